@@ -1,0 +1,127 @@
+//! The gated recurrent unit (Cho et al. 2014): one state and two gates, three quarters of an LSTM's
+//! work.
+//!
+//! ```text
+//! r_t = sigmoid(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)             how much of the past to look at
+//! z_t = sigmoid(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)             how much of the past to keep
+//! n_t = tanh(W_in x_t + b_in + r_t * (W_hn h_{t-1} + b_hn))        reset after the product
+//! n_t = tanh(W_in x_t + b_in + W_hn (r_t * h_{t-1}) + b_hn)        reset before it
+//! h_t = (1 - z_t) * n_t + z_t * h_{t-1}
+//! ```
+//!
+//! Resetting after the product is what PyTorch, cuDNN and Keras do by default; before it is the
+//! original paper's, Keras's `reset_after=False`.
+//!
+//! | parameter | shape | holds |
+//! |---|---|---|
+//! | `weight_ih_l0` | (3 * hidden, input) | W_ir, W_iz, W_in |
+//! | `weight_hh_l0` | (3 * hidden, hidden) | W_hr, W_hz, W_hn |
+//! | `bias_ih_l0`, `bias_hh_l0` | (3 * hidden) | b_i., b_h. |
+//!
+//! # Example
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use candle_nn::{VarBuilder, VarMap};
+//! use rnn_zoo_models::{Gru, GruConfig, Recurrent};
+//!
+//! let parameters = VarMap::new();
+//! let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
+//! let gru = Gru::new(&GruConfig { num_layers: 2, ..GruConfig::new(4, 8) }, &vb)?;
+//! // Step by step, as when a sequence arrives while it is read:
+//! let mut state = gru.zero_state(1)?;
+//! for _ in 0..3 {
+//!     let x = Tensor::ones((1, 4), DType::F32, &Device::Cpu)?;
+//!     let (y, next) = gru.step(&x, &state)?;
+//!     assert_eq!(y.dims(), [1, 8]);
+//!     state = next;
+//! }
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+use candle_core::{Result, Tensor, bail};
+use candle_nn::ops::sigmoid;
+use serde::{Deserialize, Serialize};
+
+use crate::recurrent::{Cell, StackConfig, State};
+use crate::stack::Stack;
+use crate::weights::{Weights, split_gates};
+
+/// A stack of GRU layers.
+pub type Gru = Stack<GruCell>;
+
+/// The configuration of a [`Gru`].
+pub type GruConfig = StackConfig<GruOptions>;
+
+/// Where the reset gate acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reset {
+    /// On the recurrent product.
+    #[default]
+    After,
+    /// On the hidden state, before the product.
+    Before,
+}
+
+/// What only a [`Gru`] can be told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GruOptions {
+    /// After the product by default.
+    #[serde(default)]
+    pub reset: Reset,
+}
+
+/// One GRU layer in one direction.
+#[derive(Clone, Debug)]
+pub struct GruCell {
+    weights: Weights,
+    reset: Reset,
+}
+
+impl Cell for GruCell {
+    type Options = GruOptions;
+    const GATES: usize = 3;
+
+    fn new(options: &GruOptions, weights: Weights) -> Result<Self> {
+        if options.reset == Reset::Before && weights.norms.is_some() {
+            bail!("layer normalisation of a GRU needs its reset gate after the product, not before");
+        }
+        Ok(Self { weights, reset: options.reset })
+    }
+
+    fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    fn weights_mut(&mut self) -> &mut Weights {
+        &mut self.weights
+    }
+
+    fn folds_hidden_bias(&self) -> bool {
+        self.reset == Reset::Before
+    }
+
+    fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State> {
+        let [r_x, z_x, n_x] = split_gates(gates_x)?; // each (batch, hidden)
+        let (z, n) = match self.reset {
+            Reset::After => {
+                let gates_h = self.weights.project_hidden(h)?; // (batch, 3 * hidden)
+                let gates_h = match self.weights.hidden_bias() {
+                    Some(bias) => gates_h.broadcast_add(bias)?,
+                    None => gates_h,
+                };
+                let [r_h, z_h, n_h] = split_gates(&gates_h)?;
+                let r = sigmoid(&(r_x + r_h)?)?;
+                (sigmoid(&(z_x + z_h)?)?, (n_x + (r * n_h)?)?.tanh()?)
+            }
+            Reset::Before => {
+                let [r_h, z_h] = split_gates(&self.weights.project_hidden_gates(h, 0, 2)?)?;
+                let r = sigmoid(&(r_x + r_h)?)?;
+                let n_h = self.weights.project_hidden_gates(&(r * h)?, 2, 1)?; // (batch, hidden)
+                (sigmoid(&(z_x + z_h)?)?, (n_x + n_h)?.tanh()?)
+            }
+        };
+        let h = (&n + (z * (&state.h - &n)?)?)?; // (1 - z) n + z h
+        Ok(State { h, c: None })
+    }
+}

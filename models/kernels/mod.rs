@@ -1,0 +1,3 @@
+//! The recurrences themselves, one call for a whole sequence.
+
+pub mod reference;

@@ -1,0 +1,38 @@
+//! Recurrent layers for [candle](https://docs.rs/candle-core), with PyTorch's parameter names, shapes and
+//! gate order.
+//!
+//! | layer | file | equations from |
+//! |---|---|---|
+//! | [`SimpleRnn`] | `simple_rnn.rs` | Elman 1990 |
+//! | [`Lstm`] | `lstm.rs` | Hochreiter and Schmidhuber 1997 |
+//! | [`Gru`] | `gru.rs` | Cho et al. 2014 |
+//! | [`Rnnlm`] | `rnnlm.rs` | Mikolov et al. 2010 |
+//!
+//! All three recurrent layers are a [`Stack`] of their cell behind one trait, [`Recurrent`]: several
+//! layers, both directions, initial and final states, padded batches, and every kind of dropout that
+//! PyTorch and Keras users know. Shapes are (batch, time, features).
+
+pub mod dropout;
+mod gru;
+pub mod kernels;
+mod lstm;
+mod network;
+mod predictor;
+mod recurrent;
+mod registry;
+mod rnnlm;
+mod simple_rnn;
+mod stack;
+mod weights;
+
+pub use dropout::Noise;
+pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
+pub use lstm::{Lstm, LstmCell, LstmConfig, LstmOptions};
+pub use network::{Linear, Network};
+pub use predictor::{Predictor, PredictorConfig, Readout};
+pub use recurrent::{Cell, Init, Merge, Output, Recurrent, StackConfig, State};
+pub use registry::{Entry, MODELS, ModelConfig, RecurrentConfig};
+pub use rnnlm::{Rnnlm, RnnlmConfig};
+pub use simple_rnn::{Nonlinearity, SimpleRnn, SimpleRnnCell, SimpleRnnConfig, SimpleRnnOptions};
+pub use stack::Stack;
+pub use weights::{Norm, Weights, split_gates};

@@ -1,0 +1,115 @@
+//! Long short-term memory (Hochreiter and Schmidhuber 1997; the forget gate is Gers et al.'s, 2000): a
+//! cell state that is added to rather than overwritten, behind three gates, so that a gradient can
+//! cross many steps unharmed.
+//!
+//! ```text
+//! i_t = sigmoid(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)     what to write
+//! f_t = sigmoid(W_if x_t + b_if + W_hf h_{t-1} + b_hf)     what to keep
+//! g_t = tanh   (W_ig x_t + b_ig + W_hg h_{t-1} + b_hg)     the candidate
+//! o_t = sigmoid(W_io x_t + b_io + W_ho h_{t-1} + b_ho)     what to show
+//! c_t = f_t * c_{t-1} + i_t * g_t
+//! h_t = o_t * tanh(c_t)                                    then W_hr h_t with a projection
+//! ```
+//!
+//! | parameter | shape | holds |
+//! |---|---|---|
+//! | `weight_ih_l0` | (4 * hidden, input) | W_ii, W_if, W_ig, W_io |
+//! | `weight_hh_l0` | (4 * hidden, output) | W_hi, W_hf, W_hg, W_ho |
+//! | `bias_ih_l0`, `bias_hh_l0` | (4 * hidden) | b_i., b_h. |
+//! | `weight_hr_l0` | (projection, hidden) | W_hr (Sak et al. 2014) |
+//!
+//! With layer normalisation both products are normalised over all four gates, and `c_t` before its
+//! tanh (Ba et al. 2016).
+//!
+//! # Example
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use candle_nn::{VarBuilder, VarMap};
+//! use rnn_zoo_models::{Lstm, LstmConfig, Merge, Recurrent};
+//!
+//! let parameters = VarMap::new();
+//! let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
+//! let config = LstmConfig { bidirectional: Some(Merge::Concat), ..LstmConfig::new(4, 8) };
+//! let lstm = Lstm::new(&config, &vb)?;
+//! let xs = Tensor::zeros((2, 10, 4), DType::F32, &Device::Cpu)?;
+//! let output = lstm.forward(&xs, None, Some(&[10, 7]))?; // the second sequence is shorter
+//! assert_eq!(output.ys.dims(), [2, 10, 16]);
+//! assert_eq!(output.state.h.dims(), [2, 2, 8]); // (directions, batch, hidden)
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+use candle_core::{Result, Tensor, bail};
+use candle_nn::ops::sigmoid;
+use serde::{Deserialize, Serialize};
+
+use crate::recurrent::{Cell, Init, StackConfig, State};
+use crate::stack::Stack;
+use crate::weights::{Weights, split_gates};
+
+/// A stack of LSTM layers.
+pub type Lstm = Stack<LstmCell>;
+
+/// The configuration of an [`Lstm`].
+pub type LstmConfig = StackConfig<LstmOptions>;
+
+/// What only an [`Lstm`] can be told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LstmOptions {
+    /// Project the output to this many features; PyTorch's `proj_size`. Narrower than the hidden size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projection: Option<usize>,
+    /// What the forget gate's bias starts with. `None` leaves it to the scheme: random in PyTorch's,
+    /// one in Keras's. A value of one or more helps to remember early on (Jozefowicz et al. 2015).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forget_bias: Option<f64>,
+}
+
+/// One LSTM layer in one direction.
+#[derive(Clone, Debug)]
+pub struct LstmCell {
+    weights: Weights,
+}
+
+impl Cell for LstmCell {
+    type Options = LstmOptions;
+    const GATES: usize = 4;
+    const CELL_STATE: bool = true;
+
+    fn new(_options: &LstmOptions, weights: Weights) -> Result<Self> {
+        if weights.output_size() > weights.hidden_size() || weights.output_size() == 0 {
+            let (hidden, projection) = (weights.hidden_size(), weights.output_size());
+            bail!("the projection is {projection}; expected 1 to the hidden size, {hidden}");
+        }
+        Ok(Self { weights })
+    }
+
+    fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    fn weights_mut(&mut self) -> &mut Weights {
+        &mut self.weights
+    }
+
+    fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State> {
+        let Some(c) = &state.c else { bail!("an LSTM's state needs both h and c") };
+        let gates = (gates_x + self.weights.project_hidden(h)?)?; // (batch, 4 * hidden)
+        let [i, f, g, o] = split_gates(&gates)?; // each (batch, hidden)
+        let c = ((sigmoid(&f)? * c)? + (sigmoid(&i)? * g.tanh()?)?)?;
+        let shown = match self.weights.norms.as_ref().and_then(|norms| norms.c.as_ref()) {
+            Some(norm) => norm.forward(&c)?,
+            None => c.clone(),
+        };
+        let h = (sigmoid(&o)? * shown.tanh()?)?;
+        Ok(State { h: self.weights.project_output(h)?, c: Some(c) })
+    }
+
+    fn projection(options: &LstmOptions) -> Option<usize> {
+        options.projection
+    }
+
+    fn initial_bias(options: &LstmOptions, init: Init) -> Option<Vec<f64>> {
+        let forget = options.forget_bias.or((init == Init::Keras).then_some(1.))?;
+        Some(vec![0., forget, 0., 0.])
+    }
+}

@@ -1,0 +1,95 @@
+//! Whole networks, from tokens or features to scores: what training, evaluation and generation see.
+
+use candle_core::{Result, Tensor, bail};
+use rand::Rng;
+
+use crate::dropout::Noise;
+use crate::recurrent::State;
+
+/// A network in two halves: [`encode`](Network::encode) runs the recurrence, [`decode`](Network::decode)
+/// scores what came out. They are apart because a loss over a large vocabulary wants to score a part
+/// at a time.
+pub trait Network: Send + Sync {
+    /// Runs `inputs`, tokens (batch, time) or features (batch, time, features), from `state` or zero, to
+    /// the hidden states that the decoder reads: (batch, time, hidden), or (batch, hidden) where it
+    /// reads only the last. In training with a source of noise.
+    ///
+    /// # Errors
+    /// Where a shape, a length or a token is outside what the network was built for.
+    fn encode(
+        &self,
+        inputs: &Tensor,
+        state: Option<&State>,
+        lengths: Option<&[usize]>,
+        noise: Noise<'_>,
+    ) -> Result<(Tensor, State)>;
+
+    /// The layer that scores hidden states.
+    fn decoder(&self) -> &Linear;
+
+    /// Scores of hidden states: (.., hidden) to (.., outputs).
+    ///
+    /// # Errors
+    /// Where the last dimension is not the stack's output size.
+    fn decode(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.decoder().forward(hidden)
+    }
+
+    /// A state of zeros for `batch` sequences.
+    ///
+    /// # Errors
+    /// Only those of the tensor library.
+    fn zero_state(&self, batch: usize) -> Result<State>;
+
+    /// Draws all parameters anew.
+    ///
+    /// # Errors
+    /// Where a parameter is not a variable.
+    fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()>;
+}
+
+/// A linear layer, `y = x W^T + b`.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// From `weight` (outputs, inputs) and `bias` (outputs).
+    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias }
+    }
+
+    /// (outputs, inputs).
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// (outputs).
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+
+    /// (.., inputs) to (.., outputs).
+    ///
+    /// # Errors
+    /// Where the last dimension is not `inputs`.
+    pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        let mut dims = xs.dims().to_vec();
+        let Some(last) = dims.last_mut() else { bail!("a scalar cannot enter a linear layer") };
+        let flat = xs.reshape(((), *last))?.matmul(&self.weight.t()?)?;
+        *last = self.weight.dims()[0];
+        let flat = match &self.bias {
+            Some(bias) => flat.broadcast_add(bias)?,
+            None => flat,
+        };
+        flat.reshape(dims)
+    }
+}
+
+/// Rows of `weight` (vocabulary, features) for tokens (batch, time): (batch, time, features).
+pub(crate) fn embed(weight: &Tensor, tokens: &Tensor) -> Result<Tensor> {
+    let (batch, time) = tokens.dims2()?;
+    weight.index_select(&tokens.flatten_all()?, 0)?.reshape((batch, time, ()))
+}

@@ -1,0 +1,124 @@
+//! A recurrent stack with a linear layer on top, for everything but language modelling: a class for a
+//! whole sequence, a tag or a value for every step, a number at the end.
+//!
+//! ```text
+//! x_t = E[w_t], or the features themselves
+//! h_t = rnn(x_t, h_{t-1})
+//! y_t = W dropout(h_t) + b                       at every step, or only after the last
+//! ```
+//!
+//! | parameter | shape |
+//! |---|---|
+//! | `encoder.weight` | (vocabulary, embedding), for tokens alone |
+//! | `rnn.*` | as the stack's own |
+//! | `decoder.weight`, `decoder.bias` | (outputs, output size), (outputs) |
+
+use candle_core::{Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::dropout::{Noise, Share, dropout};
+use crate::network::{Linear, Network, embed};
+use crate::recurrent::{Recurrent, State};
+use crate::registry::RecurrentConfig;
+use crate::weights::{fill, uniform};
+
+/// Which outputs of the stack the linear layer reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Readout {
+    /// Every step: tags, or a value at each.
+    Every,
+    /// The last of each sequence: a class, or one value.
+    Last,
+}
+
+/// The configuration of a [`Predictor`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PredictorConfig {
+    /// Tokens that can be read, each embedded as wide as the stack's input; `None` where the input is
+    /// features already.
+    pub vocabulary_size: Option<usize>,
+    /// Classes, tags or values.
+    pub outputs: usize,
+    /// Where the linear layer reads.
+    pub readout: Readout,
+    /// Dropout on the embeddings and on the stack's output.
+    pub dropout: f64,
+    /// The recurrent stack.
+    pub rnn: RecurrentConfig,
+}
+
+/// A recurrent stack with a linear layer on top.
+pub struct Predictor {
+    encoder: Option<Tensor>,
+    rnn: Box<dyn Recurrent>,
+    decoder: Linear,
+    readout: Readout,
+    dropout: f64,
+}
+
+impl Predictor {
+    /// Takes the parameters out of `vb`.
+    ///
+    /// # Errors
+    /// Where the configuration makes no sense, or a parameter is missing or has another shape.
+    pub fn new(config: &PredictorConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        if config.outputs == 0 {
+            bail!("outputs is 0; expected at least 1");
+        }
+        let rnn = config.rnn.build(&vb.pp("rnn"))?;
+        let encoder = config.vocabulary_size.map(|size| vb.get((size, rnn.input_size()), "encoder.weight"));
+        let weight = vb.get((config.outputs, rnn.output_size()), "decoder.weight")?;
+        Ok(Self {
+            encoder: encoder.transpose()?,
+            decoder: Linear::new(weight, Some(vb.get(config.outputs, "decoder.bias")?)),
+            rnn,
+            readout: config.readout,
+            dropout: config.dropout,
+        })
+    }
+}
+
+impl Network for Predictor {
+    fn encode(
+        &self,
+        inputs: &Tensor,
+        state: Option<&State>,
+        lengths: Option<&[usize]>,
+        mut noise: Noise<'_>,
+    ) -> Result<(Tensor, State)> {
+        let xs = match &self.encoder {
+            Some(encoder) => {
+                let xs = embed(encoder, inputs)?; // (batch, time, embedding)
+                dropout(&xs, self.dropout, Share::None, noise.as_deref_mut())?
+            }
+            None => inputs.clone(),
+        };
+        let output = self.rnn.forward_t(&xs, state, lengths, noise.as_deref_mut())?;
+        let hidden = match self.readout {
+            Readout::Every => output.ys.clone(), // (batch, time, output)
+            Readout::Last => output.last()?,     // (batch, output)
+        };
+        Ok((dropout(&hidden, self.dropout, Share::None, noise)?, output.state))
+    }
+
+    fn decoder(&self) -> &Linear {
+        &self.decoder
+    }
+
+    fn zero_state(&self, batch: usize) -> Result<State> {
+        self.rnn.zero_state(batch)
+    }
+
+    fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
+        if let Some(encoder) = &self.encoder {
+            uniform(encoder, 0.1, rng)?;
+        }
+        self.rnn.reset_parameters(rng)?;
+        let weight = self.decoder.weight();
+        uniform(weight, 1. / (weight.dims()[1] as f64).sqrt(), rng)?;
+        self.decoder.bias().map_or(Ok(()), |bias| fill(bias, |_| 0.))
+    }
+}

@@ -1,0 +1,154 @@
+//! The recurrent neural network language model (Mikolov et al. 2010): read a token, update the state,
+//! predict the next token.
+//!
+//! ```text
+//! e_t = dropout(E[w_t])                          an embedding for every token
+//! h_t = rnn(e_t, h_{t-1})                        any recurrent stack
+//! p(w_{t+1} | w_1..w_t) = softmax(W dropout(h_t) + b)
+//! loss = -mean log p(w_{t+1} | w_1..w_t)         perplexity = exp(loss)
+//! ```
+//!
+//! | parameter | shape |
+//! |---|---|
+//! | `encoder.weight` | (vocabulary, embedding) |
+//! | `rnn.*` | as the stack's own |
+//! | `decoder.weight` | (vocabulary, output), absent where it is tied to `encoder.weight` |
+//! | `decoder.bias` | (vocabulary) |
+//!
+//! Tying both ends (Press and Wolf 2016; Inan et al. 2016) saves the larger part of a word model's
+//! parameters and helps it.
+//!
+//! # Example
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use candle_nn::{VarBuilder, VarMap};
+//! use rnn_zoo_models::{LstmConfig, Network, RecurrentConfig, Rnnlm, RnnlmConfig};
+//!
+//! let parameters = VarMap::new();
+//! let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
+//! let config = RnnlmConfig::new(100, RecurrentConfig::Lstm(LstmConfig::new(16, 32)));
+//! let model = Rnnlm::new(&config, &vb)?;
+//! let tokens = Tensor::zeros((2, 5), DType::U32, &Device::Cpu)?;
+//! let (hidden, state) = model.encode(&tokens, None, None, None)?;
+//! assert_eq!(model.decode(&hidden)?.dims(), [2, 5, 100]); // one score for every word
+//! # let _ = state;
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+use candle_core::{Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::dropout::{Noise, Share, dropout, mask};
+use crate::network::{Linear, Network, embed};
+use crate::recurrent::{Recurrent, State};
+use crate::registry::RecurrentConfig;
+use crate::weights::{fill, uniform};
+
+/// The configuration of an [`Rnnlm`]. Its embedding is as wide as the stack's input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RnnlmConfig {
+    /// Tokens that can be read and predicted.
+    pub vocabulary_size: usize,
+    /// Dropout on the embeddings and on the stack's output; locked if the stack's own is.
+    pub dropout: f64,
+    /// Chance that a word's embedding is dropped throughout a batch (Gal and Ghahramani 2016).
+    pub embedding_dropout: f64,
+    /// Use the embedding matrix to predict as well.
+    pub tied: bool,
+    /// The recurrent stack.
+    pub rnn: RecurrentConfig,
+}
+
+impl RnnlmConfig {
+    /// Untied and without dropout.
+    pub fn new(vocabulary_size: usize, rnn: RecurrentConfig) -> Self {
+        Self { vocabulary_size, dropout: 0., embedding_dropout: 0., tied: false, rnn }
+    }
+}
+
+/// A recurrent language model.
+pub struct Rnnlm {
+    encoder: Tensor,
+    rnn: Box<dyn Recurrent>,
+    decoder: Linear,
+    dropout: f64,
+    share: Share,
+    embedding_dropout: f64,
+}
+
+impl Rnnlm {
+    /// Takes the parameters out of `vb`.
+    ///
+    /// # Errors
+    /// Where the configuration makes no sense, or a parameter is missing or has another shape.
+    pub fn new(config: &RnnlmConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        let rnn = config.rnn.build(&vb.pp("rnn"))?;
+        let (vocabulary, embedding, output) = (config.vocabulary_size, rnn.input_size(), rnn.output_size());
+        if config.rnn.bidirectional() {
+            bail!("a language model reads from left to right: a bidirectional stack would see the answer");
+        }
+        if config.tied && embedding != output {
+            bail!(
+                "tied embeddings are {embedding} wide and the stack's output {output}; expected the same: \
+                 make the embedding as wide as the hidden size (or the LSTM's projection)"
+            );
+        }
+        let encoder = vb.get((vocabulary, embedding), "encoder.weight")?;
+        let weight = match config.tied {
+            true => encoder.clone(),
+            false => vb.get((vocabulary, output), "decoder.weight")?,
+        };
+        Ok(Self {
+            encoder,
+            rnn,
+            decoder: Linear::new(weight, Some(vb.get(vocabulary, "decoder.bias")?)),
+            dropout: config.dropout,
+            share: if config.rnn.locked_dropout() { Share::Time } else { Share::None },
+            embedding_dropout: config.embedding_dropout,
+        })
+    }
+}
+
+impl Network for Rnnlm {
+    fn encode(
+        &self,
+        inputs: &Tensor,
+        state: Option<&State>,
+        lengths: Option<&[usize]>,
+        mut noise: Noise<'_>,
+    ) -> Result<(Tensor, State)> {
+        let encoder = match noise.as_deref_mut() {
+            Some(rng) if self.embedding_dropout > 0. => {
+                let rows = mask(&[self.encoder.dims()[0], 1], self.embedding_dropout, &self.encoder, rng)?;
+                self.encoder.broadcast_mul(&rows)?
+            }
+            _ => self.encoder.clone(),
+        };
+        let xs = embed(&encoder, inputs)?; // (batch, time, embedding)
+        let xs = dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?;
+        let output = self.rnn.forward_t(&xs, state, lengths, noise.as_deref_mut())?;
+        let hidden = dropout(&output.ys, self.dropout, self.share, noise)?; // (batch, time, output)
+        Ok((hidden, output.state))
+    }
+
+    fn decoder(&self) -> &Linear {
+        &self.decoder
+    }
+
+    fn zero_state(&self, batch: usize) -> Result<State> {
+        self.rnn.zero_state(batch)
+    }
+
+    fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
+        uniform(&self.encoder, 0.1, rng)?;
+        self.rnn.reset_parameters(rng)?;
+        if !std::ptr::eq(self.decoder.weight(), &self.encoder)
+            && self.decoder.weight().id() != self.encoder.id()
+        {
+            uniform(self.decoder.weight(), 0.1, rng)?;
+        }
+        self.decoder.bias().map_or(Ok(()), |bias| fill(bias, |_| 0.))
+    }
+}

@@ -1,0 +1,170 @@
+//! Layers on top of one another, in one direction or both, with dropout between them: what turns a
+//! [`Cell`] into a [`Recurrent`] layer.
+
+use candle_core::{Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use rand::Rng;
+
+use crate::dropout::{Noise, Share, dropout};
+use crate::kernels::reference::{Run, clear_padding, scan};
+use crate::recurrent::{Cell, Output, Recurrent, StackConfig, State};
+use crate::weights::{Weights, zeros};
+
+/// A stack of one kind of cell: [`SimpleRnn`](crate::SimpleRnn), [`Lstm`](crate::Lstm) and
+/// [`Gru`](crate::Gru) are this.
+#[derive(Clone, Debug)]
+pub struct Stack<C: Cell> {
+    /// Layer 0 forward, layer 0 backward, layer 1 forward and so on.
+    cells: Vec<C>,
+    config: StackConfig<C::Options>,
+}
+
+impl<C: Cell> Stack<C> {
+    /// Takes the parameters out of `vb`, under PyTorch's names: `weight_ih_l0`, `weight_hh_l0`,
+    /// `bias_ih_l0`, `bias_hh_l0`, the same with `_reverse` for the backward direction, and
+    /// `weight_hr_l0` for a projection. Layer normalisation adds `norm_ih_weight_l0`,
+    /// `norm_ih_bias_l0` and the same for `hh` and `c`.
+    ///
+    /// # Errors
+    /// Where the configuration makes no sense, or a parameter is missing or has another shape.
+    pub fn new(config: &StackConfig<C::Options>, vb: &VarBuilder<'_>) -> Result<Self> {
+        config.validate()?;
+        let output = C::projection(&config.cell).unwrap_or(config.hidden_size);
+        let mut cells = Vec::with_capacity(config.num_layers * config.directions());
+        for layer in 0..config.num_layers {
+            let input = if layer == 0 { config.input_size } else { config.merged(output) };
+            for direction in 0..config.directions() {
+                let suffix = format!("l{layer}{}", if direction == 0 { "" } else { "_reverse" });
+                let weights = Weights::new::<C>(config, input, &suffix, vb)?;
+                cells.push(C::new(&config.cell, weights)?);
+            }
+        }
+        Ok(Self { cells, config: config.clone() })
+    }
+
+    /// The configuration it was built from.
+    pub fn config(&self) -> &StackConfig<C::Options> {
+        &self.config
+    }
+
+    /// One layer's directions over (batch, time, features), merged; its new states join `states`.
+    fn layer(
+        &self,
+        layer: usize,
+        xs: &Tensor,
+        initial: &State,
+        lengths: Option<&[usize]>,
+        mut noise: Noise<'_>,
+        states: &mut Vec<State>,
+    ) -> Result<Tensor> {
+        let directions = self.config.directions();
+        let mut outputs = Vec::with_capacity(directions);
+        for direction in 0..directions {
+            let index = layer * directions + direction;
+            let cell = &self.cells[index];
+            let gates_x = cell.weights().project_input(xs, cell.folds_hidden_bias())?;
+            let run = Run {
+                lengths,
+                reverse: direction == 1,
+                zoneout: self.config.zoneout,
+                recurrent_dropout: self.config.recurrent_dropout,
+                weight_drop: self.config.weight_drop,
+            };
+            let (ys, state) = scan(cell, &gates_x, &initial.layer(index)?, run, noise.as_deref_mut())?;
+            outputs.push(ys);
+            states.push(state);
+        }
+        match (self.config.bidirectional, &outputs[..]) {
+            (Some(merge), [forward, backward]) => merge.apply(forward, backward),
+            _ => Ok(outputs.swap_remove(0)),
+        }
+    }
+
+    /// Refuses a state of another shape than this stack's.
+    fn check_state(&self, state: &State, batch: usize) -> Result<()> {
+        let weights = self.cells[0].weights();
+        let layers = self.cells.len();
+        let check = |name: &str, tensor: &Tensor, width: usize| {
+            let expected = [layers, batch, width];
+            if tensor.dims() == expected {
+                return Ok(());
+            }
+            bail!(
+                "state.{name} is {:?}; expected (layers * directions, batch, hidden) {expected:?}",
+                tensor.dims()
+            )
+        };
+        check("h", &state.h, weights.output_size())?;
+        match &state.c {
+            Some(c) if C::CELL_STATE => check("c", c, weights.hidden_size()),
+            None if C::CELL_STATE => bail!("the state has no c; an LSTM needs both h and c"),
+            Some(_) => bail!("the state has a c, which only an LSTM has"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<C: Cell> Recurrent for Stack<C>
+where
+    C::Options: Send + Sync,
+{
+    fn forward_t(
+        &self,
+        xs: &Tensor,
+        state: Option<&State>,
+        lengths: Option<&[usize]>,
+        mut noise: Noise<'_>,
+    ) -> Result<Output> {
+        let (batch, _, features) = xs.dims3()?;
+        if features != self.config.input_size {
+            let expected = self.config.input_size;
+            bail!("the input is {:?}; expected (batch, time, {expected})", xs.dims());
+        }
+        let initial = match state {
+            Some(state) => state.clone(),
+            None => self.zero_state(batch)?,
+        };
+        self.check_state(&initial, batch)?;
+        let mut ys = match lengths {
+            Some(lengths) => clear_padding(xs, lengths)?,
+            None => xs.clone(),
+        };
+        let share = if self.config.locked_dropout { Share::Time } else { Share::None };
+        let mut states = Vec::with_capacity(self.cells.len());
+        for layer in 0..self.config.num_layers {
+            if layer > 0 {
+                ys = dropout(&ys, self.config.dropout, share, noise.as_deref_mut())?;
+            }
+            ys = self.layer(layer, &ys, &initial, lengths, noise.as_deref_mut(), &mut states)?;
+        }
+        Ok(Output { ys, state: State::stack(&states)?, merge: self.config.bidirectional })
+    }
+
+    fn step(&self, x: &Tensor, state: &State) -> Result<(Tensor, State)> {
+        if self.config.bidirectional.is_some() {
+            bail!("a bidirectional stack cannot run step by step: its backward half starts at the end");
+        }
+        let output = self.forward(&x.unsqueeze(1)?, Some(state), None)?; // (batch, 1, input)
+        Ok((output.ys.squeeze(1)?, output.state))
+    }
+
+    fn zero_state(&self, batch: usize) -> Result<State> {
+        let weights = self.cells[0].weights();
+        let zeros = |width| zeros((self.cells.len(), batch, width), weights.like());
+        let c = if C::CELL_STATE { Some(zeros(weights.hidden_size())?) } else { None };
+        Ok(State { h: zeros(weights.output_size())?, c })
+    }
+
+    fn input_size(&self) -> usize {
+        self.config.input_size
+    }
+
+    fn output_size(&self) -> usize {
+        self.config.merged(self.cells[0].weights().output_size())
+    }
+
+    fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
+        let bias = C::initial_bias(&self.config.cell, self.config.init);
+        self.cells.iter().try_for_each(|cell| cell.weights().reset(self.config.init, bias.as_deref(), rng))
+    }
+}

@@ -1,0 +1,67 @@
+//! The one error type of the crate: every message names the file, flag or step, what was expected,
+//! and what to do about it.
+
+use std::path::{Path, PathBuf};
+
+/// What can go wrong around a model.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A flag or argument that cannot be used as given; the command exits with 2.
+    #[error("{flag}: {problem}")]
+    Usage {
+        /// The flag or argument, as the user typed it.
+        flag: String,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+    /// A file or folder that cannot be read, written or understood.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// The loss became infinite or not a number, or exploded.
+    #[error(
+        "training diverged at step {step}: the loss is {loss} at learning rate {learning_rate:.3e}; \
+         try a smaller --lr or --clip (the last good checkpoint is kept)"
+    )]
+    Diverged {
+        /// The optimiser step, counted from 1.
+        step: usize,
+        /// The loss of that step.
+        loss: f64,
+        /// The learning rate of that step.
+        learning_rate: f64,
+    },
+    /// Anything else that is wrong with the request as a whole.
+    #[error("{0}")]
+    Message(String),
+    /// An error of the tensor library: a shape, a dtype, a device.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error about a flag or argument.
+    pub fn usage(flag: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Usage { flag: flag.into(), problem: problem.into() }
+    }
+
+    /// An error about a file or folder; `problem` is anything that prints, an [`std::io::Error`] too.
+    pub fn file(path: impl AsRef<Path>, problem: impl ToString) -> Self {
+        Self::File { path: path.as_ref().to_path_buf(), problem: problem.to_string() }
+    }
+
+    /// The process's exit code for this error: 2 for usage, 1 for the rest.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } => 2,
+            _ => 1,
+        }
+    }
+}
