@@ -79,7 +79,9 @@ mod tests {
         let first = ys.narrow(1, 0, 1).unwrap().broadcast_as(ys.shape()).unwrap();
         let difference = (&ys - first).unwrap().abs().unwrap().sum_all().unwrap();
         assert_eq!(difference.to_scalar::<f32>().unwrap(), 0.);
-        assert_eq!(ys.to_vec3::<f32>().unwrap()[0][0].iter().filter(|&&v| v == 0.).count() / 40, 0);
+        let features = ys.to_vec3::<f32>().unwrap().into_iter().flat_map(|steps| steps[0].clone());
+        let dropped = features.filter(|&feature| feature == 0.).count();
+        assert!((120..200).contains(&dropped), "{dropped} of 320 features are dropped; expected half");
     }
 
     #[test]

@@ -123,6 +123,14 @@ impl ModelConfig {
         })
     }
 
+    /// Tokens that the network reads; `None` where it reads features.
+    pub fn vocabulary_size(&self) -> Option<usize> {
+        match self {
+            Self::Rnnlm(config) => Some(config.vocabulary_size),
+            Self::Predictor(config) => config.vocabulary_size,
+        }
+    }
+
     /// The recurrent stack's configuration.
     pub fn rnn(&self) -> &RecurrentConfig {
         match self {

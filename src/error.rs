@@ -53,7 +53,7 @@ impl Error {
     }
 
     /// An error about a file or folder; `problem` is anything that prints, an [`std::io::Error`] too.
-    pub fn file(path: impl AsRef<Path>, problem: impl ToString) -> Self {
+    pub fn file(path: impl AsRef<Path>, problem: impl std::fmt::Display) -> Self {
         Self::File { path: path.as_ref().to_path_buf(), problem: problem.to_string() }
     }
 

@@ -1,2 +1,41 @@
-//! x
-fn main() {}
+//! The `rnn` command: parse, run, and print an error once.
+
+mod cli;
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Outcome};
+
+/// The graph of a long unrolled sequence is walked recursively; pages of the stack that are never
+/// touched cost nothing.
+const STACK_BYTES: usize = 1 << 30;
+
+fn main() -> ExitCode {
+    let command = Cli::parse();
+    let run = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || report(command.run()));
+    match run.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // The panic has printed itself.
+        Ok(Err(_)) => ExitCode::FAILURE,
+        Err(error) => report(Err(error.into())),
+    }
+}
+
+fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Interrupted) => ExitCode::from(130),
+        // Whoever read our output has seen enough, as `head` does.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rnn: {}", format!("{error:#}").replace('\n', " "));
+            ExitCode::from(error.downcast_ref::<rnn_zoo::Error>().map_or(1, rnn_zoo::Error::exit_code))
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}

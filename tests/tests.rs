@@ -1,1 +1,7 @@
-//! x
+//! The integration tests, one binary.
+#![allow(missing_docs)]
+
+mod golden;
+mod gradients;
+mod hub;
+mod optim;

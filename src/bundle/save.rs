@@ -1,0 +1,211 @@
+//! Writing bundles.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::load::{Loaded, State, TrainingState, load, metrics_lines};
+use super::swap::{Partial, Place, Swap, cannot_save, exists};
+use super::{BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, README, STATE, TOKENIZER};
+use super::{is_bundle, tensors};
+use crate::parameters::NamedTensors;
+use crate::{Error, Result};
+
+/// All that one save puts into a bundle, besides the metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Contents<'a> {
+    /// How to build the model again.
+    pub config: &'a Config,
+    /// The best parameters, for everything but resuming.
+    pub weights: &'a NamedTensors,
+    /// The text of `tokenizer.json`.
+    pub tokenizer: Option<&'a str>,
+    /// The model card, in Markdown.
+    pub readme: &'a str,
+    /// What resuming needs; without it the bundle can be used but not resumed.
+    pub training: Option<Training<'a>>,
+}
+
+/// What resuming needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Training<'a> {
+    /// The present parameters.
+    pub last: &'a NamedTensors,
+    /// The parameters of the best scheduled evaluation, once there was one.
+    pub best: Option<&'a NamedTensors>,
+    /// What the optimizer remembers, [`Optimizer::state`](crate::optim::Optimizer::state).
+    pub optimizer: &'a NamedTensors,
+    /// The hidden state that the next window starts from.
+    pub carry: &'a NamedTensors,
+    /// Everything else: schedule, random numbers, position in the data.
+    pub state: &'a Value,
+}
+
+/// Saves a run's bundle again and again, each time whole.
+#[derive(Debug)]
+pub struct BundleWriter {
+    place: Place,
+    metrics: Vec<String>,
+    /// Whether the directory under the bundle's name is of this run.
+    saved: bool,
+}
+
+impl BundleWriter {
+    /// A writer for a new run. Nothing is replaced before the first save, but what would keep a save
+    /// from succeeding is found here, before any training.
+    ///
+    /// # Errors
+    /// A bundle that is there already, unless `force` allows to replace it; a file or any other folder
+    /// that is not empty, whatever `force` says; a place that cannot be written to.
+    pub fn create(path: &Path, force: bool) -> Result<Self> {
+        let place = Place::new(path)?;
+        fs::create_dir_all(place.parent()).map_err(|error| cannot_save(path, &error))?;
+        place.recover()?;
+        check_replaceable(&place)?;
+        if is_bundle(place.bundle()) && !force {
+            let problem = "is a bundle already; replace it with --force, continue it with --resume, \
+                           or choose another --out";
+            return Err(Error::file(path, problem));
+        }
+        place.begin().map(drop)?;
+        Ok(Self { place, metrics: Vec::new(), saved: false })
+    }
+
+    /// A writer that continues a run, and what the run left. `metrics.jsonl` is cut back to the reports
+    /// that the checkpoint knows: later ones are of steps that will be taken again.
+    ///
+    /// # Errors
+    /// Those of [`load`] and [`Loaded::training`], and a bundle that holds no training state.
+    pub fn resume(path: &Path) -> Result<(Self, Loaded, TrainingState)> {
+        let place = Place::new(path)?;
+        place.recover()?;
+        let loaded = load(path)?;
+        let Some(training) = loaded.training()? else {
+            let problem = "holds a model but no training state, so it cannot be resumed; train anew";
+            return Err(Error::file(path, problem));
+        };
+        check_replaceable(&place)?;
+        place.begin().map(drop)?;
+        cut_metrics(&place.bundle().join(METRICS), loaded.metrics.len())?;
+        Ok((Self { place, metrics: loaded.metrics.clone(), saved: true }, loaded, training))
+    }
+
+    /// The bundle's directory.
+    pub fn path(&self) -> &Path {
+        self.place.bundle()
+    }
+
+    /// Whether a checkpoint of this run is on disk.
+    pub fn has_saved(&self) -> bool {
+        self.saved
+    }
+
+    /// Adds one report, a line of `metrics.jsonl`. Before the first save it is only kept for that.
+    ///
+    /// # Errors
+    /// A report that is no JSON, and a file that cannot be written.
+    pub fn append_metrics(&mut self, report: &impl Serialize) -> Result<()> {
+        let path = self.place.bundle().join(METRICS);
+        let line = serde_json::to_string(report).map_err(|error| Error::file(&path, error))?;
+        if self.saved {
+            let append = || {
+                let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
+                file.write_all(format!("{line}\n").as_bytes())
+            };
+            append().map_err(|error| cannot_save(&path, &error))?;
+        }
+        self.metrics.push(line);
+        Ok(())
+    }
+
+    /// Saves the bundle, replacing the one before in a single step.
+    ///
+    /// # Errors
+    /// A place that cannot be written to or is full; the bundle from before is untouched then.
+    pub fn save(&mut self, contents: &Contents<'_>) -> Result<()> {
+        self.save_by(contents, Swap::Exchange)
+    }
+
+    pub(super) fn save_by(&mut self, contents: &Contents<'_>, swap: Swap) -> Result<()> {
+        self.place.recover()?;
+        check_replaceable(&self.place)?;
+        let partial = self.place.begin()?;
+        self.fill(&partial, contents)?;
+        partial.commit(swap)?;
+        self.saved = true;
+        Ok(())
+    }
+
+    fn fill(&self, partial: &Partial<'_>, contents: &Contents<'_>) -> Result<()> {
+        partial.write(CONFIG, &json(contents.config)?)?;
+        partial.write(MODEL, &tensors::encode(contents.weights)?)?;
+        if let Some(tokenizer) = contents.tokenizer {
+            partial.write(TOKENIZER, tokenizer.as_bytes())?;
+        }
+        let metrics: String = self.metrics.iter().flat_map(|line| [line, "\n"]).collect();
+        partial.write(METRICS, metrics.as_bytes())?;
+        partial.write(README, contents.readme.as_bytes())?;
+        let Some(training) = contents.training else { return Ok(()) };
+        partial.write(LAST, &tensors::encode(training.last)?)?;
+        if let Some(best) = training.best {
+            partial.write(BEST, &tensors::encode(best)?)?;
+        }
+        partial.write(OPTIMIZER, &tensors::encode(training.optimizer)?)?;
+        partial.write(CARRY, &tensors::encode(training.carry)?)?;
+        let state = State { metrics_lines: self.metrics.len(), state: training.state.clone() };
+        partial.write(STATE, &json(&state)?)
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::Message(format!("cannot write a checkpoint as JSON: {error}")))?;
+    Ok(format!("{text}\n").into_bytes())
+}
+
+/// Refuses to replace what is neither a bundle nor an empty folder, or is write-protected.
+fn check_replaceable(place: &Place) -> Result<()> {
+    let path = place.bundle();
+    if !exists(path) {
+        return Ok(());
+    }
+    // Renaming would not ask, but who takes a folder's write permission away wants it kept.
+    if fs::metadata(path).is_ok_and(|metadata| metadata.permissions().readonly()) {
+        return Err(cannot_save(path, &ErrorKind::PermissionDenied.into()));
+    }
+    if is_bundle(path) {
+        return Ok(());
+    }
+    let elsewhere = "choose a folder that does not exist yet with --out";
+    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let problem =
+                format!("is a folder with other files, not a bundle, and is left alone; {elsewhere}");
+            Err(Error::file(path, problem))
+        }
+        Err(_) if path.is_file() => Err(Error::file(path, format!("is a file; {elsewhere}"))),
+        Err(error) => Err(cannot_save(path, &error)),
+    }
+}
+
+/// Cuts a file back to its first lines.
+fn cut_metrics(path: &Path, lines: usize) -> Result<()> {
+    let text = match fs::read(path) {
+        Err(_) if lines == 0 => return Ok(()),
+        text => text.map_err(|error| cannot_save(path, &error))?,
+    };
+    let length: usize = metrics_lines(&text).take(lines).map(<[u8]>::len).sum();
+    if length < text.len() {
+        let file = OpenOptions::new().write(true).open(path);
+        let cut = |file: File| file.set_len(length as u64).and_then(|()| file.sync_all());
+        file.and_then(cut).map_err(|error| cannot_save(path, &error))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

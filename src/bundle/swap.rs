@@ -1,0 +1,286 @@
+//! How a new directory takes the place of an old one in a single step.
+//!
+//! A save fills `.NAME.partial-PID` beside the bundle and flushes it to disk. Linux and macOS then
+//! exchange the two directories in one call, after which the partial one is the previous bundle and is
+//! removed. Where the file system cannot exchange, the bundle is renamed to `.NAME.old` and the partial
+//! one to the bundle: a crash between the two renames leaves no bundle under its name, but a whole one
+//! beside it, which [`Place::readable`] reads and [`Place::recover`] puts back.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use super::{OWN, is_bundle};
+use crate::{Error, Result};
+
+/// How two directories change places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Swap {
+    /// In one call where the system has one, else by two renames.
+    Exchange,
+    /// By two renames, for tests.
+    #[cfg(test)]
+    TwoRenames,
+}
+
+/// Where a bundle lives.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    bundle: PathBuf,
+    name: OsString,
+}
+
+impl Place {
+    /// The place that a path names; a link stands for what it points to.
+    pub(super) fn new(path: &Path) -> Result<Self> {
+        let linked = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+        let bundle = match path.file_name() {
+            Some(_) if !linked => path.components().collect(),
+            _ => fs::canonicalize(path).map_err(|error| Error::file(path, error))?,
+        };
+        let name =
+            bundle.file_name().ok_or_else(|| Error::file(path, "cannot be a bundle; name a folder in it"))?;
+        Ok(Self { name: name.to_os_string(), bundle })
+    }
+
+    /// The bundle's own path.
+    pub(super) fn bundle(&self) -> &Path {
+        &self.bundle
+    }
+
+    /// The directory that the bundle is an entry of.
+    pub(super) fn parent(&self) -> &Path {
+        match self.bundle.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        }
+    }
+
+    /// `.NAME.suffix` beside the bundle.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = OsString::from(".");
+        name.push(&self.name);
+        name.push(".");
+        name.push(suffix);
+        self.parent().join(name)
+    }
+
+    fn old(&self) -> PathBuf {
+        self.beside("old")
+    }
+
+    /// Where the bundle's files are to be read: under its name, or where a crash between two renames
+    /// left them.
+    pub(super) fn readable(&self) -> PathBuf {
+        match !exists(&self.bundle) && is_bundle(&self.old()) {
+            true => self.old(),
+            false => self.bundle.clone(),
+        }
+    }
+
+    /// Puts back a bundle that a crash between two renames left beside its name.
+    pub(super) fn recover(&self) -> Result<()> {
+        match self.readable() {
+            path if path == self.bundle => Ok(()),
+            old => fs::rename(old, &self.bundle).map_err(|error| cannot_save(&self.bundle, &error)),
+        }
+    }
+
+    /// Starts a new directory beside the bundle, after clearing away what dead processes left there.
+    pub(super) fn begin(&self) -> Result<Partial<'_>> {
+        self.clear_leftovers();
+        let path = self.beside(&format!("partial-{}", process::id()));
+        fs::create_dir(&path).map_err(|error| cannot_save(&self.bundle, &error))?;
+        Ok(Partial { _lock: lock(&path).ok(), path, place: self })
+    }
+
+    fn clear_leftovers(&self) {
+        if exists(&self.bundle) && is_bundle(&self.old()) {
+            // Renamed first: half a removal must not leave something that looks like a bundle's `.old`.
+            let _ = fs::rename(self.old(), self.beside(&format!("partial-{}", process::id())));
+        }
+        let prefix = self.beside("partial-");
+        let prefix = prefix.file_name().unwrap_or_default().as_encoded_bytes();
+        let Ok(entries) = fs::read_dir(self.parent()) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(pid) = name.as_encoded_bytes().strip_prefix(prefix) else { continue };
+            let dead = match lock(&entry.path()) {
+                // The lock of a process ends with it, however it ended.
+                Ok(_) => !pid.is_empty() && pid.iter().all(u8::is_ascii_digit),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+                // Without locks, one thing is sure: no other process has the number of this one.
+                Err(_) => pid == process::id().to_string().as_bytes(),
+            };
+            if dead {
+                // What cannot be removed does no harm.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
+/// A new directory while it is being filled. Dropped, it is removed with all that is in it.
+pub(super) struct Partial<'a> {
+    place: &'a Place,
+    path: PathBuf,
+    /// Tells other processes that this directory is in use.
+    _lock: Option<File>,
+}
+
+impl Partial<'_> {
+    /// Writes a file and waits until it is on disk. `name` may lie in a folder of its own.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path.join(name);
+        let write = || {
+            fs::create_dir_all(path.parent().unwrap_or(&self.path))?;
+            let mut file = File::create_new(&path)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(|error| cannot_save(&self.place.bundle.join(name), &error))
+    }
+
+    /// Makes this directory the bundle, with the user's own files out of the previous one.
+    pub(super) fn commit(self, swap: Swap) -> Result<()> {
+        let bundle = &self.place.bundle;
+        let failed = |error| cannot_save(bundle, &error);
+        let replaces = exists(bundle);
+        if replaces {
+            carry_over(bundle, &self.path, Path::new(""))?;
+            fs::metadata(bundle)
+                .and_then(|old| fs::set_permissions(&self.path, old.permissions()))
+                .map_err(failed)?;
+        }
+        sync_tree(&self.path).map_err(failed)?;
+        match swap {
+            _ if !replaces => fs::rename(&self.path, bundle),
+            // Whatever the reason that the exchange was refused, renames lose nothing by trying.
+            Swap::Exchange => exchange(&self.path, bundle).or_else(|_| self.two_renames()),
+            #[cfg(test)]
+            Swap::TwoRenames => self.two_renames(),
+        }
+        .map_err(failed)?;
+        sync_directory(self.place.parent()).map_err(failed)?;
+        if replaces {
+            // Files that arrived since the first look are rescued before the previous bundle goes.
+            let _ = carry_over(&self.path, bundle, Path::new(""));
+        }
+        Ok(())
+    }
+
+    fn two_renames(&self) -> io::Result<()> {
+        let (bundle, old) = (&self.place.bundle, self.place.old());
+        fs::rename(bundle, &old)?;
+        fs::rename(&self.path, bundle).inspect_err(|_| {
+            let _ = fs::rename(&old, bundle);
+        })?;
+        sync_directory(self.place.parent())?;
+        fs::rename(&old, &self.path)
+    }
+}
+
+impl Drop for Partial<'_> {
+    fn drop(&mut self) {
+        // Gone already where it became the bundle; and leftovers are cleared by the next save.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// What kept a save from succeeding, and what to do about it.
+pub(super) fn cannot_save(path: &Path, error: &io::Error) -> Error {
+    let advice = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "free some space, or choose another place with --out"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "make its folder writable, or choose another place with --out"
+        }
+        ErrorKind::ResourceBusy | ErrorKind::CrossesDevices => {
+            "a mount point cannot be replaced: choose a folder inside it with --out"
+        }
+        _ => "choose another place with --out",
+    };
+    Error::file(path, format!("cannot save: {error}; {advice} (a bundle from before is untouched)"))
+}
+
+/// Links or copies all that is not the bundle's own from one directory to another, where it is missing.
+fn carry_over(from: &Path, to: &Path, inside: &Path) -> Result<()> {
+    let folder = from.join(inside);
+    let failed = |error| cannot_save(&folder, &error);
+    for entry in fs::read_dir(&folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let relative = inside.join(entry.file_name());
+        let target = to.join(&relative);
+        if OWN.iter().any(|own| Path::new(own) == relative) {
+            continue;
+        }
+        if entry.file_type().map_err(failed)?.is_dir() {
+            fs::create_dir_all(target).map_err(failed)?;
+            carry_over(from, to, &relative)?;
+        } else if !exists(&target) {
+            // A hard link costs no space and follows later edits; not every file system has them.
+            fs::hard_link(entry.path(), &target)
+                .or_else(|_| fs::copy(entry.path(), &target).map(drop))
+                .map_err(|error| cannot_save(&entry.path(), &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is an entry of that name, a dangling link included.
+pub(super) fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+fn sync_tree(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_tree(&entry.path())?;
+        }
+    }
+    sync_directory(path)
+}
+
+/// Waits until a directory's entries are on disk.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        // Other systems open no directories as files.
+        return Ok(());
+    }
+    match File::open(path)?.sync_all() {
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()), // a file system without the call
+        result => result,
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn exchange(left: &Path, right: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, left, CWD, right, RenameFlags::EXCHANGE)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn exchange(_left: &Path, _right: &Path) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// Takes a directory's lock, unless another process holds it. The lock lasts as long as the file.
+#[cfg(unix)]
+fn lock(directory: &Path) -> io::Result<File> {
+    use rustix::fs::{FlockOperation, flock};
+    let file = File::open(directory)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
+#[cfg(not(unix))]
+fn lock(_directory: &Path) -> io::Result<File> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests;

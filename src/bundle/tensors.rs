@@ -1,0 +1,170 @@
+//! Tensors in safetensors files: bytes that depend on nothing but names and values, and reads that say
+//! what is wrong with a file.
+
+use std::fs;
+use std::path::Path;
+
+use candle_core::safetensors::Load;
+use candle_core::{Device, Tensor};
+use safetensors::{SafeTensorError, SafeTensors};
+
+use crate::parameters::{NamedTensors, Parameters};
+use crate::{Error, Result};
+
+/// The bytes of a safetensors file: no metadata, tensors by dtype and name, so equal tensors always
+/// give equal bytes.
+pub(super) fn encode(tensors: &NamedTensors) -> Result<Vec<u8>> {
+    let local = |(name, tensor): (&String, &Tensor)| {
+        Ok((name.clone(), tensor.detach().to_device(&Device::Cpu)?.contiguous()?))
+    };
+    let tensors = tensors.iter().map(local).collect::<Result<Vec<_>>>()?;
+    safetensors::serialize(tensors, None)
+        .map_err(|error| Error::Message(format!("cannot write tensors as safetensors: {error}")))
+}
+
+/// Reads every tensor of a safetensors file onto a device, in the dtype of the file.
+///
+/// # Errors
+/// A file that is missing, cut short or no safetensors file, and a dtype that candle does not know.
+pub fn read_tensors(path: &Path, device: &Device) -> Result<NamedTensors> {
+    let bytes = fs::read(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::file(path, broken(&bytes, &error)))?;
+    let load = |(name, view): (&str, safetensors::tensor::TensorView<'_>)| {
+        let tensor = view.load(device).map_err(|error| {
+            let reason = error.to_string();
+            Error::file(path, format!("tensor {name}: {}", reason.lines().next().unwrap_or_default()))
+        })?;
+        Ok((name.to_string(), tensor))
+    };
+    file.iter().map(load).collect()
+}
+
+fn broken(bytes: &[u8], error: &SafeTensorError) -> String {
+    let size = bytes.len();
+    if bytes.starts_with(b"version https://git-lfs") {
+        return "is a Git LFS pointer, not the tensors; run `git lfs pull`".to_string();
+    }
+    match error {
+        SafeTensorError::HeaderTooSmall
+        | SafeTensorError::InvalidHeaderLength
+        | SafeTensorError::MetadataIncompleteBuffer => {
+            format!(
+                "is cut short or not a safetensors file: {size} bytes, not what its header says; copy it again"
+            )
+        }
+        error => format!("is not a safetensors file: {error}; copy it again"),
+    }
+}
+
+/// Gives `parameters` the values of a safetensors file, converted to their dtype and device.
+///
+/// # Errors
+/// Those of [`read_tensors`], and names, shapes or dtypes that disagree with the model; then no
+/// parameter has changed.
+pub fn load_weights(path: &Path, parameters: &Parameters) -> Result<()> {
+    let tensors = read_tensors(path, &Device::Cpu)?;
+    parameters
+        .check(&tensors)
+        .map_err(|problem| Error::file(path, format!("{problem}: it does not belong to this config.json")))?;
+    parameters.set_all(&tensors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Var};
+    use proptest::prelude::*;
+
+    const DTYPES: [DType; 5] = [DType::F32, DType::F64, DType::F16, DType::BF16, DType::I64];
+
+    fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), bytes).unwrap();
+        file
+    }
+
+    fn model() -> Parameters {
+        let var =
+            |value: f32, size| Var::from_tensor(&Tensor::full(value, size, &Device::Cpu).unwrap()).unwrap();
+        [("a".to_string(), var(1.0, 3)), ("b".to_string(), var(2.0, 5))].into_iter().collect()
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_an_error_that_names_it() {
+        let bytes = encode(&model().to_tensors().unwrap()).unwrap();
+        for length in 0..bytes.len() {
+            let file = file(&bytes[..length]);
+            let error = read_tensors(file.path(), &Device::Cpu).unwrap_err().to_string();
+            assert!(error.starts_with(&file.path().display().to_string()), "{error}");
+            assert!(error.contains("safetensors file") && error.lines().count() == 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn foreign_files_are_told_apart() {
+        let parameters = model();
+        let problem = |bytes: &[u8]| load_weights(file(bytes).path(), &parameters).unwrap_err().to_string();
+        assert!(problem(b"version https://git-lfs.github.com/spec/v1\n").contains("git lfs pull"));
+        assert!(problem(b"PK\x03\x04 a zip file, as torch.save writes").contains("not a safetensors file"));
+        let mut tensors = parameters.to_tensors().unwrap();
+        tensors.insert("c".into(), tensors["a"].clone());
+        assert!(
+            problem(&encode(&tensors).unwrap()).contains("has the tensor c, which the model does not know")
+        );
+        tensors.remove("c");
+        tensors.insert("b".into(), tensors["a"].clone());
+        let shape = problem(&encode(&tensors).unwrap());
+        assert!(shape.contains("tensor b has shape [3], but the model expects [5]"), "{shape}");
+        tensors.remove("b");
+        assert!(problem(&encode(&tensors).unwrap()).contains("has no tensor b"));
+        assert_eq!(parameters.get("a").unwrap().to_vec1::<f32>().unwrap(), [1.0; 3]);
+    }
+
+    #[test]
+    fn half_and_double_precision_load_into_a_single_precision_model() {
+        for dtype in &DTYPES[..4] {
+            let tensors = model().to_tensors().unwrap();
+            let tensors = tensors.into_iter().map(|(name, tensor)| (name, tensor.to_dtype(*dtype).unwrap()));
+            let file = file(&encode(&tensors.collect()).unwrap());
+            let parameters = model();
+            parameters.set_all(&crate::bundle::fixture::weights(0.0, 7)).unwrap_err();
+            parameters.get("b").unwrap().set(&Tensor::zeros(5, DType::F32, &Device::Cpu).unwrap()).unwrap();
+            load_weights(file.path(), &parameters).unwrap();
+            assert_eq!(parameters.get("b").unwrap().to_vec1::<f32>().unwrap(), [2.0; 5]);
+        }
+    }
+
+    #[test]
+    fn no_tensors_at_all_are_a_file_too() {
+        let file = file(&encode(&NamedTensors::new()).unwrap());
+        assert!(read_tensors(file.path(), &Device::Cpu).unwrap().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn saving_what_was_loaded_gives_the_same_bytes(
+            tensors in prop::collection::btree_map(
+                "[a-z._0-9]{1,12}",
+                (prop::collection::vec(any::<f32>(), 0..20), 0..DTYPES.len(), any::<bool>()),
+                0..6,
+            ),
+        ) {
+            let tensors: NamedTensors = tensors
+                .into_iter()
+                .map(|(name, (mut values, dtype, transposed))| {
+                    values.truncate(values.len() / 2 * 2);
+                    let tensor = Tensor::new(values.as_slice(), &Device::Cpu).unwrap();
+                    let tensor = tensor.reshape((2, values.len() / 2)).unwrap().to_dtype(DTYPES[dtype]).unwrap();
+                    (name, if transposed { tensor.t().unwrap() } else { tensor })
+                })
+                .collect();
+            let first = encode(&tensors).unwrap();
+            let loaded = read_tensors(file(&first).path(), &Device::Cpu).unwrap();
+            for (name, tensor) in &tensors {
+                prop_assert_eq!(loaded[name].dims(), tensor.dims());
+                prop_assert_eq!(loaded[name].dtype(), tensor.dtype());
+            }
+            prop_assert_eq!(encode(&loaded).unwrap(), first);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The flags that shape a network, and the configuration they make.
+
+use candle_core::DType;
+use clap::ValueEnum;
+use rnn_zoo::models::{
+    GruOptions, Init, LstmOptions, Merge, ModelConfig, Nonlinearity, PredictorConfig, Readout,
+    RecurrentConfig, Reset, RnnlmConfig, SimpleRnnOptions, StackConfig,
+};
+use rnn_zoo::task::{Shape, Task};
+use rnn_zoo::{Error, Result};
+use serde::de::DeserializeOwned;
+
+/// The precision that models are trained in.
+pub const DTYPE: DType = DType::F32;
+
+/// A recurrent cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CellName {
+    /// One squashed sum.
+    SimpleRnn,
+    /// Long short-term memory.
+    Lstm,
+    /// Gated recurrent unit.
+    Gru,
+}
+
+/// The network.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Network")]
+pub struct Args {
+    /// Width of the token embeddings
+    #[arg(long, value_name = "N", aliases = ["emsize", "embedding-size", "input-encoding-size"])]
+    pub embedding: Option<usize>,
+
+    /// Units of each recurrent layer
+    #[arg(long, value_name = "N", aliases = ["nhid", "rnn_size", "rnn-size", "hidden-size", "hidden_size"])]
+    pub hidden: Option<usize>,
+
+    /// Recurrent layers on top of one another
+    #[arg(long, value_name = "N", aliases = ["nlayers", "num_layers", "num-layers"])]
+    pub layers: Option<usize>,
+
+    /// Cell of an rnnlm
+    #[arg(long, value_name = "CELL")]
+    cell: Option<CellName>,
+
+    /// Read in both directions (not for language models)
+    #[arg(long)]
+    bidirectional: bool,
+
+    /// How the two directions become one: concat, sum, mul or ave [default: concat]
+    #[arg(long, value_name = "MODE", requires = "bidirectional", value_parser = named::<Merge>)]
+    merge: Option<Merge>,
+
+    /// Dropout on embeddings, between layers and before the scores
+    #[arg(long, value_name = "P")]
+    dropout: Option<f64>,
+
+    /// Draw one dropout mask a sequence instead of one a step
+    #[arg(long)]
+    locked_dropout: bool,
+
+    /// Dropout of whole words in the embedding
+    #[arg(long, value_name = "P", default_value_t = 0., aliases = ["dropoute"], hide_default_value = true)]
+    embedding_dropout: f64,
+
+    /// Dropout on the hidden state where it enters the recurrence
+    #[arg(long, value_name = "P", default_value_t = 0., hide_default_value = true)]
+    recurrent_dropout: f64,
+
+    /// Dropout on the recurrent weights
+    #[arg(long, value_name = "P", default_value_t = 0., aliases = ["wdrop"], hide_default_value = true)]
+    weight_drop: f64,
+
+    /// Chance that a unit keeps its old state for a step
+    #[arg(long, value_name = "P", default_value_t = 0., hide_default_value = true)]
+    zoneout: f64,
+
+    /// Normalise inside the layers
+    #[arg(long)]
+    layer_norm: bool,
+
+    /// Share the embedding with the output layer; both are then as wide as the hidden state
+    #[arg(long)]
+    tied: bool,
+
+    /// Project an LSTM's output to N features
+    #[arg(long, value_name = "N", aliases = ["proj-size"])]
+    projection: Option<usize>,
+
+    /// What an LSTM's forget gate starts with
+    #[arg(long, value_name = "X")]
+    forget_bias: Option<f64>,
+
+    /// What squashes a simple-rnn's sum: tanh or relu [default: tanh]
+    #[arg(long, value_name = "NAME", value_parser = named::<Nonlinearity>)]
+    nonlinearity: Option<Nonlinearity>,
+
+    /// Where a GRU's reset gate acts: after or before the recurrent product [default: after]
+    #[arg(long, value_name = "WHERE", value_parser = named::<Reset>)]
+    reset: Option<Reset>,
+
+    /// How parameters start: as in pytorch or as in keras [default: pytorch]
+    #[arg(long, value_name = "WHOSE", value_parser = named::<Init>)]
+    init: Option<Init>,
+}
+
+/// Sizes where the user gives none.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Width of the embedding.
+    pub embedding: usize,
+    /// Hidden units.
+    pub hidden: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Dropout.
+    pub dropout: f64,
+}
+
+impl Args {
+    /// The configuration of the network for `task`.
+    pub fn config(&self, cell: CellName, task: Task, shape: Shape, sizes: Sizes) -> Result<ModelConfig> {
+        let hidden = self.hidden.unwrap_or(sizes.hidden);
+        let output = self.projection.unwrap_or(hidden);
+        let embedding = match self.embedding {
+            Some(embedding) => embedding,
+            None if self.tied => output,
+            None => sizes.embedding,
+        };
+        if self.tied && embedding != output {
+            let problem = format!(
+                "a tied embedding is as wide as the recurrent output: --embedding is {embedding}, the output \
+                 {output}; leave --embedding out, or add --projection {embedding} to an LSTM"
+            );
+            return Err(Error::usage("--tied", problem));
+        }
+        if self.bidirectional && task == Task::Lm {
+            let problem =
+                "a language model reads from left to right: with both directions it would see the answer";
+            return Err(Error::usage("--bidirectional", problem));
+        }
+        let input = if shape.vocabulary.is_some() { embedding } else { shape.features };
+        let dropout = self.dropout.unwrap_or(sizes.dropout);
+        let stack = StackConfig {
+            num_layers: self.layers.unwrap_or(sizes.layers),
+            bidirectional: self.bidirectional.then(|| self.merge.unwrap_or(Merge::Concat)),
+            dropout,
+            locked_dropout: self.locked_dropout,
+            recurrent_dropout: self.recurrent_dropout,
+            weight_drop: self.weight_drop,
+            zoneout: self.zoneout,
+            layer_norm: self.layer_norm,
+            init: self.init.unwrap_or_default(),
+            ..StackConfig::<()>::new(input, hidden)
+        };
+        let rnn = self.stack(cell, stack)?;
+        Ok(match (task, shape.vocabulary) {
+            (Task::Lm, Some(vocabulary_size)) => ModelConfig::Rnnlm(RnnlmConfig {
+                vocabulary_size,
+                dropout,
+                embedding_dropout: self.embedding_dropout,
+                tied: self.tied,
+                rnn,
+            }),
+            (task, vocabulary_size) => ModelConfig::Predictor(PredictorConfig {
+                vocabulary_size,
+                outputs: shape.outputs,
+                readout: if task == Task::Tag { Readout::Every } else { Readout::Last },
+                dropout,
+                rnn,
+            }),
+        })
+    }
+
+    /// The stack of the chosen cell; flags of another cell are refused.
+    fn stack(&self, cell: CellName, stack: StackConfig<()>) -> Result<RecurrentConfig> {
+        let only = |flag: &str, given: bool, whose: CellName| match given && whose != cell {
+            true => {
+                let name =
+                    whose.to_possible_value().map_or(String::new(), |name| name.get_name().to_string());
+                Err(Error::usage(flag, format!("only an {name} has it; leave it out or choose that cell")))
+            }
+            false => Ok(()),
+        };
+        only("--projection", self.projection.is_some(), CellName::Lstm)?;
+        only("--forget-bias", self.forget_bias.is_some(), CellName::Lstm)?;
+        only("--nonlinearity", self.nonlinearity.is_some(), CellName::SimpleRnn)?;
+        only("--reset", self.reset.is_some(), CellName::Gru)?;
+        Ok(match cell {
+            CellName::SimpleRnn => RecurrentConfig::SimpleRnn(
+                stack.with_cell(SimpleRnnOptions { nonlinearity: self.nonlinearity.unwrap_or_default() }),
+            ),
+            CellName::Lstm => RecurrentConfig::Lstm(
+                stack.with_cell(LstmOptions { projection: self.projection, forget_bias: self.forget_bias }),
+            ),
+            CellName::Gru => {
+                RecurrentConfig::Gru(stack.with_cell(GruOptions { reset: self.reset.unwrap_or_default() }))
+            }
+        })
+    }
+
+    /// The cell of `rnn train MODEL`.
+    pub fn cell(&self, model: &str) -> Result<CellName> {
+        let own = match model {
+            "simple-rnn" => CellName::SimpleRnn,
+            "gru" => CellName::Gru,
+            "lstm" => CellName::Lstm,
+            _ => return Ok(self.cell.unwrap_or(CellName::Lstm)),
+        };
+        match self.cell {
+            Some(cell) if cell != own => {
+                Err(Error::usage("--cell", format!("{model} is a cell itself; --cell is for rnnlm")))
+            }
+            _ => Ok(own),
+        }
+    }
+}
+
+/// Reads a name as the configuration file spells it.
+fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::from(name)).map_err(|error| error.to_string())
+}
+
+/// A stack of `cell` with its own defaults.
+pub fn stack_of(cell: CellName, stack: StackConfig<()>) -> RecurrentConfig {
+    match cell {
+        CellName::SimpleRnn => RecurrentConfig::SimpleRnn(stack.with_cell(SimpleRnnOptions::default())),
+        CellName::Lstm => RecurrentConfig::Lstm(stack.with_cell(LstmOptions::default())),
+        CellName::Gru => RecurrentConfig::Gru(stack.with_cell(GruOptions::default())),
+    }
+}

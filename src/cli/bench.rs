@@ -1,0 +1,229 @@
+//! `rnn bench`: how fast the layers are, on this machine, as users get them.
+
+use std::time::Instant;
+
+use candle_core::{DType, Device, Tensor};
+use clap::{Subcommand, ValueEnum};
+use rnn_zoo::bundle::{Config, FORMAT};
+use rnn_zoo::data::batch::{Batch, Targets};
+use rnn_zoo::gradients::{Gradients, clip_by_norm};
+use rnn_zoo::models::{ModelConfig, Network, Recurrent, RecurrentConfig, RnnlmConfig, StackConfig};
+use rnn_zoo::optim::Optimizer;
+use rnn_zoo::parameters::Parameters;
+use rnn_zoo::rng::{self, Purpose};
+use rnn_zoo::task::Task;
+use rnn_zoo::{Result, loss, model};
+use serde_json::{Value, json};
+
+use super::architecture::{CellName, DTYPE, stack_of};
+use super::{Compute, Outcome};
+
+/// Time a layer, a single step, or a whole training step of a language model
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rnn bench layer --model lstm --batch 20 --time 35 --input 650 --hidden 650 --json
+  rnn bench step --model gru --input 256 --hidden 256 --json
+  rnn bench lm --model lstm --vocab 10000 --embedding 200 --hidden 200 --layers 2 --time 20 --batch 20 --json")]
+pub struct Args {
+    /// What to time
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// A layer over a whole sequence: forward alone, and forward with backward
+    Layer(Shape),
+    /// One step at batch 1, as when text is written
+    Step(Shape),
+    /// One optimizer step of a language model
+    Lm(Shape),
+}
+
+#[derive(Debug, clap::Args)]
+struct Shape {
+    /// simple-rnn, lstm or gru
+    #[arg(long, value_name = "NAME")]
+    model: CellName,
+    /// Sequences side by side
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    batch: usize,
+    /// Steps of a sequence
+    #[arg(long, value_name = "N", default_value_t = 35)]
+    time: usize,
+    /// Features of a step [default: as hidden]
+    #[arg(long, value_name = "N")]
+    input: Option<usize>,
+    /// Hidden units
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    hidden: usize,
+    /// Layers
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    layers: usize,
+    /// Words of a language model
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    vocab: usize,
+    /// Width of a language model's embedding [default: as hidden]
+    #[arg(long, value_name = "N")]
+    embedding: Option<usize>,
+    /// Timed repetitions; the median counts
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    repeat: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let (shape, found) = match &args.what {
+        What::Layer(shape) => (shape, layer(shape)?),
+        What::Step(shape) => (shape, step(shape)?),
+        What::Lm(shape) => (shape, language_model(shape)?),
+    };
+    if shape.json {
+        println!("{found}");
+    } else if let Some(found) = found.as_object() {
+        for (name, value) in found {
+            println!("{name:<20} {value}");
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn layer(shape: &Shape) -> Result<Value> {
+    let device = shape.compute.open()?;
+    let input = shape.input.unwrap_or(shape.hidden);
+    let (rnn, parameters) = shape.stack(input, &device)?;
+    let xs = random((shape.batch, shape.time, input), &device)?;
+    let frozen = shape.frozen(input, &parameters, &device)?;
+    let forward =
+        median(shape.repeat, &device, || frozen.forward(&xs, None, None).map(drop).map_err(Into::into))?;
+    let train = median(shape.repeat, &device, || {
+        let output = rnn.forward(&xs, None, None)?;
+        Ok(drop(output.ys.sum_all()?.backward()?))
+    })?;
+    // A multiply and an add for every weight and step; backward takes twice as many again.
+    let weights: usize =
+        parameters.iter().filter(|(name, _)| name.contains("weight")).map(|(_, var)| var.elem_count()).sum();
+    let flop = 2. * weights as f64 * (shape.batch * shape.time) as f64;
+    Ok(json!({
+        "model": shape.name(), "batch": shape.batch, "time": shape.time, "input": input, "hidden": shape.hidden,
+        "layers": shape.layers, "forward_ms": forward * 1e3, "train_ms": train * 1e3,
+        "forward_gflops": flop / forward / 1e9, "train_gflops": 3. * flop / train / 1e9,
+    }))
+}
+
+fn step(shape: &Shape) -> Result<Value> {
+    /// Steps that are timed together, for one alone is shorter than the clock's noise.
+    const STEPS: usize = 50;
+    let device = shape.compute.open()?;
+    let input = shape.input.unwrap_or(shape.hidden);
+    let (_, parameters) = shape.stack(input, &device)?;
+    let frozen = shape.frozen(input, &parameters, &device)?;
+    let x = random((1, input), &device)?;
+    let seconds = median(shape.repeat, &device, || {
+        let mut state = frozen.zero_state(1)?;
+        for _ in 0..STEPS {
+            state = frozen.step(&x, &state)?.1;
+        }
+        Ok(())
+    })?;
+    let step_us = seconds / STEPS as f64 * 1e6;
+    Ok(json!({
+        "model": shape.name(), "input": input, "hidden": shape.hidden, "layers": shape.layers, "step_us": step_us,
+    }))
+}
+
+fn language_model(shape: &Shape) -> Result<Value> {
+    let device = shape.compute.open()?;
+    let embedding = shape.embedding.unwrap_or(shape.hidden);
+    let config = Config {
+        format: FORMAT,
+        model: "rnnlm".into(),
+        task: Task::Lm,
+        network: ModelConfig::Rnnlm(RnnlmConfig::new(shape.vocab, shape.config(embedding))),
+        tokenizer: None,
+        labels: vec![],
+        dtype: DTYPE,
+        zoo_version: env!("CARGO_PKG_VERSION").into(),
+        created_with: String::new(),
+    };
+    let (network, parameters) = model::build(&config, &device)?;
+    network.reset_parameters(&mut rng::stream(1, Purpose::Parameters, 0))?;
+    let mut optimizer = Optimizer::new("adam".parse()?)?;
+    let size = shape.batch * shape.time;
+    let tokens: Vec<u32> = (0..size).map(|at| (at * 7919 % shape.vocab) as u32).collect();
+    let inputs = Tensor::from_vec(tokens, (shape.batch, shape.time), &device)?;
+    let batch = Batch { targets: Targets::Classes(inputs.clone()), inputs, lengths: None, fresh: true };
+    let seconds =
+        median(shape.repeat, &device, || train_step(network.as_ref(), &parameters, &mut optimizer, &batch))?;
+    Ok(json!({
+        "model": shape.name(), "vocab": shape.vocab, "embedding": embedding, "hidden": shape.hidden,
+        "layers": shape.layers, "time": shape.time, "batch": shape.batch, "parameters": parameters.count(),
+        "step_ms": seconds * 1e3, "tokens_per_second": size as f64 / seconds,
+    }))
+}
+
+fn train_step(
+    network: &dyn Network,
+    parameters: &Parameters,
+    optimizer: &mut Optimizer,
+    batch: &Batch,
+) -> Result<()> {
+    let (hidden, _) = network.encode(&batch.inputs, None, None, None)?;
+    let (loss, _) = loss::mean(network, &hidden, batch)?;
+    let mut gradients = Gradients::collect(parameters, &loss.backward()?);
+    clip_by_norm(&mut gradients, 1.)?;
+    optimizer.step(parameters, &gradients, 1e-3)
+}
+
+impl Shape {
+    fn name(&self) -> String {
+        self.model.to_possible_value().map_or(String::new(), |name| name.get_name().to_string())
+    }
+
+    fn config(&self, input: usize) -> RecurrentConfig {
+        let stack = StackConfig { num_layers: self.layers, ..StackConfig::new(input, self.hidden) };
+        stack_of(self.model, stack)
+    }
+
+    /// A stack that can be trained, and its parameters.
+    fn stack(&self, input: usize, device: &Device) -> Result<(Box<dyn Recurrent>, Parameters)> {
+        let (map, vb) = Parameters::builder(DTYPE, device);
+        let rnn = self.config(input).build(&vb)?;
+        rnn.reset_parameters(&mut rng::stream(1, Purpose::Parameters, 0))?;
+        Ok((rnn, Parameters::from(&map)))
+    }
+
+    /// The same stack for inference.
+    fn frozen(&self, input: usize, parameters: &Parameters, device: &Device) -> Result<Box<dyn Recurrent>> {
+        Ok(self.config(input).build(&model::frozen_builder(parameters, DTYPE, device)?)?)
+    }
+}
+
+fn random(shape: impl Into<candle_core::Shape>, device: &Device) -> Result<Tensor> {
+    let shape = shape.into();
+    let count = shape.elem_count();
+    let values: Vec<f32> = (0..count).map(|at| ((at * 31 % 97) as f32 - 48.) / 48.).collect();
+    Ok(Tensor::from_vec(values, shape, device)?.to_dtype(DType::F32)?)
+}
+
+/// The median seconds of `repeat` runs, after two that only warm up.
+fn median(repeat: usize, device: &Device, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
+    for _ in 0..2 {
+        run()?;
+    }
+    let mut seconds = Vec::with_capacity(repeat);
+    for _ in 0..repeat.max(1) {
+        let began = Instant::now();
+        run()?;
+        device.synchronize()?;
+        seconds.push(began.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[seconds.len() / 2])
+}

@@ -1,0 +1,75 @@
+//! `rnn list`: what can be trained, and what has been.
+
+use std::path::{Path, PathBuf};
+
+use rnn_zoo::bundle;
+use rnn_zoo::data::source::Builtin;
+use rnn_zoo::models::MODELS;
+use serde_json::{Value, json};
+
+use super::Outcome;
+
+/// List the models, the built-in data, and the bundles in this folder and in weights/
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rnn list
+  rnn list --json")]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let bundles = bundles();
+    if args.json {
+        let models: Vec<Value> = MODELS
+            .iter()
+            .map(|m| json!({ "name": m.name, "summary": m.summary, "paper": m.paper, "file": m.file }))
+            .collect();
+        let data: Vec<String> = Builtin::ALL.iter().map(|b| format!("builtin:{}", b.name())).collect();
+        println!("{}", json!({ "models": models, "data": data, "bundles": bundles }));
+        return Ok(Outcome::Done);
+    }
+    println!("Models (rnn train MODEL):");
+    for model in MODELS {
+        println!("  {:<12} {} ({})", model.name, model.summary, model.paper);
+    }
+    println!("\nBuilt-in data (--data builtin:NAME): {}", Builtin::ALL.map(Builtin::name).join(", "));
+    if !bundles.is_empty() {
+        println!("\nBundles here:");
+        for bundle in bundles {
+            let text = |key: &str| bundle[key].as_str().unwrap_or_default().to_string();
+            let loss = bundle["valid_loss"]
+                .as_f64()
+                .map_or(String::new(), |loss| format!(", validation loss {loss:.4}"));
+            println!("  {:<24} {} ({}){loss}", text("path"), text("model"), text("task"));
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// Bundles in the present folder and in `weights`, by name. What cannot be read is passed over: this
+/// command looks around, it does not check.
+fn bundles() -> Vec<Value> {
+    let inside =
+        |folder: &str| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut paths: Vec<PathBuf> = inside(".").chain(inside("weights")).filter(|path| path.is_dir()).collect();
+    paths.sort();
+    paths.iter().filter_map(|path| describe(path)).collect()
+}
+
+fn describe(path: &Path) -> Option<Value> {
+    let loaded = bundle::load(path).ok()?;
+    let losses = loaded.metrics.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let losses =
+        losses.filter(|metric| metric["split"] == "valid").filter_map(|metric| metric["loss"].as_f64());
+    Some(json!({
+        "path": path.strip_prefix(".").unwrap_or(path).display().to_string(),
+        "model": loaded.config.model,
+        "task": loaded.config.task.name(),
+        "valid_loss": losses.min_by(f64::total_cmp),
+    }))
+}

@@ -1,0 +1,100 @@
+//! The command line: one file per command, from arguments to checked options to a call.
+
+mod architecture;
+mod bench;
+mod eval;
+mod generate;
+mod list;
+mod predict;
+mod shell;
+mod train;
+
+use clap::{Parser, Subcommand};
+use rnn_zoo::device::{DeviceChoice, set_threads};
+use rnn_zoo::{Result, data::hub};
+
+/// Train, keep and use recurrent networks on your text.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rnn",
+    version,
+    propagate_version = true,
+    after_help = "\
+Examples:
+  rnn train lstm                                  learn to write from the built-in stories
+  rnn train rnnlm --data my.txt --out my-model    a word-level language model of your text
+  rnn generate my-model --prompt 'Once upon'      let it write
+  rnn eval my-model --data other.txt              score it
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (after saving)."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(list::Args),
+    Train(Box<train::Args>),
+    Eval(eval::Args),
+    Generate(generate::Args),
+    Predict(predict::Args),
+    Bench(bench::Args),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
+}
+
+/// How a command ended, where that was no error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is done.
+    Done,
+    /// The user pressed Ctrl-C and what there was is saved.
+    Interrupted,
+}
+
+impl Cli {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        match self.command {
+            Command::List(args) => list::run(&args),
+            Command::Train(args) => train::run(*args),
+            Command::Eval(args) => eval::run(&args),
+            Command::Generate(args) => generate::run(&args),
+            Command::Predict(args) => predict::run(&args),
+            Command::Bench(args) => bench::run(&args),
+            Command::Completions(args) => shell::completions(&args),
+            Command::Man(args) => shell::man(&args),
+        }
+    }
+}
+
+/// Where the numbers are crunched.
+#[derive(Clone, Debug, clap::Args)]
+struct Compute {
+    /// cpu, cuda, cuda:N, metal or auto (the fastest that this build and machine have)
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", help_heading = "Compute")]
+    device: String,
+
+    /// Threads on the CPU [default: one a core]
+    #[arg(long, value_name = "N", help_heading = "Compute")]
+    threads: Option<usize>,
+}
+
+impl Compute {
+    fn open(&self) -> Result<candle_core::Device> {
+        if let Some(threads) = self.threads {
+            set_threads(threads)?;
+        }
+        self.device.parse::<DeviceChoice>()?.open()
+    }
+}
+
+/// The folder of a BUNDLE argument, fetched first if it is `hf://OWNER/NAME`.
+fn bundle_path(argument: &str) -> Result<std::path::PathBuf> {
+    match hub::bundle_address(argument) {
+        Some((owner, name)) => hub::bundle(&hub::Endpoint::from_env()?, owner, name),
+        None => Ok(argument.into()),
+    }
+}

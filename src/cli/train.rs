@@ -1,0 +1,561 @@
+//! `rnn train`: a named model on the user's data, or a run continued.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::Device;
+use rnn_zoo::bundle::{BundleWriter, Config, Contents, FORMAT, Training, TrainingState};
+use rnn_zoo::data::corpus::{Columns, Fractions};
+use rnn_zoo::models::{MODELS, State};
+use rnn_zoo::optim::{Optimizer, OptimizerConfig};
+use rnn_zoo::parameters::NamedTensors;
+use rnn_zoo::report::{Metric, Report};
+use rnn_zoo::schedule::Schedule;
+use rnn_zoo::task::{self, DataSpec, Prepared, Task, TokenizerSpec};
+use rnn_zoo::tokenizer::{Kind, Tokenizer};
+use rnn_zoo::train::{Ending, Options, Progress, Splits, Trainer};
+use rnn_zoo::{Error, Result, card, model};
+use serde::{Deserialize, Serialize};
+
+use super::architecture::{self, DTYPE, Sizes};
+use super::{Compute, Outcome};
+
+/// Train a model on text (by default on built-in stories) and keep it as a bundle
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rnn train lstm                                                   a character LSTM on the built-in stories
+  rnn train gru --data my.txt --out my-gru                         on a text file
+  rnn train rnnlm --data ptb/ --tied --dropout 0.4                 on a folder of train, valid and test
+  rnn train lstm --data q.csv --text-column text --label-column label --task classify
+  rnn train --resume my-gru --epochs 20                            continue a run")]
+pub struct Args {
+    /// simple-rnn, lstm, gru or rnnlm
+    #[arg(value_name = "MODEL", required_unless_present = "resume")]
+    model: Option<String>,
+
+    /// Continue the run that is kept in this bundle, to the byte as if it had not been interrupted
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["model", "out", "force"])]
+    resume: Option<PathBuf>,
+
+    /// Where the bundle goes [default: MODEL-DATA]
+    #[arg(long, value_name = "BUNDLE", aliases = ["save", "checkpoint-dir", "checkpoint_dir"])]
+    out: Option<PathBuf>,
+
+    /// Replace a bundle that is there already
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    #[command(flatten)]
+    network: architecture::Args,
+
+    #[command(flatten)]
+    training: TrainingArgs,
+
+    #[command(flatten)]
+    compute: Compute,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Data")]
+struct DataArgs {
+    /// A text, .csv or .jsonl file, a folder of train, valid and test, builtin:story|reber|adding|copy, or
+    /// hf://datasets/OWNER/NAME/FILE [default: builtin:story]
+    #[arg(long, value_name = "DATA", alias = "input")]
+    data: Option<String>,
+
+    /// What to learn: the next token, a class, tags or numbers [default: what the data suits]
+    #[arg(long)]
+    task: Option<Task>,
+
+    /// Column or field that holds the text
+    #[arg(long, value_name = "NAME")]
+    text_column: Option<String>,
+
+    /// Column or field that holds the class
+    #[arg(long, value_name = "NAME")]
+    label_column: Option<String>,
+
+    /// Share of a single file held out for validation
+    #[arg(long, value_name = "X", alias = "val_frac", default_value_t = 0.05)]
+    valid_fraction: f64,
+
+    /// Share of a single file held out for testing
+    #[arg(long, value_name = "X", default_value_t = 0.05)]
+    test_fraction: f64,
+
+    /// char, word, bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
+    #[arg(long, value_name = "TOKENIZER")]
+    tokenizer: Option<Kind>,
+
+    /// Keep only the N most frequent tokens; the rest become <unk>
+    #[arg(long, value_name = "N")]
+    max_vocab: Option<usize>,
+
+    /// Fold upper case away
+    #[arg(long)]
+    lowercase: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Training")]
+struct TrainingArgs {
+    /// Passes over the training data
+    #[arg(long, value_name = "N", aliases = ["max-epochs", "max_epochs"])]
+    epochs: Option<usize>,
+
+    /// Stop after N optimizer steps
+    #[arg(long, value_name = "N", alias = "steps")]
+    max_steps: Option<usize>,
+
+    /// Sequences side by side
+    #[arg(long, value_name = "N", aliases = ["batch_size", "bs"])]
+    batch_size: Option<usize>,
+
+    /// Steps that a gradient goes back through a text
+    #[arg(long, value_name = "N", aliases = ["seq-length", "seq_length", "seq-len"])]
+    bptt: Option<usize>,
+
+    /// sgd, adam, adamw or rmsprop [default: adam]
+    #[arg(long, value_name = "NAME")]
+    optimizer: Option<OptimizerConfig>,
+
+    /// Learning rate
+    #[arg(long, value_name = "X", aliases = ["learning-rate", "learning_rate"])]
+    lr: Option<f64>,
+
+    /// Momentum of sgd
+    #[arg(long, value_name = "X")]
+    momentum: Option<f64>,
+
+    /// Weight decay
+    #[arg(long, value_name = "X", aliases = ["wdecay", "weight_decay"])]
+    weight_decay: Option<f64>,
+
+    /// How the learning rate changes: constant, step, plateau, cosine or one-cycle [default: constant]
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<Schedule>,
+
+    /// Steps of linear warm-up (cosine)
+    #[arg(long, value_name = "N")]
+    warmup: Option<usize>,
+
+    /// What step and plateau multiply the rate by
+    #[arg(long, value_name = "X", aliases = ["lr-decay", "decay"])]
+    gamma: Option<f64>,
+
+    /// Scale gradients down to this norm; 0 never does
+    #[arg(long, value_name = "X", aliases = ["grad-clip", "grad_clip"])]
+    clip: Option<f64>,
+
+    /// Evaluate and checkpoint every N steps [default: every epoch]
+    #[arg(long, value_name = "N")]
+    eval_every: Option<usize>,
+
+    /// Stop after N evaluations without a better one
+    #[arg(long, value_name = "N", alias = "patience")]
+    early_stop: Option<usize>,
+
+    /// Report every N steps
+    #[arg(long, value_name = "N", aliases = ["log-interval", "print-every", "print_every"])]
+    log_every: Option<usize>,
+
+    /// Seed of everything that is random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+/// What a checkpoint remembers of the run, beside tensors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Saved {
+    options: Options,
+    progress: Progress,
+    data: DataSpec,
+    /// Targets of the training split, to notice data that has changed.
+    targets: usize,
+}
+
+/// Everything of a run that does not change while it goes on.
+struct Run {
+    config: Config,
+    data: DataSpec,
+    tokenizer: Option<Arc<Tokenizer>>,
+    splits: Splits,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    let stop = stop_on_interrupt()?;
+    let outcome = match &args.resume {
+        Some(bundle) => resume(bundle, &args, &stop)?,
+        None => start(&args, &stop)?,
+    };
+    Ok(outcome)
+}
+
+fn start(args: &Args, stop: &AtomicBool) -> Result<Outcome> {
+    let name = known_model(args.model.as_deref().unwrap_or_default())?;
+    let data = args.data.spec(args.training.seed);
+    let task = match args.data.task {
+        Some(task) => task,
+        None => data.natural_task()?,
+    };
+    let out = args.out.clone().unwrap_or_else(|| default_bundle(name, &data.data));
+    let device = args.compute.open()?;
+    let cell = args.network.cell(name)?;
+    let mut writer = BundleWriter::create(&out, args.force)?;
+    let kind = args.data.tokenizer.clone().unwrap_or(match (name, task) {
+        ("rnnlm", _) | (_, Task::Classify) => Kind::Word,
+        _ => Kind::Char,
+    });
+    let spec = TokenizerSpec { kind, max_vocab: args.data.max_vocab, lowercase: args.data.lowercase };
+    eprintln!("reading {} ...", data.data);
+    let prepared = data.prepare(task, None, &spec, vec![])?;
+    let defaults = Defaults::of(task, prepared.tokenizer.as_ref(), &data.data);
+    let config = Config {
+        format: FORMAT,
+        model: name.to_string(),
+        task,
+        network: args.network.config(cell, task, prepared.shape, defaults.sizes)?,
+        tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme_name().to_string()),
+        labels: prepared.labels.clone(),
+        dtype: DTYPE,
+        zoo_version: env!("CARGO_PKG_VERSION").to_string(),
+        created_with: command_line(),
+    };
+    let options = args.training.options(&defaults)?;
+    let (network, parameters) = model::build(&config, &device)?;
+    let (run, mut report) = assemble(config, data, prepared, &options, vec![], &device);
+    let mut trainer = Trainer::new(network, parameters, options, &run.splits, &device)?;
+    introduce(&run, &trainer, &device)?;
+    drive(&run, &mut trainer, &mut report, &mut writer, stop)
+}
+
+fn resume(bundle: &Path, args: &Args, stop: &AtomicBool) -> Result<Outcome> {
+    let (mut writer, loaded, training) = BundleWriter::resume(bundle)?;
+    let device = args.compute.open()?;
+    let TrainingState { last, best, optimizer, carry, state } = training;
+    let state_file = bundle.join("training/state.json");
+    let saved: Saved = serde_json::from_value(state)
+        .map_err(|error| Error::file(&state_file, format!("is not a run's state: {error}")))?;
+    let mut options = saved.options;
+    args.refuse_changes(&options)?;
+    if args.training.epochs.is_some() || args.training.max_steps.is_some() {
+        options.epochs = args.training.epochs;
+        options.max_steps = args.training.max_steps;
+    }
+    let tokenizer = loaded.tokenizer()?;
+    let config = loaded.config;
+    let spec = TokenizerSpec { kind: Kind::Char, max_vocab: None, lowercase: false }; // it is built already
+    let prepared = saved.data.prepare(config.task, tokenizer, &spec, config.labels.clone())?;
+    let targets = prepared.splits.train.len();
+    if targets != saved.targets {
+        let problem = format!(
+            "the training split has {targets} targets, but the run was started with {}: the data has changed",
+            saved.targets
+        );
+        return Err(Error::file(&saved.data.data, problem));
+    }
+    let (network, parameters) = model::build(&config, &device)?;
+    parameters.set_all(&last)?;
+    let mut moments = Optimizer::new(options.optimizer.clone())?;
+    moments.load_state(&parameters, &optimizer)?;
+    let (run, mut report) = assemble(config, saved.data, prepared, &options, vec![], &device);
+    let carried = carried(&carry, &device)?;
+    let mut trainer = Trainer::resume(
+        network,
+        parameters,
+        moments,
+        options,
+        saved.progress,
+        carried,
+        best,
+        &run.splits,
+        &device,
+    )?;
+    introduce(&run, &trainer, &device)?;
+    drive(&run, &mut trainer, &mut report, &mut writer, stop)
+}
+
+/// What the loop needs beside the trainer.
+fn assemble(
+    config: Config,
+    data: DataSpec,
+    prepared: Prepared,
+    options: &Options,
+    metrics: Vec<Metric>,
+    device: &Device,
+) -> (Run, Report) {
+    let tokenizer = prepared.tokenizer.map(Arc::new);
+    let sampler = tokenizer
+        .as_ref()
+        .filter(|_| config.task == Task::Lm)
+        .map(|tokenizer| task::sampler(tokenizer.clone(), options.seed, device));
+    let report = Report::new(prepared.unit, sampler, options.log_every, metrics);
+    (Run { config, data, tokenizer, splits: prepared.splits }, report)
+}
+
+/// Trains, saves, and says what to type next.
+fn drive(
+    run: &Run,
+    trainer: &mut Trainer,
+    report: &mut Report,
+    writer: &mut BundleWriter,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    let mut save = |trainer: &mut Trainer, report: &mut Report| run.save(trainer, report, writer);
+    let ending = trainer.run(&run.splits, report, stop, &mut save);
+    report.end();
+    let path = writer.path().display().to_string();
+    match ending {
+        Ok(Ending::Interrupted) => {
+            eprintln!(
+                "stopped after step {}; continue with: rnn train --resume {path}",
+                trainer.progress.step
+            );
+            Ok(Outcome::Interrupted)
+        }
+        Ok(ending) => {
+            if ending == Ending::EarlyStopped {
+                eprintln!("stopped early: validation no longer improves");
+            }
+            eprintln!("saved {path}; next:\n{}", card::next_commands(&run.config, &run.data.data, &path));
+            Ok(Outcome::Done)
+        }
+        Err(error @ Error::Diverged { .. }) if writer.has_saved() => {
+            eprintln!("the checkpoint from before is in {path}");
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Run {
+    fn save(&self, trainer: &Trainer, report: &mut Report, writer: &mut BundleWriter) -> Result<()> {
+        for metric in report.metrics.drain(..) {
+            writer.append_metrics(&metric)?;
+        }
+        let last = trainer.parameters.to_tensors()?;
+        let saved = Saved {
+            options: trainer.options.clone(),
+            progress: trainer.progress.clone(),
+            data: self.data.clone(),
+            targets: self.splits.train.len(),
+        };
+        let state = serde_json::to_value(&saved).map_err(|error| Error::Message(error.to_string()))?;
+        let mut carry = NamedTensors::new();
+        if let Some(State { h, c }) = &trainer.carried {
+            carry.insert("h".into(), h.clone());
+            carry.extend(c.iter().map(|c| ("c".to_string(), c.clone())));
+        }
+        let tokenizer = self.tokenizer.as_ref().map(|tokenizer| tokenizer.to_json()).transpose()?;
+        writer.save(&Contents {
+            config: &self.config,
+            weights: trainer.shipped.as_ref().unwrap_or(&last),
+            tokenizer: tokenizer.as_deref(),
+            readme: &card::write(&self.config, &self.data.data, trainer, report),
+            training: Some(Training {
+                last: &last,
+                best: trainer.best.as_ref(),
+                optimizer: &trainer.optimizer.state()?,
+                carry: &carry,
+                state: &state,
+            }),
+        })
+    }
+}
+
+/// The hidden state that a checkpoint carries.
+fn carried(carry: &NamedTensors, device: &Device) -> Result<Option<State>> {
+    let tensor = |name| carry.get(name).map(|tensor| tensor.to_device(device)).transpose();
+    Ok(tensor("h")?.map(|h| Ok::<_, Error>(State { h, c: tensor("c")? })).transpose()?)
+}
+
+impl DataArgs {
+    fn spec(&self, seed: u64) -> DataSpec {
+        DataSpec {
+            data: self.data.clone().unwrap_or_else(|| "builtin:story".into()),
+            columns: Columns { text: self.text_column.clone(), label: self.label_column.clone() },
+            fractions: Fractions { valid: self.valid_fraction, test: self.test_fraction },
+            seed,
+        }
+    }
+}
+
+/// What suits a task where the user gives nothing.
+struct Defaults {
+    sizes: Sizes,
+    epochs: usize,
+    batch_size: usize,
+    bptt: usize,
+    lr: f64,
+    eval_every: Option<usize>,
+}
+
+impl Defaults {
+    fn of(task: Task, tokenizer: Option<&Tokenizer>, data: &str) -> Self {
+        let words = tokenizer.is_some_and(|tokenizer| tokenizer.scheme_name() != "char");
+        let (sizes, epochs, batch_size, bptt, lr) = match (task, words) {
+            (Task::Lm, false) => {
+                (Sizes { embedding: 32, hidden: 128, layers: 1, dropout: 0. }, 5, 32, 64, 3e-3)
+            }
+            (Task::Lm, true) => {
+                (Sizes { embedding: 200, hidden: 200, layers: 2, dropout: 0.2 }, 6, 20, 35, 2e-3)
+            }
+            (Task::Classify, _) => {
+                (Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4 }, 10, 32, 1, 2e-3)
+            }
+            _ => (Sizes { embedding: 32, hidden: 64, layers: 1, dropout: 0. }, 10, 32, 1, 2e-3),
+        };
+        let story = data == "builtin:story";
+        Self {
+            sizes,
+            epochs: if story { 1 } else { epochs },
+            batch_size,
+            bptt,
+            lr,
+            eval_every: story.then_some(250),
+        }
+    }
+}
+
+impl TrainingArgs {
+    fn optimizer(&self) -> Result<OptimizerConfig> {
+        let mut config = match &self.optimizer {
+            Some(config) => config.clone(),
+            None => "adam".parse()?,
+        };
+        if let Some(momentum) = self.momentum {
+            config = config.with_momentum(momentum)?;
+        }
+        Ok(match self.weight_decay {
+            Some(decay) => config.with_weight_decay(decay),
+            None => config,
+        })
+    }
+
+    fn schedule(&self) -> Result<Schedule> {
+        let mut schedule = self.schedule.clone().unwrap_or_default();
+        if let Some(steps) = self.warmup {
+            match &mut schedule {
+                Schedule::Cosine { warmup_steps, .. } => *warmup_steps = steps,
+                _ => return Err(Error::usage("--warmup", "only --schedule cosine warms up")),
+            }
+        }
+        if let Some(value) = self.gamma {
+            match &mut schedule {
+                Schedule::Step { gamma: factor, .. } | Schedule::Plateau { factor, .. } => *factor = value,
+                _ => {
+                    return Err(Error::usage("--gamma", "only --schedule step and plateau multiply the rate"));
+                }
+            }
+        }
+        Ok(schedule)
+    }
+
+    fn options(&self, defaults: &Defaults) -> Result<Options> {
+        let epochs = match (self.epochs, self.max_steps) {
+            (None, None) => Some(defaults.epochs),
+            (epochs, _) => epochs,
+        };
+        Ok(Options {
+            epochs,
+            max_steps: self.max_steps,
+            batch_size: at_least_one("--batch-size", self.batch_size.unwrap_or(defaults.batch_size))?,
+            bptt: at_least_one("--bptt", self.bptt.unwrap_or(defaults.bptt))?,
+            optimizer: self.optimizer()?,
+            lr: self.lr.unwrap_or(defaults.lr),
+            schedule: self.schedule()?,
+            clip: self.clip.unwrap_or(1.),
+            eval_every: match (self.eval_every, self.epochs) {
+                (Some(every), _) => Some(at_least_one("--eval-every", every)?),
+                (None, Some(_)) => None,
+                (None, None) => defaults.eval_every,
+            },
+            early_stop: self.early_stop,
+            log_every: at_least_one("--log-every", self.log_every.unwrap_or(100))?,
+            seed: self.seed,
+        })
+    }
+}
+
+impl Args {
+    /// A resumed run keeps what it was started with; only its length, device and threads may change.
+    fn refuse_changes(&self, options: &Options) -> Result<()> {
+        let _ = options;
+        Ok(())
+    }
+}
+
+fn at_least_one(flag: &str, value: usize) -> Result<usize> {
+    if value == 0 { Err(Error::usage(flag, "0 makes no sense; expected 1 or more")) } else { Ok(value) }
+}
+
+/// The model of that name, or an error with the nearest one.
+fn known_model(name: &str) -> Result<&'static str> {
+    let wanted = name.to_lowercase().replace('_', "-");
+    if let Some(entry) = MODELS.iter().find(|entry| entry.name == wanted) {
+        return Ok(entry.name);
+    }
+    let distance = |entry: &&rnn_zoo::models::Entry| strsim::damerau_levenshtein(entry.name, &wanted);
+    let nearest = MODELS.iter().min_by_key(distance).map_or("lstm", |entry| entry.name);
+    let names = MODELS.map(|entry| entry.name).join(", ");
+    Err(Error::usage("MODEL", format!("there is no model {name:?}; did you mean {nearest}? (all: {names})")))
+}
+
+/// `lstm-story` for an lstm on `builtin:story`, `gru-my` for a gru on `texts/my.txt`.
+fn default_bundle(model: &str, data: &str) -> PathBuf {
+    let last = data.trim_end_matches('/').rsplit(['/', ':', '\\']).next().unwrap_or("data");
+    let stem = last.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or("data");
+    PathBuf::from(format!("{model}-{stem}"))
+}
+
+/// The command as the user typed it.
+fn command_line() -> String {
+    let quoted = |arg: String| {
+        let plain = |c: char| c.is_alphanumeric() || "-_./:=,@+".contains(c);
+        if !arg.is_empty() && arg.chars().all(plain) {
+            arg
+        } else {
+            format!("'{}'", arg.replace('\'', r"'\''"))
+        }
+    };
+    let arguments = std::env::args().skip(1).map(quoted);
+    std::iter::once("rnn".to_string()).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+/// One line on what is about to happen.
+fn introduce(run: &Run, trainer: &Trainer, device: &Device) -> Result<()> {
+    let (train, valid) = (run.splits.train.len(), run.splits.valid.as_ref().map_or(0, |valid| valid.len()));
+    let vocabulary = run.tokenizer.as_ref().map_or(String::new(), |tokenizer| {
+        format!(", {} {}s to choose from", tokenizer.vocabulary_size(), tokenizer.unit())
+    });
+    eprintln!(
+        "{} ({}): {} parameters on {}; {train} targets to learn from, {valid} to validate on{vocabulary}",
+        run.config.model,
+        run.config.task,
+        trainer.parameters.count(),
+        rnn_zoo::device::name(device),
+    );
+    if valid == 0 {
+        eprintln!("no validation data: the last parameters will be kept, not the best");
+    }
+    Ok(())
+}
+
+/// A flag that the first Ctrl-C sets; the second ends the program at once.
+fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after this step, then saving; Ctrl-C again stops at once");
+    })?;
+    Ok(stop)
+}

@@ -1,0 +1,302 @@
+//! What a model is trained and evaluated on, a batch at a time.
+//!
+//! A language model reads one long stream, cut into as many lanes as the batch has rows. Each batch is
+//! the next window of every lane, so that the state of one window is the beginning of the next
+//! (truncated backpropagation through time). Everything else is examples: shuffled anew every epoch,
+//! padded to the longest of their batch, each from a state of zero.
+//!
+//! Any batch of any epoch can be made from its number alone, which is what makes a run resumable.
+
+use candle_core::{Device, Tensor};
+use rand::seq::SliceRandom;
+
+use super::tokens::TokenStream;
+use crate::rng::{self, Purpose};
+use crate::{Error, Result};
+
+/// One sequence with what should be said of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// What the model reads.
+    pub input: Input,
+    /// What it should answer.
+    pub target: Target,
+}
+
+/// What a model reads of one sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// One token a step.
+    Tokens(Vec<u32>),
+    /// `width` features a step, one step after the other.
+    Features {
+        /// time * width numbers.
+        values: Vec<f32>,
+        /// Features of a step; at least 1.
+        width: usize,
+    },
+}
+
+impl Input {
+    /// Number of steps.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Tokens(tokens) => tokens.len(),
+            Self::Features { values, width } => values.len() / width,
+        }
+    }
+
+    /// Whether there is no step at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a model should answer to one sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// One class for all of it.
+    Class(u32),
+    /// One tag a step.
+    Tags(Vec<u32>),
+    /// Numbers, the same count for every sequence.
+    Values(Vec<f32>),
+}
+
+/// Sequences of one batch on the device.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Tokens (batch, time) or features (batch, time, features).
+    pub inputs: Tensor,
+    /// What should come out.
+    pub targets: Targets,
+    /// Steps of each sequence where they differ; what lies past them is padding.
+    pub lengths: Option<Vec<usize>>,
+    /// Whether the state starts at zero; else it goes on from the batch before.
+    pub fresh: bool,
+}
+
+/// What should come out of a batch.
+#[derive(Clone, Debug)]
+pub enum Targets {
+    /// One of the outputs: (batch, time) u32, or (batch) for one answer a sequence.
+    Classes(Tensor),
+    /// Numbers: (batch, values).
+    Values(Tensor),
+}
+
+/// A split, ready to be cut into batches.
+#[derive(Debug)]
+pub enum Dataset {
+    /// Tokens to be predicted one from another, and the token before the first.
+    Stream {
+        /// All tokens; each is a target.
+        tokens: TokenStream,
+        /// What the model reads before the first of them.
+        start: u32,
+    },
+    /// Sequences apart.
+    Examples(Vec<Example>),
+}
+
+/// How a split is cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// Sequences side by side.
+    pub batch_size: usize,
+    /// Steps of a window of a stream.
+    pub window: usize,
+    /// Drop the tokens beyond the last step that all lanes have: training wants lanes of one length,
+    /// evaluation wants every token.
+    pub trim: bool,
+}
+
+impl Dataset {
+    /// Tokens, or examples.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Stream { tokens, .. } => tokens.len() as usize,
+            Self::Examples(examples) => examples.len(),
+        }
+    }
+
+    /// Whether there is nothing to read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One pass over the data. With `shuffle`, examples come in an order that the seed and the epoch
+    /// decide.
+    ///
+    /// # Errors
+    /// Where the data is too short for one batch; the message says which flags would help.
+    pub fn epoch(&self, cut: Cut, shuffle: Option<(u64, usize)>) -> Result<Epoch<'_>> {
+        let (order, batches) = match self {
+            Self::Stream { .. } => {
+                let lane = lane_length(self.len(), cut)?;
+                (vec![], lane.div_ceil(cut.window))
+            }
+            Self::Examples(examples) => {
+                let mut order: Vec<usize> = (0..examples.len()).collect();
+                if let Some((seed, epoch)) = shuffle {
+                    order.shuffle(&mut rng::stream(seed, Purpose::Shuffle, epoch as u64));
+                }
+                (order, examples.len().div_ceil(cut.batch_size))
+            }
+        };
+        Ok(Epoch { data: self, cut, order, batches })
+    }
+}
+
+/// Steps of the longest lane.
+fn lane_length(tokens: usize, cut: Cut) -> Result<usize> {
+    let Cut { batch_size, window, trim } = cut;
+    if !trim {
+        return Ok(tokens.div_ceil(batch_size));
+    }
+    if tokens < batch_size * window {
+        let hint = match tokens {
+            0..4 => "use more text".to_string(),
+            _ => {
+                let side = (tokens as f64).sqrt() as usize;
+                format!(
+                    "use more text, or --batch-size {} --bptt {side}",
+                    (tokens / side).clamp(1, batch_size)
+                )
+            }
+        };
+        let problem = format!(
+            "the training split has {tokens} tokens, fewer than one window of --batch-size {batch_size} times \
+             --bptt {window}; {hint}"
+        );
+        return Err(Error::Message(problem));
+    }
+    Ok(tokens / batch_size)
+}
+
+/// One pass over a split.
+#[derive(Debug)]
+pub struct Epoch<'a> {
+    data: &'a Dataset,
+    cut: Cut,
+    order: Vec<usize>,
+    batches: usize,
+}
+
+impl Epoch<'_> {
+    /// Number of batches.
+    pub fn len(&self) -> usize {
+        self.batches
+    }
+
+    /// Whether there is no batch.
+    pub fn is_empty(&self) -> bool {
+        self.batches == 0
+    }
+
+    /// The batch of that number.
+    ///
+    /// # Errors
+    /// Where the tokens cannot be read back from the disk, and those of the device.
+    pub fn batch(&self, index: usize, device: &Device) -> Result<Batch> {
+        match self.data {
+            Dataset::Stream { tokens, start } => self.window(index, tokens, *start, device),
+            Dataset::Examples(examples) => {
+                let from = index * self.cut.batch_size;
+                let to = (from + self.cut.batch_size).min(self.order.len());
+                let rows: Vec<&Example> = self.order[from..to].iter().map(|&row| &examples[row]).collect();
+                pad(&rows, device)
+            }
+        }
+    }
+
+    /// Window `index` of every lane. Token `t` is the target at step `t` and the input one step later.
+    fn window(&self, index: usize, tokens: &TokenStream, start: u32, device: &Device) -> Result<Batch> {
+        let Cut { batch_size, window, trim } = self.cut;
+        let count = self.data.len();
+        let lane = if trim { count / batch_size } else { count.div_ceil(batch_size) };
+        let from = index * window;
+        let width = window.min(lane - from);
+        let (mut inputs, mut targets, mut lengths) = (vec![], vec![], vec![]);
+        for row in 0..batch_size {
+            let begin = (row * lane + from).min(count);
+            let length = width.min(((row + 1) * lane).min(count).saturating_sub(begin));
+            let mut span = vec![0; width + 1]; // the token before the window, then the window
+            span[0] = start;
+            let before = usize::from(begin > 0);
+            tokens.read((begin - before) as u64, &mut span[1 - before..=length])?;
+            inputs.extend_from_slice(&span[..width]);
+            targets.extend_from_slice(&span[1..]);
+            lengths.push(length);
+        }
+        let shape = (batch_size, width);
+        Ok(Batch {
+            inputs: Tensor::from_vec(inputs, shape, device)?,
+            targets: Targets::Classes(Tensor::from_vec(targets, shape, device)?),
+            lengths: lengths.iter().any(|&length| length < width).then_some(lengths),
+            fresh: index == 0,
+        })
+    }
+}
+
+/// Sequences padded with zeros to the longest.
+fn pad(rows: &[&Example], device: &Device) -> Result<Batch> {
+    let lengths: Vec<usize> = rows.iter().map(|row| row.input.len()).collect();
+    let time = lengths.iter().copied().max().unwrap_or(0).max(1);
+    let batch = rows.len();
+    let inputs = match &rows[0].input {
+        Input::Tokens(_) => {
+            let padded = rows.iter().flat_map(|row| match &row.input {
+                Input::Tokens(tokens) => padded(tokens, time),
+                Input::Features { .. } => vec![0; time],
+            });
+            Tensor::from_vec(padded.collect::<Vec<u32>>(), (batch, time), device)?
+        }
+        &Input::Features { width, .. } => {
+            let padded = rows.iter().flat_map(|row| match &row.input {
+                Input::Features { values, .. } => padded(values, time * width),
+                Input::Tokens(_) => vec![0.; time * width],
+            });
+            Tensor::from_vec(padded.collect::<Vec<f32>>(), (batch, time, width), device)?
+        }
+    };
+    Ok(Batch {
+        inputs,
+        targets: targets(rows, time, device)?,
+        lengths: lengths.iter().any(|&length| length < time).then_some(lengths),
+        fresh: true,
+    })
+}
+
+/// The targets of sequences padded to `time` steps.
+fn targets(rows: &[&Example], time: usize, device: &Device) -> Result<Targets> {
+    let batch = rows.len();
+    Ok(match &rows[0].target {
+        Target::Values(values) => {
+            let count = values.len();
+            let all = rows.iter().flat_map(|row| match &row.target {
+                Target::Values(values) => values.clone(),
+                Target::Class(_) | Target::Tags(_) => vec![0.; count],
+            });
+            Targets::Values(Tensor::from_vec(all.collect::<Vec<f32>>(), (batch, count), device)?)
+        }
+        Target::Class(_) => {
+            let all = rows.iter().map(|row| if let Target::Class(class) = row.target { class } else { 0 });
+            Targets::Classes(Tensor::from_vec(all.collect::<Vec<u32>>(), batch, device)?)
+        }
+        Target::Tags(_) => {
+            let all = rows.iter().flat_map(|row| match &row.target {
+                Target::Tags(tags) => padded(tags, time),
+                Target::Class(_) | Target::Values(_) => vec![0; time],
+            });
+            Targets::Classes(Tensor::from_vec(all.collect::<Vec<u32>>(), (batch, time), device)?)
+        }
+    })
+}
+
+/// `row` with zeros (whatever zero is of its kind) up to `length`.
+fn padded<T: Copy + Default>(row: &[T], length: usize) -> Vec<T> {
+    let mut row = row.to_vec();
+    row.resize(length, T::default());
+    row
+}

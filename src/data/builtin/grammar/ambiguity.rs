@@ -1,0 +1,96 @@
+//! A proof, for tests, that a grammar is unambiguous: that a text has one derivation.
+//!
+//! It compares all options of every choice, under all bindings that the choice can depend on, and
+//! looks for a text of one option that is the beginning of a text of another. Where there is none,
+//! the texts of every piece form a prefix code, and each text has one derivation. By induction over
+//! pieces: a printed text trivially; a sequence, because each part ends at one place only; a choice,
+//! because no two options print the same, or one the beginning of the other.
+
+use std::collections::HashSet;
+
+use super::{Bindings, Grammar, Piece, Step, restrict};
+
+/// A text that one option of some choice prints, and with which a text of another option begins;
+/// `None` proves that the grammar is unambiguous.
+pub fn clash(grammar: &Grammar) -> Option<String> {
+    let (root, bindings) = grammar.start();
+    clash_within(grammar, root, bindings, &mut HashSet::new())
+}
+
+/// Visits every choice under every binding that it can depend on.
+fn clash_within(
+    grammar: &Grammar,
+    piece: &Piece,
+    bindings: Bindings,
+    seen: &mut HashSet<(usize, Bindings)>,
+) -> Option<String> {
+    if let Piece::Rule(rule) = piece
+        && !seen.insert((*rule, restrict(bindings, &grammar.rules[*rule].reads)))
+    {
+        return None;
+    }
+    match grammar.step(piece, bindings) {
+        Step::Print(_) => None,
+        Step::InTurn(pieces) => pieces.iter().find_map(|p| clash_within(grammar, p, bindings, seen)),
+        Step::OneOf(options) => {
+            let start = |option: usize| vec![Pending::Piece(options[option].1, options[option].2)];
+            let mut pairs = (0..options.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
+            pairs
+                .find_map(|(a, b)| common_beginning(grammar, start(a), start(b), String::new()))
+                .or_else(|| options.iter().find_map(|(_, p, b)| clash_within(grammar, p, *b, seen)))
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Pending<'g> {
+    Text(&'g str),
+    Piece(&'g Piece, Bindings),
+}
+
+/// Runs two stacks of pieces side by side, in all ways that print the same characters, until one
+/// of them ends.
+fn common_beginning<'g>(
+    grammar: &'g Grammar,
+    mut left: Vec<Pending<'g>>,
+    mut right: Vec<Pending<'g>>,
+    printed: String,
+) -> Option<String> {
+    let (Some(&top), Some(&other)) = (left.last(), right.last()) else {
+        return Some(printed);
+    };
+    match (top, other) {
+        (Pending::Text(a), Pending::Text(b)) => {
+            let shared = a.len().min(b.len());
+            if !a.is_char_boundary(shared) || !b.is_char_boundary(shared) || a[..shared] != b[..shared] {
+                return None;
+            }
+            for (stack, text) in [(&mut left, a), (&mut right, b)] {
+                stack.pop();
+                if text.len() > shared {
+                    stack.push(Pending::Text(&text[shared..]));
+                }
+            }
+            common_beginning(grammar, left, right, printed + &a[..shared])
+        }
+        (Pending::Text(_), Pending::Piece(..)) => common_beginning(grammar, right, left, printed),
+        (Pending::Piece(piece, bindings), _) => {
+            left.pop();
+            match grammar.step(piece, bindings) {
+                Step::Print("") => common_beginning(grammar, left, right, printed),
+                Step::Print(text) => {
+                    left.push(Pending::Text(text));
+                    common_beginning(grammar, left, right, printed)
+                }
+                Step::InTurn(pieces) => {
+                    left.extend(pieces.iter().rev().map(|piece| Pending::Piece(piece, bindings)));
+                    common_beginning(grammar, left, right, printed)
+                }
+                Step::OneOf(options) => options.into_iter().find_map(|(_, piece, bindings)| {
+                    let left = left.iter().copied().chain([Pending::Piece(piece, bindings)]).collect();
+                    common_beginning(grammar, left, right.clone(), printed.clone())
+                }),
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Reads the notation that [`super`] describes.
+
+use super::{Grammar, Piece, Rule, Table, VARIABLES, Variable};
+
+/// A line that starts at the margin, and the entries below it.
+struct Block {
+    header: String,
+    entries: Vec<String>,
+}
+
+impl Grammar {
+    /// The grammar that `text` describes, or what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (tables, rules): (Vec<Block>, Vec<Block>) =
+            blocks(text)?.into_iter().partition(|block| block.header.contains('='));
+        let mut parser = Parser {
+            rule_names: rules.iter().map(|block| block.header.clone()).collect(),
+            current: 0,
+            tables: tables.iter().map(table).collect::<Result<_, _>>()?,
+            variables: Vec::new(),
+        };
+        let bodies = rules.iter().map(|block| parser.rule(block)).collect::<Result<Vec<_>, _>>()?;
+        let Parser { tables, variables, .. } = parser;
+        let unread = |body| Rule { body, reads: [false; VARIABLES] };
+        let rules: Vec<Rule> = bodies.into_iter().map(unread).collect();
+        if rules.is_empty() {
+            return Err("a grammar needs at least one rule".into());
+        }
+        let mut grammar = Self { tables, variables, rules };
+        // A rule calls only those below it, so from the last to the first all that is needed is known.
+        for rule in (0..grammar.rules.len()).rev() {
+            grammar.rules[rule].reads = grammar.reads(&grammar.rules[rule].body);
+        }
+        Ok(grammar)
+    }
+
+    /// The variables that a piece's derivations depend on.
+    fn reads(&self, piece: &Piece) -> [bool; VARIABLES] {
+        let union = |a: [bool; VARIABLES], b: [bool; VARIABLES]| std::array::from_fn(|i| a[i] || b[i]);
+        match piece {
+            Piece::Text(_) => [false; VARIABLES],
+            Piece::Form { variable, .. } => std::array::from_fn(|other| other == *variable),
+            Piece::Sequence(pieces) => {
+                pieces.iter().map(|piece| self.reads(piece)).fold([false; VARIABLES], union)
+            }
+            Piece::Choice(options) => {
+                options.iter().map(|(_, piece)| self.reads(piece)).fold([false; VARIABLES], union)
+            }
+            Piece::Bind { variable, scope } => {
+                let mut reads = self.reads(scope);
+                reads[*variable] = false;
+                // What others hold of the same table is not free for this one.
+                let table = self.variables[*variable].table;
+                union(reads, std::array::from_fn(|i| self.variables.get(i).is_some_and(|v| v.table == table)))
+            }
+            Piece::Rule(rule) => self.rules[*rule].reads,
+        }
+    }
+}
+
+/// Splits the text into blocks, dropping comments and joining continued lines.
+fn blocks(text: &str) -> Result<Vec<Block>, String> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
+        let content = line.trim();
+        match (line.len() - line.trim_start().len(), blocks.last_mut()) {
+            (0, _) => blocks.push(Block { header: content.into(), entries: Vec::new() }),
+            (2, Some(block)) => block.entries.push(content.into()),
+            (3.., Some(Block { entries, .. })) if !entries.is_empty() => {
+                let entry = entries.last_mut().expect("invariant: checked by the guard");
+                entry.push(' ');
+                entry.push_str(content);
+            }
+            _ => return Err(format!("`{content}`: indent entries by 2, continued lines by more")),
+        }
+    }
+    match blocks.iter().find(|block| block.entries.is_empty()) {
+        Some(block) => Err(format!("`{}` has no entries", block.header)),
+        None => Ok(blocks),
+    }
+}
+
+/// Reads `person = name, he` and rows such as `Anna, Clara: she`.
+fn table(block: &Block) -> Result<Table, String> {
+    let words = |list: &str| list.split(',').map(|word| word.trim().to_string()).collect::<Vec<_>>();
+    let (name, columns) = block.header.split_once('=').expect("invariant: a table's header has a `=`");
+    let columns = words(columns);
+    let mut rows = Vec::new();
+    for entry in &block.entries {
+        let (keys, forms) = entry.split_once(':').map_or((entry.as_str(), vec![]), |(k, f)| (k, words(f)));
+        if forms.len() + 1 != columns.len() {
+            return Err(format!("`{entry}` should have {} forms behind a `:`", columns.len() - 1));
+        }
+        rows.extend(words(keys).into_iter().map(|key| [vec![key], forms.clone()].concat()));
+    }
+    if rows.len() > usize::from(u8::MAX) {
+        return Err(format!("`{}` has more than 255 rows", block.header));
+    }
+    Ok(Table { name: name.trim().into(), columns, rows })
+}
+
+struct Parser {
+    rule_names: Vec<String>,
+    /// The rule that is being read.
+    current: usize,
+    tables: Vec<Table>,
+    variables: Vec<Variable>,
+}
+
+impl Parser {
+    fn rule(&mut self, block: &Block) -> Result<Piece, String> {
+        let mut options = Vec::new();
+        for entry in &block.entries {
+            let (weight, mut text) = weighted(entry);
+            let piece = self.sequence(&mut text).map_err(|problem| format!("{problem} in `{entry}`"))?;
+            if !text.is_empty() {
+                return Err(format!("`{text}` is left over in `{entry}`: put choices in parentheses"));
+            }
+            options.push((weight, piece));
+        }
+        self.current += 1;
+        let total: f64 = options.iter().map(|(weight, _)| weight).sum();
+        options.iter_mut().for_each(|(weight, _)| *weight /= total);
+        Ok(single(options))
+    }
+
+    /// Reads up to a `|`, a `)` or the end.
+    fn sequence(&mut self, text: &mut &str) -> Result<Piece, String> {
+        let mut pieces = Vec::new();
+        while let Some(mark) = text.chars().next().filter(|mark| !"|)".contains(*mark)) {
+            match mark {
+                '(' => pieces.push(self.choice(text)?),
+                '<' => {
+                    let (inside, after) = text[1..].split_once('>').ok_or("`<` without `>`")?;
+                    *text = after;
+                    match inside.split_once(':') {
+                        Some((variable, table)) => pieces.push(self.bind(variable, table, text)?),
+                        None => pieces.push(self.reference(inside)?),
+                    }
+                }
+                _ => {
+                    let end = text.find(['<', '(', '|', ')']).unwrap_or(text.len());
+                    pieces.push(Piece::Text(text[..end].into()));
+                    *text = &text[end..];
+                }
+            }
+        }
+        Ok(Piece::Sequence(pieces))
+    }
+
+    /// Reads `(one|other)`.
+    fn choice(&mut self, text: &mut &str) -> Result<Piece, String> {
+        let mut pieces = Vec::new();
+        loop {
+            *text = &text[1..];
+            pieces.push(self.sequence(text)?);
+            if text.is_empty() {
+                return Err("`(` without `)`".into());
+            }
+            if text.starts_with(')') {
+                *text = &text[1..];
+                let probability = 1.0 / pieces.len() as f64;
+                return Ok(single(pieces.into_iter().map(|piece| (probability, piece)).collect()));
+            }
+        }
+    }
+
+    fn bind(&mut self, name: &str, table: &str, text: &mut &str) -> Result<Piece, String> {
+        let table = find(self.tables.iter().map(|table| table.name.as_str()), table)?;
+        if self.rule_names.iter().any(|rule| rule == name) {
+            return Err(format!("`{name}` is already the name of a rule"));
+        }
+        let variable = match self.variables.iter().position(|variable| variable.name == name) {
+            Some(known) if self.variables[known].table == table => known,
+            Some(_) => return Err(format!("`{name}` already belongs to another table")),
+            None => {
+                self.variables.push(Variable { name: name.into(), table });
+                self.variables.len() - 1
+            }
+        };
+        if variable >= VARIABLES {
+            return Err(format!("`{name}` is one variable too many: there is room for {VARIABLES}"));
+        }
+        let scope = vec![Piece::Form { variable, column: 0 }, self.sequence(text)?];
+        Ok(Piece::Bind { variable, scope: Box::new(Piece::Sequence(scope)) })
+    }
+
+    /// `variable`, `variable.column` or `rule`.
+    fn reference(&self, name: &str) -> Result<Piece, String> {
+        let (variable, column) = name.split_once('.').map_or((name, None), |(v, column)| (v, Some(column)));
+        if let Some(variable) = self.variables.iter().position(|known| known.name == variable) {
+            let columns = &self.tables[self.variables[variable].table].columns;
+            let column = column.map_or(Ok(0), |column| find(columns.iter().map(String::as_str), column))?;
+            return Ok(Piece::Form { variable, column });
+        }
+        let rule = find(self.rule_names.iter().map(String::as_str), name)?;
+        if rule <= self.current {
+            return Err(format!("`{name}` must stand below the rule that calls it"));
+        }
+        Ok(Piece::Rule(rule))
+    }
+}
+
+/// Splits `3 words` into its weight and the words; the weight is 1 where there is none.
+fn weighted(entry: &str) -> (f64, &str) {
+    let weight = |(number, text)| Some((str::parse::<u32>(number).ok().filter(|n| *n > 0)?, text));
+    entry.split_once(' ').and_then(weight).map_or((1.0, entry), |(weight, text)| (f64::from(weight), text))
+}
+
+/// A choice among one is none.
+fn single(mut options: Vec<(f64, Piece)>) -> Piece {
+    match options.len() {
+        1 => options.swap_remove(0).1,
+        _ => Piece::Choice(options),
+    }
+}
+
+fn find<'n>(mut names: impl Iterator<Item = &'n str>, name: &str) -> Result<usize, String> {
+    names.position(|known| known == name).ok_or_else(|| format!("nothing is called `{name}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mistake_is_named() {
+        for (text, problem) in [
+            ("", "a grammar needs at least one rule"),
+            ("start\n", "`start` has no entries"),
+            ("  lost\n", "`lost`: indent entries by 2, continued lines by more"),
+            ("start\n  <nobody>\n", "nothing is called `nobody` in `<nobody>`"),
+            ("start\n  <start>\n", "`start` must stand below the rule that calls it in `<start>`"),
+            ("start\n  (a|b\n", "`(` without `)` in `(a|b`"),
+            ("start\n  a <b\n", "`<` without `>` in `a <b`"),
+            ("start\n  a|b\n", "`|b` is left over in `a|b`: put choices in parentheses"),
+            ("p = name, he\n  Ann\nstart\n  a\n", "`Ann` should have 1 forms behind a `:`"),
+            ("p = name\n  Ann\nstart\n  <x:p> <x.he>\n", "nothing is called `he` in `<x:p> <x.he>`"),
+            ("p = name\n  Ann\nstart\n  <x:q>\n", "nothing is called `q` in `<x:q>`"),
+        ] {
+            assert_eq!(Grammar::parse(text).unwrap_err(), problem);
+        }
+    }
+
+    #[test]
+    fn weights_are_normalised_and_default_to_one() {
+        let grammar = Grammar::parse("start\n  3 a\n  b\n").unwrap();
+        assert_eq!(grammar.log_probability("a"), Some(0.75f64.ln()));
+        assert_eq!(grammar.log_probability("b"), Some(0.25f64.ln()));
+    }
+}

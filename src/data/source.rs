@@ -1,0 +1,234 @@
+//! What `--data` and `--split` can name.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Where a corpus comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A seeded generator; needs no file.
+    Builtin(Builtin),
+    /// One file: `.csv`, `.jsonl`, or anything else as plain text.
+    File(PathBuf),
+    /// A folder that holds `train`, and perhaps `valid` and `test`.
+    Directory(PathBuf),
+    /// A file of a data set on the Hugging Face hub.
+    Hub {
+        /// The user or organisation.
+        owner: String,
+        /// The data set.
+        name: String,
+        /// The file inside it; may lie in folders.
+        file: String,
+    },
+}
+
+/// The corpora and tasks that the program makes itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Builtin {
+    /// Small English stories from a grammar whose entropy is known.
+    Story,
+    /// The embedded Reber grammar of Hochreiter and Schmidhuber (1997).
+    Reber,
+    /// The adding problem: a number to forecast, not text.
+    Adding,
+    /// The copying problem: symbols to tag, not text.
+    Copy,
+}
+
+impl Builtin {
+    /// Every built-in, in the order in which they are listed to users.
+    pub const ALL: [Self; 4] = [Self::Story, Self::Reber, Self::Adding, Self::Copy];
+
+    /// The name after `builtin:`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Story => "story",
+            Self::Reber => "reber",
+            Self::Adding => "adding",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+impl FromStr for Builtin {
+    type Err = Error;
+
+    /// The built-in of that name.
+    ///
+    /// # Errors
+    /// Names `--data`, the nearest name and all the others when there is none.
+    fn from_str(name: &str) -> Result<Self> {
+        if let Some(found) = Self::ALL.into_iter().find(|builtin| builtin.name() == name) {
+            return Ok(found);
+        }
+        let names = Self::ALL.map(Self::name).join(", ");
+        let nearest = Self::ALL
+            .into_iter()
+            .map(|builtin| (strsim::damerau_levenshtein(builtin.name(), name), builtin.name()))
+            .min()
+            .filter(|&(distance, _)| distance <= 2);
+        let hint = nearest.map_or(String::new(), |(_, near)| format!("; did you mean builtin:{near}?"));
+        Err(Error::usage("--data", format!("no built-in corpus `{name}`{hint} (there are: {names})")))
+    }
+}
+
+impl FromStr for Source {
+    type Err = Error;
+
+    /// Reads the DATA argument: `builtin:NAME`, `hf://datasets/OWNER/NAME/FILE`, a folder or a file.
+    ///
+    /// # Errors
+    /// Names `--data` when it is none of these, or names a file that does not exist.
+    fn from_str(data: &str) -> Result<Self> {
+        if let Some(name) = data.strip_prefix("builtin:") {
+            return name.parse().map(Self::Builtin);
+        }
+        if let Some(address) = data.strip_prefix("hf://") {
+            return hub_file(address).ok_or_else(|| {
+                let form = "hf://datasets/OWNER/NAME/FILE";
+                Error::usage("--data", format!("`{data}` is no data file of the hub; expected {form}"))
+            });
+        }
+        let path = PathBuf::from(data);
+        match std::fs::metadata(&path) {
+            Ok(found) if found.is_dir() => Ok(Self::Directory(path)),
+            Ok(_) => Ok(Self::File(path)),
+            Err(error) => Err(missing(data, &error)),
+        }
+    }
+}
+
+/// Splits `datasets/OWNER/NAME/FILE`; `None` where a part is missing or would leave its folder.
+fn hub_file(address: &str) -> Option<Source> {
+    let mut parts = address.strip_prefix("datasets/")?.splitn(3, '/');
+    let (owner, name, file) = (parts.next()?, parts.next()?, parts.next()?);
+    let sound = |part: &str| !part.is_empty() && part != "." && part != "..";
+    (sound(owner) && sound(name) && file.split('/').all(sound)).then(|| Source::Hub {
+        owner: owner.to_string(),
+        name: name.to_string(),
+        file: file.to_string(),
+    })
+}
+
+fn missing(data: &str, error: &std::io::Error) -> Error {
+    if Builtin::ALL.iter().any(|builtin| builtin.name() == data) {
+        return Error::usage("--data", format!("no file `{data}`; did you mean builtin:{data}?"));
+    }
+    let problem = match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file or folder".to_string(),
+        _ => error.to_string(),
+    };
+    let forms = "a text, .csv or .jsonl file, a folder, builtin:NAME or hf://datasets/OWNER/NAME/FILE";
+    Error::usage("--data", format!("`{data}`: {problem}; expected {forms}"))
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Builtin(builtin) => write!(f, "builtin:{}", builtin.name()),
+            Self::File(path) | Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::Hub { owner, name, file } => write!(f, "hf://datasets/{owner}/{name}/{file}"),
+        }
+    }
+}
+
+/// A part of a corpus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// What a model and its tokenizer learn from.
+    Train,
+    /// What decides between checkpoints.
+    Valid,
+    /// What a result is reported on.
+    Test,
+    /// Everything, in the order train, valid, test.
+    All,
+}
+
+impl Split {
+    /// The name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+            Self::All => "all",
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Split {
+    type Err = Error;
+
+    /// # Errors
+    /// Names `--split` when the name is not one of the four.
+    fn from_str(name: &str) -> Result<Self> {
+        [Self::Train, Self::Valid, Self::Test, Self::All]
+            .into_iter()
+            .find(|split| split.name() == name)
+            .ok_or_else(|| Error::usage("--split", format!("`{name}` is not one of train, valid, test, all")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_data_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.txt");
+        std::fs::write(&file, "x").unwrap();
+        let parse = |text: &str| text.parse::<Source>().unwrap();
+        assert_eq!(parse("builtin:reber"), Source::Builtin(Builtin::Reber));
+        assert_eq!(parse(&folder.path().display().to_string()), Source::Directory(folder.path().into()));
+        assert_eq!(parse(&file.display().to_string()), Source::File(file));
+        let (owner, name) = ("o".to_string(), "n".to_string());
+        assert_eq!(
+            parse("hf://datasets/o/n/deep/f.csv"),
+            Source::Hub { owner, name, file: "deep/f.csv".into() }
+        );
+        for text in ["builtin:story", "hf://datasets/o/n/deep/f.csv"] {
+            assert_eq!(parse(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_unknown_source_names_the_flag_and_the_nearest() {
+        let problem = |text: &str| text.parse::<Source>().unwrap_err();
+        assert_eq!(problem("builtin:stroy").exit_code(), 2);
+        assert!(problem("builtin:stroy").to_string().contains("did you mean builtin:story?"));
+        assert!(!problem("builtin:elephant").to_string().contains("did you mean"));
+        assert!(problem("reber").to_string().contains("did you mean builtin:reber?"));
+        assert!(
+            problem("no/such/file.txt").to_string().starts_with("--data: `no/such/file.txt`: no such file")
+        );
+        for wrong in ["hf://o/n", "hf://datasets/o", "hf://datasets/o/n", "hf://datasets/o/n/../../x"] {
+            assert!(problem(wrong).to_string().contains("hf://datasets/OWNER/NAME/FILE"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn split_names_go_both_ways() {
+        for split in [Split::Train, Split::Valid, Split::Test, Split::All] {
+            assert_eq!(split.to_string().parse::<Split>().unwrap(), split);
+            assert_eq!(serde_json::to_string(&split).unwrap(), format!("\"{split}\""));
+        }
+        assert!("dev".parse::<Split>().unwrap_err().to_string().starts_with("--split"));
+    }
+}

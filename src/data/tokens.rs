@@ -1,0 +1,236 @@
+//! The tokens of a split, wherever they fit: a small split in memory, a large one in a temporary file.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use rayon::prelude::*;
+
+use super::{Corpus, Piece, Split};
+use crate::tokenizer::Tokenizer;
+use crate::{Error, Result};
+
+/// Splits of fewer bytes than this stay in memory.
+const SMALL: usize = 16 << 20;
+
+/// How much text is encoded at a time, in bytes.
+const BATCH: usize = 4 << 20;
+
+/// All tokens of one split in order, read by position.
+///
+/// A token takes two bytes where the vocabulary has at most 65,536 entries, otherwise four. The
+/// temporary file has no name and vanishes with the stream, however the program ends.
+#[derive(Debug)]
+pub struct TokenStream {
+    storage: Storage,
+    width: Width,
+    len: u64,
+    characters: u64,
+    unknown: u64,
+}
+
+#[derive(Debug)]
+enum Storage {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+/// Bytes a token takes, little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    Two,
+    Four,
+}
+
+impl Width {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Two => 2,
+            Self::Four => 4,
+        }
+    }
+}
+
+impl TokenStream {
+    /// Encodes one split of a corpus, in parallel over pieces, never holding more than a few megabytes
+    /// of its text.
+    ///
+    /// # Errors
+    /// Those of [`Corpus::pieces`] and [`Tokenizer::encode_piece`]; a full or read-only temporary folder.
+    pub fn encode(corpus: &Corpus, split: Split, tokenizer: &Tokenizer) -> Result<Self> {
+        Self::collect(corpus.pieces(split)?, tokenizer, SMALL)
+    }
+
+    /// Encodes `pieces`, moving to a temporary file once more than `small` bytes are needed.
+    fn collect(
+        pieces: impl Iterator<Item = Result<Piece>>,
+        tokenizer: &Tokenizer,
+        small: usize,
+    ) -> Result<Self> {
+        let width = if tokenizer.vocabulary_size() <= 1 << 16 { Width::Two } else { Width::Four };
+        let mut spool = Spool { memory: Vec::new(), file: None, small };
+        let mut stream =
+            Self { storage: Storage::Memory(Vec::new()), width, len: 0, characters: 0, unknown: 0 };
+        let mut batch = Vec::new();
+        let mut size = 0;
+        for piece in pieces {
+            let piece = piece?;
+            size += piece.text.len();
+            batch.push(piece);
+            if size >= BATCH {
+                stream.append(&batch, tokenizer, &mut spool)?;
+                batch.clear();
+                size = 0;
+            }
+        }
+        stream.append(&batch, tokenizer, &mut spool)?;
+        stream.storage = spool.finish()?;
+        Ok(stream)
+    }
+
+    fn append(&mut self, batch: &[Piece], tokenizer: &Tokenizer, spool: &mut Spool) -> Result<()> {
+        let encode = |pieces: &[Piece]| -> Result<(Vec<u32>, u64)> {
+            let mut ids = Vec::new();
+            let mut characters = 0;
+            for piece in pieces {
+                tokenizer.encode_piece(piece, &mut ids)?;
+                characters += piece.text.chars().count() as u64;
+            }
+            Ok((ids, characters))
+        };
+        // Several shares a thread: pieces differ in length.
+        let share = batch.len().div_ceil(8 * rayon::current_num_threads()).max(1);
+        let encoded: Vec<_> = batch.par_chunks(share).map(encode).collect::<Result<_>>()?;
+        for (ids, characters) in encoded {
+            self.len += ids.len() as u64;
+            self.characters += characters;
+            self.unknown += ids.iter().filter(|&&id| Some(id) == tokenizer.unknown()).count() as u64;
+            spool.write(&ids, self.width)?;
+        }
+        Ok(())
+    }
+
+    /// Number of tokens, end tokens counted.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there is no token at all.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Unicode code points of the text, line ends counted: what bits per character are divided by.
+    pub fn characters(&self) -> u64 {
+        self.characters
+    }
+
+    /// How many of the tokens are the unknown token.
+    pub fn unknown_count(&self) -> u64 {
+        self.unknown
+    }
+
+    /// Fills `ids` with the tokens from position `start` on. Callers share the stream: there is no
+    /// current position.
+    ///
+    /// # Errors
+    /// When the range reaches past the end, or the temporary file cannot be read.
+    pub fn read(&self, start: u64, ids: &mut [u32]) -> Result<()> {
+        let end = start.checked_add(ids.len() as u64).filter(|&end| end <= self.len);
+        let Some(end) = end else {
+            let wanted = ids.len();
+            return Err(Error::Message(format!(
+                "no {wanted} tokens from {start} on: there are {}",
+                self.len
+            )));
+        };
+        let width = self.width.bytes();
+        match &self.storage {
+            Storage::Memory(bytes) => self.unpack(&bytes[start as usize * width..end as usize * width], ids),
+            Storage::File(file) => {
+                let mut bytes = vec![0; ids.len() * width];
+                read_exact_at(file, &mut bytes, start * width as u64).map_err(|error| spool_error(&error))?;
+                self.unpack(&bytes, ids);
+            }
+        }
+        Ok(())
+    }
+
+    fn unpack(&self, bytes: &[u8], ids: &mut [u32]) {
+        match self.width {
+            Width::Two => {
+                for (id, bytes) in ids.iter_mut().zip(bytes.as_chunks().0) {
+                    *id = u16::from_le_bytes(*bytes).into();
+                }
+            }
+            Width::Four => {
+                for (id, bytes) in ids.iter_mut().zip(bytes.as_chunks().0) {
+                    *id = u32::from_le_bytes(*bytes);
+                }
+            }
+        }
+    }
+}
+
+/// Bytes on their way: in memory while they are few, then in a file.
+struct Spool {
+    memory: Vec<u8>,
+    file: Option<BufWriter<File>>,
+    small: usize,
+}
+
+impl Spool {
+    fn write(&mut self, ids: &[u32], width: Width) -> Result<()> {
+        match width {
+            // A vocabulary of at most 2^16 has no greater number.
+            Width::Two => self.memory.extend(ids.iter().flat_map(|&id| (id as u16).to_le_bytes())),
+            Width::Four => self.memory.extend(ids.iter().flat_map(|&id| id.to_le_bytes())),
+        }
+        if self.file.is_none() && self.memory.len() > self.small {
+            self.file = Some(BufWriter::new(tempfile::tempfile().map_err(|error| spool_error(&error))?));
+        }
+        if let Some(file) = &mut self.file {
+            file.write_all(&self.memory).map_err(|error| spool_error(&error))?;
+            self.memory.clear();
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Storage> {
+        match self.file {
+            None => Ok(Storage::Memory(self.memory)),
+            Some(file) => {
+                Ok(Storage::File(file.into_inner().map_err(|error| spool_error(&error.into_error()))?))
+            }
+        }
+    }
+}
+
+fn spool_error(error: &std::io::Error) -> Error {
+    let advice = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "no room left for the tokens",
+        _ => "cannot keep the tokens here",
+    };
+    Error::file(std::env::temp_dir(), format!("{advice} ({error}); set TMPDIR to a folder with more room"))
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, bytes, offset)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                bytes = &mut bytes[read..];
+                offset += read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+use super::*;
+use crate::data::{Columns, End, Source};
+use crate::tokenizer::Kind;
+
+fn pieces(texts: &[&str]) -> Vec<Piece> {
+    texts.iter().map(|text| Piece { text: text.to_string(), label: None, end: End::Line }).collect()
+}
+
+fn stream(texts: &[&str], tokenizer: &Tokenizer, small: usize) -> TokenStream {
+    TokenStream::collect(pieces(texts).into_iter().map(Ok), tokenizer, small).unwrap()
+}
+
+fn words(texts: &[&str]) -> Tokenizer {
+    Tokenizer::train(&Kind::Word, pieces(texts).into_iter().map(Ok), None, false).unwrap()
+}
+
+fn all(stream: &TokenStream) -> Vec<u32> {
+    let mut ids = vec![0; stream.len() as usize];
+    stream.read(0, &mut ids).unwrap();
+    ids
+}
+
+#[test]
+fn memory_and_file_give_the_same_tokens_at_any_place() {
+    let texts: Vec<String> =
+        (0..3000).map(|number| format!("word{} é zebra{number}\n", number % 7)).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let tokenizer = words(&texts[..2000]);
+    let [memory, file] = [usize::MAX, 100].map(|small| stream(&texts, &tokenizer, small));
+    assert!(matches!(memory.storage, Storage::Memory(_)) && matches!(file.storage, Storage::File(_)));
+    assert_eq!(all(&memory), all(&file));
+    let mut expected = Vec::new();
+    for piece in pieces(&texts) {
+        tokenizer.encode_piece(&piece, &mut expected).unwrap();
+    }
+    assert_eq!(all(&file), expected);
+    let mut window = [0; 17];
+    file.read(5000, &mut window).unwrap();
+    assert_eq!(window, expected[5000..5017]);
+    assert_eq!((file.len(), file.unknown_count()), (4 * 3000, 1000));
+    assert_eq!(file.characters(), texts.iter().map(|text| text.chars().count() as u64).sum::<u64>());
+}
+
+#[test]
+fn a_large_vocabulary_takes_four_bytes_a_token() {
+    let texts: Vec<String> = (0..70_000).map(|number| format!("w{number}")).collect();
+    let text = texts.join(" ");
+    let tokenizer = words(&[&text]);
+    let stream = stream(&[&text], &tokenizer, 100);
+    assert_eq!(stream.width, Width::Four);
+    assert_eq!(all(&stream).into_iter().max(), Some(70_001));
+}
+
+#[test]
+fn reading_past_the_end_is_an_error() {
+    let tokenizer = words(&["a b c"]);
+    let stream = stream(&["a b c"], &tokenizer, 100);
+    assert_eq!(stream.len(), 4);
+    assert!(stream.read(0, &mut [0; 4]).is_ok());
+    assert!(stream.read(4, &mut []).is_ok());
+    assert!(stream.read(2, &mut [0; 3]).unwrap_err().to_string().contains("there are 4"));
+    assert!(stream.read(u64::MAX, &mut [0; 3]).is_err());
+}
+
+#[test]
+fn an_error_among_the_pieces_is_reported() {
+    let tokenizer = words(&["a"]);
+    let failing = [Err(Error::Message("broken line".into()))].into_iter();
+    assert_eq!(TokenStream::collect(failing, &tokenizer, 100).unwrap_err().to_string(), "broken line");
+}
+
+#[test]
+fn a_full_temporary_folder_says_what_to_do() {
+    let error = spool_error(&std::io::ErrorKind::StorageFull.into()).to_string();
+    assert!(error.contains("no room left") && error.contains("TMPDIR"), "{error}");
+}
+
+#[test]
+fn byte_pairs_encode_the_same_in_parallel() {
+    let text = "the cat saw the dog , 고양이가 개를 보았다\n";
+    let texts = vec![text; 500];
+    let tokenizer =
+        Tokenizer::train(&Kind::Bpe(300), pieces(&texts).into_iter().map(Ok), None, false).unwrap();
+    let stream = stream(&texts, &tokenizer, 100);
+    assert_eq!(tokenizer.decode(&all(&stream)), texts.concat());
+}
+
+/// Reports speed and peak memory on 200 MB of text; run with
+/// `cargo test --release -- --ignored --nocapture two_hundred_megabytes`.
+#[test]
+#[ignore = "writes 200 MB and takes some seconds"]
+fn two_hundred_megabytes_need_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.txt");
+    let mut file = BufWriter::new(File::create(&path).unwrap());
+    let mut size = 0;
+    for number in 0u64.. {
+        let line = format!(
+            "Line {number} of a long text, with 한글, é and {} in it.\n",
+            number.wrapping_mul(0x9E37_79B9)
+        );
+        size += line.len();
+        file.write_all(line.as_bytes()).unwrap();
+        if size >= 200 << 20 {
+            break;
+        }
+    }
+    file.into_inner().unwrap();
+    let corpus = Corpus::open(&Source::File(path), &Columns::default(), 0).unwrap();
+    let clock = std::time::Instant::now();
+    let tokenizer = Tokenizer::train(&Kind::Char, corpus.pieces(Split::Train).unwrap(), None, false).unwrap();
+    let trained = clock.elapsed();
+    let stream = TokenStream::encode(&corpus, Split::Train, &tokenizer).unwrap();
+    let encoded = clock.elapsed() - trained;
+    eprintln!("{} tokens; vocabulary {trained:?}, encoding {encoded:?}", stream.len());
+    // Only Linux tells without further libraries.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if let Some(peak) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
+        let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        eprintln!("peak memory {} MiB", kilobytes / 1024);
+        assert!(kilobytes < 200 << 10, "{kilobytes} kB");
+    }
+}

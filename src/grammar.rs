@@ -1,0 +1,82 @@
+//! Whether a language model has understood a grammar: the test that Hochreiter and Schmidhuber (1997)
+//! put to their LSTM, on strings it has never seen.
+
+use serde::Serialize;
+
+use crate::data::builtin::reber;
+use crate::generate::Generator;
+use crate::model::Model;
+use crate::rng::{self, Purpose};
+use crate::task::start_token;
+use crate::{Error, Result};
+
+/// A model's answers to a grammar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Legality {
+    /// Strings that were read.
+    pub strings: usize,
+    /// Strings with every step right.
+    pub strings_right: usize,
+    /// Symbols that were to be predicted.
+    pub steps: usize,
+    /// Steps at which each legal next symbol, and no other, had more than its share of probability,
+    /// which is one over the number of symbols.
+    pub steps_right: usize,
+    /// Strings whose embedded symbol, the last but one, was predicted right: the step that needs memory.
+    pub embedded_right: usize,
+}
+
+/// Reads `count` unseen strings of the embedded Reber grammar, each from the end of the one before it,
+/// and looks at the model's next symbol after every prefix.
+///
+/// # Errors
+/// A model whose tokenizer does not know the seven symbols.
+pub fn check_reber(model: &Model, seed: u64, count: usize) -> Result<Legality> {
+    let tokenizer = model.tokenizer()?;
+    let id = |symbol: &str| {
+        tokenizer.id(symbol).ok_or_else(|| {
+            let problem =
+                format!("the model's tokenizer does not know {symbol:?}: train it on builtin:reber");
+            Error::usage("--data", problem)
+        })
+    };
+    let newline = id("\n")?;
+    let symbols: Vec<u32> =
+        reber::SYMBOLS.iter().map(|symbol| id(&symbol.to_string())).collect::<Result<_>>()?;
+    let share = 1. / symbols.len() as f64;
+    let mut legality = Legality::default();
+    for string in reber::strings(rng::stream(seed, Purpose::Test, 1)).take(count) {
+        let mut generator = Generator::new(
+            model.network.as_ref(),
+            start_token(tokenizer),
+            &[newline],
+            vec![],
+            &model.device,
+        )?;
+        let mut right = 0;
+        let length = string.chars().count();
+        for (at, symbol) in string.char_indices() {
+            let legal = reber::allowed(&string[..at]).unwrap_or_default();
+            let probabilities = softmax(generator.scores());
+            let step_right = symbols
+                .iter()
+                .zip(reber::SYMBOLS)
+                .all(|(&token, symbol)| (probabilities[token as usize] > share) == legal.contains(&symbol));
+            right += usize::from(step_right);
+            legality.embedded_right += usize::from(step_right && at + 2 == length);
+            generator.read(&[id(&symbol.to_string())?])?;
+        }
+        legality.strings += 1;
+        legality.strings_right += usize::from(right == length);
+        legality.steps += length;
+        legality.steps_right += right;
+    }
+    Ok(legality)
+}
+
+fn softmax(scores: &[f32]) -> Vec<f64> {
+    let highest = scores.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+    let exponentials: Vec<f64> = scores.iter().map(|&score| f64::from(score - highest).exp()).collect();
+    let total: f64 = exponentials.iter().sum();
+    exponentials.iter().map(|e| e / total).collect()
+}

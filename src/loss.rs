@@ -1,0 +1,147 @@
+//! What training makes smaller: cross-entropy of classes, squared error of numbers. Padding never
+//! counts.
+
+use candle_core::{D, Tensor};
+use rnn_zoo_models::Network;
+
+use crate::Result;
+use crate::data::batch::{Batch, Targets};
+
+/// Rows that evaluation scores at a time: bounds the memory of (rows, vocabulary).
+const ROWS: usize = 1024;
+
+/// The mean loss over a batch's targets, a scalar that can be differentiated, and their number.
+///
+/// Cross-entropy is in nats. `hidden` is what [`Network::encode`] returned for the batch.
+///
+/// # Errors
+/// Those of the device.
+pub fn mean(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<(Tensor, usize)> {
+    let (hidden, targets) = flat(hidden, batch)?;
+    let outputs = network.decode(&hidden)?;
+    let count = targets.dim(0)?;
+    let loss = match &batch.targets {
+        Targets::Classes(_) => (cross_entropy(&outputs, &targets)? / count as f64)?,
+        Targets::Values(_) => (squared_error(&outputs, &targets)? / count as f64)?,
+    };
+    Ok((loss, count))
+}
+
+/// What a batch adds to an evaluation.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sum {
+    /// The loss summed over all targets.
+    pub loss: f64,
+    /// Targets.
+    pub count: usize,
+    /// Targets whose own output was the highest; classes only.
+    pub correct: usize,
+}
+
+/// The loss summed over a batch's targets, without a gradient, a part of the rows at a time.
+///
+/// # Errors
+/// Those of the device.
+pub fn sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Sum> {
+    let (hidden, targets) = flat(&hidden.detach(), batch)?;
+    let count = targets.dim(0)?;
+    let mut sum = Sum { count, ..Sum::default() };
+    for from in (0..count).step_by(ROWS) {
+        let rows = ROWS.min(count - from);
+        let outputs = network.decode(&hidden.narrow(0, from, rows)?)?.detach();
+        let targets = targets.narrow(0, from, rows)?;
+        let loss = match &batch.targets {
+            Targets::Classes(_) => {
+                let right = outputs.argmax(D::Minus1)?.eq(&targets)?;
+                sum.correct +=
+                    right.to_dtype(candle_core::DType::U32)?.sum_all()?.to_scalar::<u32>()? as usize;
+                cross_entropy(&outputs, &targets)?
+            }
+            Targets::Values(_) => squared_error(&outputs, &targets)?,
+        };
+        sum.loss += scalar(&loss)?;
+    }
+    Ok(sum)
+}
+
+/// A scalar as f64, whatever its dtype.
+///
+/// # Errors
+/// Where it is no scalar.
+pub fn scalar(tensor: &Tensor) -> Result<f64> {
+    Ok(tensor.to_dtype(candle_core::DType::F64)?.to_scalar()?)
+}
+
+/// Hidden states (rows, hidden) and targets (rows) or (rows, values) of the steps that count.
+fn flat(hidden: &Tensor, batch: &Batch) -> Result<(Tensor, Tensor)> {
+    let targets = match &batch.targets {
+        Targets::Values(values) => return Ok((hidden.clone(), values.clone())),
+        Targets::Classes(classes) => classes,
+    };
+    if targets.rank() == 1 {
+        return Ok((hidden.clone(), targets.clone()));
+    }
+    let hidden = hidden.flatten(0, 1)?; // (batch * time, hidden)
+    let targets = targets.flatten_all()?;
+    let Some(lengths) = &batch.lengths else { return Ok((hidden, targets)) };
+    let time = targets.dim(0)? / lengths.len();
+    let rows = lengths.iter().enumerate().flat_map(|(row, &length)| (0..length).map(move |t| row * time + t));
+    let rows: Vec<u32> = rows.map(|row| row as u32).collect();
+    let count = rows.len();
+    let rows = Tensor::from_vec(rows, count, hidden.device())?;
+    Ok((hidden.index_select(&rows, 0)?, targets.index_select(&rows, 0)?))
+}
+
+/// Summed `-log softmax(outputs)[target]`; (rows, classes) against (rows).
+fn cross_entropy(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    let highest = outputs.detach().max_keepdim(D::Minus1)?; // keeps exp from overflowing
+    let outputs = outputs.broadcast_sub(&highest)?;
+    let log_sum = outputs.exp()?.sum(D::Minus1)?.log()?; // (rows)
+    let own = outputs.gather(&targets.unsqueeze(1)?, 1)?.squeeze(1)?; // (rows)
+    Ok((log_sum - own)?.sum_all()?)
+}
+
+/// Summed over rows, the mean over values of (output - target)^2.
+fn squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    Ok((outputs - targets.to_dtype(outputs.dtype())?)?.sqr()?.mean(D::Minus1)?.sum_all()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn tensor(rows: &[[f64; 3]]) -> Tensor {
+        Tensor::new(rows, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn cross_entropy_is_the_log_of_the_share_even_of_huge_scores() {
+        let outputs = tensor(&[[1., 2., 3.], [1e4, 0., -1e4]]);
+        let targets = Tensor::new(&[2u32, 0], &Device::Cpu).unwrap();
+        let loss = scalar(&cross_entropy(&outputs, &targets).unwrap()).unwrap();
+        let expected = (1f64.exp() + 2f64.exp() + 3f64.exp()).ln() - 3.;
+        assert!((loss - expected).abs() < 1e-12, "{loss} is not {expected}");
+    }
+
+    #[test]
+    fn padding_does_not_count() {
+        let hidden = Tensor::arange(0f32, 12., &Device::Cpu).unwrap().reshape((2, 3, 2)).unwrap();
+        let batch = Batch {
+            inputs: Tensor::zeros((2, 3), candle_core::DType::U32, &Device::Cpu).unwrap(),
+            targets: Targets::Classes(Tensor::new(&[[1u32, 2, 3], [4, 5, 6]], &Device::Cpu).unwrap()),
+            lengths: Some(vec![3, 1]),
+            fresh: true,
+        };
+        let (hidden, targets) = flat(&hidden, &batch).unwrap();
+        assert_eq!(targets.to_vec1::<u32>().unwrap(), [1, 2, 3, 4]);
+        assert_eq!(hidden.to_vec2::<f32>().unwrap()[3], [6., 7.]);
+    }
+
+    #[test]
+    fn squared_error_is_the_mean_over_values_and_the_sum_over_rows() {
+        let loss =
+            squared_error(&tensor(&[[1., 2., 3.], [0., 0., 0.]]), &tensor(&[[0., 0., 0.], [3., 0., 0.]]));
+        assert!((scalar(&loss.unwrap()).unwrap() - (14. / 3. + 3.)).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,203 @@
+//! The trainable tensors of a model, by name and in name order.
+//!
+//! Candle's `VarMap` is a hash map: its order changes from run to run, and with it the order in
+//! which sums are taken. Everything after a model is built goes through [`Parameters`] instead.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Shape, Tensor, Var};
+use candle_nn::{VarBuilder, VarMap};
+
+use crate::{Error, Result};
+
+/// Tensors under their names, in name order.
+pub type NamedTensors = BTreeMap<String, Tensor>;
+
+/// The named trainable tensors of a model, in name order.
+#[derive(Clone, Debug, Default)]
+pub struct Parameters {
+    vars: BTreeMap<String, Var>,
+}
+
+impl Parameters {
+    /// What a model is built with: a map that collects its variables, and a builder that fills it.
+    /// [`Parameters::from`] takes the map when the model stands.
+    pub fn builder(dtype: DType, device: &Device) -> (VarMap, VarBuilder<'static>) {
+        let map = VarMap::new();
+        let builder = VarBuilder::from_varmap(&map, dtype, device);
+        (map, builder)
+    }
+
+    /// Names and variables, in name order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Var)> {
+        self.vars.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// The variable of that name.
+    pub fn get(&self, name: &str) -> Option<&Var> {
+        self.vars.get(name)
+    }
+
+    /// Number of scalars in all tensors together.
+    pub fn count(&self) -> usize {
+        self.vars.values().map(|var| var.elem_count()).sum()
+    }
+
+    /// Number of tensors.
+    pub fn len(&self) -> usize {
+        self.vars.len()
+    }
+
+    /// Whether the model has no parameters at all.
+    pub fn is_empty(&self) -> bool {
+        self.vars.is_empty()
+    }
+
+    /// Copies of the present values, which later steps leave alone.
+    ///
+    /// # Errors
+    /// Where the device cannot hold the copies.
+    pub fn to_tensors(&self) -> Result<NamedTensors> {
+        let copy = |(name, var): (&String, &Var)| Ok((name.clone(), var.as_detached_tensor().copy()?));
+        self.vars.iter().map(copy).collect()
+    }
+
+    /// Gives every parameter the value of its name, converted to its dtype and device. On an error no
+    /// parameter has changed.
+    ///
+    /// # Errors
+    /// Names missing, names unexpected, a shape that disagrees, or a dtype that is no float.
+    pub fn set_all(&self, values: &NamedTensors) -> Result<()> {
+        self.check(values).map_err(Error::Message)?;
+        for (name, var) in &self.vars {
+            var.set(&values[name].to_device(var.device())?.to_dtype(var.dtype())?)?;
+        }
+        Ok(())
+    }
+
+    /// What keeps `values` from being values of these parameters, in words.
+    pub(crate) fn check(&self, values: &NamedTensors) -> Result<(), String> {
+        let missing = self.vars.keys().filter(|name| !values.contains_key(*name));
+        if let Some(names) = listed(missing) {
+            return Err(format!("has no tensor {names}, which the model needs"));
+        }
+        let unexpected = values.keys().filter(|name| !self.vars.contains_key(*name));
+        if let Some(names) = listed(unexpected) {
+            return Err(format!("has the tensor {names}, which the model does not know"));
+        }
+        for (name, var) in &self.vars {
+            let value = &values[name];
+            if value.shape() != var.shape() {
+                let [found, expected] = [dims(value.shape()), dims(var.shape())];
+                return Err(format!("tensor {name} has shape {found}, but the model expects {expected}"));
+            }
+            if !matches!(value.dtype(), DType::F16 | DType::BF16 | DType::F32 | DType::F64) {
+                let found = value.dtype().as_str();
+                return Err(format!("tensor {name} is {found}, but the model expects f32, f64, f16 or bf16"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<&VarMap> for Parameters {
+    fn from(map: &VarMap) -> Self {
+        let vars = map.data().lock().expect("invariant: nothing panics while it builds a model");
+        Self { vars: vars.iter().map(|(name, var)| (name.clone(), var.clone())).collect() }
+    }
+}
+
+impl FromIterator<(String, Var)> for Parameters {
+    fn from_iter<I: IntoIterator<Item = (String, Var)>>(vars: I) -> Self {
+        Self { vars: vars.into_iter().collect() }
+    }
+}
+
+/// The first names and how many more there are; `None` where there are none.
+fn listed<'a>(names: impl Iterator<Item = &'a String>) -> Option<String> {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    match names.len() {
+        0 => None,
+        1..=3 => Some(names.join(", ")),
+        count => Some(format!("{} (and {} more)", names[..3].join(", "), count - 3)),
+    }
+}
+
+fn dims(shape: &Shape) -> String {
+    format!("{:?}", shape.dims())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_nn::Init;
+
+    fn two() -> Parameters {
+        let (map, builder) = Parameters::builder(DType::F32, &Device::Cpu);
+        builder.pp("rnn").get_with_hints((2, 3), "weight", Init::Const(1.0)).unwrap();
+        builder.get_with_hints(4, "bias", Init::Const(2.0)).unwrap();
+        Parameters::from(&map)
+    }
+
+    #[test]
+    fn names_come_in_order_and_scalars_are_counted() {
+        let parameters = two();
+        assert_eq!(parameters.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["bias", "rnn.weight"]);
+        assert_eq!((parameters.count(), parameters.len()), (10, 2));
+    }
+
+    #[test]
+    fn copies_do_not_follow_the_parameters() {
+        let parameters = two();
+        let before = parameters.to_tensors().unwrap();
+        parameters.get("bias").unwrap().set(&Tensor::zeros(4, DType::F32, &Device::Cpu).unwrap()).unwrap();
+        assert_eq!(before["bias"].to_vec1::<f32>().unwrap(), [2.0; 4]);
+        parameters.set_all(&before).unwrap();
+        assert_eq!(parameters.to_tensors().unwrap()["bias"].to_vec1::<f32>().unwrap(), [2.0; 4]);
+    }
+
+    #[test]
+    fn every_float_dtype_is_converted() {
+        let parameters = two();
+        for dtype in [DType::F64, DType::F16, DType::BF16, DType::F32] {
+            let mut values = parameters.to_tensors().unwrap();
+            for value in values.values_mut() {
+                *value = (value.zeros_like().unwrap() + 0.5).unwrap().to_dtype(dtype).unwrap();
+            }
+            parameters.set_all(&values).unwrap();
+            let bias = parameters.get("bias").unwrap();
+            assert_eq!((bias.dtype(), bias.to_vec1::<f32>().unwrap()), (DType::F32, vec![0.5; 4]));
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_named_and_change_nothing() {
+        let parameters = two();
+        let zeros = |dims: &[usize]| Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
+        let whole =
+            || NamedTensors::from([("bias".into(), zeros(&[4])), ("rnn.weight".into(), zeros(&[2, 3]))]);
+        let problem = |change: fn(&mut NamedTensors, Tensor), tensor| {
+            let mut values = whole();
+            change(&mut values, tensor);
+            parameters.set_all(&values).unwrap_err().to_string()
+        };
+        let missing = problem(|values, _| drop(values.remove("rnn.weight")), zeros(&[1]));
+        assert!(missing.contains("has no tensor rnn.weight"), "{missing}");
+        let extra = problem(|values, tensor| drop(values.insert("lstm".into(), tensor)), zeros(&[1]));
+        assert!(extra.contains("has the tensor lstm"), "{extra}");
+        let shape =
+            problem(|values, tensor| drop(values.insert("rnn.weight".into(), tensor)), zeros(&[3, 2]));
+        assert!(shape.contains("rnn.weight has shape [3, 2], but the model expects [2, 3]"), "{shape}");
+        let ids = Tensor::zeros((2, 3), DType::U32, &Device::Cpu).unwrap();
+        let dtype = problem(|values, tensor| drop(values.insert("rnn.weight".into(), tensor)), ids);
+        assert!(dtype.contains("rnn.weight is u32"), "{dtype}");
+        assert_eq!(parameters.get("bias").unwrap().to_vec1::<f32>().unwrap(), [2.0; 4]);
+    }
+
+    #[test]
+    fn long_lists_of_names_are_cut() {
+        let names: Vec<String> = ('a'..='f').map(String::from).collect();
+        assert_eq!(listed(names.iter()).unwrap(), "a, b, c (and 3 more)");
+        assert_eq!(listed([].iter()), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! What `--tokenizer` can name.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::{Error, Result};
+
+/// The choice of tokenizer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One token a user-perceived character.
+    Char,
+    /// One token a run without white space.
+    Word,
+    /// Byte-level byte-pair encoding with a vocabulary of this size.
+    Bpe(usize),
+    /// A `tokenizer.json`, used as it is.
+    File(PathBuf),
+}
+
+/// The 256 bytes and the two special tokens.
+const SMALLEST_BPE: usize = 258;
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    /// Reads the flag: `char`, `word`, `bpe:N`, or the path of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// Names `--tokenizer` when it is none of these or the file does not exist.
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |problem: String| Err(Error::usage("--tokenizer", problem));
+        match text {
+            "char" => return Ok(Self::Char),
+            "word" => return Ok(Self::Word),
+            "bpe" => return wrong("bpe needs a vocabulary size, as in bpe:8000".into()),
+            _ => {}
+        }
+        if let Some(size) = text.strip_prefix("bpe:") {
+            return match size.parse() {
+                Ok(size) if size >= SMALLEST_BPE => Ok(Self::Bpe(size)),
+                Ok(_) => {
+                    wrong(format!("a byte-level vocabulary has at least {SMALLEST_BPE} tokens, not {size}"))
+                }
+                Err(_) => wrong(format!("`{size}` is no vocabulary size; expected something like bpe:8000")),
+            };
+        }
+        let path = PathBuf::from(text);
+        match path.is_file() {
+            true => Ok(Self::File(path)),
+            false => wrong(format!("`{text}` is not char, word, bpe:N or an existing tokenizer.json")),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Char => f.write_str("char"),
+            Self::Word => f.write_str("word"),
+            Self::Bpe(size) => write!(f, "bpe:{size}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flag_reads_back_what_it_prints() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let kinds = [Kind::Char, Kind::Word, Kind::Bpe(8000), Kind::File(file.path().into())];
+        for kind in kinds {
+            assert_eq!(kind.to_string().parse::<Kind>().unwrap(), kind);
+        }
+    }
+
+    #[test]
+    fn a_wrong_flag_is_a_usage_error_that_says_what_is_right() {
+        for (text, expected) in [
+            ("bpe", "bpe:8000"),
+            ("bpe:many", "bpe:8000"),
+            ("bpe:100", "at least 258"),
+            ("chars", "not char, word, bpe:N"),
+        ] {
+            let error = text.parse::<Kind>().unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+}

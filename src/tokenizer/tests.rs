@@ -1,0 +1,289 @@
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::character::tests::tricky_text;
+use super::*;
+use crate::data::{Columns, Corpus, Source, Split};
+
+fn line(text: &str) -> Piece {
+    Piece { text: text.to_string(), label: None, end: End::Line }
+}
+
+fn trained(kind: &Kind, text: &str) -> Tokenizer {
+    Tokenizer::train(kind, [Ok(line(text))].into_iter(), None, false).unwrap()
+}
+
+fn encode(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+    let mut ids = Vec::new();
+    tokenizer.encode_text(text, &mut ids).unwrap();
+    ids
+}
+
+/// The tokenizer as another program would read it: saved, loaded, without the fast path.
+fn reread(tokenizer: &Tokenizer) -> tokenizers::Tokenizer {
+    tokenizers::Tokenizer::from_bytes(tokenizer.to_json().unwrap()).unwrap()
+}
+
+const MIXED: &str = "Hello, Wörld!\r\n안녕하세요 \u{1112}\u{1161}\u{11AB}글 e\u{301} 👩‍👩‍👧 ❤️ 🇰🇷\n";
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn characters_of_the_training_text_come_back(text in tricky_text()) {
+        prop_assume!(!text.is_empty());
+        let tokenizer = trained(&Kind::Char, &text);
+        prop_assert_eq!(tokenizer.decode(&encode(&tokenizer, &text)), text);
+    }
+
+    #[test]
+    fn walking_characters_equals_the_saved_file(known in tricky_text(), text in tricky_text(), lower: bool) {
+        let pieces = [Ok(line(&known)), Ok(line("a"))].into_iter();
+        let tokenizer = Tokenizer::train(&Kind::Char, pieces, None, lower).unwrap();
+        let expected = reread(&tokenizer).encode(text.as_str(), false).unwrap();
+        prop_assert_eq!(encode(&tokenizer, &text), expected.get_ids());
+        let expected = reread(&tokenizer).encode(known.as_str(), false).unwrap();
+        prop_assert_eq!(encode(&tokenizer, &known), expected.get_ids());
+    }
+
+    #[test]
+    fn walking_words_equals_the_saved_file(known in tricky_text(), text in tricky_text(), lower: bool) {
+        let pieces = [Ok(line(&known)), Ok(line("a <unk>"))].into_iter();
+        let tokenizer = Tokenizer::train(&Kind::Word, pieces, None, lower).unwrap();
+        for text in [known, text] {
+            let expected = reread(&tokenizer).encode(text.as_str(), false).unwrap();
+            prop_assert_eq!(encode(&tokenizer, &text), expected.get_ids());
+        }
+    }
+
+    #[test]
+    fn words_come_back_up_to_white_space(text in tricky_text()) {
+        prop_assume!(text.split_whitespace().next().is_some());
+        let tokenizer = trained(&Kind::Word, &text);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        prop_assert_eq!(tokenizer.decode(&encode(&tokenizer, &text)), words.join(" "));
+    }
+
+    #[test]
+    fn byte_pairs_give_back_any_text(text in tricky_text()) {
+        let tokenizer = trained(&Kind::Bpe(300), MIXED);
+        let ids = encode(&tokenizer, &text);
+        prop_assert_eq!(tokenizer.decode(&ids), text.clone());
+        let library = reread(&tokenizer);
+        let expected = library.encode(text.as_str(), false).unwrap();
+        prop_assert_eq!(expected.get_ids(), &ids);
+        prop_assert_eq!(library.decode(&ids, false).unwrap(), text);
+    }
+
+    #[test]
+    fn any_byte_tokens_stream_as_they_decode(ids in prop::collection::vec(2u32..300, 0..64)) {
+        let tokenizer = trained(&Kind::Bpe(300), MIXED);
+        prop_assert_eq!(tokenizer.decode(&ids), reread(&tokenizer).decode(&ids, false).unwrap());
+    }
+}
+
+#[test]
+fn ordinary_characters_are_code_points_and_composed_ones_stay_whole() {
+    let tokenizer = trained(&Kind::Char, MIXED);
+    for whole in ["\r\n", "녕", "\u{1112}\u{1161}\u{11AB}", "e\u{301}", "👩‍👩‍👧", "❤️", "🇰🇷"]
+    {
+        let id = tokenizer.id(whole).unwrap_or_else(|| panic!("{whole:?}"));
+        assert_eq!(encode(&tokenizer, whole), [id]);
+    }
+    assert_eq!((tokenizer.id("<unk>"), tokenizer.id("<eos>")), (Some(0), Some(1)));
+    assert_eq!(tokenizer.decode(&encode(&tokenizer, "H中o")), "H\u{FFFD}o");
+}
+
+#[test]
+fn text_that_spells_a_special_token_is_text_except_as_a_word() {
+    for kind in [Kind::Char, Kind::Bpe(300)] {
+        let tokenizer = trained(&kind, "<unk> <eos> <unk><eos>\n");
+        let ids = encode(&tokenizer, "<unk> <eos>");
+        assert!(ids.iter().all(|&id| id > 1), "{kind}: {ids:?}");
+        assert_eq!(tokenizer.decode(&ids), "<unk> <eos>");
+    }
+    let words = trained(&Kind::Word, "a <unk> b<unk>\n");
+    assert_eq!(words.vocabulary_size(), 4);
+    assert_eq!(encode(&words, "a <unk> zebra b<unk>"), [2, 0, 0, 3]);
+}
+
+#[test]
+fn the_end_token_stands_where_it_is_due() {
+    let ids = |kind: &Kind, end| {
+        let tokenizer = trained(kind, "a b\n");
+        let mut ids = Vec::new();
+        tokenizer.encode_piece(&Piece { text: "a\n".into(), label: None, end }, &mut ids).unwrap();
+        (ids.iter().filter(|&&id| id == 1).count(), tokenizer.decode(&ids))
+    };
+    assert_eq!(ids(&Kind::Word, End::Line), (1, "a\n".into()));
+    assert_eq!(ids(&Kind::Word, End::Record), (1, "a\n".into()));
+    assert_eq!(ids(&Kind::Word, End::None), (0, "a".into()));
+    for kind in [Kind::Char, Kind::Bpe(258)] {
+        assert_eq!(ids(&kind, End::Line), (0, "a\n".into()));
+        assert_eq!(ids(&kind, End::Record), (1, "a\n\n".into()));
+    }
+}
+
+#[test]
+fn training_is_deterministic_and_survives_a_round_trip() {
+    let text = "the cat saw the dog and the dog saw a cat ; a bird sang to the cat\n안녕 안녕\n".repeat(3);
+    for kind in [Kind::Char, Kind::Word, Kind::Bpe(280)] {
+        let first = trained(&kind, &text).to_json().unwrap();
+        for _ in 0..3 {
+            assert_eq!(trained(&kind, &text).to_json().unwrap(), first, "{kind}");
+        }
+        let again = Tokenizer::from_json(first.as_bytes()).unwrap();
+        assert_eq!(again.to_json().unwrap(), first, "{kind}");
+        assert_eq!(encode(&again, &text), encode(&trained(&kind, &text), &text));
+        assert_eq!(again.scheme_name(), trained(&kind, &text).scheme_name());
+    }
+    assert_eq!(trained(&Kind::Bpe(280), &text).vocabulary_size(), 280);
+}
+
+#[test]
+fn a_limit_keeps_the_most_frequent() {
+    let pieces = || [Ok(line("c b b a a d"))].into_iter();
+    let tokenizer = Tokenizer::train(&Kind::Word, pieces(), Some(4), false).unwrap();
+    assert_eq!([2, 3].map(|id| tokenizer.token(id).unwrap()), ["a", "b"]);
+    assert_eq!(encode(&tokenizer, "a b c d"), [2, 3, 0, 0]);
+    let error = Tokenizer::train(&Kind::Word, pieces(), Some(2), false).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+}
+
+#[test]
+fn lower_case_folds_text_and_prompts() {
+    for kind in [Kind::Char, Kind::Word, Kind::Bpe(300)] {
+        let pieces = [Ok(line("The the ΟΔΟΣ İ\n"))].into_iter();
+        let tokenizer = Tokenizer::train(&kind, pieces, None, true).unwrap();
+        let again = Tokenizer::from_json(tokenizer.to_json().unwrap().as_bytes()).unwrap();
+        for tokenizer in [&tokenizer, &again] {
+            assert_eq!(tokenizer.decode(&encode(tokenizer, "THE ΟΔΟΣ İ")), "the οδοσ i\u{307}", "{kind}");
+            assert!(tokenizer.encode_prompt("THE ΟΔΟΣ").unwrap().notes.is_empty());
+        }
+    }
+}
+
+#[test]
+fn nothing_to_learn_and_failing_pieces_are_errors() {
+    for kind in [Kind::Char, Kind::Word, Kind::Bpe(300)] {
+        let none = std::iter::empty::<Result<Piece>>();
+        assert!(Tokenizer::train(&kind, none, None, false).unwrap_err().to_string().contains("no text"));
+        let failing = [Ok(line("a")), Err(Error::Message("broken line".into()))].into_iter();
+        assert_eq!(Tokenizer::train(&kind, failing, None, false).unwrap_err().to_string(), "broken line");
+    }
+}
+
+#[test]
+fn a_prompt_is_met_halfway() {
+    let tokenizer = trained(&Kind::Word, "How now NASA cow\n");
+    let prompt = tokenizer.encode_prompt("how NOW nasa\nzebra zebra cow").unwrap();
+    let word = |word| tokenizer.id(word).unwrap();
+    assert_eq!(prompt.ids, [word("How"), word("now"), word("NASA"), 1, 0, 0, word("cow")]);
+    assert_eq!(prompt.notes.len(), 4);
+    assert_eq!(prompt.notes[0], "`how` is not in the vocabulary; `How` stands for it");
+    assert_eq!(prompt.notes[3], "`zebra` is not in the vocabulary; it is <unk> here");
+    let characters = trained(&Kind::Char, "abc\n");
+    let prompt = characters.encode_prompt("a中b中").unwrap();
+    assert_eq!((prompt.ids.len(), prompt.notes.len()), (4, 1));
+}
+
+#[test]
+fn streaming_gives_only_whole_characters_and_loses_none() {
+    let tokenizer = trained(&Kind::Bpe(258), "plain\n");
+    let ids = encode(&tokenizer, "한글 👍🏽!");
+    let mut decoder = tokenizer.decoder();
+    let parts: Vec<String> = ids.iter().map(|&id| decoder.push(id)).collect();
+    assert_eq!(parts[..3], ["", "", "한"]);
+    assert_eq!(parts.concat() + &decoder.finish(), "한글 👍🏽!");
+    assert_eq!(decoder.push(ids[0]), "");
+    assert_eq!(decoder.push(1), "\u{FFFD}\n");
+}
+
+#[test]
+fn words_stream_one_space_apart_and_lines_apart() {
+    let tokenizer = trained(&Kind::Word, "a b\n");
+    let (a, b) = (tokenizer.id("a").unwrap(), tokenizer.id("b").unwrap());
+    let mut decoder = tokenizer.decoder();
+    assert_eq!([a, b, 1, b, a, 99].map(|id| decoder.push(id)), ["a", " b", "\n", "b", " a", ""]);
+}
+
+/// A sentencepiece-like file, as other projects ship them: special tokens around a sentence, truncation,
+/// a decoder that looks at neighbours.
+const FOREIGN: &str = r#"{"version":"1.0","truncation":{"direction":"Right","max_length":3,"strategy":"LongestFirst","stride":0},
+"padding":{"strategy":{"Fixed":8},"direction":"Right","pad_to_multiple_of":null,"pad_id":0,"pad_type_id":0,"pad_token":"<unk>"},
+"added_tokens":[{"id":1,"content":"</s>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}],
+"normalizer":null,"pre_tokenizer":{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true},
+"post_processor":{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A","type_id":0}},{"SpecialToken":{"id":"</s>","type_id":0}}],
+"pair":[{"Sequence":{"id":"A","type_id":0}}],"special_tokens":{"</s>":{"id":"</s>","ids":[1],"tokens":["</s>"]}}},
+"decoder":{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true},
+"model":{"type":"WordLevel","vocab":{"<unk>":0,"</s>":1,"▁to":2,"▁be":3,"▁or":4},"unk_token":"<unk>"}}"#;
+
+#[test]
+fn a_foreign_file_adds_and_loses_nothing() {
+    let tokenizer = Tokenizer::from_json(FOREIGN.as_bytes()).unwrap();
+    assert_eq!((tokenizer.unknown(), tokenizer.end(), tokenizer.vocabulary_size()), (Some(0), Some(1), 5));
+    assert_eq!(tokenizer.scheme_name(), "subword");
+    let ids = encode(&tokenizer, "to be or to be");
+    assert_eq!(ids, [2, 3, 4, 2, 3]);
+    assert_eq!(tokenizer.decode(&[2, 3, 4, 2, 3, 1, 2, 3]), "to be or to be\nto be");
+    let mut decoder = tokenizer.decoder();
+    assert_eq!(
+        ids.iter().map(|&id| decoder.push(id)).collect::<Vec<_>>(),
+        ["to", " be", " or", " to", " be"]
+    );
+    assert_eq!(tokenizer.encode_prompt("to err").unwrap().notes.len(), 1);
+}
+
+#[test]
+fn a_broken_file_is_one_clear_error_with_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let huge = FOREIGN.replace("\"▁or\":4", "\"▁or\":4000000000");
+    let empty =
+        r#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{},"unk_token":"<unk>"}}"#;
+    for (name, content) in [("text", "hello"), ("other", "{\"a\": 1}"), ("huge", &huge), ("empty", empty)] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let error = Tokenizer::from_file(&path).unwrap_err().to_string();
+        assert!(error.starts_with(&path.display().to_string()) && !error.contains('\n'), "{error}");
+    }
+    let missing = Tokenizer::from_file(folder.path().join("missing")).unwrap_err().to_string();
+    assert!(missing.contains("missing"), "{missing}");
+    let file = Kind::File(folder.path().join("text"));
+    let error = Tokenizer::train(&file, std::iter::empty(), None, true).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+}
+
+/// The folder with real corpora, if this machine has one.
+fn data() -> Option<PathBuf> {
+    let folder = std::env::var_os("RNN_ZOO_DATA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("skipped: RNN_ZOO_DATA does not name a folder with ptb/ and tinyshakespeare.txt");
+    }
+    folder
+}
+
+#[test]
+fn the_penn_treebank_has_the_figures_that_are_quoted_for_it() {
+    let Some(data) = data() else { return };
+    let corpus = Corpus::open(&Source::Directory(data.join("ptb")), &Columns::default(), 0).unwrap();
+    let tokenizer = Tokenizer::train(&Kind::Word, corpus.pieces(Split::Train).unwrap(), None, false).unwrap();
+    assert_eq!(tokenizer.vocabulary_size(), 10_000);
+    for (split, tokens) in [(Split::Train, 929_589), (Split::Valid, 73_760), (Split::Test, 82_430)] {
+        let stream = crate::data::TokenStream::encode(&corpus, split, &tokenizer).unwrap();
+        assert_eq!(stream.len(), tokens, "{split}");
+    }
+}
+
+#[test]
+fn tiny_shakespeare_has_65_symbols() {
+    let Some(data) = data() else { return };
+    let source = Source::File(data.join("tinyshakespeare.txt"));
+    let corpus = Corpus::open(&source, &Columns::default(), 0).unwrap();
+    let tokenizer = Tokenizer::train(&Kind::Char, corpus.pieces(Split::All).unwrap(), None, false).unwrap();
+    assert_eq!(tokenizer.vocabulary_size(), 65 + 2);
+    let lengths = [Split::All, Split::Train, Split::Valid, Split::Test]
+        .map(|split| crate::data::TokenStream::encode(&corpus, split, &tokenizer).unwrap().len());
+    assert_eq!(lengths[0], 1_115_394);
+    assert_eq!(lengths[1..].iter().sum::<u64>(), 1_115_394);
+}

@@ -1,0 +1,158 @@
+//! Building a tokenizer from the training split.
+
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::models::wordlevel::WordLevel;
+use tokenizers::normalizers::Lowercase;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
+use tokenizers::{
+    AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, PreTokenizerWrapper,
+    SplitDelimiterBehavior, Trainer,
+};
+
+use super::vocabulary::{Counts, END, UNKNOWN};
+use super::{Kind, Tokenizer, character};
+use crate::data::Piece;
+use crate::{Error, Result};
+
+impl Tokenizer {
+    /// Builds a tokenizer from the pieces of the training split, in one pass; [`Kind::File`] reads the
+    /// file and leaves `pieces` alone. The result depends on nothing but the arguments.
+    ///
+    /// `max_vocab` keeps the most frequent characters or words, so many with `<unk>` and `<eos>`; BPE
+    /// has its size in the kind. `lowercase` folds the text, here and whenever the tokenizer is used.
+    ///
+    /// # Errors
+    /// The first error among the pieces; text without a single token; a `max_vocab` below 3; `lowercase`
+    /// with a file, which has its own rule; whatever [`Tokenizer::from_file`] reports.
+    pub fn train(
+        kind: &Kind,
+        pieces: impl Iterator<Item = Result<Piece>> + Send,
+        max_vocab: Option<usize>,
+        lowercase: bool,
+    ) -> Result<Self> {
+        if let Some(max) = max_vocab.filter(|&max| max < 3) {
+            let problem =
+                format!("a vocabulary of {max} holds nothing beside <unk> and <eos>; give 3 or more");
+            return Err(Error::usage("--max-vocab", problem));
+        }
+        let inner = match kind {
+            Kind::File(_) if lowercase => {
+                let problem = "a tokenizer file decides on upper and lower case itself; leave the flag out";
+                return Err(Error::usage("--lowercase", problem));
+            }
+            Kind::File(path) => return Self::from_file(path),
+            Kind::Char => {
+                let count = |text: &str, counts: &mut Counts| {
+                    character::split(text).for_each(|character| counts.add(character));
+                };
+                let mut inner = level(pieces, max_vocab, lowercase, count)?;
+                let pattern = SplitPattern::Regex(character::PATTERN.into());
+                let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
+                    .expect("invariant: the pattern is a valid regular expression");
+                inner.with_pre_tokenizer(Some(split));
+                inner.with_decoder(Some(tokenizers::decoders::fuse::Fuse::new()));
+                inner
+            }
+            Kind::Word => {
+                let count = |text: &str, counts: &mut Counts| {
+                    text.split_whitespace().for_each(|word| counts.add(word));
+                };
+                let mut inner = level(pieces, max_vocab, lowercase, count)?;
+                inner.with_pre_tokenizer(Some(WhitespaceSplit));
+                inner
+            }
+            Kind::Bpe(size) => byte_pairs(pieces, *size, lowercase)?,
+        };
+        Self::new(finish(inner, lowercase)?).map_err(Error::Message)
+    }
+}
+
+/// A vocabulary of whole symbols, as `count` finds them in each text.
+fn level(
+    pieces: impl Iterator<Item = Result<Piece>>,
+    max_vocab: Option<usize>,
+    lowercase: bool,
+    count: impl Fn(&str, &mut Counts),
+) -> Result<tokenizers::Tokenizer> {
+    let mut counts = Counts::default();
+    for piece in pieces {
+        count(&fold(piece?.text, lowercase), &mut counts);
+    }
+    if counts.is_empty() {
+        return Err(nothing_to_learn());
+    }
+    let vocabulary = counts.into_vocabulary(max_vocab);
+    let model = WordLevel::builder()
+        .vocab(vocabulary.into_iter().zip(0..).collect())
+        .unk_token(UNKNOWN.into())
+        .build()
+        .map_err(|error| failed(&error))?;
+    Ok(tokenizers::Tokenizer::new(model))
+}
+
+/// GPT-2's scheme: the text's bytes, merged within words and the space before them.
+fn byte_pairs(
+    pieces: impl Iterator<Item = Result<Piece>> + Send,
+    size: usize,
+    lowercase: bool,
+) -> Result<tokenizers::Tokenizer> {
+    let bytes = ByteLevel::new(false, false, true);
+    let mut trainer = BpeTrainer::builder()
+        .vocab_size(size)
+        .show_progress(false)
+        // In the vocabulary, but not among the file's added tokens: text that spells `<eos>` is text.
+        .special_tokens(vec![AddedToken::from(UNKNOWN, true), AddedToken::from(END, true)])
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .build();
+    let mut failure = None;
+    let texts = pieces.map_while(|piece| match piece {
+        Ok(piece) => Some(fold(piece.text, lowercase)),
+        Err(error) => {
+            failure = Some(error);
+            None
+        }
+    });
+    let words = |text: &str| {
+        let mut text = PreTokenizedString::from(text);
+        bytes.pre_tokenize(&mut text)?;
+        let splits = text.get_splits(OffsetReferential::Normalized, OffsetType::None);
+        Ok(splits.into_iter().map(|(word, ..)| word.to_string()).collect())
+    };
+    trainer.feed(texts, words).map_err(|error| failed(&error))?;
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    if trainer.get_word_count() == 0 {
+        return Err(nothing_to_learn());
+    }
+    let mut model = BPE::default();
+    trainer.train(&mut model).map_err(|error| failed(&error))?;
+    let mut inner = tokenizers::Tokenizer::new(model);
+    inner.with_pre_tokenizer(Some(PreTokenizerWrapper::ByteLevel(bytes)));
+    inner.with_decoder(Some(bytes));
+    Ok(inner)
+}
+
+fn finish(mut inner: tokenizers::Tokenizer, lowercase: bool) -> Result<tokenizers::Tokenizer> {
+    if lowercase {
+        inner.with_normalizer(Some(Lowercase)).map_err(|error| failed(&error))?;
+    }
+    Ok(inner)
+}
+
+fn fold(text: String, lowercase: bool) -> String {
+    match lowercase {
+        true => text.chars().flat_map(char::to_lowercase).collect(),
+        false => text,
+    }
+}
+
+fn nothing_to_learn() -> Error {
+    Error::Message("the training split holds no text to build a tokenizer from".into())
+}
+
+fn failed(error: &tokenizers::Error) -> Error {
+    Error::Message(format!("the tokenizer cannot be built: {error}"))
+}

@@ -1,0 +1,345 @@
+//! The training loop: one for every model and every task.
+//!
+//! ```text
+//! for every epoch, for every batch:
+//!     hidden, state = network(batch, state)        the state goes on where the stream does
+//!     loss = mean over targets                     cross-entropy or squared error
+//!     gradients = clip(backward(loss))             truncated at the window's beginning
+//!     parameters = optimizer(gradients, rate)      the rate comes from the schedule
+//!     now and then: evaluate, remember the best, checkpoint
+//! ```
+//!
+//! All that decides the next step is in [`Progress`], the parameters, the optimizer's moments and the
+//! carried state. A run that is stopped and resumed from these ends with the same bytes as one left
+//! alone.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::Device;
+use rnn_zoo_models::{Network, State};
+use serde::{Deserialize, Serialize};
+
+use crate::data::batch::{Batch, Cut, Dataset};
+use crate::evaluate::{Scores, evaluate};
+use crate::gradients::{Gradients, clip_by_norm};
+use crate::optim::{Optimizer, OptimizerConfig};
+use crate::parameters::{NamedTensors, Parameters};
+use crate::report::Report;
+use crate::rng::{self, Position, Purpose};
+use crate::schedule::{Schedule, Scheduler};
+use crate::{Error, Result, loss};
+
+/// A loss this many times the first one, or this many at least, counts as an explosion.
+const EXPLOSION: f64 = 10.;
+
+/// Lanes of an evaluation during training: fast, and close to the figure of one lane.
+const EVALUATION_LANES: usize = 16;
+
+/// What the loop obeys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// Passes over the training data; as many as the steps need where `None`.
+    pub epochs: Option<usize>,
+    /// Stop after this many steps, if the epochs have not ended before.
+    pub max_steps: Option<usize>,
+    /// Sequences side by side.
+    pub batch_size: usize,
+    /// Steps that a gradient goes back in a stream.
+    pub bptt: usize,
+    /// The optimizer.
+    pub optimizer: OptimizerConfig,
+    /// The learning rate that the schedule starts from.
+    pub lr: f64,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// Scale the gradients down to this norm where they exceed it; 0 never does.
+    pub clip: f64,
+    /// Evaluate every so many steps; at the end of every epoch where `None`.
+    pub eval_every: Option<usize>,
+    /// Stop after this many evaluations without a better one.
+    pub early_stop: Option<usize>,
+    /// Report the training loss every so many steps.
+    pub log_every: usize,
+    /// Seed of everything that is random.
+    pub seed: u64,
+}
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimizer steps taken.
+    pub step: usize,
+    /// Epochs completed.
+    pub epoch: usize,
+    /// Batches of the present epoch already used.
+    pub batch: usize,
+    /// The best scheduled evaluation so far.
+    pub best: Option<Best>,
+    /// Scheduled evaluations since the best.
+    pub without_improvement: usize,
+    /// The loss of the very first step, which tells an explosion.
+    pub first_loss: Option<f64>,
+    /// The schedule and what it has seen.
+    pub scheduler: Scheduler,
+    /// The generator of dropout's noise.
+    pub noise: Position,
+    /// Seconds of training so far.
+    pub seconds: f64,
+}
+
+/// An evaluation better than all before it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The step after which it was made.
+    pub step: usize,
+    /// Its loss.
+    pub loss: f64,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All epochs or steps are done.
+    Finished,
+    /// Validation no longer improved.
+    EarlyStopped,
+    /// The user asked to stop.
+    Interrupted,
+}
+
+/// The training and validation splits.
+#[derive(Debug)]
+pub struct Splits {
+    /// What the gradients come from.
+    pub train: Dataset,
+    /// What the best parameters are chosen by; without it the last are.
+    pub valid: Option<Dataset>,
+}
+
+/// A run: a network and all that training it remembers.
+pub struct Trainer {
+    /// The network.
+    pub network: Box<dyn Network>,
+    /// Its parameters.
+    pub parameters: Parameters,
+    /// Its optimizer.
+    pub optimizer: Optimizer,
+    /// What it obeys.
+    pub options: Options,
+    /// Where it stands.
+    pub progress: Progress,
+    /// The hidden state at the end of the last window.
+    pub carried: Option<State>,
+    /// The parameters at the best scheduled evaluation.
+    pub best: Option<NamedTensors>,
+    /// The parameters to be used: the best, or the last where they are better or nothing was evaluated.
+    pub shipped: Option<NamedTensors>,
+    device: Device,
+}
+
+impl Trainer {
+    /// A run before its first step; draws the parameters.
+    ///
+    /// # Errors
+    /// Options that make no sense, and those of the device.
+    pub fn new(
+        network: Box<dyn Network>,
+        parameters: Parameters,
+        options: Options,
+        splits: &Splits,
+        device: &Device,
+    ) -> Result<Self> {
+        network.reset_parameters(&mut rng::stream(options.seed, Purpose::Parameters, 0))?;
+        let total = options.total_steps(splits)?;
+        let progress = Progress {
+            step: 0,
+            epoch: 0,
+            batch: 0,
+            best: None,
+            without_improvement: 0,
+            first_loss: None,
+            scheduler: Scheduler::new(options.schedule.clone(), options.lr, total)?,
+            noise: Position::from(&rng::stream(options.seed, Purpose::Noise, 0)),
+            seconds: 0.,
+        };
+        let optimizer = Optimizer::new(options.optimizer.clone())?;
+        let device = device.clone();
+        let (carried, best, shipped) = (None, None, None);
+        Ok(Self { network, parameters, optimizer, options, progress, carried, best, shipped, device })
+    }
+
+    /// A run that goes on: everything that [`Trainer::new`] would start afresh comes from a checkpoint.
+    pub fn resume(
+        network: Box<dyn Network>,
+        parameters: Parameters,
+        optimizer: Optimizer,
+        options: Options,
+        progress: Progress,
+        carried: Option<State>,
+        best: Option<NamedTensors>,
+        splits: &Splits,
+        device: &Device,
+    ) -> Result<Self> {
+        let device = device.clone();
+        let mut trainer =
+            Self { network, parameters, optimizer, options, progress, carried, best, shipped: None, device };
+        trainer.progress.scheduler.set_total_steps(trainer.options.total_steps(splits)?);
+        Ok(trainer)
+    }
+
+    /// Trains to the end, or until `stop` is set. `save` is called with the run at every evaluation, at
+    /// the end and on a stop.
+    ///
+    /// # Errors
+    /// A loss that is no number or explodes, data that cannot be read, a checkpoint that cannot be
+    /// written, and those of the device.
+    pub fn run(
+        &mut self,
+        splits: &Splits,
+        report: &mut Report,
+        stop: &AtomicBool,
+        save: &mut dyn FnMut(&mut Self, &mut Report) -> Result<()>,
+    ) -> Result<Ending> {
+        let total = self.options.total_steps(splits)?;
+        report.begin(self.progress.step, total, self.progress.seconds);
+        while self.progress.step < total {
+            let epoch =
+                splits.train.epoch(self.options.cut(), Some((self.options.seed, self.progress.epoch)))?;
+            while self.progress.batch < epoch.len() && self.progress.step < total {
+                let batch = epoch.batch(self.progress.batch, &self.device)?;
+                let lr = self.progress.scheduler.learning_rate(self.progress.step, self.progress.epoch);
+                let (loss, count) = self.step(&batch, lr)?;
+                self.progress.batch += 1;
+                self.progress.seconds = report.step(&self.progress, loss, count, lr);
+                let epoch_ends = self.progress.batch == epoch.len();
+                if self.options.evaluates_after(self.progress.step, epoch_ends) {
+                    self.scheduled_evaluation(splits, report, lr)?;
+                    if epoch_ends {
+                        self.next_epoch();
+                    }
+                    save(self, report)?;
+                    if self.has_stalled() {
+                        return Ok(Ending::EarlyStopped);
+                    }
+                }
+                if stop.load(Ordering::Relaxed) {
+                    self.shipped = self.best.clone();
+                    save(self, report)?;
+                    return Ok(Ending::Interrupted);
+                }
+            }
+            if self.progress.batch >= epoch.len() {
+                self.next_epoch();
+            }
+        }
+        self.final_evaluation(splits, report)?;
+        save(self, report)?;
+        Ok(Ending::Finished)
+    }
+
+    /// One optimizer step: the batch's loss before it, and the number of its targets.
+    fn step(&mut self, batch: &Batch, lr: f64) -> Result<(f64, usize)> {
+        let carried = self.carried.take().filter(|_| !batch.fresh);
+        let mut noise = self.progress.noise.restore().ok_or_else(|| {
+            Error::Message("the checkpoint's random position is no number; start the run again".into())
+        })?;
+        let lengths = batch.lengths.as_deref();
+        let (hidden, state) =
+            self.network.encode(&batch.inputs, carried.as_ref(), lengths, Some(&mut noise))?;
+        let (loss, count) = loss::mean(self.network.as_ref(), &hidden, batch)?;
+        let value = loss::scalar(&loss)?;
+        self.check(value, lr)?;
+        let mut gradients = Gradients::collect(&self.parameters, &loss.backward()?);
+        if self.options.clip > 0. {
+            clip_by_norm(&mut gradients, self.options.clip)?;
+        }
+        self.optimizer.step(&self.parameters, &gradients, lr)?;
+        self.carried = Some(state.detach());
+        self.progress.noise = Position::from(&noise);
+        self.progress.step += 1;
+        Ok((value, count))
+    }
+
+    /// Refuses a loss that is no number or has exploded.
+    fn check(&mut self, loss: f64, learning_rate: f64) -> Result<()> {
+        let first = *self.progress.first_loss.get_or_insert(loss);
+        if loss.is_finite() && loss <= EXPLOSION * first.max(1.) {
+            return Ok(());
+        }
+        Err(Error::Diverged { step: self.progress.step + 1, loss, learning_rate })
+    }
+
+    fn next_epoch(&mut self) {
+        self.progress.epoch += 1;
+        self.progress.batch = 0;
+    }
+
+    /// An evaluation that the schedule, early stopping and the choice of the best rest on.
+    fn scheduled_evaluation(&mut self, splits: &Splits, report: &mut Report, lr: f64) -> Result<()> {
+        let Some(scores) = self.validate(splits)? else { return Ok(()) };
+        let best = self.progress.best.is_none_or(|best| scores.loss < best.loss);
+        report.evaluation(&self.progress, &scores, lr, best, self.network.as_ref());
+        self.progress.scheduler.observe_validation(scores.loss);
+        if best {
+            self.progress.best = Some(Best { step: self.progress.step, loss: scores.loss });
+            self.progress.without_improvement = 0;
+            self.best = Some(self.parameters.to_tensors()?);
+        } else {
+            self.progress.without_improvement += 1;
+        }
+        self.shipped = self.best.clone();
+        Ok(())
+    }
+
+    /// The last evaluation, unless the last step had one. It decides what is shipped but leaves the
+    /// schedule's memory alone: a run resumed beyond this end must not know of it.
+    fn final_evaluation(&mut self, splits: &Splits, report: &mut Report) -> Result<()> {
+        self.shipped = self.best.clone();
+        let epoch_ended = self.progress.batch == 0;
+        if self.options.evaluates_after(self.progress.step, epoch_ended) && self.best.is_some() {
+            return Ok(());
+        }
+        if let Some(scores) = self.validate(splits)? {
+            let lr = self.progress.scheduler.learning_rate(self.progress.step, self.progress.epoch);
+            let best = self.progress.best.is_none_or(|best| scores.loss < best.loss);
+            report.evaluation(&self.progress, &scores, lr, best, self.network.as_ref());
+            if best {
+                self.shipped = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn validate(&self, splits: &Splits) -> Result<Option<Scores>> {
+        let Some(valid) = &splits.valid else { return Ok(None) };
+        let lanes = match valid {
+            Dataset::Stream { .. } => EVALUATION_LANES,
+            Dataset::Examples(_) => self.options.batch_size,
+        };
+        evaluate(self.network.as_ref(), valid, lanes, &self.device).map(Some)
+    }
+
+    fn has_stalled(&self) -> bool {
+        self.options.early_stop.is_some_and(|patience| self.progress.without_improvement >= patience)
+    }
+}
+
+impl Options {
+    /// Steps of the whole run.
+    ///
+    /// # Errors
+    /// Training data that is too short for one batch.
+    pub fn total_steps(&self, splits: &Splits) -> Result<usize> {
+        let epoch = splits.train.epoch(self.cut(), None)?.len();
+        let all = self.epochs.map_or(usize::MAX, |epochs| epochs.saturating_mul(epoch));
+        Ok(self.max_steps.map_or(all, |most| most.min(all)))
+    }
+
+    fn cut(&self) -> Cut {
+        Cut { batch_size: self.batch_size, window: self.bptt, trim: true }
+    }
+
+    fn evaluates_after(&self, step: usize, epoch_ends: bool) -> bool {
+        self.eval_every.map_or(epoch_ends, |every| step.is_multiple_of(every))
+    }
+}

@@ -1,0 +1,193 @@
+//! Gradients of every cell and every option against central differences in f64.
+//!
+//! For each parameter, the input and the initial state, the gradient along a random direction d must be
+//! (f(x + e d) - f(x - e d)) / 2e. All elements of d are 1 or -1, so no element of a gradient can be wrong
+//! unnoticed.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use candle_nn::{VarBuilder, VarMap};
+use rand::RngExt;
+use rnn_zoo::models::{
+    GruOptions, LstmOptions, Merge, Nonlinearity, Output, Recurrent, RecurrentConfig, Reset,
+    SimpleRnnOptions, StackConfig, State,
+};
+use rnn_zoo::rng::{Purpose, Rng, stream};
+
+const BATCH: usize = 3;
+const TIME: usize = 4;
+const INPUT: usize = 3;
+const HIDDEN: usize = 4;
+const EPSILON: f64 = 1e-6;
+const TOLERANCE: f64 = 1e-6;
+
+#[test]
+fn simple_rnn_gradients_are_central_differences() -> Result<()> {
+    for nonlinearity in [Nonlinearity::Tanh, Nonlinearity::Relu] {
+        check_options(&format!("{nonlinearity:?}"), options(true), |shared| {
+            RecurrentConfig::SimpleRnn(shared.with_cell(SimpleRnnOptions { nonlinearity }))
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn lstm_gradients_are_central_differences_with_and_without_projection() -> Result<()> {
+    for projection in [None, Some(2)] {
+        check_options(&format!("projection {projection:?}"), options(true), |shared| {
+            RecurrentConfig::Lstm(shared.with_cell(LstmOptions { projection, ..Default::default() }))
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn gru_gradients_are_central_differences_with_reset_after_and_before() -> Result<()> {
+    for reset in [Reset::After, Reset::Before] {
+        // A GRU that resets before the product cannot normalise that product.
+        check_options(&format!("reset {reset:?}"), options(reset == Reset::After), |shared| {
+            RecurrentConfig::Gru(shared.with_cell(GruOptions { reset }))
+        })?;
+    }
+    Ok(())
+}
+
+/// One configuration to differentiate, whatever the cell.
+struct Case {
+    name: String,
+    config: StackConfig<()>,
+    lengths: Option<&'static [usize]>,
+    /// With noise, drawn alike at every evaluation.
+    training: bool,
+}
+
+/// Two layers with every option that all cells have.
+fn options(layer_norm: bool) -> Vec<Case> {
+    let plain = || StackConfig::<()> { num_layers: 2, ..StackConfig::new(INPUT, HIDDEN) };
+    let both = || StackConfig { bidirectional: Some(Merge::Concat), ..plain() };
+    let padded: Option<&[usize]> = Some(&[2, 4, 0]);
+    let case = |name: &str, config, lengths, training| Case { name: name.into(), config, lengths, training };
+    let mut cases = vec![
+        case("one direction", plain(), None, false),
+        case("one direction, padded", plain(), padded, false),
+        case("no bias", StackConfig { bias: false, ..both() }, padded, false),
+        case("zoneout in evaluation", StackConfig { zoneout: 0.3, ..both() }, padded, false),
+        case("zoneout in training", StackConfig { zoneout: 0.3, ..both() }, padded, true),
+        case("dropout", StackConfig { dropout: 0.4, ..both() }, padded, true),
+        case("locked dropout", StackConfig { dropout: 0.4, locked_dropout: true, ..both() }, padded, true),
+        case("recurrent dropout", StackConfig { recurrent_dropout: 0.4, ..both() }, padded, true),
+        case("weight drop", StackConfig { weight_drop: 0.4, ..both() }, padded, true),
+    ];
+    if layer_norm {
+        cases.push(case("layer norm", StackConfig { layer_norm: true, ..both() }, padded, false));
+    }
+    for merge in [Merge::Concat, Merge::Sum, Merge::Mul, Merge::Ave] {
+        let config = || StackConfig { bidirectional: Some(merge), ..plain() };
+        cases.push(case(&format!("merge {merge:?}"), config(), None, false));
+        cases.push(case(&format!("merge {merge:?}, padded"), config(), padded, false));
+    }
+    cases
+}
+
+fn check_options(
+    name: &str,
+    cases: Vec<Case>,
+    config: impl Fn(StackConfig<()>) -> RecurrentConfig,
+) -> Result<()> {
+    for (index, case) in cases.into_iter().enumerate() {
+        let mut rng = stream(index as u64, Purpose::Parameters, 0);
+        let function = Function::new(&config(case.config), case.lengths, case.training, &mut rng)?;
+        function.check(&format!("{name}, {}", case.name), &mut rng)?;
+    }
+    Ok(())
+}
+
+/// A layer as a scalar function of its parameters, its input and its initial state: the sum of all that
+/// it returns, each element with a random weight of its own.
+struct Function {
+    layer: Box<dyn Recurrent>,
+    lengths: Option<&'static [usize]>,
+    training: bool,
+    variables: BTreeMap<String, Var>,
+    /// Of ys, h and c.
+    weights: Vec<Tensor>,
+}
+
+impl Function {
+    fn new(
+        config: &RecurrentConfig,
+        lengths: Option<&'static [usize]>,
+        training: bool,
+        rng: &mut Rng,
+    ) -> Result<Self> {
+        let parameters = VarMap::new();
+        let layer = config.build(&VarBuilder::from_varmap(&parameters, DType::F64, &Device::Cpu))?;
+        let mut variables = BTreeMap::new();
+        for (name, var) in parameters.data().lock().expect("invariant: nothing panics here").iter() {
+            variables.insert(name.clone(), var.clone());
+        }
+        for var in variables.values() {
+            var.set(&random(var.dims(), rng)?)?;
+        }
+        let zeros = layer.zero_state(BATCH)?;
+        variables.insert("xs".into(), Var::from_tensor(&random(&[BATCH, TIME, INPUT], rng)?)?);
+        variables.insert("h0".into(), Var::from_tensor(&random(zeros.h.dims(), rng)?)?);
+        if let Some(c) = zeros.c {
+            variables.insert("c0".into(), Var::from_tensor(&random(c.dims(), rng)?)?);
+        }
+        let mut function = Self { layer, lengths, training, variables, weights: vec![] };
+        for output in function.outputs()? {
+            function.weights.push(random(output.dims(), rng)?);
+        }
+        Ok(function)
+    }
+
+    /// ys, h and, for an LSTM, c.
+    fn outputs(&self) -> Result<Vec<Tensor>> {
+        let input = |name| self.variables.get(name).map(|var: &Var| var.as_tensor().clone());
+        let Some((xs, h)) = input("xs").zip(input("h0")) else { bail!("xs and h0 are always there") };
+        let state = State { h, c: input("c0") };
+        let mut noise = stream(1, Purpose::Noise, 0);
+        let rng = self.training.then_some(&mut noise as &mut dyn rand::Rng);
+        let Output { ys, state, .. } = self.layer.forward_t(&xs, Some(&state), self.lengths, rng)?;
+        Ok([Some(ys), Some(state.h), state.c].into_iter().flatten().collect())
+    }
+
+    fn value(&self) -> Result<Tensor> {
+        let mut sum = Tensor::zeros((), DType::F64, &Device::Cpu)?;
+        for (output, weights) in self.outputs()?.iter().zip(&self.weights) {
+            sum = (sum + (output * weights)?.sum_all()?)?;
+        }
+        Ok(sum)
+    }
+
+    fn check(&self, name: &str, rng: &mut Rng) -> Result<()> {
+        let gradients = self.value()?.backward()?;
+        for (variable, var) in &self.variables {
+            let Some(gradient) = gradients.get(var) else { bail!("{name}: {variable} has no gradient") };
+            let origin = var.copy()?;
+            let direction = random(var.dims(), rng)?.sign()?;
+            let value_at = |offset: f64| {
+                var.set(&(&origin + (&direction * offset)?)?)?;
+                self.value()?.to_scalar::<f64>()
+            };
+            let difference = (value_at(EPSILON)? - value_at(-EPSILON)?) / (2. * EPSILON);
+            var.set(&origin)?;
+            let slope = (gradient * &direction)?.sum_all()?.to_scalar::<f64>()?;
+            let allowed = TOLERANCE * difference.abs().max(1.);
+            assert!(
+                (slope - difference).abs() <= allowed,
+                "{name}: the gradient of {variable} is {slope} along a direction; differences say {difference}"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Numbers uniform in ±0.8: large enough to bend every nonlinearity, too small to saturate it.
+fn random(dims: &[usize], rng: &mut Rng) -> Result<Tensor> {
+    let count = dims.iter().product();
+    let values: Vec<f64> = (0..count).map(|_| 1.6 * rng.random::<f64>() - 0.8).collect();
+    Tensor::from_vec(values, dims, &Device::Cpu)
+}

@@ -1,0 +1,235 @@
+//! Fetching from a small local server that answers as the Hugging Face hub does.
+
+// The lint spares test functions, not what they call.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use rnn_zoo::data::hub::{Endpoint, bundle, dataset_file};
+use rnn_zoo::data::{Columns, Corpus, Source, Split};
+use tempfile::TempDir;
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// What the server does with one path.
+#[derive(Clone)]
+enum Answer {
+    /// Sends the file, or the part of it asked for.
+    Whole(Vec<u8>),
+    /// Promises the whole file in its headers and hangs up half way.
+    Cut(Vec<u8>),
+    /// As `Cut`, but without the promise: the connection simply closes.
+    CutUnannounced(Vec<u8>),
+    Status(&'static str),
+}
+
+/// One request: its path and the token that came with it.
+type Request = (String, Option<String>);
+
+struct Hub {
+    url: String,
+    answers: Arc<Mutex<HashMap<String, Answer>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
+    cache: TempDir,
+}
+
+impl Hub {
+    fn new(answers: &[(&str, Answer)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answers = answers.iter().map(|(path, answer)| (path.to_string(), answer.clone())).collect();
+        let hub = Self {
+            url,
+            answers: Arc::new(Mutex::new(answers)),
+            requests: Arc::default(),
+            cache: tempfile::tempdir().unwrap(),
+        };
+        let (answers, requests) = (Arc::clone(&hub.answers), Arc::clone(&hub.requests));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // A client that hangs up is no concern of the server's.
+                serve(stream, &answers, &requests).ok();
+            }
+        });
+        hub
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        let cache = self.cache.path().join("hub");
+        Endpoint { url: self.url.clone(), cache, token: Some("secret".into()), offline: false }
+    }
+
+    fn answer(&self, path: &str, answer: Answer) {
+        self.answers.lock().unwrap().insert(path.to_string(), answer);
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+}
+
+fn serve(
+    stream: TcpStream,
+    answers: &Mutex<HashMap<String, Answer>>,
+    requests: &Mutex<Vec<Request>>,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
+            break;
+        }
+        head.push(line.trim_end().to_string());
+    }
+    let Some(path) = head.first().and_then(|line| line.split(' ').nth(1)) else { return Ok(()) };
+    let header = |name: &str| {
+        let mut headers = head.iter().filter_map(|line| line.split_once(": "));
+        headers.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_string())
+    };
+    requests.lock().unwrap().push((path.to_string(), header("authorization")));
+    let answer = answers.lock().unwrap().get(path).cloned();
+    let range = header("range").unwrap_or_default();
+    write_answer(stream, &answer.unwrap_or(Answer::Status("404 Not Found")), &range)
+}
+
+fn write_answer(mut stream: TcpStream, answer: &Answer, range: &str) -> std::io::Result<()> {
+    let (content, promised, cut) = match answer {
+        Answer::Whole(content) => (content, true, false),
+        Answer::Cut(content) => (content, true, true),
+        Answer::CutUnannounced(content) => (content, false, true),
+        Answer::Status(status) => {
+            return write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    };
+    let (first, last) = range.trim_start_matches("bytes=").split_once('-').unwrap_or(("0", ""));
+    let first: usize = first.parse().unwrap_or(0);
+    let last = last.parse().map_or(content.len(), |last: usize| last + 1);
+    if first >= content.len() {
+        return write!(
+            stream,
+            "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+    }
+    let body = &content[first..last];
+    write!(
+        stream,
+        "HTTP/1.1 206 Partial Content\r\nETag: \"tag{}\"\r\nX-Repo-Commit: {COMMIT}\r\n",
+        content.len()
+    )?;
+    write!(stream, "Content-Range: bytes {first}-{}/{}\r\nConnection: close\r\n", last - 1, content.len())?;
+    if promised {
+        write!(stream, "Content-Length: {}\r\n", body.len())?;
+    }
+    stream.write_all(b"\r\n")?;
+    // The one byte that tells the size of the file always arrives.
+    let sent = if cut && body.len() > 1 { body.len() / 2 } else { body.len() };
+    stream.write_all(&body[..sent])
+}
+
+const FILE: &str = "/datasets/me/poems/resolve/main/deep/train.csv";
+const CSV: &[u8] = b"text\nroses are red\nviolets are blue\n";
+
+fn fetch(hub: &Hub) -> Result<std::path::PathBuf, String> {
+    dataset_file(&hub.endpoint(), "me", "poems", "deep/train.csv").map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_file_is_fetched_once_with_the_token_and_read_as_what_it_is() {
+    let hub = Hub::new(&[(FILE, Answer::Whole(CSV.into()))]);
+    let path = fetch(&hub).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), CSV);
+    let corpus = Corpus::open(&Source::File(path.clone()), &Columns::default(), 0).unwrap();
+    let texts: Vec<String> = corpus.pieces(Split::All).unwrap().map(|piece| piece.unwrap().text).collect();
+    assert_eq!(texts, ["roses are red", "violets are blue"]);
+    assert!(hub.requests.lock().unwrap().iter().all(|(_, token)| token.as_deref() == Some("Bearer secret")));
+    let requests = hub.requests();
+    assert_eq!(fetch(&hub).unwrap(), path);
+    assert_eq!(hub.requests(), requests);
+}
+
+#[test]
+fn a_missing_file_says_so_with_its_address() {
+    let hub = Hub::new(&[]);
+    let error = fetch(&hub).unwrap_err();
+    assert_eq!(error, format!("{}{FILE}: not found (404); check owner, name and file", hub.url));
+}
+
+#[test]
+fn a_private_file_asks_for_a_token() {
+    for status in ["401 Unauthorized", "403 Forbidden"] {
+        let hub = Hub::new(&[(FILE, Answer::Status(status))]);
+        let error = fetch(&hub).unwrap_err();
+        assert!(
+            error.contains(&status[..3]) && error.contains("HF_TOKEN") && error.contains(FILE),
+            "{error}"
+        );
+    }
+    let hub = Hub::new(&[(FILE, Answer::Status("503 Service Unavailable"))]);
+    assert!(fetch(&hub).unwrap_err().contains("status 503"));
+}
+
+#[test]
+fn a_cut_download_is_an_error_and_the_next_try_gets_the_whole_file() {
+    for cut in [Answer::Cut(CSV.into()), Answer::CutUnannounced(CSV.into())] {
+        let hub = Hub::new(&[(FILE, cut)]);
+        for _ in 0..3 {
+            let error = fetch(&hub).unwrap_err();
+            assert!(error.contains("the connection failed") && error.contains("try again"), "{error}");
+        }
+        hub.answer(FILE, Answer::Whole(CSV.into()));
+        assert_eq!(std::fs::read(fetch(&hub).unwrap()).unwrap(), CSV);
+    }
+}
+
+#[test]
+fn what_an_earlier_download_left_does_not_stand_in_the_way() {
+    for left in [CSV.to_vec(), [CSV, b"more"].concat()] {
+        let hub = Hub::new(&[(FILE, Answer::Whole(CSV.into()))]);
+        let blobs = hub.endpoint().cache.join("datasets--me--poems/blobs");
+        std::fs::create_dir_all(&blobs).unwrap();
+        std::fs::write(blobs.join(format!("tag{}.part", CSV.len())), left).unwrap();
+        assert_eq!(std::fs::read(fetch(&hub).unwrap()).unwrap(), CSV);
+    }
+}
+
+#[test]
+fn no_server_and_no_permission_to_ask_are_told_apart() {
+    let hub = Hub::new(&[(FILE, Answer::Whole(CSV.into()))]);
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nowhere = Endpoint { url: format!("http://{unused}"), ..hub.endpoint() };
+    let error = dataset_file(&nowhere, "me", "poems", "deep/train.csv").unwrap_err().to_string();
+    assert!(error.contains("the connection failed"), "{error}");
+    let offline = Endpoint { offline: true, ..hub.endpoint() };
+    let offline = || dataset_file(&offline, "me", "poems", "deep/train.csv");
+    assert!(offline().unwrap_err().to_string().contains("HF_HUB_OFFLINE"));
+    assert_eq!(hub.requests(), 0);
+    fetch(&hub).unwrap();
+    assert!(offline().is_ok());
+}
+
+#[test]
+fn a_bundle_is_one_folder_of_one_revision() {
+    let file = |revision: &str, name: &str| format!("/me/lstm/resolve/{revision}/{name}");
+    let whole = |content: &str| Answer::Whole(content.into());
+    let hub = Hub::new(&[
+        (&file("main", "config.json"), whole("{}")),
+        (&file(COMMIT, "model.safetensors"), whole("tensors")),
+        (&file(COMMIT, "tokenizer.json"), whole("{\"t\": 1}")),
+    ]);
+    let folder = bundle(&hub.endpoint(), "me", "lstm").unwrap();
+    assert_eq!(std::fs::read_to_string(folder.join("model.safetensors")).unwrap(), "tensors");
+    assert!(folder.join("config.json").exists() && folder.join("tokenizer.json").exists());
+    assert!(!folder.join("README.md").exists());
+
+    hub.answer(&file(COMMIT, "README.md"), whole("# A card"));
+    assert_eq!(bundle(&hub.endpoint(), "me", "lstm").unwrap(), folder);
+    assert!(folder.join("README.md").exists());
+
+    let partial = Hub::new(&[(&file("main", "config.json"), whole("{}"))]);
+    let error = bundle(&partial.endpoint(), "me", "lstm").unwrap_err().to_string();
+    assert!(error.contains("model.safetensors: not found (404)"), "{error}");
+}
