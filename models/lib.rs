@@ -30,7 +30,7 @@ pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
 pub use lstm::{Lstm, LstmCell, LstmConfig, LstmOptions};
 pub use network::{Linear, Network};
 pub use predictor::{Predictor, PredictorConfig, Readout};
-pub use recurrent::{Cell, Init, Merge, Output, Recurrent, StackConfig, State};
+pub use recurrent::{Cell, Init, LARGEST_SIZE, Merge, Output, Recurrent, StackConfig, State};
 pub use registry::{Entry, MODELS, ModelConfig, RecurrentConfig};
 pub use rnnlm::{Rnnlm, RnnlmConfig};
 pub use simple_rnn::{Nonlinearity, SimpleRnn, SimpleRnnCell, SimpleRnnConfig, SimpleRnnOptions};

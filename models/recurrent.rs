@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::dropout::Noise;
 use crate::weights::Weights;
 
+/// The most units, features or layers: weights of a wider layer fit no machine, and a slip of the
+/// keyboard should be an error, not an allocation that ends the process.
+pub const LARGEST_SIZE: usize = 1 << 16;
+
 /// What a recurrent layer remembers between two calls.
 ///
 /// For a stack each tensor is (layers * directions, batch, hidden), ordered as in PyTorch: layer 0
@@ -205,15 +209,15 @@ impl<O> StackConfig<O> {
         if self.bidirectional == Some(Merge::Concat) { 2 * width } else { width }
     }
 
-    /// Refuses sizes of zero and probabilities outside [0, 1).
+    /// Refuses sizes outside 1 to [`LARGEST_SIZE`] and probabilities outside [0, 1).
     pub(crate) fn validate(&self) -> Result<()> {
         for (name, size) in [
             ("input_size", self.input_size),
             ("hidden_size", self.hidden_size),
             ("num_layers", self.num_layers),
         ] {
-            if size == 0 {
-                bail!("{name} is 0; expected at least 1");
+            if !(1..=LARGEST_SIZE).contains(&size) {
+                bail!("{name} is {size}; expected 1 to {LARGEST_SIZE}");
             }
         }
         for (name, p) in [

@@ -25,7 +25,7 @@ pub enum Error {
     /// The loss became infinite or not a number, or exploded.
     #[error(
         "training diverged at step {step}: the loss is {loss} at learning rate {learning_rate:.3e}; \
-         try a smaller --lr or --clip (the last good checkpoint is kept)"
+         try a smaller --lr or --clip"
     )]
     Diverged {
         /// The optimiser step, counted from 1.
@@ -40,7 +40,17 @@ pub enum Error {
     Message(String),
     /// An error of the tensor library: a shape, a dtype, a device.
     #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    Tensor(candle_core::Error),
+}
+
+impl From<candle_core::Error> for Error {
+    /// Without the backtrace that candle prints after its message: an error of this crate is one line.
+    fn from(mut error: candle_core::Error) -> Self {
+        while let candle_core::Error::WithBacktrace { inner, .. } = error {
+            error = *inner;
+        }
+        Self::Tensor(error)
+    }
 }
 
 /// A result with this crate's [`Error`].

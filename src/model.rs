@@ -32,7 +32,8 @@ impl Model {
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let loaded = bundle::load(path)?;
         let tokenizer = loaded.tokenizer()?;
-        let (_, parameters) = build(&loaded.config, device)?;
+        let built = build(&loaded.config, device);
+        let (_, parameters) = built.map_err(|error| Error::file(loaded.path.join("config.json"), error))?;
         loaded.load_weights(&parameters)?;
         let builder = frozen_builder(&parameters, loaded.config.dtype, device)?;
         let network = loaded.config.network.build(&builder)?;

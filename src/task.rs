@@ -338,9 +338,11 @@ fn read(
         let piece = piece?;
         let label = piece.label.unwrap_or_default();
         let Ok(class) = labels.binary_search(&label) else {
-            let problem =
-                format!("the class {label:?} of the {split} split is not among {}", labels.join(", "));
-            return Err(Error::Message(problem));
+            let problem = format!(
+                "its {split} split has the class {label:?}, which training had not: {}",
+                labels.join(", ")
+            );
+            return Err(Error::file(corpus.name(), problem));
         };
         let input = Input::Tokens(encode_text(tokenizer, piece.text)?);
         Ok(Example { input, target: Target::Class(class as u32) })

@@ -227,6 +227,9 @@ impl Trainer {
                     save(self, report)?;
                     return Ok(Ending::Interrupted);
                 }
+                if epoch_ends {
+                    break; // the next epoch has an order of its own
+                }
             }
             if self.progress.batch >= epoch.len() {
                 self.next_epoch();

@@ -1,6 +1,7 @@
 //! The integration tests, one binary.
 #![allow(missing_docs)]
 
+mod cli;
 mod golden;
 mod gradients;
 mod hub;

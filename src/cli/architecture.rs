@@ -10,6 +10,8 @@ use rnn_zoo::task::{Shape, Task};
 use rnn_zoo::{Error, Result};
 use serde::de::DeserializeOwned;
 
+use super::number;
+
 /// The precision that models are trained in.
 pub const DTYPE: DType = DType::F32;
 
@@ -27,17 +29,18 @@ pub enum CellName {
 /// The network.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Network")]
+#[group(id = "network-flags")]
 pub struct Args {
     /// Width of the token embeddings
-    #[arg(long, value_name = "N", aliases = ["emsize", "embedding-size", "input-encoding-size"])]
+    #[arg(long, value_name = "N", value_parser = number::size, aliases = ["emsize", "embedding-size", "input-encoding-size"])]
     pub embedding: Option<usize>,
 
     /// Units of each recurrent layer
-    #[arg(long, value_name = "N", aliases = ["nhid", "rnn_size", "rnn-size", "hidden-size", "hidden_size"])]
+    #[arg(long, value_name = "N", value_parser = number::size, aliases = ["nhid", "rnn_size", "rnn-size", "hidden-size", "hidden_size"])]
     pub hidden: Option<usize>,
 
     /// Recurrent layers on top of one another
-    #[arg(long, value_name = "N", aliases = ["nlayers", "num_layers", "num-layers"])]
+    #[arg(long, value_name = "N", value_parser = number::size, aliases = ["nlayers", "num_layers", "num-layers"])]
     pub layers: Option<usize>,
 
     /// Cell of an rnnlm
@@ -53,7 +56,7 @@ pub struct Args {
     merge: Option<Merge>,
 
     /// Dropout on embeddings, between layers and before the scores
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = number::share)]
     dropout: Option<f64>,
 
     /// Draw one dropout mask a sequence instead of one a step
@@ -61,19 +64,19 @@ pub struct Args {
     locked_dropout: bool,
 
     /// Dropout of whole words in the embedding
-    #[arg(long, value_name = "P", default_value_t = 0., aliases = ["dropoute"], hide_default_value = true)]
+    #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., aliases = ["dropoute"], hide_default_value = true)]
     embedding_dropout: f64,
 
     /// Dropout on the hidden state where it enters the recurrence
-    #[arg(long, value_name = "P", default_value_t = 0., hide_default_value = true)]
+    #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., hide_default_value = true)]
     recurrent_dropout: f64,
 
     /// Dropout on the recurrent weights
-    #[arg(long, value_name = "P", default_value_t = 0., aliases = ["wdrop"], hide_default_value = true)]
+    #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., aliases = ["wdrop"], hide_default_value = true)]
     weight_drop: f64,
 
     /// Chance that a unit keeps its old state for a step
-    #[arg(long, value_name = "P", default_value_t = 0., hide_default_value = true)]
+    #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., hide_default_value = true)]
     zoneout: f64,
 
     /// Normalise inside the layers
@@ -85,11 +88,11 @@ pub struct Args {
     tied: bool,
 
     /// Project an LSTM's output to N features
-    #[arg(long, value_name = "N", aliases = ["proj-size"])]
+    #[arg(long, value_name = "N", value_parser = number::size, aliases = ["proj-size"])]
     projection: Option<usize>,
 
     /// What an LSTM's forget gate starts with
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number::finite)]
     forget_bias: Option<f64>,
 
     /// What squashes a simple-rnn's sum: tanh or relu [default: tanh]
@@ -123,6 +126,10 @@ impl Args {
     pub fn config(&self, cell: CellName, task: Task, shape: Shape, sizes: Sizes) -> Result<ModelConfig> {
         let hidden = self.hidden.unwrap_or(sizes.hidden);
         let output = self.projection.unwrap_or(hidden);
+        if output > hidden {
+            let problem = format!("{output} is more than the hidden size; expected 1 to {hidden}");
+            return Err(Error::usage("--projection", problem));
+        }
         let embedding = match self.embedding {
             Some(embedding) => embedding,
             None if self.tied => output,
@@ -179,7 +186,7 @@ impl Args {
             true => {
                 let name =
                     whose.to_possible_value().map_or(String::new(), |name| name.get_name().to_string());
-                Err(Error::usage(flag, format!("only an {name} has it; leave it out or choose that cell")))
+                Err(Error::usage(flag, format!("belongs to {name}; leave it out, or choose that cell")))
             }
             false => Ok(()),
         };

@@ -1,5 +1,6 @@
 //! `rnn bench`: how fast the layers are, on this machine, as users get them.
 
+use std::io::Write;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
@@ -16,7 +17,7 @@ use rnn_zoo::{Result, loss, model};
 use serde_json::{Value, json};
 
 use super::architecture::{CellName, DTYPE, stack_of};
-use super::{Compute, Outcome};
+use super::{Compute, Outcome, number};
 
 /// Time a layer, a single step, or a whole training step of a language model
 #[derive(Debug, clap::Args)]
@@ -47,28 +48,28 @@ struct Shape {
     #[arg(long, value_name = "NAME")]
     model: CellName,
     /// Sequences side by side
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 20)]
     batch: usize,
     /// Steps of a sequence
-    #[arg(long, value_name = "N", default_value_t = 35)]
+    #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 35)]
     time: usize,
     /// Features of a step [default: as hidden]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::size)]
     input: Option<usize>,
     /// Hidden units
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", value_parser = number::size, default_value_t = 200)]
     hidden: usize,
     /// Layers
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", value_parser = number::size, default_value_t = 1)]
     layers: usize,
     /// Words of a language model
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 10_000)]
     vocab: usize,
     /// Width of a language model's embedding [default: as hidden]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::size)]
     embedding: Option<usize>,
     /// Timed repetitions; the median counts
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 20)]
     repeat: usize,
     /// Print JSON
     #[arg(long)]
@@ -84,11 +85,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         What::Step(shape) => (shape, step(shape)?),
         What::Lm(shape) => (shape, language_model(shape)?),
     };
+    let mut out = std::io::stdout().lock();
     if shape.json {
-        println!("{found}");
+        writeln!(out, "{found}")?;
     } else if let Some(found) = found.as_object() {
         for (name, value) in found {
-            println!("{name:<20} {value}");
+            writeln!(out, "{name:<20} {value}")?;
         }
     }
     Ok(Outcome::Done)

@@ -1,5 +1,7 @@
 //! `rnn eval`: a model's scores on data.
 
+use std::io::Write;
+
 use rnn_zoo::data::corpus::{Columns, Fractions};
 use rnn_zoo::data::source::{Builtin, Source, Split};
 use rnn_zoo::evaluate::evaluate;
@@ -8,7 +10,7 @@ use rnn_zoo::task::{DataSpec, Task};
 use rnn_zoo::{Error, grammar};
 use serde_json::json;
 
-use super::{Compute, Outcome, bundle_path};
+use super::{Compute, Outcome, bundle_path, number};
 
 /// Score a model on data: loss, perplexity, bits a token
 #[derive(Debug, clap::Args)]
@@ -26,7 +28,7 @@ pub struct Args {
     data: DataArgs,
 
     /// Lanes to read a text in: 1 gives every token all that comes before it, more are faster
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::count)]
     batch_size: Option<usize>,
 
     /// Print JSON
@@ -104,9 +106,6 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let (dataset, split) =
         spec.read_split(task, args.data.split, model.tokenizer.as_ref(), &model.config.labels)?;
     let lanes = match (args.batch_size, task) {
-        (Some(0), _) => {
-            return Err(Error::usage("--batch-size", "0 makes no sense; expected 1 or more").into());
-        }
         (Some(lanes), _) => lanes,
         (None, Task::Lm) => 1,
         (None, _) => 64,
@@ -123,6 +122,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         _ => None,
     };
+    let mut out = std::io::stdout().lock();
     if args.json {
         let mut line = json!({ "task": task.name(), "split": split.name() });
         let scores = serde_json::to_value(scores)?;
@@ -131,33 +131,37 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             line.extend(floor.map(|floor| ("floor".to_string(), json!(floor))));
             line.extend(legal.map(|legal| ("grammar".to_string(), json!(legal))));
         }
-        println!("{line}");
+        writeln!(out, "{line}")?;
         return Ok(Outcome::Done);
     }
     let unit = model.tokenizer.as_ref().filter(|_| task == Task::Lm).map_or(task.unit().target, |t| t.unit());
-    println!("{split}: {} {unit}s", scores.tokens);
+    writeln!(out, "{split}: {} {unit}s", scores.tokens)?;
     match scores.perplexity {
-        Some(perplexity) => println!("loss {:.4} nats a {unit}, perplexity {perplexity:.2}", scores.loss),
-        None => println!("squared error {:.6}", scores.loss),
-    }
+        Some(perplexity) => {
+            writeln!(out, "loss {:.4} nats a {unit}, perplexity {perplexity:.2}", scores.loss)
+        }
+        None => writeln!(out, "squared error {:.6}", scores.loss),
+    }?;
     if let Some(bits) = scores.bits_per_token {
-        println!("{bits:.4} bits a {unit}");
+        writeln!(out, "{bits:.4} bits a {unit}")?;
     }
     if let Some(floor) = floor {
-        println!(
+        writeln!(
+            out,
             "the least possible loss is {floor:.4} nats, this is {:.1} % above",
             100. * (scores.loss / floor - 1.)
-        );
+        )?;
     }
     if let Some(accuracy) = scores.accuracy.filter(|_| task != Task::Lm) {
-        println!("accuracy {:.2} %", 100. * accuracy);
+        writeln!(out, "accuracy {:.2} %", 100. * accuracy)?;
     }
     if let Some(legal) = legal {
-        println!(
+        writeln!(
+            out,
             "grammar: {} of {} strings right at every step, {} of {} steps",
             legal.strings_right, legal.strings, legal.steps_right, legal.steps
-        );
+        )?;
     }
-    println!("{:.1} s, {:.0} {unit}s/s", scores.seconds, scores.tokens_per_second);
+    writeln!(out, "{:.1} s, {:.0} {unit}s/s", scores.seconds, scores.tokens_per_second)?;
     Ok(Outcome::Done)
 }

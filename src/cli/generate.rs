@@ -8,16 +8,19 @@ use rnn_zoo::model::Model;
 use rnn_zoo::rng::{self, Purpose};
 use rnn_zoo::task::{Task, start_token};
 
-use super::{Compute, Outcome, bundle_path};
+use super::{Compute, Outcome, bundle_path, number};
 
 /// Let a language model write, token by token
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
 Examples:
   rnn generate lstm-story --length 500
   rnn generate my-model --prompt 'Once upon a time' --temperature 0.7 --top-p 0.9
   rnn generate my-model --prompt i --count 5 --seed 7
-  cat chapter.txt | rnn generate my-model --prompt - --greedy")]
+  cat chapter.txt | rnn generate my-model --prompt - --greedy"
+)]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
@@ -48,7 +51,7 @@ pub struct Args {
     top_p: Option<f64>,
 
     /// Texts to write
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 1)]
     count: usize,
 
     /// Write on past an <eos>

@@ -1,5 +1,6 @@
 //! `rnn list`: what can be trained, and what has been.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rnn_zoo::bundle;
@@ -24,28 +25,29 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let bundles = bundles();
+    let mut out = std::io::stdout().lock();
     if args.json {
         let models: Vec<Value> = MODELS
             .iter()
             .map(|m| json!({ "name": m.name, "summary": m.summary, "paper": m.paper, "file": m.file }))
             .collect();
         let data: Vec<String> = Builtin::ALL.iter().map(|b| format!("builtin:{}", b.name())).collect();
-        println!("{}", json!({ "models": models, "data": data, "bundles": bundles }));
+        writeln!(out, "{}", json!({ "models": models, "data": data, "bundles": bundles }))?;
         return Ok(Outcome::Done);
     }
-    println!("Models (rnn train MODEL):");
+    writeln!(out, "Models (rnn train MODEL):")?;
     for model in MODELS {
-        println!("  {:<12} {} ({})", model.name, model.summary, model.paper);
+        writeln!(out, "  {:<12} {} ({})", model.name, model.summary, model.paper)?;
     }
-    println!("\nBuilt-in data (--data builtin:NAME): {}", Builtin::ALL.map(Builtin::name).join(", "));
+    writeln!(out, "\nBuilt-in data (--data builtin:NAME): {}", Builtin::ALL.map(Builtin::name).join(", "))?;
     if !bundles.is_empty() {
-        println!("\nBundles here:");
+        writeln!(out, "\nBundles here:")?;
         for bundle in bundles {
             let text = |key: &str| bundle[key].as_str().unwrap_or_default().to_string();
             let loss = bundle["valid_loss"]
                 .as_f64()
                 .map_or(String::new(), |loss| format!(", validation loss {loss:.4}"));
-            println!("  {:<24} {} ({}){loss}", text("path"), text("model"), text("task"));
+            writeln!(out, "  {:<24} {} ({}){loss}", text("path"), text("model"), text("task"))?;
         }
     }
     Ok(Outcome::Done)

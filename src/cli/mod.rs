@@ -5,6 +5,7 @@ mod bench;
 mod eval;
 mod generate;
 mod list;
+mod number;
 mod predict;
 mod shell;
 mod train;

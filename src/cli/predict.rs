@@ -1,5 +1,7 @@
 //! `rnn predict`: classes, tags or numbers for sequences.
 
+use std::io::Write;
+
 use rnn_zoo::data::source::Split;
 use rnn_zoo::model::Model;
 use rnn_zoo::predict::{Answer, answer, classify};
@@ -54,8 +56,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             answer(&model, &spec.read_split(task, split, model.tokenizer.as_ref(), &[])?.0)?
         }
     };
+    let mut out = std::io::stdout().lock();
     for answer in &answers {
-        println!("{}", if args.json { as_json(answer).to_string() } else { as_text(answer) });
+        writeln!(out, "{}", if args.json { as_json(answer).to_string() } else { as_text(answer) })?;
     }
     Ok(Outcome::Done)
 }

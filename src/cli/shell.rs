@@ -1,9 +1,11 @@
 //! `rnn completions` and `rnn man`: for packagers and shells.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
+use rnn_zoo::Error;
 
 use super::{Cli, Outcome};
 
@@ -31,7 +33,10 @@ pub struct ManArgs {
 
 /// Prints a completion script.
 pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "rnn", &mut std::io::stdout());
+    // Straight to standard output it would panic where nobody reads on.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "rnn", &mut script);
+    std::io::stdout().write_all(&script)?;
     Ok(Outcome::Done)
 }
 
@@ -39,8 +44,9 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
 pub fn man(args: &ManArgs) -> anyhow::Result<Outcome> {
     match &args.out {
         Some(folder) => {
-            std::fs::create_dir_all(folder)?;
-            clap_mangen::generate_to(Cli::command(), folder)?;
+            let written = std::fs::create_dir_all(folder)
+                .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+            written.map_err(|error| Error::file(folder, error))?;
         }
         None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
     }

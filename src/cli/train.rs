@@ -19,24 +19,27 @@ use rnn_zoo::{Error, Result, card, model};
 use serde::{Deserialize, Serialize};
 
 use super::architecture::{self, DTYPE, Sizes};
-use super::{Compute, Outcome};
+use super::{Compute, Outcome, number};
 
 /// Train a model on text (by default on built-in stories) and keep it as a bundle
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
 Examples:
   rnn train lstm                                                   a character LSTM on the built-in stories
   rnn train gru --data my.txt --out my-gru                         on a text file
   rnn train rnnlm --data ptb/ --tied --dropout 0.4                 on a folder of train, valid and test
   rnn train lstm --data q.csv --text-column text --label-column label --task classify
-  rnn train --resume my-gru --epochs 20                            continue a run")]
+  rnn train --resume my-gru --epochs 20                            continue a run"
+)]
 pub struct Args {
     /// simple-rnn, lstm, gru or rnnlm
     #[arg(value_name = "MODEL", required_unless_present = "resume")]
     model: Option<String>,
 
     /// Continue the run that is kept in this bundle, to the byte as if it had not been interrupted
-    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["model", "out", "force"])]
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = FIXED)]
     resume: Option<PathBuf>,
 
     /// Where the bundle goes [default: MODEL-DATA]
@@ -54,14 +57,21 @@ pub struct Args {
     network: architecture::Args,
 
     #[command(flatten)]
+    length: LengthArgs,
+
+    #[command(flatten)]
     training: TrainingArgs,
 
     #[command(flatten)]
     compute: Compute,
 }
 
+/// What a resumed run keeps as it was started with; its length, device and threads may change.
+const FIXED: [&str; 6] = ["model", "out", "force", "data-flags", "network-flags", "training-flags"];
+
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Data")]
+#[group(id = "data-flags")]
 struct DataArgs {
     /// A text, .csv or .jsonl file, a folder of train, valid and test, builtin:story|reber|adding|copy, or
     /// hf://datasets/OWNER/NAME/FILE [default: builtin:story]
@@ -103,21 +113,27 @@ struct DataArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Training")]
-struct TrainingArgs {
+#[group(id = "length-flags")]
+struct LengthArgs {
     /// Passes over the training data
-    #[arg(long, value_name = "N", aliases = ["max-epochs", "max_epochs"])]
+    #[arg(long, value_name = "N", value_parser = number::count, aliases = ["max-epochs", "max_epochs"])]
     epochs: Option<usize>,
 
     /// Stop after N optimizer steps
-    #[arg(long, value_name = "N", alias = "steps")]
+    #[arg(long, value_name = "N", value_parser = number::count, alias = "steps")]
     max_steps: Option<usize>,
+}
 
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Training")]
+#[group(id = "training-flags")]
+struct TrainingArgs {
     /// Sequences side by side
-    #[arg(long, value_name = "N", aliases = ["batch_size", "bs"])]
+    #[arg(long, value_name = "N", value_parser = number::count, aliases = ["batch_size", "bs"])]
     batch_size: Option<usize>,
 
     /// Steps that a gradient goes back through a text
-    #[arg(long, value_name = "N", aliases = ["seq-length", "seq_length", "seq-len"])]
+    #[arg(long, value_name = "N", value_parser = number::count, aliases = ["seq-length", "seq_length", "seq-len"])]
     bptt: Option<usize>,
 
     /// sgd, adam, adamw or rmsprop [default: adam; sgd for words]
@@ -125,15 +141,15 @@ struct TrainingArgs {
     optimizer: Option<OptimizerConfig>,
 
     /// Learning rate
-    #[arg(long, value_name = "X", aliases = ["learning-rate", "learning_rate"])]
+    #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["learning-rate", "learning_rate"])]
     lr: Option<f64>,
 
     /// Momentum of sgd
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number::share)]
     momentum: Option<f64>,
 
     /// Weight decay
-    #[arg(long, value_name = "X", aliases = ["wdecay", "weight_decay"])]
+    #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["wdecay", "weight_decay"])]
     weight_decay: Option<f64>,
 
     /// How the learning rate changes: constant, step, plateau, cosine or one-cycle [default: cosine]
@@ -149,19 +165,19 @@ struct TrainingArgs {
     gamma: Option<f64>,
 
     /// Scale gradients down to this norm; 0 never does
-    #[arg(long, value_name = "X", aliases = ["grad-clip", "grad_clip"])]
+    #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["grad-clip", "grad_clip"])]
     clip: Option<f64>,
 
     /// Evaluate and checkpoint every N steps [default: every epoch]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::count)]
     eval_every: Option<usize>,
 
     /// Stop after N evaluations without a better one
-    #[arg(long, value_name = "N", alias = "patience")]
+    #[arg(long, value_name = "N", value_parser = number::count, alias = "patience")]
     early_stop: Option<usize>,
 
     /// Report every N steps
-    #[arg(long, value_name = "N", aliases = ["log-interval", "print-every", "print_every"])]
+    #[arg(long, value_name = "N", value_parser = number::count, aliases = ["log-interval", "print-every", "print_every"])]
     log_every: Option<usize>,
 
     /// Seed of everything that is random
@@ -175,8 +191,8 @@ struct Saved {
     options: Options,
     progress: Progress,
     data: DataSpec,
-    /// Targets of the training split, to notice data that has changed.
-    targets: usize,
+    /// Of the training split, to notice data that has changed.
+    fingerprint: u64,
 }
 
 /// Everything of a run that does not change while it goes on.
@@ -185,6 +201,7 @@ struct Run {
     data: DataSpec,
     tokenizer: Option<Arc<Tokenizer>>,
     splits: Splits,
+    fingerprint: u64,
 }
 
 /// Runs the command.
@@ -227,9 +244,9 @@ fn start(args: &Args, stop: &AtomicBool) -> Result<Outcome> {
         zoo_version: env!("CARGO_PKG_VERSION").to_string(),
         created_with: command_line(),
     };
-    let options = args.training.options(&defaults)?;
+    let options = args.training.options(&args.length, &defaults)?;
     let (network, parameters) = model::build(&config, &device)?;
-    let (run, mut report) = assemble(config, data, prepared, &options, vec![], &device);
+    let (run, mut report) = assemble(config, data, prepared, &options, vec![], &device)?;
     let mut trainer = Trainer::new(network, parameters, options, &run.splits, &device)?;
     introduce(&run, &trainer, &device)?;
     drive(&run, &mut trainer, &mut report, &mut writer, stop)
@@ -243,28 +260,23 @@ fn resume(bundle: &Path, args: &Args, stop: &AtomicBool) -> Result<Outcome> {
     let saved: Saved = serde_json::from_value(state)
         .map_err(|error| Error::file(&state_file, format!("is not a run's state: {error}")))?;
     let mut options = saved.options;
-    args.refuse_changes(&options)?;
-    if args.training.epochs.is_some() || args.training.max_steps.is_some() {
-        options.epochs = args.training.epochs;
-        options.max_steps = args.training.max_steps;
-    }
+    args.length.extend(&mut options, &saved.progress)?;
     let tokenizer = loaded.tokenizer()?;
     let config = loaded.config;
     let spec = TokenizerSpec { kind: Kind::Char, max_vocab: None, lowercase: false }; // it is built already
     let prepared = saved.data.prepare(config.task, tokenizer, &spec, config.labels.clone())?;
-    let targets = prepared.splits.train.len();
-    if targets != saved.targets {
-        let problem = format!(
-            "the training split has {targets} targets, but the run was started with {}: the data has changed",
-            saved.targets
-        );
+    if prepared.splits.train.fingerprint()? != saved.fingerprint {
+        let problem = "has changed since the run was started with it; put it back as it was, or train anew";
         return Err(Error::file(&saved.data.data, problem));
     }
     let (network, parameters) = model::build(&config, &device)?;
-    parameters.set_all(&last)?;
+    let in_file = |name: &str, error: Error| Error::file(bundle.join(name), error);
+    parameters.set_all(&last).map_err(|error| in_file("training/last.safetensors", error))?;
     let mut moments = Optimizer::new(options.optimizer.clone())?;
-    moments.load_state(&parameters, &optimizer)?;
-    let (run, mut report) = assemble(config, saved.data, prepared, &options, vec![], &device);
+    moments
+        .load_state(&parameters, &optimizer)
+        .map_err(|error| in_file("training/optimizer.safetensors", error))?;
+    let (run, mut report) = assemble(config, saved.data, prepared, &options, vec![], &device)?;
     let carried = carried(&carry, &device)?;
     let mut trainer = Trainer::resume(
         network,
@@ -289,14 +301,15 @@ fn assemble(
     options: &Options,
     metrics: Vec<Metric>,
     device: &Device,
-) -> (Run, Report) {
+) -> Result<(Run, Report)> {
     let tokenizer = prepared.tokenizer.map(Arc::new);
     let sampler = tokenizer
         .as_ref()
         .filter(|_| config.task == Task::Lm)
         .map(|tokenizer| task::sampler(tokenizer.clone(), options.seed, device));
     let report = Report::new(prepared.unit, sampler, options.log_every, metrics);
-    (Run { config, data, tokenizer, splits: prepared.splits }, report)
+    let fingerprint = prepared.splits.train.fingerprint()?;
+    Ok((Run { config, data, tokenizer, splits: prepared.splits, fingerprint }, report))
 }
 
 /// Trains, saves, and says what to type next.
@@ -344,7 +357,7 @@ impl Run {
             options: trainer.options.clone(),
             progress: trainer.progress.clone(),
             data: self.data.clone(),
-            targets: self.splits.train.len(),
+            fingerprint: self.fingerprint,
         };
         let state = serde_json::to_value(&saved).map_err(|error| Error::Message(error.to_string()))?;
         let mut carry = NamedTensors::new();
@@ -466,15 +479,18 @@ impl TrainingArgs {
             match &mut schedule {
                 Schedule::Step { gamma: factor, .. } | Schedule::Plateau { factor, .. } => *factor = value,
                 _ => {
-                    return Err(Error::usage("--gamma", "only --schedule step and plateau multiply the rate"));
+                    return Err(Error::usage(
+                        "--gamma",
+                        "only --schedule step and plateau multiply the rate",
+                    ));
                 }
             }
         }
         Ok(schedule)
     }
 
-    fn options(&self, defaults: &Defaults) -> Result<Options> {
-        let epochs = match (self.epochs, self.max_steps) {
+    fn options(&self, length: &LengthArgs, defaults: &Defaults) -> Result<Options> {
+        let epochs = match (length.epochs, length.max_steps) {
             (None, None) => Some(defaults.epochs),
             (epochs, _) => epochs,
         };
@@ -486,35 +502,42 @@ impl TrainingArgs {
         };
         Ok(Options {
             epochs,
-            max_steps: self.max_steps,
-            batch_size: at_least_one("--batch-size", self.batch_size.unwrap_or(defaults.batch_size))?,
-            bptt: at_least_one("--bptt", self.bptt.unwrap_or(defaults.bptt))?,
+            max_steps: length.max_steps,
+            batch_size: self.batch_size.unwrap_or(defaults.batch_size),
+            bptt: self.bptt.unwrap_or(defaults.bptt),
             optimizer: self.optimizer(defaults)?,
             lr: self.lr.unwrap_or(lr),
             schedule: self.schedule()?,
             clip: self.clip.unwrap_or(clip),
-            eval_every: match (self.eval_every, self.epochs) {
-                (Some(every), _) => Some(at_least_one("--eval-every", every)?),
-                (None, Some(_)) => None,
-                (None, None) => defaults.eval_every,
+            eval_every: match length.epochs {
+                Some(_) => self.eval_every,
+                None => self.eval_every.or(defaults.eval_every),
             },
             early_stop: self.early_stop,
-            log_every: at_least_one("--log-every", self.log_every.unwrap_or(100))?,
+            log_every: self.log_every.unwrap_or(100),
             seed: self.seed,
         })
     }
 }
 
-impl Args {
-    /// A resumed run keeps what it was started with; only its length, device and threads may change.
-    fn refuse_changes(&self, options: &Options) -> Result<()> {
-        let _ = options;
+impl LengthArgs {
+    /// Gives a resumed run another length, which cannot be less than it has behind it.
+    fn extend(&self, options: &mut Options, progress: &Progress) -> Result<()> {
+        let done = [
+            ("--epochs", "epochs", self.epochs, progress.epoch),
+            ("--max-steps", "steps", self.max_steps, progress.step),
+        ];
+        for (flag, what, wanted, done) in done {
+            if let Some(wanted) = wanted.filter(|&wanted| wanted < done) {
+                let problem = format!("the run has {done} {what} behind it; {wanted} are fewer");
+                return Err(Error::usage(flag, problem));
+            }
+        }
+        if self.epochs.is_some() || self.max_steps.is_some() {
+            (options.epochs, options.max_steps) = (self.epochs, self.max_steps);
+        }
         Ok(())
     }
-}
-
-fn at_least_one(flag: &str, value: usize) -> Result<usize> {
-    if value == 0 { Err(Error::usage(flag, "0 makes no sense; expected 1 or more")) } else { Ok(value) }
 }
 
 /// The model of that name, or an error with the nearest one.

@@ -125,6 +125,45 @@ impl Dataset {
         self.len() == 0
     }
 
+    /// A number that tells this data from any other (FNV-1a over all that a model reads and is asked for).
+    ///
+    /// # Errors
+    /// Where the tokens cannot be read back from the disk.
+    pub fn fingerprint(&self) -> Result<u64> {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut add = |word: u32| hash = (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3);
+        match self {
+            Self::Stream { tokens, start } => {
+                add(*start);
+                let mut ids = vec![0; 1 << 16];
+                let mut at = 0;
+                while at < tokens.len() {
+                    let ids = &mut ids[..(tokens.len() - at).min(1 << 16) as usize];
+                    tokens.read(at, ids)?;
+                    ids.iter().for_each(|&id| add(id));
+                    at += ids.len() as u64;
+                }
+            }
+            Self::Examples(examples) => {
+                for Example { input, target } in examples {
+                    add(input.len() as u32);
+                    match input {
+                        Input::Tokens(tokens) => tokens.iter().for_each(|&token| add(token)),
+                        Input::Features { values, .. } => {
+                            values.iter().for_each(|value| add(value.to_bits()));
+                        }
+                    }
+                    match target {
+                        Target::Class(class) => add(*class),
+                        Target::Tags(tags) => tags.iter().for_each(|&tag| add(tag)),
+                        Target::Values(values) => values.iter().for_each(|value| add(value.to_bits())),
+                    }
+                }
+            }
+        }
+        Ok(hash)
+    }
+
     /// One pass over the data. With `shuffle`, examples come in an order that the seed and the epoch
     /// decide.
     ///

@@ -119,8 +119,11 @@ impl Corpus {
     pub fn with_fractions(mut self, fractions: Fractions) -> Result<Self> {
         let Fractions { valid, test } = fractions;
         if !(valid >= 0.0 && test >= 0.0 && valid + test < 1.0) {
-            let problem = "they must not be negative, and must leave something to train on";
-            return Err(Error::Message(format!("cannot set aside shares {valid} and {test}: {problem}")));
+            let problem = format!(
+                "cannot set aside shares of {valid} and {test}; expected numbers of at least 0 that leave \
+                 something to train on"
+            );
+            return Err(Error::usage("--valid-fraction and --test-fraction", problem));
         }
         self.fractions = fractions;
         Ok(self)
@@ -175,9 +178,16 @@ impl Corpus {
             Content::File(file) => {
                 let range = file.range(split, self.fractions)?;
                 if range.is_empty() {
-                    let problem = format!(
-                        "is too short to set aside a {split} split; use --split all, or a longer file"
-                    );
+                    let problem = match split {
+                        Split::Train => {
+                            "is too short to train on once some of it is set aside; use a longer \
+                                         file, or --valid-fraction 0 --test-fraction 0"
+                                .to_string()
+                        }
+                        _ => format!(
+                            "is too short to set aside a {split} split; use --split all, or a longer file"
+                        ),
+                    };
                     return Err(Error::file(file.path(), problem));
                 }
                 file.pieces(range)

@@ -158,6 +158,12 @@ fn jsonl_layout(path: &Path, columns: &Columns) -> Result<Layout> {
 
 /// The places of text and label among `names`.
 fn choose(path: &Path, columns: &Columns, names: &[&str], what: &str) -> Result<(usize, Option<usize>)> {
+    if names.is_empty() {
+        return Err(Error::file(
+            path,
+            format!("has no text ({what}: none); expected a field that holds some"),
+        ));
+    }
     let all = format!("({what}: {})", names.join(", "));
     let find = |wanted: &String, flag: &str| {
         let missing = || Error::file(path, format!("has no `{wanted}` {all}; choose one with {flag}"));

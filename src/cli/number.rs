@@ -1,0 +1,32 @@
+//! Numbers on the command line: what makes no sense is refused before anything is read.
+
+use rnn_zoo::models::LARGEST_SIZE;
+
+/// A count of at least 1.
+pub fn count(text: &str) -> Result<usize, String> {
+    read(text, "a whole number of at least 1", |&count| count >= 1)
+}
+
+/// The size of a network in one direction: units, features or layers.
+pub fn size(text: &str) -> Result<usize, String> {
+    read(text, &format!("a whole number from 1 to {LARGEST_SIZE}"), |size| (1..=LARGEST_SIZE).contains(size))
+}
+
+/// A share that is never the whole: a dropout of 1 leaves nothing to learn from.
+pub fn share(text: &str) -> Result<f64, String> {
+    read(text, "a number of at least 0 and below 1", |p| (0. ..1.).contains(p))
+}
+
+/// A number of at least 0.
+pub fn not_negative(text: &str) -> Result<f64, String> {
+    read(text, "a number of at least 0", |x: &f64| *x >= 0. && x.is_finite())
+}
+
+/// A number that is neither infinite nor none at all.
+pub fn finite(text: &str) -> Result<f64, String> {
+    read(text, "a finite number", |x: &f64| x.is_finite())
+}
+
+fn read<T: std::str::FromStr>(text: &str, expected: &str, fits: impl Fn(&T) -> bool) -> Result<T, String> {
+    text.parse().ok().filter(fits).ok_or_else(|| format!("expected {expected}"))
+}

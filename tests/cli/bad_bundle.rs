@@ -1,0 +1,162 @@
+//! Bundles that are damaged, foreign or cannot be written: what is wrong, in which file, and nothing lost.
+
+use serde_json::Value;
+
+use super::{Folder, TINY, assert_one_line};
+
+#[test]
+fn damage_is_named_with_its_file() {
+    let folder = Folder::with_model();
+    folder.done(&format!("train gru --data text.txt --out other {TINY}"));
+    folder.done(&format!("train rnnlm --data text.txt --out words {TINY}"));
+    let weights = folder.bytes("m/model.safetensors");
+    let config = |change: fn(&mut Value)| {
+        let mut config = folder.json("m/config.json");
+        change(&mut config);
+        config.to_string().into_bytes()
+    };
+    let (model, settings, tokenizer) = ("m/model.safetensors", "m/config.json", "m/tokenizer.json");
+    let cases: Vec<(&str, Option<Vec<u8>>, &str)> = vec![
+        (model, None, "is missing"),
+        (model, Some(vec![]), "cut short"),
+        (model, Some(weights[..5].to_vec()), "cut short"),
+        (model, Some(weights[..weights.len() / 2].to_vec()), "cut short"),
+        (model, Some(weights[..weights.len() - 1].to_vec()), "cut short"),
+        (model, Some([&weights[..], b"more"].concat()), "not what its header says"),
+        (model, Some(folder.bytes("text.txt")), "not a safetensors file"),
+        (model, Some(folder.bytes("other/model.safetensors")), "rnn.bias_hh_l0 has shape [24]"),
+        (model, Some(folder.bytes("words/model.safetensors")), "does not belong to this config.json"),
+        (
+            settings,
+            Some(config(|c| c["network"]["rnn"]["hidden_size"] = 9.into())),
+            "model.safetensors: tensor",
+        ),
+        (
+            settings,
+            Some(config(|c| c["network"]["rnn"]["num_layers"] = 2.into())),
+            "has no tensor rnn.bias_hh_l1",
+        ),
+        (settings, Some(config(|c| c["network"]["rnn"]["hidden_size"] = 0.into())), "hidden_size is 0"),
+        (
+            settings,
+            Some(config(|c| c["network"]["rnn"]["hidden_size"] = 80_000_000_000_u64.into())),
+            "hidden_size",
+        ),
+        (settings, Some(config(|c| c["network"]["vocabulary_size"] = 9.into())), "tokenizer.json: has"),
+        (settings, Some(config(|c| c["format"] = 2.into())), "newer than the 1 read here; upgrade rnn-zoo"),
+        (settings, Some(config(|c| c["format"] = Value::Null)), "has no `format` number"),
+        (settings, Some(config(|c| c["task"] = "sing".into())), "unknown variant `sing`"),
+        (settings, Some(config(|c| c["network"]["rnn"]["cell"] = "elman".into())), "elman"),
+        (settings, Some(b"{\"format\": 1".to_vec()), "cut short or not JSON"),
+        (settings, Some(vec![0xff; 40]), "UTF-8"),
+        (settings, None, "config.json"),
+        (tokenizer, Some(folder.bytes("words/tokenizer.json")), "but the model was trained with"),
+        (tokenizer, Some(b"{".to_vec()), "no tokenizer.json of the Hugging Face tokenizers format"),
+        (tokenizer, Some(vec![]), "no tokenizer.json"),
+        (tokenizer, None, "is missing, but the model needs its char tokenizer"),
+    ];
+    for (file, content, mention) in cases {
+        let whole = folder.bytes(file);
+        match content {
+            Some(content) => folder.write(file, content),
+            None => std::fs::remove_file(folder.path(file)).unwrap(),
+        }
+        for command in ["generate m", "eval m --data text.txt"] {
+            folder.refused(command, 1, &["m", mention]);
+        }
+        folder.write(file, whole);
+    }
+    folder.done("generate m");
+}
+
+#[test]
+fn what_is_no_bundle_is_described() {
+    let folder = Folder::with_model();
+    folder.write("empty/notes.txt", "");
+    for (bundle, mentions) in [
+        ("nothing", vec!["nothing", "no bundle here", "rnn train"]),
+        ("text.txt", vec!["text.txt", "a bundle is a folder"]),
+        ("m/model.safetensors", vec!["one file of a bundle", "the folder"]),
+        ("empty", vec!["empty", "no config.json"]),
+        (".", vec!["holds one: ", "m"]),
+    ] {
+        folder.refused(&format!("generate {bundle}"), 1, &mentions);
+        folder.refused(&format!("eval {bundle} --data text.txt"), 1, &mentions);
+        folder.refused(&format!("predict {bundle} --text hello"), 1, &mentions);
+    }
+}
+
+#[test]
+fn a_bundle_without_what_only_people_read_still_works() {
+    let folder = Folder::with_model();
+    let said = folder.done("generate m");
+    std::fs::remove_dir_all(folder.path("m/training")).unwrap();
+    for name in ["README.md", "metrics.jsonl"] {
+        std::fs::remove_file(folder.path(&format!("m/{name}"))).unwrap();
+    }
+    std::fs::rename(folder.path("m"), folder.path("moved")).unwrap();
+    assert_eq!(folder.done("generate moved"), said);
+}
+
+/// Runs `rnn` where no file can grow beyond `blocks` of 512 bytes: as a disk that is full, and, where
+/// the signal for it is not ignored, as a process that is killed in the middle of a write.
+#[cfg(target_os = "linux")]
+fn on_a_full_disk(folder: &Folder, line: &str, blocks: usize, killed: bool) -> std::process::Output {
+    let program = assert_cmd::cargo::cargo_bin!("rnn").display().to_string();
+    let ignore = if killed { "" } else { "trap '' XFSZ;" };
+    let script = format!("{ignore} ulimit -c 0; ulimit -f {blocks}; exec '{program}' {line}");
+    let mut shell = std::process::Command::new("sh");
+    shell.current_dir(folder.path(".")).args(["-c", &script]).output().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_in_the_middle_of_a_save_leaves_the_bundle_from_before() {
+    let folder = Folder::with_model();
+    let before = folder.snapshot();
+    // Its config.json of some 900 bytes still fits, its parameters of some 60 kB do not.
+    let train =
+        "train lstm --data text.txt --hidden 64 --batch-size 4 --bptt 8 --max-steps 2 --out m --force";
+    let full = on_a_full_disk(&folder, train, 16, false);
+    assert_one_line(&full, 1, &["m/model.safetensors: cannot save", "free some space"], train);
+    assert!(folder.snapshot() == before, "{:?}", folder.snapshot().keys());
+
+    let killed = on_a_full_disk(&folder, train, 16, true);
+    assert_eq!(killed.status.code(), None, "{}", String::from_utf8_lossy(&killed.stderr));
+    let bundle = |name: &str| folder.bytes(&format!("m/{name}"));
+    assert!(before[&folder.path("m/model.safetensors")] == bundle("model.safetensors"));
+    folder.done("eval m --data text.txt");
+
+    // A resumed run that cannot save: what was saved can be resumed once there is space.
+    let resume = "train --resume m --max-steps 6";
+    assert_one_line(&on_a_full_disk(&folder, resume, 3, false), 1, &["m"], resume);
+    assert!(before[&folder.path("m/model.safetensors")] == bundle("model.safetensors"));
+    folder.done(resume);
+    let names: Vec<_> =
+        std::fs::read_dir(folder.path(".")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "what the killed run left is cleared away: {names:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_before_training() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::with_model();
+    let set = |name: &str, mode| {
+        std::fs::set_permissions(folder.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // A write-protected bundle is kept even by those who may write everywhere.
+    set("m", 0o555);
+    for line in ["train gru --data text.txt --out m --force", "train --resume m --max-steps 5"] {
+        folder.refused(line, 1, &["m: cannot save", "denied"]);
+    }
+    set("m", 0o755);
+    std::fs::create_dir(folder.path("locked")).unwrap();
+    set("locked", 0o555);
+    if std::fs::write(folder.path("locked/probe"), "").is_ok() {
+        eprintln!("skipped the read-only folder: this user may write everywhere");
+    } else {
+        folder.refused("train gru --data text.txt --out locked/m", 1, &["locked/m", "denied"]);
+    }
+    set("locked", 0o755);
+}

@@ -1,0 +1,251 @@
+//! Data and flags that cannot be used: each is one clear line, and nothing is lost.
+
+use super::{Folder, TINY, text};
+
+#[test]
+fn data_that_cannot_be_learned_from_is_named() {
+    let folder = Folder::new();
+    folder.write("empty.txt", "");
+    folder.write("blank.txt", "  \n\n \n");
+    folder.write("binary.txt", (0..4096_u32).map(|n| (n * 7919 % 251) as u8).collect::<Vec<_>>());
+    folder.write("zeros.txt", [0; 4096]);
+    folder.write("utf16.txt", [0xff, 0xfe, b'a', 0, b'b', 0]);
+    folder
+        .write("latin1.txt", text().replace("cat", "caf\u{e9}").chars().map(|c| c as u8).collect::<Vec<_>>());
+    folder.write("short.txt", "hi");
+    folder.write("line.txt", "one line, and no end");
+    folder.write("header.csv", "text\n");
+    folder.write("two.csv", "title,body\na,b\n");
+    folder.write("few.csv", "text\na\nb\n");
+    folder.write("ragged.csv", "text,label\na,b\nc,d,e\n");
+    folder.write("numbers.jsonl", "{\"text\": 3}\n");
+    folder.write("broken.jsonl", "{\"text\": \"a\"}\n{\"text\": \n");
+    folder.write("folder/readme.txt", text());
+    folder.write("both/train.txt", text());
+    folder.write("both/train.csv", "text\na\n");
+    for (data, code, mentions) in [
+        ("empty.txt", 1, vec!["empty.txt: is empty"]),
+        ("blank.txt", 1, vec!["blank.txt", "white space"]),
+        ("binary.txt", 1, vec!["binary.txt", "not UTF-8", "expected text"]),
+        ("zeros.txt", 1, vec!["zeros.txt", "expected text"]),
+        ("utf16.txt", 1, vec!["utf16.txt", "UTF-16", "iconv"]),
+        ("latin1.txt", 1, vec!["latin1.txt", "not UTF-8"]),
+        ("short.txt", 1, vec!["2 tokens", "--batch-size 4", "--bptt 8", "use more text"]),
+        ("line.txt", 1, vec!["--batch-size 4", "--bptt 8", "or --batch-size"]),
+        ("header.csv", 1, vec!["header.csv", "no records"]),
+        ("two.csv", 1, vec!["two.csv", "title, body", "--text-column"]),
+        ("two.csv --text-column text", 1, vec!["two.csv", "`text`", "title, body", "--text-column"]),
+        ("two.csv --text-column body --label-column kind", 1, vec!["two.csv", "`kind`", "--label-column"]),
+        ("few.csv", 1, vec!["few.csv", "too short to train on", "--valid-fraction 0"]),
+        ("ragged.csv --text-column text", 1, vec!["ragged.csv", "line 3"]),
+        ("numbers.jsonl", 1, vec!["numbers.jsonl", "line 1"]),
+        ("broken.jsonl", 1, vec!["broken.jsonl", "line 2"]),
+        ("folder", 1, vec!["folder", "train.txt"]),
+        ("both", 1, vec!["train.txt", "train.csv", "keep one"]),
+        ("text.txt --text-column text", 2, vec!["--text-column", "no columns"]),
+        ("nothing.txt", 2, vec!["--data", "`nothing.txt`", "no such file"]),
+        ("story", 2, vec!["--data", "builtin:story"]),
+        ("builtin:stroy", 2, vec!["--data", "did you mean builtin:story?"]),
+        ("builtin:", 2, vec!["--data", "story, reber, adding, copy"]),
+        ("hf://someone/something", 2, vec!["--data", "hf://datasets/OWNER/NAME/FILE"]),
+        ("builtin:adding --task lm", 2, vec!["--data", "--task lm needs text"]),
+        ("text.txt --task tag", 2, vec!["--task tag", "builtin:copy"]),
+        ("text.txt --task classify", 2, vec!["--label-column"]),
+    ] {
+        folder.refused(&format!("train lstm --data {data} --out m {TINY}"), code, &mentions);
+    }
+}
+
+#[test]
+fn flags_that_make_no_sense_are_named() {
+    let folder = Folder::new();
+    let zeros = "--hidden --embedding --layers --batch-size --bptt --epochs --max-steps --eval-every --log-every \
+                 --early-stop --projection --max-vocab --threads";
+    let zeros = zeros.split_whitespace().map(|flag| (format!("{flag} 0"), vec![flag]));
+    let numbers = [
+        ("--dropout 1.5", "--dropout"),
+        ("--dropout 1", "--dropout"),
+        ("--dropout -0.1", "--dropout"),
+        ("--dropout nan", "--dropout"),
+        ("--recurrent-dropout 2", "--recurrent-dropout"),
+        ("--embedding-dropout 2", "--embedding-dropout"),
+        ("--weight-drop -1", "--weight-drop"),
+        ("--zoneout 1", "--zoneout"),
+        ("--forget-bias nan", "--forget-bias"),
+        ("--lr nan", "--lr"),
+        ("--lr -1", "--lr"),
+        ("--lr inf", "--lr"),
+        ("--lr fast", "--lr"),
+        ("--clip -1", "--clip"),
+        ("--clip nan", "--clip"),
+        ("--weight-decay -1", "--weight-decay"),
+        ("--momentum 2 --optimizer sgd", "--momentum"),
+        ("--schedule step --gamma -1", "gamma"),
+        ("--valid-fraction 2", "--valid-fraction"),
+        ("--valid-fraction -1", "--valid-fraction"),
+        ("--test-fraction nan", "--test-fraction"),
+        ("--seed -1", "--seed"),
+        ("--hidden 1000000", "--hidden"),
+        ("--hidden 99999999999999999999", "--hidden"),
+        ("--projection 20 --hidden 8", "--projection"),
+    ];
+    let numbers = numbers.map(|(flags, name)| (flags.to_string(), vec![name]));
+    let choices = [
+        ("--tied --embedding 4 --hidden 8", vec!["--tied", "--embedding is 4", "output 8"]),
+        ("--bidirectional", vec!["--bidirectional", "language model"]),
+        ("--merge sum", vec!["--bidirectional"]),
+        ("--merge mean --bidirectional", vec!["--merge", "`ave`", "concat"]),
+        ("--momentum 0.9", vec!["--momentum", "sgd"]),
+        ("--warmup 5 --schedule step", vec!["--warmup", "cosine"]),
+        ("--gamma 0.5", vec!["--gamma", "step and plateau"]),
+        ("--reset before", vec!["--reset", "gru"]),
+        ("--nonlinearity relu", vec!["--nonlinearity", "simple-rnn"]),
+        ("--cell gru", vec!["--cell", "rnnlm"]),
+        ("--optimizer lion", vec!["--optimizer", "sgd, adam, adamw, rmsprop"]),
+        ("--schedule linear", vec!["--schedule", "one-cycle"]),
+        ("--init xavier", vec!["--init", "keras"]),
+        ("--task sing", vec!["--task", "classify"]),
+        ("--tokenizer chars", vec!["--tokenizer", "`chars`", "bpe:N"]),
+        ("--tokenizer bpe", vec!["--tokenizer", "bpe:8000"]),
+        ("--tokenizer bpe:7", vec!["--tokenizer", "258"]),
+        ("--tokenizer missing.json", vec!["--tokenizer", "missing.json"]),
+        ("--device gpu", vec!["--device", "cuda:N"]),
+        ("--hiden 8", vec!["--hiden", "--hidden"]),
+        ("--save-every 8", vec!["--save-every"]),
+    ];
+    let choices = choices.map(|(flags, names)| (flags.to_string(), names));
+    for (flags, names) in zeros.chain(numbers).chain(choices) {
+        folder.refused(&format!("train lstm --data text.txt --out m {flags}"), 2, &names);
+    }
+    for tokenizer in ["{}", "{", "no json"] {
+        folder.write("broken.json", tokenizer);
+        let line = "train lstm --data text.txt --out m --tokenizer broken.json";
+        folder.refused(line, 1, &["broken.json", "tokenizer"]);
+    }
+}
+
+#[test]
+fn a_model_that_does_not_exist_suggests_the_nearest() {
+    let folder = Folder::new();
+    for (name, nearest) in
+        [("ltsm", "lstm"), ("grru", "gru"), ("simplernn", "simple-rnn"), ("rnn-lm", "rnnlm")]
+    {
+        let suggestion = format!("did you mean {nearest}?");
+        folder.refused(&format!("train {name} --data text.txt"), 2, &["MODEL", name, &suggestion]);
+    }
+    folder.done(&format!("train Simple_RNN --data text.txt --out m {TINY}"));
+    folder.refused("train", 2, &["MODEL"]);
+}
+
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn a_build_without_cuda_says_how_to_get_it() {
+    let folder = Folder::with_model();
+    for line in [
+        "train lstm --data text.txt --out n",
+        "train --resume m",
+        "eval m --data text.txt",
+        "generate m",
+        "predict m --text a",
+        "bench layer --model lstm",
+    ] {
+        folder.refused(
+            &format!("{line} --device cuda"),
+            2,
+            &["--device", "cargo build --release --features cuda"],
+        );
+    }
+}
+
+#[test]
+fn sampling_that_makes_no_sense_names_its_flag() {
+    let folder = Folder::with_model();
+    for (flags, name) in [
+        ("--top-p 2", "--top-p"),
+        ("--top-p 0", "--top-p"),
+        ("--top-p -0.5", "--top-p"),
+        ("--top-p nan", "--top-p"),
+        ("--top-k 0", "--top-k"),
+        ("--top-k -1", "--top-k"),
+        ("--temperature -1", "--temperature"),
+        ("--temperature nan", "--temperature"),
+        ("--temperature inf", "--temperature"),
+        ("--greedy --top-k 3", "--greedy"),
+        ("--count 0", "--count"),
+        ("--length -1", "--length"),
+        ("--threads 0", "--threads"),
+    ] {
+        folder.refused(&format!("generate m {flags}"), 2, &[name]);
+    }
+}
+
+#[test]
+fn what_a_model_is_not_for_is_said() {
+    let folder = Folder::with_model();
+    folder.done(&format!("train gru --data builtin:adding --out adding {TINY}"));
+    folder.write("binary.txt", [0x80; 100]);
+    for (line, code, mentions) in [
+        (
+            "generate adding --prompt once",
+            2,
+            vec!["BUNDLE", "adding is a forecast model", "only a language model"],
+        ),
+        ("predict m --text hello", 2, vec!["BUNDLE", "--task classify"]),
+        ("predict m --data text.txt", 2, vec!["BUNDLE", "rnn generate"]),
+        ("predict adding --text hello", 2, vec!["BUNDLE", "forecast"]),
+        ("predict adding --data text.txt", 2, vec!["--data", "builtin:adding"]),
+        ("eval adding --data text.txt", 2, vec!["--data", "builtin:adding"]),
+        ("eval m --data builtin:adding", 2, vec!["--data", "needs text"]),
+        ("eval m", 2, vec!["--data"]),
+        ("eval m --data nothing", 2, vec!["--data", "`nothing`"]),
+        ("eval m --data binary.txt", 1, vec!["binary.txt", "UTF-8"]),
+        ("eval m --data text.txt --split dev", 2, vec!["--split", "valid"]),
+        ("eval m --data text.txt --batch-size 0", 2, vec!["--batch-size"]),
+    ] {
+        folder.refused(line, code, &mentions);
+    }
+}
+
+#[test]
+fn a_loss_that_explodes_names_step_and_rate_and_keeps_the_last_checkpoint() {
+    let folder = Folder::with_model();
+    let sizes = "--hidden 8 --batch-size 4 --bptt 8";
+    let explode = format!("train lstm --data text.txt {sizes} --clip 0 --lr 1e30 --schedule constant");
+    // No checkpoint before the explosion: a bundle that was there stays, `--force` or not.
+    for out in ["n", "m --force"] {
+        folder.refused(
+            &format!("{explode} --out {out}"),
+            1,
+            &["diverged at step 2", "learning rate 1.000e30", "--lr", "--clip"],
+        );
+    }
+    // One at every step until the rate has warmed up too far.
+    let slow = format!("train lstm --data text.txt {sizes} --clip 0 --lr 1e6 --warmup 60 --optimizer sgd");
+    let output =
+        folder.rnn(&format!("{slow} --eval-every 1 --max-steps 100 --out m --force")).output().unwrap();
+    super::assert_one_line(&output, 1, &["diverged at step", "--lr"], &slow);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("the checkpoint from before is in m"), "{said}");
+    let state = folder.json("m/training/state.json");
+    let step = state["state"]["progress"]["step"].as_u64().unwrap();
+    assert!(said.contains(&format!("diverged at step {}", step + 1)), "{said}");
+    folder.done("eval m --data text.txt");
+}
+
+#[test]
+fn what_is_there_is_not_overwritten() {
+    let folder = Folder::with_model();
+    folder.write("mine/notes.txt", "not a bundle");
+    let train = format!("train gru --data text.txt {TINY}");
+    for (out, mentions) in [
+        ("--out m", vec!["m: is a bundle already", "--force", "--resume", "--out"]),
+        ("--out mine", vec!["mine: is a folder with other files", "--out"]),
+        ("--out mine --force", vec!["mine: is a folder with other files", "--out"]),
+        ("--out text.txt --force", vec!["text.txt: is a file", "--out"]),
+        ("--out text.txt/m", vec!["text.txt"]),
+    ] {
+        folder.refused(&format!("{train} {out}"), 1, &mentions);
+    }
+    folder.done(&format!("{train} --out m --force"));
+    assert_eq!(folder.json("m/config.json")["model"], "gru");
+}

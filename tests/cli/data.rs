@@ -1,0 +1,116 @@
+//! Every kind of data and tokenizer.
+
+use serde_json::{Value, json};
+
+use super::{Folder, TINY, text};
+
+/// Trains on `data`, then returns what `eval` says of it, `more` flags of the data given to both.
+fn train_and_eval(folder: &Folder, model: &str, data: &str, columns: &str, tokenizer: &str) -> Value {
+    folder.done(&format!("train {model} --data {data} {columns} {tokenizer} --out m --force {TINY}"));
+    serde_json::from_str(&folder.done(&format!("eval m --data {data} {columns} --json"))).unwrap()
+}
+
+#[test]
+fn records_are_read_from_csv_and_jsonl() {
+    let folder = Folder::new();
+    let records: Vec<String> = text().lines().map(String::from).collect();
+    let csv: String = records.iter().enumerate().map(|(id, text)| format!("{id},\"{text}\"\n")).collect();
+    folder.write("a.csv", format!("id,title\n{csv}"));
+    let jsonl: String =
+        records.iter().map(|text| format!("{}\n", json!({ "title": text, "n": 1 }))).collect();
+    folder.write("a.jsonl", jsonl);
+    // Every record ends with <eos>, which is a target.
+    let targets: usize = records.iter().map(|text| text.chars().count() + 1).sum();
+    for (data, columns) in [("a.csv", "--text-column title"), ("a.jsonl", "")] {
+        let found = train_and_eval(&folder, "lstm", data, columns, "");
+        assert_eq!((&found["tokens"], &found["split"]), (&json!(targets), &json!("all")), "{data}");
+    }
+}
+
+#[test]
+fn a_folder_brings_its_own_splits() {
+    let folder = Folder::new();
+    folder.write("corpus/train.txt", text());
+    folder.write("corpus/valid.txt", "the cat saw us\n");
+    folder.write("corpus/test.txt", "the horse by the barn\nsaw\n");
+    let found = train_and_eval(&folder, "rnnlm", "corpus", "", "");
+    assert_eq!((&found["tokens"], &found["split"]), (&json!(5 + 1 + 1 + 1), &json!("test")));
+    for (split, tokens) in
+        [("valid", 5), ("test", 8), ("all", 5 + 8 + text().split_whitespace().count() + 200)]
+    {
+        let found = folder.done(&format!("eval m --data corpus --split {split} --json"));
+        let found: Value = serde_json::from_str(&found).unwrap();
+        assert_eq!((&found["tokens"], &found["split"]), (&json!(tokens), &json!(split)));
+    }
+}
+
+#[test]
+fn a_tokenizer_is_learned_or_taken_from_a_file() {
+    let folder = Folder::new();
+    let found = train_and_eval(&folder, "lstm", "text.txt", "", "--tokenizer bpe:300");
+    let tokens = found["tokens"].as_u64().unwrap() as usize;
+    assert!(tokens > 200 && tokens < text().len() / 2, "{tokens} tokens");
+    let config = folder.json("m/config.json");
+    assert_eq!(config["network"]["vocabulary_size"], 300);
+
+    std::fs::rename(folder.path("m/tokenizer.json"), folder.path("mine.json")).unwrap();
+    let again = train_and_eval(&folder, "gru", "text.txt", "", "--tokenizer mine.json");
+    assert_eq!(again["tokens"], tokens);
+    let prompt = "the cat by";
+    let said = folder.rnn("generate m --length 5 --prompt").arg(prompt).output().unwrap();
+    assert!(String::from_utf8(said.stdout).unwrap().starts_with(prompt));
+}
+
+#[test]
+fn the_vocabulary_comes_from_the_training_split_alone() {
+    let folder = Folder::new();
+    folder.write("corpus/train.txt", text());
+    folder.write("corpus/valid.txt", "the zebra saw us\n");
+    folder.done(&format!("train rnnlm --data corpus --out m {TINY}"));
+    let tokenizer = String::from_utf8(folder.bytes("m/tokenizer.json")).unwrap();
+    assert!(tokenizer.contains("horse") && !tokenizer.contains("zebra"));
+}
+
+#[test]
+fn builtin_data_needs_no_file() {
+    let folder = Folder::new();
+    for (data, task, unit, answer) in
+        [("adding", "forecast", 1000, 1), ("copy", "tag", 61_000, 61), ("reber", "lm", 12_968, 0)]
+    {
+        let found = train_and_eval(&folder, "gru", &format!("builtin:{data}"), "", "");
+        assert_eq!(
+            (&found["task"], &found["split"], &found["tokens"]),
+            (&json!(task), &json!("test"), &json!(unit))
+        );
+        assert_eq!(found["perplexity"].is_number(), task != "forecast", "{found}");
+        if task == "lm" {
+            let floor = found["floor"].as_f64().unwrap();
+            assert!(floor > 0.1 && floor < found["loss"].as_f64().unwrap(), "{found}");
+            assert_eq!(found["grammar"]["strings"], 1000);
+            continue;
+        }
+        let answers = folder.done(&format!("predict m --data builtin:{data}"));
+        assert_eq!(answers.lines().count(), 1000);
+        let first = answers.lines().next().unwrap();
+        assert_eq!(first.split(' ').map(|number| number.parse::<f64>().unwrap()).count(), answer);
+    }
+}
+
+#[test]
+fn the_stories_are_what_is_learned_without_data() {
+    let folder = Folder::new();
+    let output = folder.rnn(&format!("train lstm {TINY}")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("floor") && said.contains("rnn eval lstm-story --data builtin:story"), "{said}");
+    assert_eq!(folder.json("lstm-story/config.json")["model"], "lstm");
+}
+
+#[test]
+fn one_long_line_is_enough() {
+    let folder = Folder::new();
+    folder.write("line.txt", text().replace('\n', " ").repeat(1500));
+    assert!(folder.bytes("line.txt").len() > 10_000_000);
+    folder.done(&format!("train lstm --data line.txt --out m --valid-fraction 0.0001 {TINY}"));
+    let said = folder.done("generate m --length 10 --ignore-eos");
+    assert_eq!(said.chars().count(), 11);
+}

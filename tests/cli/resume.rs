@@ -1,0 +1,165 @@
+//! `rnn train --resume`: what is interrupted ends as if it had not been.
+
+use super::{Folder, TINY, assert_one_line, text};
+
+/// A language model with dropout, Adam, carried state and evaluations between epochs.
+const RUN: &str = "train rnnlm --data text.txt --hidden 12 --embedding 8 --layers 2 --dropout 0.3 --optimizer adam \
+                   --batch-size 4 --bptt 8 --eval-every 30 --log-every 5";
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_ctrl_c_stopped_ends_with_the_bytes_of_one_left_alone() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+
+    let folder = Folder::new();
+    folder.done(&format!("{RUN} --epochs 10 --out whole"));
+
+    let mut run = Command::new(assert_cmd::cargo::cargo_bin!("rnn"));
+    run.current_dir(folder.path(".")).args(format!("{RUN} --epochs 10 --out halves").split_whitespace());
+    let mut run = run.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut said = BufReader::new(run.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("step     10 ") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "the run ended before its tenth step");
+    }
+    Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130), "{rest}");
+    let last = rest.lines().last().unwrap();
+    assert!(last.ends_with("continue with: rnn train --resume halves"), "{rest}");
+    let step = folder.json("halves/training/state.json")["state"]["progress"]["step"].as_u64().unwrap();
+    assert!(last.contains(&format!("after step {step};")) && step >= 10, "{rest}");
+
+    assert!(folder.bytes("halves/model.safetensors") != folder.bytes("whole/model.safetensors"));
+    folder.done("train --resume halves");
+    for name in ["model.safetensors", "training/last.safetensors", "training/optimizer.safetensors"] {
+        assert!(folder.bytes(&format!("halves/{name}")) == folder.bytes(&format!("whole/{name}")), "{name}");
+    }
+}
+
+#[test]
+fn a_run_can_be_lengthened() {
+    let folder = Folder::new();
+    let run = format!("{RUN} --schedule constant");
+    folder.done(&format!("{run} --max-steps 50 --out whole"));
+    folder.done(&format!("{run} --max-steps 20 --out parts"));
+    folder.done("train --resume parts --max-steps 35 --threads 1");
+    folder.done("train --resume parts --max-steps 50 --device cpu");
+    assert!(folder.bytes("parts/model.safetensors") == folder.bytes("whole/model.safetensors"));
+    let steps = |name| {
+        let metrics = String::from_utf8(folder.bytes(name)).unwrap();
+        let trained = metrics.lines().filter(|line| line.contains("\"train\""));
+        trained.map(|line| line.split(',').next().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(steps("parts/metrics.jsonl").last(), steps("whole/metrics.jsonl").last());
+    // Once it is done, there is nothing to add.
+    folder.done("train --resume parts");
+    assert!(folder.bytes("parts/model.safetensors") == folder.bytes("whole/model.safetensors"));
+}
+
+#[test]
+fn examples_are_resumed_as_well() {
+    let folder = Folder::new();
+    let record = |n: usize| format!("{},{}\n", ["odd", "even"][n % 2], "ab ".repeat(n % 5 + n % 2 + 1));
+    folder.write("a.csv", format!("label,text\n{}", (0..60).map(record).collect::<String>()));
+    let run = "train gru --data a.csv --label-column label --hidden 8 --batch-size 4 --schedule constant";
+    folder.done(&format!("{run} --max-steps 40 --out whole"));
+    folder.done(&format!("{run} --max-steps 17 --out parts"));
+    folder.done("train --resume parts --max-steps 40");
+    assert!(folder.bytes("parts/model.safetensors") == folder.bytes("whole/model.safetensors"));
+}
+
+#[test]
+fn only_a_runs_length_device_and_threads_can_change() {
+    let folder = Folder::with_model();
+    for flag in [
+        "lstm",
+        "--out n",
+        "--force",
+        "--data text.txt",
+        "--task lm",
+        "--tokenizer char",
+        "--hidden 16",
+        "--tied",
+        "--dropout 0.1",
+        "--lr 0.1",
+        "--seed 2",
+        "--optimizer sgd",
+        "--schedule constant",
+        "--batch-size 2",
+        "--eval-every 1",
+    ] {
+        let name = if flag == "lstm" { "[MODEL]" } else { flag.split(' ').next().unwrap() };
+        folder.refused(&format!("train --resume m {flag}"), 2, &["--resume", name]);
+    }
+    folder.refused("train --resume m --max-steps 2", 2, &["--max-steps", "3 steps"]);
+    folder.done("train --resume m --max-steps 400");
+    folder.refused("train --resume m --epochs 1", 2, &["--epochs", "2 epochs"]);
+}
+
+#[test]
+fn what_is_no_run_cannot_be_resumed() {
+    let folder = Folder::with_model();
+    folder.write("empty/README.md", "");
+    std::fs::remove_dir_all(folder.path("m/training")).unwrap();
+    for (line, mentions) in [
+        ("train --resume nothing", ["nothing", "rnn train"]),
+        ("train --resume text.txt", ["text.txt", "a bundle is a folder"]),
+        ("train --resume empty", ["empty", "config.json"]),
+        ("train --resume m", ["m: ", "cannot be resumed; train anew"]),
+    ] {
+        folder.refused(line, 1, &mentions);
+    }
+}
+
+#[test]
+fn data_that_has_changed_is_noticed_before_a_step_is_taken() {
+    let folder = Folder::with_model();
+    let resume = "train --resume m --max-steps 6";
+    for (changed, what) in
+        [(text() + "one more\n", "longer"), (text().replace("cat", "dog"), "as long as before")]
+    {
+        folder.write("text.txt", changed);
+        let before = folder.snapshot();
+        let output = folder.rnn(resume).output().unwrap();
+        assert_one_line(&output, 1, &["text.txt", "has changed", "put it back"], what);
+        assert!(folder.snapshot() == before, "{what}");
+    }
+    std::fs::remove_file(folder.path("text.txt")).unwrap();
+    folder.refused(resume, 2, &["--data", "text.txt", "no such file"]);
+    folder.write("text.txt", text());
+    folder.done(resume);
+}
+
+#[test]
+fn training_state_that_does_not_belong_to_the_model_is_named() {
+    let folder = Folder::with_model();
+    folder.done(&format!("train rnnlm --data text.txt --out other {TINY}"));
+    let files = ["last.safetensors", "optimizer.safetensors", "carry.safetensors", "state.json"];
+    for name in files {
+        let file = format!("m/training/{name}");
+        let whole = folder.bytes(&file);
+        let foreign = folder.bytes(&format!("other/training/{name}"));
+        for (content, what) in
+            [(&whole[..whole.len() / 2], "cut short"), (b"{}", "foreign"), (&foreign, "other")]
+        {
+            // A carried state of the same sizes, and options and data of the same kind, do belong.
+            if what == "other" && matches!(name, "carry.safetensors" | "state.json") {
+                continue;
+            }
+            folder.write(&file, content);
+            folder.refused("train --resume m --max-steps 5", 1, &[&file]);
+        }
+        std::fs::remove_file(folder.path(&file)).unwrap();
+        folder.refused(
+            "train --resume m --max-steps 5",
+            1,
+            &[if name == "state.json" { "m: " } else { &file }],
+        );
+        folder.write(&file, whole);
+    }
+    folder.done("train --resume m --max-steps 5");
+}

@@ -1,0 +1,143 @@
+//! `rnn train` and what it leaves: every model, every flag's other name.
+
+use serde_json::{Value, json};
+
+use super::{Folder, TINY, text};
+
+/// The answer of `rnn eval --json`.
+fn scores(folder: &Folder, bundle: &str, data: &str) -> Value {
+    serde_json::from_str(&folder.done(&format!("eval {bundle} --data {data} --json"))).unwrap()
+}
+
+#[test]
+fn every_model_trains_is_listed_scored_and_writes() {
+    let folder = Folder::new();
+    // A character model has every line end as a target, a word model an <eos> for each.
+    let (characters, words) = (text().chars().count(), text().split_whitespace().count() + 200);
+    for (model, targets) in
+        [("simple-rnn", characters), ("lstm", characters), ("gru", characters), ("rnnlm", words)]
+    {
+        folder.done(&format!("train {model} --data text.txt --out {model} {TINY}"));
+        let found = scores(&folder, model, "text.txt");
+        assert_eq!(found["tokens"], targets, "{model}: {found}");
+        assert_eq!((&found["task"], &found["split"]), (&json!("lm"), &json!("all")));
+        let number =
+            |key: &str| found[key].as_f64().unwrap_or_else(|| panic!("{model}: no {key} in {found}"));
+        let loss = number("loss");
+        assert!(loss > 1. && loss < 5., "{model}: {found}");
+        assert!((number("perplexity") / loss.exp() - 1.).abs() < 1e-12, "{model}: {found}");
+        assert!((number("bits_per_token") * std::f64::consts::LN_2 / loss - 1.).abs() < 1e-12);
+        assert!((number("tokens_per_second") * number("seconds") / targets as f64 - 1.).abs() < 1e-6);
+        let said = folder.done(&format!("generate {model} --length 20 --ignore-eos"));
+        assert!(said.len() > 20, "{model}: {said}");
+        let person = folder.done(&format!("eval {model} --data text.txt"));
+        assert!(person.starts_with(&format!("all: {targets} ")) && person.contains("perplexity"), "{person}");
+    }
+    let listed: Value = serde_json::from_str(&folder.done("list --json")).unwrap();
+    let names = |key: &str, name: &str| -> Vec<String> {
+        let entries = listed[key].as_array().unwrap().iter();
+        entries.map(|entry| entry[name].as_str().unwrap_or_default().to_string()).collect()
+    };
+    assert_eq!(names("models", "name"), ["simple-rnn", "lstm", "gru", "rnnlm"]);
+    assert_eq!(names("bundles", "path"), ["gru", "lstm", "rnnlm", "simple-rnn"]);
+    assert_eq!(names("bundles", "model"), ["gru", "lstm", "rnnlm", "simple-rnn"]);
+    assert_eq!(listed["data"], json!(["builtin:story", "builtin:reber", "builtin:adding", "builtin:copy"]));
+    let list = folder.done("list");
+    assert!(list.contains("simple-rnn") && list.contains("Bundles here:"), "{list}");
+}
+
+#[test]
+fn a_bundle_holds_what_it_promises_and_says_what_to_type_next() {
+    let folder = Folder::new();
+    let line = format!("train gru --data text.txt --out a/deep/m {TINY}");
+    let output = folder.rnn(&line).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.stdout.is_empty(), "standard output is for answers");
+    assert!(said.contains("rnn generate a/deep/m") && said.contains("rnn eval a/deep/m"), "{said}");
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "README.md", "training/state.json"] {
+        assert!(!folder.bytes(&format!("a/deep/m/{name}")).is_empty(), "{name}");
+    }
+    assert!(String::from_utf8(folder.bytes("a/deep/m/README.md")).unwrap().contains(&format!("rnn {line}")));
+    let metrics = String::from_utf8(folder.bytes("a/deep/m/metrics.jsonl")).unwrap();
+    let last: Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    let valid = last["loss"].as_f64().unwrap();
+    assert_eq!((&last["step"], &last["split"]), (&json!(3), &json!("valid")));
+    assert!((last["perplexity"].as_f64().unwrap() / valid.exp() - 1.).abs() < 1e-12);
+}
+
+#[test]
+fn training_learns() {
+    let folder = Folder::new();
+    let train = "train lstm --data text.txt --hidden 16 --batch-size 8 --bptt 16 --lr 0.03 --clip 5";
+    folder.done(&format!("{train} --max-steps 1 --out begun"));
+    folder.done(&format!("{train} --max-steps 120 --eval-every 40 --out done"));
+    let loss = |bundle| scores(&folder, bundle, "text.txt")["loss"].as_f64().unwrap();
+    let (begun, done) = (loss("begun"), loss("done"));
+    assert!(done < 0.6 * begun, "from {begun} to {done} nats");
+}
+
+#[test]
+fn the_same_command_makes_the_same_bytes_and_another_seed_others() {
+    let folder = Folder::new();
+    let train = |out: &str, more: &str| {
+        folder.done(&format!("train lstm --data text.txt --dropout 0.2 --out {out} {TINY} {more}"));
+        folder.bytes(&format!("{out}/model.safetensors"))
+    };
+    let first = train("first", "");
+    assert!(first == train("second", ""));
+    assert!(first == train("threads", "--threads 1"), "the number of threads has changed the parameters");
+    assert!(first != train("other", "--seed 2"));
+}
+
+#[test]
+fn flags_answer_to_the_names_that_others_gave_them() {
+    let folder = Folder::new();
+    let own = "--embedding 6 --hidden 9 --layers 2 --batch-size 3 --bptt 7 --max-steps 2 --lr 0.01 --clip 2";
+    let others = [
+        // PyTorch's word_language_model and its descendants.
+        "--emsize 6 --nhid 9 --nlayers 2 --bs 3 --seq-len 7 --steps 2 --lr 0.01 --grad-clip 2",
+        // char-rnn and torch-rnn.
+        "--input-encoding-size 6 --rnn_size 9 --num_layers 2 --batch_size 3 --seq_length 7 --max-steps 2 \
+         --learning_rate 0.01 --grad_clip 2",
+        "--embedding-size 6 --rnn-size 9 --num-layers 2 --batch_size 3 --seq-length 7 --max-steps 2 \
+         --learning-rate 0.01 --clip 2",
+        "--embedding 6 --hidden_size 9 --nlayers 2 --batch-size 3 --bptt 7 --max-steps 2 --lr 0.01 --clip 2",
+        "--embedding 6 --hidden-size 9 --layers 2 --batch-size 3 --bptt 7 --max-steps 2 --lr 0.01 --clip 2",
+    ];
+    let weights = |flags: &str, input: &str| {
+        folder.done(&format!("train rnnlm {input} text.txt --out m --force {flags}"));
+        folder.bytes("m/model.safetensors")
+    };
+    let expected = weights(own, "--data");
+    let rnn = &folder.json("m/config.json")["network"]["rnn"];
+    assert_eq!(
+        (&rnn["input_size"], &rnn["hidden_size"], &rnn["num_layers"]),
+        (&json!(6), &json!(9), &json!(2))
+    );
+    for flags in others {
+        assert!(weights(flags, "--input") == expected, "{flags}");
+    }
+    let help = folder.done("train --help");
+    assert!(!help.contains("--nhid") && !help.contains("--rnn_size"), "the other names are hidden");
+}
+
+#[test]
+fn every_choice_of_network_and_optimizer_trains() {
+    let folder = Folder::new();
+    for flags in [
+        "rnnlm --tied --cell gru --dropout 0.3 --locked-dropout",
+        "rnnlm --cell simple-rnn --nonlinearity relu --embedding-dropout 0.1",
+        "lstm --projection 4 --forget-bias 1 --init keras --layer-norm",
+        "lstm --tied --projection 6 --recurrent-dropout 0.2 --zoneout 0.1",
+        "gru --reset before --weight-drop 0.2 --optimizer adamw --weight-decay 0.1",
+        "gru --optimizer sgd --momentum 0.9 --schedule plateau --gamma 0.5 --lr 1",
+        "simple-rnn --optimizer rmsprop --schedule one-cycle --early-stop 1 --eval-every 2",
+        "simple-rnn --schedule cosine --warmup 2 --lowercase --max-vocab 12",
+        "lstm --schedule step --gamma 0.5 --valid-fraction 0 --test-fraction 0.2",
+    ] {
+        let sizes = "--hidden 8 --layers 2 --batch-size 4 --bptt 8 --max-steps 4";
+        folder.done(&format!("train {flags} --data text.txt --out m --force {sizes}"));
+        let loss = scores(&folder, "m", "text.txt")["loss"].as_f64().unwrap();
+        assert!(loss.is_finite() && loss < 8., "{flags}: {loss}");
+    }
+}
