@@ -203,20 +203,23 @@ impl Trainer {
         let total = self.options.total_steps(splits)?;
         report.begin(self.progress.step, total, self.progress.seconds);
         while self.progress.step < total {
-            let epoch =
-                splits.train.epoch(self.options.cut(), Some((self.options.seed, self.progress.epoch)))?;
-            while self.progress.batch < epoch.len() && self.progress.step < total {
+            let number = self.progress.epoch;
+            let epoch = splits.train.epoch(self.options.cut(), Some((self.options.seed, number)))?;
+            while self.progress.epoch == number && self.progress.step < total {
                 let batch = epoch.batch(self.progress.batch, &self.device)?;
-                let lr = self.progress.scheduler.learning_rate(self.progress.step, self.progress.epoch);
+                let lr = self.progress.scheduler.learning_rate(self.progress.step, number);
                 let (loss, count) = self.step(&batch, lr)?;
                 self.progress.batch += 1;
                 self.progress.seconds = report.step(&self.progress, loss, count, lr);
                 let epoch_ends = self.progress.batch == epoch.len();
-                if self.options.evaluates_after(self.progress.step, epoch_ends) {
+                let evaluates = self.options.evaluates_after(self.progress.step, epoch_ends);
+                if evaluates {
                     self.scheduled_evaluation(splits, report, lr)?;
-                    if epoch_ends {
-                        self.next_epoch();
-                    }
+                }
+                if epoch_ends {
+                    self.next_epoch();
+                }
+                if evaluates {
                     save(self, report)?;
                     if self.has_stalled() {
                         return Ok(Ending::EarlyStopped);
@@ -227,9 +230,6 @@ impl Trainer {
                     save(self, report)?;
                     return Ok(Ending::Interrupted);
                 }
-            }
-            if self.progress.batch >= epoch.len() {
-                self.next_epoch();
             }
         }
         self.final_evaluation(splits, report)?;
@@ -248,10 +248,20 @@ impl Trainer {
             self.network.encode(&batch.inputs, carried.as_ref(), lengths, Some(&mut noise))?;
         let (loss, count) = loss::mean(self.network.as_ref(), &hidden, batch)?;
         let value = loss::scalar(&loss)?;
-        self.check(value, lr)?;
+        let step = self.progress.step + 1;
+        self.check("loss", step, value, lr)?;
         let mut gradients = Gradients::collect(&self.parameters, &loss.backward()?);
-        if self.options.clip > 0. {
-            clip_by_norm(&mut gradients, self.options.clip)?;
+        let norm = match self.options.clip {
+            clip if clip > 0. => clip_by_norm(&mut gradients, clip)?,
+            _ => gradients.norm()?,
+        };
+        if !norm.is_finite() {
+            return Err(Error::Diverged {
+                step,
+                what: "norm of the gradient",
+                value: norm,
+                learning_rate: lr,
+            });
         }
         self.optimizer.step(&self.parameters, &gradients, lr)?;
         self.carried = Some(state.detach());
@@ -261,12 +271,12 @@ impl Trainer {
     }
 
     /// Refuses a loss that is no number or has exploded.
-    fn check(&mut self, loss: f64, learning_rate: f64) -> Result<()> {
+    fn check(&mut self, what: &'static str, step: usize, loss: f64, learning_rate: f64) -> Result<()> {
         let first = *self.progress.first_loss.get_or_insert(loss);
         if loss.is_finite() && loss <= EXPLOSION * first.max(1.) {
             return Ok(());
         }
-        Err(Error::Diverged { step: self.progress.step + 1, loss, learning_rate })
+        Err(Error::Diverged { step, what, value: loss, learning_rate })
     }
 
     fn next_epoch(&mut self) {
@@ -276,7 +286,7 @@ impl Trainer {
 
     /// An evaluation that the schedule, early stopping and the choice of the best rest on.
     fn scheduled_evaluation(&mut self, splits: &Splits, report: &mut Report, lr: f64) -> Result<()> {
-        let Some(scores) = self.validate(splits)? else { return Ok(()) };
+        let Some(scores) = self.validate(splits, lr)? else { return Ok(()) };
         let best = self.progress.best.is_none_or(|best| scores.loss < best.loss);
         report.evaluation(&self.progress, &scores, lr, best, self.network.as_ref());
         self.progress.scheduler.observe_validation(scores.loss);
@@ -299,8 +309,8 @@ impl Trainer {
         if self.options.evaluates_after(self.progress.step, epoch_ended) && self.best.is_some() {
             return Ok(());
         }
-        if let Some(scores) = self.validate(splits)? {
-            let lr = self.progress.scheduler.learning_rate(self.progress.step, self.progress.epoch);
+        let lr = self.progress.scheduler.learning_rate(self.progress.step, self.progress.epoch);
+        if let Some(scores) = self.validate(splits, lr)? {
             let best = self.progress.best.is_none_or(|best| scores.loss < best.loss);
             report.evaluation(&self.progress, &scores, lr, best, self.network.as_ref());
             if best {
@@ -310,13 +320,17 @@ impl Trainer {
         Ok(())
     }
 
-    fn validate(&self, splits: &Splits) -> Result<Option<Scores>> {
+    /// Scores of the validation split. Parameters that have diverged are found out here, before they
+    /// could replace a good checkpoint.
+    fn validate(&mut self, splits: &Splits, lr: f64) -> Result<Option<Scores>> {
         let Some(valid) = &splits.valid else { return Ok(None) };
         let lanes = match valid {
             Dataset::Stream { .. } => EVALUATION_LANES,
             Dataset::Examples(_) => self.options.batch_size,
         };
-        evaluate(self.network.as_ref(), valid, lanes, &self.device).map(Some)
+        let scores = evaluate(self.network.as_ref(), valid, lanes, &self.device)?;
+        self.check("validation loss", self.progress.step, scores.loss, lr)?;
+        Ok(Some(scores))
     }
 
     fn has_stalled(&self) -> bool {

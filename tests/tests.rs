@@ -5,3 +5,5 @@ mod golden;
 mod gradients;
 mod hub;
 mod optim;
+mod properties;
+mod training;

@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
-use rnn_zoo::bundle::{BundleWriter, Config, Contents, FORMAT, Training, TrainingState};
+use rnn_zoo::bundle::{BundleWriter, Config, FORMAT};
 use rnn_zoo::data::corpus::{Columns, Fractions};
-use rnn_zoo::models::{MODELS, State};
-use rnn_zoo::optim::{Optimizer, OptimizerConfig};
-use rnn_zoo::parameters::NamedTensors;
-use rnn_zoo::report::{Metric, Report};
+use rnn_zoo::models::MODELS;
+use rnn_zoo::optim::OptimizerConfig;
+use rnn_zoo::run::{Checkpoint, Run};
 use rnn_zoo::schedule::Schedule;
-use rnn_zoo::task::{self, DataSpec, Prepared, Task, TokenizerSpec};
+use rnn_zoo::task::{DataSpec, Task, TokenizerSpec};
 use rnn_zoo::tokenizer::{Kind, Tokenizer};
-use rnn_zoo::train::{Ending, Options, Progress, Splits, Trainer};
-use rnn_zoo::{Error, Result, card, model};
-use serde::{Deserialize, Serialize};
+use rnn_zoo::train::{Ending, Options};
+use rnn_zoo::{Error, Result, card};
 
 use super::architecture::{self, DTYPE, Sizes};
 use super::{Compute, Outcome};
@@ -169,24 +167,6 @@ struct TrainingArgs {
     seed: u64,
 }
 
-/// What a checkpoint remembers of the run, beside tensors.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Saved {
-    options: Options,
-    progress: Progress,
-    data: DataSpec,
-    /// Targets of the training split, to notice data that has changed.
-    targets: usize,
-}
-
-/// Everything of a run that does not change while it goes on.
-struct Run {
-    config: Config,
-    data: DataSpec,
-    tokenizer: Option<Arc<Tokenizer>>,
-    splits: Splits,
-}
-
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let stop = stop_on_interrupt()?;
@@ -207,7 +187,7 @@ fn start(args: &Args, stop: &AtomicBool) -> Result<Outcome> {
     let out = args.out.clone().unwrap_or_else(|| default_bundle(name, &data.data));
     let device = args.compute.open()?;
     let cell = args.network.cell(name)?;
-    let mut writer = BundleWriter::create(&out, args.force)?;
+    let writer = BundleWriter::create(&out, args.force)?;
     let kind = args.data.tokenizer.clone().unwrap_or(match (name, task) {
         ("rnnlm", _) | (_, Task::Classify) => Kind::Word,
         _ => Kind::Char,
@@ -228,151 +208,49 @@ fn start(args: &Args, stop: &AtomicBool) -> Result<Outcome> {
         created_with: command_line(),
     };
     let options = args.training.options(&defaults)?;
-    let (network, parameters) = model::build(&config, &device)?;
-    let (run, mut report) = assemble(config, data, prepared, &options, vec![], &device);
-    let mut trainer = Trainer::new(network, parameters, options, &run.splits, &device)?;
-    introduce(&run, &trainer, &device)?;
-    drive(&run, &mut trainer, &mut report, &mut writer, stop)
+    let run = Run::start(writer, config, data, prepared, options, &device)?;
+    introduce(&run, &device);
+    drive(run, stop)
 }
 
 fn resume(bundle: &Path, args: &Args, stop: &AtomicBool) -> Result<Outcome> {
-    let (mut writer, loaded, training) = BundleWriter::resume(bundle)?;
+    let mut checkpoint = Checkpoint::open(bundle)?;
     let device = args.compute.open()?;
-    let TrainingState { last, best, optimizer, carry, state } = training;
-    let state_file = bundle.join("training/state.json");
-    let saved: Saved = serde_json::from_value(state)
-        .map_err(|error| Error::file(&state_file, format!("is not a run's state: {error}")))?;
-    let mut options = saved.options;
-    args.refuse_changes(&options)?;
+    args.refuse_changes(&checkpoint.options)?;
     if args.training.epochs.is_some() || args.training.max_steps.is_some() {
-        options.epochs = args.training.epochs;
-        options.max_steps = args.training.max_steps;
+        checkpoint.options.epochs = args.training.epochs;
+        checkpoint.options.max_steps = args.training.max_steps;
     }
-    let tokenizer = loaded.tokenizer()?;
-    let config = loaded.config;
-    let spec = TokenizerSpec { kind: Kind::Char, max_vocab: None, lowercase: false }; // it is built already
-    let prepared = saved.data.prepare(config.task, tokenizer, &spec, config.labels.clone())?;
-    let targets = prepared.splits.train.len();
-    if targets != saved.targets {
-        let problem = format!(
-            "the training split has {targets} targets, but the run was started with {}: the data has changed",
-            saved.targets
-        );
-        return Err(Error::file(&saved.data.data, problem));
-    }
-    let (network, parameters) = model::build(&config, &device)?;
-    parameters.set_all(&last)?;
-    let mut moments = Optimizer::new(options.optimizer.clone())?;
-    moments.load_state(&parameters, &optimizer)?;
-    let (run, mut report) = assemble(config, saved.data, prepared, &options, vec![], &device);
-    let carried = carried(&carry, &device)?;
-    let mut trainer = Trainer::resume(
-        network,
-        parameters,
-        moments,
-        options,
-        saved.progress,
-        carried,
-        best,
-        &run.splits,
-        &device,
-    )?;
-    introduce(&run, &trainer, &device)?;
-    drive(&run, &mut trainer, &mut report, &mut writer, stop)
+    let prepared = checkpoint.prepare()?;
+    let run = checkpoint.resume(prepared, &device)?;
+    introduce(&run, &device);
+    drive(run, stop)
 }
 
-/// What the loop needs beside the trainer.
-fn assemble(
-    config: Config,
-    data: DataSpec,
-    prepared: Prepared,
-    options: &Options,
-    metrics: Vec<Metric>,
-    device: &Device,
-) -> (Run, Report) {
-    let tokenizer = prepared.tokenizer.map(Arc::new);
-    let sampler = tokenizer
-        .as_ref()
-        .filter(|_| config.task == Task::Lm)
-        .map(|tokenizer| task::sampler(tokenizer.clone(), options.seed, device));
-    let report = Report::new(prepared.unit, sampler, options.log_every, metrics);
-    (Run { config, data, tokenizer, splits: prepared.splits }, report)
-}
-
-/// Trains, saves, and says what to type next.
-fn drive(
-    run: &Run,
-    trainer: &mut Trainer,
-    report: &mut Report,
-    writer: &mut BundleWriter,
-    stop: &AtomicBool,
-) -> Result<Outcome> {
-    let mut save = |trainer: &mut Trainer, report: &mut Report| run.save(trainer, report, writer);
-    let ending = trainer.run(&run.splits, report, stop, &mut save);
-    report.end();
-    let path = writer.path().display().to_string();
+/// Trains, and says what to type next.
+fn drive(mut run: Run, stop: &AtomicBool) -> Result<Outcome> {
+    let ending = run.train(stop);
+    let path = run.path().display();
     match ending {
         Ok(Ending::Interrupted) => {
-            eprintln!(
-                "stopped after step {}; continue with: rnn train --resume {path}",
-                trainer.progress.step
-            );
+            let step = run.trainer.progress.step;
+            eprintln!("stopped after step {step}; continue with: rnn train --resume {path}");
             Ok(Outcome::Interrupted)
         }
         Ok(ending) => {
             if ending == Ending::EarlyStopped {
                 eprintln!("stopped early: validation no longer improves");
             }
-            eprintln!("saved {path}; next:\n{}", card::next_commands(&run.config, &run.data.data, &path));
+            let next = card::next_commands(run.config(), &run.data().data, &path.to_string());
+            eprintln!("saved {path}; next:\n{next}");
             Ok(Outcome::Done)
         }
-        Err(error @ Error::Diverged { .. }) if writer.has_saved() => {
+        Err(error @ Error::Diverged { .. }) if run.has_saved() => {
             eprintln!("the checkpoint from before is in {path}");
             Err(error)
         }
         Err(error) => Err(error),
     }
-}
-
-impl Run {
-    fn save(&self, trainer: &Trainer, report: &mut Report, writer: &mut BundleWriter) -> Result<()> {
-        for metric in report.metrics.drain(..) {
-            writer.append_metrics(&metric)?;
-        }
-        let last = trainer.parameters.to_tensors()?;
-        let saved = Saved {
-            options: trainer.options.clone(),
-            progress: trainer.progress.clone(),
-            data: self.data.clone(),
-            targets: self.splits.train.len(),
-        };
-        let state = serde_json::to_value(&saved).map_err(|error| Error::Message(error.to_string()))?;
-        let mut carry = NamedTensors::new();
-        if let Some(State { h, c }) = &trainer.carried {
-            carry.insert("h".into(), h.clone());
-            carry.extend(c.iter().map(|c| ("c".to_string(), c.clone())));
-        }
-        let tokenizer = self.tokenizer.as_ref().map(|tokenizer| tokenizer.to_json()).transpose()?;
-        writer.save(&Contents {
-            config: &self.config,
-            weights: trainer.shipped.as_ref().unwrap_or(&last),
-            tokenizer: tokenizer.as_deref(),
-            readme: &card::write(&self.config, &self.data.data, trainer, report),
-            training: Some(Training {
-                last: &last,
-                best: trainer.best.as_ref(),
-                optimizer: &trainer.optimizer.state()?,
-                carry: &carry,
-                state: &state,
-            }),
-        })
-    }
-}
-
-/// The hidden state that a checkpoint carries.
-fn carried(carry: &NamedTensors, device: &Device) -> Result<Option<State>> {
-    let tensor = |name| carry.get(name).map(|tensor| tensor.to_device(device)).transpose();
-    Ok(tensor("h")?.map(|h| Ok::<_, Error>(State { h, c: tensor("c")? })).transpose()?)
 }
 
 impl DataArgs {
@@ -466,7 +344,10 @@ impl TrainingArgs {
             match &mut schedule {
                 Schedule::Step { gamma: factor, .. } | Schedule::Plateau { factor, .. } => *factor = value,
                 _ => {
-                    return Err(Error::usage("--gamma", "only --schedule step and plateau multiply the rate"));
+                    return Err(Error::usage(
+                        "--gamma",
+                        "only --schedule step and plateau multiply the rate",
+                    ));
                 }
             }
         }
@@ -551,22 +432,22 @@ fn command_line() -> String {
 }
 
 /// One line on what is about to happen.
-fn introduce(run: &Run, trainer: &Trainer, device: &Device) -> Result<()> {
-    let (train, valid) = (run.splits.train.len(), run.splits.valid.as_ref().map_or(0, |valid| valid.len()));
-    let vocabulary = run.tokenizer.as_ref().map_or(String::new(), |tokenizer| {
+fn introduce(run: &Run, device: &Device) {
+    let splits = run.splits();
+    let (train, valid) = (splits.train.len(), splits.valid.as_ref().map_or(0, |valid| valid.len()));
+    let vocabulary = run.tokenizer().map_or(String::new(), |tokenizer| {
         format!(", {} {}s to choose from", tokenizer.vocabulary_size(), tokenizer.unit())
     });
     eprintln!(
         "{} ({}): {} parameters on {}; {train} targets to learn from, {valid} to validate on{vocabulary}",
-        run.config.model,
-        run.config.task,
-        trainer.parameters.count(),
+        run.config().model,
+        run.config().task,
+        run.trainer.parameters.count(),
         rnn_zoo::device::name(device),
     );
     if valid == 0 {
         eprintln!("no validation data: the last parameters will be kept, not the best");
     }
-    Ok(())
 }
 
 /// A flag that the first Ctrl-C sets; the second ends the program at once.
