@@ -77,8 +77,10 @@ impl Linear {
     /// Where the last dimension is not `inputs`.
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let mut dims = xs.dims().to_vec();
-        let Some(last) = dims.last_mut() else { bail!("a scalar cannot enter a linear layer") };
-        let flat = xs.reshape(((), *last))?.matmul(&self.weight.t()?)?;
+        let Some((last, leading)) = dims.split_last_mut() else {
+            bail!("a scalar cannot enter a linear layer")
+        };
+        let flat = xs.reshape((leading.iter().product::<usize>(), *last))?.matmul(&self.weight.t()?)?;
         *last = self.weight.dims()[0];
         let flat = match &self.bias {
             Some(bias) => flat.broadcast_add(bias)?,
@@ -91,5 +93,5 @@ impl Linear {
 /// Rows of `weight` (vocabulary, features) for tokens (batch, time): (batch, time, features).
 pub(crate) fn embed(weight: &Tensor, tokens: &Tensor) -> Result<Tensor> {
     let (batch, time) = tokens.dims2()?;
-    weight.index_select(&tokens.flatten_all()?, 0)?.reshape((batch, time, ()))
+    weight.index_select(&tokens.flatten_all()?, 0)?.reshape((batch, time, weight.dim(1)?))
 }

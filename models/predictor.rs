@@ -94,7 +94,7 @@ impl Network for Predictor {
                 let xs = embed(encoder, inputs)?; // (batch, time, embedding)
                 dropout(&xs, self.dropout, Share::None, noise.as_deref_mut())?
             }
-            None => inputs.clone(),
+            None => inputs.to_dtype(self.decoder.weight().dtype())?, // data is f32
         };
         let output = self.rnn.forward_t(&xs, state, lengths, noise.as_deref_mut())?;
         let hidden = match self.readout {

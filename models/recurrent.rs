@@ -334,3 +334,47 @@ pub trait Cell: Clone + Send + Sync + Sized {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    fn state(c: bool) -> State {
+        let h = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+        State { c: c.then(|| h.clone()), h }
+    }
+
+    #[test]
+    fn a_stacked_state_comes_apart_into_its_layers() {
+        let number = |number: f32| Tensor::full(number, (2, 3), &Device::Cpu).unwrap();
+        let layers = [0., 1.].map(|n| State { h: number(n), c: Some(number(n + 10.)) });
+        let stacked = State::stack(&layers).unwrap();
+        assert_eq!(stacked.h.dims(), [2, 2, 3]);
+        let State { h, c } = stacked.layer(1).unwrap();
+        assert_eq!(h.to_vec2::<f32>().unwrap(), [[1.; 3]; 2]);
+        assert_eq!(c.unwrap().to_vec2::<f32>().unwrap(), [[11.; 3]; 2]);
+        assert!(stacked.layer(2).is_err());
+        let error = State::stack(&[state(true), state(false)]).unwrap_err().to_string();
+        assert!(error.contains("1 of 2 layers have a cell state"), "{error}");
+    }
+
+    #[test]
+    fn sizes_of_zero_and_impossible_chances_are_named() {
+        let plain = || StackConfig::<()>::new(2, 3);
+        assert!(plain().validate().is_ok());
+        for (config, problem) in [
+            (StackConfig { input_size: 0, ..plain() }, "input_size is 0"),
+            (StackConfig { hidden_size: 0, ..plain() }, "hidden_size is 0"),
+            (StackConfig { num_layers: 0, ..plain() }, "num_layers is 0"),
+            (StackConfig { dropout: 1., ..plain() }, "dropout is 1"),
+            (StackConfig { recurrent_dropout: -0.1, ..plain() }, "recurrent_dropout is -0.1"),
+            (StackConfig { weight_drop: f64::NAN, ..plain() }, "weight_drop is NaN"),
+            (StackConfig { zoneout: 2., ..plain() }, "zoneout is 2"),
+        ] {
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.starts_with(problem), "{error}");
+        }
+    }
+}

@@ -152,3 +152,55 @@ impl Network for Rnnlm {
         self.decoder.bias().map_or(Ok(()), |bias| fill(bias, |_| 0.))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use candle_nn::VarMap;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+    use crate::GruConfig;
+
+    fn model(tied: bool) -> (Rnnlm, VarMap) {
+        let map = VarMap::new();
+        let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+        let config = RnnlmConfig { tied, ..RnnlmConfig::new(11, RecurrentConfig::Gru(GruConfig::new(4, 4))) };
+        (Rnnlm::new(&config, &vb).unwrap(), map)
+    }
+
+    #[test]
+    fn a_tied_decoder_is_the_embedding_and_is_drawn_once() {
+        let [(tied, tied_map), (untied, untied_map)] = [true, false].map(model);
+        assert!(
+            tied.decoder.weight().id() == tied.encoder.id()
+                && untied.decoder.weight().id() != untied.encoder.id()
+        );
+        let [mut tied_rng, mut untied_rng] = [0, 0].map(ChaCha8Rng::seed_from_u64);
+        tied.reset_parameters(&mut tied_rng).unwrap();
+        untied.reset_parameters(&mut untied_rng).unwrap();
+        // The untied model draws one matrix more, after all that both have.
+        assert_eq!(untied_rng.get_word_pos() - tied_rng.get_word_pos(), 2 * 11 * 4);
+        let [tied, untied] = [tied_map, untied_map].map(|map| map.data().lock().unwrap().clone());
+        assert_eq!((tied.len(), tied.contains_key("decoder.weight")), (untied.len() - 1, false));
+        for (name, var) in tied {
+            let values = |var: &Tensor| var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(values(&var), values(&untied[&name]), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_language_model_cannot_be_is_said() {
+        let problem = |config: RnnlmConfig| {
+            let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+            Rnnlm::new(&config, &vb).map(drop).unwrap_err().to_string()
+        };
+        let both = GruConfig { bidirectional: Some(crate::Merge::Sum), ..GruConfig::new(4, 4) };
+        let both = problem(RnnlmConfig::new(11, RecurrentConfig::Gru(both)));
+        assert!(both.contains("reads from left to right"), "{both}");
+        let rnn = RecurrentConfig::Gru(GruConfig::new(4, 5));
+        let uneven = problem(RnnlmConfig { tied: true, ..RnnlmConfig::new(11, rnn) });
+        assert!(uneven.contains("tied embeddings are 4 wide and the stack's output 5"), "{uneven}");
+    }
+}

@@ -168,3 +168,68 @@ where
         self.cells.iter().try_for_each(|cell| cell.weights().reset(self.config.init, bias.as_deref(), rng))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::{Gru, GruConfig, Lstm, LstmConfig, Merge};
+
+    fn zeros(shape: &[usize]) -> Tensor {
+        Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap()
+    }
+
+    fn lstm(bidirectional: Option<Merge>) -> Lstm {
+        let config = LstmConfig { num_layers: 2, bidirectional, ..LstmConfig::new(4, 8) };
+        Lstm::new(&config, &VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap()
+    }
+
+    #[test]
+    fn shapes_that_disagree_are_told_with_what_was_expected() {
+        let lstm = lstm(None);
+        let problem = |xs: &[usize], state: Option<&State>, lengths: Option<&[usize]>| {
+            lstm.forward(&zeros(xs), state, lengths).map(|_| ()).unwrap_err().to_string()
+        };
+        let state = |h: &[usize], c: Option<&[usize]>| State { h: zeros(h), c: c.map(zeros) };
+        for (found, expected) in [
+            (problem(&[3, 5, 6], None, None), "the input is [3, 5, 6]; expected (batch, time, 4)"),
+            (problem(&[3, 5, 4], None, Some(&[5, 5])), "2 lengths for a batch of 3"),
+            (problem(&[3, 5, 4], None, Some(&[5, 6, 5])), "sequence 1 has length 6 in a batch of 5 steps"),
+            (
+                problem(&[3, 5, 4], Some(&state(&[2, 1, 8], Some(&[2, 3, 8]))), None),
+                "state.h is [2, 1, 8]; expected (layers * directions, batch, hidden) [2, 3, 8]",
+            ),
+            (problem(&[3, 5, 4], Some(&state(&[2, 3, 8], Some(&[2, 3, 7]))), None), "state.c is [2, 3, 7]"),
+            (problem(&[3, 5, 4], Some(&state(&[2, 3, 8], None)), None), "the state has no c"),
+        ] {
+            assert!(found.starts_with(expected), "{found}");
+        }
+        let gru = Gru::new(&GruConfig::new(4, 8), &VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap();
+        let both = state(&[1, 3, 8], Some(&[1, 3, 8]));
+        let error = gru.forward(&zeros(&[3, 5, 4]), Some(&both), None).unwrap_err().to_string();
+        assert!(error.starts_with("the state has a c, which only an LSTM has"), "{error}");
+    }
+
+    #[test]
+    fn both_directions_cannot_run_step_by_step() {
+        let lstm = lstm(Some(Merge::Ave));
+        let error = lstm.step(&zeros(&[1, 4]), &lstm.zero_state(1).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("its backward half starts at the end"), "{error}");
+    }
+
+    #[test]
+    fn sizes_follow_from_layers_directions_and_projection() {
+        let projected = LstmConfig {
+            cell: crate::LstmOptions { projection: Some(3), forget_bias: None },
+            bidirectional: Some(Merge::Concat),
+            num_layers: 2,
+            ..LstmConfig::new(4, 8)
+        };
+        let projected = Lstm::new(&projected, &VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap();
+        let state = projected.zero_state(5).unwrap();
+        assert_eq!((projected.input_size(), projected.output_size()), (4, 6));
+        assert_eq!((state.h.dims(), state.c.unwrap().dims()), (&[4, 5, 3][..], &[4, 5, 8][..]));
+        assert_eq!(lstm(Some(Merge::Mul)).output_size(), 8);
+    }
+}

@@ -122,7 +122,8 @@ impl Weights {
             Some(bias) => flat.broadcast_add(&bias)?,
             None => flat,
         };
-        flat.reshape((batch, time, ()))
+        let gates = flat.dim(1)?; // named, for a sequence of no steps has no elements to count them by
+        flat.reshape((batch, time, gates))
     }
 
     /// The recurrent product `h W_hh^T` of all gates, (batch, gates * hidden), normalised if so
@@ -280,4 +281,138 @@ pub fn split_gates<const G: usize>(gates: &Tensor) -> Result<[Tensor; G]> {
 pub(crate) fn zeros(shape: impl Into<candle_core::Shape>, like: &Tensor) -> Result<Tensor> {
     let dtype: DType = like.dtype();
     Tensor::zeros(shape, dtype, like.device())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use candle_nn::VarMap;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+    use crate::{Gru, GruConfig, Lstm, LstmConfig, LstmOptions, Merge, Recurrent};
+
+    const HIDDEN: usize = 24;
+
+    fn config(init: Init) -> LstmConfig {
+        let cell = LstmOptions { projection: Some(10), forget_bias: None };
+        let bidirectional = Some(Merge::Concat);
+        StackConfig {
+            init,
+            bidirectional,
+            num_layers: 2,
+            layer_norm: true,
+            cell,
+            ..LstmConfig::new(30, HIDDEN)
+        }
+    }
+
+    /// All parameters of an LSTM drawn with `seed`, by name.
+    fn drawn(config: &LstmConfig, seed: u64) -> Vec<(String, Tensor)> {
+        let map = VarMap::new();
+        let lstm = Lstm::new(config, &VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu)).unwrap();
+        lstm.reset_parameters(&mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+        let vars = map.data().lock().unwrap();
+        let mut all: Vec<_> =
+            vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// The largest element; asserts that the values fill ±bound evenly, by their mean square too.
+    fn assert_uniform(name: &str, tensor: &Tensor, bound: f64) {
+        let values: Vec<f64> = values(tensor).into_iter().map(f64::from).collect();
+        let largest = values.iter().fold(0f64, |most, value| most.max(value.abs()));
+        assert!(largest <= bound && largest > 0.9 * bound, "{name}: {largest} of ±{bound}");
+        let square = values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64;
+        let expected = bound * bound / 3.;
+        assert!((square / expected - 1.).abs() < 0.35, "{name}: mean square {square}, not {expected}");
+    }
+
+    #[test]
+    fn pytorch_draws_everything_from_one_over_the_root_of_the_hidden_size() {
+        for (name, tensor) in drawn(&config(Init::Pytorch), 1) {
+            if !name.starts_with("norm") {
+                assert_uniform(&name, &tensor, 1. / (HIDDEN as f64).sqrt());
+            }
+        }
+    }
+
+    #[test]
+    fn keras_draws_glorot_inputs_orthogonal_recurrences_and_a_forget_bias_of_one() {
+        for (name, tensor) in drawn(&config(Init::Keras), 1) {
+            if name.starts_with("weight_hh") {
+                let product = tensor.t().unwrap().matmul(&tensor).unwrap(); // the columns are fewer
+                let identity = Tensor::eye(10, DType::F32, &Device::Cpu).unwrap();
+                let off = values(&(product - identity).unwrap().abs().unwrap());
+                assert!(off.iter().all(|&off| off < 1e-6), "{name}: {off:?}");
+            } else if name.starts_with("weight") {
+                let (rows, columns) = tensor.dims2().unwrap();
+                assert_uniform(&name, &tensor, (6. / (rows + columns) as f64).sqrt());
+            } else if name.starts_with("bias_ih") {
+                let expected: Vec<f32> =
+                    (0..4 * HIDDEN).map(|row| if row / HIDDEN == 1 { 1. } else { 0. }).collect();
+                assert_eq!(values(&tensor), expected, "{name}");
+            } else if name.starts_with("bias_hh") {
+                assert!(values(&tensor).iter().all(|&bias| bias == 0.), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn matrices_are_orthogonal_along_their_shorter_side() {
+        for (rows, columns) in [(1, 1), (7, 7), (5, 12), (12, 5), (1, 9)] {
+            let var = Var::zeros((rows, columns), DType::F64, &Device::Cpu).unwrap();
+            orthogonal(&var, &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
+            let product = match rows < columns {
+                true => var.matmul(&var.t().unwrap()),
+                false => var.t().unwrap().matmul(&var),
+            };
+            let identity = Tensor::eye(rows.min(columns), DType::F64, &Device::Cpu).unwrap();
+            let off = (product.unwrap() - identity).unwrap().abs().unwrap().max_all().unwrap();
+            assert!(off.to_scalar::<f64>().unwrap() < 1e-12, "{rows} by {columns}");
+        }
+    }
+
+    #[test]
+    fn a_forget_bias_that_is_asked_for_is_the_sum_of_both_biases() {
+        let cell = LstmOptions { projection: None, forget_bias: Some(2.5) };
+        let all = drawn(&LstmConfig { cell, ..LstmConfig::new(3, 4) }, 1);
+        let of = |name: &str| values(&all.iter().find(|(found, _)| found == name).unwrap().1);
+        let sum: Vec<f32> = of("bias_ih_l0").into_iter().zip(of("bias_hh_l0")).map(|(a, b)| a + b).collect();
+        assert_eq!(sum[4..8], [2.5; 4]);
+    }
+
+    #[test]
+    fn normalisation_starts_as_nothing_but_itself() {
+        let norms: Vec<_> =
+            drawn(&config(Init::Keras), 1).into_iter().filter(|(name, _)| name.starts_with("norm")).collect();
+        assert_eq!(norms.len(), 2 * 3 * 4);
+        for (name, tensor) in norms {
+            let expected = if name.contains("weight") { 1. } else { 0. };
+            assert!(values(&tensor).iter().all(|&value| value == expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn one_seed_gives_one_model() {
+        for init in [Init::Pytorch, Init::Keras] {
+            let [one, again, other] = [1, 1, 2]
+                .map(|seed| drawn(&config(init), seed).iter().map(|(_, t)| values(t)).collect::<Vec<_>>());
+            assert!(one == again && one != other);
+        }
+    }
+
+    #[test]
+    fn parameters_read_for_inference_cannot_be_drawn() {
+        let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+        let gru = Gru::new(&GruConfig::new(2, 3), &vb).unwrap();
+        let error = gru.reset_parameters(&mut ChaCha8Rng::seed_from_u64(1)).unwrap_err().to_string();
+        assert!(error.contains("loaded for inference and cannot be drawn anew"), "{error}");
+    }
 }

@@ -22,16 +22,18 @@ pub enum Error {
         /// What is wrong with it and what to do.
         problem: String,
     },
-    /// The loss became infinite or not a number, or exploded.
+    /// The loss or the gradient became infinite or not a number, or the loss exploded.
     #[error(
-        "training diverged at step {step}: the loss is {loss} at learning rate {learning_rate:.3e}; \
+        "training diverged at step {step}: the {what} is {value} at learning rate {learning_rate:.3e}; \
          try a smaller --lr or --clip"
     )]
     Diverged {
         /// The optimiser step, counted from 1.
         step: usize,
-        /// The loss of that step.
-        loss: f64,
+        /// What it showed in: `loss`, `validation loss` or `norm of the gradient`.
+        what: &'static str,
+        /// The value of that.
+        value: f64,
         /// The learning rate of that step.
         learning_rate: f64,
     },

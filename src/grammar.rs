@@ -59,9 +59,10 @@ pub fn check_reber(model: &Model, seed: u64, count: usize) -> Result<Legality> {
         for (at, symbol) in string.char_indices() {
             let legal = reber::allowed(&string[..at]).unwrap_or_default();
             let probabilities = softmax(generator.scores());
-            let step_right = symbols.iter().zip(reber::SYMBOLS).all(|(&token, symbol)| {
-                (probabilities[token as usize] > share) == legal.contains(&symbol)
-            });
+            let step_right = symbols
+                .iter()
+                .zip(reber::SYMBOLS)
+                .all(|(&token, symbol)| (probabilities[token as usize] > share) == legal.contains(&symbol));
             right += usize::from(step_right);
             legality.embedded_right += usize::from(step_right && at + 2 == length);
             generator.read(&[id(&symbol.to_string())?])?;

@@ -17,6 +17,7 @@ pub mod parameters;
 pub mod predict;
 pub mod report;
 pub mod rng;
+pub mod run;
 pub mod schedule;
 pub mod task;
 pub mod tokenizer;

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use candle_core::Device;
 
-    fn tensor(rows: &[[f64; 3]]) -> Tensor {
+    fn tensor(rows: &[[f64; 3]; 2]) -> Tensor {
         Tensor::new(rows, &Device::Cpu).unwrap()
     }
 

@@ -21,7 +21,7 @@ use crate::train::Progress;
 pub struct Metric {
     /// Optimizer steps taken.
     pub step: usize,
-    /// Epochs, fractions by completed ones.
+    /// Epochs completed.
     pub epoch: usize,
     /// `train` or `valid`.
     pub split: String,
@@ -67,6 +67,16 @@ pub struct Sampler {
     pub seed: u64,
     /// Where the model runs.
     pub device: Device,
+}
+
+/// How fast a run goes.
+#[derive(Clone, Copy)]
+struct Pace {
+    lr: f64,
+    /// Targets a second.
+    rate: f64,
+    /// Seconds of the run so far.
+    seconds: f64,
 }
 
 /// A run's voice.
@@ -117,7 +127,7 @@ impl Report {
         let seconds = self.before + self.began.elapsed().as_secs_f64();
         self.bar.set_position(progress.step as u64);
         if *steps >= self.log_every {
-            let metric = self.metric(progress, "train", mean, None, lr, rate, seconds);
+            let metric = self.metric(progress, "train", mean, Pace { lr, rate, seconds });
             self.say(&metric, "");
             self.metrics.push(metric);
             self.since = (0., 0, 0, Instant::now());
@@ -140,7 +150,8 @@ impl Report {
     ) {
         let seconds = self.before + self.began.elapsed().as_secs_f64();
         let (loss, rate) = (scores.loss, scores.tokens_per_second);
-        let metric = self.metric(progress, "valid", loss, scores.accuracy, lr, rate, seconds);
+        let pace = Pace { lr, rate, seconds };
+        let metric = Metric { accuracy: scores.accuracy, ..self.metric(progress, "valid", loss, pace) };
         let mut note = match self.unit.floor {
             Some(floor) => format!(" (floor {floor:.4})"),
             None => String::new(),
@@ -168,16 +179,7 @@ impl Report {
         self.bar.finish_and_clear();
     }
 
-    fn metric(
-        &self,
-        progress: &Progress,
-        split: &str,
-        loss: f64,
-        accuracy: Option<f64>,
-        lr: f64,
-        tokens_per_second: f64,
-        seconds: f64,
-    ) -> Metric {
+    fn metric(&self, progress: &Progress, split: &str, loss: f64, pace: Pace) -> Metric {
         Metric {
             step: progress.step,
             epoch: progress.epoch,
@@ -185,10 +187,10 @@ impl Report {
             loss,
             perplexity: self.unit.nats.then(|| loss.exp()),
             bits_per_token: self.unit.nats.then_some(loss / std::f64::consts::LN_2),
-            accuracy,
-            lr,
-            tokens_per_second,
-            seconds,
+            accuracy: None,
+            lr: pace.lr,
+            tokens_per_second: pace.rate,
+            seconds: pace.seconds,
         }
     }
 

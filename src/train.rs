@@ -25,7 +25,7 @@ use crate::gradients::{Gradients, clip_by_norm};
 use crate::optim::{Optimizer, OptimizerConfig};
 use crate::parameters::{NamedTensors, Parameters};
 use crate::report::Report;
-use crate::rng::{self, Position, Purpose};
+use crate::rng::{self, Position, Purpose, Rng};
 use crate::schedule::{Schedule, Scheduler};
 use crate::{Error, Result, loss};
 
@@ -116,6 +116,18 @@ pub struct Splits {
     pub valid: Option<Dataset>,
 }
 
+/// What a checkpoint holds of a run beside its parameters.
+pub struct Stopped {
+    /// Its optimizer, with all it remembers.
+    pub optimizer: Optimizer,
+    /// Where it stood.
+    pub progress: Progress,
+    /// The hidden state at the end of the last window.
+    pub carried: Option<State>,
+    /// The parameters at the best scheduled evaluation.
+    pub best: Option<NamedTensors>,
+}
+
 /// A run: a network and all that training it remembers.
 pub struct Trainer {
     /// The network.
@@ -134,6 +146,8 @@ pub struct Trainer {
     pub best: Option<NamedTensors>,
     /// The parameters to be used: the best, or the last where they are better or nothing was evaluated.
     pub shipped: Option<NamedTensors>,
+    /// Where dropout's noise comes from.
+    noise: Rng,
     device: Device,
 }
 
@@ -151,6 +165,7 @@ impl Trainer {
     ) -> Result<Self> {
         network.reset_parameters(&mut rng::stream(options.seed, Purpose::Parameters, 0))?;
         let total = options.total_steps(splits)?;
+        let noise = rng::stream(options.seed, Purpose::Noise, 0);
         let progress = Progress {
             step: 0,
             epoch: 0,
@@ -159,32 +174,34 @@ impl Trainer {
             without_improvement: 0,
             first_loss: None,
             scheduler: Scheduler::new(options.schedule.clone(), options.lr, total)?,
-            noise: Position::from(&rng::stream(options.seed, Purpose::Noise, 0)),
+            noise: Position::from(&noise),
             seconds: 0.,
         };
         let optimizer = Optimizer::new(options.optimizer.clone())?;
         let device = device.clone();
         let (carried, best, shipped) = (None, None, None);
-        Ok(Self { network, parameters, optimizer, options, progress, carried, best, shipped, device })
+        Ok(Self { network, parameters, optimizer, options, progress, carried, best, shipped, noise, device })
     }
 
-    /// A run that goes on: everything that [`Trainer::new`] would start afresh comes from a checkpoint.
+    /// A run that goes on: what [`Trainer::new`] would start afresh comes from a checkpoint.
+    ///
+    /// # Errors
+    /// A random position that is none, and training data that is too short for a batch.
     pub fn resume(
         network: Box<dyn Network>,
         parameters: Parameters,
-        optimizer: Optimizer,
         options: Options,
-        progress: Progress,
-        carried: Option<State>,
-        best: Option<NamedTensors>,
+        stopped: Stopped,
         splits: &Splits,
         device: &Device,
     ) -> Result<Self> {
-        let device = device.clone();
-        let mut trainer =
-            Self { network, parameters, optimizer, options, progress, carried, best, shipped: None, device };
-        trainer.progress.scheduler.set_total_steps(trainer.options.total_steps(splits)?);
-        Ok(trainer)
+        let Stopped { optimizer, mut progress, carried, best } = stopped;
+        progress.scheduler.set_total_steps(options.total_steps(splits)?);
+        let noise = progress.noise.restore().ok_or_else(|| {
+            Error::Message("the checkpoint's random position is no number; start the run again".into())
+        })?;
+        let (shipped, device) = (None, device.clone());
+        Ok(Self { network, parameters, optimizer, options, progress, carried, best, shipped, noise, device })
     }
 
     /// Trains to the end, or until `stop` is set. `save` is called with the run at every evaluation, at
@@ -203,20 +220,23 @@ impl Trainer {
         let total = self.options.total_steps(splits)?;
         report.begin(self.progress.step, total, self.progress.seconds);
         while self.progress.step < total {
-            let epoch =
-                splits.train.epoch(self.options.cut(), Some((self.options.seed, self.progress.epoch)))?;
-            while self.progress.batch < epoch.len() && self.progress.step < total {
+            let number = self.progress.epoch;
+            let epoch = splits.train.epoch(self.options.cut(), Some((self.options.seed, number)))?;
+            while self.progress.epoch == number && self.progress.step < total {
                 let batch = epoch.batch(self.progress.batch, &self.device)?;
-                let lr = self.progress.scheduler.learning_rate(self.progress.step, self.progress.epoch);
+                let lr = self.progress.scheduler.learning_rate(self.progress.step, number);
                 let (loss, count) = self.step(&batch, lr)?;
                 self.progress.batch += 1;
                 self.progress.seconds = report.step(&self.progress, loss, count, lr);
                 let epoch_ends = self.progress.batch == epoch.len();
-                if self.options.evaluates_after(self.progress.step, epoch_ends) {
+                let evaluates = self.options.evaluates_after(self.progress.step, epoch_ends);
+                if evaluates {
                     self.scheduled_evaluation(splits, report, lr)?;
-                    if epoch_ends {
-                        self.next_epoch();
-                    }
+                }
+                if epoch_ends {
+                    self.next_epoch();
+                }
+                if evaluates {
                     save(self, report)?;
                     if self.has_stalled() {
                         return Ok(Ending::EarlyStopped);
@@ -227,12 +247,6 @@ impl Trainer {
                     save(self, report)?;
                     return Ok(Ending::Interrupted);
                 }
-                if epoch_ends {
-                    break; // the next epoch has an order of its own
-                }
-            }
-            if self.progress.batch >= epoch.len() {
-                self.next_epoch();
             }
         }
         self.final_evaluation(splits, report)?;
@@ -243,33 +257,40 @@ impl Trainer {
     /// One optimizer step: the batch's loss before it, and the number of its targets.
     fn step(&mut self, batch: &Batch, lr: f64) -> Result<(f64, usize)> {
         let carried = self.carried.take().filter(|_| !batch.fresh);
-        let mut noise = self.progress.noise.restore().ok_or_else(|| {
-            Error::Message("the checkpoint's random position is no number; start the run again".into())
-        })?;
         let lengths = batch.lengths.as_deref();
         let (hidden, state) =
-            self.network.encode(&batch.inputs, carried.as_ref(), lengths, Some(&mut noise))?;
+            self.network.encode(&batch.inputs, carried.as_ref(), lengths, Some(&mut self.noise))?;
         let (loss, count) = loss::mean(self.network.as_ref(), &hidden, batch)?;
         let value = loss::scalar(&loss)?;
-        self.check(value, lr)?;
+        let step = self.progress.step + 1;
+        self.check("loss", step, value, lr)?;
         let mut gradients = Gradients::collect(&self.parameters, &loss.backward()?);
-        if self.options.clip > 0. {
-            clip_by_norm(&mut gradients, self.options.clip)?;
+        let norm = match self.options.clip {
+            clip if clip > 0. => clip_by_norm(&mut gradients, clip)?,
+            _ => gradients.norm()?,
+        };
+        if !norm.is_finite() {
+            return Err(Error::Diverged {
+                step,
+                what: "norm of the gradient",
+                value: norm,
+                learning_rate: lr,
+            });
         }
         self.optimizer.step(&self.parameters, &gradients, lr)?;
         self.carried = Some(state.detach());
-        self.progress.noise = Position::from(&noise);
+        self.progress.noise = Position::from(&self.noise);
         self.progress.step += 1;
         Ok((value, count))
     }
 
     /// Refuses a loss that is no number or has exploded.
-    fn check(&mut self, loss: f64, learning_rate: f64) -> Result<()> {
+    fn check(&mut self, what: &'static str, step: usize, loss: f64, learning_rate: f64) -> Result<()> {
         let first = *self.progress.first_loss.get_or_insert(loss);
         if loss.is_finite() && loss <= EXPLOSION * first.max(1.) {
             return Ok(());
         }
-        Err(Error::Diverged { step: self.progress.step + 1, loss, learning_rate })
+        Err(Error::Diverged { step, what, value: loss, learning_rate })
     }
 
     fn next_epoch(&mut self) {
@@ -279,7 +300,7 @@ impl Trainer {
 
     /// An evaluation that the schedule, early stopping and the choice of the best rest on.
     fn scheduled_evaluation(&mut self, splits: &Splits, report: &mut Report, lr: f64) -> Result<()> {
-        let Some(scores) = self.validate(splits)? else { return Ok(()) };
+        let Some(scores) = self.validate(splits, lr)? else { return Ok(()) };
         let best = self.progress.best.is_none_or(|best| scores.loss < best.loss);
         report.evaluation(&self.progress, &scores, lr, best, self.network.as_ref());
         self.progress.scheduler.observe_validation(scores.loss);
@@ -302,8 +323,8 @@ impl Trainer {
         if self.options.evaluates_after(self.progress.step, epoch_ended) && self.best.is_some() {
             return Ok(());
         }
-        if let Some(scores) = self.validate(splits)? {
-            let lr = self.progress.scheduler.learning_rate(self.progress.step, self.progress.epoch);
+        let lr = self.progress.scheduler.learning_rate(self.progress.step, self.progress.epoch);
+        if let Some(scores) = self.validate(splits, lr)? {
             let best = self.progress.best.is_none_or(|best| scores.loss < best.loss);
             report.evaluation(&self.progress, &scores, lr, best, self.network.as_ref());
             if best {
@@ -313,13 +334,17 @@ impl Trainer {
         Ok(())
     }
 
-    fn validate(&self, splits: &Splits) -> Result<Option<Scores>> {
+    /// Scores of the validation split. Parameters that have diverged are found out here, before they
+    /// could replace a good checkpoint.
+    fn validate(&mut self, splits: &Splits, lr: f64) -> Result<Option<Scores>> {
         let Some(valid) = &splits.valid else { return Ok(None) };
         let lanes = match valid {
             Dataset::Stream { .. } => EVALUATION_LANES,
             Dataset::Examples(_) => self.options.batch_size,
         };
-        evaluate(self.network.as_ref(), valid, lanes, &self.device).map(Some)
+        let scores = evaluate(self.network.as_ref(), valid, lanes, &self.device)?;
+        self.check("validation loss", self.progress.step, scores.loss, lr)?;
+        Ok(Some(scores))
     }
 
     fn has_stalled(&self) -> bool {

@@ -6,3 +6,5 @@ mod golden;
 mod gradients;
 mod hub;
 mod optim;
+mod properties;
+mod training;

@@ -215,7 +215,7 @@ mod tests {
     fn a_missing_file_is_named() {
         for (name, text) in [
             (MODEL, "model.safetensors: is missing"),
-            (TOKENIZER, "tokenizer.json: cannot be read, but the model needs its char tokenizer"),
+            (TOKENIZER, "tokenizer.json: is missing, but the model needs its char tokenizer"),
         ] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("model");

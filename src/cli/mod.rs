@@ -9,6 +9,7 @@ mod number;
 mod predict;
 mod shell;
 mod train;
+mod training;
 
 use clap::{Parser, Subcommand};
 use rnn_zoo::device::{DeviceChoice, set_threads};
@@ -60,7 +61,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<Outcome> {
         match self.command {
             Command::List(args) => list::run(&args),
-            Command::Train(args) => train::run(*args),
+            Command::Train(args) => train::run(&args),
             Command::Eval(args) => eval::run(&args),
             Command::Generate(args) => generate::run(&args),
             Command::Predict(args) => predict::run(&args),

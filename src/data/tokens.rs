@@ -87,6 +87,15 @@ impl TokenStream {
         Ok(stream)
     }
 
+    /// A stream of these tokens, each below 65,536.
+    #[cfg(test)]
+    pub(crate) fn from_ids(ids: &[u32]) -> Self {
+        let mut spool = Spool { memory: Vec::new(), file: None, small: usize::MAX };
+        spool.write(ids, Width::Two).unwrap();
+        let storage = spool.finish().unwrap();
+        Self { storage, width: Width::Two, len: ids.len() as u64, characters: 0, unknown: 0 }
+    }
+
     fn append(&mut self, batch: &[Piece], tokenizer: &Tokenizer, spool: &mut Spool) -> Result<()> {
         let encode = |pieces: &[Piece]| -> Result<(Vec<u32>, u64)> {
             let mut ids = Vec::new();
@@ -107,6 +116,11 @@ impl TokenStream {
             spool.write(&ids, self.width)?;
         }
         Ok(())
+    }
+
+    /// Keeps the first `len` tokens.
+    pub fn truncate(&mut self, len: u64) {
+        self.len = self.len.min(len);
     }
 
     /// Number of tokens, end tokens counted.

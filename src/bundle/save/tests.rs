@@ -42,7 +42,7 @@ fn generation(path: &Path) -> f32 {
         assert!(of(tensors).iter().all(|&value| value == generation));
     }
     assert_eq!(training.state["generation"], generation);
-    assert_eq!(loaded.tokenizer.unwrap(), generation.to_string());
+    assert_eq!(fs::read_to_string(loaded.path.join(TOKENIZER)).unwrap(), generation.to_string());
     assert_eq!(fs::read_to_string(loaded.path.join(README)).unwrap(), generation.to_string());
     generation
 }
@@ -85,10 +85,11 @@ fn saving_what_was_loaded_gives_the_same_files() {
 
     let (mut writer, loaded, training) = BundleWriter::resume(&path).unwrap();
     let weights = super::super::read_tensors(&path.join(MODEL), &Device::Cpu).unwrap();
+    let tokenizer = fs::read_to_string(path.join(TOKENIZER)).unwrap();
     let contents = Contents {
         config: &loaded.config,
         weights: &weights,
-        tokenizer: loaded.tokenizer.as_deref(),
+        tokenizer: Some(&tokenizer),
         readme: "1.5",
         training: Some(Training {
             last: &training.last,

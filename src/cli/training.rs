@@ -1,0 +1,250 @@
+//! The flags of training: how long, how fast, by which rule; and what suits a task where the user gives
+//! none.
+
+use rnn_zoo::optim::OptimizerConfig;
+use rnn_zoo::schedule::Schedule;
+use rnn_zoo::task::Task;
+use rnn_zoo::tokenizer::Tokenizer;
+use rnn_zoo::train::{Options, Progress};
+use rnn_zoo::{Error, Result};
+
+use super::architecture::Sizes;
+use super::number;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Training")]
+#[group(id = "length-flags")]
+pub struct LengthArgs {
+    /// Passes over the training data
+    #[arg(long, value_name = "N", value_parser = number::count, aliases = ["max-epochs", "max_epochs"])]
+    epochs: Option<usize>,
+
+    /// Stop after N optimizer steps
+    #[arg(long, value_name = "N", value_parser = number::count, alias = "steps")]
+    max_steps: Option<usize>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Training")]
+#[group(id = "training-flags")]
+pub struct TrainingArgs {
+    /// Sequences side by side
+    #[arg(long, value_name = "N", value_parser = number::count, aliases = ["batch_size", "bs"])]
+    batch_size: Option<usize>,
+
+    /// Steps that a gradient goes back through a text
+    #[arg(long, value_name = "N", value_parser = number::count, aliases = ["seq-length", "seq_length", "seq-len"])]
+    bptt: Option<usize>,
+
+    /// sgd, adam, adamw or rmsprop [default: adam; sgd for words]
+    #[arg(long, value_name = "NAME")]
+    optimizer: Option<OptimizerConfig>,
+
+    /// Learning rate
+    #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["learning-rate", "learning_rate"])]
+    lr: Option<f64>,
+
+    /// Momentum of sgd
+    #[arg(long, value_name = "X", value_parser = number::share)]
+    momentum: Option<f64>,
+
+    /// Weight decay
+    #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["wdecay", "weight_decay"])]
+    weight_decay: Option<f64>,
+
+    /// How the learning rate changes: constant, step, plateau, cosine or one-cycle [default: cosine]
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<Schedule>,
+
+    /// Steps of linear warm-up (cosine)
+    #[arg(long, value_name = "N")]
+    warmup: Option<usize>,
+
+    /// What step and plateau multiply the rate by
+    #[arg(long, value_name = "X", aliases = ["lr-decay", "decay"])]
+    gamma: Option<f64>,
+
+    /// Scale gradients down to this norm; 0 never does
+    #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["grad-clip", "grad_clip"])]
+    clip: Option<f64>,
+
+    /// Evaluate and checkpoint every N steps [default: every epoch]
+    #[arg(long, value_name = "N", value_parser = number::count)]
+    eval_every: Option<usize>,
+
+    /// Stop after N evaluations without a better one
+    #[arg(long, value_name = "N", value_parser = number::count, alias = "patience")]
+    early_stop: Option<usize>,
+
+    /// Report every N steps
+    #[arg(long, value_name = "N", value_parser = number::count, aliases = ["log-interval", "print-every", "print_every"])]
+    log_every: Option<usize>,
+
+    /// Seed of everything that is random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// What there is to learn from where the user names nothing.
+pub const STORY: &str = "builtin:story";
+
+/// Below this a text is too short for a large model over words.
+const FEW_WORDS: usize = 200_000;
+
+/// Optimizer steps below which a language model has learnt little.
+const FEWEST_STEPS: usize = 1500;
+
+/// Steps between evaluations where epochs are shorter.
+const EVALUATION_STEPS: usize = 250;
+
+/// What suits a task where the user gives nothing.
+pub struct Defaults {
+    pub sizes: Sizes,
+    epochs: usize,
+    batch_size: usize,
+    bptt: usize,
+    optimizer: &'static str,
+    lr: f64,
+    clip: f64,
+    eval_every: Option<usize>,
+}
+
+impl Defaults {
+    /// For a task over `targets` tokens or sequences of `data`.
+    pub fn of(task: Task, tokenizer: Option<&Tokenizer>, data: &str, targets: usize) -> Self {
+        let words = tokenizer.is_some_and(|tokenizer| tokenizer.scheme_name() != "char");
+        let sizes = |embedding, hidden, layers, dropout| Sizes { embedding, hidden, layers, dropout };
+        let adam = Self {
+            sizes: sizes(32, 128, 1, 0.),
+            epochs: 10,
+            batch_size: 32,
+            bptt: 64,
+            optimizer: "adam",
+            lr: 3e-3,
+            clip: 1.,
+            eval_every: None,
+        };
+        match (task, words) {
+            (Task::Lm, false) if data == STORY => Self { epochs: 1, eval_every: Some(400), ..adam },
+            (Task::Lm, false) => Self { sizes: sizes(64, 256, 1, 0.1), epochs: 5, ..adam }.over(targets),
+            (Task::Lm, true) if targets < FEW_WORDS => {
+                Self { sizes: sizes(128, 128, 1, 0.3), epochs: 5, batch_size: 16, bptt: 16, ..adam }
+                    .over(targets)
+            }
+            // Plain gradient descent learns a language model over words faster than Adam: the recipe of
+            // PyTorch's word-level example.
+            (Task::Lm, true) => Self {
+                sizes: sizes(200, 200, 2, 0.2),
+                epochs: 4,
+                batch_size: 20,
+                bptt: 35,
+                optimizer: "sgd",
+                lr: 20.,
+                clip: 0.25,
+                ..adam
+            }
+            .over(targets),
+            (Task::Classify, _) => Self { sizes: sizes(100, 128, 1, 0.4), lr: 2e-3, ..adam },
+            _ => Self { sizes: sizes(32, 64, 1, 0.), lr: 2e-3, ..adam },
+        }
+    }
+
+    /// A short text is read more often, and judged less often than at the end of every short epoch.
+    fn over(self, targets: usize) -> Self {
+        let epoch = (targets / (self.batch_size * self.bptt)).max(1);
+        let epochs = self.epochs.max(FEWEST_STEPS.div_ceil(epoch));
+        Self { epochs, eval_every: (epoch < EVALUATION_STEPS).then_some(EVALUATION_STEPS), ..self }
+    }
+}
+
+impl TrainingArgs {
+    fn optimizer(&self, defaults: &Defaults) -> Result<OptimizerConfig> {
+        let mut config = match &self.optimizer {
+            Some(config) => config.clone(),
+            None => defaults.optimizer.parse()?,
+        };
+        if let Some(momentum) = self.momentum {
+            config = config.with_momentum(momentum)?;
+        }
+        Ok(match self.weight_decay {
+            Some(decay) => config.with_weight_decay(decay),
+            None => config,
+        })
+    }
+
+    fn schedule(&self) -> Result<Schedule> {
+        let mut schedule = match &self.schedule {
+            Some(schedule) => schedule.clone(),
+            None => "cosine".parse()?,
+        };
+        if let Some(steps) = self.warmup {
+            match &mut schedule {
+                Schedule::Cosine { warmup_steps, .. } => *warmup_steps = steps,
+                _ => return Err(Error::usage("--warmup", "only --schedule cosine warms up")),
+            }
+        }
+        if let Some(value) = self.gamma {
+            match &mut schedule {
+                Schedule::Step { gamma: factor, .. } | Schedule::Plateau { factor, .. } => *factor = value,
+                _ => {
+                    return Err(Error::usage(
+                        "--gamma",
+                        "only --schedule step and plateau multiply the rate",
+                    ));
+                }
+            }
+        }
+        Ok(schedule)
+    }
+
+    /// The options of a run: what the user said, and else what suits the task.
+    pub fn options(&self, length: &LengthArgs, defaults: &Defaults) -> Result<Options> {
+        let epochs = match (length.epochs, length.max_steps) {
+            (None, None) => Some(defaults.epochs),
+            (epochs, _) => epochs,
+        };
+        // A learning rate is right for one optimizer: another one starts from its own.
+        let (lr, clip) = match self.optimizer.as_ref().map(OptimizerConfig::name) {
+            Some("sgd") => (20., 0.25),
+            Some(_) => (2e-3, 1.),
+            None => (defaults.lr, defaults.clip),
+        };
+        Ok(Options {
+            epochs,
+            max_steps: length.max_steps,
+            batch_size: self.batch_size.unwrap_or(defaults.batch_size),
+            bptt: self.bptt.unwrap_or(defaults.bptt),
+            optimizer: self.optimizer(defaults)?,
+            lr: self.lr.unwrap_or(lr),
+            schedule: self.schedule()?,
+            clip: self.clip.unwrap_or(clip),
+            eval_every: match length.epochs {
+                Some(_) => self.eval_every,
+                None => self.eval_every.or(defaults.eval_every),
+            },
+            early_stop: self.early_stop,
+            log_every: self.log_every.unwrap_or(100),
+            seed: self.seed,
+        })
+    }
+}
+
+impl LengthArgs {
+    /// Gives a resumed run another length, which cannot be less than it has behind it.
+    pub fn extend(&self, options: &mut Options, progress: &Progress) -> Result<()> {
+        let done = [
+            ("--epochs", "epochs", self.epochs, progress.epoch),
+            ("--max-steps", "steps", self.max_steps, progress.step),
+        ];
+        for (flag, what, wanted, done) in done {
+            if let Some(wanted) = wanted.filter(|&wanted| wanted < done) {
+                let problem = format!("the run has {done} {what} behind it; {wanted} are fewer");
+                return Err(Error::usage(flag, problem));
+            }
+        }
+        if self.epochs.is_some() || self.max_steps.is_some() {
+            (options.epochs, options.max_steps) = (self.epochs, self.max_steps);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! A training run and its bundle: begun from a configuration and data, saved at every evaluation, taken
+//! up again where it stopped.
+//!
+//! ```text
+//! Run::start(bundle, configuration, data, options)        a new run
+//! Checkpoint::open(bundle) -> prepare -> resume           one that was interrupted, or is to go on
+//! run.train(stop)                                         the loop of `train.rs`, saving as it goes
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use candle_core::Device;
+use rnn_zoo_models::State;
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::{BundleWriter, Config, Contents, Loaded, Training, TrainingState};
+use crate::optim::Optimizer;
+use crate::parameters::NamedTensors;
+use crate::report::{Report, Unit};
+use crate::task::{self, DataSpec, Prepared, Task, TokenizerSpec};
+use crate::tokenizer::{Kind, Tokenizer};
+use crate::train::{Ending, Options, Progress, Splits, Stopped, Trainer};
+use crate::{Error, Result, card, model};
+
+/// A model in training, with its data and the bundle that keeps both.
+pub struct Run {
+    /// The network and where its training stands.
+    pub trainer: Trainer,
+    splits: Splits,
+    report: Report,
+    record: Record,
+}
+
+/// What of a run goes into its bundle and does not change while it goes on.
+struct Record {
+    config: Config,
+    data: DataSpec,
+    tokenizer: Option<Arc<Tokenizer>>,
+    /// Of the training split, to notice data that has changed.
+    fingerprint: u64,
+    writer: BundleWriter,
+}
+
+/// What a bundle remembers of a run beside tensors: `state` in `training/state.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Saved {
+    options: Options,
+    progress: Progress,
+    data: DataSpec,
+    fingerprint: u64,
+}
+
+impl Run {
+    /// A run before its first step, to be kept by `writer`.
+    ///
+    /// # Errors
+    /// A configuration or options that make no sense, data too short for a batch, and those of the
+    /// device.
+    pub fn start(
+        writer: BundleWriter,
+        config: Config,
+        data: DataSpec,
+        prepared: Prepared,
+        options: Options,
+        device: &Device,
+    ) -> Result<Self> {
+        let (network, parameters) = model::build(&config, device)?;
+        let trainer = Trainer::new(network, parameters, options, &prepared.splits, device)?;
+        let fingerprint = prepared.splits.train.fingerprint()?;
+        let tokenizer = prepared.tokenizer.map(Arc::new);
+        let record = Record { config, data, tokenizer, fingerprint, writer };
+        Ok(Self::new(trainer, record, prepared.splits, prepared.unit, device))
+    }
+
+    fn new(trainer: Trainer, record: Record, splits: Splits, unit: Unit, device: &Device) -> Self {
+        let report = report(&trainer.options, record.config.task, unit, record.tokenizer.as_ref(), device);
+        Self { trainer, splits, report, record }
+    }
+
+    /// Trains to the end, or until `stop` is set; the bundle is saved at every evaluation, at the end and
+    /// on a stop.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::run`]. A bundle that was saved before stays as it is.
+    pub fn train(&mut self, stop: &AtomicBool) -> Result<Ending> {
+        let Self { trainer, splits, report, record } = self;
+        let mut save = |trainer: &mut Trainer, report: &mut Report| record.save(trainer, report);
+        let ending = trainer.run(splits, report, stop, &mut save);
+        report.end();
+        ending
+    }
+
+    /// How the model is built.
+    pub fn config(&self) -> &Config {
+        &self.record.config
+    }
+
+    /// The data that it is trained on.
+    pub fn data(&self) -> &DataSpec {
+        &self.record.data
+    }
+
+    /// Training and validation data as it is read.
+    pub fn splits(&self) -> &Splits {
+        &self.splits
+    }
+
+    /// How text becomes tokens; `None` where the data is none.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.record.tokenizer.as_deref()
+    }
+
+    /// The bundle's directory.
+    pub fn path(&self) -> &Path {
+        self.record.writer.path()
+    }
+
+    /// Whether a checkpoint of this run is on disk.
+    pub fn has_saved(&self) -> bool {
+        self.record.writer.has_saved()
+    }
+}
+
+impl Record {
+    fn save(&mut self, trainer: &Trainer, report: &mut Report) -> Result<()> {
+        for metric in report.metrics.drain(..) {
+            self.writer.append_metrics(&metric)?;
+        }
+        let last = trainer.parameters.to_tensors()?;
+        let saved = Saved {
+            options: trainer.options.clone(),
+            progress: trainer.progress.clone(),
+            data: self.data.clone(),
+            fingerprint: self.fingerprint,
+        };
+        let state = serde_json::to_value(&saved).map_err(|error| Error::Message(error.to_string()))?;
+        let mut carry = NamedTensors::new();
+        if let Some(State { h, c }) = &trainer.carried {
+            carry.insert("h".into(), h.clone());
+            carry.extend(c.iter().map(|c| ("c".to_string(), c.clone())));
+        }
+        let tokenizer = self.tokenizer.as_ref().map(|tokenizer| tokenizer.to_json()).transpose()?;
+        self.writer.save(&Contents {
+            config: &self.config,
+            weights: trainer.shipped.as_ref().unwrap_or(&last),
+            tokenizer: tokenizer.as_deref(),
+            readme: &card::write(&self.config, &self.data.data, trainer, report),
+            training: Some(Training {
+                last: &last,
+                best: trainer.best.as_ref(),
+                optimizer: &trainer.optimizer.state()?,
+                carry: &carry,
+                state: &state,
+            }),
+        })
+    }
+}
+
+/// A run that has stopped, as its bundle tells it.
+pub struct Checkpoint {
+    /// What the run obeyed. Its length may be changed before it goes on.
+    pub options: Options,
+    saved: Saved,
+    loaded: Loaded,
+    writer: BundleWriter,
+    tensors: Tensors,
+}
+
+/// The tensors of a checkpoint.
+struct Tensors {
+    last: NamedTensors,
+    best: Option<NamedTensors>,
+    optimizer: NamedTensors,
+    carry: NamedTensors,
+}
+
+impl Checkpoint {
+    /// Reads the bundle at `path`.
+    ///
+    /// # Errors
+    /// Those of [`BundleWriter::resume`], and a state that is not a run's; the message names the file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let (writer, loaded, training) = BundleWriter::resume(path)?;
+        let TrainingState { last, best, optimizer, carry, state } = training;
+        let saved: Saved = serde_json::from_value(state).map_err(|error| {
+            Error::file(path.join("training/state.json"), format!("is not a run's state: {error}"))
+        })?;
+        let tensors = Tensors { last, best, optimizer, carry };
+        Ok(Self { options: saved.options.clone(), saved, loaded, writer, tensors })
+    }
+
+    /// Where the run stopped.
+    pub fn progress(&self) -> &Progress {
+        &self.saved.progress
+    }
+
+    /// Reads the run's data again, with the tokenizer and the labels it was started with.
+    ///
+    /// # Errors
+    /// Where data or tokenizer cannot be read.
+    pub fn prepare(&self) -> Result<Prepared> {
+        let built = TokenizerSpec { kind: Kind::Char, max_vocab: None, lowercase: false }; // not built anew
+        let Config { task, labels, .. } = &self.loaded.config;
+        self.saved.data.prepare(*task, self.loaded.tokenizer()?, &built, labels.clone())
+    }
+
+    /// The run, ready to go on over its data.
+    ///
+    /// # Errors
+    /// Data that has changed, tensors that do not fit the model, and those of the device.
+    pub fn resume(self, prepared: Prepared, device: &Device) -> Result<Run> {
+        let Self { options, saved, loaded, writer, tensors } = self;
+        let fingerprint = prepared.splits.train.fingerprint()?;
+        if fingerprint != saved.fingerprint {
+            let problem =
+                "has changed since the run was started with it; put it back as it was, or train anew";
+            return Err(Error::file(&saved.data.data, problem));
+        }
+        let (network, parameters) = model::build(&loaded.config, device)?;
+        let in_file = |name: &str, error: Error| Error::file(loaded.path.join("training").join(name), error);
+        parameters.set_all(&tensors.last).map_err(|error| in_file("last.safetensors", error))?;
+        let mut optimizer = Optimizer::new(options.optimizer.clone())?;
+        optimizer
+            .load_state(&parameters, &tensors.optimizer)
+            .map_err(|error| in_file("optimizer.safetensors", error))?;
+        let carried = carried(&tensors.carry, device)?;
+        let stopped = Stopped { optimizer, progress: saved.progress, carried, best: tensors.best };
+        let trainer = Trainer::resume(network, parameters, options, stopped, &prepared.splits, device)?;
+        let tokenizer = prepared.tokenizer.map(Arc::new);
+        let record = Record { config: loaded.config, data: saved.data, tokenizer, fingerprint, writer };
+        Ok(Run::new(trainer, record, prepared.splits, prepared.unit, device))
+    }
+}
+
+/// The hidden state that a checkpoint carries.
+fn carried(carry: &NamedTensors, device: &Device) -> Result<Option<State>> {
+    let tensor = |name| carry.get(name).map(|tensor| tensor.to_device(device)).transpose();
+    let Some(h) = tensor("h")? else { return Ok(None) };
+    Ok(Some(State { h, c: tensor("c")? }))
+}
+
+/// The run's voice; a language model writes samples as it learns.
+fn report(
+    options: &Options,
+    task: Task,
+    unit: Unit,
+    tokenizer: Option<&Arc<Tokenizer>>,
+    device: &Device,
+) -> Report {
+    let writes = tokenizer.filter(|_| task == Task::Lm);
+    let sampler = writes.map(|tokenizer| task::sampler(tokenizer.clone(), options.seed, device));
+    Report::new(unit, sampler, options.log_every, vec![])
+}

@@ -1,0 +1,567 @@
+//! The training loop, through real bundles on disk: stopping and going on changes no byte, and every way
+//! that a run can end is the right one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use candle_core::{DType, Device, Tensor};
+use proptest::prelude::*;
+use rand::Rng;
+use rnn_zoo::bundle::{BundleWriter, Config, FORMAT};
+use rnn_zoo::data::batch::{Dataset, Example, Input, Target};
+use rnn_zoo::data::builtin::copy;
+use rnn_zoo::data::{Columns, Fractions};
+use rnn_zoo::models::{
+    GruOptions, Linear, LstmOptions, Merge, ModelConfig, Network, Noise, PredictorConfig, Readout,
+    RecurrentConfig, RnnlmConfig, SimpleRnnOptions, StackConfig, State,
+};
+use rnn_zoo::optim::OptimizerConfig;
+use rnn_zoo::report::Metric;
+use rnn_zoo::rng::{Purpose, stream};
+use rnn_zoo::run::{Checkpoint, Run};
+use rnn_zoo::schedule::Schedule;
+use rnn_zoo::task::{DataSpec, Prepared, Shape, Task, TokenizerSpec};
+use rnn_zoo::tokenizer::Kind;
+use rnn_zoo::train::{Ending, Options, Splits};
+use rnn_zoo::{Error, Result};
+use tempfile::TempDir;
+
+/// All that the promise of equal bytes is about.
+const FILES: [&str; 5] = [
+    "model.safetensors",
+    "training/last.safetensors",
+    "training/optimizer.safetensors",
+    "training/best.safetensors",
+    "training/carry.safetensors",
+];
+
+/// The files of [`FILES`] that two bundles do not have alike.
+fn differences(one: &Files, other: &Files) -> Vec<&'static str> {
+    FILES.into_iter().filter(|file| one[file] != other[file]).collect()
+}
+
+/// The bytes of [`FILES`], where a bundle has them.
+type Files = BTreeMap<&'static str, Option<Vec<u8>>>;
+
+/// Data of one task, and a folder for the bundles.
+struct Problem {
+    dir: TempDir,
+    data: DataSpec,
+    task: Task,
+    valid: bool,
+}
+
+impl Problem {
+    /// About 300 characters to predict, 36 short texts of two classes, or 30 sequences to copy.
+    fn new(task: Task, valid: bool) -> Result<Self> {
+        let dir = tempfile::tempdir().map_err(|error| Error::Message(error.to_string()))?;
+        let mut columns = Columns::default();
+        let data = match task {
+            Task::Classify => {
+                columns.label = Some("label".into());
+                let words = ["plain", "red", "old", "blue", "new"];
+                let row = |row: usize| {
+                    let text: Vec<&str> = (0..row % 6).map(|at| words[(row / 6 + at * row) % 5]).collect();
+                    format!("{},{}\n", text.join(" "), if text.contains(&"red") { "yes" } else { "no" })
+                };
+                let rows: String = (0..36).map(row).collect();
+                write(&dir.path().join("data.csv"), &format!("text,label\n{rows}"))?
+            }
+            Task::Tag => "builtin:copy".into(),
+            _ => write(&dir.path().join("data.txt"), &"the cat sat on the mat; ".repeat(14))?,
+        };
+        let fractions =
+            if valid { Fractions { valid: 0.2, test: 0.05 } } else { Fractions { valid: 0., test: 0. } };
+        Ok(Self { dir, data: DataSpec { data, columns, fractions, seed: 1 }, task, valid })
+    }
+
+    fn bundle(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The data as a new run reads it; of sequences to copy only a few short ones.
+    fn prepare(&self) -> Result<Prepared> {
+        if self.task == Task::Tag {
+            return Ok(self.few());
+        }
+        let kind = if self.task == Task::Classify { Kind::Word } else { Kind::Char };
+        let spec = TokenizerSpec { kind, max_vocab: None, lowercase: false };
+        self.data.prepare(self.task, None, &spec, vec![])
+    }
+
+    /// The data as a resumed run reads it.
+    fn prepare_again(&self, checkpoint: &Checkpoint) -> Result<Prepared> {
+        if self.task == Task::Tag { Ok(self.few()) } else { checkpoint.prepare() }
+    }
+
+    fn few(&self) -> Prepared {
+        let examples = |purpose, count| {
+            let examples = copy::examples(stream(1, purpose, 0), count, 2, 3);
+            let example = |copy::CopyExample { tokens, tags }| Example {
+                input: Input::Tokens(tokens),
+                target: Target::Tags(tags),
+            };
+            Dataset::Examples(examples.map(example).collect())
+        };
+        let valid = self.valid.then(|| examples(Purpose::Valid, 7));
+        Prepared {
+            splits: Splits { train: examples(Purpose::Train, 30), valid },
+            tokenizer: None,
+            labels: vec![],
+            shape: Shape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY },
+            unit: Task::Tag.unit(),
+        }
+    }
+
+    fn start(&self, name: &str, model: &Model, options: &Options) -> Result<Run> {
+        let writer = BundleWriter::create(&self.bundle(name), false)?;
+        let prepared = self.prepare()?;
+        let config = Config {
+            format: FORMAT,
+            model: "lstm".into(),
+            task: self.task,
+            network: model.network(self.task, prepared.shape),
+            tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme_name().to_string()),
+            labels: prepared.labels.clone(),
+            dtype: DType::F32,
+            zoo_version: "0.1.0".into(),
+            created_with: "a test".into(),
+        };
+        Run::start(writer, config, self.data.clone(), prepared, options.clone(), &Device::Cpu)
+    }
+
+    fn resume(&self, name: &str, change: impl FnOnce(&mut Options)) -> Result<Run> {
+        let mut checkpoint = Checkpoint::open(&self.bundle(name))?;
+        change(&mut checkpoint.options);
+        let prepared = self.prepare_again(&checkpoint)?;
+        checkpoint.resume(prepared, &Device::Cpu)
+    }
+
+    fn files(&self, name: &str) -> Files {
+        FILES.into_iter().map(|file| (file, std::fs::read(self.bundle(name).join(file)).ok())).collect()
+    }
+
+    /// Step and loss of every evaluation in `metrics.jsonl`.
+    fn evaluations(&self, name: &str) -> Result<Vec<(usize, f64)>> {
+        let path = self.bundle(name).join("metrics.jsonl");
+        let text = std::fs::read_to_string(&path).map_err(|error| Error::file(&path, error))?;
+        let metric = |line| serde_json::from_str(line).map_err(|error| Error::file(&path, error));
+        let metrics: Vec<Metric> = text.lines().map(metric).collect::<Result<_>>()?;
+        let valid = metrics.into_iter().filter(|metric| metric.split == "valid");
+        Ok(valid.map(|metric| (metric.step, metric.loss)).collect())
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<String> {
+    std::fs::write(path, text).map_err(|error| Error::file(path, error))?;
+    Ok(path.display().to_string())
+}
+
+/// A small network, whatever the task.
+#[derive(Clone, Debug)]
+struct Model {
+    /// 0, 1, 2: simple, LSTM, GRU.
+    cell: usize,
+    layers: usize,
+    noise: [f64; 5],
+    locked: bool,
+}
+
+const PLAIN: Model = Model { cell: 1, layers: 1, noise: [0.; 5], locked: false };
+
+impl Model {
+    fn network(&self, task: Task, shape: Shape) -> ModelConfig {
+        let [dropout, recurrent_dropout, weight_drop, zoneout, embedding_dropout] = self.noise;
+        let shared = StackConfig::<()> {
+            num_layers: self.layers,
+            dropout,
+            locked_dropout: self.locked,
+            recurrent_dropout,
+            weight_drop,
+            zoneout,
+            bidirectional: (task != Task::Lm && self.locked).then_some(Merge::Concat),
+            ..StackConfig::new(6, 8)
+        };
+        let rnn = match self.cell {
+            0 => RecurrentConfig::SimpleRnn(shared.with_cell(SimpleRnnOptions::default())),
+            1 => RecurrentConfig::Lstm(shared.with_cell(LstmOptions::default())),
+            _ => RecurrentConfig::Gru(shared.with_cell(GruOptions::default())),
+        };
+        if task == Task::Lm {
+            let config = RnnlmConfig::new(shape.outputs, rnn);
+            return ModelConfig::Rnnlm(RnnlmConfig { dropout, embedding_dropout, ..config });
+        }
+        let readout = if task == Task::Tag { Readout::Every } else { Readout::Last };
+        let (vocabulary_size, outputs) = (shape.vocabulary, shape.outputs);
+        ModelConfig::Predictor(PredictorConfig { vocabulary_size, outputs, readout, dropout, rnn })
+    }
+}
+
+/// An epoch is 6 to 9 steps of these, whatever the task, so that runs of up to 18 steps see its end.
+fn options(steps: usize) -> Options {
+    Options {
+        epochs: None,
+        max_steps: Some(steps),
+        batch_size: 4,
+        bptt: 10,
+        optimizer: OptimizerConfig::Adam { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0. },
+        lr: 0.02,
+        schedule: Schedule::Constant,
+        clip: 1.,
+        eval_every: Some(3),
+        early_stop: None,
+        log_every: 1000,
+        seed: 1,
+    }
+}
+
+/// A network that counts its training steps and does something in one of them.
+struct Saboteur {
+    inner: Box<dyn Network>,
+    steps: AtomicUsize,
+    at: usize,
+    action: Action,
+}
+
+enum Action {
+    /// Press Ctrl-C.
+    Stop(Arc<AtomicBool>),
+    /// Note the sequences of every step.
+    Record(Arc<Mutex<Vec<Vec<u32>>>>),
+    /// Make the step's hidden states no numbers.
+    PoisonStep,
+    /// Make those of every evaluation from that step on no numbers.
+    PoisonEvaluation,
+}
+
+impl Network for Saboteur {
+    fn encode(
+        &self,
+        inputs: &Tensor,
+        state: Option<&State>,
+        lengths: Option<&[usize]>,
+        noise: Noise<'_>,
+    ) -> candle_core::Result<(Tensor, State)> {
+        let training = noise.is_some();
+        let steps = self.steps.fetch_add(usize::from(training), Ordering::Relaxed) + usize::from(training);
+        let (hidden, state) = self.inner.encode(inputs, state, lengths, noise)?;
+        let poisoned = match &self.action {
+            Action::Stop(stop) => {
+                stop.fetch_or(training && steps == self.at, Ordering::Relaxed);
+                false
+            }
+            Action::Record(seen) => {
+                if let (true, Ok(mut seen)) = (training, seen.lock()) {
+                    seen.extend(inputs.to_vec2::<u32>()?);
+                }
+                false
+            }
+            Action::PoisonStep => training && steps == self.at,
+            Action::PoisonEvaluation => !training && steps >= self.at,
+        };
+        Ok((if poisoned { (hidden * f64::NAN)? } else { hidden }, state))
+    }
+
+    fn decoder(&self) -> &Linear {
+        self.inner.decoder()
+    }
+
+    fn zero_state(&self, batch: usize) -> candle_core::Result<State> {
+        self.inner.zero_state(batch)
+    }
+
+    fn reset_parameters(&self, rng: &mut dyn Rng) -> candle_core::Result<()> {
+        self.inner.reset_parameters(rng)
+    }
+}
+
+/// Puts a saboteur around the run's network.
+fn sabotage(mut run: Run, at: usize, action: Action) -> Run {
+    let inner = run.trainer.network;
+    run.trainer.network = Box::new(Saboteur { inner, steps: AtomicUsize::new(0), at, action });
+    run
+}
+
+/// Trains until `steps` more steps are taken, then stops as on Ctrl-C.
+fn train_and_stop(run: Run, steps: usize) -> Result<Ending> {
+    let stop = Arc::new(AtomicBool::new(false));
+    sabotage(run, steps, Action::Stop(stop.clone())).train(&stop)
+}
+
+fn train(mut run: Run) -> Result<Ending> {
+    run.train(&AtomicBool::new(false))
+}
+
+/// A whole run and where it is interrupted.
+#[derive(Clone, Debug)]
+struct Case {
+    task: Task,
+    valid: bool,
+    model: Model,
+    options: Options,
+    /// In steps, one or two of them.
+    stops: Vec<usize>,
+}
+
+fn any_optimizer() -> impl Strategy<Value = OptimizerConfig> {
+    let betas = [0.9, 0.99];
+    prop::sample::select(vec![
+        OptimizerConfig::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-3 },
+        OptimizerConfig::Sgd { momentum: 0.8, nesterov: true, weight_decay: 0. },
+        OptimizerConfig::Adam { betas, eps: 1e-8, weight_decay: 0. },
+        OptimizerConfig::AdamW { betas, eps: 1e-8, weight_decay: 0.01 },
+        OptimizerConfig::RmsProp { alpha: 0.9, eps: 1e-8, weight_decay: 0. },
+    ])
+}
+
+/// Schedules that look at epochs or evaluations, and those that also look at the length of the run.
+fn schedules() -> [Schedule; 5] {
+    [
+        Schedule::Constant,
+        Schedule::Step { every: 1, gamma: 0.5 },
+        Schedule::Plateau { factor: 0.5, patience: 0 },
+        Schedule::Cosine { warmup_steps: 3, min_ratio: 0.1 },
+        Schedule::OneCycle { pct_start: 0.3, div_factor: 25., final_div_factor: 1e4 },
+    ]
+}
+
+fn any_case(schedules: &[Schedule]) -> impl Strategy<Value = Case> + use<> {
+    let task = prop::sample::select(vec![Task::Lm, Task::Classify, Task::Tag]);
+    let noise = prop::array::uniform5(prop::sample::select(vec![0., 0.2]));
+    let model = (0..3usize, 1..=2usize, noise, any::<bool>())
+        .prop_map(|(cell, layers, noise, locked)| Model { cell, layers, noise, locked });
+    // A large rate, so that evaluations get worse too and the plateau moves.
+    let rate = (prop::sample::select(schedules.to_vec()), prop::sample::select(vec![0.002, 0.1]));
+    let length = (2..=18usize).prop_flat_map(|steps| (Just(steps), prop::collection::vec(1..steps, 1..=2)));
+    let rest = (prop::option::of(2..=6usize), prop::sample::select(vec![0., 0.5]), any::<bool>(), 0..1000u64);
+    (task, model, any_optimizer(), rate, length, rest).prop_map(
+        |(task, model, optimizer, (schedule, lr), (steps, stops), (eval_every, clip, valid, seed))| Case {
+            task,
+            valid,
+            model,
+            options: Options { optimizer, schedule, lr, eval_every, clip, seed, ..options(steps) },
+            stops,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_run_that_is_stopped_and_resumed_ends_with_the_bytes_of_one_left_alone(case in any_case(&schedules())) {
+        let problem = Problem::new(case.task, case.valid)?;
+        let whole = train(problem.start("whole", &case.model, &case.options)?)?;
+        let mut stops = case.stops.clone();
+        stops.sort_unstable();
+        let mut taken = 0;
+        let mut run = problem.start("parts", &case.model, &case.options)?;
+        for stop in stops.into_iter().filter(|&stop| stop > 0) {
+            if stop > taken {
+                prop_assert_eq!(train_and_stop(run, stop - taken)?, Ending::Interrupted);
+                taken = stop;
+                run = problem.resume("parts", |_| ())?;
+                prop_assert_eq!(run.trainer.progress.step, stop);
+            }
+        }
+        prop_assert_eq!(train(run)?, whole);
+        let differences = differences(&problem.files("parts"), &problem.files("whole"));
+        prop_assert!(differences.is_empty(), "{:?} differ", differences);
+        prop_assert_eq!(problem.evaluations("parts")?, problem.evaluations("whole")?);
+    }
+
+    #[test]
+    fn a_finished_run_made_longer_ends_with_the_bytes_of_a_long_one(case in any_case(&schedules()[..3])) {
+        let problem = Problem::new(case.task, case.valid)?;
+        let whole = train(problem.start("whole", &case.model, &case.options)?)?;
+        let first = Options { max_steps: Some(case.stops[0]), ..case.options.clone() };
+        prop_assert_eq!(train(problem.start("parts", &case.model, &first)?)?, Ending::Finished);
+        let longer = problem.resume("parts", |options| options.max_steps = case.options.max_steps)?;
+        prop_assert_eq!(train(longer)?, whole);
+        let differences = differences(&problem.files("parts"), &problem.files("whole"));
+        prop_assert!(differences.is_empty(), "{:?} differ", differences);
+    }
+}
+
+#[test]
+fn epochs_and_steps_both_end_a_run() -> Result<()> {
+    let problem = Problem::new(Task::Tag, true)?; // 30 sequences, 4 at a time: 8 batches an epoch
+    for (name, epochs, max_steps, expected) in
+        [("a", Some(2), None, (16, 2)), ("b", Some(2), Some(5), (5, 0)), ("c", None, Some(19), (19, 2))]
+    {
+        let mut run = problem.start(name, &PLAIN, &Options { epochs, max_steps, ..options(0) })?;
+        assert_eq!(run.train(&AtomicBool::new(false))?, Ending::Finished);
+        assert_eq!((run.trainer.progress.step, run.trainer.progress.epoch), expected);
+    }
+    Ok(())
+}
+
+#[test]
+fn every_epoch_shows_every_example_in_an_order_of_its_own() -> Result<()> {
+    for eval_every in [None, Some(3), Some(8)] {
+        let problem = Problem::new(Task::Tag, false)?;
+        let mut run = problem.start("model", &PLAIN, &Options { eval_every, ..options(24) })?;
+        let seen = Arc::new(Mutex::new(vec![]));
+        run = sabotage(run, 0, Action::Record(seen.clone()));
+        run.train(&AtomicBool::new(false))?;
+        let seen = seen.lock().map(|seen| seen.clone()).unwrap_or_default();
+        let epochs: Vec<&[Vec<u32>]> = seen.chunks(30).collect();
+        assert_eq!(epochs.len(), 3);
+        assert!(epochs[0] != epochs[1] && epochs[1] != epochs[2], "two epochs have the same order");
+        let sorted = |epoch: &[Vec<u32>]| {
+            let mut epoch = epoch.to_vec();
+            epoch.sort();
+            epoch
+        };
+        assert!(epochs.iter().all(|epoch| sorted(epoch) == sorted(epochs[0])));
+    }
+    Ok(())
+}
+
+#[test]
+fn without_improvement_a_run_stops_after_its_patience() -> Result<()> {
+    let problem = Problem::new(Task::Lm, true)?;
+    let idle = Options { lr: 0., early_stop: Some(3), eval_every: Some(2), ..options(100) };
+    let mut run = problem.start("idle", &PLAIN, &idle)?;
+    assert_eq!(run.train(&AtomicBool::new(false))?, Ending::EarlyStopped);
+    // The first evaluation is the best, and three more are no better.
+    assert_eq!((run.trainer.progress.step, run.trainer.progress.best.map(|best| best.step)), (8, Some(2)));
+    let steps: Vec<usize> = problem.evaluations("idle")?.into_iter().map(|(step, _)| step).collect();
+    assert_eq!(steps, [2, 4, 6, 8]);
+
+    let busy = Options { early_stop: Some(3), eval_every: Some(2), lr: 0.002, ..options(20) };
+    assert_eq!(train(problem.start("busy", &PLAIN, &busy)?)?, Ending::Finished);
+    Ok(())
+}
+
+#[test]
+fn the_model_kept_is_that_of_the_best_evaluation() -> Result<()> {
+    let problem = Problem::new(Task::Lm, true)?;
+    // The rate is so large that the loss goes up again.
+    let options = Options { lr: 0.3, eval_every: Some(1), ..options(30) };
+    train(problem.start("model", &Model { noise: [0.2; 5], ..PLAIN }, &options)?)?;
+    let evaluations = problem.evaluations("model")?;
+    let best = evaluations.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
+    let (last_step, last) = evaluations[evaluations.len() - 1];
+    assert!(last_step == 30 && best < last, "the last evaluation, {last}, is the best: choose another rate");
+    let model = rnn_zoo::model::Model::load(&problem.bundle("model"), &Device::Cpu)?;
+    let Some(valid) = problem.prepare()?.splits.valid else { panic!("a fifth is for validation") };
+    let scores = rnn_zoo::evaluate::evaluate(model.network.as_ref(), &valid, 16, &Device::Cpu)?;
+    assert_eq!(scores.loss, best);
+    Ok(())
+}
+
+#[test]
+fn a_last_evaluation_out_of_turn_decides_what_is_kept_and_is_not_remembered() -> Result<()> {
+    let problem = Problem::new(Task::Lm, true)?;
+    train(problem.start("model", &PLAIN, &options(4))?)?; // evaluates after step 3, and at the end
+    let evaluations = problem.evaluations("model")?;
+    assert!(evaluations.len() == 2 && evaluations[1].1 < evaluations[0].1, "{evaluations:?}");
+    let files = problem.files("model");
+    assert!(files["model.safetensors"] == files["training/last.safetensors"]);
+    assert!(files["training/best.safetensors"] != files["training/last.safetensors"]);
+    let checkpoint = Checkpoint::open(&problem.bundle("model"))?;
+    assert_eq!(checkpoint.progress().best.map(|best| (best.step, best.loss)), Some(evaluations[0]));
+    Ok(())
+}
+
+#[test]
+fn ctrl_c_ends_the_step_and_saves() -> Result<()> {
+    let problem = Problem::new(Task::Classify, true)?;
+    let mut run = problem.start("model", &PLAIN, &options(100))?;
+    assert_eq!(run.train(&AtomicBool::new(true))?, Ending::Interrupted);
+    assert_eq!(run.trainer.progress.step, 1);
+    let checkpoint = Checkpoint::open(&problem.bundle("model"))?;
+    assert_eq!((checkpoint.progress(), &checkpoint.options), (&run.trainer.progress, &run.trainer.options));
+    Ok(())
+}
+
+/// The step and what is wrong with it.
+fn divergence(result: Result<Ending>) -> (usize, &'static str, f64) {
+    match result {
+        Err(error @ Error::Diverged { step, what, value, learning_rate }) => {
+            let message = error.to_string();
+            let names =
+                format!("at step {step}: the {what} is {value} at learning rate {learning_rate:.3e};");
+            assert!(message.contains(&names) && message.lines().count() == 1, "{message}");
+            (step, what, value)
+        }
+        other => panic!("expected a divergence, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run_and_leaves_the_checkpoint_alone() -> Result<()> {
+    for (at, action, step, what) in [
+        (5, Action::PoisonStep, 5, "loss"),
+        // The evaluation that finds it would have been saved.
+        (4, Action::PoisonEvaluation, 6, "validation loss"),
+    ] {
+        let problem = Problem::new(Task::Lm, true)?;
+        train(problem.start("good", &PLAIN, &options(3))?)?;
+        let run = sabotage(problem.start("model", &PLAIN, &options(100))?, at, action);
+        let (found, symptom, value) = divergence(train(run));
+        assert_eq!((found, symptom), (step, what));
+        assert!(value.is_nan());
+        let differences = differences(&problem.files("model"), &problem.files("good"));
+        assert!(differences.is_empty(), "the checkpoint of step 3 has changed: {differences:?}");
+        let mut resumed = problem.resume("model", |options| options.max_steps = Some(7))?;
+        assert_eq!(resumed.trainer.progress.step, 3);
+        assert_eq!(resumed.train(&AtomicBool::new(false))?, Ending::Finished);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_loss_ten_times_the_first_ends_the_run_before_it_is_saved() -> Result<()> {
+    let sgd = OptimizerConfig::Sgd { momentum: 0., nesterov: false, weight_decay: 0. };
+    for (valid, what) in [(false, "loss"), (true, "validation loss")] {
+        let problem = Problem::new(Task::Lm, valid)?;
+        let wild = Options {
+            optimizer: sgd.clone(),
+            lr: 1e5,
+            clip: 0.,
+            eval_every: valid.then_some(1),
+            ..options(100)
+        };
+        let (step, symptom, value) = divergence(train(problem.start("model", &PLAIN, &wild)?));
+        assert!((symptom, value > 20.) == (what, true) && step <= 4, "{symptom} is {value} at step {step}");
+        assert!(!problem.bundle("model").exists());
+    }
+    Ok(())
+}
+
+#[test]
+fn the_loss_falls_on_what_can_be_learned() -> Result<()> {
+    // Sequences to copy cost 2 ln 8 / 8 = 0.52 without memory, and a simple RNN hardly gets below.
+    for (task, steps, bounds) in
+        [(Task::Lm, 200, [0.25; 3]), (Task::Classify, 120, [0.2; 3]), (Task::Tag, 400, [0.5, 0.4, 0.4])]
+    {
+        for (cell, bound) in bounds.into_iter().enumerate() {
+            let problem = Problem::new(task, false)?;
+            let options = Options { eval_every: None, ..options(steps) };
+            let mut run = problem.start("model", &Model { cell, ..PLAIN }, &options)?;
+            run.train(&AtomicBool::new(false))?;
+            let network = run.trainer.network.as_ref();
+            let scores = rnn_zoo::evaluate::evaluate(network, &run.splits().train, 1, &Device::Cpu)?;
+            assert!(
+                scores.loss < bound,
+                "{task}, cell {cell}: the loss is {} after {steps} steps",
+                scores.loss
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn other_data_is_refused_on_resuming() -> Result<()> {
+    let problem = Problem::new(Task::Lm, true)?;
+    train(problem.start("model", &PLAIN, &options(2))?)?;
+    write(Path::new(&problem.data.data), &"the cat sat. ".repeat(40))?;
+    let error = problem.resume("model", |_| ()).map(|_| ()).map_err(|error| error.to_string());
+    assert!(error.as_ref().is_err_and(|problem| problem.ends_with("the data has changed")), "{error:?}");
+    Ok(())
+}
