@@ -1,5 +1,5 @@
 //! The integration tests, one binary.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod cli;
 mod golden;

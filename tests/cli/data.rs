@@ -92,7 +92,7 @@ fn builtin_data_needs_no_file() {
         let answers = folder.done(&format!("predict m --data builtin:{data}"));
         assert_eq!(answers.lines().count(), 1000);
         let first = answers.lines().next().unwrap();
-        assert_eq!(first.split(' ').map(|number| number.parse::<f64>().unwrap()).count(), answer);
+        assert_eq!(first.split(' ').map(|n| n.parse::<f64>().unwrap()).collect::<Vec<_>>().len(), answer);
     }
 }
 

@@ -7,7 +7,7 @@ use super::Folder;
 /// Texts about cats and dogs, whose class is the animal.
 fn animals(folder: &Folder, name: &str, count: usize) {
     let record = |n: usize| {
-        let (class, other) = if n % 2 == 0 { ("cat", "sits") } else { ("dog", "runs") };
+        let (class, other) = if n.is_multiple_of(2) { ("cat", "sits") } else { ("dog", "runs") };
         format!("{class},\"the {class} {other} there {} times\"\n", ["two", "three", "four"][n % 3])
     };
     folder.write(name, format!("animal,text\n{}", (0..count).map(record).collect::<String>()));
