@@ -5,6 +5,7 @@ use candle_core::{D, DType, Result, Tensor, Var, bail};
 use candle_nn::VarBuilder;
 use rand::{Rng, RngExt};
 
+use crate::dropout;
 use crate::kernels::reference;
 use crate::recurrent::{Cell, Init, StackConfig};
 
@@ -56,7 +57,7 @@ pub struct Weights {
     /// Views of the two above, made once: the transposed gradient is then summed over steps and turned
     /// round once, not at every step.
     ih_t: Tensor,
-    pub(crate) hh_t: Tensor,
+    hh_t: Tensor,
     b_ih: Option<Tensor>,
     b_hh: Option<Tensor>,
     hr: Option<Tensor>,
@@ -145,6 +146,14 @@ impl Weights {
     /// Only those of the tensor library.
     pub fn project_hidden_gates(&self, h: &Tensor, first: usize, count: usize) -> Result<Tensor> {
         h.matmul(&self.hh_t.narrow(1, first * self.hidden, count * self.hidden)?)
+    }
+
+    /// Drops recurrent weights with chance `p`. What is left stays a transposed view: CUDA's matrix
+    /// product takes a gate's columns out of nothing else.
+    pub(crate) fn drop_hidden(&mut self, p: f64, rng: &mut dyn Rng) -> Result<()> {
+        let mask = dropout::mask(self.hh.dims(), p, &self.hh, rng)?;
+        self.hh_t = (&self.hh * mask)?.t()?;
+        Ok(())
     }
 
     /// `bias_hh`, (gates * hidden), if the layer has biases.
@@ -291,6 +300,7 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
+    use crate::gru::GruCell;
     use crate::{Gru, GruConfig, Lstm, LstmConfig, LstmOptions, Merge, Recurrent};
 
     const HIDDEN: usize = 24;
@@ -414,5 +424,14 @@ mod tests {
         let gru = Gru::new(&GruConfig::new(2, 3), &vb).unwrap();
         let error = gru.reset_parameters(&mut ChaCha8Rng::seed_from_u64(1)).unwrap_err().to_string();
         assert!(error.contains("loaded for inference and cannot be drawn anew"), "{error}");
+    }
+
+    #[test]
+    fn dropped_weights_stay_a_transposed_view_as_cuda_needs() {
+        let vb = VarBuilder::from_varmap(&VarMap::new(), DType::F32, &Device::Cpu);
+        let mut weights = Weights::new::<GruCell>(&StackConfig::new(3, 5), 3, "l0", &vb).unwrap();
+        weights.drop_hidden(0.5, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let gate = weights.hh_t.narrow(1, 5, 5).unwrap(); // (hidden, hidden) out of (hidden, 3 * hidden)
+        assert_eq!((gate.dims(), gate.stride()), ([5, 5].as_slice(), [1, 5].as_slice()));
     }
 }

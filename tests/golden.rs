@@ -105,9 +105,9 @@ struct LanguageModelOptions {
     tied: bool,
 }
 
-/// Reads `tests/golden/FILE.safetensors`.
+/// Reads `tests/golden/FILE.safetensors`; tests run in the package's root.
 fn load<O: DeserializeOwned>(file: &str) -> Result<Vec<Case<O>>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+    let path = Path::new("tests/golden").join(file);
     let bytes = std::fs::read(path.with_extension("safetensors"))?;
     let (_, header) = SafeTensors::read_metadata(&bytes)?;
     let options: BTreeMap<String, O> = match header.metadata() {
@@ -129,13 +129,6 @@ fn load<O: DeserializeOwned>(file: &str) -> Result<Vec<Case<O>>> {
     Ok(options.into_iter().map(case).collect())
 }
 
-/// The processor, and a GPU in a build that has one.
-fn devices() -> Result<Vec<Device>> {
-    let mut devices = vec![Device::Cpu];
-    devices.extend(Some(Device::cuda_if_available(0)?).filter(Device::is_cuda));
-    Ok(devices)
-}
-
 fn check_layers(file: &str, cases: usize) -> Result<()> {
     check_cases(file, cases, run_layer)
 }
@@ -149,7 +142,7 @@ fn check_cases<O: DeserializeOwned>(
     let cases = load::<O>(file)?;
     assert_eq!(cases.len(), expected, "cases in {file}");
     let mut failures = Vec::new();
-    for device in devices()? {
+    for device in crate::devices() {
         for dtype in [DType::F32, DType::F64] {
             for case in &cases {
                 let variables = Variables::of(case, dtype, &device)?;

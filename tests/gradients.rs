@@ -95,10 +95,15 @@ fn check_options(
     cases: Vec<Case>,
     config: impl Fn(StackConfig<()>) -> RecurrentConfig,
 ) -> Result<()> {
+    let devices = crate::devices();
     for (index, case) in cases.into_iter().enumerate() {
-        let mut rng = stream(index as u64, Purpose::Parameters, 0);
-        let function = Function::new(&config(case.config), case.lengths, case.training, &mut rng)?;
-        function.check(&format!("{name}, {}", case.name), &mut rng)?;
+        let config = config(case.config);
+        for device in &devices {
+            let mut rng = stream(index as u64, Purpose::Parameters, 0);
+            let function = Function::new(&config, case.lengths, case.training, device, &mut rng)?;
+            let name = format!("{name}, {} on {}", case.name, rnn_zoo::device::name(device));
+            function.check(&name, &mut rng)?;
+        }
     }
     Ok(())
 }
@@ -119,10 +124,12 @@ impl Function {
         config: &RecurrentConfig,
         lengths: Option<&'static [usize]>,
         training: bool,
+        device: &Device,
         rng: &mut Rng,
     ) -> Result<Self> {
+        let random = |dims: &[usize], rng: &mut Rng| random(dims, rng)?.to_device(device);
         let parameters = VarMap::new();
-        let layer = config.build(&VarBuilder::from_varmap(&parameters, DType::F64, &Device::Cpu))?;
+        let layer = config.build(&VarBuilder::from_varmap(&parameters, DType::F64, device))?;
         let mut variables = BTreeMap::new();
         for (name, var) in parameters.data().lock().expect("invariant: nothing panics here").iter() {
             variables.insert(name.clone(), var.clone());
@@ -155,11 +162,9 @@ impl Function {
     }
 
     fn value(&self) -> Result<Tensor> {
-        let mut sum = Tensor::zeros((), DType::F64, &Device::Cpu)?;
-        for (output, weights) in self.outputs()?.iter().zip(&self.weights) {
-            sum = (sum + (output * weights)?.sum_all()?)?;
-        }
-        Ok(sum)
+        let outputs = self.outputs()?;
+        let terms = outputs.iter().zip(&self.weights).map(|(output, weights)| (output * weights)?.sum_all());
+        Tensor::stack(&terms.collect::<Result<Vec<_>>>()?, 0)?.sum_all()
     }
 
     fn check(&self, name: &str, rng: &mut Rng) -> Result<()> {
@@ -167,7 +172,7 @@ impl Function {
         for (variable, var) in &self.variables {
             let Some(gradient) = gradients.get(var) else { bail!("{name}: {variable} has no gradient") };
             let origin = var.copy()?;
-            let direction = random(var.dims(), rng)?.sign()?;
+            let direction = random(var.dims(), rng)?.sign()?.to_device(var.device())?;
             let value_at = |offset: f64| {
                 var.set(&(&origin + (&direction * offset)?)?)?;
                 self.value()?.to_scalar::<f64>()

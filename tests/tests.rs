@@ -8,3 +8,12 @@ mod hub;
 mod optim;
 mod properties;
 mod training;
+
+use candle_core::Device;
+use rnn_zoo::device::DeviceChoice;
+
+/// The processor, and a GPU where the build and the machine have one that opens.
+fn devices() -> Vec<Device> {
+    let gpu = DeviceChoice::Cuda(0).open().ok();
+    std::iter::once(Device::Cpu).chain(gpu).collect()
+}

@@ -42,8 +42,7 @@ pub fn scan<C: Cell>(
     let mut thin = None;
     if let Some(rng) = noise.as_deref_mut() {
         if run.weight_drop > 0. {
-            let hh_t = &mut cell.weights_mut().hh_t;
-            *hh_t = (&*hh_t * dropout::mask(hh_t.dims(), run.weight_drop, hh_t, rng)?)?;
+            cell.weights_mut().drop_hidden(run.weight_drop, rng)?;
         }
         if run.recurrent_dropout > 0. {
             thin = Some(dropout::mask(initial.h.dims(), run.recurrent_dropout, &initial.h, rng)?);

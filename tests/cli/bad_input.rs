@@ -220,7 +220,9 @@ fn a_loss_that_explodes_names_step_and_rate_and_keeps_the_last_checkpoint() {
         );
     }
     // One at every step until the rate has warmed up too far.
-    let slow = format!("train lstm --data text.txt {sizes} --clip 0 --lr 1e6 --warmup 60 --optimizer sgd");
+    let slow = format!(
+        "train lstm --data text.txt {sizes} --clip 0 --lr 1e3 --warmup 60 --schedule cosine --optimizer sgd"
+    );
     let output =
         folder.rnn(&format!("{slow} --eval-every 1 --max-steps 100 --out m --force")).output().unwrap();
     super::assert_one_line(&output, 1, &["diverged at step", "--lr"], &slow);
