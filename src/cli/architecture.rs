@@ -121,7 +121,19 @@ pub struct Sizes {
     pub dropout: f64,
 }
 
+/// Hidden units up to which handing work to a second thread costs more than it saves.
+const SMALL: usize = 128;
+
 impl Args {
+    /// Threads that suit a network of the size asked for, where that can be told from the flags alone.
+    pub fn usual_threads(&self, model: Option<&str>) -> Option<usize> {
+        let small = match self.hidden {
+            Some(hidden) => hidden <= SMALL,
+            None => model.is_some_and(|model| model != "rnnlm"),
+        };
+        small.then_some(1)
+    }
+
     /// The configuration of the network for `task`.
     pub fn config(&self, cell: CellName, task: Task, shape: Shape, sizes: Sizes) -> Result<ModelConfig> {
         let hidden = self.hidden.unwrap_or(sizes.hidden);

@@ -79,18 +79,45 @@ struct Compute {
     #[arg(long, value_name = "DEVICE", default_value = "cpu", help_heading = "Compute")]
     device: String,
 
-    /// Threads on the CPU [default: one a core]
+    /// Threads on the CPU [default: one a core; one for small networks, which are faster so]
     #[arg(long, value_name = "N", help_heading = "Compute")]
     threads: Option<usize>,
 }
 
 impl Compute {
-    fn open(&self) -> Result<candle_core::Device> {
-        if let Some(threads) = self.threads {
-            set_threads(threads)?;
+    /// Opens the device. Where the user does not say how many threads, `usual` are started, or one a core.
+    fn open(&self, usual: Option<usize>) -> Result<candle_core::Device> {
+        let chosen = std::env::var_os(THREADS[0]).is_some() || std::env::var_os(THREADS[1]).is_some();
+        match (self.threads, usual) {
+            (Some(threads), _) => use_threads(threads)?,
+            (None, Some(threads)) if !chosen => use_threads(threads)?,
+            _ => {}
         }
         self.device.parse::<DeviceChoice>()?.open()
     }
+}
+
+/// Where candle's own pool of threads, and then rayon, look for their size.
+const THREADS: [&str; 2] = ["CANDLE_NUM_THREADS", "RAYON_NUM_THREADS"];
+
+/// Holds the program to `threads` threads.
+///
+/// Candle's pool reads its size from the environment alone, and to change that of a running program is
+/// unsound, so the program begins anew with it; nothing has been read or written yet.
+fn use_threads(threads: usize) -> Result<()> {
+    let wanted = threads.to_string();
+    if threads == 0 || THREADS.iter().all(|name| std::env::var(name).is_ok_and(|size| size == wanted)) {
+        return set_threads(threads);
+    }
+    #[cfg(unix)]
+    if let Ok(program) = std::env::current_exe() {
+        use std::os::unix::process::CommandExt;
+        let mut again = std::process::Command::new(program);
+        again.args(std::env::args_os().skip(1)).envs(THREADS.map(|name| (name, &wanted)));
+        // Comes back only where it fails; rayon's pool, which does the matrix products, can still be held.
+        let _ = again.exec();
+    }
+    set_threads(threads)
 }
 
 /// The folder of a BUNDLE argument, fetched first if it is `hf://OWNER/NAME`.

@@ -110,7 +110,7 @@ struct DataArgs {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let device = args.compute.open()?;
+    let device = args.compute.open(args.network.usual_threads(args.model.as_deref()))?;
     let run = match &args.resume {
         Some(bundle) => resume(bundle, args, &device)?,
         None => start(args, &device)?,

@@ -125,7 +125,7 @@ impl Defaults {
             eval_every: None,
         };
         match (task, words) {
-            (Task::Lm, false) if data == STORY => Self { epochs: 1, eval_every: Some(400), ..adam },
+            (Task::Lm, false) if data == STORY => Self { epochs: 1, lr: 6e-3, eval_every: Some(400), ..adam },
             (Task::Lm, false) => Self { sizes: sizes(64, 256, 1, 0.1), epochs: 5, ..adam }.over(targets),
             (Task::Lm, true) if targets < FEW_WORDS => {
                 Self { sizes: sizes(128, 128, 1, 0.3), epochs: 5, batch_size: 16, bptt: 16, ..adam }
