@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use rnn_zoo_models::Network;
 use serde::{Deserialize, Serialize};
 
@@ -208,7 +208,7 @@ impl Report {
             metric.lr,
             metric.tokens_per_second,
             self.unit.target,
-            HumanDuration(Duration::from_secs_f64(metric.seconds)),
+            FormattedDuration(Duration::from_secs_f64(metric.seconds)),
         ));
     }
 
