@@ -221,11 +221,8 @@ impl Args {
 
     /// The cell of `rnn train MODEL`.
     pub fn cell(&self, model: &str) -> Result<CellName> {
-        let own = match model {
-            "simple-rnn" => CellName::SimpleRnn,
-            "gru" => CellName::Gru,
-            "lstm" => CellName::Lstm,
-            _ => return Ok(self.cell.unwrap_or(CellName::Lstm)),
+        let Ok(own) = CellName::from_str(model, false) else {
+            return Ok(self.cell.unwrap_or(CellName::Lstm)); // an rnnlm is no cell, but has one
         };
         match self.cell {
             Some(cell) if cell != own => {
