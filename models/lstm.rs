@@ -108,8 +108,8 @@ impl Cell for LstmCell {
         options.projection
     }
 
-    fn initial_bias(options: &LstmOptions, init: Init) -> Option<Vec<f64>> {
-        let forget = options.forget_bias.or((init == Init::Keras).then_some(1.))?;
-        Some(vec![0., forget, 0., 0.])
+    fn initial_bias(options: &LstmOptions, init: Init) -> Vec<Option<f64>> {
+        let forget = options.forget_bias.or((init == Init::Keras).then_some(1.));
+        vec![None, forget, None, None]
     }
 }

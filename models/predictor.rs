@@ -19,8 +19,8 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::dropout::{Noise, Share, dropout};
-use crate::network::{Linear, Network, embed};
-use crate::recurrent::{Recurrent, State};
+use crate::network::{Linear, Network, check_vocabulary, embed};
+use crate::recurrent::{LARGEST_SIZE, Recurrent, State, check_probability};
 use crate::registry::RecurrentConfig;
 use crate::weights::{fill, uniform};
 
@@ -44,7 +44,7 @@ pub struct PredictorConfig {
     pub outputs: usize,
     /// Where the linear layer reads.
     pub readout: Readout,
-    /// Dropout on the embeddings and on the stack's output.
+    /// Dropout on the embeddings and on the stack's output; locked if the stack's own is.
     pub dropout: f64,
     /// The recurrent stack.
     pub rnn: RecurrentConfig,
@@ -57,6 +57,7 @@ pub struct Predictor {
     decoder: Linear,
     readout: Readout,
     dropout: f64,
+    share: Share,
 }
 
 impl Predictor {
@@ -65,9 +66,11 @@ impl Predictor {
     /// # Errors
     /// Where the configuration makes no sense, or a parameter is missing or has another shape.
     pub fn new(config: &PredictorConfig, vb: &VarBuilder<'_>) -> Result<Self> {
-        if config.outputs == 0 {
-            bail!("outputs is 0; expected at least 1");
+        if !(1..=LARGEST_SIZE).contains(&config.outputs) {
+            bail!("outputs is {}; expected 1 to {LARGEST_SIZE}", config.outputs);
         }
+        check_probability("dropout", config.dropout)?;
+        config.vocabulary_size.map_or(Ok(()), check_vocabulary)?;
         let rnn = config.rnn.build(&vb.pp("rnn"))?;
         let encoder = config.vocabulary_size.map(|size| vb.get((size, rnn.input_size()), "encoder.weight"));
         let weight = vb.get((config.outputs, rnn.output_size()), "decoder.weight")?;
@@ -77,6 +80,7 @@ impl Predictor {
             rnn,
             readout: config.readout,
             dropout: config.dropout,
+            share: if config.rnn.locked_dropout() { Share::Time } else { Share::None },
         })
     }
 }
@@ -92,7 +96,7 @@ impl Network for Predictor {
         let xs = match &self.encoder {
             Some(encoder) => {
                 let xs = embed(encoder, inputs)?; // (batch, time, embedding)
-                dropout(&xs, self.dropout, Share::None, noise.as_deref_mut())?
+                dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?
             }
             None => inputs.to_dtype(self.decoder.weight().dtype())?, // data is f32
         };
@@ -101,7 +105,9 @@ impl Network for Predictor {
             Readout::Every => output.ys.clone(), // (batch, time, output)
             Readout::Last => output.last()?,     // (batch, output)
         };
-        Ok((dropout(&hidden, self.dropout, Share::None, noise)?, output.state))
+        // One step has nobody to share its mask with.
+        let share = if self.readout == Readout::Every { self.share } else { Share::None };
+        Ok((dropout(&hidden, self.dropout, share, noise)?, output.state))
     }
 
     fn decoder(&self) -> &Linear {

@@ -226,12 +226,18 @@ impl<O> StackConfig<O> {
             ("weight_drop", self.weight_drop),
             ("zoneout", self.zoneout),
         ] {
-            if !(0. ..1.).contains(&p) {
-                bail!("{name} is {p}; expected a probability of at least 0 and below 1");
-            }
+            check_probability(name, p)?;
         }
         Ok(())
     }
+}
+
+/// Refuses what is no chance of dropping something.
+pub(crate) fn check_probability(name: &str, p: f64) -> Result<()> {
+    if (0. ..1.).contains(&p) {
+        return Ok(());
+    }
+    bail!("{name} is {p}; expected a probability of at least 0 and below 1")
 }
 
 /// A stack of recurrent layers, whatever its cell.
@@ -328,10 +334,9 @@ pub trait Cell: Clone + Send + Sync + Sized {
         None
     }
 
-    /// What Keras-style initialisation puts into `bias_ih`, for every gate; zeros unless a cell knows
-    /// better.
-    fn initial_bias(_options: &Self::Options, _init: Init) -> Option<Vec<f64>> {
-        None
+    /// What each gate's two biases add up to at first, where the cell knows better than the scheme.
+    fn initial_bias(_options: &Self::Options, _init: Init) -> Vec<Option<f64>> {
+        vec![None; Self::GATES]
     }
 }
 

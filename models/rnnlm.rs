@@ -41,8 +41,8 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::dropout::{Noise, Share, dropout, mask};
-use crate::network::{Linear, Network, embed};
-use crate::recurrent::{Recurrent, State};
+use crate::network::{Linear, Network, check_vocabulary, embed};
+use crate::recurrent::{Recurrent, State, check_probability};
 use crate::registry::RecurrentConfig;
 use crate::weights::{fill, uniform};
 
@@ -84,6 +84,9 @@ impl Rnnlm {
     /// # Errors
     /// Where the configuration makes no sense, or a parameter is missing or has another shape.
     pub fn new(config: &RnnlmConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        check_probability("dropout", config.dropout)?;
+        check_probability("embedding_dropout", config.embedding_dropout)?;
+        check_vocabulary(config.vocabulary_size)?;
         let rnn = config.rnn.build(&vb.pp("rnn"))?;
         let (vocabulary, embedding, output) = (config.vocabulary_size, rnn.input_size(), rnn.output_size());
         if config.rnn.bidirectional() {
@@ -144,9 +147,7 @@ impl Network for Rnnlm {
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
         uniform(&self.encoder, 0.1, rng)?;
         self.rnn.reset_parameters(rng)?;
-        if !std::ptr::eq(self.decoder.weight(), &self.encoder)
-            && self.decoder.weight().id() != self.encoder.id()
-        {
+        if self.decoder.weight().id() != self.encoder.id() {
             uniform(self.decoder.weight(), 0.1, rng)?;
         }
         self.decoder.bias().map_or(Ok(()), |bias| fill(bias, |_| 0.))

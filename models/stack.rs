@@ -165,7 +165,7 @@ where
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
         let bias = C::initial_bias(&self.config.cell, self.config.init);
-        self.cells.iter().try_for_each(|cell| cell.weights().reset(self.config.init, bias.as_deref(), rng))
+        self.cells.iter().try_for_each(|cell| cell.weights().reset(self.config.init, &bias, rng))
     }
 }
 

@@ -188,7 +188,7 @@ impl Weights {
     }
 
     /// Draws all parameters anew: see [`Init`].
-    pub(crate) fn reset(&self, init: Init, initial_bias: Option<&[f64]>, rng: &mut dyn Rng) -> Result<()> {
+    pub(crate) fn reset(&self, init: Init, gate_biases: &[Option<f64>], rng: &mut dyn Rng) -> Result<()> {
         let bound = 1. / (self.hidden as f64).sqrt();
         match init {
             Init::Pytorch => {
@@ -210,12 +210,10 @@ impl Weights {
                 }
             }
         }
-        if let (Some(bias), Some(values)) = (&self.b_ih, initial_bias) {
-            // The sum of both biases is what a gate starts with.
-            fill(bias, |row| values[row / self.hidden])?;
-            if let Some(b_hh) = &self.b_hh {
-                fill(b_hh, |_| 0.)?;
-            }
+        if let (Some(b_ih), Some(b_hh)) = (&self.b_ih, &self.b_hh) {
+            self.set_gates(b_ih, gate_biases)?;
+            let zeros: Vec<_> = gate_biases.iter().map(|bias| bias.map(|_| 0.)).collect();
+            self.set_gates(b_hh, &zeros)?;
         }
         if let Some(norms) = &self.norms {
             for norm in [Some(&norms.ih), Some(&norms.hh), norms.c.as_ref()].into_iter().flatten() {
@@ -223,6 +221,14 @@ impl Weights {
             }
         }
         Ok(())
+    }
+}
+
+impl Weights {
+    /// Sets the bias of those gates that have a value.
+    fn set_gates(&self, bias: &Tensor, values: &[Option<f64>]) -> Result<()> {
+        let drawn: Vec<f64> = bias.to_dtype(DType::F64)?.to_vec1()?;
+        fill(bias, |row| values[row / self.hidden].unwrap_or(drawn[row]))
     }
 }
 
@@ -396,6 +402,8 @@ mod tests {
         let of = |name: &str| values(&all.iter().find(|(found, _)| found == name).unwrap().1);
         let sum: Vec<f32> = of("bias_ih_l0").into_iter().zip(of("bias_hh_l0")).map(|(a, b)| a + b).collect();
         assert_eq!(sum[4..8], [2.5; 4]);
+        let others: Vec<f32> = [&of("bias_ih_l0")[..4], &of("bias_hh_l0")[8..]].concat();
+        assert!(others.iter().all(|bias| *bias != 0.), "the other gates keep what was drawn: {others:?}");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Whether a language model has understood a grammar: the test that Hochreiter and Schmidhuber (1997)
 //! put to their LSTM, on strings it has never seen.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use crate::data::builtin::reber;
+use crate::data::corpus::TRAINING_STRINGS;
 use crate::generate::Generator;
 use crate::model::Model;
 use crate::rng::{self, Purpose};
@@ -26,7 +29,7 @@ pub struct Legality {
     pub embedded_right: usize,
 }
 
-/// Reads `count` unseen strings of the embedded Reber grammar, one after the other as in training, and looks at the model's next symbol after every prefix.
+/// Reads `count` different strings of the embedded Reber grammar, none of them in the training split of `seed`, one after the other as in training, and looks at the model's next symbol after every prefix.
 ///
 /// # Errors
 /// A model whose tokenizer does not know the seven symbols.
@@ -43,7 +46,11 @@ pub fn check_reber(model: &Model, seed: u64, count: usize) -> Result<Legality> {
     let symbols: Vec<u32> =
         reber::SYMBOLS.iter().map(|symbol| id(&symbol.to_string())).collect::<Result<_>>()?;
     let share = 1. / symbols.len() as f64;
-    let mut strings = reber::strings(rng::stream(seed, Purpose::Test, 1));
+    // The grammar's short strings are few: what training has seen, or this test itself, does not count.
+    let mut seen: HashSet<String> =
+        reber::strings(rng::stream(seed, Purpose::Train, 0)).take(TRAINING_STRINGS).collect();
+    let mut strings =
+        reber::strings(rng::stream(seed, Purpose::Test, 1)).filter(|string| seen.insert(string.clone()));
     // One string that does not count, for the model was trained in the middle of a stream.
     let before: Vec<u32> = match strings.next() {
         Some(string) => string.chars().map(|symbol| id(&symbol.to_string())).collect::<Result<_>>()?,

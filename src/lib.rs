@@ -25,3 +25,8 @@ pub mod train;
 
 pub use error::{Error, Result};
 pub use rnn_zoo_models as models;
+
+/// README's example, compiled and run with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

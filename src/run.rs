@@ -38,7 +38,7 @@ struct Record {
     config: Config,
     data: DataSpec,
     tokenizer: Option<Arc<Tokenizer>>,
-    /// Of the training split, to notice data that has changed.
+    /// Of the splits, to notice data that has changed.
     fingerprint: u64,
     writer: BundleWriter,
 }
@@ -68,7 +68,7 @@ impl Run {
     ) -> Result<Self> {
         let (network, parameters) = model::build(&config, device)?;
         let trainer = Trainer::new(network, parameters, options, &prepared.splits, device)?;
-        let fingerprint = prepared.splits.train.fingerprint()?;
+        let fingerprint = prepared.splits.fingerprint()?;
         let tokenizer = prepared.tokenizer.map(Arc::new);
         let record = Record { config, data, tokenizer, fingerprint, writer };
         Ok(Self::new(trainer, record, prepared.splits, prepared.unit, device))
@@ -146,7 +146,7 @@ impl Record {
             config: &self.config,
             weights: trainer.shipped.as_ref().unwrap_or(&last),
             tokenizer: tokenizer.as_deref(),
-            readme: &card::write(&self.config, &self.data.data, trainer, report),
+            readme: &card::write(&self.config, &self.data, trainer, report),
             training: Some(Training {
                 last: &last,
                 best: trainer.best.as_ref(),
@@ -212,7 +212,7 @@ impl Checkpoint {
     /// Data that has changed, tensors that do not fit the model, and those of the device.
     pub fn resume(self, prepared: Prepared, device: &Device) -> Result<Run> {
         let Self { options, saved, loaded, writer, tensors } = self;
-        let fingerprint = prepared.splits.train.fingerprint()?;
+        let fingerprint = prepared.splits.fingerprint()?;
         if fingerprint != saved.fingerprint {
             let problem =
                 "has changed since the run was started with it; put it back as it was, or train anew";
@@ -220,6 +220,10 @@ impl Checkpoint {
         }
         let (network, parameters) = model::build(&loaded.config, device)?;
         let in_file = |name: &str, error: Error| Error::file(loaded.path.join("training").join(name), error);
+        if let Some(best) = &tensors.best {
+            // Set only to be checked: the run goes on from the last parameters.
+            parameters.set_all(best).map_err(|error| in_file("best.safetensors", error))?;
+        }
         parameters.set_all(&tensors.last).map_err(|error| in_file("last.safetensors", error))?;
         let mut optimizer = Optimizer::new(options.optimizer.clone())?;
         optimizer
@@ -251,5 +255,5 @@ fn report(
 ) -> Report {
     let writes = tokenizer.filter(|_| task == Task::Lm);
     let sampler = writes.map(|tokenizer| task::sampler(tokenizer.clone(), options.seed, device));
-    Report::new(unit, sampler, options.log_every, vec![])
+    Report::new(unit, sampler, options.log_every)
 }

@@ -1,6 +1,6 @@
 //! Learning-rate schedules: what the learning rate is at each step, and how validation changes it.
 //!
-//! Step and plateau follow PyTorch's `StepLR` and `ReduceLROnPlateau`, cosine is `CosineAnnealingLR`
+//! Step and plateau follow PyTorch's `StepLR` and `ReduceLROnPlateau` (with a threshold of 0), cosine is `CosineAnnealingLR`
 //! (Loshchilov and Hutter, 2017) behind a linear warm-up, one-cycle is `OneCycleLR` (Smith and Topin,
 //! 2018).
 

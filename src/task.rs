@@ -143,12 +143,19 @@ impl DataSpec {
         Corpus::open(&self.source()?, &self.columns, self.seed)?.with_fractions(self.fractions)
     }
 
-    /// The least loss that a model can reach on this data, in nats a token of `tokenizer`, where that is
-    /// known.
+    /// The least loss that a model can reach on `split` of this data, in nats a token of `tokenizer`, where
+    /// that is known: not where the tokenizer hides a part of the text, for what is left is easier.
     ///
     /// # Errors
     /// Where `--data` names nothing.
-    pub fn floor(&self, tokenizer: &Tokenizer) -> Result<Option<f64>> {
+    pub fn floor(&self, tokenizer: &Tokenizer, split: &Dataset) -> Result<Option<f64>> {
+        let hides = match split {
+            Dataset::Stream { tokens, .. } => tokens.unknown_count() > 0,
+            Dataset::Examples(_) => true,
+        };
+        if hides || tokenizer.folds_case() {
+            return Ok(None);
+        }
         let floor: builtin::Floor = match self.source()? {
             Source::Builtin(Builtin::Story) => story::floor(),
             Source::Builtin(Builtin::Reber) => reber::floor(),
@@ -208,7 +215,7 @@ impl DataSpec {
         let mut unit = task.unit();
         if task == Task::Lm {
             unit.target = tokenizer.unit();
-            unit.floor = self.floor(&tokenizer)?;
+            unit.floor = self.floor(&tokenizer, &train)?;
         }
         let shape = Shape { vocabulary: Some(vocabulary), features: 0, outputs };
         Ok(Prepared { splits: Splits { train, valid }, tokenizer: Some(tokenizer), labels, shape, unit })
@@ -306,9 +313,16 @@ impl Task {
     }
 }
 
-/// What a language model reads before the first token: the end of whatever came before.
+/// What a language model reads before the first token: the end of whatever came before. In running text
+/// of characters or byte pairs that is a newline (which byte-level vocabularies spell `Ċ`), for they see
+/// no `<eos>` there; elsewhere it is the end token.
 pub fn start_token(tokenizer: &Tokenizer) -> u32 {
-    tokenizer.end().unwrap_or(0)
+    let newline = || ["\n", "Ċ"].into_iter().find_map(|newline| tokenizer.id(newline));
+    let start = match tokenizer.scheme_name() {
+        "word" => tokenizer.end(),
+        _ => newline().or_else(|| tokenizer.end()),
+    };
+    start.unwrap_or(0)
 }
 
 /// Samples of a run's model, as it learns to write.

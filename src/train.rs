@@ -29,7 +29,8 @@ use crate::rng::{self, Position, Purpose, Rng};
 use crate::schedule::{Schedule, Scheduler};
 use crate::{Error, Result, loss};
 
-/// A loss this many times the first one, or this many at least, counts as an explosion.
+/// A loss beyond this many times the first one, or beyond this where the first was below 1, counts as an
+/// explosion.
 const EXPLOSION: f64 = 10.;
 
 /// Lanes of an evaluation during training: fast, and close to the figure of one lane.
@@ -116,6 +117,17 @@ pub struct Splits {
     pub valid: Option<Dataset>,
 }
 
+impl Splits {
+    /// A number that tells this data from any other.
+    ///
+    /// # Errors
+    /// Where the tokens cannot be read back from the disk.
+    pub fn fingerprint(&self) -> Result<u64> {
+        let valid = self.valid.as_ref().map(Dataset::fingerprint).transpose()?.unwrap_or_default();
+        Ok(self.train.fingerprint()? ^ valid.rotate_left(1))
+    }
+}
+
 /// What a checkpoint holds of a run beside its parameters.
 pub struct Stopped {
     /// Its optimizer, with all it remembers.
@@ -146,6 +158,8 @@ pub struct Trainer {
     pub best: Option<NamedTensors>,
     /// The parameters to be used: the best, or the last where they are better or nothing was evaluated.
     pub shipped: Option<NamedTensors>,
+    /// The evaluation of those parameters, if there was one.
+    pub shipped_score: Option<Best>,
     /// Where dropout's noise comes from.
     noise: Rng,
     device: Device,
@@ -179,8 +193,19 @@ impl Trainer {
         };
         let optimizer = Optimizer::new(options.optimizer.clone())?;
         let device = device.clone();
-        let (carried, best, shipped) = (None, None, None);
-        Ok(Self { network, parameters, optimizer, options, progress, carried, best, shipped, noise, device })
+        Ok(Self {
+            network,
+            parameters,
+            optimizer,
+            options,
+            progress,
+            carried: None,
+            best: None,
+            shipped: None,
+            shipped_score: None,
+            noise,
+            device,
+        })
     }
 
     /// A run that goes on: what [`Trainer::new`] would start afresh comes from a checkpoint.
@@ -200,8 +225,22 @@ impl Trainer {
         let noise = progress.noise.restore().ok_or_else(|| {
             Error::Message("the checkpoint's random position is no number; start the run again".into())
         })?;
-        let (shipped, device) = (None, device.clone());
-        Ok(Self { network, parameters, optimizer, options, progress, carried, best, shipped, noise, device })
+        let device = device.clone();
+        let mut trainer = Self {
+            network,
+            parameters,
+            optimizer,
+            options,
+            progress,
+            carried,
+            best,
+            shipped: None,
+            shipped_score: None,
+            noise,
+            device,
+        };
+        trainer.ship_best();
+        Ok(trainer)
     }
 
     /// Trains to the end, or until `stop` is set. `save` is called with the run at every evaluation, at
@@ -243,7 +282,7 @@ impl Trainer {
                     }
                 }
                 if stop.load(Ordering::Relaxed) {
-                    self.shipped = self.best.clone();
+                    self.ship_best();
                     save(self, report)?;
                     return Ok(Ending::Interrupted);
                 }
@@ -311,14 +350,14 @@ impl Trainer {
         } else {
             self.progress.without_improvement += 1;
         }
-        self.shipped = self.best.clone();
+        self.ship_best();
         Ok(())
     }
 
     /// The last evaluation, unless the last step had one. It decides what is shipped but leaves the
     /// schedule's memory alone: a run resumed beyond this end must not know of it.
     fn final_evaluation(&mut self, splits: &Splits, report: &mut Report) -> Result<()> {
-        self.shipped = self.best.clone();
+        self.ship_best();
         let epoch_ended = self.progress.batch == 0;
         if self.options.evaluates_after(self.progress.step, epoch_ended) && self.best.is_some() {
             return Ok(());
@@ -329,9 +368,16 @@ impl Trainer {
             report.evaluation(&self.progress, &scores, lr, best, self.network.as_ref());
             if best {
                 self.shipped = None;
+                self.shipped_score = Some(Best { step: self.progress.step, loss: scores.loss });
             }
         }
         Ok(())
+    }
+
+    /// The best parameters are the ones to be used.
+    fn ship_best(&mut self) {
+        self.shipped.clone_from(&self.best);
+        self.shipped_score = self.progress.best;
     }
 
     /// Scores of the validation split. Parameters that have diverged are found out here, before they

@@ -223,7 +223,7 @@ fn carry_over(from: &Path, to: &Path, inside: &Path) -> Result<()> {
         } else if !exists(&target) {
             // A hard link costs no space and follows later edits; not every file system has them.
             fs::hard_link(entry.path(), &target)
-                .or_else(|_| fs::copy(entry.path(), &target).map(drop))
+                .or_else(|_| fs::copy(entry.path(), &target).and_then(|_| File::open(&target)?.sync_all()))
                 .map_err(|error| cannot_save(&entry.path(), &error))?;
         }
     }

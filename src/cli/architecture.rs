@@ -122,16 +122,12 @@ pub struct Sizes {
 }
 
 /// Hidden units up to which handing work to a second thread costs more than it saves.
-const SMALL: usize = 128;
+const SMALL: usize = 256;
 
 impl Args {
     /// Threads that suit a network of the size asked for, where that can be told from the flags alone.
     pub fn usual_threads(&self, model: Option<&str>) -> Option<usize> {
-        let small = match self.hidden {
-            Some(hidden) => hidden <= SMALL,
-            None => model.is_some_and(|model| model != "rnnlm"),
-        };
-        small.then_some(1)
+        usual_threads(model?, self.hidden.unwrap_or(SMALL))
     }
 
     /// The configuration of the network for `task`.
@@ -158,6 +154,17 @@ impl Args {
             let problem =
                 "a language model reads from left to right: with both directions it would see the answer";
             return Err(Error::usage("--bidirectional", problem));
+        }
+        if task != Task::Lm {
+            for (flag, given) in [("--tied", self.tied), ("--embedding-dropout", self.embedding_dropout > 0.)]
+            {
+                if given {
+                    return Err(Error::usage(
+                        flag,
+                        format!("only a language model has it, not --task {task}"),
+                    ));
+                }
+            }
         }
         let input = if shape.vocabulary.is_some() { embedding } else { shape.features };
         let dropout = self.dropout.unwrap_or(sizes.dropout);
@@ -236,6 +243,12 @@ impl Args {
 /// Reads a name as the configuration file spells it.
 fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::from(name)).map_err(|error| error.to_string())
+}
+
+/// Threads that suit a network. An rnnlm scores thousands of words at every step, which keeps several
+/// busy.
+pub fn usual_threads(model: &str, hidden: usize) -> Option<usize> {
+    (model != "rnnlm" && hidden <= SMALL).then_some(1)
 }
 
 /// A stack of `cell` with its own defaults.

@@ -101,11 +101,12 @@ fn layer(shape: &Shape) -> Result<Value> {
     let input = shape.input.unwrap_or(shape.hidden);
     let (rnn, parameters) = shape.stack(input, &device)?;
     let xs = random((shape.batch, shape.time, input), &device)?;
+    let inputs = candle_core::Var::from_tensor(&xs)?; // gradients for the input too, as inside a stack
     let frozen = shape.frozen(input, &parameters, &device)?;
     let forward =
         median(shape.repeat, &device, || frozen.forward(&xs, None, None).map(drop).map_err(Into::into))?;
     let train = median(shape.repeat, &device, || {
-        let output = rnn.forward(&xs, None, None)?;
+        let output = rnn.forward(inputs.as_tensor(), None, None)?;
         output.ys.sum_all()?.backward()?;
         Ok(())
     })?;

@@ -112,7 +112,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     };
     let scores = evaluate(model.network.as_ref(), &dataset, lanes, &device)?;
     let floor = match (&model.tokenizer, task) {
-        (Some(tokenizer), Task::Lm) => spec.floor(tokenizer)?,
+        (Some(tokenizer), Task::Lm) => spec.floor(tokenizer, &dataset)?,
         _ => None,
     };
     // The grammar knows every right answer, so a model can be held to all of them.
@@ -158,8 +158,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if let Some(legal) = legal {
         writeln!(
             out,
-            "grammar: {} of {} strings right at every step, {} of {} steps",
-            legal.strings_right, legal.strings, legal.steps_right, legal.steps
+            "grammar: {} of {} unseen strings right at every step, {} of {} steps, {} embedded symbols",
+            legal.strings_right, legal.strings, legal.steps_right, legal.steps, legal.embedded_right
         )?;
     }
     writeln!(out, "{:.1} s, {:.0} {unit}s/s", scores.seconds, scores.tokens_per_second)?;

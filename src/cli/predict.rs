@@ -47,7 +47,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         (None, Some(data)) if task == Task::Classify => {
             let corpus = args.data.unlabelled(data).corpus()?;
             let split = args.data.split.unwrap_or_else(|| corpus.default_split());
-            let texts = corpus.pieces(split)?.map(|piece| Ok(piece?.text.trim_end().to_string()));
+            // A line's end is no part of its text; a record is taken as it is.
+            let texts =
+                corpus.pieces(split)?.map(|piece| Ok(piece?.text.trim_end_matches(['\r', '\n']).to_string()));
             classify(&model, texts.collect::<rnn_zoo::Result<_>>()?)?
         }
         (None, data) => {

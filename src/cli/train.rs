@@ -9,6 +9,7 @@ use rnn_zoo::bundle::{BundleWriter, Config, FORMAT};
 use rnn_zoo::data::corpus::{Columns, Fractions};
 use rnn_zoo::models::MODELS;
 use rnn_zoo::run::{Checkpoint, Run};
+use rnn_zoo::schedule::Schedule;
 use rnn_zoo::task::{DataSpec, Task, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;
 use rnn_zoo::train::Ending;
@@ -110,7 +111,7 @@ struct DataArgs {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let device = args.compute.open(args.network.usual_threads(args.model.as_deref()))?;
+    let device = args.compute.open(usual_threads(args))?;
     let run = match &args.resume {
         Some(bundle) => resume(bundle, args, &device)?,
         None => start(args, &device)?,
@@ -119,6 +120,18 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     // Only now is there anything that a Ctrl-C should wait for.
     let stop = stop_on_interrupt(&run)?;
     Ok(drive(run, &stop)?)
+}
+
+/// Threads that suit the network, of a new run or of one that goes on.
+fn usual_threads(args: &Args) -> Option<usize> {
+    match &args.resume {
+        None => args.network.usual_threads(args.model.as_deref()),
+        Some(bundle) => {
+            // A bundle that cannot be read is an error a moment later, and a better one.
+            let config = rnn_zoo::bundle::load(bundle).ok()?.config;
+            architecture::usual_threads(&config.model, config.network.rnn().shared().hidden_size)
+        }
+    }
 }
 
 fn start(args: &Args, device: &Device) -> Result<Run> {
@@ -157,7 +170,15 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
 fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Run> {
     let mut checkpoint = Checkpoint::open(bundle)?;
     let progress = checkpoint.progress().clone();
+    let before = (checkpoint.options.epochs, checkpoint.options.max_steps);
     args.length.extend(&mut checkpoint.options, &progress)?;
+    let stretched =
+        matches!(checkpoint.options.schedule, Schedule::Cosine { .. } | Schedule::OneCycle { .. });
+    if stretched && before != (checkpoint.options.epochs, checkpoint.options.max_steps) {
+        eprintln!(
+            "the learning rate's schedule is stretched to the new length: it goes up again before it falls"
+        );
+    }
     let prepared = checkpoint.prepare()?;
     checkpoint.resume(prepared, device)
 }
@@ -176,12 +197,16 @@ fn drive(mut run: Run, stop: &AtomicBool) -> Result<Outcome> {
             if ending == Ending::EarlyStopped {
                 eprintln!("stopped early: validation no longer improves");
             }
-            let next = card::next_commands(run.config(), &run.data().data, &path.to_string());
+            let next = card::next_commands(run.config(), run.data(), &path.to_string());
             eprintln!("saved {path}; next:\n{next}");
             Ok(Outcome::Done)
         }
         Err(error @ Error::Diverged { .. }) if run.has_saved() => {
             eprintln!("the checkpoint from before is in {path}");
+            Err(error)
+        }
+        Err(error @ Error::Diverged { .. }) => {
+            eprintln!("nothing is saved: there was no evaluation yet; --eval-every N makes one sooner");
             Err(error)
         }
         Err(error) => Err(error),
@@ -220,15 +245,7 @@ fn default_bundle(model: &str, data: &str) -> PathBuf {
 
 /// The command as the user typed it.
 fn command_line() -> String {
-    let quoted = |arg: String| {
-        let plain = |c: char| c.is_alphanumeric() || "-_./:=,@+".contains(c);
-        if !arg.is_empty() && arg.chars().all(plain) {
-            arg
-        } else {
-            format!("'{}'", arg.replace('\'', r"'\''"))
-        }
-    };
-    let arguments = std::env::args().skip(1).map(quoted);
+    let arguments = std::env::args().skip(1).map(|argument| card::quoted(&argument));
     std::iter::once("rnn".to_string()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 

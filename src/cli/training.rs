@@ -36,7 +36,7 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "N", value_parser = number::count, aliases = ["seq-length", "seq_length", "seq-len"])]
     bptt: Option<usize>,
 
-    /// sgd, adam, adamw or rmsprop [default: adam; sgd for words]
+    /// sgd, adam, adamw or rmsprop [default: sgd for a language model over 200,000 words or more, else adam]
     #[arg(long, value_name = "NAME")]
     optimizer: Option<OptimizerConfig>,
 
@@ -205,9 +205,11 @@ impl TrainingArgs {
         };
         // A learning rate is right for one optimizer: another one starts from its own.
         let (lr, clip) = match self.optimizer.as_ref().map(OptimizerConfig::name) {
-            Some("sgd") => (20., 0.25),
-            Some(_) => (2e-3, 1.),
-            None => (defaults.lr, defaults.clip),
+            Some(name) if name != defaults.optimizer => match name {
+                "sgd" => (1., 0.25),
+                _ => (2e-3, 1.),
+            },
+            _ => (defaults.lr, defaults.clip),
         };
         Ok(Options {
             epochs,

@@ -330,7 +330,7 @@ const STORIES: usize = 16_000;
 /// Stories in each of the other two.
 const STORIES_ASIDE: usize = STORIES / 20;
 /// Reber strings in the training split.
-const STRINGS: usize = 20_000;
+pub const TRAINING_STRINGS: usize = 20_000;
 /// Reber strings in each of the other two.
 const STRINGS_ASIDE: usize = 1_000;
 
@@ -347,7 +347,7 @@ fn builtin_pieces(builtin: Builtin, seed: u64, split: Split) -> Pieces {
     let rng = stream(seed, purpose, 0);
     let count = |train, aside| if split == Split::Train { train } else { aside };
     let lines = match builtin {
-        Builtin::Reber => reber_lines(rng, count(STRINGS, STRINGS_ASIDE)),
+        Builtin::Reber => reber_lines(rng, count(TRAINING_STRINGS, STRINGS_ASIDE)),
         _ => story_lines(rng, count(STORIES, STORIES_ASIDE)),
     };
     Box::new(lines.map(|text| Ok(Piece { text, label: None, end: End::Line })))

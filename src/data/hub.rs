@@ -60,8 +60,10 @@ impl Endpoint {
     }
 }
 
-/// The files that make a bundle; all but the last must be there.
-const BUNDLE_FILES: [&str; 4] = ["config.json", "model.safetensors", "tokenizer.json", "README.md"];
+/// The files that make a bundle, and whether there is none without. A model that reads no text has no
+/// tokenizer; that one is missing where it should be there is found when the bundle is loaded.
+const BUNDLE_FILES: [(&str, bool); 4] =
+    [("config.json", true), ("model.safetensors", true), ("tokenizer.json", false), ("README.md", false)];
 
 /// The local copy of `hf://datasets/OWNER/NAME/FILE`.
 ///
@@ -76,18 +78,18 @@ pub fn dataset_file(endpoint: &Endpoint, owner: &str, name: &str, file: &str) ->
 /// A local folder with the files of the bundle `hf://OWNER/NAME`, all of the same revision.
 ///
 /// # Errors
-/// As [`dataset_file`]. A missing `README.md` is no error.
+/// As [`dataset_file`]. A missing `README.md` or `tokenizer.json` is no error here.
 pub fn bundle(endpoint: &Endpoint, owner: &str, name: &str) -> Result<PathBuf> {
     let id = format!("{owner}/{name}");
     let config =
-        fetch(endpoint, &Repo::model(id.clone()), BUNDLE_FILES[0]).map_err(|problem| problem.error)?;
+        fetch(endpoint, &Repo::model(id.clone()), BUNDLE_FILES[0].0).map_err(|problem| problem.error)?;
     let strange = || Error::file(&config, "lies in an unexpected place; clear the cache of the hub");
     let folder = config.parent().ok_or_else(strange)?.to_path_buf();
     let revision = folder.file_name().and_then(|name| name.to_str()).ok_or_else(strange)?;
     let repo = Repo::with_revision(id, RepoType::Model, revision.to_string());
-    for file in &BUNDLE_FILES[1..] {
+    for (file, needed) in &BUNDLE_FILES[1..] {
         match fetch(endpoint, &repo, file) {
-            Err(problem) if *file == "README.md" && problem.absent => {}
+            Err(problem) if !needed && problem.absent => {}
             other => drop(other.map_err(|problem| problem.error)?),
         }
     }

@@ -120,6 +120,11 @@ impl Tokenizer {
         }
     }
 
+    /// Whether upper case is folded away before text is cut.
+    pub fn folds_case(&self) -> bool {
+        self.lowercase
+    }
+
     /// What one token is: `character`, `word` or `token`.
     pub fn unit(&self) -> &'static str {
         match self.scheme {
