@@ -72,18 +72,20 @@ impl TextFile {
         let place = |share: f64| self.end - (share * length).round() as u64;
         let (valid_at, test_at) = (place(fractions.valid + fractions.test), place(fractions.test));
         let cut = |place, limit| self.cut(place, limit).map_err(|error| Error::file(&self.path, error));
-        let test = cut(test_at, self.end)?;
-        let valid = if valid_at == test_at { test } else { cut(valid_at, test_at)?.min(test) };
+        let test = cut(test_at, self.end)?.unwrap_or(self.end);
+        // No boundary between the two places: validation is left without text, and no character is cut.
+        let valid =
+            if valid_at == test_at { test } else { cut(valid_at, test_at)?.unwrap_or(test).min(test) };
         Ok([self.start..valid, valid..test, test..self.end])
     }
 
-    /// The best cut at or after `place` and before `limit`.
-    fn cut(&self, place: u64, limit: u64) -> std::io::Result<u64> {
+    /// The best cut at or after `place` and before `limit`, if there is any.
+    fn cut(&self, place: u64, limit: u64) -> std::io::Result<Option<u64>> {
         if place <= self.start || place >= self.end {
-            return Ok(place.clamp(self.start, self.end));
+            return Ok(Some(place.clamp(self.start, self.end)));
         }
         match self.line_end(place, limit)? {
-            Some(cut) => Ok(cut),
+            Some(cut) => Ok(Some(cut)),
             None => self.cut_in_line(place, limit),
         }
     }
@@ -107,7 +109,7 @@ impl TextFile {
     }
 
     /// A cut before white space near `place`, or else between two characters.
-    fn cut_in_line(&self, place: u64, limit: u64) -> std::io::Result<u64> {
+    fn cut_in_line(&self, place: u64, limit: u64) -> std::io::Result<Option<u64>> {
         let from = place.saturating_sub(MARGIN).max(self.start);
         let mut bytes = Vec::new();
         self.reader(from..(place + MARGIN).min(self.end))?.read_to_end(&mut bytes)?;
@@ -122,13 +124,13 @@ impl TextFile {
             if at >= place && at < limit {
                 boundary.get_or_insert(at);
                 if character.starts_with(char::is_whitespace) {
-                    return Ok(at);
+                    return Ok(Some(at));
                 }
             }
             at += character.len() as u64;
         }
         // Text that is not UTF-8 is reported where it is read, with its place.
-        Ok(boundary.unwrap_or(limit.min(self.end)))
+        Ok(boundary)
     }
 
     /// The pieces of some bytes of the file, which must begin and end between characters.

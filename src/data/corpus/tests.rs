@@ -141,6 +141,14 @@ proptest! {
 }
 
 #[test]
+fn a_character_that_both_cuts_would_fall_into_stays_whole() {
+    let (_folder, corpus) = single("a.txt", "x 🏽".as_bytes());
+    let corpus = corpus.unwrap().with_fractions(Fractions { valid: 0.25, test: 0.32 }).unwrap();
+    let splits = [Split::Train, Split::Valid, Split::Test].map(|split| corpus.has(split).unwrap());
+    assert_eq!((splits, texts(&corpus, Split::All).concat()), ([true, false, false], "x 🏽".to_string()));
+}
+
+#[test]
 fn what_is_not_text_is_refused_with_its_place() {
     assert!(problem("a.txt", b"").contains("is empty"));
     assert!(problem("a.txt", b" \n\t\r\n  ").contains("nothing but white space"));
