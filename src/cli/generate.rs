@@ -54,7 +54,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 1)]
     count: usize,
 
-    /// Write on past an <eos>
+    /// Write on past an `<eos>`
     #[arg(long)]
     ignore_eos: bool,
 

@@ -100,7 +100,7 @@ struct DataArgs {
     #[arg(long, value_name = "TOKENIZER")]
     tokenizer: Option<Kind>,
 
-    /// Keep only the N most frequent tokens; the rest become <unk>
+    /// Keep only the N most frequent tokens; the rest become `<unk>`
     #[arg(long, value_name = "N")]
     max_vocab: Option<usize>,
 
