@@ -27,7 +27,7 @@ pub struct Args {
     bundle: String,
 
     /// Text to go on from, of any length; - reads standard input
-    #[arg(long, value_name = "TEXT", aliases = ["primetext", "prime"], default_value = "")]
+    #[arg(long, value_name = "TEXT", aliases = ["primetext", "prime"], default_value = "", allow_hyphen_values = true)]
     prompt: String,
 
     /// Tokens to write at most
@@ -83,7 +83,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     let tokenizer = model.tokenizer()?;
     let text = match args.prompt.as_str() {
-        "-" => std::io::read_to_string(std::io::stdin())?,
+        "-" => std::io::read_to_string(std::io::stdin()).map_err(|error| {
+            Error::usage("--prompt -", format!("standard input cannot be read as text: {error}"))
+        })?,
         text => text.to_string(),
     };
     let prompt = tokenizer.encode_prompt(&text)?;
@@ -98,9 +100,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         let mut generator =
             Generator::new(network, start_token(tokenizer), &prompt.ids, banned.clone(), &device)?;
         let mut decoder = tokenizer.decoder();
-        for &id in &prompt.ids {
-            write!(out, "{}", decoder.push(id))?;
-        }
+        let read: String = prompt.ids.iter().map(|&id| decoder.push(id)).collect();
+        // Words may have been replaced by others of the vocabulary; anything else is shown as it was typed.
+        write!(out, "{}", if tokenizer.scheme_name() == "word" { &read } else { &text })?;
         for _ in 0..args.length {
             let Some(token) = generator.next(&sampling, &mut rng)? else { break };
             if Some(token) == tokenizer.end() && !args.ignore_eos {

@@ -96,7 +96,7 @@ struct DataArgs {
     #[arg(long, value_name = "X", default_value_t = 0.05)]
     test_fraction: f64,
 
-    /// char, word, bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
+    /// char, word (cut at blanks alone), bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
     #[arg(long, value_name = "TOKENIZER")]
     tokenizer: Option<Kind>,
 
