@@ -35,20 +35,29 @@ pub fn dropout(xs: &Tensor, p: f64, share: Share, rng: Noise<'_>) -> Result<Tens
 
 /// A mask of `dims` holding 0 with chance `p`, else 1/(1 - p), in the dtype and place of `like`.
 pub(crate) fn mask(dims: &[usize], p: f64, like: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
-    let keep = (1. / (1. - p)) as f32;
-    let values: Vec<f32> = coins(dims, p, rng).map(|dropped| if dropped { 0. } else { keep }).collect();
+    let values: Vec<f32> = factors(dims.iter().product(), p, rng).collect();
     Tensor::from_vec(values, dims, like.device())?.to_dtype(like.dtype())
+}
+
+/// What dropout multiplies `count` elements by.
+pub(crate) fn factors(count: usize, p: f64, rng: &mut dyn Rng) -> impl Iterator<Item = f32> {
+    let keep = (1. / (1. - p)) as f32;
+    coins(count, p, rng).map(move |dropped| if dropped { 0. } else { keep })
 }
 
 /// A mask of `dims` holding 1 with chance `p`, else 0, as a condition for `where_cond`.
 pub(crate) fn chosen(dims: &[usize], p: f64, like: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
-    Tensor::from_vec(coins(dims, p, rng).map(u8::from).collect::<Vec<_>>(), dims, like.device())
+    Tensor::from_vec(
+        coins(dims.iter().product(), p, rng).map(u8::from).collect::<Vec<_>>(),
+        dims,
+        like.device(),
+    )
 }
 
-/// As many draws as `dims` has elements, each true with chance `p`.
-fn coins<'a>(dims: &[usize], p: f64, rng: &'a mut dyn Rng) -> impl Iterator<Item = bool> + 'a {
+/// `count` draws, each true with chance `p`.
+pub(crate) fn coins(count: usize, p: f64, rng: &mut dyn Rng) -> impl Iterator<Item = bool> {
     let threshold = (p * 2f64.powi(32)) as u64;
-    (0..dims.iter().product::<usize>()).map(move |_| u64::from(rng.next_u32()) < threshold)
+    (0..count).map(move |_| u64::from(rng.next_u32()) < threshold)
 }
 
 #[cfg(test)]

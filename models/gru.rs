@@ -42,6 +42,7 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::Unit;
 use crate::recurrent::{Cell, StackConfig, State};
 use crate::stack::Stack;
 use crate::weights::{Weights, split_gates};
@@ -99,6 +100,10 @@ impl Cell for GruCell {
 
     fn folds_hidden_bias(&self) -> bool {
         self.reset == Reset::Before
+    }
+
+    fn unit(&self) -> Option<Unit> {
+        (self.reset == Reset::After).then_some(Unit::Gru)
     }
 
     fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State> {

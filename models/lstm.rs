@@ -42,6 +42,7 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::Unit;
 use crate::recurrent::{Cell, Init, StackConfig, State};
 use crate::stack::Stack;
 use crate::weights::{Weights, split_gates};
@@ -89,6 +90,10 @@ impl Cell for LstmCell {
 
     fn weights_mut(&mut self) -> &mut Weights {
         &mut self.weights
+    }
+
+    fn unit(&self) -> Option<Unit> {
+        Some(Unit::Lstm)
     }
 
     fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State> {

@@ -6,6 +6,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::dropout::Noise;
+use crate::kernels::Unit;
 use crate::weights::Weights;
 
 /// The most units, features or layers: weights of a wider layer fit no machine, and a slip of the
@@ -319,6 +320,11 @@ pub trait Cell: Clone + Send + Sync + Sized {
     /// recurrent product is more than added to it: then [`Cell::step`] adds the bias.
     fn folds_hidden_bias(&self) -> bool {
         true
+    }
+
+    /// What the fused kernels know this cell as; none where they do not.
+    fn unit(&self) -> Option<Unit> {
+        None
     }
 
     /// One step. `gates_x` is the input's part of the gates, (batch, GATES * hidden); `h` is the hidden

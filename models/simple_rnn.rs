@@ -39,6 +39,7 @@
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::Unit;
 use crate::recurrent::{Cell, StackConfig, State};
 use crate::stack::Stack;
 use crate::weights::Weights;
@@ -89,6 +90,10 @@ impl Cell for SimpleRnnCell {
 
     fn weights_mut(&mut self) -> &mut Weights {
         &mut self.weights
+    }
+
+    fn unit(&self) -> Option<Unit> {
+        Some(Unit::Simple(self.nonlinearity))
     }
 
     fn step(&self, gates_x: &Tensor, h: &Tensor, _state: &State) -> Result<State> {

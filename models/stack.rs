@@ -6,6 +6,7 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 
 use crate::dropout::{Noise, Share, dropout};
+use crate::kernels::fused;
 use crate::kernels::reference::{Run, clear_padding, scan};
 use crate::recurrent::{Cell, Output, Recurrent, StackConfig, State};
 use crate::weights::{Weights, zeros};
@@ -62,7 +63,6 @@ impl<C: Cell> Stack<C> {
         for direction in 0..directions {
             let index = layer * directions + direction;
             let cell = &self.cells[index];
-            let gates_x = cell.weights().project_input(xs, cell.folds_hidden_bias())?;
             let run = Run {
                 lengths,
                 reverse: direction == 1,
@@ -70,7 +70,7 @@ impl<C: Cell> Stack<C> {
                 recurrent_dropout: self.config.recurrent_dropout,
                 weight_drop: self.config.weight_drop,
             };
-            let (ys, state) = scan(cell, &gates_x, &initial.layer(index)?, run, noise.as_deref_mut())?;
+            let (ys, state) = self.direction(cell, xs, &initial.layer(index)?, run, noise.as_deref_mut())?;
             outputs.push(ys);
             states.push(state);
         }
@@ -78,6 +78,25 @@ impl<C: Cell> Stack<C> {
             (Some(merge), [forward, backward]) => merge.apply(forward, backward),
             _ => Ok(outputs.swap_remove(0)),
         }
+    }
+
+    /// One layer in one direction: in one piece where there are kernels for it, else step by step.
+    fn direction(
+        &self,
+        cell: &C,
+        xs: &Tensor,
+        initial: &State,
+        run: Run<'_>,
+        mut noise: Noise<'_>,
+    ) -> Result<(Tensor, State)> {
+        if let Some(unit) = cell.unit() {
+            let fused = fused::layer(unit, cell.weights(), xs, initial, run, noise.as_deref_mut())?;
+            if let Some(result) = fused {
+                return Ok(result);
+            }
+        }
+        let gates_x = cell.weights().project_input(xs, cell.folds_hidden_bias())?;
+        scan(cell, &gates_x, initial, run, noise)
     }
 
     /// Refuses a state of another shape than this stack's.

@@ -6,6 +6,7 @@ use candle_nn::VarBuilder;
 use rand::{Rng, RngExt};
 
 use crate::dropout;
+use crate::kernels::fused::Constant;
 use crate::kernels::reference;
 use crate::recurrent::{Cell, Init, StackConfig};
 
@@ -52,16 +53,18 @@ pub(crate) struct Norms {
 #[derive(Clone, Debug)]
 pub struct Weights {
     hidden: usize,
-    ih: Tensor,
-    hh: Tensor,
+    pub(crate) ih: Tensor,
+    pub(crate) hh: Tensor,
     /// Views of the two above, made once: the transposed gradient is then summed over steps and turned
     /// round once, not at every step.
     ih_t: Tensor,
     hh_t: Tensor,
-    b_ih: Option<Tensor>,
-    b_hh: Option<Tensor>,
-    hr: Option<Tensor>,
+    pub(crate) b_ih: Option<Tensor>,
+    pub(crate) b_hh: Option<Tensor>,
+    pub(crate) hr: Option<Tensor>,
     pub(crate) norms: Option<Norms>,
+    /// For the fused kernels, where none of the weights is in training.
+    pub(crate) constant: Constant,
 }
 
 impl Weights {
@@ -100,6 +103,7 @@ impl Weights {
             b_hh: bias("hh")?,
             hr: projection.map(|p| vb.get((p, hidden), &format!("weight_hr_{suffix}"))).transpose()?,
             norms,
+            constant: Constant::default(),
         })
     }
 
@@ -152,7 +156,9 @@ impl Weights {
     /// product takes a gate's columns out of nothing else.
     pub(crate) fn drop_hidden(&mut self, p: f64, rng: &mut dyn Rng) -> Result<()> {
         let mask = dropout::mask(self.hh.dims(), p, &self.hh, rng)?;
-        self.hh_t = (&self.hh * mask)?.t()?;
+        self.hh = (&self.hh * mask)?;
+        self.hh_t = self.hh.t()?;
+        self.constant = Constant::default();
         Ok(())
     }
 

@@ -1,3 +1,40 @@
 //! The recurrences themselves, one call for a whole sequence.
+//!
+//! [`reference`] says what they are, in plain candle ops on any device. [`fused`] is the same, one node of
+//! candle's graph for a sequence, where there are kernels for the device: see `cpu/`.
 
+#[allow(unsafe_code)]
+mod cpu;
+pub(crate) mod fused;
 pub mod reference;
+
+use crate::simple_rnn::Nonlinearity;
+
+pub use cpu::{Level, set_threads, threads};
+
+/// The units that have fused kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// See [`SimpleRnn`](crate::SimpleRnn).
+    Simple(Nonlinearity),
+    /// See [`Lstm`](crate::Lstm).
+    Lstm,
+    /// See [`Gru`](crate::Gru), with the reset gate after the product.
+    Gru,
+}
+
+impl Unit {
+    /// Whether the recurrent bias can join the input's part of the gates.
+    pub(crate) fn folds_bias(self) -> bool {
+        self != Self::Gru
+    }
+
+    /// Gates of a unit.
+    pub(crate) fn gates(self) -> usize {
+        match self {
+            Self::Simple(_) => 1,
+            Self::Lstm => 4,
+            Self::Gru => 3,
+        }
+    }
+}

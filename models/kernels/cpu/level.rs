@@ -1,0 +1,142 @@
+//! Which instructions the kernels use: the best that the processor has, or what `RNN_ZOO_SIMD` says.
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+
+use candle_core::{Result, bail};
+use pulp::{Scalar128b, Simd, WithSimd};
+
+/// A set of instructions that this processor has.
+#[derive(Clone, Copy, Debug)]
+pub enum Level {
+    /// 512-bit vectors (x86-64-v4).
+    #[cfg(target_arch = "x86_64")]
+    Avx512(pulp::x86::V4),
+    /// 256-bit vectors and fused products and sums (x86-64-v3).
+    #[cfg(target_arch = "x86_64")]
+    Avx2(pulp::x86::V3),
+    /// 128-bit vectors of ARM.
+    #[cfg(target_arch = "aarch64")]
+    Neon(pulp::aarch64::Neon),
+    /// Plain Rust that any compiler turns into 128-bit vectors.
+    Portable(Scalar128b),
+}
+
+impl Level {
+    /// All that this processor has, best first.
+    pub fn available() -> Vec<Self> {
+        let mut levels = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            levels.extend(pulp::x86::V4::try_new().map(Self::Avx512));
+            levels.extend(pulp::x86::V3::try_new().map(Self::Avx2));
+        }
+        #[cfg(target_arch = "aarch64")]
+        levels.extend(pulp::aarch64::Neon::try_new().map(Self::Neon));
+        levels.push(Self::Portable(Scalar128b));
+        levels
+    }
+
+    /// Its name in `RNN_ZOO_SIMD`.
+    pub fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+            Self::Portable(_) => "portable",
+        }
+    }
+
+    /// What kernels use that are called from here: this thread's [`Level::scope`], else `RNN_ZOO_SIMD`, else
+    /// the best.
+    ///
+    /// # Errors
+    /// Where `RNN_ZOO_SIMD` names nothing that this processor has.
+    pub fn current() -> Result<Self> {
+        if let Some(level) = SCOPE.get() {
+            return Ok(level);
+        }
+        static CHOSEN: OnceLock<std::result::Result<Level, String>> = OnceLock::new();
+        let choose = || Self::choose(std::env::var("RNN_ZOO_SIMD").ok().as_deref());
+        match CHOSEN.get_or_init(choose) {
+            Ok(level) => Ok(*level),
+            Err(problem) => bail!("{problem}"),
+        }
+    }
+
+    /// The level of that name, or the best.
+    fn choose(name: Option<&str>) -> std::result::Result<Self, String> {
+        let available = Self::available();
+        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(available[0]) };
+        available.iter().copied().find(|level| level.name() == name).ok_or_else(|| {
+            let names: Vec<_> = available.iter().map(|level| level.name()).collect();
+            format!("RNN_ZOO_SIMD is {name:?}; this processor has {}", names.join(", "))
+        })
+    }
+
+    /// Runs `work` with kernels called by this thread at this level.
+    pub fn scope<T>(self, work: impl FnOnce() -> T) -> T {
+        let before = SCOPE.replace(Some(self));
+        let result = work();
+        SCOPE.set(before);
+        result
+    }
+
+    /// Runs `work` compiled for this level.
+    pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(simd) => Simd::vectorize(simd, work),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(simd) => Simd::vectorize(simd, work),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(simd) => Simd::vectorize(simd, work),
+            Self::Portable(simd) => Simd::vectorize(simd, work),
+        }
+    }
+
+    /// Numbers of a vector.
+    pub(in crate::kernels) fn lanes<E>(self) -> usize {
+        let bytes = match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => 64,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => 32,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => 16,
+            Self::Portable(_) => 16,
+        };
+        bytes / size_of::<E>()
+    }
+}
+
+thread_local! {
+    static SCOPE: Cell<Option<Level>> = const { Cell::new(None) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_found_by_name_and_others_refused() {
+        for level in Level::available() {
+            assert_eq!(Level::choose(Some(level.name())).unwrap().name(), level.name());
+        }
+        let problem = Level::choose(Some("mmx")).unwrap_err();
+        assert!(problem.starts_with("RNN_ZOO_SIMD is \"mmx\"; this processor has "), "{problem}");
+        assert!(problem.ends_with("portable"), "{problem}");
+        assert_eq!(Level::choose(Some("")).unwrap().name(), Level::available()[0].name());
+    }
+
+    #[test]
+    fn a_scope_ends_with_its_work() {
+        let outside = Level::current().unwrap().name();
+        let portable = Level::Portable(Scalar128b);
+        assert_eq!(portable.scope(|| Level::current().unwrap().name()), "portable");
+        assert_eq!(Level::current().unwrap().name(), outside);
+    }
+}

@@ -1,0 +1,30 @@
+//! The kernels of the processor, for `f32` and `f64`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `level.rs`, `simd.rs`, `math.rs` | vectors of numbers: AVX-512, AVX2, NEON, or plain Rust |
+//! | `team.rs`, `memory.rs` | threads, and what they share |
+//! | `product.rs` | every matrix product, out of one micro-kernel |
+//! | `project.rs` | the input's part of the gates |
+//! | `cell.rs` | the pointwise part of each cell |
+//! | `sequence.rs` | the recurrence over a sequence, forward and backward |
+//!
+//! Every function outside takes slices, checks their sizes, and is safe.
+
+mod cell;
+mod level;
+mod math;
+mod memory;
+mod product;
+mod project;
+mod recurrence;
+mod sequence;
+mod simd;
+mod team;
+
+pub use level::Level;
+pub(super) use project::{PackedInput, Shape as InputShape, project, project_backward};
+pub(super) use recurrence::{Gradients, Inputs, Packed, Saved, backward, forward};
+pub(super) use sequence::{Sequence, Shape, Zoneout, padded};
+pub(super) use simd::Real;
+pub use team::{set_threads, threads};

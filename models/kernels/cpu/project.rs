@@ -1,0 +1,324 @@
+//! The input's part of the gates of a whole sequence, `x W^T + b`: one product forward, two backward.
+
+use pulp::Simd;
+
+use super::Level;
+use super::memory::{Buffer, Shared, filled};
+use super::product::{OUTER_WIDEST, Panels, Rows, dense, outer};
+use super::sequence::padded;
+use super::simd::{Real, Vector};
+use super::team::{self, Kernel, Member};
+
+/// Sizes of a projection of the input.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernels) struct Shape {
+    /// Rows of the input: batch times time.
+    pub rows: usize,
+    /// Features of a row.
+    pub input: usize,
+    /// Units.
+    pub hidden: usize,
+    /// Gates of a unit.
+    pub gates: usize,
+}
+
+impl Shape {
+    /// Numbers of a row of gates, (units, gates, lanes).
+    pub(in crate::kernels) fn wide(self, lanes: usize) -> usize {
+        padded(self.hidden, lanes) * self.gates
+    }
+}
+
+/// The row of a weight matrix, gate after gate, that column `column` of (units, gates, lanes) stands for;
+/// none for padding.
+pub(super) fn weight_row(column: usize, gates: usize, hidden: usize, lanes: usize) -> Option<usize> {
+    let (vector, lane) = (column / lanes, column % lanes);
+    let (unit, gate) = (vector / gates * lanes + lane, vector % gates);
+    (unit < hidden).then_some(gate * hidden + unit)
+}
+
+/// A vector of one number a gate and unit, gate after gate, in the order of (units, gates, lanes).
+pub(super) fn gate_order<E: Real>(
+    values: Option<&[E]>,
+    gates: usize,
+    hidden: usize,
+    lanes: usize,
+) -> Buffer<E> {
+    let wide = padded(hidden, lanes) * gates;
+    let ordered = Buffer::zeros(wide);
+    for (values, column) in values.iter().flat_map(|values| (0..wide).map(move |column| (values, column))) {
+        if let Some(row) = weight_row(column, gates, hidden, lanes) {
+            // SAFETY: `column` is below the buffer's size, and nobody else knows of the buffer yet.
+            unsafe { *ordered.at(column) = values[row] };
+        }
+    }
+    ordered
+}
+
+/// Panels of the input weights; to be packed by [`pack`].
+pub(super) fn panels<E: Real>(shape: Shape, lanes: usize, members: usize) -> Panels<E> {
+    Panels::new(shape.input, shape.wide(lanes) / lanes, 1, lanes, members)
+}
+
+/// One member's share of packing the weights, (gates * hidden, depth), as [`Panels`] whose columns are
+/// (units, gates, lanes).
+///
+/// # Safety
+/// The weights must be of that size, and nobody may use the panels before all members have met.
+pub(super) unsafe fn pack<E: Real>(
+    panels: &Panels<E>,
+    weight: &[E],
+    (gates, hidden, lanes): (usize, usize, usize),
+    member: Member<'_>,
+) {
+    let column = |column| {
+        let row = weight_row(column, gates, hidden, lanes)?;
+        Some(weight[row * panels.depth()..][..panels.depth()].as_ptr())
+    };
+    for panel in panels.of(member) {
+        // SAFETY: the rows were just cut to the panels' depth; the rest is the caller's promise.
+        unsafe { panels.pack_transposed(panel, column) };
+    }
+}
+
+/// Rows for which it pays to split the rows rather than the panels.
+fn many(rows: usize, members: usize) -> bool {
+    rows >= 24 * members
+}
+
+/// Members of the team worth waking for so many multiplications.
+pub(super) fn members(multiplications: usize) -> usize {
+    if multiplications < 500_000 { 1 } else { team::threads() }
+}
+
+struct Forward<'a, E> {
+    shape: Shape,
+    xs: &'a [E],
+    /// None where the panels are packed already.
+    weight: Option<&'a [E]>,
+    panels: &'a Panels<E>,
+    bias: &'a Buffer<E>,
+    gates: Shared<E>,
+}
+
+impl<E: Real> Kernel for Forward<'_, E> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+        let (shape, lanes) = (self.shape, E::lanes::<S>());
+        let wide = shape.wide(lanes);
+        // SAFETY: `project` makes every buffer of the shape's size. Members write different rows, or
+        // different columns.
+        unsafe {
+            if let Some(weight) = self.weight {
+                pack(self.panels, weight, (shape.gates, shape.hidden, lanes), member);
+            }
+            member.wait();
+            let (rows, panels) = match many(shape.rows, member.count) {
+                true => (member.share(shape.rows), self.panels.all().to_vec()),
+                false => (0..shape.rows, self.panels.of(member).collect()),
+            };
+            let left = Rows::new(self.xs.as_ptr(), shape.input);
+            dense(
+                simd,
+                rows,
+                left,
+                self.panels,
+                panels.iter().copied(),
+                |_, panel, tile| {
+                    let bias = self.bias.at(panel.first * lanes);
+                    tile.copy_from_nonoverlapping(bias, panel.groups * lanes);
+                },
+                |row, panel, tile| {
+                    let to = self.gates.at(row * wide + panel.first * lanes);
+                    to.copy_from_nonoverlapping(tile, panel.groups * lanes);
+                },
+            );
+        }
+    }
+}
+
+/// The input's part of the gates, (rows, units, gates, lanes), of `xs` (rows, input), `weight` (gates *
+/// hidden, input) and `bias` (gates * hidden). With `packed`, the weights are those that it was packed from.
+pub(in crate::kernels) fn project<E: Real>(
+    level: Level,
+    shape: Shape,
+    xs: &[E],
+    weight: &[E],
+    bias: Option<&[E]>,
+    packed: Option<&PackedInput<E>>,
+) -> Vec<E> {
+    let lanes = level.lanes::<E>();
+    let wide = shape.wide(lanes);
+    assert_eq!(
+        (xs.len(), weight.len()),
+        (shape.rows * shape.input, shape.gates * shape.hidden * shape.input),
+        "{shape:?}"
+    );
+    let members = members(shape.rows * shape.input * wide);
+    let own;
+    let panels = match packed {
+        Some(packed) => &packed.0,
+        None => {
+            own = panels(shape, lanes, members);
+            &own
+        }
+    };
+    let bias = gate_order(bias, shape.gates, shape.hidden, lanes);
+    let weight = packed.is_none().then_some(weight);
+    // SAFETY: the kernel writes every row and column of the gates; sizes were checked above.
+    unsafe {
+        filled(shape.rows * wide, |gates| {
+            let kernel = Forward { shape, xs, weight, panels, bias: &bias, gates };
+            team::run_kernel(level, members, &kernel);
+        })
+    }
+}
+
+/// Input weights that do not change, packed once.
+pub(in crate::kernels) struct PackedInput<E>(Panels<E>);
+
+impl<E: Real> PackedInput<E> {
+    /// Packs `weight`, (gates * hidden, input).
+    pub(in crate::kernels) fn new(level: Level, shape: Shape, weight: &[E]) -> Self {
+        let lanes = level.lanes::<E>();
+        let panels = panels(shape, lanes, team::threads());
+        team::run(1, &|member| {
+            // SAFETY: the weights have that size, which `pack` checks row by row; nobody else has the panels.
+            unsafe { pack(&panels, weight, (shape.gates, shape.hidden, lanes), member) };
+        });
+        Self(panels)
+    }
+}
+
+struct Backward<'a, E> {
+    shape: Shape,
+    xs: &'a [E],
+    weight: &'a [E],
+    d_gates: &'a [E],
+    /// Panels of the weights, rows in the order of the gates, and of the input.
+    weights: Option<&'a Panels<E>>,
+    inputs: &'a Panels<E>,
+    d_xs: Shared<E>,
+    d_weight: Shared<E>,
+    d_bias: Shared<E>,
+}
+
+impl<E: Real> Kernel for Backward<'_, E> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+        let (shape, lanes) = (self.shape, E::lanes::<S>());
+        let Shape { rows, input, hidden, gates } = shape;
+        let wide = shape.wide(lanes);
+        // SAFETY: `project_backward` makes every buffer of the shape's size. Members write different rows
+        // and columns, and read panels that others packed behind the barrier.
+        unsafe {
+            if let Some(weights) = self.weights {
+                let row = |k| Some(self.weight.as_ptr().add(weight_row(k, gates, hidden, lanes)? * input));
+                weights.of(member).for_each(|panel| weights.pack_rows(panel, 0..wide, input, row));
+            }
+            let row = |k: usize| Some(self.xs.as_ptr().add(k * input));
+            self.inputs.of(member).for_each(|panel| self.inputs.pack_rows(panel, 0..rows, input, row));
+            member.wait();
+            let left = Rows::new(self.d_gates.as_ptr(), wide);
+            if let Some(weights) = self.weights {
+                let (some, panels) = match many(rows, member.count) {
+                    true => (member.share(rows), weights.all().to_vec()),
+                    false => (0..rows, weights.of(member).collect()),
+                };
+                dense(
+                    simd,
+                    some,
+                    left,
+                    weights,
+                    panels.iter().copied(),
+                    |_, panel, tile| tile.write_bytes(0, panel.groups * lanes),
+                    |row, panel, tile| {
+                        let first = panel.first * lanes;
+                        let there = (panel.groups * lanes).min(input - first);
+                        self.d_xs.at(row * input + first).copy_from_nonoverlapping(tile, there);
+                    },
+                );
+            }
+            let result = |column| Some(self.d_weight.at(weight_row(column, gates, hidden, lanes)? * input));
+            outer(simd, member, (left, wide), self.inputs, input, result);
+            column_sums(simd, member, left, rows, wide, |column, sums| {
+                for (lane, &sum) in sums.iter().enumerate() {
+                    if let Some(row) = weight_row(column + lane, gates, hidden, lanes) {
+                        *self.d_bias.at(row) = sum;
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// The sums of one member's share of `left`'s columns over all its rows, a vector of them at a time.
+///
+/// # Safety
+/// `left` must have so many rows and columns, a multiple of whole vectors.
+#[inline(always)]
+pub(super) unsafe fn column_sums<S: Simd, E: Real>(
+    simd: S,
+    member: Member<'_>,
+    left: Rows<E>,
+    rows: usize,
+    columns: usize,
+    mut done: impl FnMut(usize, &[E]),
+) {
+    let lanes = E::lanes::<S>();
+    let mut sums = [E::zero(); 16];
+    for column in member.share(columns / lanes) {
+        let column = column * lanes;
+        // SAFETY: the caller's promise; no vector has more than sixteen numbers.
+        unsafe {
+            let mut sum = Vector::zero(simd);
+            for row in 0..rows {
+                sum = sum + Vector::load(simd, left.start.add(row * left.row_step + column));
+            }
+            sum.store(sums.as_mut_ptr());
+        }
+        done(column, &sums[..lanes]);
+    }
+}
+
+/// Gradients of [`project`]: of `xs` where `wants_xs`, of the weights, and of the bias.
+pub(in crate::kernels) fn project_backward<E: Real>(
+    level: Level,
+    shape: Shape,
+    xs: &[E],
+    weight: &[E],
+    d_gates: &[E],
+    wants_xs: bool,
+) -> (Option<Vec<E>>, Vec<E>, Vec<E>) {
+    let lanes = level.lanes::<E>();
+    let Shape { rows, input, hidden, gates } = shape;
+    let wide = shape.wide(lanes);
+    assert_eq!(
+        (xs.len(), weight.len(), d_gates.len()),
+        (rows * input, gates * hidden * input, rows * wide),
+        "{shape:?}"
+    );
+    let members = members(rows * input * wide);
+    let columns = input.div_ceil(lanes);
+    let weights = wants_xs.then(|| Panels::new(wide, columns, 1, lanes, members));
+    let inputs = Panels::no_wider_than(OUTER_WIDEST, rows, columns, 1, lanes, members);
+    let mut d_xs = None;
+    let mut d_bias = vec![E::zero(); gates * hidden];
+    // SAFETY: the kernel writes every element of what is filled: `outer` reaches every row of the weights,
+    // `dense` every row of the input.
+    let d_weight = unsafe {
+        filled(weight.len(), |d_weight| {
+            let mut run = |d_xs| {
+                let (weights, inputs) = (weights.as_ref(), &inputs);
+                let d_bias = Shared::new(&mut d_bias);
+                let kernel = Backward { shape, xs, weight, d_gates, weights, inputs, d_xs, d_weight, d_bias };
+                team::run_kernel(level, members, &kernel);
+            };
+            match wants_xs {
+                true => d_xs = Some(filled(xs.len(), run)),
+                false => run(Shared::new(&mut [])),
+            }
+        })
+    };
+    (d_xs, d_weight, d_bias)
+}

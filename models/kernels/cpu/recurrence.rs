@@ -1,0 +1,428 @@
+//! From slices to [`Forward`] and [`Backward`] and back: checks sizes, makes buffers, picks the cell.
+
+use pulp::Simd;
+
+use super::Level;
+use super::cell::{GruUnit, LstmUnit, Pointwise, SimpleUnit};
+use super::memory::{Buffer, Shared, filled};
+use super::product::{OUTER_WIDEST, Panels, Rows, outer};
+use super::project::{column_sums, gate_order, pack, weight_row};
+use super::sequence::{Backward, Forward, Kept, Plan, Recurrent, Sequence, Shape};
+use super::simd::Real;
+use super::team::{self, Kernel, Member};
+use crate::kernels::Unit;
+
+/// What a recurrence reads, beside the [`Sequence`].
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct Inputs<'a, E> {
+    /// The input's part of the gates, (batch, time, units, gates, lanes).
+    pub gates: &'a [E],
+    /// (gates * hidden, output).
+    pub weight: &'a [E],
+    /// (batch, output).
+    pub h: &'a [E],
+    /// (batch, hidden), for a cell with a cell state.
+    pub c: Option<&'a [E]>,
+    /// The recurrent bias, (gates * hidden), where it is not part of `gates`.
+    pub bias: Option<&'a [E]>,
+    /// (output, hidden).
+    pub projection: Option<&'a [E]>,
+}
+
+/// Weights that do not change, packed once for the forward pass.
+pub(in crate::kernels) struct Packed<E> {
+    hidden: Panels<E>,
+    projection: Option<Panels<E>>,
+}
+
+/// What the backward pass needs.
+pub(in crate::kernels) struct Saved<E> {
+    kept: Kept<E>,
+    h: Buffer<E>,
+    c: Buffer<E>,
+}
+
+/// Gradients of [`Inputs`].
+pub(in crate::kernels) struct Gradients<E> {
+    pub gates: Vec<E>,
+    pub weight: Vec<E>,
+    pub h: Vec<E>,
+    pub c: Option<Vec<E>>,
+    pub bias: Option<Vec<E>>,
+    pub projection: Option<Vec<E>>,
+}
+
+impl<E: Real> Packed<E> {
+    fn empty(shape: Shape, plan: &Plan, projects: bool) -> Self {
+        let Plan { lanes, units, outputs, members, .. } = *plan;
+        let projection = projects.then(|| Panels::new(shape.hidden, outputs, 1, lanes, members));
+        Self { hidden: Panels::new(shape.output, units, shape.gates, lanes, members), projection }
+    }
+
+    /// Packs `weight`, (gates * hidden, output), and the projection, (output, hidden).
+    pub(in crate::kernels) fn new(
+        level: Level,
+        shape: Shape,
+        weight: &[E],
+        projection: Option<&[E]>,
+    ) -> Self {
+        let plan = Plan { members: team::threads(), ..Plan::new::<E>(shape, level.lanes::<E>(), 1) };
+        let packed = Self::empty(shape, &plan, projection.is_some());
+        // SAFETY: nobody else has the panels; sizes are checked row by row.
+        team::run(1, &|member| unsafe { packed.fill(shape, &plan, weight, projection, member) });
+        packed
+    }
+
+    /// One member's share of packing.
+    ///
+    /// # Safety
+    /// Nobody may use the panels before all members have met.
+    unsafe fn fill(
+        &self,
+        shape: Shape,
+        plan: &Plan,
+        weight: &[E],
+        projection: Option<&[E]>,
+        member: Member<'_>,
+    ) {
+        // SAFETY: the caller's promise; rows are cut to the panels' depth.
+        unsafe {
+            pack(&self.hidden, weight, (shape.gates, shape.hidden, plan.lanes), member);
+            for (panels, weight) in self.projection.iter().zip(projection) {
+                let row = |row: usize| Some(weight.get(row * shape.hidden..)?.get(..shape.hidden)?.as_ptr());
+                panels.of(member).for_each(|panel| panels.pack_transposed(panel, row));
+            }
+        }
+    }
+
+    fn views(&self) -> Recurrent<'_, E> {
+        Recurrent { hidden: &self.hidden, projection: self.projection.as_ref() }
+    }
+}
+
+/// (rows, columns) with every row padded to whole vectors; zeros without values.
+fn padded_rows<E: Real>(
+    values: Option<&[E]>,
+    rows: usize,
+    columns: usize,
+    vectors: usize,
+    lanes: usize,
+) -> Buffer<E> {
+    let buffer = Buffer::<E>::zeros(rows * vectors * lanes);
+    for row in 0..values.map_or(0, |_| rows) {
+        let values = &values.unwrap_or_default()[row * columns..][..columns];
+        // SAFETY: a row of the buffer has at least `columns` numbers, and nobody else knows of it yet.
+        unsafe { buffer.at(row * vectors * lanes).copy_from_nonoverlapping(values.as_ptr(), columns) };
+    }
+    buffer
+}
+
+/// The reverse of [`padded_rows`], appended to `to`.
+///
+/// # Safety
+/// The buffer must be written.
+unsafe fn unpadded_rows<E: Real>(
+    buffer: &Buffer<E>,
+    rows: usize,
+    columns: usize,
+    wide: usize,
+    to: &mut Vec<E>,
+) {
+    for row in 0..rows {
+        // SAFETY: a row of the buffer has at least `columns` numbers.
+        to.extend_from_slice(unsafe { std::slice::from_raw_parts(buffer.at(row * wide), columns) });
+    }
+}
+
+fn check<E: Real>(shape: Shape, inputs: &Inputs<'_, E>, lanes: usize) {
+    let Shape { batch, time, hidden, output, gates } = shape;
+    assert_eq!(inputs.gates.len(), batch * time * hidden.div_ceil(lanes) * lanes * gates, "{shape:?}");
+    assert_eq!(inputs.weight.len(), gates * hidden * output, "{shape:?}");
+    assert_eq!(inputs.h.len(), batch * output, "{shape:?}");
+    assert!(inputs.c.is_none_or(|c| c.len() == batch * hidden), "{shape:?}");
+    assert!(inputs.bias.is_none_or(|bias| bias.len() == gates * hidden), "{shape:?}");
+    assert!(
+        inputs.projection.map_or(output == hidden, |weight| weight.len() == output * hidden),
+        "{shape:?}"
+    );
+}
+
+/// Runs the sequence. Returns (batch, time, output) outputs, then the final (batch, output) hidden and
+/// (batch, hidden) cell state, all in one; and, where `keep` asks for it, what [`backward`] needs.
+pub(in crate::kernels) fn forward<E: Real>(
+    level: Level,
+    unit: Unit,
+    sequence: &Sequence<E>,
+    inputs: &Inputs<'_, E>,
+    packed: Option<&Packed<E>>,
+    keep: bool,
+) -> (Vec<E>, Option<Saved<E>>) {
+    match unit {
+        Unit::Simple(activation) => {
+            forward_with::<E, _, 1, 1>(SimpleUnit(activation), level, sequence, inputs, packed, keep)
+        }
+        Unit::Lstm => forward_with::<E, _, 4, 4>(LstmUnit, level, sequence, inputs, packed, keep),
+        Unit::Gru => forward_with::<E, _, 3, 4>(GruUnit, level, sequence, inputs, packed, keep),
+    }
+}
+
+struct ForwardWork<'a, E, C, const G: usize, const K: usize> {
+    pass: Forward<'a, E, C, G, K>,
+    own: Option<&'a Packed<E>>,
+    inputs: &'a Inputs<'a, E>,
+}
+
+impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for ForwardWork<'_, E, C, G, K> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+        let Inputs { weight, projection, .. } = *self.inputs;
+        // SAFETY: `steps` lets all members meet before it uses the panels; sizes were checked.
+        unsafe {
+            if let Some(own) = self.own {
+                own.fill(self.pass.sequence.shape, &self.pass.plan, weight, projection, member);
+            }
+            self.pass.run(simd, member);
+        }
+    }
+}
+
+fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
+    cell: C,
+    level: Level,
+    sequence: &Sequence<E>,
+    inputs: &Inputs<'_, E>,
+    packed: Option<&Packed<E>>,
+    keep: bool,
+) -> (Vec<E>, Option<Saved<E>>) {
+    let shape = sequence.shape;
+    let Shape { batch, time, hidden, output, .. } = shape;
+    let lanes = level.lanes::<E>();
+    check(shape, inputs, lanes);
+    let plan = Plan::new::<E>(shape, lanes, team::threads());
+    let own = packed.is_none().then(|| Packed::empty(shape, &plan, inputs.projection.is_some()));
+    let weights = own.as_ref().or(packed).expect("invariant: one of the two was just made");
+    let (wide_h, wide_c) = (plan.outputs * lanes, plan.units * lanes);
+    let initial_h = padded_rows(Some(inputs.h), batch, output, plan.outputs, lanes);
+    let initial_c = padded_rows(inputs.c, batch, hidden, plan.units, lanes);
+    let [h, c] = [(&initial_h, wide_h), (&initial_c, wide_c)].map(|(initial, wide)| {
+        let copy = Buffer::<E>::new(batch * wide);
+        // SAFETY: both have that size, and the copy is new.
+        unsafe { copy.at(0).copy_from_nonoverlapping(initial.at(0), batch * wide) };
+        copy
+    });
+    let kept = keep.then(|| Kept {
+        units: Buffer::new(batch * time * plan.units * K * lanes),
+        h: Buffer::new(batch * time * wide_h),
+        c: C::CELL_STATE.then(|| Buffer::new(batch * time * wide_c)),
+        projected: inputs.projection.map(|_| Buffer::new(batch * time * wide_c)),
+    });
+    let operands = [Buffer::new(batch * wide_h), Buffer::new(batch * wide_h)];
+    let unprojected = Buffer::new(if inputs.projection.is_some() { batch * wide_c } else { 0 });
+    let bias = gate_order(inputs.bias, G, hidden, lanes);
+    let states = batch * output + if C::CELL_STATE { batch * hidden } else { 0 };
+    let mut all = Vec::with_capacity(batch * time * output + states);
+    // SAFETY: every size is that of `Forward`'s comments. The kernel writes every output, and the vector is
+    // as long only afterwards.
+    unsafe {
+        let kernel = ForwardWork {
+            pass: Forward {
+                cell,
+                sequence,
+                plan,
+                gates: inputs.gates,
+                bias: &bias,
+                weights: weights.views(),
+                h: &h,
+                c: &c,
+                ys: Shared::spare(&mut all),
+                kept: kept.as_ref(),
+                operands: operands.each_ref(),
+                unprojected: &unprojected,
+            },
+            own: own.as_ref(),
+            inputs,
+        };
+        team::run_kernel(level, plan.members, &kernel);
+        all.set_len(batch * time * output);
+        unpadded_rows(&h, batch, output, wide_h, &mut all);
+        if C::CELL_STATE {
+            unpadded_rows(&c, batch, hidden, wide_c, &mut all);
+        }
+    }
+    (all, kept.map(|kept| Saved { kept, h: initial_h, c: initial_c }))
+}
+
+/// The gradients of what [`forward`] read, from the gradient of all that it returned.
+pub(in crate::kernels) fn backward<E: Real>(
+    level: Level,
+    unit: Unit,
+    sequence: &Sequence<E>,
+    inputs: &Inputs<'_, E>,
+    saved: &Saved<E>,
+    gradient: &[E],
+) -> Gradients<E> {
+    match unit {
+        Unit::Simple(activation) => {
+            backward_with::<E, _, 1, 1>(SimpleUnit(activation), level, sequence, inputs, saved, gradient)
+        }
+        Unit::Lstm => backward_with::<E, _, 4, 4>(LstmUnit, level, sequence, inputs, saved, gradient),
+        Unit::Gru => backward_with::<E, _, 3, 4>(GruUnit, level, sequence, inputs, saved, gradient),
+    }
+}
+
+struct BackwardWork<'a, E, C, const G: usize, const K: usize> {
+    pass: Backward<'a, E, C, G, K>,
+    inputs: &'a Inputs<'a, E>,
+    /// What entered the recurrent product, and what was projected, as right sides of the last products.
+    operands: &'a Panels<E>,
+    projected: Option<&'a Panels<E>>,
+    d_weight: Shared<E>,
+    d_bias: Option<Shared<E>>,
+    d_projection: Option<Shared<E>>,
+}
+
+impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for BackwardWork<'_, E, C, G, K> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+        let Backward { sequence, plan, kept, weights, .. } = self.pass;
+        let Shape { batch, time, hidden, output, .. } = sequence.shape;
+        let Plan { lanes, units, outputs, .. } = plan;
+        let (wide_g, steps) = (units * G * lanes, batch * time);
+        // SAFETY: sizes were checked by `backward_with`. Members pack and write different panels, rows and
+        // columns, and read others' behind a barrier.
+        unsafe {
+            let row = |k| {
+                let row = weight_row(k, G, hidden, lanes)?;
+                Some(self.inputs.weight.as_ptr().add(row * output))
+            };
+            let panels = weights.hidden;
+            panels.of(member).for_each(|panel| panels.pack_rows(panel, 0..wide_g, output, row));
+            if let (Some(panels), Some(weight)) = (weights.projection, self.inputs.projection) {
+                let row = |k: usize| Some(weight.as_ptr().add(k * hidden));
+                panels.of(member).for_each(|panel| panels.pack_rows(panel, 0..output, hidden, row));
+            }
+            self.pass.run(simd, member);
+            let before = |step: usize| -> Option<*const E> {
+                let (row, t) = (step / time, step % time);
+                let before = if sequence.reverse { t + 1 } else { t.wrapping_sub(1) };
+                Some(match before < time {
+                    true => kept.h.at((row * time + before) * outputs * lanes),
+                    false => self.pass.h.at(row * outputs * lanes),
+                })
+            };
+            for panel in self.operands.of(member) {
+                self.operands.pack_rows(panel, 0..steps, output, before);
+                if let Some(thin) = &sequence.thin {
+                    let first = panel.first * lanes;
+                    for step in 0..steps {
+                        let thin = &thin[step / time * outputs * lanes + first..][..panel.groups * lanes];
+                        let operand = self.operands.row(panel, step);
+                        thin.iter().enumerate().for_each(|(at, &thin)| *operand.add(at) *= thin);
+                    }
+                }
+            }
+            if let (Some(panels), Some(projected)) = (self.projected, &kept.projected) {
+                let row = |step: usize| Some(projected.at(step * units * lanes).cast_const());
+                panels.of(member).for_each(|panel| panels.pack_rows(panel, 0..steps, hidden, row));
+            }
+            member.wait();
+            let left = Rows::new(self.pass.d_product.at(0).cast_const(), wide_g);
+            let result = |column| Some(self.d_weight.at(weight_row(column, G, hidden, lanes)? * output));
+            outer(simd, member, (left, wide_g), self.operands, output, result);
+            if let Some(d_bias) = self.d_bias {
+                column_sums(simd, member, left, steps, wide_g, |column, sums| {
+                    for (lane, &sum) in sums.iter().enumerate() {
+                        if let Some(row) = weight_row(column + lane, G, hidden, lanes) {
+                            *d_bias.at(row) = sum;
+                        }
+                    }
+                });
+            }
+            if let (Some(panels), Some(d_projection)) = (self.projected, self.d_projection) {
+                let wide = outputs * lanes;
+                let left = Rows::new(self.pass.d_projected.at(0).cast_const(), wide);
+                let result = |row| (row < output).then(|| d_projection.at(row * hidden));
+                outer(simd, member, (left, wide), panels, hidden, result);
+            }
+        }
+    }
+}
+
+fn backward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
+    cell: C,
+    level: Level,
+    sequence: &Sequence<E>,
+    inputs: &Inputs<'_, E>,
+    saved: &Saved<E>,
+    gradient: &[E],
+) -> Gradients<E> {
+    let shape = sequence.shape;
+    let Shape { batch, time, hidden, output, .. } = shape;
+    let lanes = level.lanes::<E>();
+    check(shape, inputs, lanes);
+    let plan = Plan::new::<E>(shape, lanes, team::threads());
+    let Plan { units, outputs, members, .. } = plan;
+    let (wide_h, wide_c, wide_g) = (outputs * lanes, units * lanes, plan.gates(shape));
+    let cells = if C::CELL_STATE { batch * hidden } else { 0 };
+    assert_eq!(gradient.len(), batch * time * output + batch * output + cells, "{shape:?}");
+    let (d_ys, d_state) = gradient.split_at(batch * time * output);
+    let (d_h, d_c) = d_state.split_at(batch * output);
+    let dh = padded_rows(Some(d_h), batch, output, outputs, lanes);
+    let dc = padded_rows(C::CELL_STATE.then_some(d_c), batch, hidden, units, lanes);
+    let projects = inputs.projection.is_some();
+    let weights = Packed {
+        hidden: Panels::new(wide_g, outputs, 1, lanes, members),
+        projection: projects.then(|| Panels::new(output, units, 1, lanes, members)),
+    };
+    let operands = Panels::no_wider_than(OUTER_WIDEST, batch * time, outputs, 1, lanes, members);
+    let projected =
+        projects.then(|| Panels::no_wider_than(OUTER_WIDEST, batch * time, units, 1, lanes, members));
+    let d_projected = Buffer::new(if projects { batch * time * wide_h } else { 0 });
+    let mut d_apart = if C::APART { Vec::with_capacity(batch * time * wide_g) } else { vec![] };
+    let mut bias = inputs.bias.map(|bias| vec![E::zero(); bias.len()]);
+    let mut projection = inputs.projection.map(|weight| vec![E::zero(); weight.len()]);
+    let mut weight = Vec::new();
+    // SAFETY: every size is that of `Backward`'s comments; the kernel writes every gradient of the gates and
+    // of the weights.
+    let gates = unsafe {
+        filled(batch * time * wide_g, |d_gates| {
+            weight = filled(inputs.weight.len(), |d_weight| {
+                let pass = Backward {
+                    cell,
+                    sequence,
+                    plan,
+                    kept: &saved.kept,
+                    h: &saved.h,
+                    c: &saved.c,
+                    weights: weights.views(),
+                    d_ys,
+                    dh: &dh,
+                    dc: &dc,
+                    d_gates,
+                    d_product: if C::APART { Shared::spare(&mut d_apart) } else { d_gates },
+                    d_projected: &d_projected,
+                };
+                let kernel = BackwardWork {
+                    pass,
+                    inputs,
+                    operands: &operands,
+                    projected: projected.as_ref(),
+                    d_weight,
+                    d_bias: bias.as_mut().map(|bias| Shared::new(bias)),
+                    d_projection: projection.as_mut().map(|weight| Shared::new(weight)),
+                };
+                team::run_kernel(level, members, &kernel);
+            });
+        })
+    };
+    let mut h = Vec::with_capacity(batch * output);
+    let mut c = Vec::with_capacity(cells);
+    // SAFETY: the pass has left the gradient of the initial state in both.
+    unsafe {
+        unpadded_rows(&dh, batch, output, wide_h, &mut h);
+        if C::CELL_STATE {
+            unpadded_rows(&dc, batch, hidden, wide_c, &mut c);
+        }
+    }
+    Gradients { gates, weight, h, c: C::CELL_STATE.then_some(c), bias, projection }
+}
