@@ -27,6 +27,7 @@ mod weights;
 
 pub use dropout::Noise;
 pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
+pub use kernels::{Backward, Score, backward};
 pub use lstm::{Lstm, LstmCell, LstmConfig, LstmOptions};
 pub use network::{Linear, Network};
 pub use predictor::{Predictor, PredictorConfig, Readout};

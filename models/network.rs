@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor, bail};
 use rand::Rng;
 
 use crate::dropout::Noise;
+use crate::kernels::cross_entropy::{self, Score};
 use crate::recurrent::State;
 
 /// A network in two halves: [`encode`](Network::encode) runs the recurrence, [`decode`](Network::decode)
@@ -69,6 +70,23 @@ impl Linear {
     /// (outputs).
     pub fn bias(&self) -> Option<&Tensor> {
         self.bias.as_ref()
+    }
+
+    /// The mean cross-entropy in nats of the softmax over the outputs, a scalar that can be differentiated.
+    /// `xs` is (rows, inputs), `targets` (rows), numbers of outputs.
+    ///
+    /// # Errors
+    /// Where the shapes disagree or a target is no output.
+    pub fn cross_entropy(&self, xs: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        cross_entropy::mean(self, xs, targets)
+    }
+
+    /// The same, summed and without a gradient, and how often the target has the highest score.
+    ///
+    /// # Errors
+    /// As [`Linear::cross_entropy`].
+    pub fn score(&self, xs: &Tensor, targets: &Tensor) -> Result<Score> {
+        cross_entropy::score(self, xs, targets)
     }
 
     /// (.., inputs) to (.., outputs).

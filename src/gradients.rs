@@ -1,7 +1,7 @@
 //! Gradients under the names of their parameters, and clipping by their norm.
 
-use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
+use rnn_zoo_models::backward;
 
 use crate::Result;
 use crate::parameters::{NamedTensors, Parameters};
@@ -11,12 +11,19 @@ use crate::parameters::{NamedTensors, Parameters};
 pub struct Gradients(NamedTensors);
 
 impl Gradients {
-    /// Picks the parameters' gradients out of what `backward` returned.
-    pub fn collect(parameters: &Parameters, store: &GradStore) -> Self {
-        let named = |(name, var): (&str, &Var)| {
-            store.get(var.as_tensor()).map(|gradient| (name.to_string(), gradient.detach()))
-        };
-        Self(parameters.iter().filter_map(named).collect())
+    /// The gradients of a loss.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn of(loss: &Tensor, parameters: &Parameters) -> Result<Self> {
+        let found = backward(loss)?;
+        let mut gradients = NamedTensors::new();
+        for (name, var) in parameters.iter() {
+            if let Some(gradient) = found.get(var)? {
+                gradients.insert(name.to_string(), gradient);
+            }
+        }
+        Ok(Self(gradients))
     }
 
     /// The gradient of that parameter.

@@ -2,13 +2,10 @@
 //! counts.
 
 use candle_core::{D, Tensor};
-use rnn_zoo_models::Network;
+use rnn_zoo_models::{Network, Score};
 
 use crate::Result;
 use crate::data::batch::{Batch, Targets};
-
-/// Rows that evaluation scores at a time: bounds the memory of (rows, vocabulary).
-const ROWS: usize = 1024;
 
 /// The mean loss over a batch's targets, a scalar that can be differentiated, and their number.
 ///
@@ -18,11 +15,10 @@ const ROWS: usize = 1024;
 /// Those of the device.
 pub fn mean(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<(Tensor, usize)> {
     let (hidden, targets) = flat(hidden, batch)?;
-    let outputs = network.decode(&hidden)?;
     let count = targets.dim(0)?;
     let loss = match &batch.targets {
-        Targets::Classes(_) => (cross_entropy(&outputs, &targets)? / count as f64)?,
-        Targets::Values(_) => (squared_error(&outputs, &targets)? / count as f64)?,
+        Targets::Classes(_) => network.decoder().cross_entropy(&hidden, &targets)?,
+        Targets::Values(_) => (squared_error(&network.decode(&hidden)?, &targets)? / count as f64)?,
     };
     Ok((loss, count))
 }
@@ -38,30 +34,23 @@ pub struct Sum {
     pub correct: usize,
 }
 
-/// The loss summed over a batch's targets, without a gradient, a part of the rows at a time.
+/// The loss summed over a batch's targets, without a gradient.
 ///
 /// # Errors
 /// Those of the device.
 pub fn sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Sum> {
     let (hidden, targets) = flat(&hidden.detach(), batch)?;
     let count = targets.dim(0)?;
-    let mut sum = Sum { count, ..Sum::default() };
-    for from in (0..count).step_by(ROWS) {
-        let rows = ROWS.min(count - from);
-        let outputs = network.decode(&hidden.narrow(0, from, rows)?)?.detach();
-        let targets = targets.narrow(0, from, rows)?;
-        let loss = match &batch.targets {
-            Targets::Classes(_) => {
-                let right = outputs.argmax(D::Minus1)?.eq(&targets)?;
-                sum.correct +=
-                    right.to_dtype(candle_core::DType::U32)?.sum_all()?.to_scalar::<u32>()? as usize;
-                cross_entropy(&outputs, &targets)?
-            }
-            Targets::Values(_) => squared_error(&outputs, &targets)?,
-        };
-        sum.loss += scalar(&loss)?;
+    match &batch.targets {
+        Targets::Classes(_) => {
+            let Score { loss, correct } = network.decoder().score(&hidden, &targets)?;
+            Ok(Sum { loss, count, correct })
+        }
+        Targets::Values(_) => {
+            let loss = scalar(&squared_error(&network.decode(&hidden)?, &targets)?)?;
+            Ok(Sum { loss, count, correct: 0 })
+        }
     }
-    Ok(sum)
 }
 
 /// A scalar as f64, whatever its dtype.
@@ -92,15 +81,6 @@ fn flat(hidden: &Tensor, batch: &Batch) -> Result<(Tensor, Tensor)> {
     Ok((hidden.index_select(&rows, 0)?, targets.index_select(&rows, 0)?))
 }
 
-/// Summed `-log softmax(outputs)[target]`; (rows, classes) against (rows).
-fn cross_entropy(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
-    let highest = outputs.detach().max_keepdim(D::Minus1)?; // keeps exp from overflowing
-    let outputs = outputs.broadcast_sub(&highest)?;
-    let log_sum = outputs.exp()?.sum(D::Minus1)?.log()?; // (rows)
-    let own = outputs.gather(&targets.unsqueeze(1)?, 1)?.squeeze(1)?; // (rows)
-    Ok((log_sum - own)?.sum_all()?)
-}
-
 /// Summed over rows, the mean over values of (output - target)^2.
 fn squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
     Ok((outputs - targets.to_dtype(outputs.dtype())?)?.sqr()?.mean(D::Minus1)?.sum_all()?)
@@ -113,15 +93,6 @@ mod tests {
 
     fn tensor(rows: &[[f64; 3]; 2]) -> Tensor {
         Tensor::new(rows, &Device::Cpu).unwrap()
-    }
-
-    #[test]
-    fn cross_entropy_is_the_log_of_the_share_even_of_huge_scores() {
-        let outputs = tensor(&[[1., 2., 3.], [1e4, 0., -1e4]]);
-        let targets = Tensor::new(&[2u32, 0], &Device::Cpu).unwrap();
-        let loss = scalar(&cross_entropy(&outputs, &targets).unwrap()).unwrap();
-        let expected = (1f64.exp() + 2f64.exp() + 3f64.exp()).ln() - 3.;
-        assert!((loss - expected).abs() < 1e-12, "{loss} is not {expected}");
     }
 
     #[test]

@@ -244,7 +244,7 @@ mod tests {
         let mut sgd = Optimizer::new("sgd".parse().unwrap()).unwrap();
         for _ in 0..3 {
             let loss = parameters.get("w").unwrap().sqr().unwrap().sum_all().unwrap();
-            let gradients = Gradients::collect(&parameters, &loss.backward().unwrap());
+            let gradients = Gradients::of(&loss, &parameters).unwrap();
             sgd.step(&parameters, &gradients, 0.25).unwrap();
         }
         assert_eq!(values(&parameters), [0.375, -0.125]);
@@ -257,7 +257,7 @@ mod tests {
         parameters =
             parameters.iter().map(|(name, var)| (name.to_string(), var.clone())).chain([other]).collect();
         let loss = parameters.get("w").unwrap().sum_all().unwrap();
-        let gradients = Gradients::collect(&parameters, &loss.backward().unwrap());
+        let gradients = Gradients::of(&loss, &parameters).unwrap();
         assert_eq!(gradients.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["w"]);
         let mut adam = Optimizer::new("adam".parse().unwrap()).unwrap();
         adam.step(&parameters, &gradients, 0.1).unwrap();
@@ -271,7 +271,7 @@ mod tests {
         let mut adam = Optimizer::new("adam".parse().unwrap()).unwrap();
         for _ in 0..2 {
             let loss = parameters.get("w").unwrap().sqr().unwrap().sum_all().unwrap();
-            let gradients = Gradients::collect(&parameters, &loss.backward().unwrap());
+            let gradients = Gradients::of(&loss, &parameters).unwrap();
             adam.step(&parameters, &gradients, 0.1).unwrap();
         }
         assert!(adam.state().unwrap().values().all(|tensor| !tensor.track_op()));

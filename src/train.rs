@@ -303,7 +303,7 @@ impl Trainer {
         let value = loss::scalar(&loss)?;
         let step = self.progress.step + 1;
         self.check("loss", step, value, lr)?;
-        let mut gradients = Gradients::collect(&self.parameters, &loss.backward()?);
+        let mut gradients = Gradients::of(&loss, &self.parameters)?;
         let norm = match self.options.clip {
             clip if clip > 0. => clip_by_norm(&mut gradients, clip)?,
             _ => gradients.norm()?,

@@ -1,19 +1,22 @@
-//! A layer in one direction as two nodes of candle's graph: [`Project`], the input's part of the gates for
-//! all steps, and [`Recur`], the recurrence over them.
+//! A layer in one direction as nodes of candle's graph: [`Project`], the input's part of the gates for all
+//! steps, [`Recur`], the recurrence over them, and [`Final`], the state that it ends in.
 //!
-//! Candle's ops take three tensors and return one, so what is small travels together: the initial state,
-//! the recurrent bias and the projection enter [`Recur`] as one row of numbers, and outputs and final state
-//! leave it as one.
+//! Candle's ops take three tensors and return one. So what is small travels together: the initial state, the
+//! recurrent bias and the projection enter [`Recur`] as one row of numbers. And what goes from one of these
+//! nodes to the next goes through a [`Link`], in the kernels' own layout, while candle sees a token of it:
+//! that spares it copies and sums of the largest tensors there are.
 
 use std::any::Any;
-use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp3, DType, Device, Layout, Result, Shape, Storage, Tensor, bail,
+};
 
 use super::Unit;
 use super::cpu::{self, Level, Real};
 use super::reference::Run;
+use super::sink;
 use crate::dropout::{self, Noise};
 use crate::recurrent::State;
 use crate::weights::{Weights, zeros};
@@ -65,38 +68,36 @@ fn layer_in<E: Real>(
         (Some(ih), _) => ih.clone(),
         (None, _) => zeros(gates * hidden, xs)?,
     };
-    let project = Project::<E> {
+    let link = Arc::new(Link::<E>::default());
+    let project = Project {
         shape: cpu::InputShape { rows: batch * time, input, hidden, gates },
         level,
         constant: constant.clone(),
-        numbers: PhantomData,
+        link: link.clone(),
     };
-    let projected = xs.contiguous()?.apply_op3(&weights.ih.contiguous()?, &bias.contiguous()?, project)?;
+    let token = xs.contiguous()?.apply_op3(&weights.ih.contiguous()?, &bias.contiguous()?, project)?;
 
     let own_bias = weights.b_hh.as_ref().filter(|_| !unit.folds_bias());
     let extras = [Some(&initial.h), initial.c.as_ref(), own_bias, weights.hr.as_ref()];
     let extras = extras.into_iter().flatten().map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?;
     let extras = Tensor::cat(&extras, 0)?;
     let hh = weights.hh.contiguous()?;
-    let recur = Recur::<E> {
+    let recur = Recur {
         unit,
         sequence,
         level,
         constant,
         has_cell_state: initial.c.is_some(),
         has_bias: own_bias.is_some(),
-        keep: [&projected, &hh, &extras].into_iter().any(Tensor::track_op),
+        keep: [&token, &hh, &extras].into_iter().any(Tensor::track_op),
         saved: OnceLock::new(),
+        link: link.clone(),
     };
-    let all = projected.apply_op3(&hh, &extras, recur)?;
-    let part = |from, rows, columns| all.narrow(0, from, rows * columns)?.reshape((rows, columns));
-    let ys = part(0, batch * time, output)?.reshape((batch, time, output))?;
-    let h = part(batch * time * output, batch, output)?;
-    let c = match initial.c {
-        Some(_) => Some(part(batch * (time + 1) * output, batch, hidden)?),
-        None => None,
-    };
-    Ok((ys, State { h, c }))
+    let ys = token.apply_op3(&hh, &extras, recur)?;
+    let state = ys.apply_op1(Final { link })?;
+    let part = |from, columns| state.narrow(0, from, batch * columns)?.reshape((batch, columns));
+    let c = initial.c.is_some().then(|| part(batch * output, hidden)).transpose()?;
+    Ok((ys, State { h: part(0, output)?, c }))
 }
 
 /// What the sequence is run with. Noise is drawn in the order in which the reference draws it; dropped
@@ -197,7 +198,7 @@ impl Constant {
 }
 
 /// Calls `f` with the numbers of contiguous tensors on the processor; none for those that are not there.
-fn read<E: Real, T, const N: usize>(
+pub(super) fn read<E: Real, T, const N: usize>(
     tensors: [Option<&Tensor>; N],
     f: impl FnOnce([&[E]; N]) -> T,
 ) -> Result<T> {
@@ -214,7 +215,7 @@ fn read<E: Real, T, const N: usize>(
 }
 
 /// The numbers of a contiguous layout.
-fn numbers<'a, E: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [E]> {
+pub(super) fn numbers<'a, E: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [E]> {
     match layout.contiguous_offsets() {
         Some((from, to)) => Ok(&E::cpu_storage_as_slice(storage)?[from..to]),
         None => bail!("a fused layer needs contiguous tensors, not {layout:?}"),
@@ -226,13 +227,66 @@ fn tensor<E: Real>(numbers: Vec<E>, like: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(numbers, like.shape(), like.device())
 }
 
-/// `xs W^T + b` in the order that [`Recur`] reads: of the input (batch, time, input), the weights (gates *
-/// hidden, input) and the bias (gates * hidden), the gates (batch, time, units * gates * lanes).
+/// What goes from node to node beside candle's tensors; each is put in by one and taken out by the next.
+struct Link<E> {
+    /// From [`Project`] to [`Recur`].
+    gates: Slot<cpu::Buffer<E>>,
+    /// From [`Recur`] to [`Final`].
+    state: Slot<Vec<E>>,
+    /// From [`Final`] back to [`Recur`], where there is a gradient of the final state.
+    d_state: Slot<Tensor>,
+    /// From [`Recur`] back to [`Project`].
+    d_gates: Slot<cpu::Buffer<E>>,
+}
+
+impl<E> Default for Link<E> {
+    fn default() -> Self {
+        Self {
+            gates: Slot::default(),
+            state: Slot::default(),
+            d_state: Slot::default(),
+            d_gates: Slot::default(),
+        }
+    }
+}
+
+/// Room for one thing.
+struct Slot<T>(Mutex<Option<T>>);
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Slot<T> {
+    fn lock(&self) -> MutexGuard<'_, Option<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, thing: T) {
+        *self.lock() = Some(thing);
+    }
+
+    fn take(&self) -> Option<T> {
+        self.lock().take()
+    }
+
+    fn expect(&self, what: &str) -> Result<T> {
+        match self.take() {
+            Some(thing) => Ok(thing),
+            None => bail!("a fused layer's nodes ran out of order: there is no {what}"),
+        }
+    }
+}
+
+/// `xs W^T + b`: of the input (batch, time, input), the weights (gates * hidden, input) and the bias (gates *
+/// hidden), the input's part of the gates, put into the link. Its own output is a token, a zero.
 struct Project<E> {
     shape: cpu::InputShape,
     level: Level,
     constant: Option<Arc<PackedLayer<E>>>,
-    numbers: PhantomData<E>,
+    link: Arc<Link<E>>,
 }
 
 impl<E: Real> CustomOp3 for Project<E> {
@@ -253,10 +307,8 @@ impl<E: Real> CustomOp3 for Project<E> {
         let weight = numbers::<E>(weight, weight_layout)?;
         let bias = numbers::<E>(bias, bias_layout)?;
         let packed = self.constant.as_ref().map(|packed| &packed.input);
-        let gates = cpu::project(self.level, self.shape, xs, weight, Some(bias), packed);
-        let (batch, time, _) = xs_layout.shape().dims3()?;
-        let wide = self.shape.wide(self.level.lanes::<E>());
-        Ok((E::to_cpu_storage_owned(gates), (batch, time, wide).into()))
+        self.link.gates.put(cpu::project(self.level, self.shape, xs, weight, Some(bias), packed));
+        Ok((E::to_cpu_storage_owned(vec![E::zero()]), Shape::from(1)))
     }
 
     fn bwd(
@@ -264,23 +316,22 @@ impl<E: Real> CustomOp3 for Project<E> {
         xs: &Tensor,
         weight: &Tensor,
         bias: &Tensor,
-        _gates: &Tensor,
-        gradient: &Tensor,
+        _token: &Tensor,
+        _gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        let tensors = [Some(xs), Some(weight), Some(&gradient)];
-        let wants_xs = xs.track_op();
-        let (d_xs, d_weight, d_bias) = read::<E, _, 3>(tensors, |[xs, weight, gradient]| {
-            cpu::project_backward(self.level, self.shape, xs, weight, gradient, wants_xs)
+        let d_gates = self.link.d_gates.expect("gradient of the gates")?;
+        let (d_xs, d_weight, d_bias) = read::<E, _, 2>([Some(xs), Some(weight)], |[xs_numbers, weight]| {
+            let wants_xs = xs.track_op();
+            cpu::project_backward(self.level, self.shape, xs_numbers, weight, &d_gates, wants_xs)
         })?;
         let d_xs = d_xs.map(|d_xs| tensor(d_xs, xs)).transpose()?;
-        Ok((d_xs, Some(tensor(d_weight, weight)?), Some(tensor(d_bias, bias)?)))
+        Ok((d_xs, sink::offer(weight, tensor(d_weight, weight)?)?, Some(tensor(d_bias, bias)?)))
     }
 }
 
-/// The recurrence. Of the gates that [`Project`] gives, the recurrent weights (gates * hidden, output) and
-/// the extras (the initial state, then the recurrent bias and the projection if there are), all in one: the
-/// outputs (batch * time * output) and the final state, (batch * output) and (batch * hidden).
+/// The recurrence: of the gates in the link, the recurrent weights (gates * hidden, output) and the extras
+/// (the initial state, then the recurrent bias and the projection if there are, all in one), the outputs
+/// (batch, time, output), and the final state into the link.
 struct Recur<E> {
     unit: Unit,
     sequence: cpu::Sequence<E>,
@@ -291,17 +342,17 @@ struct Recur<E> {
     /// Whether there will be a backward pass.
     keep: bool,
     saved: OnceLock<cpu::Saved<E>>,
+    link: Arc<Link<E>>,
 }
 
 impl<E: Real> Recur<E> {
-    fn inputs<'a>(&self, gates: &'a [E], weight: &'a [E], extras: &'a [E]) -> cpu::Inputs<'a, E> {
-        let cpu::Shape { batch, hidden, output, gates: count, .. } = self.sequence.shape;
+    fn inputs<'a>(&self, weight: &'a [E], extras: &'a [E]) -> cpu::Inputs<'a, E> {
+        let cpu::Shape { batch, hidden, output, gates, .. } = self.sequence.shape;
         let (h, rest) = extras.split_at(batch * output);
         let (c, rest) = rest.split_at(if self.has_cell_state { batch * hidden } else { 0 });
-        let (bias, projection) = rest.split_at(if self.has_bias { count * hidden } else { 0 });
+        let (bias, projection) = rest.split_at(if self.has_bias { gates * hidden } else { 0 });
         let some = |there: bool, part: &'a [E]| there.then_some(part);
         cpu::Inputs {
-            gates,
             weight,
             h,
             c: some(self.has_cell_state, c),
@@ -318,46 +369,74 @@ impl<E: Real> CustomOp3 for Recur<E> {
 
     fn cpu_fwd(
         &self,
-        gates: &CpuStorage,
-        gates_layout: &Layout,
+        _token: &CpuStorage,
+        _token_layout: &Layout,
         weight: &CpuStorage,
         weight_layout: &Layout,
         extras: &CpuStorage,
         extras_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let gates = numbers::<E>(gates, gates_layout)?;
         let weight = numbers::<E>(weight, weight_layout)?;
-        let inputs = self.inputs(gates, weight, numbers::<E>(extras, extras_layout)?);
+        let inputs = self.inputs(weight, numbers::<E>(extras, extras_layout)?);
         let packed = self.constant.as_ref().map(|packed| &packed.recurrent);
-        let (all, saved) = cpu::forward(self.level, self.unit, &self.sequence, &inputs, packed, self.keep);
+        let gates = self.link.gates.expect("gates")?;
+        let cpu::Outputs { ys, state, saved } =
+            cpu::forward(self.level, self.unit, &self.sequence, gates, &inputs, packed, self.keep);
         if let Some(saved) = saved {
             let _ = self.saved.set(saved); // an op runs forward once
         }
-        let count = all.len();
-        Ok((E::to_cpu_storage_owned(all), count.into()))
+        self.link.state.put(state);
+        let cpu::Shape { batch, time, output, .. } = self.sequence.shape;
+        Ok((E::to_cpu_storage_owned(ys), (batch, time, output).into()))
     }
 
     fn bwd(
         &self,
-        gates: &Tensor,
+        token: &Tensor,
         weight: &Tensor,
         extras: &Tensor,
-        _all: &Tensor,
-        gradient: &Tensor,
+        _ys: &Tensor,
+        d_ys: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let Some(saved) = self.saved.get() else { bail!("a recurrence kept nothing for its backward pass") };
-        let gradient = gradient.contiguous()?;
-        let tensors = [Some(gates), Some(weight), Some(extras), Some(&gradient)];
-        let found = read::<E, _, 4>(tensors, |[gates, weight, extras, gradient]| {
-            let inputs = self.inputs(gates, weight, extras);
+        let d_state = self.link.d_state.take();
+        let d_ys = d_ys.contiguous()?;
+        let tensors = [Some(weight), Some(extras), Some(&d_ys), d_state.as_ref()];
+        let found = read::<E, _, 4>(tensors, |[weight, extras, d_ys, state]| {
+            let inputs = self.inputs(weight, extras);
+            let gradient = (d_ys, d_state.is_some().then_some(state));
             cpu::backward(self.level, self.unit, &self.sequence, &inputs, saved, gradient)
         })?;
-        let cpu::Gradients { gates: d_gates, weight: d_weight, h, c, bias, projection } = found;
+        let cpu::Gradients { gates, weight: d_weight, h, c, bias, projection } = found;
+        self.link.d_gates.put(gates);
         let d_extras = [Some(h), c, bias, projection].into_iter().flatten().flatten().collect();
         Ok((
-            Some(tensor(d_gates, gates)?),
-            Some(tensor(d_weight, weight)?),
+            Some(token.zeros_like()?),
+            sink::offer(weight, tensor(d_weight, weight)?)?,
             Some(tensor::<E>(d_extras, extras)?),
         ))
+    }
+}
+
+/// The final state, (batch * output) hidden then (batch * hidden) cell, out of the link. Its gradient goes
+/// back the same way; candle's own gradient of the outputs it leaves as it is.
+struct Final<E> {
+    link: Arc<Link<E>>,
+}
+
+impl<E: Real> CustomOp1 for Final<E> {
+    fn name(&self) -> &'static str {
+        "final-state"
+    }
+
+    fn cpu_fwd(&self, _ys: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let state = self.link.state.expect("final state")?;
+        let count = state.len();
+        Ok((E::to_cpu_storage_owned(state), count.into()))
+    }
+
+    fn bwd(&self, ys: &Tensor, _state: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        self.link.d_state.put(gradient.contiguous()?);
+        Ok(Some(ys.zeros_like()?)) // the recurrence runs backward only if there is some gradient
     }
 }

@@ -5,12 +5,16 @@
 
 #[allow(unsafe_code)]
 mod cpu;
+pub(crate) mod cross_entropy;
 pub(crate) mod fused;
 pub mod reference;
+mod sink;
 
 use crate::simple_rnn::Nonlinearity;
 
 pub use cpu::{Level, set_threads, threads};
+pub use cross_entropy::Score;
+pub use sink::{Backward, backward};
 
 /// The units that have fused kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use clap::{Subcommand, ValueEnum};
 use rnn_zoo::bundle::{Config, FORMAT};
 use rnn_zoo::data::batch::{Batch, Targets};
 use rnn_zoo::gradients::{Gradients, clip_by_norm};
-use rnn_zoo::models::{ModelConfig, Network, Recurrent, RecurrentConfig, RnnlmConfig, StackConfig};
+use rnn_zoo::models::{ModelConfig, Network, Recurrent, RecurrentConfig, RnnlmConfig, StackConfig, backward};
 use rnn_zoo::optim::Optimizer;
 use rnn_zoo::parameters::Parameters;
 use rnn_zoo::rng::{self, Purpose};
@@ -107,7 +107,7 @@ fn layer(shape: &Shape) -> Result<Value> {
         median(shape.repeat, &device, || frozen.forward(&xs, None, None).map(drop).map_err(Into::into))?;
     let train = median(shape.repeat, &device, || {
         let output = rnn.forward(inputs.as_tensor(), None, None)?;
-        output.ys.sum_all()?.backward()?;
+        backward(&output.ys.sum_all()?)?;
         Ok(())
     })?;
     // A multiply and an add for every weight and step; backward takes twice as many again.
@@ -180,7 +180,7 @@ fn train_step(
 ) -> Result<()> {
     let (hidden, _) = network.encode(&batch.inputs, None, None, None)?;
     let (loss, _) = loss::mean(network, &hidden, batch)?;
-    let mut gradients = Gradients::collect(parameters, &loss.backward()?);
+    let mut gradients = Gradients::of(&loss, parameters)?;
     clip_by_norm(&mut gradients, 1.)?;
     optimizer.step(parameters, &gradients, 1e-3)
 }

@@ -13,7 +13,7 @@ const LINE: usize = 64;
 ///
 /// Rust's rules of borrowing end here: who reads or writes through the pointer says why nobody else writes
 /// there at the same time.
-pub(super) struct Buffer<E> {
+pub(in crate::kernels) struct Buffer<E> {
     start: NonNull<E>,
     len: usize,
 }
@@ -46,6 +46,11 @@ impl<E: Real> Buffer<E> {
             Some(start) => Self { start, len },
             None => handle_alloc_error(layout),
         }
+    }
+
+    /// Numbers in it.
+    pub(in crate::kernels) fn len(&self) -> usize {
+        self.len
     }
 
     /// Where number `at` lies; `at` may be the end.
@@ -82,11 +87,6 @@ unsafe impl<E: Sync> Sync for Shared<E> {}
 impl<E> Shared<E> {
     /// Of numbers that will be written.
     pub(super) fn new(numbers: &mut [E]) -> Self {
-        Self(numbers.as_mut_ptr())
-    }
-
-    /// Of the room that a vector has, where numbers will be written.
-    pub(super) fn spare(numbers: &mut Vec<E>) -> Self {
         Self(numbers.as_mut_ptr())
     }
 

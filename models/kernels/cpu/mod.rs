@@ -8,10 +8,13 @@
 //! | `project.rs` | the input's part of the gates |
 //! | `cell.rs` | the pointwise part of each cell |
 //! | `sequence.rs` | the recurrence over a sequence, forward and backward |
+//! | `recurrence.rs` | from slices to `sequence.rs` and back |
+//! | `cross_entropy.rs` | the decoder and its loss |
 //!
 //! Every function outside takes slices, checks their sizes, and is safe.
 
 mod cell;
+mod cross_entropy;
 mod level;
 mod math;
 mod memory;
@@ -22,9 +25,11 @@ mod sequence;
 mod simd;
 mod team;
 
+pub(super) use cross_entropy::{Found, Gradients as LossGradients, Inputs as Examples, cross_entropy};
 pub use level::Level;
+pub(super) use memory::Buffer;
 pub(super) use project::{PackedInput, Shape as InputShape, project, project_backward};
-pub(super) use recurrence::{Gradients, Inputs, Packed, Saved, backward, forward};
+pub(super) use recurrence::{Gradients, Inputs, Outputs, Packed, Saved, backward, forward};
 pub(super) use sequence::{Sequence, Shape, Zoneout, padded};
 pub(super) use simd::Real;
 pub use team::{set_threads, threads};

@@ -98,7 +98,7 @@ struct Forward<'a, E> {
     weight: Option<&'a [E]>,
     panels: &'a Panels<E>,
     bias: &'a Buffer<E>,
-    gates: Shared<E>,
+    gates: &'a Buffer<E>,
 }
 
 impl<E: Real> Kernel for Forward<'_, E> {
@@ -146,7 +146,7 @@ pub(in crate::kernels) fn project<E: Real>(
     weight: &[E],
     bias: Option<&[E]>,
     packed: Option<&PackedInput<E>>,
-) -> Vec<E> {
+) -> Buffer<E> {
     let lanes = level.lanes::<E>();
     let wide = shape.wide(lanes);
     assert_eq!(
@@ -165,13 +165,11 @@ pub(in crate::kernels) fn project<E: Real>(
     };
     let bias = gate_order(bias, shape.gates, shape.hidden, lanes);
     let weight = packed.is_none().then_some(weight);
-    // SAFETY: the kernel writes every row and column of the gates; sizes were checked above.
-    unsafe {
-        filled(shape.rows * wide, |gates| {
-            let kernel = Forward { shape, xs, weight, panels, bias: &bias, gates };
-            team::run_kernel(level, members, &kernel);
-        })
-    }
+    let gates = Buffer::new(shape.rows * wide);
+    let kernel = Forward { shape, xs, weight, panels, bias: &bias, gates: &gates };
+    // SAFETY: sizes were checked above, and the kernel writes every row and column of the gates.
+    unsafe { team::run_kernel(level, members, &kernel) };
+    gates
 }
 
 /// Input weights that do not change, packed once.
@@ -194,7 +192,7 @@ struct Backward<'a, E> {
     shape: Shape,
     xs: &'a [E],
     weight: &'a [E],
-    d_gates: &'a [E],
+    d_gates: &'a Buffer<E>,
     /// Panels of the weights, rows in the order of the gates, and of the input.
     weights: Option<&'a Panels<E>>,
     inputs: &'a Panels<E>,
@@ -219,7 +217,7 @@ impl<E: Real> Kernel for Backward<'_, E> {
             let row = |k: usize| Some(self.xs.as_ptr().add(k * input));
             self.inputs.of(member).for_each(|panel| self.inputs.pack_rows(panel, 0..rows, input, row));
             member.wait();
-            let left = Rows::new(self.d_gates.as_ptr(), wide);
+            let left = Rows::new(self.d_gates.at(0).cast_const(), wide);
             if let Some(weights) = self.weights {
                 let (some, panels) = match many(rows, member.count) {
                     true => (member.share(rows), weights.all().to_vec()),
@@ -287,7 +285,7 @@ pub(in crate::kernels) fn project_backward<E: Real>(
     shape: Shape,
     xs: &[E],
     weight: &[E],
-    d_gates: &[E],
+    d_gates: &Buffer<E>,
     wants_xs: bool,
 ) -> (Option<Vec<E>>, Vec<E>, Vec<E>) {
     let lanes = level.lanes::<E>();

@@ -15,8 +15,6 @@ use crate::kernels::Unit;
 /// What a recurrence reads, beside the [`Sequence`].
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Inputs<'a, E> {
-    /// The input's part of the gates, (batch, time, units, gates, lanes).
-    pub gates: &'a [E],
     /// (gates * hidden, output).
     pub weight: &'a [E],
     /// (batch, output).
@@ -42,9 +40,20 @@ pub(in crate::kernels) struct Saved<E> {
     c: Buffer<E>,
 }
 
-/// Gradients of [`Inputs`].
+/// What [`forward`] finds.
+pub(in crate::kernels) struct Outputs<E> {
+    /// (batch, time, output).
+    pub ys: Vec<E>,
+    /// The final state: (batch, output) hidden, then (batch, hidden) cell.
+    pub state: Vec<E>,
+    /// What [`backward`] needs, where it was asked for.
+    pub saved: Option<Saved<E>>,
+}
+
+/// Gradients of what [`forward`] read.
 pub(in crate::kernels) struct Gradients<E> {
-    pub gates: Vec<E>,
+    /// Of the input's part of the gates.
+    pub gates: Buffer<E>,
     pub weight: Vec<E>,
     pub h: Vec<E>,
     pub c: Option<Vec<E>>,
@@ -134,9 +143,8 @@ unsafe fn unpadded_rows<E: Real>(
     }
 }
 
-fn check<E: Real>(shape: Shape, inputs: &Inputs<'_, E>, lanes: usize) {
-    let Shape { batch, time, hidden, output, gates } = shape;
-    assert_eq!(inputs.gates.len(), batch * time * hidden.div_ceil(lanes) * lanes * gates, "{shape:?}");
+fn check<E: Real>(shape: Shape, inputs: &Inputs<'_, E>) {
+    let Shape { batch, hidden, output, gates, .. } = shape;
     assert_eq!(inputs.weight.len(), gates * hidden * output, "{shape:?}");
     assert_eq!(inputs.h.len(), batch * output, "{shape:?}");
     assert!(inputs.c.is_none_or(|c| c.len() == batch * hidden), "{shape:?}");
@@ -147,22 +155,23 @@ fn check<E: Real>(shape: Shape, inputs: &Inputs<'_, E>, lanes: usize) {
     );
 }
 
-/// Runs the sequence. Returns (batch, time, output) outputs, then the final (batch, output) hidden and
-/// (batch, hidden) cell state, all in one; and, where `keep` asks for it, what [`backward`] needs.
+/// Runs the sequence, from the input's part of the gates, (batch, time, units, gates, lanes). `keep` asks
+/// for what [`backward`] needs.
 pub(in crate::kernels) fn forward<E: Real>(
     level: Level,
     unit: Unit,
     sequence: &Sequence<E>,
+    gates: Buffer<E>,
     inputs: &Inputs<'_, E>,
     packed: Option<&Packed<E>>,
     keep: bool,
-) -> (Vec<E>, Option<Saved<E>>) {
+) -> Outputs<E> {
     match unit {
-        Unit::Simple(activation) => {
-            forward_with::<E, _, 1, 1>(SimpleUnit(activation), level, sequence, inputs, packed, keep)
+        Unit::Simple(nonlinearity) => {
+            forward_with::<E, _, 1, 1>(SimpleUnit(nonlinearity), level, sequence, gates, inputs, packed, keep)
         }
-        Unit::Lstm => forward_with::<E, _, 4, 4>(LstmUnit, level, sequence, inputs, packed, keep),
-        Unit::Gru => forward_with::<E, _, 3, 4>(GruUnit, level, sequence, inputs, packed, keep),
+        Unit::Lstm => forward_with::<E, _, 4, 4>(LstmUnit, level, sequence, gates, inputs, packed, keep),
+        Unit::Gru => forward_with::<E, _, 3, 4>(GruUnit, level, sequence, gates, inputs, packed, keep),
     }
 }
 
@@ -190,15 +199,17 @@ fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     cell: C,
     level: Level,
     sequence: &Sequence<E>,
+    gates: Buffer<E>,
     inputs: &Inputs<'_, E>,
     packed: Option<&Packed<E>>,
     keep: bool,
-) -> (Vec<E>, Option<Saved<E>>) {
+) -> Outputs<E> {
     let shape = sequence.shape;
     let Shape { batch, time, hidden, output, .. } = shape;
     let lanes = level.lanes::<E>();
-    check(shape, inputs, lanes);
+    check(shape, inputs);
     let plan = Plan::new::<E>(shape, lanes, team::threads());
+    assert_eq!(gates.len(), batch * time * plan.gates(shape), "{shape:?}");
     let own = packed.is_none().then(|| Packed::empty(shape, &plan, inputs.projection.is_some()));
     let weights = own.as_ref().or(packed).expect("invariant: one of the two was just made");
     let (wide_h, wide_c) = (plan.outputs * lanes, plan.units * lanes);
@@ -210,8 +221,14 @@ fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
         unsafe { copy.at(0).copy_from_nonoverlapping(initial.at(0), batch * wide) };
         copy
     });
-    let kept = keep.then(|| Kept {
-        units: Buffer::new(batch * time * plan.units * K * lanes),
+    // What is kept of a unit takes the place of its gates where it is as much.
+    let (gates, kept_units) = match (keep, K == G) {
+        (true, true) => (None, Some(gates)),
+        (true, false) => (Some(gates), Some(Buffer::new(batch * time * plan.units * K * lanes))),
+        (false, _) => (Some(gates), None),
+    };
+    let kept = kept_units.map(|units| Kept {
+        units,
         h: Buffer::new(batch * time * wide_h),
         c: C::CELL_STATE.then(|| Buffer::new(batch * time * wide_c)),
         projected: inputs.projection.map(|_| Buffer::new(batch * time * wide_c)),
@@ -219,51 +236,49 @@ fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     let operands = [Buffer::new(batch * wide_h), Buffer::new(batch * wide_h)];
     let unprojected = Buffer::new(if inputs.projection.is_some() { batch * wide_c } else { 0 });
     let bias = gate_order(inputs.bias, G, hidden, lanes);
-    let states = batch * output + if C::CELL_STATE { batch * hidden } else { 0 };
-    let mut all = Vec::with_capacity(batch * time * output + states);
-    // SAFETY: every size is that of `Forward`'s comments. The kernel writes every output, and the vector is
-    // as long only afterwards.
-    unsafe {
-        let kernel = ForwardWork {
-            pass: Forward {
+    let mut state = Vec::with_capacity(batch * (output + hidden));
+    // SAFETY: every size is that of `Forward`'s comments, and the kernel writes every output.
+    let ys = unsafe {
+        let ys = filled(batch * time * output, |ys| {
+            let pass = Forward {
                 cell,
                 sequence,
                 plan,
-                gates: inputs.gates,
+                gates: gates.as_ref().or(kept.as_ref().map(|kept| &kept.units)).unwrap_or(&bias),
                 bias: &bias,
                 weights: weights.views(),
                 h: &h,
                 c: &c,
-                ys: Shared::spare(&mut all),
+                ys,
                 kept: kept.as_ref(),
                 operands: operands.each_ref(),
                 unprojected: &unprojected,
-            },
-            own: own.as_ref(),
-            inputs,
-        };
-        team::run_kernel(level, plan.members, &kernel);
-        all.set_len(batch * time * output);
-        unpadded_rows(&h, batch, output, wide_h, &mut all);
+            };
+            team::run_kernel(level, plan.members, &ForwardWork { pass, own: own.as_ref(), inputs });
+        });
+        unpadded_rows(&h, batch, output, wide_h, &mut state);
         if C::CELL_STATE {
-            unpadded_rows(&c, batch, hidden, wide_c, &mut all);
+            unpadded_rows(&c, batch, hidden, wide_c, &mut state);
         }
-    }
-    (all, kept.map(|kept| Saved { kept, h: initial_h, c: initial_c }))
+        ys
+    };
+    let saved = kept.map(|kept| Saved { kept, h: initial_h, c: initial_c });
+    Outputs { ys, state, saved }
 }
 
-/// The gradients of what [`forward`] read, from the gradient of all that it returned.
+/// The gradients of what [`forward`] read, from those of its outputs and of its final state, which has none
+/// where nothing looked at it.
 pub(in crate::kernels) fn backward<E: Real>(
     level: Level,
     unit: Unit,
     sequence: &Sequence<E>,
     inputs: &Inputs<'_, E>,
     saved: &Saved<E>,
-    gradient: &[E],
+    gradient: (&[E], Option<&[E]>),
 ) -> Gradients<E> {
     match unit {
-        Unit::Simple(activation) => {
-            backward_with::<E, _, 1, 1>(SimpleUnit(activation), level, sequence, inputs, saved, gradient)
+        Unit::Simple(nonlinearity) => {
+            backward_with::<E, _, 1, 1>(SimpleUnit(nonlinearity), level, sequence, inputs, saved, gradient)
         }
         Unit::Lstm => backward_with::<E, _, 4, 4>(LstmUnit, level, sequence, inputs, saved, gradient),
         Unit::Gru => backward_with::<E, _, 3, 4>(GruUnit, level, sequence, inputs, saved, gradient),
@@ -354,21 +369,21 @@ fn backward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     sequence: &Sequence<E>,
     inputs: &Inputs<'_, E>,
     saved: &Saved<E>,
-    gradient: &[E],
+    (d_ys, d_state): (&[E], Option<&[E]>),
 ) -> Gradients<E> {
     let shape = sequence.shape;
     let Shape { batch, time, hidden, output, .. } = shape;
     let lanes = level.lanes::<E>();
-    check(shape, inputs, lanes);
+    check(shape, inputs);
     let plan = Plan::new::<E>(shape, lanes, team::threads());
     let Plan { units, outputs, members, .. } = plan;
     let (wide_h, wide_c, wide_g) = (outputs * lanes, units * lanes, plan.gates(shape));
     let cells = if C::CELL_STATE { batch * hidden } else { 0 };
-    assert_eq!(gradient.len(), batch * time * output + batch * output + cells, "{shape:?}");
-    let (d_ys, d_state) = gradient.split_at(batch * time * output);
-    let (d_h, d_c) = d_state.split_at(batch * output);
-    let dh = padded_rows(Some(d_h), batch, output, outputs, lanes);
-    let dc = padded_rows(C::CELL_STATE.then_some(d_c), batch, hidden, units, lanes);
+    assert_eq!(d_ys.len(), batch * time * output, "{shape:?}");
+    assert!(d_state.is_none_or(|state| state.len() == batch * output + cells), "{shape:?}");
+    let (d_h, d_c) = d_state.map(|state| state.split_at(batch * output)).unzip();
+    let dh = padded_rows(d_h, batch, output, outputs, lanes);
+    let dc = padded_rows(d_c.filter(|_| C::CELL_STATE), batch, hidden, units, lanes);
     let projects = inputs.projection.is_some();
     let weights = Packed {
         hidden: Panels::new(wide_g, outputs, 1, lanes, members),
@@ -378,41 +393,38 @@ fn backward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     let projected =
         projects.then(|| Panels::no_wider_than(OUTER_WIDEST, batch * time, units, 1, lanes, members));
     let d_projected = Buffer::new(if projects { batch * time * wide_h } else { 0 });
-    let mut d_apart = if C::APART { Vec::with_capacity(batch * time * wide_g) } else { vec![] };
+    let gates = Buffer::new(batch * time * wide_g);
+    let apart = C::APART.then(|| Buffer::new(batch * time * wide_g));
     let mut bias = inputs.bias.map(|bias| vec![E::zero(); bias.len()]);
     let mut projection = inputs.projection.map(|weight| vec![E::zero(); weight.len()]);
-    let mut weight = Vec::new();
-    // SAFETY: every size is that of `Backward`'s comments; the kernel writes every gradient of the gates and
-    // of the weights.
-    let gates = unsafe {
-        filled(batch * time * wide_g, |d_gates| {
-            weight = filled(inputs.weight.len(), |d_weight| {
-                let pass = Backward {
-                    cell,
-                    sequence,
-                    plan,
-                    kept: &saved.kept,
-                    h: &saved.h,
-                    c: &saved.c,
-                    weights: weights.views(),
-                    d_ys,
-                    dh: &dh,
-                    dc: &dc,
-                    d_gates,
-                    d_product: if C::APART { Shared::spare(&mut d_apart) } else { d_gates },
-                    d_projected: &d_projected,
-                };
-                let kernel = BackwardWork {
-                    pass,
-                    inputs,
-                    operands: &operands,
-                    projected: projected.as_ref(),
-                    d_weight,
-                    d_bias: bias.as_mut().map(|bias| Shared::new(bias)),
-                    d_projection: projection.as_mut().map(|weight| Shared::new(weight)),
-                };
-                team::run_kernel(level, members, &kernel);
-            });
+    // SAFETY: every size is that of `Backward`'s comments; the kernel writes every gradient of the weights.
+    let weight = unsafe {
+        filled(inputs.weight.len(), |d_weight| {
+            let pass = Backward {
+                cell,
+                sequence,
+                plan,
+                kept: &saved.kept,
+                h: &saved.h,
+                c: &saved.c,
+                weights: weights.views(),
+                d_ys,
+                dh: &dh,
+                dc: &dc,
+                d_gates: &gates,
+                d_product: apart.as_ref().unwrap_or(&gates),
+                d_projected: &d_projected,
+            };
+            let kernel = BackwardWork {
+                pass,
+                inputs,
+                operands: &operands,
+                projected: projected.as_ref(),
+                d_weight,
+                d_bias: bias.as_mut().map(|bias| Shared::new(bias)),
+                d_projection: projection.as_mut().map(|weight| Shared::new(weight)),
+            };
+            team::run_kernel(level, members, &kernel);
         })
     };
     let mut h = Vec::with_capacity(batch * output);

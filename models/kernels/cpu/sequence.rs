@@ -208,8 +208,8 @@ pub(super) struct Forward<'a, E, C, const G: usize, const K: usize> {
     pub cell: C,
     pub sequence: &'a Sequence<E>,
     pub plan: Plan,
-    /// The input's part of the gates.
-    pub gates: &'a [E],
+    /// The input's part of the gates; the same memory as what is kept of the units, where that is as much.
+    pub gates: &'a Buffer<E>,
     /// The recurrent bias, (units, G, lanes).
     pub bias: &'a Buffer<E>,
     pub weights: Recurrent<'a, E>,
@@ -265,7 +265,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                     for rows in tiles(rows.clone(), most_rows::<S>(vectors)) {
                         let gates = |row: usize, group: usize| {
                             let unit = (row * time + t) * units + panel.first + group;
-                            Vector::load_all::<G>(simd, self.gates.as_ptr().add(unit * G * lanes))
+                            Vector::load_all::<G>(simd, self.gates.at(unit * G * lanes))
                         };
                         for (at, row) in rows.clone().enumerate() {
                             for group in 0..panel.groups {
@@ -415,9 +415,9 @@ pub(super) struct Backward<'a, E, C, const G: usize, const K: usize> {
     pub dh: &'a Buffer<E>,
     pub dc: &'a Buffer<E>,
     /// The gradient of the input's part of the gates.
-    pub d_gates: Shared<E>,
+    pub d_gates: &'a Buffer<E>,
     /// The gradient of the recurrent product; the same memory unless the cell is [`Pointwise::APART`].
-    pub d_product: Shared<E>,
+    pub d_product: &'a Buffer<E>,
     /// The gradient of what the projection gave, (batch, time, padded output).
     pub d_projected: &'a Buffer<E>,
 }

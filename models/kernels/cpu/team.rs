@@ -1,37 +1,35 @@
 //! The threads of the kernels: one team, which runs a whole sequence at a time.
 //!
 //! A fork and join at every time step would cost more than the step. The team starts once a sequence;
-//! within it, members wait for one another by spinning at a [`Barrier`], a fraction of a microsecond.
+//! within it, members wait for one another by spinning at a [`Barrier`], a fraction of a microsecond. The
+//! threads are those that candle's own ops use: two pools that both spin would fight for the same cores.
 
-use std::cell::UnsafeCell;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
 
+use candle_core::utils::barrier_pool;
 use pulp::{Simd, WithSimd};
 
 use super::Level;
-
-/// How long an idle worker looks out for work before it sleeps: longer than what lies between two kernels
-/// of a training step, or two tokens of a text.
-const ALERT: Duration = Duration::from_micros(200);
 
 /// Spins at a barrier before the rest of the time slice is given away: whoever is waited for may have no
 /// processor.
 const PATIENCE: u32 = 1 << 14;
 
+/// What [`set_threads`] said; 0 before.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// Members of the team: what [`set_threads`] said, else what candle uses, which is `RAYON_NUM_THREADS` or
-/// the number of processors.
+/// Members of the team: all threads of candle's pool (`CANDLE_NUM_THREADS`, else `RAYON_NUM_THREADS`, else
+/// one a core), or fewer where [`set_threads`] said so.
 pub fn threads() -> usize {
+    let all = barrier_pool().n_workers() + 1;
     match THREADS.load(Ordering::Relaxed) {
-        0 => candle_core::utils::get_num_threads().max(1),
-        threads => threads,
+        0 => all,
+        threads => threads.min(all),
     }
 }
 
-/// Sets the members of the team, at least one, for all kernels from here on. Results do not depend on it.
+/// Limits the members of the team, at least one, for all kernels from here on. Results do not depend on it.
 pub fn set_threads(threads: usize) {
     THREADS.store(threads.max(1), Ordering::Relaxed);
 }
@@ -48,36 +46,35 @@ pub(super) struct Member<'a> {
 
 impl Member<'_> {
     /// Waits for all members to come here. What they wrote before is visible after.
-    pub fn wait(&self) {
+    pub(super) fn wait(&self) {
         if self.count > 1 {
             self.barrier.wait(self.count);
         }
     }
 
     /// This member's share of `total` things.
-    pub fn share(&self, total: usize) -> std::ops::Range<usize> {
+    pub(super) fn share(&self, total: usize) -> Range<usize> {
         total * self.index / self.count..total * (self.index + 1) / self.count
     }
 }
 
-/// Runs `work` once for each of `members`, at the same time, and returns when all are done.
-///
-/// Where the team is busy with another thread's work, or `members` is one, the caller does all alone:
-/// `work` must ask the member it is given how many there are.
+/// Runs `work` once for each of at most `members`, at the same time, and returns when all are done. `work`
+/// must ask the member it is given how many there are.
 pub(super) fn run(members: usize, work: &(dyn Fn(Member<'_>) + Sync)) {
-    let barrier = Barrier::new();
-    let alone = Member { index: 0, count: 1, barrier: &barrier };
-    if members <= 1 {
-        return work(alone);
+    let barrier = Barrier::default();
+    let count = members.min(barrier_pool().n_workers() + 1);
+    let work = |index| unwinding_ends_the_process(|| work(Member { index, count, barrier: &barrier }));
+    if count <= 1 {
+        return work(0);
     }
-    static CREW: OnceLock<Mutex<Crew>> = OnceLock::new();
-    let crew = CREW.get_or_init(|| Mutex::new(Crew { workers: vec![] }));
-    let mut crew = match crew.try_lock() {
-        Ok(crew) => crew,
-        Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
-        Err(TryLockError::WouldBlock) => return work(alone),
-    };
-    crew.run(members, &barrier, work);
+    // The pool calls its workers 0, 1, .. and the caller last.
+    let caller = barrier_pool().n_workers();
+    barrier_pool().execute(|thread| {
+        let index = if thread == caller { 0 } else { thread + 1 };
+        if index < count {
+            work(index);
+        }
+    });
 }
 
 /// Work for a team, written for any instructions.
@@ -106,119 +103,7 @@ pub(super) unsafe fn run_kernel(level: Level, members: usize, kernel: &impl Kern
     run(members, &|member| level.run(Part(kernel, member)));
 }
 
-/// The workers that have been started.
-struct Crew {
-    workers: Vec<&'static Post>,
-}
-
-/// Where one worker finds its work.
-struct Post {
-    /// Counts up when there is work (odd) and when it is done (even).
-    turn: AtomicUsize,
-    job: UnsafeCell<Option<Job>>,
-    asleep: Mutex<bool>,
-    wake: Condvar,
-}
-
-// SAFETY: `job` is written by the crew while `turn` is even and read by the worker while it is odd; the
-// release and acquire of `turn` order the two.
-unsafe impl Sync for Post {}
-
-/// Work for one worker; the lifetimes of both references are erased, see [`Crew::run`].
-#[derive(Clone, Copy)]
-struct Job {
-    member: Member<'static>,
-    work: &'static (dyn Fn(Member<'_>) + Sync),
-}
-
-impl Crew {
-    fn run(&mut self, members: usize, barrier: &Barrier, work: &(dyn Fn(Member<'_>) + Sync)) {
-        while self.workers.len() + 1 < members {
-            let post: &'static Post = Box::leak(Box::new(Post {
-                turn: AtomicUsize::new(0),
-                job: UnsafeCell::new(None),
-                asleep: Mutex::new(false),
-                wake: Condvar::new(),
-            }));
-            let name = "rnn-zoo kernels".to_string();
-            if std::thread::Builder::new().name(name).spawn(move || post.serve()).is_err() {
-                break; // fewer hands do the same work
-            }
-            self.workers.push(post);
-        }
-        let count = members.min(self.workers.len() + 1);
-        // SAFETY: the workers use these references only until `finish` has returned for each of them, which
-        // is before this function returns: nothing in between unwinds, for a panic in `work` ends the process.
-        let (barrier, work) = unsafe {
-            (
-                std::mem::transmute::<&Barrier, &'static Barrier>(barrier),
-                std::mem::transmute::<&(dyn Fn(Member<'_>) + Sync), &'static (dyn Fn(Member<'_>) + Sync)>(
-                    work,
-                ),
-            )
-        };
-        let member = |index| Member { index, count, barrier };
-        let posts = &self.workers[..count - 1];
-        for (at, post) in posts.iter().enumerate() {
-            post.start(Job { member: member(at + 1), work });
-        }
-        unwinding_ends_the_process(|| work(member(0)));
-        posts.iter().for_each(|post| post.finish());
-    }
-}
-
-impl Post {
-    fn start(&self, job: Job) {
-        // SAFETY: `turn` is even, as `finish` left it: the worker does not look at the job.
-        unsafe { *self.job.get() = Some(job) };
-        self.turn.fetch_add(1, Ordering::Release);
-        let asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
-        if *asleep {
-            self.wake.notify_one();
-        }
-    }
-
-    fn finish(&self) {
-        let mut spins = 0;
-        while self.turn.load(Ordering::Acquire) % 2 == 1 {
-            pause(&mut spins);
-        }
-    }
-
-    /// The worker's life.
-    fn serve(&self) {
-        loop {
-            self.look_out();
-            // SAFETY: `turn` is odd: the crew leaves the job alone until it is even.
-            if let Some(job) = unsafe { *self.job.get() } {
-                unwinding_ends_the_process(|| (job.work)(job.member));
-            }
-            self.turn.fetch_add(1, Ordering::Release);
-        }
-    }
-
-    /// Returns when there is work.
-    fn look_out(&self) {
-        let has_work = || self.turn.load(Ordering::Acquire) % 2 == 1;
-        let since = Instant::now();
-        while since.elapsed() < ALERT {
-            for _ in 0..64 {
-                if has_work() {
-                    return;
-                }
-                std::hint::spin_loop();
-            }
-        }
-        let mut asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
-        *asleep = true;
-        while !has_work() {
-            asleep = self.wake.wait(asleep).unwrap_or_else(PoisonError::into_inner);
-        }
-        *asleep = false;
-    }
-}
-
-/// A member that fails leaves the others waiting for ever, with borrowed memory: better to end at once.
+/// A member that fails leaves the others waiting for ever: better to end at once.
 fn unwinding_ends_the_process(work: impl FnOnce()) {
     struct Guard;
     impl Drop for Guard {
@@ -232,16 +117,13 @@ fn unwinding_ends_the_process(work: impl FnOnce()) {
 }
 
 /// Where members wait for one another.
+#[derive(Default)]
 struct Barrier {
     arrived: AtomicUsize,
     round: AtomicUsize,
 }
 
 impl Barrier {
-    fn new() -> Self {
-        Self { arrived: AtomicUsize::new(0), round: AtomicUsize::new(0) }
-    }
-
     fn wait(&self, count: usize) {
         let round = self.round.load(Ordering::Relaxed);
         if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == count {
@@ -251,22 +133,20 @@ impl Barrier {
         }
         let mut spins = 0;
         while self.round.load(Ordering::Acquire) == round {
-            pause(&mut spins);
+            spins += 1;
+            if spins < PATIENCE {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
         }
-    }
-}
-
-fn pause(spins: &mut u32) {
-    *spins += 1;
-    if *spins < PATIENCE {
-        std::hint::spin_loop();
-    } else {
-        std::thread::yield_now();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
@@ -274,7 +154,7 @@ mod tests {
         for members in [1, 2, 3, 5] {
             let rounds = 50;
             let arrivals: Vec<AtomicUsize> = (0..rounds).map(|_| AtomicUsize::new(0)).collect();
-            let counts = Mutex::new(vec![]);
+            let seen = Mutex::new(vec![]);
             run(members, &|member| {
                 for arrivals in &arrivals {
                     arrivals.fetch_add(1, Ordering::Relaxed);
@@ -283,35 +163,21 @@ mod tests {
                     assert_eq!(arrivals.load(Ordering::Relaxed), member.count);
                     member.wait();
                 }
-                counts.lock().unwrap().push((member.index, member.count));
+                seen.lock().unwrap().push((member.index, member.count));
             });
-            let mut counts = counts.into_inner().unwrap();
-            counts.sort_unstable();
-            let count = counts[0].1;
-            assert!(count == members || count == 1, "{counts:?}");
-            assert_eq!(counts, (0..count).map(|index| (index, count)).collect::<Vec<_>>());
+            let mut seen = seen.into_inner().unwrap();
+            seen.sort_unstable();
+            let count = members.min(barrier_pool().n_workers() + 1);
+            assert_eq!(seen, (0..count).map(|index| (index, count)).collect::<Vec<_>>());
         }
     }
 
     #[test]
-    fn a_busy_team_leaves_the_caller_to_work_alone() {
-        run(3, &|outer| {
-            if outer.index == 0 {
-                run(2, &|inner| assert_eq!((inner.index, inner.count), (0, 1)));
-            }
-        });
-    }
-
-    #[test]
-    fn a_worker_that_fell_asleep_wakes_up() {
-        for _ in 0..3 {
-            let worked = AtomicUsize::new(0);
-            run(2, &|member| {
-                worked.fetch_add(1, Ordering::Relaxed);
-                assert!(member.share(10).len() == 10 / member.count);
-            });
-            assert!(worked.load(Ordering::Relaxed) >= 1);
-            std::thread::sleep(2 * ALERT);
+    fn shares_are_everything_once() {
+        let barrier = Barrier::default();
+        for (count, total) in [(1, 7), (3, 10), (4, 2)] {
+            let shares = (0..count).flat_map(|index| Member { index, count, barrier: &barrier }.share(total));
+            assert_eq!(shares.collect::<Vec<_>>(), (0..total).collect::<Vec<_>>());
         }
     }
 }

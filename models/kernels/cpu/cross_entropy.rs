@@ -1,0 +1,514 @@
+//! A linear layer and the cross-entropy of its softmax, in one: the scores of all classes for all rows never
+//! exist at once, and the gradients come with the loss.
+//!
+//! Some rows at a time, with `s = W h + b` the scores of a row:
+//!
+//! ```text
+//! loss = log sum exp s - s[target]
+//! d s  = softmax(s) - one at the target          times the weight of a row in the mean
+//! d W += d s h^T        d b += d s        d h = W^T d s
+//! ```
+//!
+//! The product is turned round: classes are its rows and rows of the batch its columns. So the weights need
+//! no packing, and a softmax is a sum of vectors. Members of the team share the classes out in blocks whose
+//! size depends on nothing but the number of classes, so that every sum is taken in the same order whatever
+//! the team.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::Level;
+use super::memory::{Buffer, Shared, filled};
+use super::product::{Panel, Panels, Rows, Tile, dense, most_rows, multiply, tiles};
+use super::simd::{Real, Vector};
+use super::team::{self, Kernel, Member};
+
+/// Numbers of the scores that exist at once, at most: some rows by all classes.
+const SCORES: usize = 1 << 21;
+
+/// Depth of a block of weights that is packed for the gradient of the rows.
+const DEPTH: usize = 512;
+
+/// What goes in.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct Inputs<'a, E> {
+    /// (rows, features).
+    pub rows: &'a [E],
+    /// (classes, features).
+    pub weight: &'a [E],
+    /// (classes).
+    pub bias: &'a [E],
+    /// (rows), each below the number of classes.
+    pub targets: &'a [u32],
+}
+
+/// Gradients of the mean loss.
+pub(in crate::kernels) struct Gradients<E> {
+    pub rows: Vec<E>,
+    pub weight: Vec<E>,
+    pub bias: Vec<E>,
+}
+
+/// What comes out.
+pub(in crate::kernels) struct Found<E> {
+    /// `-log p(target)`, summed over rows.
+    pub loss: f64,
+    /// Rows whose target has the highest score.
+    pub correct: usize,
+    /// Of the mean, where they were asked for.
+    pub gradients: Option<Gradients<E>>,
+}
+
+/// Sizes, and how the work is cut.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    rows: usize,
+    features: usize,
+    classes: usize,
+    lanes: usize,
+    /// Rows of the batch at a time.
+    some: usize,
+    /// Classes of a block.
+    block: usize,
+}
+
+struct Outputs<E> {
+    rows: Shared<E>,
+    weight: Shared<E>,
+    bias: Shared<E>,
+}
+
+struct Work<'a, E> {
+    shape: Shape,
+    inputs: Inputs<'a, E>,
+    members: usize,
+    /// (vectors of rows, classes, their lanes), panel by panel.
+    scores: &'a Buffer<E>,
+    /// The highest score of a block in each row, and the sum of `exp(score - highest)`, (blocks, rows).
+    highest: &'a Buffer<E>,
+    sums: &'a Buffer<E>,
+    /// The target's score, and the loss, (rows).
+    own: &'a Buffer<E>,
+    losses: &'a Buffer<E>,
+    /// Whether the target's score is the highest, (rows).
+    correct: &'a Buffer<E>,
+    /// For each set of rows: its panels, as columns of the first product and as rows of the gradients'.
+    columns: &'a [Panels<E>],
+    operands: &'a [Panels<E>],
+    outputs: Option<Outputs<E>>,
+}
+
+/// Loss and gradients of all rows.
+pub(in crate::kernels) fn cross_entropy<E: Real>(
+    level: Level,
+    inputs: &Inputs<'_, E>,
+    wants_gradients: bool,
+) -> Found<E> {
+    let (rows, classes) = (inputs.targets.len(), inputs.bias.len());
+    let features = inputs.weight.len() / classes.max(1);
+    assert_eq!((inputs.rows.len(), inputs.weight.len()), (rows * features, classes * features));
+    assert!(inputs.targets.iter().all(|&target| (target as usize) < classes), "a target is no class");
+    let lanes = level.lanes::<E>();
+    let widest = 4 * lanes;
+    let shape = Shape {
+        rows,
+        features,
+        classes,
+        lanes,
+        some: (SCORES / classes.max(1) / widest).clamp(1, 8) * widest,
+        block: (classes / 8).next_multiple_of(16).clamp(16, 256),
+    };
+    let members = super::project::members(rows * features * classes);
+    let buffer = |len| Buffer::<E>::new(len);
+    let blocks = classes.div_ceil(shape.block);
+    let sets = || (0..rows).step_by(shape.some).map(|from| shape.some.min(rows - from));
+    let columns: Vec<_> =
+        sets().map(|some| Panels::new(features, some.div_ceil(lanes), 1, lanes, members)).collect();
+    let operands: Vec<_> = sets()
+        .filter(|_| wants_gradients)
+        .map(|some| Panels::new(some, features.div_ceil(lanes), 1, lanes, members))
+        .collect();
+    let (scores, highest, sums) =
+        (buffer(shape.some * classes), buffer(blocks * shape.some), buffer(blocks * shape.some));
+    let [own, losses, correct] = [rows, rows, rows].map(|rows| buffer(rows));
+    let run = |outputs| {
+        let work = Work {
+            shape,
+            inputs: *inputs,
+            members,
+            scores: &scores,
+            highest: &highest,
+            sums: &sums,
+            own: &own,
+            losses: &losses,
+            correct: &correct,
+            columns: &columns,
+            operands: &operands,
+            outputs,
+        };
+        // SAFETY: all sizes are those of the comments in `Work`, and targets were checked.
+        unsafe { team::run_kernel(level, members, &work) };
+    };
+    let gradients = if wants_gradients {
+        let (mut d_weight, mut d_bias) = (vec![], vec![]);
+        // SAFETY: the kernel writes every gradient of every row and class.
+        let d_rows = unsafe {
+            filled(rows * features, |rows| {
+                d_weight = filled(classes * features, |weight| {
+                    d_bias = filled(classes, |bias| run(Some(Outputs { rows, weight, bias })));
+                });
+            })
+        };
+        Some(Gradients { rows: d_rows, weight: d_weight, bias: d_bias })
+    } else {
+        run(None);
+        None
+    };
+    // SAFETY: the kernel has written all rows of both.
+    let [losses, correct] =
+        unsafe { [&losses, &correct].map(|buffer| std::slice::from_raw_parts(buffer.at(0), rows)) };
+    Found {
+        loss: losses.iter().map(|loss| loss.to_f64()).sum(),
+        correct: correct.iter().filter(|&&correct| correct > E::zero()).count(),
+        gradients,
+    }
+}
+
+impl<E: Real> Kernel for Work<'_, E> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+        let Shape { rows, classes, some, block, .. } = self.shape;
+        // Whole blocks, so that a block is one member's.
+        let blocks = member.share(classes.div_ceil(block));
+        let mine = blocks.start * block..(blocks.end * block).min(classes);
+        // SAFETY: sizes are those that the caller promises. Members write their own classes of scores,
+        // weights and bias, and their own columns of the rows' gradients; barriers stand between.
+        unsafe {
+            if self.outputs.is_some() && rows == 0 {
+                self.without_rows(mine);
+                return;
+            }
+            for (set, from) in (0..rows).step_by(some).enumerate() {
+                let batch = from..(from + some).min(rows);
+                self.pack(set, batch.clone(), member);
+                member.wait();
+                self.score(simd, set, mine.clone());
+                self.find_own(set, batch.clone(), mine.clone());
+                for block in blocks.clone() {
+                    self.exponentials(simd, set, block);
+                }
+                member.wait();
+                if member.index == 0 {
+                    self.losses(set, batch.clone());
+                }
+                if let Some(outputs) = &self.outputs {
+                    member.wait();
+                    for block in blocks.clone() {
+                        self.gradient_of_scores(simd, set, batch.clone(), block, outputs);
+                    }
+                    self.gradient_of_weights(simd, set, mine.clone(), outputs);
+                    member.wait();
+                    self.gradient_of_rows(simd, set, batch, member, outputs);
+                }
+                member.wait();
+            }
+        }
+    }
+}
+
+/// The steps of [`Work`], in their order. All are unsafe for the same reason: sizes must be those of `Shape`.
+impl<E: Real> Work<'_, E> {
+    /// Where the scores of one class begin in a panel of rows.
+    fn scores(&self, panels: &Panels<E>, panel: Panel, class: usize) -> *mut E {
+        let Shape { classes, lanes, .. } = self.shape;
+        self.scores.at(panel.first * lanes * classes + class * panels.width(panel))
+    }
+
+    /// Without rows all gradients are zero.
+    unsafe fn without_rows(&self, classes: Range<usize>) {
+        let features = self.shape.features;
+        if let Some(outputs) = &self.outputs {
+            // SAFETY: the classes are within the sizes of `Outputs`.
+            unsafe {
+                outputs.weight.at(classes.start * features).write_bytes(0, classes.len() * features);
+                outputs.bias.at(classes.start).write_bytes(0, classes.len());
+            }
+        }
+    }
+
+    unsafe fn pack(&self, set: usize, batch: Range<usize>, member: Member<'_>) {
+        let features = self.shape.features;
+        let row = |row: usize| {
+            let row = batch.start + row;
+            (row < batch.end).then(|| self.inputs.rows[row * features..][..features].as_ptr())
+        };
+        // SAFETY: rows were cut to the panels' depth or width.
+        unsafe {
+            let columns = &self.columns[set];
+            columns.of(member).for_each(|panel| columns.pack_transposed(panel, row));
+            if let Some(operands) = self.operands.get(set) {
+                operands
+                    .of(member)
+                    .for_each(|panel| operands.pack_rows(panel, 0..batch.len(), features, row));
+            }
+        }
+    }
+
+    /// `W h + b`.
+    #[inline(always)]
+    unsafe fn score<S: Simd>(&self, simd: S, set: usize, classes: Range<usize>) {
+        let Shape { features, lanes, .. } = self.shape;
+        let columns = &self.columns[set];
+        // SAFETY: classes and panels are within the sizes.
+        unsafe {
+            dense(
+                simd,
+                classes,
+                Rows::new(self.inputs.weight.as_ptr(), features),
+                columns,
+                columns.all().iter().copied(),
+                |class, panel, tile| {
+                    let bias = Vector::splat(simd, self.inputs.bias[class]);
+                    (0..panel.groups).for_each(|at| bias.store(tile.add(at * lanes)));
+                },
+                |class, panel, tile| {
+                    let to = self.scores(columns, panel, class);
+                    to.copy_from_nonoverlapping(tile, panel.groups * lanes);
+                },
+            );
+        }
+    }
+
+    /// Calls `f` with each row's number and panel, and its place in a row of that panel.
+    fn each_row(&self, set: usize, batch: Range<usize>, mut f: impl FnMut(usize, Panel, usize)) {
+        let (columns, lanes) = (&self.columns[set], self.shape.lanes);
+        for &panel in columns.all() {
+            let first = batch.start + panel.first * lanes;
+            for row in first..(first + columns.width(panel)).min(batch.end) {
+                f(row, panel, row - first);
+            }
+        }
+    }
+
+    /// Remembers the targets' scores before they become exponentials.
+    unsafe fn find_own(&self, set: usize, batch: Range<usize>, classes: Range<usize>) {
+        self.each_row(set, batch, |row, panel, at| {
+            let target = self.inputs.targets[row] as usize;
+            if classes.contains(&target) {
+                // SAFETY: row, class and panel are within the sizes.
+                unsafe { *self.own.at(row) = *self.scores(&self.columns[set], panel, target).add(at) };
+            }
+        });
+    }
+
+    /// Turns the scores of a block into `exp(score - highest)`.
+    #[inline(always)]
+    unsafe fn exponentials<S: Simd>(&self, simd: S, set: usize, block: usize) {
+        let Shape { classes, lanes, some, block: size, .. } = self.shape;
+        let columns = &self.columns[set];
+        let range = block * size..((block + 1) * size).min(classes);
+        for &panel in columns.all() {
+            for vector in 0..panel.groups {
+                // SAFETY: block, panel and vector are within the sizes.
+                unsafe {
+                    let at = |class| self.scores(columns, panel, class).add(vector * lanes);
+                    let mut highest: Vector<S, E> = Vector::load(simd, at(range.start));
+                    for class in range.clone() {
+                        let score = Vector::load(simd, at(class));
+                        highest = score.if_greater(highest, score, highest);
+                    }
+                    let mut sum = Vector::zero(simd);
+                    for class in range.clone() {
+                        let share = (Vector::load(simd, at(class)) - highest).exp();
+                        share.store(at(class));
+                        sum = sum + share;
+                    }
+                    let to = block * some + (panel.first + vector) * lanes;
+                    highest.store(self.highest.at(to));
+                    sum.store(self.sums.at(to));
+                }
+            }
+        }
+    }
+
+    /// From the blocks' sums to the losses, and to what turns a block's exponentials into probabilities,
+    /// which takes the place of the sums.
+    unsafe fn losses(&self, set: usize, batch: Range<usize>) {
+        let Shape { rows, classes, lanes, some, block, .. } = self.shape;
+        let blocks = classes.div_ceil(block);
+        self.each_row(set, batch, |row, panel, at| {
+            let column = panel.first * lanes + at;
+            // SAFETY: row and column are within the sizes.
+            unsafe {
+                let highest = (0..blocks).map(|block| *self.highest.at(block * some + column));
+                let most = highest.clone().fold(*self.highest.at(column), |a, b| if a > b { a } else { b });
+                let share = |block: usize, highest: E| {
+                    self.sums.at(block * some + column).read().to_f64() * (highest - most).to_f64().exp()
+                };
+                let total: f64 = highest.clone().enumerate().map(|(at, highest)| share(at, highest)).sum();
+                let own = *self.own.at(row);
+                *self.losses.at(row) = E::from_f64(total.ln() + (most - own).to_f64());
+                *self.correct.at(row) = if own >= most { E::one() } else { E::zero() };
+                for (block, highest) in highest.enumerate() {
+                    let factor = (highest - most).to_f64().exp() / (total * rows as f64);
+                    *self.sums.at(block * some + column) = E::from_f64(factor);
+                }
+            }
+        });
+    }
+
+    /// The gradient of a block's scores, in their place, and of its bias.
+    #[inline(always)]
+    unsafe fn gradient_of_scores<S: Simd>(
+        &self,
+        simd: S,
+        set: usize,
+        batch: Range<usize>,
+        block: usize,
+        outputs: &Outputs<E>,
+    ) {
+        let Shape { rows, classes, lanes, some, block: size, .. } = self.shape;
+        let columns = &self.columns[set];
+        let range = block * size..((block + 1) * size).min(classes);
+        // SAFETY: block, panels and rows are within the sizes.
+        unsafe {
+            for &panel in columns.all() {
+                for vector in 0..panel.groups {
+                    let column = (panel.first + vector) * lanes;
+                    let there = batch.len().saturating_sub(column);
+                    // No row, no gradient: what is left of the last vector becomes zero.
+                    let factor: Vector<S, E> =
+                        Vector::load_first(simd, self.sums.at(block * some + column), there);
+                    for class in range.clone() {
+                        let at = self.scores(columns, panel, class).add(vector * lanes);
+                        (Vector::load(simd, at) * factor).store(at);
+                    }
+                }
+            }
+            let weight = E::from_f64(1. / rows as f64);
+            self.each_row(set, batch, |row, panel, at| {
+                let target = self.inputs.targets[row] as usize;
+                if range.contains(&target) {
+                    let score = self.scores(columns, panel, target).add(at);
+                    *score = *score - weight;
+                }
+            });
+            for class in range {
+                let mut sum: Vector<S, E> = Vector::zero(simd);
+                for &panel in columns.all() {
+                    for vector in 0..panel.groups {
+                        sum =
+                            sum + Vector::load(simd, self.scores(columns, panel, class).add(vector * lanes));
+                    }
+                }
+                let mut lanes_of = [E::zero(); 16];
+                sum.store(lanes_of.as_mut_ptr());
+                let sum = lanes_of[..lanes].iter().fold(E::zero(), |a, &b| a + b);
+                let to = outputs.bias.at(class);
+                *to = if set == 0 { sum } else { *to + sum };
+            }
+        }
+    }
+
+    /// `d W += d s h^T` for some classes.
+    #[inline(always)]
+    unsafe fn gradient_of_weights<S: Simd>(
+        &self,
+        simd: S,
+        set: usize,
+        mine: Range<usize>,
+        outputs: &Outputs<E>,
+    ) {
+        let Shape { features, lanes, .. } = self.shape;
+        let (columns, operands) = (&self.columns[set], &self.operands[set]);
+        let mut tile = Tile::<E>::new();
+        let tile = tile.as_mut_ptr();
+        for block in tiles(mine, 96) {
+            for &panel in operands.all() {
+                let (vectors, width, first) =
+                    (operands.vectors(panel), operands.width(panel), panel.first * lanes);
+                let there = width.min(features - first);
+                for classes in tiles(block.clone(), most_rows::<S>(vectors)) {
+                    // SAFETY: classes, panels and rows are within the sizes.
+                    unsafe {
+                        tile.write_bytes(0, classes.len() * width);
+                        let to = |class: usize| outputs.weight.at(class * features + first);
+                        if set > 0 {
+                            for (at, class) in classes.clone().enumerate() {
+                                tile.add(at * width).copy_from_nonoverlapping(to(class), there);
+                            }
+                        }
+                        for &rows in columns.all() {
+                            let wide = columns.width(rows);
+                            let left =
+                                Rows::new(self.scores(columns, rows, classes.start).cast_const(), wide);
+                            let from = rows.first * lanes;
+                            // The last vector of rows may reach beyond the batch.
+                            let depth = wide.min(operands.depth() - from);
+                            let right = operands.row(panel, from);
+                            multiply(simd, (classes.len(), vectors), depth, left, right, tile);
+                        }
+                        for (at, class) in classes.enumerate() {
+                            to(class).copy_from_nonoverlapping(tile.add(at * width), there);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// `d h = W^T d s`, for one member's share of the features.
+    #[inline(always)]
+    unsafe fn gradient_of_rows<S: Simd>(
+        &self,
+        simd: S,
+        set: usize,
+        batch: Range<usize>,
+        member: Member<'_>,
+        outputs: &Outputs<E>,
+    ) {
+        let Shape { features, classes, lanes, .. } = self.shape;
+        let columns = &self.columns[set];
+        let mut tile = Tile::<E>::new();
+        let tile = tile.as_mut_ptr();
+        let weights = Panels::new(DEPTH.min(classes), features.div_ceil(lanes), 1, lanes, self.members);
+        for from in (0..classes).step_by(DEPTH) {
+            let depth = DEPTH.min(classes - from);
+            for panel in weights.of(member) {
+                let (vectors, width, first) =
+                    (weights.vectors(panel), weights.width(panel), panel.first * lanes);
+                let there = width.min(features - first);
+                // SAFETY: classes, panels and rows are within the sizes; the panels are this member's own.
+                unsafe {
+                    let row = |k: usize| Some(self.inputs.weight.as_ptr().add((from + k) * features));
+                    weights.pack_rows(panel, 0..depth, features, row);
+                    for &some in columns.all() {
+                        let rows = batch.start + some.first * lanes;
+                        let rows = rows..(rows + columns.width(some)).min(batch.end);
+                        for rows in tiles(rows.clone(), most_rows::<S>(vectors)) {
+                            let at = rows.start - batch.start - some.first * lanes;
+                            let to = |row: usize| outputs.rows.at(row * features + first);
+                            tile.write_bytes(0, rows.len() * width);
+                            if from > 0 {
+                                for (at, row) in rows.clone().enumerate() {
+                                    tile.add(at * width).copy_from_nonoverlapping(to(row), there);
+                                }
+                            }
+                            let left = Rows {
+                                start: self.scores(columns, some, from).add(at).cast_const(),
+                                row_step: 1,
+                                depth_step: columns.width(some),
+                            };
+                            let right = weights.row(panel, 0);
+                            multiply(simd, (rows.len(), vectors), depth, left, right, tile);
+                            for (at, row) in rows.enumerate() {
+                                to(row).copy_from_nonoverlapping(tile.add(at * width), there);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
