@@ -118,9 +118,3 @@ pub(crate) fn check_vocabulary(size: usize) -> Result<()> {
     }
     bail!("vocabulary_size is {size}; expected 1 to {LARGEST_VOCABULARY}")
 }
-
-/// Rows of `weight` (vocabulary, features) for tokens (batch, time): (batch, time, features).
-pub(crate) fn embed(weight: &Tensor, tokens: &Tensor) -> Result<Tensor> {
-    let (batch, time) = tokens.dims2()?;
-    weight.index_select(&tokens.flatten_all()?, 0)?.reshape((batch, time, weight.dim(1)?))
-}

@@ -19,7 +19,8 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::dropout::{Noise, Share, dropout};
-use crate::network::{Linear, Network, check_vocabulary, embed};
+use crate::kernels::embedding::embed;
+use crate::network::{Linear, Network, check_vocabulary};
 use crate::recurrent::{LARGEST_SIZE, Recurrent, State, check_probability};
 use crate::registry::RecurrentConfig;
 use crate::weights::{fill, uniform};

@@ -1,14 +1,19 @@
 //! Gradients under the names of their parameters, and clipping by their norm.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use rnn_zoo_models::backward;
 
-use crate::Result;
+use crate::{Result, parallel};
 use crate::parameters::{NamedTensors, Parameters};
 
 /// Gradients under the names of their parameters. A parameter that a step did not use has none.
-#[derive(Clone, Debug, Default)]
-pub struct Gradients(NamedTensors);
+#[derive(Clone, Debug)]
+pub struct Gradients {
+    tensors: NamedTensors,
+    /// What they are to be multiplied by. Clipping changes it and leaves the tensors alone: the optimizer
+    /// multiplies while it reads them anyway.
+    factor: f64,
+}
 
 impl Gradients {
     /// The gradients of a loss.
@@ -17,23 +22,28 @@ impl Gradients {
     /// Those of the device.
     pub fn of(loss: &Tensor, parameters: &Parameters) -> Result<Self> {
         let found = backward(loss)?;
-        let mut gradients = NamedTensors::new();
+        let mut tensors = NamedTensors::new();
         for (name, var) in parameters.iter() {
             if let Some(gradient) = found.get(var)? {
-                gradients.insert(name.to_string(), gradient);
+                tensors.insert(name.to_string(), gradient);
             }
         }
-        Ok(Self(gradients))
+        Ok(tensors.into())
     }
 
-    /// The gradient of that parameter.
+    /// The gradient of that parameter, to be multiplied by [`Gradients::factor`].
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.0.get(name)
+        self.tensors.get(name)
     }
 
-    /// Names and gradients, in name order.
+    /// What all tensors are to be multiplied by.
+    pub fn factor(&self) -> f64 {
+        self.factor
+    }
+
+    /// Names and tensors, in name order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
-        self.0.iter().map(|(name, gradient)| (name.as_str(), gradient))
+        self.tensors.iter().map(|(name, gradient)| (name.as_str(), gradient))
     }
 
     /// The Euclidean norm of all gradients taken as one vector.
@@ -41,30 +51,63 @@ impl Gradients {
     /// # Errors
     /// Those of the device.
     pub fn norm(&self) -> Result<f64> {
-        // One number a tensor is squared and summed where the tensor lies, and all are fetched at once.
-        let squares =
-            self.0.values().map(|gradient| gradient.to_dtype(sum_dtype(gradient))?.sqr()?.sum_all());
-        let squares = squares.collect::<candle_core::Result<Vec<_>>>()?;
-        if squares.is_empty() {
-            return Ok(0.0);
+        let mut squares = 0.;
+        let mut elsewhere = vec![];
+        for gradient in self.tensors.values() {
+            match sum_of_squares(gradient)? {
+                Some(sum) => squares += sum,
+                // Squared and summed where the tensor lies, and all are fetched at once.
+                None => elsewhere.push(gradient.to_dtype(DType::F32)?.sqr()?.sum_all()?),
+            }
         }
-        let squares = Tensor::stack(&squares, 0)?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
-        Ok(squares.to_vec1::<f64>()?.iter().sum::<f64>().sqrt())
+        if !elsewhere.is_empty() {
+            let sums = Tensor::stack(&elsewhere, 0)?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+            squares += sums.to_vec1::<f64>()?.iter().sum::<f64>();
+        }
+        Ok(squares.sqrt() * self.factor)
     }
 }
 
 impl From<NamedTensors> for Gradients {
-    fn from(gradients: NamedTensors) -> Self {
-        Self(gradients)
+    fn from(tensors: NamedTensors) -> Self {
+        Self { tensors, factor: 1. }
     }
 }
 
-/// Squares of half precision overflow; those of f32 are summed as they are.
-fn sum_dtype(gradient: &Tensor) -> DType {
-    match gradient.dtype() {
-        DType::F64 => DType::F64,
-        _ => DType::F32,
+impl Default for Gradients {
+    fn default() -> Self {
+        NamedTensors::new().into()
     }
+}
+
+/// The sum of squares of a contiguous tensor of f32 or f64 on the processor.
+fn sum_of_squares(gradient: &Tensor) -> Result<Option<f64>> {
+    let (storage, layout) = gradient.storage_and_layout();
+    let (Storage::Cpu(storage), Some((from, to))) = (&*storage, layout.contiguous_offsets()) else {
+        return Ok(None);
+    };
+    Ok(match storage {
+        CpuStorage::F32(numbers) => Some(squares(&numbers[from..to])),
+        CpuStorage::F64(numbers) => Some(squares(&numbers[from..to])),
+        _ => None,
+    })
+}
+
+/// In pieces whose sums are added in order, so that neither threads nor vectors change a bit of the result.
+fn squares<T: Copy + Into<f64> + Sync>(numbers: &[T]) -> f64 {
+    let sum = |piece: &&[T]| {
+        let mut sums = [0f64; 16];
+        let (whole, rest) = piece.as_chunks::<16>();
+        for chunk in whole {
+            for (sum, &x) in sums.iter_mut().zip(chunk) {
+                let x: f64 = x.into();
+                *sum += x * x;
+            }
+        }
+        let rest = rest.iter().map(|&x| x.into() * x.into());
+        sums.into_iter().chain(rest).sum::<f64>()
+    };
+    parallel::map(numbers.chunks(parallel::PIECE).collect(), |piece| sum(&piece)).into_iter().sum()
 }
 
 /// Scales all gradients by one factor so that their norm is at most `max_norm`, as PyTorch's
@@ -77,9 +120,7 @@ pub fn clip_by_norm(gradients: &mut Gradients, max_norm: f64) -> Result<f64> {
     let norm = gradients.norm()?;
     let factor = max_norm / (norm + 1e-6);
     if norm.is_finite() && factor < 1.0 {
-        for gradient in gradients.0.values_mut() {
-            *gradient = gradient.affine(factor, 0.0)?;
-        }
+        gradients.factor *= factor;
     }
     Ok(norm)
 }

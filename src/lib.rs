@@ -13,6 +13,7 @@ pub mod grammar;
 pub mod loss;
 pub mod model;
 pub mod optim;
+mod parallel;
 pub mod parameters;
 pub mod predict;
 pub mod report;

@@ -13,6 +13,7 @@
 //! Candle has AdamW too, but shows nobody its moments, and training could not be resumed to the bit.
 
 mod config;
+mod in_place;
 
 use std::collections::BTreeMap;
 
@@ -36,7 +37,7 @@ pub struct Optimizer {
 struct Memory {
     /// Steps in which the parameter had a gradient.
     steps: u32,
-    /// In the order of [`OptimizerConfig::moments`].
+    /// In the order of [`OptimizerConfig::moments`]; zero at first.
     moments: Vec<Tensor>,
 }
 
@@ -62,12 +63,26 @@ impl Optimizer {
     pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, lr: f64) -> Result<()> {
         for (name, var) in parameters.iter() {
             let Some(gradient) = gradients.get(name) else { continue };
-            let memory = self.memory.remove(name);
+            if gradient.dims() != var.dims() {
+                let (found, expected) = (gradient.dims(), var.dims());
+                return Err(Error::Message(format!("the gradient of {name} is {found:?}, not {expected:?}")));
+            }
             // Detached, or the new value would carry the graph of every step before it.
             let parameter = var.as_detached_tensor();
-            let (moved, memory) = self.config.update(&parameter, gradient, memory, lr)?;
-            var.set(&moved)?;
-            self.memory.insert(name.to_string(), memory);
+            if !self.memory.contains_key(name) {
+                let zeros = self.config.moments().iter().map(|_| parameter.zeros_like());
+                let moments = zeros.collect::<candle_core::Result<_>>()?;
+                self.memory.insert(name.to_string(), Memory { steps: 0, moments });
+            }
+            let Some(Memory { steps, moments }) = self.memory.get_mut(name) else { continue };
+            *steps += 1;
+            let step = in_place::Step { config: &self.config, number: *steps, lr };
+            if !in_place::step(step, &parameter, (gradient, gradients.factor()), moments)? {
+                let gradient = gradient.affine(gradients.factor(), 0.)?;
+                let (moved, next) = self.config.update(&parameter, &gradient, moments, *steps, lr)?;
+                var.set(&moved)?;
+                *moments = next;
+            }
         }
         Ok(())
     }
@@ -84,7 +99,8 @@ impl Optimizer {
             let steps = Tensor::new(i64::from(memory.steps), &Device::Cpu)?;
             state.insert(format!("{optimizer}.step.{name}"), steps);
             for (moment, tensor) in self.config.moments().iter().zip(&memory.moments) {
-                state.insert(format!("{optimizer}.{moment}.{name}"), tensor.clone());
+                // A copy: the next step changes the moments where they lie.
+                state.insert(format!("{optimizer}.{moment}.{name}"), tensor.copy()?);
             }
         }
         Ok(state)
@@ -117,7 +133,7 @@ impl Optimizer {
                         var.dims(),
                     )));
                 }
-                Ok(tensor.to_device(var.device())?)
+                Ok(tensor.to_device(var.device())?.copy()?)
             };
             let moments = self.config.moments().iter().map(moment).collect::<Result<_>>()?;
             memory.insert(name.to_string(), Memory { steps, moments });
@@ -136,53 +152,48 @@ impl Optimizer {
 }
 
 impl OptimizerConfig {
-    /// One parameter's next value and what is remembered of its gradients.
+    /// One parameter's next value and moments after `steps` steps, in plain tensor ops: any device, any
+    /// dtype. What [`in_place`] does where it can is held to this.
     fn update(
         &self,
         parameter: &Tensor,
         gradient: &Tensor,
-        memory: Option<Memory>,
+        moments: &[Tensor],
+        steps: u32,
         lr: f64,
-    ) -> candle_core::Result<(Tensor, Memory)> {
-        let steps = memory.as_ref().map_or(0, |memory| memory.steps) + 1;
-        let moments = memory.map(|memory| memory.moments);
-        let (moved, moments) = match *self {
-            Self::Sgd { momentum, nesterov, weight_decay } => {
+    ) -> candle_core::Result<(Tensor, Vec<Tensor>)> {
+        match (self, moments) {
+            (&Self::Sgd { weight_decay, .. }, []) => {
                 let gradient = decayed(gradient, parameter, weight_decay)?;
-                let (direction, moments) = match moments {
-                    _ if momentum == 0.0 => (gradient, vec![]),
-                    moments => {
-                        let buffer = match moments.as_deref() {
-                            Some([buffer]) => (buffer.affine(momentum, 0.0)? + &gradient)?,
-                            _ => gradient.copy()?,
-                        };
-                        let direction = match nesterov {
-                            true => (gradient + buffer.affine(momentum, 0.0)?)?,
-                            false => buffer.clone(),
-                        };
-                        (direction, vec![buffer])
-                    }
+                Ok(((parameter - gradient.affine(lr, 0.0)?)?, vec![]))
+            }
+            (&Self::Sgd { momentum, nesterov, weight_decay }, [buffer]) => {
+                let gradient = decayed(gradient, parameter, weight_decay)?;
+                let buffer = (buffer.affine(momentum, 0.0)? + &gradient)?;
+                let direction = match nesterov {
+                    true => (gradient + buffer.affine(momentum, 0.0)?)?,
+                    false => buffer.clone(),
                 };
-                ((parameter - direction.affine(lr, 0.0)?)?, moments)
+                Ok(((parameter - direction.affine(lr, 0.0)?)?, vec![buffer]))
             }
-            Self::Adam { betas, eps, weight_decay } => {
+            (&Self::Adam { betas, eps, weight_decay }, [mean, square]) => {
                 let gradient = decayed(gradient, parameter, weight_decay)?;
-                let (direction, moments) = adam(&gradient, moments, steps, betas, eps)?;
-                ((parameter - direction.affine(lr, 0.0)?)?, moments)
+                let (direction, moments) = adam(&gradient, [mean, square], steps, betas, eps)?;
+                Ok(((parameter - direction.affine(lr, 0.0)?)?, moments))
             }
-            Self::AdamW { betas, eps, weight_decay } => {
-                let (direction, moments) = adam(gradient, moments, steps, betas, eps)?;
-                ((parameter.affine(1.0 - lr * weight_decay, 0.0)? - direction.affine(lr, 0.0)?)?, moments)
+            (&Self::AdamW { betas, eps, weight_decay }, [mean, square]) => {
+                let (direction, moments) = adam(gradient, [mean, square], steps, betas, eps)?;
+                let shrunk = parameter.affine(1.0 - lr * weight_decay, 0.0)?;
+                Ok(((shrunk - direction.affine(lr, 0.0)?)?, moments))
             }
-            Self::RmsProp { alpha, eps, weight_decay } => {
+            (&Self::RmsProp { alpha, eps, weight_decay }, [square]) => {
                 let gradient = decayed(gradient, parameter, weight_decay)?;
-                let square =
-                    average(moments.as_deref().and_then(|all| all.first()), &gradient.sqr()?, alpha)?;
+                let square = average(square, &gradient.sqr()?, alpha)?;
                 let direction = (gradient / square.sqrt()?.affine(1.0, eps)?)?;
-                ((parameter - direction.affine(lr, 0.0)?)?, vec![square])
+                Ok(((parameter - direction.affine(lr, 0.0)?)?, vec![square]))
             }
-        };
-        Ok((moved, Memory { steps, moments }))
+            _ => unreachable!("invariant: an optimizer has as many moments as it names"),
+        }
     }
 }
 
@@ -194,26 +205,21 @@ fn decayed(gradient: &Tensor, parameter: &Tensor, decay: f64) -> candle_core::Re
     }
 }
 
-/// `share * old + (1 - share) * new`, where no old value is zero.
-fn average(old: Option<&Tensor>, new: &Tensor, share: f64) -> candle_core::Result<Tensor> {
-    let new = new.affine(1.0 - share, 0.0)?;
-    match old {
-        Some(old) => old.affine(share, 0.0)? + new,
-        None => Ok(new),
-    }
+/// `share * old + (1 - share) * new`.
+fn average(old: &Tensor, new: &Tensor, share: f64) -> candle_core::Result<Tensor> {
+    old.affine(share, 0.0)? + new.affine(1.0 - share, 0.0)?
 }
 
 /// Adam's direction, to be multiplied by the learning rate, and the two moments.
 fn adam(
     gradient: &Tensor,
-    moments: Option<Vec<Tensor>>,
+    [mean, square]: [&Tensor; 2],
     steps: u32,
     betas: [f64; 2],
     eps: f64,
 ) -> candle_core::Result<(Tensor, Vec<Tensor>)> {
-    let moments = moments.unwrap_or_default();
-    let mean = average(moments.first(), gradient, betas[0])?;
-    let square = average(moments.get(1), &gradient.sqr()?, betas[1])?;
+    let mean = average(mean, gradient, betas[0])?;
+    let square = average(square, &gradient.sqr()?, betas[1])?;
     let [bias_mean, bias_square] = betas.map(|beta| 1.0 - beta.powf(f64::from(steps)));
     let denominator = square.sqrt()?.affine(1.0 / bias_square.sqrt(), eps)?;
     let direction = (mean.affine(1.0 / bias_mean, 0.0)? / denominator)?;

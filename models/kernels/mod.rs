@@ -6,6 +6,7 @@
 #[allow(unsafe_code)]
 mod cpu;
 pub(crate) mod cross_entropy;
+pub(crate) mod embedding;
 pub(crate) mod fused;
 pub mod reference;
 mod sink;

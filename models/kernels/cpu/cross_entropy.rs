@@ -274,7 +274,7 @@ impl<E: Real> Work<'_, E> {
                 },
                 |class, panel, tile| {
                     let to = self.scores(columns, panel, class);
-                    to.copy_from_nonoverlapping(tile, panel.groups * lanes);
+                    Vector::<S, E>::copy(simd, tile, to, panel.groups * lanes);
                 },
             );
         }
@@ -432,11 +432,11 @@ impl<E: Real> Work<'_, E> {
                 for classes in tiles(block.clone(), most_rows::<S>(vectors)) {
                     // SAFETY: classes, panels and rows are within the sizes.
                     unsafe {
-                        tile.write_bytes(0, classes.len() * width);
+                        Vector::<S, E>::clear(simd, tile, classes.len() * width);
                         let to = |class: usize| outputs.weight.at(class * features + first);
                         if set > 0 {
                             for (at, class) in classes.clone().enumerate() {
-                                tile.add(at * width).copy_from_nonoverlapping(to(class), there);
+                                Vector::<S, E>::copy(simd, to(class), tile.add(at * width), there);
                             }
                         }
                         for &rows in columns.all() {
@@ -450,7 +450,7 @@ impl<E: Real> Work<'_, E> {
                             multiply(simd, (classes.len(), vectors), depth, left, right, tile);
                         }
                         for (at, class) in classes.enumerate() {
-                            to(class).copy_from_nonoverlapping(tile.add(at * width), there);
+                            Vector::<S, E>::copy(simd, tile.add(at * width), to(class), there);
                         }
                     }
                 }
@@ -489,10 +489,10 @@ impl<E: Real> Work<'_, E> {
                         for rows in tiles(rows.clone(), most_rows::<S>(vectors)) {
                             let at = rows.start - batch.start - some.first * lanes;
                             let to = |row: usize| outputs.rows.at(row * features + first);
-                            tile.write_bytes(0, rows.len() * width);
+                            Vector::<S, E>::clear(simd, tile, rows.len() * width);
                             if from > 0 {
                                 for (at, row) in rows.clone().enumerate() {
-                                    tile.add(at * width).copy_from_nonoverlapping(to(row), there);
+                                    Vector::<S, E>::copy(simd, to(row), tile.add(at * width), there);
                                 }
                             }
                             let left = Rows {
@@ -503,7 +503,7 @@ impl<E: Real> Work<'_, E> {
                             let right = weights.row(panel, 0);
                             multiply(simd, (rows.len(), vectors), depth, left, right, tile);
                             for (at, row) in rows.enumerate() {
-                                to(row).copy_from_nonoverlapping(tile.add(at * width), there);
+                                Vector::<S, E>::copy(simd, tile.add(at * width), to(row), there);
                             }
                         }
                     }

@@ -353,7 +353,7 @@ pub(super) unsafe fn outer<S: Simd, E: Real>(
     width: usize,
     result: impl Fn(usize) -> Option<*mut E>,
 ) {
-    let high = most_rows::<S>(OUTER_WIDEST);
+    let high = const { most_rows::<S>(OUTER_WIDEST) };
     let lanes = E::lanes::<S>();
     let mut tile = Tile::<E>::new();
     let tile = tile.as_mut_ptr();
@@ -369,7 +369,11 @@ pub(super) unsafe fn outer<S: Simd, E: Real>(
                     let (to, columns) = (packed.at(at * depth * high), columns(tile));
                     for k in from..from + depth {
                         let source = left.start.add(k * left.row_step + columns.start);
-                        to.add((k - from) * high).copy_from_nonoverlapping(source, columns.len());
+                        let to = to.add((k - from) * high);
+                        match columns.len() == high {
+                            true => to.copy_from_nonoverlapping(source, high), // a known size: one move
+                            false => to.copy_from_nonoverlapping(source, columns.len()),
+                        }
                     }
                 }
                 for &panel in right.all() {
@@ -380,7 +384,7 @@ pub(super) unsafe fn outer<S: Simd, E: Real>(
                         let rows = || {
                             columns.clone().enumerate().filter_map(|(r, m)| Some((r, result(m)?.add(first))))
                         };
-                        tile.write_bytes(0, columns.len() * wide);
+                        Vector::<S, E>::clear(simd, tile, columns.len() * wide);
                         if from > 0 {
                             rows()
                                 .for_each(|(r, row)| tile.add(r * wide).copy_from_nonoverlapping(row, there));
@@ -388,7 +392,7 @@ pub(super) unsafe fn outer<S: Simd, E: Real>(
                         let left =
                             Rows { start: packed.at(at * depth * high), row_step: 1, depth_step: high };
                         multiply(simd, (columns.len(), vectors), depth, left, right.row(panel, from), tile);
-                        rows().for_each(|(r, row)| row.copy_from_nonoverlapping(tile.add(r * wide), there));
+                        rows().for_each(|(r, row)| Vector::<S, E>::copy(simd, tile.add(r * wide), row, there));
                     }
                 }
             }

@@ -126,11 +126,11 @@ impl<E: Real> Kernel for Forward<'_, E> {
                 panels.iter().copied(),
                 |_, panel, tile| {
                     let bias = self.bias.at(panel.first * lanes);
-                    tile.copy_from_nonoverlapping(bias, panel.groups * lanes);
+                    Vector::<S, E>::copy(simd, bias, tile, panel.groups * lanes);
                 },
                 |row, panel, tile| {
                     let to = self.gates.at(row * wide + panel.first * lanes);
-                    to.copy_from_nonoverlapping(tile, panel.groups * lanes);
+                    Vector::<S, E>::copy(simd, tile, to, panel.groups * lanes);
                 },
             );
         }
@@ -229,11 +229,11 @@ impl<E: Real> Kernel for Backward<'_, E> {
                     left,
                     weights,
                     panels.iter().copied(),
-                    |_, panel, tile| tile.write_bytes(0, panel.groups * lanes),
+                    |_, panel, tile| Vector::<S, E>::clear(simd, tile, panel.groups * lanes),
                     |row, panel, tile| {
                         let first = panel.first * lanes;
                         let there = (panel.groups * lanes).min(input - first);
-                        self.d_xs.at(row * input + first).copy_from_nonoverlapping(tile, there);
+                        Vector::<S, E>::copy(simd, tile, self.d_xs.at(row * input + first), there);
                     },
                 );
             }

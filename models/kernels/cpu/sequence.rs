@@ -300,7 +300,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                     for &panel in panels {
                         let width = panel.groups * lanes;
                         for rows in tiles(rows.clone(), most_rows::<S>(panel.groups)) {
-                            tile.write_bytes(0, rows.len() * width);
+                            Vector::<S, E>::clear(simd, tile, rows.len() * width);
                             let left = Rows::new(self.unprojected.at(rows.start * wide_c), wide_c);
                             let size = (rows.len(), panel.groups);
                             multiply(simd, size, hidden, left, weights.row(panel, 0), tile);
@@ -451,7 +451,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                 for &panel in &panels {
                     let width = panel.groups * lanes;
                     for rows in tiles(rows.clone(), most_rows::<S>(panel.groups)) {
-                        tile.write_bytes(0, rows.len() * width);
+                        Vector::<S, E>::clear(simd, tile, rows.len() * width);
                         if position < time {
                             let step = rows.start * time + self.sequence.step(position);
                             let left =
@@ -501,7 +501,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                     for &panel in panels {
                         let width = panel.groups * lanes;
                         for rows in tiles(rows.clone(), most_rows::<S>(panel.groups)) {
-                            tile.write_bytes(0, rows.len() * width);
+                            Vector::<S, E>::clear(simd, tile, rows.len() * width);
                             let step = rows.start * time + self.sequence.step(position - 1);
                             let left =
                                 Rows::new(self.d_projected.at(step * wide_h).cast_const(), time * wide_h);
@@ -537,9 +537,9 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
         unsafe {
             let [d_gates, d_product] = [self.d_gates, self.d_product].map(|to| to.at(gates));
             if !self.sequence.is_active(row, t) {
-                d_gates.write_bytes(0, G * lanes);
+                Vector::<S, E>::clear(simd, d_gates, G * lanes);
                 if C::APART {
-                    d_product.write_bytes(0, G * lanes);
+                    Vector::<S, E>::clear(simd, d_product, G * lanes);
                 }
                 return;
             }

@@ -208,6 +208,36 @@ impl<S: Simd, E: Real> Vector<S, E> {
         }
     }
 
+    /// Writes zero to the first `count` numbers from `to` on, whole vectors of them.
+    ///
+    /// # Safety
+    /// So many, rounded up to whole vectors, must be writable there.
+    #[inline(always)]
+    pub unsafe fn clear(simd: S, to: *mut E, count: usize) {
+        for at in (0..count).step_by(Self::len()) {
+            // SAFETY: the caller's promise.
+            unsafe { Self::zero(simd).store(to.add(at)) };
+        }
+    }
+
+    /// Copies `count` numbers; a call of the library's would cost more than most of them are.
+    ///
+    /// # Safety
+    /// So many numbers must be readable and writable, and the two may not overlap.
+    #[inline(always)]
+    pub unsafe fn copy(simd: S, from: *const E, to: *mut E, count: usize) {
+        let whole = count - count % Self::len();
+        // SAFETY: the caller's promise.
+        unsafe {
+            for at in (0..whole).step_by(Self::len()) {
+                Self::load(simd, from.add(at)).store(to.add(at));
+            }
+            if whole < count {
+                to.add(whole).copy_from_nonoverlapping(from.add(whole), count - whole);
+            }
+        }
+    }
+
     /// `self * by + plus`, rounded once where the processor can.
     #[inline(always)]
     pub fn mul_add(self, by: Self, plus: Self) -> Self {

@@ -1,0 +1,195 @@
+//! Updates on the processor: parameter and moments in place, in one pass over memory.
+
+use std::cell::RefCell;
+use std::ops::{Add, Div, Mul, Sub};
+
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Storage, Tensor, bail};
+
+use super::OptimizerConfig;
+use crate::parallel::{self, PIECE};
+
+/// One optimizer's step number and learning rate.
+#[derive(Clone, Copy)]
+pub(super) struct Step<'a> {
+    pub config: &'a OptimizerConfig,
+    /// From 1.
+    pub number: u32,
+    pub lr: f64,
+}
+
+/// A step of `parameter` and its `moments` along `factor * gradient`. Does nothing, and says so, unless all
+/// are contiguous f32 or f64 tensors on the processor.
+///
+/// # Errors
+/// Those of the tensor library.
+pub(super) fn step(
+    step: Step<'_>,
+    parameter: &Tensor,
+    (gradient, factor): (&Tensor, f64),
+    moments: &[Tensor],
+) -> candle_core::Result<bool> {
+    let tensors: Vec<&Tensor> = std::iter::once(parameter).chain(moments).collect();
+    let all = tensors.iter().copied().chain([gradient]);
+    if !parameter.device().is_cpu() || all.clone().any(|tensor| !tensor.is_contiguous()) {
+        return Ok(false);
+    }
+    if all.clone().any(|tensor| tensor.dtype() != parameter.dtype()) {
+        return Ok(false);
+    }
+    let (storage, layout) = gradient.storage_and_layout();
+    let (Storage::Cpu(storage), Some((from, to))) = (&*storage, layout.contiguous_offsets()) else {
+        return Ok(false);
+    };
+    match (parameter.dtype(), storage) {
+        (DType::F32, CpuStorage::F32(gradient)) => {
+            with_numbers(&tensors, vec![], &mut |numbers: Vec<&mut [f32]>| {
+                all_pieces(step, &gradient[from..to], factor, numbers);
+            })?;
+        }
+        (DType::F64, CpuStorage::F64(gradient)) => {
+            with_numbers(&tensors, vec![], &mut |numbers: Vec<&mut [f64]>| {
+                all_pieces(step, &gradient[from..to], factor, numbers);
+            })?;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// What the updates are computed in.
+trait Number:
+    Copy
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + 'static
+{
+    fn of(value: f64) -> Self;
+    fn sqrt(self) -> Self;
+    fn slice(storage: &mut CpuStorage) -> Option<&mut [Self]>;
+}
+
+macro_rules! number {
+    ($number:ty, $storage:path) => {
+        impl Number for $number {
+            fn of(value: f64) -> Self {
+                value as $number
+            }
+            fn sqrt(self) -> Self {
+                <$number>::sqrt(self)
+            }
+            fn slice(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+                match storage {
+                    $storage(numbers) => Some(numbers),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+number!(f32, CpuStorage::F32);
+number!(f64, CpuStorage::F64);
+
+/// Calls `f` with the numbers of all tensors at once. Candle lends one tensor's at a time, so each next one
+/// is borrowed within the op of the one before.
+fn with_numbers<T: Number>(
+    tensors: &[&Tensor],
+    taken: Vec<&mut [T]>,
+    f: &mut dyn FnMut(Vec<&mut [T]>),
+) -> candle_core::Result<()> {
+    struct Borrow<'a, T> {
+        rest: &'a [&'a Tensor],
+        state: RefCell<Option<State<'a, T>>>,
+    }
+    type State<'a, T> = (Vec<&'a mut [T]>, &'a mut dyn FnMut(Vec<&mut [T]>));
+    impl<T: Number> InplaceOp1 for Borrow<'_, T> {
+        fn name(&self) -> &'static str {
+            "optimizer-step"
+        }
+
+        fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+            let numbers = T::slice(storage).zip(layout.contiguous_offsets());
+            let (Some((numbers, (from, to))), Some((taken, f))) = (numbers, self.state.take()) else {
+                bail!("an optimizer step needs contiguous tensors of one dtype")
+            };
+            let mut taken: Vec<&mut [T]> = taken;
+            taken.push(&mut numbers[from..to]);
+            with_numbers(self.rest, taken, f)
+        }
+    }
+    let Some((first, rest)) = tensors.split_first() else {
+        f(taken);
+        return Ok(());
+    };
+    first.inplace_op1(&Borrow { rest, state: RefCell::new(Some((taken, f))) })
+}
+
+/// Updates all numbers, a piece at a time.
+fn all_pieces<T: Number>(step: Step<'_>, gradient: &[T], factor: f64, numbers: Vec<&mut [T]>) {
+    let mut numbers = numbers.into_iter();
+    let Some(parameter) = numbers.next() else { return };
+    let mut moments: Vec<_> = numbers.map(|moment| moment.chunks_mut(PIECE)).collect();
+    let pieces = parameter.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).map(|(parameter, gradient)| {
+        let moments: Vec<&mut [T]> = moments.iter_mut().filter_map(Iterator::next).collect();
+        (parameter, gradient, moments)
+    });
+    parallel::map(pieces.collect(), |(parameter, gradient, mut moments)| {
+        piece(step, parameter, gradient, T::of(factor), &mut moments);
+    });
+}
+
+/// The equations at the head of `optim.rs`.
+fn piece<T: Number>(step: Step<'_>, p: &mut [T], g: &[T], factor: T, moments: &mut [&mut [T]]) {
+    let one = T::of(1.);
+    let lr = T::of(step.lr);
+    match (step.config, moments) {
+        (OptimizerConfig::Sgd { weight_decay, .. }, []) => {
+            let decay = T::of(*weight_decay);
+            for (p, &g) in p.iter_mut().zip(g) {
+                *p = *p - lr * (g * factor + decay * *p);
+            }
+        }
+        (OptimizerConfig::Sgd { momentum, nesterov, weight_decay }, [b]) => {
+            let decay = T::of(*weight_decay);
+            let momentum = T::of(*momentum);
+            for ((p, &g), b) in p.iter_mut().zip(g).zip(b.iter_mut()) {
+                let g = g * factor + decay * *p;
+                *b = momentum * *b + g;
+                *p = *p - lr * if *nesterov { g + momentum * *b } else { *b };
+            }
+        }
+        (
+            OptimizerConfig::Adam { betas, eps, weight_decay }
+            | OptimizerConfig::AdamW { betas, eps, weight_decay },
+            [m, v],
+        ) => {
+            let decoupled = matches!(step.config, OptimizerConfig::AdamW { .. });
+            let (shrink, decay) = match decoupled {
+                true => (T::of(1. - step.lr * weight_decay), T::of(0.)),
+                false => (one, T::of(*weight_decay)),
+            };
+            let [mean, square] = betas.map(T::of);
+            let [bias_mean, bias_square] = betas.map(|beta| 1. - beta.powf(f64::from(step.number)));
+            let (rate, root, eps) = (T::of(step.lr / bias_mean), T::of(1. / bias_square.sqrt()), T::of(*eps));
+            for (((p, &g), m), v) in p.iter_mut().zip(g).zip(m.iter_mut()).zip(v.iter_mut()) {
+                let g = g * factor + decay * *p;
+                *m = mean * *m + (one - mean) * g;
+                *v = square * *v + (one - square) * g * g;
+                *p = shrink * *p - rate * *m / (v.sqrt() * root + eps);
+            }
+        }
+        (OptimizerConfig::RmsProp { alpha, eps, weight_decay }, [v]) => {
+            let (alpha, eps, decay) = (T::of(*alpha), T::of(*eps), T::of(*weight_decay));
+            for ((p, &g), v) in p.iter_mut().zip(g).zip(v.iter_mut()) {
+                let g = g * factor + decay * *p;
+                *v = alpha * *v + (one - alpha) * g * g;
+                *p = *p - lr * g / (v.sqrt() + eps);
+            }
+        }
+        _ => unreachable!("invariant: an optimizer has as many moments as it names"),
+    }
+}

@@ -1,0 +1,50 @@
+//! Loops over pieces of long arrays, on the threads that candle and the kernels use.
+
+use std::sync::Mutex;
+
+use candle_core::utils::barrier_pool;
+use rnn_zoo_models::kernels;
+
+/// Numbers of a piece: many pieces for the threads to share, each long enough to be worth it.
+pub(crate) const PIECE: usize = 1 << 15;
+
+/// The results of `work` for each of `pieces`, in their order.
+pub(crate) fn map<P: Send, R: Send>(pieces: Vec<P>, work: impl Fn(P) -> R + Sync) -> Vec<R> {
+    if pieces.len() <= 1 || kernels::threads() == 1 {
+        return pieces.into_iter().map(work).collect();
+    }
+    enum Slot<P, R> {
+        Piece(P),
+        Taken,
+        Result(R),
+    }
+    let slots: Vec<_> = pieces.into_iter().map(|piece| Mutex::new(Slot::Piece(piece))).collect();
+    barrier_pool().execute_chunked(slots.len(), |range| {
+        for slot in &slots[range] {
+            let mut slot = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Slot::Piece(piece) = std::mem::replace(&mut *slot, Slot::Taken) {
+                *slot = Slot::Result(work(piece));
+            }
+        }
+    });
+    let results = slots.into_iter().map(|slot| slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+    results
+        .map(|slot| match slot {
+            Slot::Result(result) => result,
+            _ => unreachable!("invariant: the pool has visited every slot"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_keep_the_order_of_their_pieces() {
+        for count in [0, 1, 2, 1000] {
+            let squares = map((0..count).collect(), |x: usize| x * x);
+            assert_eq!(squares, (0..count).map(|x| x * x).collect::<Vec<_>>());
+        }
+    }
+}
