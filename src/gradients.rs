@@ -3,8 +3,8 @@
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use rnn_zoo_models::backward;
 
-use crate::{Result, parallel};
 use crate::parameters::{NamedTensors, Parameters};
+use crate::{Result, parallel};
 
 /// Gradients under the names of their parameters. A parameter that a step did not use has none.
 #[derive(Clone, Debug)]

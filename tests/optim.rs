@@ -102,9 +102,11 @@ fn clipping_scales_as_pytorch_does() {
         for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-6)] {
             let mut gradients = gradients(&golden, 0, dtype);
             let norm = Tensor::new(&[clip_by_norm(&mut gradients, limit).unwrap()], &Device::Cpu).unwrap();
-            let found: BTreeMap<_, _> = gradients.iter().chain([("norm", &norm)]).collect();
+            let scaled =
+                gradients.iter().map(|(name, tensor)| (name, (tensor * gradients.factor()).unwrap()));
+            let found: BTreeMap<_, _> = scaled.chain([("norm", norm)]).collect();
             for (name, tensor) in found {
-                let off = difference(tensor, &golden[&format!("{label}.{name}")]);
+                let off = difference(&tensor, &golden[&format!("{label}.{name}")]);
                 assert!(off < tolerance, "{label} {name} in {dtype:?} is off by {off:e}");
             }
         }

@@ -70,7 +70,7 @@ fn layer_in<E: Real>(
     };
     let link = Arc::new(Link::<E>::default());
     let project = Project {
-        shape: cpu::InputShape { rows: batch * time, input, hidden, gates },
+        shape: cpu::InputShape { batch, time, input, hidden, gates },
         level,
         constant: constant.clone(),
         link: link.clone(),
@@ -130,14 +130,14 @@ fn sequence<E: Real>(
         _ if run.zoneout == 0. => cpu::Zoneout::Off,
         None => cpu::Zoneout::Share(E::from_f64(run.zoneout)),
         Some(rng) => {
-            let [mut h, mut c] = [output, hidden].map(|size| vec![E::zero(); batch * time * wide(size)]);
+            let lanes = level.lanes::<E>();
+            let steps = |size: usize| cpu::Steps { batch, time, vectors: size.div_ceil(lanes), width: lanes };
+            let [mut h, mut c] = [output, hidden].map(|size| vec![E::zero(); steps(size).len()]);
             let mut draw = |masks: &mut [E], size: usize, t: usize| {
-                let mut coins = dropout::coins(batch * size, run.zoneout, rng);
-                for row in 0..batch {
-                    let to = &mut masks[(row * time + t) * wide(size)..][..size];
-                    to.iter_mut()
-                        .zip(&mut coins)
-                        .for_each(|(to, stays)| *to = E::from_f64(f64::from(u8::from(stays))));
+                let coins = dropout::coins(batch * size, run.zoneout, rng);
+                for (at, _) in coins.enumerate().filter(|(_, stays)| *stays) {
+                    let (row, unit) = (at / size, at % size);
+                    masks[steps(size).at(t, unit / lanes, row) + unit % lanes] = E::one();
                 }
             };
             for position in 0..time {
@@ -182,7 +182,7 @@ impl Constant {
         let lanes = level.lanes::<E>();
         if self.0.get().is_none() {
             let cpu::Shape { hidden, gates, .. } = shape;
-            let input = cpu::InputShape { rows: 0, input: weights.ih.dim(1)?, hidden, gates };
+            let input = cpu::InputShape { batch: 0, time: 0, input: weights.ih.dim(1)?, hidden, gates };
             let hr = weights.hr.as_ref().map(Tensor::contiguous).transpose()?;
             let views = [Some(&weights.ih.contiguous()?), Some(&weights.hh.contiguous()?), hr.as_ref()];
             let packed = read::<E, _, _>(views, |[ih, hh, hr]| PackedLayer {

@@ -144,7 +144,6 @@ fn all_pieces<T: Number>(step: Step<'_>, gradient: &[T], factor: f64, numbers: V
 
 /// The equations at the head of `optim.rs`.
 fn piece<T: Number>(step: Step<'_>, p: &mut [T], g: &[T], factor: T, moments: &mut [&mut [T]]) {
-    let one = T::of(1.);
     let lr = T::of(step.lr);
     match (step.config, moments) {
         (OptimizerConfig::Sgd { weight_decay, .. }, []) => {
@@ -170,23 +169,25 @@ fn piece<T: Number>(step: Step<'_>, p: &mut [T], g: &[T], factor: T, moments: &m
             let decoupled = matches!(step.config, OptimizerConfig::AdamW { .. });
             let (shrink, decay) = match decoupled {
                 true => (T::of(1. - step.lr * weight_decay), T::of(0.)),
-                false => (one, T::of(*weight_decay)),
+                false => (T::of(1.), T::of(*weight_decay)),
             };
-            let [mean, square] = betas.map(T::of);
+            // Taken from one in f64: in f32 a thousandth would lose a third of its digits.
+            let [(mean, new_mean), (square, new_square)] = betas.map(|beta| (T::of(beta), T::of(1. - beta)));
             let [bias_mean, bias_square] = betas.map(|beta| 1. - beta.powf(f64::from(step.number)));
             let (rate, root, eps) = (T::of(step.lr / bias_mean), T::of(1. / bias_square.sqrt()), T::of(*eps));
             for (((p, &g), m), v) in p.iter_mut().zip(g).zip(m.iter_mut()).zip(v.iter_mut()) {
                 let g = g * factor + decay * *p;
-                *m = mean * *m + (one - mean) * g;
-                *v = square * *v + (one - square) * g * g;
+                *m = mean * *m + new_mean * g;
+                *v = square * *v + new_square * (g * g);
                 *p = shrink * *p - rate * *m / (v.sqrt() * root + eps);
             }
         }
         (OptimizerConfig::RmsProp { alpha, eps, weight_decay }, [v]) => {
-            let (alpha, eps, decay) = (T::of(*alpha), T::of(*eps), T::of(*weight_decay));
+            let (new, alpha) = (T::of(1. - alpha), T::of(*alpha));
+            let (eps, decay) = (T::of(*eps), T::of(*weight_decay));
             for ((p, &g), v) in p.iter_mut().zip(g).zip(v.iter_mut()) {
                 let g = g * factor + decay * *p;
-                *v = alpha * *v + (one - alpha) * g * g;
+                *v = alpha * *v + new * (g * g);
                 *p = *p - lr * g / (v.sqrt() + eps);
             }
         }

@@ -265,9 +265,9 @@ impl<E: Real> Work<'_, E> {
             dense(
                 simd,
                 classes,
-                Rows::new(self.inputs.weight.as_ptr(), features),
+                (|class| Rows::new(self.inputs.weight.as_ptr().add(class * features), features), usize::MAX),
                 columns,
-                columns.all().iter().copied(),
+                columns.all(),
                 |class, panel, tile| {
                     let bias = Vector::splat(simd, self.inputs.bias[class]);
                     (0..panel.groups).for_each(|at| bias.store(tile.add(at * lanes)));
@@ -495,11 +495,8 @@ impl<E: Real> Work<'_, E> {
                                     Vector::<S, E>::copy(simd, to(row), tile.add(at * width), there);
                                 }
                             }
-                            let left = Rows {
-                                start: self.scores(columns, some, from).add(at).cast_const(),
-                                row_step: 1,
-                                depth_step: columns.width(some),
-                            };
+                            let left = self.scores(columns, some, from).add(at).cast_const();
+                            let left = Rows::transposed(left, columns.width(some));
                             let right = weights.row(panel, 0);
                             multiply(simd, (rows.len(), vectors), depth, left, right, tile);
                             for (at, row) in rows.enumerate() {

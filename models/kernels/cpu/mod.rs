@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `level.rs`, `simd.rs`, `math.rs` | vectors of numbers: AVX-512, AVX2, NEON, or plain Rust |
 //! | `team.rs`, `memory.rs` | threads, and what they share |
+//! | `layout.rs` | where the numbers of a sequence lie |
 //! | `product.rs` | every matrix product, out of one micro-kernel |
 //! | `project.rs` | the input's part of the gates |
 //! | `cell.rs` | the pointwise part of each cell |
@@ -15,6 +16,7 @@
 
 mod cell;
 mod cross_entropy;
+mod layout;
 mod level;
 mod math;
 mod memory;
@@ -26,6 +28,7 @@ mod simd;
 mod team;
 
 pub(super) use cross_entropy::{Found, Gradients as LossGradients, Inputs as Examples, cross_entropy};
+pub(super) use layout::Steps;
 pub use level::Level;
 pub(super) use memory::Buffer;
 pub(super) use project::{PackedInput, Shape as InputShape, project, project_backward};

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use super::layout::Steps;
 use super::memory::Buffer;
 use super::simd::{Real, Vector};
 use super::team::Member;
@@ -41,28 +42,26 @@ impl<E: Real> Tile<E> {
     }
 }
 
-/// A left-hand side: element `(row, k)` lies at `start + row * row_step + k * depth_step`.
+/// A left-hand side: rows `row_step` apart, whose numbers are `depth_step` apart, but in runs of `run` that
+/// begin `run_step` apart.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<E> {
     pub start: *const E,
     pub row_step: usize,
     pub depth_step: usize,
+    pub run: usize,
+    pub run_step: usize,
 }
 
 impl<E> Rows<E> {
-    /// Rows whose elements lie side by side, `row_step` apart.
+    /// Rows whose numbers lie side by side, `row_step` apart.
     pub(super) fn new(start: *const E, row_step: usize) -> Self {
-        Self { start, row_step, depth_step: 1 }
+        Self { start, row_step, depth_step: 1, run: usize::MAX, run_step: 0 }
     }
 
-    /// From another row and depth on.
-    ///
-    /// # Safety
-    /// That element must lie within the same allocation.
-    pub(super) unsafe fn from(self, row: usize, k: usize) -> Self {
-        // SAFETY: the caller's promise.
-        let start = unsafe { self.start.add(row * self.row_step + k * self.depth_step) };
-        Self { start, ..self }
+    /// Rows that lie side by side, their numbers `depth_step` apart.
+    pub(super) fn transposed(start: *const E, depth_step: usize) -> Self {
+        Self { start, row_step: 1, depth_step, run: usize::MAX, run_step: 0 }
     }
 }
 
@@ -121,15 +120,22 @@ impl<E: Real, const R: usize, const V: usize> WithSimd for Multiply<E, R, V> {
         unsafe {
             let mut sums: [[Vector<S, E>; V]; R] =
                 std::array::from_fn(|r| Vector::load_all(simd, tile.add(r * width)));
-            for k in 0..depth {
-                let right: [Vector<S, E>; V] = Vector::load_all(simd, panel.add(k * width));
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let factor = *left.start.add(r * left.row_step + k * left.depth_step);
-                    let factor = Vector::splat(simd, factor);
-                    for (sum, right) in sums.iter_mut().zip(right) {
-                        *sum = factor.mul_add(right, *sum);
+            let (mut start, mut panel, mut rest) = (left.start, panel, depth);
+            while rest > 0 {
+                let run = rest.min(left.run);
+                for k in 0..run {
+                    let right: [Vector<S, E>; V] = Vector::load_all(simd, panel.add(k * width));
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let factor = *start.add(r * left.row_step + k * left.depth_step);
+                        let factor = Vector::splat(simd, factor);
+                        for (sum, right) in sums.iter_mut().zip(right) {
+                            *sum = factor.mul_add(right, *sum);
+                        }
                     }
                 }
+                panel = panel.add(run * width);
+                start = start.wrapping_add(left.run_step);
+                rest -= run;
             }
             for (r, sums) in sums.into_iter().enumerate() {
                 for (v, sum) in sums.into_iter().enumerate() {
@@ -255,6 +261,22 @@ impl<E: Real> Panels<E> {
         }
     }
 
+    /// Packs a panel of a matrix whose vectors lie apart: vector `v` of row `k` begins at `vector(k, v)`.
+    ///
+    /// # Safety
+    /// Every vector must have all its lanes, and nobody else may use the panel meanwhile.
+    pub(super) unsafe fn pack_vectors(&self, panel: Panel, vector: impl Fn(usize, usize) -> *const E) {
+        let vectors = self.vectors(panel);
+        for k in 0..self.depth {
+            let to = self.row(panel, k);
+            for at in 0..vectors {
+                let from = vector(k, panel.first * self.group + at);
+                // SAFETY: the caller's promise; a row of the panel has so many vectors.
+                unsafe { to.add(at * self.lanes).copy_from_nonoverlapping(from, self.lanes) };
+            }
+        }
+    }
+
     /// Packs the rows `range` of a panel of a matrix with `columns` columns, zero beyond them: row `k` begins
     /// at `row(k)`, or is zero.
     ///
@@ -293,33 +315,40 @@ const BLOCK: usize = 1 << 17;
 /// `left * right` for some rows and panels: `start` fills a row of a tile with what is added to, and `done`
 /// takes it when it is summed up. Both are given row, panel and where the tile's row lies.
 ///
+/// `left` gives the rows from some row on; they are evenly apart within every `even` of them.
+///
 /// # Safety
 /// `left` must have all `rows` and the depth of `right`, whose panels must be packed.
 #[inline(always)]
 pub(super) unsafe fn dense<S: Simd, E: Real>(
     simd: S,
     rows: Range<usize>,
-    left: Rows<E>,
+    (left, even): (impl Fn(usize) -> Rows<E>, usize),
     right: &Panels<E>,
-    panels: impl Iterator<Item = Panel> + Clone,
+    panels: &[Panel],
     mut start: impl FnMut(usize, Panel, *mut E),
     mut done: impl FnMut(usize, Panel, *mut E),
 ) {
     let mut tile = Tile::<E>::new();
     let tile = tile.as_mut_ptr();
     for block in tiles(rows, (BLOCK / right.depth().max(1)).max(24)) {
-        for panel in panels.clone() {
+        for &panel in panels {
             let (vectors, width) = (right.vectors(panel), right.width(panel));
-            for rows in tiles(block.clone(), most_rows::<S>(vectors)) {
-                // SAFETY: a tile has room for all its rows; the caller promises both sides of the product.
-                unsafe {
-                    for (at, row) in rows.clone().enumerate() {
-                        start(row, panel, tile.add(at * width));
-                    }
-                    let (left, right) = (left.from(rows.start, 0), (right.depth(), right.row(panel, 0)));
-                    multiply(simd, (rows.len(), vectors), right.0, left, right.1, tile);
-                    for (at, row) in rows.enumerate() {
-                        done(row, panel, tile.add(at * width));
+            let mut rest = block.clone();
+            while !rest.is_empty() {
+                let together = rest.start..rest.end.min((rest.start / even + 1).saturating_mul(even));
+                rest.start = together.end;
+                for rows in tiles(together, most_rows::<S>(vectors)) {
+                    // SAFETY: a tile has room for all its rows; the caller promises both sides of the product.
+                    unsafe {
+                        for (at, row) in rows.clone().enumerate() {
+                            start(row, panel, tile.add(at * width));
+                        }
+                        let (left, from) = (left(rows.start), right.row(panel, 0));
+                        multiply(simd, (rows.len(), vectors), right.depth(), left, from, tile);
+                        for (at, row) in rows.enumerate() {
+                            done(row, panel, tile.add(at * width));
+                        }
                     }
                 }
             }
@@ -335,9 +364,9 @@ const TILES: usize = 12;
 /// The widest panels that [`outer`] takes; its tiles are then just as high as a vector, or half of one.
 pub(super) const OUTER_WIDEST: usize = 3;
 
-/// `left^T * right`, as gradients of weights are: sums over all rows of two matrices. `left` has `columns`
-/// numbers in each row; column `m` of it makes the row of the result that begins at
-/// `result(m)`, if there is one, `width` numbers long.
+/// `left^T * right`, as gradients of weights are: sums over all rows of two matrices. The columns of `left`
+/// lie in vectors of `wide` numbers: vector `v` of row `k` begins at `left(k, v)`. Column `m` makes the row of
+/// the result that begins at `result(m)`, if there is one, `width` numbers long.
 ///
 /// Every member of the team takes a share of `left`'s columns.
 ///
@@ -348,7 +377,7 @@ pub(super) const OUTER_WIDEST: usize = 3;
 pub(super) unsafe fn outer<S: Simd, E: Real>(
     simd: S,
     member: Member<'_>,
-    (left, columns): (Rows<E>, usize),
+    (left, vectors, wide): (impl Fn(usize, usize) -> *const E, usize, usize),
     right: &Panels<E>,
     width: usize,
     result: impl Fn(usize) -> Option<*mut E>,
@@ -358,18 +387,23 @@ pub(super) unsafe fn outer<S: Simd, E: Real>(
     let mut tile = Tile::<E>::new();
     let tile = tile.as_mut_ptr();
     let packed = Buffer::<E>::new(DEPTH.min(right.depth()) * TILES * high);
+    // Tiles of a vector, and the columns of a tile: no tile reaches into two vectors.
+    let parts = wide.div_ceil(high);
+    let columns = |tile: usize| {
+        let (vector, from) = (tile / parts, tile % parts * high);
+        (vector, from..wide.min(from + high))
+    };
     for from in (0..right.depth().max(1)).step_by(DEPTH) {
         let depth = DEPTH.min(right.depth() - from);
-        for some in tiles(member.share(columns.div_ceil(high)), TILES) {
-            // The columns of `left` that make one tile's rows.
-            let columns = |tile: usize| tile * high..columns.min((tile + 1) * high);
+        for some in tiles(member.share(vectors * parts), TILES) {
             // SAFETY: `packed` has room for the block; the rest is the caller's promise.
             unsafe {
                 for (at, tile) in some.clone().enumerate() {
-                    let (to, columns) = (packed.at(at * depth * high), columns(tile));
-                    for k in from..from + depth {
-                        let source = left.start.add(k * left.row_step + columns.start);
-                        let to = to.add((k - from) * high);
+                    let to = packed.at(at * depth * high);
+                    let (vector, columns) = columns(tile);
+                    for k in 0..depth {
+                        let source = left(from + k, vector).add(columns.start);
+                        let to = to.add(k * high);
                         match columns.len() == high {
                             true => to.copy_from_nonoverlapping(source, high), // a known size: one move
                             false => to.copy_from_nonoverlapping(source, columns.len()),
@@ -377,25 +411,55 @@ pub(super) unsafe fn outer<S: Simd, E: Real>(
                     }
                 }
                 for &panel in right.all() {
-                    let (vectors, wide, first) =
+                    let (groups, row, first) =
                         (right.vectors(panel), right.width(panel), panel.first * lanes);
-                    let there = (width - first).min(wide);
-                    for (at, columns) in some.clone().map(columns).enumerate() {
+                    let there = (width - first).min(row);
+                    for (at, (vector, columns)) in some.clone().map(columns).enumerate() {
                         let rows = || {
-                            columns.clone().enumerate().filter_map(|(r, m)| Some((r, result(m)?.add(first))))
+                            let result = |m| Some(result(vector * wide + m)?.add(first));
+                            columns.clone().enumerate().filter_map(move |(r, m)| Some((r * row, result(m)?)))
                         };
-                        Vector::<S, E>::clear(simd, tile, columns.len() * wide);
+                        Vector::<S, E>::clear(simd, tile, columns.len() * row);
                         if from > 0 {
-                            rows()
-                                .for_each(|(r, row)| tile.add(r * wide).copy_from_nonoverlapping(row, there));
+                            rows().for_each(|(r, row)| Vector::<S, E>::copy(simd, row, tile.add(r), there));
                         }
-                        let left =
-                            Rows { start: packed.at(at * depth * high), row_step: 1, depth_step: high };
-                        multiply(simd, (columns.len(), vectors), depth, left, right.row(panel, from), tile);
-                        rows().for_each(|(r, row)| Vector::<S, E>::copy(simd, tile.add(r * wide), row, there));
+                        let left = Rows::transposed(packed.at(at * depth * high).cast_const(), high);
+                        multiply(simd, (columns.len(), groups), depth, left, right.row(panel, from), tile);
+                        rows().for_each(|(r, row)| Vector::<S, E>::copy(simd, tile.add(r), row, there));
                     }
                 }
             }
         }
+    }
+}
+
+/// The sums of one member's share of the vectors, laid out as `steps`, over all steps and rows; the numbers of
+/// one vector are handed to `done` with its place.
+///
+/// # Safety
+/// `start` must point to numbers in that layout, whose width is a multiple of whole vectors.
+#[inline(always)]
+pub(super) unsafe fn sums<S: Simd, E: Real>(
+    simd: S,
+    member: Member<'_>,
+    (start, steps): (*const E, Steps),
+    mut done: impl FnMut(usize, &[E]),
+) {
+    let lanes = E::lanes::<S>();
+    let gates = steps.width / lanes;
+    let mut sums = [E::zero(); 16];
+    for vector in member.share(steps.vectors * gates) {
+        // SAFETY: the caller's promise; no vector has more than sixteen numbers.
+        unsafe {
+            let mut sum = Vector::zero(simd);
+            for t in 0..steps.time {
+                for row in 0..steps.batch {
+                    let from = steps.at(t, vector / gates, row) + vector % gates * lanes;
+                    sum = sum + Vector::load(simd, start.add(from));
+                }
+            }
+            sum.store(sums.as_mut_ptr());
+        }
+        done(vector * lanes, &sums[..lanes]);
     }
 }

@@ -3,8 +3,9 @@
 use pulp::Simd;
 
 use super::Level;
+use super::layout::Steps;
 use super::memory::{Buffer, Shared, filled};
-use super::product::{OUTER_WIDEST, Panels, Rows, dense, outer};
+use super::product::{OUTER_WIDEST, Panels, Rows, dense, outer, sums};
 use super::sequence::padded;
 use super::simd::{Real, Vector};
 use super::team::{self, Kernel, Member};
@@ -12,9 +13,9 @@ use super::team::{self, Kernel, Member};
 /// Sizes of a projection of the input.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::kernels) struct Shape {
-    /// Rows of the input: batch times time.
-    pub rows: usize,
-    /// Features of a row.
+    pub batch: usize,
+    pub time: usize,
+    /// Features of a step.
     pub input: usize,
     /// Units.
     pub hidden: usize,
@@ -23,9 +24,45 @@ pub(in crate::kernels) struct Shape {
 }
 
 impl Shape {
-    /// Numbers of a row of gates, (units, gates, lanes).
-    pub(in crate::kernels) fn wide(self, lanes: usize) -> usize {
+    /// Rows of the input.
+    fn rows(self) -> usize {
+        self.batch * self.time
+    }
+
+    /// Numbers of the gates of a row.
+    fn wide(self, lanes: usize) -> usize {
         padded(self.hidden, lanes) * self.gates
+    }
+
+    /// Where the gates lie.
+    fn steps(self, lanes: usize) -> Steps {
+        let vectors = self.hidden.div_ceil(lanes);
+        Steps { batch: self.batch, time: self.time, vectors, width: self.gates * lanes }
+    }
+
+    fn order(self) -> Order {
+        Order { by_step: self.batch >= 6, batch: self.batch, time: self.time }
+    }
+}
+
+/// In which order the products take the rows of the input: the whole batch step by step, or, where that is
+/// too small for a tile, all steps row by row.
+#[derive(Clone, Copy)]
+struct Order {
+    by_step: bool,
+    batch: usize,
+    time: usize,
+}
+
+impl Order {
+    /// Step and row of number `at`.
+    fn of(self, at: usize) -> (usize, usize) {
+        if self.by_step { (at / self.batch, at % self.batch) } else { (at % self.time, at / self.time) }
+    }
+
+    /// How many one after another lie evenly apart.
+    fn even(self) -> usize {
+        if self.by_step { self.batch } else { self.time.max(1) }
     }
 }
 
@@ -105,7 +142,6 @@ impl<E: Real> Kernel for Forward<'_, E> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
         let (shape, lanes) = (self.shape, E::lanes::<S>());
-        let wide = shape.wide(lanes);
         // SAFETY: `project` makes every buffer of the shape's size. Members write different rows, or
         // different columns.
         unsafe {
@@ -113,31 +149,42 @@ impl<E: Real> Kernel for Forward<'_, E> {
                 pack(self.panels, weight, (shape.gates, shape.hidden, lanes), member);
             }
             member.wait();
-            let (rows, panels) = match many(shape.rows, member.count) {
-                true => (member.share(shape.rows), self.panels.all().to_vec()),
-                false => (0..shape.rows, self.panels.of(member).collect()),
+            let (rows, panels) = match many(shape.rows(), member.count) {
+                true => (member.share(shape.rows()), self.panels.all().to_vec()),
+                false => (0..shape.rows(), self.panels.of(member).collect()),
             };
-            let left = Rows::new(self.xs.as_ptr(), shape.input);
+            let order = shape.order();
+            let row_step = if order.by_step { shape.time * shape.input } else { shape.input };
+            let left = |at| {
+                let (t, row) = order.of(at);
+                Rows::new(self.xs.as_ptr().add((row * shape.time + t) * shape.input), row_step)
+            };
+            let steps = shape.steps(lanes);
             dense(
                 simd,
                 rows,
-                left,
+                (left, order.even()),
                 self.panels,
-                panels.iter().copied(),
+                &panels,
                 |_, panel, tile| {
                     let bias = self.bias.at(panel.first * lanes);
                     Vector::<S, E>::copy(simd, bias, tile, panel.groups * lanes);
                 },
-                |row, panel, tile| {
-                    let to = self.gates.at(row * wide + panel.first * lanes);
-                    Vector::<S, E>::copy(simd, tile, to, panel.groups * lanes);
+                |at, panel, tile| {
+                    let (t, row) = order.of(at);
+                    for vector in 0..panel.groups {
+                        let (unit, gate) =
+                            ((panel.first + vector) / shape.gates, (panel.first + vector) % shape.gates);
+                        let to = self.gates.at(steps.at(t, unit, row) + gate * lanes);
+                        Vector::load(simd, tile.add(vector * lanes)).store(to);
+                    }
                 },
             );
         }
     }
 }
 
-/// The input's part of the gates, (rows, units, gates, lanes), of `xs` (rows, input), `weight` (gates *
+/// The input's part of the gates, as [`Steps`], of `xs` (batch, time, input), `weight` (gates *
 /// hidden, input) and `bias` (gates * hidden). With `packed`, the weights are those that it was packed from.
 pub(in crate::kernels) fn project<E: Real>(
     level: Level,
@@ -151,10 +198,10 @@ pub(in crate::kernels) fn project<E: Real>(
     let wide = shape.wide(lanes);
     assert_eq!(
         (xs.len(), weight.len()),
-        (shape.rows * shape.input, shape.gates * shape.hidden * shape.input),
+        (shape.rows() * shape.input, shape.gates * shape.hidden * shape.input),
         "{shape:?}"
     );
-    let members = members(shape.rows * shape.input * wide);
+    let members = members(shape.rows() * shape.input * wide);
     let own;
     let panels = match packed {
         Some(packed) => &packed.0,
@@ -165,7 +212,7 @@ pub(in crate::kernels) fn project<E: Real>(
     };
     let bias = gate_order(bias, shape.gates, shape.hidden, lanes);
     let weight = packed.is_none().then_some(weight);
-    let gates = Buffer::new(shape.rows * wide);
+    let gates = Buffer::new(shape.rows() * wide);
     let kernel = Forward { shape, xs, weight, panels, bias: &bias, gates: &gates };
     // SAFETY: sizes were checked above, and the kernel writes every row and column of the gates.
     unsafe { team::run_kernel(level, members, &kernel) };
@@ -205,8 +252,8 @@ impl<E: Real> Kernel for Backward<'_, E> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
         let (shape, lanes) = (self.shape, E::lanes::<S>());
-        let Shape { rows, input, hidden, gates } = shape;
-        let wide = shape.wide(lanes);
+        let Shape { time, input, hidden, gates, .. } = shape;
+        let (rows, wide, steps) = (shape.rows(), shape.wide(lanes), shape.steps(lanes));
         // SAFETY: `project_backward` makes every buffer of the shape's size. Members write different rows
         // and columns, and read panels that others packed behind the barrier.
         unsafe {
@@ -214,32 +261,45 @@ impl<E: Real> Kernel for Backward<'_, E> {
                 let row = |k| Some(self.weight.as_ptr().add(weight_row(k, gates, hidden, lanes)? * input));
                 weights.of(member).for_each(|panel| weights.pack_rows(panel, 0..wide, input, row));
             }
-            let row = |k: usize| Some(self.xs.as_ptr().add(k * input));
+            let row = |at: usize| {
+                let (t, row) = steps.step_and_row(at);
+                Some(self.xs.as_ptr().add((row * time + t) * input))
+            };
             self.inputs.of(member).for_each(|panel| self.inputs.pack_rows(panel, 0..rows, input, row));
             member.wait();
-            let left = Rows::new(self.d_gates.at(0).cast_const(), wide);
+            let d_gates = self.d_gates.at(0).cast_const();
             if let Some(weights) = self.weights {
                 let (some, panels) = match many(rows, member.count) {
                     true => (member.share(rows), weights.all().to_vec()),
                     false => (0..rows, weights.of(member).collect()),
                 };
+                let order = shape.order();
+                let left = |at| {
+                    let (t, row) = order.of(at);
+                    if order.by_step { steps.rows(d_gates, t, row) } else { steps.steps(d_gates, t, row) }
+                };
                 dense(
                     simd,
                     some,
-                    left,
+                    (left, order.even()),
                     weights,
-                    panels.iter().copied(),
+                    &panels,
                     |_, panel, tile| Vector::<S, E>::clear(simd, tile, panel.groups * lanes),
-                    |row, panel, tile| {
+                    |at, panel, tile| {
+                        let (t, row) = order.of(at);
                         let first = panel.first * lanes;
-                        let there = (panel.groups * lanes).min(input - first);
-                        Vector::<S, E>::copy(simd, tile, self.d_xs.at(row * input + first), there);
+                        let to = self.d_xs.at((row * time + t) * input + first);
+                        Vector::<S, E>::copy(simd, tile, to, (panel.groups * lanes).min(input - first));
                     },
                 );
             }
+            let left = |at, vector| {
+                let (t, row) = steps.step_and_row(at);
+                d_gates.add(steps.at(t, vector, row))
+            };
             let result = |column| Some(self.d_weight.at(weight_row(column, gates, hidden, lanes)? * input));
-            outer(simd, member, (left, wide), self.inputs, input, result);
-            column_sums(simd, member, left, rows, wide, |column, sums| {
+            outer(simd, member, (left, steps.vectors, steps.width), self.inputs, input, result);
+            sums(simd, member, (d_gates, steps), |column, sums| {
                 for (lane, &sum) in sums.iter().enumerate() {
                     if let Some(row) = weight_row(column + lane, gates, hidden, lanes) {
                         *self.d_bias.at(row) = sum;
@@ -247,35 +307,6 @@ impl<E: Real> Kernel for Backward<'_, E> {
                 }
             });
         }
-    }
-}
-
-/// The sums of one member's share of `left`'s columns over all its rows, a vector of them at a time.
-///
-/// # Safety
-/// `left` must have so many rows and columns, a multiple of whole vectors.
-#[inline(always)]
-pub(super) unsafe fn column_sums<S: Simd, E: Real>(
-    simd: S,
-    member: Member<'_>,
-    left: Rows<E>,
-    rows: usize,
-    columns: usize,
-    mut done: impl FnMut(usize, &[E]),
-) {
-    let lanes = E::lanes::<S>();
-    let mut sums = [E::zero(); 16];
-    for column in member.share(columns / lanes) {
-        let column = column * lanes;
-        // SAFETY: the caller's promise; no vector has more than sixteen numbers.
-        unsafe {
-            let mut sum = Vector::zero(simd);
-            for row in 0..rows {
-                sum = sum + Vector::load(simd, left.start.add(row * left.row_step + column));
-            }
-            sum.store(sums.as_mut_ptr());
-        }
-        done(column, &sums[..lanes]);
     }
 }
 
@@ -289,8 +320,8 @@ pub(in crate::kernels) fn project_backward<E: Real>(
     wants_xs: bool,
 ) -> (Option<Vec<E>>, Vec<E>, Vec<E>) {
     let lanes = level.lanes::<E>();
-    let Shape { rows, input, hidden, gates } = shape;
-    let wide = shape.wide(lanes);
+    let Shape { input, hidden, gates, .. } = shape;
+    let (rows, wide) = (shape.rows(), shape.wide(lanes));
     assert_eq!(
         (xs.len(), weight.len(), d_gates.len()),
         (rows * input, gates * hidden * input, rows * wide),

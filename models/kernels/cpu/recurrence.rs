@@ -5,8 +5,8 @@ use pulp::Simd;
 use super::Level;
 use super::cell::{GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::memory::{Buffer, Shared, filled};
-use super::product::{OUTER_WIDEST, Panels, Rows, outer};
-use super::project::{column_sums, gate_order, pack, weight_row};
+use super::product::{OUTER_WIDEST, Panels, outer, sums};
+use super::project::{gate_order, pack, weight_row};
 use super::sequence::{Backward, Forward, Kept, Plan, Recurrent, Sequence, Shape};
 use super::simd::Real;
 use super::team::{self, Kernel, Member};
@@ -155,7 +155,7 @@ fn check<E: Real>(shape: Shape, inputs: &Inputs<'_, E>) {
     );
 }
 
-/// Runs the sequence, from the input's part of the gates, (batch, time, units, gates, lanes). `keep` asks
+/// Runs the sequence, from the input's part of the gates as [`Steps`]. `keep` asks
 /// for what [`backward`] needs.
 pub(in crate::kernels) fn forward<E: Real>(
     level: Level,
@@ -209,7 +209,7 @@ fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     let lanes = level.lanes::<E>();
     check(shape, inputs);
     let plan = Plan::new::<E>(shape, lanes, team::threads());
-    assert_eq!(gates.len(), batch * time * plan.gates(shape), "{shape:?}");
+    assert_eq!(gates.len(), plan.of_units(shape, G).len(), "{shape:?}");
     let own = packed.is_none().then(|| Packed::empty(shape, &plan, inputs.projection.is_some()));
     let weights = own.as_ref().or(packed).expect("invariant: one of the two was just made");
     let (wide_h, wide_c) = (plan.outputs * lanes, plan.units * lanes);
@@ -317,35 +317,46 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                 panels.of(member).for_each(|panel| panels.pack_rows(panel, 0..output, hidden, row));
             }
             self.pass.run(simd, member);
-            let before = |step: usize| -> Option<*const E> {
-                let (row, t) = (step / time, step % time);
+            let output_steps = plan.of_outputs(sequence.shape);
+            let before = |at: usize, vector: usize| {
+                let (t, row) = output_steps.step_and_row(at);
                 let before = if sequence.reverse { t + 1 } else { t.wrapping_sub(1) };
-                Some(match before < time {
-                    true => kept.h.at((row * time + before) * outputs * lanes),
-                    false => self.pass.h.at(row * outputs * lanes),
-                })
+                match before < time {
+                    true => kept.h.at(output_steps.at(before, vector, row)).cast_const(),
+                    false => self.pass.h.at((row * outputs + vector) * lanes).cast_const(),
+                }
             };
             for panel in self.operands.of(member) {
-                self.operands.pack_rows(panel, 0..steps, output, before);
+                self.operands.pack_vectors(panel, before);
                 if let Some(thin) = &sequence.thin {
                     let first = panel.first * lanes;
-                    for step in 0..steps {
-                        let thin = &thin[step / time * outputs * lanes + first..][..panel.groups * lanes];
-                        let operand = self.operands.row(panel, step);
+                    for at in 0..steps {
+                        let (_, row) = output_steps.step_and_row(at);
+                        let thin = &thin[row * outputs * lanes + first..][..panel.groups * lanes];
+                        let operand = self.operands.row(panel, at);
                         thin.iter().enumerate().for_each(|(at, &thin)| *operand.add(at) *= thin);
                     }
                 }
             }
             if let (Some(panels), Some(projected)) = (self.projected, &kept.projected) {
-                let row = |step: usize| Some(projected.at(step * units * lanes).cast_const());
-                panels.of(member).for_each(|panel| panels.pack_rows(panel, 0..steps, hidden, row));
+                let unit_steps = plan.of_units(sequence.shape, 1);
+                let vector = |at, vector| {
+                    let (t, row) = unit_steps.step_and_row(at);
+                    projected.at(unit_steps.at(t, vector, row)).cast_const()
+                };
+                panels.of(member).for_each(|panel| panels.pack_vectors(panel, vector));
             }
             member.wait();
-            let left = Rows::new(self.pass.d_product.at(0).cast_const(), wide_g);
+            let gate_steps = plan.of_units(sequence.shape, G);
+            let d_product = self.pass.d_product.at(0).cast_const();
+            let left = |at, vector| {
+                let (t, row) = gate_steps.step_and_row(at);
+                d_product.add(gate_steps.at(t, vector, row))
+            };
             let result = |column| Some(self.d_weight.at(weight_row(column, G, hidden, lanes)? * output));
-            outer(simd, member, (left, wide_g), self.operands, output, result);
+            outer(simd, member, (left, units, gate_steps.width), self.operands, output, result);
             if let Some(d_bias) = self.d_bias {
-                column_sums(simd, member, left, steps, wide_g, |column, sums| {
+                sums(simd, member, (d_product, gate_steps), |column, sums| {
                     for (lane, &sum) in sums.iter().enumerate() {
                         if let Some(row) = weight_row(column + lane, G, hidden, lanes) {
                             *d_bias.at(row) = sum;
@@ -354,10 +365,13 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                 });
             }
             if let (Some(panels), Some(d_projection)) = (self.projected, self.d_projection) {
-                let wide = outputs * lanes;
-                let left = Rows::new(self.pass.d_projected.at(0).cast_const(), wide);
+                let d_projected = self.pass.d_projected.at(0).cast_const();
+                let left = |at, vector| {
+                    let (t, row) = output_steps.step_and_row(at);
+                    d_projected.add(output_steps.at(t, vector, row))
+                };
                 let result = |row| (row < output).then(|| d_projection.at(row * hidden));
-                outer(simd, member, (left, wide), panels, hidden, result);
+                outer(simd, member, (left, outputs, lanes), panels, hidden, result);
             }
         }
     }
@@ -377,7 +391,7 @@ fn backward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     check(shape, inputs);
     let plan = Plan::new::<E>(shape, lanes, team::threads());
     let Plan { units, outputs, members, .. } = plan;
-    let (wide_h, wide_c, wide_g) = (outputs * lanes, units * lanes, plan.gates(shape));
+    let (wide_h, wide_c, wide_g) = (outputs * lanes, units * lanes, units * G * lanes);
     let cells = if C::CELL_STATE { batch * hidden } else { 0 };
     assert_eq!(d_ys.len(), batch * time * output, "{shape:?}");
     assert!(d_state.is_none_or(|state| state.len() == batch * output + cells), "{shape:?}");

@@ -1,9 +1,9 @@
 //! A whole sequence of one layer in one direction, forward and backward: the recurrent product tile by
 //! tile, and the cell's [`Pointwise`] part on each tile while it is at hand.
 //!
-//! The gates lie in (batch, time, units, G, lanes): the gates of one vector of units side by side, padded to
-//! whole vectors, as a tile of the product leaves them. `hidden` is padded likewise wherever a row of it is
-//! kept. Padding is zero and stays so.
+//! What there is for every step lies as [`Steps`]: the gates of one vector of units side by side, padded to
+//! whole vectors, as a tile of the product leaves them, and hidden and cell states likewise. Padding is zero
+//! and stays so.
 //!
 //! The team splits the batch, and then nobody waits for anybody, or the units, and then all meet once a
 //! step: see [`Plan`].
@@ -13,6 +13,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::cell::{Gradient, Pointwise, Unit};
+use super::layout::Steps;
 use super::memory::{Buffer, Shared};
 use super::product::{Panel, Panels, Rows, Tile, most_rows, multiply, tiles};
 use super::simd::{Real, Vector};
@@ -50,8 +51,8 @@ pub(in crate::kernels) enum Zoneout<E> {
     Off,
     /// The same share of everything, as outside training.
     Share(E),
-    /// All where a mask is one, nothing where it is zero: of the hidden state, (batch, time, padded output),
-    /// and of the cell state, (batch, time, padded hidden).
+    /// All where a mask is one, nothing where it is zero: of the hidden and of the cell state, as [`Steps`] of
+    /// outputs and of units.
     Masks(Vec<E>, Vec<E>),
 }
 
@@ -101,9 +102,14 @@ impl Plan {
         Self { lanes, units, outputs, members, by_rows }
     }
 
-    /// Numbers of a row of gates.
-    pub(super) fn gates(&self, shape: Shape) -> usize {
-        self.units * shape.gates * self.lanes
+    /// Where `count` numbers of every lane of every unit lie.
+    pub(super) fn of_units(&self, shape: Shape, count: usize) -> Steps {
+        Steps { batch: shape.batch, time: shape.time, vectors: self.units, width: count * self.lanes }
+    }
+
+    /// Where the outputs lie.
+    pub(super) fn of_outputs(&self, shape: Shape) -> Steps {
+        Steps { vectors: self.outputs, ..self.of_units(shape, 1) }
     }
 
     /// The batch's rows of one member, and whether it must wait for others at every step.
@@ -193,13 +199,13 @@ pub(super) struct Recurrent<'a, E> {
 
 /// What the backward pass needs of the forward pass.
 pub(in crate::kernels) struct Kept<E> {
-    /// (batch, time, units, K, lanes).
+    /// K numbers of every unit, as [`Steps`], like all that follows.
     pub(super) units: Buffer<E>,
-    /// The hidden state after each step, (batch, time, padded output).
+    /// The hidden state after each step.
     pub(super) h: Buffer<E>,
-    /// The cell state after each step, (batch, time, padded hidden).
+    /// The cell state after each step.
     pub(super) c: Option<Buffer<E>>,
-    /// What was projected, (batch, time, padded hidden).
+    /// What was projected.
     pub(super) projected: Option<Buffer<E>>,
 }
 
@@ -241,6 +247,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
         let Plan { lanes, units, outputs, .. } = self.plan;
         let Shape { batch, time, hidden, output, .. } = self.sequence.shape;
         let (wide_h, wide_c) = (outputs * lanes, units * lanes);
+        let gate_steps = self.plan.of_units(self.sequence.shape, G);
         let (rows, waits) = self.plan.rows(batch, member);
         let panels = self.plan.panels(self.weights.hidden, member);
         let projection = self.weights.projection.map(|panels| (panels, self.plan.panels(panels, member)));
@@ -264,8 +271,8 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                     let (vectors, width) = (panel.groups * G, panel.groups * G * lanes);
                     for rows in tiles(rows.clone(), most_rows::<S>(vectors)) {
                         let gates = |row: usize, group: usize| {
-                            let unit = (row * time + t) * units + panel.first + group;
-                            Vector::load_all::<G>(simd, self.gates.at(unit * G * lanes))
+                            let at = gate_steps.at(t, panel.first + group, row);
+                            Vector::load_all::<G>(simd, self.gates.at(at))
                         };
                         for (at, row) in rows.clone().enumerate() {
                             for group in 0..panel.groups {
@@ -331,7 +338,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
         product: [Vector<S, E>; G],
     ) -> Vector<S, E> {
         let Plan { lanes, units, outputs, .. } = self.plan;
-        let step = row * self.sequence.shape.time + t;
+        let at = |count| self.plan.of_units(self.sequence.shape, count).at(t, unit, row);
         // SAFETY: as in `steps`, whose promise this is.
         unsafe {
             let zero = Vector::zero(simd);
@@ -344,7 +351,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
             let new: Unit<S, E, K> = self.cell.forward(gates, product, h, c);
             let c = match (C::CELL_STATE, self.sequence.is_active(row, t)) {
                 (true, true) => {
-                    let stays = self.sequence.stays_c(simd, (step * units + unit) * lanes);
+                    let stays = self.sequence.stays_c(simd, at(1));
                     let c = mixed(stays, c, new.c);
                     c.store(state);
                     c
@@ -352,13 +359,13 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                 _ => c,
             };
             if let Some(kept) = self.kept {
-                let to = kept.units.at((step * units + unit) * K * lanes);
+                let to = kept.units.at(at(K));
                 (0..K).for_each(|k| new.kept[k].store(to.add(k * lanes)));
                 if let Some(cs) = &kept.c {
-                    c.store(cs.at((step * units + unit) * lanes));
+                    c.store(cs.at(at(1)));
                 }
                 if let Some(projected) = &kept.projected {
-                    new.h.store(projected.at((step * units + unit) * lanes));
+                    new.h.store(projected.at(at(1)));
                 }
             }
             new.h
@@ -377,22 +384,22 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
     ) {
         let wide = self.plan.outputs * self.plan.lanes;
         let Shape { time, output, .. } = self.sequence.shape;
-        let step = row * time + t;
+        let at = self.plan.of_outputs(self.sequence.shape).at(t, column / self.plan.lanes, row);
         // SAFETY: as in `steps`, whose promise this is.
         unsafe {
             let state = self.h.at(row * wide + column);
             let old = Vector::load(simd, state);
             let (h, y) = if self.sequence.is_active(row, t) {
-                let h = mixed(self.sequence.stays_h(simd, step * wide + column), old, h);
+                let h = mixed(self.sequence.stays_h(simd, at), old, h);
                 h.store(state);
                 (h, h)
             } else {
                 (old, old.zeroed())
             };
-            y.store_first(self.ys.at(step * output + column), output - column);
+            y.store_first(self.ys.at((row * time + t) * output + column), output - column);
             self.sequence.thinned(simd, h, row * wide + column).store(operand.at(row * wide + column));
             if let Some(kept) = self.kept {
-                h.store(kept.h.at(step * wide + column));
+                h.store(kept.h.at(at));
             }
         }
     }
@@ -418,7 +425,7 @@ pub(super) struct Backward<'a, E, C, const G: usize, const K: usize> {
     pub d_gates: &'a Buffer<E>,
     /// The gradient of the recurrent product; the same memory unless the cell is [`Pointwise::APART`].
     pub d_product: &'a Buffer<E>,
-    /// The gradient of what the projection gave, (batch, time, padded output).
+    /// The gradient of what the projection gave, as [`Steps`] of outputs.
     pub d_projected: &'a Buffer<E>,
 }
 
@@ -438,6 +445,8 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
         let Plan { lanes, units, outputs, .. } = self.plan;
         let Shape { batch, time, output, .. } = self.sequence.shape;
         let (wide_h, wide_g) = (outputs * lanes, units * G * lanes);
+        let gate_steps = self.plan.of_units(self.sequence.shape, G);
+        let output_steps = self.plan.of_outputs(self.sequence.shape);
         let (rows, waits) = self.plan.rows(batch, member);
         let panels = self.plan.panels(self.weights.hidden, member);
         let projection = self.weights.projection.map(|panels| (panels, self.plan.panels(panels, member)));
@@ -453,16 +462,15 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                     for rows in tiles(rows.clone(), most_rows::<S>(panel.groups)) {
                         Vector::<S, E>::clear(simd, tile, rows.len() * width);
                         if position < time {
-                            let step = rows.start * time + self.sequence.step(position);
-                            let left =
-                                Rows::new(self.d_product.at(step * wide_g).cast_const(), time * wide_g);
+                            let t = self.sequence.step(position);
+                            let left = gate_steps.rows(self.d_product.at(0).cast_const(), t, rows.start);
                             let right = self.weights.hidden.row(panel, 0);
                             multiply(simd, (rows.len(), panel.groups), wide_g, left, right, tile);
                         }
-                        for (at, row) in rows.enumerate() {
+                        for (place, row) in rows.enumerate() {
                             for group in 0..panel.groups {
                                 let column = (panel.first + group) * lanes;
-                                let product = Vector::load(simd, tile.add(at * width + group * lanes));
+                                let product = Vector::load(simd, tile.add(place * width + group * lanes));
                                 let product = self.sequence.thinned(simd, product, row * wide_h + column);
                                 let state = self.dh.at(row * wide_h + column);
                                 let mut dh = product + Vector::load(simd, state);
@@ -471,13 +479,13 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                                     continue;
                                 }
                                 let t = self.sequence.step(position - 1);
-                                let step = row * time + t;
+                                let at = output_steps.at(t, panel.first + group, row);
                                 let mut stays = dh;
                                 if self.sequence.is_active(row, t) {
-                                    let dy = self.d_ys.as_ptr().add(step * output + column);
+                                    let dy = self.d_ys.as_ptr().add((row * time + t) * output + column);
                                     dh = dh + Vector::load_first(simd, dy, output - column);
                                     stays = dh.zeroed();
-                                    if let Some(share) = self.sequence.stays_h(simd, step * wide_h + column) {
+                                    if let Some(share) = self.sequence.stays_h(simd, at) {
                                         stays = dh * share;
                                         dh = dh * share.complement();
                                     }
@@ -486,7 +494,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                                 }
                                 stays.store(state);
                                 if projection.is_some() {
-                                    dh.store(self.d_projected.at(step * wide_h + column));
+                                    dh.store(self.d_projected.at(at));
                                 } else {
                                     self.unit(simd, (row, position, panel.first + group), dh);
                                 }
@@ -502,9 +510,8 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                         let width = panel.groups * lanes;
                         for rows in tiles(rows.clone(), most_rows::<S>(panel.groups)) {
                             Vector::<S, E>::clear(simd, tile, rows.len() * width);
-                            let step = rows.start * time + self.sequence.step(position - 1);
-                            let left =
-                                Rows::new(self.d_projected.at(step * wide_h).cast_const(), time * wide_h);
+                            let t = self.sequence.step(position - 1);
+                            let left = output_steps.rows(self.d_projected.at(0).cast_const(), t, rows.start);
                             let size = (rows.len(), panel.groups);
                             multiply(simd, size, output, left, weights.row(panel, 0), tile);
                             for (at, row) in rows.enumerate() {
@@ -528,14 +535,12 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
     #[inline(always)]
     unsafe fn unit<S: Simd>(&self, simd: S, (row, position, unit): (usize, usize, usize), dh: Vector<S, E>) {
         let Plan { lanes, units, outputs, .. } = self.plan;
-        let time = self.sequence.shape.time;
         let t = self.sequence.step(position - 1);
-        let step = row * time + t;
-        let before = (position > 1).then(|| row * time + self.sequence.step(position - 2));
-        let gates = (step * units + unit) * G * lanes;
+        let before = (position > 1).then(|| self.sequence.step(position - 2));
+        let at = |count, t| self.plan.of_units(self.sequence.shape, count).at(t, unit, row);
         // SAFETY: as in `steps`, whose promise this is.
         unsafe {
-            let [d_gates, d_product] = [self.d_gates, self.d_product].map(|to| to.at(gates));
+            let [d_gates, d_product] = [self.d_gates, self.d_product].map(|to| to.at(at(G, t)));
             if !self.sequence.is_active(row, t) {
                 Vector::<S, E>::clear(simd, d_gates, G * lanes);
                 if C::APART {
@@ -549,7 +554,8 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                 h = Vector::load(
                     simd,
                     match before {
-                        Some(step) => self.kept.h.at((step * outputs + unit) * lanes),
+                        // Without a projection outputs are units.
+                        Some(before) => self.kept.h.at(at(1, before)),
                         None => self.h.at((row * outputs + unit) * lanes),
                     },
                 );
@@ -560,17 +566,17 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                 c = Vector::load(
                     simd,
                     match before {
-                        Some(step) => cs.at((step * units + unit) * lanes),
+                        Some(before) => cs.at(at(1, before)),
                         None => self.c.at((row * units + unit) * lanes),
                     },
                 );
                 dc = Vector::load(simd, state);
-                if let Some(share) = self.sequence.stays_c(simd, (step * units + unit) * lanes) {
+                if let Some(share) = self.sequence.stays_c(simd, at(1, t)) {
                     stays = Some(dc * share);
                     dc = dc * share.complement();
                 }
             }
-            let kept = Vector::load_all(simd, self.kept.units.at((step * units + unit) * K * lanes));
+            let kept = Vector::load_all(simd, self.kept.units.at(at(K, t)));
             let gradient: Gradient<S, E, G> = self.cell.backward(kept, h, c, dh, dc);
             (0..G).for_each(|g| gradient.x[g].store(d_gates.add(g * lanes)));
             if C::APART {
