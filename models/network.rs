@@ -4,7 +4,9 @@ use candle_core::{Result, Tensor, bail};
 use rand::Rng;
 
 use crate::dropout::Noise;
+use crate::kernels::Stream;
 use crate::kernels::cross_entropy::{self, Score};
+use crate::kernels::embedding::copy_row;
 use crate::recurrent::State;
 
 /// A network in two halves: [`encode`](Network::encode) runs the recurrence, [`decode`](Network::decode)
@@ -36,6 +38,15 @@ pub trait Network: Send + Sync {
         self.decoder().forward(hidden)
     }
 
+    /// The network as it is now, ready to read one token after another of one text; none where there are no
+    /// kernels for that, and for networks that read no tokens or answer only at the end.
+    ///
+    /// # Errors
+    /// Only those of the tensor library.
+    fn stream(&self) -> Result<Option<TokenStream>> {
+        Ok(None)
+    }
+
     /// A state of zeros for `batch` sequences.
     ///
     /// # Errors
@@ -47,6 +58,48 @@ pub trait Network: Send + Sync {
     /// # Errors
     /// Where a parameter is not a variable.
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()>;
+}
+
+/// A network that reads one token after another and says what may come next; see [`Stream`].
+pub struct TokenStream {
+    /// (vocabulary, features).
+    encoder: Tensor,
+    /// The present token's row of it.
+    row: Vec<f32>,
+    stream: Stream,
+}
+
+impl TokenStream {
+    /// Reads rows of `encoder`, (vocabulary, features), with a stream that has a decoder.
+    pub(crate) fn new(encoder: &Tensor, stream: Stream) -> Result<Self> {
+        Ok(Self { encoder: encoder.detach().contiguous()?, row: vec![0.; encoder.dim(1)?], stream })
+    }
+
+    /// Reads a token. Returns the scores (logits) of what comes next, one for each of the vocabulary.
+    ///
+    /// # Errors
+    /// Where the token is beyond the vocabulary.
+    pub fn read(&mut self, token: u32) -> Result<&[f32]> {
+        let Self { encoder, row, stream } = self;
+        copy_row(encoder, token as usize, row)?;
+        stream.step(row)
+    }
+
+    /// The state after the last token; see [`Stream::state`].
+    ///
+    /// # Errors
+    /// None on a device that works.
+    pub fn state(&mut self) -> Result<State> {
+        self.stream.state()
+    }
+
+    /// Goes on from a state; see [`Stream::set_state`].
+    ///
+    /// # Errors
+    /// Where the state is another network's.
+    pub fn set_state(&mut self, state: &State) -> Result<()> {
+        self.stream.set_state(state)
+    }
 }
 
 /// A linear layer, `y = x W^T + b`.

@@ -6,7 +6,8 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::dropout::Noise;
-use crate::kernels::Unit;
+use crate::kernels::{Stream, Unit};
+use crate::network::Linear;
 use crate::weights::Weights;
 
 /// The most units, features or layers: weights of a wider layer fit no machine, and a slip of the
@@ -271,6 +272,15 @@ pub trait Recurrent: Send + Sync {
     /// # Errors
     /// As [`Recurrent::forward_t`]; and for a stack of both directions, for which no step is the last.
     fn step(&self, x: &Tensor, state: &State) -> Result<(Tensor, State)>;
+
+    /// The stack as it is now, with a state of zeros, ready to read one step after another of one sequence,
+    /// and to hand each to `decoder` if there is one. None where there are no kernels for that (on a GPU, in
+    /// other numbers than f32, with layer normalisation, in both directions): [`Recurrent::step`] does it
+    /// everywhere.
+    ///
+    /// # Errors
+    /// Only those of the tensor library.
+    fn stream(&self, decoder: Option<&Linear>) -> Result<Option<Stream>>;
 
     /// A state of zeros for `batch` sequences.
     ///

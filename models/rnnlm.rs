@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dropout::{Noise, Share, dropout, mask};
 use crate::kernels::embedding::embed;
-use crate::network::{Linear, Network, check_vocabulary};
+use crate::network::{Linear, Network, TokenStream, check_vocabulary};
 use crate::recurrent::{Recurrent, State, check_probability};
 use crate::registry::RecurrentConfig;
 use crate::weights::{fill, uniform};
@@ -139,6 +139,13 @@ impl Network for Rnnlm {
 
     fn decoder(&self) -> &Linear {
         &self.decoder
+    }
+
+    fn stream(&self) -> Result<Option<TokenStream>> {
+        match self.rnn.stream(Some(&self.decoder))? {
+            Some(stream) => TokenStream::new(&self.encoder, stream).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn zero_state(&self, batch: usize) -> Result<State> {

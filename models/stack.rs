@@ -6,8 +6,9 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 
 use crate::dropout::{Noise, Share, dropout};
-use crate::kernels::fused;
 use crate::kernels::reference::{Run, clear_padding, scan};
+use crate::kernels::{Stream, fused};
+use crate::network::Linear;
 use crate::recurrent::{Cell, Output, Recurrent, StackConfig, State};
 use crate::weights::{Weights, zeros};
 
@@ -165,6 +166,14 @@ where
         }
         let output = self.forward(&x.unsqueeze(1)?, Some(state), None)?; // (batch, 1, input)
         Ok((output.ys.squeeze(1)?, output.state))
+    }
+
+    fn stream(&self, decoder: Option<&Linear>) -> Result<Option<Stream>> {
+        if self.config.bidirectional.is_some() {
+            return Ok(None);
+        }
+        let layers: Vec<_> = self.cells.iter().map(|cell| (cell.unit(), cell.weights())).collect();
+        Stream::new(&layers, self.config.zoneout, decoder)
     }
 
     fn zero_state(&self, batch: usize) -> Result<State> {

@@ -188,6 +188,11 @@ impl Weights {
         }
     }
 
+    /// Whether any of the weights may change between two calls.
+    pub(crate) fn are_trained(&self) -> bool {
+        [Some(&self.ih), Some(&self.hh), self.hr.as_ref()].into_iter().flatten().any(Tensor::track_op)
+    }
+
     /// Where the parameters live and what they are made of.
     pub(crate) fn like(&self) -> &Tensor {
         &self.ih

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
-use rnn_zoo_models::{Network, State};
+use rnn_zoo_models::{Network, State, TokenStream};
 
 use crate::rng::Rng;
 use crate::{Error, Result};
@@ -89,12 +89,18 @@ impl Sampling {
 
 /// A language model in the middle of a text.
 pub struct Generator<'a> {
-    network: &'a dyn Network,
-    device: Device,
-    state: State,
+    reader: Reader<'a>,
     /// Logits of the next token.
     scores: Vec<f32>,
     banned: Vec<u32>,
+}
+
+/// How the model reads.
+enum Reader<'a> {
+    /// Token by token, with all that can be prepared.
+    Stream(TokenStream),
+    /// Through tensors, where there is no stream.
+    Tensors { network: &'a dyn Network, device: Device, state: State },
 }
 
 impl<'a> Generator<'a> {
@@ -110,8 +116,11 @@ impl<'a> Generator<'a> {
         banned: Vec<u32>,
         device: &Device,
     ) -> Result<Self> {
-        let state = network.zero_state(1)?;
-        let mut generator = Self { network, device: device.clone(), state, scores: vec![], banned };
+        let reader = match network.stream()? {
+            Some(stream) => Reader::Stream(stream),
+            None => Reader::Tensors { network, device: device.clone(), state: network.zero_state(1)? },
+        };
+        let mut generator = Self { reader, scores: vec![], banned };
         generator.read(&[start])?;
         for window in prompt.chunks(WINDOW) {
             generator.read(window)?;
@@ -139,12 +148,25 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// Those of the device.
     pub fn read(&mut self, tokens: &[u32]) -> Result<()> {
-        let inputs = Tensor::new(tokens, &self.device)?.unsqueeze(0)?; // (1, time)
-        let (hidden, state) = self.network.encode(&inputs, Some(&self.state), None, None)?;
-        // Detached: with parameters in training the graph would grow with every token.
-        self.state = state.detach();
-        let last = hidden.detach().narrow(1, tokens.len() - 1, 1)?.squeeze(1)?; // (1, hidden)
-        self.scores = self.network.decode(&last)?.squeeze(0)?.to_dtype(DType::F32)?.to_vec1()?;
+        match &mut self.reader {
+            Reader::Stream(stream) => {
+                for (at, &token) in tokens.iter().enumerate() {
+                    let scores = stream.read(token)?;
+                    if at + 1 == tokens.len() {
+                        self.scores.clear();
+                        self.scores.extend_from_slice(scores);
+                    }
+                }
+            }
+            Reader::Tensors { network, device, state } => {
+                let inputs = Tensor::new(tokens, device)?.unsqueeze(0)?; // (1, time)
+                let (hidden, after) = network.encode(&inputs, Some(state), None, None)?;
+                // Detached: with parameters in training the graph would grow with every token.
+                *state = after.detach();
+                let last = hidden.detach().narrow(1, tokens.len() - 1, 1)?.squeeze(1)?; // (1, hidden)
+                self.scores = network.decode(&last)?.squeeze(0)?.to_dtype(DType::F32)?.to_vec1()?;
+            }
+        }
         Ok(())
     }
 }

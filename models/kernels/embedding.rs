@@ -33,6 +33,22 @@ fn embed_in<E: Real>(weight: &Tensor, tokens: &Tensor) -> Result<Tensor> {
     weight.contiguous()?.apply_op1(Embed::<E> { tokens, numbers: PhantomData })
 }
 
+/// Copies a row of contiguous f32 `weight`, (vocabulary, features), on the processor.
+///
+/// # Errors
+/// Where the row is beyond the vocabulary, or wider than `to`.
+pub(crate) fn copy_row(weight: &Tensor, row: usize, to: &mut [f32]) -> Result<()> {
+    let copied = read::<f32, _, 1>([Some(weight)], |[weight]| {
+        let row = weight.get(row * to.len()..)?.get(..to.len())?;
+        to.copy_from_slice(row);
+        Some(())
+    })?;
+    match copied {
+        Some(()) => Ok(()),
+        None => bail!("token {row} is beyond the vocabulary of {}", weight.dim(0)?),
+    }
+}
+
 /// Of the weights (vocabulary, features), the tokens' rows (tokens, features).
 struct Embed<E> {
     tokens: Vec<u32>,

@@ -59,7 +59,7 @@ fn layer_in<E: Real>(
     let sequence = sequence::<E>(shape, level, run, &mut weights, initial.c.is_some(), noise)?;
 
     // Only what takes no part in training stays as it is, and can be packed once for all calls.
-    let constant = match weights.ih.track_op() || weights.hh.track_op() {
+    let constant = match weights.are_trained() {
         true => None,
         false => weights.constant.of::<E>(level, shape, &weights)?,
     };
@@ -164,37 +164,43 @@ impl std::fmt::Debug for Constant {
     }
 }
 
-/// Weights of a layer, packed for one level.
-struct PackedLayer<E> {
-    lanes: usize,
-    input: cpu::PackedInput<E>,
-    recurrent: cpu::Packed<E>,
-}
-
 impl Constant {
     /// The packed weights; none where they were packed for another level.
-    fn of<E: Real>(
-        &self,
-        level: Level,
-        shape: cpu::Shape,
-        weights: &Weights,
-    ) -> Result<Option<Arc<PackedLayer<E>>>> {
-        let lanes = level.lanes::<E>();
+    fn of<E: Real>(&self, level: Level, shape: cpu::Shape, weights: &Weights) -> Result<Packed<E>> {
         if self.0.get().is_none() {
-            let cpu::Shape { hidden, gates, .. } = shape;
-            let input = cpu::InputShape { batch: 0, time: 0, input: weights.ih.dim(1)?, hidden, gates };
-            let hr = weights.hr.as_ref().map(Tensor::contiguous).transpose()?;
-            let views = [Some(&weights.ih.contiguous()?), Some(&weights.hh.contiguous()?), hr.as_ref()];
-            let packed = read::<E, _, _>(views, |[ih, hh, hr]| PackedLayer {
-                lanes,
-                input: cpu::PackedInput::new(level, input, ih),
-                recurrent: cpu::Packed::new(level, shape, hh, (!hr.is_empty()).then_some(hr)),
-            })?;
-            let _ = self.0.set(Box::new(Arc::new(packed))); // another thread's is as good
+            let _ = self.0.set(Box::new(Arc::new(pack::<E>(level, shape, weights)?))); // another thread's is as good
         }
-        let packed = self.0.get().and_then(|packed| packed.downcast_ref::<Arc<PackedLayer<E>>>());
-        Ok(packed.filter(|packed| packed.lanes == lanes).cloned())
+        let packed = self.0.get().and_then(|packed| packed.downcast_ref::<Arc<cpu::PackedLayer<E>>>());
+        Ok(packed.filter(|packed| packed.lanes == level.lanes::<E>()).cloned())
     }
+}
+
+type Packed<E> = Option<Arc<cpu::PackedLayer<E>>>;
+
+/// The weights as they are now, packed: once for all calls where they take no part in training.
+pub(super) fn packed<E: Real>(
+    level: Level,
+    shape: cpu::Shape,
+    weights: &Weights,
+) -> Result<Arc<cpu::PackedLayer<E>>> {
+    if !weights.are_trained() {
+        if let Some(packed) = weights.constant.of::<E>(level, shape, weights)? {
+            return Ok(packed);
+        }
+    }
+    Ok(Arc::new(pack(level, shape, weights)?))
+}
+
+fn pack<E: Real>(level: Level, shape: cpu::Shape, weights: &Weights) -> Result<cpu::PackedLayer<E>> {
+    let cpu::Shape { hidden, gates, .. } = shape;
+    let input = cpu::InputShape { batch: 0, time: 0, input: weights.ih.dim(1)?, hidden, gates };
+    let hr = weights.hr.as_ref().map(Tensor::contiguous).transpose()?;
+    let views = [Some(&weights.ih.contiguous()?), Some(&weights.hh.contiguous()?), hr.as_ref()];
+    read::<E, _, _>(views, |[ih, hh, hr]| cpu::PackedLayer {
+        lanes: level.lanes::<E>(),
+        input: cpu::PackedInput::new(level, input, ih),
+        recurrent: cpu::Packed::new(level, shape, hh, (!hr.is_empty()).then_some(hr)),
+    })
 }
 
 /// Calls `f` with the numbers of contiguous tensors on the processor; none for those that are not there.
@@ -285,7 +291,7 @@ impl<T> Slot<T> {
 struct Project<E> {
     shape: cpu::InputShape,
     level: Level,
-    constant: Option<Arc<PackedLayer<E>>>,
+    constant: Option<Arc<cpu::PackedLayer<E>>>,
     link: Arc<Link<E>>,
 }
 
@@ -336,7 +342,7 @@ struct Recur<E> {
     unit: Unit,
     sequence: cpu::Sequence<E>,
     level: Level,
-    constant: Option<Arc<PackedLayer<E>>>,
+    constant: Option<Arc<cpu::PackedLayer<E>>>,
     has_cell_state: bool,
     has_bias: bool,
     /// Whether there will be a backward pass.

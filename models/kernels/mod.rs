@@ -10,12 +10,14 @@ pub(crate) mod embedding;
 pub(crate) mod fused;
 pub mod reference;
 mod sink;
+mod stream;
 
 use crate::simple_rnn::Nonlinearity;
 
 pub use cpu::{Level, set_threads, threads};
 pub use cross_entropy::Score;
 pub use sink::{Backward, backward};
+pub use stream::Stream;
 
 /// The units that have fused kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -129,13 +129,21 @@ fn step(shape: &Shape) -> Result<Value> {
     let (_, parameters) = shape.stack(input, &device)?;
     let frozen = shape.frozen(input, &parameters, &device)?;
     let x = random((1, input), &device)?;
-    let seconds = median(shape.repeat, &device, || {
-        let mut state = frozen.zero_state(1)?;
-        for _ in 0..STEPS {
-            state = frozen.step(&x, &state)?.1;
+    let seconds = match frozen.stream(None)? {
+        Some(mut stream) => {
+            let x = x.flatten_all()?.to_vec1()?;
+            median(shape.repeat, &device, || {
+                (0..STEPS).try_for_each(|_| stream.step(&x).map(drop)).map_err(Into::into)
+            })?
         }
-        Ok(())
-    })?;
+        None => median(shape.repeat, &device, || {
+            let mut state = frozen.zero_state(1)?;
+            for _ in 0..STEPS {
+                state = frozen.step(&x, &state)?.1;
+            }
+            Ok(())
+        })?,
+    };
     let step_us = seconds / STEPS as f64 * 1e6;
     Ok(json!({
         "model": shape.name(), "input": input, "hidden": shape.hidden, "layers": shape.layers, "step_us": step_us,

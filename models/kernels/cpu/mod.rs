@@ -10,6 +10,7 @@
 //! | `cell.rs` | the pointwise part of each cell |
 //! | `sequence.rs` | the recurrence over a sequence, forward and backward |
 //! | `recurrence.rs` | from slices to `sequence.rs` and back |
+//! | `stream.rs` | one step at a time |
 //! | `cross_entropy.rs` | the decoder and its loss |
 //!
 //! Every function outside takes slices, checks their sizes, and is safe.
@@ -25,6 +26,7 @@ mod project;
 mod recurrence;
 mod sequence;
 mod simd;
+mod stream;
 mod team;
 
 pub(super) use cross_entropy::{Found, Gradients as LossGradients, Inputs as Examples, cross_entropy};
@@ -32,7 +34,8 @@ pub(super) use layout::Steps;
 pub use level::Level;
 pub(super) use memory::Buffer;
 pub(super) use project::{PackedInput, Shape as InputShape, project, project_backward};
-pub(super) use recurrence::{Gradients, Inputs, Outputs, Packed, Saved, backward, forward};
+pub(super) use recurrence::{Gradients, Inputs, Outputs, Packed, PackedLayer, Saved, backward, forward};
 pub(super) use sequence::{Sequence, Shape, Zoneout, padded};
 pub(super) use simd::Real;
+pub(super) use stream::{Decoder, Layer, Stream};
 pub use team::{set_threads, threads};

@@ -94,7 +94,7 @@ pub(super) fn gate_order<E: Real>(
 
 /// Panels of the input weights; to be packed by [`pack`].
 pub(super) fn panels<E: Real>(shape: Shape, lanes: usize, members: usize) -> Panels<E> {
-    Panels::new(shape.input, shape.wide(lanes) / lanes, 1, lanes, members)
+    Panels::new(shape.input, shape.hidden.div_ceil(lanes), shape.gates, lanes, members)
 }
 
 /// One member's share of packing the weights, (gates * hidden, depth), as [`Panels`] whose columns are
@@ -167,16 +167,14 @@ impl<E: Real> Kernel for Forward<'_, E> {
                 self.panels,
                 &panels,
                 |_, panel, tile| {
-                    let bias = self.bias.at(panel.first * lanes);
-                    Vector::<S, E>::copy(simd, bias, tile, panel.groups * lanes);
+                    let bias = self.bias.at(panel.first * steps.width);
+                    Vector::<S, E>::copy(simd, bias, tile, panel.groups * steps.width);
                 },
                 |at, panel, tile| {
                     let (t, row) = order.of(at);
-                    for vector in 0..panel.groups {
-                        let (unit, gate) =
-                            ((panel.first + vector) / shape.gates, (panel.first + vector) % shape.gates);
-                        let to = self.gates.at(steps.at(t, unit, row) + gate * lanes);
-                        Vector::load(simd, tile.add(vector * lanes)).store(to);
+                    for unit in 0..panel.groups {
+                        let to = self.gates.at(steps.at(t, panel.first + unit, row));
+                        Vector::<S, E>::copy(simd, tile.add(unit * steps.width), to, steps.width);
                     }
                 },
             );
@@ -220,7 +218,7 @@ pub(in crate::kernels) fn project<E: Real>(
 }
 
 /// Input weights that do not change, packed once.
-pub(in crate::kernels) struct PackedInput<E>(Panels<E>);
+pub(in crate::kernels) struct PackedInput<E>(pub(super) Panels<E>);
 
 impl<E: Real> PackedInput<E> {
     /// Packs `weight`, (gates * hidden, input).

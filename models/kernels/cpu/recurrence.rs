@@ -6,7 +6,7 @@ use super::Level;
 use super::cell::{GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::memory::{Buffer, Shared, filled};
 use super::product::{OUTER_WIDEST, Panels, outer, sums};
-use super::project::{gate_order, pack, weight_row};
+use super::project::{PackedInput, gate_order, pack, weight_row};
 use super::sequence::{Backward, Forward, Kept, Plan, Recurrent, Sequence, Shape};
 use super::simd::Real;
 use super::team::{self, Kernel, Member};
@@ -31,6 +31,21 @@ pub(in crate::kernels) struct Inputs<'a, E> {
 pub(in crate::kernels) struct Packed<E> {
     hidden: Panels<E>,
     projection: Option<Panels<E>>,
+}
+
+/// All weights of a layer that do not change, packed once.
+pub(in crate::kernels) struct PackedLayer<E> {
+    /// Numbers of the vectors that they were packed for.
+    pub lanes: usize,
+    pub input: PackedInput<E>,
+    pub recurrent: Packed<E>,
+}
+
+impl<E: Real> PackedLayer<E> {
+    /// Of the input, of the recurrent product and of the projection.
+    pub(super) fn panels(&self) -> (&Panels<E>, &Panels<E>, Option<&Panels<E>>) {
+        (&self.input.0, &self.recurrent.hidden, self.recurrent.projection.as_ref())
+    }
 }
 
 /// What the backward pass needs.
