@@ -25,9 +25,9 @@ pub struct Score {
 /// # Errors
 /// Where the shapes disagree or a target is no class.
 pub(crate) fn mean(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
-    match (rows.device(), rows.dtype()) {
-        (Device::Cpu, DType::F32) => mean_in::<f32>(linear, rows, targets),
-        (Device::Cpu, DType::F64) => mean_in::<f64>(linear, rows, targets),
+    match rows.dtype() {
+        DType::F32 if reference::gives_way(rows) => mean_in::<f32>(linear, rows, targets),
+        DType::F64 if reference::gives_way(rows) => mean_in::<f64>(linear, rows, targets),
         _ => reference::cross_entropy(&linear.forward(rows)?, targets)? / rows.dim(0)? as f64,
     }
 }
@@ -37,9 +37,9 @@ pub(crate) fn mean(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<T
 /// # Errors
 /// As [`mean`].
 pub(crate) fn score(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Score> {
-    match (rows.device(), rows.dtype()) {
-        (Device::Cpu, DType::F32) => score_in::<f32>(linear, rows, targets),
-        (Device::Cpu, DType::F64) => score_in::<f64>(linear, rows, targets),
+    match rows.dtype() {
+        DType::F32 if reference::gives_way(rows) => score_in::<f32>(linear, rows, targets),
+        DType::F64 if reference::gives_way(rows) => score_in::<f64>(linear, rows, targets),
         _ => {
             let outputs = linear.forward(rows)?.detach();
             let loss = reference::cross_entropy(&outputs, targets)?.to_dtype(DType::F64)?.to_scalar()?;

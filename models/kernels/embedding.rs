@@ -3,11 +3,11 @@
 
 use std::marker::PhantomData;
 
-use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
 
 use super::cpu::Real;
 use super::fused::{numbers, read};
-use super::sink;
+use super::{reference, sink};
 
 /// Rows of `weight`, (vocabulary, features), for `tokens`, (batch, time): (batch, time, features).
 ///
@@ -16,9 +16,9 @@ use super::sink;
 pub(crate) fn embed(weight: &Tensor, tokens: &Tensor) -> Result<Tensor> {
     let (batch, time) = tokens.dims2()?;
     let features = weight.dim(1)?;
-    let rows = match (weight.device(), weight.dtype()) {
-        (Device::Cpu, DType::F32) => embed_in::<f32>(weight, tokens)?,
-        (Device::Cpu, DType::F64) => embed_in::<f64>(weight, tokens)?,
+    let rows = match weight.dtype() {
+        DType::F32 if reference::gives_way(weight) => embed_in::<f32>(weight, tokens)?,
+        DType::F64 if reference::gives_way(weight) => embed_in::<f64>(weight, tokens)?,
         _ => weight.index_select(&tokens.flatten_all()?, 0)?,
     };
     rows.reshape((batch, time, features))

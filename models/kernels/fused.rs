@@ -9,13 +9,11 @@
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use candle_core::{
-    CpuStorage, CustomOp1, CustomOp3, DType, Device, Layout, Result, Shape, Storage, Tensor, bail,
-};
+use candle_core::{CpuStorage, CustomOp1, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
 
 use super::Unit;
 use super::cpu::{self, Level, Real};
-use super::reference::Run;
+use super::reference::{self, Run};
 use super::sink;
 use crate::dropout::{self, Noise};
 use crate::recurrent::State;
@@ -35,11 +33,10 @@ pub(crate) fn layer(
     run: Run<'_>,
     noise: Noise<'_>,
 ) -> Result<Option<(Tensor, State)>> {
-    match (xs.device(), xs.dtype()) {
-        _ if weights.norms.is_some() => Ok(None),
-        (Device::Cpu, DType::F32) => layer_in::<f32>(unit, weights, xs, initial, run, noise).map(Some),
-        (Device::Cpu, DType::F64) => layer_in::<f64>(unit, weights, xs, initial, run, noise).map(Some),
-        _ => Ok(None),
+    match xs.dtype() {
+        _ if weights.norms.is_some() || !reference::gives_way(xs) => Ok(None),
+        DType::F32 => layer_in::<f32>(unit, weights, xs, initial, run, noise).map(Some),
+        _ => layer_in::<f64>(unit, weights, xs, initial, run, noise).map(Some),
     }
 }
 

@@ -1,11 +1,30 @@
 //! The recurrence in plain candle ops: any cell, any device, any dtype. Slow, and the oracle that
 //! every faster path is held to.
 
-use candle_core::{D, Result, Tensor, bail};
+use std::cell;
+
+use candle_core::{D, DType, Result, Tensor, bail};
 
 use crate::dropout::{self, Noise};
 use crate::recurrent::{Cell, State};
 use crate::weights::zeros;
+
+thread_local! {
+    static ALONE: cell::Cell<bool> = const { cell::Cell::new(false) };
+}
+
+/// Runs `work` without fused kernels on this thread: to compare, and to find out which of the two is wrong.
+pub fn alone<T>(work: impl FnOnce() -> T) -> T {
+    let before = ALONE.replace(true);
+    let result = work();
+    ALONE.set(before);
+    result
+}
+
+/// Whether fused kernels are for this tensor: on the processor, in f32 or f64, and not within [`alone`].
+pub(crate) fn gives_way(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu() && matches!(tensor.dtype(), DType::F32 | DType::F64) && !ALONE.get()
+}
 
 /// What shapes one run over a sequence, beside the cell and its input.
 #[derive(Clone, Copy, Debug, Default)]

@@ -191,7 +191,7 @@ impl<E: Real> Kernel for Work<'_, E> {
             }
             for (set, from) in (0..rows).step_by(some).enumerate() {
                 let batch = from..(from + some).min(rows);
-                self.pack(set, batch.clone(), member);
+                self.pack(simd, set, batch.clone(), member);
                 member.wait();
                 self.score(simd, set, mine.clone());
                 self.find_own(set, batch.clone(), mine.clone());
@@ -237,7 +237,8 @@ impl<E: Real> Work<'_, E> {
         }
     }
 
-    unsafe fn pack(&self, set: usize, batch: Range<usize>, member: Member<'_>) {
+    #[inline(always)]
+    unsafe fn pack<S: Simd>(&self, simd: S, set: usize, batch: Range<usize>, member: Member<'_>) {
         let features = self.shape.features;
         let row = |row: usize| {
             let row = batch.start + row;
@@ -246,7 +247,7 @@ impl<E: Real> Work<'_, E> {
         // SAFETY: rows were cut to the panels' depth or width.
         unsafe {
             let columns = &self.columns[set];
-            columns.of(member).for_each(|panel| columns.pack_transposed(panel, row));
+            columns.of(member).for_each(|panel| columns.pack_transposed(simd, panel, row));
             if let Some(operands) = self.operands.get(set) {
                 operands
                     .of(member)
@@ -447,7 +448,15 @@ impl<E: Real> Work<'_, E> {
                             // The last vector of rows may reach beyond the batch.
                             let depth = wide.min(operands.depth() - from);
                             let right = operands.row(panel, from);
-                            multiply(simd, (classes.len(), vectors), depth, left, right, tile);
+                            multiply(
+                                simd,
+                                (classes.len(), vectors),
+                                depth,
+                                left,
+                                right,
+                                tile,
+                                std::ptr::null(),
+                            );
                         }
                         for (at, class) in classes.enumerate() {
                             Vector::<S, E>::copy(simd, tile.add(at * width), to(class), there);
@@ -498,7 +507,7 @@ impl<E: Real> Work<'_, E> {
                             let left = self.scores(columns, some, from).add(at).cast_const();
                             let left = Rows::transposed(left, columns.width(some));
                             let right = weights.row(panel, 0);
-                            multiply(simd, (rows.len(), vectors), depth, left, right, tile);
+                            multiply(simd, (rows.len(), vectors), depth, left, right, tile, std::ptr::null());
                             for (at, row) in rows.enumerate() {
                                 Vector::<S, E>::copy(simd, tile.add(at * width), to(row), there);
                             }

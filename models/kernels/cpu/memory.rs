@@ -1,51 +1,38 @@
 //! Memory that the members of a team share: each writes its own part, and reads another's only behind a
 //! barrier.
 
-use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::simd::Real;
 
 /// Bytes of a cache line, at which every buffer begins.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 /// Numbers at a fixed place, handed out as a pointer.
 ///
 /// Rust's rules of borrowing end here: who reads or writes through the pointer says why nobody else writes
 /// there at the same time.
 pub(in crate::kernels) struct Buffer<E> {
-    start: NonNull<E>,
+    memory: Memory,
     len: usize,
+    numbers: PhantomData<E>,
 }
-
-// SAFETY: a buffer is plain numbers; access through its pointer is unsafe and its safety the accessor's.
-unsafe impl<E: Send> Send for Buffer<E> {}
-// SAFETY: as above.
-unsafe impl<E: Sync> Sync for Buffer<E> {}
 
 impl<E: Real> Buffer<E> {
     /// `len` numbers that must be written before they are read.
     pub(super) fn new(len: usize) -> Self {
-        Self::with(len, |layout| {
-            // SAFETY: `with` asks for at least one byte.
-            unsafe { alloc(layout) }
-        })
+        Self { memory: Memory::of(len * size_of::<E>()), len, numbers: PhantomData }
     }
 
     /// `len` zeros.
     pub(super) fn zeros(len: usize) -> Self {
-        Self::with(len, |layout| {
-            // SAFETY: `with` asks for at least one byte; zero bits are the number zero.
-            unsafe { alloc_zeroed(layout) }
-        })
-    }
-
-    fn with(len: usize, allocate: impl FnOnce(Layout) -> *mut u8) -> Self {
-        let layout = Self::layout(len);
-        match NonNull::new(allocate(layout).cast()) {
-            Some(start) => Self { start, len },
-            None => handle_alloc_error(layout),
-        }
+        let buffer = Self::new(len);
+        // SAFETY: so many numbers were just asked for; zero bits are the number zero.
+        unsafe { buffer.at(0).write_bytes(0, len) };
+        buffer
     }
 
     /// Numbers in it.
@@ -56,22 +43,79 @@ impl<E: Real> Buffer<E> {
     /// Where number `at` lies; `at` may be the end.
     pub(super) fn at(&self, at: usize) -> *mut E {
         assert!(at <= self.len, "number {at} of a buffer of {}", self.len);
-        // SAFETY: within the allocation or one past it, as just checked.
-        unsafe { self.start.as_ptr().add(at) }
+        // SAFETY: within the memory or one past it, as just checked.
+        unsafe { self.memory.start.as_ptr().cast::<E>().add(at) }
     }
 }
 
-impl<E> Buffer<E> {
-    fn layout(len: usize) -> Layout {
-        let layout = Layout::array::<E>(len.max(1)).and_then(|layout| layout.align_to(LINE));
+/// Memory that goes back to [`SPARE`] when it is dropped.
+struct Memory {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: memory is plain bytes; access through its pointer is unsafe and its safety the accessor's.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+/// Memory that was let go, oldest first. Training asks for the same sizes at every step, and new memory of
+/// the system's costs more than the kernels that fill it: every page of it is a fault.
+static SPARE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+
+/// Bytes that may lie spare.
+const MOST_SPARE: usize = 1 << 28;
+
+/// Bytes below which the allocator is fast enough.
+const LEAST_SPARE: usize = 1 << 16;
+
+impl Memory {
+    fn of(bytes: usize) -> Self {
+        let bytes = bytes.max(1).next_multiple_of(LINE);
+        if bytes >= LEAST_SPARE {
+            let mut spare = Self::spare();
+            if let Some(at) = spare.iter().rposition(|memory| memory.bytes == bytes) {
+                return spare.remove(at);
+            }
+        }
+        let layout = Self::layout(bytes);
+        // SAFETY: at least a line is asked for.
+        match NonNull::new(unsafe { alloc(layout) }) {
+            Some(start) => Self { start, bytes },
+            None => handle_alloc_error(layout),
+        }
+    }
+
+    fn spare() -> MutexGuard<'static, Vec<Self>> {
+        SPARE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn layout(bytes: usize) -> Layout {
+        let layout = Layout::from_size_align(bytes, LINE);
         layout.expect("invariant: what is buffered is no larger than a few tensors that exist")
     }
 }
 
-impl<E> Drop for Buffer<E> {
+impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: allocated in `with`, with the same layout.
-        unsafe { dealloc(self.start.as_ptr().cast(), Self::layout(self.len)) }
+        let mut least = vec![];
+        if self.bytes >= LEAST_SPARE {
+            let mut spare = Self::spare();
+            spare.push(Self { start: self.start, bytes: self.bytes });
+            let mut total: usize = spare.iter().map(|memory| memory.bytes).sum();
+            while total > MOST_SPARE {
+                let oldest = spare.remove(0);
+                total -= oldest.bytes;
+                least.push((oldest.start, oldest.bytes));
+                std::mem::forget(oldest);
+            }
+        } else {
+            least.push((self.start, self.bytes));
+        }
+        for (start, bytes) in least {
+            // SAFETY: allocated in `of` with the same layout, and nobody has it any more.
+            unsafe { dealloc(start.as_ptr(), Self::layout(bytes)) };
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::layout::Steps;
-use super::memory::Buffer;
+use super::memory::{Buffer, LINE};
 use super::simd::{Real, Vector};
 use super::team::Member;
 
@@ -59,6 +59,16 @@ impl<E> Rows<E> {
         Self { start, row_step, depth_step: 1, run: usize::MAX, run_step: 0 }
     }
 
+    /// From another row and depth on, the latter a multiple of the run.
+    ///
+    /// # Safety
+    /// That row and depth must be there.
+    unsafe fn from(self, row: usize, k: usize) -> Self {
+        let skip = if self.run == usize::MAX { k * self.depth_step } else { k / self.run * self.run_step };
+        // SAFETY: the caller's promise.
+        Self { start: unsafe { self.start.add(row * self.row_step + skip) }, ..self }
+    }
+
     /// Rows that lie side by side, their numbers `depth_step` apart.
     pub(super) fn transposed(start: *const E, depth_step: usize) -> Self {
         Self { start, row_step: 1, depth_step, run: usize::MAX, run_step: 0 }
@@ -66,7 +76,8 @@ impl<E> Rows<E> {
 }
 
 /// Adds `left * panel` to the tile at `tile`: `rows` by `vectors`, row by row without gaps, summed over
-/// `depth`.
+/// `depth`. Meanwhile what lies at `ahead`, if anything, comes nearer: a cache line for every number of the depth.
+/// (One row or two read their panel too fast for that to help.)
 ///
 /// # Safety
 /// `left` must have the rows and the depth, `panel` `depth * vectors` vectors and `tile` `rows * vectors`;
@@ -79,13 +90,14 @@ pub(super) unsafe fn multiply<S: Simd, E: Real>(
     left: Rows<E>,
     panel: *const E,
     tile: *mut E,
+    ahead: *const E,
 ) {
     macro_rules! sizes {
         ($($vectors:literal: $($rows:literal)*;)*) => {
             match (vectors, rows) {
                 $($(($vectors, $rows) => {
                     if const { $rows <= most_rows::<S>($vectors) } {
-                        simd.vectorize(Multiply::<E, $rows, $vectors> { depth, left, panel, tile });
+                        simd.vectorize(Multiply::<E, $rows, $vectors> { depth, left, panel, tile, ahead });
                     }
                 })*)*
                 _ => debug_assert!(rows == 0, "a tile of {rows} by {vectors}"),
@@ -107,6 +119,7 @@ struct Multiply<E, const R: usize, const V: usize> {
     left: Rows<E>,
     panel: *const E,
     tile: *mut E,
+    ahead: *const E,
 }
 
 impl<E: Real, const R: usize, const V: usize> WithSimd for Multiply<E, R, V> {
@@ -114,16 +127,20 @@ impl<E: Real, const R: usize, const V: usize> WithSimd for Multiply<E, R, V> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { depth, left, panel, tile } = self;
+        let Self { depth, left, panel, tile, ahead } = self;
         let width = V * E::lanes::<S>();
         // SAFETY: only `multiply` makes one of these, and its caller promises the memory.
         unsafe {
             let mut sums: [[Vector<S, E>; V]; R] =
                 std::array::from_fn(|r| Vector::load_all(simd, tile.add(r * width)));
-            let (mut start, mut panel, mut rest) = (left.start, panel, depth);
+            let (mut start, mut panel, mut rest, mut ahead) = (left.start, panel, depth, ahead);
             while rest > 0 {
                 let run = rest.min(left.run);
                 for k in 0..run {
+                    if R > 2 && !ahead.is_null() {
+                        prefetch(ahead);
+                        ahead = ahead.wrapping_add(LINE / size_of::<E>());
+                    }
                     let right: [Vector<S, E>; V] = Vector::load_all(simd, panel.add(k * width));
                     for (r, sums) in sums.iter_mut().enumerate() {
                         let factor = *start.add(r * left.row_step + k * left.depth_step);
@@ -146,6 +163,52 @@ impl<E: Real, const R: usize, const V: usize> WithSimd for Multiply<E, R, V> {
     }
 }
 
+/// Asks for a cache line that will be read soon; any address is fine.
+#[inline(always)]
+fn prefetch<E>(at: *const E) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing and faults nowhere, and every x86-64 processor has it.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
+/// Depth of the products that are taken at a time: a panel so deep, and a block of rows, stay in a core's own
+/// cache. A multiple of every run of [`Rows`].
+const DEPTH: usize = 768;
+
+/// Adds `left * panel` to `sums`: some rows, evenly apart, by the width of the panel, row by row without gaps.
+///
+/// # Safety
+/// `left` must have so many rows and the depth of the panels, which must be packed, and `sums` the room.
+#[inline(always)]
+pub(super) unsafe fn add_product<S: Simd, E: Real>(
+    simd: S,
+    rows: usize,
+    left: Rows<E>,
+    (right, panel): (&Panels<E>, Panel),
+    sums: *mut E,
+) {
+    let (vectors, width) = (right.vectors(panel), right.width(panel));
+    for from in (0..right.depth()).step_by(DEPTH) {
+        let depth = DEPTH.min(right.depth() - from);
+        let part = right.row(panel, from).cast_const();
+        let mut asked = 0;
+        for rows in tiles(0..rows, most_rows::<S>(vectors)) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let left = left.from(rows.start, from);
+                let ahead = right.ahead(part, depth, (asked, width));
+                multiply(simd, (rows.len(), vectors), depth, left, part, sums.add(rows.start * width), ahead);
+            }
+            asked += depth * LINE / size_of::<E>();
+        }
+    }
+}
+
 /// Cuts `rows` into as few tiles of at most `most` as there can be, all about as large.
 pub(super) fn tiles(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let (start, count) = (rows.start, rows.len());
@@ -164,6 +227,12 @@ pub(super) struct Panel {
     /// Where it starts in the panels' numbers.
     offset: usize,
 }
+
+/// Bytes that stay in a core's own cache, beside what else it works on.
+pub(super) const NEAR: usize = 3 << 18;
+
+/// Depth that is transposed at a time.
+const SQUARE: usize = 16;
 
 /// A right-hand side of a product, cut into panels that lie one behind the other, each row by row.
 pub(super) struct Panels<E> {
@@ -207,6 +276,17 @@ impl<E: Real> Panels<E> {
         Self { numbers: Buffer::new(offset), lanes, depth, group, list, shares }
     }
 
+    /// Where a product of `depth` rows of `width` from `part` on asks for what the next will read, `asked` numbers
+    /// of which have been asked for before. Nowhere if that is not worth it: all is on its way, or the panels of
+    /// a member stay in a core's own cache anyway.
+    pub(super) fn ahead(&self, part: *const E, depth: usize, (asked, width): (usize, usize)) -> *const E {
+        let bytes = self.numbers.len() * size_of::<E>() / self.shares.len().max(1);
+        match bytes > NEAR && asked < depth * width {
+            true => part.wrapping_add(depth * width + asked),
+            false => std::ptr::null(),
+        }
+    }
+
     /// Rows of every panel.
     pub(super) fn depth(&self) -> usize {
         self.depth
@@ -243,18 +323,39 @@ impl<E: Real> Panels<E> {
     ///
     /// # Safety
     /// Every row must have [`Panels::depth`] numbers, and nobody else may use the panel meanwhile.
-    pub(super) unsafe fn pack_transposed(&self, panel: Panel, column: impl Fn(usize) -> Option<*const E>) {
-        let width = self.width(panel);
-        let first = panel.first * self.group * self.lanes;
-        // SAFETY: the caller's promise for the rows; `width` by `depth` numbers belong to the panel.
+    #[inline(always)]
+    pub(super) unsafe fn pack_transposed<S: Simd>(
+        &self,
+        simd: S,
+        panel: Panel,
+        column: impl Fn(usize) -> Option<*const E>,
+    ) {
+        let (width, lanes) = (self.width(panel), E::lanes::<S>());
+        let first = panel.first * self.group * lanes;
+        let whole = self.depth - self.depth % SQUARE;
+        // SAFETY: the caller's promise for the rows; `width` by `depth` numbers belong to the panel, and no
+        // vector has more than sixteen numbers.
         unsafe {
-            for from in (0..width).step_by(self.lanes) {
+            for from in (0..width).step_by(lanes) {
                 let to = self.row(panel, 0).add(from);
-                for lane in 0..self.lanes {
-                    let to = to.add(lane);
-                    match column(first + from + lane) {
-                        Some(source) => (0..self.depth).for_each(|k| *to.add(k * width) = *source.add(k)),
-                        None => (0..self.depth).for_each(|k| *to.add(k * width) = E::zero()),
+                let mut rows = [std::ptr::null::<E>(); 16];
+                for (lane, row) in rows[..lanes].iter_mut().enumerate() {
+                    *row = column(first + from + lane).unwrap_or(std::ptr::null());
+                }
+                // Square by square, so that what is read and what is written are few lines at a time.
+                for k in (0..whole).step_by(SQUARE) {
+                    let mut square = [[E::zero(); 16]; SQUARE];
+                    for (lane, row) in rows[..lanes].iter().enumerate().filter(|(_, row)| !row.is_null()) {
+                        let row = row.add(k);
+                        (0..SQUARE).for_each(|k| square[k][lane] = *row.add(k));
+                    }
+                    for (at, numbers) in square.iter().enumerate() {
+                        Vector::load(simd, numbers.as_ptr()).store(to.add((k + at) * width));
+                    }
+                }
+                for k in whole..self.depth {
+                    for (lane, row) in rows[..lanes].iter().enumerate() {
+                        *to.add(k * width + lane) = if row.is_null() { E::zero() } else { *row.add(k) };
                     }
                 }
             }
@@ -265,14 +366,20 @@ impl<E: Real> Panels<E> {
     ///
     /// # Safety
     /// Every vector must have all its lanes, and nobody else may use the panel meanwhile.
-    pub(super) unsafe fn pack_vectors(&self, panel: Panel, vector: impl Fn(usize, usize) -> *const E) {
+    #[inline(always)]
+    pub(super) unsafe fn pack_vectors<S: Simd>(
+        &self,
+        simd: S,
+        panel: Panel,
+        vector: impl Fn(usize, usize) -> *const E,
+    ) {
         let vectors = self.vectors(panel);
         for k in 0..self.depth {
             let to = self.row(panel, k);
             for at in 0..vectors {
                 let from = vector(k, panel.first * self.group + at);
                 // SAFETY: the caller's promise; a row of the panel has so many vectors.
-                unsafe { to.add(at * self.lanes).copy_from_nonoverlapping(from, self.lanes) };
+                unsafe { Vector::load(simd, from).store(to.add(at * self.lanes)) };
             }
         }
     }
@@ -309,8 +416,12 @@ impl<E: Real> Panels<E> {
     }
 }
 
-/// Numbers of a left-hand side that stay in the nearer caches while all panels pass by.
-const BLOCK: usize = 1 << 17;
+/// Numbers of the left side that [`dense`] takes at a time: they stay in a core's own cache while all panels
+/// pass by.
+const NUMBERS: usize = 1 << 17;
+
+/// Rows that it takes where they are too long for that.
+const BLOCK: usize = 192;
 
 /// `left * right` for some rows and panels: `start` fills a row of a tile with what is added to, and `done`
 /// takes it when it is summed up. Both are given row, panel and where the tile's row lies.
@@ -329,26 +440,27 @@ pub(super) unsafe fn dense<S: Simd, E: Real>(
     mut start: impl FnMut(usize, Panel, *mut E),
     mut done: impl FnMut(usize, Panel, *mut E),
 ) {
-    let mut tile = Tile::<E>::new();
-    let tile = tile.as_mut_ptr();
-    for block in tiles(rows, (BLOCK / right.depth().max(1)).max(24)) {
+    let sums = Buffer::<E>::new(BLOCK * WIDEST * E::lanes::<S>());
+    let sums = sums.at(0);
+    // A panel that is taken in parts serves a whole block part by part; else each tile is done at once.
+    let deep = right.depth() > DEPTH;
+    let some = if deep { BLOCK } else { NUMBERS / right.depth().max(1) };
+    for block in tiles(rows, some) {
         for &panel in panels {
-            let (vectors, width) = (right.vectors(panel), right.width(panel));
+            let width = right.width(panel);
+            let together = if deep { BLOCK } else { most_rows::<S>(right.vectors(panel)) };
             let mut rest = block.clone();
             while !rest.is_empty() {
-                let together = rest.start..rest.end.min((rest.start / even + 1).saturating_mul(even));
-                rest.start = together.end;
-                for rows in tiles(together, most_rows::<S>(vectors)) {
-                    // SAFETY: a tile has room for all its rows; the caller promises both sides of the product.
+                let run = rest.start..rest.end.min((rest.start / even + 1).saturating_mul(even));
+                rest.start = run.end;
+                for rows in tiles(run, together) {
+                    // SAFETY: there is room for a block; the caller promises both sides of the product.
                     unsafe {
-                        for (at, row) in rows.clone().enumerate() {
-                            start(row, panel, tile.add(at * width));
-                        }
-                        let (left, from) = (left(rows.start), right.row(panel, 0));
-                        multiply(simd, (rows.len(), vectors), right.depth(), left, from, tile);
-                        for (at, row) in rows.enumerate() {
-                            done(row, panel, tile.add(at * width));
-                        }
+                        rows.clone()
+                            .enumerate()
+                            .for_each(|(at, row)| start(row, panel, sums.add(at * width)));
+                        add_product(simd, rows.len(), left(rows.start), (right, panel), sums);
+                        rows.enumerate().for_each(|(at, row)| done(row, panel, sums.add(at * width)));
                     }
                 }
             }
@@ -356,10 +468,8 @@ pub(super) unsafe fn dense<S: Simd, E: Real>(
     }
 }
 
-/// Depth of a block of [`outer`], and tiles of rows in it: what is packed of the left side stays in the
-/// second cache.
-const DEPTH: usize = 256;
-const TILES: usize = 12;
+/// Tiles of [`outer`] whose left side is packed at a time, [`DEPTH`] deep.
+const TILES: usize = 8;
 
 /// The widest panels that [`outer`] takes; its tiles are then just as high as a vector, or half of one.
 pub(super) const OUTER_WIDEST: usize = 3;
@@ -424,7 +534,8 @@ pub(super) unsafe fn outer<S: Simd, E: Real>(
                             rows().for_each(|(r, row)| Vector::<S, E>::copy(simd, row, tile.add(r), there));
                         }
                         let left = Rows::transposed(packed.at(at * depth * high).cast_const(), high);
-                        multiply(simd, (columns.len(), groups), depth, left, right.row(panel, from), tile);
+                        let part = right.row(panel, from).cast_const();
+                        multiply(simd, (columns.len(), groups), depth, left, part, tile, std::ptr::null());
                         rows().for_each(|(r, row)| Vector::<S, E>::copy(simd, tile.add(r), row, there));
                     }
                 }

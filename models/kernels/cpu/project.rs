@@ -102,7 +102,9 @@ pub(super) fn panels<E: Real>(shape: Shape, lanes: usize, members: usize) -> Pan
 ///
 /// # Safety
 /// The weights must be of that size, and nobody may use the panels before all members have met.
-pub(super) unsafe fn pack<E: Real>(
+#[inline(always)]
+pub(super) unsafe fn pack<S: Simd, E: Real>(
+    simd: S,
     panels: &Panels<E>,
     weight: &[E],
     (gates, hidden, lanes): (usize, usize, usize),
@@ -114,7 +116,7 @@ pub(super) unsafe fn pack<E: Real>(
     };
     for panel in panels.of(member) {
         // SAFETY: the rows were just cut to the panels' depth; the rest is the caller's promise.
-        unsafe { panels.pack_transposed(panel, column) };
+        unsafe { panels.pack_transposed(simd, panel, column) };
     }
 }
 
@@ -146,7 +148,7 @@ impl<E: Real> Kernel for Forward<'_, E> {
         // different columns.
         unsafe {
             if let Some(weight) = self.weight {
-                pack(self.panels, weight, (shape.gates, shape.hidden, lanes), member);
+                pack(simd, self.panels, weight, (shape.gates, shape.hidden, lanes), member);
             }
             member.wait();
             let (rows, panels) = match many(shape.rows(), member.count) {
@@ -223,12 +225,18 @@ pub(in crate::kernels) struct PackedInput<E>(pub(super) Panels<E>);
 impl<E: Real> PackedInput<E> {
     /// Packs `weight`, (gates * hidden, input).
     pub(in crate::kernels) fn new(level: Level, shape: Shape, weight: &[E]) -> Self {
-        let lanes = level.lanes::<E>();
-        let panels = panels(shape, lanes, team::threads());
-        team::run(1, &|member| {
-            // SAFETY: the weights have that size, which `pack` checks row by row; nobody else has the panels.
-            unsafe { pack(&panels, weight, (shape.gates, shape.hidden, lanes), member) };
-        });
+        struct Pack<'a, E>(&'a Panels<E>, &'a [E], Shape);
+        impl<E: Real> Kernel for Pack<'_, E> {
+            #[inline(always)]
+            unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+                let &Self(panels, weight, Shape { gates, hidden, .. }) = self;
+                // SAFETY: `pack` checks the weights row by row; nobody uses the panels yet.
+                unsafe { pack(simd, panels, weight, (gates, hidden, E::lanes::<S>()), member) };
+            }
+        }
+        let panels = panels(shape, level.lanes::<E>(), team::threads());
+        // SAFETY: it asks for nothing.
+        unsafe { team::run_kernel(level, 1, &Pack(&panels, weight, shape)) };
         Self(panels)
     }
 }

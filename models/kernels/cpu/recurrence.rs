@@ -91,9 +91,18 @@ impl<E: Real> Packed<E> {
         projection: Option<&[E]>,
     ) -> Self {
         let plan = Plan { members: team::threads(), ..Plan::new::<E>(shape, level.lanes::<E>(), 1) };
+        struct Pack<'a, E>(&'a Packed<E>, Shape, &'a [E], Option<&'a [E]>);
+        impl<E: Real> Kernel for Pack<'_, E> {
+            #[inline(always)]
+            unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+                let &Self(packed, shape, weight, projection) = self;
+                // SAFETY: nobody uses the panels yet.
+                unsafe { packed.fill(simd, shape, weight, projection, member) };
+            }
+        }
         let packed = Self::empty(shape, &plan, projection.is_some());
-        // SAFETY: nobody else has the panels; sizes are checked row by row.
-        team::run(1, &|member| unsafe { packed.fill(shape, &plan, weight, projection, member) });
+        // SAFETY: it asks for nothing.
+        unsafe { team::run_kernel(level, 1, &Pack(&packed, shape, weight, projection)) };
         packed
     }
 
@@ -101,20 +110,21 @@ impl<E: Real> Packed<E> {
     ///
     /// # Safety
     /// Nobody may use the panels before all members have met.
-    unsafe fn fill(
+    #[inline(always)]
+    unsafe fn fill<S: Simd>(
         &self,
+        simd: S,
         shape: Shape,
-        plan: &Plan,
         weight: &[E],
         projection: Option<&[E]>,
         member: Member<'_>,
     ) {
         // SAFETY: the caller's promise; rows are cut to the panels' depth.
         unsafe {
-            pack(&self.hidden, weight, (shape.gates, shape.hidden, plan.lanes), member);
+            pack(simd, &self.hidden, weight, (shape.gates, shape.hidden, E::lanes::<S>()), member);
             for (panels, weight) in self.projection.iter().zip(projection) {
                 let row = |row: usize| Some(weight.get(row * shape.hidden..)?.get(..shape.hidden)?.as_ptr());
-                panels.of(member).for_each(|panel| panels.pack_transposed(panel, row));
+                panels.of(member).for_each(|panel| panels.pack_transposed(simd, panel, row));
             }
         }
     }
@@ -203,7 +213,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for For
         // SAFETY: `steps` lets all members meet before it uses the panels; sizes were checked.
         unsafe {
             if let Some(own) = self.own {
-                own.fill(self.pass.sequence.shape, &self.pass.plan, weight, projection, member);
+                own.fill(simd, self.pass.sequence.shape, weight, projection, member);
             }
             self.pass.run(simd, member);
         }
@@ -342,7 +352,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                 }
             };
             for panel in self.operands.of(member) {
-                self.operands.pack_vectors(panel, before);
+                self.operands.pack_vectors(simd, panel, before);
                 if let Some(thin) = &sequence.thin {
                     let first = panel.first * lanes;
                     for at in 0..steps {
@@ -359,7 +369,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                     let (t, row) = unit_steps.step_and_row(at);
                     projected.at(unit_steps.at(t, vector, row)).cast_const()
                 };
-                panels.of(member).for_each(|panel| panels.pack_vectors(panel, vector));
+                panels.of(member).for_each(|panel| panels.pack_vectors(simd, panel, vector));
             }
             member.wait();
             let gate_steps = plan.of_units(sequence.shape, G);

@@ -15,7 +15,7 @@ use pulp::Simd;
 use super::cell::{Gradient, Pointwise, Unit};
 use super::layout::Steps;
 use super::memory::{Buffer, Shared};
-use super::product::{Panel, Panels, Rows, Tile, most_rows, multiply, tiles};
+use super::product::{NEAR, Panel, Panels, Rows, WIDEST, add_product, most_rows, multiply, tiles};
 use super::simd::{Real, Vector};
 use super::team::{Kernel, Member};
 
@@ -76,9 +76,9 @@ pub(super) struct Plan {
     pub by_rows: bool,
 }
 
-/// Bytes of recurrent weights that stay in a core's own cache: beyond, members that split the units read
-/// half as much each.
-const NEAR: usize = 3 << 18;
+/// Rows whose products go before their pointwise part where they are deep, and a part of a panel's depth is
+/// to serve them all: their sums stay in a core's nearest cache.
+const ROWS: usize = 48;
 
 /// Multiplications of a step below which a barrier would take longer than half the step.
 const FEW: usize = 50_000;
@@ -92,6 +92,7 @@ impl Plan {
         let (units, outputs) = (hidden.div_ceil(lanes), output.div_ceil(lanes));
         let weights = gates * hidden * output;
         let step = batch * weights;
+        // Members that split the units read half the weights each, which matters where they come from afar.
         let by_rows = batch >= 2 * threads && (weights * size_of::<E>() <= NEAR || step < FEW);
         let members = match (by_rows, step * time < FEWEST) {
             (_, true) => 1,
@@ -245,14 +246,14 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
     #[inline(always)]
     unsafe fn steps<S: Simd>(&self, simd: S, member: Member<'_>) {
         let Plan { lanes, units, outputs, .. } = self.plan;
-        let Shape { batch, time, hidden, output, .. } = self.sequence.shape;
+        let Shape { batch, time, output, .. } = self.sequence.shape;
         let (wide_h, wide_c) = (outputs * lanes, units * lanes);
         let gate_steps = self.plan.of_units(self.sequence.shape, G);
         let (rows, waits) = self.plan.rows(batch, member);
         let panels = self.plan.panels(self.weights.hidden, member);
         let projection = self.weights.projection.map(|panels| (panels, self.plan.panels(panels, member)));
-        let mut tile = Tile::<E>::new();
-        let tile = tile.as_mut_ptr();
+        let tile = Buffer::<E>::new(ROWS * WIDEST * lanes);
+        let tile = tile.at(0);
         // SAFETY: rows, units and columns are within the sizes that the caller promises. Members write
         // different rows, or different columns of them, and read others' only after waiting for them.
         unsafe {
@@ -268,8 +269,9 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                 let t = self.sequence.step(position);
                 let [from, to] = [position % 2, (position + 1) % 2].map(|at| self.operands[at]);
                 for &panel in &panels {
-                    let (vectors, width) = (panel.groups * G, panel.groups * G * lanes);
-                    for rows in tiles(rows.clone(), most_rows::<S>(vectors)) {
+                    let width = panel.groups * G * lanes;
+                    // Tile by tile: the pointwise part of one overlaps with the product of the next.
+                    for rows in tiles(rows.clone(), most_rows::<S>(panel.groups * G)) {
                         let gates = |row: usize, group: usize| {
                             let at = gate_steps.at(t, panel.first + group, row);
                             Vector::load_all::<G>(simd, self.gates.at(at))
@@ -283,8 +285,9 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                             }
                         }
                         let left = Rows::new(from.at(rows.start * wide_h), wide_h);
-                        let right = self.weights.hidden.row(panel, 0);
-                        multiply(simd, (rows.len(), vectors), output, left, right, tile);
+                        let right = self.weights.hidden.row(panel, 0).cast_const();
+                        let size = (rows.len(), panel.groups * G);
+                        multiply(simd, size, output, left, right, tile, std::ptr::null());
                         for (at, row) in rows.enumerate() {
                             for group in 0..panel.groups {
                                 let product = tile.add(at * width + group * G * lanes);
@@ -306,11 +309,10 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                     }
                     for &panel in panels {
                         let width = panel.groups * lanes;
-                        for rows in tiles(rows.clone(), most_rows::<S>(panel.groups)) {
+                        for rows in tiles(rows.clone(), ROWS) {
                             Vector::<S, E>::clear(simd, tile, rows.len() * width);
                             let left = Rows::new(self.unprojected.at(rows.start * wide_c), wide_c);
-                            let size = (rows.len(), panel.groups);
-                            multiply(simd, size, hidden, left, weights.row(panel, 0), tile);
+                            add_product(simd, rows.len(), left, (*weights, panel), tile);
                             for (at, row) in rows.enumerate() {
                                 for group in 0..panel.groups {
                                     let h = Vector::load(simd, tile.add(at * width + group * lanes));
@@ -442,16 +444,16 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
     /// All buffers must have the sizes that `Backward` gives them.
     #[inline(always)]
     unsafe fn steps<S: Simd>(&self, simd: S, member: Member<'_>) {
-        let Plan { lanes, units, outputs, .. } = self.plan;
+        let Plan { lanes, outputs, .. } = self.plan;
         let Shape { batch, time, output, .. } = self.sequence.shape;
-        let (wide_h, wide_g) = (outputs * lanes, units * G * lanes);
+        let wide_h = outputs * lanes;
         let gate_steps = self.plan.of_units(self.sequence.shape, G);
         let output_steps = self.plan.of_outputs(self.sequence.shape);
         let (rows, waits) = self.plan.rows(batch, member);
         let panels = self.plan.panels(self.weights.hidden, member);
         let projection = self.weights.projection.map(|panels| (panels, self.plan.panels(panels, member)));
-        let mut tile = Tile::<E>::new();
-        let tile = tile.as_mut_ptr();
+        let tile = Buffer::<E>::new(ROWS * WIDEST * lanes);
+        let tile = tile.at(0);
         // SAFETY: as in `Forward::steps`.
         unsafe {
             member.wait();
@@ -459,13 +461,12 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
             for position in (0..=time).rev() {
                 for &panel in &panels {
                     let width = panel.groups * lanes;
-                    for rows in tiles(rows.clone(), most_rows::<S>(panel.groups)) {
+                    for rows in tiles(rows.clone(), ROWS) {
                         Vector::<S, E>::clear(simd, tile, rows.len() * width);
                         if position < time {
                             let t = self.sequence.step(position);
                             let left = gate_steps.rows(self.d_product.at(0).cast_const(), t, rows.start);
-                            let right = self.weights.hidden.row(panel, 0);
-                            multiply(simd, (rows.len(), panel.groups), wide_g, left, right, tile);
+                            add_product(simd, rows.len(), left, (self.weights.hidden, panel), tile);
                         }
                         for (place, row) in rows.enumerate() {
                             for group in 0..panel.groups {
@@ -508,12 +509,11 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                     }
                     for &panel in panels {
                         let width = panel.groups * lanes;
-                        for rows in tiles(rows.clone(), most_rows::<S>(panel.groups)) {
+                        for rows in tiles(rows.clone(), ROWS) {
                             Vector::<S, E>::clear(simd, tile, rows.len() * width);
                             let t = self.sequence.step(position - 1);
                             let left = output_steps.rows(self.d_projected.at(0).cast_const(), t, rows.start);
-                            let size = (rows.len(), panel.groups);
-                            multiply(simd, size, output, left, weights.row(panel, 0), tile);
+                            add_product(simd, rows.len(), left, (*weights, panel), tile);
                             for (at, row) in rows.enumerate() {
                                 for group in 0..panel.groups {
                                     let dh = Vector::load(simd, tile.add(at * width + group * lanes));

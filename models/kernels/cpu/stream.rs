@@ -9,7 +9,7 @@ use pulp::Simd;
 use super::Level;
 use super::cell::{GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::memory::Buffer;
-use super::product::{Panels, Rows, Tile, multiply};
+use super::product::{Panels, Rows, Tile, add_product};
 use super::recurrence::PackedLayer;
 use super::simd::{Real, Vector};
 use super::team::{self, Kernel, Member};
@@ -39,6 +39,8 @@ pub(in crate::kernels) struct Layer<E> {
 /// Scores of what comes next.
 pub(in crate::kernels) struct Decoder<E> {
     panels: Panels<E>,
+    classes: usize,
+    /// Padded, like the scores.
     bias: Vec<E>,
     scores: Buffer<E>,
 }
@@ -90,18 +92,28 @@ impl<E: Real> Layer<E> {
 impl<E: Real> Decoder<E> {
     /// Packs `weight`, (classes, features).
     pub(in crate::kernels) fn new(level: Level, weight: &[E], bias: &[E]) -> Self {
+        struct Pack<'a, E>(&'a Panels<E>, &'a [E]);
+        impl<E: Real> Kernel for Pack<'_, E> {
+            #[inline(always)]
+            unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+                let &Self(panels, weight) = self;
+                let features = panels.depth();
+                let row = |class: usize| Some(weight.get(class * features..)?.get(..features)?.as_ptr());
+                for panel in panels.of(member) {
+                    // SAFETY: rows were cut to the panels' depth, and nobody uses the panels yet.
+                    unsafe { panels.pack_transposed(simd, panel, row) };
+                }
+            }
+        }
         let lanes = level.lanes::<E>();
         let (classes, features) = (bias.len(), weight.len() / bias.len().max(1));
         let panels = Panels::new(features, classes.div_ceil(lanes), 1, lanes, team::threads());
-        let row = |class: usize| Some(weight.get(class * features..)?.get(..features)?.as_ptr());
-        for &panel in panels.all() {
-            // SAFETY: rows were cut to the panels' depth, and nobody else has the panels.
-            unsafe { panels.pack_transposed(panel, row) };
-        }
+        // SAFETY: it asks for nothing.
+        unsafe { team::run_kernel(level, 1, &Pack(&panels, weight)) };
         let scores = Buffer::zeros(super::padded(classes, lanes));
         let mut bias = bias.to_vec();
         bias.resize(scores.len(), E::zero());
-        Self { panels, bias, scores }
+        Self { panels, classes, bias, scores }
     }
 }
 
@@ -128,7 +140,7 @@ impl<E: Real> Stream<E> {
         unsafe { team::run_kernel(self.level, self.members, &step) };
         self.now = 1 - self.now;
         let (numbers, count) = match (&self.decoder, self.layers.last()) {
-            (Some(decoder), _) => (&decoder.scores, decoder.bias.len()),
+            (Some(decoder), _) => (&decoder.scores, decoder.classes),
             (None, Some(last)) => (&last.h[self.now], last.output),
             (None, None) => return &[],
         };
@@ -175,15 +187,14 @@ impl<E: Real> Kernel for Step<'_, E> {
                 member.wait();
                 x = layer.h[1 - now].at(0).cast_const();
             }
-            if let Some(Decoder { panels, bias, scores }) = decoder {
+            if let Some(Decoder { panels, bias, scores, .. }) = decoder {
                 let mut tile = Tile::<E>::new();
                 let tile = tile.as_mut_ptr();
                 for panel in panels.of(member) {
-                    let (vectors, width) = (panels.vectors(panel), panels.width(panel));
+                    let width = panels.width(panel);
                     let first = panel.first * E::lanes::<S>();
                     Vector::<S, E>::copy(simd, bias.as_ptr().add(first), tile, width);
-                    let left = Rows::new(x, 0);
-                    multiply(simd, (1, vectors), panels.depth(), left, panels.row(panel, 0), tile);
+                    add_product(simd, 1, Rows::new(x, 0), (panels, panel), tile);
                     Vector::<S, E>::copy(simd, tile, scores.at(first), width);
                 }
             }
@@ -217,7 +228,7 @@ impl<E: Real> Layer<E> {
                 let width = of_x.groups * G * lanes;
                 let first = of_x.first * G * lanes;
                 Vector::<S, E>::copy(simd, self.bias.at(first), tile, width);
-                multiply(simd, (1, of_x.groups * G), self.input, Rows::new(x, 0), inputs.row(of_x, 0), tile);
+                add_product(simd, 1, Rows::new(x, 0), (inputs, of_x), tile);
                 let mut gates = Tile::<E>::new();
                 let gates = gates.as_mut_ptr();
                 for unit in 0..of_x.groups {
@@ -228,7 +239,7 @@ impl<E: Real> Layer<E> {
                     start.iter().enumerate().for_each(|(g, start)| start.store(tile.add(at + g * lanes)));
                 }
                 let left = Rows::new(old.at(0).cast_const(), 0);
-                multiply(simd, (1, of_h.groups * G), self.output, left, recurrent.row(of_h, 0), tile);
+                add_product(simd, 1, left, (recurrent, of_h), tile);
                 for unit in 0..of_x.groups {
                     let (at, column) = (unit * G * lanes, (of_x.first + unit) * lanes);
                     let product = Vector::load_all(simd, tile.add(at));
@@ -252,8 +263,7 @@ impl<E: Real> Layer<E> {
                 for panel in projection.of(member) {
                     Vector::<S, E>::clear(simd, tile, projection.width(panel));
                     let left = Rows::new(self.unprojected.at(0).cast_const(), 0);
-                    let right = projection.row(panel, 0);
-                    multiply(simd, (1, panel.groups), self.hidden, left, right, tile);
+                    add_product(simd, 1, left, (projection, panel), tile);
                     for vector in 0..panel.groups {
                         let column = (panel.first + vector) * lanes;
                         let h = Vector::load(simd, tile.add(vector * lanes));

@@ -1,0 +1,419 @@
+//! The fused kernels against the reference in plain tensor ops: every option, for every set of instructions
+//! that this machine has, in f32 and f64, forward and backward, and the same bits for any number of threads.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_nn::{VarBuilder, VarMap};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use rand::RngExt;
+use rnn_zoo::models::kernels::{self, Level, reference};
+use rnn_zoo::models::{
+    GruOptions, Linear, LstmOptions, Merge, ModelConfig, Network, Nonlinearity, Recurrent, RecurrentConfig,
+    Reset, RnnlmConfig, SimpleRnnOptions, StackConfig, State, backward,
+};
+use rnn_zoo::rng::{Purpose, Rng, stream};
+
+type Check = std::result::Result<(), TestCaseError>;
+
+/// A layer with everything that can be asked of it, and a batch.
+#[derive(Clone, Debug)]
+struct Case {
+    config: RecurrentConfig,
+    time: usize,
+    /// Steps of each sequence; as many as the batch has rows.
+    lengths: Option<Vec<usize>>,
+    batch: usize,
+    /// With the noise of training.
+    noisy: bool,
+    seed: u64,
+}
+
+/// Any cell around what all share; the size of a projection comes from the seed.
+fn any_cell(shared: StackConfig<()>, kind: usize) -> RecurrentConfig {
+    let simple = |nonlinearity| SimpleRnnOptions { nonlinearity };
+    let lstm = |projection| LstmOptions { projection, forget_bias: None };
+    match kind {
+        0 => RecurrentConfig::SimpleRnn(shared.with_cell(simple(Nonlinearity::Tanh))),
+        1 => RecurrentConfig::SimpleRnn(shared.with_cell(simple(Nonlinearity::Relu))),
+        2 => RecurrentConfig::Lstm(shared.with_cell(lstm(None))),
+        3 => {
+            let projection = Some(shared.hidden_size.div_ceil(2));
+            RecurrentConfig::Lstm(shared.with_cell(lstm(projection)))
+        }
+        4 => RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: Reset::After })),
+        _ => RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: Reset::Before })),
+    }
+}
+
+const KINDS: usize = 6;
+
+fn any_case() -> impl Strategy<Value = Case> {
+    // Around the widths of vectors, and of tiles.
+    let sizes = (1..=20usize, 1..=40usize, 1..=2usize, 0..=7usize, 1..=15usize);
+    let merge =
+        prop::option::of(prop::sample::select(vec![Merge::Concat, Merge::Sum, Merge::Mul, Merge::Ave]));
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), prop::sample::select(vec![0., 0.4]));
+    let chances = (prop::sample::select(vec![0., 0.3]), prop::sample::select(vec![0., 0.3]));
+    (0..KINDS, sizes, merge, flags, chances, any::<u64>()).prop_map(
+        |(kind, (input, hidden, num_layers, time, batch), bidirectional, flags, chances, seed)| {
+            let (bias, padded, noisy, zoneout) = flags;
+            let (recurrent_dropout, weight_drop) = chances;
+            let shared = StackConfig::<()> {
+                num_layers,
+                bidirectional,
+                bias,
+                zoneout,
+                recurrent_dropout,
+                weight_drop,
+                ..StackConfig::new(input, hidden)
+            };
+            let mut rng = stream(seed, Purpose::Shuffle, 0);
+            let lengths = padded.then(|| (0..batch).map(|_| rng.random_range(0..=time)).collect());
+            Case { config: any_cell(shared, kind), time, lengths, batch, noisy, seed }
+        },
+    )
+}
+
+/// Sizes at which a team splits the batch, and the units.
+fn large(kind: usize, split: &str) -> Case {
+    let (batch, time, hidden) = match split {
+        "batch" => (13, 9, 50),
+        _ => (3, 5, 170),
+    };
+    let shared = StackConfig { zoneout: 0.2, recurrent_dropout: 0.2, ..StackConfig::new(19, hidden) };
+    let lengths = Some((0..batch).map(|row| time - row % 3).collect());
+    Case { config: any_cell(shared, kind), time, lengths, batch, noisy: true, seed: kind as u64 }
+}
+
+/// Numbers uniform in ±0.8.
+fn random(dims: &[usize], dtype: DType, rng: &mut Rng) -> Result<Tensor> {
+    let values: Vec<f64> = (0..dims.iter().product()).map(|_| 1.6 * rng.random::<f64>() - 0.8).collect();
+    Tensor::from_vec(values, dims, &Device::Cpu)?.to_dtype(dtype)
+}
+
+/// All outputs, and the gradients of a random loss over them with regard to all that went in.
+type Results = BTreeMap<String, Vec<f64>>;
+
+fn values(tensor: &Tensor) -> Result<Vec<f64>> {
+    tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
+}
+
+impl Case {
+    fn run(&self, dtype: DType) -> Result<Results> {
+        let mut rng = stream(self.seed, Purpose::Parameters, 0);
+        let map = VarMap::new();
+        let layer = self.config.build(&VarBuilder::from_varmap(&map, dtype, &Device::Cpu))?;
+        let mut variables = BTreeMap::new();
+        for (name, var) in map.data().lock().expect("invariant: nothing panics here").iter() {
+            variables.insert(name.clone(), var.clone());
+        }
+        // Small enough that a sequence does not make much of a rounding error.
+        let scale = 1.5 / (self.config.shared().hidden_size as f64).sqrt();
+        for var in variables.values() {
+            var.set(&(random(var.dims(), dtype, &mut rng)? * scale)?)?;
+        }
+        let xs = Var::from_tensor(&random(&[self.batch, self.time, layer.input_size()], dtype, &mut rng)?)?;
+        let zeros = layer.zero_state(self.batch)?;
+        let h = Var::from_tensor(&random(zeros.h.dims(), dtype, &mut rng)?)?;
+        let c = zeros.c.map(|c| Var::from_tensor(&random(c.dims(), dtype, &mut rng)?)).transpose()?;
+        let state = State { h: h.as_tensor().clone(), c: c.as_ref().map(|c| c.as_tensor().clone()) };
+        let mut noise = stream(self.seed, Purpose::Noise, 0);
+        let noise = self.noisy.then_some(&mut noise as &mut dyn rand::Rng);
+        let output = layer.forward_t(&xs, Some(&state), self.lengths.as_deref(), noise)?;
+        variables.extend([("xs".to_string(), xs), ("h0".to_string(), h)]);
+        variables.extend(c.map(|c| ("c0".to_string(), c)));
+        let outputs =
+            [Some(("ys", output.ys)), Some(("h", output.state.h)), output.state.c.map(|c| ("c", c))];
+        let mut results = Results::new();
+        let mut loss = Tensor::zeros((), dtype, &Device::Cpu)?;
+        for (name, tensor) in outputs.into_iter().flatten() {
+            results.insert(name.to_string(), values(&tensor)?);
+            let weights = random(tensor.dims(), dtype, &mut rng)?;
+            loss = (loss + (tensor * weights)?.sum_all()?)?;
+        }
+        let gradients = backward(&loss)?;
+        for (name, var) in &variables {
+            if let Some(gradient) = gradients.get(var)? {
+                results.insert(format!("gradient of {name}"), values(&gradient)?);
+            }
+        }
+        Ok(results)
+    }
+}
+
+/// Every number of one lies as near to the other's as its largest allows.
+fn check_close(what: &str, found: &Results, expected: &Results, tolerance: f64) -> Check {
+    for (name, values) in found.iter().filter(|(name, _)| !expected.contains_key(*name)) {
+        // What took no part has no gradient there, and one of zero here.
+        prop_assert!(values.iter().all(|&value| value == 0.), "{}: {} of {:?} is new", what, name, values);
+    }
+    for (name, expected) in expected {
+        prop_assert!(found.contains_key(name), "{}: there is no {}", what, name);
+        let largest = expected.iter().fold(1f64, |most, value| most.max(value.abs()));
+        prop_assert_eq!(found[name].len(), expected.len(), "{}: {}", what, name);
+        for (at, (found, expected)) in found[name].iter().zip(expected).enumerate() {
+            let close = (found - expected).abs() <= tolerance * largest;
+            prop_assert!(close, "{}: {} has {} at {}, the reference {}", what, name, found, at, expected);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_fused_layer_is_the_reference(case in any_case()) {
+        for (dtype, tolerance) in [(DType::F64, 1e-11), (DType::F32, 2e-5)] {
+            let expected = reference::alone(|| case.run(dtype))?;
+            for level in Level::available() {
+                let found = level.scope(|| case.run(dtype))?;
+                check_close(&format!("{} in {dtype:?}", level.name()), &found, &expected, tolerance)?;
+            }
+        }
+    }
+
+    #[test]
+    fn a_fused_loss_is_the_reference(
+        rows in 1..40usize, features in 1..40usize, classes in 1..300usize, scale in 0.1..30f64, seed: u64,
+    ) {
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+            let run = || loss_of(dtype, (rows, features, classes), scale, seed);
+            let expected = reference::alone(run)?;
+            for level in Level::available() {
+                check_close(&format!("{} in {dtype:?}", level.name()), &level.scope(run)?, &expected, tolerance)?;
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_is_the_sequence(case in any_case()) {
+        let mut config = case.config.shared();
+        config.bidirectional = None;
+        let kind = match (&case.config, case.config.shared().hidden_size) {
+            (RecurrentConfig::SimpleRnn(config), _) => usize::from(config.cell.nonlinearity == Nonlinearity::Relu),
+            (RecurrentConfig::Lstm(config), _) => 2 + usize::from(config.cell.projection.is_some()),
+            (RecurrentConfig::Gru(_), _) => 4,
+        };
+        let case = Case { config: any_cell(config, kind), ..case };
+        for level in Level::available() {
+            level.scope(|| check_stream(&case))?;
+        }
+    }
+}
+
+/// The mean loss of random rows, and its gradients; and the score without one.
+fn loss_of(
+    dtype: DType,
+    (rows, features, classes): (usize, usize, usize),
+    scale: f64,
+    seed: u64,
+) -> Result<Results> {
+    let mut rng = stream(seed, Purpose::Parameters, 0);
+    let mut variable = |dims: &[usize], scale| Var::from_tensor(&(random(dims, dtype, &mut rng)? * scale)?);
+    let (xs, weight, bias) = (
+        variable(&[rows, features], 1.)?,
+        variable(&[classes, features], scale)?,
+        variable(&[classes], scale)?,
+    );
+    let targets: Vec<u32> = (0..rows).map(|_| rng.random_range(0..classes as u32)).collect();
+    let targets = Tensor::from_vec(targets, rows, &Device::Cpu)?;
+    let linear = Linear::new(weight.as_tensor().clone(), Some(bias.as_tensor().clone()));
+    let score = linear.score(&xs, &targets)?;
+    let mut results = Results::from([("summed loss".into(), vec![score.loss, score.correct as f64])]);
+    let loss = linear.cross_entropy(&xs, &targets)?;
+    results.insert("loss".into(), values(&loss)?);
+    let gradients = backward(&(loss * 3.)?)?; // not one: a factor must reach the gradients
+    for (name, var) in [("xs", &xs), ("weight", &weight), ("bias", &bias)] {
+        results.insert(format!("gradient of {name}"), values(&gradients.get(var)?.expect("a gradient"))?);
+    }
+    Ok(results)
+}
+
+fn check_stream(case: &Case) -> Check {
+    let mut rng = stream(case.seed, Purpose::Parameters, 0);
+    let map = VarMap::new();
+    let layer = case.config.build(&VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?;
+    for var in map.all_vars() {
+        var.set(&random(var.dims(), DType::F32, &mut rng)?)?;
+    }
+    let xs = random(&[1, case.time, layer.input_size()], DType::F32, &mut rng)?;
+    let zeros = layer.zero_state(1)?;
+    let state = State {
+        h: random(zeros.h.dims(), DType::F32, &mut rng)?,
+        c: zeros.c.map(|c| random(c.dims(), DType::F32, &mut rng)).transpose()?,
+    };
+    let expected = layer.forward(&xs, Some(&state), None)?;
+    let Some(mut stream) = layer.stream(None)? else {
+        return Err(TestCaseError::fail("there is no stream of this layer"));
+    };
+    stream.set_state(&state)?;
+    let mut ys = vec![];
+    for x in xs.squeeze(0)?.to_vec2::<f32>()? {
+        ys.extend_from_slice(stream.step(&x)?);
+    }
+    let after = stream.state()?;
+    for (name, found, expected) in [
+        ("ys", ys, values(&expected.ys)?),
+        ("h", after.h.flatten_all()?.to_vec1()?, values(&expected.state.h)?),
+        (
+            "c",
+            after.c.map_or(Ok(vec![]), |c| c.flatten_all()?.to_vec1())?,
+            expected.state.c.as_ref().map_or(Ok(vec![]), values)?,
+        ),
+    ] {
+        prop_assert_eq!(found.len(), expected.len(), "{}", name);
+        for (found, expected) in found.into_iter().zip(expected) {
+            let close = (f64::from(found) - expected).abs() <= 1e-5 * expected.abs().max(1.);
+            prop_assert!(close, "{}: {} is not {}", name, found, expected);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_split_batch_and_split_units_are_the_reference() {
+    for kind in 0..KINDS {
+        for split in ["batch", "units"] {
+            let case = large(kind, split);
+            let expected = reference::alone(|| case.run(DType::F64)).unwrap();
+            for level in Level::available() {
+                let found = level.scope(|| case.run(DType::F64)).unwrap();
+                let what = format!("{} split by {split}", level.name());
+                check_close(&what, &found, &expected, 1e-11).unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let loss = |_| loss_of(DType::F32, (300, 70, 700), 1., 3);
+    let mut found = vec![];
+    for threads in [1, 2, 3] {
+        kernels::set_threads(threads);
+        let layers =
+            (0..KINDS).flat_map(|kind| ["batch", "units"].map(|split| large(kind, split).run(DType::F32)));
+        let bits = |results: Results| {
+            results
+                .into_iter()
+                .map(|(name, values)| (name, values.into_iter().map(f64::to_bits).collect::<Vec<_>>()))
+        };
+        let all = layers.chain(Some(()).map(loss)).map(|results| bits(results.unwrap()).collect::<Vec<_>>());
+        found.push(all.collect::<Vec<_>>());
+    }
+    kernels::set_threads(usize::MAX);
+    assert!(found[0] == found[1] && found[1] == found[2], "threads change what is computed");
+}
+
+#[test]
+fn a_large_vocabulary_is_scored_in_parts_that_add_up() {
+    // Several sets of rows, several blocks of classes, and both uneven.
+    let run = || loss_of(DType::F64, (403, 33, 9001), 1., 5);
+    let expected = reference::alone(run).unwrap();
+    for level in Level::available() {
+        let found = level.scope(run).unwrap();
+        check_close(level.name(), &found, &expected, 1e-12).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn a_score_that_is_no_number_makes_the_loss_none() {
+    let linear =
+        |values: &[f32]| Linear::new(Tensor::new(values, &Device::Cpu).unwrap().unsqueeze(1).unwrap(), None);
+    let xs = Tensor::ones((1, 1), DType::F32, &Device::Cpu).unwrap();
+    let target = Tensor::new(&[1u32], &Device::Cpu).unwrap();
+    for bad in [f32::NAN, f32::INFINITY] {
+        let loss = linear(&[0., 1., bad]).cross_entropy(&xs, &target).unwrap().to_scalar::<f32>().unwrap();
+        assert!(!loss.is_finite(), "{bad} among the scores gives {loss}");
+    }
+    let never = linear(&[0., 0., f32::NEG_INFINITY]).cross_entropy(&xs, &target).unwrap();
+    assert!((never.to_scalar::<f32>().unwrap() - 2f32.ln()).abs() < 1e-6);
+}
+
+#[test]
+fn targets_and_shapes_that_make_no_sense_are_named() {
+    let zeros = |dims: &[usize]| Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
+    let linear = Linear::new(zeros(&[3, 2]), None);
+    let problem = |rows: &[usize], targets: &[u32]| {
+        let targets = Tensor::new(targets, &Device::Cpu).unwrap();
+        linear.cross_entropy(&zeros(rows), &targets).unwrap_err().to_string()
+    };
+    assert!(problem(&[1, 2], &[3]).starts_with("target 3 is none of the 3 classes"));
+    assert!(
+        problem(&[2, 2], &[0])
+            .starts_with("rows are [2, 2]; expected (targets, features of the decoder) [1, 2]")
+    );
+}
+
+#[test]
+fn the_same_graph_can_be_walked_twice() {
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F64, &Device::Cpu);
+    let config = any_cell(StackConfig::new(3, 4), 2);
+    let layer = config.build(&vb).unwrap();
+    layer.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
+    let xs = random(&[2, 5, 3], DType::F64, &mut stream(2, Purpose::Parameters, 0)).unwrap();
+    let output = layer.forward(&xs, None, None).unwrap();
+    let loss =
+        (output.ys.sum_all().unwrap() + output.last().unwrap().sqr().unwrap().sum_all().unwrap()).unwrap();
+    let gradients = |_| {
+        let found = backward(&loss).unwrap();
+        map.all_vars()
+            .iter()
+            .map(|var| values(&found.get(var).unwrap().unwrap()).unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(gradients(1), gradients(2));
+    // And candle's own way finds the same.
+    let store = loss.backward().unwrap();
+    let own: Vec<_> = map.all_vars().iter().map(|var| values(store.get(var).unwrap()).unwrap()).collect();
+    assert_eq!(own, gradients(3));
+}
+
+#[test]
+fn a_parameter_used_twice_has_both_gradients() {
+    // A tied decoder is the embedding: one gradient comes from the rows that were read, one from the scores.
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F64, &Device::Cpu);
+    let rnn = any_cell(StackConfig::new(4, 4), 4);
+    let model =
+        ModelConfig::Rnnlm(RnnlmConfig { tied: true, ..RnnlmConfig::new(9, rnn) }).build(&vb).unwrap();
+    model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
+    let tokens = Tensor::new(&[[1u32, 2, 1], [8, 0, 1]], &Device::Cpu).unwrap();
+    let run = || {
+        let (hidden, _) = model.encode(&tokens, None, None, None).unwrap();
+        let hidden = hidden.flatten(0, 1).unwrap();
+        let loss = model.decoder().cross_entropy(&hidden, &tokens.flatten_all().unwrap()).unwrap();
+        let encoder = map.data().lock().unwrap()["encoder.weight"].clone();
+        values(&backward(&loss).unwrap().get(&encoder).unwrap().unwrap()).unwrap()
+    };
+    let (found, expected) = (run(), reference::alone(run));
+    assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-14), "{found:?} is not {expected:?}");
+}
+
+#[test]
+fn a_text_read_token_by_token_has_the_scores_of_one_read_at_once() {
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    for kind in 0..5 {
+        let rnn = any_cell(StackConfig { num_layers: 2, ..StackConfig::new(6, 20) }, kind);
+        let model = ModelConfig::Rnnlm(RnnlmConfig::new(37, rnn)).build(&vb.pp(kind)).unwrap();
+        model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
+        let tokens = [3u32, 36, 0, 7, 7];
+        let inputs = Tensor::new(&tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let (hidden, state) = model.encode(&inputs, None, None, None).unwrap();
+        let expected = model.decode(&hidden).unwrap().squeeze(0).unwrap().to_vec2::<f32>().unwrap();
+        let mut stream = model.stream().unwrap().expect("a language model on the processor has a stream");
+        for (token, expected) in tokens.iter().zip(expected) {
+            let scores = stream.read(*token).unwrap();
+            assert_eq!(scores.len(), 37);
+            assert!(scores.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5));
+        }
+        let after = values(&stream.state().unwrap().h).unwrap();
+        assert!(after.iter().zip(values(&state.h).unwrap()).all(|(a, b)| (a - b).abs() < 1e-5));
+        assert!(stream.read(37).unwrap_err().to_string().contains("token 37 is beyond the vocabulary of 37"));
+    }
+}
