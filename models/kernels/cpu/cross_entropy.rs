@@ -20,12 +20,12 @@ use pulp::Simd;
 
 use super::Level;
 use super::memory::{Buffer, Shared, filled};
-use super::product::{Panel, Panels, Rows, Tile, dense, most_rows, multiply, tiles};
+use super::product::{Panel, Panels, Rows, WIDEST, dense, most_rows, multiply, tiles};
 use super::simd::{Real, Vector};
 use super::team::{self, Kernel, Member};
 
 /// Numbers of the scores that exist at once, at most: some rows by all classes.
-const SCORES: usize = 1 << 21;
+const SCORES: usize = 1 << 22;
 
 /// Depth of a block of weights that is packed for the gradient of the rows.
 const DEPTH: usize = 512;
@@ -83,7 +83,7 @@ struct Work<'a, E> {
     shape: Shape,
     inputs: Inputs<'a, E>,
     members: usize,
-    /// (vectors of rows, classes, their lanes), panel by panel.
+    /// (classes, rows).
     scores: &'a Buffer<E>,
     /// The highest score of a block in each row, and the sum of `exp(score - highest)`, (blocks, rows).
     highest: &'a Buffer<E>,
@@ -110,13 +110,14 @@ pub(in crate::kernels) fn cross_entropy<E: Real>(
     assert_eq!((inputs.rows.len(), inputs.weight.len()), (rows * features, classes * features));
     assert!(inputs.targets.iter().all(|&target| (target as usize) < classes), "a target is no class");
     let lanes = level.lanes::<E>();
-    let widest = 4 * lanes;
+    let most = (SCORES / classes.max(1) / lanes).clamp(1, 32) * lanes;
+    let sets = rows.div_ceil(most).max(1);
     let shape = Shape {
         rows,
         features,
         classes,
         lanes,
-        some: (SCORES / classes.max(1) / widest).clamp(1, 8) * widest,
+        some: super::padded(rows.div_ceil(sets), lanes).max(lanes),
         block: (classes / 8).next_multiple_of(16).clamp(16, 256),
     };
     let members = super::project::members(rows * features * classes);
@@ -194,22 +195,22 @@ impl<E: Real> Kernel for Work<'_, E> {
                 self.pack(simd, set, batch.clone(), member);
                 member.wait();
                 self.score(simd, set, mine.clone());
-                self.find_own(set, batch.clone(), mine.clone());
+                self.find_own(batch.clone(), mine.clone());
                 for block in blocks.clone() {
-                    self.exponentials(simd, set, block);
+                    self.exponentials(simd, batch.clone(), block);
                 }
                 member.wait();
                 if member.index == 0 {
-                    self.losses(set, batch.clone());
+                    self.losses(batch.clone());
                 }
                 if let Some(outputs) = &self.outputs {
                     member.wait();
                     for block in blocks.clone() {
-                        self.gradient_of_scores(simd, set, batch.clone(), block, outputs);
+                        self.gradient_of_scores(simd, batch.clone(), block, outputs);
                     }
                     self.gradient_of_weights(simd, set, mine.clone(), outputs);
                     member.wait();
-                    self.gradient_of_rows(simd, set, batch, member, outputs);
+                    self.gradient_of_rows(simd, batch, member, outputs);
                 }
                 member.wait();
             }
@@ -219,10 +220,9 @@ impl<E: Real> Kernel for Work<'_, E> {
 
 /// The steps of [`Work`], in their order. All are unsafe for the same reason: sizes must be those of `Shape`.
 impl<E: Real> Work<'_, E> {
-    /// Where the scores of one class begin in a panel of rows.
-    fn scores(&self, panels: &Panels<E>, panel: Panel, class: usize) -> *mut E {
-        let Shape { classes, lanes, .. } = self.shape;
-        self.scores.at(panel.first * lanes * classes + class * panels.width(panel))
+    /// Where the scores of one class begin.
+    fn scores(&self, class: usize) -> *mut E {
+        self.scores.at(class * self.shape.some)
     }
 
     /// Without rows all gradients are zero.
@@ -274,72 +274,62 @@ impl<E: Real> Work<'_, E> {
                     (0..panel.groups).for_each(|at| bias.store(tile.add(at * lanes)));
                 },
                 |class, panel, tile| {
-                    let to = self.scores(columns, panel, class);
+                    let to = self.scores(class).add(panel.first * lanes);
                     Vector::<S, E>::copy(simd, tile, to, panel.groups * lanes);
                 },
             );
         }
     }
 
-    /// Calls `f` with each row's number and panel, and its place in a row of that panel.
-    fn each_row(&self, set: usize, batch: Range<usize>, mut f: impl FnMut(usize, Panel, usize)) {
-        let (columns, lanes) = (&self.columns[set], self.shape.lanes);
-        for &panel in columns.all() {
-            let first = batch.start + panel.first * lanes;
-            for row in first..(first + columns.width(panel)).min(batch.end) {
-                f(row, panel, row - first);
-            }
-        }
-    }
-
     /// Remembers the targets' scores before they become exponentials.
-    unsafe fn find_own(&self, set: usize, batch: Range<usize>, classes: Range<usize>) {
-        self.each_row(set, batch, |row, panel, at| {
+    unsafe fn find_own(&self, batch: Range<usize>, classes: Range<usize>) {
+        for (column, row) in batch.enumerate() {
             let target = self.inputs.targets[row] as usize;
             if classes.contains(&target) {
-                // SAFETY: row, class and panel are within the sizes.
-                unsafe { *self.own.at(row) = *self.scores(&self.columns[set], panel, target).add(at) };
+                // SAFETY: row, column and class are within the sizes.
+                unsafe { *self.own.at(row) = *self.scores(target).add(column) };
             }
-        });
+        }
     }
 
     /// Turns the scores of a block into `exp(score - highest)`.
     #[inline(always)]
-    unsafe fn exponentials<S: Simd>(&self, simd: S, set: usize, block: usize) {
-        let Shape { classes, lanes, some, block: size, .. } = self.shape;
-        let columns = &self.columns[set];
-        let range = block * size..((block + 1) * size).min(classes);
-        for &panel in columns.all() {
-            for vector in 0..panel.groups {
-                // SAFETY: block, panel and vector are within the sizes.
-                unsafe {
-                    let at = |class| self.scores(columns, panel, class).add(vector * lanes);
-                    let mut highest: Vector<S, E> = Vector::load(simd, at(range.start));
-                    for class in range.clone() {
-                        let score = Vector::load(simd, at(class));
-                        highest = score.if_greater(highest, score, highest);
-                    }
-                    let mut sum = Vector::zero(simd);
-                    for class in range.clone() {
-                        let share = (Vector::load(simd, at(class)) - highest).exp();
-                        share.store(at(class));
-                        sum = sum + share;
-                    }
-                    let to = block * some + (panel.first + vector) * lanes;
-                    highest.store(self.highest.at(to));
-                    sum.store(self.sums.at(to));
+    unsafe fn exponentials<S: Simd>(&self, simd: S, batch: Range<usize>, block: usize) {
+        let Shape { lanes, some, .. } = self.shape;
+        let range = self.classes_of(block);
+        for column in (0..batch.len()).step_by(lanes) {
+            // SAFETY: block and column are within the sizes.
+            unsafe {
+                let at = |class| self.scores(class).add(column);
+                let mut highest: Vector<S, E> = Vector::load(simd, at(range.start));
+                for class in range.clone() {
+                    let score = Vector::load(simd, at(class));
+                    highest = score.if_greater(highest, score, highest);
                 }
+                let mut sum = Vector::zero(simd);
+                for class in range.clone() {
+                    let share = (Vector::load(simd, at(class)) - highest).exp();
+                    share.store(at(class));
+                    sum = sum + share;
+                }
+                highest.store(self.highest.at(block * some + column));
+                sum.store(self.sums.at(block * some + column));
             }
         }
     }
 
+    /// The classes of a block.
+    fn classes_of(&self, block: usize) -> Range<usize> {
+        let Shape { classes, block: size, .. } = self.shape;
+        block * size..((block + 1) * size).min(classes)
+    }
+
     /// From the blocks' sums to the losses, and to what turns a block's exponentials into probabilities,
     /// which takes the place of the sums.
-    unsafe fn losses(&self, set: usize, batch: Range<usize>) {
-        let Shape { rows, classes, lanes, some, block, .. } = self.shape;
+    unsafe fn losses(&self, batch: Range<usize>) {
+        let Shape { rows, classes, some, block, .. } = self.shape;
         let blocks = classes.div_ceil(block);
-        self.each_row(set, batch, |row, panel, at| {
-            let column = panel.first * lanes + at;
+        for (column, row) in batch.enumerate() {
             // SAFETY: row and column are within the sizes.
             unsafe {
                 let highest = (0..blocks).map(|block| *self.highest.at(block * some + column));
@@ -356,7 +346,7 @@ impl<E: Real> Work<'_, E> {
                     *self.sums.at(block * some + column) = E::from_f64(factor);
                 }
             }
-        });
+        }
     }
 
     /// The gradient of a block's scores, in their place, and of its bias.
@@ -364,50 +354,42 @@ impl<E: Real> Work<'_, E> {
     unsafe fn gradient_of_scores<S: Simd>(
         &self,
         simd: S,
-        set: usize,
         batch: Range<usize>,
         block: usize,
         outputs: &Outputs<E>,
     ) {
-        let Shape { rows, classes, lanes, some, block: size, .. } = self.shape;
-        let columns = &self.columns[set];
-        let range = block * size..((block + 1) * size).min(classes);
-        // SAFETY: block, panels and rows are within the sizes.
+        let Shape { rows, lanes, some, .. } = self.shape;
+        let range = self.classes_of(block);
+        // SAFETY: block, rows and columns are within the sizes.
         unsafe {
-            for &panel in columns.all() {
-                for vector in 0..panel.groups {
-                    let column = (panel.first + vector) * lanes;
-                    let there = batch.len().saturating_sub(column);
-                    // No row, no gradient: what is left of the last vector becomes zero.
-                    let factor: Vector<S, E> =
-                        Vector::load_first(simd, self.sums.at(block * some + column), there);
-                    for class in range.clone() {
-                        let at = self.scores(columns, panel, class).add(vector * lanes);
-                        (Vector::load(simd, at) * factor).store(at);
-                    }
+            for column in (0..batch.len()).step_by(lanes) {
+                // No row, no gradient: what is left of the last vector becomes zero.
+                let there = batch.len() - column;
+                let factor: Vector<S, E> =
+                    Vector::load_first(simd, self.sums.at(block * some + column), there);
+                for class in range.clone() {
+                    let at = self.scores(class).add(column);
+                    (Vector::load(simd, at) * factor).store(at);
                 }
             }
             let weight = E::from_f64(1. / rows as f64);
-            self.each_row(set, batch, |row, panel, at| {
+            for (column, row) in batch.clone().enumerate() {
                 let target = self.inputs.targets[row] as usize;
                 if range.contains(&target) {
-                    let score = self.scores(columns, panel, target).add(at);
+                    let score = self.scores(target).add(column);
                     *score = *score - weight;
                 }
-            });
+            }
             for class in range {
                 let mut sum: Vector<S, E> = Vector::zero(simd);
-                for &panel in columns.all() {
-                    for vector in 0..panel.groups {
-                        sum =
-                            sum + Vector::load(simd, self.scores(columns, panel, class).add(vector * lanes));
-                    }
+                for column in (0..batch.len()).step_by(lanes) {
+                    sum = sum + Vector::load(simd, self.scores(class).add(column));
                 }
-                let mut lanes_of = [E::zero(); 16];
-                sum.store(lanes_of.as_mut_ptr());
-                let sum = lanes_of[..lanes].iter().fold(E::zero(), |a, &b| a + b);
+                let mut parts = [E::zero(); 16];
+                sum.store(parts.as_mut_ptr());
+                let sum = parts[..lanes].iter().fold(E::zero(), |a, &b| a + b);
                 let to = outputs.bias.at(class);
-                *to = if set == 0 { sum } else { *to + sum };
+                *to = if batch.start == 0 { sum } else { *to + sum };
             }
         }
     }
@@ -421,49 +403,33 @@ impl<E: Real> Work<'_, E> {
         mine: Range<usize>,
         outputs: &Outputs<E>,
     ) {
-        let Shape { features, lanes, .. } = self.shape;
-        let (columns, operands) = (&self.columns[set], &self.operands[set]);
-        let mut tile = Tile::<E>::new();
-        let tile = tile.as_mut_ptr();
-        for block in tiles(mine, 96) {
-            for &panel in operands.all() {
-                let (vectors, width, first) =
-                    (operands.vectors(panel), operands.width(panel), panel.first * lanes);
-                let there = width.min(features - first);
-                for classes in tiles(block.clone(), most_rows::<S>(vectors)) {
-                    // SAFETY: classes, panels and rows are within the sizes.
-                    unsafe {
-                        Vector::<S, E>::clear(simd, tile, classes.len() * width);
-                        let to = |class: usize| outputs.weight.at(class * features + first);
-                        if set > 0 {
-                            for (at, class) in classes.clone().enumerate() {
-                                Vector::<S, E>::copy(simd, to(class), tile.add(at * width), there);
-                            }
-                        }
-                        for &rows in columns.all() {
-                            let wide = columns.width(rows);
-                            let left =
-                                Rows::new(self.scores(columns, rows, classes.start).cast_const(), wide);
-                            let from = rows.first * lanes;
-                            // The last vector of rows may reach beyond the batch.
-                            let depth = wide.min(operands.depth() - from);
-                            let right = operands.row(panel, from);
-                            multiply(
-                                simd,
-                                (classes.len(), vectors),
-                                depth,
-                                left,
-                                right,
-                                tile,
-                                std::ptr::null(),
-                            );
-                        }
-                        for (at, class) in classes.enumerate() {
-                            Vector::<S, E>::copy(simd, tile.add(at * width), to(class), there);
-                        }
+        let Shape { features, lanes, some, .. } = self.shape;
+        let operands = &self.operands[set];
+        let scores = self.scores(0).cast_const();
+        // SAFETY: classes, panels and rows are within the sizes.
+        unsafe {
+            let to = |class: usize, panel: Panel| {
+                let first = panel.first * lanes;
+                (outputs.weight.at(class * features + first), operands.width(panel).min(features - first))
+            };
+            dense(
+                simd,
+                mine,
+                (|class| Rows::new(scores.add(class * some), some), usize::MAX),
+                operands,
+                operands.all(),
+                |class, panel, tile| {
+                    Vector::<S, E>::clear(simd, tile, operands.width(panel));
+                    if set > 0 {
+                        let (from, there) = to(class, panel);
+                        Vector::<S, E>::copy(simd, from, tile, there);
                     }
-                }
-            }
+                },
+                |class, panel, tile| {
+                    let (to, there) = to(class, panel);
+                    Vector::<S, E>::copy(simd, tile, to, there);
+                },
+            );
         }
     }
 
@@ -472,47 +438,33 @@ impl<E: Real> Work<'_, E> {
     unsafe fn gradient_of_rows<S: Simd>(
         &self,
         simd: S,
-        set: usize,
         batch: Range<usize>,
         member: Member<'_>,
         outputs: &Outputs<E>,
     ) {
-        let Shape { features, classes, lanes, .. } = self.shape;
-        let columns = &self.columns[set];
-        let mut tile = Tile::<E>::new();
-        let tile = tile.as_mut_ptr();
+        let Shape { features, classes, lanes, some, .. } = self.shape;
         let weights = Panels::new(DEPTH.min(classes), features.div_ceil(lanes), 1, lanes, self.members);
-        for from in (0..classes).step_by(DEPTH) {
-            let depth = DEPTH.min(classes - from);
-            for panel in weights.of(member) {
-                let (vectors, width, first) =
-                    (weights.vectors(panel), weights.width(panel), panel.first * lanes);
-                let there = width.min(features - first);
-                // SAFETY: classes, panels and rows are within the sizes; the panels are this member's own.
-                unsafe {
+        let sums = Buffer::<E>::new(some * WIDEST * lanes);
+        let sums = sums.at(0);
+        for panel in weights.of(member) {
+            let (vectors, width, first) = (weights.vectors(panel), weights.width(panel), panel.first * lanes);
+            let there = width.min(features - first);
+            // SAFETY: classes, panels and rows are within the sizes; the panels are this member's own.
+            unsafe {
+                Vector::<S, E>::clear(simd, sums, batch.len() * width);
+                for from in (0..classes).step_by(DEPTH) {
+                    let depth = DEPTH.min(classes - from);
                     let row = |k: usize| Some(self.inputs.weight.as_ptr().add((from + k) * features));
                     weights.pack_rows(panel, 0..depth, features, row);
-                    for &some in columns.all() {
-                        let rows = batch.start + some.first * lanes;
-                        let rows = rows..(rows + columns.width(some)).min(batch.end);
-                        for rows in tiles(rows.clone(), most_rows::<S>(vectors)) {
-                            let at = rows.start - batch.start - some.first * lanes;
-                            let to = |row: usize| outputs.rows.at(row * features + first);
-                            Vector::<S, E>::clear(simd, tile, rows.len() * width);
-                            if from > 0 {
-                                for (at, row) in rows.clone().enumerate() {
-                                    Vector::<S, E>::copy(simd, to(row), tile.add(at * width), there);
-                                }
-                            }
-                            let left = self.scores(columns, some, from).add(at).cast_const();
-                            let left = Rows::transposed(left, columns.width(some));
-                            let right = weights.row(panel, 0);
-                            multiply(simd, (rows.len(), vectors), depth, left, right, tile, std::ptr::null());
-                            for (at, row) in rows.enumerate() {
-                                Vector::<S, E>::copy(simd, tile.add(at * width), to(row), there);
-                            }
-                        }
+                    for rows in tiles(0..batch.len(), most_rows::<S>(vectors)) {
+                        let left = Rows::transposed(self.scores(from).add(rows.start).cast_const(), some);
+                        let (right, tile) = (weights.row(panel, 0), sums.add(rows.start * width));
+                        multiply(simd, (rows.len(), vectors), depth, left, right, tile, std::ptr::null());
                     }
+                }
+                for (at, row) in batch.clone().enumerate() {
+                    let to = outputs.rows.at(row * features + first);
+                    Vector::<S, E>::copy(simd, sums.add(at * width), to, there);
                 }
             }
         }
