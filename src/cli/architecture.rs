@@ -121,15 +121,7 @@ pub struct Sizes {
     pub dropout: f64,
 }
 
-/// Hidden units up to which handing work to a second thread costs more than it saves.
-const SMALL: usize = 256;
-
 impl Args {
-    /// Threads that suit a network of the size asked for, where that can be told from the flags alone.
-    pub fn usual_threads(&self, model: Option<&str>) -> Option<usize> {
-        usual_threads(model?, self.hidden.unwrap_or(SMALL))
-    }
-
     /// The configuration of the network for `task`.
     pub fn config(&self, cell: CellName, task: Task, shape: Shape, sizes: Sizes) -> Result<ModelConfig> {
         let hidden = self.hidden.unwrap_or(sizes.hidden);
@@ -243,12 +235,6 @@ impl Args {
 /// Reads a name as the configuration file spells it.
 fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::from(name)).map_err(|error| error.to_string())
-}
-
-/// Threads that suit a network. An rnnlm scores thousands of words at every step, which keeps several
-/// busy.
-pub fn usual_threads(model: &str, hidden: usize) -> Option<usize> {
-    (model != "rnnlm" && hidden <= SMALL).then_some(1)
 }
 
 /// A stack of `cell` with its own defaults.

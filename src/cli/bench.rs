@@ -97,7 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 fn layer(shape: &Shape) -> Result<Value> {
-    let device = shape.compute.open(None)?;
+    let device = shape.compute.open()?;
     let input = shape.input.unwrap_or(shape.hidden);
     let (rnn, parameters) = shape.stack(input, &device)?;
     let xs = random((shape.batch, shape.time, input), &device)?;
@@ -124,7 +124,7 @@ fn layer(shape: &Shape) -> Result<Value> {
 fn step(shape: &Shape) -> Result<Value> {
     /// Steps that are timed together, for one alone is shorter than the clock's noise.
     const STEPS: usize = 50;
-    let device = shape.compute.open(None)?;
+    let device = shape.compute.open()?;
     let input = shape.input.unwrap_or(shape.hidden);
     let (_, parameters) = shape.stack(input, &device)?;
     let frozen = shape.frozen(input, &parameters, &device)?;
@@ -151,7 +151,7 @@ fn step(shape: &Shape) -> Result<Value> {
 }
 
 fn language_model(shape: &Shape) -> Result<Value> {
-    let device = shape.compute.open(None)?;
+    let device = shape.compute.open()?;
     let embedding = shape.embedding.unwrap_or(shape.hidden);
     let config = Config {
         format: FORMAT,

@@ -94,7 +94,7 @@ impl DataArgs {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let device = args.compute.open(None)?;
+    let device = args.compute.open()?;
     let model = Model::load(&bundle_path(&args.bundle)?, &device)?;
     let task = model.config.task;
     let Some(data) = args.data.data.as_deref() else {

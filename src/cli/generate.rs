@@ -74,7 +74,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         top_p: args.top_p,
     };
     sampling.validate()?;
-    let device = args.compute.open(Some(1))?;
+    let device = args.compute.open()?;
     let model = Model::load(&bundle_path(&args.bundle)?, &device)?;
     if model.config.task != Task::Lm {
         let problem =

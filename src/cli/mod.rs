@@ -13,7 +13,8 @@ mod training;
 
 use clap::{Parser, Subcommand};
 use rnn_zoo::device::{DeviceChoice, set_threads};
-use rnn_zoo::{Result, data::hub};
+use rnn_zoo::models::kernels::{self, Level};
+use rnn_zoo::{Error, Result, data::hub};
 
 /// Train, keep and use recurrent networks on your text.
 #[derive(Debug, Parser)]
@@ -79,20 +80,19 @@ struct Compute {
     #[arg(long, value_name = "DEVICE", default_value = "cpu", help_heading = "Compute")]
     device: String,
 
-    /// Threads on the CPU [default: one a core; one for small networks, which are faster so]
+    /// Threads on the CPU [default: one a core]
     #[arg(long, value_name = "N", help_heading = "Compute")]
     threads: Option<usize>,
 }
 
 impl Compute {
-    /// Opens the device. Where the user does not say how many threads, `usual` are started, or one a core.
-    fn open(&self, usual: Option<usize>) -> Result<candle_core::Device> {
-        let chosen = std::env::var_os(THREADS[0]).is_some() || std::env::var_os(THREADS[1]).is_some();
-        match (self.threads, usual) {
-            (Some(threads), _) => use_threads(threads)?,
-            (None, Some(threads)) if !chosen => use_threads(threads)?,
-            _ => {}
+    /// Opens the device, with as many threads as the user wants.
+    fn open(&self) -> Result<candle_core::Device> {
+        if let Some(threads) = self.threads {
+            use_threads(threads)?;
+            kernels::set_threads(threads);
         }
+        Level::current().map_err(|error| Error::Message(error.to_string()))?;
         self.device.parse::<DeviceChoice>()?.open()
     }
 }

@@ -39,7 +39,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let device = args.compute.open(None)?;
+    let device = args.compute.open()?;
     let model = Model::load(&bundle_path(&args.bundle)?, &device)?;
     let task = model.config.task;
     let answers = match (&args.text, &args.data.data) {

@@ -111,7 +111,7 @@ struct DataArgs {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let device = args.compute.open(usual_threads(args))?;
+    let device = args.compute.open()?;
     let run = match &args.resume {
         Some(bundle) => resume(bundle, args, &device)?,
         None => start(args, &device)?,
@@ -120,18 +120,6 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     // Only now is there anything that a Ctrl-C should wait for.
     let stop = stop_on_interrupt(&run)?;
     Ok(drive(run, &stop)?)
-}
-
-/// Threads that suit the network, of a new run or of one that goes on.
-fn usual_threads(args: &Args) -> Option<usize> {
-    match &args.resume {
-        None => args.network.usual_threads(args.model.as_deref()),
-        Some(bundle) => {
-            // A bundle that cannot be read is an error a moment later, and a better one.
-            let config = rnn_zoo::bundle::load(bundle).ok()?.config;
-            architecture::usual_threads(&config.model, config.network.rnn().shared().hidden_size)
-        }
-    }
 }
 
 fn start(args: &Args, device: &Device) -> Result<Run> {

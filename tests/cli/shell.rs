@@ -46,7 +46,7 @@ fn commands_that_do_not_exist_are_usage_errors() {
 }
 
 #[test]
-fn bench_times_the_reference_kernels() {
+fn bench_times_what_users_get() {
     let folder = Folder::new();
     for (line, keys) in [
         (

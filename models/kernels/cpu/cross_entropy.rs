@@ -182,21 +182,21 @@ impl<E: Real> Kernel for Work<'_, E> {
         let Shape { rows, classes, some, block, .. } = self.shape;
         // Whole blocks, so that a block is one member's.
         let blocks = member.share(classes.div_ceil(block));
-        let mine = blocks.start * block..(blocks.end * block).min(classes);
         // SAFETY: sizes are those that the caller promises. Members write their own classes of scores,
         // weights and bias, and their own columns of the rows' gradients; barriers stand between.
         unsafe {
             if self.outputs.is_some() && rows == 0 {
-                self.without_rows(mine);
+                self.without_rows(blocks.start * block..(blocks.end * block).min(classes));
                 return;
             }
             for (set, from) in (0..rows).step_by(some).enumerate() {
                 let batch = from..(from + some).min(rows);
                 self.pack(simd, set, batch.clone(), member);
                 member.wait();
-                self.score(simd, set, mine.clone());
-                self.find_own(batch.clone(), mine.clone());
+                // Block by block, while its scores are still in the cache.
                 for block in blocks.clone() {
+                    self.score(simd, set, self.classes_of(block));
+                    self.find_own(batch.clone(), self.classes_of(block));
                     self.exponentials(simd, batch.clone(), block);
                 }
                 member.wait();
@@ -207,8 +207,8 @@ impl<E: Real> Kernel for Work<'_, E> {
                     member.wait();
                     for block in blocks.clone() {
                         self.gradient_of_scores(simd, batch.clone(), block, outputs);
+                        self.gradient_of_weights(simd, set, self.classes_of(block), outputs);
                     }
-                    self.gradient_of_weights(simd, set, mine.clone(), outputs);
                     member.wait();
                     self.gradient_of_rows(simd, batch, member, outputs);
                 }
