@@ -103,7 +103,10 @@ impl Cell for GruCell {
     }
 
     fn unit(&self) -> Option<Unit> {
-        (self.reset == Reset::After).then_some(Unit::Gru)
+        Some(match self.reset {
+            Reset::After => Unit::Gru,
+            Reset::Before => Unit::GruBefore,
+        })
     }
 
     fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State> {

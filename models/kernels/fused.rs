@@ -58,7 +58,7 @@ fn layer_in<E: Real>(
     // Only what takes no part in training stays as it is, and can be packed once for all calls.
     let constant = match weights.are_trained() {
         true => None,
-        false => weights.constant.of::<E>(level, shape, &weights)?,
+        false => weights.constant.of::<E>(level, unit, shape, &weights)?,
     };
     let bias = match (&weights.b_ih, &weights.b_hh) {
         (Some(ih), Some(hh)) if unit.folds_bias() => (ih + hh)?,
@@ -163,9 +163,15 @@ impl std::fmt::Debug for Constant {
 
 impl Constant {
     /// The packed weights; none where they were packed for another level.
-    fn of<E: Real>(&self, level: Level, shape: cpu::Shape, weights: &Weights) -> Result<Packed<E>> {
+    fn of<E: Real>(
+        &self,
+        level: Level,
+        unit: Unit,
+        shape: cpu::Shape,
+        weights: &Weights,
+    ) -> Result<Packed<E>> {
         if self.0.get().is_none() {
-            let _ = self.0.set(Box::new(Arc::new(pack::<E>(level, shape, weights)?))); // another thread's is as good
+            let _ = self.0.set(Box::new(Arc::new(pack::<E>(level, unit, shape, weights)?))); // another thread's is as good
         }
         let packed = self.0.get().and_then(|packed| packed.downcast_ref::<Arc<cpu::PackedLayer<E>>>());
         Ok(packed.filter(|packed| packed.lanes == level.lanes::<E>()).cloned())
@@ -177,18 +183,24 @@ type Packed<E> = Option<Arc<cpu::PackedLayer<E>>>;
 /// The weights as they are now, packed: once for all calls where they take no part in training.
 pub(super) fn packed<E: Real>(
     level: Level,
+    unit: Unit,
     shape: cpu::Shape,
     weights: &Weights,
 ) -> Result<Arc<cpu::PackedLayer<E>>> {
     if !weights.are_trained() {
-        if let Some(packed) = weights.constant.of::<E>(level, shape, weights)? {
+        if let Some(packed) = weights.constant.of::<E>(level, unit, shape, weights)? {
             return Ok(packed);
         }
     }
-    Ok(Arc::new(pack(level, shape, weights)?))
+    Ok(Arc::new(pack(level, unit, shape, weights)?))
 }
 
-fn pack<E: Real>(level: Level, shape: cpu::Shape, weights: &Weights) -> Result<cpu::PackedLayer<E>> {
+fn pack<E: Real>(
+    level: Level,
+    unit: Unit,
+    shape: cpu::Shape,
+    weights: &Weights,
+) -> Result<cpu::PackedLayer<E>> {
     let cpu::Shape { hidden, gates, .. } = shape;
     let input = cpu::InputShape { batch: 0, time: 0, input: weights.ih.dim(1)?, hidden, gates };
     let hr = weights.hr.as_ref().map(Tensor::contiguous).transpose()?;
@@ -196,7 +208,7 @@ fn pack<E: Real>(level: Level, shape: cpu::Shape, weights: &Weights) -> Result<c
     read::<E, _, _>(views, |[ih, hh, hr]| cpu::PackedLayer {
         lanes: level.lanes::<E>(),
         input: cpu::PackedInput::new(level, input, ih),
-        recurrent: cpu::Packed::new(level, shape, hh, (!hr.is_empty()).then_some(hr)),
+        recurrent: cpu::Packed::new(level, unit, shape, hh, (!hr.is_empty()).then_some(hr)),
     })
 }
 

@@ -28,6 +28,8 @@ pub enum Unit {
     Lstm,
     /// See [`Gru`](crate::Gru), with the reset gate after the product.
     Gru,
+    /// The same with the reset gate before it.
+    GruBefore,
 }
 
 impl Unit {
@@ -41,7 +43,7 @@ impl Unit {
         match self {
             Self::Simple(_) => 1,
             Self::Lstm => 4,
-            Self::Gru => 3,
+            Self::Gru | Self::GruBefore => 3,
         }
     }
 }

@@ -29,10 +29,10 @@ impl Stream {
         for &(unit, weights) in layers {
             let like = weights.like();
             let fits = like.device().is_cpu() && like.dtype() == DType::F32 && weights.norms.is_none();
-            let Some(unit) = unit.filter(|_| fits) else { return Ok(None) };
+            let Some(unit) = unit.filter(|&unit| fits && unit != Unit::GruBefore) else { return Ok(None) };
             let (hidden, output) = (weights.hidden_size(), weights.output_size());
             let shape = cpu::Shape { batch: 1, time: 1, hidden, output, gates: unit.gates() };
-            let packed = packed(level, shape, weights)?;
+            let packed = packed(level, unit, shape, weights)?;
             let sizes = (weights.ih.dim(1)?, hidden, output);
             let bias = [weights.b_ih.as_ref(), weights.b_hh.as_ref()];
             ready.push(read::<f32, _, 2>(bias, |[ih, hh]| {

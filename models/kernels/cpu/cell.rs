@@ -19,6 +19,33 @@ pub(in crate::kernels) trait Pointwise<const G: usize, const K: usize>:
     /// Whether the gradients of the input's and of the recurrent part of the gates differ.
     const APART: bool = false;
 
+    /// Whether there is a second recurrent product at every step, of what [`Pointwise::forward`] makes of the
+    /// hidden state rather than of the state. It is the last gate's, which keeps as much as the gates are:
+    /// `K` is `G`. The first product is then that of the other gates, and [`Pointwise::finish`] ends the step.
+    const TWICE: bool = false;
+
+    /// The new hidden state, and the last gate, from what was kept (the last gate's part of the input in its
+    /// place), the second product added to that part, and the old hidden state.
+    fn finish<S: Simd, E: Real>(
+        self,
+        kept: [Vector<S, E>; K],
+        product: Vector<S, E>,
+        _h: Vector<S, E>,
+    ) -> [Vector<S, E>; 2] {
+        [product, kept[K - 1]]
+    }
+
+    /// The gradients of what [`Pointwise::finish`] was given: of all gates but those that the second product
+    /// depends on, which are zero still, and of the old hidden state.
+    fn finish_backward<S: Simd, E: Real>(
+        self,
+        kept: [Vector<S, E>; K],
+        _h: Vector<S, E>,
+        dh: Vector<S, E>,
+    ) -> ([Vector<S, E>; G], Vector<S, E>) {
+        ([kept[0].zeroed(); G], dh)
+    }
+
     /// What the recurrent product of the gates is added to: the input's part, or the recurrent bias where
     /// that part must stay alone. The bias is zero but for cells that are [`Pointwise::APART`].
     fn start<S: Simd, E: Real>(self, x: [Vector<S, E>; G], _bias: [Vector<S, E>; G]) -> [Vector<S, E>; G] {
@@ -152,6 +179,65 @@ impl Pointwise<3, 4> for GruUnit {
         let dr = dn * n_h * slope(r);
         let dz = dh * (h - n) * slope(z);
         Gradient { x: [dr, dz, dn], product: [dr, dz, dn * r], h: Some(dh * z), c: dc }
+    }
+}
+
+/// With the reset gate before the product. Keeps r, z and n.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernels) struct GruBeforeUnit;
+
+impl Pointwise<3, 3> for GruBeforeUnit {
+    const TWICE: bool = true;
+
+    /// What enters the second product takes the place of the hidden state.
+    #[inline(always)]
+    fn forward<S: Simd, E: Real>(
+        self,
+        [_, _, n_x]: [Vector<S, E>; 3],
+        [r, z, _]: [Vector<S, E>; 3],
+        h: Vector<S, E>,
+        c: Vector<S, E>,
+    ) -> Unit<S, E, 3> {
+        let (r, z) = (r.sigmoid(), z.sigmoid());
+        Unit { h: r * h, c, kept: [r, z, n_x] }
+    }
+
+    #[inline(always)]
+    fn finish<S: Simd, E: Real>(
+        self,
+        [_, z, _]: [Vector<S, E>; 3],
+        n: Vector<S, E>,
+        h: Vector<S, E>,
+    ) -> [Vector<S, E>; 2] {
+        let n = n.tanh();
+        [z.mul_add(h - n, n), n]
+    }
+
+    #[inline(always)]
+    fn finish_backward<S: Simd, E: Real>(
+        self,
+        [_, z, n]: [Vector<S, E>; 3],
+        h: Vector<S, E>,
+        dh: Vector<S, E>,
+    ) -> ([Vector<S, E>; 3], Vector<S, E>) {
+        let dn = dh * z.complement() * n.one_minus_square();
+        let dz = dh * (h - n) * slope(z);
+        ([z.zeroed(), dz, dn], dh * z)
+    }
+
+    /// `dh` is the gradient of what entered the second product.
+    #[inline(always)]
+    fn backward<S: Simd, E: Real>(
+        self,
+        [r, ..]: [Vector<S, E>; 3],
+        h: Vector<S, E>,
+        _c: Vector<S, E>,
+        dh: Vector<S, E>,
+        dc: Vector<S, E>,
+    ) -> Gradient<S, E, 3> {
+        let dr = dh * h * slope(r);
+        let gates = [dr, dr.zeroed(), dr.zeroed()];
+        Gradient { x: gates, product: gates, h: Some(dh * r), c: dc }
     }
 }
 

@@ -128,6 +128,12 @@ unsafe impl<E: Send> Send for Shared<E> {}
 // SAFETY: as for `Buffer`.
 unsafe impl<E: Sync> Sync for Shared<E> {}
 
+impl<E> From<*mut E> for Shared<E> {
+    fn from(numbers: *mut E) -> Self {
+        Self(numbers)
+    }
+}
+
 impl<E> Shared<E> {
     /// Of numbers that will be written.
     pub(super) fn new(numbers: &mut [E]) -> Self {

@@ -3,10 +3,10 @@
 use pulp::Simd;
 
 use super::Level;
-use super::cell::{GruUnit, LstmUnit, Pointwise, SimpleUnit};
+use super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::memory::{Buffer, Shared, filled};
 use super::product::{OUTER_WIDEST, Panels, outer, sums};
-use super::project::{PackedInput, gate_order, pack, weight_row};
+use super::project::{PackedInput, gate_order, weight_row};
 use super::sequence::{Backward, Forward, Kept, Plan, Recurrent, Sequence, Shape};
 use super::simd::Real;
 use super::team::{self, Kernel, Member};
@@ -48,6 +48,27 @@ impl<E: Real> PackedLayer<E> {
     }
 }
 
+/// The weights of the products of a step.
+#[derive(Clone, Copy)]
+struct Products<'a, E> {
+    /// Rows of the gates that the first product is for, of `output` numbers each.
+    first: &'a [E],
+    /// The projection, (output, hidden), or the last gate's rows, for a cell with a second product.
+    second: Option<&'a [E]>,
+}
+
+impl<'a, E> Products<'a, E> {
+    fn new(twice: bool, shape: Shape, weight: &'a [E], projection: Option<&'a [E]>) -> Self {
+        match twice {
+            true => {
+                let (first, second) = weight.split_at((shape.gates - 1) * shape.hidden * shape.output);
+                Self { first, second: Some(second) }
+            }
+            false => Self { first: weight, second: projection },
+        }
+    }
+}
+
 /// What the backward pass needs.
 pub(in crate::kernels) struct Saved<E> {
     kept: Kept<E>,
@@ -83,26 +104,28 @@ impl<E: Real> Packed<E> {
         Self { hidden: Panels::new(shape.output, units, shape.gates, lanes, members), projection }
     }
 
-    /// Packs `weight`, (gates * hidden, output), and the projection, (output, hidden).
+    /// Packs `weight`, (gates * hidden, output), and the projection, (output, hidden), if there is one.
     pub(in crate::kernels) fn new(
         level: Level,
+        unit: Unit,
         shape: Shape,
         weight: &[E],
         projection: Option<&[E]>,
     ) -> Self {
-        let plan = Plan { members: team::threads(), ..Plan::new::<E>(shape, level.lanes::<E>(), 1) };
-        struct Pack<'a, E>(&'a Packed<E>, Shape, &'a [E], Option<&'a [E]>);
+        struct Pack<'a, E>(&'a Packed<E>, Shape, Products<'a, E>);
         impl<E: Real> Kernel for Pack<'_, E> {
             #[inline(always)]
             unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
-                let &Self(packed, shape, weight, projection) = self;
+                let &Self(packed, shape, products) = self;
                 // SAFETY: nobody uses the panels yet.
-                unsafe { packed.fill(simd, shape, weight, projection, member) };
+                unsafe { packed.fill(simd, shape, products, member) };
             }
         }
-        let packed = Self::empty(shape, &plan, projection.is_some());
+        let plan = Plan { members: team::threads(), ..Plan::new::<E>(shape, level.lanes::<E>(), 1) };
+        let products = Products::new(unit == Unit::GruBefore, shape, weight, projection);
+        let packed = Self::empty(shape, &plan, products.second.is_some());
         // SAFETY: it asks for nothing.
-        unsafe { team::run_kernel(level, 1, &Pack(&packed, shape, weight, projection)) };
+        unsafe { team::run_kernel(level, 1, &Pack(&packed, shape, products)) };
         packed
     }
 
@@ -111,19 +134,17 @@ impl<E: Real> Packed<E> {
     /// # Safety
     /// Nobody may use the panels before all members have met.
     #[inline(always)]
-    unsafe fn fill<S: Simd>(
-        &self,
-        simd: S,
-        shape: Shape,
-        weight: &[E],
-        projection: Option<&[E]>,
-        member: Member<'_>,
-    ) {
+    unsafe fn fill<S: Simd>(&self, simd: S, shape: Shape, products: Products<'_, E>, member: Member<'_>) {
+        let Shape { hidden, output, gates, .. } = shape;
         // SAFETY: the caller's promise; rows are cut to the panels' depth.
         unsafe {
-            pack(simd, &self.hidden, weight, (shape.gates, shape.hidden, E::lanes::<S>()), member);
-            for (panels, weight) in self.projection.iter().zip(projection) {
-                let row = |row: usize| Some(weight.get(row * shape.hidden..)?.get(..shape.hidden)?.as_ptr());
+            let column = |column| {
+                let row = weight_row(column, gates, hidden, E::lanes::<S>())?;
+                Some(products.first.get(row * output..)?.get(..output)?.as_ptr())
+            };
+            self.hidden.of(member).for_each(|panel| self.hidden.pack_transposed(simd, panel, column));
+            for (panels, second) in self.projection.iter().zip(products.second) {
+                let row = |row: usize| Some(second.get(row * hidden..)?.get(..hidden)?.as_ptr());
                 panels.of(member).for_each(|panel| panels.pack_transposed(simd, panel, row));
             }
         }
@@ -197,23 +218,25 @@ pub(in crate::kernels) fn forward<E: Real>(
         }
         Unit::Lstm => forward_with::<E, _, 4, 4>(LstmUnit, level, sequence, gates, inputs, packed, keep),
         Unit::Gru => forward_with::<E, _, 3, 4>(GruUnit, level, sequence, gates, inputs, packed, keep),
+        Unit::GruBefore => {
+            forward_with::<E, _, 3, 3>(GruBeforeUnit, level, sequence, gates, inputs, packed, keep)
+        }
     }
 }
 
 struct ForwardWork<'a, E, C, const G: usize, const K: usize> {
     pass: Forward<'a, E, C, G, K>,
     own: Option<&'a Packed<E>>,
-    inputs: &'a Inputs<'a, E>,
+    products: Products<'a, E>,
 }
 
 impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for ForwardWork<'_, E, C, G, K> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
-        let Inputs { weight, projection, .. } = *self.inputs;
         // SAFETY: `steps` lets all members meet before it uses the panels; sizes were checked.
         unsafe {
             if let Some(own) = self.own {
-                own.fill(simd, self.pass.sequence.shape, weight, projection, member);
+                own.fill(simd, self.pass.sequence.shape, self.products, member);
             }
             self.pass.run(simd, member);
         }
@@ -235,7 +258,8 @@ fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     check(shape, inputs);
     let plan = Plan::new::<E>(shape, lanes, team::threads());
     assert_eq!(gates.len(), plan.of_units(shape, G).len(), "{shape:?}");
-    let own = packed.is_none().then(|| Packed::empty(shape, &plan, inputs.projection.is_some()));
+    let products = Products::new(C::TWICE, shape, inputs.weight, inputs.projection);
+    let own = packed.is_none().then(|| Packed::empty(shape, &plan, products.second.is_some()));
     let weights = own.as_ref().or(packed).expect("invariant: one of the two was just made");
     let (wide_h, wide_c) = (plan.outputs * lanes, plan.units * lanes);
     let initial_h = padded_rows(Some(inputs.h), batch, output, plan.outputs, lanes);
@@ -256,10 +280,10 @@ fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
         units,
         h: Buffer::new(batch * time * wide_h),
         c: C::CELL_STATE.then(|| Buffer::new(batch * time * wide_c)),
-        projected: inputs.projection.map(|_| Buffer::new(batch * time * wide_c)),
+        projected: products.second.map(|_| Buffer::new(batch * time * wide_c)),
     });
     let operands = [Buffer::new(batch * wide_h), Buffer::new(batch * wide_h)];
-    let unprojected = Buffer::new(if inputs.projection.is_some() { batch * wide_c } else { 0 });
+    let unprojected = Buffer::new(if products.second.is_some() { batch * wide_c } else { 0 });
     let bias = gate_order(inputs.bias, G, hidden, lanes);
     let mut state = Vec::with_capacity(batch * (output + hidden));
     // SAFETY: every size is that of `Forward`'s comments, and the kernel writes every output.
@@ -279,7 +303,7 @@ fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
                 operands: operands.each_ref(),
                 unprojected: &unprojected,
             };
-            team::run_kernel(level, plan.members, &ForwardWork { pass, own: own.as_ref(), inputs });
+            team::run_kernel(level, plan.members, &ForwardWork { pass, own: own.as_ref(), products });
         });
         unpadded_rows(&h, batch, output, wide_h, &mut state);
         if C::CELL_STATE {
@@ -307,12 +331,15 @@ pub(in crate::kernels) fn backward<E: Real>(
         }
         Unit::Lstm => backward_with::<E, _, 4, 4>(LstmUnit, level, sequence, inputs, saved, gradient),
         Unit::Gru => backward_with::<E, _, 3, 4>(GruUnit, level, sequence, inputs, saved, gradient),
+        Unit::GruBefore => {
+            backward_with::<E, _, 3, 3>(GruBeforeUnit, level, sequence, inputs, saved, gradient)
+        }
     }
 }
 
 struct BackwardWork<'a, E, C, const G: usize, const K: usize> {
     pass: Backward<'a, E, C, G, K>,
-    inputs: &'a Inputs<'a, E>,
+    products: Products<'a, E>,
     /// What entered the recurrent product, and what was projected, as right sides of the last products.
     operands: &'a Panels<E>,
     projected: Option<&'a Panels<E>>,
@@ -328,17 +355,19 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
         let Shape { batch, time, hidden, output, .. } = sequence.shape;
         let Plan { lanes, units, outputs, .. } = plan;
         let (wide_g, steps) = (units * G * lanes, batch * time);
+        // Rows of the weights that the first product is for.
+        let gates = self.products.first.len() / output.max(1);
         // SAFETY: sizes were checked by `backward_with`. Members pack and write different panels, rows and
         // columns, and read others' behind a barrier.
         unsafe {
             let row = |k| {
                 let row = weight_row(k, G, hidden, lanes)?;
-                Some(self.inputs.weight.as_ptr().add(row * output))
+                Some(self.products.first.get(row * output..)?.as_ptr()).filter(|_| row < gates)
             };
             let panels = weights.hidden;
             panels.of(member).for_each(|panel| panels.pack_rows(panel, 0..wide_g, output, row));
-            if let (Some(panels), Some(weight)) = (weights.projection, self.inputs.projection) {
-                let row = |k: usize| Some(weight.as_ptr().add(k * hidden));
+            if let (Some(panels), Some(second)) = (weights.projection, self.products.second) {
+                let row = |k: usize| Some(second.as_ptr().add(k * hidden));
                 panels.of(member).for_each(|panel| panels.pack_rows(panel, 0..output, hidden, row));
             }
             self.pass.run(simd, member);
@@ -378,7 +407,10 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                 let (t, row) = gate_steps.step_and_row(at);
                 d_product.add(gate_steps.at(t, vector, row))
             };
-            let result = |column| Some(self.d_weight.at(weight_row(column, G, hidden, lanes)? * output));
+            let result = |column| {
+                let row = weight_row(column, G, hidden, lanes)?;
+                (row < gates).then(|| self.d_weight.at(row * output))
+            };
             outer(simd, member, (left, units, gate_steps.width), self.operands, output, result);
             if let Some(d_bias) = self.d_bias {
                 sums(simd, member, (d_product, gate_steps), |column, sums| {
@@ -389,13 +421,17 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                     }
                 });
             }
-            if let (Some(panels), Some(d_projection)) = (self.projected, self.d_projection) {
+            let d_second = match C::TWICE {
+                true => Some(Shared::from(self.d_weight.at(gates * output))),
+                false => self.d_projection,
+            };
+            if let (Some(panels), Some(d_second)) = (self.projected, d_second) {
                 let d_projected = self.pass.d_projected.at(0).cast_const();
                 let left = |at, vector| {
                     let (t, row) = output_steps.step_and_row(at);
                     d_projected.add(output_steps.at(t, vector, row))
                 };
-                let result = |row| (row < output).then(|| d_projection.at(row * hidden));
+                let result = |row| (row < output).then(|| d_second.at(row * hidden));
                 outer(simd, member, (left, outputs, lanes), panels, hidden, result);
             }
         }
@@ -423,7 +459,8 @@ fn backward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     let (d_h, d_c) = d_state.map(|state| state.split_at(batch * output)).unzip();
     let dh = padded_rows(d_h, batch, output, outputs, lanes);
     let dc = padded_rows(d_c.filter(|_| C::CELL_STATE), batch, hidden, units, lanes);
-    let projects = inputs.projection.is_some();
+    let products = Products::new(C::TWICE, shape, inputs.weight, inputs.projection);
+    let projects = products.second.is_some();
     let weights = Packed {
         hidden: Panels::new(wide_g, outputs, 1, lanes, members),
         projection: projects.then(|| Panels::new(output, units, 1, lanes, members)),
@@ -456,7 +493,7 @@ fn backward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
             };
             let kernel = BackwardWork {
                 pass,
-                inputs,
+                products,
                 operands: &operands,
                 projected: projected.as_ref(),
                 d_weight,

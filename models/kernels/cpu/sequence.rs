@@ -194,7 +194,7 @@ fn mixed<S: Simd, E: Real>(
 pub(super) struct Recurrent<'a, E> {
     /// Of the recurrent product.
     pub hidden: &'a Panels<E>,
-    /// Of the projection, if there is one.
+    /// Of the projection, or of the second product of a cell that has one.
     pub projection: Option<&'a Panels<E>>,
 }
 
@@ -206,7 +206,7 @@ pub(in crate::kernels) struct Kept<E> {
     pub(super) h: Buffer<E>,
     /// The cell state after each step.
     pub(super) c: Option<Buffer<E>>,
-    /// What was projected.
+    /// What was projected, or entered the second product.
     pub(super) projected: Option<Buffer<E>>,
 }
 
@@ -215,7 +215,8 @@ pub(super) struct Forward<'a, E, C, const G: usize, const K: usize> {
     pub cell: C,
     pub sequence: &'a Sequence<E>,
     pub plan: Plan,
-    /// The input's part of the gates; the same memory as what is kept of the units, where that is as much.
+    /// The input's part of the gates; the same memory as what is kept of the units, where that is as much. A cell
+    /// with a second product keeps its units there in any case.
     pub gates: &'a Buffer<E>,
     /// The recurrent bias, (units, G, lanes).
     pub bias: &'a Buffer<E>,
@@ -228,7 +229,7 @@ pub(super) struct Forward<'a, E, C, const G: usize, const K: usize> {
     pub kept: Option<&'a Kept<E>>,
     /// What enters the product, twice (batch, padded output): for this step, and for the next.
     pub operands: [&'a Buffer<E>; 2],
-    /// What enters the projection, (batch, padded hidden).
+    /// What enters the projection, or the second product, (batch, padded hidden).
     pub unprojected: &'a Buffer<E>,
 }
 
@@ -311,11 +312,29 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                         let width = panel.groups * lanes;
                         for rows in tiles(rows.clone(), ROWS) {
                             Vector::<S, E>::clear(simd, tile, rows.len() * width);
+                            if C::TWICE {
+                                for (at, row) in rows.clone().enumerate() {
+                                    for group in 0..panel.groups {
+                                        let kept = self.gates.at(gate_steps.at(t, panel.first + group, row));
+                                        let last = Vector::<S, E>::load(simd, kept.add((K - 1) * lanes));
+                                        last.store(tile.add(at * width + group * lanes));
+                                    }
+                                }
+                            }
                             let left = Rows::new(self.unprojected.at(rows.start * wide_c), wide_c);
                             add_product(simd, rows.len(), left, (*weights, panel), tile);
                             for (at, row) in rows.enumerate() {
                                 for group in 0..panel.groups {
-                                    let h = Vector::load(simd, tile.add(at * width + group * lanes));
+                                    let mut h = Vector::load(simd, tile.add(at * width + group * lanes));
+                                    if C::TWICE {
+                                        let kept = self.gates.at(gate_steps.at(t, panel.first + group, row));
+                                        let old = self.h.at(row * wide_h + (panel.first + group) * lanes);
+                                        let (of, old) =
+                                            (Vector::load_all(simd, kept), Vector::load(simd, old));
+                                        let [new, last] = self.cell.finish(of, h, old);
+                                        last.store(kept.add((K - 1) * lanes));
+                                        h = new;
+                                    }
                                     self.output(simd, (row, t, (panel.first + group) * lanes), h, to);
                                 }
                             }
@@ -344,10 +363,14 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
         // SAFETY: as in `steps`, whose promise this is.
         unsafe {
             let zero = Vector::zero(simd);
-            // With a projection the hidden state has other columns, and no such cell looks at it.
-            let projects = self.weights.projection.is_some();
-            let h =
-                if projects { zero } else { Vector::load(simd, self.h.at((row * outputs + unit) * lanes)) };
+            let at_h = (row * outputs + unit) * lanes;
+            let h = match self.weights.projection {
+                // What enters the second product is made of what enters the first.
+                _ if C::TWICE => self.sequence.thinned(simd, Vector::load(simd, self.h.at(at_h)), at_h),
+                // With a projection the hidden state has other columns, and no such cell looks at it.
+                Some(_) => zero,
+                None => Vector::load(simd, self.h.at(at_h)),
+            };
             let state = self.c.at(if C::CELL_STATE { (row * units + unit) * lanes } else { 0 });
             let c = if C::CELL_STATE { Vector::load(simd, state) } else { zero };
             let new: Unit<S, E, K> = self.cell.forward(gates, product, h, c);
@@ -360,9 +383,16 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                 }
                 _ => c,
             };
-            if let Some(kept) = self.kept {
-                let to = kept.units.at(at(K));
+            if C::TWICE {
+                // The second half of the step needs it, whether or not it is kept.
+                let to = self.gates.at(at(K));
                 (0..K).for_each(|k| new.kept[k].store(to.add(k * lanes)));
+            }
+            if let Some(kept) = self.kept {
+                if !C::TWICE {
+                    let to = kept.units.at(at(K));
+                    (0..K).for_each(|k| new.kept[k].store(to.add(k * lanes)));
+                }
                 if let Some(cs) = &kept.c {
                     c.store(cs.at(at(1)));
                 }
@@ -427,7 +457,7 @@ pub(super) struct Backward<'a, E, C, const G: usize, const K: usize> {
     pub d_gates: &'a Buffer<E>,
     /// The gradient of the recurrent product; the same memory unless the cell is [`Pointwise::APART`].
     pub d_product: &'a Buffer<E>,
-    /// The gradient of what the projection gave, as [`Steps`] of outputs.
+    /// The gradient of what the projection or the second product gave, as [`Steps`] of outputs.
     pub d_projected: &'a Buffer<E>,
 }
 
@@ -494,7 +524,9 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                                     dh = dh.zeroed();
                                 }
                                 stays.store(state);
-                                if projection.is_some() {
+                                if C::TWICE {
+                                    self.finish(simd, (row, position, panel.first + group), dh);
+                                } else if projection.is_some() {
                                     dh.store(self.d_projected.at(at));
                                 } else {
                                     self.unit(simd, (row, position, panel.first + group), dh);
@@ -530,8 +562,48 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
         }
     }
 
-    /// One vector of units at the step before `position` in the recurrence, whose new hidden state has the
-    /// gradient `dh`: writes the gradients of the gates and moves those of the state a step back.
+    /// The second half of such a step, for a cell with a second product: writes the gradients of that product
+    /// and of the gates that it does not depend on.
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(
+        &self,
+        simd: S,
+        (row, position, unit): (usize, usize, usize),
+        dh: Vector<S, E>,
+    ) {
+        let Plan { lanes, outputs, .. } = self.plan;
+        let t = self.sequence.step(position - 1);
+        let at = |count| self.plan.of_units(self.sequence.shape, count).at(t, unit, row);
+        // SAFETY: as in `steps`, whose promise this is.
+        unsafe {
+            let kept = Vector::load_all(simd, self.kept.units.at(at(K)));
+            let (gates, direct) = self.cell.finish_backward(kept, self.before(simd, row, position, unit), dh);
+            (0..G).for_each(|g| gates[g].store(self.d_gates.at(at(G)).add(g * lanes)));
+            gates[G - 1].store(self.d_projected.at(at(1)));
+            let state = self.dh.at((row * outputs + unit) * lanes);
+            (Vector::load(simd, state) + direct).store(state);
+        }
+    }
+
+    /// The hidden state before a step.
+    ///
+    /// # Safety
+    /// As in `steps`; without a projection, when outputs are units.
+    #[inline(always)]
+    unsafe fn before<S: Simd>(&self, simd: S, row: usize, position: usize, unit: usize) -> Vector<S, E> {
+        let at = match position > 1 {
+            true => {
+                let steps = self.plan.of_outputs(self.sequence.shape);
+                self.kept.h.at(steps.at(self.sequence.step(position - 2), unit, row))
+            }
+            false => self.h.at((row * self.plan.outputs + unit) * self.plan.lanes),
+        };
+        // SAFETY: the caller's promise.
+        unsafe { Vector::load(simd, at) }
+    }
+
+    /// One vector of units at the step before `position` in the recurrence, whose new hidden state (or, for a
+    /// cell with a second product, what entered that) has the gradient `dh`: writes the gradients of the gates and moves those of the state a step back.
     #[inline(always)]
     unsafe fn unit<S: Simd>(&self, simd: S, (row, position, unit): (usize, usize, usize), dh: Vector<S, E>) {
         let Plan { lanes, units, outputs, .. } = self.plan;
@@ -550,15 +622,11 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
             }
             let zero = Vector::zero(simd);
             let (mut h, mut c, mut dc) = (zero, zero, zero);
-            if self.weights.projection.is_none() {
-                h = Vector::load(
-                    simd,
-                    match before {
-                        // Without a projection outputs are units.
-                        Some(before) => self.kept.h.at(at(1, before)),
-                        None => self.h.at((row * outputs + unit) * lanes),
-                    },
-                );
+            let at_h = (row * outputs + unit) * lanes;
+            if C::TWICE {
+                h = self.sequence.thinned(simd, self.before(simd, row, position, unit), at_h);
+            } else if self.weights.projection.is_none() {
+                h = self.before(simd, row, position, unit);
             }
             let state = self.dc.at(if C::CELL_STATE { (row * units + unit) * lanes } else { 0 });
             let mut stays = None;
@@ -578,7 +646,8 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
             }
             let kept = Vector::load_all(simd, self.kept.units.at(at(K, t)));
             let gradient: Gradient<S, E, G> = self.cell.backward(kept, h, c, dh, dc);
-            (0..G).for_each(|g| gradient.x[g].store(d_gates.add(g * lanes)));
+            // Of a cell with a second product the last gates are written by `finish`.
+            (0..if C::TWICE { 1 } else { G }).for_each(|g| gradient.x[g].store(d_gates.add(g * lanes)));
             if C::APART {
                 (0..G).for_each(|g| gradient.product[g].store(d_product.add(g * lanes)));
             }
@@ -586,8 +655,11 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                 let dc = stays.map_or(gradient.c, |stays| gradient.c + stays);
                 dc.store(state);
             }
-            if let Some(direct) = gradient.h {
-                let state = self.dh.at((row * outputs + unit) * lanes);
+            if let Some(mut direct) = gradient.h {
+                if C::TWICE {
+                    direct = self.sequence.thinned(simd, direct, at_h);
+                }
+                let state = self.dh.at(at_h);
                 (Vector::load(simd, state) + direct).store(state);
             }
         }

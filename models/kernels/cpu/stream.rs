@@ -183,6 +183,7 @@ impl<E: Real> Kernel for Step<'_, E> {
                     }
                     Unit::Lstm => layer.units::<S, _, 4, 4>(simd, member, LstmUnit, x, *now),
                     Unit::Gru => layer.units::<S, _, 3, 4>(simd, member, GruUnit, x, *now),
+                    Unit::GruBefore => unreachable!("invariant: no stream is made of these"),
                 }
                 member.wait();
                 x = layer.h[1 - now].at(0).cast_const();

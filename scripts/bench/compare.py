@@ -1,0 +1,393 @@
+#!/usr/bin/env python3
+"""How fast rnn-zoo is beside its peers, on two threads of this machine, as Markdown. `run` prepares what this needs.
+
+Every figure is a ratio of medians, peer's time / ours: above 1, ours is faster. For each row, ours and every peer
+are measured in turn, several rounds long, and the median over the rounds of each one's own median counts. Peers are
+workers that wait on stdin while others are measured. A measurement that other programs disturbed is made again: two
+threads that wait for each other suffer out of all proportion. Linux only.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BUILT = ROOT / "target/bench"
+THREADS = 2
+CELLS = ("simple-rnn", "lstm", "gru")
+LAYER_SIZES = ("time", "batch", "input", "hidden")
+LAYER_SHAPES = [
+    (20, 20, 200, 200),
+    (35, 20, 650, 650),
+    (50, 50, 128, 512),
+    (128, 32, 256, 256),
+    (100, 1, 128, 256),
+]
+STEP_SIZES = (256, 512, 1024)
+LM_SIZES = ("vocab", "embedding", "hidden", "layers", "time", "batch")
+LM_SHAPES = [
+    (10000, 200, 200, 2, 20, 20),
+    (10000, 650, 650, 2, 35, 20),
+    (65, 128, 512, 2, 50, 50),
+]
+GROWTH = {  # what grows, and what it grows from
+    "time": ((64, 256, 1024, 4096, 8192), {"batch": 16, "input": 128, "hidden": 128}),
+    "hidden": ((64, 128, 256, 512, 1024, 2048), {"time": 16, "batch": 16}),
+    "batch": ((1, 4, 16, 64, 256, 512), {"time": 16, "input": 256, "hidden": 256}),
+    "threads": ((1, 2), {"time": 35, "batch": 20, "input": 650, "hidden": 650}),
+}
+MEMORY_STEPS = 300
+TICKS = os.sysconf("SC_CLK_TCK")
+TRIES, PATIENCE = 5, 900  # for a quiet machine: measurements of one thing, and seconds to wait in a whole run
+# glibc hands large buffers back to the system at once, and every page of them is cleared again at the next use. Peers
+# are told to keep them, with which PyTorch trains up to a third faster; ours runs as everybody runs it.
+PEERS_ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), str(THREADS)),
+    **dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), "4000000000"),
+}
+
+
+class Ours:
+    """`rnn bench`, a fresh process for every measurement."""
+
+    name = "rnn-zoo"
+
+    def __init__(self, rnn):
+        self.rnn = rnn
+
+    def measure(self, request):
+        sizes = {"threads": THREADS} | {key: value for key, value in request.items() if key not in ("work", "cell")}
+        flags = [text for key, value in sizes.items() for text in (f"--{key}", str(value))]
+        command = [self.rnn, "bench", request["work"], "--model", request["cell"], *flags, "--json"]
+        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+    def cpu_seconds(self):
+        """What all processes so far have used."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+
+class Peer:
+    """A worker that answers one JSON line for each JSON line; what it cannot do it leaves out."""
+
+    def __init__(self, name, *command):
+        self.name = name
+        environment, pipe = os.environ | PEERS_ENVIRONMENT, subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+
+    def cpu_seconds(self):
+        """What the worker has used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) / TICKS
+
+    def measure(self, request):
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit(f"{self.name}'s worker has died on {request}")
+        return json.loads(answer)
+
+
+PEERS = {
+    "pytorch": ("PyTorch", sys.executable, HERE / "torch_worker.py"),
+    "onnxruntime": ("ONNX Runtime", sys.executable, HERE / "onnx_worker.py"),
+    "candle": ("candle-nn", BUILT / "peers/release/candle-worker"),
+    "burn": ("Burn", BUILT / "peers/release/burn-worker"),
+}
+
+
+def busy_seconds():
+    """What all programs of the machine have used so far; the host's share counts too."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICKS
+
+
+class Quiet:
+    """Measures while other programs leave the machine alone, as long as the patience for it lasts."""
+
+    def __init__(self):
+        self.patience, self.disturbed = PATIENCE, 0
+
+    def wait(self):
+        while self.patience > 0:
+            before = busy_seconds()
+            time.sleep(0.2)
+            if busy_seconds() - before < 0.04:
+                return
+            time.sleep(1)
+            self.patience -= 1.2
+
+    def measure(self, contender, request):
+        """What a contender finds when it is alone on the machine, or, when patience ends, what it finds."""
+        for _ in range(TRIES):
+            self.wait()
+            began, busy, own = time.monotonic(), busy_seconds(), contender.cpu_seconds()
+            found = contender.measure(request)
+            elapsed = time.monotonic() - began
+            others = busy_seconds() - busy - (contender.cpu_seconds() - own)
+            if others < 0.05 * elapsed + 0.04:
+                return found
+            if self.patience <= 0:
+                break
+            self.patience -= elapsed
+        self.disturbed += 1
+        return found
+
+
+@dataclass
+class Bench:
+    """Ours, the peers, and every median found so far."""
+
+    ours: Ours
+    peers: dict
+    rounds: int
+    repeat: int | None
+    results: dict
+    quiet: Quiet
+
+    def row(self, request, flop):
+        """The medians over all rounds: {contender: {quantity: value}}."""
+        request = request | {"repeat": self.repeat or repetitions(flop)}
+        found = {}
+        for _ in range(self.rounds):
+            for contender in (self.ours, *self.peers.values()):
+                for quantity, value in self.quiet.measure(contender, request).items():
+                    if quantity.endswith(("_ms", "_us", "_gflops")):
+                        found.setdefault(contender.name, {}).setdefault(quantity, []).append(value)
+        medians = {
+            name: {quantity: statistics.median(values) for quantity, values in quantities.items()}
+            for name, quantities in found.items()
+        }
+        self.results.setdefault(request["work"], []).append({"request": request, "medians": medians})
+        return medians
+
+    def names(self):
+        return [peer.name for peer in self.peers.values()]
+
+
+def repetitions(flop):
+    """As many as a good implementation finishes in about half a second."""
+    return max(5, min(50, round(0.5 * 100e9 / flop)))
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    print("\n".join(lines) + "\n", flush=True)
+
+
+def shown(ratio):
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
+def ratios(medians, quantity, names):
+    ours = medians[Ours.name][quantity]
+    return [medians[name][quantity] / ours if quantity in medians.get(name, {}) else None for name in names]
+
+
+def print_ratios(title, what, rows, names):
+    """`rows` are (label, ratios); a peer that has none of them has no column."""
+    kept = [at for at in range(len(names)) if any(found[at] is not None for _, found in rows)]
+    print(f"### {title}\n")
+    body = []
+    for label, found in rows:
+        found = [found[at] for at in kept]
+        body.append((label, [*found, min((ratio for ratio in found if ratio is not None), default=None)]))
+    columns = [[ratio for ratio in column if ratio is not None] for column in zip(*(found for _, found in body))]
+    for label, summary in (("geometric mean", statistics.geometric_mean), ("least", min)):
+        body.append((f"**{label}**", [summary(column) if column else None for column in columns]))
+    body = [[label, *map(shown, found)] for label, found in body]
+    table([what, *(names[at] for at in kept), "least of the row"], body)
+
+
+def layer_flop(cell, time, batch, width, hidden):
+    """Of forward: a multiply and an add for every weight, step and sequence."""
+    gates = {"simple-rnn": 1, "lstm": 4, "gru": 3}[cell]
+    return 2 * time * batch * gates * hidden * (width + hidden)
+
+
+def layer(bench):
+    found = []
+    for cell in CELLS:
+        for shape in LAYER_SHAPES:
+            request = {"work": "layer", "cell": cell} | dict(zip(LAYER_SIZES, shape))
+            found.append((f"{cell} {'x'.join(map(str, shape))}", bench.row(request, 4 * layer_flop(cell, *shape))))
+    for quantity, title in (("forward_ms", "A layer, forward"), ("train_ms", "A layer, forward and backward")):
+        rows = [(label, ratios(medians, quantity, bench.names())) for label, medians in found]
+        print_ratios(title, "cell, time x batch x input x hidden", rows, bench.names())
+
+
+def step(bench):
+    rows = []
+    for cell in CELLS:
+        for size in STEP_SIZES:
+            request = {"work": "step", "cell": cell, "input": size, "hidden": size}
+            medians = bench.row(request, 50 * layer_flop(cell, 1, 1, size, size))
+            rows.append((f"{cell} {size}", ratios(medians, "step_us", bench.names())))
+    print_ratios("One step at batch 1", "cell, input = hidden", rows, bench.names())
+
+
+def lm_flop(vocab, embedding, hidden, layers, time, batch):
+    """Of a training step: backward takes twice as many operations as forward."""
+    recurrent = sum(4 * hidden * ((hidden if at else embedding) + hidden) for at in range(layers))
+    return 6 * batch * time * (recurrent + hidden * vocab)
+
+
+def lm(bench):
+    rows = []
+    for shape in LM_SHAPES:
+        request = {"work": "lm", "cell": "lstm"} | dict(zip(LM_SIZES, shape))
+        medians = bench.row(request, lm_flop(*shape))
+        rows.append(("x".join(map(str, shape)), ratios(medians, "step_ms", bench.names())))
+    what = "vocabulary x embedding x hidden x layers x time x batch"
+    print_ratios("A training step of an LSTM language model, with Adam and clipping", what, rows, bench.names())
+
+
+def peak(bench):
+    """What PyTorch's matrix product reaches, and how much of that our training step does."""
+    torch = bench.peers.get("pytorch")
+    if torch is None:
+        print("Peak: skipped, for it is PyTorch's matrix product\n")
+        return
+    request = {"work": "peak", "side": 2048, "repeat": 10}
+    gflops = max(bench.quiet.measure(torch, request)["gflops"] for _ in range(bench.rounds))
+    bench.results["peak_gflops"] = gflops
+    if "lm" not in bench.results:
+        alone = Bench(bench.ours, {}, bench.rounds, bench.repeat, bench.results, bench.quiet)
+        for shape in LM_SHAPES:
+            alone.row({"work": "lm", "cell": "lstm"} | dict(zip(LM_SIZES, shape)), lm_flop(*shape))
+    rows = []
+    for entry in bench.results["lm"]:
+        shape = [entry["request"][size] for size in LM_SIZES]
+        reached = lm_flop(*shape) / entry["medians"][Ours.name]["step_ms"] / 1e6
+        rows.append(["x".join(map(str, shape)), f"{reached:.1f}", f"{reached / gflops:.0%}"])
+    print(f"### Of the machine's peak\n\n2048 x 2048 matrix product in f32 (PyTorch): {gflops:.0f} GFLOP/s\n")
+    table(["our training step", "GFLOP/s", "of the peak"], rows)
+
+
+def memory(bench):
+    """Peak resident memory of training the same language model on the Penn Treebank."""
+    corpus = Path(os.environ.get("RNN_ZOO_DATA", ROOT / "data")) / "ptb"
+    print("### Peak memory of training\n")
+    if not (corpus / "train.txt").exists():
+        print(f"skipped: there is no {corpus}; README.md, \"Corpora\", says where to get it (or set RNN_ZOO_DATA)\n")
+        return
+    sizes = "--embedding 200 --hidden 200 --layers 2 --bptt 20 --batch-size 20".split()
+    with tempfile.TemporaryDirectory() as folder:
+        ours = [bench.ours.rnn, "train", "rnnlm", "--data", corpus, "--out", f"{folder}/rnnlm", *sizes]
+        ours += ["--max-steps", MEMORY_STEPS, "--eval-every", 100000, "--threads", THREADS]
+        found = {Ours.name: peak_mb(ours)}
+    torch = [sys.executable, HERE / "torch_train.py", corpus / "train.txt"]
+    found["PyTorch"] = peak_mb([*torch, MEMORY_STEPS])
+    found["PyTorch, no step taken"] = peak_mb([*torch, 0])
+    bench.results["memory_mb"] = found
+    rows = [[name, f"{mb:.0f}", f"{found[Ours.name] / mb:.2f}"] for name, mb in found.items()]
+    table(["LSTM 2x200, vocabulary 10000, bptt 20, batch 20", "MB", "ours / this"], rows)
+    print("PyTorch as PyPI has it for Linux, CUDA's libraries included; most is taken before the first step.\n")
+
+
+def peak_mb(command):
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    complaint = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{command[0]} failed:\n{complaint}")
+    return usage.ru_maxrss / 1024
+
+
+def growth(bench):
+    """Our own time for an operation, as one size grows: 1 is the best of its row."""
+    print("### Time for an operation as a layer grows (LSTM; 1 is the row's best)\n")
+    for grown, (values, fixed) in GROWTH.items():
+        rows = {"forward_gflops": ["forward"], "train_gflops": ["forward and backward"]}
+        found = [grow(bench, grown, value, fixed) for value in values]
+        for quantity, row in rows.items():
+            best = max(medians[quantity] for medians in found)
+            row += [shown(best / medians[quantity]) for medians in found]
+        where = ", ".join(f"{size} {value}" for size, value in fixed.items())
+        table([f"{grown} ({where})", *map(str, values)], rows.values())
+
+
+def grow(bench, grown, value, fixed):
+    request = {"work": "layer", "cell": "lstm"} | fixed | {grown: value}
+    request.setdefault("input", request["hidden"])
+    flop = 4 * layer_flop("lstm", *(request[size] for size in LAYER_SIZES))
+    request["repeat"] = bench.repeat or repetitions(flop)
+    found = [bench.quiet.measure(bench.ours, request) for _ in range(bench.rounds)]
+    medians = {name: statistics.median(one[name] for one in found) for name in ("forward_gflops", "train_gflops")}
+    bench.results.setdefault("growth", []).append({"request": request, "medians": medians})
+    return medians
+
+
+WORKS = {"layer": layer, "step": step, "lm": lm, "peak": peak, "memory": memory, "growth": growth}
+
+
+def machine(rnn):
+    """What was compared, and where."""
+    cpuinfo = Path("/proc/cpuinfo")
+    models = [line.split(":")[1].strip() for line in cpuinfo.open() if line.startswith("model name")]
+    ours = subprocess.run([rnn, "--version"], check=True, capture_output=True, text=True).stdout.split()[-1]
+    lock = (HERE / "peers/Cargo.lock").read_text(encoding="utf-8")
+    crates = {name: lock.split(f'name = "{name}"\nversion = "')[1].split('"')[0] for name in ("candle-nn", "burn")}
+    return {
+        "CPU": f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores, {THREADS} threads used",
+        "rnn-zoo": ours,
+        "PyTorch": version("torch"),
+        "ONNX Runtime": version("onnxruntime"),
+        "candle-nn": crates["candle-nn"],
+        "Burn": crates["burn"],
+    }
+
+
+def chosen(known):
+    """For argparse: a comma-separated list of some that are known, in their order."""
+
+    def parse(text):
+        names = text.split(",")
+        if unknown := set(names) - set(known):
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: choose from {', '.join(known)}")
+        return [name for name in known if name in names]
+
+    return parse
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", type=chosen(WORKS), default=list(WORKS), metavar=",".join(WORKS))
+    parser.add_argument("--peers", type=chosen(PEERS), default=list(PEERS), metavar=",".join(PEERS))
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each, in turn [5]")
+    parser.add_argument("--repeat", type=int, help="timed repetitions of a measurement [by its size]")
+    parser.add_argument("--rnn", type=Path, default=ROOT / "target/release/rnn", help="our program")
+    return parser.parse_args()
+
+
+def main():
+    given = arguments()
+    about = machine(given.rnn)
+    print("".join(f"{name}: {value}  \n" for name, value in about.items()), flush=True)
+    print(f"peer's time / ours, medians of {given.rounds} rounds: above 1, ours is faster\n", flush=True)
+    peers = {name: Peer(*map(str, PEERS[name])) for name in given.peers}
+    bench = Bench(Ours(given.rnn), peers, given.rounds, given.repeat, {"about": about}, Quiet())
+    for work in given.only:
+        WORKS[work](bench)
+        BUILT.mkdir(parents=True, exist_ok=True)
+        (BUILT / "results.json").write_text(json.dumps(bench.results, indent=1), encoding="utf-8")
+    if bench.quiet.disturbed:
+        print(f"Other programs disturbed {bench.quiet.disturbed} of the measurements, which stand nevertheless.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""PyTorch's side of compare.py: eager mode, time-major, in inference_mode where nothing is trained."""
+
+import torch
+from serve import STEPS, THREADS, median_seconds, serve
+from torch import nn
+
+LAYERS = {"simple-rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+CELLS = {"simple-rnn": nn.RNNCell, "lstm": nn.LSTMCell, "gru": nn.GRUCell}
+ADAMS = {"fused": {"fused": True}, "foreach": {"foreach": True}, "plain": {"foreach": False}}
+
+
+def layer(request):
+    rnn = LAYERS[request["cell"]](request["input"], request["hidden"])
+    xs = torch.randn(request["time"], request["batch"], request["input"])
+    repeat = request["repeat"]
+
+    @torch.inference_mode()
+    def forward():
+        rnn(xs)
+
+    inputs = xs.clone().requires_grad_()
+
+    def train():
+        rnn.zero_grad(set_to_none=True)
+        inputs.grad = None
+        rnn(inputs)[0].sum().backward()
+
+    forward_seconds = median_seconds(forward, repeat)
+    return {"forward_ms": forward_seconds * 1e3, "train_ms": median_seconds(train, repeat) * 1e3}
+
+
+def step(request):
+    """The faster of a layer that is given one step, and of a cell."""
+    run = [layer_steps(request), cell_steps(request)]
+    seconds = min(median_seconds(steps, request["repeat"]) for steps in run)
+    return {"step_us": seconds / STEPS * 1e6}
+
+
+def layer_steps(request):
+    rnn = LAYERS[request["cell"]](request["input"], request["hidden"])
+    x = torch.randn(1, 1, request["input"])
+
+    @torch.inference_mode()
+    def steps():
+        state = None
+        for _ in range(STEPS):
+            _, state = rnn(x, state)
+
+    return steps
+
+
+def cell_steps(request):
+    cell = CELLS[request["cell"]](request["input"], request["hidden"])
+    x = torch.randn(1, request["input"])
+
+    @torch.inference_mode()
+    def steps():
+        state = None
+        for _ in range(STEPS):
+            state = cell(x, state)
+
+    return steps
+
+
+class LanguageModel(nn.Module):
+    def __init__(self, vocab, embedding, hidden, layers):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab, embedding)
+        self.rnn = nn.LSTM(embedding, hidden, layers)
+        self.decoder = nn.Linear(hidden, vocab)
+
+    def forward(self, tokens, state=None):
+        ys, state = self.rnn(self.embedding(tokens), state)
+        return self.decoder(ys).flatten(0, 1), state
+
+
+def train_step(model, optimizer, tokens, targets, state=None):
+    optimizer.zero_grad(set_to_none=True)
+    logits, state = model(tokens, state)
+    nn.functional.cross_entropy(logits, targets.flatten()).backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return state
+
+
+def language_model(request):
+    """The fastest of PyTorch's three implementations of Adam."""
+    seconds = {name: language_model_seconds(request, options) for name, options in ADAMS.items()}
+    fastest = min(seconds, key=seconds.get)
+    return {"step_ms": seconds[fastest] * 1e3, "adam": fastest}
+
+
+def language_model_seconds(request, options):
+    model = LanguageModel(*(request[size] for size in ("vocab", "embedding", "hidden", "layers")))
+    optimizer = torch.optim.Adam(model.parameters(), **options)
+    size = request["time"] * request["batch"]
+    tokens = (torch.arange(size) * 7919 % request["vocab"]).view(request["time"], request["batch"])
+    return median_seconds(lambda: train_step(model, optimizer, tokens, tokens), request["repeat"])
+
+
+def peak(request):
+    """Billions of floating-point operations a second in a product of two square matrices."""
+    side = request["side"]
+    a, b = torch.randn(side, side), torch.randn(side, side)
+    out = torch.empty(side, side)
+    seconds = median_seconds(lambda: torch.mm(a, b, out=out), request["repeat"])
+    return {"gflops": 2 * side**3 / seconds / 1e9}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(THREADS)
+    serve({"layer": layer, "step": step, "lm": language_model, "peak": peak})
