@@ -187,12 +187,14 @@ pub(super) fn packed<E: Real>(
     shape: cpu::Shape,
     weights: &Weights,
 ) -> Result<Arc<cpu::PackedLayer<E>>> {
-    if !weights.are_trained() {
-        if let Some(packed) = weights.constant.of::<E>(level, unit, shape, weights)? {
-            return Ok(packed);
-        }
+    let constant = match weights.are_trained() {
+        true => None,
+        false => weights.constant.of::<E>(level, unit, shape, weights)?,
+    };
+    match constant {
+        Some(packed) => Ok(packed),
+        None => Ok(Arc::new(pack(level, unit, shape, weights)?)),
     }
-    Ok(Arc::new(pack(level, unit, shape, weights)?))
 }
 
 fn pack<E: Real>(

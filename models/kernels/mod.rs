@@ -1,7 +1,7 @@
 //! The recurrences themselves, one call for a whole sequence.
 //!
-//! [`reference`] says what they are, in plain candle ops on any device. [`fused`] is the same, one node of
-//! candle's graph for a sequence, where there are kernels for the device: see `cpu/`.
+//! [`mod@reference`] says what they are, in plain candle ops on any device. `fused.rs` is the same, a node or
+//! two of candle's graph for a sequence, where there are kernels for the device: see `cpu/`.
 
 #[allow(unsafe_code)]
 mod cpu;

@@ -20,7 +20,8 @@ use pulp::Simd;
 
 use super::Level;
 use super::memory::{Buffer, Shared, filled};
-use super::product::{Panel, Panels, Rows, WIDEST, dense, most_rows, multiply, tiles};
+use super::panels::{Panel, Panels};
+use super::product::{Rows, WIDEST, dense, most_rows, multiply, tiles};
 use super::simd::{Real, Vector};
 use super::team::{self, Kernel, Member};
 
@@ -121,7 +122,7 @@ pub(in crate::kernels) fn cross_entropy<E: Real>(
         block: (classes / 8).next_multiple_of(16).clamp(16, 256),
     };
     let members = super::project::members(rows * features * classes);
-    let buffer = |len| Buffer::<E>::new(len);
+    let buffer = Buffer::<E>::new;
     let blocks = classes.div_ceil(shape.block);
     let sets = || (0..rows).step_by(shape.some).map(|from| shape.some.min(rows - from));
     let columns: Vec<_> =
@@ -132,7 +133,7 @@ pub(in crate::kernels) fn cross_entropy<E: Real>(
         .collect();
     let (scores, highest, sums) =
         (buffer(shape.some * classes), buffer(blocks * shape.some), buffer(blocks * shape.some));
-    let [own, losses, correct] = [rows, rows, rows].map(|rows| buffer(rows));
+    let [own, losses, correct] = [rows, rows, rows].map(buffer);
     let run = |outputs| {
         let work = Work {
             shape,
@@ -377,7 +378,7 @@ impl<E: Real> Work<'_, E> {
                 let target = self.inputs.targets[row] as usize;
                 if range.contains(&target) {
                     let score = self.scores(target).add(column);
-                    *score = *score - weight;
+                    *score -= weight;
                 }
             }
             for class in range {

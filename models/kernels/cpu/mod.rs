@@ -5,22 +5,26 @@
 //! | `level.rs`, `simd.rs`, `math.rs` | vectors of numbers: AVX-512, AVX2, NEON, or plain Rust |
 //! | `team.rs`, `memory.rs` | threads, and what they share |
 //! | `layout.rs` | where the numbers of a sequence lie |
-//! | `product.rs` | every matrix product, out of one micro-kernel |
+//! | `product.rs`, `panels.rs` | every matrix product, out of one micro-kernel |
 //! | `project.rs` | the input's part of the gates |
 //! | `cell.rs` | the pointwise part of each cell |
-//! | `sequence.rs` | the recurrence over a sequence, forward and backward |
-//! | `recurrence.rs` | from slices to `sequence.rs` and back |
+//! | `sequence.rs`, `forward.rs`, `backward.rs` | the recurrence over a sequence |
+//! | `recurrence.rs`, `packed.rs` | from slices to these and back |
 //! | `stream.rs` | one step at a time |
 //! | `cross_entropy.rs` | the decoder and its loss |
 //!
 //! Every function outside takes slices, checks their sizes, and is safe.
 
+mod backward;
 mod cell;
 mod cross_entropy;
+mod forward;
 mod layout;
 mod level;
 mod math;
 mod memory;
+mod packed;
+mod panels;
 mod product;
 mod project;
 mod recurrence;
@@ -33,8 +37,9 @@ pub(super) use cross_entropy::{Found, Gradients as LossGradients, Inputs as Exam
 pub(super) use layout::Steps;
 pub use level::Level;
 pub(super) use memory::Buffer;
+pub(super) use packed::{Packed, PackedLayer};
 pub(super) use project::{PackedInput, Shape as InputShape, project, project_backward};
-pub(super) use recurrence::{Gradients, Inputs, Outputs, Packed, PackedLayer, Saved, backward, forward};
+pub(super) use recurrence::{Gradients, Inputs, Outputs, Saved, backward, forward};
 pub(super) use sequence::{Sequence, Shape, Zoneout, padded};
 pub(super) use simd::Real;
 pub(super) use stream::{Decoder, Layer, Stream};

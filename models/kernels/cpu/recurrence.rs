@@ -3,11 +3,15 @@
 use pulp::Simd;
 
 use super::Level;
+use super::backward::Backward;
 use super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit};
+use super::forward::Forward;
 use super::memory::{Buffer, Shared, filled};
-use super::product::{OUTER_WIDEST, Panels, outer, sums};
-use super::project::{PackedInput, gate_order, weight_row};
-use super::sequence::{Backward, Forward, Kept, Plan, Recurrent, Sequence, Shape};
+use super::packed::{Packed, Products};
+use super::panels::Panels;
+use super::product::{OUTER_WIDEST, outer, sums};
+use super::project::{gate_order, weight_row};
+use super::sequence::{Kept, Plan, Sequence, Shape};
 use super::simd::Real;
 use super::team::{self, Kernel, Member};
 use crate::kernels::Unit;
@@ -25,48 +29,6 @@ pub(in crate::kernels) struct Inputs<'a, E> {
     pub bias: Option<&'a [E]>,
     /// (output, hidden).
     pub projection: Option<&'a [E]>,
-}
-
-/// Weights that do not change, packed once for the forward pass.
-pub(in crate::kernels) struct Packed<E> {
-    hidden: Panels<E>,
-    projection: Option<Panels<E>>,
-}
-
-/// All weights of a layer that do not change, packed once.
-pub(in crate::kernels) struct PackedLayer<E> {
-    /// Numbers of the vectors that they were packed for.
-    pub lanes: usize,
-    pub input: PackedInput<E>,
-    pub recurrent: Packed<E>,
-}
-
-impl<E: Real> PackedLayer<E> {
-    /// Of the input, of the recurrent product and of the projection.
-    pub(super) fn panels(&self) -> (&Panels<E>, &Panels<E>, Option<&Panels<E>>) {
-        (&self.input.0, &self.recurrent.hidden, self.recurrent.projection.as_ref())
-    }
-}
-
-/// The weights of the products of a step.
-#[derive(Clone, Copy)]
-struct Products<'a, E> {
-    /// Rows of the gates that the first product is for, of `output` numbers each.
-    first: &'a [E],
-    /// The projection, (output, hidden), or the last gate's rows, for a cell with a second product.
-    second: Option<&'a [E]>,
-}
-
-impl<'a, E> Products<'a, E> {
-    fn new(twice: bool, shape: Shape, weight: &'a [E], projection: Option<&'a [E]>) -> Self {
-        match twice {
-            true => {
-                let (first, second) = weight.split_at((shape.gates - 1) * shape.hidden * shape.output);
-                Self { first, second: Some(second) }
-            }
-            false => Self { first: weight, second: projection },
-        }
-    }
 }
 
 /// What the backward pass needs.
@@ -95,64 +57,6 @@ pub(in crate::kernels) struct Gradients<E> {
     pub c: Option<Vec<E>>,
     pub bias: Option<Vec<E>>,
     pub projection: Option<Vec<E>>,
-}
-
-impl<E: Real> Packed<E> {
-    fn empty(shape: Shape, plan: &Plan, projects: bool) -> Self {
-        let Plan { lanes, units, outputs, members, .. } = *plan;
-        let projection = projects.then(|| Panels::new(shape.hidden, outputs, 1, lanes, members));
-        Self { hidden: Panels::new(shape.output, units, shape.gates, lanes, members), projection }
-    }
-
-    /// Packs `weight`, (gates * hidden, output), and the projection, (output, hidden), if there is one.
-    pub(in crate::kernels) fn new(
-        level: Level,
-        unit: Unit,
-        shape: Shape,
-        weight: &[E],
-        projection: Option<&[E]>,
-    ) -> Self {
-        struct Pack<'a, E>(&'a Packed<E>, Shape, Products<'a, E>);
-        impl<E: Real> Kernel for Pack<'_, E> {
-            #[inline(always)]
-            unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
-                let &Self(packed, shape, products) = self;
-                // SAFETY: nobody uses the panels yet.
-                unsafe { packed.fill(simd, shape, products, member) };
-            }
-        }
-        let plan = Plan { members: team::threads(), ..Plan::new::<E>(shape, level.lanes::<E>(), 1) };
-        let products = Products::new(unit == Unit::GruBefore, shape, weight, projection);
-        let packed = Self::empty(shape, &plan, products.second.is_some());
-        // SAFETY: it asks for nothing.
-        unsafe { team::run_kernel(level, 1, &Pack(&packed, shape, products)) };
-        packed
-    }
-
-    /// One member's share of packing.
-    ///
-    /// # Safety
-    /// Nobody may use the panels before all members have met.
-    #[inline(always)]
-    unsafe fn fill<S: Simd>(&self, simd: S, shape: Shape, products: Products<'_, E>, member: Member<'_>) {
-        let Shape { hidden, output, gates, .. } = shape;
-        // SAFETY: the caller's promise; rows are cut to the panels' depth.
-        unsafe {
-            let column = |column| {
-                let row = weight_row(column, gates, hidden, E::lanes::<S>())?;
-                Some(products.first.get(row * output..)?.get(..output)?.as_ptr())
-            };
-            self.hidden.of(member).for_each(|panel| self.hidden.pack_transposed(simd, panel, column));
-            for (panels, second) in self.projection.iter().zip(products.second) {
-                let row = |row: usize| Some(second.get(row * hidden..)?.get(..hidden)?.as_ptr());
-                panels.of(member).for_each(|panel| panels.pack_transposed(simd, panel, row));
-            }
-        }
-    }
-
-    fn views(&self) -> Recurrent<'_, E> {
-        Recurrent { hidden: &self.hidden, projection: self.projection.as_ref() }
-    }
 }
 
 /// (rows, columns) with every row padded to whole vectors; zeros without values.
