@@ -72,7 +72,9 @@ pub struct TokenStream {
 impl TokenStream {
     /// Reads rows of `encoder`, (vocabulary, features), with a stream that has a decoder.
     pub(crate) fn new(encoder: &Tensor, stream: Stream) -> Result<Self> {
-        Ok(Self { encoder: encoder.detach().contiguous()?, row: vec![0.; encoder.dim(1)?], stream })
+        // A variable's numbers may change; the stream's may not.
+        let own = if encoder.is_variable() { encoder.copy()? } else { encoder.clone() };
+        Ok(Self { encoder: own.detach().contiguous()?, row: vec![0.; encoder.dim(1)?], stream })
     }
 
     /// Reads a token. Returns the scores (logits) of what comes next, one for each of the vocabulary.

@@ -244,6 +244,9 @@ pub(crate) fn check_probability(name: &str, p: f64) -> Result<()> {
 
 /// A stack of recurrent layers, whatever its cell.
 ///
+/// Weights that are variables may change between two calls. Others are taken to stay as they are, and are
+/// laid out for the fused kernels once, at the first call.
+///
 /// `xs` is (batch, time, input size). `lengths` holds each sequence's own number of steps, in any
 /// order: what lies past it never changes a result. `state` starts at zero where it is `None`.
 pub trait Recurrent: Send + Sync {
@@ -275,7 +278,8 @@ pub trait Recurrent: Send + Sync {
 
     /// The stack as it is now, with a state of zeros, ready to read one step after another of one sequence,
     /// and to hand each to `decoder` if there is one. None where there are no kernels for that (on a GPU, in
-    /// other numbers than f32, with layer normalisation, in both directions): [`Recurrent::step`] does it
+    /// other numbers than f32, with layer normalisation, in both directions, for a GRU that resets before
+    /// the product): [`Recurrent::step`] does it
     /// everywhere.
     ///
     /// # Errors

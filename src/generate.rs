@@ -116,15 +116,25 @@ impl<'a> Generator<'a> {
         banned: Vec<u32>,
         device: &Device,
     ) -> Result<Self> {
+        let (last, before) = match prompt.split_last() {
+            Some((&last, rest)) => (last, [&[start], rest].concat()),
+            None => (start, vec![]),
+        };
+        // All but the last token many at a time, without scores that nobody asks for.
+        let mut state = network.zero_state(1)?;
+        for window in before.chunks(WINDOW) {
+            let inputs = Tensor::new(window, device)?.unsqueeze(0)?; // (1, time)
+            state = network.encode(&inputs, Some(&state), None, None)?.1.detach();
+        }
         let reader = match network.stream()? {
-            Some(stream) => Reader::Stream(stream),
-            None => Reader::Tensors { network, device: device.clone(), state: network.zero_state(1)? },
+            Some(mut stream) => {
+                stream.set_state(&state)?;
+                Reader::Stream(stream)
+            }
+            None => Reader::Tensors { network, device: device.clone(), state },
         };
         let mut generator = Self { reader, scores: vec![], banned };
-        generator.read(&[start])?;
-        for window in prompt.chunks(WINDOW) {
-            generator.read(window)?;
-        }
+        generator.read(&[last])?;
         Ok(generator)
     }
 

@@ -25,15 +25,16 @@ use crate::{Error, Result};
 
 pub use config::OptimizerConfig;
 
-/// An optimizer under way, with all that it remembers of past gradients.
-#[derive(Clone, Debug)]
+/// An optimizer under way, with all that it remembers of past gradients. It has no `Clone`: moments change in
+/// place; [`Optimizer::state`] copies them.
+#[derive(Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
     memory: BTreeMap<String, Memory>,
 }
 
 /// What is remembered of one parameter's gradients.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Memory {
     /// Steps in which the parameter had a gradient.
     steps: u32,
@@ -254,6 +255,18 @@ mod tests {
             sgd.step(&parameters, &gradients, 0.25).unwrap();
         }
         assert_eq!(values(&parameters), [0.375, -0.125]);
+    }
+
+    #[test]
+    fn a_gradient_may_be_the_parameter_itself_and_has_a_factor() {
+        // The gradient of half the square; scaled down to norm 1 by clipping.
+        let parameters = parameter(&[3.0, -4.0]);
+        let itself = parameters.get("w").unwrap().as_detached_tensor();
+        let mut gradients: Gradients = NamedTensors::from([("w".to_string(), itself)]).into();
+        crate::gradients::clip_by_norm(&mut gradients, 1.0).unwrap();
+        Optimizer::new("sgd".parse().unwrap()).unwrap().step(&parameters, &gradients, 5.0).unwrap();
+        let moved = values(&parameters);
+        assert!(moved.iter().all(|w| w.abs() < 1e-5), "{moved:?} is not where the gradient ends");
     }
 
     #[test]

@@ -78,11 +78,13 @@ fn any_case() -> impl Strategy<Value = Case> {
 
 /// Sizes at which a team splits the batch, and the units.
 fn large(kind: usize, split: &str) -> Case {
-    let (batch, time, hidden) = match split {
-        "batch" => (13, 9, 50),
-        _ => (3, 5, 170),
+    let (batch, time, input, hidden) = match split {
+        "batch" => (13, 9, 60, 80),
+        "units" => (3, 5, 60, 200),
+        // Deeper than what a product takes at a time: the input, the gates, and all steps of all rows.
+        _ => (30, 27, 780, 200),
     };
-    let shared = StackConfig { zoneout: 0.2, recurrent_dropout: 0.2, ..StackConfig::new(19, hidden) };
+    let shared = StackConfig { zoneout: 0.2, recurrent_dropout: 0.2, ..StackConfig::new(input, hidden) };
     let lengths = Some((0..batch).map(|row| time - row % 3).collect());
     Case { config: any_cell(shared, kind), time, lengths, batch, noisy: true, seed: kind as u64 }
 }
@@ -273,8 +275,24 @@ fn check_stream(case: &Case) -> Check {
     Ok(())
 }
 
+/// The number of threads is the whole program's: tests that need theirs take turns.
+static THREADS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+#[test]
+fn products_that_are_taken_in_parts_are_the_reference() {
+    for kind in [2, 4] {
+        let case = large(kind, "parts");
+        let expected = reference::alone(|| case.run(DType::F64)).unwrap();
+        for level in Level::available() {
+            let found = level.scope(|| case.run(DType::F64)).unwrap();
+            check_close(level.name(), &found, &expected, 1e-11).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
 #[test]
 fn a_split_batch_and_split_units_are_the_reference() {
+    let _turn = THREADS.lock().unwrap();
     for kind in 0..KINDS {
         for split in ["batch", "units"] {
             let case = large(kind, split);
@@ -290,6 +308,7 @@ fn a_split_batch_and_split_units_are_the_reference() {
 
 #[test]
 fn threads_change_no_bit() {
+    let _turn = THREADS.lock().unwrap();
     let mut found = vec![];
     for threads in [1, 2, 3] {
         kernels::set_threads(threads);
@@ -330,8 +349,20 @@ fn a_score_that_is_no_number_makes_the_loss_none() {
         let loss = linear(&[0., 1., bad]).cross_entropy(&xs, &target).unwrap().to_scalar::<f32>().unwrap();
         assert!(!loss.is_finite(), "{bad} among the scores gives {loss}");
     }
-    let never = linear(&[0., 0., f32::NEG_INFINITY]).cross_entropy(&xs, &target).unwrap();
+    // What is impossible costs nothing, even where a whole block of classes is.
+    let mut scores = vec![0f32; 32];
+    scores[2..].fill(f32::NEG_INFINITY);
+    let never = linear(&scores).cross_entropy(&xs, &target).unwrap();
     assert!((never.to_scalar::<f32>().unwrap() - 2f32.ln()).abs() < 1e-6);
+}
+
+#[test]
+fn of_several_highest_scores_the_first_counts() {
+    let linear = Linear::new(Tensor::zeros((40, 1), DType::F32, &Device::Cpu).unwrap(), None);
+    let xs = Tensor::ones((3, 1), DType::F32, &Device::Cpu).unwrap();
+    let targets = Tensor::new(&[0u32, 1, 39], &Device::Cpu).unwrap();
+    let run = || linear.score(&xs, &targets).unwrap().correct;
+    assert_eq!((run(), reference::alone(run)), (1, 1));
 }
 
 #[test]
@@ -400,7 +431,8 @@ fn a_text_read_token_by_token_has_the_scores_of_one_read_at_once() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
     for kind in 0..5 {
-        let rnn = any_cell(StackConfig { num_layers: 2, ..StackConfig::new(6, 20) }, kind);
+        // So many units that a team reads.
+        let rnn = any_cell(StackConfig { num_layers: 2, ..StackConfig::new(6, 200) }, kind);
         let model = ModelConfig::Rnnlm(RnnlmConfig::new(37, rnn)).build(&vb.pp(kind)).unwrap();
         model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
         let tokens = [3u32, 36, 0, 7, 7];

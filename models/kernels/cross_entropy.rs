@@ -93,6 +93,9 @@ impl Prepared {
             bail!("target {target} is none of the {classes} classes");
         }
         let bias = match linear.bias() {
+            Some(bias) if bias.dims() != [classes] => {
+                bail!("the bias is {:?}; expected {classes}", bias.dims())
+            }
             Some(bias) => bias.contiguous()?,
             None => Tensor::zeros(classes, rows.dtype(), rows.device())?,
         };

@@ -33,6 +33,14 @@ pub(crate) fn layer(
     run: Run<'_>,
     noise: Noise<'_>,
 ) -> Result<Option<(Tensor, State)>> {
+    // Whoever writes a cell may call it a unit that it is not.
+    let (gates, width) = (unit.gates() * weights.hidden_size(), weights.ih.dim(0)?);
+    if width != gates || initial.c.is_some() != (unit == Unit::Lstm) {
+        bail!("{width} rows of weights and the state do not make a fused {unit:?}; see Cell::unit");
+    }
+    if weights.hr.is_some() && unit != Unit::Lstm {
+        bail!("only an LSTM has a projection, not a fused {unit:?}");
+    }
     match xs.dtype() {
         _ if weights.norms.is_some() || !reference::gives_way(xs) => Ok(None),
         DType::F32 => layer_in::<f32>(unit, weights, xs, initial, run, noise).map(Some),
@@ -203,14 +211,10 @@ fn pack<E: Real>(
     shape: cpu::Shape,
     weights: &Weights,
 ) -> Result<cpu::PackedLayer<E>> {
-    let cpu::Shape { hidden, gates, .. } = shape;
-    let input = cpu::InputShape { batch: 0, time: 0, input: weights.ih.dim(1)?, hidden, gates };
     let hr = weights.hr.as_ref().map(Tensor::contiguous).transpose()?;
     let views = [Some(&weights.ih.contiguous()?), Some(&weights.hh.contiguous()?), hr.as_ref()];
-    read::<E, _, _>(views, |[ih, hh, hr]| cpu::PackedLayer {
-        lanes: level.lanes::<E>(),
-        input: cpu::PackedInput::new(level, input, ih),
-        recurrent: cpu::Packed::new(level, unit, shape, hh, (!hr.is_empty()).then_some(hr)),
+    read::<E, _, _>(views, |[ih, hh, hr]| {
+        cpu::PackedLayer::new(level, unit, shape, [ih, hh], (!hr.is_empty()).then_some(hr))
     })
 }
 
@@ -323,7 +327,7 @@ impl<E: Real> CustomOp3 for Project<E> {
         let xs = numbers::<E>(xs, xs_layout)?;
         let weight = numbers::<E>(weight, weight_layout)?;
         let bias = numbers::<E>(bias, bias_layout)?;
-        let packed = self.constant.as_ref().map(|packed| &packed.input);
+        let packed = self.constant.as_ref().map(|packed| packed.input());
         self.link.gates.put(cpu::project(self.level, self.shape, xs, weight, Some(bias), packed));
         Ok((E::to_cpu_storage_owned(vec![E::zero()]), Shape::from(1)))
     }
@@ -395,7 +399,7 @@ impl<E: Real> CustomOp3 for Recur<E> {
     ) -> Result<(CpuStorage, Shape)> {
         let weight = numbers::<E>(weight, weight_layout)?;
         let inputs = self.inputs(weight, numbers::<E>(extras, extras_layout)?);
-        let packed = self.constant.as_ref().map(|packed| &packed.recurrent);
+        let packed = self.constant.as_ref().map(|packed| packed.recurrent());
         let gates = self.link.gates.expect("gates")?;
         let cpu::Outputs { ys, state, saved } =
             cpu::forward(self.level, self.unit, &self.sequence, gates, &inputs, packed, self.keep);

@@ -15,10 +15,15 @@ thread_local! {
 
 /// Runs `work` without fused kernels on this thread: to compare, and to find out which of the two is wrong.
 pub fn alone<T>(work: impl FnOnce() -> T) -> T {
-    let before = ALONE.replace(true);
-    let result = work();
-    ALONE.set(before);
-    result
+    /// Ends it however `work` ends.
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _before = Before(ALONE.replace(true));
+    work()
 }
 
 /// Whether fused kernels are for this tensor: on the processor, in f32 or f64, and not within [`alone`].

@@ -78,15 +78,18 @@ impl Stream {
         let numbers = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.squeeze(1)?.to_vec2::<f32>();
         let hs = numbers(&state.h)?;
         let cs = state.c.as_ref().map(numbers).transpose()?;
+        let sizes = |rows: &[Vec<f32>]| rows.iter().map(Vec::len).collect::<Vec<_>>();
+        let (own_h, own_c): (Vec<_>, Vec<_>) =
+            self.0.states().map(|(h, c)| (h.len(), c.map(|c| c.len()))).unzip();
+        let found_c =
+            cs.as_deref().map_or(vec![None; hs.len()], |cs| cs.iter().map(|c| Some(c.len())).collect());
+        if sizes(&hs) != own_h || found_c != own_c {
+            bail!("the state's layers are {:?} wide; the stream's are {own_h:?}", sizes(&hs));
+        }
         for (layer, (h, c)) in self.0.states().enumerate() {
-            let cell = cs.as_ref().map(|cs| cs.get(layer));
-            match (hs.get(layer), c, cell) {
-                (Some(from), None, None) if from.len() == h.len() => h.copy_from_slice(from),
-                (Some(from), Some(c), Some(Some(cell))) if from.len() == h.len() && cell.len() == c.len() => {
-                    h.copy_from_slice(from);
-                    c.copy_from_slice(cell);
-                }
-                _ => bail!("layer {layer} of the state does not fit the stream's"),
+            h.copy_from_slice(&hs[layer]);
+            if let (Some(c), Some(cs)) = (c, &cs) {
+                c.copy_from_slice(&cs[layer]);
             }
         }
         Ok(())

@@ -36,6 +36,15 @@ pub(super) fn step(
     if all.clone().any(|tensor| tensor.dtype() != parameter.dtype()) {
         return Ok(false);
     }
+    // A gradient that is the parameter itself could not be read while that is written.
+    let own;
+    let gradient = match tensors.iter().any(|tensor| address(tensor) == address(gradient)) {
+        true => {
+            own = gradient.copy()?;
+            &own
+        }
+        false => gradient,
+    };
     let (storage, layout) = gradient.storage_and_layout();
     let (Storage::Cpu(storage), Some((from, to))) = (&*storage, layout.contiguous_offsets()) else {
         return Ok(false);
@@ -54,6 +63,15 @@ pub(super) fn step(
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// Where the numbers of a tensor on the processor lie.
+fn address(tensor: &Tensor) -> Option<usize> {
+    match &*tensor.storage_and_layout().0 {
+        Storage::Cpu(CpuStorage::F32(numbers)) => Some(numbers.as_ptr().addr()),
+        Storage::Cpu(CpuStorage::F64(numbers)) => Some(numbers.as_ptr().addr()),
+        _ => None,
+    }
 }
 
 /// What the updates are computed in.

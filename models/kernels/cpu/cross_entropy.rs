@@ -25,11 +25,16 @@ use super::product::{Rows, WIDEST, dense, most_rows, multiply, tiles};
 use super::simd::{Real, Vector};
 use super::team::{self, Kernel, Member};
 
-/// Numbers of the scores that exist at once, at most: some rows by all classes.
+/// Numbers of the scores that exist at once, about: some rows, a vector of them at least, by all classes.
 const SCORES: usize = 1 << 22;
 
 /// Depth of a block of weights that is packed for the gradient of the rows.
 const DEPTH: usize = 512;
+
+/// The lowest number that is finite.
+fn lowest<E: Real>() -> E {
+    E::from_f64(if size_of::<E>() == 4 { f32::MIN.into() } else { f64::MIN })
+}
 
 /// What goes in.
 #[derive(Clone, Copy)]
@@ -55,7 +60,7 @@ pub(in crate::kernels) struct Gradients<E> {
 pub(in crate::kernels) struct Found<E> {
     /// `-log p(target)`, summed over rows.
     pub loss: f64,
-    /// Rows whose target has the highest score.
+    /// Rows whose target has the highest score, the first of several; not counted with gradients.
     pub correct: usize,
     /// Of the mean, where they were asked for.
     pub gradients: Option<Gradients<E>>,
@@ -302,7 +307,8 @@ impl<E: Real> Work<'_, E> {
             // SAFETY: block and column are within the sizes.
             unsafe {
                 let at = |class| self.scores(class).add(column);
-                let mut highest: Vector<S, E> = Vector::load(simd, at(range.start));
+                // Not minus infinity: a block of nothing else would be no number.
+                let mut highest: Vector<S, E> = Vector::splat(simd, lowest());
                 for class in range.clone() {
                     let score = Vector::load(simd, at(class));
                     highest = score.if_greater(highest, score, highest);
@@ -317,6 +323,23 @@ impl<E: Real> Work<'_, E> {
                 sum.store(self.sums.at(block * some + column));
             }
         }
+    }
+
+    /// Whether no class before the target has the same, highest, score: of several the first counts. To be
+    /// asked while the scores are exponentials, which are one where a score is its block's highest.
+    unsafe fn is_first(&self, row: usize, column: usize, most: E) -> bool {
+        let Shape { some, block: size, .. } = self.shape;
+        let target = self.inputs.targets[row] as usize;
+        (0..=target / size).all(|block| {
+            // SAFETY: block, class and column are within the sizes.
+            unsafe {
+                *self.highest.at(block * some + column) != most
+                    || self
+                        .classes_of(block)
+                        .take_while(|&class| class < target)
+                        .all(|class| *self.scores(class).add(column) != E::one())
+            }
+        })
     }
 
     /// The classes of a block.
@@ -341,7 +364,8 @@ impl<E: Real> Work<'_, E> {
                 let total: f64 = highest.clone().enumerate().map(|(at, highest)| share(at, highest)).sum();
                 let own = *self.own.at(row);
                 *self.losses.at(row) = E::from_f64(total.ln() + (most - own).to_f64());
-                *self.correct.at(row) = if own >= most { E::one() } else { E::zero() };
+                let is_first = || self.outputs.is_some() || self.is_first(row, column, most);
+                *self.correct.at(row) = if own >= most && is_first() { E::one() } else { E::zero() };
                 for (block, highest) in highest.enumerate() {
                     let factor = (highest - most).to_f64().exp() / (total * rows as f64);
                     *self.sums.at(block * some + column) = E::from_f64(factor);

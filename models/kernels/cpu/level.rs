@@ -79,10 +79,15 @@ impl Level {
 
     /// Runs `work` with kernels called by this thread at this level.
     pub fn scope<T>(self, work: impl FnOnce() -> T) -> T {
-        let before = SCOPE.replace(Some(self));
-        let result = work();
-        SCOPE.set(before);
-        result
+        /// Ends the scope however `work` ends.
+        struct Before(Option<Level>);
+        impl Drop for Before {
+            fn drop(&mut self) {
+                SCOPE.set(self.0);
+            }
+        }
+        let _before = Before(SCOPE.replace(Some(self)));
+        work()
     }
 
     /// Runs `work` compiled for this level.

@@ -99,7 +99,7 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         let mut least = vec![];
-        if self.bytes >= LEAST_SPARE {
+        if (LEAST_SPARE..=MOST_SPARE).contains(&self.bytes) {
             let mut spare = Self::spare();
             spare.push(Self { start: self.start, bytes: self.bytes });
             let mut total: usize = spare.iter().map(|memory| memory.bytes).sum();

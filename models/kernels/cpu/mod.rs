@@ -37,8 +37,8 @@ pub(super) use cross_entropy::{Found, Gradients as LossGradients, Inputs as Exam
 pub(super) use layout::Steps;
 pub use level::Level;
 pub(super) use memory::Buffer;
-pub(super) use packed::{Packed, PackedLayer};
-pub(super) use project::{PackedInput, Shape as InputShape, project, project_backward};
+pub(super) use packed::PackedLayer;
+pub(super) use project::{Shape as InputShape, project, project_backward};
 pub(super) use recurrence::{Gradients, Inputs, Outputs, Saved, backward, forward};
 pub(super) use sequence::{Sequence, Shape, Zoneout, padded};
 pub(super) use simd::Real;

@@ -20,11 +20,42 @@ pub(in crate::kernels) struct Packed<E> {
 pub(in crate::kernels) struct PackedLayer<E> {
     /// Numbers of the vectors that they were packed for.
     pub lanes: usize,
-    pub input: PackedInput<E>,
-    pub recurrent: Packed<E>,
+    input: PackedInput<E>,
+    recurrent: Packed<E>,
 }
 
 impl<E: Real> PackedLayer<E> {
+    /// Packs the weights of the input, (gates * hidden, input), the recurrent ones, (gates * hidden, output), and
+    /// the projection, (output, hidden), if there is one. All are cut alike: [`Stream`](super::Stream) relies on
+    /// it.
+    pub(in crate::kernels) fn new(
+        level: Level,
+        unit: Unit,
+        shape: Shape,
+        [ih, hh]: [&[E]; 2],
+        projection: Option<&[E]>,
+    ) -> Self {
+        let members = team::threads();
+        let Shape { hidden, gates, .. } = shape;
+        let input = ih.len() / (gates * hidden).max(1);
+        let input_shape = super::InputShape { batch: 0, time: 0, input, hidden, gates };
+        Self {
+            lanes: level.lanes::<E>(),
+            input: PackedInput::new(level, input_shape, ih, members),
+            recurrent: Packed::new(level, unit, shape, hh, projection, members),
+        }
+    }
+
+    /// For [`project`](super::project).
+    pub(in crate::kernels) fn input(&self) -> &PackedInput<E> {
+        &self.input
+    }
+
+    /// For [`forward`](super::forward).
+    pub(in crate::kernels) fn recurrent(&self) -> &Packed<E> {
+        &self.recurrent
+    }
+
     /// Of the input, of the recurrent product and of the projection.
     pub(super) fn panels(&self) -> (&Panels<E>, &Panels<E>, Option<&Panels<E>>) {
         (&self.input.0, &self.recurrent.hidden, self.recurrent.projection.as_ref())
@@ -59,13 +90,15 @@ impl<E: Real> Packed<E> {
         Self { hidden: Panels::new(shape.output, units, shape.gates, lanes, members), projection }
     }
 
-    /// Packs `weight`, (gates * hidden, output), and the projection, (output, hidden), if there is one.
-    pub(in crate::kernels) fn new(
+    /// Packs `weight`, (gates * hidden, output), and the projection, (output, hidden), if there is one,
+    /// for so many members.
+    fn new(
         level: Level,
         unit: Unit,
         shape: Shape,
         weight: &[E],
         projection: Option<&[E]>,
+        members: usize,
     ) -> Self {
         struct Pack<'a, E>(&'a Packed<E>, Shape, Products<'a, E>);
         impl<E: Real> Kernel for Pack<'_, E> {
@@ -76,7 +109,7 @@ impl<E: Real> Packed<E> {
                 unsafe { packed.fill(simd, shape, products, member) };
             }
         }
-        let plan = Plan { members: team::threads(), ..Plan::new::<E>(shape, level.lanes::<E>(), 1) };
+        let plan = Plan { members, ..Plan::new::<E>(shape, level.lanes::<E>(), 1) };
         let products = Products::new(unit == Unit::GruBefore, shape, weight, projection);
         let packed = Self::empty(shape, &plan, products.second.is_some());
         // SAFETY: it asks for nothing.

@@ -272,7 +272,7 @@ pub(super) unsafe fn dense<S: Simd, E: Real>(
 /// Tiles of [`outer`] whose left side is packed at a time, [`DEPTH`] deep.
 const TILES: usize = 8;
 
-/// The widest panels that [`outer`] takes; its tiles are then just as high as a vector, or half of one.
+/// The widest panels that [`outer`] takes: high tiles, for what is packed of the left side is then read in few moves.
 pub(super) const OUTER_WIDEST: usize = 3;
 
 /// `left^T * right`, as gradients of weights are: sums over all rows of two matrices. The columns of `left`

@@ -224,8 +224,8 @@ pub(in crate::kernels) fn project<E: Real>(
 pub(in crate::kernels) struct PackedInput<E>(pub(super) Panels<E>);
 
 impl<E: Real> PackedInput<E> {
-    /// Packs `weight`, (gates * hidden, input).
-    pub(in crate::kernels) fn new(level: Level, shape: Shape, weight: &[E]) -> Self {
+    /// Packs `weight`, (gates * hidden, input), for so many members.
+    pub(in crate::kernels) fn new(level: Level, shape: Shape, weight: &[E], members: usize) -> Self {
         struct Pack<'a, E>(&'a Panels<E>, &'a [E], Shape);
         impl<E: Real> Kernel for Pack<'_, E> {
             #[inline(always)]
@@ -235,7 +235,7 @@ impl<E: Real> PackedInput<E> {
                 unsafe { pack(simd, panels, weight, (gates, hidden, E::lanes::<S>()), member) };
             }
         }
-        let panels = panels(shape, level.lanes::<E>(), team::threads());
+        let panels = panels(shape, level.lanes::<E>(), members);
         // SAFETY: it asks for nothing.
         unsafe { team::run_kernel(level, 1, &Pack(&panels, weight, shape)) };
         Self(panels)

@@ -11,7 +11,7 @@ use super::packed::{Packed, Products};
 use super::panels::Panels;
 use super::product::{OUTER_WIDEST, outer, sums};
 use super::project::{gate_order, weight_row};
-use super::sequence::{Kept, Plan, Sequence, Shape};
+use super::sequence::{Kept, Plan, Sequence, Shape, Zoneout};
 use super::simd::Real;
 use super::team::{self, Kernel, Member};
 use crate::kernels::Unit;
@@ -93,16 +93,32 @@ unsafe fn unpadded_rows<E: Real>(
     }
 }
 
-fn check<E: Real>(shape: Shape, inputs: &Inputs<'_, E>) {
-    let Shape { batch, hidden, output, gates, .. } = shape;
+/// Refuses what the kernels would read or write out of bounds.
+fn check<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
+    sequence: &Sequence<E>,
+    inputs: &Inputs<'_, E>,
+    plan: &Plan,
+) {
+    let Shape { batch, hidden, output, gates, .. } = sequence.shape;
+    let shape = sequence.shape;
+    assert_eq!(gates, G, "{shape:?}");
     assert_eq!(inputs.weight.len(), gates * hidden * output, "{shape:?}");
     assert_eq!(inputs.h.len(), batch * output, "{shape:?}");
-    assert!(inputs.c.is_none_or(|c| c.len() == batch * hidden), "{shape:?}");
+    assert_eq!(inputs.c.map(<[E]>::len), C::CELL_STATE.then_some(batch * hidden), "{shape:?}");
     assert!(inputs.bias.is_none_or(|bias| bias.len() == gates * hidden), "{shape:?}");
     assert!(
         inputs.projection.map_or(output == hidden, |weight| weight.len() == output * hidden),
         "{shape:?}"
     );
+    // Only a cell that never looks at its hidden state can have one of another width.
+    assert!(inputs.projection.is_none() || C::CELL_STATE, "{shape:?}");
+    assert!(sequence.lengths.as_ref().is_none_or(|lengths| lengths.len() == batch), "{shape:?}");
+    let thin = plan.outputs * plan.lanes * batch;
+    assert!(sequence.thin.as_ref().is_none_or(|mask| mask.len() == thin), "{shape:?}");
+    if let Zoneout::Masks(h, c) = &sequence.zoneout {
+        let steps = (plan.of_outputs(shape).len(), plan.of_units(shape, 1).len());
+        assert_eq!((h.len(), c.len()), steps, "{shape:?}");
+    }
 }
 
 /// Runs the sequence, from the input's part of the gates as [`Steps`]. `keep` asks
@@ -159,8 +175,8 @@ fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     let shape = sequence.shape;
     let Shape { batch, time, hidden, output, .. } = shape;
     let lanes = level.lanes::<E>();
-    check(shape, inputs);
     let plan = Plan::new::<E>(shape, lanes, team::threads());
+    check::<E, C, G, K>(sequence, inputs, &plan);
     assert_eq!(gates.len(), plan.of_units(shape, G).len(), "{shape:?}");
     let products = Products::new(C::TWICE, shape, inputs.weight, inputs.projection);
     let own = packed.is_none().then(|| Packed::empty(shape, &plan, products.second.is_some()));
@@ -353,8 +369,8 @@ fn backward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     let shape = sequence.shape;
     let Shape { batch, time, hidden, output, .. } = shape;
     let lanes = level.lanes::<E>();
-    check(shape, inputs);
     let plan = Plan::new::<E>(shape, lanes, team::threads());
+    check::<E, C, G, K>(sequence, inputs, &plan);
     let Plan { units, outputs, members, .. } = plan;
     let (wide_h, wide_c, wide_g) = (outputs * lanes, units * lanes, units * G * lanes);
     let cells = if C::CELL_STATE { batch * hidden } else { 0 };

@@ -136,7 +136,7 @@ impl<E: Real> Sequence<E> {
     /// The share of the old hidden state that stays.
     ///
     /// # Safety
-    /// Row, step and column must be within the sequence.
+    /// `at` must be within the masks, if there are any.
     #[inline(always)]
     pub(super) unsafe fn stays_h<S: Simd>(&self, simd: S, at: usize) -> Option<Vector<S, E>> {
         match &self.zoneout {

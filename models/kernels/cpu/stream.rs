@@ -221,8 +221,8 @@ impl<E: Real> Layer<E> {
         let lanes = E::lanes::<S>();
         let (inputs, recurrent, projection) = self.packed.panels();
         let [old, new] = [&self.h[now], &self.h[1 - now]];
-        let mut tile = Tile::<E>::new();
-        let tile = tile.as_mut_ptr();
+        let (mut tile, mut gates) = (Tile::<E>::new(), Tile::<E>::new());
+        let (tile, gates) = (tile.as_mut_ptr(), gates.as_mut_ptr());
         // SAFETY: the caller's promise; both sets of panels are cut alike, for both are made of the same units
         // for the same members.
         unsafe {
@@ -231,8 +231,6 @@ impl<E: Real> Layer<E> {
                 let first = of_x.first * G * lanes;
                 Vector::<S, E>::copy(simd, self.bias.at(first), tile, width);
                 add_product(simd, 1, Rows::new(x, 0), (inputs, of_x), tile);
-                let mut gates = Tile::<E>::new();
-                let gates = gates.as_mut_ptr();
                 for unit in 0..of_x.groups {
                     let at = unit * G * lanes;
                     let x: [Vector<S, E>; G] = Vector::load_all(simd, tile.add(at));

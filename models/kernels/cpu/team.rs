@@ -4,6 +4,7 @@
 //! within it, members wait for one another by spinning at a [`Barrier`], a fraction of a microsecond. The
 //! threads are those that candle's own ops use: two pools that both spin would fight for the same cores.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -62,19 +63,29 @@ impl Member<'_> {
 /// must ask the member it is given how many there are.
 pub(super) fn run(members: usize, work: &(dyn Fn(Member<'_>) + Sync)) {
     let barrier = Barrier::default();
-    let count = members.min(barrier_pool().n_workers() + 1);
+    // Within the pool, or within a team, the pool would wait for itself.
+    let within =
+        TEAM.get() || std::thread::current().name().is_some_and(|name| name.starts_with("candle-bp-"));
+    let count = if within { 1 } else { members.min(barrier_pool().n_workers() + 1) };
     let work = |index| unwinding_ends_the_process(|| work(Member { index, count, barrier: &barrier }));
     if count <= 1 {
         return work(0);
     }
     // The pool calls its workers 0, 1, .. and the caller last.
     let caller = barrier_pool().n_workers();
+    TEAM.set(true);
     barrier_pool().execute(|thread| {
         let index = if thread == caller { 0 } else { thread + 1 };
         if index < count {
             work(index);
         }
     });
+    TEAM.set(false);
+}
+
+thread_local! {
+    /// Whether this thread has called the team and waits for it.
+    static TEAM: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Work for a team, written for any instructions.
@@ -167,9 +178,22 @@ mod tests {
             });
             let mut seen = seen.into_inner().unwrap();
             seen.sort_unstable();
-            let count = members.min(barrier_pool().n_workers() + 1);
+            // Within the pool, or within a team, the pool would wait for itself.
+            let within = TEAM.get()
+                || std::thread::current().name().is_some_and(|name| name.starts_with("candle-bp-"));
+            let count = if within { 1 } else { members.min(barrier_pool().n_workers() + 1) };
             assert_eq!(seen, (0..count).map(|index| (index, count)).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_team_within_a_team_is_one() {
+        run(2, &|outer| run(2, &|inner| assert_eq!((inner.index, inner.count.min(outer.count)), (0, 1))));
+        barrier_pool().execute(|_| {
+            if std::thread::current().name().is_some_and(|name| name.starts_with("candle-bp-")) {
+                run(2, &|member| assert_eq!(member.count, 1));
+            }
+        });
     }
 
     #[test]
