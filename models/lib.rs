@@ -11,6 +11,8 @@
 //! All three recurrent layers are a [`Stack`] of their cell behind one trait, [`Recurrent`]: several
 //! layers, both directions, initial and final states, padded batches, and every kind of dropout that
 //! PyTorch and Keras users know. Shapes are (batch, time, features).
+//!
+//! Parameters that come out of a new `VarMap` are zero until [`Recurrent::reset_parameters`] draws them.
 
 pub mod dropout;
 mod gru;

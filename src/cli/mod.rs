@@ -104,10 +104,16 @@ const THREADS: [&str; 2] = ["CANDLE_NUM_THREADS", "RAYON_NUM_THREADS"];
 ///
 /// Candle's pool reads its size from the environment alone, and to change that of a running program is
 /// unsound, so the program begins anew with it; nothing has been read or written yet.
-fn use_threads(threads: usize) -> Result<()> {
+fn use_threads(asked: usize) -> Result<()> {
+    let most = std::thread::available_parallelism().map_or(asked, usize::from);
+    let threads = asked.min(most);
     let wanted = threads.to_string();
     if threads == 0 || THREADS.iter().all(|name| std::env::var(name).is_ok_and(|size| size == wanted)) {
         return set_threads(threads);
+    }
+    if asked > most {
+        // They would wait for one another by turns.
+        eprintln!("--threads {asked}: this machine runs {most} at once; using {most}");
     }
     #[cfg(unix)]
     if let Ok(program) = std::env::current_exe() {

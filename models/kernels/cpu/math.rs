@@ -9,6 +9,8 @@
 
 use pulp::Simd;
 
+use super::simd::Real;
+
 /// Adding this rounds to an integer, which then stands in the lowest bits: 1.5 * 2^23.
 const ROUND: f32 = 12_582_912.;
 /// ln 2 in two parts; the first has so few digits that its product with `n` is exact.
@@ -19,16 +21,16 @@ const LN2_LOW: f32 = -2.121_944_4e-4;
 #[inline(always)]
 fn split<S: Simd>(simd: S, x: S::f32s, shift: u32) -> (S::f32s, S::f32s) {
     let splat = |x| simd.splat_f32s(x);
-    let rounded = simd.mul_add_e_f32s(x, splat(std::f32::consts::LOG2_E), splat(ROUND));
+    let rounded = <f32 as Real>::mul_add(simd, x, splat(std::f32::consts::LOG2_E), splat(ROUND));
     let n = simd.sub_f32s(rounded, splat(ROUND));
-    let r = simd.mul_add_e_f32s(n, splat(-LN2_HIGH), x);
-    let r = simd.mul_add_e_f32s(n, splat(-LN2_LOW), r);
+    let r = <f32 as Real>::mul_add(simd, n, splat(-LN2_HIGH), x);
+    let r = <f32 as Real>::mul_add(simd, n, splat(-LN2_LOW), r);
     // exp(r) - 1 = r + r^2 (1/2 + r/6 + r^2/24 + ..)
     let mut sum = splat(1. / 5040.);
     for term in [1. / 720., 1. / 120., 1. / 24., 1. / 6., 1. / 2.] {
-        sum = simd.mul_add_e_f32s(sum, r, splat(term));
+        sum = <f32 as Real>::mul_add(simd, sum, r, splat(term));
     }
-    let exp_minus_one = simd.mul_add_e_f32s(simd.mul_f32s(r, r), sum, r);
+    let exp_minus_one = <f32 as Real>::mul_add(simd, simd.mul_f32s(r, r), sum, r);
     // n stands in the lowest bits of `rounded`; as an exponent it is a power of two.
     let exponent = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(rounded), simd.splat_u32s(23));
     let power = simd.add_u32s(exponent, simd.splat_u32s((127 - shift) << 23));
@@ -49,7 +51,7 @@ pub(super) fn exp_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let within = at_most(simd, x, 88.722_84);
     // Half the power, doubled at the end: the largest f32 needs 2^128, which f32 does not have.
     let (half, exp_minus_one) = split(simd, within, 1);
-    let half = simd.mul_add_e_f32s(half, exp_minus_one, half);
+    let half = <f32 as Real>::mul_add(simd, half, exp_minus_one, half);
     let y = simd.add_f32s(half, half);
     let y = simd.select_f32s(simd.less_than_f32s(x, splat(-86.98)), splat(0.), y);
     simd.select_f32s(simd.greater_than_f32s(x, splat(88.722_84)), splat(f32::INFINITY), y)
@@ -62,7 +64,7 @@ pub(super) fn sigmoid_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let splat = |x| simd.splat_f32s(x);
     let magnitude = at_most(simd, simd.abs_f32s(x), 87.);
     let (power, exp_minus_one) = split(simd, simd.sub_f32s(splat(0.), magnitude), 0);
-    let e = simd.mul_add_e_f32s(power, exp_minus_one, power);
+    let e = <f32 as Real>::mul_add(simd, power, exp_minus_one, power);
     let share = simd.select_f32s(simd.less_than_f32s(x, splat(0.)), e, splat(1.));
     simd.div_f32s(share, simd.add_f32s(splat(1.), e))
 }
@@ -74,7 +76,7 @@ pub(super) fn tanh_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let splat = |x| simd.splat_f32s(x);
     let magnitude = at_most(simd, simd.abs_f32s(x), 9.02); // beyond, tanh is 1 in f32
     let (power, exp_minus_one) = split(simd, simd.add_f32s(magnitude, magnitude), 0);
-    let e = simd.mul_add_e_f32s(power, exp_minus_one, simd.sub_f32s(power, splat(1.)));
+    let e = <f32 as Real>::mul_add(simd, power, exp_minus_one, simd.sub_f32s(power, splat(1.)));
     let y = simd.div_f32s(e, simd.add_f32s(e, splat(2.)));
     simd.or_f32s(y, simd.and_f32s(x, splat(-0.)))
 }
@@ -111,7 +113,7 @@ mod tests {
     use pulp::WithSimd;
 
     use super::super::Level;
-    use super::super::simd::{Real, Vector};
+    use super::super::simd::Vector;
 
     #[derive(Clone, Copy, Debug)]
     enum Function {

@@ -77,7 +77,7 @@ macro_rules! real {
             }
             #[inline(always)]
             fn mul_add<S: Simd>(simd: S, a: S::$lanes, b: S::$lanes, c: S::$lanes) -> S::$lanes {
-                simd.$mul_add(a, b, c)
+                if const { fuses::<S>() } { simd.$mul_add(a, b, c) } else { simd.$add(simd.$mul(a, b), c) }
             }
             #[inline(always)]
             fn if_greater<S: Simd>(
@@ -104,7 +104,12 @@ macro_rules! real {
     };
 }
 
-// The `_e` products and sums are fused where the processor does that fast, else apart.
+/// Whether a product and a sum are one instruction. Elsewhere they are two: one rounding would take a call of
+/// the library's for every lane.
+pub(super) const fn fuses<S: Simd>() -> bool {
+    cfg!(target_arch = "aarch64") || size_of::<S::f32s>() > 16
+}
+
 real!(
     f32,
     f32s,
