@@ -14,6 +14,9 @@ use crate::weights::Weights;
 /// keyboard should be an error, not an allocation that ends the process.
 pub const LARGEST_SIZE: usize = 1 << 16;
 
+/// The most weights of a layer: eight gigabytes of f32, beyond which a size is a slip too.
+const LARGEST_LAYER: u64 = 1 << 31;
+
 /// What a recurrent layer remembers between two calls.
 ///
 /// For a stack each tensor is (layers * directions, batch, hidden), ordered as in PyTorch: layer 0
@@ -222,6 +225,15 @@ impl<O> StackConfig<O> {
                 bail!("{name} is {size}; expected 1 to {LARGEST_SIZE}");
             }
         }
+        // Four gates, of whatever cell; both factors are at most 2^17.
+        let layer = 4 * self.hidden_size as u64 * (self.hidden_size + self.input_size) as u64;
+        if layer > LARGEST_LAYER {
+            bail!(
+                "hidden_size {} and input_size {} make a layer of {layer} weights; expected at most {LARGEST_LAYER}",
+                self.hidden_size,
+                self.input_size
+            );
+        }
         for (name, p) in [
             ("dropout", self.dropout),
             ("recurrent_dropout", self.recurrent_dropout),
@@ -393,6 +405,10 @@ mod tests {
             (StackConfig { input_size: 0, ..plain() }, "input_size is 0"),
             (StackConfig { hidden_size: 0, ..plain() }, "hidden_size is 0"),
             (StackConfig { num_layers: 0, ..plain() }, "num_layers is 0"),
+            (
+                StackConfig { hidden_size: 60_000, ..plain() },
+                "hidden_size 60000 and input_size 2 make a layer",
+            ),
             (StackConfig { dropout: 1., ..plain() }, "dropout is 1"),
             (StackConfig { recurrent_dropout: -0.1, ..plain() }, "recurrent_dropout is -0.1"),
             (StackConfig { weight_drop: f64::NAN, ..plain() }, "weight_drop is NaN"),
