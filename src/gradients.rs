@@ -57,7 +57,7 @@ impl Gradients {
             match sum_of_squares(gradient)? {
                 Some(sum) => squares += sum,
                 // Squared and summed where the tensor lies, and all are fetched at once.
-                None => elsewhere.push(gradient.to_dtype(DType::F32)?.sqr()?.sum_all()?),
+                None => elsewhere.push(gradient.to_dtype(sum_dtype(gradient))?.sqr()?.sum_all()?),
             }
         }
         if !elsewhere.is_empty() {
@@ -77,6 +77,14 @@ impl From<NamedTensors> for Gradients {
 impl Default for Gradients {
     fn default() -> Self {
         NamedTensors::new().into()
+    }
+}
+
+/// Squares of half precision overflow; those of f32 are summed as they are.
+fn sum_dtype(gradient: &Tensor) -> DType {
+    match gradient.dtype() {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
     }
 }
 

@@ -357,6 +357,26 @@ fn a_score_that_is_no_number_makes_the_loss_none() {
 }
 
 #[test]
+fn the_loss_is_the_log_of_the_share_even_of_huge_scores() {
+    let xs = Tensor::ones((1, 1), DType::F64, &Device::Cpu).unwrap();
+    let by_hand = (1f64.exp() + 2f64.exp() + 3f64.exp()).ln() - 3.;
+    for (scores, target, expected) in [([[1.], [2.], [3.]], 2u32, by_hand), ([[1e4], [0.], [-1e4]], 0, 0.)] {
+        let linear = Linear::new(Tensor::new(&scores, &Device::Cpu).unwrap(), None);
+        let target = Tensor::new(&[target], &Device::Cpu).unwrap();
+        let run = || linear.score(&xs, &target).unwrap().loss;
+        for found in [run(), reference::alone(run)] {
+            assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
+        }
+    }
+    // Without kernels the rows are scored in parts, which add up.
+    let xs = Tensor::ones((2500, 1), DType::F64, &Device::Cpu).unwrap();
+    let linear = Linear::new(Tensor::new(&[[1f64], [2.], [3.]], &Device::Cpu).unwrap(), None);
+    let targets = Tensor::full(2u32, 2500, &Device::Cpu).unwrap();
+    let score = reference::alone(|| linear.score(&xs, &targets).unwrap());
+    assert!((score.loss - 2500. * by_hand).abs() < 1e-9 && score.correct == 2500, "{score:?}");
+}
+
+#[test]
 fn of_several_highest_scores_the_first_counts() {
     let linear = Linear::new(Tensor::zeros((40, 1), DType::F32, &Device::Cpu).unwrap(), None);
     let xs = Tensor::ones((3, 1), DType::F32, &Device::Cpu).unwrap();

@@ -10,6 +10,9 @@ use super::fused::{numbers, read};
 use super::{reference, sink};
 use crate::network::Linear;
 
+/// Rows that are scored at a time without kernels: bounds the memory of (rows, classes).
+const ROWS: usize = 1024;
+
 /// What scoring without a gradient finds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
@@ -41,10 +44,18 @@ pub(crate) fn score(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<
         DType::F32 if reference::gives_way(rows) => score_in::<f32>(linear, rows, targets),
         DType::F64 if reference::gives_way(rows) => score_in::<f64>(linear, rows, targets),
         _ => {
-            let outputs = linear.forward(rows)?.detach();
-            let loss = reference::cross_entropy(&outputs, targets)?.to_dtype(DType::F64)?.to_scalar()?;
-            let right = outputs.argmax(candle_core::D::Minus1)?.eq(targets)?.to_dtype(DType::U32)?;
-            Ok(Score { loss, correct: right.sum_all()?.to_scalar::<u32>()? as usize })
+            let mut score = Score::default();
+            let count = rows.dim(0)?;
+            for from in (0..count).step_by(ROWS) {
+                let some = ROWS.min(count - from);
+                let outputs = linear.forward(&rows.narrow(0, from, some)?)?.detach();
+                let targets = targets.narrow(0, from, some)?;
+                let loss = reference::cross_entropy(&outputs, &targets)?;
+                score.loss += loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+                let right = outputs.argmax(candle_core::D::Minus1)?.eq(&targets)?.to_dtype(DType::U32)?;
+                score.correct += right.sum_all()?.to_scalar::<u32>()? as usize;
+            }
+            Ok(score)
         }
     }
 }
