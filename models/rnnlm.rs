@@ -123,14 +123,13 @@ impl Network for Rnnlm {
         lengths: Option<&[usize]>,
         mut noise: Noise<'_>,
     ) -> Result<(Tensor, State)> {
-        let encoder = match noise.as_deref_mut() {
-            Some(rng) if self.embedding_dropout > 0. => {
-                let rows = mask(&[self.encoder.dims()[0], 1], self.embedding_dropout, &self.encoder, rng)?;
-                self.encoder.broadcast_mul(&rows)?
-            }
-            _ => self.encoder.clone(),
-        };
-        let xs = embed(&encoder, inputs)?; // (batch, time, embedding)
+        let mut xs = embed(&self.encoder, inputs)?; // (batch, time, embedding)
+        if let Some(rng) = noise.as_deref_mut().filter(|_| self.embedding_dropout > 0.) {
+            // Drawn for all words, multiplied into the rows that were read: the whole matrix is far larger.
+            let words = mask(&[self.encoder.dims()[0]], self.embedding_dropout, &self.encoder, rng)?;
+            let read = words.index_select(&inputs.flatten_all()?, 0)?.reshape(inputs.shape())?;
+            xs = xs.broadcast_mul(&read.unsqueeze(2)?)?; // (batch, time, 1)
+        }
         let xs = dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?;
         let output = self.rnn.forward_t(&xs, state, lengths, noise.as_deref_mut())?;
         let hidden = dropout(&output.ys, self.dropout, self.share, noise)?; // (batch, time, output)

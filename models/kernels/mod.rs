@@ -8,6 +8,7 @@ mod cpu;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 pub(crate) mod fused;
+pub(crate) mod masked;
 pub mod reference;
 mod sink;
 mod stream;
