@@ -7,7 +7,7 @@
 //!   tokenizer.json      a Hugging Face tokenizers file, where the task has text
 //!   metrics.jsonl       one object per report
 //!   README.md           model card
-//!   training/           what resuming needs: last and best parameters, optimizer, hidden state, state.json
+//!   training/           what resuming needs: parameters (last, best, average), optimizer, hidden state, state.json
 //! ```
 //!
 //! A save writes a whole new directory beside the bundle and swaps the two, so a crash at any instant
@@ -43,12 +43,14 @@ const METRICS: &str = "metrics.jsonl";
 const README: &str = "README.md";
 const LAST: &str = "training/last.safetensors";
 const BEST: &str = "training/best.safetensors";
+const AVERAGE: &str = "training/average.safetensors";
 const OPTIMIZER: &str = "training/optimizer.safetensors";
 const CARRY: &str = "training/carry.safetensors";
 const STATE: &str = "training/state.json";
 
 /// The files that a save replaces or removes; any other is the user's.
-const OWN: [&str; 10] = [CONFIG, MODEL, TOKENIZER, METRICS, README, LAST, BEST, OPTIMIZER, CARRY, STATE];
+const OWN: [&str; 11] =
+    [CONFIG, MODEL, TOKENIZER, METRICS, README, LAST, BEST, AVERAGE, OPTIMIZER, CARRY, STATE];
 
 /// A bundle's `config.json`: all that is needed to build the model again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

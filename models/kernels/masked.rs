@@ -51,7 +51,8 @@ impl<E: Real> CustomOp1 for Masked<E> {
     }
 
     fn bwd(&self, weight: &Tensor, _masked: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = read::<E, _, 1>([Some(&gradient.contiguous()?)], |[gradient]| self.times_mask(gradient))?;
+        let gradient =
+            read::<E, _, 1>([Some(&gradient.contiguous()?)], |[gradient]| self.times_mask(gradient))?;
         sink::offer(weight, Tensor::from_vec(gradient, weight.shape(), weight.device())?)
     }
 }

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::load::{Loaded, State, TrainingState, load, metrics_lines};
 use super::swap::{Partial, Place, Swap, cannot_save, exists};
-use super::{BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, README, STATE, TOKENIZER};
+use super::{
+    AVERAGE, BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, README, STATE, TOKENIZER,
+};
 use super::{is_bundle, tensors};
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
@@ -36,6 +38,8 @@ pub struct Training<'a> {
     pub last: &'a NamedTensors,
     /// The parameters of the best scheduled evaluation, once there was one.
     pub best: Option<&'a NamedTensors>,
+    /// The average of the parameters, once there is one.
+    pub average: Option<&'a NamedTensors>,
     /// What the optimizer remembers, [`Optimizer::state`](crate::optim::Optimizer::state).
     pub optimizer: &'a NamedTensors,
     /// The hidden state that the next window starts from.
@@ -150,8 +154,9 @@ impl BundleWriter {
         partial.write(README, contents.readme.as_bytes())?;
         let Some(training) = contents.training else { return Ok(()) };
         partial.write(LAST, &tensors::encode(training.last)?)?;
-        if let Some(best) = training.best {
-            partial.write(BEST, &tensors::encode(best)?)?;
+        for (file, kept) in [(BEST, training.best), (AVERAGE, training.average)] {
+            let Some(kept) = kept else { continue };
+            partial.write(file, &tensors::encode(kept)?)?;
         }
         partial.write(OPTIMIZER, &tensors::encode(training.optimizer)?)?;
         partial.write(CARRY, &tensors::encode(training.carry)?)?;
