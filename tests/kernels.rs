@@ -494,7 +494,7 @@ fn texts_side_by_side_are_to_the_bit_what_they_are_alone() {
                     for (row, (text, &token)) in texts.iter_mut().zip(&tokens).enumerate() {
                         text.push(token);
                         let mut alone = model.stream().unwrap().unwrap();
-                        text.iter().for_each(|&token| drop(alone.read(token).unwrap()));
+                        text.iter().for_each(|&token| alone.read_all(&[token]).unwrap());
                         let expected = (alone.scores(0).unwrap(), together.scores(row).unwrap());
                         assert_eq!(expected.0, expected.1, "kind {kind}, {}, row {row}", level.name());
                         let (own, state) = (alone.state().unwrap(), state.select(&[row]).unwrap());
