@@ -36,7 +36,8 @@ pub use transcript::Transcript;
 pub use writer::{Gain, Text, Writer};
 
 use crate::Result;
-use crate::rng::Rng;
+use crate::hash::fnv1a;
+use crate::rng::{self, Purpose, Rng};
 
 /// How a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -105,6 +106,14 @@ impl<'a> Generator<'a> {
         }
         Ok(())
     }
+}
+
+/// The random numbers of a text: by the seed, the prompt, and which of the prompt's texts it is, and by nothing
+/// else, so that it makes no difference to a text what is written beside it.
+pub fn random_numbers(seed: u64, prompt: &str, sample: usize) -> Rng {
+    // 32 bits of the prompt and 24 of the sample: as many as a stream's index may have.
+    let index = (fnv1a(prompt.as_bytes()) << 24) ^ sample as u64;
+    rng::stream(seed, Purpose::Sampling, index & ((1 << 56) - 1))
 }
 
 /// The logarithm of the sum of the exponentials of scores: what they lack to be log-probabilities.

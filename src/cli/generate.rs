@@ -7,9 +7,8 @@ use std::path::PathBuf;
 
 use print::Printer;
 use rnn_zoo::Error;
-use rnn_zoo::generate::{BeamSearch, Context, Sampling, SavedText, Text, Transcript, Writer};
+use rnn_zoo::generate::{BeamSearch, Context, Sampling, SavedText, Text, Transcript, Writer, random_numbers};
 use rnn_zoo::model::Model;
-use rnn_zoo::rng::{self, Purpose};
 use rnn_zoo::task::{Task, start_token};
 use rnn_zoo::tokenizer::Prompt;
 
@@ -49,7 +48,7 @@ pub struct Args {
     prompt: String,
 
     /// Go on from each line of a file, side by side; - reads standard input. Each text is the one that its prompt
-    /// has alone
+    /// has alone, with random numbers by the seed and its words
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "state", "save_state"])]
     prompts: Option<PathBuf>,
 
@@ -264,7 +263,7 @@ impl<'a> Job<'a> {
     fn begin(&self, (text, prompt): &(String, Prompt)) -> rnn_zoo::Result<(Text<'a>, String)> {
         let (args, model) = (self.args, self.model);
         let (tokenizer, network) = (model.tokenizer()?, model.network.as_ref());
-        let seeded = rng::stream(args.sampling.seed.unwrap_or(1), Purpose::Sampling, 0);
+        let seeded = random_numbers(args.sampling.seed.unwrap_or(1), text, 0);
         let mut begun = match &args.state {
             Some(path) => {
                 let saved = SavedText::load(path, model)?;
@@ -306,8 +305,7 @@ impl<'a> Job<'a> {
                     false => self.begin(&prompts[prompt])?,
                 };
                 if args.state.is_none() || args.sampling.seed.is_some() {
-                    // By the number of the sample alone: what stands beside a prompt does not change its texts.
-                    text.rng = rng::stream(args.sampling.seed.unwrap_or(1), Purpose::Sampling, sample as u64);
+                    text.rng = random_numbers(args.sampling.seed.unwrap_or(1), &prompts[prompt].0, sample);
                 }
                 texts.push(text);
                 shown.push(begun);
