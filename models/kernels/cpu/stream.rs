@@ -2,6 +2,7 @@
 //! need. All weights are packed beforehand and nothing is allocated on the way; a step of all layers and of the
 //! decoder is one call of the team. No bit of a sequence depends on its neighbours.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use pulp::Simd;
@@ -244,6 +245,30 @@ struct Step<'a, E> {
 impl<E: Real> Kernel for Step<'_, E> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.stream.batch {
+                // Most read one text: then no loop over rows is left in the program.
+                1 => self.layers::<S, true>(simd, member),
+                _ => self.layers::<S, false>(simd, member),
+            }
+        }
+    }
+}
+
+/// The rows of a step, cut into tiles `vectors` wide; one, where it is known to be that.
+#[inline(always)]
+fn rows<S: Simd, const ONE: bool>(batch: usize, vectors: usize) -> impl Iterator<Item = Range<usize>> {
+    if ONE { tiles(0..1, 1) } else { tiles(0..batch, most_rows::<S>(vectors)) }
+}
+
+impl<E: Real> Step<'_, E> {
+    /// One member's share of all layers and of the decoder.
+    ///
+    /// # Safety
+    /// As [`Kernel::run`]; `ONE` if the batch is one.
+    #[inline(always)]
+    unsafe fn layers<S: Simd, const ONE: bool>(&self, simd: S, member: Member<'_>) {
         let Stream { layers, decoder, now, batch, .. } = self.stream;
         let (now, batch) = (*now, *batch);
         let mut x = Rows::new(self.x.as_ptr(), self.stream.input_size());
@@ -253,10 +278,16 @@ impl<E: Real> Kernel for Step<'_, E> {
             for layer in layers {
                 match layer.unit {
                     Unit::Simple(nonlinearity) => {
-                        layer.units::<S, _, 1, 1>(simd, member, SimpleUnit(nonlinearity), (x, batch), now);
+                        layer.units::<S, _, 1, 1, ONE>(
+                            simd,
+                            member,
+                            SimpleUnit(nonlinearity),
+                            (x, batch),
+                            now,
+                        );
                     }
-                    Unit::Lstm => layer.units::<S, _, 4, 4>(simd, member, LstmUnit, (x, batch), now),
-                    Unit::Gru => layer.units::<S, _, 3, 4>(simd, member, GruUnit, (x, batch), now),
+                    Unit::Lstm => layer.units::<S, _, 4, 4, ONE>(simd, member, LstmUnit, (x, batch), now),
+                    Unit::Gru => layer.units::<S, _, 3, 4, ONE>(simd, member, GruUnit, (x, batch), now),
                     Unit::GruBefore => unreachable!("invariant: no stream is made of these"),
                 }
                 member.wait();
@@ -267,7 +298,7 @@ impl<E: Real> Kernel for Step<'_, E> {
                 let tile = tile.as_mut_ptr();
                 for panel in panels.of(member) {
                     let (width, first) = (panels.width(panel), panel.first * E::lanes::<S>());
-                    for rows in tiles(0..batch, most_rows::<S>(panels.vectors(panel))) {
+                    for rows in rows::<S, ONE>(batch, panels.vectors(panel)) {
                         let of = |at: usize| tile.add(at * width);
                         for at in 0..rows.len() {
                             Vector::<S, E>::copy(simd, bias.as_ptr().add(first), of(at), width);
@@ -290,7 +321,7 @@ impl<E: Real> Layer<E> {
     /// `x` must have as many rows as given, of the layer's features, and the layer's buffers too; all members must
     /// call this.
     #[inline(always)]
-    unsafe fn units<S: Simd, C: Pointwise<G, K>, const G: usize, const K: usize>(
+    unsafe fn units<S: Simd, C: Pointwise<G, K>, const G: usize, const K: usize, const ONE: bool>(
         &self,
         simd: S,
         member: Member<'_>,
@@ -311,7 +342,7 @@ impl<E: Real> Layer<E> {
             for (of_x, of_h) in inputs.of(member).zip(recurrent.of(member)) {
                 let width = of_x.groups * G * lanes;
                 let first = of_x.first * G * lanes;
-                for rows in tiles(0..batch, most_rows::<S>(of_x.groups * G)) {
+                for rows in rows::<S, ONE>(batch, of_x.groups * G) {
                     for at in 0..rows.len() {
                         Vector::<S, E>::copy(simd, self.bias.at(first), tile.add(at * width), width);
                     }
@@ -356,7 +387,7 @@ impl<E: Real> Layer<E> {
                 let unprojected = Rows::new(self.unprojected.at(0).cast_const(), wide_c);
                 for panel in projection.of(member) {
                     let width = projection.width(panel);
-                    for rows in tiles(0..batch, most_rows::<S>(projection.vectors(panel))) {
+                    for rows in rows::<S, ONE>(batch, projection.vectors(panel)) {
                         Vector::<S, E>::clear(simd, tile, rows.len() * width);
                         add_product(
                             simd,
