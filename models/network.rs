@@ -84,12 +84,13 @@ pub struct Encoded {
     pub penalty: Option<Tensor>,
 }
 
-/// A network that reads one token after another and says what may come next; see [`Stream`].
+/// A network that reads one token after another and says what may come next, of one text or of several side
+/// by side; see [`Stream`].
 pub struct TokenStream {
     /// (vocabulary, features).
     encoder: Tensor,
-    /// The present token's row of it.
-    row: Vec<f32>,
+    /// The present tokens' rows of it, (batch, features).
+    rows: Vec<f32>,
     stream: Stream,
 }
 
@@ -98,17 +99,47 @@ impl TokenStream {
     pub(crate) fn new(encoder: &Tensor, stream: Stream) -> Result<Self> {
         // A variable's numbers may change; the stream's may not.
         let own = if encoder.is_variable() { encoder.copy()? } else { encoder.clone() };
-        Ok(Self { encoder: own.detach().contiguous()?, row: vec![0.; encoder.dim(1)?], stream })
+        Ok(Self { encoder: own.detach().contiguous()?, rows: vec![], stream })
     }
 
-    /// Reads a token. Returns the scores (logits) of what comes next, one for each of the vocabulary.
+    /// Reads a token of a single text. Returns the scores (logits) of what comes next, one for each of the
+    /// vocabulary.
     ///
     /// # Errors
-    /// Where the token is beyond the vocabulary.
+    /// Where the token is beyond the vocabulary, or there are several texts.
     pub fn read(&mut self, token: u32) -> Result<&[f32]> {
-        let Self { encoder, row, stream } = self;
-        copy_row(encoder, token as usize, row)?;
-        stream.step(row)
+        self.read_all(&[token])?;
+        self.scores(0)
+    }
+
+    /// Reads a token of each text; [`TokenStream::scores`] has what may come next.
+    ///
+    /// # Errors
+    /// Where a token is beyond the vocabulary, or there are more or fewer texts.
+    pub fn read_all(&mut self, tokens: &[u32]) -> Result<()> {
+        let Self { encoder, rows, stream } = self;
+        let features = encoder.dim(1)?;
+        rows.resize(tokens.len() * features, 0.);
+        for (row, &token) in rows.chunks_exact_mut(features).zip(tokens) {
+            copy_row(encoder, token as usize, row)?;
+        }
+        stream.step(rows).map(drop)
+    }
+
+    /// Scores (logits) of what comes next in text `row`, one for each of the vocabulary.
+    ///
+    /// # Errors
+    /// Where there is no such text.
+    pub fn scores(&self, row: usize) -> Result<&[f32]> {
+        self.stream.output(row)
+    }
+
+    /// Goes on with the texts of these numbers; see [`Stream::select`].
+    ///
+    /// # Errors
+    /// Where there is no such text.
+    pub fn select(&mut self, rows: &[usize]) -> Result<()> {
+        self.stream.select(rows)
     }
 
     /// The state after the last token; see [`Stream::state`].

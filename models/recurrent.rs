@@ -43,6 +43,32 @@ impl State {
         Ok(Self { h: self.h.get(index)?, c: self.c.as_ref().map(|c| c.get(index)).transpose()? })
     }
 
+    /// The states of some stacks' sequences as one batch, in their order; (layers * directions, batch, hidden)
+    /// each.
+    ///
+    /// # Errors
+    /// Where there is none, the states differ in more than the batch, or only some have a cell state.
+    pub fn join(states: &[Self]) -> Result<Self> {
+        let h = Tensor::cat(&states.iter().map(|state| &state.h).collect::<Vec<_>>(), 1)?;
+        let c: Vec<&Tensor> = states.iter().filter_map(|state| state.c.as_ref()).collect();
+        if !c.is_empty() && c.len() != states.len() {
+            bail!("{} of {} sequences have a cell state; expected all or none", c.len(), states.len());
+        }
+        let c = if c.is_empty() { None } else { Some(Tensor::cat(&c, 1)?) };
+        Ok(Self { h, c })
+    }
+
+    /// The sequences of these numbers out of a batch, in this order; one may come several times.
+    ///
+    /// # Errors
+    /// Where there is none, or no such sequence.
+    pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+        let rows = Tensor::new(rows, self.h.device())?;
+        let c = self.c.as_ref().map(|c| c.contiguous()?.index_select(&rows, 1)).transpose()?;
+        Ok(Self { h: self.h.contiguous()?.index_select(&rows, 1)?, c })
+    }
+
     /// One stack's state from the (batch, hidden) states of its layers and directions.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ use crate::{Error, Result};
 pub use load::{Loaded, TrainingState, load};
 pub use save::{BundleWriter, Contents, Training};
 pub use tensors::{load_weights, read_tensors};
+pub(crate) use tensors::{read_tensors_and_metadata, write_tensors};
 
 /// The version of the directory's layout that this program writes; it reads no other.
 pub const FORMAT: u64 = 1;

@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod generate;
 pub mod gradients;
 pub mod grammar;
+mod hash;
 pub mod loss;
 pub mod model;
 pub mod optim;

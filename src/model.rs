@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use rnn_zoo_models::Network;
 
-use crate::bundle::{self, Config};
+use crate::bundle::{self, Config, Loaded};
 use crate::parameters::Parameters;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -22,6 +22,7 @@ pub struct Model {
     pub tokenizer: Option<Tokenizer>,
     /// Where it runs.
     pub device: Device,
+    bundle: Loaded,
 }
 
 impl Model {
@@ -37,7 +38,16 @@ impl Model {
         loaded.load_weights(&parameters)?;
         let builder = frozen_builder(&parameters, loaded.config.dtype, device)?;
         let network = loaded.config.network.build(&builder)?;
-        Ok(Self { config: loaded.config, network, tokenizer, device: device.clone() })
+        let config = loaded.config.clone();
+        Ok(Self { config, network, tokenizer, device: device.clone(), bundle: loaded })
+    }
+
+    /// Tells this model from every other; see [`Loaded::fingerprint`].
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn fingerprint(&self) -> Result<String> {
+        self.bundle.fingerprint()
     }
 
     /// The tokenizer of a model that reads text.

@@ -550,3 +550,49 @@ fn a_text_read_token_by_token_has_the_scores_of_one_read_at_once() {
         assert!(stream.read(37).unwrap_err().to_string().contains("token 37 is beyond the vocabulary of 37"));
     }
 }
+
+#[test]
+fn texts_side_by_side_are_to_the_bit_what_they_are_alone() {
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    for kind in 0..5 {
+        // Sizes that fill no vector, nor a tile.
+        let rnn = any_cell(StackConfig { num_layers: 2, zoneout: 0.1, ..StackConfig::new(6, 75) }, kind);
+        let model = ModelConfig::Rnnlm(RnnlmConfig::new(37, rnn)).build(&vb.pp(kind)).unwrap();
+        model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
+        for level in Level::available() {
+            level.scope(|| {
+                let mut rng = stream(2, Purpose::Sampling, kind as u64);
+                // What each text has read so far, alone in a stream of its own.
+                let mut texts: Vec<Vec<u32>> = vec![vec![]; 23];
+                let mut together = model.stream().unwrap().unwrap();
+                together.set_state(&model.zero_state(texts.len()).unwrap()).unwrap();
+                for round in 0..4 {
+                    let tokens: Vec<u32> = texts.iter().map(|_| rng.random_range(0..37)).collect();
+                    together.read_all(&tokens).unwrap();
+                    let state = together.state().unwrap();
+                    for (row, (text, &token)) in texts.iter_mut().zip(&tokens).enumerate() {
+                        text.push(token);
+                        let mut alone = model.stream().unwrap().unwrap();
+                        text.iter().for_each(|&token| alone.read_all(&[token]).unwrap());
+                        let expected = (alone.scores(0).unwrap(), together.scores(row).unwrap());
+                        assert_eq!(expected.0, expected.1, "kind {kind}, {}, row {row}", level.name());
+                        let (own, state) = (alone.state().unwrap(), state.select(&[row]).unwrap());
+                        assert_eq!(values(&own.h).unwrap(), values(&state.h).unwrap());
+                        assert_eq!(own.c.map(|c| values(&c).unwrap()), state.c.map(|c| values(&c).unwrap()));
+                    }
+                    // Some end, some go on twice, and one turn goes by way of a state.
+                    let rows: Vec<usize> =
+                        (0..23 - 7 * round).map(|_| rng.random_range(0..texts.len())).collect();
+                    texts = rows.iter().map(|&row| texts[row].clone()).collect();
+                    match round {
+                        1 => together.set_state(&state.select(&rows).unwrap()).unwrap(),
+                        _ => together.select(&rows).unwrap(),
+                    }
+                }
+                assert!(together.read_all(&[1, 2, 3]).is_err() && together.scores(2).is_err());
+                assert!(together.select(&[2]).is_err());
+            });
+        }
+    }
+}

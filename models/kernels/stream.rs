@@ -9,9 +9,12 @@ use crate::network::Linear;
 use crate::recurrent::State;
 use crate::weights::Weights;
 
-/// A recurrent stack, and perhaps a decoder, for one sequence of which each step arrives when the one before
-/// has been answered: written text, a sensor. Nothing is allocated on the way. It keeps the weights that it
-/// was made with.
+/// A recurrent stack, and perhaps a decoder, for sequences of which each step arrives when the one before has
+/// been answered: written text, a sensor. Nothing is allocated on the way. It keeps the weights that it was
+/// made with.
+///
+/// It begins with one sequence, at zero; [`set_state`](Stream::set_state) and [`select`](Stream::select) make it
+/// several, side by side: the batch. Each comes out to the bit as it would alone.
 ///
 /// Made by [`Recurrent::stream`](crate::Recurrent::stream) and
 /// [`Network::stream`](crate::Network::stream).
@@ -58,53 +61,100 @@ impl Stream {
         })
     }
 
-    /// Reads a step of as many features as the stack's input has. Returns the decoder's scores, or without a
-    /// decoder the output.
-    ///
-    /// # Errors
-    /// Where `x` has another length.
-    pub fn step(&mut self, x: &[f32]) -> Result<&[f32]> {
-        if x.len() != self.0.input_size() {
-            bail!("a step has {} features; expected {}", x.len(), self.0.input_size());
-        }
-        Ok(self.0.step(x))
+    /// Sequences that are read side by side.
+    pub fn batch(&self) -> usize {
+        self.0.batch()
     }
 
-    /// Goes on from a state of one sequence, whose tensors are (layers, 1, hidden).
+    /// Reads a step, `x` (batch, features). Returns what came of the first sequence: the decoder's scores, or
+    /// without a decoder the output; [`Stream::output`] has it for the others.
     ///
     /// # Errors
-    /// Where the state is that of another stack.
+    /// Where `x` has another length, or the batch is empty.
+    pub fn step(&mut self, x: &[f32]) -> Result<&[f32]> {
+        let (batch, features) = (self.0.batch(), self.0.input_size());
+        if batch == 0 || x.len() != batch * features {
+            bail!("a step of {batch} sequences has {} features; expected {features} each", x.len());
+        }
+        self.0.step(x);
+        Ok(self.0.output(0))
+    }
+
+    /// What came of sequence `row` at the last step.
+    ///
+    /// # Errors
+    /// Where there is no such sequence.
+    pub fn output(&self, row: usize) -> Result<&[f32]> {
+        self.check_row(row)?;
+        Ok(self.0.output(row))
+    }
+
+    /// Goes on with the sequences of these numbers, in this order; one may go on several times.
+    ///
+    /// # Errors
+    /// Where there is no such sequence.
+    pub fn select(&mut self, rows: &[usize]) -> Result<()> {
+        rows.iter().try_for_each(|&row| self.check_row(row))?;
+        self.0.select(rows);
+        Ok(())
+    }
+
+    fn check_row(&self, row: usize) -> Result<()> {
+        let batch = self.0.batch();
+        if row >= batch {
+            bail!("there is no sequence {row} in a batch of {batch}");
+        }
+        Ok(())
+    }
+
+    /// Goes on from a state, whose tensors are (layers, batch, hidden), with as many sequences as it has.
+    ///
+    /// # Errors
+    /// Where the state is that of another stack, or of no sequence.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
-        let numbers = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.squeeze(1)?.to_vec2::<f32>();
+        // (batch, layers, hidden)
+        let numbers = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.transpose(0, 1)?.to_vec3::<f32>();
         let hs = numbers(&state.h)?;
         let cs = state.c.as_ref().map(numbers).transpose()?;
         let sizes = |rows: &[Vec<f32>]| rows.iter().map(Vec::len).collect::<Vec<_>>();
-        let (own_h, own_c): (Vec<_>, Vec<_>) =
-            self.0.states().map(|(h, c)| (h.len(), c.map(|c| c.len()))).unzip();
-        let found_c =
-            cs.as_deref().map_or(vec![None; hs.len()], |cs| cs.iter().map(|c| Some(c.len())).collect());
-        if sizes(&hs) != own_h || found_c != own_c {
-            bail!("the state's layers are {:?} wide; the stream's are {own_h:?}", sizes(&hs));
+        // The batch may be empty, if all sequences have been let go.
+        let own: Vec<(usize, Option<usize>)> = self.0.sizes().collect();
+        let (own_h, own_c): (Vec<_>, Vec<_>) = own.into_iter().unzip();
+        for (row, h) in hs.iter().enumerate() {
+            let c = match &cs {
+                Some(cs) => cs.get(row).map_or(vec![], |c| c.iter().map(|c| Some(c.len())).collect()),
+                None => vec![None; h.len()],
+            };
+            if sizes(h) != own_h || c != own_c {
+                bail!("the state's layers are {:?} wide; the stream's are {own_h:?}", sizes(h));
+            }
         }
-        for (layer, (h, c)) in self.0.states().enumerate() {
-            h.copy_from_slice(&hs[layer]);
-            if let (Some(c), Some(cs)) = (c, &cs) {
-                c.copy_from_slice(&cs[layer]);
+        self.0.resize(hs.len());
+        for (row, hs) in hs.iter().enumerate() {
+            for (layer, (h, c)) in self.0.states(row).enumerate() {
+                h.copy_from_slice(&hs[layer]);
+                if let (Some(c), Some(cs)) = (c, &cs) {
+                    c.copy_from_slice(&cs[row][layer]);
+                }
             }
         }
         Ok(())
     }
 
-    /// The state after the last step, whose tensors are (layers, 1, hidden).
+    /// The state after the last step, whose tensors are (layers, batch, hidden).
     ///
     /// # Errors
-    /// None on a device that works.
+    /// Where the batch is empty.
     pub fn state(&mut self) -> Result<State> {
-        let mut layers = Vec::new();
-        for (h, c) in self.0.states() {
-            let tensor = |numbers: &[f32]| Tensor::new(numbers, &Device::Cpu)?.unsqueeze(0);
-            layers.push(State { h: tensor(h)?, c: c.map(|c| tensor(c)).transpose()? });
+        let mut rows = Vec::new();
+        for row in 0..self.0.batch() {
+            let mut layers = Vec::new();
+            for (h, c) in self.0.states(row) {
+                let tensor = |numbers: &[f32]| Tensor::new(numbers, &Device::Cpu)?.unsqueeze(0);
+                layers.push(State { h: tensor(h)?, c: c.map(|c| tensor(c)).transpose()? });
+            }
+            rows.push(State::stack(&layers)?);
         }
-        State::stack(&layers)
+        State::join(&rows)
     }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::swap::{Place, exists};
 use super::{AVERAGE, BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, STATE, TOKENIZER};
 use super::{is_bundle, load_weights, read_tensors};
+use crate::hash::fnv1a;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -83,6 +84,27 @@ impl Loaded {
     /// Those of [`load_weights`].
     pub fn load_weights(&self, parameters: &Parameters) -> Result<()> {
         load_weights(&self.path.join(MODEL), parameters)
+    }
+
+    /// Tells this model from every other: a hash of its parameters, its tokenizer and its network's
+    /// configuration, 16 hexadecimal digits. Where the bundle lies and how it was trained do not matter.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn fingerprint(&self) -> Result<String> {
+        let network = serde_json::to_vec(&self.config.network)
+            .map_err(|error| Error::file(self.path.join(CONFIG), error))?;
+        let mut parts = vec![network];
+        for name in std::iter::once(MODEL).chain(self.config.tokenizer.is_some().then_some(TOKENIZER)) {
+            let path = self.path.join(name);
+            parts.push(
+                fs::read(&path).map_err(|error| Error::file(&path, format!("cannot be read: {error}")))?,
+            );
+        }
+        // With their sizes, so that no byte can change sides.
+        let sizes: Vec<u8> = parts.iter().flat_map(|part| (part.len() as u64).to_le_bytes()).collect();
+        let hash = fnv1a(parts.iter().flatten().chain(&sizes));
+        Ok(format!("{hash:016x}"))
     }
 
     /// The model's tokenizer; `None` for a model that reads no text.

@@ -246,7 +246,7 @@ fn sync_tree(path: &Path) -> io::Result<()> {
 }
 
 /// Waits until a directory's entries are on disk.
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(not(unix)) {
         // Other systems open no directories as files.
         return Ok(());

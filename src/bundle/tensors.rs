@@ -1,24 +1,31 @@
 //! Tensors in safetensors files: bytes that depend on nothing but names and values, and reads that say
 //! what is wrong with a file.
 
+use std::collections::HashMap;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use candle_core::safetensors::Load;
 use candle_core::{Device, Tensor};
 use safetensors::{SafeTensorError, SafeTensors};
 
+use super::swap::sync_directory;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::{Error, Result};
 
 /// The bytes of a safetensors file: no metadata, tensors by dtype and name, so equal tensors always
 /// give equal bytes.
 pub(super) fn encode(tensors: &NamedTensors) -> Result<Vec<u8>> {
+    encode_with(tensors, None)
+}
+
+fn encode_with(tensors: &NamedTensors, metadata: Option<HashMap<String, String>>) -> Result<Vec<u8>> {
     let local = |(name, tensor): (&String, &Tensor)| {
         Ok((name.clone(), tensor.detach().to_device(&Device::Cpu)?.contiguous()?))
     };
     let tensors = tensors.iter().map(local).collect::<Result<Vec<_>>>()?;
-    safetensors::serialize(tensors, None)
+    safetensors::serialize(tensors, metadata)
         .map_err(|error| Error::Message(format!("cannot write tensors as safetensors: {error}")))
 }
 
@@ -27,6 +34,14 @@ pub(super) fn encode(tensors: &NamedTensors) -> Result<Vec<u8>> {
 /// # Errors
 /// A file that is missing, cut short or no safetensors file, and a dtype that candle does not know.
 pub fn read_tensors(path: &Path, device: &Device) -> Result<NamedTensors> {
+    Ok(read_tensors_and_metadata(path, device)?.0)
+}
+
+/// The same, and the file's metadata.
+pub(crate) fn read_tensors_and_metadata(
+    path: &Path,
+    device: &Device,
+) -> Result<(NamedTensors, HashMap<String, String>)> {
     let bytes = fs::read(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::file(path, broken(&bytes, &error)))?;
     let load = |(name, view): (&str, safetensors::tensor::TensorView<'_>)| {
@@ -36,7 +51,33 @@ pub fn read_tensors(path: &Path, device: &Device) -> Result<NamedTensors> {
         })?;
         Ok((name.to_string(), tensor))
     };
-    file.iter().map(load).collect()
+    let tensors = file.iter().map(load).collect::<Result<_>>()?;
+    let metadata =
+        SafeTensors::read_metadata(&bytes).map_err(|error| Error::file(path, broken(&bytes, &error)))?;
+    Ok((tensors, metadata.1.metadata().clone().unwrap_or_default()))
+}
+
+/// Writes a safetensors file in a single step: beside its place, to the disk, then renamed.
+pub(crate) fn write_tensors(
+    path: &Path,
+    tensors: &NamedTensors,
+    metadata: HashMap<String, String>,
+) -> Result<()> {
+    let bytes = encode_with(tensors, Some(metadata))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".rnn-").suffix(".partial");
+    // As any new file: a temporary one is its owner's alone.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let write = || {
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(&bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        sync_directory(folder)
+    };
+    write().map_err(|error| Error::file(path, format!("cannot be written: {error}")))
 }
 
 fn broken(bytes: &[u8], error: &SafeTensorError) -> String {

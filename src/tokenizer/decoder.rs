@@ -3,19 +3,27 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Scheme, Tokenizer};
 
 /// Turns tokens into text as they come, holding back only what is not yet a whole character. Its memory
 /// does not grow with the number of tokens.
 ///
 /// To continue a prompt, push the prompt's tokens first and drop what they give.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decoder<'t> {
     tokenizer: &'t Tokenizer,
     state: State,
 }
 
-#[derive(Debug)]
+/// What a decoder holds back, to be kept and gone on from by [`Tokenizer::resume_decoder`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DecoderState(State);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum State {
     Characters,
     /// Whether the next word opens a line and takes no space before it.
@@ -47,6 +55,21 @@ impl<'t> Decoder<'t> {
             Scheme::General { byte_level: false } => State::Window { ids: Vec::new(), settled: 0 },
         };
         Self { tokenizer, state }
+    }
+
+    /// Goes on from where another decoder was; `None` where that was of another scheme.
+    pub(super) fn resume(tokenizer: &'t Tokenizer, DecoderState(state): DecoderState) -> Option<Self> {
+        let decoder = Self::new(tokenizer);
+        let fits = match (&decoder.state, &state) {
+            (State::Window { .. }, State::Window { ids, settled }) => *settled <= ids.len(),
+            (own, state) => std::mem::discriminant(own) == std::mem::discriminant(state),
+        };
+        fits.then_some(Self { state, ..decoder })
+    }
+
+    /// What is held back now.
+    pub fn state(&self) -> DecoderState {
+        DecoderState(self.state.clone())
     }
 
     /// The text that `id` completes; perhaps empty.

@@ -35,7 +35,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-pub use decoder::Decoder;
+pub use decoder::{Decoder, DecoderState};
 pub use kind::Kind;
 pub use prompt::Prompt;
 
@@ -212,6 +212,11 @@ impl Tokenizer {
     /// A decoder that gives text out as tokens come in.
     pub fn decoder(&self) -> Decoder<'_> {
         Decoder::new(self)
+    }
+
+    /// A decoder that goes on where another was; `None` where that was one of another kind of tokenizer.
+    pub fn resume_decoder(&self, state: DecoderState) -> Option<Decoder<'_>> {
+        Decoder::resume(self, state)
     }
 
     /// The contents of `tokenizer.json`; the same bytes for the same tokenizer.

@@ -201,6 +201,32 @@ fn streaming_gives_only_whole_characters_and_loses_none() {
 }
 
 #[test]
+fn a_decoder_goes_on_where_another_stopped() {
+    let tokenizers = [
+        (trained(&Kind::Char, "abc\n"), "abcab"),
+        (trained(&Kind::Word, "a b\n"), "a b a"),
+        (trained(&Kind::Bpe(258), "plain\n"), "한글 👍🏽!"),
+        (Tokenizer::from_json(FOREIGN.as_bytes()).unwrap(), "to be or to be"),
+    ];
+    for (tokenizer, text) in &tokenizers {
+        let ids = encode(tokenizer, text);
+        for pause in 0..=ids.len() {
+            let mut decoder = tokenizer.decoder();
+            let mut parts: String = ids[..pause].iter().map(|&id| decoder.push(id)).collect();
+            let saved = serde_json::to_string(&decoder.state()).unwrap();
+            let mut decoder = tokenizer.resume_decoder(serde_json::from_str(&saved).unwrap()).unwrap();
+            parts.extend(ids[pause..].iter().map(|&id| decoder.push(id)));
+            assert_eq!(parts + &decoder.finish(), tokenizer.decode(&ids), "{text} after {pause} tokens");
+        }
+        for (other, _) in tokenizers.iter().filter(|(other, _)| !std::ptr::eq(other, tokenizer)) {
+            assert!(tokenizer.resume_decoder(other.decoder().state()).is_none());
+        }
+    }
+    let beyond = serde_json::from_str(r#"{"window":{"ids":[2],"settled":2}}"#).unwrap();
+    assert!(tokenizers[3].0.resume_decoder(beyond).is_none());
+}
+
+#[test]
 fn words_stream_one_space_apart_and_lines_apart() {
     let tokenizer = trained(&Kind::Word, "a b\n");
     let (a, b) = (tokenizer.id("a").unwrap(), tokenizer.id("b").unwrap());

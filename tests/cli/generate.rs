@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use rnn_zoo::tokenizer::character;
+use serde_json::Value;
 
 use super::{Folder, TINY, text, written};
 
@@ -107,4 +108,259 @@ fn what_a_model_does_not_know_is_said_and_never_written() {
     let notes = String::from_utf8(output.stderr).unwrap();
     assert!(notes.contains('Q') && notes.lines().count() == 1, "{notes}");
     assert!(!said.contains("<unk>") && said.starts_with("the "), "{said}");
+}
+
+/// One JSON object a line.
+fn objects(output: &str) -> Vec<Value> {
+    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// `rnn` with further arguments, which may hold spaces.
+fn done_with(folder: &Folder, line: &str, more: &[&str]) -> String {
+    written(&folder.rnn(line).args(more).output().unwrap(), line)
+}
+
+#[test]
+fn a_stop_text_is_never_written() {
+    let folder = Folder::with_model();
+    let whole = folder.done("generate m --length 80 --ignore-eos");
+    let at = |from: usize| whole.chars().skip(from).take(3).collect::<String>();
+    let (early, late) = (at(20), at(50));
+    let cut = |stop: &str| &whole[..whole.find(stop).unwrap()];
+    let write = |more: &[&str]| done_with(&folder, "generate m --length 80 --ignore-eos", more);
+    assert_eq!(write(&["--stop", &late]), format!("{}\n", cut(&late)));
+    assert_eq!(write(&["--stop", &late, "--stop", &early, "--stop", "never"]), format!("{}\n", cut(&early)));
+    assert_eq!(write(&["--stop", "never"]), whole);
+    let object = &objects(&write(&["--stop", &early, "--json"]))[0];
+    assert_eq!(
+        (object["text"].as_str(), object["finish_reason"].as_str()),
+        (Some(cut(&early)), Some("stop"))
+    );
+    let beams = done_with(&folder, "generate m --length 80 --beams 3 --json", &["--stop", "a"]);
+    assert!(objects(&beams).iter().all(|object| !object["text"].as_str().unwrap().contains('a')));
+}
+
+#[test]
+fn prompts_side_by_side_have_the_texts_that_they_have_alone() {
+    let folder = Folder::with_model();
+    // More than are written at once, of several lengths, one of them empty.
+    let lines = ["the cat", "", "t", "horse by the road saw", "of us"];
+    let prompts: Vec<&str> = lines.iter().copied().cycle().take(68).collect();
+    folder.write("prompts.txt", prompts.join("\n"));
+    let flags = "--length 40 --top-p 0.95 --repetition-penalty 1.1 --count 2 --seed 4";
+    let line = format!("generate m {flags}");
+    let alone = lines.map(|prompt| done_with(&folder, &line, &["--prompt", prompt]));
+    let expected: String = (0..68).map(|at| alone[at % lines.len()].as_str()).collect();
+    let together = folder.done(&format!("{line} --prompts prompts.txt"));
+    assert_eq!(together, expected);
+    let behind = |at: usize| alone[at].lines().next().unwrap().strip_prefix(lines[at]).unwrap().to_string();
+    assert_ne!(behind(2), behind(4), "prompts have their own random numbers");
+    let piped =
+        folder.rnn(&format!("{line} --prompts -")).write_stdin(prompts.join("\r\n")).output().unwrap();
+    assert_eq!(written(&piped, ""), expected);
+    let objects = objects(&folder.done(&format!("{line} --prompts prompts.txt --json")));
+    assert_eq!(objects.len(), 2 * 68);
+    let shown: String = objects
+        .iter()
+        .map(|object| format!("{}{}\n", object["prompt"].as_str().unwrap(), object["text"].as_str().unwrap()))
+        .collect();
+    assert_eq!(shown, expected);
+    for object in &objects {
+        assert_eq!(object["token_ids"].as_array().unwrap().len() as u64, object["tokens"].as_u64().unwrap());
+        assert!(object["logprob"].as_f64().unwrap() < 0.);
+        let whole = object["tokens"] == 40;
+        assert_eq!(object["finish_reason"], if whole { "length" } else { "eos" });
+    }
+    // Beams too, one prompt after another.
+    let line = "generate m --length 12 --beams 3 --count 2";
+    let alone = lines.map(|prompt| done_with(&folder, line, &["--prompt", prompt]));
+    folder.write("prompts.txt", lines.join("\n") + "\n");
+    assert_eq!(folder.done(&format!("{line} --prompts prompts.txt")), alone.concat());
+}
+
+#[test]
+fn prompts_that_cannot_be_read_are_an_error() {
+    let folder = Folder::with_model();
+    folder.write("empty.txt", "");
+    folder.write("binary.txt", [0xff, 0xfe, 0x00]);
+    folder.refused("generate m --prompts empty.txt", 2, &["--prompts", "empty.txt", "a prompt a line"]);
+    folder.refused("generate m --prompts binary.txt", 1, &["binary.txt", "cannot be read as text"]);
+    folder.refused("generate m --prompts nowhere.txt", 1, &["nowhere.txt", "cannot be read"]);
+}
+
+#[test]
+fn a_text_that_ends_says_so() {
+    let folder = Folder::new();
+    folder.write("a.jsonl", "{\"text\": \"abc\"}\n".repeat(300));
+    folder.done(
+        "train lstm --data a.jsonl --hidden 12 --embedding 4 --batch-size 4 --bptt 8 --lr 0.03 --epochs 4 --out m",
+    );
+    for flags in ["--greedy", "--beams 1", "--beams 4"] {
+        let object = &objects(&folder.done(&format!("generate m {flags} --length 50 --json")))[0];
+        assert_eq!((&object["text"], &object["finish_reason"]), (&"abc".into(), &"eos".into()), "{flags}");
+        assert_eq!((&object["tokens"], &object["prompt"]), (&3.into(), &"".into()), "{flags}");
+        let cut = &objects(&folder.done(&format!("generate m {flags} --length 2 --json")))[0];
+        assert_eq!((&cut["text"], &cut["finish_reason"]), (&"ab".into(), &"length".into()), "{flags}");
+        assert!(cut["logprob"].as_f64().unwrap() > object["logprob"].as_f64().unwrap(), "{flags}");
+    }
+}
+
+#[test]
+fn beams_come_best_first_and_the_same_every_time() {
+    let folder = Folder::with_model();
+    let greedy = folder.done("generate m --greedy --length 30 --prompt the");
+    assert_eq!(folder.done("generate m --beams 1 --length 30 --prompt the"), greedy);
+    let line = "generate m --beams 6 --count 4 --length 30 --prompt the";
+    let texts = folder.done(line);
+    assert_eq!(folder.done(line), texts);
+    let objects = objects(&folder.done(&format!("{line} --json")));
+    assert_eq!(objects.len(), 4);
+    let scores: Vec<f64> = objects.iter().map(|object| object["score"].as_f64().unwrap()).collect();
+    assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    let shown: String =
+        objects.iter().map(|object| format!("the{}\n", object["text"].as_str().unwrap())).collect();
+    assert_eq!(shown, texts);
+    // Beams far beyond the vocabulary.
+    let line = "generate m --beams 300 --count 300 --length 3 --ignore-eos --json";
+    let found: HashSet<String> = folder.done(line).lines().map(str::to_string).collect();
+    assert_eq!(found.len(), 300);
+}
+
+#[test]
+fn repetition_is_penalised_where_asked() {
+    let folder = Folder::with_model();
+    let greedy = folder.done("generate m --greedy --length 60");
+    assert_eq!(folder.done("generate m --greedy --length 60 --repetition-penalty 1"), greedy);
+    let penalised = folder.done("generate m --greedy --length 60 --repetition-penalty 3");
+    assert_ne!(penalised, greedy);
+    let distinct = |text: &str| text.chars().collect::<HashSet<_>>().len();
+    assert!(distinct(&penalised) > distinct(&greedy), "{penalised}\n{greedy}");
+    let windowed =
+        folder.done("generate m --greedy --length 60 --repetition-penalty 3 --repetition-window 2");
+    assert!(windowed != penalised && windowed != greedy);
+    assert_eq!(
+        folder.done("generate m --greedy --length 60 --repetition-penalty 3 --repetition-window 60"),
+        penalised
+    );
+}
+
+/// One long run, and the same in pieces with a pause at each of `pauses`.
+fn assert_goes_on(folder: &Folder, line: &str, more: &[&str], (length, pauses): (usize, &[usize])) {
+    let whole = done_with(folder, &format!("{line} --length {length} --prompt the --seed 3"), more);
+    let (mut text, mut from) = (String::new(), 0);
+    for &pause in pauses.iter().chain([&length]) {
+        let (begun, prompt) = match from {
+            0 => ("--seed 3", "--prompt the"),
+            _ => ("--state s", ""),
+        };
+        let keep = if pause < length { "--save-state s" } else { "" };
+        let piece = format!("{line} --length {} {begun} {prompt} {keep}", pause - from);
+        let said = done_with(folder, &piece, more);
+        text.push_str(said.strip_suffix('\n').unwrap());
+        from = pause;
+    }
+    assert_eq!(text + "\n", whole, "{line} {more:?} with pauses at {pauses:?}");
+}
+
+#[test]
+fn a_text_goes_on_after_a_pause_as_if_there_had_been_none() {
+    let folder = Folder::with_model();
+    folder.done(&format!("train lstm --layer-norm --data text.txt --out normed {TINY}"));
+    folder.done(&format!("train rnnlm --data text.txt --out words {TINY}"));
+    let korean = "한국어는 👩‍👩‍👧 그리고 🇰🇷 글 e\u{301}te\u{301}\n";
+    folder.write("korean.txt", korean.repeat(80));
+    folder.done(&format!("train gru --data korean.txt --tokenizer bpe:270 --out bytes {TINY}"));
+    let sampling = "--ignore-eos --temperature 1.1 --repetition-penalty 1.2 --repetition-window 30";
+    for model in ["m", "normed", "words", "bytes"] {
+        let line = format!("generate {model} {sampling}");
+        assert_goes_on(&folder, &line, &[], (200, &[100]));
+        assert_goes_on(&folder, &line, &[], (60, &[1, 2, 3, 17, 18, 40, 59]));
+    }
+    // A stop text that begins before the pause, and ends after it.
+    let line = format!("generate m {sampling}");
+    let whole = folder.done(&format!("{line} --length 200 --prompt the --seed 3"));
+    let stop: String = whole.chars().skip(3 + 120).take(6).collect();
+    assert_eq!(
+        whole.find(&stop),
+        whole.char_indices().nth(3 + 120).map(|(at, _)| at),
+        "comes once: {stop:?}"
+    );
+    for pause in [1, 100, 119, 120, 121, 122, 125] {
+        assert_goes_on(&folder, &line, &["--stop", &stop, "--stop", "the cat sat"], (200, &[pause]));
+    }
+}
+
+#[test]
+fn a_kept_text_takes_further_words_and_other_numbers() {
+    let folder = Folder::with_model();
+    let begun = folder.done("generate m --greedy --length 20 --prompt the --save-state s");
+    let whole = format!("{}dog", begun.trim_end_matches('\n'));
+    let expected = done_with(&folder, "generate m --greedy --length 20", &["--prompt", &whole]);
+    let on = folder.done("generate m --greedy --length 20 --state s --prompt dog");
+    assert_eq!(format!("{}{on}", begun.strip_suffix('\n').unwrap()), expected);
+    // What may have begun a stop text comes before the user's words.
+    let last = begun.trim_end_matches('\n').chars().last().unwrap();
+    let stop = format!("{last}~");
+    let held =
+        done_with(&folder, "generate m --greedy --length 20 --prompt the --save-state t", &["--stop", &stop]);
+    assert_eq!(format!("{}{last}", held.strip_suffix('\n').unwrap()), begun.strip_suffix('\n').unwrap());
+    assert_eq!(folder.done("generate m --greedy --length 20 --state t --prompt dog"), format!("{last}{on}"));
+    // The file's own numbers, or those of a seed, of which there may be many.
+    assert_eq!(
+        folder.done("generate m --state s --length 9"),
+        folder.done("generate m --state s --length 9")
+    );
+    let seeded = folder.done("generate m --state s --length 9 --ignore-eos --seed 2 --count 3");
+    assert!(seeded.starts_with(&folder.done("generate m --state s --length 9 --ignore-eos --seed 2")));
+    assert_eq!(seeded.chars().count(), 3 * 10);
+    folder.refused("generate m --state s --count 3", 2, &["--count", "--seed"]);
+    assert!(!folder.done("generate m --state s --beams 3 --length 5").is_empty());
+}
+
+#[test]
+fn a_file_that_is_no_kept_text_of_the_model_is_refused() {
+    let folder = Folder::with_model();
+    folder.done(&format!("train lstm --data text.txt --seed 8 --out other {TINY}"));
+    folder.done("generate m --length 30 --save-state s");
+    folder.refused("generate other --state s", 1, &["s: was saved by another model, a lstm", "bundle"]);
+    folder.refused("generate m --state nowhere", 1, &["nowhere", "cannot be read"]);
+    folder.refused("generate m --state text.txt", 1, &["text.txt", "not a safetensors file"]);
+    folder.refused("generate m --state m/model.safetensors", 1, &["m/model.safetensors", "--save-state"]);
+    let bytes = folder.bytes("s");
+    for length in (0..bytes.len()).step_by(bytes.len() / 12) {
+        folder.write("cut", &bytes[..length]);
+        folder.refused("generate m --state cut", 1, &["cut: is cut short or not a safetensors file"]);
+    }
+    // Of another version, and of a model with other sizes.
+    let place = |name: &str| bytes.windows(name.len()).position(|part| part == name.as_bytes()).unwrap();
+    let mut other = bytes.clone();
+    let format = r#"{\"format\":"#;
+    other[place(format) + format.len()] = b'7';
+    folder.write("newer", &other);
+    folder.refused("generate m --state newer", 1, &["newer: has format 7, but this program reads 1"]);
+    let mut other = bytes.clone();
+    other[place("\"shape\":[1,1,8]") + 13] = b'4'; // half the numbers, in the same place
+    folder.write("odd", &other);
+    folder.refused("generate m --state odd", 1, &["odd: is not a safetensors file"]);
+    // The model, moved and copied, is the same model.
+    std::fs::rename(folder.path("m"), folder.path("moved")).unwrap();
+    assert!(!folder.done("generate moved --state s --length 5").is_empty());
+}
+
+#[test]
+fn a_state_is_kept_only_where_it_harms_nothing() {
+    let folder = Folder::with_model();
+    folder.refused("generate m --save-state text.txt", 1, &["text.txt", "left alone"]);
+    folder.refused("generate m --save-state m/model.safetensors", 1, &["model.safetensors", "left alone"]);
+    folder.refused("generate m --save-state m", 1, &["m: is a folder"]);
+    folder.refused("generate m --save-state no/such/s", 1, &["no/such/s", "folder does not exist"]);
+    folder.done("generate m --save-state s --length 5");
+    let before = folder.bytes("s");
+    folder.done("generate m --save-state s --length 5");
+    assert_eq!(folder.bytes("s"), before, "the same text, the same bytes");
+    folder.done("generate m --state s --save-state s --length 5");
+    assert_ne!(folder.bytes("s"), before);
+    let names: Vec<_> =
+        folder.snapshot().into_keys().filter(|path| path.to_string_lossy().contains(".rnn-")).collect();
+    assert!(names.is_empty(), "{names:?}");
 }

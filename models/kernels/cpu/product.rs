@@ -60,6 +60,15 @@ impl<E> Rows<E> {
         Self { start, row_step, depth_step: 1, run: usize::MAX, run_step: 0 }
     }
 
+    /// From another row on.
+    ///
+    /// # Safety
+    /// That row must be there.
+    pub(super) unsafe fn skip(self, rows: usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { self.from(rows, 0) }
+    }
+
     /// From another row and depth on, the latter a multiple of the run.
     ///
     /// # Safety

@@ -1,7 +1,8 @@
-//! One step at a time, of one sequence: what writing text and reading a sensor need. All weights are packed
-//! beforehand and nothing is allocated on the way; a step of all layers and of the decoder is one call of
-//! the team.
+//! One step at a time, of one sequence or of several side by side: what writing text and reading a sensor
+//! need. All weights are packed beforehand and nothing is allocated on the way; a step of all layers and of the
+//! decoder is one call of the team. No bit of a sequence depends on its neighbours.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use pulp::Simd;
@@ -11,7 +12,7 @@ use super::cell::{GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::memory::Buffer;
 use super::packed::PackedLayer;
 use super::panels::Panels;
-use super::product::{Rows, Tile, add_product};
+use super::product::{Rows, Tile, add_product, most_rows, tiles};
 use super::simd::{Real, Vector};
 use super::team::{self, Kernel, Member};
 use crate::kernels::Unit;
@@ -31,7 +32,7 @@ pub(in crate::kernels) struct Layer<E> {
     /// Of the input's part of the gates, and of the recurrent product, both in the order of the gates.
     bias: Buffer<E>,
     own_bias: Buffer<E>,
-    /// The hidden state before and after a step, which change places, padded; and the cell state.
+    /// (batch, padded): the hidden state before and after a step, which change places; and the cell state.
     h: [Buffer<E>; 2],
     c: Buffer<E>,
     unprojected: Buffer<E>,
@@ -41,8 +42,9 @@ pub(in crate::kernels) struct Layer<E> {
 pub(in crate::kernels) struct Decoder<E> {
     panels: Panels<E>,
     classes: usize,
-    /// Padded, like the scores.
+    /// Padded.
     bias: Vec<E>,
+    /// (batch, padded classes).
     scores: Buffer<E>,
 }
 
@@ -51,13 +53,14 @@ pub(in crate::kernels) struct Stream<E> {
     level: Level,
     layers: Vec<Layer<E>>,
     decoder: Option<Decoder<E>>,
-    members: usize,
+    /// Sequences side by side.
+    batch: usize,
     /// Which of each layer's two hidden states is the present one.
     now: usize,
 }
 
 impl<E: Real> Layer<E> {
-    /// A layer with zero states. `bias` holds the input's and the recurrent bias, (gates * hidden), where there
+    /// A layer with the zero state of one sequence. `bias` holds the input's and the recurrent bias, (gates * hidden), where there
     /// are any; they join where the unit lets them.
     pub(in crate::kernels) fn new(
         unit: Unit,
@@ -87,6 +90,12 @@ impl<E: Real> Layer<E> {
             unprojected: wide(hidden),
             packed,
         }
+    }
+
+    /// Numbers of a row of the hidden and of the cell state.
+    fn widths(&self) -> (usize, usize) {
+        let padded = |size| super::padded(size, self.packed.lanes);
+        (padded(self.output), padded(self.hidden))
     }
 }
 
@@ -120,10 +129,44 @@ impl<E: Real> Decoder<E> {
 
 impl<E: Real> Stream<E> {
     pub(in crate::kernels) fn new(level: Level, layers: Vec<Layer<E>>, decoder: Option<Decoder<E>>) -> Self {
-        let weights: usize =
-            layers.iter().map(|layer| layer.unit.gates() * layer.hidden * (layer.input + layer.output)).sum();
-        let members = if weights < FEW { 1 } else { team::threads() };
-        Self { level, layers, decoder, members, now: 0 }
+        Self { level, layers, decoder, batch: 1, now: 0 }
+    }
+
+    /// Members of the team worth waking for a step.
+    fn members(&self) -> usize {
+        let of = |layer: &Layer<E>| layer.unit.gates() * layer.hidden * (layer.input + layer.output);
+        let weights: usize = self.layers.iter().map(of).sum();
+        if weights * self.batch < FEW { 1 } else { team::threads() }
+    }
+
+    /// Sequences side by side.
+    pub(in crate::kernels) fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Goes on with the sequences of these numbers, all below the batch, in this order; one may go on several
+    /// times.
+    pub(in crate::kernels) fn select(&mut self, rows: &[usize]) {
+        assert!(rows.iter().all(|&row| row < self.batch), "rows of {}: {rows:?}", self.batch);
+        let gather = |from: &Buffer<E>, wide: usize| {
+            let to = Buffer::zeros(rows.len() * wide);
+            for (at, row) in rows.iter().enumerate() {
+                // SAFETY: both have rows of that width, the old one as many as the batch, and `to` is new.
+                unsafe { std::ptr::copy_nonoverlapping(from.at(row * wide), to.at(at * wide), wide) };
+            }
+            to
+        };
+        for layer in &mut self.layers {
+            let (wide_h, wide_c) = layer.widths();
+            layer.h[self.now] = gather(&layer.h[self.now], wide_h);
+            layer.h[1 - self.now] = Buffer::zeros(rows.len() * wide_h);
+            layer.c = gather(&layer.c, wide_c);
+            layer.unprojected = Buffer::zeros(rows.len() * wide_c);
+        }
+        if let Some(decoder) = &mut self.decoder {
+            decoder.scores = gather(&decoder.scores, decoder.bias.len());
+        }
+        self.batch = rows.len();
     }
 
     /// Features of a step.
@@ -131,32 +174,62 @@ impl<E: Real> Stream<E> {
         self.layers[0].input
     }
 
-    /// Reads a step, of as many features as the first layer has. Returns the scores, or without a decoder the
-    /// last layer's output.
-    pub(in crate::kernels) fn step(&mut self, x: &[E]) -> &[E] {
-        assert_eq!(x.len(), self.input_size(), "features of a step");
-        let step = Step { stream: self, x };
-        // SAFETY: `Layer::new` and `Decoder::new` make every buffer as large as its weights ask; the members
-        // share `self` through `step` alone, and `self` is borrowed mutably.
-        unsafe { team::run_kernel(self.level, self.members, &step) };
-        self.now = 1 - self.now;
-        let (numbers, count) = match (&self.decoder, self.layers.last()) {
-            (Some(decoder), _) => (&decoder.scores, decoder.classes),
-            (None, Some(last)) => (&last.h[self.now], last.output),
-            (None, None) => return &[],
-        };
-        // SAFETY: the buffer has so many numbers, all written; they stay alone while `self` is borrowed.
-        unsafe { std::slice::from_raw_parts(numbers.at(0), count) }
+    /// Goes on with so many sequences, all at zero.
+    pub(in crate::kernels) fn resize(&mut self, batch: usize) {
+        for layer in &mut self.layers {
+            let (wide_h, wide_c) = layer.widths();
+            layer.h = [0, 1].map(|_| Buffer::zeros(batch * wide_h));
+            layer.c = Buffer::zeros(batch * wide_c);
+            layer.unprojected = Buffer::zeros(batch * wide_c);
+        }
+        if let Some(decoder) = &mut self.decoder {
+            decoder.scores = Buffer::zeros(batch * decoder.bias.len());
+        }
+        self.batch = batch;
     }
 
-    /// The states of all layers, one after another: (output) hidden, then (hidden) cell, if any.
-    pub(in crate::kernels) fn states(&mut self) -> impl Iterator<Item = (&mut [E], Option<&mut [E]>)> {
+    /// Numbers of each layer's hidden state and, where it has one, cell state.
+    pub(in crate::kernels) fn sizes(&self) -> impl Iterator<Item = (usize, Option<usize>)> {
+        self.layers.iter().map(|layer| (layer.output, (layer.unit == Unit::Lstm).then_some(layer.hidden)))
+    }
+
+    /// Reads a step, (batch, features of the first layer); [`Stream::output`] has what comes out.
+    pub(in crate::kernels) fn step(&mut self, x: &[E]) {
+        assert_eq!(x.len(), self.batch * self.input_size(), "features of a step");
+        let step = Step { stream: self, x };
+        // SAFETY: `Layer::new`, `Decoder::new` and `select` make every buffer as large as its weights and the
+        // batch ask; the members share `self` through `step` alone, and `self` is borrowed mutably.
+        unsafe { team::run_kernel(self.level, self.members(), &step) };
+        self.now = 1 - self.now;
+    }
+
+    /// What came of one sequence, which must be below the batch: the scores, or without a decoder the last
+    /// layer's output.
+    pub(in crate::kernels) fn output(&self, row: usize) -> &[E] {
+        assert!(row < self.batch, "row {row} of {}", self.batch);
+        let (numbers, count, wide) = match (&self.decoder, self.layers.last()) {
+            (Some(decoder), _) => (&decoder.scores, decoder.classes, decoder.bias.len()),
+            (None, Some(last)) => (&last.h[self.now], last.output, last.widths().0),
+            (None, None) => return &[],
+        };
+        // SAFETY: the buffer has so many numbers a row, zero at first; they stay alone while `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(numbers.at(row * wide), count) }
+    }
+
+    /// The states of one sequence, which must be below the batch, layer by layer: (output) hidden, then (hidden)
+    /// cell, if any.
+    pub(in crate::kernels) fn states(
+        &mut self,
+        row: usize,
+    ) -> impl Iterator<Item = (&mut [E], Option<&mut [E]>)> {
+        assert!(row < self.batch, "row {row} of {}", self.batch);
         let now = self.now;
         self.layers.iter_mut().map(move |layer| {
-            // SAFETY: the buffers have so many numbers, zero at first, and the layer is borrowed mutably.
+            let (wide_h, wide_c) = layer.widths();
+            // SAFETY: the buffers have so many numbers a row, zero at first, and the layer is borrowed mutably.
             unsafe {
-                let h = std::slice::from_raw_parts_mut(layer.h[now].at(0), layer.output);
-                let c = std::slice::from_raw_parts_mut(layer.c.at(0), layer.hidden);
+                let h = std::slice::from_raw_parts_mut(layer.h[now].at(row * wide_h), layer.output);
+                let c = std::slice::from_raw_parts_mut(layer.c.at(row * wide_c), layer.hidden);
                 (h, (layer.unit == Unit::Lstm).then_some(c))
             }
         })
@@ -172,32 +245,69 @@ struct Step<'a, E> {
 impl<E: Real> Kernel for Step<'_, E> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
-        let Stream { layers, decoder, now, .. } = self.stream;
-        let mut x = self.x.as_ptr();
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.stream.batch {
+                // Most read one text: then no loop over rows is left in the program.
+                1 => self.layers::<S, true>(simd, member),
+                _ => self.layers::<S, false>(simd, member),
+            }
+        }
+    }
+}
+
+/// The rows of a step, cut into tiles `vectors` wide; one, where it is known to be that.
+#[inline(always)]
+fn rows<S: Simd, const ONE: bool>(batch: usize, vectors: usize) -> impl Iterator<Item = Range<usize>> {
+    if ONE { tiles(0..1, 1) } else { tiles(0..batch, most_rows::<S>(vectors)) }
+}
+
+impl<E: Real> Step<'_, E> {
+    /// One member's share of all layers and of the decoder.
+    ///
+    /// # Safety
+    /// As [`Kernel::run`]; `ONE` if the batch is one.
+    #[inline(always)]
+    unsafe fn layers<S: Simd, const ONE: bool>(&self, simd: S, member: Member<'_>) {
+        let Stream { layers, decoder, now, batch, .. } = self.stream;
+        let (now, batch) = (*now, *batch);
+        let mut x = Rows::new(self.x.as_ptr(), self.stream.input_size());
         // SAFETY: buffers have the sizes of their layers, by the caller's promise. Members write their own
         // units and classes, and read others' behind a barrier.
         unsafe {
             for layer in layers {
                 match layer.unit {
                     Unit::Simple(nonlinearity) => {
-                        layer.units::<S, _, 1, 1>(simd, member, SimpleUnit(nonlinearity), x, *now);
+                        layer.units::<S, _, 1, 1, ONE>(
+                            simd,
+                            member,
+                            SimpleUnit(nonlinearity),
+                            (x, batch),
+                            now,
+                        );
                     }
-                    Unit::Lstm => layer.units::<S, _, 4, 4>(simd, member, LstmUnit, x, *now),
-                    Unit::Gru => layer.units::<S, _, 3, 4>(simd, member, GruUnit, x, *now),
+                    Unit::Lstm => layer.units::<S, _, 4, 4, ONE>(simd, member, LstmUnit, (x, batch), now),
+                    Unit::Gru => layer.units::<S, _, 3, 4, ONE>(simd, member, GruUnit, (x, batch), now),
                     Unit::GruBefore => unreachable!("invariant: no stream is made of these"),
                 }
                 member.wait();
-                x = layer.h[1 - now].at(0).cast_const();
+                x = Rows::new(layer.h[1 - now].at(0).cast_const(), layer.widths().0);
             }
             if let Some(Decoder { panels, bias, scores, .. }) = decoder {
                 let mut tile = Tile::<E>::new();
                 let tile = tile.as_mut_ptr();
                 for panel in panels.of(member) {
-                    let width = panels.width(panel);
-                    let first = panel.first * E::lanes::<S>();
-                    Vector::<S, E>::copy(simd, bias.as_ptr().add(first), tile, width);
-                    add_product(simd, 1, Rows::new(x, 0), (panels, panel), tile);
-                    Vector::<S, E>::copy(simd, tile, scores.at(first), width);
+                    let (width, first) = (panels.width(panel), panel.first * E::lanes::<S>());
+                    for rows in rows::<S, ONE>(batch, panels.vectors(panel)) {
+                        let of = |at: usize| tile.add(at * width);
+                        for at in 0..rows.len() {
+                            Vector::<S, E>::copy(simd, bias.as_ptr().add(first), of(at), width);
+                        }
+                        add_product(simd, rows.len(), x.skip(rows.start), (panels, panel), tile);
+                        for (at, row) in rows.enumerate() {
+                            Vector::<S, E>::copy(simd, of(at), scores.at(row * bias.len() + first), width);
+                        }
+                    }
                 }
             }
         }
@@ -205,22 +315,25 @@ impl<E: Real> Kernel for Step<'_, E> {
 }
 
 impl<E: Real> Layer<E> {
-    /// One member's units of a step from `x`, and its outputs.
+    /// One member's units of a step from the rows of `x`, and its outputs.
     ///
     /// # Safety
-    /// `x` must have the layer's features, and all members must call this.
+    /// `x` must have as many rows as given, of the layer's features, and the layer's buffers too; all members must
+    /// call this.
     #[inline(always)]
-    unsafe fn units<S: Simd, C: Pointwise<G, K>, const G: usize, const K: usize>(
+    unsafe fn units<S: Simd, C: Pointwise<G, K>, const G: usize, const K: usize, const ONE: bool>(
         &self,
         simd: S,
         member: Member<'_>,
         cell: C,
-        x: *const E,
+        (x, batch): (Rows<E>, usize),
         now: usize,
     ) {
         let lanes = E::lanes::<S>();
         let (inputs, recurrent, projection) = self.packed.panels();
+        let (wide_h, wide_c) = self.widths();
         let [old, new] = [&self.h[now], &self.h[1 - now]];
+        let old_rows = Rows::new(old.at(0).cast_const(), wide_h);
         let (mut tile, mut gates) = (Tile::<E>::new(), Tile::<E>::new());
         let (tile, gates) = (tile.as_mut_ptr(), gates.as_mut_ptr());
         // SAFETY: the caller's promise; both sets of panels are cut alike, for both are made of the same units
@@ -229,45 +342,67 @@ impl<E: Real> Layer<E> {
             for (of_x, of_h) in inputs.of(member).zip(recurrent.of(member)) {
                 let width = of_x.groups * G * lanes;
                 let first = of_x.first * G * lanes;
-                Vector::<S, E>::copy(simd, self.bias.at(first), tile, width);
-                add_product(simd, 1, Rows::new(x, 0), (inputs, of_x), tile);
-                for unit in 0..of_x.groups {
-                    let at = unit * G * lanes;
-                    let x: [Vector<S, E>; G] = Vector::load_all(simd, tile.add(at));
-                    x.iter().enumerate().for_each(|(g, x)| x.store(gates.add(at + g * lanes)));
-                    let start = cell.start(x, Vector::load_all(simd, self.own_bias.at(first + at)));
-                    start.iter().enumerate().for_each(|(g, start)| start.store(tile.add(at + g * lanes)));
-                }
-                let left = Rows::new(old.at(0).cast_const(), 0);
-                add_product(simd, 1, left, (recurrent, of_h), tile);
-                for unit in 0..of_x.groups {
-                    let (at, column) = (unit * G * lanes, (of_x.first + unit) * lanes);
-                    let product = Vector::load_all(simd, tile.add(at));
-                    let c = Vector::load(simd, self.c.at(column));
-                    let h = match projection {
-                        Some(_) => c.zeroed(),
-                        None => Vector::load(simd, old.at(column)),
-                    };
-                    let after = cell.forward(Vector::load_all(simd, gates.add(at)), product, h, c);
-                    if C::CELL_STATE {
-                        self.mixed(simd, c, after.c).store(self.c.at(column));
+                for rows in rows::<S, ONE>(batch, of_x.groups * G) {
+                    for at in 0..rows.len() {
+                        Vector::<S, E>::copy(simd, self.bias.at(first), tile.add(at * width), width);
                     }
-                    match projection {
-                        Some(_) => after.h.store(self.unprojected.at(column)),
-                        None => self.mixed(simd, h, after.h).store(new.at(column)),
+                    add_product(simd, rows.len(), x.skip(rows.start), (inputs, of_x), tile);
+                    for at in 0..rows.len() {
+                        for unit in 0..of_x.groups {
+                            let (at, own) = (at * width + unit * G * lanes, first + unit * G * lanes);
+                            let x: [Vector<S, E>; G] = Vector::load_all(simd, tile.add(at));
+                            x.iter().enumerate().for_each(|(g, x)| x.store(gates.add(at + g * lanes)));
+                            let start = cell.start(x, Vector::load_all(simd, self.own_bias.at(own)));
+                            start
+                                .iter()
+                                .enumerate()
+                                .for_each(|(g, start)| start.store(tile.add(at + g * lanes)));
+                        }
+                    }
+                    add_product(simd, rows.len(), old_rows.skip(rows.start), (recurrent, of_h), tile);
+                    for (at, row) in rows.enumerate() {
+                        for unit in 0..of_x.groups {
+                            let (at, column) = (at * width + unit * G * lanes, (of_x.first + unit) * lanes);
+                            let (at_h, at_c) = (row * wide_h + column, row * wide_c + column);
+                            let product = Vector::load_all(simd, tile.add(at));
+                            let c = Vector::load(simd, self.c.at(at_c));
+                            let h = match projection {
+                                Some(_) => c.zeroed(),
+                                None => Vector::load(simd, old.at(at_h)),
+                            };
+                            let after = cell.forward(Vector::load_all(simd, gates.add(at)), product, h, c);
+                            if C::CELL_STATE {
+                                self.mixed(simd, c, after.c).store(self.c.at(at_c));
+                            }
+                            match projection {
+                                Some(_) => after.h.store(self.unprojected.at(at_c)),
+                                None => self.mixed(simd, h, after.h).store(new.at(at_h)),
+                            }
+                        }
                     }
                 }
             }
             if let Some(projection) = projection {
                 member.wait();
+                let unprojected = Rows::new(self.unprojected.at(0).cast_const(), wide_c);
                 for panel in projection.of(member) {
-                    Vector::<S, E>::clear(simd, tile, projection.width(panel));
-                    let left = Rows::new(self.unprojected.at(0).cast_const(), 0);
-                    add_product(simd, 1, left, (projection, panel), tile);
-                    for vector in 0..panel.groups {
-                        let column = (panel.first + vector) * lanes;
-                        let h = Vector::load(simd, tile.add(vector * lanes));
-                        self.mixed(simd, Vector::load(simd, old.at(column)), h).store(new.at(column));
+                    let width = projection.width(panel);
+                    for rows in rows::<S, ONE>(batch, projection.vectors(panel)) {
+                        Vector::<S, E>::clear(simd, tile, rows.len() * width);
+                        add_product(
+                            simd,
+                            rows.len(),
+                            unprojected.skip(rows.start),
+                            (projection, panel),
+                            tile,
+                        );
+                        for (at, row) in rows.enumerate() {
+                            for vector in 0..panel.groups {
+                                let at_h = row * wide_h + (panel.first + vector) * lanes;
+                                let h = Vector::load(simd, tile.add(at * width + vector * lanes));
+                                self.mixed(simd, Vector::load(simd, old.at(at_h)), h).store(new.at(at_h));
+                            }
+                        }
                     }
                 }
             }

@@ -1,0 +1,118 @@
+//! The work of `rnn generate`: from prompts to printed texts.
+
+use std::io::Write;
+
+use rnn_zoo::Error;
+use rnn_zoo::generate::{Context, Sampling, SavedText, Text, Transcript, Writer, random_numbers};
+use rnn_zoo::model::Model;
+use rnn_zoo::task::start_token;
+use rnn_zoo::tokenizer::Prompt;
+
+use super::Args;
+use super::print::{self, Printer};
+
+/// Texts that are written side by side: more would take memory, and go hardly faster.
+const SIDE_BY_SIDE: usize = 64;
+
+/// What all texts of a command have in common.
+pub(super) struct Job<'a> {
+    pub(super) args: &'a Args,
+    pub(super) model: &'a Model,
+    pub(super) sampling: Sampling,
+    pub(super) banned: Vec<u32>,
+    pub(super) end: Option<u32>,
+}
+
+impl<'a> Job<'a> {
+    /// Where the text stands behind a prompt, and how the prompt is shown.
+    fn begin(&self, (text, prompt): &(String, Prompt)) -> rnn_zoo::Result<(Text<'a>, String)> {
+        let (args, model) = (self.args, self.model);
+        let (tokenizer, network) = (model.tokenizer()?, model.network.as_ref());
+        let seeded = random_numbers(args.sampling.seed.unwrap_or(1), text, 0);
+        let mut begun = match &args.state {
+            Some(path) => {
+                let saved = SavedText::load(path, model)?;
+                let transcript = saved.transcript(path, model, &args.stop)?;
+                let rng = if args.sampling.seed.is_some() { seeded } else { saved.rng };
+                Text { context: saved.context, rng, transcript }
+            }
+            None => Text {
+                context: Context::new(network, start_token(tokenizer))?,
+                rng: seeded,
+                transcript: Transcript::new(tokenizer, &args.stop),
+            },
+        };
+        begun.context.read(network, &prompt.ids, &model.device)?;
+        let shown = begun.transcript.prompt(text, prompt);
+        Ok((begun, shown))
+    }
+
+    /// Writes `--count` texts for each prompt, side by side.
+    pub(super) fn sample(&self, prompts: &[(String, Prompt)]) -> anyhow::Result<()> {
+        let Self { args, model, .. } = self;
+        let writer = Writer {
+            sampling: self.sampling,
+            banned: self.banned.clone(),
+            length: args.length,
+            end: self.end,
+            logprobs: args.json,
+            to_be_continued: args.save_state.is_some(),
+        };
+        let all: Vec<(usize, usize)> = (0..prompts.len())
+            .flat_map(|prompt| (0..args.count).map(move |sample| (prompt, sample)))
+            .collect();
+        for some in all.chunks(SIDE_BY_SIDE) {
+            let (mut texts, mut shown): (Vec<Text<'_>>, Vec<String>) = (vec![], vec![]);
+            for (at, &(prompt, sample)) in some.iter().enumerate() {
+                // A prompt is read once.
+                let (mut text, begun) = match at > 0 && some[at - 1].0 == prompt {
+                    true => (texts[at - 1].clone(), shown[at - 1].clone()),
+                    false => self.begin(&prompts[prompt])?,
+                };
+                if args.state.is_none() || args.sampling.seed.is_some() {
+                    text.rng = random_numbers(args.sampling.seed.unwrap_or(1), &prompts[prompt].0, sample);
+                }
+                texts.push(text);
+                shown.push(begun);
+            }
+            let typed = some.iter().map(|&(prompt, _)| prompts[prompt].0.as_str());
+            let mut printer = Printer::new(typed.zip(shown), args.json)?;
+            let mut failed = None;
+            let written = writer.write(model.network.as_ref(), &model.device, &mut texts, &mut |gain| {
+                printer.gain(&gain).map_err(|error| {
+                    let problem = Error::Message(format!("cannot print: {error}"));
+                    failed = Some(error);
+                    problem
+                })
+            });
+            if let Some(error) = failed {
+                // As it came: a closed pipe is no failure.
+                return Err(error.into());
+            }
+            written?;
+            if let (Some(path), Some(text)) = (&args.save_state, texts.first()) {
+                SavedText::save(path, text, model)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Searches for the best texts of each prompt, one prompt after another.
+    pub(super) fn search(&self, beams: usize, prompts: &[(String, Prompt)]) -> anyhow::Result<()> {
+        let search = self.args.search(beams, self.end, self.banned.clone());
+        let mut out = std::io::stdout().lock();
+        for prompt in prompts {
+            let (Text { context, transcript, .. }, shown) = self.begin(prompt)?;
+            let found =
+                search.search(self.model.network.as_ref(), &self.model.device, &context, transcript)?;
+            for hypothesis in found.iter().take(self.args.count) {
+                match self.args.json {
+                    true => writeln!(out, "{}", print::hypothesis(&prompt.0, hypothesis))?,
+                    false => writeln!(out, "{shown}{}", hypothesis.text)?,
+                }
+            }
+            out.flush()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+use super::super::fixture::{KINDS, network, tokenizer};
+use super::super::{Generator, Sampling, Text, Writer};
+use super::*;
+use crate::rng::{Purpose, stream};
+use crate::tokenizer::Tokenizer;
+
+const UNKNOWN: u32 = 0;
+const END: u32 = 1;
+
+fn search(beams: usize, length_penalty: f64, length: usize) -> BeamSearch {
+    BeamSearch { beams, length_penalty, length, end: Some(END), banned: vec![UNKNOWN] }
+}
+
+fn found(
+    search: &BeamSearch,
+    network: &dyn Network,
+    tokenizer: &Tokenizer,
+    stops: &[String],
+) -> Vec<Hypothesis> {
+    let context = Context::new(network, END).unwrap();
+    search.search(network, &Device::Cpu, &context, Transcript::new(tokenizer, stops)).unwrap()
+}
+
+/// The log-probabilities of what may come after some tokens.
+fn next(network: &dyn Network, tokens: &[u32]) -> Vec<f64> {
+    let generator = Generator::new(network, END, tokens, vec![], &Device::Cpu).unwrap();
+    let exponentials: Vec<f64> = generator.scores().iter().map(|&score| f64::from(score).exp()).collect();
+    exponentials.iter().map(|e| (e / exponentials.iter().sum::<f64>()).ln()).collect()
+}
+
+/// All texts of at most so many tokens, each with its end and its log-probability.
+fn all(
+    network: &dyn Network,
+    tokenizer: &Tokenizer,
+    stop: Option<&str>,
+    (tokens, logprob): (Vec<u32>, f64),
+    length: usize,
+) -> Vec<(Vec<u32>, Finish, f64)> {
+    let text = tokenizer.decode(&tokens);
+    if stop.is_some_and(|stop| text.ends_with(stop)) {
+        return vec![(tokens, Finish::Stop, logprob)];
+    }
+    if tokens.len() == length {
+        return vec![(tokens, Finish::Length, logprob)];
+    }
+    let next = next(network, &tokens);
+    let mut texts = vec![(tokens.clone(), Finish::Eos, logprob + next[END as usize])];
+    for token in 2..next.len() as u32 {
+        let longer = ([tokens.as_slice(), &[token]].concat(), logprob + next[token as usize]);
+        texts.extend(all(network, tokenizer, stop, longer, length));
+    }
+    texts
+}
+
+#[test]
+fn a_wide_beam_finds_all_texts_best_first() {
+    let tokenizer = tokenizer("abc");
+    for kind in 0..KINDS {
+        let network = network(kind, tokenizer.vocabulary_size(), 7);
+        for (length_penalty, stop) in [(0., None), (1., None), (2.5, Some("ca")), (-1., Some("b"))] {
+            let texts = all(network.as_ref(), &tokenizer, stop, (vec![], 0.), 4);
+            let mut expected: Vec<(f64, Vec<u32>, Finish)> = texts
+                .into_iter()
+                .map(|(tokens, finish, logprob)| {
+                    let length = tokens.len() + usize::from(finish == Finish::Eos);
+                    (logprob / (length as f64).powf(length_penalty), tokens, finish)
+                })
+                .collect();
+            expected.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let stops: Vec<String> = stop.map(str::to_string).into_iter().collect();
+            let wide = search(expected.len() + 1, length_penalty, 4);
+            let found = found(&wide, network.as_ref(), &tokenizer, &stops);
+            assert_eq!(found.len(), expected.len(), "kind {kind}, {length_penalty}, {stop:?}");
+            for (found, (score, tokens, finish)) in found.iter().zip(&expected) {
+                assert!((found.score - score).abs() < 1e-6, "{found:?} has not {score}");
+                assert_eq!((&found.tokens, found.finish), (tokens, *finish), "kind {kind}, {length_penalty}");
+                let whole = tokenizer.decode(tokens);
+                let cut = stop.and_then(|stop| whole.strip_suffix(stop)).filter(|_| *finish == Finish::Stop);
+                assert_eq!(found.text, cut.unwrap_or(&whole));
+            }
+        }
+    }
+}
+
+#[test]
+fn one_beam_is_the_greedy_text() {
+    let tokenizer = tokenizer("abcdef");
+    let stops = ["ab".to_string()];
+    let mut ends = vec![];
+    for (kind, seed) in (0..KINDS).flat_map(|kind| (0..12).map(move |seed| (kind, seed))) {
+        let network = network(kind, tokenizer.vocabulary_size(), seed);
+        let writer = Writer {
+            sampling: Sampling { temperature: 0., ..Sampling::default() },
+            banned: vec![UNKNOWN],
+            length: 9,
+            end: Some(END),
+            ..Writer::default()
+        };
+        let context = Context::new(network.as_ref(), END).unwrap();
+        let transcript = Transcript::new(&tokenizer, &stops);
+        let mut texts = [Text { context, rng: stream(1, Purpose::Sampling, 0), transcript }];
+        let (mut tokens, mut text, mut finish) = (vec![], String::new(), None);
+        let written = writer.write(network.as_ref(), &Device::Cpu, &mut texts, &mut |gain| {
+            tokens.extend(gain.token);
+            text.push_str(gain.shown);
+            finish = gain.finish;
+            Ok(())
+        });
+        written.unwrap();
+        let found = found(&search(1, 1., 9), network.as_ref(), &tokenizer, &stops);
+        assert_eq!(found.len(), 1);
+        assert_eq!((&found[0].tokens, &found[0].text, Some(found[0].finish)), (&tokens, &text, finish));
+        ends.push(found[0].finish);
+    }
+    assert!(ends.iter().any(|&finish| finish != Finish::Length), "{ends:?}");
+}
+
+#[test]
+fn what_a_narrow_beam_finds_has_the_probability_that_it_says() {
+    let tokenizer = tokenizer("abcdef");
+    for kind in 0..KINDS {
+        let network = network(kind, tokenizer.vocabulary_size(), 11);
+        let found = found(&search(5, 1., 8), network.as_ref(), &tokenizer, &[]);
+        assert_eq!(found.len(), 5);
+        assert!(found.is_sorted_by(|a, b| a.score >= b.score));
+        for (at, hypothesis) in found.iter().enumerate() {
+            let mut tokens = hypothesis.tokens.clone();
+            tokens.extend((hypothesis.finish == Finish::Eos).then_some(END));
+            let expected: f64 =
+                (0..tokens.len()).map(|at| next(network.as_ref(), &tokens[..at])[tokens[at] as usize]).sum();
+            assert!((hypothesis.logprob - expected).abs() < 1e-4, "{hypothesis:?}: {expected}");
+            assert!(found[..at].iter().all(|other| other.tokens != hypothesis.tokens));
+        }
+    }
+}
+
+#[test]
+fn more_beams_than_texts_and_no_length_are_no_problem() {
+    let tokenizer = tokenizer("ab");
+    let network = network(0, tokenizer.vocabulary_size(), 1);
+    assert_eq!(found(&search(100, 1., 1), network.as_ref(), &tokenizer, &[]).len(), 3);
+    let none = found(&search(4, 1., 0), network.as_ref(), &tokenizer, &[]);
+    assert_eq!((none.len(), none[0].text.as_str(), none[0].score), (1, "", 0.));
+    for (beams, length_penalty, flag) in
+        [(0, 1., "--beams"), (usize::MAX, 1., "--beams"), (2, f64::NAN, "--length-penalty")]
+    {
+        let problem = search(beams, length_penalty, 3).validate().unwrap_err().to_string();
+        assert!(problem.starts_with(flag), "{problem}");
+    }
+}

@@ -1,0 +1,181 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::rng::{Purpose, stream};
+
+const SCORES: [f32; 4] = [1., 3., 2., f32::NEG_INFINITY];
+
+fn shares(sampling: Sampling, banned: &[u32]) -> [f64; 4] {
+    let mut rng = stream(1, Purpose::Sampling, 0);
+    let mut counts = [0.; 4];
+    for _ in 0..20_000 {
+        let token = sampling.pick(&SCORES, &Recent::default(), banned, &mut rng).unwrap();
+        counts[token as usize] += 1. / 20_000.;
+    }
+    counts
+}
+
+fn softmax(temperature: f64, tokens: &[usize]) -> [f64; 4] {
+    let mut shares = [0.; 4];
+    for &token in tokens {
+        shares[token] = (f64::from(SCORES[token]) / temperature).exp();
+    }
+    let total: f64 = shares.iter().sum();
+    shares.map(|share| share / total)
+}
+
+#[test]
+fn tokens_come_in_the_shares_that_the_rules_leave() {
+    let plain = Sampling::default();
+    let cases = [
+        (plain, vec![], softmax(1., &[0, 1, 2])),
+        (Sampling { temperature: 0.5, ..plain }, vec![], softmax(0.5, &[0, 1, 2])),
+        (Sampling { top_k: Some(2), ..plain }, vec![], softmax(1., &[1, 2])),
+        // 0.665 + 0.245 reaches 0.9, so the third is left out; 0.665 alone reaches 0.6.
+        (Sampling { top_p: Some(0.9), ..plain }, vec![], softmax(1., &[1, 2])),
+        (Sampling { top_p: Some(0.6), ..plain }, vec![], [0., 1., 0., 0.]),
+        // e^-1 = 0.37 and e^-2 = 0.14 times as likely as the likeliest.
+        (Sampling { min_p: Some(0.3), ..plain }, vec![], softmax(1., &[1, 2])),
+        // The entropy is 0.83 nats; the surprises are 2.41, 0.41 and 1.41: nearest the second, then the third.
+        (Sampling { typical_p: Some(0.5), ..plain }, vec![], [0., 1., 0., 0.]),
+        (Sampling { typical_p: Some(0.9), ..plain }, vec![], softmax(1., &[1, 2])),
+        (Sampling { temperature: 0., ..plain }, vec![], [0., 1., 0., 0.]),
+        (plain, vec![1], softmax(1., &[0, 2])),
+    ];
+    for (sampling, banned, expected) in cases {
+        let found = shares(sampling, &banned);
+        let far = found.iter().zip(expected).any(|(a, b)| (a - b).abs() > 0.015);
+        assert!(!far, "{sampling:?} without {banned:?}: {found:?}, expected {expected:?}");
+    }
+}
+
+/// The distribution by the definitions, one after another: every token's probability.
+fn by_definition(sampling: &Sampling, scores: &[f32], text: &[u32], banned: &[u32]) -> Vec<f64> {
+    let mut scores: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
+    let newest = text.len().saturating_sub(sampling.repetition_window.unwrap_or(text.len()));
+    for (token, score) in scores.iter_mut().enumerate() {
+        if text[newest..].contains(&(token as u32)) {
+            let penalty = sampling.repetition_penalty;
+            *score = if *score < 0. { *score * penalty } else { *score / penalty };
+        }
+        if banned.contains(&(token as u32)) {
+            *score = f64::NEG_INFINITY;
+        }
+        *score /= sampling.temperature;
+    }
+    let softmax = |scores: &[f64]| -> Vec<f64> {
+        let total: f64 = scores.iter().map(|score| score.exp()).sum();
+        scores.iter().map(|score| score.exp() / total).collect()
+    };
+    // Keeps the first `count` of the tokens in an order.
+    let keep = |scores: &mut Vec<f64>, order: &[usize], count: usize| {
+        order[count..].iter().for_each(|&token| scores[token] = f64::NEG_INFINITY);
+    };
+    // How many tokens in an order reach a probability together.
+    let reach = |probabilities: &[f64], order: &[usize], p: f64| {
+        let mass = |count: usize| order[..count].iter().map(|&token| probabilities[token]).sum::<f64>();
+        (1..=order.len()).find(|&count| mass(count) >= p).unwrap_or(order.len())
+    };
+    let sorted = |key: &dyn Fn(usize) -> f64, count: usize| {
+        let mut order: Vec<usize> = (0..count).collect();
+        order.sort_by(|&a, &b| key(a).total_cmp(&key(b))); // stable: ties by number
+        order
+    };
+    if let Some(k) = sampling.top_k {
+        let order = sorted(&|token| -scores[token], scores.len());
+        keep(&mut scores, &order, k.min(order.len()));
+    }
+    if let Some(p) = sampling.top_p {
+        let probabilities = softmax(&scores);
+        let order = sorted(&|token| -probabilities[token], scores.len());
+        keep(&mut scores, &order, reach(&probabilities, &order, p));
+    }
+    if let Some(p) = sampling.min_p {
+        let probabilities = softmax(&scores);
+        let most = probabilities.iter().copied().fold(0., f64::max);
+        for (score, probability) in scores.iter_mut().zip(probabilities) {
+            if probability < p * most {
+                *score = f64::NEG_INFINITY;
+            }
+        }
+    }
+    if let Some(p) = sampling.typical_p {
+        let probabilities = softmax(&scores);
+        let left = probabilities.iter().filter(|&&p| p > 0.);
+        let entropy: f64 = left.map(|p| -p * p.ln()).sum();
+        let order = sorted(&|token| (-probabilities[token].ln() - entropy).abs(), scores.len());
+        keep(&mut scores, &order, reach(&probabilities, &order, p));
+    }
+    softmax(&scores)
+}
+
+proptest! {
+    #[test]
+    fn every_rule_leaves_what_its_definition_says(
+        // Few values, so that some scores are equal; more tokens than are sorted at first.
+        scores in prop::collection::vec((-40i8..40).prop_map(|score| f32::from(score) / 5.), 2..300),
+        text in prop::collection::vec(0..300u32, 0..60),
+        banned in prop::option::of(0..300u32),
+        (penalty, window) in (0.5..2., prop::option::of(1..80usize)),
+        temperature in 0.3..3.,
+        (top_k, top_p) in (prop::option::of(1..300usize), prop::option::of(0.01..0.999)),
+        (min_p, typical_p) in (prop::option::of(0. ..1.), prop::option::of(0.01..0.999)),
+    ) {
+        let sampling = Sampling {
+            repetition_penalty: penalty, repetition_window: window, temperature, top_k, top_p, min_p, typical_p,
+        };
+        sampling.validate().unwrap();
+        let text: Vec<u32> = text.into_iter().map(|token| token % scores.len() as u32).collect();
+        let banned: Vec<u32> = banned.into_iter().collect();
+        let mut recent = Recent::default();
+        text.iter().for_each(|&token| recent.push(token));
+        let (likeliest, adjusted) = sampling.adjusted(&scores, &recent, &banned).unwrap();
+        let weights = sampling.weights(adjusted, likeliest);
+        let total: f64 = weights.iter().sum();
+        let expected = by_definition(&sampling, &scores, &text, &banned);
+        // Equal but for rounding, which may decide a tie of typical surprise: then as many are left, as likely.
+        let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
+        let found: Vec<f64> = weights.iter().map(|weight| weight / total).collect();
+        let sorted = |mut values: Vec<f64>| { values.sort_by(f64::total_cmp); values };
+        let same = close(&found, &expected)
+            || typical_p.is_some() && close(&sorted(found.clone()), &sorted(expected.clone()));
+        prop_assert!(same, "{:?}\n{:?}", found, expected);
+        let token = sampling.pick(&scores, &recent, &banned, &mut stream(3, Purpose::Sampling, 0)).unwrap();
+        prop_assert!(weights[token as usize] > 0.);
+        let greedy = Sampling { temperature: 0., ..sampling };
+        let token = greedy.pick(&scores, &recent, &banned, &mut stream(3, Purpose::Sampling, 0));
+        prop_assert_eq!(token, Some(likeliest as u32));
+    }
+}
+
+#[test]
+fn nothing_is_picked_where_nothing_is_left() {
+    let mut rng = stream(1, Purpose::Sampling, 0);
+    let mut pick = |scores: &[f32], banned: &[u32]| {
+        Sampling::default().pick(scores, &Recent::default(), banned, &mut rng)
+    };
+    assert_eq!(pick(&SCORES, &[0, 1, 2, 3]), None);
+    assert_eq!(pick(&[f32::NAN; 3], &[]), None);
+    assert_eq!(pick(&[], &[]), None);
+    assert_eq!(pick(&[0., f32::INFINITY, f32::NAN], &[7]), Some(1));
+}
+
+#[test]
+fn senseless_settings_name_their_flag() {
+    let plain = Sampling::default();
+    for (sampling, flag) in [
+        (Sampling { temperature: -1., ..plain }, "--temperature"),
+        (Sampling { temperature: f64::NAN, ..plain }, "--temperature"),
+        (Sampling { top_k: Some(0), ..plain }, "--top-k"),
+        (Sampling { top_p: Some(0.), ..plain }, "--top-p"),
+        (Sampling { top_p: Some(1.5), ..plain }, "--top-p"),
+        (Sampling { typical_p: Some(f64::NAN), ..plain }, "--typical-p"),
+        (Sampling { min_p: Some(-0.1), ..plain }, "--min-p"),
+        (Sampling { min_p: Some(f64::NAN), ..plain }, "--min-p"),
+        (Sampling { repetition_penalty: 0., ..plain }, "--repetition-penalty"),
+        (Sampling { repetition_penalty: f64::INFINITY, ..plain }, "--repetition-penalty"),
+        (Sampling { repetition_window: Some(0), ..plain }, "--repetition-window"),
+    ] {
+        assert!(sampling.validate().unwrap_err().to_string().starts_with(flag));
+    }
+}

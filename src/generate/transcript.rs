@@ -1,0 +1,80 @@
+//! Tokens become text: decoded, and cut at stop strings.
+
+use serde::{Deserialize, Serialize};
+
+use super::stop::StopFilter;
+use crate::tokenizer::{Decoder, DecoderState, Prompt, Tokenizer};
+
+/// The text of what a model writes, as it can be shown.
+#[derive(Clone, Debug)]
+pub struct Transcript<'t> {
+    decoder: Decoder<'t>,
+    stop: StopFilter,
+    words: bool,
+}
+
+/// What a transcript holds back: parts of characters, and what may be the beginning of a stop string.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct HeldBack {
+    decoder: DecoderState,
+    text: String,
+}
+
+impl<'t> Transcript<'t> {
+    /// A text that ends before any of `stops`.
+    pub fn new(tokenizer: &'t Tokenizer, stops: &[String]) -> Self {
+        Self::of(tokenizer, tokenizer.decoder(), StopFilter::new(stops, String::new()))
+    }
+
+    fn of(tokenizer: &Tokenizer, decoder: Decoder<'t>, stop: StopFilter) -> Self {
+        Self { decoder, stop, words: tokenizer.scheme_name() == "word" }
+    }
+
+    /// Goes on from what an earlier one held back; none where that is of another kind of tokenizer.
+    pub(super) fn resume(tokenizer: &'t Tokenizer, stops: &[String], held: HeldBack) -> Option<Self> {
+        let decoder = tokenizer.resume_decoder(held.decoder)?;
+        Some(Self::of(tokenizer, decoder, StopFilter::new(stops, held.text)))
+    }
+
+    pub(super) fn held_back(&self) -> HeldBack {
+        HeldBack { decoder: self.decoder.state(), text: self.stop.held().to_string() }
+    }
+
+    /// The user's own words come next, in which no stop string is looked for. Returns how they are shown, after
+    /// all that was held back.
+    pub fn prompt(&mut self, text: &str, prompt: &Prompt) -> String {
+        if prompt.ids.is_empty() && text.is_empty() {
+            return String::new();
+        }
+        let mut shown = self.stop.take();
+        if !self.words {
+            shown.push_str(&self.decoder.finish());
+        }
+        let read: String = prompt.ids.iter().map(|&id| self.decoder.push(id)).collect();
+        // Words may have been replaced by others of the vocabulary; anything else is shown as it was typed.
+        shown.push_str(if self.words { &read } else { text });
+        shown
+    }
+
+    /// What an earlier transcript held back and can be shown now.
+    pub(super) fn begin(&mut self) -> String {
+        self.stop.push("")
+    }
+
+    /// The model has written `token`; returns the text that can be shown.
+    pub(super) fn push(&mut self, token: u32) -> String {
+        self.stop.push(&self.decoder.push(token))
+    }
+
+    /// Whether a stop string has come.
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.stopped()
+    }
+
+    /// The text is over; returns what was held back.
+    pub(super) fn finish(&mut self) -> String {
+        let mut text = self.stop.push(&self.decoder.finish());
+        text.push_str(&self.stop.finish());
+        text
+    }
+}
