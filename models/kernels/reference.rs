@@ -120,11 +120,19 @@ pub fn layer_norm(xs: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
 /// # Errors
 /// Where the shapes disagree or a target is no class.
 pub fn cross_entropy(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    losses(outputs, targets)?.sum_all()
+}
+
+/// `-log softmax(outputs)[target]` of each row, (rows); (rows, classes) against (rows).
+///
+/// # Errors
+/// As [`cross_entropy`].
+pub fn losses(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let highest = outputs.detach().max_keepdim(D::Minus1)?; // keeps exp from overflowing
     let outputs = outputs.broadcast_sub(&highest)?;
     let log_sum = outputs.exp()?.sum(D::Minus1)?.log()?; // (rows)
     let own = outputs.gather(&targets.unsqueeze(1)?, 1)?.squeeze(1)?; // (rows)
-    (log_sum - own)?.sum_all()
+    log_sum - own
 }
 
 /// Replaces what lies past each sequence's length by zeros, so that even an infinity there reaches
