@@ -17,13 +17,16 @@ use super::{Compute, Outcome, bundle_path, number};
 
 /// Score a model on data: loss, perplexity, bits a token
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
 Examples:
   rnn eval my-model --data my.txt                   all of a file
   rnn eval my-model --data ptb/ --split valid       one split of a folder
   rnn eval lstm-story --data builtin:story --json   the built-in test split, as JSON
   rnn eval my-model --data ptb/ --cache 500         also with a memory of the last 500 words
-  rnn eval my-model --data ptb/ --dynamic           also with a model that goes on learning")]
+  rnn eval my-model --data ptb/ --dynamic           also with a model that goes on learning"
+)]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]

@@ -18,18 +18,22 @@
 
 use std::time::Instant;
 
-use candle_core::{Device, Tensor};
+use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Tensor, WithDType, bail};
 use rnn_zoo_models::{Network, State};
 
 use super::Scores;
 use crate::data::batch::{Cut, Dataset};
 use crate::gradients::Gradients;
 use crate::loss::{self, Sum};
+use crate::parallel::{self, PIECE};
 use crate::parameters::{NamedTensors, Parameters};
 use crate::{Error, Result};
 
 /// Keeps a parameter that training never moved from moving by more than any other.
 const EPSILON: f64 = 2e-5;
+
+/// A loss beyond any text's: the parameters have run away.
+const LARGEST_LOSS: f64 = 1e4;
 
 /// Lanes of the training data whose gradients are taken together.
 const LANES: usize = 100;
@@ -76,7 +80,7 @@ impl Dynamic {
             check.map_err(|problem| Error::Message(format!("another model's statistics: {problem}")))?;
         }
         let trained = parameters.to_tensors()?;
-        let mover = Mover::new(self, statistics, trained.clone())?;
+        let mover = Mover::new(self, statistics, &trained)?;
         let began = Instant::now();
         let mut total = Sum::default();
         let read = self.read(network, parameters, &mover, data, device, &mut |losses| {
@@ -105,7 +109,9 @@ impl Dynamic {
             let (hidden, state) = network.encode(&batch.inputs, carried.as_ref(), None, None)?;
             // Scored before it is learned from.
             let losses = loss::each(network, &hidden, &batch)?;
-            if let Some(loss) = losses.iter().find(|loss| index > 0 && !loss.is_finite()) {
+            if let Some(loss) =
+                losses.iter().find(|loss| index > 0 && (loss.is_nan() || **loss > LARGEST_LOSS))
+            {
                 let problem = format!(
                     "dynamic evaluation diverged after {} tokens: a loss is {loss} at --dynamic-lr {}; try a \
                      smaller one",
@@ -199,47 +205,106 @@ impl Statistics {
 
 /// The rule, with all that stays the same from step to step.
 struct Mover {
-    trained: NamedTensors,
-    rates: Rates,
-}
-
-enum Rates {
-    /// The same for every number: learning rate and decay.
-    Global(f64, f64),
-    /// Learning rates and decays of every number.
-    Own(NamedTensors, NamedTensors),
+    /// Of each parameter, its trained value; behind it, unless [`Mover::rates`] says all, its learning rates
+    /// and its decays: (1 or 3, the parameter's shape).
+    fixed: NamedTensors,
+    /// Learning rate and decay, where they are the same for every number.
+    rates: Option<[f64; 2]>,
 }
 
 impl Mover {
-    fn new(dynamic: &Dynamic, statistics: Option<&Statistics>, trained: NamedTensors) -> Result<Self> {
+    fn new(dynamic: &Dynamic, statistics: Option<&Statistics>, trained: &NamedTensors) -> Result<Self> {
+        let Dynamic { lr, decay, .. } = *dynamic;
         let Some(statistics) = statistics else {
-            return Ok(Self { trained, rates: Rates::Global(dynamic.lr, dynamic.decay) });
+            let fixed = trained.iter().map(|(name, home)| Ok((name.clone(), home.unsqueeze(0)?)));
+            return Ok(Self { fixed: fixed.collect::<Result<_>>()?, rates: Some([lr, decay]) });
         };
         let mean = statistics.mean()?.max(f64::MIN_POSITIVE);
-        let (mut steps, mut pulls) = (NamedTensors::new(), NamedTensors::new());
-        for (name, rms) in &statistics.rms {
-            steps.insert(name.clone(), ((rms + EPSILON)?.recip()? * dynamic.lr)?);
-            pulls.insert(name.clone(), (rms * (dynamic.decay / mean))?.minimum(1.)?);
-        }
-        Ok(Self { trained, rates: Rates::Own(steps, pulls) })
+        let fixed = trained.iter().zip(statistics.rms.values()).map(|((name, home), rms)| {
+            let lrs = ((rms + EPSILON)?.recip()? * lr)?;
+            let decays = (rms * (decay / mean))?.minimum(1.)?;
+            Ok((name.clone(), Tensor::stack(&[home, &lrs, &decays], 0)?))
+        });
+        Ok(Self { fixed: fixed.collect::<Result<_>>()?, rates: None })
     }
 
     fn step(&self, parameters: &Parameters, gradients: &Gradients) -> Result<()> {
         for (name, var) in parameters.iter() {
             let present = var.as_detached_tensor();
-            let back = (&self.trained[name] - &present)?;
-            let pull = match &self.rates {
-                Rates::Global(_, decay) => (back * *decay)?,
-                Rates::Own(_, decays) => (back * &decays[name])?,
+            let gradient = match gradients.get(name) {
+                Some(gradient) => gradient.contiguous()?,
+                None => present.zeros_like()?,
             };
-            let mut moved = (&present + pull)?;
-            if let Some(gradient) = gradients.get(name) {
-                moved = match &self.rates {
-                    Rates::Global(lr, _) => (moved - (gradient * *lr)?)?,
-                    Rates::Own(lrs, _) => (moved - (gradient * &lrs[name])?)?,
-                };
+            let fixed = &self.fixed[name];
+            let numbers = matches!(present.dtype(), DType::F32 | DType::F64) && present.is_contiguous();
+            match present.device().is_cpu() && numbers {
+                true => present.inplace_op3(&gradient, fixed, self)?,
+                false => var.set(&self.moved(&present, &gradient, fixed)?)?,
             }
-            var.set(&moved)?;
+        }
+        Ok(())
+    }
+
+    /// A parameter's next value in plain tensor ops: any device, any dtype.
+    fn moved(&self, present: &Tensor, gradient: &Tensor, fixed: &Tensor) -> candle_core::Result<Tensor> {
+        let back = (fixed.get(0)? - present)?;
+        match self.rates {
+            Some([lr, decay]) => (present + (back * decay)?)? - (gradient * lr)?,
+            None => (present + (back * fixed.get(2)?)?)? - (gradient * fixed.get(1)?)?,
+        }
+    }
+
+    /// The same where the numbers lie, in one pass over memory.
+    fn move_all<T: WithDType>(&self, present: &mut [T], gradient: &[T], fixed: &[T]) {
+        let (home, own) = fixed.split_at(present.len());
+        let pieces = present.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).zip(home.chunks(PIECE));
+        let Some([lr, decay]) = self.rates else {
+            let (lrs, decays) = own.split_at(home.len());
+            let rates = lrs.chunks(PIECE).zip(decays.chunks(PIECE));
+            parallel::map(pieces.zip(rates).collect(), |(((present, gradient), home), (lrs, decays))| {
+                let rates = lrs.iter().zip(decays);
+                for (((p, &g), &home), (&lr, &decay)) in present.iter_mut().zip(gradient).zip(home).zip(rates)
+                {
+                    *p = *p + decay * (home - *p) - lr * g;
+                }
+            });
+            return;
+        };
+        let (lr, decay) = (T::from_f64(lr), T::from_f64(decay));
+        parallel::map(pieces.collect(), |((present, gradient), home)| {
+            for ((p, &g), &home) in present.iter_mut().zip(gradient).zip(home) {
+                *p = *p + decay * (home - *p) - lr * g;
+            }
+        });
+    }
+}
+
+impl InplaceOp3 for Mover {
+    fn name(&self) -> &'static str {
+        "dynamic-evaluation-step"
+    }
+
+    fn cpu_fwd(
+        &self,
+        present: &mut CpuStorage,
+        present_layout: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+        fixed: &CpuStorage,
+        fixed_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let layouts = [present_layout, gradient_layout, fixed_layout].map(Layout::contiguous_offsets);
+        let [Some((from, to)), Some((g_from, g_to)), Some((f_from, f_to))] = layouts else {
+            bail!("a step of dynamic evaluation needs contiguous tensors")
+        };
+        match (present, gradient, fixed) {
+            (CpuStorage::F32(present), CpuStorage::F32(gradient), CpuStorage::F32(fixed)) => {
+                self.move_all(&mut present[from..to], &gradient[g_from..g_to], &fixed[f_from..f_to]);
+            }
+            (CpuStorage::F64(present), CpuStorage::F64(gradient), CpuStorage::F64(fixed)) => {
+                self.move_all(&mut present[from..to], &gradient[g_from..g_to], &fixed[f_from..f_to]);
+            }
+            _ => bail!("a step of dynamic evaluation needs f32 or f64 tensors of one dtype"),
         }
         Ok(())
     }
@@ -247,6 +312,7 @@ impl Mover {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Var;
     use rand::RngExt;
 
     use super::super::evaluate;
@@ -355,7 +421,7 @@ mod tests {
         ids: &[u32],
     ) -> Vec<f64> {
         let trained = parameters.to_tensors().unwrap();
-        let mover = Mover::new(&dynamic, statistics, trained.clone()).unwrap();
+        let mover = Mover::new(&dynamic, statistics, &trained).unwrap();
         let mut losses = vec![];
         let mut found = |some: &[f64]| losses.extend_from_slice(some);
         dynamic.read(network, parameters, &mover, &text(ids), &Device::Cpu, &mut found).unwrap();
@@ -432,6 +498,54 @@ mod tests {
         let problem = run(1e300).unwrap_err().to_string();
         assert!(problem.contains("diverged after 5 tokens") && problem.contains("--dynamic-lr"), "{problem}");
         assert_eq!(get(&parameters), trained);
+    }
+
+    #[test]
+    fn a_step_where_the_numbers_lie_is_the_step_in_tensor_ops() {
+        let (_, parameters) = language_model();
+        let mut rng = stream(6, Purpose::Parameters, 0);
+        // Several pieces, the last of them short.
+        let mut tensor = |dtype| {
+            let values: Vec<f64> = (0..2 * PIECE + 75).map(|_| rng.random::<f64>() - 0.5).collect();
+            Tensor::from_vec(values, (7, (2 * PIECE + 75) / 7), &Device::Cpu)
+                .unwrap()
+                .to_dtype(dtype)
+                .unwrap()
+        };
+        for dtype in [DType::F32, DType::F64] {
+            let [present, gradient, home, rms] = std::array::from_fn(|_| tensor(dtype));
+            let own = Statistics { rms: NamedTensors::from([("w".to_string(), rms.abs().unwrap())]) };
+            let trained = NamedTensors::from([("w".to_string(), home)]);
+            for own in [None, Some(&own)] {
+                let dynamic = Dynamic { lr: 0.03, decay: 0.2, segment: 1 };
+                let mover = Mover::new(&dynamic, own, &trained).unwrap();
+                let expected = mover.moved(&present, &gradient, &mover.fixed["w"]).unwrap();
+                let parameters = Parameters::from_iter([(
+                    "w".to_string(),
+                    Var::from_tensor(&present.copy().unwrap()).unwrap(),
+                )]);
+                let gradients = NamedTensors::from([("w".to_string(), gradient.clone())]).into();
+                mover.step(&parameters, &gradients).unwrap();
+                let wide = |tensor: &Tensor| numbers(&tensor.to_dtype(DType::F64).unwrap());
+                let found = wide(parameters.get("w").unwrap());
+                let start = wide(&present);
+                assert!(found.iter().zip(&start).all(|(found, start)| found != start), "some have not moved");
+                for (found, expected) in found.iter().zip(wide(&expected)) {
+                    let close = (found - expected).abs() < 1e-5 * expected.abs().max(1.);
+                    assert!(close, "{dtype:?}: {found} is not {expected}");
+                }
+            }
+        }
+        // Without a gradient a parameter is pulled back all the same.
+        let mover =
+            Mover::new(&Dynamic { lr: 1., decay: 0.5, segment: 1 }, None, &parameters.to_tensors().unwrap())
+                .unwrap();
+        let before = get(&parameters);
+        set(&parameters, &before.iter().map(|values| values.iter().map(|x| x + 2.).collect()).collect());
+        mover.step(&parameters, &Gradients::default()).unwrap();
+        for (found, before) in get(&parameters).iter().flatten().zip(before.iter().flatten()) {
+            assert_close(*found, before + 1.);
+        }
     }
 
     #[test]
