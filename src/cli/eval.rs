@@ -59,12 +59,12 @@ struct AdaptiveArgs {
     #[arg(long, conflicts_with_all = ["cache", "batch_size"])]
     dynamic: bool,
 
-    /// Learning rate of those steps [default: 0.01 a token of a segment, 1e-5 with --dynamic-stats]
+    /// Learning rate of those steps [default: 0.1; with --dynamic-stats 1e-5 a token of a segment]
     #[arg(long, value_name = "X", value_parser = number::not_negative, requires = "dynamic")]
     dynamic_lr: Option<f64>,
 
-    /// Share of the way back to the trained parameters that is taken after each step [default: 2e-4 a token
-    /// of a segment, 4e-4 with --dynamic-stats]
+    /// Share of the way back to the trained parameters that is taken after each step [default: 0.002;
+    /// with --dynamic-stats 4e-4 a token of a segment]
     #[arg(long, value_name = "X", value_parser = number::share, requires = "dynamic")]
     dynamic_decay: Option<f64>,
 

@@ -36,9 +36,9 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Half a thousand steps, and the share and flatness that were best on the validation split of the Penn
-    /// Treebank.
-    pub const DEFAULT: Self = Self { window: 500, theta: 0.3, lambda: 0.1 };
+    /// What did well on the validation split of the Penn Treebank with an LSTM of 256 units; the wider the
+    /// hidden state, the smaller a `theta` it wants.
+    pub const DEFAULT: Self = Self { window: 500, theta: 0.5, lambda: 0.15 };
 
     /// Scores every token of a stream once, in one lane, each from the tokens before it alone. The first
     /// token has the network's own probability: there is nothing to remember yet. The accuracy is left out.

@@ -33,7 +33,7 @@ fn adapting_has_its_own_line_and_leaves_the_plain_figure_and_the_bundle_alone() 
     let plain = eval(&folder, "m --data other.txt");
     let before = folder.snapshot();
     for (flags, name, settings) in [
-        ("--cache 300", "cache", json!({ "window": 300, "theta": 0.3, "lambda": 0.1 })),
+        ("--cache 300", "cache", json!({ "window": 300, "theta": 0.5, "lambda": 0.15 })),
         (
             "--cache 9 --cache-theta 0.25 --cache-lambda 0.5",
             "cache",
@@ -44,7 +44,7 @@ fn adapting_has_its_own_line_and_leaves_the_plain_figure_and_the_bundle_alone() 
             "dynamic",
             json!({ "lr": 0.5, "decay": 0.25, "segment": 7, "stats": null }),
         ),
-        ("--dynamic", "dynamic", json!({ "segment": 20, "stats": null })),
+        ("--dynamic", "dynamic", json!({ "lr": 0.1, "decay": 0.002, "segment": 20, "stats": null })),
         ("--dynamic --dynamic-stats text.txt", "dynamic", json!({ "segment": 20, "stats": "text.txt" })),
     ] {
         let found = eval(&folder, &format!("m --data other.txt {flags}"));
