@@ -201,6 +201,14 @@ impl Linear {
         cross_entropy::score(self, xs, targets)
     }
 
+    /// The same of each row on its own, without a gradient: `-log p(target)` in nats.
+    ///
+    /// # Errors
+    /// As [`Linear::cross_entropy`].
+    pub fn losses(&self, xs: &Tensor, targets: &Tensor) -> Result<Vec<f64>> {
+        cross_entropy::losses(self, xs, targets)
+    }
+
     /// (.., inputs) to (.., outputs).
     ///
     /// # Errors

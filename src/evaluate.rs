@@ -1,6 +1,18 @@
 //! A model's scores on a split.
+//!
+//! [`evaluate`] is the plain figure: parameters as they were trained, and no memory but the hidden state.
+//! Two ways to adapt a language model to the text at hand have figures of their own: [`Dynamic`] goes on
+//! learning, [`Cache`] looks up what was said lately. Both score every token before they learn from it.
+
+mod cache;
+mod dynamic;
+#[cfg(test)]
+mod fixture;
 
 use std::time::Instant;
+
+pub use cache::Cache;
+pub use dynamic::{Dynamic, Statistics};
 
 use candle_core::Device;
 use rnn_zoo_models::{Network, State};
@@ -26,13 +38,32 @@ pub struct Scores {
     /// `loss / ln 2`; absent where the targets are numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bits_per_token: Option<f64>,
-    /// Share of targets whose own output was the highest; absent where the targets are numbers.
+    /// Share of targets whose own output was the highest; absent where the targets are numbers, and for
+    /// models that adapt to the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
     /// Wall-clock seconds.
     pub seconds: f64,
     /// Targets a second.
     pub tokens_per_second: f64,
+}
+
+impl Scores {
+    /// Of classes whose losses add up to `total`.
+    fn of_classes(total: &Sum, began: Instant) -> Self {
+        let count = total.count.max(1) as f64;
+        let loss = total.loss / count;
+        let seconds = began.elapsed().as_secs_f64();
+        Self {
+            tokens: total.count,
+            loss,
+            perplexity: Some(loss.exp()),
+            bits_per_token: Some(loss / std::f64::consts::LN_2),
+            accuracy: Some(total.correct as f64 / count),
+            seconds,
+            tokens_per_second: total.count as f64 / seconds.max(1e-9),
+        }
+    }
 }
 
 /// Scores every target of `data` once.
@@ -54,63 +85,27 @@ pub fn evaluate(network: &dyn Network, data: &Dataset, batch_size: usize, device
         let batch = epoch.batch(index, device)?;
         let state = carried.take().filter(|_| !batch.fresh);
         let (hidden, state) = network.encode(&batch.inputs, state.as_ref(), batch.lengths.as_deref())?;
-        let sum = loss::sum(network, &hidden, &batch)?;
-        total.loss += sum.loss;
-        total.count += sum.count;
-        total.correct += sum.correct;
+        total += loss::sum(network, &hidden, &batch)?;
         classes = matches!(batch.targets, Targets::Classes(_));
         carried = Some(state.detach());
     }
-    let count = total.count.max(1) as f64;
-    let loss = total.loss / count;
-    let seconds = began.elapsed().as_secs_f64();
-    Ok(Scores {
-        tokens: total.count,
-        loss,
-        perplexity: classes.then(|| loss.exp()),
-        bits_per_token: classes.then_some(loss / std::f64::consts::LN_2),
-        accuracy: classes.then_some(total.correct as f64 / count),
-        seconds,
-        tokens_per_second: total.count as f64 / seconds.max(1e-9),
+    let scores = Scores::of_classes(&total, began);
+    Ok(match classes {
+        true => scores,
+        false => Scores { perplexity: None, bits_per_token: None, accuracy: None, ..scores },
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Tensor};
+    use candle_core::Tensor;
     use rand::RngExt;
-    use rnn_zoo_models::{
-        LstmConfig, Merge, ModelConfig, PredictorConfig, Readout, RecurrentConfig, RnnlmConfig, StackConfig,
-    };
+    use rnn_zoo_models::{Merge, ModelConfig, PredictorConfig, Readout, RecurrentConfig, StackConfig};
 
+    use super::fixture::{START, VOCABULARY, assert_close, language_model, network, rnn, text, tokens};
     use super::*;
     use crate::data::batch::{Example, Input, Target};
-    use crate::data::tokens::TokenStream;
-    use crate::parameters::Parameters;
     use crate::rng::{Purpose, Rng, stream};
-
-    const VOCABULARY: usize = 7;
-    const START: u32 = 1;
-
-    /// A network in f64 with parameters far from zero, so that its answers differ.
-    fn network(config: &ModelConfig) -> Box<dyn Network> {
-        let (map, builder) = Parameters::builder(DType::F64, &Device::Cpu);
-        let network = config.build(&builder).unwrap();
-        let mut rng = stream(5, Purpose::Parameters, 0);
-        for (_, var) in Parameters::from(&map).iter() {
-            let values: Vec<f64> = (0..var.elem_count()).map(|_| 3. * rng.random::<f64>() - 1.5).collect();
-            var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap()).unwrap();
-        }
-        network
-    }
-
-    fn rnn() -> LstmConfig {
-        StackConfig { num_layers: 2, ..LstmConfig::new(3, 4) }
-    }
-
-    fn language_model() -> Box<dyn Network> {
-        network(&ModelConfig::Rnnlm(RnnlmConfig::new(VOCABULARY, RecurrentConfig::Lstm(rnn()))))
-    }
 
     fn predictor(readout: Readout, vocabulary_size: Option<usize>, outputs: usize) -> Box<dyn Network> {
         let rnn =
@@ -122,10 +117,7 @@ mod tests {
             dropout: 0.5,
             rnn,
         }))
-    }
-
-    fn tokens(rng: &mut Rng, count: usize) -> Vec<u32> {
-        (0..count).map(|_| rng.random_range(0..VOCABULARY as u32)).collect()
+        .0
     }
 
     /// Summed -log p over `ids`, and how often the likeliest token was right: one token at a time from a
@@ -144,16 +136,12 @@ mod tests {
         (loss, right)
     }
 
-    fn assert_close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
-    }
-
     #[test]
     fn one_lane_is_the_chain_of_every_token_given_all_before_it() {
         let count = 2 * WINDOW + 10;
         let ids = tokens(&mut stream(1, Purpose::Train, 0), count);
-        let data = Dataset::Stream { tokens: TokenStream::from_ids(&ids), start: START };
-        let network = language_model();
+        let data = text(&ids);
+        let (network, _) = language_model();
         let (loss, right) = by_hand(network.as_ref(), START, &ids);
         let scores = evaluate(network.as_ref(), &data, 1, &Device::Cpu).unwrap();
         assert_close(scores.loss, loss / count as f64);
@@ -165,8 +153,8 @@ mod tests {
     #[test]
     fn lanes_each_start_from_zero_after_their_own_token_and_miss_none() {
         let ids = tokens(&mut stream(2, Purpose::Train, 0), 101);
-        let data = Dataset::Stream { tokens: TokenStream::from_ids(&ids), start: START };
-        let network = language_model();
+        let data = text(&ids);
+        let (network, _) = language_model();
         for lanes in [3, 16, 60, 500] {
             let length = ids.len().div_ceil(lanes);
             let mut before = START;

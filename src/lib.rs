@@ -21,6 +21,7 @@ pub mod report;
 pub mod rng;
 pub mod run;
 pub mod schedule;
+pub mod score;
 pub mod task;
 pub mod tokenizer;
 pub mod train;

@@ -1,11 +1,13 @@
 //! What training makes smaller: cross-entropy of classes, squared error of numbers. Padding never
 //! counts.
 
+use std::ops::AddAssign;
+
 use candle_core::{D, Tensor};
 use rnn_zoo_models::{Network, Score};
 
-use crate::Result;
 use crate::data::batch::{Batch, Targets};
+use crate::{Error, Result};
 
 /// The mean loss over a batch's targets, a scalar that can be differentiated, and their number.
 ///
@@ -40,6 +42,14 @@ pub struct Sum {
     pub correct: usize,
 }
 
+impl AddAssign for Sum {
+    fn add_assign(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.count += other.count;
+        self.correct += other.correct;
+    }
+}
+
 /// The loss summed over a batch's targets, without a gradient.
 ///
 /// # Errors
@@ -57,6 +67,19 @@ pub fn sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Sum>
             Ok(Sum { loss, count, correct: 0 })
         }
     }
+}
+
+/// The loss of each target, in nats and without a gradient: sequence after sequence, each step by step,
+/// padding left out.
+///
+/// # Errors
+/// A batch whose targets are numbers, and those of the device.
+pub fn each(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Vec<f64>> {
+    if matches!(batch.targets, Targets::Values(_)) {
+        return Err(Error::Message("only classes have a probability each, not numbers".into()));
+    }
+    let (hidden, targets) = flat(&hidden.detach(), batch)?;
+    Ok(network.decoder().losses(&hidden, &targets)?)
 }
 
 /// A scalar as f64, whatever its dtype.

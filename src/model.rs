@@ -16,7 +16,8 @@ use crate::{Error, Result};
 pub struct Model {
     /// What the bundle says of it.
     pub config: Config,
-    /// The network, with parameters that cannot be trained further: nothing keeps a graph of its use.
+    /// The network. Unless it was [loaded to learn](Model::load_trainable) its parameters cannot be trained
+    /// further, and nothing keeps a graph of its use.
     pub network: Box<dyn Network>,
     /// How text becomes tokens; `None` for a model that reads none.
     pub tokenizer: Option<Tokenizer>,
@@ -31,15 +32,26 @@ impl Model {
     /// # Errors
     /// A bundle that is not whole, or whose parts disagree; the message names the file.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
+        let (model, parameters) = Self::load_trainable(path, device)?;
+        let builder = frozen_builder(&parameters, model.config.dtype, device)?;
+        let network = model.config.network.build(&builder)?;
+        Ok(Self { network, ..model })
+    }
+
+    /// Reads the bundle at `path` for a model that goes on learning, with its parameters. What they become
+    /// is in memory alone.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load_trainable(path: &Path, device: &Device) -> Result<(Self, Parameters)> {
         let loaded = bundle::load(path)?;
         let tokenizer = loaded.tokenizer()?;
         let built = build(&loaded.config, device);
-        let (_, parameters) = built.map_err(|error| Error::file(loaded.path.join("config.json"), error))?;
+        let (network, parameters) =
+            built.map_err(|error| Error::file(loaded.path.join("config.json"), error))?;
         loaded.load_weights(&parameters)?;
-        let builder = frozen_builder(&parameters, loaded.config.dtype, device)?;
-        let network = loaded.config.network.build(&builder)?;
         let config = loaded.config.clone();
-        Ok(Self { config, network, tokenizer, device: device.clone(), bundle: loaded })
+        Ok((Self { config, network, tokenizer, device: device.clone(), bundle: loaded }, parameters))
     }
 
     /// Tells this model from every other; see [`Loaded::fingerprint`].

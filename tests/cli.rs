@@ -3,9 +3,11 @@
 mod bad_bundle;
 mod bad_input;
 mod data;
+mod eval;
 mod generate;
 mod predict;
 mod resume;
+mod score;
 mod shell;
 mod train;
 

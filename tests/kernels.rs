@@ -227,6 +227,7 @@ fn loss_of(
     let linear = Linear::new(weight.as_tensor().clone(), Some(bias.as_tensor().clone()));
     let score = linear.score(&xs, &targets)?;
     let mut results = Results::from([("summed loss".into(), vec![score.loss, score.correct as f64])]);
+    results.insert("losses".into(), linear.losses(&xs, &targets)?);
     let loss = linear.cross_entropy(&xs, &targets, smoothing)?;
     results.insert("loss".into(), values(&loss)?);
     let gradients = backward(&(loss * 3.)?)?; // not one: a factor must reach the gradients
@@ -377,6 +378,8 @@ fn the_loss_is_the_log_of_the_share_even_of_huge_scores() {
     let targets = Tensor::full(2u32, 2500, &Device::Cpu).unwrap();
     let score = reference::alone(|| linear.score(&xs, &targets).unwrap());
     assert!((score.loss - 2500. * by_hand).abs() < 1e-9 && score.correct == 2500, "{score:?}");
+    let losses = reference::alone(|| linear.losses(&xs, &targets).unwrap());
+    assert!(losses.len() == 2500 && losses.iter().all(|loss| (loss - by_hand).abs() < 1e-12));
 }
 
 #[test]

@@ -63,6 +63,28 @@ pub(crate) fn score(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<
     }
 }
 
+/// `-log p(target)` of each row in nats, without a gradient.
+///
+/// # Errors
+/// As [`mean`].
+pub(crate) fn losses(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Vec<f64>> {
+    match rows.dtype() {
+        DType::F32 if reference::gives_way(rows) => losses_in::<f32>(linear, rows, targets),
+        DType::F64 if reference::gives_way(rows) => losses_in::<f64>(linear, rows, targets),
+        _ => {
+            let count = rows.dim(0)?;
+            let mut losses = Vec::with_capacity(count);
+            for from in (0..count).step_by(ROWS) {
+                let some = ROWS.min(count - from);
+                let outputs = linear.forward(&rows.narrow(0, from, some)?)?.detach();
+                let found = reference::losses(&outputs, &targets.narrow(0, from, some)?, 0.)?;
+                losses.extend(found.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+            }
+            Ok(losses)
+        }
+    }
+}
+
 fn mean_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
     let tensors = Prepared::of(linear, rows, targets)?;
     let Prepared { rows, weight, bias, targets } = tensors;
@@ -83,8 +105,17 @@ fn score_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result
     let level = Level::current()?;
     read::<E, _, 3>([Some(&rows), Some(&weight), Some(&bias)], |[rows, weight, bias]| {
         let inputs = cpu::Examples { rows, weight, bias, targets: &targets, smoothing: 0. };
-        let cpu::Found { loss, correct, .. } = cpu::cross_entropy(level, &inputs, false);
-        Score { loss, correct }
+        let found = cpu::cross_entropy(level, &inputs, false);
+        Score { loss: found.sum(), correct: found.correct }
+    })
+}
+
+fn losses_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Vec<f64>> {
+    let Prepared { rows, weight, bias, targets } = Prepared::of(linear, rows, targets)?;
+    let level = Level::current()?;
+    read::<E, _, 3>([Some(&rows), Some(&weight), Some(&bias)], |[rows, weight, bias]| {
+        let inputs = cpu::Examples { rows, weight, bias, targets: &targets, smoothing: 0. };
+        cpu::cross_entropy(level, &inputs, false).losses.iter().map(|loss| loss.to_f64()).collect()
     })
 }
 
@@ -152,6 +183,7 @@ impl<E: Real> CustomOp3 for CrossEntropy<E> {
             smoothing: self.smoothing,
         };
         let found = cpu::cross_entropy(self.level, &inputs, self.keep);
+        let mean = found.sum() / self.targets.len() as f64;
         if let Some(gradients) = found.gradients {
             let cpu::LossGradients { rows: d_rows, weight: d_weight, bias: d_bias } = gradients;
             let tensor = |numbers, layout: &Layout| Tensor::from_vec(numbers, layout.shape(), &Device::Cpu);
@@ -162,7 +194,7 @@ impl<E: Real> CustomOp3 for CrossEntropy<E> {
             ];
             let _ = self.gradients.set(gradients); // an op runs forward once
         }
-        let mean = E::from_f64(found.loss / self.targets.len() as f64);
+        let mean = E::from_f64(mean);
         Ok((E::to_cpu_storage_owned(vec![mean]), Shape::from(1)))
     }
 

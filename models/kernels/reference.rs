@@ -121,6 +121,14 @@ pub fn layer_norm(xs: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
 /// # Errors
 /// Where the shapes disagree or a target is no class.
 pub fn cross_entropy(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
+    losses(outputs, targets, smoothing)?.sum_all()
+}
+
+/// `-log softmax(outputs)[target]` of each row, (rows); (rows, classes) against (rows).
+///
+/// # Errors
+/// As [`cross_entropy`].
+pub fn losses(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
     let highest = outputs.detach().max_keepdim(D::Minus1)?; // keeps exp from overflowing
     let outputs = outputs.broadcast_sub(&highest)?;
     let log_sum = outputs.exp()?.sum(D::Minus1)?.log()?; // (rows)
@@ -129,7 +137,7 @@ pub fn cross_entropy(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Resu
         0. => own,
         _ => ((own * (1. - smoothing))? + (outputs.mean(D::Minus1)? * smoothing)?)?,
     };
-    (log_sum - wanted)?.sum_all()
+    log_sum - wanted
 }
 
 /// Replaces what lies past each sequence's length by zeros, so that even an infinity there reaches

@@ -7,6 +7,7 @@ mod generate;
 mod list;
 mod number;
 mod predict;
+mod score;
 mod shell;
 mod train;
 mod training;
@@ -40,9 +41,10 @@ pub struct Cli {
 enum Command {
     List(list::Args),
     Train(Box<train::Args>),
-    Eval(eval::Args),
+    Eval(Box<eval::Args>),
     Generate(generate::Args),
     Predict(predict::Args),
+    Score(score::Args),
     Bench(bench::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -66,6 +68,7 @@ impl Cli {
             Command::Eval(args) => eval::run(&args),
             Command::Generate(args) => generate::run(&args),
             Command::Predict(args) => predict::run(&args),
+            Command::Score(args) => score::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Completions(args) => shell::completions(&args),
             Command::Man(args) => shell::man(&args),

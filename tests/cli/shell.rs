@@ -2,7 +2,8 @@
 
 use super::{Folder, assert_one_line};
 
-const COMMANDS: [&str; 8] = ["list", "train", "eval", "generate", "predict", "bench", "completions", "man"];
+const COMMANDS: [&str; 9] =
+    ["list", "train", "eval", "generate", "predict", "score", "bench", "completions", "man"];
 
 #[test]
 fn the_help_of_every_command_has_an_example() {
@@ -83,6 +84,8 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_device_is_one() {
         "eval m --data text.txt",
         "eval m --data text.txt --json",
         "generate m --length 2000",
+        "score m text.txt",
+        "score m text.txt --json --tokens",
         "bench step --model gru --hidden 4 --repeat 1",
     ] {
         // The reader is gone before the first byte.

@@ -60,12 +60,19 @@ pub(in crate::kernels) struct Gradients<E> {
 
 /// What comes out.
 pub(in crate::kernels) struct Found<E> {
-    /// `-log p(target)`, summed over rows.
-    pub loss: f64,
+    /// `-log p(target)` of each row.
+    pub losses: Vec<E>,
     /// Rows whose target has the highest score, the first of several; not counted with gradients.
     pub correct: usize,
     /// Of the mean, where they were asked for.
     pub gradients: Option<Gradients<E>>,
+}
+
+impl<E: Real> Found<E> {
+    /// The losses of all rows in f64, and in the order of the rows.
+    pub(in crate::kernels) fn sum(&self) -> f64 {
+        self.losses.iter().map(|loss| loss.to_f64()).sum()
+    }
 }
 
 /// Sizes, and how the work is cut.
@@ -181,7 +188,7 @@ pub(in crate::kernels) fn cross_entropy<E: Real>(
     let [losses, correct] =
         unsafe { [&losses, &correct].map(|buffer| std::slice::from_raw_parts(buffer.at(0), rows)) };
     Found {
-        loss: losses.iter().map(|loss| loss.to_f64()).sum(),
+        losses: losses.to_vec(),
         correct: correct.iter().filter(|&&correct| correct > E::zero()).count(),
         gradients,
     }

@@ -33,7 +33,7 @@ mod simd;
 mod stream;
 mod team;
 
-pub(super) use cross_entropy::{Found, Gradients as LossGradients, Inputs as Examples, cross_entropy};
+pub(super) use cross_entropy::{Gradients as LossGradients, Inputs as Examples, cross_entropy};
 pub(super) use layout::Steps;
 pub use level::Level;
 pub(super) use memory::Buffer;

@@ -1,0 +1,107 @@
+//! How likely single lines are, each on its own: what ranks the hypotheses of a recogniser or translator.
+
+use candle_core::Tensor;
+use rnn_zoo_models::State;
+
+use crate::data::batch::{Batch, Targets};
+use crate::data::{End, Piece};
+use crate::loss;
+use crate::model::Model;
+use crate::task::{Task, start_token};
+use crate::tokenizer::Tokenizer;
+use crate::{Error, Result};
+
+/// Steps of a window: bounds the memory that long lines take, and changes no figure.
+const WINDOW: usize = 256;
+
+/// What a model thinks of one line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LineScore {
+    /// The line's tokens; the last is its end.
+    pub tokens: Vec<u32>,
+    /// The log-probability in nats of each token, given those before it.
+    pub logprobs: Vec<f64>,
+    /// How many of the tokens are the unknown token.
+    pub unknown: usize,
+}
+
+impl LineScore {
+    /// The log-probability of the whole line in nats, its end counted.
+    pub fn logprob(&self) -> f64 {
+        self.logprobs.iter().sum()
+    }
+}
+
+/// The scores of `lines`, which have no line ends, in their order. Each is read from a state of zero after
+/// the end of whatever came before, as `rnn eval` reads a file of that line alone. They are read side by
+/// side, which changes no figure: bring as many as there is memory for.
+///
+/// # Errors
+/// A model that is no language model, text that a foreign tokenizer cannot encode, and those of the device.
+pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
+    if model.config.task != Task::Lm {
+        let problem = format!("its task is {}; only a language model scores lines", model.config.task);
+        return Err(Error::usage("BUNDLE", problem));
+    }
+    let tokenizer = model.tokenizer()?;
+    let tokens = lines.iter().map(|line| tokens_of(tokenizer, line)).collect::<Result<Vec<_>>>()?;
+    let logprobs = logprobs(model, start_token(tokenizer), &tokens)?;
+    let score = |(tokens, logprobs): (Vec<u32>, Vec<f64>)| {
+        let unknown = tokens.iter().filter(|&&token| Some(token) == tokenizer.unknown()).count();
+        LineScore { tokens, logprobs, unknown }
+    };
+    Ok(tokens.into_iter().zip(logprobs).map(score).collect())
+}
+
+/// The tokens of a line with what ends it: what ended the lines or records that the model has learned from,
+/// which is what [`start_token`] stands for.
+fn tokens_of(tokenizer: &Tokenizer, line: &str) -> Result<Vec<u32>> {
+    let piece = match Some(start_token(tokenizer)) == tokenizer.end() && tokenizer.scheme_name() != "word" {
+        true => Piece { text: line.to_string(), label: None, end: End::Record },
+        false => Piece { text: format!("{line}\n"), label: None, end: End::Line },
+    };
+    let mut tokens = vec![];
+    tokenizer.encode_piece(&piece, &mut tokens)?;
+    Ok(tokens)
+}
+
+/// The log-probability of every token of every sequence, each sequence from a state of zero after `start`.
+fn logprobs(model: &Model, start: u32, sequences: &[Vec<u32>]) -> Result<Vec<Vec<f64>>> {
+    let longest = sequences.iter().map(Vec::len).max().unwrap_or_default();
+    let mut logprobs = vec![vec![]; sequences.len()];
+    let mut carried: Option<State> = None;
+    for from in (0..longest).step_by(WINDOW) {
+        let batch = window(model, start, sequences, from, WINDOW.min(longest - from))?;
+        let lengths = batch.lengths.as_deref();
+        let (hidden, state) = model.network.encode(&batch.inputs, carried.as_ref(), lengths)?;
+        let mut losses = loss::each(model.network.as_ref(), &hidden, &batch)?.into_iter();
+        for (logprobs, &length) in logprobs.iter_mut().zip(lengths.unwrap_or_default()) {
+            logprobs.extend(losses.by_ref().take(length).map(|loss| -loss));
+        }
+        carried = Some(state.detach());
+    }
+    Ok(logprobs)
+}
+
+/// Steps `from..from + width` of all sequences, padded; each token is read one step after it was asked for.
+fn window(model: &Model, start: u32, sequences: &[Vec<u32>], from: usize, width: usize) -> Result<Batch> {
+    let (mut inputs, mut targets, mut lengths) = (vec![], vec![], vec![]);
+    for tokens in sequences {
+        let length = tokens.len().saturating_sub(from).min(width);
+        let mut span = vec![start; width + 1]; // the token before the window, then the window
+        let before = usize::from(from > 0);
+        if length > 0 {
+            span[1 - before..=length].copy_from_slice(&tokens[from - before..from + length]);
+        }
+        inputs.extend_from_slice(&span[..width]);
+        targets.extend_from_slice(&span[1..]);
+        lengths.push(length);
+    }
+    let shape = (sequences.len(), width);
+    Ok(Batch {
+        inputs: Tensor::from_vec(inputs, shape, &model.device)?,
+        targets: Targets::Classes(Tensor::from_vec(targets, shape, &model.device)?),
+        lengths: Some(lengths),
+        fresh: from == 0,
+    })
+}

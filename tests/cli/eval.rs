@@ -1,0 +1,117 @@
+//! `rnn eval`: what is unknown, and models that adapt to the text.
+
+use serde_json::{Value, json};
+
+use super::{Folder, TINY, written};
+
+fn eval(folder: &Folder, line: &str) -> Value {
+    serde_json::from_str(&folder.done(&format!("eval {line} --json"))).unwrap()
+}
+
+/// A text of a few lines, again and again, that the model has not learned.
+fn other_text() -> String {
+    "we saw the house of the horse by the tree\nthe road\n".repeat(20)
+}
+
+#[test]
+fn what_is_unknown_is_counted() {
+    let folder = Folder::new();
+    folder.done(&format!("train rnnlm --data text.txt --out m {TINY}"));
+    folder.write("known.txt", "the cat saw us\n");
+    folder.write("odd.txt", "the zebra saw us\nthe quux\n");
+    let found = eval(&folder, "m --data odd.txt");
+    assert_eq!((&found["unknown"], &found["tokens"]), (&json!(2), &json!(8)));
+    assert!(folder.done("eval m --data odd.txt").contains("2 words (25.00 %) are unknown"));
+    assert_eq!(eval(&folder, "m --data known.txt")["unknown"], 0);
+    assert!(!folder.done("eval m --data known.txt").contains("unknown"));
+}
+
+#[test]
+fn adapting_has_its_own_line_and_leaves_the_plain_figure_and_the_bundle_alone() {
+    let folder = Folder::with_model();
+    folder.write("other.txt", other_text());
+    let plain = eval(&folder, "m --data other.txt");
+    let before = folder.snapshot();
+    for (flags, name, settings) in [
+        ("--cache 300", "cache", json!({ "window": 300, "theta": 0.5, "lambda": 0.15 })),
+        (
+            "--cache 9 --cache-theta 0.25 --cache-lambda 0.5",
+            "cache",
+            json!({ "window": 9, "theta": 0.25, "lambda": 0.5 }),
+        ),
+        (
+            "--dynamic --dynamic-lr 0.5 --dynamic-decay 0.25 --dynamic-segment 7",
+            "dynamic",
+            json!({ "lr": 0.5, "decay": 0.25, "segment": 7, "stats": null }),
+        ),
+        ("--dynamic", "dynamic", json!({ "lr": 0.1, "decay": 0.002, "segment": 20, "stats": null })),
+        ("--dynamic --dynamic-stats text.txt", "dynamic", json!({ "segment": 20, "stats": "text.txt" })),
+    ] {
+        let found = eval(&folder, &format!("m --data other.txt {flags}"));
+        for key in ["tokens", "loss", "perplexity", "bits_per_token", "accuracy"] {
+            assert_eq!(found[key], plain[key], "{key} with {flags}");
+        }
+        let own = &found[name];
+        assert_eq!(own["tokens"], plain["tokens"], "{flags}");
+        for (key, value) in settings.as_object().unwrap() {
+            assert_eq!(&own[key], value, "{key} with {flags}");
+        }
+        // The text says the same again and again: whoever adapts to it does better.
+        let (own, loss) = (own["loss"].as_f64().unwrap(), plain["loss"].as_f64().unwrap());
+        assert!(own < loss, "{flags}: {own} is not below {loss}");
+        let text = folder.done(&format!("eval m --data other.txt {flags}"));
+        let last = text.lines().last().unwrap();
+        assert!(last.starts_with(&format!("{name}: loss {own:.4} nats a character")), "{text}");
+        assert!(text.contains(&format!("\nloss {loss:.4} nats a character")), "{text}");
+    }
+    assert!(folder.snapshot() == before, "evaluation has changed a file");
+}
+
+#[test]
+fn without_a_step_or_a_share_the_figure_is_the_plain_one() {
+    let folder = Folder::with_model();
+    folder.write("other.txt", other_text());
+    let cache = eval(&folder, "m --data other.txt --cache 50 --cache-lambda 0");
+    assert_eq!(cache["cache"]["loss"], cache["loss"]);
+    let dynamic = eval(&folder, "m --data other.txt --dynamic --dynamic-lr 0");
+    let [own, plain] = [&dynamic["dynamic"], &dynamic].map(|scores| scores["loss"].as_f64().unwrap());
+    // The parameters in training take another way through the kernels, in f32.
+    assert!((own - plain).abs() < 1e-6, "{own} is not {plain}");
+}
+
+#[test]
+fn the_steps_are_announced_where_no_answer_is_read() {
+    let folder = Folder::with_model();
+    let output =
+        folder.rnn("eval m --data text.txt --dynamic --dynamic-segment 100 --json").output().unwrap();
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    let tokens = folder.bytes("text.txt").len();
+    assert!(said.contains(&format!("{} gradient steps", tokens.div_ceil(100) - 1)), "{said}");
+    serde_json::from_str::<Value>(&written(&output, "")).unwrap();
+}
+
+#[test]
+fn what_cannot_adapt_is_refused() {
+    let folder = Folder::with_model();
+    folder.done(&format!("train gru --data builtin:copy --out copy {TINY}"));
+    for (line, code, mentions) in [
+        ("eval copy --data builtin:copy --dynamic", 2, vec!["--dynamic", "copy is a tag model"]),
+        ("eval copy --data builtin:copy --cache 5", 2, vec!["--cache", "only a language model"]),
+        ("eval m --data text.txt --cache 5 --dynamic", 2, vec!["--cache", "--dynamic"]),
+        ("eval m --data text.txt --dynamic --batch-size 4", 2, vec!["--dynamic", "--batch-size"]),
+        ("eval m --data text.txt --cache 5 --batch-size 4", 2, vec!["--cache", "--batch-size"]),
+        ("eval m --data text.txt --cache 0", 2, vec!["--cache"]),
+        ("eval m --data text.txt --cache 5 --cache-lambda 1", 2, vec!["--cache-lambda"]),
+        ("eval m --data text.txt --cache 5 --cache-theta nan", 2, vec!["--cache-theta"]),
+        ("eval m --data text.txt --cache-lambda 0.5", 2, vec!["--cache"]),
+        ("eval m --data text.txt --dynamic-lr 0.5", 2, vec!["--dynamic"]),
+        ("eval m --data text.txt --dynamic --dynamic-lr -1", 2, vec!["--dynamic-lr"]),
+        ("eval m --data text.txt --dynamic --dynamic-decay 1", 2, vec!["--dynamic-decay"]),
+        ("eval m --data text.txt --dynamic --dynamic-segment 0", 2, vec!["--dynamic-segment"]),
+        ("eval m --data text.txt --dynamic --dynamic-lr 1e30", 1, vec!["--dynamic-lr", "diverged"]),
+    ] {
+        folder.refused(line, code, &mentions);
+    }
+    let missing = "eval m --data text.txt --dynamic --dynamic-stats missing.txt";
+    folder.refused(missing, 2, &["--dynamic-stats", "missing.txt"]);
+}

@@ -1,0 +1,213 @@
+//! `rnn score`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use candle_core::Device;
+use rnn_zoo::model::Model;
+use rnn_zoo::score::score_lines;
+use serde_json::{Value, json};
+
+use super::{Folder, TINY, assert_one_line, text, written};
+
+/// What `rnn score m ARGUMENTS` writes when it reads `input`.
+fn score(folder: &Folder, arguments: &str, input: impl Into<Vec<u8>>) -> String {
+    let line = format!("score m {arguments}");
+    written(&folder.rnn(&line).write_stdin(input).output().unwrap(), &line)
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn assert_close(found: f64, expected: f64, what: &str) {
+    assert!((found - expected).abs() < 1e-4, "{what}: {found} is not {expected}");
+}
+
+#[test]
+fn a_line_has_the_score_that_eval_gives_its_file() {
+    let folder = Folder::new();
+    folder.write(
+        "records.jsonl",
+        text().lines().map(|l| format!("{{\"text\": \"{l}\"}}\n")).collect::<String>(),
+    );
+    let long = "the cat by the house saw us ".repeat(30);
+    for training in [
+        "lstm --data text.txt",
+        "rnnlm --data text.txt",
+        "gru --data text.txt --tokenizer bpe:300",
+        "lstm --data records.jsonl",
+    ] {
+        folder.done(&format!("train {training} --out m --force {TINY}"));
+        for line in ["the cat by the road saw us", "a zebra, of 7 trees", "us", "the  dog ", long.as_str()] {
+            // Where a model has learned records it is scored on one.
+            let file = match training.contains("records") {
+                true => ("line.jsonl", format!("{}\n", json!({ "text": line }))),
+                false => ("line.txt", format!("{line}\n")),
+            };
+            folder.write(file.0, file.1);
+            let scores = folder.done(&format!("eval m --data {} --json", file.0));
+            let scores: Value = serde_json::from_str(&scores).unwrap();
+            let found = &json_lines(&score(&folder, "--json", line))[0];
+            assert_eq!(
+                (&found["tokens"], &found["unknown"], &found["text"]),
+                (&scores["tokens"], &scores["unknown"], &json!(line)),
+                "{training}"
+            );
+            let expected = -scores["loss"].as_f64().unwrap() * scores["tokens"].as_f64().unwrap();
+            assert_close(found["logprob"].as_f64().unwrap(), expected, &format!("{training}: {line}"));
+        }
+    }
+}
+
+#[test]
+fn lines_side_by_side_are_scored_as_alone() {
+    let folder = Folder::new();
+    for training in ["lstm --layers 2", "rnnlm --cell gru", "simple-rnn --tokenizer bpe:300"] {
+        folder.done(&format!(
+            "train {training} --data text.txt --out m --force {}",
+            TINY.replace("--layers 1", "")
+        ));
+        let model = Model::load(&folder.path("m"), &Device::Cpu).unwrap();
+        let mut lines: Vec<String> = text().lines().take(30).map(String::from).collect();
+        lines.extend(["", "us", &"the horse by the barn ".repeat(40), ""].map(String::from));
+        let together = score_lines(&model, &lines).unwrap();
+        for (line, together) in lines.iter().zip(&together) {
+            let alone = &score_lines(&model, std::slice::from_ref(line)).unwrap()[0];
+            assert_eq!(together, alone, "{training}: {line}");
+            assert_eq!(alone.tokens.len(), alone.logprobs.len());
+        }
+        assert!(score_lines(&model, &[]).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn one_line_comes_out_for_each_that_goes_in() {
+    let folder = Folder::with_model();
+    let lines: Vec<String> = (0..150).map(|n| "the cat saw us"[..n % 15].to_string()).collect();
+    let found = score(&folder, "", lines.join("\n"));
+    // The last line is empty, and has no end: there is none.
+    let expected = lines.len();
+    assert_eq!(found.lines().count(), expected);
+    for (line, found) in lines.iter().zip(found.lines()) {
+        let fields: Vec<&str> = found.split('\t').collect();
+        assert!(fields[0].parse::<f64>().unwrap() < 0., "{found}");
+        assert_eq!(fields[1..], [(line.len() + 1).to_string().as_str(), line.as_str()]);
+    }
+    folder.write("lines.txt", lines.join("\n"));
+    assert_eq!(folder.done("score m lines.txt"), found, "a file is standard input");
+    assert_eq!(score(&folder, "-", lines.join("\n")), found);
+    assert_eq!(score(&folder, "", lines.join("\r\n")), found, "a carriage return is part of the line's end");
+    assert_eq!(
+        score(&folder, "", format!("\u{feff}{}\n", lines.join("\n"))),
+        found,
+        "a byte-order mark is no text"
+    );
+    assert_eq!(score(&folder, "", ""), "");
+}
+
+#[test]
+fn tokens_add_up_to_their_line() {
+    let folder = Folder::with_model();
+    let line = "the cat, us";
+    let object = &json_lines(&score(&folder, "--json --tokens", line))[0];
+    let logprobs: Vec<f64> = serde_json::from_value(object["token_logprobs"].clone()).unwrap();
+    let spelt: Vec<String> = serde_json::from_value(object["token_texts"].clone()).unwrap();
+    assert_eq!(spelt.concat(), "the cat<unk> us\n");
+    assert_eq!((&object["unknown"], &object["tokens"]), (&json!(1), &json!(spelt.len())));
+    assert_eq!(object["logprob"].as_f64().unwrap(), logprobs.iter().sum::<f64>());
+
+    let table = score(&folder, "--tokens", line);
+    let mut rows = table.lines();
+    assert_eq!(rows.next(), score(&folder, "", line).lines().next());
+    for (spelt, logprob) in spelt.iter().zip(&logprobs) {
+        assert_eq!(rows.next().unwrap(), format!("\t{logprob:.6}\t{}", spelt.replace('\n', "\\n")));
+    }
+    assert_eq!(rows.next(), None);
+}
+
+#[test]
+fn what_is_unknown_is_said_once_on_standard_error() {
+    let folder = Folder::new();
+    folder.done(&format!("train rnnlm --data text.txt --out m {TINY}"));
+    let output =
+        folder.rnn("score m --json").write_stdin("the cat\na zebra runs\nus quux\n").output().unwrap();
+    let unknown: Vec<u64> =
+        json_lines(&written(&output, "")).iter().map(|line| line["unknown"].as_u64().unwrap()).collect();
+    assert_eq!(unknown, [0, 3, 1]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.lines().count() == 1 && said.contains("4 of 10 words"), "{said}");
+    assert!(said.contains("in 2 of 3 lines"), "{said}");
+    let output = folder.rnn("score m").write_stdin("the cat\n").output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn every_script_comes_back_as_it_was() {
+    let folder = Folder::new();
+    let lines = ["한국어는 \u{1112}\u{1161}\u{11ab}글 👩‍👩‍👧 e\u{301}", "그리고\t한국어는 🇰🇷"];
+    folder.write("korean.txt", format!("{}\n", lines.join("\n")).repeat(60));
+    folder.done(&format!("train lstm --data korean.txt --tokenizer char --out m {TINY}"));
+    let output = folder.rnn("score m").write_stdin(lines.join("\n")).output().unwrap();
+    assert!(output.stderr.is_empty(), "every character is known");
+    for (line, found) in lines.iter().zip(written(&output, "").lines()) {
+        let fields: Vec<&str> = found.splitn(3, '\t').collect();
+        let characters = rnn_zoo::tokenizer::character::split(line).count() + 1;
+        assert_eq!(fields[1..], [characters.to_string().as_str(), line]);
+    }
+}
+
+#[test]
+fn a_likelier_line_has_the_higher_score() {
+    let folder = Folder::new();
+    folder.done("train gru --data text.txt --hidden 16 --embedding 8 --batch-size 8 --bptt 16 --lr 0.02 --epochs 6 --out m");
+    let found = score(&folder, "", "the cat by the house saw 3 of us\nsu fo 3 was esuoh eht yb tac eht\n");
+    let logprobs: Vec<f64> =
+        found.lines().map(|line| line.split('\t').next().unwrap().parse().unwrap()).collect();
+    assert!(logprobs[0] > logprobs[1] + 20., "{found}");
+}
+
+#[test]
+fn an_answer_waits_for_no_other_line() {
+    let folder = Folder::with_model();
+    let mut program = std::process::Command::new(assert_cmd::cargo::cargo_bin!("rnn"))
+        .current_dir(folder.path("."))
+        .args(["score", "m"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = program.stdin.take().unwrap();
+    let answers = BufReader::new(program.stdout.take().unwrap());
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || answers.lines().for_each(|line| sender.send(line.unwrap()).unwrap()));
+    for line in ["the cat", "saw us"] {
+        writeln!(input, "{line}").unwrap();
+        // Only so that a failure ends.
+        let answer = receiver.recv_timeout(Duration::from_secs(300)).unwrap();
+        assert!(answer.ends_with(line), "{answer}");
+    }
+    drop(input);
+    assert!(program.wait().unwrap().success());
+}
+
+#[test]
+fn what_cannot_be_scored_is_refused() {
+    let folder = Folder::with_model();
+    folder.done(&format!("train gru --data builtin:copy --out copy {TINY}"));
+    for (line, code, mentions) in [
+        ("score copy text.txt", 2, vec!["BUNDLE", "tag", "only a language model"]),
+        ("score m missing.txt", 1, vec!["missing.txt"]),
+        ("score m m", 1, vec!["m: is a folder"]),
+        ("score missing text.txt", 1, vec!["missing", "no bundle"]),
+        ("score", 2, vec!["BUNDLE"]),
+    ] {
+        folder.refused(line, code, &mentions);
+    }
+    // Lines before the broken one are answered.
+    let output = folder.rnn("score m").write_stdin(b"the cat\nb\xffd\nus\n".as_slice()).output().unwrap();
+    assert_one_line(&output, 1, &["standard input: line 2 is not UTF-8"], "score m");
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 1);
+}
