@@ -6,6 +6,7 @@
 //!   model.safetensors   the best parameters, under their PyTorch names
 //!   tokenizer.json      a Hugging Face tokenizers file, where the task has text
 //!   metrics.jsonl       one object per report
+//!   recipe.toml         what the run was told; `rnn train --recipe` runs it again
 //!   README.md           model card
 //!   training/           what resuming needs: last and best parameters, optimizer, hidden state, state.json
 //! ```
@@ -41,6 +42,8 @@ const MODEL: &str = "model.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
 const METRICS: &str = "metrics.jsonl";
 const README: &str = "README.md";
+/// The file with the settings of the run.
+pub const RECIPE: &str = "recipe.toml";
 const LAST: &str = "training/last.safetensors";
 const BEST: &str = "training/best.safetensors";
 const OPTIMIZER: &str = "training/optimizer.safetensors";
@@ -48,7 +51,8 @@ const CARRY: &str = "training/carry.safetensors";
 const STATE: &str = "training/state.json";
 
 /// The files that a save replaces or removes; any other is the user's.
-const OWN: [&str; 10] = [CONFIG, MODEL, TOKENIZER, METRICS, README, LAST, BEST, OPTIMIZER, CARRY, STATE];
+const OWN: [&str; 11] =
+    [CONFIG, MODEL, TOKENIZER, METRICS, README, RECIPE, LAST, BEST, OPTIMIZER, CARRY, STATE];
 
 /// A bundle's `config.json`: all that is needed to build the model again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -196,6 +196,16 @@ impl Checkpoint {
         &self.saved.progress
     }
 
+    /// The text of the run's `recipe.toml`; bundles of older versions have none.
+    pub fn recipe(&self) -> Option<&str> {
+        self.writer.recipe()
+    }
+
+    /// Another text for the run's `recipe.toml`, from the next save on.
+    pub fn set_recipe(&mut self, recipe: String) {
+        self.writer.set_recipe(recipe);
+    }
+
     /// Reads the run's data again, with the tokenizer and the labels it was started with.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod bad_input;
 mod data;
 mod generate;
 mod predict;
+mod recipe;
 mod resume;
 mod shell;
 mod train;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::swap::{Place, exists};
-use super::{BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, STATE, TOKENIZER};
+use super::{BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, RECIPE, STATE, TOKENIZER};
 use super::{is_bundle, load_weights, read_tensors};
 use crate::parameters::{NamedTensors, Parameters};
 use crate::tokenizer::Tokenizer;
@@ -23,6 +23,8 @@ pub struct Loaded {
     pub config: Config,
     /// The lines of `metrics.jsonl` that the checkpoint knows.
     pub metrics: Vec<String>,
+    /// The text of `recipe.toml`, where the bundle has it.
+    pub recipe: Option<String>,
 }
 
 /// What resuming needs, as it was saved, to the bit; all tensors on the CPU.
@@ -71,7 +73,8 @@ pub fn load(path: &Path) -> Result<Loaded> {
     let metrics = fs::read(path.join(METRICS)).unwrap_or_default();
     let metrics = metrics_lines(&metrics).take(known);
     let metrics = metrics.map(|line| String::from_utf8_lossy(line).trim_end().to_string()).collect();
-    Ok(Loaded { path, config, metrics })
+    let recipe = fs::read_to_string(path.join(RECIPE)).ok();
+    Ok(Loaded { path, config, metrics, recipe })
 }
 
 impl Loaded {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::load::{Loaded, State, TrainingState, load, metrics_lines};
 use super::swap::{Partial, Place, Swap, cannot_save, exists};
-use super::{BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, README, STATE, TOKENIZER};
+use super::{BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, README, RECIPE, STATE, TOKENIZER};
 use super::{is_bundle, tensors};
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
@@ -49,6 +49,8 @@ pub struct Training<'a> {
 pub struct BundleWriter {
     place: Place,
     metrics: Vec<String>,
+    /// The text of `recipe.toml`.
+    recipe: Option<String>,
     /// Whether the directory under the bundle's name is of this run.
     saved: bool,
 }
@@ -71,7 +73,7 @@ impl BundleWriter {
             return Err(Error::file(path, problem));
         }
         place.begin().map(drop)?;
-        Ok(Self { place, metrics: Vec::new(), saved: false })
+        Ok(Self { place, metrics: Vec::new(), recipe: None, saved: false })
     }
 
     /// A writer that continues a run, and what the run left. `metrics.jsonl` is cut back to the reports
@@ -90,7 +92,24 @@ impl BundleWriter {
         check_replaceable(&place)?;
         place.begin().map(drop)?;
         cut_metrics(&place.bundle().join(METRICS), loaded.metrics.len())?;
-        Ok((Self { place, metrics: loaded.metrics.clone(), saved: true }, loaded, training))
+        let (metrics, recipe) = (loaded.metrics.clone(), loaded.recipe.clone());
+        Ok((Self { place, metrics, recipe, saved: true }, loaded, training))
+    }
+
+    /// The same writer, with what every save puts into `recipe.toml`.
+    #[must_use]
+    pub fn with_recipe(self, recipe: String) -> Self {
+        Self { recipe: Some(recipe), ..self }
+    }
+
+    /// Another text for `recipe.toml`, from the next save on.
+    pub fn set_recipe(&mut self, recipe: String) {
+        self.recipe = Some(recipe);
+    }
+
+    /// What every save puts into `recipe.toml`, if anything.
+    pub fn recipe(&self) -> Option<&str> {
+        self.recipe.as_deref()
     }
 
     /// The bundle's directory.
@@ -148,6 +167,9 @@ impl BundleWriter {
         let metrics: String = self.metrics.iter().flat_map(|line| [line, "\n"]).collect();
         partial.write(METRICS, metrics.as_bytes())?;
         partial.write(README, contents.readme.as_bytes())?;
+        if let Some(recipe) = &self.recipe {
+            partial.write(RECIPE, recipe.as_bytes())?;
+        }
         let Some(training) = contents.training else { return Ok(()) };
         partial.write(LAST, &tensors::encode(training.last)?)?;
         if let Some(best) = training.best {

@@ -7,6 +7,7 @@ mod generate;
 mod list;
 mod number;
 mod predict;
+mod recipe;
 mod shell;
 mod train;
 mod training;
