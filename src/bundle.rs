@@ -8,6 +8,7 @@
 //!   metrics.jsonl       one object per report
 //!   recipe.toml         what the run was told; `rnn train --recipe` runs it again
 //!   README.md           model card
+//!   curve.svg           loss, perplexity and learning rate as they went
 //!   training/           what resuming needs: last and best parameters, optimizer, hidden state, state.json
 //! ```
 //!
@@ -42,6 +43,8 @@ const MODEL: &str = "model.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
 const METRICS: &str = "metrics.jsonl";
 const README: &str = "README.md";
+/// The picture of the run, which the model card shows.
+pub const CURVE: &str = "curve.svg";
 /// The file with the settings of the run.
 pub const RECIPE: &str = "recipe.toml";
 const LAST: &str = "training/last.safetensors";
@@ -51,8 +54,9 @@ const CARRY: &str = "training/carry.safetensors";
 const STATE: &str = "training/state.json";
 
 /// The files that a save replaces or removes; any other is the user's.
-const OWN: [&str; 11] =
-    [CONFIG, MODEL, TOKENIZER, METRICS, README, RECIPE, LAST, BEST, OPTIMIZER, CARRY, STATE];
+const OWN: [&str; 12] = [
+    CONFIG, MODEL, TOKENIZER, METRICS, README, CURVE, RECIPE, LAST, BEST, OPTIMIZER, CARRY, STATE,
+];
 
 /// A bundle's `config.json`: all that is needed to build the model again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

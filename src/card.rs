@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use crate::bundle::Config;
+use crate::bundle::{CURVE, Config};
 use crate::report::Report;
 use crate::task::{DataSpec, Task};
 use crate::train::Trainer;
 
-/// The model card: the command that made the bundle, the data, the scores, and how to use it.
-pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, report: &Report) -> String {
+/// The model card: the command that made the bundle, the data, the scores, the curve where one is `drawn`,
+/// and how to use it.
+pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, report: &Report, drawn: bool) -> String {
     let mut card =
         format!("# {} ({})\n\nTrained by rnn-zoo {} with\n\n", config.model, config.task, config.zoo_version);
     // Writing to a String cannot fail.
@@ -29,6 +30,9 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, report: &Repor
     }
     if let Some(floor) = report.unit().floor {
         let _ = writeln!(card, "| least possible loss | {floor:.4} nats a {} |", report.unit().target);
+    }
+    if drawn {
+        let _ = writeln!(card, "\n![How it learnt]({CURVE})");
     }
     let _ = writeln!(card, "\nUse it:\n\n{}", next_commands(config, data, "."));
     card

@@ -15,6 +15,7 @@ pub mod model;
 pub mod optim;
 mod parallel;
 pub mod parameters;
+pub mod plot;
 pub mod predict;
 pub mod report;
 pub mod rng;

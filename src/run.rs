@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::{BundleWriter, Config, Contents, Loaded, Training, TrainingState};
 use crate::optim::Optimizer;
 use crate::parameters::NamedTensors;
+use crate::plot::{self, Axis, History, Picture};
 use crate::report::{Report, Unit};
 use crate::task::{self, DataSpec, Prepared, Task, TokenizerSpec};
 use crate::tokenizer::{Kind, Tokenizer};
@@ -41,6 +42,8 @@ struct Record {
     /// Of the splits, to notice data that has changed.
     fingerprint: u64,
     writer: BundleWriter,
+    /// Its reports so far, for their picture.
+    history: History,
 }
 
 /// What a bundle remembers of a run beside tensors: `state` in `training/state.json`.
@@ -70,7 +73,8 @@ impl Run {
         let trainer = Trainer::new(network, parameters, options, &prepared.splits, device)?;
         let fingerprint = prepared.splits.fingerprint()?;
         let tokenizer = prepared.tokenizer.map(Arc::new);
-        let record = Record { config, data, tokenizer, fingerprint, writer };
+        let history = History::default();
+        let record = Record { config, data, tokenizer, fingerprint, writer, history };
         Ok(Self::new(trainer, record, prepared.splits, prepared.unit, device))
     }
 
@@ -127,6 +131,7 @@ impl Record {
     fn save(&mut self, trainer: &Trainer, report: &mut Report) -> Result<()> {
         for metric in report.metrics.drain(..) {
             self.writer.append_metrics(&metric)?;
+            self.history.push(&metric.split, (&metric).into());
         }
         let last = trainer.parameters.to_tensors()?;
         let saved = Saved {
@@ -142,11 +147,13 @@ impl Record {
             carry.extend(c.iter().map(|c| ("c".to_string(), c.clone())));
         }
         let tokenizer = self.tokenizer.as_ref().map(|tokenizer| tokenizer.to_json()).transpose()?;
+        let curve = self.curve();
         self.writer.save(&Contents {
             config: &self.config,
             weights: trainer.shipped.as_ref().unwrap_or(&last),
             tokenizer: tokenizer.as_deref(),
-            readme: &card::write(&self.config, &self.data, trainer, report),
+            readme: &card::write(&self.config, &self.data, trainer, report, curve.is_some()),
+            curve: curve.as_deref(),
             training: Some(Training {
                 last: &last,
                 best: trainer.best.as_ref(),
@@ -155,6 +162,13 @@ impl Record {
                 state: &state,
             }),
         })
+    }
+
+    /// The picture of the run; a run is not lost because it cannot be drawn.
+    fn curve(&self) -> Option<String> {
+        let name = self.writer.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let runs = [plot::Run { name, history: self.history.clone() }];
+        Picture::usual(&runs, Axis::Step).and_then(|picture| picture.svg(&runs)).ok()
     }
 }
 
@@ -243,7 +257,9 @@ impl Checkpoint {
         let stopped = Stopped { optimizer, progress: saved.progress, carried, best: tensors.best };
         let trainer = Trainer::resume(network, parameters, options, stopped, &prepared.splits, device)?;
         let tokenizer = prepared.tokenizer.map(Arc::new);
-        let record = Record { config: loaded.config, data: saved.data, tokenizer, fingerprint, writer };
+        let history = History::read(&loaded.metrics.join("\n")).unwrap_or_default();
+        let record =
+            Record { config: loaded.config, data: saved.data, tokenizer, fingerprint, writer, history };
         Ok(Run::new(trainer, record, prepared.splits, prepared.unit, device))
     }
 }

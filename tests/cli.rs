@@ -4,6 +4,7 @@ mod bad_bundle;
 mod bad_input;
 mod data;
 mod generate;
+mod plot;
 mod predict;
 mod recipe;
 mod resume;

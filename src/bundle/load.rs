@@ -186,6 +186,7 @@ mod tests {
             weights: &weights,
             tokenizer: Some("{}"),
             readme: "",
+            curve: None,
             training: None,
         };
         BundleWriter::create(path, false).unwrap().save(&contents).unwrap();

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::load::{Loaded, State, TrainingState, load, metrics_lines};
 use super::swap::{Partial, Place, Swap, cannot_save, exists};
-use super::{BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, README, RECIPE, STATE, TOKENIZER};
+use super::{
+    BEST, CARRY, CONFIG, CURVE, Config, LAST, METRICS, MODEL, OPTIMIZER, README, RECIPE, STATE, TOKENIZER,
+};
 use super::{is_bundle, tensors};
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
@@ -25,6 +27,8 @@ pub struct Contents<'a> {
     pub tokenizer: Option<&'a str>,
     /// The model card, in Markdown.
     pub readme: &'a str,
+    /// The text of `curve.svg`, once there is something to draw.
+    pub curve: Option<&'a str>,
     /// What resuming needs; without it the bundle can be used but not resumed.
     pub training: Option<Training<'a>>,
 }
@@ -167,6 +171,9 @@ impl BundleWriter {
         let metrics: String = self.metrics.iter().flat_map(|line| [line, "\n"]).collect();
         partial.write(METRICS, metrics.as_bytes())?;
         partial.write(README, contents.readme.as_bytes())?;
+        if let Some(curve) = contents.curve {
+            partial.write(CURVE, curve.as_bytes())?;
+        }
         if let Some(recipe) = &self.recipe {
             partial.write(RECIPE, recipe.as_bytes())?;
         }

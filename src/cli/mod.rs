@@ -6,6 +6,7 @@ mod eval;
 mod generate;
 mod list;
 mod number;
+mod plot;
 mod predict;
 mod recipe;
 mod shell;
@@ -29,6 +30,7 @@ Examples:
   rnn train rnnlm --data my.txt --out my-model    a word-level language model of your text
   rnn generate my-model --prompt 'Once upon'      let it write
   rnn eval my-model --data other.txt              score it
+  rnn plot my-model                               see how it learnt
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (after saving)."
 )]
@@ -44,6 +46,7 @@ enum Command {
     Eval(eval::Args),
     Generate(generate::Args),
     Predict(predict::Args),
+    Plot(plot::Args),
     Bench(bench::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -67,6 +70,7 @@ impl Cli {
             Command::Eval(args) => eval::run(&args),
             Command::Generate(args) => generate::run(&args),
             Command::Predict(args) => predict::run(&args),
+            Command::Plot(args) => plot::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Completions(args) => shell::completions(&args),
             Command::Man(args) => shell::man(&args),

@@ -35,9 +35,11 @@ const LENGTH: [&str; 2] = ["epochs", "max-steps"];
 pub struct Settings {
     /// In the order of the help.
     entries: Vec<Entry>,
-    /// The recipe, and the keys that were taken from it.
-    recipe: Option<(PathBuf, Vec<String>)>,
+    recipe: Option<Taken>,
 }
+
+/// A recipe, and the keys that were taken from it.
+type Taken = (PathBuf, Vec<String>);
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -183,11 +185,7 @@ fn settings(command: &Command, given: &ArgMatches) -> Settings {
 }
 
 /// The arguments with the recipe that they name, if they do; and its path with the keys it decides.
-#[expect(clippy::type_complexity, reason = "two results that stand for themselves")]
-fn expand(
-    command: &Command,
-    arguments: Vec<OsString>,
-) -> Result<(Vec<OsString>, Option<(PathBuf, Vec<String>)>)> {
+fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsString>, Option<Taken>)> {
     // What is wrong with the user's own arguments is said later, of the whole.
     let first = command.clone().ignore_errors(true).try_get_matches_from(&arguments).ok();
     let Some(given) = first.as_ref().and_then(|first| first.subcommand_matches("train")) else {

@@ -2,7 +2,8 @@
 
 use super::{Folder, assert_one_line};
 
-const COMMANDS: [&str; 8] = ["list", "train", "eval", "generate", "predict", "bench", "completions", "man"];
+const COMMANDS: [&str; 9] =
+    ["list", "train", "eval", "generate", "predict", "plot", "bench", "completions", "man"];
 
 #[test]
 fn the_help_of_every_command_has_an_example() {
