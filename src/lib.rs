@@ -22,6 +22,7 @@ pub mod rng;
 pub mod run;
 pub mod schedule;
 pub mod task;
+pub mod tensorboard;
 pub mod tokenizer;
 pub mod train;
 

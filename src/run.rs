@@ -21,6 +21,7 @@ use crate::parameters::NamedTensors;
 use crate::plot::{self, Axis, History, Picture};
 use crate::report::{Report, Unit};
 use crate::task::{self, DataSpec, Prepared, Task, TokenizerSpec};
+use crate::tensorboard::EventWriter;
 use crate::tokenizer::{Kind, Tokenizer};
 use crate::train::{Ending, Options, Progress, Splits, Stopped, Trainer};
 use crate::{Error, Result, card, model};
@@ -94,6 +95,11 @@ impl Run {
         let ending = trainer.run(splits, report, stop, &mut save);
         report.end();
         ending
+    }
+
+    /// Gives the run's figures to TensorBoard, too.
+    pub fn watch(&mut self, events: EventWriter) {
+        self.report.events = Some(events);
     }
 
     /// How the model is built.

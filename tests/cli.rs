@@ -9,6 +9,7 @@ mod predict;
 mod recipe;
 mod resume;
 mod shell;
+mod tensorboard;
 mod train;
 
 use std::collections::BTreeMap;

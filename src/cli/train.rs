@@ -11,6 +11,7 @@ use rnn_zoo::models::MODELS;
 use rnn_zoo::run::{Checkpoint, Run};
 use rnn_zoo::schedule::Schedule;
 use rnn_zoo::task::{DataSpec, Task, TokenizerSpec};
+use rnn_zoo::tensorboard::EventWriter;
 use rnn_zoo::tokenizer::Kind;
 use rnn_zoo::train::Ending;
 use rnn_zoo::{Error, Result, card};
@@ -53,6 +54,10 @@ pub struct Args {
     /// Replace a bundle that is there already
     #[arg(long)]
     force: bool,
+
+    /// Write the figures as event files, too, for `tensorboard --logdir FOLDER`
+    #[arg(long, value_name = "FOLDER")]
+    tensorboard: Option<PathBuf>,
 
     #[command(flatten)]
     data: DataArgs,
@@ -122,10 +127,13 @@ struct DataArgs {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
-    let run = match &args.resume {
+    let mut run = match &args.resume {
         Some(bundle) => resume(bundle, args, &device)?,
         None => start(args, &device).map_err(|error| args.settings.blame(error))?,
     };
+    if let Some(folder) = &args.tensorboard {
+        run.watch(EventWriter::create(folder, run.trainer.progress.step, args.force)?);
+    }
     introduce(&run, &device);
     // Only now is there anything that a Ctrl-C should wait for.
     let stop = stop_on_interrupt(&run)?;
