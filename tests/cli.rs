@@ -3,6 +3,7 @@
 mod bad_bundle;
 mod bad_input;
 mod data;
+mod export;
 mod generate;
 mod plot;
 mod predict;

@@ -3,6 +3,7 @@
 mod architecture;
 mod bench;
 mod eval;
+mod export;
 mod generate;
 mod list;
 mod number;
@@ -47,6 +48,7 @@ enum Command {
     Generate(generate::Args),
     Predict(predict::Args),
     Plot(plot::Args),
+    Export(export::Args),
     Bench(bench::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -71,6 +73,7 @@ impl Cli {
             Command::Generate(args) => generate::run(&args),
             Command::Predict(args) => predict::run(&args),
             Command::Plot(args) => plot::run(&args),
+            Command::Export(args) => export::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Completions(args) => shell::completions(&args),
             Command::Man(args) => shell::man(&args),

@@ -2,8 +2,8 @@
 
 use super::{Folder, assert_one_line};
 
-const COMMANDS: [&str; 9] =
-    ["list", "train", "eval", "generate", "predict", "plot", "bench", "completions", "man"];
+const COMMANDS: [&str; 10] =
+    ["list", "train", "eval", "generate", "predict", "plot", "export", "bench", "completions", "man"];
 
 #[test]
 fn the_help_of_every_command_has_an_example() {
