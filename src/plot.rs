@@ -591,7 +591,8 @@ mod tests {
             assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && !svg.contains("NaN"), "{svg}");
             assert!(usual(&runs).png(&runs).unwrap().starts_with(b"\x89PNG"));
         }
-        let trained = &lines(&usual(std::slice::from_ref(&nan)).svg(&[nan.clone()]).unwrap(), 3)[0];
+        let alone = std::slice::from_ref(&nan);
+        let trained = &lines(&usual(alone).svg(alone).unwrap(), 3)[0];
         assert_eq!(trained.len(), 2, "what is no number is left out");
         let picture = |quantity, axis| Picture { quantities: vec![quantity], axis };
         for (picture, runs, problem) in [
@@ -616,7 +617,7 @@ mod tests {
     #[test]
     fn a_logarithmic_scale_is_taken_where_it_shows_more() {
         let cosine: Vec<f64> =
-            (0..100).map(|n| 1e-6 + 0.5 + 0.5 * (f64::from(n) / 100. * 3.1415).cos()).collect();
+            (0..100).map(|n| 1e-6 + 0.5 + 0.5 * (f64::from(n) / 100. * std::f64::consts::PI).cos()).collect();
         assert!(!Quantity::Lr.is_logarithmic(&cosine));
         assert!(Quantity::Lr.is_logarithmic(&[20., 5., 0.9, 0.1, 0.01]));
         assert!(!Quantity::Lr.is_logarithmic(&[20., 5., 0., 0., 0.]), "zero has no logarithm");

@@ -16,6 +16,7 @@ use rnn_zoo_models::State;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{BundleWriter, Config, Contents, Loaded, Training, TrainingState};
+use crate::card::Beside;
 use crate::optim::Optimizer;
 use crate::parameters::NamedTensors;
 use crate::plot::{self, Axis, History, Picture};
@@ -154,11 +155,12 @@ impl Record {
         }
         let tokenizer = self.tokenizer.as_ref().map(|tokenizer| tokenizer.to_json()).transpose()?;
         let curve = self.curve();
+        let beside = Beside { recipe: self.writer.recipe().is_some(), curve: curve.is_some() };
         self.writer.save(&Contents {
             config: &self.config,
             weights: trainer.shipped.as_ref().unwrap_or(&last),
             tokenizer: tokenizer.as_deref(),
-            readme: &card::write(&self.config, &self.data, trainer, report, curve.is_some()),
+            readme: &card::write(&self.config, &self.data, trainer, report, beside),
             curve: curve.as_deref(),
             training: Some(Training {
                 last: &last,

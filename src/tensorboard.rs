@@ -201,8 +201,8 @@ mod tests {
     fn slow_crc32c(data: &[u8]) -> u32 {
         let mut remainder = u32::MAX;
         for bit in data.iter().flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1)) {
-            let top = remainder & 1 ^ u32::from(bit);
-            remainder = remainder >> 1 ^ top * 0x1edc_6f41_u32.reverse_bits();
+            let top = (remainder & 1) ^ u32::from(bit);
+            remainder = (remainder >> 1) ^ (top * 0x1edc_6f41_u32.reverse_bits());
         }
         !remainder
     }

@@ -51,6 +51,7 @@ fn a_recipe_is_worth_its_flags_and_every_bundle_holds_its_own() {
     assert!(left == folder.bytes("m/recipe.toml"));
     let expected: toml::Table = RECIPE.replace("batch_size", "batch-size").parse().unwrap();
     assert_eq!(written(&folder, "m"), expected);
+    assert!(String::from_utf8(folder.bytes("m/README.md")).unwrap().contains("](recipe.toml)"));
 }
 
 #[test]
