@@ -31,7 +31,7 @@ pub use dropout::Noise;
 pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
 pub use kernels::{Backward, Score, Stream, backward};
 pub use lstm::{Lstm, LstmCell, LstmConfig, LstmOptions};
-pub use network::{Linear, Network, TokenStream};
+pub use network::{Encoded, Linear, Network, TokenStream};
 pub use predictor::{Predictor, PredictorConfig, Readout};
 pub use recurrent::{Cell, Init, LARGEST_SIZE, Merge, Output, Recurrent, StackConfig, State};
 pub use registry::{Entry, MODELS, ModelConfig, RecurrentConfig};

@@ -14,18 +14,31 @@ use crate::recurrent::State;
 /// at a time.
 pub trait Network: Send + Sync {
     /// Runs `inputs`, tokens (batch, time) or features (batch, time, features), from `state` or zero, to
-    /// the hidden states that the decoder reads: (batch, time, hidden), or (batch, hidden) where it
-    /// reads only the last. In training with a source of noise.
+    /// the hidden states that the decoder reads. In training with a source of noise.
     ///
     /// # Errors
     /// Where a shape, a length or a token is outside what the network was built for.
-    fn encode(
+    fn encode_t(
         &self,
         inputs: &Tensor,
         state: Option<&State>,
         lengths: Option<&[usize]>,
         noise: Noise<'_>,
-    ) -> Result<(Tensor, State)>;
+    ) -> Result<Encoded>;
+
+    /// The same outside training: hidden states and the state after the last step.
+    ///
+    /// # Errors
+    /// As [`Network::encode_t`].
+    fn encode(
+        &self,
+        inputs: &Tensor,
+        state: Option<&State>,
+        lengths: Option<&[usize]>,
+    ) -> Result<(Tensor, State)> {
+        let Encoded { hidden, state, .. } = self.encode_t(inputs, state, lengths, None)?;
+        Ok((hidden, state))
+    }
 
     /// The layer that scores hidden states.
     fn decoder(&self) -> &Linear;
@@ -58,6 +71,17 @@ pub trait Network: Send + Sync {
     /// # Errors
     /// Where a parameter is not a variable.
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()>;
+}
+
+/// What the first half of a network makes of its input.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// (batch, time, hidden), or (batch, hidden) where the decoder reads only the last.
+    pub hidden: Tensor,
+    /// The state after each sequence's last step.
+    pub state: State,
+    /// What training adds to the mean loss, a scalar; none outside training.
+    pub penalty: Option<Tensor>,
 }
 
 /// A network that reads one token after another and says what may come next; see [`Stream`].
@@ -128,15 +152,17 @@ impl Linear {
     }
 
     /// The mean cross-entropy in nats of the softmax over the outputs, a scalar that can be differentiated.
-    /// `xs` is (rows, inputs), `targets` (rows), numbers of outputs.
+    /// `xs` is (rows, inputs), `targets` (rows), numbers of outputs. With a `smoothing` above 0 that share of
+    /// each target's probability is spread evenly over all outputs (Szegedy et al. 2016).
     ///
     /// # Errors
-    /// Where the shapes disagree or a target is no output.
-    pub fn cross_entropy(&self, xs: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        cross_entropy::mean(self, xs, targets)
+    /// Where the shapes disagree, a target is no output, or the smoothing no share.
+    pub fn cross_entropy(&self, xs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
+        cross_entropy::mean(self, xs, targets, smoothing)
     }
 
-    /// The same, summed and without a gradient, and how often the target has the highest score.
+    /// The same without smoothing, summed and without a gradient, and how often the target has the highest
+    /// score.
     ///
     /// # Errors
     /// As [`Linear::cross_entropy`].

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dropout::{Noise, Share, dropout};
 use crate::kernels::embedding::embed;
-use crate::network::{Linear, Network, check_vocabulary};
+use crate::network::{Encoded, Linear, Network, check_vocabulary};
 use crate::recurrent::{LARGEST_SIZE, Recurrent, State, check_probability};
 use crate::registry::RecurrentConfig;
 use crate::weights::{fill, uniform};
@@ -87,13 +87,13 @@ impl Predictor {
 }
 
 impl Network for Predictor {
-    fn encode(
+    fn encode_t(
         &self,
         inputs: &Tensor,
         state: Option<&State>,
         lengths: Option<&[usize]>,
         mut noise: Noise<'_>,
-    ) -> Result<(Tensor, State)> {
+    ) -> Result<Encoded> {
         let xs = match &self.encoder {
             Some(encoder) => {
                 let xs = embed(encoder, inputs)?; // (batch, time, embedding)
@@ -108,7 +108,8 @@ impl Network for Predictor {
         };
         // One step has nobody to share its mask with.
         let share = if self.readout == Readout::Every { self.share } else { Share::None };
-        Ok((dropout(&hidden, self.dropout, share, noise)?, output.state))
+        let hidden = dropout(&hidden, self.dropout, share, noise)?;
+        Ok(Encoded { hidden, state: output.state, penalty: None })
     }
 
     fn decoder(&self) -> &Linear {

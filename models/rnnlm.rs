@@ -4,7 +4,8 @@
 //! ```text
 //! e_t = dropout(E[w_t])                          an embedding for every token
 //! h_t = rnn(e_t, h_{t-1})                        any recurrent stack
-//! p(w_{t+1} | w_1..w_t) = softmax(W dropout(h_t) + b)
+//! d_t = P dropout(h_t)                           P only where a tied W is not as wide as h
+//! p(w_{t+1} | w_1..w_t) = softmax(W d_t + b)
 //! loss = -mean log p(w_{t+1} | w_1..w_t)         perplexity = exp(loss)
 //! ```
 //!
@@ -12,11 +13,13 @@
 //! |---|---|
 //! | `encoder.weight` | (vocabulary, embedding) |
 //! | `rnn.*` | as the stack's own |
+//! | `projection.weight` | (embedding, output), only where the ends are tied and not as wide as each other |
 //! | `decoder.weight` | (vocabulary, output), absent where it is tied to `encoder.weight` |
 //! | `decoder.bias` | (vocabulary) |
 //!
 //! Tying both ends (Press and Wolf 2016; Inan et al. 2016) saves the larger part of a word model's
-//! parameters and helps it.
+//! parameters and helps it. Training may also make outputs small and slow (Merity et al. 2017), see
+//! [`RnnlmConfig::ar`].
 //!
 //! # Example
 //! ```
@@ -29,7 +32,7 @@
 //! let config = RnnlmConfig::new(100, RecurrentConfig::Lstm(LstmConfig::new(16, 32)));
 //! let model = Rnnlm::new(&config, &vb)?;
 //! let tokens = Tensor::zeros((2, 5), DType::U32, &Device::Cpu)?;
-//! let (hidden, state) = model.encode(&tokens, None, None, None)?;
+//! let (hidden, state) = model.encode(&tokens, None, None)?;
 //! assert_eq!(model.decode(&hidden)?.dims(), [2, 5, 100]); // one score for every word
 //! # let _ = state;
 //! # Ok::<(), candle_core::Error>(())
@@ -41,8 +44,9 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::dropout::{Noise, Share, dropout, mask};
+use crate::kernels::activity::{Weights, penalty};
 use crate::kernels::embedding::embed;
-use crate::network::{Linear, Network, TokenStream, check_vocabulary};
+use crate::network::{Encoded, Linear, Network, TokenStream, check_vocabulary};
 use crate::recurrent::{Recurrent, State, check_probability};
 use crate::registry::RecurrentConfig;
 use crate::weights::{fill, uniform};
@@ -56,8 +60,17 @@ pub struct RnnlmConfig {
     pub dropout: f64,
     /// Chance that a word's embedding is dropped throughout a batch (Gal and Ghahramani 2016).
     pub embedding_dropout: f64,
-    /// Use the embedding matrix to predict as well.
+    /// Use the embedding matrix to predict as well, behind a projection where the stack's output is not as
+    /// wide.
     pub tied: bool,
+    /// Weight of the mean squared output after dropout in the loss: activation regularization (Merity et al.
+    /// 2017).
+    #[serde(default)]
+    pub ar: f64,
+    /// Weight of the mean squared difference of successive outputs in the loss: temporal activation
+    /// regularization.
+    #[serde(default)]
+    pub tar: f64,
     /// The recurrent stack.
     pub rnn: RecurrentConfig,
 }
@@ -65,7 +78,7 @@ pub struct RnnlmConfig {
 impl RnnlmConfig {
     /// Untied and without dropout.
     pub fn new(vocabulary_size: usize, rnn: RecurrentConfig) -> Self {
-        Self { vocabulary_size, dropout: 0., embedding_dropout: 0., tied: false, rnn }
+        Self { vocabulary_size, dropout: 0., embedding_dropout: 0., tied: false, ar: 0., tar: 0., rnn }
     }
 }
 
@@ -73,10 +86,13 @@ impl RnnlmConfig {
 pub struct Rnnlm {
     encoder: Tensor,
     rnn: Box<dyn Recurrent>,
+    /// (embedding, output).
+    projection: Option<Tensor>,
     decoder: Linear,
     dropout: f64,
     share: Share,
     embedding_dropout: f64,
+    penalties: Weights,
 }
 
 impl Rnnlm {
@@ -93,12 +109,14 @@ impl Rnnlm {
         if config.rnn.bidirectional() {
             bail!("a language model reads from left to right: a bidirectional stack would see the answer");
         }
-        if config.tied && embedding != output {
-            bail!(
-                "tied embeddings are {embedding} wide and the stack's output {output}; expected the same: \
-                 make the embedding as wide as the hidden size (or the LSTM's projection)"
-            );
+        for (name, weight) in [("ar", config.ar), ("tar", config.tar)] {
+            if !(weight >= 0. && weight.is_finite()) {
+                bail!("{name} is {weight}; expected a weight of at least 0");
+            }
         }
+        let projection = (config.tied && embedding != output)
+            .then(|| vb.get((embedding, output), "projection.weight"))
+            .transpose()?;
         let encoder = vb.get((vocabulary, embedding), "encoder.weight")?;
         let weight = match config.tied {
             true => encoder.clone(),
@@ -107,34 +125,44 @@ impl Rnnlm {
         Ok(Self {
             encoder,
             rnn,
+            projection,
             decoder: Linear::new(weight, Some(vb.get(vocabulary, "decoder.bias")?)),
             dropout: config.dropout,
             share: if config.rnn.locked_dropout() { Share::Time } else { Share::None },
             embedding_dropout: config.embedding_dropout,
+            penalties: Weights { ar: config.ar, tar: config.tar },
         })
     }
 }
 
 impl Network for Rnnlm {
-    fn encode(
+    fn encode_t(
         &self,
         inputs: &Tensor,
         state: Option<&State>,
         lengths: Option<&[usize]>,
         mut noise: Noise<'_>,
-    ) -> Result<(Tensor, State)> {
-        let encoder = match noise.as_deref_mut() {
-            Some(rng) if self.embedding_dropout > 0. => {
-                let rows = mask(&[self.encoder.dims()[0], 1], self.embedding_dropout, &self.encoder, rng)?;
-                self.encoder.broadcast_mul(&rows)?
-            }
-            _ => self.encoder.clone(),
-        };
-        let xs = embed(&encoder, inputs)?; // (batch, time, embedding)
+    ) -> Result<Encoded> {
+        let trains = noise.is_some();
+        let mut xs = embed(&self.encoder, inputs)?; // (batch, time, embedding)
+        if let Some(rng) = noise.as_deref_mut().filter(|_| self.embedding_dropout > 0.) {
+            // Drawn for all words, multiplied into the rows that were read: the whole matrix is far larger.
+            let words = mask(&[self.encoder.dims()[0]], self.embedding_dropout, &self.encoder, rng)?;
+            let read = words.index_select(&inputs.flatten_all()?, 0)?.reshape(inputs.shape())?;
+            xs = xs.broadcast_mul(&read.unsqueeze(2)?)?; // (batch, time, 1)
+        }
         let xs = dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?;
         let output = self.rnn.forward_t(&xs, state, lengths, noise.as_deref_mut())?;
-        let hidden = dropout(&output.ys, self.dropout, self.share, noise)?; // (batch, time, output)
-        Ok((hidden, output.state))
+        let dropped = dropout(&output.ys, self.dropout, self.share, noise)?; // (batch, time, output)
+        let Weights { ar, tar } = self.penalties;
+        let penalty = (trains && (ar > 0. || tar > 0.))
+            .then(|| penalty(self.penalties, &output.ys, &dropped, lengths))
+            .transpose()?;
+        let hidden = match &self.projection {
+            Some(projection) => Linear::new(projection.clone(), None).forward(&dropped)?,
+            None => dropped,
+        };
+        Ok(Encoded { hidden, state: output.state, penalty })
     }
 
     fn decoder(&self) -> &Linear {
@@ -142,7 +170,15 @@ impl Network for Rnnlm {
     }
 
     fn stream(&self) -> Result<Option<TokenStream>> {
-        match self.rnn.stream(Some(&self.decoder))? {
+        // Two linear layers, one after the other, are one.
+        let decoder = match &self.projection {
+            Some(projection) => {
+                let weight = self.decoder.weight().detach().matmul(&projection.detach())?;
+                &Linear::new(weight, self.decoder.bias().cloned())
+            }
+            None => &self.decoder,
+        };
+        match self.rnn.stream(Some(decoder))? {
             Some(stream) => TokenStream::new(&self.encoder, stream).map(Some),
             None => Ok(None),
         }
@@ -157,6 +193,9 @@ impl Network for Rnnlm {
         self.rnn.reset_parameters(rng)?;
         if self.decoder.weight().id() != self.encoder.id() {
             uniform(self.decoder.weight(), 0.1, rng)?;
+        }
+        if let Some(projection) = &self.projection {
+            uniform(projection, 1. / (projection.dims()[1] as f64).sqrt(), rng)?;
         }
         self.decoder.bias().map_or(Ok(()), |bias| fill(bias, |_| 0.))
     }
@@ -208,8 +247,8 @@ mod tests {
         let both = GruConfig { bidirectional: Some(crate::Merge::Sum), ..GruConfig::new(4, 4) };
         let both = problem(RnnlmConfig::new(11, RecurrentConfig::Gru(both)));
         assert!(both.contains("reads from left to right"), "{both}");
-        let rnn = RecurrentConfig::Gru(GruConfig::new(4, 5));
-        let uneven = problem(RnnlmConfig { tied: true, ..RnnlmConfig::new(11, rnn) });
-        assert!(uneven.contains("tied embeddings are 4 wide and the stack's output 5"), "{uneven}");
+        let rnn = || RecurrentConfig::Gru(GruConfig::new(4, 5));
+        let negative = problem(RnnlmConfig { tar: -1., ..RnnlmConfig::new(11, rnn()) });
+        assert!(negative.contains("tar is -1; expected a weight of at least 0"), "{negative}");
     }
 }

@@ -7,6 +7,7 @@ use rand::{Rng, RngExt};
 
 use crate::dropout;
 use crate::kernels::fused::Constant;
+use crate::kernels::masked::masked;
 use crate::kernels::reference;
 use crate::recurrent::{Cell, Init, StackConfig};
 
@@ -155,8 +156,7 @@ impl Weights {
     /// Drops recurrent weights with chance `p`. What is left stays a transposed view: CUDA's matrix
     /// product takes a gate's columns out of nothing else.
     pub(crate) fn drop_hidden(&mut self, p: f64, rng: &mut dyn Rng) -> Result<()> {
-        let mask = dropout::mask(self.hh.dims(), p, &self.hh, rng)?;
-        self.hh = (&self.hh * mask)?;
+        self.hh = masked(&self.hh, dropout::factors(self.hh.elem_count(), p, rng))?;
         self.hh_t = self.hh.t()?;
         self.constant = Constant::default();
         Ok(())

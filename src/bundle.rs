@@ -10,7 +10,7 @@
 //!   README.md           model card
 //!   curve.svg           loss, perplexity and learning rate as they went
 //!   SHA256SUMS          checksums of all this, in a bundle that was exported
-//!   training/           what resuming needs: last and best parameters, optimizer, hidden state, state.json
+//!   training/           what resuming needs: parameters (last, best, average), optimizer, hidden state, state.json
 //! ```
 //!
 //! A save writes a whole new directory beside the bundle and swaps the two, so a crash at any instant
@@ -55,13 +55,15 @@ pub const RECIPE: &str = "recipe.toml";
 const CHECKSUMS: &str = "SHA256SUMS";
 const LAST: &str = "training/last.safetensors";
 const BEST: &str = "training/best.safetensors";
+const AVERAGE: &str = "training/average.safetensors";
 const OPTIMIZER: &str = "training/optimizer.safetensors";
 const CARRY: &str = "training/carry.safetensors";
 const STATE: &str = "training/state.json";
 
 /// The files that a save replaces or removes; any other is the user's.
-const OWN: [&str; 13] = [
-    CONFIG, MODEL, TOKENIZER, METRICS, README, CURVE, RECIPE, CHECKSUMS, LAST, BEST, OPTIMIZER, CARRY, STATE,
+const OWN: [&str; 14] = [
+    CONFIG, MODEL, TOKENIZER, METRICS, README, CURVE, RECIPE, CHECKSUMS, LAST, BEST, AVERAGE, OPTIMIZER,
+    CARRY, STATE,
 ];
 
 /// A bundle's `config.json`: all that is needed to build the model again.

@@ -46,15 +46,14 @@ pub struct Scores {
 pub fn evaluate(network: &dyn Network, data: &Dataset, batch_size: usize, device: &Device) -> Result<Scores> {
     let began = Instant::now();
     let lanes = batch_size.clamp(1, data.len().max(1));
-    let epoch = data.epoch(Cut { batch_size: lanes, window: WINDOW, trim: false }, None)?;
+    let epoch = data.epoch(Cut { batch_size: lanes, window: WINDOW, trim: false, vary: false }, None)?;
     let mut total = Sum::default();
     let mut classes = true;
     let mut carried: Option<State> = None;
     for index in 0..epoch.len() {
         let batch = epoch.batch(index, device)?;
         let state = carried.take().filter(|_| !batch.fresh);
-        let (hidden, state) =
-            network.encode(&batch.inputs, state.as_ref(), batch.lengths.as_deref(), None)?;
+        let (hidden, state) = network.encode(&batch.inputs, state.as_ref(), batch.lengths.as_deref())?;
         let sum = loss::sum(network, &hidden, &batch)?;
         total.loss += sum.loss;
         total.count += sum.count;
@@ -135,7 +134,7 @@ mod tests {
         let (mut state, mut loss, mut right) = (None, 0., 0);
         for &id in ids {
             let input = Tensor::new(&[[before]], &Device::Cpu).unwrap();
-            let (hidden, next) = network.encode(&input, state.as_ref(), None, None).unwrap();
+            let (hidden, next) = network.encode(&input, state.as_ref(), None).unwrap();
             let scores = network.decode(&hidden).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
             let own = scores[id as usize];
             loss -= (own.exp() / scores.iter().map(|score| score.exp()).sum::<f64>()).ln();
@@ -223,7 +222,7 @@ mod tests {
         let network = predictor(Readout::Last, None, 2);
         let input = Input::Features { values: vec![0.5; 6], width: 3 };
         let xs = Tensor::full(0.5, (1, 2, 3), &Device::Cpu).unwrap();
-        let (hidden, _) = network.encode(&xs, None, None, None).unwrap();
+        let (hidden, _) = network.encode(&xs, None, None).unwrap();
         let outputs = network.decode(&hidden).unwrap().to_vec2::<f64>().unwrap();
         let data = Dataset::Examples(vec![Example { input, target: Target::Values(vec![1., -1.]) }]);
         let scores = evaluate(network.as_ref(), &data, 4, &Device::Cpu).unwrap();

@@ -124,7 +124,7 @@ impl<'a> Generator<'a> {
         let mut state = network.zero_state(1)?;
         for window in before.chunks(WINDOW) {
             let inputs = Tensor::new(window, device)?.unsqueeze(0)?; // (1, time)
-            state = network.encode(&inputs, Some(&state), None, None)?.1.detach();
+            state = network.encode(&inputs, Some(&state), None)?.1.detach();
         }
         let reader = match network.stream()? {
             Some(mut stream) => {
@@ -170,7 +170,7 @@ impl<'a> Generator<'a> {
             }
             Reader::Tensors { network, device, state } => {
                 let inputs = Tensor::new(tokens, device)?.unsqueeze(0)?; // (1, time)
-                let (hidden, after) = network.encode(&inputs, Some(state), None, None)?;
+                let (hidden, after) = network.encode(&inputs, Some(state), None)?;
                 // Detached: with parameters in training the graph would grow with every token.
                 *state = after.detach();
                 let last = hidden.detach().narrow(1, tokens.len() - 1, 1)?.squeeze(1)?; // (1, hidden)

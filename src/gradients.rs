@@ -36,6 +36,37 @@ impl Gradients {
         self.tensors.get(name)
     }
 
+    /// Adds the gradients of another loss, each with its own factor.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn add(&mut self, other: Self) -> Result<()> {
+        if self.tensors.is_empty() {
+            *self = other;
+            return Ok(());
+        }
+        let share = other.factor / self.factor;
+        for (name, gradient) in other.tensors {
+            let gradient = if share == 1. { gradient } else { (gradient * share)? };
+            let sum = match self.tensors.remove(&name) {
+                Some(sum) => (sum + gradient)?,
+                None => gradient,
+            };
+            self.tensors.insert(name, sum);
+        }
+        Ok(())
+    }
+
+    /// Multiplies all gradients.
+    pub fn multiply(&mut self, by: f64) {
+        self.factor *= by;
+    }
+
+    /// Divides all gradients; what [`Gradients::multiply`] did by the same number is undone to the bit.
+    pub fn divide(&mut self, by: f64) {
+        self.factor /= by;
+    }
+
     /// What all tensors are to be multiplied by.
     pub fn factor(&self) -> f64 {
         self.factor
@@ -151,6 +182,21 @@ mod tests {
         assert!(clip_by_norm(&mut infinite, 1.0).unwrap().is_infinite());
         assert_eq!(infinite.factor(), 1.0);
         assert_eq!(clip_by_norm(&mut Gradients::default(), 1.0).unwrap(), 0.0);
+    }
+
+    #[test]
+    fn gradients_are_added_with_their_factors() {
+        let mut sum = Gradients::default();
+        let mut first = gradient(&[1.0, 2.0]);
+        first.multiply(3.0);
+        sum.add(first).unwrap();
+        assert_eq!((sum.factor(), sum.get("w").unwrap().to_vec1::<f32>().unwrap()), (3.0, vec![1.0, 2.0]));
+        let mut second = gradient(&[4.0, -1.0]);
+        second.multiply(6.0);
+        sum.add(second).unwrap();
+        sum.divide(9.0);
+        let total = sum.get("w").unwrap().affine(sum.factor(), 0.0).unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(total, [27.0 / 9.0, 0.0]);
     }
 
     proptest! {

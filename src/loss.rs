@@ -9,15 +9,21 @@ use crate::data::batch::{Batch, Targets};
 
 /// The mean loss over a batch's targets, a scalar that can be differentiated, and their number.
 ///
-/// Cross-entropy is in nats. `hidden` is what [`Network::encode`] returned for the batch.
+/// Cross-entropy is in nats, against targets of which `smoothing` is spread over all classes. `hidden` is what
+/// [`Network::encode_t`] returned for the batch.
 ///
 /// # Errors
 /// Those of the device.
-pub fn mean(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<(Tensor, usize)> {
+pub fn mean(
+    network: &dyn Network,
+    hidden: &Tensor,
+    batch: &Batch,
+    smoothing: f64,
+) -> Result<(Tensor, usize)> {
     let (hidden, targets) = flat(hidden, batch)?;
     let count = targets.dim(0)?;
     let loss = match &batch.targets {
-        Targets::Classes(_) => network.decoder().cross_entropy(&hidden, &targets)?,
+        Targets::Classes(_) => network.decoder().cross_entropy(&hidden, &targets, smoothing)?,
         Targets::Values(_) => (squared_error(&network.decode(&hidden)?, &targets)? / count as f64)?,
     };
     Ok((loss, count))

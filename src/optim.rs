@@ -12,10 +12,11 @@
 //!
 //! Candle has AdamW too, but shows nobody its moments, and training could not be resumed to the bit.
 
+mod average;
 mod config;
 mod in_place;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor};
 
@@ -23,6 +24,7 @@ use crate::gradients::Gradients;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::{Error, Result};
 
+pub use average::{Average, AverageState};
 pub use config::OptimizerConfig;
 
 /// An optimizer under way, with all that it remembers of past gradients. It has no `Clone`: moments change in
@@ -30,6 +32,9 @@ pub use config::OptimizerConfig;
 #[derive(Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
+    /// Parameters that weight decay leaves alone, and the configuration for them.
+    spared: BTreeSet<String>,
+    without_decay: OptimizerConfig,
     memory: BTreeMap<String, Memory>,
 }
 
@@ -49,7 +54,16 @@ impl Optimizer {
     /// A configuration that does not [validate](OptimizerConfig::validate).
     pub fn new(config: OptimizerConfig) -> Result<Self> {
         config.validate()?;
-        Ok(Self { config, memory: BTreeMap::new() })
+        let without_decay = config.clone().with_weight_decay(0.);
+        Ok(Self { config, spared: BTreeSet::new(), without_decay, memory: BTreeMap::new() })
+    }
+
+    /// The same, with weight decay for the matrices of layers alone: not for vectors, which are biases and the
+    /// scales of normalisation, nor for embeddings, most of whose rows a step does not see.
+    pub fn sparing_vectors_and_embeddings(mut self, parameters: &Parameters) -> Self {
+        let spared = parameters.iter().filter(|(name, var)| var.rank() < 2 || *name == "encoder.weight");
+        self.spared = spared.map(|(name, _)| name.to_string()).collect();
+        self
     }
 
     /// The configuration it was made with.
@@ -77,10 +91,11 @@ impl Optimizer {
             }
             let Some(Memory { steps, moments }) = self.memory.get_mut(name) else { continue };
             *steps += 1;
-            let step = in_place::Step { config: &self.config, number: *steps, lr };
+            let config = if self.spared.contains(name) { &self.without_decay } else { &self.config };
+            let step = in_place::Step { config, number: *steps, lr };
             if !in_place::step(step, &parameter, (gradient, gradients.factor()), moments)? {
                 let gradient = gradient.affine(gradients.factor(), 0.)?;
-                let (moved, next) = self.config.update(&parameter, &gradient, moments, *steps, lr)?;
+                let (moved, next) = config.update(&parameter, &gradient, moments, *steps, lr)?;
                 var.set(&moved)?;
                 *moments = next;
             }
@@ -243,6 +258,25 @@ mod tests {
 
     fn values(parameters: &Parameters) -> Vec<f32> {
         parameters.get("w").unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn decay_spares_vectors_and_embeddings_where_it_is_told_to() {
+        let var = |dims: &[usize]| Var::ones(dims, DType::F64, &Device::Cpu).unwrap();
+        let named =
+            [("decoder.bias", var(&[3])), ("encoder.weight", var(&[3, 2])), ("rnn.weight", var(&[2, 2]))];
+        let parameters: Parameters = named.into_iter().map(|(name, var)| (name.to_string(), var)).collect();
+        let zero = parameters.iter().map(|(name, var)| (name.to_string(), var.zeros_like().unwrap()));
+        let gradients = Gradients::from(zero.collect::<NamedTensors>());
+        let config = || "sgd".parse::<OptimizerConfig>().unwrap().with_weight_decay(0.5);
+        let shrunk = |mut optimizer: Optimizer| {
+            optimizer.step(&parameters, &gradients, 1.0).unwrap();
+            let first = |(_, var): (_, &Var)| var.flatten_all().unwrap().to_vec1::<f64>().unwrap()[0];
+            parameters.iter().map(first).collect::<Vec<_>>()
+        };
+        let optimizer = Optimizer::new(config()).unwrap().sparing_vectors_and_embeddings(&parameters);
+        assert_eq!(shrunk(optimizer), [1.0, 1.0, 0.5]);
+        assert_eq!(shrunk(Optimizer::new(config()).unwrap()), [0.5, 0.5, 0.25]);
     }
 
     #[test]

@@ -54,11 +54,11 @@ pub fn answer(model: &Model, data: &Dataset) -> Result<Vec<Answer>> {
         return Err(Error::usage("BUNDLE", problem));
     }
     let mut answers = Vec::with_capacity(data.len());
-    let epoch = data.epoch(Cut { batch_size: BATCH, window: 1, trim: false }, None)?;
+    let epoch = data.epoch(Cut { batch_size: BATCH, window: 1, trim: false, vary: false }, None)?;
     for index in 0..epoch.len() {
         let batch = epoch.batch(index, &model.device)?;
         let lengths = batch.lengths.as_deref();
-        let (hidden, _) = model.network.encode(&batch.inputs, None, lengths, None)?;
+        let (hidden, _) = model.network.encode(&batch.inputs, None, lengths)?;
         let outputs = model.network.decode(&hidden)?.to_dtype(DType::F64)?;
         match model.config.task {
             Task::Tag => {

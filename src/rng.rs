@@ -28,6 +28,8 @@ pub enum Purpose {
     Valid = 6,
     /// The test split of a built-in corpus.
     Test = 7,
+    /// The lengths of training's windows; one sub-stream an epoch.
+    Windows = 8,
 }
 
 /// The generator of `seed` for one purpose. `index` tells uses of the same purpose apart: the epoch

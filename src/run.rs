@@ -165,6 +165,7 @@ impl Record {
             training: Some(Training {
                 last: &last,
                 best: trainer.best.as_ref(),
+                average: trainer.average.as_ref(),
                 optimizer: &trainer.optimizer.state()?,
                 carry: &carry,
                 state: &state,
@@ -194,6 +195,7 @@ pub struct Checkpoint {
 struct Tensors {
     last: NamedTensors,
     best: Option<NamedTensors>,
+    average: Option<NamedTensors>,
     optimizer: NamedTensors,
     carry: NamedTensors,
 }
@@ -205,11 +207,11 @@ impl Checkpoint {
     /// Those of [`BundleWriter::resume`], and a state that is not a run's; the message names the file.
     pub fn open(path: &Path) -> Result<Self> {
         let (writer, loaded, training) = BundleWriter::resume(path)?;
-        let TrainingState { last, best, optimizer, carry, state } = training;
+        let TrainingState { last, best, average, optimizer, carry, state } = training;
         let saved: Saved = serde_json::from_value(state).map_err(|error| {
             Error::file(path.join("training/state.json"), format!("is not a run's state: {error}"))
         })?;
-        let tensors = Tensors { last, best, optimizer, carry };
+        let tensors = Tensors { last, best, average, optimizer, carry };
         Ok(Self { options: saved.options.clone(), saved, loaded, writer, tensors })
     }
 
@@ -252,17 +254,21 @@ impl Checkpoint {
         }
         let (network, parameters) = model::build(&loaded.config, device)?;
         let in_file = |name: &str, error: Error| Error::file(loaded.path.join("training").join(name), error);
-        if let Some(best) = &tensors.best {
-            // Set only to be checked: the run goes on from the last parameters.
-            parameters.set_all(best).map_err(|error| in_file("best.safetensors", error))?;
+        for (name, kept) in [("best", &tensors.best), ("average", &tensors.average)] {
+            if let Some(kept) = kept {
+                // Set only to be checked: the run goes on from the last parameters.
+                parameters.set_all(kept).map_err(|error| in_file(&format!("{name}.safetensors"), error))?;
+            }
         }
         parameters.set_all(&tensors.last).map_err(|error| in_file("last.safetensors", error))?;
-        let mut optimizer = Optimizer::new(options.optimizer.clone())?;
+        let mut optimizer =
+            Optimizer::new(options.optimizer.clone())?.sparing_vectors_and_embeddings(&parameters);
         optimizer
             .load_state(&parameters, &tensors.optimizer)
             .map_err(|error| in_file("optimizer.safetensors", error))?;
         let carried = carried(&tensors.carry, device)?;
-        let stopped = Stopped { optimizer, progress: saved.progress, carried, best: tensors.best };
+        let Tensors { best, average, .. } = tensors;
+        let stopped = Stopped { optimizer, progress: saved.progress, carried, average, best };
         let trainer = Trainer::resume(network, parameters, options, stopped, &prepared.splits, device)?;
         let tokenizer = prepared.tokenizer.map(Arc::new);
         let history = History::read(&loaded.metrics.join("\n")).unwrap_or_default();

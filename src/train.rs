@@ -6,6 +6,7 @@
 //!     loss = mean over targets                     cross-entropy or squared error
 //!     gradients = clip(backward(loss))             truncated at the window's beginning
 //!     parameters = optimizer(gradients, rate)      the rate comes from the schedule
+//!     average = some mean of the parameters        if asked for; it is what is evaluated and kept
 //!     now and then: evaluate, remember the best, checkpoint
 //! ```
 //!
@@ -15,14 +16,15 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::Device;
-use rnn_zoo_models::{Network, State};
+use candle_core::{Device, Tensor};
+use rand::RngExt;
+use rnn_zoo_models::{Encoded, Network, State};
 use serde::{Deserialize, Serialize};
 
-use crate::data::batch::{Batch, Cut, Dataset};
-use crate::evaluate::{Scores, evaluate};
+use crate::data::batch::{Batch, Cut, Dataset, Epoch};
+use crate::evaluate::evaluate;
 use crate::gradients::{Gradients, clip_by_norm};
-use crate::optim::{Optimizer, OptimizerConfig};
+use crate::optim::{Average, AverageState, Optimizer, OptimizerConfig};
 use crate::parameters::{NamedTensors, Parameters};
 use crate::report::Report;
 use crate::rng::{self, Position, Purpose, Rng};
@@ -47,10 +49,26 @@ pub struct Options {
     pub batch_size: usize,
     /// Steps that a gradient goes back in a stream.
     pub bptt: usize,
+    /// Draw each window's length around `bptt`, and scale its learning rate with it.
+    #[serde(default)]
+    pub vary_bptt: bool,
+    /// Chance that a lane of a stream starts a window from a state of zero (Melis, Dyer and Blunsom 2018). Without,
+    /// a model hardly ever sees the state from which it will be asked to write.
+    #[serde(default)]
+    pub state_reset: f64,
+    /// Batches whose gradients make one step.
+    #[serde(default = "one")]
+    pub accumulate: usize,
+    /// Share of a class's probability that is spread over all classes.
+    #[serde(default)]
+    pub label_smoothing: f64,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
     /// The learning rate that the schedule starts from.
     pub lr: f64,
+    /// Which average of the parameters is evaluated and kept, instead of the parameters.
+    #[serde(default)]
+    pub average: Option<Average>,
     /// How the learning rate changes.
     pub schedule: Schedule,
     /// Scale the gradients down to this norm where they exceed it; 0 never does.
@@ -63,6 +81,11 @@ pub struct Options {
     pub log_every: usize,
     /// Seed of everything that is random.
     pub seed: u64,
+}
+
+/// The default of [`Options::accumulate`].
+fn one() -> usize {
+    1
 }
 
 /// Where a run stands.
@@ -82,6 +105,9 @@ pub struct Progress {
     pub first_loss: Option<f64>,
     /// The schedule and what it has seen.
     pub scheduler: Scheduler,
+    /// What the average has seen.
+    #[serde(default)]
+    pub average: AverageState,
     /// The generator of dropout's noise.
     pub noise: Position,
     /// Seconds of training so far.
@@ -136,6 +162,8 @@ pub struct Stopped {
     pub progress: Progress,
     /// The hidden state at the end of the last window.
     pub carried: Option<State>,
+    /// The average of the parameters.
+    pub average: Option<NamedTensors>,
     /// The parameters at the best scheduled evaluation.
     pub best: Option<NamedTensors>,
 }
@@ -154,9 +182,12 @@ pub struct Trainer {
     pub progress: Progress,
     /// The hidden state at the end of the last window.
     pub carried: Option<State>,
+    /// The average of the parameters, as soon as there is one.
+    pub average: Option<NamedTensors>,
     /// The parameters at the best scheduled evaluation.
     pub best: Option<NamedTensors>,
-    /// The parameters to be used: the best, or the last where they are better or nothing was evaluated.
+    /// The parameters to be used: the best, or the last (their average where there is one) where they are
+    /// better or nothing was evaluated.
     pub shipped: Option<NamedTensors>,
     /// The evaluation of those parameters, if there was one.
     pub shipped_score: Option<Best>,
@@ -188,10 +219,12 @@ impl Trainer {
             without_improvement: 0,
             first_loss: None,
             scheduler: Scheduler::new(options.schedule.clone(), options.lr, total)?,
+            average: AverageState::default(),
             noise: Position::from(&noise),
             seconds: 0.,
         };
-        let optimizer = Optimizer::new(options.optimizer.clone())?;
+        let optimizer =
+            Optimizer::new(options.optimizer.clone())?.sparing_vectors_and_embeddings(&parameters);
         let device = device.clone();
         Ok(Self {
             network,
@@ -200,6 +233,7 @@ impl Trainer {
             options,
             progress,
             carried: None,
+            average: None,
             best: None,
             shipped: None,
             shipped_score: None,
@@ -220,7 +254,7 @@ impl Trainer {
         splits: &Splits,
         device: &Device,
     ) -> Result<Self> {
-        let Stopped { optimizer, mut progress, carried, best } = stopped;
+        let Stopped { optimizer, mut progress, carried, average, best } = stopped;
         progress.scheduler.set_total_steps(options.total_steps(splits)?);
         let noise = progress.noise.restore().ok_or_else(|| {
             Error::Message("the checkpoint's random position is no number; start the run again".into())
@@ -233,6 +267,7 @@ impl Trainer {
             options,
             progress,
             carried,
+            average,
             best,
             shipped: None,
             shipped_score: None,
@@ -262,10 +297,8 @@ impl Trainer {
             let number = self.progress.epoch;
             let epoch = splits.train.epoch(self.options.cut(), Some((self.options.seed, number)))?;
             while self.progress.epoch == number && self.progress.step < total {
-                let batch = epoch.batch(self.progress.batch, &self.device)?;
                 let lr = self.progress.scheduler.learning_rate(self.progress.step, number);
-                let (loss, count) = self.step(&batch, lr)?;
-                self.progress.batch += 1;
+                let (loss, count) = self.step(&epoch, lr, total)?;
                 self.progress.seconds = report.step(&self.progress, loss, count, lr);
                 let epoch_ends = self.progress.batch == epoch.len();
                 let evaluates = self.options.evaluates_after(self.progress.step, epoch_ends);
@@ -293,17 +326,26 @@ impl Trainer {
         Ok(Ending::Finished)
     }
 
-    /// One optimizer step: the batch's loss before it, and the number of its targets.
-    fn step(&mut self, batch: &Batch, lr: f64) -> Result<(f64, usize)> {
-        let carried = self.carried.take().filter(|_| !batch.fresh);
-        let lengths = batch.lengths.as_deref();
-        let (hidden, state) =
-            self.network.encode(&batch.inputs, carried.as_ref(), lengths, Some(&mut self.noise))?;
-        let (loss, count) = loss::mean(self.network.as_ref(), &hidden, batch)?;
-        let value = loss::scalar(&loss)?;
+    /// One optimizer step on the next batches of the epoch: their mean loss before it, and the number of their
+    /// targets.
+    fn step(&mut self, epoch: &Epoch<'_>, lr: f64, total: usize) -> Result<(f64, usize)> {
         let step = self.progress.step + 1;
-        self.check("loss", step, value, lr)?;
-        let mut gradients = Gradients::of(&loss, &self.parameters)?;
+        let batches = self.options.accumulate.min(epoch.len() - self.progress.batch);
+        let mut gradients = Gradients::default();
+        let (mut loss, mut targets, mut time) = (0., 0, 0);
+        for _ in 0..batches {
+            let batch = epoch.batch(self.progress.batch, &self.device)?;
+            let (mut parts, value, count) = self.gradients(&batch)?;
+            self.check("loss", step, value, lr)?;
+            // Every target of a step weighs the same, whichever batch it is in.
+            parts.multiply(count as f64);
+            gradients.add(parts)?;
+            loss += value * count as f64;
+            targets += count;
+            time += batch.inputs.dim(1)?;
+            self.progress.batch += 1;
+        }
+        gradients.divide(targets.max(1) as f64);
         let norm = match self.options.clip {
             clip if clip > 0. => clip_by_norm(&mut gradients, clip)?,
             _ => gradients.norm()?,
@@ -316,11 +358,38 @@ impl Trainer {
                 learning_rate: lr,
             });
         }
-        self.optimizer.step(&self.parameters, &gradients, lr)?;
-        self.carried = Some(state.detach());
+        let share = match self.options.vary_bptt {
+            true => time as f64 / (batches * self.options.bptt) as f64,
+            false => 1.,
+        };
+        self.optimizer.step(&self.parameters, &gradients, lr * share)?;
+        if let Some(rule) = self.options.average {
+            let Self { progress, average, parameters, .. } = self;
+            progress.average.take(rule, average, parameters, (step, total))?;
+        }
         self.progress.noise = Position::from(&self.noise);
-        self.progress.step += 1;
-        Ok((value, count))
+        self.progress.step = step;
+        Ok((loss / targets.max(1) as f64, targets))
+    }
+
+    /// The gradients of a batch's mean loss, that loss without penalties, and the number of its targets.
+    fn gradients(&mut self, batch: &Batch) -> Result<(Gradients, f64, usize)> {
+        let mut carried = self.carried.take().filter(|_| !batch.fresh);
+        if let Some(state) = carried.as_mut().filter(|_| self.options.state_reset > 0.) {
+            *state = reset_lanes(state, self.options.state_reset, &mut self.noise)?;
+        }
+        let lengths = batch.lengths.as_deref();
+        let Encoded { hidden, state, penalty } =
+            self.network.encode_t(&batch.inputs, carried.as_ref(), lengths, Some(&mut self.noise))?;
+        let (loss, count) = loss::mean(self.network.as_ref(), &hidden, batch, self.options.label_smoothing)?;
+        let value = loss::scalar(&loss)?;
+        let loss = match penalty {
+            Some(penalty) => (loss + penalty)?,
+            None => loss,
+        };
+        let gradients = Gradients::of(&loss, &self.parameters)?;
+        self.carried = Some(state.detach());
+        Ok((gradients, value, count))
     }
 
     /// Refuses a loss that is no number or has exploded.
@@ -339,14 +408,15 @@ impl Trainer {
 
     /// An evaluation that the schedule, early stopping and the choice of the best rest on.
     fn scheduled_evaluation(&mut self, splits: &Splits, report: &mut Report, lr: f64) -> Result<()> {
-        let Some(scores) = self.validate(splits, lr)? else { return Ok(()) };
-        let best = self.progress.best.is_none_or(|best| scores.loss < best.loss);
-        report.evaluation(&self.progress, &scores, lr, best, self.network.as_ref());
-        self.progress.scheduler.observe_validation(scores.loss);
-        if best {
-            self.progress.best = Some(Best { step: self.progress.step, loss: scores.loss });
+        let Some(loss) = self.validate(splits, report, lr)? else { return Ok(()) };
+        self.progress.scheduler.observe_validation(loss);
+        if let Some(rule) = self.options.average {
+            self.progress.average.observe_validation(rule, loss);
+        }
+        if self.is_best(loss) {
+            self.progress.best = Some(Best { step: self.progress.step, loss });
             self.progress.without_improvement = 0;
-            self.best = Some(self.parameters.to_tensors()?);
+            self.best = Some(self.current()?);
         } else {
             self.progress.without_improvement += 1;
         }
@@ -363,39 +433,72 @@ impl Trainer {
             return Ok(());
         }
         let lr = self.progress.scheduler.learning_rate(self.progress.step, self.progress.epoch);
-        if let Some(scores) = self.validate(splits, lr)? {
-            let best = self.progress.best.is_none_or(|best| scores.loss < best.loss);
-            report.evaluation(&self.progress, &scores, lr, best, self.network.as_ref());
-            if best {
-                self.shipped = None;
-                self.shipped_score = Some(Best { step: self.progress.step, loss: scores.loss });
-            }
+        if let Some(loss) = self.validate(splits, report, lr)?
+            && self.is_best(loss)
+        {
+            self.shipped = self.average.clone();
+            self.shipped_score = Some(Best { step: self.progress.step, loss });
         }
         Ok(())
     }
 
+    fn is_best(&self, loss: f64) -> bool {
+        self.progress.best.is_none_or(|best| loss < best.loss)
+    }
+
+    /// The parameters as they would be used now: their average, where there is one.
+    fn current(&self) -> Result<NamedTensors> {
+        match &self.average {
+            // Copied, for steps change the average in place.
+            Some(average) => {
+                average.iter().map(|(name, tensor)| Ok((name.clone(), tensor.copy()?))).collect()
+            }
+            None => self.parameters.to_tensors(),
+        }
+    }
+
     /// The best parameters are the ones to be used.
     fn ship_best(&mut self) {
-        self.shipped.clone_from(&self.best);
+        self.shipped = self.best.clone().or_else(|| self.average.clone());
         self.shipped_score = self.progress.best;
     }
 
-    /// Scores of the validation split. Parameters that have diverged are found out here, before they
-    /// could replace a good checkpoint.
-    fn validate(&mut self, splits: &Splits, lr: f64) -> Result<Option<Scores>> {
+    /// Evaluates the present parameters, or their average where there is one, and reports it: the loss.
+    fn validate(&mut self, splits: &Splits, report: &mut Report, lr: f64) -> Result<Option<f64>> {
         let Some(valid) = &splits.valid else { return Ok(None) };
+        let Some(average) = &self.average else { return self.score(valid, report, lr).map(Some) };
+        let own = self.parameters.to_tensors()?;
+        self.parameters.set_all(average)?;
+        let loss = self.score(valid, report, lr);
+        self.parameters.set_all(&own)?;
+        loss.map(Some)
+    }
+
+    /// The loss on `valid`. Parameters that have diverged are found out here, before they could replace a good
+    /// checkpoint.
+    fn score(&mut self, valid: &Dataset, report: &mut Report, lr: f64) -> Result<f64> {
         let lanes = match valid {
             Dataset::Stream { .. } => EVALUATION_LANES,
             Dataset::Examples(_) => self.options.batch_size,
         };
         let scores = evaluate(self.network.as_ref(), valid, lanes, &self.device)?;
         self.check("validation loss", self.progress.step, scores.loss, lr)?;
-        Ok(Some(scores))
+        report.evaluation(&self.progress, &scores, lr, self.is_best(scores.loss), self.network.as_ref());
+        Ok(scores.loss)
     }
 
     fn has_stalled(&self) -> bool {
         self.options.early_stop.is_some_and(|patience| self.progress.without_improvement >= patience)
     }
+}
+
+/// The state with each sequence of the batch set to zero with chance `p`.
+fn reset_lanes(state: &State, p: f64, rng: &mut Rng) -> Result<State> {
+    let (_, batch, _) = state.h.dims3()?;
+    let keep: Vec<f32> = (0..batch).map(|_| if rng.random::<f64>() < p { 0. } else { 1. }).collect();
+    let keep = Tensor::from_vec(keep, (1, batch, 1), state.h.device())?.to_dtype(state.h.dtype())?;
+    let c = state.c.as_ref().map(|c| c.broadcast_mul(&keep)).transpose()?;
+    Ok(State { h: state.h.broadcast_mul(&keep)?, c })
 }
 
 impl Options {
@@ -404,13 +507,26 @@ impl Options {
     /// # Errors
     /// Training data that is too short for one batch.
     pub fn total_steps(&self, splits: &Splits) -> Result<usize> {
-        let epoch = splits.train.epoch(self.cut(), None)?.len();
-        let all = self.epochs.map_or(usize::MAX, |epochs| epochs.saturating_mul(epoch));
-        Ok(self.max_steps.map_or(all, |most| most.min(all)))
+        let most = self.max_steps.unwrap_or(usize::MAX);
+        let steps = |epoch: &Epoch<'_>| epoch.len().div_ceil(self.accumulate);
+        let epoch = steps(&splits.train.epoch(self.cut(), None)?);
+        let Some(epochs) = self.epochs else { return Ok(most) };
+        if !self.vary_bptt {
+            return Ok(epochs.saturating_mul(epoch).min(most));
+        }
+        // Every epoch draws windows of its own.
+        let mut total = 0;
+        for number in 0..epochs {
+            if total >= most {
+                break;
+            }
+            total += steps(&splits.train.epoch(self.cut(), Some((self.seed, number)))?);
+        }
+        Ok(total.min(most))
     }
 
     fn cut(&self) -> Cut {
-        Cut { batch_size: self.batch_size, window: self.bptt, trim: true }
+        Cut { batch_size: self.batch_size, window: self.bptt, trim: true, vary: self.vary_bptt }
     }
 
     fn evaluates_after(&self, step: usize, epoch_ends: bool) -> bool {

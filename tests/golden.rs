@@ -11,9 +11,10 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use rnn_zoo::models::{
-    GruOptions, LstmConfig, LstmOptions, Merge, Network, Nonlinearity, RecurrentConfig, Reset, Rnnlm,
-    RnnlmConfig, SimpleRnnOptions, StackConfig, State,
+    Encoded, GruOptions, LstmConfig, LstmOptions, Merge, Network, Nonlinearity, RecurrentConfig, Reset,
+    Rnnlm, RnnlmConfig, SimpleRnnOptions, StackConfig, State,
 };
+use rnn_zoo::rng::{Purpose, stream};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -61,8 +62,8 @@ fn simple_rnn_matches_the_course_loop_over_ten_steps_and_eight_units() -> Result
 }
 
 #[test]
-fn rnnlm_matches_pytorch_with_and_without_tied_weights() -> Result<()> {
-    check_cases("torch_rnnlm", 2, run_language_model)
+fn rnnlm_matches_pytorch_untied_tied_and_penalised() -> Result<()> {
+    check_cases("torch_rnnlm", 3, run_language_model)
 }
 
 /// One case of a fixture file: the options that build its layer, and its tensors by kind and name.
@@ -103,6 +104,9 @@ struct LanguageModelOptions {
     hidden: usize,
     layers: usize,
     tied: bool,
+    smoothing: f64,
+    ar: f64,
+    tar: f64,
 }
 
 /// Reads `tests/golden/FILE.safetensors`; tests run in the package's root.
@@ -289,13 +293,21 @@ fn run_language_model(options: &LanguageModelOptions, variables: &Variables) -> 
     let rnn = LstmConfig { num_layers: options.layers, ..LstmConfig::new(options.embedding, options.hidden) };
     let config = RnnlmConfig {
         tied: options.tied,
+        ar: options.ar,
+        tar: options.tar,
         ..RnnlmConfig::new(options.vocabulary, RecurrentConfig::Lstm(rnn))
     };
     let model = Rnnlm::new(&config, &variables.parameters())?;
-    let (hidden, state) = model.encode(variables.input("tokens")?, Some(&variables.state()?), None, None)?;
+    let mut noise = stream(1, Purpose::Noise, 0); // penalties are training's; nothing is dropped here
+    let encoded =
+        model.encode_t(variables.input("tokens")?, Some(&variables.state()?), None, Some(&mut noise))?;
+    let Encoded { hidden, state, penalty } = encoded;
     let logits = model.decode(&hidden)?; // (batch, time, vocabulary)
     let targets = variables.input("targets")?.flatten_all()?;
-    let loss = candle_nn::loss::cross_entropy(&logits.flatten(0, 1)?, &targets)?;
+    let mut loss = model.decoder().cross_entropy(&hidden.flatten(0, 1)?, &targets, options.smoothing)?;
+    if let Some(penalty) = penalty {
+        loss = (loss + penalty)?;
+    }
     let mut outputs = vec![("logits", logits), ("loss", loss.clone()), ("h_n", state.h)];
     outputs.extend(state.c.map(|c| ("c_n", c)));
     Ok(Outcome { outputs, loss: Some(loss) })

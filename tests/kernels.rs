@@ -10,8 +10,8 @@ use proptest::test_runner::TestCaseError;
 use rand::RngExt;
 use rnn_zoo::models::kernels::{self, Level, reference};
 use rnn_zoo::models::{
-    GruOptions, Linear, LstmOptions, Merge, ModelConfig, Nonlinearity, RecurrentConfig, Reset, RnnlmConfig,
-    SimpleRnnOptions, StackConfig, State, backward,
+    Encoded, GruOptions, Linear, LstmOptions, Merge, ModelConfig, Nonlinearity, RecurrentConfig, Reset,
+    RnnlmConfig, SimpleRnnOptions, StackConfig, State, backward,
 };
 use rnn_zoo::rng::{Purpose, Rng, stream};
 
@@ -179,10 +179,11 @@ proptest! {
 
     #[test]
     fn a_fused_loss_is_the_reference(
-        rows in 1..40usize, features in 1..40usize, classes in 1..300usize, scale in 0.1..30f64, seed: u64,
+        rows in 1..40usize, features in 1..40usize, classes in 1..300usize, scale in 0.1..30f64,
+        smoothing in prop::sample::select(vec![0., 0.1, 0.7]), seed: u64,
     ) {
         for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
-            let run = || loss_of(dtype, (rows, features, classes), scale, seed);
+            let run = || loss_of(dtype, (rows, features, classes), scale, smoothing, seed);
             let expected = reference::alone(run)?;
             for level in Level::available() {
                 check_close(&format!("{} in {dtype:?}", level.name()), &level.scope(run)?, &expected, tolerance)?;
@@ -211,6 +212,7 @@ fn loss_of(
     dtype: DType,
     (rows, features, classes): (usize, usize, usize),
     scale: f64,
+    smoothing: f64,
     seed: u64,
 ) -> Result<Results> {
     let mut rng = stream(seed, Purpose::Parameters, 0);
@@ -225,7 +227,7 @@ fn loss_of(
     let linear = Linear::new(weight.as_tensor().clone(), Some(bias.as_tensor().clone()));
     let score = linear.score(&xs, &targets)?;
     let mut results = Results::from([("summed loss".into(), vec![score.loss, score.correct as f64])]);
-    let loss = linear.cross_entropy(&xs, &targets)?;
+    let loss = linear.cross_entropy(&xs, &targets, smoothing)?;
     results.insert("loss".into(), values(&loss)?);
     let gradients = backward(&(loss * 3.)?)?; // not one: a factor must reach the gradients
     for (name, var) in [("xs", &xs), ("weight", &weight), ("bias", &bias)] {
@@ -320,7 +322,7 @@ fn threads_change_no_bit() {
                 .map(|(name, values)| (name, values.into_iter().map(f64::to_bits).collect::<Vec<_>>()))
         };
         let all = layers
-            .chain([loss_of(DType::F32, (300, 70, 700), 1., 3)])
+            .chain([loss_of(DType::F32, (300, 70, 700), 1., 0.1, 3)])
             .map(|results| bits(results.unwrap()).collect::<Vec<_>>());
         found.push(all.collect::<Vec<_>>());
     }
@@ -331,7 +333,7 @@ fn threads_change_no_bit() {
 #[test]
 fn a_large_vocabulary_is_scored_in_parts_that_add_up() {
     // Several sets of rows, several blocks of classes, and both uneven.
-    let run = || loss_of(DType::F64, (403, 33, 9001), 1., 5);
+    let run = || loss_of(DType::F64, (403, 33, 9001), 1., 0.1, 5);
     let expected = reference::alone(run).unwrap();
     for level in Level::available() {
         let found = level.scope(run).unwrap();
@@ -346,13 +348,14 @@ fn a_score_that_is_no_number_makes_the_loss_none() {
     let xs = Tensor::ones((1, 1), DType::F32, &Device::Cpu).unwrap();
     let target = Tensor::new(&[1u32], &Device::Cpu).unwrap();
     for bad in [f32::NAN, f32::INFINITY] {
-        let loss = linear(&[0., 1., bad]).cross_entropy(&xs, &target).unwrap().to_scalar::<f32>().unwrap();
+        let loss =
+            linear(&[0., 1., bad]).cross_entropy(&xs, &target, 0.).unwrap().to_scalar::<f32>().unwrap();
         assert!(!loss.is_finite(), "{bad} among the scores gives {loss}");
     }
     // What is impossible costs nothing, even where a whole block of classes is.
     let mut scores = vec![0f32; 32];
     scores[2..].fill(f32::NEG_INFINITY);
-    let never = linear(&scores).cross_entropy(&xs, &target).unwrap();
+    let never = linear(&scores).cross_entropy(&xs, &target, 0.).unwrap();
     assert!((never.to_scalar::<f32>().unwrap() - 2f32.ln()).abs() < 1e-6);
 }
 
@@ -391,7 +394,7 @@ fn targets_and_shapes_that_make_no_sense_are_named() {
     let linear = Linear::new(zeros(&[3, 2]), None);
     let problem = |rows: &[usize], targets: &[u32]| {
         let targets = Tensor::new(targets, &Device::Cpu).unwrap();
-        linear.cross_entropy(&zeros(rows), &targets).unwrap_err().to_string()
+        linear.cross_entropy(&zeros(rows), &targets, 0.).unwrap_err().to_string()
     };
     assert!(problem(&[1, 2], &[3]).starts_with("target 3 is none of the 3 classes"));
     assert!(
@@ -436,14 +439,91 @@ fn a_parameter_used_twice_has_both_gradients() {
     model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
     let tokens = Tensor::new(&[[1u32, 2, 1], [8, 0, 1]], &Device::Cpu).unwrap();
     let run = || {
-        let (hidden, _) = model.encode(&tokens, None, None, None).unwrap();
+        let (hidden, _) = model.encode(&tokens, None, None).unwrap();
         let hidden = hidden.flatten(0, 1).unwrap();
-        let loss = model.decoder().cross_entropy(&hidden, &tokens.flatten_all().unwrap()).unwrap();
+        let loss = model.decoder().cross_entropy(&hidden, &tokens.flatten_all().unwrap(), 0.).unwrap();
         let encoder = map.data().lock().unwrap()["encoder.weight"].clone();
         values(&backward(&loss).unwrap().get(&encoder).unwrap().unwrap()).unwrap()
     };
     let (found, expected) = (run(), reference::alone(run));
     assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-14), "{found:?} is not {expected:?}");
+}
+
+/// The loss of a language model in training with all that it can be asked for, and its gradients.
+fn training_of(
+    config: &RnnlmConfig,
+    lengths: Option<&[usize]>,
+    smoothing: f64,
+    seed: u64,
+) -> Result<(f64, Vec<(String, Var, Tensor)>)> {
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F64, &Device::Cpu);
+    let model = ModelConfig::Rnnlm(config.clone()).build(&vb)?;
+    model.reset_parameters(&mut stream(seed, Purpose::Parameters, 0))?;
+    let mut named: Vec<_> = map.data().lock().unwrap().clone().into_iter().collect();
+    named.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let mut rng = stream(seed, Purpose::Train, 0);
+    let tokens: Vec<u32> = (0..15).map(|_| rng.random_range(0..config.vocabulary_size as u32)).collect();
+    let inputs = Tensor::from_vec(tokens, (3, 5), &Device::Cpu)?;
+    let loss = || {
+        let mut noise = stream(seed, Purpose::Noise, 0);
+        let Encoded { hidden, penalty, .. } = model.encode_t(&inputs, None, lengths, Some(&mut noise))?;
+        let targets = inputs.flatten_all()?;
+        let loss = model.decoder().cross_entropy(&hidden.flatten(0, 1)?, &targets, smoothing)?;
+        penalty.map_or(Ok(loss.clone()), |penalty| loss + penalty)
+    };
+    let found = backward(&loss()?)?;
+    let mut gradients = vec![];
+    for (name, var) in named {
+        let gradient = found.get(&var)?.expect("every parameter takes part");
+        // Central differences along a random direction.
+        let origin = var.copy()?;
+        let direction = random(var.dims(), DType::F64, &mut rng)?;
+        let at = |offset: f64| {
+            var.set(&(&origin + (&direction * offset)?)?)?;
+            loss()?.to_scalar::<f64>()
+        };
+        let difference = (at(1e-5)? - at(-1e-5)?) / 2e-5;
+        var.set(&origin)?;
+        let slope = (&gradient * &direction)?.sum_all()?.to_scalar::<f64>()?;
+        assert!((slope - difference).abs() < 1e-7, "{name}: {slope} along a direction, not {difference}");
+        gradients.push((name, var, gradient));
+    }
+    Ok((loss()?.to_scalar()?, gradients))
+}
+
+#[test]
+fn regularised_language_models_train_as_the_reference_says() {
+    let embedding_of = [4, 6]; // with and without a projection between the tied ends
+    for (case, (embedding, kind)) in
+        embedding_of.into_iter().flat_map(|e| (0..5).map(move |k| (e, k))).enumerate()
+    {
+        let stack = StackConfig {
+            num_layers: 2,
+            dropout: 0.3,
+            locked_dropout: case % 2 == 0,
+            weight_drop: 0.4,
+            zoneout: 0.2,
+            ..StackConfig::new(embedding, 6)
+        };
+        let config = RnnlmConfig {
+            dropout: 0.3,
+            embedding_dropout: 0.2,
+            tied: true,
+            ar: 2.,
+            tar: 1.5,
+            ..RnnlmConfig::new(9, any_cell(stack, kind))
+        };
+        let lengths = (case % 3 == 0).then_some(&[5usize, 1, 3][..]);
+        let run = || training_of(&config, lengths, 0.1, case as u64).unwrap();
+        let ((loss, gradients), (expected, oracle)) = (run(), reference::alone(run));
+        assert!((loss - expected).abs() < 1e-12, "case {case}: {loss} is not {expected}");
+        for ((name, _, found), (_, _, expected)) in gradients.iter().zip(&oracle) {
+            let pairs = values(found).unwrap().into_iter().zip(values(expected).unwrap());
+            let far = pairs.map(|(a, b)| (a - b).abs()).fold(0., f64::max);
+            assert!(far < 1e-12, "case {case}: the gradient of {name} differs by {far}");
+        }
+    }
 }
 
 #[test]
@@ -457,7 +537,7 @@ fn a_text_read_token_by_token_has_the_scores_of_one_read_at_once() {
         model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
         let tokens = [3u32, 36, 0, 7, 7];
         let inputs = Tensor::new(&tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
-        let (hidden, state) = model.encode(&inputs, None, None, None).unwrap();
+        let (hidden, state) = model.encode(&inputs, None, None).unwrap();
         let expected = model.decode(&hidden).unwrap().squeeze(0).unwrap().to_vec2::<f32>().unwrap();
         let mut stream = model.stream().unwrap().expect("a language model on the processor has a stream");
         for (token, expected) in tokens.iter().zip(expected) {

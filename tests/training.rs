@@ -13,11 +13,12 @@ use rnn_zoo::bundle::{BundleWriter, Config, FORMAT};
 use rnn_zoo::data::batch::{Dataset, Example, Input, Target};
 use rnn_zoo::data::builtin::copy;
 use rnn_zoo::data::{Columns, Fractions};
+use rnn_zoo::evaluate::evaluate;
 use rnn_zoo::models::{
-    GruOptions, Linear, LstmOptions, Merge, ModelConfig, Network, Noise, PredictorConfig, Readout,
+    Encoded, GruOptions, Linear, LstmOptions, Merge, ModelConfig, Network, Noise, PredictorConfig, Readout,
     RecurrentConfig, RnnlmConfig, SimpleRnnOptions, StackConfig, State,
 };
-use rnn_zoo::optim::OptimizerConfig;
+use rnn_zoo::optim::{Average, OptimizerConfig};
 use rnn_zoo::report::Metric;
 use rnn_zoo::rng::{Purpose, stream};
 use rnn_zoo::run::{Checkpoint, Run};
@@ -29,11 +30,12 @@ use rnn_zoo::{Error, Result};
 use tempfile::TempDir;
 
 /// All that the promise of equal bytes is about.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "model.safetensors",
     "training/last.safetensors",
     "training/optimizer.safetensors",
     "training/best.safetensors",
+    "training/average.safetensors",
     "training/carry.safetensors",
 ];
 
@@ -169,9 +171,11 @@ struct Model {
     layers: usize,
     noise: [f64; 5],
     locked: bool,
+    /// Of a language model: tied ends with a projection between them, and penalties on its output.
+    tied: bool,
 }
 
-const PLAIN: Model = Model { cell: 1, layers: 1, noise: [0.; 5], locked: false };
+const PLAIN: Model = Model { cell: 1, layers: 1, noise: [0.; 5], locked: false, tied: false };
 
 impl Model {
     fn network(&self, task: Task, shape: Shape) -> ModelConfig {
@@ -193,7 +197,15 @@ impl Model {
         };
         if task == Task::Lm {
             let config = RnnlmConfig::new(shape.outputs, rnn);
-            return ModelConfig::Rnnlm(RnnlmConfig { dropout, embedding_dropout, ..config });
+            let penalty = if self.tied { 0.1 } else { 0. };
+            return ModelConfig::Rnnlm(RnnlmConfig {
+                dropout,
+                embedding_dropout,
+                tied: self.tied,
+                ar: penalty,
+                tar: penalty,
+                ..config
+            });
         }
         let readout = if task == Task::Tag { Readout::Every } else { Readout::Last };
         let (vocabulary_size, outputs) = (shape.vocabulary, shape.outputs);
@@ -210,6 +222,11 @@ fn options(steps: usize) -> Options {
         bptt: 10,
         optimizer: OptimizerConfig::Adam { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0. },
         lr: 0.02,
+        vary_bptt: false,
+        state_reset: 0.,
+        accumulate: 1,
+        label_smoothing: 0.,
+        average: None,
         schedule: Schedule::Constant,
         clip: 1.,
         eval_every: Some(3),
@@ -248,16 +265,16 @@ enum Action {
 }
 
 impl Network for Saboteur {
-    fn encode(
+    fn encode_t(
         &self,
         inputs: &Tensor,
         initial: Option<&State>,
         lengths: Option<&[usize]>,
         noise: Noise<'_>,
-    ) -> candle_core::Result<(Tensor, State)> {
+    ) -> candle_core::Result<Encoded> {
         let training = noise.is_some();
         let steps = self.steps.fetch_add(usize::from(training), Ordering::Relaxed) + usize::from(training);
-        let (hidden, state) = self.inner.encode(inputs, initial, lengths, noise)?;
+        let mut encoded = self.inner.encode_t(inputs, initial, lengths, noise)?;
         let poisoned = match &self.action {
             Action::Stop(stop) => {
                 stop.fetch_or(training && steps == self.at, Ordering::Relaxed);
@@ -266,7 +283,7 @@ impl Network for Saboteur {
             Action::Record(seen) => {
                 if let (true, Ok(mut seen)) = (training, seen.lock()) {
                     let values = |state: &State| state.h.flatten_all()?.to_vec1();
-                    let (before, after) = (initial.map(values).transpose()?, values(&state)?);
+                    let (before, after) = (initial.map(values).transpose()?, values(&encoded.state)?);
                     let mut rows = inputs.to_vec2()?;
                     for (row, &length) in rows.iter_mut().zip(lengths.unwrap_or_default()) {
                         row.truncate(length); // without padding
@@ -278,7 +295,10 @@ impl Network for Saboteur {
             Action::PoisonStep => training && steps == self.at,
             Action::PoisonEvaluation => !training && steps >= self.at,
         };
-        Ok((if poisoned { (hidden * f64::NAN)? } else { hidden }, state))
+        if poisoned {
+            encoded.hidden = (encoded.hidden * f64::NAN)?;
+        }
+        Ok(encoded)
     }
 
     fn decoder(&self) -> &Linear {
@@ -351,22 +371,34 @@ fn schedules() -> [Schedule; 5] {
     ]
 }
 
-fn any_case(schedules: &[Schedule]) -> impl Strategy<Value = Case> + use<> {
+/// Averages that look at steps or evaluations, and one that also looks at the length of the run.
+const AVERAGES: [Average; 3] =
+    [Average::Ema { decay: 0.9 }, Average::NtAsgd { patience: 1 }, Average::Swa { start: 0.5 }];
+
+fn any_case(schedules: &[Schedule], averages: &[Average]) -> impl Strategy<Value = Case> + use<> {
     let task = prop::sample::select(vec![Task::Lm, Task::Classify, Task::Tag]);
     let noise = prop::array::uniform5(prop::sample::select(vec![0., 0.2]));
-    let model = (0..3usize, 1..=2usize, noise, any::<bool>())
-        .prop_map(|(cell, layers, noise, locked)| Model { cell, layers, noise, locked });
+    let model = (0..3usize, 1..=2usize, noise, any::<bool>(), any::<bool>())
+        .prop_map(|(cell, layers, noise, locked, tied)| Model { cell, layers, noise, locked, tied });
     // A large rate, so that evaluations get worse too and the plateau moves.
     let rate = (prop::sample::select(schedules.to_vec()), prop::sample::select(vec![0.002, 0.1]));
     let length = (2..=18usize).prop_flat_map(|steps| (Just(steps), prop::collection::vec(1..steps, 1..=2)));
     let rest = (prop::option::of(2..=6usize), prop::sample::select(vec![0., 0.5]), any::<bool>(), 0..1000u64);
-    (task, model, any_optimizer(), rate, length, rest).prop_map(
-        |(task, model, optimizer, (schedule, lr), (steps, stops), (eval_every, clip, valid, seed))| Case {
-            task,
-            valid,
-            model,
-            options: Options { optimizer, schedule, lr, eval_every, clip, seed, ..options(steps) },
-            stops,
+    let average = prop::option::of(prop::sample::select(averages.to_vec()));
+    let batches = (
+        any::<bool>(),
+        prop::sample::select(vec![0., 0.3]),
+        1..=3usize,
+        prop::sample::select(vec![0., 0.1]),
+        average,
+    );
+    (task, model, any_optimizer(), rate, length, rest, batches).prop_map(
+        |(task, model, optimizer, rate, (steps, stops), (eval_every, clip, valid, seed), batches)| {
+            let (schedule, lr) = rate;
+            let (vary_bptt, state_reset, accumulate, label_smoothing, average) = batches;
+            let own = Options { optimizer, schedule, lr, eval_every, clip, seed, ..options(steps) };
+            let options = Options { vary_bptt, state_reset, accumulate, label_smoothing, average, ..own };
+            Case { task, valid, model, options, stops }
         },
     )
 }
@@ -375,7 +407,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_run_that_is_stopped_and_resumed_ends_with_the_bytes_of_one_left_alone(case in any_case(&schedules())) {
+    fn a_run_that_is_stopped_and_resumed_ends_with_the_bytes_of_one_left_alone(case in any_case(&schedules(), &AVERAGES)) {
         let problem = Problem::new(case.task, case.valid)?;
         let whole = train(problem.start("whole", &case.model, &case.options)?)?;
         let mut stops = case.stops.clone();
@@ -384,10 +416,12 @@ proptest! {
         let mut run = problem.start("parts", &case.model, &case.options)?;
         for stop in stops.into_iter().filter(|&stop| stop > 0) {
             if stop > taken {
+                // Stopped in one of a step's batches: a step is finished first.
                 prop_assert_eq!(train_and_stop(run, stop - taken)?, Ending::Interrupted);
-                taken = stop;
                 run = problem.resume("parts", |_| ())?;
-                prop_assert_eq!(run.trainer.progress.step, stop);
+                let step = run.trainer.progress.step;
+                prop_assert!(step == stop || case.options.accumulate > 1 && (taken + 1..stop).contains(&step));
+                taken = step;
             }
         }
         prop_assert_eq!(train(run)?, whole);
@@ -397,7 +431,7 @@ proptest! {
     }
 
     #[test]
-    fn a_finished_run_made_longer_ends_with_the_bytes_of_a_long_one(case in any_case(&schedules()[..3])) {
+    fn a_finished_run_made_longer_ends_with_the_bytes_of_a_long_one(case in any_case(&schedules()[..3], &AVERAGES[..2])) {
         let problem = Problem::new(case.task, case.valid)?;
         let whole = train(problem.start("whole", &case.model, &case.options)?)?;
         let first = Options { max_steps: Some(case.stops[0]), ..case.options.clone() };
@@ -407,6 +441,46 @@ proptest! {
         let differences = differences(&problem.files("parts"), &problem.files("whole"));
         prop_assert!(differences.is_empty(), "{:?} differ", differences);
     }
+}
+
+#[test]
+fn gradients_of_several_batches_make_the_step_of_one_large_batch() -> Result<()> {
+    for task in [Task::Tag, Task::Classify] {
+        let problem = Problem::new(task, true)?;
+        let parameters = |name, batch_size, accumulate| {
+            let options = Options { batch_size, accumulate, epochs: Some(2), max_steps: None, ..options(0) };
+            let mut run = problem.start(name, &PLAIN, &options)?;
+            run.train(&AtomicBool::new(false))?;
+            Ok::<_, Error>((run.trainer.progress.step, run.trainer.parameters.to_tensors()?))
+        };
+        let ((steps, found), (expected_steps, expected)) =
+            (parameters("parts", 3, 4)?, parameters("whole", 12, 1)?);
+        assert_eq!(steps, expected_steps);
+        for (name, found) in found {
+            let difference = (&found - &expected[&name])?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(difference < 1e-4, "{task}: {name} differs by {difference}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_kept_is_the_average_and_scores_as_its_evaluation_said() -> Result<()> {
+    let problem = Problem::new(Task::Lm, true)?;
+    let average = Some(Average::Ema { decay: 0.9 });
+    let mut run = problem.start("model", &PLAIN, &Options { average, lr: 0.05, ..options(9) })?;
+    run.train(&AtomicBool::new(false))?;
+    let trainer = &run.trainer;
+    let best = trainer.shipped_score.expect("there was an evaluation");
+    let shipped = trainer.shipped.clone().expect("an average is shipped");
+    let last = trainer.parameters.to_tensors()?;
+    let same = |a: &Tensor, b: &Tensor| Ok::<_, Error>((a - b)?.abs()?.max_all()?.to_scalar::<f32>()? == 0.);
+    assert!(!same(&shipped["decoder.bias"], &last["decoder.bias"])?, "the average is not the last step");
+    trainer.parameters.set_all(&shipped)?;
+    let valid = run.splits().valid.as_ref().expect("a validation split");
+    let scores = evaluate(run.trainer.network.as_ref(), valid, 16, &Device::Cpu)?;
+    assert_eq!(scores.loss, best.loss);
+    Ok(())
 }
 
 #[test]
@@ -483,7 +557,7 @@ fn the_model_kept_is_that_of_the_best_evaluation() -> Result<()> {
     assert!(last_step == 30 && best < last, "the last evaluation, {last}, is the best: choose another rate");
     let model = rnn_zoo::model::Model::load(&problem.bundle("model"), &Device::Cpu)?;
     let Some(valid) = problem.prepare()?.splits.valid else { panic!("a fifth is for validation") };
-    let scores = rnn_zoo::evaluate::evaluate(model.network.as_ref(), &valid, 16, &Device::Cpu)?;
+    let scores = evaluate(model.network.as_ref(), &valid, 16, &Device::Cpu)?;
     assert_eq!(scores.loss, best);
     Ok(())
 }
@@ -589,7 +663,7 @@ fn the_loss_falls_on_what_can_be_learned() -> Result<()> {
             let mut run = problem.start("model", &Model { cell, ..PLAIN }, &options)?;
             run.train(&AtomicBool::new(false))?;
             let network = run.trainer.network.as_ref();
-            let scores = rnn_zoo::evaluate::evaluate(network, &run.splits().train, 1, &Device::Cpu)?;
+            let scores = evaluate(network, &run.splits().train, 1, &Device::Cpu)?;
             assert!(
                 scores.loss < bound,
                 "{task}, cell {cell}: the loss is {} after {steps} steps",

@@ -9,6 +9,7 @@ use super::cpu::{self, Level, Real};
 use super::fused::{numbers, read};
 use super::{reference, sink};
 use crate::network::Linear;
+use crate::recurrent::check_probability;
 
 /// Rows that are scored at a time without kernels: bounds the memory of (rows, classes).
 const ROWS: usize = 1024;
@@ -23,15 +24,17 @@ pub struct Score {
 }
 
 /// The mean of `-log softmax(linear(rows))[target]`, a scalar that can be differentiated. `rows` is (rows,
-/// features), `targets` (rows), numbers of classes.
+/// features), `targets` (rows), numbers of classes. `smoothing` of a target's probability is spread over all
+/// classes.
 ///
 /// # Errors
-/// Where the shapes disagree or a target is no class.
-pub(crate) fn mean(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
+/// Where the shapes disagree, a target is no class, or the smoothing no share.
+pub(crate) fn mean(linear: &Linear, rows: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
+    check_probability("label smoothing", smoothing)?;
     match rows.dtype() {
-        DType::F32 if reference::gives_way(rows) => mean_in::<f32>(linear, rows, targets),
-        DType::F64 if reference::gives_way(rows) => mean_in::<f64>(linear, rows, targets),
-        _ => reference::cross_entropy(&linear.forward(rows)?, targets)? / rows.dim(0)? as f64,
+        DType::F32 if reference::gives_way(rows) => mean_in::<f32>(linear, rows, targets, smoothing),
+        DType::F64 if reference::gives_way(rows) => mean_in::<f64>(linear, rows, targets, smoothing),
+        _ => reference::cross_entropy(&linear.forward(rows)?, targets, smoothing)? / rows.dim(0)? as f64,
     }
 }
 
@@ -50,7 +53,7 @@ pub(crate) fn score(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<
                 let some = ROWS.min(count - from);
                 let outputs = linear.forward(&rows.narrow(0, from, some)?)?.detach();
                 let targets = targets.narrow(0, from, some)?;
-                let loss = reference::cross_entropy(&outputs, &targets)?;
+                let loss = reference::cross_entropy(&outputs, &targets, 0.)?;
                 score.loss += loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
                 let right = outputs.argmax(candle_core::D::Minus1)?.eq(&targets)?.to_dtype(DType::U32)?;
                 score.correct += right.sum_all()?.to_scalar::<u32>()? as usize;
@@ -60,13 +63,14 @@ pub(crate) fn score(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<
     }
 }
 
-fn mean_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
+fn mean_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
     let tensors = Prepared::of(linear, rows, targets)?;
     let Prepared { rows, weight, bias, targets } = tensors;
     let keep = [&rows, &weight, &bias].into_iter().any(Tensor::track_op);
     let op = CrossEntropy::<E> {
         level: Level::current()?,
         targets,
+        smoothing,
         keep,
         gradients: OnceLock::new(),
         numbers: PhantomData,
@@ -78,7 +82,7 @@ fn score_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result
     let Prepared { rows, weight, bias, targets } = Prepared::of(linear, rows, targets)?;
     let level = Level::current()?;
     read::<E, _, 3>([Some(&rows), Some(&weight), Some(&bias)], |[rows, weight, bias]| {
-        let inputs = cpu::Examples { rows, weight, bias, targets: &targets };
+        let inputs = cpu::Examples { rows, weight, bias, targets: &targets, smoothing: 0. };
         let cpu::Found { loss, correct, .. } = cpu::cross_entropy(level, &inputs, false);
         Score { loss, correct }
     })
@@ -118,6 +122,7 @@ impl Prepared {
 struct CrossEntropy<E> {
     level: Level,
     targets: Vec<u32>,
+    smoothing: f64,
     /// Whether there will be a backward pass.
     keep: bool,
     /// Of rows, weights and bias, as candle wants them.
@@ -144,6 +149,7 @@ impl<E: Real> CustomOp3 for CrossEntropy<E> {
             weight: numbers::<E>(weight, weight_layout)?,
             bias: numbers::<E>(bias, bias_layout)?,
             targets: &self.targets,
+            smoothing: self.smoothing,
         };
         let found = cpu::cross_entropy(self.level, &inputs, self.keep);
         if let Some(gradients) = found.gradients {

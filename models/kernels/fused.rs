@@ -123,7 +123,7 @@ fn sequence<E: Real>(
             weights.drop_hidden(run.weight_drop, rng)?;
         }
         if run.recurrent_dropout > 0. {
-            let mut factors = dropout::factors(batch * output, run.recurrent_dropout, rng);
+            let mut factors = dropout::factors(batch * output, run.recurrent_dropout, rng).into_iter();
             let mut mask = vec![E::zero(); batch * wide(output)];
             for row in mask.chunks_exact_mut(wide(output)) {
                 row[..output].iter_mut().zip(&mut factors).for_each(|(to, f)| *to = E::from_f64(f.into()));
@@ -139,8 +139,8 @@ fn sequence<E: Real>(
             let steps = |size: usize| cpu::Steps { batch, time, vectors: size.div_ceil(lanes), width: lanes };
             let [mut h, mut c] = [output, hidden].map(|size| vec![E::zero(); steps(size).len()]);
             let mut draw = |masks: &mut [E], size: usize, t: usize| {
-                let coins = dropout::coins(batch * size, run.zoneout, rng);
-                for (at, _) in coins.enumerate().filter(|(_, stays)| *stays) {
+                let stays = dropout::draw(batch * size, run.zoneout, rng, [true, false]);
+                for (at, _) in stays.into_iter().enumerate().filter(|(_, stays)| *stays) {
                     let (row, unit) = (at / size, at % size);
                     masks[steps(size).at(t, unit / lanes, row) + unit % lanes] = E::one();
                 }

@@ -3,11 +3,13 @@
 //! [`mod@reference`] says what they are, in plain candle ops on any device. `fused.rs` is the same, a node or
 //! two of candle's graph for a sequence, where there are kernels for the device: see `cpu/`.
 
+pub(crate) mod activity;
 #[allow(unsafe_code)]
 mod cpu;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 pub(crate) mod fused;
+pub(crate) mod masked;
 pub mod reference;
 mod sink;
 mod stream;

@@ -115,16 +115,21 @@ pub fn layer_norm(xs: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
     normal.broadcast_mul(weight)?.broadcast_add(bias)
 }
 
-/// Summed `-log softmax(outputs)[target]`; (rows, classes) against (rows).
+/// Summed `-log softmax(outputs)[target]`; (rows, classes) against (rows). `smoothing` of a target's
+/// probability is spread evenly over all classes.
 ///
 /// # Errors
 /// Where the shapes disagree or a target is no class.
-pub fn cross_entropy(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
+pub fn cross_entropy(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
     let highest = outputs.detach().max_keepdim(D::Minus1)?; // keeps exp from overflowing
     let outputs = outputs.broadcast_sub(&highest)?;
     let log_sum = outputs.exp()?.sum(D::Minus1)?.log()?; // (rows)
     let own = outputs.gather(&targets.unsqueeze(1)?, 1)?.squeeze(1)?; // (rows)
-    (log_sum - own)?.sum_all()
+    let wanted = match smoothing {
+        0. => own,
+        _ => ((own * (1. - smoothing))? + (outputs.mean(D::Minus1)? * smoothing)?)?,
+    };
+    (log_sum - wanted)?.sum_all()
 }
 
 /// Replaces what lies past each sequence's length by zeros, so that even an infinity there reaches

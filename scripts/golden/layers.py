@@ -94,23 +94,29 @@ def layers():
 
 
 class LanguageModel(nn.Module):
-    """Embedding, LSTM, decoder; named as in PyTorch's word_language_model example."""
+    """Embedding, LSTM, decoder; named as in PyTorch's word_language_model example. Tied ends of different
+    widths have a projection between them."""
 
     def __init__(self, vocabulary, embedding, hidden, layers, tied):
         super().__init__()
         self.encoder = nn.Embedding(vocabulary, embedding)
         self.rnn = nn.LSTM(embedding, hidden, layers, batch_first=True)
-        self.decoder = nn.Linear(hidden, vocabulary)
+        projected = tied and embedding != hidden
+        self.projection = nn.Linear(hidden, embedding, bias=False) if projected else nn.Identity()
+        self.decoder = nn.Linear(embedding if projected else hidden, vocabulary)
         if tied:
             self.decoder.weight = self.encoder.weight
 
     def forward(self, tokens, state):
         ys, state = self.rnn(self.encoder(tokens), state)
-        return self.decoder(ys), state
+        return ys, self.decoder(self.projection(ys)), state
 
 
-def add_language_model(fixture, case, embedding, tied, vocabulary=11, n_layers=2):
-    """One language model: logits, final state, mean cross-entropy in nats, and its gradients."""
+def add_language_model(
+    fixture, case, embedding, tied, vocabulary=11, n_layers=2, smoothing=0.0, ar=0.0, tar=0.0
+):
+    """One language model: logits, final state, mean cross-entropy in nats (against smoothed targets, with the
+    penalties of AWD-LSTM added), and its gradients."""
     model = LanguageModel(vocabulary, embedding, HIDDEN, n_layers, tied)
     # named_parameters() lists a tied weight once, as encoder.weight.
     parameters = {name: fixture.random(*p.shape) for name, p in model.named_parameters()}
@@ -121,8 +127,11 @@ def add_language_model(fixture, case, embedding, tied, vocabulary=11, n_layers=2
         model.to(dtype)
         model.load_state_dict({name: torch.tensor(p) for name, p in parameters.items()}, strict=not tied)
         h0, c0 = (torch.tensor(x, dtype=dtype) for x in inputs.values())
-        logits, (h_n, c_n) = model(torch.tensor(tokens), (h0, c0))
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), torch.tensor(targets).flatten())
+        ys, logits, (h_n, c_n) = model(torch.tensor(tokens), (h0, c0))
+        loss = nn.functional.cross_entropy(
+            logits.flatten(0, 1), torch.tensor(targets).flatten(), label_smoothing=smoothing
+        )
+        loss = loss + ar * ys.pow(2).mean() + tar * (ys[:, 1:] - ys[:, :-1]).pow(2).mean()
         return {"logits": logits, "h_n": h_n, "c_n": c_n, "loss": loss}
 
     outputs = {name: y.detach().numpy() for name, y in run(torch.float32).items()}
@@ -136,6 +145,9 @@ def add_language_model(fixture, case, embedding, tied, vocabulary=11, n_layers=2
             "hidden": HIDDEN,
             "layers": n_layers,
             "tied": tied,
+            "smoothing": smoothing,
+            "ar": ar,
+            "tar": tar,
         },
         parameter=parameters,
         input=inputs | {"tokens": tokens.astype(np.uint32), "targets": targets.astype(np.uint32)},
@@ -148,6 +160,9 @@ def language_models():
     fixture = Fixture("torch_rnnlm", seed=3)
     add_language_model(fixture, "untied", embedding=INPUT, tied=False)
     add_language_model(fixture, "tied", embedding=HIDDEN, tied=True)
+    add_language_model(
+        fixture, "tied-projected-penalised", embedding=INPUT, tied=True, smoothing=0.1, ar=2.0, tar=1.0
+    )
     fixture.write()
 
 

@@ -65,6 +65,7 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
         training: training.as_ref().map(|training| Training {
             last: &training.last,
             best: training.best.as_ref(),
+            average: training.average.as_ref(),
             optimizer: &training.optimizer,
             carry: &training.carry,
             state: &training.state,

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::checksums::Checksums;
 use super::swap::{Place, exists};
-use super::{BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, RECIPE, STATE, TOKENIZER};
+use super::{
+    AVERAGE, BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, RECIPE, STATE, TOKENIZER,
+};
 use super::{is_bundle, load_weights, read_tensors};
 use crate::parameters::{NamedTensors, Parameters};
 use crate::tokenizer::Tokenizer;
@@ -37,6 +39,8 @@ pub struct TrainingState {
     pub last: NamedTensors,
     /// The parameters of the best scheduled evaluation, if there was one.
     pub best: Option<NamedTensors>,
+    /// The average of the parameters, if the run keeps one and it has begun.
+    pub average: Option<NamedTensors>,
     /// What the optimizer remembered.
     pub optimizer: NamedTensors,
     /// The hidden state that the next window starts from.
@@ -141,6 +145,7 @@ impl Loaded {
             state: read_state(&file(STATE))?.state,
             last: tensors(LAST)?,
             best: exists(&file(BEST)).then(|| tensors(BEST)).transpose()?,
+            average: exists(&file(AVERAGE)).then(|| tensors(AVERAGE)).transpose()?,
             optimizer: tensors(OPTIMIZER)?,
             carry: tensors(CARRY)?,
         }))

@@ -11,8 +11,8 @@ use super::checksums::Checksums;
 use super::load::{Loaded, State, TrainingState, load, metrics_lines};
 use super::swap::{Partial, Place, Swap, cannot_save, exists};
 use super::{
-    BEST, CARRY, CHECKSUMS, CONFIG, CURVE, Config, LAST, METRICS, MODEL, OPTIMIZER, README, RECIPE, STATE,
-    TOKENIZER,
+    AVERAGE, BEST, CARRY, CHECKSUMS, CONFIG, CURVE, Config, LAST, METRICS, MODEL, OPTIMIZER, README, RECIPE,
+    STATE, TOKENIZER,
 };
 use super::{is_bundle, tensors};
 use crate::parameters::NamedTensors;
@@ -42,6 +42,8 @@ pub struct Training<'a> {
     pub last: &'a NamedTensors,
     /// The parameters of the best scheduled evaluation, once there was one.
     pub best: Option<&'a NamedTensors>,
+    /// The average of the parameters, once there is one.
+    pub average: Option<&'a NamedTensors>,
     /// What the optimizer remembers, [`Optimizer::state`](crate::optim::Optimizer::state).
     pub optimizer: &'a NamedTensors,
     /// The hidden state that the next window starts from.
@@ -200,8 +202,9 @@ impl BundleWriter {
         }
         if let Some(training) = contents.training {
             write(LAST, &tensors::encode(training.last)?)?;
-            if let Some(best) = training.best {
-                write(BEST, &tensors::encode(best)?)?;
+            for (file, kept) in [(BEST, training.best), (AVERAGE, training.average)] {
+                let Some(kept) = kept else { continue };
+                write(file, &tensors::encode(kept)?)?;
             }
             write(OPTIMIZER, &tensors::encode(training.optimizer)?)?;
             write(CARRY, &tensors::encode(training.carry)?)?;

@@ -83,7 +83,16 @@ pub struct Args {
     #[arg(long)]
     layer_norm: bool,
 
-    /// Share the embedding with the output layer; both are then as wide as the hidden state
+    /// Weight of the mean squared output in the loss (AR)
+    #[arg(long, value_name = "X", value_parser = number::not_negative, default_value_t = 0., aliases = ["alpha"], hide_default_value = true)]
+    ar: f64,
+
+    /// Weight of the mean squared change of the output from step to step in the loss (TAR)
+    #[arg(long, value_name = "X", value_parser = number::not_negative, default_value_t = 0., aliases = ["beta"], hide_default_value = true)]
+    tar: f64,
+
+    /// Share the embedding with the output layer, through a projection where --embedding is not as wide as
+    /// the recurrent output [default width: as wide]
     #[arg(long)]
     tied: bool,
 
@@ -135,21 +144,19 @@ impl Args {
             None if self.tied => output,
             None => sizes.embedding,
         };
-        if self.tied && embedding != output {
-            let problem = format!(
-                "a tied embedding is as wide as the recurrent output: --embedding is {embedding}, the output \
-                 {output}; leave --embedding out, or add --projection {embedding} to an LSTM"
-            );
-            return Err(Error::usage("--tied", problem));
-        }
         if self.bidirectional && task == Task::Lm {
             let problem =
                 "a language model reads from left to right: with both directions it would see the answer";
             return Err(Error::usage("--bidirectional", problem));
         }
         if task != Task::Lm {
-            for (flag, given) in [("--tied", self.tied), ("--embedding-dropout", self.embedding_dropout > 0.)]
-            {
+            let own = [
+                ("--tied", self.tied),
+                ("--embedding-dropout", self.embedding_dropout > 0.),
+                ("--ar", self.ar > 0.),
+                ("--tar", self.tar > 0.),
+            ];
+            for (flag, given) in own {
                 if given {
                     return Err(Error::usage(
                         flag,
@@ -179,6 +186,8 @@ impl Args {
                 dropout,
                 embedding_dropout: self.embedding_dropout,
                 tied: self.tied,
+                ar: self.ar,
+                tar: self.tar,
                 rnn,
             }),
             (task, vocabulary_size) => ModelConfig::Predictor(PredictorConfig {

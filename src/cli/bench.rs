@@ -186,8 +186,8 @@ fn train_step(
     optimizer: &mut Optimizer,
     batch: &Batch,
 ) -> Result<()> {
-    let (hidden, _) = network.encode(&batch.inputs, None, None, None)?;
-    let (loss, _) = loss::mean(network, &hidden, batch)?;
+    let (hidden, _) = network.encode(&batch.inputs, None, None)?;
+    let (loss, _) = loss::mean(network, &hidden, batch, 0.)?;
     let mut gradients = Gradients::of(&loss, parameters)?;
     clip_by_norm(&mut gradients, 1.)?;
     optimizer.step(parameters, &gradients, 1e-3)

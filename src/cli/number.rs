@@ -30,3 +30,9 @@ pub fn finite(text: &str) -> Result<f64, String> {
 fn read<T: std::str::FromStr>(text: &str, expected: &str, fits: impl Fn(&T) -> bool) -> Result<T, String> {
     text.parse().ok().filter(fits).ok_or_else(|| format!("expected {expected}"))
 }
+
+/// Two shares with a comma between them.
+pub fn pair(text: &str) -> Result<[f64; 2], String> {
+    let (one, other) = text.split_once(',').ok_or("expected two numbers with a comma between them")?;
+    Ok([share(one.trim())?, share(other.trim())?])
+}

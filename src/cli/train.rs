@@ -169,6 +169,10 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
         zoo_version: env!("CARGO_PKG_VERSION").to_string(),
         created_with: command_line(),
     };
+    if args.training.vary_bptt && task != Task::Lm {
+        let problem = format!("only a language model reads windows of a text, not --task {task}");
+        return Err(Error::usage("--vary-bptt", problem));
+    }
     let options = args.training.options(&args.length, &defaults)?;
     Run::start(writer, config, data, prepared, options, device)
 }

@@ -1,7 +1,7 @@
 //! The flags of training: how long, how fast, by which rule; and what suits a task where the user gives
 //! none.
 
-use rnn_zoo::optim::OptimizerConfig;
+use rnn_zoo::optim::{Average, OptimizerConfig};
 use rnn_zoo::schedule::Schedule;
 use rnn_zoo::task::Task;
 use rnn_zoo::tokenizer::Tokenizer;
@@ -36,6 +36,22 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "N", value_parser = number::count, aliases = ["seq-length", "seq_length", "seq-len"])]
     bptt: Option<usize>,
 
+    /// Draw the length of every window anew, around --bptt, and scale its learning rate with it
+    #[arg(long)]
+    pub vary_bptt: bool,
+
+    /// Chance that a lane of a text starts a window from a state of zero
+    #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., hide_default_value = true)]
+    state_reset: f64,
+
+    /// Batches whose gradients make one step
+    #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 1, aliases = ["gradient-accumulation-steps"], hide_default_value = true)]
+    accumulate: usize,
+
+    /// Share of the right answer's probability that is spread over all answers
+    #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., hide_default_value = true)]
+    label_smoothing: f64,
+
     /// sgd, adam, adamw or rmsprop [default: sgd for a language model over 200,000 words or more, else adam]
     #[arg(long, value_name = "NAME")]
     optimizer: Option<OptimizerConfig>,
@@ -48,9 +64,18 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "X", value_parser = number::share)]
     momentum: Option<f64>,
 
-    /// Weight decay
+    /// Decay of the two moments of adam and adamw [default: 0.9,0.999]
+    #[arg(long, value_name = "X,Y", value_parser = number::pair)]
+    betas: Option<[f64; 2]>,
+
+    /// Weight decay, of matrices other than embeddings
     #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["wdecay", "weight_decay"])]
     weight_decay: Option<f64>,
+
+    /// Evaluate and keep an average of the parameters: ema:DECAY, swa:START (a share of the run) or
+    /// nt-asgd:EVALUATIONS without a better one [default: none]
+    #[arg(long, value_name = "NAME")]
+    average: Option<Average>,
 
     /// How the learning rate changes: constant, step, plateau, cosine or one-cycle [default: cosine]
     #[arg(long, value_name = "NAME")]
@@ -166,6 +191,9 @@ impl TrainingArgs {
         if let Some(momentum) = self.momentum {
             config = config.with_momentum(momentum)?;
         }
+        if let Some(betas) = self.betas {
+            config = config.with_betas(betas)?;
+        }
         Ok(match self.weight_decay {
             Some(decay) => config.with_weight_decay(decay),
             None => config,
@@ -216,6 +244,11 @@ impl TrainingArgs {
             max_steps: length.max_steps,
             batch_size: self.batch_size.unwrap_or(defaults.batch_size),
             bptt: self.bptt.unwrap_or(defaults.bptt),
+            vary_bptt: self.vary_bptt,
+            state_reset: self.state_reset,
+            accumulate: self.accumulate,
+            label_smoothing: self.label_smoothing,
+            average: self.average,
             optimizer: self.optimizer(defaults)?,
             lr: self.lr.unwrap_or(lr),
             schedule: self.schedule()?,

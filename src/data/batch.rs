@@ -8,10 +8,11 @@
 //! Any batch of any epoch can be made from its number alone, which is what makes a run resumable.
 
 use candle_core::{Device, Tensor};
+use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use super::tokens::TokenStream;
-use crate::rng::{self, Purpose};
+use crate::rng::{self, Purpose, Rng};
 use crate::{Error, Result};
 
 /// One sequence with what should be said of it.
@@ -109,6 +110,38 @@ pub struct Cut {
     /// Drop the tokens beyond the last step that all lanes have: training wants lanes of one length,
     /// evaluation wants every token.
     pub trim: bool,
+    /// Draw the length of every window of a shuffled epoch anew, around `window`: else a stream is cut at the
+    /// same places in every epoch (Merity, Keskar and Socher 2017).
+    pub vary: bool,
+}
+
+impl Cut {
+    /// Where the windows of a lane of `lane` steps begin, and where the last ends.
+    fn bounds(self, lane: usize, shuffle: Option<(u64, usize)>) -> Vec<usize> {
+        let Self { window, vary, .. } = self;
+        let Some((seed, epoch)) = shuffle.filter(|_| vary) else {
+            return (0..lane).step_by(window).chain([lane]).collect();
+        };
+        let mut rng = rng::stream(seed, Purpose::Windows, epoch as u64);
+        let mut bounds = vec![0];
+        let mut at = 0;
+        while at < lane {
+            at = (at + drawn_window(window, &mut rng)).min(lane);
+            bounds.push(at);
+        }
+        bounds
+    }
+}
+
+/// A window's length, as AWD-LSTM draws it: normal around `window`, or in one case of twenty around half of
+/// it, with a deviation of 5; at least 5, at most 10 above.
+fn drawn_window(window: usize, rng: &mut Rng) -> usize {
+    let mean = if rng.random::<f64>() < 0.95 { window as f64 } else { window as f64 / 2. };
+    // Box and Muller's transformation of two uniform numbers; the first must not be 0.
+    let radius = (-2. * (1. - rng.random::<f64>()).ln()).sqrt();
+    let normal = radius * (std::f64::consts::TAU * rng.random::<f64>()).cos();
+    let least = window.min(5);
+    ((mean + 5. * normal) as usize).clamp(least, window + 10)
 }
 
 impl Dataset {
@@ -170,11 +203,8 @@ impl Dataset {
     /// # Errors
     /// Where the data is too short for one batch; the message says which flags would help.
     pub fn epoch(&self, cut: Cut, shuffle: Option<(u64, usize)>) -> Result<Epoch<'_>> {
-        let (order, batches) = match self {
-            Self::Stream { .. } => {
-                let lane = lane_length(self.len(), cut)?;
-                (vec![], lane.div_ceil(cut.window))
-            }
+        let (order, bounds) = match self {
+            Self::Stream { .. } => (vec![], cut.bounds(lane_length(self.len(), cut)?, shuffle)),
             Self::Examples(examples) => {
                 if cut.trim && examples.is_empty() {
                     return Err(Error::Message("the training split is empty; use more data".into()));
@@ -183,16 +213,16 @@ impl Dataset {
                 if let Some((seed, epoch)) = shuffle {
                     order.shuffle(&mut rng::stream(seed, Purpose::Shuffle, epoch as u64));
                 }
-                (order, examples.len().div_ceil(cut.batch_size))
+                (order, (0..examples.len()).step_by(cut.batch_size).chain([examples.len()]).collect())
             }
         };
-        Ok(Epoch { data: self, cut, order, batches })
+        Ok(Epoch { data: self, cut, order, bounds })
     }
 }
 
 /// Steps of the longest lane.
 fn lane_length(tokens: usize, cut: Cut) -> Result<usize> {
-    let Cut { batch_size, window, trim } = cut;
+    let Cut { batch_size, window, trim, .. } = cut;
     if !trim {
         return Ok(tokens.div_ceil(batch_size));
     }
@@ -221,19 +251,21 @@ fn lane_length(tokens: usize, cut: Cut) -> Result<usize> {
 pub struct Epoch<'a> {
     data: &'a Dataset,
     cut: Cut,
+    /// Of examples.
     order: Vec<usize>,
-    batches: usize,
+    /// Where each batch begins, in steps of a lane or examples of the order, and where the last ends.
+    bounds: Vec<usize>,
 }
 
 impl Epoch<'_> {
     /// Number of batches.
     pub fn len(&self) -> usize {
-        self.batches
+        self.bounds.len() - 1
     }
 
     /// Whether there is no batch.
     pub fn is_empty(&self) -> bool {
-        self.batches == 0
+        self.len() == 0
     }
 
     /// The batch of that number.
@@ -244,9 +276,10 @@ impl Epoch<'_> {
         match self.data {
             Dataset::Stream { tokens, start } => self.window(index, tokens, *start, device),
             Dataset::Examples(examples) => {
-                let from = index * self.cut.batch_size;
-                let to = (from + self.cut.batch_size).min(self.order.len());
-                let rows: Vec<&Example> = self.order[from..to].iter().map(|&row| &examples[row]).collect();
+                let rows: Vec<&Example> = self.order[self.bounds[index]..self.bounds[index + 1]]
+                    .iter()
+                    .map(|&row| &examples[row])
+                    .collect();
                 pad(&rows, device)
             }
         }
@@ -254,11 +287,11 @@ impl Epoch<'_> {
 
     /// Window `index` of every lane. Token `t` is the target at step `t` and the input one step later.
     fn window(&self, index: usize, tokens: &TokenStream, start: u32, device: &Device) -> Result<Batch> {
-        let Cut { batch_size, window, trim } = self.cut;
+        let Cut { batch_size, trim, .. } = self.cut;
         let count = self.data.len();
         let lane = if trim { count / batch_size } else { count.div_ceil(batch_size) };
-        let from = index * window;
-        let width = window.min(lane - from);
+        let from = self.bounds[index];
+        let width = self.bounds[index + 1] - from;
         let (mut inputs, mut targets, mut lengths) = (vec![], vec![], vec![]);
         for row in 0..batch_size {
             let begin = (row * lane + from).min(count);
@@ -406,7 +439,7 @@ mod tests {
         ) {
             let data = stream(count);
             let batch_size = lane_count.min(count);
-            let epoch = data.epoch(Cut { batch_size, window, trim: false }, None).unwrap();
+            let epoch = data.epoch(Cut { batch_size, window, trim: false, vary: false }, None).unwrap();
             let lanes = lanes(&epoch, batch_size);
             let targets: Vec<u32> = lanes.iter().flat_map(|(_, targets)| targets.clone()).collect();
             prop_assert_eq!(targets, ids(count));
@@ -421,7 +454,7 @@ mod tests {
         ) {
             let count = batch_size * window + more;
             let data = stream(count);
-            let epoch = data.epoch(Cut { batch_size, window, trim: true }, None).unwrap();
+            let epoch = data.epoch(Cut { batch_size, window, trim: true, vary: false }, None).unwrap();
             prop_assert!((0..epoch.len()).all(|index| epoch.batch(index, &Device::Cpu).unwrap().lengths.is_none()));
             let length = count / batch_size;
             for (lane, (read, targets)) in lanes(&epoch, batch_size).into_iter().enumerate() {
@@ -437,10 +470,10 @@ mod tests {
         ) {
             prop_assume!(count < batch_size * window);
             let data = stream(count);
-            let problem = data.epoch(Cut { batch_size, window, trim: true }, None).unwrap_err().to_string();
+            let problem = data.epoch(Cut { batch_size, window, trim: true, vary: false }, None).unwrap_err().to_string();
             let [tokens, _, _, batch_size, window] = numbers(&problem)[..] else { panic!("{problem}") };
             prop_assert_eq!(tokens, count);
-            prop_assert!(data.epoch(Cut { batch_size, window, trim: true }, None).is_ok(), "{}", problem);
+            prop_assert!(data.epoch(Cut { batch_size, window, trim: true, vary: false }, None).is_ok(), "{}", problem);
         }
 
         #[test]
@@ -448,7 +481,7 @@ mod tests {
             count in 20..60usize, batch_size in 1..9usize, seed: u64, number in 0..1000usize,
         ) {
             let data = examples(count);
-            let cut = Cut { batch_size, window: 1, trim: true };
+            let cut = Cut { batch_size, window: 1, trim: true, vary: false };
             let order = |shuffle| data.epoch(cut, shuffle).unwrap().order;
             let drawn = order(Some((seed, number)));
             let mut sorted = drawn.clone();
@@ -465,7 +498,7 @@ mod tests {
             count in 1..40usize, batch_size in 1..9usize, seed: u64,
         ) {
             let data = examples(count);
-            let epoch = data.epoch(Cut { batch_size, window: 1, trim: true }, Some((seed, 0))).unwrap();
+            let epoch = data.epoch(Cut { batch_size, window: 1, trim: true, vary: false }, Some((seed, 0))).unwrap();
             let mut seen = 0;
             for index in 0..epoch.len() {
                 let batch = epoch.batch(index, &Device::Cpu).unwrap();
@@ -492,7 +525,7 @@ mod tests {
             target: Target::Values(vec![value]),
         };
         let data = Dataset::Examples(vec![example(1, 3.), example(2, 4.)]);
-        let epoch = data.epoch(Cut { batch_size: 2, window: 1, trim: true }, None).unwrap();
+        let epoch = data.epoch(Cut { batch_size: 2, window: 1, trim: true, vary: false }, None).unwrap();
         let Batch { inputs, targets, lengths, .. } = epoch.batch(0, &Device::Cpu).unwrap();
         assert_eq!(inputs.to_vec3::<f32>().unwrap(), [[[3., 3.], [0., 0.]], [[4., 4.], [4., 4.]]]);
         let Targets::Values(values) = targets else { panic!("{targets:?}") };
@@ -500,8 +533,37 @@ mod tests {
     }
 
     #[test]
+    fn varied_windows_read_every_token_once_and_are_others_in_every_epoch() {
+        let data = stream(20 * 2000);
+        let cut = Cut { batch_size: 20, window: 35, trim: true, vary: true };
+        let widths = |seed, number| {
+            let epoch = data.epoch(cut, Some((seed, number))).unwrap();
+            let read = lanes(&epoch, 20);
+            let fixed = data.epoch(Cut { vary: false, ..cut }, None).unwrap();
+            assert_eq!(read, lanes(&fixed, 20));
+            let width = |index| epoch.batch(index, &Device::Cpu).unwrap().inputs.dim(1).unwrap();
+            (0..epoch.len()).map(width).collect::<Vec<_>>()
+        };
+        let first = widths(1, 0);
+        assert_eq!(first, widths(1, 0));
+        assert_ne!(first, widths(1, 1));
+        assert_ne!(first, widths(2, 0));
+        // All but the last, which ends with the lane: around 35, some around half of it.
+        let mut whole = first[..first.len() - 1].to_vec();
+        assert!(whole.iter().all(|width| (5..=45).contains(width)), "{whole:?}");
+        whole.sort_unstable();
+        assert!((33..=37).contains(&whole[whole.len() / 2]), "{whole:?}");
+        let drawn: Vec<usize> = {
+            let mut rng = rng::stream(1, Purpose::Windows, 0);
+            (0..2000).map(|_| drawn_window(35, &mut rng)).collect()
+        };
+        let short = drawn.iter().filter(|&&width| width < 25).count() as f64 / 2000.;
+        assert!((0.03..0.10).contains(&short), "{short} of the windows are short");
+    }
+
+    #[test]
     fn data_too_short_for_one_batch_is_an_error_that_says_what_helps() {
-        let cut = Cut { batch_size: 20, window: 35, trim: true };
+        let cut = Cut { batch_size: 20, window: 35, trim: true, vary: false };
         let problem = |data: &Dataset| data.epoch(cut, None).unwrap_err().to_string();
         assert_eq!(
             problem(&stream(100)),

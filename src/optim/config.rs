@@ -113,6 +113,19 @@ impl OptimizerConfig {
         Ok(self)
     }
 
+    /// The same optimizer with other decays of its moments.
+    ///
+    /// # Errors
+    /// For any optimizer but Adam and AdamW, as an error about `--betas`.
+    pub fn with_betas(mut self, values: [f64; 2]) -> Result<Self> {
+        let name = self.name();
+        match &mut self {
+            Self::Adam { betas, .. } | Self::AdamW { betas, .. } => *betas = values,
+            _ => return Err(Error::usage("--betas", format!("only adam and adamw take betas, not {name}"))),
+        }
+        Ok(self)
+    }
+
     /// Checks the numbers.
     ///
     /// # Errors

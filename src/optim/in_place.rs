@@ -65,6 +65,45 @@ pub(super) fn step(
     Ok(true)
 }
 
+/// `average += share * (parameter - average)`. Does nothing, and says so, unless both are contiguous f32 or f64
+/// tensors on the processor.
+///
+/// # Errors
+/// Those of the tensor library.
+pub(super) fn approach(average: &Tensor, parameter: &Tensor, share: f64) -> candle_core::Result<bool> {
+    let fits = |tensor: &Tensor| tensor.device().is_cpu() && tensor.is_contiguous();
+    if !fits(average) || !fits(parameter) || address(average) == address(parameter) {
+        return Ok(false);
+    }
+    let (storage, layout) = parameter.storage_and_layout();
+    let (Storage::Cpu(storage), Some((from, to))) = (&*storage, layout.contiguous_offsets()) else {
+        return Ok(false);
+    };
+    match (average.dtype(), storage) {
+        (DType::F32, CpuStorage::F32(parameter)) => {
+            with_numbers(&[average], vec![], &mut |numbers: Vec<&mut [f32]>| {
+                approach_numbers(numbers, &parameter[from..to], share);
+            })?;
+        }
+        (DType::F64, CpuStorage::F64(parameter)) => {
+            with_numbers(&[average], vec![], &mut |numbers: Vec<&mut [f64]>| {
+                approach_numbers(numbers, &parameter[from..to], share);
+            })?;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn approach_numbers<T: Number>(averages: Vec<&mut [T]>, parameter: &[T], share: f64) {
+    let share = T::of(share);
+    let pieces =
+        averages.into_iter().flat_map(|average| average.chunks_mut(PIECE).zip(parameter.chunks(PIECE)));
+    parallel::map(pieces.collect(), |(average, parameter)| {
+        average.iter_mut().zip(parameter).for_each(|(a, &p)| *a = *a + share * (p - *a));
+    });
+}
+
 /// Where the numbers of a tensor on the processor lie.
 fn address(tensor: &Tensor) -> Option<usize> {
     match &*tensor.storage_and_layout().0 {

@@ -91,7 +91,11 @@ fn flags_that_make_no_sense_are_named() {
     ];
     let numbers = numbers.map(|(flags, name)| (flags.to_string(), vec![name]));
     let choices = [
-        ("--tied --embedding 4 --hidden 8", vec!["--tied", "--embedding is 4", "output 8"]),
+        ("--average mean", vec!["--average", "ema:DECAY"]),
+        ("--average ema:1", vec!["--average", "below 1"]),
+        ("--betas 0.9", vec!["--betas", "two numbers"]),
+        ("--optimizer sgd --betas 0.9,0.99", vec!["--betas", "not sgd"]),
+        ("--label-smoothing 1", vec!["--label-smoothing", "below 1"]),
         ("--bidirectional", vec!["--bidirectional", "language model"]),
         ("--merge sum", vec!["--bidirectional"]),
         ("--merge mean --bidirectional", vec!["--merge", "`ave`", "concat"]),

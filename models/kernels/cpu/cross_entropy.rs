@@ -4,8 +4,8 @@
 //! Some rows at a time, with `s = W h + b` the scores of a row:
 //!
 //! ```text
-//! loss = log sum exp s - s[target]
-//! d s  = softmax(s) - one at the target          times the weight of a row in the mean
+//! loss = log sum exp s - (1 - e) s[target] - e mean s         e is the smoothing
+//! d s  = softmax(s) - (1 - e) at the target - e / classes     times the weight of a row in the mean
 //! d W += d s h^T        d b += d s        d h = W^T d s
 //! ```
 //!
@@ -47,6 +47,8 @@ pub(in crate::kernels) struct Inputs<'a, E> {
     pub bias: &'a [E],
     /// (rows), each below the number of classes.
     pub targets: &'a [u32],
+    /// Share of a target's probability that is spread over all classes.
+    pub smoothing: f64,
 }
 
 /// Gradients of the mean loss.
@@ -94,6 +96,8 @@ struct Work<'a, E> {
     /// The highest score of a block in each row, and the sum of `exp(score - highest)`, (blocks, rows).
     highest: &'a Buffer<E>,
     sums: &'a Buffer<E>,
+    /// With smoothing: the sum of a block's scores in each row, (blocks, rows).
+    totals: &'a Buffer<E>,
     /// The target's score, and the loss, (rows).
     own: &'a Buffer<E>,
     losses: &'a Buffer<E>,
@@ -136,8 +140,8 @@ pub(in crate::kernels) fn cross_entropy<E: Real>(
         .filter(|_| wants_gradients)
         .map(|some| Panels::new(some, features.div_ceil(lanes), 1, lanes, members))
         .collect();
-    let (scores, highest, sums) =
-        (buffer(shape.some * classes), buffer(blocks * shape.some), buffer(blocks * shape.some));
+    let scores = buffer(shape.some * classes);
+    let [highest, sums, totals] = [blocks * shape.some; 3].map(buffer);
     let [own, losses, correct] = [rows, rows, rows].map(buffer);
     let run = |outputs| {
         let work = Work {
@@ -147,6 +151,7 @@ pub(in crate::kernels) fn cross_entropy<E: Real>(
             scores: &scores,
             highest: &highest,
             sums: &sums,
+            totals: &totals,
             own: &own,
             losses: &losses,
             correct: &correct,
@@ -313,6 +318,13 @@ impl<E: Real> Work<'_, E> {
                     let score = Vector::load(simd, at(class));
                     highest = score.if_greater(highest, score, highest);
                 }
+                if self.inputs.smoothing > 0. {
+                    let mut total: Vector<S, E> = Vector::zero(simd);
+                    for class in range.clone() {
+                        total = total + Vector::load(simd, at(class));
+                    }
+                    total.store(self.totals.at(block * some + column));
+                }
                 let mut sum = Vector::zero(simd);
                 for class in range.clone() {
                     let share = (Vector::load(simd, at(class)) - highest).exp();
@@ -363,7 +375,16 @@ impl<E: Real> Work<'_, E> {
                 };
                 let total: f64 = highest.clone().enumerate().map(|(at, highest)| share(at, highest)).sum();
                 let own = *self.own.at(row);
-                *self.losses.at(row) = E::from_f64(total.ln() + (most - own).to_f64());
+                let loss = total.ln() + (most - own).to_f64();
+                let smooth = match self.inputs.smoothing {
+                    0. => 0.,
+                    smoothing => {
+                        let totals =
+                            (0..blocks).map(|block| (*self.totals.at(block * some + column)).to_f64());
+                        smoothing * (own.to_f64() - totals.sum::<f64>() / classes as f64)
+                    }
+                };
+                *self.losses.at(row) = E::from_f64(loss + smooth);
                 let is_first = || self.outputs.is_some() || self.is_first(row, column, most);
                 *self.correct.at(row) = if own >= most && is_first() { E::one() } else { E::zero() };
                 for (block, highest) in highest.enumerate() {
@@ -385,6 +406,8 @@ impl<E: Real> Work<'_, E> {
     ) {
         let Shape { rows, lanes, some, .. } = self.shape;
         let range = self.classes_of(block);
+        let smoothing = self.inputs.smoothing;
+        let evenly = [E::from_f64(smoothing / (self.shape.classes * rows) as f64); 16];
         // SAFETY: block, rows and columns are within the sizes.
         unsafe {
             for column in (0..batch.len()).step_by(lanes) {
@@ -392,12 +415,13 @@ impl<E: Real> Work<'_, E> {
                 let there = batch.len() - column;
                 let factor: Vector<S, E> =
                     Vector::load_first(simd, self.sums.at(block * some + column), there);
+                let evenly = Vector::load_first(simd, evenly.as_ptr(), there);
                 for class in range.clone() {
                     let at = self.scores(class).add(column);
-                    (Vector::load(simd, at) * factor).store(at);
+                    (Vector::load(simd, at) * factor - evenly).store(at);
                 }
             }
-            let weight = E::from_f64(1. / rows as f64);
+            let weight = E::from_f64((1. - smoothing) / rows as f64);
             for (column, row) in batch.clone().enumerate() {
                 let target = self.inputs.targets[row] as usize;
                 if range.contains(&target) {

@@ -14,6 +14,7 @@ fn save(writer: &mut BundleWriter, generation: f32, size: usize, swap: Swap) -> 
     let training = Training {
         last: &tensors,
         best: Some(&tensors),
+        average: None,
         optimizer: &tensors,
         carry: &tensors,
         state: &state,
@@ -96,6 +97,7 @@ fn saving_what_was_loaded_gives_the_same_files() {
         training: Some(Training {
             last: &training.last,
             best: training.best.as_ref(),
+            average: training.average.as_ref(),
             optimizer: &training.optimizer,
             carry: &training.carry,
             state: &training.state,

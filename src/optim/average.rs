@@ -1,0 +1,220 @@
+//! Averages of parameters over the steps of training, which often score better than any one step's.
+//!
+//! - EMA (Polyak and Juditsky 1992; Tarvainen and Valpola 2017): `a += (1 - d) * (p - a)` after every step,
+//!   with `d = min(decay, (1 + t) / (10 + t))` so that the first steps are soon forgotten.
+//! - SWA (Izmailov et al. 2018): the plain mean over all steps past a share of the run.
+//! - NT-ASGD (Merity, Keskar and Socher 2017): the plain mean from the first evaluation on that is worse than
+//!   the best of those more than `patience` evaluations before it.
+//!
+//! Evaluation and what a run keeps use the average as soon as there is one; training goes on from the
+//! parameters themselves.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::in_place;
+use crate::parameters::{NamedTensors, Parameters};
+use crate::{Error, Result};
+
+/// Which average is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Average {
+    /// The exponential moving average.
+    Ema {
+        /// Share of the old average that a step keeps.
+        decay: f64,
+    },
+    /// The mean over the end of the run.
+    Swa {
+        /// Share of the run's steps that come before it.
+        start: f64,
+    },
+    /// The mean from where validation no longer improves.
+    NtAsgd {
+        /// Evaluations that may go by without a better one.
+        patience: usize,
+    },
+}
+
+/// What an average remembers beside its tensors; serialised whole into a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AverageState {
+    /// Steps that are in the average.
+    steps: u64,
+    /// Whether NT-ASGD has been set off.
+    triggered: bool,
+    /// Validation losses so far, for NT-ASGD.
+    losses: Vec<f64>,
+}
+
+impl AverageState {
+    /// Takes the parameters after step `step` of `total`, counted from 1, into `tensors`, which become the
+    /// first average where there is none.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn take(
+        &mut self,
+        rule: Average,
+        tensors: &mut Option<NamedTensors>,
+        parameters: &Parameters,
+        (step, total): (usize, usize),
+    ) -> Result<()> {
+        let begun = match rule {
+            Average::Ema { .. } => true,
+            Average::Swa { start } => step as f64 > start * total as f64,
+            Average::NtAsgd { .. } => self.triggered,
+        };
+        if !begun {
+            return Ok(());
+        }
+        self.steps += 1;
+        let Some(averages) = tensors else {
+            *tensors = Some(parameters.to_tensors()?);
+            return Ok(());
+        };
+        let seen = self.steps as f64;
+        let share = match rule {
+            Average::Ema { decay } => 1. - decay.min((1. + seen) / (10. + seen)),
+            Average::Swa { .. } | Average::NtAsgd { .. } => 1. / seen,
+        };
+        for (name, var) in parameters.iter() {
+            let Some(average) = averages.get_mut(name) else { continue };
+            let parameter = var.as_detached_tensor();
+            if !in_place::approach(average, &parameter, share)? {
+                *average = (&*average + ((parameter - &*average)? * share)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the loss of a scheduled evaluation.
+    pub fn observe_validation(&mut self, rule: Average, loss: f64) {
+        let Average::NtAsgd { patience } = rule else { return };
+        let before = self.losses.len().saturating_sub(patience);
+        let best = self.losses[..before].iter().copied().fold(f64::INFINITY, f64::min);
+        self.triggered |= loss > best;
+        self.losses.push(loss);
+    }
+}
+
+impl fmt::Display for Average {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ema { decay } => write!(f, "ema:{decay}"),
+            Self::Swa { start } => write!(f, "swa:{start}"),
+            Self::NtAsgd { patience } => write!(f, "nt-asgd:{patience}"),
+        }
+    }
+}
+
+impl FromStr for Average {
+    type Err = Error;
+
+    /// `ema`, `swa` or `nt-asgd`, each perhaps with its number behind a colon.
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
+        let share = |default: f64| match number.map(str::parse::<f64>) {
+            None => Some(default),
+            Some(number) => number.ok().filter(|share| (0. ..1.).contains(share)),
+        };
+        let average = match name {
+            "ema" => share(0.999).map(|decay| Self::Ema { decay }),
+            "swa" => share(0.75).map(|start| Self::Swa { start }),
+            "nt-asgd" => {
+                number.map_or(Some(5), |number| number.parse().ok()).map(|patience| Self::NtAsgd { patience })
+            }
+            _ => None,
+        };
+        average.ok_or_else(|| {
+            let problem = format!(
+                "{text:?} is no average; expected ema:DECAY or swa:START with a number of at least 0 and below 1, \
+                 or nt-asgd:EVALUATIONS"
+            );
+            Error::usage("--average", problem)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor, Var};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parameters() -> Parameters {
+        [("w".to_string(), Var::new(&[0f64, 0.], &Device::Cpu).unwrap())].into_iter().collect()
+    }
+
+    /// The averages of `w` after each of `values`, taken in place or with tensors of another layout.
+    fn averages(rule: Average, values: &[f64], losses: &[f64]) -> Vec<Option<f64>> {
+        let parameters = parameters();
+        let (mut state, mut tensors) = (AverageState::default(), None);
+        let step = |(at, &value): (usize, &f64)| {
+            let value = Tensor::new(&[value, -value], &Device::Cpu).unwrap();
+            parameters.get("w").unwrap().set(&value).unwrap();
+            state.take(rule, &mut tensors, &parameters, (at + 1, values.len())).unwrap();
+            if let Some(&loss) = losses.get(at) {
+                state.observe_validation(rule, loss);
+            }
+            tensors.as_ref().map(|tensors| {
+                let [one, other] = tensors["w"].to_vec1::<f64>().unwrap()[..] else { panic!("two numbers") };
+                assert_eq!(one, -other);
+                one
+            })
+        };
+        values.iter().enumerate().map(step).collect()
+    }
+
+    #[test]
+    fn swa_is_the_mean_of_the_end() {
+        let found = averages(Average::Swa { start: 0.5 }, &[9., 9., 1., 2., 6.5, 3.5], &[]);
+        assert_eq!(found[..3], [None, None, None]);
+        let expected = [2., 4.25, 4.];
+        for (found, expected) in found[3..].iter().zip(expected) {
+            assert!((found.unwrap() - expected).abs() < 1e-12, "{found:?}, expected {expected}");
+        }
+    }
+
+    #[test]
+    fn nt_asgd_begins_where_validation_stalls() {
+        // The fifth loss is the first that is worse than the best of those more than two before it.
+        let losses = [5., 4., 3., 3.9, 4.1, 1., 1.];
+        let found = averages(Average::NtAsgd { patience: 2 }, &[1., 2., 3., 4., 5., 6., 8.], &losses);
+        assert_eq!(found, [None, None, None, None, None, Some(6.), Some(7.)]);
+    }
+
+    #[test]
+    fn names_are_read_back_and_nonsense_is_refused() {
+        for text in ["ema:0.99", "swa:0.5", "nt-asgd:3"] {
+            assert_eq!(text.parse::<Average>().unwrap().to_string(), text);
+        }
+        assert_eq!("ema".parse::<Average>().unwrap(), Average::Ema { decay: 0.999 });
+        for text in ["", "mean", "ema:1", "swa:-0.1", "ema:x", "nt-asgd:-1", "ema:NaN"] {
+            let error = text.parse::<Average>().unwrap_err().to_string();
+            assert!(error.starts_with("--average") && error.contains("nt-asgd:EVALUATIONS"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ema_weighs_every_step_by_its_age(
+            values in prop::collection::vec(-5.0..5.0f64, 1..30),
+            decay in 0.0..0.99f64,
+        ) {
+            let found = averages(Average::Ema { decay }, &values, &[]);
+            // The weights of all steps, from the definition: each step's share, less by what later ones took.
+            let kept = |t: usize| decay.min((2. + t as f64) / (11. + t as f64));
+            let weight = |t: usize| {
+                let own = if t == 0 { 1. } else { 1. - kept(t) };
+                (t + 1..values.len()).fold(own, |weight, later| weight * kept(later))
+            };
+            let expected: f64 = values.iter().enumerate().map(|(t, value)| weight(t) * value).sum();
+            prop_assert!((found[values.len() - 1].unwrap() - expected).abs() < 1e-9);
+        }
+    }
+}
