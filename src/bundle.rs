@@ -6,13 +6,18 @@
 //!   model.safetensors   the best parameters, under their PyTorch names
 //!   tokenizer.json      a Hugging Face tokenizers file, where the task has text
 //!   metrics.jsonl       one object per report
+//!   recipe.toml         what the run was told; `rnn train --recipe` runs it again
 //!   README.md           model card
+//!   curve.svg           loss, perplexity and learning rate as they went
+//!   SHA256SUMS          checksums of all this, in a bundle that was exported
 //!   training/           what resuming needs: parameters (last, best, average), optimizer, hidden state, state.json
 //! ```
 //!
 //! A save writes a whole new directory beside the bundle and swaps the two, so a crash at any instant
 //! leaves the previous bundle or the new one, never files of both. Files that the user put in stay.
 
+mod checksums;
+mod export;
 mod load;
 mod save;
 mod swap;
@@ -29,6 +34,7 @@ use serde_json::Value;
 use crate::task::Task;
 use crate::{Error, Result};
 
+pub use export::{Export, export};
 pub use load::{Loaded, TrainingState, load};
 pub use save::{BundleWriter, Contents, Training};
 pub use tensors::{load_weights, read_tensors};
@@ -42,6 +48,12 @@ const MODEL: &str = "model.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
 const METRICS: &str = "metrics.jsonl";
 const README: &str = "README.md";
+/// The picture of the run, which the model card shows.
+pub const CURVE: &str = "curve.svg";
+/// The file with the settings of the run.
+pub const RECIPE: &str = "recipe.toml";
+/// Only in a bundle that was exported.
+const CHECKSUMS: &str = "SHA256SUMS";
 const LAST: &str = "training/last.safetensors";
 const BEST: &str = "training/best.safetensors";
 const AVERAGE: &str = "training/average.safetensors";
@@ -50,8 +62,10 @@ const CARRY: &str = "training/carry.safetensors";
 const STATE: &str = "training/state.json";
 
 /// The files that a save replaces or removes; any other is the user's.
-const OWN: [&str; 11] =
-    [CONFIG, MODEL, TOKENIZER, METRICS, README, LAST, BEST, AVERAGE, OPTIMIZER, CARRY, STATE];
+const OWN: [&str; 14] = [
+    CONFIG, MODEL, TOKENIZER, METRICS, README, CURVE, RECIPE, CHECKSUMS, LAST, BEST, AVERAGE, OPTIMIZER,
+    CARRY, STATE,
+];
 
 /// A bundle's `config.json`: all that is needed to build the model again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

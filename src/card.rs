@@ -2,13 +2,22 @@
 
 use std::fmt::Write;
 
-use crate::bundle::Config;
+use crate::bundle::{CURVE, Config, RECIPE};
 use crate::report::Report;
 use crate::task::{DataSpec, Task};
 use crate::train::Trainer;
 
-/// The model card: the command that made the bundle, the data, the scores, and how to use it.
-pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, report: &Report) -> String {
+/// What lies beside a card that it can point to.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside {
+    /// Whether there is a `recipe.toml`.
+    pub recipe: bool,
+    /// Whether there is a `curve.svg`.
+    pub curve: bool,
+}
+
+/// The model card: the command that made the bundle, the data, the scores, the curve, and how to use it.
+pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, report: &Report, beside: Beside) -> String {
     let mut card =
         format!("# {} ({})\n\nTrained by rnn-zoo {} with\n\n", config.model, config.task, config.zoo_version);
     // Writing to a String cannot fail.
@@ -18,6 +27,10 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, report: &Repor
     let _ = writeln!(card, "| parameters | {} |", trainer.parameters.count());
     let _ = writeln!(card, "| optimizer steps | {} |", trainer.progress.step);
     let _ = writeln!(card, "| seed | {} |", trainer.options.seed);
+    if beside.recipe {
+        let again = format!("rnn train --recipe {RECIPE} --out BUNDLE");
+        let _ = writeln!(card, "| settings | [{RECIPE}]({RECIPE}); once more: `{again}` |");
+    }
     if let Some(best) = trainer.shipped_score {
         let loss = match report.unit().nats {
             true => {
@@ -29,6 +42,9 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, report: &Repor
     }
     if let Some(floor) = report.unit().floor {
         let _ = writeln!(card, "| least possible loss | {floor:.4} nats a {} |", report.unit().target);
+    }
+    if beside.curve {
+        let _ = writeln!(card, "\n![How it learnt]({CURVE})");
     }
     let _ = writeln!(card, "\nUse it:\n\n{}", next_commands(config, data, "."));
     card

@@ -16,6 +16,7 @@ pub mod model;
 pub mod optim;
 mod parallel;
 pub mod parameters;
+pub mod plot;
 pub mod predict;
 pub mod report;
 pub mod rng;
@@ -23,6 +24,7 @@ pub mod run;
 pub mod schedule;
 pub mod score;
 pub mod task;
+pub mod tensorboard;
 pub mod tokenizer;
 pub mod train;
 

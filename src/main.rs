@@ -5,7 +5,6 @@ mod cli;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use clap::Parser;
 use cli::{Cli, Outcome};
 
 /// The graph of a long unrolled sequence is walked recursively; pages of the stack that are never
@@ -13,7 +12,10 @@ use cli::{Cli, Outcome};
 const STACK_BYTES: usize = 1 << 30;
 
 fn main() -> ExitCode {
-    let command = Cli::parse();
+    let command = match Cli::read(std::env::args_os()) {
+        Ok(command) => command,
+        Err(error) => return report(Err(error.into())),
+    };
     let run = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || report(command.run()));
     match run.map(std::thread::JoinHandle::join) {
         Ok(Ok(code)) => code,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::evaluate::Scores;
 use crate::generate::{Generator, Sampling};
 use crate::rng::{self, Purpose};
+use crate::tensorboard::EventWriter;
 use crate::tokenizer::Tokenizer;
 use crate::train::Progress;
 
@@ -93,6 +94,8 @@ pub struct Report {
     since: (f64, usize, usize, Instant),
     /// Lines of `metrics.jsonl`, oldest first.
     pub metrics: Vec<Metric>,
+    /// Where TensorBoard reads them, too.
+    pub events: Option<EventWriter>,
 }
 
 impl Report {
@@ -109,6 +112,7 @@ impl Report {
             began: now,
             since: (0., 0, 0, now),
             metrics: vec![],
+            events: None,
         }
     }
 
@@ -139,7 +143,7 @@ impl Report {
         if *steps >= self.log_every {
             let metric = self.metric(progress, "train", mean, Pace { lr, rate, seconds });
             self.say(&metric, "");
-            self.metrics.push(metric);
+            self.keep(metric);
             self.since = (0., 0, 0, Instant::now());
         } else {
             let message =
@@ -170,7 +174,7 @@ impl Report {
             note.push_str(" *best");
         }
         self.say(&metric, &note);
-        self.metrics.push(metric);
+        self.keep(metric);
         if let Some(sample) = self.sampler.as_ref().and_then(|sampler| sampler.write(network, progress.step))
         {
             self.print(&format!("      | {}", sample.trim_end().replace('\n', "\n      | ")));
@@ -202,6 +206,15 @@ impl Report {
             tokens_per_second: pace.rate,
             seconds: pace.seconds,
         }
+    }
+
+    fn keep(&mut self, metric: Metric) {
+        // A run is worth more than being watched.
+        if let Some(Err(error)) = self.events.as_mut().map(|events| events.report(&metric)) {
+            self.print(&format!("no more events for TensorBoard: {error}"));
+            self.events = None;
+        }
+        self.metrics.push(metric);
     }
 
     fn say(&self, metric: &Metric, note: &str) {

@@ -16,10 +16,13 @@ use rnn_zoo_models::State;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{BundleWriter, Config, Contents, Loaded, Training, TrainingState};
+use crate::card::Beside;
 use crate::optim::Optimizer;
 use crate::parameters::NamedTensors;
+use crate::plot::{self, Axis, History, Picture};
 use crate::report::{Report, Unit};
 use crate::task::{self, DataSpec, Prepared, Task, TokenizerSpec};
+use crate::tensorboard::EventWriter;
 use crate::tokenizer::{Kind, Tokenizer};
 use crate::train::{Ending, Options, Progress, Splits, Stopped, Trainer};
 use crate::{Error, Result, card, model};
@@ -41,6 +44,8 @@ struct Record {
     /// Of the splits, to notice data that has changed.
     fingerprint: u64,
     writer: BundleWriter,
+    /// Its reports so far, for their picture.
+    history: History,
 }
 
 /// What a bundle remembers of a run beside tensors: `state` in `training/state.json`.
@@ -70,7 +75,8 @@ impl Run {
         let trainer = Trainer::new(network, parameters, options, &prepared.splits, device)?;
         let fingerprint = prepared.splits.fingerprint()?;
         let tokenizer = prepared.tokenizer.map(Arc::new);
-        let record = Record { config, data, tokenizer, fingerprint, writer };
+        let history = History::default();
+        let record = Record { config, data, tokenizer, fingerprint, writer, history };
         Ok(Self::new(trainer, record, prepared.splits, prepared.unit, device))
     }
 
@@ -90,6 +96,11 @@ impl Run {
         let ending = trainer.run(splits, report, stop, &mut save);
         report.end();
         ending
+    }
+
+    /// Gives the run's figures to TensorBoard, too.
+    pub fn watch(&mut self, events: EventWriter) {
+        self.report.events = Some(events);
     }
 
     /// How the model is built.
@@ -127,6 +138,7 @@ impl Record {
     fn save(&mut self, trainer: &Trainer, report: &mut Report) -> Result<()> {
         for metric in report.metrics.drain(..) {
             self.writer.append_metrics(&metric)?;
+            self.history.push(&metric.split, (&metric).into());
         }
         let last = trainer.parameters.to_tensors()?;
         let saved = Saved {
@@ -142,11 +154,14 @@ impl Record {
             carry.extend(c.iter().map(|c| ("c".to_string(), c.clone())));
         }
         let tokenizer = self.tokenizer.as_ref().map(|tokenizer| tokenizer.to_json()).transpose()?;
+        let curve = self.curve();
+        let beside = Beside { recipe: self.writer.recipe().is_some(), curve: curve.is_some() };
         self.writer.save(&Contents {
             config: &self.config,
             weights: trainer.shipped.as_ref().unwrap_or(&last),
             tokenizer: tokenizer.as_deref(),
-            readme: &card::write(&self.config, &self.data, trainer, report),
+            readme: &card::write(&self.config, &self.data, trainer, report, beside),
+            curve: curve.as_deref(),
             training: Some(Training {
                 last: &last,
                 best: trainer.best.as_ref(),
@@ -156,6 +171,13 @@ impl Record {
                 state: &state,
             }),
         })
+    }
+
+    /// The picture of the run; a run is not lost because it cannot be drawn.
+    fn curve(&self) -> Option<String> {
+        let name = self.writer.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let runs = [plot::Run { name, history: self.history.clone() }];
+        Picture::usual(&runs, Axis::Step).and_then(|picture| picture.svg(&runs)).ok()
     }
 }
 
@@ -196,6 +218,16 @@ impl Checkpoint {
     /// Where the run stopped.
     pub fn progress(&self) -> &Progress {
         &self.saved.progress
+    }
+
+    /// The text of the run's `recipe.toml`; bundles of older versions have none.
+    pub fn recipe(&self) -> Option<&str> {
+        self.writer.recipe()
+    }
+
+    /// Another text for the run's `recipe.toml`, from the next save on.
+    pub fn set_recipe(&mut self, recipe: String) {
+        self.writer.set_recipe(recipe);
     }
 
     /// Reads the run's data again, with the tokenizer and the labels it was started with.
@@ -239,7 +271,9 @@ impl Checkpoint {
         let stopped = Stopped { optimizer, progress: saved.progress, carried, average, best };
         let trainer = Trainer::resume(network, parameters, options, stopped, &prepared.splits, device)?;
         let tokenizer = prepared.tokenizer.map(Arc::new);
-        let record = Record { config: loaded.config, data: saved.data, tokenizer, fingerprint, writer };
+        let history = History::read(&loaded.metrics.join("\n")).unwrap_or_default();
+        let record =
+            Record { config: loaded.config, data: saved.data, tokenizer, fingerprint, writer, history };
         Ok(Run::new(trainer, record, prepared.splits, prepared.unit, device))
     }
 }

@@ -4,11 +4,15 @@ mod bad_bundle;
 mod bad_input;
 mod data;
 mod eval;
+mod export;
 mod generate;
+mod plot;
 mod predict;
+mod recipe;
 mod resume;
 mod score;
 mod shell;
+mod tensorboard;
 mod train;
 
 use std::collections::BTreeMap;

@@ -7,8 +7,11 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::checksums::Checksums;
 use super::swap::{Place, exists};
-use super::{AVERAGE, BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, STATE, TOKENIZER};
+use super::{
+    AVERAGE, BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, RECIPE, STATE, TOKENIZER,
+};
 use super::{is_bundle, load_weights, read_tensors};
 use crate::hash::fnv1a;
 use crate::parameters::{NamedTensors, Parameters};
@@ -24,6 +27,10 @@ pub struct Loaded {
     pub config: Config,
     /// The lines of `metrics.jsonl` that the checkpoint knows.
     pub metrics: Vec<String>,
+    /// The text of `recipe.toml`, where the bundle has it.
+    pub recipe: Option<String>,
+    /// What its files were when it was exported.
+    checksums: Checksums,
 }
 
 /// What resuming needs, as it was saved, to the bit; all tensors on the CPU.
@@ -58,6 +65,8 @@ pub(super) struct State {
 /// [cannot be read](Config::read).
 pub fn load(path: &Path) -> Result<Loaded> {
     let path = find(path)?;
+    let checksums = Checksums::of(&path)?;
+    checksums.check(&path, CONFIG)?;
     let config = Config::read(&path.join(CONFIG))?;
     if !exists(&path.join(MODEL)) {
         return Err(Error::file(path.join(MODEL), "is missing; the bundle is not whole: copy it again"));
@@ -67,14 +76,18 @@ pub fn load(path: &Path) -> Result<Loaded> {
         return Err(Error::file(path.join(TOKENIZER), problem));
     }
     let known = match exists(&path.join(STATE)) {
-        true => read_state(&path.join(STATE))?.metrics_lines,
+        true => {
+            checksums.check(&path, STATE)?;
+            read_state(&path.join(STATE))?.metrics_lines
+        }
         false => usize::MAX,
     };
     // Reports are for people; a bundle without them is as good.
     let metrics = fs::read(path.join(METRICS)).unwrap_or_default();
     let metrics = metrics_lines(&metrics).take(known);
     let metrics = metrics.map(|line| String::from_utf8_lossy(line).trim_end().to_string()).collect();
-    Ok(Loaded { path, config, metrics })
+    let recipe = fs::read_to_string(path.join(RECIPE)).ok();
+    Ok(Loaded { path, config, metrics, recipe, checksums })
 }
 
 impl Loaded {
@@ -83,6 +96,7 @@ impl Loaded {
     /// # Errors
     /// Those of [`load_weights`].
     pub fn load_weights(&self, parameters: &Parameters) -> Result<()> {
+        self.check(MODEL)?;
         load_weights(&self.path.join(MODEL), parameters)
     }
 
@@ -107,6 +121,11 @@ impl Loaded {
         Ok(format!("{hash:016x}"))
     }
 
+    /// Refuses a file of the bundle that is not what it was when the bundle was exported.
+    pub(super) fn check(&self, name: &str) -> Result<()> {
+        self.checksums.check(&self.path, name)
+    }
+
     /// The model's tokenizer; `None` for a model that reads no text.
     ///
     /// # Errors
@@ -115,6 +134,7 @@ impl Loaded {
         if self.config.tokenizer.is_none() {
             return Ok(None);
         }
+        self.check(TOKENIZER)?;
         let file = self.path.join(TOKENIZER);
         let tokenizer = Tokenizer::from_file(&file)?;
         let (found, expected) = (tokenizer.vocabulary_size(), self.config.network.vocabulary_size());
@@ -139,7 +159,10 @@ impl Loaded {
         if !exists(&file(STATE)) {
             return Ok(None);
         }
-        let tensors = |name| read_tensors(&file(name), &Device::Cpu);
+        let tensors = |name| {
+            self.check(name)?;
+            read_tensors(&file(name), &Device::Cpu)
+        };
         Ok(Some(TrainingState {
             state: read_state(&file(STATE))?.state,
             last: tensors(LAST)?,
@@ -208,6 +231,7 @@ mod tests {
             weights: &weights,
             tokenizer: Some("{}"),
             readme: "",
+            curve: None,
             training: None,
         };
         BundleWriter::create(path, false).unwrap().save(&contents).unwrap();

@@ -7,10 +7,12 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::checksums::Checksums;
 use super::load::{Loaded, State, TrainingState, load, metrics_lines};
 use super::swap::{Partial, Place, Swap, cannot_save, exists};
 use super::{
-    AVERAGE, BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, README, STATE, TOKENIZER,
+    AVERAGE, BEST, CARRY, CHECKSUMS, CONFIG, CURVE, Config, LAST, METRICS, MODEL, OPTIMIZER, README, RECIPE,
+    STATE, TOKENIZER,
 };
 use super::{is_bundle, tensors};
 use crate::parameters::NamedTensors;
@@ -27,6 +29,8 @@ pub struct Contents<'a> {
     pub tokenizer: Option<&'a str>,
     /// The model card, in Markdown.
     pub readme: &'a str,
+    /// The text of `curve.svg`, once there is something to draw.
+    pub curve: Option<&'a str>,
     /// What resuming needs; without it the bundle can be used but not resumed.
     pub training: Option<Training<'a>>,
 }
@@ -53,6 +57,10 @@ pub struct Training<'a> {
 pub struct BundleWriter {
     place: Place,
     metrics: Vec<String>,
+    /// The text of `recipe.toml`.
+    recipe: Option<String>,
+    /// Whether saves have checksums, as a bundle does that stays as it is.
+    sealed: bool,
     /// Whether the directory under the bundle's name is of this run.
     saved: bool,
 }
@@ -75,7 +83,7 @@ impl BundleWriter {
             return Err(Error::file(path, problem));
         }
         place.begin().map(drop)?;
-        Ok(Self { place, metrics: Vec::new(), saved: false })
+        Ok(Self { place, metrics: Vec::new(), recipe: None, sealed: false, saved: false })
     }
 
     /// A writer that continues a run, and what the run left. `metrics.jsonl` is cut back to the reports
@@ -93,8 +101,35 @@ impl BundleWriter {
         };
         check_replaceable(&place)?;
         place.begin().map(drop)?;
+        // Reports are added between saves: from here on the bundle is no longer what was exported.
+        let sums = place.bundle().join(CHECKSUMS);
+        if exists(&sums) {
+            fs::remove_file(&sums).map_err(|error| cannot_save(&sums, &error))?;
+        }
         cut_metrics(&place.bundle().join(METRICS), loaded.metrics.len())?;
-        Ok((Self { place, metrics: loaded.metrics.clone(), saved: true }, loaded, training))
+        let (metrics, recipe) = (loaded.metrics.clone(), loaded.recipe.clone());
+        Ok((Self { place, metrics, recipe, sealed: false, saved: true }, loaded, training))
+    }
+
+    /// The same writer, for one save: the reports and the recipe of another bundle, and checksums.
+    pub(super) fn exporting(self, from: &Loaded) -> Self {
+        Self { metrics: from.metrics.clone(), recipe: from.recipe.clone(), sealed: true, ..self }
+    }
+
+    /// The same writer, with what every save puts into `recipe.toml`.
+    #[must_use]
+    pub fn with_recipe(self, recipe: String) -> Self {
+        Self { recipe: Some(recipe), ..self }
+    }
+
+    /// Another text for `recipe.toml`, from the next save on.
+    pub fn set_recipe(&mut self, recipe: String) {
+        self.recipe = Some(recipe);
+    }
+
+    /// What every save puts into `recipe.toml`, if anything.
+    pub fn recipe(&self) -> Option<&str> {
+        self.recipe.as_deref()
     }
 
     /// The bundle's directory.
@@ -144,24 +179,42 @@ impl BundleWriter {
     }
 
     fn fill(&self, partial: &Partial<'_>, contents: &Contents<'_>) -> Result<()> {
-        partial.write(CONFIG, &json(contents.config)?)?;
-        partial.write(MODEL, &tensors::encode(contents.weights)?)?;
+        let mut sums = Checksums::default();
+        let mut write = |name: &str, bytes: &[u8]| {
+            if self.sealed {
+                sums.add(name, bytes);
+            }
+            partial.write(name, bytes)
+        };
+        write(CONFIG, &json(contents.config)?)?;
+        write(MODEL, &tensors::encode(contents.weights)?)?;
         if let Some(tokenizer) = contents.tokenizer {
-            partial.write(TOKENIZER, tokenizer.as_bytes())?;
+            write(TOKENIZER, tokenizer.as_bytes())?;
         }
         let metrics: String = self.metrics.iter().flat_map(|line| [line, "\n"]).collect();
-        partial.write(METRICS, metrics.as_bytes())?;
-        partial.write(README, contents.readme.as_bytes())?;
-        let Some(training) = contents.training else { return Ok(()) };
-        partial.write(LAST, &tensors::encode(training.last)?)?;
-        for (file, kept) in [(BEST, training.best), (AVERAGE, training.average)] {
-            let Some(kept) = kept else { continue };
-            partial.write(file, &tensors::encode(kept)?)?;
+        write(METRICS, metrics.as_bytes())?;
+        write(README, contents.readme.as_bytes())?;
+        if let Some(curve) = contents.curve {
+            write(CURVE, curve.as_bytes())?;
         }
-        partial.write(OPTIMIZER, &tensors::encode(training.optimizer)?)?;
-        partial.write(CARRY, &tensors::encode(training.carry)?)?;
-        let state = State { metrics_lines: self.metrics.len(), state: training.state.clone() };
-        partial.write(STATE, &json(&state)?)
+        if let Some(recipe) = &self.recipe {
+            write(RECIPE, recipe.as_bytes())?;
+        }
+        if let Some(training) = contents.training {
+            write(LAST, &tensors::encode(training.last)?)?;
+            for (file, kept) in [(BEST, training.best), (AVERAGE, training.average)] {
+                let Some(kept) = kept else { continue };
+                write(file, &tensors::encode(kept)?)?;
+            }
+            write(OPTIMIZER, &tensors::encode(training.optimizer)?)?;
+            write(CARRY, &tensors::encode(training.carry)?)?;
+            let state = State { metrics_lines: self.metrics.len(), state: training.state.clone() };
+            write(STATE, &json(&state)?)?;
+        }
+        if self.sealed {
+            partial.write(CHECKSUMS, sums.to_text().as_bytes())?;
+        }
+        Ok(())
     }
 }
 

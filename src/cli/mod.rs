@@ -3,10 +3,13 @@
 mod architecture;
 mod bench;
 mod eval;
+mod export;
 mod generate;
 mod list;
 mod number;
+mod plot;
 mod predict;
+mod recipe;
 mod score;
 mod shell;
 mod train;
@@ -29,6 +32,7 @@ Examples:
   rnn train rnnlm --data my.txt --out my-model    a word-level language model of your text
   rnn generate my-model --prompt 'Once upon'      let it write
   rnn eval my-model --data other.txt              score it
+  rnn plot my-model                               see how it learnt
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (after saving)."
 )]
@@ -45,6 +49,8 @@ enum Command {
     Generate(generate::Args),
     Predict(predict::Args),
     Score(score::Args),
+    Plot(plot::Args),
+    Export(export::Args),
     Bench(bench::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -69,6 +75,8 @@ impl Cli {
             Command::Generate(args) => generate::run(&args),
             Command::Predict(args) => predict::run(&args),
             Command::Score(args) => score::run(&args),
+            Command::Plot(args) => plot::run(&args),
+            Command::Export(args) => export::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Completions(args) => shell::completions(&args),
             Command::Man(args) => shell::man(&args),

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
-use rnn_zoo::bundle::{BundleWriter, Config, FORMAT};
+use rnn_zoo::bundle::{BundleWriter, Config, FORMAT, RECIPE};
 use rnn_zoo::data::corpus::{Columns, Fractions};
 use rnn_zoo::models::MODELS;
 use rnn_zoo::run::{Checkpoint, Run};
 use rnn_zoo::schedule::Schedule;
 use rnn_zoo::task::{DataSpec, Task, TokenizerSpec};
+use rnn_zoo::tensorboard::EventWriter;
 use rnn_zoo::tokenizer::Kind;
 use rnn_zoo::train::Ending;
 use rnn_zoo::{Error, Result, card};
 
 use super::architecture::{self, DTYPE};
+use super::recipe::Settings;
 use super::training::{Defaults, LengthArgs, STORY, TrainingArgs};
 use super::{Compute, Outcome};
 
@@ -29,12 +31,17 @@ Examples:
   rnn train gru --data my.txt --out my-gru                         on a text file
   rnn train rnnlm --data ptb/ --tied --dropout 0.4                 on a folder of train, valid and test
   rnn train lstm --data q.csv --text-column text --label-column label --task classify
+  rnn train --recipe my-gru/recipe.toml --lr 0.001                 a run once more, but for one setting
   rnn train --resume my-gru --epochs 20                            continue a run"
 )]
 pub struct Args {
     /// simple-rnn, lstm, gru or rnnlm
-    #[arg(value_name = "MODEL", required_unless_present = "resume")]
+    #[arg(value_name = "MODEL", required_unless_present_any = ["resume", "recipe"])]
     model: Option<String>,
+
+    /// Take settings from a TOML file, a key for every long flag; flags count more, --tied=false too
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
 
     /// Continue the run that is kept in this bundle, to the byte as if it had not been interrupted
     #[arg(long, value_name = "BUNDLE", conflicts_with_all = FIXED)]
@@ -47,6 +54,10 @@ pub struct Args {
     /// Replace a bundle that is there already
     #[arg(long)]
     force: bool,
+
+    /// Write the figures as event files, too, for `tensorboard --logdir FOLDER`
+    #[arg(long, value_name = "FOLDER")]
+    tensorboard: Option<PathBuf>,
 
     #[command(flatten)]
     data: DataArgs,
@@ -62,10 +73,14 @@ pub struct Args {
 
     #[command(flatten)]
     compute: Compute,
+
+    /// What of all this the user gave, in flags and recipe.
+    #[arg(skip)]
+    pub settings: Settings,
 }
 
 /// What a resumed run keeps as it was started with; its length, device and threads may change.
-const FIXED: [&str; 6] = ["model", "out", "force", "data-flags", "network-flags", "training-flags"];
+const FIXED: [&str; 7] = ["model", "recipe", "out", "force", "data-flags", "network-flags", "training-flags"];
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Data")]
@@ -112,10 +127,13 @@ struct DataArgs {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
-    let run = match &args.resume {
+    let mut run = match &args.resume {
         Some(bundle) => resume(bundle, args, &device)?,
-        None => start(args, &device)?,
+        None => start(args, &device).map_err(|error| args.settings.blame(error))?,
     };
+    if let Some(folder) = &args.tensorboard {
+        run.watch(EventWriter::create(folder, run.trainer.progress.step, args.force)?);
+    }
     introduce(&run, &device);
     // Only now is there anything that a Ctrl-C should wait for.
     let stop = stop_on_interrupt(&run)?;
@@ -131,7 +149,7 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
     };
     let out = args.out.clone().unwrap_or_else(|| default_bundle(name, &data.data));
     let cell = args.network.cell(name)?;
-    let writer = BundleWriter::create(&out, args.force)?;
+    let writer = BundleWriter::create(&out, args.force)?.with_recipe(args.settings.to_toml());
     let kind = args.data.tokenizer.clone().unwrap_or(match (name, task) {
         ("rnnlm", _) | (_, Task::Classify) => Kind::Word,
         _ => Kind::Char,
@@ -164,9 +182,16 @@ fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Run> {
     let progress = checkpoint.progress().clone();
     let before = (checkpoint.options.epochs, checkpoint.options.max_steps);
     args.length.extend(&mut checkpoint.options, &progress)?;
+    let changed = before != (checkpoint.options.epochs, checkpoint.options.max_steps);
+    if changed && checkpoint.recipe().is_some() {
+        match args.settings.lengthen(&bundle.join(RECIPE)) {
+            Ok(recipe) => checkpoint.set_recipe(recipe),
+            Err(error) => eprintln!("the recipe is kept as it is, with its old length: {error}"),
+        }
+    }
     let stretched =
         matches!(checkpoint.options.schedule, Schedule::Cosine { .. } | Schedule::OneCycle { .. });
-    if stretched && before != (checkpoint.options.epochs, checkpoint.options.max_steps) {
+    if stretched && changed {
         eprintln!(
             "the learning rate's schedule is stretched to the new length: it goes up again before it falls"
         );

@@ -2,8 +2,19 @@
 
 use super::{Folder, assert_one_line};
 
-const COMMANDS: [&str; 9] =
-    ["list", "train", "eval", "generate", "predict", "score", "bench", "completions", "man"];
+const COMMANDS: [&str; 11] = [
+    "list",
+    "train",
+    "eval",
+    "generate",
+    "predict",
+    "score",
+    "plot",
+    "export",
+    "bench",
+    "completions",
+    "man",
+];
 
 #[test]
 fn the_help_of_every_command_has_an_example() {

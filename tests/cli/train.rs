@@ -54,7 +54,15 @@ fn a_bundle_holds_what_it_promises_and_says_what_to_type_next() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.stdout.is_empty(), "standard output is for answers");
     assert!(said.contains("rnn generate a/deep/m") && said.contains("rnn eval a/deep/m"), "{said}");
-    for name in ["config.json", "model.safetensors", "tokenizer.json", "README.md", "training/state.json"] {
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "README.md",
+        "recipe.toml",
+        "curve.svg",
+        "training/state.json",
+    ] {
         assert!(!folder.bytes(&format!("a/deep/m/{name}")).is_empty(), "{name}");
     }
     assert!(String::from_utf8(folder.bytes("a/deep/m/README.md")).unwrap().contains(&format!("rnn {line}")));

@@ -25,6 +25,7 @@ fn save(writer: &mut BundleWriter, generation: f32, size: usize, swap: Swap) -> 
         weights: &tensors,
         tokenizer: Some(&text),
         readme: &text,
+        curve: Some(&text),
         training: Some(training),
     };
     writer.save_by(&contents, swap)
@@ -78,11 +79,11 @@ fn scratch() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn saving_what_was_loaded_gives_the_same_files() {
     let (_dir, path) = scratch();
-    let mut writer = BundleWriter::create(&path, false).unwrap();
+    let mut writer = BundleWriter::create(&path, false).unwrap().with_recipe("hidden = 1\n".into());
     writer.append_metrics(&json!({"step": 1, "loss": 0.1 + 0.2})).unwrap();
     save(&mut writer, 1.5, 10, Swap::Exchange).unwrap();
     let first = files(&path);
-    assert_eq!(first.len(), 10);
+    assert_eq!(first.len(), 12);
 
     let (mut writer, loaded, training) = BundleWriter::resume(&path).unwrap();
     let weights = super::super::read_tensors(&path.join(MODEL), &Device::Cpu).unwrap();
@@ -92,6 +93,7 @@ fn saving_what_was_loaded_gives_the_same_files() {
         weights: &weights,
         tokenizer: Some(&tokenizer),
         readme: "1.5",
+        curve: Some("1.5"),
         training: Some(Training {
             last: &training.last,
             best: training.best.as_ref(),
@@ -171,8 +173,14 @@ fn files_of_the_user_survive_and_stale_files_do_not() {
         fs::write(path.join("samples/one.txt"), "mine too").unwrap();
         fs::write(path.join("training/log.txt"), "and mine").unwrap();
         let (config, weights) = (config(), weights(3.0, 6));
-        let contents =
-            Contents { config: &config, weights: &weights, tokenizer: None, readme: "", training: None };
+        let contents = Contents {
+            config: &config,
+            weights: &weights,
+            tokenizer: None,
+            readme: "",
+            curve: None,
+            training: None,
+        };
         writer.save_by(&contents, swap).unwrap();
         let names: Vec<_> = files(&path).into_iter().map(|(file, _)| file).collect();
         let expected = [
@@ -217,8 +225,14 @@ fn resuming_cuts_the_metrics_back_to_what_the_checkpoint_knows() {
 fn a_bundle_without_training_state_cannot_be_resumed() {
     let (_dir, path) = scratch();
     let (config, weights) = (config(), weights(3.0, 6));
-    let contents =
-        Contents { config: &config, weights: &weights, tokenizer: Some("{}"), readme: "", training: None };
+    let contents = Contents {
+        config: &config,
+        weights: &weights,
+        tokenizer: Some("{}"),
+        readme: "",
+        curve: None,
+        training: None,
+    };
     BundleWriter::create(&path, false).unwrap().save(&contents).unwrap();
     let error = BundleWriter::resume(&path).unwrap_err().to_string();
     assert!(error.contains("holds a model but no training state"), "{error}");

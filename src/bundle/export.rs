@@ -1,0 +1,163 @@
+//! Exports: a bundle without what only training needs, in another precision, with checksums.
+
+use std::fs;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::save::{BundleWriter, Contents, Training};
+use super::{CURVE, MODEL, README, TOKENIZER, load, read_tensors};
+use crate::parameters::NamedTensors;
+use crate::{Error, Result};
+
+/// What an export is to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Export {
+    /// The float type of the parameters; as they are where `None`. They are computed with in the type of
+    /// `config.json` all the same.
+    pub dtype: Option<DType>,
+    /// Whether the run can be resumed from the export.
+    pub with_training: bool,
+    /// Whether another bundle may be replaced.
+    pub force: bool,
+}
+
+/// Writes the bundle at `path` once more to `out`, whole or not at all.
+///
+/// # Errors
+/// Those of [`load`](super::load) and of [`BundleWriter::create`]; parameters that the float type cannot
+/// hold; an export onto itself.
+pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
+    let loaded = load(path)?;
+    let same = |path: &Path| fs::canonicalize(path).ok();
+    if same(out).is_some_and(|out| same(&loaded.path) == Some(out)) {
+        return Err(Error::file(out, "is the bundle itself; choose another --out"));
+    }
+    let model = loaded.path.join(MODEL);
+    loaded.check(MODEL)?;
+    let before = read_tensors(&model, &Device::Cpu)?;
+    let weights = match options.dtype {
+        Some(dtype) => before.iter().map(|entry| converted(entry, dtype, &model)).collect::<Result<_>>()?,
+        None => before.clone(),
+    };
+    // Read to be checked; and written again as it is, for the loaded one may not give the same bytes.
+    let tokenizer = match loaded.tokenizer()? {
+        Some(_) => {
+            let file = loaded.path.join(TOKENIZER);
+            Some(fs::read_to_string(&file).map_err(|error| Error::file(file, error))?)
+        }
+        None => None,
+    };
+    let text = |name| fs::read_to_string(loaded.path.join(name)).ok();
+    let training = if options.with_training { loaded.training()? } else { None };
+    if options.with_training && training.is_none() {
+        let problem = "holds no training state to export; leave --with-training out";
+        return Err(Error::file(path, problem));
+    }
+    let readme = card(&text(README).unwrap_or_default(), path, &[&before, &weights], training.is_some());
+    let writer = BundleWriter::create(out, options.force)?;
+    writer.exporting(&loaded).save(&Contents {
+        config: &loaded.config,
+        weights: &weights,
+        tokenizer: tokenizer.as_deref(),
+        readme: &readme,
+        curve: text(CURVE).as_deref(),
+        training: training.as_ref().map(|training| Training {
+            last: &training.last,
+            best: training.best.as_ref(),
+            average: training.average.as_ref(),
+            optimizer: &training.optimizer,
+            carry: &training.carry,
+            state: &training.state,
+        }),
+    })
+}
+
+fn converted((name, tensor): (&String, &Tensor), dtype: DType, file: &Path) -> Result<(String, Tensor)> {
+    if !tensor.dtype().is_float() {
+        return Ok((name.clone(), tensor.clone()));
+    }
+    let whole = |tensor: &Tensor| -> Result<bool> {
+        Ok(tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?.into_iter().all(f64::is_finite))
+    };
+    let value = tensor.to_dtype(dtype)?;
+    if whole(tensor)? && !whole(&value)? {
+        let name_of = dtype.as_str();
+        let problem = format!("tensor {name} has values beyond {name_of}; choose another --dtype, as bf16");
+        return Err(Error::file(file, problem));
+    }
+    Ok((name.clone(), value))
+}
+
+/// The model card with a paragraph on the export; an earlier one is replaced.
+fn card(before: &str, path: &Path, weights: &[&NamedTensors; 2], resumable: bool) -> String {
+    const MARK: &str = "\nExported by rnn-zoo ";
+    let card = before.split(MARK).next().unwrap_or_default();
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let types = |weights: &NamedTensors| {
+        let mut names: Vec<&str> = weights.values().map(|tensor| tensor.dtype().as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.join(" and ")
+    };
+    let [from, to] = weights.map(types);
+    let precision =
+        if from == to { format!("parameters in {to}") } else { format!("parameters in {to} for {from}") };
+    let training = if resumable { "with its training state" } else { "without training state" };
+    let version = env!("CARGO_PKG_VERSION");
+    format!(
+        "{card}{MARK}{version} from `{name}`: {precision}, {training}. `sha256sum --check SHA256SUMS` checks its files.\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{config, weights};
+    use super::*;
+
+    /// A bundle without a tokenizer, all of whose parameters are `value`.
+    fn bundle(path: &Path, value: f32) {
+        let config = super::super::Config { tokenizer: None, ..config() };
+        let weights = weights(value, 6);
+        let contents = Contents {
+            config: &config,
+            weights: &weights,
+            tokenizer: None,
+            readme: "# A card\n",
+            curve: None,
+            training: None,
+        };
+        BundleWriter::create(path, false).unwrap().save(&contents).unwrap();
+    }
+
+    #[test]
+    fn parameters_that_a_float_type_cannot_hold_are_not_exported() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let of = |dtype| Export { dtype: Some(dtype), ..Export::default() };
+        bundle(&path("large"), 1e6);
+        let error = export(&path("large"), &path("f16"), &of(DType::F16)).unwrap_err().to_string();
+        assert!(error.contains("model.safetensors: tensor decoder.bias has values beyond f16"), "{error}");
+        assert!(!path("f16").exists());
+        export(&path("large"), &path("bf16"), &of(DType::BF16)).unwrap();
+        let stored = read_tensors(&path("bf16").join(MODEL), &Device::Cpu).unwrap();
+        assert!(stored.values().all(|tensor| tensor.dtype() == DType::BF16));
+        // Infinity was infinity before; no float type is to blame.
+        bundle(&path("infinite"), f32::INFINITY);
+        export(&path("infinite"), &path("f16"), &of(DType::F16)).unwrap();
+    }
+
+    #[test]
+    fn the_card_tells_of_the_last_export_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let of = |dtype| Export { dtype: Some(dtype), ..Export::default() };
+        bundle(&path("a"), 1.);
+        export(&path("a"), &path("b"), &of(DType::F16)).unwrap();
+        export(&path("b"), &path("c"), &of(DType::F32)).unwrap();
+        let card = fs::read_to_string(path("c").join(README)).unwrap();
+        assert!(card.starts_with("# A card\n\nExported by rnn-zoo "), "{card}");
+        assert!(card.contains("from `b`: parameters in f32 for f16, without training state"), "{card}");
+        assert_eq!(card.matches("Exported").count(), 1, "{card}");
+    }
+}

@@ -1,0 +1,60 @@
+//! `rnn export`: a bundle to ship.
+
+use std::path::PathBuf;
+
+use candle_core::DType;
+use rnn_zoo::bundle::{self, Export};
+
+use super::{Outcome, bundle_path};
+
+/// Write a bundle to ship: without training state, in another precision, with checksums
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rnn export my-gru --out my-gru-small                  a third of the size: no training state
+  rnn export my-gru --out my-gru-f16 --dtype f16        and half of that
+  rnn export my-gru --out my-gru-whole --with-training  one that can be resumed elsewhere")]
+pub struct Args {
+    /// The bundle, or hf://OWNER/NAME
+    #[arg(value_name = "BUNDLE")]
+    bundle: String,
+
+    /// Where the new bundle goes
+    #[arg(long, value_name = "BUNDLE")]
+    out: PathBuf,
+
+    /// Float type of the stored parameters; loading turns them back [default: as they are]
+    #[arg(long, value_name = "DTYPE")]
+    dtype: Option<Precision>,
+
+    /// Keep what resuming needs
+    #[arg(long)]
+    with_training: bool,
+
+    /// Replace a bundle that is there already
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Precision {
+    /// 32 bits.
+    F32,
+    /// 16 bits: 11 of precision, up to 65504.
+    F16,
+    /// 16 bits: 8 of precision, as far as f32.
+    Bf16,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let dtype = args.dtype.map(|precision| match precision {
+        Precision::F32 => DType::F32,
+        Precision::F16 => DType::F16,
+        Precision::Bf16 => DType::BF16,
+    });
+    let options = Export { dtype, with_training: args.with_training, force: args.force };
+    bundle::export(&bundle_path(&args.bundle)?, &args.out, &options)?;
+    eprintln!("exported {}", args.out.display());
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,80 @@
+//! `rnn plot`: how runs went, as a picture.
+
+use std::path::{Path, PathBuf};
+
+use rnn_zoo::plot::{Axis, History, Picture, Quantity, Run};
+use rnn_zoo::{Error, Result};
+
+use super::{Outcome, bundle_path};
+
+/// Draw the loss, perplexity and learning rate of one run or several
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rnn plot my-gru                                  my-gru/curve.svg once more, into plot.svg
+  rnn plot my-gru my-lstm --out both.png           two runs in one picture
+  rnn plot runs/*/metrics.jsonl --metric perplexity --x seconds")]
+pub struct Args {
+    /// Bundles, or metrics.jsonl files
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<String>,
+
+    /// Where the picture goes, as .svg or .png
+    #[arg(long, value_name = "FILE", default_value = "plot.svg")]
+    out: PathBuf,
+
+    /// What to draw, a panel each [default: loss,perplexity,lr]
+    #[arg(long, value_name = "METRIC", value_delimiter = ',')]
+    metric: Vec<Quantity>,
+
+    /// What runs from left to right
+    #[arg(long, value_name = "AXIS", default_value = "step")]
+    x: Axis,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let extension = args.out.extension().unwrap_or_default().to_ascii_lowercase();
+    let is_png = match extension.to_str() {
+        Some("svg") => false,
+        Some("png") => true,
+        _ => {
+            let problem = format!("{} is neither .svg nor .png", args.out.display());
+            return Err(Error::usage("--out", problem).into());
+        }
+    };
+    let runs = args.runs.iter().map(|name| read(name)).collect::<Result<Vec<_>>>()?;
+    let mut picture = Picture::usual(&runs, args.x)?;
+    if !args.metric.is_empty() {
+        picture.quantities.clone_from(&args.metric);
+        picture.quantities.dedup();
+    }
+    let bytes = if is_png { picture.png(&runs)? } else { picture.svg(&runs)?.into_bytes() };
+    std::fs::write(&args.out, bytes).map_err(|error| {
+        Error::file(&args.out, format!("cannot be written: {error}; choose another place with --out"))
+    })?;
+    eprintln!("drew {}", args.out.display());
+    Ok(Outcome::Done)
+}
+
+/// The reports of a run, called as the user called it.
+fn read(argument: &str) -> Result<Run> {
+    let path = bundle_path(argument)?;
+    let file = if path.is_dir() { path.join(METRICS) } else { path };
+    let text = std::fs::read_to_string(&file).map_err(|error| {
+        Error::file(&file, format!("cannot be read: {error}; expected a bundle or a {METRICS}"))
+    })?;
+    let history = History::read(&text).map_err(|problem| Error::file(&file, problem))?;
+    if history.is_empty() {
+        return Err(Error::file(&file, "holds no reports yet, so there is nothing to draw"));
+    }
+    // Without the slash that a shell adds to a folder.
+    let shown: PathBuf = Path::new(argument).components().collect();
+    let name = match shown.file_name().is_some_and(|name| name == METRICS) {
+        true => shown.parent().filter(|parent| *parent != Path::new("")).unwrap_or(&shown),
+        false => &shown,
+    };
+    Ok(Run { name: name.display().to_string(), history })
+}
+
+const METRICS: &str = "metrics.jsonl";

@@ -1,0 +1,386 @@
+//! Recipes: the settings of `rnn train` in a TOML file, one key for every long flag.
+//!
+//! ```toml
+//! model = "rnnlm"
+//! data = "my.txt"
+//! hidden = 650
+//! tied = true
+//! ```
+//!
+//! Keys stand without tables, with `-` or `_`. A recipe becomes arguments in front of the user's own, less
+//! those that the user gave too, and clap judges the whole: what it knows of flags is all that is known of
+//! keys, so that every new flag is a key at once.
+
+use std::any::TypeId;
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
+use rnn_zoo::{Error, Result};
+use toml::de::{DeInteger, DeTable, DeValue};
+
+use super::Cli;
+
+/// Flags that are no settings of a run: where it comes from, where it goes, who watches.
+const NO_KEYS: [&str; 7] = ["help", "version", "recipe", "resume", "out", "force", "tensorboard"];
+
+/// How long a run goes on, which `--resume` may change.
+const LENGTH: [&str; 2] = ["epochs", "max-steps"];
+
+/// What a run was told, by flags and recipe together.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// In the order of the help.
+    entries: Vec<Entry>,
+    recipe: Option<Taken>,
+}
+
+/// A recipe, and the keys that were taken from it.
+type Taken = (PathBuf, Vec<String>);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// Where the flag stands in the help.
+    order: usize,
+    heading: Option<String>,
+    key: String,
+    /// In TOML.
+    value: String,
+}
+
+impl Cli {
+    /// Reads the arguments of the program, with the settings of a recipe where they name one. Help, and
+    /// arguments that clap refuses, end the program as they do with [`clap::Parser::parse`].
+    ///
+    /// # Errors
+    /// A recipe that cannot be read or has settings that `rnn train` does not take.
+    pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self> {
+        let (command, arguments) = (command(), arguments.collect());
+        let (arguments, recipe) = expand(&command, arguments)?;
+        let refuse = |error: clap::Error| -> ! {
+            // Help and errors show switches as they are usually written, without a value.
+            let plain = Self::command().try_get_matches_from(&arguments).err();
+            let mut error = plain.filter(|plain| plain.kind() == error.kind()).unwrap_or(error);
+            if let Some((path, _)) = recipe.as_ref().filter(|_| error.use_stderr()) {
+                let note = format!("the settings of {} count as flags here", path.display());
+                error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![note.into()]));
+            }
+            error.exit()
+        };
+        let mut matches =
+            command.clone().try_get_matches_from(&arguments).unwrap_or_else(|error| refuse(error));
+        let settings = matches.subcommand_matches("train").map(|given| settings(&command, given));
+        let mut cli = Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| refuse(error));
+        if let (super::Command::Train(args), Some(settings)) = (&mut cli.command, settings) {
+            args.settings = Settings { recipe, ..settings };
+        }
+        Ok(cli)
+    }
+}
+
+impl Settings {
+    /// The recipe of the run: whoever trains by it gets the same bytes.
+    pub fn to_toml(&self) -> String {
+        self.noted("")
+    }
+
+    /// The recipe with one more line of comment at its head.
+    fn noted(&self, note: &str) -> String {
+        let version = env!("CARGO_PKG_VERSION");
+        let mut text = format!(
+            "# What this run was told, by flags and recipe; all else was the default of rnn-zoo {version}.\n\
+             # Once more: rnn train --recipe THIS-FILE --out BUNDLE\n{note}"
+        );
+        let mut heading = None;
+        for entry in &self.entries {
+            let own = entry.heading.as_deref().unwrap_or("Model");
+            if heading.replace(own) != Some(own) {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "\n# {own}");
+            }
+            let _ = writeln!(text, "{} = {}", entry.key, entry.value);
+        }
+        text
+    }
+
+    /// The recipe at `path`, of a run that goes on with the length that is set here.
+    ///
+    /// # Errors
+    /// A file that is no recipe any more.
+    pub fn lengthen(&self, path: &Path) -> Result<String> {
+        let command = command();
+        let arguments = ["rnn", "train", "--recipe"].map(OsString::from);
+        let (arguments, _) = expand(&command, arguments.into_iter().chain([path.into()]).collect())?;
+        let matches = command.clone().try_get_matches_from(arguments);
+        let matches = matches.map_err(|error| Error::file(path, error.kind()))?;
+        let given = matches.subcommand_matches("train").expect("invariant: the arguments say `train`");
+        let mut whole = settings(&command, given);
+        let of_length = |entry: &Entry| LENGTH.contains(&entry.key.as_str());
+        whole.entries.retain(|entry| !of_length(entry));
+        whole.entries.extend(self.entries.iter().filter(|entry| of_length(entry)).cloned());
+        whole.entries.sort_by_key(|entry| entry.order);
+        Ok(whole.noted(
+            "# Resumed with this length after another: a cosine or one-cycle schedule has it from the start.\n",
+        ))
+    }
+
+    /// Says of an error about a flag that the flag was a key of the recipe, where it was.
+    pub fn blame(&self, error: Error) -> Error {
+        match (error, &self.recipe) {
+            (Error::Usage { flag, problem }, Some((path, keys))) => {
+                let key = flag.split(' ').next().unwrap_or_default().trim_start_matches("--").to_lowercase();
+                match keys.contains(&key) {
+                    true => Error::usage(format!("{}: {flag}", path.display()), problem),
+                    false => Error::Usage { flag, problem },
+                }
+            }
+            (error, _) => error,
+        }
+    }
+}
+
+/// The command line, where every switch of `rnn train` also takes a value: `--tied=false` takes back the
+/// `tied = true` of a recipe.
+fn command() -> Command {
+    let switch = |arg: Arg| match arg.get_action() {
+        ArgAction::SetTrue if is_key(&arg) => arg
+            .action(ArgAction::Set)
+            .value_parser(clap::value_parser!(bool))
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_value("false")
+            .default_missing_value("true"),
+        _ => arg,
+    };
+    Cli::command().mut_subcommand("train", |train| train.mut_args(switch))
+}
+
+fn train(command: &Command) -> &Command {
+    command.find_subcommand("train").expect("invariant: it is a command of the program")
+}
+
+fn is_key(arg: &Arg) -> bool {
+    !NO_KEYS.contains(&arg.get_id().as_str())
+}
+
+/// The name of a key: the long flag, or what stands without one.
+fn key(arg: &Arg) -> &str {
+    arg.get_long().unwrap_or(arg.get_id().as_str())
+}
+
+/// The settings among the arguments of `rnn train`.
+fn settings(command: &Command, given: &ArgMatches) -> Settings {
+    let keys = train(command).get_arguments().enumerate().filter(|(_, arg)| is_key(arg));
+    let entries = keys.filter_map(|(order, arg)| {
+        let id = arg.get_id().as_str();
+        let explicit = given.value_source(id) == Some(ValueSource::CommandLine);
+        let value = explicit.then(|| given.get_raw(id)?.next_back()).flatten()?.to_string_lossy();
+        let heading = arg.get_help_heading().map(String::from);
+        Some(Entry { order, heading, key: key(arg).to_string(), value: Values::of(arg).to_toml(&value) })
+    });
+    Settings { entries: entries.collect(), recipe: None }
+}
+
+/// The arguments with the recipe that they name, if they do; and its path with the keys it decides.
+fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsString>, Option<Taken>)> {
+    // What is wrong with the user's own arguments is said later, of the whole.
+    let first = command.clone().ignore_errors(true).try_get_matches_from(&arguments).ok();
+    let Some(given) = first.as_ref().and_then(|first| first.subcommand_matches("train")) else {
+        return Ok((arguments, None));
+    };
+    let path = match (given.get_one::<PathBuf>("recipe"), given.contains_id("resume")) {
+        (Some(path), false) => path.clone(),
+        _ => return Ok((arguments, None)),
+    };
+    let mut wanted = read(command, &path)?;
+    let own = |id: &str| given.value_source(id) == Some(ValueSource::CommandLine);
+    if !own("model") && !wanted.iter().any(|(arg, _)| arg.get_id() == "model") {
+        let problem = "names no model; add `model = \"lstm\"`, or write the model behind `rnn train`";
+        return Err(Error::file(path, problem));
+    }
+    wanted.retain(|(arg, _)| !own(arg.get_id().as_str()));
+    let from_recipe = wanted.iter().map(|(arg, value)| match arg.get_long() {
+        Some(flag) if Values::of(arg) == Values::Switch && value == "true" => format!("--{flag}").into(),
+        Some(flag) => OsString::from(format!("--{flag}={value}")),
+        None => value.into(),
+    });
+    let begin = 1 + arguments.iter().position(|argument| argument == "train").unwrap_or_default();
+    let (before, after) = arguments.split_at(begin);
+    let whole = before.iter().cloned().chain(from_recipe).chain(after.iter().cloned()).collect();
+    let keys = wanted.iter().map(|(arg, _)| key(arg).to_string()).collect();
+    Ok((whole, Some((path, keys))))
+}
+
+/// The settings of a recipe as clap takes them, each with its flag, in the order of the file.
+fn read<'c>(command: &'c Command, path: &Path) -> Result<Vec<(&'c Arg, String)>> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
+    let line_of = |position: usize| 1 + text[..position.min(text.len())].matches('\n').count();
+    let refuse =
+        |position: usize, problem: &str| Error::file(path, format!("line {}: {problem}", line_of(position)));
+    let table = DeTable::parse(&text).map_err(|error| {
+        let position = error.span().map_or(0, |span| span.start);
+        refuse(position, &format!("is not TOML: {}", error.message().replace('\n', ", ")))
+    })?;
+    let mut entries: Vec<_> = table.into_inner().into_iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    let mut found: Vec<(&Arg, String, usize)> = Vec::new();
+    for (key, value) in &entries {
+        let at = key.span().start;
+        let refuse = |problem: &str| refuse(at, &format!("`{}`{problem}", key.get_ref()));
+        let arg = find(train(command), key.get_ref(), value.get_ref()).map_err(|problem| refuse(&problem))?;
+        if let Some((.., first)) = found.iter().find(|(other, ..)| other.get_id() == arg.get_id()) {
+            return Err(refuse(&format!(" is set already, in line {}; keep one", line_of(*first))));
+        }
+        let argument = argument(command, arg, value.get_ref()).map_err(|problem| refuse(&problem))?;
+        found.push((arg, argument, at));
+    }
+    Ok(found.into_iter().map(|(arg, argument, _)| (arg, argument)).collect())
+}
+
+/// The flag that a key stands for, or what is wrong with the key.
+fn find<'c>(train: &'c Command, name: &str, value: &DeValue<'_>) -> Result<&'c Arg, String> {
+    let wanted = name.replace('_', "-");
+    let names = |arg: &'c Arg| {
+        let aliases = arg.get_all_aliases().unwrap_or_default();
+        std::iter::once(key(arg)).chain(aliases).map(|name| name.replace('_', "-"))
+    };
+    let arguments =
+        || train.get_arguments().filter(|arg| arg.get_id() != "help" && arg.get_id() != "version");
+    match arguments().find(|arg| names(arg).any(|name| name == wanted)) {
+        Some(arg) if is_key(arg) => return Ok(arg),
+        Some(arg) => return Err(format!(" is no setting of a recipe; give it as a flag, --{}", key(arg))),
+        None if value.is_table() => {
+            return Err(" is a table; a recipe has none: write the keys in it without a heading".into());
+        }
+        None => {}
+    }
+    let known =
+        arguments().filter(|arg| is_key(arg)).flat_map(|arg| names(arg).map(move |name| (name, key(arg))));
+    let nearest = known.min_by_key(|(name, _)| strsim::damerau_levenshtein(name, &wanted));
+    let nearest = nearest.map_or("model", |(_, key)| key);
+    Err(format!(
+        " is no setting of `rnn train`; did you mean `{nearest}`? (its keys are the flags of `rnn train --help`)"
+    ))
+}
+
+/// A value as the flag takes it, or what is wrong with it.
+fn argument(command: &Command, arg: &Arg, value: &DeValue<'_>) -> Result<String, String> {
+    let values = Values::of(arg);
+    let text = match (values, value) {
+        (Values::Switch, DeValue::Boolean(switch)) => switch.to_string(),
+        (Values::Whole | Values::Real | Values::Named, DeValue::Integer(number)) => decimal(number)?,
+        (Values::Real | Values::Named, DeValue::Float(number)) => number.as_str().to_string(),
+        (Values::Text | Values::Named, DeValue::String(text)) => text.to_string(),
+        _ => {
+            // What the flag says of no number at all tells its range, too.
+            let expected =
+                judge(command, arg, "?").filter(|_| matches!(values, Values::Whole | Values::Real));
+            let expected = expected.unwrap_or_else(|| format!("expected {}", values.expected()));
+            return Err(format!(" is {}; {expected}", described(value)));
+        }
+    };
+    match judge(command, arg, &text) {
+        Some(problem) => Err(format!(" is {}; {problem}", described(value))),
+        None => Ok(text),
+    }
+}
+
+/// What the flag itself says of a value, if it refuses it.
+fn judge(command: &Command, arg: &Arg, value: &str) -> Option<String> {
+    let argument = match arg.get_long() {
+        Some(flag) => format!("--{flag}={value}"),
+        None => value.to_string(),
+    };
+    let error = command.clone().try_get_matches_from(["rnn", "train", &argument]).err()?;
+    match error.kind() {
+        ErrorKind::ValueValidation => {
+            let problem = std::error::Error::source(&error).map_or(String::new(), ToString::to_string);
+            let flag = format!("--{}: ", key(arg));
+            let values = Values::of(arg);
+            Some(match matches!(values, Values::Whole | Values::Real) && !problem.starts_with("expected") {
+                true => format!("expected {}", values.expected()),
+                false => problem.strip_prefix(&flag).unwrap_or(&problem).to_string(),
+            })
+        }
+        ErrorKind::InvalidValue => match error.get(ContextKind::ValidValue) {
+            Some(ContextValue::Strings(names)) => Some(format!("expected one of {}", names.join(", "))),
+            _ => Some("expected something".to_string()),
+        },
+        // A flag that needs another one, and the like: judged with all flags together.
+        _ => None,
+    }
+}
+
+/// What a flag takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Values {
+    Switch,
+    Whole,
+    Real,
+    Text,
+    /// A name, or whatever else the flag itself understands.
+    Named,
+}
+
+impl Values {
+    fn of(arg: &Arg) -> Self {
+        let id = arg.get_value_parser().type_id();
+        let is = |types: &[TypeId]| types.iter().any(|wanted| id == *wanted);
+        match () {
+            () if is(&[TypeId::of::<bool>()]) => Self::Switch,
+            () if is(&[TypeId::of::<usize>(), TypeId::of::<u64>(), TypeId::of::<u32>()]) => Self::Whole,
+            () if is(&[TypeId::of::<f64>()]) => Self::Real,
+            () if is(&[TypeId::of::<String>(), TypeId::of::<PathBuf>()]) => Self::Text,
+            () => Self::Named,
+        }
+    }
+
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Switch => "true or false",
+            Self::Whole => "a whole number of at least 0",
+            Self::Real => "a number",
+            Self::Text => "text in quotes",
+            Self::Named => "a name in quotes",
+        }
+    }
+
+    /// An argument of the command line in TOML.
+    fn to_toml(self, argument: &str) -> String {
+        let number = match self {
+            Self::Switch => Some(argument.to_string()),
+            Self::Whole => argument.parse::<u64>().ok().map(|number| number.to_string()),
+            // Rust writes the shortest digits that are read back to the bit.
+            Self::Real => argument.parse::<f64>().ok().map(|number| format!("{number:?}")),
+            Self::Text | Self::Named => None,
+        };
+        match number {
+            Some(number) => number.strip_suffix(".0").unwrap_or(&number).to_string(),
+            None => toml::Value::from(argument).to_string(),
+        }
+    }
+}
+
+fn decimal(number: &DeInteger<'_>) -> Result<String, String> {
+    if number.radix() == 10 {
+        return Ok(number.as_str().to_string());
+    }
+    let value = u64::from_str_radix(number.as_str(), number.radix());
+    value.map(|value| value.to_string()).map_err(|error| format!(" is {number}; {error}"))
+}
+
+fn described(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("the text {:?}", text.as_ref()),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(switch) => switch.to_string(),
+        DeValue::Array(_) => "a list".into(),
+        DeValue::Table(_) => "a table".into(),
+        DeValue::Datetime(_) => "a date".into(),
+    }
+}

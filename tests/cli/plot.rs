@@ -1,0 +1,92 @@
+//! `rnn plot`, and the picture in every bundle.
+
+use super::{Folder, TINY};
+
+fn text(folder: &Folder, name: &str) -> String {
+    String::from_utf8(folder.bytes(name)).unwrap()
+}
+
+#[test]
+fn every_bundle_has_its_picture_after_a_resume_too() {
+    let folder = Folder::new();
+    folder.done(&format!("train lstm --data text.txt --out m {TINY} --log-every 1 --eval-every 2"));
+    folder.done("plot m");
+    assert!(folder.bytes("plot.svg") == folder.bytes("m/curve.svg"));
+    folder.done("train --resume m --max-steps 9");
+    let before = folder.bytes("plot.svg");
+    folder.done("plot m/ --out again.svg");
+    assert!(folder.bytes("m/curve.svg") != before, "the run went on");
+    assert!(folder.bytes("m/curve.svg") == folder.bytes("again.svg"));
+    assert!(text(&folder, "m/README.md").contains("](curve.svg)"));
+    for label in ["training", "validation", "loss", "perplexity", "learning rate", "optimizer step"] {
+        assert!(text(&folder, "m/curve.svg").contains(&format!("\n{label}\n")), "{label}");
+    }
+}
+
+#[test]
+fn runs_are_drawn_side_by_side_from_bundles_and_their_reports() {
+    let folder = Folder::new();
+    for model in ["gru", "lstm"] {
+        folder.done(&format!("train {model} --data text.txt --out runs/{model} {TINY} --log-every 1"));
+    }
+    folder.done("plot runs/gru runs/lstm/metrics.jsonl --out both.svg --metric loss,lr --x seconds");
+    let svg = text(&folder, "both.svg");
+    for label in ["runs/gru", "runs/lstm", "loss", "learning rate", "seconds"] {
+        assert!(svg.contains(&format!("\n{label}\n")), "no {label} in {svg}");
+    }
+    assert!(!svg.contains("\nperplexity\n"));
+    folder.done("plot runs/gru runs/lstm --out BOTH.PNG --metric perplexity");
+    let png = folder.bytes("BOTH.PNG");
+    assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
+    // The header says how wide and high it is.
+    let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    assert_eq!(size(16), 1600);
+    assert!(size(20) > 400 && size(20) < 800, "one panel");
+}
+
+#[test]
+fn a_task_without_perplexity_has_two_panels() {
+    let folder = Folder::new();
+    folder.done("train gru --data builtin:adding --hidden 4 --max-steps 2 --log-every 1 --out m");
+    let svg = text(&folder, "m/curve.svg");
+    assert!(svg.contains("\nloss\n") && !svg.contains("\nperplexity\n"), "{svg}");
+    folder.refused("plot m --metric perplexity --out z.svg", 2, &["--metric", "reports its perplexity"]);
+}
+
+#[test]
+fn a_very_long_run_is_a_small_picture() {
+    let folder = Folder::new();
+    let line = |step: usize| {
+        format!(
+            "{{\"step\":{step},\"epoch\":0,\"split\":\"train\",\"loss\":{},\"lr\":0.1}}\n",
+            1. / step as f64
+        )
+    };
+    folder.write("metrics.jsonl", (1..=100_000).map(line).collect::<String>());
+    folder.done("plot metrics.jsonl");
+    let short = (1..=1000).map(|step| line(100 * step)).collect::<String>();
+    folder.write("short/metrics.jsonl", short);
+    folder.done("plot short --out short.svg");
+    assert!(folder.bytes("plot.svg").len() < 4 * folder.bytes("short.svg").len());
+}
+
+#[test]
+fn what_cannot_be_drawn_is_named() {
+    let folder = Folder::with_model();
+    folder.write("empty/metrics.jsonl", "");
+    let runs = "m ".repeat(8);
+    for (line, code, mentions) in [
+        ("plot nothing", 1, ["nothing: cannot be read", "metrics.jsonl"]),
+        ("plot text.txt", 1, ["text.txt: line 1", "is not a report"]),
+        ("plot empty", 1, ["empty/metrics.jsonl: holds no reports yet", "nothing to draw"]),
+        ("plot m empty", 1, ["empty/metrics.jsonl: holds no reports yet", "nothing to draw"]),
+        ("plot m --out m.gif", 2, ["--out: m.gif", ".svg nor .png"]),
+        ("plot m --out nowhere/m.svg", 1, ["nowhere/m.svg: cannot be written", "--out"]),
+        ("plot m --metric loss,speed", 2, ["--metric", "tokens-per-second"]),
+        ("plot m --x epoch", 2, ["--x epoch: no epoch of m is known to be over", "--x step"]),
+        ("plot", 2, ["RUN", "required"]),
+        (&format!("plot {runs}"), 2, ["RUN: 8 runs", "7 at most"]),
+    ] {
+        folder.refused(line, code, &mentions);
+    }
+}
