@@ -14,6 +14,8 @@
 //! carried state. A run that is stopped and resumed from these ends with the same bytes as one left
 //! alone.
 
+mod options;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{Device, Tensor};
@@ -21,15 +23,17 @@ use rand::RngExt;
 use rnn_zoo_models::{Encoded, Network, State};
 use serde::{Deserialize, Serialize};
 
-use crate::data::batch::{Batch, Cut, Dataset, Epoch};
+use crate::data::batch::{Batch, Dataset, Epoch};
 use crate::evaluate::evaluate;
 use crate::gradients::{Gradients, clip_by_norm};
-use crate::optim::{Average, AverageState, Optimizer, OptimizerConfig};
+use crate::optim::{AverageState, Optimizer};
 use crate::parameters::{NamedTensors, Parameters};
 use crate::report::Report;
 use crate::rng::{self, Position, Purpose, Rng};
-use crate::schedule::{Schedule, Scheduler};
+use crate::schedule::Scheduler;
 use crate::{Error, Result, loss};
+
+pub use options::Options;
 
 /// A loss beyond this many times the first one, or beyond this where the first was below 1, counts as an
 /// explosion.
@@ -37,56 +41,6 @@ const EXPLOSION: f64 = 10.;
 
 /// Lanes of an evaluation during training: fast, and close to the figure of one lane.
 const EVALUATION_LANES: usize = 16;
-
-/// What the loop obeys.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Options {
-    /// Passes over the training data; as many as the steps need where `None`.
-    pub epochs: Option<usize>,
-    /// Stop after this many steps, if the epochs have not ended before.
-    pub max_steps: Option<usize>,
-    /// Sequences side by side.
-    pub batch_size: usize,
-    /// Steps that a gradient goes back in a stream.
-    pub bptt: usize,
-    /// Draw each window's length around `bptt`, and scale its learning rate with it.
-    #[serde(default)]
-    pub vary_bptt: bool,
-    /// Chance that a lane of a stream starts a window from a state of zero (Melis, Dyer and Blunsom 2018). Without,
-    /// a model hardly ever sees the state from which it will be asked to write.
-    #[serde(default)]
-    pub state_reset: f64,
-    /// Batches whose gradients make one step.
-    #[serde(default = "one")]
-    pub accumulate: usize,
-    /// Share of a class's probability that is spread over all classes.
-    #[serde(default)]
-    pub label_smoothing: f64,
-    /// The optimizer.
-    pub optimizer: OptimizerConfig,
-    /// The learning rate that the schedule starts from.
-    pub lr: f64,
-    /// Which average of the parameters is evaluated and kept, instead of the parameters.
-    #[serde(default)]
-    pub average: Option<Average>,
-    /// How the learning rate changes.
-    pub schedule: Schedule,
-    /// Scale the gradients down to this norm where they exceed it; 0 never does.
-    pub clip: f64,
-    /// Evaluate every so many steps; at the end of every epoch where `None`.
-    pub eval_every: Option<usize>,
-    /// Stop after this many evaluations without a better one.
-    pub early_stop: Option<usize>,
-    /// Report the training loss every so many steps.
-    pub log_every: usize,
-    /// Seed of everything that is random.
-    pub seed: u64,
-}
-
-/// The default of [`Options::accumulate`].
-fn one() -> usize {
-    1
-}
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -499,37 +453,4 @@ fn reset_lanes(state: &State, p: f64, rng: &mut Rng) -> Result<State> {
     let keep = Tensor::from_vec(keep, (1, batch, 1), state.h.device())?.to_dtype(state.h.dtype())?;
     let c = state.c.as_ref().map(|c| c.broadcast_mul(&keep)).transpose()?;
     Ok(State { h: state.h.broadcast_mul(&keep)?, c })
-}
-
-impl Options {
-    /// Steps of the whole run.
-    ///
-    /// # Errors
-    /// Training data that is too short for one batch.
-    pub fn total_steps(&self, splits: &Splits) -> Result<usize> {
-        let most = self.max_steps.unwrap_or(usize::MAX);
-        let steps = |epoch: &Epoch<'_>| epoch.len().div_ceil(self.accumulate);
-        let epoch = steps(&splits.train.epoch(self.cut(), None)?);
-        let Some(epochs) = self.epochs else { return Ok(most) };
-        if !self.vary_bptt {
-            return Ok(epochs.saturating_mul(epoch).min(most));
-        }
-        // Every epoch draws windows of its own.
-        let mut total = 0;
-        for number in 0..epochs {
-            if total >= most {
-                break;
-            }
-            total += steps(&splits.train.epoch(self.cut(), Some((self.seed, number)))?);
-        }
-        Ok(total.min(most))
-    }
-
-    fn cut(&self) -> Cut {
-        Cut { batch_size: self.batch_size, window: self.bptt, trim: true, vary: self.vary_bptt }
-    }
-
-    fn evaluates_after(&self, step: usize, epoch_ends: bool) -> bool {
-        self.eval_every.map_or(epoch_ends, |every| step.is_multiple_of(every))
-    }
 }

@@ -8,11 +8,11 @@
 //! Any batch of any epoch can be made from its number alone, which is what makes a run resumable.
 
 use candle_core::{Device, Tensor};
-use rand::RngExt;
 use rand::seq::SliceRandom;
 
+pub use super::cut::Cut;
 use super::tokens::TokenStream;
-use crate::rng::{self, Purpose, Rng};
+use crate::rng::{self, Purpose};
 use crate::{Error, Result};
 
 /// One sequence with what should be said of it.
@@ -100,50 +100,6 @@ pub enum Dataset {
     Examples(Vec<Example>),
 }
 
-/// How a split is cut.
-#[derive(Clone, Copy, Debug)]
-pub struct Cut {
-    /// Sequences side by side.
-    pub batch_size: usize,
-    /// Steps of a window of a stream.
-    pub window: usize,
-    /// Drop the tokens beyond the last step that all lanes have: training wants lanes of one length,
-    /// evaluation wants every token.
-    pub trim: bool,
-    /// Draw the length of every window of a shuffled epoch anew, around `window`: else a stream is cut at the
-    /// same places in every epoch (Merity, Keskar and Socher 2017).
-    pub vary: bool,
-}
-
-impl Cut {
-    /// Where the windows of a lane of `lane` steps begin, and where the last ends.
-    fn bounds(self, lane: usize, shuffle: Option<(u64, usize)>) -> Vec<usize> {
-        let Self { window, vary, .. } = self;
-        let Some((seed, epoch)) = shuffle.filter(|_| vary) else {
-            return (0..lane).step_by(window).chain([lane]).collect();
-        };
-        let mut rng = rng::stream(seed, Purpose::Windows, epoch as u64);
-        let mut bounds = vec![0];
-        let mut at = 0;
-        while at < lane {
-            at = (at + drawn_window(window, &mut rng)).min(lane);
-            bounds.push(at);
-        }
-        bounds
-    }
-}
-
-/// A window's length, as AWD-LSTM draws it: normal around `window`, or in one case of twenty around half of
-/// it, with a deviation of 5; at least 5, at most 10 above.
-fn drawn_window(window: usize, rng: &mut Rng) -> usize {
-    let mean = if rng.random::<f64>() < 0.95 { window as f64 } else { window as f64 / 2. };
-    // Box and Muller's transformation of two uniform numbers; the first must not be 0.
-    let radius = (-2. * (1. - rng.random::<f64>()).ln()).sqrt();
-    let normal = radius * (std::f64::consts::TAU * rng.random::<f64>()).cos();
-    let least = window.min(5);
-    ((mean + 5. * normal) as usize).clamp(least, window + 10)
-}
-
 impl Dataset {
     /// Tokens, or examples.
     pub fn len(&self) -> usize {
@@ -204,7 +160,7 @@ impl Dataset {
     /// Where the data is too short for one batch; the message says which flags would help.
     pub fn epoch(&self, cut: Cut, shuffle: Option<(u64, usize)>) -> Result<Epoch<'_>> {
         let (order, bounds) = match self {
-            Self::Stream { .. } => (vec![], cut.bounds(lane_length(self.len(), cut)?, shuffle)),
+            Self::Stream { .. } => (vec![], cut.bounds(cut.lane_length(self.len())?, shuffle)),
             Self::Examples(examples) => {
                 if cut.trim && examples.is_empty() {
                     return Err(Error::Message("the training split is empty; use more data".into()));
@@ -218,32 +174,6 @@ impl Dataset {
         };
         Ok(Epoch { data: self, cut, order, bounds })
     }
-}
-
-/// Steps of the longest lane.
-fn lane_length(tokens: usize, cut: Cut) -> Result<usize> {
-    let Cut { batch_size, window, trim, .. } = cut;
-    if !trim {
-        return Ok(tokens.div_ceil(batch_size));
-    }
-    if tokens < batch_size * window {
-        let hint = match tokens {
-            0..4 => "use more text".to_string(),
-            _ => {
-                let side = (tokens as f64).sqrt() as usize;
-                format!(
-                    "use more text, or --batch-size {} --bptt {side}",
-                    (tokens / side).clamp(1, batch_size)
-                )
-            }
-        };
-        let problem = format!(
-            "the training split has {tokens} tokens, fewer than one window of --batch-size {batch_size} times \
-             --bptt {window}; {hint}"
-        );
-        return Err(Error::Message(problem));
-    }
-    Ok(tokens / batch_size)
 }
 
 /// One pass over a split.
@@ -553,12 +483,6 @@ mod tests {
         assert!(whole.iter().all(|width| (5..=45).contains(width)), "{whole:?}");
         whole.sort_unstable();
         assert!((33..=37).contains(&whole[whole.len() / 2]), "{whole:?}");
-        let drawn: Vec<usize> = {
-            let mut rng = rng::stream(1, Purpose::Windows, 0);
-            (0..2000).map(|_| drawn_window(35, &mut rng)).collect()
-        };
-        let short = drawn.iter().filter(|&&width| width < 25).count() as f64 / 2000.;
-        assert!((0.03..0.10).contains(&short), "{short} of the windows are short");
     }
 
     #[test]

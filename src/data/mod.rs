@@ -14,6 +14,7 @@
 pub mod batch;
 pub mod builtin;
 pub mod corpus;
+mod cut;
 pub mod hub;
 mod records;
 pub mod source;

@@ -1,0 +1,94 @@
+//! How a split is cut into batches: lanes of a stream side by side, and windows of their steps.
+
+use rand::RngExt;
+
+use crate::rng::{self, Purpose, Rng};
+use crate::{Error, Result};
+
+/// How a split is cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// Sequences side by side.
+    pub batch_size: usize,
+    /// Steps of a window of a stream.
+    pub window: usize,
+    /// Drop the tokens beyond the last step that all lanes have: training wants lanes of one length,
+    /// evaluation wants every token.
+    pub trim: bool,
+    /// Draw the length of every window of a shuffled epoch anew, around `window`: else a stream is cut at the
+    /// same places in every epoch (Merity, Keskar and Socher 2017).
+    pub vary: bool,
+}
+
+impl Cut {
+    /// Steps of the longest lane.
+    ///
+    /// # Errors
+    /// Where training data is too short for one window of every lane; the message says which flags would help.
+    pub(super) fn lane_length(self, tokens: usize) -> Result<usize> {
+        let Self { batch_size, window, trim, .. } = self;
+        if !trim {
+            return Ok(tokens.div_ceil(batch_size));
+        }
+        if tokens < batch_size * window {
+            let hint = match tokens {
+                0..4 => "use more text".to_string(),
+                _ => {
+                    let side = (tokens as f64).sqrt() as usize;
+                    format!(
+                        "use more text, or --batch-size {} --bptt {side}",
+                        (tokens / side).clamp(1, batch_size)
+                    )
+                }
+            };
+            let problem = format!(
+                "the training split has {tokens} tokens, fewer than one window of --batch-size {batch_size} times \
+             --bptt {window}; {hint}"
+            );
+            return Err(Error::Message(problem));
+        }
+        Ok(tokens / batch_size)
+    }
+
+    /// Where the windows of a lane of `lane` steps begin, and where the last ends.
+    pub(super) fn bounds(self, lane: usize, shuffle: Option<(u64, usize)>) -> Vec<usize> {
+        let Self { window, vary, .. } = self;
+        let Some((seed, epoch)) = shuffle.filter(|_| vary) else {
+            return (0..lane).step_by(window).chain([lane]).collect();
+        };
+        let mut rng = rng::stream(seed, Purpose::Windows, epoch as u64);
+        let mut bounds = vec![0];
+        let mut at = 0;
+        while at < lane {
+            at = (at + drawn_window(window, &mut rng)).min(lane);
+            bounds.push(at);
+        }
+        bounds
+    }
+}
+
+/// A window's length, as AWD-LSTM draws it: normal around `window`, or in one case of twenty around half of
+/// it, with a deviation of 5; at least 5, at most 10 above.
+fn drawn_window(window: usize, rng: &mut Rng) -> usize {
+    let mean = if rng.random::<f64>() < 0.95 { window as f64 } else { window as f64 / 2. };
+    // Box and Muller's transformation of two uniform numbers; the first must not be 0.
+    let radius = (-2. * (1. - rng.random::<f64>()).ln()).sqrt();
+    let normal = radius * (std::f64::consts::TAU * rng.random::<f64>()).cos();
+    let least = window.min(5);
+    ((mean + 5. * normal) as usize).clamp(least, window + 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_window_of_twenty_is_short() {
+        let drawn: Vec<usize> = {
+            let mut rng = rng::stream(1, Purpose::Windows, 0);
+            (0..2000).map(|_| drawn_window(35, &mut rng)).collect()
+        };
+        let short = drawn.iter().filter(|&&width| width < 25).count() as f64 / 2000.;
+        assert!((0.03..0.10).contains(&short), "{short} of the windows are short");
+    }
+}
