@@ -9,6 +9,7 @@ mod kernels;
 mod optim;
 mod properties;
 mod training;
+mod weights;
 
 use candle_core::Device;
 use rnn_zoo::device::DeviceChoice;

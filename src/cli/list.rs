@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rnn_zoo::bundle;
 use rnn_zoo::data::source::Builtin;
 use rnn_zoo::models::MODELS;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Outcome;
 
@@ -44,10 +44,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         writeln!(out, "\nBundles here:")?;
         for bundle in bundles {
             let text = |key: &str| bundle[key].as_str().unwrap_or_default().to_string();
-            let loss = bundle["valid_loss"]
-                .as_f64()
-                .map_or(String::new(), |loss| format!(", validation loss {loss:.4}"));
-            writeln!(out, "  {:<24} {} ({}){loss}", text("path"), text("model"), text("task"))?;
+            let score = match (&bundle["score"], bundle["valid_loss"].as_f64()) {
+                (Value::Object(score), _) => format!(", {}", told(score)),
+                (_, Some(loss)) => format!(", validation loss {loss:.4}"),
+                (_, None) => String::new(),
+            };
+            writeln!(out, "  {:<28} {} ({}){score}", text("path"), text("model"), text("task"))?;
         }
     }
     Ok(Outcome::Done)
@@ -63,6 +65,15 @@ fn bundles() -> Vec<Value> {
     paths.iter().filter_map(|path| describe(path)).collect()
 }
 
+/// A score beside a shipped bundle, in words.
+fn told(score: &Map<String, Value>) -> String {
+    let text = |key: &str| score.get(key).and_then(Value::as_str).unwrap_or_default();
+    let number = |key: &str| score.get("scores").and_then(|scores| scores[key].as_f64()).unwrap_or(f64::NAN);
+    let split = score.get("scores").and_then(|scores| scores["split"].as_str()).unwrap_or_default();
+    let (loss, perplexity) = (number("loss"), number("perplexity"));
+    format!("{} {split}: loss {loss:.4}, perplexity {perplexity:.2}", text("data"))
+}
+
 fn describe(path: &Path) -> Option<Value> {
     let loaded = bundle::load(path).ok()?;
     let losses = loaded.metrics.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -73,5 +84,7 @@ fn describe(path: &Path) -> Option<Value> {
         "model": loaded.config.model,
         "task": loaded.config.task.name(),
         "valid_loss": losses.min_by(f64::total_cmp),
+        // Shipped bundles have it, from `scripts/reproduce/weights`.
+        "score": std::fs::read(path.join("score.json")).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok()),
     }))
 }

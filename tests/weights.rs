@@ -1,0 +1,67 @@
+//! The bundles that ship with the project do what is said of them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A score may differ by this share: other instructions round otherwise.
+const TOLERANCE: f64 = 1e-3;
+
+fn bundles() -> Vec<PathBuf> {
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights");
+    let folders = std::fs::read_dir(weights).unwrap().map(|entry| entry.unwrap().path());
+    let mut bundles: Vec<PathBuf> = folders.filter(|path| path.is_dir()).collect();
+    bundles.sort();
+    bundles
+}
+
+fn rnn(arguments: &[&str]) -> String {
+    let output = Command::new(assert_cmd::cargo::cargo_bin!("rnn")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "rnn {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_bundle_scores_what_its_card_says() {
+    for bundle in bundles() {
+        let bundle = bundle.display();
+        let card: Value =
+            serde_json::from_str(&std::fs::read_to_string(format!("{bundle}/score.json")).unwrap()).unwrap();
+        let mut data = card["data"].as_str().unwrap().to_string();
+        if !data.starts_with("builtin:") {
+            let Ok(corpora) = std::env::var("RNN_ZOO_DATA") else {
+                eprintln!("{bundle} is not scored: RNN_ZOO_DATA does not say where {data} is");
+                continue;
+            };
+            data = format!("{corpora}/{data}");
+        }
+        let bundle = bundle.to_string();
+        let mut arguments = vec!["eval", &bundle, "--json", "--data", &data];
+        arguments.extend(card["how"].as_str().unwrap().split(' '));
+        let scores: Value = serde_json::from_str(&rnn(&arguments)).unwrap();
+        assert_eq!(scores["tokens"], card["scores"]["tokens"], "{bundle}");
+        let [found, expected] = [&scores, &card["scores"]].map(|scores| scores["loss"].as_f64().unwrap());
+        assert!(
+            (found / expected - 1.).abs() < TOLERANCE,
+            "{bundle} scores {found}, its card says {expected}"
+        );
+    }
+}
+
+#[test]
+fn every_bundle_writes_and_is_whole() {
+    let all = bundles();
+    let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+    let mut total = 0;
+    for bundle in &all {
+        let name = bundle.display();
+        let text = rnn(&["generate", &name.to_string(), "--length", "30"]);
+        assert!(text.trim().chars().count() > 10, "{name} wrote {text:?}");
+        for file in ["README.md", "recipe.toml", "curve.svg", "SHA256SUMS", "score.json"] {
+            assert!(bundle.join(file).is_file(), "{name} has no {file}");
+        }
+        total += std::fs::read_dir(bundle).unwrap().map(|file| size(&file.unwrap().path())).sum::<u64>();
+    }
+    assert!(total <= 40_000_000, "the bundles have {total} bytes; 40 million are enough");
+}
