@@ -44,7 +44,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::dropout::{Noise, Share, dropout, mask};
-use crate::kernels::activity::{Weights, penalty};
+use crate::kernels::activity::{Penalties, penalty};
 use crate::kernels::embedding::embed;
 use crate::network::{Encoded, Linear, Network, TokenStream, check_vocabulary};
 use crate::recurrent::{Recurrent, State, check_probability};
@@ -92,7 +92,7 @@ pub struct Rnnlm {
     dropout: f64,
     share: Share,
     embedding_dropout: f64,
-    penalties: Weights,
+    penalties: Penalties,
 }
 
 impl Rnnlm {
@@ -130,7 +130,7 @@ impl Rnnlm {
             dropout: config.dropout,
             share: if config.rnn.locked_dropout() { Share::Time } else { Share::None },
             embedding_dropout: config.embedding_dropout,
-            penalties: Weights { ar: config.ar, tar: config.tar },
+            penalties: Penalties { ar: config.ar, tar: config.tar },
         })
     }
 }
@@ -154,7 +154,7 @@ impl Network for Rnnlm {
         let xs = dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?;
         let output = self.rnn.forward_t(&xs, state, lengths, noise.as_deref_mut())?;
         let dropped = dropout(&output.ys, self.dropout, self.share, noise)?; // (batch, time, output)
-        let Weights { ar, tar } = self.penalties;
+        let Penalties { ar, tar } = self.penalties;
         let penalty = (trains && (ar > 0. || tar > 0.))
             .then(|| penalty(self.penalties, &output.ys, &dropped, lengths))
             .transpose()?;

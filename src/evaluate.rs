@@ -23,7 +23,7 @@ use crate::data::batch::{Cut, Dataset, Targets};
 use crate::loss::{self, Sum};
 
 /// Steps of a window: bounds the memory of evaluation, and changes no figure.
-const WINDOW: usize = 256;
+pub(crate) const WINDOW: usize = 256;
 
 /// What an evaluation found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -62,7 +62,8 @@ impl Gradients {
         self.factor *= by;
     }
 
-    /// Divides all gradients; what [`Gradients::multiply`] did by the same number is undone to the bit.
+    /// Divides all gradients. Of a factor of 1, what [`Gradients::multiply`] did by the same number is undone to
+    /// the bit.
     pub fn divide(&mut self, by: f64) {
         self.factor /= by;
     }

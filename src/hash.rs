@@ -1,10 +1,24 @@
 //! A hash that is the same in every version and on every machine, which the standard library's is not.
 
-/// FNV-1a, 64 bits: tells things apart that nobody forges.
+/// FNV-1a, 64 bits, of what is added: tells things apart that nobody forges.
+pub(crate) struct Fnv1a(pub u64);
+
+impl Fnv1a {
+    pub(crate) fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    /// A byte, or a word whose every bit should count.
+    pub(crate) fn add(&mut self, word: impl Into<u64>) {
+        self.0 = (self.0 ^ word.into()).wrapping_mul(0x0100_0000_01b3);
+    }
+}
+
+/// The same of bytes.
 pub(crate) fn fnv1a<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
-    bytes
-        .into_iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    let mut hash = Fnv1a::new();
+    bytes.into_iter().for_each(|&byte| hash.add(byte));
+    hash.0
 }
 
 #[cfg(test)]

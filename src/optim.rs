@@ -59,7 +59,7 @@ impl Optimizer {
     }
 
     /// The same, with weight decay for the matrices of layers alone: not for vectors, which are biases and the
-    /// scales of normalisation, nor for embeddings, most of whose rows a step does not see.
+    /// scales of normalisation, nor for embeddings, tied or not. PyTorch's examples and AWD-LSTM decay all.
     pub fn sparing_vectors_and_embeddings(mut self, parameters: &Parameters) -> Self {
         let spared = parameters.iter().filter(|(name, var)| var.rank() < 2 || *name == "encoder.weight");
         self.spared = spared.map(|(name, _)| name.to_string()).collect();

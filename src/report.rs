@@ -29,7 +29,7 @@ pub struct Metric {
     /// Mean loss: of the steps since the last line for `train`, of the validation split, or its first 250,000
     /// tokens, read in 16 lanes, for `valid`.
     pub loss: f64,
-    /// `exp(loss)`; absent where the targets are numbers.
+    /// `exp(loss)`; absent where the targets are numbers, and for `train` with smoothed labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perplexity: Option<f64>,
     /// `loss / ln 2`; absent where the targets are numbers.
@@ -87,6 +87,8 @@ pub struct Report {
     unit: Unit,
     sampler: Option<Sampler>,
     log_every: usize,
+    /// Whether training's loss is against smoothed labels.
+    smoothed: bool,
     /// Seconds of this run before it was resumed.
     before: f64,
     began: Instant,
@@ -100,7 +102,7 @@ pub struct Report {
 
 impl Report {
     /// A voice that says nothing until [`Report::begin`].
-    pub fn new(unit: Unit, sampler: Option<Sampler>, log_every: usize) -> Self {
+    pub fn new(unit: Unit, sampler: Option<Sampler>, log_every: usize, smoothed: bool) -> Self {
         let now = Instant::now();
         let bar = ProgressBar::hidden();
         Self {
@@ -108,6 +110,7 @@ impl Report {
             unit,
             sampler,
             log_every,
+            smoothed,
             before: 0.,
             began: now,
             since: (0., 0, 0, now),
@@ -146,8 +149,12 @@ impl Report {
             self.keep(metric);
             self.since = (0., 0, 0, Instant::now());
         } else {
-            let message =
-                format!("{} {} {rate:.0} {}s/s", self.loss(mean), self.perplexity(mean), self.unit.target);
+            let message = format!(
+                "{} {} {rate:.0} {}s/s",
+                self.loss(mean),
+                self.perplexity("train", mean),
+                self.unit.target
+            );
             self.bar.set_message(message);
         }
         seconds
@@ -199,13 +206,18 @@ impl Report {
             epoch: progress.epoch,
             split: split.to_string(),
             loss,
-            perplexity: self.unit.nats.then(|| loss.exp()),
-            bits_per_token: self.unit.nats.then_some(loss / std::f64::consts::LN_2),
+            perplexity: self.has_perplexity(split).then(|| loss.exp()),
+            bits_per_token: self.has_perplexity(split).then_some(loss / std::f64::consts::LN_2),
             accuracy: None,
             lr: pace.lr,
             tokens_per_second: pace.rate,
             seconds: pace.seconds,
         }
+    }
+
+    /// Against smoothed labels a loss is no negative log-probability, and has none.
+    fn has_perplexity(&self, split: &str) -> bool {
+        self.unit.nats && !(self.smoothed && split == "train")
     }
 
     fn keep(&mut self, metric: Metric) {
@@ -226,7 +238,7 @@ impl Report {
             metric.epoch,
             metric.split,
             self.loss(metric.loss),
-            self.perplexity(metric.loss),
+            self.perplexity(&metric.split, metric.loss),
             if metric.split == "valid" { accuracy } else { String::new() },
             metric.lr,
             metric.tokens_per_second,
@@ -239,8 +251,8 @@ impl Report {
         if self.unit.nats { format!("loss {loss:.4}") } else { format!("squared error {loss:.5}") }
     }
 
-    fn perplexity(&self, loss: f64) -> String {
-        if self.unit.nats { format!("  perplexity {:.2}", loss.exp()) } else { String::new() }
+    fn perplexity(&self, split: &str, loss: f64) -> String {
+        if self.has_perplexity(split) { format!("  perplexity {:.2}", loss.exp()) } else { String::new() }
     }
 
     fn print(&self, line: &str) {

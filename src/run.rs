@@ -11,14 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use rnn_zoo_models::State;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{BundleWriter, Config, Contents, Loaded, Training, TrainingState};
 use crate::card::Beside;
 use crate::optim::Optimizer;
-use crate::parameters::NamedTensors;
+use crate::parameters::{NamedTensors, Parameters};
 use crate::plot::{self, Axis, History, Picture};
 use crate::report::{Report, Unit};
 use crate::task::{self, DataSpec, Prepared, Task, TokenizerSpec};
@@ -268,6 +268,7 @@ impl Checkpoint {
             .map_err(|error| in_file("optimizer.safetensors", error))?;
         let carried = carried(&tensors.carry, device)?;
         let Tensors { best, average, .. } = tensors;
+        let average = average.map(|average| like_parameters(average, &parameters)).transpose()?;
         let stopped = Stopped { optimizer, progress: saved.progress, carried, average, best };
         let trainer = Trainer::resume(network, parameters, options, stopped, &prepared.splits, device)?;
         let tokenizer = prepared.tokenizer.map(Arc::new);
@@ -276,6 +277,15 @@ impl Checkpoint {
             Record { config: loaded.config, data: saved.data, tokenizer, fingerprint, writer, history };
         Ok(Run::new(trainer, record, prepared.splits, prepared.unit, device))
     }
+}
+
+/// Tensors of the dtypes and on the devices of the parameters of their names.
+fn like_parameters(tensors: NamedTensors, parameters: &Parameters) -> Result<NamedTensors> {
+    let like = |(name, tensor): (String, Tensor)| match parameters.get(&name) {
+        Some(var) => Ok((name, tensor.to_device(var.device())?.to_dtype(var.dtype())?)),
+        None => Ok((name, tensor)),
+    };
+    tensors.into_iter().map(like).collect()
 }
 
 /// The hidden state that a checkpoint carries.
@@ -295,5 +305,5 @@ fn report(
 ) -> Report {
     let writes = tokenizer.filter(|_| task == Task::Lm);
     let sampler = writes.map(|tokenizer| task::sampler(tokenizer.clone(), options.seed, device));
-    Report::new(unit, sampler, options.log_every)
+    Report::new(unit, sampler, options.log_every, options.label_smoothing > 0.)
 }

@@ -5,14 +5,12 @@ use rnn_zoo_models::State;
 
 use crate::data::batch::{Batch, Targets};
 use crate::data::{End, Piece};
+use crate::evaluate::WINDOW;
 use crate::loss;
 use crate::model::Model;
 use crate::task::{Task, start_token};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
-
-/// Steps of a window: bounds the memory that long lines take, and changes no figure.
-const WINDOW: usize = 256;
 
 /// What a model thinks of one line.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,10 +10,11 @@ use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 use rand::Rng;
 use rnn_zoo::bundle::{BundleWriter, Config, FORMAT};
-use rnn_zoo::data::batch::{Dataset, Example, Input, Target};
+use rnn_zoo::data::batch::{Cut, Dataset, Example, Input, Target};
 use rnn_zoo::data::builtin::copy;
 use rnn_zoo::data::{Columns, Fractions};
 use rnn_zoo::evaluate::evaluate;
+use rnn_zoo::gradients::Gradients;
 use rnn_zoo::models::{
     Encoded, GruOptions, Linear, LstmOptions, Merge, ModelConfig, Network, Noise, PredictorConfig, Readout,
     RecurrentConfig, RnnlmConfig, SimpleRnnOptions, StackConfig, State,
@@ -26,7 +27,7 @@ use rnn_zoo::schedule::Schedule;
 use rnn_zoo::task::{DataSpec, Prepared, Shape, Task, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;
 use rnn_zoo::train::{Ending, Options, Splits};
-use rnn_zoo::{Error, Result};
+use rnn_zoo::{Error, Result, loss};
 use tempfile::TempDir;
 
 /// All that the promise of equal bytes is about.
@@ -371,7 +372,8 @@ fn schedules() -> [Schedule; 5] {
     ]
 }
 
-/// Averages that look at steps or evaluations, and one that also looks at the length of the run.
+/// Averages that look at steps or evaluations, and one that also looks at the length of the run: made longer, it
+/// begins anew.
 const AVERAGES: [Average; 3] =
     [Average::Ema { decay: 0.9 }, Average::NtAsgd { patience: 1 }, Average::Swa { start: 0.5 }];
 
@@ -441,6 +443,74 @@ proptest! {
         let differences = differences(&problem.files("parts"), &problem.files("whole"));
         prop_assert!(differences.is_empty(), "{:?} differ", differences);
     }
+}
+
+/// Every option that changes a step, against the step by hand: parameters less the rate times the gradient.
+#[test]
+fn the_first_step_is_along_the_gradient_of_all_that_was_asked_for() -> Result<()> {
+    let problem = Problem::new(Task::Lm, true)?;
+    let penalised = Model { tied: true, ..PLAIN };
+    let plain = Options {
+        optimizer: OptimizerConfig::Sgd { momentum: 0., nesterov: false, weight_decay: 0. },
+        clip: 0.,
+        lr: 0.5,
+        ..options(1)
+    };
+    let cases = [
+        ("plain", &PLAIN, plain.clone()),
+        ("penalised", &penalised, plain.clone()),
+        ("smoothed", &PLAIN, Options { label_smoothing: 0.3, ..plain.clone() }),
+        ("varied", &PLAIN, Options { vary_bptt: true, bptt: 20, seed: 4, ..plain.clone() }),
+        ("decayed", &PLAIN, Options { optimizer: plain.optimizer.clone().with_weight_decay(0.7), ..plain }),
+    ];
+    for (name, model, options) in cases {
+        let mut run = problem.start(name, model, &options)?;
+        let before = run.trainer.parameters.to_tensors()?;
+        let splits = run.splits();
+        let (batch_size, window, vary) = (options.batch_size, options.bptt, options.vary_bptt);
+        let cut = Cut { batch_size, window, trim: true, vary };
+        let batch = splits.train.epoch(cut, Some((options.seed, 0)))?.batch(0, &Device::Cpu)?;
+        let network = run.trainer.network.as_ref();
+        let mut noise = stream(0, Purpose::Noise, 0);
+        let encoded = network.encode_t(&batch.inputs, None, None, Some(&mut noise))?;
+        let (loss, _) = loss::mean(network, &encoded.hidden, &batch, options.label_smoothing)?;
+        assert_eq!(encoded.penalty.is_some(), model.tied);
+        let loss = encoded.penalty.map_or(Ok(loss.clone()), |penalty| loss + penalty)?;
+        let gradients = Gradients::of(&loss, &run.trainer.parameters)?;
+        let time = batch.inputs.dim(1)?;
+        assert_eq!(time != window, vary, "{name}: a window of another length");
+        let rate = options.lr * time as f64 / window as f64;
+        run.train(&AtomicBool::new(false))?;
+        for (parameter, after) in run.trainer.parameters.to_tensors()? {
+            let mut gradient = gradients.get(&parameter).expect("all take part").clone();
+            if name == "decayed" && after.rank() == 2 && parameter != "encoder.weight" {
+                gradient = (gradient + (&before[&parameter] * 0.7)?)?;
+            }
+            let expected = (&before[&parameter] - (gradient * rate)?)?;
+            let far = (after - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(far < 1e-6, "{name}: {parameter} is {far} from the step by hand");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn lanes_are_set_to_zero_one_by_one_as_often_as_asked() -> Result<()> {
+    let problem = Problem::new(Task::Lm, false)?;
+    let share = |name, state_reset| {
+        let seen = watch(problem.start(name, &PLAIN, &Options { state_reset, ..options(60) })?)?;
+        let lanes: Vec<bool> = seen
+            .iter()
+            .filter_map(|seen| seen.before.as_ref())
+            .flat_map(|h| h.chunks(8).map(|lane| lane.iter().all(|&x| x == 0.)).collect::<Vec<_>>())
+            .collect();
+        let zero = lanes.iter().filter(|&&zero| zero).count();
+        Ok::<_, Error>(zero as f64 / lanes.len() as f64)
+    };
+    assert_eq!(share("never", 0.)?, 0.);
+    let half = share("half", 0.5)?;
+    assert!((0.35..0.65).contains(&half), "{half} of the lanes start from zero; expected half");
+    Ok(())
 }
 
 #[test]

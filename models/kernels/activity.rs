@@ -20,7 +20,7 @@ use super::reference;
 
 /// Weights of the two penalties; 0 leaves one out.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Weights {
+pub(crate) struct Penalties {
     /// Of the squared output after dropout.
     pub ar: f64,
     /// Of squared differences of successive outputs before dropout.
@@ -33,7 +33,7 @@ pub(crate) struct Weights {
 /// # Errors
 /// Only those of the tensor library.
 pub(crate) fn penalty(
-    weights: Weights,
+    weights: Penalties,
     ys: &Tensor,
     dropped: &Tensor,
     lengths: Option<&[usize]>,
@@ -48,7 +48,12 @@ pub(crate) fn penalty(
     }
 }
 
-fn penalty_in<E: Real>(weights: Weights, ys: &Tensor, dropped: &Tensor, shape: Sequences) -> Result<Tensor> {
+fn penalty_in<E: Real>(
+    weights: Penalties,
+    ys: &Tensor,
+    dropped: &Tensor,
+    shape: Sequences,
+) -> Result<Tensor> {
     let op = Activity::<E> { weights, shape, numbers: PhantomData };
     ys.contiguous()?.apply_op2(&dropped.contiguous()?, op)?.reshape(())
 }
@@ -79,7 +84,7 @@ impl Sequences {
     }
 
     /// The same in plain ops.
-    fn reference(&self, weights: Weights, ys: &Tensor, dropped: &Tensor) -> Result<Tensor> {
+    fn reference(&self, weights: Penalties, ys: &Tensor, dropped: &Tensor) -> Result<Tensor> {
         let within = |skip: usize| {
             let mask = self
                 .lengths
@@ -101,7 +106,7 @@ impl Sequences {
 
 /// Of outputs before and after dropout, (batch, time, features): the penalty.
 struct Activity<E> {
-    weights: Weights,
+    weights: Penalties,
     shape: Sequences,
     numbers: PhantomData<E>,
 }

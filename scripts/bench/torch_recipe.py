@@ -1,6 +1,6 @@
 """Trains a recipe of `rnn train` in PyTorch, as a PyTorch user would write it: RECIPE DATA VALID STEPS EVERY.
 
-A language model of LSTM layers over words or characters, with everything that the shipped recipes use. DATA
+A language model of LSTM layers over words or characters; KNOWN says which keys of a recipe are understood. DATA
 and VALID are text files. Prints a line of JSON at every evaluation: step, seconds of training, nats a token.
 The average of the parameters, where the recipe keeps one, is what is evaluated.
 """
@@ -18,6 +18,26 @@ from torch import nn
 from torch.nn import functional as F
 
 LANES, WINDOW = 16, 256  # of an evaluation, as ours
+
+# What is done here, beside data and reports; a recipe that asks for more is refused.
+KNOWN = {
+    "model", "cell", "tied", "embedding", "hidden", "layers", "dropout", "locked-dropout", "weight-drop",
+    "embedding-dropout", "ar", "tar", "batch-size", "bptt", "state-reset", "optimizer", "lr", "weight-decay",
+    "warmup", "clip", "average", "schedule", "epochs", "max-steps", "data", "valid-fraction", "test-fraction",
+    "eval-every", "log-every", "seed",
+}  # fmt: skip
+
+
+def check(recipe):
+    asked = [key for key in recipe if key not in KNOWN]
+    width = recipe.get("embedding", recipe["hidden"])
+    asked += [f"{key} = {recipe[key]}" for key, only in [
+        ("optimizer", ("sgd", "adamw")), ("schedule", ("cosine",)), ("cell", ("lstm",)), ("model", ("rnnlm", "lstm")),
+    ] if key in recipe and recipe[key] not in only]  # fmt: skip
+    asked += ["tied ends of different widths"] * (bool(recipe.get("tied")) and width != recipe["hidden"])
+    asked += [f"average = {recipe['average']}"] * (not recipe.get("average", "ema").startswith("ema"))
+    if asked:
+        sys.exit(f"this recipe asks for more than torch_recipe.py does: {', '.join(asked)}")
 
 
 def tokens_of(path, words, numbers, grows):
@@ -121,6 +141,7 @@ def main(recipe_path, train_path, valid_path, steps, every):
     torch.set_num_threads(THREADS)
     torch.manual_seed(1)
     recipe = tomllib.loads(Path(recipe_path).read_text(encoding="utf-8"))
+    check(recipe)
     words, numbers = recipe["model"] == "rnnlm", {}
     train = columns(tokens_of(train_path, words, numbers, True), recipe["batch-size"])
     valid = tokens_of(valid_path, words, numbers, False)

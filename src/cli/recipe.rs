@@ -23,6 +23,7 @@ use rnn_zoo::{Error, Result};
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::Cli;
+use super::training::Period;
 
 /// Flags that are no settings of a run: where it comes from, where it goes, who watches.
 const NO_KEYS: [&str; 7] = ["help", "version", "recipe", "resume", "out", "force", "tensorboard"];
@@ -106,14 +107,16 @@ impl Settings {
         text
     }
 
-    /// The recipe at `path`, of a run that goes on with the length that is set here.
+    /// The recipe at `path`, of a run that goes on with the length that is set here. How often it is evaluated
+    /// is said too: what the default is depends on the kind of length.
     ///
     /// # Errors
     /// A file that is no recipe any more.
-    pub fn lengthen(&self, path: &Path) -> Result<String> {
+    pub fn lengthen(&self, path: &Path, evaluates: Period) -> Result<String> {
         let command = command();
-        let arguments = ["rnn", "train", "--recipe"].map(OsString::from);
-        let (arguments, _) = expand(&command, arguments.into_iter().chain([path.into()]).collect())?;
+        let own = [path.into(), format!("--eval-every={evaluates}").into()];
+        let arguments = ["rnn", "train", "--recipe"].map(OsString::from).into_iter().chain(own);
+        let (arguments, _) = expand(&command, arguments.collect())?;
         let matches = command.clone().try_get_matches_from(arguments);
         let matches = matches.map_err(|error| Error::file(path, error.kind()))?;
         let given = matches.subcommand_matches("train").expect("invariant: the arguments say `train`");
@@ -353,10 +356,11 @@ impl Values {
     fn to_toml(self, argument: &str) -> String {
         let number = match self {
             Self::Switch => Some(argument.to_string()),
-            Self::Whole => argument.parse::<u64>().ok().map(|number| number.to_string()),
+            // A name may be a number: `eval-every` takes both.
+            Self::Whole | Self::Named => argument.parse::<u64>().ok().map(|number| number.to_string()),
             // Rust writes the shortest digits that are read back to the bit.
             Self::Real => argument.parse::<f64>().ok().map(|number| format!("{number:?}")),
-            Self::Text | Self::Named => None,
+            Self::Text => None,
         };
         match number {
             Some(number) => number.strip_suffix(".0").unwrap_or(&number).to_string(),

@@ -8,17 +8,18 @@ use candle_core::Device;
 use rnn_zoo::bundle::{BundleWriter, Config, FORMAT, RECIPE};
 use rnn_zoo::data::corpus::{Columns, Fractions};
 use rnn_zoo::models::MODELS;
+use rnn_zoo::optim::Average;
 use rnn_zoo::run::{Checkpoint, Run};
 use rnn_zoo::schedule::Schedule;
-use rnn_zoo::task::{DataSpec, Task, TokenizerSpec};
+use rnn_zoo::task::{DataSpec, Prepared, Task, TokenizerSpec};
 use rnn_zoo::tensorboard::EventWriter;
 use rnn_zoo::tokenizer::Kind;
-use rnn_zoo::train::Ending;
+use rnn_zoo::train::{Ending, Options};
 use rnn_zoo::{Error, Result, card};
 
 use super::architecture::{self, DTYPE};
 use super::recipe::Settings;
-use super::training::{Defaults, LengthArgs, STORY, TrainingArgs};
+use super::training::{Defaults, LengthArgs, Period, STORY, TrainingArgs};
 use super::{Compute, Outcome};
 
 /// Train a model on text (by default on built-in stories) and keep it as a bundle
@@ -169,12 +170,32 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
         zoo_version: env!("CARGO_PKG_VERSION").to_string(),
         created_with: command_line(),
     };
-    if args.training.vary_bptt && task != Task::Lm {
-        let problem = format!("only a language model reads windows of a text, not --task {task}");
-        return Err(Error::usage("--vary-bptt", problem));
-    }
     let options = args.training.options(&args.length, &defaults)?;
+    check(&options, task, &prepared)?;
     Run::start(writer, config, data, prepared, options, device)
+}
+
+/// Refuses options that would do nothing for this task and data.
+fn check(options: &Options, task: Task, prepared: &Prepared) -> Result<()> {
+    let lm = task == Task::Lm;
+    for (flag, given) in [("--vary-bptt", options.vary_bptt), ("--state-reset", options.state_reset > 0.)] {
+        if given && !lm {
+            let problem = format!("only a language model reads a text window by window, not --task {task}");
+            return Err(Error::usage(flag, problem));
+        }
+    }
+    if options.label_smoothing > 0. && task == Task::Forecast {
+        return Err(Error::usage(
+            "--label-smoothing",
+            "numbers are no classes; leave it out for --task forecast",
+        ));
+    }
+    if matches!(options.average, Some(Average::NtAsgd { .. })) && prepared.splits.valid.is_none() {
+        let problem =
+            "nt-asgd begins where validation stalls, and there is no validation data; use ema or swa";
+        return Err(Error::usage("--average", problem));
+    }
+    Ok(())
 }
 
 fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Run> {
@@ -184,7 +205,7 @@ fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Run> {
     args.length.extend(&mut checkpoint.options, &progress)?;
     let changed = before != (checkpoint.options.epochs, checkpoint.options.max_steps);
     if changed && checkpoint.recipe().is_some() {
-        match args.settings.lengthen(&bundle.join(RECIPE)) {
+        match args.settings.lengthen(&bundle.join(RECIPE), Period(checkpoint.options.eval_every)) {
             Ok(recipe) => checkpoint.set_recipe(recipe),
             Err(error) => eprintln!("the recipe is kept as it is, with its old length: {error}"),
         }
@@ -195,6 +216,9 @@ fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Run> {
         eprintln!(
             "the learning rate's schedule is stretched to the new length: it goes up again before it falls"
         );
+    }
+    if matches!(checkpoint.options.average, Some(Average::Swa { .. })) && changed {
+        eprintln!("the average begins anew, at its share of the new length");
     }
     let prepared = checkpoint.prepare()?;
     checkpoint.resume(prepared, device)

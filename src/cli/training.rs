@@ -1,6 +1,9 @@
 //! The flags of training: how long, how fast, by which rule; and what suits a task where the user gives
 //! none.
 
+use std::fmt;
+use std::str::FromStr;
+
 use rnn_zoo::optim::{Average, OptimizerConfig};
 use rnn_zoo::schedule::Schedule;
 use rnn_zoo::task::Task;
@@ -93,9 +96,9 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["grad-clip", "grad_clip"])]
     clip: Option<f64>,
 
-    /// Evaluate and checkpoint every N steps [default: every epoch]
-    #[arg(long, value_name = "N", value_parser = number::count)]
-    eval_every: Option<usize>,
+    /// Evaluate and checkpoint every N steps, or at the end of every epoch [default: epoch]
+    #[arg(long, value_name = "N|epoch")]
+    eval_every: Option<Period>,
 
     /// Stop after N evaluations without a better one
     #[arg(long, value_name = "N", value_parser = number::count, alias = "patience")]
@@ -108,6 +111,32 @@ pub struct TrainingArgs {
     /// Seed of everything that is random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+}
+
+/// How often a run is evaluated: every so many steps, or at the end of every epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Period(pub Option<usize>);
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(steps) => steps.fmt(f),
+            None => f.write_str("epoch"),
+        }
+    }
+}
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "epoch" => Ok(Self(None)),
+            _ => number::count(text)
+                .map(|steps| Self(Some(steps)))
+                .map_err(|problem| format!("{problem}, or epoch")),
+        }
+    }
 }
 
 /// What there is to learn from where the user names nothing.
@@ -253,9 +282,10 @@ impl TrainingArgs {
             lr: self.lr.unwrap_or(lr),
             schedule: self.schedule()?,
             clip: self.clip.unwrap_or(clip),
-            eval_every: match length.epochs {
-                Some(_) => self.eval_every,
-                None => self.eval_every.or(defaults.eval_every),
+            eval_every: match (self.eval_every, length.epochs) {
+                (Some(Period(every)), _) => every,
+                (None, Some(_)) => None,
+                (None, None) => defaults.eval_every,
             },
             early_stop: self.early_stop,
             log_every: self.log_every.unwrap_or(100),

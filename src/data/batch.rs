@@ -12,6 +12,7 @@ use rand::seq::SliceRandom;
 
 pub use super::cut::Cut;
 use super::tokens::TokenStream;
+use crate::hash::Fnv1a;
 use crate::rng::{self, Purpose};
 use crate::{Error, Result};
 
@@ -119,8 +120,8 @@ impl Dataset {
     /// # Errors
     /// Where the tokens cannot be read back from the disk.
     pub fn fingerprint(&self) -> Result<u64> {
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        let mut add = |word: u32| hash = (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3);
+        let mut hash = Fnv1a::new();
+        let mut add = |word: u32| hash.add(word);
         match self {
             Self::Stream { tokens, start } => {
                 add(*start);
@@ -150,7 +151,7 @@ impl Dataset {
                 }
             }
         }
-        Ok(hash)
+        Ok(hash.0)
     }
 
     /// One pass over the data. With `shuffle`, examples come in an order that the seed and the epoch

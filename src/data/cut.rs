@@ -30,7 +30,7 @@ impl Cut {
         if !trim {
             return Ok(tokens.div_ceil(batch_size));
         }
-        if tokens < batch_size * window {
+        if tokens < batch_size.saturating_mul(window) {
             let hint = match tokens {
                 0..4 => "use more text".to_string(),
                 _ => {

@@ -69,6 +69,8 @@ impl AverageState {
             Average::NtAsgd { .. } => self.triggered,
         };
         if !begun {
+            // A run that is made longer may have begun too early: an average that stands still must not be kept.
+            (*tensors, self.steps) = (None, 0);
             return Ok(());
         }
         self.steps += 1;
@@ -150,7 +152,7 @@ mod tests {
         [("w".to_string(), Var::new(&[0f64, 0.], &Device::Cpu).unwrap())].into_iter().collect()
     }
 
-    /// The averages of `w` after each of `values`, taken in place or with tensors of another layout.
+    /// The averages of `w` after each of `values`.
     fn averages(rule: Average, values: &[f64], losses: &[f64]) -> Vec<Option<f64>> {
         let parameters = parameters();
         let (mut state, mut tensors) = (AverageState::default(), None);
@@ -178,6 +180,32 @@ mod tests {
         for (found, expected) in found[3..].iter().zip(expected) {
             assert!((found.unwrap() - expected).abs() < 1e-12, "{found:?}, expected {expected}");
         }
+    }
+
+    #[test]
+    fn swa_begins_anew_where_a_run_is_made_longer() {
+        let parameters = parameters();
+        let (mut state, mut tensors) = (AverageState::default(), None);
+        let mut take = |step, total, value: f64| {
+            parameters.get("w").unwrap().set(&Tensor::new(&[value, 0.], &Device::Cpu).unwrap()).unwrap();
+            state.take(Average::Swa { start: 0.5 }, &mut tensors, &parameters, (step, total)).unwrap();
+            tensors.as_ref().map(|tensors| tensors["w"].to_vec1::<f64>().unwrap()[0])
+        };
+        assert_eq!(take(2, 2, 7.), Some(7.));
+        assert_eq!((take(3, 8, 1.), take(4, 8, 1.)), (None, None));
+        assert_eq!((take(5, 8, 2.), take(6, 8, 4.)), (Some(2.), Some(3.)));
+    }
+
+    #[test]
+    fn tensors_of_another_layout_are_averaged_all_the_same() {
+        let transposed = |numbers: [[f64; 2]; 2]| Tensor::new(&numbers, &Device::Cpu).unwrap().t().unwrap();
+        let var = Var::from_tensor(&transposed([[4., 6.], [8., 2.]])).unwrap();
+        let parameters: Parameters = [("w".to_string(), var)].into_iter().collect();
+        let mut tensors = Some(NamedTensors::from([("w".to_string(), transposed([[0., 2.], [4., 6.]]))]));
+        let mut state = AverageState { steps: 3, ..AverageState::default() };
+        state.take(Average::Swa { start: 0. }, &mut tensors, &parameters, (1, 1)).unwrap();
+        let expected = [[1., 5.], [3., 5.]]; // a quarter of the way
+        assert_eq!(tensors.unwrap()["w"].to_vec2::<f64>().unwrap(), expected);
     }
 
     #[test]

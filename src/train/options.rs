@@ -3,10 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::Splits;
-use crate::Result;
 use crate::data::batch::{Cut, Epoch};
 use crate::optim::{Average, OptimizerConfig};
 use crate::schedule::Schedule;
+use crate::{Error, Result};
+
+/// The most epochs whose windows are drawn to know how many steps they are.
+const MOST_VARIED: usize = 10_000;
 
 /// What the loop obeys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +73,12 @@ impl Options {
         let Some(epochs) = self.epochs else { return Ok(most) };
         if !self.vary_bptt {
             return Ok(epochs.saturating_mul(epoch).min(most));
+        }
+        if epochs > MOST_VARIED {
+            let problem = format!(
+                "is {epochs}, but --vary-bptt draws the windows of all epochs in advance; expected at most {MOST_VARIED}"
+            );
+            return Err(Error::usage("--epochs", problem));
         }
         // Every epoch draws windows of its own.
         let mut total = 0;

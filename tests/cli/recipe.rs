@@ -134,6 +134,14 @@ fn what_is_wrong_with_a_recipe_is_said_with_file_line_and_key() {
     folder.refused("train --recipe r.toml --resume m", 2, &["--resume", "--recipe"]);
 }
 
+/// How often the run in that bundle is evaluated, as a recipe says it.
+fn every(folder: &Folder, bundle: &str) -> String {
+    match &folder.json(&format!("{bundle}/training/state.json"))["options"]["eval_every"] {
+        serde_json::Value::Null => "epoch".into(),
+        steps => steps.to_string(),
+    }
+}
+
 #[test]
 fn a_run_with_another_length_leaves_the_recipe_of_the_whole() {
     let folder = folder();
@@ -153,6 +161,10 @@ fn a_run_with_another_length_leaves_the_recipe_of_the_whole() {
     folder.done("train --resume parts --epochs 2");
     let left = written(&folder, "parts");
     assert_eq!((left["epochs"].as_integer(), left.get("max-steps")), (Some(2), None));
+    // How often a run is evaluated depends on the kind of its length: the recipe says what it was.
+    assert_eq!(left["eval-every"].to_string().trim_matches('"'), every(&folder, "parts"));
+    folder.done("train --recipe parts/recipe.toml --out again");
+    assert_eq!(every(&folder, "again"), every(&folder, "parts"));
     // Bundles from before there were recipes go on without one.
     std::fs::remove_file(folder.path("parts/recipe.toml")).unwrap();
     folder.done("train --resume parts --epochs 3");
