@@ -120,6 +120,9 @@ fn a_damaged_file_is_named_and_edited_cards_are_not() {
 fn an_export_with_training_goes_on_as_its_bundle_does() {
     let folder = Folder::with_model();
     folder.done("export m --out whole --with-training --dtype f16");
+    // What is refused leaves it sealed.
+    folder.refused("train --resume whole --max-steps 2", 2, &["--max-steps", "3 steps"]);
+    assert!(folder.path("whole/SHA256SUMS").exists());
     for bundle in ["m", "whole"] {
         folder.done(&format!("train --resume {bundle} --max-steps 9"));
     }
