@@ -599,3 +599,20 @@ fn texts_side_by_side_are_to_the_bit_what_they_are_alone() {
         }
     }
 }
+
+#[test]
+fn a_state_that_is_of_no_batch_is_refused_and_changes_nothing() {
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    let layer = any_cell(StackConfig::new(2, 4), 2).build(&vb).unwrap();
+    layer.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
+    let mut stream = layer.stream(None).unwrap().unwrap();
+    stream.step(&[0.5, -0.5]).unwrap();
+    let before = values(&stream.state().unwrap().h).unwrap();
+    let [none, one, two] = [0, 1, 2].map(|batch| layer.zero_state(batch).unwrap());
+    for (h, c) in [(&none, &none), (&one, &two), (&two, &one)] {
+        let problem = stream.set_state(&State { h: h.h.clone(), c: c.c.clone() }).unwrap_err().to_string();
+        assert!(problem.contains("a batch of at least 1"), "{problem}");
+        assert_eq!(values(&stream.state().unwrap().h).unwrap(), before);
+    }
+}

@@ -110,19 +110,26 @@ impl Stream {
     /// Goes on from a state, whose tensors are (layers, batch, hidden), with as many sequences as it has.
     ///
     /// # Errors
-    /// Where the state is that of another stack, or of no sequence.
+    /// Where the state is that of another stack, or of no sequence. The stream is then as it was.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
         // (batch, layers, hidden)
         let numbers = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.transpose(0, 1)?.to_vec3::<f32>();
         let hs = numbers(&state.h)?;
         let cs = state.c.as_ref().map(numbers).transpose()?;
+        if hs.is_empty() || cs.as_ref().is_some_and(|cs| cs.len() != hs.len()) {
+            let (h, c) = (state.h.dims(), state.c.as_ref().map(Tensor::dims));
+            bail!(
+                "a state of shapes {h:?} and {c:?} is of no batch; expected (layers, batch, hidden), with a \
+                 batch of at least 1"
+            );
+        }
         let sizes = |rows: &[Vec<f32>]| rows.iter().map(Vec::len).collect::<Vec<_>>();
         // The batch may be empty, if all sequences have been let go.
         let own: Vec<(usize, Option<usize>)> = self.0.sizes().collect();
         let (own_h, own_c): (Vec<_>, Vec<_>) = own.into_iter().unzip();
         for (row, h) in hs.iter().enumerate() {
             let c = match &cs {
-                Some(cs) => cs.get(row).map_or(vec![], |c| c.iter().map(|c| Some(c.len())).collect()),
+                Some(cs) => cs[row].iter().map(|c| Some(c.len())).collect(),
                 None => vec![None; h.len()],
             };
             if sizes(h) != own_h || c != own_c {
