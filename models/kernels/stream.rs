@@ -21,11 +21,12 @@ use crate::weights::Weights;
 pub struct Stream(cpu::Stream<f32>);
 
 impl Stream {
-    /// Of layers in their order, each a unit with its weights; none where there are no kernels for them.
+    /// Of layers in their order, each a unit with its weights, and the linear layers of the decoder; none where
+    /// there are no kernels for them.
     pub(crate) fn new(
         layers: &[(Option<Unit>, &Weights)],
         zoneout: f64,
-        decoder: Option<&Linear>,
+        decoder: &[Linear],
     ) -> Result<Option<Self>> {
         let level = Level::current()?;
         let mut ready = Vec::with_capacity(layers.len());
@@ -43,21 +44,27 @@ impl Stream {
                 cpu::Layer::new(unit, packed, sizes, bias, zoneout)
             })?);
         }
-        let decoder = match decoder {
-            Some(linear) => Some(Self::decoder(level, linear)?),
-            None => None,
-        };
-        Ok(Some(Self(cpu::Stream::new(level, ready, decoder))))
+        let mut features = layers.last().map_or(0, |(_, weights)| weights.output_size());
+        let mut behind = Vec::with_capacity(decoder.len());
+        for linear in decoder {
+            let (outputs, inputs) = linear.weight().dims2()?;
+            if inputs != features {
+                bail!("a linear layer of {inputs} features cannot read the {features} of a stream");
+            }
+            behind.push(Self::linear(level, linear)?);
+            features = outputs;
+        }
+        Ok(Some(Self(cpu::Stream::new(level, ready, behind))))
     }
 
-    fn decoder(level: Level, linear: &Linear) -> Result<cpu::Decoder<f32>> {
+    fn linear(level: Level, linear: &Linear) -> Result<cpu::Linear<f32>> {
         let weight = linear.weight().contiguous()?;
         let bias = match linear.bias() {
             Some(bias) => bias.contiguous()?,
             None => Tensor::zeros(weight.dim(0)?, DType::F32, &Device::Cpu)?,
         };
         read::<f32, _, 2>([Some(&weight), Some(&bias)], |[weight, bias]| {
-            cpu::Decoder::new(level, weight, bias)
+            cpu::Linear::new(level, weight, bias)
         })
     }
 
