@@ -27,7 +27,7 @@ use serde::Serialize;
 
 pub use beam::{BeamSearch, Hypothesis};
 pub use context::Context;
-use reader::Reader;
+pub use reader::Reader;
 pub use recent::Recent;
 pub use sampling::Sampling;
 pub use saved::SavedText;
@@ -73,7 +73,8 @@ impl<'a> Generator<'a> {
     ) -> Result<Self> {
         let mut context = Context::new(network, start)?;
         context.read(network, prompt, device)?;
-        let mut reader = Reader::new(network, device, &context.state)?;
+        let mut reader = Reader::new(network, device)?;
+        reader.begin(&context.state)?;
         reader.read(&[0], &[context.last])?;
         Ok(Self { reader, recent: context.recent, banned })
     }

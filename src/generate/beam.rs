@@ -16,9 +16,6 @@
 
 use std::cmp::Ordering;
 
-use candle_core::Device;
-use rnn_zoo_models::Network;
-
 use super::best_first::BestFirst;
 use super::context::Context;
 use super::reader::Reader;
@@ -108,8 +105,7 @@ impl BeamSearch {
     /// Those of the device.
     pub fn search(
         &self,
-        network: &dyn Network,
-        device: &Device,
+        reader: &mut Reader<'_>,
         context: &Context,
         mut transcript: Transcript<'_>,
     ) -> Result<Vec<Hypothesis>> {
@@ -118,14 +114,14 @@ impl BeamSearch {
         if first.transcript.stopped() {
             return Ok(vec![self.finished(first, Finish::Stop)]);
         }
-        let mut reader = Reader::new(network, device, &context.state)?;
+        reader.begin(&context.state)?;
         let (mut parents, mut tokens) = (vec![0], vec![context.last]);
         let (mut beam, mut finished) = (vec![first], vec![]);
         for _ in 0..self.length {
             reader.read(&parents, &tokens)?;
             let mut next = vec![];
             parents.clear();
-            for (rank, candidate) in self.candidates(&reader, &beam).enumerate() {
+            for (rank, candidate) in self.candidates(reader, &beam).enumerate() {
                 if next.len() == self.beams {
                     break;
                 }

@@ -1,7 +1,6 @@
 //! Texts side by side, each with its own random numbers.
 
-use candle_core::Device;
-use rnn_zoo_models::{Network, State};
+use rnn_zoo_models::State;
 
 use super::context::Context;
 use super::reader::Reader;
@@ -70,8 +69,7 @@ impl Writer {
     /// Those of the device and of `gains`, and scores that leave nothing to pick.
     pub fn write(
         &self,
-        network: &dyn Network,
-        device: &Device,
+        reader: &mut Reader<'_>,
         texts: &mut [Text<'_>],
         gains: &mut dyn FnMut(Gain<'_>) -> Result<()>,
     ) -> Result<()> {
@@ -86,14 +84,11 @@ impl Writer {
             }
         }
         let mut rows: Vec<usize> = (0..live.len()).collect();
-        let mut reader = match live.is_empty() {
-            true => return Ok(()),
-            false => {
-                let states: Vec<State> =
-                    live.iter().map(|&number| texts[number].context.state.clone()).collect();
-                Reader::new(network, device, &State::join(&states)?)?
-            }
-        };
+        if live.is_empty() {
+            return Ok(());
+        }
+        let states: Vec<State> = live.iter().map(|&number| texts[number].context.state.clone()).collect();
+        reader.begin(&State::join(&states)?)?;
         for _ in 0..self.length {
             let tokens: Vec<u32> = live.iter().map(|&number| texts[number].context.last).collect();
             reader.read(&rows, &tokens)?;

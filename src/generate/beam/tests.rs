@@ -1,3 +1,6 @@
+use candle_core::Device;
+use rnn_zoo_models::Network;
+
 use super::super::fixture::{KINDS, network, tokenizer};
 use super::super::{Generator, Sampling, Text, Writer};
 use super::*;
@@ -18,7 +21,8 @@ fn found(
     stops: &[String],
 ) -> Vec<Hypothesis> {
     let context = Context::new(network, END).unwrap();
-    search.search(network, &Device::Cpu, &context, Transcript::new(tokenizer, stops)).unwrap()
+    let mut reader = Reader::new(network, &Device::Cpu).unwrap();
+    search.search(&mut reader, &context, Transcript::new(tokenizer, stops)).unwrap()
 }
 
 /// The log-probabilities of what may come after some tokens.
@@ -100,7 +104,8 @@ fn one_beam_is_the_greedy_text() {
         let transcript = Transcript::new(&tokenizer, &stops);
         let mut texts = [Text { context, rng: stream(1, Purpose::Sampling, 0), transcript }];
         let (mut tokens, mut text, mut finish) = (vec![], String::new(), None);
-        let written = writer.write(network.as_ref(), &Device::Cpu, &mut texts, &mut |gain| {
+        let mut reader = Reader::new(network.as_ref(), &Device::Cpu).unwrap();
+        let written = writer.write(&mut reader, &mut texts, &mut |gain| {
             tokens.extend(gain.token);
             text.push_str(gain.shown);
             finish = gain.finish;
