@@ -6,9 +6,9 @@ use super::context::Context;
 use super::reader::Reader;
 use super::sampling::Sampling;
 use super::transcript::Transcript;
-use super::{Finish, log_probability};
+use super::{Finish, log_probability, nothing_to_write};
+use crate::Result;
 use crate::rng::Rng;
-use crate::{Error, Result};
 
 /// A text in the making.
 #[derive(Clone, Debug)]
@@ -97,9 +97,7 @@ impl Writer {
                 let (text, scores) = (&mut texts[number], reader.scores(row));
                 let Text { context, rng, transcript } = text;
                 let Some(token) = self.sampling.pick(scores, &context.recent, &self.banned, rng) else {
-                    let problem = "the model leaves no token to write: its scores are no numbers, or its \
-                                   vocabulary is <unk> alone; train it anew";
-                    return Err(Error::Message(problem.into()));
+                    return Err(nothing_to_write());
                 };
                 let logprob = if self.logprobs { log_probability(scores, token) } else { 0. };
                 context.recent.push(token);

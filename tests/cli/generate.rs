@@ -367,6 +367,19 @@ fn a_state_is_kept_only_where_it_harms_nothing() {
 }
 
 #[test]
+fn a_model_whose_scores_are_no_numbers_is_an_error_for_beams_too() {
+    let folder = Folder::with_model();
+    let mut weights = folder.bytes("m/model.safetensors");
+    let header = u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
+    weights[8 + header..].fill(0xff); // f32::NAN, all of them
+    folder.write("m/model.safetensors", weights);
+    folder.write("prompts.txt", "the\ncat\n");
+    for line in ["generate m --beams 3", "generate m --beams 3 --prompts prompts.txt --json"] {
+        folder.refused(line, 1, &["the model leaves no token to write", "train it anew"]);
+    }
+}
+
+#[test]
 fn texts_without_end_come_one_after_another() {
     let folder = Folder::with_model();
     let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("rnn"));
