@@ -315,14 +315,13 @@ pub trait Recurrent: Send + Sync {
     fn step(&self, x: &Tensor, state: &State) -> Result<(Tensor, State)>;
 
     /// The stack as it is now, with a state of zeros, ready to read one step after another of one sequence,
-    /// and to hand each to `decoder` if there is one. None where there are no kernels for that (on a GPU, in
-    /// other numbers than f32, with layer normalisation, in both directions, for a GRU that resets before
-    /// the product): [`Recurrent::step`] does it
-    /// everywhere.
+    /// and to hand each to the linear layers of `decoder`, one behind the other, if there are any. None where
+    /// there are no kernels for that (on a GPU, in other numbers than f32, with layer normalisation, in both
+    /// directions, for a GRU that resets before the product): [`Recurrent::step`] does it everywhere.
     ///
     /// # Errors
-    /// Only those of the tensor library.
-    fn stream(&self, decoder: Option<&Linear>) -> Result<Option<Stream>>;
+    /// Where a linear layer does not fit what comes before it.
+    fn stream(&self, decoder: &[Linear]) -> Result<Option<Stream>>;
 
     /// A state of zeros for `batch` sequences.
     ///

@@ -170,15 +170,9 @@ impl Network for Rnnlm {
     }
 
     fn stream(&self) -> Result<Option<TokenStream>> {
-        // Two linear layers, one after the other, are one.
-        let decoder = match &self.projection {
-            Some(projection) => {
-                let weight = self.decoder.weight().detach().matmul(&projection.detach())?;
-                &Linear::new(weight, self.decoder.bias().cloned())
-            }
-            None => &self.decoder,
-        };
-        match self.rnn.stream(Some(decoder))? {
+        let projection = self.projection.clone().map(|weight| Linear::new(weight, None));
+        let decoder: Vec<Linear> = projection.into_iter().chain([self.decoder.clone()]).collect();
+        match self.rnn.stream(&decoder)? {
             Some(stream) => TokenStream::new(&self.encoder, stream).map(Some),
             None => Ok(None),
         }

@@ -168,7 +168,7 @@ where
         Ok((output.ys.squeeze(1)?, output.state))
     }
 
-    fn stream(&self, decoder: Option<&Linear>) -> Result<Option<Stream>> {
+    fn stream(&self, decoder: &[Linear]) -> Result<Option<Stream>> {
         if self.config.bidirectional.is_some() {
             return Ok(None);
         }

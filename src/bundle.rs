@@ -46,7 +46,8 @@ pub const FORMAT: u64 = 1;
 const CONFIG: &str = "config.json";
 const MODEL: &str = "model.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
-const METRICS: &str = "metrics.jsonl";
+/// The file with the reports of the run.
+pub const METRICS: &str = "metrics.jsonl";
 const README: &str = "README.md";
 /// The picture of the run, which the model card shows.
 pub const CURVE: &str = "curve.svg";

@@ -27,7 +27,7 @@ use serde::Serialize;
 
 pub use beam::{BeamSearch, Hypothesis};
 pub use context::Context;
-use reader::Reader;
+pub use reader::Reader;
 pub use recent::Recent;
 pub use sampling::Sampling;
 pub use saved::SavedText;
@@ -35,9 +35,9 @@ pub use stop::StopFilter;
 pub use transcript::Transcript;
 pub use writer::{Gain, Text, Writer};
 
-use crate::Result;
 use crate::hash::fnv1a;
 use crate::rng::{self, Purpose, Rng};
+use crate::{Error, Result};
 
 /// How a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -73,7 +73,8 @@ impl<'a> Generator<'a> {
     ) -> Result<Self> {
         let mut context = Context::new(network, start)?;
         context.read(network, prompt, device)?;
-        let mut reader = Reader::new(network, device, &context.state)?;
+        let mut reader = Reader::new(network, device)?;
+        reader.begin(&context.state)?;
         reader.read(&[0], &[context.last])?;
         Ok(Self { reader, recent: context.recent, banned })
     }
@@ -114,6 +115,13 @@ pub fn random_numbers(seed: u64, prompt: &str, sample: usize) -> Rng {
     // 32 bits of the prompt and 24 of the sample: as many as a stream's index may have.
     let index = (fnv1a(prompt.as_bytes()) << 24) ^ sample as u64;
     rng::stream(seed, Purpose::Sampling, index & ((1 << 56) - 1))
+}
+
+/// What is wrong where no token can come next.
+fn nothing_to_write() -> Error {
+    let problem = "the model leaves no token to write: its scores are no numbers, or its vocabulary is <unk> \
+                   alone; train it anew";
+    Error::Message(problem.into())
 }
 
 /// The logarithm of the sum of the exponentials of scores: what they lack to be log-probabilities.

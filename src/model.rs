@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -24,6 +25,7 @@ pub struct Model {
     /// Where it runs.
     pub device: Device,
     bundle: Loaded,
+    fingerprint: OnceLock<String>,
 }
 
 impl Model {
@@ -51,15 +53,21 @@ impl Model {
             built.map_err(|error| Error::file(loaded.path.join("config.json"), error))?;
         loaded.load_weights(&parameters)?;
         let config = loaded.config.clone();
-        Ok((Self { config, network, tokenizer, device: device.clone(), bundle: loaded }, parameters))
+        let (device, fingerprint) = (device.clone(), OnceLock::new());
+        Ok((Self { config, network, tokenizer, device, bundle: loaded, fingerprint }, parameters))
     }
 
-    /// Tells this model from every other; see [`Loaded::fingerprint`].
+    /// Tells this model from every other; see [`Loaded::fingerprint`]. Its files are read at the first call: where
+    /// the bundle may be replaced while the model is in use, that belongs right behind the loading.
     ///
     /// # Errors
     /// Files that cannot be read.
-    pub fn fingerprint(&self) -> Result<String> {
-        self.bundle.fingerprint()
+    pub fn fingerprint(&self) -> Result<&str> {
+        if let Some(fingerprint) = self.fingerprint.get() {
+            return Ok(fingerprint);
+        }
+        let fingerprint = self.bundle.fingerprint()?;
+        Ok(self.fingerprint.get_or_init(|| fingerprint))
     }
 
     /// The tokenizer of a model that reads text.
@@ -94,4 +102,52 @@ pub fn build(config: &Config, device: &Device) -> Result<(Box<dyn Network>, Para
 pub fn frozen_builder(parameters: &Parameters, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
     let tensors: HashMap<String, Tensor> = parameters.to_tensors()?.into_iter().collect();
     Ok(VarBuilder::from_tensors(tensors, dtype, device))
+}
+
+#[cfg(test)]
+mod tests {
+    use rnn_zoo_models::{LstmConfig, ModelConfig, RecurrentConfig, RnnlmConfig};
+
+    use super::*;
+    use crate::bundle::{BundleWriter, Contents, FORMAT};
+    use crate::task::Task;
+
+    #[test]
+    fn a_model_is_the_one_that_was_loaded_whatever_becomes_of_its_bundle() {
+        let dir = tempfile::tempdir().unwrap();
+        let rnn = RecurrentConfig::Lstm(LstmConfig::new(2, 2));
+        let config = Config {
+            format: FORMAT,
+            model: "lstm".into(),
+            task: Task::Lm,
+            network: ModelConfig::Rnnlm(RnnlmConfig::new(3, rnn)),
+            tokenizer: None,
+            labels: vec![],
+            dtype: DType::F32,
+            zoo_version: "0.1.0".into(),
+            created_with: "rnn train lstm".into(),
+        };
+        let path = dir.path().join("m");
+        let mut writer = BundleWriter::create(&path, false).unwrap();
+        let mut save = |value: f64| {
+            let (_, parameters) = build(&config, &Device::Cpu).unwrap();
+            let mut weights = parameters.to_tensors().unwrap();
+            weights.values_mut().for_each(|tensor| *tensor = (tensor.ones_like().unwrap() * value).unwrap());
+            let contents = Contents {
+                config: &config,
+                weights: &weights,
+                tokenizer: None,
+                readme: "",
+                curve: None,
+                training: None,
+            };
+            writer.save(&contents).unwrap();
+        };
+        save(1.);
+        let before = Model::load(&path, &Device::Cpu).unwrap();
+        let fingerprint = before.fingerprint().unwrap().to_string();
+        save(2.);
+        assert_eq!(before.fingerprint().unwrap(), fingerprint);
+        assert_ne!(Model::load(&path, &Device::Cpu).unwrap().fingerprint().unwrap(), fingerprint);
+    }
 }

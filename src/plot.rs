@@ -7,6 +7,7 @@
 //! anything.
 
 mod history;
+mod legend;
 mod png;
 mod scale;
 
@@ -46,9 +47,6 @@ const MARGIN: u32 = 24;
 const LEFT: u32 = 150;
 const BOTTOM: u32 = 90;
 const LETTERS: u32 = 30;
-/// A letter of that size is no wider.
-const LETTER_WIDTH: u32 = 18;
-const LONGEST_NAME: usize = 48;
 
 /// More validations than this are a line without dots.
 const MOST_DOTS: usize = 80;
@@ -213,8 +211,7 @@ impl Picture {
     }
 
     fn height(&self, runs: &[Run]) -> u32 {
-        let rows = legend(runs).last().map_or(0, |(.., row)| row + 1);
-        2 * MARGIN + ROW * rows + ROW / 2 + PANEL * self.quantities.len() as u32 + BOTTOM
+        2 * MARGIN + legend::height(runs) + PANEL * self.quantities.len() as u32 + BOTTOM
     }
 
     fn draw<B: DrawingBackend>(&self, runs: &[Run], area: &DrawingArea<B, Shift>) -> Result<()> {
@@ -238,18 +235,8 @@ impl Picture {
             return Err(Error::usage("--x epoch", problem));
         }
         area.fill(&WHITE).map_err(undrawn)?;
-        let mut top = MARGIN;
-        for (label, color, left, row) in legend(runs) {
-            let y = (MARGIN + ROW * row + ROW / 2) as i32;
-            let left = left as i32;
-            if let Some(color) = color {
-                let stroke = color.stroke_width(6);
-                area.draw(&PathElement::new([(left, y), (left + 44, y)], stroke)).map_err(undrawn)?;
-            }
-            let text = left + if color.is_some() { 58 } else { 0 };
-            area.draw(&Text::new(label, (text, y), style(HPos::Left, VPos::Center))).map_err(undrawn)?;
-            top = MARGIN + ROW * (row + 1) + ROW / 2;
-        }
+        legend::draw(runs, area)?;
+        let mut top = MARGIN + legend::height(runs);
         for (index, &quantity) in self.quantities.iter().enumerate() {
             let last = index + 1 == self.quantities.len();
             let height = PANEL + if last { BOTTOM } else { 0 };
@@ -341,50 +328,6 @@ impl Picture {
         }
         Ok(())
     }
-}
-
-/// What the head of a picture says: text, colour, and where in which row.
-fn legend(runs: &[Run]) -> Vec<(String, Option<RGBAColor>, u32, u32)> {
-    let shortened = |name: &str| match name.chars().count() > LONGEST_NAME {
-        // The end of a path tells more than its beginning.
-        true => {
-            let skipped = name.chars().count() + 3 - LONGEST_NAME;
-            format!("...{}", name.chars().skip(skipped).collect::<String>())
-        }
-        false => name.to_string(),
-    };
-    let mut entries: Vec<(String, Option<RGBAColor>)> = match runs {
-        [run] => {
-            let [train, valid] = colors(0, 1);
-            let mut entries = vec![(shortened(&run.name), None)];
-            for (label, color, series) in
-                [("training", train, &run.history.train), ("validation", valid, &run.history.valid)]
-            {
-                if !series.is_empty() {
-                    entries.push((label.to_string(), Some(color)));
-                }
-            }
-            entries
-        }
-        _ => {
-            let color = |index| Some(colors(index, runs.len())[1]);
-            runs.iter().enumerate().map(|(index, run)| (shortened(&run.name), color(index))).collect()
-        }
-    };
-    if runs.len() > 1 {
-        entries.push(("(pale: training; strong: validation)".into(), None));
-    }
-    let (mut left, mut row) = (LEFT, 0);
-    let mut placed = vec![];
-    for (label, color) in entries {
-        let width = 58 + LETTER_WIDTH * label.chars().count() as u32 + 2 * MARGIN;
-        if left > LEFT && left + width > WIDTH {
-            (left, row) = (LEFT, row + 1);
-        }
-        placed.push((label, color, left, row));
-        left += width;
-    }
-    placed
 }
 
 /// The colours of a run's training and validation.

@@ -103,7 +103,9 @@ fn latest(folder: &Path) -> std::io::Result<Option<u64>> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
         let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
-        let second = rest.split('.').next().and_then(|second| second.parse().ok()).unwrap_or(0);
+        let second = rest.split('.').next().and_then(|second| second.parse().ok());
+        // More digits than ours are no time of anybody.
+        let second = second.filter(|second| *second < 10_000_000_000).unwrap_or(0);
         latest = latest.max(Some(second));
     }
     Ok(latest)
@@ -338,6 +340,18 @@ mod tests {
         let mut writer = EventWriter::create(dir.path(), 0, true).unwrap();
         writer.report(&metric("train", 1, 4.)).unwrap();
         assert_eq!(losses(dir.path()), [(1, 4.)]);
+    }
+
+    #[test]
+    fn a_foreign_file_of_no_time_does_no_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(format!("{PREFIX}{}.rnn-zoo", u64::MAX)), "").unwrap();
+        let error = EventWriter::create(dir.path(), 0, false).unwrap_err().to_string();
+        assert!(error.contains("another run"), "{error}");
+        let writer = EventWriter::create(dir.path(), 0, true).unwrap();
+        let name = writer.path.file_name().unwrap().to_str().unwrap();
+        let second: f64 = name[PREFIX.len()..].split('.').next().unwrap().parse().unwrap();
+        assert!((now() - second).abs() < 60., "{name} is of now");
     }
 
     #[test]

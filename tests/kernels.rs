@@ -251,7 +251,7 @@ fn check_stream(case: &Case) -> Check {
         c: zeros.c.map(|c| random(c.dims(), DType::F32, &mut rng)).transpose()?,
     };
     let expected = layer.forward(&xs, Some(&state), None)?;
-    let Some(mut stream) = layer.stream(None)? else {
+    let Some(mut stream) = layer.stream(&[])? else {
         return Err(TestCaseError::fail("there is no stream of this layer"));
     };
     stream.set_state(&state)?;
@@ -533,10 +533,12 @@ fn regularised_language_models_train_as_the_reference_says() {
 fn a_text_read_token_by_token_has_the_scores_of_one_read_at_once() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-    for kind in 0..5 {
+    // With a projection behind the stack, too, where its output is not as wide as the tied embedding.
+    for (kind, tied) in (0..5).flat_map(|kind| [(kind, false), (kind, true)]) {
         // So many units that a team reads.
         let rnn = any_cell(StackConfig { num_layers: 2, ..StackConfig::new(6, 200) }, kind);
-        let model = ModelConfig::Rnnlm(RnnlmConfig::new(37, rnn)).build(&vb.pp(kind)).unwrap();
+        let config = RnnlmConfig { tied, ..RnnlmConfig::new(37, rnn) };
+        let model = ModelConfig::Rnnlm(config).build(&vb.pp(format!("{kind}.{tied}"))).unwrap();
         model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
         let tokens = [3u32, 36, 0, 7, 7];
         let inputs = Tensor::new(&tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
@@ -561,7 +563,8 @@ fn texts_side_by_side_are_to_the_bit_what_they_are_alone() {
     for kind in 0..5 {
         // Sizes that fill no vector, nor a tile.
         let rnn = any_cell(StackConfig { num_layers: 2, zoneout: 0.1, ..StackConfig::new(6, 75) }, kind);
-        let model = ModelConfig::Rnnlm(RnnlmConfig::new(37, rnn)).build(&vb.pp(kind)).unwrap();
+        let config = RnnlmConfig { tied: kind % 2 == 0, ..RnnlmConfig::new(37, rnn) };
+        let model = ModelConfig::Rnnlm(config).build(&vb.pp(kind)).unwrap();
         model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
         for level in Level::available() {
             level.scope(|| {
@@ -598,4 +601,47 @@ fn texts_side_by_side_are_to_the_bit_what_they_are_alone() {
             });
         }
     }
+}
+
+#[test]
+fn a_projection_and_a_decoder_are_not_rounded_into_one_layer() {
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    let config = RnnlmConfig { tied: true, ..RnnlmConfig::new(9, any_cell(StackConfig::new(2, 3), 1)) };
+    let model = ModelConfig::Rnnlm(config).build(&vb).unwrap();
+    let vars = map.data().lock().unwrap().clone();
+    let set = |name: &str, values: &[f32]| {
+        let var = &vars[name];
+        var.set(&Tensor::new(values, &Device::Cpu).unwrap().reshape(var.dims()).unwrap()).unwrap();
+    };
+    vars.keys().for_each(|name| set(name, &vec![0.; vars[name].elem_count()]));
+    // One after the other, both are exact. The square of this number, which is in their product, is not.
+    let above_one = 1. + f32::EPSILON;
+    set("rnn.bias_ih_l0", &[1., 1., 0.]);
+    set("projection.weight", &[above_one, -1., 0., 0., 0., 0.]);
+    set("encoder.weight", &[above_one; 18]);
+    let inputs = Tensor::new(&[[3u32]], &Device::Cpu).unwrap();
+    let decoded = model.decode(&model.encode(&inputs, None, None).unwrap().0).unwrap();
+    assert_eq!(decoded.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [f32::EPSILON * above_one; 9]);
+    assert_eq!(model.stream().unwrap().unwrap().read(3).unwrap(), [f32::EPSILON * above_one; 9]);
+}
+
+#[test]
+fn a_state_that_is_of_no_batch_is_refused_and_changes_nothing() {
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    let layer = any_cell(StackConfig::new(2, 4), 2).build(&vb).unwrap();
+    layer.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
+    let mut stream = layer.stream(&[]).unwrap().unwrap();
+    stream.step(&[0.5, -0.5]).unwrap();
+    let before = values(&stream.state().unwrap().h).unwrap();
+    let [none, one, two] = [0, 1, 2].map(|batch| layer.zero_state(batch).unwrap());
+    for (h, c) in [(&none, &none), (&one, &two), (&two, &one)] {
+        let problem = stream.set_state(&State { h: h.h.clone(), c: c.c.clone() }).unwrap_err().to_string();
+        assert!(problem.contains("a batch of at least 1"), "{problem}");
+        assert_eq!(values(&stream.state().unwrap().h).unwrap(), before);
+    }
+    let wide = Linear::new(Tensor::zeros((3, 5), DType::F32, &Device::Cpu).unwrap(), None);
+    let problem = layer.stream(&[wide]).map(drop).unwrap_err().to_string();
+    assert!(problem.contains("a linear layer of 5 features cannot read the 4 of a stream"), "{problem}");
 }

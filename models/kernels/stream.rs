@@ -21,11 +21,12 @@ use crate::weights::Weights;
 pub struct Stream(cpu::Stream<f32>);
 
 impl Stream {
-    /// Of layers in their order, each a unit with its weights; none where there are no kernels for them.
+    /// Of layers in their order, each a unit with its weights, and the linear layers of the decoder; none where
+    /// there are no kernels for them.
     pub(crate) fn new(
         layers: &[(Option<Unit>, &Weights)],
         zoneout: f64,
-        decoder: Option<&Linear>,
+        decoder: &[Linear],
     ) -> Result<Option<Self>> {
         let level = Level::current()?;
         let mut ready = Vec::with_capacity(layers.len());
@@ -43,21 +44,27 @@ impl Stream {
                 cpu::Layer::new(unit, packed, sizes, bias, zoneout)
             })?);
         }
-        let decoder = match decoder {
-            Some(linear) => Some(Self::decoder(level, linear)?),
-            None => None,
-        };
-        Ok(Some(Self(cpu::Stream::new(level, ready, decoder))))
+        let mut features = layers.last().map_or(0, |(_, weights)| weights.output_size());
+        let mut behind = Vec::with_capacity(decoder.len());
+        for linear in decoder {
+            let (outputs, inputs) = linear.weight().dims2()?;
+            if inputs != features {
+                bail!("a linear layer of {inputs} features cannot read the {features} of a stream");
+            }
+            behind.push(Self::linear(level, linear)?);
+            features = outputs;
+        }
+        Ok(Some(Self(cpu::Stream::new(level, ready, behind))))
     }
 
-    fn decoder(level: Level, linear: &Linear) -> Result<cpu::Decoder<f32>> {
+    fn linear(level: Level, linear: &Linear) -> Result<cpu::Linear<f32>> {
         let weight = linear.weight().contiguous()?;
         let bias = match linear.bias() {
             Some(bias) => bias.contiguous()?,
             None => Tensor::zeros(weight.dim(0)?, DType::F32, &Device::Cpu)?,
         };
         read::<f32, _, 2>([Some(&weight), Some(&bias)], |[weight, bias]| {
-            cpu::Decoder::new(level, weight, bias)
+            cpu::Linear::new(level, weight, bias)
         })
     }
 
@@ -110,19 +117,26 @@ impl Stream {
     /// Goes on from a state, whose tensors are (layers, batch, hidden), with as many sequences as it has.
     ///
     /// # Errors
-    /// Where the state is that of another stack, or of no sequence.
+    /// Where the state is that of another stack, or of no sequence. The stream is then as it was.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
         // (batch, layers, hidden)
         let numbers = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.transpose(0, 1)?.to_vec3::<f32>();
         let hs = numbers(&state.h)?;
         let cs = state.c.as_ref().map(numbers).transpose()?;
+        if hs.is_empty() || cs.as_ref().is_some_and(|cs| cs.len() != hs.len()) {
+            let (h, c) = (state.h.dims(), state.c.as_ref().map(Tensor::dims));
+            bail!(
+                "a state of shapes {h:?} and {c:?} is of no batch; expected (layers, batch, hidden), with a \
+                 batch of at least 1"
+            );
+        }
         let sizes = |rows: &[Vec<f32>]| rows.iter().map(Vec::len).collect::<Vec<_>>();
         // The batch may be empty, if all sequences have been let go.
         let own: Vec<(usize, Option<usize>)> = self.0.sizes().collect();
         let (own_h, own_c): (Vec<_>, Vec<_>) = own.into_iter().unzip();
         for (row, h) in hs.iter().enumerate() {
             let c = match &cs {
-                Some(cs) => cs.get(row).map_or(vec![], |c| c.iter().map(|c| Some(c.len())).collect()),
+                Some(cs) => cs[row].iter().map(|c| Some(c.len())).collect(),
                 None => vec![None; h.len()],
             };
             if sizes(h) != own_h || c != own_c {

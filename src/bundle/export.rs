@@ -6,9 +6,9 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 
 use super::save::{BundleWriter, Contents, Training};
-use super::{CURVE, MODEL, README, TOKENIZER, load, read_tensors};
+use super::{CONFIG, CURVE, MODEL, README, TOKENIZER, load, read_tensors};
 use crate::parameters::NamedTensors;
-use crate::{Error, Result};
+use crate::{Error, Result, model};
 
 /// What an export is to be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,16 +25,19 @@ pub struct Export {
 /// Writes the bundle at `path` once more to `out`, whole or not at all.
 ///
 /// # Errors
-/// Those of [`load`](super::load) and of [`BundleWriter::create`]; parameters that the float type cannot
-/// hold; an export onto itself.
+/// Those of [`load`](super::load) and of [`BundleWriter::create`]; parameters that are not those of the
+/// configuration, or that the float type cannot hold; an export onto itself.
 pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
     let loaded = load(path)?;
     let same = |path: &Path| fs::canonicalize(path).ok();
     if same(out).is_some_and(|out| same(&loaded.path) == Some(out)) {
         return Err(Error::file(out, "is the bundle itself; choose another --out"));
     }
+    // Into the model that they are said to be of: what is sealed should load.
+    let (_, parameters) = model::build(&loaded.config, &Device::Cpu)
+        .map_err(|error| Error::file(loaded.path.join(CONFIG), error))?;
+    loaded.load_weights(&parameters)?;
     let model = loaded.path.join(MODEL);
-    loaded.check(MODEL)?;
     let before = read_tensors(&model, &Device::Cpu)?;
     let weights = match options.dtype {
         Some(dtype) => before.iter().map(|entry| converted(entry, dtype, &model)).collect::<Result<_>>()?,
@@ -74,9 +77,6 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
 }
 
 fn converted((name, tensor): (&String, &Tensor), dtype: DType, file: &Path) -> Result<(String, Tensor)> {
-    if !tensor.dtype().is_float() {
-        return Ok((name.clone(), tensor.clone()));
-    }
     let whole = |tensor: &Tensor| -> Result<bool> {
         Ok(tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?.into_iter().all(f64::is_finite))
     };
@@ -112,13 +112,16 @@ fn card(before: &str, path: &Path, weights: &[&NamedTensors; 2], resumable: bool
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{config, weights};
+    use super::super::fixture::config;
     use super::*;
 
     /// A bundle without a tokenizer, all of whose parameters are `value`.
     fn bundle(path: &Path, value: f32) {
         let config = super::super::Config { tokenizer: None, ..config() };
-        let weights = weights(value, 6);
+        let weights = model::build(&config, &Device::Cpu).unwrap().1.to_tensors().unwrap();
+        let filled =
+            |(name, tensor): (String, Tensor)| (name, tensor.ones_like().unwrap() * f64::from(value));
+        let weights = weights.into_iter().map(filled).map(|(name, tensor)| (name, tensor.unwrap())).collect();
         let contents = Contents {
             config: &config,
             weights: &weights,

@@ -63,6 +63,9 @@ pub struct BundleWriter {
     sealed: bool,
     /// Whether the directory under the bundle's name is of this run.
     saved: bool,
+    /// Whether it is as a resumed run found it: with checksums, perhaps, and with reports of steps that will be
+    /// taken again.
+    as_found: bool,
 }
 
 impl BundleWriter {
@@ -83,11 +86,12 @@ impl BundleWriter {
             return Err(Error::file(path, problem));
         }
         place.begin().map(drop)?;
-        Ok(Self { place, metrics: Vec::new(), recipe: None, sealed: false, saved: false })
+        Ok(Self { place, metrics: Vec::new(), recipe: None, sealed: false, saved: false, as_found: false })
     }
 
-    /// A writer that continues a run, and what the run left. `metrics.jsonl` is cut back to the reports
-    /// that the checkpoint knows: later ones are of steps that will be taken again.
+    /// A writer that continues a run, and what the run left. Nothing of it changes before the first report or
+    /// save; then `metrics.jsonl` is cut back to the reports that the checkpoint knows: later ones are of steps
+    /// that are taken again.
     ///
     /// # Errors
     /// Those of [`load`] and [`Loaded::training`], and a bundle that holds no training state.
@@ -101,14 +105,9 @@ impl BundleWriter {
         };
         check_replaceable(&place)?;
         place.begin().map(drop)?;
-        // Reports are added between saves: from here on the bundle is no longer what was exported.
-        let sums = place.bundle().join(CHECKSUMS);
-        if exists(&sums) {
-            fs::remove_file(&sums).map_err(|error| cannot_save(&sums, &error))?;
-        }
-        cut_metrics(&place.bundle().join(METRICS), loaded.metrics.len())?;
         let (metrics, recipe) = (loaded.metrics.clone(), loaded.recipe.clone());
-        Ok((Self { place, metrics, recipe, sealed: false, saved: true }, loaded, training))
+        let writer = Self { place, metrics, recipe, sealed: false, saved: true, as_found: true };
+        Ok((writer, loaded, training))
     }
 
     /// The same writer, for one save: the reports and the recipe of another bundle, and checksums.
@@ -150,6 +149,7 @@ impl BundleWriter {
         let path = self.place.bundle().join(METRICS);
         let line = serde_json::to_string(report).map_err(|error| Error::file(&path, error))?;
         if self.saved {
+            self.unseal()?;
             let append = || {
                 let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
                 file.write_all(format!("{line}\n").as_bytes())
@@ -157,6 +157,19 @@ impl BundleWriter {
             append().map_err(|error| cannot_save(&path, &error))?;
         }
         self.metrics.push(line);
+        Ok(())
+    }
+
+    /// Reports are added between saves: from the first on, a resumed bundle is no longer what was exported.
+    fn unseal(&mut self) -> Result<()> {
+        if self.as_found {
+            let sums = self.place.bundle().join(CHECKSUMS);
+            if exists(&sums) {
+                fs::remove_file(&sums).map_err(|error| cannot_save(&sums, &error))?;
+            }
+            cut_metrics(&self.place.bundle().join(METRICS), self.metrics.len())?;
+            self.as_found = false;
+        }
         Ok(())
     }
 
@@ -174,7 +187,7 @@ impl BundleWriter {
         let partial = self.place.begin()?;
         self.fill(&partial, contents)?;
         partial.commit(swap)?;
-        self.saved = true;
+        (self.saved, self.as_found) = (true, false);
         Ok(())
     }
 

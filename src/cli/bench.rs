@@ -129,7 +129,7 @@ fn step(shape: &Shape) -> Result<Value> {
     let (_, parameters) = shape.stack(input, &device)?;
     let frozen = shape.frozen(input, &parameters, &device)?;
     let x = random((1, input), &device)?;
-    let seconds = match frozen.stream(None)? {
+    let seconds = match frozen.stream(&[])? {
         Some(mut stream) => {
             let x = x.flatten_all()?.to_vec1()?;
             median(shape.repeat, &device, || {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rnn_zoo::bundle::METRICS;
 use rnn_zoo::plot::{Axis, History, Picture, Quantity, Run};
 use rnn_zoo::{Error, Result};
 
@@ -46,8 +47,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let runs = args.runs.iter().map(|name| read(name)).collect::<Result<Vec<_>>>()?;
     let mut picture = Picture::usual(&runs, args.x)?;
     if !args.metric.is_empty() {
-        picture.quantities.clone_from(&args.metric);
-        picture.quantities.dedup();
+        picture.quantities.clear();
+        for &quantity in &args.metric {
+            if !picture.quantities.contains(&quantity) {
+                picture.quantities.push(quantity);
+            }
+        }
     }
     let bytes = if is_png { picture.png(&runs)? } else { picture.svg(&runs)?.into_bytes() };
     std::fs::write(&args.out, bytes).map_err(|error| {
@@ -76,5 +81,3 @@ fn read(argument: &str) -> Result<Run> {
     };
     Ok(Run { name: name.display().to_string(), history })
 }
-
-const METRICS: &str = "metrics.jsonl";

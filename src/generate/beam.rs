@@ -15,19 +15,22 @@
 //! With one beam that is the greedy text; with as many beams as there are texts, the best of all.
 
 use std::cmp::Ordering;
+use std::iter;
 
-use candle_core::Device;
-use rnn_zoo_models::Network;
-
-use super::best_first::BestFirst;
 use super::context::Context;
 use super::reader::Reader;
 use super::transcript::Transcript;
-use super::{Finish, log_sum_exp};
+use super::{Finish, log_sum_exp, nothing_to_write};
 use crate::{Error, Result};
 
 /// The most beams: each has a state, and a slip of the keyboard should not fill the memory.
 const MOST_BEAMS: usize = 4096;
+
+/// The most scores of a turn, one for each token behind each beam; they take 4 bytes, twice.
+const MOST_SCORES: usize = 1 << 28;
+
+/// Candidates that are sorted at a time, if twice the beams are not more.
+const FEW: usize = 4096;
 
 /// How texts are searched for.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,27 +108,38 @@ impl BeamSearch {
     /// are beams; fewer where there are no more texts.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Those of the device, more beams than there is memory for with such a vocabulary, and scores that leave
+    /// nothing to go on with.
     pub fn search(
         &self,
-        network: &dyn Network,
-        device: &Device,
+        reader: &mut Reader<'_>,
         context: &Context,
         mut transcript: Transcript<'_>,
     ) -> Result<Vec<Hypothesis>> {
+        let vocabulary = reader.vocabulary();
+        if self.beams.saturating_mul(vocabulary) > MOST_SCORES {
+            let (beams, most) = (self.beams, MOST_SCORES / vocabulary);
+            let problem =
+                format!("{beams} over {vocabulary} tokens would fill the memory; expected at most {most}");
+            return Err(Error::usage("--beams", problem));
+        }
         let text = transcript.begin();
         let first = Live { tokens: vec![], transcript, text, logprob: 0. };
         if first.transcript.stopped() {
             return Ok(vec![self.finished(first, Finish::Stop)]);
         }
-        let mut reader = Reader::new(network, device, &context.state)?;
+        reader.begin(&context.state)?;
         let (mut parents, mut tokens) = (vec![0], vec![context.last]);
         let (mut beam, mut finished) = (vec![first], vec![]);
         for _ in 0..self.length {
             reader.read(&parents, &tokens)?;
             let mut next = vec![];
             parents.clear();
-            for (rank, candidate) in self.candidates(&reader, &beam).enumerate() {
+            let mut candidates = self.candidates(reader, &beam).peekable();
+            if candidates.peek().is_none() {
+                return Err(nothing_to_write());
+            }
+            for (rank, candidate) in candidates.enumerate() {
                 if next.len() == self.beams {
                     break;
                 }
@@ -163,19 +177,53 @@ impl BeamSearch {
     }
 
     /// All texts of the beam with one token more, likeliest first.
+    ///
+    /// A turn takes twice the beams at most, as many that go on and one `<eos>` each, unless further ones come to a
+    /// stop string. So they are not all sorted, nor even kept: the best are looked for, and if those do not suffice,
+    /// the best behind them.
     fn candidates(&self, reader: &Reader<'_>, beam: &[Live<'_>]) -> impl Iterator<Item = Candidate> {
-        let mut candidates = vec![];
-        for (parent, text) in beam.iter().enumerate() {
-            let scores = reader.scores(parent);
-            let lacks = text.logprob - log_sum_exp(scores);
-            for (token, &score) in (0..).zip(scores) {
-                let logprob = f64::from(score) + lacks;
-                if logprob > f64::NEG_INFINITY && !self.banned.contains(&token) {
-                    candidates.push(Candidate { logprob, parent, token });
+        let lack = |(parent, text): (usize, &Live<'_>)| text.logprob - log_sum_exp(reader.scores(parent));
+        let lacks: Vec<f64> = beam.iter().enumerate().map(lack).collect();
+        let mut last = None;
+        let best = move || {
+            let best = self.best(FEW.max(2 * self.beams), last.as_ref(), reader, &lacks);
+            last = Some(*best.last()?);
+            Some(best)
+        };
+        iter::from_fn(best).flatten()
+    }
+
+    /// The first so many candidates behind `last`, in their order. `lacks` is, for each parent, what its scores lack
+    /// to be log-probabilities of the whole text.
+    fn best(
+        &self,
+        most: usize,
+        last: Option<&Candidate>,
+        reader: &Reader<'_>,
+        lacks: &[f64],
+    ) -> Vec<Candidate> {
+        let mut best: Vec<Candidate> = vec![];
+        // The worst of the best so far, once there are enough.
+        let mut worst: Option<Candidate> = None;
+        for (parent, lacks) in lacks.iter().enumerate() {
+            for (token, &score) in (0..).zip(reader.scores(parent)) {
+                let candidate = Candidate { logprob: f64::from(score) + lacks, parent, token };
+                if candidate.logprob > f64::NEG_INFINITY
+                    && worst.is_none_or(|worst| candidate.order(&worst).is_lt())
+                    && last.is_none_or(|last| candidate.order(last).is_gt())
+                    && !self.banned.contains(&token)
+                {
+                    best.push(candidate);
+                    if best.len() == 2 * most {
+                        worst = Some(*best.select_nth_unstable_by(most - 1, Candidate::order).1);
+                        best.truncate(most);
+                    }
                 }
             }
         }
-        BestFirst::new(candidates, Candidate::order)
+        best.sort_unstable_by(Candidate::order);
+        best.truncate(most);
+        best
     }
 
     fn finished(&self, text: Live<'_>, finish: Finish) -> Hypothesis {

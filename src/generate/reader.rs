@@ -5,34 +5,53 @@ use rnn_zoo_models::{Network, State, TokenStream};
 
 use crate::Result;
 
-/// A model that reads texts side by side, and the scores of what comes next in each.
+/// A model as it is now, that reads texts side by side and scores what comes next in each. Making one packs all
+/// weights; it serves for any number of texts, one batch of them after another.
 ///
 /// On the CPU each text comes out to the bit as it would alone. A GPU rounds a product by its size.
-pub(super) struct Reader<'a> {
-    by: By<'a>,
+pub struct Reader<'a> {
+    network: &'a dyn Network,
+    device: Device,
+    by: By,
     /// Logits, (texts, vocabulary).
     scores: Vec<f32>,
     texts: usize,
 }
 
-enum By<'a> {
+enum By {
     /// With all that can be prepared.
     Stream(TokenStream),
     /// Through tensors, where there is no stream.
-    Tensors { network: &'a dyn Network, device: Device, state: State },
+    Tensors(State),
 }
 
 impl<'a> Reader<'a> {
-    /// One that goes on from `state`, (layers, texts, hidden).
-    pub(super) fn new(network: &'a dyn Network, device: &Device, state: &State) -> Result<Self> {
+    /// A reader with a model that lies on `device`.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn new(network: &'a dyn Network, device: &Device) -> Result<Self> {
         let by = match network.stream()? {
-            Some(mut stream) => {
-                stream.set_state(state)?;
-                By::Stream(stream)
-            }
-            None => By::Tensors { network, device: device.clone(), state: state.clone() },
+            Some(stream) => By::Stream(stream),
+            None => By::Tensors(network.zero_state(1)?),
         };
-        Ok(Self { by, scores: vec![], texts: state.h.dim(1)? })
+        Ok(Self { network, device: device.clone(), by, scores: vec![], texts: 1 })
+    }
+
+    /// Tokens that it knows.
+    pub(super) fn vocabulary(&self) -> usize {
+        self.network.decoder().weight().dims()[0]
+    }
+
+    /// Lets go of all texts and begins with others, from `state`, (layers, texts, hidden).
+    pub(super) fn begin(&mut self, state: &State) -> Result<()> {
+        match &mut self.by {
+            By::Stream(stream) => stream.set_state(state)?,
+            By::Tensors(own) => *own = state.clone(),
+        }
+        self.texts = state.h.dim(1)?;
+        self.scores.clear();
+        Ok(())
     }
 
     /// Goes on with the texts of the numbers `texts`, in that order, perhaps some of them twice; each reads its
@@ -51,7 +70,8 @@ impl<'a> Reader<'a> {
                     self.scores.extend_from_slice(stream.scores(text)?);
                 }
             }
-            By::Tensors { network, device, state } => {
+            By::Tensors(state) => {
+                let Self { network, device, .. } = self;
                 // The processor rounds a product of several rows otherwise than one of a single row, and a text
                 // must not depend on what stands beside it.
                 let together = if device.is_cpu() { 1 } else { tokens.len() };
@@ -80,7 +100,7 @@ impl<'a> Reader<'a> {
     pub(super) fn state(&mut self, text: usize) -> Result<State> {
         Ok(match &mut self.by {
             By::Stream(stream) => stream.state()?.select(&[text])?,
-            By::Tensors { state, .. } => state.select(&[text])?,
+            By::Tensors(state) => state.select(&[text])?,
         })
     }
 }

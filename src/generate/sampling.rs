@@ -142,7 +142,8 @@ impl Sampling {
         }
         if let Some(p) = self.typical_p.filter(|&p| p < 1.) {
             let total: f64 = weights.iter().sum();
-            let surprise = |weight: f64| (total / weight).ln();
+            // Not of their ratio, which is infinite where a weight is next to nothing.
+            let surprise = |weight: f64| total.ln() - weight.ln();
             let entropy: f64 = positive(&weights).map(|(_, weight)| weight / total * surprise(weight)).sum();
             keep_first(&mut weights, p, |weight| (surprise(weight) - entropy).abs());
         }

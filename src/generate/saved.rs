@@ -79,7 +79,7 @@ impl SavedText {
         let Context { state, last, recent } = &text.context;
         let entry = Entry {
             format: FORMAT,
-            fingerprint: model.fingerprint()?,
+            fingerprint: model.fingerprint()?.to_string(),
             model: model.config.model.clone(),
             last: *last,
             rng: Position::from(&text.rng),

@@ -1,15 +1,14 @@
 //! Texts side by side, each with its own random numbers.
 
-use candle_core::Device;
-use rnn_zoo_models::{Network, State};
+use rnn_zoo_models::State;
 
 use super::context::Context;
 use super::reader::Reader;
 use super::sampling::Sampling;
 use super::transcript::Transcript;
-use super::{Finish, log_probability};
+use super::{Finish, log_probability, nothing_to_write};
+use crate::Result;
 use crate::rng::Rng;
-use crate::{Error, Result};
 
 /// A text in the making.
 #[derive(Clone, Debug)]
@@ -70,8 +69,7 @@ impl Writer {
     /// Those of the device and of `gains`, and scores that leave nothing to pick.
     pub fn write(
         &self,
-        network: &dyn Network,
-        device: &Device,
+        reader: &mut Reader<'_>,
         texts: &mut [Text<'_>],
         gains: &mut dyn FnMut(Gain<'_>) -> Result<()>,
     ) -> Result<()> {
@@ -86,14 +84,11 @@ impl Writer {
             }
         }
         let mut rows: Vec<usize> = (0..live.len()).collect();
-        let mut reader = match live.is_empty() {
-            true => return Ok(()),
-            false => {
-                let states: Vec<State> =
-                    live.iter().map(|&number| texts[number].context.state.clone()).collect();
-                Reader::new(network, device, &State::join(&states)?)?
-            }
-        };
+        if live.is_empty() {
+            return Ok(());
+        }
+        let states: Vec<State> = live.iter().map(|&number| texts[number].context.state.clone()).collect();
+        reader.begin(&State::join(&states)?)?;
         for _ in 0..self.length {
             let tokens: Vec<u32> = live.iter().map(|&number| texts[number].context.last).collect();
             reader.read(&rows, &tokens)?;
@@ -102,9 +97,7 @@ impl Writer {
                 let (text, scores) = (&mut texts[number], reader.scores(row));
                 let Text { context, rng, transcript } = text;
                 let Some(token) = self.sampling.pick(scores, &context.recent, &self.banned, rng) else {
-                    let problem = "the model leaves no token to write: its scores are no numbers, or its \
-                                   vocabulary is <unk> alone; train it anew";
-                    return Err(Error::Message(problem.into()));
+                    return Err(nothing_to_write());
                 };
                 let logprob = if self.logprobs { log_probability(scores, token) } else { 0. };
                 context.recent.push(token);

@@ -5,7 +5,7 @@ use rnn_zoo::bundle::read_tensors;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::Folder;
+use super::{Folder, TINY};
 
 fn loss(folder: &Folder, bundle: &str) -> f64 {
     let scores: Value =
@@ -120,6 +120,9 @@ fn a_damaged_file_is_named_and_edited_cards_are_not() {
 fn an_export_with_training_goes_on_as_its_bundle_does() {
     let folder = Folder::with_model();
     folder.done("export m --out whole --with-training --dtype f16");
+    // What is refused leaves it sealed.
+    folder.refused("train --resume whole --max-steps 2", 2, &["--max-steps", "3 steps"]);
+    assert!(folder.path("whole/SHA256SUMS").exists());
     for bundle in ["m", "whole"] {
         folder.done(&format!("train --resume {bundle} --max-steps 9"));
     }
@@ -128,6 +131,15 @@ fn an_export_with_training_goes_on_as_its_bundle_does() {
     }
     assert!(!folder.path("whole/SHA256SUMS").exists(), "it is no longer what was exported");
     folder.done("eval whole --data text.txt");
+}
+
+#[test]
+fn parameters_of_another_model_are_not_sealed() {
+    let folder = Folder::with_model();
+    folder.done(&format!("train gru --data text.txt --out other {TINY}"));
+    folder.write("m/model.safetensors", folder.bytes("other/model.safetensors"));
+    let mentions = ["m/model.safetensors: tensor rnn.bias_hh_l0", "does not belong to this config.json"];
+    folder.refused("export m --out slim", 1, &mentions);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `rnn generate`.
 
 use std::collections::HashSet;
+use std::io::BufRead;
 
 use rnn_zoo::tokenizer::character;
 use serde_json::Value;
@@ -363,4 +364,31 @@ fn a_state_is_kept_only_where_it_harms_nothing() {
     let names: Vec<_> =
         folder.snapshot().into_keys().filter(|path| path.to_string_lossy().contains(".rnn-")).collect();
     assert!(names.is_empty(), "{names:?}");
+}
+
+#[test]
+fn a_model_whose_scores_are_no_numbers_is_an_error_for_beams_too() {
+    let folder = Folder::with_model();
+    let mut weights = folder.bytes("m/model.safetensors");
+    let header = u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
+    weights[8 + header..].fill(0xff); // f32::NAN, all of them
+    folder.write("m/model.safetensors", weights);
+    folder.write("prompts.txt", "the\ncat\n");
+    for line in ["generate m --beams 3", "generate m --beams 3 --prompts prompts.txt --json"] {
+        folder.refused(line, 1, &["the model leaves no token to write", "train it anew"]);
+    }
+}
+
+#[test]
+fn texts_without_end_come_one_after_another() {
+    let folder = Folder::with_model();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("rnn"));
+    let line = "generate m --count 100000000000 --length 3 --ignore-eos --json";
+    command.current_dir(folder.path(".")).args(line.split(' ')).stdout(std::process::Stdio::piped());
+    let mut program = command.spawn().unwrap();
+    let mut lines = std::io::BufReader::new(program.stdout.take().unwrap()).lines();
+    // The first of the second batch, and nothing of an allocator that gave up.
+    assert!(lines.nth(64).unwrap().unwrap().starts_with('{'));
+    program.kill().unwrap();
+    program.wait().unwrap();
 }

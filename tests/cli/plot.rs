@@ -35,6 +35,8 @@ fn runs_are_drawn_side_by_side_from_bundles_and_their_reports() {
         assert!(svg.contains(&format!("\n{label}\n")), "no {label} in {svg}");
     }
     assert!(!svg.contains("\nperplexity\n"));
+    folder.done("plot runs/gru runs/lstm/metrics.jsonl --out twice.svg --metric loss,lr,loss --x seconds");
+    assert!(folder.bytes("twice.svg") == folder.bytes("both.svg"), "a panel each, whatever is named twice");
     folder.done("plot runs/gru runs/lstm --out BOTH.PNG --metric perplexity");
     let png = folder.bytes("BOTH.PNG");
     assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));

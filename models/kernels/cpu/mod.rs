@@ -42,5 +42,5 @@ pub(super) use project::{Shape as InputShape, project, project_backward};
 pub(super) use recurrence::{Gradients, Inputs, Outputs, Saved, backward, forward};
 pub(super) use sequence::{Sequence, Shape, Zoneout, padded};
 pub(super) use simd::Real;
-pub(super) use stream::{Decoder, Layer, Stream};
+pub(super) use stream::{Layer, Linear, Stream};
 pub use team::{set_threads, threads};

@@ -1,6 +1,6 @@
 //! One step at a time, of one sequence or of several side by side: what writing text and reading a sensor
-//! need. All weights are packed beforehand and nothing is allocated on the way; a step of all layers and of the
-//! decoder is one call of the team. No bit of a sequence depends on its neighbours.
+//! need. All weights are packed beforehand and nothing is allocated on the way; a step of all layers, recurrent and
+//! linear, is one call of the team. No bit of a sequence depends on its neighbours.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -38,21 +38,22 @@ pub(in crate::kernels) struct Layer<E> {
     unprojected: Buffer<E>,
 }
 
-/// Scores of what comes next.
-pub(in crate::kernels) struct Decoder<E> {
+/// A linear layer behind the recurrent ones: of a decoder, say.
+pub(in crate::kernels) struct Linear<E> {
     panels: Panels<E>,
-    classes: usize,
+    outputs: usize,
     /// Padded.
     bias: Vec<E>,
-    /// (batch, padded classes).
-    scores: Buffer<E>,
+    /// (batch, padded outputs).
+    ys: Buffer<E>,
 }
 
 /// Layers, and perhaps a decoder, that read one step after another.
 pub(in crate::kernels) struct Stream<E> {
     level: Level,
     layers: Vec<Layer<E>>,
-    decoder: Option<Decoder<E>>,
+    /// One behind the other; the last has the scores.
+    decoder: Vec<Linear<E>>,
     /// Sequences side by side.
     batch: usize,
     /// Which of each layer's two hidden states is the present one.
@@ -99,8 +100,8 @@ impl<E: Real> Layer<E> {
     }
 }
 
-impl<E: Real> Decoder<E> {
-    /// Packs `weight`, (classes, features).
+impl<E: Real> Linear<E> {
+    /// Packs `weight`, (outputs, features).
     pub(in crate::kernels) fn new(level: Level, weight: &[E], bias: &[E]) -> Self {
         struct Pack<'a, E>(&'a Panels<E>, &'a [E]);
         impl<E: Real> Kernel for Pack<'_, E> {
@@ -108,7 +109,7 @@ impl<E: Real> Decoder<E> {
             unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
                 let &Self(panels, weight) = self;
                 let features = panels.depth();
-                let row = |class: usize| Some(weight.get(class * features..)?.get(..features)?.as_ptr());
+                let row = |output: usize| Some(weight.get(output * features..)?.get(..features)?.as_ptr());
                 for panel in panels.of(member) {
                     // SAFETY: rows were cut to the panels' depth, and nobody uses the panels yet.
                     unsafe { panels.pack_transposed(simd, panel, row) };
@@ -116,19 +117,25 @@ impl<E: Real> Decoder<E> {
             }
         }
         let lanes = level.lanes::<E>();
-        let (classes, features) = (bias.len(), weight.len() / bias.len().max(1));
-        let panels = Panels::new(features, classes.div_ceil(lanes), 1, lanes, team::threads());
+        let (outputs, features) = (bias.len(), weight.len() / bias.len().max(1));
+        let panels = Panels::new(features, outputs.div_ceil(lanes), 1, lanes, team::threads());
         // SAFETY: it asks for nothing.
         unsafe { team::run_kernel(level, 1, &Pack(&panels, weight)) };
-        let scores = Buffer::zeros(super::padded(classes, lanes));
+        let ys = Buffer::zeros(super::padded(outputs, lanes));
         let mut bias = bias.to_vec();
-        bias.resize(scores.len(), E::zero());
-        Self { panels, classes, bias, scores }
+        bias.resize(ys.len(), E::zero());
+        Self { panels, outputs, bias, ys }
     }
 }
 
 impl<E: Real> Stream<E> {
-    pub(in crate::kernels) fn new(level: Level, layers: Vec<Layer<E>>, decoder: Option<Decoder<E>>) -> Self {
+    /// The linear layers of `decoder` read, one after another, what the last of `layers` writes.
+    pub(in crate::kernels) fn new(level: Level, layers: Vec<Layer<E>>, decoder: Vec<Linear<E>>) -> Self {
+        let mut width = layers.last().map(|layer| layer.output);
+        for linear in &decoder {
+            assert_eq!(width, Some(linear.panels.depth()), "features of a linear layer");
+            width = Some(linear.outputs);
+        }
         Self { level, layers, decoder, batch: 1, now: 0 }
     }
 
@@ -163,8 +170,8 @@ impl<E: Real> Stream<E> {
             layer.c = gather(&layer.c, wide_c);
             layer.unprojected = Buffer::zeros(rows.len() * wide_c);
         }
-        if let Some(decoder) = &mut self.decoder {
-            decoder.scores = gather(&decoder.scores, decoder.bias.len());
+        for linear in &mut self.decoder {
+            linear.ys = gather(&linear.ys, linear.bias.len());
         }
         self.batch = rows.len();
     }
@@ -182,8 +189,8 @@ impl<E: Real> Stream<E> {
             layer.c = Buffer::zeros(batch * wide_c);
             layer.unprojected = Buffer::zeros(batch * wide_c);
         }
-        if let Some(decoder) = &mut self.decoder {
-            decoder.scores = Buffer::zeros(batch * decoder.bias.len());
+        for linear in &mut self.decoder {
+            linear.ys = Buffer::zeros(batch * linear.bias.len());
         }
         self.batch = batch;
     }
@@ -197,8 +204,8 @@ impl<E: Real> Stream<E> {
     pub(in crate::kernels) fn step(&mut self, x: &[E]) {
         assert_eq!(x.len(), self.batch * self.input_size(), "features of a step");
         let step = Step { stream: self, x };
-        // SAFETY: `Layer::new`, `Decoder::new` and `select` make every buffer as large as its weights and the
-        // batch ask; the members share `self` through `step` alone, and `self` is borrowed mutably.
+        // SAFETY: `Layer::new`, `Linear::new`, `select` and `resize` make every buffer as large as its weights and
+        // the batch ask; the members share `self` through `step` alone, and `self` is borrowed mutably.
         unsafe { team::run_kernel(self.level, self.members(), &step) };
         self.now = 1 - self.now;
     }
@@ -207,8 +214,8 @@ impl<E: Real> Stream<E> {
     /// layer's output.
     pub(in crate::kernels) fn output(&self, row: usize) -> &[E] {
         assert!(row < self.batch, "row {row} of {}", self.batch);
-        let (numbers, count, wide) = match (&self.decoder, self.layers.last()) {
-            (Some(decoder), _) => (&decoder.scores, decoder.classes, decoder.bias.len()),
+        let (numbers, count, wide) = match (self.decoder.last(), self.layers.last()) {
+            (Some(linear), _) => (&linear.ys, linear.outputs, linear.bias.len()),
             (None, Some(last)) => (&last.h[self.now], last.output, last.widths().0),
             (None, None) => return &[],
         };
@@ -263,7 +270,7 @@ fn rows<S: Simd, const ONE: bool>(batch: usize, vectors: usize) -> impl Iterator
 }
 
 impl<E: Real> Step<'_, E> {
-    /// One member's share of all layers and of the decoder.
+    /// One member's share of all layers, recurrent and linear.
     ///
     /// # Safety
     /// As [`Kernel::run`]; `ONE` if the batch is one.
@@ -273,7 +280,7 @@ impl<E: Real> Step<'_, E> {
         let (now, batch) = (*now, *batch);
         let mut x = Rows::new(self.x.as_ptr(), self.stream.input_size());
         // SAFETY: buffers have the sizes of their layers, by the caller's promise. Members write their own
-        // units and classes, and read others' behind a barrier.
+        // units and outputs, and read others' behind a barrier.
         unsafe {
             for layer in layers {
                 match layer.unit {
@@ -293,7 +300,10 @@ impl<E: Real> Step<'_, E> {
                 member.wait();
                 x = Rows::new(layer.h[1 - now].at(0).cast_const(), layer.widths().0);
             }
-            if let Some(Decoder { panels, bias, scores, .. }) = decoder {
+            for (place, Linear { panels, bias, ys, .. }) in decoder.iter().enumerate() {
+                if place > 0 {
+                    member.wait();
+                }
                 let mut tile = Tile::<E>::new();
                 let tile = tile.as_mut_ptr();
                 for panel in panels.of(member) {
@@ -305,10 +315,11 @@ impl<E: Real> Step<'_, E> {
                         }
                         add_product(simd, rows.len(), x.skip(rows.start), (panels, panel), tile);
                         for (at, row) in rows.enumerate() {
-                            Vector::<S, E>::copy(simd, of(at), scores.at(row * bias.len() + first), width);
+                            Vector::<S, E>::copy(simd, of(at), ys.at(row * bias.len() + first), width);
                         }
                     }
                 }
+                x = Rows::new(ys.at(0).cast_const(), bias.len());
             }
         }
     }

@@ -211,14 +211,28 @@ fn resuming_cuts_the_metrics_back_to_what_the_checkpoint_knows() {
     let mut text = fs::read_to_string(path.join(METRICS)).unwrap();
     assert_eq!(text, format!("{known}{{\"step\":3}}\n"));
     text.push_str("{\"step\":4,\"lo");
-    fs::write(path.join(METRICS), text).unwrap();
+    fs::write(path.join(METRICS), &text).unwrap();
 
     let (mut resumed, loaded, _) = BundleWriter::resume(&path).unwrap();
     assert_eq!(loaded.metrics, [0, 1, 2].map(|step| json!({ "step": step }).to_string()));
-    assert_eq!(fs::read_to_string(path.join(METRICS)).unwrap(), known);
+    assert_eq!(
+        fs::read_to_string(path.join(METRICS)).unwrap(),
+        text,
+        "nothing changes before the first report"
+    );
     resumed.append_metrics(&json!({"step": 3})).unwrap();
-    save(&mut resumed, 2.0, 10, Swap::Exchange).unwrap();
     assert_eq!(fs::read_to_string(path.join(METRICS)).unwrap(), format!("{known}{{\"step\":3}}\n"));
+    resumed.append_metrics(&json!({"step": 4})).unwrap();
+    let more = format!("{known}{{\"step\":3}}\n{{\"step\":4}}\n");
+    assert_eq!(fs::read_to_string(path.join(METRICS)).unwrap(), more);
+    save(&mut resumed, 2.0, 10, Swap::Exchange).unwrap();
+    assert_eq!(fs::read_to_string(path.join(METRICS)).unwrap(), more);
+
+    // Or before the first save.
+    fs::write(path.join(METRICS), format!("{more}{{\"step\":5}}\n")).unwrap();
+    let (mut resumed, ..) = BundleWriter::resume(&path).unwrap();
+    save(&mut resumed, 3.0, 10, Swap::Exchange).unwrap();
+    assert_eq!(fs::read_to_string(path.join(METRICS)).unwrap(), more);
 }
 
 #[test]

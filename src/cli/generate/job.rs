@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use rnn_zoo::Error;
-use rnn_zoo::generate::{Context, Sampling, SavedText, Text, Transcript, Writer, random_numbers};
+use rnn_zoo::generate::{Context, Reader, Sampling, SavedText, Text, Transcript, Writer, random_numbers};
 use rnn_zoo::model::Model;
 use rnn_zoo::task::start_token;
 use rnn_zoo::tokenizer::Prompt;
@@ -58,27 +58,32 @@ impl<'a> Job<'a> {
             logprobs: args.json,
             to_be_continued: args.save_state.is_some(),
         };
-        let all: Vec<(usize, usize)> = (0..prompts.len())
-            .flat_map(|prompt| (0..args.count).map(move |sample| (prompt, sample)))
-            .collect();
-        for some in all.chunks(SIDE_BY_SIDE) {
+        let mut reader = Reader::new(model.network.as_ref(), &model.device)?;
+        let mut all =
+            (0..prompts.len()).flat_map(|prompt| (0..args.count).map(move |sample| (prompt, sample)));
+        // The prompt that was read last, and what came of it: each is read once, whatever the count.
+        let mut begun: Option<(usize, (Text<'_>, String))> = None;
+        loop {
+            let some: Vec<(usize, usize)> = all.by_ref().take(SIDE_BY_SIDE).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
             let (mut texts, mut shown): (Vec<Text<'_>>, Vec<String>) = (vec![], vec![]);
-            for (at, &(prompt, sample)) in some.iter().enumerate() {
-                // A prompt is read once.
-                let (mut text, begun) = match at > 0 && some[at - 1].0 == prompt {
-                    true => (texts[at - 1].clone(), shown[at - 1].clone()),
-                    false => self.begin(&prompts[prompt])?,
+            for &(prompt, sample) in &some {
+                let (mut text, head) = match &begun {
+                    Some((number, begun)) if *number == prompt => begun.clone(),
+                    _ => begun.insert((prompt, self.begin(&prompts[prompt])?)).1.clone(),
                 };
                 if args.state.is_none() || args.sampling.seed.is_some() {
                     text.rng = random_numbers(args.sampling.seed.unwrap_or(1), &prompts[prompt].0, sample);
                 }
                 texts.push(text);
-                shown.push(begun);
+                shown.push(head);
             }
             let typed = some.iter().map(|&(prompt, _)| prompts[prompt].0.as_str());
             let mut printer = Printer::new(typed.zip(shown), args.json)?;
             let mut failed = None;
-            let written = writer.write(model.network.as_ref(), &model.device, &mut texts, &mut |gain| {
+            let written = writer.write(&mut reader, &mut texts, &mut |gain| {
                 printer.gain(&gain).map_err(|error| {
                     let problem = Error::Message(format!("cannot print: {error}"));
                     failed = Some(error);
@@ -94,17 +99,16 @@ impl<'a> Job<'a> {
                 SavedText::save(path, text, model)?;
             }
         }
-        Ok(())
     }
 
     /// Searches for the best texts of each prompt, one prompt after another.
     pub(super) fn search(&self, beams: usize, prompts: &[(String, Prompt)]) -> anyhow::Result<()> {
         let search = self.args.search(beams, self.end, self.banned.clone());
+        let mut reader = Reader::new(self.model.network.as_ref(), &self.model.device)?;
         let mut out = std::io::stdout().lock();
         for prompt in prompts {
             let (Text { context, transcript, .. }, shown) = self.begin(prompt)?;
-            let found =
-                search.search(self.model.network.as_ref(), &self.model.device, &context, transcript)?;
+            let found = search.search(&mut reader, &context, transcript)?;
             for hypothesis in found.iter().take(self.args.count) {
                 match self.args.json {
                     true => writeln!(out, "{}", print::hypothesis(&prompt.0, hypothesis))?,

@@ -1,3 +1,7 @@
+use candle_core::Device;
+use proptest::prelude::*;
+use rnn_zoo_models::{Network, State};
+
 use super::super::fixture::{KINDS, network, tokenizer};
 use super::super::{Generator, Sampling, Text, Writer};
 use super::*;
@@ -18,7 +22,8 @@ fn found(
     stops: &[String],
 ) -> Vec<Hypothesis> {
     let context = Context::new(network, END).unwrap();
-    search.search(network, &Device::Cpu, &context, Transcript::new(tokenizer, stops)).unwrap()
+    let mut reader = Reader::new(network, &Device::Cpu).unwrap();
+    search.search(&mut reader, &context, Transcript::new(tokenizer, stops)).unwrap()
 }
 
 /// The log-probabilities of what may come after some tokens.
@@ -100,7 +105,8 @@ fn one_beam_is_the_greedy_text() {
         let transcript = Transcript::new(&tokenizer, &stops);
         let mut texts = [Text { context, rng: stream(1, Purpose::Sampling, 0), transcript }];
         let (mut tokens, mut text, mut finish) = (vec![], String::new(), None);
-        let written = writer.write(network.as_ref(), &Device::Cpu, &mut texts, &mut |gain| {
+        let mut reader = Reader::new(network.as_ref(), &Device::Cpu).unwrap();
+        let written = writer.write(&mut reader, &mut texts, &mut |gain| {
             tokens.extend(gain.token);
             text.push_str(gain.shown);
             finish = gain.finish;
@@ -146,5 +152,55 @@ fn more_beams_than_texts_and_no_length_are_no_problem() {
     {
         let problem = search(beams, length_penalty, 3).validate().unwrap_err().to_string();
         assert!(problem.starts_with(flag), "{problem}");
+    }
+}
+
+#[test]
+fn scores_that_are_no_numbers_and_beams_beyond_memory_are_errors() {
+    let tokenizer = tokenizer("abc");
+    let problem = |search: BeamSearch, vocabulary| {
+        let network = network(0, vocabulary, 4);
+        let mut reader = Reader::new(network.as_ref(), &Device::Cpu).unwrap();
+        let context = Context::new(network.as_ref(), END).unwrap();
+        let found = search.search(&mut reader, &context, Transcript::new(&tokenizer, &[]));
+        found.unwrap_err().to_string()
+    };
+    let none = problem(BeamSearch { banned: (0..9).collect(), ..search(3, 1., 4) }, 5);
+    assert!(none.contains("no token to write"), "{none}");
+    let many = problem(search(4096, 1., 4), 70_000);
+    assert_eq!(many, "--beams: 4096 over 70000 tokens would fill the memory; expected at most 3834");
+}
+
+proptest! {
+    #[test]
+    fn candidates_come_as_if_all_were_sorted(seed: u64, most in 1..80usize, same: bool) {
+        let network = network(0, 61, seed);
+        let mut reader = Reader::new(network.as_ref(), &Device::Cpu).unwrap();
+        let state = network.zero_state(1).unwrap();
+        reader.begin(&State::join(&[state.clone(), state.clone(), state]).unwrap()).unwrap();
+        // Two texts alike have candidates that are equally likely.
+        reader.read(&[0, 1, 2], &[7, if same { 7 } else { 8 }, 9]).unwrap();
+        let (search, lacks) = (search(3, 1., 9), [-1.5, -1.5, -2.]);
+        let mut expected: Vec<Candidate> = (0..3)
+            .flat_map(|parent| (0..61).map(move |token| (parent, token)))
+            .filter(|(_, token)| *token != UNKNOWN)
+            .map(|(parent, token)| {
+                let logprob = f64::from(reader.scores(parent)[token as usize]) + lacks[parent];
+                Candidate { logprob, parent, token }
+            })
+            .collect();
+        expected.sort_by(|a, b| {
+            b.logprob.total_cmp(&a.logprob).then((a.parent, a.token).cmp(&(b.parent, b.token)))
+        });
+        let mut last = None;
+        for expected in expected.chunks(most) {
+            let best = search.best(most, last.as_ref(), &reader, &lacks);
+            let of = |candidates: &[Candidate]| -> Vec<(usize, u32)> {
+                candidates.iter().map(|candidate| (candidate.parent, candidate.token)).collect()
+            };
+            prop_assert_eq!(of(&best), of(expected));
+            last = best.last().copied();
+        }
+        prop_assert!(search.best(most, last.as_ref(), &reader, &lacks).is_empty());
     }
 }

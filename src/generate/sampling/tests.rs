@@ -64,8 +64,9 @@ fn by_definition(sampling: &Sampling, scores: &[f32], text: &[u32], banned: &[u3
         *score /= sampling.temperature;
     }
     let softmax = |scores: &[f64]| -> Vec<f64> {
-        let total: f64 = scores.iter().map(|score| score.exp()).sum();
-        scores.iter().map(|score| score.exp() / total).collect()
+        let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = scores.iter().map(|score| (score - highest).exp()).sum();
+        scores.iter().map(|score| (score - highest).exp() / total).collect()
     };
     // Keeps the first `count` of the tokens in an order.
     let keep = |scores: &mut Vec<f64>, order: &[usize], count: usize| {
@@ -117,7 +118,8 @@ proptest! {
         text in prop::collection::vec(0..300u32, 0..60),
         banned in prop::option::of(0..300u32),
         (penalty, window) in (0.5..2., prop::option::of(1..80usize)),
-        temperature in 0.3..3.,
+        // So low, too, that some weigh next to nothing.
+        temperature in prop_oneof![0.3..3., 0.01..0.1],
         (top_k, top_p) in (prop::option::of(1..300usize), prop::option::of(0.01..0.999)),
         (min_p, typical_p) in (prop::option::of(0. ..1.), prop::option::of(0.01..0.999)),
     ) {
@@ -146,6 +148,15 @@ proptest! {
         let token = greedy.pick(&scores, &recent, &banned, &mut stream(3, Purpose::Sampling, 0));
         prop_assert_eq!(token, Some(likeliest as u32));
     }
+}
+
+#[test]
+fn a_token_that_weighs_next_to_nothing_makes_no_other_less_typical() {
+    let sampling = Sampling { temperature: 1. / 240., typical_p: Some(0.5), ..Sampling::default() };
+    // Once, twice and 1e-313 times as likely; the surprise of the second is nearer to the entropy.
+    let scores = [3. - 2f64.ln() / 240., 3., 0.];
+    assert!((-720f64).exp().is_subnormal());
+    assert_eq!(sampling.weights(scores.to_vec(), 1), [0., 1., 0.]);
 }
 
 #[test]

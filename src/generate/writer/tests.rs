@@ -1,3 +1,6 @@
+use candle_core::Device;
+use rnn_zoo_models::Network;
+
 use super::super::fixture::{KINDS, network, tokenizer};
 use super::*;
 use crate::rng::{Purpose, stream};
@@ -6,7 +9,7 @@ use crate::tokenizer::{Prompt, Tokenizer};
 /// What came of each text: tokens, what was shown, the log-probability and the end.
 type Came = (Vec<u32>, String, f64, Option<Finish>);
 
-fn write(writer: &Writer, network: &dyn Network, texts: &mut [Text<'_>]) -> Vec<Came> {
+fn write(writer: &Writer, reader: &mut Reader<'_>, texts: &mut [Text<'_>]) -> Vec<Came> {
     let mut came: Vec<Came> = vec![(vec![], String::new(), 0., None); texts.len()];
     let mut gains = |gain: Gain<'_>| {
         let (tokens, shown, logprob, finish) = &mut came[gain.text];
@@ -17,7 +20,7 @@ fn write(writer: &Writer, network: &dyn Network, texts: &mut [Text<'_>]) -> Vec<
         *finish = gain.finish;
         Ok(())
     };
-    writer.write(network, &Device::Cpu, texts, &mut gains).unwrap();
+    writer.write(reader, texts, &mut gains).unwrap();
     came
 }
 
@@ -39,12 +42,14 @@ fn texts_side_by_side_are_what_they_are_alone() {
     for kind in 0..KINDS {
         let network = network(kind, tokenizer.vocabulary_size(), 3);
         let texts = || prompts.map(|prompt| text(network.as_ref(), &tokenizer, prompt, "de"));
-        let together = write(&writer, network.as_ref(), &mut texts());
+        let mut reader = Reader::new(network.as_ref(), &Device::Cpu).unwrap();
+        let together = write(&writer, &mut reader, &mut texts());
         assert_eq!(together[1], together[4], "the same prompt has the same text");
         let ends = |finish| together.iter().filter(|came| came.3 == Some(finish)).count();
         assert!(ends(Finish::Length) < prompts.len(), "kind {kind}: some end before others");
         for (number, text) in texts().into_iter().enumerate() {
-            let alone = write(&writer, network.as_ref(), &mut [text]);
+            // By the same reader, which keeps nothing of the texts before.
+            let alone = write(&writer, &mut reader, &mut [text]);
             assert_eq!(alone[0], together[number], "kind {kind}, prompt {:?}", prompts[number]);
         }
     }
@@ -56,7 +61,8 @@ fn a_text_has_the_probability_of_its_tokens() {
     for kind in 0..KINDS {
         let network = network(kind, tokenizer.vocabulary_size(), 4);
         let writer = Writer { banned: vec![0], length: 12, logprobs: true, ..Writer::default() };
-        let came = write(&writer, network.as_ref(), &mut [text(network.as_ref(), &tokenizer, "ab", "x")]);
+        let mut reader = Reader::new(network.as_ref(), &Device::Cpu).unwrap();
+        let came = write(&writer, &mut reader, &mut [text(network.as_ref(), &tokenizer, "ab", "x")]);
         let (tokens, shown, logprob, finish) = &came[0];
         assert_eq!((tokens.len(), *finish), (12, Some(Finish::Length)));
         assert_eq!(*shown, tokenizer.decode(tokens));
@@ -85,6 +91,7 @@ fn scores_that_are_no_numbers_are_an_error() {
     let network = network(0, tokenizer.vocabulary_size(), 4);
     let writer = Writer { banned: (0..9).collect(), length: 1, ..Writer::default() };
     let mut texts = [text(network.as_ref(), &tokenizer, "", "x")];
-    let problem = writer.write(network.as_ref(), &Device::Cpu, &mut texts, &mut |_| Ok(())).unwrap_err();
+    let mut reader = Reader::new(network.as_ref(), &Device::Cpu).unwrap();
+    let problem = writer.write(&mut reader, &mut texts, &mut |_| Ok(())).unwrap_err();
     assert!(problem.to_string().contains("no token to write"), "{problem}");
 }

@@ -1,0 +1,94 @@
+//! The head of a picture: which run, or which part of a run, has which colour.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::{LEFT, MARGIN, ROW, Run, WIDTH, colors, style, undrawn};
+use crate::Result;
+
+/// A letter is no wider.
+const LETTER_WIDTH: u32 = 18;
+const LONGEST_NAME: usize = 48;
+
+/// A line of a colour, and where its label begins.
+const LINE: u32 = 44;
+const LABEL: u32 = 58;
+
+/// An entry, and where it stands.
+struct Placed {
+    label: String,
+    color: Option<RGBAColor>,
+    left: u32,
+    row: u32,
+}
+
+/// How much room it takes.
+pub(super) fn height(runs: &[Run]) -> u32 {
+    let rows = placed(runs).last().map_or(0, |entry| entry.row + 1);
+    ROW * rows + ROW / 2
+}
+
+/// Draws it at the top of the picture.
+pub(super) fn draw<B: DrawingBackend>(runs: &[Run], area: &DrawingArea<B, Shift>) -> Result<()> {
+    for Placed { label, color, left, row } in placed(runs) {
+        let y = (MARGIN + ROW * row + ROW / 2) as i32;
+        let [line, end, behind] = [left, left + LINE, left + LABEL].map(|x| x as i32);
+        if let Some(color) = color {
+            let stroke = color.stroke_width(6);
+            area.draw(&PathElement::new([(line, y), (end, y)], stroke)).map_err(undrawn)?;
+        }
+        let text = if color.is_some() { behind } else { line };
+        area.draw(&Text::new(label, (text, y), style(HPos::Left, VPos::Center))).map_err(undrawn)?;
+    }
+    Ok(())
+}
+
+/// The entries in as many rows as they need.
+fn placed(runs: &[Run]) -> Vec<Placed> {
+    let (mut left, mut row) = (LEFT, 0);
+    let mut placed = vec![];
+    for (label, color) in entries(runs) {
+        let width = LABEL + LETTER_WIDTH * label.chars().count() as u32 + 2 * MARGIN;
+        if left > LEFT && left + width > WIDTH {
+            (left, row) = (LEFT, row + 1);
+        }
+        placed.push(Placed { label, color, left, row });
+        left += width;
+    }
+    placed
+}
+
+/// What it says, from left to right.
+fn entries(runs: &[Run]) -> Vec<(String, Option<RGBAColor>)> {
+    match runs {
+        [run] => {
+            let [train, valid] = colors(0, 1);
+            let mut entries = vec![(shortened(&run.name), None)];
+            for (label, color, series) in
+                [("training", train, &run.history.train), ("validation", valid, &run.history.valid)]
+            {
+                if !series.is_empty() {
+                    entries.push((label.to_string(), Some(color)));
+                }
+            }
+            entries
+        }
+        _ => {
+            let color = |index| Some(colors(index, runs.len())[1]);
+            let runs = runs.iter().enumerate();
+            let mut entries: Vec<_> = runs.map(|(at, run)| (shortened(&run.name), color(at))).collect();
+            entries.push(("(pale: training; strong: validation)".into(), None));
+            entries
+        }
+    }
+}
+
+/// A name that leaves room for others: the end of a path tells more than its beginning.
+fn shortened(name: &str) -> String {
+    let letters = name.chars().count();
+    match letters > LONGEST_NAME {
+        true => format!("...{}", name.chars().skip(letters + 3 - LONGEST_NAME).collect::<String>()),
+        false => name.to_string(),
+    }
+}
