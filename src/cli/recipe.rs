@@ -174,9 +174,11 @@ fn key(arg: &Arg) -> &str {
     arg.get_long().unwrap_or(arg.get_id().as_str())
 }
 
-/// The settings among the arguments of `rnn train`.
+/// The settings among the arguments of `rnn train`, less those of the machine: threads and device.
 fn settings(command: &Command, given: &ArgMatches) -> Settings {
-    let keys = train(command).get_arguments().enumerate().filter(|(_, arg)| is_key(arg));
+    let of_machine = |arg: &Arg| arg.get_help_heading() == Some("Compute");
+    let keys = train(command).get_arguments().enumerate();
+    let keys = keys.filter(|(_, arg)| is_key(arg) && !of_machine(arg));
     let entries = keys.filter_map(|(order, arg)| {
         let id = arg.get_id().as_str();
         let explicit = given.value_source(id) == Some(ValueSource::CommandLine);

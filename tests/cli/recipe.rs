@@ -62,8 +62,9 @@ fn a_flag_counts_more_than_the_recipe_and_is_remembered() {
     assert!(model(&folder, changed) == model(&folder, &flags));
     let flags = FLAGS.replace("rnnlm", "gru");
     assert!(model(&folder, "gru --recipe r.toml --tied") == model(&folder, &flags));
-    model(&folder, changed);
+    model(&folder, &format!("{changed} --threads 1"));
     let left = written(&folder, "m");
+    assert_eq!(left.get("threads"), None, "a machine is no setting of a run");
     assert_eq!(left["tied"].as_bool(), Some(false));
     assert_eq!((left["embedding"].as_integer(), left["dropout"].as_integer()), (Some(8), Some(0)));
     // A setting that needs another one finds it in the recipe.
@@ -136,7 +137,7 @@ fn what_is_wrong_with_a_recipe_is_said_with_file_line_and_key() {
 
 /// How often the run in that bundle is evaluated, as a recipe says it.
 fn every(folder: &Folder, bundle: &str) -> String {
-    match &folder.json(&format!("{bundle}/training/state.json"))["options"]["eval_every"] {
+    match &folder.json(&format!("{bundle}/training/state.json"))["state"]["options"]["eval_every"] {
         serde_json::Value::Null => "epoch".into(),
         steps => steps.to_string(),
     }
