@@ -183,6 +183,8 @@ proptest! {
         smoothing in prop::sample::select(vec![0., 0.1, 0.7]), seed: u64,
     ) {
         for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+            // The gradient of the rows is a sum of weights: its rounding grows with them.
+            let tolerance = tolerance * scale.max(1.);
             let run = || loss_of(dtype, (rows, features, classes), scale, smoothing, seed);
             let expected = reference::alone(run)?;
             for level in Level::available() {
