@@ -5,9 +5,7 @@ use rnn_zoo_models::{Network, State};
 
 use super::recent::Recent;
 use crate::Result;
-
-/// Tokens that are read at a time: bounds the memory of a long prompt.
-const WINDOW: usize = 256;
+use crate::evaluate::WINDOW;
 
 /// What a model has read of a text, and the one token that it is yet to read.
 #[derive(Clone, Debug)]
