@@ -43,7 +43,7 @@ use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::Unit;
-use crate::recurrent::{Cell, StackConfig, State};
+use crate::recurrent::{Cell, GateBias, Init, StackConfig, State, check_chrono};
 use crate::stack::Stack;
 use crate::weights::{Weights, split_gates};
 
@@ -70,6 +70,10 @@ pub struct GruOptions {
     /// After the product by default.
     #[serde(default)]
     pub reset: Reset,
+    /// Start with memories of all lengths up to so many steps, at least 3: the update gate, which keeps, with
+    /// ln(t), a t for each unit (Tallec and Ollivier 2018).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chrono: Option<usize>,
 }
 
 /// One GRU layer in one direction.
@@ -87,6 +91,7 @@ impl Cell for GruCell {
         if options.reset == Reset::Before && weights.norms.is_some() {
             bail!("layer normalisation of a GRU needs its reset gate after the product, not before");
         }
+        check_chrono(options.chrono)?;
         Ok(Self { weights, reset: options.reset })
     }
 
@@ -131,5 +136,9 @@ impl Cell for GruCell {
         };
         let h = (&n + (z * (&state.h - &n)?)?)?; // (1 - z) n + z h
         Ok(State { h, c: None })
+    }
+
+    fn initial_bias(options: &GruOptions, _init: Init) -> Vec<GateBias> {
+        vec![GateBias::Scheme, options.chrono.map_or(GateBias::Scheme, GateBias::Keep), GateBias::Scheme]
     }
 }

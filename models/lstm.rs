@@ -43,7 +43,7 @@ use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::Unit;
-use crate::recurrent::{Cell, Init, StackConfig, State};
+use crate::recurrent::{Cell, GateBias, Init, StackConfig, State, check_chrono};
 use crate::stack::Stack;
 use crate::weights::{Weights, split_gates};
 
@@ -63,6 +63,10 @@ pub struct LstmOptions {
     /// one in Keras's. A value of one or more helps to remember early on (Jozefowicz et al. 2015).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forget_bias: Option<f64>,
+    /// Start with memories of all lengths up to so many steps, at least 3: the forget gate with ln(t) and the
+    /// input gate with -ln(t), a t for each unit (Tallec and Ollivier 2018). In place of `forget_bias`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chrono: Option<usize>,
 }
 
 /// One LSTM layer in one direction.
@@ -76,11 +80,12 @@ impl Cell for LstmCell {
     const GATES: usize = 4;
     const CELL_STATE: bool = true;
 
-    fn new(_options: &LstmOptions, weights: Weights) -> Result<Self> {
+    fn new(options: &LstmOptions, weights: Weights) -> Result<Self> {
         if weights.output_size() > weights.hidden_size() || weights.output_size() == 0 {
             let (hidden, projection) = (weights.hidden_size(), weights.output_size());
             bail!("the projection is {projection}; expected 1 to the hidden size, {hidden}");
         }
+        check_chrono(options.chrono)?;
         Ok(Self { weights })
     }
 
@@ -113,8 +118,13 @@ impl Cell for LstmCell {
         options.projection
     }
 
-    fn initial_bias(options: &LstmOptions, init: Init) -> Vec<Option<f64>> {
-        let forget = options.forget_bias.or((init == Init::Keras).then_some(1.));
-        vec![None, forget, None, None]
+    fn initial_bias(options: &LstmOptions, init: Init) -> Vec<GateBias> {
+        let (write, keep) = match (options.chrono, options.forget_bias, init) {
+            (Some(steps), _, _) => (GateBias::Write(steps), GateBias::Keep(steps)),
+            (None, Some(bias), _) => (GateBias::Scheme, GateBias::Value(bias)),
+            (None, None, Init::Keras) => (GateBias::Scheme, GateBias::Value(1.)),
+            (None, None, Init::Pytorch) => (GateBias::Scheme, GateBias::Scheme),
+        };
+        vec![write, keep, GateBias::Scheme, GateBias::Scheme]
     }
 }

@@ -391,9 +391,33 @@ pub trait Cell: Clone + Send + Sync + Sized {
         None
     }
 
-    /// What each gate's two biases add up to at first, where the cell knows better than the scheme.
-    fn initial_bias(_options: &Self::Options, _init: Init) -> Vec<Option<f64>> {
-        vec![None; Self::GATES]
+    /// What each gate's two biases add up to at first.
+    fn initial_bias(_options: &Self::Options, _init: Init) -> Vec<GateBias> {
+        vec![GateBias::Scheme; Self::GATES]
+    }
+}
+
+/// What a gate's two biases add up to at first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum GateBias {
+    /// What the scheme draws: see [`Init`].
+    Scheme,
+    /// The same number for every unit.
+    Value(f64),
+    /// ln(t) with a t of its own for every unit, uniform from 1 to one less than so many steps: a gate that
+    /// keeps so much forgets over about t + 1 steps (Tallec and Ollivier 2018).
+    Keep(usize),
+    /// -ln(t) with the same t: a gate that writes as little as its neighbour forgets.
+    Write(usize),
+}
+
+/// Refuses a longest dependency from which nothing can be drawn.
+pub(crate) fn check_chrono(steps: Option<usize>) -> Result<()> {
+    match steps {
+        Some(steps) if steps < 3 => {
+            bail!("the chrono initialisation is for dependencies of {steps} steps; expected at least 3")
+        }
+        _ => Ok(()),
     }
 }
 

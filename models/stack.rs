@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn sizes_follow_from_layers_directions_and_projection() {
         let projected = LstmConfig {
-            cell: crate::LstmOptions { projection: Some(3), forget_bias: None },
+            cell: crate::LstmOptions { projection: Some(3), ..Default::default() },
             bidirectional: Some(Merge::Concat),
             num_layers: 2,
             ..LstmConfig::new(4, 8)

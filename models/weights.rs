@@ -9,7 +9,7 @@ use crate::dropout;
 use crate::kernels::fused::Constant;
 use crate::kernels::masked::masked;
 use crate::kernels::reference;
-use crate::recurrent::{Cell, Init, StackConfig};
+use crate::recurrent::{Cell, GateBias, Init, StackConfig};
 
 /// Scale and shift of a layer normalisation, each (features).
 #[derive(Clone, Debug)]
@@ -199,7 +199,7 @@ impl Weights {
     }
 
     /// Draws all parameters anew: see [`Init`].
-    pub(crate) fn reset(&self, init: Init, gate_biases: &[Option<f64>], rng: &mut dyn Rng) -> Result<()> {
+    pub(crate) fn reset(&self, init: Init, gate_biases: &[GateBias], rng: &mut dyn Rng) -> Result<()> {
         let bound = 1. / (self.hidden as f64).sqrt();
         match init {
             Init::Pytorch => {
@@ -222,9 +222,7 @@ impl Weights {
             }
         }
         if let (Some(b_ih), Some(b_hh)) = (&self.b_ih, &self.b_hh) {
-            self.set_gates(b_ih, gate_biases)?;
-            let zeros: Vec<_> = gate_biases.iter().map(|bias| bias.map(|_| 0.)).collect();
-            self.set_gates(b_hh, &zeros)?;
+            self.set_gates(b_ih, b_hh, gate_biases, rng)?;
         }
         if let Some(norms) = &self.norms {
             for norm in [Some(&norms.ih), Some(&norms.hh), norms.c.as_ref()].into_iter().flatten() {
@@ -236,10 +234,27 @@ impl Weights {
 }
 
 impl Weights {
-    /// Sets the bias of those gates that have a value.
-    fn set_gates(&self, bias: &Tensor, values: &[Option<f64>]) -> Result<()> {
-        let drawn: Vec<f64> = bias.to_dtype(DType::F64)?.to_vec1()?;
-        fill(bias, |row| values[row / self.hidden].unwrap_or(drawn[row]))
+    /// Sets both biases of those gates that do not start as the scheme has drawn them.
+    fn set_gates(&self, b_ih: &Tensor, b_hh: &Tensor, gates: &[GateBias], rng: &mut dyn Rng) -> Result<()> {
+        let longest = gates.iter().find_map(|gate| match gate {
+            GateBias::Keep(steps) | GateBias::Write(steps) => Some(*steps),
+            GateBias::Scheme | GateBias::Value(_) => None,
+        });
+        // One draw a unit for all gates.
+        let spans: Vec<f64> = longest.map_or(vec![], |longest| {
+            let span = |_| (1. + (longest as f64 - 2.) * rng.random::<f64>()).ln();
+            (0..self.hidden).map(span).collect()
+        });
+        let sum = |row: usize| match gates[row / self.hidden] {
+            GateBias::Scheme => None,
+            GateBias::Value(value) => Some(value),
+            GateBias::Keep(_) => Some(spans[row % self.hidden]),
+            GateBias::Write(_) => Some(-spans[row % self.hidden]),
+        };
+        let drawn = |bias: &Tensor| bias.to_dtype(DType::F64)?.to_vec1::<f64>();
+        let (input, hidden) = (drawn(b_ih)?, drawn(b_hh)?);
+        fill(b_ih, |row| sum(row).unwrap_or(input[row]))?;
+        fill(b_hh, |row| sum(row).map_or(hidden[row], |_| 0.))
     }
 }
 
@@ -318,12 +333,13 @@ mod tests {
 
     use super::*;
     use crate::gru::GruCell;
-    use crate::{Gru, GruConfig, Lstm, LstmConfig, LstmOptions, Merge, Recurrent};
+    use crate::lstm::LstmCell;
+    use crate::{Gru, GruConfig, GruOptions, Lstm, LstmConfig, LstmOptions, Merge, Recurrent};
 
     const HIDDEN: usize = 24;
 
     fn config(init: Init) -> LstmConfig {
-        let cell = LstmOptions { projection: Some(10), forget_bias: None };
+        let cell = LstmOptions { projection: Some(10), ..LstmOptions::default() };
         let bidirectional = Some(Merge::Concat);
         StackConfig {
             init,
@@ -408,13 +424,49 @@ mod tests {
 
     #[test]
     fn a_forget_bias_that_is_asked_for_is_the_sum_of_both_biases() {
-        let cell = LstmOptions { projection: None, forget_bias: Some(2.5) };
+        let cell = LstmOptions { forget_bias: Some(2.5), ..LstmOptions::default() };
         let all = drawn(&LstmConfig { cell, ..LstmConfig::new(3, 4) }, 1);
         let of = |name: &str| values(&all.iter().find(|(found, _)| found == name).unwrap().1);
         let sum: Vec<f32> = of("bias_ih_l0").into_iter().zip(of("bias_hh_l0")).map(|(a, b)| a + b).collect();
         assert_eq!(sum[4..8], [2.5; 4]);
         let others: Vec<f32> = [&of("bias_ih_l0")[..4], &of("bias_hh_l0")[8..]].concat();
         assert!(others.iter().all(|bias| *bias != 0.), "the other gates keep what was drawn: {others:?}");
+    }
+
+    /// The sum of both biases of a cell's first layer.
+    fn biases<C: Cell>(config: &StackConfig<C::Options>) -> Vec<f32> {
+        let map = VarMap::new();
+        let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+        let stack = crate::stack::Stack::<C>::new(config, &vb).unwrap();
+        stack.reset_parameters(&mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let vars = map.data().lock().unwrap();
+        let [input, hidden] = ["bias_ih_l0", "bias_hh_l0"].map(|name| vars[name].as_tensor().clone());
+        values(&(input + hidden).unwrap())
+    }
+
+    #[test]
+    fn chrono_biases_are_for_memories_of_every_length_and_an_lstm_writes_as_little_as_it_forgets() {
+        let chrono = Some(100);
+        let cell = LstmOptions { chrono, ..LstmOptions::default() };
+        let lstm = biases::<LstmCell>(&LstmConfig { cell, ..LstmConfig::new(3, 400) });
+        let gru = biases::<GruCell>(&GruConfig {
+            cell: GruOptions { chrono, ..GruOptions::default() },
+            ..GruConfig::new(3, 400)
+        });
+        let (write, forget) = (&lstm[..400], &lstm[400..800]);
+        assert!(write.iter().zip(forget).all(|(write, forget)| *write == -forget));
+        for keep in [forget, &gru[400..800]] {
+            let spans: Vec<f32> = keep.iter().map(|bias| bias.exp()).collect();
+            assert!(spans.iter().all(|span| (1.0..=99.001).contains(span)), "{spans:?}");
+            let mean = spans.iter().sum::<f32>() / 400.;
+            assert!((45.0..55.0).contains(&mean), "uniform from 1 to 99, but {mean} on average");
+        }
+        // The scheme's bound for one bias is 1/20.
+        assert!([&lstm[800..], &gru[..400], &gru[800..]].concat().iter().all(|bias| bias.abs() <= 0.1));
+        let short = LstmOptions { chrono: Some(2), ..LstmOptions::default() };
+        let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+        let error = Lstm::new(&LstmConfig { cell: short, ..LstmConfig::new(3, 4) }, &vb).unwrap_err();
+        assert!(error.to_string().contains("dependencies of 2 steps; expected at least 3"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use cli::{Cli, Outcome};
 const STACK_BYTES: usize = 1 << 30;
 
 fn main() -> ExitCode {
+    rnn_zoo_models::kernels::keep_freed_memory();
     let command = match Cli::read(std::env::args_os()) {
         Ok(command) => command,
         Err(error) => return report(Err(error.into())),

@@ -1,9 +1,8 @@
 //! How likely single lines are, each on its own: what ranks the hypotheses of a recogniser or translator.
 
-use candle_core::Tensor;
 use rnn_zoo_models::State;
 
-use crate::data::batch::{Batch, Targets};
+use crate::data::batch::Windows;
 use crate::data::{End, Piece};
 use crate::evaluate::WINDOW;
 use crate::loss;
@@ -69,37 +68,24 @@ fn logprobs(model: &Model, start: u32, sequences: &[Vec<u32>]) -> Result<Vec<Vec
     let mut logprobs = vec![vec![]; sequences.len()];
     let mut carried: Option<State> = None;
     for from in (0..longest).step_by(WINDOW) {
-        let batch = window(model, start, sequences, from, WINDOW.min(longest - from))?;
-        let lengths = batch.lengths.as_deref();
-        let (hidden, state) = model.network.encode(&batch.inputs, carried.as_ref(), lengths)?;
+        let width = WINDOW.min(longest - from);
+        let lengths: Vec<usize> =
+            sequences.iter().map(|tokens| tokens.len().saturating_sub(from).min(width)).collect();
+        let mut windows = Windows::of(width);
+        for (tokens, &length) in sequences.iter().zip(&lengths) {
+            windows.push((from == 0).then_some(start), length, |before, span| {
+                span.copy_from_slice(&tokens[from - before..from + length]);
+                Ok(())
+            })?;
+        }
+        let batch = windows.batch(from == 0, &model.device)?;
+        let (hidden, state) =
+            model.network.encode(&batch.inputs, carried.as_ref(), batch.lengths.as_deref())?;
         let mut losses = loss::each(model.network.as_ref(), &hidden, &batch)?.into_iter();
-        for (logprobs, &length) in logprobs.iter_mut().zip(lengths.unwrap_or_default()) {
+        for (logprobs, length) in logprobs.iter_mut().zip(lengths) {
             logprobs.extend(losses.by_ref().take(length).map(|loss| -loss));
         }
         carried = Some(state.detach());
     }
     Ok(logprobs)
-}
-
-/// Steps `from..from + width` of all sequences, padded; each token is read one step after it was asked for.
-fn window(model: &Model, start: u32, sequences: &[Vec<u32>], from: usize, width: usize) -> Result<Batch> {
-    let (mut inputs, mut targets, mut lengths) = (vec![], vec![], vec![]);
-    for tokens in sequences {
-        let length = tokens.len().saturating_sub(from).min(width);
-        let mut span = vec![start; width + 1]; // the token before the window, then the window
-        let before = usize::from(from > 0);
-        if length > 0 {
-            span[1 - before..=length].copy_from_slice(&tokens[from - before..from + length]);
-        }
-        inputs.extend_from_slice(&span[..width]);
-        targets.extend_from_slice(&span[1..]);
-        lengths.push(length);
-    }
-    let shape = (sequences.len(), width);
-    Ok(Batch {
-        inputs: Tensor::from_vec(inputs, shape, &model.device)?,
-        targets: Targets::Classes(Tensor::from_vec(targets, shape, &model.device)?),
-        lengths: Some(lengths),
-        fresh: from == 0,
-    })
 }

@@ -273,7 +273,9 @@ impl LayerOptions {
             "lstm" => RecurrentConfig::Lstm(
                 shared.with_cell(LstmOptions { projection: self.projection, ..Default::default() }),
             ),
-            "gru" => RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: self.reset })),
+            "gru" => {
+                RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: self.reset, ..Default::default() }))
+            }
             other => return Err(format!("no cell is called {other}").into()),
         })
     }

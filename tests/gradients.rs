@@ -47,7 +47,7 @@ fn gru_gradients_are_central_differences_with_reset_after_and_before() -> Result
     for reset in [Reset::After, Reset::Before] {
         // A GRU that resets before the product cannot normalise that product.
         check_options(&format!("reset {reset:?}"), options(reset == Reset::After), |shared| {
-            RecurrentConfig::Gru(shared.with_cell(GruOptions { reset }))
+            RecurrentConfig::Gru(shared.with_cell(GruOptions { reset, ..Default::default() }))
         })?;
     }
     Ok(())

@@ -219,10 +219,13 @@ fn a_bundle_is_one_folder_of_one_revision() {
         (&file("main", "config.json"), whole("{}")),
         (&file(COMMIT, "model.safetensors"), whole("tensors")),
         (&file(COMMIT, "tokenizer.json"), whole("{\"t\": 1}")),
+        (&file(COMMIT, "SHA256SUMS"), whole("sums")),
     ]);
     let folder = bundle(&hub.endpoint(), "me", "lstm").unwrap();
     assert_eq!(std::fs::read_to_string(folder.join("model.safetensors")).unwrap(), "tensors");
-    assert!(folder.join("config.json").exists() && folder.join("tokenizer.json").exists());
+    for name in ["config.json", "tokenizer.json", "SHA256SUMS"] {
+        assert!(folder.join(name).exists(), "{name}");
+    }
     assert!(!folder.join("README.md").exists());
 
     hub.answer(&file(COMMIT, "README.md"), whole("# A card"));

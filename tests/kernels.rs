@@ -33,7 +33,7 @@ struct Case {
 /// Any cell around what all share; the size of a projection comes from the seed.
 fn any_cell(shared: StackConfig<()>, kind: usize) -> RecurrentConfig {
     let simple = |nonlinearity| SimpleRnnOptions { nonlinearity };
-    let lstm = |projection| LstmOptions { projection, forget_bias: None };
+    let lstm = |projection| LstmOptions { projection, ..Default::default() };
     match kind {
         0 => RecurrentConfig::SimpleRnn(shared.with_cell(simple(Nonlinearity::Tanh))),
         1 => RecurrentConfig::SimpleRnn(shared.with_cell(simple(Nonlinearity::Relu))),
@@ -42,8 +42,10 @@ fn any_cell(shared: StackConfig<()>, kind: usize) -> RecurrentConfig {
             let projection = Some(shared.hidden_size.div_ceil(2));
             RecurrentConfig::Lstm(shared.with_cell(lstm(projection)))
         }
-        4 => RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: Reset::After })),
-        _ => RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: Reset::Before })),
+        4 => RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: Reset::After, ..Default::default() })),
+        _ => {
+            RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: Reset::Before, ..Default::default() }))
+        }
     }
 }
 

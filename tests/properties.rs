@@ -51,13 +51,17 @@ impl Kind {
             Self::Lstm => RecurrentConfig::Lstm(shared.with_cell(LstmOptions::default())),
             Self::Projection => {
                 let projection = Some(shared.hidden_size.div_ceil(2));
-                RecurrentConfig::Lstm(shared.with_cell(LstmOptions { projection, forget_bias: None }))
+                RecurrentConfig::Lstm(shared.with_cell(LstmOptions { projection, ..Default::default() }))
             }
-            Self::GruAfter => RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: Reset::After })),
+            Self::GruAfter => RecurrentConfig::Gru(
+                shared.with_cell(GruOptions { reset: Reset::After, ..Default::default() }),
+            ),
             Self::GruBefore => {
                 // It cannot normalise a product that it resets before.
                 let shared = StackConfig { layer_norm: false, ..shared };
-                RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: Reset::Before }))
+                RecurrentConfig::Gru(
+                    shared.with_cell(GruOptions { reset: Reset::Before, ..Default::default() }),
+                )
             }
         }
     }

@@ -16,7 +16,7 @@ mod stream;
 
 use crate::simple_rnn::Nonlinearity;
 
-pub use cpu::{Level, set_threads, threads};
+pub use cpu::{Level, keep_freed_memory, set_threads, threads};
 pub use cross_entropy::Score;
 pub use sink::{Backward, backward};
 pub use stream::Stream;

@@ -104,6 +104,11 @@ pub struct Args {
     #[arg(long, value_name = "X", value_parser = number::finite)]
     forget_bias: Option<f64>,
 
+    /// Start an LSTM or GRU with memories of all lengths up to N steps, for what has to be remembered long
+    /// (chrono initialisation)
+    #[arg(long, value_name = "N", value_parser = number::size, conflicts_with = "forget_bias")]
+    chrono: Option<usize>,
+
     /// What squashes a simple-rnn's sum: tanh or relu [default: tanh]
     #[arg(long, value_name = "NAME", value_parser = named::<Nonlinearity>)]
     nonlinearity: Option<Nonlinearity>,
@@ -214,15 +219,24 @@ impl Args {
         only("--forget-bias", self.forget_bias.is_some(), CellName::Lstm)?;
         only("--nonlinearity", self.nonlinearity.is_some(), CellName::SimpleRnn)?;
         only("--reset", self.reset.is_some(), CellName::Gru)?;
+        if self.chrono.is_some() && cell == CellName::SimpleRnn {
+            return Err(Error::usage("--chrono", "a simple-rnn has no gates that could keep anything"));
+        }
+        if self.chrono.is_some_and(|steps| steps < 3) {
+            return Err(Error::usage("--chrono", "expected at least 3 steps"));
+        }
         Ok(match cell {
             CellName::SimpleRnn => RecurrentConfig::SimpleRnn(
                 stack.with_cell(SimpleRnnOptions { nonlinearity: self.nonlinearity.unwrap_or_default() }),
             ),
-            CellName::Lstm => RecurrentConfig::Lstm(
-                stack.with_cell(LstmOptions { projection: self.projection, forget_bias: self.forget_bias }),
-            ),
+            CellName::Lstm => RecurrentConfig::Lstm(stack.with_cell(LstmOptions {
+                projection: self.projection,
+                forget_bias: self.forget_bias,
+                chrono: self.chrono,
+            })),
             CellName::Gru => {
-                RecurrentConfig::Gru(stack.with_cell(GruOptions { reset: self.reset.unwrap_or_default() }))
+                let reset = self.reset.unwrap_or_default();
+                RecurrentConfig::Gru(stack.with_cell(GruOptions { reset, chrono: self.chrono }))
             }
         })
     }

@@ -223,24 +223,61 @@ impl Epoch<'_> {
         let lane = if trim { count / batch_size } else { count.div_ceil(batch_size) };
         let from = self.bounds[index];
         let width = self.bounds[index + 1] - from;
-        let (mut inputs, mut targets, mut lengths) = (vec![], vec![], vec![]);
+        let mut windows = Windows::of(width);
         for row in 0..batch_size {
             let begin = (row * lane + from).min(count);
             let length = width.min(((row + 1) * lane).min(count).saturating_sub(begin));
-            let mut span = vec![0; width + 1]; // the token before the window, then the window
-            span[0] = start;
-            let before = usize::from(begin > 0);
-            tokens.read((begin - before) as u64, &mut span[1 - before..=length])?;
-            inputs.extend_from_slice(&span[..width]);
-            targets.extend_from_slice(&span[1..]);
-            lengths.push(length);
+            let start = (begin == 0).then_some(start);
+            windows.push(start, length, |before, span| tokens.read((begin - before) as u64, span))?;
         }
-        let shape = (batch_size, width);
+        windows.batch(index == 0, device)
+    }
+}
+
+/// The same steps of several texts: token `t` is the target at step `t` and the input one step later.
+pub(crate) struct Windows {
+    width: usize,
+    inputs: Vec<u32>,
+    targets: Vec<u32>,
+    lengths: Vec<usize>,
+}
+
+impl Windows {
+    /// Of so many steps; no text yet.
+    pub(crate) fn of(width: usize) -> Self {
+        Self { width, inputs: vec![], targets: vec![], lengths: vec![] }
+    }
+
+    /// `length` steps of one more text. `start` is what is read before the first token of a text; where the
+    /// window begins further in, that is the token before it. `read` fills the span that it is given; its first
+    /// argument says how many tokens of the span lie before the window.
+    pub(crate) fn push(
+        &mut self,
+        start: Option<u32>,
+        length: usize,
+        read: impl FnOnce(usize, &mut [u32]) -> Result<()>,
+    ) -> Result<()> {
+        let mut span = vec![0; self.width + 1]; // the token before the window, then the window
+        if let Some(start) = start {
+            span[0] = start;
+        }
+        if length > 0 {
+            let before = usize::from(start.is_none());
+            read(before, &mut span[1 - before..=length])?;
+        }
+        self.inputs.extend_from_slice(&span[..self.width]);
+        self.targets.extend_from_slice(&span[1..]);
+        self.lengths.push(length);
+        Ok(())
+    }
+
+    pub(crate) fn batch(self, fresh: bool, device: &Device) -> Result<Batch> {
+        let shape = (self.lengths.len(), self.width);
         Ok(Batch {
-            inputs: Tensor::from_vec(inputs, shape, device)?,
-            targets: Targets::Classes(Tensor::from_vec(targets, shape, device)?),
-            lengths: lengths.iter().any(|&length| length < width).then_some(lengths),
-            fresh: index == 0,
+            inputs: Tensor::from_vec(self.inputs, shape, device)?,
+            targets: Targets::Classes(Tensor::from_vec(self.targets, shape, device)?),
+            lengths: self.lengths.iter().any(|&length| length < self.width).then_some(self.lengths),
+            fresh,
         })
     }
 }

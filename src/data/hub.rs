@@ -61,9 +61,15 @@ impl Endpoint {
 }
 
 /// The files that make a bundle, and whether there is none without. A model that reads no text has no
-/// tokenizer; that one is missing where it should be there is found when the bundle is loaded.
-const BUNDLE_FILES: [(&str, bool); 4] =
-    [("config.json", true), ("model.safetensors", true), ("tokenizer.json", false), ("README.md", false)];
+/// tokenizer; that one is missing where it should be there is found when the bundle is loaded. Checksums come
+/// before what they are about, so that a download that is cut never looks whole.
+const BUNDLE_FILES: [(&str, bool); 5] = [
+    ("config.json", true),
+    ("SHA256SUMS", false),
+    ("model.safetensors", true),
+    ("tokenizer.json", false),
+    ("README.md", false),
+];
 
 /// The local copy of `hf://datasets/OWNER/NAME/FILE`.
 ///
@@ -78,7 +84,7 @@ pub fn dataset_file(endpoint: &Endpoint, owner: &str, name: &str, file: &str) ->
 /// A local folder with the files of the bundle `hf://OWNER/NAME`, all of the same revision.
 ///
 /// # Errors
-/// As [`dataset_file`]. A missing `README.md` or `tokenizer.json` is no error here.
+/// As [`dataset_file`]. That the hub has no `README.md`, `tokenizer.json` or `SHA256SUMS` is no error here.
 pub fn bundle(endpoint: &Endpoint, owner: &str, name: &str) -> Result<PathBuf> {
     let id = format!("{owner}/{name}");
     let config =

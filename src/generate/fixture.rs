@@ -20,7 +20,7 @@ pub(super) fn network(kind: usize, vocabulary: usize, seed: u64) -> Box<dyn Netw
         0 => RecurrentConfig::Lstm(LstmConfig { num_layers: 2, ..lstm }),
         1 => RecurrentConfig::Gru(gru),
         2 => RecurrentConfig::Lstm(LstmConfig { layer_norm: true, ..lstm }),
-        _ => RecurrentConfig::Gru(gru.with_cell(GruOptions { reset: Reset::Before })),
+        _ => RecurrentConfig::Gru(gru.with_cell(GruOptions { reset: Reset::Before, ..Default::default() })),
     };
     let (map, builder) = Parameters::builder(DType::F32, &Device::Cpu);
     let network = ModelConfig::Rnnlm(RnnlmConfig::new(vocabulary, rnn)).build(&builder).unwrap();

@@ -37,6 +37,7 @@ pub(super) use cross_entropy::{Gradients as LossGradients, Inputs as Examples, c
 pub(super) use layout::Steps;
 pub use level::Level;
 pub(super) use memory::Buffer;
+pub use memory::keep_freed_memory;
 pub(super) use packed::PackedLayer;
 pub(super) use project::{Shape as InputShape, project, project_backward};
 pub(super) use recurrence::{Gradients, Inputs, Outputs, Saved, backward, forward};

@@ -1,0 +1,231 @@
+//! Small data, small networks, and runs of them on disk.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device};
+use rnn_zoo::bundle::{BundleWriter, Config, FORMAT};
+use rnn_zoo::data::batch::{Dataset, Example, Input, Target};
+use rnn_zoo::data::builtin::copy;
+use rnn_zoo::data::{Columns, Fractions};
+use rnn_zoo::models::{
+    GruOptions, LstmOptions, Merge, ModelConfig, PredictorConfig, Readout, RecurrentConfig, RnnlmConfig,
+    SimpleRnnOptions, StackConfig,
+};
+use rnn_zoo::optim::OptimizerConfig;
+use rnn_zoo::report::Metric;
+use rnn_zoo::rng::{Purpose, stream};
+use rnn_zoo::run::{Checkpoint, Run};
+use rnn_zoo::schedule::Schedule;
+use rnn_zoo::task::{DataSpec, Prepared, Shape, Task, TokenizerSpec};
+use rnn_zoo::tokenizer::Kind;
+use rnn_zoo::train::{Options, Splits};
+use rnn_zoo::{Error, Result};
+use tempfile::TempDir;
+
+/// All that the promise of equal bytes is about.
+pub(super) const FILES: [&str; 6] = [
+    "model.safetensors",
+    "training/last.safetensors",
+    "training/optimizer.safetensors",
+    "training/best.safetensors",
+    "training/average.safetensors",
+    "training/carry.safetensors",
+];
+
+/// The files of [`FILES`] that two bundles do not have alike.
+pub(super) fn differences(one: &Files, other: &Files) -> Vec<&'static str> {
+    FILES.into_iter().filter(|file| one[file] != other[file]).collect()
+}
+
+/// The bytes of [`FILES`], where a bundle has them.
+pub(super) type Files = BTreeMap<&'static str, Option<Vec<u8>>>;
+
+/// Data of one task, and a folder for the bundles.
+pub(super) struct Problem {
+    pub(super) dir: TempDir,
+    pub(super) data: DataSpec,
+    pub(super) task: Task,
+    pub(super) valid: bool,
+}
+
+impl Problem {
+    /// About 300 characters to predict, 36 short texts of two classes, or 30 sequences to copy.
+    pub(super) fn new(task: Task, valid: bool) -> Result<Self> {
+        let dir = tempfile::tempdir().map_err(|error| Error::Message(error.to_string()))?;
+        let mut columns = Columns::default();
+        let data = match task {
+            Task::Classify => {
+                columns.label = Some("label".into());
+                let words = ["plain", "red", "old", "blue", "new"];
+                let row = |row: usize| {
+                    let text: Vec<&str> = (0..row % 6).map(|at| words[(row / 6 + at * row) % 5]).collect();
+                    format!("{},{}\n", text.join(" "), if text.contains(&"red") { "yes" } else { "no" })
+                };
+                let rows: String = (0..36).map(row).collect();
+                write(&dir.path().join("data.csv"), &format!("text,label\n{rows}"))?
+            }
+            Task::Tag => "builtin:copy".into(),
+            _ => write(&dir.path().join("data.txt"), &"the cat sat on the mat; ".repeat(14))?,
+        };
+        let fractions =
+            if valid { Fractions { valid: 0.2, test: 0.05 } } else { Fractions { valid: 0., test: 0. } };
+        Ok(Self { dir, data: DataSpec { data, columns, fractions, seed: 1 }, task, valid })
+    }
+
+    pub(super) fn bundle(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The data as a new run reads it; of sequences to copy only a few short ones.
+    pub(super) fn prepare(&self) -> Result<Prepared> {
+        if self.task == Task::Tag {
+            return Ok(self.few());
+        }
+        let kind = if self.task == Task::Classify { Kind::Word } else { Kind::Char };
+        let spec = TokenizerSpec { kind, max_vocab: None, lowercase: false };
+        self.data.prepare(self.task, None, &spec, vec![])
+    }
+
+    /// The data as a resumed run reads it.
+    fn prepare_again(&self, checkpoint: &Checkpoint) -> Result<Prepared> {
+        if self.task == Task::Tag { Ok(self.few()) } else { checkpoint.prepare() }
+    }
+
+    fn few(&self) -> Prepared {
+        let examples = |purpose, count: usize| {
+            // One symbol to remember for two steps or three, so that some sequences are padded.
+            let sequences = |delay, index| copy::examples(stream(1, purpose, index), count / 2, 1, delay);
+            let examples = sequences(0, 0).chain(sequences(1, 1));
+            let example = |copy::CopyExample { tokens, tags }| Example {
+                input: Input::Tokens(tokens),
+                target: Target::Tags(tags),
+            };
+            Dataset::Examples(examples.map(example).collect())
+        };
+        let valid = self.valid.then(|| examples(Purpose::Valid, 8));
+        Prepared {
+            splits: Splits { train: examples(Purpose::Train, 30), valid },
+            tokenizer: None,
+            labels: vec![],
+            shape: Shape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY },
+            unit: Task::Tag.unit(),
+        }
+    }
+
+    pub(super) fn start(&self, name: &str, model: &Model, options: &Options) -> Result<Run> {
+        let writer = BundleWriter::create(&self.bundle(name), false)?;
+        let prepared = self.prepare()?;
+        let config = Config {
+            format: FORMAT,
+            model: "lstm".into(),
+            task: self.task,
+            network: model.network(self.task, prepared.shape),
+            tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme_name().to_string()),
+            labels: prepared.labels.clone(),
+            dtype: DType::F32,
+            zoo_version: "0.1.0".into(),
+            created_with: "a test".into(),
+        };
+        Run::start(writer, config, self.data.clone(), prepared, options.clone(), &Device::Cpu)
+    }
+
+    pub(super) fn resume(&self, name: &str, change: impl FnOnce(&mut Options)) -> Result<Run> {
+        let mut checkpoint = Checkpoint::open(&self.bundle(name))?;
+        change(&mut checkpoint.options);
+        let prepared = self.prepare_again(&checkpoint)?;
+        checkpoint.resume(prepared, &Device::Cpu)
+    }
+
+    pub(super) fn files(&self, name: &str) -> Files {
+        FILES.into_iter().map(|file| (file, std::fs::read(self.bundle(name).join(file)).ok())).collect()
+    }
+
+    /// Step and loss of every evaluation in `metrics.jsonl`.
+    pub(super) fn evaluations(&self, name: &str) -> Result<Vec<(usize, f64)>> {
+        let path = self.bundle(name).join("metrics.jsonl");
+        let text = std::fs::read_to_string(&path).map_err(|error| Error::file(&path, error))?;
+        let metric = |line| serde_json::from_str(line).map_err(|error| Error::file(&path, error));
+        let metrics: Vec<Metric> = text.lines().map(metric).collect::<Result<_>>()?;
+        let valid = metrics.into_iter().filter(|metric| metric.split == "valid");
+        Ok(valid.map(|metric| (metric.step, metric.loss)).collect())
+    }
+}
+
+pub(super) fn write(path: &Path, text: &str) -> Result<String> {
+    std::fs::write(path, text).map_err(|error| Error::file(path, error))?;
+    Ok(path.display().to_string())
+}
+
+/// A small network, whatever the task.
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    /// 0, 1, 2: simple, LSTM, GRU.
+    pub(super) cell: usize,
+    pub(super) layers: usize,
+    pub(super) noise: [f64; 5],
+    pub(super) locked: bool,
+    /// Of a language model: tied ends with a projection between them, and penalties on its output.
+    pub(super) tied: bool,
+}
+
+pub(super) const PLAIN: Model = Model { cell: 1, layers: 1, noise: [0.; 5], locked: false, tied: false };
+
+impl Model {
+    fn network(&self, task: Task, shape: Shape) -> ModelConfig {
+        let [dropout, recurrent_dropout, weight_drop, zoneout, embedding_dropout] = self.noise;
+        let shared = StackConfig::<()> {
+            num_layers: self.layers,
+            dropout,
+            locked_dropout: self.locked,
+            recurrent_dropout,
+            weight_drop,
+            zoneout,
+            bidirectional: (task != Task::Lm && self.locked).then_some(Merge::Concat),
+            ..StackConfig::new(6, 8)
+        };
+        let rnn = match self.cell {
+            0 => RecurrentConfig::SimpleRnn(shared.with_cell(SimpleRnnOptions::default())),
+            1 => RecurrentConfig::Lstm(shared.with_cell(LstmOptions::default())),
+            _ => RecurrentConfig::Gru(shared.with_cell(GruOptions::default())),
+        };
+        if task == Task::Lm {
+            let config = RnnlmConfig::new(shape.outputs, rnn);
+            let penalty = if self.tied { 0.1 } else { 0. };
+            return ModelConfig::Rnnlm(RnnlmConfig {
+                dropout,
+                embedding_dropout,
+                tied: self.tied,
+                ar: penalty,
+                tar: penalty,
+                ..config
+            });
+        }
+        let readout = if task == Task::Tag { Readout::Every } else { Readout::Last };
+        let (vocabulary_size, outputs) = (shape.vocabulary, shape.outputs);
+        ModelConfig::Predictor(PredictorConfig { vocabulary_size, outputs, readout, dropout, rnn })
+    }
+}
+
+/// An epoch is 6 to 9 steps of these, whatever the task, so that runs of up to 18 steps see its end.
+pub(super) fn options(steps: usize) -> Options {
+    Options {
+        epochs: None,
+        max_steps: Some(steps),
+        batch_size: 4,
+        bptt: 10,
+        optimizer: OptimizerConfig::Adam { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0. },
+        lr: 0.02,
+        vary_bptt: false,
+        state_reset: 0.,
+        accumulate: 1,
+        label_smoothing: 0.,
+        average: None,
+        schedule: Schedule::Constant,
+        clip: 1.,
+        eval_every: Some(3),
+        early_stop: None,
+        log_every: 1000,
+        seed: 1,
+    }
+}
