@@ -43,7 +43,7 @@ use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::Unit;
-use crate::recurrent::{Cell, GateBias, Init, StackConfig, State, check_chrono};
+use crate::recurrent::{Cell, GateBias, Init, StackConfig, State};
 use crate::stack::Stack;
 use crate::weights::{Weights, split_gates};
 
@@ -91,7 +91,6 @@ impl Cell for GruCell {
         if options.reset == Reset::Before && weights.norms.is_some() {
             bail!("layer normalisation of a GRU needs its reset gate after the product, not before");
         }
-        check_chrono(options.chrono)?;
         Ok(Self { weights, reset: options.reset })
     }
 
@@ -139,6 +138,11 @@ impl Cell for GruCell {
     }
 
     fn initial_bias(options: &GruOptions, _init: Init) -> Vec<GateBias> {
-        vec![GateBias::Scheme, options.chrono.map_or(GateBias::Scheme, GateBias::Keep), GateBias::Scheme]
+        let keep = options.chrono.map_or(GateBias::Scheme, |_| GateBias::Keep);
+        vec![GateBias::Scheme, keep, GateBias::Scheme]
+    }
+
+    fn chrono(options: &GruOptions) -> Option<usize> {
+        options.chrono
     }
 }

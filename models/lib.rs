@@ -33,9 +33,11 @@ pub use kernels::{Backward, Score, Stream, backward};
 pub use lstm::{Lstm, LstmCell, LstmConfig, LstmOptions};
 pub use network::{Encoded, Linear, Network, TokenStream};
 pub use predictor::{Predictor, PredictorConfig, Readout};
-pub use recurrent::{Cell, GateBias, Init, LARGEST_SIZE, Merge, Output, Recurrent, StackConfig, State};
+pub use recurrent::{
+    Cell, GateBias, Init, LARGEST_SIZE, Merge, Output, Recurrent, SHORTEST_CHRONO, StackConfig, State,
+};
 pub use registry::{Entry, MODELS, ModelConfig, RecurrentConfig};
 pub use rnnlm::{Rnnlm, RnnlmConfig};
 pub use simple_rnn::{Nonlinearity, SimpleRnn, SimpleRnnCell, SimpleRnnConfig, SimpleRnnOptions};
 pub use stack::Stack;
-pub use weights::{Norm, Weights, split_gates};
+pub use weights::{Norm, Weights, normal, split_gates};

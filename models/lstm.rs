@@ -43,7 +43,7 @@ use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::Unit;
-use crate::recurrent::{Cell, GateBias, Init, StackConfig, State, check_chrono};
+use crate::recurrent::{Cell, GateBias, Init, StackConfig, State};
 use crate::stack::Stack;
 use crate::weights::{Weights, split_gates};
 
@@ -80,12 +80,11 @@ impl Cell for LstmCell {
     const GATES: usize = 4;
     const CELL_STATE: bool = true;
 
-    fn new(options: &LstmOptions, weights: Weights) -> Result<Self> {
+    fn new(_options: &LstmOptions, weights: Weights) -> Result<Self> {
         if weights.output_size() > weights.hidden_size() || weights.output_size() == 0 {
             let (hidden, projection) = (weights.hidden_size(), weights.output_size());
             bail!("the projection is {projection}; expected 1 to the hidden size, {hidden}");
         }
-        check_chrono(options.chrono)?;
         Ok(Self { weights })
     }
 
@@ -120,11 +119,15 @@ impl Cell for LstmCell {
 
     fn initial_bias(options: &LstmOptions, init: Init) -> Vec<GateBias> {
         let (write, keep) = match (options.chrono, options.forget_bias, init) {
-            (Some(steps), _, _) => (GateBias::Write(steps), GateBias::Keep(steps)),
+            (Some(_), _, _) => (GateBias::Write, GateBias::Keep),
             (None, Some(bias), _) => (GateBias::Scheme, GateBias::Value(bias)),
             (None, None, Init::Keras) => (GateBias::Scheme, GateBias::Value(1.)),
             (None, None, Init::Pytorch) => (GateBias::Scheme, GateBias::Scheme),
         };
         vec![write, keep, GateBias::Scheme, GateBias::Scheme]
+    }
+
+    fn chrono(options: &LstmOptions) -> Option<usize> {
+        options.chrono
     }
 }

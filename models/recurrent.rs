@@ -391,9 +391,14 @@ pub trait Cell: Clone + Send + Sync + Sized {
         None
     }
 
-    /// What each gate's two biases add up to at first.
+    /// What each gate's two biases add up to at first, one entry for each of the `GATES`.
     fn initial_bias(_options: &Self::Options, _init: Init) -> Vec<GateBias> {
         vec![GateBias::Scheme; Self::GATES]
+    }
+
+    /// The longest dependency, in steps, that gates which [keep](GateBias::Keep) start out for.
+    fn chrono(_options: &Self::Options) -> Option<usize> {
+        None
     }
 }
 
@@ -404,22 +409,15 @@ pub enum GateBias {
     Scheme,
     /// The same number for every unit.
     Value(f64),
-    /// ln(t) with a t of its own for every unit, uniform from 1 to one less than so many steps: a gate that
+    /// ln(t) with a t of its own for every unit, uniform from 1 to one less than [`Cell::chrono`]: a gate that
     /// keeps so much forgets over about t + 1 steps (Tallec and Ollivier 2018).
-    Keep(usize),
+    Keep,
     /// -ln(t) with the same t: a gate that writes as little as its neighbour forgets.
-    Write(usize),
+    Write,
 }
 
-/// Refuses a longest dependency from which nothing can be drawn.
-pub(crate) fn check_chrono(steps: Option<usize>) -> Result<()> {
-    match steps {
-        Some(steps) if steps < 3 => {
-            bail!("the chrono initialisation is for dependencies of {steps} steps; expected at least 3")
-        }
-        _ => Ok(()),
-    }
-}
+/// The shortest dependency that the chrono initialisation can be made for: below, there is nothing to draw from.
+pub const SHORTEST_CHRONO: usize = 3;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use crate::dropout::{Noise, Share, dropout};
 use crate::kernels::reference::{Run, clear_padding, scan};
 use crate::kernels::{Stream, fused};
 use crate::network::Linear;
-use crate::recurrent::{Cell, Output, Recurrent, StackConfig, State};
+use crate::recurrent::{Cell, GateBias, Init, Output, Recurrent, SHORTEST_CHRONO, StackConfig, State};
 use crate::weights::{Weights, zeros};
 
 /// A stack of one kind of cell: [`SimpleRnn`](crate::SimpleRnn), [`Lstm`](crate::Lstm) and
@@ -31,6 +31,16 @@ impl<C: Cell> Stack<C> {
     /// Where the configuration makes no sense, or a parameter is missing or has another shape.
     pub fn new(config: &StackConfig<C::Options>, vb: &VarBuilder<'_>) -> Result<Self> {
         config.validate()?;
+        match C::chrono(&config.cell) {
+            Some(steps) if steps < SHORTEST_CHRONO => {
+                bail!("chrono is {steps} steps; expected at least {SHORTEST_CHRONO}")
+            }
+            _ => {}
+        }
+        let own = C::initial_bias(&config.cell, Init::Pytorch);
+        if !config.bias && own.iter().any(|bias| *bias != GateBias::Scheme) {
+            bail!("what gates start with is asked for, but the layer is without biases")
+        }
         let output = C::projection(&config.cell).unwrap_or(config.hidden_size);
         let mut cells = Vec::with_capacity(config.num_layers * config.directions());
         for layer in 0..config.num_layers {
@@ -193,7 +203,8 @@ where
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
         let bias = C::initial_bias(&self.config.cell, self.config.init);
-        self.cells.iter().try_for_each(|cell| cell.weights().reset(self.config.init, &bias, rng))
+        let chrono = C::chrono(&self.config.cell);
+        self.cells.iter().try_for_each(|cell| cell.weights().reset(self.config.init, &bias, chrono, rng))
     }
 }
 

@@ -199,7 +199,13 @@ impl Weights {
     }
 
     /// Draws all parameters anew: see [`Init`].
-    pub(crate) fn reset(&self, init: Init, gate_biases: &[GateBias], rng: &mut dyn Rng) -> Result<()> {
+    pub(crate) fn reset(
+        &self,
+        init: Init,
+        gate_biases: &[GateBias],
+        chrono: Option<usize>,
+        rng: &mut dyn Rng,
+    ) -> Result<()> {
         let bound = 1. / (self.hidden as f64).sqrt();
         match init {
             Init::Pytorch => {
@@ -222,7 +228,7 @@ impl Weights {
             }
         }
         if let (Some(b_ih), Some(b_hh)) = (&self.b_ih, &self.b_hh) {
-            self.set_gates(b_ih, b_hh, gate_biases, rng)?;
+            self.set_gates(b_ih, b_hh, gate_biases, chrono, rng)?;
         }
         if let Some(norms) = &self.norms {
             for norm in [Some(&norms.ih), Some(&norms.hh), norms.c.as_ref()].into_iter().flatten() {
@@ -235,21 +241,25 @@ impl Weights {
 
 impl Weights {
     /// Sets both biases of those gates that do not start as the scheme has drawn them.
-    fn set_gates(&self, b_ih: &Tensor, b_hh: &Tensor, gates: &[GateBias], rng: &mut dyn Rng) -> Result<()> {
-        let longest = gates.iter().find_map(|gate| match gate {
-            GateBias::Keep(steps) | GateBias::Write(steps) => Some(*steps),
-            GateBias::Scheme | GateBias::Value(_) => None,
-        });
+    fn set_gates(
+        &self,
+        b_ih: &Tensor,
+        b_hh: &Tensor,
+        gates: &[GateBias],
+        chrono: Option<usize>,
+        rng: &mut dyn Rng,
+    ) -> Result<()> {
         // One draw a unit for all gates.
-        let spans: Vec<f64> = longest.map_or(vec![], |longest| {
+        let spans: Option<Vec<f64>> = chrono.map(|longest| {
             let span = |_| (1. + (longest as f64 - 2.) * rng.random::<f64>()).ln();
             (0..self.hidden).map(span).collect()
         });
-        let sum = |row: usize| match gates[row / self.hidden] {
+        let span = |row: usize| spans.as_ref().map(|spans| spans[row % self.hidden]);
+        let sum = |row: usize| match gates.get(row / self.hidden)? {
             GateBias::Scheme => None,
-            GateBias::Value(value) => Some(value),
-            GateBias::Keep(_) => Some(spans[row % self.hidden]),
-            GateBias::Write(_) => Some(-spans[row % self.hidden]),
+            GateBias::Value(value) => Some(*value),
+            GateBias::Keep => span(row),
+            GateBias::Write => span(row).map(|span| -span),
         };
         let drawn = |bias: &Tensor| bias.to_dtype(DType::F64)?.to_vec1::<f64>();
         let (input, hidden) = (drawn(b_ih)?, drawn(b_hh)?);
@@ -302,7 +312,7 @@ fn orthogonal(variable: &Tensor, rng: &mut dyn Rng) -> Result<()> {
 }
 
 /// A standard normal number, by Box and Muller's transform.
-fn normal(rng: &mut dyn Rng) -> f64 {
+pub fn normal(rng: &mut dyn Rng) -> f64 {
     let radius = (-2. * (1. - rng.random::<f64>()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
@@ -466,7 +476,10 @@ mod tests {
         let short = LstmOptions { chrono: Some(2), ..LstmOptions::default() };
         let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
         let error = Lstm::new(&LstmConfig { cell: short, ..LstmConfig::new(3, 4) }, &vb).unwrap_err();
-        assert!(error.to_string().contains("dependencies of 2 steps; expected at least 3"), "{error}");
+        assert!(error.to_string().contains("2 steps; expected at least 3"), "{error}");
+        let cell = LstmOptions { chrono, ..LstmOptions::default() };
+        let error = Lstm::new(&LstmConfig { cell, bias: false, ..LstmConfig::new(3, 4) }, &vb).unwrap_err();
+        assert!(error.to_string().contains("without biases"), "{error}");
     }
 
     #[test]

@@ -85,6 +85,9 @@ pub struct Config {
     /// The labels of a classifier or tagger, in the order of the model's outputs.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// Whether a language model has learned from records, each of which ends with `<eos>`, rather than lines.
+    #[serde(default)]
+    pub records: bool,
     /// The float type that the model computes in.
     #[serde(with = "dtype_name")]
     pub dtype: DType,
@@ -168,6 +171,7 @@ mod fixture {
             network: ModelConfig::Rnnlm(RnnlmConfig::new(2, RecurrentConfig::Lstm(LstmConfig::new(1, 1)))),
             tokenizer: Some("char".into()),
             labels: vec![],
+            records: false,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),
             created_with: "rnn train lstm".into(),

@@ -10,7 +10,6 @@ use crate::data::corpus::TRAINING_STRINGS;
 use crate::generate::Generator;
 use crate::model::Model;
 use crate::rng::{self, Purpose};
-use crate::task::start_token;
 use crate::{Error, Result};
 
 /// A model's answers to a grammar.
@@ -57,7 +56,7 @@ pub fn check_reber(model: &Model, seed: u64, count: usize) -> Result<Legality> {
         None => vec![],
     };
     let network = model.network.as_ref();
-    let mut generator = Generator::new(network, start_token(tokenizer), &before, vec![], &model.device)?;
+    let mut generator = Generator::new(network, model.start_token()?, &before, vec![], &model.device)?;
     let mut legality = Legality::default();
     for string in strings.take(count) {
         generator.read(&[newline])?;

@@ -10,6 +10,7 @@ use rnn_zoo_models::Network;
 
 use crate::bundle::{self, Config, Loaded};
 use crate::parameters::Parameters;
+use crate::task::start_token;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
@@ -70,6 +71,14 @@ impl Model {
         Ok(self.fingerprint.get_or_init(|| fingerprint))
     }
 
+    /// What a language model reads before the first token of a text: see [`start_token`].
+    ///
+    /// # Errors
+    /// Where it reads no text.
+    pub fn start_token(&self) -> Result<u32> {
+        Ok(start_token(self.tokenizer()?, self.config.records))
+    }
+
     /// The tokenizer of a model that reads text.
     ///
     /// # Errors
@@ -123,6 +132,7 @@ mod tests {
             network: ModelConfig::Rnnlm(RnnlmConfig::new(3, rnn)),
             tokenizer: None,
             labels: vec![],
+            records: false,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),
             created_with: "rnn train lstm".into(),

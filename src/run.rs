@@ -81,7 +81,7 @@ impl Run {
     }
 
     fn new(trainer: Trainer, record: Record, splits: Splits, unit: Unit, device: &Device) -> Self {
-        let report = report(&trainer.options, record.config.task, unit, record.tokenizer.as_ref(), device);
+        let report = report(&trainer.options, &record.config, unit, record.tokenizer.as_ref(), device);
         Self { trainer, splits, report, record }
     }
 
@@ -208,9 +208,12 @@ impl Checkpoint {
     pub fn open(path: &Path) -> Result<Self> {
         let (writer, loaded, training) = BundleWriter::resume(path)?;
         let TrainingState { last, best, average, optimizer, carry, state } = training;
-        let saved: Saved = serde_json::from_value(state).map_err(|error| {
-            Error::file(path.join("training/state.json"), format!("is not a run's state: {error}"))
-        })?;
+        let damaged = |problem: String| {
+            Error::file(path.join("training/state.json"), format!("is not a run's state: {problem}"))
+        };
+        let saved: Saved = serde_json::from_value(state).map_err(|error| damaged(error.to_string()))?;
+        let sound = saved.options.validate().and_then(|()| saved.progress.scheduler.validate());
+        sound.map_err(|error| damaged(error.to_string()))?;
         let tensors = Tensors { last, best, average, optimizer, carry };
         Ok(Self { options: saved.options.clone(), saved, loaded, writer, tensors })
     }
@@ -298,12 +301,13 @@ fn carried(carry: &NamedTensors, device: &Device) -> Result<Option<State>> {
 /// The run's voice; a language model writes samples as it learns.
 fn report(
     options: &Options,
-    task: Task,
+    config: &Config,
     unit: Unit,
     tokenizer: Option<&Arc<Tokenizer>>,
     device: &Device,
 ) -> Report {
-    let writes = tokenizer.filter(|_| task == Task::Lm);
-    let sampler = writes.map(|tokenizer| task::sampler(tokenizer.clone(), options.seed, device));
+    let writes = tokenizer.filter(|_| config.task == Task::Lm);
+    let sampler =
+        writes.map(|tokenizer| task::sampler(tokenizer.clone(), config.records, options.seed, device));
     Report::new(unit, sampler, options.log_every, options.label_smoothing > 0.)
 }

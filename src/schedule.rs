@@ -171,6 +171,14 @@ impl Scheduler {
         Ok(Self { schedule, base: base_learning_rate, total_steps, plateau: PlateauState::default() })
     }
 
+    /// Checks what was read from a file.
+    ///
+    /// # Errors
+    /// As [`Scheduler::new`].
+    pub fn validate(&self) -> Result<()> {
+        Self::new(self.schedule.clone(), self.base, self.total_steps).map(drop)
+    }
+
     /// Another length, for a run that is continued beyond where it was to end.
     pub fn set_total_steps(&mut self, total_steps: usize) {
         self.total_steps = total_steps;

@@ -7,8 +7,7 @@ use crate::data::{End, Piece};
 use crate::evaluate::WINDOW;
 use crate::loss;
 use crate::model::Model;
-use crate::task::{Task, start_token};
-use crate::tokenizer::Tokenizer;
+use crate::task::Task;
 use crate::{Error, Result};
 
 /// What a model thinks of one line.
@@ -41,8 +40,8 @@ pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
         return Err(Error::usage("BUNDLE", problem));
     }
     let tokenizer = model.tokenizer()?;
-    let tokens = lines.iter().map(|line| tokens_of(tokenizer, line)).collect::<Result<Vec<_>>>()?;
-    let logprobs = logprobs(model, start_token(tokenizer), &tokens)?;
+    let tokens = lines.iter().map(|line| tokens_of(model, line)).collect::<Result<Vec<_>>>()?;
+    let logprobs = logprobs(model, &tokens)?;
     let score = |(tokens, logprobs): (Vec<u32>, Vec<f64>)| {
         let unknown = tokens.iter().filter(|&&token| Some(token) == tokenizer.unknown()).count();
         LineScore { tokens, logprobs, unknown }
@@ -50,10 +49,12 @@ pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
     Ok(tokens.into_iter().zip(logprobs).map(score).collect())
 }
 
-/// The tokens of a line with what ends it: what ended the lines or records that the model has learned from,
-/// which is what [`start_token`] stands for.
-fn tokens_of(tokenizer: &Tokenizer, line: &str) -> Result<Vec<u32>> {
-    let piece = match Some(start_token(tokenizer)) == tokenizer.end() && tokenizer.scheme_name() != "word" {
+/// The tokens of a line with what ends it: what ended the lines or records that the model has learned from. A
+/// model that has seen no newline ends a line as it would a record.
+fn tokens_of(model: &Model, line: &str) -> Result<Vec<u32>> {
+    let tokenizer = model.tokenizer()?;
+    let is_record = Some(model.start_token()?) == tokenizer.end() && tokenizer.scheme_name() != "word";
+    let piece = match is_record {
         true => Piece { text: line.to_string(), label: None, end: End::Record },
         false => Piece { text: format!("{line}\n"), label: None, end: End::Line },
     };
@@ -62,8 +63,9 @@ fn tokens_of(tokenizer: &Tokenizer, line: &str) -> Result<Vec<u32>> {
     Ok(tokens)
 }
 
-/// The log-probability of every token of every sequence, each sequence from a state of zero after `start`.
-fn logprobs(model: &Model, start: u32, sequences: &[Vec<u32>]) -> Result<Vec<Vec<f64>>> {
+/// The log-probability of every token of every sequence, each sequence from a state of zero.
+fn logprobs(model: &Model, sequences: &[Vec<u32>]) -> Result<Vec<Vec<f64>>> {
+    let start = model.start_token()?;
     let longest = sequences.iter().map(Vec::len).max().unwrap_or_default();
     let mut logprobs = vec![vec![]; sequences.len()];
     let mut carried: Option<State> = None;

@@ -96,6 +96,8 @@ pub struct Prepared {
     pub tokenizer: Option<Tokenizer>,
     /// Names of the classes.
     pub labels: Vec<String>,
+    /// Whether the texts are records rather than lines.
+    pub records: bool,
     /// Inputs and outputs of the network.
     pub shape: Shape,
     /// What the loss means.
@@ -188,6 +190,7 @@ impl DataSpec {
                 splits,
                 tokenizer: None,
                 labels,
+                records: false,
                 shape: task.builtin_shape(),
                 unit: task.unit(),
             });
@@ -218,7 +221,8 @@ impl DataSpec {
             unit.floor = self.floor(&tokenizer, &train)?;
         }
         let shape = Shape { vocabulary: Some(vocabulary), features: 0, outputs };
-        Ok(Prepared { splits: Splits { train, valid }, tokenizer: Some(tokenizer), labels, shape, unit })
+        let (splits, records) = (Splits { train, valid }, corpus.is_records());
+        Ok(Prepared { splits, tokenizer: Some(tokenizer), labels, records, shape, unit })
     }
 
     /// Reads one split for a trained model.
@@ -315,23 +319,23 @@ impl Task {
 
 /// What a language model reads before the first token: the end of whatever came before. In running text
 /// of characters or byte pairs that is a newline (which byte-level vocabularies spell `Ċ`), for they see
-/// no `<eos>` there; elsewhere it is the end token.
-pub fn start_token(tokenizer: &Tokenizer) -> u32 {
+/// no `<eos>` there; behind words and `records` it is the end token.
+pub fn start_token(tokenizer: &Tokenizer, records: bool) -> u32 {
     let newline = || ["\n", "Ċ"].into_iter().find_map(|newline| tokenizer.id(newline));
-    let start = match tokenizer.scheme_name() {
-        "word" => tokenizer.end(),
-        _ => newline().or_else(|| tokenizer.end()),
+    let start = match records || tokenizer.scheme_name() == "word" {
+        true => tokenizer.end(),
+        false => newline().or_else(|| tokenizer.end()),
     };
     start.unwrap_or(0)
 }
 
 /// Samples of a run's model, as it learns to write.
-pub fn sampler(tokenizer: Arc<Tokenizer>, seed: u64, device: &Device) -> Sampler {
+pub fn sampler(tokenizer: Arc<Tokenizer>, records: bool, seed: u64, device: &Device) -> Sampler {
     let length = match tokenizer.scheme_name() {
         "char" => 200,
         _ => 40,
     };
-    Sampler { start: start_token(&tokenizer), tokenizer, length, seed, device: device.clone() }
+    Sampler { start: start_token(&tokenizer, records), tokenizer, length, seed, device: device.clone() }
 }
 
 /// Tokens of a text, without any end.
@@ -353,7 +357,7 @@ fn read(
 ) -> Result<Dataset> {
     if task == Task::Lm {
         let tokens = TokenStream::encode(corpus, split, tokenizer)?;
-        return Ok(Dataset::Stream { tokens, start: start_token(tokenizer) });
+        return Ok(Dataset::Stream { tokens, start: start_token(tokenizer, corpus.is_records()) });
     }
     let examples = corpus.pieces(split)?.map(|piece| {
         let piece = piece?;

@@ -162,6 +162,7 @@ impl Trainer {
         splits: &Splits,
         device: &Device,
     ) -> Result<Self> {
+        options.validate()?;
         network.reset_parameters(&mut rng::stream(options.seed, Purpose::Parameters, 0))?;
         let total = options.total_steps(splits)?;
         let noise = rng::stream(options.seed, Purpose::Noise, 0);
@@ -199,7 +200,7 @@ impl Trainer {
     /// A run that goes on: what [`Trainer::new`] would start afresh comes from a checkpoint.
     ///
     /// # Errors
-    /// A random position that is none, and training data that is too short for a batch.
+    /// Options or progress that make no sense, and training data that is too short for a batch.
     pub fn resume(
         network: Box<dyn Network>,
         parameters: Parameters,
@@ -209,6 +210,12 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self> {
         let Stopped { optimizer, mut progress, carried, average, best } = stopped;
+        options.validate()?;
+        let batches = splits.train.epoch(options.cut(), Some((options.seed, progress.epoch)))?.len();
+        if progress.batch > batches || !(0. ..f64::MAX).contains(&progress.seconds) {
+            let problem = "the checkpoint's progress is none of this run's; start the run again";
+            return Err(Error::Message(problem.into()));
+        }
         progress.scheduler.set_total_steps(options.total_steps(splits)?);
         let noise = progress.noise.restore().ok_or_else(|| {
             Error::Message("the checkpoint's random position is no number; start the run again".into())
@@ -362,7 +369,10 @@ impl Trainer {
 
     /// An evaluation that the schedule, early stopping and the choice of the best rest on.
     fn scheduled_evaluation(&mut self, splits: &Splits, report: &mut Report, lr: f64) -> Result<()> {
-        let Some(loss) = self.validate(splits, report, lr)? else { return Ok(()) };
+        let Some(loss) = self.validate(splits, report, lr)? else {
+            self.ship_best();
+            return Ok(());
+        };
         self.progress.scheduler.observe_validation(loss);
         if let Some(rule) = self.options.average {
             self.progress.average.observe_validation(rule, loss);

@@ -227,12 +227,30 @@ fn a_bundle_is_one_folder_of_one_revision() {
         assert!(folder.join(name).exists(), "{name}");
     }
     assert!(!folder.join("README.md").exists());
-
-    hub.answer(&file(COMMIT, "README.md"), whole("# A card"));
-    assert_eq!(bundle(&hub.endpoint(), "me", "lstm").unwrap(), folder);
-    assert!(folder.join("README.md").exists());
+    let last = hub.requests.lock().unwrap().last().map(|(path, _)| path.clone());
+    assert_eq!(last, Some(file(COMMIT, "model.safetensors")), "what is there with a model is whole");
 
     let partial = Hub::new(&[(&file("main", "config.json"), whole("{}"))]);
     let error = bundle(&partial.endpoint(), "me", "lstm").unwrap_err().to_string();
     assert!(error.contains("model.safetensors: not found (404)"), "{error}");
+}
+
+#[test]
+fn a_bundle_in_the_cache_needs_no_hub_whoever_has_put_it_there() {
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    // As Python's huggingface_hub lays it out: a branch is known by its name, a revision by its folder alone.
+    let folder = cache.path().join(format!("models--me--lstm/snapshots/{COMMIT}"));
+    let refs = cache.path().join("models--me--lstm/refs");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::create_dir_all(&refs).unwrap();
+    std::fs::write(refs.join("main"), COMMIT).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::write(folder.join(name), "").unwrap();
+    }
+    for offline in [false, true] {
+        let cache = cache.path().to_path_buf();
+        let endpoint = Endpoint { url: format!("http://{nowhere}"), cache, token: None, offline };
+        assert_eq!(bundle(&endpoint, "me", "lstm").unwrap(), folder);
+    }
 }

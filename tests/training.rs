@@ -242,6 +242,18 @@ fn what_is_kept_is_the_average_and_scores_as_its_evaluation_said() -> Result<()>
 }
 
 #[test]
+fn without_validation_too_every_checkpoint_holds_the_average() -> Result<()> {
+    let problem = Problem::new(Task::Lm, false)?;
+    let options = Options { average: Some(Average::Ema { decay: 0.9 }), ..options(6) };
+    let run = sabotage(problem.start("model", &PLAIN, &options)?, 5, Action::PoisonStep);
+    assert!(train(run).is_err(), "only the checkpoint of step 3 was written");
+    let files = problem.files("model");
+    assert!(files["model.safetensors"] == files["training/average.safetensors"]);
+    assert!(files["model.safetensors"] != files["training/last.safetensors"]);
+    Ok(())
+}
+
+#[test]
 fn epochs_and_steps_both_end_a_run() -> Result<()> {
     let problem = Problem::new(Task::Tag, true)?; // 30 sequences, 4 at a time: 8 batches an epoch
     for (name, epochs, max_steps, expected) in

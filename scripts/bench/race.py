@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "target" / "bench" / "race"
+EVALUATED = 250_000  # tokens at most, of an evaluation in training
 
 
 def ours(a):
@@ -27,12 +28,15 @@ def ours(a):
             check=True, capture_output=True, text=True,
         ).stdout
     )["tokens"]
+    tokens = min(tokens, EVALUATED)
     evaluating, found = 0.0, []
     for line in lines:
         if line["split"] == "valid":
-            # Seconds count from the beginning of the run; those of evaluations are taken off.
-            found.append((line["step"], line["seconds"] - evaluating - tokens / line["tokens_per_second"], line["loss"]))
-            evaluating += tokens / line["tokens_per_second"]
+            # Seconds count from the beginning of the run; those of evaluations are taken off. Saving and writing
+            # a sample count as training.
+            took = tokens / line["tokens_per_second"]
+            found.append((line["step"], line["seconds"] - evaluating - took, line["loss"]))
+            evaluating += took
     return found
 
 

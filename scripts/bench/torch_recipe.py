@@ -28,14 +28,23 @@ KNOWN = {
 }  # fmt: skip
 
 
+REQUIRED = {"model", "hidden", "layers", "dropout", "batch-size", "bptt", "optimizer", "lr", "clip"}
+
+
 def check(recipe):
+    # Where a recipe is silent each program has its own default.
+    missing = REQUIRED - recipe.keys() | ({"embedding"} - recipe.keys() if not recipe.get("tied") else set())
+    if missing:
+        sys.exit(f"this recipe leaves to defaults what two programs must agree on: {', '.join(sorted(missing))}")
     asked = [key for key in recipe if key not in KNOWN]
     width = recipe.get("embedding", recipe["hidden"])
     asked += [f"{key} = {recipe[key]}" for key, only in [
         ("optimizer", ("sgd", "adamw")), ("schedule", ("cosine",)), ("cell", ("lstm",)), ("model", ("rnnlm", "lstm")),
     ] if key in recipe and recipe[key] not in only]  # fmt: skip
     asked += ["tied ends of different widths"] * (bool(recipe.get("tied")) and width != recipe["hidden"])
-    asked += [f"average = {recipe['average']}"] * (not recipe.get("average", "ema").startswith("ema"))
+    asked += [f"average = {recipe['average']}"] * (not recipe.get("average", "ema:0").startswith("ema:"))
+    asked += ["dropout that is not locked"] * (recipe["dropout"] > 0 and not recipe.get("locked-dropout"))
+    asked += ["no clipping"] * (recipe["clip"] <= 0)
     if asked:
         sys.exit(f"this recipe asks for more than torch_recipe.py does: {', '.join(asked)}")
 

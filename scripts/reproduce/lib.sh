@@ -6,12 +6,12 @@ rnn=$PWD/target/release/rnn
 runs=${RNN_ZOO_RUNS:-$PWD/target/reproduce}
 mkdir -p "$runs"
 
-# The path of a corpus under RNN_ZOO_DATA; ends the script, kindly, where it is missing.
+# The path of a corpus under RNN_ZOO_DATA. Where it is missing: says so and fails, for `x=$(corpus NAME) || exit 0`.
 corpus() {
   local path=${RNN_ZOO_DATA:-data}/$1
   if [[ ! -e $path ]]; then
     echo "skipped: there is no $path; README.md, \"Corpora\", says where to get it (or set RNN_ZOO_DATA)" >&2
-    exit 0
+    return 1
   fi
   realpath "$path"
 }

@@ -1,6 +1,7 @@
 //! Exports: a bundle without what only training needs, in another precision, with checksums.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -51,20 +52,27 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
         }
         None => None,
     };
-    let text = |name| fs::read_to_string(loaded.path.join(name)).ok();
+    let text = |name| {
+        let file = loaded.path.join(name);
+        match fs::read_to_string(&file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            read => read.map(Some).map_err(|error| Error::file(file, error)),
+        }
+    };
+    let (readme, curve) = (text(README)?, text(CURVE)?);
     let training = if options.with_training { loaded.training()? } else { None };
     if options.with_training && training.is_none() {
         let problem = "holds no training state to export; leave --with-training out";
         return Err(Error::file(path, problem));
     }
-    let readme = card(&text(README).unwrap_or_default(), path, &[&before, &weights], training.is_some());
+    let readme = card(&readme.unwrap_or_default(), path, &[&before, &weights], training.is_some());
     let writer = BundleWriter::create(out, options.force)?;
     writer.exporting(&loaded).save(&Contents {
         config: &loaded.config,
         weights: &weights,
         tokenizer: tokenizer.as_deref(),
         readme: &readme,
-        curve: text(CURVE).as_deref(),
+        curve: curve.as_deref(),
         training: training.as_ref().map(|training| Training {
             last: &training.last,
             best: training.best.as_ref(),
@@ -89,10 +97,13 @@ fn converted((name, tensor): (&String, &Tensor), dtype: DType, file: &Path) -> R
     Ok((name.clone(), value))
 }
 
-/// The model card with a paragraph on the export; an earlier one is replaced.
+/// The model card with a line on the export; an earlier one is replaced.
 fn card(before: &str, path: &Path, weights: &[&NamedTensors; 2], resumable: bool) -> String {
     const MARK: &str = "\nExported by rnn-zoo ";
-    let card = before.split(MARK).next().unwrap_or_default();
+    let (card, behind) = match before.split_once(MARK) {
+        Some((card, earlier)) => (card, earlier.split_once('\n').map_or("", |(_, behind)| behind)),
+        None => (before, ""),
+    };
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let types = |weights: &NamedTensors| {
         let mut names: Vec<&str> = weights.values().map(|tensor| tensor.dtype().as_str()).collect();
@@ -106,7 +117,7 @@ fn card(before: &str, path: &Path, weights: &[&NamedTensors; 2], resumable: bool
     let training = if resumable { "with its training state" } else { "without training state" };
     let version = env!("CARGO_PKG_VERSION");
     format!(
-        "{card}{MARK}{version} from `{name}`: {precision}, {training}. `sha256sum --check SHA256SUMS` checks its files.\n"
+        "{card}{MARK}{version} from `{name}`: {precision}, {training}. `sha256sum --check SHA256SUMS` checks its files.\n{behind}"
     )
 }
 

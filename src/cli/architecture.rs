@@ -4,7 +4,7 @@ use candle_core::DType;
 use clap::ValueEnum;
 use rnn_zoo::models::{
     GruOptions, Init, LstmOptions, Merge, ModelConfig, Nonlinearity, PredictorConfig, Readout,
-    RecurrentConfig, Reset, RnnlmConfig, SimpleRnnOptions, StackConfig,
+    RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, SimpleRnnOptions, StackConfig,
 };
 use rnn_zoo::task::{Shape, Task};
 use rnn_zoo::{Error, Result};
@@ -219,11 +219,11 @@ impl Args {
         only("--forget-bias", self.forget_bias.is_some(), CellName::Lstm)?;
         only("--nonlinearity", self.nonlinearity.is_some(), CellName::SimpleRnn)?;
         only("--reset", self.reset.is_some(), CellName::Gru)?;
-        if self.chrono.is_some() && cell == CellName::SimpleRnn {
-            return Err(Error::usage("--chrono", "a simple-rnn has no gates that could keep anything"));
+        if self.chrono.is_some() && !matches!(cell, CellName::Lstm | CellName::Gru) {
+            return Err(Error::usage("--chrono", "belongs to lstm and gru, whose gates keep a memory"));
         }
-        if self.chrono.is_some_and(|steps| steps < 3) {
-            return Err(Error::usage("--chrono", "expected at least 3 steps"));
+        if self.chrono.is_some_and(|steps| steps < SHORTEST_CHRONO) {
+            return Err(Error::usage("--chrono", format!("expected at least {SHORTEST_CHRONO} steps")));
         }
         Ok(match cell {
             CellName::SimpleRnn => RecurrentConfig::SimpleRnn(

@@ -160,6 +160,7 @@ fn language_model(shape: &Shape) -> Result<Value> {
         network: ModelConfig::Rnnlm(RnnlmConfig::new(shape.vocab, shape.config(embedding))),
         tokenizer: None,
         labels: vec![],
+        records: false,
         dtype: DTYPE,
         zoo_version: env!("CARGO_PKG_VERSION").into(),
         created_with: String::new(),

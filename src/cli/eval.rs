@@ -78,7 +78,7 @@ struct AdaptiveArgs {
     dynamic_stats: Option<String>,
 
     /// Neural cache: remember the last N hidden states, and what followed each
-    #[arg(long, value_name = "N", value_parser = number::count, conflicts_with = "batch_size")]
+    #[arg(long, value_name = "N", value_parser = number::memory, conflicts_with = "batch_size")]
     cache: Option<usize>,
 
     /// How much more a state counts that is like the present one

@@ -11,7 +11,7 @@ use super::{Outcome, bundle_path};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rnn export my-gru --out my-gru-small                  a third of the size: no training state
+  rnn export my-gru --out my-gru-small                  a fifth of the size after Adam: no training state
   rnn export my-gru --out my-gru-f16 --dtype f16        and half of that
   rnn export my-gru --out my-gru-whole --with-training  one that can be resumed elsewhere")]
 pub struct Args {

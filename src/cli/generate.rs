@@ -243,6 +243,7 @@ impl Args {
             let problem = format!("{} is empty; expected a prompt a line", path.display());
             return Err(Error::usage("--prompts", problem));
         }
-        Ok(text.lines().map(str::to_string).collect())
+        // Some editors begin a file with a mark of its byte order.
+        Ok(text.trim_start_matches('\u{feff}').lines().map(str::to_string).collect())
     }
 }

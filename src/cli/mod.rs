@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bench;
+mod data;
 mod eval;
 mod export;
 mod generate;
@@ -44,6 +45,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     List(list::Args),
+    Data(data::Args),
     Train(Box<train::Args>),
     Eval(Box<eval::Args>),
     Generate(generate::Args),
@@ -70,6 +72,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<Outcome> {
         match self.command {
             Command::List(args) => list::run(&args),
+            Command::Data(args) => data::run(&args),
             Command::Train(args) => train::run(&args),
             Command::Eval(args) => eval::run(&args),
             Command::Generate(args) => generate::run(&args),

@@ -7,6 +7,11 @@ pub fn count(text: &str) -> Result<usize, String> {
     read(text, "a whole number of at least 1", |&count| count >= 1)
 }
 
+/// How much of a text is remembered: every state is compared with every one of them.
+pub fn memory(text: &str) -> Result<usize, String> {
+    read(text, "a whole number from 1 to 100000", |count| (1..=100_000).contains(count))
+}
+
 /// The size of a network in one direction: units, features or layers.
 pub fn size(text: &str) -> Result<usize, String> {
     read(text, &format!("a whole number from 1 to {LARGEST_SIZE}"), |size| (1..=LARGEST_SIZE).contains(size))

@@ -166,6 +166,7 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
         network: args.network.config(cell, task, prepared.shape, defaults.sizes)?,
         tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme_name().to_string()),
         labels: prepared.labels.clone(),
+        records: prepared.records,
         dtype: DTYPE,
         zoo_version: env!("CARGO_PKG_VERSION").to_string(),
         created_with: command_line(),

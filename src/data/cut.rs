@@ -1,6 +1,7 @@
 //! How a split is cut into batches: lanes of a stream side by side, and windows of their steps.
 
 use rand::RngExt;
+use rnn_zoo_models::normal;
 
 use crate::rng::{self, Purpose, Rng};
 use crate::{Error, Result};
@@ -71,11 +72,8 @@ impl Cut {
 /// it, with a deviation of 5; at least 5, at most 10 above.
 fn drawn_window(window: usize, rng: &mut Rng) -> usize {
     let mean = if rng.random::<f64>() < 0.95 { window as f64 } else { window as f64 / 2. };
-    // Box and Muller's transformation of two uniform numbers; the first must not be 0.
-    let radius = (-2. * (1. - rng.random::<f64>()).ln()).sqrt();
-    let normal = radius * (std::f64::consts::TAU * rng.random::<f64>()).cos();
     let least = window.min(5);
-    ((mean + 5. * normal) as usize).clamp(least, window + 10)
+    ((mean + 5. * normal(rng)) as usize).clamp(least, window + 10)
 }
 
 #[cfg(test)]

@@ -60,16 +60,14 @@ impl Endpoint {
     }
 }
 
-/// The files that make a bundle, and whether there is none without. A model that reads no text has no
-/// tokenizer; that one is missing where it should be there is found when the bundle is loaded. Checksums come
-/// before what they are about, so that a download that is cut never looks whole.
-const BUNDLE_FILES: [(&str, bool); 5] = [
-    ("config.json", true),
-    ("SHA256SUMS", false),
-    ("model.safetensors", true),
-    ("tokenizer.json", false),
-    ("README.md", false),
-];
+/// What a bundle has first and last, without which it is none.
+const CONFIG: &str = "config.json";
+const MODEL: &str = "model.safetensors";
+
+/// What it may have besides. That a tokenizer is missing where there should be one is found when the bundle is
+/// loaded.
+const BESIDES: [&str; 6] =
+    ["SHA256SUMS", "tokenizer.json", "README.md", "metrics.jsonl", "recipe.toml", "curve.svg"];
 
 /// The local copy of `hf://datasets/OWNER/NAME/FILE`.
 ///
@@ -81,24 +79,28 @@ pub fn dataset_file(endpoint: &Endpoint, owner: &str, name: &str, file: &str) ->
     fetch(endpoint, &repo, file).map_err(|problem| problem.error)
 }
 
-/// A local folder with the files of the bundle `hf://OWNER/NAME`, all of the same revision.
+/// A local folder with the files of the bundle `hf://OWNER/NAME`, all of the same revision. Where the model is there
+/// all else has been asked for, and nothing is fetched.
 ///
 /// # Errors
-/// As [`dataset_file`]. That the hub has no `README.md`, `tokenizer.json` or `SHA256SUMS` is no error here.
+/// As [`dataset_file`]; only a configuration and a model must be there.
 pub fn bundle(endpoint: &Endpoint, owner: &str, name: &str) -> Result<PathBuf> {
     let id = format!("{owner}/{name}");
-    let config =
-        fetch(endpoint, &Repo::model(id.clone()), BUNDLE_FILES[0].0).map_err(|problem| problem.error)?;
+    let config = fetch(endpoint, &Repo::model(id.clone()), CONFIG).map_err(|problem| problem.error)?;
     let strange = || Error::file(&config, "lies in an unexpected place; clear the cache of the hub");
     let folder = config.parent().ok_or_else(strange)?.to_path_buf();
+    if folder.join(MODEL).exists() {
+        return Ok(folder);
+    }
     let revision = folder.file_name().and_then(|name| name.to_str()).ok_or_else(strange)?;
     let repo = Repo::with_revision(id, RepoType::Model, revision.to_string());
-    for (file, needed) in &BUNDLE_FILES[1..] {
+    for file in BESIDES.into_iter().filter(|file| !folder.join(file).exists()) {
         match fetch(endpoint, &repo, file) {
-            Err(problem) if !needed && problem.absent => {}
-            other => drop(other.map_err(|problem| problem.error)?),
+            Err(problem) if !problem.absent => return Err(problem.error),
+            _ => {}
         }
     }
+    fetch(endpoint, &repo, MODEL).map_err(|problem| problem.error)?;
     Ok(folder)
 }
 

@@ -62,6 +62,19 @@ fn one() -> usize {
 }
 
 impl Options {
+    /// Checks what no loop could be made of.
+    ///
+    /// # Errors
+    /// Names the flag.
+    pub fn validate(&self) -> Result<()> {
+        let counts =
+            [("--batch-size", self.batch_size), ("--bptt", self.bptt), ("--accumulate", self.accumulate)];
+        match counts.into_iter().find(|&(_, count)| count == 0) {
+            Some((flag, _)) => Err(Error::usage(flag, "is 0; expected at least 1")),
+            None => self.schedule.validate(),
+        }
+    }
+
     /// Steps of the whole run.
     ///
     /// # Errors

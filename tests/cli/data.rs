@@ -114,3 +114,22 @@ fn one_long_line_is_enough() {
     let said = folder.done("generate m --length 10 --ignore-eos");
     assert_eq!(said.chars().count(), 11);
 }
+
+#[test]
+fn data_prints_what_a_model_reads() {
+    let folder = Folder::new();
+    assert_eq!(folder.done("data text.txt"), text());
+    let [train, valid, test] = ["train", "valid", "test"]
+        .map(|split| folder.done(&format!("data text.txt --split {split} --valid-fraction 0.2")));
+    assert_eq!([train.as_str(), &valid, &test].concat(), text());
+    assert!(train.len() > 3 * valid.len() && valid.len() > 3 * test.len());
+    folder.write("a.csv", "id,title\n1,\"two words\"\n2,one\n");
+    assert_eq!(folder.done("data a.csv --text-column title"), "two words\none\n");
+    let stories = folder.done("data builtin:story");
+    assert_eq!(stories, folder.done("data builtin:story --split test --seed 1"));
+    assert_ne!(stories, folder.done("data builtin:story --split valid"));
+    assert_eq!(stories.lines().count(), 800);
+    folder.refused("data a.csv --text-column name", 1, &["--text-column", "title"]);
+    folder.refused("data builtin:adding", 2, &["--data", "not text"]);
+    folder.refused("data missing.txt", 2, &["missing.txt"]);
+}

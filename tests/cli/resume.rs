@@ -1,5 +1,7 @@
 //! `rnn train --resume`: what is interrupted ends as if it had not been.
 
+use serde_json::json;
+
 use super::{Folder, TINY, assert_one_line, text};
 
 /// A language model with dropout, Adam, carried state and evaluations between epochs.
@@ -112,6 +114,26 @@ fn what_is_no_run_cannot_be_resumed() {
         ("train --resume m", ["m: ", "cannot be resumed; train anew"]),
     ] {
         folder.refused(line, 1, &mentions);
+    }
+}
+
+#[test]
+fn a_state_that_is_damaged_is_refused() {
+    let folder = Folder::with_model();
+    let state = folder.json("m/training/state.json");
+    for (pointer, value, mention) in [
+        ("/state/options/batch_size", json!(0), "state.json: is not a run's state: --batch-size"),
+        ("/state/options/bptt", json!(0), "--bptt"),
+        ("/state/options/accumulate", json!(0), "--accumulate"),
+        ("/state/options/schedule", json!({"Step": {"every": 0, "gamma": 0.5}}), "state.json"),
+        ("/state/progress/scheduler/base", json!(-1), "learning rate"),
+        ("/state/progress/batch", json!(9999), "none of this run's"),
+        ("/state/progress/seconds", json!(-1), "none of this run's"),
+    ] {
+        let mut damaged = state.clone();
+        *damaged.pointer_mut(pointer).unwrap() = value;
+        folder.write("m/training/state.json", damaged.to_string());
+        folder.refused("train --resume m --max-steps 6", 1, &[mention]);
     }
 }
 

@@ -33,17 +33,22 @@ fn a_line_has_the_score_that_eval_gives_its_file() {
         "records.jsonl",
         text().lines().map(|l| format!("{{\"text\": \"{l}\"}}\n")).collect::<String>(),
     );
+    // Texts of two lines: the vocabulary has a newline, which ends nothing.
+    let two = |line| format!("{}\n", json!({ "text": format!("{line}\nus") }));
+    folder.write("long.jsonl", text().lines().map(two).collect::<String>());
     let long = "the cat by the house saw us ".repeat(30);
     for training in [
         "lstm --data text.txt",
         "rnnlm --data text.txt",
         "gru --data text.txt --tokenizer bpe:300",
         "lstm --data records.jsonl",
+        "gru --data records.jsonl --tokenizer bpe:300",
+        "lstm --data long.jsonl",
     ] {
         folder.done(&format!("train {training} --out m --force {TINY}"));
         for line in ["the cat by the road saw us", "a zebra, of 7 trees", "us", "the  dog ", long.as_str()] {
             // Where a model has learned records it is scored on one.
-            let file = match training.contains("records") {
+            let file = match training.contains("jsonl") {
                 true => ("line.jsonl", format!("{}\n", json!({ "text": line }))),
                 false => ("line.txt", format!("{line}\n")),
             };

@@ -2,8 +2,9 @@
 
 use super::{Folder, assert_one_line};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "list",
+    "data",
     "train",
     "eval",
     "generate",

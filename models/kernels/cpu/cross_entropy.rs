@@ -344,8 +344,8 @@ impl<E: Real> Work<'_, E> {
         }
     }
 
-    /// Whether no class before the target has the same, highest, score: of several the first counts. To be
-    /// asked while the scores are exponentials, which are one where a score is its block's highest.
+    /// Whether no class before the target has the same, highest, score, to rounding: of several the first counts.
+    /// To be asked while the scores are exponentials, which are one where a score is its block's highest.
     unsafe fn is_first(&self, row: usize, column: usize, most: E) -> bool {
         let Shape { some, block: size, .. } = self.shape;
         let target = self.inputs.targets[row] as usize;

@@ -5,7 +5,6 @@ use std::io::Write;
 use rnn_zoo::Error;
 use rnn_zoo::generate::{Context, Reader, Sampling, SavedText, Text, Transcript, Writer, random_numbers};
 use rnn_zoo::model::Model;
-use rnn_zoo::task::start_token;
 use rnn_zoo::tokenizer::Prompt;
 
 use super::Args;
@@ -37,7 +36,7 @@ impl<'a> Job<'a> {
                 Text { context: saved.context, rng, transcript }
             }
             None => Text {
-                context: Context::new(network, start_token(tokenizer))?,
+                context: Context::new(network, model.start_token()?)?,
                 rng: seeded,
                 transcript: Transcript::new(tokenizer, &args.stop),
             },
