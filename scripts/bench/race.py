@@ -44,7 +44,7 @@ def torch(a):
     script = Path(__file__).with_name("torch_recipe.py")
     data = Path(a.data)
     arguments = [a.recipe, data / "train.txt", data / "valid.txt", str(a.steps), str(a.every)]
-    out = subprocess.run([sys.executable, script, *arguments], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run([sys.executable, script, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
     return [(line["step"], line["seconds"], line["loss"]) for line in map(json.loads, out.splitlines())]
 
 

@@ -42,7 +42,8 @@ def check(recipe):
         ("optimizer", ("sgd", "adamw")), ("schedule", ("cosine",)), ("cell", ("lstm",)), ("model", ("rnnlm", "lstm")),
     ] if key in recipe and recipe[key] not in only]  # fmt: skip
     asked += ["tied ends of different widths"] * (bool(recipe.get("tied")) and width != recipe["hidden"])
-    asked += [f"average = {recipe['average']}"] * (not recipe.get("average", "ema:0").startswith("ema:"))
+    average = recipe.get("average", "ema:0")
+    asked += [f"average = {average}"] * (not average.startswith("ema:"))
     asked += ["dropout that is not locked"] * (recipe["dropout"] > 0 and not recipe.get("locked-dropout"))
     asked += ["no clipping"] * (recipe["clip"] <= 0)
     if asked:
