@@ -11,8 +11,10 @@ use cli::{Cli, Outcome};
 /// touched cost nothing.
 const STACK_BYTES: usize = 1 << 30;
 
+#[allow(unsafe_code)]
 fn main() -> ExitCode {
-    rnn_zoo_models::kernels::keep_freed_memory();
+    // SAFETY: there is no other thread yet.
+    unsafe { rnn_zoo_models::kernels::keep_freed_memory() };
     let command = match Cli::read(std::env::args_os()) {
         Ok(command) => command,
         Err(error) => return report(Err(error.into())),

@@ -8,10 +8,10 @@ use candle_nn::{VarBuilder, VarMap};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use rand::RngExt;
-use rnn_zoo::models::kernels::{self, Level, reference};
+use rnn_zoo::models::kernels::{self, Level, Unit, reference};
 use rnn_zoo::models::{
-    Encoded, GruOptions, Linear, LstmOptions, Merge, ModelConfig, Nonlinearity, RecurrentConfig, Reset,
-    RnnlmConfig, SimpleRnnOptions, StackConfig, State, backward,
+    Cell, Encoded, GruOptions, Linear, LstmOptions, Merge, ModelConfig, Nonlinearity, Recurrent,
+    RecurrentConfig, Reset, RnnlmConfig, SimpleRnnOptions, Stack, StackConfig, State, Weights, backward,
 };
 use rnn_zoo::rng::{Purpose, Rng, stream};
 
@@ -648,4 +648,45 @@ fn a_state_that_is_of_no_batch_is_refused_and_changes_nothing() {
     let wide = Linear::new(Tensor::zeros((3, 5), DType::F32, &Device::Cpu).unwrap(), None);
     let problem = layer.stream(&[wide]).map(drop).unwrap_err().to_string();
     assert!(problem.contains("a linear layer of 5 features cannot read the 4 of a stream"), "{problem}");
+}
+
+/// A cell that says it is a unit of one gate, and has four.
+#[derive(Clone)]
+struct Liar(Weights);
+
+impl Cell for Liar {
+    type Options = ();
+    const GATES: usize = 4;
+
+    fn new(_options: &(), weights: Weights) -> Result<Self> {
+        Ok(Self(weights))
+    }
+
+    fn weights(&self) -> &Weights {
+        &self.0
+    }
+
+    fn weights_mut(&mut self) -> &mut Weights {
+        &mut self.0
+    }
+
+    fn unit(&self) -> Option<Unit> {
+        Some(Unit::Simple(Nonlinearity::Tanh))
+    }
+
+    fn step(&self, _gates_x: &Tensor, _h: &Tensor, state: &State) -> Result<State> {
+        Ok(state.clone())
+    }
+}
+
+#[test]
+fn a_cell_that_is_no_such_unit_is_refused_by_sequence_and_stream() -> Result<()> {
+    let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+    let stack = Stack::<Liar>::new(&StackConfig::new(3, 5), &vb)?;
+    let xs = Tensor::zeros((2, 4, 3), DType::F32, &Device::Cpu)?;
+    for refused in [stack.forward(&xs, None, None).err(), stack.stream(&[]).err()] {
+        let error = refused.map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("20 rows of weights") && error.contains("expected 5"), "{error}");
+    }
+    Ok(())
 }

@@ -33,19 +33,27 @@ pub(crate) fn layer(
     run: Run<'_>,
     noise: Noise<'_>,
 ) -> Result<Option<(Tensor, State)>> {
-    // Whoever writes a cell may call it a unit that it is not.
-    let (gates, width) = (unit.gates() * weights.hidden_size(), weights.ih.dim(0)?);
-    if width != gates || initial.c.is_some() != (unit == Unit::Lstm) {
-        bail!("{width} rows of weights and the state do not make a fused {unit:?}; see Cell::unit");
-    }
-    if weights.hr.is_some() && unit != Unit::Lstm {
-        bail!("only an LSTM has a projection, not a fused {unit:?}");
+    check_unit(unit, weights)?;
+    if initial.c.is_some() != (unit == Unit::Lstm) {
+        bail!("the state is not that of a fused {unit:?}; see Cell::unit");
     }
     match xs.dtype() {
         _ if weights.norms.is_some() || !reference::gives_way(xs) => Ok(None),
         DType::F32 => layer_in::<f32>(unit, weights, xs, initial, run, noise).map(Some),
         _ => layer_in::<f64>(unit, weights, xs, initial, run, noise).map(Some),
     }
+}
+
+/// Refuses weights that are not those of the unit: whoever writes a cell may call it a unit that it is not.
+pub(super) fn check_unit(unit: Unit, weights: &Weights) -> Result<()> {
+    let (gates, width) = (unit.gates() * weights.hidden_size(), weights.ih.dim(0)?);
+    if width != gates {
+        bail!("{width} rows of weights do not make a fused {unit:?}; expected {gates}; see Cell::unit");
+    }
+    if weights.hr.is_some() && unit != Unit::Lstm {
+        bail!("only an LSTM has a projection, not a fused {unit:?}; see Cell::unit");
+    }
+    Ok(())
 }
 
 fn layer_in<E: Real>(

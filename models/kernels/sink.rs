@@ -21,7 +21,8 @@ pub struct Backward {
     sunk: HashMap<TensorId, Tensor>,
 }
 
-/// The gradients of `loss`, as [`Tensor::backward`] finds them, faster.
+/// The gradients of `loss`, as [`Tensor::backward`] finds them, faster. Losses that share a layer's call are walked
+/// one after another, not at the same time: its nodes hand their gradients to one another beside candle's store.
 ///
 /// # Errors
 /// Those of the ops.

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::Unit;
 use super::cpu::{self, Level};
-use super::fused::{packed, read};
+use super::fused::{check_unit, packed, read};
 use crate::network::Linear;
 use crate::recurrent::State;
 use crate::weights::Weights;
@@ -34,6 +34,7 @@ impl Stream {
             let like = weights.like();
             let fits = like.device().is_cpu() && like.dtype() == DType::F32 && weights.norms.is_none();
             let Some(unit) = unit.filter(|&unit| fits && unit != Unit::GruBefore) else { return Ok(None) };
+            check_unit(unit, weights)?;
             let (hidden, output) = (weights.hidden_size(), weights.output_size());
             let shape = cpu::Shape { batch: 1, time: 1, hidden, output, gates: unit.gates() };
             let packed = packed(level, unit, shape, weights)?;
@@ -63,6 +64,9 @@ impl Stream {
             Some(bias) => bias.contiguous()?,
             None => Tensor::zeros(weight.dim(0)?, DType::F32, &Device::Cpu)?,
         };
+        if bias.dims() != [weight.dim(0)?] {
+            bail!("a linear layer of {} outputs has a bias of {:?}", weight.dim(0)?, bias.dims());
+        }
         read::<f32, _, 2>([Some(&weight), Some(&bias)], |[weight, bias]| {
             cpu::Linear::new(level, weight, bias)
         })

@@ -62,7 +62,7 @@ pub(in crate::kernels) struct Gradients<E> {
 pub(in crate::kernels) struct Found<E> {
     /// `-log p(target)` of each row.
     pub losses: Vec<E>,
-    /// Rows whose target has the highest score, the first of several; not counted with gradients.
+    /// Rows whose target has the highest score, the first of several; with gradients any of several.
     pub correct: usize,
     /// Of the mean, where they were asked for.
     pub gradients: Option<Gradients<E>>,

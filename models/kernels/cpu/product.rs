@@ -74,6 +74,7 @@ impl<E> Rows<E> {
     /// # Safety
     /// That row and depth must be there.
     unsafe fn from(self, row: usize, k: usize) -> Self {
+        debug_assert!(self.run == usize::MAX || k.is_multiple_of(self.run), "{k} of runs of {}", self.run);
         let skip = if self.run == usize::MAX { k * self.depth_step } else { k / self.run * self.run_step };
         // SAFETY: the caller's promise.
         Self { start: unsafe { self.start.add(row * self.row_step + skip) }, ..self }
@@ -110,7 +111,7 @@ pub(super) unsafe fn multiply<S: Simd, E: Real>(
                         simd.vectorize(Multiply::<E, $rows, $vectors> { depth, left, panel, tile, ahead });
                     }
                 })*)*
-                _ => debug_assert!(rows == 0, "a tile of {rows} by {vectors}"),
+                _ => assert!(rows == 0, "a tile of {rows} by {vectors}"),
             }
         };
     }

@@ -2,8 +2,8 @@
 //! tile by tile, and the cell's pointwise part on each tile while it is at hand; here is what they share.
 //!
 //! What there is for every step lies as [`Steps`]: the gates of one vector of units side by side, padded to
-//! whole vectors, as a tile of the product leaves them, and hidden and cell states likewise. Padding is zero
-//! and stays so.
+//! whole vectors, as a tile of the product leaves them, and hidden and cell states likewise. A state's padding is
+//! zero and stays so.
 //!
 //! The team splits the batch, and then nobody waits for anybody, or the units, and then all meet once a
 //! step: see [`Plan`].

@@ -131,6 +131,9 @@ impl<E: Real> Linear<E> {
 impl<E: Real> Stream<E> {
     /// The linear layers of `decoder` read, one after another, what the last of `layers` writes.
     pub(in crate::kernels) fn new(level: Level, layers: Vec<Layer<E>>, decoder: Vec<Linear<E>>) -> Self {
+        for pair in layers.windows(2) {
+            assert_eq!(pair[1].input, pair[0].output, "features of a layer");
+        }
         let mut width = layers.last().map(|layer| layer.output);
         for linear in &decoder {
             assert_eq!(width, Some(linear.panels.depth()), "features of a linear layer");
@@ -142,7 +145,9 @@ impl<E: Real> Stream<E> {
     /// Members of the team worth waking for a step.
     fn members(&self) -> usize {
         let of = |layer: &Layer<E>| layer.unit.gates() * layer.hidden * (layer.input + layer.output);
-        let weights: usize = self.layers.iter().map(of).sum();
+        let behind = |linear: &Linear<E>| linear.panels.depth() * linear.outputs;
+        let weights: usize =
+            self.layers.iter().map(of).sum::<usize>() + self.decoder.iter().map(behind).sum::<usize>();
         if weights * self.batch < FEW { 1 } else { team::threads() }
     }
 

@@ -67,10 +67,10 @@ pub(super) fn run(members: usize, work: &(dyn Fn(Member<'_>) + Sync)) {
     let within =
         TEAM.get() || std::thread::current().name().is_some_and(|name| name.starts_with("candle-bp-"));
     let count = if within { 1 } else { members.min(barrier_pool().n_workers() + 1) };
-    let work = |index| unwinding_ends_the_process(|| work(Member { index, count, barrier: &barrier }));
     if count <= 1 {
-        return work(0);
+        return work(Member { index: 0, count: 1, barrier: &barrier });
     }
+    let work = |index| unwinding_ends_the_process(|| work(Member { index, count, barrier: &barrier }));
     // The pool calls its workers 0, 1, .. and the caller last.
     let caller = barrier_pool().n_workers();
     TEAM.set(true);
