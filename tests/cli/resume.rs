@@ -125,7 +125,7 @@ fn a_state_that_is_damaged_is_refused() {
         ("/state/options/batch_size", json!(0), "state.json: is not a run's state: --batch-size"),
         ("/state/options/bptt", json!(0), "--bptt"),
         ("/state/options/accumulate", json!(0), "--accumulate"),
-        ("/state/options/schedule", json!({"Step": {"every": 0, "gamma": 0.5}}), "state.json"),
+        ("/state/options/schedule", json!({"name": "step", "every": 0, "gamma": 0.5}), "every is 0"),
         ("/state/progress/scheduler/base", json!(-1), "learning rate"),
         ("/state/progress/batch", json!(9999), "none of this run's"),
         ("/state/progress/seconds", json!(-1), "none of this run's"),

@@ -1,0 +1,100 @@
+use clap::ValueEnum;
+
+use super::*;
+
+fn spec(data: impl Into<String>) -> DataSpec {
+    let columns = Columns { text: None, label: None };
+    DataSpec { data: data.into(), columns, fractions: Fractions::default(), seed: 3 }
+}
+
+fn words() -> TokenizerSpec {
+    TokenizerSpec { kind: Kind::Word, max_vocab: None, lowercase: false }
+}
+
+/// A folder of `train.csv` and `valid.csv` with a text and a label column.
+fn records(train: &str, valid: &str) -> (tempfile::TempDir, DataSpec) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, rows) in [("train.csv", train), ("valid.csv", valid)] {
+        std::fs::write(dir.path().join(name), format!("text,label\n{rows}")).unwrap();
+    }
+    let mut spec = spec(dir.path().to_str().unwrap());
+    spec.columns.label = Some("label".into());
+    (dir, spec)
+}
+
+#[test]
+fn tasks_have_one_name_everywhere() {
+    for &task in Task::value_variants() {
+        assert_eq!(serde_json::to_value(task).unwrap(), task.name());
+        assert_eq!(task.to_possible_value().unwrap().get_name(), task.name());
+        assert_eq!(format!("{task:>10}"), format!("{:>10}", task.name()));
+    }
+}
+
+#[test]
+fn the_data_suggests_its_task() {
+    for (data, task) in
+        [("builtin:adding", Task::Forecast), ("builtin:copy", Task::Tag), ("builtin:reber", Task::Lm)]
+    {
+        assert_eq!(spec(data).natural_task().unwrap(), task, "{data}");
+    }
+    let (_dir, labelled) = records("a,x\nb,y\n", "");
+    assert_eq!(labelled.natural_task().unwrap(), Task::Classify);
+}
+
+#[test]
+fn data_of_another_task_is_a_usage_error() {
+    let problem = |data: &str, task| {
+        let error = spec(data).prepare(task, None, &words(), vec![]).map(drop).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{error}");
+        error.to_string()
+    };
+    assert_eq!(
+        problem("builtin:story", Task::Tag),
+        "--data: --task tag needs builtin:copy, not builtin:story"
+    );
+    let adding = "--data: --task forecast needs builtin:adding, not builtin:copy";
+    assert_eq!(problem("builtin:copy", Task::Forecast), adding);
+    assert_eq!(problem("builtin:adding", Task::Lm), "--data: --task lm needs text, not builtin:adding");
+    assert!(problem("builtin:story", Task::Classify).starts_with("--label-column: --task classify needs"));
+}
+
+#[test]
+fn records_become_classes_in_sorted_order() {
+    let (_dir, spec) = records("good film,yes\nbad,no\n,yes\n", "bad film,no\n");
+    let prepared = spec.prepare(Task::Classify, None, &words(), vec![]).unwrap();
+    assert_eq!(prepared.labels, ["no", "yes"]);
+    assert_eq!(prepared.shape, Shape { vocabulary: Some(5), features: 0, outputs: 2 }); // with two specials
+    let Dataset::Examples(train) = &prepared.splits.train else { panic!("records are examples") };
+    let targets: Vec<_> = train.iter().map(|example| (example.input.len(), &example.target)).collect();
+    let [no, yes] = [Target::Class(0), Target::Class(1)];
+    assert_eq!(targets, [(2, &yes), (1, &no), (0, &yes)]);
+    assert_eq!(prepared.splits.valid.map(|valid| valid.len()), Some(1));
+}
+
+#[test]
+fn classes_unseen_in_training_and_a_single_class_are_refused() {
+    let (_dir, unseen) = records("a,x\nb,y\n", "a,z\n");
+    let problem = unseen.prepare(Task::Classify, None, &words(), vec![]).map(drop).unwrap_err();
+    assert!(
+        problem.to_string().contains("its valid split has the class \"z\", which training had not: x, y")
+    );
+    let (_dir, single) = records("a,x\nb,x\n", "a,x\n");
+    let problem = single.prepare(Task::Classify, None, &words(), vec![]).map(drop).unwrap_err();
+    assert!(problem.to_string().contains("has 1 class; expected at least two"), "{problem}");
+}
+
+#[test]
+fn built_in_sequences_of_the_splits_are_the_seed_and_differ() {
+    let copies = spec("builtin:copy");
+    let examples = |spec: &DataSpec, split| match spec.read_split(Task::Tag, Some(split), None, &[]) {
+        Ok((Dataset::Examples(examples), _)) => examples,
+        other => panic!("{other:?}"),
+    };
+    let [valid, test, all] = [Split::Valid, Split::Test, Split::All].map(|split| examples(&copies, split));
+    assert_eq!((valid.len(), test.len(), all.len()), (EXAMPLES[1], EXAMPLES[2], EXAMPLES.iter().sum()));
+    assert_eq!(valid, examples(&copies, Split::Valid));
+    assert!(valid[0] != test[0] && all[0] != valid[0]);
+    assert_ne!(valid[0], examples(&DataSpec { seed: 4, ..copies.clone() }, Split::Valid)[0]);
+    assert_eq!(valid[0].input.len(), copy::length(COPY.0, COPY.1));
+}
