@@ -92,6 +92,15 @@ impl RecurrentConfig {
         any!(self, config => config.clone().with_cell(()))
     }
 
+    /// The same kind with other values of what every kind has; [`RecurrentConfig::shared`] backwards.
+    pub fn with_shared(self, shared: StackConfig<()>) -> Self {
+        match self {
+            Self::SimpleRnn(config) => Self::SimpleRnn(shared.with_cell(config.cell)),
+            Self::Lstm(config) => Self::Lstm(shared.with_cell(config.cell)),
+            Self::Gru(config) => Self::Gru(shared.with_cell(config.cell)),
+        }
+    }
+
     pub(crate) fn bidirectional(&self) -> bool {
         any!(self, config => config.bidirectional.is_some())
     }

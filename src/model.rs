@@ -58,6 +58,16 @@ impl Model {
         Ok((Self { config, network, tokenizer, device, bundle: loaded, fingerprint }, parameters))
     }
 
+    /// Where its bundle lies.
+    pub fn path(&self) -> &Path {
+        &self.bundle.path
+    }
+
+    /// Refuses what only a model of another task can do.
+    pub(crate) fn refuse(&self, problem: impl Into<String>) -> Error {
+        Error::usage(self.path().display().to_string(), problem)
+    }
+
     /// Tells this model from every other; see [`Loaded::fingerprint`]. Its files are read at the first call: where
     /// the bundle may be replaced while the model is in use, that belongs right behind the loading.
     ///

@@ -3,10 +3,10 @@
 use candle_core::{D, DType};
 use serde::Serialize;
 
+use crate::Result;
 use crate::data::batch::{Cut, Dataset, Example, Input, Target};
 use crate::model::Model;
 use crate::task::{Task, encode_text};
-use crate::{Error, Result};
 
 /// Sequences that are answered side by side.
 const BATCH: usize = 64;
@@ -36,7 +36,7 @@ pub fn classify(model: &Model, texts: Vec<String>) -> Result<Vec<Answer>> {
     if model.config.task != Task::Classify {
         let problem =
             format!("its task is {}: it gives text no class; train with --task classify", model.config.task);
-        return Err(Error::usage("BUNDLE", problem));
+        return Err(model.refuse(problem));
     }
     let tokenizer = model.tokenizer()?;
     let example =
@@ -51,7 +51,7 @@ pub fn classify(model: &Model, texts: Vec<String>) -> Result<Vec<Answer>> {
 pub fn answer(model: &Model, data: &Dataset) -> Result<Vec<Answer>> {
     if model.config.task == Task::Lm {
         let problem = "a language model predicts the next token only: use `rnn generate` or `rnn eval`";
-        return Err(Error::usage("BUNDLE", problem));
+        return Err(model.refuse(problem));
     }
     let mut answers = Vec::with_capacity(data.len());
     let epoch = data.epoch(Cut { batch_size: BATCH, window: 1, trim: false, vary: false }, None)?;

@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::{Device, Tensor};
 use rnn_zoo_models::State;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::bundle::{BundleWriter, Config, Contents, Loaded, Training, TrainingState};
 use crate::card::Beside;
@@ -34,6 +35,7 @@ pub struct Run {
     splits: Splits,
     report: Report,
     record: Record,
+    finished: bool,
 }
 
 /// What of a run goes into its bundle and does not change while it goes on.
@@ -82,7 +84,7 @@ impl Run {
 
     fn new(trainer: Trainer, record: Record, splits: Splits, unit: Unit, device: &Device) -> Self {
         let report = report(&trainer.options, &record.config, unit, record.tokenizer.as_ref(), device);
-        Self { trainer, splits, report, record }
+        Self { trainer, splits, report, record, finished: false }
     }
 
     /// Trains to the end, or until `stop` is set; the bundle is saved at every evaluation, at the end and
@@ -91,11 +93,16 @@ impl Run {
     /// # Errors
     /// Those of [`Trainer::run`]. A bundle that was saved before stays as it is.
     pub fn train(&mut self, stop: &AtomicBool) -> Result<Ending> {
-        let Self { trainer, splits, report, record } = self;
+        let Self { trainer, splits, report, record, .. } = self;
         let mut save = |trainer: &mut Trainer, report: &mut Report| record.save(trainer, report);
         let ending = trainer.run(splits, report, stop, &mut save);
         report.end();
         ending
+    }
+
+    /// Whether the run was taken up at its end, with nothing left to do.
+    pub fn is_finished(&self) -> bool {
+        self.finished
     }
 
     /// Gives the run's figures to TensorBoard, too.
@@ -274,12 +281,23 @@ impl Checkpoint {
         let average = average.map(|average| like_parameters(average, &parameters)).transpose()?;
         let stopped = Stopped { optimizer, progress: saved.progress, carried, average, best };
         let trainer = Trainer::resume(network, parameters, options, stopped, &prepared.splits, device)?;
+        let step = trainer.progress.step;
+        // A run that was stopped behind its last step has its last evaluation before it.
+        let judged = prepared.splits.valid.is_none() || last_evaluation(&loaded.metrics) == Some(step);
+        let finished = judged && step >= trainer.options.total_steps(&prepared.splits)?;
         let tokenizer = prepared.tokenizer.map(Arc::new);
         let history = History::read(&loaded.metrics.join("\n")).unwrap_or_default();
         let record =
             Record { config: loaded.config, data: saved.data, tokenizer, fingerprint, writer, history };
-        Ok(Run::new(trainer, record, prepared.splits, prepared.unit, device))
+        Ok(Run { finished, ..Run::new(trainer, record, prepared.splits, prepared.unit, device) })
     }
+}
+
+/// The step of the last evaluation that the lines of a `metrics.jsonl` report.
+fn last_evaluation(lines: &[String]) -> Option<usize> {
+    let reports = lines.iter().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut evaluations = reports.filter(|report| report["split"] == "valid");
+    evaluations.next()?["step"].as_u64().map(|step| step as usize)
 }
 
 /// Tensors of the dtypes and on the devices of the parameters of their names.

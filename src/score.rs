@@ -2,13 +2,13 @@
 
 use rnn_zoo_models::State;
 
+use crate::Result;
 use crate::data::batch::Windows;
 use crate::data::{End, Piece};
 use crate::evaluate::WINDOW;
 use crate::loss;
 use crate::model::Model;
 use crate::task::Task;
-use crate::{Error, Result};
 
 /// What a model thinks of one line.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +37,7 @@ impl LineScore {
 pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
     if model.config.task != Task::Lm {
         let problem = format!("its task is {}; only a language model scores lines", model.config.task);
-        return Err(Error::usage("BUNDLE", problem));
+        return Err(model.refuse(problem));
     }
     let tokenizer = model.tokenizer()?;
     let tokens = lines.iter().map(|line| tokens_of(model, line)).collect::<Result<Vec<_>>>()?;

@@ -96,8 +96,8 @@ pub struct Prepared {
     pub tokenizer: Option<Tokenizer>,
     /// Names of the classes.
     pub labels: Vec<String>,
-    /// Whether the texts are records rather than lines.
-    pub records: bool,
+    /// The column of records that the text is read from; `None` for running text.
+    pub text_column: Option<String>,
     /// Inputs and outputs of the network.
     pub shape: Shape,
     /// What the loss means.
@@ -190,7 +190,7 @@ impl DataSpec {
                 splits,
                 tokenizer: None,
                 labels,
-                records: false,
+                text_column: None,
                 shape: task.builtin_shape(),
                 unit: task.unit(),
             });
@@ -221,8 +221,8 @@ impl DataSpec {
             unit.floor = self.floor(&tokenizer, &train)?;
         }
         let shape = Shape { vocabulary: Some(vocabulary), features: 0, outputs };
-        let (splits, records) = (Splits { train, valid }, corpus.is_records());
-        Ok(Prepared { splits, tokenizer: Some(tokenizer), labels, records, shape, unit })
+        let (splits, text_column) = (Splits { train, valid }, corpus.text_column().map(String::from));
+        Ok(Prepared { splits, tokenizer: Some(tokenizer), labels, text_column, shape, unit })
     }
 
     /// Reads one split for a trained model.

@@ -5,6 +5,7 @@ mod bad_input;
 mod data;
 mod eval;
 mod export;
+mod from;
 mod generate;
 mod plot;
 mod predict;

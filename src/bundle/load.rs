@@ -1,6 +1,7 @@
 //! Reading bundles.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -204,8 +205,12 @@ fn find(path: &Path) -> Result<PathBuf> {
         };
         return Err(Error::file(path, problem));
     }
-    if exists(&found.join(CONFIG)) {
-        return Ok(found);
+    match fs::metadata(found.join(CONFIG)) {
+        Ok(_) => return Ok(found),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(Error::file(found.join(CONFIG), error));
+        }
+        Err(_) => {}
     }
     let inside = fs::read_dir(&found).into_iter().flatten().flatten().map(|entry| entry.path());
     let problem = match inside.filter(|path| is_bundle(path)).min() {

@@ -81,8 +81,8 @@ impl BundleWriter {
         place.recover()?;
         check_replaceable(&place)?;
         if is_bundle(place.bundle()) && !force {
-            let problem = "is a bundle already; replace it with --force, continue it with --resume, \
-                           or choose another --out";
+            let problem = "is a bundle already; choose another --out, replace it with --force, or continue its \
+                           training with `rnn train --resume`";
             return Err(Error::file(path, problem));
         }
         place.begin().map(drop)?;

@@ -64,32 +64,32 @@ pub struct Args {
     locked_dropout: bool,
 
     /// Dropout of whole words in the embedding
-    #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., aliases = ["dropoute"], hide_default_value = true)]
-    embedding_dropout: f64,
+    #[arg(long, value_name = "P", value_parser = number::share, aliases = ["dropoute"])]
+    embedding_dropout: Option<f64>,
 
     /// Dropout on the hidden state where it enters the recurrence
-    #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., hide_default_value = true)]
-    recurrent_dropout: f64,
+    #[arg(long, value_name = "P", value_parser = number::share)]
+    recurrent_dropout: Option<f64>,
 
     /// Dropout on the recurrent weights
-    #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., aliases = ["wdrop"], hide_default_value = true)]
-    weight_drop: f64,
+    #[arg(long, value_name = "P", value_parser = number::share, aliases = ["wdrop"])]
+    weight_drop: Option<f64>,
 
     /// Chance that a unit keeps its old state for a step
-    #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., hide_default_value = true)]
-    zoneout: f64,
+    #[arg(long, value_name = "P", value_parser = number::share)]
+    zoneout: Option<f64>,
 
     /// Normalise inside the layers
     #[arg(long)]
     layer_norm: bool,
 
     /// Weight of the mean squared output in the loss (AR)
-    #[arg(long, value_name = "X", value_parser = number::not_negative, default_value_t = 0., aliases = ["alpha"], hide_default_value = true)]
-    ar: f64,
+    #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["alpha"])]
+    ar: Option<f64>,
 
     /// Weight of the mean squared change of the output from step to step in the loss (TAR)
-    #[arg(long, value_name = "X", value_parser = number::not_negative, default_value_t = 0., aliases = ["beta"], hide_default_value = true)]
-    tar: f64,
+    #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["beta"])]
+    tar: Option<f64>,
 
     /// Share the embedding with the output layer, through a projection where --embedding is not as wide as
     /// the recurrent output [default width: as wide]
@@ -121,6 +121,24 @@ pub struct Args {
     #[arg(long, value_name = "WHOSE", value_parser = named::<Init>)]
     init: Option<Init>,
 }
+
+/// The flags whose answer lies in parameters that are there already: all but those that regularise.
+pub const SHAPE: [&str; 14] = [
+    "embedding",
+    "hidden",
+    "layers",
+    "cell",
+    "bidirectional",
+    "merge",
+    "layer_norm",
+    "tied",
+    "projection",
+    "forget_bias",
+    "chrono",
+    "nonlinearity",
+    "reset",
+    "init",
+];
 
 /// Sizes where the user gives none.
 #[derive(Clone, Copy, Debug)]
@@ -154,55 +172,78 @@ impl Args {
                 "a language model reads from left to right: with both directions it would see the answer";
             return Err(Error::usage("--bidirectional", problem));
         }
-        if task != Task::Lm {
-            let own = [
-                ("--tied", self.tied),
-                ("--embedding-dropout", self.embedding_dropout > 0.),
-                ("--ar", self.ar > 0.),
-                ("--tar", self.tar > 0.),
-            ];
-            for (flag, given) in own {
-                if given {
-                    return Err(Error::usage(
-                        flag,
-                        format!("only a language model has it, not --task {task}"),
-                    ));
-                }
-            }
-        }
         let input = if shape.vocabulary.is_some() { embedding } else { shape.features };
-        let dropout = self.dropout.unwrap_or(sizes.dropout);
         let stack = StackConfig {
             num_layers: self.layers.unwrap_or(sizes.layers),
             bidirectional: self.bidirectional.then(|| self.merge.unwrap_or(Merge::Concat)),
-            dropout,
-            locked_dropout: self.locked_dropout,
-            recurrent_dropout: self.recurrent_dropout,
-            weight_drop: self.weight_drop,
-            zoneout: self.zoneout,
+            dropout: sizes.dropout,
             layer_norm: self.layer_norm,
             init: self.init.unwrap_or_default(),
             ..StackConfig::<()>::new(input, hidden)
         };
         let rnn = self.stack(cell, stack)?;
-        Ok(match (task, shape.vocabulary) {
+        Ok(self.regularized(&match (task, shape.vocabulary) {
             (Task::Lm, Some(vocabulary_size)) => ModelConfig::Rnnlm(RnnlmConfig {
-                vocabulary_size,
-                dropout,
-                embedding_dropout: self.embedding_dropout,
+                dropout: sizes.dropout,
                 tied: self.tied,
-                ar: self.ar,
-                tar: self.tar,
-                rnn,
+                ..RnnlmConfig::new(vocabulary_size, rnn)
             }),
             (task, vocabulary_size) => ModelConfig::Predictor(PredictorConfig {
                 vocabulary_size,
                 outputs: shape.outputs,
                 readout: if task == Task::Tag { Readout::Every } else { Readout::Last },
-                dropout,
+                dropout: sizes.dropout,
                 rnn,
             }),
-        })
+        }))
+    }
+
+    /// Refuses flags that would do nothing for `task`.
+    pub fn check(&self, task: Task) -> Result<()> {
+        let own = [
+            ("--tied", self.tied),
+            ("--embedding-dropout", self.embedding_dropout.is_some()),
+            ("--ar", self.ar.is_some()),
+            ("--tar", self.tar.is_some()),
+        ];
+        match own.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) if task != Task::Lm => {
+                Err(Error::usage(flag, format!("only a language model has it, not --task {task}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The network, regularised as the user says and otherwise as it was.
+    pub fn regularized(&self, network: &ModelConfig) -> ModelConfig {
+        match network.clone() {
+            ModelConfig::Rnnlm(config) => ModelConfig::Rnnlm(RnnlmConfig {
+                dropout: self.dropout.unwrap_or(config.dropout),
+                embedding_dropout: self.embedding_dropout.unwrap_or(config.embedding_dropout),
+                ar: self.ar.unwrap_or(config.ar),
+                tar: self.tar.unwrap_or(config.tar),
+                rnn: self.regularized_stack(config.rnn),
+                ..config
+            }),
+            ModelConfig::Predictor(config) => ModelConfig::Predictor(PredictorConfig {
+                dropout: self.dropout.unwrap_or(config.dropout),
+                rnn: self.regularized_stack(config.rnn),
+                ..config
+            }),
+        }
+    }
+
+    fn regularized_stack(&self, rnn: RecurrentConfig) -> RecurrentConfig {
+        let stack = rnn.shared();
+        let stack = StackConfig {
+            dropout: self.dropout.unwrap_or(stack.dropout),
+            locked_dropout: self.locked_dropout || stack.locked_dropout,
+            recurrent_dropout: self.recurrent_dropout.unwrap_or(stack.recurrent_dropout),
+            weight_drop: self.weight_drop.unwrap_or(stack.weight_drop),
+            zoneout: self.zoneout.unwrap_or(stack.zoneout),
+            ..stack
+        };
+        rnn.with_shared(stack)
     }
 
     /// The stack of the chosen cell; flags of another cell are refused.

@@ -27,6 +27,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     text_column: Option<String>,
 
+    /// Column or field that holds the class, which is not printed: the text is the other
+    #[arg(long, value_name = "NAME")]
+    label_column: Option<String>,
+
     /// Share of a single file that training would hold out for validation
     #[arg(long, value_name = "X", default_value_t = Fractions::default().valid)]
     valid_fraction: f64,
@@ -42,7 +46,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let columns = Columns { text: args.text_column.clone(), label: None };
+    let columns = Columns { text: args.text_column.clone(), label: args.label_column.clone() };
     let fractions = Fractions { valid: args.valid_fraction, test: args.test_fraction };
     let corpus = Corpus::open(&args.data.parse()?, &columns, args.seed)?.with_fractions(fractions)?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());

@@ -44,7 +44,7 @@ pub struct Args {
     prompt: String,
 
     /// Go on from each line of a file, side by side; - reads standard input. Each text is the one that its prompt
-    /// has alone, with random numbers by the seed and its words
+    /// has alone, with random numbers by the seed and its words; an empty line parts prompts
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "state", "save_state"])]
     prompts: Option<PathBuf>,
 
@@ -148,9 +148,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let model = Model::load(&bundle_path(&args.bundle)?, &device)?;
     if model.config.task != Task::Lm {
-        let problem =
-            format!("{} is a {} model; only a language model writes", args.bundle, model.config.task);
-        return Err(Error::usage("BUNDLE", problem).into());
+        let problem = format!("its task is {}; only a language model writes", model.config.task);
+        return Err(Error::usage(&args.bundle, problem).into());
     }
     if let Some(path) = &args.save_state {
         SavedText::check_place(path)?;

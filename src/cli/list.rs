@@ -1,6 +1,6 @@
 //! `rnn list`: what can be trained, and what has been.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use rnn_zoo::bundle;
@@ -44,6 +44,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         writeln!(out, "\nBundles here:")?;
         for bundle in bundles {
             let text = |key: &str| bundle[key].as_str().unwrap_or_default().to_string();
+            if let Some(problem) = bundle["error"].as_str() {
+                writeln!(out, "  {:<28} cannot be used: {problem}", text("path"))?;
+                continue;
+            }
             let score = match (&bundle["score"], bundle["valid_loss"].as_f64()) {
                 (Value::Object(score), _) => format!(", {}", told(score)),
                 (_, Some(loss)) => format!(", validation loss {loss:.4}"),
@@ -55,8 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Bundles in the present folder and in `weights`, by name. What cannot be read is passed over: this
-/// command looks around, it does not check.
+/// Bundles in the present folder and in `weights`, by name; of those that cannot be used, why.
 fn bundles() -> Vec<Value> {
     let inside =
         |folder: &str| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -75,12 +78,23 @@ fn told(score: &Map<String, Value>) -> String {
 }
 
 fn describe(path: &Path) -> Option<Value> {
-    let loaded = bundle::load(path).ok()?;
+    let path = path.strip_prefix(".").unwrap_or(path);
+    let shown = path.display().to_string();
+    let loaded = match bundle::load(path) {
+        Ok(loaded) => loaded,
+        // A folder that is no bundle is passed over, but not one that may be.
+        Err(error) => {
+            let may_be = bundle::is_bundle(path)
+                || std::fs::metadata(path.join("config.json"))
+                    .is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+            return may_be.then(|| json!({ "path": shown, "error": error.to_string() }));
+        }
+    };
     let losses = loaded.metrics.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let losses =
         losses.filter(|metric| metric["split"] == "valid").filter_map(|metric| metric["loss"].as_f64());
     Some(json!({
-        "path": path.strip_prefix(".").unwrap_or(path).display().to_string(),
+        "path": shown,
         "model": loaded.config.model,
         "task": loaded.config.task.name(),
         "valid_loss": losses.min_by(f64::total_cmp),

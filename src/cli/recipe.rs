@@ -202,7 +202,8 @@ fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsString>,
     };
     let mut wanted = read(command, &path)?;
     let own = |id: &str| given.value_source(id) == Some(ValueSource::CommandLine);
-    if !own("model") && !wanted.iter().any(|(arg, _)| arg.get_id() == "model") {
+    let names_model = |id: &str| own(id) || wanted.iter().any(|(arg, _)| arg.get_id() == id);
+    if !["model", "from"].into_iter().any(names_model) {
         let problem = "names no model; add `model = \"lstm\"`, or write the model behind `rnn train`";
         return Err(Error::file(path, problem));
     }

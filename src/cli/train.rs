@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
-use rnn_zoo::bundle::{BundleWriter, Config, FORMAT, RECIPE};
+use rnn_zoo::bundle::{self, BundleWriter, Config, FORMAT, RECIPE};
 use rnn_zoo::data::corpus::{Columns, Fractions};
 use rnn_zoo::models::MODELS;
 use rnn_zoo::optim::Average;
@@ -33,12 +33,19 @@ Examples:
   rnn train rnnlm --data ptb/ --tied --dropout 0.4                 on a folder of train, valid and test
   rnn train lstm --data q.csv --text-column text --label-column label --task classify
   rnn train --recipe my-gru/recipe.toml --lr 0.001                 a run once more, but for one setting
+  rnn train --from my-gru --data other.txt --lr 0.0005             fine-tune what has been learnt on other text
   rnn train --resume my-gru --epochs 20                            continue a run"
 )]
 pub struct Args {
     /// simple-rnn, lstm, gru or rnnlm
-    #[arg(value_name = "MODEL", required_unless_present_any = ["resume", "recipe"])]
+    #[arg(value_name = "MODEL", required_unless_present_any = ["resume", "recipe", "from"])]
     model: Option<String>,
+
+    /// Start from the parameters of a bundle, with its tokenizer and network, instead of from random ones
+    /// (fine-tuning); flags may regularise it otherwise
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["task", "tokenizer", "max_vocab", "lowercase"],
+          conflicts_with_all = architecture::SHAPE)]
+    from: Option<String>,
 
     /// Take settings from a TOML file, a key for every long flag; flags count more, --tied=false too
     #[arg(long, value_name = "FILE")]
@@ -81,7 +88,8 @@ pub struct Args {
 }
 
 /// What a resumed run keeps as it was started with; its length, device and threads may change.
-const FIXED: [&str; 7] = ["model", "recipe", "out", "force", "data-flags", "network-flags", "training-flags"];
+const FIXED: [&str; 8] =
+    ["model", "from", "recipe", "out", "force", "data-flags", "network-flags", "training-flags"];
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Data")]
@@ -132,6 +140,14 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         Some(bundle) => resume(bundle, args, &device)?,
         None => start(args, &device).map_err(|error| args.settings.blame(error))?,
     };
+    if run.is_finished() {
+        let (path, step) = (run.path().display(), run.trainer.progress.step);
+        eprintln!(
+            "{path} is finished: its {step} steps are done; --epochs or --max-steps make it longer, --from {path} \
+             starts another run from it"
+        );
+        return Ok(Outcome::Done);
+    }
     if let Some(folder) = &args.tensorboard {
         run.watch(EventWriter::create(folder, run.trainer.progress.step, args.force)?);
     }
@@ -142,14 +158,24 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 fn start(args: &Args, device: &Device) -> Result<Run> {
-    let name = known_model(args.model.as_deref().unwrap_or_default())?;
+    let basis = match &args.from {
+        Some(bundle) => Some(bundle::load(&super::bundle_path(bundle)?)?),
+        None => None,
+    };
+    let name = args.model.as_deref().map(known_model).transpose()?;
+    let name = match &basis {
+        Some(basis) => own_name(name, &basis.config)?,
+        None => name.expect("invariant: clap asks for MODEL where nothing else names one"),
+    };
     let data = args.data.spec(args.training.seed);
-    let task = match args.data.task {
-        Some(task) => task,
-        None => data.natural_task()?,
+    let task = match (&basis, args.data.task) {
+        (Some(basis), _) => basis.config.task,
+        (None, Some(task)) => task,
+        (None, None) => data.natural_task()?,
     };
     let out = args.out.clone().unwrap_or_else(|| default_bundle(name, &data.data));
     let cell = args.network.cell(name)?;
+    args.network.check(task)?;
     let writer = BundleWriter::create(&out, args.force)?.with_recipe(args.settings.to_toml());
     let kind = args.data.tokenizer.clone().unwrap_or(match (name, task) {
         ("rnnlm", _) | (_, Task::Classify) => Kind::Word,
@@ -157,23 +183,51 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
     });
     let spec = TokenizerSpec { kind, max_vocab: args.data.max_vocab, lowercase: args.data.lowercase };
     eprintln!("reading {} ...", data.data);
-    let prepared = data.prepare(task, None, &spec, vec![])?;
+    let (tokenizer, labels) = match &basis {
+        Some(basis) => (basis.tokenizer()?, basis.config.labels.clone()),
+        None => (None, vec![]),
+    };
+    let prepared = data.prepare(task, tokenizer, &spec, labels)?;
+    if let Some(column) = &prepared.text_column {
+        let class = if task == Task::Lm { "; a classifier needs --label-column, too" } else { "" };
+        eprintln!("the text is `{column}`{class}");
+    }
     let defaults = Defaults::of(task, prepared.tokenizer.as_ref(), &data.data, prepared.splits.train.len());
+    let network = match &basis {
+        Some(basis) => args.network.regularized(&basis.config.network),
+        None => args.network.config(cell, task, prepared.shape, defaults.sizes)?,
+    };
     let config = Config {
         format: FORMAT,
         model: name.to_string(),
         task,
-        network: args.network.config(cell, task, prepared.shape, defaults.sizes)?,
+        network,
         tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme_name().to_string()),
         labels: prepared.labels.clone(),
-        records: prepared.records,
+        records: prepared.text_column.is_some(),
         dtype: DTYPE,
         zoo_version: env!("CARGO_PKG_VERSION").to_string(),
         created_with: command_line(),
     };
     let options = args.training.options(&args.length, &defaults)?;
     check(&options, task, &prepared)?;
-    Run::start(writer, config, data, prepared, options, device)
+    let run = Run::start(writer, config, data, prepared, options, device)?;
+    if let Some(basis) = &basis {
+        basis.load_weights(&run.trainer.parameters)?;
+    }
+    Ok(run)
+}
+
+/// The name of the model that a run starts from, which is what the user called it too, if anything.
+fn own_name(given: Option<&'static str>, config: &Config) -> Result<&'static str> {
+    let own = known_model(&config.model)?;
+    match given {
+        Some(given) if given != own => {
+            let problem = format!("the bundle of --from is a {own}, not a {given}; leave MODEL out");
+            Err(Error::usage("MODEL", problem))
+        }
+        _ => Ok(own),
+    }
 }
 
 /// Refuses options that would do nothing for this task and data.

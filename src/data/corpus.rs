@@ -136,10 +136,15 @@ impl Corpus {
 
     /// Whether pieces are records (CSV, JSONL) rather than lines of running text.
     pub fn is_records(&self) -> bool {
+        self.text_column().is_some()
+    }
+
+    /// The column, or field, of records that the text is read from; `None` for running text.
+    pub fn text_column(&self) -> Option<&str> {
         match &self.content {
-            Content::Builtin { .. } => false,
-            Content::File(file) => file.is_records(),
-            Content::Directory(folder) => folder.train.is_records(),
+            Content::Builtin { .. } => None,
+            Content::File(file) => file.text_column(),
+            Content::Directory(folder) => folder.train.text_column(),
         }
     }
 
@@ -229,7 +234,7 @@ impl Content {
         let valid = open(&["valid", "validation", "val", "dev"])?;
         let test = open(&["test"])?;
         for other in [&valid, &test].into_iter().flatten() {
-            if other.is_records() != train.is_records() {
+            if other.text_column().is_some() != train.text_column().is_some() {
                 let problem = "is of another kind than the train file; make both plain text or both records";
                 return Err(Error::file(other.path(), problem));
             }
@@ -282,8 +287,11 @@ impl DataFile {
         }
     }
 
-    fn is_records(&self) -> bool {
-        matches!(self, Self::Records(..))
+    fn text_column(&self) -> Option<&str> {
+        match self {
+            Self::Text(_) => None,
+            Self::Records(file, _) => Some(file.text_column()),
+        }
     }
 
     /// The bytes, or the record numbers, of a split of this one file.

@@ -17,6 +17,8 @@ use crate::{Error, Result};
 pub struct RecordFile {
     path: PathBuf,
     layout: Layout,
+    /// The name of the column that the text is read from.
+    text_column: String,
 }
 
 #[derive(Clone, Debug)]
@@ -45,12 +47,12 @@ impl RecordFile {
     /// is missing or it is not clear which holds the text.
     pub fn open(path: &Path, columns: &Columns) -> Result<Option<Self>> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let layout = match extension.to_ascii_lowercase().as_str() {
+        let (layout, text_column) = match extension.to_ascii_lowercase().as_str() {
             "csv" => csv_layout(path, columns)?,
             "jsonl" => jsonl_layout(path, columns)?,
             _ => return Ok(None),
         };
-        let file = Self { path: path.to_path_buf(), layout };
+        let file = Self { path: path.to_path_buf(), layout, text_column };
         match file.pieces(0..1, None)?.next() {
             Some(first) => first.map(|_| Some(file)),
             None => Err(Error::file(path, "has no records below its header; expected text")),
@@ -59,6 +61,10 @@ impl RecordFile {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub fn text_column(&self) -> &str {
+        &self.text_column
     }
 
     /// Reads the whole file once and notes where its records are.
@@ -133,15 +139,17 @@ fn csv_reader(path: &Path) -> Result<csv::Reader<File>> {
     Ok(csv::ReaderBuilder::new().buffer_capacity(1 << 16).from_reader(file))
 }
 
-fn csv_layout(path: &Path, columns: &Columns) -> Result<Layout> {
+/// The layout of a CSV file, and the name of its text.
+fn csv_layout(path: &Path, columns: &Columns) -> Result<(Layout, String)> {
     let mut reader = csv_reader(path)?;
     let header = reader.headers().map_err(|error| csv_problem(path, &error))?;
     let names: Vec<&str> = header.iter().collect();
     let (text, label) = choose(path, columns, &names, "columns")?;
-    Ok(Layout::Csv { text, label })
+    Ok((Layout::Csv { text, label }, names[text].to_string()))
 }
 
-fn jsonl_layout(path: &Path, columns: &Columns) -> Result<Layout> {
+/// The layout of a JSONL file, and the name of its text.
+fn jsonl_layout(path: &Path, columns: &Columns) -> Result<(Layout, String)> {
     let (start, _) = measure(path)?;
     let mut reader = open(path)?;
     reader.seek(SeekFrom::Start(start)).map_err(|error| Error::file(path, error))?;
@@ -153,7 +161,7 @@ fn jsonl_layout(path: &Path, columns: &Columns) -> Result<Layout> {
     let names: Vec<&str> = texts.map(|(name, _)| name.as_str()).collect();
     let (text, label) = choose(path, columns, &names, &format!("line {number}: string fields"))?;
     let name = |place: usize| names[place].to_string();
-    Ok(Layout::Jsonl { text: name(text), label: label.map(name), start })
+    Ok((Layout::Jsonl { text: name(text), label: label.map(name), start }, name(text)))
 }
 
 /// The places of text and label among `names`.

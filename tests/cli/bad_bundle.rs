@@ -160,3 +160,30 @@ fn a_folder_that_cannot_be_written_is_refused_before_training() {
     }
     set("locked", 0o755);
 }
+
+#[test]
+fn list_says_which_bundles_cannot_be_used() {
+    let folder = Folder::with_model();
+    folder.write("ordinary/config.json", "{}");
+    assert!(!folder.done("list").contains("ordinary"));
+    std::fs::remove_file(folder.path("m/model.safetensors")).unwrap();
+    let list = folder.done("list");
+    assert!(
+        list.contains("m  ") && list.contains("cannot be used: m/model.safetensors: is missing"),
+        "{list}"
+    );
+    let listed: Value = serde_json::from_str(&folder.done("list --json")).unwrap();
+    assert!(listed["bundles"][0]["error"].as_str().unwrap().contains("is missing"), "{listed}");
+}
+
+/// What cannot be looked at is not said to be absent. Links in a circle stand for a folder without permission,
+/// which would be none to the tests of an administrator.
+#[cfg(unix)]
+#[test]
+fn a_bundle_that_cannot_be_looked_at_is_not_called_missing() {
+    let folder = Folder::with_model();
+    std::fs::remove_file(folder.path("m/config.json")).unwrap();
+    std::os::unix::fs::symlink("config.json", folder.path("m/config.json")).unwrap();
+    let output = folder.rnn("generate m").output().unwrap();
+    assert_one_line(&output, 1, &["m/config.json: ", "symbolic links"], "generate m");
+}

@@ -24,6 +24,10 @@ fn records_are_read_from_csv_and_jsonl() {
     for (data, columns) in [("a.csv", "--text-column title"), ("a.jsonl", "")] {
         let found = train_and_eval(&folder, "lstm", data, columns, "");
         assert_eq!((&found["tokens"], &found["split"]), (&json!(targets), &json!("all")), "{data}");
+        // Whoever forgot what makes a classifier is told.
+        let line = format!("train lstm --data {data} {columns} --out m --force {TINY}");
+        let said = String::from_utf8(folder.rnn(&line).output().unwrap().stderr).unwrap();
+        assert!(said.contains("the text is `title`; a classifier needs --label-column"), "{said}");
     }
 }
 
@@ -124,7 +128,9 @@ fn data_prints_what_a_model_reads() {
     assert_eq!([train.as_str(), &valid, &test].concat(), text());
     assert!(train.len() > 3 * valid.len() && valid.len() > 3 * test.len());
     folder.write("a.csv", "id,title\n1,\"two words\"\n2,one\n");
-    assert_eq!(folder.done("data a.csv --text-column title"), "two words\none\n");
+    for other in ["--text-column title", "--label-column id"] {
+        assert_eq!(folder.done(&format!("data a.csv {other}")), "two words\none\n");
+    }
     let stories = folder.done("data builtin:story");
     assert_eq!(stories, folder.done("data builtin:story --split test --seed 1"));
     assert_ne!(stories, folder.done("data builtin:story --split valid"));

@@ -151,7 +151,8 @@ fn prompts_side_by_side_have_the_texts_that_they_have_alone() {
     let flags = "--length 40 --top-p 0.95 --repetition-penalty 1.1 --count 2 --seed 4";
     let line = format!("generate m {flags}");
     let alone = lines.map(|prompt| done_with(&folder, &line, &["--prompt", prompt]));
-    let expected: String = (0..68).map(|at| alone[at % lines.len()].as_str()).collect();
+    let texts: Vec<&str> = (0..68).map(|at| alone[at % lines.len()].as_str()).collect();
+    let expected = texts.join("\n"); // an empty line between prompts
     let together = folder.done(&format!("{line} --prompts prompts.txt"));
     assert_eq!(together, expected);
     let behind = |at: usize| alone[at].lines().next().unwrap().strip_prefix(lines[at]).unwrap().to_string();
@@ -165,7 +166,7 @@ fn prompts_side_by_side_have_the_texts_that_they_have_alone() {
         .iter()
         .map(|object| format!("{}{}\n", object["prompt"].as_str().unwrap(), object["text"].as_str().unwrap()))
         .collect();
-    assert_eq!(shown, expected);
+    assert_eq!(shown, texts.concat());
     for object in &objects {
         assert_eq!(object["token_ids"].as_array().unwrap().len() as u64, object["tokens"].as_u64().unwrap());
         assert!(object["logprob"].as_f64().unwrap() < 0.);
@@ -176,7 +177,7 @@ fn prompts_side_by_side_have_the_texts_that_they_have_alone() {
     let line = "generate m --length 12 --beams 3 --count 2";
     let alone = lines.map(|prompt| done_with(&folder, line, &["--prompt", prompt]));
     folder.write("prompts.txt", lines.join("\n") + "\n");
-    assert_eq!(folder.done(&format!("{line} --prompts prompts.txt")), alone.concat());
+    assert_eq!(folder.done(&format!("{line} --prompts prompts.txt")), alone.join("\n"));
 }
 
 #[test]

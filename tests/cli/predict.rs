@@ -62,7 +62,7 @@ fn what_a_classifier_cannot_do_is_refused() {
     folder.write("other.csv", "animal,text\nbird,it flies\n");
     folder.write("lone.csv", "animal,text\ncat,it sits\ncat,it runs\ncat,it is\n");
     for (line, code, mentions) in [
-        ("generate m", 2, vec!["BUNDLE", "m is a classify model", "only a language model writes"]),
+        ("generate m", 2, vec!["m: its task is classify", "only a language model writes"]),
         ("eval m --data test", 2, vec!["--data", "`test`"]),
         ("eval m --data train.csv", 1, vec!["train.csv", "`label`", "animal", "--label-column"]),
         ("eval m --data other.csv --label-column animal", 1, vec!["other.csv", "\"bird\"", "cat, dog"]),

@@ -58,8 +58,11 @@ fn a_run_can_be_lengthened() {
     };
     assert_eq!(steps("parts/metrics.jsonl").last(), steps("whole/metrics.jsonl").last());
     // Once it is done, there is nothing to add.
-    folder.done("train --resume parts");
-    assert!(folder.bytes("parts/model.safetensors") == folder.bytes("whole/model.safetensors"));
+    let finished = folder.snapshot();
+    let output = folder.rnn("train --resume parts").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("parts is finished: its 50 steps are done"), "{said}");
+    assert!(folder.snapshot() == finished);
 }
 
 #[test]

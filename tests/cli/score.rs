@@ -203,7 +203,7 @@ fn what_cannot_be_scored_is_refused() {
     let folder = Folder::with_model();
     folder.done(&format!("train gru --data builtin:copy --out copy {TINY}"));
     for (line, code, mentions) in [
-        ("score copy text.txt", 2, vec!["BUNDLE", "tag", "only a language model"]),
+        ("score copy text.txt", 2, vec!["copy: its task is tag", "only a language model"]),
         ("score m missing.txt", 1, vec!["missing.txt"]),
         ("score m m", 1, vec!["m: is a folder"]),
         ("score missing text.txt", 1, vec!["missing", "no bundle"]),

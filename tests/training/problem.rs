@@ -108,7 +108,7 @@ impl Problem {
             splits: Splits { train: examples(Purpose::Train, 30), valid },
             tokenizer: None,
             labels: vec![],
-            records: false,
+            text_column: None,
             shape: Shape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY },
             unit: Task::Tag.unit(),
         }
@@ -124,7 +124,7 @@ impl Problem {
             network: model.network(self.task, prepared.shape),
             tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme_name().to_string()),
             labels: prepared.labels.clone(),
-            records: prepared.records,
+            records: prepared.text_column.is_some(),
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),
             created_with: "a test".into(),

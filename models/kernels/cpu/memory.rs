@@ -22,9 +22,15 @@ pub(in crate::kernels) struct Buffer<E> {
 }
 
 impl<E: Real> Buffer<E> {
-    /// `len` numbers that must be written before they are read.
+    /// `len` numbers that must be written before they are read. With debug assertions they are no numbers until
+    /// then: a kernel that reads what nobody wrote has a result that no test accepts.
     pub(super) fn new(len: usize) -> Self {
-        Self { memory: Memory::of(len * size_of::<E>()), len, numbers: PhantomData }
+        let buffer = Self { memory: Memory::of(len * size_of::<E>()), len, numbers: PhantomData };
+        if cfg!(debug_assertions) {
+            // SAFETY: so many numbers were just asked for; all bits set are NaN.
+            unsafe { buffer.at(0).write_bytes(0xff, len) };
+        }
+        buffer
     }
 
     /// `len` zeros.
@@ -180,6 +186,10 @@ impl<E> Shared<E> {
 /// `fill` must write all numbers that the pointer covers.
 pub(super) unsafe fn filled<E: Real>(len: usize, fill: impl FnOnce(Shared<E>)) -> Vec<E> {
     let mut numbers: Vec<E> = Vec::with_capacity(len);
+    if cfg!(debug_assertions) {
+        // SAFETY: within the capacity; as in `Buffer::new`.
+        unsafe { numbers.as_mut_ptr().write_bytes(0xff, len) };
+    }
     fill(Shared(numbers.as_mut_ptr()));
     // SAFETY: the capacity is at least `len`, and by the caller's promise all are written.
     unsafe { numbers.set_len(len) };

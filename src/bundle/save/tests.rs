@@ -113,7 +113,7 @@ fn an_existing_bundle_is_replaced_only_by_force() {
     let (_dir, path) = scratch();
     save(&mut BundleWriter::create(&path, false).unwrap(), 1.0, 10, Swap::Exchange).unwrap();
     let error = BundleWriter::create(&path, false).unwrap_err().to_string();
-    assert!(error.contains("is a bundle already; replace it with --force"), "{error}");
+    assert!(error.contains("is a bundle already; choose another --out"), "{error}");
     let mut writer = BundleWriter::create(&path, true).unwrap();
     writer.append_metrics(&json!({"step": 1})).unwrap();
     assert_eq!(fs::read(path.join(METRICS)).unwrap(), b"", "nothing changes before the first save");

@@ -46,6 +46,11 @@ impl<'a> Job<'a> {
         Ok((begun, shown))
     }
 
+    /// What stands between the texts of one prompt and those of the next: they may have several lines.
+    fn gap(&self, prompt: usize, sample: usize) -> &'static str {
+        if prompt > 0 && sample == 0 { "\n" } else { "" }
+    }
+
     /// Writes `--count` texts for each prompt, side by side.
     pub(super) fn sample(&self, prompts: &[(String, Prompt)]) -> anyhow::Result<()> {
         let Self { args, model, .. } = self;
@@ -77,7 +82,7 @@ impl<'a> Job<'a> {
                     text.rng = random_numbers(args.sampling.seed.unwrap_or(1), &prompts[prompt].0, sample);
                 }
                 texts.push(text);
-                shown.push(head);
+                shown.push(self.gap(prompt, sample).to_string() + &head);
             }
             let typed = some.iter().map(|&(prompt, _)| prompts[prompt].0.as_str());
             let mut printer = Printer::new(typed.zip(shown), args.json)?;
@@ -105,13 +110,13 @@ impl<'a> Job<'a> {
         let search = self.args.search(beams, self.end, self.banned.clone());
         let mut reader = Reader::new(self.model.network.as_ref(), &self.model.device)?;
         let mut out = std::io::stdout().lock();
-        for prompt in prompts {
+        for (number, prompt) in prompts.iter().enumerate() {
             let (Text { context, transcript, .. }, shown) = self.begin(prompt)?;
             let found = search.search(&mut reader, &context, transcript)?;
-            for hypothesis in found.iter().take(self.args.count) {
+            for (sample, hypothesis) in found.iter().take(self.args.count).enumerate() {
                 match self.args.json {
                     true => writeln!(out, "{}", print::hypothesis(&prompt.0, hypothesis))?,
-                    false => writeln!(out, "{shown}{}", hypothesis.text)?,
+                    false => writeln!(out, "{}{shown}{}", self.gap(number, sample), hypothesis.text)?,
                 }
             }
             out.flush()?;

@@ -1,0 +1,80 @@
+//! `rnn train --from`: what has been learnt goes on with other text and other settings.
+
+use serde_json::{Value, json};
+
+use super::Folder;
+
+/// A step so small that parameters stay what they were.
+const STANDSTILL: &str = "--optimizer sgd --lr 1e-30 --max-steps 1 --batch-size 4 --bptt 8";
+
+#[test]
+fn a_run_starts_from_the_parameters_and_the_tokenizer_of_a_bundle() {
+    let folder = Folder::with_model();
+    // A letter that the model has never seen.
+    folder.write("other.txt", "a zoo of us\n".repeat(40));
+    folder.done(&format!("train --from m --data other.txt --dropout 0.5 --ar 1 {STANDSTILL} --out n"));
+    for name in ["model.safetensors", "tokenizer.json"] {
+        assert!(folder.bytes(&format!("m/{name}")) == folder.bytes(&format!("n/{name}")), "{name}");
+    }
+    // Only what was asked for is regularised otherwise.
+    let mut expected: Value = folder.json("m/config.json")["network"].take();
+    expected["dropout"] = json!(0.5);
+    expected["rnn"]["dropout"] = json!(0.5);
+    expected["ar"] = json!(1.0);
+    assert_eq!(folder.json("n/config.json")["network"], expected);
+    // Its recipe is all that it takes to have it again, and what it was resumes as every run does.
+    folder.done("train --recipe n/recipe.toml --out again");
+    assert!(folder.bytes("n/model.safetensors") == folder.bytes("again/model.safetensors"));
+    folder.done("train --resume n --max-steps 3");
+}
+
+#[test]
+fn what_has_been_learnt_helps() {
+    let folder = Folder::new();
+    let learn = "--data text.txt --batch-size 8 --bptt 16 --clip 5";
+    folder.done(&format!("train lstm {learn} --hidden 16 --lr 0.03 --max-steps 150 --out m"));
+    let loss = |line: &str| {
+        folder.done(&format!("train {line} {learn} --lr 0.001 --max-steps 1 --out n --force"));
+        let scores = folder.done("eval n --data text.txt --json");
+        serde_json::from_str::<Value>(&scores).unwrap()["loss"].as_f64().unwrap()
+    };
+    let (fresh, tuned) = (loss("lstm --hidden 16"), loss("--from m"));
+    assert!(tuned < 0.5 * fresh, "{tuned} after fine-tuning, {fresh} from the beginning");
+}
+
+#[test]
+fn a_classifier_keeps_its_labels() {
+    let folder = Folder::new();
+    let record = |n: usize| format!("{},{}\n", ["odd", "even"][n % 2], "ab ".repeat(n % 5 + n % 2 + 1));
+    folder.write("a.csv", format!("label,text\n{}", (0..60).map(record).collect::<String>()));
+    let data = "--data a.csv --label-column label";
+    folder.done(&format!("train gru {data} --hidden 8 --max-steps 3 --out m"));
+    folder.done(&format!("train gru --from m {data} --max-steps 3 --out n"));
+    assert_eq!(folder.json("n/config.json")["labels"], json!(["even", "odd"]));
+    folder.write("b.csv", "label,text\nbig,ab ab\nodd,ab\n");
+    let other =
+        "train --from m --data b.csv --label-column label --valid-fraction 0 --test-fraction 0 --out o";
+    folder.refused(other, 1, &["big", "even, odd"]);
+    folder.refused(&format!("train --from m {data} --ar 1 --out o"), 2, &["--ar", "classify"]);
+}
+
+#[test]
+fn what_parameters_have_decided_cannot_be_asked_for() {
+    let folder = Folder::with_model();
+    for (flags, mentions) in [
+        ("--hidden 9", ["--hidden", "--from"]),
+        ("--layers 1", ["--layers", "--from"]),
+        ("--chrono 9", ["--chrono", "--from"]),
+        ("--init keras", ["--init", "--from"]),
+        ("--tokenizer word", ["--tokenizer", "--from"]),
+        ("--task lm", ["--task", "--from"]),
+        ("--resume m", ["--resume", "--from"]),
+    ] {
+        folder.refused(&format!("train --from m --data text.txt --out n {flags}"), 2, &mentions);
+    }
+    folder.refused("train gru --from m --data text.txt --out n", 2, &["MODEL", "lstm, not", "gru"]);
+    folder.refused("train --from text.txt --out n", 1, &["text.txt", "a bundle is a folder"]);
+    folder.refused("train --from m --data text.txt --out m", 1, &["m: is a bundle already"]);
+    // Over itself, if that is what is wanted.
+    folder.done(&format!("train lstm --from m --data text.txt {STANDSTILL} --out m --force"));
+}
