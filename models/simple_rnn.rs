@@ -100,7 +100,7 @@ impl Cell for SimpleRnnCell {
         let sum = (gates_x + self.weights.project_hidden(h)?)?; // (batch, hidden)
         let h = match self.nonlinearity {
             Nonlinearity::Tanh => sum.tanh()?,
-            Nonlinearity::Relu => sum.relu()?,
+            Nonlinearity::Relu => sum.le(0.)?.where_cond(&sum.zeros_like()?, &sum)?, // NaN stays NaN
         };
         Ok(State { h, c: None })
     }

@@ -154,6 +154,11 @@ pub fn is_bundle(path: &Path) -> bool {
     value.get("format").is_some_and(Value::is_u64) && value.get("zoo_version").is_some_and(Value::is_string)
 }
 
+/// Whether the path is a bundle, or what damage has left of one.
+pub fn is_trace(path: &Path) -> bool {
+    is_bundle(path) || [MODEL, METRICS].iter().all(|name| path.join(name).exists())
+}
+
 /// A model's worth of contents for the tests of this module's parts.
 #[cfg(test)]
 mod fixture {

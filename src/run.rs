@@ -22,9 +22,9 @@ use crate::optim::Optimizer;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::plot::{self, Axis, History, Picture};
 use crate::report::{Report, Unit};
-use crate::task::{self, DataSpec, Prepared, Task, TokenizerSpec};
+use crate::task::{self, DataSpec, Prepared, Task, TokenizerSource};
 use crate::tensorboard::EventWriter;
-use crate::tokenizer::{Kind, Tokenizer};
+use crate::tokenizer::Tokenizer;
 use crate::train::{Ending, Options, Progress, Splits, Stopped, Trainer};
 use crate::{Error, Result, card, model};
 
@@ -35,7 +35,7 @@ pub struct Run {
     splits: Splits,
     report: Report,
     record: Record,
-    finished: bool,
+    ended: Option<Ending>,
 }
 
 /// What of a run goes into its bundle and does not change while it goes on.
@@ -84,7 +84,7 @@ impl Run {
 
     fn new(trainer: Trainer, record: Record, splits: Splits, unit: Unit, device: &Device) -> Self {
         let report = report(&trainer.options, &record.config, unit, record.tokenizer.as_ref(), device);
-        Self { trainer, splits, report, record, finished: false }
+        Self { trainer, splits, report, record, ended: None }
     }
 
     /// Trains to the end, or until `stop` is set; the bundle is saved at every evaluation, at the end and
@@ -100,9 +100,19 @@ impl Run {
         ending
     }
 
-    /// Whether the run was taken up at its end, with nothing left to do.
-    pub fn is_finished(&self) -> bool {
-        self.finished
+    /// How the run had ended when it was taken up again; `None` where something was left to do.
+    pub fn ended(&self) -> Option<Ending> {
+        self.ended
+    }
+
+    /// Gives the run the parameters of another bundle for its start, and judges them: what validation likes less
+    /// is not kept.
+    ///
+    /// # Errors
+    /// Parameters that do not fit the network, and those of [`Trainer::judge_start`].
+    pub fn start_from(&mut self, bundle: &Loaded) -> Result<()> {
+        bundle.load_weights(&self.trainer.parameters)?;
+        self.trainer.judge_start(&self.splits, &mut self.report)
     }
 
     /// Gives the run's figures to TensorBoard, too.
@@ -245,9 +255,9 @@ impl Checkpoint {
     /// # Errors
     /// Where data or tokenizer cannot be read.
     pub fn prepare(&self) -> Result<Prepared> {
-        let built = TokenizerSpec { kind: Kind::Char, max_vocab: None, lowercase: false }; // not built anew
         let Config { task, labels, .. } = &self.loaded.config;
-        self.saved.data.prepare(*task, self.loaded.tokenizer()?, &built, labels.clone())
+        let tokenizer = TokenizerSource::Loaded(self.loaded.tokenizer()?);
+        self.saved.data.prepare(*task, tokenizer, labels.clone())
     }
 
     /// The run, ready to go on over its data.
@@ -284,12 +294,15 @@ impl Checkpoint {
         let step = trainer.progress.step;
         // A run that was stopped behind its last step has its last evaluation before it.
         let judged = prepared.splits.valid.is_none() || last_evaluation(&loaded.metrics) == Some(step);
-        let finished = judged && step >= trainer.options.total_steps(&prepared.splits)?;
+        let ended = match judged && step >= trainer.options.total_steps(&prepared.splits)? {
+            true => Some(Ending::Finished),
+            false => trainer.has_stalled().then_some(Ending::EarlyStopped),
+        };
         let tokenizer = prepared.tokenizer.map(Arc::new);
         let history = History::read(&loaded.metrics.join("\n")).unwrap_or_default();
         let record =
             Record { config: loaded.config, data: saved.data, tokenizer, fingerprint, writer, history };
-        Ok(Run { finished, ..Run::new(trainer, record, prepared.splits, prepared.unit, device) })
+        Ok(Run { ended, ..Run::new(trainer, record, prepared.splits, prepared.unit, device) })
     }
 }
 

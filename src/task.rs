@@ -77,6 +77,14 @@ pub struct DataSpec {
     pub seed: u64,
 }
 
+/// Where the tokenizer of a run comes from.
+pub enum TokenizerSource {
+    /// There is one already, with a model; `None` where the data is no text.
+    Loaded(Option<Tokenizer>),
+    /// It is built from the training split.
+    Trained(TokenizerSpec),
+}
+
 /// How text becomes tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenizerSpec {
@@ -170,18 +178,11 @@ impl DataSpec {
         })
     }
 
-    /// Reads training and validation data for `task`. The tokenizer is built from the training split
-    /// alone, unless there is one already.
+    /// Reads training and validation data for `task`; `labels` are the classes of a model that there is already.
     ///
     /// # Errors
     /// Where the data cannot be read, or does not suit the task.
-    pub fn prepare(
-        &self,
-        task: Task,
-        tokenizer: Option<Tokenizer>,
-        spec: &TokenizerSpec,
-        labels: Vec<String>,
-    ) -> Result<Prepared> {
+    pub fn prepare(&self, task: Task, tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared> {
         self.check(task)?;
         if matches!(task, Task::Tag | Task::Forecast) {
             let splits =
@@ -197,9 +198,12 @@ impl DataSpec {
         }
         let corpus = self.corpus()?;
         let tokenizer = match tokenizer {
-            Some(tokenizer) => tokenizer,
-            None => {
-                Tokenizer::train(&spec.kind, corpus.pieces(Split::Train)?, spec.max_vocab, spec.lowercase)?
+            TokenizerSource::Loaded(Some(tokenizer)) => tokenizer,
+            TokenizerSource::Loaded(None) => {
+                return Err(Error::usage("--data", "is text, which the model does not read"));
+            }
+            TokenizerSource::Trained(TokenizerSpec { kind, max_vocab, lowercase }) => {
+                Tokenizer::train(&kind, corpus.pieces(Split::Train)?, max_vocab, lowercase)?
             }
         };
         let labels = match task {
@@ -364,7 +368,8 @@ fn read(
         let label = piece.label.unwrap_or_default();
         let Ok(class) = labels.binary_search(&label) else {
             let problem = format!(
-                "its {split} split has the class {label:?}, which training had not: {}",
+                "its {split} split has the class {label:?}, but the model knows only {}; leave such records out, or \
+                 train anew on all classes",
                 labels.join(", ")
             );
             return Err(Error::file(corpus.name(), problem));

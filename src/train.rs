@@ -239,6 +239,21 @@ impl Trainer {
         Ok(trainer)
     }
 
+    /// Evaluates the parameters that a run starts with, where they have been learnt before: the first of those that
+    /// are compared.
+    ///
+    /// # Errors
+    /// A loss that is no number, data that cannot be read, and those of the device.
+    pub fn judge_start(&mut self, splits: &Splits, report: &mut Report) -> Result<()> {
+        let lr = self.progress.scheduler.learning_rate(0, 0);
+        if let Some(loss) = self.validate(splits, report, lr)? {
+            self.progress.scheduler.observe_validation(loss);
+            self.progress.best = Some(Best { step: 0, loss });
+            self.best = Some(self.current()?);
+        }
+        Ok(())
+    }
+
     /// Trains to the end, or until `stop` is set. `save` is called with the run at every evaluation, at
     /// the end and on a stop.
     ///
@@ -451,7 +466,8 @@ impl Trainer {
         Ok(scores.loss)
     }
 
-    fn has_stalled(&self) -> bool {
+    /// Whether early stopping has had its number of evaluations without a better one.
+    pub(crate) fn has_stalled(&self) -> bool {
         self.options.early_stop.is_some_and(|patience| self.progress.without_improvement >= patience)
     }
 }

@@ -51,6 +51,18 @@ fn any_cell(shared: StackConfig<()>, kind: usize) -> RecurrentConfig {
 
 const KINDS: usize = 6;
 
+#[test]
+fn what_is_no_number_stays_none() {
+    for kind in 0..KINDS {
+        let map = VarMap::new();
+        let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+        let layer = any_cell(StackConfig::<()>::new(3, 4), kind).build(&vb).unwrap();
+        let xs = Tensor::full(f32::NAN, (2, 2, 3), &Device::Cpu).unwrap();
+        let ys = layer.forward(&xs, None, None).unwrap().ys.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(ys.iter().all(|y| y.is_nan()), "kind {kind}: {ys:?}");
+    }
+}
+
 fn any_case() -> impl Strategy<Value = Case> {
     // Around the widths of vectors, and of tiles.
     let sizes = (1..=20usize, 1..=40usize, 1..=2usize, 0..=7usize, 1..=15usize);

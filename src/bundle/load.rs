@@ -208,7 +208,8 @@ fn find(path: &Path) -> Result<PathBuf> {
     match fs::metadata(found.join(CONFIG)) {
         Ok(_) => return Ok(found),
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(Error::file(found.join(CONFIG), error));
+            let problem = format!("cannot be looked at: {error}; check the permissions of the bundle");
+            return Err(Error::file(found.join(CONFIG), problem));
         }
         Err(_) => {}
     }

@@ -60,8 +60,9 @@ pub struct Args {
     dropout: Option<f64>,
 
     /// Draw one dropout mask a sequence instead of one a step
-    #[arg(long)]
-    locked_dropout: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true)]
+    locked_dropout: Option<bool>,
 
     /// Dropout of whole words in the embedding
     #[arg(long, value_name = "P", value_parser = number::share, aliases = ["dropoute"])]
@@ -237,7 +238,7 @@ impl Args {
         let stack = rnn.shared();
         let stack = StackConfig {
             dropout: self.dropout.unwrap_or(stack.dropout),
-            locked_dropout: self.locked_dropout || stack.locked_dropout,
+            locked_dropout: self.locked_dropout.unwrap_or(stack.locked_dropout),
             recurrent_dropout: self.recurrent_dropout.unwrap_or(stack.recurrent_dropout),
             weight_drop: self.weight_drop.unwrap_or(stack.weight_drop),
             zoneout: self.zoneout.unwrap_or(stack.zoneout),
@@ -307,5 +308,30 @@ pub fn stack_of(cell: CellName, stack: StackConfig<()>) -> RecurrentConfig {
         CellName::SimpleRnn => RecurrentConfig::SimpleRnn(stack.with_cell(SimpleRnnOptions::default())),
         CellName::Lstm => RecurrentConfig::Lstm(stack.with_cell(LstmOptions::default())),
         CellName::Gru => RecurrentConfig::Gru(stack.with_cell(GruOptions::default())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command, FromArgMatches};
+    use rnn_zoo::models::LstmConfig;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_of_the_network_shapes_or_regularises_it() {
+        let rnn = RecurrentConfig::Lstm(LstmConfig::new(2, 2));
+        let network = ModelConfig::Rnnlm(RnnlmConfig::new(3, rnn));
+        let command = Args::augment_args(Command::new("network"));
+        let mut regularising = 0;
+        for arg in command.get_arguments().filter(|arg| !SHAPE.contains(&arg.get_id().as_str())) {
+            let flag = format!("--{}", arg.get_long().unwrap());
+            let value = if arg.get_id() == "locked_dropout" { flag } else { format!("{flag}=0.5") };
+            let matches = command.clone().get_matches_from(["network", &value]);
+            let args = Args::from_arg_matches(&matches).unwrap();
+            assert_ne!(args.regularized(&network), network, "{value} would do nothing with --from");
+            regularising += 1;
+        }
+        assert_eq!(regularising + SHAPE.len(), command.get_arguments().count());
     }
 }

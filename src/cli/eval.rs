@@ -275,9 +275,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     };
     // The grammar knows every right answer, so a model can be held to all of them.
     let legal = match spec.source()? {
-        Source::Builtin(Builtin::Reber) if task == Task::Lm => {
-            Some(grammar::check_reber(&model, spec.seed, 1000)?)
-        }
+        Source::Builtin(Builtin::Reber) if task == Task::Lm => grammar::check_reber(&model, spec.seed, 1000)?,
         _ => None,
     };
     let unknown = match &dataset {

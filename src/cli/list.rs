@@ -1,6 +1,6 @@
 //! `rnn list`: what can be trained, and what has been.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rnn_zoo::bundle;
@@ -63,7 +63,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn bundles() -> Vec<Value> {
     let inside =
         |folder: &str| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut paths: Vec<PathBuf> = inside(".").chain(inside("weights")).filter(|path| path.is_dir()).collect();
+    // What is hidden is being saved, or was when its process died.
+    let hidden =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let mut paths: Vec<PathBuf> =
+        inside(".").chain(inside("weights")).filter(|path| path.is_dir() && !hidden(path)).collect();
     paths.sort();
     paths.iter().filter_map(|path| describe(path)).collect()
 }
@@ -82,12 +86,9 @@ fn describe(path: &Path) -> Option<Value> {
     let shown = path.display().to_string();
     let loaded = match bundle::load(path) {
         Ok(loaded) => loaded,
-        // A folder that is no bundle is passed over, but not one that may be.
+        // A folder that is no bundle is passed over, but not what is left of one.
         Err(error) => {
-            let may_be = bundle::is_bundle(path)
-                || std::fs::metadata(path.join("config.json"))
-                    .is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
-            return may_be.then(|| json!({ "path": shown, "error": error.to_string() }));
+            return bundle::is_trace(path).then(|| json!({ "path": shown, "error": error.to_string() }));
         }
     };
     let losses = loaded.metrics.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
-use rnn_zoo::bundle::{self, BundleWriter, Config, FORMAT, RECIPE};
+use rnn_zoo::bundle::{self, BundleWriter, Config, FORMAT, Loaded, RECIPE};
 use rnn_zoo::data::corpus::{Columns, Fractions};
 use rnn_zoo::models::MODELS;
 use rnn_zoo::optim::Average;
 use rnn_zoo::run::{Checkpoint, Run};
 use rnn_zoo::schedule::Schedule;
-use rnn_zoo::task::{DataSpec, Prepared, Task, TokenizerSpec};
+use rnn_zoo::task::{DataSpec, Prepared, Task, TokenizerSource, TokenizerSpec};
 use rnn_zoo::tensorboard::EventWriter;
 use rnn_zoo::tokenizer::Kind;
 use rnn_zoo::train::{Ending, Options};
@@ -33,7 +33,7 @@ Examples:
   rnn train rnnlm --data ptb/ --tied --dropout 0.4                 on a folder of train, valid and test
   rnn train lstm --data q.csv --text-column text --label-column label --task classify
   rnn train --recipe my-gru/recipe.toml --lr 0.001                 a run once more, but for one setting
-  rnn train --from my-gru --data other.txt --lr 0.0005             fine-tune what has been learnt on other text
+  rnn train --from my-gru --data other.txt                         fine-tune what has been learnt on other text
   rnn train --resume my-gru --epochs 20                            continue a run"
 )]
 pub struct Args {
@@ -137,65 +137,58 @@ struct DataArgs {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let mut run = match &args.resume {
-        Some(bundle) => resume(bundle, args, &device)?,
+        Some(bundle) => match resume(bundle, args, &device)? {
+            Some(run) => run,
+            None => return Ok(Outcome::Done),
+        },
         None => start(args, &device).map_err(|error| args.settings.blame(error))?,
     };
-    if run.is_finished() {
-        let (path, step) = (run.path().display(), run.trainer.progress.step);
-        eprintln!(
-            "{path} is finished: its {step} steps are done; --epochs or --max-steps make it longer, --from {path} \
-             starts another run from it"
-        );
-        return Ok(Outcome::Done);
-    }
     if let Some(folder) = &args.tensorboard {
         run.watch(EventWriter::create(folder, run.trainer.progress.step, args.force)?);
     }
-    introduce(&run, &device);
     // Only now is there anything that a Ctrl-C should wait for.
     let stop = stop_on_interrupt(&run)?;
     Ok(drive(run, &stop)?)
 }
 
 fn start(args: &Args, device: &Device) -> Result<Run> {
-    let basis = match &args.from {
-        Some(bundle) => Some(bundle::load(&super::bundle_path(bundle)?)?),
-        None => None,
-    };
-    let name = args.model.as_deref().map(known_model).transpose()?;
-    let name = match &basis {
-        Some(basis) => own_name(name, &basis.config)?,
-        None => name.expect("invariant: clap asks for MODEL where nothing else names one"),
-    };
     let data = args.data.spec(args.training.seed);
-    let task = match (&basis, args.data.task) {
-        (Some(basis), _) => basis.config.task,
-        (None, Some(task)) => task,
-        (None, None) => data.natural_task()?,
+    let basis = args.from.as_deref().map(|bundle| args.basis(bundle)).transpose()?;
+    let name = args.model.as_deref().map(known_model).transpose()?;
+    let (name, task) = match &basis {
+        Some(basis) => (own_name(name, &basis.config)?, basis.config.task),
+        None => {
+            let name = name.expect("invariant: clap asks for MODEL where nothing else names one");
+            (name, args.data.task.map_or_else(|| data.natural_task(), Ok)?)
+        }
     };
-    let out = args.out.clone().unwrap_or_else(|| default_bundle(name, &data.data));
-    let cell = args.network.cell(name)?;
     args.network.check(task)?;
+    let out = args.out.clone().unwrap_or_else(|| default_bundle(name, &data.data));
+    if let Some(basis) = &basis {
+        keep_apart(&out, &basis.path)?;
+    }
     let writer = BundleWriter::create(&out, args.force)?.with_recipe(args.settings.to_toml());
-    let kind = args.data.tokenizer.clone().unwrap_or(match (name, task) {
-        ("rnnlm", _) | (_, Task::Classify) => Kind::Word,
-        _ => Kind::Char,
-    });
-    let spec = TokenizerSpec { kind, max_vocab: args.data.max_vocab, lowercase: args.data.lowercase };
     eprintln!("reading {} ...", data.data);
-    let (tokenizer, labels) = match &basis {
-        Some(basis) => (basis.tokenizer()?, basis.config.labels.clone()),
-        None => (None, vec![]),
+    let prepared = match &basis {
+        Some(basis) => {
+            let tokenizer = TokenizerSource::Loaded(basis.tokenizer()?);
+            data.prepare(task, tokenizer, basis.config.labels.clone())?
+        }
+        None => data.prepare(task, TokenizerSource::Trained(args.data.tokenizer(name, task)), vec![])?,
     };
-    let prepared = data.prepare(task, tokenizer, &spec, labels)?;
     if let Some(column) = &prepared.text_column {
-        let class = if task == Task::Lm { "; a classifier needs --label-column, too" } else { "" };
+        let class =
+            if data.columns.label.is_none() { "; a classifier needs --label-column, too" } else { "" };
         eprintln!("the text is `{column}`{class}");
     }
-    let defaults = Defaults::of(task, prepared.tokenizer.as_ref(), &data.data, prepared.splits.train.len());
+    let mut defaults =
+        Defaults::of(task, prepared.tokenizer.as_ref(), &data.data, prepared.splits.train.len());
     let network = match &basis {
-        Some(basis) => args.network.regularized(&basis.config.network),
-        None => args.network.config(cell, task, prepared.shape, defaults.sizes)?,
+        Some(basis) => {
+            defaults = defaults.gently();
+            args.network.regularized(&basis.config.network)
+        }
+        None => args.network.config(args.network.cell(name)?, task, prepared.shape, defaults.sizes)?,
     };
     let config = Config {
         format: FORMAT,
@@ -211,9 +204,10 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
     };
     let options = args.training.options(&args.length, &defaults)?;
     check(&options, task, &prepared)?;
-    let run = Run::start(writer, config, data, prepared, options, device)?;
+    let mut run = Run::start(writer, config, data, prepared, options, device)?;
+    introduce(&run, device);
     if let Some(basis) = &basis {
-        basis.load_weights(&run.trainer.parameters)?;
+        run.start_from(basis)?;
     }
     Ok(run)
 }
@@ -227,6 +221,16 @@ fn own_name(given: Option<&'static str>, config: &Config) -> Result<&'static str
             Err(Error::usage("MODEL", problem))
         }
         _ => Ok(own),
+    }
+}
+
+/// Refuses to save a run where the bundle lies that it starts from: its recipe would start from its own end.
+fn keep_apart(out: &Path, from: &Path) -> Result<()> {
+    match (out.canonicalize(), from.canonicalize()) {
+        (Ok(out), Ok(from)) if out == from => {
+            Err(Error::usage("--out", "is where the bundle of --from lies; choose another folder"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -253,7 +257,8 @@ fn check(options: &Options, task: Task, prepared: &Prepared) -> Result<()> {
     Ok(())
 }
 
-fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Run> {
+/// A run that goes on; `None` where it has ended, which is then said.
+fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Option<Run>> {
     let mut checkpoint = Checkpoint::open(bundle)?;
     let progress = checkpoint.progress().clone();
     let before = (checkpoint.options.epochs, checkpoint.options.max_steps);
@@ -265,18 +270,38 @@ fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Run> {
             Err(error) => eprintln!("the recipe is kept as it is, with its old length: {error}"),
         }
     }
-    let stretched =
-        matches!(checkpoint.options.schedule, Schedule::Cosine { .. } | Schedule::OneCycle { .. });
-    if stretched && changed {
+    let prepared = checkpoint.prepare()?;
+    let run = checkpoint.resume(prepared, device)?;
+    let (path, step) = (run.path().display(), run.trainer.progress.step);
+    let done = match run.ended() {
+        Some(Ending::EarlyStopped) => {
+            format!("stopped early after {step} steps: validation no longer improved")
+        }
+        Some(_) => {
+            format!("is finished: its {step} steps are done; --epochs or --max-steps make it longer")
+        }
+        None => {
+            if changed {
+                announce_length(&run.trainer.options);
+            }
+            introduce(&run, device);
+            return Ok(Some(run));
+        }
+    };
+    eprintln!("{path} {done}; --from {path} starts another run from it");
+    Ok(None)
+}
+
+/// What another length does to a run that is not obvious.
+fn announce_length(options: &Options) {
+    if matches!(options.schedule, Schedule::Cosine { .. } | Schedule::OneCycle { .. }) {
         eprintln!(
             "the learning rate's schedule is stretched to the new length: it goes up again before it falls"
         );
     }
-    if matches!(checkpoint.options.average, Some(Average::Swa { .. })) && changed {
+    if matches!(options.average, Some(Average::Swa { .. })) {
         eprintln!("the average begins anew, at its share of the new length");
     }
-    let prepared = checkpoint.prepare()?;
-    checkpoint.resume(prepared, device)
 }
 
 /// Trains, and says what to type next.
@@ -309,7 +334,26 @@ fn drive(mut run: Run, stop: &AtomicBool) -> Result<Outcome> {
     }
 }
 
+impl Args {
+    /// The bundle that a run starts from.
+    fn basis(&self, bundle: &str) -> Result<Loaded> {
+        if self.data.data.is_none() {
+            return Err(Error::usage("--from", "needs --data: what is the model to learn now?"));
+        }
+        bundle::load(&super::bundle_path(bundle)?)
+    }
+}
+
 impl DataArgs {
+    /// The tokenizer that is to be built.
+    fn tokenizer(&self, model: &str, task: Task) -> TokenizerSpec {
+        let kind = self.tokenizer.clone().unwrap_or(match (model, task) {
+            ("rnnlm", _) | (_, Task::Classify) => Kind::Word,
+            _ => Kind::Char,
+        });
+        TokenizerSpec { kind, max_vocab: self.max_vocab, lowercase: self.lowercase }
+    }
+
     fn spec(&self, seed: u64) -> DataSpec {
         DataSpec {
             data: self.data.clone().unwrap_or_else(|| STORY.into()),
@@ -359,6 +403,12 @@ fn introduce(run: &Run, device: &Device) {
         run.trainer.parameters.count(),
         rnn_zoo::device::name(device),
     );
+    if let Some(share) = splits.train.unknown_share().filter(|&share| share > 0.) {
+        eprintln!(
+            "{:.1} % of the training targets are unknown to the tokenizer: the model learns to expect them",
+            100. * share
+        );
+    }
     if valid == 0 {
         eprintln!("no validation data: the last parameters will be kept, not the best");
     }

@@ -59,7 +59,7 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "NAME")]
     optimizer: Option<OptimizerConfig>,
 
-    /// Learning rate
+    /// Learning rate; with --from a tenth of what it is without, unless it is given
     #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["learning-rate", "learning_rate"])]
     lr: Option<f64>,
 
@@ -161,6 +161,8 @@ pub struct Defaults {
     lr: f64,
     clip: f64,
     eval_every: Option<usize>,
+    /// What learning rates that the user does not give are multiplied by.
+    gentleness: f64,
 }
 
 impl Defaults {
@@ -177,6 +179,7 @@ impl Defaults {
             lr: 3e-3,
             clip: 1.,
             eval_every: None,
+            gentleness: 1.,
         };
         match (task, words) {
             (Task::Lm, false) if data == STORY => Self { epochs: 1, lr: 6e-3, eval_every: Some(400), ..adam },
@@ -201,6 +204,11 @@ impl Defaults {
             (Task::Classify, _) => Self { sizes: sizes(100, 128, 1, 0.4), lr: 2e-3, ..adam },
             _ => Self { sizes: sizes(32, 64, 1, 0.), lr: 2e-3, ..adam },
         }
+    }
+
+    /// For parameters that have been learnt: a tenth of the learning rate, which leaves them their knowledge.
+    pub fn gently(self) -> Self {
+        Self { gentleness: 0.1, ..self }
     }
 
     /// A short text is read more often, and judged less often than at the end of every short epoch.
@@ -279,7 +287,7 @@ impl TrainingArgs {
             label_smoothing: self.label_smoothing,
             average: self.average,
             optimizer: self.optimizer(defaults)?,
-            lr: self.lr.unwrap_or(lr),
+            lr: self.lr.unwrap_or(lr * defaults.gentleness),
             schedule: self.schedule()?,
             clip: self.clip.unwrap_or(clip),
             eval_every: match (self.eval_every, length.epochs) {

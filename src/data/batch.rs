@@ -115,6 +115,14 @@ impl Dataset {
         self.len() == 0
     }
 
+    /// The share of a stream's tokens that are the unknown token.
+    pub fn unknown_share(&self) -> Option<f64> {
+        match self {
+            Self::Stream { tokens, .. } => Some(tokens.unknown_count() as f64 / tokens.len().max(1) as f64),
+            Self::Examples(_) => None,
+        }
+    }
+
     /// A number that tells this data from any other (FNV-1a over all that a model reads and is asked for).
     ///
     /// # Errors

@@ -179,10 +179,16 @@ fn choose(path: &Path, columns: &Columns, names: &[&str], what: &str) -> Result<
     };
     let label = columns.label.as_ref().map(|label| find(label, "--label-column")).transpose()?;
     if let Some(text) = &columns.text {
-        return Ok((find(text, "--text-column")?, label));
+        let place = find(text, "--text-column")?;
+        if Some(place) == label {
+            let problem = format!("`{text}` cannot be the text and the class at once {all}");
+            return Err(Error::file(path, problem));
+        }
+        return Ok((place, label));
     }
     let mut others = (0..names.len()).filter(|&place| Some(place) != label);
-    let text = match (names.iter().position(|&name| name == "text"), others.next(), others.next()) {
+    let text = others.clone().find(|&place| names[place] == "text");
+    let text = match (text, others.next(), others.next()) {
         (Some(text), ..) | (None, Some(text), None) => text,
         _ => {
             return Err(Error::file(

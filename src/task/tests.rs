@@ -7,8 +7,8 @@ fn spec(data: impl Into<String>) -> DataSpec {
     DataSpec { data: data.into(), columns, fractions: Fractions::default(), seed: 3 }
 }
 
-fn words() -> TokenizerSpec {
-    TokenizerSpec { kind: Kind::Word, max_vocab: None, lowercase: false }
+fn words() -> TokenizerSource {
+    TokenizerSource::Trained(TokenizerSpec { kind: Kind::Word, max_vocab: None, lowercase: false })
 }
 
 /// A folder of `train.csv` and `valid.csv` with a text and a label column.
@@ -45,7 +45,7 @@ fn the_data_suggests_its_task() {
 #[test]
 fn data_of_another_task_is_a_usage_error() {
     let problem = |data: &str, task| {
-        let error = spec(data).prepare(task, None, &words(), vec![]).map(drop).unwrap_err();
+        let error = spec(data).prepare(task, words(), vec![]).map(drop).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{error}");
         error.to_string()
     };
@@ -62,7 +62,7 @@ fn data_of_another_task_is_a_usage_error() {
 #[test]
 fn records_become_classes_in_sorted_order() {
     let (_dir, spec) = records("good film,yes\nbad,no\n,yes\n", "bad film,no\n");
-    let prepared = spec.prepare(Task::Classify, None, &words(), vec![]).unwrap();
+    let prepared = spec.prepare(Task::Classify, words(), vec![]).unwrap();
     assert_eq!(prepared.labels, ["no", "yes"]);
     assert_eq!(prepared.shape, Shape { vocabulary: Some(5), features: 0, outputs: 2 }); // with two specials
     let Dataset::Examples(train) = &prepared.splits.train else { panic!("records are examples") };
@@ -75,12 +75,12 @@ fn records_become_classes_in_sorted_order() {
 #[test]
 fn classes_unseen_in_training_and_a_single_class_are_refused() {
     let (_dir, unseen) = records("a,x\nb,y\n", "a,z\n");
-    let problem = unseen.prepare(Task::Classify, None, &words(), vec![]).map(drop).unwrap_err();
+    let problem = unseen.prepare(Task::Classify, words(), vec![]).map(drop).unwrap_err();
     assert!(
-        problem.to_string().contains("its valid split has the class \"z\", which training had not: x, y")
+        problem.to_string().contains("its valid split has the class \"z\", but the model knows only x, y")
     );
     let (_dir, single) = records("a,x\nb,x\n", "a,x\n");
-    let problem = single.prepare(Task::Classify, None, &words(), vec![]).map(drop).unwrap_err();
+    let problem = single.prepare(Task::Classify, words(), vec![]).map(drop).unwrap_err();
     assert!(problem.to_string().contains("has 1 class; expected at least two"), "{problem}");
 }
 

@@ -101,6 +101,22 @@ fn builtin_data_needs_no_file() {
 }
 
 #[test]
+fn a_class_is_never_the_text() {
+    let folder = Folder::new();
+    folder.write("a.csv", "sentence,text\ngood,yes\nbad,no\n");
+    assert_eq!(folder.done("data a.csv --label-column text"), "good\nbad\n");
+    let both = "data a.csv --label-column text --text-column text";
+    folder.refused(both, 1, &["`text`", "text and the class at once"]);
+}
+
+#[test]
+fn a_reber_model_over_words_is_scored_without_the_grammar() {
+    let folder = Folder::new();
+    let found = train_and_eval(&folder, "rnnlm", "builtin:reber", "", "");
+    assert!(found["loss"].as_f64().unwrap() > 0. && found["grammar"].is_null(), "{found}");
+}
+
+#[test]
 fn the_stories_are_what_is_learned_without_data() {
     let folder = Folder::new();
     let output = folder.rnn(&format!("train lstm {TINY}")).output().unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Folder;
+use super::{Folder, TINY, text};
 
 /// A step so small that parameters stay what they were.
 const STANDSTILL: &str = "--optimizer sgd --lr 1e-30 --max-steps 1 --batch-size 4 --bptt 8";
@@ -26,6 +26,33 @@ fn a_run_starts_from_the_parameters_and_the_tokenizer_of_a_bundle() {
     folder.done("train --recipe n/recipe.toml --out again");
     assert!(folder.bytes("n/model.safetensors") == folder.bytes("again/model.safetensors"));
     folder.done("train --resume n --max-steps 3");
+}
+
+#[test]
+fn what_is_no_better_than_its_start_is_not_kept() {
+    let folder = Folder::new();
+    folder.done(
+        "train lstm --data text.txt --hidden 16 --batch-size 8 --bptt 16 --lr 0.03 --max-steps 100 --out m",
+    );
+    // What it is to learn now is another language, and it is judged by the old one.
+    folder.write("other/train.txt", text().chars().rev().collect::<String>());
+    folder.write("other/valid.txt", text());
+    let line = "train --from m --data other --lr 0.03 --batch-size 8 --bptt 16 --max-steps 20 --eval-every 5 --out n";
+    let said = String::from_utf8(folder.rnn(line).output().unwrap().stderr).unwrap();
+    assert!(said.contains("step      0") && said.matches("*best").count() == 1, "{said}");
+    assert!(folder.bytes("m/model.safetensors") == folder.bytes("n/model.safetensors"));
+}
+
+#[test]
+fn locked_dropout_can_be_taken_back_and_unknown_letters_are_told() {
+    let folder = Folder::new();
+    folder.done(&format!("train lstm --data text.txt --locked-dropout --out m {TINY}"));
+    folder.write("other.txt", "zzzz of us\n".repeat(40));
+    let line = "train --from m --data other.txt --locked-dropout=false --max-steps 1 --batch-size 4 --bptt 8 --out n";
+    let said = String::from_utf8(folder.rnn(line).output().unwrap().stderr).unwrap();
+    assert!(said.contains("36.4 % of the training targets are unknown"), "{said}");
+    assert_eq!(folder.json("m/config.json")["network"]["rnn"]["locked_dropout"], true);
+    assert_eq!(folder.json("n/config.json")["network"]["rnn"]["locked_dropout"], false);
 }
 
 #[test]
@@ -54,7 +81,7 @@ fn a_classifier_keeps_its_labels() {
     folder.write("b.csv", "label,text\nbig,ab ab\nodd,ab\n");
     let other =
         "train --from m --data b.csv --label-column label --valid-fraction 0 --test-fraction 0 --out o";
-    folder.refused(other, 1, &["big", "even, odd"]);
+    folder.refused(other, 1, &["big", "knows only even, odd"]);
     folder.refused(&format!("train --from m {data} --ar 1 --out o"), 2, &["--ar", "classify"]);
 }
 
@@ -73,8 +100,7 @@ fn what_parameters_have_decided_cannot_be_asked_for() {
         folder.refused(&format!("train --from m --data text.txt --out n {flags}"), 2, &mentions);
     }
     folder.refused("train gru --from m --data text.txt --out n", 2, &["MODEL", "lstm, not", "gru"]);
-    folder.refused("train --from text.txt --out n", 1, &["text.txt", "a bundle is a folder"]);
-    folder.refused("train --from m --data text.txt --out m", 1, &["m: is a bundle already"]);
-    // Over itself, if that is what is wanted.
-    folder.done(&format!("train lstm --from m --data text.txt {STANDSTILL} --out m --force"));
+    folder.refused("train --from text.txt --data text.txt --out n", 1, &["text.txt", "a bundle is a folder"]);
+    folder.refused("train --from m --out n", 2, &["--from", "--data"]);
+    folder.refused("train --from m --data text.txt --out m --force", 2, &["--out", "--from"]);
 }

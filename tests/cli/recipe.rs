@@ -79,7 +79,7 @@ fn every_flag_of_training_is_a_key() {
     let folder = folder();
     let help = folder.done("train --help");
     let flags = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
-    let flags: Vec<&str> = flags.filter_map(|line| line.split([' ', ',']).next()).collect();
+    let flags: Vec<&str> = flags.filter_map(|line| line.split([' ', ',', '[']).next()).collect();
     assert!(flags.len() > 30, "{flags:?}");
     for flag in flags {
         if ["recipe", "resume", "out", "force", "tensorboard"].contains(&flag) {

@@ -66,6 +66,20 @@ fn a_run_can_be_lengthened() {
 }
 
 #[test]
+fn a_run_that_stopped_early_has_ended() {
+    let folder = Folder::new();
+    let run = "train lstm --data text.txt --hidden 8 --batch-size 4 --bptt 8 --optimizer sgd --lr 1e-30";
+    let stopped =
+        folder.rnn(&format!("{run} --epochs 9 --eval-every 5 --early-stop 2 --out m")).output().unwrap();
+    assert!(String::from_utf8(stopped.stderr).unwrap().contains("stopped early"));
+    let before = folder.snapshot();
+    let again = folder.rnn("train --resume m").output().unwrap();
+    let said = String::from_utf8(again.stderr).unwrap();
+    assert!(again.status.success() && said.contains("m stopped early"), "{said}");
+    assert!(folder.snapshot() == before);
+}
+
+#[test]
 fn examples_are_resumed_as_well() {
     let folder = Folder::new();
     let record = |n: usize| format!("{},{}\n", ["odd", "even"][n % 2], "ab ".repeat(n % 5 + n % 2 + 1));

@@ -17,7 +17,7 @@ use rnn_zoo::report::Metric;
 use rnn_zoo::rng::{Purpose, stream};
 use rnn_zoo::run::{Checkpoint, Run};
 use rnn_zoo::schedule::Schedule;
-use rnn_zoo::task::{DataSpec, Prepared, Shape, Task, TokenizerSpec};
+use rnn_zoo::task::{DataSpec, Prepared, Shape, Task, TokenizerSource, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;
 use rnn_zoo::train::{Options, Splits};
 use rnn_zoo::{Error, Result};
@@ -84,7 +84,7 @@ impl Problem {
         }
         let kind = if self.task == Task::Classify { Kind::Word } else { Kind::Char };
         let spec = TokenizerSpec { kind, max_vocab: None, lowercase: false };
-        self.data.prepare(self.task, None, &spec, vec![])
+        self.data.prepare(self.task, TokenizerSource::Trained(spec), vec![])
     }
 
     /// The data as a resumed run reads it.

@@ -257,7 +257,7 @@ impl Pointwise<1, 1> for SimpleUnit {
         let zero = sum.zeroed();
         let h = match self.0 {
             Nonlinearity::Tanh => sum.tanh(),
-            Nonlinearity::Relu => sum.if_greater(zero, sum, zero),
+            Nonlinearity::Relu => zero.if_greater(sum, zero, sum), // NaN stays NaN
         };
         Unit { h, c, kept: [h] }
     }
