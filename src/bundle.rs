@@ -88,6 +88,9 @@ pub struct Config {
     /// Whether a language model has learned from records, each of which ends with `<eos>`, rather than lines.
     #[serde(default)]
     pub records: bool,
+    /// The column of records that a classifier reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_column: Option<String>,
     /// The float type that the model computes in.
     #[serde(with = "dtype_name")]
     pub dtype: DType,
@@ -177,6 +180,7 @@ mod fixture {
             tokenizer: Some("char".into()),
             labels: vec![],
             records: false,
+            text_column: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),
             created_with: "rnn train lstm".into(),

@@ -143,6 +143,7 @@ mod tests {
             tokenizer: None,
             labels: vec![],
             records: false,
+            text_column: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),
             created_with: "rnn train lstm".into(),

@@ -161,6 +161,7 @@ fn language_model(shape: &Shape) -> Result<Value> {
         tokenizer: None,
         labels: vec![],
         records: false,
+        text_column: None,
         dtype: DTYPE,
         zoo_version: env!("CARGO_PKG_VERSION").into(),
         created_with: String::new(),

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use candle_core::Device;
+use rnn_zoo::bundle::Config;
 use rnn_zoo::data::batch::Dataset;
 use rnn_zoo::data::corpus::{Columns, Fractions};
 use rnn_zoo::data::source::{Builtin, Source, Split};
@@ -224,23 +225,31 @@ pub struct DataArgs {
 }
 
 impl DataArgs {
-    /// What to read; a classifier's classes are by default in the column `label`.
-    pub fn spec(&self, data: &str, task: Task) -> DataSpec {
-        let label = match task {
+    /// What the model is to read; a classifier's classes are by default in the column `label`.
+    pub fn spec(&self, data: &str, config: &Config) -> DataSpec {
+        let label = match config.task {
             Task::Classify => Some(self.label_column.clone().unwrap_or_else(|| "label".into())),
             _ => self.label_column.clone(),
         };
+        DataSpec { columns: Columns { label, ..self.columns(data, config) }, ..self.unlabelled(data, config) }
+    }
+
+    /// What it is to read where no class is wanted.
+    pub fn unlabelled(&self, data: &str, config: &Config) -> DataSpec {
         DataSpec {
             data: data.to_string(),
-            columns: Columns { text: self.text_column.clone(), label },
+            columns: self.columns(data, config),
             fractions: Fractions { valid: self.valid_fraction, test: self.test_fraction },
             seed: self.seed,
         }
     }
 
-    /// What to read where no class is wanted.
-    pub fn unlabelled(&self, data: &str) -> DataSpec {
-        self.spec(data, Task::Lm)
+    /// The text of a file of records is where it was in training, unless the user says otherwise.
+    fn columns(&self, data: &str, config: &Config) -> Columns {
+        let records =
+            [".csv", ".jsonl"].iter().any(|extension| data.to_ascii_lowercase().ends_with(extension));
+        let text = self.text_column.clone().or_else(|| config.text_column.clone().filter(|_| records));
+        Columns { text, label: None }
     }
 }
 
@@ -260,7 +269,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             format!("{} is a {task} model; only a language model adapts to the text at hand", args.bundle);
         return Err(Error::usage(flag, problem).into());
     }
-    let spec = args.data.spec(data, task);
+    let spec = args.data.spec(data, &model.config);
     let (dataset, split) =
         spec.read_split(task, args.data.split, model.tokenizer.as_ref(), &model.config.labels)?;
     let lanes = match (args.batch_size, task) {

@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let answers = match (&args.text, &args.data.data) {
         (Some(text), _) => classify(&model, vec![text.clone()])?,
         (None, Some(data)) if task == Task::Classify => {
-            let corpus = args.data.unlabelled(data).corpus()?;
+            let corpus = args.data.unlabelled(data, &model.config).corpus()?;
             let split = args.data.split.unwrap_or_else(|| corpus.default_split());
             // A line's end is no part of its text; a record is taken as it is.
             let texts =
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             classify(&model, texts.collect::<rnn_zoo::Result<_>>()?)?
         }
         (None, data) => {
-            let spec = args.data.spec(data.as_deref().unwrap_or_default(), task);
+            let spec = args.data.spec(data.as_deref().unwrap_or_default(), &model.config);
             let split = args.data.split.or(Some(Split::Test));
             answer(&model, &spec.read_split(task, split, model.tokenizer.as_ref(), &[])?.0)?
         }

@@ -130,6 +130,12 @@ impl Settings {
         ))
     }
 
+    /// The first flag that says more than how long a run goes on.
+    pub fn beside_length(&self) -> Option<String> {
+        let entry = self.entries.iter().find(|entry| !LENGTH.contains(&entry.key.as_str()))?;
+        Some(if entry.key == "model" { "MODEL".into() } else { format!("--{}", entry.key) })
+    }
+
     /// Says of an error about a flag that the flag was a key of the recipe, where it was.
     pub fn blame(&self, error: Error) -> Error {
         match (error, &self.recipe) {

@@ -52,7 +52,7 @@ pub struct Args {
     recipe: Option<PathBuf>,
 
     /// Continue the run that is kept in this bundle, to the byte as if it had not been interrupted
-    #[arg(long, value_name = "BUNDLE", conflicts_with_all = FIXED)]
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["recipe", "out", "force"])]
     resume: Option<PathBuf>,
 
     /// Where the bundle goes [default: MODEL-DATA]
@@ -86,10 +86,6 @@ pub struct Args {
     #[arg(skip)]
     pub settings: Settings,
 }
-
-/// What a resumed run keeps as it was started with; its length, device and threads may change.
-const FIXED: [&str; 8] =
-    ["model", "from", "recipe", "out", "force", "data-flags", "network-flags", "training-flags"];
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Data")]
@@ -163,6 +159,11 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
         }
     };
     args.network.check(task)?;
+    if basis.is_some() && task == Task::Lm && data.columns.label.is_some() {
+        let problem = "the bundle of --from is a language model, which learns no classes; leave this out, or train \
+                       a classifier from nothing";
+        return Err(Error::usage("--label-column", problem));
+    }
     let out = args.out.clone().unwrap_or_else(|| default_bundle(name, &data.data));
     if let Some(basis) = &basis {
         keep_apart(&out, &basis.path)?;
@@ -198,6 +199,7 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
         tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme_name().to_string()),
         labels: prepared.labels.clone(),
         records: prepared.text_column.is_some(),
+        text_column: prepared.text_column.clone().filter(|_| task == Task::Classify),
         dtype: DTYPE,
         zoo_version: env!("CARGO_PKG_VERSION").to_string(),
         created_with: command_line(),
@@ -217,7 +219,7 @@ fn own_name(given: Option<&'static str>, config: &Config) -> Result<&'static str
     let own = known_model(&config.model)?;
     match given {
         Some(given) if given != own => {
-            let problem = format!("the bundle of --from is a {own}, not a {given}; leave MODEL out");
+            let problem = format!("the model of --from is {own}, not {given}; leave {given} out");
             Err(Error::usage("MODEL", problem))
         }
         _ => Ok(own),
@@ -259,6 +261,12 @@ fn check(options: &Options, task: Task, prepared: &Prepared) -> Result<()> {
 
 /// A run that goes on; `None` where it has ended, which is then said.
 fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Option<Run>> {
+    if let Some(flag) = args.settings.beside_length() {
+        let path = bundle.display();
+        let problem =
+            format!("a resumed run keeps its settings; leave it out, or start another with --from {path}");
+        return Err(Error::usage(format!("{flag} with --resume"), problem));
+    }
     let mut checkpoint = Checkpoint::open(bundle)?;
     let progress = checkpoint.progress().clone();
     let before = (checkpoint.options.epochs, checkpoint.options.max_steps);
@@ -274,6 +282,11 @@ fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Option<Run>> {
     let run = checkpoint.resume(prepared, device)?;
     let (path, step) = (run.path().display(), run.trainer.progress.step);
     let done = match run.ended() {
+        Some(Ending::EarlyStopped) if changed => {
+            let problem =
+                format!("{path} stopped early after {step} steps; --from {path} starts another run from it");
+            return Err(Error::usage("--resume", problem));
+        }
         Some(Ending::EarlyStopped) => {
             format!("stopped early after {step} steps: validation no longer improved")
         }
@@ -295,9 +308,7 @@ fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Option<Run>> {
 /// What another length does to a run that is not obvious.
 fn announce_length(options: &Options) {
     if matches!(options.schedule, Schedule::Cosine { .. } | Schedule::OneCycle { .. }) {
-        eprintln!(
-            "the learning rate's schedule is stretched to the new length: it goes up again before it falls"
-        );
+        eprintln!("the learning rate's schedule is that of the new length from here on: the rate jumps");
     }
     if matches!(options.average, Some(Average::Swa { .. })) {
         eprintln!("the average begins anew, at its share of the new length");
@@ -317,6 +328,11 @@ fn drive(mut run: Run, stop: &AtomicBool) -> Result<Outcome> {
         Ok(ending) => {
             if ending == Ending::EarlyStopped {
                 eprintln!("stopped early: validation no longer improves");
+            }
+            if run.trainer.shipped_score.is_some_and(|score| score.step == 0) {
+                eprintln!(
+                    "no evaluation was better than the start, whose parameters are kept; try another --lr"
+                );
             }
             let next = card::next_commands(run.config(), run.data(), &path.to_string());
             eprintln!("saved {path}; next:\n{next}");
@@ -340,7 +356,8 @@ impl Args {
         if self.data.data.is_none() {
             return Err(Error::usage("--from", "needs --data: what is the model to learn now?"));
         }
-        bundle::load(&super::bundle_path(bundle)?)
+        let loaded = super::bundle_path(bundle).and_then(|path| bundle::load(&path));
+        loaded.map_err(|error| Error::usage("--from", error.to_string()))
     }
 }
 
@@ -403,11 +420,12 @@ fn introduce(run: &Run, device: &Device) {
         run.trainer.parameters.count(),
         rnn_zoo::device::name(device),
     );
-    if let Some(share) = splits.train.unknown_share().filter(|&share| share > 0.) {
-        eprintln!(
-            "{:.1} % of the training targets are unknown to the tokenizer: the model learns to expect them",
-            100. * share
-        );
+    if let Some((tokenizer, unknown)) = run.tokenizer().and_then(|known| Some((known, known.unknown()?))) {
+        let share = splits.train.unknown_share(unknown);
+        if share > 0. {
+            let (percent, token) = (100. * share, tokenizer.token(unknown).unwrap_or_default());
+            eprintln!("{percent:.1} % of the training text is `{token}`, what the tokenizer does not know");
+        }
     }
     if valid == 0 {
         eprintln!("no validation data: the last parameters will be kept, not the best");

@@ -115,12 +115,20 @@ impl Dataset {
         self.len() == 0
     }
 
-    /// The share of a stream's tokens that are the unknown token.
-    pub fn unknown_share(&self) -> Option<f64> {
-        match self {
-            Self::Stream { tokens, .. } => Some(tokens.unknown_count() as f64 / tokens.len().max(1) as f64),
-            Self::Examples(_) => None,
-        }
+    /// The share of the tokens that are `unknown`, which is the tokenizer's token for what it does not know.
+    pub fn unknown_share(&self, unknown: u32) -> f64 {
+        let (count, of) = match self {
+            Self::Stream { tokens, .. } => (tokens.unknown_count(), tokens.len()),
+            Self::Examples(examples) => {
+                let tokens = examples.iter().filter_map(|example| match &example.input {
+                    Input::Tokens(tokens) => Some(tokens),
+                    Input::Features { .. } => None,
+                });
+                let count = |(count, of), &token| (count + u64::from(token == unknown), of + 1);
+                tokens.flatten().fold((0, 0), count)
+            }
+        };
+        count as f64 / of.max(1) as f64
     }
 
     /// A number that tells this data from any other (FNV-1a over all that a model reads and is asked for).

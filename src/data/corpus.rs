@@ -227,6 +227,7 @@ impl Content {
     }
 
     fn directory(path: &Path, columns: &Columns) -> Result<Self> {
+        std::fs::read_dir(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
         let open = |names: &[&str]| find(path, names)?.map(|file| DataFile::open(&file, columns)).transpose();
         let train = open(&["train"])?.ok_or_else(|| {
             Error::file(path, "has no train.txt, train.csv or train.jsonl; a data folder needs one")

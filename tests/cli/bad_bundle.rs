@@ -166,6 +166,9 @@ fn list_says_which_bundles_cannot_be_used() {
     let folder = Folder::with_model();
     folder.write("ordinary/config.json", "{}");
     assert!(!folder.done("list").contains("ordinary"));
+    let weights = folder.bytes("m/model.safetensors");
+    folder.write("m/model.safetensors", &weights[..weights.len() / 2]);
+    assert!(folder.done("list").contains("cannot be used: m/model.safetensors"));
     std::fs::remove_file(folder.path("m/model.safetensors")).unwrap();
     let list = folder.done("list");
     assert!(

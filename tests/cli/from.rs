@@ -40,6 +40,7 @@ fn what_is_no_better_than_its_start_is_not_kept() {
     let line = "train --from m --data other --lr 0.03 --batch-size 8 --bptt 16 --max-steps 20 --eval-every 5 --out n";
     let said = String::from_utf8(folder.rnn(line).output().unwrap().stderr).unwrap();
     assert!(said.contains("step      0") && said.matches("*best").count() == 1, "{said}");
+    assert!(said.contains("no evaluation was better than the start"), "{said}");
     assert!(folder.bytes("m/model.safetensors") == folder.bytes("n/model.safetensors"));
 }
 
@@ -50,7 +51,7 @@ fn locked_dropout_can_be_taken_back_and_unknown_letters_are_told() {
     folder.write("other.txt", "zzzz of us\n".repeat(40));
     let line = "train --from m --data other.txt --locked-dropout=false --max-steps 1 --batch-size 4 --bptt 8 --out n";
     let said = String::from_utf8(folder.rnn(line).output().unwrap().stderr).unwrap();
-    assert!(said.contains("36.4 % of the training targets are unknown"), "{said}");
+    assert!(said.contains("36.4 % of the training text is `<unk>`"), "{said}");
     assert_eq!(folder.json("m/config.json")["network"]["rnn"]["locked_dropout"], true);
     assert_eq!(folder.json("n/config.json")["network"]["rnn"]["locked_dropout"], false);
 }
@@ -83,6 +84,8 @@ fn a_classifier_keeps_its_labels() {
         "train --from m --data b.csv --label-column label --valid-fraction 0 --test-fraction 0 --out o";
     folder.refused(other, 1, &["big", "knows only even, odd"]);
     folder.refused(&format!("train --from m {data} --ar 1 --out o"), 2, &["--ar", "classify"]);
+    folder.done(&format!("train lstm --data a.csv --out lm {TINY}"));
+    folder.refused(&format!("train --from lm {data} --out o"), 2, &["--label-column", "language model"]);
 }
 
 #[test]
@@ -95,12 +98,15 @@ fn what_parameters_have_decided_cannot_be_asked_for() {
         ("--init keras", ["--init", "--from"]),
         ("--tokenizer word", ["--tokenizer", "--from"]),
         ("--task lm", ["--task", "--from"]),
-        ("--resume m", ["--resume", "--from"]),
     ] {
         folder.refused(&format!("train --from m --data text.txt --out n {flags}"), 2, &mentions);
     }
-    folder.refused("train gru --from m --data text.txt --out n", 2, &["MODEL", "lstm, not", "gru"]);
-    folder.refused("train --from text.txt --data text.txt --out n", 1, &["text.txt", "a bundle is a folder"]);
+    folder.refused("train gru --from m --data text.txt --out n", 2, &["MODEL", "lstm, not gru"]);
+    folder.refused(
+        "train --from text.txt --data text.txt --out n",
+        2,
+        &["--from", "text.txt", "a bundle is a folder"],
+    );
     folder.refused("train --from m --out n", 2, &["--from", "--data"]);
     folder.refused("train --from m --data text.txt --out m --force", 2, &["--out", "--from"]);
 }

@@ -79,3 +79,16 @@ fn what_a_classifier_cannot_do_is_refused() {
         folder.refused(line, code, &mentions);
     }
 }
+
+#[test]
+fn a_classifier_reads_the_column_that_it_has_learned_from() {
+    let folder = Folder::new();
+    let record = |n: usize| format!("{},{}\n", "ab ".repeat(n % 5 + n % 2 + 1), ["odd", "even"][n % 2]);
+    folder.write("a.csv", format!("review,text\n{}", (0..60).map(record).collect::<String>()));
+    folder.done("train gru --data a.csv --label-column text --hidden 8 --max-steps 3 --out m");
+    assert_eq!(folder.json("m/config.json")["text_column"], "review");
+    let reviews = folder.done("predict m --data a.csv");
+    assert_eq!(reviews, folder.done("predict m --data a.csv --text-column review"));
+    assert_ne!(reviews, folder.done("predict m --data a.csv --text-column text"));
+    folder.done("eval m --data a.csv --label-column text");
+}

@@ -76,6 +76,7 @@ fn a_run_that_stopped_early_has_ended() {
     let again = folder.rnn("train --resume m").output().unwrap();
     let said = String::from_utf8(again.stderr).unwrap();
     assert!(again.status.success() && said.contains("m stopped early"), "{said}");
+    folder.refused("train --resume m --epochs 20", 2, &["--resume", "stopped early", "--from m"]);
     assert!(folder.snapshot() == before);
 }
 
@@ -96,6 +97,7 @@ fn only_a_runs_length_device_and_threads_can_change() {
     let folder = Folder::with_model();
     for flag in [
         "lstm",
+        "--from m",
         "--out n",
         "--force",
         "--data text.txt",
@@ -111,7 +113,7 @@ fn only_a_runs_length_device_and_threads_can_change() {
         "--batch-size 2",
         "--eval-every 1",
     ] {
-        let name = if flag == "lstm" { "[MODEL]" } else { flag.split(' ').next().unwrap() };
+        let name = if flag == "lstm" { "MODEL" } else { flag.split(' ').next().unwrap() };
         folder.refused(&format!("train --resume m {flag}"), 2, &["--resume", name]);
     }
     folder.refused("train --resume m --max-steps 2", 2, &["--max-steps", "3 steps"]);
@@ -128,7 +130,7 @@ fn what_is_no_run_cannot_be_resumed() {
         ("train --resume nothing", ["nothing", "rnn train"]),
         ("train --resume text.txt", ["text.txt", "a bundle is a folder"]),
         ("train --resume empty", ["empty", "config.json"]),
-        ("train --resume m", ["m: ", "cannot be resumed; train anew"]),
+        ("train --resume m", ["m: ", "cannot be resumed; `rnn train --from` starts"]),
     ] {
         folder.refused(line, 1, &mentions);
     }

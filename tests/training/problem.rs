@@ -125,6 +125,7 @@ impl Problem {
             tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme_name().to_string()),
             labels: prepared.labels.clone(),
             records: prepared.text_column.is_some(),
+            text_column: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),
             created_with: "a test".into(),
