@@ -256,7 +256,7 @@ impl Checkpoint {
     /// Where data or tokenizer cannot be read.
     pub fn prepare(&self) -> Result<Prepared> {
         let Config { task, labels, .. } = &self.loaded.config;
-        let tokenizer = TokenizerSource::Loaded(self.loaded.tokenizer()?);
+        let tokenizer = TokenizerSource::Loaded(self.loaded.tokenizer()?.map(Box::new));
         self.saved.data.prepare(*task, tokenizer, labels.clone())
     }
 

@@ -80,7 +80,7 @@ pub struct DataSpec {
 /// Where the tokenizer of a run comes from.
 pub enum TokenizerSource {
     /// There is one already, with a model; `None` where the data is no text.
-    Loaded(Option<Tokenizer>),
+    Loaded(Option<Box<Tokenizer>>),
     /// It is built from the training split.
     Trained(TokenizerSpec),
 }
@@ -198,7 +198,7 @@ impl DataSpec {
         }
         let corpus = self.corpus()?;
         let tokenizer = match tokenizer {
-            TokenizerSource::Loaded(Some(tokenizer)) => tokenizer,
+            TokenizerSource::Loaded(Some(tokenizer)) => *tokenizer,
             TokenizerSource::Loaded(None) => {
                 return Err(Error::usage("--data", "is text, which the model does not read"));
             }

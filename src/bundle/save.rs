@@ -100,8 +100,8 @@ impl BundleWriter {
         place.recover()?;
         let loaded = load(path)?;
         let Some(training) = loaded.training()? else {
-            let problem = "holds a model but no training state, so it cannot be resumed; `rnn train --from` starts another run \
-                           from it";
+            let problem = "holds a model but no training state, so it cannot be resumed; `rnn train --from` \
+                           starts another run from it";
             return Err(Error::file(path, problem));
         };
         check_replaceable(&place)?;

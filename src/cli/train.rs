@@ -172,7 +172,7 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
     eprintln!("reading {} ...", data.data);
     let prepared = match &basis {
         Some(basis) => {
-            let tokenizer = TokenizerSource::Loaded(basis.tokenizer()?);
+            let tokenizer = TokenizerSource::Loaded(basis.tokenizer()?.map(Box::new));
             data.prepare(task, tokenizer, basis.config.labels.clone())?
         }
         None => data.prepare(task, TokenizerSource::Trained(args.data.tokenizer(name, task)), vec![])?,
