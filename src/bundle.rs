@@ -85,10 +85,8 @@ pub struct Config {
     /// The labels of a classifier or tagger, in the order of the model's outputs.
     #[serde(default)]
     pub labels: Vec<String>,
-    /// Whether a language model has learned from records, each of which ends with `<eos>`, rather than lines.
-    #[serde(default)]
-    pub records: bool,
-    /// The column of records that a classifier reads.
+    /// The column of the records that the model has learned from, each of which ends with `<eos>`; `None` where it
+    /// was running text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_column: Option<String>,
     /// The float type that the model computes in.
@@ -179,7 +177,6 @@ mod fixture {
             network: ModelConfig::Rnnlm(RnnlmConfig::new(2, RecurrentConfig::Lstm(LstmConfig::new(1, 1)))),
             tokenizer: Some("char".into()),
             labels: vec![],
-            records: false,
             text_column: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),

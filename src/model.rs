@@ -86,7 +86,7 @@ impl Model {
     /// # Errors
     /// Where it reads no text.
     pub fn start_token(&self) -> Result<u32> {
-        Ok(start_token(self.tokenizer()?, self.config.records))
+        Ok(start_token(self.tokenizer()?, self.config.text_column.is_some()))
     }
 
     /// The tokenizer of a model that reads text.
@@ -142,7 +142,6 @@ mod tests {
             network: ModelConfig::Rnnlm(RnnlmConfig::new(3, rnn)),
             tokenizer: None,
             labels: vec![],
-            records: false,
             text_column: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),

@@ -44,15 +44,25 @@ pub fn classify(model: &Model, texts: Vec<String>) -> Result<Vec<Answer>> {
     answer(model, &Dataset::Examples(texts.into_iter().map(example).collect::<Result<_>>()?))
 }
 
+/// Refuses a language model, which answers nothing but the next token.
+///
+/// # Errors
+/// For such a model.
+pub fn check(model: &Model) -> Result<()> {
+    match model.config.task {
+        Task::Lm => Err(model.refuse(
+            "a language model predicts the next token only: use `rnn generate`, `rnn score` or `rnn eval`",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Answers to the examples of `data`, in their order.
 ///
 /// # Errors
 /// A language model, which answers nothing but the next token; and those of the device.
 pub fn answer(model: &Model, data: &Dataset) -> Result<Vec<Answer>> {
-    if model.config.task == Task::Lm {
-        let problem = "a language model predicts the next token only: use `rnn generate` or `rnn eval`";
-        return Err(model.refuse(problem));
-    }
+    check(model)?;
     let mut answers = Vec::with_capacity(data.len());
     let epoch = data.epoch(Cut { batch_size: BATCH, window: 1, trim: false, vary: false }, None)?;
     for index in 0..epoch.len() {

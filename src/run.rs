@@ -338,7 +338,8 @@ fn report(
     device: &Device,
 ) -> Report {
     let writes = tokenizer.filter(|_| config.task == Task::Lm);
-    let sampler =
-        writes.map(|tokenizer| task::sampler(tokenizer.clone(), config.records, options.seed, device));
+    let sampler = writes.map(|tokenizer| {
+        task::sampler(tokenizer.clone(), config.text_column.is_some(), options.seed, device)
+    });
     Report::new(unit, sampler, options.log_every, options.label_smoothing > 0.)
 }

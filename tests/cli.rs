@@ -111,6 +111,12 @@ fn text() -> String {
     (0..200).map(line).collect()
 }
 
+/// Sixty records of a class and a text below `header`.
+fn records(header: &str) -> String {
+    let record = |n: usize| format!("{},{}\n", ["odd", "even"][n % 2], "ab ".repeat(n % 5 + n % 2 + 1));
+    format!("{header}\n{}", (0..60).map(record).collect::<String>())
+}
+
 /// The standard output of a command that succeeded.
 fn written(output: &Output, line: &str) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);

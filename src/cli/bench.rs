@@ -160,7 +160,6 @@ fn language_model(shape: &Shape) -> Result<Value> {
         network: ModelConfig::Rnnlm(RnnlmConfig::new(shape.vocab, shape.config(embedding))),
         tokenizer: None,
         labels: vec![],
-        records: false,
         text_column: None,
         dtype: DTYPE,
         zoo_version: env!("CARGO_PKG_VERSION").into(),

@@ -2,10 +2,9 @@
 
 use std::io::Write;
 
-use rnn_zoo::Error;
 use rnn_zoo::data::source::Split;
 use rnn_zoo::model::Model;
-use rnn_zoo::predict::{Answer, answer, classify};
+use rnn_zoo::predict::{Answer, answer, check, classify};
 use rnn_zoo::task::Task;
 use serde_json::json;
 
@@ -43,10 +42,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let model = Model::load(&bundle_path(&args.bundle)?, &device)?;
     let task = model.config.task;
-    if task == Task::Lm {
-        let problem = "a language model predicts the next token only: use `rnn generate`, `rnn score` or `rnn eval`; \
-                       --task classify trains one that gives text a class";
-        return Err(Error::usage(&args.bundle, problem).into());
+    if args.text.is_none() {
+        check(&model)?; // before its data is read
     }
     let answers = match (&args.text, &args.data.data) {
         (Some(text), _) => classify(&model, vec![text.clone()])?,

@@ -169,6 +169,10 @@ fn list_says_which_bundles_cannot_be_used() {
     let weights = folder.bytes("m/model.safetensors");
     folder.write("m/model.safetensors", &weights[..weights.len() / 2]);
     assert!(folder.done("list").contains("cannot be used: m/model.safetensors"));
+    let config = folder.bytes("m/config.json");
+    folder.write("m/config.json", &config[..config.len() / 2]);
+    assert!(folder.done("list").contains("cannot be used: m/config.json: is cut short"));
+    folder.write("m/config.json", config);
     std::fs::remove_file(folder.path("m/model.safetensors")).unwrap();
     let list = folder.done("list");
     assert!(

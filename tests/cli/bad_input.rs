@@ -219,7 +219,7 @@ fn what_a_model_is_not_for_is_said() {
     folder.write("binary.txt", [0x80; 100]);
     for (line, code, mentions) in [
         ("generate adding --prompt once", 2, vec!["adding: its task is forecast", "only a language model"]),
-        ("predict m --text hello", 2, vec!["m: a language model", "--task classify"]),
+        ("predict m --text hello", 2, vec!["m: its task is lm", "--task classify"]),
         ("predict m --data text.txt", 2, vec!["m: a language model", "rnn generate"]),
         ("predict adding --text hello", 2, vec!["adding: ", "forecast"]),
         ("predict adding --data text.txt", 2, vec!["--data", "builtin:adding"]),

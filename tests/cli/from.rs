@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Folder, TINY, text};
+use super::{Folder, TINY, records, text};
 
 /// A step so small that parameters stay what they were.
 const STANDSTILL: &str = "--optimizer sgd --lr 1e-30 --max-steps 1 --batch-size 4 --bptt 8";
@@ -73,8 +73,7 @@ fn what_has_been_learnt_helps() {
 #[test]
 fn a_classifier_keeps_its_labels() {
     let folder = Folder::new();
-    let record = |n: usize| format!("{},{}\n", ["odd", "even"][n % 2], "ab ".repeat(n % 5 + n % 2 + 1));
-    folder.write("a.csv", format!("label,text\n{}", (0..60).map(record).collect::<String>()));
+    folder.write("a.csv", records("label,text"));
     let data = "--data a.csv --label-column label";
     folder.done(&format!("train gru {data} --hidden 8 --max-steps 3 --out m"));
     folder.done(&format!("train gru --from m {data} --max-steps 3 --out n"));

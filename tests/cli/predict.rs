@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Folder;
+use super::{Folder, records};
 
 /// Texts about cats and dogs, whose class is the animal.
 fn animals(folder: &Folder, name: &str, count: usize) {
@@ -83,8 +83,7 @@ fn what_a_classifier_cannot_do_is_refused() {
 #[test]
 fn a_classifier_reads_the_column_that_it_has_learned_from() {
     let folder = Folder::new();
-    let record = |n: usize| format!("{},{}\n", "ab ".repeat(n % 5 + n % 2 + 1), ["odd", "even"][n % 2]);
-    folder.write("a.csv", format!("review,text\n{}", (0..60).map(record).collect::<String>()));
+    folder.write("a.csv", records("text,review"));
     folder.done("train gru --data a.csv --label-column text --hidden 8 --max-steps 3 --out m");
     assert_eq!(folder.json("m/config.json")["text_column"], "review");
     let reviews = folder.done("predict m --data a.csv");

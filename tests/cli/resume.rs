@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Folder, TINY, assert_one_line, text};
+use super::{Folder, TINY, assert_one_line, records, text};
 
 /// A language model with dropout, Adam, carried state and evaluations between epochs.
 const RUN: &str = "train rnnlm --data text.txt --hidden 12 --embedding 8 --layers 2 --dropout 0.3 --optimizer adam \
@@ -83,8 +83,7 @@ fn a_run_that_stopped_early_has_ended() {
 #[test]
 fn examples_are_resumed_as_well() {
     let folder = Folder::new();
-    let record = |n: usize| format!("{},{}\n", ["odd", "even"][n % 2], "ab ".repeat(n % 5 + n % 2 + 1));
-    folder.write("a.csv", format!("label,text\n{}", (0..60).map(record).collect::<String>()));
+    folder.write("a.csv", records("label,text"));
     let run = "train gru --data a.csv --label-column label --hidden 8 --batch-size 4 --schedule constant";
     folder.done(&format!("{run} --max-steps 40 --out whole"));
     folder.done(&format!("{run} --max-steps 17 --out parts"));
