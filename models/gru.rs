@@ -43,9 +43,9 @@ use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::Unit;
-use crate::recurrent::{Cell, GateBias, Init, StackConfig, State};
-use crate::stack::Stack;
-use crate::weights::{Weights, split_gates};
+use crate::layers::recurrent::{Cell, GateBias, Init, StackConfig, State};
+use crate::layers::stack::Stack;
+use crate::layers::weights::{Weights, split_gates};
 
 /// A stack of GRU layers.
 pub type Gru = Stack<GruCell>;

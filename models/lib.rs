@@ -14,30 +14,28 @@
 //!
 //! Parameters that come out of a new `VarMap` are zero until [`Recurrent::reset_parameters`] draws them.
 
-pub mod dropout;
 mod gru;
 pub mod kernels;
+pub mod layers;
 mod lstm;
 mod network;
+pub mod ops;
 mod predictor;
-mod recurrent;
 mod registry;
 mod rnnlm;
 mod simple_rnn;
-mod stack;
-mod weights;
 
-pub use dropout::Noise;
 pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
-pub use kernels::{Backward, Score, Stream, backward};
-pub use lstm::{Lstm, LstmCell, LstmConfig, LstmOptions};
-pub use network::{Encoded, Linear, Network, TokenStream};
-pub use predictor::{Predictor, PredictorConfig, Readout};
-pub use recurrent::{
+pub use layers::dropout::{self, Noise};
+pub use layers::recurrent::{
     Cell, GateBias, Init, LARGEST_SIZE, Merge, Output, Recurrent, SHORTEST_CHRONO, StackConfig, State,
 };
+pub use layers::stack::Stack;
+pub use layers::weights::{Norm, Weights, normal, split_gates};
+pub use lstm::{Lstm, LstmCell, LstmConfig, LstmOptions};
+pub use network::{Encoded, Linear, Network, TokenStream};
+pub use ops::{Backward, Score, Stream, backward};
+pub use predictor::{Predictor, PredictorConfig, Readout};
 pub use registry::{Entry, MODELS, ModelConfig, RecurrentConfig};
 pub use rnnlm::{Rnnlm, RnnlmConfig};
 pub use simple_rnn::{Nonlinearity, SimpleRnn, SimpleRnnCell, SimpleRnnConfig, SimpleRnnOptions};
-pub use stack::Stack;
-pub use weights::{Norm, Weights, normal, split_gates};

@@ -3,11 +3,11 @@
 use candle_core::{Result, Tensor, bail};
 use rand::Rng;
 
-use crate::dropout::Noise;
-use crate::kernels::Stream;
-use crate::kernels::cross_entropy::{self, Score};
-use crate::kernels::embedding::copy_row;
-use crate::recurrent::State;
+use crate::layers::dropout::Noise;
+use crate::layers::recurrent::State;
+use crate::ops::Stream;
+use crate::ops::cross_entropy::{self, Score};
+use crate::ops::embedding::copy_row;
 
 /// A network in two halves: [`encode`](Network::encode) runs the recurrence, [`decode`](Network::decode)
 /// scores what came out. They are apart because a loss over a large vocabulary wants to score a part

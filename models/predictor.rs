@@ -18,12 +18,12 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::dropout::{Noise, Share, dropout};
-use crate::kernels::embedding::embed;
+use crate::layers::dropout::{Noise, Share, dropout};
+use crate::layers::recurrent::{LARGEST_SIZE, Recurrent, State, check_probability};
+use crate::layers::weights::{fill, uniform};
 use crate::network::{Encoded, Linear, Network, check_vocabulary};
-use crate::recurrent::{LARGEST_SIZE, Recurrent, State, check_probability};
+use crate::ops::embedding::embed;
 use crate::registry::RecurrentConfig;
-use crate::weights::{fill, uniform};
 
 /// Which outputs of the stack the linear layer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

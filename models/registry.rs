@@ -4,9 +4,9 @@ use candle_core::Result;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
+use crate::layers::recurrent::{Recurrent, StackConfig};
 use crate::network::Network;
 use crate::predictor::{Predictor, PredictorConfig};
-use crate::recurrent::{Recurrent, StackConfig};
 use crate::rnnlm::{Rnnlm, RnnlmConfig};
 use crate::{Gru, GruConfig, Lstm, LstmConfig, SimpleRnn, SimpleRnnConfig};
 

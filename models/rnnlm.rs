@@ -43,13 +43,13 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::dropout::{Noise, Share, dropout, mask};
-use crate::kernels::activity::{Penalties, penalty};
-use crate::kernels::embedding::embed;
+use crate::layers::dropout::{Noise, Share, dropout, mask};
+use crate::layers::recurrent::{Recurrent, State, check_probability};
+use crate::layers::weights::{fill, uniform};
 use crate::network::{Encoded, Linear, Network, TokenStream, check_vocabulary};
-use crate::recurrent::{Recurrent, State, check_probability};
+use crate::ops::activity::{Penalties, penalty};
+use crate::ops::embedding::embed;
 use crate::registry::RecurrentConfig;
-use crate::weights::{fill, uniform};
 
 /// The configuration of an [`Rnnlm`]. Its embedding is as wide as the stack's input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

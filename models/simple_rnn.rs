@@ -40,9 +40,9 @@ use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::Unit;
-use crate::recurrent::{Cell, StackConfig, State};
-use crate::stack::Stack;
-use crate::weights::Weights;
+use crate::layers::recurrent::{Cell, StackConfig, State};
+use crate::layers::stack::Stack;
+use crate::layers::weights::Weights;
 
 /// A stack of simple recurrent layers.
 pub type SimpleRnn = Stack<SimpleRnnCell>;

@@ -8,7 +8,8 @@ use candle_nn::{VarBuilder, VarMap};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use rand::RngExt;
-use rnn_zoo::models::kernels::{self, Level, Unit, reference};
+use rnn_zoo::models::kernels::{self, Level, Unit};
+use rnn_zoo::models::ops::reference;
 use rnn_zoo::models::{
     Cell, Encoded, GruOptions, Linear, LstmOptions, Merge, ModelConfig, Nonlinearity, Recurrent,
     RecurrentConfig, Reset, RnnlmConfig, SimpleRnnOptions, Stack, StackConfig, State, Weights, backward,

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use rnn_zoo::bundle::read_tensors;
-use rnn_zoo::gradients::{Gradients, clip_by_norm};
-use rnn_zoo::optim::{Optimizer, OptimizerConfig};
 use rnn_zoo::parameters::{NamedTensors, Parameters};
-use rnn_zoo::schedule::{Schedule, Scheduler};
+use rnn_zoo::training::gradients::{Gradients, clip_by_norm};
+use rnn_zoo::training::optim::{Optimizer, OptimizerConfig};
+use rnn_zoo::training::schedule::{Schedule, Scheduler};
 
 const STEPS: usize = 10;
 const NAMES: [&str; 2] = ["a", "b"];

@@ -1,25 +1,11 @@
-//! The recurrences themselves, one call for a whole sequence.
-//!
-//! [`mod@reference`] says what they are, in plain candle ops on any device. `fused.rs` is the same, a node or
-//! two of candle's graph for a sequence, where there are kernels for the device: see `cpu/`.
+//! The recurrences on plain slices, for the processor: see `cpu/`.
 
-pub(crate) mod activity;
 #[allow(unsafe_code)]
-mod cpu;
-pub(crate) mod cross_entropy;
-pub(crate) mod embedding;
-pub(crate) mod fused;
-pub(crate) mod masked;
-pub mod reference;
-mod sink;
-mod stream;
+pub(crate) mod cpu;
 
 use crate::simple_rnn::Nonlinearity;
 
 pub use cpu::{Level, keep_freed_memory, set_threads, threads};
-pub use cross_entropy::Score;
-pub use sink::{Backward, backward};
-pub use stream::Stream;
 
 /// The units that have fused kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use candle_core::{DType, Device, Tensor};
 
 use super::save::{BundleWriter, Contents, Training};
 use super::{CONFIG, CURVE, MODEL, README, TOKENIZER, load, read_tensors};
+use crate::inference::model;
 use crate::parameters::NamedTensors;
-use crate::{Error, Result, model};
+use crate::{Error, Result};
 
 /// What an export is to be.
 #[derive(Clone, Copy, Debug, Default)]

@@ -44,7 +44,7 @@ pub struct Training<'a> {
     pub best: Option<&'a NamedTensors>,
     /// The average of the parameters, once there is one.
     pub average: Option<&'a NamedTensors>,
-    /// What the optimizer remembers, [`Optimizer::state`](crate::optim::Optimizer::state).
+    /// What the optimizer remembers, [`Optimizer::state`](crate::training::optim::Optimizer::state).
     pub optimizer: &'a NamedTensors,
     /// The hidden state that the next window starts from.
     pub carry: &'a NamedTensors,

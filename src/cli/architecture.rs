@@ -6,7 +6,7 @@ use rnn_zoo::models::{
     GruOptions, Init, LstmOptions, Merge, ModelConfig, Nonlinearity, PredictorConfig, Readout,
     RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, SimpleRnnOptions, StackConfig,
 };
-use rnn_zoo::task::{Shape, Task};
+use rnn_zoo::tasks::{Shape, Task};
 use rnn_zoo::{Error, Result};
 use serde::de::DeserializeOwned;
 

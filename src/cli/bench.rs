@@ -5,15 +5,17 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use clap::{Subcommand, ValueEnum};
+use rnn_zoo::Result;
 use rnn_zoo::bundle::{Config, FORMAT};
 use rnn_zoo::data::batch::{Batch, Targets};
-use rnn_zoo::gradients::{Gradients, clip_by_norm};
+use rnn_zoo::inference::model;
 use rnn_zoo::models::{ModelConfig, Network, Recurrent, RecurrentConfig, RnnlmConfig, StackConfig, backward};
-use rnn_zoo::optim::Optimizer;
 use rnn_zoo::parameters::Parameters;
 use rnn_zoo::rng::{self, Purpose};
-use rnn_zoo::task::Task;
-use rnn_zoo::{Result, loss, model};
+use rnn_zoo::tasks::Task;
+use rnn_zoo::training::gradients::{Gradients, clip_by_norm};
+use rnn_zoo::training::loss;
+use rnn_zoo::training::optim::Optimizer;
 use serde_json::{Value, json};
 
 use super::architecture::{CellName, DTYPE, stack_of};

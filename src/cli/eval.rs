@@ -4,14 +4,15 @@ use std::io::Write;
 use std::path::Path;
 
 use candle_core::Device;
+use rnn_zoo::Error;
 use rnn_zoo::bundle::Config;
 use rnn_zoo::data::batch::Dataset;
 use rnn_zoo::data::corpus::{Columns, Fractions};
 use rnn_zoo::data::source::{Builtin, Source, Split};
-use rnn_zoo::evaluate::{Cache, Dynamic, Scores, Statistics, evaluate};
-use rnn_zoo::model::Model;
-use rnn_zoo::task::{DataSpec, Task};
-use rnn_zoo::{Error, grammar};
+use rnn_zoo::inference::evaluate::{Cache, Dynamic, Scores, Statistics, evaluate};
+use rnn_zoo::inference::grammar;
+use rnn_zoo::inference::model::Model;
+use rnn_zoo::tasks::{DataSpec, Task};
 use serde_json::{Value, json};
 
 use super::{Compute, Outcome, bundle_path, number};

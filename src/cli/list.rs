@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use rnn_zoo::bundle;
 use rnn_zoo::data::source::Builtin;
-use rnn_zoo::model::Model;
+use rnn_zoo::inference::model::Model;
 use rnn_zoo::models::MODELS;
 use serde_json::{Map, Value, json};
 

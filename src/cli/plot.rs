@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rnn_zoo::bundle::METRICS;
-use rnn_zoo::plot::{Axis, History, Picture, Quantity, Run};
+use rnn_zoo::training::plot::{Axis, History, Picture, Quantity, Run};
 use rnn_zoo::{Error, Result};
 
 use super::{Outcome, bundle_path};

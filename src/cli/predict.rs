@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use rnn_zoo::data::source::Split;
-use rnn_zoo::model::Model;
-use rnn_zoo::predict::{Answer, answer, check, classify};
-use rnn_zoo::task::Task;
+use rnn_zoo::inference::model::Model;
+use rnn_zoo::inference::predict::{Answer, answer, check, classify};
+use rnn_zoo::tasks::Task;
 use serde_json::json;
 
 use super::{Compute, Outcome, bundle_path, eval};

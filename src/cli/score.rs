@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use rnn_zoo::Error;
-use rnn_zoo::model::Model;
-use rnn_zoo::score::{LineScore, score_lines};
+use rnn_zoo::inference::model::Model;
+use rnn_zoo::inference::score::{LineScore, score_lines};
 use rnn_zoo::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 

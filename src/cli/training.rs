@@ -4,11 +4,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rnn_zoo::optim::{Average, OptimizerConfig};
-use rnn_zoo::schedule::Schedule;
-use rnn_zoo::task::Task;
+use rnn_zoo::tasks::Task;
 use rnn_zoo::tokenizer::Tokenizer;
-use rnn_zoo::train::{Options, Progress};
+use rnn_zoo::training::optim::{Average, OptimizerConfig};
+use rnn_zoo::training::schedule::Schedule;
+use rnn_zoo::training::{Options, Progress};
 use rnn_zoo::{Error, Result};
 
 use super::architecture::Sizes;

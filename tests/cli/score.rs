@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use candle_core::Device;
-use rnn_zoo::model::Model;
-use rnn_zoo::score::score_lines;
+use rnn_zoo::inference::model::Model;
+use rnn_zoo::inference::score::score_lines;
 use serde_json::{Value, json};
 
 use super::{Folder, TINY, assert_one_line, text, written};

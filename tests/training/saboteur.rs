@@ -7,8 +7,8 @@ use candle_core::Tensor;
 use rand::Rng;
 use rnn_zoo::Result;
 use rnn_zoo::models::{Encoded, Linear, Network, Noise, State};
-use rnn_zoo::run::Run;
-use rnn_zoo::train::Ending;
+use rnn_zoo::training::Ending;
+use rnn_zoo::training::run::Run;
 
 use super::train;
 

@@ -10,9 +10,7 @@ use super::simd::{Real, Vector};
 use crate::simple_rnn::Nonlinearity;
 
 /// The pointwise part of a cell with `G` gates that keeps `K` numbers a unit for the backward pass.
-pub(in crate::kernels) trait Pointwise<const G: usize, const K: usize>:
-    Copy + Send + Sync + 'static
-{
+pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync + 'static {
     /// Whether there is a cell state beside the hidden state.
     const CELL_STATE: bool = false;
 
@@ -75,7 +73,7 @@ pub(in crate::kernels) trait Pointwise<const G: usize, const K: usize>:
 }
 
 /// A unit after a step.
-pub(in crate::kernels) struct Unit<S: Simd, E: Real, const K: usize> {
+pub(crate) struct Unit<S: Simd, E: Real, const K: usize> {
     pub h: Vector<S, E>,
     /// Without meaning where the cell has no cell state.
     pub c: Vector<S, E>,
@@ -83,7 +81,7 @@ pub(in crate::kernels) struct Unit<S: Simd, E: Real, const K: usize> {
 }
 
 /// Gradients of a unit before a step.
-pub(in crate::kernels) struct Gradient<S: Simd, E: Real, const G: usize> {
+pub(crate) struct Gradient<S: Simd, E: Real, const G: usize> {
     /// Of the input's part of the gates.
     pub x: [Vector<S, E>; G],
     /// Of the recurrent product; the same unless the cell is [`Pointwise::APART`].
@@ -102,7 +100,7 @@ fn slope<S: Simd, E: Real>(s: Vector<S, E>) -> Vector<S, E> {
 
 /// Keeps i, f, g and o.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernels) struct LstmUnit;
+pub(crate) struct LstmUnit;
 
 impl Pointwise<4, 4> for LstmUnit {
     const CELL_STATE: bool = true;
@@ -139,7 +137,7 @@ impl Pointwise<4, 4> for LstmUnit {
 
 /// With the reset gate after the product. Keeps r, z, n and the product of n.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernels) struct GruUnit;
+pub(crate) struct GruUnit;
 
 impl Pointwise<3, 4> for GruUnit {
     const APART: bool = true;
@@ -184,7 +182,7 @@ impl Pointwise<3, 4> for GruUnit {
 
 /// With the reset gate before the product. Keeps r, z and n.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernels) struct GruBeforeUnit;
+pub(crate) struct GruBeforeUnit;
 
 impl Pointwise<3, 3> for GruBeforeUnit {
     const TWICE: bool = true;
@@ -243,7 +241,7 @@ impl Pointwise<3, 3> for GruBeforeUnit {
 
 /// Keeps the new hidden state.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernels) struct SimpleUnit(pub Nonlinearity);
+pub(crate) struct SimpleUnit(pub Nonlinearity);
 
 impl Pointwise<1, 1> for SimpleUnit {
     #[inline(always)]

@@ -38,7 +38,7 @@ fn lowest<E: Real>() -> E {
 
 /// What goes in.
 #[derive(Clone, Copy)]
-pub(in crate::kernels) struct Inputs<'a, E> {
+pub(crate) struct Inputs<'a, E> {
     /// (rows, features).
     pub rows: &'a [E],
     /// (classes, features).
@@ -52,14 +52,14 @@ pub(in crate::kernels) struct Inputs<'a, E> {
 }
 
 /// Gradients of the mean loss.
-pub(in crate::kernels) struct Gradients<E> {
+pub(crate) struct Gradients<E> {
     pub rows: Vec<E>,
     pub weight: Vec<E>,
     pub bias: Vec<E>,
 }
 
 /// What comes out.
-pub(in crate::kernels) struct Found<E> {
+pub(crate) struct Found<E> {
     /// `-log p(target)` of each row.
     pub losses: Vec<E>,
     /// Rows whose target has the highest score, the first of several; with gradients any of several.
@@ -70,7 +70,7 @@ pub(in crate::kernels) struct Found<E> {
 
 impl<E: Real> Found<E> {
     /// The losses of all rows in f64, and in the order of the rows.
-    pub(in crate::kernels) fn sum(&self) -> f64 {
+    pub(crate) fn sum(&self) -> f64 {
         self.losses.iter().map(|loss| loss.to_f64()).sum()
     }
 }
@@ -117,7 +117,7 @@ struct Work<'a, E> {
 }
 
 /// Loss and gradients of all rows.
-pub(in crate::kernels) fn cross_entropy<E: Real>(
+pub(crate) fn cross_entropy<E: Real>(
     level: Level,
     inputs: &Inputs<'_, E>,
     wants_gradients: bool,

@@ -5,7 +5,7 @@ use super::product::Rows;
 /// Numbers for every step, row and vector of a sequence, in the order in which the recurrence visits them:
 /// (time, vectors, batch, width). A tile of the recurrent product reads and writes them from front to back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::kernels) struct Steps {
+pub(crate) struct Steps {
     pub batch: usize,
     pub time: usize,
     /// Vectors of units, or of outputs.
@@ -16,7 +16,7 @@ pub(in crate::kernels) struct Steps {
 
 impl Steps {
     /// Numbers in all.
-    pub(in crate::kernels) fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         self.time * self.step()
     }
 
@@ -26,7 +26,7 @@ impl Steps {
     }
 
     /// Where a vector begins.
-    pub(in crate::kernels) fn at(self, t: usize, vector: usize, row: usize) -> usize {
+    pub(crate) fn at(self, t: usize, vector: usize, row: usize) -> usize {
         ((t * self.vectors + vector) * self.batch + row) * self.width
     }
 

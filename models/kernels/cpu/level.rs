@@ -104,7 +104,7 @@ impl Level {
     }
 
     /// Numbers of a vector.
-    pub(in crate::kernels) fn lanes<E>(self) -> usize {
+    pub(crate) fn lanes<E>(self) -> usize {
         let bytes = match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => 64,

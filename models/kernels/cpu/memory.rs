@@ -15,7 +15,7 @@ pub(super) const LINE: usize = 64;
 ///
 /// Rust's rules of borrowing end here: who reads or writes through the pointer says why nobody else writes
 /// there at the same time.
-pub(in crate::kernels) struct Buffer<E> {
+pub(crate) struct Buffer<E> {
     memory: Memory,
     len: usize,
     numbers: PhantomData<E>,
@@ -42,7 +42,7 @@ impl<E: Real> Buffer<E> {
     }
 
     /// Numbers in it.
-    pub(in crate::kernels) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 

@@ -11,13 +11,13 @@ use super::team::{self, Kernel, Member};
 use crate::kernels::Unit;
 
 /// Weights that do not change, packed once for the forward pass.
-pub(in crate::kernels) struct Packed<E> {
+pub(crate) struct Packed<E> {
     pub(super) hidden: Panels<E>,
     pub(super) projection: Option<Panels<E>>,
 }
 
 /// All weights of a layer that do not change, packed once.
-pub(in crate::kernels) struct PackedLayer<E> {
+pub(crate) struct PackedLayer<E> {
     /// Numbers of the vectors that they were packed for.
     pub lanes: usize,
     input: PackedInput<E>,
@@ -28,7 +28,7 @@ impl<E: Real> PackedLayer<E> {
     /// Packs the weights of the input, (gates * hidden, input), the recurrent ones, (gates * hidden, output), and
     /// the projection, (output, hidden), if there is one. All are cut alike: [`Stream`](super::Stream) relies on
     /// it.
-    pub(in crate::kernels) fn new(
+    pub(crate) fn new(
         level: Level,
         unit: Unit,
         shape: Shape,
@@ -47,12 +47,12 @@ impl<E: Real> PackedLayer<E> {
     }
 
     /// For [`project`](super::project).
-    pub(in crate::kernels) fn input(&self) -> &PackedInput<E> {
+    pub(crate) fn input(&self) -> &PackedInput<E> {
         &self.input
     }
 
     /// For [`forward`](super::forward).
-    pub(in crate::kernels) fn recurrent(&self) -> &Packed<E> {
+    pub(crate) fn recurrent(&self) -> &Packed<E> {
         &self.recurrent
     }
 

@@ -13,7 +13,7 @@ use super::team::{self, Kernel, Member};
 
 /// Sizes of a projection of the input.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernels) struct Shape {
+pub(crate) struct Shape {
     pub batch: usize,
     pub time: usize,
     /// Features of a step.
@@ -187,7 +187,7 @@ impl<E: Real> Kernel for Forward<'_, E> {
 
 /// The input's part of the gates, as [`Steps`], of `xs` (batch, time, input), `weight` (gates *
 /// hidden, input) and `bias` (gates * hidden). With `packed`, the weights are those that it was packed from.
-pub(in crate::kernels) fn project<E: Real>(
+pub(crate) fn project<E: Real>(
     level: Level,
     shape: Shape,
     xs: &[E],
@@ -221,11 +221,11 @@ pub(in crate::kernels) fn project<E: Real>(
 }
 
 /// Input weights that do not change, packed once.
-pub(in crate::kernels) struct PackedInput<E>(pub(super) Panels<E>);
+pub(crate) struct PackedInput<E>(pub(super) Panels<E>);
 
 impl<E: Real> PackedInput<E> {
     /// Packs `weight`, (gates * hidden, input), for so many members.
-    pub(in crate::kernels) fn new(level: Level, shape: Shape, weight: &[E], members: usize) -> Self {
+    pub(crate) fn new(level: Level, shape: Shape, weight: &[E], members: usize) -> Self {
         struct Pack<'a, E>(&'a Panels<E>, &'a [E], Shape);
         impl<E: Real> Kernel for Pack<'_, E> {
             #[inline(always)]
@@ -318,7 +318,7 @@ impl<E: Real> Kernel for Backward<'_, E> {
 }
 
 /// Gradients of [`project`]: of `xs` where `wants_xs`, of the weights, and of the bias.
-pub(in crate::kernels) fn project_backward<E: Real>(
+pub(crate) fn project_backward<E: Real>(
     level: Level,
     shape: Shape,
     xs: &[E],

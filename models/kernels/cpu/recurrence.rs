@@ -18,7 +18,7 @@ use crate::kernels::Unit;
 
 /// What a recurrence reads, beside the [`Sequence`].
 #[derive(Clone, Copy)]
-pub(in crate::kernels) struct Inputs<'a, E> {
+pub(crate) struct Inputs<'a, E> {
     /// (gates * hidden, output).
     pub weight: &'a [E],
     /// (batch, output).
@@ -32,14 +32,14 @@ pub(in crate::kernels) struct Inputs<'a, E> {
 }
 
 /// What the backward pass needs.
-pub(in crate::kernels) struct Saved<E> {
+pub(crate) struct Saved<E> {
     kept: Kept<E>,
     h: Buffer<E>,
     c: Buffer<E>,
 }
 
 /// What [`forward`] finds.
-pub(in crate::kernels) struct Outputs<E> {
+pub(crate) struct Outputs<E> {
     /// (batch, time, output).
     pub ys: Vec<E>,
     /// The final state: (batch, output) hidden, then (batch, hidden) cell.
@@ -49,7 +49,7 @@ pub(in crate::kernels) struct Outputs<E> {
 }
 
 /// Gradients of what [`forward`] read.
-pub(in crate::kernels) struct Gradients<E> {
+pub(crate) struct Gradients<E> {
     /// Of the input's part of the gates.
     pub gates: Buffer<E>,
     pub weight: Vec<E>,
@@ -123,7 +123,7 @@ fn check<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
 
 /// Runs the sequence, from the input's part of the gates as [`Steps`]. `keep` asks
 /// for what [`backward`] needs.
-pub(in crate::kernels) fn forward<E: Real>(
+pub(crate) fn forward<E: Real>(
     level: Level,
     unit: Unit,
     sequence: &Sequence<E>,
@@ -237,7 +237,7 @@ fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
 
 /// The gradients of what [`forward`] read, from those of its outputs and of its final state, which has none
 /// where nothing looked at it.
-pub(in crate::kernels) fn backward<E: Real>(
+pub(crate) fn backward<E: Real>(
     level: Level,
     unit: Unit,
     sequence: &Sequence<E>,

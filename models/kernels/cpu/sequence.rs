@@ -20,7 +20,7 @@ use super::team::Member;
 
 /// Sizes of a sequence.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernels) struct Shape {
+pub(crate) struct Shape {
     pub batch: usize,
     pub time: usize,
     /// Units.
@@ -32,7 +32,7 @@ pub(in crate::kernels) struct Shape {
 }
 
 /// What a sequence is run with, beside its numbers.
-pub(in crate::kernels) struct Sequence<E> {
+pub(crate) struct Sequence<E> {
     pub shape: Shape,
     /// Steps of each row; all where `None`.
     pub lengths: Option<Vec<usize>>,
@@ -45,7 +45,7 @@ pub(in crate::kernels) struct Sequence<E> {
 }
 
 /// How much of the old state stays in the new one.
-pub(in crate::kernels) enum Zoneout<E> {
+pub(crate) enum Zoneout<E> {
     /// Nothing.
     Off,
     /// The same share of everything, as outside training.
@@ -56,7 +56,7 @@ pub(in crate::kernels) enum Zoneout<E> {
 }
 
 /// Rounds up to whole vectors.
-pub(in crate::kernels) fn padded(size: usize, lanes: usize) -> usize {
+pub(crate) fn padded(size: usize, lanes: usize) -> usize {
     size.div_ceil(lanes) * lanes
 }
 
@@ -198,7 +198,7 @@ pub(super) struct Recurrent<'a, E> {
 }
 
 /// What the backward pass needs of the forward pass.
-pub(in crate::kernels) struct Kept<E> {
+pub(crate) struct Kept<E> {
     /// K numbers of every unit, as [`Steps`], like all that follows.
     pub(super) units: Buffer<E>,
     /// The hidden state after each step.

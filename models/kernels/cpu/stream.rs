@@ -21,7 +21,7 @@ use crate::kernels::Unit;
 const FEW: usize = 60_000;
 
 /// A layer that remembers where it is.
-pub(in crate::kernels) struct Layer<E> {
+pub(crate) struct Layer<E> {
     unit: Unit,
     packed: Arc<PackedLayer<E>>,
     /// Features, units and outputs.
@@ -39,7 +39,7 @@ pub(in crate::kernels) struct Layer<E> {
 }
 
 /// A linear layer behind the recurrent ones: of a decoder, say.
-pub(in crate::kernels) struct Linear<E> {
+pub(crate) struct Linear<E> {
     panels: Panels<E>,
     outputs: usize,
     /// Padded.
@@ -49,7 +49,7 @@ pub(in crate::kernels) struct Linear<E> {
 }
 
 /// Layers, and perhaps a decoder, that read one step after another.
-pub(in crate::kernels) struct Stream<E> {
+pub(crate) struct Stream<E> {
     level: Level,
     layers: Vec<Layer<E>>,
     /// One behind the other; the last has the scores.
@@ -63,7 +63,7 @@ pub(in crate::kernels) struct Stream<E> {
 impl<E: Real> Layer<E> {
     /// A layer with the zero state of one sequence. `bias` holds the input's and the recurrent bias, (gates * hidden), where there
     /// are any; they join where the unit lets them.
-    pub(in crate::kernels) fn new(
+    pub(crate) fn new(
         unit: Unit,
         packed: Arc<PackedLayer<E>>,
         (input, hidden, output): (usize, usize, usize),
@@ -102,7 +102,7 @@ impl<E: Real> Layer<E> {
 
 impl<E: Real> Linear<E> {
     /// Packs `weight`, (outputs, features).
-    pub(in crate::kernels) fn new(level: Level, weight: &[E], bias: &[E]) -> Self {
+    pub(crate) fn new(level: Level, weight: &[E], bias: &[E]) -> Self {
         struct Pack<'a, E>(&'a Panels<E>, &'a [E]);
         impl<E: Real> Kernel for Pack<'_, E> {
             #[inline(always)]
@@ -130,7 +130,7 @@ impl<E: Real> Linear<E> {
 
 impl<E: Real> Stream<E> {
     /// The linear layers of `decoder` read, one after another, what the last of `layers` writes.
-    pub(in crate::kernels) fn new(level: Level, layers: Vec<Layer<E>>, decoder: Vec<Linear<E>>) -> Self {
+    pub(crate) fn new(level: Level, layers: Vec<Layer<E>>, decoder: Vec<Linear<E>>) -> Self {
         for pair in layers.windows(2) {
             assert_eq!(pair[1].input, pair[0].output, "features of a layer");
         }
@@ -152,13 +152,13 @@ impl<E: Real> Stream<E> {
     }
 
     /// Sequences side by side.
-    pub(in crate::kernels) fn batch(&self) -> usize {
+    pub(crate) fn batch(&self) -> usize {
         self.batch
     }
 
     /// Goes on with the sequences of these numbers, all below the batch, in this order; one may go on several
     /// times.
-    pub(in crate::kernels) fn select(&mut self, rows: &[usize]) {
+    pub(crate) fn select(&mut self, rows: &[usize]) {
         assert!(rows.iter().all(|&row| row < self.batch), "rows of {}: {rows:?}", self.batch);
         let gather = |from: &Buffer<E>, wide: usize| {
             let to = Buffer::zeros(rows.len() * wide);
@@ -182,12 +182,12 @@ impl<E: Real> Stream<E> {
     }
 
     /// Features of a step.
-    pub(in crate::kernels) fn input_size(&self) -> usize {
+    pub(crate) fn input_size(&self) -> usize {
         self.layers[0].input
     }
 
     /// Goes on with so many sequences, all at zero.
-    pub(in crate::kernels) fn resize(&mut self, batch: usize) {
+    pub(crate) fn resize(&mut self, batch: usize) {
         for layer in &mut self.layers {
             let (wide_h, wide_c) = layer.widths();
             layer.h = [0, 1].map(|_| Buffer::zeros(batch * wide_h));
@@ -201,12 +201,12 @@ impl<E: Real> Stream<E> {
     }
 
     /// Numbers of each layer's hidden state and, where it has one, cell state.
-    pub(in crate::kernels) fn sizes(&self) -> impl Iterator<Item = (usize, Option<usize>)> {
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (usize, Option<usize>)> {
         self.layers.iter().map(|layer| (layer.output, (layer.unit == Unit::Lstm).then_some(layer.hidden)))
     }
 
     /// Reads a step, (batch, features of the first layer); [`Stream::output`] has what comes out.
-    pub(in crate::kernels) fn step(&mut self, x: &[E]) {
+    pub(crate) fn step(&mut self, x: &[E]) {
         assert_eq!(x.len(), self.batch * self.input_size(), "features of a step");
         let step = Step { stream: self, x };
         // SAFETY: `Layer::new`, `Linear::new`, `select` and `resize` make every buffer as large as its weights and
@@ -217,7 +217,7 @@ impl<E: Real> Stream<E> {
 
     /// What came of one sequence, which must be below the batch: the scores, or without a decoder the last
     /// layer's output.
-    pub(in crate::kernels) fn output(&self, row: usize) -> &[E] {
+    pub(crate) fn output(&self, row: usize) -> &[E] {
         assert!(row < self.batch, "row {row} of {}", self.batch);
         let (numbers, count, wide) = match (self.decoder.last(), self.layers.last()) {
             (Some(linear), _) => (&linear.ys, linear.outputs, linear.bias.len()),
@@ -230,10 +230,7 @@ impl<E: Real> Stream<E> {
 
     /// The states of one sequence, which must be below the batch, layer by layer: (output) hidden, then (hidden)
     /// cell, if any.
-    pub(in crate::kernels) fn states(
-        &mut self,
-        row: usize,
-    ) -> impl Iterator<Item = (&mut [E], Option<&mut [E]>)> {
+    pub(crate) fn states(&mut self, row: usize) -> impl Iterator<Item = (&mut [E], Option<&mut [E]>)> {
         assert!(row < self.batch, "row {row} of {}", self.batch);
         let now = self.now;
         self.layers.iter_mut().map(move |layer| {

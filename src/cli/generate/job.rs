@@ -3,8 +3,10 @@
 use std::io::Write;
 
 use rnn_zoo::Error;
-use rnn_zoo::generate::{Context, Reader, Sampling, SavedText, Text, Transcript, Writer, random_numbers};
-use rnn_zoo::model::Model;
+use rnn_zoo::inference::generate::{
+    Context, Reader, Sampling, SavedText, Text, Transcript, Writer, random_numbers,
+};
+use rnn_zoo::inference::model::Model;
 use rnn_zoo::tokenizer::Prompt;
 
 use super::Args;

@@ -2,7 +2,7 @@
 
 use std::io::{self, StdoutLock, Write};
 
-use rnn_zoo::generate::{Finish, Gain, Hypothesis};
+use rnn_zoo::inference::generate::{Finish, Gain, Hypothesis};
 use serde_json::{Value, json};
 
 /// Prints texts that grow side by side in their order: of the first that is not whole yet, every token as it comes.

@@ -1,0 +1,313 @@
+//! The continuous cache: a language model that remembers what was said lately.
+//!
+//! Grave et al. 2017, "Improving Neural Language Models with a Continuous Cache". Beside the network, the
+//! last N hidden states with the token that followed each say what may come next: the more a state is like
+//! the present one, the likelier is its token.
+//!
+//! ```text
+//! p_cache(w) ~ sum over the last N steps i before t, where w followed, of exp(theta h_t . h_i)
+//! p(w) = (1 - lambda) p_model(w) + lambda p_cache(w)
+//! ```
+//!
+//! Nothing is learned, so it costs one product of the hidden states with one another.
+
+use std::time::Instant;
+
+use candle_core::{DType, Device, Tensor};
+use rnn_zoo_models::{Network, State};
+
+use super::{Scores, WINDOW};
+use crate::data::batch::{Cut, Dataset, Targets};
+use crate::training::loss::{self, Sum};
+use crate::{Error, Result};
+
+/// Likenesses of present and past states that exist at once, about.
+const LIKENESSES: usize = 1 << 21;
+
+/// A cache of hidden states, and its share in every prediction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cache {
+    /// Past steps that are remembered; at least 1.
+    pub window: usize,
+    /// How much likeness counts: 0 makes all steps count the same.
+    pub theta: f64,
+    /// The cache's share of the probability, at least 0 and below 1.
+    pub lambda: f64,
+}
+
+impl Cache {
+    /// What did well on the validation split of the Penn Treebank with an LSTM of 256 units; the wider the
+    /// hidden state, the smaller a `theta` it wants.
+    pub const DEFAULT: Self = Self { window: 500, theta: 0.5, lambda: 0.15 };
+
+    /// Scores every token of a stream once, in one lane, each from the tokens before it alone. The first
+    /// token has the network's own probability: there is nothing to remember yet. The accuracy is left out.
+    ///
+    /// # Errors
+    /// Data that is no stream of tokens or cannot be read back, settings outside their range, and errors of
+    /// the device.
+    pub fn evaluate(&self, network: &dyn Network, data: &Dataset, device: &Device) -> Result<Scores> {
+        let began = Instant::now();
+        let mut total = Sum::default();
+        self.read(network, data, device, &mut |losses| {
+            total.loss += losses.iter().sum::<f64>();
+            total.count += losses.len();
+        })?;
+        Ok(Scores { accuracy: None, ..Scores::of_classes(&total, began) })
+    }
+
+    /// Hands `found` the loss of every token, some at a time.
+    fn read(
+        &self,
+        network: &dyn Network,
+        data: &Dataset,
+        device: &Device,
+        found: &mut dyn FnMut(&[f64]),
+    ) -> Result<()> {
+        self.check(data)?;
+        let epoch = data.epoch(Cut { batch_size: 1, window: WINDOW, trim: false, vary: false }, None)?;
+        let mut carried: Option<State> = None;
+        let mut past = Past::default();
+        for index in 0..epoch.len() {
+            let batch = epoch.batch(index, device)?;
+            let (hidden, state) = network.encode(&batch.inputs, carried.as_ref(), None)?;
+            let losses = loss::each(network, &hidden, &batch)?;
+            let Targets::Classes(targets) = &batch.targets else { return Err(no_stream()) };
+            let present = hidden.detach().squeeze(0)?; // (time, hidden)
+            past.append(&present, &targets.flatten_all()?.to_vec1()?)?;
+            found(&self.mix(&present, &losses, &past)?);
+            past.forget_all_but(self.window)?;
+            carried = Some(state.detach());
+        }
+        Ok(())
+    }
+
+    fn check(&self, data: &Dataset) -> Result<()> {
+        let Self { window, theta, lambda } = *self;
+        if matches!(data, Dataset::Examples(_)) {
+            return Err(no_stream());
+        }
+        if window == 0 {
+            return Err(Error::usage("--cache", "is 0; expected at least one step to remember"));
+        }
+        if !(theta >= 0. && theta.is_finite()) {
+            return Err(Error::usage(
+                "--cache-theta",
+                format!("is {theta}; expected a number of at least 0"),
+            ));
+        }
+        if !(0. ..1.).contains(&lambda) {
+            let problem = format!("is {lambda}; expected a share of at least 0 and below 1");
+            return Err(Error::usage("--cache-lambda", problem));
+        }
+        Ok(())
+    }
+
+    /// The losses of the newest steps, whose states are `present` and whose losses without a cache are
+    /// `losses`. They are at the end of `past`, and each looks at what is before itself.
+    fn mix(&self, present: &Tensor, losses: &[f64], past: &Past) -> Result<Vec<f64>> {
+        let before = past.next.len() - losses.len();
+        let states = past.states()?.t()?; // (hidden, steps)
+        let some = (LIKENESSES / past.next.len()).max(1);
+        let mut mixed = Vec::with_capacity(losses.len());
+        for from in (0..losses.len()).step_by(some) {
+            let rows = present.narrow(0, from, some.min(losses.len() - from))?;
+            let likenesses = rows.matmul(&states)?.to_dtype(DType::F64)?.to_vec2::<f64>()?; // (rows, steps)
+            for (row, likenesses) in (from..).zip(&likenesses) {
+                let now = before + row;
+                let then = now.saturating_sub(self.window)..now;
+                mixed.push(match then.is_empty() {
+                    true => losses[row],
+                    false => {
+                        let (likenesses, next) = (&likenesses[then.clone()], &past.next[then]);
+                        let share = log_share(likenesses, self.theta, next, past.next[now]);
+                        -log_sum((1. - self.lambda).ln() - losses[row], self.lambda.ln() + share)
+                    }
+                });
+            }
+        }
+        Ok(mixed)
+    }
+}
+
+/// Hidden states, and the token that followed each.
+#[derive(Default)]
+struct Past {
+    /// (steps, hidden).
+    states: Option<Tensor>,
+    next: Vec<u32>,
+}
+
+impl Past {
+    fn states(&self) -> Result<&Tensor> {
+        self.states.as_ref().ok_or_else(|| Error::Message("the cache is empty".into()))
+    }
+
+    fn append(&mut self, states: &Tensor, next: &[u32]) -> Result<()> {
+        self.states = Some(match &self.states {
+            Some(before) => Tensor::cat(&[before, states], 0)?,
+            None => states.clone(),
+        });
+        self.next.extend_from_slice(next);
+        Ok(())
+    }
+
+    fn forget_all_but(&mut self, window: usize) -> Result<()> {
+        let forgotten = self.next.len().saturating_sub(window);
+        if let Some(states) = &self.states {
+            self.states = Some(states.narrow(0, forgotten, self.next.len() - forgotten)?);
+        }
+        self.next.drain(..forgotten);
+        Ok(())
+    }
+}
+
+/// The log of the softmax of `theta * likenesses`, summed where `next` is `target`; minus infinity where it
+/// never is.
+fn log_share(likenesses: &[f64], theta: f64, next: &[u32], target: u32) -> f64 {
+    let highest = likenesses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (mut all, mut own) = (0., 0.);
+    for (likeness, &token) in likenesses.iter().zip(next) {
+        let share = (theta * (likeness - highest)).exp();
+        all += share;
+        if token == target {
+            own += share;
+        }
+    }
+    (own / all).ln()
+}
+
+/// `ln(exp a + exp b)`; `a` to the bit where `b` is minus infinity.
+fn log_sum(a: f64, b: f64) -> f64 {
+    let (high, low) = if a < b { (b, a) } else { (a, b) };
+    match high == f64::NEG_INFINITY {
+        true => high,
+        false => high + (low - high).exp().ln_1p(),
+    }
+}
+
+fn no_stream() -> Error {
+    Error::usage("--cache", "only a language model reads the running text that a cache remembers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate;
+    use super::super::fixture::{START, VOCABULARY, assert_close, language_model, step, text, tokens};
+    use super::*;
+    use crate::data::batch::{Example, Input, Target};
+    use crate::rng::{Purpose, stream};
+
+    fn losses(cache: Cache, network: &dyn Network, ids: &[u32]) -> Vec<f64> {
+        let mut losses = vec![];
+        cache.read(network, &text(ids), &Device::Cpu, &mut |some| losses.extend_from_slice(some)).unwrap();
+        losses
+    }
+
+    /// The loss of every token, in probabilities, one token at a time.
+    fn by_hand(cache: Cache, network: &dyn Network, ids: &[u32]) -> Vec<f64> {
+        let (mut before, mut state) = (START, None);
+        let mut past: Vec<(Vec<f64>, u32)> = vec![];
+        let mut losses = vec![];
+        for &id in ids {
+            let (hidden, mut shares, next) = step(network, before, state.as_ref());
+            if !past.is_empty() {
+                let mut remembered = [0.; VOCABULARY];
+                for (then, token) in past.iter().rev().take(cache.window) {
+                    let likeness: f64 = then.iter().zip(&hidden).map(|(a, b)| a * b).sum();
+                    remembered[*token as usize] += (cache.theta * likeness).exp();
+                }
+                let total: f64 = remembered.iter().sum();
+                for (share, remembered) in shares.iter_mut().zip(remembered) {
+                    *share = (1. - cache.lambda) * *share + cache.lambda * remembered / total;
+                }
+            }
+            losses.push(-shares[id as usize].ln());
+            past.push((hidden, id));
+            (before, state) = (id, Some(next));
+        }
+        losses
+    }
+
+    #[test]
+    fn every_token_has_the_probability_of_the_mixture() {
+        let (network, _) = language_model();
+        // Longer than a window of states, shorter than all, and so much that likenesses are taken in parts.
+        for (count, window, theta, lambda) in [
+            (2 * WINDOW + 10, 5, 0.7, 0.3),
+            (2 * WINDOW + 10, WINDOW + 40, 3., 0.6),
+            (2 * WINDOW + 10, 1, 0., 0.9),
+            (LIKENESSES / WINDOW + 700, 100_000, 1.5, 0.2),
+        ] {
+            let cache = Cache { window, theta, lambda };
+            let ids = tokens(&mut stream(1, Purpose::Train, window as u64), count);
+            let expected = by_hand(cache, network.as_ref(), &ids);
+            let found = losses(cache, network.as_ref(), &ids);
+            assert_eq!(found.len(), count);
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() < 1e-11, "{cache:?}: {found} is not {expected}");
+            }
+            let scores = cache.evaluate(network.as_ref(), &text(&ids), &Device::Cpu).unwrap();
+            assert_close(scores.loss, expected.iter().sum::<f64>() / count as f64);
+            assert_close(scores.perplexity.unwrap(), scores.loss.exp());
+            assert_eq!((scores.tokens, scores.accuracy), (count, None));
+        }
+    }
+
+    #[test]
+    fn a_cache_without_a_share_changes_no_bit() {
+        let (network, _) = language_model();
+        let data = text(&tokens(&mut stream(2, Purpose::Train, 0), 700));
+        let plain = evaluate(network.as_ref(), &data, 1, &Device::Cpu).unwrap();
+        let cache = Cache { lambda: 0., ..Cache::DEFAULT };
+        let scores = cache.evaluate(network.as_ref(), &data, &Device::Cpu).unwrap();
+        assert_eq!(scores.loss.to_bits(), plain.loss.to_bits());
+    }
+
+    #[test]
+    fn no_token_knows_what_comes_after_it() {
+        let (network, _) = language_model();
+        let ids = tokens(&mut stream(3, Purpose::Train, 0), WINDOW + 20);
+        let cache = Cache { window: 50, theta: 1., lambda: 0.5 };
+        let before = losses(cache, network.as_ref(), &ids);
+        for place in [0, 100, WINDOW - 1, WINDOW, WINDOW + 10] {
+            let mut other = ids.clone();
+            other[place] = (other[place] + 1) % VOCABULARY as u32;
+            let after = losses(cache, network.as_ref(), &other);
+            assert_eq!(after[..place], before[..place], "token {place}");
+            assert_ne!(after[place], before[place]);
+            assert_ne!(after[place + 1..], before[place + 1..]);
+        }
+    }
+
+    #[test]
+    fn what_never_followed_has_no_share_and_leaves_the_rest() {
+        assert_eq!(log_share(&[1., 2.], 1., &[3, 4], 5), f64::NEG_INFINITY);
+        assert_eq!(log_share(&[1e6, 0.], 1., &[3, 4], 3), 0.);
+        assert_eq!(log_sum(-2.5, f64::NEG_INFINITY).to_bits(), (-2.5f64).to_bits());
+        assert_eq!(log_sum(f64::NEG_INFINITY, f64::NEG_INFINITY), f64::NEG_INFINITY);
+        for (a, b) in [(0.2f64, 0.3f64), (0.7, 0.01)] {
+            assert_close(log_sum(a.ln(), b.ln()), (a + b).ln());
+        }
+    }
+
+    #[test]
+    fn settings_and_data_that_make_no_sense_name_their_flag() {
+        let (network, _) = language_model();
+        let refused = |cache: Cache, data: &Dataset| {
+            cache.evaluate(network.as_ref(), data, &Device::Cpu).unwrap_err().to_string()
+        };
+        let plain = Cache::DEFAULT;
+        for (cache, flag) in [
+            (Cache { window: 0, ..plain }, "--cache:"),
+            (Cache { theta: -1., ..plain }, "--cache-theta:"),
+            (Cache { theta: f64::INFINITY, ..plain }, "--cache-theta:"),
+            (Cache { lambda: 1., ..plain }, "--cache-lambda:"),
+            (Cache { lambda: f64::NAN, ..plain }, "--cache-lambda:"),
+        ] {
+            assert!(refused(cache, &text(&[1, 2])).starts_with(flag), "{cache:?}");
+        }
+        let example = Example { input: Input::Tokens(vec![1]), target: Target::Class(0) };
+        assert!(refused(plain, &Dataset::Examples(vec![example])).contains("only a language model"));
+    }
+}

@@ -1,0 +1,315 @@
+//! Dynamic evaluation: a language model that goes on learning from the text it is scored on.
+//!
+//! Krause et al. 2018, "Dynamic Evaluation of Neural Sequence Models". The text is read in segments of a few
+//! tokens. Each is scored first; then its mean loss `L` moves the parameters `p` one step, and they are
+//! pulled back a little towards what was trained, `p_0`:
+//!
+//! ```text
+//! p += decay R (p_0 - p) - lr g / D          g = dL/dp
+//! ```
+//!
+//! | rule | D | R |
+//! |---|---|---|
+//! | gradient descent, without [`Statistics`] | 1 | 1 |
+//! | with them, the paper's | RMS + 2e-5 | RMS / mean RMS, so that decay R is at most 1 |
+//!
+//! RMS is each parameter's root mean square of gradients on the training data. As in the authors' program,
+//! the gradients are those of 100 lanes together, and the mean RMS is that of the tensors' means.
+
+use std::time::Instant;
+
+use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Tensor, WithDType, bail};
+use rnn_zoo_models::{Network, State};
+
+use super::Scores;
+use crate::data::batch::{Cut, Dataset};
+use crate::parallel::{self, PIECE};
+use crate::parameters::{NamedTensors, Parameters};
+use crate::training::gradients::Gradients;
+use crate::training::loss::{self, Sum};
+use crate::{Error, Result};
+
+/// Keeps a parameter that training never moved from moving by more than any other.
+const EPSILON: f64 = 2e-5;
+
+/// A loss beyond any text's: the parameters have run away.
+const LARGEST_LOSS: f64 = 1e4;
+
+/// Lanes of the training data whose gradients are taken together.
+const LANES: usize = 100;
+
+/// How a model learns from what it has been scored on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dynamic {
+    /// Learning rate, of the mean loss of a segment.
+    pub lr: f64,
+    /// The share of the way back to the trained parameters that is taken after each segment; below 1.
+    pub decay: f64,
+    /// Tokens of a segment, at least 1: what is learned from at once, and how far gradients reach back.
+    pub segment: usize,
+}
+
+impl Dynamic {
+    /// What suits segments of that length. With statistics it is the authors' choice for the Penn Treebank,
+    /// where a step weighs as much as its tokens; without, what did well on words and characters alike.
+    pub fn suited(segment: usize, with_statistics: bool) -> Self {
+        let tokens = segment as f64;
+        match with_statistics {
+            true => Self { lr: 1e-5 * tokens, decay: 4e-4 * tokens, segment },
+            false => Self { lr: 0.1, decay: 0.002, segment },
+        }
+    }
+
+    /// Scores every token of a stream once, in one lane, each with parameters that have seen the segments
+    /// before its own and nothing else. `network` is made of `parameters`, which in the end are what they
+    /// were. The accuracy is left out.
+    ///
+    /// # Errors
+    /// Data that is no stream of tokens or cannot be read back, settings outside their range, a loss that
+    /// diverges, and errors of the device.
+    pub fn evaluate(
+        &self,
+        network: &dyn Network,
+        parameters: &Parameters,
+        statistics: Option<&Statistics>,
+        data: &Dataset,
+        device: &Device,
+    ) -> Result<Scores> {
+        self.check(data)?;
+        if let Some(statistics) = statistics {
+            let check = parameters.check(&statistics.rms);
+            check.map_err(|problem| Error::Message(format!("another model's statistics: {problem}")))?;
+        }
+        let trained = parameters.to_tensors()?;
+        let mover = Mover::new(self, statistics, &trained)?;
+        let began = Instant::now();
+        let mut total = Sum::default();
+        let read = self.read(network, parameters, &mover, data, device, &mut |losses| {
+            total.loss += losses.iter().sum::<f64>();
+            total.count += losses.len();
+        });
+        parameters.set_all(&trained)?;
+        read?;
+        Ok(Scores { accuracy: None, ..Scores::of_classes(&total, began) })
+    }
+
+    /// Hands `found` the loss of every token, segment by segment.
+    fn read(
+        &self,
+        network: &dyn Network,
+        parameters: &Parameters,
+        mover: &Mover,
+        data: &Dataset,
+        device: &Device,
+        found: &mut dyn FnMut(&[f64]),
+    ) -> Result<()> {
+        let epoch =
+            data.epoch(Cut { batch_size: 1, window: self.segment, trim: false, vary: false }, None)?;
+        let mut carried: Option<State> = None;
+        for index in 0..epoch.len() {
+            let batch = epoch.batch(index, device)?;
+            let (hidden, state) = network.encode(&batch.inputs, carried.as_ref(), None)?;
+            // Scored before it is learned from.
+            let losses = loss::each(network, &hidden, &batch)?;
+            if let Some(loss) =
+                losses.iter().find(|loss| index > 0 && (loss.is_nan() || **loss > LARGEST_LOSS))
+            {
+                let problem = format!(
+                    "dynamic evaluation diverged after {} tokens: a loss is {loss} at --dynamic-lr {}; try a \
+                     smaller one",
+                    index * self.segment,
+                    self.lr
+                );
+                return Err(Error::Message(problem));
+            }
+            found(&losses);
+            carried = Some(state.detach());
+            if index + 1 < epoch.len() {
+                let (loss, _) = loss::mean(network, &hidden, &batch, 0.)?;
+                mover.step(parameters, &Gradients::of(&loss, parameters)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, data: &Dataset) -> Result<()> {
+        let Self { lr, decay, segment } = *self;
+        if matches!(data, Dataset::Examples(_)) {
+            let problem = "only a language model reads running text, which it can learn from as it goes";
+            return Err(Error::usage("--dynamic", problem));
+        }
+        if !(lr >= 0. && lr.is_finite()) {
+            return Err(Error::usage("--dynamic-lr", format!("is {lr}; expected a number of at least 0")));
+        }
+        if !(0. ..1.).contains(&decay) {
+            let problem = format!("is {decay}; expected a share of at least 0 and below 1");
+            return Err(Error::usage("--dynamic-decay", problem));
+        }
+        if segment == 0 {
+            return Err(Error::usage("--dynamic-segment", "is 0; expected at least one token"));
+        }
+        Ok(())
+    }
+}
+
+/// How large gradients were in training.
+#[derive(Clone, Debug)]
+pub struct Statistics {
+    /// Of each parameter, the root mean square of its gradient, in its own shape.
+    rms: NamedTensors,
+}
+
+impl Statistics {
+    /// Reads a stream of training data once, in segments of as many tokens as evaluation will learn from.
+    /// Takes about as long as an epoch of training.
+    ///
+    /// # Errors
+    /// Where the data cannot be read back, and those of the device.
+    pub fn collect(
+        network: &dyn Network,
+        parameters: &Parameters,
+        data: &Dataset,
+        segment: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let batch_size = LANES.min(data.len() / segment.max(1)).max(1);
+        let epoch = data.epoch(Cut { batch_size, window: segment.max(1), trim: false, vary: false }, None)?;
+        let mut squares = NamedTensors::new();
+        for (name, var) in parameters.iter() {
+            squares.insert(name.to_string(), var.as_detached_tensor().zeros_like()?);
+        }
+        let mut carried: Option<State> = None;
+        for index in 0..epoch.len() {
+            let batch = epoch.batch(index, device)?;
+            let state = carried.take();
+            let (hidden, state) = network.encode(&batch.inputs, state.as_ref(), batch.lengths.as_deref())?;
+            carried = Some(state.detach());
+            let (loss, _) = loss::mean(network, &hidden, &batch, 0.)?;
+            for (name, gradient) in Gradients::of(&loss, parameters)?.iter() {
+                if let Some(sum) = squares.get_mut(name) {
+                    *sum = (&*sum + gradient.sqr()?)?;
+                }
+            }
+        }
+        let count = epoch.len().max(1) as f64;
+        let rms = |(name, sum): (String, Tensor)| Ok((name, (sum / count)?.sqrt()?));
+        Ok(Self { rms: squares.into_iter().map(rms).collect::<Result<_>>()? })
+    }
+
+    /// The mean over tensors of the means of their numbers.
+    fn mean(&self) -> Result<f64> {
+        let means = self.rms.values().map(|rms| loss::scalar(&rms.mean_all()?));
+        let sum: f64 = means.collect::<Result<Vec<_>>>()?.iter().sum();
+        Ok(sum / self.rms.len().max(1) as f64)
+    }
+}
+
+/// The rule, with all that stays the same from step to step.
+struct Mover {
+    /// Of each parameter, its trained value; behind it, unless [`Mover::rates`] says all, its learning rates
+    /// and its decays: (1 or 3, the parameter's shape).
+    fixed: NamedTensors,
+    /// Learning rate and decay, where they are the same for every number.
+    rates: Option<[f64; 2]>,
+}
+
+impl Mover {
+    fn new(dynamic: &Dynamic, statistics: Option<&Statistics>, trained: &NamedTensors) -> Result<Self> {
+        let Dynamic { lr, decay, .. } = *dynamic;
+        let Some(statistics) = statistics else {
+            let fixed = trained.iter().map(|(name, home)| Ok((name.clone(), home.unsqueeze(0)?)));
+            return Ok(Self { fixed: fixed.collect::<Result<_>>()?, rates: Some([lr, decay]) });
+        };
+        let mean = statistics.mean()?.max(f64::MIN_POSITIVE);
+        let fixed = trained.iter().zip(statistics.rms.values()).map(|((name, home), rms)| {
+            let lrs = ((rms + EPSILON)?.recip()? * lr)?;
+            let decays = (rms * (decay / mean))?.minimum(1.)?;
+            Ok((name.clone(), Tensor::stack(&[home, &lrs, &decays], 0)?))
+        });
+        Ok(Self { fixed: fixed.collect::<Result<_>>()?, rates: None })
+    }
+
+    fn step(&self, parameters: &Parameters, gradients: &Gradients) -> Result<()> {
+        for (name, var) in parameters.iter() {
+            let present = var.as_detached_tensor();
+            let gradient = match gradients.get(name) {
+                Some(gradient) => gradient.contiguous()?,
+                None => present.zeros_like()?,
+            };
+            let fixed = &self.fixed[name];
+            let numbers = matches!(present.dtype(), DType::F32 | DType::F64) && present.is_contiguous();
+            match present.device().is_cpu() && numbers {
+                true => present.inplace_op3(&gradient, fixed, self)?,
+                false => var.set(&self.moved(&present, &gradient, fixed)?)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A parameter's next value in plain tensor ops: any device, any dtype.
+    fn moved(&self, present: &Tensor, gradient: &Tensor, fixed: &Tensor) -> candle_core::Result<Tensor> {
+        let back = (fixed.get(0)? - present)?;
+        match self.rates {
+            Some([lr, decay]) => (present + (back * decay)?)? - (gradient * lr)?,
+            None => (present + (back * fixed.get(2)?)?)? - (gradient * fixed.get(1)?)?,
+        }
+    }
+
+    /// The same where the numbers lie, in one pass over memory.
+    fn move_all<T: WithDType>(&self, present: &mut [T], gradient: &[T], fixed: &[T]) {
+        let (home, own) = fixed.split_at(present.len());
+        let pieces = present.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).zip(home.chunks(PIECE));
+        let Some([lr, decay]) = self.rates else {
+            let (lrs, decays) = own.split_at(home.len());
+            let rates = lrs.chunks(PIECE).zip(decays.chunks(PIECE));
+            parallel::map(pieces.zip(rates).collect(), |(((present, gradient), home), (lrs, decays))| {
+                let rates = lrs.iter().zip(decays);
+                for (((p, &g), &home), (&lr, &decay)) in present.iter_mut().zip(gradient).zip(home).zip(rates)
+                {
+                    *p = *p + decay * (home - *p) - lr * g;
+                }
+            });
+            return;
+        };
+        let (lr, decay) = (T::from_f64(lr), T::from_f64(decay));
+        parallel::map(pieces.collect(), |((present, gradient), home)| {
+            for ((p, &g), &home) in present.iter_mut().zip(gradient).zip(home) {
+                *p = *p + decay * (home - *p) - lr * g;
+            }
+        });
+    }
+}
+
+impl InplaceOp3 for Mover {
+    fn name(&self) -> &'static str {
+        "dynamic-evaluation-step"
+    }
+
+    fn cpu_fwd(
+        &self,
+        present: &mut CpuStorage,
+        present_layout: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+        fixed: &CpuStorage,
+        fixed_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let layouts = [present_layout, gradient_layout, fixed_layout].map(Layout::contiguous_offsets);
+        let [Some((from, to)), Some((g_from, g_to)), Some((f_from, f_to))] = layouts else {
+            bail!("a step of dynamic evaluation needs contiguous tensors")
+        };
+        match (present, gradient, fixed) {
+            (CpuStorage::F32(present), CpuStorage::F32(gradient), CpuStorage::F32(fixed)) => {
+                self.move_all(&mut present[from..to], &gradient[g_from..g_to], &fixed[f_from..f_to]);
+            }
+            (CpuStorage::F64(present), CpuStorage::F64(gradient), CpuStorage::F64(fixed)) => {
+                self.move_all(&mut present[from..to], &gradient[g_from..g_to], &fixed[f_from..f_to]);
+            }
+            _ => bail!("a step of dynamic evaluation needs f32 or f64 tensors of one dtype"),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! A trained model in use: text generation, evaluation, predictions, and scores of lines.
+
+pub mod evaluate;
+pub mod generate;
+pub mod grammar;
+pub mod model;
+pub mod predict;
+pub mod score;
+
+pub use model::Model;

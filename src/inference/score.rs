@@ -1,0 +1,93 @@
+//! How likely single lines are, each on its own: what ranks the hypotheses of a recogniser or translator.
+
+use rnn_zoo_models::State;
+
+use crate::Result;
+use crate::data::batch::Windows;
+use crate::data::{End, Piece};
+use crate::inference::evaluate::WINDOW;
+use crate::inference::model::Model;
+use crate::tasks::Task;
+use crate::training::loss;
+
+/// What a model thinks of one line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LineScore {
+    /// The line's tokens; the last is its end.
+    pub tokens: Vec<u32>,
+    /// The log-probability in nats of each token, given those before it.
+    pub logprobs: Vec<f64>,
+    /// How many of the tokens are the unknown token.
+    pub unknown: usize,
+}
+
+impl LineScore {
+    /// The log-probability of the whole line in nats, its end counted.
+    pub fn logprob(&self) -> f64 {
+        self.logprobs.iter().sum()
+    }
+}
+
+/// The scores of `lines`, which have no line ends, in their order. Each is read from a state of zero after
+/// the end of whatever came before, as `rnn eval` reads a file of that line alone. They are read side by
+/// side, which changes no figure: bring as many as there is memory for.
+///
+/// # Errors
+/// A model that is no language model, text that a foreign tokenizer cannot encode, and those of the device.
+pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
+    if model.config.task != Task::Lm {
+        let problem = format!("its task is {}; only a language model scores lines", model.config.task);
+        return Err(model.refuse(problem));
+    }
+    let tokenizer = model.tokenizer()?;
+    let tokens = lines.iter().map(|line| tokens_of(model, line)).collect::<Result<Vec<_>>>()?;
+    let logprobs = logprobs(model, &tokens)?;
+    let score = |(tokens, logprobs): (Vec<u32>, Vec<f64>)| {
+        let unknown = tokens.iter().filter(|&&token| Some(token) == tokenizer.unknown()).count();
+        LineScore { tokens, logprobs, unknown }
+    };
+    Ok(tokens.into_iter().zip(logprobs).map(score).collect())
+}
+
+/// The tokens of a line with what ends it: what ended the lines or records that the model has learned from. A
+/// model that has seen no newline ends a line as it would a record.
+fn tokens_of(model: &Model, line: &str) -> Result<Vec<u32>> {
+    let tokenizer = model.tokenizer()?;
+    let is_record = Some(model.start_token()?) == tokenizer.end() && tokenizer.scheme_name() != "word";
+    let piece = match is_record {
+        true => Piece { text: line.to_string(), label: None, end: End::Record },
+        false => Piece { text: format!("{line}\n"), label: None, end: End::Line },
+    };
+    let mut tokens = vec![];
+    tokenizer.encode_piece(&piece, &mut tokens)?;
+    Ok(tokens)
+}
+
+/// The log-probability of every token of every sequence, each sequence from a state of zero.
+fn logprobs(model: &Model, sequences: &[Vec<u32>]) -> Result<Vec<Vec<f64>>> {
+    let start = model.start_token()?;
+    let longest = sequences.iter().map(Vec::len).max().unwrap_or_default();
+    let mut logprobs = vec![vec![]; sequences.len()];
+    let mut carried: Option<State> = None;
+    for from in (0..longest).step_by(WINDOW) {
+        let width = WINDOW.min(longest - from);
+        let lengths: Vec<usize> =
+            sequences.iter().map(|tokens| tokens.len().saturating_sub(from).min(width)).collect();
+        let mut windows = Windows::of(width);
+        for (tokens, &length) in sequences.iter().zip(&lengths) {
+            windows.push((from == 0).then_some(start), length, |before, span| {
+                span.copy_from_slice(&tokens[from - before..from + length]);
+                Ok(())
+            })?;
+        }
+        let batch = windows.batch(from == 0, &model.device)?;
+        let (hidden, state) =
+            model.network.encode(&batch.inputs, carried.as_ref(), batch.lengths.as_deref())?;
+        let mut losses = loss::each(model.network.as_ref(), &hidden, &batch)?.into_iter();
+        for (logprobs, length) in logprobs.iter_mut().zip(lengths) {
+            logprobs.extend(losses.by_ref().take(length).map(|loss| -loss));
+        }
+        carried = Some(state.detach());
+    }
+    Ok(logprobs)
+}

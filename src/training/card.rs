@@ -1,0 +1,77 @@
+//! The README.md inside a bundle, and what a user can do with it next.
+
+use std::fmt::Write;
+
+use super::report::Report;
+use super::train::Trainer;
+use crate::bundle::{CURVE, Config, RECIPE};
+use crate::tasks::{DataSpec, Task};
+
+/// What lies beside a card that it can point to.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside {
+    /// Whether there is a `recipe.toml`.
+    pub recipe: bool,
+    /// Whether there is a `curve.svg`.
+    pub curve: bool,
+}
+
+/// The model card: the command that made the bundle, the data, the scores, the curve, and how to use it.
+pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, report: &Report, beside: Beside) -> String {
+    let mut card =
+        format!("# {} ({})\n\nTrained by rnn-zoo {} with\n\n", config.model, config.task, config.zoo_version);
+    // Writing to a String cannot fail.
+    let _ = writeln!(card, "    {}\n", config.created_with);
+    let _ = writeln!(card, "| | |\n|---|---|");
+    let _ = writeln!(card, "| data | `{}` |", data.data);
+    let _ = writeln!(card, "| parameters | {} |", trainer.parameters.count());
+    let _ = writeln!(card, "| optimizer steps | {} |", trainer.progress.step);
+    let _ = writeln!(card, "| seed | {} |", trainer.options.seed);
+    if beside.recipe {
+        let again = format!("rnn train --recipe {RECIPE} --out BUNDLE");
+        let _ = writeln!(card, "| settings | [{RECIPE}]({RECIPE}); once more: `{again}` |");
+    }
+    if let Some(best) = trainer.shipped_score {
+        let loss = match report.unit().nats {
+            true => {
+                format!("{:.4} nats a {}, perplexity {:.2}", best.loss, report.unit().target, best.loss.exp())
+            }
+            false => format!("{:.5} squared error", best.loss),
+        };
+        let _ = writeln!(card, "| validation loss | {loss}, at step {} |", best.step);
+    }
+    if let Some(floor) = report.unit().floor {
+        let _ = writeln!(card, "| least possible loss | {floor:.4} nats a {} |", report.unit().target);
+    }
+    if beside.curve {
+        let _ = writeln!(card, "\n![How it learnt]({CURVE})");
+    }
+    let _ = writeln!(card, "\nUse it:\n\n{}", next_commands(config, data, "."));
+    card
+}
+
+/// Commands that use a bundle, indented.
+pub fn next_commands(config: &Config, data: &DataSpec, bundle: &str) -> String {
+    let bundle = quoted(bundle);
+    let mut read = format!("--data {}", quoted(&data.data));
+    for (flag, column) in [("--text-column", &data.columns.text), ("--label-column", &data.columns.label)] {
+        if let Some(column) = column {
+            read.push_str(&format!(" {flag} {}", quoted(column)));
+        }
+    }
+    let use_it = match config.task {
+        Task::Lm => format!("    rnn generate {bundle} --length 300"),
+        Task::Classify => format!("    rnn predict {bundle} --text 'some text'"),
+        Task::Tag | Task::Forecast => format!("    rnn predict {bundle} {read}"),
+    };
+    format!("{use_it}\n    rnn eval {bundle} {read}")
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,@+".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}

@@ -1,0 +1,116 @@
+//! What training obeys, and how long it makes a run.
+
+use serde::{Deserialize, Serialize};
+
+use super::optim::{Average, OptimizerConfig};
+use super::schedule::Schedule;
+use super::train::Splits;
+use crate::data::batch::{Cut, Epoch};
+use crate::{Error, Result};
+
+/// The most epochs whose windows are drawn to know how many steps they are.
+const MOST_VARIED: usize = 10_000;
+
+/// What the loop obeys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// Passes over the training data; as many as the steps need where `None`.
+    pub epochs: Option<usize>,
+    /// Stop after this many steps, if the epochs have not ended before.
+    pub max_steps: Option<usize>,
+    /// Sequences side by side.
+    pub batch_size: usize,
+    /// Steps that a gradient goes back in a stream.
+    pub bptt: usize,
+    /// Draw each window's length around `bptt`, and scale its learning rate with it.
+    #[serde(default)]
+    pub vary_bptt: bool,
+    /// Chance that a lane of a stream starts a window from a state of zero (Melis, Dyer and Blunsom 2018). Without,
+    /// a model hardly ever sees the state from which it will be asked to write.
+    #[serde(default)]
+    pub state_reset: f64,
+    /// Batches whose gradients make one step.
+    #[serde(default = "one")]
+    pub accumulate: usize,
+    /// Share of a class's probability that is spread over all classes.
+    #[serde(default)]
+    pub label_smoothing: f64,
+    /// The optimizer.
+    pub optimizer: OptimizerConfig,
+    /// The learning rate that the schedule starts from.
+    pub lr: f64,
+    /// Which average of the parameters is evaluated and kept, instead of the parameters.
+    #[serde(default)]
+    pub average: Option<Average>,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// Scale the gradients down to this norm where they exceed it; 0 never does.
+    pub clip: f64,
+    /// Evaluate every so many steps; at the end of every epoch where `None`.
+    pub eval_every: Option<usize>,
+    /// Stop after this many evaluations without a better one.
+    pub early_stop: Option<usize>,
+    /// Report the training loss every so many steps.
+    pub log_every: usize,
+    /// Seed of everything that is random.
+    pub seed: u64,
+}
+
+/// The default of [`Options::accumulate`].
+fn one() -> usize {
+    1
+}
+
+impl Options {
+    /// Checks what no loop could be made of.
+    ///
+    /// # Errors
+    /// Names the flag.
+    pub fn validate(&self) -> Result<()> {
+        let counts =
+            [("--batch-size", self.batch_size), ("--bptt", self.bptt), ("--accumulate", self.accumulate)];
+        match counts.into_iter().find(|&(_, count)| count == 0) {
+            Some((flag, _)) => Err(Error::usage(flag, "is 0; expected at least 1")),
+            None => self.schedule.validate(),
+        }
+    }
+
+    /// Steps of the whole run.
+    ///
+    /// # Errors
+    /// Training data that is too short for one batch.
+    pub fn total_steps(&self, splits: &Splits) -> Result<usize> {
+        let most = self.max_steps.unwrap_or(usize::MAX);
+        let steps = |epoch: &Epoch<'_>| epoch.len().div_ceil(self.accumulate);
+        let epoch = steps(&splits.train.epoch(self.cut(), None)?);
+        let Some(epochs) = self.epochs else { return Ok(most) };
+        if !self.vary_bptt {
+            return Ok(epochs.saturating_mul(epoch).min(most));
+        }
+        if epochs > MOST_VARIED {
+            let problem = format!(
+                "is {epochs}, but --vary-bptt draws the windows of all epochs in advance; expected at most {MOST_VARIED}"
+            );
+            return Err(Error::usage("--epochs", problem));
+        }
+        // Every epoch draws windows of its own.
+        let mut total = 0;
+        for number in 0..epochs {
+            if total >= most {
+                break;
+            }
+            total += steps(&splits.train.epoch(self.cut(), Some((self.seed, number)))?);
+        }
+        Ok(total.min(most))
+    }
+
+    /// How the training split is cut into batches.
+    pub(super) fn cut(&self) -> Cut {
+        Cut { batch_size: self.batch_size, window: self.bptt, trim: true, vary: self.vary_bptt }
+    }
+
+    /// Whether a scheduled evaluation follows that step.
+    pub(super) fn evaluates_after(&self, step: usize, epoch_ends: bool) -> bool {
+        self.eval_every.map_or(epoch_ends, |every| step.is_multiple_of(every))
+    }
+}
