@@ -9,7 +9,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::CHECKSUMS;
+use super::files::CHECKSUMS;
 use super::swap::exists;
 use crate::{Error, Result};
 

@@ -6,8 +6,10 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
+use super::files::{CONFIG, CURVE, MODEL, README, TOKENIZER};
+use super::load::load;
 use super::save::{BundleWriter, Contents, Training};
-use super::{CONFIG, CURVE, MODEL, README, TOKENIZER, load, read_tensors};
+use super::tensors::read_tensors;
 use crate::inference::model;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};

@@ -9,11 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checksums::Checksums;
+use super::config::{Config, is_bundle};
+use super::files::{AVERAGE, BEST, CARRY, CONFIG, LAST, METRICS, MODEL, OPTIMIZER, RECIPE, STATE, TOKENIZER};
 use super::swap::{Place, exists};
-use super::{
-    AVERAGE, BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, RECIPE, STATE, TOKENIZER,
-};
-use super::{is_bundle, load_weights, read_tensors};
+use super::tensors::{load_weights, read_tensors};
 use crate::hash::fnv1a;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::tokenizer::Tokenizer;

@@ -8,13 +8,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::checksums::Checksums;
+use super::config::{Config, is_bundle};
+use super::files::{
+    AVERAGE, BEST, CARRY, CHECKSUMS, CONFIG, CURVE, LAST, METRICS, MODEL, OPTIMIZER, README, RECIPE, STATE,
+    TOKENIZER,
+};
 use super::load::{Loaded, State, TrainingState, load, metrics_lines};
 use super::swap::{Partial, Place, Swap, cannot_save, exists};
-use super::{
-    AVERAGE, BEST, CARRY, CHECKSUMS, CONFIG, CURVE, Config, LAST, METRICS, MODEL, OPTIMIZER, README, RECIPE,
-    STATE, TOKENIZER,
-};
-use super::{is_bundle, tensors};
+use super::tensors;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 

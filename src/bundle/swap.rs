@@ -12,7 +12,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
-use super::{OWN, is_bundle};
+use super::config::is_bundle;
+use super::files::OWN;
 use crate::{Error, Result};
 
 /// How two directories change places.

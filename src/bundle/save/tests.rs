@@ -37,7 +37,7 @@ fn generation(path: &Path) -> f32 {
     let training = loaded.training().unwrap().unwrap();
     let of = |tensors: &NamedTensors| tensors["rnn.weight"].to_vec1::<f32>().unwrap();
     let generation: f32 = loaded.config.created_with.parse().unwrap();
-    let model = super::super::read_tensors(&loaded.path.join(MODEL), &Device::Cpu).unwrap();
+    let model = tensors::read_tensors(&loaded.path.join(MODEL), &Device::Cpu).unwrap();
     for tensors in
         [&model, &training.last, training.best.as_ref().unwrap(), &training.optimizer, &training.carry]
     {
@@ -86,7 +86,7 @@ fn saving_what_was_loaded_gives_the_same_files() {
     assert_eq!(first.len(), 12);
 
     let (mut writer, loaded, training) = BundleWriter::resume(&path).unwrap();
-    let weights = super::super::read_tensors(&path.join(MODEL), &Device::Cpu).unwrap();
+    let weights = tensors::read_tensors(&path.join(MODEL), &Device::Cpu).unwrap();
     let tokenizer = fs::read_to_string(path.join(TOKENIZER)).unwrap();
     let contents = Contents {
         config: &loaded.config,
