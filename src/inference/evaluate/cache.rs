@@ -16,7 +16,8 @@ use std::time::Instant;
 use candle_core::{DType, Device, Tensor};
 use rnn_zoo_models::{Network, State};
 
-use super::{Scores, WINDOW};
+use super::plain::WINDOW;
+use super::scores::Scores;
 use crate::data::batch::{Cut, Dataset, Targets};
 use crate::training::loss::{self, Sum};
 use crate::{Error, Result};

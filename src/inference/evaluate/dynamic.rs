@@ -21,7 +21,7 @@ use std::time::Instant;
 use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Tensor, WithDType, bail};
 use rnn_zoo_models::{Network, State};
 
-use super::Scores;
+use super::scores::Scores;
 use crate::data::batch::{Cut, Dataset};
 use crate::parallel::{self, PIECE};
 use crate::parameters::{NamedTensors, Parameters};

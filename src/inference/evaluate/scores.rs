@@ -1,0 +1,48 @@
+//! The figures of an evaluation.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::training::loss::Sum;
+
+/// What an evaluation found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Targets that were scored: every one of the split.
+    pub tokens: usize,
+    /// Mean loss: nats a target, or squared error.
+    pub loss: f64,
+    /// `exp(loss)`; absent where the targets are numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<f64>,
+    /// `loss / ln 2`; absent where the targets are numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_per_token: Option<f64>,
+    /// Share of targets whose own output was the highest; absent where the targets are numbers, and for
+    /// models that adapt to the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// Targets a second.
+    pub tokens_per_second: f64,
+}
+
+impl Scores {
+    /// Of classes whose losses add up to `total`.
+    pub(super) fn of_classes(total: &Sum, began: Instant) -> Self {
+        let count = total.count.max(1) as f64;
+        let loss = total.loss / count;
+        let seconds = began.elapsed().as_secs_f64();
+        Self {
+            tokens: total.count,
+            loss,
+            perplexity: Some(loss.exp()),
+            bits_per_token: Some(loss / std::f64::consts::LN_2),
+            accuracy: Some(total.correct as f64 / count),
+            seconds,
+            tokens_per_second: total.count as f64 / seconds.max(1e-9),
+        }
+    }
+}
