@@ -7,6 +7,7 @@ pub mod device;
 pub mod error;
 mod hash;
 pub mod inference;
+mod outline;
 mod parallel;
 pub mod parameters;
 pub mod rng;

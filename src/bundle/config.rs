@@ -1,6 +1,7 @@
 //! `config.json`: the configuration of a bundle, and how a bundle is recognised by it.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use candle_core::DType;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::files::{CONFIG, METRICS, MODEL};
+use super::read;
 use crate::tasks::Task;
 use crate::{Error, Result};
 
@@ -49,10 +51,15 @@ impl Config {
     /// Reads and checks a bundle's `config.json`.
     ///
     /// # Errors
-    /// A file that is missing, no JSON, of another format version, or without the fields it needs.
+    /// If the file is missing, not JSON, of another format version, or without a required field.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
-        let value: Value = serde_json::from_str(&text)
+        Self::parse(path, read::bytes(path)?)
+    }
+
+    /// Checks the contents of a `config.json`. `path` is for errors.
+    pub(super) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        let text = read::utf8(path, bytes)?;
+        let value: Value = serde_json::from_str(read::without_mark(&text))
             .map_err(|error| Error::file(path, format!("is cut short or not JSON: {error}")))?;
         match value.get("format").and_then(Value::as_u64) {
             Some(FORMAT) => serde_json::from_value(value)
@@ -94,17 +101,20 @@ mod dtype_name {
     }
 }
 
-/// Whether the path looks like a bundle of this program, of whatever format version: a directory whose
-/// `config.json` bears the program's marks. The parameters are not looked at.
+/// Whether the path looks like a bundle of this program, of any format version: a folder whose `config.json`
+/// has the program's fields. The parameters are not looked at.
 pub fn is_bundle(path: &Path) -> bool {
-    let Ok(text) = fs::read_to_string(path.join(CONFIG)) else { return false };
-    let Ok(value) = serde_json::from_str::<Value>(&text) else { return false };
+    let Ok(bytes) = read::bytes(&path.join(CONFIG)) else { return false };
+    let Ok(text) = String::from_utf8(bytes) else { return false };
+    let Ok(value) = serde_json::from_str::<Value>(read::without_mark(&text)) else { return false };
     value.get("format").is_some_and(Value::is_u64) && value.get("zoo_version").is_some_and(Value::is_string)
 }
 
-/// Whether the path is a bundle, or what damage has left of one.
+/// Whether the path is a bundle, a damaged one, or a folder that cannot be looked into.
 pub fn is_trace(path: &Path) -> bool {
-    is_bundle(path) || [MODEL, METRICS].iter().all(|name| path.join(name).exists())
+    let denied =
+        fs::metadata(path.join(CONFIG)).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    denied || is_bundle(path) || [MODEL, METRICS].iter().all(|name| path.join(name).exists())
 }
 
 #[cfg(test)]

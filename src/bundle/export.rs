@@ -1,16 +1,14 @@
 //! Exports: a bundle without what only training needs, in another precision, with checksums.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
-use super::files::{CONFIG, CURVE, MODEL, README, TOKENIZER};
+use super::files::{CURVE, MODEL, README, TOKENIZER};
 use super::load::load;
+use super::read;
 use super::save::{BundleWriter, Contents, Training};
-use super::tensors::read_tensors;
-use crate::inference::model;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 
@@ -37,31 +35,21 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
     if same(out).is_some_and(|out| same(&loaded.path) == Some(out)) {
         return Err(Error::file(out, "is the bundle itself; choose another --out"));
     }
-    // Into the model that they are said to be of: what is sealed should load.
-    let (_, parameters) = model::build(&loaded.config, &Device::Cpu)
-        .map_err(|error| Error::file(loaded.path.join(CONFIG), error))?;
-    loaded.load_weights(&parameters)?;
     let model = loaded.path.join(MODEL);
-    let before = read_tensors(&model, &Device::Cpu)?;
+    let before = loaded.stored_parameters()?;
     let weights = match options.dtype {
         Some(dtype) => before.iter().map(|entry| converted(entry, dtype, &model)).collect::<Result<_>>()?,
         None => before.clone(),
     };
-    // Read to be checked; and written again as it is, for the loaded one may not give the same bytes.
-    let tokenizer = match loaded.tokenizer()? {
-        Some(_) => {
-            let file = loaded.path.join(TOKENIZER);
-            Some(fs::read_to_string(&file).map_err(|error| Error::file(file, error))?)
+    // Parsed to be checked, and written as it was: serialising the parsed one may give other bytes.
+    let tokenizer = match loaded.tokenizer_bytes()? {
+        Some(bytes) => {
+            loaded.parse_tokenizer(&bytes)?;
+            Some(read::utf8(&loaded.path.join(TOKENIZER), bytes)?)
         }
         None => None,
     };
-    let text = |name| {
-        let file = loaded.path.join(name);
-        match fs::read_to_string(&file) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            read => read.map(Some).map_err(|error| Error::file(file, error)),
-        }
-    };
+    let text = |name| read::optional_text(&loaded.path.join(name));
     let (readme, curve) = (text(README)?, text(CURVE)?);
     let training = if options.with_training { loaded.training()? } else { None };
     if options.with_training && training.is_none() {
@@ -88,11 +76,9 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
 }
 
 fn converted((name, tensor): (&String, &Tensor), dtype: DType, file: &Path) -> Result<(String, Tensor)> {
-    let whole = |tensor: &Tensor| -> Result<bool> {
-        Ok(tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?.into_iter().all(f64::is_finite))
-    };
     let value = tensor.to_dtype(dtype)?;
-    if whole(tensor)? && !whole(&value)? {
+    let numbers = value.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    if !numbers.into_iter().all(f64::is_finite) {
         let name_of = dtype.as_str();
         let problem = format!("tensor {name} has values beyond {name_of}; choose another --dtype, as bf16");
         return Err(Error::file(file, problem));
@@ -126,13 +112,19 @@ fn card(before: &str, path: &Path, weights: &[&NamedTensors; 2], resumable: bool
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::super::fixture::config;
+    use super::super::tensors::read_tensors;
     use super::*;
+    use crate::parameters::Parameters;
 
     /// A bundle without a tokenizer, all of whose parameters are `value`.
     fn bundle(path: &Path, value: f32) {
         let config = super::super::Config { tokenizer: None, ..config() };
-        let weights = model::build(&config, &Device::Cpu).unwrap().1.to_tensors().unwrap();
+        let (map, builder) = Parameters::builder(config.dtype, &Device::Cpu);
+        config.network.build(&builder).unwrap();
+        let weights = Parameters::from(&map).to_tensors().unwrap();
         let filled =
             |(name, tensor): (String, Tensor)| (name, tensor.ones_like().unwrap() * f64::from(value));
         let weights = weights.into_iter().map(filled).map(|(name, tensor)| (name, tensor.unwrap())).collect();
@@ -161,7 +153,8 @@ mod tests {
         assert!(stored.values().all(|tensor| tensor.dtype() == DType::BF16));
         // Infinity was infinity before; no float type is to blame.
         bundle(&path("infinite"), f32::INFINITY);
-        export(&path("infinite"), &path("f16"), &of(DType::F16)).unwrap();
+        let error = export(&path("infinite"), &path("f16"), &of(DType::F16)).unwrap_err().to_string();
+        assert!(error.contains("tensor decoder.bias holds NaN or infinity"), "{error}");
     }
 
     #[test]

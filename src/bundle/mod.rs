@@ -20,17 +20,20 @@ mod checksums;
 mod config;
 mod export;
 mod files;
+mod find;
 #[cfg(test)]
 mod fixture;
 mod load;
+mod read;
 mod save;
 mod swap;
+mod tensor_file;
 mod tensors;
 
 pub use config::{Config, FORMAT, is_bundle, is_trace};
 pub use export::{Export, export};
 pub use files::{CURVE, METRICS, RECIPE};
-pub use load::{Loaded, TrainingState, load};
+pub use load::{Loaded, Parts, TrainingState, load};
 pub use save::{BundleWriter, Contents, Training};
 pub use tensors::{load_weights, read_tensors};
 pub(crate) use tensors::{read_tensors_and_metadata, write_tensors};

@@ -1,16 +1,14 @@
-//! Tensors in safetensors files: bytes that depend on nothing but names and values, and reads that say
-//! what is wrong with a file.
+//! Writing and reading tensors as safetensors: equal tensors give equal bytes.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use candle_core::safetensors::Load;
 use candle_core::{Device, Tensor};
-use safetensors::{SafeTensorError, SafeTensors};
 
+use super::read;
 use super::swap::sync_directory;
+use super::tensor_file::TensorFile;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::{Error, Result};
 
@@ -32,29 +30,32 @@ fn encode_with(tensors: &NamedTensors, metadata: Option<HashMap<String, String>>
 /// Reads every tensor of a safetensors file onto a device, in the dtype of the file.
 ///
 /// # Errors
-/// A file that is missing, cut short or no safetensors file, and a dtype that candle does not know.
+/// If the file is missing, cut short or not a safetensors file, or has a dtype that candle does not know.
 pub fn read_tensors(path: &Path, device: &Device) -> Result<NamedTensors> {
     Ok(read_tensors_and_metadata(path, device)?.0)
 }
 
-/// The same, and the file's metadata.
+/// Reads the tensors as [`read_tensors`] does, and the file's metadata.
 pub(crate) fn read_tensors_and_metadata(
     path: &Path,
     device: &Device,
 ) -> Result<(NamedTensors, HashMap<String, String>)> {
-    let bytes = fs::read(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::file(path, broken(&bytes, &error)))?;
-    let load = |(name, view): (&str, safetensors::tensor::TensorView<'_>)| {
-        let tensor = view.load(device).map_err(|error| {
-            let reason = error.to_string();
-            Error::file(path, format!("tensor {name}: {}", reason.lines().next().unwrap_or_default()))
-        })?;
-        Ok((name.to_string(), tensor))
-    };
-    let tensors = file.iter().map(load).collect::<Result<_>>()?;
-    let metadata =
-        SafeTensors::read_metadata(&bytes).map_err(|error| Error::file(path, broken(&bytes, &error)))?;
-    Ok((tensors, metadata.1.metadata().clone().unwrap_or_default()))
+    let (reader, size) = read::open(path)?;
+    let file = TensorFile::open(path, reader, size)?;
+    let metadata = file.metadata().clone();
+    Ok((file.tensors(device)?, metadata))
+}
+
+/// Sets `parameters` to the values in a safetensors file, converted to their dtype and device.
+///
+/// # Errors
+/// As [`read_tensors`], and if names, shapes or dtypes differ from the model's, or a value is NaN or infinite.
+/// No parameter has changed then.
+pub fn load_weights(path: &Path, parameters: &Parameters) -> Result<()> {
+    let (reader, size) = read::open(path)?;
+    let file = TensorFile::open(path, reader, size)?;
+    file.check(&parameters.outline())?;
+    parameters.set_all(&file.stored_parameters()?)
 }
 
 /// Writes a safetensors file in a single step: beside its place, to the disk, then renamed.
@@ -80,38 +81,10 @@ pub(crate) fn write_tensors(
     write().map_err(|error| Error::file(path, format!("cannot be written: {error}")))
 }
 
-fn broken(bytes: &[u8], error: &SafeTensorError) -> String {
-    let size = bytes.len();
-    if bytes.starts_with(b"version https://git-lfs") {
-        return "is a Git LFS pointer, not the tensors; run `git lfs pull`".to_string();
-    }
-    match error {
-        SafeTensorError::HeaderTooSmall
-        | SafeTensorError::InvalidHeaderLength
-        | SafeTensorError::MetadataIncompleteBuffer => {
-            format!(
-                "is cut short or not a safetensors file: {size} bytes, not what its header says; copy it again"
-            )
-        }
-        error => format!("is not a safetensors file: {error}; copy it again"),
-    }
-}
-
-/// Gives `parameters` the values of a safetensors file, converted to their dtype and device.
-///
-/// # Errors
-/// Those of [`read_tensors`], and names, shapes or dtypes that disagree with the model; then no
-/// parameter has changed.
-pub fn load_weights(path: &Path, parameters: &Parameters) -> Result<()> {
-    let tensors = read_tensors(path, &Device::Cpu)?;
-    parameters
-        .check(&tensors)
-        .map_err(|problem| Error::file(path, format!("{problem}: it does not belong to this config.json")))?;
-    parameters.set_all(&tensors)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use candle_core::{DType, Var};
     use proptest::prelude::*;

@@ -3,10 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
 use rnn_zoo::bundle;
 use rnn_zoo::data::source::Builtin;
-use rnn_zoo::inference::model::Model;
 use rnn_zoo::models::MODELS;
 use serde_json::{Map, Value, json};
 
@@ -86,7 +84,7 @@ fn told(score: &Map<String, Value>) -> String {
 fn describe(path: &Path) -> Option<Value> {
     let path = path.strip_prefix(".").unwrap_or(path);
     let shown = path.display().to_string();
-    let loaded = match Model::load(path, &Device::Cpu).and_then(|_| bundle::load(path)) {
+    let loaded = match bundle::load(path).and_then(|loaded| loaded.check().map(|()| loaded)) {
         Ok(loaded) => loaded,
         // A folder that is no bundle is passed over, but not what is left of one.
         Err(error) => {

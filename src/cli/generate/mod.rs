@@ -153,8 +153,6 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     if let Some(path) = &args.save_state {
         SavedText::check_place(path)?;
-        // Now, while the bundle is the one that was loaded: training may replace it before the text is written.
-        model.fingerprint()?;
     }
     let tokenizer = model.tokenizer()?;
     let banned: Vec<u32> = tokenizer.unknown().into_iter().collect();
