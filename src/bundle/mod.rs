@@ -24,6 +24,7 @@ mod find;
 #[cfg(test)]
 mod fixture;
 mod load;
+mod lock;
 mod read;
 mod save;
 mod swap;

@@ -13,7 +13,9 @@ use super::files::{
     AVERAGE, BEST, CARRY, CHECKSUMS, CONFIG, CURVE, LAST, METRICS, MODEL, OPTIMIZER, README, RECIPE, STATE,
     TOKENIZER,
 };
+use super::find::find;
 use super::load::{Loaded, State, TrainingState, load, metrics_lines};
+use super::lock::Lock;
 use super::swap::{Partial, Place, Swap, cannot_save, exists};
 use super::tensors;
 use crate::parameters::NamedTensors;
@@ -57,6 +59,8 @@ pub struct Training<'a> {
 #[derive(Debug)]
 pub struct BundleWriter {
     place: Place,
+    /// Keeps other processes from writing to the bundle.
+    _lock: Lock,
     metrics: Vec<String>,
     /// The text of `recipe.toml`.
     recipe: Option<String>,
@@ -79,6 +83,7 @@ impl BundleWriter {
     pub fn create(path: &Path, force: bool) -> Result<Self> {
         let place = Place::new(path)?;
         fs::create_dir_all(place.parent()).map_err(|error| cannot_save(path, &error))?;
+        let lock = Lock::acquire(&place)?;
         place.recover()?;
         check_replaceable(&place)?;
         if is_bundle(place.bundle()) && !force {
@@ -87,7 +92,8 @@ impl BundleWriter {
             return Err(Error::file(path, problem));
         }
         place.begin().map(drop)?;
-        Ok(Self { place, metrics: Vec::new(), recipe: None, sealed: false, saved: false, as_found: false })
+        let metrics = Vec::new();
+        Ok(Self { place, _lock: lock, metrics, recipe: None, sealed: false, saved: false, as_found: false })
     }
 
     /// A writer that continues a run, and what the run left. Nothing of it changes before the first report or
@@ -97,7 +103,9 @@ impl BundleWriter {
     /// # Errors
     /// Those of [`load`] and [`Loaded::training`], and a bundle that holds no training state.
     pub fn resume(path: &Path) -> Result<(Self, Loaded, TrainingState)> {
+        find(path)?;
         let place = Place::new(path)?;
+        let lock = Lock::acquire(&place)?;
         place.recover()?;
         let loaded = load(path)?;
         let Some(training) = loaded.training()? else {
@@ -108,7 +116,7 @@ impl BundleWriter {
         check_replaceable(&place)?;
         place.begin().map(drop)?;
         let (metrics, recipe) = (loaded.metrics.clone(), loaded.recipe.clone());
-        let writer = Self { place, metrics, recipe, sealed: false, saved: true, as_found: true };
+        let writer = Self { place, _lock: lock, metrics, recipe, sealed: false, saved: true, as_found: true };
         Ok((writer, loaded, training))
     }
 

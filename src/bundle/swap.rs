@@ -34,12 +34,15 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place that a path names; a link stands for what it points to.
+    /// The place that a path names; a link stands for its target.
+    ///
+    /// # Errors
+    /// If the path is a link to nothing, or has no name.
     pub(super) fn new(path: &Path) -> Result<Self> {
         let linked = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
         let bundle = match path.file_name() {
             Some(_) if !linked => path.components().collect(),
-            _ => fs::canonicalize(path).map_err(|error| Error::file(path, error))?,
+            _ => fs::canonicalize(path).map_err(|error| Error::file(path, link_problem(path, &error)))?,
         };
         let name =
             bundle.file_name().ok_or_else(|| Error::file(path, "cannot be a bundle; name a folder in it"))?;
@@ -59,13 +62,17 @@ impl Place {
         }
     }
 
-    /// `.NAME.suffix` beside the bundle.
-    fn beside(&self, suffix: &str) -> PathBuf {
+    /// The name `.NAME.suffix`, of an entry beside the bundle.
+    pub(super) fn beside_name(&self, suffix: &str) -> OsString {
         let mut name = OsString::from(".");
         name.push(&self.name);
         name.push(".");
         name.push(suffix);
-        self.parent().join(name)
+        name
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        self.parent().join(self.beside_name(suffix))
     }
 
     fn old(&self) -> PathBuf {
@@ -205,6 +212,19 @@ pub(super) fn cannot_save(path: &Path, error: &io::Error) -> Error {
         _ => "choose another place with --out",
     };
     Error::file(path, format!("cannot save: {error}; {advice} (a bundle from before is untouched)"))
+}
+
+/// Why a path that may be a link leads nowhere.
+fn link_problem(path: &Path, error: &io::Error) -> String {
+    match fs::read_link(path) {
+        Ok(target) if error.kind() == ErrorKind::NotFound => {
+            format!(
+                "is a link to {}, which does not exist; create that folder or remove the link",
+                target.display()
+            )
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// Links or copies all that is not the bundle's own from one directory to another, where it is missing.

@@ -62,10 +62,11 @@ fn files(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-/// What lies beside the bundle, by name.
+/// The entries beside the bundle, by name, without the lock that a living writer holds.
 fn beside(path: &Path) -> Vec<String> {
     let entries = fs::read_dir(path.parent().unwrap()).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != ".model.lock");
     names.sort();
     names
 }
@@ -159,6 +160,12 @@ fn parents_are_made_and_links_followed() {
         save(&mut BundleWriter::create(&link, true).unwrap(), 2.0, 10, Swap::Exchange).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!((generation(&path), generation(&link)), (2.0, 2.0));
+        let dangling = dir.path().join("dangling");
+        std::os::unix::fs::symlink("nowhere", &dangling).unwrap();
+        let expected = "dangling: is a link to nowhere, which does not exist";
+        for error in [BundleWriter::create(&dangling, true).unwrap_err(), load(&dangling).unwrap_err()] {
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 }
 
@@ -334,6 +341,7 @@ mod processes {
             let (_dir, path) = scratch();
             let mut writer = BundleWriter::create(&path, false).unwrap();
             save(&mut writer, 0.5, 1000, Swap::Exchange).unwrap();
+            drop(writer);
             fs::write(path.join("notes.txt"), "mine").unwrap();
             for round in 0..12 {
                 let before = fs::read(path.join(CONFIG)).unwrap();
@@ -354,11 +362,38 @@ mod processes {
                 assert!(generation(&path) > 0.5);
                 place.recover().unwrap();
             }
+            let mut writer = BundleWriter::create(&path, true).unwrap();
             save(&mut writer, 9.0, 1000, Swap::Exchange).unwrap();
             assert_eq!(generation(&path), 9.0);
             assert_eq!(beside(&path), ["model"], "leftovers of the dead are cleared");
+            drop(writer);
+            assert!(!path.with_file_name(".model.lock").exists(), "and their lock is taken over");
             assert_eq!(fs::read_to_string(path.join("notes.txt")).unwrap(), "mine");
         }
+    }
+
+    #[test]
+    fn a_second_process_is_refused_with_the_number_of_the_first() {
+        let (_dir, path) = scratch();
+        save(&mut BundleWriter::create(&path, false).unwrap(), 1.0, 1000, Swap::Exchange).unwrap();
+        let mut first = child("", "child_saves_for_ever", &path).spawn().unwrap();
+        let lock = path.with_file_name(".model.lock");
+        while fs::read_to_string(&lock).unwrap_or_default().is_empty() {
+            assert!(first.try_wait().unwrap().is_none(), "the child ended before it took the lock");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let expected = format!("another process ({}) is training or exporting to it", first.id());
+        for refused in [
+            BundleWriter::create(&path, true).unwrap_err(),
+            BundleWriter::create(&path, false).unwrap_err(),
+            BundleWriter::resume(&path).unwrap_err(),
+        ] {
+            assert!(refused.to_string().contains(&expected), "{refused}");
+        }
+        first.kill().unwrap();
+        first.wait().unwrap();
+        BundleWriter::resume(&path).unwrap();
+        assert!(!lock.exists());
     }
 
     #[test]
