@@ -77,7 +77,7 @@ impl Cache {
             let present = hidden.detach().squeeze(0)?; // (time, hidden)
             past.append(&present, &targets.flatten_all()?.to_vec1()?)?;
             found(&self.mix(&present, &losses, &past)?);
-            past.forget_all_but(self.window)?;
+            past.truncate(self.window);
             carried = Some(state.detach());
         }
         Ok(())
@@ -131,35 +131,52 @@ impl Cache {
     }
 }
 
-/// Hidden states, and the token that followed each.
+/// The last hidden states and the token that followed each, oldest first.
+///
+/// The states are the rows `start..start + next.len()` of a buffer. New rows are written behind them, and old
+/// ones are dropped by moving `start`. Only when the buffer's end is reached are the remaining rows copied, to the
+/// beginning of a buffer of twice their number, so that a step costs a constant number of copies.
 #[derive(Default)]
 struct Past {
-    /// (steps, hidden).
-    states: Option<Tensor>,
+    /// (capacity, hidden).
+    buffer: Option<Tensor>,
+    start: usize,
     next: Vec<u32>,
 }
 
 impl Past {
-    fn states(&self) -> Result<&Tensor> {
-        self.states.as_ref().ok_or_else(|| Error::Message("the cache is empty".into()))
+    /// The states, (steps, hidden).
+    fn states(&self) -> Result<Tensor> {
+        let buffer = self.buffer.as_ref().ok_or_else(|| Error::Message("the cache is empty".into()))?;
+        Ok(buffer.narrow(0, self.start, self.next.len())?)
     }
 
+    /// Adds `states`, (steps, hidden), and the tokens that followed them.
     fn append(&mut self, states: &Tensor, next: &[u32]) -> Result<()> {
-        self.states = Some(match &self.states {
-            Some(before) => Tensor::cat(&[before, states], 0)?,
-            None => states.clone(),
-        });
+        let (added, hidden) = states.dims2()?;
+        let (kept, states) = (self.next.len(), states.contiguous()?);
+        let buffer = match &self.buffer {
+            Some(buffer) if self.start + kept + added <= buffer.dim(0)? => buffer.clone(),
+            _ => {
+                let buffer = Tensor::zeros((2 * (kept + added), hidden), states.dtype(), states.device())?;
+                if kept > 0 {
+                    buffer.slice_set(&self.states()?, 0, 0)?;
+                }
+                self.start = 0;
+                buffer
+            }
+        };
+        buffer.slice_set(&states, 0, self.start + kept)?;
+        self.buffer = Some(buffer);
         self.next.extend_from_slice(next);
         Ok(())
     }
 
-    fn forget_all_but(&mut self, window: usize) -> Result<()> {
+    /// Drops all but the last `window` steps.
+    fn truncate(&mut self, window: usize) {
         let forgotten = self.next.len().saturating_sub(window);
-        if let Some(states) = &self.states {
-            self.states = Some(states.narrow(0, forgotten, self.next.len() - forgotten)?);
-        }
+        self.start += forgotten;
         self.next.drain(..forgotten);
-        Ok(())
     }
 }
 
@@ -279,6 +296,65 @@ mod tests {
             assert_ne!(after[place], before[place]);
             assert_ne!(after[place + 1..], before[place + 1..]);
         }
+    }
+
+    #[test]
+    fn buffer_holds_the_bits_of_the_last_states_and_is_rarely_replaced() {
+        let (window, steps) = (1000, 100);
+        let mut rng = stream(4, Purpose::Train, 0);
+        let (mut past, mut states, mut next) = (Past::default(), vec![], vec![]);
+        let mut buffers = std::collections::BTreeSet::new();
+        for step in 0..steps {
+            let added: Vec<f64> = (0..WINDOW * 3).map(|n| (n * step) as f64 / 7.).collect();
+            let tokens = tokens(&mut rng, WINDOW);
+            let present = Tensor::from_slice(&added, (WINDOW, 3), &Device::Cpu).unwrap();
+            past.append(&present, &tokens).unwrap();
+            states.extend(added);
+            next.extend(tokens);
+            let kept = past.next.len();
+            let found = past.states().unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            assert_eq!(found, states[states.len() - 3 * kept..]);
+            assert_eq!(past.next, next[next.len() - kept..]);
+            buffers.insert(format!("{:?}", past.buffer.as_ref().unwrap().id()));
+            past.truncate(window);
+            assert_eq!(past.next.len(), window.min((step + 1) * WINDOW));
+        }
+        // Concatenation would make one for every append.
+        assert!(buffers.len() <= 3 + steps * WINDOW / window, "{} buffers", buffers.len());
+    }
+
+    /// The products of a window with the past do not depend on where the past lies in the buffer.
+    #[test]
+    fn position_in_the_buffer_changes_no_bit() {
+        let (network, _) = language_model();
+        let ids = tokens(&mut stream(5, Purpose::Train, 0), 12 * WINDOW);
+        let cache = Cache { window: 300, theta: 1.3, lambda: 0.4 };
+        let found = losses(cache, network.as_ref(), &ids);
+        // The same with a past that is concatenated anew at every window.
+        let epoch = text(&ids);
+        let cut = Cut { batch_size: 1, window: WINDOW, trim: false, vary: false };
+        let epoch = epoch.epoch(cut, None).unwrap();
+        let (mut carried, mut expected) = (None, vec![]);
+        let (mut states, mut next): (Option<Tensor>, Vec<u32>) = (None, vec![]);
+        for index in 0..epoch.len() {
+            let batch = epoch.batch(index, &Device::Cpu).unwrap();
+            let (hidden, state) = network.encode(&batch.inputs, carried.as_ref(), None).unwrap();
+            let own = loss::each(network.as_ref(), &hidden, &batch).unwrap();
+            let present = hidden.detach().squeeze(0).unwrap();
+            let all = match &states {
+                Some(states) => Tensor::cat(&[states, &present], 0).unwrap(),
+                None => present.clone(),
+            };
+            next.extend_from_slice(&ids[index * WINDOW..][..own.len()]);
+            let past = Past { buffer: Some(all.clone()), start: 0, next: next.clone() };
+            expected.extend(cache.mix(&present, &own, &past).unwrap());
+            let dropped = next.len().saturating_sub(cache.window);
+            states = Some(all.narrow(0, dropped, next.len() - dropped).unwrap());
+            next.drain(..dropped);
+            carried = Some(state.detach());
+        }
+        let bits = |losses: &[f64]| losses.iter().map(|loss| loss.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&found), bits(&expected));
     }
 
     #[test]
