@@ -43,7 +43,7 @@ pub struct Config {
     pub dtype: DType,
     /// The version of this program that wrote the bundle.
     pub zoo_version: String,
-    /// The command that made the bundle.
+    /// The commands that made the bundle, one a line: the run's, and those that made it longer.
     pub created_with: String,
 }
 

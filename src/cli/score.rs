@@ -5,12 +5,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use rnn_zoo::Error;
-use rnn_zoo::inference::model::Model;
 use rnn_zoo::inference::score::{LineScore, score_lines};
 use rnn_zoo::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
-use super::{Compute, Outcome, bundle_path};
+use super::{Compute, Outcome, load_model};
 
 /// Lines that are read side by side, at most.
 const LINES: usize = 64;
@@ -53,7 +52,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let mut lines = Lines::open(&args.file)?;
-    let model = Model::load(&bundle_path(&args.bundle)?, &device)?;
+    let model = load_model(&args.bundle, &device)?;
     let mut out = std::io::stdout().lock();
     let mut seen = Seen::default();
     loop {

@@ -26,6 +26,8 @@ pub struct Model {
     /// The device of the network's parameters.
     pub device: Device,
     path: PathBuf,
+    /// The model as the user named it, for errors.
+    name: String,
     fingerprint: String,
 }
 
@@ -61,12 +63,13 @@ impl Model {
         device: &Device,
         build: impl FnOnce(&Config, NamedTensors) -> Result<(Box<dyn Network>, T)>,
     ) -> Result<(Self, T)> {
+        let name = path.display().to_string();
         let bundle = bundle::load(path)?;
         let Parts { parameters, tokenizer, fingerprint } = bundle.read(device)?;
         let Loaded { path, config, .. } = bundle;
         let (network, parameters) = build(&config, parameters)?;
         let device = device.clone();
-        Ok((Self { config, network, tokenizer, device, path, fingerprint }, parameters))
+        Ok((Self { config, network, tokenizer, device, path, name, fingerprint }, parameters))
     }
 
     /// The folder of its bundle.
@@ -74,9 +77,15 @@ impl Model {
         &self.path
     }
 
-    /// Refuses what only a model of another task can do.
+    /// Sets the name that errors call the model by, instead of its path.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// An error about a request that only a model of another task can serve.
     pub(crate) fn refuse(&self, problem: impl Into<String>) -> Error {
-        Error::usage(self.path().display().to_string(), problem)
+        Error::usage(self.name.clone(), problem)
     }
 
     /// A hash of the parameters, the tokenizer and the network's configuration as they were loaded; see

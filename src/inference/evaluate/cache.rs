@@ -54,7 +54,7 @@ impl Cache {
             total.loss += losses.iter().sum::<f64>();
             total.count += losses.len();
         })?;
-        Ok(Scores { accuracy: None, ..Scores::of_classes(&total, began) })
+        Scores { accuracy: None, ..Scores::of_classes(&total, began) }.finite()
     }
 
     /// Hands `found` the loss of every token, some at a time.

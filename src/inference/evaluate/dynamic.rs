@@ -90,7 +90,7 @@ impl Dynamic {
         });
         parameters.set_all(&trained)?;
         read?;
-        Ok(Scores { accuracy: None, ..Scores::of_classes(&total, began) })
+        Scores { accuracy: None, ..Scores::of_classes(&total, began) }.finite()
     }
 
     /// Hands `found` the loss of every token, segment by segment.

@@ -13,6 +13,6 @@ mod scores;
 
 pub use cache::Cache;
 pub use dynamic::{Dynamic, Statistics};
-pub(crate) use plain::WINDOW;
 pub use plain::evaluate;
+pub(crate) use plain::{WINDOW, measure};
 pub use scores::Scores;

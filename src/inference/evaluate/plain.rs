@@ -20,8 +20,21 @@ pub(crate) const WINDOW: usize = 256;
 /// and lose the context at each lane's beginning.
 ///
 /// # Errors
-/// Where the data cannot be read back, and those of the device.
+/// If the data cannot be read or the loss is NaN or infinite, and errors from candle.
 pub fn evaluate(network: &dyn Network, data: &Dataset, batch_size: usize, device: &Device) -> Result<Scores> {
+    measure(network, data, batch_size, device)?.finite()
+}
+
+/// Scores as [`evaluate`] does, with a loss that may be NaN: training reports that as divergence.
+///
+/// # Errors
+/// If the data cannot be read, and errors from candle.
+pub(crate) fn measure(
+    network: &dyn Network,
+    data: &Dataset,
+    batch_size: usize,
+    device: &Device,
+) -> Result<Scores> {
     let began = Instant::now();
     let lanes = batch_size.clamp(1, data.len().max(1));
     let epoch = data.epoch(Cut { batch_size: lanes, window: WINDOW, trim: false, vary: false }, None)?;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::training::loss::Sum;
+use crate::{Error, Result};
 
 /// What an evaluation found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,21 @@ impl Scores {
             accuracy: Some(total.correct as f64 / count),
             seconds,
             tokens_per_second: total.count as f64 / seconds.max(1e-9),
+        }
+    }
+
+    /// The scores themselves, if they mean anything.
+    ///
+    /// # Errors
+    /// If the loss is NaN or infinite.
+    pub(super) fn finite(self) -> Result<Self> {
+        match self.loss.is_finite() {
+            true => Ok(self),
+            false => Err(Error::Message(format!(
+                "the mean loss of {} targets is {}: numbers overflow in the network, whose parameters are finite \
+                 but too large, or the data has numbers out of range",
+                self.tokens, self.loss
+            ))),
         }
     }
 }
