@@ -121,7 +121,7 @@ fn compare(path: &Path, expected: &str, found: Sha256) -> Result<()> {
     if hex(found) == expected {
         return Ok(());
     }
-    let problem = format!("is damaged: its checksum is not that in {CHECKSUMS}; copy it again");
+    let problem = format!("is damaged: its checksum differs from the one in {CHECKSUMS}; copy it again");
     Err(Error::file(path, problem))
 }
 

@@ -14,28 +14,28 @@ use super::read;
 use crate::tasks::Task;
 use crate::{Error, Result};
 
-/// The version of the directory's layout that this program writes; it reads no other.
+/// The version of the directory layout, the only one that this program reads and writes.
 pub const FORMAT: u64 = 1;
 
-/// A bundle's `config.json`: all that is needed to build the model again.
+/// The contents of `config.json`, from which the model is built.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// The layout of the directory, [`FORMAT`].
+    /// The version of the directory layout, [`FORMAT`].
     pub format: u64,
     /// The model's name: `simple-rnn`, `lstm`, `gru` or `rnnlm`.
     pub model: String,
-    /// What it was trained to do.
+    /// The task that the model was trained for.
     pub task: Task,
-    /// The model's own configuration: sizes, layers, directions.
+    /// The configuration of the network: sizes, layers, directions.
     pub network: ModelConfig,
-    /// The kind of tokenizer, where there is one; its contents are in `tokenizer.json`.
+    /// The kind of tokenizer, if there is one; `tokenizer.json` has its contents.
     #[serde(default)]
     pub tokenizer: Option<String>,
     /// The labels of a classifier or tagger, in the order of the model's outputs.
     #[serde(default)]
     pub labels: Vec<String>,
-    /// The column of the records that the model has learned from, each of which ends with `<eos>`; `None` where it
-    /// was running text.
+    /// The text column of the records in the training data, each of which ends with `<eos>`; `None` for running
+    /// text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_column: Option<String>,
     /// The float type that the model computes in.
@@ -74,14 +74,14 @@ impl Config {
                 format!("has format {older}, but formats start at {FORMAT}; train anew"),
             )),
             None => {
-                let problem = "has no `format` number, so it belongs to no bundle of this program";
+                let problem = "has no `format` number, so it is not from a bundle of this program";
                 Err(Error::file(path, problem))
             }
         }
     }
 }
 
-/// A float type by candle's name for it, `f32` for one.
+/// A float type under candle's name, such as `f32`.
 mod dtype_name {
     use candle_core::DType;
     use serde::de::Error;
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_comes_back_as_it_went() {
+    fn configuration_round_trips() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(CONFIG);
         let config =
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn other_formats_and_broken_files_are_told_apart() {
+    fn other_formats_and_broken_files_are_described() {
         let with = |key: &str, value: Value| {
             let mut config = serde_json::to_value(fixture::config()).unwrap();
             config[key] = value;

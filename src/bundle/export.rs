@@ -1,4 +1,4 @@
-//! Exports: a bundle without what only training needs, in another precision, with checksums.
+//! Exports: copies of a bundle with checksums, without training state or in another precision.
 
 use std::fs;
 use std::path::Path;
@@ -12,23 +12,23 @@ use super::save::{BundleWriter, Contents, Training};
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 
-/// What an export is to be.
+/// Options of an export.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Export {
-    /// The float type of the parameters; as they are where `None`. They are computed with in the type of
-    /// `config.json` all the same.
+    /// The float type of the stored parameters; unchanged if `None`. The model still computes in the type of
+    /// `config.json`.
     pub dtype: Option<DType>,
     /// Whether the run can be resumed from the export.
     pub with_training: bool,
-    /// Whether another bundle may be replaced.
+    /// Whether to replace an existing bundle.
     pub force: bool,
 }
 
-/// Writes the bundle at `path` once more to `out`, whole or not at all.
+/// Writes a copy of the bundle at `path` to `out`, in a single step.
 ///
 /// # Errors
-/// Those of [`load`](super::load) and of [`BundleWriter::create`]; parameters that are not those of the
-/// configuration, or that the float type cannot hold; an export onto itself.
+/// As [`load`] and [`BundleWriter::create`], and if the parameters do not fit the configuration, are NaN or
+/// infinite, or exceed the range of the float type, or if both paths name the same bundle.
 pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
     let loaded = load(path)?;
     let same = |path: &Path| fs::canonicalize(path).ok();
@@ -41,7 +41,7 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
         Some(dtype) => before.iter().map(|entry| converted(entry, dtype, &model)).collect::<Result<_>>()?,
         None => before.clone(),
     };
-    // Parsed to be checked, and written as it was: serialising the parsed one may give other bytes.
+    // Parsed only as a check. The original bytes are written: serialising the parsed tokenizer may change them.
     let tokenizer = match loaded.tokenizer_bytes()? {
         Some(bytes) => {
             loaded.parse_tokenizer(&bytes)?;
@@ -86,7 +86,7 @@ fn converted((name, tensor): (&String, &Tensor), dtype: DType, file: &Path) -> R
     Ok((name.clone(), value))
 }
 
-/// The model card with a line on the export; an earlier one is replaced.
+/// The model card with a line about the export, which replaces that of an earlier export.
 fn card(before: &str, path: &Path, weights: &[&NamedTensors; 2], resumable: bool) -> String {
     const MARK: &str = "\nExported by rnn-zoo ";
     let (card, behind) = match before.split_once(MARK) {
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::parameters::Parameters;
 
-    /// A bundle without a tokenizer, all of whose parameters are `value`.
+    /// Saves a bundle without a tokenizer, with every parameter at `value`.
     fn bundle(path: &Path, value: f32) {
         let config = super::super::Config { tokenizer: None, ..config() };
         let (map, builder) = Parameters::builder(config.dtype, &Device::Cpu);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_a_float_type_cannot_hold_are_not_exported() {
+    fn parameters_beyond_the_float_type_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let of = |dtype| Export { dtype: Some(dtype), ..Export::default() };
@@ -151,14 +151,13 @@ mod tests {
         export(&path("large"), &path("bf16"), &of(DType::BF16)).unwrap();
         let stored = read_tensors(&path("bf16").join(MODEL), &Device::Cpu).unwrap();
         assert!(stored.values().all(|tensor| tensor.dtype() == DType::BF16));
-        // Infinity was infinity before; no float type is to blame.
         bundle(&path("infinite"), f32::INFINITY);
         let error = export(&path("infinite"), &path("f16"), &of(DType::F16)).unwrap_err().to_string();
         assert!(error.contains("tensor decoder.bias holds NaN or infinity"), "{error}");
     }
 
     #[test]
-    fn the_card_tells_of_the_last_export_alone() {
+    fn card_mentions_only_the_last_export() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let of = |dtype| Export { dtype: Some(dtype), ..Export::default() };

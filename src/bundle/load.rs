@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_bundle_is_described() {
+    fn other_paths_are_described() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("model");
         assert!(problem(&path).contains("there is no bundle here; `rnn train lstm --out BUNDLE` makes one"));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_named() {
+    fn missing_files_are_named() {
         for (name, text) in [
             (MODEL, "model.safetensors: is missing"),
             (TOKENIZER, "tokenizer.json: is missing, but the model needs its char tokenizer"),
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_that_disagree_with_the_model_are_named() {
+    fn weights_of_another_model_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         bundle(dir.path());
         let loaded = load(dir.path()).unwrap();

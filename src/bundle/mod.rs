@@ -1,20 +1,21 @@
-//! Bundles: checkpoint directories, as training writes them and every other command reads them.
+//! Bundles: checkpoint directories, written by training and read by every other command.
 //!
 //! ```text
 //! BUNDLE/
 //!   config.json         format version, model, task, sizes, tokenizer kind
 //!   model.safetensors   the best parameters, under their PyTorch names
-//!   tokenizer.json      a Hugging Face tokenizers file, where the task has text
+//!   tokenizer.json      a Hugging Face tokenizers file, if the task has text
 //!   metrics.jsonl       one object per report
-//!   recipe.toml         what the run was told; `rnn train --recipe` runs it again
+//!   recipe.toml         settings of the run, which `rnn train --recipe` repeats
 //!   README.md           model card
-//!   curve.svg           loss, perplexity and learning rate as they went
-//!   SHA256SUMS          checksums of all this, in a bundle that was exported
-//!   training/           what resuming needs: parameters (last, best, average), optimizer, hidden state, state.json
+//!   curve.svg           loss, perplexity and learning rate over the run
+//!   SHA256SUMS          checksums of the files above, in an exported bundle
+//!   training/           state for resuming: parameters (last, best, average), optimizer, hidden state, state.json
 //! ```
 //!
-//! A save writes a whole new directory beside the bundle and swaps the two, so a crash at any instant
-//! leaves the previous bundle or the new one, never files of both. Files that the user put in stay.
+//! A save writes a new directory beside the bundle and swaps the two, so a crash at any instant leaves the
+//! previous bundle or the new one, never files of both. Files that the user added are kept. Only one process
+//! writes to a bundle at a time.
 
 mod checksums;
 mod config;

@@ -12,8 +12,7 @@ use super::tensor_file::TensorFile;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::{Error, Result};
 
-/// The bytes of a safetensors file: no metadata, tensors by dtype and name, so equal tensors always
-/// give equal bytes.
+/// Serialises tensors, sorted by dtype and name and without metadata, so equal tensors give equal bytes.
 pub(super) fn encode(tensors: &NamedTensors) -> Result<Vec<u8>> {
     encode_with(tensors, None)
 }
@@ -58,7 +57,7 @@ pub fn load_weights(path: &Path, parameters: &Parameters) -> Result<()> {
     parameters.set_all(&file.stored_parameters()?)
 }
 
-/// Writes a safetensors file in a single step: beside its place, to the disk, then renamed.
+/// Writes a safetensors file in a single step: to a temporary file beside it, flushed, then renamed.
 pub(crate) fn write_tensors(
     path: &Path,
     tensors: &NamedTensors,
@@ -68,7 +67,7 @@ pub(crate) fn write_tensors(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".rnn-").suffix(".partial");
-    // As any new file: a temporary one is its owner's alone.
+    // The permissions of an ordinary new file; temporary files are private by default.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let write = || {
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_anywhere_is_an_error_that_names_it() {
+    fn truncation_at_any_byte_is_an_error_that_names_the_file() {
         let bytes = encode(&model().to_tensors().unwrap()).unwrap();
         for length in 0..bytes.len() {
             let file = file(&bytes[..length]);
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_files_are_told_apart() {
+    fn foreign_files_are_described() {
         let parameters = model();
         let problem = |bytes: &[u8]| load_weights(file(bytes).path(), &parameters).unwrap_err().to_string();
         assert!(problem(b"version https://git-lfs.github.com/spec/v1\n").contains("git lfs pull"));
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn half_and_double_precision_load_into_a_single_precision_model() {
+    fn every_float_dtype_loads_into_f32() {
         for dtype in &DTYPES[..4] {
             let tensors = model().to_tensors().unwrap();
             let tensors = tensors.into_iter().map(|(name, tensor)| (name, tensor.to_dtype(*dtype).unwrap()));
@@ -149,14 +148,14 @@ mod tests {
     }
 
     #[test]
-    fn no_tensors_at_all_are_a_file_too() {
+    fn file_without_tensors_round_trips() {
         let file = file(&encode(&NamedTensors::new()).unwrap());
         assert!(read_tensors(file.path(), &Device::Cpu).unwrap().is_empty());
     }
 
     proptest! {
         #[test]
-        fn saving_what_was_loaded_gives_the_same_bytes(
+        fn load_and_save_round_trip_to_the_same_bytes(
             tensors in prop::collection::btree_map(
                 "[a-z._0-9]{1,12}",
                 (prop::collection::vec(any::<f32>(), 0..20), 0..DTYPES.len(), any::<bool>()),

@@ -1,4 +1,4 @@
-//! A trained model as read back from a bundle, ready to answer.
+//! A trained model, loaded from a bundle.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub struct Model {
     /// The network. Unless it was [loaded to be trained](Model::load_trainable), its parameters are constants
     /// and no graph is kept of its use.
     pub network: Box<dyn Network>,
-    /// How text becomes tokens; `None` for a model that reads none.
+    /// The tokenizer; `None` for a model that reads no text.
     pub tokenizer: Option<Tokenizer>,
     /// The device of the network's parameters.
     pub device: Device,
@@ -94,10 +94,10 @@ impl Model {
         &self.fingerprint
     }
 
-    /// What a language model reads before the first token of a text: see [`start_token`].
+    /// The token that a language model reads before the first token of a text; see [`start_token`].
     ///
     /// # Errors
-    /// Where it reads no text.
+    /// If the model reads no text.
     pub fn start_token(&self) -> Result<u32> {
         Ok(start_token(self.tokenizer()?, self.config.text_column.is_some()))
     }
@@ -105,7 +105,7 @@ impl Model {
     /// The tokenizer of a model that reads text.
     ///
     /// # Errors
-    /// Where it reads none.
+    /// If the model reads no text.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
         self.tokenizer.as_ref().ok_or_else(|| {
             Error::Message(format!(
@@ -122,21 +122,20 @@ fn build_frozen(config: &Config, tensors: NamedTensors, device: &Device) -> Resu
     Ok(config.network.build(&VarBuilder::from_tensors(tensors, config.dtype, device))?)
 }
 
-/// A network whose parameters can be trained.
+/// Builds a network with trainable parameters.
 ///
 /// # Errors
-/// Where the configuration makes no sense.
+/// If the configuration is invalid.
 pub fn build(config: &Config, device: &Device) -> Result<(Box<dyn Network>, Parameters)> {
     let (map, builder) = Parameters::builder(config.dtype, device);
     let network = config.network.build(&builder)?;
     Ok((network, Parameters::from(&map)))
 }
 
-/// A builder for a network that only answers: its parameters are those given, cut off from training, so
-/// that no graph of what it does is kept.
+/// A builder for a network with copies of `parameters` as constants, of whose use no graph is kept.
 ///
 /// # Errors
-/// Those of the device.
+/// Errors from candle.
 pub fn frozen_builder(parameters: &Parameters, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
     let tensors: HashMap<String, Tensor> = parameters.to_tensors()?.into_iter().collect();
     Ok(VarBuilder::from_tensors(tensors, dtype, device))

@@ -24,7 +24,7 @@ fn fill(file: &Path, parameter: &str, value: f32) {
 }
 
 #[test]
-fn damage_is_named_with_its_file() {
+fn damage_is_named_with_the_file() {
     let folder = Folder::with_model();
     folder.done(&format!("train gru --data text.txt --out other {TINY}"));
     folder.done(&format!("train rnnlm --data text.txt --out words {TINY}"));
@@ -94,7 +94,7 @@ fn damage_is_named_with_its_file() {
 }
 
 #[test]
-fn what_is_no_bundle_is_described() {
+fn other_paths_are_described() {
     let folder = Folder::with_model();
     folder.write("empty/notes.txt", "");
     for (bundle, mentions) in [
@@ -111,7 +111,7 @@ fn what_is_no_bundle_is_described() {
 }
 
 #[test]
-fn a_bundle_without_what_only_people_read_still_works() {
+fn bundle_without_reports_and_card_works() {
     let folder = Folder::with_model();
     let said = folder.done("generate m");
     std::fs::remove_dir_all(folder.path("m/training")).unwrap();
@@ -122,8 +122,8 @@ fn a_bundle_without_what_only_people_read_still_works() {
     assert_eq!(folder.done("generate moved"), said);
 }
 
-/// Runs `rnn` where no file can grow beyond `blocks` of 512 bytes: as a disk that is full, and, where
-/// the signal for it is not ignored, as a process that is killed in the middle of a write.
+/// Runs `rnn` with file sizes limited to `blocks` of 512 bytes: like a full disk, or, if `killed`, like a process
+/// that is killed in the middle of a write.
 #[cfg(target_os = "linux")]
 fn on_a_full_disk(folder: &Folder, line: &str, blocks: usize, killed: bool) -> std::process::Output {
     let program = assert_cmd::cargo::cargo_bin!("rnn").display().to_string();
@@ -135,10 +135,10 @@ fn on_a_full_disk(folder: &Folder, line: &str, blocks: usize, killed: bool) -> s
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_in_the_middle_of_a_save_leaves_the_bundle_from_before() {
+fn full_disk_leaves_the_previous_bundle() {
     let folder = Folder::with_model();
     let before = folder.snapshot();
-    // Its config.json of some 900 bytes still fits, its parameters of some 60 kB do not.
+    // Its config.json of about 900 bytes fits, its parameters of about 60 kB do not.
     let train =
         "train lstm --data text.txt --hidden 64 --batch-size 4 --bptt 8 --max-steps 2 --out m --force";
     let full = on_a_full_disk(&folder, train, 16, false);
@@ -151,7 +151,7 @@ fn a_full_disk_in_the_middle_of_a_save_leaves_the_bundle_from_before() {
     assert!(before[&folder.path("m/model.safetensors")] == bundle("model.safetensors"));
     folder.done("eval m --data text.txt");
 
-    // A resumed run that cannot save: what was saved can be resumed once there is space.
+    // A resumed run that cannot save leaves a checkpoint that can be resumed once there is space.
     let resume = "train --resume m --max-steps 6";
     assert_one_line(&on_a_full_disk(&folder, resume, 3, false), 1, &["m"], resume);
     assert!(before[&folder.path("m/model.safetensors")] == bundle("model.safetensors"));
@@ -163,13 +163,13 @@ fn a_full_disk_in_the_middle_of_a_save_leaves_the_bundle_from_before() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_cannot_be_written_is_refused_before_training() {
+fn read_only_folder_is_refused_before_training() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::with_model();
     let set = |name: &str, mode| {
         std::fs::set_permissions(folder.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
     };
-    // A write-protected bundle is kept even by those who may write everywhere.
+    // A write-protected bundle is kept even if the superuser trains.
     set("m", 0o555);
     for line in ["train gru --data text.txt --out m --force", "train --resume m --max-steps 5"] {
         folder.refused(line, 1, &["m: cannot save", "denied"]);
@@ -218,7 +218,7 @@ fn results_that_are_nan_are_errors() {
 }
 
 #[test]
-fn a_byte_order_mark_in_the_configuration_is_skipped() {
+fn byte_order_mark_in_config_json_is_skipped() {
     let folder = Folder::with_model();
     let said = folder.done("generate m");
     folder.write("m/config.json", [b"\xef\xbb\xbf", &folder.bytes("m/config.json")[..]].concat());
@@ -226,7 +226,7 @@ fn a_byte_order_mark_in_the_configuration_is_skipped() {
     assert!(!folder.done("list").contains("cannot be used"));
 }
 
-/// Runs `rnn` as a user whom permissions bind; `None` if this test cannot become one.
+/// Runs `rnn` as a user to whom permissions apply; `None` if that is not possible.
 #[cfg(unix)]
 fn as_ordinary_user(folder: &Folder, line: &str) -> Option<std::process::Output> {
     use std::os::unix::fs::PermissionsExt;
@@ -242,7 +242,7 @@ fn as_ordinary_user(folder: &Folder, line: &str) -> Option<std::process::Output>
 
 #[cfg(unix)]
 #[test]
-fn an_unreadable_folder_is_said_to_be_so() {
+fn unreadable_folder_is_permission_denied() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::with_model();
     let set = |mode| {
@@ -261,7 +261,7 @@ fn an_unreadable_folder_is_said_to_be_so() {
 }
 
 #[test]
-fn two_trainings_of_one_bundle_do_not_meet() {
+fn second_training_of_a_bundle_is_refused() {
     let folder = Folder::with_model();
     let train = "train lstm --data text.txt --out m --force --epochs 100000 --eval-every 100000";
     let program = assert_cmd::cargo::cargo_bin!("rnn");
@@ -290,7 +290,7 @@ fn two_trainings_of_one_bundle_do_not_meet() {
 #[test]
 fn list_reads_no_parameters_and_finds_what_cannot_be_used() {
     let folder = Folder::with_model();
-    // Its values are not looked at.
+    // Values are not read.
     fill(&folder.path("m/model.safetensors"), "decoder.bias", f32::NAN);
     assert!(!folder.done("list").contains("cannot be used"));
     folder.done(&format!("train gru --data text.txt --out other {TINY}"));
@@ -318,11 +318,10 @@ fn list_reads_no_parameters_and_finds_what_cannot_be_used() {
     assert!(listed["bundles"][0]["error"].as_str().unwrap().contains("is missing"), "{listed}");
 }
 
-/// What cannot be looked at is not said to be absent. Links in a circle stand for a folder without permission,
-/// which would be none to the tests of an administrator.
+/// A circular link is inaccessible to the superuser too.
 #[cfg(unix)]
 #[test]
-fn a_bundle_that_cannot_be_looked_at_is_not_called_missing() {
+fn inaccessible_bundle_is_not_called_missing() {
     let folder = Folder::with_model();
     std::fs::remove_file(folder.path("m/config.json")).unwrap();
     std::os::unix::fs::symlink("config.json", folder.path("m/config.json")).unwrap();

@@ -10,14 +10,14 @@ use crate::Result;
 use crate::data::batch::{Cut, Dataset, Targets};
 use crate::training::loss::{self, Sum};
 
-/// Steps of a window: bounds the memory of evaluation, and changes no figure.
+/// The number of steps in a window, which bounds the memory of evaluation. It changes no score.
 pub(crate) const WINDOW: usize = 256;
 
 /// Scores every target of `data` once.
 ///
-/// A stream is read in `batch_size` lanes side by side, each from a state of zero after the lane's own
-/// preceding token. With one lane every token is predicted from all before it; more lanes are faster,
-/// and lose the context at each lane's beginning.
+/// A stream is split into `batch_size` lanes that form a batch. Each lane starts from a state of zero and the
+/// token before it. With one lane every token is predicted from all tokens before it; more lanes are faster, but
+/// lose the context at the beginning of each lane.
 ///
 /// # Errors
 /// If the data cannot be read or the loss is NaN or infinite, and errors from candle.
@@ -82,8 +82,8 @@ mod tests {
         .0
     }
 
-    /// Summed -log p over `ids`, and how often the likeliest token was right: one token at a time from a
-    /// state of zero, with the softmax written out.
+    /// The sum of -log p over `ids`, and the number of times that the most likely token was right: one token at a
+    /// time from a state of zero, with the softmax written out.
     fn by_hand(network: &dyn Network, mut before: u32, ids: &[u32]) -> (f64, usize) {
         let (mut state, mut loss, mut right) = (None, 0., 0);
         for &id in ids {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn one_lane_is_the_chain_of_every_token_given_all_before_it() {
+    fn one_lane_predicts_each_token_from_all_before_it() {
         let count = 2 * WINDOW + 10;
         let ids = tokens(&mut stream(1, Purpose::Train, 0), count);
         let data = text(&ids);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_each_start_from_zero_after_their_own_token_and_miss_none() {
+    fn lanes_start_from_zero_and_cover_every_token() {
         let ids = tokens(&mut stream(2, Purpose::Train, 0), 101);
         let data = text(&ids);
         let (network, _) = language_model();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_batch_size_of_examples_changes_no_score() {
+    fn batch_size_of_examples_changes_no_score() {
         let mut rng = stream(3, Purpose::Train, 0);
         let mut examples = |target: fn(&mut Rng, usize) -> Target, features: bool| {
             let example = |_| {

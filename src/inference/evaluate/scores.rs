@@ -7,31 +7,31 @@ use serde::{Deserialize, Serialize};
 use crate::training::loss::Sum;
 use crate::{Error, Result};
 
-/// What an evaluation found.
+/// The result of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Targets that were scored: every one of the split.
+    /// The number of targets in the split.
     pub tokens: usize,
-    /// Mean loss: nats a target, or squared error.
+    /// The mean loss: nats per target, or squared error.
     pub loss: f64,
-    /// `exp(loss)`; absent where the targets are numbers.
+    /// `exp(loss)`; absent if the targets are numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perplexity: Option<f64>,
-    /// `loss / ln 2`; absent where the targets are numbers.
+    /// `loss / ln 2`; absent if the targets are numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bits_per_token: Option<f64>,
-    /// Share of targets whose own output was the highest; absent where the targets are numbers, and for
+    /// The share of targets with the highest output; absent if the targets are numbers, and for
     /// models that adapt to the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
     /// Wall-clock seconds.
     pub seconds: f64,
-    /// Targets a second.
+    /// Targets per second.
     pub tokens_per_second: f64,
 }
 
 impl Scores {
-    /// Of classes whose losses add up to `total`.
+    /// The scores of classes, from the sum of their losses.
     pub(super) fn of_classes(total: &Sum, began: Instant) -> Self {
         let count = total.count.max(1) as f64;
         let loss = total.loss / count;
@@ -47,7 +47,7 @@ impl Scores {
         }
     }
 
-    /// The scores themselves, if they mean anything.
+    /// These scores, unless they are meaningless.
     ///
     /// # Errors
     /// If the loss is NaN or infinite.
