@@ -2,6 +2,7 @@
 //! generation. The models themselves live in [`rnn_zoo_models`], re-exported here as [`models`].
 
 pub mod bundle;
+mod contain;
 pub mod data;
 pub mod device;
 pub mod error;

@@ -34,6 +34,14 @@ fn damage_is_named_with_the_file() {
         change(&mut config);
         config.to_string().into_bytes()
     };
+    let decoder = |value: Value| {
+        let mut tokenizer = folder.json("m/tokenizer.json");
+        tokenizer["decoder"] = value;
+        tokenizer.to_string().into_bytes()
+    };
+    let mut inserted = folder.bytes("m/tokenizer.json");
+    let place = inserted.windows(9).position(|bytes| bytes == b"\"decoder\"").unwrap();
+    inserted.insert(place + 12, b'F');
     let (model, settings, tokenizer) = ("m/model.safetensors", "m/config.json", "m/tokenizer.json");
     let cases: Vec<(&str, Option<Vec<u8>>, &str)> = vec![
         (model, None, "is missing"),
@@ -76,6 +84,9 @@ fn damage_is_named_with_the_file() {
         (tokenizer, Some(folder.bytes("words/tokenizer.json")), "but the model was trained with"),
         (tokenizer, Some(b"{".to_vec()), "no tokenizer.json of the Hugging Face tokenizers format"),
         (tokenizer, Some(vec![]), "no tokenizer.json"),
+        (tokenizer, Some(inserted), "no tokenizer.json of the Hugging Face tokenizers format"),
+        (tokenizer, Some(decoder(5.into())), "no tokenizer.json of the Hugging Face tokenizers format"),
+        (tokenizer, Some(decoder(serde_json::json!({"type": 5}))), "no tokenizer.json"),
         (tokenizer, Some("[".repeat(1 << 20).into_bytes()), "nested deeper than 128 levels"),
         (tokenizer, None, "is missing, but the model needs its char tokenizer"),
     ];
@@ -88,6 +99,10 @@ fn damage_is_named_with_the_file() {
         for command in ["generate m", "eval m --data text.txt"] {
             folder.refused(command, 1, &["m", mention]);
         }
+        // The list names the bundles that cannot be used and goes on.
+        let list = folder.done("list");
+        assert!(list.contains("  words ") && list.contains("  other "), "{list}");
+        assert!(list.contains("cannot be used: m") || !list.contains("  m "), "{list}");
         folder.write(file, whole);
     }
     folder.done("generate m");
