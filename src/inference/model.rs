@@ -1,15 +1,14 @@
 //! A trained model as read back from a bundle, ready to answer.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use rnn_zoo_models::Network;
 
 use crate::bundle::{self, Config, Loaded};
-use crate::parameters::Parameters;
+use crate::parameters::{self, Parameters};
 use crate::tasks::start_token;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -108,9 +107,7 @@ impl Model {
 /// # Errors
 /// Where the configuration makes no sense.
 pub fn build(config: &Config, device: &Device) -> Result<(Box<dyn Network>, Parameters)> {
-    let (map, builder) = Parameters::builder(config.dtype, device);
-    let network = config.network.build(&builder)?;
-    Ok((network, Parameters::from(&map)))
+    parameters::build(&config.network, config.dtype, device)
 }
 
 /// A builder for a network that only answers: its parameters are those given, cut off from training, so
@@ -119,8 +116,7 @@ pub fn build(config: &Config, device: &Device) -> Result<(Box<dyn Network>, Para
 /// # Errors
 /// Those of the device.
 pub fn frozen_builder(parameters: &Parameters, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
-    let tensors: HashMap<String, Tensor> = parameters.to_tensors()?.into_iter().collect();
-    Ok(VarBuilder::from_tensors(tensors, dtype, device))
+    parameters::frozen_builder(parameters, dtype, device)
 }
 
 #[cfg(test)]
