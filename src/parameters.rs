@@ -3,10 +3,11 @@
 //! Candle's `VarMap` is a hash map: its order changes from run to run, and with it the order in
 //! which sums are taken. Everything after a model is built goes through [`Parameters`] instead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
+use rnn_zoo_models::{ModelConfig, Network};
 
 use crate::outline::Outline;
 use crate::{Error, Result};
@@ -21,8 +22,8 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// What a model is built with: a map that collects its variables, and a builder that fills it.
-    /// [`Parameters::from`] takes the map when the model stands.
+    /// A map for a model's variables and the builder that fills it. [`Parameters::from`] takes the map after the
+    /// model is built.
     pub fn builder(dtype: DType, device: &Device) -> (VarMap, VarBuilder<'static>) {
         let map = VarMap::new();
         let builder = VarBuilder::from_varmap(&map, dtype, device);
@@ -86,6 +87,25 @@ impl Parameters {
     pub(crate) fn outline(&self) -> Outline {
         self.vars.iter().map(|(name, var)| (name.clone(), var.shape().clone())).collect()
     }
+}
+
+/// Builds a network with trainable parameters.
+///
+/// # Errors
+/// If the configuration is invalid.
+pub fn build(config: &ModelConfig, dtype: DType, device: &Device) -> Result<(Box<dyn Network>, Parameters)> {
+    let (map, builder) = Parameters::builder(dtype, device);
+    let network = config.build(&builder)?;
+    Ok((network, Parameters::from(&map)))
+}
+
+/// A builder for a network with copies of `parameters` as constants, of whose use no graph is kept.
+///
+/// # Errors
+/// Errors from candle.
+pub fn frozen_builder(parameters: &Parameters, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
+    let tensors: HashMap<String, Tensor> = parameters.to_tensors()?.into_iter().collect();
+    Ok(VarBuilder::from_tensors(tensors, dtype, device))
 }
 
 impl From<&VarMap> for Parameters {

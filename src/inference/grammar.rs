@@ -4,12 +4,12 @@
 use std::collections::HashSet;
 
 use candle_core::{DType, Tensor};
-use rnn_zoo_models::State;
 use serde::Serialize;
 
 use crate::Result;
 use crate::data::builtin::reber;
 use crate::data::corpus::TRAINING_STRINGS;
+use crate::inference::carry::Carried;
 use crate::inference::model::Model;
 use crate::rng::{self, Purpose};
 
@@ -45,7 +45,7 @@ pub fn check_reber(model: &Model, seed: u64, count: usize) -> Result<Option<Lega
         symbols[place.expect("invariant: strings are made of these symbols")]
     };
     let mut strings = unseen_strings(seed);
-    let mut reader = Reader { model, state: None };
+    let mut reader = Reader { model, carried: Carried::default() };
     // The model was trained in the middle of a stream, so one string is read before those that count.
     let first = strings.next().unwrap_or_default();
     reader.read(std::iter::once(model.start_token()?).chain(first.chars().map(id)).collect())?;
@@ -89,7 +89,7 @@ impl Legality {
 /// Reads a text part by part.
 struct Reader<'a> {
     model: &'a Model,
-    state: Option<State>,
+    carried: Carried,
 }
 
 impl Reader<'_> {
@@ -97,8 +97,7 @@ impl Reader<'_> {
     fn read(&mut self, tokens: Vec<u32>) -> Result<Vec<Vec<f32>>> {
         let Model { network, device, .. } = self.model;
         let input = Tensor::from_vec(tokens, (1, ()), device)?; // (1, time)
-        let (hidden, state) = network.encode(&input, self.state.as_ref(), None)?;
-        self.state = Some(state.detach());
+        let hidden = self.carried.read(network.as_ref(), &input)?;
         Ok(network.decode(&hidden)?.squeeze(0)?.to_dtype(DType::F32)?.to_vec2()?)
     }
 }

@@ -1,5 +1,6 @@
 //! Using a trained model: text generation, evaluation, prediction, and scores of lines.
 
+pub mod carry;
 pub mod evaluate;
 pub mod generate;
 pub mod grammar;

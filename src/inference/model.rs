@@ -9,7 +9,7 @@ use candle_nn::VarBuilder;
 use rnn_zoo_models::Network;
 
 use crate::bundle::{self, Config, Loaded, Parts};
-use crate::parameters::{NamedTensors, Parameters};
+use crate::parameters::{self, NamedTensors, Parameters};
 use crate::tasks::start_token;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -127,9 +127,7 @@ fn build_frozen(config: &Config, tensors: NamedTensors, device: &Device) -> Resu
 /// # Errors
 /// If the configuration is invalid.
 pub fn build(config: &Config, device: &Device) -> Result<(Box<dyn Network>, Parameters)> {
-    let (map, builder) = Parameters::builder(config.dtype, device);
-    let network = config.network.build(&builder)?;
-    Ok((network, Parameters::from(&map)))
+    parameters::build(&config.network, config.dtype, device)
 }
 
 /// A builder for a network with copies of `parameters` as constants, of whose use no graph is kept.
@@ -137,8 +135,7 @@ pub fn build(config: &Config, device: &Device) -> Result<(Box<dyn Network>, Para
 /// # Errors
 /// Errors from candle.
 pub fn frozen_builder(parameters: &Parameters, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
-    let tensors: HashMap<String, Tensor> = parameters.to_tensors()?.into_iter().collect();
-    Ok(VarBuilder::from_tensors(tensors, dtype, device))
+    parameters::frozen_builder(parameters, dtype, device)
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! Log-probabilities of single lines, each on its own, as needed to rank the hypotheses of a recogniser or
 //! translator.
 
-use rnn_zoo_models::State;
-
 use crate::data::batch::Windows;
 use crate::data::{End, Piece};
+use crate::inference::carry::Carried;
 use crate::inference::evaluate::WINDOW;
 use crate::inference::model::Model;
 use crate::tasks::Task;
@@ -85,7 +84,7 @@ fn logprobs(model: &Model, sequences: &[Vec<u32>]) -> Result<Vec<Vec<f64>>> {
     let start = model.start_token()?;
     let longest = sequences.iter().map(Vec::len).max().unwrap_or_default();
     let mut logprobs = vec![vec![]; sequences.len()];
-    let mut carried: Option<State> = None;
+    let mut carried = Carried::default();
     for from in (0..longest).step_by(WINDOW) {
         let width = WINDOW.min(longest - from);
         let lengths: Vec<usize> =
@@ -98,13 +97,11 @@ fn logprobs(model: &Model, sequences: &[Vec<u32>]) -> Result<Vec<Vec<f64>>> {
             })?;
         }
         let batch = windows.batch(from == 0, &model.device)?;
-        let (hidden, state) =
-            model.network.encode(&batch.inputs, carried.as_ref(), batch.lengths.as_deref())?;
+        let hidden = carried.encode(model.network.as_ref(), &batch)?;
         let mut losses = loss::each(model.network.as_ref(), &hidden, &batch)?.into_iter();
         for (logprobs, length) in logprobs.iter_mut().zip(lengths) {
             logprobs.extend(losses.by_ref().take(length).map(|loss| -loss));
         }
-        carried = Some(state.detach());
     }
     Ok(logprobs)
 }

@@ -14,8 +14,8 @@ use crate::data::source::{Builtin, Source, Split};
 use crate::data::tokens::TokenStream;
 use crate::rng::{self, Purpose};
 use crate::tokenizer::{Kind, Tokenizer};
-use crate::training::report::{Sampler, Unit};
-use crate::training::train::Splits;
+use crate::training::report::Sampler;
+use crate::training::{LossUnit, Splits};
 use crate::{Error, Result};
 
 /// Steps of a sequence of `builtin:adding`.
@@ -109,7 +109,7 @@ pub struct Prepared {
     /// Inputs and outputs of the network.
     pub shape: Shape,
     /// What the loss means.
-    pub unit: Unit,
+    pub unit: LossUnit,
 }
 
 /// What goes into a network and comes out.
@@ -310,14 +310,14 @@ impl Task {
     }
 
     /// What the loss of this task means, before anything is known of the data.
-    pub fn unit(self) -> Unit {
+    pub fn unit(self) -> LossUnit {
         let target = match self {
             Self::Lm => "token",
             Self::Classify => "text",
             Self::Tag => "tag",
             Self::Forecast => "sequence",
         };
-        Unit { target, nats: self != Self::Forecast, floor: None }
+        LossUnit { target, nats: self != Self::Forecast, floor: None }
     }
 }
 

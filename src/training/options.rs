@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::optim::{Average, OptimizerConfig};
 use super::schedule::Schedule;
-use super::train::Splits;
+use super::splits::Splits;
 use crate::data::batch::{Cut, Epoch};
 use crate::{Error, Result};
 

@@ -8,54 +8,15 @@ use std::time::{Duration, Instant};
 use candle_core::Device;
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use rnn_zoo_models::Network;
-use serde::{Deserialize, Serialize};
 
+use super::loss_unit::LossUnit;
+use super::metric::Metric;
+use super::progress::Progress;
 use super::tensorboard::EventWriter;
-use super::train::Progress;
 use crate::inference::evaluate::Scores;
 use crate::inference::generate::{Generator, Sampling};
 use crate::rng::{self, Purpose};
 use crate::tokenizer::Tokenizer;
-
-/// One line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Metric {
-    /// Optimizer steps taken.
-    pub step: usize,
-    /// Epochs completed.
-    pub epoch: usize,
-    /// `train` or `valid`.
-    pub split: String,
-    /// Mean loss: of the steps since the last line for `train`, of the validation split, or its first 250,000
-    /// tokens, read in 16 lanes, for `valid`.
-    pub loss: f64,
-    /// `exp(loss)`; absent where the targets are numbers, and for `train` with smoothed labels.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub perplexity: Option<f64>,
-    /// `loss / ln 2`; absent where the targets are numbers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bits_per_token: Option<f64>,
-    /// Share of right answers; absent for `train` and where the targets are numbers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy: Option<f64>,
-    /// The learning rate.
-    pub lr: f64,
-    /// Targets a second.
-    pub tokens_per_second: f64,
-    /// Seconds of the run so far.
-    pub seconds: f64,
-}
-
-/// What the figures of a run mean.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Unit {
-    /// What a target is called: `character`, `word`, `token`, `tag`.
-    pub target: &'static str,
-    /// Whether the loss is in nats, so that a perplexity makes sense.
-    pub nats: bool,
-    /// The least loss that any model can reach, where it is known.
-    pub floor: Option<f64>,
-}
 
 /// Writes a sample of text at every evaluation.
 pub struct Sampler {
@@ -84,7 +45,7 @@ struct Pace {
 /// A run's voice.
 pub struct Report {
     bar: ProgressBar,
-    unit: Unit,
+    unit: LossUnit,
     sampler: Option<Sampler>,
     log_every: usize,
     /// Whether training's loss is against smoothed labels.
@@ -102,7 +63,7 @@ pub struct Report {
 
 impl Report {
     /// A voice that says nothing until [`Report::begin`].
-    pub fn new(unit: Unit, sampler: Option<Sampler>, log_every: usize, smoothed: bool) -> Self {
+    pub fn new(unit: LossUnit, sampler: Option<Sampler>, log_every: usize, smoothed: bool) -> Self {
         let now = Instant::now();
         let bar = ProgressBar::hidden();
         Self {
@@ -191,7 +152,7 @@ impl Report {
     }
 
     /// What the figures mean.
-    pub fn unit(&self) -> &Unit {
+    pub fn unit(&self) -> &LossUnit {
         &self.unit
     }
 

@@ -18,12 +18,15 @@ use serde_json::Value;
 
 use super::card;
 use super::card::Beside;
+use super::loss_unit::LossUnit;
 use super::optim::Optimizer;
 use super::options::Options;
 use super::plot::{self, Axis, History, Picture};
-use super::report::{Report, Unit};
+use super::progress::Progress;
+use super::report::Report;
+use super::splits::Splits;
 use super::tensorboard::EventWriter;
-use super::train::{Ending, Progress, Splits, Stopped, Trainer};
+use super::train::{Ending, Stopped, Trainer};
 use crate::bundle::{BundleWriter, Config, Contents, Loaded, Training, TrainingState};
 use crate::inference::model;
 use crate::parameters::{NamedTensors, Parameters};
@@ -85,7 +88,7 @@ impl Run {
         Ok(Self::new(trainer, record, prepared.splits, prepared.unit, device))
     }
 
-    fn new(trainer: Trainer, record: Record, splits: Splits, unit: Unit, device: &Device) -> Self {
+    fn new(trainer: Trainer, record: Record, splits: Splits, unit: LossUnit, device: &Device) -> Self {
         let report = report(&trainer.options, &record.config, unit, record.tokenizer.as_ref(), device);
         Self { trainer, splits, report, record, ended: None }
     }
@@ -343,7 +346,7 @@ fn carried(carry: &NamedTensors, device: &Device) -> Result<Option<State>> {
 fn report(
     options: &Options,
     config: &Config,
-    unit: Unit,
+    unit: LossUnit,
     tokenizer: Option<&Arc<Tokenizer>>,
     device: &Device,
 ) -> Report {

@@ -15,7 +15,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::report::Metric;
+use super::metric::Metric;
 use crate::{Error, Result};
 
 /// How names of event files begin; the seconds that follow put them in order.

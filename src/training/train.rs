@@ -19,14 +19,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{Device, Tensor};
 use rand::RngExt;
 use rnn_zoo_models::{Encoded, Network, State};
-use serde::{Deserialize, Serialize};
 
 use super::gradients::{Gradients, clip_by_norm};
 use super::loss;
 use super::optim::{AverageState, Optimizer};
 use super::options::Options;
+use super::progress::{Best, Progress};
 use super::report::Report;
 use super::schedule::Scheduler;
+use super::splits::Splits;
 use crate::data::batch::{Batch, Dataset, Epoch};
 use crate::inference::evaluate::measure;
 use crate::parameters::{NamedTensors, Parameters};
@@ -40,41 +41,6 @@ const EXPLOSION: f64 = 10.;
 /// Lanes of an evaluation during training: fast, and close to the figure of one lane.
 const EVALUATION_LANES: usize = 16;
 
-/// Where a run stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Optimizer steps taken.
-    pub step: usize,
-    /// Epochs completed.
-    pub epoch: usize,
-    /// Batches of the present epoch already used.
-    pub batch: usize,
-    /// The best scheduled evaluation so far.
-    pub best: Option<Best>,
-    /// Scheduled evaluations since the best.
-    pub without_improvement: usize,
-    /// The loss of the very first step, which tells an explosion.
-    pub first_loss: Option<f64>,
-    /// The schedule and what it has seen.
-    pub scheduler: Scheduler,
-    /// What the average has seen.
-    #[serde(default)]
-    pub average: AverageState,
-    /// The generator of dropout's noise.
-    pub noise: Position,
-    /// Seconds of training so far.
-    pub seconds: f64,
-}
-
-/// An evaluation better than all before it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Best {
-    /// The step after which it was made.
-    pub step: usize,
-    /// Its loss.
-    pub loss: f64,
-}
-
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -84,26 +50,6 @@ pub enum Ending {
     EarlyStopped,
     /// The user asked to stop.
     Interrupted,
-}
-
-/// The training and validation splits.
-#[derive(Debug)]
-pub struct Splits {
-    /// What the gradients come from.
-    pub train: Dataset,
-    /// What the best parameters are chosen by; without it the last are.
-    pub valid: Option<Dataset>,
-}
-
-impl Splits {
-    /// A number that tells this data from any other.
-    ///
-    /// # Errors
-    /// Where the tokens cannot be read back from the disk.
-    pub fn fingerprint(&self) -> Result<u64> {
-        let valid = self.valid.as_ref().map(Dataset::fingerprint).transpose()?.unwrap_or_default();
-        Ok(self.train.fingerprint()? ^ valid.rotate_left(1))
-    }
 }
 
 /// What a checkpoint holds of a run beside its parameters.

@@ -16,10 +16,9 @@ use rnn_zoo::rng::{Purpose, stream};
 use rnn_zoo::tasks::{DataSpec, Prepared, Shape, Task, TokenizerSource, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;
 use rnn_zoo::training::optim::OptimizerConfig;
-use rnn_zoo::training::report::Metric;
 use rnn_zoo::training::run::{Checkpoint, Run};
 use rnn_zoo::training::schedule::Schedule;
-use rnn_zoo::training::{Options, Splits};
+use rnn_zoo::training::{Metric, Options, Splits};
 use rnn_zoo::{Error, Result};
 use tempfile::TempDir;
 

@@ -14,11 +14,12 @@
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use rnn_zoo_models::{Network, State};
+use rnn_zoo_models::Network;
 
 use super::plain::WINDOW;
 use super::scores::Scores;
 use crate::data::batch::{Cut, Dataset, Targets};
+use crate::inference::carry::Carried;
 use crate::training::loss::{self, Sum};
 use crate::{Error, Result};
 
@@ -67,18 +68,17 @@ impl Cache {
     ) -> Result<()> {
         self.check(data)?;
         let epoch = data.epoch(Cut { batch_size: 1, window: WINDOW, trim: false, vary: false }, None)?;
-        let mut carried: Option<State> = None;
+        let mut carried = Carried::default();
         let mut past = Past::default();
         for index in 0..epoch.len() {
             let batch = epoch.batch(index, device)?;
-            let (hidden, state) = network.encode(&batch.inputs, carried.as_ref(), None)?;
+            let hidden = carried.encode(network, &batch)?;
             let losses = loss::each(network, &hidden, &batch)?;
             let Targets::Classes(targets) = &batch.targets else { return Err(no_stream()) };
             let present = hidden.detach().squeeze(0)?; // (time, hidden)
             past.append(&present, &targets.flatten_all()?.to_vec1()?)?;
             found(&self.mix(&present, &losses, &past)?);
             past.truncate(self.window);
-            carried = Some(state.detach());
         }
         Ok(())
     }
@@ -334,11 +334,11 @@ mod tests {
         let epoch = text(&ids);
         let cut = Cut { batch_size: 1, window: WINDOW, trim: false, vary: false };
         let epoch = epoch.epoch(cut, None).unwrap();
-        let (mut carried, mut expected) = (None, vec![]);
+        let (mut carried, mut expected) = (Carried::default(), vec![]);
         let (mut states, mut next): (Option<Tensor>, Vec<u32>) = (None, vec![]);
         for index in 0..epoch.len() {
             let batch = epoch.batch(index, &Device::Cpu).unwrap();
-            let (hidden, state) = network.encode(&batch.inputs, carried.as_ref(), None).unwrap();
+            let hidden = carried.encode(network.as_ref(), &batch).unwrap();
             let own = loss::each(network.as_ref(), &hidden, &batch).unwrap();
             let present = hidden.detach().squeeze(0).unwrap();
             let all = match &states {
@@ -351,7 +351,6 @@ mod tests {
             let dropped = next.len().saturating_sub(cache.window);
             states = Some(all.narrow(0, dropped, next.len() - dropped).unwrap());
             next.drain(..dropped);
-            carried = Some(state.detach());
         }
         let bits = |losses: &[f64]| losses.iter().map(|loss| loss.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&found), bits(&expected));

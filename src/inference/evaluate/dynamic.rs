@@ -19,10 +19,11 @@
 use std::time::Instant;
 
 use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Tensor, WithDType, bail};
-use rnn_zoo_models::{Network, State};
+use rnn_zoo_models::Network;
 
 use super::scores::Scores;
 use crate::data::batch::{Cut, Dataset};
+use crate::inference::carry::Carried;
 use crate::parallel::{self, PIECE};
 use crate::parameters::{NamedTensors, Parameters};
 use crate::training::gradients::Gradients;
@@ -104,10 +105,10 @@ impl Dynamic {
     ) -> Result<()> {
         let epoch =
             data.epoch(Cut { batch_size: 1, window: self.segment, trim: false, vary: false }, None)?;
-        let mut carried: Option<State> = None;
+        let mut carried = Carried::default();
         for index in 0..epoch.len() {
             let batch = epoch.batch(index, device)?;
-            let (hidden, state) = network.encode(&batch.inputs, carried.as_ref(), None)?;
+            let hidden = carried.encode(network, &batch)?;
             // Scored before the gradient step.
             let losses = loss::each(network, &hidden, &batch)?;
             if let Some(loss) =
@@ -122,7 +123,6 @@ impl Dynamic {
                 return Err(Error::Message(problem));
             }
             found(&losses);
-            carried = Some(state.detach());
             if index + 1 < epoch.len() {
                 let (loss, _) = loss::mean(network, &hidden, &batch, 0.)?;
                 update.step(parameters, &Gradients::of(&loss, parameters)?)?;
@@ -177,12 +177,10 @@ impl Statistics {
         for (name, var) in parameters.iter() {
             squares.insert(name.to_string(), var.as_detached_tensor().zeros_like()?);
         }
-        let mut carried: Option<State> = None;
+        let mut carried = Carried::default();
         for index in 0..epoch.len() {
             let batch = epoch.batch(index, device)?;
-            let state = carried.take();
-            let (hidden, state) = network.encode(&batch.inputs, state.as_ref(), batch.lengths.as_deref())?;
-            carried = Some(state.detach());
+            let hidden = carried.encode(network, &batch)?;
             let (loss, _) = loss::mean(network, &hidden, &batch, 0.)?;
             for (name, gradient) in Gradients::of(&loss, parameters)?.iter() {
                 if let Some(sum) = squares.get_mut(name) {

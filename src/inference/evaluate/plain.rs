@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use candle_core::Device;
-use rnn_zoo_models::{Network, State};
+use rnn_zoo_models::Network;
 
 use super::scores::Scores;
 use crate::Result;
 use crate::data::batch::{Cut, Dataset, Targets};
+use crate::inference::carry::Carried;
 use crate::training::loss::{self, Sum};
 
 /// The number of steps in a window, which bounds the memory of evaluation. It changes no score.
@@ -40,14 +41,12 @@ pub(crate) fn measure(
     let epoch = data.epoch(Cut { batch_size: lanes, window: WINDOW, trim: false, vary: false }, None)?;
     let mut total = Sum::default();
     let mut classes = true;
-    let mut carried: Option<State> = None;
+    let mut carried = Carried::default();
     for index in 0..epoch.len() {
         let batch = epoch.batch(index, device)?;
-        let state = carried.take().filter(|_| !batch.fresh);
-        let (hidden, state) = network.encode(&batch.inputs, state.as_ref(), batch.lengths.as_deref())?;
+        let hidden = carried.encode(network, &batch)?;
         total += loss::sum(network, &hidden, &batch)?;
         classes = matches!(batch.targets, Targets::Classes(_));
-        carried = Some(state.detach());
     }
     let scores = Scores::of_classes(&total, began);
     Ok(match classes {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::training::report::Metric;
+use crate::training::metric::Metric;
 
 /// Reports that are kept of a split, at most twice as many: more than a picture has columns to tell apart.
 const KEPT: usize = 1000;

@@ -1,0 +1,12 @@
+//! The unit of a run's loss.
+
+/// The unit of a run's loss.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LossUnit {
+    /// The name of a target: `character`, `word`, `token` or `tag`.
+    pub target: &'static str,
+    /// Whether the loss is a cross-entropy in nats, and has a perplexity.
+    pub nats: bool,
+    /// The least loss that any model can reach, if it is known.
+    pub floor: Option<f64>,
+}
