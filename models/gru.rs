@@ -42,7 +42,7 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::Unit;
+use crate::kernels::CellKind;
 use crate::layers::recurrent::{Cell, GateBias, Init, StackConfig, State};
 use crate::layers::stack::Stack;
 use crate::layers::weights::{Weights, split_gates};
@@ -106,10 +106,10 @@ impl Cell for GruCell {
         self.reset == Reset::Before
     }
 
-    fn unit(&self) -> Option<Unit> {
+    fn unit(&self) -> Option<CellKind> {
         Some(match self.reset {
-            Reset::After => Unit::Gru,
-            Reset::Before => Unit::GruBefore,
+            Reset::After => CellKind::Gru,
+            Reset::Before => CellKind::GruBefore,
         })
     }
 

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor, bail};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::Unit;
+use crate::kernels::CellKind;
 use crate::layers::dropout::Noise;
 use crate::layers::weights::Weights;
 use crate::network::Linear;
@@ -375,7 +375,7 @@ pub trait Cell: Clone + Send + Sync + Sized {
     }
 
     /// What the fused kernels know this cell as; none where they do not.
-    fn unit(&self) -> Option<Unit> {
+    fn unit(&self) -> Option<CellKind> {
         None
     }
 
