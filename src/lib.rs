@@ -1,6 +1,7 @@
 //! Everything around a recurrent model: data, tokenizers, the training loop, checkpoints and text
 //! generation. The models themselves live in [`rnn_zoo_models`], re-exported here as [`models`].
 
+pub mod atomic;
 pub mod bundle;
 mod contain;
 pub mod data;

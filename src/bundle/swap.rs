@@ -14,6 +14,7 @@ use std::process;
 
 use super::config::is_bundle;
 use super::files::OWN;
+use crate::atomic::sync_directory;
 use crate::{Error, Result};
 
 /// The way in which two directories are swapped.
@@ -263,18 +264,6 @@ fn sync_tree(path: &Path) -> io::Result<()> {
         }
     }
     sync_directory(path)
-}
-
-/// Flushes the entries of a directory to disk.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    if cfg!(not(unix)) {
-        // Other systems do not open directories as files.
-        return Ok(());
-    }
-    match File::open(path)?.sync_all() {
-        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()), // the file system does not support it
-        result => result,
-    }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]

@@ -1,14 +1,13 @@
 //! Writing and reading tensors as safetensors: equal tensors give equal bytes.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
 use super::read;
-use super::swap::sync_directory;
 use super::tensor_file::TensorFile;
+use crate::atomic;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::{Error, Result};
 
@@ -64,20 +63,7 @@ pub(crate) fn write_tensors(
     metadata: HashMap<String, String>,
 ) -> Result<()> {
     let bytes = encode_with(tensors, Some(metadata))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".rnn-").suffix(".partial");
-    // The permissions of an ordinary new file; temporary files are private by default.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let write = || {
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(&bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        sync_directory(folder)
-    };
-    write().map_err(|error| Error::file(path, format!("cannot be written: {error}")))
+    atomic::write(path, &bytes).map_err(|error| Error::file(path, format!("cannot be written: {error}")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `rnn bench`: how fast the layers are, on this machine, as users get them.
+//! `rnn bench`: the speed of layers, single steps and training steps on this machine.
 
 use std::io::Write;
 use std::time::Instant;
@@ -6,16 +6,13 @@ use std::time::Instant;
 use candle_core::{DType, Device, Tensor};
 use clap::{Subcommand, ValueEnum};
 use rnn_zoo::Result;
-use rnn_zoo::bundle::{Config, FORMAT};
 use rnn_zoo::data::batch::{Batch, Targets};
-use rnn_zoo::inference::model;
-use rnn_zoo::models::{ModelConfig, Network, Recurrent, RecurrentConfig, RnnlmConfig, StackConfig, backward};
-use rnn_zoo::parameters::Parameters;
+use rnn_zoo::models::{ModelConfig, Recurrent, RecurrentConfig, RnnlmConfig, StackConfig, backward};
+use rnn_zoo::parameters::{self, Parameters};
 use rnn_zoo::rng::{self, Purpose};
-use rnn_zoo::tasks::Task;
-use rnn_zoo::training::gradients::{Gradients, clip_by_norm};
-use rnn_zoo::training::loss;
-use rnn_zoo::training::optim::Optimizer;
+use rnn_zoo::training::optim::OptimizerConfig;
+use rnn_zoo::training::schedule::Schedule;
+use rnn_zoo::training::{Options, Trainer};
 use serde_json::{Value, json};
 
 use super::architecture::{CellName, DTYPE, stack_of};
@@ -41,7 +38,16 @@ enum What {
     /// One step at batch 1, as when text is written
     Step(Shape),
     /// One optimizer step of a language model
-    Lm(Shape),
+    Lm(LanguageModel),
+}
+
+#[derive(Debug, clap::Args)]
+struct LanguageModel {
+    #[command(flatten)]
+    shape: Shape,
+    /// sgd, adam, adamw or rmsprop
+    #[arg(long, value_name = "NAME", default_value = "adam")]
+    optimizer: OptimizerConfig,
 }
 
 #[derive(Debug, clap::Args)]
@@ -85,7 +91,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let (shape, found) = match &args.what {
         What::Layer(shape) => (shape, layer(shape)?),
         What::Step(shape) => (shape, step(shape)?),
-        What::Lm(shape) => (shape, language_model(shape)?),
+        What::Lm(model) => (&model.shape, language_model(model)?),
     };
     let mut out = std::io::stdout().lock();
     if shape.json {
@@ -112,7 +118,7 @@ fn layer(shape: &Shape) -> Result<Value> {
         backward(&output.ys.sum_all()?)?;
         Ok(())
     })?;
-    // A multiply and an add for every weight and step; backward takes twice as many again.
+    // A multiply and an add per weight and step; backward takes twice as many.
     let weights: usize =
         parameters.iter().filter(|(name, _)| name.contains("weight")).map(|(_, var)| var.elem_count()).sum();
     let flop = 2. * weights as f64 * (shape.batch * shape.time) as f64;
@@ -152,48 +158,26 @@ fn step(shape: &Shape) -> Result<Value> {
     }))
 }
 
-fn language_model(shape: &Shape) -> Result<Value> {
+/// Times the trainer's own step on a batch that is always the same.
+fn language_model(LanguageModel { shape, optimizer }: &LanguageModel) -> Result<Value> {
     let device = shape.compute.open()?;
     let embedding = shape.embedding.unwrap_or(shape.hidden);
-    let config = Config {
-        format: FORMAT,
-        model: "rnnlm".into(),
-        task: Task::Lm,
-        network: ModelConfig::Rnnlm(RnnlmConfig::new(shape.vocab, shape.config(embedding))),
-        tokenizer: None,
-        labels: vec![],
-        text_column: None,
-        dtype: DTYPE,
-        zoo_version: env!("CARGO_PKG_VERSION").into(),
-        created_with: String::new(),
-    };
-    let (network, parameters) = model::build(&config, &device)?;
-    network.reset_parameters(&mut rng::stream(1, Purpose::Parameters, 0))?;
-    let mut optimizer = Optimizer::new("adam".parse()?)?;
+    let config = ModelConfig::Rnnlm(RnnlmConfig::new(shape.vocab, shape.config(embedding)));
+    let (network, parameters) = parameters::build(&config, DTYPE, &device)?;
+    let count = parameters.count();
+    let options = shape.options(optimizer.clone());
+    let lr = options.lr;
+    let mut trainer = Trainer::new(network, parameters, options, shape.repeat, &device)?;
     let size = shape.batch * shape.time;
     let tokens: Vec<u32> = (0..size).map(|at| (at * 7919 % shape.vocab) as u32).collect();
     let inputs = Tensor::from_vec(tokens, (shape.batch, shape.time), &device)?;
     let batch = Batch { targets: Targets::Classes(inputs.clone()), inputs, lengths: None, fresh: true };
-    let seconds =
-        median(shape.repeat, &device, || train_step(network.as_ref(), &parameters, &mut optimizer, &batch))?;
+    let seconds = median(shape.repeat, &device, || trainer.step([Ok(batch.clone())], lr).map(drop))?;
     Ok(json!({
         "model": shape.name(), "vocab": shape.vocab, "embedding": embedding, "hidden": shape.hidden,
-        "layers": shape.layers, "time": shape.time, "batch": shape.batch, "parameters": parameters.count(),
-        "step_ms": seconds * 1e3, "tokens_per_second": size as f64 / seconds,
+        "layers": shape.layers, "time": shape.time, "batch": shape.batch, "optimizer": optimizer.name(),
+        "parameters": count, "step_ms": seconds * 1e3, "tokens_per_second": size as f64 / seconds,
     }))
-}
-
-fn train_step(
-    network: &dyn Network,
-    parameters: &Parameters,
-    optimizer: &mut Optimizer,
-    batch: &Batch,
-) -> Result<()> {
-    let (hidden, _) = network.encode(&batch.inputs, None, None)?;
-    let (loss, _) = loss::mean(network, &hidden, batch, 0.)?;
-    let mut gradients = Gradients::of(&loss, parameters)?;
-    clip_by_norm(&mut gradients, 1.)?;
-    optimizer.step(parameters, &gradients, 1e-3)
 }
 
 impl Shape {
@@ -206,6 +190,29 @@ impl Shape {
         stack_of(self.model, stack)
     }
 
+    /// The options of a plain training step, with clipped gradients.
+    fn options(&self, optimizer: OptimizerConfig) -> Options {
+        Options {
+            epochs: None,
+            max_steps: None,
+            batch_size: self.batch,
+            bptt: self.time,
+            vary_bptt: false,
+            state_reset: 0.,
+            accumulate: 1,
+            label_smoothing: 0.,
+            optimizer,
+            lr: 1e-3,
+            average: None,
+            schedule: Schedule::Constant,
+            clip: 1.,
+            eval_every: None,
+            early_stop: None,
+            log_every: 1,
+            seed: 1,
+        }
+    }
+
     /// A stack that can be trained, and its parameters.
     fn stack(&self, input: usize, device: &Device) -> Result<(Box<dyn Recurrent>, Parameters)> {
         let (map, vb) = Parameters::builder(DTYPE, device);
@@ -216,7 +223,7 @@ impl Shape {
 
     /// The same stack for inference.
     fn frozen(&self, input: usize, parameters: &Parameters, device: &Device) -> Result<Box<dyn Recurrent>> {
-        Ok(self.config(input).build(&model::frozen_builder(parameters, DTYPE, device)?)?)
+        Ok(self.config(input).build(&parameters::frozen_builder(parameters, DTYPE, device)?)?)
     }
 }
 
@@ -227,7 +234,7 @@ fn random(shape: impl Into<candle_core::Shape>, device: &Device) -> Result<Tenso
     Ok(Tensor::from_vec(values, shape, device)?.to_dtype(DType::F32)?)
 }
 
-/// The median seconds of `repeat` runs, after two that only warm up.
+/// The median time of `repeat` runs in seconds, after two runs to warm up.
 fn median(repeat: usize, device: &Device, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
     for _ in 0..2 {
         run()?;

@@ -1,9 +1,11 @@
-//! `rnn plot`: how runs went, as a picture.
+//! `rnn plot`: a picture of one run or several.
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use rnn_zoo::atomic;
 use rnn_zoo::bundle::METRICS;
-use rnn_zoo::training::plot::{Axis, History, Picture, Quantity, Run};
+use rnn_zoo::training::plot::{Axis, History, Picture, PlottedRun, Quantity};
 use rnn_zoo::{Error, Result};
 
 use super::{Outcome, bundle_path};
@@ -25,11 +27,11 @@ pub struct Args {
     out: PathBuf,
 
     /// What to draw, a panel each [default: loss,perplexity,lr]
-    #[arg(long, value_name = "METRIC", value_delimiter = ',')]
+    #[arg(long, value_name = "METRIC", value_delimiter = ',', value_parser = quantity())]
     metric: Vec<Quantity>,
 
     /// What runs from left to right
-    #[arg(long, value_name = "AXIS", default_value = "step")]
+    #[arg(long, value_name = "AXIS", default_value = "step", value_parser = axis())]
     x: Axis,
 }
 
@@ -55,15 +57,42 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
     }
     let bytes = if is_png { picture.png(&runs)? } else { picture.svg(&runs)?.into_bytes() };
-    std::fs::write(&args.out, bytes).map_err(|error| {
+    atomic::write(&args.out, &bytes).map_err(|error| {
         Error::file(&args.out, format!("cannot be written: {error}; choose another place with --out"))
     })?;
     eprintln!("drew {}", args.out.display());
     Ok(Outcome::Done)
 }
 
-/// The reports of a run, called as the user called it.
-fn read(argument: &str) -> Result<Run> {
+/// Parses a metric by name.
+fn quantity() -> impl TypedValueParser<Value = Quantity> {
+    let value = |quantity: Quantity| {
+        PossibleValue::new(quantity.name()).help(match quantity {
+            Quantity::Loss => "Mean loss",
+            Quantity::Perplexity => "Perplexity",
+            Quantity::Bits => "Bits per token",
+            Quantity::Accuracy => "Fraction of correct answers",
+            Quantity::Lr => "Learning rate",
+            Quantity::TokensPerSecond => "Targets per second",
+        })
+    };
+    PossibleValuesParser::new(Quantity::ALL.map(value)).try_map(|name| name.parse::<Quantity>())
+}
+
+/// Parses a horizontal axis by name.
+fn axis() -> impl TypedValueParser<Value = Axis> {
+    let value = |axis: Axis| {
+        PossibleValue::new(axis.name()).help(match axis {
+            Axis::Step => "Optimizer steps",
+            Axis::Epoch => "Epochs, in fractions",
+            Axis::Seconds => "Seconds since the start of the run",
+        })
+    };
+    PossibleValuesParser::new(Axis::ALL.map(value)).try_map(|name| name.parse::<Axis>())
+}
+
+/// Reads the metrics of a run, which is named as the user named it.
+fn read(argument: &str) -> Result<PlottedRun> {
     let path = bundle_path(argument)?;
     let file = if path.is_dir() { path.join(METRICS) } else { path };
     let text = std::fs::read_to_string(&file).map_err(|error| {
@@ -79,5 +108,5 @@ fn read(argument: &str) -> Result<Run> {
         true => shown.parent().filter(|parent| *parent != Path::new("")).unwrap_or(&shown),
         false => &shown,
     };
-    Ok(Run { name: name.display().to_string(), history })
+    Ok(PlottedRun { name: name.display().to_string(), history })
 }

@@ -1,8 +1,8 @@
-//! Learning-rate schedules: what the learning rate is at each step, and how validation changes it.
+//! Learning-rate schedules.
 //!
-//! Step and plateau follow PyTorch's `StepLR` and `ReduceLROnPlateau` (with a threshold of 0), cosine is `CosineAnnealingLR`
-//! (Loshchilov and Hutter, 2017) behind a linear warm-up, one-cycle is `OneCycleLR` (Smith and Topin,
-//! 2018).
+//! Step and plateau follow PyTorch's `StepLR` and `ReduceLROnPlateau` (with a threshold of 0). Cosine is
+//! `CosineAnnealingLR` (Loshchilov and Hutter, 2017) after a linear warm-up. One-cycle is `OneCycleLR` (Smith and
+//! Topin, 2018).
 
 use std::f64::consts::PI;
 use std::str::FromStr;
@@ -11,56 +11,56 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// How the learning rate changes while a model is trained.
+/// How the learning rate changes during training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
-    /// The base learning rate throughout.
+    /// A constant learning rate.
     #[default]
     Constant,
-    /// Times `gamma` after every so many epochs.
+    /// Multiplies the rate by `gamma` after every `every` epochs.
     Step {
-        /// Epochs between two changes.
+        /// Epochs between two changes; 1 by default.
         #[serde(default = "default::every")]
         every: usize,
-        /// What the rate is multiplied by; 0.1 by default.
+        /// The factor of a change; 0.1 by default.
         #[serde(default = "default::gamma")]
         gamma: f64,
     },
-    /// Times `factor` when the validation loss has not improved.
+    /// Multiplies the rate by `factor` when the validation loss has not improved.
     Plateau {
-        /// What the rate is multiplied by; 0.25 by default: divided by four.
+        /// The factor of a change; 0.25 by default.
         #[serde(default = "default::factor")]
         factor: f64,
-        /// Evaluations without improvement that are put up with; 0 by default.
+        /// Evaluations without improvement before a change; 0 by default.
         #[serde(default)]
         patience: usize,
     },
-    /// Rises linearly, then falls along half a cosine to `min_ratio` of the base at the last step.
+    /// Rises linearly to the base rate, then falls along half a cosine to `min_ratio` of it at the last step.
     Cosine {
         /// Steps before the base rate is reached; 0 by default.
         #[serde(default)]
         warmup_steps: usize,
-        /// The last rate as a share of the base; 0 by default.
+        /// The last rate as a fraction of the base; 0 by default.
         #[serde(default)]
         min_ratio: f64,
     },
-    /// Rises to the base rate and falls far below where it started, both along half a cosine.
+    /// Rises to the base rate, then falls far below the first rate, both along half a cosine.
     OneCycle {
-        /// The share of all steps that rise; 0.3 by default.
+        /// The fraction of steps in which the rate rises; 0.3 by default.
         #[serde(default = "default::pct_start")]
         pct_start: f64,
-        /// The first rate is the base divided by this; 25 by default.
+        /// The base divided by the first rate; 25 by default.
         #[serde(default = "default::div_factor")]
         div_factor: f64,
-        /// The last rate is the first divided by this; 10,000 by default.
+        /// The first rate divided by the last; 10,000 by default.
         #[serde(default = "default::final_div_factor")]
         final_div_factor: f64,
     },
 }
 
-/// The values that a schedule takes where none is given; PyTorch's, but for the plateau's factor,
-/// which is the division by four of its word-level language-model example.
+/// Default values. They are PyTorch's, except for the factor of plateau, which is that of PyTorch's word-level
+/// language-model example.
 mod default {
     pub(super) fn every() -> usize {
         1
@@ -83,13 +83,13 @@ mod default {
 }
 
 impl Schedule {
-    /// The names that [`Schedule::from_str`] takes.
+    /// The names that [`Schedule::from_str`] reads.
     pub const NAMES: [&'static str; 5] = ["constant", "step", "plateau", "cosine", "one-cycle"];
 
-    /// Checks the numbers.
+    /// Checks the ranges of all numbers.
     ///
     /// # Errors
-    /// A period, factor or share outside its range, as an error about `--schedule`.
+    /// If a period, factor or fraction is outside its range.
     pub fn validate(&self) -> Result<()> {
         let positive = |name: &str, value: f64| match value > 0.0 && value.is_finite() {
             true => Ok(()),
@@ -135,20 +135,23 @@ impl FromStr for Schedule {
     }
 }
 
-/// A schedule under way: its base rate, its length, and what validation has done to it. Serialised
-/// whole into a checkpoint.
+/// A schedule with its base rate, its length and its state, as saved in a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scheduler {
     schedule: Schedule,
     base: f64,
     total_steps: usize,
+    /// Whether the last step of a cosine has the final rate. Runs that started before this field existed reach the
+    /// final rate one step after the last, and continue to do so when they are resumed.
+    #[serde(default)]
+    ends_at_last_step: bool,
     plateau: PlateauState,
 }
 
-/// What a plateau remembers.
+/// The state of a plateau.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct PlateauState {
-    /// The least validation loss; none before the first, for JSON has no infinity.
+    /// The lowest validation loss; `None` before the first, because JSON has no infinity.
     best: Option<f64>,
     /// Evaluations since the best, or since the last reduction.
     without_improvement: usize,
@@ -156,11 +159,10 @@ struct PlateauState {
 }
 
 impl Scheduler {
-    /// A schedule from its first step; `total_steps` is where cosine and one-cycle end.
+    /// A schedule before its first step. Cosine and one-cycle end after `total_steps`.
     ///
     /// # Errors
-    /// A learning rate that is not a finite number of at least 0, or a schedule that does not
-    /// [validate](Schedule::validate).
+    /// If the learning rate is negative, NaN or infinite, or the schedule is invalid, see [`Schedule::validate`].
     pub fn new(schedule: Schedule, base_learning_rate: f64, total_steps: usize) -> Result<Self> {
         schedule.validate()?;
         if !(base_learning_rate >= 0.0 && base_learning_rate.is_finite()) {
@@ -168,10 +170,16 @@ impl Scheduler {
                 format!("the learning rate is {base_learning_rate}, but must be a number of at least 0");
             return Err(Error::usage("--lr", problem));
         }
-        Ok(Self { schedule, base: base_learning_rate, total_steps, plateau: PlateauState::default() })
+        Ok(Self {
+            schedule,
+            base: base_learning_rate,
+            total_steps,
+            ends_at_last_step: true,
+            plateau: PlateauState::default(),
+        })
     }
 
-    /// Checks what was read from a file.
+    /// Checks a schedule that was read from a file.
     ///
     /// # Errors
     /// As [`Scheduler::new`].
@@ -179,13 +187,18 @@ impl Scheduler {
         Self::new(self.schedule.clone(), self.base, self.total_steps).map(drop)
     }
 
-    /// Another length, for a run that is continued beyond where it was to end.
+    /// The number of steps of the run.
+    pub fn total_steps(&self) -> usize {
+        self.total_steps
+    }
+
+    /// Sets the number of steps, for a run that is made longer.
     pub fn set_total_steps(&mut self, total_steps: usize) {
         self.total_steps = total_steps;
     }
 
-    /// The learning rate of step `step` in epoch `epoch`, both counted from 0. Past the last step the
-    /// rate stays where the schedule ended.
+    /// The learning rate of step `step` in epoch `epoch`, both counted from 0. Beyond the last step the rate is
+    /// constant.
     pub fn learning_rate(&self, step: usize, epoch: usize) -> f64 {
         match self.schedule {
             Schedule::Constant => self.base,
@@ -195,8 +208,11 @@ impl Scheduler {
                 self.base * (step + 1) as f64 / (warmup_steps + 1) as f64
             }
             Schedule::Cosine { warmup_steps, min_ratio } => {
-                let falling = self.total_steps.saturating_sub(warmup_steps) as f64;
-                cosine(self.base, self.base * min_ratio, (step - warmup_steps) as f64 / falling)
+                // From the first falling step to the last is one less than their number. A single one has the base
+                // rate.
+                let steps = self.total_steps.saturating_sub(warmup_steps);
+                let falling = if self.ends_at_last_step && steps > 1 { steps - 1 } else { steps };
+                cosine(self.base, self.base * min_ratio, (step - warmup_steps) as f64 / falling as f64)
             }
             Schedule::OneCycle { pct_start, div_factor, final_div_factor } => {
                 let first = self.base / div_factor;
@@ -211,8 +227,8 @@ impl Scheduler {
         }
     }
 
-    /// Takes the loss of one validation; a plateau reduces the rate when it has not improved for more
-    /// than `patience` validations. A loss that is not a number is no improvement.
+    /// Takes the loss of an evaluation. Plateau reduces the rate after more than `patience` evaluations without
+    /// improvement. NaN is not an improvement.
     pub fn observe_validation(&mut self, loss: f64) {
         let Schedule::Plateau { patience, .. } = self.schedule else { return };
         let state = &mut self.plateau;
@@ -228,8 +244,8 @@ impl Scheduler {
     }
 }
 
-/// Half a cosine from `start` to `end` as `progress` goes from 0 to 1; `end` from there on, and where
-/// no step lies between the two.
+/// Half a cosine from `start` to `end` as `progress` goes from 0 to 1; `end` beyond, and if `progress` is NaN
+/// because there is no step in between.
 fn cosine(start: f64, end: f64, progress: f64) -> f64 {
     match progress {
         progress if progress < 1.0 => end + (start - end) * 0.5 * (1.0 + (PI * progress).cos()),
@@ -247,14 +263,14 @@ mod tests {
     }
 
     #[test]
-    fn steps_multiply_by_gamma_every_so_many_epochs() {
+    fn step_multiplies_by_gamma_every_so_many_epochs() {
         let step = scheduler(r#"{"name": "step", "every": 2, "gamma": 0.5}"#, 8.0, 100);
         let rates: Vec<f64> = (0..6).map(|epoch| step.learning_rate(0, epoch)).collect();
         assert_eq!(rates, [8.0, 8.0, 4.0, 4.0, 2.0, 2.0]);
     }
 
     #[test]
-    fn a_plateau_divides_by_four_at_once_by_default() {
+    fn plateau_divides_by_four_at_once_by_default() {
         let mut plateau = Scheduler::new("plateau".parse().unwrap(), 20.0, 0).unwrap();
         let rates = [5.0, 4.0, 4.0, 3.0, f64::NAN].map(|loss| {
             plateau.observe_validation(loss);
@@ -264,16 +280,48 @@ mod tests {
     }
 
     #[test]
-    fn a_cosine_warms_up_and_ends_at_its_floor() {
-        let cosine = scheduler(r#"{"name": "cosine", "warmup_steps": 3, "min_ratio": 0.1}"#, 4.0, 11);
+    fn cosine_warms_up_and_ends_at_the_last_step() {
+        let cosine = scheduler(r#"{"name": "cosine", "warmup_steps": 3, "min_ratio": 0.1}"#, 4.0, 12);
         let rate = |step| cosine.learning_rate(step, 0);
         assert_eq!([rate(0), rate(1), rate(2), rate(3)], [1.0, 2.0, 3.0, 4.0]);
-        assert!((rate(7) - 2.2).abs() < 1e-12, "half-way lies half-way: {}", rate(7));
-        assert_eq!([rate(11), rate(1000)], [0.4, 0.4]);
+        assert!((rate(7) - 2.2).abs() < 1e-12, "half the steps, half the fall: {}", rate(7));
+        assert!(rate(10) > 0.4);
+        assert_eq!([rate(11), rate(12), rate(1000)], [0.4, 0.4, 0.4]);
     }
 
     #[test]
-    fn a_schedule_without_room_stays_finite() {
+    fn single_falling_step_has_the_base_rate() {
+        for (schedule, step) in
+            [(r#"{"name": "cosine"}"#, 0), (r#"{"name": "cosine", "warmup_steps": 5}"#, 5)]
+        {
+            let cosine = scheduler(schedule, 4.0, step + 1);
+            assert_eq!([cosine.learning_rate(step, 0), cosine.learning_rate(step + 1, 0)], [4.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn cosine_of_an_older_checkpoint_ends_one_step_later() {
+        let saved = r#"{"schedule": {"name": "cosine", "warmup_steps": 3, "min_ratio": 0.1}, "base": 4.0,
+            "total_steps": 11, "plateau": {"best": null, "without_improvement": 0, "reductions": 0}}"#;
+        let mut cosine: Scheduler = serde_json::from_str(saved).unwrap();
+        let rate = |cosine: &Scheduler, step: usize| cosine.learning_rate(step, 0);
+        // The formula of older versions, to the bit.
+        let older = |step: usize, total: usize| {
+            let progress = (step - 3) as f64 / (total - 3) as f64;
+            0.4 + (4.0 - 0.4) * 0.5 * (1.0 + (PI * progress).cos())
+        };
+        for step in 3..11 {
+            assert_eq!(rate(&cosine, step).to_bits(), older(step, 11).to_bits(), "step {step}");
+        }
+        assert!(rate(&cosine, 10) > 0.4 && rate(&cosine, 11) == 0.4);
+        let saved = serde_json::to_string(&cosine).unwrap();
+        assert_eq!(serde_json::from_str::<Scheduler>(&saved).unwrap(), cosine, "a second resume keeps it");
+        cosine.set_total_steps(20);
+        assert_eq!(rate(&cosine, 19).to_bits(), older(19, 20).to_bits());
+    }
+
+    #[test]
+    fn rates_of_short_runs_are_finite() {
         for name in Schedule::NAMES {
             for total in 0..4 {
                 let scheduler = Scheduler::new(name.parse().unwrap(), 1.0, total).unwrap();
@@ -316,7 +364,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_restored_schedule_continues_to_the_bit(
+        fn restored_schedule_continues_to_the_bit(
             schedule in any_schedule(),
             base in 1e-5..30.0f64,
             losses in prop::collection::vec(0.0..10.0f64, 30),
@@ -336,7 +384,7 @@ mod tests {
         }
 
         #[test]
-        fn no_schedule_leaves_zero_to_base(schedule in any_schedule(), total in 0..50usize, step in 0..80usize) {
+        fn rates_are_between_zero_and_base(schedule in any_schedule(), total in 0..50usize, step in 0..80usize) {
             let rate = Scheduler::new(schedule, 2.0, total).unwrap().learning_rate(step, step / 7);
             prop_assert!((0.0..=2.0 + 1e-12).contains(&rate), "{}", rate);
         }

@@ -1,6 +1,6 @@
 //! `rnn plot`, and the picture in every bundle.
 
-use super::{Folder, TINY};
+use super::{Folder, TINY, assert_one_line};
 
 fn text(folder: &Folder, name: &str) -> String {
     String::from_utf8(folder.bytes(name)).unwrap()
@@ -91,4 +91,28 @@ fn what_cannot_be_drawn_is_named() {
     ] {
         folder.refused(line, code, &mentions);
     }
+}
+
+/// A limit on the size of files acts as a full disk does, but only on this process.
+#[cfg(unix)]
+#[test]
+fn full_disk_leaves_the_previous_picture() {
+    let folder = Folder::with_model();
+    let draw = |out: &str| {
+        let line = format!("trap '' XFSZ; ulimit -f 1; exec \"$0\" plot m --out {out}");
+        let rnn = assert_cmd::cargo::cargo_bin!("rnn");
+        let output = std::process::Command::new("sh")
+            .current_dir(folder.path("."))
+            .args(["-c", &line])
+            .arg(rnn)
+            .output()
+            .unwrap();
+        assert_one_line(&output, 1, &[out, "cannot be written"], out);
+    };
+    let before = folder.snapshot();
+    draw("new.svg");
+    assert!(folder.snapshot() == before, "nothing is left of a picture that could not be written");
+    folder.write("old.svg", "old");
+    draw("old.svg");
+    assert_eq!(text(&folder, "old.svg"), "old");
 }

@@ -1,21 +1,22 @@
-//! The head of a picture: which run, or which part of a run, has which colour.
+//! The legend at the top of a picture.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{LEFT, MARGIN, ROW, Run, WIDTH, colors, style, undrawn};
+use super::run::PlottedRun;
+use super::style::{LEFT, MARGIN, ROW, WIDTH, colors, draw_error, text_style};
 use crate::Result;
 
-/// A letter is no wider.
+/// The width of a letter, at most.
 const LETTER_WIDTH: u32 = 18;
 const LONGEST_NAME: usize = 48;
 
-/// A line of a colour, and where its label begins.
+/// The length of a line, and the distance to its label.
 const LINE: u32 = 44;
 const LABEL: u32 = 58;
 
-/// An entry, and where it stands.
+/// An entry with its position.
 struct Placed {
     label: String,
     color: Option<RGBAColor>,
@@ -23,29 +24,29 @@ struct Placed {
     row: u32,
 }
 
-/// How much room it takes.
-pub(super) fn height(runs: &[Run]) -> u32 {
+/// The height of the legend.
+pub(super) fn height(runs: &[PlottedRun]) -> u32 {
     let rows = placed(runs).last().map_or(0, |entry| entry.row + 1);
     ROW * rows + ROW / 2
 }
 
-/// Draws it at the top of the picture.
-pub(super) fn draw<B: DrawingBackend>(runs: &[Run], area: &DrawingArea<B, Shift>) -> Result<()> {
+/// Draws the legend at the top of the picture.
+pub(super) fn draw<B: DrawingBackend>(runs: &[PlottedRun], area: &DrawingArea<B, Shift>) -> Result<()> {
     for Placed { label, color, left, row } in placed(runs) {
         let y = (MARGIN + ROW * row + ROW / 2) as i32;
         let [line, end, behind] = [left, left + LINE, left + LABEL].map(|x| x as i32);
         if let Some(color) = color {
             let stroke = color.stroke_width(6);
-            area.draw(&PathElement::new([(line, y), (end, y)], stroke)).map_err(undrawn)?;
+            area.draw(&PathElement::new([(line, y), (end, y)], stroke)).map_err(draw_error)?;
         }
         let text = if color.is_some() { behind } else { line };
-        area.draw(&Text::new(label, (text, y), style(HPos::Left, VPos::Center))).map_err(undrawn)?;
+        area.draw(&Text::new(label, (text, y), text_style(HPos::Left, VPos::Center))).map_err(draw_error)?;
     }
     Ok(())
 }
 
-/// The entries in as many rows as they need.
-fn placed(runs: &[Run]) -> Vec<Placed> {
+/// Breaks the entries into rows.
+fn placed(runs: &[PlottedRun]) -> Vec<Placed> {
     let (mut left, mut row) = (LEFT, 0);
     let mut placed = vec![];
     for (label, color) in entries(runs) {
@@ -59,8 +60,8 @@ fn placed(runs: &[Run]) -> Vec<Placed> {
     placed
 }
 
-/// What it says, from left to right.
-fn entries(runs: &[Run]) -> Vec<(String, Option<RGBAColor>)> {
+/// The entries, from left to right.
+fn entries(runs: &[PlottedRun]) -> Vec<(String, Option<RGBAColor>)> {
     match runs {
         [run] => {
             let [train, valid] = colors(0, 1);
@@ -84,7 +85,7 @@ fn entries(runs: &[Run]) -> Vec<(String, Option<RGBAColor>)> {
     }
 }
 
-/// A name that leaves room for others: the end of a path tells more than its beginning.
+/// Shortens a name at its beginning: the end of a path tells runs apart.
 fn shortened(name: &str) -> String {
     let letters = name.chars().count();
     match letters > LONGEST_NAME {

@@ -181,3 +181,34 @@ impl DrawingBackend for Canvas<'_> {
         Ok((width as u32, LETTERS.1.val() as u32))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use plotters::prelude::*;
+
+    use super::super::style::text_style;
+    use super::*;
+
+    #[test]
+    fn letters_are_centred() {
+        let mut pixels = Pixmap::new(200, 60).unwrap();
+        pixels.fill(tiny_skia::Color::WHITE);
+        let area = Canvas(&mut pixels).into_drawing_area();
+        area.draw(&Text::new("lé한", (100, 30), text_style(HPos::Center, VPos::Center))).unwrap();
+        drop(area);
+        let dark: Vec<(usize, usize)> = pixels
+            .pixels()
+            .iter()
+            .enumerate()
+            .filter(|(_, pixel)| pixel.red() < 128)
+            .map(|(index, _)| (index % 200, index / 200))
+            .collect();
+        let ends = |of: fn(&(usize, usize)) -> usize| {
+            (dark.iter().map(of).min().unwrap(), dark.iter().map(of).max().unwrap())
+        };
+        let (left, right) = ends(|dot| dot.0);
+        let (top, bottom) = ends(|dot| dot.1);
+        assert!((70..100).contains(&left) && (100..130).contains(&right), "{left} {right}");
+        assert!((14..30).contains(&top) && (30..46).contains(&bottom), "{top} {bottom}");
+    }
+}

@@ -1,0 +1,131 @@
+//! The metrics that a picture can show.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::history::Point;
+use crate::{Error, Result};
+
+/// A metric is shown on a logarithmic scale if its values differ by more than this factor.
+const LOGARITHMIC: f64 = 20.;
+
+/// A metric that a picture can show, one panel each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// Mean loss.
+    Loss,
+    /// Perplexity.
+    Perplexity,
+    /// Bits per token.
+    Bits,
+    /// Fraction of correct answers.
+    Accuracy,
+    /// Learning rate.
+    Lr,
+    /// Targets per second.
+    TokensPerSecond,
+}
+
+impl Quantity {
+    /// All quantities.
+    pub const ALL: [Self; 6] =
+        [Self::Loss, Self::Perplexity, Self::Bits, Self::Accuracy, Self::Lr, Self::TokensPerSecond];
+
+    /// The quantities of a default picture.
+    pub const USUAL: [Self; 3] = [Self::Loss, Self::Perplexity, Self::Lr];
+
+    /// The name that [`Quantity::from_str`] reads.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Perplexity => "perplexity",
+            Self::Bits => "bits",
+            Self::Accuracy => "accuracy",
+            Self::Lr => "lr",
+            Self::TokensPerSecond => "tokens-per-second",
+        }
+    }
+
+    /// The value at a point, if it is finite.
+    pub(super) fn of(self, point: &Point) -> Option<f64> {
+        let value = match self {
+            Self::Loss => point.loss,
+            Self::Perplexity => point.perplexity,
+            Self::Bits => point.bits_per_token,
+            Self::Accuracy => point.accuracy,
+            Self::Lr => point.lr,
+            Self::TokensPerSecond => point.tokens_per_second,
+        };
+        value.filter(|value| value.is_finite())
+    }
+
+    /// Whether validation has its own values. Learning rate and speed are those of training.
+    pub(super) fn is_validated(self) -> bool {
+        !matches!(self, Self::Lr | Self::TokensPerSecond)
+    }
+
+    /// Whether the values need a logarithmic scale. A learning rate that falls to almost nothing at the end, as with
+    /// a cosine schedule, does not: at least half of its values must be small.
+    pub(super) fn is_logarithmic(self, values: &[f64]) -> bool {
+        let most = values.iter().copied().fold(0., f64::max);
+        let small = values.iter().filter(|value| **value < most / LOGARITHMIC).count();
+        let positive = values.iter().all(|value| *value > 0.);
+        match self {
+            Self::Perplexity => positive && small > 0,
+            Self::Lr => positive && 2 * small > values.len(),
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Quantity {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|quantity| quantity.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::Message(format!("unknown metric {name:?}; choose from {names}"))
+        })
+    }
+}
+
+/// The title of a panel.
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Loss => "loss",
+            Self::Perplexity => "perplexity",
+            Self::Bits => "bits per token",
+            Self::Accuracy => "accuracy",
+            Self::Lr => "learning rate",
+            Self::TokensPerSecond => "tokens per second",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_parsed() {
+        for quantity in Quantity::ALL {
+            assert_eq!(quantity.name().parse::<Quantity>().unwrap(), quantity);
+        }
+        let error = "speed".parse::<Quantity>().unwrap_err().to_string();
+        assert!(error.contains("\"speed\"") && error.contains("tokens-per-second"), "{error}");
+    }
+
+    #[test]
+    fn logarithmic_scale_needs_many_small_values() {
+        let cosine: Vec<f64> =
+            (0..100).map(|n| 1e-6 + 0.5 + 0.5 * (f64::from(n) / 100. * std::f64::consts::PI).cos()).collect();
+        assert!(!Quantity::Lr.is_logarithmic(&cosine));
+        assert!(Quantity::Lr.is_logarithmic(&[20., 5., 0.9, 0.1, 0.01]));
+        assert!(!Quantity::Lr.is_logarithmic(&[20., 5., 0., 0., 0.]), "zero has no logarithm");
+        assert!(Quantity::Perplexity.is_logarithmic(&[9000., 200., 100.]));
+        assert!(
+            !Quantity::Perplexity.is_logarithmic(&[9., 5.]) && !Quantity::Loss.is_logarithmic(&[9., 0.1])
+        );
+    }
+}

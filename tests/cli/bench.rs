@@ -1,0 +1,18 @@
+//! `rnn bench lm`: the trainer's own step, with the optimizer that is asked for.
+
+use serde_json::Value;
+
+use super::Folder;
+
+#[test]
+fn every_optimizer_can_be_timed() {
+    let folder = Folder::new();
+    let run = "bench lm --model gru --vocab 20 --hidden 4 --time 3 --batch 2 --repeat 1 --json";
+    let timed = |more: &str| serde_json::from_str::<Value>(&folder.done(&format!("{run} {more}"))).unwrap();
+    for (more, optimizer) in [("", "adam"), ("--optimizer sgd", "sgd"), ("--optimizer rmsprop", "rmsprop")] {
+        let found = timed(more);
+        assert_eq!(found["optimizer"], optimizer);
+        assert!(found["step_ms"].as_f64().unwrap() > 0. && found["parameters"] == 20 * 4 + 120 + 20 * 4 + 20);
+    }
+    folder.refused(&format!("{run} --optimizer lion"), 2, &["--optimizer", "lion", "rmsprop"]);
+}
