@@ -140,6 +140,14 @@ impl ModelConfig {
         }
     }
 
+    /// The names of the parameters that are embeddings: matrices with one row per token.
+    pub fn embeddings(&self) -> &'static [&'static str] {
+        match self.vocabulary_size() {
+            Some(_) => &["encoder.weight"],
+            None => &[],
+        }
+    }
+
     /// The recurrent stack's configuration.
     pub fn rnn(&self) -> &RecurrentConfig {
         match self {

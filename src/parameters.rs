@@ -3,7 +3,7 @@
 //! Candle's `VarMap` is a hash map: its order changes from run to run, and with it the order in
 //! which sums are taken. Everything after a model is built goes through [`Parameters`] instead.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
@@ -19,6 +19,8 @@ pub type NamedTensors = BTreeMap<String, Tensor>;
 #[derive(Clone, Debug, Default)]
 pub struct Parameters {
     vars: BTreeMap<String, Var>,
+    /// The names of embeddings.
+    embeddings: BTreeSet<String>,
 }
 
 impl Parameters {
@@ -28,6 +30,21 @@ impl Parameters {
         let map = VarMap::new();
         let builder = VarBuilder::from_varmap(&map, dtype, device);
         (map, builder)
+    }
+
+    /// Marks the parameters of these names as embeddings: matrices with one row per token.
+    #[must_use]
+    pub fn with_embeddings<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.embeddings = names.into_iter().map(String::from).collect();
+        self
+    }
+
+    /// The names of the parameters that are not matrices of layers: vectors, which are biases and scales, and
+    /// embeddings, including one that is tied to the decoder. Weight decay usually spares them.
+    pub fn vectors_and_embeddings(&self) -> impl Iterator<Item = &str> {
+        self.iter()
+            .filter(|(name, var)| var.rank() < 2 || self.embeddings.contains(*name))
+            .map(|(name, _)| name)
     }
 
     /// Names and variables, in name order.
@@ -96,7 +113,8 @@ impl Parameters {
 pub fn build(config: &ModelConfig, dtype: DType, device: &Device) -> Result<(Box<dyn Network>, Parameters)> {
     let (map, builder) = Parameters::builder(dtype, device);
     let network = config.build(&builder)?;
-    Ok((network, Parameters::from(&map)))
+    let embeddings = config.embeddings().iter().copied();
+    Ok((network, Parameters::from(&map).with_embeddings(embeddings)))
 }
 
 /// A builder for a network with copies of `parameters` as constants, of whose use no graph is kept.
@@ -111,13 +129,13 @@ pub fn frozen_builder(parameters: &Parameters, dtype: DType, device: &Device) ->
 impl From<&VarMap> for Parameters {
     fn from(map: &VarMap) -> Self {
         let vars = map.data().lock().expect("invariant: nothing panics while it builds a model");
-        Self { vars: vars.iter().map(|(name, var)| (name.clone(), var.clone())).collect() }
+        vars.iter().map(|(name, var)| (name.clone(), var.clone())).collect()
     }
 }
 
 impl FromIterator<(String, Var)> for Parameters {
     fn from_iter<I: IntoIterator<Item = (String, Var)>>(vars: I) -> Self {
-        Self { vars: vars.into_iter().collect() }
+        Self { vars: vars.into_iter().collect(), embeddings: BTreeSet::new() }
     }
 }
 

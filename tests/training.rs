@@ -13,9 +13,8 @@ use rnn_zoo::tasks::Task;
 use rnn_zoo::training::gradients::Gradients;
 use rnn_zoo::training::loss;
 use rnn_zoo::training::optim::{Average, OptimizerConfig};
-use rnn_zoo::training::run::{Checkpoint, Run};
 use rnn_zoo::training::schedule::Schedule;
-use rnn_zoo::training::{Ending, Options};
+use rnn_zoo::training::{Checkpoint, Ending, Options, Run};
 use rnn_zoo::{Error, Result};
 
 mod problem;
@@ -74,7 +73,8 @@ fn any_case(schedules: &[Schedule], averages: &[Average]) -> impl Strategy<Value
     // A large rate, so that evaluations get worse too and the plateau moves.
     let rate = (prop::sample::select(schedules.to_vec()), prop::sample::select(vec![0.002, 0.1]));
     let length = (2..=18usize).prop_flat_map(|steps| (Just(steps), prop::collection::vec(1..steps, 1..=2)));
-    let rest = (prop::option::of(2..=6usize), prop::sample::select(vec![0., 0.5]), any::<bool>(), 0..1000u64);
+    let every = (prop::option::of(2..=6usize), 1..=5usize);
+    let rest = (every, prop::sample::select(vec![0., 0.5]), any::<bool>(), 0..1000u64);
     let average = prop::option::of(prop::sample::select(averages.to_vec()));
     let batches = (
         any::<bool>(),
@@ -84,10 +84,19 @@ fn any_case(schedules: &[Schedule], averages: &[Average]) -> impl Strategy<Value
         average,
     );
     (task, model, any_optimizer(), rate, length, rest, batches).prop_map(
-        |(task, model, optimizer, rate, (steps, stops), (eval_every, clip, valid, seed), batches)| {
+        |(
+            task,
+            model,
+            optimizer,
+            rate,
+            (steps, stops),
+            ((eval_every, log_every), clip, valid, seed),
+            batches,
+        )| {
             let (schedule, lr) = rate;
             let (vary_bptt, state_reset, accumulate, label_smoothing, average) = batches;
-            let own = Options { optimizer, schedule, lr, eval_every, clip, seed, ..options(steps) };
+            let own =
+                Options { optimizer, schedule, lr, eval_every, log_every, clip, seed, ..options(steps) };
             let options = Options { vary_bptt, state_reset, accumulate, label_smoothing, average, ..own };
             Case { task, valid, model, options, stops }
         },
@@ -98,7 +107,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_run_that_is_stopped_and_resumed_ends_with_the_bytes_of_one_left_alone(case in any_case(&schedules(), &AVERAGES)) {
+    fn stopped_and_resumed_run_ends_with_the_bytes_and_lines_of_one_left_alone(case in any_case(&schedules(), &AVERAGES)) {
         let problem = Problem::new(case.task, case.valid)?;
         let whole = train(problem.start("whole", &case.model, &case.options)?)?;
         let mut stops = case.stops.clone();
@@ -118,11 +127,11 @@ proptest! {
         prop_assert_eq!(train(run)?, whole);
         let differences = differences(&problem.files("parts"), &problem.files("whole"));
         prop_assert!(differences.is_empty(), "{:?} differ", differences);
-        prop_assert_eq!(problem.evaluations("parts")?, problem.evaluations("whole")?);
+        prop_assert_eq!(problem.lines("parts")?, problem.lines("whole")?);
     }
 
     #[test]
-    fn a_finished_run_made_longer_ends_with_the_bytes_of_a_long_one(case in any_case(&schedules()[..3], &AVERAGES[..2])) {
+    fn lengthened_run_ends_with_the_bytes_and_training_lines_of_a_long_one(case in any_case(&schedules()[..3], &AVERAGES[..2])) {
         let problem = Problem::new(case.task, case.valid)?;
         let whole = train(problem.start("whole", &case.model, &case.options)?)?;
         let first = Options { max_steps: Some(case.stops[0]), ..case.options.clone() };
@@ -131,6 +140,7 @@ proptest! {
         prop_assert_eq!(train(longer)?, whole);
         let differences = differences(&problem.files("parts"), &problem.files("whole"));
         prop_assert!(differences.is_empty(), "{:?} differ", differences);
+        prop_assert_eq!(problem.losses("parts", "train")?, problem.losses("whole", "train")?);
     }
 }
 

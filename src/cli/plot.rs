@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rnn_zoo::bundle::METRICS;
-use rnn_zoo::training::plot::{Axis, History, Picture, Quantity, Run};
+use rnn_zoo::training::plot::{Axis, History, Picture, PlottedRun, Quantity};
 use rnn_zoo::{Error, Result};
 
 use super::{Outcome, bundle_path};
@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 /// The reports of a run, called as the user called it.
-fn read(argument: &str) -> Result<Run> {
+fn read(argument: &str) -> Result<PlottedRun> {
     let path = bundle_path(argument)?;
     let file = if path.is_dir() { path.join(METRICS) } else { path };
     let text = std::fs::read_to_string(&file).map_err(|error| {
@@ -79,5 +79,5 @@ fn read(argument: &str) -> Result<Run> {
         true => shown.parent().filter(|parent| *parent != Path::new("")).unwrap_or(&shown),
         false => &shown,
     };
-    Ok(Run { name: name.display().to_string(), history })
+    Ok(PlottedRun { name: name.display().to_string(), history })
 }

@@ -12,10 +12,9 @@ use rnn_zoo::tasks::{DataSpec, Prepared, Task, TokenizerSource, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;
 use rnn_zoo::training::card;
 use rnn_zoo::training::optim::Average;
-use rnn_zoo::training::run::{Checkpoint, Run};
 use rnn_zoo::training::schedule::Schedule;
 use rnn_zoo::training::tensorboard::EventWriter;
-use rnn_zoo::training::{Ending, Options};
+use rnn_zoo::training::{Checkpoint, Ending, Options, Run};
 use rnn_zoo::{Error, Result};
 
 use super::architecture::{self, DTYPE};

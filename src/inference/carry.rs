@@ -76,9 +76,9 @@ impl Carried {
     }
 }
 
-impl From<Option<State>> for Carried {
-    fn from(state: Option<State>) -> Self {
-        Self { state: state.map(|state| state.detach()) }
+impl From<State> for Carried {
+    fn from(state: State) -> Self {
+        Self { state: Some(state.detach()) }
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn lanes_are_reset_whole() {
         let ones = || Tensor::ones((1, 64, 2), DType::F64, &Device::Cpu).unwrap();
-        let mut carried = Carried::from(Some(State { h: ones(), c: Some(ones()) }));
+        let mut carried = Carried::from(State { h: ones(), c: Some(ones()) });
         carried.reset_lanes(0.5, &mut stream(1, Purpose::Noise, 0)).unwrap();
         let State { h, c } = carried.state().unwrap();
         assert_eq!(numbers(h), numbers(c.as_ref().unwrap()));

@@ -14,8 +14,7 @@ use crate::data::source::{Builtin, Source, Split};
 use crate::data::tokens::TokenStream;
 use crate::rng::{self, Purpose};
 use crate::tokenizer::{Kind, Tokenizer};
-use crate::training::report::Sampler;
-use crate::training::{LossUnit, Splits};
+use crate::training::{LossUnit, Sampler, Splits};
 use crate::{Error, Result};
 
 /// Steps of a sequence of `builtin:adding`.

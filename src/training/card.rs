@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::report::Report;
-use super::train::Trainer;
+use super::loss_unit::LossUnit;
+use super::trainer::Trainer;
 use crate::bundle::{CURVE, Config, RECIPE};
 use crate::tasks::{DataSpec, Task};
 
@@ -17,7 +17,7 @@ pub struct Beside {
 }
 
 /// The model card: the command that made the bundle, the data, the scores, the curve, and how to use it.
-pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, report: &Report, beside: Beside) -> String {
+pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, unit: &LossUnit, beside: Beside) -> String {
     let mut card =
         format!("# {} ({})\n\nTrained by rnn-zoo {} with\n\n", config.model, config.task, config.zoo_version);
     // Writing to a String cannot fail.
@@ -34,16 +34,16 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, report: &Repor
         let _ = writeln!(card, "| settings | [{RECIPE}]({RECIPE}); once more: `{again}` |");
     }
     if let Some(best) = trainer.shipped_score {
-        let loss = match report.unit().nats {
+        let loss = match unit.nats {
             true => {
-                format!("{:.4} nats a {}, perplexity {:.2}", best.loss, report.unit().target, best.loss.exp())
+                format!("{:.4} nats a {}, perplexity {:.2}", best.loss, unit.target, best.loss.exp())
             }
             false => format!("{:.5} squared error", best.loss),
         };
         let _ = writeln!(card, "| validation loss | {loss}, at step {} |", best.step);
     }
-    if let Some(floor) = report.unit().floor {
-        let _ = writeln!(card, "| least possible loss | {floor:.4} nats a {} |", report.unit().target);
+    if let Some(floor) = unit.floor {
+        let _ = writeln!(card, "| least possible loss | {floor:.4} nats a {} |", unit.target);
     }
     if beside.curve {
         let _ = writeln!(card, "\n![How it learnt]({CURVE})");

@@ -1,24 +1,53 @@
-//! Training: the loop, the run and its checkpoints, optimizers, schedules, averages, and reports.
+//! Training: the loop, runs and their checkpoints, optimizers, schedules, reports and pictures.
+//!
+//! | file | content |
+//! |---|---|
+//! | `train.rs` | the loop |
+//! | `step.rs`, `gradients.rs`, `loss.rs` | one optimizer step |
+//! | `validate.rs` | evaluation, and the choice of the parameters to keep |
+//! | `trainer.rs`, `progress.rs` | the state of the loop |
+//! | `optim/`, `schedule.rs` | optimizers, averages of parameters, learning rates |
+//! | `observer.rs` | events of the loop |
+//! | `report.rs`, `tensorboard.rs` | an observer: terminal, `metrics.jsonl`, TensorBoard |
+//! | `run.rs`, `checkpoint.rs`, `card.rs` | a run in its bundle: start, save, resume, model card |
+//! | `plot/` | pictures of runs |
 
 pub mod card;
+mod checkpoint;
+mod clock;
+mod divergence;
 pub mod gradients;
 pub mod loss;
 mod loss_unit;
 mod metric;
+mod observer;
 pub mod optim;
 mod options;
 pub mod plot;
 mod progress;
+mod record;
 pub mod report;
-pub mod run;
+mod run;
+mod running_loss;
+mod sampler;
 pub mod schedule;
 mod splits;
+mod step;
 pub mod tensorboard;
-pub mod train;
+mod train;
+mod trainer;
+mod validate;
 
+pub use checkpoint::Checkpoint;
 pub use loss_unit::LossUnit;
 pub use metric::Metric;
+pub use observer::{Evaluation, Observer, StepTaken};
 pub use options::Options;
 pub use progress::{Best, Progress};
+pub use run::Run;
+pub use running_loss::RunningLoss;
+pub use sampler::Sampler;
 pub use splits::Splits;
-pub use train::{Ending, Stopped, Trainer};
+pub use step::StepLoss;
+pub use train::Ending;
+pub use trainer::{Stopped, Trainer};

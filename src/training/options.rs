@@ -78,8 +78,9 @@ impl Options {
     /// Steps of the whole run.
     ///
     /// # Errors
-    /// Training data that is too short for one batch.
+    /// If an option is invalid, or the training data is too short for one batch.
     pub fn total_steps(&self, splits: &Splits) -> Result<usize> {
+        self.validate()?;
         let most = self.max_steps.unwrap_or(usize::MAX);
         let steps = |epoch: &Epoch<'_>| epoch.len().div_ceil(self.accumulate);
         let epoch = steps(&splits.train.epoch(self.cut(), None)?);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::optim::AverageState;
+use super::running_loss::RunningLoss;
 use super::schedule::Scheduler;
 use crate::rng::Position;
 
@@ -22,6 +23,9 @@ pub struct Progress {
     pub without_improvement: usize,
     /// The loss of the first step, from which divergence is detected.
     pub first_loss: Option<f64>,
+    /// The training loss since the last report.
+    #[serde(default)]
+    pub running: RunningLoss,
     /// The learning-rate schedule and its state.
     pub scheduler: Scheduler,
     /// The state of the parameter average.

@@ -1,188 +1,49 @@
-//! What a run tells while it goes on: a progress bar on a terminal, plain lines elsewhere, and the lines
-//! of `metrics.jsonl`. All of it goes to standard error; standard output carries answers alone.
+//! Reports on a run: a progress bar on a terminal or plain lines elsewhere, `metrics.jsonl`, and TensorBoard.
+//!
+//! Everything is written to standard error; standard output is for answers.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use candle_core::Device;
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
-use rnn_zoo_models::Network;
 
 use super::loss_unit::LossUnit;
 use super::metric::Metric;
-use super::progress::Progress;
+use super::observer::{Evaluation, Observer, StepTaken};
 use super::tensorboard::EventWriter;
-use crate::inference::evaluate::Scores;
-use crate::inference::generate::{Generator, Sampling};
-use crate::rng::{self, Purpose};
-use crate::tokenizer::Tokenizer;
 
-/// Writes a sample of text at every evaluation.
-pub struct Sampler {
-    /// The run's tokenizer.
-    pub tokenizer: Arc<Tokenizer>,
-    /// What the model reads first.
-    pub start: u32,
-    /// Tokens of a sample.
-    pub length: usize,
-    /// Seed of the run.
-    pub seed: u64,
-    /// Where the model runs.
-    pub device: Device,
-}
-
-/// How fast a run goes.
-#[derive(Clone, Copy)]
-struct Pace {
-    lr: f64,
-    /// Targets a second.
-    rate: f64,
-    /// Seconds of the run so far.
-    seconds: f64,
-}
-
-/// A run's voice.
-pub struct Report {
+/// Reports the progress of a run to the terminal, `metrics.jsonl` and TensorBoard.
+pub struct Reporter {
     bar: ProgressBar,
     unit: LossUnit,
-    sampler: Option<Sampler>,
-    log_every: usize,
-    /// Whether training's loss is against smoothed labels.
+    /// Whether the training loss is computed against smoothed labels.
     smoothed: bool,
-    /// Seconds of this run before it was resumed.
-    before: f64,
-    began: Instant,
-    /// Loss, targets, steps and time since the last line.
-    since: (f64, usize, usize, Instant),
-    /// Lines of `metrics.jsonl`, oldest first.
+    /// Lines of `metrics.jsonl` that have not been written yet, oldest first.
     pub metrics: Vec<Metric>,
-    /// Where TensorBoard reads them, too.
+    /// The event file for TensorBoard.
     pub events: Option<EventWriter>,
 }
 
-impl Report {
-    /// A voice that says nothing until [`Report::begin`].
-    pub fn new(unit: LossUnit, sampler: Option<Sampler>, log_every: usize, smoothed: bool) -> Self {
-        let now = Instant::now();
-        let bar = ProgressBar::hidden();
-        Self {
-            bar,
-            unit,
-            sampler,
-            log_every,
-            smoothed,
-            before: 0.,
-            began: now,
-            since: (0., 0, 0, now),
-            metrics: vec![],
-            events: None,
-        }
+impl Reporter {
+    /// A reporter of losses in `unit`. `smoothed` tells whether the training loss is computed against smoothed
+    /// labels, and so has no perplexity.
+    pub fn new(unit: LossUnit, smoothed: bool) -> Self {
+        Self { bar: ProgressBar::hidden(), unit, smoothed, metrics: vec![], events: None }
     }
 
-    /// The loop starts, or goes on after `step` of `total` steps and `seconds`.
-    pub fn begin(&mut self, step: usize, total: usize, seconds: f64) {
-        if std::io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} [{elapsed} < {eta}]");
-            self.bar = ProgressBar::new(total as u64)
-                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-                .with_position(step as u64);
-            self.bar.enable_steady_tick(Duration::from_millis(250));
-        }
-        self.before = seconds;
-        self.began = Instant::now();
-        self.since = (0., 0, 0, self.began);
-    }
-
-    /// A step is done; returns the run's seconds so far.
-    pub fn step(&mut self, progress: &Progress, loss: f64, count: usize, lr: f64) -> f64 {
-        let (total, targets, steps, since) = &mut self.since;
-        *total += loss * count as f64;
-        *targets += count;
-        *steps += 1;
-        let mean = *total / (*targets).max(1) as f64;
-        let rate = *targets as f64 / since.elapsed().as_secs_f64().max(1e-9);
-        let seconds = self.before + self.began.elapsed().as_secs_f64();
-        self.bar.set_position(progress.step as u64);
-        if *steps >= self.log_every {
-            let metric = self.metric(progress, "train", mean, Pace { lr, rate, seconds });
-            self.say(&metric, "");
-            self.keep(metric);
-            self.since = (0., 0, 0, Instant::now());
-        } else {
-            let message = format!(
-                "{} {} {rate:.0} {}s/s",
-                self.loss(mean),
-                self.perplexity("train", mean),
-                self.unit.target
-            );
-            self.bar.set_message(message);
-        }
-        seconds
-    }
-
-    /// An evaluation is done; `best` says whether it beats all before it.
-    pub fn evaluation(
-        &mut self,
-        progress: &Progress,
-        scores: &Scores,
-        lr: f64,
-        best: bool,
-        network: &dyn Network,
-    ) {
-        let seconds = self.before + self.began.elapsed().as_secs_f64();
-        let (loss, rate) = (scores.loss, scores.tokens_per_second);
-        let pace = Pace { lr, rate, seconds };
-        let metric = Metric { accuracy: scores.accuracy, ..self.metric(progress, "valid", loss, pace) };
-        let mut note = match self.unit.floor {
-            Some(floor) => format!(" (floor {floor:.4})"),
-            None => String::new(),
-        };
-        if best {
-            note.push_str(" *best");
-        }
-        self.say(&metric, &note);
-        self.keep(metric);
-        if let Some(sample) = self.sampler.as_ref().and_then(|sampler| sampler.write(network, progress.step))
-        {
-            self.print(&format!("      | {}", sample.trim_end().replace('\n', "\n      | ")));
-        }
-        // The time that an evaluation took is not the training's.
-        self.since = (0., 0, 0, Instant::now());
-    }
-
-    /// What the figures mean.
+    /// The unit of the loss.
     pub fn unit(&self) -> &LossUnit {
         &self.unit
     }
 
-    /// The bar is taken away.
+    /// Removes the progress bar.
     pub fn end(&self) {
         self.bar.finish_and_clear();
     }
 
-    fn metric(&self, progress: &Progress, split: &str, loss: f64, pace: Pace) -> Metric {
-        Metric {
-            step: progress.step,
-            epoch: progress.epoch,
-            split: split.to_string(),
-            loss,
-            perplexity: self.has_perplexity(split).then(|| loss.exp()),
-            bits_per_token: self.has_perplexity(split).then_some(loss / std::f64::consts::LN_2),
-            accuracy: None,
-            lr: pace.lr,
-            tokens_per_second: pace.rate,
-            seconds: pace.seconds,
-        }
-    }
-
-    /// Against smoothed labels a loss is no negative log-probability, and has none.
-    fn has_perplexity(&self, split: &str) -> bool {
-        self.unit.nats && !(self.smoothed && split == "train")
-    }
-
-    fn keep(&mut self, metric: Metric) {
-        // A run is worth more than being watched.
+    /// Adds a line to `metrics.jsonl` and to TensorBoard.
+    fn record(&mut self, metric: Metric) {
+        // A full disk must not end a run that only failed to be watched.
         if let Some(Err(error)) = self.events.as_mut().map(|events| events.report(&metric)) {
             self.print(&format!("no more events for TensorBoard: {error}"));
             self.events = None;
@@ -190,9 +51,26 @@ impl Report {
         self.metrics.push(metric);
     }
 
-    fn say(&self, metric: &Metric, note: &str) {
+    /// A cross-entropy against smoothed labels is not a negative log-probability and has no perplexity.
+    fn has_perplexity(&self, split: &str) -> bool {
+        self.unit.nats && !(self.smoothed && split == "train")
+    }
+
+    /// Fills in the metrics that follow from the loss.
+    fn with_perplexity(&self, metric: Metric) -> Metric {
+        let has = self.has_perplexity(&metric.split);
+        Metric {
+            perplexity: has.then(|| metric.loss.exp()),
+            bits_per_token: has.then_some(metric.loss / std::f64::consts::LN_2),
+            ..metric
+        }
+    }
+
+    /// Prints a line of `metrics.jsonl` in words.
+    fn print_metric(&self, metric: &Metric, note: &str) {
+        let accuracy = metric.accuracy.filter(|_| metric.split == "valid");
         let accuracy =
-            metric.accuracy.map_or(String::new(), |share| format!("  accuracy {:.2} %", 100. * share));
+            accuracy.map_or(String::new(), |accuracy| format!("  accuracy {:.2} %", 100. * accuracy));
         self.print(&format!(
             "step {:>6}  epoch {}  {}  {}{}{}  lr {:.2e}  {:.0} {}s/s  {}{note}",
             metric.step,
@@ -200,7 +78,7 @@ impl Report {
             metric.split,
             self.loss(metric.loss),
             self.perplexity(&metric.split, metric.loss),
-            if metric.split == "valid" { accuracy } else { String::new() },
+            accuracy,
             metric.lr,
             metric.tokens_per_second,
             self.unit.target,
@@ -225,15 +103,63 @@ impl Report {
     }
 }
 
-impl Sampler {
-    /// A sample; `None` where the device fails, which the next step will say better.
-    fn write(&self, network: &dyn Network, step: usize) -> Option<String> {
-        let mut rng = rng::stream(self.seed, Purpose::Sampling, step as u64);
-        let banned = self.tokenizer.unknown().into_iter().collect();
-        let mut generator = Generator::new(network, self.start, &[], banned, &self.device).ok()?;
-        let sampling = Sampling { temperature: 0.8, ..Sampling::default() };
-        let tokens: Vec<u32> =
-            (0..self.length).map_while(|_| generator.next(&sampling, &mut rng).ok().flatten()).collect();
-        Some(self.tokenizer.decode(&tokens))
+impl Observer for Reporter {
+    fn started(&mut self, step: usize, total_steps: usize) {
+        if std::io::stderr().is_terminal() {
+            let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} [{elapsed} < {eta}]");
+            self.bar = ProgressBar::new(total_steps as u64)
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+                .with_position(step as u64);
+            self.bar.enable_steady_tick(Duration::from_millis(250));
+        }
+    }
+
+    fn stepped(&mut self, taken: &StepTaken) {
+        let StepTaken { step, epoch, loss, lr, tokens_per_second, seconds, report } = *taken;
+        self.bar.set_position(step as u64);
+        if !report {
+            let (loss, perplexity) = (self.loss(loss), self.perplexity("train", loss));
+            self.bar
+                .set_message(format!("{loss} {perplexity} {tokens_per_second:.0} {}s/s", self.unit.target));
+            return;
+        }
+        let metric = self.with_perplexity(Metric {
+            step,
+            epoch,
+            split: "train".into(),
+            loss,
+            perplexity: None,
+            bits_per_token: None,
+            accuracy: None,
+            lr,
+            tokens_per_second,
+            seconds,
+        });
+        self.print_metric(&metric, "");
+        self.record(metric);
+    }
+
+    fn evaluated(&mut self, evaluation: &Evaluation) {
+        let Evaluation { step, epoch, scores, best, lr, seconds } = *evaluation;
+        let metric = self.with_perplexity(Metric {
+            step,
+            epoch,
+            split: "valid".into(),
+            loss: scores.loss,
+            perplexity: None,
+            bits_per_token: None,
+            accuracy: scores.accuracy,
+            lr,
+            tokens_per_second: scores.tokens_per_second,
+            seconds,
+        });
+        let floor = self.unit.floor.map_or(String::new(), |floor| format!(" (floor {floor:.4})"));
+        let best = if best { " *best" } else { "" };
+        self.print_metric(&metric, &format!("{floor}{best}"));
+        self.record(metric);
+    }
+
+    fn sampled(&mut self, text: &str) {
+        self.print(&format!("      | {}", text.trim_end().replace('\n', "\n      | ")));
     }
 }

@@ -179,6 +179,11 @@ impl Scheduler {
         Self::new(self.schedule.clone(), self.base, self.total_steps).map(drop)
     }
 
+    /// The number of steps of the run.
+    pub fn total_steps(&self) -> usize {
+        self.total_steps
+    }
+
     /// Another length, for a run that is continued beyond where it was to end.
     pub fn set_total_steps(&mut self, total_steps: usize) {
         self.total_steps = total_steps;

@@ -16,9 +16,8 @@ use rnn_zoo::rng::{Purpose, stream};
 use rnn_zoo::tasks::{DataSpec, Prepared, Shape, Task, TokenizerSource, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;
 use rnn_zoo::training::optim::OptimizerConfig;
-use rnn_zoo::training::run::{Checkpoint, Run};
 use rnn_zoo::training::schedule::Schedule;
-use rnn_zoo::training::{Metric, Options, Splits};
+use rnn_zoo::training::{Checkpoint, Metric, Options, Run, Splits};
 use rnn_zoo::{Error, Result};
 use tempfile::TempDir;
 
@@ -142,14 +141,29 @@ impl Problem {
         FILES.into_iter().map(|file| (file, std::fs::read(self.bundle(name).join(file)).ok())).collect()
     }
 
-    /// Step and loss of every evaluation in `metrics.jsonl`.
-    pub(super) fn evaluations(&self, name: &str) -> Result<Vec<(usize, f64)>> {
+    /// The lines of `metrics.jsonl`.
+    fn metrics(&self, name: &str) -> Result<Vec<Metric>> {
         let path = self.bundle(name).join("metrics.jsonl");
         let text = std::fs::read_to_string(&path).map_err(|error| Error::file(&path, error))?;
         let metric = |line| serde_json::from_str(line).map_err(|error| Error::file(&path, error));
-        let metrics: Vec<Metric> = text.lines().map(metric).collect::<Result<_>>()?;
-        let valid = metrics.into_iter().filter(|metric| metric.split == "valid");
-        Ok(valid.map(|metric| (metric.step, metric.loss)).collect())
+        text.lines().map(metric).collect()
+    }
+
+    /// The lines of `metrics.jsonl` without times: split, step, epoch, loss and learning rate.
+    pub(super) fn lines(&self, name: &str) -> Result<Vec<(String, usize, usize, f64, f64)>> {
+        let metrics = self.metrics(name)?.into_iter();
+        Ok(metrics.map(|line| (line.split, line.step, line.epoch, line.loss, line.lr)).collect())
+    }
+
+    /// Step and loss of every line of `metrics.jsonl` about `split`.
+    pub(super) fn losses(&self, name: &str, split: &str) -> Result<Vec<(usize, f64)>> {
+        let metrics = self.metrics(name)?.into_iter().filter(|metric| metric.split == split);
+        Ok(metrics.map(|metric| (metric.step, metric.loss)).collect())
+    }
+
+    /// Step and loss of every evaluation in `metrics.jsonl`.
+    pub(super) fn evaluations(&self, name: &str) -> Result<Vec<(usize, f64)>> {
+        self.losses(name, "valid")
     }
 }
 

@@ -7,8 +7,7 @@ use candle_core::Tensor;
 use rand::Rng;
 use rnn_zoo::Result;
 use rnn_zoo::models::{Encoded, Linear, Network, Noise, State};
-use rnn_zoo::training::Ending;
-use rnn_zoo::training::run::Run;
+use rnn_zoo::training::{Ending, Run};
 
 use super::train;
 

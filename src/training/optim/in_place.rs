@@ -5,7 +5,7 @@ use std::ops::{Add, Div, Mul, Sub};
 
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Storage, Tensor, bail};
 
-use super::OptimizerConfig;
+use super::config::OptimizerConfig;
 use crate::parallel::{self, PIECE};
 
 /// One optimizer's step number and learning rate.

@@ -4,7 +4,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{LEFT, MARGIN, ROW, Run, WIDTH, colors, style, undrawn};
+use super::{LEFT, MARGIN, PlottedRun, ROW, WIDTH, colors, style, undrawn};
 use crate::Result;
 
 /// A letter is no wider.
@@ -24,13 +24,13 @@ struct Placed {
 }
 
 /// How much room it takes.
-pub(super) fn height(runs: &[Run]) -> u32 {
+pub(super) fn height(runs: &[PlottedRun]) -> u32 {
     let rows = placed(runs).last().map_or(0, |entry| entry.row + 1);
     ROW * rows + ROW / 2
 }
 
 /// Draws it at the top of the picture.
-pub(super) fn draw<B: DrawingBackend>(runs: &[Run], area: &DrawingArea<B, Shift>) -> Result<()> {
+pub(super) fn draw<B: DrawingBackend>(runs: &[PlottedRun], area: &DrawingArea<B, Shift>) -> Result<()> {
     for Placed { label, color, left, row } in placed(runs) {
         let y = (MARGIN + ROW * row + ROW / 2) as i32;
         let [line, end, behind] = [left, left + LINE, left + LABEL].map(|x| x as i32);
@@ -45,7 +45,7 @@ pub(super) fn draw<B: DrawingBackend>(runs: &[Run], area: &DrawingArea<B, Shift>
 }
 
 /// The entries in as many rows as they need.
-fn placed(runs: &[Run]) -> Vec<Placed> {
+fn placed(runs: &[PlottedRun]) -> Vec<Placed> {
     let (mut left, mut row) = (LEFT, 0);
     let mut placed = vec![];
     for (label, color) in entries(runs) {
@@ -60,7 +60,7 @@ fn placed(runs: &[Run]) -> Vec<Placed> {
 }
 
 /// What it says, from left to right.
-fn entries(runs: &[Run]) -> Vec<(String, Option<RGBAColor>)> {
+fn entries(runs: &[PlottedRun]) -> Vec<(String, Option<RGBAColor>)> {
     match runs {
         [run] => {
             let [train, valid] = colors(0, 1);

@@ -85,7 +85,7 @@ pub enum Axis {
 
 /// A run in a picture.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct PlottedRun {
     /// What it is called.
     pub name: String,
     /// Its reports.
@@ -173,7 +173,7 @@ impl Picture {
     ///
     /// # Errors
     /// Runs with nothing to draw.
-    pub fn usual(runs: &[Run], axis: Axis) -> Result<Self> {
+    pub fn usual(runs: &[PlottedRun], axis: Axis) -> Result<Self> {
         let any = |quantity: &Quantity| {
             let points =
                 runs.iter().flat_map(|run| run.history.train.points().chain(run.history.valid.points()));
@@ -190,7 +190,7 @@ impl Picture {
     ///
     /// # Errors
     /// More than [`MOST_RUNS`] runs, a quantity that none of them has, and epochs where a run has none.
-    pub fn svg(&self, runs: &[Run]) -> Result<String> {
+    pub fn svg(&self, runs: &[PlottedRun]) -> Result<String> {
         let mut text = String::new();
         let size = (WIDTH, self.height(runs));
         self.draw(runs, &SVGBackend::with_string(&mut text, size).into_drawing_area())?;
@@ -201,7 +201,7 @@ impl Picture {
     ///
     /// # Errors
     /// As of [`Picture::svg`].
-    pub fn png(&self, runs: &[Run]) -> Result<Vec<u8>> {
+    pub fn png(&self, runs: &[PlottedRun]) -> Result<Vec<u8>> {
         let failed = |what: &str| Error::Message(format!("cannot draw the picture: {what}"));
         let mut pixels =
             tiny_skia::Pixmap::new(WIDTH, self.height(runs)).ok_or_else(|| failed("it is too large"))?;
@@ -210,11 +210,11 @@ impl Picture {
         pixels.encode_png().map_err(|error| failed(&error.to_string()))
     }
 
-    fn height(&self, runs: &[Run]) -> u32 {
+    fn height(&self, runs: &[PlottedRun]) -> u32 {
         2 * MARGIN + legend::height(runs) + PANEL * self.quantities.len() as u32 + BOTTOM
     }
 
-    fn draw<B: DrawingBackend>(&self, runs: &[Run], area: &DrawingArea<B, Shift>) -> Result<()> {
+    fn draw<B: DrawingBackend>(&self, runs: &[PlottedRun], area: &DrawingArea<B, Shift>) -> Result<()> {
         if runs.len() > MOST_RUNS {
             let problem = format!(
                 "{} runs are more than colours that can be told apart; draw {MOST_RUNS} at most",
@@ -249,7 +249,7 @@ impl Picture {
 
     fn panel<B: DrawingBackend>(
         &self,
-        runs: &[Run],
+        runs: &[PlottedRun],
         quantity: Quantity,
         area: &DrawingArea<B, Shift>,
         last: bool,
@@ -353,7 +353,7 @@ fn undrawn(error: impl fmt::Display) -> Error {
 mod tests {
     use super::*;
 
-    fn run(name: &str, reports: &[(&str, usize, f64)]) -> Run {
+    fn run(name: &str, reports: &[(&str, usize, f64)]) -> PlottedRun {
         let mut history = History::default();
         for &(split, step, loss) in reports {
             let lr = Some(0.1 / step as f64);
@@ -361,10 +361,10 @@ mod tests {
                 Point { step, loss: Some(loss), perplexity: Some(loss.exp()), lr, ..Point::default() };
             history.push(split, point);
         }
-        Run { name: name.into(), history }
+        PlottedRun { name: name.into(), history }
     }
 
-    fn usual(runs: &[Run]) -> Picture {
+    fn usual(runs: &[PlottedRun]) -> Picture {
         Picture::usual(runs, Axis::Step).unwrap()
     }
 
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn several_runs_have_their_names_and_colours() {
-        let runs: Vec<Run> = (0..MOST_RUNS)
+        let runs: Vec<PlottedRun> = (0..MOST_RUNS)
             .map(|index| {
                 run(&format!("run-{index}"), &[("train", 1, 4.), ("valid", 1 + index, 3.), ("valid", 9, 2.)])
             })
@@ -413,7 +413,7 @@ mod tests {
             svg.lines().filter_map(|line| line.split("stroke=\"").nth(1)?.split('"').next()).collect();
         assert!(colors.len() >= MOST_RUNS, "{colors:?}");
         assert!((0..MOST_RUNS).all(|index| svg.contains(&format!("\nrun-{index}\n"))));
-        let more: Vec<Run> = runs.iter().chain([&runs[0]]).cloned().collect();
+        let more: Vec<PlottedRun> = runs.iter().chain([&runs[0]]).cloned().collect();
         let error = usual(&more).svg(&more).unwrap_err().to_string();
         assert!(error.contains(&format!("draw {MOST_RUNS} at most")), "{error}");
     }
@@ -421,7 +421,7 @@ mod tests {
     #[test]
     fn odd_runs_are_drawn_or_refused_kindly() {
         let one = run("one", &[("valid", 3, 2.)]);
-        let none = Run { name: "none".into(), history: History::default() };
+        let none = PlottedRun { name: "none".into(), history: History::default() };
         let nan = run(
             "nan",
             &[("train", 1, 4.), ("train", 2, f64::NAN), ("train", 3, 3.), ("valid", 3, f64::INFINITY)],

@@ -1,10 +1,9 @@
 use candle_core::Var;
 use rand::RngExt;
+use rnn_zoo_models::State;
 
 use super::super::evaluate;
 use super::super::fixture::{START, VOCABULARY, assert_close, language_model, step, text, tokens};
-use rnn_zoo_models::State;
-
 use super::*;
 use crate::data::batch::{Example, Input, Target};
 use crate::rng::{Purpose, stream};

@@ -1,0 +1,173 @@
+//! A stopped run, read back from its bundle.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use rnn_zoo_models::State;
+use serde_json::Value;
+
+use super::optim::Optimizer;
+use super::options::Options;
+use super::plot::History;
+use super::progress::Progress;
+use super::record::{Record, Saved};
+use super::run::Run;
+use super::train::Ending;
+use super::trainer::{Stopped, Trainer};
+use crate::bundle::{BundleWriter, Config, Loaded, TrainingState};
+use crate::inference::carry::Carried;
+use crate::parameters::{self, NamedTensors, Parameters};
+use crate::tasks::{Prepared, TokenizerSource};
+use crate::{Error, Result};
+
+/// A stopped run, read back from its bundle.
+pub struct Checkpoint {
+    /// The options of the run. Its length may be changed before the run resumes.
+    pub options: Options,
+    saved: Saved,
+    loaded: Loaded,
+    writer: BundleWriter,
+    tensors: Tensors,
+}
+
+/// The tensors of a checkpoint.
+struct Tensors {
+    last: NamedTensors,
+    best: Option<NamedTensors>,
+    average: Option<NamedTensors>,
+    optimizer: NamedTensors,
+    carry: NamedTensors,
+}
+
+impl Checkpoint {
+    /// Reads the bundle at `path`.
+    ///
+    /// # Errors
+    /// If the bundle cannot be read or resumed, or its state is not that of a run; the message names the file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let (writer, loaded, training) = BundleWriter::resume(path)?;
+        let TrainingState { last, best, average, optimizer, carry, state } = training;
+        let damaged = |problem: String| {
+            Error::file(path.join("training/state.json"), format!("is not a run's state: {problem}"))
+        };
+        let saved: Saved = serde_json::from_value(state).map_err(|error| damaged(error.to_string()))?;
+        let valid = saved.options.validate().and_then(|()| saved.progress.scheduler.validate());
+        valid.map_err(|error| damaged(error.to_string()))?;
+        let tensors = Tensors { last, best, average, optimizer, carry };
+        Ok(Self { options: saved.options.clone(), saved, loaded, writer, tensors })
+    }
+
+    /// The position at which the run stopped.
+    pub fn progress(&self) -> &Progress {
+        &self.saved.progress
+    }
+
+    /// The text of the run's `recipe.toml`; bundles of older versions have none.
+    pub fn recipe(&self) -> Option<&str> {
+        self.writer.recipe()
+    }
+
+    /// Replaces the text of the run's `recipe.toml`, from the next save on.
+    pub fn set_recipe(&mut self, recipe: String) {
+        self.writer.set_recipe(recipe);
+    }
+
+    /// Adds a command that made the run longer to those that its model card shows.
+    pub fn add_command(&mut self, command: &str) {
+        let commands = &mut self.loaded.config.created_with;
+        commands.push('\n');
+        commands.push_str(command);
+    }
+
+    /// Reads the run's data again, with the tokenizer and the labels that the run started with.
+    ///
+    /// # Errors
+    /// If the data or the tokenizer cannot be read.
+    pub fn prepare(&self) -> Result<Prepared> {
+        let Config { task, labels, .. } = &self.loaded.config;
+        let tokenizer = TokenizerSource::Loaded(self.loaded.tokenizer()?.map(Box::new));
+        self.saved.data.prepare(*task, tokenizer, labels.clone())
+    }
+
+    /// Resumes the run on its data.
+    ///
+    /// # Errors
+    /// If the data has changed or a tensor does not fit the model, and errors from candle.
+    pub fn resume(self, prepared: Prepared, device: &Device) -> Result<Run> {
+        let Self { options, saved, loaded, writer, tensors } = self;
+        let fingerprint = prepared.splits.fingerprint()?;
+        if fingerprint != saved.fingerprint {
+            let problem =
+                "has changed since the run was started with it; put it back as it was, or train anew";
+            return Err(Error::file(&saved.data.data, problem));
+        }
+        let Config { network, dtype, .. } = &loaded.config;
+        let (network, parameters) = parameters::build(network, *dtype, device)?;
+        let folder = loaded.path.join("training");
+        let stopped = tensors.restore(&folder, &parameters, &options, saved.progress, device)?;
+        let trainer = Trainer::resume(network, parameters, options, stopped, &prepared.splits, device)?;
+        // A run that was interrupted after its last step still lacks its last evaluation.
+        let step = trainer.progress.step;
+        let judged = prepared.splits.valid.is_none() || last_evaluation(&loaded.metrics) == Some(step);
+        let ended = match judged && step >= trainer.progress.scheduler.total_steps() {
+            true => Some(Ending::Finished),
+            false => trainer.has_stalled().then_some(Ending::EarlyStopped),
+        };
+        let tokenizer = prepared.tokenizer.map(Arc::new);
+        let history = History::read(&loaded.metrics.join("\n")).unwrap_or_default();
+        let record =
+            Record { config: loaded.config, data: saved.data, tokenizer, fingerprint, writer, history };
+        Ok(Run::new(trainer, record, prepared.splits, prepared.unit, ended, device))
+    }
+}
+
+impl Tensors {
+    /// Sets the parameters, and restores the rest of the run's state. `folder` is named in errors.
+    fn restore(
+        self,
+        folder: &Path,
+        parameters: &Parameters,
+        options: &Options,
+        progress: Progress,
+        device: &Device,
+    ) -> Result<Stopped> {
+        let Self { last, best, average, optimizer: state, carry } = self;
+        let in_file = |name: &str, error: Error| Error::file(folder.join(name), error);
+        for (name, kept) in [("best", &best), ("average", &average)] {
+            if let Some(kept) = kept {
+                // Only a check: the run continues from the last parameters.
+                parameters.set_all(kept).map_err(|error| in_file(&format!("{name}.safetensors"), error))?;
+            }
+        }
+        parameters.set_all(&last).map_err(|error| in_file("last.safetensors", error))?;
+        let mut optimizer =
+            Optimizer::new(options.optimizer.clone())?.sparing(parameters.vectors_and_embeddings());
+        optimizer.load_state(parameters, &state).map_err(|error| in_file("optimizer.safetensors", error))?;
+        let average = average.map(|average| like_parameters(average, parameters)).transpose()?;
+        Ok(Stopped { optimizer, progress, carried: carried(&carry, device)?, average, best })
+    }
+}
+
+/// The step of the last evaluation in the lines of a `metrics.jsonl`.
+fn last_evaluation(lines: &[String]) -> Option<usize> {
+    let reports = lines.iter().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut evaluations = reports.filter(|report| report["split"] == "valid");
+    evaluations.next()?["step"].as_u64().map(|step| step as usize)
+}
+
+/// Converts tensors to the dtype and device of the parameters of the same names.
+fn like_parameters(tensors: NamedTensors, parameters: &Parameters) -> Result<NamedTensors> {
+    let like = |(name, tensor): (String, Tensor)| match parameters.get(&name) {
+        Some(var) => Ok((name, tensor.to_device(var.device())?.to_dtype(var.dtype())?)),
+        None => Ok((name, tensor)),
+    };
+    tensors.into_iter().map(like).collect()
+}
+
+/// The hidden state of a checkpoint.
+fn carried(carry: &NamedTensors, device: &Device) -> Result<Carried> {
+    let tensor = |name| carry.get(name).map(|tensor| tensor.to_device(device)).transpose();
+    let Some(h) = tensor("h")? else { return Ok(Carried::default()) };
+    Ok(Carried::from(State { h, c: tensor("c")? }))
+}

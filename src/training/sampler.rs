@@ -1,0 +1,32 @@
+//! Samples of text during training.
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use rnn_zoo_models::Network;
+
+use crate::inference::generate::sample;
+use crate::rng::{self, Purpose};
+use crate::tokenizer::Tokenizer;
+
+/// Writes a sample of text with the model in training.
+pub struct Sampler {
+    /// The run's tokenizer.
+    pub tokenizer: Arc<Tokenizer>,
+    /// The token that the model reads first.
+    pub start: u32,
+    /// Number of tokens in a sample.
+    pub length: usize,
+    /// Seed of the run.
+    pub seed: u64,
+    /// The device of the model.
+    pub device: Device,
+}
+
+impl Sampler {
+    /// Writes the sample of step `step`. Returns `None` on errors from candle, which the next step reports.
+    pub(super) fn write(&self, network: &dyn Network, step: usize) -> Option<String> {
+        let rng = rng::stream(self.seed, Purpose::Sampling, step as u64);
+        sample(network, &self.tokenizer, self.start, self.length, rng, &self.device).ok()
+    }
+}
