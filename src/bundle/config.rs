@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::files::{CONFIG, METRICS, MODEL};
 use super::read;
 use crate::tasks::Task;
+use crate::tokenizer::Scheme;
 use crate::{Error, Result};
 
 /// The version of the directory layout, the only one that this program reads and writes.
@@ -30,7 +31,7 @@ pub struct Config {
     pub network: ModelConfig,
     /// The kind of tokenizer, if there is one; `tokenizer.json` has its contents.
     #[serde(default)]
-    pub tokenizer: Option<String>,
+    pub tokenizer: Option<Scheme>,
     /// The labels of a classifier or tagger, in the order of the model's outputs.
     #[serde(default)]
     pub labels: Vec<String>,

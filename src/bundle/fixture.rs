@@ -6,6 +6,7 @@ use rnn_zoo_models::{LstmConfig, ModelConfig, RecurrentConfig, RnnlmConfig};
 use super::config::{Config, FORMAT};
 use crate::parameters::NamedTensors;
 use crate::tasks::Task;
+use crate::tokenizer::Scheme;
 
 pub(super) fn config() -> Config {
     Config {
@@ -13,7 +14,7 @@ pub(super) fn config() -> Config {
         model: "lstm".into(),
         task: Task::Lm,
         network: ModelConfig::Rnnlm(RnnlmConfig::new(2, RecurrentConfig::Lstm(LstmConfig::new(1, 1)))),
-        tokenizer: Some("char".into()),
+        tokenizer: Some(Scheme::Char),
         labels: vec![],
         text_column: None,
         dtype: DType::F32,

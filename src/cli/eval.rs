@@ -13,6 +13,7 @@ use rnn_zoo::inference::evaluate::{Cache, Dynamic, Scores, Statistics, evaluate}
 use rnn_zoo::inference::grammar;
 use rnn_zoo::inference::model::Model;
 use rnn_zoo::tasks::{DataSpec, Task};
+use rnn_zoo::tokenizer::Scheme;
 use serde_json::{Value, json};
 
 use super::{Compute, Outcome, bundle_path, number};
@@ -132,8 +133,8 @@ impl AdaptiveArgs {
             return Ok(None);
         }
         let tokenizer = model.tokenizer()?;
-        let segment = self.dynamic_segment.unwrap_or(match tokenizer.scheme_name() {
-            "char" => 20,
+        let segment = self.dynamic_segment.unwrap_or(match tokenizer.scheme() {
+            Scheme::Char => 20,
             _ => 5,
         });
         let suited = Dynamic::suited(segment, self.dynamic_stats.is_some());

@@ -196,7 +196,7 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
         model: name.to_string(),
         task,
         network,
-        tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme_name().to_string()),
+        tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme()),
         labels: prepared.labels.clone(),
         text_column: prepared.text_column.clone(),
         dtype: DTYPE,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use rnn_zoo::tasks::Task;
-use rnn_zoo::tokenizer::Tokenizer;
+use rnn_zoo::tokenizer::{Scheme, Tokenizer};
 use rnn_zoo::training::optim::{Average, OptimizerConfig};
 use rnn_zoo::training::schedule::Schedule;
 use rnn_zoo::training::{Options, Progress};
@@ -168,7 +168,7 @@ pub struct Defaults {
 impl Defaults {
     /// For a task over `targets` tokens or sequences of `data`.
     pub fn of(task: Task, tokenizer: Option<&Tokenizer>, data: &str, targets: usize) -> Self {
-        let words = tokenizer.is_some_and(|tokenizer| tokenizer.scheme_name() != "char");
+        let words = tokenizer.is_some_and(|tokenizer| tokenizer.scheme() != Scheme::Char);
         let sizes = |embedding, hidden, layers, dropout| Sizes { embedding, hidden, layers, dropout };
         let adam = Self {
             sizes: sizes(32, 128, 1, 0.),

@@ -10,6 +10,7 @@ use super::records::{Index, RecordFile};
 use super::text_file::TextFile;
 use super::{Builtin, Source, Split};
 use crate::rng::{Purpose, Rng, stream};
+use crate::tokenizer::End;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -22,17 +23,6 @@ pub struct Piece {
     pub label: Option<String>,
     /// What ends with this piece.
     pub end: End,
-}
-
-/// What ends where a piece ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Nothing: the line goes on in the next piece.
-    None,
-    /// A line of plain text.
-    Line,
-    /// A record of a CSV or JSONL file.
-    Record,
 }
 
 /// Pieces of a split, in order. After an error there are no more.
@@ -213,6 +203,14 @@ impl Corpus {
                 }
             }
         }
+    }
+
+    /// The texts of the pieces of one split; see [`pieces`](Self::pieces).
+    ///
+    /// # Errors
+    /// As [`pieces`](Self::pieces).
+    pub fn texts(&self, split: Split) -> Result<impl Iterator<Item = Result<String>> + Send + use<>> {
+        Ok(self.pieces(split)?.map(|piece| Ok(piece?.text)))
     }
 }
 

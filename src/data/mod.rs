@@ -21,6 +21,8 @@ pub mod source;
 mod text_file;
 pub mod tokens;
 
-pub use corpus::{Columns, Corpus, End, Fractions, Piece, Pieces};
+pub use corpus::{Columns, Corpus, Fractions, Piece, Pieces};
 pub use source::{Builtin, Source, Split};
 pub use tokens::TokenStream;
+
+pub use crate::tokenizer::End;

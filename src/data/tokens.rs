@@ -55,7 +55,7 @@ impl TokenStream {
     /// of its text.
     ///
     /// # Errors
-    /// Those of [`Corpus::pieces`] and [`Tokenizer::encode_piece`]; a full or read-only temporary folder.
+    /// Those of [`Corpus::pieces`] and [`Tokenizer::append_ended`]; a full or read-only temporary folder.
     pub fn encode(corpus: &Corpus, split: Split, tokenizer: &Tokenizer) -> Result<Self> {
         Self::collect(corpus.pieces(split)?, tokenizer, SMALL)
     }
@@ -101,7 +101,7 @@ impl TokenStream {
             let mut ids = Vec::new();
             let mut characters = 0;
             for piece in pieces {
-                tokenizer.encode_piece(piece, &mut ids)?;
+                tokenizer.append_ended(&piece.text, piece.end, &mut ids)?;
                 characters += piece.text.chars().count() as u64;
             }
             Ok((ids, characters))

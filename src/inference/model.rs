@@ -10,7 +10,6 @@ use rnn_zoo_models::Network;
 
 use crate::bundle::{self, Config, Loaded, Parts};
 use crate::parameters::{self, NamedTensors, Parameters};
-use crate::tasks::start_token;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
@@ -94,12 +93,12 @@ impl Model {
         &self.fingerprint
     }
 
-    /// The token that a language model reads before the first token of a text; see [`start_token`].
+    /// The token that a language model reads before the first token of a text; see [`Tokenizer::start`].
     ///
     /// # Errors
     /// If the model reads no text.
     pub fn start_token(&self) -> Result<u32> {
-        Ok(start_token(self.tokenizer()?, self.config.text_column.is_some()))
+        Ok(self.tokenizer()?.start(self.config.text_column.is_some()))
     }
 
     /// The tokenizer of a model that reads text.

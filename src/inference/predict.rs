@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::data::batch::{Cut, Dataset, Example, Input, Target};
 use crate::inference::model::Model;
-use crate::tasks::{Task, encode_text};
+use crate::tasks::Task;
 
 /// Sequences that are answered side by side.
 const BATCH: usize = 64;
@@ -39,8 +39,9 @@ pub fn classify(model: &Model, texts: Vec<String>) -> Result<Vec<Answer>> {
         return Err(model.refuse(problem));
     }
     let tokenizer = model.tokenizer()?;
-    let example =
-        |text| Ok(Example { input: Input::Tokens(encode_text(tokenizer, text)?), target: Target::Class(0) });
+    let example = |text: String| {
+        Ok(Example { input: Input::Tokens(tokenizer.encode(&text)?), target: Target::Class(0) })
+    };
     answer(model, &Dataset::Examples(texts.into_iter().map(example).collect::<Result<_>>()?))
 }
 

@@ -2,11 +2,11 @@
 //! translator.
 
 use crate::data::batch::Windows;
-use crate::data::{End, Piece};
 use crate::inference::carry::Carried;
 use crate::inference::evaluate::WINDOW;
 use crate::inference::model::Model;
 use crate::tasks::Task;
+use crate::tokenizer::{End, Scheme};
 use crate::training::loss;
 use crate::{Error, Result};
 
@@ -69,13 +69,12 @@ fn not_finite(logprobs: &[Vec<f64>]) -> Option<(usize, f64)> {
 /// a model that has seen no newline, the line ends as a record.
 fn tokens_of(model: &Model, line: &str) -> Result<Vec<u32>> {
     let tokenizer = model.tokenizer()?;
-    let is_record = Some(model.start_token()?) == tokenizer.end() && tokenizer.scheme_name() != "word";
-    let piece = match is_record {
-        true => Piece { text: line.to_string(), label: None, end: End::Record },
-        false => Piece { text: format!("{line}\n"), label: None, end: End::Line },
-    };
+    let is_record = Some(model.start_token()?) == tokenizer.end() && tokenizer.scheme() != Scheme::Word;
     let mut tokens = vec![];
-    tokenizer.encode_piece(&piece, &mut tokens)?;
+    match is_record {
+        true => tokenizer.append_ended(line, End::Record, &mut tokens)?,
+        false => tokenizer.append_ended(&format!("{line}\n"), End::Line, &mut tokens)?,
+    }
     Ok(tokens)
 }
 

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::batch::{Dataset, Example, Input, Target};
 use crate::data::builtin::{self, adding, copy, reber, story};
-use crate::data::corpus::{Columns, Corpus, End, Fractions, Piece};
+use crate::data::corpus::{Columns, Corpus, Fractions};
 use crate::data::source::{Builtin, Source, Split};
 use crate::data::tokens::TokenStream;
 use crate::rng::{self, Purpose};
-use crate::tokenizer::{Kind, Tokenizer};
+use crate::tokenizer::{Kind, Scheme, Tokenizer};
 use crate::training::{LossUnit, Sampler, Splits};
 use crate::{Error, Result};
 
@@ -170,10 +170,10 @@ impl DataSpec {
             Source::Builtin(Builtin::Reber) => reber::floor(),
             _ => return Ok(None),
         };
-        Ok(match tokenizer.scheme_name() {
-            "char" => Some(floor.nats_per_character()),
-            "word" => Some(floor.nats_per_word()),
-            _ => None,
+        Ok(match tokenizer.scheme() {
+            Scheme::Char => Some(floor.nats_per_character()),
+            Scheme::Word => Some(floor.nats_per_word()),
+            Scheme::Subword => None,
         })
     }
 
@@ -202,7 +202,7 @@ impl DataSpec {
                 return Err(Error::usage("--data", "is text, which the model does not read"));
             }
             TokenizerSource::Trained(TokenizerSpec { kind, max_vocab, lowercase }) => {
-                Tokenizer::train(&kind, corpus.pieces(Split::Train)?, max_vocab, lowercase)?
+                Tokenizer::train(&kind, corpus.texts(Split::Train)?, max_vocab, lowercase)?
             }
         };
         let labels = match task {
@@ -320,35 +320,13 @@ impl Task {
     }
 }
 
-/// What a language model reads before the first token: the end of whatever came before. In running text
-/// of characters or byte pairs that is a newline (which byte-level vocabularies spell `Ċ`), for they see
-/// no `<eos>` there; behind words and `records` it is the end token.
-pub fn start_token(tokenizer: &Tokenizer, records: bool) -> u32 {
-    let newline = || ["\n", "Ċ"].into_iter().find_map(|newline| tokenizer.id(newline));
-    let start = match records || tokenizer.scheme_name() == "word" {
-        true => tokenizer.end(),
-        false => newline().or_else(|| tokenizer.end()),
-    };
-    start.unwrap_or(0)
-}
-
 /// Samples of a run's model, as it learns to write.
 pub fn sampler(tokenizer: Arc<Tokenizer>, records: bool, seed: u64, device: &Device) -> Sampler {
-    let length = match tokenizer.scheme_name() {
-        "char" => 200,
+    let length = match tokenizer.scheme() {
+        Scheme::Char => 200,
         _ => 40,
     };
-    Sampler { start: start_token(&tokenizer, records), tokenizer, length, seed, device: device.clone() }
-}
-
-/// Tokens of a text, without any end.
-///
-/// # Errors
-/// Where the tokenizer fails.
-pub fn encode_text(tokenizer: &Tokenizer, text: String) -> Result<Vec<u32>> {
-    let mut ids = vec![];
-    tokenizer.encode_piece(&Piece { text, label: None, end: End::None }, &mut ids)?;
-    Ok(ids)
+    Sampler { start: tokenizer.start(records), tokenizer, length, seed, device: device.clone() }
 }
 
 fn read(
@@ -360,7 +338,7 @@ fn read(
 ) -> Result<Dataset> {
     if task == Task::Lm {
         let tokens = TokenStream::encode(corpus, split, tokenizer)?;
-        return Ok(Dataset::Stream { tokens, start: start_token(tokenizer, corpus.is_records()) });
+        return Ok(Dataset::Stream { tokens, start: tokenizer.start(corpus.is_records()) });
     }
     let examples = corpus.pieces(split)?.map(|piece| {
         let piece = piece?;
@@ -373,7 +351,7 @@ fn read(
             );
             return Err(Error::file(corpus.name(), problem));
         };
-        let input = Input::Tokens(encode_text(tokenizer, piece.text)?);
+        let input = Input::Tokens(tokenizer.encode(&piece.text)?);
         Ok(Example { input, target: Target::Class(class as u32) })
     });
     Ok(Dataset::Examples(examples.collect::<Result<_>>()?))

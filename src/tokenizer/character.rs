@@ -1,4 +1,4 @@
-//! What a reader calls one character, and how to find its end.
+//! User-perceived characters, and how text is split into them.
 //!
 //! A user-perceived character may be several code points: a letter with combining marks, a Korean
 //! syllable spelt in conjoining jamo, a flag, a family of emoji joined by zero-width joiners, or the
@@ -13,7 +13,7 @@ use tokenizers::utils::SysRegex;
 /// Matches one user-perceived character; every code point belongs to exactly one match.
 ///
 /// In order: a Windows line end; a control character or separator, which never takes a mark; or a base
-/// (a flag, a syllable of conjoining jamo, joined pictographs, anything else) with all that extends it.
+/// (a flag, a syllable of conjoining jamo, joined pictographs, any other code point) with its extending code points.
 pub const PATTERN: &str = concat!(
     r"\r\n|[\p{Cc}\p{Zl}\p{Zp}]|(?:",
     r"[\x{1F1E6}-\x{1F1FF}]{2}",
@@ -30,7 +30,7 @@ pub const PATTERN: &str = concat!(
 static REGEX: LazyLock<SysRegex> =
     LazyLock::new(|| SysRegex::new(PATTERN).expect("invariant: the pattern is a valid regular expression"));
 
-/// Length in bytes of the first character of `text`; 0 for empty text.
+/// The length in bytes of the first character of `text`; 0 for empty text.
 pub fn first_len(text: &str) -> usize {
     if let [first, rest @ ..] = text.as_bytes()
         && first.is_ascii()
@@ -46,7 +46,7 @@ pub fn first_len(text: &str) -> usize {
     }
 }
 
-/// The characters of `text`, in order; together they are the text.
+/// The characters of `text`, in order. Their concatenation is the text.
 pub fn split(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -56,8 +56,8 @@ pub fn split(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a code point never joins a neighbour that stands alone too. Only common scripts are listed:
-/// a "no" costs a call of the regular expression, a wrong "yes" would split a character.
+/// Whether a code point is a character of its own next to other such code points. Only common scripts are listed:
+/// a false negative costs a call of the regular expression, a false positive would split a character.
 fn stands_alone(c: char) -> bool {
     matches!(c,
         '\n' | ' '..='~'

@@ -5,19 +5,20 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Scheme, Tokenizer};
+use super::encode::Tokenizer;
+use super::encoder::Encoder;
 
-/// Turns tokens into text as they come, holding back only what is not yet a whole character. Its memory
-/// does not grow with the number of tokens.
+/// Turns tokens into text one by one, and withholds only incomplete characters. Its memory does not grow with the
+/// number of tokens.
 ///
-/// To continue a prompt, push the prompt's tokens first and drop what they give.
+/// To continue a prompt, push the tokens of the prompt first and discard their text.
 #[derive(Clone, Debug)]
 pub struct Decoder<'t> {
     tokenizer: &'t Tokenizer,
     state: State,
 }
 
-/// What a decoder holds back, to be kept and gone on from by [`Tokenizer::resume_decoder`].
+/// The withheld part of a decoder's text, from which [`Tokenizer::resume_decoder`] continues.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DecoderState(State);
@@ -26,39 +27,60 @@ pub struct DecoderState(State);
 #[serde(rename_all = "kebab-case")]
 enum State {
     Characters,
-    /// Whether the next word opens a line and takes no space before it.
+    /// `at_start` tells whether the next word begins a line and takes no space before it.
     Words {
         at_start: bool,
     },
-    /// Bytes that do not yet make a whole character.
+    /// The bytes of an incomplete character.
     Bytes(Vec<u8>),
-    /// For decoders that look at neighbours: the newest tokens, the text of the first `settled` of
-    /// which has been given out already.
+    /// For decoders whose text depends on neighbouring tokens: the newest tokens. The text of the first `settled`
+    /// has been returned already.
     Window {
         ids: Vec<u32>,
         settled: usize,
     },
 }
 
-/// How many tokens may wait for a character to become whole; UTF-8 needs four bytes at most.
-const PATIENCE: usize = 8;
+/// The number of tokens that wait for a character to be completed; UTF-8 needs four bytes at most.
+const MOST_WAITING: usize = 8;
 
-/// What stands for an unknown character or broken bytes.
+/// Replaces an unknown character or invalid bytes.
 const REPLACEMENT: char = '\u{FFFD}';
 
+impl Tokenizer {
+    /// The text of `ids`. Words are separated by single spaces, an end token becomes a newline, an unknown character
+    /// becomes U+FFFD, and numbers outside the vocabulary are skipped.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let mut decoder = self.decoder();
+        let mut text: String = ids.iter().map(|&id| decoder.push(id)).collect();
+        text.push_str(&decoder.finish());
+        text
+    }
+
+    /// A decoder for tokens that arrive one by one.
+    pub fn decoder(&self) -> Decoder<'_> {
+        Decoder::new(self)
+    }
+
+    /// A decoder that continues from the state of another; `None` if that was of another scheme.
+    pub fn resume_decoder(&self, state: DecoderState) -> Option<Decoder<'_>> {
+        Decoder::resume(self, state)
+    }
+}
+
 impl<'t> Decoder<'t> {
-    pub(super) fn new(tokenizer: &'t Tokenizer) -> Self {
-        let state = match tokenizer.scheme {
-            Scheme::Characters(_) => State::Characters,
-            Scheme::Words(_) => State::Words { at_start: true },
-            Scheme::General { byte_level: true } => State::Bytes(Vec::new()),
-            Scheme::General { byte_level: false } => State::Window { ids: Vec::new(), settled: 0 },
+    fn new(tokenizer: &'t Tokenizer) -> Self {
+        let state = match tokenizer.encoder {
+            Encoder::Characters(_) => State::Characters,
+            Encoder::Words(_) => State::Words { at_start: true },
+            Encoder::General { byte_level: true } => State::Bytes(Vec::new()),
+            Encoder::General { byte_level: false } => State::Window { ids: Vec::new(), settled: 0 },
         };
         Self { tokenizer, state }
     }
 
-    /// Goes on from where another decoder was; `None` where that was of another scheme.
-    pub(super) fn resume(tokenizer: &'t Tokenizer, DecoderState(state): DecoderState) -> Option<Self> {
+    /// Continues from the state of another decoder; `None` if that was of another scheme.
+    fn resume(tokenizer: &'t Tokenizer, DecoderState(state): DecoderState) -> Option<Self> {
         let decoder = Self::new(tokenizer);
         let fits = match (&decoder.state, &state) {
             (State::Window { .. }, State::Window { ids, settled }) => *settled <= ids.len(),
@@ -67,12 +89,12 @@ impl<'t> Decoder<'t> {
         fits.then_some(Self { state, ..decoder })
     }
 
-    /// What is held back now.
+    /// The withheld part of the text.
     pub fn state(&self) -> DecoderState {
         DecoderState(self.state.clone())
     }
 
-    /// The text that `id` completes; perhaps empty.
+    /// Returns the text that `id` completes, which may be empty.
     pub fn push(&mut self, id: u32) -> String {
         if Some(id) == self.tokenizer.end {
             let mut text = self.finish();
@@ -98,8 +120,8 @@ impl<'t> Decoder<'t> {
         }
     }
 
-    /// What is left: the start of a character that never became whole shows as U+FFFD. The decoder then
-    /// stands at the start of a line.
+    /// Returns the withheld text, with U+FFFD for an incomplete character. The decoder is then at the start of a
+    /// line.
     pub fn finish(&mut self) -> String {
         match &mut self.state {
             State::Characters => String::new(),
@@ -118,8 +140,8 @@ impl<'t> Decoder<'t> {
     }
 }
 
-/// Appends the bytes that a byte-level token spells. A token outside that alphabet, such as a special
-/// one of a foreign file, stands for its own text.
+/// Appends the bytes that a byte-level token spells. A token outside that alphabet, such as a special token of a
+/// foreign file, is appended as its own text.
 fn append_bytes(token: &str, bytes: &mut Vec<u8>) {
     let start = bytes.len();
     for letter in token.chars() {
@@ -134,8 +156,8 @@ fn append_bytes(token: &str, bytes: &mut Vec<u8>) {
     }
 }
 
-/// The letters with which GPT-2 writes the 256 bytes: printable Latin-1 for itself, and for the other
-/// bytes, in order, the code points from U+0100 on.
+/// The bytes that GPT-2's byte-level letters stand for: printable Latin-1 stands for itself, and the code points
+/// from U+0100 on stand for the other bytes, in order.
 static BYTE_OF_LETTER: LazyLock<HashMap<char, u8>> = LazyLock::new(|| {
     let mut stand_ins = '\u{100}'..;
     let letter = |byte| match byte {
@@ -145,7 +167,7 @@ static BYTE_OF_LETTER: LazyLock<HashMap<char, u8>> = LazyLock::new(|| {
     (0..=u8::MAX).map(letter).zip(0..=u8::MAX).collect()
 });
 
-/// Takes the whole characters off the front of `bytes`; what can never become one is U+FFFD.
+/// Removes the complete characters at the front of `bytes`; bytes that cannot begin a character become U+FFFD.
 fn whole_characters(bytes: &mut Vec<u8>) -> String {
     let mut text = String::new();
     let mut used = 0;
@@ -165,13 +187,13 @@ fn whole_characters(bytes: &mut Vec<u8>) -> String {
     text
 }
 
-/// Gives out what the newest token adds to the text of the window, then lets go of the tokens before the
-/// last ones given out: they stay as the context in which the next token is decoded.
+/// Returns the text that the newest token adds to the window, then drops the tokens before those last returned,
+/// which stay as the context of the next token.
 fn slide(inner: &tokenizers::Tokenizer, ids: &mut Vec<u32>, settled: &mut usize) -> String {
     let given = text_of(inner, &ids[..*settled]);
     let all = text_of(inner, ids);
-    let waits = all.ends_with(REPLACEMENT) && ids.len() - *settled < PATIENCE;
-    if waits || all.len() <= given.len() && ids.len() - *settled < PATIENCE {
+    let waits = all.ends_with(REPLACEMENT) && ids.len() - *settled < MOST_WAITING;
+    if waits || all.len() <= given.len() && ids.len() - *settled < MOST_WAITING {
         return String::new();
     }
     ids.drain(..*settled);

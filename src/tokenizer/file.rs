@@ -1,4 +1,4 @@
-//! Reading a `tokenizer.json`, our own or anyone's.
+//! Reading a `tokenizer.json`, of this program or of another.
 
 use std::path::Path;
 
@@ -7,26 +7,28 @@ use tokenizers::{
     DecoderWrapper, ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior,
 };
 
+use super::character;
+use super::encode::Tokenizer;
+use super::encoder::{CharacterTable, Encoder};
 use super::vocabulary::{END, UNKNOWN};
-use super::{CharacterTable, Scheme, Tokenizer, character};
 use crate::{Error, Result};
 
-/// No vocabulary is larger; a file with a greater number in it is damaged, or hostile.
+/// An upper bound on vocabularies; a file with a greater token number is damaged or malicious.
 const LARGEST_VOCABULARY: usize = 1 << 24;
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json` of the Hugging Face tokenizers format. Its truncation and padding are
-    /// dropped, for they would lose or invent tokens, and tokens that its post-processor would add
-    /// around a sentence are never inserted.
+    /// Reads a `tokenizer.json` of the Hugging Face tokenizers format. Truncation and padding are
+    /// switched off, because they would drop or add tokens. Tokens that the post-processor would add around a
+    /// sentence are not added.
     ///
     /// # Errors
-    /// Names the file when it cannot be read or is no such tokenizer.
+    /// If the file cannot be read or is not such a tokenizer; the message names it.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let json = std::fs::read(&path).map_err(|error| Error::file(&path, error))?;
         Self::from_json(&json).map_err(|problem| Error::file(path, problem))
     }
 
-    /// Reads the contents of a `tokenizer.json`; the error is the problem alone.
+    /// Reads the contents of a `tokenizer.json`. The error is the problem, without a file name.
     pub(crate) fn from_json(json: &[u8]) -> Result<Self, String> {
         let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|error| {
             let error = error.to_string().replace('\n', " ");
@@ -37,7 +39,7 @@ impl Tokenizer {
         Self::new(inner)
     }
 
-    /// Works out how `inner` encodes, and what its special tokens are.
+    /// Finds out how `inner` encodes, and its special tokens.
     pub(super) fn new(inner: tokenizers::Tokenizer) -> Result<Self, String> {
         let unknown = [model_unknown(&inner), Some(UNKNOWN), Some("[UNK]"), Some("<|unk|>")]
             .into_iter()
@@ -45,7 +47,7 @@ impl Tokenizer {
             .find_map(|token| inner.token_to_id(token));
         let end = [END, "</s>", "<|endoftext|>", "[SEP]"].iter().find_map(|token| inner.token_to_id(token));
         let lowercase = matches!(inner.get_normalizer(), Some(NormalizerWrapper::Lowercase(_)));
-        Ok(Self { tokens: tokens(&inner)?, scheme: scheme(&inner), lowercase, unknown, end, inner })
+        Ok(Self { tokens: tokens(&inner)?, encoder: encoder(&inner), lowercase, unknown, end, inner })
     }
 }
 
@@ -74,10 +76,10 @@ fn tokens(inner: &tokenizers::Tokenizer) -> Result<Vec<Option<String>>, String> 
     Ok(tokens)
 }
 
-/// Recognises the two schemes that have a fast path; everything else is general.
-fn scheme(inner: &tokenizers::Tokenizer) -> Scheme {
+/// Recognises the two schemes that are encoded without the tokenizers library.
+fn encoder(inner: &tokenizers::Tokenizer) -> Encoder {
     let general =
-        Scheme::General { byte_level: matches!(inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) };
+        Encoder::General { byte_level: matches!(inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) };
     let plain = inner.get_added_vocabulary().is_empty()
         && matches!(inner.get_normalizer(), None | Some(NormalizerWrapper::Lowercase(_)));
     let ModelWrapper::WordLevel(model) = inner.get_model() else { return general };
@@ -88,9 +90,9 @@ fn scheme(inner: &tokenizers::Tokenizer) -> Scheme {
                 && split.behavior == SplitDelimiterBehavior::Isolated
                 && !split.invert =>
         {
-            Scheme::Characters(CharacterTable::new(inner.get_vocab(false).into_iter(), unknown))
+            Encoder::Characters(CharacterTable::new(inner.get_vocab(false).into_iter(), unknown))
         }
-        Some(PreTokenizerWrapper::WhitespaceSplit(_)) => Scheme::Words(inner.get_vocab(false)),
+        Some(PreTokenizerWrapper::WhitespaceSplit(_)) => Encoder::Words(inner.get_vocab(false)),
         _ => general,
     }
 }

@@ -1,4 +1,4 @@
-//! What `--tokenizer` can name.
+//! The choice of tokenizer, by name.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use crate::{Error, Result};
 /// The choice of tokenizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// One token a user-perceived character.
+    /// A token per user-perceived character.
     Char,
-    /// One token a run without white space.
+    /// A token per run without white space.
     Word,
     /// Byte-level byte-pair encoding with a vocabulary of this size.
     Bpe(usize),
-    /// A `tokenizer.json`, used as it is.
+    /// An existing `tokenizer.json`.
     File(PathBuf),
 }
 
@@ -25,10 +25,10 @@ const SMALLEST_BPE: usize = 258;
 impl FromStr for Kind {
     type Err = Error;
 
-    /// Reads the flag: `char`, `word`, `bpe:N`, or the path of a `tokenizer.json`.
+    /// Parses `char`, `word`, `bpe:N`, or the path of a `tokenizer.json`.
     ///
     /// # Errors
-    /// Names `--tokenizer` when it is none of these or the file does not exist.
+    /// If the text is none of these, or the file does not exist.
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |problem: String| Err(Error::usage("--tokenizer", problem));
         match text {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_flag_reads_back_what_it_prints() {
+    fn display_and_parse_round_trip() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let kinds = [Kind::Char, Kind::Word, Kind::Bpe(8000), Kind::File(file.path().into())];
         for kind in kinds {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_flag_is_a_usage_error_that_says_what_is_right() {
+    fn invalid_names_are_usage_errors_with_the_valid_forms() {
         for (text, expected) in [
             ("bpe", "bpe:8000"),
             ("bpe:many", "bpe:8000"),

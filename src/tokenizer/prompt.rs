@@ -1,6 +1,8 @@
-//! A user's prompt, met halfway.
+//! Encoding a prompt, with substitutes for unknown words.
 
-use super::{Scheme, Tokenizer, character};
+use super::character;
+use super::encode::Tokenizer;
+use super::encoder::Encoder;
 use crate::Result;
 
 /// A prompt as tokens.
@@ -8,20 +10,21 @@ use crate::Result;
 pub struct Prompt {
     /// The tokens.
     pub ids: Vec<u32>,
-    /// What was replaced and what is unknown, one sentence each, to be told to the user.
+    /// Messages for the user, one for each replaced or unknown word.
     pub notes: Vec<String>,
 }
 
 impl Tokenizer {
-    /// Encodes a prompt. A word outside the vocabulary is tried capitalised, in lower and in upper case
-    /// before it becomes `<unk>`; a line end in a prompt of words is the end token. Nothing is appended.
+    /// Encodes a prompt, without an end token. A word outside the vocabulary is replaced by its capitalised, lower-case
+    /// or upper-case form if that is known, and otherwise by `<unk>`. In a prompt of words, a newline is the end
+    /// token.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode_piece`].
+    /// As [`Tokenizer::encode`].
     pub fn encode_prompt(&self, text: &str) -> Result<Prompt> {
         let mut prompt = Prompt::default();
-        match self.scheme {
-            Scheme::Words(_) => {
+        match self.encoder {
+            Encoder::Words(_) => {
                 for (number, line) in self.normalise(text).split('\n').enumerate() {
                     if number > 0 {
                         prompt.ids.extend(self.end);
@@ -29,8 +32,8 @@ impl Tokenizer {
                     line.split_whitespace().for_each(|word| self.prompt_word(word, &mut prompt));
                 }
             }
-            Scheme::Characters(_) => {
-                self.encode_text(text, &mut prompt.ids)?;
+            Encoder::Characters(_) => {
+                prompt.ids = self.encode(text)?;
                 for (character, &id) in character::split(&self.normalise(text)).zip(&prompt.ids) {
                     if Some(id) == self.unknown {
                         note(
@@ -40,8 +43,8 @@ impl Tokenizer {
                     }
                 }
             }
-            Scheme::General { .. } => {
-                self.encode_text(text, &mut prompt.ids)?;
+            Encoder::General { .. } => {
+                prompt.ids = self.encode(text)?;
                 let unknown = prompt.ids.iter().filter(|&&id| Some(id) == self.unknown).count();
                 if unknown > 0 {
                     prompt.notes.push(format!("{unknown} tokens of the prompt are not in the vocabulary"));
@@ -73,7 +76,7 @@ fn capitalised(word: &str) -> String {
     first.chain(letters.flat_map(char::to_lowercase)).collect()
 }
 
-/// Says everything once, however often it occurs.
+/// Adds a message unless it is there already.
 fn note(notes: &mut Vec<String>, text: String) {
     if !notes.contains(&text) {
         notes.push(text);

@@ -5,19 +5,14 @@ use proptest::prelude::*;
 use super::character::tests::tricky_text;
 use super::*;
 use crate::data::{Columns, Corpus, Source, Split};
-
-fn line(text: &str) -> Piece {
-    Piece { text: text.to_string(), label: None, end: End::Line }
-}
+use crate::{Error, Result};
 
 fn trained(kind: &Kind, text: &str) -> Tokenizer {
-    Tokenizer::train(kind, [Ok(line(text))].into_iter(), None, false).unwrap()
+    Tokenizer::train(kind, [Ok(text.to_string())].into_iter(), None, false).unwrap()
 }
 
 fn encode(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
-    let mut ids = Vec::new();
-    tokenizer.encode_text(text, &mut ids).unwrap();
-    ids
+    tokenizer.encode(text).unwrap()
 }
 
 /// The tokenizer as another program would read it: saved, loaded, without the fast path.
@@ -39,7 +34,7 @@ proptest! {
 
     #[test]
     fn walking_characters_equals_the_saved_file(known in tricky_text(), text in tricky_text(), lower: bool) {
-        let pieces = [Ok(line(&known)), Ok(line("a"))].into_iter();
+        let pieces = [Ok(known.clone()), Ok("a".to_string())].into_iter();
         let tokenizer = Tokenizer::train(&Kind::Char, pieces, None, lower).unwrap();
         let expected = reread(&tokenizer).encode(text.as_str(), false).unwrap();
         prop_assert_eq!(encode(&tokenizer, &text), expected.get_ids());
@@ -49,7 +44,7 @@ proptest! {
 
     #[test]
     fn walking_words_equals_the_saved_file(known in tricky_text(), text in tricky_text(), lower: bool) {
-        let pieces = [Ok(line(&known)), Ok(line("a <unk>"))].into_iter();
+        let pieces = [Ok(known.clone()), Ok("a <unk>".to_string())].into_iter();
         let tokenizer = Tokenizer::train(&Kind::Word, pieces, None, lower).unwrap();
         for text in [known, text] {
             let expected = reread(&tokenizer).encode(text.as_str(), false).unwrap();
@@ -113,7 +108,7 @@ fn the_end_token_stands_where_it_is_due() {
     let ids = |kind: &Kind, end| {
         let tokenizer = trained(kind, "a b\n");
         let mut ids = Vec::new();
-        tokenizer.encode_piece(&Piece { text: "a\n".into(), label: None, end }, &mut ids).unwrap();
+        tokenizer.append_ended("a\n", end, &mut ids).unwrap();
         (ids.iter().filter(|&&id| id == 1).count(), tokenizer.decode(&ids))
     };
     assert_eq!(ids(&Kind::Word, End::Line), (1, "a\n".into()));
@@ -136,14 +131,14 @@ fn training_is_deterministic_and_survives_a_round_trip() {
         let again = Tokenizer::from_json(first.as_bytes()).unwrap();
         assert_eq!(again.to_json().unwrap(), first, "{kind}");
         assert_eq!(encode(&again, &text), encode(&trained(&kind, &text), &text));
-        assert_eq!(again.scheme_name(), trained(&kind, &text).scheme_name());
+        assert_eq!(again.scheme(), trained(&kind, &text).scheme());
     }
     assert_eq!(trained(&Kind::Bpe(280), &text).vocabulary_size(), 280);
 }
 
 #[test]
 fn a_limit_keeps_the_most_frequent() {
-    let pieces = || [Ok(line("c b b a a d"))].into_iter();
+    let pieces = || [Ok("c b b a a d".to_string())].into_iter();
     let tokenizer = Tokenizer::train(&Kind::Word, pieces(), Some(4), false).unwrap();
     assert_eq!([2, 3].map(|id| tokenizer.token(id).unwrap()), ["a", "b"]);
     assert_eq!(encode(&tokenizer, "a b c d"), [2, 3, 0, 0]);
@@ -154,7 +149,7 @@ fn a_limit_keeps_the_most_frequent() {
 #[test]
 fn lower_case_folds_text_and_prompts() {
     for kind in [Kind::Char, Kind::Word, Kind::Bpe(300)] {
-        let pieces = [Ok(line("The the ΟΔΟΣ İ\n"))].into_iter();
+        let pieces = [Ok("The the ΟΔΟΣ İ\n".to_string())].into_iter();
         let tokenizer = Tokenizer::train(&kind, pieces, None, true).unwrap();
         let again = Tokenizer::from_json(tokenizer.to_json().unwrap().as_bytes()).unwrap();
         for tokenizer in [&tokenizer, &again] {
@@ -167,9 +162,9 @@ fn lower_case_folds_text_and_prompts() {
 #[test]
 fn nothing_to_learn_and_failing_pieces_are_errors() {
     for kind in [Kind::Char, Kind::Word, Kind::Bpe(300)] {
-        let none = std::iter::empty::<Result<Piece>>();
+        let none = std::iter::empty::<Result<String>>();
         assert!(Tokenizer::train(&kind, none, None, false).unwrap_err().to_string().contains("no text"));
-        let failing = [Ok(line("a")), Err(Error::Message("broken line".into()))].into_iter();
+        let failing = [Ok("a".to_string()), Err(Error::Message("broken line".into()))].into_iter();
         assert_eq!(Tokenizer::train(&kind, failing, None, false).unwrap_err().to_string(), "broken line");
     }
 }
@@ -249,7 +244,7 @@ const FOREIGN: &str = r#"{"version":"1.0","truncation":{"direction":"Right","max
 fn a_foreign_file_adds_and_loses_nothing() {
     let tokenizer = Tokenizer::from_json(FOREIGN.as_bytes()).unwrap();
     assert_eq!((tokenizer.unknown(), tokenizer.end(), tokenizer.vocabulary_size()), (Some(0), Some(1), 5));
-    assert_eq!(tokenizer.scheme_name(), "subword");
+    assert_eq!(tokenizer.scheme(), Scheme::Subword);
     let ids = encode(&tokenizer, "to be or to be");
     assert_eq!(ids, [2, 3, 4, 2, 3]);
     assert_eq!(tokenizer.decode(&[2, 3, 4, 2, 3, 1, 2, 3]), "to be or to be\nto be");
@@ -293,7 +288,7 @@ fn data() -> Option<PathBuf> {
 fn the_penn_treebank_has_the_figures_that_are_quoted_for_it() {
     let Some(data) = data() else { return };
     let corpus = Corpus::open(&Source::Directory(data.join("ptb")), &Columns::default(), 0).unwrap();
-    let tokenizer = Tokenizer::train(&Kind::Word, corpus.pieces(Split::Train).unwrap(), None, false).unwrap();
+    let tokenizer = Tokenizer::train(&Kind::Word, corpus.texts(Split::Train).unwrap(), None, false).unwrap();
     assert_eq!(tokenizer.vocabulary_size(), 10_000);
     for (split, tokens) in [(Split::Train, 929_589), (Split::Valid, 73_760), (Split::Test, 82_430)] {
         let stream = crate::data::TokenStream::encode(&corpus, split, &tokenizer).unwrap();
@@ -306,7 +301,7 @@ fn tiny_shakespeare_has_65_symbols() {
     let Some(data) = data() else { return };
     let source = Source::File(data.join("tinyshakespeare.txt"));
     let corpus = Corpus::open(&source, &Columns::default(), 0).unwrap();
-    let tokenizer = Tokenizer::train(&Kind::Char, corpus.pieces(Split::All).unwrap(), None, false).unwrap();
+    let tokenizer = Tokenizer::train(&Kind::Char, corpus.texts(Split::All).unwrap(), None, false).unwrap();
     assert_eq!(tokenizer.vocabulary_size(), 65 + 2);
     let lengths = [Split::All, Split::Train, Split::Valid, Split::Test]
         .map(|split| crate::data::TokenStream::encode(&corpus, split, &tokenizer).unwrap().len());

@@ -11,24 +11,26 @@ use tokenizers::{
     SplitDelimiterBehavior, Trainer,
 };
 
+use super::character;
+use super::encode::Tokenizer;
+use super::kind::Kind;
 use super::vocabulary::{Counts, END, UNKNOWN};
-use super::{Kind, Tokenizer, character};
-use crate::data::Piece;
 use crate::{Error, Result};
 
 impl Tokenizer {
-    /// Builds a tokenizer from the pieces of the training split, in one pass; [`Kind::File`] reads the
-    /// file and leaves `pieces` alone. The result depends on nothing but the arguments.
+    /// Builds a tokenizer from the texts of the training split, in one pass. The result is deterministic.
+    /// [`Kind::File`] reads the file instead and does not read `texts`.
     ///
-    /// `max_vocab` keeps the most frequent characters or words, so many with `<unk>` and `<eos>`; BPE
-    /// has its size in the kind. `lowercase` folds the text, here and whenever the tokenizer is used.
+    /// `max_vocab` is the largest vocabulary of characters or words, including `<unk>` and `<eos>`; the most frequent
+    /// are kept. The size of a BPE vocabulary is part of the kind. With `lowercase`, text is lower-cased here and
+    /// whenever the tokenizer is used.
     ///
     /// # Errors
-    /// The first error among the pieces; text without a single token; a `max_vocab` below 3; `lowercase`
-    /// with a file, which has its own rule; whatever [`Tokenizer::from_file`] reports.
+    /// If a text is an error or no text has a token, `max_vocab` is below 3, or `lowercase` is used with a file; and
+    /// as [`Tokenizer::from_file`].
     pub fn train(
         kind: &Kind,
-        pieces: impl Iterator<Item = Result<Piece>> + Send,
+        texts: impl Iterator<Item = Result<String>> + Send,
         max_vocab: Option<usize>,
         lowercase: bool,
     ) -> Result<Self> {
@@ -47,7 +49,7 @@ impl Tokenizer {
                 let count = |text: &str, counts: &mut Counts| {
                     character::split(text).for_each(|character| counts.add(character));
                 };
-                let mut inner = level(pieces, max_vocab, lowercase, count)?;
+                let mut inner = level(texts, max_vocab, lowercase, count)?;
                 let pattern = SplitPattern::Regex(character::PATTERN.into());
                 let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
                     .expect("invariant: the pattern is a valid regular expression");
@@ -59,26 +61,26 @@ impl Tokenizer {
                 let count = |text: &str, counts: &mut Counts| {
                     text.split_whitespace().for_each(|word| counts.add(word));
                 };
-                let mut inner = level(pieces, max_vocab, lowercase, count)?;
+                let mut inner = level(texts, max_vocab, lowercase, count)?;
                 inner.with_pre_tokenizer(Some(WhitespaceSplit));
                 inner
             }
-            Kind::Bpe(size) => byte_pairs(pieces, *size, lowercase)?,
+            Kind::Bpe(size) => byte_pairs(texts, *size, lowercase)?,
         };
         Self::new(finish(inner, lowercase)?).map_err(Error::Message)
     }
 }
 
-/// A vocabulary of whole symbols, as `count` finds them in each text.
+/// A vocabulary of the symbols that `count` finds in each text.
 fn level(
-    pieces: impl Iterator<Item = Result<Piece>>,
+    texts: impl Iterator<Item = Result<String>>,
     max_vocab: Option<usize>,
     lowercase: bool,
     count: impl Fn(&str, &mut Counts),
 ) -> Result<tokenizers::Tokenizer> {
     let mut counts = Counts::default();
-    for piece in pieces {
-        count(&fold(piece?.text, lowercase), &mut counts);
+    for text in texts {
+        count(&fold(text?, lowercase), &mut counts);
     }
     if counts.is_empty() {
         return Err(nothing_to_learn());
@@ -92,9 +94,9 @@ fn level(
     Ok(tokenizers::Tokenizer::new(model))
 }
 
-/// GPT-2's scheme: the text's bytes, merged within words and the space before them.
+/// GPT-2's scheme: bytes, merged within a word and the space before it.
 fn byte_pairs(
-    pieces: impl Iterator<Item = Result<Piece>> + Send,
+    texts: impl Iterator<Item = Result<String>> + Send,
     size: usize,
     lowercase: bool,
 ) -> Result<tokenizers::Tokenizer> {
@@ -102,13 +104,13 @@ fn byte_pairs(
     let mut trainer = BpeTrainer::builder()
         .vocab_size(size)
         .show_progress(false)
-        // In the vocabulary, but not among the file's added tokens: text that spells `<eos>` is text.
+        // In the vocabulary but not an added token of the file: `<eos>` in a text is encoded as text.
         .special_tokens(vec![AddedToken::from(UNKNOWN, true), AddedToken::from(END, true)])
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
     let mut failure = None;
-    let texts = pieces.map_while(|piece| match piece {
-        Ok(piece) => Some(fold(piece.text, lowercase)),
+    let texts = texts.map_while(|text| match text {
+        Ok(text) => Some(fold(text, lowercase)),
         Err(error) => {
             failure = Some(error);
             None

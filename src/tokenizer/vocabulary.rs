@@ -1,24 +1,24 @@
-//! Counting what the training split holds, and keeping the most frequent of it.
+//! Symbol counts of the training split, and the vocabulary of the most frequent symbols.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-/// The token for whatever the training split does not hold; always number 0 of our own tokenizers.
+/// The token for text outside the vocabulary; number 0 in tokenizers of this program.
 pub const UNKNOWN: &str = "<unk>";
 
-/// The token that ends a sentence or record; always number 1 of our own tokenizers.
+/// The token that ends a line or record; number 1 in tokenizers of this program.
 pub const END: &str = "<eos>";
 
-/// How often each symbol occurs.
+/// The number of occurrences of each symbol.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// By code point, for symbols of one: in running text of characters nearly all are.
+    /// Symbols of one code point, by code point: nearly all symbols of running text.
     single: Vec<u64>,
     longer: HashMap<Box<str>, u64>,
 }
 
 impl Counts {
-    /// Counts one more occurrence.
+    /// Counts one occurrence.
     pub fn add(&mut self, symbol: &str) {
         let mut points = symbol.chars();
         match (points.next(), points.next()) {
@@ -41,10 +41,10 @@ impl Counts {
         self.single.is_empty() && self.longer.is_empty()
     }
 
-    /// The vocabulary in the order of its numbers: `<unk>`, `<eos>`, then the symbols from the most to
-    /// the least frequent, ties in the order of their text. At most `max` entries, those two counted.
+    /// The vocabulary in the order of token numbers: `<unk>`, `<eos>`, then the symbols from the most to the least
+    /// frequent, ties in the order of their text. At most `max` entries, including the two special tokens.
     pub fn into_vocabulary(mut self, max: Option<usize>) -> Vec<String> {
-        // Text that spells out a special token, as the Penn Treebank does, means that token.
+        // A symbol spelt like a special token, as in the Penn Treebank, is that token.
         self.longer.remove(UNKNOWN);
         self.longer.remove(END);
         let single = self.single.into_iter().enumerate().filter(|&(_, count)| count > 0);
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_frequent_come_first_and_ties_follow_the_text() {
+    fn vocabulary_is_sorted_by_frequency_then_text() {
         let mut counts = Counts::default();
         "b a cc a <unk> d b <unk> <unk> <eos>".split(' ').for_each(|word| counts.add(word));
         assert_eq!(counts.into_vocabulary(Some(5)), ["<unk>", "<eos>", "a", "b", "cc"]);

@@ -120,7 +120,7 @@ impl Problem {
             model: "lstm".into(),
             task: self.task,
             network: model.network(self.task, prepared.shape),
-            tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme_name().to_string()),
+            tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme()),
             labels: prepared.labels.clone(),
             text_column: prepared.text_column.clone(),
             dtype: DType::F32,

@@ -5,7 +5,6 @@ use rnn_zoo_models::{
     GruConfig, GruOptions, LstmConfig, ModelConfig, Network, RecurrentConfig, Reset, RnnlmConfig,
 };
 
-use crate::data::{End, Piece};
 use crate::parameters::Parameters;
 use crate::rng::{Purpose, stream};
 use crate::tokenizer::{Kind, Tokenizer};
@@ -33,6 +32,5 @@ pub(super) fn network(kind: usize, vocabulary: usize, seed: u64) -> Box<dyn Netw
 
 /// Of the characters of `text`.
 pub(super) fn tokenizer(text: &str) -> Tokenizer {
-    let piece = Piece { text: text.into(), label: None, end: End::Record };
-    Tokenizer::train(&Kind::Char, [Ok(piece)].into_iter(), None, false).unwrap()
+    Tokenizer::train(&Kind::Char, [Ok(text.into())].into_iter(), None, false).unwrap()
 }

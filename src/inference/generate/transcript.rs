@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::stop::StopFilter;
-use crate::tokenizer::{Decoder, DecoderState, Prompt, Tokenizer};
+use crate::tokenizer::{Decoder, DecoderState, Prompt, Scheme, Tokenizer};
 
 /// The text of what a model writes, as it can be shown.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl<'t> Transcript<'t> {
     }
 
     fn of(tokenizer: &Tokenizer, decoder: Decoder<'t>, stop: StopFilter) -> Self {
-        Self { decoder, stop, words: tokenizer.scheme_name() == "word" }
+        Self { decoder, stop, words: tokenizer.scheme() == Scheme::Word }
     }
 
     /// Goes on from what an earlier one held back; none where that is of another kind of tokenizer.
