@@ -220,7 +220,7 @@ impl Picture {
                 "{} runs are more than colours that can be told apart; draw {MOST_RUNS} at most",
                 runs.len()
             );
-            return Err(Error::usage("RUN", problem));
+            return Err(Error::invalid("runs", problem));
         }
         if let Some(run) = runs.iter().find(|run| run.history.is_empty()) {
             return Err(Error::Message(format!(
@@ -232,7 +232,7 @@ impl Picture {
             runs.iter().find(|run| self.axis == Axis::Epoch && run.history.epoch_steps().is_none())
         {
             let problem = format!("no epoch of {} is known to be over; use --x step", run.name);
-            return Err(Error::usage("--x epoch", problem));
+            return Err(Error::invalid("axis", problem));
         }
         area.fill(&WHITE).map_err(undrawn)?;
         legend::draw(runs, area)?;
@@ -275,7 +275,7 @@ impl Picture {
         }
         let values: Vec<f64> = curves.iter().flat_map(|curve| &curve.points).map(|(_, y)| *y).collect();
         if values.is_empty() {
-            return Err(Error::usage("--metric", format!("none of these runs reports its {quantity}")));
+            return Err(Error::invalid("quantities", format!("none of these runs reports its {quantity}")));
         }
         let y = Scale::of(&values, quantity.is_logarithmic(&values));
 
