@@ -29,7 +29,7 @@ impl FromStr for DeviceChoice {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let unknown = || Error::usage("--device", format!("unknown device {name:?}; use {EXPECTED}"));
+        let unknown = || Error::invalid("device", format!("unknown device {name:?}; use {EXPECTED}"));
         match name {
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
@@ -78,7 +78,7 @@ impl DeviceChoice {
 
 fn not_built(name: &str, feature: &str) -> Error {
     let build = format!("rebuild with `cargo build --release --features {feature}`, or use --device cpu");
-    Error::usage("--device", format!("this build has no {name}: {build}"))
+    Error::invalid("device", format!("this build has no {name}: {build}"))
 }
 
 /// An error for a device that is supported but cannot be opened: no such number, driver or free memory.
@@ -86,7 +86,7 @@ fn absent(choice: DeviceChoice, error: &candle_core::Error) -> Error {
     // Candle may append a backtrace; errors of this program are one line.
     let error = error.to_string();
     let reason = error.lines().next().unwrap_or_default();
-    Error::usage("--device", format!("cannot open {choice}: {reason}; check the driver, or use --device cpu"))
+    Error::invalid("device", format!("cannot open {choice}: {reason}; check the driver, or use --device cpu"))
 }
 
 /// The name of a device for reports: `cpu`, `cuda:0`, `metal`.
@@ -106,12 +106,12 @@ pub fn name(device: &Device) -> String {
 /// If `threads` is 0, or the pool is already running.
 pub fn set_threads(threads: usize) -> Result<()> {
     if threads == 0 {
-        return Err(Error::usage("--threads", "0 threads cannot run anything; give at least 1"));
+        return Err(Error::invalid("threads", "0 threads cannot run anything; give at least 1"));
     }
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global()
-        .map_err(|error| Error::usage("--threads", format!("cannot start {threads} threads: {error}")))
+        .map_err(|error| Error::invalid("threads", format!("cannot start {threads} threads: {error}")))
 }
 
 #[cfg(test)]
@@ -132,7 +132,10 @@ mod tests {
         assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(0));
         for bad in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU "] {
             let error = bad.parse::<DeviceChoice>().unwrap_err();
-            assert!(error.exit_code() == 2 && error.to_string().contains("cuda:N"), "{error}");
+            assert!(
+                matches!(error, Error::Invalid { .. }) && error.to_string().contains("cuda:N"),
+                "{error}"
+            );
         }
     }
 
@@ -152,18 +155,18 @@ mod tests {
             }
             let error = choice.open().unwrap_err();
             assert!(error.to_string().contains(&format!("--features {feature}")), "{error}");
-            assert_eq!(error.exit_code(), 2);
+            assert!(matches!(error, Error::Invalid { .. }));
         }
     }
 
     #[test]
     fn absent_gpu_is_an_error_of_one_line() {
         let error = DeviceChoice::Cuda(4096).open().unwrap_err().to_string();
-        assert!(error.starts_with("--device: ") && error.lines().count() == 1, "{error}");
+        assert!(error.starts_with("device: ") && error.lines().count() == 1, "{error}");
     }
 
     #[test]
     fn zero_threads_are_refused() {
-        assert!(set_threads(0).unwrap_err().to_string().starts_with("--threads: 0 threads"));
+        assert!(set_threads(0).unwrap_err().to_string().starts_with("threads: 0 threads"));
     }
 }

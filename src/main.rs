@@ -5,6 +5,7 @@ mod cli;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use cli::flags::{self, Usage};
 use cli::{Cli, Outcome};
 
 /// The graph of a long unrolled sequence is walked recursively; pages of the stack that are never
@@ -35,8 +36,9 @@ fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
         // Whoever read our output has seen enough, as `head` does.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
+            let error = flags::in_flags(error);
             eprintln!("rnn: {}", format!("{error:#}").replace('\n', " "));
-            ExitCode::from(error.downcast_ref::<rnn_zoo::Error>().map_or(1, rnn_zoo::Error::exit_code))
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
 }

@@ -7,9 +7,9 @@ use rnn_zoo::models::{
     RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, SimpleRnnOptions, StackConfig,
 };
 use rnn_zoo::tasks::{Shape, Task};
-use rnn_zoo::{Error, Result};
 use serde::de::DeserializeOwned;
 
+use super::flags::usage;
 use super::number;
 
 /// The precision that models are trained in.
@@ -156,12 +156,18 @@ pub struct Sizes {
 
 impl Args {
     /// The configuration of the network for `task`.
-    pub fn config(&self, cell: CellName, task: Task, shape: Shape, sizes: Sizes) -> Result<ModelConfig> {
+    pub fn config(
+        &self,
+        cell: CellName,
+        task: Task,
+        shape: Shape,
+        sizes: Sizes,
+    ) -> anyhow::Result<ModelConfig> {
         let hidden = self.hidden.unwrap_or(sizes.hidden);
         let output = self.projection.unwrap_or(hidden);
         if output > hidden {
             let problem = format!("{output} is more than the hidden size; expected 1 to {hidden}");
-            return Err(Error::usage("--projection", problem));
+            return Err(usage("--projection", problem));
         }
         let embedding = match self.embedding {
             Some(embedding) => embedding,
@@ -171,7 +177,7 @@ impl Args {
         if self.bidirectional && task == Task::Lm {
             let problem =
                 "a language model reads from left to right: with both directions it would see the answer";
-            return Err(Error::usage("--bidirectional", problem));
+            return Err(usage("--bidirectional", problem));
         }
         let input = if shape.vocabulary.is_some() { embedding } else { shape.features };
         let stack = StackConfig {
@@ -200,7 +206,7 @@ impl Args {
     }
 
     /// Refuses flags that would do nothing for `task`.
-    pub fn check(&self, task: Task) -> Result<()> {
+    pub fn check(&self, task: Task) -> anyhow::Result<()> {
         let own = [
             ("--tied", self.tied),
             ("--embedding-dropout", self.embedding_dropout.is_some()),
@@ -209,7 +215,7 @@ impl Args {
         ];
         match own.into_iter().find(|(_, given)| *given) {
             Some((flag, _)) if task != Task::Lm => {
-                Err(Error::usage(flag, format!("only a language model has it, not --task {task}")))
+                Err(usage(flag, format!("only a language model has it, not --task {task}")))
             }
             _ => Ok(()),
         }
@@ -248,12 +254,12 @@ impl Args {
     }
 
     /// The stack of the chosen cell; flags of another cell are refused.
-    fn stack(&self, cell: CellName, stack: StackConfig<()>) -> Result<RecurrentConfig> {
+    fn stack(&self, cell: CellName, stack: StackConfig<()>) -> anyhow::Result<RecurrentConfig> {
         let only = |flag: &str, given: bool, whose: CellName| match given && whose != cell {
             true => {
                 let name =
                     whose.to_possible_value().map_or(String::new(), |name| name.get_name().to_string());
-                Err(Error::usage(flag, format!("belongs to {name}; leave it out, or choose that cell")))
+                Err(usage(flag, format!("belongs to {name}; leave it out, or choose that cell")))
             }
             false => Ok(()),
         };
@@ -262,10 +268,10 @@ impl Args {
         only("--nonlinearity", self.nonlinearity.is_some(), CellName::SimpleRnn)?;
         only("--reset", self.reset.is_some(), CellName::Gru)?;
         if self.chrono.is_some() && !matches!(cell, CellName::Lstm | CellName::Gru) {
-            return Err(Error::usage("--chrono", "belongs to lstm and gru, whose gates keep a memory"));
+            return Err(usage("--chrono", "belongs to lstm and gru, whose gates keep a memory"));
         }
         if self.chrono.is_some_and(|steps| steps < SHORTEST_CHRONO) {
-            return Err(Error::usage("--chrono", format!("expected at least {SHORTEST_CHRONO} steps")));
+            return Err(usage("--chrono", format!("expected at least {SHORTEST_CHRONO} steps")));
         }
         Ok(match cell {
             CellName::SimpleRnn => RecurrentConfig::SimpleRnn(
@@ -284,13 +290,13 @@ impl Args {
     }
 
     /// The cell of `rnn train MODEL`.
-    pub fn cell(&self, model: &str) -> Result<CellName> {
+    pub fn cell(&self, model: &str) -> anyhow::Result<CellName> {
         let Ok(own) = CellName::from_str(model, false) else {
             return Ok(self.cell.unwrap_or(CellName::Lstm)); // an rnnlm is no cell, but has one
         };
         match self.cell {
             Some(cell) if cell != own => {
-                Err(Error::usage("--cell", format!("{model} is a cell itself; --cell is for rnnlm")))
+                Err(usage("--cell", format!("{model} is a cell itself; --cell is for rnnlm")))
             }
             _ => Ok(own),
         }

@@ -5,7 +5,7 @@ use std::io::Write;
 use rnn_zoo::data::corpus::{Columns, Corpus, Fractions};
 use rnn_zoo::data::source::Split;
 
-use super::Outcome;
+use super::{Outcome, flags};
 
 /// Print the texts of a data source: what a model would read
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub struct Args {
     data: String,
 
     /// train, valid, test or all [default: all of a file; test of a folder or a built-in]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::split())]
     split: Option<Split>,
 
     /// Column or field that holds the text

@@ -16,6 +16,7 @@ use rnn_zoo::tasks::{DataSpec, Task};
 use rnn_zoo::tokenizer::Scheme;
 use serde_json::{Value, json};
 
+use super::flags::{self, usage};
 use super::{Compute, Outcome, bundle_path, number};
 
 /// Score a model on data: loss, perplexity, bits a token
@@ -147,10 +148,8 @@ impl AdaptiveArgs {
             let spec = DataSpec { data: data.clone(), ..spec.clone() };
             let read = spec.read_split(Task::Lm, Some(Split::Train), Some(tokenizer), &[]);
             read.map_err(|error| match error {
-                Error::Usage { flag, problem } if flag == "--data" => {
-                    Error::usage("--dynamic-stats", problem)
-                }
-                other => other,
+                Error::Invalid { field: "data", problem } => usage("--dynamic-stats", problem),
+                other => other.into(),
             })
         });
         let (learner, parameters) = Model::load_trainable(path, device)?;
@@ -202,7 +201,7 @@ pub struct DataArgs {
     pub data: Option<String>,
 
     /// train, valid, test or all [default: all of a file; test of a folder or a built-in]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::split())]
     pub split: Option<Split>,
 
     /// Column or field that holds the text
@@ -262,14 +261,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let model = Model::load(&path, &device)?.named(&args.bundle);
     let task = model.config.task;
     let Some(data) = args.data.data.as_deref() else {
-        return Err(
-            Error::usage("--data", "name the data to score the model on, such as --data my.txt").into()
-        );
+        return Err(usage("--data", "name the data to score the model on, such as --data my.txt"));
     };
     if let Some(flag) = args.adaptive.flag().filter(|_| task != Task::Lm) {
         let problem =
             format!("{} is a {task} model; only a language model adapts to the text at hand", args.bundle);
-        return Err(Error::usage(flag, problem).into());
+        return Err(usage(flag, problem));
     }
     let spec = args.data.spec(data, &model.config);
     let (dataset, split) =

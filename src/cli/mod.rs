@@ -5,6 +5,7 @@ mod bench;
 mod data;
 mod eval;
 mod export;
+pub mod flags;
 mod generate;
 mod list;
 mod number;

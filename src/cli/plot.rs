@@ -8,6 +8,7 @@ use rnn_zoo::bundle::METRICS;
 use rnn_zoo::training::plot::{Axis, History, Picture, PlottedRun, Quantity};
 use rnn_zoo::{Error, Result};
 
+use super::flags::usage;
 use super::{Outcome, bundle_path};
 
 /// Draw the loss, perplexity and learning rate of one run or several
@@ -43,7 +44,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         Some("png") => true,
         _ => {
             let problem = format!("{} is neither .svg nor .png", args.out.display());
-            return Err(Error::usage("--out", problem).into());
+            return Err(usage("--out", problem));
         }
     };
     let runs = args.runs.iter().map(|name| read(name)).collect::<Result<Vec<_>>>()?;

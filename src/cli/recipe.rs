@@ -23,6 +23,7 @@ use rnn_zoo::{Error, Result};
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::Cli;
+use super::flags::{self, Usage, usage};
 use super::training::Period;
 
 /// Flags that are no settings of a run: where it comes from, where it goes, who watches.
@@ -136,17 +137,18 @@ impl Settings {
         Some(if entry.key == "model" { "MODEL".into() } else { format!("--{}", entry.key) })
     }
 
-    /// Says of an error about a flag that the flag was a key of the recipe, where it was.
-    pub fn blame(&self, error: Error) -> Error {
-        match (error, &self.recipe) {
-            (Error::Usage { flag, problem }, Some((path, keys))) => {
+    /// Names the recipe in an error about a flag, if the recipe set that flag.
+    pub fn blame(&self, error: anyhow::Error) -> anyhow::Error {
+        let error = flags::in_flags(error);
+        match (error.downcast_ref::<Usage>(), &self.recipe) {
+            (Some(Usage { flag, problem }), Some((path, keys))) => {
                 let key = flag.split(' ').next().unwrap_or_default().trim_start_matches("--").to_lowercase();
                 match keys.contains(&key) {
-                    true => Error::usage(format!("{}: {flag}", path.display()), problem),
-                    false => Error::Usage { flag, problem },
+                    true => usage(format!("{}: {flag}", path.display()), problem),
+                    false => error,
                 }
             }
-            (error, _) => error,
+            _ => error,
         }
     }
 }

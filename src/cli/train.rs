@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
+use rnn_zoo::Error;
 use rnn_zoo::bundle::{self, BundleWriter, Config, FORMAT, Loaded, RECIPE};
 use rnn_zoo::data::corpus::{Columns, Fractions};
 use rnn_zoo::models::MODELS;
@@ -15,9 +16,9 @@ use rnn_zoo::training::optim::Average;
 use rnn_zoo::training::schedule::Schedule;
 use rnn_zoo::training::tensorboard::EventWriter;
 use rnn_zoo::training::{Checkpoint, Ending, Options, Run};
-use rnn_zoo::{Error, Result};
 
 use super::architecture::{self, DTYPE};
+use super::flags::{self, usage};
 use super::recipe::Settings;
 use super::training::{Defaults, LengthArgs, Period, STORY, TrainingArgs};
 use super::{Compute, Outcome};
@@ -97,7 +98,7 @@ struct DataArgs {
     data: Option<String>,
 
     /// What to learn: the next token, a class, tags or numbers [default: what the data suits]
-    #[arg(long)]
+    #[arg(long, value_parser = flags::task())]
     task: Option<Task>,
 
     /// Column or field that holds the text
@@ -117,7 +118,7 @@ struct DataArgs {
     test_fraction: f64,
 
     /// char, word (cut at blanks alone), bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
-    #[arg(long, value_name = "TOKENIZER")]
+    #[arg(long, value_name = "TOKENIZER", value_parser = flags::parsed::<Kind>)]
     tokenizer: Option<Kind>,
 
     /// Keep only the N most frequent tokens; the rest become `<unk>`
@@ -144,10 +145,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     // Only now is there anything that a Ctrl-C should wait for.
     let stop = stop_on_interrupt(&run)?;
-    Ok(drive(run, &stop)?)
+    drive(run, &stop)
 }
 
-fn start(args: &Args, device: &Device) -> Result<Run> {
+fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     let data = args.data.spec(args.training.seed);
     let basis = args.from.as_deref().map(|bundle| args.basis(bundle)).transpose()?;
     let name = args.model.as_deref().map(known_model).transpose()?;
@@ -162,7 +163,7 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
     if basis.is_some() && task == Task::Lm && data.columns.label.is_some() {
         let problem = "the bundle of --from is a language model, which learns no classes; leave this out, or train \
                        a classifier from nothing";
-        return Err(Error::usage("--label-column", problem));
+        return Err(usage("--label-column", problem));
     }
     let out = args.out.clone().unwrap_or_else(|| default_bundle(name, &data.data));
     if let Some(basis) = &basis {
@@ -214,57 +215,54 @@ fn start(args: &Args, device: &Device) -> Result<Run> {
 }
 
 /// The name of the model that a run starts from, which is what the user called it too, if anything.
-fn own_name(given: Option<&'static str>, config: &Config) -> Result<&'static str> {
+fn own_name(given: Option<&'static str>, config: &Config) -> anyhow::Result<&'static str> {
     let own = known_model(&config.model)?;
     match given {
         Some(given) if given != own => {
             let problem = format!("the model of --from is {own}, not {given}; leave {given} out");
-            Err(Error::usage("MODEL", problem))
+            Err(usage("MODEL", problem))
         }
         _ => Ok(own),
     }
 }
 
 /// Refuses to save a run where the bundle lies that it starts from: its recipe would start from its own end.
-fn keep_apart(out: &Path, from: &Path) -> Result<()> {
+fn keep_apart(out: &Path, from: &Path) -> anyhow::Result<()> {
     match (out.canonicalize(), from.canonicalize()) {
         (Ok(out), Ok(from)) if out == from => {
-            Err(Error::usage("--out", "is where the bundle of --from lies; choose another folder"))
+            Err(usage("--out", "is where the bundle of --from lies; choose another folder"))
         }
         _ => Ok(()),
     }
 }
 
 /// Refuses options that would do nothing for this task and data.
-fn check(options: &Options, task: Task, prepared: &Prepared) -> Result<()> {
+fn check(options: &Options, task: Task, prepared: &Prepared) -> anyhow::Result<()> {
     let lm = task == Task::Lm;
     for (flag, given) in [("--vary-bptt", options.vary_bptt), ("--state-reset", options.state_reset > 0.)] {
         if given && !lm {
             let problem = format!("only a language model reads a text window by window, not --task {task}");
-            return Err(Error::usage(flag, problem));
+            return Err(usage(flag, problem));
         }
     }
     if options.label_smoothing > 0. && task == Task::Forecast {
-        return Err(Error::usage(
-            "--label-smoothing",
-            "numbers are no classes; leave it out for --task forecast",
-        ));
+        return Err(usage("--label-smoothing", "numbers are no classes; leave it out for --task forecast"));
     }
     if matches!(options.average, Some(Average::NtAsgd { .. })) && prepared.splits.valid.is_none() {
         let problem =
             "nt-asgd begins where validation stalls, and there is no validation data; use ema or swa";
-        return Err(Error::usage("--average", problem));
+        return Err(usage("--average", problem));
     }
     Ok(())
 }
 
 /// A run that goes on; `None` where it has ended, which is then said.
-fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Option<Run>> {
+fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Option<Run>> {
     if let Some(flag) = args.settings.beside_length() {
         let path = card::quoted_path(&bundle.display().to_string());
         let problem =
             format!("a resumed run keeps its settings; leave it out, or start another with --from {path}");
-        return Err(Error::usage(format!("{flag} with --resume"), problem));
+        return Err(usage(format!("{flag} with --resume"), problem));
     }
     let mut checkpoint = Checkpoint::open(bundle)?;
     let progress = checkpoint.progress().clone();
@@ -288,7 +286,7 @@ fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Option<Run>> {
         Some(Ending::EarlyStopped) if changed => {
             let problem =
                 format!("{path} stopped early after {step} steps; --from {from} starts another run from it");
-            return Err(Error::usage("--resume", problem));
+            return Err(usage("--resume", problem));
         }
         Some(Ending::EarlyStopped) => {
             format!("stopped early after {step} steps: validation no longer improved")
@@ -319,7 +317,7 @@ fn announce_length(options: &Options) {
 }
 
 /// Trains, and says what to type next.
-fn drive(mut run: Run, stop: &AtomicBool) -> Result<Outcome> {
+fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     let ending = run.train(stop);
     let path = run.path().display();
     match ending {
@@ -344,24 +342,24 @@ fn drive(mut run: Run, stop: &AtomicBool) -> Result<Outcome> {
         }
         Err(error @ Error::Diverged { .. }) if run.has_saved() => {
             eprintln!("the checkpoint from before is in {path}");
-            Err(error)
+            Err(error.into())
         }
         Err(error @ Error::Diverged { .. }) => {
             eprintln!("nothing is saved: there was no evaluation yet; --eval-every N makes one sooner");
-            Err(error)
+            Err(error.into())
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
 impl Args {
     /// The bundle that a run starts from.
-    fn basis(&self, bundle: &str) -> Result<Loaded> {
+    fn basis(&self, bundle: &str) -> anyhow::Result<Loaded> {
         if self.data.data.is_none() {
-            return Err(Error::usage("--from", "needs --data: what is the model to learn now?"));
+            return Err(usage("--from", "needs --data: what is the model to learn now?"));
         }
         let loaded = super::bundle_path(bundle).and_then(|path| bundle::load(&path));
-        loaded.map_err(|error| Error::usage("--from", error.to_string()))
+        loaded.map_err(|error| usage("--from", flags::in_flags(error.into()).to_string()))
     }
 }
 
@@ -386,7 +384,7 @@ impl DataArgs {
 }
 
 /// The model of that name, or an error with the nearest one.
-fn known_model(name: &str) -> Result<&'static str> {
+fn known_model(name: &str) -> anyhow::Result<&'static str> {
     let wanted = name.to_lowercase().replace('_', "-");
     if let Some(entry) = MODELS.iter().find(|entry| entry.name == wanted) {
         return Ok(entry.name);
@@ -394,7 +392,7 @@ fn known_model(name: &str) -> Result<&'static str> {
     let distance = |entry: &&rnn_zoo::models::Entry| strsim::damerau_levenshtein(entry.name, &wanted);
     let nearest = MODELS.iter().min_by_key(distance).map_or("lstm", |entry| entry.name);
     let names = MODELS.map(|entry| entry.name).join(", ");
-    Err(Error::usage("MODEL", format!("there is no model {name:?}; did you mean {nearest}? (all: {names})")))
+    Err(usage("MODEL", format!("there is no model {name:?}; did you mean {nearest}? (all: {names})")))
 }
 
 /// `lstm-story` for an lstm on `builtin:story`, `gru-my` for a gru on `texts/my.txt`.

@@ -9,9 +9,9 @@ use rnn_zoo::tokenizer::{Scheme, Tokenizer};
 use rnn_zoo::training::optim::{Average, OptimizerConfig};
 use rnn_zoo::training::schedule::Schedule;
 use rnn_zoo::training::{Options, Progress};
-use rnn_zoo::{Error, Result};
 
 use super::architecture::Sizes;
+use super::flags::{self, usage};
 use super::number;
 
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ pub struct TrainingArgs {
     label_smoothing: f64,
 
     /// sgd, adam, adamw or rmsprop [default: sgd for a language model over 200,000 words or more, else adam]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::parsed::<OptimizerConfig>)]
     optimizer: Option<OptimizerConfig>,
 
     /// Learning rate; with --from a tenth of what it is without, unless it is given
@@ -77,11 +77,11 @@ pub struct TrainingArgs {
 
     /// Evaluate and keep an average of the parameters: ema:DECAY, swa:START (a share of the run) or
     /// nt-asgd:EVALUATIONS without a better one [default: none]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::parsed::<Average>)]
     average: Option<Average>,
 
     /// How the learning rate changes: constant, step, plateau, cosine or one-cycle [default: cosine]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::parsed::<Schedule>)]
     schedule: Option<Schedule>,
 
     /// Steps of linear warm-up (cosine)
@@ -220,7 +220,7 @@ impl Defaults {
 }
 
 impl TrainingArgs {
-    fn optimizer(&self, defaults: &Defaults) -> Result<OptimizerConfig> {
+    fn optimizer(&self, defaults: &Defaults) -> anyhow::Result<OptimizerConfig> {
         let mut config = match &self.optimizer {
             Some(config) => config.clone(),
             None => defaults.optimizer.parse()?,
@@ -237,7 +237,7 @@ impl TrainingArgs {
         })
     }
 
-    fn schedule(&self) -> Result<Schedule> {
+    fn schedule(&self) -> anyhow::Result<Schedule> {
         let mut schedule = match &self.schedule {
             Some(schedule) => schedule.clone(),
             None => "cosine".parse()?,
@@ -245,17 +245,14 @@ impl TrainingArgs {
         if let Some(steps) = self.warmup {
             match &mut schedule {
                 Schedule::Cosine { warmup_steps, .. } => *warmup_steps = steps,
-                _ => return Err(Error::usage("--warmup", "only --schedule cosine warms up")),
+                _ => return Err(usage("--warmup", "only --schedule cosine warms up")),
             }
         }
         if let Some(value) = self.gamma {
             match &mut schedule {
                 Schedule::Step { gamma: factor, .. } | Schedule::Plateau { factor, .. } => *factor = value,
                 _ => {
-                    return Err(Error::usage(
-                        "--gamma",
-                        "only --schedule step and plateau multiply the rate",
-                    ));
+                    return Err(usage("--gamma", "only --schedule step and plateau multiply the rate"));
                 }
             }
         }
@@ -263,7 +260,7 @@ impl TrainingArgs {
     }
 
     /// The options of a run: what the user said, and else what suits the task.
-    pub fn options(&self, length: &LengthArgs, defaults: &Defaults) -> Result<Options> {
+    pub fn options(&self, length: &LengthArgs, defaults: &Defaults) -> anyhow::Result<Options> {
         let epochs = match (length.epochs, length.max_steps) {
             (None, None) => Some(defaults.epochs),
             (epochs, _) => epochs,
@@ -304,7 +301,7 @@ impl TrainingArgs {
 
 impl LengthArgs {
     /// Gives a resumed run another length, which cannot be less than it has behind it.
-    pub fn extend(&self, options: &mut Options, progress: &Progress) -> Result<()> {
+    pub fn extend(&self, options: &mut Options, progress: &Progress) -> anyhow::Result<()> {
         let done = [
             ("--epochs", "epochs", self.epochs, progress.epoch),
             ("--max-steps", "steps", self.max_steps, progress.step),
@@ -312,7 +309,7 @@ impl LengthArgs {
         for (flag, what, wanted, done) in done {
             if let Some(wanted) = wanted.filter(|&wanted| wanted < done) {
                 let problem = format!("the run has {done} {what} behind it; {wanted} are fewer");
-                return Err(Error::usage(flag, problem));
+                return Err(usage(flag, problem));
             }
         }
         if self.epochs.is_some() || self.max_steps.is_some() {

@@ -113,7 +113,7 @@ impl Corpus {
                 "cannot set aside shares of {valid} and {test}; expected numbers of at least 0 that leave \
                  something to train on"
             );
-            return Err(Error::usage("--valid-fraction and --test-fraction", problem));
+            return Err(Error::invalid("fractions", problem));
         }
         self.fractions = fractions;
         Ok(self)
@@ -218,7 +218,7 @@ impl Content {
     fn builtin(builtin: Builtin, columns: &Columns, seed: u64) -> Result<Self> {
         if let Builtin::Adding | Builtin::Copy = builtin {
             let problem = format!("builtin:{} makes sequences of numbers, not text", builtin.name());
-            return Err(Error::usage("--data", problem));
+            return Err(Error::invalid("data", problem));
         }
         columns.refuse(&format!("builtin:{}", builtin.name()))?;
         Ok(Self::Builtin { builtin, seed })
@@ -257,12 +257,11 @@ fn find(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
 impl Columns {
     /// An error if a column was named although `what` has none.
     fn refuse(&self, what: &str) -> Result<()> {
-        let named = [("--text-column", &self.text), ("--label-column", &self.label)];
-        match named.into_iter().find(|(_, column)| column.is_some()) {
-            Some((flag, _)) => {
-                Err(Error::usage(flag, format!("{what} has no columns; it needs a .csv or .jsonl file")))
-            }
-            None => Ok(()),
+        let problem = || format!("{what} has no columns; it needs a .csv or .jsonl file");
+        match self {
+            Self { text: Some(_), .. } => Err(Error::invalid("columns.text", problem())),
+            Self { label: Some(_), .. } => Err(Error::invalid("columns.label", problem())),
+            Self { text: None, label: None } => Ok(()),
         }
     }
 }

@@ -1,10 +1,9 @@
-//! What `--data` and `--split` can name.
+//! The location of a corpus, and the names of its splits.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -64,7 +63,7 @@ impl FromStr for Builtin {
     /// The built-in of that name.
     ///
     /// # Errors
-    /// Names `--data`, the nearest name and all the others when there is none.
+    /// If there is no such built-in; the error lists all names and suggests the nearest.
     fn from_str(name: &str) -> Result<Self> {
         if let Some(found) = Self::ALL.into_iter().find(|builtin| builtin.name() == name) {
             return Ok(found);
@@ -76,7 +75,7 @@ impl FromStr for Builtin {
             .min()
             .filter(|&(distance, _)| distance <= 2);
         let hint = nearest.map_or(String::new(), |(_, near)| format!("; did you mean builtin:{near}?"));
-        Err(Error::usage("--data", format!("no built-in corpus `{name}`{hint} (there are: {names})")))
+        Err(Error::invalid("data", format!("no built-in corpus `{name}`{hint} (there are: {names})")))
     }
 }
 
@@ -86,7 +85,7 @@ impl FromStr for Source {
     /// Reads the DATA argument: `builtin:NAME`, `hf://datasets/OWNER/NAME/FILE`, a folder or a file.
     ///
     /// # Errors
-    /// Names `--data` when it is none of these, or names a file that does not exist.
+    /// If `data` has none of these forms, or names a file that does not exist.
     fn from_str(data: &str) -> Result<Self> {
         if let Some(name) = data.strip_prefix("builtin:") {
             return name.parse().map(Self::Builtin);
@@ -94,7 +93,7 @@ impl FromStr for Source {
         if let Some(address) = data.strip_prefix("hf://") {
             return hub_file(address).ok_or_else(|| {
                 let form = "hf://datasets/OWNER/NAME/FILE";
-                Error::usage("--data", format!("`{data}` is no data file of the hub; expected {form}"))
+                Error::invalid("data", format!("`{data}` is no data file of the hub; expected {form}"))
             });
         }
         let path = PathBuf::from(data);
@@ -120,14 +119,14 @@ fn hub_file(address: &str) -> Option<Source> {
 
 fn missing(data: &str, error: &std::io::Error) -> Error {
     if Builtin::ALL.iter().any(|builtin| builtin.name() == data) {
-        return Error::usage("--data", format!("no file `{data}`; did you mean builtin:{data}?"));
+        return Error::invalid("data", format!("no file `{data}`; did you mean builtin:{data}?"));
     }
     let problem = match error.kind() {
         std::io::ErrorKind::NotFound => "no such file or folder".to_string(),
         _ => error.to_string(),
     };
     let forms = "a text, .csv or .jsonl file, a folder, builtin:NAME or hf://datasets/OWNER/NAME/FILE";
-    Error::usage("--data", format!("`{data}`: {problem}; expected {forms}"))
+    Error::invalid("data", format!("`{data}`: {problem}; expected {forms}"))
 }
 
 impl fmt::Display for Source {
@@ -141,20 +140,23 @@ impl fmt::Display for Source {
 }
 
 /// A part of a corpus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// What a model and its tokenizer learn from.
+    /// The part that a model and its tokenizer are trained on.
     Train,
-    /// What decides between checkpoints.
+    /// The part that selects the best checkpoint.
     Valid,
-    /// What a result is reported on.
+    /// The part that results are reported on.
     Test,
     /// Everything, in the order train, valid, test.
     All,
 }
 
 impl Split {
+    /// All four, in the order in which they are listed to users.
+    pub const ALL: [Self; 4] = [Self::Train, Self::Valid, Self::Test, Self::All];
+
     /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {
@@ -162,6 +164,16 @@ impl Split {
             Self::Valid => "valid",
             Self::Test => "test",
             Self::All => "all",
+        }
+    }
+
+    /// One line about it, for help texts.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::Train => "The part that a model and its tokenizer are trained on",
+            Self::Valid => "The part that selects the best checkpoint",
+            Self::Test => "The part that results are reported on",
+            Self::All => "Everything, in the order train, valid, test",
         }
     }
 }
@@ -176,12 +188,12 @@ impl FromStr for Split {
     type Err = Error;
 
     /// # Errors
-    /// Names `--split` when the name is not one of the four.
+    /// If the name is not one of the four.
     fn from_str(name: &str) -> Result<Self> {
-        [Self::Train, Self::Valid, Self::Test, Self::All]
+        Self::ALL
             .into_iter()
             .find(|split| split.name() == name)
-            .ok_or_else(|| Error::usage("--split", format!("`{name}` is not one of train, valid, test, all")))
+            .ok_or_else(|| Error::invalid("split", format!("`{name}` is not one of train, valid, test, all")))
     }
 }
 
@@ -211,12 +223,12 @@ mod tests {
     #[test]
     fn an_unknown_source_names_the_flag_and_the_nearest() {
         let problem = |text: &str| text.parse::<Source>().unwrap_err();
-        assert_eq!(problem("builtin:stroy").exit_code(), 2);
+        assert!(matches!(problem("builtin:stroy"), Error::Invalid { field: "data", .. }));
         assert!(problem("builtin:stroy").to_string().contains("did you mean builtin:story?"));
         assert!(!problem("builtin:elephant").to_string().contains("did you mean"));
         assert!(problem("reber").to_string().contains("did you mean builtin:reber?"));
         assert!(
-            problem("no/such/file.txt").to_string().starts_with("--data: `no/such/file.txt`: no such file")
+            problem("no/such/file.txt").to_string().starts_with("data: `no/such/file.txt`: no such file")
         );
         for wrong in ["hf://o/n", "hf://datasets/o", "hf://datasets/o/n", "hf://datasets/o/n/../../x"] {
             assert!(problem(wrong).to_string().contains("hf://datasets/OWNER/NAME/FILE"), "{wrong}");
@@ -225,10 +237,10 @@ mod tests {
 
     #[test]
     fn split_names_go_both_ways() {
-        for split in [Split::Train, Split::Valid, Split::Test, Split::All] {
+        for split in Split::ALL {
             assert_eq!(split.to_string().parse::<Split>().unwrap(), split);
             assert_eq!(serde_json::to_string(&split).unwrap(), format!("\"{split}\""));
         }
-        assert!("dev".parse::<Split>().unwrap_err().to_string().starts_with("--split"));
+        assert!("dev".parse::<Split>().unwrap_err().to_string().starts_with("split: "));
     }
 }

@@ -84,7 +84,7 @@ impl Model {
 
     /// An error about a request that only a model of another task can serve.
     pub(crate) fn refuse(&self, problem: impl Into<String>) -> Error {
-        Error::usage(self.name.clone(), problem)
+        Error::Unsuited { model: self.name.clone(), problem: problem.into() }
     }
 
     /// A hash of the parameters, the tokenizer and the network's configuration as they were loaded; see

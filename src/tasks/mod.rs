@@ -31,7 +31,7 @@ const VALIDATION_TOKENS: u64 = 250_000;
 const EXAMPLES: [usize; 3] = [20_000, 1_000, 1_000];
 
 /// What a model is asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
     /// Predict the next token.
@@ -51,6 +51,9 @@ impl fmt::Display for Task {
 }
 
 impl Task {
+    /// All tasks, in the order in which they are listed to users.
+    pub const ALL: [Self; 4] = [Self::Lm, Self::Classify, Self::Tag, Self::Forecast];
+
     /// The name on the command line and in a configuration.
     pub fn name(self) -> &'static str {
         match self {
@@ -58,6 +61,16 @@ impl Task {
             Self::Classify => "classify",
             Self::Tag => "tag",
             Self::Forecast => "forecast",
+        }
+    }
+
+    /// One line about it, for help texts.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::Lm => "Predict the next token",
+            Self::Classify => "One class for a whole text",
+            Self::Tag => "One tag for every step",
+            Self::Forecast => "Numbers from numbers",
         }
     }
 }
@@ -199,7 +212,7 @@ impl DataSpec {
         let tokenizer = match tokenizer {
             TokenizerSource::Loaded(Some(tokenizer)) => *tokenizer,
             TokenizerSource::Loaded(None) => {
-                return Err(Error::usage("--data", "is text, which the model does not read"));
+                return Err(Error::invalid("data", "is text, which the model does not read"));
             }
             TokenizerSource::Trained(TokenizerSpec { kind, max_vocab, lowercase }) => {
                 Tokenizer::train(&kind, corpus.texts(Split::Train)?, max_vocab, lowercase)?
@@ -265,12 +278,12 @@ impl DataSpec {
                 _ => "text".to_string(),
             };
             let problem = format!("--task {} needs {fitting}, not {}", task.name(), self.data);
-            return Err(Error::usage("--data", problem));
+            return Err(Error::invalid("data", problem));
         }
         if task == Task::Classify && self.columns.label.is_none() {
             let problem =
                 "--task classify needs the column that holds the classes, such as --label-column label";
-            return Err(Error::usage("--label-column", problem));
+            return Err(Error::invalid("columns.label", problem));
         }
         Ok(())
     }
@@ -365,7 +378,7 @@ fn collect_labels(corpus: &Corpus) -> Result<Vec<String>> {
     }
     if labels.len() < 2 {
         let problem = format!("{} has {} class; expected at least two", corpus.name(), labels.len());
-        return Err(Error::usage("--label-column", problem));
+        return Err(Error::invalid("columns.label", problem));
     }
     Ok(labels.into_iter().collect())
 }

@@ -30,7 +30,7 @@ impl FromStr for Kind {
     /// # Errors
     /// If the text is none of these, or the file does not exist.
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = |problem: String| Err(Error::usage("--tokenizer", problem));
+        let wrong = |problem: String| Err(Error::invalid("tokenizer", problem));
         match text {
             "char" => return Ok(Self::Char),
             "word" => return Ok(Self::Word),
@@ -87,7 +87,7 @@ mod tests {
             ("chars", "not char, word, bpe:N"),
         ] {
             let error = text.parse::<Kind>().unwrap_err();
-            assert_eq!(error.exit_code(), 2);
+            assert!(matches!(error, Error::Invalid { field: "tokenizer", .. }));
             assert!(error.to_string().contains(expected), "{error}");
         }
     }

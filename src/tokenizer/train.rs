@@ -37,12 +37,12 @@ impl Tokenizer {
         if let Some(max) = max_vocab.filter(|&max| max < 3) {
             let problem =
                 format!("a vocabulary of {max} holds nothing beside <unk> and <eos>; give 3 or more");
-            return Err(Error::usage("--max-vocab", problem));
+            return Err(Error::invalid("max_vocab", problem));
         }
         let inner = match kind {
             Kind::File(_) if lowercase => {
                 let problem = "a tokenizer file decides on upper and lower case itself; leave the flag out";
-                return Err(Error::usage("--lowercase", problem));
+                return Err(Error::invalid("lowercase", problem));
             }
             Kind::File(path) => return Self::from_file(path),
             Kind::Char => {

@@ -65,13 +65,14 @@ impl Options {
     /// Checks what no loop could be made of.
     ///
     /// # Errors
-    /// Names the flag.
+    /// If one of these counts is 0, or the schedule is invalid.
     pub fn validate(&self) -> Result<()> {
-        let counts =
-            [("--batch-size", self.batch_size), ("--bptt", self.bptt), ("--accumulate", self.accumulate)];
-        match counts.into_iter().find(|&(_, count)| count == 0) {
-            Some((flag, _)) => Err(Error::usage(flag, "is 0; expected at least 1")),
-            None => self.schedule.validate(),
+        let problem = "is 0; expected at least 1";
+        match *self {
+            Self { batch_size: 0, .. } => Err(Error::invalid("batch_size", problem)),
+            Self { bptt: 0, .. } => Err(Error::invalid("bptt", problem)),
+            Self { accumulate: 0, .. } => Err(Error::invalid("accumulate", problem)),
+            _ => self.schedule.validate(),
         }
     }
 
@@ -92,7 +93,7 @@ impl Options {
             let problem = format!(
                 "is {epochs}, but --vary-bptt draws the windows of all epochs in advance; expected at most {MOST_VARIED}"
             );
-            return Err(Error::usage("--epochs", problem));
+            return Err(Error::invalid("epochs", problem));
         }
         // Every epoch draws windows of its own.
         let mut total = 0;

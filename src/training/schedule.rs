@@ -109,7 +109,7 @@ impl Schedule {
                 .and(positive("div_factor", div_factor))
                 .and(positive("final_div_factor", final_div_factor)),
         }
-        .map_err(|problem| Error::usage("--schedule", problem))
+        .map_err(|problem| Error::invalid("schedule", problem))
     }
 }
 
@@ -129,7 +129,7 @@ impl FromStr for Schedule {
             }),
             _ => {
                 let names = Self::NAMES.join(", ");
-                Err(Error::usage("--schedule", format!("unknown schedule {name:?}; choose one of {names}")))
+                Err(Error::invalid("schedule", format!("unknown schedule {name:?}; choose one of {names}")))
             }
         }
     }
@@ -168,7 +168,7 @@ impl Scheduler {
         if !(base_learning_rate >= 0.0 && base_learning_rate.is_finite()) {
             let problem =
                 format!("the learning rate is {base_learning_rate}, but must be a number of at least 0");
-            return Err(Error::usage("--lr", problem));
+            return Err(Error::invalid("lr", problem));
         }
         Ok(Self {
             schedule,
@@ -343,7 +343,7 @@ mod tests {
         ];
         for text in bad {
             let schedule: Schedule = serde_json::from_str(text).unwrap();
-            assert!(matches!(Scheduler::new(schedule, 1.0, 10), Err(Error::Usage { .. })), "{text}");
+            assert!(matches!(Scheduler::new(schedule, 1.0, 10), Err(Error::Invalid { .. })), "{text}");
         }
         assert!(Scheduler::new(Schedule::Constant, f64::NAN, 10).is_err());
         assert!("linear".parse::<Schedule>().unwrap_err().to_string().contains("constant, step, plateau"));

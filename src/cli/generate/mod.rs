@@ -10,6 +10,7 @@ use rnn_zoo::Error;
 use rnn_zoo::inference::generate::{BeamSearch, Sampling, SavedText};
 use rnn_zoo::tasks::Task;
 
+use super::flags::usage;
 use super::{Compute, Outcome, load_model, number};
 
 /// What draws, and has no place in a search for the likeliest.
@@ -148,7 +149,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let model = load_model(&args.bundle, &device)?;
     if model.config.task != Task::Lm {
         let problem = format!("its task is {}; only a language model writes", model.config.task);
-        return Err(Error::usage(&args.bundle, problem).into());
+        return Err(usage(&args.bundle, problem));
     }
     if let Some(path) = &args.save_state {
         SavedText::check_place(path)?;
@@ -176,7 +177,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 impl Args {
     /// The rules of sampling, where all options make sense together.
-    fn validated(&self) -> rnn_zoo::Result<Sampling> {
+    fn validated(&self) -> anyhow::Result<Sampling> {
         let of = &self.sampling;
         let sampling = Sampling {
             temperature: if of.greedy { 0. } else { of.temperature },
@@ -192,22 +193,19 @@ impl Args {
             self.search(beams, None, vec![]).validate()?;
             if self.count > beams {
                 let problem = format!("{} texts of a beam of {beams}; expected at most --beams", self.count);
-                return Err(Error::usage("--count", problem));
+                return Err(usage("--count", problem));
             }
         }
         if self.stop.iter().any(String::is_empty) {
-            return Err(Error::usage(
-                "--stop",
-                "the empty text is everywhere; expected a text to end before",
-            ));
+            return Err(usage("--stop", "the empty text is everywhere; expected a text to end before"));
         }
         if self.save_state.is_some() && self.count > 1 {
-            return Err(Error::usage("--save-state", "keeps one text; leave out --count"));
+            return Err(usage("--save-state", "keeps one text; leave out --count"));
         }
         if self.state.is_some() && self.count > 1 && self.beams.beams.is_none() && of.seed.is_none() {
             let problem =
                 "the text goes on in one way with its own random numbers; give a --seed for several";
-            return Err(Error::usage("--count", problem));
+            return Err(usage("--count", problem));
         }
         Ok(sampling)
     }
@@ -218,11 +216,10 @@ impl Args {
     }
 
     /// The prompts as they were typed.
-    fn prompt_texts(&self) -> rnn_zoo::Result<Vec<String>> {
+    fn prompt_texts(&self) -> anyhow::Result<Vec<String>> {
         let standard_input = |flag: &str| {
-            std::io::read_to_string(std::io::stdin()).map_err(|error| {
-                Error::usage(flag, format!("standard input cannot be read as text: {error}"))
-            })
+            std::io::read_to_string(std::io::stdin())
+                .map_err(|error| usage(flag, format!("standard input cannot be read as text: {error}")))
         };
         let Some(path) = &self.prompts else {
             return Ok(vec![match self.prompt.as_str() {
@@ -237,7 +234,7 @@ impl Args {
         };
         if text.is_empty() {
             let problem = format!("{} is empty; expected a prompt a line", path.display());
-            return Err(Error::usage("--prompts", problem));
+            return Err(usage("--prompts", problem));
         }
         // Some editors begin a file with a mark of its byte order.
         Ok(text.trim_start_matches('\u{feff}').lines().map(str::to_string).collect())

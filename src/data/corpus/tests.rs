@@ -239,8 +239,8 @@ fn wrong_columns_list_the_right_ones() {
     assert!(error("a.csv", "body", "class").contains("--label-column"));
     assert!(error("a.jsonl", "", "").contains("say --text-column NAME"));
     assert!(error("a.jsonl", "title", "").contains("has no `title`"));
-    assert!(error("a.txt", "title", "").starts_with("--text-column: "));
-    assert!(error("a.txt", "", "class").starts_with("--label-column: "));
+    assert!(error("a.txt", "title", "").starts_with("columns.text: "));
+    assert!(error("a.txt", "", "class").starts_with("columns.label: "));
 }
 
 #[test]
@@ -321,6 +321,6 @@ fn built_in_tasks_that_are_not_text_are_refused() {
     let open =
         |builtin, text: &str| Corpus::open(&Source::Builtin(builtin), &columns(text, ""), 0).unwrap_err();
     assert!(open(Builtin::Adding, "").to_string().contains("not text"));
-    assert_eq!(open(Builtin::Copy, "").exit_code(), 2);
-    assert!(open(Builtin::Story, "x").to_string().starts_with("--text-column"));
+    assert!(matches!(open(Builtin::Copy, ""), Error::Invalid { field: "data", .. }));
+    assert!(open(Builtin::Story, "x").to_string().starts_with("columns.text"));
 }

@@ -89,17 +89,17 @@ impl Cache {
             return Err(no_stream());
         }
         if window == 0 {
-            return Err(Error::usage("--cache", "is 0; expected at least one step to remember"));
+            return Err(Error::invalid("cache", "is 0; expected at least one step to remember"));
         }
         if !(theta >= 0. && theta.is_finite()) {
-            return Err(Error::usage(
-                "--cache-theta",
+            return Err(Error::invalid(
+                "cache.theta",
                 format!("is {theta}; expected a number of at least 0"),
             ));
         }
         if !(0. ..1.).contains(&lambda) {
             let problem = format!("is {lambda}; expected a share of at least 0 and below 1");
-            return Err(Error::usage("--cache-lambda", problem));
+            return Err(Error::invalid("cache.lambda", problem));
         }
         Ok(())
     }
@@ -205,7 +205,7 @@ fn log_sum(a: f64, b: f64) -> f64 {
 }
 
 fn no_stream() -> Error {
-    Error::usage("--cache", "only a language model reads the running text that a cache remembers")
+    Error::invalid("cache", "only a language model reads the running text that a cache remembers")
 }
 
 #[cfg(test)]
@@ -368,20 +368,20 @@ mod tests {
     }
 
     #[test]
-    fn invalid_settings_and_data_name_the_flag() {
+    fn invalid_settings_and_data_name_the_field() {
         let (network, _) = language_model();
         let refused = |cache: Cache, data: &Dataset| {
             cache.evaluate(network.as_ref(), data, &Device::Cpu).unwrap_err().to_string()
         };
         let plain = Cache::DEFAULT;
-        for (cache, flag) in [
-            (Cache { window: 0, ..plain }, "--cache:"),
-            (Cache { theta: -1., ..plain }, "--cache-theta:"),
-            (Cache { theta: f64::INFINITY, ..plain }, "--cache-theta:"),
-            (Cache { lambda: 1., ..plain }, "--cache-lambda:"),
-            (Cache { lambda: f64::NAN, ..plain }, "--cache-lambda:"),
+        for (cache, field) in [
+            (Cache { window: 0, ..plain }, "cache:"),
+            (Cache { theta: -1., ..plain }, "cache.theta:"),
+            (Cache { theta: f64::INFINITY, ..plain }, "cache.theta:"),
+            (Cache { lambda: 1., ..plain }, "cache.lambda:"),
+            (Cache { lambda: f64::NAN, ..plain }, "cache.lambda:"),
         ] {
-            assert!(refused(cache, &text(&[1, 2])).starts_with(flag), "{cache:?}");
+            assert!(refused(cache, &text(&[1, 2])).starts_with(field), "{cache:?}");
         }
         let example = Example { input: Input::Tokens(vec![1]), target: Target::Class(0) };
         assert!(refused(plain, &Dataset::Examples(vec![example])).contains("only a language model"));

@@ -135,17 +135,17 @@ impl Dynamic {
         let Self { lr, decay, segment } = *self;
         if matches!(data, Dataset::Examples(_)) {
             let problem = "only a language model reads running text, which it can learn from as it goes";
-            return Err(Error::usage("--dynamic", problem));
+            return Err(Error::invalid("dynamic", problem));
         }
         if !(lr >= 0. && lr.is_finite()) {
-            return Err(Error::usage("--dynamic-lr", format!("is {lr}; expected a number of at least 0")));
+            return Err(Error::invalid("dynamic.lr", format!("is {lr}; expected a number of at least 0")));
         }
         if !(0. ..1.).contains(&decay) {
             let problem = format!("is {decay}; expected a share of at least 0 and below 1");
-            return Err(Error::usage("--dynamic-decay", problem));
+            return Err(Error::invalid("dynamic.decay", problem));
         }
         if segment == 0 {
-            return Err(Error::usage("--dynamic-segment", "is 0; expected at least one token"));
+            return Err(Error::invalid("dynamic.segment", "is 0; expected at least one token"));
         }
         Ok(())
     }

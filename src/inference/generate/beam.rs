@@ -91,15 +91,15 @@ impl BeamSearch {
     /// Refuses what makes no sense.
     ///
     /// # Errors
-    /// Names the flag: no beam or more than 4096, a length penalty that is no number.
+    /// Names the field: no beam or more than 4096, a length penalty that is no number.
     pub fn validate(&self) -> Result<()> {
         if !(1..=MOST_BEAMS).contains(&self.beams) {
-            return Err(Error::usage("--beams", format!("{}; expected 1 to {MOST_BEAMS}", self.beams)));
+            return Err(Error::invalid("beams", format!("{}; expected 1 to {MOST_BEAMS}", self.beams)));
         }
         if !self.length_penalty.is_finite() {
             let problem =
                 format!("{} is no exponent; expected a finite number, 1 as a rule", self.length_penalty);
-            return Err(Error::usage("--length-penalty", problem));
+            return Err(Error::invalid("length_penalty", problem));
         }
         Ok(())
     }
@@ -121,7 +121,7 @@ impl BeamSearch {
             let (beams, most) = (self.beams, MOST_SCORES / vocabulary);
             let problem =
                 format!("{beams} over {vocabulary} tokens would fill the memory; expected at most {most}");
-            return Err(Error::usage("--beams", problem));
+            return Err(Error::invalid("beams", problem));
         }
         let text = transcript.begin();
         let first = Live { tokens: vec![], transcript, text, logprob: 0. };

@@ -51,33 +51,39 @@ impl Sampling {
     /// Refuses what makes no sense.
     ///
     /// # Errors
-    /// Names the flag: a negative temperature, a penalty that is not positive, a `top_k` or window of zero, a
+    /// Names the field: a negative temperature, a penalty that is not positive, a `top_k` or window of zero, a
     /// probability outside its bounds.
     pub fn validate(&self) -> Result<()> {
-        let refuse = |flag: &str, problem: String| Err(Error::usage(flag, problem));
         let (temperature, penalty) = (self.temperature, self.repetition_penalty);
         if !(temperature >= 0. && temperature.is_finite()) {
             let problem = format!("{temperature} is no temperature; expected 0 (greedy) or more");
-            return refuse("--temperature", problem);
+            return Err(Error::invalid("temperature", problem));
         }
         if !(penalty > 0. && penalty.is_finite()) {
             let problem =
                 format!("{penalty} is no penalty; expected above 0: 1 for none, 1.2 for a usual one");
-            return refuse("--repetition-penalty", problem);
+            return Err(Error::invalid("repetition_penalty", problem));
         }
         if self.repetition_window == Some(0) {
-            return refuse("--repetition-window", "0 tokens repeat nothing; expected 1 or more".into());
+            let problem = "0 tokens repeat nothing; expected 1 or more";
+            return Err(Error::invalid("repetition_window", problem));
         }
         if self.top_k == Some(0) {
-            return refuse("--top-k", "0 leaves no token to pick; expected 1 or more".into());
+            return Err(Error::invalid("top_k", "0 leaves no token to pick; expected 1 or more"));
         }
-        for (flag, p) in [("--top-p", self.top_p), ("--typical-p", self.typical_p)] {
-            if let Some(p) = p.filter(|p| !(*p > 0. && *p <= 1.)) {
-                return refuse(flag, format!("{p} is no probability; expected above 0, at most 1"));
-            }
+        let improbable = |p: Option<f64>| {
+            let p = p.filter(|p| !(*p > 0. && *p <= 1.))?;
+            Some(format!("{p} is no probability; expected above 0, at most 1"))
+        };
+        if let Some(problem) = improbable(self.top_p) {
+            return Err(Error::invalid("top_p", problem));
+        }
+        if let Some(problem) = improbable(self.typical_p) {
+            return Err(Error::invalid("typical_p", problem));
         }
         if let Some(p) = self.min_p.filter(|p| !(0. ..=1.).contains(p)) {
-            return refuse("--min-p", format!("{p} is no share of the likeliest; expected 0 to 1"));
+            let problem = format!("{p} is no share of the likeliest; expected 0 to 1");
+            return Err(Error::invalid("min_p", problem));
         }
         Ok(())
     }

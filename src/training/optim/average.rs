@@ -136,7 +136,7 @@ impl FromStr for Average {
                 "{text:?} is no average; expected ema:DECAY or swa:START with a number of at least 0 and below 1, \
                  or nt-asgd:EVALUATIONS"
             );
-            Error::usage("--average", problem)
+            Error::invalid("average", problem)
         })
     }
 }
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!("ema".parse::<Average>().unwrap(), Average::Ema { decay: 0.999 });
         for text in ["", "mean", "ema:1", "swa:-0.1", "ema:x", "nt-asgd:-1", "ema:NaN"] {
             let error = text.parse::<Average>().unwrap_err().to_string();
-            assert!(error.starts_with("--average") && error.contains("nt-asgd:EVALUATIONS"), "{error}");
+            assert!(error.starts_with("average") && error.contains("nt-asgd:EVALUATIONS"), "{error}");
         }
     }
 

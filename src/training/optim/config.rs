@@ -103,12 +103,12 @@ impl OptimizerConfig {
     /// The same optimizer with momentum.
     ///
     /// # Errors
-    /// For any optimizer but SGD, as an error about `--momentum`.
+    /// For any optimizer but SGD, as an error about `momentum`.
     pub fn with_momentum(mut self, value: f64) -> Result<Self> {
         let name = self.name();
         match &mut self {
             Self::Sgd { momentum, .. } => *momentum = value,
-            _ => return Err(Error::usage("--momentum", format!("only sgd takes momentum, not {name}"))),
+            _ => return Err(Error::invalid("momentum", format!("only sgd takes momentum, not {name}"))),
         }
         Ok(self)
     }
@@ -116,12 +116,12 @@ impl OptimizerConfig {
     /// The same optimizer with other decays of its moments.
     ///
     /// # Errors
-    /// For any optimizer but Adam and AdamW, as an error about `--betas`.
+    /// For any optimizer but Adam and AdamW, as an error about `betas`.
     pub fn with_betas(mut self, values: [f64; 2]) -> Result<Self> {
         let name = self.name();
         match &mut self {
             Self::Adam { betas, .. } | Self::AdamW { betas, .. } => *betas = values,
-            _ => return Err(Error::usage("--betas", format!("only adam and adamw take betas, not {name}"))),
+            _ => return Err(Error::invalid("betas", format!("only adam and adamw take betas, not {name}"))),
         }
         Ok(self)
     }
@@ -129,7 +129,7 @@ impl OptimizerConfig {
     /// Checks the numbers.
     ///
     /// # Errors
-    /// A constant outside its range, as an error about `--optimizer`.
+    /// A constant outside its range, as an error about `optimizer`.
     pub fn validate(&self) -> Result<()> {
         let share = |value: f64| (0.0..1.0).contains(&value);
         let (weight_decay, problem) = match *self {
@@ -152,7 +152,7 @@ impl OptimizerConfig {
         };
         let decay = !(weight_decay >= 0.0 && weight_decay.is_finite());
         match problem.or(decay.then_some("weight decay must be a number of at least 0")) {
-            Some(problem) => Err(Error::usage("--optimizer", format!("{}: {problem}", self.name()))),
+            Some(problem) => Err(Error::invalid("optimizer", format!("{}: {problem}", self.name()))),
             None => Ok(()),
         }
     }
@@ -180,7 +180,7 @@ impl FromStr for OptimizerConfig {
             "rmsprop" => Ok(Self::RmsProp { alpha: default::alpha(), eps, weight_decay }),
             _ => {
                 let names = Self::NAMES.join(", ");
-                Err(Error::usage("--optimizer", format!("unknown optimizer {name:?}; choose one of {names}")))
+                Err(Error::invalid("optimizer", format!("unknown optimizer {name:?}; choose one of {names}")))
             }
         }
     }
@@ -212,7 +212,7 @@ mod tests {
             OptimizerConfig::RmsProp { alpha: 0.9, eps: f64::NAN, weight_decay: 0.0 },
         ];
         for config in bad {
-            assert!(matches!(config.validate(), Err(Error::Usage { .. })), "{config:?}");
+            assert!(matches!(config.validate(), Err(Error::Invalid { .. })), "{config:?}");
         }
         assert!("adam".parse::<OptimizerConfig>().unwrap().with_momentum(0.9).is_err());
         assert!(

@@ -42,7 +42,7 @@ impl Panel<'_> {
         let values: Vec<f64> = curves.iter().flat_map(|curve| &curve.points).map(|(_, y)| *y).collect();
         if values.is_empty() {
             let problem = format!("none of these runs reports its {}", self.quantity);
-            return Err(Error::usage("--metric", problem));
+            return Err(Error::invalid("quantities", problem));
         }
         let y = Scale::of(&values, self.quantity.is_logarithmic(&values));
         let (x, title) = self.axis.scale(self.axis.end(self.runs), self.last);

@@ -89,7 +89,7 @@ impl Picture {
                 "{} runs are more than colours that can be told apart; draw {MOST_RUNS} at most",
                 runs.len()
             );
-            return Err(Error::usage("RUN", problem));
+            return Err(Error::invalid("runs", problem));
         }
         if let Some(run) = runs.iter().find(|run| run.history.is_empty()) {
             let problem = format!("{}: holds no reports yet, so there is nothing to draw", run.name);
@@ -98,7 +98,7 @@ impl Picture {
         let without_epoch = |run: &&PlottedRun| run.history.epoch_steps().is_none();
         if let Some(run) = runs.iter().find(without_epoch).filter(|_| self.axis == Axis::Epoch) {
             let problem = format!("no epoch of {} is known to be over; use --x step", run.name);
-            return Err(Error::usage("--x epoch", problem));
+            return Err(Error::invalid("axis", problem));
         }
         Ok(())
     }

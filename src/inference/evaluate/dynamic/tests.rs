@@ -271,21 +271,21 @@ fn statistics_are_rms_gradients_over_all_lanes() {
 }
 
 #[test]
-fn invalid_settings_and_data_name_the_flag() {
+fn invalid_settings_and_data_name_the_field() {
     let (network, parameters) = language_model();
     let refused = |dynamic: Dynamic, statistics: Option<&Statistics>, data: &Dataset| {
         let scores = dynamic.evaluate(network.as_ref(), &parameters, statistics, data, &Device::Cpu);
         scores.unwrap_err().to_string()
     };
     let good = Dynamic::suited(5, false);
-    for (dynamic, flag) in [
-        (Dynamic { lr: -1., ..good }, "--dynamic-lr:"),
-        (Dynamic { lr: f64::NAN, ..good }, "--dynamic-lr:"),
-        (Dynamic { decay: 1., ..good }, "--dynamic-decay:"),
-        (Dynamic { decay: -0.1, ..good }, "--dynamic-decay:"),
-        (Dynamic { segment: 0, ..good }, "--dynamic-segment:"),
+    for (dynamic, field) in [
+        (Dynamic { lr: -1., ..good }, "dynamic.lr:"),
+        (Dynamic { lr: f64::NAN, ..good }, "dynamic.lr:"),
+        (Dynamic { decay: 1., ..good }, "dynamic.decay:"),
+        (Dynamic { decay: -0.1, ..good }, "dynamic.decay:"),
+        (Dynamic { segment: 0, ..good }, "dynamic.segment:"),
     ] {
-        assert!(refused(dynamic, None, &text(&[1, 2])).starts_with(flag), "{dynamic:?}");
+        assert!(refused(dynamic, None, &text(&[1, 2])).starts_with(field), "{dynamic:?}");
     }
     let mut other = statistics(&parameters);
     other.rms.remove("decoder.bias");

@@ -147,11 +147,11 @@ fn more_beams_than_texts_and_no_length_are_no_problem() {
     assert_eq!(found(&search(100, 1., 1), network.as_ref(), &tokenizer, &[]).len(), 3);
     let none = found(&search(4, 1., 0), network.as_ref(), &tokenizer, &[]);
     assert_eq!((none.len(), none[0].text.as_str(), none[0].score), (1, "", 0.));
-    for (beams, length_penalty, flag) in
-        [(0, 1., "--beams"), (usize::MAX, 1., "--beams"), (2, f64::NAN, "--length-penalty")]
+    for (beams, length_penalty, field) in
+        [(0, 1., "beams"), (usize::MAX, 1., "beams"), (2, f64::NAN, "length_penalty")]
     {
         let problem = search(beams, length_penalty, 3).validate().unwrap_err().to_string();
-        assert!(problem.starts_with(flag), "{problem}");
+        assert!(problem.starts_with(field), "{problem}");
     }
 }
 
@@ -168,7 +168,7 @@ fn scores_that_are_no_numbers_and_beams_beyond_memory_are_errors() {
     let none = problem(BeamSearch { banned: (0..9).collect(), ..search(3, 1., 4) }, 5);
     assert!(none.contains("no token to write"), "{none}");
     let many = problem(search(4096, 1., 4), 70_000);
-    assert_eq!(many, "--beams: 4096 over 70000 tokens would fill the memory; expected at most 3834");
+    assert_eq!(many, "beams: 4096 over 70000 tokens would fill the memory; expected at most 3834");
 }
 
 proptest! {

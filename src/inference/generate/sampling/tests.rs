@@ -172,21 +172,21 @@ fn nothing_is_picked_where_nothing_is_left() {
 }
 
 #[test]
-fn senseless_settings_name_their_flag() {
+fn invalid_settings_name_their_field() {
     let plain = Sampling::default();
-    for (sampling, flag) in [
-        (Sampling { temperature: -1., ..plain }, "--temperature"),
-        (Sampling { temperature: f64::NAN, ..plain }, "--temperature"),
-        (Sampling { top_k: Some(0), ..plain }, "--top-k"),
-        (Sampling { top_p: Some(0.), ..plain }, "--top-p"),
-        (Sampling { top_p: Some(1.5), ..plain }, "--top-p"),
-        (Sampling { typical_p: Some(f64::NAN), ..plain }, "--typical-p"),
-        (Sampling { min_p: Some(-0.1), ..plain }, "--min-p"),
-        (Sampling { min_p: Some(f64::NAN), ..plain }, "--min-p"),
-        (Sampling { repetition_penalty: 0., ..plain }, "--repetition-penalty"),
-        (Sampling { repetition_penalty: f64::INFINITY, ..plain }, "--repetition-penalty"),
-        (Sampling { repetition_window: Some(0), ..plain }, "--repetition-window"),
+    for (sampling, field) in [
+        (Sampling { temperature: -1., ..plain }, "temperature"),
+        (Sampling { temperature: f64::NAN, ..plain }, "temperature"),
+        (Sampling { top_k: Some(0), ..plain }, "top_k"),
+        (Sampling { top_p: Some(0.), ..plain }, "top_p"),
+        (Sampling { top_p: Some(1.5), ..plain }, "top_p"),
+        (Sampling { typical_p: Some(f64::NAN), ..plain }, "typical_p"),
+        (Sampling { min_p: Some(-0.1), ..plain }, "min_p"),
+        (Sampling { min_p: Some(f64::NAN), ..plain }, "min_p"),
+        (Sampling { repetition_penalty: 0., ..plain }, "repetition_penalty"),
+        (Sampling { repetition_penalty: f64::INFINITY, ..plain }, "repetition_penalty"),
+        (Sampling { repetition_window: Some(0), ..plain }, "repetition_window"),
     ] {
-        assert!(sampling.validate().unwrap_err().to_string().starts_with(flag));
+        assert!(sampling.validate().unwrap_err().to_string().starts_with(field));
     }
 }
