@@ -26,7 +26,9 @@
 pub mod character;
 mod decoder;
 mod file;
+mod form;
 mod kind;
+mod note;
 mod prompt;
 mod train;
 mod vocabulary;
@@ -37,6 +39,7 @@ use std::path::Path;
 
 pub use decoder::{Decoder, DecoderState};
 pub use kind::Kind;
+pub use note::Note;
 pub use prompt::Prompt;
 
 use crate::data::{End, Piece};

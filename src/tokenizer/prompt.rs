@@ -1,5 +1,6 @@
 //! A user's prompt, met halfway.
 
+use super::note::Note;
 use super::{Scheme, Tokenizer, character};
 use crate::Result;
 
@@ -8,8 +9,8 @@ use crate::Result;
 pub struct Prompt {
     /// The tokens.
     pub ids: Vec<u32>,
-    /// What was replaced and what is unknown, one sentence each, to be told to the user.
-    pub notes: Vec<String>,
+    /// Warnings for the user: what was replaced and what is unknown, each once.
+    pub notes: Vec<Note>,
 }
 
 impl Tokenizer {
@@ -33,10 +34,7 @@ impl Tokenizer {
                 self.encode_text(text, &mut prompt.ids)?;
                 for (character, &id) in character::split(&self.normalise(text)).zip(&prompt.ids) {
                     if Some(id) == self.unknown {
-                        note(
-                            &mut prompt.notes,
-                            format!("`{character}` is not in the vocabulary; it is <unk> here"),
-                        );
+                        note(&mut prompt.notes, Note::Unknown(character.into()));
                     }
                 }
             }
@@ -44,7 +42,7 @@ impl Tokenizer {
                 self.encode_text(text, &mut prompt.ids)?;
                 let unknown = prompt.ids.iter().filter(|&&id| Some(id) == self.unknown).count();
                 if unknown > 0 {
-                    prompt.notes.push(format!("{unknown} tokens of the prompt are not in the vocabulary"));
+                    prompt.notes.push(Note::UnknownTokens(unknown));
                 }
             }
         }
@@ -59,10 +57,10 @@ impl Tokenizer {
         let known = variants.iter().find_map(|variant| Some((variant, self.id(variant)?)));
         if let Some((variant, id)) = known {
             prompt.ids.push(id);
-            note(&mut prompt.notes, format!("`{word}` is not in the vocabulary; `{variant}` stands for it"));
+            note(&mut prompt.notes, Note::Replaced(word.into(), variant.clone()));
         } else {
             prompt.ids.extend(self.unknown);
-            note(&mut prompt.notes, format!("`{word}` is not in the vocabulary; it is <unk> here"));
+            note(&mut prompt.notes, Note::Unknown(word.into()));
         }
     }
 }
@@ -74,8 +72,8 @@ fn capitalised(word: &str) -> String {
 }
 
 /// Says everything once, however often it occurs.
-fn note(notes: &mut Vec<String>, text: String) {
-    if !notes.contains(&text) {
-        notes.push(text);
+fn note(notes: &mut Vec<Note>, note: Note) {
+    if !notes.contains(&note) {
+        notes.push(note);
     }
 }
