@@ -1,19 +1,27 @@
 //! `rnn generate`: text from a language model.
 
-mod job;
+mod check;
 mod print;
+mod prompts;
 
+use std::io::Write;
 use std::path::PathBuf;
 
-use job::Job;
+use check::Checked;
+use print::Printer;
 use rnn_zoo::Error;
-use rnn_zoo::inference::generate::{BeamSearch, Sampling, SavedText};
+use rnn_zoo::inference::Model;
+use rnn_zoo::inference::generate::{
+    Batch, BatchEvent, BeamSearch, Finish, Opening, Reader, SavedText, Specials, TextOptions, TypedPrompt,
+    no_candidate,
+};
 use rnn_zoo::tasks::Task;
+use rnn_zoo::tokenizer::Note;
 
 use super::{Compute, Outcome, load_model, number};
 
-/// What draws, and has no place in a search for the likeliest.
-const DRAWING: [&str; 7] =
+/// The options of sampling, which a beam search does not have.
+const SAMPLING: [&str; 7] =
     ["temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "repetition_window"];
 
 /// Let a language model write, token by token
@@ -132,7 +140,7 @@ struct SamplingArgs {
 #[command(next_help_heading = "Beam search")]
 struct BeamArgs {
     /// Search for the likeliest text, keeping the N likeliest beginnings, instead of sampling
-    #[arg(long, value_name = "N", conflicts_with_all = DRAWING)]
+    #[arg(long, value_name = "N", conflicts_with_all = SAMPLING)]
     #[arg(conflicts_with_all = ["greedy", "seed", "save_state"])]
     beams: Option<usize>,
 
@@ -143,7 +151,7 @@ struct BeamArgs {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let sampling = args.validated()?;
+    let Checked { sampling, search } = args.checked()?;
     let device = args.compute.open()?;
     let model = load_model(&args.bundle, &device)?;
     if model.config.task != Task::Lm {
@@ -151,95 +159,85 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         return Err(Error::usage(&args.bundle, problem).into());
     }
     if let Some(path) = &args.save_state {
-        SavedText::check_place(path)?;
+        SavedText::check_place(path, &model)?;
     }
-    let tokenizer = model.tokenizer()?;
-    let banned: Vec<u32> = tokenizer.unknown().into_iter().collect();
-    let end = tokenizer.end().filter(|_| !args.ignore_eos);
-    let job = Job { args, model: &model, sampling, banned, end };
-    let mut notes = vec![];
-    let mut prompts = vec![];
-    for text in args.prompt_texts()? {
-        let prompt = tokenizer.encode_prompt(&text)?;
-        for note in prompt.notes.iter().filter(|note| !notes.contains(*note)).cloned().collect::<Vec<_>>() {
-            eprintln!("{note}");
-            notes.push(note);
-        }
-        prompts.push((text, prompt));
+    let prompts = args.prompts()?.into_iter().map(|typed| TypedPrompt::new(&model, typed));
+    let prompts = prompts.collect::<rnn_zoo::Result<Vec<_>>>()?;
+    for note in Note::summary(prompts.iter().flat_map(TypedPrompt::notes)) {
+        eprintln!("{note}");
     }
-    match args.beams.beams {
-        Some(beams) => job.search(beams, &prompts)?,
-        None => job.sample(&prompts)?,
+    let saved = args.state.as_ref().map(|path| SavedText::load(path, &model)).transpose()?;
+    let opening = Opening { saved, stops: args.stop.clone(), seed: args.sampling.seed };
+    let Specials { end, banned } = Specials::of(&model)?;
+    let end = end.filter(|_| !args.ignore_eos);
+    if let Some(search) = search {
+        let search = BeamSearch { end, banned, ..search };
+        write_best(&model, &opening, &prompts, &search, args)?;
+    } else {
+        let (length, logprobs, resumable) = (args.length, args.json, args.save_state.is_some());
+        let options = TextOptions { sampling, banned, length, end, logprobs, resumable };
+        let batch = Batch::new(&model, opening, prompts, args.count, options)?;
+        write_samples(&model, batch, args)?;
     }
     Ok(Outcome::Done)
 }
 
-impl Args {
-    /// The rules of sampling, where all options make sense together.
-    fn validated(&self) -> rnn_zoo::Result<Sampling> {
-        let of = &self.sampling;
-        let sampling = Sampling {
-            temperature: if of.greedy { 0. } else { of.temperature },
-            top_k: of.top_k,
-            top_p: of.top_p,
-            min_p: of.min_p,
-            typical_p: of.typical_p,
-            repetition_penalty: of.repetition_penalty.unwrap_or(1.),
-            repetition_window: of.repetition_window,
-        };
-        sampling.validate()?;
-        if let Some(beams) = self.beams.beams {
-            self.search(beams, None, vec![]).validate()?;
-            if self.count > beams {
-                let problem = format!("{} texts of a beam of {beams}; expected at most --beams", self.count);
-                return Err(Error::usage("--count", problem));
+/// Samples `--count` texts for each prompt.
+fn write_samples(model: &Model, mut batch: Batch<'_>, args: &Args) -> anyhow::Result<()> {
+    let mut printer = Printer::new(args.json);
+    let (mut failed, mut newest) = (false, None);
+    while let Some(events) = batch.step()? {
+        for event in events {
+            match event {
+                BatchEvent::Begun { id, prompt, sample, shown } => {
+                    newest = Some(id);
+                    let typed = &batch.prompts()[prompt].typed;
+                    printer.begin(id, typed, gap(prompt, sample).to_string() + &shown);
+                }
+                BatchEvent::Written(event) => {
+                    failed |= event.finish == Some(Finish::Failed);
+                    printer.add(&event);
+                }
             }
         }
-        if self.stop.iter().any(String::is_empty) {
-            return Err(Error::usage(
-                "--stop",
-                "the empty text is everywhere; expected a text to end before",
-            ));
+        printer.print()?;
+        if failed {
+            return Err(no_candidate().into());
         }
-        if self.save_state.is_some() && self.count > 1 {
-            return Err(Error::usage("--save-state", "keeps one text; leave out --count"));
-        }
-        if self.state.is_some() && self.count > 1 && self.beams.beams.is_none() && of.seed.is_none() {
-            let problem =
-                "the text goes on in one way with its own random numbers; give a --seed for several";
-            return Err(Error::usage("--count", problem));
-        }
-        Ok(sampling)
     }
+    if let (Some(path), Some(id)) = (&args.save_state, newest)
+        && let Some(text) = batch.leave(id)?
+    {
+        SavedText::save(path, &text, model)?;
+    }
+    Ok(())
+}
 
-    fn search(&self, beams: usize, end: Option<u32>, banned: Vec<u32>) -> BeamSearch {
-        let length_penalty = self.beams.length_penalty.unwrap_or(1.);
-        BeamSearch { beams, length_penalty, length: self.length, end, banned }
-    }
-
-    /// The prompts as they were typed.
-    fn prompt_texts(&self) -> rnn_zoo::Result<Vec<String>> {
-        let standard_input = |flag: &str| {
-            std::io::read_to_string(std::io::stdin()).map_err(|error| {
-                Error::usage(flag, format!("standard input cannot be read as text: {error}"))
-            })
-        };
-        let Some(path) = &self.prompts else {
-            return Ok(vec![match self.prompt.as_str() {
-                "-" => standard_input("--prompt -")?,
-                text => text.to_string(),
-            }]);
-        };
-        let text = match path.as_os_str() == "-" {
-            true => standard_input("--prompts -")?,
-            false => std::fs::read_to_string(path)
-                .map_err(|error| Error::file(path, format!("cannot be read as text: {error}")))?,
-        };
-        if text.is_empty() {
-            let problem = format!("{} is empty; expected a prompt a line", path.display());
-            return Err(Error::usage("--prompts", problem));
+/// Prints the `--count` best texts that a beam search finds for each prompt.
+fn write_best(
+    model: &Model,
+    opening: &Opening,
+    prompts: &[TypedPrompt],
+    search: &BeamSearch,
+    args: &Args,
+) -> anyhow::Result<()> {
+    let mut reader = Reader::new(model.network.as_ref(), &model.device)?;
+    let mut out = std::io::stdout().lock();
+    for (number, prompt) in prompts.iter().enumerate() {
+        let (text, shown) = opening.begin(model, prompt)?;
+        let found = search.search(&mut reader, &text.context, text.transcript)?;
+        for (sample, hypothesis) in found.iter().take(args.count).enumerate() {
+            match args.json {
+                true => writeln!(out, "{}", print::hypothesis(&prompt.typed, hypothesis))?,
+                false => writeln!(out, "{}{shown}{}", gap(number, sample), hypothesis.text)?,
+            }
         }
-        // Some editors begin a file with a mark of its byte order.
-        Ok(text.trim_start_matches('\u{feff}').lines().map(str::to_string).collect())
+        out.flush()?;
     }
+    Ok(())
+}
+
+/// The separator before a text: an empty line between prompts, because texts may have several lines.
+fn gap(prompt: usize, sample: usize) -> &'static str {
+    if prompt > 0 && sample == 0 { "\n" } else { "" }
 }
