@@ -24,7 +24,7 @@ use super::{Compute, Outcome, load_model, number};
 const SAMPLING: [&str; 7] =
     ["temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "repetition_window"];
 
-/// Let a language model write, token by token
+/// Write text with a language model
 #[derive(Debug, clap::Args)]
 #[command(
     allow_negative_numbers = true,
@@ -39,48 +39,48 @@ Examples:
   cat chapter.txt | rnn generate my-model --prompt - --greedy
 
 The rules of sampling apply in Hugging Face's order: repetition penalty, temperature, top-k, top-p, min-p,
-typical-p; each looks at what those before it have left."
+typical-p; each applies to the distribution that the rules before it leave."
 )]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
     bundle: String,
 
-    /// Text to go on from, of any length; - reads standard input
+    /// Text to continue, of any length; - reads standard input
     #[arg(long, value_name = "TEXT", aliases = ["primetext", "prime"], default_value = "", allow_hyphen_values = true)]
     prompt: String,
 
-    /// Go on from each line of a file, side by side; - reads standard input. Each text is the one that its prompt
-    /// has alone, with random numbers by the seed and its words; an empty line parts prompts
+    /// Continue each line of a file, side by side; - reads standard input. Each text is the one that --prompt would
+    /// give; an empty line separates the texts of different prompts
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "state", "save_state"])]
     prompts: Option<PathBuf>,
 
-    /// Tokens to write at most
+    /// Greatest number of tokens to write
     #[arg(long, value_name = "N", alias = "words", default_value_t = 200)]
     length: usize,
 
-    /// End before this text, if it comes; may be given several times
+    /// End a text before this string; may be given several times
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     stop: Vec<String>,
 
-    /// Texts to write for a prompt; with --beams the best so many
+    /// Number of texts for a prompt; with --beams, of the best texts
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 1)]
     count: usize,
 
-    /// Write on past an `<eos>`
+    /// Continue after an `<eos>`
     #[arg(long)]
     ignore_eos: bool,
 
-    /// Print one JSON object a text: prompt, text, tokens, token_ids, logprob, finish_reason
+    /// Print one JSON object for each text: prompt, text, tokens, token_ids, logprob, finish_reason
     #[arg(long)]
     json: bool,
 
-    /// Keep where the text stands in FILE, to go on from with --state. What may be the beginning of a --stop text,
-    /// or is part of a character, is not printed but kept there too
+    /// Save the state of the text to FILE, to be continued with --state. Text that may begin a --stop string, and
+    /// incomplete characters, are saved there instead of printed
     #[arg(long, value_name = "FILE")]
     save_state: Option<PathBuf>,
 
-    /// Go on with the text of such a file, which this model wrote; --prompt, if any, comes in between
+    /// Continue a text that --save-state has saved with this model; --prompt, if given, is appended to it first
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
@@ -94,52 +94,52 @@ pub struct Args {
     compute: Compute,
 }
 
-/// How the next token is picked.
+/// Options of sampling.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Sampling")]
 struct SamplingArgs {
-    /// Below 1 the likely becomes likelier, above 1 less so; 0 always takes the likeliest
+    /// Divide scores by X: below 1 for less varied text, above 1 for more; 0 always picks the most probable token
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     temperature: f64,
 
-    /// Always take the likeliest token
+    /// Always pick the most probable token
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "min_p", "typical_p"])]
     greedy: bool,
 
-    /// Pick among the N likeliest tokens
+    /// Pick among the N most probable tokens
     #[arg(long, value_name = "N")]
     top_k: Option<usize>,
 
-    /// Pick among the likeliest tokens that together hold X of the probability
+    /// Pick among the most probable tokens whose probabilities sum to X
     #[arg(long, value_name = "X")]
     top_p: Option<f64>,
 
-    /// Pick among tokens at least X times as likely as the likeliest
+    /// Pick among tokens whose probability is at least X times the highest
     #[arg(long, value_name = "X")]
     min_p: Option<f64>,
 
-    /// Pick among the tokens of most typical surprise that together hold X of the probability
+    /// Pick among the tokens of most typical surprisal whose probabilities sum to X
     #[arg(long, value_name = "X")]
     typical_p: Option<f64>,
 
-    /// Divide the scores of tokens that prompt and text have had by X, or multiply them where negative
+    /// Divide positive scores of tokens that occur in prompt and text by X, and multiply negative ones
     #[arg(long, value_name = "X")]
     repetition_penalty: Option<f64>,
 
-    /// Penalise only tokens among the newest N [default: all]
+    /// Penalise only the last N tokens [default: all]
     #[arg(long, value_name = "N", requires = "repetition_penalty")]
     repetition_window: Option<usize>,
 
-    /// The same seed gives the same text [default: 1]; with --state, draw anew from it
+    /// Seed of the random numbers [default: 1; with --state, those of the saved text]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
 
-/// How the likeliest text is searched for.
+/// Options of beam search.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Beam search")]
 struct BeamArgs {
-    /// Search for the likeliest text, keeping the N likeliest beginnings, instead of sampling
+    /// Search for the most probable text in a beam of N texts, instead of sampling
     #[arg(long, value_name = "N", conflicts_with_all = SAMPLING)]
     #[arg(conflicts_with_all = ["greedy", "seed", "save_state"])]
     beams: Option<usize>,
