@@ -159,6 +159,19 @@ impl Stream {
         Ok(())
     }
 
+    /// Appends the sequences of a state, whose tensors are (layers, batch, hidden), to the batch. The sequences
+    /// that the batch has keep their numbers.
+    ///
+    /// # Errors
+    /// If the state is that of another stack, or of no sequence. The stream is unchanged then.
+    pub fn append(&mut self, state: &State) -> Result<()> {
+        if self.0.batch() == 0 {
+            return self.set_state(state);
+        }
+        let own = self.state()?;
+        self.set_state(&State::join(&[own, state.clone()])?)
+    }
+
     /// The state after the last step, whose tensors are (layers, batch, hidden).
     ///
     /// # Errors

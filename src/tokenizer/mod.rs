@@ -28,7 +28,9 @@ mod encode;
 mod encoder;
 mod end;
 mod file;
+mod form;
 mod kind;
+mod note;
 mod prompt;
 mod scheme;
 mod train;
@@ -38,6 +40,7 @@ pub use decoder::{Decoder, DecoderState};
 pub use encode::Tokenizer;
 pub use end::End;
 pub use kind::Kind;
+pub use note::Note;
 pub use prompt::Prompt;
 pub use scheme::Scheme;
 

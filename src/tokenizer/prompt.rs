@@ -3,6 +3,7 @@
 use super::character;
 use super::encode::Tokenizer;
 use super::encoder::Encoder;
+use super::note::Note;
 use crate::Result;
 
 /// A prompt as tokens.
@@ -10,8 +11,8 @@ use crate::Result;
 pub struct Prompt {
     /// The tokens.
     pub ids: Vec<u32>,
-    /// Messages for the user, one for each replaced or unknown word.
-    pub notes: Vec<String>,
+    /// Warnings for the user: what was replaced and what is unknown, each once.
+    pub notes: Vec<Note>,
 }
 
 impl Tokenizer {
@@ -36,10 +37,7 @@ impl Tokenizer {
                 prompt.ids = self.encode(text)?;
                 for (character, &id) in character::split(&self.normalise(text)).zip(&prompt.ids) {
                     if Some(id) == self.unknown {
-                        note(
-                            &mut prompt.notes,
-                            format!("`{character}` is not in the vocabulary; it is <unk> here"),
-                        );
+                        note(&mut prompt.notes, Note::Unknown(character.into()));
                     }
                 }
             }
@@ -47,7 +45,7 @@ impl Tokenizer {
                 prompt.ids = self.encode(text)?;
                 let unknown = prompt.ids.iter().filter(|&&id| Some(id) == self.unknown).count();
                 if unknown > 0 {
-                    prompt.notes.push(format!("{unknown} tokens of the prompt are not in the vocabulary"));
+                    prompt.notes.push(Note::UnknownTokens(unknown));
                 }
             }
         }
@@ -62,10 +60,10 @@ impl Tokenizer {
         let known = variants.iter().find_map(|variant| Some((variant, self.id(variant)?)));
         if let Some((variant, id)) = known {
             prompt.ids.push(id);
-            note(&mut prompt.notes, format!("`{word}` is not in the vocabulary; `{variant}` stands for it"));
+            note(&mut prompt.notes, Note::Replaced(word.into(), variant.clone()));
         } else {
             prompt.ids.extend(self.unknown);
-            note(&mut prompt.notes, format!("`{word}` is not in the vocabulary; it is <unk> here"));
+            note(&mut prompt.notes, Note::Unknown(word.into()));
         }
     }
 }
@@ -76,9 +74,9 @@ fn capitalised(word: &str) -> String {
     first.chain(letters.flat_map(char::to_lowercase)).collect()
 }
 
-/// Adds a message unless it is there already.
-fn note(notes: &mut Vec<String>, text: String) {
-    if !notes.contains(&text) {
-        notes.push(text);
+/// Says everything once, however often it occurs.
+fn note(notes: &mut Vec<Note>, note: Note) {
+    if !notes.contains(&note) {
+        notes.push(note);
     }
 }

@@ -176,8 +176,8 @@ fn a_prompt_is_met_halfway() {
     let word = |word| tokenizer.id(word).unwrap();
     assert_eq!(prompt.ids, [word("How"), word("now"), word("NASA"), 1, 0, 0, word("cow")]);
     assert_eq!(prompt.notes.len(), 4);
-    assert_eq!(prompt.notes[0], "`how` is not in the vocabulary; `How` stands for it");
-    assert_eq!(prompt.notes[3], "`zebra` is not in the vocabulary; it is <unk> here");
+    assert_eq!(prompt.notes[0].to_string(), "`how` is not in the vocabulary; `How` stands for it");
+    assert_eq!(prompt.notes[3].to_string(), "`zebra` is not in the vocabulary; it is <unk> here");
     let characters = trained(&Kind::Char, "abc\n");
     let prompt = characters.encode_prompt("a中b中").unwrap();
     assert_eq!((prompt.ids.len(), prompt.notes.len()), (4, 1));

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Folder, TINY, text, written};
 
 #[test]
-fn the_seed_decides_the_text() {
+fn seed_decides_the_text() {
     let folder = Folder::with_model();
     let write = |more: &str| folder.done(&format!("generate m --length 60 {more}"));
     assert_eq!(write("--seed 5"), write("--seed 5"));
@@ -18,7 +18,7 @@ fn the_seed_decides_the_text() {
 }
 
 #[test]
-fn the_likeliest_token_needs_no_seed() {
+fn greedy_text_needs_no_seed() {
     let folder = Folder::with_model();
     let write = |more: &str| folder.done(&format!("generate m --length 60 {more}"));
     let greedy = write("--greedy");
@@ -31,7 +31,7 @@ fn the_likeliest_token_needs_no_seed() {
 }
 
 #[test]
-fn several_texts_are_written_one_below_the_other() {
+fn several_texts_are_separated_by_newlines() {
     let folder = Folder::with_model();
     let one = folder.done("generate m --ignore-eos --length 30 --prompt the");
     let three = folder.done("generate m --ignore-eos --length 30 --prompt the --count 3");
@@ -41,7 +41,7 @@ fn several_texts_are_written_one_below_the_other() {
 }
 
 #[test]
-fn a_prompt_may_be_long_and_come_from_standard_input() {
+fn prompt_may_be_long_and_come_from_standard_input() {
     let folder = Folder::with_model();
     let prompt: String = text().chars().cycle().take(10_000).collect();
     let said = written(
@@ -56,7 +56,7 @@ fn a_prompt_may_be_long_and_come_from_standard_input() {
 }
 
 #[test]
-fn a_prompt_is_read_before_anything_is_written() {
+fn prompt_is_read_before_anything_is_written() {
     let folder = Folder::new();
     folder.write("ab.txt", "ab".repeat(600) + "\n");
     folder.done(
@@ -68,7 +68,7 @@ fn a_prompt_is_read_before_anything_is_written() {
 }
 
 #[test]
-fn a_text_ends_where_the_model_says_so() {
+fn records_end_at_the_end_token() {
     let folder = Folder::new();
     folder.write("a.jsonl", "{\"text\": \"abc\"}\n".repeat(300));
     folder.done(
@@ -102,7 +102,7 @@ fn words_and_characters_of_every_script_come_back_whole() {
 }
 
 #[test]
-fn what_a_model_does_not_know_is_said_and_never_written() {
+fn unknown_token_is_reported_and_never_written() {
     let folder = Folder::with_model();
     let output = folder.rnn("generate m --length 40 --prompt").arg("the Q").output().unwrap();
     let said = written(&output, "");
@@ -111,18 +111,62 @@ fn what_a_model_does_not_know_is_said_and_never_written() {
     assert!(!said.contains("<unk>") && said.starts_with("the "), "{said}");
 }
 
+#[test]
+fn unknown_characters_are_one_warning() {
+    let folder = Folder::with_model();
+    folder.write("prompts.txt", "the Q\nZ and Q\nthe X\n");
+    let output = folder.rnn("generate m --length 4 --prompts prompts.txt").output().unwrap();
+    let warned = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(warned, "`Q`, `Z`, `X` are not in the vocabulary; they are <unk> here\n");
+}
+
+#[test]
+fn prompt_is_read_in_the_unicode_form_of_the_model() {
+    let folder = Folder::new();
+    folder.write("korean.txt", "한국어는 그리고 été\n".repeat(80));
+    folder.done(&format!("train lstm --data korean.txt --out m {TINY}"));
+    let (composed, decomposed) = ("한국 é", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{116e}\u{11a8} e\u{301}");
+    let line = "generate m --ignore-eos --length 20 --json --prompt";
+    let mut expected = objects(&done_with(&folder, line, &[composed]));
+    let output = folder.rnn(line).arg(decomposed).output().unwrap();
+    let warned = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(warned, "the prompt is read in Unicode form NFC, which the model knows\n");
+    expected[0]["prompt"] = decomposed.into();
+    assert_eq!(objects(&written(&output, line)), expected);
+}
+
+#[test]
+fn running_text_has_no_end_token() {
+    let folder = Folder::new();
+    let lines = "over cat red dog.\nand then house on dog then.\nhouse tree there.\n\
+                 the and red mat over dog big the the.\nwas the house.\non tree the it mat and then was.\n";
+    folder.write("plain.txt", lines.repeat(40));
+    folder.done(&format!("train lstm --data plain.txt --out char {TINY}"));
+    folder.done(&format!("train gru --data plain.txt --tokenizer bpe:260 --out bytes {TINY}"));
+    for (model, flags) in [("char", ""), ("char", "--ignore-eos"), ("bytes", ""), ("char", "--beams 2")] {
+        for seed in (1..=6).map(|seed| format!("--seed {seed}")) {
+            let seed = if flags.contains("beams") { "" } else { &seed };
+            let line = format!("generate {model} --length 300 --json {flags} {seed}");
+            let object = &objects(&folder.done(&line))[0];
+            assert_eq!(object["finish_reason"], "length", "{line}");
+            let tokens = object["token_ids"].as_array().unwrap();
+            assert!(tokens.len() == 300 && !tokens.contains(&1.into()), "{line}: <eos> in {tokens:?}");
+        }
+    }
+}
+
 /// One JSON object a line.
 fn objects(output: &str) -> Vec<Value> {
     output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// `rnn` with further arguments, which may hold spaces.
+/// Runs `rnn` with further arguments, which may contain spaces.
 fn done_with(folder: &Folder, line: &str, more: &[&str]) -> String {
     written(&folder.rnn(line).args(more).output().unwrap(), line)
 }
 
 #[test]
-fn a_stop_text_is_never_written() {
+fn stop_string_is_never_written() {
     let folder = Folder::with_model();
     let whole = folder.done("generate m --length 80 --ignore-eos");
     let at = |from: usize| whole.chars().skip(from).take(3).collect::<String>();
@@ -142,7 +186,7 @@ fn a_stop_text_is_never_written() {
 }
 
 #[test]
-fn prompts_side_by_side_have_the_texts_that_they_have_alone() {
+fn prompts_side_by_side_give_the_texts_that_they_give_alone() {
     let folder = Folder::with_model();
     // More than are written at once, of several lengths, one of them empty.
     let lines = ["the cat", "", "t", "horse by the road saw", "of us"];
@@ -181,7 +225,7 @@ fn prompts_side_by_side_have_the_texts_that_they_have_alone() {
 }
 
 #[test]
-fn prompts_that_cannot_be_read_are_an_error() {
+fn unreadable_prompts_are_an_error() {
     let folder = Folder::with_model();
     folder.write("empty.txt", "");
     folder.write("binary.txt", [0xff, 0xfe, 0x00]);
@@ -191,7 +235,7 @@ fn prompts_that_cannot_be_read_are_an_error() {
 }
 
 #[test]
-fn a_text_that_ends_says_so() {
+fn finish_reason_says_how_a_text_ended() {
     let folder = Folder::new();
     folder.write("a.jsonl", "{\"text\": \"abc\"}\n".repeat(300));
     folder.done(
@@ -208,7 +252,7 @@ fn a_text_that_ends_says_so() {
 }
 
 #[test]
-fn beams_come_best_first_and_the_same_every_time() {
+fn beams_are_sorted_and_reproducible() {
     let folder = Folder::with_model();
     let greedy = folder.done("generate m --greedy --length 30 --prompt the");
     assert_eq!(folder.done("generate m --beams 1 --length 30 --prompt the"), greedy);
@@ -229,7 +273,7 @@ fn beams_come_best_first_and_the_same_every_time() {
 }
 
 #[test]
-fn repetition_is_penalised_where_asked() {
+fn repetition_penalty_changes_the_text() {
     let folder = Folder::with_model();
     let greedy = folder.done("generate m --greedy --length 60");
     assert_eq!(folder.done("generate m --greedy --length 60 --repetition-penalty 1"), greedy);
@@ -246,7 +290,7 @@ fn repetition_is_penalised_where_asked() {
     );
 }
 
-/// One long run, and the same in pieces with a pause at each of `pauses`.
+/// Asserts that a run in pieces, with a pause at each of `pauses`, writes the text of one run.
 fn assert_goes_on(folder: &Folder, line: &str, more: &[&str], (length, pauses): (usize, &[usize])) {
     let whole = done_with(folder, &format!("{line} --length {length} --prompt the --seed 3"), more);
     let (mut text, mut from) = (String::new(), 0);
@@ -265,7 +309,7 @@ fn assert_goes_on(folder: &Folder, line: &str, more: &[&str], (length, pauses): 
 }
 
 #[test]
-fn a_text_goes_on_after_a_pause_as_if_there_had_been_none() {
+fn paused_text_continues_as_if_not_paused() {
     let folder = Folder::with_model();
     folder.done(&format!("train lstm --layer-norm --data text.txt --out normed {TINY}"));
     folder.done(&format!("train rnnlm --data text.txt --out words {TINY}"));
@@ -278,7 +322,7 @@ fn a_text_goes_on_after_a_pause_as_if_there_had_been_none() {
         assert_goes_on(&folder, &line, &[], (200, &[100]));
         assert_goes_on(&folder, &line, &[], (60, &[1, 2, 3, 17, 18, 40, 59]));
     }
-    // A stop text that begins before the pause, and ends after it.
+    // A stop string that begins before the pause and ends after it.
     let line = format!("generate m {sampling}");
     let whole = folder.done(&format!("{line} --length 200 --prompt the --seed 3"));
     let stop: String = whole.chars().skip(3 + 120).take(6).collect();
@@ -293,21 +337,21 @@ fn a_text_goes_on_after_a_pause_as_if_there_had_been_none() {
 }
 
 #[test]
-fn a_kept_text_takes_further_words_and_other_numbers() {
+fn saved_text_takes_a_prompt_and_a_seed() {
     let folder = Folder::with_model();
     let begun = folder.done("generate m --greedy --length 20 --prompt the --save-state s");
     let whole = format!("{}dog", begun.trim_end_matches('\n'));
     let expected = done_with(&folder, "generate m --greedy --length 20", &["--prompt", &whole]);
     let on = folder.done("generate m --greedy --length 20 --state s --prompt dog");
     assert_eq!(format!("{}{on}", begun.strip_suffix('\n').unwrap()), expected);
-    // What may have begun a stop text comes before the user's words.
+    // Text held back as the beginning of a stop string comes before the prompt.
     let last = begun.trim_end_matches('\n').chars().last().unwrap();
     let stop = format!("{last}~");
     let held =
         done_with(&folder, "generate m --greedy --length 20 --prompt the --save-state t", &["--stop", &stop]);
     assert_eq!(format!("{}{last}", held.strip_suffix('\n').unwrap()), begun.strip_suffix('\n').unwrap());
     assert_eq!(folder.done("generate m --greedy --length 20 --state t --prompt dog"), format!("{last}{on}"));
-    // The file's own numbers, or those of a seed, of which there may be many.
+    // The random numbers of the file, or those of a seed.
     assert_eq!(
         folder.done("generate m --state s --length 9"),
         folder.done("generate m --state s --length 9")
@@ -320,7 +364,7 @@ fn a_kept_text_takes_further_words_and_other_numbers() {
 }
 
 #[test]
-fn a_file_that_is_no_kept_text_of_the_model_is_refused() {
+fn other_files_are_refused_as_saved_texts() {
     let folder = Folder::with_model();
     folder.done(&format!("train lstm --data text.txt --seed 8 --out other {TINY}"));
     folder.done("generate m --length 30 --save-state s");
@@ -333,7 +377,7 @@ fn a_file_that_is_no_kept_text_of_the_model_is_refused() {
         folder.write("cut", &bytes[..length]);
         folder.refused("generate m --state cut", 1, &["cut: is cut short or not a safetensors file"]);
     }
-    // Of another version, and of a model with other sizes.
+    // A file of another version, and one of a model with other sizes.
     let place = |name: &str| bytes.windows(name.len()).position(|part| part == name.as_bytes()).unwrap();
     let mut other = bytes.clone();
     let format = r#"{\"format\":"#;
@@ -344,13 +388,13 @@ fn a_file_that_is_no_kept_text_of_the_model_is_refused() {
     other[place("\"shape\":[1,1,8]") + 13] = b'4'; // half the numbers, in the same place
     folder.write("odd", &other);
     folder.refused("generate m --state odd", 1, &["odd: is not a safetensors file"]);
-    // The model, moved and copied, is the same model.
+    // A moved model is the same model.
     std::fs::rename(folder.path("m"), folder.path("moved")).unwrap();
     assert!(!folder.done("generate moved --state s --length 5").is_empty());
 }
 
 #[test]
-fn a_state_is_kept_only_where_it_harms_nothing() {
+fn saving_overwrites_no_other_file() {
     let folder = Folder::with_model();
     folder.refused("generate m --save-state text.txt", 1, &["text.txt", "left alone"]);
     folder.refused("generate m --save-state m/model.safetensors", 1, &["model.safetensors", "left alone"]);
@@ -367,8 +411,31 @@ fn a_state_is_kept_only_where_it_harms_nothing() {
     assert!(names.is_empty(), "{names:?}");
 }
 
+#[cfg(unix)]
 #[test]
-fn a_model_whose_scores_are_no_numbers_is_an_error_for_beams_too() {
+fn pipes_devices_and_huge_files_are_no_saved_texts() {
+    let folder = Folder::with_model();
+    let made = std::process::Command::new("mkfifo").arg(folder.path("pipe")).status().unwrap();
+    assert!(made.success());
+    let huge = std::fs::File::create(folder.path("huge")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    // Not `refused`, which reads all files.
+    let problem = |line: &str| {
+        let output = folder.rnn(line).timeout(std::time::Duration::from_secs(30)).output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{line}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for name in ["pipe", "/dev/zero", "huge"] {
+        let saved = problem(&format!("generate m --length 5 --save-state {name}"));
+        assert!(saved.contains(&format!("{name}: is a file of another kind and is left alone")), "{saved}");
+        let expected = if name == "huge" { "has 1099511627776 bytes" } else { "is not a regular file" };
+        let read = problem(&format!("generate m --length 5 --state {name}"));
+        assert!(read.contains(&format!("{name}: {expected}")), "{read}");
+    }
+}
+
+#[test]
+fn nan_scores_are_an_error() {
     let folder = Folder::with_model();
     let mut weights = folder.bytes("m/model.safetensors");
     let header = u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
@@ -384,14 +451,14 @@ fn a_model_whose_scores_are_no_numbers_is_an_error_for_beams_too() {
 }
 
 #[test]
-fn texts_without_end_come_one_after_another() {
+fn any_number_of_texts_is_written_in_constant_memory() {
     let folder = Folder::with_model();
     let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("rnn"));
     let line = "generate m --count 100000000000 --length 3 --ignore-eos --json";
     command.current_dir(folder.path(".")).args(line.split(' ')).stdout(std::process::Stdio::piped());
     let mut program = command.spawn().unwrap();
     let mut lines = std::io::BufReader::new(program.stdout.take().unwrap()).lines();
-    // The first of the second batch, and nothing of an allocator that gave up.
+    // A text after the first 64, and no failed allocation.
     assert!(lines.nth(64).unwrap().unwrap().starts_with('{'));
     program.kill().unwrap();
     program.wait().unwrap();

@@ -1,23 +1,30 @@
 //! `rnn generate`: text from a language model.
 
-mod job;
+mod check;
 mod print;
+mod prompts;
 
+use std::io::Write;
 use std::path::PathBuf;
 
-use job::Job;
-use rnn_zoo::Error;
-use rnn_zoo::inference::generate::{BeamSearch, Sampling, SavedText};
+use check::Checked;
+use print::Printer;
+use rnn_zoo::inference::Model;
+use rnn_zoo::inference::generate::{
+    Batch, BatchEvent, BeamSearch, Finish, Opening, Reader, SavedText, Specials, TextOptions, TypedPrompt,
+    no_candidate,
+};
 use rnn_zoo::tasks::Task;
+use rnn_zoo::tokenizer::Note;
 
 use super::flags::usage;
 use super::{Compute, Outcome, load_model, number};
 
-/// What draws, and has no place in a search for the likeliest.
-const DRAWING: [&str; 7] =
+/// The options of sampling, which a beam search does not have.
+const SAMPLING: [&str; 7] =
     ["temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "repetition_window"];
 
-/// Let a language model write, token by token
+/// Write text with a language model
 #[derive(Debug, clap::Args)]
 #[command(
     allow_negative_numbers = true,
@@ -32,48 +39,48 @@ Examples:
   cat chapter.txt | rnn generate my-model --prompt - --greedy
 
 The rules of sampling apply in Hugging Face's order: repetition penalty, temperature, top-k, top-p, min-p,
-typical-p; each looks at what those before it have left."
+typical-p; each applies to the distribution that the rules before it leave."
 )]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
     bundle: String,
 
-    /// Text to go on from, of any length; - reads standard input
+    /// Text to continue, of any length; - reads standard input
     #[arg(long, value_name = "TEXT", aliases = ["primetext", "prime"], default_value = "", allow_hyphen_values = true)]
     prompt: String,
 
-    /// Go on from each line of a file, side by side; - reads standard input. Each text is the one that its prompt
-    /// has alone, with random numbers by the seed and its words; an empty line parts prompts
+    /// Continue each line of a file, side by side; - reads standard input. Each text is the one that --prompt would
+    /// give; an empty line separates the texts of different prompts
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "state", "save_state"])]
     prompts: Option<PathBuf>,
 
-    /// Tokens to write at most
+    /// Greatest number of tokens to write
     #[arg(long, value_name = "N", alias = "words", default_value_t = 200)]
     length: usize,
 
-    /// End before this text, if it comes; may be given several times
+    /// End a text before this string; may be given several times
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     stop: Vec<String>,
 
-    /// Texts to write for a prompt; with --beams the best so many
+    /// Number of texts for a prompt; with --beams, of the best texts
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 1)]
     count: usize,
 
-    /// Write on past an `<eos>`
+    /// Continue after an `<eos>`
     #[arg(long)]
     ignore_eos: bool,
 
-    /// Print one JSON object a text: prompt, text, tokens, token_ids, logprob, finish_reason
+    /// Print one JSON object for each text: prompt, text, tokens, token_ids, logprob, finish_reason
     #[arg(long)]
     json: bool,
 
-    /// Keep where the text stands in FILE, to go on from with --state. What may be the beginning of a --stop text,
-    /// or is part of a character, is not printed but kept there too
+    /// Save the state of the text to FILE, to be continued with --state. Text that may begin a --stop string, and
+    /// incomplete characters, are saved there instead of printed
     #[arg(long, value_name = "FILE")]
     save_state: Option<PathBuf>,
 
-    /// Go on with the text of such a file, which this model wrote; --prompt, if any, comes in between
+    /// Continue a text that --save-state has saved with this model; --prompt, if given, is appended to it first
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
@@ -87,53 +94,53 @@ pub struct Args {
     compute: Compute,
 }
 
-/// How the next token is picked.
+/// Options of sampling.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Sampling")]
 struct SamplingArgs {
-    /// Below 1 the likely becomes likelier, above 1 less so; 0 always takes the likeliest
+    /// Divide scores by X: below 1 for less varied text, above 1 for more; 0 always picks the most probable token
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     temperature: f64,
 
-    /// Always take the likeliest token
+    /// Always pick the most probable token
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "min_p", "typical_p"])]
     greedy: bool,
 
-    /// Pick among the N likeliest tokens
+    /// Pick among the N most probable tokens
     #[arg(long, value_name = "N")]
     top_k: Option<usize>,
 
-    /// Pick among the likeliest tokens that together hold X of the probability
+    /// Pick among the most probable tokens whose probabilities sum to X
     #[arg(long, value_name = "X")]
     top_p: Option<f64>,
 
-    /// Pick among tokens at least X times as likely as the likeliest
+    /// Pick among tokens whose probability is at least X times the highest
     #[arg(long, value_name = "X")]
     min_p: Option<f64>,
 
-    /// Pick among the tokens of most typical surprise that together hold X of the probability
+    /// Pick among the tokens of most typical surprisal whose probabilities sum to X
     #[arg(long, value_name = "X")]
     typical_p: Option<f64>,
 
-    /// Divide the scores of tokens that prompt and text have had by X, or multiply them where negative
+    /// Divide positive scores of tokens that occur in prompt and text by X, and multiply negative ones
     #[arg(long, value_name = "X")]
     repetition_penalty: Option<f64>,
 
-    /// Penalise only tokens among the newest N [default: all]
+    /// Penalise only the last N tokens [default: all]
     #[arg(long, value_name = "N", requires = "repetition_penalty")]
     repetition_window: Option<usize>,
 
-    /// The same seed gives the same text [default: 1]; with --state, draw anew from it
+    /// Seed of the random numbers [default: 1; with --state, those of the saved text]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
 
-/// How the likeliest text is searched for.
+/// Options of beam search.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Beam search")]
 struct BeamArgs {
-    /// Search for the likeliest text, keeping the N likeliest beginnings, instead of sampling
-    #[arg(long, value_name = "N", conflicts_with_all = DRAWING)]
+    /// Search for the most probable text in a beam of N texts, instead of sampling
+    #[arg(long, value_name = "N", conflicts_with_all = SAMPLING)]
     #[arg(conflicts_with_all = ["greedy", "seed", "save_state"])]
     beams: Option<usize>,
 
@@ -144,7 +151,7 @@ struct BeamArgs {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let sampling = args.validated()?;
+    let Checked { sampling, search } = args.checked()?;
     let device = args.compute.open()?;
     let model = load_model(&args.bundle, &device)?;
     if model.config.task != Task::Lm {
@@ -152,91 +159,85 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         return Err(usage(&args.bundle, problem));
     }
     if let Some(path) = &args.save_state {
-        SavedText::check_place(path)?;
+        SavedText::check_place(path, &model)?;
     }
-    let tokenizer = model.tokenizer()?;
-    let banned: Vec<u32> = tokenizer.unknown().into_iter().collect();
-    let end = tokenizer.end().filter(|_| !args.ignore_eos);
-    let job = Job { args, model: &model, sampling, banned, end };
-    let mut notes = vec![];
-    let mut prompts = vec![];
-    for text in args.prompt_texts()? {
-        let prompt = tokenizer.encode_prompt(&text)?;
-        for note in prompt.notes.iter().filter(|note| !notes.contains(*note)).cloned().collect::<Vec<_>>() {
-            eprintln!("{note}");
-            notes.push(note);
-        }
-        prompts.push((text, prompt));
+    let prompts = args.prompts()?.into_iter().map(|typed| TypedPrompt::new(&model, typed));
+    let prompts = prompts.collect::<rnn_zoo::Result<Vec<_>>>()?;
+    for note in Note::summary(prompts.iter().flat_map(TypedPrompt::notes)) {
+        eprintln!("{note}");
     }
-    match args.beams.beams {
-        Some(beams) => job.search(beams, &prompts)?,
-        None => job.sample(&prompts)?,
+    let saved = args.state.as_ref().map(|path| SavedText::load(path, &model)).transpose()?;
+    let opening = Opening { saved, stops: args.stop.clone(), seed: args.sampling.seed };
+    let Specials { end, banned } = Specials::of(&model)?;
+    let end = end.filter(|_| !args.ignore_eos);
+    if let Some(search) = search {
+        let search = BeamSearch { end, banned, ..search };
+        write_best(&model, &opening, &prompts, &search, args)?;
+    } else {
+        let (length, logprobs, resumable) = (args.length, args.json, args.save_state.is_some());
+        let options = TextOptions { sampling, banned, length, end, logprobs, resumable };
+        let batch = Batch::new(&model, opening, prompts, args.count, options)?;
+        write_samples(&model, batch, args)?;
     }
     Ok(Outcome::Done)
 }
 
-impl Args {
-    /// The rules of sampling, where all options make sense together.
-    fn validated(&self) -> anyhow::Result<Sampling> {
-        let of = &self.sampling;
-        let sampling = Sampling {
-            temperature: if of.greedy { 0. } else { of.temperature },
-            top_k: of.top_k,
-            top_p: of.top_p,
-            min_p: of.min_p,
-            typical_p: of.typical_p,
-            repetition_penalty: of.repetition_penalty.unwrap_or(1.),
-            repetition_window: of.repetition_window,
-        };
-        sampling.validate()?;
-        if let Some(beams) = self.beams.beams {
-            self.search(beams, None, vec![]).validate()?;
-            if self.count > beams {
-                let problem = format!("{} texts of a beam of {beams}; expected at most --beams", self.count);
-                return Err(usage("--count", problem));
+/// Samples `--count` texts for each prompt.
+fn write_samples(model: &Model, mut batch: Batch<'_>, args: &Args) -> anyhow::Result<()> {
+    let mut printer = Printer::new(args.json);
+    let (mut failed, mut newest) = (false, None);
+    while let Some(events) = batch.step()? {
+        for event in events {
+            match event {
+                BatchEvent::Begun { id, prompt, sample, shown } => {
+                    newest = Some(id);
+                    let typed = &batch.prompts()[prompt].typed;
+                    printer.begin(id, typed, gap(prompt, sample).to_string() + &shown);
+                }
+                BatchEvent::Written(event) => {
+                    failed |= event.finish == Some(Finish::Failed);
+                    printer.add(&event);
+                }
             }
         }
-        if self.stop.iter().any(String::is_empty) {
-            return Err(usage("--stop", "the empty text is everywhere; expected a text to end before"));
+        printer.print()?;
+        if failed {
+            return Err(no_candidate().into());
         }
-        if self.save_state.is_some() && self.count > 1 {
-            return Err(usage("--save-state", "keeps one text; leave out --count"));
-        }
-        if self.state.is_some() && self.count > 1 && self.beams.beams.is_none() && of.seed.is_none() {
-            let problem =
-                "the text goes on in one way with its own random numbers; give a --seed for several";
-            return Err(usage("--count", problem));
-        }
-        Ok(sampling)
     }
+    if let (Some(path), Some(id)) = (&args.save_state, newest)
+        && let Some(text) = batch.leave(id)?
+    {
+        SavedText::save(path, &text, model)?;
+    }
+    Ok(())
+}
 
-    fn search(&self, beams: usize, end: Option<u32>, banned: Vec<u32>) -> BeamSearch {
-        let length_penalty = self.beams.length_penalty.unwrap_or(1.);
-        BeamSearch { beams, length_penalty, length: self.length, end, banned }
-    }
-
-    /// The prompts as they were typed.
-    fn prompt_texts(&self) -> anyhow::Result<Vec<String>> {
-        let standard_input = |flag: &str| {
-            std::io::read_to_string(std::io::stdin())
-                .map_err(|error| usage(flag, format!("standard input cannot be read as text: {error}")))
-        };
-        let Some(path) = &self.prompts else {
-            return Ok(vec![match self.prompt.as_str() {
-                "-" => standard_input("--prompt -")?,
-                text => text.to_string(),
-            }]);
-        };
-        let text = match path.as_os_str() == "-" {
-            true => standard_input("--prompts -")?,
-            false => std::fs::read_to_string(path)
-                .map_err(|error| Error::file(path, format!("cannot be read as text: {error}")))?,
-        };
-        if text.is_empty() {
-            let problem = format!("{} is empty; expected a prompt a line", path.display());
-            return Err(usage("--prompts", problem));
+/// Prints the `--count` best texts that a beam search finds for each prompt.
+fn write_best(
+    model: &Model,
+    opening: &Opening,
+    prompts: &[TypedPrompt],
+    search: &BeamSearch,
+    args: &Args,
+) -> anyhow::Result<()> {
+    let mut reader = Reader::new(model.network.as_ref(), &model.device)?;
+    let mut out = std::io::stdout().lock();
+    for (number, prompt) in prompts.iter().enumerate() {
+        let (text, shown) = opening.begin(model, prompt)?;
+        let found = search.search(&mut reader, &text.context, text.transcript)?;
+        for (sample, hypothesis) in found.iter().take(args.count).enumerate() {
+            match args.json {
+                true => writeln!(out, "{}", print::hypothesis(&prompt.typed, hypothesis))?,
+                false => writeln!(out, "{}{shown}{}", gap(number, sample), hypothesis.text)?,
+            }
         }
-        // Some editors begin a file with a mark of its byte order.
-        Ok(text.trim_start_matches('\u{feff}').lines().map(str::to_string).collect())
+        out.flush()?;
     }
+    Ok(())
+}
+
+/// The separator before a text: an empty line between prompts, because texts may have several lines.
+fn gap(prompt: usize, sample: usize) -> &'static str {
+    if prompt > 0 && sample == 0 { "\n" } else { "" }
 }

@@ -1,68 +1,65 @@
-//! What `rnn generate` prints: texts in their order, however they grow, or a JSON object for each.
+//! Printing of texts that are written side by side: one after another in their order, or as JSON objects.
 
+use std::collections::BTreeMap;
 use std::io::{self, StdoutLock, Write};
 
-use rnn_zoo::inference::generate::{Finish, Gain, Hypothesis};
+use rnn_zoo::inference::generate::{Event, Finish, Hypothesis, TextId};
 use serde_json::{Value, json};
 
-/// Prints texts that grow side by side in their order: of the first that is not whole yet, every token as it comes.
-pub(super) struct Printer<'a> {
-    texts: Vec<Growing<'a>>,
-    /// The first text that is not whole.
-    current: usize,
+/// Prints texts in the order in which they began. The first that has not ended is printed as it grows; later ones
+/// are kept until then.
+pub(super) struct Printer {
+    texts: BTreeMap<TextId, Growing>,
     json: bool,
     out: StdoutLock<'static>,
 }
 
 /// A text that has not been printed to its end.
-struct Growing<'a> {
-    prompt: &'a str,
-    /// What is not printed yet; of JSON, the text behind the prompt.
+struct Growing {
+    prompt: String,
+    /// The text that is not printed yet. With JSON: the text after the prompt.
     text: String,
     tokens: Vec<u32>,
     logprob: f64,
     finish: Option<Finish>,
 }
 
-impl<'a> Printer<'a> {
-    /// Of prompts as they were typed and as they are shown.
-    pub(super) fn new(prompts: impl Iterator<Item = (&'a str, String)>, json: bool) -> io::Result<Self> {
-        let growing = |(prompt, shown)| {
-            let text = if json { String::new() } else { shown };
-            Growing { prompt, text, tokens: vec![], logprob: 0., finish: None }
-        };
-        let texts = prompts.map(growing).collect();
-        let mut printer = Self { texts, current: 0, json, out: io::stdout().lock() };
-        printer.print()?;
-        Ok(printer)
+impl Printer {
+    pub(super) fn new(json: bool) -> Self {
+        Self { texts: BTreeMap::new(), json, out: io::stdout().lock() }
     }
 
-    /// A text has grown.
-    pub(super) fn gain(&mut self, gain: &Gain<'_>) -> io::Result<()> {
-        let text = &mut self.texts[gain.text];
-        text.text.push_str(gain.shown);
-        text.finish = gain.finish.or(text.finish);
+    /// Adds a text, with its prompt as typed and as shown.
+    pub(super) fn begin(&mut self, id: TextId, prompt: &str, shown: String) {
+        let text = if self.json { String::new() } else { shown };
+        let prompt = if self.json { prompt.to_string() } else { String::new() };
+        self.texts.insert(id, Growing { prompt, text, tokens: vec![], logprob: 0., finish: None });
+    }
+
+    /// Adds what a step has added to a text. A text that failed has no end.
+    pub(super) fn add(&mut self, event: &Event) {
+        let Some(text) = self.texts.get_mut(&event.id) else { return };
+        text.text.push_str(&event.shown);
+        text.finish = event.finish.filter(|&finish| finish != Finish::Failed);
         if self.json {
-            text.tokens.extend(gain.token);
-            text.logprob += gain.logprob;
+            text.tokens.extend(event.token);
+            text.logprob += event.logprob.unwrap_or_default();
         }
-        if gain.text == self.current { self.print() } else { Ok(()) }
     }
 
-    fn print(&mut self) -> io::Result<()> {
-        while let Some(text) = self.texts.get_mut(self.current) {
+    /// Prints everything whose turn has come.
+    pub(super) fn print(&mut self) -> io::Result<()> {
+        while let Some(mut entry) = self.texts.first_entry() {
+            let text = entry.get_mut();
             if !self.json {
                 self.out.write_all(std::mem::take(&mut text.text).as_bytes())?;
             }
             let Some(finish) = text.finish else { break };
+            let Growing { prompt, text, tokens, logprob, .. } = entry.remove();
             match self.json {
-                true => {
-                    let Growing { prompt, text, tokens, logprob, .. } = text;
-                    writeln!(self.out, "{}", object(prompt, text, tokens, *logprob, finish))?;
-                }
+                true => writeln!(self.out, "{}", object(&prompt, &text, &tokens, logprob, finish))?,
                 false => writeln!(self.out)?,
             }
-            self.current += 1;
         }
         self.out.flush()
     }
@@ -75,7 +72,7 @@ fn object(prompt: &str, text: &str, tokens: &[u32], logprob: f64, finish: Finish
     })
 }
 
-/// A text that beam search found.
+/// The JSON object of a text that a beam search has found.
 pub(super) fn hypothesis(prompt: &str, found: &Hypothesis) -> Value {
     let mut value = object(prompt, &found.text, &found.tokens, found.logprob, found.finish);
     value["score"] = json!(found.score);

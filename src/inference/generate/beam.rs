@@ -1,64 +1,66 @@
-//! The likeliest texts, by beam search.
+//! Beam search for the most probable texts.
 //!
-//! Of all texts with one token more than those in the beam, the N likeliest make the next beam. What ends with
-//! `<eos>` or a stop string while among the N best of its turn is finished and leaves the beam; the search is over
-//! when N are finished, or at the greatest length, where those in the beam are finished too. (Hugging Face calls
-//! that `early_stopping=True`.) Finished texts are ranked by
+//! Each turn extends every text in the beam by every token; the N most probable results are the next beam. A text
+//! that ends with `<eos>` or a stop string, and is among the N most probable of its turn, is finished and leaves
+//! the beam. The search ends when N texts are finished, or at the greatest length, where the texts in the beam are
+//! finished too. (Hugging Face calls this `early_stopping=True`.) Finished texts are ranked by
 //!
 //! ```text
 //! ln p(tokens) / tokens^length_penalty
 //! ```
 //!
-//! as in Hugging Face's `generate`, a simpler form of Wu et al. 2016 (GNMT): without it, at 0, short texts win, for
-//! every token costs; 1 is the mean per token; above that long ones win. An ending `<eos>` counts as a token.
+//! as in Hugging Face's `generate`, a simpler form of Wu et al. 2016 (GNMT). A penalty of 0 favours short texts,
+//! because every token lowers the probability; 1 ranks by the mean per token; more favours long texts. An `<eos>` at
+//! the end counts as a token.
 //!
-//! With one beam that is the greedy text; with as many beams as there are texts, the best of all.
+//! With one beam the result is the greedy text; with as many beams as there are texts, the best of all.
 
 use std::cmp::Ordering;
 use std::iter;
 
 use super::context::Context;
+use super::finish::{Finish, no_candidate};
+use super::logits::log_sum_exp;
 use super::reader::Reader;
 use super::transcript::Transcript;
-use super::{Finish, log_sum_exp, nothing_to_write};
 use crate::{Error, Result};
 
-/// The most beams: each has a state, and a slip of the keyboard should not fill the memory.
+/// The most beams. Each has a state, which takes memory.
 const MOST_BEAMS: usize = 4096;
 
-/// The most scores of a turn, one for each token behind each beam; they take 4 bytes, twice.
+/// The most scores of a turn, one for each token after each text in the beam.
 const MOST_SCORES: usize = 1 << 28;
 
 /// Candidates that are sorted at a time, if twice the beams are not more.
-const FEW: usize = 4096;
+const SORTED_AT_ONCE: usize = 4096;
 
-/// How texts are searched for.
+/// Options of a beam search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BeamSearch {
-    /// Texts in the beam.
+    /// The number of texts in the beam.
     pub beams: usize,
     /// The exponent of the length in the ranking; 1 by default in Hugging Face's tools and here.
     pub length_penalty: f64,
-    /// Tokens of a text at most.
+    /// The greatest number of tokens of a text.
     pub length: usize,
     /// The token that ends a text.
     pub end: Option<u32>,
-    /// Tokens that no text has.
+    /// Tokens that no text contains.
     pub banned: Vec<u32>,
 }
 
-/// A text that the search found.
+/// A text that the search has found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hypothesis {
-    /// Its tokens, without an ending `<eos>`.
+    /// The tokens, without an `<eos>` at the end.
     pub tokens: Vec<u32>,
-    /// How it is shown.
+    /// The text to show.
     pub text: String,
-    /// The logarithm of its probability by the model, in nats, an ending `<eos>` included.
+    /// The log-probability of the tokens in nats, an `<eos>` at the end included.
     pub logprob: f64,
-    /// What it is ranked by.
+    /// The score that texts are ranked by.
     pub score: f64,
-    /// How it ended.
+    /// How the text ended.
     pub finish: Finish,
 }
 
@@ -71,7 +73,7 @@ struct Live<'t> {
     logprob: f64,
 }
 
-/// A text in the beam with one token more.
+/// A text in the beam and a token to extend it by.
 #[derive(Clone, Copy)]
 struct Candidate {
     logprob: f64,
@@ -79,8 +81,18 @@ struct Candidate {
     token: u32,
 }
 
+/// The texts of one turn.
+#[derive(Default)]
+struct Turn<'t> {
+    /// The next beam, and for each text its place in the beam before.
+    beam: Vec<Live<'t>>,
+    parents: Vec<usize>,
+    finished: Vec<Hypothesis>,
+}
+
 impl Candidate {
-    /// Likeliest first; ties by number, so that equal scores give equal text everywhere.
+    /// The order from the most to the least probable. Ties are broken by number, so that equal scores give equal
+    /// texts on every machine.
     fn order(&self, other: &Self) -> Ordering {
         let ties = || (self.parent, self.token).cmp(&(other.parent, other.token));
         other.logprob.total_cmp(&self.logprob).then_with(ties)
@@ -88,10 +100,10 @@ impl Candidate {
 }
 
 impl BeamSearch {
-    /// Refuses what makes no sense.
+    /// Checks the options.
     ///
     /// # Errors
-    /// Names the field: no beam or more than 4096, a length penalty that is no number.
+    /// If `beams` is not within 1 to 4096, or `length_penalty` is not finite; the error names the field.
     pub fn validate(&self) -> Result<()> {
         if !(1..=MOST_BEAMS).contains(&self.beams) {
             return Err(Error::invalid("beams", format!("{}; expected 1 to {MOST_BEAMS}", self.beams)));
@@ -104,12 +116,11 @@ impl BeamSearch {
         Ok(())
     }
 
-    /// Searches on from `context`; `transcript` has shown its text so far. Best first, at most as many as there
-    /// are beams; fewer where there are no more texts.
+    /// Searches for continuations of a text whose tokens `context` has read and `transcript` has shown. Returns at
+    /// most as many as there are beams, best first; fewer if there are no more texts.
     ///
     /// # Errors
-    /// Those of the device, more beams than there is memory for with such a vocabulary, and scores that leave
-    /// nothing to go on with.
+    /// If there are too many beams for the vocabulary, if all scores are NaN or banned, and errors from candle.
     pub fn search(
         &self,
         reader: &mut Reader<'_>,
@@ -128,46 +139,21 @@ impl BeamSearch {
         if first.transcript.stopped() {
             return Ok(vec![self.finished(first, Finish::Stop)]);
         }
-        reader.begin(&context.state)?;
-        let (mut parents, mut tokens) = (vec![0], vec![context.last]);
-        let (mut beam, mut finished) = (vec![first], vec![]);
+        reader.select(&[])?;
+        reader.append(&context.state)?;
+        let (mut tokens, mut beam, mut finished) = (vec![context.last], vec![first], vec![]);
         for _ in 0..self.length {
-            reader.read(&parents, &tokens)?;
-            let mut next = vec![];
-            parents.clear();
-            let mut candidates = self.candidates(reader, &beam).peekable();
-            if candidates.peek().is_none() {
-                return Err(nothing_to_write());
-            }
-            for (rank, candidate) in candidates.enumerate() {
-                if next.len() == self.beams {
-                    break;
-                }
-                let mut text = beam[candidate.parent].clone();
-                text.logprob = candidate.logprob;
-                let finish = if Some(candidate.token) == self.end {
-                    Some(Finish::Eos)
-                } else {
-                    text.tokens.push(candidate.token);
-                    text.text.push_str(&text.transcript.push(candidate.token));
-                    text.transcript.stopped().then_some(Finish::Stop)
-                };
-                match finish {
-                    Some(finish) if rank < self.beams => finished.push(self.finished(text, finish)),
-                    Some(_) => {}
-                    None => {
-                        parents.push(candidate.parent);
-                        next.push(text);
-                    }
-                }
-            }
-            beam = next;
+            reader.read(&tokens)?;
+            let turn = self.turn(reader, &beam)?;
+            beam = turn.beam;
+            finished.extend(turn.finished);
             if finished.len() >= self.beams {
                 beam.clear();
             }
             if beam.is_empty() {
                 break;
             }
+            reader.select(&turn.parents)?;
             tokens = beam.iter().filter_map(|text| text.tokens.last().copied()).collect();
         }
         finished.extend(beam.into_iter().map(|text| self.finished(text, Finish::Length)));
@@ -176,38 +162,74 @@ impl BeamSearch {
         Ok(finished)
     }
 
-    /// All texts of the beam with one token more, likeliest first.
+    /// Extends the texts of the beam by the most probable tokens.
+    fn turn<'t>(&self, reader: &Reader<'_>, beam: &[Live<'t>]) -> Result<Turn<'t>> {
+        let mut candidates = self.candidates(reader, beam).peekable();
+        if candidates.peek().is_none() {
+            return Err(no_candidate());
+        }
+        let mut turn = Turn::default();
+        for (rank, candidate) in candidates.enumerate() {
+            if turn.beam.len() == self.beams {
+                break;
+            }
+            let mut text = beam[candidate.parent].clone();
+            text.logprob = candidate.logprob;
+            let finish = self.extend(&mut text, candidate.token);
+            match finish {
+                Some(finish) if rank < self.beams => turn.finished.push(self.finished(text, finish)),
+                Some(_) => {}
+                None => {
+                    turn.parents.push(candidate.parent);
+                    turn.beam.push(text);
+                }
+            }
+        }
+        Ok(turn)
+    }
+
+    /// Appends a token to a text; returns how the text ends, if it does.
+    fn extend(&self, text: &mut Live<'_>, token: u32) -> Option<Finish> {
+        if Some(token) == self.end {
+            return Some(Finish::Eos);
+        }
+        text.tokens.push(token);
+        text.text.push_str(&text.transcript.push(token));
+        text.transcript.stopped().then_some(Finish::Stop)
+    }
+
+    /// All extensions of the texts in the beam by one token, most probable first.
     ///
-    /// A turn takes twice the beams at most, as many that go on and one `<eos>` each, unless further ones come to a
-    /// stop string. So they are not all sorted, nor even kept: the best are looked for, and if those do not suffice,
-    /// the best behind them.
+    /// A turn usually takes at most twice the beams: as many texts that go on, and one `<eos>` for each. Only those
+    /// that end at a stop string add to that. So the candidates are not all sorted, nor even kept: the best are
+    /// selected first, and the next best if those do not suffice.
     fn candidates(&self, reader: &Reader<'_>, beam: &[Live<'_>]) -> impl Iterator<Item = Candidate> {
-        let lack = |(parent, text): (usize, &Live<'_>)| text.logprob - log_sum_exp(reader.scores(parent));
-        let lacks: Vec<f64> = beam.iter().enumerate().map(lack).collect();
+        let offset = |(parent, text): (usize, &Live<'_>)| text.logprob - log_sum_exp(reader.scores(parent));
+        let offsets: Vec<f64> = beam.iter().enumerate().map(offset).collect();
         let mut last = None;
         let best = move || {
-            let best = self.best(FEW.max(2 * self.beams), last.as_ref(), reader, &lacks);
+            let best = self.best(SORTED_AT_ONCE.max(2 * self.beams), last.as_ref(), reader, &offsets);
             last = Some(*best.last()?);
             Some(best)
         };
         iter::from_fn(best).flatten()
     }
 
-    /// The first so many candidates behind `last`, in their order. `lacks` is, for each parent, what its scores lack
-    /// to be log-probabilities of the whole text.
+    /// The first `most` candidates after `last`, in their order. `offsets` has for each text in the beam the
+    /// difference between the log-probability of an extended text and the score of its last token.
     fn best(
         &self,
         most: usize,
         last: Option<&Candidate>,
         reader: &Reader<'_>,
-        lacks: &[f64],
+        offsets: &[f64],
     ) -> Vec<Candidate> {
         let mut best: Vec<Candidate> = vec![];
-        // The worst of the best so far, once there are enough.
+        // The last of the best `most` so far, once there are as many.
         let mut worst: Option<Candidate> = None;
-        for (parent, lacks) in lacks.iter().enumerate() {
+        for (parent, offset) in offsets.iter().enumerate() {
             for (token, &score) in (0..).zip(reader.scores(parent)) {
-                let candidate = Candidate { logprob: f64::from(score) + lacks, parent, token };
+                let candidate = Candidate { logprob: f64::from(score) + offset, parent, token };
                 if candidate.logprob > f64::NEG_INFINITY
                     && worst.is_none_or(|worst| candidate.order(&worst).is_lt())
                     && last.is_none_or(|last| candidate.order(last).is_gt())
@@ -226,6 +248,7 @@ impl BeamSearch {
         best
     }
 
+    /// Ends a text and computes its score.
     fn finished(&self, text: Live<'_>, finish: Finish) -> Hypothesis {
         let Live { tokens, mut transcript, mut text, logprob } = text;
         text.push_str(&transcript.finish());

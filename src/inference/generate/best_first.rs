@@ -1,28 +1,29 @@
-//! The best of many, one after another, without sorting those that nobody asks for.
+//! Lazy sorting: the first elements of a sorted order, without sorting the rest.
 
 use std::cmp::Ordering;
 
-/// How many are sorted first; of what then is asked for, four times as many.
-const FEW: usize = 64;
+/// The number of elements that are sorted first. Each further time the sorted part becomes four times as long.
+const FIRST_PART: usize = 64;
 
-/// Gives things in order, sorting ever larger parts of them.
+/// Yields elements in order, and sorts ever larger parts of them.
 pub(super) struct BestFirst<T, F> {
-    things: Vec<T>,
+    elements: Vec<T>,
     order: F,
-    given: usize,
-    /// Up to here they stand in order, before all others.
+    /// The number of elements yielded.
+    yielded: usize,
+    /// The length of the sorted part, whose elements come before all others.
     sorted: usize,
 }
 
 impl<T: Copy, F: Fn(&T, &T) -> Ordering> BestFirst<T, F> {
-    /// `order` must tell any two things apart, for the same order everywhere.
-    pub(super) fn new(things: Vec<T>, order: F) -> Self {
-        Self { things, order, given: 0, sorted: 0 }
+    /// `order` must be total and never equal, so that the result is the same on every machine.
+    pub(super) fn new(elements: Vec<T>, order: F) -> Self {
+        Self { elements, order, yielded: 0, sorted: 0 }
     }
 
-    /// Those not given yet, in no order.
+    /// The elements that have not been yielded, unsorted.
     pub(super) fn rest(&self) -> &[T] {
-        &self.things[self.given..]
+        &self.elements[self.yielded..]
     }
 }
 
@@ -30,18 +31,18 @@ impl<T: Copy, F: Fn(&T, &T) -> Ordering> Iterator for BestFirst<T, F> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        if self.given == self.sorted {
-            let rest = &mut self.things[self.sorted..];
-            let more = FEW.max(3 * self.sorted).min(rest.len());
+        if self.yielded == self.sorted {
+            let rest = &mut self.elements[self.sorted..];
+            let more = FIRST_PART.max(3 * self.sorted).min(rest.len());
             if more < rest.len() {
                 rest.select_nth_unstable_by(more, &self.order);
             }
             rest[..more].sort_unstable_by(&self.order);
             self.sorted += more;
         }
-        let thing = *self.things.get(self.given)?;
-        self.given += 1;
-        Some(thing)
+        let element = *self.elements.get(self.yielded)?;
+        self.yielded += 1;
+        Some(element)
     }
 }
 
@@ -53,7 +54,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_come_as_if_sorted(numbers in prop::collection::vec(any::<u16>(), 0..2000), taken in 0..2100usize) {
+        fn elements_come_sorted(numbers in prop::collection::vec(any::<u16>(), 0..2000), taken in 0..2100usize) {
             let mut sorted = numbers.clone();
             sorted.sort_unstable();
             let mut order = BestFirst::new(numbers, u16::cmp);

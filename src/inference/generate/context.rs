@@ -1,4 +1,6 @@
-//! Where a text stands before the model goes on with it.
+//! The context of a text: what the model has read of it.
+
+use std::collections::VecDeque;
 
 use candle_core::{Device, Tensor};
 use rnn_zoo_models::{Network, State};
@@ -7,38 +9,70 @@ use super::recent::Recent;
 use crate::Result;
 use crate::inference::evaluate::WINDOW;
 
-/// What a model has read of a text, and the one token that it is yet to read.
+/// The state of a network after the tokens of a text, and the tokens that it has not read yet.
+///
+/// The last token is always unread: the network reads it when the next one is to be predicted.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// After all tokens but the last, (layers, 1, hidden).
+    /// The state after the tokens read, (layers, 1, hidden).
     pub(super) state: State,
+    /// The next token to read.
     pub(super) last: u32,
+    /// The tokens of the prompt after `last`.
+    unread: VecDeque<u32>,
     /// The tokens of prompt and text.
     pub(super) recent: Recent,
 }
 
 impl Context {
-    /// Before the first token, after `start`: `<eos>`, say, the end of whatever came before.
+    /// The context before the first token of a text. `start` stands for the end of whatever came before: `<eos>`,
+    /// or a newline.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors from candle.
     pub fn new(network: &dyn Network, start: u32) -> Result<Self> {
-        Ok(Self { state: network.zero_state(1)?, last: start, recent: Recent::default() })
+        Ok(Self::restore(network.zero_state(1)?, start, Recent::default()))
     }
 
-    /// Reads a prompt, whatever its length; its last token waits until something is asked of it.
+    /// The context of a text with `state` after all its tokens but `last`.
+    pub(super) fn restore(state: State, last: u32, recent: Recent) -> Self {
+        Self { state, last, unread: VecDeque::new(), recent }
+    }
+
+    /// Appends the tokens of a prompt. [`Context::read_window`] reads them.
+    pub fn extend(&mut self, prompt: &[u32]) {
+        self.unread.extend(prompt);
+        prompt.iter().for_each(|&token| self.recent.push(token));
+    }
+
+    /// The number of tokens that the next [`Context::read_window`] reads: 0 after the last window of the prompt,
+    /// at most 256.
+    pub fn window(&self) -> usize {
+        self.unread.len().min(WINDOW)
+    }
+
+    /// Reads one window of the prompt, without scores.
     ///
     /// # Errors
-    /// Those of the device.
-    pub fn read(&mut self, network: &dyn Network, prompt: &[u32], device: &Device) -> Result<()> {
-        let Some((&last, rest)) = prompt.split_last() else { return Ok(()) };
-        // Many at a time, without scores that nobody asks for.
-        for window in [&[self.last], rest].concat().chunks(WINDOW) {
-            let inputs = Tensor::new(window, device)?.unsqueeze(0)?; // (1, time)
-            self.state = network.encode(&inputs, Some(&self.state), None)?.1.detach();
+    /// Errors from candle.
+    pub fn read_window(&mut self, network: &dyn Network, device: &Device) -> Result<()> {
+        let mut window: Vec<u32> = self.unread.drain(..self.window()).collect();
+        let Some(next) = window.pop() else { return Ok(()) };
+        window.insert(0, self.last);
+        let inputs = Tensor::new(window, device)?.unsqueeze(0)?; // (1, time)
+        self.state = network.encode(&inputs, Some(&self.state), None)?.1.detach();
+        self.last = next;
+        Ok(())
+    }
+
+    /// Reads the whole prompt.
+    ///
+    /// # Errors
+    /// Errors from candle.
+    pub fn read(&mut self, network: &dyn Network, device: &Device) -> Result<()> {
+        while self.window() > 0 {
+            self.read_window(network, device)?;
         }
-        self.last = last;
-        prompt.iter().for_each(|&token| self.recent.push(token));
         Ok(())
     }
 }

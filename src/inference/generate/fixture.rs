@@ -1,25 +1,30 @@
-//! Small models for the tests of this module's parts.
+//! Small models for tests.
 
 use candle_core::{DType, Device};
 use rnn_zoo_models::{
     GruConfig, GruOptions, LstmConfig, ModelConfig, Network, RecurrentConfig, Reset, RnnlmConfig,
+    SimpleRnnConfig,
 };
 
+use super::context::Context;
+use super::reader::Reader;
 use crate::parameters::Parameters;
 use crate::rng::{Purpose, stream};
 use crate::tokenizer::{Kind, Tokenizer};
 
-/// Kinds of networks; the first two have streams.
-pub(super) const KINDS: usize = 4;
+/// The number of kinds of networks. Those of even numbers have fused streams.
+pub(super) const KINDS: usize = 6;
 
-/// A language model with an opinion: its parameters are drawn wide.
+/// A language model whose parameters are drawn so wide that its probabilities are far from equal.
 pub(super) fn network(kind: usize, vocabulary: usize, seed: u64) -> Box<dyn Network> {
-    let (lstm, gru) = (LstmConfig::new(5, 11), GruConfig::new(5, 11));
+    let (lstm, gru, simple) = (LstmConfig::new(5, 11), GruConfig::new(5, 11), SimpleRnnConfig::new(5, 11));
     let rnn = match kind {
         0 => RecurrentConfig::Lstm(LstmConfig { num_layers: 2, ..lstm }),
-        1 => RecurrentConfig::Gru(gru),
-        2 => RecurrentConfig::Lstm(LstmConfig { layer_norm: true, ..lstm }),
-        _ => RecurrentConfig::Gru(gru.with_cell(GruOptions { reset: Reset::Before, ..Default::default() })),
+        1 => RecurrentConfig::Lstm(LstmConfig { layer_norm: true, ..lstm }),
+        2 => RecurrentConfig::Gru(gru),
+        3 => RecurrentConfig::Gru(gru.with_cell(GruOptions { reset: Reset::Before, ..Default::default() })),
+        4 => RecurrentConfig::SimpleRnn(simple),
+        _ => RecurrentConfig::SimpleRnn(SimpleRnnConfig { layer_norm: true, ..simple }),
     };
     let (map, builder) = Parameters::builder(DType::F32, &Device::Cpu);
     let network = ModelConfig::Rnnlm(RnnlmConfig::new(vocabulary, rnn)).build(&builder).unwrap();
@@ -30,7 +35,18 @@ pub(super) fn network(kind: usize, vocabulary: usize, seed: u64) -> Box<dyn Netw
     network
 }
 
-/// Of the characters of `text`.
+/// The scores (logits) of the token after `start` and `tokens`.
+pub(super) fn scores_after(network: &dyn Network, start: u32, tokens: &[u32]) -> Vec<f32> {
+    let mut context = Context::new(network, start).unwrap();
+    context.extend(tokens);
+    context.read(network, &Device::Cpu).unwrap();
+    let mut reader = Reader::new(network, &Device::Cpu).unwrap();
+    reader.append(&context.state).unwrap();
+    reader.read(&[context.last]).unwrap();
+    reader.scores(0).to_vec()
+}
+
+/// A tokenizer for the characters of `text`.
 pub(super) fn tokenizer(text: &str) -> Tokenizer {
     Tokenizer::train(&Kind::Char, [Ok(text.into())].into_iter(), None, false).unwrap()
 }

@@ -1,87 +1,104 @@
-//! How the model reads: several texts side by side, one token of each at a time.
+//! The model as a reader of several texts side by side, one token of each at a time.
 
 use candle_core::{DType, Device, Tensor};
 use rnn_zoo_models::{Network, State, TokenStream};
 
 use crate::Result;
 
-/// A model as it is now, that reads texts side by side and scores what comes next in each. Making one packs all
-/// weights; it serves for any number of texts, one batch of them after another.
+/// A network that reads one token of each of several texts, its rows, and scores the tokens that may come next.
 ///
-/// On the CPU each text comes out to the bit as it would alone. A GPU rounds a product by its size.
+/// The weights are packed once, by [`Reader::new`]. On the CPU the scores of a row are the same to the bit
+/// whatever the other rows are. On a GPU the rounding of a product depends on its number of rows.
 pub struct Reader<'a> {
     network: &'a dyn Network,
     device: Device,
-    by: By,
-    /// Logits, (texts, vocabulary).
+    backend: Backend,
+    /// Logits, (rows, vocabulary), after [`Reader::read`]; empty before.
     scores: Vec<f32>,
-    texts: usize,
+    rows: usize,
 }
 
-enum By {
-    /// With all that can be prepared.
+enum Backend {
+    /// The fused kernels.
     Stream(TokenStream),
-    /// Through tensors, where there is no stream.
-    Tensors(State),
+    /// Plain tensors, for networks and devices without fused kernels; the state is `None` without rows.
+    Tensors(Option<State>),
 }
 
 impl<'a> Reader<'a> {
-    /// A reader with a model that lies on `device`.
+    /// A reader without rows. `device` is that of the network's parameters.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors from candle.
     pub fn new(network: &'a dyn Network, device: &Device) -> Result<Self> {
-        let by = match network.stream()? {
-            Some(stream) => By::Stream(stream),
-            None => By::Tensors(network.zero_state(1)?),
+        let backend = match network.stream()? {
+            Some(mut stream) => {
+                stream.select(&[])?;
+                Backend::Stream(stream)
+            }
+            None => Backend::Tensors(None),
         };
-        Ok(Self { network, device: device.clone(), by, scores: vec![], texts: 1 })
+        Ok(Self { network, device: device.clone(), backend, scores: vec![], rows: 0 })
     }
 
-    /// Tokens that it knows.
+    /// The number of tokens that are scored.
     pub(super) fn vocabulary(&self) -> usize {
         self.network.decoder().weight().dims()[0]
     }
 
-    /// Lets go of all texts and begins with others, from `state`, (layers, texts, hidden).
-    pub(super) fn begin(&mut self, state: &State) -> Result<()> {
-        match &mut self.by {
-            By::Stream(stream) => stream.set_state(state)?,
-            By::Tensors(own) => *own = state.clone(),
+    /// Keeps the rows `rows`, in that order; a row may come several times.
+    pub(super) fn select(&mut self, rows: &[usize]) -> Result<()> {
+        if rows.iter().copied().eq(0..self.rows) {
+            return Ok(());
         }
-        self.texts = state.h.dim(1)?;
+        self.rows = rows.len();
+        self.scores.clear();
+        match &mut self.backend {
+            Backend::Stream(stream) => stream.select(rows)?,
+            Backend::Tensors(state) => {
+                let kept = state.as_ref().filter(|_| !rows.is_empty());
+                *state = kept.map(|state| state.select(rows)).transpose()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends rows that go on from `state`, (layers, rows, hidden).
+    pub(super) fn append(&mut self, state: &State) -> Result<()> {
+        match &mut self.backend {
+            Backend::Stream(stream) => stream.append(state)?,
+            Backend::Tensors(own) => {
+                let states: Vec<State> = own.take().into_iter().chain([state.clone()]).collect();
+                *own = Some(State::join(&states)?);
+            }
+        }
+        self.rows += state.h.dim(1)?;
         self.scores.clear();
         Ok(())
     }
 
-    /// Goes on with the texts of the numbers `texts`, in that order, perhaps some of them twice; each reads its
-    /// token.
-    pub(super) fn read(&mut self, texts: &[usize], tokens: &[u32]) -> Result<()> {
-        let same = texts.len() == self.texts && texts.iter().enumerate().all(|(at, &text)| at == text);
-        self.texts = texts.len();
+    /// Reads the next token of each row.
+    pub(super) fn read(&mut self, tokens: &[u32]) -> Result<()> {
         self.scores.clear();
-        match &mut self.by {
-            By::Stream(stream) => {
-                if !same {
-                    stream.select(texts)?;
-                }
+        match &mut self.backend {
+            Backend::Stream(stream) => {
                 stream.read_all(tokens)?;
-                for text in 0..tokens.len() {
-                    self.scores.extend_from_slice(stream.scores(text)?);
+                for row in 0..tokens.len() {
+                    self.scores.extend_from_slice(stream.scores(row)?);
                 }
             }
-            By::Tensors(state) => {
-                let Self { network, device, .. } = self;
-                // The processor rounds a product of several rows otherwise than one of a single row, and a text
-                // must not depend on what stands beside it.
-                let together = if device.is_cpu() { 1 } else { tokens.len() };
+            Backend::Tensors(None) => {}
+            Backend::Tensors(Some(state)) => {
+                // On the CPU a product of several rows is rounded differently from one of a single row.
+                let together = if self.device.is_cpu() { 1 } else { tokens.len() };
+                let rows: Vec<usize> = (0..tokens.len()).collect();
                 let mut states = vec![];
-                for (texts, tokens) in texts.chunks(together).zip(tokens.chunks(together)) {
-                    let inputs = Tensor::new(tokens, device)?.unsqueeze(1)?; // (texts, 1)
-                    let (hidden, after) = network.encode(&inputs, Some(&state.select(texts)?), None)?;
-                    // Detached: with parameters in training the graph would grow with every token.
+                for (rows, tokens) in rows.chunks(together).zip(tokens.chunks(together)) {
+                    let inputs = Tensor::new(tokens, &self.device)?.unsqueeze(1)?; // (rows, 1)
+                    let (hidden, after) = self.network.encode(&inputs, Some(&state.select(rows)?), None)?;
+                    // Parameters in training keep a graph, which would grow with every token.
                     states.push(after.detach());
-                    let scores = network.decode(&hidden.detach().squeeze(1)?)?.to_dtype(DType::F32)?;
+                    let scores = self.network.decode(&hidden.detach().squeeze(1)?)?.to_dtype(DType::F32)?;
                     self.scores.extend(scores.flatten_all()?.to_vec1::<f32>()?);
                 }
                 *state = State::join(&states)?;
@@ -90,17 +107,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Logits of the next token of a text, one for each of the vocabulary.
-    pub(super) fn scores(&self, text: usize) -> &[f32] {
-        let vocabulary = self.scores.len() / self.texts.max(1);
-        &self.scores[text * vocabulary..][..vocabulary]
+    /// Logits of the next token of a row, (vocabulary).
+    pub(super) fn scores(&self, row: usize) -> &[f32] {
+        let vocabulary = self.scores.len() / self.rows.max(1);
+        &self.scores[row * vocabulary..][..vocabulary]
     }
 
-    /// The state of a text, (layers, 1, hidden), after the token that it read last.
-    pub(super) fn state(&mut self, text: usize) -> Result<State> {
-        Ok(match &mut self.by {
-            By::Stream(stream) => stream.state()?.select(&[text])?,
-            By::Tensors(state) => state.select(&[text])?,
+    /// The state of a row after the token that it read last, (layers, 1, hidden).
+    pub(super) fn state(&mut self, row: usize) -> Result<State> {
+        Ok(match &mut self.backend {
+            Backend::Stream(stream) => stream.state()?.select(&[row])?,
+            Backend::Tensors(Some(state)) => state.select(&[row])?,
+            Backend::Tensors(None) => self.network.zero_state(1)?,
         })
     }
 }

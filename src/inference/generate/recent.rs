@@ -1,42 +1,43 @@
-//! Which tokens a text has had, and how long ago, in memory that does not grow with it.
+//! The tokens of a text and the time of their last occurrence, in memory that does not grow with the text.
 
-/// When each token of the vocabulary last was in a text.
+/// The last occurrence of each token of the vocabulary in a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recent {
-    /// The turn of each token's last appearance, counted from 1; 0 for never.
+    /// The position of each token's last occurrence, counted from 1; 0 if it has not occurred.
     last: Vec<u64>,
-    turn: u64,
+    /// The length of the text.
+    length: u64,
 }
 
 impl Recent {
-    /// The text goes on with `token`.
+    /// Appends a token to the text.
     pub fn push(&mut self, token: u32) {
         let place = token as usize;
         if place >= self.last.len() {
             self.last.resize(place + 1, 0);
         }
-        self.turn += 1;
-        self.last[place] = self.turn;
+        self.length += 1;
+        self.last[place] = self.length;
     }
 
-    /// The different tokens among the newest `window` of the text, or in all of it.
+    /// The distinct tokens among the last `window` of the text, or in all of it.
     pub fn within(&self, window: Option<usize>) -> impl Iterator<Item = usize> {
-        let before = window.map_or(0, |window| self.turn.saturating_sub(window as u64));
-        self.last.iter().enumerate().filter(move |&(_, &turn)| turn > before).map(|(token, _)| token)
+        let before = window.map_or(0, |window| self.length.saturating_sub(window as u64));
+        self.last.iter().enumerate().filter(move |&(_, &last)| last > before).map(|(token, _)| token)
     }
 
-    /// For each token how many turns ago it was, 1 for the newest; 0 for never.
+    /// For each token the number of tokens since its last occurrence, 1 for the newest; 0 if it has not occurred.
     pub(super) fn ages(&self) -> Vec<i64> {
-        let age = |&turn: &u64| if turn == 0 { 0 } else { (self.turn - turn + 1) as i64 };
+        let age = |&last: &u64| if last == 0 { 0 } else { (self.length - last + 1) as i64 };
         self.last.iter().map(age).collect()
     }
 
-    /// What [`Recent::ages`] tells of; none where an age is negative.
+    /// The inverse of [`Recent::ages`]; `None` if an age is negative.
     pub(super) fn from_ages(ages: &[i64]) -> Option<Self> {
         let ages: Vec<u64> = ages.iter().map(|&age| u64::try_from(age).ok()).collect::<Option<_>>()?;
-        let turn = ages.iter().copied().max().unwrap_or(0);
-        let last = ages.iter().map(|&age| if age == 0 { 0 } else { turn - age + 1 }).collect();
-        Some(Self { last, turn })
+        let length = ages.iter().copied().max().unwrap_or(0);
+        let last = ages.iter().map(|&age| if age == 0 { 0 } else { length - age + 1 }).collect();
+        Some(Self { last, length })
     }
 }
 
@@ -50,7 +51,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_holds_the_newest_tokens(
+        fn window_holds_the_newest_tokens(
             text in prop::collection::vec(0..9u32, 0..40),
             window in prop::option::of(1..50usize),
         ) {
@@ -59,7 +60,7 @@ mod tests {
             let newest = &text[text.len().saturating_sub(window.unwrap_or(usize::MAX))..];
             let expected: BTreeSet<usize> = newest.iter().map(|&token| token as usize).collect();
             prop_assert_eq!(recent.within(window).collect::<BTreeSet<_>>(), expected.clone());
-            // The same after a save, and with the same text behind it.
+            // A restored value is equal, and stays equal as the text goes on.
             let mut restored = Recent::from_ages(&recent.ages()).unwrap();
             prop_assert_eq!(restored.within(window).collect::<BTreeSet<_>>(), expected);
             restored.push(8);
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_age_is_none() {
+    fn negative_age_is_none() {
         assert_eq!(Recent::from_ages(&[3, -1]), None);
     }
 }

@@ -1,44 +1,38 @@
-//! A single sample of text.
+//! Samples of text during training.
 
 use candle_core::Device;
 use rnn_zoo_models::Network;
 
-use super::context::Context;
 use super::reader::Reader;
+use super::recent::Recent;
 use super::sampling::Sampling;
-use super::transcript::Transcript;
-use super::writer::{Text, Writer};
 use crate::Result;
 use crate::rng::Rng;
 use crate::tokenizer::Tokenizer;
 
-/// The sampling temperature: below 1, so that the sample shows what the model has learned rather than its noise.
-const TEMPERATURE: f64 = 0.8;
-
-/// Writes a sample of `length` tokens after the token `start`, without unknown tokens.
+/// Samples `length` tokens of text at temperature 0.8. `start` is the token that the model reads first; `device` is
+/// that of its parameters. The text is cut where no token can be picked because the scores are NaN.
 ///
 /// # Errors
-/// If the scores of the model leave no token to pick, and errors from candle.
+/// Errors from candle.
 pub fn sample(
     network: &dyn Network,
     tokenizer: &Tokenizer,
     start: u32,
     length: usize,
-    rng: Rng,
+    mut rng: Rng,
     device: &Device,
 ) -> Result<String> {
-    let writer = Writer {
-        sampling: Sampling { temperature: TEMPERATURE, ..Sampling::default() },
-        banned: tokenizer.unknown().into_iter().collect(),
-        length,
-        ..Writer::default()
-    };
-    let context = Context::new(network, start)?;
-    let mut texts = [Text { context, rng, transcript: Transcript::new(tokenizer, &[]) }];
-    let mut tokens = Vec::with_capacity(length);
-    writer.write(&mut Reader::new(network, device)?, &mut texts, &mut |gain| {
-        tokens.extend(gain.token);
-        Ok(())
-    })?;
+    let sampling = Sampling { temperature: 0.8, ..Sampling::default() };
+    let banned: Vec<u32> = tokenizer.unknown().into_iter().collect();
+    let (mut reader, mut tokens) = (Reader::new(network, device)?, vec![]);
+    reader.append(&network.zero_state(1)?)?;
+    while tokens.len() < length {
+        reader.read(&[tokens.last().copied().unwrap_or(start)])?;
+        let Some(token) = sampling.pick(reader.scores(0), &Recent::default(), &banned, &mut rng) else {
+            break;
+        };
+        tokens.push(token);
+    }
     Ok(tokenizer.decode(&tokens))
 }

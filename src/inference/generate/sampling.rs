@@ -1,7 +1,7 @@
-//! How the next token is picked from its scores.
+//! Sampling of the next token by its score.
 //!
 //! The rules apply in the order of Hugging Face's logits processors and warpers: repetition penalty, temperature,
-//! top-k, top-p, min-p, typical-p. Each looks at the distribution that those before it have left.
+//! top-k, top-p, min-p, typical-p. Each applies to the distribution that the rules before it leave.
 
 use rand::RngExt;
 
@@ -10,30 +10,30 @@ use super::recent::Recent;
 use crate::rng::Rng;
 use crate::{Error, Result};
 
-/// How the next token is picked.
+/// Options of sampling.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// Scores of tokens that have been in the text are divided by this where positive, multiplied where negative
-    /// (Keskar et al. 2019, CTRL; the sign is Hugging Face's care); 1 leaves them.
+    /// Scores of tokens that occur in the text are divided by this if positive and multiplied if negative (Keskar
+    /// et al. 2019, CTRL; the distinction of sign is Hugging Face's). 1 changes nothing.
     pub repetition_penalty: f64,
-    /// Penalise only tokens among this many newest of prompt and text; all by default.
+    /// Penalise only the last so many tokens of prompt and text; all by default.
     pub repetition_window: Option<usize>,
-    /// Scores are divided by this: below 1 the likely becomes likelier, above 1 less so; 0 always takes the
-    /// likeliest.
+    /// Scores are divided by this. Below 1 the distribution becomes sharper, above 1 flatter; 0 always picks the most
+    /// probable token.
     pub temperature: f64,
-    /// Pick among this many likeliest tokens only (Fan et al. 2018).
+    /// Pick among this many most probable tokens (Fan et al. 2018).
     pub top_k: Option<usize>,
-    /// Pick among the likeliest tokens that together hold this much probability (Holtzman et al. 2019).
+    /// Pick among the most probable tokens whose probabilities sum to this (nucleus sampling, Holtzman et al. 2019).
     pub top_p: Option<f64>,
-    /// Pick among tokens at least this much as likely as the likeliest (Nguyen et al. 2024).
+    /// Pick among tokens whose probability is at least this fraction of the highest (Nguyen et al. 2024).
     pub min_p: Option<f64>,
-    /// Pick among the tokens whose surprise, -ln p, is nearest to the entropy and that together hold this much
-    /// probability (locally typical sampling, Meister et al. 2022).
+    /// Pick among the tokens whose surprisal, -ln p, is nearest to the entropy and whose probabilities sum to this
+    /// (locally typical sampling, Meister et al. 2022).
     pub typical_p: Option<f64>,
 }
 
 impl Default for Sampling {
-    /// From the model's own distribution.
+    /// Samples from the model's own distribution.
     fn default() -> Self {
         Self {
             repetition_penalty: 1.,
@@ -48,11 +48,11 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Refuses what makes no sense.
+    /// Checks the options.
     ///
     /// # Errors
-    /// Names the field: a negative temperature, a penalty that is not positive, a `top_k` or window of zero, a
-    /// probability outside its bounds.
+    /// If the temperature is negative, the penalty not positive, `top_k` or the window zero, or a probability out of
+    /// bounds; the error names the field.
     pub fn validate(&self) -> Result<()> {
         let (temperature, penalty) = (self.temperature, self.repetition_penalty);
         if !(temperature >= 0. && temperature.is_finite()) {
@@ -88,18 +88,18 @@ impl Sampling {
         Ok(())
     }
 
-    /// Picks a token by its score (a logit), one for each of the vocabulary; never one of `banned`. `recent` is
-    /// what the text has had. `None` where nothing is left. One number is drawn for a token, whatever the rules,
-    /// but none where the likeliest is taken.
+    /// Picks a token by the scores (logits) of the vocabulary, but none of `banned`. `recent` has the tokens of the
+    /// text. Returns `None` if no token is left. One random number is drawn for each token, whatever the rules, and
+    /// none at temperature 0.
     pub fn pick(&self, scores: &[f32], recent: &Recent, banned: &[u32], rng: &mut Rng) -> Option<u32> {
-        let (likeliest, scores) = self.adjusted(scores, recent, banned)?;
+        let (best, scores) = self.adjusted(scores, recent, banned)?;
         if self.temperature == 0. {
-            return Some(likeliest as u32);
+            return Some(best as u32);
         }
-        draw(&self.weights(scores, likeliest), rng).map(|token| token as u32)
+        draw(&self.weights(scores, best), rng).map(|token| token as u32)
     }
 
-    /// The scores after penalty and ban, and the place of the highest.
+    /// The token with the highest score after penalty and ban, and the scores.
     fn adjusted(&self, scores: &[f32], recent: &Recent, banned: &[u32]) -> Option<(usize, Vec<f64>)> {
         let mut scores: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
         self.penalise(&mut scores, recent);
@@ -108,7 +108,7 @@ impl Sampling {
                 *score = f64::NEG_INFINITY;
             }
         }
-        Some((likeliest(&scores)?, scores))
+        Some((highest(&scores)?, scores))
     }
 
     fn penalise(&self, scores: &mut [f64], recent: &Recent) {
@@ -127,15 +127,15 @@ impl Sampling {
         }
     }
 
-    /// What each token weighs, the likeliest one 1; 0 for those that a rule leaves out.
-    fn weights(&self, mut scores: Vec<f64>, likeliest: usize) -> Vec<f64> {
+    /// The unnormalised probability of each token: 1 for the most probable, 0 for those that a rule excludes.
+    fn weights(&self, mut scores: Vec<f64>, best: usize) -> Vec<f64> {
         if let Some(k) = self.top_k.filter(|&k| k < scores.len()) {
-            // Before the temperature, which changes no order but may make two scores one.
+            // Before the temperature, which keeps the order but may round two scores to the same value.
             keep_highest(&mut scores, k);
         }
-        let highest = scores[likeliest];
+        let highest = scores[best];
         for score in &mut scores {
-            // The likeliest need not be finite; what is no number weighs nothing.
+            // The highest score may be infinite; a NaN has weight 0.
             let weight = if *score == highest { 1. } else { ((*score - highest) / self.temperature).exp() };
             *score = if weight.is_nan() { 0. } else { weight };
         }
@@ -148,17 +148,17 @@ impl Sampling {
         }
         if let Some(p) = self.typical_p.filter(|&p| p < 1.) {
             let total: f64 = weights.iter().sum();
-            // Not of their ratio, which is infinite where a weight is next to nothing.
-            let surprise = |weight: f64| total.ln() - weight.ln();
-            let entropy: f64 = positive(&weights).map(|(_, weight)| weight / total * surprise(weight)).sum();
-            keep_first(&mut weights, p, |weight| (surprise(weight) - entropy).abs());
+            // The logarithm of the ratio would be infinite for the smallest weights.
+            let surprisal = |weight: f64| total.ln() - weight.ln();
+            let entropy: f64 = positive(&weights).map(|(_, weight)| weight / total * surprisal(weight)).sum();
+            keep_first(&mut weights, p, |weight| (surprisal(weight) - entropy).abs());
         }
         weights
     }
 }
 
-/// The place of the highest score, the first of several; none where no score is a number above minus infinity.
-fn likeliest(scores: &[f64]) -> Option<usize> {
+/// The index of the highest score, the first of equal ones; `None` if every score is NaN or minus infinity.
+fn highest(scores: &[f64]) -> Option<usize> {
     let mut best = (None, f64::NEG_INFINITY);
     for (token, &score) in scores.iter().enumerate() {
         if score > best.1 {
@@ -168,7 +168,7 @@ fn likeliest(scores: &[f64]) -> Option<usize> {
     best.0
 }
 
-/// Bans all but the `k` highest scores; of equal ones the first stay.
+/// Bans all but the `k` highest scores. Of equal ones the first are kept.
 fn keep_highest(scores: &mut [f64], k: usize) {
     let mut order: Vec<usize> = (0..scores.len()).filter(|&token| !scores[token].is_nan()).collect();
     if k < order.len() {
@@ -177,8 +177,8 @@ fn keep_highest(scores: &mut [f64], k: usize) {
     }
 }
 
-/// Lets go of all but the first tokens, by their key, that hold a share of the weight; of equal ones the first
-/// stay. At least one does.
+/// Sets the weights to zero except those of the first tokens, by their key, that sum to a share of all weight. Of
+/// equal ones the first are kept; at least one is.
 fn keep_first(weights: &mut [f64], share: f64, key: impl Fn(f64) -> f64) {
     let target = share * weights.iter().sum::<f64>();
     let keyed: Vec<(f64, usize)> = positive(weights).map(|(token, weight)| (key(weight), token)).collect();
@@ -195,7 +195,7 @@ fn positive(weights: &[f64]) -> impl Iterator<Item = (usize, f64)> {
     weights.iter().copied().enumerate().filter(|&(_, weight)| weight > 0.)
 }
 
-/// A place, drawn by weight.
+/// Draws an index in proportion to the weights.
 fn draw(weights: &[f64], rng: &mut Rng) -> Option<usize> {
     let mut left = rng.random::<f64>() * weights.iter().sum::<f64>();
     for (place, weight) in weights.iter().enumerate() {
@@ -204,7 +204,7 @@ fn draw(weights: &[f64], rng: &mut Rng) -> Option<usize> {
             return Some(place);
         }
     }
-    // Rounding may leave a crumb.
+    // Rounding may leave a remainder.
     weights.iter().rposition(|&weight| weight > 0.)
 }
 

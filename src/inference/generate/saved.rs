@@ -1,12 +1,12 @@
-//! A text that is gone on with another day: the state of the network, the token that it is yet to read, the tokens
-//! it has had, the position of the random numbers, and what was held back of the text. What is written from there
-//! is to the bit what would have come without the pause.
+//! Saved texts, which can be continued later: the state of the network, the token to read next, the tokens so far,
+//! the position of the random numbers, and the text that was held back. The continued text is to the bit what it
+//! would be without the pause.
 //!
-//! The file is safetensors: `h` and perhaps `c`, (layers, 1, hidden), and `ages`, (vocabulary): how many turns ago
-//! each token was. Everything else is JSON in the file's metadata, under one name.
+//! The file is safetensors: `h` and perhaps `c`, (layers, 1, hidden), and `ages`, (vocabulary), which has for each
+//! token the number of tokens since its last occurrence. Everything else is JSON in one entry of the metadata.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use rnn_zoo_models::State;
@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::recent::Recent;
+use super::text::Text;
 use super::transcript::{HeldBack, Transcript};
-use super::writer::Text;
 use crate::bundle::{read_tensors_and_metadata, write_tensors};
 use crate::inference::model::Model;
 use crate::parameters::NamedTensors;
-use crate::rng::Position;
+use crate::rng::{Position, Rng};
 use crate::{Error, Result};
 
 /// The version of the file that this program writes; it reads no other.
@@ -28,40 +28,41 @@ const FORMAT: u64 = 1;
 /// The name of the entry in the file's metadata.
 const ENTRY: &str = "rnn_zoo_text";
 
-/// What the metadata holds.
+/// The largest header of a file, in bytes: far more than the text that can be held back.
+const LARGEST_HEADER: u64 = 16 << 20;
+
+/// The entry in the file's metadata.
 #[derive(Serialize, Deserialize)]
 struct Entry {
     format: u64,
-    /// Which model: see [`Model::fingerprint`].
+    /// The model's [fingerprint](Model::fingerprint).
     fingerprint: String,
-    /// Its name, for people.
+    /// The model's name, for errors.
     model: String,
     last: u32,
     rng: Position,
     held: HeldBack,
 }
 
-/// A text as read back from a file, for the model that wrote it.
+/// A text that has been read from a file.
 pub struct SavedText {
-    /// What the model has read of it.
-    pub context: Context,
-    /// Its random numbers, where they stood.
-    pub rng: crate::rng::Rng,
+    path: PathBuf,
+    context: Context,
+    rng: Rng,
     held: HeldBack,
 }
 
 impl SavedText {
-    /// Refuses to write to what is no place for a text, before the work: a file of another kind, or a folder that
-    /// is not there.
+    /// Checks that a text of `model` can be saved at `path`, before the work.
     ///
     /// # Errors
-    /// Names the path.
-    pub fn check_place(path: &Path) -> Result<()> {
+    /// If `path` is a folder or a file of another kind, or its folder does not exist.
+    pub fn check_place(path: &Path, model: &Model) -> Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if path.is_dir() {
             return Err(Error::file(path, "is a folder; name a file for --save-state"));
         }
-        if path.exists() && read_entry(path).is_err() {
+        if path.exists() && read_entry(path, model).is_err() {
             let problem = "is a file of another kind and is left alone; name a new one for --save-state";
             return Err(Error::file(path, problem));
         }
@@ -71,24 +72,25 @@ impl SavedText {
         Ok(())
     }
 
-    /// Writes `text`, as `model` left it, to a file that is there whole or not at all.
+    /// Saves a text of `model` in a single step: the file is complete or unchanged.
     ///
     /// # Errors
-    /// A place that cannot be written to or is full; a file from before is untouched then.
+    /// If the file cannot be written.
     pub fn save(path: &Path, text: &Text<'_>, model: &Model) -> Result<()> {
-        let Context { state, last, recent } = &text.context;
+        let mut context = text.context.clone();
+        context.read(model.network.as_ref(), &model.device)?;
         let entry = Entry {
             format: FORMAT,
             fingerprint: model.fingerprint().to_string(),
             model: model.config.model.clone(),
-            last: *last,
+            last: context.last,
             rng: Position::from(&text.rng),
             held: text.transcript.held_back(),
         };
         let entry = serde_json::to_string(&entry).map_err(|error| Error::file(path, error))?;
-        let mut tensors = NamedTensors::from([("h".to_string(), state.h.clone())]);
-        tensors.extend(state.c.clone().map(|c| ("c".to_string(), c)));
-        let ages = recent.ages();
+        let mut tensors = NamedTensors::from([("h".to_string(), context.state.h)]);
+        tensors.extend(context.state.c.map(|c| ("c".to_string(), c)));
+        let ages = context.recent.ages();
         if !ages.is_empty() {
             tensors.insert("ages".into(), Tensor::new(ages, &Device::Cpu)?);
         }
@@ -98,9 +100,9 @@ impl SavedText {
     /// Reads a file that [`SavedText::save`] wrote for the same model.
     ///
     /// # Errors
-    /// A file that is missing, cut short, of another kind, or of another model.
+    /// If the file is missing, cut short, larger than a text of the model, of another kind, or of another model.
     pub fn load(path: &Path, model: &Model) -> Result<Self> {
-        let (entry, mut tensors) = read_entry(path)?;
+        let (entry, tensors) = read_entry(path, model)?;
         if entry.fingerprint != model.fingerprint() {
             let problem = format!(
                 "was saved by another model, a {}: its state means nothing to this one; give the bundle that it \
@@ -110,48 +112,58 @@ impl SavedText {
             return Err(Error::file(path, problem));
         }
         let broken =
-            |what: &str| Error::file(path, format!("{what}; the file is not as it was saved: copy it again"));
+            |what: String| Error::file(path, what + "; the file is not as it was saved: copy it again");
+        let vocabulary = model.tokenizer()?.vocabulary_size();
+        if entry.last as usize >= vocabulary {
+            return Err(broken("its last token is none of the vocabulary".into()));
+        }
+        let rng =
+            entry.rng.restore().ok_or_else(|| broken("its random numbers have no position".to_string()))?;
         let zero = model.network.zero_state(1)?;
-        let mut tensor = |name: &str, zero: &Tensor| match tensors.remove(name) {
-            Some(tensor) if tensor.dims() == zero.dims() => {
-                Ok(tensor.to_dtype(zero.dtype())?.to_device(zero.device())?)
+        let tensor = |name: &str, zero: &Tensor| {
+            let found = tensors.get(name).ok_or_else(|| broken(format!("has no tensor {name}")))?;
+            if found.dims() != zero.dims() {
+                let (found, expected) = (found.dims(), zero.dims());
+                return Err(broken(format!("tensor {name} has shape {found:?}, not {expected:?}")));
             }
-            Some(tensor) => {
-                let (found, expected) = (tensor.dims(), zero.dims());
-                Err(broken(&format!("tensor {name} has shape {found:?}, not {expected:?}")))
-            }
-            None => Err(broken(&format!("has no tensor {name}"))),
+            Ok(found.to_dtype(zero.dtype())?.to_device(zero.device())?)
         };
         let h = tensor("h", &zero.h)?;
         let c = zero.c.as_ref().map(|zero| tensor("c", zero)).transpose()?;
-        let vocabulary = model.tokenizer()?.vocabulary_size();
-        let recent = match tensors.remove("ages") {
-            None => Recent::default(),
-            Some(ages) => {
-                let ages = ages.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>()?;
-                let recent = Recent::from_ages(&ages).filter(|_| ages.len() <= vocabulary);
-                recent.ok_or_else(|| broken("tensor ages does not fit the vocabulary"))?
-            }
-        };
-        if entry.last as usize >= vocabulary {
-            return Err(broken("its last token is none of the vocabulary"));
-        }
-        let rng = entry.rng.restore().ok_or_else(|| broken("its random numbers have no position"))?;
-        let context = Context { state: State { h, c }, last: entry.last, recent };
-        Ok(Self { context, rng, held: entry.held })
+        let recent = recent(tensors.get("ages"), vocabulary)?
+            .ok_or_else(|| broken("tensor ages does not fit the vocabulary".into()))?;
+        let context = Context::restore(State { h, c }, entry.last, recent);
+        Ok(Self { path: path.to_path_buf(), context, rng, held: entry.held })
     }
 
-    /// The transcript that goes on with the text, cut at `stops`, which need not be those from before.
+    /// The text, to be continued up to any of `stops`, which need not be those from before.
     ///
     /// # Errors
-    /// What was held back is of another kind of tokenizer.
-    pub fn transcript<'t>(&self, path: &Path, model: &'t Model, stops: &[String]) -> Result<Transcript<'t>> {
-        Transcript::resume(model.tokenizer()?, stops, self.held.clone())
-            .ok_or_else(|| Error::file(path, "was saved with another kind of tokenizer; give its own bundle"))
+    /// If the text that was held back is from another kind of tokenizer.
+    pub fn text<'m>(&self, model: &'m Model, stops: &[String]) -> Result<Text<'m>> {
+        let transcript =
+            Transcript::resume(model.tokenizer()?, stops, self.held.clone()).ok_or_else(|| {
+                Error::file(&self.path, "was saved with another kind of tokenizer; give its own bundle")
+            })?;
+        Ok(Text { context: self.context.clone(), rng: self.rng.clone(), transcript })
     }
 }
 
-fn read_entry(path: &Path) -> Result<(Entry, NamedTensors)> {
+/// The tokens so far, from the ages of at most `vocabulary` tokens; `None` if they do not fit.
+fn recent(ages: Option<&Tensor>, vocabulary: usize) -> Result<Option<Recent>> {
+    let Some(ages) = ages else { return Ok(Some(Recent::default())) };
+    let ages = ages.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>()?;
+    Ok(Recent::from_ages(&ages).filter(|_| ages.len() <= vocabulary))
+}
+
+/// Reads a file that is no larger than a saved text of `model` can be.
+fn read_entry(path: &Path, model: &Model) -> Result<(Entry, NamedTensors)> {
+    let limit = largest_file(model)?;
+    if let Some(size) = std::fs::metadata(path).ok().map(|file| file.len()).filter(|&size| size > limit) {
+        let problem =
+            format!("has {size} bytes, but a text of this model takes at most {limit}; give another file");
+        return Err(Error::file(path, problem));
+    }
     let (tensors, metadata) = read_tensors_and_metadata(path, &Device::Cpu)?;
     let Some(entry) = metadata.get(ENTRY) else {
         let problem = "holds tensors, but no text to go on with; `rnn generate --save-state FILE` writes one";
@@ -165,4 +177,12 @@ fn read_entry(path: &Path) -> Result<(Entry, NamedTensors)> {
         return Err(Error::file(path, problem));
     }
     Ok((serde_json::from_str(entry).map_err(broken)?, tensors))
+}
+
+/// The size of the largest file that a text of `model` is saved in, in bytes: eight for each element of the state
+/// and for each token of the vocabulary, and the header.
+fn largest_file(model: &Model) -> Result<u64> {
+    let zero = model.network.zero_state(1)?;
+    let state = zero.h.elem_count() + zero.c.map_or(0, |c| c.elem_count());
+    Ok(8 * (state + model.tokenizer()?.vocabulary_size()) as u64 + LARGEST_HEADER)
 }

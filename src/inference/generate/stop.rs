@@ -1,9 +1,9 @@
-//! Stop strings: a text ends before one of them, however its tokens cut it.
+//! Stop strings: a text ends before the first of them, however the string is divided into tokens.
 
-/// Lets text through up to a stop string, holding back what may be the beginning of one.
+/// Passes text on up to a stop string, and holds back what may be the beginning of one.
 ///
-/// Of several stop strings the one that is complete first counts, and of those that are complete together the
-/// longest: then it makes no difference in which pieces the text comes.
+/// Of several stop strings the one that ends first counts, and of those that end together the longest. So the result
+/// does not depend on the pieces in which the text comes.
 #[derive(Clone, Debug, Default)]
 pub struct StopFilter {
     stops: Vec<String>,
@@ -12,13 +12,13 @@ pub struct StopFilter {
 }
 
 impl StopFilter {
-    /// A filter that holds `held` already, as one before it did at its end; none of `stops` is empty.
+    /// A filter that continues another, which held `held` back. Empty stop strings are ignored.
     pub fn new(stops: &[String], held: String) -> Self {
         let stops = stops.iter().filter(|stop| !stop.is_empty()).cloned().collect();
         Self { stops, held, stopped: false }
     }
 
-    /// Text comes in; returns what can go out.
+    /// Appends text; returns the text that can be passed on.
     pub fn push(&mut self, text: &str) -> String {
         self.held.push_str(text);
         if self.stopped {
@@ -41,27 +41,27 @@ impl StopFilter {
         std::mem::replace(&mut self.held, held)
     }
 
-    /// Whether a stop string has come.
+    /// Whether a stop string has been found.
     pub fn stopped(&self) -> bool {
         self.stopped
     }
 
-    /// What is held back: the beginning of a stop string, or what came behind one.
+    /// The text that is held back: the beginning of a stop string, or the text after one.
     pub fn held(&self) -> &str {
         &self.held
     }
 
-    /// Gives out what is held back, for no more text comes; nothing behind a stop string.
+    /// Ends the text; returns what was held back, but nothing after a stop string.
     pub fn finish(&mut self) -> String {
         if self.stopped { String::new() } else { std::mem::take(&mut self.held) }
     }
 
-    /// Lets go of what is held back, for something else comes between it and the text to come.
+    /// Returns what is held back, because a prompt separates it from the text to come.
     pub(super) fn take(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 
-    /// Bytes at the front that no stop string can begin in.
+    /// The number of bytes at the front in which no stop string can begin.
     fn settled(&self) -> usize {
         let longest = self.stops.iter().map(String::len).max().unwrap_or(0);
         let from = (self.held.len() + 1).saturating_sub(longest);
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// Before which byte a text ends, looking at one prefix after another.
+    /// The byte before which a text ends, found prefix by prefix.
     fn expected(text: &str, stops: &[String]) -> Option<usize> {
         let ends = text.char_indices().map(|(at, character)| at + character.len_utf8());
         ends.into_iter().find_map(|end| {
@@ -90,27 +90,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_ends_at_the_same_place_however_it_is_cut(
+        fn end_does_not_depend_on_the_pieces(
             pieces in prop::collection::vec("[abé]{0,4}", 0..12),
             stops in prop::collection::vec("[abé]{1,5}", 0..4),
         ) {
             let text = pieces.concat();
             let mut filter = StopFilter::new(&stops, String::new());
-            let (mut out, mut came) = (String::new(), String::new());
+            let (mut out, mut text_so_far) = (String::new(), String::new());
             for piece in &pieces {
                 out.push_str(&filter.push(piece));
-                came.push_str(piece);
-                // Nothing too early, and all that is sure.
-                let end = expected(&came, &stops);
+                text_so_far.push_str(piece);
+                // Nothing is passed on too early or too late.
+                let end = expected(&text_so_far, &stops);
                 prop_assert_eq!(filter.stopped(), end.is_some());
                 match end {
-                    Some(end) => prop_assert_eq!(&out, &came[..end]),
+                    Some(end) => prop_assert_eq!(&out, &text_so_far[..end]),
                     None => {
-                        prop_assert_eq!(format!("{out}{}", filter.held()), came.clone());
+                        prop_assert_eq!(format!("{out}{}", filter.held()), text_so_far.clone());
                         let held = filter.held();
                         prop_assert!(held.is_empty() || stops.iter().any(|stop| stop.starts_with(held)));
-                        let may_begin = |at: usize| stops.iter().any(|stop| stop.starts_with(&came[at..]));
-                        let missed = (0..out.len()).find(|&at| came.is_char_boundary(at) && may_begin(at));
+                        let may_begin = |at: usize| stops.iter().any(|stop| stop.starts_with(&text_so_far[at..]));
+                        let missed = (0..out.len()).find(|&at| text_so_far.is_char_boundary(at) && may_begin(at));
                         prop_assert_eq!(missed, None);
                     }
                 }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_goes_on_where_another_stopped() {
+    fn filter_continues_another() {
         let stops = ["</s>".to_string()];
         let mut first = StopFilter::new(&stops, String::new());
         assert_eq!(first.push("a</"), "a");

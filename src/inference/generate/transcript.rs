@@ -1,11 +1,11 @@
-//! Tokens become text: decoded, and cut at stop strings.
+//! Tokens to text, up to a stop string.
 
 use serde::{Deserialize, Serialize};
 
 use super::stop::StopFilter;
 use crate::tokenizer::{Decoder, DecoderState, Prompt, Scheme, Tokenizer};
 
-/// The text of what a model writes, as it can be shown.
+/// Decodes the tokens of a text, and ends it at a stop string.
 #[derive(Clone, Debug)]
 pub struct Transcript<'t> {
     decoder: Decoder<'t>,
@@ -13,7 +13,7 @@ pub struct Transcript<'t> {
     words: bool,
 }
 
-/// What a transcript holds back: parts of characters, and what may be the beginning of a stop string.
+/// What a transcript holds back: the bytes of incomplete characters, and text that may begin a stop string.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct HeldBack {
     decoder: DecoderState,
@@ -21,7 +21,7 @@ pub(super) struct HeldBack {
 }
 
 impl<'t> Transcript<'t> {
-    /// A text that ends before any of `stops`.
+    /// A transcript of a text that ends before any of `stops`.
     pub fn new(tokenizer: &'t Tokenizer, stops: &[String]) -> Self {
         Self::of(tokenizer, tokenizer.decoder(), StopFilter::new(stops, String::new()))
     }
@@ -30,7 +30,8 @@ impl<'t> Transcript<'t> {
         Self { decoder, stop, words: tokenizer.scheme() == Scheme::Word }
     }
 
-    /// Goes on from what an earlier one held back; none where that is of another kind of tokenizer.
+    /// A transcript that continues another, which held `held` back. Returns `None` if that was of another kind of
+    /// tokenizer.
     pub(super) fn resume(tokenizer: &'t Tokenizer, stops: &[String], held: HeldBack) -> Option<Self> {
         let decoder = tokenizer.resume_decoder(held.decoder)?;
         Some(Self::of(tokenizer, decoder, StopFilter::new(stops, held.text)))
@@ -40,8 +41,8 @@ impl<'t> Transcript<'t> {
         HeldBack { decoder: self.decoder.state(), text: self.stop.held().to_string() }
     }
 
-    /// The user's own words come next, in which no stop string is looked for. Returns how they are shown, after
-    /// all that was held back.
+    /// Appends a prompt, in which no stop string is searched for. Returns the text to show for it, after all that
+    /// was held back.
     pub fn prompt(&mut self, text: &str, prompt: &Prompt) -> String {
         if prompt.ids.is_empty() && text.is_empty() {
             return String::new();
@@ -51,27 +52,27 @@ impl<'t> Transcript<'t> {
             shown.push_str(&self.decoder.finish());
         }
         let read: String = prompt.ids.iter().map(|&id| self.decoder.push(id)).collect();
-        // Words may have been replaced by others of the vocabulary; anything else is shown as it was typed.
+        // Words may have been replaced by others of the vocabulary. Any other prompt is shown as typed.
         shown.push_str(if self.words { &read } else { text });
         shown
     }
 
-    /// What an earlier transcript held back and can be shown now.
+    /// Returns text that an earlier transcript held back and that can be shown now.
     pub(super) fn begin(&mut self) -> String {
         self.stop.push("")
     }
 
-    /// The model has written `token`; returns the text that can be shown.
+    /// Appends a token; returns the text that can be shown.
     pub(super) fn push(&mut self, token: u32) -> String {
         self.stop.push(&self.decoder.push(token))
     }
 
-    /// Whether a stop string has come.
+    /// Whether a stop string has been found.
     pub(super) fn stopped(&self) -> bool {
         self.stop.stopped()
     }
 
-    /// The text is over; returns what was held back.
+    /// Ends the text; returns what was held back.
     pub(super) fn finish(&mut self) -> String {
         let mut text = self.stop.push(&self.decoder.finish());
         text.push_str(&self.stop.finish());

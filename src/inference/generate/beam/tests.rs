@@ -2,10 +2,9 @@ use candle_core::Device;
 use proptest::prelude::*;
 use rnn_zoo_models::{Network, State};
 
-use super::super::fixture::{KINDS, network, tokenizer};
-use super::super::{Generator, Sampling, Text, Writer};
+use super::super::fixture::{KINDS, network, scores_after, tokenizer};
+use super::super::{Sampling, Session, Text, TextOptions, text_rng};
 use super::*;
-use crate::rng::{Purpose, stream};
 use crate::tokenizer::Tokenizer;
 
 const UNKNOWN: u32 = 0;
@@ -26,14 +25,14 @@ fn found(
     search.search(&mut reader, &context, Transcript::new(tokenizer, stops)).unwrap()
 }
 
-/// The log-probabilities of what may come after some tokens.
+/// The log-probabilities of the token after some tokens.
 fn next(network: &dyn Network, tokens: &[u32]) -> Vec<f64> {
-    let generator = Generator::new(network, END, tokens, vec![], &Device::Cpu).unwrap();
-    let exponentials: Vec<f64> = generator.scores().iter().map(|&score| f64::from(score).exp()).collect();
+    let scores = scores_after(network, END, tokens);
+    let exponentials: Vec<f64> = scores.iter().map(|&score| f64::from(score).exp()).collect();
     exponentials.iter().map(|e| (e / exponentials.iter().sum::<f64>()).ln()).collect()
 }
 
-/// All texts of at most so many tokens, each with its end and its log-probability.
+/// All texts of at most `length` tokens that begin with `tokens`, each with its end and its log-probability.
 fn all(
     network: &dyn Network,
     tokenizer: &Tokenizer,
@@ -58,7 +57,7 @@ fn all(
 }
 
 #[test]
-fn a_wide_beam_finds_all_texts_best_first() {
+fn wide_beam_finds_all_texts_best_first() {
     let tokenizer = tokenizer("abc");
     for kind in 0..KINDS {
         let network = network(kind, tokenizer.vocabulary_size(), 7);
@@ -94,25 +93,24 @@ fn one_beam_is_the_greedy_text() {
     let mut ends = vec![];
     for (kind, seed) in (0..KINDS).flat_map(|kind| (0..12).map(move |seed| (kind, seed))) {
         let network = network(kind, tokenizer.vocabulary_size(), seed);
-        let writer = Writer {
+        let options = TextOptions {
             sampling: Sampling { temperature: 0., ..Sampling::default() },
             banned: vec![UNKNOWN],
             length: 9,
             end: Some(END),
-            ..Writer::default()
+            ..TextOptions::default()
         };
-        let context = Context::new(network.as_ref(), END).unwrap();
-        let transcript = Transcript::new(&tokenizer, &stops);
-        let mut texts = [Text { context, rng: stream(1, Purpose::Sampling, 0), transcript }];
+        let mut session = Session::new(network.as_ref(), &Device::Cpu).unwrap();
+        session
+            .join(Text::new(network.as_ref(), &tokenizer, END, &stops, text_rng(1, "", 0)).unwrap(), options);
         let (mut tokens, mut text, mut finish) = (vec![], String::new(), None);
-        let mut reader = Reader::new(network.as_ref(), &Device::Cpu).unwrap();
-        let written = writer.write(&mut reader, &mut texts, &mut |gain| {
-            tokens.extend(gain.token);
-            text.push_str(gain.shown);
-            finish = gain.finish;
-            Ok(())
-        });
-        written.unwrap();
+        while !session.is_empty() {
+            for event in session.step().unwrap() {
+                tokens.extend(event.token);
+                text.push_str(&event.shown);
+                finish = event.finish;
+            }
+        }
         let found = found(&search(1, 1., 9), network.as_ref(), &tokenizer, &stops);
         assert_eq!(found.len(), 1);
         assert_eq!((&found[0].tokens, &found[0].text, Some(found[0].finish)), (&tokens, &text, finish));
@@ -122,7 +120,7 @@ fn one_beam_is_the_greedy_text() {
 }
 
 #[test]
-fn what_a_narrow_beam_finds_has_the_probability_that_it_says() {
+fn found_texts_have_the_stated_probability() {
     let tokenizer = tokenizer("abcdef");
     for kind in 0..KINDS {
         let network = network(kind, tokenizer.vocabulary_size(), 11);
@@ -141,7 +139,7 @@ fn what_a_narrow_beam_finds_has_the_probability_that_it_says() {
 }
 
 #[test]
-fn more_beams_than_texts_and_no_length_are_no_problem() {
+fn beams_may_exceed_texts_and_length_may_be_zero() {
     let tokenizer = tokenizer("ab");
     let network = network(0, tokenizer.vocabulary_size(), 1);
     assert_eq!(found(&search(100, 1., 1), network.as_ref(), &tokenizer, &[]).len(), 3);
@@ -156,7 +154,7 @@ fn more_beams_than_texts_and_no_length_are_no_problem() {
 }
 
 #[test]
-fn scores_that_are_no_numbers_and_beams_beyond_memory_are_errors() {
+fn nan_scores_and_too_many_beams_are_errors() {
     let tokenizer = tokenizer("abc");
     let problem = |search: BeamSearch, vocabulary| {
         let network = network(0, vocabulary, 4);
@@ -173,13 +171,13 @@ fn scores_that_are_no_numbers_and_beams_beyond_memory_are_errors() {
 
 proptest! {
     #[test]
-    fn candidates_come_as_if_all_were_sorted(seed: u64, most in 1..80usize, same: bool) {
+    fn candidates_come_sorted(seed: u64, most in 1..80usize, same: bool) {
         let network = network(0, 61, seed);
         let mut reader = Reader::new(network.as_ref(), &Device::Cpu).unwrap();
         let state = network.zero_state(1).unwrap();
-        reader.begin(&State::join(&[state.clone(), state.clone(), state]).unwrap()).unwrap();
-        // Two texts alike have candidates that are equally likely.
-        reader.read(&[0, 1, 2], &[7, if same { 7 } else { 8 }, 9]).unwrap();
+        reader.append(&State::join(&[state.clone(), state.clone(), state]).unwrap()).unwrap();
+        // Two equal texts have candidates of equal probability.
+        reader.read(&[7, if same { 7 } else { 8 }, 9]).unwrap();
         let (search, lacks) = (search(3, 1., 9), [-1.5, -1.5, -2.]);
         let mut expected: Vec<Candidate> = (0..3)
             .flat_map(|parent| (0..61).map(move |token| (parent, token)))

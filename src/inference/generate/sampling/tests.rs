@@ -25,7 +25,7 @@ fn softmax(temperature: f64, tokens: &[usize]) -> [f64; 4] {
 }
 
 #[test]
-fn tokens_come_in_the_shares_that_the_rules_leave() {
+fn frequencies_follow_the_rules() {
     let plain = Sampling::default();
     let cases = [
         (plain, vec![], softmax(1., &[0, 1, 2])),
@@ -34,9 +34,9 @@ fn tokens_come_in_the_shares_that_the_rules_leave() {
         // 0.665 + 0.245 reaches 0.9, so the third is left out; 0.665 alone reaches 0.6.
         (Sampling { top_p: Some(0.9), ..plain }, vec![], softmax(1., &[1, 2])),
         (Sampling { top_p: Some(0.6), ..plain }, vec![], [0., 1., 0., 0.]),
-        // e^-1 = 0.37 and e^-2 = 0.14 times as likely as the likeliest.
+        // e^-1 = 0.37 and e^-2 = 0.14 times the highest probability.
         (Sampling { min_p: Some(0.3), ..plain }, vec![], softmax(1., &[1, 2])),
-        // The entropy is 0.83 nats; the surprises are 2.41, 0.41 and 1.41: nearest the second, then the third.
+        // The entropy is 0.83 nats; the surprisals are 2.41, 0.41 and 1.41: nearest the second, then the third.
         (Sampling { typical_p: Some(0.5), ..plain }, vec![], [0., 1., 0., 0.]),
         (Sampling { typical_p: Some(0.9), ..plain }, vec![], softmax(1., &[1, 2])),
         (Sampling { temperature: 0., ..plain }, vec![], [0., 1., 0., 0.]),
@@ -49,7 +49,7 @@ fn tokens_come_in_the_shares_that_the_rules_leave() {
     }
 }
 
-/// The distribution by the definitions, one after another: every token's probability.
+/// The probability of every token, by the definitions of the rules one after another.
 fn by_definition(sampling: &Sampling, scores: &[f32], text: &[u32], banned: &[u32]) -> Vec<f64> {
     let mut scores: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
     let newest = text.len().saturating_sub(sampling.repetition_window.unwrap_or(text.len()));
@@ -68,11 +68,11 @@ fn by_definition(sampling: &Sampling, scores: &[f32], text: &[u32], banned: &[u3
         let total: f64 = scores.iter().map(|score| (score - highest).exp()).sum();
         scores.iter().map(|score| (score - highest).exp() / total).collect()
     };
-    // Keeps the first `count` of the tokens in an order.
+    // Keeps the first `count` tokens of an order.
     let keep = |scores: &mut Vec<f64>, order: &[usize], count: usize| {
         order[count..].iter().for_each(|&token| scores[token] = f64::NEG_INFINITY);
     };
-    // How many tokens in an order reach a probability together.
+    // The number of tokens, in an order, whose probabilities sum to `p`.
     let reach = |probabilities: &[f64], order: &[usize], p: f64| {
         let mass = |count: usize| order[..count].iter().map(|&token| probabilities[token]).sum::<f64>();
         (1..=order.len()).find(|&count| mass(count) >= p).unwrap_or(order.len())
@@ -112,13 +112,13 @@ fn by_definition(sampling: &Sampling, scores: &[f32], text: &[u32], banned: &[u3
 
 proptest! {
     #[test]
-    fn every_rule_leaves_what_its_definition_says(
-        // Few values, so that some scores are equal; more tokens than are sorted at first.
+    fn rules_match_their_definitions(
+        // Few distinct values, so that some scores are equal; more tokens than are sorted at first.
         scores in prop::collection::vec((-40i8..40).prop_map(|score| f32::from(score) / 5.), 2..300),
         text in prop::collection::vec(0..300u32, 0..60),
         banned in prop::option::of(0..300u32),
         (penalty, window) in (0.5..2., prop::option::of(1..80usize)),
-        // So low, too, that some weigh next to nothing.
+        // Also so low that some weights are almost zero.
         temperature in prop_oneof![0.3..3., 0.01..0.1],
         (top_k, top_p) in (prop::option::of(1..300usize), prop::option::of(0.01..0.999)),
         (min_p, typical_p) in (prop::option::of(0. ..1.), prop::option::of(0.01..0.999)),
@@ -131,11 +131,11 @@ proptest! {
         let banned: Vec<u32> = banned.into_iter().collect();
         let mut recent = Recent::default();
         text.iter().for_each(|&token| recent.push(token));
-        let (likeliest, adjusted) = sampling.adjusted(&scores, &recent, &banned).unwrap();
-        let weights = sampling.weights(adjusted, likeliest);
+        let (best, adjusted) = sampling.adjusted(&scores, &recent, &banned).unwrap();
+        let weights = sampling.weights(adjusted, best);
         let total: f64 = weights.iter().sum();
         let expected = by_definition(&sampling, &scores, &text, &banned);
-        // Equal but for rounding, which may decide a tie of typical surprise: then as many are left, as likely.
+        // Rounding may decide a tie of typical surprisal; then the kept probabilities are equal, not the tokens.
         let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
         let found: Vec<f64> = weights.iter().map(|weight| weight / total).collect();
         let sorted = |mut values: Vec<f64>| { values.sort_by(f64::total_cmp); values };
@@ -146,21 +146,21 @@ proptest! {
         prop_assert!(weights[token as usize] > 0.);
         let greedy = Sampling { temperature: 0., ..sampling };
         let token = greedy.pick(&scores, &recent, &banned, &mut stream(3, Purpose::Sampling, 0));
-        prop_assert_eq!(token, Some(likeliest as u32));
+        prop_assert_eq!(token, Some(best as u32));
     }
 }
 
 #[test]
-fn a_token_that_weighs_next_to_nothing_makes_no_other_less_typical() {
+fn subnormal_weights_do_not_change_typicality() {
     let sampling = Sampling { temperature: 1. / 240., typical_p: Some(0.5), ..Sampling::default() };
-    // Once, twice and 1e-313 times as likely; the surprise of the second is nearer to the entropy.
+    // Probabilities in the ratio 1 : 2 : 1e-313; the surprisal of the second is nearer to the entropy.
     let scores = [3. - 2f64.ln() / 240., 3., 0.];
     assert!((-720f64).exp().is_subnormal());
     assert_eq!(sampling.weights(scores.to_vec(), 1), [0., 1., 0.]);
 }
 
 #[test]
-fn nothing_is_picked_where_nothing_is_left() {
+fn no_token_is_picked_if_none_is_left() {
     let mut rng = stream(1, Purpose::Sampling, 0);
     let mut pick = |scores: &[f32], banned: &[u32]| {
         Sampling::default().pick(scores, &Recent::default(), banned, &mut rng)
@@ -172,7 +172,7 @@ fn nothing_is_picked_where_nothing_is_left() {
 }
 
 #[test]
-fn invalid_settings_name_their_field() {
+fn invalid_options_name_their_field() {
     let plain = Sampling::default();
     for (sampling, field) in [
         (Sampling { temperature: -1., ..plain }, "temperature"),

@@ -1,0 +1,78 @@
+//! The openings of texts: a saved text or none, then a prompt.
+
+use super::saved::SavedText;
+use super::text::{Text, text_rng};
+use crate::Result;
+use crate::inference::model::Model;
+use crate::rng::Rng;
+use crate::tokenizer::{Note, Prompt};
+
+/// The seed of texts for which none is given.
+const SEED: u64 = 1;
+
+/// A prompt, as typed and as the model reads it.
+#[derive(Clone, Debug)]
+pub struct TypedPrompt {
+    /// The prompt as typed.
+    pub typed: String,
+    /// The prompt in the Unicode form that the model knows.
+    text: String,
+    tokens: Prompt,
+}
+
+impl TypedPrompt {
+    /// Encodes a prompt for `model`.
+    ///
+    /// # Errors
+    /// If the model reads no text, or a foreign tokenizer has no token for the prompt.
+    pub fn new(model: &Model, typed: String) -> Result<Self> {
+        let (text, tokens) = model.tokenizer()?.encode_prompt_in_known_form(&typed)?;
+        Ok(Self { text: text.into_owned(), tokens, typed })
+    }
+
+    /// Warnings for the user.
+    pub fn notes(&self) -> &[Note] {
+        &self.tokens.notes
+    }
+}
+
+/// How the texts for all prompts begin.
+#[derive(Default)]
+pub struct Opening {
+    /// The text that is continued.
+    pub saved: Option<SavedText>,
+    /// The strings that end a text.
+    pub stops: Vec<String>,
+    /// The seed of the random numbers. By default a saved text continues with its own, and others have seed 1.
+    pub seed: Option<u64>,
+}
+
+impl Opening {
+    /// Begins the first text of a prompt, and reads the prompt. Returns the text to show for the prompt too.
+    ///
+    /// # Errors
+    /// If the saved text is from another kind of tokenizer, and errors from candle.
+    pub fn begin<'m>(&self, model: &'m Model, prompt: &TypedPrompt) -> Result<(Text<'m>, String)> {
+        let network = model.network.as_ref();
+        let rng = self.seeded(prompt, 0);
+        let mut text = match &self.saved {
+            Some(saved) => saved.text(model, &self.stops)?,
+            None => Text::new(network, model.tokenizer()?, model.start_token()?, &self.stops, rng)?,
+        };
+        let shown = text.prompt(&prompt.text, &prompt.tokens);
+        text.context.read(network, &model.device)?;
+        Ok((text, shown))
+    }
+
+    /// The random numbers of text number `sample` of a prompt, which begins like `text`.
+    pub(super) fn rng(&self, text: &Text<'_>, prompt: &TypedPrompt, sample: usize) -> Rng {
+        match self.saved.is_some() && self.seed.is_none() {
+            true => text.rng.clone(),
+            false => self.seeded(prompt, sample),
+        }
+    }
+
+    fn seeded(&self, prompt: &TypedPrompt, sample: usize) -> Rng {
+        text_rng(self.seed.unwrap_or(SEED), &prompt.text, sample)
+    }
+}
