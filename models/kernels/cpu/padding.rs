@@ -55,18 +55,19 @@ pub(crate) fn padded_rows<E: Float>(
     buffer
 }
 
-/// Append the (rows, columns) that `buffer` holds in rows of `width` to `to`.
+/// The (rows, columns) that `buffer` holds in rows of `width`.
 ///
 /// # Safety
 /// The buffer must be written and must have the size.
-pub(crate) unsafe fn extend_unpadded<E: Float>(
-    to: &mut Vec<E>,
+pub(crate) unsafe fn unpadded_rows<E: Float>(
     buffer: &Buffer<E>,
     (rows, columns): (usize, usize),
     width: usize,
-) {
+) -> Vec<E> {
+    let mut values = Vec::with_capacity(rows * columns);
     for row in 0..rows {
         // SAFETY: the caller's promise; a row of the buffer has at least `columns` elements.
-        to.extend_from_slice(unsafe { std::slice::from_raw_parts(buffer.at(row * width), columns) });
+        values.extend_from_slice(unsafe { std::slice::from_raw_parts(buffer.at(row * width), columns) });
     }
+    values
 }

@@ -43,7 +43,7 @@ impl<O: Operand> LossWork<'_, O> {
                 // The lanes beyond the last row get a zero gradient.
                 let count = set.len() - column;
                 let factor: SumVector<S, O> =
-                    Vector::load_first(simd, self.sums.at(self.block_index(block, column)), count);
+                    Vector::load_first(simd, self.buffers.sums.at(self.block_index(block, column)), count);
                 let spread = Vector::load_first(simd, spread.as_ptr(), count);
                 for class in classes.clone() {
                     let scores = self.scores_of(class).add(column);

@@ -2,13 +2,13 @@
 
 use pulp::Simd;
 
-use super::super::memory::{Buffer, filled};
+use super::super::memory::filled;
 use super::super::product::{Operand, PanelShape, Panels};
 use super::super::simd::{Float, Isa};
 use super::super::tuning::PARALLEL_PROJECTION_MULTIPLICATIONS;
 use super::super::workers::{Kernel, Worker, run_kernel, threads_for};
 use super::shape::LossShape;
-use super::work::{LossGradientPtrs, LossWork};
+use super::work::{LossBuffers, LossGradientPtrs, LossWork};
 
 /// The inputs of [`cross_entropy`].
 #[derive(Clone, Copy)]
@@ -81,9 +81,7 @@ pub(crate) fn cross_entropy<O: Operand>(
     let columns: Vec<_> = shape.sets().map(|set| panels(features, set.len())).collect();
     let operands: Vec<_> =
         shape.sets().filter(|_| wants_gradients).map(|set| panels(set.len(), features)).collect();
-    let scores = Buffer::new(shape.set_rows * classes);
-    let [highest, sums, totals] = [shape.blocks() * shape.set_rows; 3].map(Buffer::new);
-    let [target_scores, losses, correct] = [rows; 3].map(Buffer::new);
+    let buffers = LossBuffers::new(shape);
     let mut rounded = Vec::new();
     let weight_operands = O::operands(weight, &mut rounded);
     let run = |gradients| {
@@ -96,13 +94,7 @@ pub(crate) fn cross_entropy<O: Operand>(
             targets,
             smoothing,
             workers,
-            scores: &scores,
-            highest: &highest,
-            sums: &sums,
-            totals: &totals,
-            target_scores: &target_scores,
-            losses: &losses,
-            correct: &correct,
+            buffers: &buffers,
             columns: &columns,
             operands: &operands,
             gradients,
@@ -118,8 +110,9 @@ pub(crate) fn cross_entropy<O: Operand>(
         }
     };
     // SAFETY: the kernel has written all rows of both.
-    let [losses, correct] =
-        unsafe { [&losses, &correct].map(|buffer| std::slice::from_raw_parts(buffer.at(0), rows)) };
+    let [losses, correct] = unsafe {
+        [&buffers.losses, &buffers.correct].map(|buffer| std::slice::from_raw_parts(buffer.at(0), rows))
+    };
     CrossEntropyOutputs {
         losses: losses.to_vec(),
         correct: correct.iter().filter(|&&correct| correct > O::Sum::ZERO).count(),

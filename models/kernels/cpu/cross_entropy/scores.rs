@@ -63,7 +63,7 @@ impl<O: Operand> LossWork<'_, O> {
             let target = self.targets[row] as usize;
             if classes.contains(&target) {
                 // SAFETY: as stated for `LossWork`.
-                unsafe { *self.target_scores.at(row) = *self.scores_of(target).add(column) };
+                unsafe { *self.buffers.target_scores.at(row) = *self.scores_of(target).add(column) };
             }
         }
     }

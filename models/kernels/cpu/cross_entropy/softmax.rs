@@ -32,7 +32,7 @@ impl<O: Operand> LossWork<'_, O> {
                     for class in classes.clone() {
                         total = total + Vector::load(simd, scores(class));
                     }
-                    total.store(self.totals.at(index));
+                    total.store(self.buffers.totals.at(index));
                 }
                 let mut sum = Vector::zero(simd);
                 for class in classes.clone() {
@@ -40,8 +40,8 @@ impl<O: Operand> LossWork<'_, O> {
                     exponential.store(scores(class));
                     sum = sum + exponential;
                 }
-                highest.store(self.highest.at(index));
-                sum.store(self.sums.at(index));
+                highest.store(self.buffers.highest.at(index));
+                sum.store(self.buffers.sums.at(index));
             }
         }
     }
@@ -53,20 +53,20 @@ impl<O: Operand> LossWork<'_, O> {
         for (column, row) in set.enumerate() {
             // SAFETY: as stated for `LossWork`.
             unsafe {
-                let highest = |block| *self.highest.at(self.block_index(block, column));
-                let sum = |block| self.sums.at(self.block_index(block, column));
+                let highest = |block| *self.buffers.highest.at(self.block_index(block, column));
+                let sum = |block| self.buffers.sums.at(self.block_index(block, column));
                 let top = (0..blocks).map(highest).fold(highest(0), |a, b| if a > b { a } else { b });
                 // Of a block's exponentials, relative to the highest score of all.
                 let scale = |block| -> f64 { (highest(block) - top).into() };
                 let total: f64 = (0..blocks).map(|block| (*sum(block)).into() * scale(block).exp()).sum();
-                let target_score = *self.target_scores.at(row);
+                let target_score = *self.buffers.target_scores.at(row);
                 let loss =
                     total.ln() + (top - target_score).into() + self.smoothing_loss(column, target_score);
-                *self.losses.at(row) = O::Sum::nearest(loss);
+                *self.buffers.losses.at(row) = O::Sum::nearest(loss);
                 // With gradients the count of correct rows may take any of several highest scores.
                 let is_first = || self.gradients.is_some() || self.is_first(row, column, top);
                 let is_correct = target_score >= top && is_first();
-                *self.correct.at(row) = if is_correct { O::Sum::ONE } else { O::Sum::ZERO };
+                *self.buffers.correct.at(row) = if is_correct { O::Sum::ONE } else { O::Sum::ZERO };
                 for block in 0..blocks {
                     *sum(block) = O::Sum::nearest(scale(block).exp() / (total * rows as f64));
                 }
@@ -81,7 +81,8 @@ impl<O: Operand> LossWork<'_, O> {
         }
         let target_score: f64 = target_score.into();
         // SAFETY: as stated for `LossWork`.
-        let total = |block| -> f64 { unsafe { *self.totals.at(self.block_index(block, column)) }.into() };
+        let total =
+            |block| -> f64 { unsafe { *self.buffers.totals.at(self.block_index(block, column)) }.into() };
         let total: f64 = (0..self.shape.blocks()).map(total).sum();
         self.smoothing * (target_score - total / self.shape.classes as f64)
     }
@@ -96,7 +97,7 @@ impl<O: Operand> LossWork<'_, O> {
         };
         (0..=self.shape.block_of(target)).all(|block| {
             // SAFETY: as stated for `LossWork`.
-            let highest = unsafe { *self.highest.at(self.block_index(block, column)) };
+            let highest = unsafe { *self.buffers.highest.at(self.block_index(block, column)) };
             highest != top || !self.shape.classes_of(block).take_while(|&class| class < target).any(is_tied)
         })
     }

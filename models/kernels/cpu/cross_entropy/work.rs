@@ -2,6 +2,7 @@
 
 use super::super::memory::{Buffer, SharedPtr};
 use super::super::product::{Operand, Panels};
+use super::super::simd::Float;
 use super::shape::LossShape;
 
 /// The inputs and buffers of a cross-entropy, shared by its stages.
@@ -23,24 +24,45 @@ pub(super) struct LossWork<'a, O: Operand> {
     pub(super) targets: &'a [u32],
     pub(super) smoothing: f64,
     pub(super) workers: usize,
-    /// The scores of a set, (classes, set rows); then their exponentials; then their gradients.
-    pub(super) scores: &'a Buffer<O::Sum>,
-    /// The highest score of a block in each row, and the sum of `exp(score - highest)`, (blocks, set rows).
-    pub(super) highest: &'a Buffer<O::Sum>,
-    pub(super) sums: &'a Buffer<O::Sum>,
-    /// With smoothing, the sum of a block's scores in each row, (blocks, set rows).
-    pub(super) totals: &'a Buffer<O::Sum>,
-    /// The score of the target, (rows).
-    pub(super) target_scores: &'a Buffer<O::Sum>,
-    /// (rows).
-    pub(super) losses: &'a Buffer<O::Sum>,
-    /// 1 where the target has the highest score, else 0, (rows).
-    pub(super) correct: &'a Buffer<O::Sum>,
+    pub(super) buffers: &'a LossBuffers<O::Sum>,
     /// The rows of each set, packed as columns of the scores' product.
     pub(super) columns: &'a [Panels<O>],
     /// The rows of each set, packed as right-hand side of the weights' gradient; none without gradients.
     pub(super) operands: &'a [Panels<O>],
     pub(super) gradients: Option<LossGradientPtrs<O::Sum>>,
+}
+
+/// The intermediate results of a cross-entropy.
+pub(super) struct LossBuffers<E> {
+    /// The scores of a set, (classes, set rows); then their exponentials; then their gradients.
+    pub(super) scores: Buffer<E>,
+    /// The highest score of a block in each row, and the sum of `exp(score - highest)`, (blocks, set rows).
+    pub(super) highest: Buffer<E>,
+    pub(super) sums: Buffer<E>,
+    /// With smoothing, the sum of a block's scores in each row, (blocks, set rows).
+    pub(super) totals: Buffer<E>,
+    /// The score of the target, (rows).
+    pub(super) target_scores: Buffer<E>,
+    /// (rows).
+    pub(super) losses: Buffer<E>,
+    /// 1 where the target has the highest score, else 0, (rows).
+    pub(super) correct: Buffer<E>,
+}
+
+impl<E: Float> LossBuffers<E> {
+    pub(super) fn new(shape: LossShape) -> Self {
+        let per_block = || Buffer::new(shape.blocks() * shape.set_rows);
+        let per_row = || Buffer::new(shape.rows);
+        Self {
+            scores: Buffer::new(shape.set_rows * shape.classes),
+            highest: per_block(),
+            sums: per_block(),
+            totals: per_block(),
+            target_scores: per_row(),
+            losses: per_row(),
+            correct: per_row(),
+        }
+    }
 }
 
 /// Where the gradients are written, in the sizes of the inputs.
@@ -53,7 +75,7 @@ pub(super) struct LossGradientPtrs<E> {
 impl<O: Operand> LossWork<'_, O> {
     /// The address of the scores of a class.
     pub(super) fn scores_of(&self, class: usize) -> *mut O::Sum {
-        self.scores.at(class * self.shape.set_rows)
+        self.buffers.scores.at(class * self.shape.set_rows)
     }
 
     /// The index of a block's number for a column of the set.

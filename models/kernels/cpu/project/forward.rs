@@ -112,3 +112,60 @@ impl<O: Operand> Kernel for Projection<'_, O> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    const SHAPE: InputShape = InputShape { batch: 2, time: 3, input: 5, hidden: 20, gates: 3 };
+
+    fn values(count: usize) -> Vec<f32> {
+        (0..count).map(|index| (index as f32 * 0.37).sin()).collect()
+    }
+
+    /// The gates of [`SHAPE`].
+    fn gates(isa: Isa, packed: Option<&PackedInput<f32>>) -> Vec<f32> {
+        let (xs, weight) = (values(2 * 3 * 5), values(3 * 20 * 5));
+        let gates = project::<f32>(isa, SHAPE, &xs, &weight, None, packed);
+        // SAFETY: `project` has written all gates.
+        unsafe { std::slice::from_raw_parts(gates.at(0), gates.len()) }.to_vec()
+    }
+
+    #[test]
+    fn packed_weights_change_no_bit() {
+        for isa in Isa::available() {
+            let packed = PackedInput::new(isa, SHAPE, &values(3 * 20 * 5), 3);
+            assert_eq!(gates(isa, Some(&packed)), gates(isa, None), "{}", isa.name());
+        }
+    }
+
+    #[test]
+    fn packed_weights_of_other_sizes_are_refused() {
+        let isa = Isa::available()[0];
+        for other in [
+            InputShape { input: 4, ..SHAPE },
+            InputShape { hidden: 40, ..SHAPE },
+            InputShape { hidden: 1, ..SHAPE },
+            InputShape { gates: 4, ..SHAPE },
+        ] {
+            let weight = values(other.gates * other.hidden * other.input);
+            let packed = PackedInput::new(isa, other, &weight, 1);
+            let refused = catch_unwind(AssertUnwindSafe(|| gates(isa, Some(&packed))));
+            let message = *refused.unwrap_err().downcast::<String>().unwrap();
+            assert!(message.starts_with("packed input weights do not fit"), "{other:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn packed_weights_of_another_vector_length_are_refused() {
+        let isas = Isa::available();
+        let (widest, portable) = (isas[0], isas[isas.len() - 1]);
+        if widest.lanes::<f32>() == portable.lanes::<f32>() {
+            return; // this processor has vectors of one length only
+        }
+        let packed = PackedInput::new(portable, SHAPE, &values(3 * 20 * 5), 1);
+        assert!(catch_unwind(AssertUnwindSafe(|| gates(widest, Some(&packed)))).is_err());
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::super::memory::{Buffer, SharedPtr, filled};
-use super::super::padding::{extend_unpadded, padded_rows};
+use super::super::padding::{padded_rows, unpadded_rows};
 use super::super::product::{Operand, PanelShape, Panels};
 use super::super::simd::{Float, Isa};
 use super::super::tuning::OUTER_TILE_VECTORS;
@@ -38,6 +38,28 @@ pub(crate) fn backward<O: Operand>(
     }
 }
 
+/// Right-hand sides of the backward products of a step, `gate_width` deep and (with a second product) `output` deep.
+fn step_panels<O: Operand>(
+    plan: &Plan,
+    shape: SequenceShape,
+    gate_width: usize,
+    has_second: bool,
+) -> StepPanels<O> {
+    let panels = |groups, depth| {
+        Panels::new(PanelShape { depth, groups, group_vectors: 1, lanes: plan.lanes }, plan.workers)
+    };
+    StepPanels {
+        hidden: panels(plan.output_vectors, gate_width),
+        second: has_second.then(|| panels(plan.unit_vectors, shape.output)),
+    }
+}
+
+/// Right-hand side of a product that sums over all rows and steps.
+fn operand_panels<O: Operand>(plan: &Plan, shape: SequenceShape, groups: usize) -> Panels<O> {
+    let panels = PanelShape { depth: shape.batch * shape.time, groups, group_vectors: 1, lanes: plan.lanes };
+    Panels::with_max_vectors(OUTER_TILE_VECTORS, panels, plan.workers)
+}
+
 /// The arguments of [`backward`].
 struct Backward<'a, E> {
     isa: Isa,
@@ -67,20 +89,10 @@ impl<E: Float> Backward<'_, E> {
         let weights = StepWeights::new(C::SECOND_PRODUCT, shape, inputs.weight, inputs.projection);
         let has_second = weights.second.is_some();
 
-        let columns = |groups, depth| PanelShape { depth, groups, group_vectors: 1, lanes };
         let gate_width = plan.unit_vectors * G * lanes;
-        let second = || Panels::new(columns(plan.unit_vectors, output), plan.workers);
-        let panels = StepPanels {
-            hidden: Panels::new(columns(plan.output_vectors, gate_width), plan.workers),
-            second: has_second.then(second),
-        };
-        // Right-hand sides of the products that sum over all rows and steps.
-        let narrow = |groups| {
-            Panels::with_max_vectors(OUTER_TILE_VECTORS, columns(groups, batch * time), plan.workers)
-        };
-        let operands = narrow(plan.output_vectors);
-        let second_operands = has_second.then(|| narrow(plan.unit_vectors));
-
+        let panels = step_panels::<O>(&plan, shape, gate_width, has_second);
+        let operands = operand_panels(&plan, shape, plan.output_vectors);
+        let second_operands = has_second.then(|| operand_panels(&plan, shape, plan.unit_vectors));
         let d_second = Buffer::new(if has_second { batch * time * h_width } else { 0 });
         let d_gates = Buffer::new(batch * time * gate_width);
         let d_product = C::SEPARATE_PRODUCT_GRADIENT.then(|| Buffer::new(batch * time * gate_width));
@@ -115,20 +127,16 @@ impl<E: Float> Backward<'_, E> {
                 run_kernel(isa, plan.workers, &kernel);
             })
         };
-        let mut d_h = Vec::with_capacity(batch * output);
-        let mut d_c = Vec::new();
         // SAFETY: the pass has left the gradient of the initial state in both buffers.
-        unsafe {
-            extend_unpadded(&mut d_h, &dh, (batch, output), h_width);
-            if C::CELL_STATE {
-                extend_unpadded(&mut d_c, &dc, (batch, hidden), c_width);
-            }
-        }
+        let (d_h, d_c) = unsafe {
+            let d_h = unpadded_rows(&dh, (batch, output), h_width);
+            (d_h, C::CELL_STATE.then(|| unpadded_rows(&dc, (batch, hidden), c_width)))
+        };
         RecurrenceGradients {
             gates: d_gates,
             weight: d_weight,
             h: d_h,
-            c: C::CELL_STATE.then_some(d_c),
+            c: d_c,
             bias: d_bias,
             projection: d_projection,
         }

@@ -4,7 +4,7 @@ use pulp::Simd;
 
 use super::super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::super::memory::{Buffer, filled};
-use super::super::padding::{extend_unpadded, gate_order, padded_rows};
+use super::super::padding::{gate_order, padded_rows, unpadded_rows};
 use super::super::product::Operand;
 use super::super::simd::Isa;
 use super::super::workers::{Kernel, Worker, run_kernel, threads};
@@ -86,9 +86,8 @@ impl<O: Operand> Forward<'_, O> {
         };
         let operands = [Buffer::new(batch * h_width), Buffer::new(batch * h_width)];
         let second_operand = Buffer::new(if has_second { batch * c_width } else { 0 });
-        let mut state = Vec::with_capacity(batch * (output + hidden));
         // SAFETY: every buffer has the size that `ForwardPass` states, and the kernel writes every output.
-        let ys = unsafe {
+        let (ys, state) = unsafe {
             let ys = filled(batch * time * output, |ys| {
                 let pass = ForwardPass {
                     cell,
@@ -106,11 +105,11 @@ impl<O: Operand> Forward<'_, O> {
                 };
                 run_kernel(isa, plan.workers, &ForwardKernel { pass, fresh: fresh.as_ref(), weights });
             });
-            extend_unpadded(&mut state, &h, (batch, output), h_width);
+            let mut state = unpadded_rows(&h, (batch, output), h_width);
             if C::CELL_STATE {
-                extend_unpadded(&mut state, &c, (batch, hidden), c_width);
+                state.extend(unpadded_rows(&c, (batch, hidden), c_width));
             }
-            ys
+            (ys, state)
         };
         RecurrenceOutputs { ys, state, saved }
     }
@@ -161,5 +160,91 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
             }
             self.pass.run(simd, worker);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::super::super::product::SequenceLayout;
+    use super::super::sequence::Zoneout;
+    use super::*;
+    use crate::kernels::cell_kind::Nonlinearity;
+
+    const SHAPE: SequenceShape = SequenceShape { batch: 2, time: 3, hidden: 20, output: 20, gates: 3 };
+
+    fn values(count: usize) -> Vec<f32> {
+        (0..count).map(|index| (index as f32 * 0.37).sin() / 4.).collect()
+    }
+
+    /// The outputs of cells of `kind` and [`SHAPE`].
+    fn outputs(isa: Isa, kind: CellKind, packed: Option<&PackedRecurrence<f32>>) -> Vec<f32> {
+        let lanes = isa.lanes::<f32>();
+        let sequence = Sequence {
+            shape: SHAPE,
+            lengths: None,
+            reverse: false,
+            zoneout: Zoneout::Off,
+            recurrent_mask: None,
+        };
+        let layout = SequenceLayout { batch: 2, time: 3, vectors: 20usize.div_ceil(lanes), width: 3 * lanes };
+        let (weight, h) = (values(3 * 20 * 20), values(2 * 20));
+        let inputs = RecurrenceInputs { weight: &weight, h: &h, c: None, bias: None, projection: None };
+        forward(isa, kind, &sequence, Buffer::zeros(layout.len()), &inputs, packed, false).ys
+    }
+
+    fn packed(isa: Isa, kind: CellKind, shape: SequenceShape, projects: bool) -> PackedRecurrence<f32> {
+        let weight = values(shape.gates * shape.hidden * shape.output);
+        let projection = projects.then(|| values(shape.hidden * shape.output));
+        PackedRecurrence::new(isa, kind, shape, &weight, projection.as_deref(), 3)
+    }
+
+    #[test]
+    fn packed_weights_change_no_bit() {
+        for (isa, kind) in
+            Isa::available().into_iter().flat_map(|isa| [(isa, CellKind::Gru), (isa, CellKind::GruBefore)])
+        {
+            let packed = packed(isa, kind, SHAPE, false);
+            assert_eq!(
+                outputs(isa, kind, Some(&packed)),
+                outputs(isa, kind, None),
+                "{kind:?}, {}",
+                isa.name()
+            );
+        }
+    }
+
+    #[test]
+    fn packed_weights_of_other_cells_or_sizes_are_refused() {
+        let isa = Isa::available()[0];
+        let gru = CellKind::Gru;
+        let wide = SequenceShape { hidden: 40, output: 40, ..SHAPE };
+        let narrow = SequenceShape { hidden: 1, output: 1, ..SHAPE };
+        let deep = SequenceShape { output: 24, ..SHAPE };
+        let lstm = SequenceShape { gates: 4, ..SHAPE };
+        for (kind, shape, projects) in [
+            (CellKind::GruBefore, SHAPE, false),
+            (CellKind::Lstm, lstm, false),
+            (CellKind::Lstm, SHAPE, false),
+            (gru, wide, false),
+            (gru, narrow, false),
+            (gru, deep, false),
+            (gru, SHAPE, true),
+        ] {
+            let packed = packed(isa, kind, shape, projects);
+            let refused = catch_unwind(AssertUnwindSafe(|| outputs(isa, gru, Some(&packed))));
+            let message = *refused.unwrap_err().downcast::<String>().unwrap();
+            assert!(message.starts_with("packed recurrent weights do not fit"), "{kind:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn nonlinearities_share_a_packing() {
+        let isa = Isa::available()[0];
+        let shape = SequenceShape { gates: 1, ..SHAPE };
+        let packed = packed(isa, CellKind::Simple(Nonlinearity::Tanh), shape, false);
+        let relu = CellKind::Simple(Nonlinearity::Relu);
+        assert!(packed.fits(relu, shape, false, isa.lanes::<f32>()));
     }
 }

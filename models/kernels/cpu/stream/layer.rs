@@ -347,3 +347,27 @@ impl<O: Operand> StreamLayer<O> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn packed_weights_of_other_sizes_are_refused() {
+        let isa = Isa::available()[0];
+        let shape = SequenceShape { batch: 1, time: 1, hidden: 20, output: 20, gates: 4 };
+        let (ih, hh) = (vec![0.1f32; 4 * 20 * 5], vec![0.1; 4 * 20 * 20]);
+        let packed = Arc::new(PackedLayer::<f32>::new(isa, CellKind::Lstm, shape, [&ih, &hh], None));
+        let layer = |kind, sizes| {
+            let packed = packed.clone();
+            catch_unwind(AssertUnwindSafe(|| StreamLayer::new(isa, kind, packed, sizes, None, 0.))).is_ok()
+        };
+        assert!(layer(CellKind::Lstm, (5, 20, 20)));
+        assert!(!layer(CellKind::Lstm, (6, 20, 20)), "features");
+        assert!(!layer(CellKind::Lstm, (5, 40, 40)), "units");
+        assert!(!layer(CellKind::Lstm, (5, 20, 40)), "outputs");
+        assert!(!layer(CellKind::Gru, (5, 20, 20)), "kind of cell");
+    }
+}
