@@ -33,6 +33,11 @@ impl CellKind {
         self != Self::Gru
     }
 
+    /// Whether a step has a second recurrent product, that of the last gate.
+    pub(crate) fn has_second_product(self) -> bool {
+        self == Self::GruBefore
+    }
+
     /// Gates per unit.
     pub(crate) fn gates(self) -> usize {
         match self {

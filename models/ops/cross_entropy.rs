@@ -104,8 +104,8 @@ fn score_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result
     let Prepared { rows, weight, bias, targets } = Prepared::of(linear, rows, targets)?;
     let isa = Isa::current()?;
     read::<E, _, 3>([Some(&rows), Some(&weight), Some(&bias)], |[rows, weight, bias]| {
-        let inputs = cpu::Examples { rows, weight, bias, targets: &targets, smoothing: 0. };
-        let found = cpu::cross_entropy(isa, &inputs, false);
+        let inputs = cpu::CrossEntropyInputs { rows, weight, bias, targets: &targets, smoothing: 0. };
+        let found = cpu::cross_entropy::<E>(isa, &inputs, false);
         Score { loss: found.sum(), correct: found.correct }
     })
 }
@@ -114,8 +114,8 @@ fn losses_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Resul
     let Prepared { rows, weight, bias, targets } = Prepared::of(linear, rows, targets)?;
     let isa = Isa::current()?;
     read::<E, _, 3>([Some(&rows), Some(&weight), Some(&bias)], |[rows, weight, bias]| {
-        let inputs = cpu::Examples { rows, weight, bias, targets: &targets, smoothing: 0. };
-        cpu::cross_entropy(isa, &inputs, false).losses.iter().map(|loss| loss.to_f64()).collect()
+        let inputs = cpu::CrossEntropyInputs { rows, weight, bias, targets: &targets, smoothing: 0. };
+        cpu::cross_entropy::<E>(isa, &inputs, false).losses.iter().map(|loss| loss.to_f64()).collect()
     })
 }
 
@@ -175,17 +175,17 @@ impl<E: Real> CustomOp3 for CrossEntropy<E> {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let inputs = cpu::Examples {
+        let inputs = cpu::CrossEntropyInputs {
             rows: numbers::<E>(rows, rows_layout)?,
             weight: numbers::<E>(weight, weight_layout)?,
             bias: numbers::<E>(bias, bias_layout)?,
             targets: &self.targets,
             smoothing: self.smoothing,
         };
-        let found = cpu::cross_entropy(self.isa, &inputs, self.keep);
+        let found = cpu::cross_entropy::<E>(self.isa, &inputs, self.keep);
         let mean = found.sum() / self.targets.len() as f64;
         if let Some(gradients) = found.gradients {
-            let cpu::LossGradients { rows: d_rows, weight: d_weight, bias: d_bias } = gradients;
+            let cpu::CrossEntropyGradients { rows: d_rows, weight: d_weight, bias: d_bias } = gradients;
             let tensor = |numbers, layout: &Layout| Tensor::from_vec(numbers, layout.shape(), &Device::Cpu);
             let gradients = [
                 tensor(d_rows, rows_layout)?,

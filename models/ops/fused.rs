@@ -67,7 +67,7 @@ fn layer_in<E: Real>(
     let isa = Isa::current()?;
     let (batch, time, input) = xs.dims3()?;
     let (hidden, output, gates) = (weights.hidden_size(), weights.output_size(), unit.gates());
-    let shape = cpu::Shape { batch, time, hidden, output, gates };
+    let shape = cpu::SequenceShape { batch, time, hidden, output, gates };
     let mut weights = weights.clone();
     let sequence = sequence::<E>(shape, isa, run, &mut weights, initial.c.is_some(), noise)?;
 
@@ -116,14 +116,14 @@ fn layer_in<E: Real>(
 /// What the sequence is run with. Noise is drawn in the order in which the reference draws it; dropped
 /// weights replace those in `weights`.
 fn sequence<E: Real>(
-    shape: cpu::Shape,
+    shape: cpu::SequenceShape,
     isa: Isa,
     run: Run<'_>,
     weights: &mut Weights,
     has_cell_state: bool,
     mut noise: Noise<'_>,
 ) -> Result<cpu::Sequence<E>> {
-    let cpu::Shape { batch, time, hidden, output, .. } = shape;
+    let cpu::SequenceShape { batch, time, hidden, output, .. } = shape;
     let wide = |size| cpu::padded(size, isa.lanes::<E>());
     let mut recurrent_mask = None;
     if let Some(rng) = noise.as_deref_mut() {
@@ -188,14 +188,14 @@ impl Constant {
         &self,
         isa: Isa,
         unit: CellKind,
-        shape: cpu::Shape,
+        shape: cpu::SequenceShape,
         weights: &Weights,
     ) -> Result<Packed<E>> {
         if self.0.get().is_none() {
             let _ = self.0.set(Box::new(Arc::new(pack::<E>(isa, unit, shape, weights)?))); // another thread's is as good
         }
         let packed = self.0.get().and_then(|packed| packed.downcast_ref::<Arc<cpu::PackedLayer<E>>>());
-        Ok(packed.filter(|packed| packed.lanes == isa.lanes::<E>()).cloned())
+        Ok(packed.filter(|packed| packed.fits(isa, unit, shape, weights.hr.is_some())).cloned())
     }
 }
 
@@ -205,7 +205,7 @@ type Packed<E> = Option<Arc<cpu::PackedLayer<E>>>;
 pub(super) fn packed<E: Real>(
     isa: Isa,
     unit: CellKind,
-    shape: cpu::Shape,
+    shape: cpu::SequenceShape,
     weights: &Weights,
 ) -> Result<Arc<cpu::PackedLayer<E>>> {
     let constant = match weights.are_trained() {
@@ -221,7 +221,7 @@ pub(super) fn packed<E: Real>(
 fn pack<E: Real>(
     isa: Isa,
     unit: CellKind,
-    shape: cpu::Shape,
+    shape: cpu::SequenceShape,
     weights: &Weights,
 ) -> Result<cpu::PackedLayer<E>> {
     let hr = weights.hr.as_ref().map(Tensor::contiguous).transpose()?;
@@ -354,10 +354,11 @@ impl<E: Real> CustomOp3 for Project<E> {
         _gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let d_gates = self.link.d_gates.expect("gradient of the gates")?;
-        let (d_xs, d_weight, d_bias) = read::<E, _, 2>([Some(xs), Some(weight)], |[xs_numbers, weight]| {
-            let wants_xs = xs.track_op();
-            cpu::project_backward(self.isa, self.shape, xs_numbers, weight, &d_gates, wants_xs)
-        })?;
+        let cpu::ProjectionGradients { xs: d_xs, weight: d_weight, bias: d_bias } =
+            read::<E, _, 2>([Some(xs), Some(weight)], |[xs_numbers, weight]| {
+                let wants_xs = xs.track_op();
+                cpu::project_backward::<E>(self.isa, self.shape, xs_numbers, weight, &d_gates, wants_xs)
+            })?;
         let d_xs = d_xs.map(|d_xs| tensor(d_xs, xs)).transpose()?;
         Ok((d_xs, sink::offer(weight, tensor(d_weight, weight)?)?, Some(tensor(d_bias, bias)?)))
     }
@@ -375,18 +376,18 @@ struct Recur<E> {
     has_bias: bool,
     /// Whether there will be a backward pass.
     keep: bool,
-    saved: OnceLock<cpu::Saved<E>>,
+    saved: OnceLock<cpu::SavedActivations<E>>,
     link: Arc<Link<E>>,
 }
 
 impl<E: Real> Recur<E> {
-    fn inputs<'a>(&self, weight: &'a [E], extras: &'a [E]) -> cpu::Inputs<'a, E> {
-        let cpu::Shape { batch, hidden, output, gates, .. } = self.sequence.shape;
+    fn inputs<'a>(&self, weight: &'a [E], extras: &'a [E]) -> cpu::RecurrenceInputs<'a, E> {
+        let cpu::SequenceShape { batch, hidden, output, gates, .. } = self.sequence.shape;
         let (h, rest) = extras.split_at(batch * output);
         let (c, rest) = rest.split_at(if self.has_cell_state { batch * hidden } else { 0 });
         let (bias, projection) = rest.split_at(if self.has_bias { gates * hidden } else { 0 });
         let some = |there: bool, part: &'a [E]| there.then_some(part);
-        cpu::Inputs {
+        cpu::RecurrenceInputs {
             weight,
             h,
             c: some(self.has_cell_state, c),
@@ -414,13 +415,13 @@ impl<E: Real> CustomOp3 for Recur<E> {
         let inputs = self.inputs(weight, numbers::<E>(extras, extras_layout)?);
         let packed = self.constant.as_ref().map(|packed| packed.recurrent());
         let gates = self.link.gates.expect("gates")?;
-        let cpu::Outputs { ys, state, saved } =
+        let cpu::RecurrenceOutputs { ys, state, saved } =
             cpu::forward(self.isa, self.unit, &self.sequence, gates, &inputs, packed, self.keep);
         if let Some(saved) = saved {
             let _ = self.saved.set(saved); // an op runs forward once
         }
         self.link.state.put(state);
-        let cpu::Shape { batch, time, output, .. } = self.sequence.shape;
+        let cpu::SequenceShape { batch, time, output, .. } = self.sequence.shape;
         Ok((E::to_cpu_storage_owned(ys), (batch, time, output).into()))
     }
 
@@ -439,9 +440,9 @@ impl<E: Real> CustomOp3 for Recur<E> {
         let found = read::<E, _, 4>(tensors, |[weight, extras, d_ys, state]| {
             let inputs = self.inputs(weight, extras);
             let gradient = (d_ys, d_state.is_some().then_some(state));
-            cpu::backward(self.isa, self.unit, &self.sequence, &inputs, saved, gradient)
+            cpu::backward::<E>(self.isa, self.unit, &self.sequence, &inputs, saved, gradient)
         })?;
-        let cpu::Gradients { gates, weight: d_weight, h, c, bias, projection } = found;
+        let cpu::RecurrenceGradients { gates, weight: d_weight, h, c, bias, projection } = found;
         self.link.d_gates.put(gates);
         let d_extras = [Some(h), c, bias, projection].into_iter().flatten().flatten().collect();
         Ok((

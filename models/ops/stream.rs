@@ -18,7 +18,7 @@ use crate::network::Linear;
 ///
 /// Made by [`Recurrent::stream`](crate::Recurrent::stream) and
 /// [`Network::stream`](crate::Network::stream).
-pub struct Stream(cpu::Stream<f32>);
+pub struct Stream(cpu::PackedStream<f32>);
 
 impl Stream {
     /// Of layers in their order, each a unit with its weights, and the linear layers of the decoder; none where
@@ -38,13 +38,13 @@ impl Stream {
             };
             check_unit(unit, weights)?;
             let (hidden, output) = (weights.hidden_size(), weights.output_size());
-            let shape = cpu::Shape { batch: 1, time: 1, hidden, output, gates: unit.gates() };
+            let shape = cpu::SequenceShape { batch: 1, time: 1, hidden, output, gates: unit.gates() };
             let packed = packed(isa, unit, shape, weights)?;
             let sizes = (weights.ih.dim(1)?, hidden, output);
             let bias = [weights.b_ih.as_ref(), weights.b_hh.as_ref()];
             ready.push(read::<f32, _, 2>(bias, |[ih, hh]| {
                 let bias = (!ih.is_empty()).then_some((ih, hh));
-                cpu::Layer::new(unit, packed, sizes, bias, zoneout)
+                cpu::StreamLayer::new(isa, unit, packed, sizes, bias, zoneout)
             })?);
         }
         let mut features = layers.last().map_or(0, |(_, weights)| weights.output_size());
@@ -57,10 +57,10 @@ impl Stream {
             behind.push(Self::linear(isa, linear)?);
             features = outputs;
         }
-        Ok(Some(Self(cpu::Stream::new(isa, ready, behind))))
+        Ok(Some(Self(cpu::PackedStream::new(isa, ready, behind))))
     }
 
-    fn linear(isa: Isa, linear: &Linear) -> Result<cpu::Linear<f32>> {
+    fn linear(isa: Isa, linear: &Linear) -> Result<cpu::StreamLinear<f32>> {
         let weight = linear.weight().contiguous()?;
         let bias = match linear.bias() {
             Some(bias) => bias.contiguous()?,
@@ -69,7 +69,9 @@ impl Stream {
         if bias.dims() != [weight.dim(0)?] {
             bail!("a linear layer of {} outputs has a bias of {:?}", weight.dim(0)?, bias.dims());
         }
-        read::<f32, _, 2>([Some(&weight), Some(&bias)], |[weight, bias]| cpu::Linear::new(isa, weight, bias))
+        read::<f32, _, 2>([Some(&weight), Some(&bias)], |[weight, bias]| {
+            cpu::StreamLinear::new(isa, weight, bias)
+        })
     }
 
     /// Sequences that are read side by side.

@@ -1,58 +1,59 @@
-//! The pointwise part of every cell: what happens to a unit between the recurrent product and the new
-//! state, and backwards. The equations are those at the head of `lstm.rs`, `gru.rs` and `simple_rnn.rs`.
+//! The pointwise part of every cell: from the recurrent product to the new state of a unit, and backwards. The
+//! equations are those at the head of `lstm.rs`, `gru.rs` and `simple_rnn.rs`.
 //!
-//! To add a cell, implement [`Pointwise`] here: tiling, threads, lengths, noise and all products of both
-//! passes come from `sequence.rs`.
+//! To add a cell, implement [`Pointwise`] here. Tiling, threads, lengths, noise and all products of both passes
+//! come from `recurrence/`.
 
 use pulp::Simd;
 
-use super::simd::{Real, Vector};
+use super::simd::{Float, Vector};
 use crate::kernels::cell_kind::Nonlinearity;
 
-/// The pointwise part of a cell with `G` gates that keeps `K` numbers a unit for the backward pass.
+/// The pointwise part of a cell with `G` gates that saves `K` numbers per unit for the backward pass.
 pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync + 'static {
     /// Whether there is a cell state beside the hidden state.
     const CELL_STATE: bool = false;
 
-    /// Whether the gradients of the input's and of the recurrent part of the gates differ.
+    /// Whether the gradient of the recurrent part of the gates differs from that of the input's part.
     const SEPARATE_PRODUCT_GRADIENT: bool = false;
 
-    /// Whether there is a second recurrent product at every step, of what [`Pointwise::forward`] makes of the
-    /// hidden state rather than of the state. It is the last gate's, which keeps as much as the gates are:
-    /// `K` is `G`. The first product is then that of the other gates, and [`Pointwise::finish`] ends the step.
+    /// Whether a step has a second recurrent product, that of the last gate, whose operand is not the hidden
+    /// state but what [`Pointwise::forward`] returns in its place. The first product is then that of the other
+    /// gates, and [`Pointwise::finish`] ends the step. Such a cell saves as many numbers as it has gates.
     const SECOND_PRODUCT: bool = false;
 
-    /// The new hidden state, and the last gate, from what was kept (the last gate's part of the input in its
-    /// place), the second product added to that part, and the old hidden state.
-    fn finish<S: Simd, E: Real>(
+    /// The new hidden state and the value of the last gate. `product` is the second product plus the input's
+    /// part of that gate. `saved` comes from [`Pointwise::forward`], with the input's part as its last element.
+    fn finish<S: Simd, E: Float>(
         self,
-        kept: [Vector<S, E>; K],
+        saved: [Vector<S, E>; K],
         product: Vector<S, E>,
         _h: Vector<S, E>,
     ) -> [Vector<S, E>; 2] {
-        [product, kept[K - 1]]
+        [product, saved[K - 1]]
     }
 
-    /// The gradients of what [`Pointwise::finish`] was given: of all gates but those that the second product
-    /// depends on, which are zero still, and of the old hidden state.
-    fn finish_backward<S: Simd, E: Real>(
+    /// The gradients of the arguments of [`Pointwise::finish`]: of the gates, zero for those that the operand of
+    /// the second product depends on, and of the old hidden state.
+    fn finish_backward<S: Simd, E: Float>(
         self,
-        kept: [Vector<S, E>; K],
+        saved: [Vector<S, E>; K],
         _h: Vector<S, E>,
         dh: Vector<S, E>,
     ) -> ([Vector<S, E>; G], Vector<S, E>) {
-        ([kept[0].zeroed(); G], dh)
+        ([saved[0].zeroed(); G], dh)
     }
 
-    /// What the recurrent product of the gates is added to: the input's part, or the recurrent bias where
-    /// that part must stay alone. The bias is zero but for cells that are [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
-    fn start<S: Simd, E: Real>(self, x: [Vector<S, E>; G], _bias: [Vector<S, E>; G]) -> [Vector<S, E>; G] {
+    /// The initial value of the sums of the recurrent product: the input's part of the gates, or the recurrent
+    /// bias for a gate that needs the two parts separately. The bias is zero unless
+    /// [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
+    fn start<S: Simd, E: Float>(self, x: [Vector<S, E>; G], _bias: [Vector<S, E>; G]) -> [Vector<S, E>; G] {
         x
     }
 
     /// The new state of a unit, from the input's part `x` of the gates, the `product` that started from
     /// [`Pointwise::start`], and the old state.
-    fn forward<S: Simd, E: Real>(
+    fn forward<S: Simd, E: Float>(
         self,
         x: [Vector<S, E>; G],
         product: [Vector<S, E>; G],
@@ -60,45 +61,46 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
         c: Vector<S, E>,
     ) -> CellOutput<S, E, K>;
 
-    /// The gradients of what [`Pointwise::forward`] was given, from what it kept, the old state, and the
-    /// gradients of the new one.
-    fn backward<S: Simd, E: Real>(
+    /// The gradients of the arguments of [`Pointwise::forward`], from what it saved, the old state, and the
+    /// gradients of the new state.
+    fn backward<S: Simd, E: Float>(
         self,
-        kept: [Vector<S, E>; K],
+        saved: [Vector<S, E>; K],
         h: Vector<S, E>,
         c: Vector<S, E>,
         dh: Vector<S, E>,
         dc: Vector<S, E>,
-    ) -> Gradient<S, E, G>;
+    ) -> CellGradient<S, E, G>;
 }
 
 /// A unit after a step.
-pub(crate) struct CellOutput<S: Simd, E: Real, const K: usize> {
-    pub h: Vector<S, E>,
-    /// Without meaning where the cell has no cell state.
-    pub c: Vector<S, E>,
-    pub kept: [Vector<S, E>; K],
+pub(crate) struct CellOutput<S: Simd, E: Float, const K: usize> {
+    pub(crate) h: Vector<S, E>,
+    /// Unused for a cell without a cell state.
+    pub(crate) c: Vector<S, E>,
+    /// For the backward pass.
+    pub(crate) saved: [Vector<S, E>; K],
 }
 
 /// Gradients of a unit before a step.
-pub(crate) struct Gradient<S: Simd, E: Real, const G: usize> {
+pub(crate) struct CellGradient<S: Simd, E: Float, const G: usize> {
     /// Of the input's part of the gates.
-    pub x: [Vector<S, E>; G],
-    /// Of the recurrent product; the same unless the cell is [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
-    pub product: [Vector<S, E>; G],
-    /// Of the old hidden state, beside what goes through the product; none where the cell does not look.
-    pub h: Option<Vector<S, E>>,
+    pub(crate) x: [Vector<S, E>; G],
+    /// Of the recurrent product; equal to `x` unless [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
+    pub(crate) product: [Vector<S, E>; G],
+    /// Of the old hidden state, apart from the path through the product; `None` if there is no other path.
+    pub(crate) h: Option<Vector<S, E>>,
     /// Of the old cell state.
-    pub c: Vector<S, E>,
+    pub(crate) c: Vector<S, E>,
 }
 
-/// `s (1 - s)`, which is the derivative of a sigmoid that is `s`.
+/// `s (1 - s)`, the derivative of the sigmoid in terms of its value.
 #[inline(always)]
-fn slope<S: Simd, E: Real>(s: Vector<S, E>) -> Vector<S, E> {
+fn sigmoid_slope<S: Simd, E: Float>(s: Vector<S, E>) -> Vector<S, E> {
     s * s.complement()
 }
 
-/// Keeps i, f, g and o.
+/// LSTM. Saves i, f, g and o.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LstmUnit;
 
@@ -106,7 +108,7 @@ impl Pointwise<4, 4> for LstmUnit {
     const CELL_STATE: bool = true;
 
     #[inline(always)]
-    fn forward<S: Simd, E: Real>(
+    fn forward<S: Simd, E: Float>(
         self,
         _x: [Vector<S, E>; 4],
         [i, f, g, o]: [Vector<S, E>; 4],
@@ -115,27 +117,29 @@ impl Pointwise<4, 4> for LstmUnit {
     ) -> CellOutput<S, E, 4> {
         let (i, f, g, o) = (i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid());
         let c = f.mul_add(c, i * g);
-        CellOutput { h: o * c.tanh(), c, kept: [i, f, g, o] }
+        CellOutput { h: o * c.tanh(), c, saved: [i, f, g, o] }
     }
 
     #[inline(always)]
-    fn backward<S: Simd, E: Real>(
+    fn backward<S: Simd, E: Float>(
         self,
         [i, f, g, o]: [Vector<S, E>; 4],
         _h: Vector<S, E>,
         c: Vector<S, E>,
         dh: Vector<S, E>,
         dc: Vector<S, E>,
-    ) -> Gradient<S, E, 4> {
-        let shown = f.mul_add(c, i * g).tanh();
-        let dc = (dh * o).mul_add(shown.one_minus_square(), dc);
-        let gates =
-            [dc * g * slope(i), dc * c * slope(f), dc * i * g.one_minus_square(), dh * shown * slope(o)];
-        Gradient { x: gates, product: gates, h: None, c: dc * f }
+    ) -> CellGradient<S, E, 4> {
+        let tanh_c = f.mul_add(c, i * g).tanh();
+        let dc = (dh * o).mul_add(tanh_c.one_minus_square(), dc);
+        let di = dc * g * sigmoid_slope(i);
+        let df = dc * c * sigmoid_slope(f);
+        let dg = dc * i * g.one_minus_square();
+        let d_o = dh * tanh_c * sigmoid_slope(o);
+        CellGradient { x: [di, df, dg, d_o], product: [di, df, dg, d_o], h: None, c: dc * f }
     }
 }
 
-/// With the reset gate after the product. Keeps r, z, n and the product of n.
+/// GRU with the reset gate after the product. Saves r, z, n and the recurrent product of n.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GruUnit;
 
@@ -143,7 +147,7 @@ impl Pointwise<3, 4> for GruUnit {
     const SEPARATE_PRODUCT_GRADIENT: bool = true;
 
     #[inline(always)]
-    fn start<S: Simd, E: Real>(
+    fn start<S: Simd, E: Float>(
         self,
         [r, z, _]: [Vector<S, E>; 3],
         [b_r, b_z, b_n]: [Vector<S, E>; 3],
@@ -152,7 +156,7 @@ impl Pointwise<3, 4> for GruUnit {
     }
 
     #[inline(always)]
-    fn forward<S: Simd, E: Real>(
+    fn forward<S: Simd, E: Float>(
         self,
         [_, _, n_x]: [Vector<S, E>; 3],
         [r, z, n_h]: [Vector<S, E>; 3],
@@ -161,35 +165,35 @@ impl Pointwise<3, 4> for GruUnit {
     ) -> CellOutput<S, E, 4> {
         let (r, z) = (r.sigmoid(), z.sigmoid());
         let n = r.mul_add(n_h, n_x).tanh();
-        CellOutput { h: z.mul_add(h - n, n), c, kept: [r, z, n, n_h] }
+        CellOutput { h: z.mul_add(h - n, n), c, saved: [r, z, n, n_h] }
     }
 
     #[inline(always)]
-    fn backward<S: Simd, E: Real>(
+    fn backward<S: Simd, E: Float>(
         self,
         [r, z, n, n_h]: [Vector<S, E>; 4],
         h: Vector<S, E>,
         _c: Vector<S, E>,
         dh: Vector<S, E>,
         dc: Vector<S, E>,
-    ) -> Gradient<S, E, 3> {
+    ) -> CellGradient<S, E, 3> {
         let dn = dh * z.complement() * n.one_minus_square();
-        let dr = dn * n_h * slope(r);
-        let dz = dh * (h - n) * slope(z);
-        Gradient { x: [dr, dz, dn], product: [dr, dz, dn * r], h: Some(dh * z), c: dc }
+        let dr = dn * n_h * sigmoid_slope(r);
+        let dz = dh * (h - n) * sigmoid_slope(z);
+        CellGradient { x: [dr, dz, dn], product: [dr, dz, dn * r], h: Some(dh * z), c: dc }
     }
 }
 
-/// With the reset gate before the product. Keeps r, z and n.
+/// GRU with the reset gate before the product. Saves r, z and n.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GruBeforeUnit;
 
 impl Pointwise<3, 3> for GruBeforeUnit {
     const SECOND_PRODUCT: bool = true;
 
-    /// What enters the second product takes the place of the hidden state.
+    /// Returns `r * h`, the operand of the second product, in place of the hidden state.
     #[inline(always)]
-    fn forward<S: Simd, E: Real>(
+    fn forward<S: Simd, E: Float>(
         self,
         [_, _, n_x]: [Vector<S, E>; 3],
         [r, z, _]: [Vector<S, E>; 3],
@@ -197,11 +201,11 @@ impl Pointwise<3, 3> for GruBeforeUnit {
         c: Vector<S, E>,
     ) -> CellOutput<S, E, 3> {
         let (r, z) = (r.sigmoid(), z.sigmoid());
-        CellOutput { h: r * h, c, kept: [r, z, n_x] }
+        CellOutput { h: r * h, c, saved: [r, z, n_x] }
     }
 
     #[inline(always)]
-    fn finish<S: Simd, E: Real>(
+    fn finish<S: Simd, E: Float>(
         self,
         [_, z, _]: [Vector<S, E>; 3],
         n: Vector<S, E>,
@@ -212,40 +216,40 @@ impl Pointwise<3, 3> for GruBeforeUnit {
     }
 
     #[inline(always)]
-    fn finish_backward<S: Simd, E: Real>(
+    fn finish_backward<S: Simd, E: Float>(
         self,
         [_, z, n]: [Vector<S, E>; 3],
         h: Vector<S, E>,
         dh: Vector<S, E>,
     ) -> ([Vector<S, E>; 3], Vector<S, E>) {
         let dn = dh * z.complement() * n.one_minus_square();
-        let dz = dh * (h - n) * slope(z);
+        let dz = dh * (h - n) * sigmoid_slope(z);
         ([z.zeroed(), dz, dn], dh * z)
     }
 
-    /// `dh` is the gradient of what entered the second product.
+    /// `dh` is the gradient of the operand of the second product.
     #[inline(always)]
-    fn backward<S: Simd, E: Real>(
+    fn backward<S: Simd, E: Float>(
         self,
         [r, ..]: [Vector<S, E>; 3],
         h: Vector<S, E>,
         _c: Vector<S, E>,
         dh: Vector<S, E>,
         dc: Vector<S, E>,
-    ) -> Gradient<S, E, 3> {
-        let dr = dh * h * slope(r);
+    ) -> CellGradient<S, E, 3> {
+        let dr = dh * h * sigmoid_slope(r);
         let gates = [dr, dr.zeroed(), dr.zeroed()];
-        Gradient { x: gates, product: gates, h: Some(dh * r), c: dc }
+        CellGradient { x: gates, product: gates, h: Some(dh * r), c: dc }
     }
 }
 
-/// Keeps the new hidden state.
+/// Simple recurrent cell. Saves the new hidden state.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SimpleUnit(pub Nonlinearity);
+pub(crate) struct SimpleUnit(pub(crate) Nonlinearity);
 
 impl Pointwise<1, 1> for SimpleUnit {
     #[inline(always)]
-    fn forward<S: Simd, E: Real>(
+    fn forward<S: Simd, E: Float>(
         self,
         _x: [Vector<S, E>; 1],
         [sum]: [Vector<S, E>; 1],
@@ -255,25 +259,25 @@ impl Pointwise<1, 1> for SimpleUnit {
         let zero = sum.zeroed();
         let h = match self.0 {
             Nonlinearity::Tanh => sum.tanh(),
-            Nonlinearity::Relu => zero.if_greater(sum, zero, sum), // NaN stays NaN
+            Nonlinearity::Relu => zero.if_greater(sum, zero, sum), // NaN propagates
         };
-        CellOutput { h, c, kept: [h] }
+        CellOutput { h, c, saved: [h] }
     }
 
     #[inline(always)]
-    fn backward<S: Simd, E: Real>(
+    fn backward<S: Simd, E: Float>(
         self,
         [h]: [Vector<S, E>; 1],
         _h: Vector<S, E>,
         _c: Vector<S, E>,
         dh: Vector<S, E>,
         dc: Vector<S, E>,
-    ) -> Gradient<S, E, 1> {
+    ) -> CellGradient<S, E, 1> {
         let zero = h.zeroed();
         let sum = match self.0 {
             Nonlinearity::Tanh => dh * h.one_minus_square(),
             Nonlinearity::Relu => h.if_greater(zero, dh, zero),
         };
-        Gradient { x: [sum], product: [sum], h: None, c: dc }
+        CellGradient { x: [sum], product: [sum], h: None, c: dc }
     }
 }

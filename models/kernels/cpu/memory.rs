@@ -1,4 +1,4 @@
-//! Memory that the workers of a team share: each writes its own part, and reads another's only behind a
+//! Buffers that workers share. Each worker writes its own part and reads the parts of others only after a
 //! barrier.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -6,86 +6,83 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::simd::Real;
+use pulp::bytemuck::Pod;
 
-/// Bytes of a cache line, at which every buffer begins.
-pub(super) const LINE: usize = 64;
+use super::tuning::{SPARE_BYTES, SPARE_MIN_BYTES};
 
-/// Numbers at a fixed place, handed out as a pointer.
+/// Bytes of a cache line. Every buffer is aligned to one.
+pub(crate) const CACHE_LINE: usize = 64;
+
+/// Elements at a fixed address, accessed through a pointer.
 ///
-/// Rust's rules of borrowing end here: who reads or writes through the pointer says why nobody else writes
-/// there at the same time.
-pub(crate) struct Buffer<E> {
+/// The borrow checker does not cover these accesses: each one states why no other worker touches the same
+/// elements at the same time.
+pub(crate) struct Buffer<T> {
     memory: Memory,
     len: usize,
-    numbers: PhantomData<E>,
+    elements: PhantomData<T>,
 }
 
-impl<E: Real> Buffer<E> {
-    /// `len` numbers that must be written before they are read. With debug assertions they are no numbers until
-    /// then: a kernel that reads what nobody wrote has a result that no test accepts.
-    pub(super) fn new(len: usize) -> Self {
-        let buffer = Self { memory: Memory::of(len * size_of::<E>()), len, numbers: PhantomData };
+impl<T: Pod> Buffer<T> {
+    /// `len` elements, uninitialised; NaN-filled under debug assertions, so that a kernel that reads an element
+    /// before it is written has a result that no test accepts.
+    pub(crate) fn new(len: usize) -> Self {
+        let bytes = len.checked_mul(size_of::<T>()).expect("invariant: a buffer fits the address space");
+        let buffer = Self { memory: Memory::new(bytes), len, elements: PhantomData };
         if cfg!(debug_assertions) {
-            // SAFETY: so many numbers were just asked for; all bits set are NaN.
+            // SAFETY: the buffer has `len` elements, and all bits set are NaN.
             unsafe { buffer.at(0).write_bytes(0xff, len) };
         }
         buffer
     }
 
     /// `len` zeros.
-    pub(super) fn zeros(len: usize) -> Self {
+    pub(crate) fn zeros(len: usize) -> Self {
         let buffer = Self::new(len);
-        // SAFETY: so many numbers were just asked for; zero bits are the number zero.
+        // SAFETY: the buffer has `len` elements; `T: Pod` is valid as zero bits.
         unsafe { buffer.at(0).write_bytes(0, len) };
         buffer
     }
 
-    /// Numbers in it.
+    /// The number of elements.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Where number `at` lies; `at` may be the end.
-    pub(super) fn at(&self, at: usize) -> *mut E {
-        assert!(at <= self.len, "number {at} of a buffer of {}", self.len);
+    /// The address of element `index`. `index == len` gives the end.
+    pub(crate) fn at(&self, index: usize) -> *mut T {
+        assert!(index <= self.len, "element {index} of a buffer of {}", self.len);
         // SAFETY: within the memory or one past it, as just checked.
-        unsafe { self.memory.start.as_ptr().cast::<E>().add(at) }
+        unsafe { self.memory.start.as_ptr().cast::<T>().add(index) }
     }
 }
 
-/// Memory that goes back to [`SPARE`] when it is dropped.
+/// A block of memory, returned to [`SPARE`] when dropped.
 struct Memory {
     start: NonNull<u8>,
     bytes: usize,
 }
 
-// SAFETY: memory is plain bytes; access through its pointer is unsafe and its safety the accessor's.
+// SAFETY: memory is plain bytes; every access through its pointer is unsafe and justified where it happens.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
 
-/// Memory that was let go, oldest first. Training asks for the same sizes at every step, and new memory of
-/// the system's costs more than the kernels that fill it: every page of it is a fault.
+/// Freed blocks, oldest first. Training asks for the same sizes at every step, and fresh memory of the system
+/// costs more than the kernels that fill it, because every page of it is a fault.
 static SPARE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
 
-/// Bytes that may lie spare.
-const MOST_SPARE: usize = 1 << 28;
-
-/// Bytes below which the allocator is fast enough.
-const LEAST_SPARE: usize = 1 << 16;
-
 impl Memory {
-    fn of(bytes: usize) -> Self {
-        let bytes = bytes.max(1).next_multiple_of(LINE);
-        if bytes >= LEAST_SPARE {
+    fn new(bytes: usize) -> Self {
+        let bytes = bytes.max(1).next_multiple_of(CACHE_LINE);
+        if bytes >= SPARE_MIN_BYTES {
             let mut spare = Self::spare();
-            if let Some(at) = spare.iter().rposition(|memory| memory.bytes == bytes) {
-                return spare.remove(at);
+            if let Some(index) = spare.iter().rposition(|memory| memory.bytes == bytes) {
+                return spare.remove(index);
             }
         }
         let layout = Self::layout(bytes);
-        // SAFETY: at least a line is asked for.
+        // SAFETY: the layout has at least one cache line.
         match NonNull::new(unsafe { alloc(layout) }) {
             Some(start) => Self { start, bytes },
             None => handle_alloc_error(layout),
@@ -97,77 +94,77 @@ impl Memory {
     }
 
     fn layout(bytes: usize) -> Layout {
-        let layout = Layout::from_size_align(bytes, LINE);
-        layout.expect("invariant: what is buffered is no larger than a few tensors that exist")
+        let layout = Layout::from_size_align(bytes, CACHE_LINE);
+        layout.expect("invariant: a buffer is no larger than a few existing tensors")
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        let mut least = vec![];
-        if (LEAST_SPARE..=MOST_SPARE).contains(&self.bytes) {
+        let mut freed = vec![];
+        if (SPARE_MIN_BYTES..=SPARE_BYTES).contains(&self.bytes) {
             let mut spare = Self::spare();
             spare.push(Self { start: self.start, bytes: self.bytes });
             let mut total: usize = spare.iter().map(|memory| memory.bytes).sum();
-            while total > MOST_SPARE {
+            while total > SPARE_BYTES {
                 let oldest = spare.remove(0);
                 total -= oldest.bytes;
-                least.push((oldest.start, oldest.bytes));
+                freed.push((oldest.start, oldest.bytes));
                 std::mem::forget(oldest);
             }
         } else {
-            least.push((self.start, self.bytes));
+            freed.push((self.start, self.bytes));
         }
-        for (start, bytes) in least {
-            // SAFETY: allocated in `of` with the same layout, and nobody has it any more.
+        for (start, bytes) in freed {
+            // SAFETY: allocated in `new` with the same layout, and no longer referenced.
             unsafe { dealloc(start.as_ptr(), Self::layout(bytes)) };
         }
     }
 }
 
-/// A pointer that the workers of a team may share; see [`Buffer`].
+/// A pointer that workers may share, under the rules of [`Buffer`].
 #[derive(Clone, Copy)]
-pub(super) struct Shared<E>(*mut E);
+pub(crate) struct SharedPtr<T>(*mut T);
 
-// SAFETY: as for `Buffer`.
-unsafe impl<E: Send> Send for Shared<E> {}
-// SAFETY: as for `Buffer`.
-unsafe impl<E: Sync> Sync for Shared<E> {}
+// SAFETY: every access through the pointer is unsafe and justified where it happens.
+unsafe impl<T: Send> Send for SharedPtr<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for SharedPtr<T> {}
 
-impl<E> From<*mut E> for Shared<E> {
-    fn from(numbers: *mut E) -> Self {
-        Self(numbers)
+impl<T> From<*mut T> for SharedPtr<T> {
+    fn from(start: *mut T) -> Self {
+        Self(start)
     }
 }
 
-impl<E> Shared<E> {
-    /// Of numbers that will be written.
-    pub(super) fn new(numbers: &mut [E]) -> Self {
-        Self(numbers.as_mut_ptr())
+impl<T> SharedPtr<T> {
+    /// The start of a slice that workers will write.
+    pub(crate) fn new(elements: &mut [T]) -> Self {
+        Self(elements.as_mut_ptr())
     }
 
-    /// The number at `at`.
+    /// The address of element `index`.
     ///
     /// # Safety
-    /// It must lie within what the pointer was made of.
-    pub(super) unsafe fn at(self, at: usize) -> *mut E {
+    /// `index` must be within the memory that the pointer was made from.
+    pub(crate) unsafe fn at(self, index: usize) -> *mut T {
         // SAFETY: the caller's promise.
-        unsafe { self.0.add(at) }
+        unsafe { self.0.add(index) }
     }
 }
 
-/// A vector of `len` numbers that `fill` writes, every one of them.
+/// A vector of `len` elements, all written by `fill`.
 ///
 /// # Safety
-/// `fill` must write all numbers that the pointer covers.
-pub(super) unsafe fn filled<E: Real>(len: usize, fill: impl FnOnce(Shared<E>)) -> Vec<E> {
-    let mut numbers: Vec<E> = Vec::with_capacity(len);
+/// `fill` must write all `len` elements.
+pub(crate) unsafe fn filled<T: Pod>(len: usize, fill: impl FnOnce(SharedPtr<T>)) -> Vec<T> {
+    let mut elements: Vec<T> = Vec::with_capacity(len);
     if cfg!(debug_assertions) {
         // SAFETY: within the capacity; as in `Buffer::new`.
-        unsafe { numbers.as_mut_ptr().write_bytes(0xff, len) };
+        unsafe { elements.as_mut_ptr().write_bytes(0xff, len) };
     }
-    fill(Shared(numbers.as_mut_ptr()));
-    // SAFETY: the capacity is at least `len`, and by the caller's promise all are written.
-    unsafe { numbers.set_len(len) };
-    numbers
+    fill(SharedPtr(elements.as_mut_ptr()));
+    // SAFETY: the capacity is at least `len`, and by the caller's promise all elements are written.
+    unsafe { elements.set_len(len) };
+    elements
 }

@@ -1,46 +1,50 @@
-//! The kernels of the processor, for `f32` and `f64`.
+//! The kernels of the processor, for `f32` and `f64`, on plain slices and small structs.
 //!
-//! | file | what |
+//! | path | content |
 //! |---|---|
-//! | `isa.rs`, `simd.rs`, `math.rs` | vectors of numbers: AVX-512, AVX2, NEON, or plain Rust |
-//! | `team.rs`, `memory.rs` | threads, and what they share |
-//! | `layout.rs` | where the numbers of a sequence lie |
-//! | `product.rs`, `panels.rs` | every matrix product, out of one micro-kernel |
-//! | `project.rs` | the input's part of the gates |
-//! | `cell.rs` | the pointwise part of each cell |
-//! | `sequence.rs`, `forward.rs`, `backward.rs` | the recurrence over a sequence |
-//! | `recurrence.rs`, `packed.rs` | from slices to these and back |
-//! | `stream.rs` | one step at a time |
-//! | `cross_entropy.rs` | the decoder and its loss |
+//! | `tuning.rs` | all tuning constants |
+//! | `simd/` | vectors for every instruction set |
+//! | `workers.rs`, `memory.rs` | threads, and the buffers that they share |
+//! | `product/` | every matrix product, from one micro-kernel |
+//! | `padding.rs` | between plain matrices and padded rows |
+//! | `project/` | the input's part of the gates |
+//! | `cell.rs` | the pointwise part of every cell |
+//! | `recurrence/` | the recurrence over a sequence |
+//! | `packed_layer.rs` | the weights of a layer, packed at load |
+//! | `stream/` | inference step by step |
+//! | `cross_entropy/` | a linear layer and its loss |
+//! | `real.rs` | the element types of tensors that have kernels |
 //!
-//! Every function outside takes slices, checks their sizes, and is safe.
+//! Two types run through all of it. An [`Operand`](product::Operand) is what the factors of products are stored
+//! as; its `Sum` is what products are summed in, and what all pointwise work and every slice of a caller has.
+//!
+//! Every function that is re-exported here takes slices, checks their sizes, and is safe.
 
-mod backward;
 mod cell;
 mod cross_entropy;
-mod forward;
-mod isa;
-mod layout;
-mod math;
 mod memory;
-mod packed;
-mod panels;
+mod packed_layer;
+mod padding;
 mod product;
 mod project;
+mod real;
 mod recurrence;
-mod sequence;
 mod simd;
 mod stream;
+mod tuning;
 mod workers;
 
-pub(crate) use cross_entropy::{Gradients as LossGradients, Inputs as Examples, cross_entropy};
-pub use isa::Isa;
-pub(crate) use layout::SequenceLayout;
+pub(crate) use cross_entropy::{CrossEntropyGradients, CrossEntropyInputs, cross_entropy};
 pub(crate) use memory::Buffer;
-pub(crate) use packed::PackedLayer;
-pub(crate) use project::{Shape as InputShape, project, project_backward};
-pub(crate) use recurrence::{Gradients, Inputs, Outputs, Saved, backward, forward};
-pub(crate) use sequence::{Sequence, Shape, Zoneout, padded};
-pub(crate) use simd::Real;
-pub(crate) use stream::{Layer, Linear, Stream};
+pub(crate) use packed_layer::PackedLayer;
+pub(crate) use padding::padded;
+pub(crate) use product::SequenceLayout;
+pub(crate) use project::{InputShape, ProjectionGradients, project, project_backward};
+pub(crate) use real::Real;
+pub(crate) use recurrence::{
+    RecurrenceGradients, RecurrenceInputs, RecurrenceOutputs, SavedActivations, Sequence, SequenceShape,
+    Zoneout, backward, forward,
+};
+pub use simd::Isa;
+pub(crate) use stream::{PackedStream, StreamLayer, StreamLinear};
 pub use workers::{set_threads, threads};

@@ -1,8 +1,8 @@
-//! The threads of the kernels: one team, which runs a whole sequence at a time.
+//! The threads of the kernels.
 //!
-//! A fork and join at every time step would cost more than the step. The team starts once a sequence;
-//! within it, workers wait for one another by spinning at a [`Barrier`], a fraction of a microsecond. The
-//! threads are those that candle's own ops use: two pools that both spin would fight for the same cores.
+//! A fork and join at every time step would cost more than the step. Workers start once per sequence instead,
+//! and synchronise within it by spinning at a [`Barrier`], which takes a fraction of a microsecond. They run on
+//! candle's pool of threads: a second pool that spins would compete for the same cores.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -11,97 +11,97 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use candle_core::utils::barrier_pool;
 use pulp::{Simd, WithSimd};
 
-use super::Isa;
+use super::simd::Isa;
+use super::tuning::BARRIER_SPINS;
 
-/// Spins at a barrier before the rest of the time slice is given away: whoever is waited for may have no
-/// processor.
-const PATIENCE: u32 = 1 << 14;
-
-/// What [`set_threads`] said; 0 before.
+/// The limit that [`set_threads`] has set; 0 without one.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// Workers of the team: all threads of candle's pool (`CANDLE_NUM_THREADS`, else `RAYON_NUM_THREADS`, else
-/// one a core), or fewer where [`set_threads`] said so.
+thread_local! {
+    /// Whether this thread runs the body of a worker.
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The number of workers: all threads of candle's pool (`CANDLE_NUM_THREADS`, else `RAYON_NUM_THREADS`, else
+/// one per core), or the limit of [`set_threads`] if that is less.
 pub fn threads() -> usize {
-    let all = barrier_pool().n_workers() + 1;
+    let pool = barrier_pool().n_workers() + 1;
     match THREADS.load(Ordering::Relaxed) {
-        0 => all,
-        threads => threads.min(all),
+        0 => pool,
+        limit => limit.min(pool),
     }
 }
 
-/// Limits the workers of the team, at least one, for all kernels from here on. Results do not depend on it.
+/// The number of workers for `multiplications`: one if there are fewer than `parallel_from`.
+pub(crate) fn threads_for(multiplications: usize, parallel_from: usize) -> usize {
+    if multiplications < parallel_from { 1 } else { threads() }
+}
+
+/// Limit the workers of all later kernels, to one at least. Results do not depend on the number of workers.
 pub fn set_threads(threads: usize) {
     THREADS.store(threads.max(1), Ordering::Relaxed);
 }
 
-/// One worker's view of the team.
+/// One of the workers that run a kernel together.
 #[derive(Clone, Copy)]
-pub(super) struct Worker<'a> {
+pub(crate) struct Worker<'a> {
     /// From 0.
-    pub index: usize,
-    /// Workers that work.
-    pub count: usize,
+    pub(crate) index: usize,
+    /// Workers of this run.
+    pub(crate) count: usize,
     barrier: &'a Barrier,
 }
 
 impl Worker<'_> {
-    /// Waits for all workers to come here. What they wrote before is visible after.
-    pub(super) fn wait(&self) {
+    /// Wait until all workers have called this. Their earlier writes are visible afterwards.
+    pub(crate) fn wait(&self) {
         if self.count > 1 {
             self.barrier.wait(self.count);
         }
     }
 
-    /// This worker's share of `total` things.
-    pub(super) fn share(&self, total: usize) -> Range<usize> {
+    /// This worker's share of the indices below `total`.
+    pub(crate) fn share(&self, total: usize) -> Range<usize> {
         total * self.index / self.count..total * (self.index + 1) / self.count
     }
 }
 
-/// Runs `work` once for each of at most `workers`, at the same time, and returns when all are done. `work`
-/// must ask the worker it is given how many there are.
-pub(super) fn run(workers: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
+/// Run `work` once per worker, concurrently, with at most `limit` workers; return when all are done. There may
+/// be fewer workers than `limit`: `work` reads [`Worker::count`].
+pub(crate) fn run(limit: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
     let barrier = Barrier::default();
-    // Within the pool, or within a team, the pool would wait for itself.
-    let within =
-        TEAM.get() || std::thread::current().name().is_some_and(|name| name.starts_with("candle-bp-"));
-    let count = if within { 1 } else { workers.min(barrier_pool().n_workers() + 1) };
+    let pool = barrier_pool().n_workers() + 1;
+    // A worker that waited for the pool would wait for itself.
+    let count = if IS_WORKER.get() { 1 } else { limit.min(pool) };
     if count <= 1 {
         return work(Worker { index: 0, count: 1, barrier: &barrier });
     }
-    let work = |index| unwinding_ends_the_process(|| work(Worker { index, count, barrier: &barrier }));
-    // The pool calls its workers 0, 1, .. and the caller last.
-    let caller = barrier_pool().n_workers();
-    TEAM.set(true);
+    // The pool numbers its threads from 0 and the caller last; here the caller is worker 0.
+    let caller = pool - 1;
     barrier_pool().execute(|thread| {
         let index = if thread == caller { 0 } else { thread + 1 };
         if index < count {
-            work(index);
+            IS_WORKER.set(true);
+            abort_on_unwind(|| work(Worker { index, count, barrier: &barrier }));
+            IS_WORKER.set(false);
         }
     });
-    TEAM.set(false);
 }
 
-thread_local! {
-    /// Whether this thread has called the team and waits for it.
-    static TEAM: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Work for a team, written for any instructions.
-pub(super) trait Kernel: Sync {
+/// The work of a kernel, generic over the instruction set.
+pub(crate) trait Kernel: Sync {
     /// One worker's part.
     ///
     /// # Safety
-    /// Each kernel says what it needs.
+    /// Each kernel states its own conditions.
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>);
 }
 
-/// Runs a kernel with `workers` at a isa.
+/// Run `kernel` with at most `limit` workers, as compiled for `isa`.
 ///
 /// # Safety
-/// That of the kernel's [`Kernel::run`].
-pub(super) unsafe fn run_kernel(isa: Isa, workers: usize, kernel: &impl Kernel) {
+/// The conditions of the kernel's [`Kernel::run`].
+pub(crate) unsafe fn run_kernel(isa: Isa, limit: usize, kernel: &impl Kernel) {
     struct Part<'a, K>(&'a K, Worker<'a>);
     impl<K: Kernel> WithSimd for Part<'_, K> {
         type Output = ();
@@ -111,11 +111,12 @@ pub(super) unsafe fn run_kernel(isa: Isa, workers: usize, kernel: &impl Kernel) 
             unsafe { self.0.run(simd, self.1) }
         }
     }
-    run(workers, &|worker| isa.run(Part(kernel, worker)));
+    run(limit, &|worker| isa.run(Part(kernel, worker)));
 }
 
-/// A worker that fails leaves the others waiting for ever: better to end at once.
-fn unwinding_ends_the_process(work: impl FnOnce()) {
+/// Run `work`; abort the process if it unwinds. A worker that stops early would leave the others waiting at
+/// the barrier.
+fn abort_on_unwind(work: impl FnOnce()) {
     struct Guard;
     impl Drop for Guard {
         fn drop(&mut self) {
@@ -127,7 +128,7 @@ fn unwinding_ends_the_process(work: impl FnOnce()) {
     std::mem::forget(guard);
 }
 
-/// Where workers wait for one another.
+/// A reusable spinning barrier.
 #[derive(Default)]
 struct Barrier {
     arrived: AtomicUsize,
@@ -145,7 +146,7 @@ impl Barrier {
         let mut spins = 0;
         while self.round.load(Ordering::Acquire) == round {
             spins += 1;
-            if spins < PATIENCE {
+            if spins < BARRIER_SPINS {
                 std::hint::spin_loop();
             } else {
                 std::thread::yield_now();
@@ -161,16 +162,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_member_works_once_and_the_barrier_holds_all_of_them() {
-        for workers in [1, 2, 3, 5] {
+    fn every_worker_runs_once_and_barrier_holds_all() {
+        for limit in [1, 2, 3, 5] {
             let rounds = 50;
             let arrivals: Vec<AtomicUsize> = (0..rounds).map(|_| AtomicUsize::new(0)).collect();
             let seen = Mutex::new(vec![]);
-            run(workers, &|worker| {
+            run(limit, &|worker| {
                 for arrivals in &arrivals {
                     arrivals.fetch_add(1, Ordering::Relaxed);
                     worker.wait();
-                    // All have arrived, or one was let through early.
+                    // Fewer arrivals mean that the barrier opened early.
                     assert_eq!(arrivals.load(Ordering::Relaxed), worker.count);
                     worker.wait();
                 }
@@ -178,26 +179,31 @@ mod tests {
             });
             let mut seen = seen.into_inner().unwrap();
             seen.sort_unstable();
-            // Within the pool, or within a team, the pool would wait for itself.
-            let within = TEAM.get()
-                || std::thread::current().name().is_some_and(|name| name.starts_with("candle-bp-"));
-            let count = if within { 1 } else { workers.min(barrier_pool().n_workers() + 1) };
+            let count = limit.min(barrier_pool().n_workers() + 1);
             assert_eq!(seen, (0..count).map(|index| (index, count)).collect::<Vec<_>>());
         }
     }
 
     #[test]
-    fn a_team_within_a_team_is_one() {
-        run(2, &|outer| run(2, &|inner| assert_eq!((inner.index, inner.count.min(outer.count)), (0, 1))));
-        barrier_pool().execute(|_| {
-            if std::thread::current().name().is_some_and(|name| name.starts_with("candle-bp-")) {
-                run(2, &|worker| assert_eq!(worker.count, 1));
+    fn nested_run_has_one_worker() {
+        let nested = Mutex::new(vec![]);
+        run(2, &|outer| {
+            let marked = outer.count > 1;
+            assert_eq!(IS_WORKER.get(), marked);
+            if marked {
+                run(2, &|inner| nested.lock().unwrap().push((outer.index, inner.index, inner.count)));
             }
         });
+        let mut nested = nested.into_inner().unwrap();
+        nested.sort_unstable();
+        let count = 2.min(barrier_pool().n_workers() + 1);
+        let expected = if count > 1 { vec![(0, 0, 1), (1, 0, 1)] } else { vec![] };
+        assert_eq!(nested, expected);
+        assert!(!IS_WORKER.get(), "the mark outlives the worker");
     }
 
     #[test]
-    fn shares_are_everything_once() {
+    fn shares_cover_everything_once() {
         let barrier = Barrier::default();
         for (count, total) in [(1, 7), (3, 10), (4, 2)] {
             let shares = (0..count).flat_map(|index| Worker { index, count, barrier: &barrier }.share(total));

@@ -1,4 +1,4 @@
-//! Which instructions the kernels use: the best that the processor has, or what `RNN_ZOO_SIMD` says.
+//! The instruction set of the kernels: the best of this processor, or the one that `RNN_ZOO_SIMD` names.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -6,38 +6,38 @@ use std::sync::OnceLock;
 use candle_core::{Error, Result};
 use pulp::{Scalar128b, Simd, WithSimd};
 
-/// A set of instructions that this processor has.
+/// An instruction set of this processor.
 #[derive(Clone, Copy, Debug)]
 pub enum Isa {
     /// 512-bit vectors (x86-64-v4).
     #[cfg(target_arch = "x86_64")]
     Avx512(pulp::x86::V4),
-    /// 256-bit vectors and fused products and sums (x86-64-v3).
+    /// 256-bit vectors with fused multiply-add (x86-64-v3).
     #[cfg(target_arch = "x86_64")]
     Avx2(pulp::x86::V3),
     /// 128-bit vectors of ARM.
     #[cfg(target_arch = "aarch64")]
     Neon(pulp::aarch64::Neon),
-    /// Plain Rust that any compiler turns into 128-bit vectors.
+    /// Portable Rust on arrays of 128 bits, which compilers vectorize.
     Portable(Scalar128b),
 }
 
 impl Isa {
-    /// All that this processor has, best first.
+    /// All instruction sets of this processor, best first.
     pub fn available() -> Vec<Self> {
-        let mut isas = Vec::new();
+        let mut available = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            isas.extend(pulp::x86::V4::try_new().map(Self::Avx512));
-            isas.extend(pulp::x86::V3::try_new().map(Self::Avx2));
+            available.extend(pulp::x86::V4::try_new().map(Self::Avx512));
+            available.extend(pulp::x86::V3::try_new().map(Self::Avx2));
         }
         #[cfg(target_arch = "aarch64")]
-        isas.extend(pulp::aarch64::Neon::try_new().map(Self::Neon));
-        isas.push(Self::Portable(Scalar128b));
-        isas
+        available.extend(pulp::aarch64::Neon::try_new().map(Self::Neon));
+        available.push(Self::Portable(Scalar128b));
+        available
     }
 
-    /// Its name in `RNN_ZOO_SIMD`.
+    /// The name in `RNN_ZOO_SIMD`.
     pub fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -50,11 +50,11 @@ impl Isa {
         }
     }
 
-    /// What kernels use that are called from here: this thread's [`Isa::scope`], else `RNN_ZOO_SIMD`, else
-    /// the best.
+    /// The instruction set for kernels that this thread calls: that of [`Isa::scope`], else that of
+    /// `RNN_ZOO_SIMD`, else the best.
     ///
     /// # Errors
-    /// Where `RNN_ZOO_SIMD` names nothing that this processor has.
+    /// If `RNN_ZOO_SIMD` names no instruction set of this processor.
     pub fn current() -> Result<Self> {
         if let Some(isa) = SCOPE.get() {
             return Ok(isa);
@@ -67,7 +67,7 @@ impl Isa {
         }
     }
 
-    /// The isa of that name, or the best.
+    /// The instruction set called `name`, or the best.
     fn choose(name: Option<&str>) -> std::result::Result<Self, String> {
         let available = Self::available();
         let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(available[0]) };
@@ -77,21 +77,21 @@ impl Isa {
         })
     }
 
-    /// Runs `work` with kernels called by this thread at this isa.
+    /// Run `work`, in which this thread's kernels use this instruction set.
     pub fn scope<T>(self, work: impl FnOnce() -> T) -> T {
-        /// Ends the scope however `work` ends.
-        struct Before(Option<Isa>);
-        impl Drop for Before {
+        /// Restores the previous scope, also on unwinding.
+        struct Restore(Option<Isa>);
+        impl Drop for Restore {
             fn drop(&mut self) {
                 SCOPE.set(self.0);
             }
         }
-        let _before = Before(SCOPE.replace(Some(self)));
+        let _restore = Restore(SCOPE.replace(Some(self)));
         work()
     }
 
-    /// Runs `work` compiled for this isa.
-    pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
+    /// Run `work` as compiled for this instruction set.
+    pub(crate) fn run<W: WithSimd>(self, work: W) -> W::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(simd) => Simd::vectorize(simd, work),
@@ -103,7 +103,7 @@ impl Isa {
         }
     }
 
-    /// Numbers of a vector.
+    /// Elements of type `E` in a vector.
     pub(crate) fn lanes<E>(self) -> usize {
         let bytes = match self {
             #[cfg(target_arch = "x86_64")]
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_found_by_name_and_others_refused() {
+    fn names_select_and_unknown_names_are_refused() {
         for isa in Isa::available() {
             assert_eq!(Isa::choose(Some(isa.name())).unwrap().name(), isa.name());
         }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_ends_with_its_work() {
+    fn scope_ends_with_its_work() {
         let outside = Isa::current().unwrap().name();
         let portable = Isa::Portable(Scalar128b);
         assert_eq!(portable.scope(|| Isa::current().unwrap().name()), "portable");

@@ -1,0 +1,70 @@
+//! Packing a set of rows, and its scores.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::super::product::{LeftRows, Operand, SumVector, dense};
+use super::super::simd::Vector;
+use super::super::workers::Worker;
+use super::work::LossWork;
+
+impl<O: Operand> LossWork<'_, O> {
+    /// Pack the rows of a set.
+    #[inline(always)]
+    pub(super) unsafe fn pack<S: Simd>(&self, simd: S, index: usize, set: Range<usize>, worker: Worker<'_>) {
+        let features = self.shape.features;
+        let row = |row: usize| {
+            let row = set.start + row;
+            (row < set.end).then(|| self.rows[row * features..][..features].as_ptr())
+        };
+        // SAFETY: the rows are cut to the depth or width of the panels.
+        unsafe {
+            let columns = &self.columns[index];
+            columns.share(worker).for_each(|panel| columns.pack_transposed(simd, panel, row));
+            if let Some(operands) = self.operands.get(index) {
+                let depth = 0..set.len();
+                operands
+                    .share(worker)
+                    .for_each(|panel| operands.pack_rows(panel, depth.clone(), features, row));
+            }
+        }
+    }
+
+    /// Compute `W h + b` of some classes.
+    #[inline(always)]
+    pub(super) unsafe fn score<S: Simd>(&self, simd: S, index: usize, classes: Range<usize>) {
+        let (features, lanes) = (self.shape.features, self.shape.lanes);
+        let columns = &self.columns[index];
+        // SAFETY: as stated for `LossWork`.
+        unsafe {
+            let left = |class| LeftRows::new(self.weight_operands.as_ptr().add(class * features), features);
+            dense(
+                simd,
+                classes,
+                (left, usize::MAX),
+                columns,
+                columns.all(),
+                |class, panel, tile| {
+                    let bias = Vector::splat(simd, self.bias[class]);
+                    (0..panel.groups).for_each(|group| bias.store(tile.add(group * lanes)));
+                },
+                |class, panel, tile| {
+                    let to = self.scores_of(class).add(panel.first * lanes);
+                    SumVector::<S, O>::copy(simd, tile, to, panel.groups * lanes);
+                },
+            );
+        }
+    }
+
+    /// Keep the scores of the targets before they become exponentials.
+    pub(super) unsafe fn save_target_scores(&self, set: Range<usize>, classes: Range<usize>) {
+        for (column, row) in set.enumerate() {
+            let target = self.targets[row] as usize;
+            if classes.contains(&target) {
+                // SAFETY: as stated for `LossWork`.
+                unsafe { *self.buffers.target_scores.at(row) = *self.scores_of(target).add(column) };
+            }
+        }
+    }
+}

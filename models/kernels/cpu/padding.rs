@@ -1,0 +1,73 @@
+//! Between plain matrices and rows padded to whole vectors.
+//!
+//! Hidden and cell states are padded with zeros to whole vectors. Gates are stored in the order (vectors of
+//! units, gates, lanes): all gates of one vector of units are neighbours, as a tile of the product leaves them
+//! and as the pointwise part reads them.
+
+use super::memory::Buffer;
+use super::simd::Float;
+
+/// `size` rounded up to whole vectors.
+pub(crate) fn padded(size: usize, lanes: usize) -> usize {
+    size.div_ceil(lanes) * lanes
+}
+
+/// The row of a (gates * hidden, ..) matrix that belongs to column `column` of the order (vectors of units,
+/// gates, lanes); `None` for padding.
+pub(crate) fn weight_row(column: usize, gates: usize, hidden: usize, lanes: usize) -> Option<usize> {
+    let (vector, lane) = (column / lanes, column % lanes);
+    let (unit, gate) = (vector / gates * lanes + lane, vector % gates);
+    (unit < hidden).then_some(gate * hidden + unit)
+}
+
+/// `values`, (gates * hidden), in the order (vectors of units, gates, lanes); zeros without values.
+pub(crate) fn gate_order<E: Float>(
+    values: Option<&[E]>,
+    gates: usize,
+    hidden: usize,
+    lanes: usize,
+) -> Buffer<E> {
+    let width = padded(hidden, lanes) * gates;
+    let ordered = Buffer::zeros(width);
+    let Some(values) = values else { return ordered };
+    for column in 0..width {
+        if let Some(row) = weight_row(column, gates, hidden, lanes) {
+            // SAFETY: `column` is within the buffer, to which no one else has a reference yet.
+            unsafe { *ordered.at(column) = values[row] };
+        }
+    }
+    ordered
+}
+
+/// `values`, (rows, columns), with every row padded to `width`; zeros without values.
+pub(crate) fn padded_rows<E: Float>(
+    values: Option<&[E]>,
+    (rows, columns): (usize, usize),
+    width: usize,
+) -> Buffer<E> {
+    let buffer = Buffer::<E>::zeros(rows * width);
+    let Some(values) = values else { return buffer };
+    for row in 0..rows {
+        let values = &values[row * columns..][..columns];
+        // SAFETY: a row of the buffer has at least `columns` elements, and no one else has a reference yet.
+        unsafe { buffer.at(row * width).copy_from_nonoverlapping(values.as_ptr(), columns) };
+    }
+    buffer
+}
+
+/// The (rows, columns) that `buffer` holds in rows of `width`.
+///
+/// # Safety
+/// The buffer must be written and must have the size.
+pub(crate) unsafe fn unpadded_rows<E: Float>(
+    buffer: &Buffer<E>,
+    (rows, columns): (usize, usize),
+    width: usize,
+) -> Vec<E> {
+    let mut values = Vec::with_capacity(rows * columns);
+    for row in 0..rows {
+        // SAFETY: the caller's promise; a row of the buffer has at least `columns` elements.
+        values.extend_from_slice(unsafe { std::slice::from_raw_parts(buffer.at(row * width), columns) });
+    }
+    values
+}

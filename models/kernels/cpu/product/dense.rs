@@ -1,0 +1,106 @@
+//! `left * right`, with the right-hand side packed.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::super::memory::{Buffer, CACHE_LINE};
+use super::super::simd::Float;
+use super::super::tuning::{DENSE_BLOCK_ELEMENTS, DENSE_BLOCK_ROWS, DEPTH_BLOCK, TILE_ROWS, TILE_VECTORS};
+use super::left::LeftRows;
+use super::micro_kernel::TileProduct;
+use super::operand::Operand;
+use super::panels::{Panel, Panels};
+use super::tile::{max_rows, multiply, split_evenly};
+
+/// `sums += left * panel`, for `rows` rows. The rows of `sums` have the width of the panel, without gaps.
+///
+/// The depth is taken in blocks of [`DEPTH_BLOCK`]; within a block, tile after tile of the rows.
+///
+/// # Safety
+/// `left` must have `rows` rows of the panels' depth, the panel must be packed, and `sums` must have the size.
+#[inline(always)]
+pub(crate) unsafe fn add_product<S: Simd, O: Operand>(
+    simd: S,
+    rows: usize,
+    left: LeftRows<O>,
+    (right, panel): (&Panels<O>, Panel),
+    sums: *mut O::Sum,
+) {
+    let (vectors, width) = (right.vectors(panel), right.width(panel));
+    for from in (0..right.depth()).step_by(DEPTH_BLOCK) {
+        let depth = DEPTH_BLOCK.min(right.depth() - from);
+        let block = right.row(panel, from).cast_const();
+        let mut prefetched = 0;
+        for rows in split_evenly(0..rows, max_rows::<S>(vectors)) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let product = TileProduct {
+                    depth,
+                    left: left.offset(rows.start, from),
+                    panel: block,
+                    tile: sums.add(rows.start * width),
+                    prefetch: right.prefetch(block, depth * width, prefetched),
+                };
+                multiply::<S, O>(simd, (rows.len(), vectors), product);
+            }
+            prefetched += depth * CACHE_LINE / size_of::<O>();
+        }
+    }
+}
+
+/// The parts of `rows` that lie between multiples of `stride_run`.
+fn even_runs(rows: Range<usize>, stride_run: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = rest.end.min((rest.start / stride_run + 1).saturating_mul(stride_run));
+        let run = rest.start..end;
+        rest.start = end;
+        Some(run)
+    })
+}
+
+/// `left * right` for some rows and panels. For each row of a tile, `start(row, panel, tile_row)` writes the
+/// initial values of the sums and `done(row, panel, tile_row)` reads the result.
+///
+/// `left(row)` gives the rows from `row` on. Consecutive rows have one stride only between multiples of
+/// `stride_run`.
+///
+/// Rows are taken in blocks that stay in the cache while all panels pass by. If a panel is deeper than
+/// [`DEPTH_BLOCK`], each of its depth blocks serves the whole block of rows, and partial sums stay in memory;
+/// else each tile is finished at once.
+///
+/// # Safety
+/// `left` must have all `rows` and the depth of `right`, whose panels must be packed.
+#[inline(always)]
+pub(crate) unsafe fn dense<S: Simd, O: Operand>(
+    simd: S,
+    rows: Range<usize>,
+    (left, stride_run): (impl Fn(usize) -> LeftRows<O>, usize),
+    right: &Panels<O>,
+    panels: &[Panel],
+    mut start: impl FnMut(usize, Panel, *mut O::Sum),
+    mut done: impl FnMut(usize, Panel, *mut O::Sum),
+) {
+    let sums = Buffer::<O::Sum>::new(DENSE_BLOCK_ROWS.max(TILE_ROWS) * TILE_VECTORS * O::Sum::lanes::<S>());
+    let sums = sums.at(0);
+    let is_deep = right.depth() > DEPTH_BLOCK;
+    let block_rows = if is_deep { DENSE_BLOCK_ROWS } else { DENSE_BLOCK_ELEMENTS / right.depth().max(1) };
+    for block in split_evenly(rows, block_rows) {
+        for &panel in panels {
+            let width = right.width(panel);
+            let max = if is_deep { DENSE_BLOCK_ROWS } else { max_rows::<S>(right.vectors(panel)) };
+            for rows in even_runs(block.clone(), stride_run).flat_map(|run| split_evenly(run, max)) {
+                // SAFETY: `sums` has room for a block; the caller promises both sides of the product.
+                unsafe {
+                    rows.clone().enumerate().for_each(|(r, row)| start(row, panel, sums.add(r * width)));
+                    add_product(simd, rows.len(), left(rows.start), (right, panel), sums);
+                    rows.enumerate().for_each(|(r, row)| done(row, panel, sums.add(r * width)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The layout of sequences in memory.
+
+use super::left::LeftRows;
+
+/// The layout (time, vectors, batch, width), the order in which the recurrence visits elements: a tile of the
+/// recurrent product, some rows by one vector of units, is read and written front to back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SequenceLayout {
+    pub(crate) batch: usize,
+    pub(crate) time: usize,
+    /// Vectors of units or of outputs.
+    pub(crate) vectors: usize,
+    /// Elements per vector, row and step: the lanes, times the gates if there are several.
+    pub(crate) width: usize,
+}
+
+impl SequenceLayout {
+    /// Elements in total.
+    pub(crate) fn len(self) -> usize {
+        self.time * self.step_len()
+    }
+
+    /// Elements of a time step.
+    fn step_len(self) -> usize {
+        self.vectors * self.batch * self.width
+    }
+
+    /// The index of the first element of a vector.
+    pub(crate) fn at(self, t: usize, vector: usize, row: usize) -> usize {
+        ((t * self.vectors + vector) * self.batch + row) * self.width
+    }
+
+    /// The batch rows of step `t` from `row` on, as left-hand side of a product whose depth is all vectors.
+    ///
+    /// # Safety
+    /// `start` must point to elements in this layout; `t` and `row` must be within it.
+    pub(crate) unsafe fn rows_of_step<T>(self, start: *const T, t: usize, row: usize) -> LeftRows<T> {
+        // SAFETY: the caller's promise.
+        let start = unsafe { start.add(self.at(t, 0, row)) };
+        LeftRows {
+            start,
+            row_stride: self.width,
+            depth_stride: 1,
+            run: self.width,
+            run_stride: self.batch * self.width,
+        }
+    }
+
+    /// The steps of batch row `row` from `t` on, as left-hand side of the same kind.
+    ///
+    /// # Safety
+    /// As [`SequenceLayout::rows_of_step`].
+    pub(crate) unsafe fn steps_of_row<T>(self, start: *const T, t: usize, row: usize) -> LeftRows<T> {
+        // SAFETY: the caller's promise.
+        LeftRows { row_stride: self.step_len(), ..unsafe { self.rows_of_step(start, t, row) } }
+    }
+
+    /// Step and batch row of row `index` of the flattened (time, batch).
+    pub(crate) fn step_and_row(self, index: usize) -> (usize, usize) {
+        (index / self.batch, index % self.batch)
+    }
+}

@@ -1,0 +1,37 @@
+//! Matrix products, all from one micro-kernel.
+//!
+//! The scheme is the usual one of GEMM. The right-hand side is packed into panels, as wide as a tile and stored
+//! in the order in which they are read. A tile of a few rows by one panel's width stays in registers while the
+//! micro-kernel sums over the depth. Products deeper than a cache block are summed block by block, with partial
+//! sums kept in memory.
+//!
+//! Each element of a result is one sum in ascending order of depth, started from the element's initial value
+//! (a bias, say). Neither the size of a tile nor of a block nor the number of workers changes that order, so
+//! none of them changes a bit of the result.
+//!
+//! | file | content |
+//! |---|---|
+//! | `operand.rs` | the types that factors are stored in, apart from the type of the sums |
+//! | `left.rs`, `layout.rs` | strided left-hand sides; the layout of sequences, which gives such sides |
+//! | `panels.rs` | packed right-hand sides |
+//! | `tile.rs`, `micro_kernel.rs` | the sizes of tiles; the product of one tile |
+//! | `dense.rs` | `left * right` |
+//! | `outer.rs` | `left^T * right` and column sums, for gradients of weights and biases |
+
+mod dense;
+mod layout;
+mod left;
+mod micro_kernel;
+mod operand;
+mod outer;
+mod panels;
+mod tile;
+
+pub(crate) use dense::{add_product, dense};
+pub(crate) use layout::SequenceLayout;
+pub(crate) use left::LeftRows;
+pub(crate) use micro_kernel::TileProduct;
+pub(crate) use operand::{Operand, SumVector};
+pub(crate) use outer::{OuterLeft, column_sums, outer};
+pub(crate) use panels::{Panel, PanelShape, Panels};
+pub(crate) use tile::{MAX_LANES, TileBuffer, max_rows, multiply, split_evenly};

@@ -1,0 +1,187 @@
+//! `left^T * right` and sums of columns: gradients of weights and of biases, sums over all rows of a sequence.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::super::memory::Buffer;
+use super::super::simd::{Float, Vector};
+use super::super::tuning::{DEPTH_BLOCK, OUTER_BLOCK_TILES, OUTER_TILE_VECTORS};
+use super::super::workers::Worker;
+use super::layout::SequenceLayout;
+use super::left::LeftRows;
+use super::micro_kernel::TileProduct;
+use super::operand::Operand;
+use super::panels::{Panel, Panels};
+use super::tile::{MAX_LANES, TileBuffer, max_rows, multiply, split_evenly};
+
+/// The left-hand side of [`outer`]. Its columns come in `vectors` vectors of `width` elements: vector `v` of
+/// row `k` starts at `vector(k, v)`.
+pub(crate) struct OuterLeft<F> {
+    pub(crate) vector: F,
+    pub(crate) vectors: usize,
+    pub(crate) width: usize,
+}
+
+/// `left^T * right`. Column `m` of `left` makes the row of the result that starts at `result(m)`, if any, of
+/// `columns` elements. Every worker takes a share of `left`'s columns.
+///
+/// Tiles are as tall as registers allow, and their left side is packed before: `OUTER_BLOCK_TILES` tiles at a
+/// time, `DEPTH_BLOCK` deep. No tile spans two vectors of `left`.
+///
+/// # Safety
+/// `left` must have as many rows as `right` has depth; `right` must be packed in panels of at most
+/// [`OUTER_TILE_VECTORS`]; every row of the result must have `columns` elements that no other thread uses.
+#[inline(always)]
+pub(crate) unsafe fn outer<S: Simd, O: Operand>(
+    simd: S,
+    worker: Worker<'_>,
+    left: OuterLeft<impl Fn(usize, usize) -> *const O>,
+    right: &Panels<O>,
+    columns: usize,
+    result: impl Fn(usize) -> Option<*mut O::Sum>,
+) {
+    let height = const { max_rows::<S>(OUTER_TILE_VECTORS) };
+    let tiles_per_vector = left.width.div_ceil(height);
+    let tiles = worker.share(left.vectors * tiles_per_vector);
+    let packed = Buffer::<O>::new(DEPTH_BLOCK.min(right.depth()) * OUTER_BLOCK_TILES * height);
+    let outer = Outer { left, right, columns, result, packed };
+    let mut sums = TileBuffer::<O::Sum>::new();
+    let sums = sums.as_mut_ptr();
+    for from in (0..right.depth().max(1)).step_by(DEPTH_BLOCK) {
+        let depth = from..right.depth().min(from + DEPTH_BLOCK);
+        for tiles in split_evenly(tiles.clone(), OUTER_BLOCK_TILES) {
+            // SAFETY: the caller's promise, and `packed` has room for the block.
+            unsafe { outer.block(simd, depth.clone(), tiles, sums) };
+        }
+    }
+}
+
+/// The arguments of [`outer`], and the packed left side of a block of tiles.
+struct Outer<'a, O, L, R> {
+    left: OuterLeft<L>,
+    right: &'a Panels<O>,
+    columns: usize,
+    result: R,
+    packed: Buffer<O>,
+}
+
+/// Both functions are unsafe for the reasons of [`outer`].
+impl<O: Operand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O::Sum>> Outer<'_, O, L, R> {
+    /// The vector of a tile, and the tile's elements within it.
+    #[inline(always)]
+    fn elements<S: Simd>(&self, tile: usize) -> (usize, Range<usize>) {
+        let height = const { max_rows::<S>(OUTER_TILE_VECTORS) };
+        let tiles_per_vector = self.left.width.div_ceil(height);
+        let (vector, from) = (tile / tiles_per_vector, tile % tiles_per_vector * height);
+        (vector, from..self.left.width.min(from + height))
+    }
+
+    /// One block of the depth for some tiles and all panels.
+    #[inline(always)]
+    unsafe fn block<S: Simd>(&self, simd: S, depth: Range<usize>, tiles: Range<usize>, sums: *mut O::Sum) {
+        let height = const { max_rows::<S>(OUTER_TILE_VECTORS) };
+        let packed = |index: usize| self.packed.at(index * depth.len() * height);
+        // SAFETY: `packed` has room for the block; the rest is the caller's promise.
+        unsafe {
+            for (index, tile) in tiles.clone().enumerate() {
+                self.pack(self.elements::<S>(tile), depth.clone(), height, packed(index));
+            }
+            for &panel in self.right.all() {
+                for (index, elements) in tiles.clone().map(|tile| self.elements::<S>(tile)).enumerate() {
+                    let left = LeftRows::transposed(packed(index).cast_const(), height);
+                    self.tile(simd, elements, left, panel, depth.clone(), sums);
+                }
+            }
+        }
+    }
+
+    /// Pack the left side of a tile: (depth, height).
+    #[inline(always)]
+    unsafe fn pack(
+        &self,
+        (vector, elements): (usize, Range<usize>),
+        depth: Range<usize>,
+        height: usize,
+        to: *mut O,
+    ) {
+        for (index, k) in depth.enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let source = (self.left.vector)(k, vector).add(elements.start);
+                let to = to.add(index * height);
+                match elements.len() == height {
+                    true => to.copy_from_nonoverlapping(source, height), // a constant size: one move
+                    false => to.copy_from_nonoverlapping(source, elements.len()),
+                }
+            }
+        }
+    }
+
+    /// Add one block of the depth to a tile of the result.
+    #[inline(always)]
+    unsafe fn tile<S: Simd>(
+        &self,
+        simd: S,
+        (vector, elements): (usize, Range<usize>),
+        left: LeftRows<O>,
+        panel: Panel,
+        depth: Range<usize>,
+        sums: *mut O::Sum,
+    ) {
+        let (vectors, width) = (self.right.vectors(panel), self.right.width(panel));
+        let first = self.right.first_column(panel);
+        let count = (self.columns - first).min(width);
+        let size = (elements.len(), vectors);
+        // SAFETY: the caller's promise.
+        unsafe {
+            // Each row of the tile with its row of the result.
+            let rows = || {
+                elements.clone().enumerate().filter_map(|(r, element)| {
+                    let row = (self.result)(vector * self.left.width + element)?;
+                    Some((sums.add(r * width), row.add(first)))
+                })
+            };
+            Vector::<S, O::Sum>::clear(simd, sums, size.0 * width);
+            if depth.start > 0 {
+                rows().for_each(|(tile, row)| Vector::<S, O::Sum>::copy(simd, row, tile, count));
+            }
+            let part = self.right.row(panel, depth.start).cast_const();
+            let product =
+                TileProduct { depth: depth.len(), left, panel: part, tile: sums, prefetch: std::ptr::null() };
+            multiply::<S, O>(simd, size, product);
+            rows().for_each(|(tile, row)| Vector::<S, O::Sum>::copy(simd, tile, row, count));
+        }
+    }
+}
+
+/// Sums over all steps and rows, for one worker's share of the columns. `done(column, sums)` receives the sums
+/// of one vector of columns, the first of which is `column`.
+///
+/// # Safety
+/// `start` must point to elements in that layout, whose width is a multiple of the lanes.
+#[inline(always)]
+pub(crate) unsafe fn column_sums<S: Simd, O: Operand>(
+    simd: S,
+    worker: Worker<'_>,
+    (start, layout): (*const O, SequenceLayout),
+    mut done: impl FnMut(usize, &[O::Sum]),
+) {
+    let lanes = O::Sum::lanes::<S>();
+    let gates = layout.width / lanes;
+    let mut sums = [O::Sum::ZERO; MAX_LANES];
+    for vector in worker.share(layout.vectors * gates) {
+        // SAFETY: the caller's promise; no vector has more than `MAX_LANES` elements.
+        unsafe {
+            let mut sum = Vector::zero(simd);
+            for t in 0..layout.time {
+                for row in 0..layout.batch {
+                    let from = layout.at(t, vector / gates, row) + vector % gates * lanes;
+                    sum = sum + O::load_widened(simd, start.add(from));
+                }
+            }
+            sum.store(sums.as_mut_ptr());
+        }
+        done(vector * lanes, &sums[..lanes]);
+    }
+}

@@ -1,0 +1,91 @@
+//! The sizes of tiles, and the micro-kernel for each of them.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::super::simd::Float;
+use super::super::tuning::{TILE_ROWS, TILE_SUMS_OF_16_REGISTERS, TILE_SUMS_OF_32_REGISTERS};
+use super::micro_kernel::TileProduct;
+use super::operand::Operand;
+
+/// The most lanes of any vector.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// Elements of the largest tile.
+const TILE_LEN: usize = TILE_SUMS_OF_32_REGISTERS * MAX_LANES;
+
+/// The most rows of a tile that is `vectors` wide.
+pub(crate) const fn max_rows<S: Simd>(vectors: usize) -> usize {
+    let sums = if S::REGISTER_COUNT >= 32 { TILE_SUMS_OF_32_REGISTERS } else { TILE_SUMS_OF_16_REGISTERS };
+    let rows = sums / vectors;
+    if rows < TILE_ROWS { rows } else { TILE_ROWS }
+}
+
+/// Memory of the size of the largest tile, on the stack.
+#[repr(align(64))]
+pub(crate) struct TileBuffer<E>([E; TILE_LEN]);
+
+impl<E: Float> TileBuffer<E> {
+    pub(crate) fn new() -> Self {
+        Self([E::ZERO; TILE_LEN])
+    }
+
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut E {
+        self.0.as_mut_ptr()
+    }
+}
+
+/// Split `rows` into as few ranges of at most `max` rows as possible, of about equal length.
+pub(crate) fn split_evenly(rows: Range<usize>, max: usize) -> impl Iterator<Item = Range<usize>> {
+    let (start, count) = (rows.start, rows.len());
+    let parts = count.div_ceil(max);
+    (0..parts).map(move |part| start + count * part / parts..start + count * (part + 1) / parts)
+}
+
+/// Compute the product of a tile of `rows` by `vectors`.
+///
+/// # Safety
+/// `left` must have the rows and the depth, `panel` `depth * vectors` vectors, and `tile` `rows * vectors`
+/// vectors; `rows` is at most [`max_rows`] and `vectors` at most
+/// [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
+#[inline(always)]
+pub(crate) unsafe fn multiply<S: Simd, O: Operand>(
+    simd: S,
+    (rows, vectors): (usize, usize),
+    product: TileProduct<O, O::Sum>,
+) {
+    macro_rules! sizes {
+        ($($vectors:literal: $($rows:literal)*;)*) => {
+            match (vectors, rows) {
+                $($(($vectors, $rows) => {
+                    if const { $rows <= max_rows::<S>($vectors) } {
+                        simd.vectorize(Multiply::<O, $rows, $vectors>(product));
+                    }
+                })*)*
+                _ => assert!(rows == 0, "a tile of {rows} by {vectors}"),
+            }
+        };
+    }
+    debug_assert!(rows <= max_rows::<S>(vectors));
+    sizes! {
+        1: 1 2 3 4 5 6 7 8 9 10 11 12;
+        2: 1 2 3 4 5 6 7 8 9 10 11 12;
+        3: 1 2 3 4 5 6 7 8;
+        4: 1 2 3 4 5 6;
+    }
+}
+
+/// The product of a tile of `R` rows by `V` vectors, compiled as a function of its own: the registers hold
+/// nothing but the tile.
+struct Multiply<O: Operand, const R: usize, const V: usize>(TileProduct<O, O::Sum>);
+
+impl<O: Operand, const R: usize, const V: usize> WithSimd for Multiply<O, R, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // SAFETY: only `multiply` makes this value, and its caller promises the memory.
+        unsafe { O::multiply_tile::<S, R, V>(simd, self.0) }
+    }
+}

@@ -1,0 +1,197 @@
+//! The backward products of a projection.
+
+use pulp::Simd;
+
+use super::super::memory::{Buffer, SharedPtr, filled};
+use super::super::padding::weight_row;
+use super::super::product::{Operand, OuterLeft, PanelShape, Panels, column_sums, dense, outer};
+use super::super::simd::{Float, Isa, Vector};
+use super::super::tuning::OUTER_TILE_VECTORS;
+use super::super::workers::{Kernel, Worker, run_kernel};
+use super::shape::InputShape;
+
+/// Gradients of the arguments of [`project`](super::project).
+pub(crate) struct ProjectionGradients<E> {
+    /// (batch, time, input), if requested.
+    pub(crate) xs: Option<Vec<E>>,
+    /// (gates * hidden, input).
+    pub(crate) weight: Vec<E>,
+    /// (gates * hidden).
+    pub(crate) bias: Vec<E>,
+}
+
+/// Compute the gradients of a projection from that of its gates.
+///
+/// # Panics
+/// If a slice or buffer does not have the size of `shape`.
+pub(crate) fn project_backward<O: Operand>(
+    isa: Isa,
+    shape: InputShape,
+    xs: &[O::Sum],
+    weight: &[O::Sum],
+    d_gates: &Buffer<O>,
+    wants_xs: bool,
+) -> ProjectionGradients<O::Sum> {
+    let lanes = isa.lanes::<O::Sum>();
+    let InputShape { input, hidden, gates, .. } = shape;
+    let (rows, gate_width) = (shape.rows(), shape.gate_width(lanes));
+    assert_eq!(
+        (xs.len(), weight.len(), d_gates.len()),
+        (rows * input, gates * hidden * input, rows * gate_width),
+        "sizes of xs, weight and gates for {shape:?}"
+    );
+    let workers = shape.workers(lanes);
+    let panels = |depth| PanelShape { depth, groups: input.div_ceil(lanes), group_vectors: 1, lanes };
+    let weights = wants_xs.then(|| Panels::new(panels(gate_width), workers));
+    let inputs = Panels::with_max_vectors(OUTER_TILE_VECTORS, panels(rows), workers);
+    let mut d_xs = None;
+    let mut d_bias = vec![O::Sum::ZERO; gates * hidden];
+    // SAFETY: sizes were checked above. The kernel writes every element of both results: `outer` reaches every
+    // row of the weights, `dense` every row of the input.
+    let d_weight = unsafe {
+        filled(weight.len(), |d_weight| {
+            let mut run = |d_xs| {
+                let (weights, inputs) = (weights.as_ref(), &inputs);
+                let d_bias = SharedPtr::new(&mut d_bias);
+                let kernel = ProjectionBackward {
+                    shape,
+                    xs,
+                    weight,
+                    d_gates,
+                    weights,
+                    inputs,
+                    d_xs,
+                    d_weight,
+                    d_bias,
+                };
+                run_kernel(isa, workers, &kernel);
+            };
+            match wants_xs {
+                true => d_xs = Some(filled(xs.len(), run)),
+                false => run(SharedPtr::new(&mut [])),
+            }
+        })
+    };
+    ProjectionGradients { xs: d_xs, weight: d_weight, bias: d_bias }
+}
+
+/// The kernel of [`project_backward`].
+struct ProjectionBackward<'a, O: Operand> {
+    shape: InputShape,
+    xs: &'a [O::Sum],
+    weight: &'a [O::Sum],
+    d_gates: &'a Buffer<O>,
+    /// Panels of the weights, whose depth is in the order of the gates; for the gradient of `xs`.
+    weights: Option<&'a Panels<O>>,
+    /// Panels of `xs`, for the gradient of the weights.
+    inputs: &'a Panels<O>,
+    d_xs: SharedPtr<O::Sum>,
+    d_weight: SharedPtr<O::Sum>,
+    d_bias: SharedPtr<O::Sum>,
+}
+
+impl<O: Operand> Kernel for ProjectionBackward<'_, O> {
+    /// # Safety
+    /// Every slice, buffer and pointer must have the size of the shape.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        // SAFETY: the caller's promise. Workers pack and write different panels, rows and columns, and read
+        // panels that others packed only after the barrier.
+        unsafe {
+            self.pack::<S>(worker);
+            worker.wait();
+            if let Some(weights) = self.weights {
+                self.gradient_of_xs(simd, worker, weights);
+            }
+            self.gradient_of_weights(simd, worker);
+        }
+    }
+}
+
+/// The parts of [`ProjectionBackward::run`]; unsafe for the same reason.
+impl<O: Operand> ProjectionBackward<'_, O> {
+    #[inline(always)]
+    unsafe fn pack<S: Simd>(&self, worker: Worker<'_>) {
+        let InputShape { time, input, hidden, gates, .. } = self.shape;
+        let lanes = O::Sum::lanes::<S>();
+        let layout = self.shape.layout(lanes);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Some(weights) = self.weights {
+                let row = |k| Some(self.weight.as_ptr().add(weight_row(k, gates, hidden, lanes)? * input));
+                let depth = 0..weights.depth();
+                weights.share(worker).for_each(|panel| weights.pack_rows(panel, depth.clone(), input, row));
+            }
+            let row = |index: usize| {
+                let (t, row) = layout.step_and_row(index);
+                Some(self.xs.as_ptr().add((row * time + t) * input))
+            };
+            let depth = 0..self.inputs.depth();
+            self.inputs
+                .share(worker)
+                .for_each(|panel| self.inputs.pack_rows(panel, depth.clone(), input, row));
+        }
+    }
+
+    /// `d_xs = d_gates weight`.
+    #[inline(always)]
+    unsafe fn gradient_of_xs<S: Simd>(&self, simd: S, worker: Worker<'_>, weights: &Panels<O>) {
+        let InputShape { time, input, .. } = self.shape;
+        let (layout, order) = (self.shape.layout(O::Sum::lanes::<S>()), self.shape.row_order());
+        let d_gates = self.d_gates.at(0).cast_const();
+        let (rows, panel_list) = match self.shape.splits_rows(worker.count) {
+            true => (worker.share(self.shape.rows()), weights.all().to_vec()),
+            false => (0..self.shape.rows(), weights.share(worker).collect()),
+        };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let left = |index| {
+                let (t, row) = order.step_and_row(index);
+                match order.by_step {
+                    true => layout.rows_of_step(d_gates, t, row),
+                    false => layout.steps_of_row(d_gates, t, row),
+                }
+            };
+            dense(
+                simd,
+                rows,
+                (left, order.stride_run()),
+                weights,
+                &panel_list,
+                |_, panel, tile| Vector::<S, O::Sum>::clear(simd, tile, weights.width(panel)),
+                |index, panel, tile| {
+                    let (t, row) = order.step_and_row(index);
+                    let first = weights.first_column(panel);
+                    let to = self.d_xs.at((row * time + t) * input + first);
+                    Vector::<S, O::Sum>::copy(simd, tile, to, weights.width(panel).min(input - first));
+                },
+            );
+        }
+    }
+
+    /// `d_weight = d_gates^T xs`, and the column sums of `d_gates`.
+    #[inline(always)]
+    unsafe fn gradient_of_weights<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        let InputShape { input, hidden, gates, .. } = self.shape;
+        let lanes = O::Sum::lanes::<S>();
+        let layout = self.shape.layout(lanes);
+        let d_gates = self.d_gates.at(0).cast_const();
+        // SAFETY: the caller's promise.
+        unsafe {
+            let vector = |index, vector| {
+                let (t, row) = layout.step_and_row(index);
+                d_gates.add(layout.at(t, vector, row))
+            };
+            let left = OuterLeft { vector, vectors: layout.vectors, width: layout.width };
+            let result = |column| Some(self.d_weight.at(weight_row(column, gates, hidden, lanes)? * input));
+            outer(simd, worker, left, self.inputs, input, result);
+            column_sums(simd, worker, (d_gates, layout), |column, sums| {
+                for (lane, &sum) in sums.iter().enumerate() {
+                    if let Some(row) = weight_row(column + lane, gates, hidden, lanes) {
+                        *self.d_bias.at(row) = sum;
+                    }
+                }
+            });
+        }
+    }
+}

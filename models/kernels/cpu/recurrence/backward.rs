@@ -1,0 +1,169 @@
+//! The entry point of the backward pass.
+
+use super::super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit};
+use super::super::memory::{Buffer, SharedPtr, filled};
+use super::super::padding::{padded_rows, unpadded_rows};
+use super::super::product::{Operand, PanelShape, Panels};
+use super::super::simd::{Float, Isa};
+use super::super::tuning::OUTER_TILE_VECTORS;
+use super::super::workers::{run_kernel, threads};
+use super::arguments::{RecurrenceGradients, RecurrenceInputs, SavedActivations, check};
+use super::backward_pass::BackwardPass;
+use super::packed::{StepPanels, StepWeights};
+use super::plan::Plan;
+use super::sequence::Sequence;
+use super::shape::SequenceShape;
+use super::weight_gradients::BackwardKernel;
+use crate::kernels::cell_kind::CellKind;
+
+/// Compute the gradients of what [`forward`](super::forward()) read, from those of its outputs, (batch, time,
+/// output), and of its final state, (batch * output) hidden, then (batch * hidden) cell; `None` is a zero gradient.
+///
+/// # Panics
+/// If a slice does not have the size of the sequence's shape.
+pub(crate) fn backward<O: Operand>(
+    isa: Isa,
+    kind: CellKind,
+    sequence: &Sequence<O::Sum>,
+    inputs: &RecurrenceInputs<'_, O::Sum>,
+    saved: &SavedActivations<O::Sum>,
+    (d_ys, d_state): (&[O::Sum], Option<&[O::Sum]>),
+) -> RecurrenceGradients<O> {
+    let run = Backward { isa, sequence, inputs, saved, d_ys, d_state };
+    match kind {
+        CellKind::Simple(nonlinearity) => run.with_cell::<O, _, 1, 1>(SimpleUnit(nonlinearity)),
+        CellKind::Lstm => run.with_cell::<O, _, 4, 4>(LstmUnit),
+        CellKind::Gru => run.with_cell::<O, _, 3, 4>(GruUnit),
+        CellKind::GruBefore => run.with_cell::<O, _, 3, 3>(GruBeforeUnit),
+    }
+}
+
+/// Right-hand sides of the backward products of a step, `gate_width` deep and (with a second product) `output` deep.
+fn step_panels<O: Operand>(
+    plan: &Plan,
+    shape: SequenceShape,
+    gate_width: usize,
+    has_second: bool,
+) -> StepPanels<O> {
+    let panels = |groups, depth| {
+        Panels::new(PanelShape { depth, groups, group_vectors: 1, lanes: plan.lanes }, plan.workers)
+    };
+    StepPanels {
+        hidden: panels(plan.output_vectors, gate_width),
+        second: has_second.then(|| panels(plan.unit_vectors, shape.output)),
+    }
+}
+
+/// Right-hand side of a product that sums over all rows and steps.
+fn operand_panels<O: Operand>(plan: &Plan, shape: SequenceShape, groups: usize) -> Panels<O> {
+    let panels = PanelShape { depth: shape.batch * shape.time, groups, group_vectors: 1, lanes: plan.lanes };
+    Panels::with_max_vectors(OUTER_TILE_VECTORS, panels, plan.workers)
+}
+
+/// The arguments of [`backward`].
+struct Backward<'a, E> {
+    isa: Isa,
+    sequence: &'a Sequence<E>,
+    inputs: &'a RecurrenceInputs<'a, E>,
+    saved: &'a SavedActivations<E>,
+    d_ys: &'a [E],
+    d_state: Option<&'a [E]>,
+}
+
+impl<E: Float> Backward<'_, E> {
+    fn with_cell<O: Operand<Sum = E>, C: Pointwise<G, K>, const G: usize, const K: usize>(
+        &self,
+        cell: C,
+    ) -> RecurrenceGradients<O> {
+        let &Self { isa, sequence, inputs, saved, d_ys, d_state } = self;
+        let shape = sequence.shape;
+        let SequenceShape { batch, time, hidden, output, .. } = shape;
+        let lanes = isa.lanes::<E>();
+        let plan = Plan::new::<O>(shape, lanes, threads());
+        check::<E, C, G, K>(sequence, inputs, &plan);
+        self.check_gradients::<C, G, K>(&plan);
+        let (h_width, c_width) = (plan.h_width(), plan.c_width());
+        let (d_h, d_c) = d_state.map(|state| state.split_at(batch * output)).unzip();
+        let dh = padded_rows(d_h, (batch, output), h_width);
+        let dc = padded_rows(d_c.filter(|_| C::CELL_STATE), (batch, hidden), c_width);
+        let weights = StepWeights::new(C::SECOND_PRODUCT, shape, inputs.weight, inputs.projection);
+        let has_second = weights.second.is_some();
+
+        let gate_width = plan.unit_vectors * G * lanes;
+        let panels = step_panels::<O>(&plan, shape, gate_width, has_second);
+        let operands = operand_panels(&plan, shape, plan.output_vectors);
+        let second_operands = has_second.then(|| operand_panels(&plan, shape, plan.unit_vectors));
+        let d_second = Buffer::new(if has_second { batch * time * h_width } else { 0 });
+        let d_gates = Buffer::new(batch * time * gate_width);
+        let d_product = C::SEPARATE_PRODUCT_GRADIENT.then(|| Buffer::new(batch * time * gate_width));
+        let mut d_bias = inputs.bias.map(|bias| vec![E::ZERO; bias.len()]);
+        let mut d_projection = inputs.projection.map(|weight| vec![E::ZERO; weight.len()]);
+        // SAFETY: every buffer has the size that `BackwardPass` states; the kernel writes every gradient of the
+        // weights.
+        let d_weight = unsafe {
+            filled(inputs.weight.len(), |d_weight| {
+                let pass = BackwardPass {
+                    cell,
+                    sequence,
+                    plan,
+                    saved,
+                    panels: &panels,
+                    d_ys,
+                    dh: &dh,
+                    dc: &dc,
+                    d_gates: &d_gates,
+                    d_product: d_product.as_ref().unwrap_or(&d_gates),
+                    d_second: &d_second,
+                };
+                let kernel = BackwardKernel {
+                    pass,
+                    weights,
+                    operands: &operands,
+                    second_operands: second_operands.as_ref(),
+                    d_weight,
+                    d_bias: d_bias.as_mut().map(|bias| SharedPtr::new(bias)),
+                    d_projection: d_projection.as_mut().map(|weight| SharedPtr::new(weight)),
+                };
+                run_kernel(isa, plan.workers, &kernel);
+            })
+        };
+        // SAFETY: the pass has left the gradient of the initial state in both buffers.
+        let (d_h, d_c) = unsafe {
+            let d_h = unpadded_rows(&dh, (batch, output), h_width);
+            (d_h, C::CELL_STATE.then(|| unpadded_rows(&dc, (batch, hidden), c_width)))
+        };
+        RecurrenceGradients {
+            gates: d_gates,
+            weight: d_weight,
+            h: d_h,
+            c: d_c,
+            bias: d_bias,
+            projection: d_projection,
+        }
+    }
+
+    /// Refuse saved activations and gradients of other sizes.
+    fn check_gradients<C: Pointwise<G, K>, const G: usize, const K: usize>(&self, plan: &Plan) {
+        let shape = self.sequence.shape;
+        let SequenceShape { batch, time, hidden, output, .. } = shape;
+        let cells = if C::CELL_STATE { batch * hidden } else { 0 };
+        assert_eq!(self.d_ys.len(), batch * time * output, "gradient of the outputs for {shape:?}");
+        let fits = self.d_state.is_none_or(|state| state.len() == batch * output + cells);
+        assert!(fits, "gradient of the state for {shape:?}");
+        let SavedActivations { cells, h, c, second_operand, initial_h, initial_c } = self.saved;
+        let has_second = self.inputs.projection.is_some() || C::SECOND_PRODUCT;
+        let units = plan.unit_layout(shape, 1).len();
+        assert_eq!(
+            (cells.len(), h.len(), c.as_ref().map(Buffer::len), second_operand.as_ref().map(Buffer::len)),
+            (
+                plan.unit_layout(shape, K).len(),
+                plan.output_layout(shape).len(),
+                C::CELL_STATE.then_some(units),
+                has_second.then_some(units)
+            ),
+            "saved activations for {shape:?}"
+        );
+        let initial = (batch * plan.h_width(), batch * plan.c_width());
+        assert_eq!((initial_h.len(), initial_c.len()), initial, "saved initial state for {shape:?}");
+    }
+}

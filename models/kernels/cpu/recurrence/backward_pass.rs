@@ -1,0 +1,346 @@
+//! The steps of the backward pass.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::super::cell::{CellGradient, Pointwise};
+use super::super::memory::Buffer;
+use super::super::product::{LeftRows, Operand, Panel, SumVector, add_product};
+use super::super::simd::Vector;
+use super::super::workers::{Kernel, Worker};
+use super::arguments::SavedActivations;
+use super::packed::StepPanels;
+use super::plan::Plan;
+use super::sequence::Sequence;
+use super::shape::SequenceShape;
+use super::step_product::{StepProduct, WorkerProduct, tile_memory};
+
+/// The backward pass of a sequence.
+pub(super) struct BackwardPass<'a, O: Operand, C, const G: usize, const K: usize> {
+    pub(super) cell: C,
+    pub(super) sequence: &'a Sequence<O::Sum>,
+    pub(super) plan: Plan,
+    pub(super) saved: &'a SavedActivations<O::Sum>,
+    /// Right-hand sides of the backward products: from gates to hidden state, and from outputs of the projection
+    /// (or of the second product) to units.
+    pub(super) panels: &'a StepPanels<O>,
+    /// The gradient of the outputs, (batch, time, output).
+    pub(super) d_ys: &'a [O::Sum],
+    /// The gradient of the state, padded: at first of the final, at last of the initial state.
+    pub(super) dh: &'a Buffer<O::Sum>,
+    pub(super) dc: &'a Buffer<O::Sum>,
+    /// The gradient of the input's part of the gates.
+    pub(super) d_gates: &'a Buffer<O>,
+    /// The gradient of the recurrent product; the same buffer unless the cell has
+    /// [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
+    pub(super) d_product: &'a Buffer<O>,
+    /// The gradient of the projection or of the second product, in the layout of outputs.
+    pub(super) d_second: &'a Buffer<O>,
+}
+
+impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for BackwardPass<'_, O, C, G, K> {
+    /// # Safety
+    /// All buffers must have the sizes that the fields of [`BackwardPass`] state.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        let SequenceShape { batch, time, .. } = self.sequence.shape;
+        let part = self.plan.rows(batch, worker);
+        let recurrent = WorkerProduct::new(&self.plan, &part, &self.panels.hidden, worker);
+        let second = self.panels.second.as_ref();
+        let second = second.map(|panels| WorkerProduct::new(&self.plan, &part, panels, worker));
+        let sums = tile_memory::<O::Sum>(self.plan.lanes);
+        let sums = sums.at(0);
+        // SAFETY: rows and columns are within the sizes that the caller promises. Workers write different rows,
+        // or different columns of them, and read those of others only after a barrier.
+        unsafe {
+            worker.wait();
+            // One round more than there are steps: the last one takes the gradient to the initial state.
+            for position in (0..=time).rev() {
+                let round = BackwardRound { pass: self, position };
+                recurrent.run(simd, &StateGradient(&round), sums);
+                if let Some(second) = second.as_ref().filter(|_| position > 0) {
+                    if part.synchronises {
+                        worker.wait();
+                    }
+                    second.run(simd, &SecondGradient(&round), sums);
+                }
+                if part.synchronises {
+                    worker.wait();
+                }
+            }
+        }
+    }
+}
+
+/// One round of the backward pass. It takes the gradient through the recurrent product of the step at `position`,
+/// if there is such a step, and then through the cell at `position - 1`.
+///
+/// All functions are unsafe for the reason of [`BackwardPass::run`]; rows, units and outputs must be within the
+/// sizes, `unit` and `output` counted in vectors. All but [`BackwardRound::hidden`] need `position > 0`.
+struct BackwardRound<'a, O: Operand, C, const G: usize, const K: usize> {
+    pass: &'a BackwardPass<'a, O, C, G, K>,
+    position: usize,
+}
+
+impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRound<'_, O, C, G, K> {
+    /// The time step of the cell.
+    #[inline(always)]
+    fn t(&self) -> usize {
+        self.pass.sequence.step(self.position - 1)
+    }
+
+    /// The index of the first of `count` numbers per unit at the time step of the cell.
+    #[inline(always)]
+    fn unit_index(&self, count: usize, row: usize, unit: usize) -> usize {
+        self.pass.plan.unit_layout(self.pass.sequence.shape, count).at(self.t(), unit, row)
+    }
+
+    /// Take the gradient of one vector of the hidden state after the cell, of which `product` is the part through
+    /// the later recurrent product.
+    #[inline(always)]
+    unsafe fn hidden<S: Simd>(&self, simd: S, (row, output): (usize, usize), product: SumVector<S, O>) {
+        let (pass, sequence) = (self.pass, self.pass.sequence);
+        let SequenceShape { time, output: features, .. } = sequence.shape;
+        let column = output * pass.plan.lanes;
+        let h_index = row * pass.plan.h_width() + column;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let state = pass.dh.at(h_index);
+            let mut dh = sequence.masked(simd, product, h_index) + Vector::load(simd, state);
+            if self.position == 0 {
+                dh.store(state);
+                return;
+            }
+            let t = self.t();
+            let index = pass.plan.output_layout(sequence.shape).at(t, output, row);
+            // The part that bypasses the cell, to the state before it.
+            let mut retained_dh = dh;
+            if sequence.is_active(row, t) {
+                let dy = pass.d_ys.as_ptr().add((row * time + t) * features + column);
+                dh = dh + Vector::load_first(simd, dy, features - column);
+                retained_dh = dh.zeroed();
+                if let Some(retained) = sequence.retained_h(simd, index) {
+                    retained_dh = dh * retained;
+                    dh = dh * retained.complement();
+                }
+            } else {
+                dh = dh.zeroed();
+            }
+            retained_dh.store(state);
+            if C::SECOND_PRODUCT {
+                self.finish(simd, (row, output), dh);
+            } else if pass.panels.second.is_some() {
+                O::store_rounded(dh, pass.d_second.at(index));
+            } else {
+                self.cell(simd, (row, output), dh);
+            }
+        }
+    }
+
+    /// The backward pass of [`Pointwise::finish`], for one vector of units whose new hidden state has the gradient
+    /// `dh`: writes the gradients of the second product and of the gates that it does not depend on.
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, simd: S, (row, unit): (usize, usize), dh: SumVector<S, O>) {
+        let pass = self.pass;
+        let Plan { lanes, output_vectors, .. } = pass.plan;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let saved = Vector::load_all(simd, pass.saved.cells.at(self.unit_index(K, row, unit)));
+            let (gates, direct) = pass.cell.finish_backward(saved, self.old_h(simd, row, unit), dh);
+            let d_gates = pass.d_gates.at(self.unit_index(G, row, unit));
+            (0..G).for_each(|g| O::store_rounded(gates[g], d_gates.add(g * lanes)));
+            O::store_rounded(gates[G - 1], pass.d_second.at(self.unit_index(1, row, unit)));
+            let state = pass.dh.at((row * output_vectors + unit) * lanes);
+            (Vector::load(simd, state) + direct).store(state);
+        }
+    }
+
+    /// The hidden state before the cell, whose outputs are its units.
+    #[inline(always)]
+    unsafe fn old_h<S: Simd>(&self, simd: S, row: usize, unit: usize) -> SumVector<S, O> {
+        let pass = self.pass;
+        let address = match self.position > 1 {
+            true => {
+                let layout = pass.plan.output_layout(pass.sequence.shape);
+                pass.saved.h.at(layout.at(pass.sequence.step(self.position - 2), unit, row))
+            }
+            false => pass.saved.initial_h.at((row * pass.plan.output_vectors + unit) * pass.plan.lanes),
+        };
+        // SAFETY: the caller's promise.
+        unsafe { Vector::load(simd, address) }
+    }
+
+    /// The cell state before the cell.
+    #[inline(always)]
+    unsafe fn old_c<S: Simd>(
+        &self,
+        simd: S,
+        cs: &Buffer<O::Sum>,
+        (row, unit): (usize, usize),
+    ) -> SumVector<S, O> {
+        let pass = self.pass;
+        let address = match self.position > 1 {
+            true => {
+                let layout = pass.plan.unit_layout(pass.sequence.shape, 1);
+                cs.at(layout.at(pass.sequence.step(self.position - 2), unit, row))
+            }
+            false => pass.saved.initial_c.at((row * pass.plan.unit_vectors + unit) * pass.plan.lanes),
+        };
+        // SAFETY: the caller's promise.
+        unsafe { Vector::load(simd, address) }
+    }
+
+    /// The backward pass of [`Pointwise::forward`], for one vector of units. `dh` is the gradient of the new hidden
+    /// state or of the operand of the second product. Writes the gradients of the gates, and turns the gradient of
+    /// the state into that of the state before the cell.
+    #[inline(always)]
+    unsafe fn cell<S: Simd>(&self, simd: S, (row, unit): (usize, usize), dh: SumVector<S, O>) {
+        let (pass, sequence) = (self.pass, self.pass.sequence);
+        let Plan { lanes, unit_vectors, output_vectors, .. } = pass.plan;
+        // SAFETY: the caller's promise.
+        unsafe {
+            if !sequence.is_active(row, self.t()) {
+                self.clear_gates(simd, (row, unit));
+                return;
+            }
+            let zero = Vector::zero(simd);
+            let (mut h, mut c, mut dc) = (zero, zero, zero);
+            let h_index = (row * output_vectors + unit) * lanes;
+            if C::SECOND_PRODUCT {
+                h = sequence.masked(simd, self.old_h(simd, row, unit), h_index);
+            } else if pass.panels.second.is_none() {
+                h = self.old_h(simd, row, unit);
+            }
+            let state = pass.dc.at(if C::CELL_STATE { (row * unit_vectors + unit) * lanes } else { 0 });
+            // The part that bypasses the cell, to the state before it.
+            let mut retained_dc = None;
+            if let Some(cs) = &pass.saved.c {
+                c = self.old_c(simd, cs, (row, unit));
+                dc = Vector::load(simd, state);
+                if let Some(retained) = sequence.retained_c(simd, self.unit_index(1, row, unit)) {
+                    retained_dc = Some(dc * retained);
+                    dc = dc * retained.complement();
+                }
+            }
+            let saved = Vector::load_all(simd, pass.saved.cells.at(self.unit_index(K, row, unit)));
+            let gradient: CellGradient<S, O::Sum, G> = pass.cell.backward(saved, h, c, dh, dc);
+            self.store_gates((row, unit), &gradient);
+            if C::CELL_STATE {
+                let dc = retained_dc.map_or(gradient.c, |retained_dc| gradient.c + retained_dc);
+                dc.store(state);
+            }
+            if let Some(mut direct) = gradient.h {
+                if C::SECOND_PRODUCT {
+                    direct = sequence.masked(simd, direct, h_index);
+                }
+                let state = pass.dh.at(h_index);
+                (Vector::load(simd, state) + direct).store(state);
+            }
+        }
+    }
+
+    /// Write the gradients of the gates. [`BackwardRound::finish`] has written those of all but the first gate of
+    /// a cell with a second product.
+    #[inline(always)]
+    unsafe fn store_gates<S: Simd>(
+        &self,
+        (row, unit): (usize, usize),
+        gradient: &CellGradient<S, O::Sum, G>,
+    ) {
+        let (pass, lanes) = (self.pass, self.pass.plan.lanes);
+        let index = self.unit_index(G, row, unit);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let d_gates = pass.d_gates.at(index);
+            let count = if C::SECOND_PRODUCT { 1 } else { G };
+            (0..count).for_each(|g| O::store_rounded(gradient.x[g], d_gates.add(g * lanes)));
+            if C::SEPARATE_PRODUCT_GRADIENT {
+                let d_product = pass.d_product.at(index);
+                (0..G).for_each(|g| O::store_rounded(gradient.product[g], d_product.add(g * lanes)));
+            }
+        }
+    }
+
+    /// Write zeros to the gradients of the gates, for a step beyond the length of the row.
+    #[inline(always)]
+    unsafe fn clear_gates<S: Simd>(&self, simd: S, (row, unit): (usize, usize)) {
+        let (pass, lanes) = (self.pass, self.pass.plan.lanes);
+        let index = self.unit_index(G, row, unit);
+        let zero: SumVector<S, O> = Vector::zero(simd);
+        // SAFETY: the caller's promise.
+        unsafe {
+            (0..G).for_each(|g| O::store_rounded(zero, pass.d_gates.at(index + g * lanes)));
+            if C::SEPARATE_PRODUCT_GRADIENT {
+                (0..G).for_each(|g| O::store_rounded(zero, pass.d_product.at(index + g * lanes)));
+            }
+        }
+    }
+}
+
+/// `d_product W_h`: from the gates of the later step to the hidden state between the two.
+struct StateGradient<'a, O: Operand, C, const G: usize, const K: usize>(&'a BackwardRound<'a, O, C, G, K>);
+
+impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>
+    for StateGradient<'_, O, C, G, K>
+{
+    #[inline(always)]
+    unsafe fn start<S: Simd>(&self, simd: S, _row: usize, _output: usize, sums: *mut O::Sum) {
+        // SAFETY: the caller's promise.
+        unsafe { Vector::zero(simd).store(sums) };
+    }
+
+    /// The last step has no later one: the product is zero.
+    #[inline(always)]
+    unsafe fn multiply<S: Simd>(&self, simd: S, rows: Range<usize>, panel: Panel, sums: *mut O::Sum) {
+        let (pass, position) = (self.0.pass, self.0.position);
+        let sequence = pass.sequence;
+        if position < sequence.shape.time {
+            let layout = pass.plan.unit_layout(sequence.shape, G);
+            // SAFETY: the caller's promise.
+            unsafe {
+                let d_product = pass.d_product.at(0).cast_const();
+                let left = layout.rows_of_step(d_product, sequence.step(position), rows.start);
+                add_product(simd, rows.len(), left, (&pass.panels.hidden, panel), sums);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, simd: S, row: usize, output: usize, sums: *mut O::Sum) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.hidden(simd, (row, output), Vector::load(simd, sums)) };
+    }
+}
+
+/// From the outputs of the projection, or of the second product, to its operand, and through the cell.
+struct SecondGradient<'a, O: Operand, C, const G: usize, const K: usize>(&'a BackwardRound<'a, O, C, G, K>);
+
+impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>
+    for SecondGradient<'_, O, C, G, K>
+{
+    #[inline(always)]
+    unsafe fn start<S: Simd>(&self, simd: S, _row: usize, _unit: usize, sums: *mut O::Sum) {
+        // SAFETY: the caller's promise.
+        unsafe { Vector::zero(simd).store(sums) };
+    }
+
+    #[inline(always)]
+    unsafe fn multiply<S: Simd>(&self, simd: S, rows: Range<usize>, panel: Panel, sums: *mut O::Sum) {
+        let pass = self.0.pass;
+        let Some(panels) = &pass.panels.second else { return };
+        let layout = pass.plan.output_layout(pass.sequence.shape);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let d_second = pass.d_second.at(0).cast_const();
+            let left: LeftRows<O> = layout.rows_of_step(d_second, self.0.t(), rows.start);
+            add_product(simd, rows.len(), left, (panels, panel), sums);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, simd: S, row: usize, unit: usize, sums: *mut O::Sum) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.cell(simd, (row, unit), Vector::load(simd, sums)) };
+    }
+}

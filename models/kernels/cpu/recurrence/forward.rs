@@ -1,0 +1,250 @@
+//! The entry point of the forward pass.
+
+use pulp::Simd;
+
+use super::super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit};
+use super::super::memory::{Buffer, filled};
+use super::super::padding::{gate_order, padded_rows, unpadded_rows};
+use super::super::product::Operand;
+use super::super::simd::Isa;
+use super::super::workers::{Kernel, Worker, run_kernel, threads};
+use super::arguments::{RecurrenceInputs, RecurrenceOutputs, SavedActivations, check};
+use super::forward_pass::ForwardPass;
+use super::packed::{PackedRecurrence, StepWeights};
+use super::plan::Plan;
+use super::sequence::Sequence;
+use super::shape::SequenceShape;
+use crate::kernels::cell_kind::CellKind;
+
+/// Run a sequence from the input's part of the gates, in [`SequenceLayout`](super::super::product::SequenceLayout).
+/// `save` requests what [`backward`](super::backward()) needs.
+///
+/// With `packed`, made from the same weights, the weights are not packed again.
+///
+/// # Panics
+/// If a slice does not have the size of the sequence's shape, or `packed` was made for another kind of cell, shape
+/// or vector length.
+pub(crate) fn forward<O: Operand>(
+    isa: Isa,
+    kind: CellKind,
+    sequence: &Sequence<O::Sum>,
+    gates: Buffer<O::Sum>,
+    inputs: &RecurrenceInputs<'_, O::Sum>,
+    packed: Option<&PackedRecurrence<O>>,
+    save: bool,
+) -> RecurrenceOutputs<O::Sum> {
+    let run = Forward { isa, kind, sequence, gates, inputs, packed, save };
+    match kind {
+        CellKind::Simple(nonlinearity) => run.with_cell::<_, 1, 1>(SimpleUnit(nonlinearity)),
+        CellKind::Lstm => run.with_cell::<_, 4, 4>(LstmUnit),
+        CellKind::Gru => run.with_cell::<_, 3, 4>(GruUnit),
+        CellKind::GruBefore => run.with_cell::<_, 3, 3>(GruBeforeUnit),
+    }
+}
+
+/// The arguments of [`forward`].
+struct Forward<'a, O: Operand> {
+    isa: Isa,
+    kind: CellKind,
+    sequence: &'a Sequence<O::Sum>,
+    gates: Buffer<O::Sum>,
+    inputs: &'a RecurrenceInputs<'a, O::Sum>,
+    packed: Option<&'a PackedRecurrence<O>>,
+    save: bool,
+}
+
+impl<O: Operand> Forward<'_, O> {
+    fn with_cell<C: Pointwise<G, K>, const G: usize, const K: usize>(
+        self,
+        cell: C,
+    ) -> RecurrenceOutputs<O::Sum> {
+        let Self { isa, kind, sequence, gates, inputs, packed, save } = self;
+        let shape = sequence.shape;
+        let SequenceShape { batch, time, hidden, output, .. } = shape;
+        let lanes = isa.lanes::<O::Sum>();
+        let plan = Plan::new::<O>(shape, lanes, threads());
+        check::<O::Sum, C, G, K>(sequence, inputs, &plan);
+        assert_eq!(gates.len(), plan.unit_layout(shape, G).len(), "gates for {shape:?}");
+        assert!(
+            packed.is_none_or(|packed| packed.fits(kind, shape, inputs.projection.is_some(), lanes)),
+            "packed recurrent weights do not fit {kind:?} cells of {shape:?} in vectors of {lanes}"
+        );
+        let weights = StepWeights::new(C::SECOND_PRODUCT, shape, inputs.weight, inputs.projection);
+        let has_second = weights.second.is_some();
+        let fresh = packed
+            .is_none()
+            .then(|| PackedRecurrence::uninitialised(kind, shape, has_second, lanes, plan.workers));
+        let packed = packed.or(fresh.as_ref()).expect("invariant: fresh if not packed");
+
+        let (h_width, c_width) = (plan.h_width(), plan.c_width());
+        let h = padded_rows(Some(inputs.h), (batch, output), h_width);
+        let c = padded_rows(inputs.c, (batch, hidden), c_width);
+        let bias = gate_order(inputs.bias, G, hidden, lanes);
+        let (gates, saved) = match save {
+            true => saved_activations::<O, C, G, K>(&plan, inputs, shape, gates),
+            false => (Some(gates), None),
+        };
+        let operands = [Buffer::new(batch * h_width), Buffer::new(batch * h_width)];
+        let second_operand = Buffer::new(if has_second { batch * c_width } else { 0 });
+        // SAFETY: every buffer has the size that `ForwardPass` states, and the kernel writes every output.
+        let (ys, state) = unsafe {
+            let ys = filled(batch * time * output, |ys| {
+                let pass = ForwardPass {
+                    cell,
+                    sequence,
+                    plan,
+                    gates: gates.as_ref().or(saved.as_ref().map(|saved| &saved.cells)).unwrap_or(&bias),
+                    bias: &bias,
+                    panels: packed.panels(),
+                    h: &h,
+                    c: &c,
+                    ys,
+                    saved: saved.as_ref(),
+                    operands: operands.each_ref(),
+                    second_operand: &second_operand,
+                };
+                run_kernel(isa, plan.workers, &ForwardKernel { pass, fresh: fresh.as_ref(), weights });
+            });
+            let mut state = unpadded_rows(&h, (batch, output), h_width);
+            if C::CELL_STATE {
+                state.extend(unpadded_rows(&c, (batch, hidden), c_width));
+            }
+            (ys, state)
+        };
+        RecurrenceOutputs { ys, state, saved }
+    }
+}
+
+/// Buffers for what the backward pass needs. The saved numbers of the cells replace their gates if they have the
+/// same size; else the gates are returned too.
+fn saved_activations<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize>(
+    plan: &Plan,
+    inputs: &RecurrenceInputs<'_, O::Sum>,
+    shape: SequenceShape,
+    gates: Buffer<O::Sum>,
+) -> (Option<Buffer<O::Sum>>, Option<SavedActivations<O::Sum>>) {
+    let SequenceShape { batch, hidden, output, .. } = shape;
+    let per_unit = |count| Buffer::new(plan.unit_layout(shape, count).len());
+    let (gates, cells) = if K == G { (None, gates) } else { (Some(gates), per_unit(K)) };
+    let has_second = inputs.projection.is_some() || C::SECOND_PRODUCT;
+    let saved = SavedActivations {
+        cells,
+        h: Buffer::new(plan.output_layout(shape).len()),
+        c: C::CELL_STATE.then(|| per_unit(1)),
+        second_operand: has_second.then(|| per_unit(1)),
+        initial_h: padded_rows(Some(inputs.h), (batch, output), plan.h_width()),
+        initial_c: padded_rows(inputs.c, (batch, hidden), plan.c_width()),
+    };
+    (gates, Some(saved))
+}
+
+/// Packs the weights if they are not packed, and runs the [`ForwardPass`].
+struct ForwardKernel<'a, O: Operand, C, const G: usize, const K: usize> {
+    pass: ForwardPass<'a, O, C, G, K>,
+    /// The packing of the pass, if it is to be filled first.
+    fresh: Option<&'a PackedRecurrence<O>>,
+    weights: StepWeights<'a, O::Sum>,
+}
+
+impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
+    for ForwardKernel<'_, O, C, G, K>
+{
+    /// # Safety
+    /// As [`ForwardPass::run`].
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        // SAFETY: the caller's promise; the pass has a barrier before its first product.
+        unsafe {
+            if let Some(fresh) = self.fresh {
+                fresh.pack(simd, self.pass.sequence.shape, self.weights, worker);
+            }
+            self.pass.run(simd, worker);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::super::super::product::SequenceLayout;
+    use super::super::sequence::Zoneout;
+    use super::*;
+    use crate::kernels::cell_kind::Nonlinearity;
+
+    const SHAPE: SequenceShape = SequenceShape { batch: 2, time: 3, hidden: 20, output: 20, gates: 3 };
+
+    fn values(count: usize) -> Vec<f32> {
+        (0..count).map(|index| (index as f32 * 0.37).sin() / 4.).collect()
+    }
+
+    /// The outputs of cells of `kind` and [`SHAPE`].
+    fn outputs(isa: Isa, kind: CellKind, packed: Option<&PackedRecurrence<f32>>) -> Vec<f32> {
+        let lanes = isa.lanes::<f32>();
+        let sequence = Sequence {
+            shape: SHAPE,
+            lengths: None,
+            reverse: false,
+            zoneout: Zoneout::Off,
+            recurrent_mask: None,
+        };
+        let layout = SequenceLayout { batch: 2, time: 3, vectors: 20usize.div_ceil(lanes), width: 3 * lanes };
+        let (weight, h) = (values(3 * 20 * 20), values(2 * 20));
+        let inputs = RecurrenceInputs { weight: &weight, h: &h, c: None, bias: None, projection: None };
+        forward(isa, kind, &sequence, Buffer::zeros(layout.len()), &inputs, packed, false).ys
+    }
+
+    fn packed(isa: Isa, kind: CellKind, shape: SequenceShape, projects: bool) -> PackedRecurrence<f32> {
+        let weight = values(shape.gates * shape.hidden * shape.output);
+        let projection = projects.then(|| values(shape.hidden * shape.output));
+        PackedRecurrence::new(isa, kind, shape, &weight, projection.as_deref(), 3)
+    }
+
+    #[test]
+    fn packed_weights_change_no_bit() {
+        for (isa, kind) in
+            Isa::available().into_iter().flat_map(|isa| [(isa, CellKind::Gru), (isa, CellKind::GruBefore)])
+        {
+            let packed = packed(isa, kind, SHAPE, false);
+            assert_eq!(
+                outputs(isa, kind, Some(&packed)),
+                outputs(isa, kind, None),
+                "{kind:?}, {}",
+                isa.name()
+            );
+        }
+    }
+
+    #[test]
+    fn packed_weights_of_other_cells_or_sizes_are_refused() {
+        let isa = Isa::available()[0];
+        let gru = CellKind::Gru;
+        let wide = SequenceShape { hidden: 40, output: 40, ..SHAPE };
+        let narrow = SequenceShape { hidden: 1, output: 1, ..SHAPE };
+        let deep = SequenceShape { output: 24, ..SHAPE };
+        let lstm = SequenceShape { gates: 4, ..SHAPE };
+        for (kind, shape, projects) in [
+            (CellKind::GruBefore, SHAPE, false),
+            (CellKind::Lstm, lstm, false),
+            (CellKind::Lstm, SHAPE, false),
+            (gru, wide, false),
+            (gru, narrow, false),
+            (gru, deep, false),
+            (gru, SHAPE, true),
+        ] {
+            let packed = packed(isa, kind, shape, projects);
+            let refused = catch_unwind(AssertUnwindSafe(|| outputs(isa, gru, Some(&packed))));
+            let message = *refused.unwrap_err().downcast::<String>().unwrap();
+            assert!(message.starts_with("packed recurrent weights do not fit"), "{kind:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn nonlinearities_share_a_packing() {
+        let isa = Isa::available()[0];
+        let shape = SequenceShape { gates: 1, ..SHAPE };
+        let packed = packed(isa, CellKind::Simple(Nonlinearity::Tanh), shape, false);
+        let relu = CellKind::Simple(Nonlinearity::Relu);
+        assert!(packed.fits(relu, shape, false, isa.lanes::<f32>()));
+    }
+}

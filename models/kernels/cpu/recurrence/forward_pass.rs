@@ -1,0 +1,315 @@
+//! The steps of the forward pass.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::super::cell::{CellOutput, Pointwise};
+use super::super::memory::{Buffer, SharedPtr};
+use super::super::product::{
+    LeftRows, Operand, Panel, SumVector, TileProduct, add_product, max_rows, multiply,
+};
+use super::super::simd::Vector;
+use super::super::workers::{Kernel, Worker};
+use super::arguments::SavedActivations;
+use super::packed::StepPanels;
+use super::plan::Plan;
+use super::sequence::{Sequence, blend};
+use super::shape::SequenceShape;
+use super::step_product::{StepProduct, WorkerProduct, tile_memory};
+
+/// The forward pass of a sequence.
+pub(super) struct ForwardPass<'a, O: Operand, C, const G: usize, const K: usize> {
+    pub(super) cell: C,
+    pub(super) sequence: &'a Sequence<O::Sum>,
+    pub(super) plan: Plan,
+    /// The input's part of the gates. The same memory as `saved.cells` if that has the same size; a cell with a
+    /// second product keeps its saved numbers here in any case.
+    pub(super) gates: &'a Buffer<O::Sum>,
+    /// The recurrent bias, in the order of the gates.
+    pub(super) bias: &'a Buffer<O::Sum>,
+    pub(super) panels: &'a StepPanels<O>,
+    /// The state, (batch, padded output) and (batch, padded hidden): at first the initial, at last the final one.
+    pub(super) h: &'a Buffer<O::Sum>,
+    pub(super) c: &'a Buffer<O::Sum>,
+    /// (batch, time, output).
+    pub(super) ys: SharedPtr<O::Sum>,
+    pub(super) saved: Option<&'a SavedActivations<O::Sum>>,
+    /// The operand of the recurrent product, (batch, padded output), twice: of this step and of the next.
+    pub(super) operands: [&'a Buffer<O>; 2],
+    /// The operand of the projection or of the second product, (batch, padded hidden).
+    pub(super) second_operand: &'a Buffer<O>,
+}
+
+impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for ForwardPass<'_, O, C, G, K> {
+    /// # Safety
+    /// All buffers must have the sizes that the fields of [`ForwardPass`] state.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        let SequenceShape { batch, time, .. } = self.sequence.shape;
+        let part = self.plan.rows(batch, worker);
+        let recurrent = WorkerProduct::new(&self.plan, &part, &self.panels.hidden, worker);
+        let second = self.panels.second.as_ref();
+        let second = second.map(|panels| WorkerProduct::new(&self.plan, &part, panels, worker));
+        let sums = tile_memory::<O::Sum>(self.plan.lanes);
+        let sums = sums.at(0);
+        // SAFETY: rows and columns are within the sizes that the caller promises. Workers write different rows,
+        // or different columns of them, and read those of others only after a barrier.
+        unsafe {
+            self.first_operand(simd, worker.share(batch));
+            worker.wait();
+            for position in 0..time {
+                let [operand, next_operand] = [position % 2, (position + 1) % 2].map(|at| self.operands[at]);
+                let step = ForwardStep { pass: self, t: self.sequence.step(position), operand, next_operand };
+                recurrent.run(simd, &RecurrentProduct(&step), sums);
+                if let Some(second) = &second {
+                    if part.synchronises {
+                        worker.wait();
+                    }
+                    second.run(simd, &SecondProduct(&step), sums);
+                }
+                if part.synchronises {
+                    worker.wait();
+                }
+            }
+        }
+    }
+}
+
+impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardPass<'_, O, C, G, K> {
+    /// Write the operand of the first step.
+    ///
+    /// # Safety
+    /// As [`ForwardPass::run`]; `rows` must be within the batch.
+    #[inline(always)]
+    unsafe fn first_operand<S: Simd>(&self, simd: S, rows: Range<usize>) {
+        let width = self.plan.h_width();
+        for row in rows {
+            for index in (row * width..(row + 1) * width).step_by(self.plan.lanes) {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let h = Vector::load(simd, self.h.at(index));
+                    let h = self.sequence.masked(simd, h, index);
+                    O::store_rounded(h, self.operands[0].at(index));
+                }
+            }
+        }
+    }
+}
+
+/// One time step. All functions are unsafe for the reason of [`ForwardPass::run`]; rows, units and outputs must be
+/// within the sizes, `unit` and `output` counted in vectors.
+struct ForwardStep<'a, O: Operand, C, const G: usize, const K: usize> {
+    pass: &'a ForwardPass<'a, O, C, G, K>,
+    t: usize,
+    operand: &'a Buffer<O>,
+    next_operand: &'a Buffer<O>,
+}
+
+impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep<'_, O, C, G, K> {
+    /// The address of the input's part of the gates.
+    #[inline(always)]
+    fn gates(&self, row: usize, unit: usize) -> *mut O::Sum {
+        let pass = self.pass;
+        pass.gates.at(pass.plan.unit_layout(pass.sequence.shape, G).at(self.t, unit, row))
+    }
+
+    /// Update the cell state of one vector of units, save what the backward pass needs, and return the new hidden
+    /// state, or the operand of the second product.
+    #[inline(always)]
+    unsafe fn pointwise<S: Simd>(
+        &self,
+        simd: S,
+        (row, unit): (usize, usize),
+        gates: [SumVector<S, O>; G],
+        product: [SumVector<S, O>; G],
+    ) -> SumVector<S, O> {
+        let pass = self.pass;
+        let Plan { lanes, unit_vectors, output_vectors, .. } = pass.plan;
+        let zero = Vector::zero(simd);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let h_index = (row * output_vectors + unit) * lanes;
+            let h = match pass.panels.second {
+                // Both operands of such a cell are masked.
+                _ if C::SECOND_PRODUCT => {
+                    pass.sequence.masked(simd, Vector::load(simd, pass.h.at(h_index)), h_index)
+                }
+                // With a projection the hidden state has other columns, and the cell ignores it.
+                Some(_) => zero,
+                None => Vector::load(simd, pass.h.at(h_index)),
+            };
+            let state = pass.c.at(if C::CELL_STATE { (row * unit_vectors + unit) * lanes } else { 0 });
+            let old_c = if C::CELL_STATE { Vector::load(simd, state) } else { zero };
+            let output: CellOutput<S, O::Sum, K> = pass.cell.forward(gates, product, h, old_c);
+            let mut c = old_c;
+            if C::CELL_STATE && pass.sequence.is_active(row, self.t) {
+                let index = pass.plan.unit_layout(pass.sequence.shape, 1).at(self.t, unit, row);
+                c = blend(pass.sequence.retained_c(simd, index), old_c, output.c);
+                c.store(state);
+            }
+            self.save((row, unit), &output, c);
+            output.h
+        }
+    }
+
+    /// Save what the backward pass needs of one vector of units, whose cell state is now `c`.
+    #[inline(always)]
+    unsafe fn save<S: Simd>(
+        &self,
+        (row, unit): (usize, usize),
+        output: &CellOutput<S, O::Sum, K>,
+        c: SumVector<S, O>,
+    ) {
+        let pass = self.pass;
+        let index = |count| pass.plan.unit_layout(pass.sequence.shape, count).at(self.t, unit, row);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if C::SECOND_PRODUCT {
+                // The second half of the step reads it, whether or not there will be a backward pass.
+                Vector::store_all(output.saved, pass.gates.at(index(K)));
+            }
+            let Some(saved) = pass.saved else { return };
+            if !C::SECOND_PRODUCT {
+                Vector::store_all(output.saved, saved.cells.at(index(K)));
+            }
+            if let Some(cs) = &saved.c {
+                c.store(cs.at(index(1)));
+            }
+            if let Some(second_operand) = &saved.second_operand {
+                output.h.store(second_operand.at(index(1)));
+            }
+        }
+    }
+
+    /// Write one vector of outputs: the hidden state, `ys`, and the operand of the next step.
+    #[inline(always)]
+    unsafe fn output<S: Simd>(&self, simd: S, (row, output): (usize, usize), h: SumVector<S, O>) {
+        let (pass, t) = (self.pass, self.t);
+        let sequence = pass.sequence;
+        let SequenceShape { time, output: features, .. } = sequence.shape;
+        let column = output * pass.plan.lanes;
+        let (index, h_index) =
+            (pass.plan.output_layout(sequence.shape).at(t, output, row), row * pass.plan.h_width() + column);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let state = pass.h.at(h_index);
+            let old_h = Vector::load(simd, state);
+            let (h, y) = if sequence.is_active(row, t) {
+                let h = blend(sequence.retained_h(simd, index), old_h, h);
+                h.store(state);
+                (h, h)
+            } else {
+                (old_h, old_h.zeroed())
+            };
+            y.store_first(pass.ys.at((row * time + t) * features + column), features - column);
+            O::store_rounded(sequence.masked(simd, h, h_index), self.next_operand.at(h_index));
+            if let Some(saved) = pass.saved {
+                h.store(saved.h.at(index));
+            }
+        }
+    }
+}
+
+/// `gates + h W_h^T`, and the cell.
+struct RecurrentProduct<'a, O: Operand, C, const G: usize, const K: usize>(&'a ForwardStep<'a, O, C, G, K>);
+
+impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>
+    for RecurrentProduct<'_, O, C, G, K>
+{
+    /// Tiles of the micro-kernel's size.
+    #[inline(always)]
+    fn max_rows<S: Simd>(vectors: usize) -> usize {
+        max_rows::<S>(vectors)
+    }
+
+    #[inline(always)]
+    unsafe fn start<S: Simd>(&self, simd: S, row: usize, unit: usize, sums: *mut O::Sum) {
+        let pass = self.0.pass;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let gates = Vector::load_all(simd, self.0.gates(row, unit));
+            let bias = Vector::load_all(simd, pass.bias.at(unit * G * pass.plan.lanes));
+            Vector::store_all(pass.cell.start(gates, bias), sums);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply<S: Simd>(&self, simd: S, rows: Range<usize>, panel: Panel, sums: *mut O::Sum) {
+        let (pass, width) = (self.0.pass, self.0.pass.plan.h_width());
+        let product = TileProduct {
+            depth: pass.sequence.shape.output,
+            left: LeftRows::new(self.0.operand.at(rows.start * width).cast_const(), width),
+            panel: pass.panels.hidden.row(panel, 0).cast_const(),
+            tile: sums,
+            prefetch: std::ptr::null(),
+        };
+        // SAFETY: the caller's promise.
+        unsafe { multiply::<S, O>(simd, (rows.len(), panel.groups * G), product) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, simd: S, row: usize, unit: usize, sums: *mut O::Sum) {
+        let (step, pass) = (self.0, self.0.pass);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let product = Vector::load_all(simd, sums);
+            let gates = Vector::load_all(simd, step.gates(row, unit));
+            let h = step.pointwise(simd, (row, unit), gates, product);
+            match pass.panels.second {
+                None => step.output(simd, (row, unit), h),
+                Some(_) => {
+                    let index = row * pass.plan.c_width() + unit * pass.plan.lanes;
+                    O::store_rounded(h, pass.second_operand.at(index));
+                }
+            }
+        }
+    }
+}
+
+/// The projection of the hidden state, or the second recurrent product of a cell that has one.
+struct SecondProduct<'a, O: Operand, C, const G: usize, const K: usize>(&'a ForwardStep<'a, O, C, G, K>);
+
+impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>
+    for SecondProduct<'_, O, C, G, K>
+{
+    /// The input's part of the last gate for a second product, zero for a projection.
+    #[inline(always)]
+    unsafe fn start<S: Simd>(&self, simd: S, row: usize, output: usize, sums: *mut O::Sum) {
+        // SAFETY: the caller's promise; the outputs of a cell with a second product are its units.
+        unsafe {
+            let initial: SumVector<S, O> = match C::SECOND_PRODUCT {
+                true => Vector::load(simd, self.0.gates(row, output).add((K - 1) * self.0.pass.plan.lanes)),
+                false => Vector::zero(simd),
+            };
+            initial.store(sums);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply<S: Simd>(&self, simd: S, rows: Range<usize>, panel: Panel, sums: *mut O::Sum) {
+        let (pass, width) = (self.0.pass, self.0.pass.plan.c_width());
+        let Some(panels) = &pass.panels.second else { return };
+        let left = LeftRows::new(pass.second_operand.at(rows.start * width).cast_const(), width);
+        // SAFETY: the caller's promise.
+        unsafe { add_product(simd, rows.len(), left, (panels, panel), sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, simd: S, row: usize, output: usize, sums: *mut O::Sum) {
+        let (step, pass) = (self.0, self.0.pass);
+        // SAFETY: the caller's promise; the outputs of a cell with a second product are its units.
+        unsafe {
+            let mut h = Vector::load(simd, sums);
+            if C::SECOND_PRODUCT {
+                let lanes = pass.plan.lanes;
+                let gates = step.gates(row, output);
+                let old_h = Vector::load(simd, pass.h.at(row * pass.plan.h_width() + output * lanes));
+                let [new_h, last] = pass.cell.finish(Vector::load_all(simd, gates), h, old_h);
+                last.store(gates.add((K - 1) * lanes));
+                h = new_h;
+            }
+            step.output(simd, (row, output), h);
+        }
+    }
+}

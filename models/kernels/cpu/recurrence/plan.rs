@@ -1,0 +1,87 @@
+//! How workers divide a sequence.
+
+use std::ops::Range;
+
+use super::super::product::{Operand, Panel, Panels, SequenceLayout};
+use super::super::tuning::{
+    L2_BYTES, PARALLEL_SEQUENCE_MULTIPLICATIONS, PARALLEL_STEP_MULTIPLICATIONS, SPLIT_BATCH_PER_THREAD,
+};
+use super::super::workers::Worker;
+use super::shape::SequenceShape;
+
+/// How workers divide a sequence, and the padded sizes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    /// Elements of a vector.
+    pub(super) lanes: usize,
+    /// Vectors of hidden units.
+    pub(super) unit_vectors: usize,
+    /// Vectors of outputs.
+    pub(super) output_vectors: usize,
+    pub(super) workers: usize,
+    /// Whether workers split the batch, and need no barrier, rather than the units.
+    splits_batch: bool,
+}
+
+/// One worker's part of every step.
+pub(super) struct WorkerRows {
+    /// Rows of the batch.
+    pub(super) rows: Range<usize>,
+    /// Whether the worker waits for the others at every step.
+    pub(super) synchronises: bool,
+}
+
+impl Plan {
+    /// A plan for at most `threads` workers and weights stored as `O`.
+    pub(super) fn new<O>(shape: SequenceShape, lanes: usize, threads: usize) -> Self {
+        let SequenceShape { batch, time, hidden, output, gates } = shape;
+        let (unit_vectors, output_vectors) = (hidden.div_ceil(lanes), output.div_ceil(lanes));
+        let weights = gates * hidden * output;
+        let step = batch * weights;
+        // Each of the workers that split the units reads a part of the weights, each of those that split the
+        // batch all of them; that matters if the weights exceed the L2 cache.
+        let splits_batch = batch >= SPLIT_BATCH_PER_THREAD * threads
+            && (weights * size_of::<O>() <= L2_BYTES || step < PARALLEL_STEP_MULTIPLICATIONS);
+        let workers = match splits_batch {
+            _ if step * time < PARALLEL_SEQUENCE_MULTIPLICATIONS => 1,
+            true => threads,
+            false if step < PARALLEL_STEP_MULTIPLICATIONS => 1,
+            false => threads.min(unit_vectors).min(output_vectors),
+        };
+        Self { lanes, unit_vectors, output_vectors, workers, splits_batch }
+    }
+
+    /// The layout of `count` numbers per unit and step.
+    pub(super) fn unit_layout(&self, shape: SequenceShape, count: usize) -> SequenceLayout {
+        let SequenceShape { batch, time, .. } = shape;
+        SequenceLayout { batch, time, vectors: self.unit_vectors, width: count * self.lanes }
+    }
+
+    /// The layout of the outputs.
+    pub(super) fn output_layout(&self, shape: SequenceShape) -> SequenceLayout {
+        SequenceLayout { vectors: self.output_vectors, ..self.unit_layout(shape, 1) }
+    }
+
+    /// Elements of a padded row of the hidden state.
+    pub(super) fn h_width(&self) -> usize {
+        self.output_vectors * self.lanes
+    }
+
+    /// Elements of a padded row of the cell state.
+    pub(super) fn c_width(&self) -> usize {
+        self.unit_vectors * self.lanes
+    }
+
+    /// One worker's rows of the batch.
+    pub(super) fn rows(&self, batch: usize, worker: Worker<'_>) -> WorkerRows {
+        match self.splits_batch {
+            true => WorkerRows { rows: worker.share(batch), synchronises: false },
+            false => WorkerRows { rows: 0..batch, synchronises: worker.count > 1 },
+        }
+    }
+
+    /// One worker's panels.
+    pub(super) fn panels<O: Operand>(&self, panels: &Panels<O>, worker: Worker<'_>) -> Vec<Panel> {
+        if self.splits_batch { panels.all().to_vec() } else { panels.share(worker).collect() }
+    }
+}

@@ -1,0 +1,95 @@
+//! The options of a sequence: lengths, direction, zoneout and recurrent dropout.
+
+use pulp::Simd;
+
+use super::super::simd::{Float, Vector};
+use super::shape::SequenceShape;
+
+/// Sizes and options of a sequence.
+pub(crate) struct Sequence<E> {
+    pub(crate) shape: SequenceShape,
+    /// Steps of each row; `None` means all.
+    pub(crate) lengths: Option<Vec<usize>>,
+    /// Whether the recurrence runs from the last step to the first.
+    pub(crate) reverse: bool,
+    pub(crate) zoneout: Zoneout<E>,
+    /// Recurrent dropout: factors of the hidden state as operand of the product, (batch, padded output).
+    pub(crate) recurrent_mask: Option<Vec<E>>,
+}
+
+/// Zoneout: the share of the old state in the new one.
+pub(crate) enum Zoneout<E> {
+    /// None.
+    Off,
+    /// The same share for all units, as outside training.
+    Share(E),
+    /// 1 or 0 per unit and step: for the hidden state in the layout of outputs, and for the cell state in that of
+    /// units.
+    Masks(Vec<E>, Vec<E>),
+}
+
+impl<E: Float> Sequence<E> {
+    /// The time step at `position` in the order of the recurrence.
+    pub(super) fn step(&self, position: usize) -> usize {
+        if self.reverse { self.shape.time - 1 - position } else { position }
+    }
+
+    /// Whether step `t` is within the length of the row.
+    pub(super) fn is_active(&self, row: usize, t: usize) -> bool {
+        self.lengths.as_ref().is_none_or(|lengths| t < lengths[row])
+    }
+
+    /// The share of the old hidden state; `index` is that of the layout of outputs.
+    ///
+    /// # Safety
+    /// `index` must be within the masks, if any.
+    #[inline(always)]
+    pub(super) unsafe fn retained_h<S: Simd>(&self, simd: S, index: usize) -> Option<Vector<S, E>> {
+        match &self.zoneout {
+            Zoneout::Off => None,
+            Zoneout::Share(share) => Some(Vector::splat(simd, *share)),
+            // SAFETY: the caller's promise.
+            Zoneout::Masks(h, _) => Some(unsafe { Vector::load(simd, h.as_ptr().add(index)) }),
+        }
+    }
+
+    /// The share of the old cell state; `index` is that of the layout of units.
+    ///
+    /// # Safety
+    /// As [`Sequence::retained_h`].
+    #[inline(always)]
+    pub(super) unsafe fn retained_c<S: Simd>(&self, simd: S, index: usize) -> Option<Vector<S, E>> {
+        match &self.zoneout {
+            Zoneout::Off => None,
+            Zoneout::Share(share) => Some(Vector::splat(simd, *share)),
+            // SAFETY: the caller's promise.
+            Zoneout::Masks(_, c) => Some(unsafe { Vector::load(simd, c.as_ptr().add(index)) }),
+        }
+    }
+
+    /// `h` times the recurrent mask: an operand of the recurrent product, or the gradient of one.
+    ///
+    /// # Safety
+    /// `index` must be within (batch, padded output).
+    #[inline(always)]
+    pub(super) unsafe fn masked<S: Simd>(&self, simd: S, h: Vector<S, E>, index: usize) -> Vector<S, E> {
+        match &self.recurrent_mask {
+            // SAFETY: the caller's promise.
+            Some(mask) => h * unsafe { Vector::load(simd, mask.as_ptr().add(index)) },
+            None => h,
+        }
+    }
+}
+
+/// `retained * old + (1 - retained) * new`, or `new` without zoneout.
+#[inline(always)]
+pub(super) fn blend<S: Simd, E: Float>(
+    retained: Option<Vector<S, E>>,
+    old: Vector<S, E>,
+    new: Vector<S, E>,
+) -> Vector<S, E> {
+    match retained {
+        Some(retained) => retained.mul_add(old, retained.complement() * new),
+        None => new,
+    }
+}

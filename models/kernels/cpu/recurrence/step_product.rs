@@ -1,0 +1,107 @@
+//! One product of a time step, tile by tile: the loop that both passes share.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::super::memory::Buffer;
+use super::super::product::{Operand, Panel, Panels, split_evenly};
+use super::super::simd::Float;
+use super::super::tuning::{RECURRENT_BLOCK_ROWS, TILE_ROWS, TILE_VECTORS};
+use super::super::workers::Worker;
+use super::plan::{Plan, WorkerRows};
+
+/// One product of a time step, and the work on its sums.
+///
+/// A tile passes three stages: [`start`](Self::start) writes the initial values of its sums,
+/// [`multiply`](Self::multiply) adds the product, and [`finish`](Self::finish) does the pointwise part while the
+/// sums are in the cache. The first and the last are called for every batch row and group of columns.
+///
+/// All functions are `#[inline(always)]`, so that a whole pass is compiled as one function per instruction set.
+pub(super) trait StepProduct<O: Operand> {
+    /// The most rows of a tile of panels that are `vectors` wide.
+    #[inline(always)]
+    fn max_rows<S: Simd>(_vectors: usize) -> usize {
+        RECURRENT_BLOCK_ROWS
+    }
+
+    /// Write the initial values of the sums of one row and group.
+    ///
+    /// # Safety
+    /// Row and group must be within the sizes of the pass, and `sums` have room for a group.
+    unsafe fn start<S: Simd>(&self, simd: S, row: usize, group: usize, sums: *mut O::Sum);
+
+    /// Add the product to the sums of a tile.
+    ///
+    /// # Safety
+    /// Rows and panel must be within the sizes of the pass, and `sums` have room for the tile.
+    unsafe fn multiply<S: Simd>(&self, simd: S, rows: Range<usize>, panel: Panel, sums: *mut O::Sum);
+
+    /// Do the pointwise part of one row and group.
+    ///
+    /// # Safety
+    /// As [`StepProduct::start`], with the sums written.
+    unsafe fn finish<S: Simd>(&self, simd: S, row: usize, group: usize, sums: *mut O::Sum);
+}
+
+/// Memory for the sums of the largest tile.
+pub(super) fn tile_memory<E: Float>(lanes: usize) -> Buffer<E> {
+    Buffer::new(RECURRENT_BLOCK_ROWS.max(TILE_ROWS) * TILE_VECTORS * lanes)
+}
+
+/// One worker's part of a product of every step: some rows of the batch by some panels.
+pub(super) struct WorkerProduct<'a, O> {
+    panels: &'a Panels<O>,
+    list: Vec<Panel>,
+    rows: Range<usize>,
+}
+
+impl<'a, O: Operand> WorkerProduct<'a, O> {
+    pub(super) fn new(plan: &Plan, part: &WorkerRows, panels: &'a Panels<O>, worker: Worker<'_>) -> Self {
+        Self { panels, list: plan.panels(panels, worker), rows: part.rows.clone() }
+    }
+
+    /// Take `product` for all rows and panels of the worker. `sums` is memory for a tile.
+    ///
+    /// # Safety
+    /// The sizes of the pass must be those of the panels and the plan, and `sums` have room for the largest tile.
+    #[inline(always)]
+    pub(super) unsafe fn run<S: Simd, P: StepProduct<O>>(&self, simd: S, product: &P, sums: *mut O::Sum) {
+        for &panel in &self.list {
+            let max_rows = P::max_rows::<S>(self.panels.vectors(panel));
+            for rows in split_evenly(self.rows.clone(), max_rows) {
+                // SAFETY: the caller's promise.
+                unsafe { self.tile(simd, product, rows, panel, sums) };
+            }
+        }
+    }
+
+    /// One tile. Tile by tile, the pointwise part of one can overlap with the product of the next.
+    #[inline(always)]
+    unsafe fn tile<S: Simd>(
+        &self,
+        simd: S,
+        product: &impl StepProduct<O>,
+        rows: Range<usize>,
+        panel: Panel,
+        sums: *mut O::Sum,
+    ) {
+        let (width, group_width) = (self.panels.width(panel), self.panels.group_width());
+        // SAFETY: the caller's promise.
+        unsafe {
+            for (r, row) in rows.clone().enumerate() {
+                for group in 0..panel.groups {
+                    let sums = sums.add(r * width + group * group_width);
+                    product.start(simd, row, panel.first + group, sums);
+                }
+            }
+            product.multiply(simd, rows.clone(), panel, sums);
+            for (r, row) in rows.enumerate() {
+                for group in 0..panel.groups {
+                    let sums = sums.add(r * width + group * group_width);
+                    product.finish(simd, row, panel.first + group, sums);
+                }
+            }
+        }
+    }
+}

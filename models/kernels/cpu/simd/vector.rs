@@ -1,0 +1,223 @@
+//! A register with operators.
+
+use std::ops::{Add, Mul, Neg, Sub};
+
+use pulp::Simd;
+
+use super::float::Float;
+
+/// A register of elements, together with the zero-sized token that proves the instruction set, so that
+/// `a * b + c` needs no further argument.
+#[derive(Clone, Copy)]
+pub(crate) struct Vector<S: Simd, E: Float> {
+    lanes: E::Lanes<S>,
+    simd: S,
+}
+
+/// Memory.
+impl<S: Simd, E: Float> Vector<S, E> {
+    /// Elements in a vector.
+    #[inline(always)]
+    pub(crate) fn len() -> usize {
+        E::lanes::<S>()
+    }
+
+    /// `x` in every lane.
+    #[inline(always)]
+    pub(crate) fn splat(simd: S, x: E) -> Self {
+        Self { lanes: E::splat(simd, x), simd }
+    }
+
+    /// Zero in every lane.
+    #[inline(always)]
+    pub(crate) fn zero(simd: S) -> Self {
+        Self::splat(simd, E::ZERO)
+    }
+
+    /// Zero in every lane, for the same instruction set.
+    #[inline(always)]
+    pub(crate) fn zeroed(self) -> Self {
+        Self::zero(self.simd)
+    }
+
+    /// Load a vector. `from` needs no alignment.
+    ///
+    /// # Safety
+    /// [`Vector::len`] elements must be readable at `from`.
+    #[inline(always)]
+    pub(crate) unsafe fn load(simd: S, from: *const E) -> Self {
+        // SAFETY: the caller's promise; a register is plain elements side by side.
+        Self { lanes: unsafe { from.cast::<E::Lanes<S>>().read_unaligned() }, simd }
+    }
+
+    /// Load `N` consecutive vectors.
+    ///
+    /// # Safety
+    /// `N` times [`Vector::len`] elements must be readable at `from`.
+    #[inline(always)]
+    pub(crate) unsafe fn load_all<const N: usize>(simd: S, from: *const E) -> [Self; N] {
+        // SAFETY: the caller's promise.
+        std::array::from_fn(|index| unsafe { Self::load(simd, from.add(index * Self::len())) })
+    }
+
+    /// Load the first `count` elements, or a whole vector if `count` is larger; the rest is zero.
+    ///
+    /// # Safety
+    /// As many elements must be readable at `from`.
+    #[inline(always)]
+    pub(crate) unsafe fn load_first(simd: S, from: *const E, count: usize) -> Self {
+        // SAFETY: the caller's promise; the destination is a local with room for more elements.
+        unsafe {
+            if count >= Self::len() {
+                return Self::load(simd, from);
+            }
+            let mut vector = Self::zero(simd);
+            std::ptr::copy_nonoverlapping(from, (&raw mut vector.lanes).cast::<E>(), count);
+            vector
+        }
+    }
+
+    /// Store the vector. `to` needs no alignment.
+    ///
+    /// # Safety
+    /// [`Vector::len`] elements must be writable at `to`.
+    #[inline(always)]
+    pub(crate) unsafe fn store(self, to: *mut E) {
+        // SAFETY: the caller's promise; a register is plain elements side by side.
+        unsafe { to.cast::<E::Lanes<S>>().write_unaligned(self.lanes) }
+    }
+
+    /// Store `N` vectors consecutively.
+    ///
+    /// # Safety
+    /// `N` times [`Vector::len`] elements must be writable at `to`.
+    #[inline(always)]
+    pub(crate) unsafe fn store_all<const N: usize>(vectors: [Self; N], to: *mut E) {
+        // SAFETY: the caller's promise.
+        (0..N).for_each(|index| unsafe { vectors[index].store(to.add(index * Self::len())) });
+    }
+
+    /// Store the first `count` elements, or the whole vector if `count` is larger.
+    ///
+    /// # Safety
+    /// As many elements must be writable at `to`.
+    #[inline(always)]
+    pub(crate) unsafe fn store_first(self, to: *mut E, count: usize) {
+        // SAFETY: the caller's promise; the source is a local with at least `count` elements.
+        unsafe {
+            if count >= Self::len() {
+                self.store(to);
+            } else {
+                std::ptr::copy_nonoverlapping((&raw const self.lanes).cast::<E>(), to, count);
+            }
+        }
+    }
+
+    /// Set `count` elements to zero, rounded up to whole vectors.
+    ///
+    /// # Safety
+    /// As many elements, rounded up to whole vectors, must be writable at `to`.
+    #[inline(always)]
+    pub(crate) unsafe fn clear(simd: S, to: *mut E, count: usize) {
+        for offset in (0..count).step_by(Self::len()) {
+            // SAFETY: the caller's promise.
+            unsafe { Self::zero(simd).store(to.add(offset)) };
+        }
+    }
+
+    /// Copy `count` elements. For the short rows of a tile this is faster than a call of `memcpy`.
+    ///
+    /// # Safety
+    /// As many elements must be readable at `from` and writable at `to`, without overlap.
+    #[inline(always)]
+    pub(crate) unsafe fn copy(simd: S, from: *const E, to: *mut E, count: usize) {
+        let whole = count - count % Self::len();
+        // SAFETY: the caller's promise.
+        unsafe {
+            for offset in (0..whole).step_by(Self::len()) {
+                Self::load(simd, from.add(offset)).store(to.add(offset));
+            }
+            if whole < count {
+                to.add(whole).copy_from_nonoverlapping(from.add(whole), count - whole);
+            }
+        }
+    }
+}
+
+/// Arithmetic.
+impl<S: Simd, E: Float> Vector<S, E> {
+    /// `self * by + plus`, rounded once where the processor can.
+    #[inline(always)]
+    pub(crate) fn mul_add(self, by: Self, plus: Self) -> Self {
+        Self { lanes: E::lanes_mul_add(self.simd, self.lanes, by.lanes, plus.lanes), simd: self.simd }
+    }
+
+    /// `1 - self`.
+    #[inline(always)]
+    pub(crate) fn complement(self) -> Self {
+        Self::splat(self.simd, E::ONE) - self
+    }
+
+    /// `1 - self^2`, the derivative of tanh in terms of its value.
+    #[inline(always)]
+    pub(crate) fn one_minus_square(self) -> Self {
+        (-self).mul_add(self, Self::splat(self.simd, E::ONE))
+    }
+
+    /// `yes` where `self > than`, else `no`; `no` where either is NaN.
+    #[inline(always)]
+    pub(crate) fn if_greater(self, than: Self, yes: Self, no: Self) -> Self {
+        let lanes = E::lanes_if_greater(self.simd, [self.lanes, than.lanes], yes.lanes, no.lanes);
+        Self { lanes, simd: self.simd }
+    }
+
+    /// The exponential; `math.rs` states its error.
+    #[inline(always)]
+    pub(crate) fn exp(self) -> Self {
+        Self { lanes: E::lanes_exp(self.simd, self.lanes), simd: self.simd }
+    }
+
+    /// The hyperbolic tangent; `math.rs` states its error.
+    #[inline(always)]
+    pub(crate) fn tanh(self) -> Self {
+        Self { lanes: E::lanes_tanh(self.simd, self.lanes), simd: self.simd }
+    }
+
+    /// `1 / (1 + exp(-self))`; `math.rs` states its error.
+    #[inline(always)]
+    pub(crate) fn sigmoid(self) -> Self {
+        Self { lanes: E::lanes_sigmoid(self.simd, self.lanes), simd: self.simd }
+    }
+}
+
+impl<S: Simd, E: Float> Add for Vector<S, E> {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self { lanes: E::lanes_add(self.simd, self.lanes, other.lanes), simd: self.simd }
+    }
+}
+
+impl<S: Simd, E: Float> Sub for Vector<S, E> {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self { lanes: E::lanes_sub(self.simd, self.lanes, other.lanes), simd: self.simd }
+    }
+}
+
+impl<S: Simd, E: Float> Mul for Vector<S, E> {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self { lanes: E::lanes_mul(self.simd, self.lanes, other.lanes), simd: self.simd }
+    }
+}
+
+impl<S: Simd, E: Float> Neg for Vector<S, E> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Self::zero(self.simd) - self
+    }
+}

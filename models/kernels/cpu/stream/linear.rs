@@ -1,0 +1,114 @@
+//! A linear layer of a stream.
+
+use pulp::Simd;
+
+use super::super::memory::Buffer;
+use super::super::padding::padded;
+use super::super::product::{LeftRows, Operand, PanelShape, Panels, SumVector, TileBuffer, add_product};
+use super::super::simd::{Float, Isa};
+use super::super::workers::{Kernel, Worker, run_kernel, threads};
+use super::rows::tile_rows;
+
+/// A linear layer behind the recurrent ones, a decoder for example.
+pub(crate) struct StreamLinear<O: Operand> {
+    panels: Panels<O>,
+    outputs: usize,
+    /// Padded.
+    bias: Vec<O::Sum>,
+    /// The outputs of the last step, (batch, padded outputs).
+    ys: Buffer<O::Sum>,
+}
+
+impl<O: Operand> StreamLinear<O> {
+    /// Pack `weight`, (outputs, features); `bias` is (outputs).
+    ///
+    /// # Panics
+    /// If the weight does not have a whole number of features.
+    pub(crate) fn new(isa: Isa, weight: &[O::Sum], bias: &[O::Sum]) -> Self {
+        let lanes = isa.lanes::<O::Sum>();
+        let (outputs, features) = (bias.len(), weight.len() / bias.len().max(1));
+        assert_eq!(weight.len(), outputs * features, "weights of a linear layer of {outputs} outputs");
+        let shape = PanelShape { depth: features, groups: outputs.div_ceil(lanes), group_vectors: 1, lanes };
+        let panels = Panels::new(shape, threads());
+        // SAFETY: the panels are new, so no other thread uses them.
+        unsafe { run_kernel(isa, 1, &Pack { panels: &panels, weight }) };
+        let ys = Buffer::zeros(padded(outputs, lanes));
+        let mut bias = bias.to_vec();
+        bias.resize(ys.len(), O::Sum::ZERO);
+        Self { panels, outputs, bias, ys }
+    }
+
+    /// Features of the input.
+    pub(super) fn features(&self) -> usize {
+        self.panels.depth()
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The outputs of the last step, and the width of their rows.
+    pub(super) fn ys(&self) -> (&Buffer<O::Sum>, usize) {
+        (&self.ys, self.bias.len())
+    }
+
+    pub(super) fn set_ys(&mut self, ys: Buffer<O::Sum>) {
+        self.ys = ys;
+    }
+
+    /// One worker's outputs from `batch` rows of `x`.
+    ///
+    /// # Safety
+    /// `x` must have the rows, of the layer's features, and `ys` as many; workers must not share outputs.
+    #[inline(always)]
+    pub(super) unsafe fn step<S: Simd, const SINGLE: bool>(
+        &self,
+        simd: S,
+        worker: Worker<'_>,
+        (x, batch): (LeftRows<O>, usize),
+    ) {
+        let panels = &self.panels;
+        let mut sums = TileBuffer::<O::Sum>::new();
+        let sums = sums.as_mut_ptr();
+        for panel in panels.share(worker) {
+            let (width, first) = (panels.width(panel), panels.first_column(panel));
+            for rows in tile_rows::<S, SINGLE>(batch, panels.vectors(panel)) {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    for r in 0..rows.len() {
+                        SumVector::<S, O>::copy(
+                            simd,
+                            self.bias.as_ptr().add(first),
+                            sums.add(r * width),
+                            width,
+                        );
+                    }
+                    add_product(simd, rows.len(), x.offset(rows.start, 0), (panels, panel), sums);
+                    for (r, row) in rows.enumerate() {
+                        let to = self.ys.at(row * self.bias.len() + first);
+                        SumVector::<S, O>::copy(simd, sums.add(r * width), to, width);
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Pack<'a, O: Operand> {
+    panels: &'a Panels<O>,
+    weight: &'a [O::Sum],
+}
+
+impl<O: Operand> Kernel for Pack<'_, O> {
+    /// # Safety
+    /// No other thread may use the panels meanwhile.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        let features = self.panels.depth();
+        let column = |output: usize| Some(self.weight.get(output * features..)?.get(..features)?.as_ptr());
+        for panel in self.panels.share(worker) {
+            // SAFETY: the rows are cut to the depth; the rest is the caller's promise.
+            unsafe { self.panels.pack_transposed(simd, panel, column) };
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! All layers of a stream.
+
+use pulp::Simd;
+
+use super::super::memory::Buffer;
+use super::super::product::{LeftRows, Operand};
+use super::super::simd::Isa;
+use super::super::tuning::PARALLEL_STREAM_MULTIPLICATIONS;
+use super::super::workers::{Kernel, Worker, run_kernel, threads_for};
+use super::layer::{StreamLayer, StreamStep};
+use super::linear::StreamLinear;
+use super::rows::left_rows;
+
+/// Recurrent layers, and linear layers behind them if there is a decoder, that read one step after another.
+pub(crate) struct PackedStream<O: Operand> {
+    isa: Isa,
+    layers: Vec<StreamLayer<O>>,
+    /// In order; the outputs of the last one are the scores.
+    decoder: Vec<StreamLinear<O>>,
+    /// The batch, and which of each layer's two hidden states is the current one.
+    state: StreamStep,
+}
+
+impl<O: Operand> PackedStream<O> {
+    /// A stream of one sequence. The first layer of `decoder` reads the output of the last of `layers`.
+    ///
+    /// # Panics
+    /// If there is no recurrent layer, or a layer does not have as many features as the one before has outputs.
+    pub(crate) fn new(isa: Isa, layers: Vec<StreamLayer<O>>, decoder: Vec<StreamLinear<O>>) -> Self {
+        for pair in layers.windows(2) {
+            assert_eq!(pair[1].input(), pair[0].output(), "features of a layer");
+        }
+        let mut width = layers.last().map(StreamLayer::output);
+        assert!(width.is_some(), "a stream has at least one recurrent layer");
+        for linear in &decoder {
+            assert_eq!(width, Some(linear.features()), "features of a linear layer");
+            width = Some(linear.outputs());
+        }
+        Self { isa, layers, decoder, state: StreamStep { batch: 1, current: 0 } }
+    }
+
+    /// Workers for a step.
+    fn workers(&self) -> usize {
+        let recurrent: usize = self.layers.iter().map(StreamLayer::multiplications).sum();
+        let linear: usize = self.decoder.iter().map(|linear| linear.features() * linear.outputs()).sum();
+        threads_for((recurrent + linear) * self.state.batch, PARALLEL_STREAM_MULTIPLICATIONS)
+    }
+
+    /// Sequences side by side.
+    pub(crate) fn batch(&self) -> usize {
+        self.state.batch
+    }
+
+    /// Features of a step.
+    pub(crate) fn input_size(&self) -> usize {
+        self.layers[0].input()
+    }
+
+    /// Continue with the sequences of these indices, in this order; one may occur several times.
+    ///
+    /// # Panics
+    /// If an index is not below the batch.
+    pub(crate) fn select(&mut self, rows: &[usize]) {
+        let batch = self.state.batch;
+        assert!(rows.iter().all(|&row| row < batch), "rows of {batch}: {rows:?}");
+        self.replace_state(rows.len(), |from, width| {
+            let to = Buffer::zeros(rows.len() * width);
+            for (index, &row) in rows.iter().enumerate() {
+                // SAFETY: both buffers have rows of that width, the old one as many as the batch; `to` is new.
+                unsafe { std::ptr::copy_nonoverlapping(from.at(row * width), to.at(index * width), width) };
+            }
+            to
+        });
+    }
+
+    /// Continue with `batch` sequences, all in the zero state.
+    pub(crate) fn resize(&mut self, batch: usize) {
+        self.replace_state(batch, |_, width| Buffer::zeros(batch * width));
+    }
+
+    fn replace_state(&mut self, batch: usize, gather: impl Fn(&Buffer<O::Sum>, usize) -> Buffer<O::Sum>) {
+        self.state.batch = batch;
+        for layer in &mut self.layers {
+            layer.replace_state(self.state, &gather);
+        }
+        for linear in &mut self.decoder {
+            let (ys, width) = linear.ys();
+            let ys = gather(ys, width);
+            linear.set_ys(ys);
+        }
+    }
+
+    /// The size of each layer's hidden state and, if there is one, cell state.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (usize, Option<usize>)> {
+        self.layers.iter().map(|layer| (layer.output(), layer.cells()))
+    }
+
+    /// Read a step `x`, (batch, features of the first layer); [`PackedStream::output`] returns the result.
+    ///
+    /// # Panics
+    /// If `x` has another size.
+    pub(crate) fn step(&mut self, x: &[O::Sum]) {
+        assert_eq!(x.len(), self.state.batch * self.input_size(), "features of a step");
+        let mut rounded = Vec::new();
+        let step = Step { stream: self, x: O::operands(x, &mut rounded) };
+        // SAFETY: the constructors and `replace_state` make every buffer as large as the weights and the batch
+        // demand. Workers share `self` through `step` alone, and `self` is borrowed mutably.
+        unsafe { run_kernel(self.isa, self.workers(), &step) };
+        self.state.current = 1 - self.state.current;
+    }
+
+    /// The result of sequence `row`: the scores, or without a decoder the last layer's output.
+    ///
+    /// # Panics
+    /// If `row` is not below the batch.
+    pub(crate) fn output(&self, row: usize) -> &[O::Sum] {
+        assert!(row < self.state.batch, "row {row} of {}", self.state.batch);
+        let ((buffer, width), count) = match (self.decoder.last(), self.layers.last()) {
+            (Some(linear), _) => (linear.ys(), linear.outputs()),
+            (None, Some(layer)) => (layer.h(self.state.current), layer.output()),
+            (None, None) => return &[],
+        };
+        // SAFETY: the buffer has a row of that width for each sequence, zero at first; only `&mut self` writes.
+        unsafe { std::slice::from_raw_parts(buffer.at(row * width), count) }
+    }
+
+    /// The states of sequence `row`, layer by layer: (output) hidden and, if there is one, (hidden) cell.
+    ///
+    /// # Panics
+    /// If `row` is not below the batch.
+    pub(crate) fn states(
+        &mut self,
+        row: usize,
+    ) -> impl Iterator<Item = (&mut [O::Sum], Option<&mut [O::Sum]>)> {
+        let StreamStep { batch, current } = self.state;
+        assert!(row < batch, "row {row} of {batch}");
+        // SAFETY: every layer has a state for each sequence of the batch.
+        self.layers.iter_mut().map(move |layer| unsafe { layer.state_mut(current, row) })
+    }
+}
+
+/// The kernel of a step.
+struct Step<'a, O: Operand> {
+    stream: &'a PackedStream<O>,
+    x: &'a [O],
+}
+
+impl<O: Operand> Kernel for Step<'_, O> {
+    /// # Safety
+    /// Every buffer of the stream, and `x`, must have the size of the batch.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.stream.state.batch {
+                // The usual case has a program of its own, without loops over rows.
+                1 => self.layers::<S, true>(simd, worker),
+                _ => self.layers::<S, false>(simd, worker),
+            }
+        }
+    }
+}
+
+impl<O: Operand> Step<'_, O> {
+    /// One worker's part of all layers.
+    ///
+    /// # Safety
+    /// As [`Step::run`].
+    #[inline(always)]
+    unsafe fn layers<S: Simd, const SINGLE: bool>(&self, simd: S, worker: Worker<'_>) {
+        let PackedStream { layers, decoder, state, .. } = self.stream;
+        let (mut rounded, mut x) = (Vec::new(), LeftRows::new(self.x.as_ptr(), self.stream.input_size()));
+        // SAFETY: the caller's promise. Workers write their own units and outputs, and read those of others only
+        // after a barrier.
+        unsafe {
+            for layer in layers {
+                layer.step::<S, SINGLE>(simd, worker, x, *state);
+                worker.wait();
+                let (h, width) = layer.h(1 - state.current);
+                x = left_rows(h, (state.batch, width), &mut rounded);
+            }
+            for (index, linear) in decoder.iter().enumerate() {
+                if let Some(previous) = index.checked_sub(1).map(|index| &decoder[index]) {
+                    worker.wait();
+                    let (ys, width) = previous.ys();
+                    x = left_rows(ys, (state.batch, width), &mut rounded);
+                }
+                linear.step::<S, SINGLE>(simd, worker, (x, state.batch));
+            }
+        }
+    }
+}
