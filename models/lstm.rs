@@ -43,8 +43,10 @@ use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::Unit;
-use crate::layers::recurrent::{Cell, GateBias, Init, StackConfig, State};
+use crate::layers::cell::Cell;
+use crate::layers::config::{GateBias, Init, StackConfig};
 use crate::layers::stack::Stack;
+use crate::layers::state::State;
 use crate::layers::weights::{Weights, split_gates};
 
 /// A stack of LSTM layers.

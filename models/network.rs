@@ -1,12 +1,12 @@
 //! Whole networks, from tokens or features to scores: what training, evaluation and generation see.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor};
 use rand::Rng;
 
 use crate::layers::dropout::Noise;
-use crate::layers::recurrent::State;
+use crate::layers::linear::Linear;
+use crate::layers::state::State;
 use crate::ops::Stream;
-use crate::ops::cross_entropy::{self, Score};
 use crate::ops::embedding::copy_row;
 
 /// A network in two halves: [`encode`](Network::encode) runs the recurrence, [`decode`](Network::decode)
@@ -157,84 +157,4 @@ impl TokenStream {
     pub fn set_state(&mut self, state: &State) -> Result<()> {
         self.stream.set_state(state)
     }
-}
-
-/// A linear layer, `y = x W^T + b`.
-#[derive(Clone, Debug)]
-pub struct Linear {
-    weight: Tensor,
-    bias: Option<Tensor>,
-}
-
-impl Linear {
-    /// From `weight` (outputs, inputs) and `bias` (outputs).
-    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight, bias }
-    }
-
-    /// (outputs, inputs).
-    pub fn weight(&self) -> &Tensor {
-        &self.weight
-    }
-
-    /// (outputs).
-    pub fn bias(&self) -> Option<&Tensor> {
-        self.bias.as_ref()
-    }
-
-    /// The mean cross-entropy in nats of the softmax over the outputs, a scalar that can be differentiated.
-    /// `xs` is (rows, inputs), `targets` (rows), numbers of outputs. With a `smoothing` above 0 that share of
-    /// each target's probability is spread evenly over all outputs (Szegedy et al. 2016).
-    ///
-    /// # Errors
-    /// Where the shapes disagree, a target is no output, or the smoothing no share.
-    pub fn cross_entropy(&self, xs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
-        cross_entropy::mean(self, xs, targets, smoothing)
-    }
-
-    /// The same without smoothing, summed and without a gradient, and how often the target has the highest
-    /// score.
-    ///
-    /// # Errors
-    /// As [`Linear::cross_entropy`].
-    pub fn score(&self, xs: &Tensor, targets: &Tensor) -> Result<Score> {
-        cross_entropy::score(self, xs, targets)
-    }
-
-    /// The same of each row on its own, without a gradient: `-log p(target)` in nats.
-    ///
-    /// # Errors
-    /// As [`Linear::cross_entropy`].
-    pub fn losses(&self, xs: &Tensor, targets: &Tensor) -> Result<Vec<f64>> {
-        cross_entropy::losses(self, xs, targets)
-    }
-
-    /// (.., inputs) to (.., outputs).
-    ///
-    /// # Errors
-    /// Where the last dimension is not `inputs`.
-    pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let mut dims = xs.dims().to_vec();
-        let Some((last, leading)) = dims.split_last_mut() else {
-            bail!("a scalar cannot enter a linear layer")
-        };
-        let flat = xs.reshape((leading.iter().product::<usize>(), *last))?.matmul(&self.weight.t()?)?;
-        *last = self.weight.dims()[0];
-        let flat = match &self.bias {
-            Some(bias) => flat.broadcast_add(bias)?,
-            None => flat,
-        };
-        flat.reshape(dims)
-    }
-}
-
-/// The largest vocabulary: far beyond any language, and within what can be allocated.
-const LARGEST_VOCABULARY: usize = 1 << 24;
-
-/// Refuses a vocabulary that nothing could be built for.
-pub(crate) fn check_vocabulary(size: usize) -> Result<()> {
-    if (1..=LARGEST_VOCABULARY).contains(&size) {
-        return Ok(());
-    }
-    bail!("vocabulary_size is {size}; expected 1 to {LARGEST_VOCABULARY}")
 }

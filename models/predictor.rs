@@ -18,12 +18,16 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::layers::config::{LARGEST_SIZE, check_probability};
 use crate::layers::dropout::{Noise, Share, dropout};
-use crate::layers::recurrent::{LARGEST_SIZE, Recurrent, State, check_probability};
+use crate::layers::embedding::check_vocabulary;
+use crate::layers::linear::Linear;
+use crate::layers::recurrent::Recurrent;
+use crate::layers::state::State;
 use crate::layers::weights::{fill, uniform};
-use crate::network::{Encoded, Linear, Network, check_vocabulary};
+use crate::network::{Encoded, Network};
 use crate::ops::embedding::embed;
-use crate::registry::RecurrentConfig;
+use crate::recurrent_config::RecurrentConfig;
 
 /// Which outputs of the stack the linear layer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

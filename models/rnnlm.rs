@@ -43,13 +43,17 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::layers::config::check_probability;
 use crate::layers::dropout::{Noise, Share, dropout, mask};
-use crate::layers::recurrent::{Recurrent, State, check_probability};
+use crate::layers::embedding::check_vocabulary;
+use crate::layers::linear::Linear;
+use crate::layers::recurrent::Recurrent;
+use crate::layers::state::State;
 use crate::layers::weights::{fill, uniform};
-use crate::network::{Encoded, Linear, Network, TokenStream, check_vocabulary};
+use crate::network::{Encoded, Network, TokenStream};
 use crate::ops::activity::{Penalties, penalty};
 use crate::ops::embedding::embed;
-use crate::registry::RecurrentConfig;
+use crate::recurrent_config::RecurrentConfig;
 
 /// The configuration of an [`Rnnlm`]. Its embedding is as wide as the stack's input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

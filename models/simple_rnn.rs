@@ -40,8 +40,10 @@ use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::Unit;
-use crate::layers::recurrent::{Cell, StackConfig, State};
+use crate::layers::cell::Cell;
+use crate::layers::config::StackConfig;
 use crate::layers::stack::Stack;
+use crate::layers::state::State;
 use crate::layers::weights::Weights;
 
 /// A stack of simple recurrent layers.

@@ -5,12 +5,13 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use rand::Rng;
 
+use crate::layers::cell::Cell;
+use crate::layers::config::{GateBias, Init, SHORTEST_CHRONO, StackConfig};
 use crate::layers::dropout::{Noise, Share, dropout};
-use crate::layers::recurrent::{
-    Cell, GateBias, Init, Output, Recurrent, SHORTEST_CHRONO, StackConfig, State,
-};
+use crate::layers::linear::Linear;
+use crate::layers::recurrent::Recurrent;
+use crate::layers::state::{Output, State};
 use crate::layers::weights::{Weights, zeros};
-use crate::network::Linear;
 use crate::ops::reference::{Run, clear_padding, scan};
 use crate::ops::{Stream, fused};
 

@@ -5,8 +5,9 @@ use candle_core::{D, DType, Result, Tensor, Var, bail};
 use candle_nn::VarBuilder;
 use rand::{Rng, RngExt};
 
+use crate::layers::cell::Cell;
+use crate::layers::config::{GateBias, Init, StackConfig};
 use crate::layers::dropout;
-use crate::layers::recurrent::{Cell, GateBias, Init, StackConfig};
 use crate::ops::fused::Constant;
 use crate::ops::masked::masked;
 use crate::ops::reference;

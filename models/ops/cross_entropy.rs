@@ -8,8 +8,8 @@ use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, T
 use super::fused::{numbers, read};
 use super::{reference, sink};
 use crate::kernels::cpu::{self, Level, Real};
-use crate::layers::recurrent::check_probability;
-use crate::network::Linear;
+use crate::layers::config::check_probability;
+use crate::layers::linear::Linear;
 
 /// Rows that are scored at a time without kernels: bounds the memory of (rows, classes).
 const ROWS: usize = 1024;

@@ -16,7 +16,7 @@ use super::sink;
 use crate::kernels::Unit;
 use crate::kernels::cpu::{self, Level, Real};
 use crate::layers::dropout::{self, Noise};
-use crate::layers::recurrent::State;
+use crate::layers::state::State;
 use crate::layers::weights::{Weights, zeros};
 
 /// Runs a layer in one direction over `xs`, (batch, time, input), from `initial`, whose tensors are (batch,

@@ -5,8 +5,9 @@ use std::cell;
 
 use candle_core::{D, DType, Result, Tensor, bail};
 
+use crate::layers::cell::Cell;
 use crate::layers::dropout::{self, Noise};
-use crate::layers::recurrent::{Cell, State};
+use crate::layers::state::State;
 use crate::layers::weights::zeros;
 
 thread_local! {

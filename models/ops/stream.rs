@@ -5,9 +5,9 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 use super::fused::{check_unit, packed, read};
 use crate::kernels::Unit;
 use crate::kernels::cpu::{self, Level};
-use crate::layers::recurrent::State;
+use crate::layers::linear::Linear;
+use crate::layers::state::State;
 use crate::layers::weights::Weights;
-use crate::network::Linear;
 
 /// A recurrent stack, and perhaps a decoder, for sequences of which each step arrives when the one before has
 /// been answered: written text, a sensor. Nothing is allocated on the way. It keeps the weights that it was
