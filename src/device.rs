@@ -1,4 +1,4 @@
-//! Which device a command runs on, and on how many threads.
+//! The choice of the device and of the number of threads.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,20 +7,20 @@ use candle_core::Device;
 
 use crate::{Error, Result};
 
-/// What was built in. Nothing else in this crate asks for these features.
+/// Backends of this build. No other file of this crate tests these features.
 const HAS_CUDA: bool = cfg!(feature = "cuda");
 const HAS_METAL: bool = cfg!(feature = "metal");
 
 /// A device as the user names it: `cpu`, `cuda`, `cuda:N`, `metal` or `auto`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The processor.
+    /// The CPU.
     Cpu,
     /// An NVIDIA GPU, by its number from 0.
     Cuda(usize),
     /// The GPU of a Mac.
     Metal,
-    /// CUDA where it is built in and present, then Metal, else the processor.
+    /// CUDA if it is built in and present, else Metal, else the CPU.
     #[default]
     Auto,
 }
@@ -60,7 +60,7 @@ impl DeviceChoice {
     /// Opens the device.
     ///
     /// # Errors
-    /// A device that this build has no code for, saying how to build it, or one that is not there.
+    /// If this build does not support the device (the error says how to build it), or the device is absent.
     pub fn open(self) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
@@ -81,15 +81,15 @@ fn not_built(name: &str, feature: &str) -> Error {
     Error::usage("--device", format!("this build has no {name}: {build}"))
 }
 
-/// The device is built in but cannot be opened: no such number, no driver, no free memory.
+/// An error for a device that is supported but cannot be opened: no such number, driver or free memory.
 fn absent(choice: DeviceChoice, error: &candle_core::Error) -> Error {
-    // Candle may append a backtrace; an error of this program is one line.
+    // Candle may append a backtrace; errors of this program are one line.
     let error = error.to_string();
     let reason = error.lines().next().unwrap_or_default();
     Error::usage("--device", format!("cannot open {choice}: {reason}; check the driver, or use --device cpu"))
 }
 
-/// The device in a word or two, for reports: `cpu`, `cuda:0`, `metal`.
+/// The name of a device for reports: `cpu`, `cuda:0`, `metal`.
 pub fn name(device: &Device) -> String {
     match device.location() {
         candle_core::DeviceLocation::Cpu => "cpu".to_string(),
@@ -98,12 +98,12 @@ pub fn name(device: &Device) -> String {
     }
 }
 
-/// Makes `threads` the size of rayon's global pool, which runs matrix products and this crate's own
-/// parallel loops. To be called once, before any of them. Candle's pool for element-wise ops on large
-/// tensors asks only `CANDLE_NUM_THREADS`, or `RAYON_NUM_THREADS`, when it is first used.
+/// Sets the size of rayon's global thread pool, which runs matrix products and the parallel loops of this crate.
+/// Call it once, before any of them. Candle's pool for element-wise ops on large tensors takes its size from
+/// `CANDLE_NUM_THREADS` or `RAYON_NUM_THREADS` when it is first used.
 ///
 /// # Errors
-/// No threads at all, or a pool that is already running.
+/// If `threads` is 0, or the pool is already running.
 pub fn set_threads(threads: usize) -> Result<()> {
     if threads == 0 {
         return Err(Error::usage("--threads", "0 threads cannot run anything; give at least 1"));
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_and_written() {
+    fn names_round_trip() {
         for (text, choice) in [
             ("cpu", DeviceChoice::Cpu),
             ("cuda:3", DeviceChoice::Cuda(3)),
@@ -137,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn the_processor_and_auto_always_open() {
+    fn cpu_and_auto_always_open() {
         assert_eq!(name(&DeviceChoice::Cpu.open().unwrap()), "cpu");
         DeviceChoice::Auto.open().unwrap();
     }
 
     #[test]
-    fn a_gpu_that_was_not_built_in_says_how_to_build_it() {
+    fn unsupported_gpu_error_says_how_to_build() {
         for (choice, built, feature) in
             [(DeviceChoice::Cuda(0), HAS_CUDA, "cuda"), (DeviceChoice::Metal, HAS_METAL, "metal")]
         {
@@ -157,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_that_is_not_there_is_an_error_of_one_line() {
+    fn absent_gpu_is_an_error_of_one_line() {
         let error = DeviceChoice::Cuda(4096).open().unwrap_err().to_string();
         assert!(error.starts_with("--device: ") && error.lines().count() == 1, "{error}");
     }
 
     #[test]
-    fn no_threads_are_refused() {
+    fn zero_threads_are_refused() {
         assert!(set_threads(0).unwrap_err().to_string().starts_with("--threads: 0 threads"));
     }
 }

@@ -12,6 +12,11 @@ impl Fnv1a {
     pub(crate) fn add(&mut self, word: impl Into<u64>) {
         self.0 = (self.0 ^ word.into()).wrapping_mul(0x0100_0000_01b3);
     }
+
+    /// Every byte in turn.
+    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.add(byte));
+    }
 }
 
 /// The same of bytes.

@@ -2,11 +2,13 @@
 //! generation. The models themselves live in [`rnn_zoo_models`], re-exported here as [`models`].
 
 pub mod bundle;
+mod contain;
 pub mod data;
 pub mod device;
 pub mod error;
 mod hash;
 pub mod inference;
+mod outline;
 mod parallel;
 pub mod parameters;
 pub mod rng;

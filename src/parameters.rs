@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Shape, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
 
+use crate::outline::Outline;
 use crate::{Error, Result};
 
 /// Tensors under their names, in name order.
@@ -77,26 +78,13 @@ impl Parameters {
 
     /// What keeps `values` from being values of these parameters, in words.
     pub(crate) fn check(&self, values: &NamedTensors) -> Result<(), String> {
-        let missing = self.vars.keys().filter(|name| !values.contains_key(*name));
-        if let Some(names) = listed(missing) {
-            return Err(format!("has no tensor {names}, which the model needs"));
-        }
-        let unexpected = values.keys().filter(|name| !self.vars.contains_key(*name));
-        if let Some(names) = listed(unexpected) {
-            return Err(format!("has the tensor {names}, which the model does not know"));
-        }
-        for (name, var) in &self.vars {
-            let value = &values[name];
-            if value.shape() != var.shape() {
-                let [found, expected] = [dims(value.shape()), dims(var.shape())];
-                return Err(format!("tensor {name} has shape {found}, but the model expects {expected}"));
-            }
-            if !matches!(value.dtype(), DType::F16 | DType::BF16 | DType::F32 | DType::F64) {
-                let found = value.dtype().as_str();
-                return Err(format!("tensor {name} is {found}, but the model expects f32, f64, f16 or bf16"));
-            }
-        }
-        Ok(())
+        let found = values.iter().map(|(name, value)| (name.as_str(), (value.dims(), value.dtype())));
+        self.outline().check(&found.collect())
+    }
+
+    /// The names and shapes that values must have.
+    pub(crate) fn outline(&self) -> Outline {
+        self.vars.iter().map(|(name, var)| (name.clone(), var.shape().clone())).collect()
     }
 }
 
@@ -111,20 +99,6 @@ impl FromIterator<(String, Var)> for Parameters {
     fn from_iter<I: IntoIterator<Item = (String, Var)>>(vars: I) -> Self {
         Self { vars: vars.into_iter().collect() }
     }
-}
-
-/// The first names and how many more there are; `None` where there are none.
-fn listed<'a>(names: impl Iterator<Item = &'a String>) -> Option<String> {
-    let names: Vec<&str> = names.map(String::as_str).collect();
-    match names.len() {
-        0 => None,
-        1..=3 => Some(names.join(", ")),
-        count => Some(format!("{} (and {} more)", names[..3].join(", "), count - 3)),
-    }
-}
-
-fn dims(shape: &Shape) -> String {
-    format!("{:?}", shape.dims())
 }
 
 #[cfg(test)]
@@ -192,12 +166,5 @@ mod tests {
         let dtype = problem(|values, tensor| drop(values.insert("rnn.weight".into(), tensor)), ids);
         assert!(dtype.contains("rnn.weight is u32"), "{dtype}");
         assert_eq!(parameters.get("bias").unwrap().to_vec1::<f32>().unwrap(), [2.0; 4]);
-    }
-
-    #[test]
-    fn long_lists_of_names_are_cut() {
-        let names: Vec<String> = ('a'..='f').map(String::from).collect();
-        assert_eq!(listed(names.iter()).unwrap(), "a, b, c (and 3 more)");
-        assert_eq!(listed([].iter()), None);
     }
 }

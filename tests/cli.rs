@@ -2,6 +2,7 @@
 
 mod bad_bundle;
 mod bad_input;
+mod card;
 mod data;
 mod eval;
 mod export;

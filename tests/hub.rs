@@ -1,6 +1,6 @@
-//! Fetching from a small local server that answers as the Hugging Face hub does.
+//! Downloads from a local server that behaves like the Hugging Face hub.
 
-// The lint spares test functions, not what they call.
+// The lint exempts test functions, but not the functions that they call.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -14,19 +14,19 @@ use tempfile::TempDir;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What the server does with one path.
+/// The server's response to one path.
 #[derive(Clone)]
 enum Answer {
-    /// Sends the file, or the part of it asked for.
+    /// Sends the requested part of the file.
     Whole(Vec<u8>),
-    /// Promises the whole file in its headers and hangs up half way.
+    /// Announces the whole file and closes the connection half way.
     Cut(Vec<u8>),
-    /// As `Cut`, but without the promise: the connection simply closes.
+    /// Like `Cut`, but without announcing a length.
     CutUnannounced(Vec<u8>),
     Status(&'static str),
 }
 
-/// One request: its path and the token that came with it.
+/// The path and the token of a request.
 type Request = (String, Option<String>);
 
 struct Hub {
@@ -50,7 +50,7 @@ impl Hub {
         let (answers, requests) = (Arc::clone(&hub.answers), Arc::clone(&hub.requests));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A client that hangs up is no concern of the server's.
+                // The client may close the connection.
                 serve(stream, &answers, &requests).ok();
             }
         });
@@ -125,7 +125,7 @@ fn write_answer(mut stream: TcpStream, answer: &Answer, range: &str) -> std::io:
         write!(stream, "Content-Length: {}\r\n", body.len())?;
     }
     stream.write_all(b"\r\n")?;
-    // The one byte that tells the size of the file always arrives.
+    // The one-byte request for the size is always answered.
     let sent = if cut && body.len() > 1 { body.len() / 2 } else { body.len() };
     stream.write_all(&body[..sent])
 }
@@ -138,7 +138,7 @@ fn fetch(hub: &Hub) -> Result<std::path::PathBuf, String> {
 }
 
 #[test]
-fn a_file_is_fetched_once_with_the_token_and_read_as_what_it_is() {
+fn file_is_downloaded_once_with_the_token() {
     let hub = Hub::new(&[(FILE, Answer::Whole(CSV.into()))]);
     let path = fetch(&hub).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), CSV);
@@ -152,14 +152,14 @@ fn a_file_is_fetched_once_with_the_token_and_read_as_what_it_is() {
 }
 
 #[test]
-fn a_missing_file_says_so_with_its_address() {
+fn missing_file_is_named_with_its_address() {
     let hub = Hub::new(&[]);
     let error = fetch(&hub).unwrap_err();
     assert_eq!(error, format!("{}{FILE}: not found (404); check owner, name and file", hub.url));
 }
 
 #[test]
-fn a_private_file_asks_for_a_token() {
+fn private_file_needs_a_token() {
     for status in ["401 Unauthorized", "403 Forbidden"] {
         let hub = Hub::new(&[(FILE, Answer::Status(status))]);
         let error = fetch(&hub).unwrap_err();
@@ -173,7 +173,7 @@ fn a_private_file_asks_for_a_token() {
 }
 
 #[test]
-fn a_cut_download_is_an_error_and_the_next_try_gets_the_whole_file() {
+fn truncated_download_is_an_error_and_can_be_repeated() {
     for cut in [Answer::Cut(CSV.into()), Answer::CutUnannounced(CSV.into())] {
         let hub = Hub::new(&[(FILE, cut)]);
         for _ in 0..3 {
@@ -186,7 +186,7 @@ fn a_cut_download_is_an_error_and_the_next_try_gets_the_whole_file() {
 }
 
 #[test]
-fn what_an_earlier_download_left_does_not_stand_in_the_way() {
+fn leftovers_of_an_earlier_download_are_ignored() {
     for left in [CSV.to_vec(), [CSV, b"more"].concat()] {
         let hub = Hub::new(&[(FILE, Answer::Whole(CSV.into()))]);
         let blobs = hub.endpoint().cache.join("datasets--me--poems/blobs");
@@ -197,7 +197,7 @@ fn what_an_earlier_download_left_does_not_stand_in_the_way() {
 }
 
 #[test]
-fn no_server_and_no_permission_to_ask_are_told_apart() {
+fn missing_server_and_offline_mode_have_different_errors() {
     let hub = Hub::new(&[(FILE, Answer::Whole(CSV.into()))]);
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let nowhere = Endpoint { url: format!("http://{unused}"), ..hub.endpoint() };
@@ -212,7 +212,7 @@ fn no_server_and_no_permission_to_ask_are_told_apart() {
 }
 
 #[test]
-fn a_bundle_is_one_folder_of_one_revision() {
+fn bundle_is_one_folder_of_one_revision() {
     let file = |revision: &str, name: &str| format!("/me/lstm/resolve/{revision}/{name}");
     let whole = |content: &str| Answer::Whole(content.into());
     let hub = Hub::new(&[
@@ -236,10 +236,10 @@ fn a_bundle_is_one_folder_of_one_revision() {
 }
 
 #[test]
-fn a_bundle_in_the_cache_needs_no_hub_whoever_has_put_it_there() {
+fn cached_bundle_needs_no_server() {
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let cache = tempfile::tempdir().unwrap();
-    // As Python's huggingface_hub lays it out: a branch is known by its name, a revision by its folder alone.
+    // The layout of Python's huggingface_hub: a branch has a file with its revision, a revision a folder.
     let folder = cache.path().join(format!("models--me--lstm/snapshots/{COMMIT}"));
     let refs = cache.path().join("models--me--lstm/refs");
     std::fs::create_dir_all(&folder).unwrap();

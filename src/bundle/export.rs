@@ -1,65 +1,55 @@
-//! Exports: a bundle without what only training needs, in another precision, with checksums.
+//! Exports: copies of a bundle with checksums, without training state or in another precision.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
+use super::files::{CURVE, MODEL, README, TOKENIZER};
+use super::load::load;
+use super::read;
 use super::save::{BundleWriter, Contents, Training};
-use super::{CONFIG, CURVE, MODEL, README, TOKENIZER, load, read_tensors};
-use crate::inference::model;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 
-/// What an export is to be.
+/// Options of an export.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Export {
-    /// The float type of the parameters; as they are where `None`. They are computed with in the type of
-    /// `config.json` all the same.
+    /// The float type of the stored parameters; unchanged if `None`. The model still computes in the type of
+    /// `config.json`.
     pub dtype: Option<DType>,
     /// Whether the run can be resumed from the export.
     pub with_training: bool,
-    /// Whether another bundle may be replaced.
+    /// Whether to replace an existing bundle.
     pub force: bool,
 }
 
-/// Writes the bundle at `path` once more to `out`, whole or not at all.
+/// Writes a copy of the bundle at `path` to `out`, in a single step.
 ///
 /// # Errors
-/// Those of [`load`](super::load) and of [`BundleWriter::create`]; parameters that are not those of the
-/// configuration, or that the float type cannot hold; an export onto itself.
+/// As [`load`] and [`BundleWriter::create`], and if the parameters do not fit the configuration, are NaN or
+/// infinite, or exceed the range of the float type, or if both paths name the same bundle.
 pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
     let loaded = load(path)?;
     let same = |path: &Path| fs::canonicalize(path).ok();
     if same(out).is_some_and(|out| same(&loaded.path) == Some(out)) {
         return Err(Error::file(out, "is the bundle itself; choose another --out"));
     }
-    // Into the model that they are said to be of: what is sealed should load.
-    let (_, parameters) = model::build(&loaded.config, &Device::Cpu)
-        .map_err(|error| Error::file(loaded.path.join(CONFIG), error))?;
-    loaded.load_weights(&parameters)?;
     let model = loaded.path.join(MODEL);
-    let before = read_tensors(&model, &Device::Cpu)?;
+    let before = loaded.stored_parameters()?;
     let weights = match options.dtype {
         Some(dtype) => before.iter().map(|entry| converted(entry, dtype, &model)).collect::<Result<_>>()?,
         None => before.clone(),
     };
-    // Read to be checked; and written again as it is, for the loaded one may not give the same bytes.
-    let tokenizer = match loaded.tokenizer()? {
-        Some(_) => {
-            let file = loaded.path.join(TOKENIZER);
-            Some(fs::read_to_string(&file).map_err(|error| Error::file(file, error))?)
+    // Parsed only as a check. The original bytes are written: serialising the parsed tokenizer may change them.
+    let tokenizer = match loaded.tokenizer_bytes()? {
+        Some(bytes) => {
+            loaded.parse_tokenizer(&bytes)?;
+            Some(read::utf8(&loaded.path.join(TOKENIZER), bytes)?)
         }
         None => None,
     };
-    let text = |name| {
-        let file = loaded.path.join(name);
-        match fs::read_to_string(&file) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            read => read.map(Some).map_err(|error| Error::file(file, error)),
-        }
-    };
+    let text = |name| read::optional_text(&loaded.path.join(name));
     let (readme, curve) = (text(README)?, text(CURVE)?);
     let training = if options.with_training { loaded.training()? } else { None };
     if options.with_training && training.is_none() {
@@ -86,11 +76,9 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
 }
 
 fn converted((name, tensor): (&String, &Tensor), dtype: DType, file: &Path) -> Result<(String, Tensor)> {
-    let whole = |tensor: &Tensor| -> Result<bool> {
-        Ok(tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?.into_iter().all(f64::is_finite))
-    };
     let value = tensor.to_dtype(dtype)?;
-    if whole(tensor)? && !whole(&value)? {
+    let numbers = value.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    if !numbers.into_iter().all(f64::is_finite) {
         let name_of = dtype.as_str();
         let problem = format!("tensor {name} has values beyond {name_of}; choose another --dtype, as bf16");
         return Err(Error::file(file, problem));
@@ -98,7 +86,7 @@ fn converted((name, tensor): (&String, &Tensor), dtype: DType, file: &Path) -> R
     Ok((name.clone(), value))
 }
 
-/// The model card with a line on the export; an earlier one is replaced.
+/// The model card with a line about the export, which replaces that of an earlier export.
 fn card(before: &str, path: &Path, weights: &[&NamedTensors; 2], resumable: bool) -> String {
     const MARK: &str = "\nExported by rnn-zoo ";
     let (card, behind) = match before.split_once(MARK) {
@@ -124,13 +112,19 @@ fn card(before: &str, path: &Path, weights: &[&NamedTensors; 2], resumable: bool
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::config;
-    use super::*;
+    use candle_core::Device;
 
-    /// A bundle without a tokenizer, all of whose parameters are `value`.
+    use super::super::fixture::config;
+    use super::super::tensors::read_tensors;
+    use super::*;
+    use crate::parameters::Parameters;
+
+    /// Saves a bundle without a tokenizer, with every parameter at `value`.
     fn bundle(path: &Path, value: f32) {
         let config = super::super::Config { tokenizer: None, ..config() };
-        let weights = model::build(&config, &Device::Cpu).unwrap().1.to_tensors().unwrap();
+        let (map, builder) = Parameters::builder(config.dtype, &Device::Cpu);
+        config.network.build(&builder).unwrap();
+        let weights = Parameters::from(&map).to_tensors().unwrap();
         let filled =
             |(name, tensor): (String, Tensor)| (name, tensor.ones_like().unwrap() * f64::from(value));
         let weights = weights.into_iter().map(filled).map(|(name, tensor)| (name, tensor.unwrap())).collect();
@@ -146,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_a_float_type_cannot_hold_are_not_exported() {
+    fn parameters_beyond_the_float_type_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let of = |dtype| Export { dtype: Some(dtype), ..Export::default() };
@@ -157,13 +151,13 @@ mod tests {
         export(&path("large"), &path("bf16"), &of(DType::BF16)).unwrap();
         let stored = read_tensors(&path("bf16").join(MODEL), &Device::Cpu).unwrap();
         assert!(stored.values().all(|tensor| tensor.dtype() == DType::BF16));
-        // Infinity was infinity before; no float type is to blame.
         bundle(&path("infinite"), f32::INFINITY);
-        export(&path("infinite"), &path("f16"), &of(DType::F16)).unwrap();
+        let error = export(&path("infinite"), &path("f16"), &of(DType::F16)).unwrap_err().to_string();
+        assert!(error.contains("tensor decoder.bias holds NaN or infinity"), "{error}");
     }
 
     #[test]
-    fn the_card_tells_of_the_last_export_alone() {
+    fn card_mentions_only_the_last_export() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let of = |dtype| Export { dtype: Some(dtype), ..Export::default() };

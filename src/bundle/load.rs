@@ -1,40 +1,59 @@
 //! Reading bundles.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::checksums::Checksums;
-use super::swap::{Place, exists};
-use super::{
-    AVERAGE, BEST, CARRY, CONFIG, Config, LAST, METRICS, MODEL, OPTIMIZER, RECIPE, STATE, TOKENIZER,
-};
-use super::{is_bundle, load_weights, read_tensors};
-use crate::hash::fnv1a;
+use super::checksums::{Checksums, HashingReader};
+use super::config::Config;
+use super::files::{AVERAGE, BEST, CARRY, CONFIG, LAST, METRICS, MODEL, OPTIMIZER, RECIPE, STATE, TOKENIZER};
+use super::find::find;
+use super::read;
+use super::swap::exists;
+use super::tensor_file::TensorFile;
+use crate::contain::contain;
+use crate::hash::Fnv1a;
+use crate::outline::Outline;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
-/// A bundle whose configuration has been read and checked; parameters are read when the model stands.
+/// The largest `metrics.jsonl` that is read, in bytes.
+const LARGEST_METRICS: u64 = 1 << 30;
+
+/// A bundle whose configuration has been read and checked, and whose tensors have not.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// Where its files lie.
+    /// The folder with its files.
     pub path: PathBuf,
-    /// How to build the model.
+    /// The model's configuration.
     pub config: Config,
-    /// The lines of `metrics.jsonl` that the checkpoint knows.
+    /// The lines of `metrics.jsonl` up to the checkpoint.
     pub metrics: Vec<String>,
-    /// The text of `recipe.toml`, where the bundle has it.
+    /// The text of `recipe.toml`, if the bundle has it.
     pub recipe: Option<String>,
-    /// What its files were when it was exported.
+    /// The contents of `training/state.json`, if the bundle has it.
+    state: Option<Value>,
+    /// The checksums of an exported bundle.
     checksums: Checksums,
 }
 
-/// What resuming needs, as it was saved, to the bit; all tensors on the CPU.
+/// A model as read from a bundle, each file once.
+#[derive(Debug)]
+pub struct Parts {
+    /// The parameters, in the dtype of the configuration.
+    pub parameters: NamedTensors,
+    /// The tokenizer; `None` for a model that reads no text.
+    pub tokenizer: Option<Tokenizer>,
+    /// A hash of the parameters, the tokenizer and the network's configuration, 16 hexadecimal digits. It
+    /// depends neither on the bundle's path nor on how the model was trained.
+    pub fingerprint: String,
+}
+
+/// Everything that resuming needs, bit for bit as it was saved; all tensors on the CPU.
 #[derive(Clone, Debug)]
 pub struct TrainingState {
     /// The parameters when the run stopped.
@@ -43,7 +62,7 @@ pub struct TrainingState {
     pub best: Option<NamedTensors>,
     /// The average of the parameters, if the run keeps one and it has begun.
     pub average: Option<NamedTensors>,
-    /// What the optimizer remembered.
+    /// The state of the optimizer.
     pub optimizer: NamedTensors,
     /// The hidden state that the next window starts from.
     pub carry: NamedTensors,
@@ -54,21 +73,20 @@ pub struct TrainingState {
 /// The file `training/state.json`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct State {
-    /// How many reports `metrics.jsonl` had.
+    /// The number of lines that `metrics.jsonl` had.
     pub(super) metrics_lines: usize,
     pub(super) state: Value,
 }
 
-/// Reads a bundle's configuration, tokenizer and metrics.
+/// Reads a bundle's configuration, reports and settings.
 ///
 /// # Errors
-/// A path that is no bundle, saying what it is; a file that is missing; a configuration that
+/// If the path is not a bundle (the error says what it is), a file is missing, or the configuration
 /// [cannot be read](Config::read).
 pub fn load(path: &Path) -> Result<Loaded> {
     let path = find(path)?;
     let checksums = Checksums::of(&path)?;
-    checksums.check(&path, CONFIG)?;
-    let config = Config::read(&path.join(CONFIG))?;
+    let config = Config::parse(&path.join(CONFIG), checksums.read(&path, CONFIG)?)?;
     if !exists(&path.join(MODEL)) {
         return Err(Error::file(path.join(MODEL), "is missing; the bundle is not whole: copy it again"));
     }
@@ -76,159 +94,185 @@ pub fn load(path: &Path) -> Result<Loaded> {
         let problem = format!("is missing, but the model needs its {kind} tokenizer; copy the bundle again");
         return Err(Error::file(path.join(TOKENIZER), problem));
     }
-    let known = match exists(&path.join(STATE)) {
+    let (known, state) = match exists(&path.join(STATE)) {
         true => {
-            checksums.check(&path, STATE)?;
-            read_state(&path.join(STATE))?.metrics_lines
+            let State { metrics_lines, state } =
+                parse_state(&path.join(STATE), &checksums.read(&path, STATE)?)?;
+            (metrics_lines, Some(state))
         }
-        false => usize::MAX,
+        false => (usize::MAX, None),
     };
-    // Reports are for people; a bundle without them is as good.
-    let metrics = fs::read(path.join(METRICS)).unwrap_or_default();
+    // A bundle is usable without its reports, which are for people.
+    let metrics = read::bounded(&path.join(METRICS), LARGEST_METRICS).unwrap_or_default();
     let metrics = metrics_lines(&metrics).take(known);
     let metrics = metrics.map(|line| String::from_utf8_lossy(line).trim_end().to_string()).collect();
-    let recipe = fs::read_to_string(path.join(RECIPE)).ok();
-    Ok(Loaded { path, config, metrics, recipe, checksums })
+    let recipe = read::optional_text(&path.join(RECIPE)).unwrap_or_default();
+    Ok(Loaded { path, config, metrics, recipe, state, checksums })
 }
 
 impl Loaded {
-    /// Gives the model its best parameters, those of `model.safetensors`.
+    /// Checks that the model can be loaded, by everything but the values of its parameters: the tokenizer, and
+    /// the names, shapes, dtypes and size in the header of `model.safetensors`.
     ///
     /// # Errors
-    /// Those of [`load_weights`].
-    pub fn load_weights(&self, parameters: &Parameters) -> Result<()> {
-        self.check(MODEL)?;
-        load_weights(&self.path.join(MODEL), parameters)
+    /// If a file is broken or belongs to another model.
+    pub fn check(&self) -> Result<()> {
+        self.tokenizer()?;
+        let path = self.path.join(MODEL);
+        let (reader, size) = read::open(&path)?;
+        TensorFile::open(&path, reader, size)?.check(&self.outline()?)
     }
 
-    /// Tells this model from every other: a hash of its parameters, its tokenizer and its network's
-    /// configuration, 16 hexadecimal digits. Where the bundle lies and how it was trained do not matter.
+    /// Reads the model: its tokenizer, its parameters onto a device, and the fingerprint of both.
     ///
     /// # Errors
-    /// Files that cannot be read.
-    pub fn fingerprint(&self) -> Result<String> {
+    /// If the configuration describes no network, or a file is broken, damaged or belongs to another model.
+    pub fn read(&self, device: &Device) -> Result<Parts> {
         let network = serde_json::to_vec(&self.config.network)
             .map_err(|error| Error::file(self.path.join(CONFIG), error))?;
-        let mut parts = vec![network];
-        for name in std::iter::once(MODEL).chain(self.config.tokenizer.is_some().then_some(TOKENIZER)) {
-            let path = self.path.join(name);
-            parts.push(
-                fs::read(&path).map_err(|error| Error::file(&path, format!("cannot be read: {error}")))?,
-            );
+        let tokenizer_bytes = self.tokenizer_bytes()?;
+        let tokenizer = tokenizer_bytes.as_deref().map(|bytes| self.parse_tokenizer(bytes)).transpose()?;
+        let outline = self.outline()?;
+        let mut hash = Fnv1a::new();
+        hash.add_bytes(&network);
+        let mut model_size = 0;
+        let parameters = self.tensors(MODEL, Some(&mut hash), |file, size| {
+            model_size = size;
+            file.check(&outline)?;
+            file.parameters(self.config.dtype, device)
+        })?;
+        let tokenizer_size = tokenizer_bytes.as_ref().map(|bytes| bytes.len() as u64);
+        hash.add_bytes(tokenizer_bytes.as_deref().unwrap_or_default());
+        // With the sizes, so that no byte can move from one file to the next.
+        for size in [Some(network.len() as u64), Some(model_size), tokenizer_size].into_iter().flatten() {
+            hash.add_bytes(&size.to_le_bytes());
         }
-        // With their sizes, so that no byte can change sides.
-        let sizes: Vec<u8> = parts.iter().flat_map(|part| (part.len() as u64).to_le_bytes()).collect();
-        let hash = fnv1a(parts.iter().flatten().chain(&sizes));
-        Ok(format!("{hash:016x}"))
+        Ok(Parts { parameters, tokenizer, fingerprint: format!("{:016x}", hash.0) })
     }
 
-    /// Refuses a file of the bundle that is not what it was when the bundle was exported.
-    pub(super) fn check(&self, name: &str) -> Result<()> {
-        self.checksums.check(&self.path, name)
-    }
-
-    /// The model's tokenizer; `None` for a model that reads no text.
+    /// Reads the parameters of `model.safetensors` in the dtypes of the file, onto the CPU.
     ///
     /// # Errors
-    /// A file that is broken, or of another tokenizer than the model's.
+    /// As [`Loaded::read`].
+    pub(super) fn stored_parameters(&self) -> Result<NamedTensors> {
+        let outline = self.outline()?;
+        self.tensors(MODEL, None, |file, _| {
+            file.check(&outline)?;
+            file.stored_parameters()
+        })
+    }
+
+    /// Sets `parameters` to the best parameters, those of `model.safetensors`.
+    ///
+    /// # Errors
+    /// If the file is damaged, or its names, shapes or dtypes differ from those of `parameters`, of which none
+    /// has changed then.
+    pub fn load_weights(&self, parameters: &Parameters) -> Result<()> {
+        let values = self.tensors(MODEL, None, |file, _| {
+            file.check(&parameters.outline())?;
+            file.stored_parameters()
+        })?;
+        parameters.set_all(&values)
+    }
+
+    /// Reads the model's tokenizer; `None` for a model that reads no text.
+    ///
+    /// # Errors
+    /// If the file is broken, or belongs to another model.
     pub fn tokenizer(&self) -> Result<Option<Tokenizer>> {
-        if self.config.tokenizer.is_none() {
-            return Ok(None);
-        }
-        self.check(TOKENIZER)?;
+        self.tokenizer_bytes()?.map(|bytes| self.parse_tokenizer(&bytes)).transpose()
+    }
+
+    /// The bytes of `tokenizer.json`; `None` for a model that reads no text.
+    pub(super) fn tokenizer_bytes(&self) -> Result<Option<Vec<u8>>> {
+        let reads_text = self.config.tokenizer.is_some();
+        reads_text.then(|| self.checksums.read(&self.path, TOKENIZER)).transpose()
+    }
+
+    pub(super) fn parse_tokenizer(&self, bytes: &[u8]) -> Result<Tokenizer> {
         let file = self.path.join(TOKENIZER);
-        let tokenizer = Tokenizer::from_file(&file)?;
+        let tokenizer = parse_foreign_tokenizer(bytes).map_err(|problem| Error::file(&file, problem))?;
         let (found, expected) = (tokenizer.vocabulary_size(), self.config.network.vocabulary_size());
         match expected {
             Some(expected) if expected != found => {
                 let problem = format!(
-                    "has {found} tokens, but the model was trained with {expected}; put back the file it was \
-                     saved with"
+                    "has {found} tokens, but the model was trained with {expected}; restore the file that was \
+                     saved with the model"
                 );
                 Err(Error::file(file, problem))
             }
-            _ => Ok(Some(tokenizer)),
+            _ => Ok(tokenizer),
         }
     }
 
-    /// What resuming needs; `None` where the bundle was saved without it.
+    /// Reads what resuming needs; `None` if the bundle was saved without it.
     ///
     /// # Errors
-    /// Files that are missing or broken.
+    /// If a file is missing, broken or damaged, or parameters are NaN or infinite.
     pub fn training(&self) -> Result<Option<TrainingState>> {
-        let file = |name| self.path.join(name);
-        if !exists(&file(STATE)) {
-            return Ok(None);
-        }
-        let tensors = |name| {
-            self.check(name)?;
-            read_tensors(&file(name), &Device::Cpu)
-        };
+        let Some(state) = self.state.clone() else { return Ok(None) };
+        let tensors = |name| self.tensors(name, None, |file, _| file.tensors(&Device::Cpu));
+        let parameters = |name| self.tensors(name, None, |file, _| file.stored_parameters());
+        let optional = |name| exists(&self.path.join(name)).then(|| parameters(name)).transpose();
         Ok(Some(TrainingState {
-            state: read_state(&file(STATE))?.state,
-            last: tensors(LAST)?,
-            best: exists(&file(BEST)).then(|| tensors(BEST)).transpose()?,
-            average: exists(&file(AVERAGE)).then(|| tensors(AVERAGE)).transpose()?,
+            state,
+            last: parameters(LAST)?,
+            best: optional(BEST)?,
+            average: optional(AVERAGE)?,
             optimizer: tensors(OPTIMIZER)?,
             carry: tensors(CARRY)?,
         }))
     }
+
+    /// Opens a safetensors file of the bundle; `read` gets it with its size in bytes.
+    fn tensors(
+        &self,
+        name: &str,
+        fingerprint: Option<&mut Fnv1a>,
+        read: impl FnOnce(TensorFile<'_, &mut HashingReader<'_>>, u64) -> Result<NamedTensors>,
+    ) -> Result<NamedTensors> {
+        let path = self.path.join(name);
+        self.checksums.stream(&self.path, name, fingerprint, |reader| {
+            let size = reader.size;
+            read(TensorFile::open(&path, reader, size)?, size)
+        })
+    }
+
+    /// The names and shapes of the parameters that the configuration asks for.
+    fn outline(&self) -> Result<Outline> {
+        Outline::of(&self.config.network).map_err(|error| Error::file(self.path.join(CONFIG), error))
+    }
 }
 
-fn read_state(path: &Path) -> Result<State> {
-    let text = fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
-    serde_json::from_str(&text)
+/// Parses a `tokenizer.json` with the tokenizers library, which recurses into nested JSON and panics on some that is
+/// malformed or has a wrong shape. The error is the problem alone.
+fn parse_foreign_tokenizer(bytes: &[u8]) -> Result<Tokenizer, String> {
+    let problem =
+        |reason: String| format!("is no tokenizer.json of the Hugging Face tokenizers format: {reason}");
+    read::check_nesting(bytes)?;
+    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| problem(error.to_string()))?;
+    contain(|| Tokenizer::from_json(bytes)).map_err(problem)?
+}
+
+fn parse_state(path: &Path, bytes: &[u8]) -> Result<State> {
+    serde_json::from_slice(bytes)
         .map_err(|error| Error::file(path, format!("is cut short or of another program: {error}")))
 }
 
-/// The lines of `metrics.jsonl` with their ends; one without its end was being written at a crash.
+/// The complete lines of `metrics.jsonl`, with their ends. A crash can cut the last one short.
 pub(super) fn metrics_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"))
 }
-
-/// The directory that holds the bundle's files, or what the path is instead.
-fn find(path: &Path) -> Result<PathBuf> {
-    if path.as_os_str().is_empty() {
-        return Err(Error::file(path, "an empty path names no bundle"));
-    }
-    if !exists(path) && path.file_name().is_none() {
-        return Err(Error::file(path, "does not exist"));
-    }
-    let found = Place::new(path)?.readable();
-    if !exists(&found) {
-        return Err(Error::file(path, format!("there is no bundle here; {HOW}")));
-    }
-    if !found.is_dir() {
-        let problem = match found.parent().is_some_and(is_bundle) {
-            true => "is one file of a bundle; give the folder that it lies in".to_string(),
-            false => format!("is a file, but a bundle is a folder; {HOW}"),
-        };
-        return Err(Error::file(path, problem));
-    }
-    match fs::metadata(found.join(CONFIG)) {
-        Ok(_) => return Ok(found),
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            let problem = format!("cannot be looked at: {error}; check the permissions of the bundle");
-            return Err(Error::file(found.join(CONFIG), problem));
-        }
-        Err(_) => {}
-    }
-    let inside = fs::read_dir(&found).into_iter().flatten().flatten().map(|entry| entry.path());
-    let problem = match inside.filter(|path| is_bundle(path)).min() {
-        Some(bundle) => format!("is not a bundle, but holds one: {}", bundle.display()),
-        None => format!("is not a bundle: it has no {CONFIG}; {HOW}"),
-    };
-    Err(Error::file(path, problem))
-}
-
-const HOW: &str = "`rnn train lstm --out BUNDLE` makes one";
 
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{config, weights};
     use super::super::{BundleWriter, Contents};
-    use super::*;
+    use std::fs;
+
     use candle_core::{DType, Tensor, Var};
+
+    use super::*;
 
     fn bundle(path: &Path) {
         let (config, weights) = (config(), weights(1.0, 6));
@@ -250,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_bundle_is_described() {
+    fn other_paths_are_described() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("model");
         assert!(problem(&path).contains("there is no bundle here; `rnn train lstm --out BUNDLE` makes one"));
@@ -267,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_named() {
+    fn missing_files_are_named() {
         for (name, text) in [
             (MODEL, "model.safetensors: is missing"),
             (TOKENIZER, "tokenizer.json: is missing, but the model needs its char tokenizer"),
@@ -281,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_that_disagree_with_the_model_are_named() {
+    fn weights_of_another_model_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         bundle(dir.path());
         let loaded = load(dir.path()).unwrap();

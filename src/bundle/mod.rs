@@ -1,233 +1,41 @@
-//! Bundles: checkpoint directories, as training writes them and every other command reads them.
+//! Bundles: checkpoint directories, written by training and read by every other command.
 //!
 //! ```text
 //! BUNDLE/
 //!   config.json         format version, model, task, sizes, tokenizer kind
 //!   model.safetensors   the best parameters, under their PyTorch names
-//!   tokenizer.json      a Hugging Face tokenizers file, where the task has text
+//!   tokenizer.json      a Hugging Face tokenizers file, if the task has text
 //!   metrics.jsonl       one object per report
-//!   recipe.toml         what the run was told; `rnn train --recipe` runs it again
+//!   recipe.toml         settings of the run, which `rnn train --recipe` repeats
 //!   README.md           model card
-//!   curve.svg           loss, perplexity and learning rate as they went
-//!   SHA256SUMS          checksums of all this, in a bundle that was exported
-//!   training/           what resuming needs: parameters (last, best, average), optimizer, hidden state, state.json
+//!   curve.svg           loss, perplexity and learning rate over the run
+//!   SHA256SUMS          checksums of the files above, in an exported bundle
+//!   training/           state for resuming: parameters (last, best, average), optimizer, hidden state, state.json
 //! ```
 //!
-//! A save writes a whole new directory beside the bundle and swaps the two, so a crash at any instant
-//! leaves the previous bundle or the new one, never files of both. Files that the user put in stay.
+//! A save writes a new directory beside the bundle and swaps the two, so a crash at any instant leaves the
+//! previous bundle or the new one, never files of both. Files that the user added are kept. Only one process
+//! writes to a bundle at a time.
 
 mod checksums;
+mod config;
 mod export;
+mod files;
+mod find;
+#[cfg(test)]
+mod fixture;
 mod load;
+mod lock;
+mod read;
 mod save;
 mod swap;
+mod tensor_file;
 mod tensors;
 
-use std::fs;
-use std::path::Path;
-
-use candle_core::DType;
-use rnn_zoo_models::ModelConfig;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use crate::tasks::Task;
-use crate::{Error, Result};
-
+pub use config::{Config, FORMAT, is_bundle, is_trace};
 pub use export::{Export, export};
-pub use load::{Loaded, TrainingState, load};
+pub use files::{CURVE, METRICS, RECIPE};
+pub use load::{Loaded, Parts, TrainingState, load};
 pub use save::{BundleWriter, Contents, Training};
 pub use tensors::{load_weights, read_tensors};
 pub(crate) use tensors::{read_tensors_and_metadata, write_tensors};
-
-/// The version of the directory's layout that this program writes; it reads no other.
-pub const FORMAT: u64 = 1;
-
-const CONFIG: &str = "config.json";
-const MODEL: &str = "model.safetensors";
-const TOKENIZER: &str = "tokenizer.json";
-/// The file with the reports of the run.
-pub const METRICS: &str = "metrics.jsonl";
-const README: &str = "README.md";
-/// The picture of the run, which the model card shows.
-pub const CURVE: &str = "curve.svg";
-/// The file with the settings of the run.
-pub const RECIPE: &str = "recipe.toml";
-/// Only in a bundle that was exported.
-const CHECKSUMS: &str = "SHA256SUMS";
-const LAST: &str = "training/last.safetensors";
-const BEST: &str = "training/best.safetensors";
-const AVERAGE: &str = "training/average.safetensors";
-const OPTIMIZER: &str = "training/optimizer.safetensors";
-const CARRY: &str = "training/carry.safetensors";
-const STATE: &str = "training/state.json";
-
-/// The files that a save replaces or removes; any other is the user's.
-const OWN: [&str; 14] = [
-    CONFIG, MODEL, TOKENIZER, METRICS, README, CURVE, RECIPE, CHECKSUMS, LAST, BEST, AVERAGE, OPTIMIZER,
-    CARRY, STATE,
-];
-
-/// A bundle's `config.json`: all that is needed to build the model again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
-    /// The layout of the directory, [`FORMAT`].
-    pub format: u64,
-    /// The model's name: `simple-rnn`, `lstm`, `gru` or `rnnlm`.
-    pub model: String,
-    /// What it was trained to do.
-    pub task: Task,
-    /// The model's own configuration: sizes, layers, directions.
-    pub network: ModelConfig,
-    /// The kind of tokenizer, where there is one; its contents are in `tokenizer.json`.
-    #[serde(default)]
-    pub tokenizer: Option<String>,
-    /// The labels of a classifier or tagger, in the order of the model's outputs.
-    #[serde(default)]
-    pub labels: Vec<String>,
-    /// The column of the records that the model has learned from, each of which ends with `<eos>`; `None` where it
-    /// was running text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text_column: Option<String>,
-    /// The float type that the model computes in.
-    #[serde(with = "dtype_name")]
-    pub dtype: DType,
-    /// The version of this program that wrote the bundle.
-    pub zoo_version: String,
-    /// The command that made the bundle.
-    pub created_with: String,
-}
-
-impl Config {
-    /// Reads and checks a bundle's `config.json`.
-    ///
-    /// # Errors
-    /// A file that is missing, no JSON, of another format version, or without the fields it needs.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
-        let value: Value = serde_json::from_str(&text)
-            .map_err(|error| Error::file(path, format!("is cut short or not JSON: {error}")))?;
-        match value.get("format").and_then(Value::as_u64) {
-            Some(FORMAT) => serde_json::from_value(value)
-                .map_err(|error| Error::file(path, format!("is not a bundle's configuration: {error}"))),
-            Some(newer) if newer > FORMAT => {
-                let problem =
-                    format!("has format {newer}, newer than the {FORMAT} read here; upgrade rnn-zoo");
-                Err(Error::file(path, problem))
-            }
-            Some(older) => Err(Error::file(
-                path,
-                format!("has format {older}, but formats start at {FORMAT}; train anew"),
-            )),
-            None => {
-                let problem = "has no `format` number, so it belongs to no bundle of this program";
-                Err(Error::file(path, problem))
-            }
-        }
-    }
-}
-
-/// A float type by candle's name for it, `f32` for one.
-mod dtype_name {
-    use candle_core::DType;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    pub(super) fn serialize<S: Serializer>(dtype: &DType, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(dtype.as_str())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DType, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        match name.parse() {
-            Ok(dtype @ (DType::F32 | DType::F64 | DType::F16 | DType::BF16)) => Ok(dtype),
-            _ => Err(D::Error::custom(format!("dtype {name:?} is none of f32, f64, f16, bf16"))),
-        }
-    }
-}
-
-/// Whether the path looks like a bundle of this program, of whatever format version: a directory whose
-/// `config.json` bears the program's marks. The parameters are not looked at.
-pub fn is_bundle(path: &Path) -> bool {
-    let Ok(text) = fs::read_to_string(path.join(CONFIG)) else { return false };
-    let Ok(value) = serde_json::from_str::<Value>(&text) else { return false };
-    value.get("format").is_some_and(Value::is_u64) && value.get("zoo_version").is_some_and(Value::is_string)
-}
-
-/// Whether the path is a bundle, or what damage has left of one.
-pub fn is_trace(path: &Path) -> bool {
-    is_bundle(path) || [MODEL, METRICS].iter().all(|name| path.join(name).exists())
-}
-
-/// A model's worth of contents for the tests of this module's parts.
-#[cfg(test)]
-mod fixture {
-    use candle_core::{Device, Tensor};
-    use rnn_zoo_models::{LstmConfig, RecurrentConfig, RnnlmConfig};
-
-    use super::*;
-    use crate::parameters::NamedTensors;
-
-    pub(super) fn config() -> Config {
-        Config {
-            format: FORMAT,
-            model: "lstm".into(),
-            task: Task::Lm,
-            network: ModelConfig::Rnnlm(RnnlmConfig::new(2, RecurrentConfig::Lstm(LstmConfig::new(1, 1)))),
-            tokenizer: Some("char".into()),
-            labels: vec![],
-            text_column: None,
-            dtype: DType::F32,
-            zoo_version: "0.1.0".into(),
-            created_with: "rnn train lstm".into(),
-        }
-    }
-
-    /// Two tensors whose every element is `value`, `size` elements in all.
-    pub(super) fn weights(value: f32, size: usize) -> NamedTensors {
-        let full = |size: usize| Tensor::full(value, size, &Device::Cpu).unwrap();
-        NamedTensors::from([("decoder.bias".into(), full(2)), ("rnn.weight".into(), full(size - 2))])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problem(text: &str) -> String {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(CONFIG);
-        fs::write(&path, text).unwrap();
-        Config::read(&path).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_configuration_comes_back_as_it_went() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(CONFIG);
-        let config =
-            Config {
-                dtype: DType::BF16, labels: vec!["나쁨".into(), "좋음".into()], ..fixture::config()
-            };
-        fs::write(&path, serde_json::to_string(&config).unwrap()).unwrap();
-        assert_eq!(Config::read(&path).unwrap(), config);
-        assert!(is_bundle(dir.path()) && !is_bundle(&path));
-    }
-
-    #[test]
-    fn other_formats_and_broken_files_are_told_apart() {
-        let with = |key: &str, value: Value| {
-            let mut config = serde_json::to_value(fixture::config()).unwrap();
-            config[key] = value;
-            problem(&config.to_string())
-        };
-        assert!(with("format", 2.into()).contains("has format 2, newer than the 1 read here; upgrade"));
-        assert!(with("format", 0.into()).contains("has format 0"));
-        assert!(with("format", "one".into()).contains("has no `format` number"));
-        assert!(with("dtype", "i64".into()).contains("\"i64\" is none of f32"));
-        assert!(with("task", "sing".into()).contains("unknown variant `sing`"));
-        assert!(problem("{\"format\": 1").contains("cut short or not JSON"));
-        assert!(problem("{\"format\": 1}").contains("missing field `model`"));
-    }
-}

@@ -8,43 +8,46 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::checksums::Checksums;
-use super::load::{Loaded, State, TrainingState, load, metrics_lines};
-use super::swap::{Partial, Place, Swap, cannot_save, exists};
-use super::{
-    AVERAGE, BEST, CARRY, CHECKSUMS, CONFIG, CURVE, Config, LAST, METRICS, MODEL, OPTIMIZER, README, RECIPE,
-    STATE, TOKENIZER,
+use super::config::{Config, is_bundle};
+use super::files::{
+    AVERAGE, BEST, CARRY, CHECKSUMS, CONFIG, CURVE, LAST, METRICS, MODEL, OPTIMIZER, README, RECIPE, STATE,
+    TOKENIZER,
 };
-use super::{is_bundle, tensors};
+use super::find::find;
+use super::load::{Loaded, State, TrainingState, load, metrics_lines};
+use super::lock::Lock;
+use super::swap::{Partial, Place, Swap, cannot_save, exists};
+use super::tensors;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 
-/// All that one save puts into a bundle, besides the metrics.
+/// The contents of one save, except for the metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct Contents<'a> {
-    /// How to build the model again.
+    /// The model's configuration.
     pub config: &'a Config,
-    /// The best parameters, for everything but resuming.
+    /// The best parameters, which every command but `--resume` uses.
     pub weights: &'a NamedTensors,
     /// The text of `tokenizer.json`.
     pub tokenizer: Option<&'a str>,
     /// The model card, in Markdown.
     pub readme: &'a str,
-    /// The text of `curve.svg`, once there is something to draw.
+    /// The text of `curve.svg`, if there is something to draw.
     pub curve: Option<&'a str>,
-    /// What resuming needs; without it the bundle can be used but not resumed.
+    /// The state for resuming; without it the bundle can be used but not resumed.
     pub training: Option<Training<'a>>,
 }
 
-/// What resuming needs.
+/// The state that resuming needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Training<'a> {
-    /// The present parameters.
+    /// The current parameters.
     pub last: &'a NamedTensors,
-    /// The parameters of the best scheduled evaluation, once there was one.
+    /// The parameters of the best scheduled evaluation, if there was one.
     pub best: Option<&'a NamedTensors>,
-    /// The average of the parameters, once there is one.
+    /// The average of the parameters, if there is one.
     pub average: Option<&'a NamedTensors>,
-    /// What the optimizer remembers, [`Optimizer::state`](crate::training::optim::Optimizer::state).
+    /// The state of the optimizer, `Optimizer::state`.
     pub optimizer: &'a NamedTensors,
     /// The hidden state that the next window starts from.
     pub carry: &'a NamedTensors,
@@ -52,32 +55,35 @@ pub struct Training<'a> {
     pub state: &'a Value,
 }
 
-/// Saves a run's bundle again and again, each time whole.
+/// Saves the bundle of a run repeatedly, each time in a single step.
 #[derive(Debug)]
 pub struct BundleWriter {
     place: Place,
+    /// Keeps other processes from writing to the bundle.
+    _lock: Lock,
     metrics: Vec<String>,
     /// The text of `recipe.toml`.
     recipe: Option<String>,
-    /// Whether saves have checksums, as a bundle does that stays as it is.
+    /// Whether saves have checksums, as exports do.
     sealed: bool,
-    /// Whether the directory under the bundle's name is of this run.
+    /// Whether the bundle on disk was saved by this run.
     saved: bool,
-    /// Whether it is as a resumed run found it: with checksums, perhaps, and with reports of steps that will be
-    /// taken again.
+    /// Whether a resumed run has not changed the bundle yet: it may have checksums, and reports of steps after
+    /// the checkpoint.
     as_found: bool,
 }
 
 impl BundleWriter {
-    /// A writer for a new run. Nothing is replaced before the first save, but what would keep a save
-    /// from succeeding is found here, before any training.
+    /// Creates the writer of a new run. Nothing is replaced before the first save, but the path is checked here,
+    /// before any training.
     ///
     /// # Errors
-    /// A bundle that is there already, unless `force` allows to replace it; a file or any other folder
-    /// that is not empty, whatever `force` says; a place that cannot be written to.
+    /// If the path is a bundle and `force` is not set, is a file or a folder with other files, cannot be written
+    /// to, or another process is writing to it.
     pub fn create(path: &Path, force: bool) -> Result<Self> {
         let place = Place::new(path)?;
         fs::create_dir_all(place.parent()).map_err(|error| cannot_save(path, &error))?;
+        let lock = Lock::acquire(&place)?;
         place.recover()?;
         check_replaceable(&place)?;
         if is_bundle(place.bundle()) && !force {
@@ -86,17 +92,21 @@ impl BundleWriter {
             return Err(Error::file(path, problem));
         }
         place.begin().map(drop)?;
-        Ok(Self { place, metrics: Vec::new(), recipe: None, sealed: false, saved: false, as_found: false })
+        let metrics = Vec::new();
+        Ok(Self { place, _lock: lock, metrics, recipe: None, sealed: false, saved: false, as_found: false })
     }
 
-    /// A writer that continues a run, and what the run left. Nothing of it changes before the first report or
-    /// save; then `metrics.jsonl` is cut back to the reports that the checkpoint knows: later ones are of steps
-    /// that are taken again.
+    /// Creates the writer of a resumed run, and reads the run's bundle and state. The bundle does not change
+    /// before the first report or save. Then `metrics.jsonl` is cut back to the reports before the checkpoint,
+    /// because the steps after it are repeated.
     ///
     /// # Errors
-    /// Those of [`load`] and [`Loaded::training`], and a bundle that holds no training state.
+    /// As [`load`] and [`Loaded::training`], and if the bundle has no training state, cannot be written to, or
+    /// another process is writing to it.
     pub fn resume(path: &Path) -> Result<(Self, Loaded, TrainingState)> {
+        find(path)?;
         let place = Place::new(path)?;
+        let lock = Lock::acquire(&place)?;
         place.recover()?;
         let loaded = load(path)?;
         let Some(training) = loaded.training()? else {
@@ -107,27 +117,27 @@ impl BundleWriter {
         check_replaceable(&place)?;
         place.begin().map(drop)?;
         let (metrics, recipe) = (loaded.metrics.clone(), loaded.recipe.clone());
-        let writer = Self { place, metrics, recipe, sealed: false, saved: true, as_found: true };
+        let writer = Self { place, _lock: lock, metrics, recipe, sealed: false, saved: true, as_found: true };
         Ok((writer, loaded, training))
     }
 
-    /// The same writer, for one save: the reports and the recipe of another bundle, and checksums.
+    /// This writer with the reports and the recipe of another bundle, and with checksums.
     pub(super) fn exporting(self, from: &Loaded) -> Self {
         Self { metrics: from.metrics.clone(), recipe: from.recipe.clone(), sealed: true, ..self }
     }
 
-    /// The same writer, with what every save puts into `recipe.toml`.
+    /// This writer with the text that every save writes to `recipe.toml`.
     #[must_use]
     pub fn with_recipe(self, recipe: String) -> Self {
         Self { recipe: Some(recipe), ..self }
     }
 
-    /// Another text for `recipe.toml`, from the next save on.
+    /// Sets the text that saves write to `recipe.toml` from now on.
     pub fn set_recipe(&mut self, recipe: String) {
         self.recipe = Some(recipe);
     }
 
-    /// What every save puts into `recipe.toml`, if anything.
+    /// The text that saves write to `recipe.toml`, if any.
     pub fn recipe(&self) -> Option<&str> {
         self.recipe.as_deref()
     }
@@ -142,10 +152,10 @@ impl BundleWriter {
         self.saved
     }
 
-    /// Adds one report, a line of `metrics.jsonl`. Before the first save it is only kept for that.
+    /// Adds a report, a line of `metrics.jsonl`. Before the first save, reports are kept in memory.
     ///
     /// # Errors
-    /// A report that is no JSON, and a file that cannot be written.
+    /// If the report cannot be written as JSON, or the file cannot be written.
     pub fn append_metrics(&mut self, report: &impl Serialize) -> Result<()> {
         let path = self.place.bundle().join(METRICS);
         let line = serde_json::to_string(report).map_err(|error| Error::file(&path, error))?;
@@ -161,7 +171,7 @@ impl BundleWriter {
         Ok(())
     }
 
-    /// Reports are added between saves: from the first on, a resumed bundle is no longer what was exported.
+    /// Removes the checksums of a resumed export and the reports after its checkpoint, before its first change.
     fn unseal(&mut self) -> Result<()> {
         if self.as_found {
             let sums = self.place.bundle().join(CHECKSUMS);
@@ -174,10 +184,10 @@ impl BundleWriter {
         Ok(())
     }
 
-    /// Saves the bundle, replacing the one before in a single step.
+    /// Saves the bundle and replaces the previous one in a single step.
     ///
     /// # Errors
-    /// A place that cannot be written to or is full; the bundle from before is untouched then.
+    /// If the disk is full or cannot be written to. The previous bundle is unchanged then.
     pub fn save(&mut self, contents: &Contents<'_>) -> Result<()> {
         self.save_by(contents, Swap::Exchange)
     }
@@ -238,13 +248,13 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(format!("{text}\n").into_bytes())
 }
 
-/// Refuses to replace what is neither a bundle nor an empty folder, or is write-protected.
+/// Refuses to replace anything but a bundle or an empty folder that is not write-protected.
 fn check_replaceable(place: &Place) -> Result<()> {
     let path = place.bundle();
     if !exists(path) {
         return Ok(());
     }
-    // Renaming would not ask, but who takes a folder's write permission away wants it kept.
+    // Renaming ignores the folder's own permissions, but a user who removes them wants to keep the folder.
     if fs::metadata(path).is_ok_and(|metadata| metadata.permissions().readonly()) {
         return Err(cannot_save(path, &ErrorKind::PermissionDenied.into()));
     }
@@ -264,7 +274,7 @@ fn check_replaceable(place: &Place) -> Result<()> {
     }
 }
 
-/// Cuts a file back to its first lines.
+/// Truncates a file to its first lines.
 fn cut_metrics(path: &Path, lines: usize) -> Result<()> {
     let text = match fs::read(path) {
         Err(_) if lines == 0 => return Ok(()),

@@ -1,10 +1,10 @@
-//! How a new directory takes the place of an old one in a single step.
+//! Replacing a directory by a new one in a single step.
 //!
-//! A save fills `.NAME.partial-PID` beside the bundle and flushes it to disk. Linux and macOS then
-//! exchange the two directories in one call, after which the partial one is the previous bundle and is
-//! removed. Where the file system cannot exchange, the bundle is renamed to `.NAME.old` and the partial
-//! one to the bundle: a crash between the two renames leaves no bundle under its name, but a whole one
-//! beside it, which [`Place::readable`] reads and [`Place::recover`] puts back.
+//! A save fills `.NAME.partial-PID` beside the bundle and flushes it to disk. Linux and macOS then exchange the
+//! two directories in one system call; the partial directory is the previous bundle after that and is removed.
+//! If the file system cannot exchange, the bundle is renamed to `.NAME.old` and the partial directory to the
+//! bundle. A crash between the two renames leaves the complete previous bundle under `.NAME.old`, which
+//! [`Place::readable`] finds and [`Place::recover`] renames back.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -12,20 +12,21 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
-use super::{OWN, is_bundle};
+use super::config::is_bundle;
+use super::files::OWN;
 use crate::{Error, Result};
 
-/// How two directories change places.
+/// The way in which two directories are swapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Swap {
-    /// In one call where the system has one, else by two renames.
+    /// By one system call if there is one, else by two renames.
     Exchange,
     /// By two renames, for tests.
     #[cfg(test)]
     TwoRenames,
 }
 
-/// Where a bundle lives.
+/// The path of a bundle, resolved.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     bundle: PathBuf,
@@ -33,24 +34,27 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place that a path names; a link stands for what it points to.
+    /// The place that a path names; a link stands for its target.
+    ///
+    /// # Errors
+    /// If the path is a link to nothing, or has no name.
     pub(super) fn new(path: &Path) -> Result<Self> {
         let linked = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
         let bundle = match path.file_name() {
             Some(_) if !linked => path.components().collect(),
-            _ => fs::canonicalize(path).map_err(|error| Error::file(path, error))?,
+            _ => fs::canonicalize(path).map_err(|error| Error::file(path, link_problem(path, &error)))?,
         };
         let name =
             bundle.file_name().ok_or_else(|| Error::file(path, "cannot be a bundle; name a folder in it"))?;
         Ok(Self { name: name.to_os_string(), bundle })
     }
 
-    /// The bundle's own path.
+    /// The path of the bundle.
     pub(super) fn bundle(&self) -> &Path {
         &self.bundle
     }
 
-    /// The directory that the bundle is an entry of.
+    /// The directory that contains the bundle.
     pub(super) fn parent(&self) -> &Path {
         match self.bundle.parent() {
             Some(parent) if parent != Path::new("") => parent,
@@ -58,21 +62,24 @@ impl Place {
         }
     }
 
-    /// `.NAME.suffix` beside the bundle.
-    fn beside(&self, suffix: &str) -> PathBuf {
+    /// The name `.NAME.suffix`, of an entry beside the bundle.
+    pub(super) fn beside_name(&self, suffix: &str) -> OsString {
         let mut name = OsString::from(".");
         name.push(&self.name);
         name.push(".");
         name.push(suffix);
-        self.parent().join(name)
+        name
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        self.parent().join(self.beside_name(suffix))
     }
 
     fn old(&self) -> PathBuf {
         self.beside("old")
     }
 
-    /// Where the bundle's files are to be read: under its name, or where a crash between two renames
-    /// left them.
+    /// The directory to read the bundle from: its own, or `.NAME.old` after a crash between two renames.
     pub(super) fn readable(&self) -> PathBuf {
         match !exists(&self.bundle) && is_bundle(&self.old()) {
             true => self.old(),
@@ -80,7 +87,7 @@ impl Place {
         }
     }
 
-    /// Puts back a bundle that a crash between two renames left beside its name.
+    /// Renames `.NAME.old` back to the bundle after a crash between two renames.
     pub(super) fn recover(&self) -> Result<()> {
         match self.readable() {
             path if path == self.bundle => Ok(()),
@@ -88,7 +95,7 @@ impl Place {
         }
     }
 
-    /// Starts a new directory beside the bundle, after clearing away what dead processes left there.
+    /// Creates a new directory beside the bundle, and removes those that dead processes left there.
     pub(super) fn begin(&self) -> Result<Partial<'_>> {
         self.clear_leftovers();
         let path = self.beside(&format!("partial-{}", process::id()));
@@ -98,7 +105,7 @@ impl Place {
 
     fn clear_leftovers(&self) {
         if exists(&self.bundle) && is_bundle(&self.old()) {
-            // Renamed first: half a removal must not leave something that looks like a bundle's `.old`.
+            // Renamed first: an interrupted removal must not leave a partial `.NAME.old`.
             let _ = fs::rename(self.old(), self.beside(&format!("partial-{}", process::id())));
         }
         let prefix = self.beside("partial-");
@@ -108,30 +115,30 @@ impl Place {
             let name = entry.file_name();
             let Some(pid) = name.as_encoded_bytes().strip_prefix(prefix) else { continue };
             let dead = match lock(&entry.path()) {
-                // The lock of a process ends with it, however it ended.
+                // The system releases a lock when its process ends.
                 Ok(_) => !pid.is_empty() && pid.iter().all(u8::is_ascii_digit),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-                // Without locks, one thing is sure: no other process has the number of this one.
+                // Without locks, only a directory with this process's number is known to be unused.
                 Err(_) => pid == process::id().to_string().as_bytes(),
             };
             if dead {
-                // What cannot be removed does no harm.
+                // A directory that cannot be removed does no harm.
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
     }
 }
 
-/// A new directory while it is being filled. Dropped, it is removed with all that is in it.
+/// A new directory that is being filled. It is removed with its contents when dropped.
 pub(super) struct Partial<'a> {
     place: &'a Place,
     path: PathBuf,
-    /// Tells other processes that this directory is in use.
+    /// Marks this directory as used for other processes.
     _lock: Option<File>,
 }
 
 impl Partial<'_> {
-    /// Writes a file and waits until it is on disk. `name` may lie in a folder of its own.
+    /// Writes a file and flushes it to disk. `name` may contain a subdirectory.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path.join(name);
         let write = || {
@@ -143,7 +150,7 @@ impl Partial<'_> {
         write().map_err(|error| cannot_save(&self.place.bundle.join(name), &error))
     }
 
-    /// Makes this directory the bundle, with the user's own files out of the previous one.
+    /// Makes this directory the bundle, and moves the user's files over from the previous one.
     pub(super) fn commit(self, swap: Swap) -> Result<()> {
         let bundle = &self.place.bundle;
         let failed = |error| cannot_save(bundle, &error);
@@ -157,7 +164,7 @@ impl Partial<'_> {
         sync_tree(&self.path).map_err(failed)?;
         match swap {
             _ if !replaces => fs::rename(&self.path, bundle),
-            // Whatever the reason that the exchange was refused, renames lose nothing by trying.
+            // If the exchange fails for any reason, two renames may still succeed.
             Swap::Exchange => exchange(&self.path, bundle).or_else(|_| self.two_renames()),
             #[cfg(test)]
             Swap::TwoRenames => self.two_renames(),
@@ -165,7 +172,7 @@ impl Partial<'_> {
         .map_err(failed)?;
         sync_directory(self.place.parent()).map_err(failed)?;
         if replaces {
-            // Files that arrived since the first look are rescued before the previous bundle goes.
+            // Files that the user added in the meantime are kept before the previous bundle is removed.
             let _ = carry_over(&self.path, bundle, Path::new(""));
         }
         Ok(())
@@ -184,12 +191,12 @@ impl Partial<'_> {
 
 impl Drop for Partial<'_> {
     fn drop(&mut self) {
-        // Gone already where it became the bundle; and leftovers are cleared by the next save.
+        // After a commit there is nothing left to remove. The next save removes leftovers.
         let _ = fs::remove_dir_all(&self.path);
     }
 }
 
-/// What kept a save from succeeding, and what to do about it.
+/// The error of a failed save, with advice.
 pub(super) fn cannot_save(path: &Path, error: &io::Error) -> Error {
     let advice = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
@@ -206,7 +213,20 @@ pub(super) fn cannot_save(path: &Path, error: &io::Error) -> Error {
     Error::file(path, format!("cannot save: {error}; {advice} (a bundle from before is untouched)"))
 }
 
-/// Links or copies all that is not the bundle's own from one directory to another, where it is missing.
+/// The reason why a path, possibly a link, cannot be resolved.
+fn link_problem(path: &Path, error: &io::Error) -> String {
+    match fs::read_link(path) {
+        Ok(target) if error.kind() == ErrorKind::NotFound => {
+            format!(
+                "is a link to {}, which does not exist; create that folder or remove the link",
+                target.display()
+            )
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Links or copies the user's files that are missing in another directory to it.
 fn carry_over(from: &Path, to: &Path, inside: &Path) -> Result<()> {
     let folder = from.join(inside);
     let failed = |error| cannot_save(&folder, &error);
@@ -221,7 +241,7 @@ fn carry_over(from: &Path, to: &Path, inside: &Path) -> Result<()> {
             fs::create_dir_all(target).map_err(failed)?;
             carry_over(from, to, &relative)?;
         } else if !exists(&target) {
-            // A hard link costs no space and follows later edits; not every file system has them.
+            // A hard link takes no space and reflects later edits, but not every file system supports it.
             fs::hard_link(entry.path(), &target)
                 .or_else(|_| fs::copy(entry.path(), &target).and_then(|_| File::open(&target)?.sync_all()))
                 .map_err(|error| cannot_save(&entry.path(), &error))?;
@@ -230,7 +250,7 @@ fn carry_over(from: &Path, to: &Path, inside: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether there is an entry of that name, a dangling link included.
+/// Whether the path exists; true for a dangling link too.
 pub(super) fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
@@ -245,14 +265,14 @@ fn sync_tree(path: &Path) -> io::Result<()> {
     sync_directory(path)
 }
 
-/// Waits until a directory's entries are on disk.
+/// Flushes the entries of a directory to disk.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(not(unix)) {
-        // Other systems open no directories as files.
+        // Other systems do not open directories as files.
         return Ok(());
     }
     match File::open(path)?.sync_all() {
-        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()), // a file system without the call
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()), // the file system does not support it
         result => result,
     }
 }
@@ -268,7 +288,7 @@ fn exchange(_left: &Path, _right: &Path) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// Takes a directory's lock, unless another process holds it. The lock lasts as long as the file.
+/// Locks a directory, unless another process holds its lock. The lock is released when the file is dropped.
 #[cfg(unix)]
 fn lock(directory: &Path) -> io::Result<File> {
     use rustix::fs::{FlockOperation, flock};

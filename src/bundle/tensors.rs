@@ -1,21 +1,18 @@
-//! Tensors in safetensors files: bytes that depend on nothing but names and values, and reads that say
-//! what is wrong with a file.
+//! Writing and reading tensors as safetensors: equal tensors give equal bytes.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use candle_core::safetensors::Load;
 use candle_core::{Device, Tensor};
-use safetensors::{SafeTensorError, SafeTensors};
 
+use super::read;
 use super::swap::sync_directory;
+use super::tensor_file::TensorFile;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::{Error, Result};
 
-/// The bytes of a safetensors file: no metadata, tensors by dtype and name, so equal tensors always
-/// give equal bytes.
+/// Serialises tensors, sorted by dtype and name and without metadata, so equal tensors give equal bytes.
 pub(super) fn encode(tensors: &NamedTensors) -> Result<Vec<u8>> {
     encode_with(tensors, None)
 }
@@ -32,32 +29,35 @@ fn encode_with(tensors: &NamedTensors, metadata: Option<HashMap<String, String>>
 /// Reads every tensor of a safetensors file onto a device, in the dtype of the file.
 ///
 /// # Errors
-/// A file that is missing, cut short or no safetensors file, and a dtype that candle does not know.
+/// If the file is missing, cut short or not a safetensors file, or has a dtype that candle does not know.
 pub fn read_tensors(path: &Path, device: &Device) -> Result<NamedTensors> {
     Ok(read_tensors_and_metadata(path, device)?.0)
 }
 
-/// The same, and the file's metadata.
+/// Reads the tensors as [`read_tensors`] does, and the file's metadata.
 pub(crate) fn read_tensors_and_metadata(
     path: &Path,
     device: &Device,
 ) -> Result<(NamedTensors, HashMap<String, String>)> {
-    let bytes = fs::read(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::file(path, broken(&bytes, &error)))?;
-    let load = |(name, view): (&str, safetensors::tensor::TensorView<'_>)| {
-        let tensor = view.load(device).map_err(|error| {
-            let reason = error.to_string();
-            Error::file(path, format!("tensor {name}: {}", reason.lines().next().unwrap_or_default()))
-        })?;
-        Ok((name.to_string(), tensor))
-    };
-    let tensors = file.iter().map(load).collect::<Result<_>>()?;
-    let metadata =
-        SafeTensors::read_metadata(&bytes).map_err(|error| Error::file(path, broken(&bytes, &error)))?;
-    Ok((tensors, metadata.1.metadata().clone().unwrap_or_default()))
+    let (reader, size) = read::open(path)?;
+    let file = TensorFile::open(path, reader, size)?;
+    let metadata = file.metadata().clone();
+    Ok((file.tensors(device)?, metadata))
 }
 
-/// Writes a safetensors file in a single step: beside its place, to the disk, then renamed.
+/// Sets `parameters` to the values in a safetensors file, converted to their dtype and device.
+///
+/// # Errors
+/// As [`read_tensors`], and if names, shapes or dtypes differ from the model's, or a value is NaN or infinite.
+/// No parameter has changed then.
+pub fn load_weights(path: &Path, parameters: &Parameters) -> Result<()> {
+    let (reader, size) = read::open(path)?;
+    let file = TensorFile::open(path, reader, size)?;
+    file.check(&parameters.outline())?;
+    parameters.set_all(&file.stored_parameters()?)
+}
+
+/// Writes a safetensors file in a single step: to a temporary file beside it, flushed, then renamed.
 pub(crate) fn write_tensors(
     path: &Path,
     tensors: &NamedTensors,
@@ -67,7 +67,7 @@ pub(crate) fn write_tensors(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".rnn-").suffix(".partial");
-    // As any new file: a temporary one is its owner's alone.
+    // The permissions of an ordinary new file; temporary files are private by default.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let write = || {
@@ -80,38 +80,10 @@ pub(crate) fn write_tensors(
     write().map_err(|error| Error::file(path, format!("cannot be written: {error}")))
 }
 
-fn broken(bytes: &[u8], error: &SafeTensorError) -> String {
-    let size = bytes.len();
-    if bytes.starts_with(b"version https://git-lfs") {
-        return "is a Git LFS pointer, not the tensors; run `git lfs pull`".to_string();
-    }
-    match error {
-        SafeTensorError::HeaderTooSmall
-        | SafeTensorError::InvalidHeaderLength
-        | SafeTensorError::MetadataIncompleteBuffer => {
-            format!(
-                "is cut short or not a safetensors file: {size} bytes, not what its header says; copy it again"
-            )
-        }
-        error => format!("is not a safetensors file: {error}; copy it again"),
-    }
-}
-
-/// Gives `parameters` the values of a safetensors file, converted to their dtype and device.
-///
-/// # Errors
-/// Those of [`read_tensors`], and names, shapes or dtypes that disagree with the model; then no
-/// parameter has changed.
-pub fn load_weights(path: &Path, parameters: &Parameters) -> Result<()> {
-    let tensors = read_tensors(path, &Device::Cpu)?;
-    parameters
-        .check(&tensors)
-        .map_err(|problem| Error::file(path, format!("{problem}: it does not belong to this config.json")))?;
-    parameters.set_all(&tensors)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use candle_core::{DType, Var};
     use proptest::prelude::*;
@@ -131,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_anywhere_is_an_error_that_names_it() {
+    fn truncation_at_any_byte_is_an_error_that_names_the_file() {
         let bytes = encode(&model().to_tensors().unwrap()).unwrap();
         for length in 0..bytes.len() {
             let file = file(&bytes[..length]);
@@ -142,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_files_are_told_apart() {
+    fn foreign_files_are_described() {
         let parameters = model();
         let problem = |bytes: &[u8]| load_weights(file(bytes).path(), &parameters).unwrap_err().to_string();
         assert!(problem(b"version https://git-lfs.github.com/spec/v1\n").contains("git lfs pull"));
@@ -162,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn half_and_double_precision_load_into_a_single_precision_model() {
+    fn every_float_dtype_loads_into_f32() {
         for dtype in &DTYPES[..4] {
             let tensors = model().to_tensors().unwrap();
             let tensors = tensors.into_iter().map(|(name, tensor)| (name, tensor.to_dtype(*dtype).unwrap()));
@@ -176,14 +148,14 @@ mod tests {
     }
 
     #[test]
-    fn no_tensors_at_all_are_a_file_too() {
+    fn file_without_tensors_round_trips() {
         let file = file(&encode(&NamedTensors::new()).unwrap());
         assert!(read_tensors(file.path(), &Device::Cpu).unwrap().is_empty());
     }
 
     proptest! {
         #[test]
-        fn saving_what_was_loaded_gives_the_same_bytes(
+        fn load_and_save_round_trip_to_the_same_bytes(
             tensors in prop::collection::btree_map(
                 "[a-z._0-9]{1,12}",
                 (prop::collection::vec(any::<f32>(), 0..20), 0..DTYPES.len(), any::<bool>()),

@@ -258,7 +258,7 @@ impl DataArgs {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let path = bundle_path(&args.bundle)?;
-    let model = Model::load(&path, &device)?;
+    let model = Model::load(&path, &device)?.named(&args.bundle);
     let task = model.config.task;
     let Some(data) = args.data.data.as_deref() else {
         return Err(

@@ -1,4 +1,4 @@
-//! `rnn export`: a bundle to ship.
+//! `rnn export`: copies of a bundle for shipping.
 
 use std::path::PathBuf;
 
@@ -11,27 +11,27 @@ use super::{Outcome, bundle_path};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rnn export my-gru --out my-gru-small                  a fifth of the size after Adam: no training state
-  rnn export my-gru --out my-gru-f16 --dtype f16        and half of that
+  rnn export my-gru --out my-gru-small                  without training state: a fifth of the size after Adam
+  rnn export my-gru --out my-gru-f16 --dtype f16        half of that
   rnn export my-gru --out my-gru-whole --with-training  one that can be resumed elsewhere")]
 pub struct Args {
     /// The bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
     bundle: String,
 
-    /// Where the new bundle goes
+    /// The new bundle
     #[arg(long, value_name = "BUNDLE")]
     out: PathBuf,
 
-    /// Float type of the stored parameters; loading turns them back [default: as they are]
+    /// Float type of the stored parameters; loading converts them back [default: unchanged]
     #[arg(long, value_name = "DTYPE")]
     dtype: Option<Precision>,
 
-    /// Keep what resuming needs
+    /// Keep the training state, which --resume needs
     #[arg(long)]
     with_training: bool,
 
-    /// Replace a bundle that is there already
+    /// Replace an existing bundle
     #[arg(long)]
     force: bool,
 }
@@ -40,9 +40,9 @@ pub struct Args {
 enum Precision {
     /// 32 bits.
     F32,
-    /// 16 bits: 11 of precision, up to 65504.
+    /// 16 bits: 11 bits of precision, up to 65504.
     F16,
-    /// 16 bits: 8 of precision, as far as f32.
+    /// 16 bits: 8 bits of precision, the range of f32.
     Bf16,
 }
 

@@ -1,12 +1,10 @@
-//! `rnn list`: what can be trained, and what has been.
+//! `rnn list`: models, built-in data and bundles.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
 use rnn_zoo::bundle;
 use rnn_zoo::data::source::Builtin;
-use rnn_zoo::inference::model::Model;
 use rnn_zoo::models::MODELS;
 use serde_json::{Map, Value, json};
 
@@ -51,7 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
                 continue;
             }
             let score = match (&bundle["score"], bundle["valid_loss"].as_f64()) {
-                (Value::Object(score), _) => format!(", {}", told(score)),
+                (Value::Object(score), _) => format!(", {}", score_text(score)),
                 (_, Some(loss)) => format!(", validation loss {loss:.4}"),
                 (_, None) => String::new(),
             };
@@ -61,11 +59,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Bundles in the present folder and in `weights`, by name; of those that cannot be used, why.
+/// The bundles in the current folder and in `weights`, by name; with an error if one cannot be used.
 fn bundles() -> Vec<Value> {
     let inside =
         |folder: &str| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    // What is hidden is being saved, or was when its process died.
+    // Hidden folders belong to saves, running or interrupted.
     let hidden =
         |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     let mut paths: Vec<PathBuf> =
@@ -74,8 +72,8 @@ fn bundles() -> Vec<Value> {
     paths.iter().filter_map(|path| describe(path)).collect()
 }
 
-/// A score beside a shipped bundle, in words.
-fn told(score: &Map<String, Value>) -> String {
+/// The score of a shipped bundle, as text.
+fn score_text(score: &Map<String, Value>) -> String {
     let text = |key: &str| score.get(key).and_then(Value::as_str).unwrap_or_default();
     let number = |key: &str| score.get("scores").and_then(|scores| scores[key].as_f64()).unwrap_or(f64::NAN);
     let split = score.get("scores").and_then(|scores| scores["split"].as_str()).unwrap_or_default();
@@ -86,9 +84,9 @@ fn told(score: &Map<String, Value>) -> String {
 fn describe(path: &Path) -> Option<Value> {
     let path = path.strip_prefix(".").unwrap_or(path);
     let shown = path.display().to_string();
-    let loaded = match Model::load(path, &Device::Cpu).and_then(|_| bundle::load(path)) {
+    let loaded = match bundle::load(path).and_then(|loaded| loaded.check().map(|()| loaded)) {
         Ok(loaded) => loaded,
-        // A folder that is no bundle is passed over, but not what is left of one.
+        // Folders that are not bundles are skipped, damaged bundles are not.
         Err(error) => {
             return bundle::is_trace(path).then(|| json!({ "path": shown, "error": error.to_string() }));
         }
@@ -101,7 +99,7 @@ fn describe(path: &Path) -> Option<Value> {
         "model": loaded.config.model,
         "task": loaded.config.task.name(),
         "valid_loss": losses.min_by(f64::total_cmp),
-        // Shipped bundles have it, from `scripts/reproduce/weights`.
+        // Written for shipped bundles by `scripts/reproduce/weights`.
         "score": std::fs::read(path.join("score.json")).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok()),
     }))
 }

@@ -18,6 +18,7 @@ mod training;
 
 use clap::{Parser, Subcommand};
 use rnn_zoo::device::{DeviceChoice, set_threads};
+use rnn_zoo::inference::Model;
 use rnn_zoo::models::kernels::{self, Level};
 use rnn_zoo::{Error, Result, data::hub};
 
@@ -138,6 +139,11 @@ fn use_threads(asked: usize) -> Result<()> {
         let _ = again.exec();
     }
     set_threads(threads)
+}
+
+/// Loads the model of a BUNDLE argument, which errors call as the user does.
+fn load_model(argument: &str, device: &candle_core::Device) -> Result<Model> {
+    Ok(Model::load(&bundle_path(argument)?, device)?.named(argument))
 }
 
 /// The folder of a BUNDLE argument, fetched first if it is `hf://OWNER/NAME`.

@@ -3,12 +3,11 @@
 use std::io::Write;
 
 use rnn_zoo::data::source::Split;
-use rnn_zoo::inference::model::Model;
 use rnn_zoo::inference::predict::{Answer, answer, check, classify};
 use rnn_zoo::tasks::Task;
 use serde_json::json;
 
-use super::{Compute, Outcome, bundle_path, eval};
+use super::{Compute, Outcome, eval, load_model};
 
 /// Classify text, tag sequences, forecast numbers
 #[derive(Debug, clap::Args)]
@@ -40,7 +39,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
-    let model = Model::load(&bundle_path(&args.bundle)?, &device)?;
+    let model = load_model(&args.bundle, &device)?;
     let task = model.config.task;
     if args.text.is_none() {
         check(&model)?; // before its data is read

@@ -5,39 +5,38 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use rnn_zoo::Error;
-use rnn_zoo::inference::model::Model;
 use rnn_zoo::inference::score::{LineScore, score_lines};
 use rnn_zoo::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
-use super::{Compute, Outcome, bundle_path};
+use super::{Compute, Outcome, load_model};
 
-/// Lines that are read side by side, at most.
+/// The largest number of lines in a batch.
 const LINES: usize = 64;
 
-/// Bytes that are read at once.
+/// The size of the input buffer, in bytes.
 const BUFFER: usize = 1 << 16;
 
-/// Say how likely each line is: log-probability in nats, tokens, text
+/// Print the log-probability of each line, in nats
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each line stands alone: it is read after the end of another, and its own end is counted as a token. Lines
-come out in the order in which they went in, one for one.
+Each line is scored on its own, and its end counts as a token. One line is printed for each line read, in the
+same order.
 
 Examples:
-  rnn score my-model hypotheses.txt                          a line each: logprob, tokens, text, between tabs
-  nbest | rnn score my-model | sort -rg | head -1            the likeliest of them
+  rnn score my-model hypotheses.txt                          one line each: logprob, tokens, text, between tabs
+  nbest | rnn score my-model | sort -rg | head -1            the most likely line
   rnn score my-model hypotheses.txt --json --tokens          one JSON object a line, with every token")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
     bundle: String,
 
-    /// A file of lines; - reads standard input
+    /// A file of lines; - is standard input
     #[arg(value_name = "FILE", default_value = "-")]
     file: String,
 
-    /// Give each token's log-probability too: below its line, after a tab
+    /// Print the log-probability of each token too, below its line, after a tab
     #[arg(long)]
     tokens: bool,
 
@@ -53,11 +52,11 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let mut lines = Lines::open(&args.file)?;
-    let model = Model::load(&bundle_path(&args.bundle)?, &device)?;
+    let model = load_model(&args.bundle, &device)?;
     let mut out = std::io::stdout().lock();
     let mut seen = Seen::default();
     loop {
-        let (texts, end) = lines.some();
+        let (texts, end) = lines.available();
         let scores = score_lines(&model, &texts)?;
         let tokenizer = model.tokenizer()?;
         for (text, score) in texts.iter().zip(&scores) {
@@ -76,7 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     if seen.unknown > 0 {
         eprintln!(
-            "{} of {} {}s are unknown to the model, in {} of {} lines; each is scored as <unk>, whatever it is",
+            "{} of {} {}s are unknown to the model, in {} of {} lines; each is scored as <unk>",
             seen.unknown,
             seen.tokens,
             model.tokenizer()?.unit(),
@@ -87,7 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What has gone by.
+/// Counts of lines and tokens so far.
 #[derive(Default)]
 struct Seen {
     lines: usize,
@@ -132,7 +131,7 @@ fn write_text(
     if tokens {
         for (&id, logprob) in score.tokens.iter().zip(&score.logprobs) {
             let spelt = tokenizer.token(id).unwrap_or_default();
-            // A line end among the tokens must not end a line of the table.
+            // A line end among the tokens must not break the table.
             let spelt: String = spelt
                 .chars()
                 .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
@@ -148,7 +147,7 @@ struct Lines {
     reader: BufReader<Box<dyn Read>>,
     /// The file, for errors.
     name: String,
-    /// Lines read.
+    /// The number of lines read.
     count: usize,
 }
 
@@ -167,9 +166,9 @@ impl Lines {
         Ok(Self { reader: BufReader::with_capacity(BUFFER, reader), name: name.into(), count: 0 })
     }
 
-    /// As many lines as are there without waiting for more, at least one, and whether there may be others
-    /// after them. So whoever writes a line and waits for its answer gets it.
-    fn some(&mut self) -> (Vec<String>, Result<bool, Error>) {
+    /// Reads at least one line, and as many as are available without waiting, so that a program that writes a
+    /// line and waits for the score gets it. Returns whether more lines may follow.
+    fn available(&mut self) -> (Vec<String>, Result<bool, Error>) {
         let mut lines = vec![];
         while lines.is_empty() || (lines.len() < LINES && self.reader.buffer().contains(&b'\n')) {
             match self.next() {
@@ -181,7 +180,7 @@ impl Lines {
         (lines, Ok(true))
     }
 
-    /// The next line, without its end.
+    /// Reads the next line, without its end.
     fn next(&mut self) -> Result<Option<String>, Error> {
         let mut bytes = vec![];
         self.reader.read_until(b'\n', &mut bytes).map_err(|error| Error::file(&self.name, error))?;

@@ -9,7 +9,7 @@ use rnn_zoo::Error;
 
 use super::{Cli, Outcome};
 
-/// Print a completion script for a shell
+/// Print a shell completion script
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -33,7 +33,7 @@ pub struct ManArgs {
 
 /// Prints a completion script.
 pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
-    // Straight to standard output it would panic where nobody reads on.
+    // Through a buffer, because clap_complete panics when standard output is closed.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "rnn", &mut script);
     std::io::stdout().write_all(&script)?;

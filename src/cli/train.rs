@@ -262,7 +262,7 @@ fn check(options: &Options, task: Task, prepared: &Prepared) -> Result<()> {
 /// A run that goes on; `None` where it has ended, which is then said.
 fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Option<Run>> {
     if let Some(flag) = args.settings.beside_length() {
-        let path = bundle.display();
+        let path = card::quoted_path(&bundle.display().to_string());
         let problem =
             format!("a resumed run keeps its settings; leave it out, or start another with --from {path}");
         return Err(Error::usage(format!("{flag} with --resume"), problem));
@@ -272,6 +272,9 @@ fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Option<Run>> {
     let before = (checkpoint.options.epochs, checkpoint.options.max_steps);
     args.length.extend(&mut checkpoint.options, &progress)?;
     let changed = before != (checkpoint.options.epochs, checkpoint.options.max_steps);
+    if changed {
+        checkpoint.add_command(&command_line());
+    }
     if changed && checkpoint.recipe().is_some() {
         match args.settings.lengthen(&bundle.join(RECIPE), Period(checkpoint.options.eval_every)) {
             Ok(recipe) => checkpoint.set_recipe(recipe),
@@ -281,10 +284,11 @@ fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Option<Run>> {
     let prepared = checkpoint.prepare()?;
     let run = checkpoint.resume(prepared, device)?;
     let (path, step) = (run.path().display(), run.trainer.progress.step);
+    let from = card::quoted_path(&path.to_string());
     let done = match run.ended() {
         Some(Ending::EarlyStopped) if changed => {
             let problem =
-                format!("{path} stopped early after {step} steps; --from {path} starts another run from it");
+                format!("{path} stopped early after {step} steps; --from {from} starts another run from it");
             return Err(Error::usage("--resume", problem));
         }
         Some(Ending::EarlyStopped) => {
@@ -301,7 +305,7 @@ fn resume(bundle: &Path, args: &Args, device: &Device) -> Result<Option<Run>> {
             return Ok(Some(run));
         }
     };
-    eprintln!("{path} {done}; --from {path} starts another run from it");
+    eprintln!("{path} {done}; --from {from} starts another run from it");
     Ok(None)
 }
 
@@ -322,7 +326,8 @@ fn drive(mut run: Run, stop: &AtomicBool) -> Result<Outcome> {
     match ending {
         Ok(Ending::Interrupted) => {
             let step = run.trainer.progress.step;
-            eprintln!("stopped after step {step}; continue with: rnn train --resume {path}");
+            let bundle = card::quoted_path(&path.to_string());
+            eprintln!("stopped after step {step}; continue with: rnn train --resume {bundle}");
             Ok(Outcome::Interrupted)
         }
         Ok(ending) => {

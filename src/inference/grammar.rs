@@ -1,18 +1,19 @@
-//! Whether a language model has understood a grammar: the test that Hochreiter and Schmidhuber (1997)
-//! put to their LSTM, on strings it has never seen.
+//! Tests of a language model on a grammar, as Hochreiter and Schmidhuber (1997) tested their LSTM: on strings
+//! that it was not trained on.
 
 use std::collections::HashSet;
 
+use candle_core::{DType, Tensor};
+use rnn_zoo_models::State;
 use serde::Serialize;
 
 use crate::Result;
 use crate::data::builtin::reber;
 use crate::data::corpus::TRAINING_STRINGS;
-use crate::inference::generate::Generator;
 use crate::inference::model::Model;
 use crate::rng::{self, Purpose};
 
-/// A model's answers to a grammar.
+/// How many predictions of a grammar's strings are right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Legality {
     /// Strings that were read.
@@ -21,18 +22,19 @@ pub struct Legality {
     pub strings_right: usize,
     /// Symbols that were to be predicted.
     pub steps: usize,
-    /// Steps at which each legal next symbol, and no other, had more than its share of probability,
-    /// which is one over the number of symbols.
+    /// Steps at which the symbols with a probability above one over the number of symbols are exactly those
+    /// that the grammar allows.
     pub steps_right: usize,
     /// Strings whose embedded symbol, the last but one, was predicted right: the step that needs memory.
     pub embedded_right: usize,
 }
 
-/// Reads `count` different strings of the embedded Reber grammar, none of them in the training split of `seed`, one after the other as in training, and looks at the model's next symbol after every prefix. `None` for a model whose tokens are not the seven symbols and
-/// the line end.
+/// Reads `count` different strings of the embedded Reber grammar, none of them in the training split of `seed`,
+/// one after the other as in training, and compares the predictions after every prefix with the grammar.
+/// Returns `None` if the model's tokens are not the seven symbols and the line end.
 ///
 /// # Errors
-/// Those of the device, and a model that reads no text.
+/// If the model reads no text, and errors from candle.
 pub fn check_reber(model: &Model, seed: u64, count: usize) -> Result<Option<Legality>> {
     let tokenizer = model.tokenizer()?;
     let symbols: Option<Vec<u32>> =
@@ -42,41 +44,63 @@ pub fn check_reber(model: &Model, seed: u64, count: usize) -> Result<Option<Lega
         let place = reber::SYMBOLS.iter().position(|&own| own == symbol);
         symbols[place.expect("invariant: strings are made of these symbols")]
     };
-    let share = 1. / symbols.len() as f64;
-    // The grammar's short strings are few: what training has seen, or this test itself, does not count.
-    let mut seen: HashSet<String> =
-        reber::strings(rng::stream(seed, Purpose::Train, 0)).take(TRAINING_STRINGS).collect();
-    let mut strings =
-        reber::strings(rng::stream(seed, Purpose::Test, 1)).filter(|string| seen.insert(string.clone()));
-    // One string that does not count, for the model was trained in the middle of a stream.
-    let before: Vec<u32> = match strings.next() {
-        Some(string) => string.chars().map(id).collect(),
-        None => vec![],
-    };
-    let network = model.network.as_ref();
-    let mut generator = Generator::new(network, model.start_token()?, &before, vec![], &model.device)?;
+    let mut strings = unseen_strings(seed);
+    let mut reader = Reader { model, state: None };
+    // The model was trained in the middle of a stream, so one string is read before those that count.
+    let first = strings.next().unwrap_or_default();
+    reader.read(std::iter::once(model.start_token()?).chain(first.chars().map(id)).collect())?;
     let mut legality = Legality::default();
     for string in strings.take(count) {
-        generator.read(&[newline])?;
-        let mut right = 0;
-        let length = string.chars().count();
-        for (at, symbol) in string.char_indices() {
-            let legal = reber::allowed(&string[..at]).unwrap_or_default();
-            let probabilities = softmax(generator.scores());
-            let step_right = symbols
-                .iter()
-                .zip(reber::SYMBOLS)
-                .all(|(&token, symbol)| (probabilities[token as usize] > share) == legal.contains(&symbol));
-            right += usize::from(step_right);
-            legality.embedded_right += usize::from(step_right && at + 2 == length);
-            generator.read(&[id(symbol)])?;
-        }
-        legality.strings += 1;
-        legality.strings_right += usize::from(right == length);
-        legality.steps += length;
-        legality.steps_right += right;
+        let predictions = reader.read(std::iter::once(newline).chain(string.chars().map(id)).collect())?;
+        legality.add(&string, &predictions, &symbols);
     }
     Ok(Some(legality))
+}
+
+/// Strings of the grammar that are neither in the training split of `seed` nor repeated: short strings are few.
+fn unseen_strings(seed: u64) -> impl Iterator<Item = String> {
+    let training = reber::strings(rng::stream(seed, Purpose::Train, 0)).take(TRAINING_STRINGS);
+    let mut seen: HashSet<String> = training.collect();
+    reber::strings(rng::stream(seed, Purpose::Test, 1)).filter(move |string| seen.insert(string.clone()))
+}
+
+impl Legality {
+    /// Counts one string. `predictions` has the scores (logits) before each of its symbols, by token.
+    fn add(&mut self, string: &str, predictions: &[Vec<f32>], symbols: &[u32]) {
+        let share = 1. / symbols.len() as f64;
+        let length = string.chars().count();
+        let mut right = 0;
+        for (at, scores) in (0..length).zip(predictions) {
+            let legal = reber::allowed(&string[..at]).unwrap_or_default();
+            let probabilities = softmax(scores);
+            let mut tokens = symbols.iter().zip(reber::SYMBOLS);
+            let step_right = tokens
+                .all(|(&token, symbol)| (probabilities[token as usize] > share) == legal.contains(&symbol));
+            right += usize::from(step_right);
+            self.embedded_right += usize::from(step_right && at + 2 == length);
+        }
+        self.strings += 1;
+        self.strings_right += usize::from(right == length);
+        self.steps += length;
+        self.steps_right += right;
+    }
+}
+
+/// Reads a text part by part.
+struct Reader<'a> {
+    model: &'a Model,
+    state: Option<State>,
+}
+
+impl Reader<'_> {
+    /// Reads tokens; returns the scores (logits) of the token after each of them.
+    fn read(&mut self, tokens: Vec<u32>) -> Result<Vec<Vec<f32>>> {
+        let Model { network, device, .. } = self.model;
+        let input = Tensor::from_vec(tokens, (1, ()), device)?; // (1, time)
+        let (hidden, state) = network.encode(&input, self.state.as_ref(), None)?;
+        self.state = Some(state.detach());
+        Ok(network.decode(&hidden)?.squeeze(0)?.to_dtype(DType::F32)?.to_vec2()?)
+    }
 }
 
 fn softmax(scores: &[f32]) -> Vec<f64> {

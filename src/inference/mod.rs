@@ -1,4 +1,4 @@
-//! A trained model in use: text generation, evaluation, predictions, and scores of lines.
+//! Using a trained model: text generation, evaluation, prediction, and scores of lines.
 
 pub mod evaluate;
 pub mod generate;

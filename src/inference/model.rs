@@ -1,90 +1,103 @@
-//! A trained model as read back from a bundle, ready to answer.
+//! A trained model, loaded from a bundle.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use rnn_zoo_models::Network;
 
-use crate::bundle::{self, Config, Loaded};
-use crate::parameters::Parameters;
+use crate::bundle::{self, Config, Loaded, Parts};
+use crate::parameters::{NamedTensors, Parameters};
 use crate::tasks::start_token;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
 /// A network with its tokenizer.
 pub struct Model {
-    /// What the bundle says of it.
+    /// The model's configuration.
     pub config: Config,
-    /// The network. Unless it was [loaded to learn](Model::load_trainable) its parameters cannot be trained
-    /// further, and nothing keeps a graph of its use.
+    /// The network. Unless it was [loaded to be trained](Model::load_trainable), its parameters are constants
+    /// and no graph is kept of its use.
     pub network: Box<dyn Network>,
-    /// How text becomes tokens; `None` for a model that reads none.
+    /// The tokenizer; `None` for a model that reads no text.
     pub tokenizer: Option<Tokenizer>,
-    /// Where it runs.
+    /// The device of the network's parameters.
     pub device: Device,
-    bundle: Loaded,
-    fingerprint: OnceLock<String>,
+    path: PathBuf,
+    /// The model as the user named it, for errors.
+    name: String,
+    fingerprint: String,
 }
 
 impl Model {
     /// Reads the bundle at `path`.
     ///
     /// # Errors
-    /// A bundle that is not whole, or whose parts disagree; the message names the file.
+    /// If the bundle is not whole or its files disagree; the message names the file.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
-        let (model, parameters) = Self::load_trainable(path, device)?;
-        let builder = frozen_builder(&parameters, model.config.dtype, device)?;
-        let network = model.config.network.build(&builder)?;
-        Ok(Self { network, ..model })
+        let build = |config: &Config, tensors| Ok((build_frozen(config, tensors, device)?, ()));
+        Self::assemble(path, device, build).map(|(model, ())| model)
     }
 
-    /// Reads the bundle at `path` for a model that goes on learning, with its parameters. What they become
-    /// is in memory alone.
+    /// Reads the bundle at `path` as a model that can be trained further, and its parameters. Training changes
+    /// them in memory alone.
     ///
     /// # Errors
     /// As [`Model::load`].
     pub fn load_trainable(path: &Path, device: &Device) -> Result<(Self, Parameters)> {
-        let loaded = bundle::load(path)?;
-        let tokenizer = loaded.tokenizer()?;
-        let built = build(&loaded.config, device);
-        let (network, parameters) =
-            built.map_err(|error| Error::file(loaded.path.join("config.json"), error))?;
-        loaded.load_weights(&parameters)?;
-        let config = loaded.config.clone();
-        let (device, fingerprint) = (device.clone(), OnceLock::new());
-        Ok((Self { config, network, tokenizer, device, bundle: loaded, fingerprint }, parameters))
+        Self::assemble(path, device, |config, tensors| {
+            let (map, builder) = Parameters::builder(config.dtype, device);
+            for (name, tensor) in tensors {
+                let variable = Var::from_tensor(&tensor)?;
+                map.data().lock().unwrap_or_else(PoisonError::into_inner).insert(name, variable);
+            }
+            Ok((config.network.build(&builder)?, Parameters::from(&map)))
+        })
     }
 
-    /// Where its bundle lies.
+    /// Reads a bundle and builds its network with `build`, out of the tensors read.
+    fn assemble<T>(
+        path: &Path,
+        device: &Device,
+        build: impl FnOnce(&Config, NamedTensors) -> Result<(Box<dyn Network>, T)>,
+    ) -> Result<(Self, T)> {
+        let name = path.display().to_string();
+        let bundle = bundle::load(path)?;
+        let Parts { parameters, tokenizer, fingerprint } = bundle.read(device)?;
+        let Loaded { path, config, .. } = bundle;
+        let (network, parameters) = build(&config, parameters)?;
+        let device = device.clone();
+        Ok((Self { config, network, tokenizer, device, path, name, fingerprint }, parameters))
+    }
+
+    /// The folder of its bundle.
     pub fn path(&self) -> &Path {
-        &self.bundle.path
+        &self.path
     }
 
-    /// Refuses what only a model of another task can do.
+    /// Sets the name that errors call the model by, instead of its path.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// An error about a request that only a model of another task can serve.
     pub(crate) fn refuse(&self, problem: impl Into<String>) -> Error {
-        Error::usage(self.path().display().to_string(), problem)
+        Error::usage(self.name.clone(), problem)
     }
 
-    /// Tells this model from every other; see [`Loaded::fingerprint`]. Its files are read at the first call: where
-    /// the bundle may be replaced while the model is in use, that belongs right behind the loading.
-    ///
-    /// # Errors
-    /// Files that cannot be read.
-    pub fn fingerprint(&self) -> Result<&str> {
-        if let Some(fingerprint) = self.fingerprint.get() {
-            return Ok(fingerprint);
-        }
-        let fingerprint = self.bundle.fingerprint()?;
-        Ok(self.fingerprint.get_or_init(|| fingerprint))
+    /// A hash of the parameters, the tokenizer and the network's configuration as they were loaded; see
+    /// [`Parts::fingerprint`].
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
-    /// What a language model reads before the first token of a text: see [`start_token`].
+    /// The token that a language model reads before the first token of a text; see [`start_token`].
     ///
     /// # Errors
-    /// Where it reads no text.
+    /// If the model reads no text.
     pub fn start_token(&self) -> Result<u32> {
         Ok(start_token(self.tokenizer()?, self.config.text_column.is_some()))
     }
@@ -92,7 +105,7 @@ impl Model {
     /// The tokenizer of a model that reads text.
     ///
     /// # Errors
-    /// Where it reads none.
+    /// If the model reads no text.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
         self.tokenizer.as_ref().ok_or_else(|| {
             Error::Message(format!(
@@ -103,21 +116,26 @@ impl Model {
     }
 }
 
-/// A network whose parameters can be trained.
+/// A network that uses the tensors as they are, as constants.
+fn build_frozen(config: &Config, tensors: NamedTensors, device: &Device) -> Result<Box<dyn Network>> {
+    let tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
+    Ok(config.network.build(&VarBuilder::from_tensors(tensors, config.dtype, device))?)
+}
+
+/// Builds a network with trainable parameters.
 ///
 /// # Errors
-/// Where the configuration makes no sense.
+/// If the configuration is invalid.
 pub fn build(config: &Config, device: &Device) -> Result<(Box<dyn Network>, Parameters)> {
     let (map, builder) = Parameters::builder(config.dtype, device);
     let network = config.network.build(&builder)?;
     Ok((network, Parameters::from(&map)))
 }
 
-/// A builder for a network that only answers: its parameters are those given, cut off from training, so
-/// that no graph of what it does is kept.
+/// A builder for a network with copies of `parameters` as constants, of whose use no graph is kept.
 ///
 /// # Errors
-/// Those of the device.
+/// Errors from candle.
 pub fn frozen_builder(parameters: &Parameters, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
     let tensors: HashMap<String, Tensor> = parameters.to_tensors()?.into_iter().collect();
     Ok(VarBuilder::from_tensors(tensors, dtype, device))
@@ -125,49 +143,104 @@ pub fn frozen_builder(parameters: &Parameters, dtype: DType, device: &Device) ->
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Storage;
     use rnn_zoo_models::{LstmConfig, ModelConfig, RecurrentConfig, RnnlmConfig};
 
     use super::*;
     use crate::bundle::{BundleWriter, Contents, FORMAT};
     use crate::tasks::Task;
 
-    #[test]
-    fn a_model_is_the_one_that_was_loaded_whatever_becomes_of_its_bundle() {
-        let dir = tempfile::tempdir().unwrap();
-        let rnn = RecurrentConfig::Lstm(LstmConfig::new(2, 2));
-        let config = Config {
+    fn config() -> Config {
+        let rnn = RecurrentConfig::Lstm(LstmConfig::new(20, 30));
+        Config {
             format: FORMAT,
             model: "lstm".into(),
             task: Task::Lm,
-            network: ModelConfig::Rnnlm(RnnlmConfig::new(3, rnn)),
+            network: ModelConfig::Rnnlm(RnnlmConfig::new(30, rnn)),
             tokenizer: None,
             labels: vec![],
             text_column: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),
             created_with: "rnn train lstm".into(),
+        }
+    }
+
+    /// Saves a bundle with every parameter at `value`.
+    fn save(writer: &mut BundleWriter, value: f64) {
+        let config = config();
+        let (_, parameters) = build(&config, &Device::Cpu).unwrap();
+        let mut weights = parameters.to_tensors().unwrap();
+        weights.values_mut().for_each(|tensor| *tensor = (tensor.ones_like().unwrap() * value).unwrap());
+        let contents = Contents {
+            config: &config,
+            weights: &weights,
+            tokenizer: None,
+            readme: "",
+            curve: None,
+            training: None,
         };
+        writer.save(&contents).unwrap();
+    }
+
+    /// The address of the first number of a tensor.
+    fn address(tensor: &Tensor) -> *const f32 {
+        let (storage, layout) = tensor.storage_and_layout();
+        let Storage::Cpu(storage) = &*storage else { panic!("not on the CPU") };
+        &raw const storage.as_slice::<f32>().unwrap()[layout.start_offset()]
+    }
+
+    #[test]
+    fn fingerprint_is_that_of_the_loaded_model() {
+        let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m");
         let mut writer = BundleWriter::create(&path, false).unwrap();
-        let mut save = |value: f64| {
-            let (_, parameters) = build(&config, &Device::Cpu).unwrap();
-            let mut weights = parameters.to_tensors().unwrap();
-            weights.values_mut().for_each(|tensor| *tensor = (tensor.ones_like().unwrap() * value).unwrap());
-            let contents = Contents {
-                config: &config,
-                weights: &weights,
-                tokenizer: None,
-                readme: "",
-                curve: None,
-                training: None,
-            };
-            writer.save(&contents).unwrap();
-        };
-        save(1.);
+        save(&mut writer, 1.);
         let before = Model::load(&path, &Device::Cpu).unwrap();
-        let fingerprint = before.fingerprint().unwrap().to_string();
-        save(2.);
-        assert_eq!(before.fingerprint().unwrap(), fingerprint);
-        assert_ne!(Model::load(&path, &Device::Cpu).unwrap().fingerprint().unwrap(), fingerprint);
+        let fingerprint = before.fingerprint().to_string();
+        save(&mut writer, 2.);
+        assert_eq!(before.fingerprint(), fingerprint);
+        assert_ne!(Model::load(&path, &Device::Cpu).unwrap().fingerprint(), fingerprint);
+    }
+
+    #[test]
+    fn network_shares_the_storage_of_the_tensors_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m");
+        save(&mut BundleWriter::create(&path, false).unwrap(), 1.);
+        let mut read = None;
+        let (model, ()) = Model::assemble(&path, &Device::Cpu, |config, tensors| {
+            read = Some(tensors["decoder.weight"].clone());
+            Ok((build_frozen(config, tensors, &Device::Cpu)?, ()))
+        })
+        .unwrap();
+        assert_eq!(address(model.network.decoder().weight()), address(&read.unwrap()));
+
+        let (model, parameters) = Model::load_trainable(&path, &Device::Cpu).unwrap();
+        let variable = parameters.get("decoder.weight").unwrap();
+        assert_eq!(address(model.network.decoder().weight()), address(variable));
+        assert_eq!(variable.sum_all().unwrap().to_scalar::<f32>().unwrap(), 900.);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn every_file_is_read_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m");
+        save(&mut BundleWriter::create(&path, false).unwrap(), 1.);
+        // The bytes that this thread has read.
+        let count = || {
+            let io = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+            io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse::<u64>().ok())
+        };
+        let Some(before) = count() else { return };
+        let own = count().unwrap() - before;
+        let before = count().unwrap();
+        Model::load(&path, &Device::Cpu).unwrap();
+        let read = count().unwrap() - before - own;
+        let size = |name: &str| std::fs::metadata(path.join(name)).unwrap().len();
+        let files = size("model.safetensors") + size("config.json") + size("metrics.jsonl");
+        // The count itself varies by some digits.
+        assert!(read.abs_diff(files) < 64, "{read} bytes read of {files}");
     }
 }

@@ -1,39 +1,41 @@
-//! How likely single lines are, each on its own: what ranks the hypotheses of a recogniser or translator.
+//! Log-probabilities of single lines, each on its own, as needed to rank the hypotheses of a recogniser or
+//! translator.
 
 use rnn_zoo_models::State;
 
-use crate::Result;
 use crate::data::batch::Windows;
 use crate::data::{End, Piece};
 use crate::inference::evaluate::WINDOW;
 use crate::inference::model::Model;
 use crate::tasks::Task;
 use crate::training::loss;
+use crate::{Error, Result};
 
-/// What a model thinks of one line.
+/// The log-probability of one line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineScore {
-    /// The line's tokens; the last is its end.
+    /// The tokens of the line; the last is the line's end.
     pub tokens: Vec<u32>,
-    /// The log-probability in nats of each token, given those before it.
+    /// The log-probability of each token given the tokens before it, in nats.
     pub logprobs: Vec<f64>,
-    /// How many of the tokens are the unknown token.
+    /// The number of unknown tokens.
     pub unknown: usize,
 }
 
 impl LineScore {
-    /// The log-probability of the whole line in nats, its end counted.
+    /// The log-probability of the whole line, including its end, in nats.
     pub fn logprob(&self) -> f64 {
         self.logprobs.iter().sum()
     }
 }
 
-/// The scores of `lines`, which have no line ends, in their order. Each is read from a state of zero after
-/// the end of whatever came before, as `rnn eval` reads a file of that line alone. They are read side by
-/// side, which changes no figure: bring as many as there is memory for.
+/// Scores `lines`, which have no line ends, in their order. Each is read from a state of zero after the start
+/// token, as `rnn eval` reads a file of that line alone. The lines form one batch, so their number is limited by
+/// memory; it changes no score.
 ///
 /// # Errors
-/// A model that is no language model, text that a foreign tokenizer cannot encode, and those of the device.
+/// If the model is not a language model, a foreign tokenizer cannot encode a line, or a log-probability is NaN or
+/// infinite, and errors from candle.
 pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
     if model.config.task != Task::Lm {
         let problem = format!("its task is {}; only a language model scores lines", model.config.task);
@@ -42,6 +44,14 @@ pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
     let tokenizer = model.tokenizer()?;
     let tokens = lines.iter().map(|line| tokens_of(model, line)).collect::<Result<Vec<_>>>()?;
     let logprobs = logprobs(model, &tokens)?;
+    if let Some((line, value)) = not_finite(&logprobs) {
+        let problem = format!(
+            "a log-probability in {:?} is {value}: numbers overflow in the network, whose parameters are finite but \
+             too large",
+            lines[line]
+        );
+        return Err(Error::file(model.path(), problem));
+    }
     let score = |(tokens, logprobs): (Vec<u32>, Vec<f64>)| {
         let unknown = tokens.iter().filter(|&&token| Some(token) == tokenizer.unknown()).count();
         LineScore { tokens, logprobs, unknown }
@@ -49,8 +59,15 @@ pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
     Ok(tokens.into_iter().zip(logprobs).map(score).collect())
 }
 
-/// The tokens of a line with what ends it: what ended the lines or records that the model has learned from. A
-/// model that has seen no newline ends a line as it would a record.
+/// The first value that is NaN or infinite, with the index of its line.
+fn not_finite(logprobs: &[Vec<f64>]) -> Option<(usize, f64)> {
+    let mut values =
+        logprobs.iter().enumerate().flat_map(|(line, values)| values.iter().map(move |v| (line, *v)));
+    values.find(|(_, value)| !value.is_finite())
+}
+
+/// The tokens of a line and of its end, which is a line end or a record end as in the model's training data. For
+/// a model that has seen no newline, the line ends as a record.
 fn tokens_of(model: &Model, line: &str) -> Result<Vec<u32>> {
     let tokenizer = model.tokenizer()?;
     let is_record = Some(model.start_token()?) == tokenizer.end() && tokenizer.scheme_name() != "word";

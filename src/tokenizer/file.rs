@@ -27,7 +27,7 @@ impl Tokenizer {
     }
 
     /// Reads the contents of a `tokenizer.json`; the error is the problem alone.
-    pub(super) fn from_json(json: &[u8]) -> Result<Self, String> {
+    pub(crate) fn from_json(json: &[u8]) -> Result<Self, String> {
         let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|error| {
             let error = error.to_string().replace('\n', " ");
             format!("is no tokenizer.json of the Hugging Face tokenizers format: {error}")

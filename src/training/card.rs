@@ -21,8 +21,10 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, report: &Repor
     let mut card =
         format!("# {} ({})\n\nTrained by rnn-zoo {} with\n\n", config.model, config.task, config.zoo_version);
     // Writing to a String cannot fail.
-    let _ = writeln!(card, "    {}\n", config.created_with);
-    let _ = writeln!(card, "| | |\n|---|---|");
+    for command in config.created_with.lines() {
+        let _ = writeln!(card, "    {command}");
+    }
+    let _ = writeln!(card, "\n| | |\n|---|---|");
     let _ = writeln!(card, "| data | `{}` |", data.data);
     let _ = writeln!(card, "| parameters | {} |", trainer.parameters.count());
     let _ = writeln!(card, "| optimizer steps | {} |", trainer.progress.step);
@@ -52,11 +54,11 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, report: &Repor
 
 /// Commands that use a bundle, indented.
 pub fn next_commands(config: &Config, data: &DataSpec, bundle: &str) -> String {
-    let bundle = quoted(bundle);
-    let mut read = format!("--data {}", quoted(&data.data));
+    let bundle = quoted_path(bundle);
+    let mut read = with_value("--data", &data.data);
     for (flag, column) in [("--text-column", &data.columns.text), ("--label-column", &data.columns.label)] {
         if let Some(column) = column {
-            read.push_str(&format!(" {flag} {}", quoted(column)));
+            read.push_str(&format!(" {}", with_value(flag, column)));
         }
     }
     let use_it = match config.task {
@@ -67,11 +69,40 @@ pub fn next_commands(config: &Config, data: &DataSpec, bundle: &str) -> String {
     format!("{use_it}\n    rnn eval {bundle} {read}")
 }
 
-/// A word as a shell takes it.
+/// An argument quoted for a shell.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=,@+".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_string(),
         false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// A path quoted for a shell, with `./` in front where it would be taken for a flag.
+pub fn quoted_path(path: &str) -> String {
+    match path.starts_with('-') {
+        true => quoted(&format!("./{path}")),
+        false => quoted(path),
+    }
+}
+
+/// A flag with its value, quoted for a shell.
+fn with_value(flag: &str, value: &str) -> String {
+    let separator = if value.starts_with('-') { '=' } else { ' ' };
+    format!("{flag}{separator}{}", quoted(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_can_be_typed_whatever_they_begin_with() {
+        assert_eq!(quoted_path("-dash"), "./-dash");
+        assert_eq!(quoted_path("- dash"), "'./- dash'");
+        assert_eq!(quoted_path("runs/m"), "runs/m");
+        assert_eq!(with_value("--data", "-x.csv"), "--data=-x.csv");
+        assert_eq!(with_value("--data", "it's"), r"--data 'it'\''s'");
+        assert_eq!(quoted(""), "''");
     }
 }

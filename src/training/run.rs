@@ -253,6 +253,13 @@ impl Checkpoint {
         self.writer.set_recipe(recipe);
     }
 
+    /// Adds a command that made the run longer to those that its model card shows.
+    pub fn add_command(&mut self, command: &str) {
+        let commands = &mut self.loaded.config.created_with;
+        commands.push('\n');
+        commands.push_str(command);
+    }
+
     /// Reads the run's data again, with the tokenizer and the labels it was started with.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ use super::options::Options;
 use super::report::Report;
 use super::schedule::Scheduler;
 use crate::data::batch::{Batch, Dataset, Epoch};
-use crate::inference::evaluate::evaluate;
+use crate::inference::evaluate::measure;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::rng::{self, Position, Purpose, Rng};
 use crate::{Error, Result};
@@ -458,7 +458,7 @@ impl Trainer {
             Dataset::Stream { .. } => EVALUATION_LANES,
             Dataset::Examples(_) => self.options.batch_size,
         };
-        let scores = evaluate(self.network.as_ref(), valid, lanes, &self.device)?;
+        let scores = measure(self.network.as_ref(), valid, lanes, &self.device)?;
         self.check("validation loss", self.progress.step, scores.loss, lr)?;
         report.evaluation(&self.progress, &scores, lr, self.is_best(scores.loss), self.network.as_ref());
         Ok(scores.loss)

@@ -1,11 +1,30 @@
-//! Bundles that are damaged, foreign or cannot be written: what is wrong, in which file, and nothing lost.
+//! Bundles that are damaged, foreign or not writable: the error names the file and the damage, and nothing is lost.
 
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use rnn_zoo::bundle::read_tensors;
 use serde_json::Value;
 
 use super::{Folder, TINY, assert_one_line};
 
+/// A safetensors file with a header that claims `size` bytes.
+fn header(size: u64, text: &str) -> Vec<u8> {
+    [&size.to_le_bytes(), text.as_bytes()].concat()
+}
+
+/// Sets every number of one parameter of a file.
+fn fill(file: &Path, parameter: &str, value: f32) {
+    let mut tensors: HashMap<String, Tensor> =
+        read_tensors(file, &Device::Cpu).unwrap().into_iter().collect();
+    let filled = Tensor::full(value, tensors[parameter].shape(), &Device::Cpu).unwrap();
+    tensors.insert(parameter.into(), filled);
+    candle_core::safetensors::save(&tensors, file).unwrap();
+}
+
 #[test]
-fn damage_is_named_with_its_file() {
+fn damage_is_named_with_the_file() {
     let folder = Folder::with_model();
     folder.done(&format!("train gru --data text.txt --out other {TINY}"));
     folder.done(&format!("train rnnlm --data text.txt --out words {TINY}"));
@@ -15,6 +34,14 @@ fn damage_is_named_with_its_file() {
         change(&mut config);
         config.to_string().into_bytes()
     };
+    let decoder = |value: Value| {
+        let mut tokenizer = folder.json("m/tokenizer.json");
+        tokenizer["decoder"] = value;
+        tokenizer.to_string().into_bytes()
+    };
+    let mut inserted = folder.bytes("m/tokenizer.json");
+    let place = inserted.windows(9).position(|bytes| bytes == b"\"decoder\"").unwrap();
+    inserted.insert(place + 12, b'F');
     let (model, settings, tokenizer) = ("m/model.safetensors", "m/config.json", "m/tokenizer.json");
     let cases: Vec<(&str, Option<Vec<u8>>, &str)> = vec![
         (model, None, "is missing"),
@@ -24,6 +51,9 @@ fn damage_is_named_with_its_file() {
         (model, Some(weights[..weights.len() - 1].to_vec()), "cut short"),
         (model, Some([&weights[..], b"more"].concat()), "not what its header says"),
         (model, Some(folder.bytes("text.txt")), "not a safetensors file"),
+        (model, Some(b"PK\x03\x04\0\0\x08\x08 archive/data.pkl".to_vec()), "is a PyTorch checkpoint (.pth)"),
+        (model, Some(header(u64::MAX, "")), "its header would have 18446744073709551615 bytes"),
+        (model, Some(header(4 << 20, &"[".repeat(4 << 20))), "not a safetensors file"),
         (model, Some(folder.bytes("other/model.safetensors")), "rnn.bias_hh_l0 has shape [24]"),
         (model, Some(folder.bytes("words/model.safetensors")), "does not belong to this config.json"),
         (
@@ -49,10 +79,15 @@ fn damage_is_named_with_its_file() {
         (settings, Some(config(|c| c["network"]["rnn"]["cell"] = "elman".into())), "elman"),
         (settings, Some(b"{\"format\": 1".to_vec()), "cut short or not JSON"),
         (settings, Some(vec![0xff; 40]), "UTF-8"),
+        (settings, Some("[".repeat(1 << 20).into_bytes()), "cut short or not JSON"),
         (settings, None, "config.json"),
         (tokenizer, Some(folder.bytes("words/tokenizer.json")), "but the model was trained with"),
         (tokenizer, Some(b"{".to_vec()), "no tokenizer.json of the Hugging Face tokenizers format"),
         (tokenizer, Some(vec![]), "no tokenizer.json"),
+        (tokenizer, Some(inserted), "no tokenizer.json of the Hugging Face tokenizers format"),
+        (tokenizer, Some(decoder(5.into())), "no tokenizer.json of the Hugging Face tokenizers format"),
+        (tokenizer, Some(decoder(serde_json::json!({"type": 5}))), "no tokenizer.json"),
+        (tokenizer, Some("[".repeat(1 << 20).into_bytes()), "nested deeper than 128 levels"),
         (tokenizer, None, "is missing, but the model needs its char tokenizer"),
     ];
     for (file, content, mention) in cases {
@@ -64,13 +99,17 @@ fn damage_is_named_with_its_file() {
         for command in ["generate m", "eval m --data text.txt"] {
             folder.refused(command, 1, &["m", mention]);
         }
+        // The list names the bundles that cannot be used and goes on.
+        let list = folder.done("list");
+        assert!(list.contains("  words ") && list.contains("  other "), "{list}");
+        assert!(list.contains("cannot be used: m") || !list.contains("  m "), "{list}");
         folder.write(file, whole);
     }
     folder.done("generate m");
 }
 
 #[test]
-fn what_is_no_bundle_is_described() {
+fn other_paths_are_described() {
     let folder = Folder::with_model();
     folder.write("empty/notes.txt", "");
     for (bundle, mentions) in [
@@ -87,7 +126,7 @@ fn what_is_no_bundle_is_described() {
 }
 
 #[test]
-fn a_bundle_without_what_only_people_read_still_works() {
+fn bundle_without_reports_and_card_works() {
     let folder = Folder::with_model();
     let said = folder.done("generate m");
     std::fs::remove_dir_all(folder.path("m/training")).unwrap();
@@ -98,8 +137,8 @@ fn a_bundle_without_what_only_people_read_still_works() {
     assert_eq!(folder.done("generate moved"), said);
 }
 
-/// Runs `rnn` where no file can grow beyond `blocks` of 512 bytes: as a disk that is full, and, where
-/// the signal for it is not ignored, as a process that is killed in the middle of a write.
+/// Runs `rnn` with file sizes limited to `blocks` of 512 bytes: like a full disk, or, if `killed`, like a process
+/// that is killed in the middle of a write.
 #[cfg(target_os = "linux")]
 fn on_a_full_disk(folder: &Folder, line: &str, blocks: usize, killed: bool) -> std::process::Output {
     let program = assert_cmd::cargo::cargo_bin!("rnn").display().to_string();
@@ -111,10 +150,10 @@ fn on_a_full_disk(folder: &Folder, line: &str, blocks: usize, killed: bool) -> s
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_in_the_middle_of_a_save_leaves_the_bundle_from_before() {
+fn full_disk_leaves_the_previous_bundle() {
     let folder = Folder::with_model();
     let before = folder.snapshot();
-    // Its config.json of some 900 bytes still fits, its parameters of some 60 kB do not.
+    // Its config.json of about 900 bytes fits, its parameters of about 60 kB do not.
     let train =
         "train lstm --data text.txt --hidden 64 --batch-size 4 --bptt 8 --max-steps 2 --out m --force";
     let full = on_a_full_disk(&folder, train, 16, false);
@@ -127,7 +166,7 @@ fn a_full_disk_in_the_middle_of_a_save_leaves_the_bundle_from_before() {
     assert!(before[&folder.path("m/model.safetensors")] == bundle("model.safetensors"));
     folder.done("eval m --data text.txt");
 
-    // A resumed run that cannot save: what was saved can be resumed once there is space.
+    // A resumed run that cannot save leaves a checkpoint that can be resumed once there is space.
     let resume = "train --resume m --max-steps 6";
     assert_one_line(&on_a_full_disk(&folder, resume, 3, false), 1, &["m"], resume);
     assert!(before[&folder.path("m/model.safetensors")] == bundle("model.safetensors"));
@@ -139,13 +178,13 @@ fn a_full_disk_in_the_middle_of_a_save_leaves_the_bundle_from_before() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_cannot_be_written_is_refused_before_training() {
+fn read_only_folder_is_refused_before_training() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::with_model();
     let set = |name: &str, mode| {
         std::fs::set_permissions(folder.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
     };
-    // A write-protected bundle is kept even by those who may write everywhere.
+    // A write-protected bundle is kept even if the superuser trains.
     set("m", 0o555);
     for line in ["train gru --data text.txt --out m --force", "train --resume m --max-steps 5"] {
         folder.refused(line, 1, &["m: cannot save", "denied"]);
@@ -162,8 +201,119 @@ fn a_folder_that_cannot_be_written_is_refused_before_training() {
 }
 
 #[test]
-fn list_says_which_bundles_cannot_be_used() {
+fn nan_and_infinite_parameters_are_refused() {
     let folder = Folder::with_model();
+    for value in [f32::NAN, f32::INFINITY] {
+        fill(&folder.path("m/model.safetensors"), "decoder.bias", value);
+        let mention = "m/model.safetensors: tensor decoder.bias holds NaN or infinity";
+        folder.write("line.txt", "the cat\n");
+        for command in [
+            "generate m",
+            "eval m --data text.txt",
+            "score m line.txt",
+            "eval m --data text.txt --dynamic",
+            "export m --out slim",
+        ] {
+            folder.refused(command, 1, &[mention]);
+        }
+    }
+}
+
+#[test]
+fn results_that_are_nan_are_errors() {
+    let folder = Folder::with_model();
+    // Every number is finite, but the hidden units saturate, and the sum of two outputs of the decoder does not fit.
+    for (parameter, value) in [("encoder.weight", 9.), ("rnn.weight_ih_l0", 9.), ("decoder.weight", 3e38)] {
+        fill(&folder.path("m/model.safetensors"), parameter, value);
+    }
+    folder.write("line.txt", "the cat\n");
+    folder.refused("eval m --data text.txt", 1, &["the mean loss", "overflow"]);
+    folder.refused("eval m --data text.txt --json", 1, &["the mean loss", "overflow"]);
+    folder.refused("score m line.txt", 1, &["m: a log-probability in \"the cat\" is", "overflow"]);
+}
+
+#[test]
+fn byte_order_mark_in_config_json_is_skipped() {
+    let folder = Folder::with_model();
+    let said = folder.done("generate m");
+    folder.write("m/config.json", [b"\xef\xbb\xbf", &folder.bytes("m/config.json")[..]].concat());
+    assert_eq!(folder.done("generate m"), said);
+    assert!(!folder.done("list").contains("cannot be used"));
+}
+
+/// Runs `rnn` as a user to whom permissions apply; `None` if that is not possible.
+#[cfg(unix)]
+fn as_ordinary_user(folder: &Folder, line: &str) -> Option<std::process::Output> {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let root = std::fs::read_dir(folder.path("m")).is_ok();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("rnn"));
+    if root {
+        std::fs::set_permissions(folder.path("."), std::fs::Permissions::from_mode(0o777)).unwrap();
+        command.uid(65534);
+    }
+    command.current_dir(folder.path(".")).args(line.split_whitespace()).output().ok()
+}
+
+#[cfg(unix)]
+#[test]
+fn unreadable_folder_is_permission_denied() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::with_model();
+    let set = |mode| {
+        std::fs::set_permissions(folder.path("m"), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(0o000);
+    let outputs = ["generate m", "list"].map(|line| as_ordinary_user(&folder, line));
+    set(0o755);
+    let [Some(generate), Some(list)] = outputs else {
+        eprintln!("skipped: the program cannot be run as another user");
+        return;
+    };
+    assert_one_line(&generate, 1, &["m/config.json: permission denied"], "generate m");
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert!(list.contains("cannot be used: m/config.json: permission denied"), "{list}");
+}
+
+#[test]
+fn second_training_of_a_bundle_is_refused() {
+    let folder = Folder::with_model();
+    let train = "train lstm --data text.txt --out m --force --epochs 100000 --eval-every 100000";
+    let program = assert_cmd::cargo::cargo_bin!("rnn");
+    let mut command = std::process::Command::new(program);
+    command.current_dir(folder.path(".")).args(train.split_whitespace());
+    let mut first = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    while std::fs::read(folder.path(".m.lock")).unwrap_or_default().is_empty() {
+        assert!(first.try_wait().unwrap().is_none(), "the first training ended");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let holder = format!("m: another process ({})", first.id());
+    folder.done("export m --out slim");
+    for line in [
+        "train gru --data text.txt --out m --force",
+        "train --resume m --max-steps 9",
+        "export slim --out m --force",
+    ] {
+        folder.refused(line, 1, &[&holder, "wait until it has ended", "--out"]);
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+    folder.done("train --resume m --max-steps 4");
+    assert!(!folder.path(".m.lock").exists());
+}
+
+#[test]
+fn list_reads_no_parameters_and_finds_what_cannot_be_used() {
+    let folder = Folder::with_model();
+    // Values are not read.
+    fill(&folder.path("m/model.safetensors"), "decoder.bias", f32::NAN);
+    assert!(!folder.done("list").contains("cannot be used"));
+    folder.done(&format!("train gru --data text.txt --out other {TINY}"));
+    let own = folder.bytes("m/model.safetensors");
+    folder.write("m/model.safetensors", folder.bytes("other/model.safetensors"));
+    let list = folder.done("list");
+    assert!(list.contains("tensor rnn.bias_hh_l0 has shape [24], but the model expects [32]"), "{list}");
+    folder.write("m/model.safetensors", own);
     folder.write("ordinary/config.json", "{}");
     assert!(!folder.done("list").contains("ordinary"));
     let weights = folder.bytes("m/model.safetensors");
@@ -183,11 +333,10 @@ fn list_says_which_bundles_cannot_be_used() {
     assert!(listed["bundles"][0]["error"].as_str().unwrap().contains("is missing"), "{listed}");
 }
 
-/// What cannot be looked at is not said to be absent. Links in a circle stand for a folder without permission,
-/// which would be none to the tests of an administrator.
+/// A circular link is inaccessible to the superuser too.
 #[cfg(unix)]
 #[test]
-fn a_bundle_that_cannot_be_looked_at_is_not_called_missing() {
+fn inaccessible_bundle_is_not_called_missing() {
     let folder = Folder::with_model();
     std::fs::remove_file(folder.path("m/config.json")).unwrap();
     std::os::unix::fs::symlink("config.json", folder.path("m/config.json")).unwrap();

@@ -1,4 +1,4 @@
-//! `rnn export`: what ships is as good, smaller, and says when it is damaged.
+//! `rnn export`: exports give the same results, are smaller, and detect damage.
 
 use candle_core::{DType, Device};
 use rnn_zoo::bundle::read_tensors;
@@ -14,7 +14,7 @@ fn loss(folder: &Folder, bundle: &str) -> f64 {
 }
 
 #[test]
-fn an_export_answers_as_its_bundle_does_and_lists_its_files() {
+fn export_gives_the_same_results_and_lists_its_files() {
     let folder = Folder::with_model();
     folder.done("export m --out slim");
     for name in
@@ -47,7 +47,7 @@ fn an_export_answers_as_its_bundle_does_and_lists_its_files() {
 }
 
 #[test]
-fn half_precision_is_half_the_size_and_loads_into_what_the_model_computes_in() {
+fn half_precision_is_half_the_size_and_loads_as_f32() {
     let folder = Folder::with_model();
     let before = read_tensors(&folder.path("m/model.safetensors"), &Device::Cpu).unwrap();
     let size = |bundle: &str| folder.bytes(&format!("{bundle}/model.safetensors")).len() as f64;
@@ -61,7 +61,7 @@ fn half_precision_is_half_the_size_and_loads_into_what_the_model_computes_in() {
                 tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap()
             };
             for (stored, before) in values(tensor).into_iter().zip(values(&before[key])) {
-                // Rounded to the nearest number of that many digits; below 2^-14 f16 has fewer.
+                // Rounded to the nearest number with that many bits; below 2^-14 f16 has fewer.
                 let near = before.abs().max(2f64.powi(-14)) * 2f64.powi(-digits);
                 assert!((stored - before).abs() <= near, "{key}: {stored} for {before}");
             }
@@ -72,20 +72,20 @@ fn half_precision_is_half_the_size_and_loads_into_what_the_model_computes_in() {
         assert_eq!(folder.json(&format!("{name}/config.json"))["dtype"], "f32");
         let card = String::from_utf8(folder.bytes(&format!("{name}/README.md"))).unwrap();
         assert!(card.contains(&format!("parameters in {name} for f32")), "{card}");
-        // Back again: the same bytes as the rounded numbers in f32, and the same answers.
+        // Converted back, the rounded numbers give the same results.
         folder.done(&format!("export {name} --out {name}-back --dtype f32"));
         assert_eq!(loss(&folder, &format!("{name}-back")), rounded);
     }
 }
 
 #[test]
-fn a_damaged_file_is_named_and_edited_cards_are_not() {
+fn damaged_files_are_named_and_edited_cards_accepted() {
     let folder = Folder::with_model();
     folder.done("export m --out slim --with-training");
     let damage = |name: &str| {
         let whole = folder.bytes(name);
         let mut broken = whole.clone();
-        // One bit, in what is no structure of the file: a parameter, a space.
+        // One bit that leaves the format intact: in a parameter, in a space.
         let last = broken.len() - 2;
         broken[last] ^= if name.ends_with("json") { b' ' ^ b'\n' } else { 1 };
         folder.write(name, broken);
@@ -117,10 +117,10 @@ fn a_damaged_file_is_named_and_edited_cards_are_not() {
 }
 
 #[test]
-fn an_export_with_training_goes_on_as_its_bundle_does() {
+fn export_with_training_resumes_like_the_bundle() {
     let folder = Folder::with_model();
     folder.done("export m --out whole --with-training --dtype f16");
-    // What is refused leaves it sealed.
+    // A refused resume keeps the checksums.
     folder.refused("train --resume whole --max-steps 2", 2, &["--max-steps", "3 steps"]);
     assert!(folder.path("whole/SHA256SUMS").exists());
     for bundle in ["m", "whole"] {
@@ -129,12 +129,12 @@ fn an_export_with_training_goes_on_as_its_bundle_does() {
     for name in ["model.safetensors", "training/last.safetensors", "training/optimizer.safetensors"] {
         assert!(folder.bytes(&format!("whole/{name}")) == folder.bytes(&format!("m/{name}")), "{name}");
     }
-    assert!(!folder.path("whole/SHA256SUMS").exists(), "it is no longer what was exported");
+    assert!(!folder.path("whole/SHA256SUMS").exists(), "it is no longer the export");
     folder.done("eval whole --data text.txt");
 }
 
 #[test]
-fn parameters_of_another_model_are_not_sealed() {
+fn parameters_of_another_model_are_not_exported() {
     let folder = Folder::with_model();
     folder.done(&format!("train gru --data text.txt --out other {TINY}"));
     folder.write("m/model.safetensors", folder.bytes("other/model.safetensors"));
@@ -143,7 +143,7 @@ fn parameters_of_another_model_are_not_sealed() {
 }
 
 #[test]
-fn exports_that_would_lose_something_are_refused() {
+fn exports_that_would_lose_data_are_refused() {
     let folder = Folder::with_model();
     folder.done("export m --out slim");
     for (line, code, mentions) in [

@@ -372,7 +372,10 @@ fn a_model_whose_scores_are_no_numbers_is_an_error_for_beams_too() {
     let folder = Folder::with_model();
     let mut weights = folder.bytes("m/model.safetensors");
     let header = u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
-    weights[8 + header..].fill(0xff); // f32::NAN, all of them
+    // Finite parameters, or they would be refused at load; their products are not.
+    weights[8 + header..]
+        .chunks_exact_mut(4)
+        .for_each(|number| number.copy_from_slice(&f32::MAX.to_le_bytes()));
     folder.write("m/model.safetensors", weights);
     folder.write("prompts.txt", "the\ncat\n");
     for line in ["generate m --beams 3", "generate m --beams 3 --prompts prompts.txt --json"] {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Folder, records};
+use super::{Folder, assert_one_line, records};
 
 /// Texts about cats and dogs, whose class is the animal.
 fn animals(folder: &Folder, name: &str, count: usize) {
@@ -90,4 +90,18 @@ fn a_classifier_reads_the_column_that_it_has_learned_from() {
     assert_eq!(reviews, folder.done("predict m --data a.csv --text-column review"));
     assert_ne!(reviews, folder.done("predict m --data a.csv --text-column text"));
     folder.done("eval m --data a.csv --label-column text");
+}
+
+#[test]
+fn a_model_of_the_hub_is_called_as_the_user_does() {
+    let folder = Folder::with_model();
+    let revision = "0123456789abcdef0123456789abcdef01234567";
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let cached = format!("hub/models--me--lstm/snapshots/{revision}/{name}");
+        folder.write(&cached, folder.bytes(&format!("m/{name}")));
+    }
+    folder.write("hub/models--me--lstm/refs/main", revision);
+    let line = "predict hf://me/lstm --text hello";
+    let output = folder.rnn(line).env("HF_HUB_CACHE", "hub").env("HF_HUB_OFFLINE", "1").output().unwrap();
+    assert_one_line(&output, 2, &["rnn: hf://me/lstm: its task is lm"], line);
 }

@@ -1,4 +1,4 @@
-//! `rnn score`.
+//! `rnn score`: log-probabilities of lines.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Folder, TINY, assert_one_line, text, written};
 
-/// What `rnn score m ARGUMENTS` writes when it reads `input`.
+/// The output of `rnn score m ARGUMENTS` for `input`.
 fn score(folder: &Folder, arguments: &str, input: impl Into<Vec<u8>>) -> String {
     let line = format!("score m {arguments}");
     written(&folder.rnn(&line).write_stdin(input).output().unwrap(), &line)
@@ -27,13 +27,13 @@ fn assert_close(found: f64, expected: f64, what: &str) {
 }
 
 #[test]
-fn a_line_has_the_score_that_eval_gives_its_file() {
+fn line_has_the_score_that_eval_gives_its_file() {
     let folder = Folder::new();
     folder.write(
         "records.jsonl",
         text().lines().map(|l| format!("{{\"text\": \"{l}\"}}\n")).collect::<String>(),
     );
-    // Texts of two lines: the vocabulary has a newline, which ends nothing.
+    // Texts of two lines: the vocabulary has a newline, which does not end a record.
     let two = |line| format!("{}\n", json!({ "text": format!("{line}\nus") }));
     folder.write("long.jsonl", text().lines().map(two).collect::<String>());
     let long = "the cat by the house saw us ".repeat(30);
@@ -47,7 +47,7 @@ fn a_line_has_the_score_that_eval_gives_its_file() {
     ] {
         folder.done(&format!("train {training} --out m --force {TINY}"));
         for line in ["the cat by the road saw us", "a zebra, of 7 trees", "us", "the  dog ", long.as_str()] {
-            // Where a model has learned records it is scored on one.
+            // A model of records is scored on a record.
             let file = match training.contains("jsonl") {
                 true => ("line.jsonl", format!("{}\n", json!({ "text": line }))),
                 false => ("line.txt", format!("{line}\n")),
@@ -68,7 +68,7 @@ fn a_line_has_the_score_that_eval_gives_its_file() {
 }
 
 #[test]
-fn lines_side_by_side_are_scored_as_alone() {
+fn batched_lines_are_scored_as_alone() {
     let folder = Folder::new();
     for training in ["lstm --layers 2", "rnnlm --cell gru", "simple-rnn --tokenizer bpe:300"] {
         folder.done(&format!(
@@ -89,11 +89,11 @@ fn lines_side_by_side_are_scored_as_alone() {
 }
 
 #[test]
-fn one_line_comes_out_for_each_that_goes_in() {
+fn one_line_is_printed_for_each_line_read() {
     let folder = Folder::with_model();
     let lines: Vec<String> = (0..150).map(|n| "the cat saw us"[..n % 15].to_string()).collect();
     let found = score(&folder, "", lines.join("\n"));
-    // The last line is empty, and has no end: there is none.
+    // An empty last line without an end is not a line.
     let expected = lines.len();
     assert_eq!(found.lines().count(), expected);
     for (line, found) in lines.iter().zip(found.lines()) {
@@ -114,7 +114,7 @@ fn one_line_comes_out_for_each_that_goes_in() {
 }
 
 #[test]
-fn tokens_add_up_to_their_line() {
+fn token_scores_add_up_to_the_line() {
     let folder = Folder::with_model();
     let line = "the cat, us";
     let object = &json_lines(&score(&folder, "--json --tokens", line))[0];
@@ -134,7 +134,7 @@ fn tokens_add_up_to_their_line() {
 }
 
 #[test]
-fn what_is_unknown_is_said_once_on_standard_error() {
+fn unknown_tokens_are_reported_once() {
     let folder = Folder::new();
     folder.done(&format!("train rnnlm --data text.txt --out m {TINY}"));
     let output =
@@ -150,7 +150,7 @@ fn what_is_unknown_is_said_once_on_standard_error() {
 }
 
 #[test]
-fn every_script_comes_back_as_it_was() {
+fn text_of_every_script_is_printed_unchanged() {
     let folder = Folder::new();
     let lines = ["한국어는 \u{1112}\u{1161}\u{11ab}글 👩‍👩‍👧 e\u{301}", "그리고\t한국어는 🇰🇷"];
     folder.write("korean.txt", format!("{}\n", lines.join("\n")).repeat(60));
@@ -165,7 +165,7 @@ fn every_script_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_likelier_line_has_the_higher_score() {
+fn more_likely_line_has_the_higher_score() {
     let folder = Folder::new();
     folder.done("train gru --data text.txt --hidden 16 --embedding 8 --batch-size 8 --bptt 16 --lr 0.02 --epochs 6 --out m");
     let found = score(&folder, "", "the cat by the house saw 3 of us\nsu fo 3 was esuoh eht yb tac eht\n");
@@ -175,7 +175,7 @@ fn a_likelier_line_has_the_higher_score() {
 }
 
 #[test]
-fn an_answer_waits_for_no_other_line() {
+fn score_is_printed_before_the_next_line_is_read() {
     let folder = Folder::with_model();
     let mut program = std::process::Command::new(assert_cmd::cargo::cargo_bin!("rnn"))
         .current_dir(folder.path("."))
@@ -190,7 +190,7 @@ fn an_answer_waits_for_no_other_line() {
     std::thread::spawn(move || answers.lines().for_each(|line| sender.send(line.unwrap()).unwrap()));
     for line in ["the cat", "saw us"] {
         writeln!(input, "{line}").unwrap();
-        // Only so that a failure ends.
+        // So that a failing test ends.
         let answer = receiver.recv_timeout(Duration::from_secs(300)).unwrap();
         assert!(answer.ends_with(line), "{answer}");
     }
@@ -199,7 +199,7 @@ fn an_answer_waits_for_no_other_line() {
 }
 
 #[test]
-fn what_cannot_be_scored_is_refused() {
+fn unusable_models_and_input_are_refused() {
     let folder = Folder::with_model();
     folder.done(&format!("train gru --data builtin:copy --out copy {TINY}"));
     for (line, code, mentions) in [
@@ -211,7 +211,7 @@ fn what_cannot_be_scored_is_refused() {
     ] {
         folder.refused(line, code, &mentions);
     }
-    // Lines before the broken one are answered.
+    // Lines before the broken one are scored.
     let output = folder.rnn("score m").write_stdin(b"the cat\nb\xffd\nus\n".as_slice()).output().unwrap();
     assert_one_line(&output, 1, &["standard input: line 2 is not UTF-8"], "score m");
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 1);

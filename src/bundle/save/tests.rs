@@ -6,7 +6,7 @@ use serde_json::json;
 use super::super::fixture::{config, weights};
 use super::*;
 
-/// Saves a bundle all of whose files say `generation`.
+/// Saves a bundle with `generation` in every file.
 fn save(writer: &mut BundleWriter, generation: f32, size: usize, swap: Swap) -> Result<()> {
     let config = Config { created_with: generation.to_string(), ..config() };
     let tensors = weights(generation, size);
@@ -31,13 +31,13 @@ fn save(writer: &mut BundleWriter, generation: f32, size: usize, swap: Swap) -> 
     writer.save_by(&contents, swap)
 }
 
-/// The generation that every file of the bundle agrees on.
+/// The generation of the bundle, which is the same in every file.
 fn generation(path: &Path) -> f32 {
     let loaded = load(path).unwrap();
     let training = loaded.training().unwrap().unwrap();
     let of = |tensors: &NamedTensors| tensors["rnn.weight"].to_vec1::<f32>().unwrap();
     let generation: f32 = loaded.config.created_with.parse().unwrap();
-    let model = super::super::read_tensors(&loaded.path.join(MODEL), &Device::Cpu).unwrap();
+    let model = tensors::read_tensors(&loaded.path.join(MODEL), &Device::Cpu).unwrap();
     for tensors in
         [&model, &training.last, training.best.as_ref().unwrap(), &training.optimizer, &training.carry]
     {
@@ -62,10 +62,11 @@ fn files(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-/// What lies beside the bundle, by name.
+/// The entries beside the bundle, by name, without the lock that a living writer holds.
 fn beside(path: &Path) -> Vec<String> {
     let entries = fs::read_dir(path.parent().unwrap()).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != ".model.lock");
     names.sort();
     names
 }
@@ -77,7 +78,7 @@ fn scratch() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn saving_what_was_loaded_gives_the_same_files() {
+fn load_and_save_round_trip_to_the_same_files() {
     let (_dir, path) = scratch();
     let mut writer = BundleWriter::create(&path, false).unwrap().with_recipe("hidden = 1\n".into());
     writer.append_metrics(&json!({"step": 1, "loss": 0.1 + 0.2})).unwrap();
@@ -86,7 +87,7 @@ fn saving_what_was_loaded_gives_the_same_files() {
     assert_eq!(first.len(), 12);
 
     let (mut writer, loaded, training) = BundleWriter::resume(&path).unwrap();
-    let weights = super::super::read_tensors(&path.join(MODEL), &Device::Cpu).unwrap();
+    let weights = tensors::read_tensors(&path.join(MODEL), &Device::Cpu).unwrap();
     let tokenizer = fs::read_to_string(path.join(TOKENIZER)).unwrap();
     let contents = Contents {
         config: &loaded.config,
@@ -109,7 +110,7 @@ fn saving_what_was_loaded_gives_the_same_files() {
 }
 
 #[test]
-fn an_existing_bundle_is_replaced_only_by_force() {
+fn existing_bundles_are_replaced_only_with_force() {
     let (_dir, path) = scratch();
     save(&mut BundleWriter::create(&path, false).unwrap(), 1.0, 10, Swap::Exchange).unwrap();
     let error = BundleWriter::create(&path, false).unwrap_err().to_string();
@@ -137,18 +138,18 @@ fn other_folders_and_files_are_never_replaced() {
     );
     assert!(BundleWriter::create(&file.join("model"), true).is_err());
 
-    // A folder that came to be while the model was trained is as safe.
+    // The same holds for a folder that is created while the model trains.
     let late = dir.path().join("late");
     let mut writer = BundleWriter::create(&late, false).unwrap();
     fs::create_dir(&late).unwrap();
     save(&mut writer, 1.0, 10, Swap::Exchange).unwrap();
-    assert_eq!(generation(&late), 1.0, "an empty folder is taken");
+    assert_eq!(generation(&late), 1.0, "an empty folder is replaced");
     fs::remove_file(late.join("config.json")).unwrap();
     assert!(save(&mut writer, 2.0, 10, Swap::Exchange).unwrap_err().to_string().contains("not a bundle"));
 }
 
 #[test]
-fn parents_are_made_and_links_followed() {
+fn parents_are_created_and_links_followed() {
     let (dir, _) = scratch();
     let path = dir.path().join("runs/june/model");
     save(&mut BundleWriter::create(&path, false).unwrap(), 1.0, 10, Swap::Exchange).unwrap();
@@ -159,11 +160,17 @@ fn parents_are_made_and_links_followed() {
         save(&mut BundleWriter::create(&link, true).unwrap(), 2.0, 10, Swap::Exchange).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!((generation(&path), generation(&link)), (2.0, 2.0));
+        let dangling = dir.path().join("dangling");
+        std::os::unix::fs::symlink("nowhere", &dangling).unwrap();
+        let expected = "dangling: is a link to nowhere, which does not exist";
+        for error in [BundleWriter::create(&dangling, true).unwrap_err(), load(&dangling).unwrap_err()] {
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 }
 
 #[test]
-fn files_of_the_user_survive_and_stale_files_do_not() {
+fn user_files_are_kept_and_stale_files_removed() {
     for swap in [Swap::Exchange, Swap::TwoRenames] {
         let (_dir, path) = scratch();
         let mut writer = BundleWriter::create(&path, false).unwrap();
@@ -199,7 +206,7 @@ fn files_of_the_user_survive_and_stale_files_do_not() {
 }
 
 #[test]
-fn resuming_cuts_the_metrics_back_to_what_the_checkpoint_knows() {
+fn resuming_truncates_the_metrics_to_the_checkpoint() {
     let (_dir, path) = scratch();
     let mut writer = BundleWriter::create(&path, false).unwrap();
     for step in 0..3 {
@@ -228,7 +235,7 @@ fn resuming_cuts_the_metrics_back_to_what_the_checkpoint_knows() {
     save(&mut resumed, 2.0, 10, Swap::Exchange).unwrap();
     assert_eq!(fs::read_to_string(path.join(METRICS)).unwrap(), more);
 
-    // Or before the first save.
+    // The same if a save comes first.
     fs::write(path.join(METRICS), format!("{more}{{\"step\":5}}\n")).unwrap();
     let (mut resumed, ..) = BundleWriter::resume(&path).unwrap();
     save(&mut resumed, 3.0, 10, Swap::Exchange).unwrap();
@@ -236,7 +243,7 @@ fn resuming_cuts_the_metrics_back_to_what_the_checkpoint_knows() {
 }
 
 #[test]
-fn a_bundle_without_training_state_cannot_be_resumed() {
+fn bundle_without_training_state_cannot_be_resumed() {
     let (_dir, path) = scratch();
     let (config, weights) = (config(), weights(3.0, 6));
     let contents = Contents {
@@ -253,7 +260,7 @@ fn a_bundle_without_training_state_cannot_be_resumed() {
 }
 
 #[test]
-fn a_crash_between_two_renames_loses_nothing() {
+fn crash_between_two_renames_loses_nothing() {
     let (dir, path) = scratch();
     let old = dir.path().join(".model.old");
     let mut writer = BundleWriter::create(&path, false).unwrap();
@@ -273,7 +280,7 @@ fn a_crash_between_two_renames_loses_nothing() {
     save(&mut writer, 2.0, 10, Swap::TwoRenames).unwrap();
     assert_eq!((generation(&path), beside(&path)), (2.0, vec!["model".to_string()]));
 
-    // After the second rename both are whole; the next save clears the previous one away.
+    // After the second rename both are complete; the next save removes the previous one.
     fs::rename(&path, &old).unwrap();
     save(&mut BundleWriter::create(&dir.path().join("other"), false).unwrap(), 3.0, 10, Swap::Exchange)
         .unwrap();
@@ -311,7 +318,7 @@ mod processes {
 
     #[test]
     #[ignore = "the child of the tests below"]
-    fn child_saves_for_ever() {
+    fn child_saves_forever() {
         let Ok(path) = env::var(PATH) else { return };
         let swap = if env::var(SWAP).is_ok() { Swap::TwoRenames } else { Swap::Exchange };
         let mut writer = BundleWriter::resume(Path::new(&path)).unwrap().0;
@@ -329,15 +336,16 @@ mod processes {
     }
 
     #[test]
-    fn a_process_killed_at_any_instant_leaves_a_whole_bundle() {
+    fn killed_process_leaves_a_complete_bundle() {
         for two_renames in [false, true] {
             let (_dir, path) = scratch();
             let mut writer = BundleWriter::create(&path, false).unwrap();
             save(&mut writer, 0.5, 1000, Swap::Exchange).unwrap();
+            drop(writer);
             fs::write(path.join("notes.txt"), "mine").unwrap();
             for round in 0..12 {
                 let before = fs::read(path.join(CONFIG)).unwrap();
-                let mut command = child("", "child_saves_for_ever", &path);
+                let mut command = child("", "child_saves_forever", &path);
                 if two_renames {
                     command.env(SWAP, "1");
                 }
@@ -346,7 +354,7 @@ mod processes {
                     assert!(running.try_wait().unwrap().is_none(), "the child ended before it saved");
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                // It saves now; each time it dies at another point of a save.
+                // The child is saving now. It is killed at another point of a save in each round.
                 std::thread::sleep(Duration::from_micros(1_700 * round));
                 running.kill().unwrap();
                 running.wait().unwrap();
@@ -354,19 +362,46 @@ mod processes {
                 assert!(generation(&path) > 0.5);
                 place.recover().unwrap();
             }
+            let mut writer = BundleWriter::create(&path, true).unwrap();
             save(&mut writer, 9.0, 1000, Swap::Exchange).unwrap();
             assert_eq!(generation(&path), 9.0);
-            assert_eq!(beside(&path), ["model"], "leftovers of the dead are cleared");
+            assert_eq!(beside(&path), ["model"], "leftovers of dead processes are removed");
+            drop(writer);
+            assert!(!path.with_file_name(".model.lock").exists(), "and their lock is taken over");
             assert_eq!(fs::read_to_string(path.join("notes.txt")).unwrap(), "mine");
         }
     }
 
     #[test]
-    fn a_full_disk_is_one_line_and_leaves_the_bundle_from_before() {
+    fn second_process_is_refused_with_the_pid_of_the_first() {
+        let (_dir, path) = scratch();
+        save(&mut BundleWriter::create(&path, false).unwrap(), 1.0, 1000, Swap::Exchange).unwrap();
+        let mut first = child("", "child_saves_forever", &path).spawn().unwrap();
+        let lock = path.with_file_name(".model.lock");
+        while fs::read_to_string(&lock).unwrap_or_default().is_empty() {
+            assert!(first.try_wait().unwrap().is_none(), "the child ended before it took the lock");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let expected = format!("another process ({}) is training or exporting to it", first.id());
+        for refused in [
+            BundleWriter::create(&path, true).unwrap_err(),
+            BundleWriter::create(&path, false).unwrap_err(),
+            BundleWriter::resume(&path).unwrap_err(),
+        ] {
+            assert!(refused.to_string().contains(&expected), "{refused}");
+        }
+        first.kill().unwrap();
+        first.wait().unwrap();
+        BundleWriter::resume(&path).unwrap();
+        assert!(!lock.exists());
+    }
+
+    #[test]
+    fn full_disk_is_reported_and_leaves_the_previous_bundle() {
         let (_dir, path) = scratch();
         save(&mut BundleWriter::create(&path, false).unwrap(), 1.0, 1000, Swap::Exchange).unwrap();
         let before = files(&path);
-        // A limit on the size of files fails writes half-way, as a full disk does, and needs no root.
+        // A limit on file sizes fails writes half-way, as a full disk does, and needs no root.
         let shell = "trap '' XFSZ; ulimit -f 64;";
         let output = child(shell, "child_saves_once", &path).stderr(Stdio::piped()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -376,7 +411,7 @@ mod processes {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_written_is_found_before_training() {
+    fn read_only_folder_is_refused_before_training() {
         use std::os::unix::fs::PermissionsExt;
         let (dir, path) = scratch();
         let mut writer = BundleWriter::create(&path, false).unwrap();
@@ -397,7 +432,7 @@ mod processes {
         with_mode(dir.path(), 0o755);
         match refused {
             Err(error) => assert!(error.to_string().contains("make its folder writable"), "{error}"),
-            // The superuser is let through everywhere but where nothing can be made at all.
+            // The superuser may write everywhere but to /proc.
             Ok(_) if cfg!(target_os = "linux") => {
                 let error = BundleWriter::create(Path::new("/proc/rnn-zoo/model"), false).unwrap_err();
                 assert!(error.to_string().starts_with("/proc/rnn-zoo/model: cannot save: "), "{error}");

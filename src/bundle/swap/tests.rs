@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_path_is_a_place_however_it_is_written() {
+fn paths_are_normalised() {
     for (path, bundle, parent) in
         [("model", "model", "."), ("model/", "model", "."), ("a/./b/", "a/b", "a"), ("/x/y", "/x/y", "/x")]
     {
@@ -13,14 +13,14 @@ fn a_path_is_a_place_however_it_is_written() {
 }
 
 #[test]
-fn here_is_a_place_too() {
+fn current_directory_is_resolved() {
     let here = Place::new(Path::new(".")).unwrap();
     assert_eq!(here.bundle(), std::env::current_dir().unwrap().canonicalize().unwrap());
 }
 
 #[cfg(unix)]
 #[test]
-fn leftovers_of_the_dead_are_cleared_and_those_of_the_living_are_not() {
+fn leftovers_of_dead_processes_alone_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     for name in [".model.partial-1", ".model.partial-2", ".model.partial-x", ".models.partial-1"] {
@@ -30,12 +30,12 @@ fn leftovers_of_the_dead_are_cleared_and_those_of_the_living_are_not() {
     drop(Place::new(&at("model")).unwrap().begin().unwrap());
     let left = |name: &str| at(name).exists();
     assert_eq!([left(".model.partial-1"), left(".model.partial-2")], [false, true]);
-    assert!(left(".model.partial-x") && left(".models.partial-1"), "names that are not ours stay");
+    assert!(left(".model.partial-x") && left(".models.partial-1"), "other names are kept");
     drop(living);
 }
 
 #[test]
-fn two_renames_put_the_bundle_back_when_the_second_fails() {
+fn bundle_is_restored_when_the_second_rename_fails() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::new(&dir.path().join("model")).unwrap();
     fs::create_dir(place.bundle()).unwrap();
@@ -46,7 +46,7 @@ fn two_renames_put_the_bundle_back_when_the_second_fails() {
 }
 
 #[test]
-fn advice_fits_the_error() {
+fn advice_depends_on_the_error() {
     let said = |kind: ErrorKind| cannot_save(Path::new("runs/model"), &kind.into()).to_string();
     assert!(said(ErrorKind::StorageFull).contains("free some space"));
     assert!(said(ErrorKind::ReadOnlyFilesystem).contains("make its folder writable"));

@@ -8,10 +8,9 @@ use std::path::PathBuf;
 use job::Job;
 use rnn_zoo::Error;
 use rnn_zoo::inference::generate::{BeamSearch, Sampling, SavedText};
-use rnn_zoo::inference::model::Model;
 use rnn_zoo::tasks::Task;
 
-use super::{Compute, Outcome, bundle_path, number};
+use super::{Compute, Outcome, load_model, number};
 
 /// What draws, and has no place in a search for the likeliest.
 const DRAWING: [&str; 7] =
@@ -146,15 +145,13 @@ struct BeamArgs {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let sampling = args.validated()?;
     let device = args.compute.open()?;
-    let model = Model::load(&bundle_path(&args.bundle)?, &device)?;
+    let model = load_model(&args.bundle, &device)?;
     if model.config.task != Task::Lm {
         let problem = format!("its task is {}; only a language model writes", model.config.task);
         return Err(Error::usage(&args.bundle, problem).into());
     }
     if let Some(path) = &args.save_state {
         SavedText::check_place(path)?;
-        // Now, while the bundle is the one that was loaded: training may replace it before the text is written.
-        model.fingerprint()?;
     }
     let tokenizer = model.tokenizer()?;
     let banned: Vec<u32> = tokenizer.unknown().into_iter().collect();

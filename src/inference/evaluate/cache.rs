@@ -1,51 +1,52 @@
-//! The continuous cache: a language model that remembers what was said lately.
+//! The continuous cache: a language model that raises the probability of recent tokens.
 //!
-//! Grave et al. 2017, "Improving Neural Language Models with a Continuous Cache". Beside the network, the
-//! last N hidden states with the token that followed each say what may come next: the more a state is like
-//! the present one, the likelier is its token.
+//! Grave et al. 2017, "Improving Neural Language Models with a Continuous Cache". The cache holds the last N
+//! hidden states and the token that followed each. A token is more likely, the more similar its state is to the
+//! current one.
 //!
 //! ```text
-//! p_cache(w) ~ sum over the last N steps i before t, where w followed, of exp(theta h_t . h_i)
+//! p_cache(w) ~ sum of exp(theta h_t . h_i) over the last N steps i before t that w followed
 //! p(w) = (1 - lambda) p_model(w) + lambda p_cache(w)
 //! ```
 //!
-//! Nothing is learned, so it costs one product of the hidden states with one another.
+//! The method has no parameters to train; its cost is one matrix product of hidden states.
 
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use rnn_zoo_models::{Network, State};
 
-use super::{Scores, WINDOW};
+use super::plain::WINDOW;
+use super::scores::Scores;
 use crate::data::batch::{Cut, Dataset, Targets};
 use crate::training::loss::{self, Sum};
 use crate::{Error, Result};
 
-/// Likenesses of present and past states that exist at once, about.
-const LIKENESSES: usize = 1 << 21;
+/// The approximate number of similarities in memory at once.
+const SIMILARITIES: usize = 1 << 21;
 
-/// A cache of hidden states, and its share in every prediction.
+/// Settings of the cache.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cache {
-    /// Past steps that are remembered; at least 1.
+    /// The number of past steps in the cache; at least 1.
     pub window: usize,
-    /// How much likeness counts: 0 makes all steps count the same.
+    /// The weight of similarity; with 0 all steps have the same weight.
     pub theta: f64,
-    /// The cache's share of the probability, at least 0 and below 1.
+    /// The weight of the cache in the mixture, at least 0 and below 1.
     pub lambda: f64,
 }
 
 impl Cache {
-    /// What did well on the validation split of the Penn Treebank with an LSTM of 256 units; the wider the
-    /// hidden state, the smaller a `theta` it wants.
+    /// Good settings for an LSTM of 256 units on the validation split of the Penn Treebank. A wider hidden state
+    /// needs a smaller `theta`.
     pub const DEFAULT: Self = Self { window: 500, theta: 0.5, lambda: 0.15 };
 
-    /// Scores every token of a stream once, in one lane, each from the tokens before it alone. The first
-    /// token has the network's own probability: there is nothing to remember yet. The accuracy is left out.
+    /// Scores every token of a stream once, in one lane, each from the tokens before it. The first token has the
+    /// probability that the network gives it, for the cache is empty. The accuracy is not computed.
     ///
     /// # Errors
-    /// Data that is no stream of tokens or cannot be read back, settings outside their range, and errors of
-    /// the device.
+    /// If the data is not a stream of tokens or cannot be read, a setting is out of range, or the loss is NaN or
+    /// infinite, and errors from candle.
     pub fn evaluate(&self, network: &dyn Network, data: &Dataset, device: &Device) -> Result<Scores> {
         let began = Instant::now();
         let mut total = Sum::default();
@@ -53,10 +54,10 @@ impl Cache {
             total.loss += losses.iter().sum::<f64>();
             total.count += losses.len();
         })?;
-        Ok(Scores { accuracy: None, ..Scores::of_classes(&total, began) })
+        Scores { accuracy: None, ..Scores::of_classes(&total, began) }.finite()
     }
 
-    /// Hands `found` the loss of every token, some at a time.
+    /// Passes the loss of every token to `found`, window by window.
     fn read(
         &self,
         network: &dyn Network,
@@ -76,7 +77,7 @@ impl Cache {
             let present = hidden.detach().squeeze(0)?; // (time, hidden)
             past.append(&present, &targets.flatten_all()?.to_vec1()?)?;
             found(&self.mix(&present, &losses, &past)?);
-            past.forget_all_but(self.window)?;
+            past.truncate(self.window);
             carried = Some(state.detach());
         }
         Ok(())
@@ -103,24 +104,24 @@ impl Cache {
         Ok(())
     }
 
-    /// The losses of the newest steps, whose states are `present` and whose losses without a cache are
-    /// `losses`. They are at the end of `past`, and each looks at what is before itself.
+    /// The losses of the newest steps under the mixture. `present` (time, hidden) are their states and `losses`
+    /// their losses without a cache. They are the last steps of `past`; each uses the steps before it.
     fn mix(&self, present: &Tensor, losses: &[f64], past: &Past) -> Result<Vec<f64>> {
         let before = past.next.len() - losses.len();
         let states = past.states()?.t()?; // (hidden, steps)
-        let some = (LIKENESSES / past.next.len()).max(1);
+        let rows_at_once = (SIMILARITIES / past.next.len()).max(1);
         let mut mixed = Vec::with_capacity(losses.len());
-        for from in (0..losses.len()).step_by(some) {
-            let rows = present.narrow(0, from, some.min(losses.len() - from))?;
-            let likenesses = rows.matmul(&states)?.to_dtype(DType::F64)?.to_vec2::<f64>()?; // (rows, steps)
-            for (row, likenesses) in (from..).zip(&likenesses) {
+        for from in (0..losses.len()).step_by(rows_at_once) {
+            let rows = present.narrow(0, from, rows_at_once.min(losses.len() - from))?;
+            let similarities = rows.matmul(&states)?.to_dtype(DType::F64)?.to_vec2::<f64>()?; // (rows, steps)
+            for (row, similarities) in (from..).zip(&similarities) {
                 let now = before + row;
                 let then = now.saturating_sub(self.window)..now;
                 mixed.push(match then.is_empty() {
                     true => losses[row],
                     false => {
-                        let (likenesses, next) = (&likenesses[then.clone()], &past.next[then]);
-                        let share = log_share(likenesses, self.theta, next, past.next[now]);
+                        let (similarities, next) = (&similarities[then.clone()], &past.next[then]);
+                        let share = log_share(similarities, self.theta, next, past.next[now]);
                         -log_sum((1. - self.lambda).ln() - losses[row], self.lambda.ln() + share)
                     }
                 });
@@ -130,54 +131,71 @@ impl Cache {
     }
 }
 
-/// Hidden states, and the token that followed each.
+/// The last hidden states and the token that followed each, oldest first.
+///
+/// The states are the rows `start..start + next.len()` of a buffer. New rows are written behind them, and old
+/// ones are dropped by moving `start`. Only when the buffer's end is reached are the remaining rows copied, to the
+/// beginning of a buffer of twice their number, so that a step costs a constant number of copies.
 #[derive(Default)]
 struct Past {
-    /// (steps, hidden).
-    states: Option<Tensor>,
+    /// (capacity, hidden).
+    buffer: Option<Tensor>,
+    start: usize,
     next: Vec<u32>,
 }
 
 impl Past {
-    fn states(&self) -> Result<&Tensor> {
-        self.states.as_ref().ok_or_else(|| Error::Message("the cache is empty".into()))
+    /// The states, (steps, hidden).
+    fn states(&self) -> Result<Tensor> {
+        let buffer = self.buffer.as_ref().ok_or_else(|| Error::Message("the cache is empty".into()))?;
+        Ok(buffer.narrow(0, self.start, self.next.len())?)
     }
 
+    /// Adds `states`, (steps, hidden), and the tokens that followed them.
     fn append(&mut self, states: &Tensor, next: &[u32]) -> Result<()> {
-        self.states = Some(match &self.states {
-            Some(before) => Tensor::cat(&[before, states], 0)?,
-            None => states.clone(),
-        });
+        let (added, hidden) = states.dims2()?;
+        let (kept, states) = (self.next.len(), states.contiguous()?);
+        let buffer = match &self.buffer {
+            Some(buffer) if self.start + kept + added <= buffer.dim(0)? => buffer.clone(),
+            _ => {
+                let buffer = Tensor::zeros((2 * (kept + added), hidden), states.dtype(), states.device())?;
+                if kept > 0 {
+                    buffer.slice_set(&self.states()?, 0, 0)?;
+                }
+                self.start = 0;
+                buffer
+            }
+        };
+        buffer.slice_set(&states, 0, self.start + kept)?;
+        self.buffer = Some(buffer);
         self.next.extend_from_slice(next);
         Ok(())
     }
 
-    fn forget_all_but(&mut self, window: usize) -> Result<()> {
+    /// Drops all but the last `window` steps.
+    fn truncate(&mut self, window: usize) {
         let forgotten = self.next.len().saturating_sub(window);
-        if let Some(states) = &self.states {
-            self.states = Some(states.narrow(0, forgotten, self.next.len() - forgotten)?);
-        }
+        self.start += forgotten;
         self.next.drain(..forgotten);
-        Ok(())
     }
 }
 
-/// The log of the softmax of `theta * likenesses`, summed where `next` is `target`; minus infinity where it
-/// never is.
-fn log_share(likenesses: &[f64], theta: f64, next: &[u32], target: u32) -> f64 {
-    let highest = likenesses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let (mut all, mut own) = (0., 0.);
-    for (likeness, &token) in likenesses.iter().zip(next) {
-        let share = (theta * (likeness - highest)).exp();
-        all += share;
+/// The log of the softmax of `theta * similarities`, summed over the steps whose `next` is `target`; -inf if
+/// there are none.
+fn log_share(similarities: &[f64], theta: f64, next: &[u32], target: u32) -> f64 {
+    let highest = similarities.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (mut total, mut matching) = (0., 0.);
+    for (similarity, &token) in similarities.iter().zip(next) {
+        let share = (theta * (similarity - highest)).exp();
+        total += share;
         if token == target {
-            own += share;
+            matching += share;
         }
     }
-    (own / all).ln()
+    (matching / total).ln()
 }
 
-/// `ln(exp a + exp b)`; `a` to the bit where `b` is minus infinity.
+/// `ln(exp a + exp b)`; `a` to the bit if `b` is -inf.
 fn log_sum(a: f64, b: f64) -> f64 {
     let (high, low) = if a < b { (b, a) } else { (a, b) };
     match high == f64::NEG_INFINITY {
@@ -200,11 +218,11 @@ mod tests {
 
     fn losses(cache: Cache, network: &dyn Network, ids: &[u32]) -> Vec<f64> {
         let mut losses = vec![];
-        cache.read(network, &text(ids), &Device::Cpu, &mut |some| losses.extend_from_slice(some)).unwrap();
+        cache.read(network, &text(ids), &Device::Cpu, &mut |found| losses.extend_from_slice(found)).unwrap();
         losses
     }
 
-    /// The loss of every token, in probabilities, one token at a time.
+    /// The loss of every token, computed with probabilities, one token at a time.
     fn by_hand(cache: Cache, network: &dyn Network, ids: &[u32]) -> Vec<f64> {
         let (mut before, mut state) = (START, None);
         let mut past: Vec<(Vec<f64>, u32)> = vec![];
@@ -214,8 +232,8 @@ mod tests {
             if !past.is_empty() {
                 let mut remembered = [0.; VOCABULARY];
                 for (then, token) in past.iter().rev().take(cache.window) {
-                    let likeness: f64 = then.iter().zip(&hidden).map(|(a, b)| a * b).sum();
-                    remembered[*token as usize] += (cache.theta * likeness).exp();
+                    let similarity: f64 = then.iter().zip(&hidden).map(|(a, b)| a * b).sum();
+                    remembered[*token as usize] += (cache.theta * similarity).exp();
                 }
                 let total: f64 = remembered.iter().sum();
                 for (share, remembered) in shares.iter_mut().zip(remembered) {
@@ -230,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn every_token_has_the_probability_of_the_mixture() {
+    fn losses_are_those_of_the_mixture() {
         let (network, _) = language_model();
-        // Longer than a window of states, shorter than all, and so much that likenesses are taken in parts.
+        // Caches shorter and longer than a window of states, and one whose similarities are computed in parts.
         for (count, window, theta, lambda) in [
             (2 * WINDOW + 10, 5, 0.7, 0.3),
             (2 * WINDOW + 10, WINDOW + 40, 3., 0.6),
             (2 * WINDOW + 10, 1, 0., 0.9),
-            (LIKENESSES / WINDOW + 700, 100_000, 1.5, 0.2),
+            (SIMILARITIES / WINDOW + 700, 100_000, 1.5, 0.2),
         ] {
             let cache = Cache { window, theta, lambda };
             let ids = tokens(&mut stream(1, Purpose::Train, window as u64), count);
@@ -255,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_without_a_share_changes_no_bit() {
+    fn zero_lambda_changes_no_bit() {
         let (network, _) = language_model();
         let data = text(&tokens(&mut stream(2, Purpose::Train, 0), 700));
         let plain = evaluate(network.as_ref(), &data, 1, &Device::Cpu).unwrap();
@@ -265,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn no_token_knows_what_comes_after_it() {
+    fn losses_do_not_depend_on_later_tokens() {
         let (network, _) = language_model();
         let ids = tokens(&mut stream(3, Purpose::Train, 0), WINDOW + 20);
         let cache = Cache { window: 50, theta: 1., lambda: 0.5 };
@@ -281,7 +299,66 @@ mod tests {
     }
 
     #[test]
-    fn what_never_followed_has_no_share_and_leaves_the_rest() {
+    fn buffer_holds_the_bits_of_the_last_states_and_is_rarely_replaced() {
+        let (window, steps) = (1000, 100);
+        let mut rng = stream(4, Purpose::Train, 0);
+        let (mut past, mut states, mut next) = (Past::default(), vec![], vec![]);
+        let mut buffers = std::collections::BTreeSet::new();
+        for step in 0..steps {
+            let added: Vec<f64> = (0..WINDOW * 3).map(|n| (n * step) as f64 / 7.).collect();
+            let tokens = tokens(&mut rng, WINDOW);
+            let present = Tensor::from_slice(&added, (WINDOW, 3), &Device::Cpu).unwrap();
+            past.append(&present, &tokens).unwrap();
+            states.extend(added);
+            next.extend(tokens);
+            let kept = past.next.len();
+            let found = past.states().unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            assert_eq!(found, states[states.len() - 3 * kept..]);
+            assert_eq!(past.next, next[next.len() - kept..]);
+            buffers.insert(format!("{:?}", past.buffer.as_ref().unwrap().id()));
+            past.truncate(window);
+            assert_eq!(past.next.len(), window.min((step + 1) * WINDOW));
+        }
+        // Concatenation would make one for every append.
+        assert!(buffers.len() <= 3 + steps * WINDOW / window, "{} buffers", buffers.len());
+    }
+
+    /// The products of a window with the past do not depend on where the past lies in the buffer.
+    #[test]
+    fn position_in_the_buffer_changes_no_bit() {
+        let (network, _) = language_model();
+        let ids = tokens(&mut stream(5, Purpose::Train, 0), 12 * WINDOW);
+        let cache = Cache { window: 300, theta: 1.3, lambda: 0.4 };
+        let found = losses(cache, network.as_ref(), &ids);
+        // The same with a past that is concatenated anew at every window.
+        let epoch = text(&ids);
+        let cut = Cut { batch_size: 1, window: WINDOW, trim: false, vary: false };
+        let epoch = epoch.epoch(cut, None).unwrap();
+        let (mut carried, mut expected) = (None, vec![]);
+        let (mut states, mut next): (Option<Tensor>, Vec<u32>) = (None, vec![]);
+        for index in 0..epoch.len() {
+            let batch = epoch.batch(index, &Device::Cpu).unwrap();
+            let (hidden, state) = network.encode(&batch.inputs, carried.as_ref(), None).unwrap();
+            let own = loss::each(network.as_ref(), &hidden, &batch).unwrap();
+            let present = hidden.detach().squeeze(0).unwrap();
+            let all = match &states {
+                Some(states) => Tensor::cat(&[states, &present], 0).unwrap(),
+                None => present.clone(),
+            };
+            next.extend_from_slice(&ids[index * WINDOW..][..own.len()]);
+            let past = Past { buffer: Some(all.clone()), start: 0, next: next.clone() };
+            expected.extend(cache.mix(&present, &own, &past).unwrap());
+            let dropped = next.len().saturating_sub(cache.window);
+            states = Some(all.narrow(0, dropped, next.len() - dropped).unwrap());
+            next.drain(..dropped);
+            carried = Some(state.detach());
+        }
+        let bits = |losses: &[f64]| losses.iter().map(|loss| loss.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&found), bits(&expected));
+    }
+
+    #[test]
+    fn absent_tokens_have_no_share() {
         assert_eq!(log_share(&[1., 2.], 1., &[3, 4], 5), f64::NEG_INFINITY);
         assert_eq!(log_share(&[1e6, 0.], 1., &[3, 4], 3), 0.);
         assert_eq!(log_sum(-2.5, f64::NEG_INFINITY).to_bits(), (-2.5f64).to_bits());
@@ -292,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_and_data_that_make_no_sense_name_their_flag() {
+    fn invalid_settings_and_data_name_the_flag() {
         let (network, _) = language_model();
         let refused = |cache: Cache, data: &Dataset| {
             cache.evaluate(network.as_ref(), data, &Device::Cpu).unwrap_err().to_string()

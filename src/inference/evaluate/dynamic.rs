@@ -1,8 +1,8 @@
-//! Dynamic evaluation: a language model that goes on learning from the text it is scored on.
+//! Dynamic evaluation: a language model that continues training on the text it is scored on.
 //!
 //! Krause et al. 2018, "Dynamic Evaluation of Neural Sequence Models". The text is read in segments of a few
-//! tokens. Each is scored first; then its mean loss `L` moves the parameters `p` one step, and they are
-//! pulled back a little towards what was trained, `p_0`:
+//! tokens. Each segment is scored first. Then the parameters `p` take one gradient step on its mean loss `L`, and
+//! decay towards their trained values `p_0`:
 //!
 //! ```text
 //! p += decay R (p_0 - p) - lr g / D          g = dL/dp
@@ -11,17 +11,17 @@
 //! | rule | D | R |
 //! |---|---|---|
 //! | gradient descent, without [`Statistics`] | 1 | 1 |
-//! | with them, the paper's | RMS + 2e-5 | RMS / mean RMS, so that decay R is at most 1 |
+//! | the paper's, with [`Statistics`] | RMS + 2e-5 | RMS / mean RMS, so that decay R is at most 1 |
 //!
-//! RMS is each parameter's root mean square of gradients on the training data. As in the authors' program,
-//! the gradients are those of 100 lanes together, and the mean RMS is that of the tensors' means.
+//! RMS is the root mean square of each parameter's gradient on the training data. As in the authors' program, one
+//! gradient is that of 100 lanes together, and the mean RMS is the mean over tensors of their mean RMS.
 
 use std::time::Instant;
 
 use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Tensor, WithDType, bail};
 use rnn_zoo_models::{Network, State};
 
-use super::Scores;
+use super::scores::Scores;
 use crate::data::batch::{Cut, Dataset};
 use crate::parallel::{self, PIECE};
 use crate::parameters::{NamedTensors, Parameters};
@@ -29,29 +29,29 @@ use crate::training::gradients::Gradients;
 use crate::training::loss::{self, Sum};
 use crate::{Error, Result};
 
-/// Keeps a parameter that training never moved from moving by more than any other.
+/// Bounds the step of a parameter whose gradients were zero in training.
 const EPSILON: f64 = 2e-5;
 
-/// A loss beyond any text's: the parameters have run away.
+/// A larger loss means that the parameters have diverged.
 const LARGEST_LOSS: f64 = 1e4;
 
-/// Lanes of the training data whose gradients are taken together.
+/// The number of lanes of training data in one gradient.
 const LANES: usize = 100;
 
-/// How a model learns from what it has been scored on.
+/// Settings of dynamic evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dynamic {
-    /// Learning rate, of the mean loss of a segment.
+    /// The learning rate, for the mean loss of a segment.
     pub lr: f64,
-    /// The share of the way back to the trained parameters that is taken after each segment; below 1.
+    /// The decay towards the trained parameters after each segment, at least 0 and below 1.
     pub decay: f64,
-    /// Tokens of a segment, at least 1: what is learned from at once, and how far gradients reach back.
+    /// The number of tokens in a segment, at least 1; gradients reach back to its beginning.
     pub segment: usize,
 }
 
 impl Dynamic {
-    /// What suits segments of that length. With statistics it is the authors' choice for the Penn Treebank,
-    /// where a step weighs as much as its tokens; without, what did well on words and characters alike.
+    /// Defaults for segments of that length. With statistics they are the authors' for the Penn Treebank, times
+    /// the number of tokens; without, values that work for words and characters.
     pub fn suited(segment: usize, with_statistics: bool) -> Self {
         let tokens = segment as f64;
         match with_statistics {
@@ -60,13 +60,12 @@ impl Dynamic {
         }
     }
 
-    /// Scores every token of a stream once, in one lane, each with parameters that have seen the segments
-    /// before its own and nothing else. `network` is made of `parameters`, which in the end are what they
-    /// were. The accuracy is left out.
+    /// Scores every token of a stream once, in one lane, each with parameters trained on the segments before its
+    /// own. `network` is built from `parameters`, which are restored at the end. The accuracy is not computed.
     ///
     /// # Errors
-    /// Data that is no stream of tokens or cannot be read back, settings outside their range, a loss that
-    /// diverges, and errors of the device.
+    /// If the data is not a stream of tokens or cannot be read, a setting is out of range, or the loss diverges,
+    /// and errors from candle.
     pub fn evaluate(
         &self,
         network: &dyn Network,
@@ -81,24 +80,24 @@ impl Dynamic {
             check.map_err(|problem| Error::Message(format!("another model's statistics: {problem}")))?;
         }
         let trained = parameters.to_tensors()?;
-        let mover = Mover::new(self, statistics, &trained)?;
+        let update = Update::new(self, statistics, &trained)?;
         let began = Instant::now();
         let mut total = Sum::default();
-        let read = self.read(network, parameters, &mover, data, device, &mut |losses| {
+        let read = self.read(network, parameters, &update, data, device, &mut |losses| {
             total.loss += losses.iter().sum::<f64>();
             total.count += losses.len();
         });
         parameters.set_all(&trained)?;
         read?;
-        Ok(Scores { accuracy: None, ..Scores::of_classes(&total, began) })
+        Scores { accuracy: None, ..Scores::of_classes(&total, began) }.finite()
     }
 
-    /// Hands `found` the loss of every token, segment by segment.
+    /// Passes the loss of every token to `found`, segment by segment.
     fn read(
         &self,
         network: &dyn Network,
         parameters: &Parameters,
-        mover: &Mover,
+        update: &Update,
         data: &Dataset,
         device: &Device,
         found: &mut dyn FnMut(&[f64]),
@@ -109,7 +108,7 @@ impl Dynamic {
         for index in 0..epoch.len() {
             let batch = epoch.batch(index, device)?;
             let (hidden, state) = network.encode(&batch.inputs, carried.as_ref(), None)?;
-            // Scored before it is learned from.
+            // Scored before the gradient step.
             let losses = loss::each(network, &hidden, &batch)?;
             if let Some(loss) =
                 losses.iter().find(|loss| index > 0 && (loss.is_nan() || **loss > LARGEST_LOSS))
@@ -126,7 +125,7 @@ impl Dynamic {
             carried = Some(state.detach());
             if index + 1 < epoch.len() {
                 let (loss, _) = loss::mean(network, &hidden, &batch, 0.)?;
-                mover.step(parameters, &Gradients::of(&loss, parameters)?)?;
+                update.step(parameters, &Gradients::of(&loss, parameters)?)?;
             }
         }
         Ok(())
@@ -152,19 +151,19 @@ impl Dynamic {
     }
 }
 
-/// How large gradients were in training.
+/// Magnitudes of the gradients on the training data.
 #[derive(Clone, Debug)]
 pub struct Statistics {
-    /// Of each parameter, the root mean square of its gradient, in its own shape.
+    /// The root mean square of the gradient by parameter name, in the parameter's shape.
     rms: NamedTensors,
 }
 
 impl Statistics {
-    /// Reads a stream of training data once, in segments of as many tokens as evaluation will learn from.
+    /// Computes the statistics on a stream of training data, in segments of as many tokens as in evaluation.
     /// Takes about as long as an epoch of training.
     ///
     /// # Errors
-    /// Where the data cannot be read back, and those of the device.
+    /// If the data cannot be read, and errors from candle.
     pub fn collect(
         network: &dyn Network,
         parameters: &Parameters,
@@ -196,7 +195,7 @@ impl Statistics {
         Ok(Self { rms: squares.into_iter().map(rms).collect::<Result<_>>()? })
     }
 
-    /// The mean over tensors of the means of their numbers.
+    /// The mean over tensors of their means.
     fn mean(&self) -> Result<f64> {
         let means = self.rms.values().map(|rms| loss::scalar(&rms.mean_all()?));
         let sum: f64 = means.collect::<Result<Vec<_>>>()?.iter().sum();
@@ -204,16 +203,16 @@ impl Statistics {
     }
 }
 
-/// The rule, with all that stays the same from step to step.
-struct Mover {
-    /// Of each parameter, its trained value; behind it, unless [`Mover::rates`] says all, its learning rates
-    /// and its decays: (1 or 3, the parameter's shape).
+/// The update rule, with its constants.
+struct Update {
+    /// By parameter name: the trained values, followed by the learning rates and the decays unless
+    /// [`Update::rates`] has them; (1 or 3, shape of the parameter).
     fixed: NamedTensors,
-    /// Learning rate and decay, where they are the same for every number.
+    /// Learning rate and decay, if they are the same for every element.
     rates: Option<[f64; 2]>,
 }
 
-impl Mover {
+impl Update {
     fn new(dynamic: &Dynamic, statistics: Option<&Statistics>, trained: &NamedTensors) -> Result<Self> {
         let Dynamic { lr, decay, .. } = *dynamic;
         let Some(statistics) = statistics else {
@@ -246,7 +245,7 @@ impl Mover {
         Ok(())
     }
 
-    /// A parameter's next value in plain tensor ops: any device, any dtype.
+    /// The next value of a parameter in plain tensor ops, for any device and dtype.
     fn moved(&self, present: &Tensor, gradient: &Tensor, fixed: &Tensor) -> candle_core::Result<Tensor> {
         let back = (fixed.get(0)? - present)?;
         match self.rates {
@@ -255,7 +254,7 @@ impl Mover {
         }
     }
 
-    /// The same where the numbers lie, in one pass over memory.
+    /// Updates a parameter in place, in one pass over memory.
     fn move_all<T: WithDType>(&self, present: &mut [T], gradient: &[T], fixed: &[T]) {
         let (home, own) = fixed.split_at(present.len());
         let pieces = present.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).zip(home.chunks(PIECE));
@@ -280,7 +279,7 @@ impl Mover {
     }
 }
 
-impl InplaceOp3 for Mover {
+impl InplaceOp3 for Update {
     fn name(&self) -> &'static str {
         "dynamic-evaluation-step"
     }

@@ -12,7 +12,7 @@ use crate::rng::{Purpose, Rng, stream};
 pub(super) const VOCABULARY: usize = 7;
 pub(super) const START: u32 = 1;
 
-/// A network in f64 with parameters far from zero, so that its answers differ.
+/// A network in f64 with parameters far from zero, so that its outputs differ.
 pub(super) fn network(config: &ModelConfig) -> (Box<dyn Network>, Parameters) {
     let (map, builder) = Parameters::builder(DType::F64, &Device::Cpu);
     let network = config.build(&builder).unwrap();
@@ -41,8 +41,8 @@ pub(super) fn text(ids: &[u32]) -> Dataset {
     Dataset::Stream { tokens: TokenStream::from_ids(ids), start: START }
 }
 
-/// The hidden state after reading one token, the probabilities of what comes next, with the softmax written
-/// out, and the state.
+/// The hidden state after reading one token, the probabilities of the next token, with the softmax written out,
+/// and the state.
 pub(super) fn step(network: &dyn Network, token: u32, state: Option<&State>) -> (Vec<f64>, Vec<f64>, State) {
     let input = Tensor::new(&[[token]], &Device::Cpu).unwrap();
     let (hidden, state) = network.encode(&input, state, None).unwrap();

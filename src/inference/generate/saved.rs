@@ -79,7 +79,7 @@ impl SavedText {
         let Context { state, last, recent } = &text.context;
         let entry = Entry {
             format: FORMAT,
-            fingerprint: model.fingerprint()?.to_string(),
+            fingerprint: model.fingerprint().to_string(),
             model: model.config.model.clone(),
             last: *last,
             rng: Position::from(&text.rng),
@@ -101,7 +101,7 @@ impl SavedText {
     /// A file that is missing, cut short, of another kind, or of another model.
     pub fn load(path: &Path, model: &Model) -> Result<Self> {
         let (entry, mut tensors) = read_entry(path)?;
-        if entry.fingerprint != model.fingerprint()? {
+        if entry.fingerprint != model.fingerprint() {
             let problem = format!(
                 "was saved by another model, a {}: its state means nothing to this one; give the bundle that it \
                  was written with, as it was then",

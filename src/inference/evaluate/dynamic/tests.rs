@@ -24,7 +24,7 @@ fn set(parameters: &Parameters, all: &Numbers) {
     }
 }
 
-/// Root mean squares of every size, zero too.
+/// Root mean squares of several magnitudes, including zero.
 fn statistics(parameters: &Parameters) -> Statistics {
     let mut rng = stream(9, Purpose::Parameters, 0);
     let mut rms = parameters.to_tensors().unwrap();
@@ -107,20 +107,20 @@ fn losses(
     ids: &[u32],
 ) -> Vec<f64> {
     let trained = parameters.to_tensors().unwrap();
-    let mover = Mover::new(&dynamic, statistics, &trained).unwrap();
+    let update = Update::new(&dynamic, statistics, &trained).unwrap();
     let mut losses = vec![];
     let mut found = |some: &[f64]| losses.extend_from_slice(some);
-    dynamic.read(network, parameters, &mover, &text(ids), &Device::Cpu, &mut found).unwrap();
+    dynamic.read(network, parameters, &update, &text(ids), &Device::Cpu, &mut found).unwrap();
     parameters.set_all(&trained).unwrap();
     losses
 }
 
 #[test]
-fn every_step_is_the_rule_with_gradients_by_differences() {
+fn steps_match_the_rule_with_central_differences() {
     let (network, parameters) = language_model();
     let ids = tokens(&mut stream(1, Purpose::Train, 0), 11);
     let own = statistics(&parameters);
-    // With statistics, rates that pull some numbers all the way back.
+    // With statistics, decays that restore some elements completely.
     for (dynamic, statistics) in [
         (Dynamic { lr: 0.3, decay: 0.2, segment: 3 }, None),
         (Dynamic { lr: 0.002, decay: 0.5, segment: 4 }, Some(&own)),
@@ -142,7 +142,7 @@ fn every_step_is_the_rule_with_gradients_by_differences() {
 }
 
 #[test]
-fn a_model_that_does_not_learn_has_the_plain_loss() {
+fn zero_learning_rate_gives_the_plain_loss() {
     let (network, parameters) = language_model();
     let data = text(&tokens(&mut stream(2, Purpose::Train, 0), 600));
     let plain = evaluate(network.as_ref(), &data, 1, &Device::Cpu).unwrap();
@@ -154,7 +154,7 @@ fn a_model_that_does_not_learn_has_the_plain_loss() {
 }
 
 #[test]
-fn no_token_knows_what_comes_after_it() {
+fn losses_do_not_depend_on_later_tokens() {
     let (network, parameters) = language_model();
     let model = (network.as_ref(), &parameters);
     let ids = tokens(&mut stream(3, Purpose::Train, 0), 23);
@@ -171,7 +171,7 @@ fn no_token_knows_what_comes_after_it() {
 }
 
 #[test]
-fn the_parameters_are_what_they_were_however_it_ends() {
+fn parameters_are_restored_on_success_and_error() {
     let (network, parameters) = language_model();
     let trained = get(&parameters);
     let data = text(&tokens(&mut stream(4, Purpose::Train, 0), 30));
@@ -187,10 +187,10 @@ fn the_parameters_are_what_they_were_however_it_ends() {
 }
 
 #[test]
-fn a_step_where_the_numbers_lie_is_the_step_in_tensor_ops() {
+fn in_place_step_matches_tensor_ops() {
     let (_, parameters) = language_model();
     let mut rng = stream(6, Purpose::Parameters, 0);
-    // Several pieces, the last of them short.
+    // Several pieces, the last one short.
     let mut tensor = |dtype| {
         let values: Vec<f64> = (0..2 * PIECE + 75).map(|_| rng.random::<f64>() - 0.5).collect();
         Tensor::from_vec(values, (7, (2 * PIECE + 75) / 7), &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
@@ -201,14 +201,14 @@ fn a_step_where_the_numbers_lie_is_the_step_in_tensor_ops() {
         let trained = NamedTensors::from([("w".to_string(), home)]);
         for own in [None, Some(&own)] {
             let dynamic = Dynamic { lr: 0.03, decay: 0.2, segment: 1 };
-            let mover = Mover::new(&dynamic, own, &trained).unwrap();
-            let expected = mover.moved(&present, &gradient, &mover.fixed["w"]).unwrap();
+            let update = Update::new(&dynamic, own, &trained).unwrap();
+            let expected = update.moved(&present, &gradient, &update.fixed["w"]).unwrap();
             let parameters = Parameters::from_iter([(
                 "w".to_string(),
                 Var::from_tensor(&present.copy().unwrap()).unwrap(),
             )]);
             let gradients = NamedTensors::from([("w".to_string(), gradient.clone())]).into();
-            mover.step(&parameters, &gradients).unwrap();
+            update.step(&parameters, &gradients).unwrap();
             let wide = |tensor: &Tensor| numbers(&tensor.to_dtype(DType::F64).unwrap());
             let found = wide(parameters.get("w").unwrap());
             let start = wide(&present);
@@ -219,20 +219,20 @@ fn a_step_where_the_numbers_lie_is_the_step_in_tensor_ops() {
             }
         }
     }
-    // Without a gradient a parameter is pulled back all the same.
-    let mover =
-        Mover::new(&Dynamic { lr: 1., decay: 0.5, segment: 1 }, None, &parameters.to_tensors().unwrap())
+    // A parameter without a gradient decays too.
+    let update =
+        Update::new(&Dynamic { lr: 1., decay: 0.5, segment: 1 }, None, &parameters.to_tensors().unwrap())
             .unwrap();
     let before = get(&parameters);
     set(&parameters, &before.iter().map(|values| values.iter().map(|x| x + 2.).collect()).collect());
-    mover.step(&parameters, &Gradients::default()).unwrap();
+    update.step(&parameters, &Gradients::default()).unwrap();
     for (found, before) in get(&parameters).iter().flatten().zip(before.iter().flatten()) {
         assert_close(*found, before + 1.);
     }
 }
 
 #[test]
-fn statistics_are_root_mean_squares_of_the_gradients_of_all_lanes() {
+fn statistics_are_rms_gradients_over_all_lanes() {
     const H: f64 = 1e-5;
     let (network, parameters) = language_model();
     // 100 lanes of four tokens, in two segments.
@@ -270,7 +270,7 @@ fn statistics_are_root_mean_squares_of_the_gradients_of_all_lanes() {
 }
 
 #[test]
-fn settings_and_data_that_make_no_sense_name_their_flag() {
+fn invalid_settings_and_data_name_the_flag() {
     let (network, parameters) = language_model();
     let refused = |dynamic: Dynamic, statistics: Option<&Statistics>, data: &Dataset| {
         let scores = dynamic.evaluate(network.as_ref(), &parameters, statistics, data, &Device::Cpu);

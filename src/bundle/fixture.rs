@@ -1,0 +1,29 @@
+//! A small configuration and tensors for the tests of this folder.
+
+use candle_core::{DType, Device, Tensor};
+use rnn_zoo_models::{LstmConfig, ModelConfig, RecurrentConfig, RnnlmConfig};
+
+use super::config::{Config, FORMAT};
+use crate::parameters::NamedTensors;
+use crate::tasks::Task;
+
+pub(super) fn config() -> Config {
+    Config {
+        format: FORMAT,
+        model: "lstm".into(),
+        task: Task::Lm,
+        network: ModelConfig::Rnnlm(RnnlmConfig::new(2, RecurrentConfig::Lstm(LstmConfig::new(1, 1)))),
+        tokenizer: Some("char".into()),
+        labels: vec![],
+        text_column: None,
+        dtype: DType::F32,
+        zoo_version: "0.1.0".into(),
+        created_with: "rnn train lstm".into(),
+    }
+}
+
+/// Two tensors whose every element is `value`, `size` elements in all.
+pub(super) fn weights(value: f32, size: usize) -> NamedTensors {
+    let full = |size: usize| Tensor::full(value, size, &Device::Cpu).unwrap();
+    NamedTensors::from([("decoder.bias".into(), full(2)), ("rnn.weight".into(), full(size - 2))])
+}

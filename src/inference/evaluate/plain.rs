@@ -1,0 +1,182 @@
+//! Evaluation with the parameters as trained.
+
+use std::time::Instant;
+
+use candle_core::Device;
+use rnn_zoo_models::{Network, State};
+
+use super::scores::Scores;
+use crate::Result;
+use crate::data::batch::{Cut, Dataset, Targets};
+use crate::training::loss::{self, Sum};
+
+/// The number of steps in a window, which bounds the memory of evaluation. It changes no score.
+pub(crate) const WINDOW: usize = 256;
+
+/// Scores every target of `data` once.
+///
+/// A stream is split into `batch_size` lanes that form a batch. Each lane starts from a state of zero and the
+/// token before it. With one lane every token is predicted from all tokens before it; more lanes are faster, but
+/// lose the context at the beginning of each lane.
+///
+/// # Errors
+/// If the data cannot be read or the loss is NaN or infinite, and errors from candle.
+pub fn evaluate(network: &dyn Network, data: &Dataset, batch_size: usize, device: &Device) -> Result<Scores> {
+    measure(network, data, batch_size, device)?.finite()
+}
+
+/// Scores as [`evaluate`] does, with a loss that may be NaN: training reports that as divergence.
+///
+/// # Errors
+/// If the data cannot be read, and errors from candle.
+pub(crate) fn measure(
+    network: &dyn Network,
+    data: &Dataset,
+    batch_size: usize,
+    device: &Device,
+) -> Result<Scores> {
+    let began = Instant::now();
+    let lanes = batch_size.clamp(1, data.len().max(1));
+    let epoch = data.epoch(Cut { batch_size: lanes, window: WINDOW, trim: false, vary: false }, None)?;
+    let mut total = Sum::default();
+    let mut classes = true;
+    let mut carried: Option<State> = None;
+    for index in 0..epoch.len() {
+        let batch = epoch.batch(index, device)?;
+        let state = carried.take().filter(|_| !batch.fresh);
+        let (hidden, state) = network.encode(&batch.inputs, state.as_ref(), batch.lengths.as_deref())?;
+        total += loss::sum(network, &hidden, &batch)?;
+        classes = matches!(batch.targets, Targets::Classes(_));
+        carried = Some(state.detach());
+    }
+    let scores = Scores::of_classes(&total, began);
+    Ok(match classes {
+        true => scores,
+        false => Scores { perplexity: None, bits_per_token: None, accuracy: None, ..scores },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Tensor;
+    use rand::RngExt;
+    use rnn_zoo_models::{Merge, ModelConfig, PredictorConfig, Readout, RecurrentConfig, StackConfig};
+
+    use super::super::fixture::{
+        START, VOCABULARY, assert_close, language_model, network, rnn, text, tokens,
+    };
+    use super::*;
+    use crate::data::batch::{Example, Input, Target};
+    use crate::rng::{Purpose, Rng, stream};
+
+    fn predictor(readout: Readout, vocabulary_size: Option<usize>, outputs: usize) -> Box<dyn Network> {
+        let rnn =
+            RecurrentConfig::Lstm(StackConfig { bidirectional: Some(Merge::Concat), dropout: 0.5, ..rnn() });
+        network(&ModelConfig::Predictor(PredictorConfig {
+            vocabulary_size,
+            outputs,
+            readout,
+            dropout: 0.5,
+            rnn,
+        }))
+        .0
+    }
+
+    /// The sum of -log p over `ids`, and the number of times that the most likely token was right: one token at a
+    /// time from a state of zero, with the softmax written out.
+    fn by_hand(network: &dyn Network, mut before: u32, ids: &[u32]) -> (f64, usize) {
+        let (mut state, mut loss, mut right) = (None, 0., 0);
+        for &id in ids {
+            let input = Tensor::new(&[[before]], &Device::Cpu).unwrap();
+            let (hidden, next) = network.encode(&input, state.as_ref(), None).unwrap();
+            let scores = network.decode(&hidden).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let own = scores[id as usize];
+            loss -= (own.exp() / scores.iter().map(|score| score.exp()).sum::<f64>()).ln();
+            right += usize::from(scores.iter().all(|&score| score <= own));
+            (state, before) = (Some(next), id);
+        }
+        (loss, right)
+    }
+
+    #[test]
+    fn one_lane_predicts_each_token_from_all_before_it() {
+        let count = 2 * WINDOW + 10;
+        let ids = tokens(&mut stream(1, Purpose::Train, 0), count);
+        let data = text(&ids);
+        let (network, _) = language_model();
+        let (loss, right) = by_hand(network.as_ref(), START, &ids);
+        let scores = evaluate(network.as_ref(), &data, 1, &Device::Cpu).unwrap();
+        assert_close(scores.loss, loss / count as f64);
+        assert_close(scores.perplexity.unwrap(), scores.loss.exp());
+        assert_close(scores.bits_per_token.unwrap(), scores.loss / 2f64.ln());
+        assert_eq!((scores.tokens, scores.accuracy), (count, Some(right as f64 / count as f64)));
+    }
+
+    #[test]
+    fn lanes_start_from_zero_and_cover_every_token() {
+        let ids = tokens(&mut stream(2, Purpose::Train, 0), 101);
+        let data = text(&ids);
+        let (network, _) = language_model();
+        for lanes in [3, 16, 60, 500] {
+            let length = ids.len().div_ceil(lanes);
+            let mut before = START;
+            let mut loss = 0.;
+            for lane in ids.chunks(length) {
+                loss += by_hand(network.as_ref(), before, lane).0;
+                before = lane[lane.len() - 1];
+            }
+            let scores = evaluate(network.as_ref(), &data, lanes, &Device::Cpu).unwrap();
+            assert_eq!(scores.tokens, ids.len());
+            assert_close(scores.loss, loss / ids.len() as f64);
+        }
+    }
+
+    #[test]
+    fn batch_size_of_examples_changes_no_score() {
+        let mut rng = stream(3, Purpose::Train, 0);
+        let mut examples = |target: fn(&mut Rng, usize) -> Target, features: bool| {
+            let example = |_| {
+                let length = rng.random_range(0..6);
+                let input = match features {
+                    true => Input::Features {
+                        values: (0..3 * length).map(|_| rng.random::<f32>()).collect(),
+                        width: 3,
+                    },
+                    false => Input::Tokens(tokens(&mut rng, length)),
+                };
+                Example { input, target: target(&mut rng, length) }
+            };
+            Dataset::Examples((0..23).map(example).collect())
+        };
+        let classes = examples(|rng, _| Target::Class(rng.random_range(0..3)), false);
+        let tags = examples(|rng, length| Target::Tags(tokens(rng, length)), false);
+        let values = examples(|rng, _| Target::Values(vec![rng.random(), rng.random()]), true);
+        let cases = [
+            (predictor(Readout::Last, Some(VOCABULARY), 3), classes),
+            (predictor(Readout::Every, Some(VOCABULARY), VOCABULARY), tags),
+            (predictor(Readout::Last, None, 2), values),
+        ];
+        for (network, data) in cases {
+            let alone = evaluate(network.as_ref(), &data, 1, &Device::Cpu).unwrap();
+            assert!(alone.loss > 0.01, "{alone:?}");
+            for batch_size in [2, 7, 23, 64] {
+                let scores = evaluate(network.as_ref(), &data, batch_size, &Device::Cpu).unwrap();
+                assert_close(scores.loss, alone.loss);
+                assert_eq!((scores.tokens, scores.accuracy), (alone.tokens, alone.accuracy));
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_have_a_squared_error_and_no_perplexity() {
+        let network = predictor(Readout::Last, None, 2);
+        let input = Input::Features { values: vec![0.5; 6], width: 3 };
+        let xs = Tensor::full(0.5, (1, 2, 3), &Device::Cpu).unwrap();
+        let (hidden, _) = network.encode(&xs, None, None).unwrap();
+        let outputs = network.decode(&hidden).unwrap().to_vec2::<f64>().unwrap();
+        let data = Dataset::Examples(vec![Example { input, target: Target::Values(vec![1., -1.]) }]);
+        let scores = evaluate(network.as_ref(), &data, 4, &Device::Cpu).unwrap();
+        assert_close(scores.loss, ((outputs[0][0] - 1.).powi(2) + (outputs[0][1] + 1.).powi(2)) / 2.);
+        assert_eq!((scores.perplexity, scores.bits_per_token, scores.accuracy), (None, None, None));
+    }
+}
