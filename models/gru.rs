@@ -42,7 +42,7 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::Unit;
+use crate::kernels::CellKind;
 use crate::layers::cell::Cell;
 use crate::layers::config::{GateBias, Init, StackConfig};
 use crate::layers::stack::Stack;
@@ -108,10 +108,10 @@ impl Cell for GruCell {
         self.reset == Reset::Before
     }
 
-    fn unit(&self) -> Option<Unit> {
+    fn unit(&self) -> Option<CellKind> {
         Some(match self.reset {
-            Reset::After => Unit::Gru,
-            Reset::Before => Unit::GruBefore,
+            Reset::After => CellKind::Gru,
+            Reset::Before => CellKind::GruBefore,
         })
     }
 

@@ -42,7 +42,7 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::Unit;
+use crate::kernels::CellKind;
 use crate::layers::cell::Cell;
 use crate::layers::config::{GateBias, Init, StackConfig};
 use crate::layers::stack::Stack;
@@ -98,8 +98,8 @@ impl Cell for LstmCell {
         &mut self.weights
     }
 
-    fn unit(&self) -> Option<Unit> {
-        Some(Unit::Lstm)
+    fn unit(&self) -> Option<CellKind> {
+        Some(CellKind::Lstm)
     }
 
     fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State> {

@@ -39,29 +39,20 @@
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::Unit;
+use crate::kernels::CellKind;
 use crate::layers::cell::Cell;
 use crate::layers::config::StackConfig;
 use crate::layers::stack::Stack;
 use crate::layers::state::State;
 use crate::layers::weights::Weights;
 
+pub use crate::kernels::Nonlinearity;
+
 /// A stack of simple recurrent layers.
 pub type SimpleRnn = Stack<SimpleRnnCell>;
 
 /// The configuration of a [`SimpleRnn`].
 pub type SimpleRnnConfig = StackConfig<SimpleRnnOptions>;
-
-/// What squashes the sum.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Nonlinearity {
-    /// The hyperbolic tangent.
-    #[default]
-    Tanh,
-    /// The positive part: gradients do not fade where it is open, but nothing bounds the state.
-    Relu,
-}
 
 /// What only a [`SimpleRnn`] can be told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -94,8 +85,8 @@ impl Cell for SimpleRnnCell {
         &mut self.weights
     }
 
-    fn unit(&self) -> Option<Unit> {
-        Some(Unit::Simple(self.nonlinearity))
+    fn unit(&self) -> Option<CellKind> {
+        Some(CellKind::Simple(self.nonlinearity))
     }
 
     fn step(&self, gates_x: &Tensor, h: &Tensor, _state: &State) -> Result<State> {

@@ -8,7 +8,7 @@ use candle_nn::{VarBuilder, VarMap};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use rand::RngExt;
-use rnn_zoo::models::kernels::{self, Level, Unit};
+use rnn_zoo::models::kernels::{self, CellKind, Isa};
 use rnn_zoo::models::ops::reference;
 use rnn_zoo::models::{
     Cell, Encoded, GruOptions, Linear, LstmOptions, Merge, ModelConfig, Nonlinearity, Recurrent,
@@ -185,9 +185,9 @@ proptest! {
     fn a_fused_layer_is_the_reference(case in any_case()) {
         for (dtype, tolerance) in [(DType::F64, 1e-11), (DType::F32, 2e-5)] {
             let expected = reference::alone(|| case.run(dtype))?;
-            for level in Level::available() {
-                let found = level.scope(|| case.run(dtype))?;
-                check_close(&format!("{} in {dtype:?}", level.name()), &found, &expected, tolerance)?;
+            for isa in Isa::available() {
+                let found = isa.scope(|| case.run(dtype))?;
+                check_close(&format!("{} in {dtype:?}", isa.name()), &found, &expected, tolerance)?;
             }
         }
     }
@@ -202,8 +202,8 @@ proptest! {
             let tolerance = tolerance * scale.max(1.);
             let run = || loss_of(dtype, (rows, features, classes), scale, smoothing, seed);
             let expected = reference::alone(run)?;
-            for level in Level::available() {
-                check_close(&format!("{} in {dtype:?}", level.name()), &level.scope(run)?, &expected, tolerance)?;
+            for isa in Isa::available() {
+                check_close(&format!("{} in {dtype:?}", isa.name()), &isa.scope(run)?, &expected, tolerance)?;
             }
         }
     }
@@ -218,8 +218,8 @@ proptest! {
             (RecurrentConfig::Gru(_), _) => 4,
         };
         let case = Case { config: any_cell(config, kind), ..case };
-        for level in Level::available() {
-            level.scope(|| check_stream(&case))?;
+        for isa in Isa::available() {
+            isa.scope(|| check_stream(&case))?;
         }
     }
 }
@@ -303,9 +303,9 @@ fn products_that_are_taken_in_parts_are_the_reference() {
     for kind in [2, 4] {
         let case = large(kind, "parts");
         let expected = reference::alone(|| case.run(DType::F64)).unwrap();
-        for level in Level::available() {
-            let found = level.scope(|| case.run(DType::F64)).unwrap();
-            check_close(level.name(), &found, &expected, 1e-11).unwrap_or_else(|error| panic!("{error}"));
+        for isa in Isa::available() {
+            let found = isa.scope(|| case.run(DType::F64)).unwrap();
+            check_close(isa.name(), &found, &expected, 1e-11).unwrap_or_else(|error| panic!("{error}"));
         }
     }
 }
@@ -317,9 +317,9 @@ fn a_split_batch_and_split_units_are_the_reference() {
         for split in ["batch", "units"] {
             let case = large(kind, split);
             let expected = reference::alone(|| case.run(DType::F64)).unwrap();
-            for level in Level::available() {
-                let found = level.scope(|| case.run(DType::F64)).unwrap();
-                let what = format!("{} split by {split}", level.name());
+            for isa in Isa::available() {
+                let found = isa.scope(|| case.run(DType::F64)).unwrap();
+                let what = format!("{} split by {split}", isa.name());
                 check_close(&what, &found, &expected, 1e-11).unwrap_or_else(|error| panic!("{error}"));
             }
         }
@@ -353,9 +353,9 @@ fn a_large_vocabulary_is_scored_in_parts_that_add_up() {
     // Several sets of rows, several blocks of classes, and both uneven.
     let run = || loss_of(DType::F64, (403, 33, 9001), 1., 0.1, 5);
     let expected = reference::alone(run).unwrap();
-    for level in Level::available() {
-        let found = level.scope(run).unwrap();
-        check_close(level.name(), &found, &expected, 1e-12).unwrap_or_else(|error| panic!("{error}"));
+    for isa in Isa::available() {
+        let found = isa.scope(run).unwrap();
+        check_close(isa.name(), &found, &expected, 1e-12).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
@@ -583,8 +583,8 @@ fn texts_side_by_side_are_to_the_bit_what_they_are_alone() {
         let config = RnnlmConfig { tied: kind % 2 == 0, ..RnnlmConfig::new(37, rnn) };
         let model = ModelConfig::Rnnlm(config).build(&vb.pp(kind)).unwrap();
         model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
-        for level in Level::available() {
-            level.scope(|| {
+        for isa in Isa::available() {
+            isa.scope(|| {
                 let mut rng = stream(2, Purpose::Sampling, kind as u64);
                 // What each text has read so far, alone in a stream of its own.
                 let mut texts: Vec<Vec<u32>> = vec![vec![]; 23];
@@ -599,7 +599,7 @@ fn texts_side_by_side_are_to_the_bit_what_they_are_alone() {
                         let mut alone = model.stream().unwrap().unwrap();
                         text.iter().for_each(|&token| alone.read_all(&[token]).unwrap());
                         let expected = (alone.scores(0).unwrap(), together.scores(row).unwrap());
-                        assert_eq!(expected.0, expected.1, "kind {kind}, {}, row {row}", level.name());
+                        assert_eq!(expected.0, expected.1, "kind {kind}, {}, row {row}", isa.name());
                         let (own, state) = (alone.state().unwrap(), state.select(&[row]).unwrap());
                         assert_eq!(values(&own.h).unwrap(), values(&state.h).unwrap());
                         assert_eq!(own.c.map(|c| values(&c).unwrap()), state.c.map(|c| values(&c).unwrap()));
@@ -683,8 +683,8 @@ impl Cell for Liar {
         &mut self.0
     }
 
-    fn unit(&self) -> Option<Unit> {
-        Some(Unit::Simple(Nonlinearity::Tanh))
+    fn unit(&self) -> Option<CellKind> {
+        Some(CellKind::Simple(Nonlinearity::Tanh))
     }
 
     fn step(&self, _gates_x: &Tensor, _h: &Tensor, state: &State) -> Result<State> {

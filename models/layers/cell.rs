@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::kernels::Unit;
+use crate::kernels::CellKind;
 use crate::layers::config::{GateBias, Init};
 use crate::layers::state::State;
 use crate::layers::weights::Weights;
@@ -38,7 +38,7 @@ pub trait Cell: Clone + Send + Sync + Sized {
     }
 
     /// What the fused kernels know this cell as; none where they do not.
-    fn unit(&self) -> Option<Unit> {
+    fn unit(&self) -> Option<CellKind> {
         None
     }
 

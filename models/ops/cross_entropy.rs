@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, T
 
 use super::fused::{numbers, read};
 use super::{reference, sink};
-use crate::kernels::cpu::{self, Level, Real};
+use crate::kernels::cpu::{self, Isa, Real};
 use crate::layers::config::check_probability;
 use crate::layers::linear::Linear;
 
@@ -90,7 +90,7 @@ fn mean_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor, smoothing:
     let Prepared { rows, weight, bias, targets } = tensors;
     let keep = [&rows, &weight, &bias].into_iter().any(Tensor::track_op);
     let op = CrossEntropy::<E> {
-        level: Level::current()?,
+        isa: Isa::current()?,
         targets,
         smoothing,
         keep,
@@ -102,20 +102,20 @@ fn mean_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor, smoothing:
 
 fn score_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Score> {
     let Prepared { rows, weight, bias, targets } = Prepared::of(linear, rows, targets)?;
-    let level = Level::current()?;
+    let isa = Isa::current()?;
     read::<E, _, 3>([Some(&rows), Some(&weight), Some(&bias)], |[rows, weight, bias]| {
         let inputs = cpu::Examples { rows, weight, bias, targets: &targets, smoothing: 0. };
-        let found = cpu::cross_entropy(level, &inputs, false);
+        let found = cpu::cross_entropy(isa, &inputs, false);
         Score { loss: found.sum(), correct: found.correct }
     })
 }
 
 fn losses_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Vec<f64>> {
     let Prepared { rows, weight, bias, targets } = Prepared::of(linear, rows, targets)?;
-    let level = Level::current()?;
+    let isa = Isa::current()?;
     read::<E, _, 3>([Some(&rows), Some(&weight), Some(&bias)], |[rows, weight, bias]| {
         let inputs = cpu::Examples { rows, weight, bias, targets: &targets, smoothing: 0. };
-        cpu::cross_entropy(level, &inputs, false).losses.iter().map(|loss| loss.to_f64()).collect()
+        cpu::cross_entropy(isa, &inputs, false).losses.iter().map(|loss| loss.to_f64()).collect()
     })
 }
 
@@ -151,7 +151,7 @@ impl Prepared {
 
 /// Of rows (rows, features), weights (classes, features) and bias (classes): the mean loss.
 struct CrossEntropy<E> {
-    level: Level,
+    isa: Isa,
     targets: Vec<u32>,
     smoothing: f64,
     /// Whether there will be a backward pass.
@@ -182,7 +182,7 @@ impl<E: Real> CustomOp3 for CrossEntropy<E> {
             targets: &self.targets,
             smoothing: self.smoothing,
         };
-        let found = cpu::cross_entropy(self.level, &inputs, self.keep);
+        let found = cpu::cross_entropy(self.isa, &inputs, self.keep);
         let mean = found.sum() / self.targets.len() as f64;
         if let Some(gradients) = found.gradients {
             let cpu::LossGradients { rows: d_rows, weight: d_weight, bias: d_bias } = gradients;

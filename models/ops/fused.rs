@@ -13,8 +13,8 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp3, DType, Layout, Result, Shape
 
 use super::reference::{self, Run};
 use super::sink;
-use crate::kernels::Unit;
-use crate::kernels::cpu::{self, Level, Real};
+use crate::kernels::CellKind;
+use crate::kernels::cpu::{self, Isa, Real};
 use crate::layers::dropout::{self, Noise};
 use crate::layers::state::State;
 use crate::layers::weights::{Weights, zeros};
@@ -26,7 +26,7 @@ use crate::layers::weights::{Weights, zeros};
 /// # Errors
 /// Where `RNN_ZOO_SIMD` names what the processor does not have.
 pub(crate) fn layer(
-    unit: Unit,
+    unit: CellKind,
     weights: &Weights,
     xs: &Tensor,
     initial: &State,
@@ -34,7 +34,7 @@ pub(crate) fn layer(
     noise: Noise<'_>,
 ) -> Result<Option<(Tensor, State)>> {
     check_unit(unit, weights)?;
-    if initial.c.is_some() != (unit == Unit::Lstm) {
+    if initial.c.is_some() != (unit == CellKind::Lstm) {
         bail!("the state is not that of a fused {unit:?}; see Cell::unit");
     }
     match xs.dtype() {
@@ -45,36 +45,36 @@ pub(crate) fn layer(
 }
 
 /// Refuses weights that are not those of the unit: whoever writes a cell may call it a unit that it is not.
-pub(super) fn check_unit(unit: Unit, weights: &Weights) -> Result<()> {
+pub(super) fn check_unit(unit: CellKind, weights: &Weights) -> Result<()> {
     let (gates, width) = (unit.gates() * weights.hidden_size(), weights.ih.dim(0)?);
     if width != gates {
         bail!("{width} rows of weights do not make a fused {unit:?}; expected {gates}; see Cell::unit");
     }
-    if weights.hr.is_some() && unit != Unit::Lstm {
+    if weights.hr.is_some() && unit != CellKind::Lstm {
         bail!("only an LSTM has a projection, not a fused {unit:?}; see Cell::unit");
     }
     Ok(())
 }
 
 fn layer_in<E: Real>(
-    unit: Unit,
+    unit: CellKind,
     weights: &Weights,
     xs: &Tensor,
     initial: &State,
     run: Run<'_>,
     noise: Noise<'_>,
 ) -> Result<(Tensor, State)> {
-    let level = Level::current()?;
+    let isa = Isa::current()?;
     let (batch, time, input) = xs.dims3()?;
     let (hidden, output, gates) = (weights.hidden_size(), weights.output_size(), unit.gates());
     let shape = cpu::Shape { batch, time, hidden, output, gates };
     let mut weights = weights.clone();
-    let sequence = sequence::<E>(shape, level, run, &mut weights, initial.c.is_some(), noise)?;
+    let sequence = sequence::<E>(shape, isa, run, &mut weights, initial.c.is_some(), noise)?;
 
     // Only what takes no part in training stays as it is, and can be packed once for all calls.
     let constant = match weights.are_trained() {
         true => None,
-        false => weights.constant.of::<E>(level, unit, shape, &weights)?,
+        false => weights.constant.of::<E>(isa, unit, shape, &weights)?,
     };
     let bias = match (&weights.b_ih, &weights.b_hh) {
         (Some(ih), Some(hh)) if unit.folds_bias() => (ih + hh)?,
@@ -84,7 +84,7 @@ fn layer_in<E: Real>(
     let link = Arc::new(Link::<E>::default());
     let project = Project {
         shape: cpu::InputShape { batch, time, input, hidden, gates },
-        level,
+        isa,
         constant: constant.clone(),
         link: link.clone(),
     };
@@ -98,7 +98,7 @@ fn layer_in<E: Real>(
     let recur = Recur {
         unit,
         sequence,
-        level,
+        isa,
         constant,
         has_cell_state: initial.c.is_some(),
         has_bias: own_bias.is_some(),
@@ -117,15 +117,15 @@ fn layer_in<E: Real>(
 /// weights replace those in `weights`.
 fn sequence<E: Real>(
     shape: cpu::Shape,
-    level: Level,
+    isa: Isa,
     run: Run<'_>,
     weights: &mut Weights,
     has_cell_state: bool,
     mut noise: Noise<'_>,
 ) -> Result<cpu::Sequence<E>> {
     let cpu::Shape { batch, time, hidden, output, .. } = shape;
-    let wide = |size| cpu::padded(size, level.lanes::<E>());
-    let mut thin = None;
+    let wide = |size| cpu::padded(size, isa.lanes::<E>());
+    let mut recurrent_mask = None;
     if let Some(rng) = noise.as_deref_mut() {
         if run.weight_drop > 0. {
             weights.drop_hidden(run.weight_drop, rng)?;
@@ -136,15 +136,20 @@ fn sequence<E: Real>(
             for row in mask.chunks_exact_mut(wide(output)) {
                 row[..output].iter_mut().zip(&mut factors).for_each(|(to, f)| *to = E::from_f64(f.into()));
             }
-            thin = Some(mask);
+            recurrent_mask = Some(mask);
         }
     }
     let zoneout = match noise {
         _ if run.zoneout == 0. => cpu::Zoneout::Off,
         None => cpu::Zoneout::Share(E::from_f64(run.zoneout)),
         Some(rng) => {
-            let lanes = level.lanes::<E>();
-            let steps = |size: usize| cpu::Steps { batch, time, vectors: size.div_ceil(lanes), width: lanes };
+            let lanes = isa.lanes::<E>();
+            let steps = |size: usize| cpu::SequenceLayout {
+                batch,
+                time,
+                vectors: size.div_ceil(lanes),
+                width: lanes,
+            };
             let [mut h, mut c] = [output, hidden].map(|size| vec![E::zero(); steps(size).len()]);
             let mut draw = |masks: &mut [E], size: usize, t: usize| {
                 let stays = dropout::draw(batch * size, run.zoneout, rng, [true, false]);
@@ -164,7 +169,7 @@ fn sequence<E: Real>(
         }
     };
     let lengths = run.lengths.map(<[usize]>::to_vec);
-    Ok(cpu::Sequence { shape, lengths, reverse: run.reverse, zoneout, thin })
+    Ok(cpu::Sequence { shape, lengths, reverse: run.reverse, zoneout, recurrent_mask })
 }
 
 /// Weights that do not change, packed for the kernels when they are first used.
@@ -178,19 +183,19 @@ impl std::fmt::Debug for Constant {
 }
 
 impl Constant {
-    /// The packed weights; none where they were packed for another level.
+    /// The packed weights; none where they were packed for another instruction set.
     fn of<E: Real>(
         &self,
-        level: Level,
-        unit: Unit,
+        isa: Isa,
+        unit: CellKind,
         shape: cpu::Shape,
         weights: &Weights,
     ) -> Result<Packed<E>> {
         if self.0.get().is_none() {
-            let _ = self.0.set(Box::new(Arc::new(pack::<E>(level, unit, shape, weights)?))); // another thread's is as good
+            let _ = self.0.set(Box::new(Arc::new(pack::<E>(isa, unit, shape, weights)?))); // another thread's is as good
         }
         let packed = self.0.get().and_then(|packed| packed.downcast_ref::<Arc<cpu::PackedLayer<E>>>());
-        Ok(packed.filter(|packed| packed.lanes == level.lanes::<E>()).cloned())
+        Ok(packed.filter(|packed| packed.lanes == isa.lanes::<E>()).cloned())
     }
 }
 
@@ -198,31 +203,31 @@ type Packed<E> = Option<Arc<cpu::PackedLayer<E>>>;
 
 /// The weights as they are now, packed: once for all calls where they take no part in training.
 pub(super) fn packed<E: Real>(
-    level: Level,
-    unit: Unit,
+    isa: Isa,
+    unit: CellKind,
     shape: cpu::Shape,
     weights: &Weights,
 ) -> Result<Arc<cpu::PackedLayer<E>>> {
     let constant = match weights.are_trained() {
         true => None,
-        false => weights.constant.of::<E>(level, unit, shape, weights)?,
+        false => weights.constant.of::<E>(isa, unit, shape, weights)?,
     };
     match constant {
         Some(packed) => Ok(packed),
-        None => Ok(Arc::new(pack(level, unit, shape, weights)?)),
+        None => Ok(Arc::new(pack(isa, unit, shape, weights)?)),
     }
 }
 
 fn pack<E: Real>(
-    level: Level,
-    unit: Unit,
+    isa: Isa,
+    unit: CellKind,
     shape: cpu::Shape,
     weights: &Weights,
 ) -> Result<cpu::PackedLayer<E>> {
     let hr = weights.hr.as_ref().map(Tensor::contiguous).transpose()?;
     let views = [Some(&weights.ih.contiguous()?), Some(&weights.hh.contiguous()?), hr.as_ref()];
     read::<E, _, _>(views, |[ih, hh, hr]| {
-        cpu::PackedLayer::new(level, unit, shape, [ih, hh], (!hr.is_empty()).then_some(hr))
+        cpu::PackedLayer::new(isa, unit, shape, [ih, hh], (!hr.is_empty()).then_some(hr))
     })
 }
 
@@ -313,7 +318,7 @@ impl<T> Slot<T> {
 /// hidden), the input's part of the gates, put into the link. Its own output is a token, a zero.
 struct Project<E> {
     shape: cpu::InputShape,
-    level: Level,
+    isa: Isa,
     constant: Option<Arc<cpu::PackedLayer<E>>>,
     link: Arc<Link<E>>,
 }
@@ -336,7 +341,7 @@ impl<E: Real> CustomOp3 for Project<E> {
         let weight = numbers::<E>(weight, weight_layout)?;
         let bias = numbers::<E>(bias, bias_layout)?;
         let packed = self.constant.as_ref().map(|packed| packed.input());
-        self.link.gates.put(cpu::project(self.level, self.shape, xs, weight, Some(bias), packed));
+        self.link.gates.put(cpu::project(self.isa, self.shape, xs, weight, Some(bias), packed));
         Ok((E::to_cpu_storage_owned(vec![E::zero()]), Shape::from(1)))
     }
 
@@ -351,7 +356,7 @@ impl<E: Real> CustomOp3 for Project<E> {
         let d_gates = self.link.d_gates.expect("gradient of the gates")?;
         let (d_xs, d_weight, d_bias) = read::<E, _, 2>([Some(xs), Some(weight)], |[xs_numbers, weight]| {
             let wants_xs = xs.track_op();
-            cpu::project_backward(self.level, self.shape, xs_numbers, weight, &d_gates, wants_xs)
+            cpu::project_backward(self.isa, self.shape, xs_numbers, weight, &d_gates, wants_xs)
         })?;
         let d_xs = d_xs.map(|d_xs| tensor(d_xs, xs)).transpose()?;
         Ok((d_xs, sink::offer(weight, tensor(d_weight, weight)?)?, Some(tensor(d_bias, bias)?)))
@@ -362,9 +367,9 @@ impl<E: Real> CustomOp3 for Project<E> {
 /// (the initial state, then the recurrent bias and the projection if there are, all in one), the outputs
 /// (batch, time, output), and the final state into the link.
 struct Recur<E> {
-    unit: Unit,
+    unit: CellKind,
     sequence: cpu::Sequence<E>,
-    level: Level,
+    isa: Isa,
     constant: Option<Arc<cpu::PackedLayer<E>>>,
     has_cell_state: bool,
     has_bias: bool,
@@ -410,7 +415,7 @@ impl<E: Real> CustomOp3 for Recur<E> {
         let packed = self.constant.as_ref().map(|packed| packed.recurrent());
         let gates = self.link.gates.expect("gates")?;
         let cpu::Outputs { ys, state, saved } =
-            cpu::forward(self.level, self.unit, &self.sequence, gates, &inputs, packed, self.keep);
+            cpu::forward(self.isa, self.unit, &self.sequence, gates, &inputs, packed, self.keep);
         if let Some(saved) = saved {
             let _ = self.saved.set(saved); // an op runs forward once
         }
@@ -434,7 +439,7 @@ impl<E: Real> CustomOp3 for Recur<E> {
         let found = read::<E, _, 4>(tensors, |[weight, extras, d_ys, state]| {
             let inputs = self.inputs(weight, extras);
             let gradient = (d_ys, d_state.is_some().then_some(state));
-            cpu::backward(self.level, self.unit, &self.sequence, &inputs, saved, gradient)
+            cpu::backward(self.isa, self.unit, &self.sequence, &inputs, saved, gradient)
         })?;
         let cpu::Gradients { gates, weight: d_weight, h, c, bias, projection } = found;
         self.link.d_gates.put(gates);

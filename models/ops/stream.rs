@@ -3,8 +3,8 @@
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::fused::{check_unit, packed, read};
-use crate::kernels::Unit;
-use crate::kernels::cpu::{self, Level};
+use crate::kernels::CellKind;
+use crate::kernels::cpu::{self, Isa};
 use crate::layers::linear::Linear;
 use crate::layers::state::State;
 use crate::layers::weights::Weights;
@@ -24,20 +24,22 @@ impl Stream {
     /// Of layers in their order, each a unit with its weights, and the linear layers of the decoder; none where
     /// there are no kernels for them.
     pub(crate) fn new(
-        layers: &[(Option<Unit>, &Weights)],
+        layers: &[(Option<CellKind>, &Weights)],
         zoneout: f64,
         decoder: &[Linear],
     ) -> Result<Option<Self>> {
-        let level = Level::current()?;
+        let isa = Isa::current()?;
         let mut ready = Vec::with_capacity(layers.len());
         for &(unit, weights) in layers {
             let like = weights.like();
             let fits = like.device().is_cpu() && like.dtype() == DType::F32 && weights.norms.is_none();
-            let Some(unit) = unit.filter(|&unit| fits && unit != Unit::GruBefore) else { return Ok(None) };
+            let Some(unit) = unit.filter(|&unit| fits && unit != CellKind::GruBefore) else {
+                return Ok(None);
+            };
             check_unit(unit, weights)?;
             let (hidden, output) = (weights.hidden_size(), weights.output_size());
             let shape = cpu::Shape { batch: 1, time: 1, hidden, output, gates: unit.gates() };
-            let packed = packed(level, unit, shape, weights)?;
+            let packed = packed(isa, unit, shape, weights)?;
             let sizes = (weights.ih.dim(1)?, hidden, output);
             let bias = [weights.b_ih.as_ref(), weights.b_hh.as_ref()];
             ready.push(read::<f32, _, 2>(bias, |[ih, hh]| {
@@ -52,13 +54,13 @@ impl Stream {
             if inputs != features {
                 bail!("a linear layer of {inputs} features cannot read the {features} of a stream");
             }
-            behind.push(Self::linear(level, linear)?);
+            behind.push(Self::linear(isa, linear)?);
             features = outputs;
         }
-        Ok(Some(Self(cpu::Stream::new(level, ready, behind))))
+        Ok(Some(Self(cpu::Stream::new(isa, ready, behind))))
     }
 
-    fn linear(level: Level, linear: &Linear) -> Result<cpu::Linear<f32>> {
+    fn linear(isa: Isa, linear: &Linear) -> Result<cpu::Linear<f32>> {
         let weight = linear.weight().contiguous()?;
         let bias = match linear.bias() {
             Some(bias) => bias.contiguous()?,
@@ -67,9 +69,7 @@ impl Stream {
         if bias.dims() != [weight.dim(0)?] {
             bail!("a linear layer of {} outputs has a bias of {:?}", weight.dim(0)?, bias.dims());
         }
-        read::<f32, _, 2>([Some(&weight), Some(&bias)], |[weight, bias]| {
-            cpu::Linear::new(level, weight, bias)
-        })
+        read::<f32, _, 2>([Some(&weight), Some(&bias)], |[weight, bias]| cpu::Linear::new(isa, weight, bias))
     }
 
     /// Sequences that are read side by side.

@@ -19,7 +19,7 @@ mod training;
 use clap::{Parser, Subcommand};
 use rnn_zoo::device::{DeviceChoice, set_threads};
 use rnn_zoo::inference::Model;
-use rnn_zoo::models::kernels::{self, Level};
+use rnn_zoo::models::kernels::{self, Isa};
 use rnn_zoo::{Error, Result, data::hub};
 
 /// Train, keep and use recurrent networks on your text.
@@ -107,7 +107,7 @@ impl Compute {
             use_threads(threads)?;
             kernels::set_threads(threads);
         }
-        Level::current().map_err(|error| Error::Message(error.to_string()))?;
+        Isa::current().map_err(|error| Error::Message(error.to_string()))?;
         self.device.parse::<DeviceChoice>()?.open()
     }
 }

@@ -7,7 +7,7 @@ use super::memory::Buffer;
 use super::product::{WIDEST, add_product, tiles};
 use super::sequence::{Kept, Plan, ROWS, Recurrent, Sequence, Shape};
 use super::simd::{Real, Vector};
-use super::team::{Kernel, Member};
+use super::workers::{Kernel, Worker};
 
 /// The backward pass of a sequence.
 pub(super) struct Backward<'a, E, C, const G: usize, const K: usize> {
@@ -27,17 +27,17 @@ pub(super) struct Backward<'a, E, C, const G: usize, const K: usize> {
     pub dc: &'a Buffer<E>,
     /// The gradient of the input's part of the gates.
     pub d_gates: &'a Buffer<E>,
-    /// The gradient of the recurrent product; the same memory unless the cell is [`Pointwise::APART`].
+    /// The gradient of the recurrent product; the same memory unless the cell is [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
     pub d_product: &'a Buffer<E>,
-    /// The gradient of what the projection or the second product gave, as [`Steps`] of outputs.
+    /// The gradient of what the projection or the second product gave, as [`SequenceLayout`] of outputs.
     pub d_projected: &'a Buffer<E>,
 }
 
 impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Backward<'_, E, C, G, K> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         // SAFETY: the caller promises the sizes of all buffers.
-        unsafe { self.steps(simd, member) }
+        unsafe { self.steps(simd, worker) }
     }
 }
 
@@ -45,20 +45,20 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
     /// # Safety
     /// All buffers must have the sizes that `Backward` gives them.
     #[inline(always)]
-    unsafe fn steps<S: Simd>(&self, simd: S, member: Member<'_>) {
+    unsafe fn steps<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let Plan { lanes, outputs, .. } = self.plan;
         let Shape { batch, time, output, .. } = self.sequence.shape;
         let wide_h = outputs * lanes;
         let gate_steps = self.plan.of_units(self.sequence.shape, G);
         let output_steps = self.plan.of_outputs(self.sequence.shape);
-        let (rows, waits) = self.plan.rows(batch, member);
-        let panels = self.plan.panels(self.weights.hidden, member);
-        let projection = self.weights.projection.map(|panels| (panels, self.plan.panels(panels, member)));
+        let (rows, waits) = self.plan.rows(batch, worker);
+        let panels = self.plan.panels(self.weights.hidden, worker);
+        let projection = self.weights.projection.map(|panels| (panels, self.plan.panels(panels, worker)));
         let tile = Buffer::<E>::new(ROWS * WIDEST * lanes);
         let tile = tile.at(0);
         // SAFETY: as in `Forward::steps`.
         unsafe {
-            member.wait();
+            worker.wait();
             // One round more than there are steps: the last takes the gradient to the initial state.
             for position in (0..=time).rev() {
                 for &panel in &panels {
@@ -74,7 +74,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                             for group in 0..panel.groups {
                                 let column = (panel.first + group) * lanes;
                                 let product = Vector::load(simd, tile.add(place * width + group * lanes));
-                                let product = self.sequence.thinned(simd, product, row * wide_h + column);
+                                let product = self.sequence.masked(simd, product, row * wide_h + column);
                                 let state = self.dh.at(row * wide_h + column);
                                 let mut dh = product + Vector::load(simd, state);
                                 if position == 0 {
@@ -96,7 +96,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                                     dh = dh.zeroed();
                                 }
                                 stays.store(state);
-                                if C::TWICE {
+                                if C::SECOND_PRODUCT {
                                     self.finish(simd, (row, position, panel.first + group), dh);
                                 } else if projection.is_some() {
                                     dh.store(self.d_projected.at(at));
@@ -109,7 +109,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                 }
                 if let Some((weights, panels)) = projection.as_ref().filter(|_| position > 0) {
                     if waits {
-                        member.wait();
+                        worker.wait();
                     }
                     for &panel in panels {
                         let width = panel.groups * lanes;
@@ -128,7 +128,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                     }
                 }
                 if waits {
-                    member.wait();
+                    worker.wait();
                 }
             }
         }
@@ -187,7 +187,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
             let [d_gates, d_product] = [self.d_gates, self.d_product].map(|to| to.at(at(G, t)));
             if !self.sequence.is_active(row, t) {
                 Vector::<S, E>::clear(simd, d_gates, G * lanes);
-                if C::APART {
+                if C::SEPARATE_PRODUCT_GRADIENT {
                     Vector::<S, E>::clear(simd, d_product, G * lanes);
                 }
                 return;
@@ -195,8 +195,8 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
             let zero = Vector::zero(simd);
             let (mut h, mut c, mut dc) = (zero, zero, zero);
             let at_h = (row * outputs + unit) * lanes;
-            if C::TWICE {
-                h = self.sequence.thinned(simd, self.before(simd, row, position, unit), at_h);
+            if C::SECOND_PRODUCT {
+                h = self.sequence.masked(simd, self.before(simd, row, position, unit), at_h);
             } else if self.weights.projection.is_none() {
                 h = self.before(simd, row, position, unit);
             }
@@ -219,8 +219,9 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
             let kept = Vector::load_all(simd, self.kept.units.at(at(K, t)));
             let gradient: Gradient<S, E, G> = self.cell.backward(kept, h, c, dh, dc);
             // Of a cell with a second product the last gates are written by `finish`.
-            (0..if C::TWICE { 1 } else { G }).for_each(|g| gradient.x[g].store(d_gates.add(g * lanes)));
-            if C::APART {
+            (0..if C::SECOND_PRODUCT { 1 } else { G })
+                .for_each(|g| gradient.x[g].store(d_gates.add(g * lanes)));
+            if C::SEPARATE_PRODUCT_GRADIENT {
                 (0..G).for_each(|g| gradient.product[g].store(d_product.add(g * lanes)));
             }
             if C::CELL_STATE {
@@ -228,8 +229,8 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Backward<'_, E
                 dc.store(state);
             }
             if let Some(mut direct) = gradient.h {
-                if C::TWICE {
-                    direct = self.sequence.thinned(simd, direct, at_h);
+                if C::SECOND_PRODUCT {
+                    direct = self.sequence.masked(simd, direct, at_h);
                 }
                 let state = self.dh.at(at_h);
                 (Vector::load(simd, state) + direct).store(state);

@@ -7,7 +7,7 @@
 use pulp::Simd;
 
 use super::simd::{Real, Vector};
-use crate::simple_rnn::Nonlinearity;
+use crate::kernels::cell_kind::Nonlinearity;
 
 /// The pointwise part of a cell with `G` gates that keeps `K` numbers a unit for the backward pass.
 pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync + 'static {
@@ -15,12 +15,12 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
     const CELL_STATE: bool = false;
 
     /// Whether the gradients of the input's and of the recurrent part of the gates differ.
-    const APART: bool = false;
+    const SEPARATE_PRODUCT_GRADIENT: bool = false;
 
     /// Whether there is a second recurrent product at every step, of what [`Pointwise::forward`] makes of the
     /// hidden state rather than of the state. It is the last gate's, which keeps as much as the gates are:
     /// `K` is `G`. The first product is then that of the other gates, and [`Pointwise::finish`] ends the step.
-    const TWICE: bool = false;
+    const SECOND_PRODUCT: bool = false;
 
     /// The new hidden state, and the last gate, from what was kept (the last gate's part of the input in its
     /// place), the second product added to that part, and the old hidden state.
@@ -45,7 +45,7 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
     }
 
     /// What the recurrent product of the gates is added to: the input's part, or the recurrent bias where
-    /// that part must stay alone. The bias is zero but for cells that are [`Pointwise::APART`].
+    /// that part must stay alone. The bias is zero but for cells that are [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
     fn start<S: Simd, E: Real>(self, x: [Vector<S, E>; G], _bias: [Vector<S, E>; G]) -> [Vector<S, E>; G] {
         x
     }
@@ -58,7 +58,7 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
         product: [Vector<S, E>; G],
         h: Vector<S, E>,
         c: Vector<S, E>,
-    ) -> Unit<S, E, K>;
+    ) -> CellOutput<S, E, K>;
 
     /// The gradients of what [`Pointwise::forward`] was given, from what it kept, the old state, and the
     /// gradients of the new one.
@@ -73,7 +73,7 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
 }
 
 /// A unit after a step.
-pub(crate) struct Unit<S: Simd, E: Real, const K: usize> {
+pub(crate) struct CellOutput<S: Simd, E: Real, const K: usize> {
     pub h: Vector<S, E>,
     /// Without meaning where the cell has no cell state.
     pub c: Vector<S, E>,
@@ -84,7 +84,7 @@ pub(crate) struct Unit<S: Simd, E: Real, const K: usize> {
 pub(crate) struct Gradient<S: Simd, E: Real, const G: usize> {
     /// Of the input's part of the gates.
     pub x: [Vector<S, E>; G],
-    /// Of the recurrent product; the same unless the cell is [`Pointwise::APART`].
+    /// Of the recurrent product; the same unless the cell is [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
     pub product: [Vector<S, E>; G],
     /// Of the old hidden state, beside what goes through the product; none where the cell does not look.
     pub h: Option<Vector<S, E>>,
@@ -112,10 +112,10 @@ impl Pointwise<4, 4> for LstmUnit {
         [i, f, g, o]: [Vector<S, E>; 4],
         _h: Vector<S, E>,
         c: Vector<S, E>,
-    ) -> Unit<S, E, 4> {
+    ) -> CellOutput<S, E, 4> {
         let (i, f, g, o) = (i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid());
         let c = f.mul_add(c, i * g);
-        Unit { h: o * c.tanh(), c, kept: [i, f, g, o] }
+        CellOutput { h: o * c.tanh(), c, kept: [i, f, g, o] }
     }
 
     #[inline(always)]
@@ -140,7 +140,7 @@ impl Pointwise<4, 4> for LstmUnit {
 pub(crate) struct GruUnit;
 
 impl Pointwise<3, 4> for GruUnit {
-    const APART: bool = true;
+    const SEPARATE_PRODUCT_GRADIENT: bool = true;
 
     #[inline(always)]
     fn start<S: Simd, E: Real>(
@@ -158,10 +158,10 @@ impl Pointwise<3, 4> for GruUnit {
         [r, z, n_h]: [Vector<S, E>; 3],
         h: Vector<S, E>,
         c: Vector<S, E>,
-    ) -> Unit<S, E, 4> {
+    ) -> CellOutput<S, E, 4> {
         let (r, z) = (r.sigmoid(), z.sigmoid());
         let n = r.mul_add(n_h, n_x).tanh();
-        Unit { h: z.mul_add(h - n, n), c, kept: [r, z, n, n_h] }
+        CellOutput { h: z.mul_add(h - n, n), c, kept: [r, z, n, n_h] }
     }
 
     #[inline(always)]
@@ -185,7 +185,7 @@ impl Pointwise<3, 4> for GruUnit {
 pub(crate) struct GruBeforeUnit;
 
 impl Pointwise<3, 3> for GruBeforeUnit {
-    const TWICE: bool = true;
+    const SECOND_PRODUCT: bool = true;
 
     /// What enters the second product takes the place of the hidden state.
     #[inline(always)]
@@ -195,9 +195,9 @@ impl Pointwise<3, 3> for GruBeforeUnit {
         [r, z, _]: [Vector<S, E>; 3],
         h: Vector<S, E>,
         c: Vector<S, E>,
-    ) -> Unit<S, E, 3> {
+    ) -> CellOutput<S, E, 3> {
         let (r, z) = (r.sigmoid(), z.sigmoid());
-        Unit { h: r * h, c, kept: [r, z, n_x] }
+        CellOutput { h: r * h, c, kept: [r, z, n_x] }
     }
 
     #[inline(always)]
@@ -251,13 +251,13 @@ impl Pointwise<1, 1> for SimpleUnit {
         [sum]: [Vector<S, E>; 1],
         _h: Vector<S, E>,
         c: Vector<S, E>,
-    ) -> Unit<S, E, 1> {
+    ) -> CellOutput<S, E, 1> {
         let zero = sum.zeroed();
         let h = match self.0 {
             Nonlinearity::Tanh => sum.tanh(),
             Nonlinearity::Relu => zero.if_greater(sum, zero, sum), // NaN stays NaN
         };
-        Unit { h, c, kept: [h] }
+        CellOutput { h, c, kept: [h] }
     }
 
     #[inline(always)]

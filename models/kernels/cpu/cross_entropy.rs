@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The product is turned round: classes are its rows and rows of the batch its columns. So the weights need
-//! no packing, and a softmax is a sum of vectors. Members of the team share the classes out in blocks whose
+//! no packing, and a softmax is a sum of vectors. Workers of the team share the classes out in blocks whose
 //! size depends on nothing but the number of classes, so that every sum is taken in the same order whatever
 //! the team.
 
@@ -18,12 +18,12 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::Level;
+use super::Isa;
 use super::memory::{Buffer, Shared, filled};
 use super::panels::{Panel, Panels};
 use super::product::{Rows, WIDEST, dense, most_rows, multiply, tiles};
 use super::simd::{Real, Vector};
-use super::team::{self, Kernel, Member};
+use super::workers::{self, Kernel, Worker};
 
 /// Numbers of the scores that exist at once, about: some rows, a vector of them at least, by all classes.
 const SCORES: usize = 1 << 22;
@@ -97,7 +97,7 @@ struct Outputs<E> {
 struct Work<'a, E> {
     shape: Shape,
     inputs: Inputs<'a, E>,
-    members: usize,
+    workers: usize,
     /// (classes, rows).
     scores: &'a Buffer<E>,
     /// The highest score of a block in each row, and the sum of `exp(score - highest)`, (blocks, rows).
@@ -117,16 +117,12 @@ struct Work<'a, E> {
 }
 
 /// Loss and gradients of all rows.
-pub(crate) fn cross_entropy<E: Real>(
-    level: Level,
-    inputs: &Inputs<'_, E>,
-    wants_gradients: bool,
-) -> Found<E> {
+pub(crate) fn cross_entropy<E: Real>(isa: Isa, inputs: &Inputs<'_, E>, wants_gradients: bool) -> Found<E> {
     let (rows, classes) = (inputs.targets.len(), inputs.bias.len());
     let features = inputs.weight.len() / classes.max(1);
     assert_eq!((inputs.rows.len(), inputs.weight.len()), (rows * features, classes * features));
     assert!(inputs.targets.iter().all(|&target| (target as usize) < classes), "a target is no class");
-    let lanes = level.lanes::<E>();
+    let lanes = isa.lanes::<E>();
     let most = (SCORES / classes.max(1) / lanes).clamp(1, 32) * lanes;
     let sets = rows.div_ceil(most).max(1);
     let shape = Shape {
@@ -137,15 +133,15 @@ pub(crate) fn cross_entropy<E: Real>(
         some: super::padded(rows.div_ceil(sets), lanes).max(lanes),
         block: (classes / 8).next_multiple_of(16).clamp(16, 256),
     };
-    let members = super::project::members(rows * features * classes);
+    let workers = super::project::workers(rows * features * classes);
     let buffer = Buffer::<E>::new;
     let blocks = classes.div_ceil(shape.block);
     let sets = || (0..rows).step_by(shape.some).map(|from| shape.some.min(rows - from));
     let columns: Vec<_> =
-        sets().map(|some| Panels::new(features, some.div_ceil(lanes), 1, lanes, members)).collect();
+        sets().map(|some| Panels::new(features, some.div_ceil(lanes), 1, lanes, workers)).collect();
     let operands: Vec<_> = sets()
         .filter(|_| wants_gradients)
-        .map(|some| Panels::new(some, features.div_ceil(lanes), 1, lanes, members))
+        .map(|some| Panels::new(some, features.div_ceil(lanes), 1, lanes, workers))
         .collect();
     let scores = buffer(shape.some * classes);
     let [highest, sums, totals] = [blocks * shape.some; 3].map(buffer);
@@ -154,7 +150,7 @@ pub(crate) fn cross_entropy<E: Real>(
         let work = Work {
             shape,
             inputs: *inputs,
-            members,
+            workers,
             scores: &scores,
             highest: &highest,
             sums: &sums,
@@ -167,7 +163,7 @@ pub(crate) fn cross_entropy<E: Real>(
             outputs,
         };
         // SAFETY: all sizes are those of the comments in `Work`, and targets were checked.
-        unsafe { team::run_kernel(level, members, &work) };
+        unsafe { workers::run_kernel(isa, workers, &work) };
     };
     let gradients = if wants_gradients {
         let (mut d_weight, mut d_bias) = (vec![], vec![]);
@@ -196,11 +192,11 @@ pub(crate) fn cross_entropy<E: Real>(
 
 impl<E: Real> Kernel for Work<'_, E> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let Shape { rows, classes, some, block, .. } = self.shape;
-        // Whole blocks, so that a block is one member's.
-        let blocks = member.share(classes.div_ceil(block));
-        // SAFETY: sizes are those that the caller promises. Members write their own classes of scores,
+        // Whole blocks, so that a block is one worker's.
+        let blocks = worker.share(classes.div_ceil(block));
+        // SAFETY: sizes are those that the caller promises. Workers write their own classes of scores,
         // weights and bias, and their own columns of the rows' gradients; barriers stand between.
         unsafe {
             if self.outputs.is_some() && rows == 0 {
@@ -209,28 +205,28 @@ impl<E: Real> Kernel for Work<'_, E> {
             }
             for (set, from) in (0..rows).step_by(some).enumerate() {
                 let batch = from..(from + some).min(rows);
-                self.pack(simd, set, batch.clone(), member);
-                member.wait();
+                self.pack(simd, set, batch.clone(), worker);
+                worker.wait();
                 // Block by block, while its scores are still in the cache.
                 for block in blocks.clone() {
                     self.score(simd, set, self.classes_of(block));
                     self.find_own(batch.clone(), self.classes_of(block));
                     self.exponentials(simd, batch.clone(), block);
                 }
-                member.wait();
-                if member.index == 0 {
+                worker.wait();
+                if worker.index == 0 {
                     self.losses(batch.clone());
                 }
                 if let Some(outputs) = &self.outputs {
-                    member.wait();
+                    worker.wait();
                     for block in blocks.clone() {
                         self.gradient_of_scores(simd, batch.clone(), block, outputs);
                         self.gradient_of_weights(simd, set, self.classes_of(block), outputs);
                     }
-                    member.wait();
-                    self.gradient_of_rows(simd, batch, member, outputs);
+                    worker.wait();
+                    self.gradient_of_rows(simd, batch, worker, outputs);
                 }
-                member.wait();
+                worker.wait();
             }
         }
     }
@@ -256,7 +252,7 @@ impl<E: Real> Work<'_, E> {
     }
 
     #[inline(always)]
-    unsafe fn pack<S: Simd>(&self, simd: S, set: usize, batch: Range<usize>, member: Member<'_>) {
+    unsafe fn pack<S: Simd>(&self, simd: S, set: usize, batch: Range<usize>, worker: Worker<'_>) {
         let features = self.shape.features;
         let row = |row: usize| {
             let row = batch.start + row;
@@ -265,10 +261,10 @@ impl<E: Real> Work<'_, E> {
         // SAFETY: rows were cut to the panels' depth or width.
         unsafe {
             let columns = &self.columns[set];
-            columns.of(member).for_each(|panel| columns.pack_transposed(simd, panel, row));
+            columns.of(worker).for_each(|panel| columns.pack_transposed(simd, panel, row));
             if let Some(operands) = self.operands.get(set) {
                 operands
-                    .of(member)
+                    .of(worker)
                     .for_each(|panel| operands.pack_rows(panel, 0..batch.len(), features, row));
             }
         }
@@ -489,23 +485,23 @@ impl<E: Real> Work<'_, E> {
         }
     }
 
-    /// `d h = W^T d s`, for one member's share of the features.
+    /// `d h = W^T d s`, for one worker's share of the features.
     #[inline(always)]
     unsafe fn gradient_of_rows<S: Simd>(
         &self,
         simd: S,
         batch: Range<usize>,
-        member: Member<'_>,
+        worker: Worker<'_>,
         outputs: &Outputs<E>,
     ) {
         let Shape { features, classes, lanes, some, .. } = self.shape;
-        let weights = Panels::new(DEPTH.min(classes), features.div_ceil(lanes), 1, lanes, self.members);
+        let weights = Panels::new(DEPTH.min(classes), features.div_ceil(lanes), 1, lanes, self.workers);
         let sums = Buffer::<E>::new(some * WIDEST * lanes);
         let sums = sums.at(0);
-        for panel in weights.of(member) {
+        for panel in weights.of(worker) {
             let (vectors, width, first) = (weights.vectors(panel), weights.width(panel), panel.first * lanes);
             let there = width.min(features - first);
-            // SAFETY: classes, panels and rows are within the sizes; the panels are this member's own.
+            // SAFETY: classes, panels and rows are within the sizes; the panels are this worker's own.
             unsafe {
                 Vector::<S, E>::clear(simd, sums, batch.len() * width);
                 for from in (0..classes).step_by(DEPTH) {

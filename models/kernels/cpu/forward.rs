@@ -2,12 +2,12 @@
 
 use pulp::Simd;
 
-use super::cell::{Pointwise, Unit};
+use super::cell::{CellOutput, Pointwise};
 use super::memory::{Buffer, Shared};
 use super::product::{Rows, WIDEST, add_product, most_rows, multiply, tiles};
 use super::sequence::{Kept, Plan, ROWS, Recurrent, Sequence, Shape, mixed};
 use super::simd::{Real, Vector};
-use super::team::{Kernel, Member};
+use super::workers::{Kernel, Worker};
 
 /// The forward pass of a sequence.
 pub(super) struct Forward<'a, E, C, const G: usize, const K: usize> {
@@ -34,9 +34,9 @@ pub(super) struct Forward<'a, E, C, const G: usize, const K: usize> {
 
 impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Forward<'_, E, C, G, K> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         // SAFETY: the caller promises the sizes of all buffers.
-        unsafe { self.steps(simd, member) }
+        unsafe { self.steps(simd, worker) }
     }
 }
 
@@ -44,27 +44,27 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
     /// # Safety
     /// All buffers must have the sizes that `Forward` gives them.
     #[inline(always)]
-    unsafe fn steps<S: Simd>(&self, simd: S, member: Member<'_>) {
+    unsafe fn steps<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let Plan { lanes, units, outputs, .. } = self.plan;
         let Shape { batch, time, output, .. } = self.sequence.shape;
         let (wide_h, wide_c) = (outputs * lanes, units * lanes);
         let gate_steps = self.plan.of_units(self.sequence.shape, G);
-        let (rows, waits) = self.plan.rows(batch, member);
-        let panels = self.plan.panels(self.weights.hidden, member);
-        let projection = self.weights.projection.map(|panels| (panels, self.plan.panels(panels, member)));
+        let (rows, waits) = self.plan.rows(batch, worker);
+        let panels = self.plan.panels(self.weights.hidden, worker);
+        let projection = self.weights.projection.map(|panels| (panels, self.plan.panels(panels, worker)));
         let tile = Buffer::<E>::new(ROWS * WIDEST * lanes);
         let tile = tile.at(0);
-        // SAFETY: rows, units and columns are within the sizes that the caller promises. Members write
+        // SAFETY: rows, units and columns are within the sizes that the caller promises. Workers write
         // different rows, or different columns of them, and read others' only after waiting for them.
         unsafe {
-            for row in member.share(batch) {
+            for row in worker.share(batch) {
                 for column in (0..wide_h).step_by(lanes) {
                     let h = Vector::load(simd, self.h.at(row * wide_h + column));
-                    let h = self.sequence.thinned(simd, h, row * wide_h + column);
+                    let h = self.sequence.masked(simd, h, row * wide_h + column);
                     h.store(self.operands[0].at(row * wide_h + column));
                 }
             }
-            member.wait();
+            worker.wait();
             for position in 0..time {
                 let t = self.sequence.step(position);
                 let [from, to] = [position % 2, (position + 1) % 2].map(|at| self.operands[at]);
@@ -105,13 +105,13 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                 }
                 if let Some((weights, panels)) = &projection {
                     if waits {
-                        member.wait();
+                        worker.wait();
                     }
                     for &panel in panels {
                         let width = panel.groups * lanes;
                         for rows in tiles(rows.clone(), ROWS) {
                             Vector::<S, E>::clear(simd, tile, rows.len() * width);
-                            if C::TWICE {
+                            if C::SECOND_PRODUCT {
                                 for (at, row) in rows.clone().enumerate() {
                                     for group in 0..panel.groups {
                                         let kept = self.gates.at(gate_steps.at(t, panel.first + group, row));
@@ -125,7 +125,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                             for (at, row) in rows.enumerate() {
                                 for group in 0..panel.groups {
                                     let mut h = Vector::load(simd, tile.add(at * width + group * lanes));
-                                    if C::TWICE {
+                                    if C::SECOND_PRODUCT {
                                         let kept = self.gates.at(gate_steps.at(t, panel.first + group, row));
                                         let old = self.h.at(row * wide_h + (panel.first + group) * lanes);
                                         let (of, old) =
@@ -141,7 +141,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                     }
                 }
                 if waits {
-                    member.wait();
+                    worker.wait();
                 }
             }
         }
@@ -165,14 +165,16 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
             let at_h = (row * outputs + unit) * lanes;
             let h = match self.weights.projection {
                 // What enters the second product is made of what enters the first.
-                _ if C::TWICE => self.sequence.thinned(simd, Vector::load(simd, self.h.at(at_h)), at_h),
+                _ if C::SECOND_PRODUCT => {
+                    self.sequence.masked(simd, Vector::load(simd, self.h.at(at_h)), at_h)
+                }
                 // With a projection the hidden state has other columns, and no such cell looks at it.
                 Some(_) => zero,
                 None => Vector::load(simd, self.h.at(at_h)),
             };
             let state = self.c.at(if C::CELL_STATE { (row * units + unit) * lanes } else { 0 });
             let c = if C::CELL_STATE { Vector::load(simd, state) } else { zero };
-            let new: Unit<S, E, K> = self.cell.forward(gates, product, h, c);
+            let new: CellOutput<S, E, K> = self.cell.forward(gates, product, h, c);
             let c = match (C::CELL_STATE, self.sequence.is_active(row, t)) {
                 (true, true) => {
                     let stays = self.sequence.stays_c(simd, at(1));
@@ -182,13 +184,13 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                 }
                 _ => c,
             };
-            if C::TWICE {
+            if C::SECOND_PRODUCT {
                 // The second half of the step needs it, whether or not it is kept.
                 let to = self.gates.at(at(K));
                 (0..K).for_each(|k| new.kept[k].store(to.add(k * lanes)));
             }
             if let Some(kept) = self.kept {
-                if !C::TWICE {
+                if !C::SECOND_PRODUCT {
                     let to = kept.units.at(at(K));
                     (0..K).for_each(|k| new.kept[k].store(to.add(k * lanes)));
                 }
@@ -228,7 +230,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Forward<'_, E,
                 (old, old.zeroed())
             };
             y.store_first(self.ys.at((row * time + t) * output + column), output - column);
-            self.sequence.thinned(simd, h, row * wide + column).store(operand.at(row * wide + column));
+            self.sequence.masked(simd, h, row * wide + column).store(operand.at(row * wide + column));
             if let Some(kept) = self.kept {
                 h.store(kept.h.at(at));
             }

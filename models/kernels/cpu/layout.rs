@@ -5,7 +5,7 @@ use super::product::Rows;
 /// Numbers for every step, row and vector of a sequence, in the order in which the recurrence visits them:
 /// (time, vectors, batch, width). A tile of the recurrent product reads and writes them from front to back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Steps {
+pub(crate) struct SequenceLayout {
     pub batch: usize,
     pub time: usize,
     /// Vectors of units, or of outputs.
@@ -14,7 +14,7 @@ pub(crate) struct Steps {
     pub width: usize,
 }
 
-impl Steps {
+impl SequenceLayout {
     /// Numbers in all.
     pub(crate) fn len(self) -> usize {
         self.time * self.step()
@@ -49,7 +49,7 @@ impl Steps {
     /// Some steps of one of the batch's rows, from `t` on, likewise.
     ///
     /// # Safety
-    /// As [`Steps::rows`].
+    /// As [`SequenceLayout::rows`].
     pub(super) unsafe fn steps<E>(self, start: *const E, t: usize, row: usize) -> Rows<E> {
         // SAFETY: the caller's promise.
         Rows { row_step: self.step(), ..unsafe { self.rows(start, t, row) } }

@@ -112,7 +112,7 @@ pub(super) fn tanh_f64<S: Simd>(_simd: S, x: S::f64s) -> S::f64s {
 mod tests {
     use pulp::WithSimd;
 
-    use super::super::Level;
+    use super::super::Isa;
     use super::super::simd::Vector;
 
     #[derive(Clone, Copy, Debug)]
@@ -175,20 +175,20 @@ mod tests {
         let all: Vec<f32> = (0..=u32::MAX).step_by(251).map(f32::from_bits).filter(|x| !x.is_nan()).collect();
         let all = &all[..all.len() / 16 * 16];
         for (function, stated) in [(Function::Exp, 1.1), (Function::Sigmoid, 2.5), (Function::Tanh, 2.5)] {
-            for level in Level::available() {
+            for isa in Isa::available() {
                 let mut found = all.to_vec();
-                level.run(Apply(function, &mut found));
+                isa.run(Apply(function, &mut found));
                 let errors = all.iter().zip(&found).map(|(&x, &y)| (error(y, exact(function, x.into())), x));
                 let (worst, at) =
                     errors.fold((0., 0.), |worst, this| if this.0 > worst.0 { this } else { worst });
-                assert!(worst <= stated, "{function:?} of {at} is {worst} units off with {}", level.name());
+                assert!(worst <= stated, "{function:?} of {at} is {worst} units off with {}", isa.name());
             }
         }
     }
 
     #[test]
     fn infinities_zeros_and_what_is_no_number_are_kept() {
-        for level in Level::available() {
+        for isa in Isa::available() {
             for (function, [most, least, zero]) in [
                 (Function::Exp, [f32::INFINITY, 0., 1.]),
                 (Function::Sigmoid, [1., 0., 0.5]),
@@ -196,20 +196,20 @@ mod tests {
             ] {
                 let mut numbers = [0f32; 16];
                 numbers[..4].copy_from_slice(&[f32::INFINITY, f32::NEG_INFINITY, 0., f32::NAN]);
-                level.run(Apply(function, &mut numbers));
-                assert_eq!((numbers[0], numbers[2]), (most, zero), "{function:?} with {}", level.name());
+                isa.run(Apply(function, &mut numbers));
+                assert_eq!((numbers[0], numbers[2]), (most, zero), "{function:?} with {}", isa.name());
                 let near = (numbers[1] - least).abs() <= 2. * f32::MIN_POSITIVE;
-                assert!(near && numbers[3].is_nan(), "{function:?} with {}: {numbers:?}", level.name());
+                assert!(near && numbers[3].is_nan(), "{function:?} with {}: {numbers:?}", isa.name());
             }
         }
     }
 
     #[test]
     fn f64_is_the_standard_library() {
-        for level in Level::available() {
+        for isa in Isa::available() {
             let mut numbers: [f64; 8] = [-700., -1., -1e-9, 0., 1e-9, 0.5, 2., 300.];
             let expected = numbers.map(f64::tanh);
-            level.run(Apply(Function::Tanh, &mut numbers));
+            isa.run(Apply(Function::Tanh, &mut numbers));
             assert_eq!(numbers, expected);
         }
     }

@@ -1,4 +1,4 @@
-//! Memory that the members of a team share: each writes its own part, and reads another's only behind a
+//! Memory that the workers of a team share: each writes its own part, and reads another's only behind a
 //! barrier.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -125,31 +125,7 @@ impl Drop for Memory {
     }
 }
 
-/// Tells the allocator of the process to keep what is freed for what is asked for next, rather than to give it
-/// back to the system: training frees all tensors of a step and asks for their like in the next, and every page
-/// that comes anew is a fault. For programs, which own their process. glibc obeys; on other systems nothing
-/// happens. What the user has told glibc by `MALLOC_*` stays.
-///
-/// # Safety
-/// No other thread may run yet: allocations read these settings without a lock.
-pub unsafe fn keep_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // One arena, for only that of the main thread grows and shrinks in one piece; and its requests of any size up
-    // to 32 MiB, the most that glibc accepts.
-    for (name, parameter, value) in [
-        ("MALLOC_ARENA_MAX", libc::M_ARENA_MAX, 1),
-        ("MALLOC_MMAP_THRESHOLD_", libc::M_MMAP_THRESHOLD, 1 << 25),
-        ("MALLOC_TRIM_THRESHOLD_", libc::M_TRIM_THRESHOLD, i32::MAX),
-    ] {
-        if std::env::var_os(name).is_none() {
-            // SAFETY: it takes two integers, and by the caller's promise nobody else reads what it sets. Refusing
-            // is harmless.
-            unsafe { libc::mallopt(parameter, value) };
-        }
-    }
-}
-
-/// A pointer that the members of a team may share; see [`Buffer`].
+/// A pointer that the workers of a team may share; see [`Buffer`].
 #[derive(Clone, Copy)]
 pub(super) struct Shared<E>(*mut E);
 

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `level.rs`, `simd.rs`, `math.rs` | vectors of numbers: AVX-512, AVX2, NEON, or plain Rust |
+//! | `isa.rs`, `simd.rs`, `math.rs` | vectors of numbers: AVX-512, AVX2, NEON, or plain Rust |
 //! | `team.rs`, `memory.rs` | threads, and what they share |
 //! | `layout.rs` | where the numbers of a sequence lie |
 //! | `product.rs`, `panels.rs` | every matrix product, out of one micro-kernel |
@@ -19,8 +19,8 @@ mod backward;
 mod cell;
 mod cross_entropy;
 mod forward;
+mod isa;
 mod layout;
-mod level;
 mod math;
 mod memory;
 mod packed;
@@ -31,17 +31,16 @@ mod recurrence;
 mod sequence;
 mod simd;
 mod stream;
-mod team;
+mod workers;
 
 pub(crate) use cross_entropy::{Gradients as LossGradients, Inputs as Examples, cross_entropy};
-pub(crate) use layout::Steps;
-pub use level::Level;
+pub use isa::Isa;
+pub(crate) use layout::SequenceLayout;
 pub(crate) use memory::Buffer;
-pub use memory::keep_freed_memory;
 pub(crate) use packed::PackedLayer;
 pub(crate) use project::{Shape as InputShape, project, project_backward};
 pub(crate) use recurrence::{Gradients, Inputs, Outputs, Saved, backward, forward};
 pub(crate) use sequence::{Sequence, Shape, Zoneout, padded};
 pub(crate) use simd::Real;
 pub(crate) use stream::{Layer, Linear, Stream};
-pub use team::{set_threads, threads};
+pub use workers::{set_threads, threads};

@@ -2,13 +2,13 @@
 
 use pulp::Simd;
 
-use super::Level;
+use super::Isa;
 use super::panels::Panels;
 use super::project::{PackedInput, weight_row};
 use super::sequence::{Plan, Recurrent, Shape};
 use super::simd::Real;
-use super::team::{self, Kernel, Member};
-use crate::kernels::Unit;
+use super::workers::{self, Kernel, Worker};
+use crate::kernels::cell_kind::CellKind;
 
 /// Weights that do not change, packed once for the forward pass.
 pub(crate) struct Packed<E> {
@@ -29,20 +29,20 @@ impl<E: Real> PackedLayer<E> {
     /// the projection, (output, hidden), if there is one. All are cut alike: [`Stream`](super::Stream) relies on
     /// it.
     pub(crate) fn new(
-        level: Level,
-        unit: Unit,
+        isa: Isa,
+        unit: CellKind,
         shape: Shape,
         [ih, hh]: [&[E]; 2],
         projection: Option<&[E]>,
     ) -> Self {
-        let members = team::threads();
+        let workers = workers::threads();
         let Shape { hidden, gates, .. } = shape;
         let input = ih.len() / (gates * hidden).max(1);
         let input_shape = super::InputShape { batch: 0, time: 0, input, hidden, gates };
         Self {
-            lanes: level.lanes::<E>(),
-            input: PackedInput::new(level, input_shape, ih, members),
-            recurrent: Packed::new(level, unit, shape, hh, projection, members),
+            lanes: isa.lanes::<E>(),
+            input: PackedInput::new(isa, input_shape, ih, workers),
+            recurrent: Packed::new(isa, unit, shape, hh, projection, workers),
         }
     }
 
@@ -85,49 +85,49 @@ impl<'a, E> Products<'a, E> {
 
 impl<E: Real> Packed<E> {
     pub(super) fn empty(shape: Shape, plan: &Plan, projects: bool) -> Self {
-        let Plan { lanes, units, outputs, members, .. } = *plan;
-        let projection = projects.then(|| Panels::new(shape.hidden, outputs, 1, lanes, members));
-        Self { hidden: Panels::new(shape.output, units, shape.gates, lanes, members), projection }
+        let Plan { lanes, units, outputs, workers, .. } = *plan;
+        let projection = projects.then(|| Panels::new(shape.hidden, outputs, 1, lanes, workers));
+        Self { hidden: Panels::new(shape.output, units, shape.gates, lanes, workers), projection }
     }
 
     /// Packs `weight`, (gates * hidden, output), and the projection, (output, hidden), if there is one,
-    /// for so many members.
+    /// for so many workers.
     fn new(
-        level: Level,
-        unit: Unit,
+        isa: Isa,
+        unit: CellKind,
         shape: Shape,
         weight: &[E],
         projection: Option<&[E]>,
-        members: usize,
+        workers: usize,
     ) -> Self {
         struct Pack<'a, E>(&'a Packed<E>, Shape, Products<'a, E>);
         impl<E: Real> Kernel for Pack<'_, E> {
             #[inline(always)]
-            unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+            unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
                 let &Self(packed, shape, products) = self;
                 // SAFETY: nobody uses the panels yet.
-                unsafe { packed.fill(simd, shape, products, member) };
+                unsafe { packed.fill(simd, shape, products, worker) };
             }
         }
-        let plan = Plan { members, ..Plan::new::<E>(shape, level.lanes::<E>(), 1) };
-        let products = Products::new(unit == Unit::GruBefore, shape, weight, projection);
+        let plan = Plan { workers, ..Plan::new::<E>(shape, isa.lanes::<E>(), 1) };
+        let products = Products::new(unit == CellKind::GruBefore, shape, weight, projection);
         let packed = Self::empty(shape, &plan, products.second.is_some());
         // SAFETY: it asks for nothing.
-        unsafe { team::run_kernel(level, 1, &Pack(&packed, shape, products)) };
+        unsafe { workers::run_kernel(isa, 1, &Pack(&packed, shape, products)) };
         packed
     }
 
-    /// One member's share of packing.
+    /// One worker's share of packing.
     ///
     /// # Safety
-    /// Nobody may use the panels before all members have met.
+    /// Nobody may use the panels before all workers have met.
     #[inline(always)]
     pub(super) unsafe fn fill<S: Simd>(
         &self,
         simd: S,
         shape: Shape,
         products: Products<'_, E>,
-        member: Member<'_>,
+        worker: Worker<'_>,
     ) {
         let Shape { hidden, output, gates, .. } = shape;
         // SAFETY: the caller's promise; rows are cut to the panels' depth.
@@ -136,10 +136,10 @@ impl<E: Real> Packed<E> {
                 let row = weight_row(column, gates, hidden, E::lanes::<S>())?;
                 Some(products.first.get(row * output..)?.get(..output)?.as_ptr())
             };
-            self.hidden.of(member).for_each(|panel| self.hidden.pack_transposed(simd, panel, column));
+            self.hidden.of(worker).for_each(|panel| self.hidden.pack_transposed(simd, panel, column));
             for (panels, second) in self.projection.iter().zip(products.second) {
                 let row = |row: usize| Some(second.get(row * hidden..)?.get(..hidden)?.as_ptr());
-                panels.of(member).for_each(|panel| panels.pack_transposed(simd, panel, row));
+                panels.of(worker).for_each(|panel| panels.pack_transposed(simd, panel, row));
             }
         }
     }

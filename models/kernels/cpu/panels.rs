@@ -7,7 +7,7 @@ use pulp::Simd;
 use super::memory::Buffer;
 use super::product::{WIDEST, tiles};
 use super::simd::{Real, Vector};
-use super::team::Member;
+use super::workers::Worker;
 
 /// Some of a right-hand side's columns, counted in groups: a group is one vector, or as many as a unit has
 /// gates.
@@ -35,15 +35,15 @@ pub(super) struct Panels<E> {
     /// Vectors of a group.
     group: usize,
     list: Vec<Panel>,
-    /// Which of them each member of the team has when they are shared out.
+    /// Which of them each worker of the team has when they are shared out.
     shares: Vec<Range<usize>>,
 }
 
 impl<E: Real> Panels<E> {
-    /// Panels for `groups` groups of `group` vectors of `lanes` numbers, shared by `members`. They hold no
+    /// Panels for `groups` groups of `group` vectors of `lanes` numbers, shared by `workers`. They hold no
     /// numbers yet: each must be packed.
-    pub(super) fn new(depth: usize, groups: usize, group: usize, lanes: usize, members: usize) -> Self {
-        Self::no_wider_than(WIDEST / group, depth, groups, group, lanes, members)
+    pub(super) fn new(depth: usize, groups: usize, group: usize, lanes: usize, workers: usize) -> Self {
+        Self::no_wider_than(WIDEST / group, depth, groups, group, lanes, workers)
     }
 
     /// The same, of at most `most` groups each.
@@ -53,14 +53,14 @@ impl<E: Real> Panels<E> {
         groups: usize,
         group: usize,
         lanes: usize,
-        members: usize,
+        workers: usize,
     ) -> Self {
         let mut list = Vec::new();
-        let mut shares = Vec::with_capacity(members);
+        let mut shares = Vec::with_capacity(workers);
         let mut offset = 0;
-        for member in 0..members {
+        for worker in 0..workers {
             let from = list.len();
-            for groups in tiles(groups * member / members..groups * (member + 1) / members, most) {
+            for groups in tiles(groups * worker / workers..groups * (worker + 1) / workers, most) {
                 list.push(Panel { first: groups.start, groups: groups.len(), offset });
                 offset += groups.len() * group * lanes * depth;
             }
@@ -71,7 +71,7 @@ impl<E: Real> Panels<E> {
 
     /// Where a product of `depth` rows of `width` from `part` on asks for what the next will read, `asked` numbers
     /// of which have been asked for before. Nowhere if that is not worth it: all is on its way, or the panels of
-    /// a member stay in a core's own cache anyway.
+    /// a worker stay in a core's own cache anyway.
     pub(super) fn ahead(&self, part: *const E, depth: usize, (asked, width): (usize, usize)) -> *const E {
         let bytes = self.numbers.len() * size_of::<E>() / self.shares.len().max(1);
         match bytes > NEAR && asked < depth * width {
@@ -90,9 +90,9 @@ impl<E: Real> Panels<E> {
         &self.list
     }
 
-    /// Those of one member of the team, of which there may be fewer than the panels were made for.
-    pub(super) fn of(&self, member: Member<'_>) -> impl Iterator<Item = Panel> {
-        let shares = self.shares.iter().skip(member.index).step_by(member.count);
+    /// Those of one worker of the team, of which there may be fewer than the panels were made for.
+    pub(super) fn of(&self, worker: Worker<'_>) -> impl Iterator<Item = Panel> {
+        let shares = self.shares.iter().skip(worker.index).step_by(worker.count);
         shares.flat_map(|share| &self.list[share.clone()]).copied()
     }
 

@@ -9,11 +9,11 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::layout::Steps;
+use super::layout::SequenceLayout;
 use super::memory::{Buffer, LINE};
 use super::panels::{Panel, Panels};
 use super::simd::{Real, Vector};
-use super::team::Member;
+use super::workers::Worker;
 
 /// The most vectors in a row of a tile.
 pub(super) const WIDEST: usize = 4;
@@ -289,7 +289,7 @@ pub(super) const OUTER_WIDEST: usize = 3;
 /// lie in vectors of `wide` numbers: vector `v` of row `k` begins at `left(k, v)`. Column `m` makes the row of
 /// the result that begins at `result(m)`, if there is one, `width` numbers long.
 ///
-/// Every member of the team takes a share of `left`'s columns.
+/// Every worker of the team takes a share of `left`'s columns.
 ///
 /// # Safety
 /// `left` must have as many rows as `right` has depth, `right` must be packed, by panels of at most
@@ -297,7 +297,7 @@ pub(super) const OUTER_WIDEST: usize = 3;
 #[inline(always)]
 pub(super) unsafe fn outer<S: Simd, E: Real>(
     simd: S,
-    member: Member<'_>,
+    worker: Worker<'_>,
     (left, vectors, wide): (impl Fn(usize, usize) -> *const E, usize, usize),
     right: &Panels<E>,
     width: usize,
@@ -316,7 +316,7 @@ pub(super) unsafe fn outer<S: Simd, E: Real>(
     };
     for from in (0..right.depth().max(1)).step_by(DEPTH) {
         let depth = DEPTH.min(right.depth() - from);
-        for some in tiles(member.share(vectors * parts), TILES) {
+        for some in tiles(worker.share(vectors * parts), TILES) {
             // SAFETY: `packed` has room for the block; the rest is the caller's promise.
             unsafe {
                 for (at, tile) in some.clone().enumerate() {
@@ -355,7 +355,7 @@ pub(super) unsafe fn outer<S: Simd, E: Real>(
     }
 }
 
-/// The sums of one member's share of the vectors, laid out as `steps`, over all steps and rows; the numbers of
+/// The sums of one worker's share of the vectors, laid out as `steps`, over all steps and rows; the numbers of
 /// one vector are handed to `done` with its place.
 ///
 /// # Safety
@@ -363,14 +363,14 @@ pub(super) unsafe fn outer<S: Simd, E: Real>(
 #[inline(always)]
 pub(super) unsafe fn sums<S: Simd, E: Real>(
     simd: S,
-    member: Member<'_>,
-    (start, steps): (*const E, Steps),
+    worker: Worker<'_>,
+    (start, steps): (*const E, SequenceLayout),
     mut done: impl FnMut(usize, &[E]),
 ) {
     let lanes = E::lanes::<S>();
     let gates = steps.width / lanes;
     let mut sums = [E::zero(); 16];
-    for vector in member.share(steps.vectors * gates) {
+    for vector in worker.share(steps.vectors * gates) {
         // SAFETY: the caller's promise; no vector has more than sixteen numbers.
         unsafe {
             let mut sum = Vector::zero(simd);

@@ -2,14 +2,14 @@
 
 use pulp::Simd;
 
-use super::Level;
-use super::layout::Steps;
+use super::Isa;
+use super::layout::SequenceLayout;
 use super::memory::{Buffer, Shared, filled};
 use super::panels::Panels;
 use super::product::{OUTER_WIDEST, Rows, dense, outer, sums};
 use super::sequence::padded;
 use super::simd::{Real, Vector};
-use super::team::{self, Kernel, Member};
+use super::workers::{self, Kernel, Worker};
 
 /// Sizes of a projection of the input.
 #[derive(Clone, Copy, Debug)]
@@ -36,9 +36,9 @@ impl Shape {
     }
 
     /// Where the gates lie.
-    fn steps(self, lanes: usize) -> Steps {
+    fn steps(self, lanes: usize) -> SequenceLayout {
         let vectors = self.hidden.div_ceil(lanes);
-        Steps { batch: self.batch, time: self.time, vectors, width: self.gates * lanes }
+        SequenceLayout { batch: self.batch, time: self.time, vectors, width: self.gates * lanes }
     }
 
     fn order(self) -> Order {
@@ -94,41 +94,41 @@ pub(super) fn gate_order<E: Real>(
 }
 
 /// Panels of the input weights; to be packed by [`pack`].
-pub(super) fn panels<E: Real>(shape: Shape, lanes: usize, members: usize) -> Panels<E> {
-    Panels::new(shape.input, shape.hidden.div_ceil(lanes), shape.gates, lanes, members)
+pub(super) fn panels<E: Real>(shape: Shape, lanes: usize, workers: usize) -> Panels<E> {
+    Panels::new(shape.input, shape.hidden.div_ceil(lanes), shape.gates, lanes, workers)
 }
 
-/// One member's share of packing the weights, (gates * hidden, depth), as [`Panels`] whose columns are
+/// One worker's share of packing the weights, (gates * hidden, depth), as [`Panels`] whose columns are
 /// (units, gates, lanes).
 ///
 /// # Safety
-/// The weights must be of that size, and nobody may use the panels before all members have met.
+/// The weights must be of that size, and nobody may use the panels before all workers have met.
 #[inline(always)]
 pub(super) unsafe fn pack<S: Simd, E: Real>(
     simd: S,
     panels: &Panels<E>,
     weight: &[E],
     (gates, hidden, lanes): (usize, usize, usize),
-    member: Member<'_>,
+    worker: Worker<'_>,
 ) {
     let column = |column| {
         let row = weight_row(column, gates, hidden, lanes)?;
         Some(weight[row * panels.depth()..][..panels.depth()].as_ptr())
     };
-    for panel in panels.of(member) {
+    for panel in panels.of(worker) {
         // SAFETY: the rows were just cut to the panels' depth; the rest is the caller's promise.
         unsafe { panels.pack_transposed(simd, panel, column) };
     }
 }
 
 /// Rows for which it pays to split the rows rather than the panels.
-fn many(rows: usize, members: usize) -> bool {
-    rows >= 24 * members
+fn many(rows: usize, workers: usize) -> bool {
+    rows >= 24 * workers
 }
 
-/// Members of the team worth waking for so many multiplications.
-pub(super) fn members(multiplications: usize) -> usize {
-    if multiplications < 500_000 { 1 } else { team::threads() }
+/// Workers of the team worth waking for so many multiplications.
+pub(super) fn workers(multiplications: usize) -> usize {
+    if multiplications < 500_000 { 1 } else { workers::threads() }
 }
 
 struct Forward<'a, E> {
@@ -143,18 +143,18 @@ struct Forward<'a, E> {
 
 impl<E: Real> Kernel for Forward<'_, E> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let (shape, lanes) = (self.shape, E::lanes::<S>());
-        // SAFETY: `project` makes every buffer of the shape's size. Members write different rows, or
+        // SAFETY: `project` makes every buffer of the shape's size. Workers write different rows, or
         // different columns.
         unsafe {
             if let Some(weight) = self.weight {
-                pack(simd, self.panels, weight, (shape.gates, shape.hidden, lanes), member);
+                pack(simd, self.panels, weight, (shape.gates, shape.hidden, lanes), worker);
             }
-            member.wait();
-            let (rows, panels) = match many(shape.rows(), member.count) {
-                true => (member.share(shape.rows()), self.panels.all().to_vec()),
-                false => (0..shape.rows(), self.panels.of(member).collect()),
+            worker.wait();
+            let (rows, panels) = match many(shape.rows(), worker.count) {
+                true => (worker.share(shape.rows()), self.panels.all().to_vec()),
+                false => (0..shape.rows(), self.panels.of(worker).collect()),
             };
             let order = shape.order();
             let row_step = if order.by_step { shape.time * shape.input } else { shape.input };
@@ -185,29 +185,29 @@ impl<E: Real> Kernel for Forward<'_, E> {
     }
 }
 
-/// The input's part of the gates, as [`Steps`], of `xs` (batch, time, input), `weight` (gates *
+/// The input's part of the gates, as [`SequenceLayout`], of `xs` (batch, time, input), `weight` (gates *
 /// hidden, input) and `bias` (gates * hidden). With `packed`, the weights are those that it was packed from.
 pub(crate) fn project<E: Real>(
-    level: Level,
+    isa: Isa,
     shape: Shape,
     xs: &[E],
     weight: &[E],
     bias: Option<&[E]>,
     packed: Option<&PackedInput<E>>,
 ) -> Buffer<E> {
-    let lanes = level.lanes::<E>();
+    let lanes = isa.lanes::<E>();
     let wide = shape.wide(lanes);
     assert_eq!(
         (xs.len(), weight.len()),
         (shape.rows() * shape.input, shape.gates * shape.hidden * shape.input),
         "{shape:?}"
     );
-    let members = members(shape.rows() * shape.input * wide);
+    let workers = workers(shape.rows() * shape.input * wide);
     let own;
     let panels = match packed {
         Some(packed) => &packed.0,
         None => {
-            own = panels(shape, lanes, members);
+            own = panels(shape, lanes, workers);
             &own
         }
     };
@@ -216,7 +216,7 @@ pub(crate) fn project<E: Real>(
     let gates = Buffer::new(shape.rows() * wide);
     let kernel = Forward { shape, xs, weight, panels, bias: &bias, gates: &gates };
     // SAFETY: sizes were checked above, and the kernel writes every row and column of the gates.
-    unsafe { team::run_kernel(level, members, &kernel) };
+    unsafe { workers::run_kernel(isa, workers, &kernel) };
     gates
 }
 
@@ -224,20 +224,20 @@ pub(crate) fn project<E: Real>(
 pub(crate) struct PackedInput<E>(pub(super) Panels<E>);
 
 impl<E: Real> PackedInput<E> {
-    /// Packs `weight`, (gates * hidden, input), for so many members.
-    pub(crate) fn new(level: Level, shape: Shape, weight: &[E], members: usize) -> Self {
+    /// Packs `weight`, (gates * hidden, input), for so many workers.
+    pub(crate) fn new(isa: Isa, shape: Shape, weight: &[E], workers: usize) -> Self {
         struct Pack<'a, E>(&'a Panels<E>, &'a [E], Shape);
         impl<E: Real> Kernel for Pack<'_, E> {
             #[inline(always)]
-            unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+            unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
                 let &Self(panels, weight, Shape { gates, hidden, .. }) = self;
                 // SAFETY: `pack` checks the weights row by row; nobody uses the panels yet.
-                unsafe { pack(simd, panels, weight, (gates, hidden, E::lanes::<S>()), member) };
+                unsafe { pack(simd, panels, weight, (gates, hidden, E::lanes::<S>()), worker) };
             }
         }
-        let panels = panels(shape, level.lanes::<E>(), members);
+        let panels = panels(shape, isa.lanes::<E>(), workers);
         // SAFETY: it asks for nothing.
-        unsafe { team::run_kernel(level, 1, &Pack(&panels, weight, shape)) };
+        unsafe { workers::run_kernel(isa, 1, &Pack(&panels, weight, shape)) };
         Self(panels)
     }
 }
@@ -257,28 +257,28 @@ struct Backward<'a, E> {
 
 impl<E: Real> Kernel for Backward<'_, E> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let (shape, lanes) = (self.shape, E::lanes::<S>());
         let Shape { time, input, hidden, gates, .. } = shape;
         let (rows, wide, steps) = (shape.rows(), shape.wide(lanes), shape.steps(lanes));
-        // SAFETY: `project_backward` makes every buffer of the shape's size. Members write different rows
+        // SAFETY: `project_backward` makes every buffer of the shape's size. Workers write different rows
         // and columns, and read panels that others packed behind the barrier.
         unsafe {
             if let Some(weights) = self.weights {
                 let row = |k| Some(self.weight.as_ptr().add(weight_row(k, gates, hidden, lanes)? * input));
-                weights.of(member).for_each(|panel| weights.pack_rows(panel, 0..wide, input, row));
+                weights.of(worker).for_each(|panel| weights.pack_rows(panel, 0..wide, input, row));
             }
             let row = |at: usize| {
                 let (t, row) = steps.step_and_row(at);
                 Some(self.xs.as_ptr().add((row * time + t) * input))
             };
-            self.inputs.of(member).for_each(|panel| self.inputs.pack_rows(panel, 0..rows, input, row));
-            member.wait();
+            self.inputs.of(worker).for_each(|panel| self.inputs.pack_rows(panel, 0..rows, input, row));
+            worker.wait();
             let d_gates = self.d_gates.at(0).cast_const();
             if let Some(weights) = self.weights {
-                let (some, panels) = match many(rows, member.count) {
-                    true => (member.share(rows), weights.all().to_vec()),
-                    false => (0..rows, weights.of(member).collect()),
+                let (some, panels) = match many(rows, worker.count) {
+                    true => (worker.share(rows), weights.all().to_vec()),
+                    false => (0..rows, weights.of(worker).collect()),
                 };
                 let order = shape.order();
                 let left = |at| {
@@ -305,8 +305,8 @@ impl<E: Real> Kernel for Backward<'_, E> {
                 d_gates.add(steps.at(t, vector, row))
             };
             let result = |column| Some(self.d_weight.at(weight_row(column, gates, hidden, lanes)? * input));
-            outer(simd, member, (left, steps.vectors, steps.width), self.inputs, input, result);
-            sums(simd, member, (d_gates, steps), |column, sums| {
+            outer(simd, worker, (left, steps.vectors, steps.width), self.inputs, input, result);
+            sums(simd, worker, (d_gates, steps), |column, sums| {
                 for (lane, &sum) in sums.iter().enumerate() {
                     if let Some(row) = weight_row(column + lane, gates, hidden, lanes) {
                         *self.d_bias.at(row) = sum;
@@ -319,14 +319,14 @@ impl<E: Real> Kernel for Backward<'_, E> {
 
 /// Gradients of [`project`]: of `xs` where `wants_xs`, of the weights, and of the bias.
 pub(crate) fn project_backward<E: Real>(
-    level: Level,
+    isa: Isa,
     shape: Shape,
     xs: &[E],
     weight: &[E],
     d_gates: &Buffer<E>,
     wants_xs: bool,
 ) -> (Option<Vec<E>>, Vec<E>, Vec<E>) {
-    let lanes = level.lanes::<E>();
+    let lanes = isa.lanes::<E>();
     let Shape { input, hidden, gates, .. } = shape;
     let (rows, wide) = (shape.rows(), shape.wide(lanes));
     assert_eq!(
@@ -334,10 +334,10 @@ pub(crate) fn project_backward<E: Real>(
         (rows * input, gates * hidden * input, rows * wide),
         "{shape:?}"
     );
-    let members = members(rows * input * wide);
+    let workers = workers(rows * input * wide);
     let columns = input.div_ceil(lanes);
-    let weights = wants_xs.then(|| Panels::new(wide, columns, 1, lanes, members));
-    let inputs = Panels::no_wider_than(OUTER_WIDEST, rows, columns, 1, lanes, members);
+    let weights = wants_xs.then(|| Panels::new(wide, columns, 1, lanes, workers));
+    let inputs = Panels::no_wider_than(OUTER_WIDEST, rows, columns, 1, lanes, workers);
     let mut d_xs = None;
     let mut d_bias = vec![E::zero(); gates * hidden];
     // SAFETY: the kernel writes every element of what is filled: `outer` reaches every row of the weights,
@@ -348,7 +348,7 @@ pub(crate) fn project_backward<E: Real>(
                 let (weights, inputs) = (weights.as_ref(), &inputs);
                 let d_bias = Shared::new(&mut d_bias);
                 let kernel = Backward { shape, xs, weight, d_gates, weights, inputs, d_xs, d_weight, d_bias };
-                team::run_kernel(level, members, &kernel);
+                workers::run_kernel(isa, workers, &kernel);
             };
             match wants_xs {
                 true => d_xs = Some(filled(xs.len(), run)),

@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::Level;
+use super::Isa;
 use super::backward::Backward;
 use super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::forward::Forward;
@@ -13,8 +13,8 @@ use super::product::{OUTER_WIDEST, outer, sums};
 use super::project::{gate_order, weight_row};
 use super::sequence::{Kept, Plan, Sequence, Shape, Zoneout};
 use super::simd::Real;
-use super::team::{self, Kernel, Member};
-use crate::kernels::Unit;
+use super::workers::{self, Kernel, Worker};
+use crate::kernels::cell_kind::CellKind;
 
 /// What a recurrence reads, beside the [`Sequence`].
 #[derive(Clone, Copy)]
@@ -113,19 +113,19 @@ fn check<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     // Only a cell that never looks at its hidden state can have one of another width.
     assert!(inputs.projection.is_none() || C::CELL_STATE, "{shape:?}");
     assert!(sequence.lengths.as_ref().is_none_or(|lengths| lengths.len() == batch), "{shape:?}");
-    let thin = plan.outputs * plan.lanes * batch;
-    assert!(sequence.thin.as_ref().is_none_or(|mask| mask.len() == thin), "{shape:?}");
+    let recurrent_mask = plan.outputs * plan.lanes * batch;
+    assert!(sequence.recurrent_mask.as_ref().is_none_or(|mask| mask.len() == recurrent_mask), "{shape:?}");
     if let Zoneout::Masks(h, c) = &sequence.zoneout {
         let steps = (plan.of_outputs(shape).len(), plan.of_units(shape, 1).len());
         assert_eq!((h.len(), c.len()), steps, "{shape:?}");
     }
 }
 
-/// Runs the sequence, from the input's part of the gates as [`Steps`]. `keep` asks
+/// Runs the sequence, from the input's part of the gates as [`SequenceLayout`]. `keep` asks
 /// for what [`backward`] needs.
 pub(crate) fn forward<E: Real>(
-    level: Level,
-    unit: Unit,
+    isa: Isa,
+    unit: CellKind,
     sequence: &Sequence<E>,
     gates: Buffer<E>,
     inputs: &Inputs<'_, E>,
@@ -133,13 +133,13 @@ pub(crate) fn forward<E: Real>(
     keep: bool,
 ) -> Outputs<E> {
     match unit {
-        Unit::Simple(nonlinearity) => {
-            forward_with::<E, _, 1, 1>(SimpleUnit(nonlinearity), level, sequence, gates, inputs, packed, keep)
+        CellKind::Simple(nonlinearity) => {
+            forward_with::<E, _, 1, 1>(SimpleUnit(nonlinearity), isa, sequence, gates, inputs, packed, keep)
         }
-        Unit::Lstm => forward_with::<E, _, 4, 4>(LstmUnit, level, sequence, gates, inputs, packed, keep),
-        Unit::Gru => forward_with::<E, _, 3, 4>(GruUnit, level, sequence, gates, inputs, packed, keep),
-        Unit::GruBefore => {
-            forward_with::<E, _, 3, 3>(GruBeforeUnit, level, sequence, gates, inputs, packed, keep)
+        CellKind::Lstm => forward_with::<E, _, 4, 4>(LstmUnit, isa, sequence, gates, inputs, packed, keep),
+        CellKind::Gru => forward_with::<E, _, 3, 4>(GruUnit, isa, sequence, gates, inputs, packed, keep),
+        CellKind::GruBefore => {
+            forward_with::<E, _, 3, 3>(GruBeforeUnit, isa, sequence, gates, inputs, packed, keep)
         }
     }
 }
@@ -152,20 +152,20 @@ struct ForwardWork<'a, E, C, const G: usize, const K: usize> {
 
 impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for ForwardWork<'_, E, C, G, K> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
-        // SAFETY: `steps` lets all members meet before it uses the panels; sizes were checked.
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        // SAFETY: `steps` lets all workers meet before it uses the panels; sizes were checked.
         unsafe {
             if let Some(own) = self.own {
-                own.fill(simd, self.pass.sequence.shape, self.products, member);
+                own.fill(simd, self.pass.sequence.shape, self.products, worker);
             }
-            self.pass.run(simd, member);
+            self.pass.run(simd, worker);
         }
     }
 }
 
 fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     cell: C,
-    level: Level,
+    isa: Isa,
     sequence: &Sequence<E>,
     gates: Buffer<E>,
     inputs: &Inputs<'_, E>,
@@ -174,11 +174,11 @@ fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
 ) -> Outputs<E> {
     let shape = sequence.shape;
     let Shape { batch, time, hidden, output, .. } = shape;
-    let lanes = level.lanes::<E>();
-    let plan = Plan::new::<E>(shape, lanes, team::threads());
+    let lanes = isa.lanes::<E>();
+    let plan = Plan::new::<E>(shape, lanes, workers::threads());
     check::<E, C, G, K>(sequence, inputs, &plan);
     assert_eq!(gates.len(), plan.of_units(shape, G).len(), "{shape:?}");
-    let products = Products::new(C::TWICE, shape, inputs.weight, inputs.projection);
+    let products = Products::new(C::SECOND_PRODUCT, shape, inputs.weight, inputs.projection);
     let own = packed.is_none().then(|| Packed::empty(shape, &plan, products.second.is_some()));
     let weights = own.as_ref().or(packed).expect("invariant: one of the two was just made");
     let (wide_h, wide_c) = (plan.outputs * lanes, plan.units * lanes);
@@ -223,7 +223,7 @@ fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
                 operands: operands.each_ref(),
                 unprojected: &unprojected,
             };
-            team::run_kernel(level, plan.members, &ForwardWork { pass, own: own.as_ref(), products });
+            workers::run_kernel(isa, plan.workers, &ForwardWork { pass, own: own.as_ref(), products });
         });
         unpadded_rows(&h, batch, output, wide_h, &mut state);
         if C::CELL_STATE {
@@ -238,21 +238,21 @@ fn forward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
 /// The gradients of what [`forward`] read, from those of its outputs and of its final state, which has none
 /// where nothing looked at it.
 pub(crate) fn backward<E: Real>(
-    level: Level,
-    unit: Unit,
+    isa: Isa,
+    unit: CellKind,
     sequence: &Sequence<E>,
     inputs: &Inputs<'_, E>,
     saved: &Saved<E>,
     gradient: (&[E], Option<&[E]>),
 ) -> Gradients<E> {
     match unit {
-        Unit::Simple(nonlinearity) => {
-            backward_with::<E, _, 1, 1>(SimpleUnit(nonlinearity), level, sequence, inputs, saved, gradient)
+        CellKind::Simple(nonlinearity) => {
+            backward_with::<E, _, 1, 1>(SimpleUnit(nonlinearity), isa, sequence, inputs, saved, gradient)
         }
-        Unit::Lstm => backward_with::<E, _, 4, 4>(LstmUnit, level, sequence, inputs, saved, gradient),
-        Unit::Gru => backward_with::<E, _, 3, 4>(GruUnit, level, sequence, inputs, saved, gradient),
-        Unit::GruBefore => {
-            backward_with::<E, _, 3, 3>(GruBeforeUnit, level, sequence, inputs, saved, gradient)
+        CellKind::Lstm => backward_with::<E, _, 4, 4>(LstmUnit, isa, sequence, inputs, saved, gradient),
+        CellKind::Gru => backward_with::<E, _, 3, 4>(GruUnit, isa, sequence, inputs, saved, gradient),
+        CellKind::GruBefore => {
+            backward_with::<E, _, 3, 3>(GruBeforeUnit, isa, sequence, inputs, saved, gradient)
         }
     }
 }
@@ -270,14 +270,14 @@ struct BackwardWork<'a, E, C, const G: usize, const K: usize> {
 
 impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for BackwardWork<'_, E, C, G, K> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let Backward { sequence, plan, kept, weights, .. } = self.pass;
         let Shape { batch, time, hidden, output, .. } = sequence.shape;
         let Plan { lanes, units, outputs, .. } = plan;
         let (wide_g, steps) = (units * G * lanes, batch * time);
         // Rows of the weights that the first product is for.
         let gates = self.products.first.len() / output.max(1);
-        // SAFETY: sizes were checked by `backward_with`. Members pack and write different panels, rows and
+        // SAFETY: sizes were checked by `backward_with`. Workers pack and write different panels, rows and
         // columns, and read others' behind a barrier.
         unsafe {
             let row = |k| {
@@ -285,12 +285,12 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                 Some(self.products.first.get(row * output..)?.as_ptr()).filter(|_| row < gates)
             };
             let panels = weights.hidden;
-            panels.of(member).for_each(|panel| panels.pack_rows(panel, 0..wide_g, output, row));
+            panels.of(worker).for_each(|panel| panels.pack_rows(panel, 0..wide_g, output, row));
             if let (Some(panels), Some(second)) = (weights.projection, self.products.second) {
                 let row = |k: usize| Some(second.as_ptr().add(k * hidden));
-                panels.of(member).for_each(|panel| panels.pack_rows(panel, 0..output, hidden, row));
+                panels.of(worker).for_each(|panel| panels.pack_rows(panel, 0..output, hidden, row));
             }
-            self.pass.run(simd, member);
+            self.pass.run(simd, worker);
             let output_steps = plan.of_outputs(sequence.shape);
             let before = |at: usize, vector: usize| {
                 let (t, row) = output_steps.step_and_row(at);
@@ -300,15 +300,19 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                     false => self.pass.h.at((row * outputs + vector) * lanes).cast_const(),
                 }
             };
-            for panel in self.operands.of(member) {
+            for panel in self.operands.of(worker) {
                 self.operands.pack_vectors(simd, panel, before);
-                if let Some(thin) = &sequence.thin {
+                if let Some(recurrent_mask) = &sequence.recurrent_mask {
                     let first = panel.first * lanes;
                     for at in 0..steps {
                         let (_, row) = output_steps.step_and_row(at);
-                        let thin = &thin[row * outputs * lanes + first..][..panel.groups * lanes];
+                        let recurrent_mask =
+                            &recurrent_mask[row * outputs * lanes + first..][..panel.groups * lanes];
                         let operand = self.operands.row(panel, at);
-                        thin.iter().enumerate().for_each(|(at, &thin)| *operand.add(at) *= thin);
+                        recurrent_mask
+                            .iter()
+                            .enumerate()
+                            .for_each(|(at, &recurrent_mask)| *operand.add(at) *= recurrent_mask);
                     }
                 }
             }
@@ -318,9 +322,9 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                     let (t, row) = unit_steps.step_and_row(at);
                     projected.at(unit_steps.at(t, vector, row)).cast_const()
                 };
-                panels.of(member).for_each(|panel| panels.pack_vectors(simd, panel, vector));
+                panels.of(worker).for_each(|panel| panels.pack_vectors(simd, panel, vector));
             }
-            member.wait();
+            worker.wait();
             let gate_steps = plan.of_units(sequence.shape, G);
             let d_product = self.pass.d_product.at(0).cast_const();
             let left = |at, vector| {
@@ -331,9 +335,9 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                 let row = weight_row(column, G, hidden, lanes)?;
                 (row < gates).then(|| self.d_weight.at(row * output))
             };
-            outer(simd, member, (left, units, gate_steps.width), self.operands, output, result);
+            outer(simd, worker, (left, units, gate_steps.width), self.operands, output, result);
             if let Some(d_bias) = self.d_bias {
-                sums(simd, member, (d_product, gate_steps), |column, sums| {
+                sums(simd, worker, (d_product, gate_steps), |column, sums| {
                     for (lane, &sum) in sums.iter().enumerate() {
                         if let Some(row) = weight_row(column + lane, G, hidden, lanes) {
                             *d_bias.at(row) = sum;
@@ -341,7 +345,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                     }
                 });
             }
-            let d_second = match C::TWICE {
+            let d_second = match C::SECOND_PRODUCT {
                 true => Some(Shared::from(self.d_weight.at(gates * output))),
                 false => self.d_projection,
             };
@@ -352,7 +356,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                     d_projected.add(output_steps.at(t, vector, row))
                 };
                 let result = |row| (row < output).then(|| d_second.at(row * hidden));
-                outer(simd, member, (left, outputs, lanes), panels, hidden, result);
+                outer(simd, worker, (left, outputs, lanes), panels, hidden, result);
             }
         }
     }
@@ -360,7 +364,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
 
 fn backward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     cell: C,
-    level: Level,
+    isa: Isa,
     sequence: &Sequence<E>,
     inputs: &Inputs<'_, E>,
     saved: &Saved<E>,
@@ -368,10 +372,10 @@ fn backward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
 ) -> Gradients<E> {
     let shape = sequence.shape;
     let Shape { batch, time, hidden, output, .. } = shape;
-    let lanes = level.lanes::<E>();
-    let plan = Plan::new::<E>(shape, lanes, team::threads());
+    let lanes = isa.lanes::<E>();
+    let plan = Plan::new::<E>(shape, lanes, workers::threads());
     check::<E, C, G, K>(sequence, inputs, &plan);
-    let Plan { units, outputs, members, .. } = plan;
+    let Plan { units, outputs, workers, .. } = plan;
     let (wide_h, wide_c, wide_g) = (outputs * lanes, units * lanes, units * G * lanes);
     let cells = if C::CELL_STATE { batch * hidden } else { 0 };
     assert_eq!(d_ys.len(), batch * time * output, "{shape:?}");
@@ -379,18 +383,18 @@ fn backward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     let (d_h, d_c) = d_state.map(|state| state.split_at(batch * output)).unzip();
     let dh = padded_rows(d_h, batch, output, outputs, lanes);
     let dc = padded_rows(d_c.filter(|_| C::CELL_STATE), batch, hidden, units, lanes);
-    let products = Products::new(C::TWICE, shape, inputs.weight, inputs.projection);
+    let products = Products::new(C::SECOND_PRODUCT, shape, inputs.weight, inputs.projection);
     let projects = products.second.is_some();
     let weights = Packed {
-        hidden: Panels::new(wide_g, outputs, 1, lanes, members),
-        projection: projects.then(|| Panels::new(output, units, 1, lanes, members)),
+        hidden: Panels::new(wide_g, outputs, 1, lanes, workers),
+        projection: projects.then(|| Panels::new(output, units, 1, lanes, workers)),
     };
-    let operands = Panels::no_wider_than(OUTER_WIDEST, batch * time, outputs, 1, lanes, members);
+    let operands = Panels::no_wider_than(OUTER_WIDEST, batch * time, outputs, 1, lanes, workers);
     let projected =
-        projects.then(|| Panels::no_wider_than(OUTER_WIDEST, batch * time, units, 1, lanes, members));
+        projects.then(|| Panels::no_wider_than(OUTER_WIDEST, batch * time, units, 1, lanes, workers));
     let d_projected = Buffer::new(if projects { batch * time * wide_h } else { 0 });
     let gates = Buffer::new(batch * time * wide_g);
-    let apart = C::APART.then(|| Buffer::new(batch * time * wide_g));
+    let apart = C::SEPARATE_PRODUCT_GRADIENT.then(|| Buffer::new(batch * time * wide_g));
     let mut bias = inputs.bias.map(|bias| vec![E::zero(); bias.len()]);
     let mut projection = inputs.projection.map(|weight| vec![E::zero(); weight.len()]);
     // SAFETY: every size is that of `Backward`'s comments; the kernel writes every gradient of the weights.
@@ -420,7 +424,7 @@ fn backward_with<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
                 d_bias: bias.as_mut().map(|bias| Shared::new(bias)),
                 d_projection: projection.as_mut().map(|weight| Shared::new(weight)),
             };
-            team::run_kernel(level, members, &kernel);
+            workers::run_kernel(isa, workers, &kernel);
         })
     };
     let mut h = Vec::with_capacity(batch * output);

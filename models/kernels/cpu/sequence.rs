@@ -1,7 +1,7 @@
 //! A whole sequence of one layer in one direction. `forward.rs` and `backward.rs` take the recurrent product
 //! tile by tile, and the cell's pointwise part on each tile while it is at hand; here is what they share.
 //!
-//! What there is for every step lies as [`Steps`]: the gates of one vector of units side by side, padded to
+//! What there is for every step lies as [`SequenceLayout`]: the gates of one vector of units side by side, padded to
 //! whole vectors, as a tile of the product leaves them, and hidden and cell states likewise. A state's padding is
 //! zero and stays so.
 //!
@@ -12,11 +12,11 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::layout::Steps;
+use super::layout::SequenceLayout;
 use super::memory::Buffer;
 use super::panels::{NEAR, Panel, Panels};
 use super::simd::{Real, Vector};
-use super::team::Member;
+use super::workers::Worker;
 
 /// Sizes of a sequence.
 #[derive(Clone, Copy, Debug)]
@@ -34,14 +34,14 @@ pub(crate) struct Shape {
 /// What a sequence is run with, beside its numbers.
 pub(crate) struct Sequence<E> {
     pub shape: Shape,
-    /// Steps of each row; all where `None`.
+    /// SequenceLayout of each row; all where `None`.
     pub lengths: Option<Vec<usize>>,
     /// From the last step to the first.
     pub reverse: bool,
     /// How much of the old state stays.
     pub zoneout: Zoneout<E>,
     /// What the hidden state is multiplied by where it enters the product, (batch, padded output).
-    pub thin: Option<Vec<E>>,
+    pub recurrent_mask: Option<Vec<E>>,
 }
 
 /// How much of the old state stays in the new one.
@@ -50,7 +50,7 @@ pub(crate) enum Zoneout<E> {
     Off,
     /// The same share of everything, as outside training.
     Share(E),
-    /// All where a mask is one, nothing where it is zero: of the hidden and of the cell state, as [`Steps`] of
+    /// All where a mask is one, nothing where it is zero: of the hidden and of the cell state, as [`SequenceLayout`] of
     /// outputs and of units.
     Masks(Vec<E>, Vec<E>),
 }
@@ -69,8 +69,8 @@ pub(super) struct Plan {
     pub units: usize,
     /// Vectors of outputs.
     pub outputs: usize,
-    /// Members of the team.
-    pub members: usize,
+    /// Workers of the team.
+    pub workers: usize,
     /// By rows of the batch rather than by units.
     pub by_rows: bool,
 }
@@ -91,35 +91,40 @@ impl Plan {
         let (units, outputs) = (hidden.div_ceil(lanes), output.div_ceil(lanes));
         let weights = gates * hidden * output;
         let step = batch * weights;
-        // Members that split the units read half the weights each, which matters where they come from afar.
+        // Workers that split the units read half the weights each, which matters where they come from afar.
         let by_rows = batch >= 2 * threads && (weights * size_of::<E>() <= NEAR || step < FEW);
-        let members = match (by_rows, step * time < FEWEST) {
+        let workers = match (by_rows, step * time < FEWEST) {
             (_, true) => 1,
             (true, _) => threads,
             (false, _) if step < FEW => 1,
             (false, _) => threads.min(units).min(outputs),
         };
-        Self { lanes, units, outputs, members, by_rows }
+        Self { lanes, units, outputs, workers, by_rows }
     }
 
     /// Where `count` numbers of every lane of every unit lie.
-    pub(super) fn of_units(&self, shape: Shape, count: usize) -> Steps {
-        Steps { batch: shape.batch, time: shape.time, vectors: self.units, width: count * self.lanes }
+    pub(super) fn of_units(&self, shape: Shape, count: usize) -> SequenceLayout {
+        SequenceLayout {
+            batch: shape.batch,
+            time: shape.time,
+            vectors: self.units,
+            width: count * self.lanes,
+        }
     }
 
     /// Where the outputs lie.
-    pub(super) fn of_outputs(&self, shape: Shape) -> Steps {
-        Steps { vectors: self.outputs, ..self.of_units(shape, 1) }
+    pub(super) fn of_outputs(&self, shape: Shape) -> SequenceLayout {
+        SequenceLayout { vectors: self.outputs, ..self.of_units(shape, 1) }
     }
 
-    /// The batch's rows of one member, and whether it must wait for others at every step.
-    pub(super) fn rows(&self, batch: usize, member: Member<'_>) -> (Range<usize>, bool) {
-        if self.by_rows { (member.share(batch), false) } else { (0..batch, member.count > 1) }
+    /// The batch's rows of one worker, and whether it must wait for others at every step.
+    pub(super) fn rows(&self, batch: usize, worker: Worker<'_>) -> (Range<usize>, bool) {
+        if self.by_rows { (worker.share(batch), false) } else { (0..batch, worker.count > 1) }
     }
 
-    /// One member's panels.
-    pub(super) fn panels<E: Real>(&self, panels: &Panels<E>, member: Member<'_>) -> Vec<Panel> {
-        if self.by_rows { panels.all().to_vec() } else { panels.of(member).collect() }
+    /// One worker's panels.
+    pub(super) fn panels<E: Real>(&self, panels: &Panels<E>, worker: Worker<'_>) -> Vec<Panel> {
+        if self.by_rows { panels.all().to_vec() } else { panels.of(worker).collect() }
     }
 }
 
@@ -166,10 +171,10 @@ impl<E: Real> Sequence<E> {
     /// # Safety
     /// `at` must be within (batch, padded output).
     #[inline(always)]
-    pub(super) unsafe fn thinned<S: Simd>(&self, simd: S, h: Vector<S, E>, at: usize) -> Vector<S, E> {
-        match &self.thin {
+    pub(super) unsafe fn masked<S: Simd>(&self, simd: S, h: Vector<S, E>, at: usize) -> Vector<S, E> {
+        match &self.recurrent_mask {
             // SAFETY: the caller's promise.
-            Some(thin) => h * unsafe { Vector::load(simd, thin.as_ptr().add(at)) },
+            Some(recurrent_mask) => h * unsafe { Vector::load(simd, recurrent_mask.as_ptr().add(at)) },
             None => h,
         }
     }
@@ -199,7 +204,7 @@ pub(super) struct Recurrent<'a, E> {
 
 /// What the backward pass needs of the forward pass.
 pub(crate) struct Kept<E> {
-    /// K numbers of every unit, as [`Steps`], like all that follows.
+    /// K numbers of every unit, as [`SequenceLayout`], like all that follows.
     pub(super) units: Buffer<E>,
     /// The hidden state after each step.
     pub(super) h: Buffer<E>,

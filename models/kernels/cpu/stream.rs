@@ -7,22 +7,22 @@ use std::sync::Arc;
 
 use pulp::Simd;
 
-use super::Level;
+use super::Isa;
 use super::cell::{GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::memory::Buffer;
 use super::packed::PackedLayer;
 use super::panels::Panels;
 use super::product::{Rows, Tile, add_product, most_rows, tiles};
 use super::simd::{Real, Vector};
-use super::team::{self, Kernel, Member};
-use crate::kernels::Unit;
+use super::workers::{self, Kernel, Worker};
+use crate::kernels::cell_kind::CellKind;
 
 /// Weights below which a second thread takes longer to join in than it saves.
 const FEW: usize = 60_000;
 
 /// A layer that remembers where it is.
 pub(crate) struct Layer<E> {
-    unit: Unit,
+    unit: CellKind,
     packed: Arc<PackedLayer<E>>,
     /// Features, units and outputs.
     input: usize,
@@ -50,7 +50,7 @@ pub(crate) struct Linear<E> {
 
 /// Layers, and perhaps a decoder, that read one step after another.
 pub(crate) struct Stream<E> {
-    level: Level,
+    isa: Isa,
     layers: Vec<Layer<E>>,
     /// One behind the other; the last has the scores.
     decoder: Vec<Linear<E>>,
@@ -64,7 +64,7 @@ impl<E: Real> Layer<E> {
     /// A layer with the zero state of one sequence. `bias` holds the input's and the recurrent bias, (gates * hidden), where there
     /// are any; they join where the unit lets them.
     pub(crate) fn new(
-        unit: Unit,
+        unit: CellKind,
         packed: Arc<PackedLayer<E>>,
         (input, hidden, output): (usize, usize, usize),
         bias: Option<(&[E], &[E])>,
@@ -102,25 +102,25 @@ impl<E: Real> Layer<E> {
 
 impl<E: Real> Linear<E> {
     /// Packs `weight`, (outputs, features).
-    pub(crate) fn new(level: Level, weight: &[E], bias: &[E]) -> Self {
+    pub(crate) fn new(isa: Isa, weight: &[E], bias: &[E]) -> Self {
         struct Pack<'a, E>(&'a Panels<E>, &'a [E]);
         impl<E: Real> Kernel for Pack<'_, E> {
             #[inline(always)]
-            unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+            unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
                 let &Self(panels, weight) = self;
                 let features = panels.depth();
                 let row = |output: usize| Some(weight.get(output * features..)?.get(..features)?.as_ptr());
-                for panel in panels.of(member) {
+                for panel in panels.of(worker) {
                     // SAFETY: rows were cut to the panels' depth, and nobody uses the panels yet.
                     unsafe { panels.pack_transposed(simd, panel, row) };
                 }
             }
         }
-        let lanes = level.lanes::<E>();
+        let lanes = isa.lanes::<E>();
         let (outputs, features) = (bias.len(), weight.len() / bias.len().max(1));
-        let panels = Panels::new(features, outputs.div_ceil(lanes), 1, lanes, team::threads());
+        let panels = Panels::new(features, outputs.div_ceil(lanes), 1, lanes, workers::threads());
         // SAFETY: it asks for nothing.
-        unsafe { team::run_kernel(level, 1, &Pack(&panels, weight)) };
+        unsafe { workers::run_kernel(isa, 1, &Pack(&panels, weight)) };
         let ys = Buffer::zeros(super::padded(outputs, lanes));
         let mut bias = bias.to_vec();
         bias.resize(ys.len(), E::zero());
@@ -130,7 +130,7 @@ impl<E: Real> Linear<E> {
 
 impl<E: Real> Stream<E> {
     /// The linear layers of `decoder` read, one after another, what the last of `layers` writes.
-    pub(crate) fn new(level: Level, layers: Vec<Layer<E>>, decoder: Vec<Linear<E>>) -> Self {
+    pub(crate) fn new(isa: Isa, layers: Vec<Layer<E>>, decoder: Vec<Linear<E>>) -> Self {
         for pair in layers.windows(2) {
             assert_eq!(pair[1].input, pair[0].output, "features of a layer");
         }
@@ -139,16 +139,16 @@ impl<E: Real> Stream<E> {
             assert_eq!(width, Some(linear.panels.depth()), "features of a linear layer");
             width = Some(linear.outputs);
         }
-        Self { level, layers, decoder, batch: 1, now: 0 }
+        Self { isa, layers, decoder, batch: 1, now: 0 }
     }
 
-    /// Members of the team worth waking for a step.
-    fn members(&self) -> usize {
+    /// Workers of the team worth waking for a step.
+    fn workers(&self) -> usize {
         let of = |layer: &Layer<E>| layer.unit.gates() * layer.hidden * (layer.input + layer.output);
         let behind = |linear: &Linear<E>| linear.panels.depth() * linear.outputs;
         let weights: usize =
             self.layers.iter().map(of).sum::<usize>() + self.decoder.iter().map(behind).sum::<usize>();
-        if weights * self.batch < FEW { 1 } else { team::threads() }
+        if weights * self.batch < FEW { 1 } else { workers::threads() }
     }
 
     /// Sequences side by side.
@@ -202,7 +202,7 @@ impl<E: Real> Stream<E> {
 
     /// Numbers of each layer's hidden state and, where it has one, cell state.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = (usize, Option<usize>)> {
-        self.layers.iter().map(|layer| (layer.output, (layer.unit == Unit::Lstm).then_some(layer.hidden)))
+        self.layers.iter().map(|layer| (layer.output, (layer.unit == CellKind::Lstm).then_some(layer.hidden)))
     }
 
     /// Reads a step, (batch, features of the first layer); [`Stream::output`] has what comes out.
@@ -210,8 +210,8 @@ impl<E: Real> Stream<E> {
         assert_eq!(x.len(), self.batch * self.input_size(), "features of a step");
         let step = Step { stream: self, x };
         // SAFETY: `Layer::new`, `Linear::new`, `select` and `resize` make every buffer as large as its weights and
-        // the batch ask; the members share `self` through `step` alone, and `self` is borrowed mutably.
-        unsafe { team::run_kernel(self.level, self.members(), &step) };
+        // the batch ask; the workers share `self` through `step` alone, and `self` is borrowed mutably.
+        unsafe { workers::run_kernel(self.isa, self.workers(), &step) };
         self.now = 1 - self.now;
     }
 
@@ -239,7 +239,7 @@ impl<E: Real> Stream<E> {
             unsafe {
                 let h = std::slice::from_raw_parts_mut(layer.h[now].at(row * wide_h), layer.output);
                 let c = std::slice::from_raw_parts_mut(layer.c.at(row * wide_c), layer.hidden);
-                (h, (layer.unit == Unit::Lstm).then_some(c))
+                (h, (layer.unit == CellKind::Lstm).then_some(c))
             }
         })
     }
@@ -253,13 +253,13 @@ struct Step<'a, E> {
 
 impl<E: Real> Kernel for Step<'_, E> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         // SAFETY: the caller's promise.
         unsafe {
             match self.stream.batch {
                 // Most read one text: then no loop over rows is left in the program.
-                1 => self.layers::<S, true>(simd, member),
-                _ => self.layers::<S, false>(simd, member),
+                1 => self.layers::<S, true>(simd, worker),
+                _ => self.layers::<S, false>(simd, worker),
             }
         }
     }
@@ -272,43 +272,43 @@ fn rows<S: Simd, const ONE: bool>(batch: usize, vectors: usize) -> impl Iterator
 }
 
 impl<E: Real> Step<'_, E> {
-    /// One member's share of all layers, recurrent and linear.
+    /// One worker's share of all layers, recurrent and linear.
     ///
     /// # Safety
     /// As [`Kernel::run`]; `ONE` if the batch is one.
     #[inline(always)]
-    unsafe fn layers<S: Simd, const ONE: bool>(&self, simd: S, member: Member<'_>) {
+    unsafe fn layers<S: Simd, const ONE: bool>(&self, simd: S, worker: Worker<'_>) {
         let Stream { layers, decoder, now, batch, .. } = self.stream;
         let (now, batch) = (*now, *batch);
         let mut x = Rows::new(self.x.as_ptr(), self.stream.input_size());
-        // SAFETY: buffers have the sizes of their layers, by the caller's promise. Members write their own
+        // SAFETY: buffers have the sizes of their layers, by the caller's promise. Workers write their own
         // units and outputs, and read others' behind a barrier.
         unsafe {
             for layer in layers {
                 match layer.unit {
-                    Unit::Simple(nonlinearity) => {
+                    CellKind::Simple(nonlinearity) => {
                         layer.units::<S, _, 1, 1, ONE>(
                             simd,
-                            member,
+                            worker,
                             SimpleUnit(nonlinearity),
                             (x, batch),
                             now,
                         );
                     }
-                    Unit::Lstm => layer.units::<S, _, 4, 4, ONE>(simd, member, LstmUnit, (x, batch), now),
-                    Unit::Gru => layer.units::<S, _, 3, 4, ONE>(simd, member, GruUnit, (x, batch), now),
-                    Unit::GruBefore => unreachable!("invariant: no stream is made of these"),
+                    CellKind::Lstm => layer.units::<S, _, 4, 4, ONE>(simd, worker, LstmUnit, (x, batch), now),
+                    CellKind::Gru => layer.units::<S, _, 3, 4, ONE>(simd, worker, GruUnit, (x, batch), now),
+                    CellKind::GruBefore => unreachable!("invariant: no stream is made of these"),
                 }
-                member.wait();
+                worker.wait();
                 x = Rows::new(layer.h[1 - now].at(0).cast_const(), layer.widths().0);
             }
             for (place, Linear { panels, bias, ys, .. }) in decoder.iter().enumerate() {
                 if place > 0 {
-                    member.wait();
+                    worker.wait();
                 }
                 let mut tile = Tile::<E>::new();
                 let tile = tile.as_mut_ptr();
-                for panel in panels.of(member) {
+                for panel in panels.of(worker) {
                     let (width, first) = (panels.width(panel), panel.first * E::lanes::<S>());
                     for rows in rows::<S, ONE>(batch, panels.vectors(panel)) {
                         let of = |at: usize| tile.add(at * width);
@@ -328,16 +328,16 @@ impl<E: Real> Step<'_, E> {
 }
 
 impl<E: Real> Layer<E> {
-    /// One member's units of a step from the rows of `x`, and its outputs.
+    /// One worker's units of a step from the rows of `x`, and its outputs.
     ///
     /// # Safety
-    /// `x` must have as many rows as given, of the layer's features, and the layer's buffers too; all members must
+    /// `x` must have as many rows as given, of the layer's features, and the layer's buffers too; all workers must
     /// call this.
     #[inline(always)]
     unsafe fn units<S: Simd, C: Pointwise<G, K>, const G: usize, const K: usize, const ONE: bool>(
         &self,
         simd: S,
-        member: Member<'_>,
+        worker: Worker<'_>,
         cell: C,
         (x, batch): (Rows<E>, usize),
         now: usize,
@@ -350,9 +350,9 @@ impl<E: Real> Layer<E> {
         let (mut tile, mut gates) = (Tile::<E>::new(), Tile::<E>::new());
         let (tile, gates) = (tile.as_mut_ptr(), gates.as_mut_ptr());
         // SAFETY: the caller's promise; both sets of panels are cut alike, for both are made of the same units
-        // for the same members.
+        // for the same workers.
         unsafe {
-            for (of_x, of_h) in inputs.of(member).zip(recurrent.of(member)) {
+            for (of_x, of_h) in inputs.of(worker).zip(recurrent.of(worker)) {
                 let width = of_x.groups * G * lanes;
                 let first = of_x.first * G * lanes;
                 for rows in rows::<S, ONE>(batch, of_x.groups * G) {
@@ -396,9 +396,9 @@ impl<E: Real> Layer<E> {
                 }
             }
             if let Some(projection) = projection {
-                member.wait();
+                worker.wait();
                 let unprojected = Rows::new(self.unprojected.at(0).cast_const(), wide_c);
-                for panel in projection.of(member) {
+                for panel in projection.of(worker) {
                     let width = projection.width(panel);
                     for rows in rows::<S, ONE>(batch, projection.vectors(panel)) {
                         Vector::<S, E>::clear(simd, tile, rows.len() * width);

@@ -8,7 +8,7 @@ use pulp::{Scalar128b, Simd, WithSimd};
 
 /// A set of instructions that this processor has.
 #[derive(Clone, Copy, Debug)]
-pub enum Level {
+pub enum Isa {
     /// 512-bit vectors (x86-64-v4).
     #[cfg(target_arch = "x86_64")]
     Avx512(pulp::x86::V4),
@@ -22,19 +22,19 @@ pub enum Level {
     Portable(Scalar128b),
 }
 
-impl Level {
+impl Isa {
     /// All that this processor has, best first.
     pub fn available() -> Vec<Self> {
-        let mut levels = Vec::new();
+        let mut isas = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            levels.extend(pulp::x86::V4::try_new().map(Self::Avx512));
-            levels.extend(pulp::x86::V3::try_new().map(Self::Avx2));
+            isas.extend(pulp::x86::V4::try_new().map(Self::Avx512));
+            isas.extend(pulp::x86::V3::try_new().map(Self::Avx2));
         }
         #[cfg(target_arch = "aarch64")]
-        levels.extend(pulp::aarch64::Neon::try_new().map(Self::Neon));
-        levels.push(Self::Portable(Scalar128b));
-        levels
+        isas.extend(pulp::aarch64::Neon::try_new().map(Self::Neon));
+        isas.push(Self::Portable(Scalar128b));
+        isas
     }
 
     /// Its name in `RNN_ZOO_SIMD`.
@@ -50,37 +50,37 @@ impl Level {
         }
     }
 
-    /// What kernels use that are called from here: this thread's [`Level::scope`], else `RNN_ZOO_SIMD`, else
+    /// What kernels use that are called from here: this thread's [`Isa::scope`], else `RNN_ZOO_SIMD`, else
     /// the best.
     ///
     /// # Errors
     /// Where `RNN_ZOO_SIMD` names nothing that this processor has.
     pub fn current() -> Result<Self> {
-        if let Some(level) = SCOPE.get() {
-            return Ok(level);
+        if let Some(isa) = SCOPE.get() {
+            return Ok(isa);
         }
-        static CHOSEN: OnceLock<std::result::Result<Level, String>> = OnceLock::new();
+        static CHOSEN: OnceLock<std::result::Result<Isa, String>> = OnceLock::new();
         let choose = || Self::choose(std::env::var("RNN_ZOO_SIMD").ok().as_deref());
         match CHOSEN.get_or_init(choose) {
-            Ok(level) => Ok(*level),
+            Ok(isa) => Ok(*isa),
             Err(problem) => Err(Error::Msg(problem.clone())), // without a backtrace
         }
     }
 
-    /// The level of that name, or the best.
+    /// The isa of that name, or the best.
     fn choose(name: Option<&str>) -> std::result::Result<Self, String> {
         let available = Self::available();
         let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(available[0]) };
-        available.iter().copied().find(|level| level.name() == name).ok_or_else(|| {
-            let names: Vec<_> = available.iter().map(|level| level.name()).collect();
+        available.iter().copied().find(|isa| isa.name() == name).ok_or_else(|| {
+            let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
             format!("RNN_ZOO_SIMD is {name:?}; this processor has {}", names.join(", "))
         })
     }
 
-    /// Runs `work` with kernels called by this thread at this level.
+    /// Runs `work` with kernels called by this thread at this isa.
     pub fn scope<T>(self, work: impl FnOnce() -> T) -> T {
         /// Ends the scope however `work` ends.
-        struct Before(Option<Level>);
+        struct Before(Option<Isa>);
         impl Drop for Before {
             fn drop(&mut self) {
                 SCOPE.set(self.0);
@@ -90,7 +90,7 @@ impl Level {
         work()
     }
 
-    /// Runs `work` compiled for this level.
+    /// Runs `work` compiled for this isa.
     pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -119,7 +119,7 @@ impl Level {
 }
 
 thread_local! {
-    static SCOPE: Cell<Option<Level>> = const { Cell::new(None) };
+    static SCOPE: Cell<Option<Isa>> = const { Cell::new(None) };
 }
 
 #[cfg(test)]
@@ -128,20 +128,20 @@ mod tests {
 
     #[test]
     fn levels_are_found_by_name_and_others_refused() {
-        for level in Level::available() {
-            assert_eq!(Level::choose(Some(level.name())).unwrap().name(), level.name());
+        for isa in Isa::available() {
+            assert_eq!(Isa::choose(Some(isa.name())).unwrap().name(), isa.name());
         }
-        let problem = Level::choose(Some("mmx")).unwrap_err();
+        let problem = Isa::choose(Some("mmx")).unwrap_err();
         assert!(problem.starts_with("RNN_ZOO_SIMD is \"mmx\"; this processor has "), "{problem}");
         assert!(problem.ends_with("portable"), "{problem}");
-        assert_eq!(Level::choose(Some("")).unwrap().name(), Level::available()[0].name());
+        assert_eq!(Isa::choose(Some("")).unwrap().name(), Isa::available()[0].name());
     }
 
     #[test]
     fn a_scope_ends_with_its_work() {
-        let outside = Level::current().unwrap().name();
-        let portable = Level::Portable(Scalar128b);
-        assert_eq!(portable.scope(|| Level::current().unwrap().name()), "portable");
-        assert_eq!(Level::current().unwrap().name(), outside);
+        let outside = Isa::current().unwrap().name();
+        let portable = Isa::Portable(Scalar128b);
+        assert_eq!(portable.scope(|| Isa::current().unwrap().name()), "portable");
+        assert_eq!(Isa::current().unwrap().name(), outside);
     }
 }

@@ -1,7 +1,7 @@
 //! The threads of the kernels: one team, which runs a whole sequence at a time.
 //!
 //! A fork and join at every time step would cost more than the step. The team starts once a sequence;
-//! within it, members wait for one another by spinning at a [`Barrier`], a fraction of a microsecond. The
+//! within it, workers wait for one another by spinning at a [`Barrier`], a fraction of a microsecond. The
 //! threads are those that candle's own ops use: two pools that both spin would fight for the same cores.
 
 use std::cell::Cell;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use candle_core::utils::barrier_pool;
 use pulp::{Simd, WithSimd};
 
-use super::Level;
+use super::Isa;
 
 /// Spins at a barrier before the rest of the time slice is given away: whoever is waited for may have no
 /// processor.
@@ -20,7 +20,7 @@ const PATIENCE: u32 = 1 << 14;
 /// What [`set_threads`] said; 0 before.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// Members of the team: all threads of candle's pool (`CANDLE_NUM_THREADS`, else `RAYON_NUM_THREADS`, else
+/// Workers of the team: all threads of candle's pool (`CANDLE_NUM_THREADS`, else `RAYON_NUM_THREADS`, else
 /// one a core), or fewer where [`set_threads`] said so.
 pub fn threads() -> usize {
     let all = barrier_pool().n_workers() + 1;
@@ -30,47 +30,47 @@ pub fn threads() -> usize {
     }
 }
 
-/// Limits the members of the team, at least one, for all kernels from here on. Results do not depend on it.
+/// Limits the workers of the team, at least one, for all kernels from here on. Results do not depend on it.
 pub fn set_threads(threads: usize) {
     THREADS.store(threads.max(1), Ordering::Relaxed);
 }
 
-/// One member's view of the team.
+/// One worker's view of the team.
 #[derive(Clone, Copy)]
-pub(super) struct Member<'a> {
+pub(super) struct Worker<'a> {
     /// From 0.
     pub index: usize,
-    /// Members that work.
+    /// Workers that work.
     pub count: usize,
     barrier: &'a Barrier,
 }
 
-impl Member<'_> {
-    /// Waits for all members to come here. What they wrote before is visible after.
+impl Worker<'_> {
+    /// Waits for all workers to come here. What they wrote before is visible after.
     pub(super) fn wait(&self) {
         if self.count > 1 {
             self.barrier.wait(self.count);
         }
     }
 
-    /// This member's share of `total` things.
+    /// This worker's share of `total` things.
     pub(super) fn share(&self, total: usize) -> Range<usize> {
         total * self.index / self.count..total * (self.index + 1) / self.count
     }
 }
 
-/// Runs `work` once for each of at most `members`, at the same time, and returns when all are done. `work`
-/// must ask the member it is given how many there are.
-pub(super) fn run(members: usize, work: &(dyn Fn(Member<'_>) + Sync)) {
+/// Runs `work` once for each of at most `workers`, at the same time, and returns when all are done. `work`
+/// must ask the worker it is given how many there are.
+pub(super) fn run(workers: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
     let barrier = Barrier::default();
     // Within the pool, or within a team, the pool would wait for itself.
     let within =
         TEAM.get() || std::thread::current().name().is_some_and(|name| name.starts_with("candle-bp-"));
-    let count = if within { 1 } else { members.min(barrier_pool().n_workers() + 1) };
+    let count = if within { 1 } else { workers.min(barrier_pool().n_workers() + 1) };
     if count <= 1 {
-        return work(Member { index: 0, count: 1, barrier: &barrier });
+        return work(Worker { index: 0, count: 1, barrier: &barrier });
     }
-    let work = |index| unwinding_ends_the_process(|| work(Member { index, count, barrier: &barrier }));
+    let work = |index| unwinding_ends_the_process(|| work(Worker { index, count, barrier: &barrier }));
     // The pool calls its workers 0, 1, .. and the caller last.
     let caller = barrier_pool().n_workers();
     TEAM.set(true);
@@ -90,19 +90,19 @@ thread_local! {
 
 /// Work for a team, written for any instructions.
 pub(super) trait Kernel: Sync {
-    /// One member's part.
+    /// One worker's part.
     ///
     /// # Safety
     /// Each kernel says what it needs.
-    unsafe fn run<S: Simd>(&self, simd: S, member: Member<'_>);
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>);
 }
 
-/// Runs a kernel with `members` at a level.
+/// Runs a kernel with `workers` at a isa.
 ///
 /// # Safety
 /// That of the kernel's [`Kernel::run`].
-pub(super) unsafe fn run_kernel(level: Level, members: usize, kernel: &impl Kernel) {
-    struct Part<'a, K>(&'a K, Member<'a>);
+pub(super) unsafe fn run_kernel(isa: Isa, workers: usize, kernel: &impl Kernel) {
+    struct Part<'a, K>(&'a K, Worker<'a>);
     impl<K: Kernel> WithSimd for Part<'_, K> {
         type Output = ();
         #[inline(always)]
@@ -111,10 +111,10 @@ pub(super) unsafe fn run_kernel(level: Level, members: usize, kernel: &impl Kern
             unsafe { self.0.run(simd, self.1) }
         }
     }
-    run(members, &|member| level.run(Part(kernel, member)));
+    run(workers, &|worker| isa.run(Part(kernel, worker)));
 }
 
-/// A member that fails leaves the others waiting for ever: better to end at once.
+/// A worker that fails leaves the others waiting for ever: better to end at once.
 fn unwinding_ends_the_process(work: impl FnOnce()) {
     struct Guard;
     impl Drop for Guard {
@@ -127,7 +127,7 @@ fn unwinding_ends_the_process(work: impl FnOnce()) {
     std::mem::forget(guard);
 }
 
-/// Where members wait for one another.
+/// Where workers wait for one another.
 #[derive(Default)]
 struct Barrier {
     arrived: AtomicUsize,
@@ -162,26 +162,26 @@ mod tests {
 
     #[test]
     fn every_member_works_once_and_the_barrier_holds_all_of_them() {
-        for members in [1, 2, 3, 5] {
+        for workers in [1, 2, 3, 5] {
             let rounds = 50;
             let arrivals: Vec<AtomicUsize> = (0..rounds).map(|_| AtomicUsize::new(0)).collect();
             let seen = Mutex::new(vec![]);
-            run(members, &|member| {
+            run(workers, &|worker| {
                 for arrivals in &arrivals {
                     arrivals.fetch_add(1, Ordering::Relaxed);
-                    member.wait();
+                    worker.wait();
                     // All have arrived, or one was let through early.
-                    assert_eq!(arrivals.load(Ordering::Relaxed), member.count);
-                    member.wait();
+                    assert_eq!(arrivals.load(Ordering::Relaxed), worker.count);
+                    worker.wait();
                 }
-                seen.lock().unwrap().push((member.index, member.count));
+                seen.lock().unwrap().push((worker.index, worker.count));
             });
             let mut seen = seen.into_inner().unwrap();
             seen.sort_unstable();
             // Within the pool, or within a team, the pool would wait for itself.
             let within = TEAM.get()
                 || std::thread::current().name().is_some_and(|name| name.starts_with("candle-bp-"));
-            let count = if within { 1 } else { members.min(barrier_pool().n_workers() + 1) };
+            let count = if within { 1 } else { workers.min(barrier_pool().n_workers() + 1) };
             assert_eq!(seen, (0..count).map(|index| (index, count)).collect::<Vec<_>>());
         }
     }
@@ -191,7 +191,7 @@ mod tests {
         run(2, &|outer| run(2, &|inner| assert_eq!((inner.index, inner.count.min(outer.count)), (0, 1))));
         barrier_pool().execute(|_| {
             if std::thread::current().name().is_some_and(|name| name.starts_with("candle-bp-")) {
-                run(2, &|member| assert_eq!(member.count, 1));
+                run(2, &|worker| assert_eq!(worker.count, 1));
             }
         });
     }
@@ -200,7 +200,7 @@ mod tests {
     fn shares_are_everything_once() {
         let barrier = Barrier::default();
         for (count, total) in [(1, 7), (3, 10), (4, 2)] {
-            let shares = (0..count).flat_map(|index| Member { index, count, barrier: &barrier }.share(total));
+            let shares = (0..count).flat_map(|index| Worker { index, count, barrier: &barrier }.share(total));
             assert_eq!(shares.collect::<Vec<_>>(), (0..total).collect::<Vec<_>>());
         }
     }
