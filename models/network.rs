@@ -142,6 +142,14 @@ impl TokenStream {
         self.stream.select(rows)
     }
 
+    /// Appends the texts of a state to those that are read; see [`Stream::append`].
+    ///
+    /// # Errors
+    /// If the state is another network's.
+    pub fn append(&mut self, state: &State) -> Result<()> {
+        self.stream.append(state)
+    }
+
     /// The state after the last token; see [`Stream::state`].
     ///
     /// # Errors

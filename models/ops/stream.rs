@@ -159,6 +159,18 @@ impl Stream {
         Ok(())
     }
 
+    /// Appends the sequences of a state, whose tensors are (layers, batch, hidden), to the batch. The sequences
+    /// that the batch has keep their numbers.
+    ///
+    /// # Errors
+    /// If the state is that of another stack, or of no sequence. The stream is unchanged then.
+    pub fn append(&mut self, state: &State) -> Result<()> {
+        match self.0.batch() {
+            0 => self.set_state(state),
+            _ => self.set_state(&State::join(&[self.state()?, state.clone()])?),
+        }
+    }
+
     /// The state after the last step, whose tensors are (layers, batch, hidden).
     ///
     /// # Errors
