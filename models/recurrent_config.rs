@@ -5,39 +5,28 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::gru::{Gru, GruConfig};
-use crate::layers::config::StackConfig;
+use crate::layers::config::StackOptions;
 use crate::layers::recurrent::Recurrent;
 use crate::lstm::{Lstm, LstmConfig};
 use crate::simple_rnn::{SimpleRnn, SimpleRnnConfig};
 
-/// A recurrent stack of any kind.
+/// The configuration of a recurrent stack of any kind of cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "cell", rename_all = "kebab-case")]
 pub enum RecurrentConfig {
-    /// See [`SimpleRnn`].
+    /// A [`SimpleRnn`].
     SimpleRnn(SimpleRnnConfig),
-    /// See [`Lstm`].
+    /// An [`Lstm`].
     Lstm(LstmConfig),
-    /// See [`Gru`].
+    /// A [`Gru`].
     Gru(GruConfig),
 }
 
-/// Evaluates an expression on whichever configuration there is.
-macro_rules! any {
-    ($config:expr, $bound:ident => $value:expr) => {
-        match $config {
-            RecurrentConfig::SimpleRnn($bound) => $value,
-            RecurrentConfig::Lstm($bound) => $value,
-            RecurrentConfig::Gru($bound) => $value,
-        }
-    };
-}
-
 impl RecurrentConfig {
-    /// Builds the stack, taking its parameters out of `vb`.
+    /// Build the stack with parameters from `vb`.
     ///
     /// # Errors
-    /// Where the configuration makes no sense, or a parameter is missing or has another shape.
+    /// If the configuration is invalid, or a parameter is missing or has another shape.
     pub fn build(&self, vb: &VarBuilder<'_>) -> Result<Box<dyn Recurrent>> {
         Ok(match self {
             Self::SimpleRnn(config) => Box::new(SimpleRnn::new(config, vb)?),
@@ -46,25 +35,21 @@ impl RecurrentConfig {
         })
     }
 
-    /// What every kind has, without what only one has.
-    pub fn shared(&self) -> StackConfig<()> {
-        any!(self, config => config.clone().with_cell(()))
-    }
-
-    /// The same kind with other values of what every kind has; [`RecurrentConfig::shared`] backwards.
-    pub fn with_shared(self, shared: StackConfig<()>) -> Self {
+    /// The options that all kinds of cells have.
+    pub fn stack(&self) -> &StackOptions {
         match self {
-            Self::SimpleRnn(config) => Self::SimpleRnn(shared.with_cell(config.cell)),
-            Self::Lstm(config) => Self::Lstm(shared.with_cell(config.cell)),
-            Self::Gru(config) => Self::Gru(shared.with_cell(config.cell)),
+            Self::SimpleRnn(config) => &config.stack,
+            Self::Lstm(config) => &config.stack,
+            Self::Gru(config) => &config.stack,
         }
     }
 
-    pub(crate) fn bidirectional(&self) -> bool {
-        any!(self, config => config.bidirectional.is_some())
-    }
-
-    pub(crate) fn locked_dropout(&self) -> bool {
-        any!(self, config => config.locked_dropout)
+    /// The options that all kinds of cells have, to be changed.
+    pub fn stack_mut(&mut self) -> &mut StackOptions {
+        match self {
+            Self::SimpleRnn(config) => &mut config.stack,
+            Self::Lstm(config) => &mut config.stack,
+            Self::Gru(config) => &mut config.stack,
+        }
     }
 }

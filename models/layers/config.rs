@@ -1,86 +1,122 @@
 //! Configuration of a stack of recurrent layers.
+//!
+//! [`StackOptions`] holds what all kinds of cells have; [`StackConfig`] adds the options of one kind. Both are built
+//! with struct update syntax:
+//!
+//! ```
+//! use rnn_zoo_models::{LstmConfig, LstmOptions, Merge, StackOptions};
+//!
+//! let plain = LstmConfig::new(4, 8); // one layer, one direction
+//! let stack = StackOptions { num_layers: 2, bidirectional: Some(Merge::Concat), ..StackOptions::new(4, 8) };
+//! let deep: LstmConfig = stack.clone().into();
+//! let projected = stack.with_cell(LstmOptions { projection: Some(3), ..LstmOptions::default() });
+//! ```
 
 use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::layers::state::Merge;
 
-/// The most units, features or layers: weights of a wider layer fit no machine, and a slip of the
-/// keyboard should be an error, not an allocation that ends the process.
+/// The largest input size, hidden size or number of layers. A typing error becomes an error message, not an
+/// allocation that ends the process.
 pub const LARGEST_SIZE: usize = 1 << 16;
 
-/// The most weights of a layer: eight gigabytes of f32, beyond which a size is a slip too.
+/// The most weights of a layer: 8 GiB of f32.
 const LARGEST_LAYER: u64 = 1 << 31;
 
-/// How parameters start.
+/// The shortest dependency, in steps, that the chrono initialisation can be made for: it draws from 1 to one less.
+pub const SHORTEST_CHRONO: usize = 3;
+
+/// The distribution of initial parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Init {
-    /// PyTorch's: everything uniform in ±1/√hidden.
+    /// PyTorch's: all parameters uniform in ±1/√hidden.
     #[default]
     Pytorch,
-    /// Keras's: Glorot uniform for the input, orthogonal for the recurrence, biases zero but for an
-    /// LSTM's forget gate, which starts at one.
+    /// Keras's: Glorot uniform for the input weights, orthogonal for the recurrent weights, and biases of zero, except
+    /// an LSTM's forget gate, which starts with one.
     Keras,
 }
 
-/// What a gate's two biases add up to at first.
+/// The initial sum of a gate's two biases.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum GateBias {
-    /// What the scheme draws: see [`Init`].
+    /// As [`Init`] draws it.
     Scheme,
-    /// The same number for every unit.
+    /// The same value for all units.
     Value(f64),
-    /// ln(t) with a t of its own for every unit, uniform from 1 to one less than [`Cell::chrono`]: a gate that
-    /// keeps so much forgets over about t + 1 steps (Tallec and Ollivier 2018).
+    /// ln(t), with t uniform from 1 to one less than [`Cell::chrono`](crate::Cell::chrono) for each unit: a gate of
+    /// this value keeps a memory for about t + 1 steps (Tallec and Ollivier 2018).
     Keep,
-    /// -ln(t) with the same t: a gate that writes as little as its neighbour forgets.
+    /// -ln(t) with the same t: a gate that writes in the proportion in which the other forgets.
     Write,
 }
 
-/// The shortest dependency that the chrono initialisation can be made for: below, there is nothing to draw from.
-pub const SHORTEST_CHRONO: usize = 3;
-
-/// The configuration of a stack of recurrent layers; `O` holds what only one kind of cell has.
+/// The options of a stack that all kinds of cells have.
 ///
-/// Each layer file names its own: [`SimpleRnnConfig`](crate::SimpleRnnConfig),
-/// [`LstmConfig`](crate::LstmConfig), [`GruConfig`](crate::GruConfig). Probabilities are in [0, 1).
-/// Everything that is random acts in training alone, on calls that bring a generator.
+/// Probabilities are in [0, 1). Dropout and its relatives act in training alone, in calls with a generator; zoneout
+/// acts always.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StackConfig<O> {
+pub struct StackOptions {
     /// Features of each input step.
     pub input_size: usize,
     /// Units of each layer and direction.
     pub hidden_size: usize,
-    /// Layers on top of one another; 1 by default.
+    /// Number of layers; 1 by default.
     pub num_layers: usize,
     /// Whether the layers add biases; true by default.
     pub bias: bool,
-    /// Run every layer in both directions, and merge them so.
+    /// The merge of both directions; `None`, the default, runs forward alone.
     pub bidirectional: Option<Merge>,
-    /// Dropout on what one layer hands to the next.
+    /// Dropout on the outputs of each layer but the top one.
     pub dropout: f64,
-    /// Draw one dropout mask a sequence instead of one a step (variational dropout, Gal and
+    /// Whether dropout draws one mask per sequence instead of one per step (variational dropout, Gal and
     /// Ghahramani 2016).
     pub locked_dropout: bool,
-    /// Dropout on the hidden state where it enters the recurrent product; one mask a sequence.
+    /// Dropout on the hidden state as operand of the recurrent product, with one mask per sequence.
     pub recurrent_dropout: f64,
-    /// Dropout on the recurrent weights themselves (DropConnect; Merity et al. 2017).
+    /// Dropout on the recurrent weights (DropConnect; Merity et al. 2017).
     pub weight_drop: f64,
-    /// Chance that a unit keeps its old state for a step (Krueger et al. 2016); outside training the
-    /// old and the new state are mixed in that proportion.
+    /// Probability that a unit keeps its old state for a step (Krueger et al. 2016). Outside training, old and new
+    /// states are mixed in that proportion.
     pub zoneout: f64,
-    /// Normalise both gate products, and an LSTM's cell state where it leaves (Ba et al. 2016).
+    /// Whether both gate products are normalised, and an LSTM's cell state before its tanh (Ba et al. 2016).
     pub layer_norm: bool,
-    /// How parameters start.
+    /// The distribution of initial parameters.
     pub init: Init,
-    /// What only this kind of cell has.
+}
+
+/// The configuration of a stack of one kind of cell, with options `O`.
+///
+/// Each cell has its own: [`SimpleRnnConfig`](crate::SimpleRnnConfig), [`LstmConfig`](crate::LstmConfig),
+/// [`GruConfig`](crate::GruConfig). Serialised, all options are fields of one object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StackConfig<O> {
+    /// The options that all kinds of cells have.
+    #[serde(flatten)]
+    pub stack: StackOptions,
+    /// The options of this kind of cell alone.
     #[serde(flatten)]
     pub cell: O,
 }
 
 impl<O: Default> StackConfig<O> {
-    /// One layer, one direction, biases, nothing dropped.
+    /// One layer, one direction, with biases and without dropout.
+    pub fn new(input_size: usize, hidden_size: usize) -> Self {
+        StackOptions::new(input_size, hidden_size).into()
+    }
+}
+
+impl<O: Default> From<StackOptions> for StackConfig<O> {
+    /// Cells with their default options.
+    fn from(stack: StackOptions) -> Self {
+        stack.with_cell(O::default())
+    }
+}
+
+impl StackOptions {
+    /// One layer, one direction, with biases and without dropout.
     pub fn new(input_size: usize, hidden_size: usize) -> Self {
         Self {
             input_size,
@@ -95,42 +131,25 @@ impl<O: Default> StackConfig<O> {
             zoneout: 0.,
             layer_norm: false,
             init: Init::Pytorch,
-            cell: O::default(),
-        }
-    }
-}
-
-impl<O> StackConfig<O> {
-    /// The same stack of another kind of cell.
-    pub fn with_cell<P>(self, cell: P) -> StackConfig<P> {
-        StackConfig {
-            input_size: self.input_size,
-            hidden_size: self.hidden_size,
-            num_layers: self.num_layers,
-            bias: self.bias,
-            bidirectional: self.bidirectional,
-            dropout: self.dropout,
-            locked_dropout: self.locked_dropout,
-            recurrent_dropout: self.recurrent_dropout,
-            weight_drop: self.weight_drop,
-            zoneout: self.zoneout,
-            layer_norm: self.layer_norm,
-            init: self.init,
-            cell,
         }
     }
 
-    /// 1, or 2 for both directions.
+    /// The configuration of a stack of cells with these options.
+    pub fn with_cell<O>(self, cell: O) -> StackConfig<O> {
+        StackConfig { stack: self, cell }
+    }
+
+    /// The number of directions, 1 or 2.
     pub fn directions(&self) -> usize {
         1 + usize::from(self.bidirectional.is_some())
     }
 
-    /// The width of the merged output of a layer whose directions are `width` wide each.
+    /// Features of the merged output of a layer whose directions have `width` features each.
     pub(crate) fn merged(&self, width: usize) -> usize {
         if self.bidirectional == Some(Merge::Concat) { 2 * width } else { width }
     }
 
-    /// Refuses sizes outside 1 to [`LARGEST_SIZE`] and probabilities outside [0, 1).
+    /// Refuse sizes outside 1 to [`LARGEST_SIZE`] and probabilities outside [0, 1).
     pub(crate) fn validate(&self) -> Result<()> {
         for (name, size) in [
             ("input_size", self.input_size),
@@ -141,7 +160,7 @@ impl<O> StackConfig<O> {
                 bail!("{name} is {size}; expected 1 to {LARGEST_SIZE}");
             }
         }
-        // Four gates, of whatever cell; both factors are at most 2^17.
+        // Four gates, for all kinds of cells. Both factors are at most 2^17, so nothing overflows.
         let layer = 4 * self.hidden_size as u64 * (self.hidden_size + self.input_size) as u64;
         if layer > LARGEST_LAYER {
             bail!(
@@ -162,7 +181,7 @@ impl<O> StackConfig<O> {
     }
 }
 
-/// Refuses what is no chance of dropping something.
+/// Refuse a probability outside [0, 1) and NaN.
 pub(crate) fn check_probability(name: &str, p: f64) -> Result<()> {
     if (0. ..1.).contains(&p) {
         return Ok(());
@@ -175,21 +194,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_of_zero_and_impossible_chances_are_named() {
-        let plain = || StackConfig::<()>::new(2, 3);
+    fn sizes_and_probabilities_out_of_range_are_named() {
+        let plain = || StackOptions::new(2, 3);
         assert!(plain().validate().is_ok());
         for (config, problem) in [
-            (StackConfig { input_size: 0, ..plain() }, "input_size is 0"),
-            (StackConfig { hidden_size: 0, ..plain() }, "hidden_size is 0"),
-            (StackConfig { num_layers: 0, ..plain() }, "num_layers is 0"),
+            (StackOptions { input_size: 0, ..plain() }, "input_size is 0"),
+            (StackOptions { hidden_size: 0, ..plain() }, "hidden_size is 0"),
+            (StackOptions { num_layers: 0, ..plain() }, "num_layers is 0"),
             (
-                StackConfig { hidden_size: 60_000, ..plain() },
+                StackOptions { hidden_size: 60_000, ..plain() },
                 "hidden_size 60000 and input_size 2 make a layer",
             ),
-            (StackConfig { dropout: 1., ..plain() }, "dropout is 1"),
-            (StackConfig { recurrent_dropout: -0.1, ..plain() }, "recurrent_dropout is -0.1"),
-            (StackConfig { weight_drop: f64::NAN, ..plain() }, "weight_drop is NaN"),
-            (StackConfig { zoneout: 2., ..plain() }, "zoneout is 2"),
+            (StackOptions { dropout: 1., ..plain() }, "dropout is 1"),
+            (StackOptions { recurrent_dropout: -0.1, ..plain() }, "recurrent_dropout is -0.1"),
+            (StackOptions { weight_drop: f64::NAN, ..plain() }, "weight_drop is NaN"),
+            (StackOptions { zoneout: 2., ..plain() }, "zoneout is 2"),
         ] {
             let error = config.validate().unwrap_err().to_string();
             assert!(error.starts_with(problem), "{error}");

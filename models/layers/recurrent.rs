@@ -6,20 +6,21 @@ use rand::Rng;
 use crate::layers::dropout::Noise;
 use crate::layers::linear::Linear;
 use crate::layers::state::{Output, State};
-use crate::ops::Stream;
+use crate::layers::stream::Stream;
 
-/// A stack of recurrent layers, whatever its cell.
+/// A stack of recurrent layers of any kind of cell.
 ///
-/// Weights that are variables may change between two calls. Others are taken to stay as they are, and are
-/// laid out for the fused kernels once, at the first call.
+/// In all methods `xs` is (batch, time, input) and `lengths` holds the number of steps of each sequence, in any
+/// order; `None` means all. The padding past a length never changes a result. The initial `state` is zero if it is
+/// `None`.
 ///
-/// `xs` is (batch, time, input size). `lengths` holds each sequence's own number of steps, in any
-/// order: what lies past it never changes a result. `state` starts at zero where it is `None`.
+/// Weights that are variables may change between calls. Other weights are packed for the fused kernels at the first
+/// call; see [`Weights::repack`](crate::Weights::repack) for changes in place.
 pub trait Recurrent: Send + Sync {
-    /// Runs whole sequences; in training with a source of noise, when dropout and its kin act.
+    /// Run whole sequences. With a generator in `noise`, as in training, dropout acts.
     ///
     /// # Errors
-    /// Where a shape or length disagrees with the configuration; the message says which.
+    /// If a shape or length disagrees with the configuration; the message says which.
     fn forward_t(
         &self,
         xs: &Tensor,
@@ -28,7 +29,7 @@ pub trait Recurrent: Send + Sync {
         noise: Noise<'_>,
     ) -> Result<Output>;
 
-    /// Runs whole sequences outside training.
+    /// Run whole sequences outside training.
     ///
     /// # Errors
     /// As [`Recurrent::forward_t`].
@@ -36,37 +37,38 @@ pub trait Recurrent: Send + Sync {
         self.forward_t(xs, state, lengths, None)
     }
 
-    /// Runs one step: `x` is (batch, input size), and the output (batch, output size).
+    /// Run one step outside training: `x` is (batch, input), the returned output (batch, output).
     ///
     /// # Errors
-    /// As [`Recurrent::forward_t`]; and for a stack of both directions, for which no step is the last.
+    /// As [`Recurrent::forward_t`], and for a stack of both directions: its backward direction starts at the end.
     fn step(&self, x: &Tensor, state: &State) -> Result<(Tensor, State)>;
 
-    /// The stack as it is now, with a state of zeros, ready to read one step after another of one sequence,
-    /// and to hand each to the linear layers of `decoder`, one behind the other, if there are any. None where
-    /// there are no kernels for that (on a GPU, in other numbers than f32, with layer normalisation, in both
-    /// directions, for a GRU that resets before the product): [`Recurrent::step`] does it everywhere.
+    /// Make a stream that reads one step after another, from a state of zeros, with the present weights. The linear
+    /// layers of `decoder` follow the stack, in their order.
+    ///
+    /// Returns `None` if there are no kernels for it: on a GPU, in types other than f32, with layer normalisation, in
+    /// both directions, and for a GRU that resets before the product. [`Recurrent::step`] works everywhere.
     ///
     /// # Errors
-    /// Where a linear layer does not fit what comes before it.
+    /// If a linear layer does not fit the one before it or has no outputs.
     fn stream(&self, decoder: &[Linear]) -> Result<Option<Stream>>;
 
     /// A state of zeros for `batch` sequences.
     ///
     /// # Errors
-    /// Only those of the tensor library.
+    /// Errors from candle.
     fn zero_state(&self, batch: usize) -> Result<State>;
 
-    /// Features that each input step must have.
+    /// Features of each input step.
     fn input_size(&self) -> usize;
 
-    /// Features that each output step has, directions merged.
+    /// Features of each output step, with directions merged.
     fn output_size(&self) -> usize;
 
-    /// Draws all parameters anew by the configured [`Init`]. Parameters are drawn in a fixed order, so
-    /// one seed gives one model.
+    /// Draw all parameters anew by the configured [`Init`](crate::Init). The order is fixed, so that a seed
+    /// determines the parameters.
     ///
     /// # Errors
-    /// Where a parameter is not a variable, as when it was loaded for inference alone.
+    /// If a parameter is not a variable, as after loading for inference.
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()>;
 }

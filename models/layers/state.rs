@@ -3,37 +3,36 @@
 use candle_core::{Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
-/// What a recurrent layer remembers between two calls.
+/// The state of a recurrent layer between two calls.
 ///
 /// For a stack each tensor is (layers * directions, batch, hidden), ordered as in PyTorch: layer 0
-/// forward, layer 0 backward, layer 1 forward and so on. For one [`Cell`] it is (batch, hidden).
+/// forward, layer 0 backward, layer 1 forward and so on. For one [`Cell`](crate::Cell) it is (batch, hidden).
 #[derive(Clone, Debug)]
 pub struct State {
-    /// The hidden state, which is also the output. With an LSTM projection it is as wide as that.
+    /// The hidden state, which is also the output. With an LSTM projection it has the projection's features.
     pub h: Tensor,
-    /// The cell state, for cells that have one.
+    /// The cell state, if the cell has one.
     pub c: Option<Tensor>,
 }
 
 impl State {
-    /// This state cut off from the graph that made it: truncated backpropagation stops here.
+    /// The same state without a gradient: truncated backpropagation through time stops here.
     pub fn detach(&self) -> Self {
         Self { h: self.h.detach(), c: self.c.as_ref().map(Tensor::detach) }
     }
 
-    /// The state of one layer and direction, (batch, hidden), out of a stack's.
+    /// The state of one layer and direction of a stack, (batch, hidden).
     ///
     /// # Errors
-    /// Where `index` is not below layers * directions.
+    /// If `index >= layers * directions`.
     pub fn layer(&self, index: usize) -> Result<Self> {
         Ok(Self { h: self.h.get(index)?, c: self.c.as_ref().map(|c| c.get(index)).transpose()? })
     }
 
-    /// The states of some stacks' sequences as one batch, in their order; (layers * directions, batch, hidden)
-    /// each.
+    /// Concatenate states of a stack, (layers * directions, batch, hidden) each, along the batch.
     ///
     /// # Errors
-    /// Where there is none, the states differ in more than the batch, or only some have a cell state.
+    /// If `states` is empty, the states differ in more than the batch, or only some have a cell state.
     pub fn join(states: &[Self]) -> Result<Self> {
         let h = Tensor::cat(&states.iter().map(|state| &state.h).collect::<Vec<_>>(), 1)?;
         let c: Vec<&Tensor> = states.iter().filter_map(|state| state.c.as_ref()).collect();
@@ -44,10 +43,10 @@ impl State {
         Ok(Self { h, c })
     }
 
-    /// The sequences of these numbers out of a batch, in this order; one may come several times.
+    /// The state of these sequences of the batch, in this order. A sequence may occur several times.
     ///
     /// # Errors
-    /// Where there is none, or no such sequence.
+    /// If `rows` is empty, or one of them is not below the batch.
     pub fn select(&self, rows: &[usize]) -> Result<Self> {
         let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
         let rows = Tensor::new(rows, self.h.device())?;
@@ -55,10 +54,10 @@ impl State {
         Ok(Self { h: self.h.contiguous()?.index_select(&rows, 1)?, c })
     }
 
-    /// One stack's state from the (batch, hidden) states of its layers and directions.
+    /// Stack the (batch, hidden) states of layers and directions into the state of a stack.
     ///
     /// # Errors
-    /// Where the states differ in shape or only some have a cell state.
+    /// If `layers` is empty, the states differ in shape, or only some have a cell state.
     pub fn stack(layers: &[Self]) -> Result<Self> {
         let h = Tensor::stack(&layers.iter().map(|s| &s.h).collect::<Vec<_>>(), 0)?;
         let c: Vec<&Tensor> = layers.iter().filter_map(|s| s.c.as_ref()).collect();
@@ -70,26 +69,25 @@ impl State {
     }
 }
 
-/// What [`Recurrent::forward`] returns.
+/// The results of [`Recurrent::forward`](crate::Recurrent::forward).
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// The output of the top layer at every step, (batch, time, output size); zero past a sequence's
-    /// length.
+    /// The output of the top layer at every step, (batch, time, output); zero past a sequence's length.
     pub ys: Tensor,
     /// The state after each sequence's own last step.
     pub state: State,
-    /// How the top layer's directions were merged, if it has two.
+    /// The merge of the top layer's directions, if it has two.
     pub(crate) merge: Option<Merge>,
 }
 
 impl Output {
-    /// The last output alone, (batch, output size): Keras's `return_sequences=False`.
+    /// The last output, (batch, output): Keras's `return_sequences=False`.
     ///
-    /// That is the forward direction's output at each sequence's own last step, merged with the
-    /// backward direction's at step 0, which is the last that it computes.
+    /// This is the forward direction's output at each sequence's own last step, merged with the backward
+    /// direction's output at step 0, which is the last that it computes.
     ///
     /// # Errors
-    /// Only those of the tensor library.
+    /// Errors from candle.
     pub fn last(&self) -> Result<Tensor> {
         let top = self.state.h.dim(0)? - 1;
         match self.merge {
@@ -99,25 +97,27 @@ impl Output {
     }
 }
 
-/// How the outputs of the two directions become one, as in Keras's `Bidirectional`.
+/// The combination of the outputs of both directions, as in Keras's `Bidirectional`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Merge {
-    /// Side by side: the output is twice as wide. PyTorch's way.
+    /// Concatenation: the output has twice as many features. PyTorch's only choice.
     Concat,
     /// Their sum.
     Sum,
-    /// Their product, element by element.
+    /// Their element-wise product.
     Mul,
     /// Their mean.
     Ave,
 }
 
 impl Merge {
-    /// Merges two tensors of shape (.., hidden) along the last dimension.
+    /// Merge two tensors of shape (.., hidden) along the last dimension.
     pub(crate) fn apply(self, forward: &Tensor, backward: &Tensor) -> Result<Tensor> {
         match self {
             Self::Concat => Tensor::cat(&[forward, backward], candle_core::D::Minus1),
+            // Candle's binary ops panic on some tensors without elements.
+            _ if forward.elem_count() == 0 => Ok(forward.clone()),
             Self::Sum => forward + backward,
             Self::Mul => forward * backward,
             Self::Ave => (forward + backward)? / 2.,

@@ -9,7 +9,9 @@ use rnn_zoo::Result;
 use rnn_zoo::bundle::{Config, FORMAT};
 use rnn_zoo::data::batch::{Batch, Targets};
 use rnn_zoo::inference::model;
-use rnn_zoo::models::{ModelConfig, Network, Recurrent, RecurrentConfig, RnnlmConfig, StackConfig, backward};
+use rnn_zoo::models::{
+    ModelConfig, Network, Recurrent, RecurrentConfig, RnnlmConfig, StackOptions, backward,
+};
 use rnn_zoo::parameters::Parameters;
 use rnn_zoo::rng::{self, Purpose};
 use rnn_zoo::tasks::Task;
@@ -202,7 +204,7 @@ impl Shape {
     }
 
     fn config(&self, input: usize) -> RecurrentConfig {
-        let stack = StackConfig { num_layers: self.layers, ..StackConfig::new(input, self.hidden) };
+        let stack = StackOptions { num_layers: self.layers, ..StackOptions::new(input, self.hidden) };
         stack_of(self.model, stack)
     }
 

@@ -1,9 +1,7 @@
 //! Small models for the tests of this module's parts.
 
 use candle_core::{DType, Device};
-use rnn_zoo_models::{
-    GruConfig, GruOptions, LstmConfig, ModelConfig, Network, RecurrentConfig, Reset, RnnlmConfig,
-};
+use rnn_zoo_models::{GruOptions, ModelConfig, Network, RecurrentConfig, Reset, RnnlmConfig, StackOptions};
 
 use crate::data::{End, Piece};
 use crate::parameters::Parameters;
@@ -15,12 +13,12 @@ pub(super) const KINDS: usize = 4;
 
 /// A language model with an opinion: its parameters are drawn wide.
 pub(super) fn network(kind: usize, vocabulary: usize, seed: u64) -> Box<dyn Network> {
-    let (lstm, gru) = (LstmConfig::new(5, 11), GruConfig::new(5, 11));
+    let stack = StackOptions::new(5, 11);
     let rnn = match kind {
-        0 => RecurrentConfig::Lstm(LstmConfig { num_layers: 2, ..lstm }),
-        1 => RecurrentConfig::Gru(gru),
-        2 => RecurrentConfig::Lstm(LstmConfig { layer_norm: true, ..lstm }),
-        _ => RecurrentConfig::Gru(gru.with_cell(GruOptions { reset: Reset::Before, ..Default::default() })),
+        0 => RecurrentConfig::Lstm(StackOptions { num_layers: 2, ..stack }.into()),
+        1 => RecurrentConfig::Gru(stack.into()),
+        2 => RecurrentConfig::Lstm(StackOptions { layer_norm: true, ..stack }.into()),
+        _ => RecurrentConfig::Gru(stack.with_cell(GruOptions { reset: Reset::Before, ..Default::default() })),
     };
     let (map, builder) = Parameters::builder(DType::F32, &Device::Cpu);
     let network = ModelConfig::Rnnlm(RnnlmConfig::new(vocabulary, rnn)).build(&builder).unwrap();
