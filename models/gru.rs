@@ -1,16 +1,15 @@
-//! The gated recurrent unit (Cho et al. 2014): one state and two gates, three quarters of an LSTM's
-//! work.
+//! The gated recurrent unit (Cho et al. 2014): one state and two gates, with three quarters of an LSTM's operations.
 //!
 //! ```text
-//! r_t = sigmoid(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)             how much of the past to look at
-//! z_t = sigmoid(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)             how much of the past to keep
+//! r_t = sigmoid(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)             reset gate: how much of the past to read
+//! z_t = sigmoid(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)             update gate: how much of the past to keep
 //! n_t = tanh(W_in x_t + b_in + r_t * (W_hn h_{t-1} + b_hn))        reset after the product
-//! n_t = tanh(W_in x_t + b_in + W_hn (r_t * h_{t-1}) + b_hn)        reset before it
+//! n_t = tanh(W_in x_t + b_in + W_hn (r_t * h_{t-1}) + b_hn)        or reset before the product
 //! h_t = (1 - z_t) * n_t + z_t * h_{t-1}
 //! ```
 //!
-//! Resetting after the product is what PyTorch, cuDNN and Keras do by default; before it is the
-//! original paper's, Keras's `reset_after=False`.
+//! PyTorch, cuDNN and Keras reset after the product by default. The original paper resets before it, as Keras does
+//! with `reset_after=False`.
 //!
 //! | parameter | shape | holds |
 //! |---|---|---|
@@ -22,12 +21,13 @@
 //! ```
 //! use candle_core::{DType, Device, Tensor};
 //! use candle_nn::{VarBuilder, VarMap};
-//! use rnn_zoo_models::{Gru, GruConfig, Recurrent};
+//! use rnn_zoo_models::{Gru, Recurrent, StackOptions};
 //!
 //! let parameters = VarMap::new();
 //! let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
-//! let gru = Gru::new(&GruConfig { num_layers: 2, ..GruConfig::new(4, 8) }, &vb)?;
-//! // Step by step, as when a sequence arrives while it is read:
+//! let stack = StackOptions { num_layers: 2, ..StackOptions::new(4, 8) };
+//! let gru = Gru::new(&stack.into(), &vb)?;
+//! // One step after another, for a sequence that is not complete yet:
 //! let mut state = gru.zero_state(1)?;
 //! for _ in 0..3 {
 //!     let x = Tensor::ones((1, 4), DType::F32, &Device::Cpu)?;
@@ -43,8 +43,10 @@ use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::CellKind;
-use crate::layers::recurrent::{Cell, GateBias, Init, StackConfig, State};
+use crate::layers::cell::Cell;
+use crate::layers::config::{GateBias, Init, StackConfig};
 use crate::layers::stack::Stack;
+use crate::layers::state::State;
 use crate::layers::weights::{Weights, split_gates};
 
 /// A stack of GRU layers.
@@ -53,25 +55,25 @@ pub type Gru = Stack<GruCell>;
 /// The configuration of a [`Gru`].
 pub type GruConfig = StackConfig<GruOptions>;
 
-/// Where the reset gate acts.
+/// The operand of the reset gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reset {
-    /// On the recurrent product.
+    /// The recurrent product.
     #[default]
     After,
-    /// On the hidden state, before the product.
+    /// The hidden state, before the product.
     Before,
 }
 
-/// What only a [`Gru`] can be told.
+/// The options of a [`Gru`] alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GruOptions {
-    /// After the product by default.
+    /// The operand of the reset gate; the recurrent product by default.
     #[serde(default)]
     pub reset: Reset,
-    /// Start with memories of all lengths up to so many steps, at least 3: the update gate, which keeps, with
-    /// ln(t), a t for each unit (Tallec and Ollivier 2018).
+    /// Initial memories of all lengths up to this number of steps, at least 3: the bias of the update gate is ln(t),
+    /// with a t for each unit (Tallec and Ollivier 2018).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chrono: Option<usize>,
 }
@@ -106,7 +108,7 @@ impl Cell for GruCell {
         self.reset == Reset::Before
     }
 
-    fn unit(&self) -> Option<CellKind> {
+    fn kind(&self) -> Option<CellKind> {
         Some(match self.reset {
             Reset::After => CellKind::Gru,
             Reset::Before => CellKind::GruBefore,

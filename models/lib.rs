@@ -21,21 +21,27 @@ mod lstm;
 mod network;
 pub mod ops;
 mod predictor;
+mod recurrent_config;
 mod registry;
 mod rnnlm;
 mod simple_rnn;
 
 pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
+pub use layers::cell::Cell;
+pub use layers::config::{GateBias, Init, LARGEST_SIZE, SHORTEST_CHRONO, StackConfig, StackOptions};
 pub use layers::dropout::{self, Noise};
-pub use layers::recurrent::{
-    Cell, GateBias, Init, LARGEST_SIZE, Merge, Output, Recurrent, SHORTEST_CHRONO, StackConfig, State,
-};
+pub use layers::embedding::Embedding;
+pub use layers::linear::Linear;
+pub use layers::recurrent::Recurrent;
 pub use layers::stack::Stack;
-pub use layers::weights::{Norm, Weights, normal, split_gates};
+pub use layers::state::{Merge, Output, State};
+pub use layers::stream::Stream;
+pub use layers::weights::{Norm, Weights, WeightsConfig, normal, split_gates};
 pub use lstm::{Lstm, LstmCell, LstmConfig, LstmOptions};
-pub use network::{Encoded, Linear, Network, TokenStream};
-pub use ops::{Backward, Score, Stream, backward};
+pub use network::{Encoded, Network, TokenStream};
+pub use ops::{Backward, Score, backward};
 pub use predictor::{Predictor, PredictorConfig, Readout};
-pub use registry::{Entry, MODELS, ModelConfig, RecurrentConfig};
+pub use recurrent_config::RecurrentConfig;
+pub use registry::{Entry, MODELS, ModelConfig};
 pub use rnnlm::{Rnnlm, RnnlmConfig};
 pub use simple_rnn::{Nonlinearity, SimpleRnn, SimpleRnnCell, SimpleRnnConfig, SimpleRnnOptions};

@@ -1,12 +1,12 @@
-//! Long short-term memory (Hochreiter and Schmidhuber 1997; the forget gate is Gers et al.'s, 2000): a
-//! cell state that is added to rather than overwritten, behind three gates, so that a gradient can
-//! cross many steps unharmed.
+//! Long short-term memory (Hochreiter and Schmidhuber 1997; the forget gate is by Gers et al. 2000): three gates
+//! control a cell state that each step adds to instead of replacing it, so that a gradient can pass many steps without
+//! vanishing.
 //!
 //! ```text
-//! i_t = sigmoid(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)     what to write
-//! f_t = sigmoid(W_if x_t + b_if + W_hf h_{t-1} + b_hf)     what to keep
+//! i_t = sigmoid(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)     input gate: what to write
+//! f_t = sigmoid(W_if x_t + b_if + W_hf h_{t-1} + b_hf)     forget gate: what to keep
 //! g_t = tanh   (W_ig x_t + b_ig + W_hg h_{t-1} + b_hg)     the candidate
-//! o_t = sigmoid(W_io x_t + b_io + W_ho h_{t-1} + b_ho)     what to show
+//! o_t = sigmoid(W_io x_t + b_io + W_ho h_{t-1} + b_ho)     output gate: what to show
 //! c_t = f_t * c_{t-1} + i_t * g_t
 //! h_t = o_t * tanh(c_t)                                    then W_hr h_t with a projection
 //! ```
@@ -25,12 +25,12 @@
 //! ```
 //! use candle_core::{DType, Device, Tensor};
 //! use candle_nn::{VarBuilder, VarMap};
-//! use rnn_zoo_models::{Lstm, LstmConfig, Merge, Recurrent};
+//! use rnn_zoo_models::{Lstm, Merge, Recurrent, StackOptions};
 //!
 //! let parameters = VarMap::new();
 //! let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
-//! let config = LstmConfig { bidirectional: Some(Merge::Concat), ..LstmConfig::new(4, 8) };
-//! let lstm = Lstm::new(&config, &vb)?;
+//! let stack = StackOptions { bidirectional: Some(Merge::Concat), ..StackOptions::new(4, 8) };
+//! let lstm = Lstm::new(&stack.into(), &vb)?;
 //! let xs = Tensor::zeros((2, 10, 4), DType::F32, &Device::Cpu)?;
 //! let output = lstm.forward(&xs, None, Some(&[10, 7]))?; // the second sequence is shorter
 //! assert_eq!(output.ys.dims(), [2, 10, 16]);
@@ -43,8 +43,10 @@ use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::CellKind;
-use crate::layers::recurrent::{Cell, GateBias, Init, StackConfig, State};
+use crate::layers::cell::Cell;
+use crate::layers::config::{GateBias, Init, StackConfig};
 use crate::layers::stack::Stack;
+use crate::layers::state::State;
 use crate::layers::weights::{Weights, split_gates};
 
 /// A stack of LSTM layers.
@@ -53,18 +55,18 @@ pub type Lstm = Stack<LstmCell>;
 /// The configuration of an [`Lstm`].
 pub type LstmConfig = StackConfig<LstmOptions>;
 
-/// What only an [`Lstm`] can be told.
+/// The options of an [`Lstm`] alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LstmOptions {
-    /// Project the output to this many features; PyTorch's `proj_size`. Narrower than the hidden size.
+    /// Features of the projected output, at most the hidden size; PyTorch's `proj_size`. `None` does not project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projection: Option<usize>,
-    /// What the forget gate's bias starts with. `None` leaves it to the scheme: random in PyTorch's,
-    /// one in Keras's. A value of one or more helps to remember early on (Jozefowicz et al. 2015).
+    /// The initial bias of the forget gate. `None` leaves it to [`Init`]: random for PyTorch's, one for Keras's. A
+    /// value of one or more helps to remember from the start of training (Jozefowicz et al. 2015).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forget_bias: Option<f64>,
-    /// Start with memories of all lengths up to so many steps, at least 3: the forget gate with ln(t) and the
-    /// input gate with -ln(t), a t for each unit (Tallec and Ollivier 2018). In place of `forget_bias`.
+    /// Initial memories of all lengths up to this number of steps, at least 3: the bias of the forget gate is ln(t)
+    /// and that of the input gate -ln(t), with a t for each unit (Tallec and Ollivier 2018). Replaces `forget_bias`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chrono: Option<usize>,
 }
@@ -96,7 +98,7 @@ impl Cell for LstmCell {
         &mut self.weights
     }
 
-    fn unit(&self) -> Option<CellKind> {
+    fn kind(&self) -> Option<CellKind> {
         Some(CellKind::Lstm)
     }
 

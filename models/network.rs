@@ -1,23 +1,23 @@
-//! Whole networks, from tokens or features to scores: what training, evaluation and generation see.
+//! The trait of whole networks, from tokens or features to scores, as training, evaluation and generation use them.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor};
 use rand::Rng;
 
 use crate::layers::dropout::Noise;
-use crate::layers::recurrent::State;
-use crate::ops::Stream;
-use crate::ops::cross_entropy::{self, Score};
-use crate::ops::embedding::copy_row;
+use crate::layers::embedding::Embedding;
+use crate::layers::linear::Linear;
+use crate::layers::state::State;
+use crate::layers::stream::Stream;
 
-/// A network in two halves: [`encode`](Network::encode) runs the recurrence, [`decode`](Network::decode)
-/// scores what came out. They are apart because a loss over a large vocabulary wants to score a part
-/// at a time.
+/// A network of two parts: [`encode`](Network::encode) runs the recurrence, and [`decode`](Network::decode) computes
+/// scores of its hidden states. With a large vocabulary a loss can so compute some of the scores at a time.
 pub trait Network: Send + Sync {
-    /// Runs `inputs`, tokens (batch, time) or features (batch, time, features), from `state` or zero, to
-    /// the hidden states that the decoder reads. In training with a source of noise.
+    /// Run `inputs`, tokens (batch, time) or features (batch, time, features), from `state`, or zero if it is `None`,
+    /// to the hidden states that the decoder reads. With a generator in `noise`, as in training, dropout acts.
+    /// `lengths` holds the steps of each sequence.
     ///
     /// # Errors
-    /// Where a shape, a length or a token is outside what the network was built for.
+    /// If a shape or length disagrees with the configuration, or a token is not in the vocabulary.
     fn encode_t(
         &self,
         inputs: &Tensor,
@@ -26,7 +26,7 @@ pub trait Network: Send + Sync {
         noise: Noise<'_>,
     ) -> Result<Encoded>;
 
-    /// The same outside training: hidden states and the state after the last step.
+    /// The same outside training. Returns the hidden states and the state after the last step.
     ///
     /// # Errors
     /// As [`Network::encode_t`].
@@ -40,22 +40,22 @@ pub trait Network: Send + Sync {
         Ok((hidden, state))
     }
 
-    /// The layer that scores hidden states.
+    /// The layer that computes scores of hidden states.
     fn decoder(&self) -> &Linear;
 
-    /// Scores of hidden states: (.., hidden) to (.., outputs).
+    /// Compute scores (logits) of hidden states: (.., hidden) to (.., outputs).
     ///
     /// # Errors
-    /// Where the last dimension is not the stack's output size.
+    /// If the last dimension is not the decoder's input size.
     fn decode(&self, hidden: &Tensor) -> Result<Tensor> {
         self.decoder().forward(hidden)
     }
 
-    /// The network as it is now, ready to read one token after another of one text; none where there are no
-    /// kernels for that, and for networks that read no tokens or answer only at the end.
+    /// Make a stream that reads one token after another, with the present parameters. Returns `None` if there are no
+    /// kernels for it, and for a network that reads features or has an output only at the end.
     ///
     /// # Errors
-    /// Only those of the tensor library.
+    /// Errors from candle.
     fn stream(&self) -> Result<Option<TokenStream>> {
         Ok(None)
     }
@@ -63,81 +63,77 @@ pub trait Network: Send + Sync {
     /// A state of zeros for `batch` sequences.
     ///
     /// # Errors
-    /// Only those of the tensor library.
+    /// Errors from candle.
     fn zero_state(&self, batch: usize) -> Result<State>;
 
-    /// Draws all parameters anew.
+    /// Draw all parameters anew.
     ///
     /// # Errors
-    /// Where a parameter is not a variable.
+    /// If a parameter is not a variable.
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()>;
 }
 
-/// What the first half of a network makes of its input.
+/// The results of [`Network::encode_t`].
 #[derive(Clone, Debug)]
 pub struct Encoded {
-    /// (batch, time, hidden), or (batch, hidden) where the decoder reads only the last.
+    /// (batch, time, hidden), or (batch, hidden) if the decoder reads only the last step.
     pub hidden: Tensor,
     /// The state after each sequence's last step.
     pub state: State,
-    /// What training adds to the mean loss, a scalar; none outside training.
+    /// A scalar that training adds to the mean loss; `None` outside training.
     pub penalty: Option<Tensor>,
 }
 
-/// A network that reads one token after another and says what may come next, of one text or of several side
-/// by side; see [`Stream`].
+/// A network that reads one token after another of a batch of texts, and predicts the next token of each; see
+/// [`Stream`].
 pub struct TokenStream {
-    /// (vocabulary, features).
-    encoder: Tensor,
-    /// The present tokens' rows of it, (batch, features).
+    embedding: Embedding,
+    /// The embeddings of the present tokens, (batch, features).
     rows: Vec<f32>,
     stream: Stream,
 }
 
 impl TokenStream {
-    /// Reads rows of `encoder`, (vocabulary, features), with a stream that has a decoder.
-    pub(crate) fn new(encoder: &Tensor, stream: Stream) -> Result<Self> {
-        // A variable's numbers may change; the stream's may not.
-        let own = if encoder.is_variable() { encoder.copy()? } else { encoder.clone() };
-        Ok(Self { encoder: own.detach().contiguous()?, rows: vec![], stream })
+    /// A stream with a decoder that reads the rows of `embedding` as they are now.
+    pub(crate) fn new(embedding: &Embedding, stream: Stream) -> Result<Self> {
+        Ok(Self { embedding: embedding.snapshot()?, rows: vec![], stream })
     }
 
-    /// Reads a token of a single text. Returns the scores (logits) of what comes next, one for each of the
-    /// vocabulary.
+    /// Read a token of a single text. Returns the scores (logits) of the next token, one for each of the vocabulary.
     ///
     /// # Errors
-    /// Where the token is beyond the vocabulary, or there are several texts.
+    /// If the token is not in the vocabulary, or the batch is not one text.
     pub fn read(&mut self, token: u32) -> Result<&[f32]> {
         self.read_all(&[token])?;
         self.scores(0)
     }
 
-    /// Reads a token of each text; [`TokenStream::scores`] has what may come next.
+    /// Read a token of each text. [`TokenStream::scores`] returns the scores of the next tokens.
     ///
     /// # Errors
-    /// Where a token is beyond the vocabulary, or there are more or fewer texts.
+    /// If a token is not in the vocabulary, or there are more or fewer tokens than texts.
     pub fn read_all(&mut self, tokens: &[u32]) -> Result<()> {
-        let Self { encoder, rows, stream } = self;
-        let features = encoder.dim(1)?;
+        let Self { embedding, rows, stream } = self;
+        let features = embedding.weight().dim(1)?;
         rows.resize(tokens.len() * features, 0.);
         for (row, &token) in rows.chunks_exact_mut(features).zip(tokens) {
-            copy_row(encoder, token as usize, row)?;
+            embedding.copy_row(token, row)?;
         }
         stream.step(rows).map(drop)
     }
 
-    /// Scores (logits) of what comes next in text `row`, one for each of the vocabulary.
+    /// The scores (logits) of the next token of text `row`, one for each of the vocabulary.
     ///
     /// # Errors
-    /// Where there is no such text.
+    /// If `row` is not below the batch.
     pub fn scores(&self, row: usize) -> Result<&[f32]> {
         self.stream.output(row)
     }
 
-    /// Goes on with the texts of these numbers; see [`Stream::select`].
+    /// Replace the batch by these of its texts; see [`Stream::select`].
     ///
     /// # Errors
-    /// Where there is no such text.
+    /// If one of `rows` is not below the batch.
     pub fn select(&mut self, rows: &[usize]) -> Result<()> {
         self.stream.select(rows)
     }
@@ -153,96 +149,16 @@ impl TokenStream {
     /// The state after the last token; see [`Stream::state`].
     ///
     /// # Errors
-    /// None on a device that works.
+    /// If the batch is empty.
     pub fn state(&mut self) -> Result<State> {
         self.stream.state()
     }
 
-    /// Goes on from a state; see [`Stream::set_state`].
+    /// Replace the batch by the texts of a state; see [`Stream::set_state`].
     ///
     /// # Errors
-    /// Where the state is another network's.
+    /// If the state is another network's.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
         self.stream.set_state(state)
     }
-}
-
-/// A linear layer, `y = x W^T + b`.
-#[derive(Clone, Debug)]
-pub struct Linear {
-    weight: Tensor,
-    bias: Option<Tensor>,
-}
-
-impl Linear {
-    /// From `weight` (outputs, inputs) and `bias` (outputs).
-    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight, bias }
-    }
-
-    /// (outputs, inputs).
-    pub fn weight(&self) -> &Tensor {
-        &self.weight
-    }
-
-    /// (outputs).
-    pub fn bias(&self) -> Option<&Tensor> {
-        self.bias.as_ref()
-    }
-
-    /// The mean cross-entropy in nats of the softmax over the outputs, a scalar that can be differentiated.
-    /// `xs` is (rows, inputs), `targets` (rows), numbers of outputs. With a `smoothing` above 0 that share of
-    /// each target's probability is spread evenly over all outputs (Szegedy et al. 2016).
-    ///
-    /// # Errors
-    /// Where the shapes disagree, a target is no output, or the smoothing no share.
-    pub fn cross_entropy(&self, xs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
-        cross_entropy::mean(self, xs, targets, smoothing)
-    }
-
-    /// The same without smoothing, summed and without a gradient, and how often the target has the highest
-    /// score.
-    ///
-    /// # Errors
-    /// As [`Linear::cross_entropy`].
-    pub fn score(&self, xs: &Tensor, targets: &Tensor) -> Result<Score> {
-        cross_entropy::score(self, xs, targets)
-    }
-
-    /// The same of each row on its own, without a gradient: `-log p(target)` in nats.
-    ///
-    /// # Errors
-    /// As [`Linear::cross_entropy`].
-    pub fn losses(&self, xs: &Tensor, targets: &Tensor) -> Result<Vec<f64>> {
-        cross_entropy::losses(self, xs, targets)
-    }
-
-    /// (.., inputs) to (.., outputs).
-    ///
-    /// # Errors
-    /// Where the last dimension is not `inputs`.
-    pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let mut dims = xs.dims().to_vec();
-        let Some((last, leading)) = dims.split_last_mut() else {
-            bail!("a scalar cannot enter a linear layer")
-        };
-        let flat = xs.reshape((leading.iter().product::<usize>(), *last))?.matmul(&self.weight.t()?)?;
-        *last = self.weight.dims()[0];
-        let flat = match &self.bias {
-            Some(bias) => flat.broadcast_add(bias)?,
-            None => flat,
-        };
-        flat.reshape(dims)
-    }
-}
-
-/// The largest vocabulary: far beyond any language, and within what can be allocated.
-const LARGEST_VOCABULARY: usize = 1 << 24;
-
-/// Refuses a vocabulary that nothing could be built for.
-pub(crate) fn check_vocabulary(size: usize) -> Result<()> {
-    if (1..=LARGEST_VOCABULARY).contains(&size) {
-        return Ok(());
-    }
-    bail!("vocabulary_size is {size}; expected 1 to {LARGEST_VOCABULARY}")
 }

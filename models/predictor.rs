@@ -1,16 +1,16 @@
-//! A recurrent stack with a linear layer on top, for everything but language modelling: a class for a
-//! whole sequence, a tag or a value for every step, a number at the end.
+//! A recurrent stack with a linear layer on top: a class or value for a whole sequence, or a tag or value for every
+//! step.
 //!
 //! ```text
 //! x_t = E[w_t], or the features themselves
 //! h_t = rnn(x_t, h_{t-1})
-//! y_t = W dropout(h_t) + b                       at every step, or only after the last
+//! y_t = W dropout(h_t) + b                       at every step, or only at the last
 //! ```
 //!
 //! | parameter | shape |
 //! |---|---|
-//! | `encoder.weight` | (vocabulary, embedding), for tokens alone |
-//! | `rnn.*` | as the stack's own |
+//! | `encoder.weight` | (vocabulary, embedding), only for tokens |
+//! | `rnn.*` | those of the stack |
 //! | `decoder.weight`, `decoder.bias` | (outputs, output size), (outputs) |
 
 use candle_core::{Result, Tensor, bail};
@@ -18,34 +18,37 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::layers::config::{LARGEST_SIZE, check_probability};
 use crate::layers::dropout::{Noise, Share, dropout};
-use crate::layers::recurrent::{LARGEST_SIZE, Recurrent, State, check_probability};
+use crate::layers::embedding::{Embedding, check_vocabulary};
+use crate::layers::linear::Linear;
+use crate::layers::recurrent::Recurrent;
+use crate::layers::state::State;
 use crate::layers::weights::{fill, uniform};
-use crate::network::{Encoded, Linear, Network, check_vocabulary};
-use crate::ops::embedding::embed;
-use crate::registry::RecurrentConfig;
+use crate::network::{Encoded, Network};
+use crate::recurrent_config::RecurrentConfig;
 
-/// Which outputs of the stack the linear layer reads.
+/// The outputs of the stack that the linear layer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Readout {
-    /// Every step: tags, or a value at each.
+    /// Every step: a tag or value at each.
     Every,
-    /// The last of each sequence: a class, or one value.
+    /// The last step of each sequence: a class or one value.
     Last,
 }
 
 /// The configuration of a [`Predictor`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredictorConfig {
-    /// Tokens that can be read, each embedded as wide as the stack's input; `None` where the input is
-    /// features already.
+    /// Number of tokens that can be read, each embedded with the features of the stack's input; `None` if the
+    /// inputs are features.
     pub vocabulary_size: Option<usize>,
-    /// Classes, tags or values.
+    /// Number of classes, tags or values.
     pub outputs: usize,
-    /// Where the linear layer reads.
+    /// The outputs of the stack that the linear layer reads.
     pub readout: Readout,
-    /// Dropout on the embeddings and on the stack's output; locked if the stack's own is.
+    /// Dropout on the embeddings and on the stack's output; locked if the stack's dropout is.
     pub dropout: f64,
     /// The recurrent stack.
     pub rnn: RecurrentConfig,
@@ -53,7 +56,7 @@ pub struct PredictorConfig {
 
 /// A recurrent stack with a linear layer on top.
 pub struct Predictor {
-    encoder: Option<Tensor>,
+    encoder: Option<Embedding>,
     rnn: Box<dyn Recurrent>,
     decoder: Linear,
     readout: Readout,
@@ -62,10 +65,10 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Takes the parameters out of `vb`.
+    /// Take the parameters from `vb`.
     ///
     /// # Errors
-    /// Where the configuration makes no sense, or a parameter is missing or has another shape.
+    /// If the configuration is invalid, or a parameter is missing or has another shape.
     pub fn new(config: &PredictorConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         if !(1..=LARGEST_SIZE).contains(&config.outputs) {
             bail!("outputs is {}; expected 1 to {LARGEST_SIZE}", config.outputs);
@@ -76,12 +79,12 @@ impl Predictor {
         let encoder = config.vocabulary_size.map(|size| vb.get((size, rnn.input_size()), "encoder.weight"));
         let weight = vb.get((config.outputs, rnn.output_size()), "decoder.weight")?;
         Ok(Self {
-            encoder: encoder.transpose()?,
+            encoder: encoder.transpose()?.map(Embedding::new),
             decoder: Linear::new(weight, Some(vb.get(config.outputs, "decoder.bias")?)),
             rnn,
             readout: config.readout,
             dropout: config.dropout,
-            share: if config.rnn.locked_dropout() { Share::Time } else { Share::None },
+            share: if config.rnn.stack().locked_dropout { Share::Time } else { Share::None },
         })
     }
 }
@@ -96,17 +99,17 @@ impl Network for Predictor {
     ) -> Result<Encoded> {
         let xs = match &self.encoder {
             Some(encoder) => {
-                let xs = embed(encoder, inputs)?; // (batch, time, embedding)
+                let xs = encoder.forward(inputs)?; // (batch, time, embedding)
                 dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?
             }
-            None => inputs.to_dtype(self.decoder.weight().dtype())?, // data is f32
+            None => inputs.to_dtype(self.decoder.weight().dtype())?, // features come in f32
         };
         let output = self.rnn.forward_t(&xs, state, lengths, noise.as_deref_mut())?;
         let hidden = match self.readout {
             Readout::Every => output.ys.clone(), // (batch, time, output)
             Readout::Last => output.last()?,     // (batch, output)
         };
-        // One step has nobody to share its mask with.
+        // A single step cannot share its mask.
         let share = if self.readout == Readout::Every { self.share } else { Share::None };
         let hidden = dropout(&hidden, self.dropout, share, noise)?;
         Ok(Encoded { hidden, state: output.state, penalty: None })
@@ -122,7 +125,7 @@ impl Network for Predictor {
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
         if let Some(encoder) = &self.encoder {
-            uniform(encoder, 0.1, rng)?;
+            uniform(encoder.weight(), 0.1, rng)?;
         }
         self.rnn.reset_parameters(rng)?;
         let weight = self.decoder.weight();

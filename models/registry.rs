@@ -1,25 +1,24 @@
-//! The zoo's inventory: what can be built from a configuration file, and by which name.
+//! The models of the zoo by name, and the configuration of a whole network of any kind.
 
 use candle_core::Result;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::recurrent::{Recurrent, StackConfig};
 use crate::network::Network;
 use crate::predictor::{Predictor, PredictorConfig};
+use crate::recurrent_config::RecurrentConfig;
 use crate::rnnlm::{Rnnlm, RnnlmConfig};
-use crate::{Gru, GruConfig, Lstm, LstmConfig, SimpleRnn, SimpleRnnConfig};
 
-/// A model that `rnn train` knows by name.
+/// A model of the zoo.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// The name on the command line.
+    /// The name of its cell or network in configurations.
     pub name: &'static str,
-    /// One line about it.
+    /// A description in one line.
     pub summary: &'static str,
-    /// Where its equations come from.
+    /// The source of its equations.
     pub paper: &'static str,
-    /// The file that explains it.
+    /// The source file with its equations.
     pub file: &'static str,
 }
 
@@ -51,80 +50,21 @@ pub const MODELS: [Entry; 4] = [
     },
 ];
 
-/// A recurrent stack of any kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "cell", rename_all = "kebab-case")]
-pub enum RecurrentConfig {
-    /// See [`SimpleRnn`].
-    SimpleRnn(SimpleRnnConfig),
-    /// See [`Lstm`].
-    Lstm(LstmConfig),
-    /// See [`Gru`].
-    Gru(GruConfig),
-}
-
-/// Evaluates an expression on whichever configuration there is.
-macro_rules! any {
-    ($config:expr, $bound:ident => $value:expr) => {
-        match $config {
-            RecurrentConfig::SimpleRnn($bound) => $value,
-            RecurrentConfig::Lstm($bound) => $value,
-            RecurrentConfig::Gru($bound) => $value,
-        }
-    };
-}
-
-impl RecurrentConfig {
-    /// Builds the stack, taking its parameters out of `vb`.
-    ///
-    /// # Errors
-    /// Where the configuration makes no sense, or a parameter is missing or has another shape.
-    pub fn build(&self, vb: &VarBuilder<'_>) -> Result<Box<dyn Recurrent>> {
-        Ok(match self {
-            Self::SimpleRnn(config) => Box::new(SimpleRnn::new(config, vb)?),
-            Self::Lstm(config) => Box::new(Lstm::new(config, vb)?),
-            Self::Gru(config) => Box::new(Gru::new(config, vb)?),
-        })
-    }
-
-    /// What every kind has, without what only one has.
-    pub fn shared(&self) -> StackConfig<()> {
-        any!(self, config => config.clone().with_cell(()))
-    }
-
-    /// The same kind with other values of what every kind has; [`RecurrentConfig::shared`] backwards.
-    pub fn with_shared(self, shared: StackConfig<()>) -> Self {
-        match self {
-            Self::SimpleRnn(config) => Self::SimpleRnn(shared.with_cell(config.cell)),
-            Self::Lstm(config) => Self::Lstm(shared.with_cell(config.cell)),
-            Self::Gru(config) => Self::Gru(shared.with_cell(config.cell)),
-        }
-    }
-
-    pub(crate) fn bidirectional(&self) -> bool {
-        any!(self, config => config.bidirectional.is_some())
-    }
-
-    pub(crate) fn locked_dropout(&self) -> bool {
-        any!(self, config => config.locked_dropout)
-    }
-}
-
-/// A whole network of any kind: what a checkpoint's configuration holds.
+/// The configuration of a whole network of any kind, as a bundle stores it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "network", rename_all = "kebab-case")]
 pub enum ModelConfig {
-    /// See [`Rnnlm`].
+    /// An [`Rnnlm`].
     Rnnlm(RnnlmConfig),
-    /// See [`Predictor`].
+    /// A [`Predictor`].
     Predictor(PredictorConfig),
 }
 
 impl ModelConfig {
-    /// Builds the network, taking its parameters out of `vb`.
+    /// Build the network with parameters from `vb`.
     ///
     /// # Errors
-    /// Where the configuration makes no sense, or a parameter is missing or has another shape.
+    /// If the configuration is invalid, or a parameter is missing or has another shape.
     pub fn build(&self, vb: &VarBuilder<'_>) -> Result<Box<dyn Network>> {
         Ok(match self {
             Self::Rnnlm(config) => Box::new(Rnnlm::new(config, vb)?),
@@ -132,7 +72,7 @@ impl ModelConfig {
         })
     }
 
-    /// Tokens that the network reads; `None` where it reads features.
+    /// Number of tokens that the network reads; `None` if it reads features.
     pub fn vocabulary_size(&self) -> Option<usize> {
         match self {
             Self::Rnnlm(config) => Some(config.vocabulary_size),
@@ -148,7 +88,7 @@ impl ModelConfig {
         }
     }
 
-    /// The recurrent stack's configuration.
+    /// The configuration of the recurrent stack.
     pub fn rnn(&self) -> &RecurrentConfig {
         match self {
             Self::Rnnlm(config) => &config.rnn,

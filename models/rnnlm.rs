@@ -1,10 +1,10 @@
-//! The recurrent neural network language model (Mikolov et al. 2010): read a token, update the state,
-//! predict the next token.
+//! The recurrent neural network language model (Mikolov et al. 2010): read a token, update the state, predict the
+//! next token.
 //!
 //! ```text
 //! e_t = dropout(E[w_t])                          an embedding for every token
 //! h_t = rnn(e_t, h_{t-1})                        any recurrent stack
-//! d_t = P dropout(h_t)                           P only where a tied W is not as wide as h
+//! d_t = P dropout(h_t)                           P only if W is tied and h has other features
 //! p(w_{t+1} | w_1..w_t) = softmax(W d_t + b)
 //! loss = -mean log p(w_{t+1} | w_1..w_t)         perplexity = exp(loss)
 //! ```
@@ -12,14 +12,14 @@
 //! | parameter | shape |
 //! |---|---|
 //! | `encoder.weight` | (vocabulary, embedding) |
-//! | `rnn.*` | as the stack's own |
-//! | `projection.weight` | (embedding, output), only where the ends are tied and not as wide as each other |
-//! | `decoder.weight` | (vocabulary, output), absent where it is tied to `encoder.weight` |
+//! | `rnn.*` | those of the stack |
+//! | `projection.weight` | (embedding, output), only if the weights are tied and these sizes differ |
+//! | `decoder.weight` | (vocabulary, output), absent if it is tied to `encoder.weight` |
 //! | `decoder.bias` | (vocabulary) |
 //!
-//! Tying both ends (Press and Wolf 2016; Inan et al. 2016) saves the larger part of a word model's
-//! parameters and helps it. Training may also make outputs small and slow (Merity et al. 2017), see
-//! [`RnnlmConfig::ar`].
+//! Tying the decoder to the encoder (Press and Wolf 2016; Inan et al. 2016) saves most of a word model's parameters
+//! and lowers its perplexity. Training may also penalise large and quickly changing outputs (Merity et al. 2017); see
+//! [`RnnlmConfig::ar`] and [`RnnlmConfig::tar`].
 //!
 //! # Example
 //! ```
@@ -43,25 +43,27 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::layers::config::check_probability;
 use crate::layers::dropout::{Noise, Share, dropout, mask};
-use crate::layers::recurrent::{Recurrent, State, check_probability};
+use crate::layers::embedding::{Embedding, check_vocabulary};
+use crate::layers::linear::Linear;
+use crate::layers::recurrent::Recurrent;
+use crate::layers::state::State;
 use crate::layers::weights::{fill, uniform};
-use crate::network::{Encoded, Linear, Network, TokenStream, check_vocabulary};
+use crate::network::{Encoded, Network, TokenStream};
 use crate::ops::activity::{Penalties, penalty};
-use crate::ops::embedding::embed;
-use crate::registry::RecurrentConfig;
+use crate::recurrent_config::RecurrentConfig;
 
-/// The configuration of an [`Rnnlm`]. Its embedding is as wide as the stack's input.
+/// The configuration of an [`Rnnlm`]. Its embedding has the features of the stack's input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RnnlmConfig {
-    /// Tokens that can be read and predicted.
+    /// Number of tokens that can be read and predicted.
     pub vocabulary_size: usize,
-    /// Dropout on the embeddings and on the stack's output; locked if the stack's own is.
+    /// Dropout on the embeddings and on the stack's output; locked if the stack's dropout is.
     pub dropout: f64,
-    /// Chance that a word's embedding is dropped throughout a batch (Gal and Ghahramani 2016).
+    /// Probability that a token's embedding is dropped throughout a batch (Gal and Ghahramani 2016).
     pub embedding_dropout: f64,
-    /// Use the embedding matrix to predict as well, behind a projection where the stack's output is not as
-    /// wide.
+    /// Whether the decoder uses the embedding matrix, after a projection if the stack's output has other features.
     pub tied: bool,
     /// Weight of the mean squared output after dropout in the loss: activation regularization (Merity et al.
     /// 2017).
@@ -76,7 +78,7 @@ pub struct RnnlmConfig {
 }
 
 impl RnnlmConfig {
-    /// Untied and without dropout.
+    /// Not tied, without dropout and penalties.
     pub fn new(vocabulary_size: usize, rnn: RecurrentConfig) -> Self {
         Self { vocabulary_size, dropout: 0., embedding_dropout: 0., tied: false, ar: 0., tar: 0., rnn }
     }
@@ -84,7 +86,7 @@ impl RnnlmConfig {
 
 /// A recurrent language model.
 pub struct Rnnlm {
-    encoder: Tensor,
+    encoder: Embedding,
     rnn: Box<dyn Recurrent>,
     /// (embedding, output).
     projection: Option<Tensor>,
@@ -96,17 +98,17 @@ pub struct Rnnlm {
 }
 
 impl Rnnlm {
-    /// Takes the parameters out of `vb`.
+    /// Take the parameters from `vb`.
     ///
     /// # Errors
-    /// Where the configuration makes no sense, or a parameter is missing or has another shape.
+    /// If the configuration is invalid, or a parameter is missing or has another shape.
     pub fn new(config: &RnnlmConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         check_probability("dropout", config.dropout)?;
         check_probability("embedding_dropout", config.embedding_dropout)?;
         check_vocabulary(config.vocabulary_size)?;
         let rnn = config.rnn.build(&vb.pp("rnn"))?;
         let (vocabulary, embedding, output) = (config.vocabulary_size, rnn.input_size(), rnn.output_size());
-        if config.rnn.bidirectional() {
+        if config.rnn.stack().bidirectional.is_some() {
             bail!("a language model reads from left to right: a bidirectional stack would see the answer");
         }
         for (name, weight) in [("ar", config.ar), ("tar", config.tar)] {
@@ -123,12 +125,12 @@ impl Rnnlm {
             false => vb.get((vocabulary, output), "decoder.weight")?,
         };
         Ok(Self {
-            encoder,
+            encoder: Embedding::new(encoder),
             rnn,
             projection,
             decoder: Linear::new(weight, Some(vb.get(vocabulary, "decoder.bias")?)),
             dropout: config.dropout,
-            share: if config.rnn.locked_dropout() { Share::Time } else { Share::None },
+            share: if config.rnn.stack().locked_dropout { Share::Time } else { Share::None },
             embedding_dropout: config.embedding_dropout,
             penalties: Penalties { ar: config.ar, tar: config.tar },
         })
@@ -144,11 +146,12 @@ impl Network for Rnnlm {
         mut noise: Noise<'_>,
     ) -> Result<Encoded> {
         let trains = noise.is_some();
-        let mut xs = embed(&self.encoder, inputs)?; // (batch, time, embedding)
+        let mut xs = self.encoder.forward(inputs)?; // (batch, time, embedding)
         if let Some(rng) = noise.as_deref_mut().filter(|_| self.embedding_dropout > 0.) {
-            // Drawn for all words, multiplied into the rows that were read: the whole matrix is far larger.
-            let words = mask(&[self.encoder.dims()[0]], self.embedding_dropout, &self.encoder, rng)?;
-            let read = words.index_select(&inputs.flatten_all()?, 0)?.reshape(inputs.shape())?;
+            // One factor per token, applied to the rows that were read: the matrix has far more rows.
+            let encoder = self.encoder.weight();
+            let tokens = mask(&[encoder.dims()[0]], self.embedding_dropout, encoder, rng)?;
+            let read = tokens.index_select(&inputs.flatten_all()?, 0)?.reshape(inputs.shape())?;
             xs = xs.broadcast_mul(&read.unsqueeze(2)?)?; // (batch, time, 1)
         }
         let xs = dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?;
@@ -183,9 +186,9 @@ impl Network for Rnnlm {
     }
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
-        uniform(&self.encoder, 0.1, rng)?;
+        uniform(self.encoder.weight(), 0.1, rng)?;
         self.rnn.reset_parameters(rng)?;
-        if self.decoder.weight().id() != self.encoder.id() {
+        if self.decoder.weight().id() != self.encoder.weight().id() {
             uniform(self.decoder.weight(), 0.1, rng)?;
         }
         if let Some(projection) = &self.projection {
@@ -203,7 +206,7 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
-    use crate::GruConfig;
+    use crate::{GruConfig, Merge, StackOptions};
 
     fn model(tied: bool) -> (Rnnlm, VarMap) {
         let map = VarMap::new();
@@ -213,16 +216,16 @@ mod tests {
     }
 
     #[test]
-    fn a_tied_decoder_is_the_embedding_and_is_drawn_once() {
+    fn a_tied_decoder_shares_the_embedding_and_is_drawn_once() {
         let [(tied, tied_map), (untied, untied_map)] = [true, false].map(model);
         assert!(
-            tied.decoder.weight().id() == tied.encoder.id()
-                && untied.decoder.weight().id() != untied.encoder.id()
+            tied.decoder.weight().id() == tied.encoder.weight().id()
+                && untied.decoder.weight().id() != untied.encoder.weight().id()
         );
         let [mut tied_rng, mut untied_rng] = [0, 0].map(ChaCha8Rng::seed_from_u64);
         tied.reset_parameters(&mut tied_rng).unwrap();
         untied.reset_parameters(&mut untied_rng).unwrap();
-        // The untied model draws one matrix more, after all that both have.
+        // The untied model draws one more matrix, after all others.
         assert_eq!(untied_rng.get_word_pos() - tied_rng.get_word_pos(), 2 * 11 * 4);
         let [tied, untied] = [tied_map, untied_map].map(|map| map.data().lock().unwrap().clone());
         assert_eq!((tied.len(), tied.contains_key("decoder.weight")), (untied.len() - 1, false));
@@ -233,13 +236,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_language_model_cannot_be_is_said() {
+    fn invalid_configurations_are_refused() {
         let problem = |config: RnnlmConfig| {
             let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
             Rnnlm::new(&config, &vb).map(drop).unwrap_err().to_string()
         };
-        let both = GruConfig { bidirectional: Some(crate::Merge::Sum), ..GruConfig::new(4, 4) };
-        let both = problem(RnnlmConfig::new(11, RecurrentConfig::Gru(both)));
+        let both = StackOptions { bidirectional: Some(Merge::Sum), ..StackOptions::new(4, 4) };
+        let both = problem(RnnlmConfig::new(11, RecurrentConfig::Gru(both.into())));
         assert!(both.contains("reads from left to right"), "{both}");
         let rnn = || RecurrentConfig::Gru(GruConfig::new(4, 5));
         let negative = problem(RnnlmConfig { tar: -1., ..RnnlmConfig::new(11, rnn()) });

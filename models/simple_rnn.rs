@@ -1,9 +1,9 @@
-//! The simple recurrent network (Elman 1990): the hidden state is one squashed sum of the input and of
-//! itself a step earlier.
+//! The simple recurrent network (Elman 1990): the hidden state is a nonlinear function of a sum of two products, of
+//! the input and of the previous hidden state.
 //!
 //! ```text
 //! h_t = tanh(W_x x_t + W_h h_{t-1} + b)        or relu in place of tanh
-//! y_t = f(W_y h_t + b_y)                       whatever layer follows
+//! y_t = f(W_y h_t + b_y)                       the layer that follows
 //! ```
 //!
 //! | symbol | parameter | shape |
@@ -14,9 +14,8 @@
 //! | W_h | `weight_hh_l0` | (hidden, hidden) |
 //! | b | `bias_ih_l0` + `bias_hh_l0` | (hidden) |
 //!
-//! The gradient through `n` steps holds the product of `n` matrices `diag(tanh') W_h`: it fades or
-//! explodes with distance (Bengio et al. 1994), which is why [`Lstm`](crate::Lstm) and
-//! [`Gru`](crate::Gru) exist.
+//! The gradient through `n` steps has a product of `n` matrices `diag(tanh') W_h` as a factor. It vanishes or explodes
+//! with `n` (Bengio et al. 1994). [`Lstm`](crate::Lstm) and [`Gru`](crate::Gru) were made to avoid that.
 //!
 //! # Example
 //! All hidden states of ten steps of four features:
@@ -40,8 +39,10 @@ use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::CellKind;
-use crate::layers::recurrent::{Cell, StackConfig, State};
+use crate::layers::cell::Cell;
+use crate::layers::config::StackConfig;
 use crate::layers::stack::Stack;
+use crate::layers::state::State;
 use crate::layers::weights::Weights;
 
 pub use crate::kernels::Nonlinearity;
@@ -52,10 +53,10 @@ pub type SimpleRnn = Stack<SimpleRnnCell>;
 /// The configuration of a [`SimpleRnn`].
 pub type SimpleRnnConfig = StackConfig<SimpleRnnOptions>;
 
-/// What only a [`SimpleRnn`] can be told.
+/// The options of a [`SimpleRnn`] alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SimpleRnnOptions {
-    /// tanh by default.
+    /// The nonlinearity; tanh by default.
     #[serde(default)]
     pub nonlinearity: Nonlinearity,
 }
@@ -83,7 +84,7 @@ impl Cell for SimpleRnnCell {
         &mut self.weights
     }
 
-    fn unit(&self) -> Option<CellKind> {
+    fn kind(&self) -> Option<CellKind> {
         Some(CellKind::Simple(self.nonlinearity))
     }
 

@@ -11,8 +11,8 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use rnn_zoo::models::{
-    Encoded, GruOptions, LstmConfig, LstmOptions, Merge, Network, Nonlinearity, RecurrentConfig, Reset,
-    Rnnlm, RnnlmConfig, SimpleRnnOptions, StackConfig, State,
+    Encoded, GruOptions, LstmOptions, Merge, Network, Nonlinearity, RecurrentConfig, Reset, Rnnlm,
+    RnnlmConfig, SimpleRnnOptions, StackOptions, State,
 };
 use rnn_zoo::rng::{Purpose, stream};
 use safetensors::SafeTensors;
@@ -260,11 +260,11 @@ fn largest(tensor: &Tensor) -> Result<f64> {
 
 impl LayerOptions {
     fn config(&self) -> Result<RecurrentConfig> {
-        let shared = StackConfig::<()> {
+        let shared = StackOptions {
             num_layers: self.layers,
             bidirectional: self.bidirectional.then_some(self.merge),
             bias: self.bias,
-            ..StackConfig::new(self.input, self.hidden)
+            ..StackOptions::new(self.input, self.hidden)
         };
         Ok(match self.cell.as_str() {
             "simple_rnn" => RecurrentConfig::SimpleRnn(
@@ -292,12 +292,13 @@ fn run_layer(options: &LayerOptions, variables: &Variables) -> Result<Outcome> {
 }
 
 fn run_language_model(options: &LanguageModelOptions, variables: &Variables) -> Result<Outcome> {
-    let rnn = LstmConfig { num_layers: options.layers, ..LstmConfig::new(options.embedding, options.hidden) };
+    let rnn =
+        StackOptions { num_layers: options.layers, ..StackOptions::new(options.embedding, options.hidden) };
     let config = RnnlmConfig {
         tied: options.tied,
         ar: options.ar,
         tar: options.tar,
-        ..RnnlmConfig::new(options.vocabulary, RecurrentConfig::Lstm(rnn))
+        ..RnnlmConfig::new(options.vocabulary, RecurrentConfig::Lstm(rnn.into()))
     };
     let model = Rnnlm::new(&config, &variables.parameters())?;
     let mut noise = stream(1, Purpose::Noise, 0); // penalties are training's; nothing is dropped here

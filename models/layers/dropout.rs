@@ -1,27 +1,26 @@
-//! Masks of noise for training: elements of layer outputs, whole sequences, rows of an embedding,
-//! weights. All are drawn from the caller's generator, so a run can be repeated and resumed.
+//! Dropout, and the masks of all other noise in training. All masks are drawn from the caller's generator, so that
+//! a run can be repeated and resumed.
 
 use candle_core::{Result, Tensor};
 use rand::Rng;
 
-/// Where training draws its noise from; `None` outside training, when nothing is dropped.
+/// The generator that training draws its noise from; `None` outside training, when nothing is dropped.
 pub type Noise<'a> = Option<&'a mut (dyn Rng + 'static)>;
 
-/// Which elements share one draw.
+/// The elements that share one draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// None: ordinary dropout.
+    /// No elements: ordinary dropout.
     None,
-    /// All time steps of (batch, time, features): locked, or variational, dropout (Gal and Ghahramani
-    /// 2016).
+    /// The time steps of (batch, time, features): locked, or variational, dropout (Gal and Ghahramani 2016).
     Time,
 }
 
-/// Drops elements of `xs` with chance `p` and scales the rest by 1/(1 - p), so that the mean stays.
-/// Without a generator, or with `p` zero, it hands back `xs`.
+/// Set elements of `xs` to zero with probability `p` and scale the others by 1/(1 - p), which keeps the mean. Without
+/// a generator, or if `p` is 0, return `xs`.
 ///
 /// # Errors
-/// Only those of the tensor library; [`Share::Time`] needs (batch, time, features).
+/// If `xs` is not (batch, time, features) with [`Share::Time`].
 pub fn dropout(xs: &Tensor, p: f64, share: Share, rng: Noise<'_>) -> Result<Tensor> {
     let Some(rng) = rng.filter(|_| p > 0.) else { return Ok(xs.clone()) };
     match share {
@@ -33,38 +32,33 @@ pub fn dropout(xs: &Tensor, p: f64, share: Share, rng: Noise<'_>) -> Result<Tens
     }
 }
 
-/// A mask of `dims` holding 0 with chance `p`, else 1/(1 - p), in the dtype and place of `like`.
+/// A dropout mask of shape `dims`, of the type and on the device of `like`: 0 with probability `p`, else 1/(1 - p).
 pub(crate) fn mask(dims: &[usize], p: f64, like: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
     Tensor::from_vec(factors(dims.iter().product(), p, rng), dims, like.device())?.to_dtype(like.dtype())
 }
 
-/// What dropout multiplies `count` elements by.
+/// Dropout factors for `count` elements: 0 with probability `p`, else 1/(1 - p).
 pub(crate) fn factors(count: usize, p: f64, rng: &mut dyn Rng) -> Vec<f32> {
     draw(count, p, rng, [0., (1. / (1. - p)) as f32])
 }
 
-/// A mask of `dims` holding 1 with chance `p`, else 0, as a condition for `where_cond`.
-pub(crate) fn chosen(dims: &[usize], p: f64, like: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
-    Tensor::from_vec(draw(dims.iter().product(), p, rng, [1u8, 0]), dims, like.device())
-}
-
-/// Draws that are drawn at a time: what the processor's first cache holds easily.
+/// Draws per call of the generator: their 4 KiB fit the first-level cache.
 const DRAWS: usize = 2048;
 
-/// `count` draws: the first value with chance `p`, to within 2^-17, else the second. Weight drop takes one
-/// for every weight and step of training, so a draw is 16 bits and the generator is asked for many at once.
+/// `count` draws: the first value with probability `p`, to within 2^-17, else the second. Weight drop takes one draw
+/// per weight and training step, so a draw has 16 bits and one call of the generator makes many.
 pub(crate) fn draw<T: Copy>(count: usize, p: f64, rng: &mut dyn Rng, values: [T; 2]) -> Vec<T> {
     let threshold = (p * 65536.).round() as u32;
     let mut drawn = Vec::with_capacity(count);
     let mut bytes = [0; 2 * DRAWS];
     while drawn.len() < count {
-        let some = DRAWS.min(count - drawn.len());
-        // Whole words of 32 bits, so that a generator's position stays one.
-        let bytes = &mut bytes[..2 * some.next_multiple_of(2)];
+        let size = DRAWS.min(count - drawn.len());
+        // Whole 32-bit words, so that the position of the generator stays a whole number.
+        let bytes = &mut bytes[..2 * size.next_multiple_of(2)];
         rng.fill_bytes(bytes);
         let (draws, _) = bytes.as_chunks::<2>();
         let pick = |&draw| values[usize::from(u32::from(u16::from_le_bytes(draw)) >= threshold)];
-        drawn.extend(draws[..some].iter().map(pick));
+        drawn.extend(draws[..size].iter().map(pick));
     }
     drawn
 }

@@ -1,6 +1,14 @@
-//! What the networks are made of: cells, stacks of them, weights, dropout.
+//! The parts of the networks: cells, stacks of them, weights, dropout, linear and embedding layers.
 
+pub(crate) mod cell;
+pub(crate) mod config;
 pub mod dropout;
+pub(crate) mod embedding;
+pub(crate) mod linear;
 pub(crate) mod recurrent;
+mod recurrent_noise;
+mod scan;
 pub(crate) mod stack;
+pub(crate) mod state;
+pub(crate) mod stream;
 pub(crate) mod weights;

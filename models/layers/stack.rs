@@ -1,21 +1,27 @@
-//! Layers on top of one another, in one direction or both, with dropout between them: what turns a
-//! [`Cell`] into a [`Recurrent`] layer.
+//! A stack of layers of one kind of cell, in one direction or both, with dropout between the layers.
+
+use std::borrow::Cow;
 
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use rand::Rng;
 
+use crate::layers::cell::Cell;
+use crate::layers::config::{GateBias, Init, SHORTEST_CHRONO, StackConfig};
 use crate::layers::dropout::{Noise, Share, dropout};
-use crate::layers::recurrent::{
-    Cell, GateBias, Init, Output, Recurrent, SHORTEST_CHRONO, StackConfig, State,
-};
-use crate::layers::weights::{Weights, zeros};
-use crate::network::Linear;
-use crate::ops::reference::{Run, clear_padding, scan};
-use crate::ops::{Stream, fused};
+use crate::layers::linear::Linear;
+use crate::layers::recurrent::Recurrent;
+use crate::layers::recurrent_noise::{PassShape, draw_noise};
+use crate::layers::scan::scan;
+use crate::layers::state::{Output, State};
+use crate::layers::stream::Stream;
+use crate::layers::weights::{Weights, WeightsConfig, zeros};
+use crate::ops::fused::{self, LayerOutput};
+use crate::ops::reference::clear_padding;
+use crate::ops::sequence::SequenceOptions;
 
-/// A stack of one kind of cell: [`SimpleRnn`](crate::SimpleRnn), [`Lstm`](crate::Lstm) and
-/// [`Gru`](crate::Gru) are this.
+/// A stack of recurrent layers of one kind of cell: [`SimpleRnn`](crate::SimpleRnn), [`Lstm`](crate::Lstm) or
+/// [`Gru`](crate::Gru).
 #[derive(Clone, Debug)]
 pub struct Stack<C: Cell> {
     /// Layer 0 forward, layer 0 backward, layer 1 forward and so on.
@@ -24,44 +30,59 @@ pub struct Stack<C: Cell> {
 }
 
 impl<C: Cell> Stack<C> {
-    /// Takes the parameters out of `vb`, under PyTorch's names: `weight_ih_l0`, `weight_hh_l0`,
-    /// `bias_ih_l0`, `bias_hh_l0`, the same with `_reverse` for the backward direction, and
-    /// `weight_hr_l0` for a projection. Layer normalisation adds `norm_ih_weight_l0`,
-    /// `norm_ih_bias_l0` and the same for `hh` and `c`.
+    /// Take the parameters from `vb`, under PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`,
+    /// `bias_hh_l0`, the same with `_reverse` for the backward direction, and `weight_hr_l0` for a projection.
+    /// Layer normalisation adds `norm_ih_weight_l0`, `norm_ih_bias_l0` and the same for `hh` and `c`.
     ///
     /// # Errors
-    /// Where the configuration makes no sense, or a parameter is missing or has another shape.
+    /// If the configuration is invalid, or a parameter is missing or has another shape.
     pub fn new(config: &StackConfig<C::Options>, vb: &VarBuilder<'_>) -> Result<Self> {
-        config.validate()?;
+        let stack = &config.stack;
+        stack.validate()?;
         match C::chrono(&config.cell) {
             Some(steps) if steps < SHORTEST_CHRONO => {
                 bail!("chrono is {steps} steps; expected at least {SHORTEST_CHRONO}")
             }
             _ => {}
         }
-        let own = C::initial_bias(&config.cell, Init::Pytorch);
-        if !config.bias && own.iter().any(|bias| *bias != GateBias::Scheme) {
-            bail!("what gates start with is asked for, but the layer is without biases")
+        let biases = C::initial_bias(&config.cell, Init::Pytorch);
+        if !stack.bias && biases.iter().any(|bias| *bias != GateBias::Scheme) {
+            bail!("initial biases of gates are configured, but the layer is without biases")
         }
-        let output = C::projection(&config.cell).unwrap_or(config.hidden_size);
-        let mut cells = Vec::with_capacity(config.num_layers * config.directions());
-        for layer in 0..config.num_layers {
-            let input = if layer == 0 { config.input_size } else { config.merged(output) };
-            for direction in 0..config.directions() {
+        let projection = C::projection(&config.cell);
+        let output = projection.unwrap_or(stack.hidden_size);
+        let mut cells = Vec::with_capacity(stack.num_layers * stack.directions());
+        for layer in 0..stack.num_layers {
+            let weights = WeightsConfig {
+                gates: C::GATES,
+                input: if layer == 0 { stack.input_size } else { stack.merged(output) },
+                hidden: stack.hidden_size,
+                projection,
+                bias: stack.bias,
+                layer_norm: stack.layer_norm,
+                cell_state: C::CELL_STATE,
+            };
+            for direction in 0..stack.directions() {
                 let suffix = format!("l{layer}{}", if direction == 0 { "" } else { "_reverse" });
-                let weights = Weights::new::<C>(config, input, &suffix, vb)?;
+                let weights = Weights::new(&weights, &suffix, vb)?;
                 cells.push(C::new(&config.cell, weights)?);
             }
         }
         Ok(Self { cells, config: config.clone() })
     }
 
-    /// The configuration it was built from.
+    /// The configuration that the stack was built from.
     pub fn config(&self) -> &StackConfig<C::Options> {
         &self.config
     }
 
-    /// One layer's directions over (batch, time, features), merged; its new states join `states`.
+    /// Pack the weights of all layers anew at the next call; see [`Weights::repack`].
+    pub fn repack(&self) {
+        self.cells.iter().for_each(|cell| cell.weights().repack());
+    }
+
+    /// Run the directions of one layer over (batch, time, features) and merge them. Appends the new states to
+    /// `states`.
     fn layer(
         &self,
         layer: usize,
@@ -71,48 +92,54 @@ impl<C: Cell> Stack<C> {
         mut noise: Noise<'_>,
         states: &mut Vec<State>,
     ) -> Result<Tensor> {
-        let directions = self.config.directions();
+        let directions = self.config.stack.directions();
         let mut outputs = Vec::with_capacity(directions);
         for direction in 0..directions {
             let index = layer * directions + direction;
+            let (initial, reverse) = (initial.layer(index)?, direction == 1);
             let cell = &self.cells[index];
-            let run = Run {
-                lengths,
-                reverse: direction == 1,
-                zoneout: self.config.zoneout,
-                recurrent_dropout: self.config.recurrent_dropout,
-                weight_drop: self.config.weight_drop,
-            };
-            let (ys, state) = self.direction(cell, xs, &initial.layer(index)?, run, noise.as_deref_mut())?;
+            let (ys, state) = self.direction(cell, xs, &initial, (lengths, reverse), noise.as_deref_mut())?;
             outputs.push(ys);
             states.push(state);
         }
-        match (self.config.bidirectional, &outputs[..]) {
+        match (self.config.stack.bidirectional, &outputs[..]) {
             (Some(merge), [forward, backward]) => merge.apply(forward, backward),
             _ => Ok(outputs.swap_remove(0)),
         }
     }
 
-    /// One layer in one direction: in one piece where there are kernels for it, else step by step.
+    /// Run one layer in one direction: with the fused kernels if there are any, else step by step.
+    ///
+    /// The generator draws weight drop first, then recurrent dropout, then zoneout.
     fn direction(
         &self,
         cell: &C,
         xs: &Tensor,
         initial: &State,
-        run: Run<'_>,
+        (lengths, reverse): (Option<&[usize]>, bool),
         mut noise: Noise<'_>,
     ) -> Result<(Tensor, State)> {
-        if let Some(unit) = cell.unit() {
-            let fused = fused::layer(unit, cell.weights(), xs, initial, run, noise.as_deref_mut())?;
-            if let Some(result) = fused {
-                return Ok(result);
+        let stack = &self.config.stack;
+        let mut cell = Cow::Borrowed(cell);
+        if let Some(rng) = noise.as_deref_mut().filter(|_| stack.weight_drop > 0.) {
+            cell.to_mut().weights_mut().drop_hidden(stack.weight_drop, rng)?;
+        }
+        let weights = cell.weights();
+        let (batch, time, _) = xs.dims3()?;
+        let cell_state = C::CELL_STATE.then_some(weights.hidden_size());
+        let shape = PassShape { batch, time, output: weights.output_size(), cell_state };
+        let options = SequenceOptions { lengths, reverse, noise: draw_noise(stack, shape, noise) };
+        if let (Some(kind), Some(weights)) = (cell.kind(), weights.fused()) {
+            let state = (&initial.h, initial.c.as_ref());
+            if let Some(LayerOutput { ys, h, c }) = fused::layer(kind, weights, xs, state, &options)? {
+                return Ok((ys, State { h, c }));
             }
         }
-        let gates_x = cell.weights().project_input(xs, cell.folds_hidden_bias())?;
-        scan(cell, &gates_x, initial, run, noise)
+        let gates_x = weights.project_input(xs, cell.folds_hidden_bias())?;
+        scan(cell.as_ref(), &gates_x, initial, &options)
     }
 
-    /// Refuses a state of another shape than this stack's.
+    /// Refuse a state of another shape than this stack's.
     fn check_state(&self, state: &State, batch: usize) -> Result<()> {
         let weights = self.cells[0].weights();
         let layers = self.cells.len();
@@ -148,8 +175,8 @@ where
         mut noise: Noise<'_>,
     ) -> Result<Output> {
         let (batch, _, features) = xs.dims3()?;
-        if features != self.config.input_size {
-            let expected = self.config.input_size;
+        if features != self.config.stack.input_size {
+            let expected = self.config.stack.input_size;
             bail!("the input is {:?}; expected (batch, time, {expected})", xs.dims());
         }
         let initial = match state {
@@ -161,19 +188,19 @@ where
             Some(lengths) => clear_padding(xs, lengths)?,
             None => xs.clone(),
         };
-        let share = if self.config.locked_dropout { Share::Time } else { Share::None };
+        let share = if self.config.stack.locked_dropout { Share::Time } else { Share::None };
         let mut states = Vec::with_capacity(self.cells.len());
-        for layer in 0..self.config.num_layers {
+        for layer in 0..self.config.stack.num_layers {
             if layer > 0 {
-                ys = dropout(&ys, self.config.dropout, share, noise.as_deref_mut())?;
+                ys = dropout(&ys, self.config.stack.dropout, share, noise.as_deref_mut())?;
             }
             ys = self.layer(layer, &ys, &initial, lengths, noise.as_deref_mut(), &mut states)?;
         }
-        Ok(Output { ys, state: State::stack(&states)?, merge: self.config.bidirectional })
+        Ok(Output { ys, state: State::stack(&states)?, merge: self.config.stack.bidirectional })
     }
 
     fn step(&self, x: &Tensor, state: &State) -> Result<(Tensor, State)> {
-        if self.config.bidirectional.is_some() {
+        if self.config.stack.bidirectional.is_some() {
             bail!("a bidirectional stack cannot run step by step: its backward half starts at the end");
         }
         let output = self.forward(&x.unsqueeze(1)?, Some(state), None)?; // (batch, 1, input)
@@ -181,11 +208,11 @@ where
     }
 
     fn stream(&self, decoder: &[Linear]) -> Result<Option<Stream>> {
-        if self.config.bidirectional.is_some() {
+        if self.config.stack.bidirectional.is_some() {
             return Ok(None);
         }
-        let layers: Vec<_> = self.cells.iter().map(|cell| (cell.unit(), cell.weights())).collect();
-        Stream::new(&layers, self.config.zoneout, decoder)
+        let layers: Vec<_> = self.cells.iter().map(|cell| (cell.kind(), cell.weights())).collect();
+        Stream::new(&layers, self.config.stack.zoneout, decoder)
     }
 
     fn zero_state(&self, batch: usize) -> Result<State> {
@@ -196,17 +223,19 @@ where
     }
 
     fn input_size(&self) -> usize {
-        self.config.input_size
+        self.config.stack.input_size
     }
 
     fn output_size(&self) -> usize {
-        self.config.merged(self.cells[0].weights().output_size())
+        self.config.stack.merged(self.cells[0].weights().output_size())
     }
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
-        let bias = C::initial_bias(&self.config.cell, self.config.init);
+        let bias = C::initial_bias(&self.config.cell, self.config.stack.init);
         let chrono = C::chrono(&self.config.cell);
-        self.cells.iter().try_for_each(|cell| cell.weights().reset(self.config.init, &bias, chrono, rng))
+        self.cells
+            .iter()
+            .try_for_each(|cell| cell.weights().reset(self.config.stack.init, &bias, chrono, rng))
     }
 }
 
@@ -215,19 +244,19 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
-    use crate::{Gru, GruConfig, Lstm, LstmConfig, Merge};
+    use crate::{Gru, GruConfig, Lstm, LstmOptions, Merge, StackOptions};
 
     fn zeros(shape: &[usize]) -> Tensor {
         Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap()
     }
 
     fn lstm(bidirectional: Option<Merge>) -> Lstm {
-        let config = LstmConfig { num_layers: 2, bidirectional, ..LstmConfig::new(4, 8) };
-        Lstm::new(&config, &VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap()
+        let stack = StackOptions { num_layers: 2, bidirectional, ..StackOptions::new(4, 8) };
+        Lstm::new(&stack.into(), &VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap()
     }
 
     #[test]
-    fn shapes_that_disagree_are_told_with_what_was_expected() {
+    fn wrong_shapes_are_reported_with_the_expected_ones() {
         let lstm = lstm(None);
         let problem = |xs: &[usize], state: Option<&State>, lengths: Option<&[usize]>| {
             lstm.forward(&zeros(xs), state, lengths).map(|_| ()).unwrap_err().to_string()
@@ -261,12 +290,9 @@ mod tests {
 
     #[test]
     fn sizes_follow_from_layers_directions_and_projection() {
-        let projected = LstmConfig {
-            cell: crate::LstmOptions { projection: Some(3), ..Default::default() },
-            bidirectional: Some(Merge::Concat),
-            num_layers: 2,
-            ..LstmConfig::new(4, 8)
-        };
+        let stack =
+            StackOptions { bidirectional: Some(Merge::Concat), num_layers: 2, ..StackOptions::new(4, 8) };
+        let projected = stack.with_cell(LstmOptions { projection: Some(3), ..Default::default() });
         let projected = Lstm::new(&projected, &VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap();
         let state = projected.zero_state(5).unwrap();
         assert_eq!((projected.input_size(), projected.output_size()), (4, 6));

@@ -1,14 +1,15 @@
-//! The parameters of one layer in one direction: PyTorch's names and shapes, how they start, and the
-//! two products every cell takes with them.
+//! The parameters of one layer in one direction: PyTorch's names and shapes, initial values, and the products that
+//! every cell computes with them.
 
 use candle_core::{D, DType, Result, Tensor, Var, bail};
 use candle_nn::VarBuilder;
 use rand::{Rng, RngExt};
 
+use crate::layers::config::{GateBias, Init};
 use crate::layers::dropout;
-use crate::layers::recurrent::{Cell, GateBias, Init, StackConfig};
-use crate::ops::fused::Constant;
+use crate::ops::layer_weights::LayerWeights;
 use crate::ops::masked::masked;
+use crate::ops::packed_cache::PackedCache;
 use crate::ops::reference;
 
 /// Scale and shift of a layer normalisation, each (features).
@@ -26,10 +27,10 @@ impl Norm {
         })
     }
 
-    /// Normalises the last dimension of `xs`.
+    /// Normalise the last dimension of `xs`, (.., features).
     ///
     /// # Errors
-    /// Only those of the tensor library.
+    /// If the last dimension is not `features`.
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         reference::layer_norm(xs, &self.weight, &self.bias)
     }
@@ -40,7 +41,7 @@ impl Norm {
     }
 }
 
-/// The three normalisations of a layer.
+/// The normalisations of a layer: of the input's product, of the recurrent product, and of an LSTM's cell state.
 #[derive(Clone, Debug)]
 pub(crate) struct Norms {
     ih: Norm,
@@ -48,47 +49,65 @@ pub(crate) struct Norms {
     pub(crate) c: Option<Norm>,
 }
 
+/// Sizes and options that the parameters of one layer in one direction depend on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WeightsConfig {
+    /// Gates of the cell: blocks of `hidden` rows in the matrices.
+    pub gates: usize,
+    /// Features of each input step.
+    pub input: usize,
+    /// Hidden units.
+    pub hidden: usize,
+    /// Features of the projected output, if there is a projection.
+    pub projection: Option<usize>,
+    /// Whether the layer adds biases.
+    pub bias: bool,
+    /// Whether both products are normalised.
+    pub layer_norm: bool,
+    /// Whether the cell has a cell state, which layer normalisation then applies to.
+    pub cell_state: bool,
+}
+
 /// The parameters of one layer in one direction.
 ///
-/// Rows come in blocks of `hidden`, one a gate, in PyTorch's order.
+/// Each gate has a block of `hidden` rows, in PyTorch's order.
+///
+/// Weights that are variables may change between calls. Weights that are not are packed for the fused kernels at
+/// the first call. If such a tensor is changed in place (`slice_set`) after that, later calls still use the packed
+/// values until [`Weights::repack`].
 #[derive(Clone, Debug)]
 pub struct Weights {
     hidden: usize,
     pub(crate) ih: Tensor,
     pub(crate) hh: Tensor,
-    /// Views of the two above, made once: the transposed gradient is then summed over steps and turned
-    /// round once, not at every step.
+    /// Transposed views of the two above, made once: their gradients are then summed over steps and transposed
+    /// once, not at every step.
     ih_t: Tensor,
     hh_t: Tensor,
     pub(crate) b_ih: Option<Tensor>,
     pub(crate) b_hh: Option<Tensor>,
     pub(crate) hr: Option<Tensor>,
     pub(crate) norms: Option<Norms>,
-    /// For the fused kernels, where none of the weights is in training.
-    pub(crate) constant: Constant,
+    /// The weights packed for the fused kernels, if none is trained.
+    packed: PackedCache,
 }
 
 impl Weights {
-    /// Takes `weight_ih_SUFFIX` (gates * hidden, input) and its kin out of `vb`.
+    /// Take `weight_ih_SUFFIX` (gates * hidden, input), `weight_hh_SUFFIX` (gates * hidden, output), the biases
+    /// (gates * hidden), the projection and the normalisations from `vb`.
     ///
     /// # Errors
-    /// Where a parameter is missing or has another shape.
-    pub fn new<C: Cell>(
-        config: &StackConfig<C::Options>,
-        input: usize,
-        suffix: &str,
-        vb: &VarBuilder<'_>,
-    ) -> Result<Self> {
-        let hidden = config.hidden_size;
-        let rows = C::GATES * hidden;
-        let projection = C::projection(&config.cell);
+    /// If a parameter is missing or has another shape.
+    pub fn new(config: &WeightsConfig, suffix: &str, vb: &VarBuilder<'_>) -> Result<Self> {
+        let WeightsConfig { gates, input, hidden, projection, .. } = *config;
+        let rows = gates * hidden;
         let output = projection.unwrap_or(hidden);
         let ih = vb.get((rows, input), &format!("weight_ih_{suffix}"))?;
         let hh = vb.get((rows, output), &format!("weight_hh_{suffix}"))?;
         let bias =
             |name: &str| config.bias.then(|| vb.get(rows, &format!("bias_{name}_{suffix}"))).transpose();
         let norms = if config.layer_norm {
-            let c = C::CELL_STATE.then(|| Norm::new(hidden, "norm_c", suffix, vb)).transpose()?;
+            let c = config.cell_state.then(|| Norm::new(hidden, "norm_c", suffix, vb)).transpose()?;
             let ih = Norm::new(rows, "norm_ih", suffix, vb)?;
             Some(Norms { ih, hh: Norm::new(rows, "norm_hh", suffix, vb)?, c })
         } else {
@@ -104,15 +123,15 @@ impl Weights {
             b_hh: bias("hh")?,
             hr: projection.map(|p| vb.get((p, hidden), &format!("weight_hr_{suffix}"))).transpose()?,
             norms,
-            constant: Constant::default(),
+            packed: PackedCache::default(),
         })
     }
 
-    /// The input's part of all gates, for every step at once: `x W_ih^T + b_ih`, and `b_hh` with it
-    /// where `fold_hidden_bias` says so. (batch, time, input) to (batch, time, gates * hidden).
+    /// Compute the input's part of all gates for all steps: `x W_ih^T + b_ih`, plus `b_hh` with
+    /// `fold_hidden_bias`. (batch, time, input) to (batch, time, gates * hidden).
     ///
     /// # Errors
-    /// Only those of the tensor library.
+    /// If `xs` does not have `input` features.
     pub fn project_input(&self, xs: &Tensor, fold_hidden_bias: bool) -> Result<Tensor> {
         let (batch, time, input) = xs.dims3()?;
         let flat = xs.reshape((batch * time, input))?.matmul(&self.ih_t)?;
@@ -128,15 +147,15 @@ impl Weights {
             Some(bias) => flat.broadcast_add(&bias)?,
             None => flat,
         };
-        let gates = flat.dim(1)?; // named, for a sequence of no steps has no elements to count them by
+        let gates = flat.dim(1)?; // explicit: it cannot be inferred if there are no elements
         flat.reshape((batch, time, gates))
     }
 
-    /// The recurrent product `h W_hh^T` of all gates, (batch, gates * hidden), normalised if so
-    /// configured.
+    /// Compute the recurrent product `h W_hh^T` of all gates, normalised if so configured. (batch, output) to
+    /// (batch, gates * hidden).
     ///
     /// # Errors
-    /// Only those of the tensor library.
+    /// If `h` does not have `output` features.
     pub fn project_hidden(&self, h: &Tensor) -> Result<Tensor> {
         let gates = h.matmul(&self.hh_t)?;
         match &self.norms {
@@ -145,24 +164,25 @@ impl Weights {
         }
     }
 
-    /// The recurrent product of the gates from `first` on, `count` of them, without normalisation.
+    /// Compute the recurrent product of `count` gates from `first` on, without normalisation. (batch, output) to
+    /// (batch, count * hidden).
     ///
     /// # Errors
-    /// Only those of the tensor library.
+    /// If there are fewer gates, or `h` does not have `output` features.
     pub fn project_hidden_gates(&self, h: &Tensor, first: usize, count: usize) -> Result<Tensor> {
         h.matmul(&self.hh_t.narrow(1, first * self.hidden, count * self.hidden)?)
     }
 
-    /// Drops recurrent weights with chance `p`. What is left stays a transposed view: CUDA's matrix
-    /// product takes a gate's columns out of nothing else.
+    /// Drop recurrent weights with probability `p`. The transposed weights stay a view: CUDA's matrix product
+    /// takes a gate's columns from nothing else.
     pub(crate) fn drop_hidden(&mut self, p: f64, rng: &mut dyn Rng) -> Result<()> {
         self.hh = masked(&self.hh, dropout::factors(self.hh.elem_count(), p, rng))?;
         self.hh_t = self.hh.t()?;
-        self.constant = Constant::default();
+        self.packed = PackedCache::default(); // that of the complete weights stays with the clones of `self`
         Ok(())
     }
 
-    /// `bias_hh`, (gates * hidden), if the layer has biases.
+    /// The recurrent bias `bias_hh`, (gates * hidden), if the layer has biases.
     pub fn hidden_bias(&self) -> Option<&Tensor> {
         self.b_hh.as_ref()
     }
@@ -172,15 +192,15 @@ impl Weights {
         self.hidden
     }
 
-    /// The width of the output: the projection's, or the hidden size.
+    /// Features of the output: those of the projection, or the hidden size.
     pub fn output_size(&self) -> usize {
         self.hr.as_ref().map_or(self.hidden, |hr| hr.dims()[0])
     }
 
-    /// Projects the output, `h W_hr^T`, where there is a projection. (batch, hidden) to (batch, output).
+    /// Project the output, `h W_hr^T`, if there is a projection. (batch, hidden) to (batch, output).
     ///
     /// # Errors
-    /// Only those of the tensor library.
+    /// If `h` does not have `hidden` features.
     pub fn project_output(&self, h: Tensor) -> Result<Tensor> {
         match &self.hr {
             Some(hr) => h.matmul(&hr.t()?),
@@ -188,17 +208,31 @@ impl Weights {
         }
     }
 
-    /// Whether any of the weights may change between two calls.
-    pub(crate) fn are_trained(&self) -> bool {
-        [Some(&self.ih), Some(&self.hh), self.hr.as_ref()].into_iter().flatten().any(Tensor::track_op)
+    /// Pack the weights anew at the next call, after a change in place of weights that are no variables. Streams
+    /// that exist keep the weights that they were made with.
+    pub fn repack(&self) {
+        self.packed.clear();
     }
 
-    /// Where the parameters live and what they are made of.
+    /// The weights as the fused kernels take them; `None` with layer normalisation, for which there are none.
+    pub(crate) fn fused(&self) -> Option<LayerWeights<'_>> {
+        self.norms.is_none().then_some(LayerWeights {
+            hidden: self.hidden,
+            ih: &self.ih,
+            hh: &self.hh,
+            b_ih: self.b_ih.as_ref(),
+            b_hh: self.b_hh.as_ref(),
+            hr: self.hr.as_ref(),
+            packed: &self.packed,
+        })
+    }
+
+    /// A parameter, for the device and type of all.
     pub(crate) fn like(&self) -> &Tensor {
         &self.ih
     }
 
-    /// Draws all parameters anew: see [`Init`].
+    /// Draw all parameters anew; see [`Init`].
     pub(crate) fn reset(
         &self,
         init: Init,
@@ -317,10 +351,10 @@ pub fn normal(rng: &mut dyn Rng) -> f64 {
     radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
 
-/// Splits (.., G * hidden) into its G gates, each (.., hidden).
+/// Split (.., G * hidden) into its G gates, each (.., hidden).
 ///
 /// # Errors
-/// Where the last dimension is no multiple of `G`.
+/// If the last dimension is not a multiple of `G`.
 pub fn split_gates<const G: usize>(gates: &Tensor) -> Result<[Tensor; G]> {
     match gates.chunk(G, D::Minus1)?.try_into() {
         Ok(split) => Ok(split),
@@ -328,7 +362,7 @@ pub fn split_gates<const G: usize>(gates: &Tensor) -> Result<[Tensor; G]> {
     }
 }
 
-/// Zeros of `shape` where `like` lives.
+/// Zeros of `shape`, of the type and on the device of `like`.
 pub(crate) fn zeros(shape: impl Into<candle_core::Shape>, like: &Tensor) -> Result<Tensor> {
     let dtype: DType = like.dtype();
     Tensor::zeros(shape, dtype, like.device())

@@ -1,20 +1,22 @@
-//! The decoder and its loss as one node of candle's graph, where there are kernels for it.
+//! The softmax cross-entropy of a linear layer's outputs as one node of candle's graph.
+//!
+//! The outputs, (rows, classes), never become a tensor: with a large vocabulary they are the largest there is.
 
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::fused::{numbers, read};
-use super::{reference, sink};
+use super::backend::{Operation, dispatch};
+use super::parameter_gradients::collect;
+use super::reference;
+use super::storage::{elements, read};
 use crate::kernels::cpu::{self, Isa, Real};
-use crate::layers::recurrent::check_probability;
-use crate::network::Linear;
 
-/// Rows that are scored at a time without kernels: bounds the memory of (rows, classes).
+/// Rows that the reference scores at a time, which bounds the memory of (rows, classes).
 const ROWS: usize = 1024;
 
-/// What scoring without a gradient finds.
+/// The summed loss of some rows, without a gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
     /// `-log p(target)` in nats, summed over rows.
@@ -23,113 +25,146 @@ pub struct Score {
     pub correct: usize,
 }
 
-/// The mean of `-log softmax(linear(rows))[target]`, a scalar that can be differentiated. `rows` is (rows,
-/// features), `targets` (rows), numbers of classes. `smoothing` of a target's probability is spread over all
-/// classes.
-///
-/// # Errors
-/// Where the shapes disagree, a target is no class, or the smoothing no share.
-pub(crate) fn mean(linear: &Linear, rows: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
-    check_probability("label smoothing", smoothing)?;
-    match rows.dtype() {
-        DType::F32 if reference::gives_way(rows) => mean_in::<f32>(linear, rows, targets, smoothing),
-        DType::F64 if reference::gives_way(rows) => mean_in::<f64>(linear, rows, targets, smoothing),
-        _ => reference::cross_entropy(&linear.forward(rows)?, targets, smoothing)? / rows.dim(0)? as f64,
-    }
+/// A linear layer and examples for it.
+#[derive(Clone, Copy)]
+pub(crate) struct Examples<'a> {
+    /// (rows, features).
+    pub rows: &'a Tensor,
+    /// (classes, features).
+    pub weight: &'a Tensor,
+    /// (classes).
+    pub bias: Option<&'a Tensor>,
+    /// Indices of classes, (rows).
+    pub targets: &'a Tensor,
 }
 
-/// The same, summed over rows, without a gradient; and how often the target has the highest score.
-///
-/// # Errors
-/// As [`mean`].
-pub(crate) fn score(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Score> {
-    match rows.dtype() {
-        DType::F32 if reference::gives_way(rows) => score_in::<f32>(linear, rows, targets),
-        DType::F64 if reference::gives_way(rows) => score_in::<f64>(linear, rows, targets),
-        _ => {
-            let mut score = Score::default();
-            let count = rows.dim(0)?;
-            for from in (0..count).step_by(ROWS) {
-                let some = ROWS.min(count - from);
-                let outputs = linear.forward(&rows.narrow(0, from, some)?)?.detach();
-                let targets = targets.narrow(0, from, some)?;
-                let loss = reference::cross_entropy(&outputs, &targets, 0.)?;
-                score.loss += loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-                let right = outputs.argmax(candle_core::D::Minus1)?.eq(&targets)?.to_dtype(DType::U32)?;
-                score.correct += right.sum_all()?.to_scalar::<u32>()? as usize;
-            }
-            Ok(score)
+impl Examples<'_> {
+    /// The mean of `-log softmax(rows W^T + b)[target]` over the rows: a scalar with a gradient. `smoothing`, at
+    /// least 0 and below 1, of each target's probability is spread evenly over all classes.
+    ///
+    /// # Errors
+    /// If the shapes disagree or a target is not a class.
+    pub(crate) fn mean_loss(self, smoothing: f64) -> Result<Tensor> {
+        dispatch(MeanLoss { examples: self, smoothing }, self.rows)
+    }
+
+    /// The same without smoothing, summed, without a gradient; and the number of rows whose target has the highest
+    /// score.
+    ///
+    /// # Errors
+    /// As [`Examples::mean_loss`].
+    pub(crate) fn score(self) -> Result<Score> {
+        dispatch(Scoring(self), self.rows)
+    }
+
+    /// `-log p(target)` of each row in nats, without a gradient.
+    ///
+    /// # Errors
+    /// As [`Examples::mean_loss`].
+    pub(crate) fn losses(self) -> Result<Vec<f64>> {
+        dispatch(RowLosses(self), self.rows)
+    }
+
+    /// Call `f` with the outputs, (some, classes), and targets, (some), of some rows after another.
+    fn for_each_chunk(self, mut f: impl FnMut(&Tensor, &Tensor) -> Result<()>) -> Result<()> {
+        let count = self.rows.dim(0)?;
+        for from in (0..count).step_by(ROWS) {
+            let size = ROWS.min(count - from);
+            let outputs = reference::linear(&self.rows.narrow(0, from, size)?, self.weight, self.bias)?;
+            f(&outputs.detach(), &self.targets.narrow(0, from, size)?)?;
         }
+        Ok(())
     }
 }
 
-/// `-log p(target)` of each row in nats, without a gradient.
-///
-/// # Errors
-/// As [`mean`].
-pub(crate) fn losses(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Vec<f64>> {
-    match rows.dtype() {
-        DType::F32 if reference::gives_way(rows) => losses_in::<f32>(linear, rows, targets),
-        DType::F64 if reference::gives_way(rows) => losses_in::<f64>(linear, rows, targets),
-        _ => {
-            let count = rows.dim(0)?;
-            let mut losses = Vec::with_capacity(count);
-            for from in (0..count).step_by(ROWS) {
-                let some = ROWS.min(count - from);
-                let outputs = linear.forward(&rows.narrow(0, from, some)?)?.detach();
-                let found = reference::losses(&outputs, &targets.narrow(0, from, some)?, 0.)?;
-                losses.extend(found.to_dtype(DType::F64)?.to_vec1::<f64>()?);
-            }
-            Ok(losses)
-        }
+struct MeanLoss<'a> {
+    examples: Examples<'a>,
+    smoothing: f64,
+}
+
+impl Operation for MeanLoss<'_> {
+    type Output = Tensor;
+
+    fn cpu<E: Real>(self) -> Result<Tensor> {
+        let Operands { rows, weight, bias, targets } = Operands::of(self.examples)?;
+        let op = CrossEntropy::<E> {
+            isa: Isa::current()?,
+            targets,
+            smoothing: self.smoothing,
+            save: [&rows, &weight, &bias].into_iter().any(Tensor::track_op),
+            gradients: OnceLock::new(),
+            element: PhantomData,
+        };
+        rows.apply_op3(&weight, &bias, op)?.reshape(())
+    }
+
+    fn reference(self) -> Result<Tensor> {
+        let Examples { rows, weight, bias, targets } = self.examples;
+        let outputs = reference::linear(rows, weight, bias)?;
+        reference::cross_entropy(&outputs, targets, self.smoothing)? / rows.dim(0)? as f64
     }
 }
 
-fn mean_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
-    let tensors = Prepared::of(linear, rows, targets)?;
-    let Prepared { rows, weight, bias, targets } = tensors;
-    let keep = [&rows, &weight, &bias].into_iter().any(Tensor::track_op);
-    let op = CrossEntropy::<E> {
-        isa: Isa::current()?,
-        targets,
-        smoothing,
-        keep,
-        gradients: OnceLock::new(),
-        numbers: PhantomData,
-    };
-    rows.apply_op3(&weight, &bias, op)?.reshape(())
+struct Scoring<'a>(Examples<'a>);
+
+impl Operation for Scoring<'_> {
+    type Output = Score;
+
+    fn cpu<E: Real>(self) -> Result<Score> {
+        Operands::of(self.0)?.read::<E, _>(|isa, examples| {
+            let losses = cpu::cross_entropy::<E>(isa, examples, false);
+            Score { loss: losses.sum(), correct: losses.correct }
+        })
+    }
+
+    fn reference(self) -> Result<Score> {
+        let mut score = Score::default();
+        self.0.for_each_chunk(|outputs, targets| {
+            let loss = reference::cross_entropy(outputs, targets, 0.)?;
+            score.loss += loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            let correct = outputs.argmax(D::Minus1)?.eq(targets)?.to_dtype(DType::U32)?;
+            score.correct += correct.sum_all()?.to_scalar::<u32>()? as usize;
+            Ok(())
+        })?;
+        Ok(score)
+    }
 }
 
-fn score_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Score> {
-    let Prepared { rows, weight, bias, targets } = Prepared::of(linear, rows, targets)?;
-    let isa = Isa::current()?;
-    read::<E, _, 3>([Some(&rows), Some(&weight), Some(&bias)], |[rows, weight, bias]| {
-        let inputs = cpu::CrossEntropyInputs { rows, weight, bias, targets: &targets, smoothing: 0. };
-        let found = cpu::cross_entropy::<E>(isa, &inputs, false);
-        Score { loss: found.sum(), correct: found.correct }
-    })
-}
+struct RowLosses<'a>(Examples<'a>);
 
-fn losses_in<E: Real>(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Vec<f64>> {
-    let Prepared { rows, weight, bias, targets } = Prepared::of(linear, rows, targets)?;
-    let isa = Isa::current()?;
-    read::<E, _, 3>([Some(&rows), Some(&weight), Some(&bias)], |[rows, weight, bias]| {
-        let inputs = cpu::CrossEntropyInputs { rows, weight, bias, targets: &targets, smoothing: 0. };
-        cpu::cross_entropy::<E>(isa, &inputs, false).losses.iter().map(|loss| loss.to_f64()).collect()
-    })
+impl Operation for RowLosses<'_> {
+    type Output = Vec<f64>;
+
+    fn cpu<E: Real>(self) -> Result<Vec<f64>> {
+        Operands::of(self.0)?.read::<E, _>(|isa, examples| {
+            let losses = cpu::cross_entropy::<E>(isa, examples, false).losses;
+            losses.iter().map(|loss| loss.to_f64()).collect()
+        })
+    }
+
+    fn reference(self) -> Result<Vec<f64>> {
+        let mut losses = Vec::with_capacity(self.0.rows.dim(0)?);
+        self.0.for_each_chunk(|outputs, targets| {
+            let chunk = reference::losses(outputs, targets, 0.)?;
+            losses.extend(chunk.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+            Ok(())
+        })?;
+        Ok(losses)
+    }
 }
 
 /// Contiguous tensors whose shapes agree, and targets that are classes.
-struct Prepared {
+struct Operands {
     rows: Tensor,
     weight: Tensor,
     bias: Tensor,
     targets: Vec<u32>,
 }
 
-impl Prepared {
-    fn of(linear: &Linear, rows: &Tensor, targets: &Tensor) -> Result<Self> {
-        let (classes, features) = linear.weight().dims2()?;
+impl Operands {
+    fn of(examples: Examples<'_>) -> Result<Self> {
+        let Examples { rows, weight, bias, targets } = examples;
+        let (classes, features) = weight.dims2()?;
         let targets: Vec<u32> = targets.to_dtype(DType::U32)?.to_vec1()?;
         if rows.dims() != [targets.len(), features] {
             let expected = [targets.len(), features];
@@ -138,14 +173,23 @@ impl Prepared {
         if let Some(target) = targets.iter().find(|&&target| target as usize >= classes) {
             bail!("target {target} is none of the {classes} classes");
         }
-        let bias = match linear.bias() {
+        let bias = match bias {
             Some(bias) if bias.dims() != [classes] => {
                 bail!("the bias is {:?}; expected {classes}", bias.dims())
             }
             Some(bias) => bias.contiguous()?,
             None => Tensor::zeros(classes, rows.dtype(), rows.device())?,
         };
-        Ok(Self { rows: rows.contiguous()?, weight: linear.weight().contiguous()?, bias, targets })
+        Ok(Self { rows: rows.contiguous()?, weight: weight.contiguous()?, bias, targets })
+    }
+
+    /// Call `f` with the elements of the tensors, without smoothing.
+    fn read<E: Real, T>(&self, f: impl FnOnce(Isa, &cpu::CrossEntropyInputs<'_, E>) -> T) -> Result<T> {
+        let isa = Isa::current()?;
+        read::<E, _, 3>([Some(&self.rows), Some(&self.weight), Some(&self.bias)], |[rows, weight, bias]| {
+            let examples = cpu::CrossEntropyInputs { rows, weight, bias, targets: &self.targets, smoothing: 0. };
+            f(isa, &examples)
+        })
     }
 }
 
@@ -155,10 +199,10 @@ struct CrossEntropy<E> {
     targets: Vec<u32>,
     smoothing: f64,
     /// Whether there will be a backward pass.
-    keep: bool,
-    /// Of rows, weights and bias, as candle wants them.
+    save: bool,
+    /// Of rows, weights and bias, for a loss whose gradient is 1.
     gradients: OnceLock<[Tensor; 3]>,
-    numbers: PhantomData<E>,
+    element: PhantomData<E>,
 }
 
 impl<E: Real> CustomOp3 for CrossEntropy<E> {
@@ -175,18 +219,18 @@ impl<E: Real> CustomOp3 for CrossEntropy<E> {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let inputs = cpu::CrossEntropyInputs {
-            rows: numbers::<E>(rows, rows_layout)?,
-            weight: numbers::<E>(weight, weight_layout)?,
-            bias: numbers::<E>(bias, bias_layout)?,
+        let examples = cpu::CrossEntropyInputs {
+            rows: elements::<E>(rows, rows_layout)?,
+            weight: elements::<E>(weight, weight_layout)?,
+            bias: elements::<E>(bias, bias_layout)?,
             targets: &self.targets,
             smoothing: self.smoothing,
         };
-        let found = cpu::cross_entropy::<E>(self.isa, &inputs, self.keep);
-        let mean = found.sum() / self.targets.len() as f64;
-        if let Some(gradients) = found.gradients {
+        let losses = cpu::cross_entropy::<E>(self.isa, &examples, self.save);
+        let mean = losses.sum() / self.targets.len() as f64;
+        if let Some(gradients) = losses.gradients {
             let cpu::CrossEntropyGradients { rows: d_rows, weight: d_weight, bias: d_bias } = gradients;
-            let tensor = |numbers, layout: &Layout| Tensor::from_vec(numbers, layout.shape(), &Device::Cpu);
+            let tensor = |elements, layout: &Layout| Tensor::from_vec(elements, layout.shape(), &Device::Cpu);
             let gradients = [
                 tensor(d_rows, rows_layout)?,
                 tensor(d_weight, weight_layout)?,
@@ -207,12 +251,12 @@ impl<E: Real> CustomOp3 for CrossEntropy<E> {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let Some(gradients) = self.gradients.get() else {
-            bail!("a loss kept nothing for its backward pass")
+            bail!("a loss saved nothing for its backward pass")
         };
         let factor = gradient.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?[0];
         let scaled = |gradient: &Tensor| if factor == 1. { Ok(gradient.clone()) } else { gradient * factor };
         let [d_rows, d_weight, d_bias] = gradients;
-        let d_weight = sink::offer(weight, scaled(d_weight)?)?;
+        let d_weight = collect(weight, scaled(d_weight)?)?;
         Ok((Some(scaled(d_rows)?), d_weight, Some(scaled(d_bias)?)))
     }
 }

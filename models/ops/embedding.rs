@@ -1,42 +1,53 @@
-//! Rows of an embedding as a node of candle's graph. Its gradient adds up the rows that were read and goes
-//! past candle's store, which would copy the whole matrix three times for them.
+//! The rows of an embedding as a node of candle's graph.
+//!
+//! Its gradient is a sum over the rows that were read. It bypasses candle's store, which would copy the whole
+//! matrix three times.
 
 use std::marker::PhantomData;
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
 
-use super::fused::{numbers, read};
-use super::{reference, sink};
+use super::backend::{Operation, dispatch};
+use super::parameter_gradients::collect;
+use super::storage::{elements, read, tensor_like};
 use crate::kernels::cpu::Real;
 
-/// Rows of `weight`, (vocabulary, features), for `tokens`, (batch, time): (batch, time, features).
+/// The rows of `weight`, (vocabulary, features), for `tokens`, (batch, time): (batch, time, features).
 ///
 /// # Errors
-/// Where a token is beyond the vocabulary.
+/// If a token is not in the vocabulary.
 pub(crate) fn embed(weight: &Tensor, tokens: &Tensor) -> Result<Tensor> {
     let (batch, time) = tokens.dims2()?;
-    let features = weight.dim(1)?;
-    let rows = match weight.dtype() {
-        DType::F32 if reference::gives_way(weight) => embed_in::<f32>(weight, tokens)?,
-        DType::F64 if reference::gives_way(weight) => embed_in::<f64>(weight, tokens)?,
-        _ => weight.index_select(&tokens.flatten_all()?, 0)?,
-    };
-    rows.reshape((batch, time, features))
+    let rows = dispatch(Lookup { weight, tokens }, weight)?; // (batch * time, features)
+    rows.reshape((batch, time, weight.dim(1)?))
 }
 
-fn embed_in<E: Real>(weight: &Tensor, tokens: &Tensor) -> Result<Tensor> {
-    let tokens: Vec<u32> = tokens.flatten_all()?.to_dtype(DType::U32)?.to_vec1()?;
-    let vocabulary = weight.dim(0)?;
-    if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
-        bail!("token {token} is beyond the vocabulary of {vocabulary}");
+struct Lookup<'a> {
+    weight: &'a Tensor,
+    tokens: &'a Tensor,
+}
+
+impl Operation for Lookup<'_> {
+    type Output = Tensor;
+
+    fn cpu<E: Real>(self) -> Result<Tensor> {
+        let tokens: Vec<u32> = self.tokens.flatten_all()?.to_dtype(DType::U32)?.to_vec1()?;
+        let vocabulary = self.weight.dim(0)?;
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
+            bail!("token {token} is beyond the vocabulary of {vocabulary}");
+        }
+        self.weight.contiguous()?.apply_op1(Embed::<E> { tokens, element: PhantomData })
     }
-    weight.contiguous()?.apply_op1(Embed::<E> { tokens, numbers: PhantomData })
+
+    fn reference(self) -> Result<Tensor> {
+        self.weight.index_select(&self.tokens.flatten_all()?, 0)
+    }
 }
 
-/// Copies a row of contiguous f32 `weight`, (vocabulary, features), on the processor.
+/// Copy a row of contiguous f32 `weight`, (vocabulary, features), on the processor.
 ///
 /// # Errors
-/// Where the row is beyond the vocabulary, or wider than `to`.
+/// If the row is not in the vocabulary, or `to` is wider.
 pub(crate) fn copy_row(weight: &Tensor, row: usize, to: &mut [f32]) -> Result<()> {
     let copied = read::<f32, _, 1>([Some(weight)], |[weight]| {
         let row = weight.get(row * to.len()..)?.get(..to.len())?;
@@ -49,10 +60,10 @@ pub(crate) fn copy_row(weight: &Tensor, row: usize, to: &mut [f32]) -> Result<()
     }
 }
 
-/// Of the weights (vocabulary, features), the tokens' rows (tokens, features).
+/// Of the weights (vocabulary, features), the rows of the tokens (tokens, features).
 struct Embed<E> {
     tokens: Vec<u32>,
-    numbers: PhantomData<E>,
+    element: PhantomData<E>,
 }
 
 impl<E: Real> CustomOp1 for Embed<E> {
@@ -62,7 +73,7 @@ impl<E: Real> CustomOp1 for Embed<E> {
 
     fn cpu_fwd(&self, weight: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (_, features) = layout.shape().dims2()?;
-        let weight = numbers::<E>(weight, layout)?;
+        let weight = elements::<E>(weight, layout)?;
         let mut rows = Vec::with_capacity(self.tokens.len() * features);
         for &token in &self.tokens {
             rows.extend_from_slice(&weight[token as usize * features..][..features]);
@@ -79,6 +90,6 @@ impl<E: Real> CustomOp1 for Embed<E> {
                 to.iter_mut().zip(row).for_each(|(to, &from)| *to += from);
             }
         })?;
-        sink::offer(weight, Tensor::from_vec(d_weight, weight.shape(), weight.device())?)
+        collect(weight, tensor_like(d_weight, weight)?)
     }
 }

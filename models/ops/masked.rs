@@ -1,42 +1,55 @@
-//! A parameter times a mask as one node of candle's graph. Weight drop multiplies all recurrent weights at
-//! every step of training: the mask never becomes a tensor, and the gradient goes past candle's store.
+//! A parameter times a mask as one node of candle's graph.
+//!
+//! Weight drop multiplies all recurrent weights at every training step. The mask never becomes a tensor, and the
+//! gradient bypasses candle's store.
 
 use std::marker::PhantomData;
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
-use super::fused::{numbers, read};
-use super::{reference, sink};
+use super::backend::{Operation, dispatch};
+use super::parameter_gradients::collect;
+use super::storage::{elements, read, tensor_like};
 use crate::kernels::cpu::Real;
 
-/// `weight` times `mask`, whose numbers are as many and in row-major order.
+/// `weight` times `mask`, which has its elements in row-major order.
 ///
 /// # Errors
-/// Where they are not as many.
+/// If the mask has more or fewer elements.
 pub(crate) fn masked(weight: &Tensor, mask: Vec<f32>) -> Result<Tensor> {
-    match weight.dtype() {
-        DType::F32 if reference::gives_way(weight) => masked_in::<f32>(weight, mask),
-        DType::F64 if reference::gives_way(weight) => masked_in::<f64>(weight, mask),
-        dtype => weight * Tensor::from_vec(mask, weight.shape(), weight.device())?.to_dtype(dtype)?,
-    }
-}
-
-fn masked_in<E: Real>(weight: &Tensor, mask: Vec<f32>) -> Result<Tensor> {
     if mask.len() != weight.elem_count() {
-        bail!("a mask of {} numbers is not one for {:?}", mask.len(), weight.shape());
+        bail!("a mask of {} elements does not fit {:?}", mask.len(), weight.shape());
     }
-    weight.contiguous()?.apply_op1(Masked::<E> { mask, numbers: PhantomData })
+    dispatch(Masking { weight, mask }, weight)
 }
 
-/// Of any tensor, the same times the mask.
+struct Masking<'a> {
+    weight: &'a Tensor,
+    mask: Vec<f32>,
+}
+
+impl Operation for Masking<'_> {
+    type Output = Tensor;
+
+    fn cpu<E: Real>(self) -> Result<Tensor> {
+        self.weight.contiguous()?.apply_op1(Masked::<E> { mask: self.mask, element: PhantomData })
+    }
+
+    fn reference(self) -> Result<Tensor> {
+        let Self { weight, mask } = self;
+        weight * Tensor::from_vec(mask, weight.shape(), weight.device())?.to_dtype(weight.dtype())?
+    }
+}
+
+/// Of a tensor, the same times the mask.
 struct Masked<E> {
     mask: Vec<f32>,
-    numbers: PhantomData<E>,
+    element: PhantomData<E>,
 }
 
 impl<E: Real> Masked<E> {
-    fn times_mask(&self, numbers: &[E]) -> Vec<E> {
-        numbers.iter().zip(&self.mask).map(|(&number, &mask)| number * E::from_f64(f64::from(mask))).collect()
+    fn times_mask(&self, elements: &[E]) -> Vec<E> {
+        elements.iter().zip(&self.mask).map(|(&x, &mask)| x * E::from_f64(f64::from(mask))).collect()
     }
 }
 
@@ -46,13 +59,13 @@ impl<E: Real> CustomOp1 for Masked<E> {
     }
 
     fn cpu_fwd(&self, weight: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let masked = self.times_mask(numbers::<E>(weight, layout)?);
+        let masked = self.times_mask(elements::<E>(weight, layout)?);
         Ok((E::to_cpu_storage_owned(masked), layout.shape().clone()))
     }
 
     fn bwd(&self, weight: &Tensor, _masked: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let gradient =
             read::<E, _, 1>([Some(&gradient.contiguous()?)], |[gradient]| self.times_mask(gradient))?;
-        sink::offer(weight, Tensor::from_vec(gradient, weight.shape(), weight.device())?)
+        collect(weight, tensor_like(gradient, weight)?)
     }
 }

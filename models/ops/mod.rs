@@ -1,15 +1,22 @@
-//! Candle's custom ops over the kernels, one node of the graph per layer and direction, and [`mod@reference`],
-//! the same in plain candle ops, which is the oracle.
+//! Candle's custom ops over the kernels, and [`mod@reference`], the same computations in plain candle ops.
+//!
+//! A layer in one direction is a few nodes of candle's graph, whatever the number of steps. `backend.rs` chooses
+//! between the kernels and the reference. Ops know tensors and borrowed views of weights, and no layer.
 
 pub(crate) mod activity;
+mod backend;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 pub(crate) mod fused;
+pub(crate) mod layer_weights;
 pub(crate) mod masked;
+pub(crate) mod packed_cache;
+mod parameter_gradients;
 pub mod reference;
-mod sink;
-mod stream;
+pub(crate) mod sequence;
+mod storage;
+pub(crate) mod stream;
 
+pub use backend::without_fused;
 pub use cross_entropy::Score;
-pub use sink::{Backward, backward};
-pub use stream::Stream;
+pub use parameter_gradients::{Backward, backward};

@@ -1,113 +1,26 @@
-//! The recurrence in plain candle ops: any cell, any device, any dtype. Slow, and the oracle that
-//! every faster path is held to.
+//! The reference: the ops in plain candle ops, for any device and float type. Slow, and what every faster
+//! implementation is compared with.
 
-use std::cell;
+use candle_core::{D, Result, Tensor, bail};
 
-use candle_core::{D, DType, Result, Tensor, bail};
-
-use crate::layers::dropout::{self, Noise};
-use crate::layers::recurrent::{Cell, State};
-use crate::layers::weights::zeros;
-
-thread_local! {
-    static ALONE: cell::Cell<bool> = const { cell::Cell::new(false) };
-}
-
-/// Runs `work` without fused kernels on this thread: to compare, and to find out which of the two is wrong.
-pub fn alone<T>(work: impl FnOnce() -> T) -> T {
-    /// Ends it however `work` ends.
-    struct Before(bool);
-    impl Drop for Before {
-        fn drop(&mut self) {
-            ALONE.set(self.0);
-        }
-    }
-    let _before = Before(ALONE.replace(true));
-    work()
-}
-
-/// Whether fused kernels are for this tensor: on the processor, in f32 or f64, and not within [`alone`].
-pub(crate) fn gives_way(tensor: &Tensor) -> bool {
-    tensor.device().is_cpu() && matches!(tensor.dtype(), DType::F32 | DType::F64) && !ALONE.get()
-}
-
-/// What shapes one run over a sequence, beside the cell and its input.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Run<'a> {
-    /// Steps of each sequence of the batch; all of them where `None`.
-    pub lengths: Option<&'a [usize]>,
-    /// From the last step to the first.
-    pub reverse: bool,
-    /// Chance that a unit keeps its old state.
-    pub zoneout: f64,
-    /// Dropout on the hidden state where it enters the recurrent product.
-    pub recurrent_dropout: f64,
-    /// Dropout on the recurrent weights.
-    pub weight_drop: f64,
-}
-
-/// Runs `cell` over a sequence.
-///
-/// `gates_x` is the input's part of the gates, (batch, time, gates * hidden), and `initial` is (batch,
-/// hidden). Returns the outputs (batch, time, output), zero past a sequence's length, and the state
-/// after each sequence's own last step.
+/// A linear layer, `xs W^T + b`: (rows, features) to (rows, outputs), with `weight` (outputs, features) and `bias`
+/// (outputs).
 ///
 /// # Errors
-/// Only those of the tensor library.
-pub fn scan<C: Cell>(
-    cell: &C,
-    gates_x: &Tensor,
-    initial: &State,
-    run: Run<'_>,
-    mut noise: Noise<'_>,
-) -> Result<(Tensor, State)> {
-    let (batch, time, _) = gates_x.dims3()?;
-    let mut cell = cell.clone();
-    let mut thin = None;
-    if let Some(rng) = noise.as_deref_mut() {
-        if run.weight_drop > 0. {
-            cell.weights_mut().drop_hidden(run.weight_drop, rng)?;
-        }
-        if run.recurrent_dropout > 0. {
-            thin = Some(dropout::mask(initial.h.dims(), run.recurrent_dropout, &initial.h, rng)?);
-        }
+/// If the shapes disagree.
+pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let ys = xs.matmul(&weight.t()?)?;
+    match bias {
+        Some(bias) => ys.broadcast_add(bias),
+        None => Ok(ys),
     }
-    let steps = unstack_time(gates_x)?;
-    let mut ys = vec![None; time];
-    let mut state = initial.clone();
-    for step in 0..time {
-        let t = if run.reverse { time - 1 - step } else { step };
-        let h = match &thin {
-            Some(mask) => (&state.h * mask)?,
-            None => state.h.clone(),
-        };
-        let mut next = cell.step(&steps[t], &h, &state)?;
-        if run.zoneout > 0. {
-            next = zoneout(&state, &next, run.zoneout, noise.as_deref_mut())?;
-        }
-        let y = match within(t, run.lengths, &next.h)? {
-            None => next.h.clone(),
-            Some(mask) => {
-                next = merge(&next, &state, |new, old| select(&mask, new, old))?;
-                select(&mask, &next.h, &zeros(next.h.dims(), &next.h)?)?
-            }
-        };
-        ys[t] = Some(y);
-        state = next;
-    }
-    let ys: Vec<Tensor> = ys.into_iter().flatten().collect();
-    let ys = match ys.is_empty() {
-        true => zeros((batch, 0, cell.weights().output_size()), gates_x)?,
-        false => Tensor::stack(&ys, 1)?,
-    };
-    Ok((ys, state))
 }
 
-/// Normalises the last dimension to mean 0 and variance 1, then scales and shifts it (Ba et al. 2016).
-/// Candle's own fused version has no gradient.
+/// Normalise the last dimension to mean 0 and variance 1, then scale and shift it (Ba et al. 2016). `weight` and
+/// `bias` are (features). Candle's own fused version has no gradient.
 ///
 /// # Errors
-/// Only those of the tensor library.
+/// If the shapes disagree.
 pub fn layer_norm(xs: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let centred = xs.broadcast_sub(&xs.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
@@ -115,11 +28,11 @@ pub fn layer_norm(xs: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
     normal.broadcast_mul(weight)?.broadcast_add(bias)
 }
 
-/// Summed `-log softmax(outputs)[target]`; (rows, classes) against (rows). `smoothing` of a target's
-/// probability is spread evenly over all classes.
+/// The sum of `-log softmax(outputs)[target]` over the rows of `outputs`, (rows, classes), and `targets`, (rows): a
+/// scalar. `smoothing` of each target's probability is spread evenly over all classes.
 ///
 /// # Errors
-/// Where the shapes disagree or a target is no class.
+/// If the shapes disagree or a target is not a class.
 pub fn cross_entropy(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
     losses(outputs, targets, smoothing)?.sum_all()
 }
@@ -132,19 +45,21 @@ pub fn losses(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tens
     let highest = outputs.detach().max_keepdim(D::Minus1)?; // keeps exp from overflowing
     let outputs = outputs.broadcast_sub(&highest)?;
     let log_sum = outputs.exp()?.sum(D::Minus1)?.log()?; // (rows)
-    let own = outputs.gather(&targets.unsqueeze(1)?, 1)?.squeeze(1)?; // (rows)
-    let wanted = match smoothing {
-        0. => own,
-        _ => ((own * (1. - smoothing))? + (outputs.mean(D::Minus1)? * smoothing)?)?,
+    let target = outputs.gather(&targets.unsqueeze(1)?, 1)?.squeeze(1)?; // (rows)
+    let expected = match smoothing {
+        0. => target,
+        _ => ((target * (1. - smoothing))? + (outputs.mean(D::Minus1)? * smoothing)?)?,
     };
-    log_sum - wanted
+    log_sum - expected
 }
 
-/// Replaces what lies past each sequence's length by zeros, so that even an infinity there reaches
-/// neither a result nor a gradient. `xs` is (batch, time, features).
+/// Set the padding, all steps past a sequence's length, to zero. `xs` is (batch, time, features).
+///
+/// The padding is replaced, not multiplied by zero: an infinity or NaN there reaches neither a result nor a
+/// gradient.
 ///
 /// # Errors
-/// Where there are not `batch` lengths, or one is beyond `time`.
+/// If there are not `batch` lengths, or a length is above `time`.
 pub fn clear_padding(xs: &Tensor, lengths: &[usize]) -> Result<Tensor> {
     let (batch, time, _) = xs.dims3()?;
     if lengths.len() != batch {
@@ -159,59 +74,7 @@ pub fn clear_padding(xs: &Tensor, lengths: &[usize]) -> Result<Tensor> {
     select(&mask, xs, &xs.zeros_like()?)
 }
 
-/// The steps of (batch, time, features), each (batch, features).
-///
-/// Taken by halves: the gradient of a slice is a tensor as large as what it was cut from, so cutting
-/// each step from the whole would cost time squared; this way it is time * log(time).
-fn unstack_time(xs: &Tensor) -> Result<Vec<Tensor>> {
-    match xs.dim(1)? {
-        0 => Ok(vec![]),
-        1 => Ok(vec![xs.squeeze(1)?]),
-        time => {
-            let half = time / 2;
-            let mut steps = unstack_time(&xs.narrow(1, 0, half)?)?;
-            steps.extend(unstack_time(&xs.narrow(1, half, time - half)?)?);
-            Ok(steps)
-        }
-    }
-}
-
-/// Which sequences still run at step `t`, (batch, 1); `None` where all do.
-fn within(t: usize, lengths: Option<&[usize]>, like: &Tensor) -> Result<Option<Tensor>> {
-    match lengths {
-        Some(lengths) if lengths.iter().any(|&length| t >= length) => {
-            let mask: Vec<u8> = lengths.iter().map(|&length| u8::from(t < length)).collect();
-            Ok(Some(Tensor::from_vec(mask, (lengths.len(), 1), like.device())?))
-        }
-        _ => Ok(None),
-    }
-}
-
-/// In training each unit keeps its old state with chance `p`; outside it, old and new are mixed so.
-fn zoneout(old: &State, new: &State, p: f64, noise: Noise<'_>) -> Result<State> {
-    match noise {
-        Some(rng) => {
-            merge(new, old, |new, old| select(&dropout::chosen(new.dims(), p, new, &mut *rng)?, old, new))
-        }
-        None => merge(new, old, |new, old| (new * (1. - p))? + (old * p)?),
-    }
-}
-
-/// Combines two states, tensor by tensor.
-fn merge(
-    new: &State,
-    old: &State,
-    mut with: impl FnMut(&Tensor, &Tensor) -> Result<Tensor>,
-) -> Result<State> {
-    let h = with(&new.h, &old.h)?;
-    let c = match (&new.c, &old.c) {
-        (Some(new), Some(old)) => Some(with(new, old)?),
-        _ => None,
-    };
-    Ok(State { h, c })
-}
-
-/// `yes` where `mask` is one, else `no`; the mask is broadcast.
-fn select(mask: &Tensor, yes: &Tensor, no: &Tensor) -> Result<Tensor> {
+/// `yes` for elements whose mask is 1, else `no`. The mask is broadcast.
+pub(crate) fn select(mask: &Tensor, yes: &Tensor, no: &Tensor) -> Result<Tensor> {
     mask.broadcast_as(yes.shape())?.contiguous()?.where_cond(yes, no)
 }

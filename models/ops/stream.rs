@@ -1,90 +1,69 @@
-//! A stack that reads one step after another, with its weights packed and its state at hand.
+//! A stack that reads one step at a time, with its weights packed and its state in place.
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-use super::fused::{check_unit, packed, read};
+use super::backend::{Arithmetic, Backend};
+use super::layer_weights::LayerWeights;
+use super::packed_cache::{pack, packed_if_frozen};
+use super::storage::read;
 use crate::kernels::CellKind;
 use crate::kernels::cpu::{self, Isa};
-use crate::layers::recurrent::State;
-use crate::layers::weights::Weights;
-use crate::network::Linear;
 
-/// A recurrent stack, and perhaps a decoder, for sequences of which each step arrives when the one before has
-/// been answered: written text, a sensor. Nothing is allocated on the way. It keeps the weights that it was
-/// made with.
-///
-/// It begins with one sequence, at zero; [`set_state`](Stream::set_state) and [`select`](Stream::select) make it
-/// several, side by side: the batch. Each comes out to the bit as it would alone.
-///
-/// Made by [`Recurrent::stream`](crate::Recurrent::stream) and
-/// [`Network::stream`](crate::Network::stream).
-pub struct Stream(cpu::PackedStream<f32>);
+/// Layers, and perhaps a decoder, that read one step of a batch of sequences after another.
+pub(crate) struct FusedStream(cpu::PackedStream<f32>);
 
-impl Stream {
-    /// Of layers in their order, each a unit with its weights, and the linear layers of the decoder; none where
-    /// there are no kernels for them.
+/// A linear layer of a decoder: `weight` is (outputs, inputs), `bias` (outputs).
+#[derive(Clone, Copy)]
+pub(crate) struct LinearWeights<'a> {
+    pub weight: &'a Tensor,
+    pub bias: Option<&'a Tensor>,
+}
+
+impl FusedStream {
+    /// A stream of layers and the linear layers of the decoder, both in their order, for one sequence at a state
+    /// of zeros. Returns `None` if there are no kernels for them.
+    ///
+    /// # Errors
+    /// If weights do not fit their kind of cell or what comes before them, or a linear layer has no outputs.
     pub(crate) fn new(
-        layers: &[(Option<CellKind>, &Weights)],
+        layers: &[(CellKind, LayerWeights<'_>)],
         zoneout: f64,
-        decoder: &[Linear],
+        decoder: &[LinearWeights<'_>],
     ) -> Result<Option<Self>> {
         let isa = Isa::current()?;
-        let mut ready = Vec::with_capacity(layers.len());
-        for &(unit, weights) in layers {
-            let like = weights.like();
-            let fits = like.device().is_cpu() && like.dtype() == DType::F32 && weights.norms.is_none();
-            let Some(unit) = unit.filter(|&unit| fits && unit != CellKind::GruBefore) else {
+        let mut packed_layers = Vec::with_capacity(layers.len());
+        for &(kind, weights) in layers {
+            if Backend::of(weights.ih) != Backend::Cpu(Arithmetic::F32) || kind == CellKind::GruBefore {
                 return Ok(None);
-            };
-            check_unit(unit, weights)?;
-            let (hidden, output) = (weights.hidden_size(), weights.output_size());
-            let shape = cpu::SequenceShape { batch: 1, time: 1, hidden, output, gates: unit.gates() };
-            let packed = packed(isa, unit, shape, weights)?;
-            let sizes = (weights.ih.dim(1)?, hidden, output);
-            let bias = [weights.b_ih.as_ref(), weights.b_hh.as_ref()];
-            ready.push(read::<f32, _, 2>(bias, |[ih, hh]| {
-                let bias = (!ih.is_empty()).then_some((ih, hh));
-                cpu::StreamLayer::new(isa, unit, packed, sizes, bias, zoneout)
-            })?);
+            }
+            packed_layers.push(packed_layer(isa, kind, weights, zoneout)?);
         }
-        let mut features = layers.last().map_or(0, |(_, weights)| weights.output_size());
-        let mut behind = Vec::with_capacity(decoder.len());
-        for linear in decoder {
-            let (outputs, inputs) = linear.weight().dims2()?;
+        let mut features = layers.last().map_or(0, |(_, weights)| weights.output());
+        let mut packed_decoder = Vec::with_capacity(decoder.len());
+        for &linear in decoder {
+            let (outputs, inputs) = linear.weight.dims2()?;
             if inputs != features {
                 bail!("a linear layer of {inputs} features cannot read the {features} of a stream");
             }
-            behind.push(Self::linear(isa, linear)?);
+            if outputs == 0 {
+                bail!("a linear layer of a stream has no outputs; expected at least 1");
+            }
+            packed_decoder.push(packed_linear(isa, linear)?);
             features = outputs;
         }
-        Ok(Some(Self(cpu::PackedStream::new(isa, ready, behind))))
+        Ok(Some(Self(cpu::PackedStream::new(isa, packed_layers, packed_decoder))))
     }
 
-    fn linear(isa: Isa, linear: &Linear) -> Result<cpu::StreamLinear<f32>> {
-        let weight = linear.weight().contiguous()?;
-        let bias = match linear.bias() {
-            Some(bias) => bias.contiguous()?,
-            None => Tensor::zeros(weight.dim(0)?, DType::F32, &Device::Cpu)?,
-        };
-        if bias.dims() != [weight.dim(0)?] {
-            bail!("a linear layer of {} outputs has a bias of {:?}", weight.dim(0)?, bias.dims());
-        }
-        read::<f32, _, 2>([Some(&weight), Some(&bias)], |[weight, bias]| {
-            cpu::StreamLinear::new(isa, weight, bias)
-        })
-    }
-
-    /// Sequences that are read side by side.
-    pub fn batch(&self) -> usize {
+    /// Sequences in the batch.
+    pub(crate) fn batch(&self) -> usize {
         self.0.batch()
     }
 
-    /// Reads a step, `x` (batch, features). Returns what came of the first sequence: the decoder's scores, or
-    /// without a decoder the output; [`Stream::output`] has it for the others.
+    /// Read a step, (batch, features). Returns the output of the first sequence.
     ///
     /// # Errors
-    /// Where `x` has another length, or the batch is empty.
-    pub fn step(&mut self, x: &[f32]) -> Result<&[f32]> {
+    /// If `x` has another length, or the batch is empty.
+    pub(crate) fn step(&mut self, x: &[f32]) -> Result<&[f32]> {
         let (batch, features) = (self.0.batch(), self.0.input_size());
         if batch == 0 || x.len() != batch * features {
             bail!("a step of {batch} sequences has {} features; expected {features} each", x.len());
@@ -93,20 +72,20 @@ impl Stream {
         Ok(self.0.output(0))
     }
 
-    /// What came of sequence `row` at the last step.
+    /// The output of a sequence at the last step.
     ///
     /// # Errors
-    /// Where there is no such sequence.
-    pub fn output(&self, row: usize) -> Result<&[f32]> {
+    /// If `row >= batch`.
+    pub(crate) fn output(&self, row: usize) -> Result<&[f32]> {
         self.check_row(row)?;
         Ok(self.0.output(row))
     }
 
-    /// Goes on with the sequences of these numbers, in this order; one may go on several times.
+    /// Replace the batch by these of its sequences, in this order. A sequence may occur several times.
     ///
     /// # Errors
-    /// Where there is no such sequence.
-    pub fn select(&mut self, rows: &[usize]) -> Result<()> {
+    /// If one of `rows` is not below the batch.
+    pub(crate) fn select(&mut self, rows: &[usize]) -> Result<()> {
         rows.iter().try_for_each(|&row| self.check_row(row))?;
         self.0.select(rows);
         Ok(())
@@ -120,33 +99,32 @@ impl Stream {
         Ok(())
     }
 
-    /// Goes on from a state, whose tensors are (layers, batch, hidden), with as many sequences as it has.
+    /// Replace the batch by the sequences of a state, (layers, batch, output) hidden and (layers, batch, hidden)
+    /// cell.
     ///
     /// # Errors
-    /// Where the state is that of another stack, or of no sequence. The stream is then as it was.
-    pub fn set_state(&mut self, state: &State) -> Result<()> {
-        // (batch, layers, hidden)
-        let numbers = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.transpose(0, 1)?.to_vec3::<f32>();
-        let hs = numbers(&state.h)?;
-        let cs = state.c.as_ref().map(numbers).transpose()?;
+    /// If the state is that of another stack, or its batch is empty. The stream is then unchanged.
+    pub(crate) fn set_state(&mut self, h: &Tensor, c: Option<&Tensor>) -> Result<()> {
+        // (batch, layers, width)
+        let rows = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.transpose(0, 1)?.to_vec3::<f32>();
+        let (hs, cs) = (rows(h)?, c.map(rows).transpose()?);
         if hs.is_empty() || cs.as_ref().is_some_and(|cs| cs.len() != hs.len()) {
-            let (h, c) = (state.h.dims(), state.c.as_ref().map(Tensor::dims));
+            let (h, c) = (h.dims(), c.map(Tensor::dims));
             bail!(
                 "a state of shapes {h:?} and {c:?} is of no batch; expected (layers, batch, hidden), with a \
                  batch of at least 1"
             );
         }
-        let sizes = |rows: &[Vec<f32>]| rows.iter().map(Vec::len).collect::<Vec<_>>();
-        // The batch may be empty, if all sequences have been let go.
-        let own: Vec<(usize, Option<usize>)> = self.0.sizes().collect();
-        let (own_h, own_c): (Vec<_>, Vec<_>) = own.into_iter().unzip();
+        let widths = |layers: &[Vec<f32>]| layers.iter().map(Vec::len).collect::<Vec<_>>();
+        // From the layers, not from a sequence: the batch may be empty.
+        let (expected_h, expected_c): (Vec<usize>, Vec<Option<usize>>) = self.0.sizes().unzip();
         for (row, h) in hs.iter().enumerate() {
             let c = match &cs {
                 Some(cs) => cs[row].iter().map(|c| Some(c.len())).collect(),
                 None => vec![None; h.len()],
             };
-            if sizes(h) != own_h || c != own_c {
-                bail!("the state's layers are {:?} wide; the stream's are {own_h:?}", sizes(h));
+            if widths(h) != expected_h || c != expected_c {
+                bail!("the state's layers are {:?} wide; the stream's are {expected_h:?}", widths(h));
             }
         }
         self.0.resize(hs.len());
@@ -161,33 +139,62 @@ impl Stream {
         Ok(())
     }
 
-    /// Appends the sequences of a state, whose tensors are (layers, batch, hidden), to the batch. The sequences
-    /// that the batch has keep their numbers.
+    /// The state after the last step, (layers, batch, output) hidden and (layers, batch, hidden) cell.
     ///
     /// # Errors
-    /// If the state is that of another stack, or of no sequence. The stream is unchanged then.
-    pub fn append(&mut self, state: &State) -> Result<()> {
-        if self.0.batch() == 0 {
-            return self.set_state(state);
+    /// If the batch is empty.
+    pub(crate) fn state(&mut self) -> Result<(Tensor, Option<Tensor>)> {
+        let batch = self.0.batch();
+        if batch == 0 {
+            bail!("a stream without sequences has no state");
         }
-        let own = self.state()?;
-        self.set_state(&State::join(&[own, state.clone()])?)
-    }
-
-    /// The state after the last step, whose tensors are (layers, batch, hidden).
-    ///
-    /// # Errors
-    /// Where the batch is empty.
-    pub fn state(&mut self) -> Result<State> {
-        let mut rows = Vec::new();
-        for row in 0..self.0.batch() {
-            let mut layers = Vec::new();
+        let (mut hs, mut cs) = (Vec::new(), Vec::new());
+        for row in 0..batch {
+            let (mut row_h, mut row_c) = (Vec::new(), Vec::new());
             for (h, c) in self.0.states(row) {
-                let tensor = |numbers: &[f32]| Tensor::new(numbers, &Device::Cpu)?.unsqueeze(0);
-                layers.push(State { h: tensor(h)?, c: c.map(|c| tensor(c)).transpose()? });
+                row_h.push(Tensor::new(&*h, &Device::Cpu)?);
+                row_c.extend(c.map(|c| Tensor::new(&*c, &Device::Cpu)).transpose()?);
             }
-            rows.push(State::stack(&layers)?);
+            hs.push(Tensor::stack(&row_h, 0)?); // (layers, output)
+            if !row_c.is_empty() {
+                cs.push(Tensor::stack(&row_c, 0)?); // (layers, hidden)
+            }
         }
-        State::join(&rows)
+        let c = if cs.is_empty() { None } else { Some(Tensor::stack(&cs, 1)?) };
+        Ok((Tensor::stack(&hs, 1)?, c))
     }
+}
+
+/// The kernels' layer of some weights, which are packed.
+fn packed_layer(
+    isa: Isa,
+    kind: CellKind,
+    weights: LayerWeights<'_>,
+    zoneout: f64,
+) -> Result<cpu::StreamLayer<f32>> {
+    weights.check(kind)?;
+    let packed = match packed_if_frozen(isa, kind, weights)? {
+        Some(packed) => packed,
+        None => pack(isa, kind, weights)?.into(),
+    };
+    let sizes = (weights.input(), weights.hidden, weights.output());
+    let [b_ih, b_hh] = [weights.b_ih, weights.b_hh].map(|bias| bias.map(Tensor::contiguous).transpose());
+    read::<f32, _, 2>([b_ih?.as_ref(), b_hh?.as_ref()], |[ih, hh]| {
+        let bias = (!ih.is_empty()).then_some((ih, hh));
+        cpu::StreamLayer::new(isa, kind, packed, sizes, bias, zoneout)
+    })
+}
+
+/// The kernels' linear layer of some weights, which are packed.
+fn packed_linear(isa: Isa, linear: LinearWeights<'_>) -> Result<cpu::StreamLinear<f32>> {
+    let weight = linear.weight.contiguous()?;
+    let outputs = weight.dim(0)?;
+    let bias = match linear.bias {
+        Some(bias) => bias.contiguous()?,
+        None => Tensor::zeros(outputs, DType::F32, &Device::Cpu)?,
+    };
+    if bias.dims() != [outputs] {
+        bail!("a linear layer of {outputs} outputs has a bias of {:?}", bias.dims());
+    }
+    read::<f32, _, 2>([Some(&weight), Some(&bias)], |[weight, bias]| cpu::StreamLinear::new(isa, weight, bias))
 }

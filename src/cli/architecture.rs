@@ -4,7 +4,7 @@ use candle_core::DType;
 use clap::ValueEnum;
 use rnn_zoo::models::{
     GruOptions, Init, LstmOptions, Merge, ModelConfig, Nonlinearity, PredictorConfig, Readout,
-    RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, SimpleRnnOptions, StackConfig,
+    RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, SimpleRnnOptions, StackOptions,
 };
 use rnn_zoo::tasks::{Shape, Task};
 use serde::de::DeserializeOwned;
@@ -180,13 +180,13 @@ impl Args {
             return Err(usage("--bidirectional", problem));
         }
         let input = if shape.vocabulary.is_some() { embedding } else { shape.features };
-        let stack = StackConfig {
+        let stack = StackOptions {
             num_layers: self.layers.unwrap_or(sizes.layers),
             bidirectional: self.bidirectional.then(|| self.merge.unwrap_or(Merge::Concat)),
             dropout: sizes.dropout,
             layer_norm: self.layer_norm,
             init: self.init.unwrap_or_default(),
-            ..StackConfig::<()>::new(input, hidden)
+            ..StackOptions::new(input, hidden)
         };
         let rnn = self.stack(cell, stack)?;
         Ok(self.regularized(&match (task, shape.vocabulary) {
@@ -240,21 +240,21 @@ impl Args {
         }
     }
 
-    fn regularized_stack(&self, rnn: RecurrentConfig) -> RecurrentConfig {
-        let stack = rnn.shared();
-        let stack = StackConfig {
+    fn regularized_stack(&self, mut rnn: RecurrentConfig) -> RecurrentConfig {
+        let stack = rnn.stack_mut();
+        *stack = StackOptions {
             dropout: self.dropout.unwrap_or(stack.dropout),
             locked_dropout: self.locked_dropout.unwrap_or(stack.locked_dropout),
             recurrent_dropout: self.recurrent_dropout.unwrap_or(stack.recurrent_dropout),
             weight_drop: self.weight_drop.unwrap_or(stack.weight_drop),
             zoneout: self.zoneout.unwrap_or(stack.zoneout),
-            ..stack
+            ..stack.clone()
         };
-        rnn.with_shared(stack)
+        rnn
     }
 
     /// The stack of the chosen cell; flags of another cell are refused.
-    fn stack(&self, cell: CellName, stack: StackConfig<()>) -> anyhow::Result<RecurrentConfig> {
+    fn stack(&self, cell: CellName, stack: StackOptions) -> anyhow::Result<RecurrentConfig> {
         let only = |flag: &str, given: bool, whose: CellName| match given && whose != cell {
             true => {
                 let name =
@@ -309,7 +309,7 @@ fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
 }
 
 /// A stack of `cell` with its own defaults.
-pub fn stack_of(cell: CellName, stack: StackConfig<()>) -> RecurrentConfig {
+pub fn stack_of(cell: CellName, stack: StackOptions) -> RecurrentConfig {
     match cell {
         CellName::SimpleRnn => RecurrentConfig::SimpleRnn(stack.with_cell(SimpleRnnOptions::default())),
         CellName::Lstm => RecurrentConfig::Lstm(stack.with_cell(LstmOptions::default())),

@@ -7,7 +7,9 @@ use candle_core::{DType, Device, Tensor};
 use clap::{Subcommand, ValueEnum};
 use rnn_zoo::Result;
 use rnn_zoo::data::batch::{Batch, Targets};
-use rnn_zoo::models::{ModelConfig, Recurrent, RecurrentConfig, RnnlmConfig, StackConfig, backward};
+use rnn_zoo::models::{
+    ModelConfig, Recurrent, RecurrentConfig, RnnlmConfig, StackOptions, backward,
+};
 use rnn_zoo::parameters::{self, Parameters};
 use rnn_zoo::rng::{self, Purpose};
 use rnn_zoo::training::optim::OptimizerConfig;
@@ -186,7 +188,7 @@ impl Shape {
     }
 
     fn config(&self, input: usize) -> RecurrentConfig {
-        let stack = StackConfig { num_layers: self.layers, ..StackConfig::new(input, self.hidden) };
+        let stack = StackOptions { num_layers: self.layers, ..StackOptions::new(input, self.hidden) };
         stack_of(self.model, stack)
     }
 

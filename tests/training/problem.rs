@@ -10,7 +10,7 @@ use rnn_zoo::data::builtin::copy;
 use rnn_zoo::data::{Columns, Fractions};
 use rnn_zoo::models::{
     GruOptions, LstmOptions, Merge, ModelConfig, PredictorConfig, Readout, RecurrentConfig, RnnlmConfig,
-    SimpleRnnOptions, StackConfig,
+    SimpleRnnOptions, StackOptions,
 };
 use rnn_zoo::rng::{Purpose, stream};
 use rnn_zoo::tasks::{DataSpec, Prepared, Shape, Task, TokenizerSource, TokenizerSpec};
@@ -189,7 +189,7 @@ pub(super) const PLAIN: Model = Model { cell: 1, layers: 1, noise: [0.; 5], lock
 impl Model {
     fn network(&self, task: Task, shape: Shape) -> ModelConfig {
         let [dropout, recurrent_dropout, weight_drop, zoneout, embedding_dropout] = self.noise;
-        let shared = StackConfig::<()> {
+        let shared = StackOptions {
             num_layers: self.layers,
             dropout,
             locked_dropout: self.locked,
@@ -197,7 +197,7 @@ impl Model {
             weight_drop,
             zoneout,
             bidirectional: (task != Task::Lm && self.locked).then_some(Merge::Concat),
-            ..StackConfig::new(6, 8)
+            ..StackOptions::new(6, 8)
         };
         let rnn = match self.cell {
             0 => RecurrentConfig::SimpleRnn(shared.with_cell(SimpleRnnOptions::default())),

@@ -5,6 +5,8 @@ use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
 use crate::gru::GruCell;
+use crate::layers::cell::Cell;
+use crate::layers::config::{StackConfig, StackOptions};
 use crate::lstm::LstmCell;
 use crate::{Gru, GruConfig, GruOptions, Lstm, LstmConfig, LstmOptions, Merge, Recurrent};
 
@@ -13,7 +15,14 @@ const HIDDEN: usize = 24;
 fn config(init: Init) -> LstmConfig {
     let cell = LstmOptions { projection: Some(10), ..LstmOptions::default() };
     let bidirectional = Some(Merge::Concat);
-    StackConfig { init, bidirectional, num_layers: 2, layer_norm: true, cell, ..LstmConfig::new(30, HIDDEN) }
+    let stack = StackOptions {
+        init,
+        bidirectional,
+        num_layers: 2,
+        layer_norm: true,
+        ..StackOptions::new(30, HIDDEN)
+    };
+    stack.with_cell(cell)
 }
 
 /// All parameters of an LSTM drawn with `seed`, by name.
@@ -132,7 +141,8 @@ fn chrono_biases_are_for_memories_of_every_length_and_an_lstm_writes_as_little_a
     let error = Lstm::new(&LstmConfig { cell: short, ..LstmConfig::new(3, 4) }, &vb).unwrap_err();
     assert!(error.to_string().contains("2 steps; expected at least 3"), "{error}");
     let cell = LstmOptions { chrono, ..LstmOptions::default() };
-    let error = Lstm::new(&LstmConfig { cell, bias: false, ..LstmConfig::new(3, 4) }, &vb).unwrap_err();
+    let error =
+        Lstm::new(&StackOptions { bias: false, ..StackOptions::new(3, 4) }.with_cell(cell), &vb).unwrap_err();
     assert!(error.to_string().contains("without biases"), "{error}");
 }
 
@@ -167,7 +177,8 @@ fn parameters_read_for_inference_cannot_be_drawn() {
 #[test]
 fn dropped_weights_stay_a_transposed_view_as_cuda_needs() {
     let vb = VarBuilder::from_varmap(&VarMap::new(), DType::F32, &Device::Cpu);
-    let mut weights = Weights::new::<GruCell>(&StackConfig::new(3, 5), 3, "l0", &vb).unwrap();
+    let config = WeightsConfig { gates: 3, input: 3, hidden: 5, bias: true, ..WeightsConfig::default() };
+    let mut weights = Weights::new(&config, "l0", &vb).unwrap();
     weights.drop_hidden(0.5, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
     let gate = weights.hh_t.narrow(1, 5, 5).unwrap(); // (hidden, hidden) out of (hidden, 3 * hidden)
     assert_eq!((gate.dims(), gate.stride()), ([5, 5].as_slice(), [1, 5].as_slice()));

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
-use rnn_zoo_models::{LstmConfig, ModelConfig, Network, RecurrentConfig, RnnlmConfig, StackConfig, State};
+use rnn_zoo_models::{LstmConfig, ModelConfig, Network, RecurrentConfig, RnnlmConfig, StackOptions, State};
 
 use crate::data::batch::Dataset;
 use crate::data::tokens::TokenStream;
@@ -26,7 +26,7 @@ pub(super) fn network(config: &ModelConfig) -> (Box<dyn Network>, Parameters) {
 }
 
 pub(super) fn rnn() -> LstmConfig {
-    StackConfig { num_layers: 2, ..LstmConfig::new(3, 4) }
+    StackOptions { num_layers: 2, ..StackOptions::new(3, 4) }.into()
 }
 
 pub(super) fn language_model() -> (Box<dyn Network>, Parameters) {

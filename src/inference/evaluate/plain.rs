@@ -59,7 +59,7 @@ pub(crate) fn measure(
 mod tests {
     use candle_core::Tensor;
     use rand::RngExt;
-    use rnn_zoo_models::{Merge, ModelConfig, PredictorConfig, Readout, RecurrentConfig, StackConfig};
+    use rnn_zoo_models::{Merge, ModelConfig, PredictorConfig, Readout, RecurrentConfig, StackOptions};
 
     use super::super::fixture::{
         START, VOCABULARY, assert_close, language_model, network, rnn, text, tokens,
@@ -69,8 +69,8 @@ mod tests {
     use crate::rng::{Purpose, Rng, stream};
 
     fn predictor(readout: Readout, vocabulary_size: Option<usize>, outputs: usize) -> Box<dyn Network> {
-        let rnn =
-            RecurrentConfig::Lstm(StackConfig { bidirectional: Some(Merge::Concat), dropout: 0.5, ..rnn() });
+        let rnn = StackOptions { bidirectional: Some(Merge::Concat), dropout: 0.5, ..rnn().stack };
+        let rnn = RecurrentConfig::Lstm(rnn.into());
         network(&ModelConfig::Predictor(PredictorConfig {
             vocabulary_size,
             outputs,

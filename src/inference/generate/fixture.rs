@@ -1,10 +1,7 @@
 //! Small models for tests.
 
 use candle_core::{DType, Device};
-use rnn_zoo_models::{
-    GruConfig, GruOptions, LstmConfig, ModelConfig, Network, RecurrentConfig, Reset, RnnlmConfig,
-    SimpleRnnConfig,
-};
+use rnn_zoo_models::{GruOptions, ModelConfig, Network, RecurrentConfig, Reset, RnnlmConfig, StackOptions};
 
 use super::context::Context;
 use super::reader::Reader;
@@ -17,14 +14,14 @@ pub(super) const KINDS: usize = 6;
 
 /// A language model whose parameters are drawn so wide that its probabilities are far from equal.
 pub(super) fn network(kind: usize, vocabulary: usize, seed: u64) -> Box<dyn Network> {
-    let (lstm, gru, simple) = (LstmConfig::new(5, 11), GruConfig::new(5, 11), SimpleRnnConfig::new(5, 11));
+    let stack = StackOptions::new(5, 11);
     let rnn = match kind {
-        0 => RecurrentConfig::Lstm(LstmConfig { num_layers: 2, ..lstm }),
-        1 => RecurrentConfig::Lstm(LstmConfig { layer_norm: true, ..lstm }),
-        2 => RecurrentConfig::Gru(gru),
-        3 => RecurrentConfig::Gru(gru.with_cell(GruOptions { reset: Reset::Before, ..Default::default() })),
-        4 => RecurrentConfig::SimpleRnn(simple),
-        _ => RecurrentConfig::SimpleRnn(SimpleRnnConfig { layer_norm: true, ..simple }),
+        0 => RecurrentConfig::Lstm(StackOptions { num_layers: 2, ..stack }.into()),
+        1 => RecurrentConfig::Lstm(StackOptions { layer_norm: true, ..stack }.into()),
+        2 => RecurrentConfig::Gru(stack.into()),
+        3 => RecurrentConfig::Gru(stack.with_cell(GruOptions { reset: Reset::Before, ..Default::default() })),
+        4 => RecurrentConfig::SimpleRnn(stack.into()),
+        _ => RecurrentConfig::SimpleRnn(StackOptions { layer_norm: true, ..stack }.into()),
     };
     let (map, builder) = Parameters::builder(DType::F32, &Device::Cpu);
     let network = ModelConfig::Rnnlm(RnnlmConfig::new(vocabulary, rnn)).build(&builder).unwrap();

@@ -1,0 +1,68 @@
+//! The trait that a new kind of cell implements.
+
+use candle_core::{Result, Tensor};
+
+use crate::kernels::CellKind;
+use crate::layers::config::{GateBias, Init};
+use crate::layers::state::State;
+use crate::layers::weights::Weights;
+
+/// One layer in one direction. A new kind of cell implements this trait; [`Stack`](crate::Stack) adds everything
+/// that [`StackOptions`](crate::StackOptions) names.
+pub trait Cell: Clone + Send + Sync + Sized {
+    /// The options of this kind of cell alone.
+    type Options: Clone + Default + Send + Sync;
+
+    /// Blocks of `hidden` rows in the weight matrices.
+    const GATES: usize;
+
+    /// Whether the state has a `c` beside its `h`.
+    const CELL_STATE: bool = false;
+
+    /// Build the cell of its weights.
+    ///
+    /// # Errors
+    /// If the options contradict one another.
+    fn new(options: &Self::Options, weights: Weights) -> Result<Self>;
+
+    /// The weights.
+    fn weights(&self) -> &Weights;
+
+    /// The weights, which weight drop replaces in a clone of the cell for one call.
+    fn weights_mut(&mut self) -> &mut Weights;
+
+    /// Whether `bias_hh` can be added to the input's part of the gates, once for all steps. Return `false` if the
+    /// recurrent product is more than added to that part; [`Cell::step`] must then add the bias.
+    fn folds_hidden_bias(&self) -> bool {
+        true
+    }
+
+    /// The kind of cell that the fused kernels run instead of [`Cell::step`], or `None` if they do not know it.
+    fn kind(&self) -> Option<CellKind> {
+        None
+    }
+
+    /// Compute one step.
+    ///
+    /// `gates_x` is the input's part of the gates, (batch, GATES * hidden). `h` is the hidden state as operand of
+    /// the recurrent product, (batch, output), after recurrent dropout. `state` is the complete state.
+    ///
+    /// # Errors
+    /// Errors from candle.
+    fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State>;
+
+    /// Features of an LSTM's projected output, if there is a projection.
+    fn projection(_options: &Self::Options) -> Option<usize> {
+        None
+    }
+
+    /// The initial sum of each gate's two biases, one entry for each of the `GATES`.
+    fn initial_bias(_options: &Self::Options, _init: Init) -> Vec<GateBias> {
+        vec![GateBias::Scheme; Self::GATES]
+    }
+
+    /// The longest dependency, in steps, that the chrono initialisation is made for; see [`GateBias::Keep`].
+    fn chrono(_options: &Self::Options) -> Option<usize> {
+        None
+    }
+}

@@ -1,0 +1,152 @@
+//! State, output and merged directions of a recurrent layer.
+
+use candle_core::{Result, Tensor, bail};
+use serde::{Deserialize, Serialize};
+
+/// The state of a recurrent layer between two calls.
+///
+/// For a stack each tensor is (layers * directions, batch, hidden), ordered as in PyTorch: layer 0
+/// forward, layer 0 backward, layer 1 forward and so on. For one [`Cell`](crate::Cell) it is (batch, hidden).
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The hidden state, which is also the output. With an LSTM projection it has the projection's features.
+    pub h: Tensor,
+    /// The cell state, if the cell has one.
+    pub c: Option<Tensor>,
+}
+
+impl State {
+    /// The same state without a gradient: truncated backpropagation through time stops here.
+    pub fn detach(&self) -> Self {
+        Self { h: self.h.detach(), c: self.c.as_ref().map(Tensor::detach) }
+    }
+
+    /// The state of one layer and direction of a stack, (batch, hidden).
+    ///
+    /// # Errors
+    /// If `index >= layers * directions`.
+    pub fn layer(&self, index: usize) -> Result<Self> {
+        Ok(Self { h: self.h.get(index)?, c: self.c.as_ref().map(|c| c.get(index)).transpose()? })
+    }
+
+    /// Concatenate states of a stack, (layers * directions, batch, hidden) each, along the batch.
+    ///
+    /// # Errors
+    /// If `states` is empty, the states differ in more than the batch, or only some have a cell state.
+    pub fn join(states: &[Self]) -> Result<Self> {
+        let h = Tensor::cat(&states.iter().map(|state| &state.h).collect::<Vec<_>>(), 1)?;
+        let c: Vec<&Tensor> = states.iter().filter_map(|state| state.c.as_ref()).collect();
+        if !c.is_empty() && c.len() != states.len() {
+            bail!("{} of {} sequences have a cell state; expected all or none", c.len(), states.len());
+        }
+        let c = if c.is_empty() { None } else { Some(Tensor::cat(&c, 1)?) };
+        Ok(Self { h, c })
+    }
+
+    /// The state of these sequences of the batch, in this order. A sequence may occur several times.
+    ///
+    /// # Errors
+    /// If `rows` is empty, or one of them is not below the batch.
+    pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+        let rows = Tensor::new(rows, self.h.device())?;
+        let c = self.c.as_ref().map(|c| c.contiguous()?.index_select(&rows, 1)).transpose()?;
+        Ok(Self { h: self.h.contiguous()?.index_select(&rows, 1)?, c })
+    }
+
+    /// Stack the (batch, hidden) states of layers and directions into the state of a stack.
+    ///
+    /// # Errors
+    /// If `layers` is empty, the states differ in shape, or only some have a cell state.
+    pub fn stack(layers: &[Self]) -> Result<Self> {
+        let h = Tensor::stack(&layers.iter().map(|s| &s.h).collect::<Vec<_>>(), 0)?;
+        let c: Vec<&Tensor> = layers.iter().filter_map(|s| s.c.as_ref()).collect();
+        if !c.is_empty() && c.len() != layers.len() {
+            bail!("{} of {} layers have a cell state; expected all or none", c.len(), layers.len());
+        }
+        let c = if c.is_empty() { None } else { Some(Tensor::stack(&c, 0)?) };
+        Ok(Self { h, c })
+    }
+}
+
+/// The results of [`Recurrent::forward`](crate::Recurrent::forward).
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The output of the top layer at every step, (batch, time, output); zero past a sequence's length.
+    pub ys: Tensor,
+    /// The state after each sequence's own last step.
+    pub state: State,
+    /// The merge of the top layer's directions, if it has two.
+    pub(crate) merge: Option<Merge>,
+}
+
+impl Output {
+    /// The last output, (batch, output): Keras's `return_sequences=False`.
+    ///
+    /// This is the forward direction's output at each sequence's own last step, merged with the backward
+    /// direction's output at step 0, which is the last that it computes.
+    ///
+    /// # Errors
+    /// Errors from candle.
+    pub fn last(&self) -> Result<Tensor> {
+        let top = self.state.h.dim(0)? - 1;
+        match self.merge {
+            None => self.state.h.get(top),
+            Some(merge) => merge.apply(&self.state.h.get(top - 1)?, &self.state.h.get(top)?),
+        }
+    }
+}
+
+/// The combination of the outputs of both directions, as in Keras's `Bidirectional`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Merge {
+    /// Concatenation: the output has twice as many features. PyTorch's only choice.
+    Concat,
+    /// Their sum.
+    Sum,
+    /// Their element-wise product.
+    Mul,
+    /// Their mean.
+    Ave,
+}
+
+impl Merge {
+    /// Merge two tensors of shape (.., hidden) along the last dimension.
+    pub(crate) fn apply(self, forward: &Tensor, backward: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Concat => Tensor::cat(&[forward, backward], candle_core::D::Minus1),
+            // Candle's binary ops panic on some tensors without elements.
+            _ if forward.elem_count() == 0 => Ok(forward.clone()),
+            Self::Sum => forward + backward,
+            Self::Mul => forward * backward,
+            Self::Ave => (forward + backward)? / 2.,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    fn state(c: bool) -> State {
+        let h = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+        State { c: c.then(|| h.clone()), h }
+    }
+
+    #[test]
+    fn a_stacked_state_comes_apart_into_its_layers() {
+        let number = |number: f32| Tensor::full(number, (2, 3), &Device::Cpu).unwrap();
+        let layers = [0., 1.].map(|n| State { h: number(n), c: Some(number(n + 10.)) });
+        let stacked = State::stack(&layers).unwrap();
+        assert_eq!(stacked.h.dims(), [2, 2, 3]);
+        let State { h, c } = stacked.layer(1).unwrap();
+        assert_eq!(h.to_vec2::<f32>().unwrap(), [[1.; 3]; 2]);
+        assert_eq!(c.unwrap().to_vec2::<f32>().unwrap(), [[11.; 3]; 2]);
+        assert!(stacked.layer(2).is_err());
+        let error = State::stack(&[state(true), state(false)]).unwrap_err().to_string();
+        assert!(error.contains("1 of 2 layers have a cell state"), "{error}");
+    }
+}

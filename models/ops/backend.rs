@@ -1,0 +1,100 @@
+//! The choice of backend and element type, which all ops make here.
+//!
+//! An [`Operation`] has one implementation per backend: `cpu`, generic over the element type, over the fused
+//! kernels of the processor, and `reference`, in plain candle ops, for everything else. A backend for another
+//! device is a further method and a further arm of [`dispatch`]. Operands of a narrower type than the sums (bf16,
+//! int8) are further variants of [`Arithmetic`].
+
+use std::cell::Cell;
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use crate::kernels::cpu::Real;
+
+thread_local! {
+    /// Whether this thread is inside [`without_fused`].
+    static WITHOUT_FUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Run `work` without fused kernels on this thread, to compare both implementations.
+pub fn without_fused<T>(work: impl FnOnce() -> T) -> T {
+    /// Restores the previous setting, also if `work` panics.
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            WITHOUT_FUSED.set(self.0);
+        }
+    }
+    let _restore = Restore(WITHOUT_FUSED.replace(true));
+    work()
+}
+
+/// The implementation that a computation uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backend {
+    /// The fused kernels of the processor.
+    Cpu(Arithmetic),
+    /// Plain candle ops, on any device and in any float type.
+    Reference,
+}
+
+/// The types of a kernel's stored operands and of its sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arithmetic {
+    /// Operands and sums in f32.
+    F32,
+    /// Operands and sums in f64.
+    F64,
+}
+
+impl Backend {
+    /// The backend for tensors of this one's device and type, on this thread.
+    pub(super) fn of(tensor: &Tensor) -> Self {
+        match tensor.dtype() {
+            DType::F32 if use_fused(tensor.device()) => Self::Cpu(Arithmetic::F32),
+            DType::F64 if use_fused(tensor.device()) => Self::Cpu(Arithmetic::F64),
+            _ => Self::Reference,
+        }
+    }
+}
+
+/// Whether there are fused kernels for the device, and this thread is not inside [`without_fused`].
+fn use_fused(device: &Device) -> bool {
+    device.is_cpu() && !WITHOUT_FUSED.get()
+}
+
+/// A computation with one implementation per backend.
+pub(super) trait Operation {
+    /// The result.
+    type Output;
+
+    /// Compute the result with the kernels of the processor. All float tensors are in `E`.
+    fn cpu<E: Real>(self) -> Result<Self::Output>;
+
+    /// Compute the result in plain candle ops.
+    fn reference(self) -> Result<Self::Output>;
+}
+
+/// Run an operation on the backend for `tensor`, one of its operands.
+pub(super) fn dispatch<O: Operation>(operation: O, tensor: &Tensor) -> Result<O::Output> {
+    match Backend::of(tensor) {
+        Backend::Cpu(Arithmetic::F32) => operation.cpu::<f32>(),
+        Backend::Cpu(Arithmetic::F64) => operation.cpu::<f64>(),
+        Backend::Reference => operation.reference(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision_and_without_fused_use_the_reference() {
+        let of = |dtype| Backend::of(&Tensor::zeros(1, dtype, &Device::Cpu).unwrap());
+        assert_eq!(of(DType::F32), Backend::Cpu(Arithmetic::F32));
+        assert_eq!(of(DType::F64), Backend::Cpu(Arithmetic::F64));
+        assert_eq!(of(DType::F16), Backend::Reference);
+        assert_eq!(without_fused(|| of(DType::F32)), Backend::Reference);
+        assert_eq!(of(DType::F32), Backend::Cpu(Arithmetic::F32), "the setting ends with the scope");
+    }
+}

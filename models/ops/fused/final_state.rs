@@ -1,0 +1,31 @@
+//! The node of the state after the last step.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use super::side_channel::SideChannel;
+use crate::kernels::cpu::Real;
+
+/// Of the outputs, the final state from the side channel: (batch * output) hidden, then (batch * hidden) cell.
+/// Backward, its gradient goes into the side channel and adds nothing to that of the outputs.
+pub(super) struct FinalState<E> {
+    pub(super) channel: Arc<SideChannel<E>>,
+}
+
+impl<E: Real> CustomOp1 for FinalState<E> {
+    fn name(&self) -> &'static str {
+        "final-state"
+    }
+
+    fn cpu_fwd(&self, _ys: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let state = self.channel.state.expect("final state")?;
+        let count = state.len();
+        Ok((E::to_cpu_storage_owned(state), count.into()))
+    }
+
+    fn bwd(&self, ys: &Tensor, _state: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        self.channel.d_state.put(gradient.contiguous()?);
+        Ok(Some(ys.zeros_like()?)) // candle runs a node backward only if its output has a gradient
+    }
+}

@@ -1,0 +1,61 @@
+//! The node of the input's part of the gates, for all steps at once.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+
+use super::side_channel::SideChannel;
+use crate::kernels::cpu::{self, Isa, Real};
+use crate::ops::parameter_gradients::collect;
+use crate::ops::storage::{elements, read, tensor_like};
+
+/// `xs W^T + b` of the input (batch, time, input), the weights (gates * hidden, input) and the bias (gates *
+/// hidden). The gates go into the side channel; the output is a token.
+pub(super) struct InputProjection<E> {
+    pub(super) isa: Isa,
+    pub(super) shape: cpu::InputShape,
+    /// The same weights, packed, if they are not trained.
+    pub(super) packed: Option<Arc<cpu::PackedLayer<E>>>,
+    pub(super) channel: Arc<SideChannel<E>>,
+}
+
+impl<E: Real> CustomOp3 for InputProjection<E> {
+    fn name(&self) -> &'static str {
+        "input-projection"
+    }
+
+    fn cpu_fwd(
+        &self,
+        xs: &CpuStorage,
+        xs_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let xs = elements::<E>(xs, xs_layout)?;
+        let weight = elements::<E>(weight, weight_layout)?;
+        let bias = elements::<E>(bias, bias_layout)?;
+        let packed = self.packed.as_ref().map(|packed| packed.input());
+        self.channel.gates.put(cpu::project(self.isa, self.shape, xs, weight, Some(bias), packed));
+        Ok((E::to_cpu_storage_owned(vec![E::zero()]), Shape::from(1)))
+    }
+
+    fn bwd(
+        &self,
+        xs: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _token: &Tensor,
+        _d_token: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let d_gates = self.channel.d_gates.expect("gradient of the gates")?;
+        let wants_xs = xs.track_op();
+        let cpu::ProjectionGradients { xs: d_xs, weight: d_weight, bias: d_bias } = read::<E, _, 2>([Some(xs), Some(weight)], |[xs, weight]| {
+            cpu::project_backward::<E>(self.isa, self.shape, xs, weight, &d_gates, wants_xs)
+        })?;
+        let d_xs = d_xs.map(|d_xs| tensor_like(d_xs, xs)).transpose()?;
+        let d_weight = collect(weight, tensor_like(d_weight, weight)?)?;
+        Ok((d_xs, d_weight, Some(tensor_like(d_bias, bias)?)))
+    }
+}

@@ -1,0 +1,128 @@
+//! The call of a layer in one direction.
+
+use std::sync::{Arc, OnceLock};
+
+use candle_core::{Result, Tensor, bail};
+
+use super::final_state::FinalState;
+use super::input_projection::InputProjection;
+use super::operand::Operand;
+use super::recurrence::Recurrence;
+use super::sequence::kernel_sequence;
+use super::side_channel::SideChannel;
+use crate::kernels::CellKind;
+use crate::kernels::cpu::{self, Isa, Real};
+use crate::ops::backend::{Operation, dispatch};
+use crate::ops::layer_weights::LayerWeights;
+use crate::ops::packed_cache::packed_if_frozen;
+use crate::ops::sequence::SequenceOptions;
+
+/// The results of [`layer`].
+pub(crate) struct LayerOutput {
+    /// (batch, time, output); zero past a sequence's length.
+    pub ys: Tensor,
+    /// The hidden state after each sequence's own last step, (batch, output).
+    pub h: Tensor,
+    /// The cell state, (batch, hidden), if the cell has one.
+    pub c: Option<Tensor>,
+}
+
+/// Run a layer in one direction over `xs`, (batch, time, input), from the state `h`, (batch, output), and `c`,
+/// (batch, hidden), if the cell has one. Returns `None` if there are no kernels for the tensors.
+///
+/// # Errors
+/// If weights or state are not those of the kind of cell, or `RNN_ZOO_SIMD` names an instruction set that the
+/// processor does not have.
+pub(crate) fn layer(
+    kind: CellKind,
+    weights: LayerWeights<'_>,
+    xs: &Tensor,
+    (h, c): (&Tensor, Option<&Tensor>),
+    options: &SequenceOptions<'_>,
+) -> Result<Option<LayerOutput>> {
+    weights.check(kind)?;
+    if c.is_some() != (kind == CellKind::Lstm) {
+        bail!("the state is not that of a fused {kind:?}; see Cell::kind");
+    }
+    dispatch(Layer { kind, weights, xs, h, c, options }, xs)
+}
+
+/// The arguments of [`layer`].
+struct Layer<'a> {
+    kind: CellKind,
+    weights: LayerWeights<'a>,
+    xs: &'a Tensor,
+    h: &'a Tensor,
+    c: Option<&'a Tensor>,
+    options: &'a SequenceOptions<'a>,
+}
+
+impl Layer<'_> {
+    /// The bias of the gates: with that of the recurrent product, if the kind of cell allows it; else zeros.
+    fn gate_bias(&self) -> Result<Tensor> {
+        let LayerWeights { ih, b_ih, b_hh, .. } = self.weights;
+        match (b_ih, b_hh) {
+            (Some(b_ih), Some(b_hh)) if self.kind.folds_bias() => b_ih + b_hh,
+            (Some(b_ih), _) => b_ih.contiguous(),
+            (None, _) => Tensor::zeros(ih.dim(0)?, self.xs.dtype(), self.xs.device()),
+        }
+    }
+}
+
+impl Operation for Layer<'_> {
+    type Output = Option<LayerOutput>;
+
+    fn cpu<E: Real>(self) -> Result<Self::Output> {
+        let Self { kind, weights, xs, h, c, options } = self;
+        let isa = Isa::current()?;
+        let (batch, time, input) = xs.dims3()?;
+        let (hidden, output, gates) = (weights.hidden, weights.output(), kind.gates());
+        let shape = cpu::SequenceShape { batch, time, hidden, output, gates };
+        let packed = packed_if_frozen::<E>(isa, kind, weights)?;
+        let channel = Arc::new(SideChannel::<E>::default());
+
+        let projection = InputProjection {
+            isa,
+            shape: cpu::InputShape { batch, time, input, hidden, gates },
+            packed: packed.clone(),
+            channel: channel.clone(),
+        };
+        let bias = self.gate_bias()?;
+        let mut token = xs.contiguous()?.apply_op3(&weights.ih.contiguous()?, &bias, projection)?;
+
+        let mut connect = |tensor: Option<&Tensor>| -> Result<Option<Operand<E>>> {
+            let Some(tensor) = tensor else { return Ok(None) };
+            let (operand, next) = Operand::connect(tensor, token.clone())?;
+            token = next;
+            Ok(Some(operand))
+        };
+        let c = connect(c)?;
+        let bias = connect(weights.b_hh.filter(|_| !kind.folds_bias()))?;
+        let projection = connect(weights.hr)?;
+        let has_cell_state = c.is_some();
+
+        let (hh, h) = (weights.hh.contiguous()?, h.contiguous()?);
+        let recurrence = Recurrence {
+            isa,
+            kind,
+            sequence: kernel_sequence(shape, isa.lanes::<E>(), options),
+            packed,
+            c,
+            bias,
+            projection,
+            save: [&token, &hh, &h].into_iter().any(Tensor::track_op),
+            saved: OnceLock::new(),
+            channel: channel.clone(),
+        };
+        let ys = token.apply_op3(&hh, &h, recurrence)?;
+        let state = ys.apply_op1(FinalState { channel })?;
+        let part = |from, width| state.narrow(0, from, batch * width)?.reshape((batch, width));
+        let c = has_cell_state.then(|| part(batch * output, hidden)).transpose()?;
+        Ok(Some(LayerOutput { h: part(0, output)?, c, ys }))
+    }
+
+    /// The reference is the scan of a cell's own step, which only the layer knows.
+    fn reference(self) -> Result<Self::Output> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,115 @@
+//! The node of the recurrence over a sequence.
+
+use std::sync::{Arc, OnceLock};
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+use super::operand::Operand;
+use super::side_channel::SideChannel;
+use crate::kernels::CellKind;
+use crate::kernels::cpu::{self, Isa, Real};
+use crate::ops::parameter_gradients::collect;
+use crate::ops::storage::{elements, read, tensor_like};
+
+/// Of the token of the gates, the recurrent weights (gates * hidden, output) and the initial hidden state (batch,
+/// output): the outputs (batch, time, output). The gates come from the side channel, and the final state goes there.
+pub(super) struct Recurrence<E> {
+    pub(super) isa: Isa,
+    pub(super) kind: CellKind,
+    pub(super) sequence: cpu::Sequence<E>,
+    /// The same weights, packed, if they are not trained.
+    pub(super) packed: Option<Arc<cpu::PackedLayer<E>>>,
+    /// The initial cell state, (batch, hidden), if the cell has one.
+    pub(super) c: Option<Operand<E>>,
+    /// The recurrent bias, (gates * hidden), unless it is part of the gates.
+    pub(super) bias: Option<Operand<E>>,
+    /// (output, hidden).
+    pub(super) projection: Option<Operand<E>>,
+    /// Whether there will be a backward pass.
+    pub(super) save: bool,
+    /// The activations that the backward pass needs.
+    pub(super) saved: OnceLock<cpu::SavedActivations<E>>,
+    pub(super) channel: Arc<SideChannel<E>>,
+}
+
+impl<E: Real> Recurrence<E> {
+    /// The operands that are no arguments in candle's graph: cell state, bias, projection.
+    fn operands(&self) -> [Option<&Tensor>; 3] {
+        [&self.c, &self.bias, &self.projection].map(|operand| operand.as_ref().map(Operand::tensor))
+    }
+
+    /// The inputs of the kernels, with the elements of [`Recurrence::operands`].
+    fn inputs<'a>(
+        &self,
+        weight: &'a [E],
+        h: &'a [E],
+        [c, bias, projection]: [&'a [E]; 3],
+    ) -> cpu::RecurrenceInputs<'a, E> {
+        cpu::RecurrenceInputs {
+            weight,
+            h,
+            c: self.c.is_some().then_some(c),
+            bias: self.bias.is_some().then_some(bias),
+            projection: self.projection.is_some().then_some(projection),
+        }
+    }
+}
+
+impl<E: Real> CustomOp3 for Recurrence<E> {
+    fn name(&self) -> &'static str {
+        "recurrence"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _token: &CpuStorage,
+        _token_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        h: &CpuStorage,
+        h_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (weight, h) = (elements::<E>(weight, weight_layout)?, elements::<E>(h, h_layout)?);
+        let packed = self.packed.as_ref().map(|packed| packed.recurrent());
+        let gates = self.channel.gates.expect("gates")?;
+        let cpu::RecurrenceOutputs { ys, state, saved } = read::<E, _, 3>(self.operands(), |operands| {
+            let inputs = self.inputs(weight, h, operands);
+            cpu::forward(self.isa, self.kind, &self.sequence, gates, &inputs, packed, self.save)
+        })?;
+        if let Some(saved) = saved {
+            let _ = self.saved.set(saved); // an op runs forward once
+        }
+        self.channel.state.put(state);
+        let cpu::SequenceShape { batch, time, output, .. } = self.sequence.shape;
+        Ok((E::to_cpu_storage_owned(ys), (batch, time, output).into()))
+    }
+
+    fn bwd(
+        &self,
+        token: &Tensor,
+        weight: &Tensor,
+        h: &Tensor,
+        _ys: &Tensor,
+        d_ys: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let Some(saved) = self.saved.get() else { bail!("a recurrence saved nothing for its backward pass") };
+        let d_state = self.channel.d_state.take();
+        let d_ys = d_ys.contiguous()?;
+        let [c, bias, projection] = self.operands();
+        let tensors = [Some(weight), Some(h), c, bias, projection, Some(&d_ys), d_state.as_ref()];
+        let gradients = read::<E, _, 7>(tensors, |[weight, h, c, bias, projection, d_ys, d_final]| {
+            let inputs = self.inputs(weight, h, [c, bias, projection]);
+            let gradient = (d_ys, d_state.is_some().then_some(d_final));
+            cpu::backward(self.isa, self.kind, &self.sequence, &inputs, saved, gradient)
+        })?;
+        let cpu::RecurrenceGradients { gates, weight: d_weight, h: d_h, c, bias, projection } = gradients;
+        self.channel.d_gates.put(gates);
+        for (operand, gradient) in [(&self.c, c), (&self.bias, bias), (&self.projection, projection)] {
+            if let (Some(operand), Some(gradient)) = (operand, gradient) {
+                operand.put_gradient(gradient);
+            }
+        }
+        let d_weight = collect(weight, tensor_like(d_weight, weight)?)?;
+        Ok((Some(token.zeros_like()?), d_weight, Some(tensor_like(d_h, h)?)))
+    }
+}
