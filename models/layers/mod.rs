@@ -4,6 +4,8 @@ pub(crate) mod cell;
 pub(crate) mod config;
 pub mod dropout;
 pub(crate) mod embedding;
+pub(crate) mod gate_bias;
+pub(crate) mod init;
 pub(crate) mod linear;
 pub(crate) mod recurrent;
 pub(crate) mod stack;

@@ -8,10 +8,11 @@ use rand::Rng;
 use crate::layers::cell::Cell;
 use crate::layers::config::{GateBias, Init, SHORTEST_CHRONO, StackConfig};
 use crate::layers::dropout::{Noise, Share, dropout};
+use crate::layers::gate_bias::GateBiases;
 use crate::layers::linear::Linear;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::{Output, State};
-use crate::layers::weights::{Weights, zeros};
+use crate::layers::weights::{Weights, WeightsConfig, zeros};
 use crate::ops::reference::{Run, clear_padding, scan};
 use crate::ops::{Stream, fused};
 
@@ -50,7 +51,7 @@ impl<C: Cell> Stack<C> {
             let input = if layer == 0 { config.input_size } else { config.merged(output) };
             for direction in 0..config.directions() {
                 let suffix = format!("l{layer}{}", if direction == 0 { "" } else { "_reverse" });
-                let weights = Weights::new::<C>(config, input, &suffix, vb)?;
+                let weights = Weights::new(weights_config::<C>(config, input), &suffix, vb)?;
                 cells.push(C::new(&config.cell, weights)?);
             }
         }
@@ -205,9 +206,25 @@ where
     }
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
-        let bias = C::initial_bias(&self.config.cell, self.config.init);
-        let chrono = C::chrono(&self.config.cell);
-        self.cells.iter().try_for_each(|cell| cell.weights().reset(self.config.init, &bias, chrono, rng))
+        self.cells.iter().try_for_each(|cell| cell.weights().reset(rng))
+    }
+}
+
+/// The sizes and initial values of a layer in one direction whose input has `input_size` features.
+fn weights_config<C: Cell>(config: &StackConfig<C::Options>, input_size: usize) -> WeightsConfig {
+    WeightsConfig {
+        input_size,
+        hidden_size: config.hidden_size,
+        gates: C::GATES,
+        projection: C::projection(&config.cell),
+        bias: config.bias,
+        layer_norm: config.layer_norm,
+        cell_state: C::CELL_STATE,
+        init: config.init,
+        gate_biases: GateBiases {
+            gates: C::initial_bias(&config.cell, config.init),
+            chrono: C::chrono(&config.cell),
+        },
     }
 }
 

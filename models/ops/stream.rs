@@ -165,10 +165,11 @@ impl Stream {
     /// # Errors
     /// If the state is that of another stack, or of no sequence. The stream is unchanged then.
     pub fn append(&mut self, state: &State) -> Result<()> {
-        match self.0.batch() {
-            0 => self.set_state(state),
-            _ => self.set_state(&State::join(&[self.state()?, state.clone()])?),
+        if self.0.batch() == 0 {
+            return self.set_state(state);
         }
+        let joined = State::join(&[self.state()?, state.clone()])?;
+        self.set_state(&joined)
     }
 
     /// The state after the last step, whose tensors are (layers, batch, hidden).
