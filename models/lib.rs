@@ -15,6 +15,7 @@
 //! Parameters that a new `VarMap` has to create start as [`Init`] says, drawn with candle's own generator;
 //! [`Recurrent::reset_parameters`] draws them anew from a seeded one.
 
+mod candle_rnn;
 mod gru;
 pub mod kernels;
 pub mod layers;
@@ -27,12 +28,14 @@ mod registry;
 mod rnnlm;
 mod simple_rnn;
 
+pub use candle_rnn::{gru, lstm};
 pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
 pub use layers::cell::Cell;
 pub use layers::config::{GateBias, Init, LARGEST_SIZE, SHORTEST_CHRONO, StackConfig};
 pub use layers::dropout::{self, Noise};
 pub use layers::init::normal;
 pub use layers::linear::Linear;
+pub use layers::module::{ForwardT, WithDropout};
 pub use layers::recurrent::Recurrent;
 pub use layers::stack::Stack;
 pub use layers::state::{Merge, Output, State};

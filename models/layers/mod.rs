@@ -7,6 +7,7 @@ pub(crate) mod embedding;
 pub(crate) mod gate_bias;
 pub(crate) mod init;
 pub(crate) mod linear;
+pub(crate) mod module;
 pub(crate) mod recurrent;
 pub(crate) mod stack;
 pub(crate) mod state;
