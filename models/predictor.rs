@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 use crate::layers::config::{LARGEST_SIZE, check_probability};
 use crate::layers::dropout::{Noise, Share, dropout};
 use crate::layers::embedding::{Embedding, check_vocabulary};
+use crate::layers::init::{Initial, parameter};
 use crate::layers::linear::Linear;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
-use crate::layers::weights::{fill, uniform};
 use crate::network::{Encoded, Network};
 use crate::recurrent_config::RecurrentConfig;
 
@@ -54,6 +54,14 @@ pub struct PredictorConfig {
     pub rnn: RecurrentConfig,
 }
 
+/// Initial values of the embedding.
+const EMBEDDING_INITIAL: Initial = Initial::Uniform(0.1);
+
+/// Initial values of the linear layer's weights over `width` features, as PyTorch's `Linear` has them.
+fn decoder_initial(width: usize) -> Initial {
+    Initial::Uniform(1. / (width as f64).sqrt())
+}
+
 /// A recurrent stack with a linear layer on top.
 pub struct Predictor {
     encoder: Option<Embedding>,
@@ -76,11 +84,15 @@ impl Predictor {
         check_probability("dropout", config.dropout)?;
         config.vocabulary_size.map_or(Ok(()), check_vocabulary)?;
         let rnn = config.rnn.build(&vb.pp("rnn"))?;
-        let encoder = config.vocabulary_size.map(|size| vb.get((size, rnn.input_size()), "encoder.weight"));
-        let weight = vb.get((config.outputs, rnn.output_size()), "decoder.weight")?;
+        let encoder = config
+            .vocabulary_size
+            .map(|size| parameter(vb, (size, rnn.input_size()), "encoder.weight", EMBEDDING_INITIAL));
+        let width = rnn.output_size();
+        let weight = parameter(vb, (config.outputs, width), "decoder.weight", decoder_initial(width))?;
+        let bias = parameter(vb, config.outputs, "decoder.bias", Initial::Constant(0.))?;
         Ok(Self {
             encoder: encoder.transpose()?.map(Embedding::new),
-            decoder: Linear::new(weight, Some(vb.get(config.outputs, "decoder.bias")?)),
+            decoder: Linear::new(weight, Some(bias)),
             rnn,
             readout: config.readout,
             dropout: config.dropout,
@@ -125,11 +137,11 @@ impl Network for Predictor {
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
         if let Some(encoder) = &self.encoder {
-            uniform(encoder.weight(), 0.1, rng)?;
+            EMBEDDING_INITIAL.draw(encoder.weight(), rng)?;
         }
         self.rnn.reset_parameters(rng)?;
         let weight = self.decoder.weight();
-        uniform(weight, 1. / (weight.dims()[1] as f64).sqrt(), rng)?;
-        self.decoder.bias().map_or(Ok(()), |bias| fill(bias, |_| 0.))
+        decoder_initial(weight.dim(1)?).draw(weight, rng)?;
+        self.decoder.bias().map_or(Ok(()), |bias| Initial::Constant(0.).draw(bias, rng))
     }
 }

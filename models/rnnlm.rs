@@ -46,10 +46,10 @@ use serde::{Deserialize, Serialize};
 use crate::layers::config::check_probability;
 use crate::layers::dropout::{Noise, Share, dropout, mask};
 use crate::layers::embedding::{Embedding, check_vocabulary};
+use crate::layers::init::{Initial, parameter};
 use crate::layers::linear::Linear;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
-use crate::layers::weights::{fill, uniform};
 use crate::network::{Encoded, Network, TokenStream};
 use crate::ops::activity::{Penalties, penalty};
 use crate::recurrent_config::RecurrentConfig;
@@ -82,6 +82,14 @@ impl RnnlmConfig {
     pub fn new(vocabulary_size: usize, rnn: RecurrentConfig) -> Self {
         Self { vocabulary_size, dropout: 0., embedding_dropout: 0., tied: false, ar: 0., tar: 0., rnn }
     }
+}
+
+/// Initial values of both matrices over the vocabulary, those of PyTorch's word language model example.
+const VOCABULARY_INITIAL: Initial = Initial::Uniform(0.1);
+
+/// Initial values of the projection from `output` features.
+fn projection_initial(output: usize) -> Initial {
+    Initial::Uniform(1. / (output as f64).sqrt())
 }
 
 /// A recurrent language model.
@@ -117,18 +125,19 @@ impl Rnnlm {
             }
         }
         let projection = (config.tied && embedding != output)
-            .then(|| vb.get((embedding, output), "projection.weight"))
+            .then(|| parameter(vb, (embedding, output), "projection.weight", projection_initial(output)))
             .transpose()?;
-        let encoder = vb.get((vocabulary, embedding), "encoder.weight")?;
+        let encoder = parameter(vb, (vocabulary, embedding), "encoder.weight", VOCABULARY_INITIAL)?;
         let weight = match config.tied {
             true => encoder.clone(),
-            false => vb.get((vocabulary, output), "decoder.weight")?,
+            false => parameter(vb, (vocabulary, output), "decoder.weight", VOCABULARY_INITIAL)?,
         };
+        let bias = parameter(vb, vocabulary, "decoder.bias", Initial::Constant(0.))?;
         Ok(Self {
             encoder: Embedding::new(encoder),
             rnn,
             projection,
-            decoder: Linear::new(weight, Some(vb.get(vocabulary, "decoder.bias")?)),
+            decoder: Linear::new(weight, Some(bias)),
             dropout: config.dropout,
             share: if config.rnn.stack().locked_dropout { Share::Time } else { Share::None },
             embedding_dropout: config.embedding_dropout,
@@ -186,15 +195,15 @@ impl Network for Rnnlm {
     }
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
-        uniform(self.encoder.weight(), 0.1, rng)?;
+        VOCABULARY_INITIAL.draw(self.encoder.weight(), rng)?;
         self.rnn.reset_parameters(rng)?;
         if self.decoder.weight().id() != self.encoder.weight().id() {
-            uniform(self.decoder.weight(), 0.1, rng)?;
+            VOCABULARY_INITIAL.draw(self.decoder.weight(), rng)?;
         }
         if let Some(projection) = &self.projection {
-            uniform(projection, 1. / (projection.dims()[1] as f64).sqrt(), rng)?;
+            projection_initial(projection.dim(1)?).draw(projection, rng)?;
         }
-        self.decoder.bias().map_or(Ok(()), |bias| fill(bias, |_| 0.))
+        self.decoder.bias().map_or(Ok(()), |bias| Initial::Constant(0.).draw(bias, rng))
     }
 }
 

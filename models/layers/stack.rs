@@ -9,6 +9,7 @@ use rand::Rng;
 use crate::layers::cell::Cell;
 use crate::layers::config::{GateBias, Init, SHORTEST_CHRONO, StackConfig};
 use crate::layers::dropout::{Noise, Share, dropout};
+use crate::layers::gate_bias::GateBiases;
 use crate::layers::linear::Linear;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::recurrent_noise::{PassShape, draw_noise};
@@ -61,6 +62,11 @@ impl<C: Cell> Stack<C> {
                 bias: stack.bias,
                 layer_norm: stack.layer_norm,
                 cell_state: C::CELL_STATE,
+                init: stack.init,
+                gate_biases: GateBiases {
+                    gates: C::initial_bias(&config.cell, stack.init),
+                    chrono: C::chrono(&config.cell),
+                },
             };
             for direction in 0..stack.directions() {
                 let suffix = format!("l{layer}{}", if direction == 0 { "" } else { "_reverse" });
@@ -69,6 +75,11 @@ impl<C: Cell> Stack<C> {
             }
         }
         Ok(Self { cells, config: config.clone() })
+    }
+
+    /// The cells: layer 0 forward, layer 0 backward, layer 1 forward and so on.
+    pub fn cells(&self) -> &[C] {
+        &self.cells
     }
 
     /// The configuration that the stack was built from.
@@ -231,11 +242,7 @@ where
     }
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
-        let bias = C::initial_bias(&self.config.cell, self.config.stack.init);
-        let chrono = C::chrono(&self.config.cell);
-        self.cells
-            .iter()
-            .try_for_each(|cell| cell.weights().reset(self.config.stack.init, &bias, chrono, rng))
+        self.cells.iter().try_for_each(|cell| cell.weights().reset(rng))
     }
 }
 

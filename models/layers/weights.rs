@@ -1,12 +1,14 @@
 //! The parameters of one layer in one direction: PyTorch's names and shapes, initial values, and the products that
 //! every cell computes with them.
 
-use candle_core::{D, DType, Result, Tensor, Var, bail};
+use candle_core::{D, DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use rand::{Rng, RngExt};
+use rand::Rng;
 
-use crate::layers::config::{GateBias, Init};
+use crate::layers::config::Init;
 use crate::layers::dropout;
+use crate::layers::gate_bias::GateBiases;
+use crate::layers::init::{Initial, parameter};
 use crate::ops::layer_weights::LayerWeights;
 use crate::ops::masked::masked;
 use crate::ops::packed_cache::PackedCache;
@@ -22,8 +24,8 @@ pub struct Norm {
 impl Norm {
     fn new(size: usize, name: &str, suffix: &str, vb: &VarBuilder<'_>) -> Result<Self> {
         Ok(Self {
-            weight: vb.get(size, &format!("{name}_weight_{suffix}"))?,
-            bias: vb.get(size, &format!("{name}_bias_{suffix}"))?,
+            weight: parameter(vb, size, &format!("{name}_weight_{suffix}"), Initial::Constant(1.))?,
+            bias: parameter(vb, size, &format!("{name}_bias_{suffix}"), Initial::Constant(0.))?,
         })
     }
 
@@ -35,9 +37,9 @@ impl Norm {
         reference::layer_norm(xs, &self.weight, &self.bias)
     }
 
-    fn reset(&self) -> Result<()> {
-        fill(&self.weight, |_| 1.)?;
-        fill(&self.bias, |_| 0.)
+    fn reset(&self, rng: &mut dyn Rng) -> Result<()> {
+        Initial::Constant(1.).draw(&self.weight, rng)?;
+        Initial::Constant(0.).draw(&self.bias, rng)
     }
 }
 
@@ -49,8 +51,8 @@ pub(crate) struct Norms {
     pub(crate) c: Option<Norm>,
 }
 
-/// Sizes and options that the parameters of one layer in one direction depend on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Sizes, options and initial values of the parameters of one layer in one direction.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WeightsConfig {
     /// Gates of the cell: blocks of `hidden` rows in the matrices.
     pub gates: usize,
@@ -66,6 +68,41 @@ pub struct WeightsConfig {
     pub layer_norm: bool,
     /// Whether the cell has a cell state, which layer normalisation then applies to.
     pub cell_state: bool,
+    /// Scheme of the initial values.
+    pub init: Init,
+    /// Initial biases that differ from those of the scheme.
+    pub gate_biases: GateBiases,
+}
+
+impl WeightsConfig {
+    /// Distribution of the input weights, (gates * hidden, input), and of the projection, by their shape.
+    fn input_initial(&self, (rows, columns): (usize, usize)) -> Initial {
+        match self.init {
+            Init::Pytorch => self.uniform(),
+            Init::Keras => Initial::glorot(rows, columns),
+        }
+    }
+
+    /// Distribution of the recurrent weights.
+    fn recurrent_initial(&self) -> Initial {
+        match self.init {
+            Init::Pytorch => self.uniform(),
+            Init::Keras => Initial::Orthogonal,
+        }
+    }
+
+    /// Distribution of both biases, before [`GateBiases`] act.
+    fn bias_initial(&self) -> Initial {
+        match self.init {
+            Init::Pytorch => self.uniform(),
+            Init::Keras => Initial::Constant(0.),
+        }
+    }
+
+    /// PyTorch's distribution of every parameter of a recurrent layer.
+    fn uniform(&self) -> Initial {
+        Initial::Uniform(1. / (self.hidden as f64).sqrt())
+    }
 }
 
 /// The parameters of one layer in one direction.
@@ -77,7 +114,7 @@ pub struct WeightsConfig {
 /// values until [`Weights::repack`].
 #[derive(Clone, Debug)]
 pub struct Weights {
-    hidden: usize,
+    config: WeightsConfig,
     pub(crate) ih: Tensor,
     pub(crate) hh: Tensor,
     /// Transposed views of the two above, made once: their gradients are then summed over steps and transposed
@@ -93,8 +130,9 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Take `weight_ih_SUFFIX` (gates * hidden, input), `weight_hh_SUFFIX` (gates * hidden, output), the biases
-    /// (gates * hidden), the projection and the normalisations from `vb`.
+    /// Take the parameters from `vb`: `weight_ih_SUFFIX` (gates * hidden, input), `weight_hh_SUFFIX` (gates * hidden,
+    /// output), `bias_ih_SUFFIX` and `bias_hh_SUFFIX` (gates * hidden), `weight_hr_SUFFIX` (output, hidden) for a
+    /// projection, and those of the normalisations. Parameters that `vb` creates start as `config` says.
     ///
     /// # Errors
     /// If a parameter is missing or has another shape.
@@ -102,29 +140,29 @@ impl Weights {
         let WeightsConfig { gates, input, hidden, projection, .. } = *config;
         let rows = gates * hidden;
         let output = projection.unwrap_or(hidden);
-        let ih = vb.get((rows, input), &format!("weight_ih_{suffix}"))?;
-        let hh = vb.get((rows, output), &format!("weight_hh_{suffix}"))?;
-        let bias =
-            |name: &str| config.bias.then(|| vb.get(rows, &format!("bias_{name}_{suffix}"))).transpose();
-        let norms = if config.layer_norm {
-            let c = config.cell_state.then(|| Norm::new(hidden, "norm_c", suffix, vb)).transpose()?;
-            let ih = Norm::new(rows, "norm_ih", suffix, vb)?;
-            Some(Norms { ih, hh: Norm::new(rows, "norm_hh", suffix, vb)?, c })
-        } else {
-            None
+        let matrix = |name: &str, shape: (usize, usize), initial: Initial| {
+            parameter(vb, shape, &format!("weight_{name}_{suffix}"), initial)
         };
-        Ok(Self {
-            hidden,
-            ih_t: ih.t()?,
-            hh_t: hh.t()?,
-            ih,
-            hh,
-            b_ih: bias("ih")?,
-            b_hh: bias("hh")?,
-            hr: projection.map(|p| vb.get((p, hidden), &format!("weight_hr_{suffix}"))).transpose()?,
-            norms,
-            packed: PackedCache::default(),
-        })
+        let ih = matrix("ih", (rows, input), config.input_initial((rows, input)))?;
+        let hh = matrix("hh", (rows, output), config.recurrent_initial())?;
+        let projected = |output| matrix("hr", (output, hidden), config.input_initial((output, hidden)));
+        let hr = projection.map(projected).transpose()?;
+        let (b_ih, b_hh) = match config.bias {
+            true => Some(biases(config, suffix, vb)?).unzip(),
+            false => (None, None),
+        };
+        let norm = |name: &str, size: usize| Norm::new(size, name, suffix, vb);
+        let norms = match config.layer_norm {
+            true => Some(Norms {
+                ih: norm("norm_ih", rows)?,
+                hh: norm("norm_hh", rows)?,
+                c: config.cell_state.then(|| norm("norm_c", hidden)).transpose()?,
+            }),
+            false => None,
+        };
+        let (ih_t, hh_t) = (ih.t()?, hh.t()?);
+        let packed = PackedCache::default();
+        Ok(Self { config: config.clone(), ih, hh, ih_t, hh_t, b_ih, b_hh, hr, norms, packed })
     }
 
     /// Compute the input's part of all gates for all steps: `x W_ih^T + b_ih`, plus `b_hh` with
@@ -170,7 +208,7 @@ impl Weights {
     /// # Errors
     /// If there are fewer gates, or `h` does not have `output` features.
     pub fn project_hidden_gates(&self, h: &Tensor, first: usize, count: usize) -> Result<Tensor> {
-        h.matmul(&self.hh_t.narrow(1, first * self.hidden, count * self.hidden)?)
+        h.matmul(&self.hh_t.narrow(1, first * self.hidden_size(), count * self.hidden_size())?)
     }
 
     /// Drop recurrent weights with probability `p`. The transposed weights stay a view: CUDA's matrix product
@@ -189,12 +227,12 @@ impl Weights {
 
     /// Hidden units.
     pub fn hidden_size(&self) -> usize {
-        self.hidden
+        self.config.hidden
     }
 
     /// Features of the output: those of the projection, or the hidden size.
     pub fn output_size(&self) -> usize {
-        self.hr.as_ref().map_or(self.hidden, |hr| hr.dims()[0])
+        self.hr.as_ref().map_or(self.hidden_size(), |hr| hr.dims()[0])
     }
 
     /// Project the output, `h W_hr^T`, if there is a projection. (batch, hidden) to (batch, output).
@@ -217,7 +255,7 @@ impl Weights {
     /// The weights as the fused kernels take them; `None` with layer normalisation, for which there are none.
     pub(crate) fn fused(&self) -> Option<LayerWeights<'_>> {
         self.norms.is_none().then_some(LayerWeights {
-            hidden: self.hidden,
+            hidden: self.config.hidden,
             ih: &self.ih,
             hh: &self.hh,
             b_ih: self.b_ih.as_ref(),
@@ -232,123 +270,51 @@ impl Weights {
         &self.ih
     }
 
-    /// Draw all parameters anew; see [`Init`].
-    pub(crate) fn reset(
-        &self,
-        init: Init,
-        gate_biases: &[GateBias],
-        chrono: Option<usize>,
-        rng: &mut dyn Rng,
-    ) -> Result<()> {
-        let bound = 1. / (self.hidden as f64).sqrt();
-        match init {
+    /// Draw all parameters anew, in a fixed order; see [`Init`].
+    ///
+    /// # Errors
+    /// If a parameter is not a variable.
+    pub(crate) fn reset(&self, rng: &mut dyn Rng) -> Result<()> {
+        let matrices =
+            |weight: &Tensor, rng: &mut dyn Rng| self.config.input_initial(weight.dims2()?).draw(weight, rng);
+        // One seed gives one model in every version: the order of the draws is part of the format of recipes.
+        match self.config.init {
             Init::Pytorch => {
-                for weight in [Some(&self.ih), Some(&self.hh), self.hr.as_ref()].into_iter().flatten() {
-                    uniform(weight, bound, rng)?;
-                }
-                for bias in [&self.b_ih, &self.b_hh].into_iter().flatten() {
-                    uniform(bias, bound, rng)?;
-                }
+                matrices(&self.ih, rng)?;
+                self.config.recurrent_initial().draw(&self.hh, rng)?;
+                self.hr.iter().try_for_each(|hr| matrices(hr, rng))?;
             }
             Init::Keras => {
-                for weight in [Some(&self.ih), self.hr.as_ref()].into_iter().flatten() {
-                    let (rows, columns) = weight.dims2()?;
-                    uniform(weight, (6. / (rows + columns) as f64).sqrt(), rng)?;
-                }
-                orthogonal(&self.hh, rng)?;
-                for bias in [&self.b_ih, &self.b_hh].into_iter().flatten() {
-                    fill(bias, |_| 0.)?;
-                }
+                matrices(&self.ih, rng)?;
+                self.hr.iter().try_for_each(|hr| matrices(hr, rng))?;
+                self.config.recurrent_initial().draw(&self.hh, rng)?;
             }
         }
         if let (Some(b_ih), Some(b_hh)) = (&self.b_ih, &self.b_hh) {
-            self.set_gates(b_ih, b_hh, gate_biases, chrono, rng)?;
+            self.config.bias_initial().draw(b_ih, rng)?;
+            self.config.bias_initial().draw(b_hh, rng)?;
+            self.config.gate_biases.draw(self.hidden_size(), b_ih, b_hh, rng)?;
         }
         if let Some(norms) = &self.norms {
             for norm in [Some(&norms.ih), Some(&norms.hh), norms.c.as_ref()].into_iter().flatten() {
-                norm.reset()?;
+                norm.reset(rng)?;
             }
         }
         Ok(())
     }
 }
 
-impl Weights {
-    /// Sets both biases of those gates that do not start as the scheme has drawn them.
-    fn set_gates(
-        &self,
-        b_ih: &Tensor,
-        b_hh: &Tensor,
-        gates: &[GateBias],
-        chrono: Option<usize>,
-        rng: &mut dyn Rng,
-    ) -> Result<()> {
-        // One draw a unit for all gates.
-        let spans: Option<Vec<f64>> = chrono.map(|longest| {
-            let span = |_| (1. + (longest as f64 - 2.) * rng.random::<f64>()).ln();
-            (0..self.hidden).map(span).collect()
-        });
-        let span = |row: usize| spans.as_ref().map(|spans| spans[row % self.hidden]);
-        let sum = |row: usize| match gates.get(row / self.hidden)? {
-            GateBias::Scheme => None,
-            GateBias::Value(value) => Some(*value),
-            GateBias::Keep => span(row),
-            GateBias::Write => span(row).map(|span| -span),
-        };
-        let drawn = |bias: &Tensor| bias.to_dtype(DType::F64)?.to_vec1::<f64>();
-        let (input, hidden) = (drawn(b_ih)?, drawn(b_hh)?);
-        fill(b_ih, |row| sum(row).unwrap_or(input[row]))?;
-        fill(b_hh, |row| sum(row).map_or(hidden[row], |_| 0.))
+/// The biases `bias_ih_SUFFIX` and `bias_hh_SUFFIX`, each (gates * hidden).
+fn biases(config: &WeightsConfig, suffix: &str, vb: &VarBuilder<'_>) -> Result<(Tensor, Tensor)> {
+    let names = ["ih", "hh"].map(|name| format!("bias_{name}_{suffix}"));
+    let are_new = !vb.contains_tensor(&names[0]);
+    let [b_ih, b_hh] =
+        names.map(|name| parameter(vb, config.gates * config.hidden, &name, config.bias_initial()));
+    let (b_ih, b_hh) = (b_ih?, b_hh?);
+    if are_new && b_ih.is_variable() && !config.gate_biases.keep_scheme() {
+        config.gate_biases.draw_with_candle(config.hidden, &b_ih, &b_hh)?;
     }
-}
-
-/// Sets a variable's elements in row-major order.
-pub(crate) fn fill(variable: &Tensor, value: impl FnMut(usize) -> f64) -> Result<()> {
-    if !variable.is_variable() {
-        bail!(
-            "parameters of shape {:?} were loaded for inference and cannot be drawn anew",
-            variable.shape()
-        );
-    }
-    let values: Vec<f64> = (0..variable.elem_count()).map(value).collect();
-    let values = Tensor::from_vec(values, variable.shape(), variable.device())?;
-    Var::from_tensor(variable)?.set(&values.to_dtype(variable.dtype())?)
-}
-
-/// Sets a variable to values uniform in ±`bound`.
-pub(crate) fn uniform(variable: &Tensor, bound: f64, rng: &mut dyn Rng) -> Result<()> {
-    fill(variable, |_| bound * (2. * rng.random::<f64>() - 1.))
-}
-
-/// Sets a matrix to a random one with orthonormal rows or columns, whichever are fewer, as Keras's
-/// `Orthogonal` does (Saxe et al. 2013): Gram and Schmidt's process over normal vectors, modified for
-/// stability and run twice, which leaves them orthogonal to the last bits of f64.
-fn orthogonal(variable: &Tensor, rng: &mut dyn Rng) -> Result<()> {
-    let (rows, columns) = variable.dims2()?;
-    let (count, width) = (rows.min(columns), rows.max(columns));
-    let mut vectors: Vec<Vec<f64>> = (0..count).map(|_| (0..width).map(|_| normal(rng)).collect()).collect();
-    for k in 0..count {
-        let (done, rest) = vectors.split_at_mut(k);
-        let vector = &mut rest[0];
-        for _ in 0..2 {
-            for other in done.iter() {
-                let along: f64 = vector.iter().zip(other).map(|(a, b)| a * b).sum();
-                vector.iter_mut().zip(other).for_each(|(a, b)| *a -= along * b);
-            }
-        }
-        let norm = vector.iter().map(|a| a * a).sum::<f64>().sqrt();
-        vector.iter_mut().for_each(|a| *a /= norm);
-    }
-    fill(variable, |at| {
-        let (row, column) = (at / columns, at % columns);
-        if rows < columns { vectors[row][column] } else { vectors[column][row] }
-    })
-}
-
-/// A standard normal number, by Box and Muller's transform.
-pub fn normal(rng: &mut dyn Rng) -> f64 {
-    let radius = (-2. * (1. - rng.random::<f64>()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
+    Ok((b_ih, b_hh))
 }
 
 /// Split (.., G * hidden) into its G gates, each (.., hidden).

@@ -187,7 +187,8 @@ impl Operands {
     fn read<E: Real, T>(&self, f: impl FnOnce(Isa, &cpu::CrossEntropyInputs<'_, E>) -> T) -> Result<T> {
         let isa = Isa::current()?;
         read::<E, _, 3>([Some(&self.rows), Some(&self.weight), Some(&self.bias)], |[rows, weight, bias]| {
-            let examples = cpu::CrossEntropyInputs { rows, weight, bias, targets: &self.targets, smoothing: 0. };
+            let examples =
+                cpu::CrossEntropyInputs { rows, weight, bias, targets: &self.targets, smoothing: 0. };
             f(isa, &examples)
         })
     }

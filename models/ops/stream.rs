@@ -196,5 +196,7 @@ fn packed_linear(isa: Isa, linear: LinearWeights<'_>) -> Result<cpu::StreamLinea
     if bias.dims() != [outputs] {
         bail!("a linear layer of {outputs} outputs has a bias of {:?}", bias.dims());
     }
-    read::<f32, _, 2>([Some(&weight), Some(&bias)], |[weight, bias]| cpu::StreamLinear::new(isa, weight, bias))
+    read::<f32, _, 2>([Some(&weight), Some(&bias)], |[weight, bias]| {
+        cpu::StreamLinear::new(isa, weight, bias)
+    })
 }

@@ -7,9 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use clap::{Subcommand, ValueEnum};
 use rnn_zoo::Result;
 use rnn_zoo::data::batch::{Batch, Targets};
-use rnn_zoo::models::{
-    ModelConfig, Recurrent, RecurrentConfig, RnnlmConfig, StackOptions, backward,
-};
+use rnn_zoo::models::{ModelConfig, Recurrent, RecurrentConfig, RnnlmConfig, StackOptions, backward};
 use rnn_zoo::parameters::{self, Parameters};
 use rnn_zoo::rng::{self, Purpose};
 use rnn_zoo::training::optim::OptimizerConfig;

@@ -51,9 +51,10 @@ impl<E: Real> CustomOp3 for InputProjection<E> {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let d_gates = self.channel.d_gates.expect("gradient of the gates")?;
         let wants_xs = xs.track_op();
-        let cpu::ProjectionGradients { xs: d_xs, weight: d_weight, bias: d_bias } = read::<E, _, 2>([Some(xs), Some(weight)], |[xs, weight]| {
-            cpu::project_backward::<E>(self.isa, self.shape, xs, weight, &d_gates, wants_xs)
-        })?;
+        let cpu::ProjectionGradients { xs: d_xs, weight: d_weight, bias: d_bias } =
+            read::<E, _, 2>([Some(xs), Some(weight)], |[xs, weight]| {
+                cpu::project_backward::<E>(self.isa, self.shape, xs, weight, &d_gates, wants_xs)
+            })?;
         let d_xs = d_xs.map(|d_xs| tensor_like(d_xs, xs)).transpose()?;
         let d_weight = collect(weight, tensor_like(d_weight, weight)?)?;
         Ok((d_xs, d_weight, Some(tensor_like(d_bias, bias)?)))

@@ -31,7 +31,11 @@ fn padded_factors<E: Real>(factors: &[f32], width: usize, padded_width: usize) -
     padded
 }
 
-fn zoneout<E: Real>(shape: cpu::SequenceShape, lanes: usize, options: &SequenceOptions<'_>) -> cpu::Zoneout<E> {
+fn zoneout<E: Real>(
+    shape: cpu::SequenceShape,
+    lanes: usize,
+    options: &SequenceOptions<'_>,
+) -> cpu::Zoneout<E> {
     let masks = match &options.noise.zoneout {
         ZoneoutMode::Off => return cpu::Zoneout::Off,
         ZoneoutMode::Share(share) => return cpu::Zoneout::Share(E::from_f64(*share)),

@@ -1,0 +1,209 @@
+//! Candle's own interface to recurrent layers, `candle_nn::rnn::RNN`, for [`SimpleRnn`](crate::SimpleRnn), [`Lstm`]
+//! and [`Gru`].
+//!
+//! Code written for candle's `LSTM` and `GRU` switches over by importing [`lstm`] and [`gru`] from here: they take
+//! candle's configurations, the parameters have the same names, and the results are the same to rounding. The
+//! layers must have one layer in one direction.
+//!
+//! `seq` returns the state after every step, so the cell states of an LSTM are computed step by step in plain
+//! candle ops; for speed call [`Recurrent::forward`], which runs fused kernels for a whole sequence.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use candle_nn::rnn::{LSTMConfig, RNN};
+//! use candle_nn::{VarBuilder, VarMap};
+//! use rnn_zoo_models::lstm;
+//!
+//! let parameters = VarMap::new();
+//! let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
+//! let layer = lstm(4, 8, LSTMConfig::default(), vb)?;
+//! let states = layer.seq(&Tensor::zeros((2, 10, 4), DType::F32, &Device::Cpu)?)?;
+//! assert_eq!(layer.states_to_tensor(&states)?.dims(), [2, 10, 8]);
+//! assert_eq!(states[9].c().dims(), [2, 8]);
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+use candle_core::{Result, Tensor, bail};
+use candle_nn::rnn::{Direction, GRUConfig, GRUState, LSTMConfig, LSTMState, RNN};
+use candle_nn::{Init, VarBuilder};
+
+use crate::gru::{Gru, GruCell};
+use crate::layers::cell::Cell;
+use crate::layers::config::StackOptions;
+use crate::layers::recurrent::Recurrent;
+use crate::layers::stack::Stack;
+use crate::layers::state::State;
+use crate::lstm::{Lstm, LstmCell};
+use crate::simple_rnn::SimpleRnnCell;
+
+/// An LSTM layer with candle's configuration: `in_dim` features a step, `hidden_dim` units.
+///
+/// # Errors
+/// If the sizes are zero, only one bias is configured, the layer is not the first forward one, or a parameter is
+/// missing or has another shape.
+pub fn lstm(in_dim: usize, hidden_dim: usize, config: LSTMConfig, vb: VarBuilder<'_>) -> Result<Lstm> {
+    if config.layer_idx != 0 || matches!(config.direction, Direction::Backward) {
+        bail!(
+            "layer_idx is {} and direction {:?}; expected layer 0 and Forward: several layers and directions are \
+             one LstmConfig here",
+            config.layer_idx,
+            config.direction
+        );
+    }
+    let inits = [config.w_ih_init, config.w_hh_init];
+    let bias = create(4, (in_dim, hidden_dim), inits, [config.b_ih_init, config.b_hh_init], &vb)?;
+    Lstm::new(&StackOptions { bias, ..StackOptions::new(in_dim, hidden_dim) }.into(), &vb)
+}
+
+/// A GRU layer with candle's configuration: `in_dim` features a step, `hidden_dim` units, reset gate after the
+/// product.
+///
+/// # Errors
+/// If the sizes are zero, only one bias is configured, or a parameter is missing or has another shape.
+pub fn gru(in_dim: usize, hidden_dim: usize, config: GRUConfig, vb: VarBuilder<'_>) -> Result<Gru> {
+    let inits = [config.w_ih_init, config.w_hh_init];
+    let bias = create(3, (in_dim, hidden_dim), inits, [config.b_ih_init, config.b_hh_init], &vb)?;
+    Gru::new(&StackOptions { bias, ..StackOptions::new(in_dim, hidden_dim) }.into(), &vb)
+}
+
+/// Creates the parameters of a layer with candle's initial values, where the builder has none yet. Returns whether
+/// there are biases.
+fn create(
+    gates: usize,
+    (input, hidden): (usize, usize),
+    [w_ih, w_hh]: [Init; 2],
+    biases: [Option<Init>; 2],
+    vb: &VarBuilder<'_>,
+) -> Result<bool> {
+    vb.get_with_hints((gates * hidden, input), "weight_ih_l0", w_ih)?;
+    vb.get_with_hints((gates * hidden, hidden), "weight_hh_l0", w_hh)?;
+    match biases {
+        [Some(b_ih), Some(b_hh)] => {
+            vb.get_with_hints(gates * hidden, "bias_ih_l0", b_ih)?;
+            vb.get_with_hints(gates * hidden, "bias_hh_l0", b_hh)?;
+            Ok(true)
+        }
+        [None, None] => Ok(false),
+        _ => bail!("one of b_ih_init and b_hh_init is None; expected both biases or none"),
+    }
+}
+
+/// The only cell of a stack with one layer and one direction.
+fn single<C: Cell>(stack: &Stack<C>) -> Result<&C> {
+    match stack.cells() {
+        [cell] => Ok(cell),
+        cells => bail!(
+            "candle's RNN is for one layer in one direction, not {} of them; call Recurrent::forward",
+            cells.len()
+        ),
+    }
+}
+
+/// The state after every step of `xs`, (batch, time, features), from `initial`, whose tensors are (batch, hidden).
+fn steps<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: State) -> Result<Vec<State>> {
+    let cell = single(stack)?;
+    let gates_x = cell.weights().project_input(xs, cell.folds_hidden_bias())?; // (batch, time, gates * hidden)
+    let mut states: Vec<State> = Vec::new();
+    for t in 0..xs.dim(1)? {
+        let state = states.last().unwrap_or(&initial);
+        let gates_x = gates_x.narrow(1, t, 1)?.squeeze(1)?.contiguous()?; // (batch, gates * hidden)
+        states.push(cell.step(&gates_x, &state.h, state)?);
+    }
+    Ok(states)
+}
+
+/// One step of `x`, (batch, features), from `state`, whose tensors are (batch, hidden).
+fn step<C: Cell>(stack: &Stack<C>, x: &Tensor, state: State) -> Result<State> {
+    match steps(stack, &x.unsqueeze(1)?, state)?.pop() {
+        Some(state) => Ok(state),
+        None => bail!("invariant: one step has one state"),
+    }
+}
+
+/// A state of zeros for `batch` sequences, whose tensors are (batch, hidden).
+fn zeros<C: Cell>(stack: &Stack<C>, batch: usize) -> Result<State> {
+    single(stack)?;
+    Recurrent::zero_state(stack, batch)?.layer(0)
+}
+
+impl RNN for Stack<LstmCell> {
+    type State = LSTMState;
+
+    fn zero_state(&self, batch_dim: usize) -> Result<LSTMState> {
+        zeros(self, batch_dim).and_then(lstm_state)
+    }
+
+    fn step(&self, input: &Tensor, state: &LSTMState) -> Result<LSTMState> {
+        let state = State { h: state.h.clone(), c: Some(state.c.clone()) };
+        step(self, input, state).and_then(lstm_state)
+    }
+
+    fn seq_init(&self, input: &Tensor, state: &LSTMState) -> Result<Vec<LSTMState>> {
+        let state = State { h: state.h.clone(), c: Some(state.c.clone()) };
+        steps(self, input, state)?.into_iter().map(lstm_state).collect()
+    }
+
+    /// The hidden states, (batch, time, output).
+    fn states_to_tensor(&self, states: &[LSTMState]) -> Result<Tensor> {
+        Tensor::stack(&states.iter().map(LSTMState::h).collect::<Vec<_>>(), 1)
+    }
+}
+
+fn lstm_state(State { h, c }: State) -> Result<LSTMState> {
+    match c {
+        Some(c) => Ok(LSTMState { h, c }),
+        None => bail!("invariant: an LSTM has a cell state"),
+    }
+}
+
+impl RNN for Stack<GruCell> {
+    type State = GRUState;
+
+    fn zero_state(&self, batch_dim: usize) -> Result<GRUState> {
+        Ok(GRUState { h: zeros(self, batch_dim)?.h })
+    }
+
+    fn step(&self, input: &Tensor, state: &GRUState) -> Result<GRUState> {
+        Ok(GRUState { h: step(self, input, State { h: state.h.clone(), c: None })?.h })
+    }
+
+    fn seq_init(&self, input: &Tensor, state: &GRUState) -> Result<Vec<GRUState>> {
+        let hs = hidden_states(self, input, State { h: state.h.clone(), c: None })?;
+        Ok(hs.into_iter().map(|h| GRUState { h }).collect())
+    }
+
+    /// The hidden states side by side, (batch, time * hidden), as candle's own GRU returns them.
+    fn states_to_tensor(&self, states: &[GRUState]) -> Result<Tensor> {
+        Tensor::cat(&states.iter().map(GRUState::h).collect::<Vec<_>>(), 1)
+    }
+}
+
+impl RNN for Stack<SimpleRnnCell> {
+    type State = State;
+
+    fn zero_state(&self, batch_dim: usize) -> Result<State> {
+        zeros(self, batch_dim)
+    }
+
+    fn step(&self, input: &Tensor, state: &State) -> Result<State> {
+        step(self, input, state.clone())
+    }
+
+    fn seq_init(&self, input: &Tensor, state: &State) -> Result<Vec<State>> {
+        let hs = hidden_states(self, input, state.clone())?;
+        Ok(hs.into_iter().map(|h| State { h, c: None }).collect())
+    }
+
+    /// The hidden states, (batch, time, hidden).
+    fn states_to_tensor(&self, states: &[State]) -> Result<Tensor> {
+        Tensor::stack(&states.iter().map(|state| &state.h).collect::<Vec<_>>(), 1)
+    }
+}
+
+/// The hidden state after every step of a cell whose output is its whole state: by the fused kernels, in one call.
+fn hidden_states<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: State) -> Result<Vec<Tensor>> {
+    single(stack)?;
+    let initial = State::stack(&[initial])?; // (1, batch, hidden)
+    let ys = Recurrent::forward(stack, xs, Some(&initial), None)?.ys;
+    (0..ys.dim(1)?).map(|t| ys.narrow(1, t, 1)?.squeeze(1)).collect()
+}

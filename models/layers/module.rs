@@ -1,0 +1,91 @@
+//! The layers and networks as modules of candle: [`Module`] for every one with a single input, and [`WithDropout`],
+//! a [`ModuleT`], for training.
+//!
+//! Candle implements `ModuleT` for every `Module` and ignores `train` there, so a type cannot have both with
+//! different behaviour. [`WithDropout`] is therefore a type of its own.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{Module, ModuleT, Result, Tensor};
+use rand::Rng;
+
+use crate::layers::cell::Cell;
+use crate::layers::dropout::Noise;
+use crate::layers::linear::Linear;
+use crate::layers::recurrent::Recurrent;
+use crate::layers::stack::Stack;
+
+/// The outputs of all steps, from a zero state and without dropout: (batch, time, input size) to
+/// (batch, time, output size).
+///
+/// With [`Recurrent`] and `Module` both in scope, name the trait: `Module::forward(&lstm, &xs)`.
+impl<C: Cell> Module for Stack<C> {
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        Ok(Recurrent::forward(self, xs, None, None)?.ys)
+    }
+}
+
+/// (.., inputs) to (.., outputs).
+impl Module for Linear {
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        Linear::forward(self, xs)
+    }
+}
+
+/// A layer or network that drops something in training.
+pub trait ForwardT {
+    /// Runs `xs` from a zero state to the outputs of a [`Module`]; dropout acts if there is `noise`.
+    ///
+    /// # Errors
+    /// If the shape of `xs` is not the module's input.
+    fn forward_with(&self, xs: &Tensor, noise: Noise<'_>) -> Result<Tensor>;
+}
+
+impl<C: Cell> ForwardT for Stack<C> {
+    fn forward_with(&self, xs: &Tensor, noise: Noise<'_>) -> Result<Tensor> {
+        Ok(Recurrent::forward_t(self, xs, None, None, noise)?.ys)
+    }
+}
+
+/// A module with a random generator of its own: dropout and its kin act if `train` is true.
+///
+/// ```
+/// use candle_core::{DType, Device, ModuleT, Tensor};
+/// use candle_nn::{VarBuilder, VarMap};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+/// use rnn_zoo_models::{Gru, GruConfig, WithDropout};
+///
+/// let parameters = VarMap::new();
+/// let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
+/// let gru = Gru::new(&GruConfig::new(4, 8), &vb)?;
+/// let gru = WithDropout::new(gru, ChaCha8Rng::seed_from_u64(1));
+/// let xs = Tensor::zeros((2, 10, 4), DType::F32, &Device::Cpu)?;
+/// assert_eq!(gru.forward_t(&xs, true)?.dims(), [2, 10, 8]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub struct WithDropout<M> {
+    module: M,
+    rng: Mutex<Box<dyn Rng + Send>>,
+}
+
+impl<M> WithDropout<M> {
+    /// A module whose noise comes from `rng`.
+    pub fn new(module: M, rng: impl Rng + Send + 'static) -> Self {
+        Self { module, rng: Mutex::new(Box::new(rng)) }
+    }
+
+    /// The module.
+    pub fn module(&self) -> &M {
+        &self.module
+    }
+}
+
+impl<M: ForwardT> ModuleT for WithDropout<M> {
+    fn forward_t(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
+        if !train {
+            return self.module.forward_with(xs, None);
+        }
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        self.module.forward_with(xs, Some(&mut **rng))
+    }
+}
