@@ -100,7 +100,7 @@ fn single<C: Cell>(stack: &Stack<C>) -> Result<&C> {
 }
 
 /// The state after every step of `xs`, (batch, time, features), from `initial`, whose tensors are (batch, hidden).
-fn steps<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: State) -> Result<Vec<State>> {
+fn steps<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: &State) -> Result<Vec<State>> {
     let cell = single(stack)?;
     let gates_x = cell.weights().project_input(xs, cell.folds_hidden_bias())?; // (batch, time, gates * hidden)
     let mut states: Vec<State> = Vec::new();

@@ -11,7 +11,7 @@ use candle_nn::{VarBuilder, VarMap};
 use rand::RngExt;
 use rnn_zoo::models::{
     GruOptions, LstmOptions, Merge, Nonlinearity, Output, Recurrent, RecurrentConfig, Reset,
-    SimpleRnnOptions, StackConfig, State,
+    SimpleRnnOptions, StackOptions, State,
 };
 use rnn_zoo::rng::{Purpose, Rng, stream};
 
@@ -56,7 +56,7 @@ fn gru_gradients_are_central_differences_with_reset_after_and_before() -> Result
 /// One configuration to differentiate, whatever the cell.
 struct Case {
     name: String,
-    config: StackConfig<()>,
+    config: StackOptions,
     lengths: Option<&'static [usize]>,
     /// With noise, drawn alike at every evaluation.
     training: bool,
@@ -64,26 +64,26 @@ struct Case {
 
 /// Two layers with every option that all cells have.
 fn options(layer_norm: bool) -> Vec<Case> {
-    let plain = || StackConfig::<()> { num_layers: 2, ..StackConfig::new(INPUT, HIDDEN) };
-    let both = || StackConfig { bidirectional: Some(Merge::Concat), ..plain() };
+    let plain = || StackOptions { num_layers: 2, ..StackOptions::new(INPUT, HIDDEN) };
+    let both = || StackOptions { bidirectional: Some(Merge::Concat), ..plain() };
     let padded: Option<&[usize]> = Some(&[2, 4, 0]);
     let case = |name: &str, config, lengths, training| Case { name: name.into(), config, lengths, training };
     let mut cases = vec![
         case("one direction", plain(), None, false),
         case("one direction, padded", plain(), padded, false),
-        case("no bias", StackConfig { bias: false, ..both() }, padded, false),
-        case("zoneout in evaluation", StackConfig { zoneout: 0.3, ..both() }, padded, false),
-        case("zoneout in training", StackConfig { zoneout: 0.3, ..both() }, padded, true),
-        case("dropout", StackConfig { dropout: 0.4, ..both() }, padded, true),
-        case("locked dropout", StackConfig { dropout: 0.4, locked_dropout: true, ..both() }, padded, true),
-        case("recurrent dropout", StackConfig { recurrent_dropout: 0.4, ..both() }, padded, true),
-        case("weight drop", StackConfig { weight_drop: 0.4, ..both() }, padded, true),
+        case("no bias", StackOptions { bias: false, ..both() }, padded, false),
+        case("zoneout in evaluation", StackOptions { zoneout: 0.3, ..both() }, padded, false),
+        case("zoneout in training", StackOptions { zoneout: 0.3, ..both() }, padded, true),
+        case("dropout", StackOptions { dropout: 0.4, ..both() }, padded, true),
+        case("locked dropout", StackOptions { dropout: 0.4, locked_dropout: true, ..both() }, padded, true),
+        case("recurrent dropout", StackOptions { recurrent_dropout: 0.4, ..both() }, padded, true),
+        case("weight drop", StackOptions { weight_drop: 0.4, ..both() }, padded, true),
     ];
     if layer_norm {
-        cases.push(case("layer norm", StackConfig { layer_norm: true, ..both() }, padded, false));
+        cases.push(case("layer norm", StackOptions { layer_norm: true, ..both() }, padded, false));
     }
     for merge in [Merge::Concat, Merge::Sum, Merge::Mul, Merge::Ave] {
-        let config = || StackConfig { bidirectional: Some(merge), ..plain() };
+        let config = || StackOptions { bidirectional: Some(merge), ..plain() };
         cases.push(case(&format!("merge {merge:?}"), config(), None, false));
         cases.push(case(&format!("merge {merge:?}, padded"), config(), padded, false));
     }
@@ -93,7 +93,7 @@ fn options(layer_norm: bool) -> Vec<Case> {
 fn check_options(
     name: &str,
     cases: Vec<Case>,
-    config: impl Fn(StackConfig<()>) -> RecurrentConfig,
+    config: impl Fn(StackOptions) -> RecurrentConfig,
 ) -> Result<()> {
     let devices = crate::devices();
     for (index, case) in cases.into_iter().enumerate() {

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use rand::RngExt;
 use rnn_zoo::models::kernels::{self, CellKind, Isa};
-use rnn_zoo::models::ops::reference;
+use rnn_zoo::models::ops::without_fused;
 use rnn_zoo::models::{
     Cell, Encoded, GruOptions, Linear, LstmOptions, Merge, ModelConfig, Nonlinearity, Recurrent,
-    RecurrentConfig, Reset, RnnlmConfig, SimpleRnnOptions, Stack, StackConfig, State, Weights, backward,
+    RecurrentConfig, Reset, RnnlmConfig, SimpleRnnOptions, Stack, StackOptions, State, Weights, backward,
 };
 use rnn_zoo::rng::{Purpose, Rng, stream};
 
@@ -32,7 +32,7 @@ struct Case {
 }
 
 /// Any cell around what all share; the size of a projection comes from the seed.
-fn any_cell(shared: StackConfig<()>, kind: usize) -> RecurrentConfig {
+fn any_cell(shared: StackOptions, kind: usize) -> RecurrentConfig {
     let simple = |nonlinearity| SimpleRnnOptions { nonlinearity };
     let lstm = |projection| LstmOptions { projection, ..Default::default() };
     match kind {
@@ -57,7 +57,7 @@ fn what_is_no_number_stays_none() {
     for kind in 0..KINDS {
         let map = VarMap::new();
         let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-        let layer = any_cell(StackConfig::<()>::new(3, 4), kind).build(&vb).unwrap();
+        let layer = any_cell(StackOptions::new(3, 4), kind).build(&vb).unwrap();
         let xs = Tensor::full(f32::NAN, (2, 2, 3), &Device::Cpu).unwrap();
         let ys = layer.forward(&xs, None, None).unwrap().ys.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!(ys.iter().all(|y| y.is_nan()), "kind {kind}: {ys:?}");
@@ -75,14 +75,14 @@ fn any_case() -> impl Strategy<Value = Case> {
         |(kind, (input, hidden, num_layers, time, batch), bidirectional, flags, chances, seed)| {
             let (bias, padded, noisy, zoneout) = flags;
             let (recurrent_dropout, weight_drop) = chances;
-            let shared = StackConfig::<()> {
+            let shared = StackOptions {
                 num_layers,
                 bidirectional,
                 bias,
                 zoneout,
                 recurrent_dropout,
                 weight_drop,
-                ..StackConfig::new(input, hidden)
+                ..StackOptions::new(input, hidden)
             };
             let mut rng = stream(seed, Purpose::Shuffle, 0);
             let lengths = padded.then(|| (0..batch).map(|_| rng.random_range(0..=time)).collect());
@@ -99,7 +99,7 @@ fn large(kind: usize, split: &str) -> Case {
         // Deeper than what a product takes at a time: the input, the gates, and all steps of all rows.
         _ => (30, 27, 780, 200),
     };
-    let shared = StackConfig { zoneout: 0.2, recurrent_dropout: 0.2, ..StackConfig::new(input, hidden) };
+    let shared = StackOptions { zoneout: 0.2, recurrent_dropout: 0.2, ..StackOptions::new(input, hidden) };
     let lengths = Some((0..batch).map(|row| time - row % 3).collect());
     Case { config: any_cell(shared, kind), time, lengths, batch, noisy: true, seed: kind as u64 }
 }
@@ -127,7 +127,7 @@ impl Case {
             variables.insert(name.clone(), var.clone());
         }
         // Small enough that a sequence does not make much of a rounding error.
-        let scale = 1.5 / (self.config.shared().hidden_size as f64).sqrt();
+        let scale = 1.5 / (self.config.stack().hidden_size as f64).sqrt();
         for var in variables.values() {
             var.set(&(random(var.dims(), dtype, &mut rng)? * scale)?)?;
         }
@@ -184,7 +184,7 @@ proptest! {
     #[test]
     fn a_fused_layer_is_the_reference(case in any_case()) {
         for (dtype, tolerance) in [(DType::F64, 1e-11), (DType::F32, 2e-5)] {
-            let expected = reference::alone(|| case.run(dtype))?;
+            let expected = without_fused(|| case.run(dtype))?;
             for isa in Isa::available() {
                 let found = isa.scope(|| case.run(dtype))?;
                 check_close(&format!("{} in {dtype:?}", isa.name()), &found, &expected, tolerance)?;
@@ -201,7 +201,7 @@ proptest! {
             // The gradient of the rows is a sum of weights: its rounding grows with them.
             let tolerance = tolerance * scale.max(1.);
             let run = || loss_of(dtype, (rows, features, classes), scale, smoothing, seed);
-            let expected = reference::alone(run)?;
+            let expected = without_fused(run)?;
             for isa in Isa::available() {
                 check_close(&format!("{} in {dtype:?}", isa.name()), &isa.scope(run)?, &expected, tolerance)?;
             }
@@ -210,9 +210,9 @@ proptest! {
 
     #[test]
     fn a_stream_is_the_sequence(case in any_case()) {
-        let mut config = case.config.shared();
+        let mut config = case.config.stack().clone();
         config.bidirectional = None;
-        let kind = match (&case.config, case.config.shared().hidden_size) {
+        let kind = match (&case.config, case.config.stack().hidden_size) {
             (RecurrentConfig::SimpleRnn(config), _) => usize::from(config.cell.nonlinearity == Nonlinearity::Relu),
             (RecurrentConfig::Lstm(config), _) => 2 + usize::from(config.cell.projection.is_some()),
             (RecurrentConfig::Gru(_), _) => 4,
@@ -302,7 +302,7 @@ static THREADS: std::sync::Mutex<()> = std::sync::Mutex::new(());
 fn products_that_are_taken_in_parts_are_the_reference() {
     for kind in [2, 4] {
         let case = large(kind, "parts");
-        let expected = reference::alone(|| case.run(DType::F64)).unwrap();
+        let expected = without_fused(|| case.run(DType::F64)).unwrap();
         for isa in Isa::available() {
             let found = isa.scope(|| case.run(DType::F64)).unwrap();
             check_close(isa.name(), &found, &expected, 1e-11).unwrap_or_else(|error| panic!("{error}"));
@@ -316,7 +316,7 @@ fn a_split_batch_and_split_units_are_the_reference() {
     for kind in 0..KINDS {
         for split in ["batch", "units"] {
             let case = large(kind, split);
-            let expected = reference::alone(|| case.run(DType::F64)).unwrap();
+            let expected = without_fused(|| case.run(DType::F64)).unwrap();
             for isa in Isa::available() {
                 let found = isa.scope(|| case.run(DType::F64)).unwrap();
                 let what = format!("{} split by {split}", isa.name());
@@ -352,7 +352,7 @@ fn threads_change_no_bit() {
 fn a_large_vocabulary_is_scored_in_parts_that_add_up() {
     // Several sets of rows, several blocks of classes, and both uneven.
     let run = || loss_of(DType::F64, (403, 33, 9001), 1., 0.1, 5);
-    let expected = reference::alone(run).unwrap();
+    let expected = without_fused(run).unwrap();
     for isa in Isa::available() {
         let found = isa.scope(run).unwrap();
         check_close(isa.name(), &found, &expected, 1e-12).unwrap_or_else(|error| panic!("{error}"));
@@ -385,7 +385,7 @@ fn the_loss_is_the_log_of_the_share_even_of_huge_scores() {
         let linear = Linear::new(Tensor::new(&scores, &Device::Cpu).unwrap(), None);
         let target = Tensor::new(&[target], &Device::Cpu).unwrap();
         let run = || linear.score(&xs, &target).unwrap().loss;
-        for found in [run(), reference::alone(run)] {
+        for found in [run(), without_fused(run)] {
             assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
         }
     }
@@ -393,9 +393,9 @@ fn the_loss_is_the_log_of_the_share_even_of_huge_scores() {
     let xs = Tensor::ones((2500, 1), DType::F64, &Device::Cpu).unwrap();
     let linear = Linear::new(Tensor::new(&[[1f64], [2.], [3.]], &Device::Cpu).unwrap(), None);
     let targets = Tensor::full(2u32, 2500, &Device::Cpu).unwrap();
-    let score = reference::alone(|| linear.score(&xs, &targets).unwrap());
+    let score = without_fused(|| linear.score(&xs, &targets).unwrap());
     assert!((score.loss - 2500. * by_hand).abs() < 1e-9 && score.correct == 2500, "{score:?}");
-    let losses = reference::alone(|| linear.losses(&xs, &targets).unwrap());
+    let losses = without_fused(|| linear.losses(&xs, &targets).unwrap());
     assert!(losses.len() == 2500 && losses.iter().all(|loss| (loss - by_hand).abs() < 1e-12));
 }
 
@@ -405,7 +405,7 @@ fn of_several_highest_scores_the_first_counts() {
     let xs = Tensor::ones((3, 1), DType::F32, &Device::Cpu).unwrap();
     let targets = Tensor::new(&[0u32, 1, 39], &Device::Cpu).unwrap();
     let run = || linear.score(&xs, &targets).unwrap().correct;
-    assert_eq!((run(), reference::alone(run)), (1, 1));
+    assert_eq!((run(), without_fused(run)), (1, 1));
 }
 
 #[test]
@@ -427,7 +427,7 @@ fn targets_and_shapes_that_make_no_sense_are_named() {
 fn the_same_graph_can_be_walked_twice() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F64, &Device::Cpu);
-    let config = any_cell(StackConfig::new(3, 4), 2);
+    let config = any_cell(StackOptions::new(3, 4), 2);
     let layer = config.build(&vb).unwrap();
     layer.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
     let xs = random(&[2, 5, 3], DType::F64, &mut stream(2, Purpose::Parameters, 0)).unwrap();
@@ -453,7 +453,7 @@ fn a_parameter_used_twice_has_both_gradients() {
     // A tied decoder is the embedding: one gradient comes from the rows that were read, one from the scores.
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F64, &Device::Cpu);
-    let rnn = any_cell(StackConfig::new(4, 4), 4);
+    let rnn = any_cell(StackOptions::new(4, 4), 4);
     let model =
         ModelConfig::Rnnlm(RnnlmConfig { tied: true, ..RnnlmConfig::new(9, rnn) }).build(&vb).unwrap();
     model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
@@ -465,7 +465,7 @@ fn a_parameter_used_twice_has_both_gradients() {
         let encoder = map.data().lock().unwrap()["encoder.weight"].clone();
         values(&backward(&loss).unwrap().get(&encoder).unwrap().unwrap()).unwrap()
     };
-    let (found, expected) = (run(), reference::alone(run));
+    let (found, expected) = (run(), without_fused(run));
     assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-14), "{found:?} is not {expected:?}");
 }
 
@@ -518,13 +518,13 @@ fn regularised_language_models_train_as_the_reference_says() {
     for (case, (embedding, kind)) in
         embedding_of.into_iter().flat_map(|e| (0..5).map(move |k| (e, k))).enumerate()
     {
-        let stack = StackConfig {
+        let stack = StackOptions {
             num_layers: 2,
             dropout: 0.3,
             locked_dropout: case % 2 == 0,
             weight_drop: 0.4,
             zoneout: 0.2,
-            ..StackConfig::new(embedding, 6)
+            ..StackOptions::new(embedding, 6)
         };
         let config = RnnlmConfig {
             dropout: 0.3,
@@ -536,7 +536,7 @@ fn regularised_language_models_train_as_the_reference_says() {
         };
         let lengths = (case % 3 == 0).then_some(&[5usize, 1, 3][..]);
         let run = || training_of(&config, lengths, 0.1, case as u64).unwrap();
-        let ((loss, gradients), (expected, oracle)) = (run(), reference::alone(run));
+        let ((loss, gradients), (expected, oracle)) = (run(), without_fused(run));
         assert!((loss - expected).abs() < 1e-12, "case {case}: {loss} is not {expected}");
         for ((name, found), (_, expected)) in gradients.iter().zip(&oracle) {
             let pairs = values(found).unwrap().into_iter().zip(values(expected).unwrap());
@@ -553,7 +553,7 @@ fn a_text_read_token_by_token_has_the_scores_of_one_read_at_once() {
     // With a projection behind the stack, too, where its output is not as wide as the tied embedding.
     for (kind, tied) in (0..5).flat_map(|kind| [(kind, false), (kind, true)]) {
         // So many units that a team reads.
-        let rnn = any_cell(StackConfig { num_layers: 2, ..StackConfig::new(6, 200) }, kind);
+        let rnn = any_cell(StackOptions { num_layers: 2, ..StackOptions::new(6, 200) }, kind);
         let config = RnnlmConfig { tied, ..RnnlmConfig::new(37, rnn) };
         let model = ModelConfig::Rnnlm(config).build(&vb.pp(format!("{kind}.{tied}"))).unwrap();
         model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
@@ -579,7 +579,7 @@ fn texts_side_by_side_are_to_the_bit_what_they_are_alone() {
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
     for kind in 0..5 {
         // Sizes that fill no vector, nor a tile.
-        let rnn = any_cell(StackConfig { num_layers: 2, zoneout: 0.1, ..StackConfig::new(6, 75) }, kind);
+        let rnn = any_cell(StackOptions { num_layers: 2, zoneout: 0.1, ..StackOptions::new(6, 75) }, kind);
         let config = RnnlmConfig { tied: kind % 2 == 0, ..RnnlmConfig::new(37, rnn) };
         let model = ModelConfig::Rnnlm(config).build(&vb.pp(kind)).unwrap();
         model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
@@ -624,7 +624,7 @@ fn texts_side_by_side_are_to_the_bit_what_they_are_alone() {
 fn a_projection_and_a_decoder_are_not_rounded_into_one_layer() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-    let config = RnnlmConfig { tied: true, ..RnnlmConfig::new(9, any_cell(StackConfig::new(2, 3), 1)) };
+    let config = RnnlmConfig { tied: true, ..RnnlmConfig::new(9, any_cell(StackOptions::new(2, 3), 1)) };
     let model = ModelConfig::Rnnlm(config).build(&vb).unwrap();
     let vars = map.data().lock().unwrap().clone();
     let set = |name: &str, values: &[f32]| {
@@ -647,7 +647,7 @@ fn a_projection_and_a_decoder_are_not_rounded_into_one_layer() {
 fn a_state_that_is_of_no_batch_is_refused_and_changes_nothing() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-    let layer = any_cell(StackConfig::new(2, 4), 2).build(&vb).unwrap();
+    let layer = any_cell(StackOptions::new(2, 4), 2).build(&vb).unwrap();
     layer.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
     let mut stream = layer.stream(&[]).unwrap().unwrap();
     stream.step(&[0.5, -0.5]).unwrap();
@@ -683,7 +683,7 @@ impl Cell for Liar {
         &mut self.0
     }
 
-    fn unit(&self) -> Option<CellKind> {
+    fn kind(&self) -> Option<CellKind> {
         Some(CellKind::Simple(Nonlinearity::Tanh))
     }
 
@@ -695,7 +695,7 @@ impl Cell for Liar {
 #[test]
 fn a_cell_that_is_no_such_unit_is_refused_by_sequence_and_stream() -> Result<()> {
     let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
-    let stack = Stack::<Liar>::new(&StackConfig::new(3, 5), &vb)?;
+    let stack = Stack::<Liar>::new(&StackOptions::new(3, 5).into(), &vb)?;
     let xs = Tensor::zeros((2, 4, 3), DType::F32, &Device::Cpu)?;
     for refused in [stack.forward(&xs, None, None).err(), stack.stream(&[]).err()] {
         let error = refused.map(|error| error.to_string()).unwrap_or_default();

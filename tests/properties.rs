@@ -10,7 +10,7 @@ use proptest::test_runner::TestCaseError;
 use rand::RngExt;
 use rnn_zoo::models::{
     GruOptions, LstmOptions, Merge, Noise, Nonlinearity, Output, Recurrent, RecurrentConfig, Reset,
-    SimpleRnnOptions, StackConfig, State,
+    SimpleRnnOptions, StackOptions, State,
 };
 use rnn_zoo::rng::{Purpose, Rng, stream};
 
@@ -43,7 +43,7 @@ impl Kind {
     const ALL: [Self; 6] =
         [Self::Tanh, Self::Relu, Self::Lstm, Self::Projection, Self::GruAfter, Self::GruBefore];
 
-    fn config(self, shared: StackConfig<()>) -> RecurrentConfig {
+    fn config(self, shared: StackOptions) -> RecurrentConfig {
         let simple = |nonlinearity| SimpleRnnOptions { nonlinearity };
         match self {
             Self::Tanh => RecurrentConfig::SimpleRnn(shared.with_cell(simple(Nonlinearity::Tanh))),
@@ -58,7 +58,7 @@ impl Kind {
             ),
             Self::GruBefore => {
                 // It cannot normalise a product that it resets before.
-                let shared = StackConfig { layer_norm: false, ..shared };
+                let shared = StackOptions { layer_norm: false, ..shared };
                 RecurrentConfig::Gru(
                     shared.with_cell(GruOptions { reset: Reset::Before, ..Default::default() }),
                 )
@@ -73,8 +73,8 @@ fn any_config() -> impl Strategy<Value = RecurrentConfig> {
     let options = (any::<bool>(), any::<bool>(), prop::sample::select(vec![0., 0.3]));
     (prop::sample::select(Kind::ALL.to_vec()), sizes, merge, options).prop_map(
         |(kind, (input, hidden, num_layers), bidirectional, (bias, layer_norm, zoneout))| {
-            let shared = StackConfig::<()>::new(input, hidden);
-            kind.config(StackConfig { num_layers, bidirectional, bias, layer_norm, zoneout, ..shared })
+            let shared = StackOptions::new(input, hidden);
+            kind.config(StackOptions { num_layers, bidirectional, bias, layer_norm, zoneout, ..shared })
         },
     )
 }
@@ -90,16 +90,10 @@ fn any_case() -> impl Strategy<Value = Case> {
 }
 
 /// The same case with other options that all cells have.
-fn with_shared(config: &RecurrentConfig, change: impl FnOnce(&mut StackConfig<()>)) -> RecurrentConfig {
-    let mut shared = config.shared();
-    change(&mut shared);
-    match config {
-        RecurrentConfig::SimpleRnn(config) => {
-            RecurrentConfig::SimpleRnn(shared.with_cell(config.cell.clone()))
-        }
-        RecurrentConfig::Lstm(config) => RecurrentConfig::Lstm(shared.with_cell(config.cell.clone())),
-        RecurrentConfig::Gru(config) => RecurrentConfig::Gru(shared.with_cell(config.cell.clone())),
-    }
+fn with_shared(config: &RecurrentConfig, change: impl FnOnce(&mut StackOptions)) -> RecurrentConfig {
+    let mut config = config.clone();
+    change(config.stack_mut());
+    config
 }
 
 /// A layer with its parameters, which lie within ±0.8 at random.
@@ -360,7 +354,7 @@ proptest! {
     #[test]
     fn the_last_output_is_the_end_of_one_direction_and_the_beginning_of_the_other(case in any_case()) {
         prop_assume!(case.lengths.iter().all(|&length| length > 0));
-        let merge = case.config.shared().bidirectional.map(|_| Merge::Concat);
+        let merge = case.config.stack().bidirectional.map(|_| Merge::Concat);
         let config = with_shared(&case.config, |shared| shared.bidirectional = merge);
         let output = Case { config, ..case.clone() }.draw()?.forward(Some(&case.lengths))?;
         for (row, &length) in case.lengths.iter().enumerate() {
@@ -403,7 +397,7 @@ proptest! {
 
     #[test]
     fn reversing_the_input_swaps_the_directions(case in any_case()) {
-        let merge = case.config.shared().bidirectional.unwrap_or(Merge::Concat);
+        let merge = case.config.stack().bidirectional.unwrap_or(Merge::Concat);
         let config = with_shared(&case.config, |shared| {
             shared.bidirectional = Some(merge);
             if merge == Merge::Concat {
@@ -433,7 +427,7 @@ proptest! {
     #[test]
     fn one_seed_gives_the_same_noise_to_the_bit(case in any_case(), seed: u64) {
         let config = with_shared(&case.config, |shared| {
-            *shared = StackConfig {
+            *shared = StackOptions {
                 dropout: 0.4, locked_dropout: seed % 2 == 0, recurrent_dropout: 0.3, weight_drop: 0.2, zoneout: 0.3,
                 ..shared.clone()
             };
@@ -462,7 +456,7 @@ proptest! {
 }
 
 /// A change that turns one kind of noise on.
-type Turn = fn(&mut StackConfig<()>);
+type Turn = fn(&mut StackOptions);
 
 #[test]
 fn every_kind_of_noise_acts_in_training_and_differs_by_seed() -> Result<()> {
@@ -475,7 +469,7 @@ fn every_kind_of_noise_acts_in_training_and_differs_by_seed() -> Result<()> {
     ];
     for kind in Kind::ALL {
         for (name, turn) in kinds {
-            let mut shared = StackConfig::<()> { num_layers: 2, ..StackConfig::new(3, 16) };
+            let mut shared = StackOptions { num_layers: 2, ..StackOptions::new(3, 16) };
             turn(&mut shared);
             let case = Case { config: kind.config(shared), time: 4, lengths: vec![4, 3], seed: 1 };
             let drawn = case.draw()?;
@@ -496,7 +490,7 @@ fn every_kind_of_noise_acts_in_training_and_differs_by_seed() -> Result<()> {
 /// A relu layer that does nothing but keep its state: no input, no bias, and the identity between steps.
 /// After `time` steps of noise, what is left of a state of ones.
 fn worn_down(units: usize, time: usize, turn: Turn) -> Result<Vec<f64>> {
-    let mut shared = StackConfig::<()>::new(1, units);
+    let mut shared = StackOptions::new(1, units);
     turn(&mut shared);
     let layer = Layer::new(&Kind::Relu.config(shared), &mut stream(0, Purpose::Parameters, 0))?;
     for (name, var) in &layer.parameters {
@@ -526,9 +520,9 @@ fn recurrent_dropout_and_weight_drop_draw_one_mask_for_all_steps() -> Result<()>
 
 #[test]
 fn zoneout_keeps_its_share_of_units_in_training_and_mixes_them_in_evaluation() -> Result<()> {
-    let config = Kind::Lstm.config(StackConfig { zoneout: 0.3, ..StackConfig::new(2, 500) });
+    let config = Kind::Lstm.config(StackOptions { zoneout: 0.3, ..StackOptions::new(2, 500) });
     let drawn = Case { config, time: 1, lengths: vec![1], seed: 4 }.draw()?;
-    let plain_config = Kind::Lstm.config(StackConfig::new(2, 500));
+    let plain_config = Kind::Lstm.config(StackOptions::new(2, 500));
     let plain = drawn.layer.same(&plain_config, str::to_string)?;
     let new = plain.layer.forward(&drawn.xs, Some(&drawn.state), None)?.state;
     let (Some(old_c), Some(new_c)) = (&drawn.state.c, &new.c) else { panic!("an LSTM has a c") };
