@@ -41,6 +41,7 @@ use crate::simple_rnn::SimpleRnnCell;
 /// # Errors
 /// If the sizes are zero, only one bias is configured, the layer is not the first forward one, or a parameter is
 /// missing or has another shape.
+#[allow(clippy::needless_pass_by_value)] // the signature of candle's function
 pub fn lstm(in_dim: usize, hidden_dim: usize, config: LSTMConfig, vb: VarBuilder<'_>) -> Result<Lstm> {
     if config.layer_idx != 0 || matches!(config.direction, Direction::Backward) {
         bail!(
@@ -60,6 +61,7 @@ pub fn lstm(in_dim: usize, hidden_dim: usize, config: LSTMConfig, vb: VarBuilder
 ///
 /// # Errors
 /// If the sizes are zero, only one bias is configured, or a parameter is missing or has another shape.
+#[allow(clippy::needless_pass_by_value)] // the signature of candle's function
 pub fn gru(in_dim: usize, hidden_dim: usize, config: GRUConfig, vb: VarBuilder<'_>) -> Result<Gru> {
     let inits = [config.w_ih_init, config.w_hh_init];
     let bias = create(3, (in_dim, hidden_dim), inits, [config.b_ih_init, config.b_hh_init], &vb)?;
@@ -105,7 +107,7 @@ fn steps<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: &State) -> Result<Vec<
     let gates_x = cell.weights().project_input(xs, cell.folds_hidden_bias())?; // (batch, time, gates * hidden)
     let mut states: Vec<State> = Vec::new();
     for t in 0..xs.dim(1)? {
-        let state = states.last().unwrap_or(&initial);
+        let state = states.last().unwrap_or(initial);
         let gates_x = gates_x.narrow(1, t, 1)?.squeeze(1)?.contiguous()?; // (batch, gates * hidden)
         states.push(cell.step(&gates_x, &state.h, state)?);
     }
@@ -113,7 +115,7 @@ fn steps<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: &State) -> Result<Vec<
 }
 
 /// One step of `x`, (batch, features), from `state`, whose tensors are (batch, hidden).
-fn step<C: Cell>(stack: &Stack<C>, x: &Tensor, state: State) -> Result<State> {
+fn step<C: Cell>(stack: &Stack<C>, x: &Tensor, state: &State) -> Result<State> {
     match steps(stack, &x.unsqueeze(1)?, state)?.pop() {
         Some(state) => Ok(state),
         None => bail!("invariant: one step has one state"),
@@ -135,12 +137,12 @@ impl RNN for Stack<LstmCell> {
 
     fn step(&self, input: &Tensor, state: &LSTMState) -> Result<LSTMState> {
         let state = State { h: state.h.clone(), c: Some(state.c.clone()) };
-        step(self, input, state).and_then(lstm_state)
+        step(self, input, &state).and_then(lstm_state)
     }
 
     fn seq_init(&self, input: &Tensor, state: &LSTMState) -> Result<Vec<LSTMState>> {
         let state = State { h: state.h.clone(), c: Some(state.c.clone()) };
-        steps(self, input, state)?.into_iter().map(lstm_state).collect()
+        steps(self, input, &state)?.into_iter().map(lstm_state).collect()
     }
 
     /// The hidden states, (batch, time, output).
@@ -164,7 +166,7 @@ impl RNN for Stack<GruCell> {
     }
 
     fn step(&self, input: &Tensor, state: &GRUState) -> Result<GRUState> {
-        Ok(GRUState { h: step(self, input, State { h: state.h.clone(), c: None })?.h })
+        Ok(GRUState { h: step(self, input, &State { h: state.h.clone(), c: None })?.h })
     }
 
     fn seq_init(&self, input: &Tensor, state: &GRUState) -> Result<Vec<GRUState>> {
@@ -186,7 +188,7 @@ impl RNN for Stack<SimpleRnnCell> {
     }
 
     fn step(&self, input: &Tensor, state: &State) -> Result<State> {
-        step(self, input, state.clone())
+        step(self, input, state)
     }
 
     fn seq_init(&self, input: &Tensor, state: &State) -> Result<Vec<State>> {

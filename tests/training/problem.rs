@@ -149,8 +149,8 @@ impl Problem {
         text.lines().map(metric).collect()
     }
 
-    /// The lines of `metrics.jsonl` without times: split, step, epoch, loss and learning rate.
-    pub(super) fn lines(&self, name: &str) -> Result<Vec<(String, usize, usize, f64, f64)>> {
+    /// The lines of `metrics.jsonl` without times.
+    pub(super) fn lines(&self, name: &str) -> Result<Vec<Line>> {
         let metrics = self.metrics(name)?.into_iter();
         Ok(metrics.map(|line| (line.split, line.step, line.epoch, line.loss, line.lr)).collect())
     }
@@ -166,6 +166,9 @@ impl Problem {
         self.losses(name, "valid")
     }
 }
+
+/// A line of `metrics.jsonl` without times: split, step, epoch, loss and learning rate.
+pub(super) type Line = (String, usize, usize, f64, f64);
 
 pub(super) fn write(path: &Path, text: &str) -> Result<String> {
     std::fs::write(path, text).map_err(|error| Error::file(path, error))?;

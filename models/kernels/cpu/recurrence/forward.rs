@@ -115,6 +115,9 @@ impl<O: Operand> Forward<'_, O> {
     }
 }
 
+/// The gates of all steps, if they do not share a buffer with the saved numbers of the cells.
+type GatesBuffer<O> = Option<Buffer<<O as Operand>::Sum>>;
+
 /// Buffers for what the backward pass needs. The saved numbers of the cells replace their gates if they have the
 /// same size; else the gates are returned too.
 fn saved_activations<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize>(
@@ -122,7 +125,7 @@ fn saved_activations<O: Operand, C: Pointwise<G, K>, const G: usize, const K: us
     inputs: &RecurrenceInputs<'_, O::Sum>,
     shape: SequenceShape,
     gates: Buffer<O::Sum>,
-) -> (Option<Buffer<O::Sum>>, Option<SavedActivations<O::Sum>>) {
+) -> (GatesBuffer<O>, Option<SavedActivations<O::Sum>>) {
     let SequenceShape { batch, hidden, output, .. } = shape;
     let per_unit = |count| Buffer::new(plan.unit_layout(shape, count).len());
     let (gates, cells) = if K == G { (None, gates) } else { (Some(gates), per_unit(K)) };

@@ -45,6 +45,9 @@ pub(super) struct StreamStep {
     pub(super) current: usize,
 }
 
+/// The input bias and the recurrent bias.
+type BiasPair<'a, O> = (&'a [<O as Operand>::Sum], &'a [<O as Operand>::Sum]);
+
 impl<O: Operand> StreamLayer<O> {
     /// A layer with the zero state of one sequence. `bias` holds the input bias and the recurrent bias,
     /// (gates * hidden) each; they are added up if the cell allows it.
@@ -57,7 +60,7 @@ impl<O: Operand> StreamLayer<O> {
         kind: CellKind,
         packed: Arc<PackedLayer<O>>,
         (input, hidden, output): (usize, usize, usize),
-        bias: Option<(&[O::Sum], &[O::Sum])>,
+        bias: Option<BiasPair<'_, O>>,
         zoneout: f64,
     ) -> Self {
         let (gates, lanes) = (kind.gates(), isa.lanes::<O::Sum>());
@@ -73,7 +76,7 @@ impl<O: Operand> StreamLayer<O> {
         let fits = bias.is_none_or(|(ih, hh)| (ih.len(), hh.len()) == (gates * hidden, gates * hidden));
         assert!(fits, "biases of {input_shape:?}");
         let order = |values: Option<Vec<O::Sum>>| gate_order(values.as_deref(), gates, hidden, lanes);
-        let folded = |(ih, hh): (&[O::Sum], &[O::Sum])| match kind.folds_bias() {
+        let folded = |(ih, hh): BiasPair<'_, O>| match kind.folds_bias() {
             true => ih.iter().zip(hh).map(|(&ih, &hh)| ih + hh).collect(),
             false => ih.to_vec(),
         };

@@ -22,7 +22,7 @@ struct Written {
 }
 
 impl Written {
-    fn add(&mut self, event: Event) {
+    fn add(&mut self, event: &Event) {
         assert_eq!(self.finish, None, "no event after the end");
         self.tokens.extend(event.token);
         self.shown.push_str(&event.shown);
@@ -35,7 +35,11 @@ impl Written {
 fn finish(session: &mut Session<'_>) -> BTreeMap<TextId, Written> {
     let mut written: BTreeMap<TextId, Written> = BTreeMap::new();
     while !session.is_empty() {
-        session.step().unwrap().into_iter().for_each(|event| written.entry(event.id).or_default().add(event));
+        session
+            .step()
+            .unwrap()
+            .into_iter()
+            .for_each(|event| written.entry(event.id).or_default().add(&event));
     }
     written
 }
@@ -115,7 +119,7 @@ fn together(network: &dyn Network, tokenizer: &Tokenizer, stop: &str, plans: &[P
                 owners.insert(session.join(text, TextOptions { length, ..plan.options.clone() }), number);
             }
         }
-        session.step().unwrap().into_iter().for_each(|event| written[owners[&event.id]].add(event));
+        session.step().unwrap().into_iter().for_each(|event| written[owners[&event.id]].add(&event));
     }
     assert!(session.is_empty() && away.is_empty());
     written
