@@ -5,6 +5,7 @@ mod cli;
 mod golden;
 mod gradients;
 mod hub;
+mod imports;
 mod kernels;
 mod optim;
 mod properties;
