@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use rnn_zoo::data::corpus::{Columns, Corpus, Fractions};
 use rnn_zoo::data::source::Split;
+use rnn_zoo::data::{Columns, Corpus, Fractions};
 
 use super::{Outcome, flags};
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::Device;
 use rnn_zoo::Error;
 use rnn_zoo::bundle::{self, BundleWriter, Config, FORMAT, Loaded, RECIPE};
-use rnn_zoo::data::corpus::{Columns, Fractions};
+use rnn_zoo::data::{Columns, Fractions};
 use rnn_zoo::models::MODELS;
 use rnn_zoo::tasks::{DataSpec, Prepared, Task, TokenizerSource, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;

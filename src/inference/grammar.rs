@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::data::builtin::reber;
-use crate::data::corpus::TRAINING_STRINGS;
+use crate::data::builtin::text::TRAINING_STRINGS;
 use crate::inference::carry::Carried;
 use crate::inference::model::Model;
 use crate::rng::{self, Purpose};

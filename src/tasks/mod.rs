@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::batch::{Dataset, Example, Input, Target};
 use crate::data::builtin::{self, adding, copy, reber, story};
-use crate::data::corpus::{Columns, Corpus, Fractions};
 use crate::data::source::{Builtin, Source, Split};
 use crate::data::tokens::TokenStream;
+use crate::data::{Columns, Corpus, Fractions};
 use crate::rng::{self, Purpose};
 use crate::tokenizer::{Kind, Scheme, Tokenizer};
 use crate::training::{LossUnit, Sampler, Splits};

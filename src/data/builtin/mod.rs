@@ -15,6 +15,7 @@ pub mod copy;
 mod grammar;
 pub mod reber;
 pub mod story;
+pub mod text;
 
 /// The entropy of a corpus whose grammar is known: no model's expected loss is below it.
 ///

@@ -1,0 +1,121 @@
+//! The lines of a text file, read a piece at a time.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Take};
+use std::path::PathBuf;
+
+use super::piece::Piece;
+use crate::tokenizer::{End, character};
+use crate::{Error, Result};
+
+/// Lines longer than this many bytes come in several pieces.
+pub(super) const LONGEST_PIECE: usize = 64 * 1024;
+
+/// The lines of a part of a text file. Very long lines come in several pieces.
+#[derive(Debug)]
+pub(super) struct Lines {
+    reader: BufReader<Take<File>>,
+    path: PathBuf,
+    /// The place in the file of the first byte in `buffer`.
+    offset: u64,
+    /// Bytes that have been read and are part of no piece yet.
+    buffer: Vec<u8>,
+    /// The end of a last line that has no line end.
+    last: End,
+    done: bool,
+}
+
+impl Lines {
+    /// The lines that `reader` reads from byte `offset` of the file at `path` on. `last` is the end of a last line
+    /// without line end.
+    pub fn new(reader: BufReader<Take<File>>, path: PathBuf, offset: u64, last: End) -> Self {
+        Self { reader, path, offset, buffer: Vec::new(), last, done: false }
+    }
+
+    fn advance(&mut self) -> Result<Option<Piece>> {
+        let mut room = LONGEST_PIECE;
+        loop {
+            self.fill(room)?;
+            if self.buffer.is_empty() {
+                return Ok(None);
+            }
+            if self.buffer.ends_with(b"\n") {
+                return self.take(self.buffer.len(), End::Line).map(Some);
+            }
+            if self.buffer.len() < room {
+                return self.take(self.buffer.len(), self.last).map(Some);
+            }
+            if let Some(length) = cut_of(self.readable()?) {
+                return self.take(length, End::None).map(Some);
+            }
+            // One character with many combining marks fills the whole buffer; it is never split.
+            room *= 2;
+        }
+    }
+
+    /// Read up to a newline, or until the buffer holds `room` bytes.
+    fn fill(&mut self, room: usize) -> Result<()> {
+        let wanted = (room - self.buffer.len()) as u64;
+        let read = self.reader.by_ref().take(wanted).read_until(b'\n', &mut self.buffer);
+        read.map(drop).map_err(|error| Error::file(&self.path, error))
+    }
+
+    /// The buffer as text, without an incomplete code point at its end.
+    fn readable(&self) -> Result<&str> {
+        let length = match std::str::from_utf8(&self.buffer) {
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            _ => self.buffer.len(),
+        };
+        std::str::from_utf8(&self.buffer[..length]).map_err(|error| self.not_text(error.valid_up_to()))
+    }
+
+    /// Make a piece of the first `length` bytes of the buffer.
+    fn take(&mut self, length: usize, end: End) -> Result<Piece> {
+        let rest = self.buffer.split_off(length);
+        let bytes = std::mem::replace(&mut self.buffer, rest);
+        if let Some(place) = bytes.iter().position(|&byte| byte == 0) {
+            return Err(self.not_text(place));
+        }
+        let text =
+            String::from_utf8(bytes).map_err(|error| self.not_text(error.utf8_error().valid_up_to()))?;
+        self.offset += length as u64;
+        Ok(Piece { text, label: None, end })
+    }
+
+    fn not_text(&self, place: usize) -> Error {
+        let place = self.offset + place as u64;
+        Error::file(
+            &self.path,
+            format!("is not UTF-8 text (see byte {place}); expected text, .csv or .jsonl"),
+        )
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<Piece>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let piece = self.advance().transpose();
+        self.done = !matches!(piece, Some(Ok(_)));
+        piece
+    }
+}
+
+/// The length to cut off the start of a line that goes on: up to the last white space, or else up to the last
+/// character, which might go on too. `None` if nothing would be left.
+fn cut_of(text: &str) -> Option<usize> {
+    let white = text.char_indices().rev().find(|&(place, c)| c.is_whitespace() && place > 0);
+    if let Some((place, _)) = white {
+        return Some(place);
+    }
+    let mut end = 0;
+    let mut last = 0;
+    for character in character::split(text) {
+        last = end;
+        end += character.len();
+    }
+    (last > 0).then_some(last)
+}
