@@ -16,7 +16,9 @@ use rnn_zoo::training::{Options, Trainer};
 use serde_json::{Value, json};
 
 use super::architecture::{CellName, DTYPE, stack_of};
-use super::{Compute, Outcome, number};
+use super::compute::Compute;
+use super::number;
+use super::outcome::Outcome;
 
 /// Time a layer, a single step, or a whole training step of a language model
 #[derive(Debug, clap::Args)]

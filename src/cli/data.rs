@@ -5,7 +5,8 @@ use std::io::Write;
 use rnn_zoo::data::source::Split;
 use rnn_zoo::data::{Columns, Corpus, Fractions};
 
-use super::{Outcome, flags};
+use super::flags;
+use super::outcome::Outcome;
 
 /// Print the texts of a data source: what a model would read
 #[derive(Debug, clap::Args)]

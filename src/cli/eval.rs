@@ -16,8 +16,11 @@ use rnn_zoo::tasks::{DataSpec, Task};
 use rnn_zoo::tokenizer::Scheme;
 use serde_json::{Value, json};
 
+use super::bundle_argument::bundle_path;
+use super::compute::Compute;
 use super::flags::{self, usage};
-use super::{Compute, Outcome, bundle_path, number};
+use super::number;
+use super::outcome::Outcome;
 
 /// Score a model on data: loss, perplexity, bits a token
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use candle_core::DType;
 use rnn_zoo::bundle::{self, Export};
 
-use super::{Outcome, bundle_path};
+use super::bundle_argument::bundle_path;
+use super::outcome::Outcome;
 
 /// Write a bundle to ship: without training state, in another precision, with checksums
 #[derive(Debug, clap::Args)]

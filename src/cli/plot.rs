@@ -8,8 +8,9 @@ use rnn_zoo::bundle::METRICS;
 use rnn_zoo::training::plot::{Axis, History, Picture, PlottedRun, Quantity};
 use rnn_zoo::{Error, Result};
 
+use super::bundle_argument::bundle_path;
 use super::flags::usage;
-use super::{Outcome, bundle_path};
+use super::outcome::Outcome;
 
 /// Draw the loss, perplexity and learning rate of one run or several
 #[derive(Debug, clap::Args)]

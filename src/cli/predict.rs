@@ -7,7 +7,10 @@ use rnn_zoo::inference::predict::{Answer, answer, check, classify};
 use rnn_zoo::tasks::Task;
 use serde_json::json;
 
-use super::{Compute, Outcome, eval, load_model};
+use super::bundle_argument::load_model;
+use super::compute::Compute;
+use super::eval;
+use super::outcome::Outcome;
 
 /// Classify text, tag sequences, forecast numbers
 #[derive(Debug, clap::Args)]

@@ -18,11 +18,10 @@ use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use rnn_zoo::{Error, Result};
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::Cli;
 use super::flags::{self, Usage, usage};
 use super::training::Period;
 
@@ -38,10 +37,12 @@ pub struct Settings {
     /// In the order of the help.
     entries: Vec<Entry>,
     recipe: Option<Taken>,
+    /// The command line that the settings were read by.
+    command: Command,
 }
 
 /// A recipe, and the keys that were taken from it.
-type Taken = (PathBuf, Vec<String>);
+pub type Taken = (PathBuf, Vec<String>);
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -51,36 +52,6 @@ struct Entry {
     key: String,
     /// In TOML.
     value: String,
-}
-
-impl Cli {
-    /// Reads the arguments of the program, with the settings of a recipe where they name one. Help, and
-    /// arguments that clap refuses, end the program as they do with [`clap::Parser::parse`].
-    ///
-    /// # Errors
-    /// A recipe that cannot be read or has settings that `rnn train` does not take.
-    pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self> {
-        let (command, arguments) = (command(), arguments.collect());
-        let (arguments, recipe) = expand(&command, arguments)?;
-        let refuse = |error: clap::Error| -> ! {
-            // Help and errors show switches as they are usually written, without a value.
-            let plain = Self::command().try_get_matches_from(&arguments).err();
-            let mut error = plain.filter(|plain| plain.kind() == error.kind()).unwrap_or(error);
-            if let Some((path, _)) = recipe.as_ref().filter(|_| error.use_stderr()) {
-                let note = format!("the settings of {} count as flags here", path.display());
-                error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![note.into()]));
-            }
-            error.exit()
-        };
-        let mut matches =
-            command.clone().try_get_matches_from(&arguments).unwrap_or_else(|error| refuse(error));
-        let settings = matches.subcommand_matches("train").map(|given| settings(&command, given));
-        let mut cli = Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| refuse(error));
-        if let (super::Command::Train(args), Some(settings)) = (&mut cli.command, settings) {
-            args.settings = Settings { recipe, ..settings };
-        }
-        Ok(cli)
-    }
 }
 
 impl Settings {
@@ -114,14 +85,13 @@ impl Settings {
     /// # Errors
     /// A file that is no recipe any more.
     pub fn lengthen(&self, path: &Path, evaluates: Period) -> Result<String> {
-        let command = command();
         let own = [path.into(), format!("--eval-every={evaluates}").into()];
         let arguments = ["rnn", "train", "--recipe"].map(OsString::from).into_iter().chain(own);
-        let (arguments, _) = expand(&command, arguments.collect())?;
-        let matches = command.clone().try_get_matches_from(arguments);
+        let (arguments, _) = expand(&self.command, arguments.collect())?;
+        let matches = self.command.clone().try_get_matches_from(arguments);
         let matches = matches.map_err(|error| Error::file(path, error.kind()))?;
         let given = matches.subcommand_matches("train").expect("invariant: the arguments say `train`");
-        let mut whole = settings(&command, given);
+        let mut whole = settings(&self.command, given, None);
         let of_length = |entry: &Entry| LENGTH.contains(&entry.key.as_str());
         whole.entries.retain(|entry| !of_length(entry));
         whole.entries.extend(self.entries.iter().filter(|entry| of_length(entry)).cloned());
@@ -153,9 +123,9 @@ impl Settings {
     }
 }
 
-/// The command line, where every switch of `rnn train` also takes a value: `--tied=false` takes back the
-/// `tied = true` of a recipe.
-fn command() -> Command {
+/// The command line `command`, in which every switch of `rnn train` also takes a value, so that `--tied=false`
+/// overrides the `tied = true` of a recipe.
+pub fn with_valued_switches(command: Command) -> Command {
     let switch = |arg: Arg| match arg.get_action() {
         ArgAction::SetTrue if is_key(&arg) => arg
             .action(ArgAction::Set)
@@ -166,7 +136,7 @@ fn command() -> Command {
             .default_missing_value("true"),
         _ => arg,
     };
-    Cli::command().mut_subcommand("train", |train| train.mut_args(switch))
+    command.mut_subcommand("train", |train| train.mut_args(switch))
 }
 
 fn train(command: &Command) -> &Command {
@@ -183,7 +153,7 @@ fn key(arg: &Arg) -> &str {
 }
 
 /// The settings among the arguments of `rnn train`, less those of the machine: threads and device.
-fn settings(command: &Command, given: &ArgMatches) -> Settings {
+pub fn settings(command: &Command, given: &ArgMatches, recipe: Option<Taken>) -> Settings {
     let of_machine = |arg: &Arg| arg.get_help_heading() == Some("Compute");
     let keys = train(command).get_arguments().enumerate();
     let keys = keys.filter(|(_, arg)| is_key(arg) && !of_machine(arg));
@@ -194,11 +164,11 @@ fn settings(command: &Command, given: &ArgMatches) -> Settings {
         let heading = arg.get_help_heading().map(String::from);
         Some(Entry { order, heading, key: key(arg).to_string(), value: Values::of(arg).to_toml(&value) })
     });
-    Settings { entries: entries.collect(), recipe: None }
+    Settings { entries: entries.collect(), recipe, command: command.clone() }
 }
 
 /// The arguments with the recipe that they name, if they do; and its path with the keys it decides.
-fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsString>, Option<Taken>)> {
+pub fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsString>, Option<Taken>)> {
     // What is wrong with the user's own arguments is said later, of the whole.
     let first = command.clone().ignore_errors(true).try_get_matches_from(&arguments).ok();
     let Some(given) = first.as_ref().and_then(|first| first.subcommand_matches("train")) else {

@@ -9,7 +9,9 @@ use rnn_zoo::inference::score::{LineScore, score_lines};
 use rnn_zoo::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
-use super::{Compute, Outcome, load_model};
+use super::bundle_argument::load_model;
+use super::compute::Compute;
+use super::outcome::Outcome;
 
 /// The largest number of lines in a batch.
 const LINES: usize = 64;

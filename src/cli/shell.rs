@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 use rnn_zoo::Error;
 
-use super::{Cli, Outcome};
+use super::outcome::Outcome;
 
 /// Print a shell completion script
 #[derive(Debug, clap::Args)]
@@ -31,24 +31,24 @@ pub struct ManArgs {
     out: Option<PathBuf>,
 }
 
-/// Prints a completion script.
-pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
+/// Print a completion script of `command`, the whole command line.
+pub fn completions(args: &CompletionsArgs, mut command: Command) -> anyhow::Result<Outcome> {
     // Through a buffer, because clap_complete panics when standard output is closed.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "rnn", &mut script);
+    clap_complete::generate(args.shell, &mut command, "rnn", &mut script);
     std::io::stdout().write_all(&script)?;
     Ok(Outcome::Done)
 }
 
-/// Writes manual pages.
-pub fn man(args: &ManArgs) -> anyhow::Result<Outcome> {
+/// Write manual pages of `command`, the whole command line.
+pub fn man(args: &ManArgs, command: Command) -> anyhow::Result<Outcome> {
     match &args.out {
         Some(folder) => {
-            let written = std::fs::create_dir_all(folder)
-                .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+            let written =
+                std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder));
             written.map_err(|error| Error::file(folder, error))?;
         }
-        None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+        None => clap_mangen::Man::new(command).render(&mut std::io::stdout())?,
     }
     Ok(Outcome::Done)
 }

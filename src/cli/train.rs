@@ -18,10 +18,12 @@ use rnn_zoo::training::tensorboard::EventWriter;
 use rnn_zoo::training::{Checkpoint, Ending, Options, Run};
 
 use super::architecture::{self, DTYPE};
+use super::bundle_argument::bundle_path;
+use super::compute::Compute;
 use super::flags::{self, usage};
+use super::outcome::Outcome;
 use super::recipe::Settings;
 use super::training::{Defaults, LengthArgs, Period, STORY, TrainingArgs};
-use super::{Compute, Outcome};
 
 /// Train a model on text (by default on built-in stories) and keep it as a bundle
 #[derive(Debug, clap::Args)]
@@ -358,7 +360,7 @@ impl Args {
         if self.data.data.is_none() {
             return Err(usage("--from", "needs --data: what is the model to learn now?"));
         }
-        let loaded = super::bundle_path(bundle).and_then(|path| bundle::load(&path));
+        let loaded = bundle_path(bundle).and_then(|path| bundle::load(&path));
         loaded.map_err(|error| usage("--from", flags::in_flags(error.into()).to_string()))
     }
 }

@@ -135,7 +135,7 @@ impl Corpus {
                     .to_string()
             }
             _ => {
-                format!("is too short to set aside a {split} split; use option `split` all, or a longer file")
+                format!("is too short to set aside a {split} split; use --split all, or a longer file")
             }
         };
         Err(Error::file(file.path(), problem))

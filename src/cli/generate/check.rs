@@ -3,7 +3,7 @@
 use anyhow::Result;
 use rnn_zoo::inference::generate::{BeamSearch, Sampling};
 
-use super::Args;
+use super::args::Args;
 use crate::cli::flags::usage;
 
 /// Options that have been checked.

@@ -1,12 +1,13 @@
 //! `rnn generate`: text from a language model.
 
+mod args;
 mod check;
 mod print;
 mod prompts;
 
 use std::io::Write;
-use std::path::PathBuf;
 
+pub use args::Args;
 use check::Checked;
 use print::Printer;
 use rnn_zoo::inference::Model;
@@ -17,137 +18,9 @@ use rnn_zoo::inference::generate::{
 use rnn_zoo::tasks::Task;
 use rnn_zoo::tokenizer::Note;
 
+use super::bundle_argument::load_model;
 use super::flags::usage;
-use super::{Compute, Outcome, load_model, number};
-
-/// The options of sampling, which a beam search does not have.
-const SAMPLING: [&str; 7] =
-    ["temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "repetition_window"];
-
-/// Write text with a language model
-#[derive(Debug, clap::Args)]
-#[command(
-    allow_negative_numbers = true,
-    after_help = "\
-Examples:
-  rnn generate lstm-story --length 500
-  rnn generate my-model --prompt 'Once upon a time' --temperature 0.7 --top-p 0.9
-  rnn generate my-model --prompt i --count 5 --seed 7
-  rnn generate my-model --prompt 'The king' --beams 8 --count 3 --stop .
-  rnn generate my-model --prompts questions.txt --json > answers.jsonl
-  rnn generate my-model --save-state story.state && rnn generate my-model --state story.state
-  cat chapter.txt | rnn generate my-model --prompt - --greedy
-
-The rules of sampling apply in Hugging Face's order: repetition penalty, temperature, top-k, top-p, min-p,
-typical-p; each applies to the distribution that the rules before it leave."
-)]
-pub struct Args {
-    /// A bundle, or hf://OWNER/NAME
-    #[arg(value_name = "BUNDLE")]
-    bundle: String,
-
-    /// Text to continue, of any length; - reads standard input
-    #[arg(long, value_name = "TEXT", aliases = ["primetext", "prime"], default_value = "", allow_hyphen_values = true)]
-    prompt: String,
-
-    /// Continue each line of a file, side by side; - reads standard input. Each text is the one that --prompt would
-    /// give; an empty line separates the texts of different prompts
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "state", "save_state"])]
-    prompts: Option<PathBuf>,
-
-    /// Greatest number of tokens to write
-    #[arg(long, value_name = "N", alias = "words", default_value_t = 200)]
-    length: usize,
-
-    /// End a text before this string; may be given several times
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    stop: Vec<String>,
-
-    /// Number of texts for a prompt; with --beams, of the best texts
-    #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 1)]
-    count: usize,
-
-    /// Continue after an `<eos>`
-    #[arg(long)]
-    ignore_eos: bool,
-
-    /// Print one JSON object for each text: prompt, text, tokens, token_ids, logprob, finish_reason
-    #[arg(long)]
-    json: bool,
-
-    /// Save the state of the text to FILE, to be continued with --state. Text that may begin a --stop string, and
-    /// incomplete characters, are saved there instead of printed
-    #[arg(long, value_name = "FILE")]
-    save_state: Option<PathBuf>,
-
-    /// Continue a text that --save-state has saved with this model; --prompt, if given, is appended to it first
-    #[arg(long, value_name = "FILE")]
-    state: Option<PathBuf>,
-
-    #[command(flatten)]
-    sampling: SamplingArgs,
-
-    #[command(flatten)]
-    beams: BeamArgs,
-
-    #[command(flatten)]
-    compute: Compute,
-}
-
-/// Options of sampling.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Sampling")]
-struct SamplingArgs {
-    /// Divide scores by X: below 1 for less varied text, above 1 for more; 0 always picks the most probable token
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
-    temperature: f64,
-
-    /// Always pick the most probable token
-    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "min_p", "typical_p"])]
-    greedy: bool,
-
-    /// Pick among the N most probable tokens
-    #[arg(long, value_name = "N")]
-    top_k: Option<usize>,
-
-    /// Pick among the most probable tokens whose probabilities sum to X
-    #[arg(long, value_name = "X")]
-    top_p: Option<f64>,
-
-    /// Pick among tokens whose probability is at least X times the highest
-    #[arg(long, value_name = "X")]
-    min_p: Option<f64>,
-
-    /// Pick among the tokens of most typical surprisal whose probabilities sum to X
-    #[arg(long, value_name = "X")]
-    typical_p: Option<f64>,
-
-    /// Divide positive scores of tokens that occur in prompt and text by X, and multiply negative ones
-    #[arg(long, value_name = "X")]
-    repetition_penalty: Option<f64>,
-
-    /// Penalise only the last N tokens [default: all]
-    #[arg(long, value_name = "N", requires = "repetition_penalty")]
-    repetition_window: Option<usize>,
-
-    /// Seed of the random numbers [default: 1; with --state, those of the saved text]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-}
-
-/// Options of beam search.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Beam search")]
-struct BeamArgs {
-    /// Search for the most probable text in a beam of N texts, instead of sampling
-    #[arg(long, value_name = "N", conflicts_with_all = SAMPLING)]
-    #[arg(conflicts_with_all = ["greedy", "seed", "save_state"])]
-    beams: Option<usize>,
-
-    /// Rank texts by log-probability over length to the power of X: 0 favours short ones, above 1 long ones [default: 1]
-    #[arg(long, value_name = "X", requires = "beams")]
-    length_penalty: Option<f64>,
-}
+use super::outcome::Outcome;
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use rnn_zoo::Error;
 
-use super::Args;
+use super::args::Args;
 use crate::cli::flags::usage;
 
 impl Args {

@@ -1,0 +1,63 @@
+//! The commands of the program.
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use super::outcome::Outcome;
+use super::{bench, data, eval, export, generate, list, plot, predict, score, shell, train};
+
+/// Train, keep and use recurrent networks on your text.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rnn",
+    version,
+    propagate_version = true,
+    after_help = "\
+Examples:
+  rnn train lstm                                  learn to write from the built-in stories
+  rnn train rnnlm --data my.txt --out my-model    a word-level language model of your text
+  rnn generate my-model --prompt 'Once upon'      let it write
+  rnn eval my-model --data other.txt              score it
+  rnn plot my-model                               see how it learnt
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (after saving)."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    List(list::Args),
+    Data(data::Args),
+    Train(Box<train::Args>),
+    Eval(Box<eval::Args>),
+    Generate(generate::Args),
+    Predict(predict::Args),
+    Score(score::Args),
+    Plot(plot::Args),
+    Export(export::Args),
+    Bench(bench::Args),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
+}
+
+impl Cli {
+    /// Run the command.
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        match self.command {
+            Command::List(args) => list::run(&args),
+            Command::Data(args) => data::run(&args),
+            Command::Train(args) => train::run(&args),
+            Command::Eval(args) => eval::run(&args),
+            Command::Generate(args) => generate::run(&args),
+            Command::Predict(args) => predict::run(&args),
+            Command::Score(args) => score::run(&args),
+            Command::Plot(args) => plot::run(&args),
+            Command::Export(args) => export::run(&args),
+            Command::Bench(args) => bench::run(&args),
+            Command::Completions(args) => shell::completions(&args, Self::command()),
+            Command::Man(args) => shell::man(&args, Self::command()),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The device and the threads of a command.
+
+use rnn_zoo::device::{DeviceChoice, set_threads};
+use rnn_zoo::models::kernels::{self, Isa};
+use rnn_zoo::{Error, Result};
+
+/// Options of the device.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Compute {
+    /// cpu, cuda, cuda:N, metal or auto (the fastest that this build and machine have)
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", help_heading = "Compute")]
+    device: String,
+
+    /// Threads on the CPU [default: one a core]
+    #[arg(long, value_name = "N", help_heading = "Compute")]
+    threads: Option<usize>,
+}
+
+impl Compute {
+    /// Open the device, with as many threads as the user wants.
+    ///
+    /// # Errors
+    /// If there is no such device, or the number of threads is zero.
+    pub fn open(&self) -> Result<candle_core::Device> {
+        if let Some(threads) = self.threads {
+            use_threads(threads)?;
+            kernels::set_threads(threads);
+        }
+        Isa::current().map_err(|error| Error::Message(error.to_string()))?;
+        self.device.parse::<DeviceChoice>()?.open()
+    }
+}
+
+/// The variables of the environment that hold the number of threads of candle's pool and of rayon's.
+const THREADS: [&str; 2] = ["CANDLE_NUM_THREADS", "RAYON_NUM_THREADS"];
+
+/// Limit the program to `asked` threads.
+///
+/// Candle's pool reads its size from the environment only, and to change the environment of a running program is
+/// unsound. The program therefore starts again with another environment; nothing has been read or written yet.
+fn use_threads(asked: usize) -> Result<()> {
+    let most = std::thread::available_parallelism().map_or(asked, usize::from);
+    let threads = asked.min(most);
+    let wanted = threads.to_string();
+    if threads == 0 || THREADS.iter().all(|name| std::env::var(name).is_ok_and(|size| size == wanted)) {
+        return set_threads(threads);
+    }
+    if asked > most {
+        // More threads than cores wait for each other.
+        eprintln!("--threads {asked}: this machine runs {most} at once; using {most}");
+    }
+    #[cfg(unix)]
+    if let Ok(program) = std::env::current_exe() {
+        use std::os::unix::process::CommandExt;
+        let mut again = std::process::Command::new(program);
+        again.args(std::env::args_os().skip(1)).envs(THREADS.map(|name| (name, &wanted)));
+        // `exec` returns only if it fails; the size of rayon's pool, which computes matrix products, can still be set.
+        let _ = again.exec();
+    }
+    set_threads(threads)
+}
