@@ -129,11 +129,9 @@ impl Corpus {
             return file.pieces(range);
         }
         let problem = match split {
-            Split::Train => {
-                "is too short to train on once some of it is set aside; use a longer file, or option \
-                             `fractions.valid` 0 option `fractions.test` 0"
-                    .to_string()
-            }
+            Split::Train => "is too short to train on once some of it is set aside; use a longer file, or \
+                             --valid-fraction 0 --test-fraction 0"
+                .to_string(),
             _ => {
                 format!("is too short to set aside a {split} split; use --split all, or a longer file")
             }

@@ -32,7 +32,7 @@ impl Modules {
     pub fn read(root: &Path) -> Self {
         let mut modules = Self(vec![]);
         let folder = root.parent().unwrap();
-        modules.add(root, folder, vec![]);
+        modules.add(root, folder, &[]);
         modules
     }
 
@@ -57,7 +57,7 @@ impl Modules {
     }
 
     /// Adds the module of `file`, whose child modules lie in `folder`, and all modules below.
-    fn add(&mut self, file: &Path, folder: &Path, path: Vec<String>) -> usize {
+    fn add(&mut self, file: &Path, folder: &Path, path: &[String]) -> usize {
         let text =
             std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let syntax = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -66,7 +66,7 @@ impl Modules {
         for item in &syntax.items {
             match item {
                 Item::Use(item) if !is_test(&item.attrs) => {
-                    add_aliases(&item.tree, &mut vec![], &mut aliases)
+                    add_aliases(&item.tree, &mut vec![], &mut aliases);
                 }
                 Item::Mod(item) if item.content.is_none() && !is_test(&item.attrs) => {
                     names.push(item.ident.to_string());
@@ -75,12 +75,12 @@ impl Modules {
             }
         }
         let at = self.0.len();
-        self.0.push(Module { path: path.clone(), syntax, children: BTreeMap::new(), aliases });
+        self.0.push(Module { path: path.to_vec(), syntax, children: BTreeMap::new(), aliases });
         for name in names {
             let inner = folder.join(&name);
             let candidates = [folder.join(format!("{name}.rs")), inner.join("mod.rs")];
             let file: &PathBuf = candidates.iter().find(|file| file.exists()).expect("a file for each `mod`");
-            let child = self.add(file, &inner, [path.as_slice(), std::slice::from_ref(&name)].concat());
+            let child = self.add(file, &inner, &[path, std::slice::from_ref(&name)].concat());
             self.0[at].children.insert(name, child);
         }
         at
