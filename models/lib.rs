@@ -1,5 +1,4 @@
-//! Recurrent layers for [candle](https://docs.rs/candle-core), with PyTorch's parameter names, shapes and
-//! gate order.
+//! Recurrent layers for [candle](https://docs.rs/candle-core), with PyTorch's parameter names, shapes and gate order.
 //!
 //! | layer | file | equations from |
 //! |---|---|---|
@@ -8,11 +7,33 @@
 //! | [`Gru`] | `gru.rs` | Cho et al. 2014 |
 //! | [`Rnnlm`] | `rnnlm.rs` | Mikolov et al. 2010 |
 //!
-//! All three recurrent layers are a [`Stack`] of their cell behind one trait, [`Recurrent`]: several
-//! layers, both directions, initial and final states, padded batches, and every kind of dropout that
-//! PyTorch and Keras users know. Shapes are (batch, time, features).
+//! # Where to begin
 //!
-//! Parameters that a new `VarMap` has to create start as [`Init`] says, drawn with candle's own generator;
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use candle_nn::{VarBuilder, VarMap};
+//! use rnn_zoo_models::{Lstm, LstmConfig, Recurrent};
+//!
+//! let parameters = VarMap::new();
+//! let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
+//! let lstm = Lstm::new(&LstmConfig::new(4, 8), &vb)?;
+//! let xs = Tensor::zeros((2, 10, 4), DType::F32, &Device::Cpu)?; // (batch, time, features)
+//! let output = lstm.forward(&xs, None, None)?;
+//! assert_eq!(output.ys.dims(), [2, 10, 8]); // (batch, time, hidden)
+//! assert_eq!(output.state.h.dims(), [1, 2, 8]); // (layers, batch, hidden)
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+//!
+//! - [`Recurrent`] is the trait of all three layers: initial and final states, padded batches, one step at a time.
+//! - [`StackOptions`] has the options that they share: several layers, both directions, dropout of several kinds.
+//! - Layers are candle's `Module`s, and [`WithDropout`] makes them a `ModuleT`. [`lstm`](fn@lstm) and [`gru`](fn@gru) take the
+//!   configurations of `candle_nn::rnn`, whose trait `RNN` the layers implement.
+//! - [`Stream`] reads one step after another without allocating.
+//! - [`Network`] is the trait of whole networks, [`Rnnlm`] and [`Predictor`]; [`ModelConfig`] builds one of its
+//!   configuration.
+//! - [`Cell`] is the trait of a new kind of cell.
+//!
+//! Parameters that a new `VarMap` has to create start as [`Init`] says, drawn with candle's own generator.
 //! [`Recurrent::reset_parameters`] draws them anew from a seeded one.
 
 mod candle_rnn;

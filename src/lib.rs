@@ -1,5 +1,17 @@
-//! Everything around a recurrent model: data, tokenizers, the training loop, checkpoints and text
-//! generation. The models themselves live in [`rnn_zoo_models`], re-exported here as [`models`].
+//! Training and use of recurrent networks: the library behind the `rnn` command.
+//!
+//! # Where to begin
+//!
+//! | for | begin with |
+//! |---|---|
+//! | layers and networks as candle modules | [`models`], a crate of its own |
+//! | a trained model: text, scores, answers | [`inference::Model`], then [`inference::generate`], [`inference::score`] or [`inference::predict`] |
+//! | training, with checkpoints that resume to the byte | [`training::Run`] over [`tasks::DataSpec`] |
+//! | the training loop without files | [`training::Trainer`] |
+//! | files of text and their tokens | [`data::Corpus`], [`tokenizer::Tokenizer`] |
+//!
+//! The folder `examples/` has a program for each of them. Errors name the file or the option that is wrong, see
+//! [`Error`].
 
 pub mod atomic;
 pub mod bundle;
