@@ -261,7 +261,7 @@ impl DataSpec {
         let split = split.unwrap_or_else(|| corpus.default_split());
         let dataset = read(task, &corpus, split, tokenizer, labels)?;
         if dataset.is_empty() {
-            let problem = format!("its {split} split is empty; use more text or --split all");
+            let problem = format!("its {split} split is empty; use more text or option `split = all`");
             return Err(Error::file(&self.data, problem));
         }
         Ok((dataset, split))
@@ -277,12 +277,11 @@ impl DataSpec {
                 Task::Forecast => "builtin:adding".to_string(),
                 _ => "text".to_string(),
             };
-            let problem = format!("--task {} needs {fitting}, not {}", task.name(), self.data);
+            let problem = format!("option `task = {}` needs {fitting}, not {}", task.name(), self.data);
             return Err(Error::invalid("data", problem));
         }
         if task == Task::Classify && self.columns.label.is_none() {
-            let problem =
-                "--task classify needs the column that holds the classes, such as --label-column label";
+            let problem = "option `task = classify` needs the column that holds the classes, such as option `columns.label = label`";
             return Err(Error::invalid("columns.label", problem));
         }
         Ok(())
