@@ -87,8 +87,8 @@ impl BundleWriter {
         place.recover()?;
         check_replaceable(&place)?;
         if is_bundle(place.bundle()) && !force {
-            let problem = "is a bundle already; choose another option `out`, replace it with option `force`, or continue its \
-                           training with `Checkpoint::resume`";
+            let problem = "is a bundle already; choose another option `out`, replace it with option `force`, \
+                           or continue its training with `Checkpoint::resume`";
             return Err(Error::file(path, problem));
         }
         place.begin().map(drop)?;
