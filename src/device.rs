@@ -77,7 +77,8 @@ impl DeviceChoice {
 }
 
 fn not_built(name: &str, feature: &str) -> Error {
-    let build = format!("rebuild with `cargo build --release --features {feature}`, or use --device cpu");
+    let build =
+        format!("rebuild with `cargo build --release --features {feature}`, or use option `device = cpu`");
     Error::invalid("device", format!("this build has no {name}: {build}"))
 }
 
@@ -86,7 +87,10 @@ fn absent(choice: DeviceChoice, error: &candle_core::Error) -> Error {
     // Candle may append a backtrace; errors of this program are one line.
     let error = error.to_string();
     let reason = error.lines().next().unwrap_or_default();
-    Error::invalid("device", format!("cannot open {choice}: {reason}; check the driver, or use --device cpu"))
+    Error::invalid(
+        "device",
+        format!("cannot open {choice}: {reason}; check the driver, or use option `device = cpu`"),
+    )
 }
 
 /// The name of a device for reports: `cpu`, `cuda:0`, `metal`.

@@ -1,5 +1,8 @@
 //! The error type of the crate. Every message names the file, field or step, the expected value, and the
 //! remedy.
+//!
+//! A problem that recommends an option names its field as "option `columns.text`", or with a value as
+//! "option `bptt = 35`". The command line replaces both by its flags.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +36,7 @@ pub enum Error {
     /// The loss or the gradient became infinite or NaN, or the loss exploded.
     #[error(
         "training diverged at step {step}: the {what} is {value} at learning rate {learning_rate:.3e}; \
-         try a smaller --lr or --clip"
+         try a smaller option `lr` or option `clip`"
     )]
     Diverged {
         /// The optimizer step, counted from 1.

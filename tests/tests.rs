@@ -7,6 +7,7 @@ mod gradients;
 mod hub;
 mod imports;
 mod kernels;
+mod old_bundles;
 mod optim;
 mod properties;
 mod training;

@@ -33,7 +33,7 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
     let loaded = load(path)?;
     let same = |path: &Path| fs::canonicalize(path).ok();
     if same(out).is_some_and(|out| same(&loaded.path) == Some(out)) {
-        return Err(Error::file(out, "is the bundle itself; choose another --out"));
+        return Err(Error::file(out, "is the bundle itself; choose another option `out`"));
     }
     let model = loaded.path.join(MODEL);
     let before = loaded.stored_parameters()?;
@@ -53,7 +53,7 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
     let (readme, curve) = (text(README)?, text(CURVE)?);
     let training = if options.with_training { loaded.training()? } else { None };
     if options.with_training && training.is_none() {
-        let problem = "holds no training state to export; leave --with-training out";
+        let problem = "holds no training state to export; leave option `with_training` out";
         return Err(Error::file(path, problem));
     }
     let readme = card(&readme.unwrap_or_default(), path, &[&before, &weights], training.is_some());
@@ -80,7 +80,8 @@ fn converted((name, tensor): (&String, &Tensor), dtype: DType, file: &Path) -> R
     let numbers = value.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
     if !numbers.into_iter().all(f64::is_finite) {
         let name_of = dtype.as_str();
-        let problem = format!("tensor {name} has values beyond {name_of}; choose another --dtype, as bf16");
+        let problem =
+            format!("tensor {name} has values beyond {name_of}; choose another option `dtype`, as bf16");
         return Err(Error::file(file, problem));
     }
     Ok((name.clone(), value))

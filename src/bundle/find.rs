@@ -9,7 +9,7 @@ use super::files::CONFIG;
 use super::swap::{Place, exists};
 use crate::{Error, Result};
 
-const HOW: &str = "`rnn train lstm --out BUNDLE` makes one";
+const HOW: &str = "`Run::start` makes one";
 
 /// The folder that holds the files of the bundle at `path`.
 ///

@@ -297,7 +297,7 @@ mod tests {
     fn other_paths_are_described() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("model");
-        assert!(problem(&path).contains("there is no bundle here; `rnn train lstm --out BUNDLE` makes one"));
+        assert!(problem(&path).contains("there is no bundle here; `Run::start` makes one"));
         assert!(problem(dir.path()).contains("is not a bundle: it has no config.json"));
         bundle(&path);
         let holds = problem(dir.path());

@@ -81,8 +81,9 @@ fn held_by_another(file: File, bundle: &Path) -> Error {
         Ok(pid) => format!("another process ({pid})"),
         Err(_) => "another process".to_string(),
     };
-    let problem =
-        format!("{other} is training or exporting to it; wait until it has ended, or choose another --out");
+    let problem = format!(
+        "{other} is training or exporting to it; wait until it has ended, or choose another option `out`"
+    );
     Error::file(bundle, problem)
 }
 

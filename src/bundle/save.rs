@@ -26,7 +26,7 @@ use crate::{Error, Result};
 pub struct Contents<'a> {
     /// The model's configuration.
     pub config: &'a Config,
-    /// The best parameters, which every command but `--resume` uses.
+    /// The best parameters, which everything but resuming uses.
     pub weights: &'a NamedTensors,
     /// The text of `tokenizer.json`.
     pub tokenizer: Option<&'a str>,
@@ -87,8 +87,8 @@ impl BundleWriter {
         place.recover()?;
         check_replaceable(&place)?;
         if is_bundle(place.bundle()) && !force {
-            let problem = "is a bundle already; choose another --out, replace it with --force, or continue its \
-                           training with `rnn train --resume`";
+            let problem = "is a bundle already; choose another option `out`, replace it with option `force`, \
+                           or continue its training with `Checkpoint::resume`";
             return Err(Error::file(path, problem));
         }
         place.begin().map(drop)?;
@@ -110,7 +110,7 @@ impl BundleWriter {
         place.recover()?;
         let loaded = load(path)?;
         let Some(training) = loaded.training()? else {
-            let problem = "holds a model but no training state, so it cannot be resumed; `rnn train --from` \
+            let problem = "holds a model but no training state, so it cannot be resumed; `Run::start_from` \
                            starts another run from it";
             return Err(Error::file(path, problem));
         };
@@ -261,7 +261,7 @@ fn check_replaceable(place: &Place) -> Result<()> {
     if is_bundle(path) {
         return Ok(());
     }
-    let elsewhere = "choose a folder that does not exist yet with --out";
+    let elsewhere = "choose a folder that does not exist yet with option `out`";
     match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
         Ok(false) => {

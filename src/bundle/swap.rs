@@ -201,15 +201,15 @@ impl Drop for Partial<'_> {
 pub(super) fn cannot_save(path: &Path, error: &io::Error) -> Error {
     let advice = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            "free some space, or choose another place with --out"
+            "free some space, or choose another place with option `out`"
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "make its folder writable, or choose another place with --out"
+            "make its folder writable, or choose another place with option `out`"
         }
         ErrorKind::ResourceBusy | ErrorKind::CrossesDevices => {
-            "a mount point cannot be replaced: choose a folder inside it with --out"
+            "a mount point cannot be replaced: choose a folder inside it with option `out`"
         }
-        _ => "choose another place with --out",
+        _ => "choose another place with option `out`",
     };
     Error::file(path, format!("cannot save: {error}; {advice} (a bundle from before is untouched)"))
 }

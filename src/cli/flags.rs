@@ -7,8 +7,8 @@ use rnn_zoo::Error;
 use rnn_zoo::data::Split;
 use rnn_zoo::tasks::Task;
 
-/// The flag or argument that sets each field which an error of the library can name.
-const FLAGS: [(&str, &str); 39] = [
+/// The flag or argument for each option that an error of the library can name.
+const FLAGS: [(&str, &str); 48] = [
     ("accumulate", "--accumulate"),
     ("average", "--average"),
     ("axis", "--x epoch"),
@@ -19,15 +19,18 @@ const FLAGS: [(&str, &str); 39] = [
     ("cache", "--cache"),
     ("cache.lambda", "--cache-lambda"),
     ("cache.theta", "--cache-theta"),
+    ("clip", "--clip"),
     ("columns.label", "--label-column"),
     ("columns.text", "--text-column"),
     ("data", "--data"),
     ("device", "--device"),
+    ("dtype", "--dtype"),
     ("dynamic", "--dynamic"),
     ("dynamic.decay", "--dynamic-decay"),
     ("dynamic.lr", "--dynamic-lr"),
     ("dynamic.segment", "--dynamic-segment"),
     ("epochs", "--epochs"),
+    ("force", "--force"),
     ("fractions", "--valid-fraction and --test-fraction"),
     ("length_penalty", "--length-penalty"),
     ("lowercase", "--lowercase"),
@@ -36,19 +39,36 @@ const FLAGS: [(&str, &str); 39] = [
     ("min_p", "--min-p"),
     ("momentum", "--momentum"),
     ("optimizer", "--optimizer"),
+    ("out", "--out"),
     ("quantities", "--metric"),
     ("repetition_penalty", "--repetition-penalty"),
     ("repetition_window", "--repetition-window"),
     ("runs", "RUN"),
+    ("save_state", "--save-state"),
     ("schedule", "--schedule"),
     ("split", "--split"),
+    ("task", "--task"),
     ("temperature", "--temperature"),
+    ("tensorboard", "--tensorboard"),
     ("threads", "--threads"),
     ("tokenizer", "--tokenizer"),
     ("top_k", "--top-k"),
     ("top_p", "--top-p"),
     ("typical_p", "--typical-p"),
+    ("vary_bptt", "--vary-bptt"),
+    ("with_training", "--with-training"),
 ];
+
+/// The command for each function of the library that an error can recommend.
+const COMMANDS: [(&str, &str); 4] = [
+    ("Checkpoint::resume", "rnn train --resume"),
+    ("Run::start", "rnn train lstm --out BUNDLE"),
+    ("Run::start_from", "rnn train --from"),
+    ("SavedText::save", "rnn generate --save-state FILE"),
+];
+
+/// The words before the name of an option in an error of the library.
+const OPTION: &str = "option `";
 
 /// A flag or argument that cannot be used as given; the program exits with 2.
 #[derive(Debug, thiserror::Error)]
@@ -65,19 +85,56 @@ pub fn usage(flag: impl Into<String>, problem: impl Into<String>) -> anyhow::Err
     Usage { flag: flag.into(), problem: problem.into() }.into()
 }
 
-/// The same error, with flags in place of the library's fields.
+/// The same error, with flags in place of the library's options and commands in place of its functions.
 pub fn in_flags(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Error>() {
-        Ok(Error::Invalid { field, problem }) => usage(flag(field), problem),
-        Ok(Error::Unsuited { model, problem }) => usage(model, problem),
-        Ok(error) => error.into(),
+        Ok(Error::Invalid { field, problem }) => usage(flag(field).unwrap_or(field), translated(&problem)),
+        Ok(Error::Unsuited { model, problem }) => usage(model, translated(&problem)),
+        Ok(Error::File { path, problem }) => Error::file(path, translated(&problem)).into(),
+        Ok(error @ (Error::Message(_) | Error::Diverged { .. })) => {
+            Error::Message(translated(&error.to_string())).into()
+        }
+        Ok(error @ Error::Tensor(_)) => error.into(),
         Err(error) => error,
     }
 }
 
+/// Replace each "option `FIELD`" by `FLAG`, "option `FIELD = VALUE`" by `FLAG VALUE`, and a function of [`COMMANDS`]
+/// by its command. Other names stay.
+fn translated(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(OPTION) {
+        shown.push_str(before);
+        match after.split_once('`').and_then(|(option, after)| Some((setting(option)?, after))) {
+            Some((flag, after)) => {
+                shown.push_str(&flag);
+                rest = after;
+            }
+            None => {
+                shown.push_str(OPTION);
+                rest = after;
+            }
+        }
+    }
+    shown.push_str(rest);
+    let in_commands = |text: String, (function, command): &(&str, &str)| {
+        text.replace(&format!("`{function}`"), &format!("`{command}`"))
+    };
+    COMMANDS.iter().fold(shown, in_commands)
+}
+
+/// `FIELD` or `FIELD = VALUE` as the user types it; `None` if the field has no flag.
+fn setting(option: &str) -> Option<String> {
+    match option.split_once(" = ") {
+        Some((field, value)) => Some(format!("{} {value}", flag(field)?.split(' ').next()?)),
+        None => flag(option).map(String::from),
+    }
+}
+
 /// The flag that sets a field.
-fn flag(field: &str) -> &str {
-    FLAGS.iter().find(|(name, _)| *name == field).map_or(field, |(_, flag)| flag)
+fn flag(field: &str) -> Option<&'static str> {
+    FLAGS.iter().find(|(name, _)| *name == field).map(|(_, flag)| *flag)
 }
 
 /// Parse the value of a flag as the library does.
@@ -107,69 +164,4 @@ fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-    use std::path::{Path, PathBuf};
-
-    use clap::CommandFactory;
-
-    use super::*;
-    use crate::cli::Cli;
-
-    /// The Rust files below `folder` that belong to the library.
-    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("src/cli") {
-                sources(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path);
-            }
-        }
-    }
-
-    #[test]
-    fn every_field_of_an_error_has_a_flag() {
-        let mut files = vec![];
-        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
-        let mut fields = BTreeSet::new();
-        for file in files {
-            let text = std::fs::read_to_string(&file).unwrap();
-            for call in text.split("Error::invalid(").skip(1) {
-                let literal = call.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
-                let problem = format!("{}: Error::invalid takes the field as a literal", file.display());
-                fields.insert(literal.expect(&problem).to_string());
-            }
-        }
-        let known: BTreeSet<String> = FLAGS.iter().map(|(field, _)| field.to_string()).collect();
-        assert_eq!(fields, known);
-    }
-
-    #[test]
-    fn every_flag_exists() {
-        let command = Cli::command();
-        let arguments: BTreeSet<String> = command
-            .get_subcommands()
-            .flat_map(clap::Command::get_arguments)
-            .map(|argument| match argument.get_long() {
-                Some(long) => format!("--{long}"),
-                None => argument.get_value_names().map_or_else(String::new, |names| names[0].to_string()),
-            })
-            .collect();
-        for (field, flags) in FLAGS {
-            for flag in flags.split(" and ") {
-                let name = flag.split(' ').next().unwrap();
-                assert!(arguments.contains(name), "{field}: there is no {flag}");
-            }
-        }
-    }
-
-    #[test]
-    fn fields_become_flags() {
-        let shown = |error: Error| in_flags(error.into()).to_string();
-        assert_eq!(shown(Error::invalid("columns.text", "is missing")), "--text-column: is missing");
-        assert_eq!(shown(Error::file("a.csv", "is empty")), "a.csv: is empty");
-        let unsuited = Error::Unsuited { model: "lstm-story".into(), problem: "is no tagger".into() };
-        assert!(in_flags(unsuited.into()).is::<Usage>());
-    }
-}
+mod tests;

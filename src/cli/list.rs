@@ -9,6 +9,7 @@ use rnn_zoo::models::MODELS;
 use serde_json::{Map, Value, json};
 
 use super::Outcome;
+use super::flags::in_flags;
 
 /// List the models, the built-in data, and the bundles in this folder and in weights/
 #[derive(Debug, clap::Args)]
@@ -88,7 +89,8 @@ fn describe(path: &Path) -> Option<Value> {
         Ok(loaded) => loaded,
         // Folders that are not bundles are skipped, damaged bundles are not.
         Err(error) => {
-            return bundle::is_trace(path).then(|| json!({ "path": shown, "error": error.to_string() }));
+            let error = in_flags(error.into()).to_string();
+            return bundle::is_trace(path).then(|| json!({ "path": shown, "error": error }));
         }
     };
     let losses = loaded.metrics.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());

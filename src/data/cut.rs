@@ -25,7 +25,7 @@ impl Cut {
     /// Steps of the longest lane.
     ///
     /// # Errors
-    /// Where training data is too short for one window of every lane; the message says which flags would help.
+    /// If the training data is too short for one window of every lane; the message says which options would help.
     pub(super) fn lane_length(self, tokens: usize) -> Result<usize> {
         let Self { batch_size, window, trim, .. } = self;
         if !trim {
@@ -37,14 +37,14 @@ impl Cut {
                 _ => {
                     let side = (tokens as f64).sqrt() as usize;
                     format!(
-                        "use more text, or --batch-size {} --bptt {side}",
+                        "use more text, or option `batch_size = {}` option `bptt = {side}`",
                         (tokens / side).clamp(1, batch_size)
                     )
                 }
             };
             let problem = format!(
-                "the training split has {tokens} tokens, fewer than one window of --batch-size {batch_size} times \
-             --bptt {window}; {hint}"
+                "the training split has {tokens} tokens, fewer than one window of \
+                 option `batch_size = {batch_size}` times option `bptt = {window}`; {hint}"
             );
             return Err(Error::Message(problem));
         }

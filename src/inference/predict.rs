@@ -34,8 +34,10 @@ pub enum Answer {
 /// A model that does not classify text.
 pub fn classify(model: &Model, texts: Vec<String>) -> Result<Vec<Answer>> {
     if model.config.task != Task::Classify {
-        let problem =
-            format!("its task is {}: it gives text no class; train with --task classify", model.config.task);
+        let problem = format!(
+            "its task is {}: it gives text no class; train with option `task = classify`",
+            model.config.task
+        );
         return Err(model.refuse(problem));
     }
     let tokenizer = model.tokenizer()?;

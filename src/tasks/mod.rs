@@ -1,5 +1,4 @@
-//! What a model is asked to do, and the data it takes to ask it: from a `--data` argument to splits that
-//! the training loop can read.
+//! The tasks, and the data of a run: from the name of a source to splits that the training loop reads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -79,7 +78,7 @@ impl Task {
 /// the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataSpec {
-    /// The `--data` argument.
+    /// The name of the source.
     pub data: String,
     /// Columns of records.
     pub columns: Columns,
@@ -139,7 +138,7 @@ impl DataSpec {
     /// The task that the data itself asks for.
     ///
     /// # Errors
-    /// Where `--data` names nothing.
+    /// If `data` names no source.
     pub fn natural_task(&self) -> Result<Task> {
         Ok(match self.source()? {
             Source::Builtin(Builtin::Adding) => Task::Forecast,
@@ -152,7 +151,7 @@ impl DataSpec {
     /// Where the data is.
     ///
     /// # Errors
-    /// Where `--data` names nothing.
+    /// If `data` names no source.
     pub fn source(&self) -> Result<Source> {
         self.data.parse()
     }
@@ -169,7 +168,7 @@ impl DataSpec {
     /// that is known: not where the tokenizer hides a part of the text, for what is left is easier.
     ///
     /// # Errors
-    /// Where `--data` names nothing.
+    /// If `data` names no source.
     pub fn floor(&self, tokenizer: &Tokenizer, split: &Dataset) -> Result<Option<f64>> {
         let hides = match split {
             Dataset::Stream { tokens, .. } => tokens.unknown_count() > 0,
@@ -261,7 +260,7 @@ impl DataSpec {
         let split = split.unwrap_or_else(|| corpus.default_split());
         let dataset = read(task, &corpus, split, tokenizer, labels)?;
         if dataset.is_empty() {
-            let problem = format!("its {split} split is empty; use more text or --split all");
+            let problem = format!("its {split} split is empty; use more text or option `split = all`");
             return Err(Error::file(&self.data, problem));
         }
         Ok((dataset, split))
@@ -277,12 +276,12 @@ impl DataSpec {
                 Task::Forecast => "builtin:adding".to_string(),
                 _ => "text".to_string(),
             };
-            let problem = format!("--task {} needs {fitting}, not {}", task.name(), self.data);
+            let problem = format!("option `task = {}` needs {fitting}, not {}", task.name(), self.data);
             return Err(Error::invalid("data", problem));
         }
         if task == Task::Classify && self.columns.label.is_none() {
-            let problem =
-                "--task classify needs the column that holds the classes, such as --label-column label";
+            let problem = "option `task = classify` needs the column that holds the classes, such as option \
+                           `columns.label = label`";
             return Err(Error::invalid("columns.label", problem));
         }
         Ok(())

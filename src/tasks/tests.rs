@@ -46,11 +46,19 @@ fn data_of_another_task_is_a_usage_error() {
         assert!(matches!(error, Error::Invalid { .. }), "{error}");
         error.to_string()
     };
-    assert_eq!(problem("builtin:story", Task::Tag), "data: --task tag needs builtin:copy, not builtin:story");
-    let adding = "data: --task forecast needs builtin:adding, not builtin:copy";
+    assert_eq!(
+        problem("builtin:story", Task::Tag),
+        "data: option `task = tag` needs builtin:copy, not builtin:story"
+    );
+    let adding = "data: option `task = forecast` needs builtin:adding, not builtin:copy";
     assert_eq!(problem("builtin:copy", Task::Forecast), adding);
-    assert_eq!(problem("builtin:adding", Task::Lm), "data: --task lm needs text, not builtin:adding");
-    assert!(problem("builtin:story", Task::Classify).starts_with("columns.label: --task classify needs"));
+    assert_eq!(
+        problem("builtin:adding", Task::Lm),
+        "data: option `task = lm` needs text, not builtin:adding"
+    );
+    assert!(
+        problem("builtin:story", Task::Classify).starts_with("columns.label: option `task = classify` needs")
+    );
 }
 
 #[test]

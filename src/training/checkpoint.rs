@@ -51,9 +51,13 @@ impl Checkpoint {
         let damaged = |problem: String| {
             Error::file(path.join("training/state.json"), format!("is not a run's state: {problem}"))
         };
+        let invalid = |error| match error {
+            Error::Invalid { field, problem } => damaged(format!("option `{field}`: {problem}")),
+            error => damaged(error.to_string()),
+        };
         let saved: Saved = serde_json::from_value(state).map_err(|error| damaged(error.to_string()))?;
         let valid = saved.options.validate().and_then(|()| saved.progress.scheduler.validate());
-        valid.map_err(|error| damaged(error.to_string()))?;
+        valid.map_err(invalid)?;
         let tensors = Tensors { last, best, average, optimizer, carry };
         Ok(Self { options: saved.options.clone(), saved, loaded, writer, tensors })
     }

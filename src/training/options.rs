@@ -91,7 +91,8 @@ impl Options {
         }
         if epochs > MOST_VARIED {
             let problem = format!(
-                "is {epochs}, but --vary-bptt draws the windows of all epochs in advance; expected at most {MOST_VARIED}"
+                "is {epochs}, but option `vary_bptt` draws the windows of all epochs in advance; \
+                 expected at most {MOST_VARIED}"
             );
             return Err(Error::invalid("epochs", problem));
         }

@@ -37,13 +37,16 @@ impl EventWriter {
     /// does not `replace` them.
     pub fn create(folder: &Path, step: usize, replace: bool) -> Result<Self> {
         let failed = |error| {
-            Error::file(folder, format!("cannot hold event files: {error}; choose another --tensorboard"))
+            Error::file(
+                folder,
+                format!("cannot hold event files: {error}; choose another option `tensorboard`"),
+            )
         };
         fs::create_dir_all(folder).map_err(failed)?;
         let latest = latest(folder).map_err(failed)?;
         if latest.is_some() && step == 0 && !replace {
             let problem = "has the events of another run, and two in one folder cannot be told apart; choose \
-                           another --tensorboard, or replace the run with --force";
+                           another option `tensorboard`, or replace the run with option `force`";
             return Err(Error::file(folder, problem));
         }
         // Later than the file before, whatever the clock says: TensorBoard reads files by name.
@@ -336,7 +339,7 @@ mod tests {
         assert_eq!(losses(dir.path()), [(1, 1.), (2, 1.), (3, 1.), (4, 3.)]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
         let error = EventWriter::create(dir.path(), 0, false).unwrap_err().to_string();
-        assert!(error.contains("another run") && error.contains("--force"), "{error}");
+        assert!(error.contains("another run") && error.contains("option `force`"), "{error}");
         let mut writer = EventWriter::create(dir.path(), 0, true).unwrap();
         writer.report(&metric("train", 1, 4.)).unwrap();
         assert_eq!(losses(dir.path()), [(1, 4.)]);
@@ -359,7 +362,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = EventWriter::create(file.path(), 0, false).unwrap_err().to_string();
         assert!(
-            error.starts_with(&file.path().display().to_string()) && error.contains("--tensorboard"),
+            error.starts_with(&file.path().display().to_string()) && error.contains("option `tensorboard`"),
             "{error}"
         );
     }

@@ -114,7 +114,7 @@ fn existing_bundles_are_replaced_only_with_force() {
     let (_dir, path) = scratch();
     save(&mut BundleWriter::create(&path, false).unwrap(), 1.0, 10, Swap::Exchange).unwrap();
     let error = BundleWriter::create(&path, false).unwrap_err().to_string();
-    assert!(error.contains("is a bundle already; choose another --out"), "{error}");
+    assert!(error.contains("is a bundle already; choose another option `out`"), "{error}");
     let mut writer = BundleWriter::create(&path, true).unwrap();
     writer.append_metrics(&json!({"step": 1})).unwrap();
     assert_eq!(fs::read(path.join(METRICS)).unwrap(), b"", "nothing changes before the first save");

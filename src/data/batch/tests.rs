@@ -181,8 +181,8 @@ fn data_too_short_for_one_batch_is_an_error_that_says_what_helps() {
     let problem = |data: &Dataset| data.epoch(cut, None).unwrap_err().to_string();
     assert_eq!(
         problem(&stream(100)),
-        "the training split has 100 tokens, fewer than one window of --batch-size 20 times --bptt 35; use \
-         more text, or --batch-size 10 --bptt 10"
+        "the training split has 100 tokens, fewer than one window of option `batch_size = 20` times \
+         option `bptt = 35`; use more text, or option `batch_size = 10` option `bptt = 10`"
     );
     assert!(problem(&stream(0)).ends_with("; use more text"));
     assert_eq!(problem(&examples(0)), "the training split is empty; use more data");

@@ -115,7 +115,7 @@ impl Dynamic {
                 losses.iter().find(|loss| index > 0 && (loss.is_nan() || **loss > LARGEST_LOSS))
             {
                 let problem = format!(
-                    "dynamic evaluation diverged after {} tokens: a loss is {loss} at --dynamic-lr {}; try a \
+                    "dynamic evaluation diverged after {} tokens: a loss is {loss} at option `dynamic.lr = {}`; try a \
                      smaller one",
                     index * self.segment,
                     self.lr

@@ -60,10 +60,11 @@ impl SavedText {
     pub fn check_place(path: &Path, model: &Model) -> Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if path.is_dir() {
-            return Err(Error::file(path, "is a folder; name a file for --save-state"));
+            return Err(Error::file(path, "is a folder; name a file for option `save_state`"));
         }
         if path.exists() && read_entry(path, model).is_err() {
-            let problem = "is a file of another kind and is left alone; name a new one for --save-state";
+            let problem =
+                "is a file of another kind and is left alone; name a new one for option `save_state`";
             return Err(Error::file(path, problem));
         }
         if !folder.is_dir() {
@@ -166,7 +167,7 @@ fn read_entry(path: &Path, model: &Model) -> Result<(Entry, NamedTensors)> {
     }
     let (tensors, metadata) = read_tensors_and_metadata(path, &Device::Cpu)?;
     let Some(entry) = metadata.get(ENTRY) else {
-        let problem = "holds tensors, but no text to go on with; `rnn generate --save-state FILE` writes one";
+        let problem = "holds tensors, but no text to go on with; `SavedText::save` writes one";
         return Err(Error::file(path, problem));
     };
     let broken = |error| Error::file(path, format!("its metadata cannot be read: {error}; copy it again"));

@@ -97,7 +97,7 @@ impl Picture {
         }
         let without_epoch = |run: &&PlottedRun| run.history.epoch_steps().is_none();
         if let Some(run) = runs.iter().find(without_epoch).filter(|_| self.axis == Axis::Epoch) {
-            let problem = format!("no epoch of {} is known to be over; use --x step", run.name);
+            let problem = format!("no epoch of {} is known to be over; use option `axis = step`", run.name);
             return Err(Error::invalid("axis", problem));
         }
         Ok(())

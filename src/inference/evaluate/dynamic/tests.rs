@@ -183,7 +183,10 @@ fn parameters_are_restored_on_success_and_error() {
     run(0.5).unwrap();
     assert_eq!(get(&parameters), trained);
     let problem = run(1e300).unwrap_err().to_string();
-    assert!(problem.contains("diverged after 5 tokens") && problem.contains("--dynamic-lr"), "{problem}");
+    assert!(
+        problem.contains("diverged after 5 tokens") && problem.contains("option `dynamic.lr = "),
+        "{problem}"
+    );
     assert_eq!(get(&parameters), trained);
 }
 

@@ -1,0 +1,218 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+
+use super::*;
+use crate::cli::Cli;
+
+/// Files that may name flags. A model card shows commands; the others still have to name options.
+const NAME_FLAGS: [&str; 3] = ["src/training/card.rs", "src/data/corpus.rs", "src/data/records.rs"];
+
+/// The Rust files of the library, as paths relative to the repository.
+fn sources() -> Vec<String> {
+    fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("src/cli") {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = vec![];
+    collect(&root.join("src"), &mut found);
+    collect(&root.join("models"), &mut found);
+    assert!(found.len() > 100, "{} files", found.len());
+    let name = |path: PathBuf| path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+    found.into_iter().map(name).collect()
+}
+
+fn source(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The string literals of the library outside its tests, each with its file.
+fn texts() -> Vec<(String, String)> {
+    let files = sources().into_iter().filter(|name| !name.ends_with("tests.rs") && !name.contains("/tests/"));
+    let in_file = |name: String| {
+        let text = source(&name);
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        literals(code).into_iter().map(move |literal| (name.clone(), literal)).collect::<Vec<_>>()
+    };
+    files.flat_map(in_file).collect()
+}
+
+/// The string literals of Rust code. Escaped characters are dropped, as is the indentation after an escaped line end.
+fn literals(code: &str) -> Vec<String> {
+    let mut found = vec![];
+    let mut rest = code;
+    while let Some(at) = rest.find(['"', '/', '\'', 'r']) {
+        let (token, after) = (&rest[at..], &rest[at + 1..]);
+        rest = if token.starts_with("//") {
+            after.split_once('\n').map_or("", |(_, after)| after)
+        } else if token.starts_with("'\"'") {
+            &token[3..]
+        } else if token.starts_with("'\\\"'") {
+            &token[4..]
+        } else if token.starts_with("r#\"") {
+            let (literal, after) = token[3..].split_once("\"#").unwrap();
+            found.push(literal.to_string());
+            after
+        } else if token.starts_with("r\"") {
+            let (literal, after) = token[2..].split_once('"').unwrap();
+            found.push(literal.to_string());
+            after
+        } else if token.starts_with('"') {
+            let (literal, after) = escaped(after);
+            found.push(literal);
+            after
+        } else {
+            after
+        };
+    }
+    found
+}
+
+/// The literal that begins at `text`, after its quotation mark, and the code behind it.
+fn escaped(text: &str) -> (String, &str) {
+    let mut literal = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return (literal, &text[at + 1..]),
+            '\\' if text[at + 1..].starts_with('\n') => {
+                let (end, after) = escaped(text[at + 1..].trim_start());
+                return (literal + &end, after);
+            }
+            '\\' => {
+                characters.next();
+            }
+            _ => literal.push(character),
+        }
+    }
+    panic!("a literal without an end: {literal}")
+}
+
+/// The options that texts of the library name, as "option `FIELD`" or "option `FIELD = VALUE`".
+fn named_options() -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for (file, text) in texts() {
+        for option in text.split(OPTION).skip(1) {
+            let option = option.split('`').next().unwrap().split(" = ").next().unwrap();
+            assert!(!option.is_empty(), "{file}: {text}");
+            named.insert(option.to_string());
+        }
+    }
+    // The place of a field that is known only at run time.
+    named.remove("{field}");
+    named
+}
+
+#[test]
+fn every_named_option_has_a_flag() {
+    let mut fields = named_options();
+    for file in sources() {
+        for call in source(&file).split("Error::invalid(").skip(1) {
+            let literal = call.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
+            let problem = format!("{file}: Error::invalid takes the field as a literal");
+            fields.insert(literal.expect(&problem).to_string());
+        }
+    }
+    let known: BTreeSet<String> = FLAGS.iter().map(|(field, _)| field.to_string()).collect();
+    assert_eq!(fields, known);
+}
+
+#[test]
+fn every_function_with_a_command_is_recommended() {
+    let texts = texts();
+    for (function, _) in COMMANDS {
+        let quoted = format!("`{function}`");
+        assert!(texts.iter().any(|(_, text)| text.contains(&quoted)), "{function}");
+    }
+}
+
+#[test]
+fn library_names_no_flag() {
+    let names_flag = |text: &str| {
+        // Commands of other programs.
+        let ours = !text.contains("`cargo build ") && !text.contains("`sha256sum ");
+        let flags = text.match_indices("--").filter(|(at, _)| {
+            text[at + 2..].starts_with(|next: char| next.is_ascii_lowercase())
+                && !text[..*at].ends_with(|before: char| before.is_alphanumeric() || before == '-')
+        });
+        ours && flags.count() > 0
+    };
+    for (file, text) in texts() {
+        assert!(!names_flag(&text) || NAME_FLAGS.contains(&file.as_str()), "{file}: {text}");
+    }
+}
+
+#[test]
+fn literals_are_found() {
+    let code = "let a = \"one \\\n    --two\"; // \"no\"\nlet b = ['\"', 'x']; let c = r#\"\"three\"\"#; f(\"fo\\\"ur\");";
+    assert_eq!(literals(code), ["one --two", "\"three\"", "four"]);
+}
+
+#[test]
+fn every_flag_exists() {
+    let command = Cli::command();
+    let arguments: BTreeSet<String> = command
+        .get_subcommands()
+        .flat_map(clap::Command::get_arguments)
+        .map(|argument| match argument.get_long() {
+            Some(long) => format!("--{long}"),
+            None => argument.get_value_names().map_or_else(String::new, |names| names[0].to_string()),
+        })
+        .collect();
+    for (field, flags) in FLAGS {
+        for flag in flags.split(" and ") {
+            let name = flag.split(' ').next().unwrap();
+            assert!(arguments.contains(name), "{field}: there is no {flag}");
+        }
+    }
+    for (function, line) in COMMANDS {
+        let mut words = line.split(' ').skip(1);
+        let name = words.next().unwrap();
+        let command = command.find_subcommand(name);
+        let command = command.unwrap_or_else(|| panic!("{function}: there is no command {name}"));
+        for flag in words.filter_map(|word| word.strip_prefix("--")) {
+            let known = command.get_arguments().any(|argument| argument.get_long() == Some(flag));
+            assert!(known, "{function}: {name} has no --{flag}");
+        }
+    }
+}
+
+#[test]
+fn fields_become_flags() {
+    let shown = |error: Error| in_flags(error.into()).to_string();
+    assert_eq!(shown(Error::invalid("columns.text", "is missing")), "--text-column: is missing");
+    assert_eq!(shown(Error::file("a.csv", "is empty")), "a.csv: is empty");
+    let unsuited = Error::Unsuited { model: "lstm-story".into(), problem: "is no tagger".into() };
+    assert!(in_flags(unsuited.into()).is::<Usage>());
+}
+
+#[test]
+fn options_in_a_problem_become_flags() {
+    let shown = |error: Error| in_flags(error.into()).to_string();
+    let problem = "is full; choose another option `out` or option `batch_size = 4` option `x.y`, option `";
+    let expected = "is full; choose another --out or --batch-size 4 option `x.y`, option `";
+    assert_eq!(shown(Error::Message(problem.into())), expected);
+    assert_eq!(shown(Error::file("option `out`", problem)), format!("option `out`: {expected}"));
+    assert_eq!(shown(Error::invalid("axis", problem)), format!("--x epoch: {expected}"));
+    let unsuited = Error::Unsuited { model: "m".into(), problem: problem.into() };
+    assert_eq!(shown(unsuited), format!("m: {expected}"));
+    assert_eq!(shown(Error::invalid("axis", "use option `axis = step`")), "--x epoch: use --x step");
+    let diverged = Error::Diverged { step: 3, what: "loss", value: f64::INFINITY, learning_rate: 0.5 };
+    assert!(shown(diverged).ends_with("at learning rate 5.000e-1; try a smaller --lr or --clip"));
+}
+
+#[test]
+fn functions_become_commands() {
+    let shown = |error: Error| in_flags(error.into()).to_string();
+    let problem = "`Run::start` makes one, `Run::start_from` another";
+    let expected = "a: `rnn train lstm --out BUNDLE` makes one, `rnn train --from` another";
+    assert_eq!(shown(Error::file("a", problem)), expected);
+}
