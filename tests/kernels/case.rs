@@ -47,7 +47,14 @@ pub(super) fn any_cell(shared: StackOptions, kind: usize) -> RecurrentConfig {
     }
 }
 
+/// Kinds of cells with options of their own, which [`any_cell`] numbers.
 pub(super) const KINDS: usize = 6;
+
+/// The kinds that a stream reads: all but a GRU that resets before the product.
+pub(super) const STREAMED: usize = 5;
+
+/// The number of the simple cell with relu.
+pub(super) const RELU: usize = 1;
 
 pub(super) fn any_case() -> impl Strategy<Value = Case> {
     // Below, at and above the widths of vectors and tiles.

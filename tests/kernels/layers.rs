@@ -1,14 +1,14 @@
 //! Fused layers.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
 use proptest::prelude::*;
 use rnn_zoo::models::kernels::Isa;
 use rnn_zoo::models::ops::without_fused;
-use rnn_zoo::models::{StackOptions, backward};
+use rnn_zoo::models::{StackOptions, State, backward};
 use rnn_zoo::rng::{Purpose, stream};
 
-use super::case::{KINDS, any_case, any_cell, check_close, large, random, values};
+use super::case::{KINDS, RELU, any_case, any_cell, check_close, large, random, values};
 
 #[test]
 fn nan_propagates() {
@@ -72,4 +72,33 @@ fn backward_can_run_twice() {
     let store = loss.backward().unwrap();
     let own: Vec<_> = map.all_vars().iter().map(|var| values(store.get(var).unwrap()).unwrap()).collect();
     assert_eq!(own, gradients(3));
+}
+
+#[test]
+fn zoneout_selects_between_finite_and_infinite_states() {
+    let hidden = 20;
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    let layer =
+        any_cell(StackOptions { zoneout: 0.5, ..StackOptions::new(1, hidden) }, RELU).build(&vb).unwrap();
+    for (name, var) in map.data().lock().unwrap().iter() {
+        let value = if name == "weight_ih_l0" { f32::MAX } else { 0. };
+        var.set(&Tensor::full(value, var.dims(), &Device::Cpu).unwrap()).unwrap();
+    }
+    let xs = Tensor::full(2f32, (3, 1, 1), &Device::Cpu).unwrap(); // the new state is infinite
+    let run = || {
+        let h = Var::ones((1, 3, hidden), DType::F32, &Device::Cpu).unwrap();
+        let state = State { h: h.as_tensor().clone(), c: None };
+        let mut noise = stream(1, Purpose::Noise, 0);
+        let output = layer.forward_t(&xs, Some(&state), None, Some(&mut noise)).unwrap();
+        let gradients = backward(&output.ys.sum_all().unwrap()).unwrap();
+        (values(&output.ys).unwrap(), values(&gradients.get(&h).unwrap().unwrap()).unwrap())
+    };
+    let (ys, d_h) = without_fused(run);
+    for kept in [1., f64::INFINITY] {
+        assert!(ys.iter().filter(|&&y| y == kept).count() > hidden, "{ys:?}");
+    }
+    for isa in Isa::available() {
+        assert_eq!(isa.scope(run), (ys.clone(), d_h.clone()), "{}", isa.name());
+    }
 }
