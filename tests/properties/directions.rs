@@ -1,10 +1,12 @@
 //! Both directions and their merge.
 
-use candle_core::{D, Device, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor, Var};
 use proptest::prelude::*;
-use rnn_zoo::models::{Merge, State};
+use rnn_zoo::models::ops::without_fused;
+use rnn_zoo::models::{Merge, StackOptions, State, backward};
+use rnn_zoo::rng::{Purpose, stream};
 
-use super::case::{Case, MERGES, any_case, check_close, check_state, with_shared};
+use super::case::{Case, Kind, Layer, MERGES, any_case, check_close, check_state, with_shared};
 
 /// Each sequence with its steps in reverse order; the padding stays at the end.
 fn reversed(xs: &Tensor, lengths: &[usize]) -> Result<Tensor> {
@@ -97,4 +99,32 @@ proptest! {
         check_close("ys", &ys, &straight.ys)?;
         check_state("state", &swap(&back.state)?, &straight.state)?;
     }
+}
+
+#[test]
+fn empty_batches_and_sequences_have_empty_outputs() -> Result<()> {
+    let merges = MERGES.map(Some).into_iter().chain([None]);
+    for (kind, merge) in Kind::ALL.into_iter().flat_map(|kind| merges.clone().map(move |merge| (kind, merge)))
+    {
+        let stack = StackOptions { bidirectional: merge, num_layers: 2, ..StackOptions::new(3, 4) };
+        let Layer { layer, .. } = Layer::new(&kind.config(stack), &mut stream(1, Purpose::Parameters, 0))?;
+        for (batch, time) in [(0, 5), (0, 0), (2, 0)] {
+            let check = || {
+                let xs = Var::zeros((batch, time, 3), DType::F64, &Device::Cpu)?;
+                let zeros = layer.zero_state(batch)?;
+                let lengths = vec![time; batch];
+                for lengths in [None, Some(&lengths[..])] {
+                    let output = layer.forward(&xs, None, lengths)?;
+                    assert_eq!(output.ys.dims(), [batch, time, layer.output_size()]);
+                    assert_eq!(output.last()?.dims(), [batch, layer.output_size()]);
+                    check_state("state", &output.state, &zeros).unwrap();
+                    backward(&output.ys.sum_all()?)?;
+                }
+                Result::Ok(())
+            };
+            check()?;
+            without_fused(check)?;
+        }
+    }
+    Ok(())
 }
