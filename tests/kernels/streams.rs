@@ -1,6 +1,8 @@
 //! Streams, which read one step at a time.
 
-use candle_core::{DType, Device, Tensor};
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -9,7 +11,7 @@ use rnn_zoo::models::kernels::Isa;
 use rnn_zoo::models::{Linear, ModelConfig, Nonlinearity, RecurrentConfig, RnnlmConfig, StackOptions, State};
 use rnn_zoo::rng::{Purpose, stream};
 
-use super::case::{Case, Check, any_case, any_cell, random, values};
+use super::case::{Case, Check, STREAMED, any_case, any_cell, random, values};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
@@ -76,7 +78,7 @@ fn token_streams_equal_sequences() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
     // A tied model has a projection after the stack if its output is not as wide as the embedding.
-    for (kind, tied) in (0..5).flat_map(|kind| [(kind, false), (kind, true)]) {
+    for (kind, tied) in (0..STREAMED).flat_map(|kind| [(kind, false), (kind, true)]) {
         // Enough units for several workers.
         let rnn = any_cell(StackOptions { num_layers: 2, ..StackOptions::new(6, 200) }, kind);
         let config = RnnlmConfig { tied, ..RnnlmConfig::new(37, rnn) };
@@ -102,7 +104,7 @@ fn token_streams_equal_sequences() {
 fn batched_streams_equal_single_streams_to_the_bit() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-    for kind in 0..5 {
+    for kind in 0..STREAMED {
         // Sizes that are no multiples of a vector or a tile.
         let rnn = any_cell(StackOptions { num_layers: 2, zoneout: 0.1, ..StackOptions::new(6, 75) }, kind);
         let config = RnnlmConfig { tied: kind % 2 == 0, ..RnnlmConfig::new(37, rnn) };
@@ -186,4 +188,68 @@ fn invalid_states_are_refused_and_change_nothing() {
     let wide = Linear::new(Tensor::zeros((3, 5), DType::F32, &Device::Cpu).unwrap(), None);
     let problem = layer.stream(&[wide]).map(drop).unwrap_err().to_string();
     assert!(problem.contains("a linear layer of 5 features cannot read the 4 of a stream"), "{problem}");
+}
+
+#[test]
+fn decoders_without_outputs_are_refused() {
+    let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+    let layer = any_cell(StackOptions::new(2, 4), 2).build(&vb).unwrap();
+    let linear = |outputs: usize, inputs: usize| {
+        Linear::new(Tensor::zeros((outputs, inputs), DType::F32, &Device::Cpu).unwrap(), None)
+    };
+    for decoder in [vec![linear(0, 4)], vec![linear(3, 4), linear(0, 3)], vec![linear(0, 4), linear(3, 0)]] {
+        let problem = layer.stream(&decoder).map(drop).unwrap_err().to_string();
+        assert!(problem.contains("has no outputs; expected at least 1"), "{problem}");
+    }
+}
+
+/// The same matrix in column-major order; of a vector, one element for all.
+fn strided(tensor: &Tensor) -> Result<Tensor> {
+    match tensor.rank() {
+        2 => tensor.t()?.contiguous()?.t(),
+        _ => tensor.narrow(0, 0, 1)?.broadcast_as(tensor.shape()),
+    }
+}
+
+/// A matrix whose rows, or a vector whose elements, are all the first one.
+fn broadcast(tensor: &Tensor) -> Result<Tensor> {
+    tensor.narrow(0, 0, 1)?.broadcast_as(tensor.shape())
+}
+
+#[test]
+fn strided_weights_equal_contiguous_weights() -> Result<()> {
+    let (input, hidden, outputs) = (3, 21, 5);
+    for (kind, view) in (0..STREAMED).flat_map(|kind| [strided, broadcast].map(|view| (kind, view))) {
+        let config = any_cell(StackOptions { num_layers: 2, ..StackOptions::new(input, hidden) }, kind);
+        let map = VarMap::new();
+        let width =
+            config.build(&VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?.zero_state(1)?.h.dims()
+                [2];
+        let mut rng = stream(kind as u64, Purpose::Parameters, 0);
+        let views: HashMap<String, Tensor> = map
+            .data()
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(name, var)| Ok((name.clone(), view(&random(var.dims(), DType::F32, &mut rng)?)?)))
+            .collect::<Result<_>>()?;
+        let decoder = view(&random(&[outputs, width], DType::F32, &mut rng)?)?;
+        let bias = view(&random(&[outputs], DType::F32, &mut rng)?)?;
+        let xs = random(&[1, 4, input], DType::F32, &mut rng)?;
+        let run = |weights: HashMap<String, Tensor>, decoder: &Tensor, bias: &Tensor| {
+            let layer = config.build(&VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu))?;
+            let mut stream = layer.stream(&[Linear::new(decoder.clone(), Some(bias.clone()))])?.unwrap();
+            let mut read = vec![];
+            for x in xs.squeeze(0)?.to_vec2::<f32>()? {
+                read.extend_from_slice(stream.step(&x)?);
+            }
+            Result::Ok((values(&layer.forward(&xs, None, None)?.ys)?, read))
+        };
+        assert!(!decoder.is_contiguous() && views.values().all(|view| !view.is_contiguous()));
+        let contiguous =
+            views.iter().map(|(name, view)| Ok((name.clone(), view.contiguous()?))).collect::<Result<_>>()?;
+        let expected = run(contiguous, &decoder.contiguous()?, &bias.contiguous()?)?;
+        assert_eq!(run(views, &decoder, &bias)?, expected, "kind {kind}");
+    }
+    Ok(())
 }
