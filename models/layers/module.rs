@@ -34,7 +34,7 @@ impl Module for Linear {
 
 /// A layer or network that drops something in training.
 pub trait ForwardT {
-    /// Runs `xs` from a zero state to the outputs of a [`Module`]; dropout acts if there is `noise`.
+    /// Compute the outputs of the [`Module`] from a zero state. With a generator in `noise`, dropout acts.
     ///
     /// # Errors
     /// If the shape of `xs` is not the module's input.
@@ -47,7 +47,7 @@ impl<C: Cell> ForwardT for Stack<C> {
     }
 }
 
-/// A module with a random generator of its own: dropout and its kin act if `train` is true.
+/// A module with a random generator of its own. All kinds of dropout act if `train` is true.
 ///
 /// ```
 /// use candle_core::{DType, Device, ModuleT, Tensor};
@@ -89,3 +89,6 @@ impl<M: ForwardT> ModuleT for WithDropout<M> {
         self.module.forward_with(xs, Some(&mut **rng))
     }
 }
+
+#[cfg(test)]
+mod tests;
