@@ -11,6 +11,7 @@ use rand::Rng;
 
 use crate::layers::cell::Cell;
 use crate::layers::dropout::Noise;
+use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::stack::Stack;
@@ -32,7 +33,14 @@ impl Module for Linear {
     }
 }
 
-/// A layer or network that drops something in training.
+/// Tokens (batch, time) to their embeddings, (batch, time, features).
+impl Module for Embedding {
+    fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
+        Embedding::forward(self, tokens)
+    }
+}
+
+/// A layer or network with dropout in training.
 pub trait ForwardT {
     /// Compute the outputs of the [`Module`] from a zero state. With a generator in `noise`, dropout acts.
     ///

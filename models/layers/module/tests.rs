@@ -118,3 +118,12 @@ fn dropout_acts_only_in_training() {
     assert_eq!(trained, values(with_dropout(1).forward_t(&xs, true).unwrap()), "one seed, one mask");
     assert_ne!(trained, values(first.forward_t(&xs, true).unwrap()), "each call draws a new mask");
 }
+
+#[test]
+fn embeddings_are_modules_of_a_sequential() {
+    let embedding = Embedding::new(Tensor::new(&[[1f32, 2.], [3., 4.]], &Device::Cpu).unwrap());
+    let decoder = Linear::new(Tensor::new(&[[1f32, 10.]], &Device::Cpu).unwrap(), None);
+    let tokens = Tensor::new(&[[1u32, 0, 1]], &Device::Cpu).unwrap();
+    let ys = seq().add(embedding).add(decoder).forward(&tokens).unwrap();
+    assert_eq!(ys.to_vec3::<f32>().unwrap(), [[[43.], [21.], [43.]]]);
+}
