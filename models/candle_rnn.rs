@@ -31,12 +31,15 @@ use crate::gru::{Gru, GruCell};
 use crate::layers::cell::Cell;
 use crate::layers::config::StackOptions;
 use crate::layers::recurrent::Recurrent;
+use crate::layers::recurrent_noise::{PassShape, draw_noise};
+use crate::layers::scan::scan;
 use crate::layers::stack::Stack;
 use crate::layers::state::State;
 use crate::lstm::{Lstm, LstmCell};
+use crate::ops::sequence::SequenceOptions;
 use crate::simple_rnn::SimpleRnnCell;
 
-/// An LSTM layer with candle's configuration: `in_dim` features a step, `hidden_dim` units.
+/// Make an LSTM layer with candle's configuration: `in_dim` features a step, `hidden_dim` units.
 ///
 /// # Errors
 /// If the sizes are zero, only one bias is configured, the layer is not the first forward one, or a parameter is
@@ -56,7 +59,7 @@ pub fn lstm(in_dim: usize, hidden_dim: usize, config: LSTMConfig, vb: VarBuilder
     Lstm::new(&StackOptions { bias, ..StackOptions::new(in_dim, hidden_dim) }.into(), &vb)
 }
 
-/// A GRU layer with candle's configuration: `in_dim` features a step, `hidden_dim` units, reset gate after the
+/// Make a GRU layer with candle's configuration: `in_dim` features a step, `hidden_dim` units, reset gate after the
 /// product.
 ///
 /// # Errors
@@ -68,7 +71,7 @@ pub fn gru(in_dim: usize, hidden_dim: usize, config: GRUConfig, vb: VarBuilder<'
     Gru::new(&StackOptions { bias, ..StackOptions::new(in_dim, hidden_dim) }.into(), &vb)
 }
 
-/// Creates the parameters of a layer with candle's initial values, where the builder has none yet. Returns whether
+/// Create the parameters of a layer with candle's initial values, unless the builder has them. Returns whether
 /// there are biases.
 fn create(
     gates: usize,
@@ -104,12 +107,18 @@ fn single<C: Cell>(stack: &Stack<C>) -> Result<&C> {
 /// The state after every step of `xs`, (batch, time, features), from `initial`, whose tensors are (batch, hidden).
 fn steps<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: &State) -> Result<Vec<State>> {
     let cell = single(stack)?;
-    let gates_x = cell.weights().project_input(xs, cell.folds_hidden_bias())?; // (batch, time, gates * hidden)
-    let mut states: Vec<State> = Vec::new();
-    for t in 0..xs.dim(1)? {
+    let (batch, time, _) = xs.dims3()?;
+    let weights = cell.weights();
+    let cell_state = C::CELL_STATE.then_some(weights.hidden_size());
+    let shape = PassShape { batch, time, output: weights.output_size(), cell_state };
+    let noise = draw_noise(&stack.config().stack, shape, None);
+    let options = SequenceOptions { noise, ..SequenceOptions::default() };
+    let gates_x = weights.project_input(xs, cell.folds_hidden_bias())?; // (batch, time, gates * hidden)
+    let mut states: Vec<State> = Vec::with_capacity(time);
+    for t in 0..time {
         let state = states.last().unwrap_or(initial);
-        let gates_x = gates_x.narrow(1, t, 1)?.squeeze(1)?.contiguous()?; // (batch, gates * hidden)
-        states.push(cell.step(&gates_x, &state.h, state)?);
+        let (_, next) = scan(cell, &gates_x.narrow(1, t, 1)?, state, &options)?;
+        states.push(next);
     }
     Ok(states)
 }
@@ -202,10 +211,13 @@ impl RNN for Stack<SimpleRnnCell> {
     }
 }
 
-/// The hidden state after every step of a cell whose output is its whole state: by the fused kernels, in one call.
+/// The hidden state after every step of a cell without cell state, computed in one call of the fused kernels.
 fn hidden_states<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: State) -> Result<Vec<Tensor>> {
     single(stack)?;
     let initial = State::stack(&[initial])?; // (1, batch, hidden)
     let ys = Recurrent::forward(stack, xs, Some(&initial), None)?.ys;
     (0..ys.dim(1)?).map(|t| ys.narrow(1, t, 1)?.squeeze(1)).collect()
 }
+
+#[cfg(test)]
+mod tests;

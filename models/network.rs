@@ -6,6 +6,7 @@ use rand::Rng;
 use crate::layers::dropout::Noise;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
+use crate::layers::module::ForwardT;
 use crate::layers::state::State;
 use crate::layers::stream::Stream;
 
@@ -71,6 +72,13 @@ pub trait Network: Send + Sync {
     /// # Errors
     /// If a parameter is not a variable.
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()>;
+}
+
+/// The scores, from a zero state: [`Network::encode_t`], then [`Network::decode`].
+impl<N: Network + ?Sized> ForwardT for N {
+    fn forward_with(&self, inputs: &Tensor, noise: Noise<'_>) -> Result<Tensor> {
+        self.decode(&self.encode_t(inputs, None, None, noise)?.hidden)
+    }
 }
 
 /// The results of [`Network::encode_t`].

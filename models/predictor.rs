@@ -13,7 +13,7 @@
 //! | `rnn.*` | those of the stack |
 //! | `decoder.weight`, `decoder.bias` | (outputs, output size), (outputs) |
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use crate::layers::dropout::{Noise, Share, dropout};
 use crate::layers::embedding::{Embedding, check_vocabulary};
 use crate::layers::init::{Initial, parameter};
 use crate::layers::linear::Linear;
+use crate::layers::module::ForwardT;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
 use crate::network::{Encoded, Network};
@@ -143,5 +144,45 @@ impl Network for Predictor {
         let weight = self.decoder.weight();
         decoder_initial(weight.dim(1)?).draw(weight, rng)?;
         self.decoder.bias().map_or(Ok(()), |bias| Initial::Constant(0.).draw(bias, rng))
+    }
+}
+
+/// The outputs from a zero state and without dropout, of tokens (batch, time) or features (batch, time, features):
+/// (batch, outputs), or (batch, time, outputs) with [`Readout::Every`].
+impl Module for Predictor {
+    fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
+        self.forward_with(inputs, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use candle_nn::VarMap;
+
+    use super::*;
+    use crate::GruConfig;
+
+    #[test]
+    fn a_module_has_the_outputs_of_its_readout() {
+        for (readout, dims) in [(Readout::Every, vec![2, 5, 3]), (Readout::Last, vec![2, 3])] {
+            let config = PredictorConfig {
+                vocabulary_size: None,
+                outputs: 3,
+                readout,
+                dropout: 0.,
+                rnn: RecurrentConfig::Gru(GruConfig::new(4, 6)),
+            };
+            let map = VarMap::new();
+            let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+            let model = Predictor::new(&config, &vb).unwrap();
+            let xs = Tensor::rand(-1f32, 1., (2, 5, 4), &Device::Cpu).unwrap();
+            let found = Module::forward(&model, &xs).unwrap();
+            let (hidden, _) = model.encode(&xs, None, None).unwrap();
+            let expected = model.decode(&hidden).unwrap();
+            assert_eq!(found.dims(), dims);
+            let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(values(&found), values(&expected));
+        }
     }
 }

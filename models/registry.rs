@@ -96,3 +96,143 @@ impl ModelConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Init, LstmConfig, LstmOptions, Merge, Readout, StackOptions};
+
+    /// The `network` of config.json files as version 0.1.0 wrote them, before [`StackOptions`] was a struct of its own.
+    const FILES: [&str; 4] = [
+        r#"{
+  "network": "rnnlm",
+  "vocabulary_size": 67,
+  "dropout": 0.4,
+  "embedding_dropout": 0.0,
+  "tied": false,
+  "ar": 0.0,
+  "tar": 0.0,
+  "rnn": {
+    "cell": "gru",
+    "input_size": 64,
+    "hidden_size": 400,
+    "num_layers": 2,
+    "bias": true,
+    "bidirectional": null,
+    "dropout": 0.4,
+    "locked_dropout": true,
+    "recurrent_dropout": 0.0,
+    "weight_drop": 0.2,
+    "zoneout": 0.0,
+    "layer_norm": false,
+    "init": "pytorch",
+    "reset": "after"
+  }
+}"#,
+        r#"{
+  "network": "rnnlm",
+  "vocabulary_size": 392,
+  "dropout": 0.0,
+  "embedding_dropout": 0.0,
+  "tied": false,
+  "ar": 0.0,
+  "tar": 0.0,
+  "rnn": {
+    "cell": "lstm",
+    "input_size": 256,
+    "hidden_size": 256,
+    "num_layers": 1,
+    "bias": true,
+    "bidirectional": null,
+    "dropout": 0.0,
+    "locked_dropout": false,
+    "recurrent_dropout": 0.0,
+    "weight_drop": 0.0,
+    "zoneout": 0.0,
+    "layer_norm": false,
+    "init": "keras",
+    "chrono": 64
+  }
+}"#,
+        r#"{
+  "network": "rnnlm",
+  "vocabulary_size": 52,
+  "dropout": 0.0,
+  "embedding_dropout": 0.0,
+  "tied": false,
+  "ar": 0.0,
+  "tar": 0.0,
+  "rnn": {
+    "cell": "simple-rnn",
+    "input_size": 32,
+    "hidden_size": 128,
+    "num_layers": 1,
+    "bias": true,
+    "bidirectional": null,
+    "dropout": 0.0,
+    "locked_dropout": false,
+    "recurrent_dropout": 0.0,
+    "weight_drop": 0.0,
+    "zoneout": 0.0,
+    "layer_norm": false,
+    "init": "pytorch",
+    "nonlinearity": "tanh"
+  }
+}"#,
+        r#"{
+  "network": "predictor",
+  "vocabulary_size": null,
+  "outputs": 3,
+  "readout": "last",
+  "dropout": 0.1,
+  "rnn": {
+    "cell": "lstm",
+    "input_size": 4,
+    "hidden_size": 8,
+    "num_layers": 1,
+    "bias": false,
+    "bidirectional": "concat",
+    "dropout": 0.0,
+    "locked_dropout": false,
+    "recurrent_dropout": 0.25,
+    "weight_drop": 0.0,
+    "zoneout": 0.05,
+    "layer_norm": true,
+    "init": "keras",
+    "projection": 6,
+    "forget_bias": 1.5
+  }
+}"#,
+    ];
+
+    #[test]
+    fn options_are_fields_of_one_json_object() {
+        for file in FILES {
+            let config: ModelConfig = serde_json::from_str(file).unwrap();
+            assert_eq!(serde_json::to_string_pretty(&config).unwrap(), file);
+        }
+    }
+
+    #[test]
+    fn every_option_is_read_from_json() {
+        let config: ModelConfig = serde_json::from_str(FILES[3]).unwrap();
+        let stack = StackOptions {
+            bias: false,
+            bidirectional: Some(Merge::Concat),
+            recurrent_dropout: 0.25,
+            zoneout: 0.05,
+            layer_norm: true,
+            init: Init::Keras,
+            ..StackOptions::new(4, 8)
+        };
+        let cell = LstmOptions { projection: Some(6), forget_bias: Some(1.5), chrono: None };
+        let expected = ModelConfig::Predictor(PredictorConfig {
+            vocabulary_size: None,
+            outputs: 3,
+            readout: Readout::Last,
+            dropout: 0.1,
+            rnn: RecurrentConfig::Lstm(LstmConfig { stack, cell }),
+        });
+        assert_eq!(config, expected);
+    }
+}

@@ -38,7 +38,7 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,7 @@ use crate::layers::dropout::{Noise, Share, dropout, mask};
 use crate::layers::embedding::{Embedding, check_vocabulary};
 use crate::layers::init::{Initial, parameter};
 use crate::layers::linear::Linear;
+use crate::layers::module::ForwardT;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
 use crate::network::{Encoded, Network, TokenStream};
@@ -207,21 +208,47 @@ impl Network for Rnnlm {
     }
 }
 
+/// Scores of the next token at every step, from a zero state and without dropout: (batch, time) to
+/// (batch, time, vocabulary).
+impl Module for Rnnlm {
+    fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
+        self.forward_with(tokens, None)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
+    use candle_core::{DType, Device, ModuleT};
     use candle_nn::VarMap;
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
-    use crate::{GruConfig, Merge, StackOptions};
+    use crate::{GruConfig, Merge, StackOptions, WithDropout};
 
     fn model(tied: bool) -> (Rnnlm, VarMap) {
         let map = VarMap::new();
         let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
         let config = RnnlmConfig { tied, ..RnnlmConfig::new(11, RecurrentConfig::Gru(GruConfig::new(4, 4))) };
         (Rnnlm::new(&config, &vb).unwrap(), map)
+    }
+
+    #[test]
+    fn dropout_of_a_module_acts_only_in_training() {
+        let map = VarMap::new();
+        let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+        let rnn = RecurrentConfig::Gru(GruConfig::new(4, 4));
+        let model = Rnnlm::new(&RnnlmConfig { dropout: 0.5, ..RnnlmConfig::new(11, rnn) }, &vb).unwrap();
+        let tokens = Tensor::new(&[[1u32, 2, 3], [4, 5, 6]], &Device::Cpu).unwrap();
+        let scores = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let (hidden, _) = model.encode(&tokens, None, None).unwrap();
+        let expected = model.decode(&hidden).unwrap(); // (batch, time, vocabulary)
+        assert_eq!(expected.dims(), [2, 3, 11]);
+        let expected = scores(expected);
+        assert_eq!(scores(Module::forward(&model, &tokens).unwrap()), expected);
+        let model = WithDropout::new(model, ChaCha8Rng::seed_from_u64(1));
+        assert_eq!(scores(model.forward_t(&tokens, false).unwrap()), expected);
+        assert_ne!(scores(model.forward_t(&tokens, true).unwrap()), expected);
     }
 
     #[test]

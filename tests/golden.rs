@@ -10,6 +10,7 @@ use std::path::Path;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
+use rnn_zoo::models::ops::without_fused;
 use rnn_zoo::models::{
     Encoded, GruOptions, LstmOptions, Merge, Network, Nonlinearity, RecurrentConfig, Reset, Rnnlm,
     RnnlmConfig, SimpleRnnOptions, StackOptions, State,
@@ -137,7 +138,8 @@ fn check_layers(file: &str, cases: usize) -> Result<()> {
     check_cases(file, cases, run_layer)
 }
 
-/// Runs every case of a file in f32 and f64, and reports all tensors that are off at once.
+/// Run every case of a file in f32 and f64, by the fused kernels and by the reference. Report all tensors that differ
+/// at once.
 fn check_cases<O: DeserializeOwned>(
     file: &str,
     expected: usize,
@@ -149,12 +151,18 @@ fn check_cases<O: DeserializeOwned>(
     for device in crate::devices() {
         for dtype in [DType::F32, DType::F64] {
             for case in &cases {
-                let variables = Variables::of(case, dtype, &device)?;
-                let outcome = run(&case.options, &variables)
-                    .map_err(|error| format!("{file}: {} in {dtype:?}: {error}", case.name))?;
-                for failure in compare(case, &variables, &outcome)? {
-                    failures.push(format!("{file}: {} in {dtype:?} on {device:?}: {failure}", case.name));
-                }
+                let mut check = |implementation: &str| -> Result<()> {
+                    let name = format!("{file}: {} in {dtype:?}, {implementation} on {device:?}", case.name);
+                    let variables = Variables::of(case, dtype, &device)?;
+                    let outcome =
+                        run(&case.options, &variables).map_err(|error| format!("{name}: {error}"))?;
+                    for failure in compare(case, &variables, &outcome)? {
+                        failures.push(format!("{name}: {failure}"));
+                    }
+                    Ok(())
+                };
+                check("fused")?;
+                without_fused(|| check("reference"))?;
             }
         }
     }

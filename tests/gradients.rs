@@ -1,14 +1,15 @@
-//! Gradients of every cell and every option against central differences in f64.
+//! Gradients of every cell and every option against central differences in f64, of the fused kernels and of the
+//! reference.
 //!
 //! For each parameter, the input and the initial state, the gradient along a random direction d must be
-//! (f(x + e d) - f(x - e d)) / 2e. All elements of d are 1 or -1, so no element of a gradient can be wrong
-//! unnoticed.
+//! (f(x + e d) - f(x - e d)) / 2e. All elements of d are 1 or -1, so an error in any element of a gradient is found.
 
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use candle_nn::{VarBuilder, VarMap};
 use rand::RngExt;
+use rnn_zoo::models::ops::without_fused;
 use rnn_zoo::models::{
     GruOptions, LstmOptions, Merge, Nonlinearity, Output, Recurrent, RecurrentConfig, Reset,
     SimpleRnnOptions, StackOptions, State,
@@ -53,16 +54,16 @@ fn gru_gradients_are_central_differences_with_reset_after_and_before() -> Result
     Ok(())
 }
 
-/// One configuration to differentiate, whatever the cell.
+/// Options of a stack of any cell, and those of a call.
 struct Case {
     name: String,
     config: StackOptions,
     lengths: Option<&'static [usize]>,
-    /// With noise, drawn alike at every evaluation.
+    /// Whether the layer runs with a generator, which has the same seed at every evaluation.
     training: bool,
 }
 
-/// Two layers with every option that all cells have.
+/// One case for each option that all cells have.
 fn options(layer_norm: bool) -> Vec<Case> {
     let plain = || StackOptions { num_layers: 2, ..StackOptions::new(INPUT, HIDDEN) };
     let both = || StackOptions { bidirectional: Some(Merge::Concat), ..plain() };
@@ -99,17 +100,21 @@ fn check_options(
     for (index, case) in cases.into_iter().enumerate() {
         let config = config(case.config);
         for device in &devices {
-            let mut rng = stream(index as u64, Purpose::Parameters, 0);
-            let function = Function::new(&config, case.lengths, case.training, device, &mut rng)?;
-            let name = format!("{name}, {} on {}", case.name, rnn_zoo::device::name(device));
-            function.check(&name, &mut rng)?;
+            let check = |implementation: &str| {
+                let mut rng = stream(index as u64, Purpose::Parameters, 0);
+                let function = Function::new(&config, case.lengths, case.training, device, &mut rng)?;
+                let device = rnn_zoo::device::name(device);
+                function.check(&format!("{name}, {}, {implementation} on {device}", case.name), &mut rng)
+            };
+            check("fused")?;
+            without_fused(|| check("reference"))?;
         }
     }
     Ok(())
 }
 
-/// A layer as a scalar function of its parameters, its input and its initial state: the sum of all that
-/// it returns, each element with a random weight of its own.
+/// A layer as a scalar function of its parameters, its input and its initial state: the sum of all elements of its
+/// results, each with a random weight.
 struct Function {
     layer: Box<dyn Recurrent>,
     lengths: Option<&'static [usize]>,

@@ -11,6 +11,7 @@ use rand::Rng;
 
 use crate::layers::cell::Cell;
 use crate::layers::dropout::Noise;
+use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::stack::Stack;
@@ -32,9 +33,16 @@ impl Module for Linear {
     }
 }
 
-/// A layer or network that drops something in training.
+/// Tokens (batch, time) to their embeddings, (batch, time, features).
+impl Module for Embedding {
+    fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
+        Embedding::forward(self, tokens)
+    }
+}
+
+/// A layer or network with dropout in training.
 pub trait ForwardT {
-    /// Runs `xs` from a zero state to the outputs of a [`Module`]; dropout acts if there is `noise`.
+    /// Compute the outputs of the [`Module`] from a zero state. With a generator in `noise`, dropout acts.
     ///
     /// # Errors
     /// If the shape of `xs` is not the module's input.
@@ -47,7 +55,7 @@ impl<C: Cell> ForwardT for Stack<C> {
     }
 }
 
-/// A module with a random generator of its own: dropout and its kin act if `train` is true.
+/// A module with a random generator of its own. All kinds of dropout act if `train` is true.
 ///
 /// ```
 /// use candle_core::{DType, Device, ModuleT, Tensor};
@@ -89,3 +97,6 @@ impl<M: ForwardT> ModuleT for WithDropout<M> {
         self.module.forward_with(xs, Some(&mut **rng))
     }
 }
+
+#[cfg(test)]
+mod tests;

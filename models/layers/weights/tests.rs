@@ -7,10 +7,26 @@ use super::*;
 use crate::gru::GruCell;
 use crate::layers::cell::Cell;
 use crate::layers::config::{StackConfig, StackOptions};
+use crate::layers::stack::Stack;
 use crate::lstm::LstmCell;
 use crate::{Gru, GruConfig, GruOptions, Lstm, LstmConfig, LstmOptions, Merge, Recurrent};
 
-const HIDDEN: usize = 24;
+/// Enough units for the statistics of random numbers that no seed determines.
+const HIDDEN: usize = 60;
+
+/// Units of the tests of chrono biases.
+const UNITS: usize = 1000;
+
+/// The generator of the initial values.
+#[derive(Clone, Copy, Debug)]
+enum Generator {
+    /// Candle's own, as a `VarBuilder` creates the parameters.
+    Candle,
+    /// A seeded one, as [`Recurrent::reset_parameters`] draws them.
+    Seeded(u64),
+}
+
+const GENERATORS: [Generator; 2] = [Generator::Candle, Generator::Seeded(1)];
 
 fn config(init: Init) -> LstmConfig {
     let cell = LstmOptions { projection: Some(10), ..LstmOptions::default() };
@@ -25,11 +41,13 @@ fn config(init: Init) -> LstmConfig {
     stack.with_cell(cell)
 }
 
-/// All parameters of an LSTM drawn with `seed`, by name.
-fn drawn(config: &LstmConfig, seed: u64) -> Vec<(String, Tensor)> {
+/// The initial parameters of a new stack, sorted by name.
+fn drawn<C: Cell>(config: &StackConfig<C::Options>, generator: Generator) -> Vec<(String, Tensor)> {
     let map = VarMap::new();
-    let lstm = Lstm::new(config, &VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu)).unwrap();
-    lstm.reset_parameters(&mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+    let stack = Stack::<C>::new(config, &VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu)).unwrap();
+    if let Generator::Seeded(seed) = generator {
+        stack.reset_parameters(&mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+    }
     let vars = map.data().lock().unwrap();
     let mut all: Vec<_> = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -51,8 +69,10 @@ fn assert_uniform(name: &str, tensor: &Tensor, bound: f64) {
 }
 
 #[test]
-fn pytorch_draws_everything_from_one_over_the_root_of_the_hidden_size() {
-    for (name, tensor) in drawn(&config(Init::Pytorch), 1) {
+fn pytorch_parameters_are_uniform_in_one_over_the_root_of_the_hidden_size() {
+    for (name, tensor) in
+        GENERATORS.into_iter().flat_map(|generator| drawn::<LstmCell>(&config(Init::Pytorch), generator))
+    {
         if !name.starts_with("norm") {
             assert_uniform(&name, &tensor, 1. / (HIDDEN as f64).sqrt());
         }
@@ -60,8 +80,10 @@ fn pytorch_draws_everything_from_one_over_the_root_of_the_hidden_size() {
 }
 
 #[test]
-fn keras_draws_glorot_inputs_orthogonal_recurrences_and_a_forget_bias_of_one() {
-    for (name, tensor) in drawn(&config(Init::Keras), 1) {
+fn keras_parameters_are_glorot_orthogonal_and_a_forget_bias_of_one() {
+    for (name, tensor) in
+        GENERATORS.into_iter().flat_map(|generator| drawn::<LstmCell>(&config(Init::Keras), generator))
+    {
         if name.starts_with("weight_hh") {
             let product = tensor.t().unwrap().matmul(&tensor).unwrap(); // the columns are fewer
             let identity = Tensor::eye(10, DType::F32, &Device::Cpu).unwrap();
@@ -80,73 +102,98 @@ fn keras_draws_glorot_inputs_orthogonal_recurrences_and_a_forget_bias_of_one() {
     }
 }
 
-#[test]
-fn a_forget_bias_that_is_asked_for_is_the_sum_of_both_biases() {
-    let cell = LstmOptions { forget_bias: Some(2.5), ..LstmOptions::default() };
-    let all = drawn(&LstmConfig { cell, ..LstmConfig::new(3, 4) }, 1);
+/// The sum of both biases of the first layer.
+fn biases<C: Cell>(config: &StackConfig<C::Options>, generator: Generator) -> Vec<f32> {
+    let all = drawn::<C>(config, generator);
     let of = |name: &str| values(&all.iter().find(|(found, _)| found == name).unwrap().1);
-    let sum: Vec<f32> = of("bias_ih_l0").into_iter().zip(of("bias_hh_l0")).map(|(a, b)| a + b).collect();
-    assert_eq!(sum[4..8], [2.5; 4]);
-    let others: Vec<f32> = [&of("bias_ih_l0")[..4], &of("bias_hh_l0")[8..]].concat();
-    assert!(others.iter().all(|bias| *bias != 0.), "the other gates keep what was drawn: {others:?}");
-}
-
-/// The sum of both biases of a cell's first layer.
-fn biases<C: Cell>(config: &StackConfig<C::Options>) -> Vec<f32> {
-    let map = VarMap::new();
-    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-    let stack = crate::layers::stack::Stack::<C>::new(config, &vb).unwrap();
-    stack.reset_parameters(&mut ChaCha8Rng::seed_from_u64(1)).unwrap();
-    let vars = map.data().lock().unwrap();
-    let [input, hidden] = ["bias_ih_l0", "bias_hh_l0"].map(|name| vars[name].as_tensor().clone());
-    values(&(input + hidden).unwrap())
+    of("bias_ih_l0").into_iter().zip(of("bias_hh_l0")).map(|(a, b)| a + b).collect()
 }
 
 #[test]
-fn chrono_biases_are_for_memories_of_every_length_and_an_lstm_writes_as_little_as_it_forgets() {
+fn forget_bias_is_the_sum_of_both_biases() {
+    let cell = LstmOptions { forget_bias: Some(2.5), ..LstmOptions::default() };
+    for generator in GENERATORS {
+        let sum = biases::<LstmCell>(&LstmConfig { cell: cell.clone(), ..LstmConfig::new(3, 4) }, generator);
+        assert_eq!(sum[4..8], [2.5; 4]);
+        let others = [&sum[..4], &sum[8..]].concat();
+        assert!(others.iter().all(|bias| *bias != 0.), "the other gates keep the scheme: {others:?}");
+    }
+}
+
+#[test]
+fn chrono_biases_are_the_logarithms_of_uniform_spans() {
     let chrono = Some(100);
     let cell = LstmOptions { chrono, ..LstmOptions::default() };
-    let lstm = biases::<LstmCell>(&LstmConfig { cell, ..LstmConfig::new(3, 400) });
-    let gru = biases::<GruCell>(&GruConfig {
-        cell: GruOptions { chrono, ..GruOptions::default() },
-        ..GruConfig::new(3, 400)
-    });
-    let (write, forget) = (&lstm[..400], &lstm[400..800]);
-    assert!(write.iter().zip(forget).all(|(write, forget)| *write == -forget));
-    for keep in [forget, &gru[400..800]] {
-        let spans: Vec<f32> = keep.iter().map(|bias| bias.exp()).collect();
-        assert!(spans.iter().all(|span| (1.0..=99.001).contains(span)), "{spans:?}");
-        let mean = spans.iter().sum::<f32>() / 400.;
-        assert!((45.0..55.0).contains(&mean), "uniform from 1 to 99, but {mean} on average");
+    let lstm_config = LstmConfig { cell, ..LstmConfig::new(3, UNITS) };
+    let cell = GruOptions { chrono, ..GruOptions::default() };
+    let gru_config = GruConfig { cell, ..GruConfig::new(3, UNITS) };
+    for generator in GENERATORS {
+        let lstm = biases::<LstmCell>(&lstm_config, generator);
+        let gru = biases::<GruCell>(&gru_config, generator);
+        let (write, forget) = (&lstm[..UNITS], &lstm[UNITS..2 * UNITS]);
+        assert!(write.iter().zip(forget).all(|(write, forget)| *write == -forget));
+        for keep in [forget, &gru[UNITS..2 * UNITS]] {
+            let spans: Vec<f32> = keep.iter().map(|bias| bias.exp()).collect();
+            assert!(spans.iter().all(|span| (1.0..=99.001).contains(span)), "{spans:?}");
+            let mean = spans.iter().sum::<f32>() / UNITS as f32;
+            assert!((45.0..55.0).contains(&mean), "uniform from 1 to 99, but {mean} on average");
+        }
+        let others = [&lstm[2 * UNITS..], &gru[..UNITS], &gru[2 * UNITS..]].concat();
+        let bound = 2. / (UNITS as f32).sqrt(); // of the sum of two biases of the scheme
+        assert!(others.iter().all(|bias| bias.abs() <= bound));
     }
-    // The scheme's bound for one bias is 1/20.
-    assert!([&lstm[800..], &gru[..400], &gru[800..]].concat().iter().all(|bias| bias.abs() <= 0.1));
-    let short = LstmOptions { chrono: Some(2), ..LstmOptions::default() };
+}
+
+#[test]
+fn chrono_is_refused_for_short_spans_and_without_biases() {
     let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
-    let error = Lstm::new(&LstmConfig { cell: short, ..LstmConfig::new(3, 4) }, &vb).unwrap_err();
-    assert!(error.to_string().contains("2 steps; expected at least 3"), "{error}");
-    let cell = LstmOptions { chrono, ..LstmOptions::default() };
-    let error =
-        Lstm::new(&StackOptions { bias: false, ..StackOptions::new(3, 4) }.with_cell(cell), &vb).unwrap_err();
-    assert!(error.to_string().contains("without biases"), "{error}");
+    let problem = |chrono, stack: StackOptions| {
+        let cell = LstmOptions { chrono: Some(chrono), ..LstmOptions::default() };
+        Lstm::new(&stack.with_cell(cell), &vb).unwrap_err().to_string()
+    };
+    let error = problem(2, StackOptions::new(3, 4));
+    assert!(error.contains("2 steps; expected at least 3"), "{error}");
+    let error = problem(100, StackOptions { bias: false, ..StackOptions::new(3, 4) });
+    assert!(error.contains("without biases"), "{error}");
 }
 
 #[test]
-fn normalisation_starts_as_nothing_but_itself() {
-    let norms: Vec<_> =
-        drawn(&config(Init::Keras), 1).into_iter().filter(|(name, _)| name.starts_with("norm")).collect();
-    assert_eq!(norms.len(), 2 * 3 * 4);
-    for (name, tensor) in norms {
-        let expected = if name.contains("weight") { 1. } else { 0. };
-        assert!(values(&tensor).iter().all(|&value| value == expected), "{name}");
+fn normalisations_start_as_the_identity() {
+    for generator in GENERATORS {
+        let all = drawn::<LstmCell>(&config(Init::Keras), generator);
+        let norms: Vec<_> = all.into_iter().filter(|(name, _)| name.starts_with("norm")).collect();
+        assert_eq!(norms.len(), 2 * 3 * 4);
+        for (name, tensor) in norms {
+            let expected = if name.contains("weight") { 1. } else { 0. };
+            assert!(values(&tensor).iter().all(|&value| value == expected), "{name}");
+        }
     }
 }
 
 #[test]
-fn one_seed_gives_one_model() {
+fn parameters_that_exist_keep_their_values() {
+    for init in [Init::Pytorch, Init::Keras] {
+        let map = VarMap::new();
+        let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+        let read = || -> Vec<_> {
+            let mut config = config(init);
+            config.cell.chrono = Some(100);
+            Lstm::new(&config, &vb).unwrap();
+            let vars = map.data().lock().unwrap();
+            let all: std::collections::BTreeMap<_, _> = vars.iter().collect();
+            all.into_iter().map(|(name, var)| (name.clone(), values(var))).collect()
+        };
+        assert_eq!(read(), read());
+    }
+}
+
+#[test]
+fn parameters_depend_on_the_seed_alone() {
     for init in [Init::Pytorch, Init::Keras] {
         let [one, again, other] = [1, 1, 2]
-            .map(|seed| drawn(&config(init), seed).iter().map(|(_, t)| values(t)).collect::<Vec<_>>());
+            .map(Generator::Seeded)
+            .map(|seed| drawn::<LstmCell>(&config(init), seed))
+            .map(|all| all.iter().map(|(_, t)| values(t)).collect::<Vec<_>>());
         assert!(one == again && one != other);
     }
 }

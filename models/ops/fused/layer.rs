@@ -121,7 +121,7 @@ impl Operation for Layer<'_> {
         Ok(Some(LayerOutput { h: part(0, output)?, c, ys }))
     }
 
-    /// The reference is the scan of a cell's own step, which only the layer knows.
+    /// `None`: the reference is a loop over the step of the cell, which the layer runs.
     fn reference(self) -> Result<Self::Output> {
         Ok(None)
     }

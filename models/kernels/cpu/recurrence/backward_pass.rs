@@ -119,11 +119,9 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
             if sequence.is_active(row, t) {
                 let dy = pass.d_ys.as_ptr().add((row * time + t) * features + column);
                 dh = dh + Vector::load_first(simd, dy, features - column);
-                retained_dh = dh.zeroed();
-                if let Some(retained) = sequence.retained_h(simd, index) {
-                    retained_dh = dh * retained;
-                    dh = dh * retained.complement();
-                }
+                let (retained, new) = sequence.retained_h(simd, index).blend_backward(dh);
+                retained_dh = retained.unwrap_or(dh.zeroed());
+                dh = new;
             } else {
                 dh = dh.zeroed();
             }
@@ -218,10 +216,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
             if let Some(cs) = &pass.saved.c {
                 c = self.old_c(simd, cs, (row, unit));
                 dc = Vector::load(simd, state);
-                if let Some(retained) = sequence.retained_c(simd, self.unit_index(1, row, unit)) {
-                    retained_dc = Some(dc * retained);
-                    dc = dc * retained.complement();
-                }
+                let retained = sequence.retained_c(simd, self.unit_index(1, row, unit));
+                (retained_dc, dc) = retained.blend_backward(dc);
             }
             let saved = Vector::load_all(simd, pass.saved.cells.at(self.unit_index(K, row, unit)));
             let gradient: CellGradient<S, O::Sum, G> = pass.cell.backward(saved, h, c, dh, dc);

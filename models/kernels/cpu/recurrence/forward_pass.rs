@@ -14,7 +14,7 @@ use super::super::workers::{Kernel, Worker};
 use super::arguments::SavedActivations;
 use super::packed::StepPanels;
 use super::plan::Plan;
-use super::sequence::{Sequence, blend};
+use super::sequence::Sequence;
 use super::shape::SequenceShape;
 use super::step_product::{StepProduct, WorkerProduct, tile_memory};
 
@@ -145,7 +145,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep
             let mut c = old_c;
             if C::CELL_STATE && pass.sequence.is_active(row, self.t) {
                 let index = pass.plan.unit_layout(pass.sequence.shape, 1).at(self.t, unit, row);
-                c = blend(pass.sequence.retained_c(simd, index), old_c, output.c);
+                c = pass.sequence.retained_c(simd, index).blend(old_c, output.c);
                 c.store(state);
             }
             self.save((row, unit), &output, c);
@@ -196,7 +196,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep
             let state = pass.h.at(h_index);
             let old_h = Vector::load(simd, state);
             let (h, y) = if sequence.is_active(row, t) {
-                let h = blend(sequence.retained_h(simd, index), old_h, h);
+                let h = sequence.retained_h(simd, index).blend(old_h, h);
                 h.store(state);
                 (h, h)
             } else {

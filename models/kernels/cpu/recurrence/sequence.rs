@@ -39,31 +39,31 @@ impl<E: Float> Sequence<E> {
         self.lengths.as_ref().is_none_or(|lengths| t < lengths[row])
     }
 
-    /// The share of the old hidden state; `index` is that of the layout of outputs.
+    /// Zoneout of one vector of the hidden state; `index` is that of the layout of outputs.
     ///
     /// # Safety
     /// `index` must be within the masks, if any.
     #[inline(always)]
-    pub(super) unsafe fn retained_h<S: Simd>(&self, simd: S, index: usize) -> Option<Vector<S, E>> {
+    pub(super) unsafe fn retained_h<S: Simd>(&self, simd: S, index: usize) -> Retained<S, E> {
         match &self.zoneout {
-            Zoneout::Off => None,
-            Zoneout::Share(share) => Some(Vector::splat(simd, *share)),
+            Zoneout::Off => Retained::None,
+            Zoneout::Share(share) => Retained::Share(Vector::splat(simd, *share)),
             // SAFETY: the caller's promise.
-            Zoneout::Masks(h, _) => Some(unsafe { Vector::load(simd, h.as_ptr().add(index)) }),
+            Zoneout::Masks(h, _) => Retained::Mask(unsafe { Vector::load(simd, h.as_ptr().add(index)) }),
         }
     }
 
-    /// The share of the old cell state; `index` is that of the layout of units.
+    /// Zoneout of one vector of the cell state; `index` is that of the layout of units.
     ///
     /// # Safety
     /// As [`Sequence::retained_h`].
     #[inline(always)]
-    pub(super) unsafe fn retained_c<S: Simd>(&self, simd: S, index: usize) -> Option<Vector<S, E>> {
+    pub(super) unsafe fn retained_c<S: Simd>(&self, simd: S, index: usize) -> Retained<S, E> {
         match &self.zoneout {
-            Zoneout::Off => None,
-            Zoneout::Share(share) => Some(Vector::splat(simd, *share)),
+            Zoneout::Off => Retained::None,
+            Zoneout::Share(share) => Retained::Share(Vector::splat(simd, *share)),
             // SAFETY: the caller's promise.
-            Zoneout::Masks(_, c) => Some(unsafe { Vector::load(simd, c.as_ptr().add(index)) }),
+            Zoneout::Masks(_, c) => Retained::Mask(unsafe { Vector::load(simd, c.as_ptr().add(index)) }),
         }
     }
 
@@ -81,15 +81,40 @@ impl<E: Float> Sequence<E> {
     }
 }
 
-/// `retained * old + (1 - retained) * new`, or `new` without zoneout.
-#[inline(always)]
-pub(super) fn blend<S: Simd, E: Float>(
-    retained: Option<Vector<S, E>>,
-    old: Vector<S, E>,
-    new: Vector<S, E>,
-) -> Vector<S, E> {
-    match retained {
-        Some(retained) => retained.mul_add(old, retained.complement() * new),
-        None => new,
+/// Zoneout of one vector of units.
+#[derive(Clone, Copy)]
+pub(super) enum Retained<S: Simd, E: Float> {
+    /// No zoneout.
+    None,
+    /// The share of the old state in the new one.
+    Share(Vector<S, E>),
+    /// 1 for each unit that keeps its old state, else 0.
+    Mask(Vector<S, E>),
+}
+
+impl<S: Simd, E: Float> Retained<S, E> {
+    /// The state after zoneout. A mask selects, so that an infinity or NaN in the state that is not selected has no
+    /// effect.
+    #[inline(always)]
+    pub(super) fn blend(self, old: Vector<S, E>, new: Vector<S, E>) -> Vector<S, E> {
+        match self {
+            Self::None => new,
+            Self::Share(share) => share.mul_add(old, share.complement() * new),
+            Self::Mask(mask) => mask.if_greater(mask.zeroed(), old, new),
+        }
+    }
+
+    /// The gradients of the arguments of [`Retained::blend`], from that of its result: of `old`, if it has one, and of
+    /// `new`.
+    #[inline(always)]
+    pub(super) fn blend_backward(self, gradient: Vector<S, E>) -> (Option<Vector<S, E>>, Vector<S, E>) {
+        match self {
+            Self::None => (None, gradient),
+            Self::Share(share) => (Some(gradient * share), gradient * share.complement()),
+            Self::Mask(mask) => {
+                let zero = mask.zeroed();
+                (Some(mask.if_greater(zero, gradient, zero)), mask.if_greater(zero, zero, gradient))
+            }
+        }
     }
 }

@@ -1,0 +1,178 @@
+//! Random layers, and comparisons of their results.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_nn::{VarBuilder, VarMap};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use rand::RngExt;
+use rnn_zoo::models::{
+    GruOptions, LstmOptions, Merge, Nonlinearity, RecurrentConfig, Reset, SimpleRnnOptions, StackOptions,
+    State, backward,
+};
+use rnn_zoo::rng::{Purpose, Rng, stream};
+
+pub(super) type Check = std::result::Result<(), TestCaseError>;
+
+/// A configuration of a layer, and sizes of a batch.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) config: RecurrentConfig,
+    pub(super) time: usize,
+    /// Steps of each sequence; as many as the batch has rows.
+    pub(super) lengths: Option<Vec<usize>>,
+    pub(super) batch: usize,
+    /// Whether the layer runs with a generator, as in training.
+    pub(super) noisy: bool,
+    pub(super) seed: u64,
+}
+
+/// One of the [`KINDS`] of cells with these shared options. A projection has half of the units.
+pub(super) fn any_cell(shared: StackOptions, kind: usize) -> RecurrentConfig {
+    let simple = |nonlinearity| SimpleRnnOptions { nonlinearity };
+    let lstm = |projection| LstmOptions { projection, ..Default::default() };
+    match kind {
+        0 => RecurrentConfig::SimpleRnn(shared.with_cell(simple(Nonlinearity::Tanh))),
+        1 => RecurrentConfig::SimpleRnn(shared.with_cell(simple(Nonlinearity::Relu))),
+        2 => RecurrentConfig::Lstm(shared.with_cell(lstm(None))),
+        3 => {
+            let projection = Some(shared.hidden_size.div_ceil(2));
+            RecurrentConfig::Lstm(shared.with_cell(lstm(projection)))
+        }
+        4 => RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: Reset::After, ..Default::default() })),
+        _ => {
+            RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: Reset::Before, ..Default::default() }))
+        }
+    }
+}
+
+/// Kinds of cells with options of their own, which [`any_cell`] numbers.
+pub(super) const KINDS: usize = 6;
+
+/// The kinds that a stream reads: all but a GRU that resets before the product.
+pub(super) const STREAMED: usize = 5;
+
+/// The number of the simple cell with relu.
+pub(super) const RELU: usize = 1;
+
+pub(super) fn any_case() -> impl Strategy<Value = Case> {
+    // Below, at and above the widths of vectors and tiles.
+    let sizes = (1..=20usize, 1..=40usize, 1..=2usize, 0..=7usize, 1..=15usize);
+    let merge =
+        prop::option::of(prop::sample::select(vec![Merge::Concat, Merge::Sum, Merge::Mul, Merge::Ave]));
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), prop::sample::select(vec![0., 0.4]));
+    let chances = (prop::sample::select(vec![0., 0.3]), prop::sample::select(vec![0., 0.3]));
+    (0..KINDS, sizes, merge, flags, chances, any::<u64>()).prop_map(
+        |(kind, (input, hidden, num_layers, time, batch), bidirectional, flags, chances, seed)| {
+            let (bias, padded, noisy, zoneout) = flags;
+            let (recurrent_dropout, weight_drop) = chances;
+            let shared = StackOptions {
+                num_layers,
+                bidirectional,
+                bias,
+                zoneout,
+                recurrent_dropout,
+                weight_drop,
+                ..StackOptions::new(input, hidden)
+            };
+            let mut rng = stream(seed, Purpose::Shuffle, 0);
+            let lengths = padded.then(|| (0..batch).map(|_| rng.random_range(0..=time)).collect());
+            Case { config: any_cell(shared, kind), time, lengths, batch, noisy, seed }
+        },
+    )
+}
+
+/// A case whose sizes make several workers split the batch or the units, or a product run in several blocks.
+pub(super) fn large(kind: usize, split: &str) -> Case {
+    let (batch, time, input, hidden) = match split {
+        "batch" => (13, 9, 60, 80),
+        "units" => (3, 5, 60, 200),
+        // The input, the gates, and the rows of all steps are each longer than one block of a product.
+        _ => (30, 27, 780, 200),
+    };
+    let shared = StackOptions { zoneout: 0.2, recurrent_dropout: 0.2, ..StackOptions::new(input, hidden) };
+    let lengths = Some((0..batch).map(|row| time - row % 3).collect());
+    Case { config: any_cell(shared, kind), time, lengths, batch, noisy: true, seed: kind as u64 }
+}
+
+/// Numbers uniform in ±0.8.
+pub(super) fn random(dims: &[usize], dtype: DType, rng: &mut Rng) -> Result<Tensor> {
+    let values: Vec<f64> = (0..dims.iter().product()).map(|_| 1.6 * rng.random::<f64>() - 0.8).collect();
+    Tensor::from_vec(values, dims, &Device::Cpu)?.to_dtype(dtype)
+}
+
+/// All outputs by name, and the gradients of a random loss of them with respect to all inputs and parameters.
+pub(super) type Results = BTreeMap<String, Vec<f64>>;
+
+pub(super) fn values(tensor: &Tensor) -> Result<Vec<f64>> {
+    tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
+}
+
+impl Case {
+    pub(super) fn run(&self, dtype: DType) -> Result<Results> {
+        let mut rng = stream(self.seed, Purpose::Parameters, 0);
+        let map = VarMap::new();
+        let layer = self.config.build(&VarBuilder::from_varmap(&map, dtype, &Device::Cpu))?;
+        let mut variables = BTreeMap::new();
+        for (name, var) in map.data().lock().expect("invariant: nothing panics here").iter() {
+            variables.insert(name.clone(), var.clone());
+        }
+        // Small weights keep rounding errors from growing over the steps.
+        let scale = 1.5 / (self.config.stack().hidden_size as f64).sqrt();
+        for var in variables.values() {
+            var.set(&(random(var.dims(), dtype, &mut rng)? * scale)?)?;
+        }
+        let xs = Var::from_tensor(&random(&[self.batch, self.time, layer.input_size()], dtype, &mut rng)?)?;
+        let zeros = layer.zero_state(self.batch)?;
+        let h = Var::from_tensor(&random(zeros.h.dims(), dtype, &mut rng)?)?;
+        let c = zeros.c.map(|c| Var::from_tensor(&random(c.dims(), dtype, &mut rng)?)).transpose()?;
+        let state = State { h: h.as_tensor().clone(), c: c.as_ref().map(|c| c.as_tensor().clone()) };
+        let mut noise = stream(self.seed, Purpose::Noise, 0);
+        let noise = self.noisy.then_some(&mut noise as &mut dyn rand::Rng);
+        let output = layer.forward_t(&xs, Some(&state), self.lengths.as_deref(), noise)?;
+        variables.extend([("xs".to_string(), xs), ("h0".to_string(), h)]);
+        variables.extend(c.map(|c| ("c0".to_string(), c)));
+        let outputs =
+            [Some(("ys", output.ys)), Some(("h", output.state.h)), output.state.c.map(|c| ("c", c))];
+        let mut results = Results::new();
+        let mut loss = Tensor::zeros((), dtype, &Device::Cpu)?;
+        for (name, tensor) in outputs.into_iter().flatten() {
+            results.insert(name.to_string(), values(&tensor)?);
+            let weights = random(tensor.dims(), dtype, &mut rng)?;
+            loss = (loss + (tensor * weights)?.sum_all()?)?;
+        }
+        let gradients = backward(&loss)?;
+        for (name, var) in &variables {
+            if let Some(gradient) = gradients.get(var)? {
+                results.insert(format!("gradient of {name}"), values(&gradient)?);
+            }
+        }
+        Ok(results)
+    }
+}
+
+/// Check that each tensor differs by at most `tolerance` times the largest absolute value that is expected in it, or
+/// times 1 if that is smaller.
+pub(super) fn check_close(what: &str, found: &Results, expected: &Results, tolerance: f64) -> Check {
+    for (name, values) in found.iter().filter(|(name, _)| !expected.contains_key(*name)) {
+        // A tensor without effect has no gradient in the reference and a gradient of zero in a fused layer.
+        prop_assert!(
+            values.iter().all(|&value| value == 0.),
+            "{}: the reference has no {}, which is {:?}",
+            what,
+            name,
+            values
+        );
+    }
+    for (name, expected) in expected {
+        prop_assert!(found.contains_key(name), "{}: there is no {}", what, name);
+        let largest = expected.iter().fold(1f64, |most, value| most.max(value.abs()));
+        prop_assert_eq!(found[name].len(), expected.len(), "{}: {}", what, name);
+        for (at, (found, expected)) in found[name].iter().zip(expected).enumerate() {
+            let close = (found - expected).abs() <= tolerance * largest;
+            prop_assert!(close, "{}: {} has {} at {}, the reference {}", what, name, found, at, expected);
+        }
+    }
+    Ok(())
+}

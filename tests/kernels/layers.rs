@@ -1,0 +1,104 @@
+//! Fused layers.
+
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::{VarBuilder, VarMap};
+use proptest::prelude::*;
+use rnn_zoo::models::kernels::Isa;
+use rnn_zoo::models::ops::without_fused;
+use rnn_zoo::models::{StackOptions, State, backward};
+use rnn_zoo::rng::{Purpose, stream};
+
+use super::case::{KINDS, RELU, any_case, any_cell, check_close, large, random, values};
+
+#[test]
+fn nan_propagates() {
+    for kind in 0..KINDS {
+        let map = VarMap::new();
+        let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+        let layer = any_cell(StackOptions::new(3, 4), kind).build(&vb).unwrap();
+        let xs = Tensor::full(f32::NAN, (2, 2, 3), &Device::Cpu).unwrap();
+        let ys = layer.forward(&xs, None, None).unwrap().ys.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(ys.iter().all(|y| y.is_nan()), "kind {kind}: {ys:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn fused_layers_equal_the_reference(case in any_case()) {
+        for (dtype, tolerance) in [(DType::F64, 1e-11), (DType::F32, 2e-5)] {
+            let expected = without_fused(|| case.run(dtype))?;
+            for isa in Isa::available() {
+                let found = isa.scope(|| case.run(dtype))?;
+                check_close(&format!("{} in {dtype:?}", isa.name()), &found, &expected, tolerance)?;
+            }
+        }
+    }
+}
+
+#[test]
+fn blocked_products_equal_the_reference() {
+    for kind in [2, 4] {
+        let case = large(kind, "parts");
+        let expected = without_fused(|| case.run(DType::F64)).unwrap();
+        for isa in Isa::available() {
+            let found = isa.scope(|| case.run(DType::F64)).unwrap();
+            check_close(isa.name(), &found, &expected, 1e-11).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
+#[test]
+fn backward_can_run_twice() {
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F64, &Device::Cpu);
+    let config = any_cell(StackOptions::new(3, 4), 2);
+    let layer = config.build(&vb).unwrap();
+    layer.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
+    let xs = random(&[2, 5, 3], DType::F64, &mut stream(2, Purpose::Parameters, 0)).unwrap();
+    let output = layer.forward(&xs, None, None).unwrap();
+    let loss =
+        (output.ys.sum_all().unwrap() + output.last().unwrap().sqr().unwrap().sum_all().unwrap()).unwrap();
+    let gradients = |_| {
+        let found = backward(&loss).unwrap();
+        map.all_vars()
+            .iter()
+            .map(|var| values(&found.get(var).unwrap().unwrap()).unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(gradients(1), gradients(2));
+    // Candle's own backward pass has the same results.
+    let store = loss.backward().unwrap();
+    let own: Vec<_> = map.all_vars().iter().map(|var| values(store.get(var).unwrap()).unwrap()).collect();
+    assert_eq!(own, gradients(3));
+}
+
+#[test]
+fn zoneout_selects_between_finite_and_infinite_states() {
+    let hidden = 20;
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    let layer =
+        any_cell(StackOptions { zoneout: 0.5, ..StackOptions::new(1, hidden) }, RELU).build(&vb).unwrap();
+    for (name, var) in map.data().lock().unwrap().iter() {
+        let value = if name == "weight_ih_l0" { f32::MAX } else { 0. };
+        var.set(&Tensor::full(value, var.dims(), &Device::Cpu).unwrap()).unwrap();
+    }
+    let xs = Tensor::full(2f32, (3, 1, 1), &Device::Cpu).unwrap(); // the new state is infinite
+    let run = || {
+        let h = Var::ones((1, 3, hidden), DType::F32, &Device::Cpu).unwrap();
+        let state = State { h: h.as_tensor().clone(), c: None };
+        let mut noise = stream(1, Purpose::Noise, 0);
+        let output = layer.forward_t(&xs, Some(&state), None, Some(&mut noise)).unwrap();
+        let gradients = backward(&output.ys.sum_all().unwrap()).unwrap();
+        (values(&output.ys).unwrap(), values(&gradients.get(&h).unwrap().unwrap()).unwrap())
+    };
+    let (ys, d_h) = without_fused(run);
+    for kept in [1., f64::INFINITY] {
+        assert!(ys.iter().filter(|&&y| y == kept).count() > hidden, "{ys:?}");
+    }
+    for isa in Isa::available() {
+        assert_eq!(isa.scope(run), (ys.clone(), d_h.clone()), "{}", isa.name());
+    }
+}
