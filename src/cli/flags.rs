@@ -8,7 +8,7 @@ use rnn_zoo::data::Split;
 use rnn_zoo::tasks::Task;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 48] = [
+const FLAGS: [(&str, &str); 50] = [
     ("accumulate", "--accumulate"),
     ("average", "--average"),
     ("axis", "--x epoch"),
@@ -32,6 +32,8 @@ const FLAGS: [(&str, &str); 48] = [
     ("epochs", "--epochs"),
     ("force", "--force"),
     ("fractions", "--valid-fraction and --test-fraction"),
+    ("fractions.test", "--test-fraction"),
+    ("fractions.valid", "--valid-fraction"),
     ("length_penalty", "--length-penalty"),
     ("lowercase", "--lowercase"),
     ("lr", "--lr"),

@@ -47,19 +47,21 @@ impl Columns {
         }
         let all = format!("({noun}: {})", names.join(", "));
         let find = |wanted: &String, option: &str| {
-            let missing = || Error::file(path, format!("has no `{wanted}` {all}; choose one with {option}"));
+            let missing =
+                || Error::file(path, format!("has no `{wanted}` {all}; choose one with option `{option}`"));
             names.iter().position(|name| name == wanted).ok_or_else(missing)
         };
-        let label = self.label.as_ref().map(|label| find(label, "--label-column")).transpose()?;
+        let label = self.label.as_ref().map(|label| find(label, "columns.label")).transpose()?;
         let Some(text) = &self.text else {
             let text = usual_text(names, label).ok_or_else(|| {
-                let problem =
-                    format!("it is not clear which field is the text {all}; say --text-column NAME");
+                let problem = format!(
+                    "it is not clear which field is the text {all}; say option `columns.text = NAME`"
+                );
                 Error::file(path, problem)
             })?;
             return Ok(Places { text, label });
         };
-        let place = find(text, "--text-column")?;
+        let place = find(text, "columns.text")?;
         if Some(place) == label {
             let problem = format!("`{text}` cannot be the text and the class at once {all}");
             return Err(Error::file(path, problem));

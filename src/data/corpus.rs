@@ -130,10 +130,12 @@ impl Corpus {
         }
         let problem = match split {
             Split::Train => "is too short to train on once some of it is set aside; use a longer file, or \
-                             --valid-fraction 0 --test-fraction 0"
+                             option `fractions.valid = 0` option `fractions.test = 0`"
                 .to_string(),
             _ => {
-                format!("is too short to set aside a {split} split; use --split all, or a longer file")
+                format!(
+                    "is too short to set aside a {split} split; use option `split = all`, or a longer file"
+                )
             }
         };
         Err(Error::file(file.path(), problem))
