@@ -5,16 +5,18 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use rnn_zoo::Error;
 use rnn_zoo::data::Split;
-use rnn_zoo::tasks::Task;
+use rnn_zoo::tasks::{TASKS, Task};
 
 /// The flag or argument that sets each field which an error of the library can name.
-const FLAGS: [(&str, &str); 39] = [
+const FLAGS: [(&str, &str); 47] = [
     ("accumulate", "--accumulate"),
+    ("ar", "--ar"),
     ("average", "--average"),
     ("axis", "--x epoch"),
     ("batch_size", "--batch-size"),
     ("beams", "--beams"),
     ("betas", "--betas"),
+    ("bidirectional", "--bidirectional"),
     ("bptt", "--bptt"),
     ("cache", "--cache"),
     ("cache.lambda", "--cache-lambda"),
@@ -27,8 +29,10 @@ const FLAGS: [(&str, &str); 39] = [
     ("dynamic.decay", "--dynamic-decay"),
     ("dynamic.lr", "--dynamic-lr"),
     ("dynamic.segment", "--dynamic-segment"),
+    ("embedding_dropout", "--embedding-dropout"),
     ("epochs", "--epochs"),
     ("fractions", "--valid-fraction and --test-fraction"),
+    ("label_smoothing", "--label-smoothing"),
     ("length_penalty", "--length-penalty"),
     ("lowercase", "--lowercase"),
     ("lr", "--lr"),
@@ -42,12 +46,16 @@ const FLAGS: [(&str, &str); 39] = [
     ("runs", "RUN"),
     ("schedule", "--schedule"),
     ("split", "--split"),
+    ("state_reset", "--state-reset"),
+    ("tar", "--tar"),
     ("temperature", "--temperature"),
     ("threads", "--threads"),
+    ("tied", "--tied"),
     ("tokenizer", "--tokenizer"),
     ("top_k", "--top-k"),
     ("top_p", "--top-p"),
     ("typical_p", "--typical-p"),
+    ("vary_bptt", "--vary-bptt"),
 ];
 
 /// A flag or argument that cannot be used as given; the program exits with 2.
@@ -91,8 +99,8 @@ pub fn split() -> impl TypedValueParser<Value = Split> {
 }
 
 /// Parse the name of a task; help and shell completions list all names.
-pub fn task() -> impl TypedValueParser<Value = Task> {
-    one_of(Task::ALL.map(|task| (task, task.name(), task.summary())))
+pub fn task() -> impl TypedValueParser<Value = &'static dyn Task> {
+    one_of(TASKS.map(|task| (task, task.name(), task.summary())))
 }
 
 /// Parse one of the `named` values, each with its name and a line of help.

@@ -3,6 +3,7 @@
 mod architecture;
 mod bench;
 mod data;
+mod data_args;
 mod eval;
 mod export;
 pub mod flags;

@@ -9,7 +9,7 @@ use rnn_zoo::Error;
 use rnn_zoo::bundle::{self, BundleWriter, Config, FORMAT, Loaded, RECIPE};
 use rnn_zoo::data::corpus::{Columns, Fractions};
 use rnn_zoo::models::MODELS;
-use rnn_zoo::tasks::{DataSpec, Prepared, Task, TokenizerSource, TokenizerSpec};
+use rnn_zoo::tasks::{self, DataSpec, Prepared, STORY, Task, TokenizerSource, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;
 use rnn_zoo::training::card;
 use rnn_zoo::training::optim::Average;
@@ -20,7 +20,7 @@ use rnn_zoo::training::{Checkpoint, Ending, Options, Run};
 use super::architecture::{self, DTYPE};
 use super::flags::{self, usage};
 use super::recipe::Settings;
-use super::training::{Defaults, LengthArgs, Period, STORY, TrainingArgs};
+use super::training::{LengthArgs, Period, TrainingArgs};
 use super::{Compute, Outcome};
 
 /// Train a model on text (by default on built-in stories) and keep it as a bundle
@@ -99,7 +99,7 @@ struct DataArgs {
 
     /// What to learn: the next token, a class, tags or numbers [default: what the data suits]
     #[arg(long, value_parser = flags::task())]
-    task: Option<Task>,
+    task: Option<&'static dyn Task>,
 
     /// Column or field that holds the text
     #[arg(long, value_name = "NAME")]
@@ -156,11 +156,11 @@ fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
         Some(basis) => (own_name(name, &basis.config)?, basis.config.task),
         None => {
             let name = name.expect("invariant: clap asks for MODEL where nothing else names one");
-            (name, args.data.task.map_or_else(|| data.natural_task(), Ok)?)
+            (name, args.data.task.map_or_else(|| tasks::suited(&data), Ok)?)
         }
     };
-    args.network.check(task)?;
-    if basis.is_some() && task == Task::Lm && data.columns.label.is_some() {
+    task.check_network(&args.network.options(0.))?;
+    if basis.is_some() && task.is_language_model() && data.columns.label.is_some() {
         let problem = "the bundle of --from is a language model, which learns no classes; leave this out, or train \
                        a classifier from nothing";
         return Err(usage("--label-column", problem));
@@ -174,20 +174,19 @@ fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     let prepared = match &basis {
         Some(basis) => {
             let tokenizer = TokenizerSource::Loaded(basis.tokenizer()?.map(Box::new));
-            data.prepare(task, tokenizer, basis.config.labels.clone())?
+            task.prepare(&data, tokenizer, basis.config.labels.clone())?
         }
-        None => data.prepare(task, TokenizerSource::Trained(args.data.tokenizer(name, task)), vec![])?,
+        None => task.prepare(&data, TokenizerSource::Trained(args.data.tokenizer(name, task)), vec![])?,
     };
     if let Some(column) = &prepared.text_column {
         let class =
             if data.columns.label.is_none() { "; a classifier needs --label-column, too" } else { "" };
         eprintln!("the text is `{column}`{class}");
     }
-    let mut defaults =
-        Defaults::of(task, prepared.tokenizer.as_ref(), &data.data, prepared.splits.train.len());
+    let mut defaults = task.defaults(&data, &prepared);
     let network = match &basis {
         Some(basis) => {
-            defaults = defaults.gently();
+            defaults = defaults.for_fine_tuning();
             args.network.regularized(&basis.config.network)
         }
         None => args.network.config(args.network.cell(name)?, task, prepared.shape, defaults.sizes)?,
@@ -205,7 +204,8 @@ fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
         created_with: command_line(),
     };
     let options = args.training.options(&args.length, &defaults)?;
-    check(&options, task, &prepared)?;
+    task.check_options(&options)?;
+    check_average(&options, &prepared)?;
     let mut run = Run::start(writer, config, data, prepared, options, device)?;
     introduce(&run, device);
     if let Some(basis) = &basis {
@@ -236,18 +236,8 @@ fn keep_apart(out: &Path, from: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Refuses options that would do nothing for this task and data.
-fn check(options: &Options, task: Task, prepared: &Prepared) -> anyhow::Result<()> {
-    let lm = task == Task::Lm;
-    for (flag, given) in [("--vary-bptt", options.vary_bptt), ("--state-reset", options.state_reset > 0.)] {
-        if given && !lm {
-            let problem = format!("only a language model reads a text window by window, not --task {task}");
-            return Err(usage(flag, problem));
-        }
-    }
-    if options.label_smoothing > 0. && task == Task::Forecast {
-        return Err(usage("--label-smoothing", "numbers are no classes; leave it out for --task forecast"));
-    }
+/// Refuses an average that starts at an evaluation if there are none.
+fn check_average(options: &Options, prepared: &Prepared) -> anyhow::Result<()> {
     if matches!(options.average, Some(Average::NtAsgd { .. })) && prepared.splits.valid.is_none() {
         let problem =
             "nt-asgd begins where validation stalls, and there is no validation data; use ema or swa";
@@ -365,10 +355,10 @@ impl Args {
 
 impl DataArgs {
     /// The tokenizer that is to be built.
-    fn tokenizer(&self, model: &str, task: Task) -> TokenizerSpec {
-        let kind = self.tokenizer.clone().unwrap_or(match (model, task) {
-            ("rnnlm", _) | (_, Task::Classify) => Kind::Word,
-            _ => Kind::Char,
+    fn tokenizer(&self, model: &str, task: &dyn Task) -> TokenizerSpec {
+        let kind = self.tokenizer.clone().unwrap_or_else(|| match model {
+            "rnnlm" => Kind::Word,
+            _ => task.tokenizer(),
         });
         TokenizerSpec { kind, max_vocab: self.max_vocab, lowercase: self.lowercase }
     }

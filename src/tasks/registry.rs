@@ -1,0 +1,41 @@
+//! The list of all tasks.
+
+use std::sync::LazyLock;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::classify::Classify;
+use super::data_spec::DataSpec;
+use super::forecast::Forecast;
+use super::lm::Lm;
+use super::tag::Tag;
+use super::task::Task;
+use crate::Result;
+
+/// All tasks, in the order in which they are listed to users.
+pub const TASKS: [&dyn Task; 4] = [&Lm, &Classify, &Tag, &Forecast];
+
+/// The task that `data` is for.
+///
+/// # Errors
+/// If the source of the data does not exist.
+pub fn suited(data: &DataSpec) -> Result<&'static dyn Task> {
+    for task in TASKS {
+        if task.suits(data)? {
+            return Ok(task);
+        }
+    }
+    Ok(TASKS[0])
+}
+
+/// The names of all tasks.
+static NAMES: LazyLock<[&str; TASKS.len()]> = LazyLock::new(|| TASKS.map(|task| task.name()));
+
+impl<'de> Deserialize<'de> for &'static dyn Task {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let task = TASKS.into_iter().find(|task| task.name() == name);
+        task.ok_or_else(|| D::Error::unknown_variant(&name, &*NAMES))
+    }
+}
