@@ -95,19 +95,20 @@ pub fn parsed<T: FromStr<Err = Error>>(text: &str) -> anyhow::Result<T> {
 
 /// Parse the name of a split; help and shell completions list all names.
 pub fn split() -> impl TypedValueParser<Value = Split> {
-    one_of(Split::ALL.map(|split| (split, split.name(), split.summary())))
+    one_of(Split::ALL.map(|split| (split, split.name(), split.summary())).to_vec())
 }
 
 /// Parse the name of a task; help and shell completions list all names.
 pub fn task() -> impl TypedValueParser<Value = &'static dyn Task> {
-    one_of(TASKS.map(|task| (task, task.name(), task.summary())))
+    one_of(TASKS.iter().map(|&task| (task, task.name(), task.summary())).collect())
 }
 
 /// Parse one of the `named` values, each with its name and a line of help.
-fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
-    named: [(T, &'static str, &'static str); N],
+fn one_of<T: Copy + Send + Sync + 'static>(
+    named: Vec<(T, &'static str, &'static str)>,
 ) -> impl TypedValueParser<Value = T> {
-    let names = named.map(|(_, name, summary)| PossibleValue::new(name).help(summary));
+    let names = named.iter().map(|&(_, name, summary)| PossibleValue::new(name).help(summary));
+    let names: Vec<PossibleValue> = names.collect();
     PossibleValuesParser::new(names).map(move |given| {
         let value = named.iter().find(|(_, name, _)| *name == given).map(|(value, ..)| *value);
         value.expect("invariant: clap accepts only the names that it was given")

@@ -5,16 +5,13 @@ use std::sync::LazyLock;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::classify::Classify;
 use super::data_spec::DataSpec;
-use super::forecast::Forecast;
-use super::lm::Lm;
-use super::tag::Tag;
 use super::task::Task;
 use crate::Result;
 
 /// All tasks, in the order in which they are listed to users.
-pub const TASKS: [&dyn Task; 4] = [&Lm, &Classify, &Tag, &Forecast];
+pub const TASKS: &[&dyn Task] =
+    &[&super::lm::Lm, &super::classify::Classify, &super::tag::Tag, &super::forecast::Forecast];
 
 /// The task that `data` is for.
 ///
@@ -23,19 +20,19 @@ pub const TASKS: [&dyn Task; 4] = [&Lm, &Classify, &Tag, &Forecast];
 pub fn suited(data: &DataSpec) -> Result<&'static dyn Task> {
     for task in TASKS {
         if task.suits(data)? {
-            return Ok(task);
+            return Ok(*task);
         }
     }
     Ok(TASKS[0])
 }
 
 /// The names of all tasks.
-static NAMES: LazyLock<[&str; TASKS.len()]> = LazyLock::new(|| TASKS.map(|task| task.name()));
+static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| TASKS.iter().map(|task| task.name()).collect());
 
 impl<'de> Deserialize<'de> for &'static dyn Task {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        let task = TASKS.into_iter().find(|task| task.name() == name);
-        task.ok_or_else(|| D::Error::unknown_variant(&name, &*NAMES))
+        let task = TASKS.iter().find(|task| task.name() == name);
+        task.copied().ok_or_else(|| D::Error::unknown_variant(&name, &*NAMES))
     }
 }

@@ -27,7 +27,7 @@ fn records(train: &str, valid: &str) -> (tempfile::TempDir, DataSpec) {
 
 #[test]
 fn tasks_have_one_name_everywhere() {
-    for task in TASKS {
+    for &task in TASKS {
         assert_eq!(serde_json::to_value(task).unwrap(), task.name());
         assert_eq!(serde_json::from_value::<&dyn Task>(task.name().into()).unwrap(), task);
         assert_eq!(format!("{task:>10}"), format!("{:>10}", task.name()));
