@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rnn_zoo::data::batch::Cut;
 use rnn_zoo::inference::evaluate::evaluate;
 use rnn_zoo::rng::{Purpose, stream};
-use rnn_zoo::tasks::Task;
+use rnn_zoo::tasks::{Classify, Lm, Names, Tag, Task};
 use rnn_zoo::training::gradients::Gradients;
 use rnn_zoo::training::loss;
 use rnn_zoo::training::optim::{Average, OptimizerConfig};
@@ -30,7 +30,7 @@ fn train(mut run: Run) -> Result<Ending> {
 /// A whole run and where it is interrupted.
 #[derive(Clone, Debug)]
 struct Case {
-    task: Task,
+    task: &'static dyn Task,
     valid: bool,
     model: Model,
     options: Options,
@@ -66,7 +66,7 @@ const AVERAGES: [Average; 3] =
     [Average::Ema { decay: 0.9 }, Average::NtAsgd { patience: 1 }, Average::Swa { start: 0.5 }];
 
 fn any_case(schedules: &[Schedule], averages: &[Average]) -> impl Strategy<Value = Case> + use<> {
-    let task = prop::sample::select(vec![Task::Lm, Task::Classify, Task::Tag]);
+    let task = prop::sample::select(vec![&Lm as &dyn Task, &Classify, &Tag]);
     let noise = prop::array::uniform5(prop::sample::select(vec![0., 0.2]));
     let model = (0..3usize, 1..=2usize, noise, any::<bool>(), any::<bool>())
         .prop_map(|(cell, layers, noise, locked, tied)| Model { cell, layers, noise, locked, tied });
@@ -147,7 +147,7 @@ proptest! {
 /// Every option that changes a step, against the step by hand: parameters less the rate times the gradient.
 #[test]
 fn the_first_step_is_along_the_gradient_of_all_that_was_asked_for() -> Result<()> {
-    let problem = Problem::new(Task::Lm, true)?;
+    let problem = Problem::new(&Lm, true)?;
     let penalised = Model { tied: true, ..PLAIN };
     let plain = Options {
         optimizer: OptimizerConfig::Sgd { momentum: 0., nesterov: false, weight_decay: 0. },
@@ -172,7 +172,7 @@ fn the_first_step_is_along_the_gradient_of_all_that_was_asked_for() -> Result<()
         let network = run.trainer.network.as_ref();
         let mut noise = stream(0, Purpose::Noise, 0);
         let encoded = network.encode_t(&batch.inputs, None, None, Some(&mut noise))?;
-        let (loss, _) = loss::mean(network, &encoded.hidden, &batch, options.label_smoothing)?;
+        let (loss, _) = loss::cross_entropy(network, &encoded.hidden, &batch, options.label_smoothing)?;
         assert_eq!(encoded.penalty.is_some(), model.tied);
         let loss = encoded.penalty.map_or(Ok(loss.clone()), |penalty| loss + penalty)?;
         let gradients = Gradients::of(&loss, &run.trainer.parameters)?;
@@ -195,7 +195,7 @@ fn the_first_step_is_along_the_gradient_of_all_that_was_asked_for() -> Result<()
 
 #[test]
 fn lanes_are_set_to_zero_one_by_one_as_often_as_asked() -> Result<()> {
-    let problem = Problem::new(Task::Lm, false)?;
+    let problem = Problem::new(&Lm, false)?;
     let share = |name, state_reset| {
         let seen = watch(problem.start(name, &PLAIN, &Options { state_reset, ..options(60) })?)?;
         let lanes: Vec<bool> = seen
@@ -214,7 +214,7 @@ fn lanes_are_set_to_zero_one_by_one_as_often_as_asked() -> Result<()> {
 
 #[test]
 fn gradients_of_several_batches_make_the_step_of_one_large_batch() -> Result<()> {
-    for task in [Task::Tag, Task::Classify] {
+    for task in [&Tag as &dyn Task, &Classify] {
         let problem = Problem::new(task, true)?;
         let parameters = |name, batch_size, accumulate| {
             let options = Options { batch_size, accumulate, epochs: Some(2), max_steps: None, ..options(0) };
@@ -235,7 +235,7 @@ fn gradients_of_several_batches_make_the_step_of_one_large_batch() -> Result<()>
 
 #[test]
 fn what_is_kept_is_the_average_and_scores_as_its_evaluation_said() -> Result<()> {
-    let problem = Problem::new(Task::Lm, true)?;
+    let problem = Problem::new(&Lm, true)?;
     let average = Some(Average::Ema { decay: 0.9 });
     let mut run = problem.start("model", &PLAIN, &Options { average, lr: 0.05, ..options(9) })?;
     run.train(&AtomicBool::new(false))?;
@@ -247,14 +247,14 @@ fn what_is_kept_is_the_average_and_scores_as_its_evaluation_said() -> Result<()>
     assert!(!same(&shipped["decoder.bias"], &last["decoder.bias"])?, "the average is not the last step");
     trainer.parameters.set_all(&shipped)?;
     let valid = run.splits().valid.as_ref().expect("a validation split");
-    let scores = evaluate(run.trainer.network.as_ref(), valid, 16, &Device::Cpu)?;
+    let scores = evaluate(run.trainer.network.as_ref(), valid, 16, Lm.meter(Names::default()), &Device::Cpu)?;
     assert_eq!(scores.loss, best.loss);
     Ok(())
 }
 
 #[test]
 fn without_validation_too_every_checkpoint_holds_the_average() -> Result<()> {
-    let problem = Problem::new(Task::Lm, false)?;
+    let problem = Problem::new(&Lm, false)?;
     let options = Options { average: Some(Average::Ema { decay: 0.9 }), ..options(6) };
     let run = sabotage(problem.start("model", &PLAIN, &options)?, 5, Action::PoisonStep);
     assert!(train(run).is_err(), "only the checkpoint of step 3 was written");
@@ -266,7 +266,7 @@ fn without_validation_too_every_checkpoint_holds_the_average() -> Result<()> {
 
 #[test]
 fn epochs_and_steps_both_end_a_run() -> Result<()> {
-    let problem = Problem::new(Task::Tag, true)?; // 30 sequences, 4 at a time: 8 batches an epoch
+    let problem = Problem::new(&Tag, true)?; // 30 sequences, 4 at a time: 8 batches an epoch
     for (name, epochs, max_steps, expected) in
         [("a", Some(2), None, (16, 2)), ("b", Some(2), Some(5), (5, 0)), ("c", None, Some(19), (19, 2))]
     {
@@ -280,7 +280,7 @@ fn epochs_and_steps_both_end_a_run() -> Result<()> {
 #[test]
 fn every_epoch_shows_every_example_in_an_order_of_its_own() -> Result<()> {
     for eval_every in [None, Some(3), Some(8)] {
-        let problem = Problem::new(Task::Tag, false)?;
+        let problem = Problem::new(&Tag, false)?;
         let seen = watch(problem.start("model", &PLAIN, &Options { eval_every, ..options(24) })?)?;
         assert!(seen.iter().all(|step| step.before.is_none()), "an example starts from zero");
         let seen: Vec<Vec<u32>> = seen.into_iter().flat_map(|step| step.rows).collect();
@@ -299,7 +299,7 @@ fn every_epoch_shows_every_example_in_an_order_of_its_own() -> Result<()> {
 
 #[test]
 fn every_window_of_a_stream_starts_from_the_state_that_the_one_before_left() -> Result<()> {
-    let problem = Problem::new(Task::Lm, false)?; // 336 characters in 4 lanes: 9 windows of 10 steps
+    let problem = Problem::new(&Lm, false)?; // 336 characters in 4 lanes: 9 windows of 10 steps
     let seen = watch(problem.start("model", &PLAIN, &options(20))?)?;
     for (step, pair) in seen.windows(2).enumerate() {
         let expected = if (step + 1) % 9 == 0 { None } else { Some(&pair[0].after) };
@@ -311,7 +311,7 @@ fn every_window_of_a_stream_starts_from_the_state_that_the_one_before_left() -> 
 
 #[test]
 fn without_improvement_a_run_stops_after_its_patience() -> Result<()> {
-    let problem = Problem::new(Task::Lm, true)?;
+    let problem = Problem::new(&Lm, true)?;
     let idle = Options { lr: 0., early_stop: Some(3), eval_every: Some(2), ..options(100) };
     let mut run = problem.start("idle", &PLAIN, &idle)?;
     assert_eq!(run.train(&AtomicBool::new(false))?, Ending::EarlyStopped);
@@ -327,7 +327,7 @@ fn without_improvement_a_run_stops_after_its_patience() -> Result<()> {
 
 #[test]
 fn the_model_kept_is_that_of_the_best_evaluation() -> Result<()> {
-    let problem = Problem::new(Task::Lm, true)?;
+    let problem = Problem::new(&Lm, true)?;
     // The rate rises until the loss goes up again.
     let schedule = Schedule::Cosine { warmup_steps: 30, min_ratio: 0. };
     let options = Options { lr: 0.8, schedule, eval_every: Some(1), ..options(30) };
@@ -338,14 +338,14 @@ fn the_model_kept_is_that_of_the_best_evaluation() -> Result<()> {
     assert!(last_step == 30 && best < last, "the last evaluation, {last}, is the best: choose another rate");
     let model = rnn_zoo::inference::model::Model::load(&problem.bundle("model"), &Device::Cpu)?;
     let Some(valid) = problem.prepare()?.splits.valid else { panic!("a fifth is for validation") };
-    let scores = evaluate(model.network.as_ref(), &valid, 16, &Device::Cpu)?;
+    let scores = evaluate(model.network.as_ref(), &valid, 16, Lm.meter(Names::default()), &Device::Cpu)?;
     assert_eq!(scores.loss, best);
     Ok(())
 }
 
 #[test]
 fn a_last_evaluation_out_of_turn_decides_what_is_kept_and_is_not_remembered() -> Result<()> {
-    let problem = Problem::new(Task::Lm, true)?;
+    let problem = Problem::new(&Lm, true)?;
     // Evaluates after step 3, and at the end.
     let options = Options { schedule: Schedule::Plateau { factor: 0.5, patience: 0 }, ..options(4) };
     train(problem.start("model", &PLAIN, &options)?)?;
@@ -370,7 +370,7 @@ fn a_last_evaluation_out_of_turn_decides_what_is_kept_and_is_not_remembered() ->
 
 #[test]
 fn ctrl_c_ends_the_step_and_saves() -> Result<()> {
-    let problem = Problem::new(Task::Classify, true)?;
+    let problem = Problem::new(&Classify, true)?;
     let mut run = problem.start("model", &PLAIN, &options(100))?;
     assert_eq!(run.train(&AtomicBool::new(true))?, Ending::Interrupted);
     assert_eq!(run.trainer.progress.step, 1);
@@ -400,7 +400,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_leaves_the_checkpoint_alone() -> Re
         // The evaluation that finds it would have been saved.
         (4, Action::PoisonEvaluation, 6, "validation loss"),
     ] {
-        let problem = Problem::new(Task::Lm, true)?;
+        let problem = Problem::new(&Lm, true)?;
         train(problem.start("good", &PLAIN, &options(3))?)?;
         let run = sabotage(problem.start("model", &PLAIN, &options(100))?, at, action);
         let (found, symptom, value) = divergence(train(run));
@@ -419,7 +419,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_leaves_the_checkpoint_alone() -> Re
 fn a_loss_ten_times_the_first_ends_the_run_before_it_is_saved() -> Result<()> {
     let sgd = OptimizerConfig::Sgd { momentum: 0., nesterov: false, weight_decay: 0. };
     for (valid, what) in [(false, "loss"), (true, "validation loss")] {
-        let problem = Problem::new(Task::Lm, valid)?;
+        let problem = Problem::new(&Lm, valid)?;
         let wild = Options {
             optimizer: sgd.clone(),
             lr: 1e5,
@@ -437,14 +437,16 @@ fn a_loss_ten_times_the_first_ends_the_run_before_it_is_saved() -> Result<()> {
 #[test]
 fn the_loss_falls_on_what_can_be_learned() -> Result<()> {
     // Without memory the sequences to copy cost ln 8 / 3.5 = 0.59.
-    for (task, steps, bound) in [(Task::Lm, 200, 0.3), (Task::Classify, 120, 0.2), (Task::Tag, 800, 0.45)] {
+    let cases: [(&dyn Task, _, _); 3] = [(&Lm, 200, 0.3), (&Classify, 120, 0.2), (&Tag, 800, 0.45)];
+    for (task, steps, bound) in cases {
         for cell in 0..3 {
             let problem = Problem::new(task, false)?;
             let options = Options { eval_every: None, ..options(steps) };
             let mut run = problem.start("model", &Model { cell, ..PLAIN }, &options)?;
             run.train(&AtomicBool::new(false))?;
             let network = run.trainer.network.as_ref();
-            let scores = evaluate(network, &run.splits().train, 1, &Device::Cpu)?;
+            let scores =
+                evaluate(network, &run.splits().train, 1, task.meter(Names::default()), &Device::Cpu)?;
             assert!(
                 scores.loss < bound,
                 "{task}, cell {cell}: the loss is {} after {steps} steps",
@@ -457,7 +459,7 @@ fn the_loss_falls_on_what_can_be_learned() -> Result<()> {
 
 #[test]
 fn other_data_is_refused_on_resuming() -> Result<()> {
-    let problem = Problem::new(Task::Lm, true)?;
+    let problem = Problem::new(&Lm, true)?;
     train(problem.start("model", &PLAIN, &options(2))?)?;
     write(Path::new(&problem.data.data), &"the cat sat. ".repeat(40))?;
     let error = problem.resume("model", |_| ()).map(|_| ()).map_err(|error| error.to_string());

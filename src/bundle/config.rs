@@ -26,7 +26,7 @@ pub struct Config {
     /// The model's name: `simple-rnn`, `lstm`, `gru` or `rnnlm`.
     pub model: String,
     /// The task that the model was trained for.
-    pub task: Task,
+    pub task: &'static dyn Task,
     /// The configuration of the network: sizes, layers, directions.
     pub network: ModelConfig,
     /// The kind of tokenizer, if there is one; `tokenizer.json` has its contents.

@@ -5,14 +5,14 @@ use rnn_zoo_models::{LstmConfig, ModelConfig, RecurrentConfig, RnnlmConfig};
 
 use super::config::{Config, FORMAT};
 use crate::parameters::NamedTensors;
-use crate::tasks::Task;
+use crate::tasks::Lm;
 use crate::tokenizer::Scheme;
 
 pub(super) fn config() -> Config {
     Config {
         format: FORMAT,
         model: "lstm".into(),
-        task: Task::Lm,
+        task: &Lm,
         network: ModelConfig::Rnnlm(RnnlmConfig::new(2, RecurrentConfig::Lstm(LstmConfig::new(1, 1)))),
         tokenizer: Some(Scheme::Char),
         labels: vec![],

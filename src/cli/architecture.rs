@@ -1,12 +1,12 @@
-//! The flags that shape a network, and the configuration they make.
+//! The flags of the network, and the configuration that they make.
 
 use candle_core::DType;
 use clap::ValueEnum;
 use rnn_zoo::models::{
-    GruOptions, Init, LstmOptions, Merge, ModelConfig, Nonlinearity, PredictorConfig, Readout,
-    RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, SimpleRnnOptions, StackOptions,
+    GruOptions, Init, LstmOptions, Merge, ModelConfig, Nonlinearity, PredictorConfig, RecurrentConfig, Reset,
+    RnnlmConfig, SHORTEST_CHRONO, SimpleRnnOptions, StackOptions,
 };
-use rnn_zoo::tasks::{Shape, Task};
+use rnn_zoo::tasks::{NetworkOptions, Shape, Sizes, Task};
 use serde::de::DeserializeOwned;
 
 use super::flags::usage;
@@ -123,7 +123,8 @@ pub struct Args {
     init: Option<Init>,
 }
 
-/// The flags whose answer lies in parameters that are there already: all but those that regularise.
+/// The flags that determine names and shapes of parameters or their initial values: all but those that regularise. They
+/// have no effect on existing parameters.
 pub const SHAPE: [&str; 14] = [
     "embedding",
     "hidden",
@@ -141,25 +142,12 @@ pub const SHAPE: [&str; 14] = [
     "init",
 ];
 
-/// Sizes where the user gives none.
-#[derive(Clone, Copy, Debug)]
-pub struct Sizes {
-    /// Width of the embedding.
-    pub embedding: usize,
-    /// Hidden units.
-    pub hidden: usize,
-    /// Layers.
-    pub layers: usize,
-    /// Dropout.
-    pub dropout: f64,
-}
-
 impl Args {
     /// The configuration of the network for `task`.
     pub fn config(
         &self,
         cell: CellName,
-        task: Task,
+        task: &dyn Task,
         shape: Shape,
         sizes: Sizes,
     ) -> anyhow::Result<ModelConfig> {
@@ -174,11 +162,6 @@ impl Args {
             None if self.tied => output,
             None => sizes.embedding,
         };
-        if self.bidirectional && task == Task::Lm {
-            let problem =
-                "a language model reads from left to right: with both directions it would see the answer";
-            return Err(usage("--bidirectional", problem));
-        }
         let input = if shape.vocabulary.is_some() { embedding } else { shape.features };
         let stack = StackOptions {
             num_layers: self.layers.unwrap_or(sizes.layers),
@@ -188,40 +171,22 @@ impl Args {
             init: self.init.unwrap_or_default(),
             ..StackOptions::new(input, hidden)
         };
-        let rnn = self.stack(cell, stack)?;
-        Ok(self.regularized(&match (task, shape.vocabulary) {
-            (Task::Lm, Some(vocabulary_size)) => ModelConfig::Rnnlm(RnnlmConfig {
-                dropout: sizes.dropout,
-                tied: self.tied,
-                ..RnnlmConfig::new(vocabulary_size, rnn)
-            }),
-            (task, vocabulary_size) => ModelConfig::Predictor(PredictorConfig {
-                vocabulary_size,
-                outputs: shape.outputs,
-                readout: if task == Task::Tag { Readout::Every } else { Readout::Last },
-                dropout: sizes.dropout,
-                rnn,
-            }),
-        }))
+        let rnn = self.regularized_stack(self.stack(cell, stack)?);
+        Ok(task.network(rnn, shape, &self.options(sizes.dropout))?)
     }
 
-    /// Refuses flags that would do nothing for `task`.
-    pub fn check(&self, task: Task) -> anyhow::Result<()> {
-        let own = [
-            ("--tied", self.tied),
-            ("--embedding-dropout", self.embedding_dropout.is_some()),
-            ("--ar", self.ar.is_some()),
-            ("--tar", self.tar.is_some()),
-        ];
-        match own.into_iter().find(|(_, given)| *given) {
-            Some((flag, _)) if task != Task::Lm => {
-                Err(usage(flag, format!("only a language model has it, not --task {task}")))
-            }
-            _ => Ok(()),
+    /// The options of the network besides its stack; `dropout` applies if the user gives none.
+    pub fn options(&self, dropout: f64) -> NetworkOptions {
+        NetworkOptions {
+            dropout: self.dropout.unwrap_or(dropout),
+            tied: self.tied,
+            embedding_dropout: self.embedding_dropout,
+            ar: self.ar,
+            tar: self.tar,
         }
     }
 
-    /// The network, regularised as the user says and otherwise as it was.
+    /// `network` with the regularisation that the user gives.
     pub fn regularized(&self, network: &ModelConfig) -> ModelConfig {
         match network.clone() {
             ModelConfig::Rnnlm(config) => ModelConfig::Rnnlm(RnnlmConfig {
@@ -253,7 +218,7 @@ impl Args {
         rnn
     }
 
-    /// The stack of the chosen cell; flags of another cell are refused.
+    /// The configuration of the stack for the chosen cell. Refuses flags of another cell.
     fn stack(&self, cell: CellName, stack: StackOptions) -> anyhow::Result<RecurrentConfig> {
         let only = |flag: &str, given: bool, whose: CellName| match given && whose != cell {
             true => {
@@ -292,7 +257,7 @@ impl Args {
     /// The cell of `rnn train MODEL`.
     pub fn cell(&self, model: &str) -> anyhow::Result<CellName> {
         let Ok(own) = CellName::from_str(model, false) else {
-            return Ok(self.cell.unwrap_or(CellName::Lstm)); // an rnnlm is no cell, but has one
+            return Ok(self.cell.unwrap_or(CellName::Lstm)); // an rnnlm is not a cell, but has one
         };
         match self.cell {
             Some(cell) if cell != own => {

@@ -10,9 +10,10 @@ use rnn_zoo::data::batch::{Batch, Targets};
 use rnn_zoo::models::{ModelConfig, Recurrent, RecurrentConfig, RnnlmConfig, StackOptions, backward};
 use rnn_zoo::parameters::{self, Parameters};
 use rnn_zoo::rng::{self, Purpose};
+use rnn_zoo::tasks::Lm;
 use rnn_zoo::training::optim::OptimizerConfig;
 use rnn_zoo::training::schedule::Schedule;
-use rnn_zoo::training::{Options, Trainer};
+use rnn_zoo::training::{Objective, Options, Trainer};
 use serde_json::{Value, json};
 
 use super::architecture::{CellName, DTYPE, stack_of};
@@ -169,7 +170,7 @@ fn language_model(LanguageModel { shape, optimizer }: &LanguageModel) -> Result<
     let count = parameters.count();
     let options = shape.options(optimizer.clone());
     let lr = options.lr;
-    let mut trainer = Trainer::new(network, parameters, options, shape.repeat, &device)?;
+    let mut trainer = Trainer::new(Objective::of(&Lm), network, parameters, options, shape.repeat, &device)?;
     let size = shape.batch * shape.time;
     let tokens: Vec<u32> = (0..size).map(|at| (at * 7919 % shape.vocab) as u32).collect();
     let inputs = Tensor::from_vec(tokens, (shape.batch, shape.time), &device)?;

@@ -5,16 +5,18 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use rnn_zoo::Error;
 use rnn_zoo::data::Split;
-use rnn_zoo::tasks::Task;
+use rnn_zoo::tasks::{TASKS, Task};
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 50] = [
+const FLAGS: [(&str, &str); 57] = [
     ("accumulate", "--accumulate"),
+    ("ar", "--ar"),
     ("average", "--average"),
     ("axis", "--x epoch"),
     ("batch_size", "--batch-size"),
     ("beams", "--beams"),
     ("betas", "--betas"),
+    ("bidirectional", "--bidirectional"),
     ("bptt", "--bptt"),
     ("cache", "--cache"),
     ("cache.lambda", "--cache-lambda"),
@@ -29,11 +31,13 @@ const FLAGS: [(&str, &str); 50] = [
     ("dynamic.decay", "--dynamic-decay"),
     ("dynamic.lr", "--dynamic-lr"),
     ("dynamic.segment", "--dynamic-segment"),
+    ("embedding_dropout", "--embedding-dropout"),
     ("epochs", "--epochs"),
     ("force", "--force"),
     ("fractions", "--valid-fraction and --test-fraction"),
     ("fractions.test", "--test-fraction"),
     ("fractions.valid", "--valid-fraction"),
+    ("label_smoothing", "--label-smoothing"),
     ("length_penalty", "--length-penalty"),
     ("lowercase", "--lowercase"),
     ("lr", "--lr"),
@@ -49,10 +53,13 @@ const FLAGS: [(&str, &str); 50] = [
     ("save_state", "--save-state"),
     ("schedule", "--schedule"),
     ("split", "--split"),
+    ("state_reset", "--state-reset"),
+    ("tar", "--tar"),
     ("task", "--task"),
     ("temperature", "--temperature"),
     ("tensorboard", "--tensorboard"),
     ("threads", "--threads"),
+    ("tied", "--tied"),
     ("tokenizer", "--tokenizer"),
     ("top_k", "--top-k"),
     ("top_p", "--top-p"),
@@ -146,19 +153,20 @@ pub fn parsed<T: FromStr<Err = Error>>(text: &str) -> anyhow::Result<T> {
 
 /// Parse the name of a split; help and shell completions list all names.
 pub fn split() -> impl TypedValueParser<Value = Split> {
-    one_of(Split::ALL.map(|split| (split, split.name(), split.summary())))
+    one_of(Split::ALL.map(|split| (split, split.name(), split.summary())).to_vec())
 }
 
 /// Parse the name of a task; help and shell completions list all names.
-pub fn task() -> impl TypedValueParser<Value = Task> {
-    one_of(Task::ALL.map(|task| (task, task.name(), task.summary())))
+pub fn task() -> impl TypedValueParser<Value = &'static dyn Task> {
+    one_of(TASKS.iter().map(|&task| (task, task.name(), task.summary())).collect())
 }
 
 /// Parse one of the `named` values, each with its name and a line of help.
-fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
-    named: [(T, &'static str, &'static str); N],
+fn one_of<T: Copy + Send + Sync + 'static>(
+    named: Vec<(T, &'static str, &'static str)>,
 ) -> impl TypedValueParser<Value = T> {
-    let names = named.map(|(_, name, summary)| PossibleValue::new(name).help(summary));
+    let names = named.iter().map(|&(_, name, summary)| PossibleValue::new(name).help(summary));
+    let names: Vec<PossibleValue> = names.collect();
     PossibleValuesParser::new(names).map(move |given| {
         let value = named.iter().find(|(_, name, _)| *name == given).map(|(value, ..)| *value);
         value.expect("invariant: clap accepts only the names that it was given")

@@ -8,8 +8,8 @@ use rnn_zoo::data::source::Builtin;
 use rnn_zoo::models::MODELS;
 use serde_json::{Map, Value, json};
 
-use super::Outcome;
 use super::flags::in_flags;
+use super::outcome::Outcome;
 
 /// List the models, the built-in data, and the bundles in this folder and in weights/
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@ mod bundle_argument;
 mod command;
 mod compute;
 mod data;
+mod data_args;
 mod eval;
 mod export;
 pub mod flags;

@@ -3,13 +3,11 @@
 use std::io::Write;
 
 use rnn_zoo::data::source::Split;
-use rnn_zoo::inference::predict::{Answer, answer, check, classify};
-use rnn_zoo::tasks::Task;
-use serde_json::json;
+use rnn_zoo::inference::predict::{answer, answer_texts, check};
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
-use super::eval;
+use super::data_args::DataArgs;
 use super::outcome::Outcome;
 
 /// Classify text, tag sequences, forecast numbers
@@ -29,7 +27,7 @@ pub struct Args {
     text: Option<String>,
 
     #[command(flatten)]
-    data: eval::DataArgs,
+    data: DataArgs,
 
     /// Print one JSON object a sequence
     #[arg(long)]
@@ -48,41 +46,27 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         check(&model)?; // before its data is read
     }
     let answers = match (&args.text, &args.data.data) {
-        (Some(text), _) => classify(&model, vec![text.clone()])?,
-        (None, Some(data)) if task == Task::Classify => {
+        (Some(text), _) => answer_texts(&model, std::slice::from_ref(text))?,
+        (None, Some(data)) if task.text_reader().is_some() => {
             let corpus = args.data.unlabelled(data, &model.config).corpus()?;
             let split = args.data.split.unwrap_or_else(|| corpus.default_split());
             // A line's end is no part of its text; a record is taken as it is.
             let texts =
                 corpus.pieces(split)?.map(|piece| Ok(piece?.text.trim_end_matches(['\r', '\n']).to_string()));
-            classify(&model, texts.collect::<rnn_zoo::Result<_>>()?)?
+            answer_texts(&model, &texts.collect::<rnn_zoo::Result<Vec<_>>>()?)?
         }
         (None, data) => {
             let spec = args.data.spec(data.as_deref().unwrap_or_default(), &model.config);
             let split = args.data.split.or(Some(Split::Test));
-            answer(&model, &spec.read_split(task, split, model.tokenizer.as_ref(), &[])?.0)?
+            answer(&model, &task.read_split(&spec, split, model.names())?.0)?
         }
     };
     let mut out = std::io::stdout().lock();
     for answer in &answers {
-        writeln!(out, "{}", if args.json { as_json(answer).to_string() } else { as_text(answer) })?;
+        match args.json {
+            true => writeln!(out, "{}", answer.json)?,
+            false => writeln!(out, "{}", answer.text)?,
+        }
     }
     Ok(Outcome::Done)
-}
-
-fn as_json(answer: &Answer) -> serde_json::Value {
-    match answer {
-        Answer::Class { label, probability } => json!({ "label": label, "probability": probability }),
-        Answer::Tags(tags) => json!({ "tags": tags }),
-        Answer::Values(values) => json!({ "values": values }),
-    }
-}
-
-fn as_text(answer: &Answer) -> String {
-    let joined = |words: Vec<String>| words.join(" ");
-    match answer {
-        Answer::Class { label, probability } => format!("{label}\t{probability:.4}"),
-        Answer::Tags(tags) => joined(tags.iter().map(u32::to_string).collect()),
-        Answer::Values(values) => joined(values.iter().map(|value| format!("{value:.6}")).collect()),
-    }
 }

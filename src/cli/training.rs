@@ -1,16 +1,13 @@
-//! The flags of training: how long, how fast, by which rule; and what suits a task where the user gives
-//! none.
+//! The flags of training: length, batches, optimizer, learning rate, evaluation.
 
 use std::fmt;
 use std::str::FromStr;
 
-use rnn_zoo::tasks::Task;
-use rnn_zoo::tokenizer::{Scheme, Tokenizer};
+use rnn_zoo::tasks::Defaults;
 use rnn_zoo::training::optim::{Average, OptimizerConfig};
 use rnn_zoo::training::schedule::Schedule;
 use rnn_zoo::training::{Options, Progress};
 
-use super::architecture::Sizes;
 use super::flags::{self, usage};
 use super::number;
 
@@ -113,7 +110,7 @@ pub struct TrainingArgs {
     pub seed: u64,
 }
 
-/// How often a run is evaluated: every so many steps, or at the end of every epoch.
+/// The period of evaluations: a number of steps, or `None` for an epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct Period(pub Option<usize>);
 
@@ -136,86 +133,6 @@ impl FromStr for Period {
                 .map(|steps| Self(Some(steps)))
                 .map_err(|problem| format!("{problem}, or epoch")),
         }
-    }
-}
-
-/// What there is to learn from where the user names nothing.
-pub const STORY: &str = "builtin:story";
-
-/// Below this a text is too short for a large model over words.
-const FEW_WORDS: usize = 200_000;
-
-/// Optimizer steps below which a language model has learnt little.
-const FEWEST_STEPS: usize = 1500;
-
-/// Steps between evaluations where epochs are shorter.
-const EVALUATION_STEPS: usize = 250;
-
-/// What suits a task where the user gives nothing.
-pub struct Defaults {
-    pub sizes: Sizes,
-    epochs: usize,
-    batch_size: usize,
-    bptt: usize,
-    optimizer: &'static str,
-    lr: f64,
-    clip: f64,
-    eval_every: Option<usize>,
-    /// What learning rates that the user does not give are multiplied by.
-    gentleness: f64,
-}
-
-impl Defaults {
-    /// For a task over `targets` tokens or sequences of `data`.
-    pub fn of(task: Task, tokenizer: Option<&Tokenizer>, data: &str, targets: usize) -> Self {
-        let words = tokenizer.is_some_and(|tokenizer| tokenizer.scheme() != Scheme::Char);
-        let sizes = |embedding, hidden, layers, dropout| Sizes { embedding, hidden, layers, dropout };
-        let adam = Self {
-            sizes: sizes(32, 128, 1, 0.),
-            epochs: 10,
-            batch_size: 32,
-            bptt: 64,
-            optimizer: "adam",
-            lr: 3e-3,
-            clip: 1.,
-            eval_every: None,
-            gentleness: 1.,
-        };
-        match (task, words) {
-            (Task::Lm, false) if data == STORY => Self { epochs: 1, lr: 6e-3, eval_every: Some(400), ..adam },
-            (Task::Lm, false) => Self { sizes: sizes(64, 256, 1, 0.1), epochs: 5, ..adam }.over(targets),
-            (Task::Lm, true) if targets < FEW_WORDS => {
-                Self { sizes: sizes(128, 128, 1, 0.3), epochs: 5, batch_size: 16, bptt: 16, ..adam }
-                    .over(targets)
-            }
-            // Plain gradient descent learns a language model over words faster than Adam: the recipe of
-            // PyTorch's word-level example.
-            (Task::Lm, true) => Self {
-                sizes: sizes(200, 200, 2, 0.2),
-                epochs: 4,
-                batch_size: 20,
-                bptt: 35,
-                optimizer: "sgd",
-                lr: 20.,
-                clip: 0.25,
-                ..adam
-            }
-            .over(targets),
-            (Task::Classify, _) => Self { sizes: sizes(100, 128, 1, 0.4), lr: 2e-3, ..adam },
-            _ => Self { sizes: sizes(32, 64, 1, 0.), lr: 2e-3, ..adam },
-        }
-    }
-
-    /// For parameters that have been learnt: a tenth of the learning rate, which leaves them their knowledge.
-    pub fn gently(self) -> Self {
-        Self { gentleness: 0.1, ..self }
-    }
-
-    /// A short text is read more often, and judged less often than at the end of every short epoch.
-    fn over(self, targets: usize) -> Self {
-        let epoch = (targets / (self.batch_size * self.bptt)).max(1);
-        let epochs = self.epochs.max(FEWEST_STEPS.div_ceil(epoch));
-        Self { epochs, eval_every: (epoch < EVALUATION_STEPS).then_some(EVALUATION_STEPS), ..self }
     }
 }
 
@@ -259,13 +176,13 @@ impl TrainingArgs {
         Ok(schedule)
     }
 
-    /// The options of a run: what the user said, and else what suits the task.
+    /// The options of a run. `defaults` apply where the user gives none.
     pub fn options(&self, length: &LengthArgs, defaults: &Defaults) -> anyhow::Result<Options> {
         let epochs = match (length.epochs, length.max_steps) {
             (None, None) => Some(defaults.epochs),
             (epochs, _) => epochs,
         };
-        // A learning rate is right for one optimizer: another one starts from its own.
+        // The default learning rate belongs to the default optimizer; another optimizer has its own.
         let (lr, clip) = match self.optimizer.as_ref().map(OptimizerConfig::name) {
             Some(name) if name != defaults.optimizer => match name {
                 "sgd" => (1., 0.25),
@@ -284,7 +201,7 @@ impl TrainingArgs {
             label_smoothing: self.label_smoothing,
             average: self.average,
             optimizer: self.optimizer(defaults)?,
-            lr: self.lr.unwrap_or(lr * defaults.gentleness),
+            lr: self.lr.unwrap_or(lr * defaults.lr_scale),
             schedule: self.schedule()?,
             clip: self.clip.unwrap_or(clip),
             eval_every: match (self.eval_every, length.epochs) {
@@ -300,7 +217,7 @@ impl TrainingArgs {
 }
 
 impl LengthArgs {
-    /// Gives a resumed run another length, which cannot be less than it has behind it.
+    /// Sets another length for a resumed run. Refuses one that is shorter than the progress of the run.
     pub fn extend(&self, options: &mut Options, progress: &Progress) -> anyhow::Result<()> {
         let done = [
             ("--epochs", "epochs", self.epochs, progress.epoch),

@@ -173,7 +173,7 @@ impl Directory {
 
 impl Content {
     fn builtin(builtin: Builtin, columns: &Columns, seed: u64) -> Result<Self> {
-        if let Builtin::Adding | Builtin::Copy = builtin {
+        if !builtin.is_text() {
             let problem = format!("builtin:{} makes sequences of numbers, not text", builtin.name());
             return Err(Error::invalid("data", problem));
         }

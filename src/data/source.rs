@@ -55,6 +55,11 @@ impl Builtin {
             Self::Copy => "copy",
         }
     }
+
+    /// Whether it is text that a tokenizer can read.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Story | Self::Reber)
+    }
 }
 
 impl FromStr for Builtin {

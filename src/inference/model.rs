@@ -10,6 +10,7 @@ use rnn_zoo_models::Network;
 
 use crate::bundle::{self, Config, Loaded, Parts};
 use crate::parameters::{self, NamedTensors, Parameters};
+use crate::tasks::Names;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
@@ -93,6 +94,11 @@ impl Model {
         &self.fingerprint
     }
 
+    /// The names of its tokens and classes.
+    pub fn names(&self) -> Names<'_> {
+        Names { tokenizer: self.tokenizer.as_ref(), labels: &self.config.labels }
+    }
+
     /// The token that a language model reads before the first token of a text; see [`Tokenizer::start`].
     ///
     /// # Errors
@@ -144,14 +150,14 @@ mod tests {
 
     use super::*;
     use crate::bundle::{BundleWriter, Contents, FORMAT};
-    use crate::tasks::Task;
+    use crate::tasks::Lm;
 
     fn config() -> Config {
         let rnn = RecurrentConfig::Lstm(LstmConfig::new(20, 30));
         Config {
             format: FORMAT,
             model: "lstm".into(),
-            task: Task::Lm,
+            task: &Lm,
             network: ModelConfig::Rnnlm(RnnlmConfig::new(30, rnn)),
             tokenizer: None,
             labels: vec![],

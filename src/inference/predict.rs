@@ -1,99 +1,54 @@
 //! Answers of a trained model to sequences: classes, tags, numbers.
 
-use candle_core::{D, DType};
-use serde::Serialize;
-
 use crate::Result;
-use crate::data::batch::{Cut, Dataset, Example, Input, Target};
+use crate::data::batch::{Cut, Dataset};
 use crate::inference::model::Model;
-use crate::tasks::Task;
+use crate::tasks::Answer;
 
-/// Sequences that are answered side by side.
+/// Number of sequences in a batch.
 const BATCH: usize = 64;
 
-/// A model's answer to one sequence.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Answer {
-    /// The likeliest class and its probability.
-    Class {
-        /// Its name.
-        label: String,
-        /// Its share.
-        probability: f64,
-    },
-    /// One tag a step.
-    Tags(Vec<u32>),
-    /// Numbers.
-    Values(Vec<f64>),
-}
-
-/// Answers to `texts`, in their order.
+/// Answers `texts`, in their order.
 ///
 /// # Errors
-/// A model that does not classify text.
-pub fn classify(model: &Model, texts: Vec<String>) -> Result<Vec<Answer>> {
-    if model.config.task != Task::Classify {
+/// If the model does not read single texts, and errors from candle.
+pub fn answer_texts(model: &Model, texts: &[String]) -> Result<Vec<Answer>> {
+    let Some(read) = model.config.task.text_reader() else {
         let problem = format!(
             "its task is {}: it gives text no class; train with option `task = classify`",
             model.config.task
         );
         return Err(model.refuse(problem));
-    }
-    let tokenizer = model.tokenizer()?;
-    let example = |text: String| {
-        Ok(Example { input: Input::Tokens(tokenizer.encode(&text)?), target: Target::Class(0) })
     };
-    answer(model, &Dataset::Examples(texts.into_iter().map(example).collect::<Result<_>>()?))
+    let tokenizer = model.tokenizer()?;
+    let examples = texts.iter().map(|text| read(text, tokenizer)).collect::<Result<_>>()?;
+    answer(model, &Dataset::Examples(examples))
 }
 
-/// Refuses a language model, which answers nothing but the next token.
+/// Refuses a language model, which only predicts the next token.
 ///
 /// # Errors
-/// For such a model.
+/// If the model is a language model.
 pub fn check(model: &Model) -> Result<()> {
-    match model.config.task {
-        Task::Lm => Err(model.refuse(
+    match model.config.task.is_language_model() {
+        true => Err(model.refuse(
             "a language model predicts the next token only: use `rnn generate`, `rnn score` or `rnn eval`",
         )),
-        _ => Ok(()),
+        false => Ok(()),
     }
 }
 
-/// Answers to the examples of `data`, in their order.
+/// Answers the examples of `data`, in their order.
 ///
 /// # Errors
-/// A language model, which answers nothing but the next token; and those of the device.
+/// If the model is a language model, and errors from candle.
 pub fn answer(model: &Model, data: &Dataset) -> Result<Vec<Answer>> {
     check(model)?;
     let mut answers = Vec::with_capacity(data.len());
     let epoch = data.epoch(Cut { batch_size: BATCH, window: 1, trim: false, vary: false }, None)?;
     for index in 0..epoch.len() {
         let batch = epoch.batch(index, &model.device)?;
-        let lengths = batch.lengths.as_deref();
-        let (hidden, _) = model.network.encode(&batch.inputs, None, lengths)?;
-        let outputs = model.network.decode(&hidden)?.to_dtype(DType::F64)?;
-        match model.config.task {
-            Task::Tag => {
-                let tags = outputs.argmax(D::Minus1)?.to_vec2::<u32>()?;
-                let time = outputs.dim(1)?;
-                answers.extend(tags.into_iter().enumerate().map(|(row, mut tags)| {
-                    tags.truncate(lengths.map_or(time, |lengths| lengths[row]));
-                    Answer::Tags(tags)
-                }));
-            }
-            Task::Forecast => answers.extend(outputs.to_vec2::<f64>()?.into_iter().map(Answer::Values)),
-            Task::Classify | Task::Lm => {
-                let shares = candle_nn::ops::softmax(&outputs, D::Minus1)?.to_vec2::<f64>()?;
-                answers.extend(shares.iter().map(|row| likeliest(row, &model.config.labels)));
-            }
-        }
+        answers.extend(model.config.task.answer(model.network.as_ref(), &batch, model.names())?);
     }
     Ok(answers)
-}
-
-fn likeliest(shares: &[f64], labels: &[String]) -> Answer {
-    let best = shares.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-    let (class, &probability) = best.unwrap_or((0, &0.));
-    Answer::Class { label: labels.get(class).cloned().unwrap_or_default(), probability }
 }

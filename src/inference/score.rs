@@ -5,7 +5,6 @@ use crate::data::batch::Windows;
 use crate::inference::carry::Carried;
 use crate::inference::evaluate::WINDOW;
 use crate::inference::model::Model;
-use crate::tasks::Task;
 use crate::tokenizer::{End, Scheme};
 use crate::training::loss;
 use crate::{Error, Result};
@@ -36,7 +35,7 @@ impl LineScore {
 /// If the model is not a language model, a foreign tokenizer cannot encode a line, or a log-probability is NaN or
 /// infinite, and errors from candle.
 pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
-    if model.config.task != Task::Lm {
+    if !model.config.task.is_language_model() {
         let problem = format!("its task is {}; only a language model scores lines", model.config.task);
         return Err(model.refuse(problem));
     }

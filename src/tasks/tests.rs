@@ -1,4 +1,9 @@
+use super::sequences::EXAMPLES;
 use super::*;
+use crate::Error;
+use crate::data::batch::{Dataset, Target};
+use crate::data::{Columns, Fractions, Split};
+use crate::tokenizer::Kind;
 
 fn spec(data: impl Into<String>) -> DataSpec {
     let columns = Columns { text: None, label: None };
@@ -22,49 +27,46 @@ fn records(train: &str, valid: &str) -> (tempfile::TempDir, DataSpec) {
 
 #[test]
 fn tasks_have_one_name_everywhere() {
-    for task in Task::ALL {
+    for &task in TASKS {
         assert_eq!(serde_json::to_value(task).unwrap(), task.name());
+        assert_eq!(serde_json::from_value::<&dyn Task>(task.name().into()).unwrap(), task);
         assert_eq!(format!("{task:>10}"), format!("{:>10}", task.name()));
     }
+    let problem = serde_json::from_str::<&dyn Task>("\"sing\"").unwrap_err().to_string();
+    let expected = "unknown variant `sing`, expected one of `lm`, `classify`, `tag`, `forecast`";
+    assert!(problem.starts_with(expected), "{problem}");
 }
 
 #[test]
-fn the_data_suggests_its_task() {
-    for (data, task) in
-        [("builtin:adding", Task::Forecast), ("builtin:copy", Task::Tag), ("builtin:reber", Task::Lm)]
-    {
-        assert_eq!(spec(data).natural_task().unwrap(), task, "{data}");
+fn data_suits_one_task() {
+    for (data, task) in [("builtin:adding", "forecast"), ("builtin:copy", "tag"), ("builtin:reber", "lm")] {
+        assert_eq!(suited(&spec(data)).unwrap().name(), task, "{data}");
     }
     let (_dir, labelled) = records("a,x\nb,y\n", "");
-    assert_eq!(labelled.natural_task().unwrap(), Task::Classify);
+    assert_eq!(suited(&labelled).unwrap().name(), "classify");
 }
 
 #[test]
 fn data_of_another_task_is_a_usage_error() {
-    let problem = |data: &str, task| {
-        let error = spec(data).prepare(task, words(), vec![]).map(drop).unwrap_err();
+    let problem = |data: &str, task: &dyn Task| {
+        let error = task.prepare(&spec(data), words(), vec![]).map(drop).unwrap_err();
         assert!(matches!(error, Error::Invalid { .. }), "{error}");
         error.to_string()
     };
     assert_eq!(
-        problem("builtin:story", Task::Tag),
+        problem("builtin:story", &Tag),
         "data: option `task = tag` needs builtin:copy, not builtin:story"
     );
     let adding = "data: option `task = forecast` needs builtin:adding, not builtin:copy";
-    assert_eq!(problem("builtin:copy", Task::Forecast), adding);
-    assert_eq!(
-        problem("builtin:adding", Task::Lm),
-        "data: option `task = lm` needs text, not builtin:adding"
-    );
-    assert!(
-        problem("builtin:story", Task::Classify).starts_with("columns.label: option `task = classify` needs")
-    );
+    assert_eq!(problem("builtin:copy", &Forecast), adding);
+    assert_eq!(problem("builtin:adding", &Lm), "data: option `task = lm` needs text, not builtin:adding");
+    assert!(problem("builtin:story", &Classify).starts_with("columns.label: option `task = classify` needs"));
 }
 
 #[test]
 fn records_become_classes_in_sorted_order() {
     let (_dir, spec) = records("good film,yes\nbad,no\n,yes\n", "bad film,no\n");
-    let prepared = spec.prepare(Task::Classify, words(), vec![]).unwrap();
+    let prepared = Classify.prepare(&spec, words(), vec![]).unwrap();
     assert_eq!(prepared.labels, ["no", "yes"]);
     assert_eq!(prepared.shape, Shape { vocabulary: Some(5), features: 0, outputs: 2 }); // with two specials
     let Dataset::Examples(train) = &prepared.splits.train else { panic!("records are examples") };
@@ -77,19 +79,19 @@ fn records_become_classes_in_sorted_order() {
 #[test]
 fn classes_unseen_in_training_and_a_single_class_are_refused() {
     let (_dir, unseen) = records("a,x\nb,y\n", "a,z\n");
-    let problem = unseen.prepare(Task::Classify, words(), vec![]).map(drop).unwrap_err();
+    let problem = Classify.prepare(&unseen, words(), vec![]).map(drop).unwrap_err();
     assert!(
         problem.to_string().contains("its valid split has the class \"z\", but the model knows only x, y")
     );
     let (_dir, single) = records("a,x\nb,x\n", "a,x\n");
-    let problem = single.prepare(Task::Classify, words(), vec![]).map(drop).unwrap_err();
+    let problem = Classify.prepare(&single, words(), vec![]).map(drop).unwrap_err();
     assert!(problem.to_string().contains("has 1 class; expected at least two"), "{problem}");
 }
 
 #[test]
 fn built_in_sequences_of_the_splits_are_the_seed_and_differ() {
     let copies = spec("builtin:copy");
-    let examples = |spec: &DataSpec, split| match spec.read_split(Task::Tag, Some(split), None, &[]) {
+    let examples = |spec: &DataSpec, split| match Tag.read_split(spec, Some(split), Names::default()) {
         Ok((Dataset::Examples(examples), _)) => examples,
         other => panic!("{other:?}"),
     };
@@ -98,5 +100,5 @@ fn built_in_sequences_of_the_splits_are_the_seed_and_differ() {
     assert_eq!(valid, examples(&copies, Split::Valid));
     assert!(valid[0] != test[0] && all[0] != valid[0]);
     assert_ne!(valid[0], examples(&DataSpec { seed: 4, ..copies.clone() }, Split::Valid)[0]);
-    assert_eq!(valid[0].input.len(), copy::length(COPY.0, COPY.1));
+    assert_eq!(valid[0].input.len(), crate::data::builtin::copy::length(10, 40));
 }

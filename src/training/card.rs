@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::loss_unit::LossUnit;
 use super::trainer::Trainer;
 use crate::bundle::{CURVE, Config, RECIPE};
-use crate::tasks::{DataSpec, Task};
+use crate::tasks::DataSpec;
 
 /// What lies beside a card that it can point to.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, unit: &LossUni
             true => {
                 format!("{:.4} nats a {}, perplexity {:.2}", best.loss, unit.target, best.loss.exp())
             }
-            false => format!("{:.5} squared error", best.loss),
+            false => format!("{:.5} {}", best.loss, unit.name),
         };
         let _ = writeln!(card, "| validation loss | {loss}, at step {} |", best.step);
     }
@@ -61,12 +61,7 @@ pub fn next_commands(config: &Config, data: &DataSpec, bundle: &str) -> String {
             read.push_str(&format!(" {}", with_value(flag, column)));
         }
     }
-    let use_it = match config.task {
-        Task::Lm => format!("    rnn generate {bundle} --length 300"),
-        Task::Classify => format!("    rnn predict {bundle} --text 'some text'"),
-        Task::Tag | Task::Forecast => format!("    rnn predict {bundle} {read}"),
-    };
-    format!("{use_it}\n    rnn eval {bundle} {read}")
+    format!("    {}\n    rnn eval {bundle} {read}", config.task.command(&bundle, &read))
 }
 
 /// An argument quoted for a shell.

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use rnn_zoo_models::State;
 use serde_json::Value;
 
+use super::objective::Objective;
 use super::optim::Optimizer;
 use super::options::Options;
 use super::plot::History;
@@ -91,7 +92,7 @@ impl Checkpoint {
     pub fn prepare(&self) -> Result<Prepared> {
         let Config { task, labels, .. } = &self.loaded.config;
         let tokenizer = TokenizerSource::Loaded(self.loaded.tokenizer()?.map(Box::new));
-        self.saved.data.prepare(*task, tokenizer, labels.clone())
+        task.prepare(&self.saved.data, tokenizer, labels.clone())
     }
 
     /// Resumes the run on its data.
@@ -106,11 +107,14 @@ impl Checkpoint {
                 "has changed since the run was started with it; put it back as it was, or train anew";
             return Err(Error::file(&saved.data.data, problem));
         }
-        let Config { network, dtype, .. } = &loaded.config;
+        let Config { task, labels, network, dtype, .. } = &loaded.config;
+        let tokenizer = prepared.tokenizer.map(Arc::new);
+        let objective = Objective { task: *task, tokenizer: tokenizer.clone(), labels: labels.clone() };
         let (network, parameters) = parameters::build(network, *dtype, device)?;
         let folder = loaded.path.join("training");
         let stopped = tensors.restore(&folder, &parameters, &options, saved.progress, device)?;
-        let trainer = Trainer::resume(network, parameters, options, stopped, &prepared.splits, device)?;
+        let trainer =
+            Trainer::resume(objective, network, parameters, options, stopped, &prepared.splits, device)?;
         // A run that was interrupted after its last step still lacks its last evaluation.
         let step = trainer.progress.step;
         let judged = prepared.splits.valid.is_none() || last_evaluation(&loaded.metrics) == Some(step);
@@ -118,7 +122,6 @@ impl Checkpoint {
             true => Some(Ending::Finished),
             false => trainer.has_stalled().then_some(Ending::EarlyStopped),
         };
-        let tokenizer = prepared.tokenizer.map(Arc::new);
         let history = History::read(&loaded.metrics.join("\n")).unwrap_or_default();
         let record =
             Record { config: loaded.config, data: saved.data, tokenizer, fingerprint, writer, history };

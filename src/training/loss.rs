@@ -1,5 +1,4 @@
-//! What training makes smaller: cross-entropy of classes, squared error of numbers. Padding never
-//! counts.
+//! Losses: cross-entropy of classes, squared error of numbers. Padding does not count.
 
 use std::ops::AddAssign;
 
@@ -9,26 +8,31 @@ use rnn_zoo_models::{Network, Score};
 use crate::data::batch::{Batch, Targets};
 use crate::{Error, Result};
 
-/// The mean loss over a batch's targets, a scalar that can be differentiated, and their number.
-///
-/// Cross-entropy is in nats, against targets of which `smoothing` is spread over all classes. `hidden` is what
-/// [`Network::encode_t`] returned for the batch.
+/// The mean cross-entropy over the targets of a batch, in nats, a scalar that can be differentiated, and the number of
+/// targets. `smoothing` is the share of each target's probability that is spread over all classes. `hidden` is the
+/// result of [`Network::encode_t`] for the batch.
 ///
 /// # Errors
-/// Those of the device.
-pub fn mean(
+/// If the targets are not classes, and errors from candle.
+pub fn cross_entropy(
     network: &dyn Network,
     hidden: &Tensor,
     batch: &Batch,
     smoothing: f64,
 ) -> Result<(Tensor, usize)> {
-    let (hidden, targets) = flat(hidden, batch)?;
+    let (hidden, targets) = classes(hidden, batch)?;
+    Ok((network.decoder().cross_entropy(&hidden, &targets, smoothing)?, targets.dim(0)?))
+}
+
+/// The mean squared error over the sequences of a batch, a scalar that can be differentiated, and the number of
+/// sequences. The error of a sequence is the mean over its values.
+///
+/// # Errors
+/// If the targets are not numbers, and errors from candle.
+pub fn squared_error(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<(Tensor, usize)> {
+    let targets = values(batch)?;
     let count = targets.dim(0)?;
-    let loss = match &batch.targets {
-        Targets::Classes(_) => network.decoder().cross_entropy(&hidden, &targets, smoothing)?,
-        Targets::Values(_) => (squared_error(&network.decode(&hidden)?, &targets)? / count as f64)?,
-    };
-    Ok((loss, count))
+    Ok(((summed_squares(&network.decode(hidden)?, targets)? / count as f64)?, count))
 }
 
 /// What a batch adds to an evaluation.
@@ -50,23 +54,24 @@ impl AddAssign for Sum {
     }
 }
 
-/// The loss summed over a batch's targets, without a gradient.
+/// The cross-entropy summed over the targets of a batch, without a gradient.
 ///
 /// # Errors
-/// Those of the device.
-pub fn sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Sum> {
-    let (hidden, targets) = flat(&hidden.detach(), batch)?;
-    let count = targets.dim(0)?;
-    match &batch.targets {
-        Targets::Classes(_) => {
-            let Score { loss, correct } = network.decoder().score(&hidden, &targets)?;
-            Ok(Sum { loss, count, correct })
-        }
-        Targets::Values(_) => {
-            let loss = scalar(&squared_error(&network.decode(&hidden)?, &targets)?)?;
-            Ok(Sum { loss, count, correct: 0 })
-        }
-    }
+/// As [`cross_entropy`].
+pub fn cross_entropy_sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Sum> {
+    let (hidden, targets) = classes(&hidden.detach(), batch)?;
+    let Score { loss, correct } = network.decoder().score(&hidden, &targets)?;
+    Ok(Sum { loss, count: targets.dim(0)?, correct })
+}
+
+/// The squared error summed over the sequences of a batch, without a gradient.
+///
+/// # Errors
+/// As [`squared_error`].
+pub fn squared_error_sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Sum> {
+    let targets = values(batch)?;
+    let loss = scalar(&summed_squares(&network.decode(&hidden.detach())?, targets)?)?;
+    Ok(Sum { loss, count: targets.dim(0)?, correct: 0 })
 }
 
 /// The loss of each target, in nats and without a gradient: sequence after sequence, each step by step,
@@ -75,10 +80,7 @@ pub fn sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Sum>
 /// # Errors
 /// A batch whose targets are numbers, and those of the device.
 pub fn each(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Vec<f64>> {
-    if matches!(batch.targets, Targets::Values(_)) {
-        return Err(Error::Message("only classes have a probability each, not numbers".into()));
-    }
-    let (hidden, targets) = flat(&hidden.detach(), batch)?;
+    let (hidden, targets) = classes(&hidden.detach(), batch)?;
     Ok(network.decoder().losses(&hidden, &targets)?)
 }
 
@@ -90,10 +92,20 @@ pub fn scalar(tensor: &Tensor) -> Result<f64> {
     Ok(tensor.to_dtype(candle_core::DType::F64)?.to_scalar()?)
 }
 
-/// Hidden states (rows, hidden) and targets (rows) or (rows, values) of the steps that count.
-fn flat(hidden: &Tensor, batch: &Batch) -> Result<(Tensor, Tensor)> {
+/// The targets of a batch of numbers, (batch, values).
+fn values(batch: &Batch) -> Result<&Tensor> {
+    match &batch.targets {
+        Targets::Values(values) => Ok(values),
+        Targets::Classes(_) => Err(Error::Message("only numbers have a squared error, not classes".into())),
+    }
+}
+
+/// Hidden states (rows, hidden) and classes (rows) of a batch, without padding.
+fn classes(hidden: &Tensor, batch: &Batch) -> Result<(Tensor, Tensor)> {
     let targets = match &batch.targets {
-        Targets::Values(values) => return Ok((hidden.clone(), values.clone())),
+        Targets::Values(_) => {
+            return Err(Error::Message("only classes have a probability each, not numbers".into()));
+        }
         Targets::Classes(classes) => classes,
     };
     if targets.rank() == 1 {
@@ -111,7 +123,7 @@ fn flat(hidden: &Tensor, batch: &Batch) -> Result<(Tensor, Tensor)> {
 }
 
 /// Summed over rows, the mean over values of (output - target)^2.
-fn squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
+fn summed_squares(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
     Ok((outputs - targets.to_dtype(outputs.dtype())?)?.sqr()?.mean(D::Minus1)?.sum_all()?)
 }
 
@@ -133,7 +145,7 @@ mod tests {
             lengths: Some(vec![3, 1]),
             fresh: true,
         };
-        let (hidden, targets) = flat(&hidden, &batch).unwrap();
+        let (hidden, targets) = classes(&hidden, &batch).unwrap();
         assert_eq!(targets.to_vec1::<u32>().unwrap(), [1, 2, 3, 4]);
         assert_eq!(hidden.to_vec2::<f32>().unwrap()[3], [6., 7.]);
     }
@@ -141,7 +153,7 @@ mod tests {
     #[test]
     fn squared_error_is_the_mean_over_values_and_the_sum_over_rows() {
         let loss =
-            squared_error(&tensor(&[[1., 2., 3.], [0., 0., 0.]]), &tensor(&[[0., 0., 0.], [3., 0., 0.]]));
+            summed_squares(&tensor(&[[1., 2., 3.], [0., 0., 0.]]), &tensor(&[[0., 0., 0.], [3., 0., 0.]]));
         assert!((scalar(&loss.unwrap()).unwrap() - (14. / 3. + 3.)).abs() < 1e-12);
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::tasks::Figures;
+
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
@@ -14,15 +16,10 @@ pub struct Metric {
     /// Mean loss. For `train`, over the steps since the last line. For `valid`, over the validation split or its
     /// first 250,000 tokens, read in 16 lanes.
     pub loss: f64,
-    /// `exp(loss)`. Absent for numeric targets, and for `train` with smoothed labels.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub perplexity: Option<f64>,
-    /// `loss / ln 2`. Absent where the perplexity is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bits_per_token: Option<f64>,
-    /// Fraction of correct answers. Absent for `train` and for numeric targets.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy: Option<f64>,
+    /// The other figures of the task. For `train`, only those that follow from a loss in nats; none with smoothed
+    /// labels.
+    #[serde(flatten)]
+    pub figures: Figures,
     /// Learning rate.
     pub lr: f64,
     /// Targets per second.

@@ -42,7 +42,7 @@ pub struct StepTaken {
 }
 
 /// An evaluation of the validation split.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
     /// Optimizer steps taken.
     pub step: usize,

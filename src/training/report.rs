@@ -11,6 +11,8 @@ use super::loss_unit::LossUnit;
 use super::metric::Metric;
 use super::observer::{Evaluation, Observer, StepTaken};
 use super::tensorboard::EventWriter;
+use crate::tasks::Figures;
+use crate::tasks::figures::{ACCURACY, BITS, PERPLEXITY};
 
 /// Reports the progress of a run to the terminal, `metrics.jsonl` and TensorBoard.
 pub struct Reporter {
@@ -51,34 +53,21 @@ impl Reporter {
         self.metrics.push(metric);
     }
 
-    /// A cross-entropy against smoothed labels is not a negative log-probability and has no perplexity.
-    fn has_perplexity(&self, split: &str) -> bool {
-        self.unit.nats && !(self.smoothed && split == "train")
-    }
-
-    /// Fills in the metrics that follow from the loss.
-    fn with_perplexity(&self, metric: Metric) -> Metric {
-        let has = self.has_perplexity(&metric.split);
-        Metric {
-            perplexity: has.then(|| metric.loss.exp()),
-            bits_per_token: has.then_some(metric.loss / std::f64::consts::LN_2),
-            ..metric
-        }
+    /// The figures that follow from a training loss. A cross-entropy against smoothed labels is not a negative
+    /// log-probability and has no perplexity.
+    fn training_figures(&self, loss: f64) -> Figures {
+        if self.unit.nats && !self.smoothed { Figures::of_nats(loss) } else { Figures::default() }
     }
 
     /// Prints a line of `metrics.jsonl` in words.
     fn print_metric(&self, metric: &Metric, note: &str) {
-        let accuracy = metric.accuracy.filter(|_| metric.split == "valid");
-        let accuracy =
-            accuracy.map_or(String::new(), |accuracy| format!("  accuracy {:.2} %", 100. * accuracy));
+        let figures: String = metric.figures.iter().map(|(name, value)| figure(name, value)).collect();
         self.print(&format!(
-            "step {:>6}  epoch {}  {}  {}{}{}  lr {:.2e}  {:.0} {}s/s  {}{note}",
+            "step {:>6}  epoch {}  {}  {}{figures}  lr {:.2e}  {:.0} {}s/s  {}{note}",
             metric.step,
             metric.epoch,
             metric.split,
             self.loss(metric.loss),
-            self.perplexity(&metric.split, metric.loss),
-            accuracy,
             metric.lr,
             metric.tokens_per_second,
             self.unit.target,
@@ -87,11 +76,8 @@ impl Reporter {
     }
 
     fn loss(&self, loss: f64) -> String {
-        if self.unit.nats { format!("loss {loss:.4}") } else { format!("squared error {loss:.5}") }
-    }
-
-    fn perplexity(&self, split: &str, loss: f64) -> String {
-        if self.has_perplexity(split) { format!("  perplexity {:.2}", loss.exp()) } else { String::new() }
+        let (name, digits) = (self.unit.name, if self.unit.nats { 4 } else { 5 });
+        format!("{name} {loss:.digits$}")
     }
 
     fn print(&self, line: &str) {
@@ -100,6 +86,16 @@ impl Reporter {
         } else {
             self.bar.println(line);
         }
+    }
+}
+
+/// A figure in words, after two blanks; nothing for figures that repeat another.
+fn figure(name: &str, value: f64) -> String {
+    match name {
+        BITS => String::new(),
+        PERPLEXITY => format!("  perplexity {value:.2}"),
+        ACCURACY => format!("  accuracy {:.2} %", 100. * value),
+        _ => format!("  {name} {value:.4}"),
     }
 }
 
@@ -118,41 +114,31 @@ impl Observer for Reporter {
         let StepTaken { step, epoch, loss, lr, tokens_per_second, seconds, report } = *taken;
         self.bar.set_position(step as u64);
         if !report {
-            let (loss, perplexity) = (self.loss(loss), self.perplexity("train", loss));
+            let perplexity = self.training_figures(loss).get(PERPLEXITY);
+            let perplexity = perplexity.map_or(String::new(), |value| figure(PERPLEXITY, value));
+            let loss = self.loss(loss);
             self.bar
                 .set_message(format!("{loss} {perplexity} {tokens_per_second:.0} {}s/s", self.unit.target));
             return;
         }
-        let metric = self.with_perplexity(Metric {
-            step,
-            epoch,
-            split: "train".into(),
-            loss,
-            perplexity: None,
-            bits_per_token: None,
-            accuracy: None,
-            lr,
-            tokens_per_second,
-            seconds,
-        });
+        let (split, figures) = ("train".into(), self.training_figures(loss));
+        let metric = Metric { step, epoch, split, loss, figures, lr, tokens_per_second, seconds };
         self.print_metric(&metric, "");
         self.record(metric);
     }
 
     fn evaluated(&mut self, evaluation: &Evaluation) {
-        let Evaluation { step, epoch, scores, best, lr, seconds } = *evaluation;
-        let metric = self.with_perplexity(Metric {
+        let Evaluation { step, epoch, ref scores, best, lr, seconds } = *evaluation;
+        let metric = Metric {
             step,
             epoch,
             split: "valid".into(),
             loss: scores.loss,
-            perplexity: None,
-            bits_per_token: None,
-            accuracy: scores.accuracy,
+            figures: scores.figures.clone(),
             lr,
             tokens_per_second: scores.tokens_per_second,
             seconds,
-        });
+        };
         let floor = self.unit.floor.map_or(String::new(), |floor| format!(" (floor {floor:.4})"));
         let best = if best { " *best" } else { "" };
         self.print_metric(&metric, &format!("{floor}{best}"));

@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 
 use super::loss_unit::LossUnit;
+use super::objective::Objective;
 use super::options::Options;
 use super::plot::History;
 use super::record::Record;
@@ -24,7 +25,7 @@ use super::trainer::Trainer;
 use crate::Result;
 use crate::bundle::{BundleWriter, Config, Loaded};
 use crate::parameters;
-use crate::tasks::{self, DataSpec, Prepared, Task};
+use crate::tasks::{DataSpec, Prepared};
 use crate::tokenizer::Tokenizer;
 
 /// A model in training, its data, and the bundle that it is saved to.
@@ -52,14 +53,16 @@ impl Run {
     ) -> Result<Self> {
         let (network, parameters) = parameters::build(&config.network, config.dtype, device)?;
         let total_steps = options.total_steps(&prepared.splits)?;
-        let trainer = Trainer::new(network, parameters, options, total_steps, device)?;
-        let fingerprint = prepared.splits.fingerprint()?;
         let tokenizer = prepared.tokenizer.map(Arc::new);
+        let objective =
+            Objective { task: config.task, tokenizer: tokenizer.clone(), labels: config.labels.clone() };
+        let trainer = Trainer::new(objective, network, parameters, options, total_steps, device)?;
+        let fingerprint = prepared.splits.fingerprint()?;
         let record = Record { config, data, tokenizer, fingerprint, writer, history: History::default() };
         Ok(Self::new(trainer, record, prepared.splits, prepared.unit, None, device))
     }
 
-    /// Joins the parts of a run. A language model writes samples as it is trained.
+    /// Joins the parts of a run.
     pub(super) fn new(
         mut trainer: Trainer,
         record: Record,
@@ -70,9 +73,9 @@ impl Run {
     ) -> Self {
         let Options { seed, label_smoothing, .. } = trainer.options;
         let Config { task, text_column, .. } = &record.config;
-        let tokenizer = record.tokenizer.as_ref().filter(|_| *task == Task::Lm);
+        let tokenizer = record.tokenizer.as_ref();
         trainer.sampler =
-            tokenizer.map(|tokenizer| tasks::sampler(tokenizer.clone(), text_column.is_some(), seed, device));
+            tokenizer.and_then(|tokenizer| task.sampler(tokenizer, text_column.is_some(), seed, device));
         let reporter = Reporter::new(unit, label_smoothing > 0.);
         Self { trainer, splits, reporter, record, ended }
     }

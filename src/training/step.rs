@@ -6,6 +6,7 @@ use super::loss;
 use super::trainer::Trainer;
 use crate::data::batch::Batch;
 use crate::rng::Position;
+use crate::tasks::BatchLoss;
 use crate::{Error, Result};
 
 /// The training loss of one step.
@@ -91,17 +92,17 @@ impl Trainer {
 
     /// The gradients of the mean loss of a batch, that loss without penalties, and the number of targets.
     fn gradients(&mut self, batch: &Batch) -> Result<(Gradients, f64, usize)> {
-        let Self { network, options, carried, noise, .. } = self;
+        let Self { network, objective, options, carried, noise, .. } = self;
         let network = network.as_ref();
         if options.state_reset > 0. && !batch.fresh {
             carried.reset_lanes(options.state_reset, noise)?;
         }
-        let (hidden, penalty) = carried.encode_t(network, batch, Some(noise))?;
-        let (loss, targets) = loss::mean(network, &hidden, batch, options.label_smoothing)?;
-        let value = loss::scalar(&loss)?;
+        let BatchLoss { mean, targets, penalty } =
+            objective.task.loss(network, batch, carried, Some(noise), options.label_smoothing)?;
+        let value = loss::scalar(&mean)?;
         let loss = match penalty {
-            Some(penalty) => (loss + penalty)?,
-            None => loss,
+            Some(penalty) => (mean + penalty)?,
+            None => mean,
         };
         Ok((Gradients::of(&loss, &self.parameters)?, value, targets))
     }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::metric::Metric;
+use crate::tasks::figures::BITS;
 use crate::{Error, Result};
 
 /// How names of event files begin; the seconds that follow put them in order.
@@ -74,18 +75,16 @@ impl EventWriter {
     /// A file that cannot be written.
     pub fn report(&mut self, metric: &Metric) -> Result<()> {
         let split = &metric.split;
-        let mut scalars = vec![(format!("{split}/loss"), Some(metric.loss))];
-        scalars.push((format!("{split}/perplexity"), metric.perplexity));
-        scalars.push((format!("{split}/accuracy"), metric.accuracy));
+        let mut scalars = vec![(format!("{split}/loss"), metric.loss)];
+        let figures = metric.figures.iter().filter(|(name, _)| *name != BITS);
+        scalars.extend(figures.map(|(name, value)| (format!("{split}/{name}"), value)));
         if split == "train" {
-            scalars.push(("lr".into(), Some(metric.lr)));
-            scalars.push(("tokens_per_second".into(), Some(metric.tokens_per_second)));
+            scalars.push(("lr".into(), metric.lr));
+            scalars.push(("tokens_per_second".into(), metric.tokens_per_second));
         }
-        let value = |(tag, value): (String, Option<f64>)| {
-            let scalar = [string(1, &tag), float(2, value? as f32)].concat();
-            Some(message(1, &scalar))
-        };
-        let summary: Vec<u8> = scalars.into_iter().filter_map(value).flatten().collect();
+        let value =
+            |(tag, value): (String, f64)| message(1, &[string(1, &tag), float(2, value as f32)].concat());
+        let summary: Vec<u8> = scalars.into_iter().flat_map(value).collect();
         self.event(metric.step, &message(5, &summary))
     }
 
@@ -186,6 +185,8 @@ fn float(field: u8, value: f32) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tasks::Figures;
+    use crate::tasks::figures::{ACCURACY, PERPLEXITY};
 
     fn metric(split: &str, step: usize, loss: f64) -> Metric {
         Metric {
@@ -193,9 +194,10 @@ mod tests {
             epoch: 0,
             split: split.into(),
             loss,
-            perplexity: Some(loss.exp()),
-            bits_per_token: None,
-            accuracy: (split == "valid").then_some(0.5),
+            figures: match split {
+                "valid" => Figures::default().with(PERPLEXITY, loss.exp()).with(ACCURACY, 0.5),
+                _ => Figures::default().with(PERPLEXITY, loss.exp()),
+            },
             lr: 0.25,
             tokens_per_second: 1000.,
             seconds: 1.,
@@ -300,7 +302,12 @@ mod tests {
         let mut writer = EventWriter::create(&folder, 0, false).unwrap();
         writer.report(&metric("train", 300, 2.5)).unwrap();
         writer.report(&metric("valid", 70_000, 1.5)).unwrap();
-        writer.report(&Metric { perplexity: None, ..metric("valid", 70_001, 0.5) }).unwrap();
+        writer
+            .report(&Metric {
+                figures: Figures::default().with(ACCURACY, 0.5),
+                ..metric("valid", 70_001, 0.5)
+            })
+            .unwrap();
         let found = shown(&folder);
         let found: Vec<_> = found.iter().map(|(step, tag, value)| (*step, tag.as_str(), *value)).collect();
         let expected = [

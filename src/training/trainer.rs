@@ -4,6 +4,7 @@ use candle_core::Device;
 use rnn_zoo_models::Network;
 
 use super::clock::Clock;
+use super::objective::Objective;
 use super::optim::{AverageState, Optimizer};
 use super::options::Options;
 use super::progress::{Best, Progress};
@@ -23,6 +24,8 @@ use crate::{Error, Result};
 pub struct Trainer {
     /// The network.
     pub network: Box<dyn Network>,
+    /// Its loss and metrics.
+    pub objective: Objective,
     /// Its parameters.
     pub parameters: Parameters,
     /// The optimizer.
@@ -71,6 +74,7 @@ impl Trainer {
     /// # Errors
     /// If an option is invalid, and errors from candle.
     pub fn new(
+        objective: Objective,
         network: Box<dyn Network>,
         parameters: Parameters,
         options: Options,
@@ -96,7 +100,7 @@ impl Trainer {
             Optimizer::new(options.optimizer.clone())?.sparing(parameters.vectors_and_embeddings());
         let (carried, average, best) = (Carried::default(), None, None);
         let start = Stopped { optimizer, progress, carried, average, best };
-        Self::assemble(network, parameters, options, start, device)
+        Self::assemble(objective, network, parameters, options, start, device)
     }
 
     /// A run that continues from a checkpoint.
@@ -104,6 +108,7 @@ impl Trainer {
     /// # Errors
     /// If an option or the progress is invalid, or the training data is too short for a batch.
     pub fn resume(
+        objective: Objective,
         network: Box<dyn Network>,
         parameters: Parameters,
         options: Options,
@@ -120,12 +125,13 @@ impl Trainer {
             return Err(Error::Message(problem.into()));
         }
         progress.scheduler.set_total_steps(options.total_steps(splits)?);
-        let mut trainer = Self::assemble(network, parameters, options, stopped, device)?;
+        let mut trainer = Self::assemble(objective, network, parameters, options, stopped, device)?;
         trainer.ship_best();
         Ok(trainer)
     }
 
     fn assemble(
+        objective: Objective,
         network: Box<dyn Network>,
         parameters: Parameters,
         options: Options,
@@ -137,6 +143,7 @@ impl Trainer {
             Error::Message("the checkpoint's random position is no number; start the run again".into())
         })?;
         Ok(Self {
+            objective,
             network,
             parameters,
             optimizer,

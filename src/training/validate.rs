@@ -118,7 +118,7 @@ impl Trainer {
             Dataset::Stream { .. } => LANES,
             Dataset::Examples(_) => self.options.batch_size,
         };
-        let scores = measure(self.network.as_ref(), valid, lanes, &self.device)?;
+        let scores = measure(self.network.as_ref(), valid, lanes, self.objective.meter(), &self.device)?;
         let (loss, step, epoch) = (scores.loss, self.progress.step, self.progress.epoch);
         divergence::check(&mut self.progress.first_loss, "validation loss", step, loss, lr)?;
         let (best, seconds) = (self.is_best(loss), self.clock.seconds());

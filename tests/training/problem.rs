@@ -13,7 +13,7 @@ use rnn_zoo::models::{
     SimpleRnnOptions, StackOptions,
 };
 use rnn_zoo::rng::{Purpose, stream};
-use rnn_zoo::tasks::{DataSpec, Prepared, Shape, Task, TokenizerSource, TokenizerSpec};
+use rnn_zoo::tasks::{DataSpec, Prepared, Shape, Tag, Task, TokenizerSource, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;
 use rnn_zoo::training::optim::OptimizerConfig;
 use rnn_zoo::training::schedule::Schedule;
@@ -43,17 +43,17 @@ pub(super) type Files = BTreeMap<&'static str, Option<Vec<u8>>>;
 pub(super) struct Problem {
     pub(super) dir: TempDir,
     pub(super) data: DataSpec,
-    pub(super) task: Task,
+    pub(super) task: &'static dyn Task,
     pub(super) valid: bool,
 }
 
 impl Problem {
     /// About 300 characters to predict, 36 short texts of two classes, or 30 sequences to copy.
-    pub(super) fn new(task: Task, valid: bool) -> Result<Self> {
+    pub(super) fn new(task: &'static dyn Task, valid: bool) -> Result<Self> {
         let dir = tempfile::tempdir().map_err(|error| Error::Message(error.to_string()))?;
         let mut columns = Columns::default();
-        let data = match task {
-            Task::Classify => {
+        let data = match task.name() {
+            "classify" => {
                 columns.label = Some("label".into());
                 let words = ["plain", "red", "old", "blue", "new"];
                 let row = |row: usize| {
@@ -63,7 +63,7 @@ impl Problem {
                 let rows: String = (0..36).map(row).collect();
                 write(&dir.path().join("data.csv"), &format!("text,label\n{rows}"))?
             }
-            Task::Tag => "builtin:copy".into(),
+            "tag" => "builtin:copy".into(),
             _ => write(&dir.path().join("data.txt"), &"the cat sat on the mat; ".repeat(14))?,
         };
         let fractions =
@@ -77,17 +77,17 @@ impl Problem {
 
     /// The data as a new run reads it; of sequences to copy only a few short ones.
     pub(super) fn prepare(&self) -> Result<Prepared> {
-        if self.task == Task::Tag {
+        if self.task.name() == "tag" {
             return Ok(self.few());
         }
-        let kind = if self.task == Task::Classify { Kind::Word } else { Kind::Char };
+        let kind = if self.task.name() == "classify" { Kind::Word } else { Kind::Char };
         let spec = TokenizerSpec { kind, max_vocab: None, lowercase: false };
-        self.data.prepare(self.task, TokenizerSource::Trained(spec), vec![])
+        self.task.prepare(&self.data, TokenizerSource::Trained(spec), vec![])
     }
 
     /// The data as a resumed run reads it.
     fn prepare_again(&self, checkpoint: &Checkpoint) -> Result<Prepared> {
-        if self.task == Task::Tag { Ok(self.few()) } else { checkpoint.prepare() }
+        if self.task.name() == "tag" { Ok(self.few()) } else { checkpoint.prepare() }
     }
 
     fn few(&self) -> Prepared {
@@ -108,7 +108,7 @@ impl Problem {
             labels: vec![],
             text_column: None,
             shape: Shape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY },
-            unit: Task::Tag.unit(),
+            unit: Tag.unit(None),
         }
     }
 
@@ -190,7 +190,7 @@ pub(super) struct Model {
 pub(super) const PLAIN: Model = Model { cell: 1, layers: 1, noise: [0.; 5], locked: false, tied: false };
 
 impl Model {
-    fn network(&self, task: Task, shape: Shape) -> ModelConfig {
+    fn network(&self, task: &dyn Task, shape: Shape) -> ModelConfig {
         let [dropout, recurrent_dropout, weight_drop, zoneout, embedding_dropout] = self.noise;
         let shared = StackOptions {
             num_layers: self.layers,
@@ -199,7 +199,7 @@ impl Model {
             recurrent_dropout,
             weight_drop,
             zoneout,
-            bidirectional: (task != Task::Lm && self.locked).then_some(Merge::Concat),
+            bidirectional: (!task.is_language_model() && self.locked).then_some(Merge::Concat),
             ..StackOptions::new(6, 8)
         };
         let rnn = match self.cell {
@@ -207,7 +207,7 @@ impl Model {
             1 => RecurrentConfig::Lstm(shared.with_cell(LstmOptions::default())),
             _ => RecurrentConfig::Gru(shared.with_cell(GruOptions::default())),
         };
-        if task == Task::Lm {
+        if task.is_language_model() {
             let config = RnnlmConfig::new(shape.outputs, rnn);
             let penalty = if self.tied { 0.1 } else { 0. };
             return ModelConfig::Rnnlm(RnnlmConfig {
@@ -219,7 +219,7 @@ impl Model {
                 ..config
             });
         }
-        let readout = if task == Task::Tag { Readout::Every } else { Readout::Last };
+        let readout = if task.name() == "tag" { Readout::Every } else { Readout::Last };
         let (vocabulary_size, outputs) = (shape.vocabulary, shape.outputs);
         ModelConfig::Predictor(PredictorConfig { vocabulary_size, outputs, readout, dropout, rnn })
     }

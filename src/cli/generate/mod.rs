@@ -15,7 +15,6 @@ use rnn_zoo::inference::generate::{
     Batch, BatchEvent, BeamSearch, Finish, Opening, Reader, SavedText, Specials, TextOptions, TypedPrompt,
     no_candidate,
 };
-use rnn_zoo::tasks::Task;
 use rnn_zoo::tokenizer::Note;
 
 use super::bundle_argument::load_model;
@@ -27,7 +26,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Checked { sampling, search } = args.checked()?;
     let device = args.compute.open()?;
     let model = load_model(&args.bundle, &device)?;
-    if model.config.task != Task::Lm {
+    if !model.config.task.is_language_model() {
         let problem = format!("its task is {}; only a language model writes", model.config.task);
         return Err(usage(&args.bundle, problem));
     }

@@ -20,6 +20,7 @@ use super::plain::WINDOW;
 use super::scores::Scores;
 use crate::data::batch::{Cut, Dataset, Targets};
 use crate::inference::carry::Carried;
+use crate::tasks::Measured;
 use crate::training::loss::{self, Sum};
 use crate::{Error, Result};
 
@@ -55,7 +56,7 @@ impl Cache {
             total.loss += losses.iter().sum::<f64>();
             total.count += losses.len();
         })?;
-        Scores { accuracy: None, ..Scores::of_classes(&total, began) }.finite()
+        Scores::new(Measured::of_nats(&total), began).finite()
     }
 
     /// Passes the loss of every token to `found`, window by window.
@@ -215,6 +216,8 @@ mod tests {
     use super::*;
     use crate::data::batch::{Example, Input, Target};
     use crate::rng::{Purpose, stream};
+    use crate::tasks::figures::{ACCURACY, PERPLEXITY};
+    use crate::tasks::{Lm, Names, Task};
 
     fn losses(cache: Cache, network: &dyn Network, ids: &[u32]) -> Vec<f64> {
         let mut losses = vec![];
@@ -267,8 +270,8 @@ mod tests {
             }
             let scores = cache.evaluate(network.as_ref(), &text(&ids), &Device::Cpu).unwrap();
             assert_close(scores.loss, expected.iter().sum::<f64>() / count as f64);
-            assert_close(scores.perplexity.unwrap(), scores.loss.exp());
-            assert_eq!((scores.tokens, scores.accuracy), (count, None));
+            assert_close(scores.figures.get(PERPLEXITY).unwrap(), scores.loss.exp());
+            assert_eq!((scores.tokens, scores.figures.get(ACCURACY)), (count, None));
         }
     }
 
@@ -276,7 +279,7 @@ mod tests {
     fn zero_lambda_changes_no_bit() {
         let (network, _) = language_model();
         let data = text(&tokens(&mut stream(2, Purpose::Train, 0), 700));
-        let plain = evaluate(network.as_ref(), &data, 1, &Device::Cpu).unwrap();
+        let plain = evaluate(network.as_ref(), &data, 1, Lm.meter(Names::default()), &Device::Cpu).unwrap();
         let cache = Cache { lambda: 0., ..Cache::DEFAULT };
         let scores = cache.evaluate(network.as_ref(), &data, &Device::Cpu).unwrap();
         assert_eq!(scores.loss.to_bits(), plain.loss.to_bits());

@@ -26,6 +26,7 @@ use crate::data::batch::{Cut, Dataset};
 use crate::inference::carry::Carried;
 use crate::parallel::{self, PIECE};
 use crate::parameters::{NamedTensors, Parameters};
+use crate::tasks::Measured;
 use crate::training::gradients::Gradients;
 use crate::training::loss::{self, Sum};
 use crate::{Error, Result};
@@ -90,7 +91,7 @@ impl Dynamic {
         });
         parameters.set_all(&trained)?;
         read?;
-        Scores { accuracy: None, ..Scores::of_classes(&total, began) }.finite()
+        Scores::new(Measured::of_nats(&total), began).finite()
     }
 
     /// Passes the loss of every token to `found`, segment by segment.
@@ -124,7 +125,7 @@ impl Dynamic {
             }
             found(&losses);
             if index + 1 < epoch.len() {
-                let (loss, _) = loss::mean(network, &hidden, &batch, 0.)?;
+                let (loss, _) = loss::cross_entropy(network, &hidden, &batch, 0.)?;
                 update.step(parameters, &Gradients::of(&loss, parameters)?)?;
             }
         }
@@ -181,7 +182,7 @@ impl Statistics {
         for index in 0..epoch.len() {
             let batch = epoch.batch(index, device)?;
             let hidden = carried.encode(network, &batch)?;
-            let (loss, _) = loss::mean(network, &hidden, &batch, 0.)?;
+            let (loss, _) = loss::cross_entropy(network, &hidden, &batch, 0.)?;
             for (name, gradient) in Gradients::of(&loss, parameters)?.iter() {
                 if let Some(sum) = squares.get_mut(name) {
                     *sum = (&*sum + gradient.sqr()?)?;

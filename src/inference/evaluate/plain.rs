@@ -7,14 +7,14 @@ use rnn_zoo_models::Network;
 
 use super::scores::Scores;
 use crate::Result;
-use crate::data::batch::{Cut, Dataset, Targets};
+use crate::data::batch::{Cut, Dataset};
 use crate::inference::carry::Carried;
-use crate::training::loss::{self, Sum};
+use crate::tasks::Meter;
 
 /// The number of steps in a window, which bounds the memory of evaluation. It changes no score.
 pub(crate) const WINDOW: usize = 256;
 
-/// Scores every target of `data` once.
+/// Scores every target of `data` once. `meter` is a new one of the model's task.
 ///
 /// A stream is split into `batch_size` lanes that form a batch. Each lane starts from a state of zero and the
 /// token before it. With one lane every token is predicted from all tokens before it; more lanes are faster, but
@@ -22,8 +22,14 @@ pub(crate) const WINDOW: usize = 256;
 ///
 /// # Errors
 /// If the data cannot be read or the loss is NaN or infinite, and errors from candle.
-pub fn evaluate(network: &dyn Network, data: &Dataset, batch_size: usize, device: &Device) -> Result<Scores> {
-    measure(network, data, batch_size, device)?.finite()
+pub fn evaluate(
+    network: &dyn Network,
+    data: &Dataset,
+    batch_size: usize,
+    meter: Box<dyn Meter>,
+    device: &Device,
+) -> Result<Scores> {
+    measure(network, data, batch_size, meter, device)?.finite()
 }
 
 /// Scores as [`evaluate`] does, with a loss that may be NaN: training reports that as divergence.
@@ -34,25 +40,17 @@ pub(crate) fn measure(
     network: &dyn Network,
     data: &Dataset,
     batch_size: usize,
+    mut meter: Box<dyn Meter>,
     device: &Device,
 ) -> Result<Scores> {
     let began = Instant::now();
     let lanes = batch_size.clamp(1, data.len().max(1));
     let epoch = data.epoch(Cut { batch_size: lanes, window: WINDOW, trim: false, vary: false }, None)?;
-    let mut total = Sum::default();
-    let mut classes = true;
     let mut carried = Carried::default();
     for index in 0..epoch.len() {
-        let batch = epoch.batch(index, device)?;
-        let hidden = carried.encode(network, &batch)?;
-        total += loss::sum(network, &hidden, &batch)?;
-        classes = matches!(batch.targets, Targets::Classes(_));
+        meter.add(network, &epoch.batch(index, device)?, &mut carried)?;
     }
-    let scores = Scores::of_classes(&total, began);
-    Ok(match classes {
-        true => scores,
-        false => Scores { perplexity: None, bits_per_token: None, accuracy: None, ..scores },
-    })
+    Ok(Scores::new(meter.measured(), began))
 }
 
 #[cfg(test)]
@@ -67,6 +65,8 @@ mod tests {
     use super::*;
     use crate::data::batch::{Example, Input, Target};
     use crate::rng::{Purpose, Rng, stream};
+    use crate::tasks::figures::{ACCURACY, BITS, PERPLEXITY};
+    use crate::tasks::{Classify, Figures, Forecast, Lm, Names, Tag, Task};
 
     fn predictor(readout: Readout, vocabulary_size: Option<usize>, outputs: usize) -> Box<dyn Network> {
         let rnn = StackOptions { bidirectional: Some(Merge::Concat), dropout: 0.5, ..rnn().stack };
@@ -79,6 +79,15 @@ mod tests {
             rnn,
         }))
         .0
+    }
+
+    fn meter(task: &dyn Task) -> Box<dyn Meter> {
+        task.meter(Names::default())
+    }
+
+    /// Targets and accuracy.
+    fn accuracy(scores: &Scores) -> (usize, Option<f64>) {
+        (scores.tokens, scores.figures.get(ACCURACY))
     }
 
     /// The sum of -log p over `ids`, and the number of times that the most likely token was right: one token at a
@@ -104,11 +113,11 @@ mod tests {
         let data = text(&ids);
         let (network, _) = language_model();
         let (loss, right) = by_hand(network.as_ref(), START, &ids);
-        let scores = evaluate(network.as_ref(), &data, 1, &Device::Cpu).unwrap();
+        let scores = evaluate(network.as_ref(), &data, 1, meter(&Lm), &Device::Cpu).unwrap();
         assert_close(scores.loss, loss / count as f64);
-        assert_close(scores.perplexity.unwrap(), scores.loss.exp());
-        assert_close(scores.bits_per_token.unwrap(), scores.loss / 2f64.ln());
-        assert_eq!((scores.tokens, scores.accuracy), (count, Some(right as f64 / count as f64)));
+        assert_close(scores.figures.get(PERPLEXITY).unwrap(), scores.loss.exp());
+        assert_close(scores.figures.get(BITS).unwrap(), scores.loss / 2f64.ln());
+        assert_eq!(accuracy(&scores), (count, Some(right as f64 / count as f64)));
     }
 
     #[test]
@@ -124,7 +133,7 @@ mod tests {
                 loss += by_hand(network.as_ref(), before, lane).0;
                 before = lane[lane.len() - 1];
             }
-            let scores = evaluate(network.as_ref(), &data, lanes, &Device::Cpu).unwrap();
+            let scores = evaluate(network.as_ref(), &data, lanes, meter(&Lm), &Device::Cpu).unwrap();
             assert_eq!(scores.tokens, ids.len());
             assert_close(scores.loss, loss / ids.len() as f64);
         }
@@ -150,18 +159,19 @@ mod tests {
         let classes = examples(|rng, _| Target::Class(rng.random_range(0..3)), false);
         let tags = examples(|rng, length| Target::Tags(tokens(rng, length)), false);
         let values = examples(|rng, _| Target::Values(vec![rng.random(), rng.random()]), true);
-        let cases = [
-            (predictor(Readout::Last, Some(VOCABULARY), 3), classes),
-            (predictor(Readout::Every, Some(VOCABULARY), VOCABULARY), tags),
-            (predictor(Readout::Last, None, 2), values),
+        let cases: [(&dyn Task, _, _); 3] = [
+            (&Classify, predictor(Readout::Last, Some(VOCABULARY), 3), classes),
+            (&Tag, predictor(Readout::Every, Some(VOCABULARY), VOCABULARY), tags),
+            (&Forecast, predictor(Readout::Last, None, 2), values),
         ];
-        for (network, data) in cases {
-            let alone = evaluate(network.as_ref(), &data, 1, &Device::Cpu).unwrap();
+        for (task, network, data) in cases {
+            let alone = evaluate(network.as_ref(), &data, 1, meter(task), &Device::Cpu).unwrap();
             assert!(alone.loss > 0.01, "{alone:?}");
             for batch_size in [2, 7, 23, 64] {
-                let scores = evaluate(network.as_ref(), &data, batch_size, &Device::Cpu).unwrap();
+                let scores =
+                    evaluate(network.as_ref(), &data, batch_size, meter(task), &Device::Cpu).unwrap();
                 assert_close(scores.loss, alone.loss);
-                assert_eq!((scores.tokens, scores.accuracy), (alone.tokens, alone.accuracy));
+                assert_eq!(accuracy(&scores), accuracy(&alone));
             }
         }
     }
@@ -174,8 +184,8 @@ mod tests {
         let (hidden, _) = network.encode(&xs, None, None).unwrap();
         let outputs = network.decode(&hidden).unwrap().to_vec2::<f64>().unwrap();
         let data = Dataset::Examples(vec![Example { input, target: Target::Values(vec![1., -1.]) }]);
-        let scores = evaluate(network.as_ref(), &data, 4, &Device::Cpu).unwrap();
+        let scores = evaluate(network.as_ref(), &data, 4, meter(&Forecast), &Device::Cpu).unwrap();
         assert_close(scores.loss, ((outputs[0][0] - 1.).powi(2) + (outputs[0][1] + 1.).powi(2)) / 2.);
-        assert_eq!((scores.perplexity, scores.bits_per_token, scores.accuracy), (None, None, None));
+        assert_eq!(scores.figures, Figures::default());
     }
 }

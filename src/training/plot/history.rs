@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::tasks::figures::{ACCURACY, BITS, PERPLEXITY};
 use crate::training::metric::Metric;
 
 /// Reports that are kept of a split, at most twice as many: more than a picture has columns to tell apart.
@@ -46,9 +47,9 @@ impl From<&Metric> for Point {
             epoch: metric.epoch,
             seconds: Some(metric.seconds),
             loss: Some(metric.loss),
-            perplexity: metric.perplexity,
-            bits_per_token: metric.bits_per_token,
-            accuracy: metric.accuracy,
+            perplexity: metric.figures.get(PERPLEXITY),
+            bits_per_token: metric.figures.get(BITS),
+            accuracy: metric.figures.get(ACCURACY),
             lr: Some(metric.lr),
             tokens_per_second: Some(metric.tokens_per_second),
         }

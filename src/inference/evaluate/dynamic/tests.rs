@@ -7,6 +7,8 @@ use super::super::fixture::{START, VOCABULARY, assert_close, language_model, ste
 use super::*;
 use crate::data::batch::{Example, Input, Target};
 use crate::rng::{Purpose, stream};
+use crate::tasks::figures::ACCURACY;
+use crate::tasks::{Lm, Names, Task};
 
 /// Parameters as numbers, in name order.
 type Numbers = Vec<Vec<f64>>;
@@ -138,7 +140,7 @@ fn steps_match_the_rule_with_central_differences() {
         let scores =
             dynamic.evaluate(network.as_ref(), &parameters, statistics, &data, &Device::Cpu).unwrap();
         assert_close(scores.loss, found.iter().sum::<f64>() / found.len() as f64);
-        assert_eq!((scores.tokens, scores.accuracy), (ids.len(), None));
+        assert_eq!((scores.tokens, scores.figures.get(ACCURACY)), (ids.len(), None));
     }
 }
 
@@ -146,7 +148,7 @@ fn steps_match_the_rule_with_central_differences() {
 fn zero_learning_rate_gives_the_plain_loss() {
     let (network, parameters) = language_model();
     let data = text(&tokens(&mut stream(2, Purpose::Train, 0), 600));
-    let plain = evaluate(network.as_ref(), &data, 1, &Device::Cpu).unwrap();
+    let plain = evaluate(network.as_ref(), &data, 1, Lm.meter(Names::default()), &Device::Cpu).unwrap();
     for (segment, decay) in [(1, 0.), (5, 0.3), (256, 0.), (1000, 0.)] {
         let dynamic = Dynamic { lr: 0., decay, segment };
         let scores = dynamic.evaluate(network.as_ref(), &parameters, None, &data, &Device::Cpu).unwrap();

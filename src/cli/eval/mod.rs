@@ -1,0 +1,123 @@
+//! `rnn eval`: a model's scores on data.
+
+mod adaptive;
+mod report;
+
+use std::io::Write;
+
+use adaptive::{AdaptiveArgs, Subject};
+use report::Report;
+use rnn_zoo::data::batch::Dataset;
+use rnn_zoo::data::source::{Builtin, Source};
+use rnn_zoo::inference::evaluate::evaluate;
+use rnn_zoo::inference::{Model, grammar};
+use rnn_zoo::tasks;
+
+use super::bundle_argument::bundle_path;
+use super::compute::Compute;
+use super::data_args::DataArgs;
+use super::flags::usage;
+use super::number;
+use super::outcome::Outcome;
+
+/// Strings of the grammar that a model of `builtin:reber` is tested on.
+const GRAMMAR_STRINGS: usize = 1000;
+
+/// Default number of examples in a batch.
+const BATCH: usize = 64;
+
+/// Score a model on data: loss, perplexity, bits a token
+#[derive(Debug, clap::Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
+Examples:
+  rnn eval my-model --data my.txt                   all of a file
+  rnn eval my-model --data ptb/ --split valid       one split of a folder
+  rnn eval lstm-story --data builtin:story --json   the built-in test split, as JSON
+  rnn eval my-model --data ptb/ --cache 500         also with a memory of the last 500 words
+  rnn eval my-model --data ptb/ --dynamic           also with a model that goes on learning"
+)]
+pub struct Args {
+    /// A bundle, or hf://OWNER/NAME
+    #[arg(value_name = "BUNDLE")]
+    bundle: String,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    /// Lanes to read a text in: 1 gives every token all that comes before it, more are faster
+    #[arg(long, value_name = "N", value_parser = number::count)]
+    batch_size: Option<usize>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    adaptive: AdaptiveArgs,
+
+    #[command(flatten)]
+    compute: Compute,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let device = args.compute.open()?;
+    let path = bundle_path(&args.bundle)?;
+    let model = Model::load(&path, &device)?.named(&args.bundle);
+    let task = model.config.task;
+    let data = args.checked_data(&model)?;
+    let spec = args.data.spec(data, &model.config);
+    let (dataset, split) = task.read_split(&spec, args.data.split, model.names())?;
+    let lanes = args.batch_size.unwrap_or(match dataset {
+        Dataset::Stream { .. } => 1,
+        Dataset::Examples(_) => BATCH,
+    });
+    let scores = evaluate(model.network.as_ref(), &dataset, lanes, task.meter(model.names()), &device)?;
+    let floor = match &model.tokenizer {
+        Some(tokenizer) => tasks::floor(&spec, tokenizer, &dataset)?,
+        None => None,
+    };
+    // The grammar tells the right answers of every step, so the model can be tested on all of them.
+    let legality = match spec.source()? {
+        Source::Builtin(Builtin::Reber) if task.is_language_model() => {
+            grammar::check_reber(&model, spec.seed, GRAMMAR_STRINGS)?
+        }
+        _ => None,
+    };
+    let unknown = match &dataset {
+        Dataset::Stream { tokens, .. } => Some(tokens.unknown_count()),
+        Dataset::Examples(_) => None,
+    };
+    let subject = Subject { path: &path, model: &model, spec: &spec, dataset: &dataset };
+    let adapted = args.adaptive.run(&subject)?;
+    let unit = task.unit(model.tokenizer.as_ref()).target;
+    let report = Report { task, split, unit, scores, unknown, floor, legality, adapted };
+    let mut out = std::io::stdout().lock();
+    match args.json {
+        true => writeln!(out, "{}", report.as_json()?)?,
+        false => report.lines().iter().try_for_each(|line| writeln!(out, "{line}"))?,
+    }
+    Ok(Outcome::Done)
+}
+
+impl Args {
+    /// The data to score the model on. Refuses adaptation of a model that is not a language model.
+    fn checked_data(&self, model: &Model) -> anyhow::Result<&str> {
+        let Some(data) = self.data.data.as_deref() else {
+            return Err(usage("--data", "name the data to score the model on, such as --data my.txt"));
+        };
+        let task = model.config.task;
+        match self.adaptive.flag() {
+            Some(flag) if !task.is_language_model() => {
+                let problem = format!(
+                    "{} is a {task} model; only a language model adapts to the text at hand",
+                    self.bundle
+                );
+                Err(usage(flag, problem))
+            }
+            _ => Ok(data),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The results of `rnn eval` as text and JSON.
+
+use rnn_zoo::data::Split;
+use rnn_zoo::inference::evaluate::Scores;
+use rnn_zoo::inference::grammar::Legality;
+use rnn_zoo::tasks::Task;
+use serde_json::{Value, json};
+
+use super::adaptive::Adapted;
+
+/// The results of an evaluation.
+pub struct Report {
+    /// The task of the model.
+    pub task: &'static dyn Task,
+    /// The split that the model was scored on.
+    pub split: Split,
+    /// The name of a target.
+    pub unit: &'static str,
+    /// The scores of the model as it is.
+    pub scores: Scores,
+    /// Number of unknown tokens; `None` if the data is not running text.
+    pub unknown: Option<u64>,
+    /// The lowest loss that a model can reach, if it is known.
+    pub floor: Option<f64>,
+    /// The result of a test on the grammar of the data, if it has one.
+    pub legality: Option<Legality>,
+    /// The scores of the model as it adapts to the text, if asked for.
+    pub adapted: Option<Adapted>,
+}
+
+impl Report {
+    /// One JSON object.
+    pub fn as_json(&self) -> anyhow::Result<Value> {
+        let mut report = json!({ "task": self.task.name(), "split": self.split.name() });
+        let scores = serde_json::to_value(&self.scores)?;
+        if let (Some(report), Value::Object(scores)) = (report.as_object_mut(), scores) {
+            report.extend(scores);
+            report.extend(self.unknown.map(|unknown| ("unknown".to_string(), json!(unknown))));
+            report.extend(self.floor.map(|floor| ("floor".to_string(), json!(floor))));
+            report.extend(self.legality.map(|legality| ("grammar".to_string(), json!(legality))));
+            if let Some(adapted) = &self.adapted {
+                report.insert(adapted.name.to_string(), adapted.as_json()?);
+            }
+        }
+        Ok(report)
+    }
+
+    /// Lines of text.
+    pub fn lines(&self) -> Vec<String> {
+        let Self { split, unit, scores, .. } = self;
+        let mut lines = vec![format!("{split}: {} {unit}s", scores.tokens)];
+        lines.extend(self.task.report(scores, unit));
+        lines.extend(self.unknown_line());
+        lines.extend(self.floor.map(|floor| {
+            let above = 100. * (scores.loss / floor - 1.);
+            format!("the least possible loss is {floor:.4} nats, this is {above:.1} % above")
+        }));
+        lines.extend(self.legality.map(grammar_line));
+        lines.push(format!("{:.1} s, {:.0} {unit}s/s", scores.seconds, scores.tokens_per_second));
+        lines.extend(self.adapted.as_ref().map(|adapted| adapted.as_text(unit)));
+        lines
+    }
+
+    fn unknown_line(&self) -> Option<String> {
+        let Self { unit, scores, .. } = self;
+        let unknown = self.unknown.filter(|&unknown| unknown > 0)?;
+        let share = 100. * unknown as f64 / scores.tokens.max(1) as f64;
+        Some(format!(
+            "{unknown} {unit}s ({share:.2} %) are unknown to the model and scored as <unk>, which is easier than \
+             what they stand for"
+        ))
+    }
+}
+
+fn grammar_line(legality: Legality) -> String {
+    let Legality { strings, strings_right, steps, steps_right, embedded_right } = legality;
+    format!(
+        "grammar: {strings_right} of {strings} unseen strings right at every step, {steps_right} of {steps} steps, \
+         {embedded_right} embedded symbols"
+    )
+}

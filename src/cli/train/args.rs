@@ -1,0 +1,141 @@
+//! The arguments of `rnn train`.
+
+use std::path::PathBuf;
+
+use rnn_zoo::data::{Columns, Fractions};
+use rnn_zoo::tasks::{DataSpec, STORY, Task, TokenizerSpec};
+use rnn_zoo::tokenizer::Kind;
+
+use crate::cli::compute::Compute;
+use crate::cli::recipe::Settings;
+use crate::cli::training::{LengthArgs, TrainingArgs};
+use crate::cli::{architecture, flags};
+
+/// Train a model on text (by default on built-in stories) and keep it as a bundle
+#[derive(Debug, clap::Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
+Examples:
+  rnn train lstm                                                   a character LSTM on the built-in stories
+  rnn train gru --data my.txt --out my-gru                         on a text file
+  rnn train rnnlm --data ptb/ --tied --dropout 0.4                 on a folder of train, valid and test
+  rnn train lstm --data q.csv --text-column text --label-column label --task classify
+  rnn train --recipe my-gru/recipe.toml --lr 0.001                 a run once more, but for one setting
+  rnn train --from my-gru --data other.txt                         fine-tune what has been learnt on other text
+  rnn train --resume my-gru --epochs 20                            continue a run"
+)]
+pub struct Args {
+    /// simple-rnn, lstm, gru or rnnlm
+    #[arg(value_name = "MODEL", required_unless_present_any = ["resume", "recipe", "from"])]
+    pub model: Option<String>,
+
+    /// Start from the parameters of a bundle, with its tokenizer and network, instead of from random ones
+    /// (fine-tuning); flags may regularise it otherwise
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["task", "tokenizer", "max_vocab", "lowercase"],
+          conflicts_with_all = architecture::SHAPE)]
+    pub from: Option<String>,
+
+    /// Take settings from a TOML file, a key for every long flag; flags count more, --tied=false too
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+
+    /// Continue the run that is kept in this bundle, to the byte as if it had not been interrupted
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["recipe", "out", "force"])]
+    pub resume: Option<PathBuf>,
+
+    /// Where the bundle goes [default: MODEL-DATA]
+    #[arg(long, value_name = "BUNDLE", aliases = ["save", "checkpoint-dir", "checkpoint_dir"])]
+    pub out: Option<PathBuf>,
+
+    /// Replace a bundle that is there already
+    #[arg(long)]
+    pub force: bool,
+
+    /// Write the figures as event files, too, for `tensorboard --logdir FOLDER`
+    #[arg(long, value_name = "FOLDER")]
+    pub tensorboard: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub data: DataArgs,
+
+    #[command(flatten)]
+    pub network: architecture::Args,
+
+    #[command(flatten)]
+    pub length: LengthArgs,
+
+    #[command(flatten)]
+    pub training: TrainingArgs,
+
+    #[command(flatten)]
+    pub compute: Compute,
+
+    /// The settings that the user gave, in flags and recipe.
+    #[arg(skip)]
+    pub settings: Settings,
+}
+
+/// The flags that name the data, the task and the tokenizer.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Data")]
+#[group(id = "data-flags")]
+pub struct DataArgs {
+    /// A text, .csv or .jsonl file, a folder of train, valid and test, builtin:story|reber|adding|copy, or
+    /// hf://datasets/OWNER/NAME/FILE [default: builtin:story]
+    #[arg(long, value_name = "DATA", alias = "input")]
+    pub data: Option<String>,
+
+    /// What to learn: the next token, a class, tags or numbers [default: what the data suits]
+    #[arg(long, value_parser = flags::task())]
+    pub task: Option<&'static dyn Task>,
+
+    /// Column or field that holds the text
+    #[arg(long, value_name = "NAME")]
+    text_column: Option<String>,
+
+    /// Column or field that holds the class
+    #[arg(long, value_name = "NAME")]
+    label_column: Option<String>,
+
+    /// Share of a single file held out for validation
+    #[arg(long, value_name = "X", alias = "val_frac", default_value_t = 0.05)]
+    valid_fraction: f64,
+
+    /// Share of a single file held out for testing
+    #[arg(long, value_name = "X", default_value_t = 0.05)]
+    test_fraction: f64,
+
+    /// char, word (cut at blanks alone), bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
+    #[arg(long, value_name = "TOKENIZER", value_parser = flags::parsed::<Kind>)]
+    tokenizer: Option<Kind>,
+
+    /// Keep only the N most frequent tokens; the rest become `<unk>`
+    #[arg(long, value_name = "N")]
+    max_vocab: Option<usize>,
+
+    /// Fold upper case away
+    #[arg(long)]
+    lowercase: bool,
+}
+
+impl DataArgs {
+    /// The tokenizer to build for a model of that name and task.
+    pub fn tokenizer(&self, model: &str, task: &dyn Task) -> TokenizerSpec {
+        let kind = self.tokenizer.clone().unwrap_or_else(|| match model {
+            "rnnlm" => Kind::Word,
+            _ => task.tokenizer(),
+        });
+        TokenizerSpec { kind, max_vocab: self.max_vocab, lowercase: self.lowercase }
+    }
+
+    /// The source of the data, with the seed of built-in data.
+    pub fn spec(&self, seed: u64) -> DataSpec {
+        DataSpec {
+            data: self.data.clone().unwrap_or_else(|| STORY.into()),
+            columns: Columns { text: self.text_column.clone(), label: self.label_column.clone() },
+            fractions: Fractions { valid: self.valid_fraction, test: self.test_fraction },
+            seed,
+        }
+    }
+}

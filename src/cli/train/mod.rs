@@ -1,0 +1,86 @@
+//! `rnn train`: a named model on the user's data, or a run continued.
+
+mod args;
+mod introduce;
+mod resume;
+mod start;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use args::Args;
+use resume::resume;
+use rnn_zoo::Error;
+use rnn_zoo::training::tensorboard::EventWriter;
+use rnn_zoo::training::{Ending, Run, card};
+use start::start;
+
+use super::outcome::Outcome;
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let device = args.compute.open()?;
+    let mut run = match &args.resume {
+        Some(bundle) => match resume(bundle, args, &device)? {
+            Some(run) => run,
+            None => return Ok(Outcome::Done),
+        },
+        None => start(args, &device).map_err(|error| args.settings.blame(error))?,
+    };
+    if let Some(folder) = &args.tensorboard {
+        run.watch(EventWriter::create(folder, run.trainer.progress.step, args.force)?);
+    }
+    // Only now is there anything that a Ctrl-C should wait for.
+    let stop = stop_on_interrupt(&run)?;
+    drive(run, &stop)
+}
+
+/// Trains to the end and prints the next commands.
+fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
+    let ending = run.train(stop);
+    let path = run.path().display();
+    match ending {
+        Ok(Ending::Interrupted) => {
+            let step = run.trainer.progress.step;
+            let bundle = card::quoted_path(&path.to_string());
+            eprintln!("stopped after step {step}; continue with: rnn train --resume {bundle}");
+            Ok(Outcome::Interrupted)
+        }
+        Ok(ending) => {
+            if ending == Ending::EarlyStopped {
+                eprintln!("stopped early: validation no longer improves");
+            }
+            if run.trainer.shipped_score.is_some_and(|score| score.step == 0) {
+                eprintln!(
+                    "no evaluation was better than the start, whose parameters are kept; try another --lr"
+                );
+            }
+            let next = card::next_commands(run.config(), run.data(), &path.to_string());
+            eprintln!("saved {path}; next:\n{next}");
+            Ok(Outcome::Done)
+        }
+        Err(error @ Error::Diverged { .. }) if run.has_saved() => {
+            eprintln!("the checkpoint from before is in {path}");
+            Err(error.into())
+        }
+        Err(error @ Error::Diverged { .. }) => {
+            eprintln!("nothing is saved: there was no evaluation yet; --eval-every N makes one sooner");
+            Err(error.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A flag that the first Ctrl-C sets; the second ends the process. Before this call, the first one does.
+fn stop_on_interrupt(run: &Run) -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    let path = run.path().display().to_string();
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after this step, then saving {path}; Ctrl-C again stops at once");
+    })?;
+    Ok(stop)
+}

@@ -1,0 +1,74 @@
+//! A stopped run that continues.
+
+use std::path::Path;
+
+use candle_core::Device;
+use rnn_zoo::bundle::RECIPE;
+use rnn_zoo::training::optim::Average;
+use rnn_zoo::training::schedule::Schedule;
+use rnn_zoo::training::{Checkpoint, Ending, Options, Run, card};
+
+use super::args::Args;
+use super::introduce::{command_line, introduce};
+use crate::cli::flags::usage;
+use crate::cli::training::Period;
+
+/// Resumes the run in `bundle`. Prints why, and returns `None`, if the run has ended.
+pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Option<Run>> {
+    if let Some(flag) = args.settings.beside_length() {
+        let path = card::quoted_path(&bundle.display().to_string());
+        let problem =
+            format!("a resumed run keeps its settings; leave it out, or start another with --from {path}");
+        return Err(usage(format!("{flag} with --resume"), problem));
+    }
+    let mut checkpoint = Checkpoint::open(bundle)?;
+    let progress = checkpoint.progress().clone();
+    let before = (checkpoint.options.epochs, checkpoint.options.max_steps);
+    args.length.extend(&mut checkpoint.options, &progress)?;
+    let changed = before != (checkpoint.options.epochs, checkpoint.options.max_steps);
+    if changed {
+        checkpoint.add_command(&command_line());
+    }
+    if changed && checkpoint.recipe().is_some() {
+        match args.settings.lengthen(&bundle.join(RECIPE), Period(checkpoint.options.eval_every)) {
+            Ok(recipe) => checkpoint.set_recipe(recipe),
+            Err(error) => eprintln!("the recipe is kept as it is, with its old length: {error}"),
+        }
+    }
+    let prepared = checkpoint.prepare()?;
+    let run = checkpoint.resume(prepared, device)?;
+    let (path, step) = (run.path().display(), run.trainer.progress.step);
+    let from = card::quoted_path(&path.to_string());
+    let done = match run.ended() {
+        Some(Ending::EarlyStopped) if changed => {
+            let problem =
+                format!("{path} stopped early after {step} steps; --from {from} starts another run from it");
+            return Err(usage("--resume", problem));
+        }
+        Some(Ending::EarlyStopped) => {
+            format!("stopped early after {step} steps: validation no longer improved")
+        }
+        Some(_) => {
+            format!("is finished: its {step} steps are done; --epochs or --max-steps make it longer")
+        }
+        None => {
+            if changed {
+                announce_length(&run.trainer.options);
+            }
+            introduce(&run, device);
+            return Ok(Some(run));
+        }
+    };
+    eprintln!("{path} {done}; --from {from} starts another run from it");
+    Ok(None)
+}
+
+/// Prints the effects of a new length on the schedule and the average.
+fn announce_length(options: &Options) {
+    if matches!(options.schedule, Schedule::Cosine { .. } | Schedule::OneCycle { .. }) {
+        eprintln!("the learning rate's schedule is that of the new length from here on: the rate jumps");
+    }
+    if matches!(options.average, Some(Average::Swa { .. })) {
+        eprintln!("the average begins anew, at its share of the new length");
+    }
+}

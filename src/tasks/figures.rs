@@ -1,0 +1,72 @@
+//! Named figures of an evaluation, besides the loss.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// `exp(loss)` of a loss in nats.
+pub const PERPLEXITY: &str = "perplexity";
+
+/// `loss / ln 2` of a loss in nats.
+pub const BITS: &str = "bits_per_token";
+
+/// The share of targets with the highest score.
+pub const ACCURACY: &str = "accuracy";
+
+/// Named figures of an evaluation, besides the loss, in the order in which they are reported. In JSON they are
+/// members of the object around them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures(Vec<(String, f64)>);
+
+impl Figures {
+    /// The figures that follow from a mean cross-entropy in nats: perplexity and bits per target.
+    pub fn of_nats(loss: f64) -> Self {
+        Self::default().with(PERPLEXITY, loss.exp()).with(BITS, loss / std::f64::consts::LN_2)
+    }
+
+    /// These figures and one more.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: f64) -> Self {
+        self.0.push((name.into(), value));
+        self
+    }
+
+    /// The figure of that name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
+    /// All names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+}
+
+impl Serialize for Figures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Figures {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // JSON has no NaN and no infinity; such a value was written as null.
+        let figures = BTreeMap::<String, Option<f64>>::deserialize(deserializer)?;
+        Ok(Self(figures.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_is_kept_in_json_and_null_is_absent() {
+        let figures = Figures::of_nats(1.).with(ACCURACY, f64::NAN);
+        let json = serde_json::to_string(&figures).unwrap();
+        assert_eq!(json.find(PERPLEXITY), Some(2));
+        assert!(json.find(BITS) < json.find(ACCURACY) && json.contains("\"accuracy\":null"), "{json}");
+        let read: Figures = serde_json::from_str(&json).unwrap();
+        assert_eq!((read.get(PERPLEXITY), read.get(ACCURACY)), (Some(1f64.exp()), None));
+    }
+}

@@ -1,0 +1,228 @@
+//! `lm`: predict the next token of running text.
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use rnn_zoo_models::{ModelConfig, Network, RecurrentConfig, RnnlmConfig};
+
+use super::answer::Answer;
+use super::data_spec::{DataSpec, Prepared, TokenizerSource};
+use super::defaults::{Defaults, STORY, Sizes};
+use super::names::Names;
+use super::network::NetworkOptions;
+use super::shape::Shape;
+use super::task::{Task, report_of_nats};
+use super::text;
+use crate::data::batch::{Batch, Dataset};
+use crate::data::builtin::{Floor, reber, story};
+use crate::data::corpus::Corpus;
+use crate::data::source::{Builtin, Source, Split};
+use crate::data::tokens::TokenStream;
+use crate::inference::evaluate::Scores;
+use crate::tokenizer::{Scheme, Tokenizer};
+use crate::training::{LossUnit, Options, Sampler};
+use crate::{Error, Result};
+
+/// Most tokens that validation during training reads, from the beginning of its split. `rnn eval` reads all.
+const VALIDATION_TOKENS: u64 = 250_000;
+
+/// A text with fewer words is too short for a large model over words.
+const FEW_WORDS: usize = 200_000;
+
+/// Fewest optimizer steps of a default run.
+const FEWEST_STEPS: usize = 1500;
+
+/// Steps between evaluations where epochs are shorter.
+const EVALUATION_STEPS: usize = 250;
+
+/// Predict the next token of running text.
+pub struct Lm;
+
+impl Task for Lm {
+    fn name(&self) -> &'static str {
+        "lm"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Predict the next token"
+    }
+
+    fn is_language_model(&self) -> bool {
+        true
+    }
+
+    fn suits(&self, data: &DataSpec) -> Result<bool> {
+        Ok(data.is_text()? && data.columns.label.is_none())
+    }
+
+    fn prepare(&self, data: &DataSpec, tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared> {
+        data.require_text(self.name())?;
+        let corpus = data.corpus()?;
+        let tokenizer = text::tokenizer(&corpus, tokenizer)?;
+        let mut splits = text::splits(&corpus, |split| read(&corpus, split, &tokenizer))?;
+        if let Some(Dataset::Stream { tokens, .. }) = &mut splits.valid {
+            tokens.truncate(VALIDATION_TOKENS);
+        }
+        let vocabulary = tokenizer.vocabulary_size();
+        let floor = floor(data, &tokenizer, &splits.train)?;
+        Ok(Prepared {
+            splits,
+            labels,
+            text_column: corpus.text_column().map(String::from),
+            shape: Shape { vocabulary: Some(vocabulary), features: 0, outputs: vocabulary },
+            unit: LossUnit { floor, ..self.unit(Some(&tokenizer)) },
+            tokenizer: Some(tokenizer),
+        })
+    }
+
+    fn read_split(
+        &self,
+        data: &DataSpec,
+        split: Option<Split>,
+        names: Names<'_>,
+    ) -> Result<(Dataset, Split)> {
+        data.require_text(self.name())?;
+        let tokenizer = text::require(names.tokenizer)?;
+        text::split(data, split, |corpus, split| read(corpus, split, tokenizer))
+    }
+
+    fn check_network(&self, _options: &NetworkOptions) -> Result<()> {
+        Ok(())
+    }
+
+    fn network(&self, rnn: RecurrentConfig, shape: Shape, options: &NetworkOptions) -> Result<ModelConfig> {
+        if rnn.stack().bidirectional.is_some() {
+            let problem =
+                "a language model reads from left to right: with both directions it would see the answer";
+            return Err(Error::invalid("bidirectional", problem));
+        }
+        let plain = RnnlmConfig::new(shape.outputs, rnn);
+        Ok(ModelConfig::Rnnlm(RnnlmConfig {
+            dropout: options.dropout,
+            tied: options.tied,
+            embedding_dropout: options.embedding_dropout.unwrap_or(plain.embedding_dropout),
+            ar: options.ar.unwrap_or(plain.ar),
+            tar: options.tar.unwrap_or(plain.tar),
+            ..plain
+        }))
+    }
+
+    fn defaults(&self, data: &DataSpec, prepared: &Prepared) -> Defaults {
+        let words = prepared.tokenizer.as_ref().is_some_and(|tokenizer| tokenizer.scheme() != Scheme::Char);
+        let tokens = prepared.splits.train.len();
+        match words {
+            false if data.data == STORY => of_story(),
+            false => of_characters(tokens),
+            true if tokens < FEW_WORDS => of_few_words(tokens),
+            true => of_many_words(tokens),
+        }
+    }
+
+    fn check_options(&self, _options: &Options) -> Result<()> {
+        Ok(())
+    }
+
+    fn sampler(
+        &self,
+        tokenizer: &Arc<Tokenizer>,
+        records: bool,
+        seed: u64,
+        device: &Device,
+    ) -> Option<Sampler> {
+        let length = match tokenizer.scheme() {
+            Scheme::Char => 200,
+            _ => 40,
+        };
+        let (tokenizer, start) = (tokenizer.clone(), tokenizer.start(records));
+        Some(Sampler { start, tokenizer, length, seed, device: device.clone() })
+    }
+
+    fn unit(&self, tokenizer: Option<&Tokenizer>) -> LossUnit {
+        LossUnit::nats(tokenizer.map_or("token", Tokenizer::unit))
+    }
+
+    fn report(&self, scores: &Scores, unit: &str) -> Vec<String> {
+        report_of_nats(scores, unit)
+    }
+
+    fn answer(&self, _network: &dyn Network, _batch: &Batch, _names: Names<'_>) -> Result<Vec<Answer>> {
+        Err(Error::Message("a language model predicts the next token only".into()))
+    }
+
+    fn command(&self, bundle: &str, _data: &str) -> String {
+        format!("rnn generate {bundle} --length 300")
+    }
+}
+
+/// The lowest loss that a model can reach on `split`, in nats per token of `tokenizer`. Returns `None` if it is not
+/// known, and if the tokenizer hides a part of the text, because the rest is easier to predict.
+///
+/// # Errors
+/// If the source of the data does not exist.
+pub fn floor(data: &DataSpec, tokenizer: &Tokenizer, split: &Dataset) -> Result<Option<f64>> {
+    let hides = match split {
+        Dataset::Stream { tokens, .. } => tokens.unknown_count() > 0,
+        Dataset::Examples(_) => true,
+    };
+    if hides || tokenizer.folds_case() {
+        return Ok(None);
+    }
+    let floor: Floor = match data.source()? {
+        Source::Builtin(Builtin::Story) => story::floor(),
+        Source::Builtin(Builtin::Reber) => reber::floor(),
+        _ => return Ok(None),
+    };
+    Ok(match tokenizer.scheme() {
+        Scheme::Char => Some(floor.nats_per_character()),
+        Scheme::Word => Some(floor.nats_per_word()),
+        Scheme::Subword => None,
+    })
+}
+
+fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer) -> Result<Dataset> {
+    let tokens = TokenStream::encode(corpus, split, tokenizer)?;
+    Ok(Dataset::Stream { tokens, start: tokenizer.start(corpus.is_records()) })
+}
+
+fn of_story() -> Defaults {
+    Defaults {
+        sizes: Sizes { embedding: 32, hidden: 128, layers: 1, dropout: 0. },
+        epochs: 1,
+        lr: 6e-3,
+        eval_every: Some(400),
+        ..Defaults::default()
+    }
+}
+
+fn of_characters(tokens: usize) -> Defaults {
+    let sizes = Sizes { embedding: 64, hidden: 256, layers: 1, dropout: 0.1 };
+    lengthened(Defaults { sizes, epochs: 5, lr: 3e-3, ..Defaults::default() }, tokens)
+}
+
+fn of_few_words(tokens: usize) -> Defaults {
+    let sizes = Sizes { embedding: 128, hidden: 128, layers: 1, dropout: 0.3 };
+    let defaults = Defaults { sizes, epochs: 5, batch_size: 16, bptt: 16, lr: 3e-3, ..Defaults::default() };
+    lengthened(defaults, tokens)
+}
+
+/// The recipe of PyTorch's word-level example: on many words plain gradient descent learns faster than Adam.
+fn of_many_words(tokens: usize) -> Defaults {
+    let defaults = Defaults {
+        sizes: Sizes { embedding: 200, hidden: 200, layers: 2, dropout: 0.2 },
+        epochs: 4,
+        batch_size: 20,
+        bptt: 35,
+        optimizer: "sgd",
+        lr: 20.,
+        clip: 0.25,
+        ..Defaults::default()
+    };
+    lengthened(defaults, tokens)
+}
+
+/// More epochs for a short text, with fewer evaluations than one per epoch.
+fn lengthened(defaults: Defaults, tokens: usize) -> Defaults {
+    let epoch = (tokens / (defaults.batch_size * defaults.bptt)).max(1);
+    let epochs = defaults.epochs.max(FEWEST_STEPS.div_ceil(epoch));
+    Defaults { epochs, eval_every: (epoch < EVALUATION_STEPS).then_some(EVALUATION_STEPS), ..defaults }
+}

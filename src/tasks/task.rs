@@ -1,0 +1,238 @@
+//! The trait of tasks: everything that differs between language models, classifiers, taggers and forecasters.
+
+use std::fmt;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use rnn_zoo_models::{ModelConfig, Network, Noise, RecurrentConfig};
+use serde::{Serialize, Serializer};
+
+use super::answer::Answer;
+use super::data_spec::{DataSpec, Prepared, TokenizerSource};
+use super::defaults::Defaults;
+use super::figures::{ACCURACY, BITS, PERPLEXITY};
+use super::meter::{ClassMeter, Meter};
+use super::names::Names;
+use super::network::NetworkOptions;
+use super::shape::Shape;
+use crate::data::batch::{Batch, Dataset, Example};
+use crate::data::source::Split;
+use crate::inference::carry::Carried;
+use crate::inference::evaluate::Scores;
+use crate::tokenizer::{Kind, Tokenizer};
+use crate::training::{LossUnit, Options, Sampler, loss};
+use crate::{Error, Result};
+
+/// A task: the data that a model reads, its network, loss and metrics, and its answers.
+///
+/// Each task is one file, and [`registry`](super::registry) lists them. The defaults of the methods suit a classifier
+/// of sequences.
+pub trait Task: Send + Sync {
+    /// The name on the command line and in `config.json`.
+    fn name(&self) -> &'static str;
+
+    /// A description in one line, for help texts.
+    fn summary(&self) -> &'static str;
+
+    /// Whether the model predicts the next token of running text, so that it can write and score text.
+    fn is_language_model(&self) -> bool {
+        false
+    }
+
+    // Data.
+
+    /// Whether this is the task that `data` is for, if the user names none. At most one task of the registry says so.
+    ///
+    /// # Errors
+    /// If the source of the data does not exist.
+    fn suits(&self, data: &DataSpec) -> Result<bool>;
+
+    /// Reads training and validation data. `labels` are the classes of an existing model; if there are none, they
+    /// are those of the training split.
+    ///
+    /// # Errors
+    /// If the data cannot be read or does not suit the task.
+    fn prepare(&self, data: &DataSpec, tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared>;
+
+    /// Reads one split for a trained model. Returns the split that was read, too: `split`, or the default of the
+    /// data if it is `None`.
+    ///
+    /// # Errors
+    /// If the data cannot be read or does not suit the task, or the split is empty.
+    fn read_split(&self, data: &DataSpec, split: Option<Split>, names: Names<'_>)
+    -> Result<(Dataset, Split)>;
+
+    /// The column of records that holds the labels in evaluation, if the user names none.
+    fn label_column(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The tokenizer of a new model, if the user names none.
+    fn tokenizer(&self) -> Kind {
+        Kind::Char
+    }
+
+    // Network and training.
+
+    /// Refuses options that the task's network does not have, before any data is read.
+    ///
+    /// # Errors
+    /// For such an option.
+    fn check_network(&self, options: &NetworkOptions) -> Result<()> {
+        let problem = || format!("only a language model has it, not option `task = {}`", self.name());
+        match options {
+            NetworkOptions { tied: true, .. } => Err(Error::invalid("tied", problem())),
+            NetworkOptions { embedding_dropout: Some(_), .. } => {
+                Err(Error::invalid("embedding_dropout", problem()))
+            }
+            NetworkOptions { ar: Some(_), .. } => Err(Error::invalid("ar", problem())),
+            NetworkOptions { tar: Some(_), .. } => Err(Error::invalid("tar", problem())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The network around the recurrent stack `rnn`.
+    ///
+    /// # Errors
+    /// If the stack does not suit the task.
+    fn network(&self, rnn: RecurrentConfig, shape: Shape, options: &NetworkOptions) -> Result<ModelConfig>;
+
+    /// Settings of a run where the user gives none.
+    fn defaults(&self, _data: &DataSpec, _prepared: &Prepared) -> Defaults {
+        Defaults::default()
+    }
+
+    /// Refuses options that have no effect on the task.
+    ///
+    /// # Errors
+    /// For such an option.
+    fn check_options(&self, options: &Options) -> Result<()> {
+        check_windows(self.name(), options)
+    }
+
+    /// Writes samples during training; `None` if the model writes no text. `records` tells whether the text comes
+    /// from records.
+    fn sampler(
+        &self,
+        _tokenizer: &Arc<Tokenizer>,
+        _records: bool,
+        _seed: u64,
+        _device: &Device,
+    ) -> Option<Sampler> {
+        None
+    }
+
+    // Loss and metrics.
+
+    /// The unit of the loss; `tokenizer` is that of the model, if it has one.
+    fn unit(&self, tokenizer: Option<&Tokenizer>) -> LossUnit;
+
+    /// Runs the network on a batch in training and computes the loss. `carried` is the state at the end of the batch
+    /// before. `smoothing` is the share of each target's probability that is spread over all classes.
+    ///
+    /// # Errors
+    /// If the batch does not fit the network, and errors from candle.
+    fn loss(
+        &self,
+        network: &dyn Network,
+        batch: &Batch,
+        carried: &mut Carried,
+        noise: Noise<'_>,
+        smoothing: f64,
+    ) -> Result<BatchLoss> {
+        let (hidden, penalty) = carried.encode_t(network, batch, noise)?;
+        let (mean, targets) = loss::cross_entropy(network, &hidden, batch, smoothing)?;
+        Ok(BatchLoss { mean, targets, penalty })
+    }
+
+    /// A meter of the task's metrics, for one evaluation.
+    fn meter(&self, _names: Names<'_>) -> Box<dyn Meter> {
+        Box::new(ClassMeter::default())
+    }
+
+    /// The lines of `rnn eval` about `scores`. `unit` is the name of a target.
+    fn report(&self, scores: &Scores, unit: &str) -> Vec<String> {
+        let mut lines = report_of_nats(scores, unit);
+        lines.extend(
+            scores.figures.get(ACCURACY).map(|accuracy| format!("accuracy {:.2} %", 100. * accuracy)),
+        );
+        lines
+    }
+
+    // Answers.
+
+    /// Answers each sequence of a batch.
+    ///
+    /// # Errors
+    /// If the batch does not fit the network, and errors from candle.
+    fn answer(&self, network: &dyn Network, batch: &Batch, names: Names<'_>) -> Result<Vec<Answer>>;
+
+    /// The conversion of a text without a label to an example; `None` if the task does not read single texts.
+    fn text_reader(&self) -> Option<TextReader> {
+        None
+    }
+
+    /// A command that uses a trained model. `bundle` is its path and `data` the arguments that name its data, both
+    /// quoted for a shell.
+    fn command(&self, bundle: &str, data: &str) -> String {
+        format!("rnn predict {bundle} {data}")
+    }
+}
+
+/// Converts a text without a label to an example.
+pub type TextReader = fn(&str, &Tokenizer) -> Result<Example>;
+
+/// The loss of a batch in training.
+pub struct BatchLoss {
+    /// The mean over the targets, a scalar.
+    pub mean: Tensor,
+    /// Number of targets.
+    pub targets: usize,
+    /// A scalar that is added to the mean and not reported.
+    pub penalty: Option<Tensor>,
+}
+
+/// Refuses options about the windows of running text. `task` is named in the error.
+pub(super) fn check_windows(task: &str, options: &Options) -> Result<()> {
+    let problem =
+        || format!("only a language model reads a text window by window, not option `task = {task}`");
+    match options {
+        Options { vary_bptt: true, .. } => Err(Error::invalid("vary_bptt", problem())),
+        Options { state_reset, .. } if *state_reset > 0. => Err(Error::invalid("state_reset", problem())),
+        _ => Ok(()),
+    }
+}
+
+/// The lines of `rnn eval` about a loss in nats.
+pub(super) fn report_of_nats(scores: &Scores, unit: &str) -> Vec<String> {
+    let figure = |name| scores.figures.get(name).unwrap_or(f64::NAN);
+    let (loss, perplexity, bits) = (scores.loss, figure(PERPLEXITY), figure(BITS));
+    vec![
+        format!("loss {loss:.4} nats a {unit}, perplexity {perplexity:.2}"),
+        format!("{bits:.4} bits a {unit}"),
+    ]
+}
+
+impl PartialEq for dyn Task {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl fmt::Debug for dyn Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for dyn Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Serialize for dyn Task {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}

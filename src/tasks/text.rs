@@ -1,0 +1,50 @@
+//! Data of tasks that read text.
+
+use super::data_spec::{DataSpec, TokenizerSource, TokenizerSpec};
+use crate::data::batch::Dataset;
+use crate::data::corpus::Corpus;
+use crate::data::source::Split;
+use crate::tokenizer::Tokenizer;
+use crate::training::Splits;
+use crate::{Error, Result};
+
+/// The tokenizer of a run on `corpus`.
+pub(super) fn tokenizer(corpus: &Corpus, source: TokenizerSource) -> Result<Tokenizer> {
+    match source {
+        TokenizerSource::Loaded(Some(tokenizer)) => Ok(*tokenizer),
+        TokenizerSource::Loaded(None) => {
+            Err(Error::invalid("data", "is text, which the model does not read"))
+        }
+        TokenizerSource::Trained(TokenizerSpec { kind, max_vocab, lowercase }) => {
+            Tokenizer::train(&kind, corpus.texts(Split::Train)?, max_vocab, lowercase)
+        }
+    }
+}
+
+/// The training and validation splits. `read` reads one split.
+pub(super) fn splits(corpus: &Corpus, read: impl Fn(Split) -> Result<Dataset>) -> Result<Splits> {
+    let train = read(Split::Train)?;
+    let valid = if corpus.has(Split::Valid)? { Some(read(Split::Valid)?) } else { None };
+    Ok(Splits { train, valid: valid.filter(|valid| !valid.is_empty()) })
+}
+
+/// One split for a trained model, by default the corpus's own default. `read` reads the split.
+pub(super) fn split(
+    data: &DataSpec,
+    split: Option<Split>,
+    read: impl Fn(&Corpus, Split) -> Result<Dataset>,
+) -> Result<(Dataset, Split)> {
+    let corpus = data.corpus()?;
+    let split = split.unwrap_or_else(|| corpus.default_split());
+    let dataset = read(&corpus, split)?;
+    if dataset.is_empty() {
+        let problem = format!("its {split} split is empty; use more text or option `split = all`");
+        return Err(Error::file(&data.data, problem));
+    }
+    Ok((dataset, split))
+}
+
+/// The tokenizer of a model that was trained on text.
+pub(super) fn require(tokenizer: Option<&Tokenizer>) -> Result<&Tokenizer> {
+    tokenizer.ok_or_else(|| Error::Message("this model reads text, but has no tokenizer".into()))
+}
