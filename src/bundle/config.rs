@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::files::{CONFIG, METRICS, MODEL};
 use super::read;
-use crate::tasks::Task;
-use crate::tokenizer::Scheme;
+use crate::tasks::{Prepared, Task};
+use crate::tokenizer::{Scheme, Tokenizer};
 use crate::{Error, Result};
 
 /// The version of the directory layout, the only one that this program reads and writes.
@@ -49,6 +49,22 @@ pub struct Config {
 }
 
 impl Config {
+    /// The configuration of a new f32 model, called `model`, for a task on data that has been read.
+    pub fn new(model: &str, task: &'static dyn Task, network: ModelConfig, data: &Prepared) -> Self {
+        Self {
+            format: FORMAT,
+            model: model.to_string(),
+            task,
+            network,
+            tokenizer: data.tokenizer.as_ref().map(Tokenizer::scheme),
+            labels: data.labels.clone(),
+            text_column: data.text_column.clone(),
+            dtype: DType::F32,
+            zoo_version: env!("CARGO_PKG_VERSION").to_string(),
+            created_with: String::new(),
+        }
+    }
+
     /// Reads and checks a bundle's `config.json`.
     ///
     /// # Errors

@@ -58,7 +58,19 @@ pub struct Prepared {
     pub unit: LossUnit,
 }
 
+impl From<Kind> for TokenizerSource {
+    /// A tokenizer of that kind, with all tokens of the training split.
+    fn from(kind: Kind) -> Self {
+        Self::Trained(TokenizerSpec { kind, max_vocab: None, lowercase: false })
+    }
+}
+
 impl DataSpec {
+    /// The source named `data`, such as `my.txt` or `builtin:reber`, with the usual columns and fractions.
+    pub fn new(data: impl Into<String>) -> Self {
+        Self { data: data.into(), columns: Columns::default(), fractions: Fractions::default(), seed: 1 }
+    }
+
     /// The source that [`DataSpec::data`] names.
     ///
     /// # Errors

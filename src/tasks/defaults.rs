@@ -1,5 +1,8 @@
 //! Settings of a run where the user gives none.
 
+use crate::Result;
+use crate::training::Options;
+
 /// The data of a run where the user names none.
 pub const STORY: &str = "builtin:story";
 
@@ -57,6 +60,32 @@ impl Default for Defaults {
 }
 
 impl Defaults {
+    /// The options of a run without any from the user: the learning rate falls along a cosine.
+    ///
+    /// # Errors
+    /// If there is no optimizer of that name.
+    pub fn options(&self) -> Result<Options> {
+        Ok(Options {
+            epochs: Some(self.epochs),
+            max_steps: None,
+            batch_size: self.batch_size,
+            bptt: self.bptt,
+            vary_bptt: false,
+            state_reset: 0.,
+            accumulate: 1,
+            label_smoothing: 0.,
+            optimizer: self.optimizer.parse()?,
+            lr: self.lr * self.lr_scale,
+            average: None,
+            schedule: "cosine".parse()?,
+            clip: self.clip,
+            eval_every: self.eval_every,
+            early_stop: None,
+            log_every: 100,
+            seed: 1,
+        })
+    }
+
     /// For parameters that have been trained before: a tenth of the learning rate.
     #[must_use]
     pub fn for_fine_tuning(self) -> Self {

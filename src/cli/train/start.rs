@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use rnn_zoo::bundle::{self, BundleWriter, Config, FORMAT, Loaded};
+use rnn_zoo::bundle::{self, BundleWriter, Config, Loaded};
 use rnn_zoo::models::{self, MODELS, ModelConfig};
 use rnn_zoo::tasks::{self, DataSpec, Defaults, Prepared, Task, TokenizerSource};
 use rnn_zoo::training::optim::Average;
@@ -11,7 +11,6 @@ use rnn_zoo::training::{Options, Run};
 
 use super::args::Args;
 use super::introduce::{command_line, introduce};
-use crate::cli::architecture::DTYPE;
 use crate::cli::bundle_argument::bundle_path;
 use crate::cli::flags::{self, usage};
 
@@ -104,18 +103,7 @@ impl Learner {
     }
 
     fn config(&self, network: ModelConfig, prepared: &Prepared) -> Config {
-        Config {
-            format: FORMAT,
-            model: self.name.to_string(),
-            task: self.task,
-            network,
-            tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme()),
-            labels: prepared.labels.clone(),
-            text_column: prepared.text_column.clone(),
-            dtype: DTYPE,
-            zoo_version: env!("CARGO_PKG_VERSION").to_string(),
-            created_with: command_line(),
-        }
+        Config { created_with: command_line(), ..Config::new(self.name, self.task, network, prepared) }
     }
 }
 
