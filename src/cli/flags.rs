@@ -115,16 +115,10 @@ fn translated(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(OPTION) {
         shown.push_str(before);
-        match after.split_once('`').and_then(|(option, after)| Some((setting(option)?, after))) {
-            Some((flag, after)) => {
-                shown.push_str(&flag);
-                rest = after;
-            }
-            None => {
-                shown.push_str(OPTION);
-                rest = after;
-            }
-        }
+        let known = after.split_once('`').and_then(|(option, after)| Some((setting(option)?, after)));
+        let (flag, after) = known.unwrap_or_else(|| (OPTION.into(), after));
+        shown.push_str(&flag);
+        rest = after;
     }
     shown.push_str(rest);
     let in_commands = |text: String, (function, command): &(&str, &str)| {
