@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor, bail};
 use crate::layers::cell::Cell;
 use crate::layers::state::State;
 use crate::layers::weights::zeros;
-use crate::ops::reference::select;
+use crate::ops::reference::{select, stack};
 use crate::ops::sequence::{SequenceOptions, ZoneoutMode};
 
 /// Run `cell` over a sequence.
@@ -49,10 +49,10 @@ pub(crate) fn scan<C: Cell>(
         ys[t] = Some(y);
         state = next;
     }
-    let ys: Vec<Tensor> = ys.into_iter().flatten().collect();
+    let ys: Vec<&Tensor> = ys.iter().flatten().collect();
     let ys = match ys.is_empty() {
         true => zeros((batch, 0, cell.weights().output_size()), gates_x)?,
-        false => Tensor::stack(&ys, 1)?,
+        false => stack(&ys, 1)?,
     };
     Ok((ys, state))
 }

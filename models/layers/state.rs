@@ -3,6 +3,8 @@
 use candle_core::{Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::ops::reference::stack;
+
 /// The state of a recurrent layer between two calls.
 ///
 /// For a stack each tensor is (layers * directions, batch, hidden), ordered as in PyTorch: layer 0
@@ -59,12 +61,12 @@ impl State {
     /// # Errors
     /// If `layers` is empty, the states differ in shape, or only some have a cell state.
     pub fn stack(layers: &[Self]) -> Result<Self> {
-        let h = Tensor::stack(&layers.iter().map(|s| &s.h).collect::<Vec<_>>(), 0)?;
+        let h = stack(&layers.iter().map(|s| &s.h).collect::<Vec<_>>(), 0)?;
         let c: Vec<&Tensor> = layers.iter().filter_map(|s| s.c.as_ref()).collect();
         if !c.is_empty() && c.len() != layers.len() {
             bail!("{} of {} layers have a cell state; expected all or none", c.len(), layers.len());
         }
-        let c = if c.is_empty() { None } else { Some(Tensor::stack(&c, 0)?) };
+        let c = if c.is_empty() { None } else { Some(stack(&c, 0)?) };
         Ok(Self { h, c })
     }
 }

@@ -78,3 +78,42 @@ pub fn clear_padding(xs: &Tensor, lengths: &[usize]) -> Result<Tensor> {
 pub(crate) fn select(mask: &Tensor, yes: &Tensor, no: &Tensor) -> Result<Tensor> {
     mask.broadcast_as(yes.shape())?.contiguous()?.where_cond(yes, no)
 }
+
+/// Stack tensors of one shape along a new dimension `dim`, as [`Tensor::stack`] does, which panics if they have no
+/// elements.
+///
+/// # Errors
+/// If there are no tensors or their shapes differ.
+pub(crate) fn stack(tensors: &[&Tensor], dim: usize) -> Result<Tensor> {
+    match tensors {
+        [first, others @ ..] if tensors.iter().all(|tensor| tensor.elem_count() == 0) => {
+            if let Some(other) = others.iter().find(|other| other.dims() != first.dims()) {
+                bail!("tensors of shapes {:?} and {:?} do not stack", first.dims(), other.dims());
+            }
+            let mut dims = first.dims().to_vec();
+            dims.insert(dim, tensors.len());
+            Tensor::zeros(dims, first.dtype(), first.device())
+        }
+        _ => Tensor::stack(tensors, dim),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    #[test]
+    fn tensors_without_elements_can_be_stacked() {
+        let zeros = |dims: &[usize]| Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
+        let (empty, full) = (zeros(&[0, 4]), zeros(&[2, 4]));
+        for (dim, dims) in [[3, 0, 4], [0, 3, 4], [0, 4, 3]].iter().enumerate() {
+            assert_eq!(stack(&[&empty; 3], dim).unwrap().dims(), dims);
+        }
+        assert_eq!(stack(&[&full; 3], 1).unwrap().dims(), [2, 3, 4]);
+        assert!(stack(&[&empty, &zeros(&[0, 5])], 0).is_err());
+        assert!(stack(&[&empty, &full], 0).is_err());
+        assert!(stack(&[], 0).is_err());
+    }
+}
