@@ -46,9 +46,9 @@ impl Columns {
             return Err(Error::file(path, problem));
         }
         let all = format!("({noun}: {})", names.join(", "));
-        let find = |wanted: &String, option: &str| {
+        let find = |wanted: &String, field: &str| {
             let missing =
-                || Error::file(path, format!("has no `{wanted}` {all}; choose one with option `{option}`"));
+                || Error::file(path, format!("has no `{wanted}` {all}; choose one with option `{field}`"));
             names.iter().position(|name| name == wanted).ok_or_else(missing)
         };
         let label = self.label.as_ref().map(|label| find(label, "columns.label")).transpose()?;

@@ -41,8 +41,8 @@ impl Corpus {
     /// not empty, not UTF-16, with the columns asked for. `seed` is for the built-in generators.
     ///
     /// # Errors
-    /// Names the file and what is wrong with it; or `--text-column`, where there are no columns; or
-    /// `--data` for `builtin:adding` and `builtin:copy`, which are not text.
+    /// If a file cannot be fetched or read, or holds no text; if columns are named for a source without columns; and for
+    /// `builtin:adding` and `builtin:copy`, which are not text.
     pub fn open(source: &Source, columns: &Columns, seed: u64) -> Result<Self> {
         let content = match source {
             Source::Builtin(builtin) => Content::builtin(*builtin, columns, seed)?,

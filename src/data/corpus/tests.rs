@@ -236,10 +236,12 @@ fn wrong_columns_list_the_right_ones() {
     let error = |name: &str, text: &str, label: &str| {
         open_file(&folder, name, &columns(text, label)).err().unwrap().to_string()
     };
-    assert!(error("a.csv", "", "").contains("(columns: id, headline, body); say --text-column NAME"));
+    assert!(
+        error("a.csv", "", "").contains("(columns: id, headline, body); say option `columns.text = NAME`")
+    );
     assert!(error("a.csv", "title", "").contains("has no `title` (columns: id, headline, body)"));
-    assert!(error("a.csv", "body", "class").contains("--label-column"));
-    assert!(error("a.jsonl", "", "").contains("say --text-column NAME"));
+    assert!(error("a.csv", "body", "class").contains("option `columns.label`"));
+    assert!(error("a.jsonl", "", "").contains("say option `columns.text = NAME`"));
     assert!(error("a.jsonl", "title", "").contains("has no `title`"));
     assert!(error("a.txt", "title", "").starts_with("columns.text: "));
     assert!(error("a.txt", "", "class").starts_with("columns.label: "));
