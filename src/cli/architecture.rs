@@ -1,4 +1,4 @@
-//! The flags that shape a network, and the configuration they make.
+//! The flags of the network, and the configuration that they make.
 
 use candle_core::DType;
 use clap::ValueEnum;
@@ -123,7 +123,8 @@ pub struct Args {
     init: Option<Init>,
 }
 
-/// The flags whose answer lies in parameters that are there already: all but those that regularise.
+/// The flags that determine names and shapes of parameters or their initial values: all but those that regularise. They
+/// have no effect on existing parameters.
 pub const SHAPE: [&str; 14] = [
     "embedding",
     "hidden",
@@ -185,7 +186,7 @@ impl Args {
         }
     }
 
-    /// The network, regularised as the user says and otherwise as it was.
+    /// `network` with the regularisation that the user gives.
     pub fn regularized(&self, network: &ModelConfig) -> ModelConfig {
         match network.clone() {
             ModelConfig::Rnnlm(config) => ModelConfig::Rnnlm(RnnlmConfig {
@@ -217,7 +218,7 @@ impl Args {
         rnn
     }
 
-    /// The stack of the chosen cell; flags of another cell are refused.
+    /// The configuration of the stack for the chosen cell. Refuses flags of another cell.
     fn stack(&self, cell: CellName, stack: StackOptions) -> anyhow::Result<RecurrentConfig> {
         let only = |flag: &str, given: bool, whose: CellName| match given && whose != cell {
             true => {
@@ -256,7 +257,7 @@ impl Args {
     /// The cell of `rnn train MODEL`.
     pub fn cell(&self, model: &str) -> anyhow::Result<CellName> {
         let Ok(own) = CellName::from_str(model, false) else {
-            return Ok(self.cell.unwrap_or(CellName::Lstm)); // an rnnlm is no cell, but has one
+            return Ok(self.cell.unwrap_or(CellName::Lstm)); // an rnnlm is not a cell, but has one
         };
         match self.cell {
             Some(cell) if cell != own => {

@@ -1,5 +1,4 @@
-//! The flags of training: how long, how fast, by which rule; and what suits a task where the user gives
-//! none.
+//! The flags of training: length, batches, optimizer, learning rate, evaluation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -111,7 +110,7 @@ pub struct TrainingArgs {
     pub seed: u64,
 }
 
-/// How often a run is evaluated: every so many steps, or at the end of every epoch.
+/// The period of evaluations: a number of steps, or `None` for an epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct Period(pub Option<usize>);
 
@@ -177,13 +176,13 @@ impl TrainingArgs {
         Ok(schedule)
     }
 
-    /// The options of a run: what the user said, and else what suits the task.
+    /// The options of a run. `defaults` apply where the user gives none.
     pub fn options(&self, length: &LengthArgs, defaults: &Defaults) -> anyhow::Result<Options> {
         let epochs = match (length.epochs, length.max_steps) {
             (None, None) => Some(defaults.epochs),
             (epochs, _) => epochs,
         };
-        // A learning rate is right for one optimizer: another one starts from its own.
+        // The default learning rate belongs to the default optimizer; another optimizer has its own.
         let (lr, clip) = match self.optimizer.as_ref().map(OptimizerConfig::name) {
             Some(name) if name != defaults.optimizer => match name {
                 "sgd" => (1., 0.25),
@@ -218,7 +217,7 @@ impl TrainingArgs {
 }
 
 impl LengthArgs {
-    /// Gives a resumed run another length, which cannot be less than it has behind it.
+    /// Sets another length for a resumed run. Refuses one that is shorter than the progress of the run.
     pub fn extend(&self, options: &mut Options, progress: &Progress) -> anyhow::Result<()> {
         let done = [
             ("--epochs", "epochs", self.epochs, progress.epoch),

@@ -10,10 +10,15 @@ use super::task::Task;
 use crate::Result;
 
 /// All tasks, in the order in which they are listed to users.
-pub const TASKS: &[&dyn Task] =
-    &[&super::lm::Lm, &super::classify::Classify, &super::tag::Tag, &super::forecast::Forecast];
+pub const TASKS: &[&dyn Task] = &[
+    // The first is the task of data that no task says it suits.
+    &super::lm::Lm,
+    &super::classify::Classify,
+    &super::tag::Tag,
+    &super::forecast::Forecast,
+];
 
-/// The task that `data` is for.
+/// The task that `data` is for, if the user names none.
 ///
 /// # Errors
 /// If the source of the data does not exist.
@@ -33,6 +38,6 @@ impl<'de> Deserialize<'de> for &'static dyn Task {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         let task = TASKS.iter().find(|task| task.name() == name);
-        task.copied().ok_or_else(|| D::Error::unknown_variant(&name, &*NAMES))
+        task.copied().ok_or_else(|| D::Error::unknown_variant(&name, &NAMES))
     }
 }
