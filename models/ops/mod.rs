@@ -11,6 +11,7 @@ pub(crate) mod fused;
 pub(crate) mod layer_weights;
 pub(crate) mod masked;
 pub(crate) mod packed_cache;
+mod packing;
 mod parameter_gradients;
 pub mod reference;
 pub(crate) mod sequence;

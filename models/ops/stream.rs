@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::backend::{Arithmetic, Backend};
 use super::layer_weights::LayerWeights;
-use super::packed_cache::{pack, packed_if_frozen};
+use super::packing::{pack, packed_if_frozen};
 use super::storage::read;
 use crate::kernels::CellKind;
 use crate::kernels::cpu::{self, Isa};

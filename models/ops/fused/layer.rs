@@ -14,7 +14,7 @@ use crate::kernels::CellKind;
 use crate::kernels::cpu::{self, Isa, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::layer_weights::LayerWeights;
-use crate::ops::packed_cache::packed_if_frozen;
+use crate::ops::packing::packed_if_frozen;
 use crate::ops::sequence::SequenceOptions;
 
 /// The results of [`layer`].

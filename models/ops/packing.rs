@@ -1,0 +1,60 @@
+//! Packing of the weights of a layer for the kernels.
+
+use std::any::TypeId;
+use std::sync::Arc;
+
+use candle_core::{Result, Tensor};
+
+use super::layer_weights::LayerWeights;
+use super::packed_cache::Key;
+use super::storage::read;
+use crate::kernels::CellKind;
+use crate::kernels::cpu::{self, Isa, Real};
+
+/// The packed weights of a layer that is not trained, from its cache if they are there; `None` for a layer that is
+/// trained, whose weights differ at each call.
+///
+/// # Errors
+/// Errors from candle.
+pub(super) fn packed_if_frozen<E: Real>(
+    isa: Isa,
+    kind: CellKind,
+    weights: LayerWeights<'_>,
+) -> Result<Option<Arc<cpu::PackedLayer<E>>>> {
+    if weights.are_trained() {
+        return Ok(None);
+    }
+    let key = Key {
+        element: TypeId::of::<E>(),
+        lanes: isa.lanes::<E>(),
+        kind,
+        input: weights.input(),
+        hidden: weights.hidden,
+        output: weights.output(),
+    };
+    if let Some(packed) = weights.packed.get::<E>(key) {
+        return Ok(Some(packed));
+    }
+    // Without the lock: two threads may pack at the same time, with the same result.
+    let packed = Arc::new(pack::<E>(isa, kind, weights)?);
+    weights.packed.put(key, packed.clone());
+    Ok(Some(packed))
+}
+
+/// Pack the weights as they are now.
+///
+/// # Errors
+/// Errors from candle.
+pub(super) fn pack<E: Real>(
+    isa: Isa,
+    kind: CellKind,
+    weights: LayerWeights<'_>,
+) -> Result<cpu::PackedLayer<E>> {
+    let (hidden, output) = (weights.hidden, weights.output());
+    let shape = cpu::SequenceShape { batch: 1, time: 1, hidden, output, gates: kind.gates() };
+    let hr = weights.hr.map(Tensor::contiguous).transpose()?;
+    let matrices = [Some(&weights.ih.contiguous()?), Some(&weights.hh.contiguous()?), hr.as_ref()];
+    read::<E, _, 3>(matrices, |[ih, hh, hr]| {
+        cpu::PackedLayer::new(isa, kind, shape, [ih, hh], weights.hr.is_some().then_some(hr))
+    })
+}
