@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor, bail};
 use crate::layers::cell::Cell;
 use crate::layers::state::State;
 use crate::layers::weights::zeros;
-use crate::ops::reference::{select, stack};
+use crate::ops::reference::select;
 use crate::ops::sequence::{SequenceOptions, ZoneoutMode};
 
 /// Run `cell` over a sequence.
@@ -24,6 +24,10 @@ pub(crate) fn scan<C: Cell>(
     options: &SequenceOptions<'_>,
 ) -> Result<(Tensor, State)> {
     let (batch, time, _) = gates_x.dims3()?;
+    if batch == 0 || time == 0 {
+        let ys = zeros((batch, time, cell.weights().output_size()), gates_x)?;
+        return Ok((ys, initial.clone()));
+    }
     let recurrent_mask = match &options.noise.dropout {
         Some(factors) => Some(tensor_of(factors.clone(), &initial.h)?),
         None => None,
@@ -49,12 +53,8 @@ pub(crate) fn scan<C: Cell>(
         ys[t] = Some(y);
         state = next;
     }
-    let ys: Vec<&Tensor> = ys.iter().flatten().collect();
-    let ys = match ys.is_empty() {
-        true => zeros((batch, 0, cell.weights().output_size()), gates_x)?,
-        false => stack(&ys, 1)?,
-    };
-    Ok((ys, state))
+    let ys: Vec<Tensor> = ys.into_iter().flatten().collect();
+    Ok((Tensor::stack(&ys, 1)?, state))
 }
 
 /// The steps of (batch, time, features), each (batch, features).
