@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
-use syn::{Attribute, ItemMod, LitStr, Macro};
+use syn::{Attribute, ItemMod, LitStr, Macro, Meta};
 
 use super::*;
 use crate::cli::Cli;
@@ -71,7 +71,12 @@ impl Literals {
 }
 
 impl<'ast> Visit<'ast> for Literals {
-    fn visit_attribute(&mut self, _: &'ast Attribute) {}
+    /// The texts of errors are in attributes.
+    fn visit_attribute(&mut self, attribute: &'ast Attribute) {
+        if let Meta::List(list) = &attribute.meta {
+            self.visit_tokens(list.tokens.clone());
+        }
+    }
 
     fn visit_item_mod(&mut self, item: &'ast ItemMod) {
         if item.ident != "tests" {
