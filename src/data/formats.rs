@@ -6,7 +6,7 @@ use super::columns::Columns;
 use super::csv_file::CsvFile;
 use super::data_file::DataFile;
 use super::jsonl_file::JsonlFile;
-use super::records::RecordFile;
+use super::records::{RecordFile, RecordFormat};
 use super::text_file::TextFile;
 use crate::Result;
 
@@ -14,7 +14,11 @@ use crate::Result;
 type Open = fn(&Path, &Columns) -> Result<Box<dyn DataFile>>;
 
 /// Extensions and their formats. A file with another extension is plain text.
-const FORMATS: [(&str, Open); 3] = [("txt", open_text), ("csv", open_csv), ("jsonl", open_jsonl)];
+const FORMATS: &[(&str, Open)] = &[
+    ("txt", open_text),
+    ("csv", |path, columns| records(CsvFile::open(path, columns))),
+    ("jsonl", |path, columns| records(JsonlFile::open(path, columns))),
+];
 
 /// Open the file at `path`.
 ///
@@ -37,10 +41,6 @@ fn open_text(path: &Path, columns: &Columns) -> Result<Box<dyn DataFile>> {
     Ok(Box::new(file))
 }
 
-fn open_csv(path: &Path, columns: &Columns) -> Result<Box<dyn DataFile>> {
-    Ok(Box::new(RecordFile::new(CsvFile::open(path, columns)?)?))
-}
-
-fn open_jsonl(path: &Path, columns: &Columns) -> Result<Box<dyn DataFile>> {
-    Ok(Box::new(RecordFile::new(JsonlFile::open(path, columns)?)?))
+fn records<F: RecordFormat + 'static>(file: Result<F>) -> Result<Box<dyn DataFile>> {
+    Ok(Box::new(RecordFile::new(file?)?))
 }
