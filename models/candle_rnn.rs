@@ -1,5 +1,5 @@
 //! Candle's own interface to recurrent layers, `candle_nn::rnn::RNN`, for [`SimpleRnn`](crate::SimpleRnn), [`Lstm`]
-//! and [`Gru`].
+//! and [`Gru`] of one layer in one direction.
 //!
 //! Code written for candle's `LSTM` and `GRU` switches over by importing [`lstm`] and [`gru`] from here: they take
 //! candle's configurations, the parameters have the same names, and the results are the same to rounding. The
@@ -32,7 +32,7 @@ use crate::layers::cell::Cell;
 use crate::layers::config::StackOptions;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::recurrent_noise::{PassShape, draw_noise};
-use crate::layers::scan::scan;
+use crate::layers::scan::{scan, unstack_time};
 use crate::layers::stack::Stack;
 use crate::layers::state::State;
 use crate::lstm::{Lstm, LstmCell};
@@ -115,20 +115,19 @@ fn steps<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: &State) -> Result<Vec<
     let options = SequenceOptions { noise, ..SequenceOptions::default() };
     let gates_x = weights.project_input(xs, cell.folds_hidden_bias())?; // (batch, time, gates * hidden)
     let mut states: Vec<State> = Vec::with_capacity(time);
-    for t in 0..time {
+    for gates_x in unstack_time(&gates_x)? {
         let state = states.last().unwrap_or(initial);
-        let (_, next) = scan(cell, &gates_x.narrow(1, t, 1)?, state, &options)?;
+        let (_, next) = scan(cell, &gates_x.unsqueeze(1)?, state, &options)?;
         states.push(next);
     }
     Ok(states)
 }
 
 /// One step of `x`, (batch, features), from `state`, whose tensors are (batch, hidden).
-fn step<C: Cell>(stack: &Stack<C>, x: &Tensor, state: &State) -> Result<State> {
-    match steps(stack, &x.unsqueeze(1)?, state)?.pop() {
-        Some(state) => Ok(state),
-        None => bail!("invariant: one step has one state"),
-    }
+fn step<C: Cell>(stack: &Stack<C>, x: &Tensor, state: State) -> Result<State> {
+    single(stack)?;
+    let (_, state) = Recurrent::step(stack, x, &State::stack(&[state])?)?; // (1, batch, hidden)
+    state.layer(0)
 }
 
 /// A state of zeros for `batch` sequences, whose tensors are (batch, hidden).
@@ -146,7 +145,7 @@ impl RNN for Stack<LstmCell> {
 
     fn step(&self, input: &Tensor, state: &LSTMState) -> Result<LSTMState> {
         let state = State { h: state.h.clone(), c: Some(state.c.clone()) };
-        step(self, input, &state).and_then(lstm_state)
+        step(self, input, state).and_then(lstm_state)
     }
 
     fn seq_init(&self, input: &Tensor, state: &LSTMState) -> Result<Vec<LSTMState>> {
@@ -175,7 +174,7 @@ impl RNN for Stack<GruCell> {
     }
 
     fn step(&self, input: &Tensor, state: &GRUState) -> Result<GRUState> {
-        Ok(GRUState { h: step(self, input, &State { h: state.h.clone(), c: None })?.h })
+        Ok(GRUState { h: step(self, input, State { h: state.h.clone(), c: None })?.h })
     }
 
     fn seq_init(&self, input: &Tensor, state: &GRUState) -> Result<Vec<GRUState>> {
@@ -197,7 +196,7 @@ impl RNN for Stack<SimpleRnnCell> {
     }
 
     fn step(&self, input: &Tensor, state: &State) -> Result<State> {
-        step(self, input, state)
+        step(self, input, state.clone())
     }
 
     fn seq_init(&self, input: &Tensor, state: &State) -> Result<Vec<State>> {
@@ -216,7 +215,7 @@ fn hidden_states<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: State) -> Resu
     single(stack)?;
     let initial = State::stack(&[initial])?; // (1, batch, hidden)
     let ys = Recurrent::forward(stack, xs, Some(&initial), None)?.ys;
-    (0..ys.dim(1)?).map(|t| ys.narrow(1, t, 1)?.squeeze(1)).collect()
+    unstack_time(&ys)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! | the training loop without files | [`training::Trainer`] |
 //! | files of text and their tokens | [`data::Corpus`], [`tokenizer::Tokenizer`] |
 //!
-//! The folder `examples/` has a program for each of them. Errors name the file or the option that is wrong, see
+//! The folder `examples/` has programs that train, load and use models. Errors name the file or the option that is wrong, see
 //! [`Error`].
 
 pub mod atomic;

@@ -2,7 +2,6 @@
 
 use std::sync::Mutex;
 
-use candle_core::utils::barrier_pool;
 use rnn_zoo_models::kernels;
 
 /// Numbers of a piece: many pieces for the threads to share, each long enough to be worth it.
@@ -19,7 +18,7 @@ pub(crate) fn map<P: Send, R: Send>(pieces: Vec<P>, work: impl Fn(P) -> R + Sync
         Result(R),
     }
     let slots: Vec<_> = pieces.into_iter().map(|piece| Mutex::new(Slot::Piece(piece))).collect();
-    barrier_pool().execute_chunked(slots.len(), |range| {
+    kernels::run_chunked(slots.len(), |range| {
         for slot in &slots[range] {
             let mut slot = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if let Slot::Piece(piece) = std::mem::replace(&mut *slot, Slot::Taken) {
@@ -40,6 +39,12 @@ pub(crate) fn map<P: Send, R: Send>(pieces: Vec<P>, work: impl Fn(P) -> R + Sync
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_may_run_kernels_and_maps_of_its_own() {
+        let inner = |x: usize| map((0..4).collect(), move |y: usize| x + y).into_iter().sum::<usize>();
+        assert_eq!(map((0..100).collect(), inner), (0..100).map(|x| 4 * x + 6).collect::<Vec<_>>());
+    }
 
     #[test]
     fn results_keep_the_order_of_their_pieces() {

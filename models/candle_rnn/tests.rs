@@ -1,4 +1,4 @@
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Var};
 use candle_nn::VarMap;
 
 use super::*;
@@ -48,6 +48,18 @@ fn assert_equal<S>(
         let joined = found.states_to_tensor(&found_states).unwrap();
         assert_close("states_to_tensor", &joined, &expected.states_to_tensor(&expected_states).unwrap());
     }
+}
+
+#[test]
+fn gradients_equal_those_of_the_layer() {
+    let parameters = VarMap::new();
+    let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
+    let layer = lstm(INPUT, HIDDEN, LSTMConfig::default(), vb).unwrap();
+    let xs = Var::from_tensor(&random(&[BATCH, TIME, INPUT])).unwrap();
+    let gradient = |ys: Tensor| ys.sqr().unwrap().sum_all().unwrap().backward().unwrap().remove(&xs).unwrap();
+    let states = layer.seq(&xs).unwrap();
+    let found = gradient(layer.states_to_tensor(&states).unwrap());
+    assert_close("gradient", &found, &gradient(Recurrent::forward(&layer, &xs, None, None).unwrap().ys));
 }
 
 #[test]

@@ -11,4 +11,4 @@ pub(crate) mod cpu;
 
 pub use allocator::keep_freed_memory;
 pub use cell_kind::{CellKind, Nonlinearity};
-pub use cpu::{Isa, set_threads, threads};
+pub use cpu::{Isa, run_chunked, set_threads, threads};

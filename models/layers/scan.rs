@@ -61,7 +61,7 @@ pub(crate) fn scan<C: Cell>(
 ///
 /// The sequence is halved recursively. The gradient of a slice is a tensor of the size of what it was cut from, so
 /// cutting each step from the whole takes O(time^2); this takes O(time log time).
-fn unstack_time(xs: &Tensor) -> Result<Vec<Tensor>> {
+pub(crate) fn unstack_time(xs: &Tensor) -> Result<Vec<Tensor>> {
     match xs.dim(1)? {
         0 => Ok(vec![]),
         1 => Ok(vec![xs.squeeze(1)?]),

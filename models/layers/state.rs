@@ -83,6 +83,12 @@ pub struct Output {
 }
 
 impl Output {
+    /// The results of a stack: `ys` (batch, time, output), the final state, and the merge of the top layer's
+    /// directions, if it has two.
+    pub fn new(ys: Tensor, state: State, merge: Option<Merge>) -> Self {
+        Self { ys, state, merge }
+    }
+
     /// The last output, (batch, output): Keras's `return_sequences=False`.
     ///
     /// This is the forward direction's output at each sequence's own last step, merged with the backward

@@ -101,7 +101,8 @@ impl Operation for MeanLoss<'_> {
     fn reference(self) -> Result<Tensor> {
         let Examples { rows, weight, bias, targets } = self.examples;
         let outputs = reference::linear(rows, weight, bias)?;
-        reference::cross_entropy(&outputs, targets, self.smoothing)? / rows.dim(0)? as f64
+        let sum = reference::cross_entropy(&outputs, targets, self.smoothing)?;
+        (sum / rows.dim(0)? as f64)?.to_dtype(rows.dtype())
     }
 }
 

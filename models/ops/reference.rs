@@ -1,7 +1,7 @@
 //! The reference: the ops in plain candle ops, for any device and float type. Slow, and what every faster
 //! implementation is compared with.
 
-use candle_core::{D, Result, Tensor, bail};
+use candle_core::{D, DType, Result, Tensor, bail};
 
 /// A linear layer, `xs W^T + b`: (rows, features) to (rows, outputs), with `weight` (outputs, features) and `bias`
 /// (outputs).
@@ -37,11 +37,16 @@ pub fn cross_entropy(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Resu
     losses(outputs, targets, smoothing)?.sum_all()
 }
 
-/// `-log softmax(outputs)[target]` of each row, (rows); (rows, classes) against (rows).
+/// `-log softmax(outputs)[target]` of each row, (rows); (rows, classes) against (rows). In f32 for outputs in half
+/// precision.
 ///
 /// # Errors
 /// As [`cross_entropy`].
 pub fn losses(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
+    let outputs = match outputs.dtype() {
+        DType::F16 | DType::BF16 => &outputs.to_dtype(DType::F32)?, // sums in half precision overflow
+        _ => outputs,
+    };
     let highest = outputs.detach().max_keepdim(D::Minus1)?; // keeps exp from overflowing
     let outputs = outputs.broadcast_sub(&highest)?;
     let log_sum = outputs.exp()?.sum(D::Minus1)?.log()?; // (rows)
@@ -100,9 +105,17 @@ pub(crate) fn stack(tensors: &[&Tensor], dim: usize) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
+    use candle_core::Device;
 
     use super::*;
+
+    #[test]
+    fn half_precision_losses_are_summed_in_f32() {
+        let outputs = Tensor::zeros((60_000, 4), DType::F16, &Device::Cpu).unwrap();
+        let targets = Tensor::zeros(60_000, DType::U32, &Device::Cpu).unwrap();
+        let sum = cross_entropy(&outputs, &targets, 0.).unwrap().to_scalar::<f32>().unwrap();
+        assert!((sum / 60_000. - 4f32.ln()).abs() < 1e-4, "{sum}"); // 83,178, above the largest f16
+    }
 
     #[test]
     fn tensors_without_elements_can_be_stacked() {

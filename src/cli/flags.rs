@@ -8,7 +8,7 @@ use rnn_zoo::data::Split;
 use rnn_zoo::tasks::{TASKS, Task};
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 57] = [
+const FLAGS: [(&str, &str); 60] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("average", "--average"),
@@ -31,14 +31,17 @@ const FLAGS: [(&str, &str); 57] = [
     ("dynamic.decay", "--dynamic-decay"),
     ("dynamic.lr", "--dynamic-lr"),
     ("dynamic.segment", "--dynamic-segment"),
+    ("early_stop", "--early-stop"),
     ("embedding_dropout", "--embedding-dropout"),
     ("epochs", "--epochs"),
+    ("eval_every", "--eval-every"),
     ("force", "--force"),
     ("fractions", "--valid-fraction and --test-fraction"),
     ("fractions.test", "--test-fraction"),
     ("fractions.valid", "--valid-fraction"),
     ("label_smoothing", "--label-smoothing"),
     ("length_penalty", "--length-penalty"),
+    ("log_every", "--log-every"),
     ("lowercase", "--lowercase"),
     ("lr", "--lr"),
     ("max_vocab", "--max-vocab"),

@@ -1,4 +1,4 @@
-//! What training obeys, and how long it makes a run.
+//! Training options, and the length of a run that they give.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +11,10 @@ use crate::{Error, Result};
 /// The most epochs whose windows are drawn to know how many steps they are.
 const MOST_VARIED: usize = 10_000;
 
-/// What the loop obeys.
+/// Training options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Options {
-    /// Passes over the training data; as many as the steps need where `None`.
+    /// Passes over the training data; if `None`, as many as the steps need.
     pub epochs: Option<usize>,
     /// Stop after this many steps, if the epochs have not ended before.
     pub max_steps: Option<usize>,
@@ -62,16 +62,31 @@ fn one() -> usize {
 }
 
 impl Options {
-    /// Checks what no loop could be made of.
+    /// Check the ranges of all options.
     ///
     /// # Errors
-    /// If one of these counts is 0, or the schedule is invalid.
+    /// If a count is 0, a share is not within 0 to 1, the clipping norm is negative or not a number, or the schedule is
+    /// invalid.
     pub fn validate(&self) -> Result<()> {
         let problem = "is 0; expected at least 1";
         match *self {
             Self { batch_size: 0, .. } => Err(Error::invalid("batch_size", problem)),
             Self { bptt: 0, .. } => Err(Error::invalid("bptt", problem)),
             Self { accumulate: 0, .. } => Err(Error::invalid("accumulate", problem)),
+            Self { early_stop: Some(0), .. } => Err(Error::invalid("early_stop", problem)),
+            Self { eval_every: Some(0), .. } => Err(Error::invalid("eval_every", problem)),
+            Self { log_every: 0, .. } => Err(Error::invalid("log_every", problem)),
+            Self { state_reset, .. } if !(0. ..1.).contains(&state_reset) => Err(Error::invalid(
+                "state_reset",
+                format!("is {state_reset}; expected a probability below 1"),
+            )),
+            Self { label_smoothing, .. } if !(0. ..1.).contains(&label_smoothing) => Err(Error::invalid(
+                "label_smoothing",
+                format!("is {label_smoothing}; expected a share below 1"),
+            )),
+            Self { clip, .. } if clip.is_nan() || clip < 0. => {
+                Err(Error::invalid("clip", format!("is {clip}; expected a norm of at least 0")))
+            }
             _ => self.schedule.validate(),
         }
     }
@@ -115,5 +130,34 @@ impl Options {
     /// Whether a scheduled evaluation follows that step.
     pub(super) fn evaluates_after(&self, step: usize, epoch_ends: bool) -> bool {
         self.eval_every.map_or(epoch_ends, |every| step.is_multiple_of(every))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tasks::Defaults;
+
+    #[test]
+    fn invalid_options_are_refused_by_name() {
+        let usual = Defaults::default().options().unwrap();
+        usual.validate().unwrap();
+        let changes: [(&str, fn(&mut Options)); 9] = [
+            ("batch_size", |options| options.batch_size = 0),
+            ("bptt", |options| options.bptt = 0),
+            ("accumulate", |options| options.accumulate = 0),
+            ("early_stop", |options| options.early_stop = Some(0)),
+            ("eval_every", |options| options.eval_every = Some(0)),
+            ("log_every", |options| options.log_every = 0),
+            ("state_reset", |options| options.state_reset = 1.),
+            ("label_smoothing", |options| options.label_smoothing = f64::NAN),
+            ("clip", |options| options.clip = f64::NAN),
+        ];
+        for (field, change) in changes {
+            let mut options = usual.clone();
+            change(&mut options);
+            let error = options.validate().unwrap_err().to_string();
+            assert!(error.starts_with(field), "{error}");
+        }
     }
 }

@@ -121,7 +121,7 @@ impl Trainer {
         let batches = splits.train.epoch(options.cut(), Some((options.seed, progress.epoch)))?.len();
         let valid = progress.running.is_valid() && (0. ..f64::MAX).contains(&progress.seconds);
         if progress.batch > batches || !valid {
-            let problem = "the checkpoint's progress is none of this run's; start the run again";
+            let problem = "the checkpoint's progress does not fit its data; start the run again";
             return Err(Error::Message(problem.into()));
         }
         progress.scheduler.set_total_steps(options.total_steps(splits)?);

@@ -128,8 +128,8 @@ pub(crate) struct SharedPtr<T>(*mut T);
 
 // SAFETY: every access through the pointer is unsafe and justified where it happens.
 unsafe impl<T: Send> Send for SharedPtr<T> {}
-// SAFETY: as above.
-unsafe impl<T: Sync> Sync for SharedPtr<T> {}
+// SAFETY: as above. A shared pointer lets several threads write elements, which moves values between threads.
+unsafe impl<T: Send> Sync for SharedPtr<T> {}
 
 impl<T> From<*mut T> for SharedPtr<T> {
     fn from(start: *mut T) -> Self {

@@ -47,4 +47,4 @@ pub(crate) use recurrence::{
 };
 pub use simd::Isa;
 pub(crate) use stream::{PackedStream, StreamLayer, StreamLinear};
-pub use workers::{set_threads, threads};
+pub use workers::{run_chunked, set_threads, threads};

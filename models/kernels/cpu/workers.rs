@@ -81,11 +81,32 @@ pub(crate) fn run(limit: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
     barrier_pool().execute(|thread| {
         let index = if thread == caller { 0 } else { thread + 1 };
         if index < count {
-            IS_WORKER.set(true);
-            abort_on_unwind(|| work(Worker { index, count, barrier: &barrier }));
-            IS_WORKER.set(false);
+            as_worker(|| abort_on_unwind(|| work(Worker { index, count, barrier: &barrier })));
         }
     });
+}
+
+/// Run `work` on ranges that together cover the indices below `total`, on all threads of candle's pool. Kernels that
+/// `work` calls run on the calling thread alone: a thread of the pool that waited for the pool would wait for itself.
+pub fn run_chunked(total: usize, work: impl Fn(Range<usize>) + Sync) {
+    if IS_WORKER.get() {
+        return work(0..total);
+    }
+    barrier_pool().execute_chunked(total, |range| as_worker(|| work(range)));
+}
+
+/// Run `work` on this thread, marked as a worker.
+fn as_worker(work: impl FnOnce()) {
+    /// Clears the mark, also if `work` panics.
+    struct Mark;
+    impl Drop for Mark {
+        fn drop(&mut self) {
+            IS_WORKER.set(false);
+        }
+    }
+    IS_WORKER.set(true);
+    let _mark = Mark;
+    work();
 }
 
 /// The work of a kernel, generic over the instruction set.

@@ -38,7 +38,7 @@ use super::Floor;
 use super::grammar::Grammar;
 use crate::rng::Rng;
 
-/// The grammar of the stories, in the notation of `grammar.rs`: `<hero:person>` chooses a person
+/// The grammar of the stories, in the notation of `grammar/notation.rs`: `<hero:person>` chooses a person
 /// and prints the name, `<hero>` prints it again, `<hero.he>` a pronoun, `<scene>` calls a rule.
 const GRAMMAR: &str = r#"
 # Who and what a story remembers, with the forms that agree.

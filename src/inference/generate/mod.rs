@@ -1,12 +1,13 @@
 //! Text from a trained language model, one token at a time, in memory that does not grow with the text.
 //!
-//! A [`Session`] writes texts side by side that may join and leave at any step; a [`Batch`] writes all texts for a
+//! [`write()`] writes one text. A [`Session`] writes texts side by side that may join and leave at any step; a [`Batch`] writes all texts for a
 //! list of prompts in one; [`BeamSearch`] searches for the most probable texts.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `session.rs`, `event.rs` | continuous batching of texts |
 //! | `text.rs`, `opening.rs`, `batch.rs` | a text and its options; prompts; all texts for a list of prompts |
+//! | `write.rs` | one text for one prompt |
 //! | `beam.rs` | beam search |
 //! | `sample.rs` | samples of text during training |
 //! | `sampling.rs`, `best_first.rs` | choice of the next token by its score |
@@ -36,6 +37,7 @@ mod specials;
 mod stop;
 mod text;
 mod transcript;
+mod write;
 
 pub use batch::{Batch, BatchEvent};
 pub use beam::{BeamSearch, Hypothesis};
@@ -53,3 +55,4 @@ pub use specials::Specials;
 pub use stop::StopFilter;
 pub use text::{Text, TextOptions, text_rng};
 pub use transcript::Transcript;
+pub use write::write;

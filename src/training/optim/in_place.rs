@@ -199,7 +199,7 @@ fn all_pieces<T: Number>(step: Step<'_>, gradient: &[T], factor: f64, numbers: V
     });
 }
 
-/// The equations at the head of `optim.rs`.
+/// The equations at the head of `optim/mod.rs`.
 fn piece<T: Number>(step: Step<'_>, p: &mut [T], g: &[T], factor: T, moments: &mut [&mut [T]]) {
     let lr = T::of(step.lr);
     match (step.config, moments) {
