@@ -128,7 +128,15 @@ impl Corpus {
         if !range.is_empty() {
             return file.pieces(range);
         }
+        let fraction = match split {
+            Split::Valid => self.fractions.valid,
+            Split::Test => self.fractions.test,
+            Split::Train | Split::All => 1.,
+        };
         let problem = match split {
+            _ if fraction == 0. => {
+                format!("has no {split} split, because its fraction is 0; use option `split = all`")
+            }
             Split::Train => "is too short to train on once some of it is set aside; use a longer file, or \
                              option `fractions.valid = 0` option `fractions.test = 0`"
                 .to_string(),

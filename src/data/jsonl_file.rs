@@ -74,15 +74,10 @@ impl Records for JsonlRecords {
     }
 
     fn read(&mut self) -> Result<Option<Piece>> {
-        let Some((number, mut object)) = self.objects.next_object()? else { return Ok(None) };
+        let Some((number, object)) = self.objects.next_object()? else { return Ok(None) };
         let path = &self.objects.path;
         let label = self.label.as_ref().map(|name| label_of(path, number, &object, name)).transpose()?;
-        let Some(Value::String(text)) = object.remove(&self.text) else {
-            let fields: Vec<&str> = object.keys().map(String::as_str).collect();
-            let fields = fields.join(", ");
-            let problem = format!("line {number} has no string field `{}` (it has: {fields})", self.text);
-            return Err(Error::file(path, problem));
-        };
+        let text = text_of(path, number, &object, &self.text)?;
         piece(path, || number, text, label).map(Some)
     }
 }
@@ -139,11 +134,40 @@ impl Objects {
     }
 }
 
+/// The text of an object.
+fn text_of(path: &Path, line: u64, object: &Map<String, Value>, name: &str) -> Result<String> {
+    let problem = match object.get(name) {
+        Some(Value::String(text)) => return Ok(text.clone()),
+        Some(other) => format!("line {line}: field `{name}` is {}; expected a string", kind(other)),
+        None => {
+            let fields: Vec<&str> = object.keys().map(String::as_str).collect();
+            format!("line {line} has no string field `{name}` (it has: {})", fields.join(", "))
+        }
+    };
+    Err(Error::file(path, problem))
+}
+
+/// The kind of a value, with its article.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
 /// The label of an object; labels may be numbers and truth values too.
 fn label_of(path: &Path, line: u64, object: &Map<String, Value>, name: &str) -> Result<String> {
     match object.get(name) {
         Some(Value::String(label)) => Ok(label.clone()),
         Some(label @ (Value::Number(_) | Value::Bool(_))) => Ok(label.to_string()),
-        _ => Err(Error::file(path, format!("line {line} has no label field `{name}`"))),
+        Some(other) => {
+            let problem = format!("line {line}: label field `{name}` is {}; expected a string", kind(other));
+            Err(Error::file(path, problem))
+        }
+        None => Err(Error::file(path, format!("line {line} has no label field `{name}`"))),
     }
 }

@@ -84,6 +84,10 @@ impl Options {
                 "label_smoothing",
                 format!("is {label_smoothing}; expected a share below 1"),
             )),
+            Self { lr, .. } if !lr.is_finite() || lr < 0. => Err(Error::invalid(
+                "lr",
+                format!("the learning rate is {lr}, but must be a number of at least 0"),
+            )),
             Self { clip, .. } if clip.is_nan() || clip < 0. => {
                 Err(Error::invalid("clip", format!("is {clip}; expected a norm of at least 0")))
             }
@@ -142,7 +146,8 @@ mod tests {
     fn invalid_options_are_refused_by_name() {
         let usual = Defaults::default().options().unwrap();
         usual.validate().unwrap();
-        let changes: [(&str, fn(&mut Options)); 9] = [
+        type Change = fn(&mut Options);
+        let changes: [(&str, Change); 10] = [
             ("batch_size", |options| options.batch_size = 0),
             ("bptt", |options| options.bptt = 0),
             ("accumulate", |options| options.accumulate = 0),
@@ -151,6 +156,7 @@ mod tests {
             ("log_every", |options| options.log_every = 0),
             ("state_reset", |options| options.state_reset = 1.),
             ("label_smoothing", |options| options.label_smoothing = f64::NAN),
+            ("lr", |options| options.lr = -5.),
             ("clip", |options| options.clip = f64::NAN),
         ];
         for (field, change) in changes {

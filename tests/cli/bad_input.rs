@@ -280,3 +280,26 @@ fn what_is_there_is_not_overwritten() {
     folder.done(&format!("{train} --out m --force"));
     assert_eq!(folder.json("m/config.json")["model"], "gru");
 }
+
+#[test]
+fn options_without_effect_on_the_data_are_refused() {
+    let folder = Folder::new();
+    let train = format!("train gru --data text.txt {TINY} --valid-fraction 0");
+    for (more, mentions) in [
+        ("--early-stop 3 --out a", ["--early-stop: ", "no validation data"]),
+        ("--average nt-asgd:2 --out a", ["--average: ", "no validation data"]),
+    ] {
+        folder.refused(&format!("{train} {more}"), 2, &mentions);
+    }
+    folder.done(&format!("{train} --out m"));
+    let mentions = ["text.txt: has no valid split", "fraction is 0", "--split all"];
+    folder.refused("eval m --data text.txt --split valid --valid-fraction 0", 1, &mentions);
+}
+
+#[test]
+fn mistyped_hub_address_is_shown_the_form() {
+    let folder = Folder::new();
+    for command in ["generate hf://nope", "eval hf://a/b/c --data text.txt", "plot hf://nope"] {
+        folder.refused(command, 1, &["hf://", "expected hf://OWNER/NAME"]);
+    }
+}

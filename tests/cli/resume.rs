@@ -203,3 +203,14 @@ fn training_state_that_does_not_belong_to_the_model_is_named() {
     }
     folder.done("train --resume m --max-steps 5");
 }
+
+#[test]
+fn data_of_the_run_in_another_folder_is_said() {
+    let folder = Folder::with_model();
+    folder.write("other/note.txt", "another folder");
+    let mut resume = folder.rnn("train --resume ../m --max-steps 6");
+    let output = resume.current_dir(folder.path("other")).output().unwrap();
+    let mentions =
+        ["--resume: ", "`text.txt`: no such file", "resume in the folder in which the run was started"];
+    assert_one_line(&output, 2, &mentions, "resume elsewhere");
+}

@@ -63,3 +63,12 @@ fn two_runs_do_not_share_a_folder_of_events() {
     assert_eq!(std::fs::read_dir(folder.path("logs")).unwrap().count(), 2);
     folder.refused(&train("--out n").replace("logs", "text.txt"), 1, &["text.txt: cannot hold event files"]);
 }
+
+#[test]
+fn folder_inside_the_bundle_is_refused() {
+    let folder = Folder::new();
+    for events in ["m", "m/logs", "./m/logs"] {
+        let line = format!("train lstm --data text.txt {TINY} --out m --tensorboard {events}");
+        folder.refused(&line, 2, &["--tensorboard: lies inside m", "choose a folder elsewhere"]);
+    }
+}

@@ -5,6 +5,7 @@ mod introduce;
 mod resume;
 mod start;
 
+use std::path::{Path, absolute};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +16,7 @@ use rnn_zoo::training::tensorboard::EventWriter;
 use rnn_zoo::training::{Ending, Run, card};
 use start::start;
 
+use super::flags::usage;
 use super::outcome::Outcome;
 
 /// Runs the command.
@@ -28,11 +30,22 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         None => start(args, &device).map_err(|error| args.settings.blame(error))?,
     };
     if let Some(folder) = &args.tensorboard {
+        check_tensorboard(folder, run.path())?;
         run.watch(EventWriter::create(folder, run.trainer.progress.step, args.force)?);
     }
     // Only now is there anything that a Ctrl-C should wait for.
     let stop = stop_on_interrupt(&run)?;
     drive(run, &stop)
+}
+
+/// Refuses a folder of events inside the bundle, which a save replaces as a whole.
+fn check_tensorboard(folder: &Path, bundle: &Path) -> anyhow::Result<()> {
+    if absolute(folder)?.starts_with(absolute(bundle)?) {
+        let problem =
+            format!("lies inside {}, which a save replaces; choose a folder elsewhere", bundle.display());
+        return Err(usage("--tensorboard", problem));
+    }
+    Ok(())
 }
 
 /// Trains to the end and prints the next commands.

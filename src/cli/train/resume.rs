@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use candle_core::Device;
+use rnn_zoo::Error;
 use rnn_zoo::bundle::RECIPE;
 use rnn_zoo::training::optim::Average;
 use rnn_zoo::training::schedule::Schedule;
@@ -35,7 +36,13 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
             Err(error) => eprintln!("the recipe is kept as it is, with its old length: {error}"),
         }
     }
-    let prepared = checkpoint.prepare()?;
+    let prepared = checkpoint.prepare().map_err(|error| match error {
+        Error::Invalid { field: "data", problem } => {
+            let place = "resume in the folder in which the run was started, or put the data there";
+            usage("--resume", format!("the data of the run cannot be read: {problem}; {place}"))
+        }
+        error => error.into(),
+    })?;
     let run = checkpoint.resume(prepared, device)?;
     let (path, step) = (run.path().display(), run.trainer.progress.step);
     let from = card::quoted_path(&path.to_string());

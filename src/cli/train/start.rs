@@ -26,7 +26,7 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     let network = learner.network(args, &prepared, &defaults)?;
     let options = args.training.options(&args.length, &defaults)?;
     learner.task.check_options(&options)?;
-    check_average(&options, &prepared)?;
+    check_validation(&options, &prepared)?;
     let config = learner.config(network, &prepared);
     let mut run = Run::start(writer, config, data, prepared, options, device)?;
     introduce(&run, device);
@@ -138,9 +138,18 @@ fn keep_apart(out: &Path, from: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Refuses an average that starts at an evaluation if there are none.
-fn check_average(options: &Options, prepared: &Prepared) -> anyhow::Result<()> {
-    if matches!(options.average, Some(Average::NtAsgd { .. })) && prepared.splits.valid.is_none() {
+/// Refuses options that act on evaluations if there is no validation data.
+fn check_validation(options: &Options, prepared: &Prepared) -> anyhow::Result<()> {
+    if prepared.splits.valid.is_some() {
+        return Ok(());
+    }
+    if options.early_stop.is_some() {
+        return Err(usage(
+            "--early-stop",
+            "there is no validation data that could stop improving; leave it out",
+        ));
+    }
+    if matches!(options.average, Some(Average::NtAsgd { .. })) {
         let problem =
             "nt-asgd begins where validation stalls, and there is no validation data; use ema or swa";
         return Err(usage("--average", problem));

@@ -261,6 +261,8 @@ fn wrong_records_are_named_by_line() {
         problem("a.jsonl", b"{\"text\": \"x\"}\n{\"txt\": \"x\"}\n")
             .contains("line 2 has no string field `text` (it has: txt)")
     );
+    let number = b"{\"text\": \"x\"}\n{\"text\": 5}\n";
+    assert!(problem("a.jsonl", number).contains("line 2: field `text` is a number; expected a string"));
     assert!(problem("a.jsonl", b"[1, 2]\n").contains("line 1, column"));
     assert!(problem("a.jsonl", b"\n \n").contains("holds no records"));
 }
