@@ -143,10 +143,13 @@ fn a_state_that_is_damaged_is_refused() {
         ("/state/options/batch_size", json!(0), "state.json: is not a run's state: --batch-size"),
         ("/state/options/bptt", json!(0), "--bptt"),
         ("/state/options/accumulate", json!(0), "--accumulate"),
+        ("/state/options/lr", json!(-5.), "--lr"),
+        ("/state/options/clip", json!(-1.), "--clip"),
+        ("/state/options/eval_every", json!(0), "--eval-every"),
         ("/state/options/schedule", json!({"name": "step", "every": 0, "gamma": 0.5}), "every is 0"),
         ("/state/progress/scheduler/base", json!(-1), "learning rate"),
-        ("/state/progress/batch", json!(9999), "none of this run's"),
-        ("/state/progress/seconds", json!(-1), "none of this run's"),
+        ("/state/progress/batch", json!(9999), "does not fit its data"),
+        ("/state/progress/seconds", json!(-1), "does not fit its data"),
     ] {
         let mut damaged = state.clone();
         *damaged.pointer_mut(pointer).unwrap() = value;
@@ -169,7 +172,7 @@ fn data_that_has_changed_is_noticed_before_a_step_is_taken() {
         assert!(folder.snapshot() == before, "{what}");
     }
     std::fs::remove_file(folder.path("text.txt")).unwrap();
-    folder.refused(resume, 2, &["--data", "text.txt", "no such file"]);
+    folder.refused(resume, 2, &["--resume", "text.txt", "no such file"]);
     folder.write("text.txt", text());
     folder.done(resume);
 }
