@@ -69,7 +69,7 @@ fn a_file_is_split_in_order_at_line_ends() {
     let corpus = corpus.with_fractions(Fractions { valid: 0.1, test: 0.0 }).unwrap();
     assert_eq!(texts(&corpus, Split::Valid).len(), 100);
     assert!(!corpus.has(Split::Test).unwrap());
-    assert!(corpus.pieces(Split::Test).err().unwrap().to_string().contains("too short"));
+    assert!(corpus.pieces(Split::Test).err().unwrap().to_string().contains("its fraction is 0"));
     assert!(corpus.with_fractions(Fractions { valid: 0.6, test: 0.4 }).is_err());
 }
 
