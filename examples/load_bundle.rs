@@ -17,10 +17,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Text, as `rnn generate` writes it.
     let sampling = Sampling { temperature: 0.7, ..Sampling::default() };
-    println!("{}", write(&model, "Once", sampling, 120, 1)?);
+    println!("{}", write(&model, "Emma", sampling, 60, 1)?);
 
     // A forward pass of the network itself: tokens to scores of the next token.
-    let tokens = model.tokenizer()?.encode("Once upon a time")?;
+    let tokens = model.tokenizer()?.encode("Emma had lost her green bell .")?;
     let tokens = Tensor::from_vec(tokens.clone(), (1, tokens.len()), &Device::Cpu)?; // (batch, time)
     let (hidden, _state) = model.network.encode(&tokens, None, None)?;
     let scores = model.network.decode(&hidden)?; // (batch, time, vocabulary)

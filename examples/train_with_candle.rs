@@ -11,8 +11,8 @@ use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap, linear, loss}
 use rnn_zoo::models::{Lstm, LstmConfig, Recurrent};
 
 const BATCH: usize = 64;
-const TIME: usize = 20;
-const STEPS: usize = 200;
+const TIME: usize = 8;
+const STEPS: usize = 400;
 
 fn main() -> Result<()> {
     let parameters = VarMap::new();
@@ -30,7 +30,7 @@ fn main() -> Result<()> {
         let scores = candle_core::Module::forward(&decoder, &last)?; // (batch, classes)
         let loss = loss::cross_entropy(&scores, &targets)?;
         optimizer.backward_step(&loss)?;
-        if step % 50 == 0 {
+        if step % 100 == 0 {
             let correct = scores.argmax(D::Minus1)?.eq(&targets)?.to_dtype(DType::F32)?.mean_all()?;
             let (loss, correct) = (loss.to_scalar::<f32>()?, 100. * correct.to_scalar::<f32>()?);
             println!("step {step}: loss {loss:.4}, {correct:.0} % correct");
