@@ -10,7 +10,7 @@ use super::figures::Figures;
 use super::meter::{Measured, Meter};
 use super::names::Names;
 use super::network::{NetworkOptions, predictor};
-use super::sequences;
+use super::sequences::Sequences;
 use super::shape::Shape;
 use super::task::{BatchLoss, Task, check_windows};
 use crate::data::batch::{Batch, Dataset, Example, Input, Target};
@@ -30,9 +30,12 @@ const STEPS: usize = 100;
 /// Numbers from numbers.
 pub struct Forecast;
 
+/// The adding problem.
+const ADDING: Sequences = Sequences { task: "forecast", builtin: Builtin::Adding, examples };
+
 impl Task for Forecast {
     fn name(&self) -> &'static str {
-        "forecast"
+        ADDING.task
     }
 
     fn summary(&self) -> &'static str {
@@ -44,15 +47,8 @@ impl Task for Forecast {
     }
 
     fn prepare(&self, data: &DataSpec, _tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared> {
-        data.require_builtin(self.name(), Builtin::Adding)?;
-        Ok(Prepared {
-            splits: sequences::splits(data.seed, examples)?,
-            tokenizer: None,
-            labels,
-            text_column: None,
-            shape: Shape { vocabulary: None, features: 2, outputs: 1 },
-            unit: self.unit(None),
-        })
+        let shape = Shape { vocabulary: None, features: 2, outputs: 1 };
+        ADDING.prepare(data, labels, shape, self.unit(None))
     }
 
     fn read_split(
@@ -61,9 +57,7 @@ impl Task for Forecast {
         split: Option<Split>,
         _names: Names<'_>,
     ) -> Result<(Dataset, Split)> {
-        data.require_builtin(self.name(), Builtin::Adding)?;
-        let split = split.unwrap_or(Split::Test);
-        Ok((sequences::split(data.seed, split, examples)?, split))
+        ADDING.read_split(data, split)
     }
 
     fn network(&self, rnn: RecurrentConfig, shape: Shape, options: &NetworkOptions) -> Result<ModelConfig> {

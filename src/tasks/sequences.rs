@@ -1,34 +1,62 @@
 //! Data of tasks on built-in sequences.
 
+use super::data_spec::{DataSpec, Prepared};
+use super::shape::Shape;
 use crate::Result;
 use crate::data::batch::{Dataset, Example};
-use crate::data::source::Split;
+use crate::data::source::{Builtin, Split};
 use crate::rng::{self, Purpose, Rng};
-use crate::training::Splits;
+use crate::training::{LossUnit, Splits};
 
 /// Number of sequences for training, validation and test.
 pub(super) const EXAMPLES: [usize; 3] = [20_000, 1_000, 1_000];
 
-/// The training and validation splits. `examples` draws a number of examples.
-pub(super) fn splits(seed: u64, examples: impl Fn(Rng, usize) -> Result<Vec<Example>>) -> Result<Splits> {
-    Ok(Splits {
-        train: split(seed, Split::Train, &examples)?,
-        valid: Some(split(seed, Split::Valid, &examples)?),
-    })
+/// Built-in sequences that one task learns from.
+pub(super) struct Sequences {
+    /// The name of the task, for errors.
+    pub task: &'static str,
+    /// The source.
+    pub builtin: Builtin,
+    /// Draws a number of examples.
+    pub examples: fn(Rng, usize) -> Result<Vec<Example>>,
 }
 
-/// One split. `examples` draws a number of examples.
-pub(super) fn split(
-    seed: u64,
-    split: Split,
-    examples: impl Fn(Rng, usize) -> Result<Vec<Example>>,
-) -> Result<Dataset> {
-    let parts = [Purpose::Train, Purpose::Valid, Purpose::Test].into_iter().zip(EXAMPLES);
-    let mut found = vec![];
-    for (at, (purpose, count)) in parts.enumerate() {
-        if split == Split::All || split == [Split::Train, Split::Valid, Split::Test][at] {
-            found.extend(examples(rng::stream(seed, purpose, 0), count)?);
-        }
+impl Sequences {
+    /// The training and validation splits of `data`.
+    ///
+    /// # Errors
+    /// If `data` has another source.
+    pub(super) fn prepare(
+        &self,
+        data: &DataSpec,
+        labels: Vec<String>,
+        shape: Shape,
+        unit: LossUnit,
+    ) -> Result<Prepared> {
+        data.require_builtin(self.task, self.builtin)?;
+        let split = |split| self.split(data.seed, split);
+        let splits = Splits { train: split(Split::Train)?, valid: Some(split(Split::Valid)?) };
+        Ok(Prepared { splits, tokenizer: None, labels, text_column: None, shape, unit })
     }
-    Ok(Dataset::Examples(found))
+
+    /// One split of `data`, by default the test split, and its name.
+    ///
+    /// # Errors
+    /// If `data` has another source.
+    pub(super) fn read_split(&self, data: &DataSpec, split: Option<Split>) -> Result<(Dataset, Split)> {
+        data.require_builtin(self.task, self.builtin)?;
+        let split = split.unwrap_or(Split::Test);
+        Ok((self.split(data.seed, split)?, split))
+    }
+
+    fn split(&self, seed: u64, split: Split) -> Result<Dataset> {
+        let parts = [Purpose::Train, Purpose::Valid, Purpose::Test].into_iter().zip(EXAMPLES);
+        let mut found = vec![];
+        for (at, (purpose, count)) in parts.enumerate() {
+            if split == Split::All || split == [Split::Train, Split::Valid, Split::Test][at] {
+                found.extend((self.examples)(rng::stream(seed, purpose, 0), count)?);
+            }
+        }
+        Ok(Dataset::Examples(found))
+    }
 }

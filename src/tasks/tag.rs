@@ -8,7 +8,7 @@ use super::answer::Answer;
 use super::data_spec::{DataSpec, Prepared, TokenizerSource};
 use super::names::Names;
 use super::network::{NetworkOptions, predictor};
-use super::sequences;
+use super::sequences::Sequences;
 use super::shape::Shape;
 use super::task::Task;
 use crate::Result;
@@ -28,9 +28,12 @@ const DELAY: usize = 40;
 /// One tag for every time step.
 pub struct Tag;
 
+/// The copying problem.
+const COPY: Sequences = Sequences { task: "tag", builtin: Builtin::Copy, examples };
+
 impl Task for Tag {
     fn name(&self) -> &'static str {
-        "tag"
+        COPY.task
     }
 
     fn summary(&self) -> &'static str {
@@ -42,15 +45,8 @@ impl Task for Tag {
     }
 
     fn prepare(&self, data: &DataSpec, _tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared> {
-        data.require_builtin(self.name(), Builtin::Copy)?;
-        Ok(Prepared {
-            splits: sequences::splits(data.seed, examples)?,
-            tokenizer: None,
-            labels,
-            text_column: None,
-            shape: Shape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY },
-            unit: self.unit(None),
-        })
+        let shape = Shape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY };
+        COPY.prepare(data, labels, shape, self.unit(None))
     }
 
     fn read_split(
@@ -59,9 +55,7 @@ impl Task for Tag {
         split: Option<Split>,
         _names: Names<'_>,
     ) -> Result<(Dataset, Split)> {
-        data.require_builtin(self.name(), Builtin::Copy)?;
-        let split = split.unwrap_or(Split::Test);
-        Ok((sequences::split(data.seed, split, examples)?, split))
+        COPY.read_split(data, split)
     }
 
     fn network(&self, rnn: RecurrentConfig, shape: Shape, options: &NetworkOptions) -> Result<ModelConfig> {

@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["recipe", "out", "force"])]
     pub resume: Option<PathBuf>,
 
-    /// Where the bundle goes [default: MODEL-DATA]
+    /// Folder of the bundle [default: MODEL-DATA]
     #[arg(long, value_name = "BUNDLE", aliases = ["save", "checkpoint-dir", "checkpoint_dir"])]
     pub out: Option<PathBuf>,
 
@@ -86,7 +86,7 @@ pub struct DataArgs {
     #[arg(long, value_name = "DATA", alias = "input")]
     pub data: Option<String>,
 
-    /// What to learn: the next token, a class, tags or numbers [default: what the data suits]
+    /// Task: the next token, a class, tags or numbers [default: what the data suits]
     #[arg(long, value_parser = flags::task())]
     pub task: Option<&'static dyn Task>,
 

@@ -6,7 +6,7 @@ use super::finish::Finish;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TextId(pub(super) u64);
 
-/// What a step has added to a text.
+/// The addition of one step to a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// The text.

@@ -13,7 +13,7 @@ use crate::tokenizer::{Prompt, Tokenizer};
 /// A text: all that decides how it goes on.
 #[derive(Clone, Debug)]
 pub struct Text<'t> {
-    /// What the model has read of it.
+    /// The part that the model has read.
     pub context: Context,
     /// The source of its random numbers.
     pub rng: Rng,

@@ -13,7 +13,7 @@ pub struct Transcript<'t> {
     words: bool,
 }
 
-/// What a transcript holds back: the bytes of incomplete characters, and text that may begin a stop string.
+/// Text that a transcript holds back: the bytes of incomplete characters, and text that may begin a stop string.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct HeldBack {
     decoder: DecoderState,

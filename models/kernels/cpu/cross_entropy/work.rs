@@ -1,4 +1,4 @@
-//! What the stages of a cross-entropy read and write.
+//! Inputs and outputs of the stages of a cross-entropy.
 
 use super::super::memory::{Buffer, SharedPtr};
 use super::super::product::{Operand, Panels};
@@ -65,7 +65,7 @@ impl<E: Float> LossBuffers<E> {
     }
 }
 
-/// Where the gradients are written, in the sizes of the inputs.
+/// Destinations of the gradients, in the sizes of the inputs.
 pub(super) struct LossGradientPtrs<E> {
     pub(super) rows: SharedPtr<E>,
     pub(super) weight: SharedPtr<E>,
