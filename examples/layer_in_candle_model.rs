@@ -19,7 +19,7 @@ fn main() -> Result<()> {
         bidirectional: Some(Merge::Concat),
         ..StackOptions::new(features, hidden)
     };
-    let gru = Gru::new(&options.into(), &vb.pp("gru"))?;
+    let gru = Gru::new(&options.into(), vb.pp("gru"))?;
     let width = gru.output_size();
     let tagger = seq().add(embedding(vocabulary, features, vb.pp("embedding"))?).add(gru).add(linear(
         width,

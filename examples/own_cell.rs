@@ -62,10 +62,10 @@ fn main() -> Result<()> {
     let parameters = VarMap::new();
     let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
     let options = StackOptions { num_layers: 2, bidirectional: Some(Merge::Sum), ..StackOptions::new(4, 8) };
-    let layers = Stack::<MinimalCell>::new(&options.into(), &vb)?;
+    let layers = Stack::<MinimalCell>::new(&options.into(), vb)?;
 
     let xs = Tensor::randn(0f32, 1., (3, 10, 4), &Device::Cpu)?; // (batch, time, features)
-    let output = layers.forward(&xs, None, Some(&[10, 7, 2]))?; // lengths of the sequences
+    let output = layers.run(&xs, None, Some(&[10, 7, 2]))?; // lengths of the sequences
     println!("outputs {:?}, final states {:?}", output.ys.dims(), output.state.h.dims());
     let mut names: Vec<String> =
         parameters.data().lock().map(|data| data.keys().cloned().collect()).unwrap_or_default();

@@ -12,9 +12,9 @@ fn main() -> Result<()> {
     let (features, time) = (3, 8);
     let parameters = VarMap::new();
     let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
-    let lstm = Lstm::new(&LstmConfig::new(features, 16), &vb)?;
+    let lstm = Lstm::new(&LstmConfig::new(features, 16), vb)?;
     let xs = Tensor::randn(0f32, 1., (1, time, features), &Device::Cpu)?;
-    let ys = lstm.forward(&xs, None, None)?.ys; // (1, time, hidden)
+    let ys = lstm.run(&xs, None, None)?.ys; // (1, time, hidden)
 
     // A stream packs the weights once, keeps the state, and allocates nothing for a step.
     let Some(mut stream) = lstm.stream(&[])? else {

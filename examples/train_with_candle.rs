@@ -18,7 +18,7 @@ fn main() -> Result<()> {
     let parameters = VarMap::new();
     let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
     // The builder draws the initial values, as it does for candle's layers.
-    let lstm = Lstm::new(&LstmConfig::new(1, 32), &vb.pp("lstm"))?;
+    let lstm = Lstm::new(&LstmConfig::new(1, 32), vb.pp("lstm"))?;
     let decoder = linear(32, 2, vb.pp("decoder"))?;
 
     let options = ParamsAdamW { lr: 1e-2, ..ParamsAdamW::default() };
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     for step in 1..=STEPS {
         let xs = Tensor::randn(0f32, 1., (BATCH, TIME, 1), &Device::Cpu)?;
         let targets = xs.narrow(1, 0, 1)?.flatten_all()?.gt(0.)?.to_dtype(DType::U32)?; // (batch)
-        let last = lstm.forward(&xs, None, None)?.ys.narrow(1, TIME - 1, 1)?.squeeze(1)?; // (batch, hidden)
+        let last = lstm.run(&xs, None, None)?.ys.narrow(1, TIME - 1, 1)?.squeeze(1)?; // (batch, hidden)
         let scores = candle_core::Module::forward(&decoder, &last)?; // (batch, classes)
         let loss = loss::cross_entropy(&scores, &targets)?;
         optimizer.backward_step(&loss)?;

@@ -2,11 +2,11 @@
 //! and [`Gru`] of one layer in one direction.
 //!
 //! Code written for candle's `LSTM` and `GRU` switches over by importing [`lstm`] and [`gru`] from here: they take
-//! candle's configurations, the parameters have the same names, and the results are the same to rounding. The
-//! layers must have one layer in one direction.
+//! candle's configurations, the parameters have the same names, and the results are the same to rounding. Import
+//! `RNN` or [`Recurrent`], not both: each has a `step` and a `zero_state`.
 //!
 //! `seq` returns the state after every step, so the cell states of an LSTM are computed step by step in plain
-//! candle ops; for speed call [`Recurrent::forward`], which runs fused kernels for a whole sequence.
+//! candle ops; for speed call [`Recurrent::run`], which runs fused kernels for a whole sequence.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -44,7 +44,6 @@ use crate::simple_rnn::SimpleRnnCell;
 /// # Errors
 /// If the sizes are zero, only one bias is configured, the layer is not the first forward one, or a parameter is
 /// missing or has another shape.
-#[allow(clippy::needless_pass_by_value)] // the signature of candle's function
 pub fn lstm(in_dim: usize, hidden_dim: usize, config: LSTMConfig, vb: VarBuilder<'_>) -> Result<Lstm> {
     if config.layer_idx != 0 || matches!(config.direction, Direction::Backward) {
         bail!(
@@ -56,7 +55,7 @@ pub fn lstm(in_dim: usize, hidden_dim: usize, config: LSTMConfig, vb: VarBuilder
     }
     let inits = [config.w_ih_init, config.w_hh_init];
     let bias = create(4, (in_dim, hidden_dim), inits, [config.b_ih_init, config.b_hh_init], &vb)?;
-    Lstm::new(&StackOptions { bias, ..StackOptions::new(in_dim, hidden_dim) }.into(), &vb)
+    Lstm::new(&StackOptions { bias, ..StackOptions::new(in_dim, hidden_dim) }.into(), vb)
 }
 
 /// Make a GRU layer with candle's configuration: `in_dim` features a step, `hidden_dim` units, reset gate after the
@@ -64,11 +63,10 @@ pub fn lstm(in_dim: usize, hidden_dim: usize, config: LSTMConfig, vb: VarBuilder
 ///
 /// # Errors
 /// If the sizes are zero, only one bias is configured, or a parameter is missing or has another shape.
-#[allow(clippy::needless_pass_by_value)] // the signature of candle's function
 pub fn gru(in_dim: usize, hidden_dim: usize, config: GRUConfig, vb: VarBuilder<'_>) -> Result<Gru> {
     let inits = [config.w_ih_init, config.w_hh_init];
     let bias = create(3, (in_dim, hidden_dim), inits, [config.b_ih_init, config.b_hh_init], &vb)?;
-    Gru::new(&StackOptions { bias, ..StackOptions::new(in_dim, hidden_dim) }.into(), &vb)
+    Gru::new(&StackOptions { bias, ..StackOptions::new(in_dim, hidden_dim) }.into(), vb)
 }
 
 /// Create the parameters of a layer with candle's initial values, unless the builder has them. Returns whether
@@ -98,7 +96,7 @@ fn single<C: Cell>(stack: &Stack<C>) -> Result<&C> {
     match stack.cells() {
         [cell] => Ok(cell),
         cells => bail!(
-            "candle's RNN is for one layer in one direction, not {} of them; call Recurrent::forward",
+            "candle's RNN is for one layer in one direction, not {} of them; call Recurrent::run",
             cells.len()
         ),
     }
@@ -214,7 +212,7 @@ impl RNN for Stack<SimpleRnnCell> {
 fn hidden_states<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: State) -> Result<Vec<Tensor>> {
     single(stack)?;
     let initial = State::stack(&[initial])?; // (1, batch, hidden)
-    let ys = Recurrent::forward(stack, xs, Some(&initial), None)?.ys;
+    let ys = Recurrent::run(stack, xs, Some(&initial), None)?.ys;
     unstack_time(&ys)
 }
 

@@ -26,7 +26,7 @@
 //! let parameters = VarMap::new();
 //! let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
 //! let stack = StackOptions { num_layers: 2, ..StackOptions::new(4, 8) };
-//! let gru = Gru::new(&stack.into(), &vb)?;
+//! let gru = Gru::new(&stack.into(), vb)?;
 //! // One step after another, for a sequence that is not complete yet:
 //! let mut state = gru.zero_state(1)?;
 //! for _ in 0..3 {
@@ -140,11 +140,7 @@ impl Cell for GruCell {
     }
 
     fn initial_bias(options: &GruOptions, _init: Init) -> Vec<GateBias> {
-        let keep = options.chrono.map_or(GateBias::Scheme, |_| GateBias::Keep);
+        let keep = options.chrono.map_or(GateBias::Scheme, GateBias::ChronoKeep);
         vec![GateBias::Scheme, keep, GateBias::Scheme]
-    }
-
-    fn chrono(options: &GruOptions) -> Option<usize> {
-        options.chrono
     }
 }

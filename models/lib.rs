@@ -16,9 +16,9 @@
 //!
 //! let parameters = VarMap::new();
 //! let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
-//! let lstm = Lstm::new(&LstmConfig::new(4, 8), &vb)?;
+//! let lstm = Lstm::new(&LstmConfig::new(4, 8), vb)?;
 //! let xs = Tensor::zeros((2, 10, 4), DType::F32, &Device::Cpu)?; // (batch, time, features)
-//! let output = lstm.forward(&xs, None, None)?;
+//! let output = lstm.run(&xs, None, None)?;
 //! assert_eq!(output.ys.dims(), [2, 10, 8]); // (batch, time, hidden)
 //! assert_eq!(output.state.h.dims(), [1, 2, 8]); // (layers, batch, hidden)
 //! # Ok::<(), candle_core::Error>(())
@@ -26,7 +26,7 @@
 //!
 //! - [`Recurrent`] is the trait of all three layers: initial and final states, padded batches, one step at a time.
 //! - [`StackOptions`] has the options that they share: several layers, both directions, dropout of several kinds.
-//! - Layers are candle's `Module`s, and [`WithDropout`] makes them a `ModuleT`. [`lstm`](fn@lstm) and [`gru`](fn@gru) take the
+//! - Layers are candle's `Module`s: `lstm.forward(&xs)` returns all outputs. [`WithDropout`] makes them a `ModuleT`. [`lstm`](fn@lstm) and [`gru`](fn@gru) take the
 //!   configurations of `candle_nn::rnn`, whose trait `RNN` the layers implement.
 //! - [`Stream`] reads one step after another without allocating.
 //! - [`Network`] is the trait of whole networks, [`Rnnlm`] and [`Predictor`]; [`ModelConfig`] builds one of its
@@ -54,10 +54,9 @@ pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
 pub use layers::cell::Cell;
 pub use layers::config::{GateBias, Init, LARGEST_SIZE, SHORTEST_CHRONO, StackConfig, StackOptions};
 pub use layers::dropout::{self, Noise};
-pub use layers::embedding::Embedding;
-pub use layers::gate_bias::GateBiases;
+pub use layers::embedding::{Embedding, embedding};
 pub use layers::init::normal;
-pub use layers::linear::Linear;
+pub use layers::linear::{Linear, linear, linear_no_bias};
 pub use layers::module::{ForwardT, WithDropout};
 pub use layers::recurrent::Recurrent;
 pub use layers::stack::Stack;

@@ -30,9 +30,9 @@
 //! let parameters = VarMap::new();
 //! let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
 //! let stack = StackOptions { bidirectional: Some(Merge::Concat), ..StackOptions::new(4, 8) };
-//! let lstm = Lstm::new(&stack.into(), &vb)?;
+//! let lstm = Lstm::new(&stack.into(), vb)?;
 //! let xs = Tensor::zeros((2, 10, 4), DType::F32, &Device::Cpu)?;
-//! let output = lstm.forward(&xs, None, Some(&[10, 7]))?; // the second sequence is shorter
+//! let output = lstm.run(&xs, None, Some(&[10, 7]))?; // the second sequence is shorter
 //! assert_eq!(output.ys.dims(), [2, 10, 16]);
 //! assert_eq!(output.state.h.dims(), [2, 2, 8]); // (directions, batch, hidden)
 //! # Ok::<(), candle_core::Error>(())
@@ -121,15 +121,11 @@ impl Cell for LstmCell {
 
     fn initial_bias(options: &LstmOptions, init: Init) -> Vec<GateBias> {
         let (write, keep) = match (options.chrono, options.forget_bias, init) {
-            (Some(_), _, _) => (GateBias::Write, GateBias::Keep),
+            (Some(longest), _, _) => (GateBias::ChronoWrite(longest), GateBias::ChronoKeep(longest)),
             (None, Some(bias), _) => (GateBias::Scheme, GateBias::Value(bias)),
             (None, None, Init::Keras) => (GateBias::Scheme, GateBias::Value(1.)),
             (None, None, Init::Pytorch) => (GateBias::Scheme, GateBias::Scheme),
         };
         vec![write, keep, GateBias::Scheme, GateBias::Scheme]
-    }
-
-    fn chrono(options: &LstmOptions) -> Option<usize> {
-        options.chrono
     }
 }

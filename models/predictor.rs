@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::config::{LARGEST_SIZE, check_probability};
 use crate::layers::dropout::{Noise, Share, dropout};
-use crate::layers::embedding::{Embedding, check_vocabulary};
+use crate::layers::embedding::{EMBEDDING_INITIAL, Embedding, check_vocabulary, embedding};
 use crate::layers::init::{Initial, parameter};
-use crate::layers::linear::Linear;
+use crate::layers::linear::{Linear, linear_initial};
 use crate::layers::module::ForwardT;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
@@ -55,14 +55,6 @@ pub struct PredictorConfig {
     pub rnn: RecurrentConfig,
 }
 
-/// Initial values of the embedding.
-const EMBEDDING_INITIAL: Initial = Initial::Uniform(0.1);
-
-/// Initial values of the linear layer's weights over `width` features, as PyTorch's `Linear` has them.
-fn decoder_initial(width: usize) -> Initial {
-    Initial::Uniform(1. / (width as f64).sqrt())
-}
-
 /// A recurrent stack with a linear layer on top.
 pub struct Predictor {
     encoder: Option<Embedding>,
@@ -78,21 +70,23 @@ impl Predictor {
     ///
     /// # Errors
     /// If the configuration is invalid, or a parameter is missing or has another shape.
-    pub fn new(config: &PredictorConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+    #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
+    pub fn new(config: &PredictorConfig, vb: VarBuilder<'_>) -> Result<Self> {
         if !(1..=LARGEST_SIZE).contains(&config.outputs) {
             bail!("outputs is {}; expected 1 to {LARGEST_SIZE}", config.outputs);
         }
         check_probability("dropout", config.dropout)?;
-        config.vocabulary_size.map_or(Ok(()), check_vocabulary)?;
-        let rnn = config.rnn.build(&vb.pp("rnn"))?;
+        config.vocabulary_size.map_or(Ok(()), check_vocabulary)?; // before the stack is allocated
+        let rnn = config.rnn.build(vb.pp("rnn"))?;
         let encoder = config
             .vocabulary_size
-            .map(|size| parameter(vb, (size, rnn.input_size()), "encoder.weight", EMBEDDING_INITIAL));
+            .map(|size| embedding(size, rnn.input_size(), vb.pp("encoder")))
+            .transpose()?;
         let width = rnn.output_size();
-        let weight = parameter(vb, (config.outputs, width), "decoder.weight", decoder_initial(width))?;
-        let bias = parameter(vb, config.outputs, "decoder.bias", Initial::Constant(0.))?;
+        let weight = parameter(&vb, (config.outputs, width), "decoder.weight", linear_initial(width))?;
+        let bias = parameter(&vb, config.outputs, "decoder.bias", Initial::Constant(0.))?;
         Ok(Self {
-            encoder: encoder.transpose()?.map(Embedding::new),
+            encoder,
             decoder: Linear::new(weight, Some(bias)),
             rnn,
             readout: config.readout,
@@ -117,7 +111,7 @@ impl Network for Predictor {
             }
             None => inputs.to_dtype(self.decoder.weight().dtype())?, // features come in f32
         };
-        let output = self.rnn.forward_t(&xs, state, lengths, noise.as_deref_mut())?;
+        let output = self.rnn.run_t(&xs, state, lengths, noise.as_deref_mut())?;
         let hidden = match self.readout {
             Readout::Every => output.ys.clone(), // (batch, time, output)
             Readout::Last => output.last()?,     // (batch, output)
@@ -142,7 +136,7 @@ impl Network for Predictor {
         }
         self.rnn.reset_parameters(rng)?;
         let weight = self.decoder.weight();
-        decoder_initial(weight.dim(1)?).draw(weight, rng)?;
+        linear_initial(weight.dim(1)?).draw(weight, rng)?;
         self.decoder.bias().map_or(Ok(()), |bias| Initial::Constant(0.).draw(bias, rng))
     }
 }
@@ -175,7 +169,7 @@ mod tests {
             };
             let map = VarMap::new();
             let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-            let model = Predictor::new(&config, &vb).unwrap();
+            let model = Predictor::new(&config, vb).unwrap();
             let xs = Tensor::rand(-1f32, 1., (2, 5, 4), &Device::Cpu).unwrap();
             let found = Module::forward(&model, &xs).unwrap();
             let (hidden, _) = model.encode(&xs, None, None).unwrap();

@@ -27,7 +27,7 @@ impl RecurrentConfig {
     ///
     /// # Errors
     /// If the configuration is invalid, or a parameter is missing or has another shape.
-    pub fn build(&self, vb: &VarBuilder<'_>) -> Result<Box<dyn Recurrent>> {
+    pub fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn Recurrent>> {
         Ok(match self {
             Self::SimpleRnn(config) => Box::new(SimpleRnn::new(config, vb)?),
             Self::Lstm(config) => Box::new(Lstm::new(config, vb)?),

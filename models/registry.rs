@@ -65,7 +65,7 @@ impl ModelConfig {
     ///
     /// # Errors
     /// If the configuration is invalid, or a parameter is missing or has another shape.
-    pub fn build(&self, vb: &VarBuilder<'_>) -> Result<Box<dyn Network>> {
+    pub fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn Network>> {
         Ok(match self {
             Self::Rnnlm(config) => Box::new(Rnnlm::new(config, vb)?),
             Self::Predictor(config) => Box::new(Predictor::new(config, vb)?),

@@ -30,7 +30,7 @@
 //! let parameters = VarMap::new();
 //! let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
 //! let config = RnnlmConfig::new(100, RecurrentConfig::Lstm(LstmConfig::new(16, 32)));
-//! let model = Rnnlm::new(&config, &vb)?;
+//! let model = Rnnlm::new(&config, vb)?;
 //! let tokens = Tensor::zeros((2, 5), DType::U32, &Device::Cpu)?;
 //! let (hidden, state) = model.encode(&tokens, None, None)?;
 //! assert_eq!(model.decode(&hidden)?.dims(), [2, 5, 100]); // one score for every word
@@ -45,9 +45,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::config::check_probability;
 use crate::layers::dropout::{Noise, Share, dropout, mask};
-use crate::layers::embedding::{Embedding, check_vocabulary};
+use crate::layers::embedding::{EMBEDDING_INITIAL, Embedding, check_vocabulary};
 use crate::layers::init::{Initial, parameter};
-use crate::layers::linear::Linear;
+use crate::layers::linear::{Linear, linear_initial};
 use crate::layers::module::ForwardT;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
@@ -85,14 +85,6 @@ impl RnnlmConfig {
     }
 }
 
-/// Initial values of both matrices over the vocabulary, those of PyTorch's word language model example.
-const VOCABULARY_INITIAL: Initial = Initial::Uniform(0.1);
-
-/// Initial values of the projection from `output` features.
-fn projection_initial(output: usize) -> Initial {
-    Initial::Uniform(1. / (output as f64).sqrt())
-}
-
 /// A recurrent language model.
 pub struct Rnnlm {
     encoder: Embedding,
@@ -111,11 +103,12 @@ impl Rnnlm {
     ///
     /// # Errors
     /// If the configuration is invalid, or a parameter is missing or has another shape.
-    pub fn new(config: &RnnlmConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+    #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
+    pub fn new(config: &RnnlmConfig, vb: VarBuilder<'_>) -> Result<Self> {
         check_probability("dropout", config.dropout)?;
         check_probability("embedding_dropout", config.embedding_dropout)?;
         check_vocabulary(config.vocabulary_size)?;
-        let rnn = config.rnn.build(&vb.pp("rnn"))?;
+        let rnn = config.rnn.build(vb.pp("rnn"))?;
         let (vocabulary, embedding, output) = (config.vocabulary_size, rnn.input_size(), rnn.output_size());
         if config.rnn.stack().bidirectional.is_some() {
             bail!("a language model reads from left to right: a bidirectional stack would see the answer");
@@ -126,14 +119,14 @@ impl Rnnlm {
             }
         }
         let projection = (config.tied && embedding != output)
-            .then(|| parameter(vb, (embedding, output), "projection.weight", projection_initial(output)))
+            .then(|| parameter(&vb, (embedding, output), "projection.weight", linear_initial(output)))
             .transpose()?;
-        let encoder = parameter(vb, (vocabulary, embedding), "encoder.weight", VOCABULARY_INITIAL)?;
+        let encoder = parameter(&vb, (vocabulary, embedding), "encoder.weight", EMBEDDING_INITIAL)?;
         let weight = match config.tied {
             true => encoder.clone(),
-            false => parameter(vb, (vocabulary, output), "decoder.weight", VOCABULARY_INITIAL)?,
+            false => parameter(&vb, (vocabulary, output), "decoder.weight", EMBEDDING_INITIAL)?,
         };
-        let bias = parameter(vb, vocabulary, "decoder.bias", Initial::Constant(0.))?;
+        let bias = parameter(&vb, vocabulary, "decoder.bias", Initial::Constant(0.))?;
         Ok(Self {
             encoder: Embedding::new(encoder),
             rnn,
@@ -165,7 +158,7 @@ impl Network for Rnnlm {
             xs = xs.broadcast_mul(&read.unsqueeze(2)?)?; // (batch, time, 1)
         }
         let xs = dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?;
-        let output = self.rnn.forward_t(&xs, state, lengths, noise.as_deref_mut())?;
+        let output = self.rnn.run_t(&xs, state, lengths, noise.as_deref_mut())?;
         let dropped = dropout(&output.ys, self.dropout, self.share, noise)?; // (batch, time, output)
         let Penalties { ar, tar } = self.penalties;
         let penalty = (trains && (ar > 0. || tar > 0.))
@@ -196,13 +189,13 @@ impl Network for Rnnlm {
     }
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
-        VOCABULARY_INITIAL.draw(self.encoder.weight(), rng)?;
+        EMBEDDING_INITIAL.draw(self.encoder.weight(), rng)?;
         self.rnn.reset_parameters(rng)?;
         if self.decoder.weight().id() != self.encoder.weight().id() {
-            VOCABULARY_INITIAL.draw(self.decoder.weight(), rng)?;
+            EMBEDDING_INITIAL.draw(self.decoder.weight(), rng)?;
         }
         if let Some(projection) = &self.projection {
-            projection_initial(projection.dim(1)?).draw(projection, rng)?;
+            linear_initial(projection.dim(1)?).draw(projection, rng)?;
         }
         self.decoder.bias().map_or(Ok(()), |bias| Initial::Constant(0.).draw(bias, rng))
     }
@@ -230,7 +223,7 @@ mod tests {
         let map = VarMap::new();
         let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
         let config = RnnlmConfig { tied, ..RnnlmConfig::new(11, RecurrentConfig::Gru(GruConfig::new(4, 4))) };
-        (Rnnlm::new(&config, &vb).unwrap(), map)
+        (Rnnlm::new(&config, vb).unwrap(), map)
     }
 
     #[test]
@@ -238,7 +231,7 @@ mod tests {
         let map = VarMap::new();
         let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
         let rnn = RecurrentConfig::Gru(GruConfig::new(4, 4));
-        let model = Rnnlm::new(&RnnlmConfig { dropout: 0.5, ..RnnlmConfig::new(11, rnn) }, &vb).unwrap();
+        let model = Rnnlm::new(&RnnlmConfig { dropout: 0.5, ..RnnlmConfig::new(11, rnn) }, vb).unwrap();
         let tokens = Tensor::new(&[[1u32, 2, 3], [4, 5, 6]], &Device::Cpu).unwrap();
         let scores = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let (hidden, _) = model.encode(&tokens, None, None).unwrap();
@@ -275,7 +268,7 @@ mod tests {
     fn invalid_configurations_are_refused() {
         let problem = |config: RnnlmConfig| {
             let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
-            Rnnlm::new(&config, &vb).map(drop).unwrap_err().to_string()
+            Rnnlm::new(&config, vb).map(drop).unwrap_err().to_string()
         };
         let both = StackOptions { bidirectional: Some(Merge::Sum), ..StackOptions::new(4, 4) };
         let both = problem(RnnlmConfig::new(11, RecurrentConfig::Gru(both.into())));

@@ -26,9 +26,9 @@
 //!
 //! let parameters = VarMap::new();
 //! let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
-//! let rnn = SimpleRnn::new(&SimpleRnnConfig::new(4, 8), &vb)?;
+//! let rnn = SimpleRnn::new(&SimpleRnnConfig::new(4, 8), vb)?;
 //! let xs = Tensor::zeros((1, 10, 4), DType::F32, &Device::Cpu)?;
-//! let output = rnn.forward(&xs, None, None)?;
+//! let output = rnn.run(&xs, None, None)?;
 //! assert_eq!(output.ys.dims(), [1, 10, 8]); // return_sequences=True
 //! assert_eq!(output.last()?.dims(), [1, 8]); // return_sequences=False
 //! assert_eq!(output.state.h.dims(), [1, 1, 8]); // return_state=True

@@ -22,7 +22,7 @@ impl Outline {
     pub(crate) fn of(config: &ModelConfig) -> Result<Self> {
         let recorder = Recorder::default();
         let shapes = Arc::clone(&recorder.0);
-        config.build(&VarBuilder::from_backend(Box::new(recorder), DType::F32, Device::Cpu))?;
+        config.build(VarBuilder::from_backend(Box::new(recorder), DType::F32, Device::Cpu))?;
         let shapes = std::mem::take(&mut *shapes.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(Self(shapes))
     }
@@ -112,7 +112,7 @@ mod tests {
             let rnn = RecurrentConfig::Lstm(LstmConfig::new(3, 5));
             let config = ModelConfig::Rnnlm(RnnlmConfig { tied, ..RnnlmConfig::new(7, rnn) });
             let (map, builder) = Parameters::builder(DType::F32, &Device::Cpu);
-            config.build(&builder).unwrap();
+            config.build(builder).unwrap();
             let parameters = Parameters::from(&map);
             let built = parameters.iter().map(|(name, var)| (name.to_string(), var.shape().clone()));
             assert_eq!(Outline::of(&config).unwrap().0, built.collect());

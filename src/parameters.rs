@@ -112,7 +112,7 @@ impl Parameters {
 /// If the configuration is invalid.
 pub fn build(config: &ModelConfig, dtype: DType, device: &Device) -> Result<(Box<dyn Network>, Parameters)> {
     let (map, builder) = Parameters::builder(dtype, device);
-    let network = config.build(&builder)?;
+    let network = config.build(builder)?;
     let embeddings = config.embeddings().iter().copied();
     Ok((network, Parameters::from(&map).with_embeddings(embeddings)))
 }

@@ -7,14 +7,11 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
-use candle_nn::{VarBuilder, VarMap};
-use rand::RngExt;
 use rnn_zoo::models::ops::without_fused;
-use rnn_zoo::models::{
-    GruOptions, LstmOptions, Merge, Nonlinearity, Output, Recurrent, RecurrentConfig, Reset,
-    SimpleRnnOptions, StackOptions, State,
-};
+use rnn_zoo::models::{Merge, Output, Recurrent, RecurrentConfig, StackOptions, State};
 use rnn_zoo::rng::{Purpose, Rng, stream};
+
+use crate::random_layer::{Kind, Layer, MERGES, random};
 
 const BATCH: usize = 3;
 const TIME: usize = 4;
@@ -25,36 +22,20 @@ const TOLERANCE: f64 = 1e-6;
 
 #[test]
 fn simple_rnn_gradients_are_central_differences() -> Result<()> {
-    for nonlinearity in [Nonlinearity::Tanh, Nonlinearity::Relu] {
-        check_options(&format!("{nonlinearity:?}"), options(true), |shared| {
-            RecurrentConfig::SimpleRnn(shared.with_cell(SimpleRnnOptions { nonlinearity }))
-        })?;
-    }
-    Ok(())
+    [Kind::Tanh, Kind::Relu].into_iter().try_for_each(check_kind)
 }
 
 #[test]
 fn lstm_gradients_are_central_differences_with_and_without_projection() -> Result<()> {
-    for projection in [None, Some(2)] {
-        check_options(&format!("projection {projection:?}"), options(true), |shared| {
-            RecurrentConfig::Lstm(shared.with_cell(LstmOptions { projection, ..Default::default() }))
-        })?;
-    }
-    Ok(())
+    [Kind::Lstm, Kind::Projection].into_iter().try_for_each(check_kind)
 }
 
 #[test]
 fn gru_gradients_are_central_differences_with_reset_after_and_before() -> Result<()> {
-    for reset in [Reset::After, Reset::Before] {
-        // A GRU that resets before the product cannot normalise that product.
-        check_options(&format!("reset {reset:?}"), options(reset == Reset::After), |shared| {
-            RecurrentConfig::Gru(shared.with_cell(GruOptions { reset, ..Default::default() }))
-        })?;
-    }
-    Ok(())
+    [Kind::GruAfter, Kind::GruBefore].into_iter().try_for_each(check_kind)
 }
 
-/// Options of a stack of any cell, and those of a call.
+/// The options of a stack of any cell, and of a call.
 struct Case {
     name: String,
     config: StackOptions,
@@ -63,7 +44,7 @@ struct Case {
     training: bool,
 }
 
-/// One case for each option that all cells have.
+/// Return one case for each option that all cells have, and layer normalisation with each kind of noise.
 fn options(layer_norm: bool) -> Vec<Case> {
     let plain = || StackOptions { num_layers: 2, ..StackOptions::new(INPUT, HIDDEN) };
     let both = || StackOptions { bidirectional: Some(Merge::Concat), ..plain() };
@@ -81,9 +62,19 @@ fn options(layer_norm: bool) -> Vec<Case> {
         case("weight drop", StackOptions { weight_drop: 0.4, ..both() }, padded, true),
     ];
     if layer_norm {
-        cases.push(case("layer norm", StackOptions { layer_norm: true, ..both() }, padded, false));
+        let normalised = || StackOptions { layer_norm: true, ..both() };
+        for (name, config, training) in [
+            ("", normalised(), false),
+            (", no bias", StackOptions { bias: false, ..normalised() }, false),
+            (", zoneout in evaluation", StackOptions { zoneout: 0.3, ..normalised() }, false),
+            (", zoneout in training", StackOptions { zoneout: 0.3, ..normalised() }, true),
+            (", recurrent dropout", StackOptions { recurrent_dropout: 0.4, ..normalised() }, true),
+            (", weight drop", StackOptions { weight_drop: 0.4, ..normalised() }, true),
+        ] {
+            cases.push(case(&format!("layer norm{name}"), config, padded, training));
+        }
     }
-    for merge in [Merge::Concat, Merge::Sum, Merge::Mul, Merge::Ave] {
+    for merge in MERGES {
         let config = || StackOptions { bidirectional: Some(merge), ..plain() };
         cases.push(case(&format!("merge {merge:?}"), config(), None, false));
         cases.push(case(&format!("merge {merge:?}, padded"), config(), padded, false));
@@ -91,20 +82,17 @@ fn options(layer_norm: bool) -> Vec<Case> {
     cases
 }
 
-fn check_options(
-    name: &str,
-    cases: Vec<Case>,
-    config: impl Fn(StackOptions) -> RecurrentConfig,
-) -> Result<()> {
+/// Check every case of a kind of cell on every device, with the fused kernels and without.
+fn check_kind(kind: Kind) -> Result<()> {
     let devices = crate::devices();
-    for (index, case) in cases.into_iter().enumerate() {
-        let config = config(case.config);
+    for (index, case) in options(kind != Kind::GruBefore).into_iter().enumerate() {
+        let config = kind.config(case.config);
         for device in &devices {
             let check = |implementation: &str| {
                 let mut rng = stream(index as u64, Purpose::Parameters, 0);
                 let function = Function::new(&config, case.lengths, case.training, device, &mut rng)?;
                 let device = rnn_zoo::device::name(device);
-                function.check(&format!("{name}, {}, {implementation} on {device}", case.name), &mut rng)
+                function.check(&format!("{kind:?}, {}, {implementation} on {device}", case.name), &mut rng)
             };
             check("fused")?;
             without_fused(|| check("reference"))?;
@@ -132,21 +120,14 @@ impl Function {
         device: &Device,
         rng: &mut Rng,
     ) -> Result<Self> {
-        let random = |dims: &[usize], rng: &mut Rng| random(dims, rng)?.to_device(device);
-        let parameters = VarMap::new();
-        let layer = config.build(&VarBuilder::from_varmap(&parameters, DType::F64, device))?;
-        let mut variables = BTreeMap::new();
-        for (name, var) in parameters.data().lock().expect("invariant: nothing panics here").iter() {
-            variables.insert(name.clone(), var.clone());
-        }
-        for var in variables.values() {
-            var.set(&random(var.dims(), rng)?)?;
-        }
-        let zeros = layer.zero_state(BATCH)?;
+        let random = |dims: &[usize], rng: &mut Rng| random(dims, DType::F64, rng)?.to_device(device);
+        let layer = Layer::new(config, DType::F64, device, rng)?;
+        let State { h, c } = layer.random_state(BATCH, rng)?;
+        let Layer { layer, parameters: mut variables } = layer;
         variables.insert("xs".into(), Var::from_tensor(&random(&[BATCH, TIME, INPUT], rng)?)?);
-        variables.insert("h0".into(), Var::from_tensor(&random(zeros.h.dims(), rng)?)?);
-        if let Some(c) = zeros.c {
-            variables.insert("c0".into(), Var::from_tensor(&random(c.dims(), rng)?)?);
+        variables.insert("h0".into(), Var::from_tensor(&h.to_device(device)?)?);
+        if let Some(c) = c {
+            variables.insert("c0".into(), Var::from_tensor(&c.to_device(device)?)?);
         }
         let mut function = Self { layer, lengths, training, variables, weights: vec![] };
         for output in function.outputs()? {
@@ -155,14 +136,14 @@ impl Function {
         Ok(function)
     }
 
-    /// ys, h and, for an LSTM, c.
+    /// Return ys, h and, for an LSTM, c.
     fn outputs(&self) -> Result<Vec<Tensor>> {
         let input = |name| self.variables.get(name).map(|var: &Var| var.as_tensor().clone());
         let Some((xs, h)) = input("xs").zip(input("h0")) else { bail!("xs and h0 are always there") };
         let state = State { h, c: input("c0") };
         let mut noise = stream(1, Purpose::Noise, 0);
         let rng = self.training.then_some(&mut noise as &mut dyn rand::Rng);
-        let Output { ys, state, .. } = self.layer.forward_t(&xs, Some(&state), self.lengths, rng)?;
+        let Output { ys, state, .. } = self.layer.run_t(&xs, Some(&state), self.lengths, rng)?;
         Ok([Some(ys), Some(state.h), state.c].into_iter().flatten().collect())
     }
 
@@ -177,7 +158,7 @@ impl Function {
         for (variable, var) in &self.variables {
             let Some(gradient) = gradients.get(var) else { bail!("{name}: {variable} has no gradient") };
             let origin = var.copy()?;
-            let direction = random(var.dims(), rng)?.sign()?.to_device(var.device())?;
+            let direction = random(var.dims(), DType::F64, rng)?.sign()?.to_device(var.device())?;
             let value_at = |offset: f64| {
                 var.set(&(&origin + (&direction * offset)?)?)?;
                 self.value()?.to_scalar::<f64>()
@@ -193,11 +174,4 @@ impl Function {
         }
         Ok(())
     }
-}
-
-/// Numbers uniform in ±0.8: large enough to bend every nonlinearity, too small to saturate it.
-fn random(dims: &[usize], rng: &mut Rng) -> Result<Tensor> {
-    let count = dims.iter().product();
-    let values: Vec<f64> = (0..count).map(|_| 1.6 * rng.random::<f64>() - 0.8).collect();
-    Tensor::from_vec(values, dims, &Device::Cpu)
 }

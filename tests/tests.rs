@@ -10,6 +10,7 @@ mod kernels;
 mod old_bundles;
 mod optim;
 mod properties;
+mod random_layer;
 mod training;
 mod weights;
 

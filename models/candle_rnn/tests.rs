@@ -59,7 +59,7 @@ fn gradients_equal_those_of_the_layer() {
     let gradient = |ys: Tensor| ys.sqr().unwrap().sum_all().unwrap().backward().unwrap().remove(&xs).unwrap();
     let states = layer.seq(&xs).unwrap();
     let found = gradient(layer.states_to_tensor(&states).unwrap());
-    assert_close("gradient", &found, &gradient(Recurrent::forward(&layer, &xs, None, None).unwrap().ys));
+    assert_close("gradient", &found, &gradient(Recurrent::run(&layer, &xs, None, None).unwrap().ys));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn gru_equals_candles_own() {
     }
 }
 
-/// Check `seq_init`, `step` and `states_to_tensor` against [`Recurrent::forward`].
+/// Check `seq_init`, `step` and `states_to_tensor` against [`Recurrent::run`].
 fn assert_equals_forward<C: Cell, S: Clone>(
     stack: &Stack<C>,
     candle_state: impl Fn(State) -> S,
@@ -101,7 +101,7 @@ fn assert_equals_forward<C: Cell, S: Clone>(
     initial.c = initial.c.map(|c| random(c.dims()));
     let xs = random(&[BATCH, TIME, INPUT]);
     let expected =
-        Recurrent::forward(stack, &xs, Some(&State::stack(&[initial.clone()]).unwrap()), None).unwrap();
+        Recurrent::run(stack, &xs, Some(&State::stack(&[initial.clone()]).unwrap()), None).unwrap();
     let initial = candle_state(initial);
     let states = stack.seq_init(&xs, &initial).unwrap();
     let mut stepped = initial;
@@ -126,15 +126,15 @@ fn states_are_those_of_forward() {
         let parameters = VarMap::new();
         let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
         let stack = || StackOptions { zoneout, ..StackOptions::new(INPUT, HIDDEN) };
-        let rnn = SimpleRnn::new(&stack().into(), &vb.pp("rnn")).unwrap();
+        let rnn = SimpleRnn::new(&stack().into(), vb.pp("rnn")).unwrap();
         assert_equals_forward(&rnn, |state| state, State::clone);
-        let lstm = Lstm::new(&stack().into(), &vb.pp("lstm")).unwrap();
+        let lstm = Lstm::new(&stack().into(), vb.pp("lstm")).unwrap();
         let candle_state = |State { h, c }| LSTMState::new(h, c.unwrap());
         assert_equals_forward(&lstm, candle_state, |LSTMState { h, c }| State {
             h: h.clone(),
             c: Some(c.clone()),
         });
-        let gru = Gru::new(&stack().into(), &vb.pp("gru")).unwrap();
+        let gru = Gru::new(&stack().into(), vb.pp("gru")).unwrap();
         assert_equals_forward(
             &gru,
             |State { h, .. }| GRUState { h },
@@ -146,10 +146,10 @@ fn states_are_those_of_forward() {
 #[test]
 fn states_of_a_simple_rnn_join_along_time() {
     let vb = VarBuilder::from_varmap(&VarMap::new(), DType::F32, &Device::Cpu);
-    let rnn = SimpleRnn::new(&StackOptions::new(INPUT, HIDDEN).into(), &vb).unwrap();
+    let rnn = SimpleRnn::new(&StackOptions::new(INPUT, HIDDEN).into(), vb).unwrap();
     let xs = random(&[BATCH, TIME, INPUT]);
     let states = rnn.seq(&xs).unwrap();
-    let expected = Recurrent::forward(&rnn, &xs, None, None).unwrap().ys; // (batch, time, hidden)
+    let expected = Recurrent::run(&rnn, &xs, None, None).unwrap().ys; // (batch, time, hidden)
     assert_close("states_to_tensor", &rnn.states_to_tensor(&states).unwrap(), &expected);
 }
 
@@ -168,7 +168,7 @@ fn configurations_that_do_not_fit_are_refused() {
         StackOptions { num_layers: 2, ..StackOptions::new(INPUT, HIDDEN) },
         StackOptions { bidirectional: Some(Merge::Sum), ..StackOptions::new(INPUT, HIDDEN) },
     ] {
-        let gru = Gru::new(&stack.into(), &vb()).unwrap();
+        let gru = Gru::new(&stack.into(), vb()).unwrap();
         let error = gru.seq(&random(&[BATCH, TIME, INPUT])).map(drop).unwrap_err().to_string();
         assert!(error.contains("one layer in one direction, not 2 of them"), "{error}");
     }

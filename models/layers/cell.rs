@@ -56,13 +56,8 @@ pub trait Cell: Clone + Send + Sync + Sized {
         None
     }
 
-    /// The initial sum of each gate's two biases, one entry for each of the `GATES`.
+    /// Return the initial sum of each gate's two biases, one entry for each of the `GATES`.
     fn initial_bias(_options: &Self::Options, _init: Init) -> Vec<GateBias> {
         vec![GateBias::Scheme; Self::GATES]
-    }
-
-    /// The longest dependency, in steps, that the chrono initialisation is made for; see [`GateBias::Keep`].
-    fn chrono(_options: &Self::Options) -> Option<usize> {
-        None
     }
 }

@@ -40,17 +40,30 @@ pub enum Init {
 }
 
 /// The initial sum of a gate's two biases.
+///
+/// The chrono initialisation (Tallec and Ollivier 2018) draws a number t for each unit, uniform in 1 to T - 1, where T
+/// is the longest dependency in steps, at least [`SHORTEST_CHRONO`]. All gates of a unit share its t.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum GateBias {
     /// As [`Init`] draws it.
     Scheme,
     /// The same value for all units.
     Value(f64),
-    /// ln(t), with t uniform from 1 to one less than [`Cell::chrono`](crate::Cell::chrono) for each unit: a gate of
-    /// this value keeps a memory for about t + 1 steps (Tallec and Ollivier 2018).
-    Keep,
-    /// -ln(t) with the same t: a gate that writes in the proportion in which the other forgets.
-    Write,
+    /// ln(t) of the chrono initialisation for dependencies of up to this number of steps: a forget or update gate with
+    /// this bias keeps a memory for about t + 1 steps.
+    ChronoKeep(usize),
+    /// -ln(t) with the same t: an input gate with this bias lets in about as much as the forget gate removes.
+    ChronoWrite(usize),
+}
+
+impl GateBias {
+    /// Return the longest dependency, in steps, of the chrono initialisation, if this is one.
+    pub(crate) fn chrono(self) -> Option<usize> {
+        match self {
+            Self::ChronoKeep(longest) | Self::ChronoWrite(longest) => Some(longest),
+            Self::Scheme | Self::Value(_) => None,
+        }
+    }
 }
 
 /// The options of a stack that all kinds of cells have.

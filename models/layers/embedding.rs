@@ -1,8 +1,23 @@
 //! The embedding layer: a row of features for every token.
 
 use candle_core::{Result, Tensor, bail};
+use candle_nn::VarBuilder;
 
+use crate::layers::init::{Initial, parameter};
 use crate::ops::embedding::{copy_row, embed};
+
+/// Distribution of an embedding's initial values, that of PyTorch's word language model example.
+pub(crate) const EMBEDDING_INITIAL: Initial = Initial::Uniform(0.1);
+
+/// Make an embedding with `weight`, (vocabulary, features), from `vb`. A matrix that `vb` creates is uniform in ±0.1.
+///
+/// # Errors
+/// If the vocabulary is empty or larger than 2^24, or the parameter is missing or has another shape.
+#[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
+pub fn embedding(vocabulary: usize, features: usize, vb: VarBuilder<'_>) -> Result<Embedding> {
+    check_vocabulary(vocabulary)?;
+    Ok(Embedding::new(parameter(&vb, (vocabulary, features), "weight", EMBEDDING_INITIAL)?))
+}
 
 /// An embedding matrix, (vocabulary, features).
 #[derive(Clone, Debug)]
@@ -11,7 +26,7 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// An embedding of `weight`, (vocabulary, features).
+    /// Make an embedding of `weight`, (vocabulary, features). [`embedding()`] takes it from a `VarBuilder`.
     pub fn new(weight: Tensor) -> Self {
         Self { weight }
     }

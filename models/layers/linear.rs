@@ -1,12 +1,52 @@
 //! The linear layer and its losses.
 
 use candle_core::{Result, Tensor, bail};
+use candle_nn::VarBuilder;
 
 use crate::layers::config::check_probability;
+use crate::layers::init::{Initial, parameter};
 use crate::ops::cross_entropy::{Examples, Score};
 use crate::ops::reference;
 
+/// Make a linear layer with parameters from `vb`: `weight` (outputs, inputs) and `bias` (outputs). Parameters that `vb`
+/// creates are uniform in ±1/√inputs, as PyTorch's.
+///
+/// # Errors
+/// If a parameter is missing or has another shape.
+pub fn linear(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linear> {
+    let bias = parameter(&vb, outputs, "bias", linear_initial(inputs))?;
+    Ok(Linear { bias: Some(bias), ..linear_no_bias(inputs, outputs, vb)? })
+}
+
+/// Make a linear layer without bias, with `weight` (outputs, inputs) from `vb`; see [`linear()`].
+///
+/// # Errors
+/// If the parameter is missing or has another shape.
+#[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
+pub fn linear_no_bias(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linear> {
+    let weight = parameter(&vb, (outputs, inputs), "weight", linear_initial(inputs))?;
+    Ok(Linear::new(weight, None))
+}
+
+/// Return PyTorch's distribution of the parameters of a linear layer.
+pub(crate) fn linear_initial(inputs: usize) -> Initial {
+    Initial::Uniform(1. / (inputs as f64).sqrt())
+}
+
 /// A linear layer, `y = x W^T + b`.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use candle_nn::{VarBuilder, VarMap};
+/// use rnn_zoo_models::linear;
+///
+/// let parameters = VarMap::new();
+/// let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
+/// let decoder = linear(8, 3, vb.pp("decoder"))?;
+/// let xs = Tensor::zeros((2, 10, 8), DType::F32, &Device::Cpu)?; // (batch, time, inputs)
+/// assert_eq!(decoder.forward(&xs)?.dims(), [2, 10, 3]); // (batch, time, outputs)
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Tensor,
@@ -14,7 +54,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A layer of `weight` (outputs, inputs) and `bias` (outputs).
+    /// Make a layer of `weight` (outputs, inputs) and `bias` (outputs). [`linear()`] takes both from a `VarBuilder`.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
         Self { weight, bias }
     }

@@ -18,11 +18,9 @@ use crate::layers::stack::Stack;
 
 /// The outputs of all steps, from a zero state and without dropout: (batch, time, input size) to
 /// (batch, time, output size).
-///
-/// With [`Recurrent`] and `Module` both in scope, name the trait: `Module::forward(&lstm, &xs)`.
 impl<C: Cell> Module for Stack<C> {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        Ok(Recurrent::forward(self, xs, None, None)?.ys)
+        Ok(Recurrent::run(self, xs, None, None)?.ys)
     }
 }
 
@@ -51,7 +49,7 @@ pub trait ForwardT {
 
 impl<C: Cell> ForwardT for Stack<C> {
     fn forward_with(&self, xs: &Tensor, noise: Noise<'_>) -> Result<Tensor> {
-        Ok(Recurrent::forward_t(self, xs, None, None, noise)?.ys)
+        Ok(Recurrent::run_t(self, xs, None, None, noise)?.ys)
     }
 }
 
@@ -65,7 +63,7 @@ impl<C: Cell> ForwardT for Stack<C> {
 ///
 /// let parameters = VarMap::new();
 /// let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
-/// let gru = Gru::new(&GruConfig::new(4, 8), &vb)?;
+/// let gru = Gru::new(&GruConfig::new(4, 8), vb)?;
 /// let gru = WithDropout::new(gru, ChaCha8Rng::seed_from_u64(1));
 /// let xs = Tensor::zeros((2, 10, 4), DType::F32, &Device::Cpu)?;
 /// assert_eq!(gru.forward_t(&xs, true)?.dims(), [2, 10, 8]);

@@ -10,6 +10,25 @@ use crate::layers::stream::Stream;
 
 /// A stack of recurrent layers of any kind of cell.
 ///
+/// [`run`](Recurrent::run) takes an initial state and lengths and returns the final state too. For the outputs alone,
+/// the layers are a [`Module`](candle_core::Module), whose `forward` takes the input and nothing else. The two have
+/// different names, so that both traits can be imported.
+///
+/// ```
+/// use candle_core::{DType, Device, Module, Tensor};
+/// use candle_nn::{VarBuilder, VarMap};
+/// use rnn_zoo_models::{Gru, GruConfig, Recurrent};
+///
+/// let parameters = VarMap::new();
+/// let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
+/// let gru = Gru::new(&GruConfig::new(4, 8), vb)?;
+/// let xs = Tensor::zeros((2, 10, 4), DType::F32, &Device::Cpu)?; // (batch, time, input)
+/// let ys = gru.forward(&xs)?; // (batch, time, hidden)
+/// let output = gru.run(&xs, None, Some(&[10, 7]))?; // from a zero state; the second sequence is shorter
+/// assert_eq!(ys.dims(), output.ys.dims());
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// In all methods `xs` is (batch, time, input) and `lengths` holds the number of steps of each sequence, in any
 /// order; `None` means all. The padding past a length never changes a result. The initial `state` is zero if it is
 /// `None`.
@@ -21,7 +40,7 @@ pub trait Recurrent: Send + Sync {
     ///
     /// # Errors
     /// If a shape or length disagrees with the configuration; the message says which.
-    fn forward_t(
+    fn run_t(
         &self,
         xs: &Tensor,
         state: Option<&State>,
@@ -32,15 +51,15 @@ pub trait Recurrent: Send + Sync {
     /// Run whole sequences outside training.
     ///
     /// # Errors
-    /// As [`Recurrent::forward_t`].
-    fn forward(&self, xs: &Tensor, state: Option<&State>, lengths: Option<&[usize]>) -> Result<Output> {
-        self.forward_t(xs, state, lengths, None)
+    /// As [`Recurrent::run_t`].
+    fn run(&self, xs: &Tensor, state: Option<&State>, lengths: Option<&[usize]>) -> Result<Output> {
+        self.run_t(xs, state, lengths, None)
     }
 
     /// Run one step outside training: `x` is (batch, input), the returned output (batch, output).
     ///
     /// # Errors
-    /// As [`Recurrent::forward_t`], and for a stack of both directions: its backward direction starts at the end.
+    /// As [`Recurrent::run_t`], and for a stack of both directions: its backward direction starts at the end.
     fn step(&self, x: &Tensor, state: &State) -> Result<(Tensor, State)>;
 
     /// Make a stream that reads one step after another, from a state of zeros, with the present weights. The linear

@@ -7,9 +7,9 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 
 use crate::layers::cell::Cell;
-use crate::layers::config::{GateBias, Init, SHORTEST_CHRONO, StackConfig};
+use crate::layers::config::{Init, StackConfig};
 use crate::layers::dropout::{Noise, Share, dropout};
-use crate::layers::gate_bias::GateBiases;
+use crate::layers::gate_bias::check_gate_biases;
 use crate::layers::linear::Linear;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::recurrent_noise::{PassShape, draw_noise};
@@ -37,19 +37,11 @@ impl<C: Cell> Stack<C> {
     ///
     /// # Errors
     /// If the configuration is invalid, or a parameter is missing or has another shape.
-    pub fn new(config: &StackConfig<C::Options>, vb: &VarBuilder<'_>) -> Result<Self> {
+    #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
+    pub fn new(config: &StackConfig<C::Options>, vb: VarBuilder<'_>) -> Result<Self> {
         let stack = &config.stack;
         stack.validate()?;
-        match C::chrono(&config.cell) {
-            Some(steps) if steps < SHORTEST_CHRONO => {
-                bail!("chrono is {steps} steps; expected at least {SHORTEST_CHRONO}")
-            }
-            _ => {}
-        }
-        let biases = C::initial_bias(&config.cell, Init::Pytorch);
-        if !stack.bias && biases.iter().any(|bias| *bias != GateBias::Scheme) {
-            bail!("initial biases of gates are configured, but the layer is without biases")
-        }
+        check_gate_biases(&C::initial_bias(&config.cell, Init::Pytorch), stack.bias)?;
         let projection = C::projection(&config.cell);
         let output = projection.unwrap_or(stack.hidden_size);
         let mut cells = Vec::with_capacity(stack.num_layers * stack.directions());
@@ -63,14 +55,11 @@ impl<C: Cell> Stack<C> {
                 layer_norm: stack.layer_norm,
                 cell_state: C::CELL_STATE,
                 init: stack.init,
-                gate_biases: GateBiases {
-                    gates: C::initial_bias(&config.cell, stack.init),
-                    chrono: C::chrono(&config.cell),
-                },
+                gate_biases: C::initial_bias(&config.cell, stack.init),
             };
             for direction in 0..stack.directions() {
                 let suffix = format!("l{layer}{}", if direction == 0 { "" } else { "_reverse" });
-                let weights = Weights::new(&weights, &suffix, vb)?;
+                let weights = Weights::new(&weights, &suffix, vb.clone())?;
                 cells.push(C::new(&config.cell, weights)?);
             }
         }
@@ -178,7 +167,7 @@ impl<C: Cell> Recurrent for Stack<C>
 where
     C::Options: Send + Sync,
 {
-    fn forward_t(
+    fn run_t(
         &self,
         xs: &Tensor,
         state: Option<&State>,
@@ -214,7 +203,7 @@ where
         if self.config.stack.bidirectional.is_some() {
             bail!("a bidirectional stack cannot run step by step: its backward half starts at the end");
         }
-        let output = self.forward(&x.unsqueeze(1)?, Some(state), None)?; // (batch, 1, input)
+        let output = self.run(&x.unsqueeze(1)?, Some(state), None)?; // (batch, 1, input)
         Ok((output.ys.squeeze(1)?, output.state))
     }
 
@@ -259,14 +248,14 @@ mod tests {
 
     fn lstm(bidirectional: Option<Merge>) -> Lstm {
         let stack = StackOptions { num_layers: 2, bidirectional, ..StackOptions::new(4, 8) };
-        Lstm::new(&stack.into(), &VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap()
+        Lstm::new(&stack.into(), VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap()
     }
 
     #[test]
     fn wrong_shapes_are_reported_with_the_expected_ones() {
         let lstm = lstm(None);
         let problem = |xs: &[usize], state: Option<&State>, lengths: Option<&[usize]>| {
-            lstm.forward(&zeros(xs), state, lengths).map(|_| ()).unwrap_err().to_string()
+            lstm.run(&zeros(xs), state, lengths).map(|_| ()).unwrap_err().to_string()
         };
         let state = |h: &[usize], c: Option<&[usize]>| State { h: zeros(h), c: c.map(zeros) };
         for (found, expected) in [
@@ -282,9 +271,9 @@ mod tests {
         ] {
             assert!(found.starts_with(expected), "{found}");
         }
-        let gru = Gru::new(&GruConfig::new(4, 8), &VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap();
+        let gru = Gru::new(&GruConfig::new(4, 8), VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap();
         let both = state(&[1, 3, 8], Some(&[1, 3, 8]));
-        let error = gru.forward(&zeros(&[3, 5, 4]), Some(&both), None).unwrap_err().to_string();
+        let error = gru.run(&zeros(&[3, 5, 4]), Some(&both), None).unwrap_err().to_string();
         assert!(error.starts_with("the state has a c, which only an LSTM has"), "{error}");
     }
 
@@ -300,7 +289,7 @@ mod tests {
         let stack =
             StackOptions { bidirectional: Some(Merge::Concat), num_layers: 2, ..StackOptions::new(4, 8) };
         let projected = stack.with_cell(LstmOptions { projection: Some(3), ..Default::default() });
-        let projected = Lstm::new(&projected, &VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap();
+        let projected = Lstm::new(&projected, VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap();
         let state = projected.zero_state(5).unwrap();
         assert_eq!((projected.input_size(), projected.output_size()), (4, 6));
         assert_eq!((state.h.dims(), state.c.unwrap().dims()), (&[4, 5, 3][..], &[4, 5, 8][..]));

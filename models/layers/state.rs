@@ -31,21 +31,35 @@ impl State {
         Ok(Self { h: self.h.get(index)?, c: self.c.as_ref().map(|c| c.get(index)).transpose()? })
     }
 
-    /// Concatenate states of a stack, (layers * directions, batch, hidden) each, along the batch.
+    /// Concatenate states of a stack, (layers * directions, batch, hidden) each, along the batch. A batch may be 0.
     ///
     /// # Errors
     /// If `states` is empty, the states differ in more than the batch, or only some have a cell state.
     pub fn join(states: &[Self]) -> Result<Self> {
-        let h = Tensor::cat(&states.iter().map(|state| &state.h).collect::<Vec<_>>(), 1)?;
-        let c: Vec<&Tensor> = states.iter().filter_map(|state| state.c.as_ref()).collect();
-        if !c.is_empty() && c.len() != states.len() {
-            bail!("{} of {} sequences have a cell state; expected all or none", c.len(), states.len());
+        Self::combine(states, "sequences", |tensors| Tensor::cat(tensors, 1))
+    }
+
+    /// Stack the (batch, hidden) states of layers and directions into the state of a stack.
+    ///
+    /// # Errors
+    /// If `layers` is empty, the states differ in shape, or only some have a cell state.
+    pub fn stack(layers: &[Self]) -> Result<Self> {
+        Self::combine(layers, "layers", |tensors| stack(tensors, 0))
+    }
+
+    /// Combine the hidden states of `parts` and, if they have them, the cell states. `name` says in an error message
+    /// what the parts are.
+    fn combine(parts: &[Self], name: &str, combine: impl Fn(&[&Tensor]) -> Result<Tensor>) -> Result<Self> {
+        let h = combine(&parts.iter().map(|part| &part.h).collect::<Vec<_>>())?;
+        let c: Vec<&Tensor> = parts.iter().filter_map(|part| part.c.as_ref()).collect();
+        if !c.is_empty() && c.len() != parts.len() {
+            bail!("{} of {} {name} have a cell state; expected all or none", c.len(), parts.len());
         }
-        let c = if c.is_empty() { None } else { Some(Tensor::cat(&c, 1)?) };
+        let c = if c.is_empty() { None } else { Some(combine(&c)?) };
         Ok(Self { h, c })
     }
 
-    /// The state of these sequences of the batch, in this order. A sequence may occur several times.
+    /// Return the state of these sequences of the batch, in this order. A sequence may occur several times.
     ///
     /// # Errors
     /// If `rows` is empty, or one of them is not below the batch.
@@ -55,23 +69,9 @@ impl State {
         let c = self.c.as_ref().map(|c| c.contiguous()?.index_select(&rows, 1)).transpose()?;
         Ok(Self { h: self.h.contiguous()?.index_select(&rows, 1)?, c })
     }
-
-    /// Stack the (batch, hidden) states of layers and directions into the state of a stack.
-    ///
-    /// # Errors
-    /// If `layers` is empty, the states differ in shape, or only some have a cell state.
-    pub fn stack(layers: &[Self]) -> Result<Self> {
-        let h = stack(&layers.iter().map(|s| &s.h).collect::<Vec<_>>(), 0)?;
-        let c: Vec<&Tensor> = layers.iter().filter_map(|s| s.c.as_ref()).collect();
-        if !c.is_empty() && c.len() != layers.len() {
-            bail!("{} of {} layers have a cell state; expected all or none", c.len(), layers.len());
-        }
-        let c = if c.is_empty() { None } else { Some(stack(&c, 0)?) };
-        Ok(Self { h, c })
-    }
 }
 
-/// The results of [`Recurrent::forward`](crate::Recurrent::forward).
+/// The results of [`Recurrent::run`](crate::Recurrent::run).
 #[derive(Clone, Debug)]
 pub struct Output {
     /// The output of the top layer at every step, (batch, time, output); zero past a sequence's length.
@@ -156,5 +156,34 @@ mod tests {
         assert!(stacked.layer(2).is_err());
         let error = State::stack(&[state(true), state(false)]).unwrap_err().to_string();
         assert!(error.contains("1 of 2 layers have a cell state"), "{error}");
+    }
+
+    #[test]
+    fn states_join_along_the_batch_also_if_one_is_empty() {
+        // (layers, batch, hidden) with the number of each sequence in all its elements.
+        let numbered = |rows: std::ops::Range<usize>| {
+            let elements = [0, 1].into_iter().flat_map(|_| rows.clone().flat_map(|row| [row as f32; 3]));
+            Tensor::from_vec(elements.collect::<Vec<_>>(), (2, rows.len(), 3), &Device::Cpu).unwrap()
+        };
+        for ends in [[0, 2, 2], [2, 2, 3], [0, 0, 2], [1, 1, 1], [0, 0, 0], [1, 3, 4]] {
+            let starts = [0, ends[0], ends[1]];
+            for cell in [false, true] {
+                let part = |(from, to)| {
+                    let h = numbered(from..to);
+                    State { c: cell.then(|| (&h + 10.).unwrap()), h }
+                };
+                let parts: Vec<_> = starts.into_iter().zip(ends).map(part).collect();
+                let State { h, c } = State::join(&parts).unwrap();
+                let expected = numbered(0..ends[2]);
+                assert_eq!(h.to_vec3::<f32>().unwrap(), expected.to_vec3::<f32>().unwrap());
+                assert_eq!(c.is_some(), cell);
+                if let Some(c) = c {
+                    let expected = (expected + 10.).unwrap();
+                    assert_eq!(c.to_vec3::<f32>().unwrap(), expected.to_vec3::<f32>().unwrap());
+                }
+            }
+        }
+        let error = State::join(&[state(true), state(false)]).unwrap_err().to_string();
+        assert!(error.contains("1 of 2 sequences have a cell state"), "{error}");
     }
 }

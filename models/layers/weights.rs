@@ -5,7 +5,7 @@ use candle_core::{D, DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use rand::Rng;
 
-use crate::layers::config::Init;
+use crate::layers::config::{GateBias, Init};
 use crate::layers::dropout;
 use crate::layers::gate_bias::GateBiases;
 use crate::layers::init::{Initial, parameter};
@@ -70,8 +70,8 @@ pub struct WeightsConfig {
     pub cell_state: bool,
     /// Scheme of the initial values.
     pub init: Init,
-    /// Initial biases that differ from those of the scheme.
-    pub gate_biases: GateBiases,
+    /// The initial sum of each gate's two biases. Gates without an entry keep what `init` draws.
+    pub gate_biases: Vec<GateBias>,
 }
 
 impl WeightsConfig {
@@ -91,7 +91,7 @@ impl WeightsConfig {
         }
     }
 
-    /// Distribution of both biases, before [`GateBiases`] act.
+    /// Distribution of both biases, before [`WeightsConfig::gate_biases`].
     fn bias_initial(&self) -> Initial {
         match self.init {
             Init::Pytorch => self.uniform(),
@@ -136,22 +136,23 @@ impl Weights {
     ///
     /// # Errors
     /// If a parameter is missing or has another shape.
-    pub fn new(config: &WeightsConfig, suffix: &str, vb: &VarBuilder<'_>) -> Result<Self> {
+    #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
+    pub fn new(config: &WeightsConfig, suffix: &str, vb: VarBuilder<'_>) -> Result<Self> {
         let WeightsConfig { gates, input, hidden, projection, .. } = *config;
         let rows = gates * hidden;
         let output = projection.unwrap_or(hidden);
         let matrix = |name: &str, shape: (usize, usize), initial: Initial| {
-            parameter(vb, shape, &format!("weight_{name}_{suffix}"), initial)
+            parameter(&vb, shape, &format!("weight_{name}_{suffix}"), initial)
         };
         let ih = matrix("ih", (rows, input), config.input_initial((rows, input)))?;
         let hh = matrix("hh", (rows, output), config.recurrent_initial())?;
         let projected = |output| matrix("hr", (output, hidden), config.input_initial((output, hidden)));
         let hr = projection.map(projected).transpose()?;
         let (b_ih, b_hh) = match config.bias {
-            true => Some(biases(config, suffix, vb)?).unzip(),
+            true => Some(biases(config, suffix, &vb)?).unzip(),
             false => (None, None),
         };
-        let norm = |name: &str, size: usize| Norm::new(size, name, suffix, vb);
+        let norm = |name: &str, size: usize| Norm::new(size, name, suffix, &vb);
         let norms = match config.layer_norm {
             true => Some(Norms {
                 ih: norm("norm_ih", rows)?,
@@ -293,7 +294,8 @@ impl Weights {
         if let (Some(b_ih), Some(b_hh)) = (&self.b_ih, &self.b_hh) {
             self.config.bias_initial().draw(b_ih, rng)?;
             self.config.bias_initial().draw(b_hh, rng)?;
-            self.config.gate_biases.draw(self.hidden_size(), b_ih, b_hh, rng)?;
+            GateBiases { gates: &self.config.gate_biases, hidden: self.config.hidden }
+                .draw(b_ih, b_hh, rng)?;
         }
         if let Some(norms) = &self.norms {
             for norm in [Some(&norms.ih), Some(&norms.hh), norms.c.as_ref()].into_iter().flatten() {
@@ -311,8 +313,9 @@ fn biases(config: &WeightsConfig, suffix: &str, vb: &VarBuilder<'_>) -> Result<(
     let [b_ih, b_hh] =
         names.map(|name| parameter(vb, config.gates * config.hidden, &name, config.bias_initial()));
     let (b_ih, b_hh) = (b_ih?, b_hh?);
-    if are_new && b_ih.is_variable() && !config.gate_biases.keep_scheme() {
-        config.gate_biases.draw_with_candle(config.hidden, &b_ih, &b_hh)?;
+    let gate_biases = GateBiases { gates: &config.gate_biases, hidden: config.hidden };
+    if are_new && b_ih.is_variable() && gate_biases.differ_from_scheme() {
+        gate_biases.draw_with_candle(&b_ih, &b_hh)?;
     }
     Ok((b_ih, b_hh))
 }

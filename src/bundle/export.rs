@@ -124,7 +124,7 @@ mod tests {
     fn bundle(path: &Path, value: f32) {
         let config = super::super::Config { tokenizer: None, ..config() };
         let (map, builder) = Parameters::builder(config.dtype, &Device::Cpu);
-        config.network.build(&builder).unwrap();
+        config.network.build(builder).unwrap();
         let weights = Parameters::from(&map).to_tensors().unwrap();
         let filled =
             |(name, tensor): (String, Tensor)| (name, tensor.ones_like().unwrap() * f64::from(value));

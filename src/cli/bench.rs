@@ -115,9 +115,9 @@ fn layer(shape: &Shape) -> Result<Value> {
     let inputs = candle_core::Var::from_tensor(&xs)?; // gradients for the input too, as inside a stack
     let frozen = shape.frozen(input, &parameters, &device)?;
     let forward =
-        median(shape.repeat, &device, || frozen.forward(&xs, None, None).map(drop).map_err(Into::into))?;
+        median(shape.repeat, &device, || frozen.run(&xs, None, None).map(drop).map_err(Into::into))?;
     let train = median(shape.repeat, &device, || {
-        let output = rnn.forward(inputs.as_tensor(), None, None)?;
+        let output = rnn.run(inputs.as_tensor(), None, None)?;
         backward(&output.ys.sum_all()?)?;
         Ok(())
     })?;
@@ -219,14 +219,14 @@ impl Shape {
     /// A stack that can be trained, and its parameters.
     fn stack(&self, input: usize, device: &Device) -> Result<(Box<dyn Recurrent>, Parameters)> {
         let (map, vb) = Parameters::builder(DTYPE, device);
-        let rnn = self.config(input).build(&vb)?;
+        let rnn = self.config(input).build(vb)?;
         rnn.reset_parameters(&mut rng::stream(1, Purpose::Parameters, 0))?;
         Ok((rnn, Parameters::from(&map)))
     }
 
     /// The same stack for inference.
     fn frozen(&self, input: usize, parameters: &Parameters, device: &Device) -> Result<Box<dyn Recurrent>> {
-        Ok(self.config(input).build(&parameters::frozen_builder(parameters, DTYPE, device)?)?)
+        Ok(self.config(input).build(parameters::frozen_builder(parameters, DTYPE, device)?)?)
     }
 }
 

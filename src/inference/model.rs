@@ -53,7 +53,7 @@ impl Model {
                 let variable = Var::from_tensor(&tensor)?;
                 map.data().lock().unwrap_or_else(PoisonError::into_inner).insert(name, variable);
             }
-            Ok((config.network.build(&builder)?, Parameters::from(&map)))
+            Ok((config.network.build(builder)?, Parameters::from(&map)))
         })
     }
 
@@ -124,7 +124,7 @@ impl Model {
 /// A network that uses the tensors as they are, as constants.
 fn build_frozen(config: &Config, tensors: NamedTensors, device: &Device) -> Result<Box<dyn Network>> {
     let tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
-    Ok(config.network.build(&VarBuilder::from_tensors(tensors, config.dtype, device))?)
+    Ok(config.network.build(VarBuilder::from_tensors(tensors, config.dtype, device))?)
 }
 
 /// Builds a network with trainable parameters.

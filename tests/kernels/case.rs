@@ -3,17 +3,12 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use candle_nn::{VarBuilder, VarMap};
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseError;
 use rand::RngExt;
-use rnn_zoo::models::{
-    GruOptions, LstmOptions, Merge, Nonlinearity, RecurrentConfig, Reset, SimpleRnnOptions, StackOptions,
-    State, backward,
-};
-use rnn_zoo::rng::{Purpose, Rng, stream};
+use rnn_zoo::models::{RecurrentConfig, StackOptions, State, backward};
+use rnn_zoo::rng::{Purpose, stream};
 
-pub(super) type Check = std::result::Result<(), TestCaseError>;
+use crate::random_layer::{Check, Kind, Layer, MERGES, random, values};
 
 /// A configuration of a layer, and sizes of a batch.
 #[derive(Clone, Debug)]
@@ -28,42 +23,13 @@ pub(super) struct Case {
     pub(super) seed: u64,
 }
 
-/// One of the [`KINDS`] of cells with these shared options. A projection has half of the units.
-pub(super) fn any_cell(shared: StackOptions, kind: usize) -> RecurrentConfig {
-    let simple = |nonlinearity| SimpleRnnOptions { nonlinearity };
-    let lstm = |projection| LstmOptions { projection, ..Default::default() };
-    match kind {
-        0 => RecurrentConfig::SimpleRnn(shared.with_cell(simple(Nonlinearity::Tanh))),
-        1 => RecurrentConfig::SimpleRnn(shared.with_cell(simple(Nonlinearity::Relu))),
-        2 => RecurrentConfig::Lstm(shared.with_cell(lstm(None))),
-        3 => {
-            let projection = Some(shared.hidden_size.div_ceil(2));
-            RecurrentConfig::Lstm(shared.with_cell(lstm(projection)))
-        }
-        4 => RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: Reset::After, ..Default::default() })),
-        _ => {
-            RecurrentConfig::Gru(shared.with_cell(GruOptions { reset: Reset::Before, ..Default::default() }))
-        }
-    }
-}
-
-/// Kinds of cells with options of their own, which [`any_cell`] numbers.
-pub(super) const KINDS: usize = 6;
-
-/// The kinds that a stream reads: all but a GRU that resets before the product.
-pub(super) const STREAMED: usize = 5;
-
-/// The number of the simple cell with relu.
-pub(super) const RELU: usize = 1;
-
 pub(super) fn any_case() -> impl Strategy<Value = Case> {
     // Below, at and above the widths of vectors and tiles.
     let sizes = (1..=20usize, 1..=40usize, 1..=2usize, 0..=7usize, 1..=15usize);
-    let merge =
-        prop::option::of(prop::sample::select(vec![Merge::Concat, Merge::Sum, Merge::Mul, Merge::Ave]));
+    let merge = prop::option::of(prop::sample::select(MERGES.to_vec()));
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), prop::sample::select(vec![0., 0.4]));
     let chances = (prop::sample::select(vec![0., 0.3]), prop::sample::select(vec![0., 0.3]));
-    (0..KINDS, sizes, merge, flags, chances, any::<u64>()).prop_map(
+    (prop::sample::select(Kind::ALL.to_vec()), sizes, merge, flags, chances, any::<u64>()).prop_map(
         |(kind, (input, hidden, num_layers, time, batch), bidirectional, flags, chances, seed)| {
             let (bias, padded, noisy, zoneout) = flags;
             let (recurrent_dropout, weight_drop) = chances;
@@ -78,13 +44,13 @@ pub(super) fn any_case() -> impl Strategy<Value = Case> {
             };
             let mut rng = stream(seed, Purpose::Shuffle, 0);
             let lengths = padded.then(|| (0..batch).map(|_| rng.random_range(0..=time)).collect());
-            Case { config: any_cell(shared, kind), time, lengths, batch, noisy, seed }
+            Case { config: kind.config(shared), time, lengths, batch, noisy, seed }
         },
     )
 }
 
-/// A case whose sizes make several workers split the batch or the units, or a product run in several blocks.
-pub(super) fn large(kind: usize, split: &str) -> Case {
+/// Return a case whose sizes make several workers split the batch or the units, or a product run in several blocks.
+pub(super) fn large(kind: Kind, split: &str) -> Case {
     let (batch, time, input, hidden) = match split {
         "batch" => (13, 9, 60, 80),
         "units" => (3, 5, 60, 200),
@@ -93,44 +59,30 @@ pub(super) fn large(kind: usize, split: &str) -> Case {
     };
     let shared = StackOptions { zoneout: 0.2, recurrent_dropout: 0.2, ..StackOptions::new(input, hidden) };
     let lengths = Some((0..batch).map(|row| time - row % 3).collect());
-    Case { config: any_cell(shared, kind), time, lengths, batch, noisy: true, seed: kind as u64 }
-}
-
-/// Numbers uniform in ±0.8.
-pub(super) fn random(dims: &[usize], dtype: DType, rng: &mut Rng) -> Result<Tensor> {
-    let values: Vec<f64> = (0..dims.iter().product()).map(|_| 1.6 * rng.random::<f64>() - 0.8).collect();
-    Tensor::from_vec(values, dims, &Device::Cpu)?.to_dtype(dtype)
+    Case { config: kind.config(shared), time, lengths, batch, noisy: true, seed: kind as u64 }
 }
 
 /// All outputs by name, and the gradients of a random loss of them with respect to all inputs and parameters.
 pub(super) type Results = BTreeMap<String, Vec<f64>>;
 
-pub(super) fn values(tensor: &Tensor) -> Result<Vec<f64>> {
-    tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
-}
-
 impl Case {
     pub(super) fn run(&self, dtype: DType) -> Result<Results> {
         let mut rng = stream(self.seed, Purpose::Parameters, 0);
-        let map = VarMap::new();
-        let layer = self.config.build(&VarBuilder::from_varmap(&map, dtype, &Device::Cpu))?;
-        let mut variables = BTreeMap::new();
-        for (name, var) in map.data().lock().expect("invariant: nothing panics here").iter() {
-            variables.insert(name.clone(), var.clone());
-        }
+        let layer = Layer::new(&self.config, dtype, &Device::Cpu, &mut rng)?;
+        let state = layer.random_state(self.batch, &mut rng)?;
+        let Layer { layer, parameters: mut variables } = layer;
         // Small weights keep rounding errors from growing over the steps.
         let scale = 1.5 / (self.config.stack().hidden_size as f64).sqrt();
         for var in variables.values() {
-            var.set(&(random(var.dims(), dtype, &mut rng)? * scale)?)?;
+            var.set(&(var.as_tensor() * scale)?)?;
         }
         let xs = Var::from_tensor(&random(&[self.batch, self.time, layer.input_size()], dtype, &mut rng)?)?;
-        let zeros = layer.zero_state(self.batch)?;
-        let h = Var::from_tensor(&random(zeros.h.dims(), dtype, &mut rng)?)?;
-        let c = zeros.c.map(|c| Var::from_tensor(&random(c.dims(), dtype, &mut rng)?)).transpose()?;
+        let h = Var::from_tensor(&state.h)?;
+        let c = state.c.as_ref().map(Var::from_tensor).transpose()?;
         let state = State { h: h.as_tensor().clone(), c: c.as_ref().map(|c| c.as_tensor().clone()) };
         let mut noise = stream(self.seed, Purpose::Noise, 0);
-        let noise = self.noisy.then_some(&mut noise as &mut dyn rand::Rng);
-        let output = layer.forward_t(&xs, Some(&state), self.lengths.as_deref(), noise)?;
+        let noise = self.noisy.then_some(&mut noise as &mut dyn Rng);
+        let output = layer.run_t(&xs, Some(&state), self.lengths.as_deref(), noise)?;
         variables.extend([("xs".to_string(), xs), ("h0".to_string(), h)]);
         variables.extend(c.map(|c| ("c0".to_string(), c)));
         let outputs =

@@ -12,7 +12,7 @@ use rnn_zoo::models::{
 };
 use rnn_zoo::rng::{Purpose, stream};
 
-use super::case::{random, values};
+use crate::random_layer::{random, values};
 
 /// A cell with four gates that names a kind with one.
 #[derive(Clone)]
@@ -46,9 +46,9 @@ impl Cell for WrongKind {
 #[test]
 fn cells_that_name_a_wrong_kind_are_refused() -> Result<()> {
     let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
-    let stack = Stack::<WrongKind>::new(&StackOptions::new(3, 5).into(), &vb)?;
+    let stack = Stack::<WrongKind>::new(&StackOptions::new(3, 5).into(), vb)?;
     let xs = Tensor::zeros((2, 4, 3), DType::F32, &Device::Cpu)?;
-    for refused in [stack.forward(&xs, None, None).err(), stack.stream(&[]).err()] {
+    for refused in [stack.run(&xs, None, None).err(), stack.stream(&[]).err()] {
         let error = refused.map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("20 rows of weights") && error.contains("expected 5"), "{error}");
     }
@@ -90,14 +90,14 @@ impl Cell for SwitchedGru {
 /// Random parameters of a GRU layer that are no variables.
 fn frozen(input: usize, hidden: usize) -> Result<HashMap<String, Tensor>> {
     let map = VarMap::new();
-    Gru::new(&GruConfig::new(input, hidden), &VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?;
+    Gru::new(&GruConfig::new(input, hidden), VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?;
     let mut rng = stream(1, Purpose::Parameters, 0);
     let vars = map.data().lock().unwrap();
     vars.iter().map(|(name, var)| Ok((name.clone(), random(var.dims(), DType::F32, &mut rng)?))).collect()
 }
 
 fn outputs(layer: &dyn Recurrent, xs: &Tensor) -> Result<Vec<f64>> {
-    values(&layer.forward(xs, None, None)?.ys)
+    values(&layer.run(xs, None, None)?.ys)
 }
 
 #[test]
@@ -105,10 +105,10 @@ fn packed_weights_are_those_of_the_present_kind() -> Result<()> {
     let weights = frozen(3, 20)?;
     let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
     let stack = || StackOptions::new(3, 20);
-    let gru = |reset| Gru::new(&stack().with_cell(GruOptions { reset, ..Default::default() }), &vb);
+    let gru = |reset| Gru::new(&stack().with_cell(GruOptions { reset, ..Default::default() }), vb.clone());
     let (after, before) = (gru(Reset::After)?, gru(Reset::Before)?);
     let resets_before = Arc::new(AtomicBool::new(false));
-    let switched = Stack::<SwitchedGru>::new(&stack().with_cell(resets_before.clone()), &vb)?;
+    let switched = Stack::<SwitchedGru>::new(&stack().with_cell(resets_before.clone()), vb.clone())?;
     let xs = random(&[2, 6, 3], DType::F32, &mut stream(2, Purpose::Parameters, 0))?;
     assert_ne!(outputs(&after, &xs)?, outputs(&before, &xs)?);
     for is_before in [false, true, false, true, true] {
@@ -129,7 +129,7 @@ fn repack_uses_weights_that_were_changed_in_place() -> Result<()> {
         let weights = frozen(3, 20)?;
         let gru = |weights: &HashMap<String, Tensor>| {
             let vb = VarBuilder::from_tensors(weights.clone(), DType::F32, &Device::Cpu);
-            Gru::new(&GruConfig::new(3, 20), &vb)
+            Gru::new(&GruConfig::new(3, 20), vb)
         };
         let layer = gru(&weights)?;
         let xs = random(&[2, 6, 3], DType::F32, &mut stream(2, Purpose::Parameters, 0))?;

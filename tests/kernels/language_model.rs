@@ -7,7 +7,7 @@ use rnn_zoo::models::ops::without_fused;
 use rnn_zoo::models::{Encoded, ModelConfig, RnnlmConfig, StackOptions, backward};
 use rnn_zoo::rng::{Purpose, stream};
 
-use super::case::{any_cell, random, values};
+use crate::random_layer::{Kind, random, values};
 
 /// The training loss of a language model and its gradients, which are checked against central differences.
 fn training_of(
@@ -18,7 +18,7 @@ fn training_of(
 ) -> Result<(f64, Vec<(String, Tensor)>)> {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F64, &Device::Cpu);
-    let model = ModelConfig::Rnnlm(config.clone()).build(&vb)?;
+    let model = ModelConfig::Rnnlm(config.clone()).build(vb)?;
     model.reset_parameters(&mut stream(seed, Purpose::Parameters, 0))?;
     let mut named: Vec<_> = map.data().lock().unwrap().clone().into_iter().collect();
     named.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -55,9 +55,8 @@ fn training_of(
 #[test]
 fn regularised_training_equals_the_reference() {
     let embedding_of = [4, 6]; // with and without a projection before the tied decoder
-    for (case, (embedding, kind)) in
-        embedding_of.into_iter().flat_map(|e| (0..5).map(move |k| (e, k))).enumerate()
-    {
+    let cases = embedding_of.into_iter().flat_map(|width| Kind::STREAMED.map(|kind| (width, kind)));
+    for (case, (embedding, kind)) in cases.enumerate() {
         let stack = StackOptions {
             num_layers: 2,
             dropout: 0.3,
@@ -72,7 +71,7 @@ fn regularised_training_equals_the_reference() {
             tied: true,
             ar: 2.,
             tar: 1.5,
-            ..RnnlmConfig::new(9, any_cell(stack, kind))
+            ..RnnlmConfig::new(9, kind.config(stack))
         };
         let lengths = (case % 3 == 0).then_some(&[5usize, 1, 3][..]);
         let run = || training_of(&config, lengths, 0.1, case as u64).unwrap();
@@ -91,9 +90,8 @@ fn gradients_of_a_shared_parameter_add_up() {
     // A tied decoder is the embedding. It has one gradient from the embedded rows and one from the scores.
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F64, &Device::Cpu);
-    let rnn = any_cell(StackOptions::new(4, 4), 4);
-    let model =
-        ModelConfig::Rnnlm(RnnlmConfig { tied: true, ..RnnlmConfig::new(9, rnn) }).build(&vb).unwrap();
+    let rnn = Kind::GruAfter.config(StackOptions::new(4, 4));
+    let model = ModelConfig::Rnnlm(RnnlmConfig { tied: true, ..RnnlmConfig::new(9, rnn) }).build(vb).unwrap();
     model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
     let tokens = Tensor::new(&[[1u32, 2, 1], [8, 0, 1]], &Device::Cpu).unwrap();
     let run = || {

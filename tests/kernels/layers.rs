@@ -8,17 +8,18 @@ use rnn_zoo::models::ops::without_fused;
 use rnn_zoo::models::{StackOptions, State, backward};
 use rnn_zoo::rng::{Purpose, stream};
 
-use super::case::{KINDS, RELU, any_case, any_cell, check_close, large, random, values};
+use super::case::{any_case, check_close, large};
+use crate::random_layer::{Kind, random, values};
 
 #[test]
 fn nan_propagates() {
-    for kind in 0..KINDS {
+    for kind in Kind::ALL {
         let map = VarMap::new();
         let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-        let layer = any_cell(StackOptions::new(3, 4), kind).build(&vb).unwrap();
+        let layer = kind.config(StackOptions::new(3, 4)).build(vb).unwrap();
         let xs = Tensor::full(f32::NAN, (2, 2, 3), &Device::Cpu).unwrap();
-        let ys = layer.forward(&xs, None, None).unwrap().ys.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert!(ys.iter().all(|y| y.is_nan()), "kind {kind}: {ys:?}");
+        let ys = layer.run(&xs, None, None).unwrap().ys.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(ys.iter().all(|y| y.is_nan()), "{kind:?}: {ys:?}");
     }
 }
 
@@ -39,7 +40,7 @@ proptest! {
 
 #[test]
 fn blocked_products_equal_the_reference() {
-    for kind in [2, 4] {
+    for kind in [Kind::Lstm, Kind::GruAfter] {
         let case = large(kind, "parts");
         let expected = without_fused(|| case.run(DType::F64)).unwrap();
         for isa in Isa::available() {
@@ -53,11 +54,11 @@ fn blocked_products_equal_the_reference() {
 fn backward_can_run_twice() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F64, &Device::Cpu);
-    let config = any_cell(StackOptions::new(3, 4), 2);
-    let layer = config.build(&vb).unwrap();
+    let config = Kind::Lstm.config(StackOptions::new(3, 4));
+    let layer = config.build(vb).unwrap();
     layer.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
     let xs = random(&[2, 5, 3], DType::F64, &mut stream(2, Purpose::Parameters, 0)).unwrap();
-    let output = layer.forward(&xs, None, None).unwrap();
+    let output = layer.run(&xs, None, None).unwrap();
     let loss =
         (output.ys.sum_all().unwrap() + output.last().unwrap().sqr().unwrap().sum_all().unwrap()).unwrap();
     let gradients = |_| {
@@ -70,8 +71,9 @@ fn backward_can_run_twice() {
     assert_eq!(gradients(1), gradients(2));
     // Candle's own backward pass has the same results.
     let store = loss.backward().unwrap();
-    let own: Vec<_> = map.all_vars().iter().map(|var| values(store.get(var).unwrap()).unwrap()).collect();
-    assert_eq!(own, gradients(3));
+    let of_store: Vec<_> =
+        map.all_vars().iter().map(|var| values(store.get(var).unwrap()).unwrap()).collect();
+    assert_eq!(of_store, gradients(3));
 }
 
 #[test]
@@ -80,7 +82,7 @@ fn zoneout_selects_between_finite_and_infinite_states() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
     let layer =
-        any_cell(StackOptions { zoneout: 0.5, ..StackOptions::new(1, hidden) }, RELU).build(&vb).unwrap();
+        Kind::Relu.config(StackOptions { zoneout: 0.5, ..StackOptions::new(1, hidden) }).build(vb).unwrap();
     for (name, var) in map.data().lock().unwrap().iter() {
         let value = if name == "weight_ih_l0" { f32::MAX } else { 0. };
         var.set(&Tensor::full(value, var.dims(), &Device::Cpu).unwrap()).unwrap();
@@ -90,7 +92,7 @@ fn zoneout_selects_between_finite_and_infinite_states() {
         let h = Var::ones((1, 3, hidden), DType::F32, &Device::Cpu).unwrap();
         let state = State { h: h.as_tensor().clone(), c: None };
         let mut noise = stream(1, Purpose::Noise, 0);
-        let output = layer.forward_t(&xs, Some(&state), None, Some(&mut noise)).unwrap();
+        let output = layer.run_t(&xs, Some(&state), None, Some(&mut noise)).unwrap();
         let gradients = backward(&output.ys.sum_all().unwrap()).unwrap();
         (values(&output.ys).unwrap(), values(&gradients.get(&h).unwrap().unwrap()).unwrap())
     };

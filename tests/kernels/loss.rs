@@ -8,7 +8,8 @@ use rnn_zoo::models::ops::without_fused;
 use rnn_zoo::models::{Linear, backward};
 use rnn_zoo::rng::{Purpose, stream};
 
-use super::case::{Results, check_close, random, values};
+use super::case::{Results, check_close};
+use crate::random_layer::{random, values};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]

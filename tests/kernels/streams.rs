@@ -8,24 +8,23 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use rand::RngExt;
 use rnn_zoo::models::kernels::Isa;
-use rnn_zoo::models::{Linear, ModelConfig, Nonlinearity, RecurrentConfig, RnnlmConfig, StackOptions, State};
+use rnn_zoo::models::{Linear, ModelConfig, RecurrentConfig, RnnlmConfig, StackOptions, State};
 use rnn_zoo::rng::{Purpose, stream};
 
-use super::case::{Case, Check, STREAMED, any_case, any_cell, random, values};
+use super::case::{Case, any_case};
+use crate::random_layer::{Check, Kind, random, values};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn streams_equal_sequences(case in any_case()) {
-        let mut config = case.config.stack().clone();
-        config.bidirectional = None;
-        let kind = match (&case.config, case.config.stack().hidden_size) {
-            (RecurrentConfig::SimpleRnn(config), _) => usize::from(config.cell.nonlinearity == Nonlinearity::Relu),
-            (RecurrentConfig::Lstm(config), _) => 2 + usize::from(config.cell.projection.is_some()),
-            (RecurrentConfig::Gru(_), _) => 4,
+        let mut config = match &case.config {
+            RecurrentConfig::Gru(config) => Kind::GruAfter.config(config.stack.clone()),
+            other => other.clone(),
         };
-        let case = Case { config: any_cell(config, kind), ..case };
+        config.stack_mut().bidirectional = None;
+        let case = Case { config, ..case };
         for isa in Isa::available() {
             isa.scope(|| check_stream(&case))?;
         }
@@ -35,7 +34,7 @@ proptest! {
 fn check_stream(case: &Case) -> Check {
     let mut rng = stream(case.seed, Purpose::Parameters, 0);
     let map = VarMap::new();
-    let layer = case.config.build(&VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?;
+    let layer = case.config.build(VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?;
     for var in map.all_vars() {
         var.set(&random(var.dims(), DType::F32, &mut rng)?)?;
     }
@@ -45,7 +44,7 @@ fn check_stream(case: &Case) -> Check {
         h: random(zeros.h.dims(), DType::F32, &mut rng)?,
         c: zeros.c.map(|c| random(c.dims(), DType::F32, &mut rng)).transpose()?,
     };
-    let expected = layer.forward(&xs, Some(&state), None)?;
+    let expected = layer.run(&xs, Some(&state), None)?;
     let Some(mut stream) = layer.stream(&[])? else {
         return Err(TestCaseError::fail("there is no stream of this layer"));
     };
@@ -78,11 +77,11 @@ fn token_streams_equal_sequences() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
     // A tied model has a projection after the stack if its output is not as wide as the embedding.
-    for (kind, tied) in (0..STREAMED).flat_map(|kind| [(kind, false), (kind, true)]) {
+    for (kind, tied) in Kind::STREAMED.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
         // Enough units for several workers.
-        let rnn = any_cell(StackOptions { num_layers: 2, ..StackOptions::new(6, 200) }, kind);
+        let rnn = kind.config(StackOptions { num_layers: 2, ..StackOptions::new(6, 200) });
         let config = RnnlmConfig { tied, ..RnnlmConfig::new(37, rnn) };
-        let model = ModelConfig::Rnnlm(config).build(&vb.pp(format!("{kind}.{tied}"))).unwrap();
+        let model = ModelConfig::Rnnlm(config).build(vb.pp(format!("{kind:?}.{tied}"))).unwrap();
         model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
         let tokens = [3u32, 36, 0, 7, 7];
         let inputs = Tensor::new(&tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
@@ -104,11 +103,11 @@ fn token_streams_equal_sequences() {
 fn batched_streams_equal_single_streams_to_the_bit() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-    for kind in 0..STREAMED {
+    for kind in Kind::STREAMED {
         // Sizes that are no multiples of a vector or a tile.
-        let rnn = any_cell(StackOptions { num_layers: 2, zoneout: 0.1, ..StackOptions::new(6, 75) }, kind);
-        let config = RnnlmConfig { tied: kind % 2 == 0, ..RnnlmConfig::new(37, rnn) };
-        let model = ModelConfig::Rnnlm(config).build(&vb.pp(kind)).unwrap();
+        let rnn = kind.config(StackOptions { num_layers: 2, zoneout: 0.1, ..StackOptions::new(6, 75) });
+        let config = RnnlmConfig { tied: (kind as usize).is_multiple_of(2), ..RnnlmConfig::new(37, rnn) };
+        let model = ModelConfig::Rnnlm(config).build(vb.pp(format!("{kind:?}"))).unwrap();
         model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
         for isa in Isa::available() {
             isa.scope(|| {
@@ -126,10 +125,13 @@ fn batched_streams_equal_single_streams_to_the_bit() {
                         let mut alone = model.stream().unwrap().unwrap();
                         text.iter().for_each(|&token| alone.read_all(&[token]).unwrap());
                         let expected = (alone.scores(0).unwrap(), together.scores(row).unwrap());
-                        assert_eq!(expected.0, expected.1, "kind {kind}, {}, row {row}", isa.name());
-                        let (own, state) = (alone.state().unwrap(), state.select(&[row]).unwrap());
-                        assert_eq!(values(&own.h).unwrap(), values(&state.h).unwrap());
-                        assert_eq!(own.c.map(|c| values(&c).unwrap()), state.c.map(|c| values(&c).unwrap()));
+                        assert_eq!(expected.0, expected.1, "{kind:?}, {}, row {row}", isa.name());
+                        let (single, state) = (alone.state().unwrap(), state.select(&[row]).unwrap());
+                        assert_eq!(values(&single.h).unwrap(), values(&state.h).unwrap());
+                        assert_eq!(
+                            single.c.map(|c| values(&c).unwrap()),
+                            state.c.map(|c| values(&c).unwrap())
+                        );
                     }
                     // Some texts end and some occur twice. One round replaces the batch through a state.
                     let rows: Vec<usize> =
@@ -151,8 +153,9 @@ fn batched_streams_equal_single_streams_to_the_bit() {
 fn projection_and_decoder_stay_separate_products() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-    let config = RnnlmConfig { tied: true, ..RnnlmConfig::new(9, any_cell(StackOptions::new(2, 3), 1)) };
-    let model = ModelConfig::Rnnlm(config).build(&vb).unwrap();
+    let config =
+        RnnlmConfig { tied: true, ..RnnlmConfig::new(9, Kind::Relu.config(StackOptions::new(2, 3))) };
+    let model = ModelConfig::Rnnlm(config).build(vb).unwrap();
     let vars = map.data().lock().unwrap().clone();
     let set = |name: &str, values: &[f32]| {
         let var = &vars[name];
@@ -174,7 +177,7 @@ fn projection_and_decoder_stay_separate_products() {
 fn invalid_states_are_refused_and_change_nothing() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-    let layer = any_cell(StackOptions::new(2, 4), 2).build(&vb).unwrap();
+    let layer = Kind::Lstm.config(StackOptions::new(2, 4)).build(vb).unwrap();
     layer.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
     let mut stream = layer.stream(&[]).unwrap().unwrap();
     stream.step(&[0.5, -0.5]).unwrap();
@@ -193,7 +196,7 @@ fn invalid_states_are_refused_and_change_nothing() {
 #[test]
 fn decoders_without_outputs_are_refused() {
     let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
-    let layer = any_cell(StackOptions::new(2, 4), 2).build(&vb).unwrap();
+    let layer = Kind::Lstm.config(StackOptions::new(2, 4)).build(vb).unwrap();
     let linear = |outputs: usize, inputs: usize| {
         Linear::new(Tensor::zeros((outputs, inputs), DType::F32, &Device::Cpu).unwrap(), None)
     };
@@ -203,7 +206,7 @@ fn decoders_without_outputs_are_refused() {
     }
 }
 
-/// The same matrix in column-major order; of a vector, one element for all.
+/// Return the same matrix in column-major order. Of a vector, repeat the first element.
 fn strided(tensor: &Tensor) -> Result<Tensor> {
     match tensor.rank() {
         2 => tensor.t()?.contiguous()?.t(),
@@ -211,7 +214,7 @@ fn strided(tensor: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// A matrix whose rows, or a vector whose elements, are all the first one.
+/// Repeat the first row of a matrix, or the first element of a vector.
 fn broadcast(tensor: &Tensor) -> Result<Tensor> {
     tensor.narrow(0, 0, 1)?.broadcast_as(tensor.shape())
 }
@@ -219,12 +222,13 @@ fn broadcast(tensor: &Tensor) -> Result<Tensor> {
 #[test]
 fn strided_weights_equal_contiguous_weights() -> Result<()> {
     let (input, hidden, outputs) = (3, 21, 5);
-    for (kind, view) in (0..STREAMED).flat_map(|kind| [strided, broadcast].map(|view| (kind, view))) {
-        let config = any_cell(StackOptions { num_layers: 2, ..StackOptions::new(input, hidden) }, kind);
+    for (kind, view) in
+        Kind::STREAMED.into_iter().flat_map(|kind| [strided, broadcast].map(|view| (kind, view)))
+    {
+        let config = kind.config(StackOptions { num_layers: 2, ..StackOptions::new(input, hidden) });
         let map = VarMap::new();
         let width =
-            config.build(&VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?.zero_state(1)?.h.dims()
-                [2];
+            config.build(VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?.zero_state(1)?.h.dims()[2];
         let mut rng = stream(kind as u64, Purpose::Parameters, 0);
         let views: HashMap<String, Tensor> = map
             .data()
@@ -237,19 +241,19 @@ fn strided_weights_equal_contiguous_weights() -> Result<()> {
         let bias = view(&random(&[outputs], DType::F32, &mut rng)?)?;
         let xs = random(&[1, 4, input], DType::F32, &mut rng)?;
         let run = |weights: HashMap<String, Tensor>, decoder: &Tensor, bias: &Tensor| {
-            let layer = config.build(&VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu))?;
+            let layer = config.build(VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu))?;
             let mut stream = layer.stream(&[Linear::new(decoder.clone(), Some(bias.clone()))])?.unwrap();
             let mut read = vec![];
             for x in xs.squeeze(0)?.to_vec2::<f32>()? {
                 read.extend_from_slice(stream.step(&x)?);
             }
-            Result::Ok((values(&layer.forward(&xs, None, None)?.ys)?, read))
+            Result::Ok((values(&layer.run(&xs, None, None)?.ys)?, read))
         };
         assert!(!decoder.is_contiguous() && views.values().all(|view| !view.is_contiguous()));
         let contiguous =
             views.iter().map(|(name, view)| Ok((name.clone(), view.contiguous()?))).collect::<Result<_>>()?;
         let expected = run(contiguous, &decoder.contiguous()?, &bias.contiguous()?)?;
-        assert_eq!(run(views, &decoder, &bias)?, expected, "kind {kind}");
+        assert_eq!(run(views, &decoder, &bias)?, expected, "{kind:?}");
     }
     Ok(())
 }

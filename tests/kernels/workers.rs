@@ -1,20 +1,42 @@
 //! Results do not depend on the number of threads.
 
+use std::process::Command;
+
 use candle_core::DType;
 use rnn_zoo::models::kernels::{self, Isa};
 use rnn_zoo::models::ops::without_fused;
 
-use super::case::{KINDS, Results, check_close, large};
+use super::case::{Results, check_close, large};
 use super::loss::loss_of;
+use crate::random_layer::Kind;
 
-/// Held by tests that set or need a number of threads, which is one setting for the whole process.
-static THREADS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+/// Set for the copy of this process in which the tests of this file run.
+const COPY: &str = "RNN_ZOO_TEST_WITH_THREADS";
+
+/// Threads of the copy, whatever number of cores the machine has.
+const THREADS: usize = 3;
+
+/// Run `check`, the body of `test`, in a copy of this process whose thread pool has [`THREADS`]: the size of the pool
+/// is fixed when a process first uses it.
+fn with_threads(test: &str, check: impl FnOnce()) {
+    if std::env::var_os(COPY).is_some() {
+        assert_eq!(kernels::threads(), THREADS);
+        return check();
+    }
+    let mut copy = Command::new(std::env::current_exe().unwrap());
+    copy.args(["--exact", &format!("kernels::workers::{test}")]);
+    copy.env(COPY, "1").env("CANDLE_NUM_THREADS", THREADS.to_string());
+    let output = copy.output().unwrap();
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(output.status.success() && out.contains("1 passed"), "in {THREADS} threads:\n{out}\n{err}");
+}
 
 #[test]
 fn layers_split_among_workers_equal_the_reference() {
-    let _turn = THREADS.lock().unwrap();
-    for kind in 0..KINDS {
-        for split in ["batch", "units"] {
+    with_threads("layers_split_among_workers_equal_the_reference", || {
+        for (kind, split) in
+            Kind::ALL.into_iter().flat_map(|kind| ["batch", "units"].map(|split| (kind, split)))
+        {
             let case = large(kind, split);
             let expected = without_fused(|| case.run(DType::F64)).unwrap();
             for isa in Isa::available() {
@@ -23,27 +45,32 @@ fn layers_split_among_workers_equal_the_reference() {
                 check_close(&what, &found, &expected, 1e-11).unwrap_or_else(|error| panic!("{error}"));
             }
         }
-    }
+    });
+}
+
+/// The bit patterns of all results by name.
+type Bits = Vec<(String, Vec<u64>)>;
+
+fn bits(results: Results) -> Bits {
+    let bits = |values: Vec<f64>| values.into_iter().map(f64::to_bits).collect();
+    results.into_iter().map(|(name, values)| (name, bits(values))).collect()
 }
 
 #[test]
 fn results_are_the_same_bits_for_any_number_of_threads() {
-    let _turn = THREADS.lock().unwrap();
-    let mut found = vec![];
-    for threads in [1, 2, 3] {
-        kernels::set_threads(threads);
-        let layers =
-            (0..KINDS).flat_map(|kind| ["batch", "units"].map(|split| large(kind, split).run(DType::F32)));
-        let bits = |results: Results| {
-            results
-                .into_iter()
-                .map(|(name, values)| (name, values.into_iter().map(f64::to_bits).collect::<Vec<_>>()))
+    with_threads("results_are_the_same_bits_for_any_number_of_threads", || {
+        let run = |threads| -> Vec<Bits> {
+            kernels::set_threads(threads);
+            assert_eq!(kernels::threads(), threads);
+            let layers =
+                Kind::ALL.into_iter().flat_map(|kind| ["batch", "units"].map(|split| large(kind, split)));
+            let layers = layers.map(|case| case.run(DType::F32));
+            let losses = [loss_of(DType::F32, (300, 70, 700), 1., 0.1, 3)];
+            layers.chain(losses).map(|results| bits(results.unwrap())).collect()
         };
-        let all = layers
-            .chain([loss_of(DType::F32, (300, 70, 700), 1., 0.1, 3)])
-            .map(|results| bits(results.unwrap()).collect::<Vec<_>>());
-        found.push(all.collect::<Vec<_>>());
-    }
-    kernels::set_threads(usize::MAX);
-    assert!(found[0] == found[1] && found[1] == found[2], "the results depend on the number of threads");
+        let expected = run(1);
+        for threads in 2..=THREADS {
+            assert!(run(threads) == expected, "{threads} threads change a bit");
+        }
+    });
 }

@@ -1,21 +1,12 @@
 //! Random layers with inputs, and comparisons of their results.
 
-use std::collections::BTreeMap;
-
-use candle_core::{DType, Device, Result, Tensor, Var};
-use candle_nn::{VarBuilder, VarMap};
+use candle_core::{DType, Device, Result, Tensor};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use rand::RngExt;
-use rnn_zoo::models::{
-    GruOptions, LstmOptions, Merge, Nonlinearity, Output, Recurrent, RecurrentConfig, Reset,
-    SimpleRnnOptions, StackOptions, State,
-};
+use rnn_zoo::models::{Output, RecurrentConfig, StackOptions, State};
 use rnn_zoo::rng::{Purpose, Rng, stream};
 
-pub(super) const MERGES: [Merge; 4] = [Merge::Concat, Merge::Sum, Merge::Mul, Merge::Ave];
-
-pub(super) type Check = std::result::Result<(), TestCaseError>;
+use crate::random_layer::{Check, Kind, Layer, MERGES, random, values};
 
 /// A configuration of a layer, and sizes of a batch.
 #[derive(Clone, Debug)]
@@ -25,45 +16,6 @@ pub(super) struct Case {
     /// Steps of each sequence; as many as the batch has rows.
     pub(super) lengths: Vec<usize>,
     pub(super) seed: u64,
-}
-
-/// A kind of cell with its options.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
-    Tanh,
-    Relu,
-    Lstm,
-    Projection,
-    GruAfter,
-    GruBefore,
-}
-
-impl Kind {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Tanh, Self::Relu, Self::Lstm, Self::Projection, Self::GruAfter, Self::GruBefore];
-
-    pub(super) fn config(self, shared: StackOptions) -> RecurrentConfig {
-        let simple = |nonlinearity| SimpleRnnOptions { nonlinearity };
-        match self {
-            Self::Tanh => RecurrentConfig::SimpleRnn(shared.with_cell(simple(Nonlinearity::Tanh))),
-            Self::Relu => RecurrentConfig::SimpleRnn(shared.with_cell(simple(Nonlinearity::Relu))),
-            Self::Lstm => RecurrentConfig::Lstm(shared.with_cell(LstmOptions::default())),
-            Self::Projection => {
-                let projection = Some(shared.hidden_size.div_ceil(2));
-                RecurrentConfig::Lstm(shared.with_cell(LstmOptions { projection, ..Default::default() }))
-            }
-            Self::GruAfter => RecurrentConfig::Gru(
-                shared.with_cell(GruOptions { reset: Reset::After, ..Default::default() }),
-            ),
-            Self::GruBefore => {
-                // Layer normalisation needs the reset gate after the product.
-                let shared = StackOptions { layer_norm: false, ..shared };
-                RecurrentConfig::Gru(
-                    shared.with_cell(GruOptions { reset: Reset::Before, ..Default::default() }),
-                )
-            }
-        }
-    }
 }
 
 pub(super) fn any_config() -> impl Strategy<Value = RecurrentConfig> {
@@ -88,7 +40,7 @@ pub(super) fn any_case() -> impl Strategy<Value = Case> {
     })
 }
 
-/// The same configuration with other shared options.
+/// Return the configuration with other shared options.
 pub(super) fn with_shared(
     config: &RecurrentConfig,
     change: impl FnOnce(&mut StackOptions),
@@ -98,40 +50,22 @@ pub(super) fn with_shared(
     config
 }
 
-/// A layer with its parameters, which are random in ±0.8.
-pub(super) struct Layer {
-    pub(super) layer: Box<dyn Recurrent>,
-    pub(super) parameters: BTreeMap<String, Var>,
+/// Make another layer with the values of these parameters, each under the name that `rename` returns.
+pub(super) fn same_layer(
+    layer: &Layer,
+    config: &RecurrentConfig,
+    rename: impl Fn(&str) -> String,
+) -> Result<Layer> {
+    let other = new_layer(config, &mut stream(0, Purpose::Parameters, 0))?;
+    for (name, var) in &layer.parameters {
+        other.parameters[&rename(name)].set(var.as_tensor())?;
+    }
+    Ok(other)
 }
 
-impl Layer {
-    pub(super) fn new(config: &RecurrentConfig, rng: &mut Rng) -> Result<Self> {
-        let map = VarMap::new();
-        let layer = config.build(&VarBuilder::from_varmap(&map, DType::F64, &Device::Cpu))?;
-        let mut parameters = BTreeMap::new();
-        for (name, var) in map.data().lock().expect("invariant: nothing panics here").iter() {
-            parameters.insert(name.clone(), var.clone());
-        }
-        for var in parameters.values() {
-            var.set(&random(var.dims(), rng)?)?;
-        }
-        Ok(Self { layer, parameters })
-    }
-
-    /// Another layer with the values of these parameters, each under the name that `rename` returns.
-    pub(super) fn same(&self, config: &RecurrentConfig, rename: impl Fn(&str) -> String) -> Result<Self> {
-        let other = Self::new(config, &mut stream(0, Purpose::Parameters, 0))?;
-        for (name, var) in &self.parameters {
-            other.parameters[&rename(name)].set(var.as_tensor())?;
-        }
-        Ok(other)
-    }
-
-    pub(super) fn random_state(&self, batch: usize, rng: &mut Rng) -> Result<State> {
-        let zeros = self.layer.zero_state(batch)?;
-        let c = zeros.c.map(|c| random(c.dims(), rng)).transpose()?;
-        Ok(State { h: random(zeros.h.dims(), rng)?, c })
-    }
+/// Draw a layer in f64 on the processor.
+pub(super) fn new_layer(config: &RecurrentConfig, rng: &mut Rng) -> Result<Layer> {
+    Layer::new(config, DType::F64, &Device::Cpu, rng)
 }
 
 /// The layer, input and state of a case.
@@ -146,35 +80,25 @@ pub(super) struct Drawn {
 impl Case {
     pub(super) fn draw(&self) -> Result<Drawn> {
         let mut rng = stream(self.seed, Purpose::Parameters, 0);
-        let layer = Layer::new(&self.config, &mut rng)?;
-        let xs = random(&[self.lengths.len(), self.time, layer.layer.input_size()], &mut rng)?;
+        let layer = new_layer(&self.config, &mut rng)?;
+        let xs = random(&[self.lengths.len(), self.time, layer.layer.input_size()], DType::F64, &mut rng)?;
         let state = layer.random_state(self.lengths.len(), &mut rng)?;
         Ok(Drawn { layer, xs, state, rng })
     }
 }
 
 impl Drawn {
-    pub(super) fn forward(&self, lengths: Option<&[usize]>) -> Result<Output> {
-        self.layer.layer.forward(&self.xs, Some(&self.state), lengths)
+    pub(super) fn run(&self, lengths: Option<&[usize]>) -> Result<Output> {
+        self.layer.layer.run(&self.xs, Some(&self.state), lengths)
     }
 }
 
-/// Numbers uniform in ±0.8.
-pub(super) fn random(dims: &[usize], rng: &mut Rng) -> Result<Tensor> {
-    let count = dims.iter().product();
-    let values: Vec<f64> = (0..count).map(|_| 1.6 * rng.random::<f64>() - 0.8).collect();
-    Tensor::from_vec(values, dims, &Device::Cpu)
-}
-
-pub(super) fn values(tensor: &Tensor) -> Result<Vec<f64>> {
-    tensor.flatten_all()?.to_vec1()
-}
-
+/// Return the bit patterns of the elements.
 pub(super) fn bits(tensor: &Tensor) -> Result<Vec<u64>> {
     Ok(values(tensor)?.into_iter().map(f64::to_bits).collect())
 }
 
-/// ys, h and, for an LSTM, c.
+/// Return ys, h and, for an LSTM, c, by name.
 pub(super) fn tensors(output: &Output) -> Vec<(&'static str, Tensor)> {
     let named = [("ys", Some(&output.ys)), ("h", Some(&output.state.h)), ("c", output.state.c.as_ref())];
     named.into_iter().filter_map(|(name, tensor)| Some((name, tensor?.clone()))).collect()
@@ -205,7 +129,7 @@ pub(super) fn check_state(what: &str, found: &State, expected: &State) -> Check 
     }
 }
 
-/// The sequences `rows` of a state, in that order.
+/// Return the sequences `rows` of a state, in that order.
 pub(super) fn rows_of(state: &State, rows: &Tensor) -> Result<State> {
     let c = state.c.as_ref().map(|c| c.index_select(rows, 1)).transpose()?;
     Ok(State { h: state.h.index_select(rows, 1)?, c })

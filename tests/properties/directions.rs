@@ -6,9 +6,10 @@ use rnn_zoo::models::ops::without_fused;
 use rnn_zoo::models::{Merge, StackOptions, State, backward};
 use rnn_zoo::rng::{Purpose, stream};
 
-use super::case::{Case, Kind, Layer, MERGES, any_case, check_close, check_state, with_shared};
+use super::case::{Case, any_case, check_close, check_state, new_layer, same_layer, with_shared};
+use crate::random_layer::{Kind, Layer, MERGES};
 
-/// Each sequence with its steps in reverse order; the padding stays at the end.
+/// Reverse the steps of each sequence; the padding stays at the end.
 fn reversed(xs: &Tensor, lengths: &[usize]) -> Result<Tensor> {
     let (_, time, _) = xs.dims3()?;
     let mut rows = vec![];
@@ -19,7 +20,7 @@ fn reversed(xs: &Tensor, lengths: &[usize]) -> Result<Tensor> {
     Tensor::stack(&rows, 0)
 }
 
-/// The name of the same parameter of the other direction.
+/// Return the name of the same parameter of the other direction.
 fn swap_direction(name: &str) -> String {
     name.strip_suffix("_reverse").map_or(format!("{name}_reverse"), String::from)
 }
@@ -32,7 +33,7 @@ proptest! {
         prop_assume!(case.lengths.iter().all(|&length| length > 0));
         let merge = case.config.stack().bidirectional.map(|_| Merge::Concat);
         let config = with_shared(&case.config, |shared| shared.bidirectional = merge);
-        let output = Case { config, ..case.clone() }.draw()?.forward(Some(&case.lengths))?;
+        let output = Case { config, ..case.clone() }.draw()?.run(Some(&case.lengths))?;
         for (row, &length) in case.lengths.iter().enumerate() {
             let at = |t: usize| output.ys.get(row)?.get(t);
             let expected = match merge {
@@ -54,9 +55,9 @@ proptest! {
             shared.bidirectional = Some(merge);
         });
         let apart = Case { config: both(Merge::Concat), ..case.clone() }.draw()?;
-        let merged = apart.layer.same(&both(merge), str::to_string)?;
-        let merged = merged.layer.forward(&apart.xs, Some(&apart.state), Some(&case.lengths))?;
-        let apart = apart.forward(Some(&case.lengths))?;
+        let merged = same_layer(&apart.layer, &both(merge), str::to_string)?;
+        let merged = merged.layer.run(&apart.xs, Some(&apart.state), Some(&case.lengths))?;
+        let apart = apart.run(Some(&case.lengths))?;
         let by_hand = |sides: &Tensor| -> Result<Tensor> {
             let hidden = sides.dim(D::Minus1)? / 2;
             let [a, b] = [sides.narrow(D::Minus1, 0, hidden)?, sides.narrow(D::Minus1, hidden, hidden)?];
@@ -81,16 +82,16 @@ proptest! {
             }
         });
         let drawn = Case { config: config.clone(), ..case.clone() }.draw()?;
-        let swapped = drawn.layer.same(&config, swap_direction)?;
+        let swapped = same_layer(&drawn.layer, &config, swap_direction)?;
         let others: Vec<u32> = (0..drawn.state.h.dims()[0] as u32).map(|index| index ^ 1).collect();
         let others = Tensor::new(&others[..], &Device::Cpu)?;
         let swap = |state: &State| -> Result<State> {
             let c = state.c.as_ref().map(|c| c.index_select(&others, 0)).transpose()?;
             Ok(State { h: state.h.index_select(&others, 0)?, c })
         };
-        let straight = drawn.forward(Some(&case.lengths))?;
+        let straight = drawn.run(Some(&case.lengths))?;
         let xs = reversed(&drawn.xs, &case.lengths)?;
-        let back = swapped.layer.forward(&xs, Some(&swap(&drawn.state)?), Some(&case.lengths))?;
+        let back = swapped.layer.run(&xs, Some(&swap(&drawn.state)?), Some(&case.lengths))?;
         let mut ys = reversed(&back.ys, &case.lengths)?;
         if merge == Merge::Concat {
             let hidden = ys.dim(2)? / 2;
@@ -107,14 +108,14 @@ fn empty_batches_and_sequences_have_empty_outputs() -> Result<()> {
     for (kind, merge) in Kind::ALL.into_iter().flat_map(|kind| merges.clone().map(move |merge| (kind, merge)))
     {
         let stack = StackOptions { bidirectional: merge, num_layers: 2, ..StackOptions::new(3, 4) };
-        let Layer { layer, .. } = Layer::new(&kind.config(stack), &mut stream(1, Purpose::Parameters, 0))?;
+        let Layer { layer, .. } = new_layer(&kind.config(stack), &mut stream(1, Purpose::Parameters, 0))?;
         for (batch, time) in [(0, 5), (0, 0), (2, 0)] {
             let check = || {
                 let xs = Var::zeros((batch, time, 3), DType::F64, &Device::Cpu)?;
                 let zeros = layer.zero_state(batch)?;
                 let lengths = vec![time; batch];
                 for lengths in [None, Some(&lengths[..])] {
-                    let output = layer.forward(&xs, None, lengths)?;
+                    let output = layer.run(&xs, None, lengths)?;
                     assert_eq!(output.ys.dims(), [batch, time, layer.output_size()]);
                     assert_eq!(output.last()?.dims(), [batch, layer.output_size()]);
                     check_state("state", &output.state, &zeros).unwrap();

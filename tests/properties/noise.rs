@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use rnn_zoo::models::{Noise, StackOptions, State};
 use rnn_zoo::rng::{Purpose, Rng, stream};
 
-use super::case::{Case, Kind, Layer, any_case, check_same, values, with_shared};
+use super::case::{Case, any_case, check_same, new_layer, same_layer, with_shared};
+use crate::random_layer::{Kind, values};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
@@ -22,7 +23,7 @@ proptest! {
         let run = |rng: Option<Rng>| {
             let mut rng = rng;
             let noise: Noise<'_> = rng.as_mut().map(|rng| rng as &mut dyn rand::Rng);
-            drawn.layer.layer.forward_t(&drawn.xs, Some(&drawn.state), Some(&case.lengths), noise)
+            drawn.layer.layer.run_t(&drawn.xs, Some(&drawn.state), Some(&case.lengths), noise)
         };
         let seeded = || Some(stream(seed, Purpose::Noise, 0));
         check_same(&run(seeded())?, &run(seeded())?)?;
@@ -35,8 +36,8 @@ proptest! {
         let drawn = Case { config, ..case.clone() }.draw()?;
         let mut rng = stream(seed, Purpose::Noise, 0);
         let noisy =
-            drawn.layer.layer.forward_t(&drawn.xs, Some(&drawn.state), Some(&case.lengths), Some(&mut rng))?;
-        check_same(&noisy, &drawn.forward(Some(&case.lengths))?)?;
+            drawn.layer.layer.run_t(&drawn.xs, Some(&drawn.state), Some(&case.lengths), Some(&mut rng))?;
+        check_same(&noisy, &drawn.run(Some(&case.lengths))?)?;
         prop_assert_eq!(rng, stream(seed, Purpose::Noise, 0), "nothing was drawn");
     }
 }
@@ -62,10 +63,10 @@ fn every_noise_acts_in_training_and_depends_on_the_seed() -> Result<()> {
             let noisy = |seed| {
                 let mut rng = stream(seed, Purpose::Noise, 0);
                 let layer = &drawn.layer.layer;
-                let output = layer.forward_t(&drawn.xs, None, Some(&case.lengths), Some(&mut rng))?;
+                let output = layer.run_t(&drawn.xs, None, Some(&case.lengths), Some(&mut rng))?;
                 values(&output.ys)
             };
-            let quiet = values(&drawn.layer.layer.forward(&drawn.xs, None, Some(&case.lengths))?.ys)?;
+            let quiet = values(&drawn.layer.layer.run(&drawn.xs, None, Some(&case.lengths))?.ys)?;
             let [one, two] = [noisy(1)?, noisy(2)?];
             assert!(
                 one != quiet && one != two,
@@ -76,12 +77,12 @@ fn every_noise_acts_in_training_and_depends_on_the_seed() -> Result<()> {
     Ok(())
 }
 
-/// The state after `time` steps with noise, from a state of ones, of a layer that keeps its state without noise: a
-/// relu of the identity, without input and bias.
+/// Return the state after `time` steps with noise, from a state of ones. The layer is a relu of the identity, without
+/// input and bias, which keeps its state if there is no noise.
 fn state_after_noise(units: usize, time: usize, turn: Turn) -> Result<Vec<f64>> {
     let mut shared = StackOptions::new(1, units);
     turn(&mut shared);
-    let layer = Layer::new(&Kind::Relu.config(shared), &mut stream(0, Purpose::Parameters, 0))?;
+    let layer = new_layer(&Kind::Relu.config(shared), &mut stream(0, Purpose::Parameters, 0))?;
     for (name, var) in &layer.parameters {
         var.set(&match name.as_str() {
             "weight_hh_l0" => Tensor::eye(units, DType::F64, &Device::Cpu)?,
@@ -91,7 +92,7 @@ fn state_after_noise(units: usize, time: usize, turn: Turn) -> Result<Vec<f64>> 
     let ones = State { h: Tensor::ones((1, 1, units), DType::F64, &Device::Cpu)?, c: None };
     let xs = Tensor::zeros((1, time, 1), DType::F64, &Device::Cpu)?;
     let mut rng = stream(1, Purpose::Noise, 0);
-    values(&layer.layer.forward_t(&xs, Some(&ones), None, Some(&mut rng))?.state.h)
+    values(&layer.layer.run_t(&xs, Some(&ones), None, Some(&mut rng))?.state.h)
 }
 
 #[test]
@@ -113,14 +114,14 @@ fn zoneout_keeps_units_in_training_and_mixes_states_in_evaluation() -> Result<()
     let config = Kind::Lstm.config(StackOptions { zoneout: 0.3, ..StackOptions::new(2, 500) });
     let drawn = Case { config, time: 1, lengths: vec![1], seed: 4 }.draw()?;
     let plain_config = Kind::Lstm.config(StackOptions::new(2, 500));
-    let plain = drawn.layer.same(&plain_config, str::to_string)?;
-    let new = plain.layer.forward(&drawn.xs, Some(&drawn.state), None)?.state;
+    let plain = same_layer(&drawn.layer, &plain_config, str::to_string)?;
+    let new = plain.layer.run(&drawn.xs, Some(&drawn.state), None)?.state;
     let (Some(old_c), Some(new_c)) = (&drawn.state.c, &new.c) else { panic!("an LSTM has a c") };
     let pairs = [(&drawn.state.h, &new.h), (old_c, new_c)];
 
     let mut rng = stream(1, Purpose::Noise, 0);
-    let trained = drawn.layer.layer.forward_t(&drawn.xs, Some(&drawn.state), None, Some(&mut rng))?.state;
-    let evaluated = drawn.forward(None)?.state;
+    let trained = drawn.layer.layer.run_t(&drawn.xs, Some(&drawn.state), None, Some(&mut rng))?.state;
+    let evaluated = drawn.run(None)?.state;
     let of = |state: &State| [Some(state.h.clone()), state.c.clone()];
     for (((old, new), trained), evaluated) in pairs.into_iter().zip(of(&trained)).zip(of(&evaluated)) {
         let (Some(trained), Some(evaluated)) = (trained, evaluated) else { panic!("an LSTM has a c") };

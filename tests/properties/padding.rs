@@ -5,11 +5,10 @@ use proptest::prelude::*;
 use rand::RngExt;
 use rnn_zoo::models::{Output, State};
 
-use super::case::{
-    Drawn, any_case, bits, check_close, check_same, check_state, random, rows_of, tensors, values,
-};
+use super::case::{Drawn, any_case, bits, check_close, check_same, check_state, rows_of, tensors};
+use crate::random_layer::{random, values};
 
-/// `xs` with values of `junk` past the length of each sequence.
+/// Replace the steps past the length of each sequence by values of `junk`.
 fn pad_with(xs: &Tensor, lengths: &[usize], mut junk: impl FnMut() -> f64) -> Result<Tensor> {
     let (_, time, features) = xs.dims3()?;
     let padding = |at: usize| at / features % time >= lengths[at / features / time];
@@ -33,11 +32,11 @@ proptest! {
                 h: h.as_ref().map_or_else(|| state.h.clone(), |h| h.as_tensor().clone()),
                 c: c.as_ref().map(|c| c.as_tensor().clone()),
             };
-            let output = layer.layer.forward(&xs, Some(&initial), Some(&case.lengths))?;
+            let output = layer.layer.run(&xs, Some(&initial), Some(&case.lengths))?;
             let mut loss = Tensor::zeros((), DType::F64, &Device::Cpu)?;
             let mut weights = loss_weights.clone();
             for (_, tensor) in tensors(&output) {
-                loss = (loss + (&tensor * random(tensor.dims(), &mut weights)?)?.sum_all()?)?;
+                loss = (loss + (&tensor * random(tensor.dims(), DType::F64, &mut weights)?)?.sum_all()?)?;
             }
             let store = loss.backward()?;
             let named = layer.parameters.iter().map(|(name, var)| (name.clone(), var));
@@ -71,11 +70,11 @@ proptest! {
     #[test]
     fn padded_batches_equal_single_sequences(case in any_case()) {
         let drawn = case.draw()?;
-        let together = drawn.forward(Some(&case.lengths))?;
+        let together = drawn.run(Some(&case.lengths))?;
         for (row, &length) in case.lengths.iter().enumerate() {
             let only = Tensor::new(&[row as u32], &Device::Cpu)?;
             let xs = drawn.xs.narrow(0, row, 1)?.narrow(1, 0, length)?;
-            let alone = drawn.layer.layer.forward(&xs, Some(&rows_of(&drawn.state, &only)?), None)?;
+            let alone = drawn.layer.layer.run(&xs, Some(&rows_of(&drawn.state, &only)?), None)?;
             let ys = together.ys.narrow(0, row, 1)?.narrow(1, 0, length)?;
             check_close("ys", &ys, &alone.ys)?;
             check_state("state", &rows_of(&together.state, &only)?, &alone.state)?;
@@ -87,6 +86,6 @@ proptest! {
     fn full_lengths_equal_no_lengths(case in any_case()) {
         let drawn = case.draw()?;
         let lengths = vec![case.time; case.lengths.len()];
-        check_same(&drawn.forward(Some(&lengths))?, &drawn.forward(None)?)?;
+        check_same(&drawn.run(Some(&lengths))?, &drawn.run(None)?)?;
     }
 }

@@ -14,14 +14,14 @@ proptest! {
     fn two_calls_equal_one_call(case in any_case(), part in 0.0..=1.0f64) {
         let config = with_shared(&case.config, |shared| shared.bidirectional = None);
         let drawn = Case { config, ..case.clone() }.draw()?;
-        let whole = drawn.forward(Some(&case.lengths))?;
+        let whole = drawn.run(Some(&case.lengths))?;
         let cut = (part * case.time as f64) as usize;
         let first: Vec<usize> = case.lengths.iter().map(|&length| length.min(cut)).collect();
         let rest: Vec<usize> = case.lengths.iter().map(|&length| length.saturating_sub(cut)).collect();
         let layer = &drawn.layer.layer;
-        let begun = layer.forward(&drawn.xs.narrow(1, 0, cut)?, Some(&drawn.state), Some(&first))?;
+        let begun = layer.run(&drawn.xs.narrow(1, 0, cut)?, Some(&drawn.state), Some(&first))?;
         let xs = drawn.xs.narrow(1, cut, case.time - cut)?;
-        let ended = layer.forward(&xs, Some(&begun.state), Some(&rest))?;
+        let ended = layer.run(&xs, Some(&begun.state), Some(&rest))?;
         check_close("ys", &Tensor::cat(&[&begun.ys, &ended.ys], 1)?, &whole.ys)?;
         check_state("state", &ended.state, &whole.state)?;
     }
@@ -30,7 +30,7 @@ proptest! {
     fn steps_equal_sequences(case in any_case()) {
         let config = with_shared(&case.config, |shared| shared.bidirectional = None);
         let drawn = Case { config, ..case.clone() }.draw()?;
-        let whole = drawn.forward(None)?;
+        let whole = drawn.run(None)?;
         let mut state = drawn.state.clone();
         for t in 0..case.time {
             let (y, next) = drawn.layer.layer.step(&drawn.xs.narrow(1, t, 1)?.squeeze(1)?, &state)?;
@@ -47,9 +47,9 @@ proptest! {
         order.sort_by_key(|&row| stream(shuffle, Purpose::Shuffle, row.into()).random::<u64>());
         let lengths: Vec<usize> = order.iter().map(|&row| case.lengths[row as usize]).collect();
         let order = Tensor::new(&order[..], &Device::Cpu)?;
-        let straight = drawn.forward(Some(&case.lengths))?;
+        let straight = drawn.run(Some(&case.lengths))?;
         let state = rows_of(&drawn.state, &order)?;
-        let permuted = drawn.layer.layer.forward(&drawn.xs.index_select(&order, 0)?, Some(&state), Some(&lengths))?;
+        let permuted = drawn.layer.layer.run(&drawn.xs.index_select(&order, 0)?, Some(&state), Some(&lengths))?;
         check_close("ys", &permuted.ys, &straight.ys.index_select(&order, 0)?)?;
         check_state("state", &permuted.state, &rows_of(&straight.state, &order)?)?;
         check_close("last", &permuted.last()?, &straight.last()?.index_select(&order, 0)?)?;

@@ -26,11 +26,11 @@ fn signs() -> (Tensor, Tensor) {
 
 /// The last loss of 200 steps of AdamW with candle's own backward pass. The parameters start as the builder draws
 /// them. The model predicts the first step of a sequence from the output of its last one.
-fn trained_loss<M: Module + 'static>(layer: impl FnOnce(&VarBuilder<'_>) -> Result<M>) -> Result<f32> {
+fn trained_loss<M: Module + 'static>(layer: impl FnOnce(VarBuilder<'static>) -> Result<M>) -> Result<f32> {
     let parameters = VarMap::new();
     let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
     let model = seq()
-        .add(layer(&vb.pp("rnn"))?)
+        .add(layer(vb.pp("rnn"))?)
         .add_fn(|ys| ys.narrow(1, TIME - 1, 1)?.squeeze(1)) // (batch, hidden)
         .add(linear(HIDDEN, 1, vb.pp("head"))?);
     let mut optimizer = AdamW::new_lr(parameters.all_vars(), 0.02)?;
@@ -68,14 +68,14 @@ fn layers_from_a_var_map_learn_with_candles_optimizer() {
 fn layers_are_modules_of_a_sequential() {
     let parameters = VarMap::new();
     let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
-    let rnn = SimpleRnn::new(&StackOptions::new(1, 5).into(), &vb.pp("rnn")).unwrap();
-    let lstm = Lstm::new(&StackOptions::new(5, 4).into(), &vb.pp("lstm")).unwrap();
-    let gru = Gru::new(&StackOptions::new(4, 3).into(), &vb.pp("gru")).unwrap();
+    let rnn = SimpleRnn::new(&StackOptions::new(1, 5).into(), vb.pp("rnn")).unwrap();
+    let lstm = Lstm::new(&StackOptions::new(5, 4).into(), vb.pp("lstm")).unwrap();
+    let gru = Gru::new(&StackOptions::new(4, 3).into(), vb.pp("gru")).unwrap();
     let decoder = Linear::new(Tensor::ones((2, 3), DType::F32, &Device::Cpu).unwrap(), None);
     let (xs, _) = signs();
-    let ys = Recurrent::forward(&rnn, &xs, None, None).unwrap().ys;
-    let ys = Recurrent::forward(&lstm, &ys, None, None).unwrap().ys;
-    let ys = Recurrent::forward(&gru, &ys, None, None).unwrap().ys;
+    let ys = Recurrent::run(&rnn, &xs, None, None).unwrap().ys;
+    let ys = Recurrent::run(&lstm, &ys, None, None).unwrap().ys;
+    let ys = Recurrent::run(&gru, &ys, None, None).unwrap().ys;
     let expected = Linear::forward(&decoder, &ys).unwrap();
     let found = seq().add(rnn).add(lstm).add(gru).add(decoder).forward(&xs).unwrap();
     assert_eq!(found.dims(), [SEQUENCES, TIME, 2]);
@@ -88,7 +88,7 @@ fn ones() -> SimpleRnn {
     let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
     let stack = StackOptions { num_layers: 2, dropout: 0.5, ..StackOptions::new(1, HIDDEN) };
     let rnn =
-        SimpleRnn::new(&stack.with_cell(SimpleRnnOptions { nonlinearity: Nonlinearity::Relu }), &vb).unwrap();
+        SimpleRnn::new(&stack.with_cell(SimpleRnnOptions { nonlinearity: Nonlinearity::Relu }), vb).unwrap();
     for (name, var) in parameters.data().lock().unwrap().iter() {
         let value = match name.as_str() {
             "bias_ih_l0" => Tensor::ones(HIDDEN, DType::F32, &Device::Cpu),

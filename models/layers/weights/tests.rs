@@ -44,7 +44,7 @@ fn config(init: Init) -> LstmConfig {
 /// The initial parameters of a new stack, sorted by name.
 fn drawn<C: Cell>(config: &StackConfig<C::Options>, generator: Generator) -> Vec<(String, Tensor)> {
     let map = VarMap::new();
-    let stack = Stack::<C>::new(config, &VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu)).unwrap();
+    let stack = Stack::<C>::new(config, VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu)).unwrap();
     if let Generator::Seeded(seed) = generator {
         stack.reset_parameters(&mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
     }
@@ -149,7 +149,7 @@ fn chrono_is_refused_for_short_spans_and_without_biases() {
     let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
     let problem = |chrono, stack: StackOptions| {
         let cell = LstmOptions { chrono: Some(chrono), ..LstmOptions::default() };
-        Lstm::new(&stack.with_cell(cell), &vb).unwrap_err().to_string()
+        Lstm::new(&stack.with_cell(cell), vb.clone()).unwrap_err().to_string()
     };
     let error = problem(2, StackOptions::new(3, 4));
     assert!(error.contains("2 steps; expected at least 3"), "{error}");
@@ -178,7 +178,7 @@ fn parameters_that_exist_keep_their_values() {
         let read = || -> Vec<_> {
             let mut config = config(init);
             config.cell.chrono = Some(100);
-            Lstm::new(&config, &vb).unwrap();
+            Lstm::new(&config, vb.clone()).unwrap();
             let vars = map.data().lock().unwrap();
             let all: std::collections::BTreeMap<_, _> = vars.iter().collect();
             all.into_iter().map(|(name, var)| (name.clone(), values(var))).collect()
@@ -201,7 +201,7 @@ fn parameters_depend_on_the_seed_alone() {
 #[test]
 fn parameters_read_for_inference_cannot_be_drawn() {
     let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
-    let gru = Gru::new(&GruConfig::new(2, 3), &vb).unwrap();
+    let gru = Gru::new(&GruConfig::new(2, 3), vb).unwrap();
     let error = gru.reset_parameters(&mut ChaCha8Rng::seed_from_u64(1)).unwrap_err().to_string();
     assert!(error.contains("loaded for inference and cannot be drawn anew"), "{error}");
 }
@@ -210,7 +210,7 @@ fn parameters_read_for_inference_cannot_be_drawn() {
 fn dropped_weights_stay_a_transposed_view_as_cuda_needs() {
     let vb = VarBuilder::from_varmap(&VarMap::new(), DType::F32, &Device::Cpu);
     let config = WeightsConfig { gates: 3, input: 3, hidden: 5, bias: true, ..WeightsConfig::default() };
-    let mut weights = Weights::new(&config, "l0", &vb).unwrap();
+    let mut weights = Weights::new(&config, "l0", vb).unwrap();
     weights.drop_hidden(0.5, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
     let gate = weights.hh_t.narrow(1, 5, 5).unwrap(); // (hidden, hidden) out of (hidden, 3 * hidden)
     assert_eq!((gate.dims(), gate.stride()), ([5, 5].as_slice(), [1, 5].as_slice()));

@@ -15,7 +15,7 @@ pub(super) const START: u32 = 1;
 /// A network in f64 with parameters far from zero, so that its outputs differ.
 pub(super) fn network(config: &ModelConfig) -> (Box<dyn Network>, Parameters) {
     let (map, builder) = Parameters::builder(DType::F64, &Device::Cpu);
-    let network = config.build(&builder).unwrap();
+    let network = config.build(builder).unwrap();
     let parameters = Parameters::from(&map);
     let mut rng = stream(5, Purpose::Parameters, 0);
     for (_, var) in parameters.iter() {

@@ -24,7 +24,7 @@ pub(super) fn network(kind: usize, vocabulary: usize, seed: u64) -> Box<dyn Netw
         _ => RecurrentConfig::SimpleRnn(StackOptions { layer_norm: true, ..stack }.into()),
     };
     let (map, builder) = Parameters::builder(DType::F32, &Device::Cpu);
-    let network = ModelConfig::Rnnlm(RnnlmConfig::new(vocabulary, rnn)).build(&builder).unwrap();
+    let network = ModelConfig::Rnnlm(RnnlmConfig::new(vocabulary, rnn)).build(builder).unwrap();
     network.reset_parameters(&mut stream(seed, Purpose::Parameters, 0)).unwrap();
     for var in map.all_vars() {
         var.set(&(var.as_tensor() * 8.).unwrap()).unwrap();

@@ -25,6 +25,22 @@ pub(crate) struct CrossEntropyInputs<'a, E> {
     pub(crate) smoothing: f64,
 }
 
+impl<E> CrossEntropyInputs<'_, E> {
+    /// Return the sizes, for vectors of `lanes`.
+    ///
+    /// # Panics
+    /// If the sizes of the slices disagree, or a target is not below the number of classes.
+    fn shape(&self, lanes: usize) -> LossShape {
+        let (rows, classes) = (self.targets.len(), self.bias.len());
+        let features = self.weight.len() / classes.max(1);
+        let sizes = (self.rows.len(), self.weight.len());
+        assert_eq!(sizes, (rows * features, classes * features), "rows and weights");
+        let are_classes = self.targets.iter().all(|&target| (target as usize) < classes);
+        assert!(are_classes, "a target is none of {classes} classes");
+        LossShape::new(rows, features, classes, lanes)
+    }
+}
+
 /// Gradients of the mean loss, in the sizes of the inputs.
 pub(crate) struct CrossEntropyGradients<E> {
     pub(crate) rows: Vec<E>,
@@ -59,20 +75,9 @@ pub(crate) fn cross_entropy<O: Operand>(
     inputs: &CrossEntropyInputs<'_, O::Sum>,
     wants_gradients: bool,
 ) -> CrossEntropyOutputs<O::Sum> {
-    let &CrossEntropyInputs { rows: features_of_rows, weight, bias, targets, smoothing } = inputs;
-    let (rows, classes) = (targets.len(), bias.len());
-    let features = weight.len() / classes.max(1);
-    assert_eq!(
-        (features_of_rows.len(), weight.len()),
-        (rows * features, classes * features),
-        "rows and weights"
-    );
-    assert!(
-        targets.iter().all(|&target| (target as usize) < classes),
-        "a target is none of {classes} classes"
-    );
     let lanes = isa.lanes::<O::Sum>();
-    let shape = LossShape::new(rows, features, classes, lanes);
+    let shape = inputs.shape(lanes);
+    let LossShape { rows, features, classes, .. } = shape;
     let workers = threads_for(rows * features * classes, PARALLEL_PROJECTION_MULTIPLICATIONS);
     let panels = |depth, columns: usize| {
         let groups = columns.div_ceil(lanes);
@@ -83,16 +88,16 @@ pub(crate) fn cross_entropy<O: Operand>(
         shape.sets().filter(|_| wants_gradients).map(|set| panels(set.len(), features)).collect();
     let buffers = LossBuffers::new(shape);
     let mut rounded = Vec::new();
-    let weight_operands = O::operands(weight, &mut rounded);
+    let weight_operands = O::operands(inputs.weight, &mut rounded);
     let run = |gradients| {
         let work = LossWork {
             shape,
-            weight,
+            weight: inputs.weight,
             weight_operands,
-            rows: features_of_rows,
-            bias,
-            targets,
-            smoothing,
+            rows: inputs.rows,
+            bias: inputs.bias,
+            targets: inputs.targets,
+            smoothing: inputs.smoothing,
             workers,
             buffers: &buffers,
             columns: &columns,

@@ -38,26 +38,46 @@ pub(crate) fn backward<O: Operand>(
     }
 }
 
-/// Right-hand sides of the backward products of a step, `gate_width` deep and (with a second product) `output` deep.
-fn step_panels<O: Operand>(
-    plan: &Plan,
-    shape: SequenceShape,
-    gate_width: usize,
-    has_second: bool,
-) -> StepPanels<O> {
-    let panels = |groups, depth| {
-        Panels::new(PanelShape { depth, groups, group_vectors: 1, lanes: plan.lanes }, plan.workers)
-    };
-    StepPanels {
-        hidden: panels(plan.output_vectors, gate_width),
-        second: has_second.then(|| panels(plan.unit_vectors, shape.output)),
-    }
+/// The packed operands and intermediate gradients of a backward pass.
+struct Workspace<O: Operand> {
+    /// Right-hand sides of the products of a step: gates to hidden state, and outputs of the second product to units.
+    panels: StepPanels<O>,
+    /// The operands of the recurrent product of all steps, as right-hand side.
+    operands: Panels<O>,
+    /// The operands of the projection or of the second product, likewise.
+    second_operands: Option<Panels<O>>,
+    d_gates: Buffer<O>,
+    /// For a cell with [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
+    d_product: Option<Buffer<O>>,
+    d_second: Buffer<O>,
 }
 
-/// Right-hand side of a product that sums over all rows and steps.
-fn operand_panels<O: Operand>(plan: &Plan, shape: SequenceShape, groups: usize) -> Panels<O> {
-    let panels = PanelShape { depth: shape.batch * shape.time, groups, group_vectors: 1, lanes: plan.lanes };
-    Panels::with_max_vectors(OUTER_TILE_VECTORS, panels, plan.workers)
+impl<O: Operand> Workspace<O> {
+    /// Make room for the pass of a cell; the kernel writes everything.
+    fn new<C: Pointwise<G, K>, const G: usize, const K: usize>(
+        plan: &Plan,
+        shape: SequenceShape,
+        has_second: bool,
+    ) -> Self {
+        let SequenceShape { batch, time, output, .. } = shape;
+        let gate_width = plan.unit_vectors * G * plan.lanes;
+        let panel_shape = |groups, depth| PanelShape { depth, groups, group_vectors: 1, lanes: plan.lanes };
+        let step_panels = |groups, depth| Panels::new(panel_shape(groups, depth), plan.workers);
+        let operand_panels = |groups| {
+            Panels::with_max_vectors(OUTER_TILE_VECTORS, panel_shape(groups, batch * time), plan.workers)
+        };
+        Self {
+            panels: StepPanels {
+                hidden: step_panels(plan.output_vectors, gate_width),
+                second: has_second.then(|| step_panels(plan.unit_vectors, output)),
+            },
+            operands: operand_panels(plan.output_vectors),
+            second_operands: has_second.then(|| operand_panels(plan.unit_vectors)),
+            d_gates: Buffer::new(batch * time * gate_width),
+            d_product: C::SEPARATE_PRODUCT_GRADIENT.then(|| Buffer::new(batch * time * gate_width)),
+            d_second: Buffer::new(if has_second { batch * time * plan.h_width() } else { 0 }),
+        }
+    }
 }
 
 /// The arguments of [`backward`].
@@ -77,7 +97,7 @@ impl<E: Float> Backward<'_, E> {
     ) -> RecurrenceGradients<O> {
         let &Self { isa, sequence, inputs, saved, d_ys, d_state } = self;
         let shape = sequence.shape;
-        let SequenceShape { batch, time, hidden, output, .. } = shape;
+        let SequenceShape { batch, hidden, output, .. } = shape;
         let lanes = isa.lanes::<E>();
         let plan = Plan::new::<O>(shape, lanes, threads());
         check::<E, C, G, K>(sequence, inputs, &plan);
@@ -87,15 +107,7 @@ impl<E: Float> Backward<'_, E> {
         let dh = padded_rows(d_h, (batch, output), h_width);
         let dc = padded_rows(d_c.filter(|_| C::CELL_STATE), (batch, hidden), c_width);
         let weights = StepWeights::new(C::SECOND_PRODUCT, shape, inputs.weight, inputs.projection);
-        let has_second = weights.second.is_some();
-
-        let gate_width = plan.unit_vectors * G * lanes;
-        let panels = step_panels::<O>(&plan, shape, gate_width, has_second);
-        let operands = operand_panels(&plan, shape, plan.output_vectors);
-        let second_operands = has_second.then(|| operand_panels(&plan, shape, plan.unit_vectors));
-        let d_second = Buffer::new(if has_second { batch * time * h_width } else { 0 });
-        let d_gates = Buffer::new(batch * time * gate_width);
-        let d_product = C::SEPARATE_PRODUCT_GRADIENT.then(|| Buffer::new(batch * time * gate_width));
+        let space = Workspace::<O>::new::<C, G, K>(&plan, shape, weights.second.is_some());
         let mut d_bias = inputs.bias.map(|bias| vec![E::ZERO; bias.len()]);
         let mut d_projection = inputs.projection.map(|weight| vec![E::ZERO; weight.len()]);
         // SAFETY: every buffer has the size that `BackwardPass` states; the kernel writes every gradient of the
@@ -107,19 +119,19 @@ impl<E: Float> Backward<'_, E> {
                     sequence,
                     plan,
                     saved,
-                    panels: &panels,
+                    panels: &space.panels,
                     d_ys,
                     dh: &dh,
                     dc: &dc,
-                    d_gates: &d_gates,
-                    d_product: d_product.as_ref().unwrap_or(&d_gates),
-                    d_second: &d_second,
+                    d_gates: &space.d_gates,
+                    d_product: space.d_product.as_ref().unwrap_or(&space.d_gates),
+                    d_second: &space.d_second,
                 };
                 let kernel = BackwardKernel {
                     pass,
                     weights,
-                    operands: &operands,
-                    second_operands: second_operands.as_ref(),
+                    operands: &space.operands,
+                    second_operands: space.second_operands.as_ref(),
                     d_weight,
                     d_bias: d_bias.as_mut().map(|bias| SharedPtr::new(bias)),
                     d_projection: d_projection.as_mut().map(|weight| SharedPtr::new(weight)),
@@ -133,7 +145,7 @@ impl<E: Float> Backward<'_, E> {
             (d_h, C::CELL_STATE.then(|| unpadded_rows(&dc, (batch, hidden), c_width)))
         };
         RecurrenceGradients {
-            gates: d_gates,
+            gates: space.d_gates,
             weight: d_weight,
             h: d_h,
             c: d_c,

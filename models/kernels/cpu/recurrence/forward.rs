@@ -65,10 +65,7 @@ impl<O: Operand> Forward<'_, O> {
         let plan = Plan::new::<O>(shape, lanes, threads());
         check::<O::Sum, C, G, K>(sequence, inputs, &plan);
         assert_eq!(gates.len(), plan.unit_layout(shape, G).len(), "gates for {shape:?}");
-        assert!(
-            packed.is_none_or(|packed| packed.fits(kind, shape, inputs.projection.is_some(), lanes)),
-            "packed recurrent weights do not fit {kind:?} cells of {shape:?} in vectors of {lanes}"
-        );
+        check_packed(packed, kind, shape, inputs.projection.is_some(), lanes);
         let weights = StepWeights::new(C::SECOND_PRODUCT, shape, inputs.weight, inputs.projection);
         let has_second = weights.second.is_some();
         let fresh = packed
@@ -113,6 +110,23 @@ impl<O: Operand> Forward<'_, O> {
         };
         RecurrenceOutputs { ys, state, saved }
     }
+}
+
+/// Refuse packed weights of other cells or sizes.
+///
+/// # Panics
+/// If `packed` was made for another kind of cell, shape or vector length.
+fn check_packed<O: Operand>(
+    packed: Option<&PackedRecurrence<O>>,
+    kind: CellKind,
+    shape: SequenceShape,
+    projects: bool,
+    lanes: usize,
+) {
+    assert!(
+        packed.is_none_or(|packed| packed.fits(kind, shape, projects, lanes)),
+        "packed recurrent weights do not fit {kind:?} cells of {shape:?} in vectors of {lanes}"
+    );
 }
 
 /// The gates of all steps, if they do not share a buffer with the saved numbers of the cells.

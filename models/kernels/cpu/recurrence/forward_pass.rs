@@ -16,7 +16,7 @@ use super::packed::StepPanels;
 use super::plan::Plan;
 use super::sequence::Sequence;
 use super::shape::SequenceShape;
-use super::step_product::{StepProduct, WorkerProduct, tile_memory};
+use super::step_product::{StepProduct, WorkerProducts};
 
 /// The forward pass of a sequence.
 pub(super) struct ForwardPass<'a, O: Operand, C, const G: usize, const K: usize> {
@@ -47,11 +47,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let SequenceShape { batch, time, .. } = self.sequence.shape;
-        let part = self.plan.rows(batch, worker);
-        let recurrent = WorkerProduct::new(&self.plan, &part, &self.panels.hidden, worker);
-        let second = self.panels.second.as_ref();
-        let second = second.map(|panels| WorkerProduct::new(&self.plan, &part, panels, worker));
-        let sums = tile_memory::<O::Sum>(self.plan.lanes);
+        let WorkerProducts { recurrent, second, synchronises, sums } =
+            WorkerProducts::new(&self.plan, batch, self.panels, worker);
         let sums = sums.at(0);
         // SAFETY: rows and columns are within the sizes that the caller promises. Workers write different rows,
         // or different columns of them, and read those of others only after a barrier.
@@ -63,12 +60,12 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
                 let step = ForwardStep { pass: self, t: self.sequence.step(position), operand, next_operand };
                 recurrent.run(simd, &RecurrentProduct(&step), sums);
                 if let Some(second) = &second {
-                    if part.synchronises {
+                    if synchronises {
                         worker.wait();
                     }
                     second.run(simd, &SecondProduct(&step), sums);
                 }
-                if part.synchronises {
+                if synchronises {
                     worker.wait();
                 }
             }

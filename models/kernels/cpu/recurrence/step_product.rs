@@ -6,9 +6,9 @@ use pulp::Simd;
 
 use super::super::memory::Buffer;
 use super::super::product::{Operand, Panel, Panels, split_evenly};
-use super::super::simd::Float;
 use super::super::tuning::{RECURRENT_BLOCK_ROWS, TILE_ROWS, TILE_VECTORS};
 use super::super::workers::Worker;
+use super::packed::StepPanels;
 use super::plan::{Plan, WorkerRows};
 
 /// One product of a time step, and the work on its sums.
@@ -44,9 +44,30 @@ pub(super) trait StepProduct<O: Operand> {
     unsafe fn finish<S: Simd>(&self, simd: S, row: usize, group: usize, sums: *mut O::Sum);
 }
 
-/// Memory for the sums of the largest tile.
-pub(super) fn tile_memory<E: Float>(lanes: usize) -> Buffer<E> {
-    Buffer::new(RECURRENT_BLOCK_ROWS.max(TILE_ROWS) * TILE_VECTORS * lanes)
+/// One worker's parts of the products of every step.
+pub(super) struct WorkerProducts<'a, O: Operand> {
+    /// The recurrent product.
+    pub(super) recurrent: WorkerProduct<'a, O>,
+    /// The projection or the second recurrent product, if there is one.
+    pub(super) second: Option<WorkerProduct<'a, O>>,
+    /// Whether the worker waits for the others after each product.
+    pub(super) synchronises: bool,
+    /// Memory for the sums of the largest tile.
+    pub(super) sums: Buffer<O::Sum>,
+}
+
+impl<'a, O: Operand> WorkerProducts<'a, O> {
+    /// Assign the worker its rows of a batch and its panels.
+    pub(super) fn new(plan: &Plan, batch: usize, panels: &'a StepPanels<O>, worker: Worker<'_>) -> Self {
+        let part = plan.rows(batch, worker);
+        let product = |panels| WorkerProduct::new(plan, &part, panels, worker);
+        Self {
+            recurrent: product(&panels.hidden),
+            second: panels.second.as_ref().map(product),
+            synchronises: part.synchronises,
+            sums: Buffer::new(RECURRENT_BLOCK_ROWS.max(TILE_ROWS) * TILE_VECTORS * plan.lanes),
+        }
+    }
 }
 
 /// One worker's part of a product of every step: some rows of the batch by some panels.
@@ -57,7 +78,7 @@ pub(super) struct WorkerProduct<'a, O> {
 }
 
 impl<'a, O: Operand> WorkerProduct<'a, O> {
-    pub(super) fn new(plan: &Plan, part: &WorkerRows, panels: &'a Panels<O>, worker: Worker<'_>) -> Self {
+    fn new(plan: &Plan, part: &WorkerRows, panels: &'a Panels<O>, worker: Worker<'_>) -> Self {
         Self { panels, list: plan.panels(panels, worker), rows: part.rows.clone() }
     }
 
