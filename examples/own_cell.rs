@@ -1,4 +1,4 @@
-//! A cell of one's own: the minimal gated unit (Zhou et al. 2016).
+//! A new kind of cell: the minimal gated unit (Zhou et al. 2016).
 //!
 //! ```text
 //! f  = sigmoid(W_f x + b_f + U_f h)
@@ -6,7 +6,7 @@
 //! h' = f * h + (1 - f) * n
 //! ```
 //!
-//! The cell says what one step computes; [`Stack`] adds layers, both directions, lengths, dropout and zoneout.
+//! The cell computes one step. [`Stack`] adds layers, both directions, lengths, dropout and zoneout.
 //!
 //! ```text
 //! cargo run --release --example own_cell

@@ -18,7 +18,7 @@ fn main() -> Result<()> {
 
     // A stream packs the weights once, keeps the state, and allocates nothing for a step.
     let Some(mut stream) = lstm.stream(&[])? else {
-        // Layers without kernels for streams, and GPUs, are run by `Recurrent::step`, which takes and returns a state.
+        // `Recurrent::step`, which takes and returns a state, runs layers without such kernels, and on GPUs.
         println!("there is no stream for this layer");
         return Ok(());
     };

@@ -1,6 +1,6 @@
 //! Training a recurrent layer with candle's own optimizer.
 //!
-//! The network reads a series of random numbers and must say at its end whether the first one was positive.
+//! The network reads a series of random numbers and classifies it: was the first number positive?
 //!
 //! ```text
 //! cargo run --release --example train_with_candle

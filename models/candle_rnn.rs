@@ -69,8 +69,8 @@ pub fn gru(in_dim: usize, hidden_dim: usize, config: GRUConfig, vb: VarBuilder<'
     Gru::new(&StackOptions { bias, ..StackOptions::new(in_dim, hidden_dim) }.into(), vb)
 }
 
-/// Create the parameters of a layer with candle's initial values, unless the builder has them. Returns whether
-/// there are biases.
+/// Create the parameters of a layer with candle's initial values, unless the builder has them. Return whether there
+/// are biases.
 fn create(
     gates: usize,
     (input, hidden): (usize, usize),
@@ -91,7 +91,7 @@ fn create(
     }
 }
 
-/// The only cell of a stack with one layer and one direction.
+/// Return the only cell of a stack with one layer and one direction.
 fn single<C: Cell>(stack: &Stack<C>) -> Result<&C> {
     match stack.cells() {
         [cell] => Ok(cell),
@@ -102,7 +102,8 @@ fn single<C: Cell>(stack: &Stack<C>) -> Result<&C> {
     }
 }
 
-/// The state after every step of `xs`, (batch, time, features), from `initial`, whose tensors are (batch, hidden).
+/// Compute the state after every step of `xs`, (batch, time, features), from `initial`, whose tensors are (batch,
+/// hidden).
 fn steps<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: &State) -> Result<Vec<State>> {
     let cell = single(stack)?;
     let (batch, time, _) = xs.dims3()?;
@@ -121,14 +122,14 @@ fn steps<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: &State) -> Result<Vec<
     Ok(states)
 }
 
-/// One step of `x`, (batch, features), from `state`, whose tensors are (batch, hidden).
+/// Compute one step of `x`, (batch, features), from `state`, whose tensors are (batch, hidden).
 fn step<C: Cell>(stack: &Stack<C>, x: &Tensor, state: State) -> Result<State> {
     single(stack)?;
     let (_, state) = Recurrent::step(stack, x, &State::stack(&[state])?)?; // (1, batch, hidden)
     state.layer(0)
 }
 
-/// A state of zeros for `batch` sequences, whose tensors are (batch, hidden).
+/// Make a state of zeros for `batch` sequences, whose tensors are (batch, hidden).
 fn zeros<C: Cell>(stack: &Stack<C>, batch: usize) -> Result<State> {
     single(stack)?;
     Recurrent::zero_state(stack, batch)?.layer(0)
@@ -151,7 +152,7 @@ impl RNN for Stack<LstmCell> {
         steps(self, input, &state)?.into_iter().map(lstm_state).collect()
     }
 
-    /// The hidden states, (batch, time, output).
+    /// Stack the hidden states, (batch, time, output).
     fn states_to_tensor(&self, states: &[LSTMState]) -> Result<Tensor> {
         Tensor::stack(&states.iter().map(LSTMState::h).collect::<Vec<_>>(), 1)
     }
@@ -180,7 +181,7 @@ impl RNN for Stack<GruCell> {
         Ok(hs.into_iter().map(|h| GRUState { h }).collect())
     }
 
-    /// The hidden states side by side, (batch, time * hidden), as candle's own GRU returns them.
+    /// Join the hidden states side by side, (batch, time * hidden), as candle's own GRU returns them.
     fn states_to_tensor(&self, states: &[GRUState]) -> Result<Tensor> {
         Tensor::cat(&states.iter().map(GRUState::h).collect::<Vec<_>>(), 1)
     }
@@ -202,13 +203,13 @@ impl RNN for Stack<SimpleRnnCell> {
         Ok(hs.into_iter().map(|h| State { h, c: None }).collect())
     }
 
-    /// The hidden states, (batch, time, hidden).
+    /// Stack the hidden states, (batch, time, hidden).
     fn states_to_tensor(&self, states: &[State]) -> Result<Tensor> {
         Tensor::stack(&states.iter().map(|state| &state.h).collect::<Vec<_>>(), 1)
     }
 }
 
-/// The hidden state after every step of a cell without cell state, computed in one call of the fused kernels.
+/// Compute the hidden state after every step of a cell without cell state, in one call of the fused kernels.
 fn hidden_states<C: Cell>(stack: &Stack<C>, xs: &Tensor, initial: State) -> Result<Vec<Tensor>> {
     single(stack)?;
     let initial = State::stack(&[initial])?; // (1, batch, hidden)

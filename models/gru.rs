@@ -1,8 +1,8 @@
 //! The gated recurrent unit (Cho et al. 2014): one state and two gates, with three quarters of an LSTM's operations.
 //!
 //! ```text
-//! r_t = sigmoid(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)             reset gate: how much of the past to read
-//! z_t = sigmoid(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)             update gate: how much of the past to keep
+//! r_t = sigmoid(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)             reset gate: share of the past in n_t
+//! z_t = sigmoid(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)             update gate: share of h_{t-1} to keep
 //! n_t = tanh(W_in x_t + b_in + r_t * (W_hn h_{t-1} + b_hn))        reset after the product
 //! n_t = tanh(W_in x_t + b_in + W_hn (r_t * h_{t-1}) + b_hn)        or reset before the product
 //! h_t = (1 - z_t) * n_t + z_t * h_{t-1}

@@ -7,7 +7,7 @@
 //! | [`Gru`] | `gru.rs` | Cho et al. 2014 |
 //! | [`Rnnlm`] | `rnnlm.rs` | Mikolov et al. 2010 |
 //!
-//! # Where to begin
+//! # Example
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -26,14 +26,15 @@
 //!
 //! - [`Recurrent`] is the trait of all three layers: initial and final states, padded batches, one step at a time.
 //! - [`StackOptions`] has the options that they share: several layers, both directions, dropout of several kinds.
-//! - Layers are candle's `Module`s: `lstm.forward(&xs)` returns all outputs. [`WithDropout`] makes them a `ModuleT`. [`lstm`](fn@lstm) and [`gru`](fn@gru) take the
-//!   configurations of `candle_nn::rnn`, whose trait `RNN` the layers implement.
+//! - Layers are candle's `Module`s: `lstm.forward(&xs)` returns all outputs. [`WithDropout`] makes them a `ModuleT`.
+//! - [`lstm`](fn@lstm) and [`gru`](fn@gru) take the configurations of `candle_nn::rnn`, whose trait `RNN` the layers
+//!   implement.
 //! - [`Stream`] reads one step after another without allocating.
-//! - [`Network`] is the trait of whole networks, [`Rnnlm`] and [`Predictor`]; [`ModelConfig`] builds one of its
+//! - [`Network`] is the trait of whole networks, [`Rnnlm`] and [`Predictor`]; [`ModelConfig`] builds one from its
 //!   configuration.
 //! - [`Cell`] is the trait of a new kind of cell.
 //!
-//! Parameters that a new `VarMap` has to create start as [`Init`] says, drawn with candle's own generator.
+//! Parameters that a new `VarMap` has to create are drawn from the scheme [`Init`] with candle's own generator.
 //! [`Recurrent::reset_parameters`] draws them anew from a seeded one.
 
 mod candle_rnn;
@@ -65,9 +66,9 @@ pub use layers::stream::Stream;
 pub use layers::weights::{Norm, Weights, WeightsConfig, split_gates};
 pub use lstm::{Lstm, LstmCell, LstmConfig, LstmOptions};
 pub use network::{Encoded, Network, TokenStream};
-pub use ops::{Backward, Score, backward};
+pub use ops::{LossGradients, Score, backward};
 pub use predictor::{Predictor, PredictorConfig, Readout};
 pub use recurrent_config::RecurrentConfig;
-pub use registry::{Entry, MODELS, ModelConfig};
+pub use registry::{MODELS, ModelConfig, ModelEntry};
 pub use rnnlm::{Rnnlm, RnnlmConfig};
 pub use simple_rnn::{Nonlinearity, SimpleRnn, SimpleRnnCell, SimpleRnnConfig, SimpleRnnOptions};

@@ -3,10 +3,10 @@
 //! vanishing.
 //!
 //! ```text
-//! i_t = sigmoid(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)     input gate: what to write
-//! f_t = sigmoid(W_if x_t + b_if + W_hf h_{t-1} + b_hf)     forget gate: what to keep
+//! i_t = sigmoid(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)     input gate: share of the candidate to add
+//! f_t = sigmoid(W_if x_t + b_if + W_hf h_{t-1} + b_hf)     forget gate: share of c_{t-1} to keep
 //! g_t = tanh   (W_ig x_t + b_ig + W_hg h_{t-1} + b_hg)     the candidate
-//! o_t = sigmoid(W_io x_t + b_io + W_ho h_{t-1} + b_ho)     output gate: what to show
+//! o_t = sigmoid(W_io x_t + b_io + W_ho h_{t-1} + b_ho)     output gate: share of tanh(c_t) to output
 //! c_t = f_t * c_{t-1} + i_t * g_t
 //! h_t = o_t * tanh(c_t)                                    then W_hr h_t with a projection
 //! ```

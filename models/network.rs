@@ -11,7 +11,7 @@ use crate::layers::state::State;
 use crate::layers::stream::Stream;
 
 /// A network of two parts: [`encode`](Network::encode) runs the recurrence, and [`decode`](Network::decode) computes
-/// scores of its hidden states. With a large vocabulary a loss can so compute some of the scores at a time.
+/// scores of its hidden states. So a loss over a large vocabulary need not hold all scores at a time.
 pub trait Network: Send + Sync {
     /// Run `inputs`, tokens (batch, time) or features (batch, time, features), from `state`, or zero if it is `None`,
     /// to the hidden states that the decoder reads. With a generator in `noise`, as in training, dropout acts.
@@ -27,7 +27,7 @@ pub trait Network: Send + Sync {
         noise: Noise<'_>,
     ) -> Result<Encoded>;
 
-    /// The same outside training. Returns the hidden states and the state after the last step.
+    /// Encode outside training. Return the hidden states and the state after the last step.
     ///
     /// # Errors
     /// As [`Network::encode_t`].
@@ -41,7 +41,7 @@ pub trait Network: Send + Sync {
         Ok((hidden, state))
     }
 
-    /// The layer that computes scores of hidden states.
+    /// Return the layer that computes scores of hidden states.
     fn decoder(&self) -> &Linear;
 
     /// Compute scores (logits) of hidden states: (.., hidden) to (.., outputs).
@@ -52,7 +52,7 @@ pub trait Network: Send + Sync {
         self.decoder().forward(hidden)
     }
 
-    /// Make a stream that reads one token after another, with the present parameters. Returns `None` if there are no
+    /// Make a stream that reads one token after another, with the present parameters. Return `None` if there are no
     /// kernels for it, and for a network that reads features or has an output only at the end.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ pub trait Network: Send + Sync {
         Ok(None)
     }
 
-    /// A state of zeros for `batch` sequences.
+    /// Make a state of zeros for `batch` sequences.
     ///
     /// # Errors
     /// Errors from candle.
@@ -102,12 +102,12 @@ pub struct TokenStream {
 }
 
 impl TokenStream {
-    /// A stream with a decoder that reads the rows of `embedding` as they are now.
+    /// Make a stream with a decoder that reads the rows of `embedding` as they are now.
     pub(crate) fn new(embedding: &Embedding, stream: Stream) -> Result<Self> {
         Ok(Self { embedding: embedding.snapshot()?, rows: vec![], stream })
     }
 
-    /// Read a token of a single text. Returns the scores (logits) of the next token, one for each of the vocabulary.
+    /// Read a token of a single text. Return the scores (logits) of the next token, one for each of the vocabulary.
     ///
     /// # Errors
     /// If the token is not in the vocabulary, or the batch is not one text.
@@ -130,7 +130,7 @@ impl TokenStream {
         stream.step(rows).map(drop)
     }
 
-    /// The scores (logits) of the next token of text `row`, one for each of the vocabulary.
+    /// Return the scores (logits) of the next token of text `row`, one for each of the vocabulary.
     ///
     /// # Errors
     /// If `row` is not below the batch.
@@ -146,7 +146,7 @@ impl TokenStream {
         self.stream.select(rows)
     }
 
-    /// Appends the texts of a state to those that are read; see [`Stream::append`].
+    /// Append the texts of a state to those that are read; see [`Stream::append`].
     ///
     /// # Errors
     /// If the state is another network's.
@@ -154,7 +154,7 @@ impl TokenStream {
         self.stream.append(state)
     }
 
-    /// The state after the last token; see [`Stream::state`].
+    /// Return the state after the last token; see [`Stream::state`].
     ///
     /// # Errors
     /// If the batch is empty.

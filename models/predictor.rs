@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::config::{LARGEST_SIZE, check_probability};
 use crate::layers::dropout::{Noise, Share, dropout};
-use crate::layers::embedding::{EMBEDDING_INITIAL, Embedding, check_vocabulary, embedding};
-use crate::layers::init::{Initial, parameter};
-use crate::layers::linear::{Linear, linear_initial};
+use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, check_vocabulary, embedding};
+use crate::layers::init::{Distribution, parameter};
+use crate::layers::linear::{Linear, linear_distribution};
 use crate::layers::module::ForwardT;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
@@ -83,8 +83,8 @@ impl Predictor {
             .map(|size| embedding(size, rnn.input_size(), vb.pp("encoder")))
             .transpose()?;
         let width = rnn.output_size();
-        let weight = parameter(&vb, (config.outputs, width), "decoder.weight", linear_initial(width))?;
-        let bias = parameter(&vb, config.outputs, "decoder.bias", Initial::Constant(0.))?;
+        let weight = parameter(&vb, (config.outputs, width), "decoder.weight", linear_distribution(width))?;
+        let bias = parameter(&vb, config.outputs, "decoder.bias", Distribution::Constant(0.))?;
         Ok(Self {
             encoder,
             decoder: Linear::new(weight, Some(bias)),
@@ -132,12 +132,12 @@ impl Network for Predictor {
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
         if let Some(encoder) = &self.encoder {
-            EMBEDDING_INITIAL.draw(encoder.weight(), rng)?;
+            EMBEDDING_DISTRIBUTION.draw(encoder.weight(), rng)?;
         }
         self.rnn.reset_parameters(rng)?;
         let weight = self.decoder.weight();
-        linear_initial(weight.dim(1)?).draw(weight, rng)?;
-        self.decoder.bias().map_or(Ok(()), |bias| Initial::Constant(0.).draw(bias, rng))
+        linear_distribution(weight.dim(1)?).draw(weight, rng)?;
+        self.decoder.bias().map_or(Ok(()), |bias| Distribution::Constant(0.).draw(bias, rng))
     }
 }
 

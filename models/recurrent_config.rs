@@ -35,7 +35,7 @@ impl RecurrentConfig {
         })
     }
 
-    /// The options that all kinds of cells have.
+    /// Return the options that all kinds of cells have.
     pub fn stack(&self) -> &StackOptions {
         match self {
             Self::SimpleRnn(config) => &config.stack,
@@ -44,7 +44,7 @@ impl RecurrentConfig {
         }
     }
 
-    /// The options that all kinds of cells have, to be changed.
+    /// Return the options that all kinds of cells have, to change them.
     pub fn stack_mut(&mut self) -> &mut StackOptions {
         match self {
             Self::SimpleRnn(config) => &mut config.stack,

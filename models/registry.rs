@@ -11,7 +11,7 @@ use crate::rnnlm::{Rnnlm, RnnlmConfig};
 
 /// A model of the zoo.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub struct ModelEntry {
     /// The name of its cell or network in configurations.
     pub name: &'static str,
     /// A description in one line.
@@ -23,28 +23,28 @@ pub struct Entry {
 }
 
 /// All models, simplest first.
-pub const MODELS: [Entry; 4] = [
-    Entry {
+pub const MODELS: [ModelEntry; 4] = [
+    ModelEntry {
         name: "simple-rnn",
-        summary: "one squashed sum of the input and of itself a step earlier",
+        summary: "one layer with feedback: h' = tanh(W x + U h + b)",
         paper: "Elman 1990",
         file: "models/simple_rnn.rs",
     },
-    Entry {
+    ModelEntry {
         name: "lstm",
-        summary: "a cell state behind three gates, remembers over long distances",
+        summary: "a cell state behind three gates keeps information over many steps",
         paper: "Hochreiter and Schmidhuber 1997",
         file: "models/lstm.rs",
     },
-    Entry {
+    ModelEntry {
         name: "gru",
-        summary: "two gates and one state, three quarters of an LSTM's work",
+        summary: "two gates and one state, with three quarters of an LSTM's operations",
         paper: "Cho et al. 2014",
         file: "models/gru.rs",
     },
-    Entry {
+    ModelEntry {
         name: "rnnlm",
-        summary: "a language model over words, with any of the cells above",
+        summary: "a language model with any of these cells",
         paper: "Mikolov et al. 2010",
         file: "models/rnnlm.rs",
     },
@@ -72,7 +72,7 @@ impl ModelConfig {
         })
     }
 
-    /// Number of tokens that the network reads; `None` if it reads features.
+    /// Return the number of tokens that the network reads; `None` if it reads features.
     pub fn vocabulary_size(&self) -> Option<usize> {
         match self {
             Self::Rnnlm(config) => Some(config.vocabulary_size),
@@ -80,7 +80,7 @@ impl ModelConfig {
         }
     }
 
-    /// The names of the parameters that are embeddings: matrices with one row per token.
+    /// Return the names of the parameters that are embeddings: matrices with one row per token.
     pub fn embeddings(&self) -> &'static [&'static str] {
         match self.vocabulary_size() {
             Some(_) => &["encoder.weight"],
@@ -88,7 +88,7 @@ impl ModelConfig {
         }
     }
 
-    /// The configuration of the recurrent stack.
+    /// Return the configuration of the recurrent stack.
     pub fn rnn(&self) -> &RecurrentConfig {
         match self {
             Self::Rnnlm(config) => &config.rnn,

@@ -45,9 +45,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::config::check_probability;
 use crate::layers::dropout::{Noise, Share, dropout, mask};
-use crate::layers::embedding::{EMBEDDING_INITIAL, Embedding, check_vocabulary};
-use crate::layers::init::{Initial, parameter};
-use crate::layers::linear::{Linear, linear_initial};
+use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, check_vocabulary};
+use crate::layers::init::{Distribution, parameter};
+use crate::layers::linear::{Linear, linear_distribution};
 use crate::layers::module::ForwardT;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
@@ -79,7 +79,7 @@ pub struct RnnlmConfig {
 }
 
 impl RnnlmConfig {
-    /// Not tied, without dropout and penalties.
+    /// Configure a model that is not tied, without dropout and penalties.
     pub fn new(vocabulary_size: usize, rnn: RecurrentConfig) -> Self {
         Self { vocabulary_size, dropout: 0., embedding_dropout: 0., tied: false, ar: 0., tar: 0., rnn }
     }
@@ -119,14 +119,14 @@ impl Rnnlm {
             }
         }
         let projection = (config.tied && embedding != output)
-            .then(|| parameter(&vb, (embedding, output), "projection.weight", linear_initial(output)))
+            .then(|| parameter(&vb, (embedding, output), "projection.weight", linear_distribution(output)))
             .transpose()?;
-        let encoder = parameter(&vb, (vocabulary, embedding), "encoder.weight", EMBEDDING_INITIAL)?;
+        let encoder = parameter(&vb, (vocabulary, embedding), "encoder.weight", EMBEDDING_DISTRIBUTION)?;
         let weight = match config.tied {
             true => encoder.clone(),
-            false => parameter(&vb, (vocabulary, output), "decoder.weight", EMBEDDING_INITIAL)?,
+            false => parameter(&vb, (vocabulary, output), "decoder.weight", EMBEDDING_DISTRIBUTION)?,
         };
-        let bias = parameter(&vb, vocabulary, "decoder.bias", Initial::Constant(0.))?;
+        let bias = parameter(&vb, vocabulary, "decoder.bias", Distribution::Constant(0.))?;
         Ok(Self {
             encoder: Embedding::new(encoder),
             rnn,
@@ -189,15 +189,15 @@ impl Network for Rnnlm {
     }
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
-        EMBEDDING_INITIAL.draw(self.encoder.weight(), rng)?;
+        EMBEDDING_DISTRIBUTION.draw(self.encoder.weight(), rng)?;
         self.rnn.reset_parameters(rng)?;
         if self.decoder.weight().id() != self.encoder.weight().id() {
-            EMBEDDING_INITIAL.draw(self.decoder.weight(), rng)?;
+            EMBEDDING_DISTRIBUTION.draw(self.decoder.weight(), rng)?;
         }
         if let Some(projection) = &self.projection {
-            linear_initial(projection.dim(1)?).draw(projection, rng)?;
+            linear_distribution(projection.dim(1)?).draw(projection, rng)?;
         }
-        self.decoder.bias().map_or(Ok(()), |bias| Initial::Constant(0.).draw(bias, rng))
+        self.decoder.bias().map_or(Ok(()), |bias| Distribution::Constant(0.).draw(bias, rng))
     }
 }
 

@@ -2,8 +2,9 @@
 
 /// Make the process's allocator keep freed memory for later requests instead of returning it to the system.
 ///
-/// A training step frees all its tensors and the next one asks for the same sizes; every page that the system
-/// hands out anew costs a page fault. Only for programs, which own their process. Has no effect without glibc.
+/// A training step frees all its tensors and the next one allocates the same sizes again. Every page that comes from
+/// the system costs a page fault. This is for programs, not for libraries: it changes the whole process. It has no
+/// effect without glibc.
 /// `MALLOC_*` variables that the user has set take precedence.
 ///
 /// # Safety

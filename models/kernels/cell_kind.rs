@@ -27,18 +27,18 @@ pub enum CellKind {
 }
 
 impl CellKind {
-    /// Whether the input and the recurrent bias can be added up beforehand. They cannot where a gate scales
-    /// the recurrent part alone.
+    /// Return whether the input and the recurrent bias can be added up beforehand. They cannot if a gate scales the
+    /// recurrent part alone.
     pub(crate) fn folds_bias(self) -> bool {
         self != Self::Gru
     }
 
-    /// Whether a step has a second recurrent product, that of the last gate.
+    /// Return whether a step has a second recurrent product, that of the last gate.
     pub(crate) fn has_second_product(self) -> bool {
         self == Self::GruBefore
     }
 
-    /// Gates per unit.
+    /// Return the number of gates per unit.
     pub(crate) fn gates(self) -> usize {
         match self {
             Self::Simple(_) => 1,

@@ -1,7 +1,7 @@
 //! Kernels on plain slices and small structs, and the only `unsafe` code of the crate.
 //!
-//! `cpu/` holds the kernels of the processor. They know neither candle's graph nor a layer; `ops/` wraps them
-//! as candle ops.
+//! `cpu/` holds the kernels of the processor. They do not depend on candle's graph or on layers; `ops/` wraps
+//! them as candle ops.
 
 #[allow(unsafe_code)]
 mod allocator;

@@ -19,25 +19,25 @@ pub trait Cell: Clone + Send + Sync + Sized {
     /// Whether the state has a `c` beside its `h`.
     const CELL_STATE: bool = false;
 
-    /// Build the cell of its weights.
+    /// Build the cell from its weights.
     ///
     /// # Errors
     /// If the options contradict one another.
     fn new(options: &Self::Options, weights: Weights) -> Result<Self>;
 
-    /// The weights.
+    /// Return the weights.
     fn weights(&self) -> &Weights;
 
-    /// The weights, which weight drop replaces in a clone of the cell for one call.
+    /// Return the weights, which weight drop replaces in a clone of the cell for one call.
     fn weights_mut(&mut self) -> &mut Weights;
 
-    /// Whether `bias_hh` can be added to the input's part of the gates, once for all steps. Return `false` if the
-    /// recurrent product is more than added to that part; [`Cell::step`] must then add the bias.
+    /// Return whether `bias_hh` can be added to the input's part of the gates, once for all steps. Return `false` if
+    /// a step does more with the recurrent product than add it to that part. [`Cell::step`] must then add the bias.
     fn folds_hidden_bias(&self) -> bool {
         true
     }
 
-    /// The kind of cell that the fused kernels run instead of [`Cell::step`], or `None` if they do not know it.
+    /// Return the kind of cell that the fused kernels run instead of [`Cell::step`], or `None` if there are none for it.
     fn kind(&self) -> Option<CellKind> {
         None
     }
@@ -51,7 +51,7 @@ pub trait Cell: Clone + Send + Sync + Sized {
     /// Errors from candle.
     fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State>;
 
-    /// Features of an LSTM's projected output, if there is a projection.
+    /// Return the features of an LSTM's projected output, if there is a projection.
     fn projection(_options: &Self::Options) -> Option<usize> {
         None
     }

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::state::Merge;
 
-/// The largest input size, hidden size or number of layers. A typing error becomes an error message, not an
-/// allocation that ends the process.
+/// The largest input size, hidden size or number of layers. A mistyped size is an error, not an allocation that ends
+/// the process.
 pub const LARGEST_SIZE: usize = 1 << 16;
 
 /// The most weights of a layer: 8 GiB of f32.
@@ -27,7 +27,7 @@ const LARGEST_LAYER: u64 = 1 << 31;
 /// The shortest dependency, in steps, that the chrono initialisation can be made for: it draws from 1 to one less.
 pub const SHORTEST_CHRONO: usize = 3;
 
-/// The distribution of initial parameters.
+/// The scheme of initial parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Init {
@@ -68,8 +68,8 @@ impl GateBias {
 
 /// The options of a stack that all kinds of cells have.
 ///
-/// Probabilities are in [0, 1). Dropout and its relatives act in training alone, in calls with a generator; zoneout
-/// acts always.
+/// Probabilities are in [0, 1). All kinds of dropout act in training alone, in calls with a generator. Zoneout acts
+/// always.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StackOptions {
     /// Features of each input step.
@@ -96,7 +96,7 @@ pub struct StackOptions {
     pub zoneout: f64,
     /// Whether both gate products are normalised, and an LSTM's cell state before its tanh (Ba et al. 2016).
     pub layer_norm: bool,
-    /// The distribution of initial parameters.
+    /// The scheme of initial parameters.
     pub init: Init,
 }
 
@@ -115,21 +115,21 @@ pub struct StackConfig<O> {
 }
 
 impl<O: Default> StackConfig<O> {
-    /// One layer, one direction, with biases and without dropout.
+    /// Configure one layer in one direction, with biases and without dropout.
     pub fn new(input_size: usize, hidden_size: usize) -> Self {
         StackOptions::new(input_size, hidden_size).into()
     }
 }
 
 impl<O: Default> From<StackOptions> for StackConfig<O> {
-    /// Cells with their default options.
+    /// Configure cells with their default options.
     fn from(stack: StackOptions) -> Self {
         stack.with_cell(O::default())
     }
 }
 
 impl StackOptions {
-    /// One layer, one direction, with biases and without dropout.
+    /// Configure one layer in one direction, with biases and without dropout.
     pub fn new(input_size: usize, hidden_size: usize) -> Self {
         Self {
             input_size,
@@ -147,17 +147,17 @@ impl StackOptions {
         }
     }
 
-    /// The configuration of a stack of cells with these options.
+    /// Configure a stack of cells with these options.
     pub fn with_cell<O>(self, cell: O) -> StackConfig<O> {
         StackConfig { stack: self, cell }
     }
 
-    /// The number of directions, 1 or 2.
+    /// Return the number of directions, 1 or 2.
     pub fn directions(&self) -> usize {
         1 + usize::from(self.bidirectional.is_some())
     }
 
-    /// Features of the merged output of a layer whose directions have `width` features each.
+    /// Return the number of features of the merged output of a layer whose directions have `width` features each.
     pub(crate) fn merged(&self, width: usize) -> usize {
         if self.bidirectional == Some(Merge::Concat) { 2 * width } else { width }
     }

@@ -32,12 +32,13 @@ pub fn dropout(xs: &Tensor, p: f64, share: Share, rng: Noise<'_>) -> Result<Tens
     }
 }
 
-/// A dropout mask of shape `dims`, of the type and on the device of `like`: 0 with probability `p`, else 1/(1 - p).
+/// Draw a dropout mask of shape `dims`, of the type and on the device of `like`: 0 with probability `p`, else 1/(1 -
+/// p).
 pub(crate) fn mask(dims: &[usize], p: f64, like: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
     Tensor::from_vec(factors(dims.iter().product(), p, rng), dims, like.device())?.to_dtype(like.dtype())
 }
 
-/// Dropout factors for `count` elements: 0 with probability `p`, else 1/(1 - p).
+/// Draw dropout factors for `count` elements: 0 with probability `p`, else 1/(1 - p).
 pub(crate) fn factors(count: usize, p: f64, rng: &mut dyn Rng) -> Vec<f32> {
     draw(count, p, rng, [0., (1. / (1. - p)) as f32])
 }
@@ -45,7 +46,7 @@ pub(crate) fn factors(count: usize, p: f64, rng: &mut dyn Rng) -> Vec<f32> {
 /// Draws per call of the generator: their 4 KiB fit the first-level cache.
 const DRAWS: usize = 2048;
 
-/// `count` draws: the first value with probability `p`, to within 2^-17, else the second. Weight drop takes one draw
+/// Draw `count` values: the first with probability `p`, to within 2^-17, else the second. Weight drop takes one draw
 /// per weight and training step, so a draw has 16 bits and one call of the generator makes many.
 pub(crate) fn draw<T: Copy>(count: usize, p: f64, rng: &mut dyn Rng, values: [T; 2]) -> Vec<T> {
     let threshold = (p * 65536.).round() as u32;

@@ -3,11 +3,11 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
-use crate::layers::init::{Initial, parameter};
+use crate::layers::init::{Distribution, parameter};
 use crate::ops::embedding::{copy_row, embed};
 
 /// Distribution of an embedding's initial values, that of PyTorch's word language model example.
-pub(crate) const EMBEDDING_INITIAL: Initial = Initial::Uniform(0.1);
+pub(crate) const EMBEDDING_DISTRIBUTION: Distribution = Distribution::Uniform(0.1);
 
 /// Make an embedding with `weight`, (vocabulary, features), from `vb`. A matrix that `vb` creates is uniform in ±0.1.
 ///
@@ -16,7 +16,7 @@ pub(crate) const EMBEDDING_INITIAL: Initial = Initial::Uniform(0.1);
 #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
 pub fn embedding(vocabulary: usize, features: usize, vb: VarBuilder<'_>) -> Result<Embedding> {
     check_vocabulary(vocabulary)?;
-    Ok(Embedding::new(parameter(&vb, (vocabulary, features), "weight", EMBEDDING_INITIAL)?))
+    Ok(Embedding::new(parameter(&vb, (vocabulary, features), "weight", EMBEDDING_DISTRIBUTION)?))
 }
 
 /// An embedding matrix, (vocabulary, features).
@@ -31,7 +31,7 @@ impl Embedding {
         Self { weight }
     }
 
-    /// The matrix, (vocabulary, features).
+    /// Return the matrix, (vocabulary, features).
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
@@ -44,7 +44,8 @@ impl Embedding {
         embed(&self.weight, tokens)
     }
 
-    /// The embedding as it is now, contiguous and without a gradient. Later changes of a variable do not reach it.
+    /// Copy the embedding as it is now, contiguous and without a gradient. Later changes of a variable do not reach
+    /// it.
     pub(crate) fn snapshot(&self) -> Result<Self> {
         let weight = if self.weight.is_variable() { self.weight.copy()? } else { self.weight.clone() };
         Ok(Self { weight: weight.detach().contiguous()? })

@@ -1,8 +1,8 @@
 //! Initial values of parameters.
 //!
 //! A parameter gets its initial value in one of two ways. [`parameter`] takes it out of a `VarBuilder`: a builder
-//! over an empty `VarMap` draws the value with candle's own generator, and one over a checkpoint hands out what the
-//! checkpoint holds. [`Initial::draw`] sets a variable anew from a seeded generator.
+//! over an empty `VarMap` draws the value with candle's own generator, and one over a checkpoint returns the value of
+//! the checkpoint. [`Distribution::draw`] sets a variable anew from a seeded generator.
 
 use candle_core::{DType, Result, Shape, Tensor, Var, bail};
 use candle_nn::VarBuilder;
@@ -10,7 +10,7 @@ use rand::{Rng, RngExt};
 
 /// The distribution of a parameter's initial value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Initial {
+pub(crate) enum Distribution {
     /// The same number everywhere.
     Constant(f64),
     /// Uniform in ±bound.
@@ -19,14 +19,14 @@ pub(crate) enum Initial {
     Orthogonal,
 }
 
-impl Initial {
-    /// Keras's `GlorotUniform` of a matrix: uniform in ±sqrt(6 / (rows + columns)).
+impl Distribution {
+    /// Return Keras's `GlorotUniform` of a matrix: uniform in ±sqrt(6 / (rows + columns)).
     pub(crate) fn glorot(rows: usize, columns: usize) -> Self {
         Self::Uniform((6. / (rows + columns) as f64).sqrt())
     }
 
-    /// The same as candle states it. Candle has no orthogonal matrices; [`parameter`] makes one out of the normal
-    /// numbers that this asks for.
+    /// Return candle's form of the distribution. Candle has no orthogonal matrices; [`parameter`] makes one out of
+    /// the normal numbers that the hint asks for.
     fn hint(self) -> candle_nn::Init {
         match self {
             Self::Constant(value) => candle_nn::Init::Const(value),
@@ -35,7 +35,7 @@ impl Initial {
         }
     }
 
-    /// Draws a new value for `variable`, elements in row-major order.
+    /// Draw a new value for `variable`, elements in row-major order.
     ///
     /// # Errors
     /// If the tensor is not a variable.
@@ -51,7 +51,7 @@ impl Initial {
     }
 }
 
-/// Takes the parameter `name` out of `vb`; a parameter that the builder has to create starts as `initial` says.
+/// Take the parameter `name` out of `vb`. The builder draws a parameter that it has to create from `initial`.
 ///
 /// # Errors
 /// If the parameter is missing or has another shape.
@@ -59,18 +59,18 @@ pub(crate) fn parameter(
     vb: &VarBuilder<'_>,
     shape: impl Into<Shape>,
     name: &str,
-    initial: Initial,
+    initial: Distribution,
 ) -> Result<Tensor> {
     let is_new = !vb.contains_tensor(name);
     let tensor = vb.get_with_hints(shape, name, initial.hint())?;
-    if initial == Initial::Orthogonal && is_new && tensor.is_variable() {
+    if initial == Distribution::Orthogonal && is_new && tensor.is_variable() {
         let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
         orthogonalize(&tensor, &values)?;
     }
     Ok(tensor)
 }
 
-/// Sets a variable's elements in row-major order.
+/// Set a variable's elements in row-major order.
 ///
 /// # Errors
 /// If the tensor is not a variable.
@@ -86,7 +86,7 @@ pub(crate) fn fill(variable: &Tensor, value: impl FnMut(usize) -> f64) -> Result
     Var::from_tensor(variable)?.set(&values.to_dtype(variable.dtype())?)
 }
 
-/// Sets a matrix to the orthonormal rows or columns, whichever are fewer, that the Gram-Schmidt process makes of
+/// Set a matrix to the orthonormal rows or columns, whichever are fewer, that the Gram-Schmidt process makes of
 /// `normals`, one vector after another. The process is the modified one and runs twice, which leaves the vectors
 /// orthogonal to the last bits of f64.
 fn orthogonalize(variable: &Tensor, normals: &[f64]) -> Result<()> {
@@ -109,7 +109,7 @@ fn orthogonalize(variable: &Tensor, normals: &[f64]) -> Result<()> {
     })
 }
 
-/// Draws a standard normal number (Box and Muller 1958).
+/// Draw a standard normal number (Box and Muller 1958).
 pub fn normal(rng: &mut dyn Rng) -> f64 {
     let radius = (-2. * (1. - rng.random::<f64>()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
@@ -127,7 +127,7 @@ mod tests {
     fn matrices_are_orthogonal_along_their_shorter_side() {
         for (rows, columns) in [(1, 1), (7, 7), (5, 12), (12, 5), (1, 9)] {
             let var = Var::zeros((rows, columns), DType::F64, &Device::Cpu).unwrap();
-            Initial::Orthogonal.draw(&var, &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
+            Distribution::Orthogonal.draw(&var, &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
             let product = match rows < columns {
                 true => var.matmul(&var.t().unwrap()),
                 false => var.t().unwrap().matmul(&var),

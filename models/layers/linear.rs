@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
 use crate::layers::config::check_probability;
-use crate::layers::init::{Initial, parameter};
+use crate::layers::init::{Distribution, parameter};
 use crate::ops::cross_entropy::{Examples, Score};
 use crate::ops::reference;
 
@@ -14,7 +14,7 @@ use crate::ops::reference;
 /// # Errors
 /// If a parameter is missing or has another shape.
 pub fn linear(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linear> {
-    let bias = parameter(&vb, outputs, "bias", linear_initial(inputs))?;
+    let bias = parameter(&vb, outputs, "bias", linear_distribution(inputs))?;
     Ok(Linear { bias: Some(bias), ..linear_no_bias(inputs, outputs, vb)? })
 }
 
@@ -24,13 +24,13 @@ pub fn linear(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linea
 /// If the parameter is missing or has another shape.
 #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
 pub fn linear_no_bias(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linear> {
-    let weight = parameter(&vb, (outputs, inputs), "weight", linear_initial(inputs))?;
+    let weight = parameter(&vb, (outputs, inputs), "weight", linear_distribution(inputs))?;
     Ok(Linear::new(weight, None))
 }
 
 /// Return PyTorch's distribution of the parameters of a linear layer.
-pub(crate) fn linear_initial(inputs: usize) -> Initial {
-    Initial::Uniform(1. / (inputs as f64).sqrt())
+pub(crate) fn linear_distribution(inputs: usize) -> Distribution {
+    Distribution::Uniform(1. / (inputs as f64).sqrt())
 }
 
 /// A linear layer, `y = x W^T + b`.
@@ -59,12 +59,12 @@ impl Linear {
         Self { weight, bias }
     }
 
-    /// The weights, (outputs, inputs).
+    /// Return the weights, (outputs, inputs).
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
 
-    /// The bias, (outputs).
+    /// Return the bias, (outputs).
     pub fn bias(&self) -> Option<&Tensor> {
         self.bias.as_ref()
     }

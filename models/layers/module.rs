@@ -75,12 +75,12 @@ pub struct WithDropout<M> {
 }
 
 impl<M> WithDropout<M> {
-    /// A module whose noise comes from `rng`.
+    /// Make a module whose noise comes from `rng`.
     pub fn new(module: M, rng: impl Rng + Send + 'static) -> Self {
         Self { module, rng: Mutex::new(Box::new(rng)) }
     }
 
-    /// The module.
+    /// Return the module.
     pub fn module(&self) -> &M {
         &self.module
     }

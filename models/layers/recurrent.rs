@@ -39,7 +39,7 @@ pub trait Recurrent: Send + Sync {
     /// Run whole sequences. With a generator in `noise`, as in training, dropout acts.
     ///
     /// # Errors
-    /// If a shape or length disagrees with the configuration; the message says which.
+    /// If a shape or length disagrees with the configuration.
     fn run_t(
         &self,
         xs: &Tensor,
@@ -72,16 +72,16 @@ pub trait Recurrent: Send + Sync {
     /// If a linear layer does not fit the one before it or has no outputs.
     fn stream(&self, decoder: &[Linear]) -> Result<Option<Stream>>;
 
-    /// A state of zeros for `batch` sequences.
+    /// Make a state of zeros for `batch` sequences.
     ///
     /// # Errors
     /// Errors from candle.
     fn zero_state(&self, batch: usize) -> Result<State>;
 
-    /// Features of each input step.
+    /// Return the number of features of each input step.
     fn input_size(&self) -> usize;
 
-    /// Features of each output step, with directions merged.
+    /// Return the number of features of each output step, with directions merged.
     fn output_size(&self) -> usize;
 
     /// Draw all parameters anew by the configured [`Init`](crate::Init). The order is fixed, so that a seed

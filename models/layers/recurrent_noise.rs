@@ -26,7 +26,7 @@ pub(crate) fn draw_noise(options: &StackOptions, shape: PassShape, mut rng: Nois
     };
     let zoneout = match rng {
         _ if options.zoneout == 0. => ZoneoutMode::Off,
-        None => ZoneoutMode::Share(options.zoneout),
+        None => ZoneoutMode::Mix(options.zoneout),
         Some(rng) => {
             let mut mask = |units| draw(batch * units, options.zoneout, rng, [true, false]);
             let step = |_| ZoneoutMask { h: mask(output), c: cell_state.map(&mut mask) };

@@ -1,5 +1,5 @@
-//! The recurrence as a loop over a cell's own step, in plain candle ops: any cell, any device, any float type. It
-//! is the reference of the fused layers.
+//! The recurrence as a loop over a cell's own step, in plain candle ops, for any cell, device and float type. It is the
+//! reference of the fused layers.
 
 use candle_core::{Result, Tensor, bail};
 
@@ -36,7 +36,7 @@ pub(crate) fn scan<C: Cell>(
     let mut ys = vec![None; time];
     let mut state = initial.clone();
     for position in 0..time {
-        let t = options.step(position, time);
+        let t = options.time_step(position, time);
         let h = match &recurrent_mask {
             Some(mask) => (&state.h * mask)?,
             None => state.h.clone(),
@@ -57,10 +57,10 @@ pub(crate) fn scan<C: Cell>(
     Ok((Tensor::stack(&ys, 1)?, state))
 }
 
-/// The steps of (batch, time, features), each (batch, features).
+/// Return the steps of (batch, time, features), each (batch, features).
 ///
-/// The sequence is halved recursively. The gradient of a slice is a tensor of the size of what it was cut from, so
-/// cutting each step from the whole takes O(time^2); this takes O(time log time).
+/// The sequence is halved recursively. The gradient of a slice is a tensor of the size of the sliced tensor, so slicing
+/// each step from the whole takes O(time^2). Halving takes O(time log time).
 pub(crate) fn unstack_time(xs: &Tensor) -> Result<Vec<Tensor>> {
     match xs.dim(1)? {
         0 => Ok(vec![]),
@@ -74,7 +74,7 @@ pub(crate) fn unstack_time(xs: &Tensor) -> Result<Vec<Tensor>> {
     }
 }
 
-/// 1 for each sequence that is longer than `t`, else 0: (batch, 1). `None` if all are.
+/// Make a mask, (batch, 1), of 1 for each sequence that is longer than `t`, else 0. Return `None` if all are.
 fn running(t: usize, lengths: Option<&[usize]>, like: &Tensor) -> Result<Option<Tensor>> {
     match lengths {
         Some(lengths) if lengths.iter().any(|&length| t >= length) => {
@@ -85,11 +85,11 @@ fn running(t: usize, lengths: Option<&[usize]>, like: &Tensor) -> Result<Option<
     }
 }
 
-/// Zoneout at the step at `position` in the order of the recurrence.
+/// Apply zoneout at the step at `position` in the order of the recurrence.
 fn zoneout(old: &State, new: State, mode: &ZoneoutMode, position: usize) -> Result<State> {
     match mode {
         ZoneoutMode::Off => Ok(new),
-        ZoneoutMode::Share(share) => combine(&new, old, |new, old| (new * (1. - share))? + (old * *share)?),
+        ZoneoutMode::Mix(share) => combine(&new, old, |new, old| (new * (1. - share))? + (old * *share)?),
         ZoneoutMode::Masks(masks) => {
             let mask = &masks[position];
             let mut masks = [Some(&mask.h), mask.c.as_ref()].into_iter().flatten();
@@ -118,7 +118,7 @@ fn combine(
     Ok(State { h, c })
 }
 
-/// Factors as a tensor of the shape, type and device of `like`.
+/// Make a tensor of the factors, of the shape, type and device of `like`.
 fn tensor_of(factors: Vec<f32>, like: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(factors, like.dims(), like.device())?.to_dtype(like.dtype())
 }

@@ -66,12 +66,12 @@ impl<C: Cell> Stack<C> {
         Ok(Self { cells, config: config.clone() })
     }
 
-    /// The cells: layer 0 forward, layer 0 backward, layer 1 forward and so on.
+    /// Return the cells: layer 0 forward, layer 0 backward, layer 1 forward and so on.
     pub fn cells(&self) -> &[C] {
         &self.cells
     }
 
-    /// The configuration that the stack was built from.
+    /// Return the configuration that the stack was built from.
     pub fn config(&self) -> &StackConfig<C::Options> {
         &self.config
     }

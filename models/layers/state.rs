@@ -18,12 +18,12 @@ pub struct State {
 }
 
 impl State {
-    /// The same state without a gradient: truncated backpropagation through time stops here.
+    /// Return the state without a gradient: truncated backpropagation through time stops here.
     pub fn detach(&self) -> Self {
         Self { h: self.h.detach(), c: self.c.as_ref().map(Tensor::detach) }
     }
 
-    /// The state of one layer and direction of a stack, (batch, hidden).
+    /// Return the state of one layer and direction of a stack, (batch, hidden).
     ///
     /// # Errors
     /// If `index >= layers * directions`.
@@ -83,13 +83,13 @@ pub struct Output {
 }
 
 impl Output {
-    /// The results of a stack: `ys` (batch, time, output), the final state, and the merge of the top layer's
+    /// Collect the results of a stack: `ys` (batch, time, output), the final state, and the merge of the top layer's
     /// directions, if it has two.
     pub fn new(ys: Tensor, state: State, merge: Option<Merge>) -> Self {
         Self { ys, state, merge }
     }
 
-    /// The last output, (batch, output): Keras's `return_sequences=False`.
+    /// Return the last output, (batch, output): Keras's `return_sequences=False`.
     ///
     /// This is the forward direction's output at each sequence's own last step, merged with the backward
     /// direction's output at step 0, which is the last that it computes.

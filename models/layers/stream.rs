@@ -21,7 +21,7 @@ use crate::ops::stream::{FusedStream, LinearWeights};
 pub struct Stream(FusedStream);
 
 impl Stream {
-    /// A stream of layers in their order and of the linear layers of `decoder`. Returns `None` if there are no
+    /// Make a stream of layers in their order and of the linear layers of `decoder`. Return `None` if there are no
     /// kernels for them.
     pub(crate) fn new(
         layers: &[(Option<CellKind>, &Weights)],
@@ -37,13 +37,13 @@ impl Stream {
         Ok(FusedStream::new(&layers, zoneout, &decoder)?.map(Self))
     }
 
-    /// Sequences in the batch.
+    /// Return the number of sequences in the batch.
     pub fn batch(&self) -> usize {
         self.0.batch()
     }
 
-    /// Read a step, `x` (batch, features) in row-major order. Returns the output of the first sequence: of the
-    /// decoder, if there is one, else of the top layer. [`Stream::output`] returns that of any sequence.
+    /// Read a step, `x` (batch, features) in row-major order. Return the output of the first sequence: of the decoder,
+    /// if there is one, else of the top layer. [`Stream::output`] returns that of any sequence.
     ///
     /// # Errors
     /// If `x` has another length, or the batch is empty.
@@ -51,7 +51,7 @@ impl Stream {
         self.0.step(x)
     }
 
-    /// The output of sequence `row` at the last step.
+    /// Return the output of sequence `row` at the last step.
     ///
     /// # Errors
     /// If `row >= batch`.
@@ -90,7 +90,7 @@ impl Stream {
         }
     }
 
-    /// The state after the last step, whose tensors are (layers, batch, hidden).
+    /// Return the state after the last step, whose tensors are (layers, batch, hidden).
     ///
     /// # Errors
     /// If the batch is empty.

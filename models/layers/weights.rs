@@ -8,7 +8,7 @@ use rand::Rng;
 use crate::layers::config::{GateBias, Init};
 use crate::layers::dropout;
 use crate::layers::gate_bias::GateBiases;
-use crate::layers::init::{Initial, parameter};
+use crate::layers::init::{Distribution, parameter};
 use crate::ops::layer_weights::LayerWeights;
 use crate::ops::masked::masked;
 use crate::ops::packed_cache::PackedCache;
@@ -24,8 +24,8 @@ pub struct Norm {
 impl Norm {
     fn new(size: usize, name: &str, suffix: &str, vb: &VarBuilder<'_>) -> Result<Self> {
         Ok(Self {
-            weight: parameter(vb, size, &format!("{name}_weight_{suffix}"), Initial::Constant(1.))?,
-            bias: parameter(vb, size, &format!("{name}_bias_{suffix}"), Initial::Constant(0.))?,
+            weight: parameter(vb, size, &format!("{name}_weight_{suffix}"), Distribution::Constant(1.))?,
+            bias: parameter(vb, size, &format!("{name}_bias_{suffix}"), Distribution::Constant(0.))?,
         })
     }
 
@@ -38,8 +38,8 @@ impl Norm {
     }
 
     fn reset(&self, rng: &mut dyn Rng) -> Result<()> {
-        Initial::Constant(1.).draw(&self.weight, rng)?;
-        Initial::Constant(0.).draw(&self.bias, rng)
+        Distribution::Constant(1.).draw(&self.weight, rng)?;
+        Distribution::Constant(0.).draw(&self.bias, rng)
     }
 }
 
@@ -75,33 +75,33 @@ pub struct WeightsConfig {
 }
 
 impl WeightsConfig {
-    /// Distribution of the input weights, (gates * hidden, input), and of the projection, by their shape.
-    fn input_initial(&self, (rows, columns): (usize, usize)) -> Initial {
+    /// Return the distribution of the input weights, (gates * hidden, input), and of the projection, by their shape.
+    fn input_distribution(&self, (rows, columns): (usize, usize)) -> Distribution {
         match self.init {
             Init::Pytorch => self.uniform(),
-            Init::Keras => Initial::glorot(rows, columns),
+            Init::Keras => Distribution::glorot(rows, columns),
         }
     }
 
-    /// Distribution of the recurrent weights.
-    fn recurrent_initial(&self) -> Initial {
+    /// Return the distribution of the recurrent weights.
+    fn recurrent_distribution(&self) -> Distribution {
         match self.init {
             Init::Pytorch => self.uniform(),
-            Init::Keras => Initial::Orthogonal,
+            Init::Keras => Distribution::Orthogonal,
         }
     }
 
-    /// Distribution of both biases, before [`WeightsConfig::gate_biases`].
-    fn bias_initial(&self) -> Initial {
+    /// Return the distribution of both biases, before [`WeightsConfig::gate_biases`].
+    fn bias_distribution(&self) -> Distribution {
         match self.init {
             Init::Pytorch => self.uniform(),
-            Init::Keras => Initial::Constant(0.),
+            Init::Keras => Distribution::Constant(0.),
         }
     }
 
-    /// PyTorch's distribution of every parameter of a recurrent layer.
-    fn uniform(&self) -> Initial {
-        Initial::Uniform(1. / (self.hidden as f64).sqrt())
+    /// Return PyTorch's distribution of every parameter of a recurrent layer.
+    fn uniform(&self) -> Distribution {
+        Distribution::Uniform(1. / (self.hidden as f64).sqrt())
     }
 }
 
@@ -132,7 +132,7 @@ pub struct Weights {
 impl Weights {
     /// Take the parameters from `vb`: `weight_ih_SUFFIX` (gates * hidden, input), `weight_hh_SUFFIX` (gates * hidden,
     /// output), `bias_ih_SUFFIX` and `bias_hh_SUFFIX` (gates * hidden), `weight_hr_SUFFIX` (output, hidden) for a
-    /// projection, and those of the normalisations. Parameters that `vb` creates start as `config` says.
+    /// projection, and those of the normalisations. Parameters that `vb` creates have the initial values of `config`.
     ///
     /// # Errors
     /// If a parameter is missing or has another shape.
@@ -141,12 +141,12 @@ impl Weights {
         let WeightsConfig { gates, input, hidden, projection, .. } = *config;
         let rows = gates * hidden;
         let output = projection.unwrap_or(hidden);
-        let matrix = |name: &str, shape: (usize, usize), initial: Initial| {
+        let matrix = |name: &str, shape: (usize, usize), initial: Distribution| {
             parameter(&vb, shape, &format!("weight_{name}_{suffix}"), initial)
         };
-        let ih = matrix("ih", (rows, input), config.input_initial((rows, input)))?;
-        let hh = matrix("hh", (rows, output), config.recurrent_initial())?;
-        let projected = |output| matrix("hr", (output, hidden), config.input_initial((output, hidden)));
+        let ih = matrix("ih", (rows, input), config.input_distribution((rows, input)))?;
+        let hh = matrix("hh", (rows, output), config.recurrent_distribution())?;
+        let projected = |output| matrix("hr", (output, hidden), config.input_distribution((output, hidden)));
         let hr = projection.map(projected).transpose()?;
         let (b_ih, b_hh) = match config.bias {
             true => Some(biases(config, suffix, &vb)?).unzip(),
@@ -221,17 +221,17 @@ impl Weights {
         Ok(())
     }
 
-    /// The recurrent bias `bias_hh`, (gates * hidden), if the layer has biases.
+    /// Return the recurrent bias `bias_hh`, (gates * hidden), if the layer has biases.
     pub fn hidden_bias(&self) -> Option<&Tensor> {
         self.b_hh.as_ref()
     }
 
-    /// Hidden units.
+    /// Return the number of hidden units.
     pub fn hidden_size(&self) -> usize {
         self.config.hidden
     }
 
-    /// Features of the output: those of the projection, or the hidden size.
+    /// Return the number of features of the output: those of the projection, or the hidden size.
     pub fn output_size(&self) -> usize {
         self.hr.as_ref().map_or(self.hidden_size(), |hr| hr.dims()[0])
     }
@@ -253,7 +253,7 @@ impl Weights {
         self.packed.clear();
     }
 
-    /// The weights as the fused kernels take them; `None` with layer normalisation, for which there are none.
+    /// Return the weights as the fused kernels take them; `None` with layer normalisation, for which there are none.
     pub(crate) fn fused(&self) -> Option<LayerWeights<'_>> {
         self.norms.is_none().then_some(LayerWeights {
             hidden: self.config.hidden,
@@ -266,7 +266,7 @@ impl Weights {
         })
     }
 
-    /// A parameter, for the device and type of all.
+    /// Return a parameter, which has the device and type of all.
     pub(crate) fn like(&self) -> &Tensor {
         &self.ih
     }
@@ -276,24 +276,25 @@ impl Weights {
     /// # Errors
     /// If a parameter is not a variable.
     pub(crate) fn reset(&self, rng: &mut dyn Rng) -> Result<()> {
-        let matrices =
-            |weight: &Tensor, rng: &mut dyn Rng| self.config.input_initial(weight.dims2()?).draw(weight, rng);
-        // One seed gives one model in every version: the order of the draws is part of the format of recipes.
+        let matrices = |weight: &Tensor, rng: &mut dyn Rng| {
+            self.config.input_distribution(weight.dims2()?).draw(weight, rng)
+        };
+        // A seed must give the same model in every version, so the order of the draws must never change.
         match self.config.init {
             Init::Pytorch => {
                 matrices(&self.ih, rng)?;
-                self.config.recurrent_initial().draw(&self.hh, rng)?;
+                self.config.recurrent_distribution().draw(&self.hh, rng)?;
                 self.hr.iter().try_for_each(|hr| matrices(hr, rng))?;
             }
             Init::Keras => {
                 matrices(&self.ih, rng)?;
                 self.hr.iter().try_for_each(|hr| matrices(hr, rng))?;
-                self.config.recurrent_initial().draw(&self.hh, rng)?;
+                self.config.recurrent_distribution().draw(&self.hh, rng)?;
             }
         }
         if let (Some(b_ih), Some(b_hh)) = (&self.b_ih, &self.b_hh) {
-            self.config.bias_initial().draw(b_ih, rng)?;
-            self.config.bias_initial().draw(b_hh, rng)?;
+            self.config.bias_distribution().draw(b_ih, rng)?;
+            self.config.bias_distribution().draw(b_hh, rng)?;
             GateBiases { gates: &self.config.gate_biases, hidden: self.config.hidden }
                 .draw(b_ih, b_hh, rng)?;
         }
@@ -306,12 +307,12 @@ impl Weights {
     }
 }
 
-/// The biases `bias_ih_SUFFIX` and `bias_hh_SUFFIX`, each (gates * hidden).
+/// Take the biases `bias_ih_SUFFIX` and `bias_hh_SUFFIX`, each (gates * hidden).
 fn biases(config: &WeightsConfig, suffix: &str, vb: &VarBuilder<'_>) -> Result<(Tensor, Tensor)> {
     let names = ["ih", "hh"].map(|name| format!("bias_{name}_{suffix}"));
     let are_new = !vb.contains_tensor(&names[0]);
     let [b_ih, b_hh] =
-        names.map(|name| parameter(vb, config.gates * config.hidden, &name, config.bias_initial()));
+        names.map(|name| parameter(vb, config.gates * config.hidden, &name, config.bias_distribution()));
     let (b_ih, b_hh) = (b_ih?, b_hh?);
     let gate_biases = GateBiases { gates: &config.gate_biases, hidden: config.hidden };
     if are_new && b_ih.is_variable() && gate_biases.differ_from_scheme() {
@@ -331,7 +332,7 @@ pub fn split_gates<const G: usize>(gates: &Tensor) -> Result<[Tensor; G]> {
     }
 }
 
-/// Zeros of `shape`, of the type and on the device of `like`.
+/// Make zeros of `shape`, of the type and on the device of `like`.
 pub(crate) fn zeros(shape: impl Into<candle_core::Shape>, like: &Tensor) -> Result<Tensor> {
     let dtype: DType = like.dtype();
     Tensor::zeros(shape, dtype, like.device())

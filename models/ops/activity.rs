@@ -22,14 +22,14 @@ use crate::kernels::cpu::Real;
 /// Weights of the two penalties; 0 disables one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Penalties {
-    /// Of the squared output after dropout.
+    /// The weight of the squared output after dropout.
     pub ar: f64,
-    /// Of squared differences of successive outputs before dropout.
+    /// The weight of squared differences of successive outputs before dropout.
     pub tar: f64,
 }
 
-/// The penalty on `ys` and `dropped`, (batch, time, features): a scalar with a gradient. Steps past a sequence's
-/// length do not count.
+/// Compute the penalty on `ys` and `dropped`, (batch, time, features): a scalar with a gradient. Steps past a
+/// sequence's length do not count.
 ///
 /// # Errors
 /// Errors from candle.
@@ -84,7 +84,7 @@ struct Sequences {
 }
 
 impl Sequences {
-    /// The range of each sequence's elements.
+    /// Return the range of each sequence's elements.
     fn spans(&self) -> impl Iterator<Item = Range<usize>> {
         let size = self.time * self.features;
         self.lengths
@@ -93,7 +93,7 @@ impl Sequences {
             .map(move |(row, &length)| row * size..row * size + length.min(self.time) * self.features)
     }
 
-    /// The number of elements that `ar` is a mean over, and of pairs of elements for `tar`.
+    /// Return the number of elements that `ar` is a mean over, and of pairs of elements for `tar`.
     fn counts(&self) -> [f64; 2] {
         let sum = |without: usize| -> usize {
             self.spans().map(|span| span.len().saturating_sub(without * self.features)).sum()
@@ -101,7 +101,8 @@ impl Sequences {
         [sum(0).max(1) as f64, sum(1).max(1) as f64]
     }
 
-    /// 1 for each step from `first` on that counts, else 0: (batch, time - first, 1) in the type of `like`.
+    /// Make a mask, (batch, time - first, 1), of 1 for each step from `first` on that counts, else 0, in the type of
+    /// `like`.
     fn mask(&self, first: usize, like: &Tensor) -> Result<Tensor> {
         let row = |&length: &usize| (first..self.time).map(move |t| if t < length { 1f32 } else { 0. });
         let shape = (self.lengths.len(), self.time - first, 1);
@@ -110,7 +111,7 @@ impl Sequences {
     }
 }
 
-/// Of outputs before and after dropout, (batch, time, features): the penalty.
+/// The op from the outputs before and after dropout, (batch, time, features), to the penalty.
 struct Activity<E> {
     weights: Penalties,
     sequences: Sequences,
@@ -173,7 +174,7 @@ impl<E: Real> CustomOp2 for Activity<E> {
     }
 }
 
-/// The sum of squares in f64, in eight partial sums so that the compiler can vectorise it.
+/// Compute the sum of squares in f64, in eight partial sums so that the compiler can vectorise it.
 fn sum_of_squares<E: Real>(elements: impl Iterator<Item = E>) -> f64 {
     let mut sums = [0f64; 8];
     for (index, element) in elements.enumerate() {

@@ -48,7 +48,7 @@ pub(super) enum Arithmetic {
 }
 
 impl Backend {
-    /// The backend for tensors of this one's device and type, on this thread.
+    /// Choose the backend for tensors of this one's device and type, on this thread.
     pub(super) fn of(tensor: &Tensor) -> Self {
         match tensor.dtype() {
             DType::F32 if use_fused(tensor.device()) => Self::Cpu(Arithmetic::F32),
@@ -58,7 +58,7 @@ impl Backend {
     }
 }
 
-/// Whether there are fused kernels for the device, and this thread is not inside [`without_fused`].
+/// Return whether there are fused kernels for the device, and this thread is not inside [`without_fused`].
 fn use_fused(device: &Device) -> bool {
     device.is_cpu() && !WITHOUT_FUSED.get()
 }

@@ -1,6 +1,6 @@
 //! The softmax cross-entropy of a linear layer's outputs as one node of candle's graph.
 //!
-//! The outputs, (rows, classes), never become a tensor: with a large vocabulary they are the largest there is.
+//! The outputs, (rows, classes), never become a tensor: with a large vocabulary it would be the largest of all.
 
 use std::marker::PhantomData;
 use std::sync::OnceLock;
@@ -39,8 +39,8 @@ pub(crate) struct Examples<'a> {
 }
 
 impl Examples<'_> {
-    /// The mean of `-log softmax(rows W^T + b)[target]` over the rows: a scalar with a gradient. `smoothing`, at
-    /// least 0 and below 1, of each target's probability is spread evenly over all classes.
+    /// Compute the mean of `-log softmax(rows W^T + b)[target]` over the rows: a scalar with a gradient. `smoothing`,
+    /// at least 0 and below 1, of each target's probability is spread evenly over all classes.
     ///
     /// # Errors
     /// If the shapes disagree or a target is not a class.
@@ -48,8 +48,8 @@ impl Examples<'_> {
         dispatch(MeanLoss { examples: self, smoothing }, self.rows)
     }
 
-    /// The same without smoothing, summed, without a gradient; and the number of rows whose target has the highest
-    /// score.
+    /// Compute the loss without smoothing, summed and without a gradient, and count the rows whose target has the
+    /// highest score.
     ///
     /// # Errors
     /// As [`Examples::mean_loss`].
@@ -57,7 +57,7 @@ impl Examples<'_> {
         dispatch(Scoring(self), self.rows)
     }
 
-    /// `-log p(target)` of each row in nats, without a gradient.
+    /// Compute `-log p(target)` of each row in nats, without a gradient.
     ///
     /// # Errors
     /// As [`Examples::mean_loss`].
@@ -65,7 +65,7 @@ impl Examples<'_> {
         dispatch(RowLosses(self), self.rows)
     }
 
-    /// Call `f` with the outputs, (some, classes), and targets, (some), of some rows after another.
+    /// Call `f` for one chunk of rows after another, with the outputs, (chunk, classes), and targets, (chunk).
     fn for_each_chunk(self, mut f: impl FnMut(&Tensor, &Tensor) -> Result<()>) -> Result<()> {
         let count = self.rows.dim(0)?;
         for from in (0..count).step_by(ROWS) {
@@ -86,7 +86,7 @@ impl Operation for MeanLoss<'_> {
     type Output = Tensor;
 
     fn cpu<E: Real>(self) -> Result<Tensor> {
-        let Operands { rows, weight, bias, targets } = Operands::of(self.examples)?;
+        let CheckedExamples { rows, weight, bias, targets } = CheckedExamples::of(self.examples)?;
         let op = CrossEntropy::<E> {
             isa: Isa::current()?,
             targets,
@@ -112,7 +112,7 @@ impl Operation for Scoring<'_> {
     type Output = Score;
 
     fn cpu<E: Real>(self) -> Result<Score> {
-        Operands::of(self.0)?.read::<E, _>(|isa, examples| {
+        CheckedExamples::of(self.0)?.read::<E, _>(|isa, examples| {
             let losses = cpu::cross_entropy::<E>(isa, examples, false);
             Score { loss: losses.sum(), correct: losses.correct }
         })
@@ -137,7 +137,7 @@ impl Operation for RowLosses<'_> {
     type Output = Vec<f64>;
 
     fn cpu<E: Real>(self) -> Result<Vec<f64>> {
-        Operands::of(self.0)?.read::<E, _>(|isa, examples| {
+        CheckedExamples::of(self.0)?.read::<E, _>(|isa, examples| {
             let losses = cpu::cross_entropy::<E>(isa, examples, false).losses;
             losses.iter().map(|loss| loss.to_f64()).collect()
         })
@@ -154,15 +154,15 @@ impl Operation for RowLosses<'_> {
     }
 }
 
-/// Contiguous tensors whose shapes agree, and targets that are classes.
-struct Operands {
+/// Examples whose tensors are contiguous and agree in their shapes, and whose targets are classes.
+struct CheckedExamples {
     rows: Tensor,
     weight: Tensor,
     bias: Tensor,
     targets: Vec<u32>,
 }
 
-impl Operands {
+impl CheckedExamples {
     fn of(examples: Examples<'_>) -> Result<Self> {
         let Examples { rows, weight, bias, targets } = examples;
         let (classes, features) = weight.dims2()?;
@@ -195,14 +195,14 @@ impl Operands {
     }
 }
 
-/// Of rows (rows, features), weights (classes, features) and bias (classes): the mean loss.
+/// The op from rows (rows, features), weights (classes, features) and bias (classes) to the mean loss.
 struct CrossEntropy<E> {
     isa: Isa,
     targets: Vec<u32>,
     smoothing: f64,
     /// Whether there will be a backward pass.
     save: bool,
-    /// Of rows, weights and bias, for a loss whose gradient is 1.
+    /// The gradients of rows, weights and bias, for a loss whose gradient is 1.
     gradients: OnceLock<[Tensor; 3]>,
     element: PhantomData<E>,
 }

@@ -12,7 +12,7 @@ use super::parameter_gradients::collect;
 use super::storage::{elements, read, tensor_like};
 use crate::kernels::cpu::Real;
 
-/// The rows of `weight`, (vocabulary, features), for `tokens`, (batch, time): (batch, time, features).
+/// Look up the rows of `weight`, (vocabulary, features), for `tokens`, (batch, time): (batch, time, features).
 ///
 /// # Errors
 /// If a token is not in the vocabulary.
@@ -60,7 +60,7 @@ pub(crate) fn copy_row(weight: &Tensor, row: usize, to: &mut [f32]) -> Result<()
     }
 }
 
-/// Of the weights (vocabulary, features), the rows of the tokens (tokens, features).
+/// The op from the weights (vocabulary, features) to the rows of the tokens (tokens, features).
 struct Embed<E> {
     tokens: Vec<u32>,
     element: PhantomData<E>,

@@ -24,17 +24,17 @@ pub(crate) struct LayerWeights<'a> {
 }
 
 impl LayerWeights<'_> {
-    /// Features of a step.
+    /// Return the number of features of a step.
     pub(crate) fn input(&self) -> usize {
         self.ih.dims()[1]
     }
 
-    /// Features of the output: those of the projection, or `hidden`.
+    /// Return the number of features of the output: those of the projection, or `hidden`.
     pub(crate) fn output(&self) -> usize {
         self.hr.map_or(self.hidden, |hr| hr.dims()[0])
     }
 
-    /// Whether any of the matrices may change between two calls, because it is a variable or computed from one.
+    /// Return whether any of the matrices may change between two calls, because it is a variable or computed from one.
     pub(crate) fn are_trained(&self) -> bool {
         [Some(self.ih), Some(self.hh), self.hr].into_iter().flatten().any(Tensor::track_op)
     }

@@ -12,7 +12,7 @@ use super::parameter_gradients::collect;
 use super::storage::{elements, read, tensor_like};
 use crate::kernels::cpu::Real;
 
-/// `weight` times `mask`, which has its elements in row-major order.
+/// Multiply `weight` by `mask`, whose elements are in row-major order.
 ///
 /// # Errors
 /// If the mask has more or fewer elements.
@@ -41,7 +41,7 @@ impl Operation for Masking<'_> {
     }
 }
 
-/// Of a tensor, the same times the mask.
+/// The op that multiplies a tensor by the mask.
 struct Masked<E> {
     mask: Vec<f32>,
     element: PhantomData<E>,

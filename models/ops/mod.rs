@@ -1,7 +1,7 @@
 //! Candle's custom ops over the kernels, and [`mod@reference`], the same computations in plain candle ops.
 //!
-//! A layer in one direction is a few nodes of candle's graph, whatever the number of steps. `backend.rs` chooses
-//! between the kernels and the reference. Ops know tensors and borrowed views of weights, and no layer.
+//! A layer in one direction is a few nodes of candle's graph, independent of the number of steps. `backend.rs` chooses
+//! between the kernels and the reference. Ops depend on tensors and on borrowed views of weights, not on layers.
 
 pub(crate) mod activity;
 mod backend;
@@ -20,4 +20,4 @@ pub(crate) mod stream;
 
 pub use backend::without_fused;
 pub use cross_entropy::Score;
-pub use parameter_gradients::{Backward, backward};
+pub use parameter_gradients::{LossGradients, backward};

@@ -10,17 +10,17 @@ use crate::kernels::cpu::{PackedLayer, Real};
 /// The packed weights of a layer that is not trained. They are packed at the first call, and anew when a call
 /// needs another packing or after [`PackedCache::clear`]. Clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct PackedCache(Arc<Mutex<Option<Entry>>>);
+pub(crate) struct PackedCache(Arc<Mutex<Option<CacheEntry>>>);
 
 /// Packed weights, with what the packing depends on.
-struct Entry {
-    key: Key,
+struct CacheEntry {
+    key: PackingKey,
     packed: Arc<dyn Any + Send + Sync>,
 }
 
 /// Everything beside the weights that a packing depends on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct PackingKey {
     /// The type of the elements.
     pub element: TypeId,
     /// Elements of a vector.
@@ -47,17 +47,17 @@ impl PackedCache {
         *self.lock() = None;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Option<CacheEntry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Replace the packed weights.
-    pub(super) fn put<E: Real>(&self, key: Key, packed: Arc<PackedLayer<E>>) {
-        *self.lock() = Some(Entry { key, packed });
+    pub(super) fn put<E: Real>(&self, key: PackingKey, packed: Arc<PackedLayer<E>>) {
+        *self.lock() = Some(CacheEntry { key, packed });
     }
 
-    /// The packed weights, if they are packed in the same way.
-    pub(super) fn get<E: Real>(&self, key: Key) -> Option<Arc<PackedLayer<E>>> {
+    /// Return the packed weights, if they are packed in the same way.
+    pub(super) fn get<E: Real>(&self, key: PackingKey) -> Option<Arc<PackedLayer<E>>> {
         let entry = self.lock();
         let packed = entry.as_ref().filter(|entry| entry.key == key)?.packed.clone();
         packed.downcast().ok()

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 
 use super::layer_weights::LayerWeights;
-use super::packed_cache::Key;
+use super::packed_cache::PackingKey;
 use super::storage::read;
 use crate::kernels::CellKind;
 use crate::kernels::cpu::{self, Isa, Real};
 
-/// The packed weights of a layer that is not trained, from its cache if they are there; `None` for a layer that is
-/// trained, whose weights differ at each call.
+/// Return the packed weights of a layer that is not trained, from its cache if they are there; `None` for a layer that
+/// is trained, whose weights differ at each call.
 ///
 /// # Errors
 /// Errors from candle.
@@ -24,7 +24,7 @@ pub(super) fn packed_if_frozen<E: Real>(
     if weights.are_trained() {
         return Ok(None);
     }
-    let key = Key {
+    let key = PackingKey {
         element: TypeId::of::<E>(),
         lanes: isa.lanes::<E>(),
         kind,

@@ -1,8 +1,9 @@
 //! Gradients of parameters that bypass candle's gradient store.
 //!
-//! Candle adds each gradient that an op returns to newly made zeros: three passes over memory for what is mostly
-//! the only gradient of a parameter, which takes longer than the products. During [`backward`] the fused ops
-//! collect the gradients of variables here instead.
+//! Candle's backward pass makes a tensor of zeros for every operand of an op and adds to it the gradient that the op
+//! returns. For a parameter that one op uses, these are three passes over memory, which take longer than the products.
+//! During [`backward`] the fused ops put the gradients of variables into a map of the thread instead and return none to
+//! candle.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ thread_local! {
 }
 
 /// The gradients of a loss.
-pub struct Backward {
+pub struct LossGradients {
     store: GradStore,
     collected: HashMap<TensorId, Tensor>,
 }
@@ -28,7 +29,7 @@ pub struct Backward {
 ///
 /// # Errors
 /// Errors from candle.
-pub fn backward(loss: &Tensor) -> Result<Backward> {
+pub fn backward(loss: &Tensor) -> Result<LossGradients> {
     /// Restores the state of an outer call, also if the backward pass fails.
     struct Restore(Option<HashMap<TensorId, Tensor>>);
     impl Drop for Restore {
@@ -40,11 +41,11 @@ pub fn backward(loss: &Tensor) -> Result<Backward> {
     let store = loss.backward()?;
     let collected = COLLECTED.take().unwrap_or_default();
     drop(restore);
-    Ok(Backward { store, collected })
+    Ok(LossGradients { store, collected })
 }
 
-impl Backward {
-    /// The gradient of a variable, if the loss depends on it.
+impl LossGradients {
+    /// Return the gradient of a variable, if the loss depends on it.
     ///
     /// # Errors
     /// Errors from candle.
@@ -56,8 +57,8 @@ impl Backward {
     }
 }
 
-/// Collect the gradient of a variable during [`backward`]. Returns it for candle's store otherwise, as an op's
-/// `bwd` must.
+/// Collect the gradient of a variable during [`backward`]. Return it for candle's store otherwise, as an op's `bwd`
+/// must.
 pub(super) fn collect(tensor: &Tensor, gradient: Tensor) -> Result<Option<Tensor>> {
     COLLECTED.with_borrow_mut(|collected| match collected {
         Some(collected) if tensor.is_variable() => {

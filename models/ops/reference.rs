@@ -1,10 +1,10 @@
-//! The reference: the ops in plain candle ops, for any device and float type. Slow, and what every faster
-//! implementation is compared with.
+//! The reference: the ops in plain candle ops, for any device and float type. It is slow, and every faster
+//! implementation is compared with it.
 
 use candle_core::{D, DType, Result, Tensor, bail};
 
-/// A linear layer, `xs W^T + b`: (rows, features) to (rows, outputs), with `weight` (outputs, features) and `bias`
-/// (outputs).
+/// Compute a linear layer, `xs W^T + b`: (rows, features) to (rows, outputs), with `weight` (outputs, features) and
+/// `bias` (outputs).
 ///
 /// # Errors
 /// If the shapes disagree.
@@ -28,8 +28,8 @@ pub fn layer_norm(xs: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
     normal.broadcast_mul(weight)?.broadcast_add(bias)
 }
 
-/// The sum of `-log softmax(outputs)[target]` over the rows of `outputs`, (rows, classes), and `targets`, (rows): a
-/// scalar. `smoothing` of each target's probability is spread evenly over all classes.
+/// Compute the sum of `-log softmax(outputs)[target]` over the rows of `outputs`, (rows, classes), and `targets`,
+/// (rows): a scalar. `smoothing` of each target's probability is spread evenly over all classes.
 ///
 /// # Errors
 /// If the shapes disagree or a target is not a class.
@@ -37,8 +37,8 @@ pub fn cross_entropy(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Resu
     losses(outputs, targets, smoothing)?.sum_all()
 }
 
-/// `-log softmax(outputs)[target]` of each row, (rows); (rows, classes) against (rows). In f32 for outputs in half
-/// precision.
+/// Compute `-log softmax(outputs)[target]` of each row, (rows); (rows, classes) against (rows). In f32 for outputs in
+/// half precision.
 ///
 /// # Errors
 /// As [`cross_entropy`].
@@ -79,7 +79,7 @@ pub fn clear_padding(xs: &Tensor, lengths: &[usize]) -> Result<Tensor> {
     select(&mask, xs, &xs.zeros_like()?)
 }
 
-/// `yes` for elements whose mask is 1, else `no`. The mask is broadcast.
+/// Select `yes` for elements whose mask is 1, else `no`. The mask is broadcast.
 pub(crate) fn select(mask: &Tensor, yes: &Tensor, no: &Tensor) -> Result<Tensor> {
     mask.broadcast_as(yes.shape())?.contiguous()?.where_cond(yes, no)
 }

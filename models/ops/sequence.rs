@@ -11,8 +11,8 @@ pub(crate) struct SequenceOptions<'a> {
 }
 
 impl SequenceOptions<'_> {
-    /// The time step at `position` in the order of the recurrence.
-    pub(crate) fn step(&self, position: usize, time: usize) -> usize {
+    /// Return the time step at `position` in the order of the recurrence.
+    pub(crate) fn time_step(&self, position: usize, time: usize) -> usize {
         if self.reverse { time - 1 - position } else { position }
     }
 }
@@ -32,7 +32,7 @@ pub(crate) enum ZoneoutMode {
     #[default]
     Off,
     /// The same share for all units, as outside training.
-    Share(f64),
+    Mix(f64),
     /// One mask per step, in the order of the recurrence, as in training.
     Masks(Vec<ZoneoutMask>),
 }
@@ -40,8 +40,8 @@ pub(crate) enum ZoneoutMode {
 /// The units that keep their old state at one step.
 #[derive(Clone, Debug)]
 pub(crate) struct ZoneoutMask {
-    /// For the hidden state, (batch, output).
+    /// Units of the hidden state, (batch, output).
     pub h: Vec<bool>,
-    /// For the cell state, (batch, hidden), if the cell has one.
+    /// Units of the cell state, (batch, hidden), if the cell has one.
     pub c: Option<Vec<bool>>,
 }

@@ -24,7 +24,7 @@ pub(super) fn read<E: Real, T, const N: usize>(
     Ok(f(slices))
 }
 
-/// The elements of a contiguous layout.
+/// Return the elements of a contiguous layout.
 ///
 /// # Errors
 /// If the layout is not contiguous or the storage has another type.
@@ -35,7 +35,7 @@ pub(super) fn elements<'a, E: Real>(storage: &'a CpuStorage, layout: &Layout) ->
     }
 }
 
-/// A tensor of these elements with the shape and device of `like`.
+/// Make a tensor of these elements with the shape and device of `like`.
 pub(super) fn tensor_like<E: Real>(elements: Vec<E>, like: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(elements, like.shape(), like.device())
 }

@@ -20,8 +20,8 @@ pub(crate) struct LinearWeights<'a> {
 }
 
 impl FusedStream {
-    /// A stream of layers and the linear layers of the decoder, both in their order, for one sequence at a state
-    /// of zeros. Returns `None` if there are no kernels for them.
+    /// Make a stream of layers and the linear layers of the decoder, both in their order, for one sequence at a state
+    /// of zeros. Return `None` if there are no kernels for them.
     ///
     /// # Errors
     /// If weights do not fit their kind of cell or what comes before them, or a linear layer has no outputs.
@@ -54,12 +54,12 @@ impl FusedStream {
         Ok(Some(Self(cpu::PackedStream::new(isa, packed_layers, packed_decoder))))
     }
 
-    /// Sequences in the batch.
+    /// Return the number of sequences in the batch.
     pub(crate) fn batch(&self) -> usize {
         self.0.batch()
     }
 
-    /// Read a step, (batch, features). Returns the output of the first sequence.
+    /// Read a step, (batch, features). Return the output of the first sequence.
     ///
     /// # Errors
     /// If `x` has another length, or the batch is empty.
@@ -72,7 +72,7 @@ impl FusedStream {
         Ok(self.0.output(0))
     }
 
-    /// The output of a sequence at the last step.
+    /// Return the output of a sequence at the last step.
     ///
     /// # Errors
     /// If `row >= batch`.
@@ -111,8 +111,8 @@ impl FusedStream {
         if hs.is_empty() || cs.as_ref().is_some_and(|cs| cs.len() != hs.len()) {
             let (h, c) = (h.dims(), c.map(Tensor::dims));
             bail!(
-                "a state of shapes {h:?} and {c:?} is of no batch; expected (layers, batch, hidden), with a \
-                 batch of at least 1"
+                "a state of shapes {h:?} and {c:?} has no batch; expected (layers, batch, hidden), with a batch of at \
+                 least 1"
             );
         }
         let widths = |layers: &[Vec<f32>]| layers.iter().map(Vec::len).collect::<Vec<_>>();
@@ -139,7 +139,7 @@ impl FusedStream {
         Ok(())
     }
 
-    /// The state after the last step, (layers, batch, output) hidden and (layers, batch, hidden) cell.
+    /// Return the state after the last step, (layers, batch, output) hidden and (layers, batch, hidden) cell.
     ///
     /// # Errors
     /// If the batch is empty.
@@ -165,7 +165,7 @@ impl FusedStream {
     }
 }
 
-/// The kernels' layer of some weights, which are packed.
+/// Make the kernels' layer of some weights, and pack them.
 fn packed_layer(
     isa: Isa,
     kind: CellKind,
@@ -185,7 +185,7 @@ fn packed_layer(
     })
 }
 
-/// The kernels' linear layer of some weights, which are packed.
+/// Make the kernels' linear layer of some weights, and pack them.
 fn packed_linear(isa: Isa, linear: LinearWeights<'_>) -> Result<cpu::StreamLinear<f32>> {
     let weight = linear.weight.contiguous()?;
     let outputs = weight.dim(0)?;

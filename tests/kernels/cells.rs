@@ -87,7 +87,7 @@ impl Cell for SwitchedGru {
     }
 }
 
-/// Random parameters of a GRU layer that are no variables.
+/// Draw random parameters of a GRU layer that are no variables.
 fn frozen(input: usize, hidden: usize) -> Result<HashMap<String, Tensor>> {
     let map = VarMap::new();
     Gru::new(&GruConfig::new(input, hidden), VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?;

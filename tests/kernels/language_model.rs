@@ -9,7 +9,7 @@ use rnn_zoo::rng::{Purpose, stream};
 
 use crate::random_layer::{Kind, random, values};
 
-/// The training loss of a language model and its gradients, which are checked against central differences.
+/// Compute the training loss of a language model and its gradients, which are checked against central differences.
 fn training_of(
     config: &RnnlmConfig,
     lengths: Option<&[usize]>,

@@ -31,7 +31,7 @@ proptest! {
     }
 }
 
-/// The score, the losses and the mean loss of random rows, and the gradients of the mean loss.
+/// Compute the score, the losses and the mean loss of random rows, and the gradients of the mean loss.
 pub(super) fn loss_of(
     dtype: DType,
     (rows, features, classes): (usize, usize, usize),

@@ -122,11 +122,11 @@ fn batched_streams_equal_single_streams_to_the_bit() {
                     let state = together.state().unwrap();
                     for (row, (text, &token)) in texts.iter_mut().zip(&tokens).enumerate() {
                         text.push(token);
-                        let mut alone = model.stream().unwrap().unwrap();
-                        text.iter().for_each(|&token| alone.read_all(&[token]).unwrap());
-                        let expected = (alone.scores(0).unwrap(), together.scores(row).unwrap());
+                        let mut single_stream = model.stream().unwrap().unwrap();
+                        text.iter().for_each(|&token| single_stream.read_all(&[token]).unwrap());
+                        let expected = (single_stream.scores(0).unwrap(), together.scores(row).unwrap());
                         assert_eq!(expected.0, expected.1, "{kind:?}, {}, row {row}", isa.name());
-                        let (single, state) = (alone.state().unwrap(), state.select(&[row]).unwrap());
+                        let (single, state) = (single_stream.state().unwrap(), state.select(&[row]).unwrap());
                         assert_eq!(values(&single.h).unwrap(), values(&state.h).unwrap());
                         assert_eq!(
                             single.c.map(|c| values(&c).unwrap()),
@@ -188,8 +188,8 @@ fn invalid_states_are_refused_and_change_nothing() {
         assert!(problem.contains("a batch of at least 1"), "{problem}");
         assert_eq!(values(&stream.state().unwrap().h).unwrap(), before);
     }
-    let wide = Linear::new(Tensor::zeros((3, 5), DType::F32, &Device::Cpu).unwrap(), None);
-    let problem = layer.stream(&[wide]).map(drop).unwrap_err().to_string();
+    let linear = Linear::new(Tensor::zeros((3, 5), DType::F32, &Device::Cpu).unwrap(), None);
+    let problem = layer.stream(&[linear]).map(drop).unwrap_err().to_string();
     assert!(problem.contains("a linear layer of 5 features cannot read the 4 of a stream"), "{problem}");
 }
 

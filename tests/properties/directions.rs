@@ -54,10 +54,10 @@ proptest! {
             shared.num_layers = 1;
             shared.bidirectional = Some(merge);
         });
-        let apart = Case { config: both(Merge::Concat), ..case.clone() }.draw()?;
-        let merged = same_layer(&apart.layer, &both(merge), str::to_string)?;
-        let merged = merged.layer.run(&apart.xs, Some(&apart.state), Some(&case.lengths))?;
-        let apart = apart.run(Some(&case.lengths))?;
+        let separate = Case { config: both(Merge::Concat), ..case.clone() }.draw()?;
+        let merged = same_layer(&separate.layer, &both(merge), str::to_string)?;
+        let merged = merged.layer.run(&separate.xs, Some(&separate.state), Some(&case.lengths))?;
+        let separate = separate.run(Some(&case.lengths))?;
         let by_hand = |sides: &Tensor| -> Result<Tensor> {
             let hidden = sides.dim(D::Minus1)? / 2;
             let [a, b] = [sides.narrow(D::Minus1, 0, hidden)?, sides.narrow(D::Minus1, hidden, hidden)?];
@@ -67,9 +67,9 @@ proptest! {
                 _ => (a + b)? * 0.5,
             }
         };
-        check_close("ys", &merged.ys, &by_hand(&apart.ys)?)?;
-        check_close("last", &merged.last()?, &by_hand(&apart.last()?)?)?;
-        check_state("state", &merged.state, &apart.state)?;
+        check_close("ys", &merged.ys, &by_hand(&separate.ys)?)?;
+        check_close("last", &merged.last()?, &by_hand(&separate.last()?)?)?;
+        check_state("state", &merged.state, &separate.state)?;
     }
 
     #[test]

@@ -74,11 +74,11 @@ proptest! {
         for (row, &length) in case.lengths.iter().enumerate() {
             let only = Tensor::new(&[row as u32], &Device::Cpu)?;
             let xs = drawn.xs.narrow(0, row, 1)?.narrow(1, 0, length)?;
-            let alone = drawn.layer.layer.run(&xs, Some(&rows_of(&drawn.state, &only)?), None)?;
+            let single = drawn.layer.layer.run(&xs, Some(&rows_of(&drawn.state, &only)?), None)?;
             let ys = together.ys.narrow(0, row, 1)?.narrow(1, 0, length)?;
-            check_close("ys", &ys, &alone.ys)?;
-            check_state("state", &rows_of(&together.state, &only)?, &alone.state)?;
-            check_close("last", &together.last()?.narrow(0, row, 1)?, &alone.last()?)?;
+            check_close("ys", &ys, &single.ys)?;
+            check_state("state", &rows_of(&together.state, &only)?, &single.state)?;
+            check_close("last", &together.last()?.narrow(0, row, 1)?, &single.last()?)?;
         }
     }
 

@@ -1,4 +1,4 @@
-//! The pointwise part of every cell: from the recurrent product to the new state of a unit, and backwards. The
+//! The pointwise part of every cell, forward and backward: the new state of a unit from its recurrent product. The
 //! equations are those at the head of `lstm.rs`, `gru.rs` and `simple_rnn.rs`.
 //!
 //! To add a cell, implement [`Pointwise`] here. Tiling, threads, lengths, noise and all products of both passes
@@ -17,12 +17,12 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
     /// Whether the gradient of the recurrent part of the gates differs from that of the input's part.
     const SEPARATE_PRODUCT_GRADIENT: bool = false;
 
-    /// Whether a step has a second recurrent product, that of the last gate, whose operand is not the hidden
-    /// state but what [`Pointwise::forward`] returns in its place. The first product is then that of the other
-    /// gates, and [`Pointwise::finish`] ends the step. Such a cell saves as many numbers as it has gates.
+    /// Whether a step has a second recurrent product, that of the last gate. Its operand is the vector that
+    /// [`Pointwise::forward`] returns in place of the hidden state. The first product is then that of the other gates,
+    /// and [`Pointwise::finish`] computes the new hidden state. Such a cell saves as many numbers as it has gates.
     const SECOND_PRODUCT: bool = false;
 
-    /// The new hidden state and the value of the last gate. `product` is the second product plus the input's
+    /// Compute the new hidden state and the value of the last gate. `product` is the second product plus the input's
     /// part of that gate. `saved` comes from [`Pointwise::forward`], with the input's part as its last element.
     fn finish<S: Simd, E: Float>(
         self,
@@ -33,8 +33,8 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
         [product, saved[K - 1]]
     }
 
-    /// The gradients of the arguments of [`Pointwise::finish`]: of the gates, zero for those that the operand of
-    /// the second product depends on, and of the old hidden state.
+    /// Compute the gradients of the arguments of [`Pointwise::finish`]: of the gates, zero for those that the operand
+    /// of the second product depends on, and of the old hidden state.
     fn finish_backward<S: Simd, E: Float>(
         self,
         saved: [Vector<S, E>; K],
@@ -44,14 +44,14 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
         ([saved[0].zeroed(); G], dh)
     }
 
-    /// The initial value of the sums of the recurrent product: the input's part of the gates, or the recurrent
+    /// Return the initial value of the sums of the recurrent product: the input's part of the gates, or the recurrent
     /// bias for a gate that needs the two parts separately. The bias is zero unless
     /// [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
     fn start<S: Simd, E: Float>(self, x: [Vector<S, E>; G], _bias: [Vector<S, E>; G]) -> [Vector<S, E>; G] {
         x
     }
 
-    /// The new state of a unit, from the input's part `x` of the gates, the `product` that started from
+    /// Compute the new state of a unit, from the input's part `x` of the gates, the `product` that started from
     /// [`Pointwise::start`], and the old state.
     fn forward<S: Simd, E: Float>(
         self,
@@ -61,7 +61,7 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
         c: Vector<S, E>,
     ) -> CellOutput<S, E, K>;
 
-    /// The gradients of the arguments of [`Pointwise::forward`], from what it saved, the old state, and the
+    /// Compute the gradients of the arguments of [`Pointwise::forward`], from what it saved, the old state, and the
     /// gradients of the new state.
     fn backward<S: Simd, E: Float>(
         self,
@@ -78,23 +78,23 @@ pub(crate) struct CellOutput<S: Simd, E: Float, const K: usize> {
     pub(crate) h: Vector<S, E>,
     /// Unused for a cell without a cell state.
     pub(crate) c: Vector<S, E>,
-    /// For the backward pass.
+    /// The numbers that the backward pass needs.
     pub(crate) saved: [Vector<S, E>; K],
 }
 
 /// Gradients of a unit before a step.
 pub(crate) struct CellGradient<S: Simd, E: Float, const G: usize> {
-    /// Of the input's part of the gates.
+    /// The gradient of the input's part of the gates.
     pub(crate) x: [Vector<S, E>; G],
-    /// Of the recurrent product; equal to `x` unless [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
+    /// The gradient of the recurrent product; equal to `x` unless [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
     pub(crate) product: [Vector<S, E>; G],
-    /// Of the old hidden state, apart from the path through the product; `None` if there is no other path.
+    /// The gradient of the old hidden state without the path through the product; `None` if there is no other path.
     pub(crate) h: Option<Vector<S, E>>,
-    /// Of the old cell state.
+    /// The gradient of the old cell state.
     pub(crate) c: Vector<S, E>,
 }
 
-/// `s (1 - s)`, the derivative of the sigmoid in terms of its value.
+/// Compute `s (1 - s)`, the derivative of the sigmoid in terms of its value.
 #[inline(always)]
 fn sigmoid_slope<S: Simd, E: Float>(s: Vector<S, E>) -> Vector<S, E> {
     s * s.complement()
@@ -191,7 +191,7 @@ pub(crate) struct GruBeforeUnit;
 impl Pointwise<3, 3> for GruBeforeUnit {
     const SECOND_PRODUCT: bool = true;
 
-    /// Returns `r * h`, the operand of the second product, in place of the hidden state.
+    /// Return `r * h`, the operand of the second product, in place of the hidden state.
     #[inline(always)]
     fn forward<S: Simd, E: Float>(
         self,
@@ -227,7 +227,7 @@ impl Pointwise<3, 3> for GruBeforeUnit {
         ([z.zeroed(), dz, dn], dh * z)
     }
 
-    /// `dh` is the gradient of the operand of the second product.
+    /// Compute the gradients from `dh`, that of the operand of the second product.
     #[inline(always)]
     fn backward<S: Simd, E: Float>(
         self,

@@ -24,8 +24,8 @@ pub(crate) struct Buffer<T> {
 }
 
 impl<T: Pod> Buffer<T> {
-    /// `len` elements, uninitialised; NaN-filled under debug assertions, so that a kernel that reads an element
-    /// before it is written has a result that no test accepts.
+    /// Allocate `len` elements. They are uninitialised, or NaN under debug assertions, so that tests find a kernel that
+    /// reads an element before it is written.
     pub(crate) fn new(len: usize) -> Self {
         let bytes = len.checked_mul(size_of::<T>()).expect("invariant: a buffer fits the address space");
         let buffer = Self { memory: Memory::new(bytes), len, elements: PhantomData };
@@ -36,7 +36,7 @@ impl<T: Pod> Buffer<T> {
         buffer
     }
 
-    /// `len` zeros.
+    /// Allocate `len` zeros.
     pub(crate) fn zeros(len: usize) -> Self {
         let buffer = Self::new(len);
         // SAFETY: the buffer has `len` elements; `T: Pod` is valid as zero bits.
@@ -44,12 +44,12 @@ impl<T: Pod> Buffer<T> {
         buffer
     }
 
-    /// The number of elements.
+    /// Return the number of elements.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The address of element `index`. `index == len` gives the end.
+    /// Return the address of element `index`. `index == len` gives the end.
     pub(crate) fn at(&self, index: usize) -> *mut T {
         assert!(index <= self.len, "element {index} of a buffer of {}", self.len);
         // SAFETY: within the memory or one past it, as just checked.
@@ -68,8 +68,8 @@ unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
 
-/// Freed blocks, oldest first. Training asks for the same sizes at every step, and fresh memory of the system
-/// costs more than the kernels that fill it, because every page of it is a fault.
+/// Freed blocks, oldest first. Training asks for the same sizes at every step. Fresh memory from the system costs a page
+/// fault for each page, which takes longer than the kernels that fill it.
 static SPARE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
 
 impl Memory {
@@ -138,12 +138,12 @@ impl<T> From<*mut T> for SharedPtr<T> {
 }
 
 impl<T> SharedPtr<T> {
-    /// The start of a slice that workers will write.
+    /// Make a pointer to the start of a slice that workers will write.
     pub(crate) fn new(elements: &mut [T]) -> Self {
         Self(elements.as_mut_ptr())
     }
 
-    /// The address of element `index`.
+    /// Return the address of element `index`.
     ///
     /// # Safety
     /// `index` must be within the memory that the pointer was made from.
@@ -153,7 +153,7 @@ impl<T> SharedPtr<T> {
     }
 }
 
-/// A vector of `len` elements, all written by `fill`.
+/// Make a vector of `len` elements, all of which `fill` writes.
 ///
 /// # Safety
 /// `fill` must write all `len` elements.

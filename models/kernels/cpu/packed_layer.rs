@@ -40,23 +40,23 @@ impl<O: Operand> PackedLayer<O> {
         }
     }
 
-    /// Elements of the vectors that the weights were packed for.
+    /// Return the number of elements of the vectors that the weights were packed for.
     pub(crate) fn lanes(&self) -> usize {
         self.lanes
     }
 
-    /// The weights for [`project`](super::project()).
+    /// Return the weights for [`project`](super::project()).
     pub(crate) fn input(&self) -> &PackedInput<O> {
         &self.input
     }
 
-    /// The weights for [`forward`](super::forward).
+    /// Return the weights for [`forward`](super::forward).
     pub(crate) fn recurrent(&self) -> &PackedRecurrence<O> {
         &self.recurrent
     }
 
-    /// Whether these are packed weights of such cells of `shape`, with a projection if `projects`, for vectors of
-    /// `isa`.
+    /// Return whether these are packed weights of such cells of `shape`, with a projection if `projects`, for vectors
+    /// of `isa`.
     pub(crate) fn fits(&self, isa: Isa, kind: CellKind, shape: SequenceShape, projects: bool) -> bool {
         self.recurrent.fits(kind, shape, projects, isa.lanes::<O::Sum>())
     }

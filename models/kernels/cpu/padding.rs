@@ -1,4 +1,4 @@
-//! Between plain matrices and rows padded to whole vectors.
+//! Conversions between plain matrices and rows padded to whole vectors.
 //!
 //! Hidden and cell states are padded with zeros to whole vectors. Gates are stored in the order (vectors of
 //! units, gates, lanes): all gates of one vector of units are neighbours, as a tile of the product leaves them
@@ -7,12 +7,12 @@
 use super::memory::Buffer;
 use super::simd::Float;
 
-/// `size` rounded up to whole vectors.
+/// Round `size` up to whole vectors.
 pub(crate) fn padded(size: usize, lanes: usize) -> usize {
     size.div_ceil(lanes) * lanes
 }
 
-/// The row of a (gates * hidden, ..) matrix that belongs to column `column` of the order (vectors of units,
+/// Return the row of a (gates * hidden, ..) matrix that belongs to column `column` of the order (vectors of units,
 /// gates, lanes); `None` for padding.
 pub(crate) fn weight_row(column: usize, gates: usize, hidden: usize, lanes: usize) -> Option<usize> {
     let (vector, lane) = (column / lanes, column % lanes);
@@ -20,7 +20,7 @@ pub(crate) fn weight_row(column: usize, gates: usize, hidden: usize, lanes: usiz
     (unit < hidden).then_some(gate * hidden + unit)
 }
 
-/// `values`, (gates * hidden), in the order (vectors of units, gates, lanes); zeros without values.
+/// Bring `values`, (gates * hidden), into the order (vectors of units, gates, lanes). Without values, return zeros.
 pub(crate) fn gate_order<E: Float>(
     values: Option<&[E]>,
     gates: usize,
@@ -32,14 +32,14 @@ pub(crate) fn gate_order<E: Float>(
     let Some(values) = values else { return ordered };
     for column in 0..width {
         if let Some(row) = weight_row(column, gates, hidden, lanes) {
-            // SAFETY: `column` is within the buffer, to which no one else has a reference yet.
+            // SAFETY: `column` is within the buffer, to which there is no other reference.
             unsafe { *ordered.at(column) = values[row] };
         }
     }
     ordered
 }
 
-/// `values`, (rows, columns), with every row padded to `width`; zeros without values.
+/// Pad every row of `values`, (rows, columns), with zeros to `width`. Without values, return zeros.
 pub(crate) fn padded_rows<E: Float>(
     values: Option<&[E]>,
     (rows, columns): (usize, usize),
@@ -49,13 +49,13 @@ pub(crate) fn padded_rows<E: Float>(
     let Some(values) = values else { return buffer };
     for row in 0..rows {
         let values = &values[row * columns..][..columns];
-        // SAFETY: a row of the buffer has at least `columns` elements, and no one else has a reference yet.
+        // SAFETY: a row of the buffer has at least `columns` elements, and there is no other reference to it.
         unsafe { buffer.at(row * width).copy_from_nonoverlapping(values.as_ptr(), columns) };
     }
     buffer
 }
 
-/// The (rows, columns) that `buffer` holds in rows of `width`.
+/// Copy the (rows, columns) that `buffer` holds in rows of `width`.
 ///
 /// # Safety
 /// The buffer must be written and must have the size.

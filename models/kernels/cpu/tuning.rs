@@ -1,7 +1,7 @@
 //! Tuning constants of the kernels.
 //!
-//! Unless its comment says otherwise, a constant changes speed alone and no bit of a result. "Multiplications"
-//! counts scalar multiply-adds. `scripts/bench/tune NAME VALUE...` measures other values of one constant; it
+//! A constant changes the speed and no bit of a result, except where its comment states otherwise. "Multiplications"
+//! are scalar multiply-adds. `scripts/bench/tune NAME VALUE...` measures other values of one constant; it
 //! relies on one constant per line, `pub(crate) const NAME: TYPE = VALUE;`.
 
 // Tiles of matrix products. The micro-kernel is instantiated for the sizes that these four allow; larger values

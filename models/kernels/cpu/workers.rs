@@ -1,8 +1,8 @@
 //! The threads of the kernels.
 //!
-//! A fork and join at every time step would cost more than the step. Workers start once per sequence instead,
-//! and synchronise within it by spinning at a [`Barrier`], which takes a fraction of a microsecond. They run on
-//! candle's pool of threads: a second pool that spins would compete for the same cores.
+//! Starting and joining threads at every time step would cost more than the step. Workers start once per sequence
+//! instead, and synchronise within it by spinning at a [`Barrier`], which takes a fraction of a microsecond. They run on
+//! candle's thread pool: a second pool that spins would compete with it for the cores.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -22,7 +22,7 @@ thread_local! {
     static IS_WORKER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The number of workers: all threads of candle's pool (`CANDLE_NUM_THREADS`, else `RAYON_NUM_THREADS`, else
+/// Return the number of workers: all threads of candle's pool (`CANDLE_NUM_THREADS`, else `RAYON_NUM_THREADS`, else
 /// one per core), or the limit of [`set_threads`] if that is less.
 pub fn threads() -> usize {
     let pool = barrier_pool().n_workers() + 1;
@@ -32,7 +32,7 @@ pub fn threads() -> usize {
     }
 }
 
-/// The number of workers for `multiplications`: one if there are fewer than `parallel_from`.
+/// Return the number of workers for `multiplications`: one if there are fewer than `parallel_from`.
 pub(crate) fn threads_for(multiplications: usize, parallel_from: usize) -> usize {
     if multiplications < parallel_from { 1 } else { threads() }
 }
@@ -45,7 +45,7 @@ pub fn set_threads(threads: usize) {
 /// One of the workers that run a kernel together.
 #[derive(Clone, Copy)]
 pub(crate) struct Worker<'a> {
-    /// From 0.
+    /// The number of this worker, from 0.
     pub(crate) index: usize,
     /// Workers of this run.
     pub(crate) count: usize,
@@ -60,7 +60,7 @@ impl Worker<'_> {
         }
     }
 
-    /// This worker's share of the indices below `total`.
+    /// Return this worker's share of the indices below `total`.
     pub(crate) fn share(&self, total: usize) -> Range<usize> {
         total * self.index / self.count..total * (self.index + 1) / self.count
     }
@@ -71,7 +71,7 @@ impl Worker<'_> {
 pub(crate) fn run(limit: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
     let barrier = Barrier::default();
     let pool = barrier_pool().n_workers() + 1;
-    // A worker that waited for the pool would wait for itself.
+    // A thread of the pool cannot wait for the pool: it would wait for itself.
     let count = if IS_WORKER.get() { 1 } else { limit.min(pool) };
     if count <= 1 {
         return work(Worker { index: 0, count: 1, barrier: &barrier });
@@ -111,7 +111,7 @@ fn as_worker(work: impl FnOnce()) {
 
 /// The work of a kernel, generic over the instruction set.
 pub(crate) trait Kernel: Sync {
-    /// One worker's part.
+    /// Compute one worker's part.
     ///
     /// # Safety
     /// Each kernel states its own conditions.

@@ -11,7 +11,7 @@ const SEQUENCES: usize = 64;
 const TIME: usize = 6;
 const HIDDEN: usize = 16;
 
-/// Sequences of random numbers that start with 1 or -1, (batch, time, 1), and their first steps, (batch, 1).
+/// Draw sequences of random numbers that start with 1 or -1, (batch, time, 1), and their first steps, (batch, 1).
 fn signs() -> (Tensor, Tensor) {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut step = |at: usize| match at % TIME {
@@ -24,8 +24,8 @@ fn signs() -> (Tensor, Tensor) {
     (xs, first)
 }
 
-/// The last loss of 200 steps of AdamW with candle's own backward pass. The parameters start as the builder draws
-/// them. The model predicts the first step of a sequence from the output of its last one.
+/// Compute the last loss of 200 steps of AdamW with candle's own backward pass. The parameters start as the builder
+/// draws them. The model predicts the first step of a sequence from the output of its last one.
 fn trained_loss<M: Module + 'static>(layer: impl FnOnce(VarBuilder<'static>) -> Result<M>) -> Result<f32> {
     let parameters = VarMap::new();
     let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
@@ -82,7 +82,7 @@ fn layers_are_modules_of_a_sequential() {
     assert_eq!(found.to_vec3::<f32>().unwrap(), expected.to_vec3::<f32>().unwrap());
 }
 
-/// Two relu layers with dropout of one half between them. Without dropout all outputs are 1.
+/// Make two relu layers with dropout of one half between them. Without dropout all outputs are 1.
 fn ones() -> SimpleRnn {
     let parameters = VarMap::new();
     let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);

@@ -41,7 +41,7 @@ fn config(init: Init) -> LstmConfig {
     stack.with_cell(cell)
 }
 
-/// The initial parameters of a new stack, sorted by name.
+/// Return the initial parameters of a new stack, sorted by name.
 fn drawn<C: Cell>(config: &StackConfig<C::Options>, generator: Generator) -> Vec<(String, Tensor)> {
     let map = VarMap::new();
     let stack = Stack::<C>::new(config, VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu)).unwrap();
@@ -58,7 +58,7 @@ fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// The largest element; asserts that the values fill ±bound evenly, by their mean square too.
+/// Assert that the values fill ±bound evenly, by the largest value and by the mean square.
 fn assert_uniform(name: &str, tensor: &Tensor, bound: f64) {
     let values: Vec<f64> = values(tensor).into_iter().map(f64::from).collect();
     let largest = values.iter().fold(0f64, |most, value| most.max(value.abs()));
@@ -102,7 +102,7 @@ fn keras_parameters_are_glorot_orthogonal_and_a_forget_bias_of_one() {
     }
 }
 
-/// The sum of both biases of the first layer.
+/// Return the sum of both biases of the first layer.
 fn biases<C: Cell>(config: &StackConfig<C::Options>, generator: Generator) -> Vec<f32> {
     let all = drawn::<C>(config, generator);
     let of = |name: &str| values(&all.iter().find(|(found, _)| found == name).unwrap().1);

@@ -7,8 +7,8 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use super::side_channel::SideChannel;
 use crate::kernels::cpu::Real;
 
-/// Of the outputs, the final state from the side channel: (batch * output) hidden, then (batch * hidden) cell.
-/// Backward, its gradient goes into the side channel and adds nothing to that of the outputs.
+/// The op from the outputs to the final state, which comes from the side channel: (batch * output) hidden, then
+/// (batch * hidden) cell. Its backward pass puts the gradient into the side channel and returns zeros for the outputs.
 pub(super) struct FinalState<E> {
     pub(super) channel: Arc<SideChannel<E>>,
 }

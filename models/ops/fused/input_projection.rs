@@ -9,8 +9,8 @@ use crate::kernels::cpu::{self, Isa, Real};
 use crate::ops::parameter_gradients::collect;
 use crate::ops::storage::{elements, read, tensor_like};
 
-/// `xs W^T + b` of the input (batch, time, input), the weights (gates * hidden, input) and the bias (gates *
-/// hidden). The gates go into the side channel; the output is a token.
+/// The op `xs W^T + b` of the input (batch, time, input), the weights (gates * hidden, input) and the bias (gates *
+/// hidden). It puts the gates into the side channel and returns a token.
 pub(super) struct InputProjection<E> {
     pub(super) isa: Isa,
     pub(super) shape: cpu::InputShape,

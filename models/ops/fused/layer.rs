@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use candle_core::{Result, Tensor, bail};
 
+use super::extra_operand::ExtraOperand;
 use super::final_state::FinalState;
 use super::input_projection::InputProjection;
-use super::operand::Operand;
 use super::recurrence::Recurrence;
 use super::sequence::kernel_sequence;
 use super::side_channel::SideChannel;
@@ -27,8 +27,8 @@ pub(crate) struct LayerOutput {
     pub c: Option<Tensor>,
 }
 
-/// Run a layer in one direction over `xs`, (batch, time, input), from the state `h`, (batch, output), and `c`,
-/// (batch, hidden), if the cell has one. Returns `None` if there are no kernels for the tensors.
+/// Run a layer in one direction over `xs`, (batch, time, input), from the state `h`, (batch, output), and `c`, (batch,
+/// hidden), if the cell has one. Return `None` if there are no kernels for the tensors.
 ///
 /// # Errors
 /// If weights or state are not those of the kind of cell, or `RNN_ZOO_SIMD` names an instruction set that the
@@ -44,11 +44,11 @@ pub(crate) fn layer(
     if c.is_some() != (kind == CellKind::Lstm) {
         bail!("the state is not that of a fused {kind:?}; see Cell::kind");
     }
-    dispatch(Layer { kind, weights, xs, h, c, options }, xs)
+    dispatch(LayerCall { kind, weights, xs, h, c, options }, xs)
 }
 
 /// The arguments of [`layer`].
-struct Layer<'a> {
+struct LayerCall<'a> {
     kind: CellKind,
     weights: LayerWeights<'a>,
     xs: &'a Tensor,
@@ -57,8 +57,8 @@ struct Layer<'a> {
     options: &'a SequenceOptions<'a>,
 }
 
-impl Layer<'_> {
-    /// The bias of the gates: with that of the recurrent product, if the kind of cell allows it; else zeros.
+impl LayerCall<'_> {
+    /// Return the bias of the gates: with that of the recurrent product, if the kind of cell allows it; else zeros.
     fn gate_bias(&self) -> Result<Tensor> {
         let LayerWeights { ih, b_ih, b_hh, .. } = self.weights;
         match (b_ih, b_hh) {
@@ -69,7 +69,7 @@ impl Layer<'_> {
     }
 }
 
-impl Operation for Layer<'_> {
+impl Operation for LayerCall<'_> {
     type Output = Option<LayerOutput>;
 
     fn cpu<E: Real>(self) -> Result<Self::Output> {
@@ -90,9 +90,9 @@ impl Operation for Layer<'_> {
         let bias = self.gate_bias()?;
         let mut token = xs.contiguous()?.apply_op3(&weights.ih.contiguous()?, &bias, projection)?;
 
-        let mut connect = |tensor: Option<&Tensor>| -> Result<Option<Operand<E>>> {
+        let mut connect = |tensor: Option<&Tensor>| -> Result<Option<ExtraOperand<E>>> {
             let Some(tensor) = tensor else { return Ok(None) };
-            let (operand, next) = Operand::connect(tensor, token.clone())?;
+            let (operand, next) = ExtraOperand::connect(tensor, token.clone())?;
             token = next;
             Ok(Some(operand))
         };
@@ -121,7 +121,7 @@ impl Operation for Layer<'_> {
         Ok(Some(LayerOutput { h: part(0, output)?, c, ys }))
     }
 
-    /// `None`: the reference is a loop over the step of the cell, which the layer runs.
+    /// Return `None`: the reference is a loop over the step of the cell, which the layer runs.
     fn reference(self) -> Result<Self::Output> {
         Ok(None)
     }

@@ -4,15 +4,16 @@ use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::operand::Operand;
+use super::extra_operand::ExtraOperand;
 use super::side_channel::SideChannel;
 use crate::kernels::CellKind;
 use crate::kernels::cpu::{self, Isa, Real};
 use crate::ops::parameter_gradients::collect;
 use crate::ops::storage::{elements, read, tensor_like};
 
-/// Of the token of the gates, the recurrent weights (gates * hidden, output) and the initial hidden state (batch,
-/// output): the outputs (batch, time, output). The gates come from the side channel, and the final state goes there.
+/// The op from the token of the gates, the recurrent weights (gates * hidden, output) and the initial hidden state
+/// (batch, output) to the outputs (batch, time, output). It takes the gates from the side channel and puts the final
+/// state there.
 pub(super) struct Recurrence<E> {
     pub(super) isa: Isa,
     pub(super) kind: CellKind,
@@ -20,11 +21,11 @@ pub(super) struct Recurrence<E> {
     /// The same weights, packed, if they are not trained.
     pub(super) packed: Option<Arc<cpu::PackedLayer<E>>>,
     /// The initial cell state, (batch, hidden), if the cell has one.
-    pub(super) c: Option<Operand<E>>,
+    pub(super) c: Option<ExtraOperand<E>>,
     /// The recurrent bias, (gates * hidden), unless it is part of the gates.
-    pub(super) bias: Option<Operand<E>>,
+    pub(super) bias: Option<ExtraOperand<E>>,
     /// (output, hidden).
-    pub(super) projection: Option<Operand<E>>,
+    pub(super) projection: Option<ExtraOperand<E>>,
     /// Whether there will be a backward pass.
     pub(super) save: bool,
     /// The activations that the backward pass needs.
@@ -33,12 +34,12 @@ pub(super) struct Recurrence<E> {
 }
 
 impl<E: Real> Recurrence<E> {
-    /// The operands that are no arguments in candle's graph: cell state, bias, projection.
+    /// Return the operands that are not arguments in candle's graph: cell state, bias, projection.
     fn operands(&self) -> [Option<&Tensor>; 3] {
-        [&self.c, &self.bias, &self.projection].map(|operand| operand.as_ref().map(Operand::tensor))
+        [&self.c, &self.bias, &self.projection].map(|operand| operand.as_ref().map(ExtraOperand::tensor))
     }
 
-    /// The inputs of the kernels, with the elements of [`Recurrence::operands`].
+    /// Return the inputs of the kernels, with the elements of [`Recurrence::operands`].
     fn inputs<'a>(
         &self,
         weight: &'a [E],

@@ -22,7 +22,7 @@ pub(super) fn kernel_sequence<E: Real>(
     }
 }
 
-/// Factors of rows of `width`, each padded with zeros to `padded_width`.
+/// Copy factors of rows of `width`, each padded with zeros to `padded_width`.
 fn padded_factors<E: Real>(factors: &[f32], width: usize, padded_width: usize) -> Vec<E> {
     let mut padded = vec![E::zero(); factors.len() / width * padded_width];
     for (to, from) in padded.chunks_exact_mut(padded_width).zip(factors.chunks_exact(width)) {
@@ -38,7 +38,7 @@ fn zoneout<E: Real>(
 ) -> cpu::Zoneout<E> {
     let masks = match &options.noise.zoneout {
         ZoneoutMode::Off => return cpu::Zoneout::Off,
-        ZoneoutMode::Share(share) => return cpu::Zoneout::Share(E::from_f64(*share)),
+        ZoneoutMode::Mix(share) => return cpu::Zoneout::Mix(E::from_f64(*share)),
         ZoneoutMode::Masks(masks) => masks,
     };
     let cpu::SequenceShape { batch, time, hidden, output, .. } = shape;
@@ -52,7 +52,7 @@ fn zoneout<E: Real>(
         }
     };
     for (position, mask) in masks.iter().enumerate() {
-        let t = options.step(position, time);
+        let t = options.time_step(position, time);
         set(&mut h, output, t, &mask.h);
         if let Some(mask) = &mask.c {
             set(&mut c, hidden, t, mask);

@@ -172,7 +172,7 @@ fn known_model(name: &str) -> anyhow::Result<&'static str> {
     if let Some(entry) = MODELS.iter().find(|entry| entry.name == wanted) {
         return Ok(entry.name);
     }
-    let distance = |entry: &&models::Entry| strsim::damerau_levenshtein(entry.name, &wanted);
+    let distance = |entry: &&models::ModelEntry| strsim::damerau_levenshtein(entry.name, &wanted);
     let nearest = MODELS.iter().min_by_key(distance).map_or("lstm", |entry| entry.name);
     let names = MODELS.map(|entry| entry.name).join(", ");
     Err(usage("MODEL", format!("there is no model {name:?}; did you mean {nearest}? (all: {names})")))

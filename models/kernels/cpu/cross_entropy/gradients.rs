@@ -88,17 +88,17 @@ impl<O: Operand> LossWork<'_, O> {
         }
     }
 
-    /// The gradients of scores as operands, which begin at the same address as their class's scores.
+    /// Return the address of the gradients of a class's scores, as operands. It is that of the scores.
     fn score_operands(&self, class: usize) -> *const O {
         self.scores_of(class).cast_const().cast()
     }
 
-    /// The distance of two classes' gradients of scores, in operands.
+    /// Return the distance between the gradients of two classes' scores, in operands.
     fn score_stride(&self) -> usize {
         self.shape.set_rows * (size_of::<O::Sum>() / size_of::<O>())
     }
 
-    /// `d W += d s h^T`, for some classes.
+    /// Compute `d W += d s h^T` for some classes.
     #[inline(always)]
     pub(super) unsafe fn gradient_of_weights<S: Simd>(
         &self,
@@ -137,7 +137,7 @@ impl<O: Operand> LossWork<'_, O> {
         }
     }
 
-    /// `d h = W^T d s`, for one worker's share of the features.
+    /// Compute `d h = W^T d s` for one worker's share of the features.
     #[inline(always)]
     pub(super) unsafe fn gradient_of_rows<S: Simd>(
         &self,

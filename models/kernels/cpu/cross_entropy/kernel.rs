@@ -60,7 +60,7 @@ pub(crate) struct CrossEntropyOutputs<E> {
 }
 
 impl<E: Float> CrossEntropyOutputs<E> {
-    /// The sum of the losses, in f64 and in the order of the rows.
+    /// Return the sum of the losses, in f64 and in the order of the rows.
     pub(crate) fn sum(&self) -> f64 {
         self.losses.iter().map(|&loss| loss.into()).sum()
     }

@@ -29,23 +29,23 @@ impl LossShape {
         Self { rows, features, classes, lanes, set_rows, block_classes }
     }
 
-    /// The batch rows of each set.
+    /// Return the batch rows of each set.
     pub(super) fn sets(self) -> impl Iterator<Item = Range<usize>> {
         let Self { rows, set_rows, .. } = self;
         (0..rows).step_by(set_rows).map(move |from| from..(from + set_rows).min(rows))
     }
 
-    /// The number of blocks.
+    /// Return the number of blocks.
     pub(super) fn blocks(self) -> usize {
         self.classes.div_ceil(self.block_classes)
     }
 
-    /// The classes of a block.
+    /// Return the classes of a block.
     pub(super) fn classes_of(self, block: usize) -> Range<usize> {
         block * self.block_classes..((block + 1) * self.block_classes).min(self.classes)
     }
 
-    /// The block of a class.
+    /// Return the block of a class.
     pub(super) fn block_of(self, class: usize) -> usize {
         class / self.block_classes
     }

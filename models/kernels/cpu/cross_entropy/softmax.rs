@@ -1,7 +1,7 @@
-//! From scores to losses.
+//! The softmax of the scores, and the losses.
 //!
-//! The softmax is computed in two steps, so that workers meet once per set. Each block of classes takes its
-//! exponentials relative to its own highest score; then one worker combines the blocks.
+//! The softmax is computed in two steps, which need one barrier between them. Each block of classes computes its
+//! exponentials relative to its own highest score. Then one worker combines the blocks.
 
 use std::ops::Range;
 
@@ -56,7 +56,7 @@ impl<O: Operand> LossWork<'_, O> {
                 let highest = |block| *self.buffers.highest.at(self.block_index(block, column));
                 let sum = |block| self.buffers.sums.at(self.block_index(block, column));
                 let top = (0..blocks).map(highest).fold(highest(0), |a, b| if a > b { a } else { b });
-                // Of a block's exponentials, relative to the highest score of all.
+                // The logarithm of the factor from a block's exponentials to those relative to the highest score of all.
                 let scale = |block| -> f64 { (highest(block) - top).into() };
                 let total: f64 = (0..blocks).map(|block| (*sum(block)).into() * scale(block).exp()).sum();
                 let target_score = *self.buffers.target_scores.at(row);
@@ -74,7 +74,7 @@ impl<O: Operand> LossWork<'_, O> {
         }
     }
 
-    /// The part of a row's loss that label smoothing adds: `e (s[target] - mean s)`.
+    /// Return the part of a row's loss that label smoothing adds: `e (s[target] - mean s)`.
     unsafe fn smoothing_loss(&self, column: usize, target_score: O::Sum) -> f64 {
         if self.smoothing == 0. {
             return 0.;
@@ -87,8 +87,8 @@ impl<O: Operand> LossWork<'_, O> {
         self.smoothing * (target_score - total / self.shape.classes as f64)
     }
 
-    /// Whether no class before the target has the highest score too, up to rounding. The scores must be
-    /// exponentials, which are 1 where a score is the highest of its block.
+    /// Return whether no class before the target shares the highest score, up to rounding. The scores must have been
+    /// replaced by their exponentials, which are 1 for the highest score of a block.
     unsafe fn is_first(&self, row: usize, column: usize, top: O::Sum) -> bool {
         let target = self.targets[row] as usize;
         let is_tied = |class| {

@@ -73,12 +73,12 @@ pub(super) struct LossGradientPtrs<E> {
 }
 
 impl<O: Operand> LossWork<'_, O> {
-    /// The address of the scores of a class.
+    /// Return the address of the scores of a class.
     pub(super) fn scores_of(&self, class: usize) -> *mut O::Sum {
         self.buffers.scores.at(class * self.shape.set_rows)
     }
 
-    /// The index of a block's number for a column of the set.
+    /// Return the index of a block's number for a column of the set.
     pub(super) fn block_index(&self, block: usize, column: usize) -> usize {
         block * self.shape.set_rows + column
     }

@@ -13,7 +13,7 @@ use super::operand::Operand;
 use super::panels::{Panel, Panels};
 use super::tile::{max_rows, multiply, split_evenly};
 
-/// `sums += left * panel`, for `rows` rows. The rows of `sums` have the width of the panel, without gaps.
+/// Compute `sums += left * panel` for `rows` rows. The rows of `sums` have the width of the panel, without gaps.
 ///
 /// The depth is taken in blocks of [`DEPTH_BLOCK`]; within a block, tile after tile of the rows.
 ///
@@ -49,8 +49,8 @@ pub(crate) unsafe fn add_product<S: Simd, O: Operand>(
     }
 }
 
-/// The parts of `rows` that lie between multiples of `stride_run`.
-fn even_runs(rows: Range<usize>, stride_run: usize) -> impl Iterator<Item = Range<usize>> {
+/// Split `rows` at the multiples of `stride_run`.
+fn split_at_multiples(rows: Range<usize>, stride_run: usize) -> impl Iterator<Item = Range<usize>> {
     let mut rest = rows;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -63,7 +63,7 @@ fn even_runs(rows: Range<usize>, stride_run: usize) -> impl Iterator<Item = Rang
     })
 }
 
-/// `left * right` for some rows and panels. For each row of a tile, `start(row, panel, tile_row)` writes the
+/// Compute `left * right` for some rows and panels. For each row of a tile, `start(row, panel, tile_row)` writes the
 /// initial values of the sums and `done(row, panel, tile_row)` reads the result.
 ///
 /// `left(row)` gives the rows from `row` on. Consecutive rows have one stride only between multiples of
@@ -93,7 +93,7 @@ pub(crate) unsafe fn dense<S: Simd, O: Operand>(
         for &panel in panels {
             let width = right.width(panel);
             let max = if is_deep { DENSE_BLOCK_ROWS } else { max_rows::<S>(right.vectors(panel)) };
-            for rows in even_runs(block.clone(), stride_run).flat_map(|run| split_evenly(run, max)) {
+            for rows in split_at_multiples(block.clone(), stride_run).flat_map(|run| split_evenly(run, max)) {
                 // SAFETY: `sums` has room for a block; the caller promises both sides of the product.
                 unsafe {
                     rows.clone().enumerate().for_each(|(r, row)| start(row, panel, sums.add(r * width)));

@@ -15,22 +15,22 @@ pub(crate) struct SequenceLayout {
 }
 
 impl SequenceLayout {
-    /// Elements in total.
+    /// Return the number of elements.
     pub(crate) fn len(self) -> usize {
         self.time * self.step_len()
     }
 
-    /// Elements of a time step.
+    /// Return the number of elements of a time step.
     fn step_len(self) -> usize {
         self.vectors * self.batch * self.width
     }
 
-    /// The index of the first element of a vector.
+    /// Return the index of the first element of a vector.
     pub(crate) fn at(self, t: usize, vector: usize, row: usize) -> usize {
         ((t * self.vectors + vector) * self.batch + row) * self.width
     }
 
-    /// The batch rows of step `t` from `row` on, as left-hand side of a product whose depth is all vectors.
+    /// Return the batch rows of step `t` from `row` on, as left-hand side of a product whose depth is all vectors.
     ///
     /// # Safety
     /// `start` must point to elements in this layout; `t` and `row` must be within it.
@@ -46,7 +46,7 @@ impl SequenceLayout {
         }
     }
 
-    /// The steps of batch row `row` from `t` on, as left-hand side of the same kind.
+    /// Return the steps of batch row `row` from `t` on, as left-hand side of the same kind.
     ///
     /// # Safety
     /// As [`SequenceLayout::rows_of_step`].
@@ -55,7 +55,7 @@ impl SequenceLayout {
         LeftRows { row_stride: self.step_len(), ..unsafe { self.rows_of_step(start, t, row) } }
     }
 
-    /// Step and batch row of row `index` of the flattened (time, batch).
+    /// Return the step and the batch row of row `index` of the flattened (time, batch).
     pub(crate) fn step_and_row(self, index: usize) -> (usize, usize) {
         (index / self.batch, index % self.batch)
     }

@@ -19,17 +19,17 @@ pub(crate) struct LeftRows<T> {
 }
 
 impl<T> LeftRows<T> {
-    /// Rows of consecutive elements.
+    /// Make a view of rows of consecutive elements.
     pub(crate) fn new(start: *const T, row_stride: usize) -> Self {
         Self { start, row_stride, depth_stride: 1, run: usize::MAX, run_stride: 0 }
     }
 
-    /// The rows of a transposed matrix: consecutive rows are neighbours in memory.
+    /// Make a view of the rows of a transposed matrix: consecutive rows are neighbours in memory.
     pub(crate) fn transposed(start: *const T, depth_stride: usize) -> Self {
         Self { start, row_stride: 1, depth_stride, run: usize::MAX, run_stride: 0 }
     }
 
-    /// The view from row `row` and depth `depth` on; `depth` is a multiple of the run.
+    /// Return the view from row `row` and depth `depth` on; `depth` is a multiple of the run.
     ///
     /// # Safety
     /// That row and depth must exist.

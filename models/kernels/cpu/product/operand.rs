@@ -18,10 +18,10 @@ pub(crate) trait Operand: Pod + Send + Sync {
     /// The type of sums. It has at least the size of the operand type.
     type Sum: Float;
 
-    /// `sum` rounded to the operand type.
+    /// Round `sum` to the operand type.
     fn round(sum: Self::Sum) -> Self;
 
-    /// `sums` as operands: the same slice if the types are equal, else rounded into `rounded`.
+    /// Return `sums` as operands: the same slice if the types are equal, else rounded into `rounded`.
     fn operands<'a>(sums: &'a [Self::Sum], rounded: &'a mut Vec<Self>) -> &'a [Self];
 
     /// Round a vector of sums and store it.

@@ -23,7 +23,7 @@ pub(crate) struct OuterLeft<F> {
     pub(crate) width: usize,
 }
 
-/// `left^T * right`. Column `m` of `left` makes the row of the result that starts at `result(m)`, if any, of
+/// Compute `left^T * right`. Column `m` of `left` makes the row of the result that starts at `result(m)`, if any, of
 /// `columns` elements. Every worker takes a share of `left`'s columns.
 ///
 /// Tiles are as tall as registers allow, and their left side is packed before: `OUTER_BLOCK_TILES` tiles at a
@@ -68,7 +68,7 @@ struct Outer<'a, O, L, R> {
 
 /// Both functions are unsafe for the reasons of [`outer`].
 impl<O: Operand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O::Sum>> Outer<'_, O, L, R> {
-    /// The vector of a tile, and the tile's elements within it.
+    /// Return the vector of a tile, and the tile's elements within it.
     #[inline(always)]
     fn elements<S: Simd>(&self, tile: usize) -> (usize, Range<usize>) {
         let height = const { max_rows::<S>(OUTER_TILE_VECTORS) };
@@ -77,7 +77,7 @@ impl<O: Operand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O:
         (vector, from..self.left.width.min(from + height))
     }
 
-    /// One block of the depth for some tiles and all panels.
+    /// Compute one block of the depth for some tiles and all panels.
     #[inline(always)]
     unsafe fn block<S: Simd>(&self, simd: S, depth: Range<usize>, tiles: Range<usize>, sums: *mut O::Sum) {
         let height = const { max_rows::<S>(OUTER_TILE_VECTORS) };
@@ -155,8 +155,8 @@ impl<O: Operand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O:
     }
 }
 
-/// Sums over all steps and rows, for one worker's share of the columns. `done(column, sums)` receives the sums
-/// of one vector of columns, the first of which is `column`.
+/// Sum over all steps and rows, for one worker's share of the columns. `done(column, sums)` receives the sums of one
+/// vector of columns, the first of which is `column`.
 ///
 /// # Safety
 /// `start` must point to elements in that layout, whose width is a multiple of the lanes.

@@ -42,13 +42,13 @@ pub(crate) struct Panels<O> {
 }
 
 impl<O: Operand> Panels<O> {
-    /// Panels for tiles of up to [`TILE_VECTORS`], divided among `workers`. They are uninitialised: each must
-    /// be packed before it is read.
+    /// Make panels for tiles of up to [`TILE_VECTORS`], divided among `workers`. They are uninitialised: each must be
+    /// packed before it is read.
     pub(crate) fn new(shape: PanelShape, workers: usize) -> Self {
         Self::with_max_vectors(TILE_VECTORS, shape, workers)
     }
 
-    /// Panels for tiles of up to `max_vectors`.
+    /// Make panels for tiles of up to `max_vectors`.
     pub(crate) fn with_max_vectors(max_vectors: usize, shape: PanelShape, workers: usize) -> Self {
         let PanelShape { depth, groups, group_vectors, lanes } = shape;
         let mut list = Vec::new();
@@ -66,55 +66,55 @@ impl<O: Operand> Panels<O> {
         Self { elements: Buffer::new(offset), shape, list, shares }
     }
 
-    /// The shape.
+    /// Return the shape.
     pub(crate) fn shape(&self) -> PanelShape {
         self.shape
     }
 
-    /// Rows of every panel.
+    /// Return the number of rows of every panel.
     pub(crate) fn depth(&self) -> usize {
         self.shape.depth
     }
 
-    /// All panels.
+    /// Return all panels.
     pub(crate) fn all(&self) -> &[Panel] {
         &self.list
     }
 
-    /// The panels of one worker. There may be fewer workers than the panels were divided among.
+    /// Return the panels of one worker. There may be fewer workers than the panels were divided among.
     pub(crate) fn share(&self, worker: Worker<'_>) -> impl Iterator<Item = Panel> {
         let shares = self.shares.iter().skip(worker.index).step_by(worker.count);
         shares.flat_map(|share| &self.list[share.clone()]).copied()
     }
 
-    /// The width of a panel in vectors.
+    /// Return the width of a panel in vectors.
     pub(crate) fn vectors(&self, panel: Panel) -> usize {
         panel.groups * self.shape.group_vectors
     }
 
-    /// The width of a panel in elements.
+    /// Return the width of a panel in elements.
     pub(crate) fn width(&self, panel: Panel) -> usize {
         self.vectors(panel) * self.shape.lanes
     }
 
-    /// The width of a group in elements.
+    /// Return the width of a group in elements.
     pub(crate) fn group_width(&self) -> usize {
         self.shape.group_vectors * self.shape.lanes
     }
 
-    /// The first column of a panel.
+    /// Return the first column of a panel.
     pub(crate) fn first_column(&self, panel: Panel) -> usize {
         panel.first * self.group_width()
     }
 
-    /// The address of row `k` of a panel.
+    /// Return the address of row `k` of a panel.
     pub(crate) fn row(&self, panel: Panel, k: usize) -> *mut O {
         self.elements.at(panel.offset + k * self.width(panel))
     }
 
-    /// The address that a product of `depth` rows from `block` on prefetches: the next block of the panel, of
-    /// which `requested` elements have been prefetched by earlier tiles. Null if all of it has been, or if a
-    /// worker's panels stay in the L2 cache anyway.
+    /// Return the address that a product of `depth` rows from `block` on prefetches: the next block of the panel, of
+    /// which `requested` elements have been prefetched by earlier tiles. Null if all of it has been, or if a worker's
+    /// panels stay in the L2 cache anyway.
     pub(crate) fn prefetch(&self, block: *const O, block_len: usize, requested: usize) -> *const O {
         let bytes = self.elements.len() * size_of::<O>() / self.shares.len().max(1);
         match bytes > L2_BYTES && requested < block_len {

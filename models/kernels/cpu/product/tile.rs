@@ -15,7 +15,7 @@ pub(crate) const MAX_LANES: usize = 16;
 /// Elements of the largest tile.
 const TILE_LEN: usize = TILE_SUMS_OF_32_REGISTERS * MAX_LANES;
 
-/// The most rows of a tile that is `vectors` wide.
+/// Return the most rows of a tile that is `vectors` wide.
 pub(crate) const fn max_rows<S: Simd>(vectors: usize) -> usize {
     let sums = if S::REGISTER_COUNT >= 32 { TILE_SUMS_OF_32_REGISTERS } else { TILE_SUMS_OF_16_REGISTERS };
     let rows = sums / vectors;

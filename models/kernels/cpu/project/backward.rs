@@ -133,7 +133,7 @@ impl<O: Operand> ProjectionBackward<'_, O> {
         }
     }
 
-    /// `d_xs = d_gates weight`.
+    /// Compute `d_xs = d_gates weight`.
     #[inline(always)]
     unsafe fn gradient_of_xs<S: Simd>(&self, simd: S, worker: Worker<'_>, weights: &Panels<O>) {
         let InputShape { time, input, .. } = self.shape;
@@ -169,7 +169,7 @@ impl<O: Operand> ProjectionBackward<'_, O> {
         }
     }
 
-    /// `d_weight = d_gates^T xs`, and the column sums of `d_gates`.
+    /// Compute `d_weight = d_gates^T xs`, and the column sums of `d_gates`.
     #[inline(always)]
     unsafe fn gradient_of_weights<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let InputShape { input, hidden, gates, .. } = self.shape;

@@ -62,7 +62,7 @@ struct Projection<'a, O: Operand> {
     /// The weights, unless they are packed already.
     unpacked: Option<&'a [O::Sum]>,
     packed: &'a PackedInput<O>,
-    /// In the order of the gates.
+    /// The bias in the order of the gates.
     bias: &'a Buffer<O::Sum>,
     gates: &'a Buffer<O::Sum>,
 }
@@ -125,7 +125,7 @@ mod tests {
         (0..count).map(|index| (index as f32 * 0.37).sin()).collect()
     }
 
-    /// The gates of [`SHAPE`].
+    /// Compute the gates of [`SHAPE`].
     fn gates(isa: Isa, packed: Option<&PackedInput<f32>>) -> Vec<f32> {
         let (xs, weight) = (values(2 * 3 * 5), values(3 * 20 * 5));
         let gates = project::<f32>(isa, SHAPE, &xs, &weight, None, packed);

@@ -16,21 +16,21 @@ impl<O: Operand> PackedInput<O> {
     pub(crate) fn new(isa: Isa, shape: InputShape, weight: &[O::Sum], workers: usize) -> Self {
         let packed = Self::uninitialised(shape, isa.lanes::<O::Sum>(), workers);
         // SAFETY: the panels are new, so no other thread uses them.
-        unsafe { run_kernel(isa, 1, &Pack { packed: &packed, shape, weight }) };
+        unsafe { run_kernel(isa, 1, &InputPacker { packed: &packed, shape, weight }) };
         packed
     }
 
-    /// Room for the weights; each worker then packs its share.
+    /// Make room for the weights. Each worker then packs its share.
     pub(super) fn uninitialised(shape: InputShape, lanes: usize, workers: usize) -> Self {
         Self(Panels::new(shape.panels(lanes), workers))
     }
 
-    /// The panels, whose columns are (vectors of units, gates, lanes).
+    /// Return the panels, whose columns are (vectors of units, gates, lanes).
     pub(crate) fn panels(&self) -> &Panels<O> {
         &self.0
     }
 
-    /// Whether these are packed weights of `shape` for vectors of `lanes`.
+    /// Return whether these are packed weights of `shape` for vectors of `lanes`.
     pub(crate) fn fits(&self, shape: InputShape, lanes: usize) -> bool {
         self.0.shape() == shape.panels(lanes)
     }
@@ -59,13 +59,13 @@ impl<O: Operand> PackedInput<O> {
     }
 }
 
-struct Pack<'a, O: Operand> {
+struct InputPacker<'a, O: Operand> {
     packed: &'a PackedInput<O>,
     shape: InputShape,
     weight: &'a [O::Sum],
 }
 
-impl<O: Operand> Kernel for Pack<'_, O> {
+impl<O: Operand> Kernel for InputPacker<'_, O> {
     /// # Safety
     /// No other thread may use the panels meanwhile.
     #[inline(always)]

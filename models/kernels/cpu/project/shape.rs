@@ -19,35 +19,35 @@ pub(crate) struct InputShape {
 }
 
 impl InputShape {
-    /// Rows of the input.
+    /// Return the number of rows of the input.
     pub(super) fn rows(self) -> usize {
         self.batch * self.time
     }
 
-    /// Elements of the gates of one row, padded.
+    /// Return the number of elements of the gates of one row, padded.
     pub(super) fn gate_width(self, lanes: usize) -> usize {
         padded(self.hidden, lanes) * self.gates
     }
 
-    /// The layout of the gates.
+    /// Return the layout of the gates.
     pub(super) fn layout(self, lanes: usize) -> SequenceLayout {
         let vectors = self.hidden.div_ceil(lanes);
         SequenceLayout { batch: self.batch, time: self.time, vectors, width: self.gates * lanes }
     }
 
-    /// The packed weights of the forward product.
+    /// Return the packed weights of the forward product.
     pub(super) fn panels(self, lanes: usize) -> PanelShape {
         let groups = self.hidden.div_ceil(lanes);
         PanelShape { depth: self.input, groups, group_vectors: self.gates, lanes }
     }
 
-    /// Workers for one product.
+    /// Return the number of workers for one product.
     pub(super) fn workers(self, lanes: usize) -> usize {
         let multiplications = self.rows() * self.input * self.gate_width(lanes);
         threads_for(multiplications, PARALLEL_PROJECTION_MULTIPLICATIONS)
     }
 
-    /// Whether workers split the rows of a product rather than its panels.
+    /// Return whether workers split the rows of a product rather than its panels.
     pub(super) fn splits_rows(self, workers: usize) -> bool {
         self.rows() >= SPLIT_ROWS_PER_WORKER * workers
     }
@@ -67,7 +67,7 @@ pub(super) struct RowOrder {
 }
 
 impl RowOrder {
-    /// Step and batch row of row `index`.
+    /// Return the step and the batch row of row `index`.
     pub(super) fn step_and_row(self, index: usize) -> (usize, usize) {
         match self.by_step {
             true => (index / self.batch, index % self.batch),
@@ -75,7 +75,7 @@ impl RowOrder {
         }
     }
 
-    /// Rows between multiples of which consecutive rows have one stride.
+    /// Return the number of rows between multiples of which consecutive rows have one stride.
     pub(super) fn stride_run(self) -> usize {
         if self.by_step { self.batch } else { self.time.max(1) }
     }

@@ -44,13 +44,13 @@ pub(crate) struct RecurrenceOutputs<E> {
     pub(crate) ys: Vec<E>,
     /// The final state: (batch, output) hidden, then (batch, hidden) cell.
     pub(crate) state: Vec<E>,
-    /// For [`backward`](super::backward()), if requested.
+    /// The input of [`backward`](super::backward()), if requested.
     pub(crate) saved: Option<SavedActivations<E>>,
 }
 
 /// The gradients of what [`forward`](super::forward()) read.
 pub(crate) struct RecurrenceGradients<O: Operand> {
-    /// Of the input's part of the gates.
+    /// The gradient of the input's part of the gates.
     pub(crate) gates: Buffer<O>,
     pub(crate) weight: Vec<O::Sum>,
     pub(crate) h: Vec<O::Sum>,

@@ -29,7 +29,7 @@ pub(crate) fn backward<O: Operand>(
     saved: &SavedActivations<O::Sum>,
     (d_ys, d_state): (&[O::Sum], Option<&[O::Sum]>),
 ) -> RecurrenceGradients<O> {
-    let run = Backward { isa, sequence, inputs, saved, d_ys, d_state };
+    let run = BackwardCall { isa, sequence, inputs, saved, d_ys, d_state };
     match kind {
         CellKind::Simple(nonlinearity) => run.with_cell::<O, _, 1, 1>(SimpleUnit(nonlinearity)),
         CellKind::Lstm => run.with_cell::<O, _, 4, 4>(LstmUnit),
@@ -47,7 +47,7 @@ struct Workspace<O: Operand> {
     /// The operands of the projection or of the second product, likewise.
     second_operands: Option<Panels<O>>,
     d_gates: Buffer<O>,
-    /// For a cell with [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
+    /// `None` unless the cell has [`Pointwise::SEPARATE_PRODUCT_GRADIENT`].
     d_product: Option<Buffer<O>>,
     d_second: Buffer<O>,
 }
@@ -81,7 +81,7 @@ impl<O: Operand> Workspace<O> {
 }
 
 /// The arguments of [`backward`].
-struct Backward<'a, E> {
+struct BackwardCall<'a, E> {
     isa: Isa,
     sequence: &'a Sequence<E>,
     inputs: &'a RecurrenceInputs<'a, E>,
@@ -90,7 +90,7 @@ struct Backward<'a, E> {
     d_state: Option<&'a [E]>,
 }
 
-impl<E: Float> Backward<'_, E> {
+impl<E: Float> BackwardCall<'_, E> {
     fn with_cell<O: Operand<Sum = E>, C: Pointwise<G, K>, const G: usize, const K: usize>(
         &self,
         cell: C,

@@ -52,7 +52,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
         // or different columns of them, and read those of others only after a barrier.
         unsafe {
             worker.wait();
-            // One round more than there are steps: the last one takes the gradient to the initial state.
+            // One more round than there are steps: the last one computes the gradient of the initial state.
             for position in (0..=time).rev() {
                 let round = BackwardRound { pass: self, position };
                 recurrent.run(simd, &StateGradient(&round), sums);
@@ -70,8 +70,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
     }
 }
 
-/// One round of the backward pass. It takes the gradient through the recurrent product of the step at `position`,
-/// if there is such a step, and then through the cell at `position - 1`.
+/// One round of the backward pass. It passes the gradient back through the recurrent product of the step at
+/// `position`, if there is such a step, and then through the cell at `position - 1`.
 ///
 /// All functions are unsafe for the reason of [`BackwardPass::run`]; rows, units and outputs must be within the
 /// sizes, `unit` and `output` counted in vectors. All but [`BackwardRound::hidden`] need `position > 0`.
@@ -81,20 +81,20 @@ struct BackwardRound<'a, O: Operand, C, const G: usize, const K: usize> {
 }
 
 impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRound<'_, O, C, G, K> {
-    /// The time step of the cell.
+    /// Return the time step of the cell.
     #[inline(always)]
     fn t(&self) -> usize {
-        self.pass.sequence.step(self.position - 1)
+        self.pass.sequence.time_step(self.position - 1)
     }
 
-    /// The index of the first of `count` numbers per unit at the time step of the cell.
+    /// Return the index of the first of `count` numbers per unit at the time step of the cell.
     #[inline(always)]
     fn unit_index(&self, count: usize, row: usize, unit: usize) -> usize {
         self.pass.plan.unit_layout(self.pass.sequence.shape, count).at(self.t(), unit, row)
     }
 
-    /// Take the gradient of one vector of the hidden state after the cell, of which `product` is the part through
-    /// the later recurrent product.
+    /// Complete the gradient of one vector of the hidden state after the cell, and pass it on. `product` is the part
+    /// through the recurrent product of the later step.
     #[inline(always)]
     unsafe fn hidden<S: Simd>(&self, simd: S, (row, output): (usize, usize), product: SumVector<S, O>) {
         let (pass, sequence) = (self.pass, self.pass.sequence);
@@ -111,7 +111,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
             }
             let t = self.t();
             let index = pass.plan.output_layout(sequence.shape).at(t, output, row);
-            // The part that bypasses the cell, to the state before it.
+            // Zoneout passes this part to the state before the cell.
             let mut retained_dh = dh;
             if sequence.is_active(row, t) {
                 let dy = pass.d_ys.as_ptr().add((row * time + t) * features + column);
@@ -133,8 +133,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
         }
     }
 
-    /// The backward pass of [`Pointwise::finish`], for one vector of units whose new hidden state has the gradient
-    /// `dh`: writes the gradients of the second product and of the gates that it does not depend on.
+    /// Compute the backward pass of [`Pointwise::finish`] for one vector of units whose new hidden state has the
+    /// gradient `dh`: write the gradients of the second product and of the gates that it does not depend on.
     #[inline(always)]
     unsafe fn finish<S: Simd>(&self, simd: S, (row, unit): (usize, usize), dh: SumVector<S, O>) {
         let pass = self.pass;
@@ -151,14 +151,14 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
         }
     }
 
-    /// The hidden state before the cell, whose outputs are its units.
+    /// Return the hidden state before the cell, whose outputs are its units.
     #[inline(always)]
     unsafe fn old_h<S: Simd>(&self, simd: S, row: usize, unit: usize) -> SumVector<S, O> {
         let pass = self.pass;
         let address = match self.position > 1 {
             true => {
                 let layout = pass.plan.output_layout(pass.sequence.shape);
-                pass.saved.h.at(layout.at(pass.sequence.step(self.position - 2), unit, row))
+                pass.saved.h.at(layout.at(pass.sequence.time_step(self.position - 2), unit, row))
             }
             false => pass.saved.initial_h.at((row * pass.plan.output_vectors + unit) * pass.plan.lanes),
         };
@@ -166,7 +166,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
         unsafe { Vector::load(simd, address) }
     }
 
-    /// The cell state before the cell.
+    /// Return the cell state before the cell.
     #[inline(always)]
     unsafe fn old_c<S: Simd>(
         &self,
@@ -178,7 +178,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
         let address = match self.position > 1 {
             true => {
                 let layout = pass.plan.unit_layout(pass.sequence.shape, 1);
-                cs.at(layout.at(pass.sequence.step(self.position - 2), unit, row))
+                cs.at(layout.at(pass.sequence.time_step(self.position - 2), unit, row))
             }
             false => pass.saved.initial_c.at((row * pass.plan.unit_vectors + unit) * pass.plan.lanes),
         };
@@ -186,9 +186,9 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
         unsafe { Vector::load(simd, address) }
     }
 
-    /// The backward pass of [`Pointwise::forward`], for one vector of units. `dh` is the gradient of the new hidden
-    /// state or of the operand of the second product. Writes the gradients of the gates, and turns the gradient of
-    /// the state into that of the state before the cell.
+    /// Compute the backward pass of [`Pointwise::forward`] for one vector of units. `dh` is the gradient of the new
+    /// hidden state or of the operand of the second product. Write the gradients of the gates, and replace the gradient
+    /// of the state by that of the state before the cell.
     #[inline(always)]
     unsafe fn cell<S: Simd>(&self, simd: S, (row, unit): (usize, usize), dh: SumVector<S, O>) {
         let (pass, sequence) = (self.pass, self.pass.sequence);
@@ -208,7 +208,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
                 h = self.old_h(simd, row, unit);
             }
             let state = pass.dc.at(if C::CELL_STATE { (row * unit_vectors + unit) * lanes } else { 0 });
-            // The part that bypasses the cell, to the state before it.
+            // Zoneout passes this part to the state before the cell.
             let mut retained_dc = None;
             if let Some(cs) = &pass.saved.c {
                 c = self.old_c(simd, cs, (row, unit));
@@ -283,7 +283,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
         unsafe { Vector::zero(simd).store(sums) };
     }
 
-    /// The last step has no later one: the product is zero.
+    /// Add the product. The last step has no later one, so its product is zero.
     #[inline(always)]
     unsafe fn multiply<S: Simd>(&self, simd: S, rows: Range<usize>, panel: Panel, sums: *mut O::Sum) {
         let (pass, position) = (self.0.pass, self.0.position);
@@ -293,7 +293,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
             // SAFETY: the caller's promise.
             unsafe {
                 let d_product = pass.d_product.at(0).cast_const();
-                let left = layout.rows_of_step(d_product, sequence.step(position), rows.start);
+                let left = layout.rows_of_step(d_product, sequence.time_step(position), rows.start);
                 add_product(simd, rows.len(), left, (&pass.panels.hidden, panel), sums);
             }
         }
@@ -306,7 +306,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
     }
 }
 
-/// From the outputs of the projection, or of the second product, to its operand, and through the cell.
+/// The gradient from the outputs of the projection, or of the second product, to its operand, and through the cell.
 struct SecondGradient<'a, O: Operand, C, const G: usize, const K: usize>(&'a BackwardRound<'a, O, C, G, K>);
 
 impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>

@@ -33,7 +33,7 @@ pub(crate) fn forward<O: Operand>(
     packed: Option<&PackedRecurrence<O>>,
     save: bool,
 ) -> RecurrenceOutputs<O::Sum> {
-    let run = Forward { isa, kind, sequence, gates, inputs, packed, save };
+    let run = ForwardCall { isa, kind, sequence, gates, inputs, packed, save };
     match kind {
         CellKind::Simple(nonlinearity) => run.with_cell::<_, 1, 1>(SimpleUnit(nonlinearity)),
         CellKind::Lstm => run.with_cell::<_, 4, 4>(LstmUnit),
@@ -43,7 +43,7 @@ pub(crate) fn forward<O: Operand>(
 }
 
 /// The arguments of [`forward`].
-struct Forward<'a, O: Operand> {
+struct ForwardCall<'a, O: Operand> {
     isa: Isa,
     kind: CellKind,
     sequence: &'a Sequence<O::Sum>,
@@ -53,7 +53,7 @@ struct Forward<'a, O: Operand> {
     save: bool,
 }
 
-impl<O: Operand> Forward<'_, O> {
+impl<O: Operand> ForwardCall<'_, O> {
     fn with_cell<C: Pointwise<G, K>, const G: usize, const K: usize>(
         self,
         cell: C,
@@ -132,7 +132,7 @@ fn check_packed<O: Operand>(
 /// The gates of all steps, if they do not share a buffer with the saved numbers of the cells.
 type GatesBuffer<O> = Option<Buffer<<O as Operand>::Sum>>;
 
-/// Buffers for what the backward pass needs. The saved numbers of the cells replace their gates if they have the
+/// Make buffers for what the backward pass needs. The saved numbers of the cells replace their gates if they have the
 /// same size; else the gates are returned too.
 fn saved_activations<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize>(
     plan: &Plan,
@@ -195,7 +195,7 @@ mod tests {
         (0..count).map(|index| (index as f32 * 0.37).sin() / 4.).collect()
     }
 
-    /// The outputs of cells of `kind` and [`SHAPE`].
+    /// Compute the outputs of cells of `kind` and [`SHAPE`].
     fn outputs(isa: Isa, kind: CellKind, packed: Option<&PackedRecurrence<f32>>) -> Vec<f32> {
         let lanes = isa.lanes::<f32>();
         let sequence = Sequence {

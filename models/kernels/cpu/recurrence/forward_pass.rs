@@ -29,7 +29,8 @@ pub(super) struct ForwardPass<'a, O: Operand, C, const G: usize, const K: usize>
     /// The recurrent bias, in the order of the gates.
     pub(super) bias: &'a Buffer<O::Sum>,
     pub(super) panels: &'a StepPanels<O>,
-    /// The state, (batch, padded output) and (batch, padded hidden): at first the initial, at last the final one.
+    /// The state, (batch, padded output) and (batch, padded hidden): before the pass the initial one, after it the final
+    /// one.
     pub(super) h: &'a Buffer<O::Sum>,
     pub(super) c: &'a Buffer<O::Sum>,
     /// (batch, time, output).
@@ -57,7 +58,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
             worker.wait();
             for position in 0..time {
                 let [operand, next_operand] = [position % 2, (position + 1) % 2].map(|at| self.operands[at]);
-                let step = ForwardStep { pass: self, t: self.sequence.step(position), operand, next_operand };
+                let step =
+                    ForwardStep { pass: self, t: self.sequence.time_step(position), operand, next_operand };
                 recurrent.run(simd, &RecurrentProduct(&step), sums);
                 if let Some(second) = &second {
                     if synchronises {
@@ -104,7 +106,7 @@ struct ForwardStep<'a, O: Operand, C, const G: usize, const K: usize> {
 }
 
 impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep<'_, O, C, G, K> {
-    /// The address of the input's part of the gates.
+    /// Return the address of the input's part of the gates.
     #[inline(always)]
     fn gates(&self, row: usize, unit: usize) -> *mut O::Sum {
         let pass = self.pass;
@@ -214,7 +216,7 @@ struct RecurrentProduct<'a, O: Operand, C, const G: usize, const K: usize>(&'a F
 impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>
     for RecurrentProduct<'_, O, C, G, K>
 {
-    /// Tiles of the micro-kernel's size.
+    /// Return the height of the micro-kernel's tiles.
     #[inline(always)]
     fn max_rows<S: Simd>(vectors: usize) -> usize {
         max_rows::<S>(vectors)
@@ -270,7 +272,7 @@ struct SecondProduct<'a, O: Operand, C, const G: usize, const K: usize>(&'a Forw
 impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>
     for SecondProduct<'_, O, C, G, K>
 {
-    /// The input's part of the last gate for a second product, zero for a projection.
+    /// Start from the input's part of the last gate for a second product, from zero for a projection.
     #[inline(always)]
     unsafe fn start<S: Simd>(&self, simd: S, row: usize, output: usize, sums: *mut O::Sum) {
         // SAFETY: the caller's promise; the outputs of a cell with a second product are its units.

@@ -1,19 +1,20 @@
 //! The recurrence of one layer in one direction over a whole sequence.
 //!
-//! Every step takes the recurrent product tile by tile, and the cell's pointwise part on each tile while its
-//! sums are in the cache. Whatever exists for every step is stored as a
-//! [`SequenceLayout`](super::product::SequenceLayout): gates, and hidden and cell states padded to whole vectors.
-//! The padding of a state is zero and stays zero.
+//! A time step computes the recurrent product tile by tile, and applies the cell's pointwise part to each tile while
+//! the tile's sums are in the cache. Gates, hidden states and cell states of all steps are stored as a
+//! [`SequenceLayout`](super::product::SequenceLayout), in rows padded to whole vectors. The padding of a state is zero
+//! and stays zero.
 //!
-//! Workers split the batch (no barrier) or the units (one barrier per step, and one more between the two products
-//! of a step that has two); see [`Plan`](plan::Plan).
+//! Workers split the batch or the units, as [`Plan`](plan::Plan) decides. A worker with rows of the batch computes all
+//! steps of its rows without a barrier. A worker with units needs the hidden state of all units for its next step, so
+//! there is one barrier per step, and another between the two products of a step that has two.
 //!
 //! | file | content |
 //! |---|---|
 //! | `shape.rs`, `sequence.rs` | sizes; lengths, direction, zoneout and dropout mask |
-//! | `plan.rs` | how workers divide a sequence |
+//! | `plan.rs` | the division of a sequence among workers |
 //! | `packed.rs` | packed recurrent weights |
-//! | `arguments.rs` | what goes in, comes out, and is saved in between |
+//! | `arguments.rs` | inputs, outputs, saved activations and gradients |
 //! | `step_product.rs` | one product of a step, tile by tile: the loop that both passes share |
 //! | `forward_pass.rs`, `backward_pass.rs` | the steps of each pass |
 //! | `weight_gradients.rs` | the products after the backward pass |

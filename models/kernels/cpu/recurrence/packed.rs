@@ -11,9 +11,9 @@ use crate::kernels::cell_kind::CellKind;
 
 /// The right-hand sides of the products of a step.
 pub(crate) struct StepPanels<O> {
-    /// Of the recurrent product.
+    /// The right-hand side of the recurrent product.
     pub(crate) hidden: Panels<O>,
-    /// Of the projection, or of the second recurrent product.
+    /// That of the projection, or of the second recurrent product.
     pub(crate) second: Option<Panels<O>>,
 }
 
@@ -71,11 +71,11 @@ impl<O: Operand> PackedRecurrence<O> {
         let packed =
             Self::uninitialised(kind, shape, weights.second.is_some(), isa.lanes::<O::Sum>(), workers);
         // SAFETY: the panels are new, so no other thread uses them.
-        unsafe { run_kernel(isa, 1, &Pack { packed: &packed, shape, weights }) };
+        unsafe { run_kernel(isa, 1, &RecurrencePacker { packed: &packed, shape, weights }) };
         packed
     }
 
-    /// Room for the weights; each worker then packs its share.
+    /// Make room for the weights. Each worker then packs its share.
     pub(super) fn uninitialised(
         kind: CellKind,
         shape: SequenceShape,
@@ -88,13 +88,13 @@ impl<O: Operand> PackedRecurrence<O> {
         Self { kind, panels: StepPanels { hidden, second } }
     }
 
-    /// The panels of both products.
+    /// Return the panels of both products.
     pub(crate) fn panels(&self) -> &StepPanels<O> {
         &self.panels
     }
 
-    /// Whether these are packed weights of such cells of `shape`, with a projection if `projects`, for vectors of
-    /// `lanes`. Cells that differ in their nonlinearity alone share a packing.
+    /// Return whether these are packed weights of such cells of `shape`, with a projection if `projects`, for vectors
+    /// of `lanes`. Cells that differ in their nonlinearity alone share a packing.
     pub(crate) fn fits(&self, kind: CellKind, shape: SequenceShape, projects: bool, lanes: usize) -> bool {
         let has_second = projects || kind.has_second_product();
         std::mem::discriminant(&self.kind) == std::mem::discriminant(&kind)
@@ -132,24 +132,24 @@ impl<O: Operand> PackedRecurrence<O> {
     }
 }
 
-/// The panels of the recurrent product. Gates that belong to a second product have zeros here.
+/// Return the panels of the recurrent product. Gates that belong to a second product have zeros here.
 fn hidden_panels(shape: SequenceShape, lanes: usize) -> PanelShape {
     let groups = shape.hidden.div_ceil(lanes);
     PanelShape { depth: shape.output, groups, group_vectors: shape.gates, lanes }
 }
 
-/// The panels of the projection or of the second product.
+/// Return the panels of the projection or of the second product.
 fn second_panels(shape: SequenceShape, lanes: usize) -> PanelShape {
     PanelShape { depth: shape.hidden, groups: shape.output.div_ceil(lanes), group_vectors: 1, lanes }
 }
 
-struct Pack<'a, O: Operand> {
+struct RecurrencePacker<'a, O: Operand> {
     packed: &'a PackedRecurrence<O>,
     shape: SequenceShape,
     weights: StepWeights<'a, O::Sum>,
 }
 
-impl<O: Operand> Kernel for Pack<'_, O> {
+impl<O: Operand> Kernel for RecurrencePacker<'_, O> {
     /// # Safety
     /// No other thread may use the panels meanwhile.
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! How workers divide a sequence.
+//! The division of a sequence among workers.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::super::tuning::{
 use super::super::workers::Worker;
 use super::shape::SequenceShape;
 
-/// How workers divide a sequence, and the padded sizes.
+/// The division of a sequence among workers, and the padded sizes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     /// Elements of a vector.
@@ -32,14 +32,14 @@ pub(super) struct WorkerRows {
 }
 
 impl Plan {
-    /// A plan for at most `threads` workers and weights stored as `O`.
+    /// Make a plan for at most `threads` workers and weights stored as `O`.
     pub(super) fn new<O>(shape: SequenceShape, lanes: usize, threads: usize) -> Self {
         let SequenceShape { batch, time, hidden, output, gates } = shape;
         let (unit_vectors, output_vectors) = (hidden.div_ceil(lanes), output.div_ceil(lanes));
         let weights = gates * hidden * output;
         let step = batch * weights;
-        // Each of the workers that split the units reads a part of the weights, each of those that split the
-        // batch all of them; that matters if the weights exceed the L2 cache.
+        // Workers that split the batch each read all weights at every step, workers that split the units only their
+        // part. The difference matters if the weights exceed the L2 cache.
         let splits_batch = batch >= SPLIT_BATCH_PER_THREAD * threads
             && (weights * size_of::<O>() <= L2_BYTES || step < PARALLEL_STEP_MULTIPLICATIONS);
         let workers = match splits_batch {
@@ -51,28 +51,28 @@ impl Plan {
         Self { lanes, unit_vectors, output_vectors, workers, splits_batch }
     }
 
-    /// The layout of `count` numbers per unit and step.
+    /// Return the layout of `count` numbers per unit and step.
     pub(super) fn unit_layout(&self, shape: SequenceShape, count: usize) -> SequenceLayout {
         let SequenceShape { batch, time, .. } = shape;
         SequenceLayout { batch, time, vectors: self.unit_vectors, width: count * self.lanes }
     }
 
-    /// The layout of the outputs.
+    /// Return the layout of the outputs.
     pub(super) fn output_layout(&self, shape: SequenceShape) -> SequenceLayout {
         SequenceLayout { vectors: self.output_vectors, ..self.unit_layout(shape, 1) }
     }
 
-    /// Elements of a padded row of the hidden state.
+    /// Return the number of elements of a padded row of the hidden state.
     pub(super) fn h_width(&self) -> usize {
         self.output_vectors * self.lanes
     }
 
-    /// Elements of a padded row of the cell state.
+    /// Return the number of elements of a padded row of the cell state.
     pub(super) fn c_width(&self) -> usize {
         self.unit_vectors * self.lanes
     }
 
-    /// One worker's rows of the batch.
+    /// Return one worker's rows of the batch.
     pub(super) fn rows(&self, batch: usize, worker: Worker<'_>) -> WorkerRows {
         match self.splits_batch {
             true => WorkerRows { rows: worker.share(batch), synchronises: false },
@@ -80,7 +80,7 @@ impl Plan {
         }
     }
 
-    /// One worker's panels.
+    /// Return one worker's panels.
     pub(super) fn panels<O: Operand>(&self, panels: &Panels<O>, worker: Worker<'_>) -> Vec<Panel> {
         if self.splits_batch { panels.all().to_vec() } else { panels.share(worker).collect() }
     }

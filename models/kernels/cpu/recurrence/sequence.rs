@@ -19,27 +19,27 @@ pub(crate) struct Sequence<E> {
 
 /// Zoneout: the share of the old state in the new one.
 pub(crate) enum Zoneout<E> {
-    /// None.
+    /// No zoneout.
     Off,
     /// The same share for all units, as outside training.
-    Share(E),
+    Mix(E),
     /// 1 or 0 per unit and step: for the hidden state in the layout of outputs, and for the cell state in that of
     /// units.
     Masks(Vec<E>, Vec<E>),
 }
 
 impl<E: Float> Sequence<E> {
-    /// The time step at `position` in the order of the recurrence.
-    pub(super) fn step(&self, position: usize) -> usize {
+    /// Return the time step at `position` in the order of the recurrence.
+    pub(super) fn time_step(&self, position: usize) -> usize {
         if self.reverse { self.shape.time - 1 - position } else { position }
     }
 
-    /// Whether step `t` is within the length of the row.
+    /// Return whether step `t` is within the length of the row.
     pub(super) fn is_active(&self, row: usize, t: usize) -> bool {
         self.lengths.as_ref().is_none_or(|lengths| t < lengths[row])
     }
 
-    /// Zoneout of one vector of the hidden state; `index` is that of the layout of outputs.
+    /// Return the zoneout of one vector of the hidden state; `index` is that of the layout of outputs.
     ///
     /// # Safety
     /// `index` must be within the masks, if any.
@@ -47,13 +47,13 @@ impl<E: Float> Sequence<E> {
     pub(super) unsafe fn retained_h<S: Simd>(&self, simd: S, index: usize) -> Retained<S, E> {
         match &self.zoneout {
             Zoneout::Off => Retained::None,
-            Zoneout::Share(share) => Retained::Share(Vector::splat(simd, *share)),
+            Zoneout::Mix(share) => Retained::Mix(Vector::splat(simd, *share)),
             // SAFETY: the caller's promise.
             Zoneout::Masks(h, _) => Retained::Mask(unsafe { Vector::load(simd, h.as_ptr().add(index)) }),
         }
     }
 
-    /// Zoneout of one vector of the cell state; `index` is that of the layout of units.
+    /// Return the zoneout of one vector of the cell state; `index` is that of the layout of units.
     ///
     /// # Safety
     /// As [`Sequence::retained_h`].
@@ -61,13 +61,13 @@ impl<E: Float> Sequence<E> {
     pub(super) unsafe fn retained_c<S: Simd>(&self, simd: S, index: usize) -> Retained<S, E> {
         match &self.zoneout {
             Zoneout::Off => Retained::None,
-            Zoneout::Share(share) => Retained::Share(Vector::splat(simd, *share)),
+            Zoneout::Mix(share) => Retained::Mix(Vector::splat(simd, *share)),
             // SAFETY: the caller's promise.
             Zoneout::Masks(_, c) => Retained::Mask(unsafe { Vector::load(simd, c.as_ptr().add(index)) }),
         }
     }
 
-    /// `h` times the recurrent mask: an operand of the recurrent product, or the gradient of one.
+    /// Multiply `h`, an operand of the recurrent product or the gradient of one, by the recurrent mask.
     ///
     /// # Safety
     /// `index` must be within (batch, padded output).
@@ -87,30 +87,30 @@ pub(super) enum Retained<S: Simd, E: Float> {
     /// No zoneout.
     None,
     /// The share of the old state in the new one.
-    Share(Vector<S, E>),
+    Mix(Vector<S, E>),
     /// 1 for each unit that keeps its old state, else 0.
     Mask(Vector<S, E>),
 }
 
 impl<S: Simd, E: Float> Retained<S, E> {
-    /// The state after zoneout. A mask selects, so that an infinity or NaN in the state that is not selected has no
-    /// effect.
+    /// Compute the state after zoneout. A mask selects, so that an infinity or NaN in the state that is not selected
+    /// has no effect.
     #[inline(always)]
     pub(super) fn blend(self, old: Vector<S, E>, new: Vector<S, E>) -> Vector<S, E> {
         match self {
             Self::None => new,
-            Self::Share(share) => share.mul_add(old, share.complement() * new),
+            Self::Mix(share) => share.mul_add(old, share.complement() * new),
             Self::Mask(mask) => mask.if_greater(mask.zeroed(), old, new),
         }
     }
 
-    /// The gradients of the arguments of [`Retained::blend`], from that of its result: of `old`, if it has one, and of
-    /// `new`.
+    /// Compute the gradients of the arguments of [`Retained::blend`], from that of its result: of `old`, if it has
+    /// one, and of `new`.
     #[inline(always)]
     pub(super) fn blend_backward(self, gradient: Vector<S, E>) -> (Option<Vector<S, E>>, Vector<S, E>) {
         match self {
             Self::None => (None, gradient),
-            Self::Share(share) => (Some(gradient * share), gradient * share.complement()),
+            Self::Mix(share) => (Some(gradient * share), gradient * share.complement()),
             Self::Mask(mask) => {
                 let zero = mask.zeroed();
                 (Some(mask.if_greater(zero, gradient, zero)), mask.if_greater(zero, zero, gradient))

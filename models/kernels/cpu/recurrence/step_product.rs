@@ -19,7 +19,7 @@ use super::plan::{Plan, WorkerRows};
 ///
 /// All functions are `#[inline(always)]`, so that a whole pass is compiled as one function per instruction set.
 pub(super) trait StepProduct<O: Operand> {
-    /// The most rows of a tile of panels that are `vectors` wide.
+    /// Return the most rows of a tile of panels that are `vectors` wide.
     #[inline(always)]
     fn max_rows<S: Simd>(_vectors: usize) -> usize {
         RECURRENT_BLOCK_ROWS
@@ -97,7 +97,7 @@ impl<'a, O: Operand> WorkerProduct<'a, O> {
         }
     }
 
-    /// One tile. Tile by tile, the pointwise part of one can overlap with the product of the next.
+    /// Compute one tile. The pointwise part of one tile can overlap with the product of the next.
     #[inline(always)]
     unsafe fn tile<S: Simd>(
         &self,

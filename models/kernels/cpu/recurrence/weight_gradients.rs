@@ -51,7 +51,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
 
 /// The parts of [`BackwardKernel::run`]; unsafe for the same reason.
 impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKernel<'_, O, C, G, K> {
-    /// Rows of the weights of the first product.
+    /// Return the number of rows of the weights of the first product.
     fn first_rows(&self) -> usize {
         self.weights.first.len() / self.pass.sequence.shape.output.max(1)
     }
@@ -77,7 +77,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
         }
     }
 
-    /// Pack the hidden states before each step, as they entered the recurrent product.
+    /// Pack the operands of the recurrent product of each step: the hidden states before it, after recurrent dropout.
     #[inline(always)]
     unsafe fn pack_operands<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let (sequence, saved) = (self.pass.sequence, self.pass.saved);
@@ -116,7 +116,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
         }
     }
 
-    /// `d_product^T operands`, and the column sums of `d_product`.
+    /// Compute `d_product^T operands`, and the column sums of `d_product`.
     #[inline(always)]
     unsafe fn gradient_of_weights<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let SequenceShape { hidden, output, .. } = self.pass.sequence.shape;
@@ -146,7 +146,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
         }
     }
 
-    /// The gradient of the projection, or of the last gate's rows of the weights.
+    /// Compute the gradient of the projection, or of the last gate's rows of the weights.
     #[inline(always)]
     unsafe fn gradient_of_second<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let SequenceShape { hidden, output, .. } = self.pass.sequence.shape;

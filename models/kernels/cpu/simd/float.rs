@@ -36,41 +36,41 @@ pub(crate) trait Float:
     /// A register of elements.
     type Lanes<S: Simd>: Copy;
 
-    /// Elements in a register.
+    /// Return the number of elements in a register.
     fn lanes<S: Simd>() -> usize {
         size_of::<Self::Lanes<S>>() / size_of::<Self>()
     }
 
-    /// `x` rounded to this type.
+    /// Round `x` to this type.
     fn nearest(x: f64) -> Self;
 
-    /// `x` in every lane.
+    /// Set every lane to `x`.
     fn splat<S: Simd>(simd: S, x: Self) -> Self::Lanes<S>;
-    /// `a + b`.
+    /// Compute `a + b`.
     fn lanes_add<S: Simd>(simd: S, a: Self::Lanes<S>, b: Self::Lanes<S>) -> Self::Lanes<S>;
-    /// `a - b`.
+    /// Compute `a - b`.
     fn lanes_sub<S: Simd>(simd: S, a: Self::Lanes<S>, b: Self::Lanes<S>) -> Self::Lanes<S>;
-    /// `a * b`.
+    /// Compute `a * b`.
     fn lanes_mul<S: Simd>(simd: S, a: Self::Lanes<S>, b: Self::Lanes<S>) -> Self::Lanes<S>;
-    /// `a * b + c`, rounded once where the processor can.
+    /// Compute `a * b + c`, rounded once if the processor can.
     fn lanes_mul_add<S: Simd>(
         simd: S,
         a: Self::Lanes<S>,
         b: Self::Lanes<S>,
         c: Self::Lanes<S>,
     ) -> Self::Lanes<S>;
-    /// `yes` where `a > b`, else `no`; `no` where either is NaN.
+    /// Select `yes` in lanes with `a > b`, else `no`; `no` also if either is NaN.
     fn lanes_if_greater<S: Simd>(
         simd: S,
         a_b: [Self::Lanes<S>; 2],
         yes: Self::Lanes<S>,
         no: Self::Lanes<S>,
     ) -> Self::Lanes<S>;
-    /// The exponential.
+    /// Compute the exponential.
     fn lanes_exp<S: Simd>(simd: S, a: Self::Lanes<S>) -> Self::Lanes<S>;
-    /// The hyperbolic tangent.
+    /// Compute the hyperbolic tangent.
     fn lanes_tanh<S: Simd>(simd: S, a: Self::Lanes<S>) -> Self::Lanes<S>;
-    /// `1 / (1 + exp(-a))`.
+    /// Compute `1 / (1 + exp(-a))`.
     fn lanes_sigmoid<S: Simd>(simd: S, a: Self::Lanes<S>) -> Self::Lanes<S>;
 }
 

@@ -23,7 +23,7 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// All instruction sets of this processor, best first.
+    /// Return all instruction sets of this processor, best first.
     pub fn available() -> Vec<Self> {
         let mut available = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -37,7 +37,7 @@ impl Isa {
         available
     }
 
-    /// The name in `RNN_ZOO_SIMD`.
+    /// Return the name in `RNN_ZOO_SIMD`.
     pub fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -50,7 +50,7 @@ impl Isa {
         }
     }
 
-    /// The instruction set for kernels that this thread calls: that of [`Isa::scope`], else that of
+    /// Return the instruction set for kernels that this thread calls: that of [`Isa::scope`], else that of
     /// `RNN_ZOO_SIMD`, else the best.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Isa {
         }
     }
 
-    /// The instruction set called `name`, or the best.
+    /// Return the instruction set called `name`, or the best.
     fn choose(name: Option<&str>) -> std::result::Result<Self, String> {
         let available = Self::available();
         let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(available[0]) };
@@ -103,7 +103,7 @@ impl Isa {
         }
     }
 
-    /// Elements of type `E` in a vector.
+    /// Return the number of elements of type `E` in a vector.
     pub(crate) fn lanes<E>(self) -> usize {
         let bytes = match self {
             #[cfg(target_arch = "x86_64")]

@@ -18,7 +18,7 @@ const ROUND: f32 = 12_582_912.;
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 
-/// `2^(n - shift)` and `exp(r) - 1`, for `x` in -87.3..=88.7.
+/// Compute `2^(n - shift)` and `exp(r) - 1`, for `x` in -87.3..=88.7.
 #[inline(always)]
 fn split<S: Simd>(simd: S, x: S::f32s, shift: u32) -> (S::f32s, S::f32s) {
     let splat = |x| simd.splat_f32s(x);
@@ -38,14 +38,14 @@ fn split<S: Simd>(simd: S, x: S::f32s, shift: u32) -> (S::f32s, S::f32s) {
     (simd.transmute_f32s_u32s(power), exp_minus_one)
 }
 
-/// `min(a, most)`; NaN stays NaN.
+/// Compute `min(a, most)`. NaN stays NaN.
 #[inline(always)]
 fn at_most<S: Simd>(simd: S, a: S::f32s, most: f32) -> S::f32s {
     let most = simd.splat_f32s(most);
     simd.select_f32s(simd.greater_than_f32s(a, most), most, a)
 }
 
-/// exp in f32.
+/// Compute exp in f32.
 #[inline(always)]
 pub(super) fn exp_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let splat = |x| simd.splat_f32s(x);
@@ -58,7 +58,7 @@ pub(super) fn exp_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.select_f32s(simd.greater_than_f32s(x, splat(88.722_84)), splat(f32::INFINITY), y)
 }
 
-/// Sigmoid in f32: with `e = exp(-|x|)`, `1 / (1 + e)`, or `e / (1 + e)` for negative `x`. Neither form
+/// Compute sigmoid in f32: with `e = exp(-|x|)`, `1 / (1 + e)`, or `e / (1 + e)` for negative `x`. Neither form
 /// cancels digits.
 #[inline(always)]
 pub(super) fn sigmoid_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
@@ -70,7 +70,7 @@ pub(super) fn sigmoid_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.div_f32s(numerator, simd.add_f32s(splat(1.), e))
 }
 
-/// tanh in f32: `e / (e + 2)` with `e = exp(2|x|) - 1`, which keeps all digits near zero, and the sign of `x`.
+/// Compute tanh in f32: `e / (e + 2)` with `e = exp(2|x|) - 1`, which keeps all digits near zero, and the sign of `x`.
 #[inline(always)]
 pub(super) fn tanh_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let splat = |x| simd.splat_f32s(x);
@@ -81,7 +81,7 @@ pub(super) fn tanh_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.or_f32s(y, simd.and_f32s(x, splat(-0.)))
 }
 
-/// `f` of every lane.
+/// Apply `f` to every lane.
 #[inline(always)]
 fn lane_by_lane<S: Simd>(mut x: S::f64s, f: impl Fn(f64) -> f64) -> S::f64s {
     for lane in pulp::bytemuck::cast_slice_mut::<S::f64s, f64>(std::slice::from_mut(&mut x)) {
@@ -90,19 +90,19 @@ fn lane_by_lane<S: Simd>(mut x: S::f64s, f: impl Fn(f64) -> f64) -> S::f64s {
     x
 }
 
-/// exp in f64.
+/// Compute exp in f64.
 #[inline(always)]
 pub(super) fn exp_f64<S: Simd>(_simd: S, x: S::f64s) -> S::f64s {
     lane_by_lane::<S>(x, f64::exp)
 }
 
-/// Sigmoid in f64.
+/// Compute sigmoid in f64.
 #[inline(always)]
 pub(super) fn sigmoid_f64<S: Simd>(_simd: S, x: S::f64s) -> S::f64s {
     lane_by_lane::<S>(x, |x| 1. / (1. + (-x).exp()))
 }
 
-/// tanh in f64.
+/// Compute tanh in f64.
 #[inline(always)]
 pub(super) fn tanh_f64<S: Simd>(_simd: S, x: S::f64s) -> S::f64s {
     lane_by_lane::<S>(x, f64::tanh)
@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    /// The error of `y` in units in the last place of an f32; 0 if the exact value is outside the normal range
+    /// Compute the error of `y` in units in the last place of an f32; 0 if the exact value is outside the normal range
     /// of f32 and `y` is the right limit.
     fn error(y: f32, exact: f64) -> f64 {
         let smallest = f64::from(f32::MIN_POSITIVE);

@@ -2,13 +2,13 @@
 
 use pulp::Simd;
 
-/// Whether `a * b + c` is one instruction. Without that instruction it is a product and a sum, rounded twice:
-/// a single rounding would take a library call per lane.
+/// Return whether `a * b + c` is one instruction. Without that instruction it is a product and a sum, rounded twice: a
+/// single rounding would take a library call per lane.
 const fn has_fma<S: Simd>() -> bool {
     cfg!(target_arch = "aarch64") || size_of::<S::f32s>() > 16
 }
 
-/// `a * b + c`, rounded once where the processor can.
+/// Compute `a * b + c`, rounded once if the processor can.
 #[inline(always)]
 pub(super) fn mul_add_f32s<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
     if const { has_fma::<S>() } {
@@ -18,7 +18,7 @@ pub(super) fn mul_add_f32s<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s)
     }
 }
 
-/// `a * b + c`, rounded once where the processor can.
+/// Compute `a * b + c`, rounded once if the processor can.
 #[inline(always)]
 pub(super) fn mul_add_f64s<S: Simd>(simd: S, a: S::f64s, b: S::f64s, c: S::f64s) -> S::f64s {
     if const { has_fma::<S>() } {

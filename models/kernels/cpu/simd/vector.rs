@@ -16,13 +16,13 @@ pub(crate) struct Vector<S: Simd, E: Float> {
 
 /// Memory.
 impl<S: Simd, E: Float> Vector<S, E> {
-    /// Elements in a vector.
+    /// Return the number of elements in a vector.
     #[inline(always)]
     pub(crate) fn len() -> usize {
         E::lanes::<S>()
     }
 
-    /// `x` in every lane.
+    /// Set every lane to `x`.
     #[inline(always)]
     pub(crate) fn splat(simd: S, x: E) -> Self {
         Self { lanes: E::splat(simd, x), simd }
@@ -146,44 +146,44 @@ impl<S: Simd, E: Float> Vector<S, E> {
 
 /// Arithmetic.
 impl<S: Simd, E: Float> Vector<S, E> {
-    /// `self * by + plus`, rounded once where the processor can.
+    /// Compute `self * by + plus`, rounded once if the processor can.
     #[inline(always)]
     pub(crate) fn mul_add(self, by: Self, plus: Self) -> Self {
         Self { lanes: E::lanes_mul_add(self.simd, self.lanes, by.lanes, plus.lanes), simd: self.simd }
     }
 
-    /// `1 - self`.
+    /// Compute `1 - self`.
     #[inline(always)]
     pub(crate) fn complement(self) -> Self {
         Self::splat(self.simd, E::ONE) - self
     }
 
-    /// `1 - self^2`, the derivative of tanh in terms of its value.
+    /// Compute `1 - self^2`, the derivative of tanh in terms of its value.
     #[inline(always)]
     pub(crate) fn one_minus_square(self) -> Self {
         (-self).mul_add(self, Self::splat(self.simd, E::ONE))
     }
 
-    /// `yes` where `self > than`, else `no`; `no` where either is NaN.
+    /// Select `yes` in lanes with `self > than`, else `no`; `no` also if either is NaN.
     #[inline(always)]
     pub(crate) fn if_greater(self, than: Self, yes: Self, no: Self) -> Self {
         let lanes = E::lanes_if_greater(self.simd, [self.lanes, than.lanes], yes.lanes, no.lanes);
         Self { lanes, simd: self.simd }
     }
 
-    /// The exponential; `math.rs` states its error.
+    /// Compute the exponential; `math.rs` states its error.
     #[inline(always)]
     pub(crate) fn exp(self) -> Self {
         Self { lanes: E::lanes_exp(self.simd, self.lanes), simd: self.simd }
     }
 
-    /// The hyperbolic tangent; `math.rs` states its error.
+    /// Compute the hyperbolic tangent; `math.rs` states its error.
     #[inline(always)]
     pub(crate) fn tanh(self) -> Self {
         Self { lanes: E::lanes_tanh(self.simd, self.lanes), simd: self.simd }
     }
 
-    /// `1 / (1 + exp(-self))`; `math.rs` states its error.
+    /// Compute `1 / (1 + exp(-self))`; `math.rs` states its error.
     #[inline(always)]
     pub(crate) fn sigmoid(self) -> Self {
         Self { lanes: E::lanes_sigmoid(self.simd, self.lanes), simd: self.simd }

@@ -49,8 +49,8 @@ pub(super) struct StreamStep {
 type BiasPair<'a, O> = (&'a [<O as Operand>::Sum], &'a [<O as Operand>::Sum]);
 
 impl<O: Operand> StreamLayer<O> {
-    /// A layer with the zero state of one sequence. `bias` holds the input bias and the recurrent bias,
-    /// (gates * hidden) each; they are added up if the cell allows it.
+    /// Make a layer with the zero state of one sequence. `bias` holds the input bias and the recurrent bias, (gates *
+    /// hidden) each; they are added up if the cell allows it.
     ///
     /// # Panics
     /// If `packed` was made for another kind of cell or other sizes, a bias has another size, or `kind` is
@@ -96,42 +96,42 @@ impl<O: Operand> StreamLayer<O> {
         }
     }
 
-    /// Features of the input.
+    /// Return the number of features of the input.
     pub(super) fn input(&self) -> usize {
         self.input
     }
 
-    /// Features of the output.
+    /// Return the number of features of the output.
     pub(super) fn output(&self) -> usize {
         self.output
     }
 
-    /// Units, if the layer has a cell state.
+    /// Return the number of units, if the layer has a cell state.
     pub(super) fn cells(&self) -> Option<usize> {
         (self.kind == CellKind::Lstm).then_some(self.hidden)
     }
 
-    /// Multiplications of a step of one sequence.
+    /// Return the number of multiplications of a step of one sequence.
     pub(super) fn multiplications(&self) -> usize {
         self.kind.gates() * self.hidden * (self.input + self.output)
     }
 
-    /// The width of a padded row of the hidden state.
+    /// Return the width of a padded row of the hidden state.
     fn h_width(&self) -> usize {
         padded(self.output, self.packed.lanes())
     }
 
-    /// The width of a padded row of the cell state.
+    /// Return the width of a padded row of the cell state.
     fn c_width(&self) -> usize {
         padded(self.hidden, self.packed.lanes())
     }
 
-    /// Hidden state `index` of the two, and the width of its rows.
+    /// Return hidden state `index` of the two, and the width of its rows.
     pub(super) fn h(&self, index: usize) -> (&Buffer<O::Sum>, usize) {
         (&self.h[index], self.h_width())
     }
 
-    /// The state of sequence `row`: (output) hidden and, if there is one, (hidden) cell.
+    /// Return the state of sequence `row`: (output) hidden and, if there is one, (hidden) cell.
     ///
     /// # Safety
     /// The state must have that row.
@@ -162,7 +162,7 @@ impl<O: Operand> StreamLayer<O> {
         self.unprojected = Buffer::zeros(batch * c_width);
     }
 
-    /// One worker's part of a step from the rows of `x`.
+    /// Compute one worker's part of a step from the rows of `x`.
     ///
     /// # Safety
     /// `x` must have as many rows as the batch, of the layer's features, and the buffers too; all workers must
@@ -193,7 +193,7 @@ impl<O: Operand> StreamLayer<O> {
         }
     }
 
-    /// One worker's units: the products with `x` and with the hidden state, and the cell.
+    /// Compute one worker's units: the products with `x` and with the hidden state, then the cell.
     ///
     /// # Safety
     /// As [`StreamLayer::step`].
@@ -230,7 +230,7 @@ impl<O: Operand> StreamLayer<O> {
         }
     }
 
-    /// Between the two products of a tile: keep the input's part in `gates` and start the recurrent sums.
+    /// Keep the input's part in `gates` and start the recurrent sums, between the two products of a tile.
     ///
     /// # Safety
     /// As [`StreamLayer::step`]; both pointers must have room for the tile.
@@ -258,7 +258,7 @@ impl<O: Operand> StreamLayer<O> {
         }
     }
 
-    /// The cell, for one tile of finished sums.
+    /// Compute the cell for one tile of finished sums.
     ///
     /// # Safety
     /// As [`StreamLayer::step`]; both pointers must hold the tile.
@@ -300,7 +300,7 @@ impl<O: Operand> StreamLayer<O> {
         }
     }
 
-    /// One worker's outputs of the projection.
+    /// Compute one worker's outputs of the projection.
     ///
     /// # Safety
     /// As [`StreamLayer::step`], after all workers have written their units.
@@ -338,7 +338,7 @@ impl<O: Operand> StreamLayer<O> {
         }
     }
 
-    /// Zoneout as outside training: a share of `old`, the rest of `new`.
+    /// Mix the states by zoneout as outside training: a share of `old`, the rest of `new`.
     #[inline(always)]
     fn blend<S: Simd>(&self, simd: S, old: SumVector<S, O>, new: SumVector<S, O>) -> SumVector<S, O> {
         match self.zoneout {

@@ -31,14 +31,14 @@ impl<O: Operand> StreamLinear<O> {
         let shape = PanelShape { depth: features, groups: outputs.div_ceil(lanes), group_vectors: 1, lanes };
         let panels = Panels::new(shape, threads());
         // SAFETY: the panels are new, so no other thread uses them.
-        unsafe { run_kernel(isa, 1, &Pack { panels: &panels, weight }) };
+        unsafe { run_kernel(isa, 1, &LinearPacker { panels: &panels, weight }) };
         let ys = Buffer::zeros(padded(outputs, lanes));
         let mut bias = bias.to_vec();
         bias.resize(ys.len(), O::Sum::ZERO);
         Self { panels, outputs, bias, ys }
     }
 
-    /// Features of the input.
+    /// Return the number of features of the input.
     pub(super) fn features(&self) -> usize {
         self.panels.depth()
     }
@@ -47,7 +47,7 @@ impl<O: Operand> StreamLinear<O> {
         self.outputs
     }
 
-    /// The outputs of the last step, and the width of their rows.
+    /// Return the outputs of the last step, and the width of their rows.
     pub(super) fn ys(&self) -> (&Buffer<O::Sum>, usize) {
         (&self.ys, self.bias.len())
     }
@@ -56,7 +56,7 @@ impl<O: Operand> StreamLinear<O> {
         self.ys = ys;
     }
 
-    /// One worker's outputs from `batch` rows of `x`.
+    /// Compute one worker's outputs from `batch` rows of `x`.
     ///
     /// # Safety
     /// `x` must have the rows, of the layer's features, and `ys` as many; workers must not share outputs.
@@ -94,12 +94,12 @@ impl<O: Operand> StreamLinear<O> {
     }
 }
 
-struct Pack<'a, O: Operand> {
+struct LinearPacker<'a, O: Operand> {
     panels: &'a Panels<O>,
     weight: &'a [O::Sum],
 }
 
-impl<O: Operand> Kernel for Pack<'_, O> {
+impl<O: Operand> Kernel for LinearPacker<'_, O> {
     /// # Safety
     /// No other thread may use the panels meanwhile.
     #[inline(always)]

@@ -15,14 +15,14 @@ use super::rows::left_rows;
 pub(crate) struct PackedStream<O: Operand> {
     isa: Isa,
     layers: Vec<StreamLayer<O>>,
-    /// In order; the outputs of the last one are the scores.
+    /// The linear layers in their order; the outputs of the last one are the scores.
     decoder: Vec<StreamLinear<O>>,
     /// The batch, and which of each layer's two hidden states is the current one.
     state: StreamStep,
 }
 
 impl<O: Operand> PackedStream<O> {
-    /// A stream of one sequence. The first layer of `decoder` reads the output of the last of `layers`.
+    /// Make a stream of one sequence. The first layer of `decoder` reads the output of the last of `layers`.
     ///
     /// # Panics
     /// If there is no recurrent layer, or a layer does not have as many features as the one before has outputs.
@@ -39,19 +39,19 @@ impl<O: Operand> PackedStream<O> {
         Self { isa, layers, decoder, state: StreamStep { batch: 1, current: 0 } }
     }
 
-    /// Workers for a step.
+    /// Return the number of workers for a step.
     fn workers(&self) -> usize {
         let recurrent: usize = self.layers.iter().map(StreamLayer::multiplications).sum();
         let linear: usize = self.decoder.iter().map(|linear| linear.features() * linear.outputs()).sum();
         threads_for((recurrent + linear) * self.state.batch, PARALLEL_STREAM_MULTIPLICATIONS)
     }
 
-    /// Sequences side by side.
+    /// Return the number of sequences in the batch.
     pub(crate) fn batch(&self) -> usize {
         self.state.batch
     }
 
-    /// Features of a step.
+    /// Return the number of features of a step.
     pub(crate) fn input_size(&self) -> usize {
         self.layers[0].input()
     }
@@ -90,7 +90,7 @@ impl<O: Operand> PackedStream<O> {
         }
     }
 
-    /// The size of each layer's hidden state and, if there is one, cell state.
+    /// Return the size of each layer's hidden state and, if there is one, cell state.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = (usize, Option<usize>)> {
         self.layers.iter().map(|layer| (layer.output(), layer.cells()))
     }
@@ -102,14 +102,14 @@ impl<O: Operand> PackedStream<O> {
     pub(crate) fn step(&mut self, x: &[O::Sum]) {
         assert_eq!(x.len(), self.state.batch * self.input_size(), "features of a step");
         let mut rounded = Vec::new();
-        let step = Step { stream: self, x: O::operands(x, &mut rounded) };
+        let step = StreamKernel { stream: self, x: O::operands(x, &mut rounded) };
         // SAFETY: the constructors and `replace_state` make every buffer as large as the weights and the batch
         // demand. Workers share `self` through `step` alone, and `self` is borrowed mutably.
         unsafe { run_kernel(self.isa, self.workers(), &step) };
         self.state.current = 1 - self.state.current;
     }
 
-    /// The result of sequence `row`: the scores, or without a decoder the last layer's output.
+    /// Return the result of sequence `row`: the scores, or without a decoder the last layer's output.
     ///
     /// # Panics
     /// If `row` is not below the batch.
@@ -124,7 +124,7 @@ impl<O: Operand> PackedStream<O> {
         unsafe { std::slice::from_raw_parts(buffer.at(row * width), count) }
     }
 
-    /// The states of sequence `row`, layer by layer: (output) hidden and, if there is one, (hidden) cell.
+    /// Return the states of sequence `row`, layer by layer: (output) hidden and, if there is one, (hidden) cell.
     ///
     /// # Panics
     /// If `row` is not below the batch.
@@ -140,12 +140,12 @@ impl<O: Operand> PackedStream<O> {
 }
 
 /// The kernel of a step.
-struct Step<'a, O: Operand> {
+struct StreamKernel<'a, O: Operand> {
     stream: &'a PackedStream<O>,
     x: &'a [O],
 }
 
-impl<O: Operand> Kernel for Step<'_, O> {
+impl<O: Operand> Kernel for StreamKernel<'_, O> {
     /// # Safety
     /// Every buffer of the stream, and `x`, must have the size of the batch.
     #[inline(always)]
@@ -153,7 +153,7 @@ impl<O: Operand> Kernel for Step<'_, O> {
         // SAFETY: the caller's promise.
         unsafe {
             match self.stream.state.batch {
-                // The usual case has a program of its own, without loops over rows.
+                // A batch of one, the usual case, is compiled separately, without loops over rows.
                 1 => self.layers::<S, true>(simd, worker),
                 _ => self.layers::<S, false>(simd, worker),
             }
@@ -161,11 +161,11 @@ impl<O: Operand> Kernel for Step<'_, O> {
     }
 }
 
-impl<O: Operand> Step<'_, O> {
-    /// One worker's part of all layers.
+impl<O: Operand> StreamKernel<'_, O> {
+    /// Compute one worker's part of all layers.
     ///
     /// # Safety
-    /// As [`Step::run`].
+    /// As [`StreamKernel::run`].
     #[inline(always)]
     unsafe fn layers<S: Simd, const SINGLE: bool>(&self, simd: S, worker: Worker<'_>) {
         let PackedStream { layers, decoder, state, .. } = self.stream;

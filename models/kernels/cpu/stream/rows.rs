@@ -7,8 +7,8 @@ use pulp::Simd;
 use super::super::memory::Buffer;
 use super::super::product::{LeftRows, Operand, max_rows, split_evenly};
 
-/// The rows of tiles that are `vectors` wide. With `SINGLE` the batch is 1, and the compiler drops the loops over
-/// rows.
+/// Return the rows of tiles that are `vectors` wide. With `SINGLE` the batch is 1, and the compiler drops the loops
+/// over rows.
 #[inline(always)]
 pub(super) fn tile_rows<S: Simd, const SINGLE: bool>(
     batch: usize,
@@ -18,7 +18,7 @@ pub(super) fn tile_rows<S: Simd, const SINGLE: bool>(
     split_evenly(0..batch, max)
 }
 
-/// `batch` rows of a buffer of sums as left-hand side, rounded into `rounded` if operands have another type.
+/// Return `batch` rows of a buffer of sums as left-hand side, rounded into `rounded` if operands have another type.
 ///
 /// # Safety
 /// The buffer must have as many rows of `width`, and no thread may write to it while the result is in use.

@@ -9,24 +9,24 @@ use super::side_channel::Slot;
 use crate::kernels::cpu::Real;
 use crate::ops::storage::tensor_like;
 
-/// A tensor that the recurrence reads although it is none of its arguments in candle's graph.
-pub(super) struct Operand<E> {
+/// A tensor that the recurrence reads although it is not an argument of the recurrence in candle's graph.
+pub(super) struct ExtraOperand<E> {
     /// Contiguous.
     tensor: Tensor,
-    /// The way of its gradient, if it has one, from the recurrence to the operand's node.
+    /// The slot in which the recurrence leaves the gradient for the operand's node; `None` without a gradient.
     gradient: Option<Arc<Slot<Vec<E>>>>,
 }
 
-impl<E: Real> Operand<E> {
-    /// Connect `tensor` to candle's graph by a node between `token` and what reads the token next, if it has a
-    /// gradient. Returns the operand and the new token.
+impl<E: Real> ExtraOperand<E> {
+    /// Connect `tensor` to candle's graph, if it has a gradient, by a node between `token` and the next reader of the
+    /// token. Return the operand and the new token.
     pub(super) fn connect(tensor: &Tensor, token: Tensor) -> Result<(Self, Tensor)> {
         let tensor = tensor.contiguous()?;
         if !tensor.track_op() {
             return Ok((Self { tensor, gradient: None }, token));
         }
         let gradient = Arc::new(Slot::default());
-        let node = OperandNode { gradient: gradient.clone(), element: PhantomData::<E> };
+        let node = ExtraOperandNode { gradient: gradient.clone(), element: PhantomData::<E> };
         let token = token.apply_op2(&tensor, node)?;
         Ok((Self { tensor, gradient: Some(gradient) }, token))
     }
@@ -43,14 +43,14 @@ impl<E: Real> Operand<E> {
     }
 }
 
-/// Of a token and an operand, the token. Backward, the gradient of the operand from the slot: the recurrence,
-/// which reads the token, has put it there before.
-struct OperandNode<E> {
+/// The op from a token and an operand to the token. Its backward pass returns the gradient of the operand that the
+/// recurrence, which reads the token, has left in the slot.
+struct ExtraOperandNode<E> {
     gradient: Arc<Slot<Vec<E>>>,
     element: PhantomData<E>,
 }
 
-impl<E: Real> CustomOp2 for OperandNode<E> {
+impl<E: Real> CustomOp2 for ExtraOperandNode<E> {
     fn name(&self) -> &'static str {
         "recurrence-operand"
     }
