@@ -13,10 +13,6 @@ use rand::RngExt;
 use crate::rng::Rng;
 use crate::{Error, Result};
 
-/// The expected squared error of always answering 1, the mean of the targets: the sum of two
-/// independent numbers, uniform in [0, 1), has variance 1/12 + 1/12.
-pub const MEAN_GUESS_SQUARED_ERROR: f64 = 1.0 / 6.0;
-
 /// One sequence of the adding problem.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AddingExample {
@@ -68,7 +64,8 @@ mod tests {
         let targets: Vec<f64> = draw(1, 20_000, 10).iter().map(|e| f64::from(e.target)).collect();
         assert_mean("target", 1.0, &targets);
         let errors: Vec<f64> = targets.iter().map(|target| (target - 1.0).powi(2)).collect();
-        assert_mean("squared error", MEAN_GUESS_SQUARED_ERROR, &errors);
+        // The sum of two independent numbers, uniform in [0, 1), has variance 1/12 + 1/12.
+        assert_mean("squared error", 1.0 / 6.0, &errors);
     }
 
     #[test]

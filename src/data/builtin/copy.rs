@@ -59,15 +59,6 @@ pub fn examples(
     })
 }
 
-/// The cross-entropy, in nats per step, of the best answer without memory of the symbols.
-///
-/// It answers the blanks with certainty and each symbol with probability 1/8, so it loses ln 8 at
-/// `remembered` of the steps: `remembered ln 8 / (2 remembered + delay + 1)`, the baseline of
-/// Arjovsky et al., `10 ln 8 / (T + 20)`.
-pub fn memoryless_cross_entropy(remembered: usize, delay: usize) -> f64 {
-    remembered as f64 * f64::from(SYMBOLS).ln() / length(remembered, delay) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -78,6 +69,14 @@ mod tests {
 
     fn draw(seed: u64, count: usize, remembered: usize, delay: usize) -> Vec<CopyExample> {
         examples(stream(seed, Purpose::Train, 0), count, remembered, delay).collect()
+    }
+
+    /// Compute the cross-entropy, in nats per step, of the best answer without memory of the symbols.
+    ///
+    /// It answers the blanks with certainty and each symbol with probability 1/8, so it loses ln 8 at `remembered` of
+    /// the steps: `remembered ln 8 / (2 remembered + delay + 1)`, the baseline of Arjovsky et al., `10 ln 8 / (T + 20)`.
+    fn memoryless_cross_entropy(remembered: usize, delay: usize) -> f64 {
+        remembered as f64 * f64::from(SYMBOLS).ln() / length(remembered, delay) as f64
     }
 
     #[test]
