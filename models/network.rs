@@ -67,6 +67,9 @@ pub trait Network: Send + Sync {
     /// Errors from candle.
     fn zero_state(&self, batch: usize) -> Result<State>;
 
+    /// Pack the recurrent weights anew at the next call; see [`Recurrent::repack`](crate::Recurrent::repack).
+    fn repack(&self);
+
     /// Draw all parameters anew.
     ///
     /// # Errors

@@ -130,6 +130,10 @@ impl Network for Predictor {
         self.rnn.zero_state(batch)
     }
 
+    fn repack(&self) {
+        self.rnn.repack();
+    }
+
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
         if let Some(encoder) = &self.encoder {
             EMBEDDING_DISTRIBUTION.draw(encoder.weight(), rng)?;

@@ -188,6 +188,10 @@ impl Network for Rnnlm {
         self.rnn.zero_state(batch)
     }
 
+    fn repack(&self) {
+        self.rnn.repack();
+    }
+
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
         EMBEDDING_DISTRIBUTION.draw(self.encoder.weight(), rng)?;
         self.rnn.reset_parameters(rng)?;

@@ -34,7 +34,7 @@ use crate::layers::stream::Stream;
 /// `None`.
 ///
 /// Weights that are variables may change between calls. Other weights are packed for the fused kernels at the first
-/// call; see [`Weights::repack`](crate::Weights::repack) for changes in place.
+/// call. After a change of such weights in place (`slice_set`), call [`repack`](Recurrent::repack).
 pub trait Recurrent: Send + Sync {
     /// Run whole sequences. With a generator in `noise`, as in training, dropout acts.
     ///
@@ -83,6 +83,10 @@ pub trait Recurrent: Send + Sync {
 
     /// Return the number of features of each output step, with directions merged.
     fn output_size(&self) -> usize;
+
+    /// Pack the weights of all layers anew at the next call, after a change in place of weights that are not variables.
+    /// Without this, later calls use the old values. Streams keep the weights that they were made with.
+    fn repack(&self);
 
     /// Draw all parameters anew by the configured [`Init`](crate::Init). The order is fixed, so that a seed
     /// determines the parameters.

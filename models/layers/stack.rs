@@ -76,11 +76,6 @@ impl<C: Cell> Stack<C> {
         &self.config
     }
 
-    /// Pack the weights of all layers anew at the next call; see [`Weights::repack`].
-    pub fn repack(&self) {
-        self.cells.iter().for_each(|cell| cell.weights().repack());
-    }
-
     /// Run the directions of one layer over (batch, time, features) and merge them. Appends the new states to
     /// `states`.
     fn layer(
@@ -228,6 +223,10 @@ where
 
     fn output_size(&self) -> usize {
         self.config.stack.merged(self.cells[0].weights().output_size())
+    }
+
+    fn repack(&self) {
+        self.cells.iter().for_each(|cell| cell.weights().repack());
     }
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {

@@ -247,7 +247,7 @@ impl Weights {
         }
     }
 
-    /// Pack the weights anew at the next call, after a change in place of weights that are no variables. Streams
+    /// Pack the weights anew at the next call, after a change in place of weights that are not variables. Streams
     /// that exist keep the weights that they were made with.
     pub fn repack(&self) {
         self.packed.clear();

@@ -8,7 +8,8 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use rnn_zoo::models::kernels::CellKind;
 use rnn_zoo::models::{
-    Cell, Gru, GruConfig, GruOptions, Nonlinearity, Recurrent, Reset, Stack, StackOptions, State, Weights,
+    Cell, Gru, GruConfig, GruOptions, Network, Nonlinearity, Recurrent, RecurrentConfig, Reset, Rnnlm,
+    RnnlmConfig, Stack, StackOptions, State, Weights,
 };
 use rnn_zoo::rng::{Purpose, stream};
 
@@ -145,5 +146,27 @@ fn repack_uses_weights_that_were_changed_in_place() -> Result<()> {
         let y: Vec<f64> = stream.step(&x)?.iter().map(|&y| y.into()).collect();
         assert!(y.iter().zip(&after).all(|(a, b)| (a - b).abs() < 1e-6), "{changed}");
     }
+    Ok(())
+}
+
+#[test]
+fn repack_of_a_network_reaches_its_layers() -> Result<()> {
+    let map = VarMap::new();
+    let config = RnnlmConfig::new(5, RecurrentConfig::Gru(GruConfig::new(3, 20)));
+    Rnnlm::new(&config, VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?;
+    let weights: HashMap<String, Tensor> =
+        map.data().lock().unwrap().iter().map(|(name, var)| (name.clone(), var.detach())).collect();
+    let model = |weights: &HashMap<String, Tensor>| {
+        Rnnlm::new(&config, VarBuilder::from_tensors(weights.clone(), DType::F32, &Device::Cpu))
+    };
+    let tokens = Tensor::new(&[[0u32, 3, 1]], &Device::Cpu)?;
+    let hidden = |model: &Rnnlm| values(&model.encode(&tokens, None, None)?.0);
+    let changed = model(&weights)?;
+    let before = hidden(&changed)?;
+    let weight = &weights["rnn.weight_hh_l0"];
+    weight.slice_set(&(weight.copy()? * 0.5)?, 0, 0)?;
+    changed.repack();
+    assert_ne!(hidden(&changed)?, before);
+    assert_eq!(hidden(&changed)?, hidden(&model(&weights)?)?);
     Ok(())
 }

@@ -84,6 +84,10 @@ impl Network for Saboteur {
         self.inner.zero_state(batch)
     }
 
+    fn repack(&self) {
+        self.inner.repack();
+    }
+
     fn reset_parameters(&self, rng: &mut dyn Rng) -> candle_core::Result<()> {
         self.inner.reset_parameters(rng)
     }
