@@ -61,12 +61,13 @@ pub struct LstmOptions {
     /// Features of the projected output, at most the hidden size; PyTorch's `proj_size`. `None` does not project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projection: Option<usize>,
-    /// The initial bias of the forget gate. `None` leaves it to [`Init`]: random for PyTorch's, one for Keras's. A
-    /// value of one or more helps to remember from the start of training (Jozefowicz et al. 2015).
+    /// The initial bias of the forget gate. `None` leaves it to [`Init`]: random for PyTorch's, one for Keras's. With a
+    /// value of one or more the cell keeps its state from the start of training (Jozefowicz et al. 2015).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forget_bias: Option<f64>,
-    /// Initial memories of all lengths up to this number of steps, at least 3: the bias of the forget gate is ln(t)
-    /// and that of the input gate -ln(t), with a t for each unit (Tallec and Ollivier 2018). Replaces `forget_bias`.
+    /// The longest dependency, in steps and at least 3, that the chrono initialisation prepares for (Tallec and
+    /// Ollivier 2018): the bias of the forget gate starts at ln(t) and that of the input gate at -ln(t), with t drawn
+    /// for each unit between 1 and this number. Replaces `forget_bias`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chrono: Option<usize>,
 }

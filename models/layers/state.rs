@@ -47,8 +47,8 @@ impl State {
         Self::combine(layers, "layers", |tensors| stack(tensors, 0))
     }
 
-    /// Combine the hidden states of `parts` and, if they have them, the cell states. `name` says in an error message
-    /// what the parts are.
+    /// Combine the hidden states of `parts` and, if they have them, the cell states. `name` names the parts in error
+    /// messages.
     fn combine(parts: &[Self], name: &str, combine: impl Fn(&[&Tensor]) -> Result<Tensor>) -> Result<Self> {
         let h = combine(&parts.iter().map(|part| &part.h).collect::<Vec<_>>())?;
         let c: Vec<&Tensor> = parts.iter().filter_map(|part| part.c.as_ref()).collect();

@@ -7,8 +7,8 @@
 // Tiles of matrix products. The micro-kernel is instantiated for the sizes that these four allow; larger values
 // need further lines in `product/tile.rs`.
 
-/// Vectors in a row of the widest tile. A wider tile reads each left element for more columns, and leaves
-/// registers for fewer rows.
+/// Vectors in a row of the widest tile. A wider tile uses each left element for more columns, but leaves registers for
+/// fewer rows.
 pub(crate) const TILE_VECTORS: usize = 4;
 
 /// Rows of the tallest tile.
@@ -79,7 +79,7 @@ pub(crate) const PARALLEL_STREAM_MULTIPLICATIONS: usize = 60_000;
 
 // Cross-entropy.
 
-/// Scores that exist at a time, approximately: all classes for some rows of the batch.
+/// Approximate number of scores in memory at a time: those of all classes for a set of rows.
 pub(crate) const SCORES: usize = 1 << 22;
 
 /// Vectors of batch rows that are scored at a time, at most.
@@ -106,7 +106,7 @@ pub(crate) const SPARE_BYTES: usize = 1 << 28;
 /// Bytes of a buffer below which it goes back to the allocator, which is fast enough for small requests.
 pub(crate) const SPARE_MIN_BYTES: usize = 1 << 16;
 
-/// Spins at a barrier before a worker yields its time slice: the worker it waits for may have no processor.
+/// Spins at a barrier before a worker yields its time slice: the worker that it waits for may need the core.
 pub(crate) const BARRIER_SPINS: u32 = 1 << 14;
 
 // Values that the code does not support do not compile.

@@ -66,12 +66,12 @@ fn split_at_multiples(rows: Range<usize>, stride_run: usize) -> impl Iterator<It
 /// Compute `left * right` for some rows and panels. For each row of a tile, `start(row, panel, tile_row)` writes the
 /// initial values of the sums and `done(row, panel, tile_row)` reads the result.
 ///
-/// `left(row)` gives the rows from `row` on. Consecutive rows have one stride only between multiples of
-/// `stride_run`.
+/// `left(row)` returns a view of the rows from `row` on. The stride between rows is constant only from one multiple of
+/// `stride_run` to the next, so no tile crosses such a multiple.
 ///
-/// Rows are taken in blocks that stay in the cache while all panels pass by. If a panel is deeper than
-/// [`DEPTH_BLOCK`], each of its depth blocks serves the whole block of rows, and partial sums stay in memory;
-/// else each tile is finished at once.
+/// Rows are taken in blocks that stay in the cache while all panels pass by. If the panels are at most [`DEPTH_BLOCK`]
+/// deep, each tile is finished at once. Deeper panels are taken in blocks of the depth: one block is multiplied with all
+/// rows of the row block before the next, and partial sums are kept in memory.
 ///
 /// # Safety
 /// `left` must have all `rows` and the depth of `right`, whose panels must be packed.

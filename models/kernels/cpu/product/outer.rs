@@ -23,11 +23,11 @@ pub(crate) struct OuterLeft<F> {
     pub(crate) width: usize,
 }
 
-/// Compute `left^T * right`. Column `m` of `left` makes the row of the result that starts at `result(m)`, if any, of
-/// `columns` elements. Every worker takes a share of `left`'s columns.
+/// Compute `left^T * right`. Column `m` of `left` gives the row of `columns` elements that starts at `result(m)`; columns
+/// without a result are skipped. Every worker computes a share of `left`'s columns.
 ///
-/// Tiles are as tall as registers allow, and their left side is packed before: `OUTER_BLOCK_TILES` tiles at a
-/// time, `DEPTH_BLOCK` deep. No tile spans two vectors of `left`.
+/// Tiles are as tall as registers allow. Their left side is packed first: `OUTER_BLOCK_TILES` tiles at a time,
+/// `DEPTH_BLOCK` deep. No tile spans two vectors of `left`.
 ///
 /// # Safety
 /// `left` must have as many rows as `right` has depth; `right` must be packed in panels of at most
