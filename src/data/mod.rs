@@ -55,5 +55,6 @@ pub use piece::{Piece, Pieces};
 pub use read_options::ReadOptions;
 pub use source::{Builtin, Source, Split};
 pub use tokens::TokenStream;
+pub use utf8_file::open_utf8;
 
 pub use crate::tokenizer::End;

@@ -26,6 +26,17 @@ pub(super) struct Utf8File {
     note: Option<String>,
 }
 
+/// A reader of the text of a file as UTF-8, after a byte-order mark, and the encoding that was assumed, as a line for
+/// the user.
+///
+/// # Errors
+/// If the path is not a regular file, or the file cannot be read, is empty or is not text.
+pub fn open_utf8(path: &Path, encoding: Option<Encoding>) -> Result<(Box<dyn Read + Send>, Option<String>)> {
+    let file = Utf8File::open(path, encoding)?;
+    let note = file.note().map(|note| format!("{}: {note}", path.display()));
+    Ok((Box::new(file.reader(file.range())), note))
+}
+
 impl Utf8File {
     /// Open a file in the given encoding, or else in the one that its bytes suggest.
     ///

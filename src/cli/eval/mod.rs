@@ -61,7 +61,7 @@ pub struct Args {
     compute: Compute,
 }
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let path = bundle_path(&args.bundle)?;
