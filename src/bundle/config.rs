@@ -39,7 +39,7 @@ pub struct Config {
     /// text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_column: Option<String>,
-    /// The training data and its splits; bundles of version 0.1 do not describe it.
+    /// The training data and its splits; absent in older bundles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<TrainingData>,
     /// The float type that the model computes in.

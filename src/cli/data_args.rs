@@ -97,7 +97,7 @@ impl DataArgs {
         let mut spec = self.read.apply(DataSpec::new(data));
         spec.columns.text =
             spec.columns.text.or_else(|| config.text_column.clone().filter(|_| holds_records(data)));
-        // Bundles of version 0.1 do not describe their data.
+        // Older bundles do not describe their data.
         spec.rule = config.data.as_ref().map_or(SplitRule::Tail, |trained| trained.rule);
         let fractions = config.data.as_ref().map_or(spec.fractions, |trained| trained.fractions);
         spec.fractions.valid = self.valid_fraction.unwrap_or(fractions.valid);

@@ -144,18 +144,18 @@ impl Corpus {
     /// If a file cannot be read, or more than half of its records lack text or label.
     pub fn notes(&self, split: Option<Split>) -> Result<Vec<String>> {
         let mut lines = vec![];
-        let mut add = |path: &Path, notes: Vec<String>| {
-            lines.extend(notes.iter().map(|note| format!("{}: {note}", path.display())));
+        let mut add = |name: &dyn std::fmt::Display, notes: Vec<String>| {
+            lines.extend(notes.iter().map(|note| format!("{name}: {note}")));
         };
         match &self.content {
             Content::Builtin { .. } => {}
-            Content::File(file) => add(file.path(), file.notes(self.division)?),
+            Content::File(file) => add(&self.name, file.notes(self.division)?),
             Content::Directory(folder) => {
                 for file in folder.files(split) {
-                    add(file.path(), file.notes(self.division)?);
+                    add(&file.path().display(), file.notes(self.division)?);
                 }
                 if matches!(split, None | Some(Split::Valid)) && folder.gives_up(self.division) {
-                    add(&folder.path, vec![folder.held_out_note(self.division)]);
+                    add(&folder.path.display(), vec![folder.held_out_note(self.division)]);
                 }
             }
         }
@@ -249,7 +249,8 @@ impl Directory {
             Some(_) => "drawn at random within each class",
             None => "its end",
         };
-        let percent = 100. * division.fractions.valid;
+        // Without the digits that binary fractions add.
+        let percent = (1e6 * division.fractions.valid).round() / 1e4;
         format!(
             "has no valid file; {percent} % of {file} ({part}) is held out for validation \
              (option `fractions.valid = 0` turns this off)"

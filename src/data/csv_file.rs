@@ -9,7 +9,7 @@ use super::delimiter::Delimiter;
 use super::file_reader::FileReader;
 use super::piece::Piece;
 use super::read_options::ReadOptions;
-use super::records::{Place, RecordFormat, Records, piece};
+use super::records::{LONGEST_RECORD, Place, RecordFormat, Records, piece};
 use super::utf8_file::Utf8File;
 use crate::{Error, Result};
 
@@ -85,6 +85,10 @@ impl CsvFile {
         let advice = "close it, or write a quote inside a quoted field twice";
         match error {
             CsvError::Io(error) => self.problem(error),
+            CsvError::TooLong { line } => self.problem(format!(
+                "line {line}: a record of more than {} MiB; expected records with line ends between them",
+                LONGEST_RECORD >> 20
+            )),
             CsvError::Unclosed { opened } => {
                 self.problem(format!("line {opened}: the quote that opens here is not closed; {advice}"))
             }

@@ -7,6 +7,8 @@
 
 use std::io::{self, BufRead};
 
+use super::records::LONGEST_RECORD;
+
 /// A reader of records.
 #[derive(Debug)]
 pub(super) struct CsvReader<R> {
@@ -40,6 +42,11 @@ pub(super) enum CsvError {
         /// The line of the quote.
         opened: u64,
     },
+    /// A record is larger than [`LONGEST_RECORD`].
+    TooLong {
+        /// The first line of the record.
+        line: u64,
+    },
     /// Text follows the closing quote of a field of several lines.
     TextAfterQuote {
         /// The line of the opening quote.
@@ -58,6 +65,8 @@ enum State {
     Quoted(u64),
     /// After a quote inside quotes: the closing one, or the first of two that stand for one.
     AfterQuote(u64),
+    /// In the blanks after the closing quote of a field of several lines.
+    Padding(u64),
     RecordEnd,
 }
 
@@ -141,6 +150,12 @@ impl<R: BufRead> CsvReader<R> {
             }
             self.reader.consume(used);
             self.byte += used as u64;
+            if record.bytes.len() > LONGEST_RECORD {
+                return Err(match state {
+                    State::Quoted(opened) => CsvError::Unclosed { opened },
+                    _ => CsvError::TooLong { line: record.line },
+                });
+            }
         }
         self.skip_newline()?;
         Ok(true)
@@ -194,10 +209,12 @@ fn step(state: State, byte: u8, delimiter: u8, line: u64, record: &mut Record) -
             record.end_field();
             Ok(State::RecordEnd)
         }
-        (State::AfterQuote(opened), byte) if line > opened && !matches!(byte, b' ' | b'\t') => {
+        (State::AfterQuote(opened) | State::Padding(opened), b' ' | b'\t') if line > opened => {
+            plain(record, State::Padding(opened))
+        }
+        (State::AfterQuote(opened) | State::Padding(opened), _) if line > opened => {
             Err(CsvError::TextAfterQuote { opened, closed: line })
         }
-        (State::AfterQuote(opened), b' ' | b'\t') => plain(record, State::AfterQuote(opened)),
         _ => plain(record, State::Unquoted),
     }
 }
@@ -245,8 +262,9 @@ mod tests {
 
     #[test]
     fn quotes_are_lenient_within_a_line_alone() {
-        let found = records("\"a\"b,\"c\" ,d\"e\"\n", 64).unwrap();
-        assert_eq!(found[0].1, ["ab", "c ", "d\"e\""]);
+        let found = records("\"a\"b,\"c\" ,d\"e\",\"f\" \"g\"\n\"h\ni\" ,j,k,l\n", 64).unwrap();
+        assert_eq!(found[0].1, ["ab", "c ", "d\"e\"", "f \"g\""]);
+        assert_eq!(found[1].1, ["h\ni ", "j", "k", "l"]);
         for chunk in [1, 64] {
             let problem = records("x,y\na,\"b\nc,d\n", chunk).unwrap_err();
             assert!(matches!(problem, CsvError::Unclosed { opened: 2 }), "{problem:?}");

@@ -8,7 +8,7 @@ use super::fractions::Fractions;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SplitRule {
-    /// The last records of the file, as in version 0.1. Records without text or label count; a folder without a
+    /// The last records of the file, the rule of older runs. Records without text or label count; a folder without a
     /// validation file has no validation split.
     #[default]
     Tail,

@@ -1,6 +1,6 @@
 //! JSONL files: one JSON object a line.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::file_reader::FileReader;
 use super::json_object::JsonObject;
 use super::piece::Piece;
 use super::read_options::ReadOptions;
-use super::records::{Place, RecordFormat, Records, piece};
+use super::records::{LONGEST_RECORD, Place, RecordFormat, Records, piece};
 use super::utf8_file::Utf8File;
 use crate::listing::listed;
 use crate::{Error, Result};
@@ -127,13 +127,20 @@ impl Objects {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
-            let read = self.reader.read_until(b'\n', &mut bytes);
+            let read = self.reader.by_ref().take(LONGEST_RECORD as u64 + 1).read_until(b'\n', &mut bytes);
             self.next.byte += read.map_err(|error| Error::file(self.file.path(), error))? as u64;
             if bytes.is_empty() {
                 return Ok(None);
             }
             let number = self.next.line;
             self.next.line += 1;
+            if bytes.len() > LONGEST_RECORD {
+                let problem = format!(
+                    "line {number} has more than {} MiB; expected one JSON object a line",
+                    LONGEST_RECORD >> 20
+                );
+                return Err(Error::file(self.file.path(), problem));
+            }
             if !bytes.iter().all(u8::is_ascii_whitespace) {
                 let object = serde_json::from_slice(&bytes);
                 return object

@@ -83,6 +83,9 @@ struct Census {
 /// Records between two places of a [`Census`]: few enough to skip, many enough to keep it small.
 const STRIDE: u64 = 1024;
 
+/// The largest record in bytes. An unclosed quote must not read a large file into memory.
+pub(super) const LONGEST_RECORD: usize = 256 << 20;
+
 /// The parts of a record that can be missing.
 enum Gap {
     Text,

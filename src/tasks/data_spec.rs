@@ -25,7 +25,7 @@ pub struct DataSpec {
     pub encoding: Option<Encoding>,
     /// Fractions of a file that are held out.
     pub fractions: Fractions,
-    /// The records that are held out. Runs of version 0.1 do not name it.
+    /// The records that are held out. Absent in the state of older runs.
     #[serde(default)]
     pub rule: SplitRule,
     /// Seed of built-in data.
