@@ -30,6 +30,8 @@ pub enum Purpose {
     Test = 7,
     /// The lengths of training's windows; one sub-stream an epoch.
     Windows = 8,
+    /// The division of records into train, valid and test.
+    Split = 9,
 }
 
 /// The generator of `seed` for one purpose. `index` tells uses of the same purpose apart: the epoch

@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use rnn_zoo::data::hub::{Endpoint, bundle, dataset_file};
-use rnn_zoo::data::{Columns, Corpus, Source, Split};
+use rnn_zoo::data::{Corpus, ReadOptions, Source, Split};
 use tempfile::TempDir;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -142,7 +142,7 @@ fn file_is_downloaded_once_with_the_token() {
     let hub = Hub::new(&[(FILE, Answer::Whole(CSV.into()))]);
     let path = fetch(&hub).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), CSV);
-    let corpus = Corpus::open(&Source::File(path.clone()), &Columns::default(), 0).unwrap();
+    let corpus = Corpus::open(&Source::File(path.clone()), &ReadOptions::default(), 0).unwrap();
     let texts: Vec<String> = corpus.pieces(Split::All).unwrap().map(|piece| piece.unwrap().text).collect();
     assert_eq!(texts, ["roses are red", "violets are blue"]);
     assert!(hub.requests.lock().unwrap().iter().all(|(_, token)| token.as_deref() == Some("Bearer secret")));

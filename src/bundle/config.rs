@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::files::{CONFIG, METRICS, MODEL};
 use super::read;
-use crate::tasks::{Prepared, Task};
+use crate::tasks::{Prepared, Task, TrainingData};
 use crate::tokenizer::{Scheme, Tokenizer};
 use crate::{Error, Result};
 
@@ -39,6 +39,9 @@ pub struct Config {
     /// text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_column: Option<String>,
+    /// The training data and its splits; absent in older bundles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<TrainingData>,
     /// The float type that the model computes in.
     #[serde(with = "dtype_name")]
     pub dtype: DType,
@@ -59,6 +62,7 @@ impl Config {
             tokenizer: data.tokenizer.as_ref().map(Tokenizer::scheme),
             labels: data.labels.clone(),
             text_column: data.text_column.clone(),
+            data: None,
             dtype: DType::F32,
             zoo_version: env!("CARGO_PKG_VERSION").to_string(),
             created_with: String::new(),

@@ -3,20 +3,24 @@
 use std::io::Write;
 
 use rnn_zoo::data::source::Split;
-use rnn_zoo::data::{Columns, Corpus, Fractions};
+use rnn_zoo::tasks::DataSpec;
 
 use super::flags;
 use super::outcome::Outcome;
+use super::read_args::{ReadArgs, announce};
 
 /// Print the texts of a data source: what a model would read
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+The column of --label-column is not printed: the text is the other. Records of each class are split alike, so name it
+to see the splits of a classifier.
+
 Examples:
   rnn data builtin:story | head -3                             what the built-in stories look like
   rnn data builtin:story --split train > train.txt             for other programs
   rnn data reviews.csv --text-column review --split valid      what `rnn train` would hold out")]
 pub struct Args {
-    /// A text, .csv or .jsonl file, a folder, builtin:story|reber or hf://datasets/OWNER/NAME/FILE
+    /// A text, .csv, .tsv or .jsonl file, a folder, builtin:story|reber or hf://datasets/OWNER/NAME/FILE
     #[arg(value_name = "DATA")]
     data: String,
 
@@ -24,34 +28,34 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = flags::split())]
     split: Option<Split>,
 
-    /// Column or field that holds the text
-    #[arg(long, value_name = "NAME")]
-    text_column: Option<String>,
+    #[command(flatten)]
+    read: ReadArgs,
 
-    /// Column or field that holds the class, which is not printed: the text is the other
-    #[arg(long, value_name = "NAME")]
-    label_column: Option<String>,
+    /// Fraction that training would hold out for validation [default: 0.05 of a file; 0.1 of the train file of a folder
+    /// without valid]
+    #[arg(long, value_name = "X")]
+    valid_fraction: Option<f64>,
 
-    /// Share of a single file that training would hold out for validation
-    #[arg(long, value_name = "X", default_value_t = Fractions::default().valid)]
-    valid_fraction: f64,
-
-    /// Share of a single file that training would hold out for testing
-    #[arg(long, value_name = "X", default_value_t = Fractions::default().test)]
-    test_fraction: f64,
+    /// Fraction of a single file that training would hold out for testing [default: 0.05]
+    #[arg(long, value_name = "X")]
+    test_fraction: Option<f64>,
 
     /// Seed of built-in data
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let columns = Columns { text: args.text_column.clone(), label: args.label_column.clone() };
-    let fractions = Fractions { valid: args.valid_fraction, test: args.test_fraction };
-    let corpus = Corpus::open(&args.data.parse()?, &columns, args.seed)?.with_fractions(fractions)?;
+    let mut spec = args.read.apply(DataSpec::new(&args.data));
+    spec.fractions.valid = args.valid_fraction.unwrap_or(spec.fractions.valid);
+    spec.fractions.test = args.test_fraction.unwrap_or(spec.fractions.test);
+    spec.seed = args.seed;
+    let corpus = spec.corpus()?;
+    let split = args.split.unwrap_or(corpus.default_split());
+    announce(&corpus, Some(split))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    for piece in corpus.pieces(args.split.unwrap_or(corpus.default_split()))? {
+    for piece in corpus.pieces(split)? {
         let text = piece?.text;
         out.write_all(text.as_bytes())?;
         if corpus.is_records() {

@@ -1,37 +1,36 @@
 //! The flags that name the data of an existing model.
 
+use std::path::Path;
+
+use rnn_zoo::Error;
 use rnn_zoo::bundle::Config;
-use rnn_zoo::data::{Columns, Fractions, Split};
+use rnn_zoo::data::{Columns, Corpus, Split, SplitRule, has_columns};
 use rnn_zoo::tasks::DataSpec;
 
 use super::flags;
+use super::read_args::{ReadArgs, announce};
 
 /// Data for an existing model.
 #[derive(Debug, clap::Args)]
 pub struct DataArgs {
-    /// A text, .csv or .jsonl file, a folder, builtin:NAME or hf://datasets/OWNER/NAME/FILE
+    /// A text, .csv, .tsv or .jsonl file, a folder, builtin:NAME or hf://datasets/OWNER/NAME/FILE
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
 
-    /// train, valid, test or all [default: all of a file; test of a folder or a built-in]
+    /// train, valid, test or all [default: test of a folder, of a built-in and of the training file; all of another file]
     #[arg(long, value_name = "NAME", value_parser = flags::split())]
     pub split: Option<Split>,
 
-    /// Column or field that holds the text
-    #[arg(long, value_name = "NAME")]
-    text_column: Option<String>,
+    #[command(flatten)]
+    pub read: ReadArgs,
 
-    /// Column or field that holds the class
-    #[arg(long, value_name = "NAME")]
-    label_column: Option<String>,
+    /// Fraction of a file that is the validation split [default: that of the training]
+    #[arg(long, value_name = "X", hide_short_help = true)]
+    valid_fraction: Option<f64>,
 
-    /// Share of a single file that training held out for validation
-    #[arg(long, value_name = "X", default_value_t = 0.05, hide_short_help = true)]
-    valid_fraction: f64,
-
-    /// Share of a single file that training held out for testing
-    #[arg(long, value_name = "X", default_value_t = 0.05, hide_short_help = true)]
-    test_fraction: f64,
+    /// Fraction of a file that is the test split [default: that of the training]
+    #[arg(long, value_name = "X", hide_short_help = true)]
+    test_fraction: Option<f64>,
 
     /// Seed of built-in data
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -39,27 +38,89 @@ pub struct DataArgs {
 }
 
 impl DataArgs {
-    /// The data of the flags. Labels are in the column that the user names, or else in the default of the task.
+    /// The data of the flags. Labels are in the column that the user names, or else in that of the training data, or
+    /// else in the default of the task.
     pub fn spec(&self, data: &str, config: &Config) -> DataSpec {
-        let label = self.label_column.clone().or_else(|| config.task.label_column().map(String::from));
-        DataSpec { columns: Columns { label, ..self.columns(data, config) }, ..self.unlabelled(data, config) }
+        let mut spec = self.unlabelled(data, config);
+        let trained = config.data.as_ref().and_then(|data| data.label_column.clone());
+        let usual = || trained.or_else(|| config.task.label_column().map(String::from));
+        spec.columns.label = spec.columns.label.or_else(usual);
+        spec
     }
 
-    /// The data of the flags, without labels.
-    pub fn unlabelled(&self, data: &str, config: &Config) -> DataSpec {
-        DataSpec {
-            data: data.to_string(),
-            columns: self.columns(data, config),
-            fractions: Fractions { valid: self.valid_fraction, test: self.test_fraction },
-            seed: self.seed,
+    /// The texts of the data, those without a label too. Of records the label column of the training data is not the
+    /// text; the user's must be there.
+    ///
+    /// # Errors
+    /// If the data cannot be read or lacks a column that the user names.
+    pub fn texts(&self, data: &str, config: &Config) -> anyhow::Result<Corpus> {
+        let trained = config.data.as_ref().and_then(|data| data.label_column.clone());
+        let spec = self.unlabelled(data, config);
+        let labelled =
+            trained.filter(|_| spec.columns.label.is_none() && holds_records(data)).and_then(|label| {
+                let columns = Columns { label: Some(label), ..spec.columns.clone() };
+                DataSpec { columns, ..spec.clone() }.corpus().ok()
+            });
+        let corpus = labelled.map_or_else(|| spec.corpus(), Ok)?.with_incomplete();
+        announce(&corpus, Some(self.split.unwrap_or_else(|| corpus.default_split())))?;
+        Ok(corpus)
+    }
+
+    /// The split that the user names, or the part of the training data that was held out; `None` for the usual split.
+    /// Prints the facts about the data that the user should know.
+    ///
+    /// # Errors
+    /// If the data cannot be read.
+    pub fn announced_split(&self, spec: &DataSpec, config: &Config) -> anyhow::Result<Option<Split>> {
+        if !spec.is_text()? {
+            return Ok(self.split);
+        }
+        let corpus = spec.corpus().map_err(|error| self.blame(error))?;
+        let trained = config.data.as_ref().filter(|trained| trained.fingerprint.is_some());
+        let split = match (self.split, trained) {
+            (None, Some(trained)) if corpus.fingerprint()? == trained.fingerprint => {
+                let held_out = match trained.held_out {
+                    Split::All => "no part of it was held out".to_string(),
+                    split => format!("its {split} split is scored (--split all scores all of it)"),
+                };
+                eprintln!("{} is the training data of the model; {held_out}", spec.data);
+                Some(trained.held_out)
+            }
+            (split, _) => split,
+        };
+        announce(&corpus, Some(split.unwrap_or_else(|| corpus.default_split())))?;
+        Ok(split)
+    }
+
+    /// The data of the flags, with labels only in a column that the user names.
+    fn unlabelled(&self, data: &str, config: &Config) -> DataSpec {
+        let mut spec = self.read.apply(DataSpec::new(data));
+        spec.columns.text =
+            spec.columns.text.or_else(|| config.text_column.clone().filter(|_| holds_records(data)));
+        // Older bundles do not describe their data.
+        spec.rule = config.data.as_ref().map_or(SplitRule::Tail, |trained| trained.rule);
+        let fractions = config.data.as_ref().map_or(spec.fractions, |trained| trained.fractions);
+        spec.fractions.valid = self.valid_fraction.unwrap_or(fractions.valid);
+        spec.fractions.test = self.test_fraction.unwrap_or(fractions.test);
+        DataSpec { seed: self.seed, ..spec }
+    }
+
+    /// The same error, about the data instead of a label column that the user has not named.
+    fn blame(&self, error: Error) -> Error {
+        match error {
+            Error::Invalid { field: "columns.label", problem } if self.read.label_column.is_none() => {
+                Error::Message(format!("the model needs records with a class each, but {problem}"))
+            }
+            error => error,
         }
     }
+}
 
-    /// The columns of the flags. The text column of records is by default that of the training data.
-    fn columns(&self, data: &str, config: &Config) -> Columns {
-        let records =
-            [".csv", ".jsonl"].iter().any(|extension| data.to_ascii_lowercase().ends_with(extension));
-        let text = self.text_column.clone().or_else(|| config.text_column.clone().filter(|_| records));
-        Columns { text, label: None }
+/// Whether data is a file of records, or a folder of such files.
+fn holds_records(data: &str) -> bool {
+    let path = Path::new(data);
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.flatten().any(|entry| has_columns(&entry.path())),
+        Err(_) => has_columns(path),
     }
 }

@@ -8,7 +8,7 @@ use rnn_zoo::data::Split;
 use rnn_zoo::tasks::{TASKS, Task};
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 60] = [
+const FLAGS: [(&str, &str); 62] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("average", "--average"),
@@ -25,6 +25,7 @@ const FLAGS: [(&str, &str); 60] = [
     ("columns.label", "--label-column"),
     ("columns.text", "--text-column"),
     ("data", "--data"),
+    ("delimiter", "--delimiter"),
     ("device", "--device"),
     ("dtype", "--dtype"),
     ("dynamic", "--dynamic"),
@@ -33,6 +34,7 @@ const FLAGS: [(&str, &str); 60] = [
     ("dynamic.segment", "--dynamic-segment"),
     ("early_stop", "--early-stop"),
     ("embedding_dropout", "--embedding-dropout"),
+    ("encoding", "--encoding"),
     ("epochs", "--epochs"),
     ("eval_every", "--eval-every"),
     ("force", "--force"),
@@ -113,7 +115,7 @@ pub fn in_flags(error: anyhow::Error) -> anyhow::Error {
 
 /// Replace each "option `FIELD`" by `FLAG`, "option `FIELD = VALUE`" by `FLAG VALUE`, and a function of [`COMMANDS`]
 /// by its command. Other names stay.
-fn translated(text: &str) -> String {
+pub fn translated(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(OPTION) {

@@ -17,6 +17,7 @@ mod outcome;
 mod parse;
 mod plot;
 mod predict;
+mod read_args;
 mod recipe;
 mod score;
 mod shell;

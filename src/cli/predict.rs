@@ -8,6 +8,7 @@ use rnn_zoo::inference::predict::{answer, answer_texts, check};
 use super::bundle_argument::load_model;
 use super::compute::Compute;
 use super::data_args::DataArgs;
+use super::flags::usage;
 use super::outcome::Outcome;
 
 /// Classify text, tag sequences, forecast numbers
@@ -42,13 +43,17 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let model = load_model(&args.bundle, &device)?;
     let task = model.config.task;
-    if args.text.is_none() {
-        check(&model)?; // before its data is read
+    match (&args.text, args.data.read.given()) {
+        (Some(_), Some(flag)) => {
+            return Err(usage(flag, "is about the files of --data, but --text is given"));
+        }
+        (Some(_), None) => {}
+        (None, _) => check(&model)?, // before its data is read
     }
     let answers = match (&args.text, &args.data.data) {
         (Some(text), _) => answer_texts(&model, std::slice::from_ref(text))?,
         (None, Some(data)) if task.text_reader().is_some() => {
-            let corpus = args.data.unlabelled(data, &model.config).corpus()?;
+            let corpus = args.data.texts(data, &model.config)?;
             let split = args.data.split.unwrap_or_else(|| corpus.default_split());
             // A line's end is no part of its text; a record is taken as it is.
             let texts =

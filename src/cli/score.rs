@@ -5,13 +5,18 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use rnn_zoo::Error;
+use rnn_zoo::data::{Pieces, Split, has_columns, open_utf8};
+use rnn_zoo::inference::Model;
 use rnn_zoo::inference::score::{LineScore, score_lines};
+use rnn_zoo::tasks::DataSpec;
 use rnn_zoo::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
+use super::flags::{translated, usage};
 use super::outcome::Outcome;
+use super::read_args::{ReadArgs, announce};
 
 /// The largest number of lines in a batch.
 const LINES: usize = 64;
@@ -28,15 +33,20 @@ same order.
 Examples:
   rnn score my-model hypotheses.txt                          one line each: logprob, tokens, text, between tabs
   nbest | rnn score my-model | sort -rg | head -1            the most likely line
-  rnn score my-model hypotheses.txt --json --tokens          one JSON object a line, with every token")]
+  rnn score my-model hypotheses.txt --json --tokens          one JSON object a line, with every token
+  rnn score my-model reviews.csv --text-column review        one line a record")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
     bundle: String,
 
-    /// A file of lines; - is standard input
+    /// A file of lines, or a .csv, .tsv or .jsonl file, of which the text of each record is scored; - is standard
+    /// input
     #[arg(value_name = "FILE", default_value = "-")]
     file: String,
+
+    #[command(flatten)]
+    read: ReadArgs,
 
     /// Print the log-probability of each token too, below its line, after a tab
     #[arg(long)]
@@ -53,12 +63,16 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
-    let mut lines = Lines::open(&args.file)?;
+    let lines = if has_columns(Path::new(&args.file)) { None } else { Some(Lines::open(args)?) };
     let model = load_model(&args.bundle, &device)?;
+    let mut input = match lines {
+        Some(lines) => Input::Lines(lines),
+        None => Input::Records(records(args, &model)?),
+    };
     let mut out = std::io::stdout().lock();
     let mut seen = Seen::default();
     loop {
-        let (texts, end) = lines.available();
+        let (texts, end) = input.available();
         let scores = score_lines(&model, &texts)?;
         let tokenizer = model.tokenizer()?;
         for (text, score) in texts.iter().zip(&scores) {
@@ -129,6 +143,8 @@ fn write_text(
     score: &LineScore,
     tokens: bool,
 ) -> std::io::Result<()> {
+    // A record may hold several lines.
+    let text = text.replace('\n', "\\n");
     writeln!(out, "{:.6}\t{}\t{text}", score.logprob(), score.tokens.len())?;
     if tokens {
         for (&id, logprob) in score.tokens.iter().zip(&score.logprobs) {
@@ -144,6 +160,41 @@ fn write_text(
     Ok(())
 }
 
+/// The texts of a file of records, those without any too.
+fn records(args: &Args, model: &Model) -> anyhow::Result<Pieces> {
+    let mut spec = args.read.apply(DataSpec::new(&args.file));
+    spec.columns.text = spec.columns.text.or_else(|| model.config.text_column.clone());
+    let corpus = spec.corpus()?.with_incomplete();
+    announce(&corpus, Some(Split::All))?;
+    Ok(corpus.pieces(Split::All)?)
+}
+
+/// The texts to score.
+enum Input {
+    Lines(Lines),
+    Records(Pieces),
+}
+
+impl Input {
+    /// Read at least one text, if there is one, and return whether more may follow.
+    fn available(&mut self) -> (Vec<String>, Result<bool, Error>) {
+        match self {
+            Self::Lines(lines) => lines.available(),
+            Self::Records(pieces) => {
+                let mut texts = vec![];
+                for piece in pieces.by_ref().take(LINES) {
+                    match piece {
+                        Ok(piece) => texts.push(piece.text),
+                        Err(error) => return (texts, Err(error)),
+                    }
+                }
+                let more = texts.len() == LINES;
+                (texts, Ok(more))
+            }
+        }
+    }
+}
+
 /// The lines of a file or of standard input.
 struct Lines {
     reader: BufReader<Box<dyn Read>>,
@@ -154,16 +205,28 @@ struct Lines {
 }
 
 impl Lines {
-    fn open(file: &str) -> Result<Self, Error> {
-        let (name, reader): (_, Box<dyn Read>) = match file {
-            "-" => ("standard input", Box::new(std::io::stdin())),
-            path if Path::new(path).is_dir() => {
-                return Err(Error::file(
-                    path,
-                    "is a folder; expected a file of lines, or - for standard input",
-                ));
+    fn open(args: &Args) -> anyhow::Result<Self> {
+        let (file, encoding) = (args.file.as_str(), args.read.encoding);
+        if let Some(flag) = args.read.given().filter(|flag| *flag != "--encoding") {
+            return Err(usage(flag, format!("{file} has no columns; expected a .csv, .tsv or .jsonl file")));
+        }
+        let about = std::fs::metadata(file);
+        let (name, reader): (_, Box<dyn Read>) = match (file, about) {
+            ("-", _) if encoding.is_some() => {
+                return Err(usage("--encoding", "standard input is UTF-8; expected a file"));
             }
-            path => (path, Box::new(File::open(path).map_err(|error| Error::file(path, error))?)),
+            ("-", _) => ("standard input", Box::new(std::io::stdin())),
+            (path, Ok(about)) if about.is_dir() => {
+                let problem = "is a folder; expected a file of lines, or - for standard input";
+                return Err(Error::file(path, problem).into());
+            }
+            // Pipes are read as they are written.
+            (path, Ok(about)) if about.is_file() && about.len() > 0 => {
+                let (reader, note) = open_utf8(Path::new(path), encoding)?;
+                note.into_iter().for_each(|note| eprintln!("{}", translated(&note)));
+                (path, reader)
+            }
+            (path, _) => (path, Box::new(File::open(path).map_err(|error| Error::file(path, error))?)),
         };
         Ok(Self { reader: BufReader::with_capacity(BUFFER, reader), name: name.into(), count: 0 })
     }

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::listing::listed;
 use crate::{Error, Result};
 
-/// The names of the columns of a CSV file, or of the fields of a JSONL file, that hold text and label.
+/// The names of the columns of a table, or of the fields of a JSONL file, that hold text and label.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Columns {
     /// The column of the text; by default the one called `text`, or the only one beside the label.
@@ -25,31 +26,25 @@ pub struct Places {
 }
 
 impl Columns {
-    /// Return an error if a column was named, for `what` that has no columns.
-    pub(super) fn refuse(&self, what: &str) -> Result<()> {
-        let problem = || format!("{what} has no columns; it needs a .csv or .jsonl file");
-        match self {
-            Self { text: Some(_), .. } => Err(Error::invalid("columns.text", problem())),
-            Self { label: Some(_), .. } => Err(Error::invalid("columns.label", problem())),
-            Self { text: None, label: None } => Ok(()),
-        }
-    }
-
     /// Find text and label among the column `names` of the file at `path`. `noun` names the columns in errors.
     ///
     /// # Errors
-    /// If a column that was asked for is missing, text and label are the same, or no column was asked for and it is
-    /// not clear which holds the text. The error lists all names.
+    /// If a column that was asked for is missing or there are two of its name, if text and label are the same, or if no
+    /// column was asked for and it is not clear which holds the text. The error lists the names.
     pub(super) fn find(&self, path: &Path, names: &[&str], noun: &str) -> Result<Places> {
         if names.is_empty() {
             let problem = format!("has no text ({noun}: none); expected a field that holds some");
             return Err(Error::file(path, problem));
         }
-        let all = format!("({noun}: {})", names.join(", "));
-        let find = |wanted: &String, field: &str| {
-            let missing =
-                || Error::file(path, format!("has no `{wanted}` {all}; choose one with option `{field}`"));
-            names.iter().position(|name| name == wanted).ok_or_else(missing)
+        let all = format!("({noun}: {})", listed(names.iter().map(|name| visible(name)), ", "));
+        let find = |wanted: &str, option: &str| {
+            let place = names.iter().position(|name| *name == wanted).ok_or_else(|| {
+                let near = names.iter().find(|name| name.trim() == wanted.trim());
+                let hint = near.map_or(String::new(), |near| format!("; {near:?} has other blanks"));
+                let problem = format!("has no `{wanted}` {all}{hint}; choose one with option `{option}`");
+                Error::file(path, problem)
+            })?;
+            unique(path, names, place)
         };
         let label = self.label.as_ref().map(|label| find(label, "columns.label")).transpose()?;
         let Some(text) = &self.text else {
@@ -59,7 +54,7 @@ impl Columns {
                 );
                 Error::file(path, problem)
             })?;
-            return Ok(Places { text, label });
+            return Ok(Places { text: unique(path, names, text)?, label });
         };
         let place = find(text, "columns.text")?;
         if Some(place) == label {
@@ -67,6 +62,27 @@ impl Columns {
             return Err(Error::file(path, problem));
         }
         Ok(Places { text: place, label })
+    }
+}
+
+/// `place`, if no other column has its name.
+fn unique(path: &Path, names: &[&str], place: usize) -> Result<usize> {
+    let name = names[place];
+    match names.iter().enumerate().find(|&(other, &same)| other != place && same == name) {
+        Some((other, _)) => {
+            let (place, other) = (place + 1, other + 1);
+            let problem = format!("columns {place} and {other} are both called `{name}`; rename one of them");
+            Err(Error::file(path, problem))
+        }
+        None => Ok(place),
+    }
+}
+
+/// A name as messages show it: in quotes if it is empty or has blanks at its ends.
+fn visible(name: &str) -> String {
+    match name.is_empty() || name.trim() != name {
+        true => format!("{name:?}"),
+        false => name.to_string(),
     }
 }
 

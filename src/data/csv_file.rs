@@ -1,114 +1,194 @@
-//! CSV files with a header.
+//! Delimited tables with a header: `.csv` and `.tsv` files.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-
-use csv::Position;
+use std::io::{BufReader, Read};
+use std::path::Path;
 
 use super::columns::{Columns, Places};
-use super::extent::extent;
+use super::csv_reader::{CsvError, CsvReader, Record};
+use super::delimiter::Delimiter;
+use super::file_reader::FileReader;
 use super::piece::Piece;
-use super::records::{Place, RecordFormat, Records, piece};
+use super::read_options::ReadOptions;
+use super::records::{LONGEST_RECORD, Place, RecordFormat, Records, piece};
+use super::utf8_file::Utf8File;
 use crate::{Error, Result};
 
-/// A CSV file, with the places of text and label among its columns.
-#[derive(Debug)]
+/// Bytes from which the delimiter is found.
+const HEAD: u64 = 1 << 16;
+
+/// A table, with the places of text and label among its columns.
+#[derive(Clone, Debug)]
 pub(super) struct CsvFile {
-    path: PathBuf,
+    file: Utf8File,
+    delimiter: Delimiter,
+    /// Whether the delimiter is not that of the file's extension.
+    found: bool,
+    names: Vec<String>,
     places: Places,
-    text_column: String,
 }
 
 impl CsvFile {
-    /// Open a file and read its header.
+    /// Open a file and read its header. `usual` is the delimiter that belongs to its extension.
     ///
     /// # Errors
     /// If the file cannot be read, or as [`Columns::find`].
-    pub fn open(path: &Path, columns: &Columns) -> Result<Self> {
-        let mut reader = reader(path)?;
-        let header = reader.headers().map_err(|error| csv_problem(path, &error))?;
-        let names: Vec<&str> = header.iter().collect();
-        let places = columns.find(path, &names, "columns")?;
-        Ok(Self { path: path.to_path_buf(), places, text_column: names[places.text].to_string() })
+    pub fn open(path: &Path, options: &ReadOptions, usual: Delimiter) -> Result<Self> {
+        let file = Utf8File::open(path, options.encoding)?;
+        let delimiter = options.delimiter.map_or_else(|| find_delimiter(&file, usual), Ok)?;
+        let found = options.delimiter.is_none() && delimiter != usual;
+        let mut table =
+            Self { file, delimiter, found, names: vec![], places: Places { text: 0, label: None } };
+        let mut records = table.reader();
+        let record = match records.read_record()? {
+            true => records.record,
+            false => return Err(Error::file(path, "has no header; expected the names of its columns")),
+        };
+        let names = (0..record.len()).map(|index| table.field(&record, index));
+        table.names = names.collect::<Result<_>>()?;
+        table.places = table.find_columns(&options.columns)?;
+        Ok(table)
     }
+
+    fn find_columns(&self, columns: &Columns) -> Result<Places> {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        columns.find(self.file.path(), &names, "columns")
+    }
+
+    /// A reader at the header.
+    fn reader(&self) -> CsvRecords {
+        let (range, line) = (self.file.range(), 1);
+        CsvRecords {
+            reader: self.reader_at(Place { byte: range.start, line }),
+            record: Record::default(),
+            table: self.clone(),
+        }
+    }
+
+    fn reader_at(&self, place: Place) -> CsvReader<BufReader<FileReader>> {
+        let bytes = self.file.reader(place.byte..self.file.range().end);
+        let bytes = BufReader::with_capacity(1 << 16, bytes);
+        CsvReader::new(bytes, self.delimiter.byte(), place.byte, place.line)
+    }
+
+    fn field(&self, record: &Record, index: usize) -> Result<String> {
+        let text = std::str::from_utf8(record.field(index)).map(String::from);
+        text.map_err(|_| {
+            self.problem(format!("line {}: field {} is not UTF-8 text", record.line(), index + 1))
+        })
+    }
+
+    fn problem(&self, problem: impl std::fmt::Display) -> Error {
+        Error::file(self.file.path(), problem)
+    }
+
+    fn csv_problem(&self, error: CsvError) -> Error {
+        let advice = "close it, or write a quote inside a quoted field twice";
+        match error {
+            CsvError::Io(error) => self.problem(error),
+            CsvError::TooLong { line } => self.problem(format!(
+                "line {line}: a record of more than {} MiB; expected records with line ends between them",
+                LONGEST_RECORD >> 20
+            )),
+            CsvError::Unclosed { opened } => {
+                self.problem(format!("line {opened}: the quote that opens here is not closed; {advice}"))
+            }
+            CsvError::TextAfterQuote { opened, closed } => self.problem(format!(
+                "line {opened}: the quote that opens here closes on line {closed}, in the middle of a field; {advice}"
+            )),
+        }
+    }
+
+    /// The error of a record with too few or too many fields.
+    fn unequal(&self, record: &Record) -> Error {
+        let (found, expected, line) = (record.len(), self.names.len(), record.line());
+        let advice = match (record.long_quote(), found > expected) {
+            (Some((opened, closed)), _) => {
+                format!(
+                    "a quote opens on line {opened} and closes on line {closed}: is it closed in the right place?"
+                )
+            }
+            (None, true) => format!("quote a field that holds the delimiter `{}`", self.delimiter),
+            (None, false) => {
+                format!("expected the delimiter `{}` between all fields, empty ones too", self.delimiter)
+            }
+        };
+        let fields = if found == 1 { "field" } else { "fields" };
+        self.problem(format!("line {line}: {found} {fields} where the header has {expected}; {advice}"))
+    }
+}
+
+/// Find the delimiter of a table in its first bytes.
+fn find_delimiter(file: &Utf8File, usual: Delimiter) -> Result<Delimiter> {
+    let range = file.range();
+    let mut head = vec![];
+    let read = file.reader(range.clone()).take(HEAD).read_to_end(&mut head);
+    read.map_err(|error| Error::file(file.path(), error))?;
+    let complete = head.len() as u64 == range.end - range.start;
+    Ok(Delimiter::find(&head, complete, usual))
 }
 
 impl RecordFormat for CsvFile {
     fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     fn text_column(&self) -> &str {
-        &self.text_column
+        &self.names[self.places.text]
+    }
+
+    fn label_column(&self) -> Option<&str> {
+        self.places.label.map(|place| self.names[place].as_str())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let delimiter =
+            format!("its fields are separated by `{}` (option `delimiter` overrides)", self.delimiter);
+        let notes = [self.file.note().map(String::from), self.found.then_some(delimiter)];
+        notes.into_iter().flatten().collect()
     }
 
     fn records(&self) -> Result<Box<dyn Records>> {
-        let mut reader = reader(&self.path)?;
-        reader.headers().map_err(|error| csv_problem(&self.path, &error))?;
-        Ok(Box::new(CsvRecords { reader, path: self.path.clone(), places: self.places }))
+        let mut records = self.reader();
+        records.read_record()?; // the header
+        Ok(Box::new(records))
     }
 }
 
+/// A reader of a table.
 struct CsvRecords {
-    reader: csv::Reader<File>,
-    path: PathBuf,
-    places: Places,
+    reader: CsvReader<BufReader<FileReader>>,
+    /// The last record.
+    record: Record,
+    table: CsvFile,
+}
+
+impl CsvRecords {
+    /// Read the header or the next record; return `false` after the last.
+    fn read_record(&mut self) -> Result<bool> {
+        self.reader.read(&mut self.record).map_err(|error| self.table.csv_problem(error))
+    }
 }
 
 impl Records for CsvRecords {
     fn place(&self) -> Place {
-        let position = self.reader.position();
-        Place { byte: position.byte(), line: position.line() }
+        Place { byte: self.reader.byte(), line: self.reader.line() }
     }
 
     fn seek(&mut self, place: Place) -> Result<()> {
-        let mut position = Position::new();
-        position.set_byte(place.byte).set_line(place.line);
-        self.reader.seek(position).map_err(|error| csv_problem(&self.path, &error))
+        self.reader = self.table.reader_at(place);
+        Ok(())
     }
 
     fn read(&mut self) -> Result<Option<Piece>> {
-        let mut record = csv::StringRecord::new();
-        if !self.reader.read_record(&mut record).map_err(|error| csv_problem(&self.path, &error))? {
+        if !self.read_record()? {
             return Ok(None);
         }
-        let line = || record.position().map_or(0, |position| line_of(&self.path, position));
-        let field = |place: usize| record.get(place).unwrap_or_default().to_string();
-        piece(&self.path, line, field(self.places.text), self.places.label.map(field)).map(Some)
-    }
-}
-
-/// A reader before the header. It skips a byte-order mark itself.
-fn reader(path: &Path) -> Result<csv::Reader<File>> {
-    extent(path)?;
-    let file = File::open(path).map_err(|error| Error::file(path, error))?;
-    Ok(csv::ReaderBuilder::new().buffer_capacity(1 << 16).from_reader(file))
-}
-
-/// The line on which a record begins. The csv reader counts blank lines before a record as part of it.
-fn line_of(path: &Path, position: &Position) -> u64 {
-    let blank_lines = || {
-        let mut reader = BufReader::new(File::open(path).ok()?);
-        reader.seek(SeekFrom::Start(position.byte())).ok()?;
-        let breaks = reader.bytes().map_while(|byte| byte.ok().filter(|byte| b"\r\n".contains(byte)));
-        Some(breaks.filter(|&byte| byte == b'\n').count() as u64)
-    };
-    position.line() + blank_lines().unwrap_or(0)
-}
-
-fn csv_problem(path: &Path, error: &csv::Error) -> Error {
-    let line =
-        error.position().map_or(String::new(), |position| format!("line {}: ", line_of(path, position)));
-    let problem = match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!(
-                "{line}{len} fields where the header has {expected_len}; quote a field that holds a comma"
-            )
+        let Self { record, table, .. } = self;
+        if record.len() != table.names.len() {
+            return Err(table.unequal(record));
         }
-        csv::ErrorKind::Utf8 { err, .. } => format!("{line}field {} is not UTF-8 text", err.field() + 1),
-        csv::ErrorKind::Io(error) => error.to_string(),
-        _ => format!("{line}{error}"),
-    };
-    Error::file(path, problem)
+        let Places { text, label } = table.places;
+        let label = label.map(|place| table.field(record, place)).transpose()?;
+        piece(table.file.path(), record.line(), table.field(record, text)?, label).map(Some)
+    }
 }

@@ -1,4 +1,4 @@
-//! How a split is cut into batches: lanes of a stream side by side, and windows of their steps.
+//! The division of a split into batches: lanes of a stream side by side, and windows of their steps.
 
 use rand::RngExt;
 use rnn_zoo_models::normal;
@@ -6,26 +6,26 @@ use rnn_zoo_models::normal;
 use crate::rng::{self, Purpose, Rng};
 use crate::{Error, Result};
 
-/// How a split is cut.
+/// The division of a split into batches.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
     /// Sequences side by side.
     pub batch_size: usize,
     /// Steps of a window of a stream.
     pub window: usize,
-    /// Drop the tokens beyond the last step that all lanes have: training wants lanes of one length,
-    /// evaluation wants every token.
+    /// Whether to drop the tokens beyond the last step that all lanes have. Training needs lanes of one length;
+    /// evaluation reads every token.
     pub trim: bool,
-    /// Draw the length of every window of a shuffled epoch anew, around `window`: else a stream is cut at the
-    /// same places in every epoch (Merity, Keskar and Socher 2017).
+    /// Whether to draw the length of every window of a shuffled epoch anew, around `window`, so that the windows of
+    /// two epochs differ (Merity, Keskar and Socher 2017).
     pub vary: bool,
 }
 
 impl Cut {
-    /// Steps of the longest lane.
+    /// The number of steps of the longest lane.
     ///
     /// # Errors
-    /// If the training data is too short for one window of every lane; the message says which options would help.
+    /// If the training data is too short for one window of every lane; the message names options that fit.
     pub(super) fn lane_length(self, tokens: usize) -> Result<usize> {
         let Self { batch_size, window, trim, .. } = self;
         if !trim {
@@ -51,7 +51,7 @@ impl Cut {
         Ok(tokens / batch_size)
     }
 
-    /// Where the windows of a lane of `lane` steps begin, and where the last ends.
+    /// The steps at which the windows of a lane of `lane` steps begin, and the end of the last.
     pub(super) fn bounds(self, lane: usize, shuffle: Option<(u64, usize)>) -> Vec<usize> {
         let Self { window, vary, .. } = self;
         let Some((seed, epoch)) = shuffle.filter(|_| vary) else {
@@ -68,8 +68,8 @@ impl Cut {
     }
 }
 
-/// A window's length, as AWD-LSTM draws it: normal around `window`, or in one case of twenty around half of
-/// it, with a deviation of 5; at least 5, at most 10 above.
+/// Draw the length of a window as AWD-LSTM does: normally distributed around `window`, or in one case of twenty around
+/// half of it, with a standard deviation of 5; at least 5, at most 10 above `window`.
 fn drawn_window(window: usize, rng: &mut Rng) -> usize {
     let mean = if rng.random::<f64>() < 0.95 { window as f64 } else { window as f64 / 2. };
     let least = window.min(5);

@@ -1,11 +1,12 @@
-//! The fractions of a single file that are set aside for validation and testing.
+//! The fractions of the data that are set aside for validation and testing.
 
 use serde::{Deserialize, Serialize};
 
+use super::source::Source;
 use crate::{Error, Result};
 
-/// Fractions of the bytes or records of a single file. Training text comes first in the file, then that for
-/// validation, then that for testing.
+/// Fractions of the bytes or records of a file: of a single file for validation and testing, of a folder's training
+/// file for validation, if the folder has no validation file.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fractions {
     /// Fraction for validation.
@@ -22,6 +23,15 @@ impl Default for Fractions {
 }
 
 impl Fractions {
+    /// The fractions of a source where the user names none: the default, and 10 % for the validation of a folder.
+    pub fn of(source: &Source) -> Self {
+        let usual = Self::default();
+        match source {
+            Source::Directory(_) => Self { valid: 0.1, ..usual },
+            _ => usual,
+        }
+    }
+
     /// Check that both fractions are valid and leave text for training.
     ///
     /// # Errors

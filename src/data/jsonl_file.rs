@@ -1,59 +1,79 @@
 //! JSONL files: one JSON object a line.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::columns::Columns;
-use super::extent::extent;
+use super::file_reader::FileReader;
+use super::json_object::JsonObject;
 use super::piece::Piece;
-use super::records::{Place, RecordFormat, Records, piece};
+use super::read_options::ReadOptions;
+use super::records::{LONGEST_RECORD, Place, RecordFormat, Records, piece};
+use super::utf8_file::Utf8File;
+use crate::listing::listed;
 use crate::{Error, Result};
+
+/// The number of objects after the first in which a label field is searched.
+const SEARCHED: usize = 1000;
 
 /// A JSONL file, with the names of the fields of text and label.
 #[derive(Debug)]
 pub(super) struct JsonlFile {
-    path: PathBuf,
+    file: Utf8File,
     text: String,
     label: Option<String>,
-    /// Bytes before the first line.
-    start: u64,
 }
 
 impl JsonlFile {
     /// Open a file and read the field names of its first object.
     ///
     /// # Errors
-    /// If the file cannot be read or has no object, or as [`Columns::find`].
-    pub fn open(path: &Path, columns: &Columns) -> Result<Self> {
-        let (start, _) = extent(path)?;
-        let mut lines = Objects::open(path, start)?;
+    /// If the file cannot be read or has no object, or as [`Columns::find`](super::columns::Columns::find).
+    pub fn open(path: &Path, options: &ReadOptions) -> Result<Self> {
+        let file = Utf8File::open(path, options.encoding)?;
+        options.refuse_delimiter(&path.display().to_string())?;
+        let columns = &options.columns;
+        let mut lines = Objects::open(file.clone());
         let Some((number, object)) = lines.next_object()? else {
             return Err(Error::file(path, "holds no records; expected one JSON object a line"));
         };
-        // Labels may be numbers; without labels only strings can be the text.
-        let fields = object.iter().filter(|(_, value)| value.is_string() || columns.label.is_some());
-        let names: Vec<&str> = fields.map(|(name, _)| name.as_str()).collect();
+        // Labels may be numbers and may be missing; without labels only strings can be the text.
+        let fields = object
+            .iter()
+            .filter(|(_, value)| matches!(value, Value::String(_) | Value::Null) || columns.label.is_some());
+        let mut names: Vec<&str> = fields.map(|(name, _)| name).collect();
+        if let Some(label) = columns.label.as_deref().filter(|label| object.get(label).is_none()) {
+            if lines.has_field(label)? {
+                names.push(label);
+            }
+        }
         let places = columns.find(path, &names, &format!("line {number}: string fields"))?;
         let name = |place: usize| names[place].to_string();
-        let label = places.label.map(name);
-        Ok(Self { path: path.to_path_buf(), text: name(places.text), label, start })
+        let (text, label) = (name(places.text), places.label.map(name));
+        Ok(Self { file, text, label })
     }
 }
 
 impl RecordFormat for JsonlFile {
     fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     fn text_column(&self) -> &str {
         &self.text
     }
 
+    fn label_column(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.file.note().map(String::from).into_iter().collect()
+    }
+
     fn records(&self) -> Result<Box<dyn Records>> {
-        let objects = Objects::open(&self.path, self.start)?;
+        let objects = Objects::open(self.file.clone());
         Ok(Box::new(JsonlRecords { objects, text: self.text.clone(), label: self.label.clone() }))
     }
 }
@@ -70,78 +90,99 @@ impl Records for JsonlRecords {
     }
 
     fn seek(&mut self, place: Place) -> Result<()> {
-        self.objects.seek(place)
+        self.objects.seek(place);
+        Ok(())
     }
 
     fn read(&mut self) -> Result<Option<Piece>> {
         let Some((number, object)) = self.objects.next_object()? else { return Ok(None) };
-        let path = &self.objects.path;
+        let path = self.objects.file.path();
         let label = self.label.as_ref().map(|name| label_of(path, number, &object, name)).transpose()?;
         let text = text_of(path, number, &object, &self.text)?;
-        piece(path, || number, text, label).map(Some)
+        piece(path, number, text, label.flatten()).map(Some)
     }
 }
 
 /// The objects of a file.
 struct Objects {
-    reader: BufReader<File>,
-    path: PathBuf,
+    reader: BufReader<FileReader>,
+    file: Utf8File,
     /// The place of the next line.
     next: Place,
 }
 
 impl Objects {
-    fn open(path: &Path, start: u64) -> Result<Self> {
-        let file = File::open(path).map_err(|error| Error::file(path, error))?;
-        let next = Place { byte: start, line: 1 };
-        let mut objects = Self { reader: BufReader::new(file), path: path.to_path_buf(), next };
-        objects.seek(next)?;
-        Ok(objects)
+    fn open(file: Utf8File) -> Self {
+        let next = Place { byte: file.range().start, line: 1 };
+        Self { reader: BufReader::new(file.reader(file.range())), file, next }
     }
 
-    fn seek(&mut self, place: Place) -> Result<()> {
+    fn seek(&mut self, place: Place) {
         self.next = place;
-        let found = self.reader.seek(SeekFrom::Start(place.byte));
-        found.map(drop).map_err(|error| Error::file(&self.path, error))
+        self.reader = BufReader::new(self.file.reader(place.byte..self.file.range().end));
     }
 
     /// The object of the next line that is not blank, with the line's number; `None` after the last.
-    fn next_object(&mut self) -> Result<Option<(u64, Map<String, Value>)>> {
+    fn next_object(&mut self) -> Result<Option<(u64, JsonObject)>> {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
-            let read = self.reader.read_until(b'\n', &mut bytes);
-            self.next.byte += read.map_err(|error| Error::file(&self.path, error))? as u64;
+            let read = self.reader.by_ref().take(LONGEST_RECORD as u64 + 1).read_until(b'\n', &mut bytes);
+            self.next.byte += read.map_err(|error| Error::file(self.file.path(), error))? as u64;
             if bytes.is_empty() {
                 return Ok(None);
             }
             let number = self.next.line;
             self.next.line += 1;
+            if bytes.len() > LONGEST_RECORD {
+                let problem = format!(
+                    "line {number} has more than {} MiB; expected one JSON object a line",
+                    LONGEST_RECORD >> 20
+                );
+                return Err(Error::file(self.file.path(), problem));
+            }
             if !bytes.iter().all(u8::is_ascii_whitespace) {
                 let object = serde_json::from_slice(&bytes);
                 return object
                     .map(|object| Some((number, object)))
-                    .map_err(|error| self.malformed(number, &error));
+                    .map_err(|error| self.malformed(number, &bytes, &error));
             }
         }
     }
 
-    fn malformed(&self, line: u64, error: &serde_json::Error) -> Error {
+    /// Whether one of the next objects has a field.
+    fn has_field(&mut self, name: &str) -> Result<bool> {
+        for _ in 0..SEARCHED {
+            match self.next_object()? {
+                Some((_, object)) if object.get(name).is_some() => return Ok(true),
+                Some(_) => {}
+                None => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    fn malformed(&self, line: u64, bytes: &[u8], error: &serde_json::Error) -> Error {
+        if line == 1 && bytes.trim_ascii_start().starts_with(b"[") {
+            let problem = "is a JSON array; expected one JSON object a line, as `jq -c '.[]'` writes them";
+            return Error::file(self.file.path(), problem);
+        }
         let reason = error.to_string();
         let reason = reason.split(" at line ").next().unwrap_or_default();
         let place = format!("line {line}, column {}", error.column());
-        Error::file(&self.path, format!("{place}: {reason}; expected one JSON object a line"))
+        Error::file(self.file.path(), format!("{place}: {reason}; expected one JSON object a line"))
     }
 }
 
-/// The text of an object.
-fn text_of(path: &Path, line: u64, object: &Map<String, Value>, name: &str) -> Result<String> {
+/// The text of an object; empty if it is null.
+fn text_of(path: &Path, line: u64, object: &JsonObject, name: &str) -> Result<String> {
     let problem = match object.get(name) {
         Some(Value::String(text)) => return Ok(text.clone()),
+        Some(Value::Null) => return Ok(String::new()),
         Some(other) => format!("line {line}: field `{name}` is {}; expected a string", kind(other)),
         None => {
-            let fields: Vec<&str> = object.keys().map(String::as_str).collect();
-            format!("line {line} has no string field `{name}` (it has: {})", fields.join(", "))
+            let fields = listed(object.iter().map(|(name, _)| name), ", ");
+            format!("line {line} has no string field `{name}` (it has: {fields})")
         }
     };
     Err(Error::file(path, problem))
@@ -159,15 +200,15 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The label of an object; labels may be numbers and truth values too.
-fn label_of(path: &Path, line: u64, object: &Map<String, Value>, name: &str) -> Result<String> {
+/// The label of an object, which may be a number or a truth value; `None` if it is null or absent.
+fn label_of(path: &Path, line: u64, object: &JsonObject, name: &str) -> Result<Option<String>> {
     match object.get(name) {
-        Some(Value::String(label)) => Ok(label.clone()),
-        Some(label @ (Value::Number(_) | Value::Bool(_))) => Ok(label.to_string()),
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(label)) => Ok(Some(label.clone())),
+        Some(label @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(label.to_string())),
         Some(other) => {
             let problem = format!("line {line}: label field `{name}` is {}; expected a string", kind(other));
             Err(Error::file(path, problem))
         }
-        None => Err(Error::file(path, format!("line {line} has no label field `{name}`"))),
     }
 }

@@ -1,9 +1,9 @@
 //! The lines of a text file, read a piece at a time.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Take};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
+use super::file_reader::FileReader;
 use super::piece::Piece;
 use crate::tokenizer::{End, character};
 use crate::{Error, Result};
@@ -14,7 +14,7 @@ pub(super) const LONGEST_PIECE: usize = 64 * 1024;
 /// The lines of a part of a text file. Very long lines come in several pieces.
 #[derive(Debug)]
 pub(super) struct Lines {
-    reader: BufReader<Take<File>>,
+    reader: BufReader<FileReader>,
     path: PathBuf,
     /// The place in the file of the first byte in `buffer`.
     offset: u64,
@@ -28,7 +28,7 @@ pub(super) struct Lines {
 impl Lines {
     /// The lines that `reader` reads from byte `offset` of the file at `path` on. `last` is the end of a last line
     /// without line end.
-    pub fn new(reader: BufReader<Take<File>>, path: PathBuf, offset: u64, last: End) -> Self {
+    pub fn new(reader: BufReader<FileReader>, path: PathBuf, offset: u64, last: End) -> Self {
         Self { reader, path, offset, buffer: Vec::new(), last, done: false }
     }
 
@@ -84,10 +84,8 @@ impl Lines {
 
     fn not_text(&self, place: usize) -> Error {
         let place = self.offset + place as u64;
-        Error::file(
-            &self.path,
-            format!("is not UTF-8 text (see byte {place}); expected text, .csv or .jsonl"),
-        )
+        let problem = "is not UTF-8 text; expected text, or another encoding that option `encoding` names";
+        Error::file(&self.path, format!("byte {place} {problem}"))
     }
 }
 

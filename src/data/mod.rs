@@ -4,6 +4,8 @@
 //! Source     location of a corpus                 source.rs
 //! Corpus     pieces of text, streamed             corpus.rs
 //! DataFile   a file in one format                 formats.rs lists the formats: text_file.rs, csv_file.rs, ...
+//! Utf8File   a file in any encoding, as UTF-8     utf8_file.rs, detect.rs, encoding.rs
+//! Division   train, valid and test of a file      division.rs, draw.rs
 //! hub        files fetched on demand              hub.rs
 //! builtin    generators, which need no file       builtin/
 //! Tokens     a split as token numbers             tokens.rs
@@ -17,25 +19,42 @@ pub mod builtin;
 pub mod columns;
 pub mod corpus;
 mod csv_file;
+mod csv_reader;
 mod cut;
 mod data_file;
-mod extent;
+pub mod delimiter;
+mod detect;
+pub mod division;
+mod draw;
+pub mod encoding;
+mod file_reader;
+mod fingerprint;
 mod formats;
 pub mod fractions;
 pub mod hub;
+mod json_object;
 mod jsonl_file;
 mod lines;
 pub mod piece;
+mod prose;
+pub mod read_options;
 mod records;
 pub mod source;
 mod text_file;
 pub mod tokens;
+mod utf8_file;
 
 pub use columns::Columns;
 pub use corpus::Corpus;
+pub use delimiter::Delimiter;
+pub use division::SplitRule;
+pub use encoding::Encoding;
+pub use formats::has_columns;
 pub use fractions::Fractions;
 pub use piece::{Piece, Pieces};
+pub use read_options::ReadOptions;
 pub use source::{Builtin, Source, Split};
 pub use tokens::TokenStream;
+pub use utf8_file::open_utf8;
 
 pub use crate::tokenizer::End;

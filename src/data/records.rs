@@ -1,13 +1,21 @@
 //! Files of records: one record a piece.
+//!
+//! A record without text, or without a label where a label column was named, is skipped, unless the division says
+//! otherwise.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use super::data_file::DataFile;
+use super::division::{Division, SplitRule};
+use super::draw::{Draw, Quotas};
 use super::fractions::Fractions;
 use super::piece::{Piece, Pieces};
+use super::source::Split;
+use crate::listing::thousands;
 use crate::tokenizer::End;
 use crate::{Error, Result};
 
@@ -18,6 +26,12 @@ pub(super) trait RecordFormat: Debug + Send + Sync {
 
     /// The name of the column that the text is read from.
     fn text_column(&self) -> &str;
+
+    /// The name of the column that the label is read from, if there is one.
+    fn label_column(&self) -> Option<&str>;
+
+    /// Facts that a user should know about the file.
+    fn notes(&self) -> Vec<String>;
 
     /// A reader at the first record.
     fn records(&self) -> Result<Box<dyn Records>>;
@@ -31,7 +45,7 @@ pub(super) trait Records: Send {
     /// Continue at a record that begins at `place`.
     fn seek(&mut self, place: Place) -> Result<()>;
 
-    /// Read the next record; `None` after the last.
+    /// Read the next record; `None` after the last. A text that is missing is empty.
     fn read(&mut self) -> Result<Option<Piece>>;
 }
 
@@ -44,22 +58,39 @@ pub(super) struct Place {
     pub line: u64,
 }
 
-/// A file of records, indexed when its records are first counted.
+/// A file of records, which are counted when a split is first asked for.
 #[derive(Debug)]
 pub(super) struct RecordFile<F> {
     format: F,
-    index: OnceLock<Index>,
+    census: OnceLock<Census>,
 }
 
-/// The number of records, and the place of every [`STRIDE`]th.
+/// The numbers of records.
 #[derive(Debug, Default)]
-struct Index {
-    count: u64,
+struct Census {
+    /// All records.
+    all: u64,
+    /// Records without text.
+    no_text: u64,
+    /// Records with text, but without a label.
+    no_label: u64,
+    /// Complete records of each class; of the class `""` if there are no labels.
+    classes: BTreeMap<String, u64>,
+    /// The place of every [`STRIDE`]th record.
     places: Vec<Place>,
 }
 
-/// Records between two places of an [`Index`]: few enough to skip, many enough to keep it small.
+/// Records between two places of a [`Census`]: few enough to skip, many enough to keep it small.
 const STRIDE: u64 = 1024;
+
+/// The largest record in bytes. An unclosed quote must not read a large file into memory.
+pub(super) const LONGEST_RECORD: usize = 256 << 20;
+
+/// The parts of a record that can be missing.
+enum Gap {
+    Text,
+    Label,
+}
 
 impl<F: RecordFormat> RecordFile<F> {
     /// A file in the given format.
@@ -68,28 +99,105 @@ impl<F: RecordFormat> RecordFile<F> {
     /// If there is no record, or the first cannot be read.
     pub fn new(format: F) -> Result<Self> {
         match format.records()?.read()? {
-            Some(_) => Ok(Self { format, index: OnceLock::new() }),
+            Some(_) => Ok(Self { format, census: OnceLock::new() }),
             None => Err(Error::file(format.path(), "has no records below its header; expected text")),
         }
     }
 
-    /// The index, made at the first call by reading the whole file.
-    fn index(&self) -> Result<&Index> {
-        if let Some(index) = self.index.get() {
-            return Ok(index);
+    /// The numbers of records, counted at the first call by reading the whole file.
+    fn census(&self) -> Result<&Census> {
+        if let Some(census) = self.census.get() {
+            return Ok(census);
         }
         let mut records = self.format.records()?;
-        let mut index = Index::default();
+        let mut census = Census::default();
         loop {
             let place = records.place();
-            if records.read()?.is_none() {
-                return Ok(self.index.get_or_init(|| index));
+            let Some(piece) = records.read()? else {
+                return Ok(self.census.get_or_init(|| census));
+            };
+            if census.all.is_multiple_of(STRIDE) {
+                census.places.push(place);
             }
-            if index.count.is_multiple_of(STRIDE) {
-                index.places.push(place);
+            census.all += 1;
+            match gap(&piece, self.format.label_column().is_some()) {
+                Some(Gap::Text) => census.no_text += 1,
+                Some(Gap::Label) => census.no_label += 1,
+                None => census.count(piece.label.as_deref().unwrap_or_default()),
             }
-            index.count += 1;
         }
+    }
+
+    /// The census of a file whose incomplete records are skipped.
+    ///
+    /// # Errors
+    /// If more than half of the records are incomplete.
+    fn complete(&self) -> Result<&Census> {
+        let census = self.census()?;
+        match 2 * census.incomplete() > census.all {
+            true => Err(Error::file(self.format.path(), format!("{}; at most half may", self.gaps(census)))),
+            false => Ok(census),
+        }
+    }
+
+    /// The numbers of records that lack something.
+    fn gaps(&self, census: &Census) -> String {
+        let no_text = (census.no_text > 0).then(|| {
+            format!("{} have no text in `{}`", thousands(census.no_text), self.format.text_column())
+        });
+        let no_label = (census.no_label > 0).then(|| {
+            let column = self.format.label_column().unwrap_or_default();
+            format!("{} have no label in `{column}`", thousands(census.no_label))
+        });
+        let gaps: Vec<String> = [no_text, no_label].into_iter().flatten().collect();
+        format!("of {} records {}", thousands(census.all), gaps.join(" and "))
+    }
+
+    /// All records, or those that `keep` selects.
+    fn selected(&self, mut keep: impl FnMut(&Piece) -> bool + Send + 'static) -> Result<Pieces> {
+        let records = UntilError(Some(self.format.records()?));
+        Ok(Box::new(records.filter(move |piece| piece.as_ref().map_or(true, &mut keep))))
+    }
+
+    /// The records with these numbers, counted from 0.
+    fn numbered(&self, range: Range<u64>) -> Result<Pieces> {
+        let mut records = self.format.records()?;
+        let place = self.census()?.places.get((range.start / STRIDE) as usize);
+        let mut skip = range.start;
+        if let Some(&place) = place {
+            records.seek(place)?;
+            skip %= STRIDE;
+        }
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        Ok(Box::new(UntilError(Some(records)).skip(skip as usize).take(length)))
+    }
+
+    /// The numbers of the records of a split by [`SplitRule::Tail`].
+    fn tail(&self, split: Split, fractions: Fractions) -> Result<Range<u64>> {
+        let count = self.census()?.all;
+        // The allowance keeps a fraction that is whole but for rounding from gaining a record.
+        let aside = |fraction: f64| (fraction * count as f64 - 1e-6).ceil().max(0.0) as u64;
+        let test = count - aside(fractions.test).min(count);
+        let valid = test - aside(fractions.valid).min(test);
+        Ok(match split {
+            Split::Train => 0..valid,
+            Split::Valid => valid..test,
+            Split::Test => test..count,
+            Split::All => 0..count,
+        })
+    }
+}
+
+impl Census {
+    fn count(&mut self, class: &str) {
+        match self.classes.get_mut(class) {
+            Some(count) => *count += 1,
+            None => drop(self.classes.insert(class.to_string(), 1)),
+        }
+    }
+
+    fn incomplete(&self) -> u64 {
+        self.no_text + self.no_label
     }
 }
 
@@ -102,33 +210,50 @@ impl<F: RecordFormat> DataFile for RecordFile<F> {
         Some(self.format.text_column())
     }
 
-    /// All records; they need not be counted for this.
-    fn range(&self) -> Range<u64> {
-        0..u64::MAX
-    }
-
-    /// A fraction above zero is at least one record.
-    fn split(&self, fractions: Fractions) -> Result<[Range<u64>; 3]> {
-        let count = self.index()?.count;
-        // The allowance keeps a fraction that is whole but for rounding from gaining a record.
-        let aside = |fraction: f64| (fraction * count as f64 - 1e-6).ceil().max(0.0) as u64;
-        let test = count - aside(fractions.test).min(count);
-        let valid = test - aside(fractions.valid).min(test);
-        Ok([0..valid, valid..test, test..count])
-    }
-
-    /// The records with these numbers, counted from 0. If there is an index, the first is found quickly.
-    fn pieces(&self, range: Range<u64>) -> Result<Pieces> {
-        let mut records = self.format.records()?;
-        let place = self.index.get().and_then(|index| index.places.get((range.start / STRIDE) as usize));
-        let mut skip = range.start;
-        if let Some(&place) = place {
-            records.seek(place)?;
-            skip %= STRIDE;
+    fn notes(&self, division: Division) -> Result<Vec<String>> {
+        let mut notes = self.format.notes();
+        if division.rule == SplitRule::Drawn && !division.incomplete {
+            let census = self.complete()?;
+            if census.incomplete() > 0 {
+                notes.push(format!("{}; these are skipped", self.gaps(census)));
+            }
         }
-        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        Ok(Box::new(UntilError(Some(records)).skip(skip as usize).take(length)))
+        Ok(notes)
     }
+
+    fn has(&self, split: Split, Division { fractions, rule, .. }: Division) -> Result<bool> {
+        match rule {
+            SplitRule::Tail => Ok(!self.tail(split, fractions)?.is_empty()),
+            SplitRule::Drawn => Ok(Quotas::new(&self.complete()?.classes, fractions).total(split) > 0),
+        }
+    }
+
+    /// All records are streamed at once; for a split they are counted before.
+    fn pieces(&self, split: Split, Division { fractions, rule, incomplete }: Division) -> Result<Pieces> {
+        let labelled = self.format.label_column().is_some();
+        match (split, rule) {
+            (Split::All, SplitRule::Tail) => self.selected(|_| true),
+            (Split::All, SplitRule::Drawn) if incomplete => self.selected(|_| true),
+            (Split::All, SplitRule::Drawn) => self.selected(move |piece| gap(piece, labelled).is_none()),
+            (_, SplitRule::Tail) => self.numbered(self.tail(split, fractions)?),
+            (_, SplitRule::Drawn) => {
+                let mut draw = Draw::new(&Quotas::new(&self.complete()?.classes, fractions));
+                self.selected(move |piece| {
+                    gap(piece, labelled).is_none()
+                        && draw.next(piece.label.as_deref().unwrap_or_default()) == split
+                })
+            }
+        }
+    }
+}
+
+/// The part of a record that is missing, the text first. `labelled` tells whether it should have a label.
+fn gap(piece: &Piece, labelled: bool) -> Option<Gap> {
+    let blank = |text: &str| text.chars().all(char::is_whitespace);
+    if blank(&piece.text) {
+        return Some(Gap::Text);
+    }
+    (labelled && piece.label.as_deref().is_none_or(blank)).then_some(Gap::Label)
 }
 
 /// Records up to and with the first error.
@@ -150,14 +275,9 @@ impl Iterator for UntilError {
 ///
 /// # Errors
 /// If the text holds a NUL byte; `line` is the record's line.
-pub(super) fn piece(
-    path: &Path,
-    line: impl Fn() -> u64,
-    text: String,
-    label: Option<String>,
-) -> Result<Piece> {
+pub(super) fn piece(path: &Path, line: u64, text: String, label: Option<String>) -> Result<Piece> {
     match text.contains('\0') {
-        true => Err(Error::file(path, format!("line {} holds a NUL byte; expected text", line()))),
+        true => Err(Error::file(path, format!("line {line} holds a NUL byte; expected text"))),
         false => Ok(Piece { text, label, end: End::Record }),
     }
 }

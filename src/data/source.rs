@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Where a corpus comes from.
+/// The source of a corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A seeded generator; needs no file.
     Builtin(Builtin),
-    /// One file: `.csv`, `.jsonl`, or anything else as plain text.
+    /// One file: `.csv`, `.tsv`, `.jsonl`, or anything else as plain text.
     File(PathBuf),
-    /// A folder that holds `train`, and perhaps `valid` and `test`.
+    /// A folder that holds `train`, and optionally `valid` and `test`.
     Directory(PathBuf),
     /// A file of a data set on the Hugging Face hub.
     Hub {
@@ -87,7 +87,7 @@ impl FromStr for Builtin {
 impl FromStr for Source {
     type Err = Error;
 
-    /// Reads the DATA argument: `builtin:NAME`, `hf://datasets/OWNER/NAME/FILE`, a folder or a file.
+    /// Parse the DATA argument: `builtin:NAME`, `hf://datasets/OWNER/NAME/FILE`, a folder or a file.
     ///
     /// # Errors
     /// If `data` has none of these forms, or names a file that does not exist.
@@ -110,7 +110,7 @@ impl FromStr for Source {
     }
 }
 
-/// Splits `datasets/OWNER/NAME/FILE`; `None` where a part is missing or would leave its folder.
+/// Split `datasets/OWNER/NAME/FILE`; `None` if a part is missing or would leave its folder.
 fn hub_file(address: &str) -> Option<Source> {
     let mut parts = address.strip_prefix("datasets/")?.splitn(3, '/');
     let (owner, name, file) = (parts.next()?, parts.next()?, parts.next()?);
@@ -130,7 +130,7 @@ fn missing(data: &str, error: &std::io::Error) -> Error {
         std::io::ErrorKind::NotFound => "no such file or folder".to_string(),
         _ => error.to_string(),
     };
-    let forms = "a text, .csv or .jsonl file, a folder, builtin:NAME or hf://datasets/OWNER/NAME/FILE";
+    let forms = "a text, .csv, .tsv or .jsonl file, a folder, builtin:NAME or hf://datasets/OWNER/NAME/FILE";
     Error::invalid("data", format!("`{data}`: {problem}; expected {forms}"))
 }
 

@@ -1,28 +1,35 @@
-//! Plain text files, and the places where they are cut into splits.
+//! Plain text files and their contiguous splits.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Take};
+use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::data_file::DataFile;
-use super::extent::extent;
+use super::division::Division;
+use super::file_reader::FileReader;
 use super::fractions::Fractions;
 use super::lines::{LONGEST_PIECE, Lines};
 use super::piece::Pieces;
+use super::prose;
+use super::read_options::ReadOptions;
+use super::source::Split;
+use super::utf8_file::Utf8File;
 use crate::tokenizer::{End, character};
 use crate::{Error, Result};
 
 /// Bytes around a wanted cut in which a better one is searched.
 const MARGIN: u64 = 4096;
 
-/// A file of UTF-8 text.
+/// Bytes that are searched for signs of another format.
+const HEAD: u64 = 1 << 14;
+
+/// A file of text.
 #[derive(Clone, Debug)]
 pub(super) struct TextFile {
-    path: PathBuf,
+    file: Utf8File,
     /// The first byte of the text, after a byte-order mark.
     start: u64,
-    /// The length of the file in bytes.
+    /// The byte after the text.
     end: u64,
 }
 
@@ -30,10 +37,11 @@ impl TextFile {
     /// Open a file.
     ///
     /// # Errors
-    /// If the file cannot be read, is not a regular file, holds nothing but white space, or is UTF-16.
-    pub fn open(path: &Path) -> Result<Self> {
-        let (start, end) = extent(path)?;
-        let file = Self { path: path.to_path_buf(), start, end };
+    /// If the file cannot be read, is not a regular file, is not text, or holds nothing but white space.
+    pub fn open(path: &Path, options: &ReadOptions) -> Result<Self> {
+        let file = Utf8File::open(path, options.encoding)?;
+        let Range { start, end } = file.range();
+        let file = Self { file, start, end };
         match file.is_blank().map_err(|error| Error::file(path, error))? {
             true => Err(Error::file(path, "holds nothing but white space; expected text")),
             false => Ok(file),
@@ -41,7 +49,7 @@ impl TextFile {
     }
 
     fn is_blank(&self) -> std::io::Result<bool> {
-        let mut reader = self.reader(self.range())?;
+        let mut reader = self.reader(self.range());
         loop {
             let buffer = reader.fill_buf()?;
             let length = buffer.len();
@@ -52,10 +60,13 @@ impl TextFile {
         }
     }
 
-    fn reader(&self, range: Range<u64>) -> std::io::Result<BufReader<Take<File>>> {
-        let mut file = File::open(&self.path)?;
-        file.seek(SeekFrom::Start(range.start))?;
-        Ok(BufReader::with_capacity(LONGEST_PIECE, file.take(range.end - range.start)))
+    fn reader(&self, range: Range<u64>) -> BufReader<FileReader> {
+        BufReader::with_capacity(LONGEST_PIECE, self.file.reader(range))
+    }
+
+    /// The positions of the whole file.
+    fn range(&self) -> Range<u64> {
+        self.start..self.end
     }
 
     /// The best cut at or after `place` and before `limit`, if there is any.
@@ -72,7 +83,7 @@ impl TextFile {
     /// The first place from `place` on, and before `limit`, that follows a newline.
     fn line_end(&self, place: u64, limit: u64) -> std::io::Result<Option<u64>> {
         let mut at = place - 1;
-        let mut reader = self.reader(at..limit.saturating_sub(1).max(at))?;
+        let mut reader = self.reader(at..limit.saturating_sub(1).max(at));
         loop {
             let buffer = reader.fill_buf()?;
             if buffer.is_empty() {
@@ -91,7 +102,7 @@ impl TextFile {
     fn cut_in_line(&self, place: u64, limit: u64) -> std::io::Result<Option<u64>> {
         let from = place.saturating_sub(MARGIN).max(self.start);
         let mut bytes = Vec::new();
-        self.reader(from..(place + MARGIN).min(self.end))?.read_to_end(&mut bytes)?;
+        self.reader(from..(place + MARGIN).min(self.end)).read_to_end(&mut bytes)?;
         let skip = bytes.iter().take_while(|&&byte| byte & 0xC0 == 0x80).count();
         let text = match std::str::from_utf8(&bytes[skip..]) {
             Ok(text) => text,
@@ -111,39 +122,52 @@ impl TextFile {
         // Text that is not UTF-8 is reported where it is read, with its place.
         Ok(boundary)
     }
+
+    /// The positions of a split. A cut falls after the first line end behind the wanted place. If the next line end is
+    /// too far away to leave the following split any text, the cut falls within a line, preferably before white space.
+    fn split(&self, split: Split, fractions: Fractions) -> Result<Range<u64>> {
+        let length = (self.end - self.start) as f64;
+        let place = |fraction: f64| self.end - (fraction * length).round() as u64;
+        let (valid_at, test_at) = (place(fractions.valid + fractions.test), place(fractions.test));
+        let cut = |place, limit| self.cut(place, limit).map_err(|error| Error::file(self.file.path(), error));
+        let test = cut(test_at, self.end)?.unwrap_or(self.end);
+        // No boundary between the two places: validation is left without text, and no character is cut.
+        let valid =
+            if valid_at == test_at { test } else { cut(valid_at, test_at)?.unwrap_or(test).min(test) };
+        Ok(match split {
+            Split::Train => self.start..valid,
+            Split::Valid => valid..test,
+            Split::Test => test..self.end,
+            Split::All => self.range(),
+        })
+    }
 }
 
 impl DataFile for TextFile {
     fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     fn text_column(&self) -> Option<&str> {
         None
     }
 
-    fn range(&self) -> Range<u64> {
-        self.start..self.end
+    fn notes(&self, _division: Division) -> Result<Vec<String>> {
+        let mut head = vec![];
+        let read = self.file.reader(self.range()).take(HEAD).read_to_end(&mut head);
+        read.map_err(|error| Error::file(self.file.path(), error))?;
+        let notes = [self.file.note().map(String::from), prose::looks_like(&String::from_utf8_lossy(&head))];
+        Ok(notes.into_iter().flatten().collect())
     }
 
-    /// A cut falls after the first line end behind the wanted place. If the next line end is too far away to leave
-    /// the following split any text, the cut falls within a line, preferably before white space.
-    fn split(&self, fractions: Fractions) -> Result<[Range<u64>; 3]> {
-        let length = (self.end - self.start) as f64;
-        let place = |fraction: f64| self.end - (fraction * length).round() as u64;
-        let (valid_at, test_at) = (place(fractions.valid + fractions.test), place(fractions.test));
-        let cut = |place, limit| self.cut(place, limit).map_err(|error| Error::file(&self.path, error));
-        let test = cut(test_at, self.end)?.unwrap_or(self.end);
-        // No boundary between the two places: validation is left without text, and no character is cut.
-        let valid =
-            if valid_at == test_at { test } else { cut(valid_at, test_at)?.unwrap_or(test).min(test) };
-        Ok([self.start..valid, valid..test, test..self.end])
+    fn has(&self, split: Split, division: Division) -> Result<bool> {
+        Ok(!self.split(split, division.fractions)?.is_empty())
     }
 
-    /// `range` must begin and end between characters.
-    fn pieces(&self, range: Range<u64>) -> Result<Pieces> {
-        let reader = self.reader(range.clone()).map_err(|error| Error::file(&self.path, error))?;
+    fn pieces(&self, split: Split, division: Division) -> Result<Pieces> {
+        let range = self.split(split, division.fractions)?;
         let last = if range.end == self.end { End::Line } else { End::None };
-        Ok(Box::new(Lines::new(reader, self.path.clone(), range.start, last)))
+        let reader = self.reader(range.clone());
+        Ok(Box::new(Lines::new(reader, self.file.path().to_path_buf(), range.start, last)))
     }
 }

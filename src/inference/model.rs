@@ -162,6 +162,7 @@ mod tests {
             tokenizer: None,
             labels: vec![],
             text_column: None,
+            data: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),
             created_with: "rnn train lstm".into(),

@@ -18,6 +18,7 @@ use super::text;
 use crate::data::batch::{Batch, Dataset, Example, Input, Target};
 use crate::data::corpus::Corpus;
 use crate::data::source::Split;
+use crate::listing::listed;
 use crate::tokenizer::{Kind, Tokenizer};
 use crate::training::LossUnit;
 use crate::{Error, Result};
@@ -125,7 +126,7 @@ fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String])
             let problem = format!(
                 "its {split} split has the class {label:?}, but the model knows only {}; leave such records out, or \
                  train anew on all classes",
-                labels.join(", ")
+                listed(labels, ", ")
             );
             return Err(Error::file(corpus.name(), problem));
         };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shape::Shape;
 use crate::data::source::{Builtin, Source};
-use crate::data::{Columns, Corpus, Fractions};
+use crate::data::{Columns, Corpus, Delimiter, Encoding, Fractions, ReadOptions, Split, SplitRule};
 use crate::tokenizer::{Kind, Tokenizer};
 use crate::training::{LossUnit, Splits};
 use crate::{Error, Result};
@@ -17,10 +17,37 @@ pub struct DataSpec {
     pub data: String,
     /// Columns of records.
     pub columns: Columns,
-    /// Shares of a single file that are held out.
+    /// The delimiter of tables, if it is not to be found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<Delimiter>,
+    /// The character encoding of files, if it is not to be detected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+    /// Fractions of a file that are held out.
     pub fractions: Fractions,
+    /// The records that are held out. Absent in the state of older runs.
+    #[serde(default)]
+    pub rule: SplitRule,
     /// Seed of built-in data.
     pub seed: u64,
+}
+
+/// The training data of a model, as its bundle describes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainingData {
+    /// Fractions of a file that were held out.
+    pub fractions: Fractions,
+    /// The records that were held out.
+    #[serde(default)]
+    pub rule: SplitRule,
+    /// The column of records that holds the label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_column: Option<String>,
+    /// A hash of the file, if the data is a single file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// The split for a final evaluation: test, or else validation, or else all.
+    pub held_out: Split,
 }
 
 /// The source of a run's tokenizer.
@@ -68,7 +95,17 @@ impl From<Kind> for TokenizerSource {
 impl DataSpec {
     /// The source named `data`, such as `my.txt` or `builtin:reber`, with the usual columns and fractions.
     pub fn new(data: impl Into<String>) -> Self {
-        Self { data: data.into(), columns: Columns::default(), fractions: Fractions::default(), seed: 1 }
+        let data = data.into();
+        let fractions = data.parse().map_or_else(|_| Fractions::default(), |source| Fractions::of(&source));
+        Self {
+            data,
+            columns: Columns::default(),
+            delimiter: None,
+            encoding: None,
+            fractions,
+            rule: SplitRule::Drawn,
+            seed: 1,
+        }
     }
 
     /// The source that [`DataSpec::data`] names.
@@ -84,7 +121,35 @@ impl DataSpec {
     /// # Errors
     /// If the source cannot be read or is not text.
     pub fn corpus(&self) -> Result<Corpus> {
-        Corpus::open(&self.source()?, &self.columns, self.seed)?.with_fractions(self.fractions)
+        let corpus = Corpus::open(&self.source()?, &self.options(), self.seed)?;
+        Ok(corpus.with_fractions(self.fractions)?.with_rule(self.rule))
+    }
+
+    fn options(&self) -> ReadOptions {
+        let Self { columns, delimiter, encoding, .. } = self.clone();
+        ReadOptions { columns, delimiter, encoding }
+    }
+
+    /// The data as a bundle keeps it, so that an evaluation can tell it again and use the same splits.
+    ///
+    /// # Errors
+    /// If the source cannot be read.
+    pub fn summary(&self) -> Result<TrainingData> {
+        let Self { fractions, rule, columns, .. } = self;
+        let (fingerprint, held_out) = match self.is_text()? {
+            true => {
+                let corpus = self.corpus()?;
+                (corpus.fingerprint()?, corpus.held_out()?)
+            }
+            false => (None, Split::Test),
+        };
+        Ok(TrainingData {
+            fractions: *fractions,
+            rule: *rule,
+            label_column: columns.label.clone(),
+            fingerprint,
+            held_out,
+        })
     }
 
     /// Whether the source is text, unlike the sequences of some built-ins.
@@ -103,7 +168,7 @@ impl DataSpec {
     /// Refuses data other than `builtin`. `task` is named in the error.
     pub(super) fn require_builtin(&self, task: &str, builtin: Builtin) -> Result<()> {
         match self.source()? {
-            Source::Builtin(found) if found == builtin => Ok(()),
+            Source::Builtin(found) if found == builtin => self.options().refuse_columns(&self.data),
             _ => Err(self.unsuited(task, &format!("builtin:{}", builtin.name()))),
         }
     }

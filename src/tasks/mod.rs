@@ -34,7 +34,7 @@ mod text;
 
 pub use answer::Answer;
 pub use classify::Classify;
-pub use data_spec::{DataSpec, Prepared, TokenizerSource, TokenizerSpec};
+pub use data_spec::{DataSpec, Prepared, TokenizerSource, TokenizerSpec, TrainingData};
 pub use defaults::{Defaults, STORY, Sizes};
 pub use figures::Figures;
 pub use forecast::Forecast;

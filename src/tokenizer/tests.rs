@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::character::tests::tricky_text;
 use super::*;
-use crate::data::{Columns, Corpus, Source, Split};
+use crate::data::{Corpus, ReadOptions, Source, Split};
 use crate::{Error, Result};
 
 fn trained(kind: &Kind, text: &str) -> Tokenizer {
@@ -287,7 +287,7 @@ fn data() -> Option<PathBuf> {
 #[test]
 fn the_penn_treebank_has_the_figures_that_are_quoted_for_it() {
     let Some(data) = data() else { return };
-    let corpus = Corpus::open(&Source::Directory(data.join("ptb")), &Columns::default(), 0).unwrap();
+    let corpus = Corpus::open(&Source::Directory(data.join("ptb")), &ReadOptions::default(), 0).unwrap();
     let tokenizer = Tokenizer::train(&Kind::Word, corpus.texts(Split::Train).unwrap(), None, false).unwrap();
     assert_eq!(tokenizer.vocabulary_size(), 10_000);
     for (split, tokens) in [(Split::Train, 929_589), (Split::Valid, 73_760), (Split::Test, 82_430)] {
@@ -300,7 +300,7 @@ fn the_penn_treebank_has_the_figures_that_are_quoted_for_it() {
 fn tiny_shakespeare_has_65_symbols() {
     let Some(data) = data() else { return };
     let source = Source::File(data.join("tinyshakespeare.txt"));
-    let corpus = Corpus::open(&source, &Columns::default(), 0).unwrap();
+    let corpus = Corpus::open(&source, &ReadOptions::default(), 0).unwrap();
     let tokenizer = Tokenizer::train(&Kind::Char, corpus.texts(Split::All).unwrap(), None, false).unwrap();
     assert_eq!(tokenizer.vocabulary_size(), 65 + 2);
     let lengths = [Split::All, Split::Train, Split::Valid, Split::Test]

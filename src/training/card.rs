@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::loss_unit::LossUnit;
 use super::trainer::Trainer;
 use crate::bundle::{CURVE, Config, RECIPE};
+use crate::data::{Source, Split};
 use crate::tasks::DataSpec;
 
 /// What lies beside a card that it can point to.
@@ -56,12 +57,31 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, unit: &LossUni
 pub fn next_commands(config: &Config, data: &DataSpec, bundle: &str) -> String {
     let bundle = quoted_path(bundle);
     let mut read = with_value("--data", &data.data);
-    for (flag, column) in [("--text-column", &data.columns.text), ("--label-column", &data.columns.label)] {
-        if let Some(column) = column {
-            read.push_str(&format!(" {}", with_value(flag, column)));
+    let delimiter = data.delimiter.map(|delimiter| delimiter.to_string());
+    let encoding = data.encoding.map(|encoding| encoding.to_string());
+    for (flag, value) in [
+        ("--text-column", &data.columns.text),
+        ("--label-column", &data.columns.label),
+        ("--delimiter", &delimiter),
+        ("--encoding", &encoding),
+    ] {
+        if let Some(value) = value {
+            read.push_str(&format!(" {}", with_value(flag, value)));
         }
     }
-    format!("    {}\n    rnn eval {bundle} {read}", config.task.command(&bundle, &read))
+    let split = split_to_score(config, data).map_or(String::new(), |split| format!(" --split {split}"));
+    format!("    {}\n    rnn eval {bundle} {read}{split}", config.task.command(&bundle, &read))
+}
+
+/// The split that a model is scored on, where it must be named: a folder and a built-in have a test split, and a file
+/// of which nothing is held out is scored as a whole.
+fn split_to_score(config: &Config, data: &DataSpec) -> Option<Split> {
+    let held_out = config.data.as_ref()?.held_out;
+    match data.source().ok()? {
+        Source::Builtin(_) => None,
+        Source::Directory(_) => Some(held_out).filter(|split| *split != Split::Test),
+        Source::File(_) | Source::Hub { .. } => Some(held_out),
+    }
 }
 
 /// An argument quoted for a shell.

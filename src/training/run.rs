@@ -58,6 +58,7 @@ impl Run {
             Objective { task: config.task, tokenizer: tokenizer.clone(), labels: config.labels.clone() };
         let trainer = Trainer::new(objective, network, parameters, options, total_steps, device)?;
         let fingerprint = prepared.splits.fingerprint()?;
+        let config = Config { data: Some(data.summary()?), ..config };
         let record = Record { config, data, tokenizer, fingerprint, writer, history: History::default() };
         Ok(Self::new(trainer, record, prepared.splits, prepared.unit, None, device))
     }

@@ -9,9 +9,7 @@ fn data_that_cannot_be_learned_from_is_named() {
     folder.write("blank.txt", "  \n\n \n");
     folder.write("binary.txt", (0..4096_u32).map(|n| (n * 7919 % 251) as u8).collect::<Vec<_>>());
     folder.write("zeros.txt", [0; 4096]);
-    folder.write("utf16.txt", [0xff, 0xfe, b'a', 0, b'b', 0]);
-    folder
-        .write("latin1.txt", text().replace("cat", "caf\u{e9}").chars().map(|c| c as u8).collect::<Vec<_>>());
+    folder.write("damaged.txt", [text().replace("cat", "caf\u{e9}").as_bytes(), b"\xff\n"].concat());
     folder.write("short.txt", "hi");
     folder.write("line.txt", "one line, and no end");
     folder.write("header.csv", "text\n");
@@ -26,17 +24,20 @@ fn data_that_cannot_be_learned_from_is_named() {
     for (data, code, mentions) in [
         ("empty.txt", 1, vec!["empty.txt: is empty"]),
         ("blank.txt", 1, vec!["blank.txt", "white space"]),
-        ("binary.txt", 1, vec!["binary.txt", "not UTF-8", "expected text"]),
-        ("zeros.txt", 1, vec!["zeros.txt", "expected text"]),
-        ("utf16.txt", 1, vec!["utf16.txt", "UTF-16", "iconv"]),
-        ("latin1.txt", 1, vec!["latin1.txt", "not UTF-8"]),
+        ("binary.txt", 1, vec!["binary.txt: is binary, not text", "--encoding"]),
+        ("zeros.txt", 1, vec!["zeros.txt: is binary, not text"]),
+        ("damaged.txt", 1, vec!["damaged.txt: byte", "is not UTF-8", "--encoding"]),
         ("short.txt", 1, vec!["2 tokens", "--batch-size 4", "--bptt 8", "use more text"]),
         ("line.txt", 1, vec!["--batch-size 4", "--bptt 8", "or --batch-size"]),
         ("header.csv", 1, vec!["header.csv", "no records"]),
         ("two.csv", 1, vec!["two.csv", "title, body", "--text-column"]),
         ("two.csv --text-column text", 1, vec!["two.csv", "`text`", "title, body", "--text-column"]),
         ("two.csv --text-column body --label-column kind", 1, vec!["two.csv", "`kind`", "--label-column"]),
-        ("few.csv", 1, vec!["few.csv", "too short to train on", "--valid-fraction 0"]),
+        (
+            "line.txt --valid-fraction 0.94",
+            1,
+            vec!["line.txt", "too short to train on", "--valid-fraction 0"],
+        ),
         ("ragged.csv --text-column text", 1, vec!["ragged.csv", "line 3"]),
         ("numbers.jsonl", 1, vec!["numbers.jsonl", "line 1"]),
         ("broken.jsonl", 1, vec!["broken.jsonl", "line 2"]),

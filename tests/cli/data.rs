@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::{Folder, TINY, text};
 
-/// Trains on `data`, then returns what `eval` says of it, `more` flags of the data given to both.
+/// Train on `data`, then return the evaluation of all of a file, or of the test split of other data.
 fn train_and_eval(folder: &Folder, model: &str, data: &str, columns: &str, tokenizer: &str) -> Value {
     folder.done(&format!("train {model} --data {data} {columns} {tokenizer} --out m --force {TINY}"));
-    serde_json::from_str(&folder.done(&format!("eval m --data {data} {columns} --json"))).unwrap()
+    let split = if data.contains('.') { "--split all" } else { "" };
+    serde_json::from_str(&folder.done(&format!("eval m --data {data} {columns} {split} --json"))).unwrap()
 }
 
 #[test]

@@ -82,8 +82,10 @@ fn without_a_step_or_a_share_the_figure_is_the_plain_one() {
 #[test]
 fn the_steps_are_announced_where_no_answer_is_read() {
     let folder = Folder::with_model();
-    let output =
-        folder.rnn("eval m --data text.txt --dynamic --dynamic-segment 100 --json").output().unwrap();
+    let output = folder
+        .rnn("eval m --data text.txt --split all --dynamic --dynamic-segment 100 --json")
+        .output()
+        .unwrap();
     let said = String::from_utf8(output.stderr.clone()).unwrap();
     let tokens = folder.bytes("text.txt").len();
     assert!(said.contains(&format!("{} gradient steps", tokens.div_ceil(100) - 1)), "{said}");

@@ -64,7 +64,11 @@ fn what_a_classifier_cannot_do_is_refused() {
     for (line, code, mentions) in [
         ("generate m", 2, vec!["m: its task is classify", "only a language model writes"]),
         ("eval m --data test", 2, vec!["--data", "`test`"]),
-        ("eval m --data train.csv", 1, vec!["train.csv", "`label`", "animal", "--label-column"]),
+        (
+            "eval m --data train.csv --label-column label",
+            1,
+            vec!["train.csv", "`label`", "animal", "--label-column"],
+        ),
         ("eval m --data other.csv --label-column animal", 1, vec!["other.csv", "\"bird\"", "cat, dog"]),
         ("train lstm --task classify --data train.csv --out n", 2, vec!["--label-column"]),
         (

@@ -68,7 +68,7 @@ impl Problem {
         };
         let fractions =
             if valid { Fractions { valid: 0.2, test: 0.05 } } else { Fractions { valid: 0., test: 0. } };
-        Ok(Self { dir, data: DataSpec { data, columns, fractions, seed: 1 }, task, valid })
+        Ok(Self { dir, data: DataSpec { columns, fractions, ..DataSpec::new(data) }, task, valid })
     }
 
     pub(super) fn bundle(&self, name: &str) -> PathBuf {
@@ -123,6 +123,7 @@ impl Problem {
             tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme()),
             labels: prepared.labels.clone(),
             text_column: prepared.text_column.clone(),
+            data: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),
             created_with: "a test".into(),

@@ -32,7 +32,7 @@ const BATCH: usize = 64;
     allow_negative_numbers = true,
     after_help = "\
 Examples:
-  rnn eval my-model --data my.txt                   all of a file
+  rnn eval my-model --data my.txt                   the test split of the training file; all of another file
   rnn eval my-model --data ptb/ --split valid       one split of a folder
   rnn eval lstm-story --data builtin:story --json   the built-in test split, as JSON
   rnn eval my-model --data ptb/ --cache 500         also with a memory of the last 500 words
@@ -61,7 +61,7 @@ pub struct Args {
     compute: Compute,
 }
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let path = bundle_path(&args.bundle)?;
@@ -69,7 +69,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let task = model.config.task;
     let data = args.checked_data(&model)?;
     let spec = args.data.spec(data, &model.config);
-    let (dataset, split) = task.read_split(&spec, args.data.split, model.names())?;
+    let split = args.data.announced_split(&spec, &model.config)?;
+    let (dataset, split) = task.read_split(&spec, split, model.names())?;
     let lanes = args.batch_size.unwrap_or(match dataset {
         Dataset::Stream { .. } => 1,
         Dataset::Examples(_) => BATCH,

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use rnn_zoo::data::{Columns, Fractions};
 use rnn_zoo::tasks::{DataSpec, STORY, Task, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;
 
 use crate::cli::compute::Compute;
+use crate::cli::read_args::ReadArgs;
 use crate::cli::recipe::Settings;
 use crate::cli::training::{LengthArgs, TrainingArgs};
 use crate::cli::{architecture, flags};
@@ -81,7 +81,7 @@ pub struct Args {
 #[command(next_help_heading = "Data")]
 #[group(id = "data-flags")]
 pub struct DataArgs {
-    /// A text, .csv or .jsonl file, a folder of train, valid and test, builtin:story|reber|adding|copy, or
+    /// A text, .csv, .tsv or .jsonl file, a folder of train, valid and test, builtin:story|reber|adding|copy, or
     /// hf://datasets/OWNER/NAME/FILE [default: builtin:story]
     #[arg(long, value_name = "DATA", alias = "input")]
     pub data: Option<String>,
@@ -90,21 +90,17 @@ pub struct DataArgs {
     #[arg(long, value_parser = flags::task())]
     pub task: Option<&'static dyn Task>,
 
-    /// Column or field that holds the text
-    #[arg(long, value_name = "NAME")]
-    text_column: Option<String>,
+    #[command(flatten)]
+    read: ReadArgs,
 
-    /// Column or field that holds the class
-    #[arg(long, value_name = "NAME")]
-    label_column: Option<String>,
+    /// Fraction held out for validation; 0 holds out nothing [default: 0.05 of a file; 0.1 of the train file of a folder
+    /// without valid]
+    #[arg(long, value_name = "X", alias = "val_frac")]
+    valid_fraction: Option<f64>,
 
-    /// Share of a single file held out for validation
-    #[arg(long, value_name = "X", alias = "val_frac", default_value_t = 0.05)]
-    valid_fraction: f64,
-
-    /// Share of a single file held out for testing
-    #[arg(long, value_name = "X", default_value_t = 0.05)]
-    test_fraction: f64,
+    /// Fraction of a single file held out for testing [default: 0.05]
+    #[arg(long, value_name = "X")]
+    test_fraction: Option<f64>,
 
     /// char, word (cut at blanks alone), bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
     #[arg(long, value_name = "TOKENIZER", value_parser = flags::parsed::<Kind>)]
@@ -131,11 +127,10 @@ impl DataArgs {
 
     /// The source of the data, with the seed of built-in data.
     pub fn spec(&self, seed: u64) -> DataSpec {
-        DataSpec {
-            data: self.data.clone().unwrap_or_else(|| STORY.into()),
-            columns: Columns { text: self.text_column.clone(), label: self.label_column.clone() },
-            fractions: Fractions { valid: self.valid_fraction, test: self.test_fraction },
-            seed,
-        }
+        let data = self.data.as_deref().unwrap_or(STORY);
+        let mut spec = self.read.apply(DataSpec::new(data));
+        spec.fractions.valid = self.valid_fraction.unwrap_or(spec.fractions.valid);
+        spec.fractions.test = self.test_fraction.unwrap_or(spec.fractions.test);
+        DataSpec { seed, ..spec }
     }
 }

@@ -13,6 +13,7 @@ use super::args::Args;
 use super::introduce::{command_line, introduce};
 use crate::cli::bundle_argument::bundle_path;
 use crate::cli::flags::{self, usage};
+use crate::cli::read_args::announce;
 
 /// A run before its first step.
 pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
@@ -20,6 +21,9 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     let learner = Learner::new(args, &data)?;
     let writer = learner.writer(args, &data)?;
     eprintln!("reading {} ...", data.data);
+    if data.is_text()? {
+        announce(&data.corpus()?, None)?;
+    }
     let prepared = learner.prepare(args, &data)?;
     announce_text(&data, &prepared);
     let defaults = learner.defaults(&data, &prepared);

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::data::columns::Columns;
 use crate::data::piece::Piece;
 use crate::tokenizer::End;
 
@@ -14,19 +15,19 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
     folder
 }
 
-fn columns(text: &str, label: &str) -> Columns {
+fn columns(text: &str, label: &str) -> ReadOptions {
     let name = |name: &str| (!name.is_empty()).then(|| name.to_string());
-    Columns { text: name(text), label: name(label) }
+    Columns { text: name(text), label: name(label) }.into()
 }
 
-fn open_file(folder: &TempDir, name: &str, columns: &Columns) -> Result<Corpus> {
-    Corpus::open(&Source::File(folder.path().join(name)), columns, 0)
+fn open_file(folder: &TempDir, name: &str, options: &ReadOptions) -> Result<Corpus> {
+    Corpus::open(&Source::File(folder.path().join(name)), options, 0)
 }
 
 /// The corpus of one file.
 fn single(name: &str, content: &[u8]) -> (TempDir, Result<Corpus>) {
     let folder = folder(&[(name, content)]);
-    let corpus = open_file(&folder, name, &Columns::default());
+    let corpus = open_file(&folder, name, &ReadOptions::default());
     (folder, corpus)
 }
 
@@ -151,15 +152,53 @@ fn a_character_that_both_cuts_would_fall_into_stays_whole() {
 }
 
 #[test]
-fn what_is_not_text_is_refused_with_its_place() {
+fn files_that_are_not_text_are_refused_with_the_place() {
     assert!(problem("a.txt", b"").contains("is empty"));
     assert!(problem("a.txt", b" \n\t\r\n  ").contains("nothing but white space"));
-    assert!(problem("a.txt", b"fine\nbad \xC3\x28 byte\n").contains("see byte 9"));
-    assert!(problem("a.txt", b"fine\ncut \xE2\x82").contains("see byte 9"));
-    assert!(problem("a.txt", b"fine\n\x00\x01\n").contains("see byte 5"));
-    assert!(problem("a.txt", &[b"x".repeat(70_000), vec![0xFF]].concat()).contains("see byte 70000"));
-    assert!(problem("a.txt", b"\xFF\xFEh\0i\0").contains("UTF-16"));
-    assert!(problem("a.csv", b"\xFE\xFF\0h\0i").contains("UTF-16"));
+    // Damaged UTF-8 is no other encoding.
+    let damaged = |bytes: &[u8]| problem("a.txt", &["한글 한글\n".as_bytes(), bytes].concat());
+    assert!(damaged(b"bad \xC3\x28 byte\n").contains("byte 18 is not UTF-8"));
+    assert!(damaged(b"cut \xE2\x82").contains("byte 18 is not UTF-8"));
+    assert!(damaged(&[b"x".repeat(70_000), vec![0xFF]].concat()).contains("byte 70014 is not UTF-8"));
+    assert!(problem("a.txt", b"fine\n\x00 fine\n").contains("byte 5 is not UTF-8"));
+    for name in ["a.txt", "a.csv", "a.jsonl"] {
+        assert!(problem(name, &[0; 100]).contains("is binary"), "{name}");
+    }
+}
+
+#[test]
+fn other_encodings_are_read_as_utf8_and_noted() {
+    let korean = "label,text\n가,나는 오늘 학교에 갔다\n나,\"날씨가 매우\n좋았다\"\n";
+    let utf16: Vec<u8> = korean.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let cp949 = encoding_rs::EUC_KR.encode(korean).0.into_owned();
+    for (bytes, assumed) in [
+        (korean.as_bytes().to_vec(), None),
+        ([&b"\xFF\xFE"[..], &utf16].concat(), Some("UTF-16LE")),
+        (utf16, Some("UTF-16LE")),
+        (cp949.clone(), Some("EUC-KR")),
+    ] {
+        let folder = folder(&[("a.csv", &bytes)]);
+        let corpus = open_file(&folder, "a.csv", &columns("", "label")).unwrap();
+        let found = pieces(&corpus, Split::All);
+        assert_eq!(found[0].text, "나는 오늘 학교에 갔다");
+        assert_eq!((found[1].label.as_deref(), found[1].text.as_str()), (Some("나"), "날씨가 매우\n좋았다"));
+        let notes = corpus.notes(None).unwrap();
+        assert_eq!(notes.len(), assumed.iter().len(), "{notes:?}");
+        assert!(assumed.iter().all(|name| notes[0].contains(&format!("read as {name}"))), "{notes:?}");
+    }
+    // An encoding that is named is neither guessed nor noted; a wrong one is refused.
+    let folder = folder(&[("a.txt", &cp949), ("b.txt", "è".repeat(9).as_bytes())]);
+    let open = |name: &str, encoding: &str| {
+        let options = ReadOptions { encoding: Some(encoding.parse().unwrap()), ..ReadOptions::default() };
+        open_file(&folder, name, &options)
+    };
+    let corpus = open("a.txt", "cp949").unwrap();
+    assert_eq!(
+        (texts(&corpus, Split::All).concat().as_str(), corpus.notes(None).unwrap().len()),
+        (korean, 0)
+    );
+    assert!(open("a.txt", "gb18030").is_ok());
+    assert!(open("b.txt", "shift_jis").unwrap_err().to_string().contains("is not Shift_JIS"));
 }
 
 #[test]
@@ -167,7 +206,7 @@ fn what_cannot_be_read_is_an_error_not_a_panic() {
     let folder = folder(&[]);
     std::fs::create_dir(folder.path().join("a.csv")).unwrap();
     for name in ["a.csv", "missing.txt", "missing.csv", "missing.jsonl"] {
-        assert!(open_file(&folder, name, &Columns::default()).unwrap_err().to_string().contains(name));
+        assert!(open_file(&folder, name, &ReadOptions::default()).unwrap_err().to_string().contains(name));
     }
 }
 
@@ -197,8 +236,8 @@ fn jsonl_records_are_pieces_with_labels() {
     assert_eq!(labels, ["3", "b"]);
 }
 
-#[test]
-fn records_are_split_by_count_in_order() {
+/// Corpora of the same 5000 records as a table and as JSONL, with and without a byte-order mark.
+fn five_thousand_records(check: impl Fn(Corpus, &[String], &str)) {
     let numbers: Vec<String> = (0..5000).map(|number| format!("{number}, half\nway")).collect();
     let csv: String = numbers.iter().map(|text| format!("\"{text}\"\n")).collect();
     let jsonl: String =
@@ -207,12 +246,87 @@ fn records_are_split_by_count_in_order() {
     for (name, content) in files {
         for mark in ["", "\u{FEFF}"] {
             let (_folder, corpus) = single(name, format!("{mark}{content}").as_bytes());
-            let corpus = corpus.unwrap();
-            let split = [Split::Train, Split::Valid, Split::Test].map(|split| texts(&corpus, split));
-            assert_eq!(split.concat(), numbers, "{name}");
-            assert_eq!(split.map(|texts| texts.len()), [4500, 250, 250], "{name}");
-            assert_eq!(texts(&corpus, Split::All), numbers, "{name}");
+            check(corpus.unwrap(), &numbers, name);
         }
+    }
+}
+
+#[test]
+fn records_are_drawn_from_the_whole_file() {
+    five_thousand_records(|corpus, numbers, name| {
+        let split = [Split::Train, Split::Valid, Split::Test].map(|split| texts(&corpus, split));
+        assert_eq!(split.clone().map(|texts| texts.len()), [4500, 250, 250], "{name}");
+        assert_eq!(texts(&corpus, Split::All), numbers, "{name}");
+        let mut joined = split.concat();
+        joined.sort_by_key(|text| numbers.iter().position(|number| number == text));
+        assert_eq!(joined, numbers, "{name}");
+        for held_out in &split[1..] {
+            let place = |text: &String| text.split(',').next().unwrap().parse::<f64>().unwrap();
+            let mean = held_out.iter().map(place).sum::<f64>() / 250.;
+            assert!((2000. ..3000.).contains(&mean), "{name}: {mean}");
+        }
+    });
+}
+
+#[test]
+fn tails_of_records_are_held_out_by_the_old_rule() {
+    five_thousand_records(|corpus, numbers, name| {
+        let corpus = corpus.with_rule(SplitRule::Tail);
+        let split = [Split::Train, Split::Valid, Split::Test].map(|split| texts(&corpus, split));
+        assert_eq!(split.concat(), numbers, "{name}");
+        assert_eq!(split.map(|texts| texts.len()), [4500, 250, 250], "{name}");
+    });
+}
+
+#[test]
+fn classes_are_in_every_split() {
+    // Sorted by class, and one class rare.
+    let rows: String =
+        (0..400).map(|n| format!("text {n},{}\n", if n < 392 { "common" } else { "rare" })).collect();
+    let folder = folder(&[("a.csv", format!("text,label\n{rows}").as_bytes())]);
+    let corpus = open_file(&folder, "a.csv", &columns("", "label")).unwrap();
+    for (split, rare) in [(Split::Train, 6), (Split::Valid, 1), (Split::Test, 1)] {
+        let found = pieces(&corpus, split);
+        let count = found.iter().filter(|piece| piece.label.as_deref() == Some("rare")).count();
+        assert_eq!((count, found.len()), (rare, if split == Split::Train { 360 } else { 20 }), "{split}");
+    }
+}
+
+#[test]
+fn incomplete_records_are_skipped_and_counted() {
+    let csv = "text,label\na,x\n ,x\nb,\nc,y\n,\nd, \ne,z\nf,x\ng,y\n";
+    let jsonl = "{\"text\": \"a\", \"label\": null}\n{\"text\": \"b\"}\n{\"text\": null, \"label\": 1}\n\
+                 {\"text\": \"c\", \"label\": 1}\n{\"text\": \"d\", \"label\": \"x\"}\n{\"text\": \"e\", \"label\": true}\n";
+    let half = "text,label\na,x\nb,\nc,\n";
+    let files = [("a.csv", csv.as_bytes()), ("a.jsonl", jsonl.as_bytes()), ("half.csv", half.as_bytes())];
+    let folder = folder(&files);
+    for (name, complete, note) in [
+        (
+            "a.csv",
+            "acefg",
+            "of 9 records 2 have no text in `text` and 2 have no label in `label`; these are skipped",
+        ),
+        (
+            "a.jsonl",
+            "cde",
+            "of 6 records 1 have no text in `text` and 2 have no label in `label`; these are skipped",
+        ),
+    ] {
+        let corpus = open_file(&folder, name, &columns("", "label")).unwrap();
+        assert_eq!(texts(&corpus, Split::All).concat(), complete, "{name}");
+        let parts = [Split::Train, Split::Valid, Split::Test].map(|split| texts(&corpus, split).concat());
+        assert_eq!(parts.concat().len(), complete.len(), "{name}");
+        assert!(corpus.notes(None).unwrap()[0].ends_with(note), "{:?}", corpus.notes(None));
+        let all = corpus.with_incomplete();
+        assert!(pieces(&all, Split::All).len() > complete.len() && all.notes(None).unwrap().is_empty());
+    }
+    // Without a label column, a label is not missing.
+    let corpus = open_file(&folder, "half.csv", &columns("text", "")).unwrap();
+    assert_eq!(texts(&corpus, Split::All).concat(), "abc");
+    let corpus = open_file(&folder, "half.csv", &columns("", "label")).unwrap();
+    for problem in [corpus.notes(None).unwrap_err(), corpus.pieces(Split::Train).err().unwrap()] {
+        let problem = problem.to_string();
+        assert!(problem.contains("of 3 records 2 have no label in `label`; at most half may"), "{problem}");
     }
 }
 
@@ -220,18 +334,23 @@ fn records_are_split_by_count_in_order() {
 fn a_few_records_leave_one_for_each_split() {
     let (_folder, corpus) = single("a.csv", b"text\na\nb\nc\n");
     let corpus = corpus.unwrap();
-    assert_eq!(
-        [Split::Train, Split::Valid, Split::Test].map(|split| texts(&corpus, split).concat()),
-        ["a", "b", "c"]
-    );
+    let parts = [Split::Train, Split::Valid, Split::Test].map(|split| texts(&corpus, split));
+    assert!(parts.iter().all(|part| part.len() == 1), "{parts:?}");
+    let mut joined = parts.concat();
+    joined.sort();
+    assert_eq!(joined, ["a", "b", "c"]);
 }
 
 #[test]
 fn wrong_columns_list_the_right_ones() {
+    let wide = (0..2000).map(|column| format!("c{column}")).collect::<Vec<_>>().join(",") + "\n1\n";
     let folder = folder(&[
         ("a.csv", b"id,headline,body\n1,x,y\n"),
         ("a.jsonl", b"{\"headline\": \"x\", \"body\": \"y\", \"n\": 1}\n"),
         ("a.txt", b"x\n"),
+        ("dup.csv", b"text,text,label\na,b,x\n"),
+        ("blank.csv", b"text, label\na,x\n"),
+        ("wide.csv", wide.as_bytes()),
     ]);
     let error = |name: &str, text: &str, label: &str| {
         open_file(&folder, name, &columns(text, label)).err().unwrap().to_string()
@@ -243,6 +362,13 @@ fn wrong_columns_list_the_right_ones() {
     assert!(error("a.csv", "body", "class").contains("option `columns.label`"));
     assert!(error("a.jsonl", "", "").contains("say option `columns.text = NAME`"));
     assert!(error("a.jsonl", "title", "").contains("has no `title`"));
+    assert!(error("dup.csv", "", "label").contains("columns 1 and 2 are both called `text`"));
+    assert!(
+        error("blank.csv", "text", "label")
+            .contains("(columns: text, \" label\"); \" label\" has other blanks")
+    );
+    let wide = error("wide.csv", "text", "");
+    assert!(wide.contains("(columns: c0, c1, c2, c3, c4, c5, c6, c7, ..., and 1,992 more)"), "{wide}");
     assert!(error("a.txt", "title", "").starts_with("columns.text: "));
     assert!(error("a.txt", "", "class").starts_with("columns.label: "));
 }
@@ -250,9 +376,24 @@ fn wrong_columns_list_the_right_ones() {
 #[test]
 fn wrong_records_are_named_by_line() {
     assert!(problem("a.csv", b"a,text\n1,x\n\n1,x,y\n").contains("line 4: 3 fields where the header has 2"));
-    assert!(problem("a.csv", b"text\nx\n\xFF\n").contains("line 3: field 1 is not UTF-8"));
+    assert!(problem("a.csv", b"a,text\n1,x\n1\n").contains("line 3: 1 field where the header has 2"));
+    let utf8 = ["text\n한글\n".as_bytes(), b"\xFF\n"].concat();
+    assert!(problem("a.csv", &utf8).contains("line 3: field 1 is not UTF-8"));
     assert!(problem("a.csv", b"text\nx\na\0b\n").contains("line 3 holds a NUL byte"));
     assert!(problem("a.csv", b"text\n").contains("no records"));
+    let quote = "line 3: the quote that opens here";
+    assert!(problem("a.csv", b"a,text\n1,x\n2,\"y\n3,z\n").contains(&format!("{quote} is not closed")));
+    let swallowed = problem("a.csv", b"a,text\n1,x\n2,\"y\n3,\"z\"\n4,u\n");
+    assert!(
+        swallowed.contains(&format!("{quote} closes on line 4, in the middle of a field")),
+        "{swallowed}"
+    );
+    let long = problem("a.csv", b"a,text\n1,x\n2,\"y\n3,z\",4\n");
+    assert!(
+        long.contains(
+            "line 3: 3 fields where the header has 2; a quote opens on line 3 and closes on line 4"
+        )
+    );
     assert!(
         problem("a.jsonl", b"{\"text\": \"x\"}\n\n{\"text\": }\n")
             .contains("line 3, column 10: expected value")
@@ -263,14 +404,20 @@ fn wrong_records_are_named_by_line() {
     );
     let number = b"{\"text\": \"x\"}\n{\"text\": 5}\n";
     assert!(problem("a.jsonl", number).contains("line 2: field `text` is a number; expected a string"));
-    assert!(problem("a.jsonl", b"[1, 2]\n").contains("line 1, column"));
+    assert!(problem("a.jsonl", b"5\n").contains("line 1, column"));
+    for array in [&b"[1, 2]\n"[..], b"[\n{\"text\": \"a\"}\n]\n"] {
+        assert!(["a.jsonl", "a.json"].iter().all(|name| problem(name, array).contains("is a JSON array")));
+    }
+    let twice = problem("a.jsonl", b"{\"text\": \"x\", \"text\": \"y\"}\n");
+    assert!(twice.contains("line 1, column 25: two fields are called `text`"), "{twice}");
     assert!(problem("a.jsonl", b"\n \n").contains("holds no records"));
 }
 
 #[test]
 fn an_error_ends_the_pieces() {
-    for (name, content) in [("a.txt", &b"fine\n\xFF\nfine\n"[..]), ("a.csv", b"text\nx\n\xFF\ny\n")] {
-        let (_folder, corpus) = single(name, content);
+    for (name, content) in [("a.txt", "한글\n@\nfine\n"), ("a.csv", "text\n한글\n@\ny\n")] {
+        let content: Vec<u8> = content.bytes().map(|byte| if byte == b'@' { 0xFF } else { byte }).collect();
+        let (_folder, corpus) = single(name, &content);
         let kinds: Vec<bool> =
             corpus.unwrap().pieces(Split::All).unwrap().map(|piece| piece.is_ok()).collect();
         assert_eq!(kinds, [true, false], "{name}");
@@ -280,7 +427,7 @@ fn an_error_ends_the_pieces() {
 #[test]
 fn a_folder_needs_a_train_file_and_says_which_split_it_lacks() {
     let open =
-        |folder: &TempDir| Corpus::open(&Source::Directory(folder.path().into()), &Columns::default(), 0);
+        |folder: &TempDir| Corpus::open(&Source::Directory(folder.path().into()), &ReadOptions::default(), 0);
     let whole = folder(&[("train.txt", b"a\n"), ("dev.txt", b"b\n"), ("test.txt", b"c\n")]);
     let corpus = open(&whole).unwrap();
     assert_eq!(texts(&corpus, Split::Valid), ["b\n"]);
@@ -294,16 +441,63 @@ fn a_folder_needs_a_train_file_and_says_which_split_it_lacks() {
     assert!(corpus.pieces(Split::Test).err().unwrap().to_string().contains("has no test file"));
 
     let error = |files: &[(&str, &[u8])]| open(&folder(files)).unwrap_err().to_string();
-    assert!(error(&[("test.txt", b"a\n")]).contains("has no train.txt, train.csv or train.jsonl"));
+    assert!(
+        error(&[("test.txt", b"a\n")])
+            .contains("has no train.txt, train.csv, train.tsv, train.jsonl or train.json")
+    );
     assert!(error(&[("train.txt", b"a\n"), ("train.csv", b"text\na\n")]).contains("stands beside"));
     assert!(error(&[("train.txt", b"a\n"), ("test.csv", b"text\na\n")]).contains("another kind"));
     assert!(error(&[("train.txt", b"a\n"), ("valid.txt", b"")]).contains("is empty"));
 }
 
 #[test]
+fn a_folder_without_validation_gives_up_a_tenth() {
+    let rows: String = (0..100).map(|n| format!("text {n},{}\n", ["a", "b"][n / 50])).collect();
+    let lines: String = (0..100).map(|n| format!("line {n:02}\n")).collect();
+    let table = format!("text,label\n{rows}");
+    let records = folder(&[("train.csv", table.as_bytes()), ("test.csv", b"text,label\nx,a\n")]);
+    let text = folder(&[("train.txt", lines.as_bytes())]);
+    let open = |folder: &TempDir, options: &ReadOptions| {
+        Corpus::open(&Source::Directory(folder.path().into()), options, 0).unwrap()
+    };
+    let corpus = open(&records, &columns("", "label"));
+    let valid = pieces(&corpus, Split::Valid);
+    let of = |class: &str| valid.iter().filter(|piece| piece.label.as_deref() == Some(class)).count();
+    assert_eq!((of("a"), of("b"), pieces(&corpus, Split::Train).len()), (5, 5, 90));
+    assert_eq!((texts(&corpus, Split::Test), texts(&corpus, Split::All).len()), (vec!["x".to_string()], 101));
+    let note = corpus.notes(None).unwrap().concat();
+    assert!(note.contains("10 % of train.csv (drawn at random within each class) is held out"), "{note}");
+    assert!(corpus.notes(Some(Split::Test)).unwrap().is_empty());
+
+    let corpus = open(&text, &ReadOptions::default());
+    assert_eq!(texts(&corpus, Split::Valid).concat(), lines[lines.len() - 80..]);
+    assert_eq!((texts(&corpus, Split::Train).len(), corpus.held_out().unwrap()), (90, Split::Valid));
+    let none = Fractions { valid: 0., test: 0.05 };
+    for corpus in [
+        corpus.with_rule(SplitRule::Tail),
+        open(&text, &ReadOptions::default()).with_fractions(none).unwrap(),
+    ] {
+        assert_eq!((texts(&corpus, Split::Train).len(), corpus.has(Split::Valid).unwrap()), (100, false));
+        assert!(corpus.notes(None).unwrap().is_empty());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_without_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["pipe.txt", "pipe.csv", "pipe.jsonl"] {
+        let path = folder.path().join(name);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let problem = open_file(&folder, name, &ReadOptions::default()).unwrap_err().to_string();
+        assert!(problem.contains("is a pipe or device; expected a regular file"), "{problem}");
+    }
+}
+
+#[test]
 fn built_in_text_is_seeded_and_its_splits_differ() {
     for (builtin, train, aside) in [(Builtin::Story, 16_000, 800), (Builtin::Reber, 20_000, 1_000)] {
-        let open = |seed| Corpus::open(&Source::Builtin(builtin), &Columns::default(), seed).unwrap();
+        let open = |seed| Corpus::open(&Source::Builtin(builtin), &ReadOptions::default(), seed).unwrap();
         let corpus = open(1);
         let count = |split| corpus.pieces(split).unwrap().count();
         assert!(

@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{Columns, End, Source};
+use crate::data::{End, ReadOptions, Source};
 use crate::tokenizer::Kind;
 
 fn pieces(texts: &[&str]) -> Vec<Piece> {
@@ -108,7 +108,7 @@ fn two_hundred_megabytes_need_little_memory() {
         }
     }
     file.into_inner().unwrap();
-    let corpus = Corpus::open(&Source::File(path), &Columns::default(), 0).unwrap();
+    let corpus = Corpus::open(&Source::File(path), &ReadOptions::default(), 0).unwrap();
     let clock = std::time::Instant::now();
     let tokenizer = Tokenizer::train(&Kind::Char, corpus.texts(Split::Train).unwrap(), None, false).unwrap();
     let trained = clock.elapsed();

@@ -1,0 +1,221 @@
+//! Detection of a file's character encoding.
+//!
+//! The order is: a byte-order mark; UTF-8; UTF-16 without a mark, if there are NUL bytes; then the statistics of
+//! chardetng, which knows the encodings of the web.
+
+use std::fs::File;
+use std::io;
+
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{UTF_16BE, UTF_16LE};
+
+use super::encoding::Encoding;
+use super::file_reader::read_at;
+
+/// The number of bytes at the start of a file that are checked for UTF-8.
+const CHECKED: u64 = 64 << 20;
+
+/// The number of bytes that an encoding is guessed from.
+const WINDOW: u64 = 1 << 20;
+
+/// Bytes before the first that is not UTF-8 in the window of a guess.
+const BEFORE: u64 = 4096;
+
+/// The result of a detection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detected {
+    /// Text in this encoding, after a byte-order mark of so many bytes.
+    Text {
+        /// The encoding.
+        encoding: Encoding,
+        /// The length of the byte-order mark.
+        mark: u64,
+    },
+    /// No text in an encoding that is known.
+    Binary,
+}
+
+impl Detected {
+    fn text(encoding: &'static encoding_rs::Encoding, mark: usize) -> Self {
+        Self::Text { encoding: Encoding(encoding), mark: mark as u64 }
+    }
+}
+
+/// Detect the encoding of a file. UTF-8 is also the answer for text that is UTF-8 except for a few damaged bytes, and
+/// for a file whose first bytes that are not UTF-8 are beyond the first 64 MiB.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(super) fn detect(file: &File) -> io::Result<Detected> {
+    let head = bytes(file, 0, WINDOW)?;
+    if let Some((encoding, mark)) = encoding_rs::Encoding::for_bom(&head) {
+        return Ok(Detected::text(encoding, mark));
+    }
+    let Some(place) = first_foreign(file)? else {
+        return Ok(Detected::text(encoding_rs::UTF_8, 0));
+    };
+    let window = bytes(file, place.saturating_sub(BEFORE), WINDOW)?;
+    if head.contains(&0) || window.contains(&0) {
+        let utf8 = has_few_nuls(&window).then_some(encoding_rs::UTF_8);
+        let found = utf8.or_else(|| utf16(&head));
+        return Ok(found.map_or(Detected::Binary, |encoding| Detected::text(encoding, 0)));
+    }
+    if is_damaged_utf8(&window) {
+        return Ok(Detected::text(encoding_rs::UTF_8, 0));
+    }
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    detector.feed(&window, true);
+    let encoding = detector.guess(None, Utf8Detection::Deny);
+    match is_prose(&encoding.decode_without_bom_handling(&window).0) {
+        true => Ok(Detected::text(encoding, 0)),
+        false => Ok(Detected::Binary),
+    }
+}
+
+/// The bytes from `start` on, at most `length`.
+fn bytes(file: &File, start: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length as usize];
+    let mut filled = 0;
+    loop {
+        match read_at(file, &mut bytes[filled..], start + filled as u64)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// The place of the first byte that is NUL or not UTF-8, among the bytes that are checked.
+fn first_foreign(file: &File) -> io::Result<Option<u64>> {
+    let mut start = 0;
+    while start < CHECKED {
+        let window = bytes(file, start, WINDOW)?;
+        let is_last = (window.len() as u64) < WINDOW;
+        let valid = match std::str::from_utf8(&window) {
+            Ok(_) => window.len(),
+            Err(error) => {
+                let valid = error.valid_up_to();
+                if error.error_len().is_some() || is_last {
+                    let place = window.iter().position(|&byte| byte == 0).unwrap_or(valid).min(valid);
+                    return Ok(Some(start + place as u64));
+                }
+                valid
+            }
+        };
+        if let Some(place) = window[..valid].iter().position(|&byte| byte == 0) {
+            return Ok(Some(start + place as u64));
+        }
+        if is_last {
+            return Ok(None);
+        }
+        // A code point that the window cuts is read again.
+        start += valid as u64;
+    }
+    Ok(None)
+}
+
+/// Whether the bytes are UTF-8 with a few NUL bytes, which the reader of the file names.
+fn has_few_nuls(window: &[u8]) -> bool {
+    let nuls = window.iter().filter(|&&byte| byte == 0).count();
+    let cut = |error: std::str::Utf8Error| error.error_len().is_none();
+    nuls * 5 <= window.len() && std::str::from_utf8(window).map_or_else(cut, |_| true)
+}
+
+/// Whether more of the characters beyond ASCII are UTF-8 than are not.
+fn is_damaged_utf8(window: &[u8]) -> bool {
+    let (mut valid, mut invalid) = (0, 0);
+    for chunk in window.utf8_chunks() {
+        valid += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        invalid += usize::from(!chunk.invalid().is_empty());
+    }
+    valid > invalid
+}
+
+/// The byte order of UTF-16 text without a byte-order mark; `None` if the bytes are no such text.
+fn utf16(head: &[u8]) -> Option<&'static encoding_rs::Encoding> {
+    let head = &head[..head.len() / 2 * 2];
+    let candidates = [UTF_16LE, UTF_16BE].map(|encoding| {
+        let text = encoding.decode_without_bom_handling(head).0;
+        let ascii = text.chars().filter(|c| c.is_ascii_graphic() || matches!(c, ' ' | '\n')).count();
+        (ascii, encoding, is_prose(&text))
+    });
+    let best = candidates.into_iter().max_by_key(|(ascii, ..)| *ascii)?;
+    (best.0 > 0 && best.2).then_some(best.1)
+}
+
+/// Whether decoded bytes look like text: few undecodable, control and private characters, and at least half letters,
+/// digits and white space.
+fn is_prose(text: &str) -> bool {
+    let (mut all, mut bad, mut words) = (0, 0, 0);
+    for c in text.chars() {
+        let control = c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0C');
+        all += 1;
+        bad += usize::from(control || matches!(c, '\u{FFFD}' | '\u{E000}'..='\u{F8FF}'));
+        words += usize::from(c.is_alphanumeric() || c.is_whitespace());
+    }
+    bad * 50 <= all && words * 2 >= all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn detected(content: &[u8]) -> Option<&'static str> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        match detect(&file).unwrap() {
+            Detected::Text { encoding, .. } => Some(encoding.name()),
+            Detected::Binary => None,
+        }
+    }
+
+    fn encoded(encoding: &'static encoding_rs::Encoding, text: &str) -> Vec<u8> {
+        let (bytes, _, unmappable) = encoding.encode(text);
+        assert!(!unmappable);
+        bytes.into_owned()
+    }
+
+    #[test]
+    fn encodings_of_several_languages_are_told_apart() {
+        let korean = "나는 오늘 학교에 갔다. 날씨가 매우 좋았고 친구들과 함께 점심을 먹었다.\n".repeat(20);
+        let french = "Le café déjà vu était très agréable, même l'été à Orléans.\n".repeat(20);
+        let japanese =
+            "私は今日学校に行きました。天気がとても良かったです。カタカナとひらがな。\n".repeat(20);
+        let chinese = "今天我去了学校，天气非常好，我和朋友们一起吃了午饭。\n".repeat(20);
+        assert_eq!(detected(korean.as_bytes()), Some("UTF-8"));
+        assert_eq!(detected(&encoded(encoding_rs::EUC_KR, &korean)), Some("EUC-KR"));
+        assert_eq!(detected(&encoded(encoding_rs::WINDOWS_1252, &french)), Some("windows-1252"));
+        assert_eq!(detected(&encoded(encoding_rs::SHIFT_JIS, &japanese)), Some("Shift_JIS"));
+        assert_eq!(detected(&encoded(encoding_rs::GBK, &chinese)), Some("GBK"));
+        for text in [&korean, &french, &chinese] {
+            let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            assert_eq!((detected(&little), detected(&big)), (Some("UTF-16LE"), Some("UTF-16BE")));
+            assert_eq!(detected(&[&b"\xFF\xFE"[..], &little].concat()), Some("UTF-16LE"));
+        }
+    }
+
+    #[test]
+    fn the_first_foreign_byte_may_be_far_from_the_start() {
+        let mut content = "plain words\n".repeat(300_000).into_bytes();
+        content.extend(encoded(encoding_rs::EUC_KR, &"날씨가 매우 좋았다 ".repeat(50)));
+        assert_eq!(detected(&content), Some("EUC-KR"));
+        // A code point lies across the windows of the check.
+        let shifted = format!("x{}", "한".repeat(1_000_000));
+        assert_eq!(detected(shifted.as_bytes()), Some("UTF-8"));
+    }
+
+    #[test]
+    fn damaged_utf8_is_utf8_and_binary_is_refused() {
+        assert_eq!(detected("한글".repeat(9).as_bytes().split_last().unwrap().1), Some("UTF-8"));
+        assert_eq!(detected(&["한글 ".repeat(9).as_bytes(), b"\xFF"].concat()), Some("UTF-8"));
+        let noise: Vec<u8> = (0..4096_u32).map(|n| (n * 7919 % 251) as u8).collect();
+        let without_nul: Vec<u8> = noise.iter().copied().filter(|&byte| byte > 0).collect();
+        for binary in [noise, without_nul, vec![0; 4096], vec![0x80; 100]] {
+            assert_eq!(detected(&binary), None);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Lists of names in messages.
+
+use std::fmt::Display;
+
+/// The largest number of names in a message.
+const MOST: usize = 8;
+
+/// The largest number of characters of a name in a list.
+const LONGEST: usize = 60;
+
+/// The names with `separator` between them; after eight, the number of the others: `a, b, c, ..., and 19,992 more`.
+/// Long names are cut.
+pub fn listed<T: Display>(names: impl IntoIterator<Item = T>, separator: &str) -> String {
+    let mut names = names.into_iter();
+    let shown: Vec<String> = names.by_ref().take(MOST).map(|name| shortened(&name.to_string())).collect();
+    match names.count() {
+        0 => shown.join(separator),
+        more => format!("{}{separator}..., and {} more", shown.join(separator), thousands(more as u64)),
+    }
+}
+
+/// A name, or its beginning if it is long.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &name[..end]),
+        None => name.to_string(),
+    }
+}
+
+/// A number with a comma between groups of three digits.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_cut_after_eight() {
+        assert_eq!(listed(["a", "b"], ", "), "a, b");
+        assert_eq!(listed(0..8, "/"), "0/1/2/3/4/5/6/7");
+        assert_eq!(listed(0..20_000, ", "), "0, 1, 2, 3, 4, 5, 6, 7, ..., and 19,992 more");
+        assert_eq!(listed::<u8>([], ", "), "");
+        assert_eq!(
+            listed(["한".repeat(60), "b".repeat(61)], ","),
+            format!("{},{}...", "한".repeat(60), "b".repeat(60))
+        );
+    }
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        let grouped = [0, 12, 999, 1000, 123_456, 1_234_567].map(thousands);
+        assert_eq!(grouped, ["0", "12", "999", "1,000", "123,456", "1,234,567"]);
+    }
+}
