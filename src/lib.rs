@@ -24,6 +24,7 @@ pub mod inference;
 mod outline;
 mod parallel;
 pub mod parameters;
+pub mod regular_file;
 pub mod rng;
 pub mod tasks;
 pub mod tokenizer;

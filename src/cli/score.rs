@@ -1,29 +1,21 @@
 //! `rnn score`: the log-probability of each line.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::io::Write;
 
-use rnn_zoo::Error;
 use rnn_zoo::inference::score::{LineScore, score_lines};
-use rnn_zoo::tokenizer::Tokenizer;
+use rnn_zoo::tokenizer::{Tokenizer, Unknown};
 use serde_json::{Value, json};
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
+use super::lines::Lines;
 use super::outcome::Outcome;
-
-/// The largest number of lines in a batch.
-const LINES: usize = 64;
-
-/// The size of the input buffer, in bytes.
-const BUFFER: usize = 1 << 16;
 
 /// Print the log-probability of each line, in nats
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each line is scored on its own, and its end counts as a token. One line is printed for each line read, in the
-same order.
+Each line is scored on its own. Its end counts as a token, unless the model was trained on text without line
+ends. One line is printed for each line read, in the same order.
 
 Examples:
   rnn score my-model hypotheses.txt                          one line each: logprob, tokens, text, between tabs
@@ -38,7 +30,8 @@ pub struct Args {
     #[arg(value_name = "FILE", default_value = "-")]
     file: String,
 
-    /// Print the log-probability of each token too, below its line, after a tab
+    /// Print the log-probability and the text of each token too, below its line, after a tab. Bytes that are no whole
+    /// character are printed as \xNN
     #[arg(long)]
     tokens: bool,
 
@@ -50,7 +43,7 @@ pub struct Args {
     compute: Compute,
 }
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let mut lines = Lines::open(&args.file)?;
@@ -75,16 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             Err(error) => return Err(error.into()),
         }
     }
-    if seen.unknown > 0 {
-        eprintln!(
-            "{} of {} {}s are unknown to the model, in {} of {} lines; each is scored as <unk>",
-            seen.unknown,
-            seen.tokens,
-            model.tokenizer()?.unit(),
-            seen.unknown_lines,
-            seen.lines
-        );
-    }
+    seen.report(model.tokenizer()?.unit());
     Ok(Outcome::Done)
 }
 
@@ -92,17 +76,35 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 #[derive(Default)]
 struct Seen {
     lines: usize,
+    /// Lines with something unknown.
     unknown_lines: usize,
     tokens: usize,
-    unknown: usize,
+    unknown: Unknown,
 }
 
 impl Seen {
     fn add(&mut self, score: &LineScore) {
         self.lines += 1;
-        self.unknown_lines += usize::from(score.unknown > 0);
+        self.unknown_lines += usize::from(score.unknown.total() > 0);
         self.tokens += score.tokens.len();
         self.unknown += score.unknown;
+    }
+
+    /// Print what is unknown in all lines. `unit` is the noun for a token.
+    fn report(&self, unit: &str) {
+        let Self { lines, unknown_lines, tokens, unknown: Unknown { tokens: unknown, dropped } } = self;
+        if *unknown > 0 {
+            eprintln!(
+                "{unknown} of {tokens} {unit}s are unknown to the model, in {unknown_lines} of {lines} lines; each is \
+                 scored as <unk>"
+            );
+        }
+        if *dropped > 0 {
+            eprintln!(
+                "{dropped} characters have no token, in {unknown_lines} of {lines} lines; they are left out and not \
+                 scored"
+            );
+        }
     }
 }
 
@@ -110,13 +112,13 @@ fn as_json(tokenizer: &Tokenizer, text: &str, score: &LineScore, tokens: bool) -
     let mut line = json!({
         "logprob": score.logprob(),
         "tokens": score.tokens.len(),
-        "unknown": score.unknown,
+        "unknown": score.unknown.total(),
         "text": text,
     });
     if tokens {
-        let spelt: Vec<&str> =
-            score.tokens.iter().map(|&id| tokenizer.token(id).unwrap_or_default()).collect();
-        line["token_texts"] = json!(spelt);
+        let texts: Vec<_> =
+            score.tokens.iter().map(|&id| tokenizer.token_text(id).unwrap_or_default()).collect();
+        line["token_texts"] = json!(texts);
         line["token_logprobs"] = json!(score.logprobs);
     }
     line
@@ -132,76 +134,14 @@ fn write_text(
     writeln!(out, "{:.6}\t{}\t{text}", score.logprob(), score.tokens.len())?;
     if tokens {
         for (&id, logprob) in score.tokens.iter().zip(&score.logprobs) {
-            let spelt = tokenizer.token(id).unwrap_or_default();
+            let token = tokenizer.token_text(id).unwrap_or_default();
             // A line end among the tokens must not break the table.
-            let spelt: String = spelt
+            let token: String = token
                 .chars()
                 .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
                 .collect();
-            writeln!(out, "\t{logprob:.6}\t{spelt}")?;
+            writeln!(out, "\t{logprob:.6}\t{token}")?;
         }
     }
     Ok(())
-}
-
-/// The lines of a file or of standard input.
-struct Lines {
-    reader: BufReader<Box<dyn Read>>,
-    /// The file, for errors.
-    name: String,
-    /// The number of lines read.
-    count: usize,
-}
-
-impl Lines {
-    fn open(file: &str) -> Result<Self, Error> {
-        let (name, reader): (_, Box<dyn Read>) = match file {
-            "-" => ("standard input", Box::new(std::io::stdin())),
-            path if Path::new(path).is_dir() => {
-                return Err(Error::file(
-                    path,
-                    "is a folder; expected a file of lines, or - for standard input",
-                ));
-            }
-            path => (path, Box::new(File::open(path).map_err(|error| Error::file(path, error))?)),
-        };
-        Ok(Self { reader: BufReader::with_capacity(BUFFER, reader), name: name.into(), count: 0 })
-    }
-
-    /// Reads at least one line, and as many as are available without waiting, so that a program that writes a
-    /// line and waits for the score gets it. Returns whether more lines may follow.
-    fn available(&mut self) -> (Vec<String>, Result<bool, Error>) {
-        let mut lines = vec![];
-        while lines.is_empty() || (lines.len() < LINES && self.reader.buffer().contains(&b'\n')) {
-            match self.next() {
-                Ok(Some(line)) => lines.push(line),
-                Ok(None) => return (lines, Ok(false)),
-                Err(error) => return (lines, Err(error)),
-            }
-        }
-        (lines, Ok(true))
-    }
-
-    /// Reads the next line, without its end.
-    fn next(&mut self) -> Result<Option<String>, Error> {
-        let mut bytes = vec![];
-        self.reader.read_until(b'\n', &mut bytes).map_err(|error| Error::file(&self.name, error))?;
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        self.count += 1;
-        let mut line = bytes.as_slice();
-        line = line.strip_suffix(b"\n").unwrap_or(line);
-        line = line.strip_suffix(b"\r").unwrap_or(line);
-        if self.count == 1 {
-            line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line); // a byte-order mark
-        }
-        match std::str::from_utf8(line) {
-            Ok(text) => Ok(Some(text.to_string())),
-            Err(_) => {
-                let problem = format!("line {} is not UTF-8; expected text", self.count);
-                Err(Error::file(&self.name, problem))
-            }
-        }
-    }
 }

@@ -19,6 +19,7 @@ pub mod corpus;
 mod csv_file;
 mod cut;
 mod data_file;
+mod download;
 mod extent;
 mod formats;
 pub mod fractions;

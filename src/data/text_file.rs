@@ -1,4 +1,4 @@
-//! Plain text files, and the places where they are cut into splits.
+//! Plain text files, and how they are cut into splits.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Take};
@@ -13,7 +13,7 @@ use super::piece::Pieces;
 use crate::tokenizer::{End, character};
 use crate::{Error, Result};
 
-/// Bytes around a wanted cut in which a better one is searched.
+/// The number of bytes around a wanted cut in which a better one is searched.
 const MARGIN: u64 = 4096;
 
 /// A file of UTF-8 text.

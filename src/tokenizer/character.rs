@@ -1,4 +1,4 @@
-//! User-perceived characters, and how text is split into them.
+//! Splitting text into user-perceived characters.
 //!
 //! A user-perceived character may be several code points: a letter with combining marks, a Korean
 //! syllable spelt in conjoining jamo, a flag, a family of emoji joined by zero-width joiners, or the
@@ -118,14 +118,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn ordinary_text_is_one_code_point_a_character() {
+    fn ordinary_characters_are_single_code_points() {
         let text = "Hello, Wörld! 안녕하세요 こんにちは 你好 Привет\n\ttab\r";
         assert!(characters(text).iter().all(|c| c.chars().count() == 1));
         assert_eq!(characters(text).len(), text.chars().count());
     }
 
     #[test]
-    fn what_a_reader_sees_as_one_stays_one() {
+    fn user_perceived_characters_are_not_split() {
         for one in [
             "\r\n",
             "e\u{301}",
@@ -150,7 +150,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn the_walk_finds_what_the_pattern_finds(text in tricky_text()) {
+        fn fast_path_equals_the_pattern(text in tricky_text()) {
             let matched: Vec<&str> = REGEX.find_iter(&text).map(|(start, end)| &text[start..end]).collect();
             prop_assert_eq!(characters(&text), matched.clone());
             prop_assert_eq!(matched.concat(), text);
