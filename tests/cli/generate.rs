@@ -235,6 +235,25 @@ fn unreadable_prompts_are_an_error() {
 }
 
 #[test]
+fn numbers_that_cannot_be_read_say_what_is_expected() {
+    let folder = Folder::new();
+    for (flag, value, expected) in [
+        ("--length", "ten", "expected a whole number of at least 0"),
+        ("--length", "-3", "expected a whole number of at least 0"),
+        ("--top-k", "1.5", "expected a whole number of at least 0"),
+        ("--top-p", "half", "expected a finite number"),
+        ("--temperature", "nan", "expected a finite number"),
+        ("--seed", "one", "expected a whole number from 0 to"),
+        ("--beams", "", "expected a whole number of at least 0"),
+    ] {
+        let output = folder.rnn(&format!("generate m {flag}={value}")).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && told.contains(expected), "{flag} {value}: {told}");
+        assert!(!told.contains("invalid digit") && !told.contains("invalid float"), "{told}");
+    }
+}
+
+#[test]
 fn empty_standard_input_is_named() {
     let folder = Folder::with_model();
     let output = folder.rnn("generate m --prompts -").write_stdin("").output().unwrap();
