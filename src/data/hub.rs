@@ -50,7 +50,9 @@ impl Endpoint {
         let offline = set("HF_HUB_OFFLINE").map(|value| value.to_ascii_lowercase());
         Ok(Self {
             url: url.trim_end_matches('/').to_string(),
-            token: set("HF_TOKEN").or_else(|| Cache::new(cache.clone()).token()),
+            token: set("HF_TOKEN")
+                .map(|token| token.trim().to_string())
+                .or_else(|| Cache::new(cache.clone()).token()),
             offline: offline.is_some_and(|value| ["1", "true", "yes", "on"].contains(&value.as_str())),
             cache,
         })

@@ -50,6 +50,12 @@ impl Tokenizer {
         self.normalizer.lowercase
     }
 
+    /// Whether characters without a token are left out, because there is no unknown token either. See
+    /// [`Tokenizer::dropped`].
+    pub fn drops_text(&self) -> bool {
+        self.drops_text
+    }
+
     /// The noun for one token: `character`, `word` or `token`.
     pub fn unit(&self) -> &'static str {
         self.scheme().unit()

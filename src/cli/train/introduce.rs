@@ -37,13 +37,17 @@ pub fn introduce(run: &Run, device: &Device) {
             eprintln!("{percent:.1} % of the training text is `{token}`, what the tokenizer does not know");
         }
     }
-    if let Dataset::Stream { tokens, .. } = &splits.train
-        && let dropped @ 1.. = tokens.unknown().dropped
-    {
-        eprintln!(
-            "{dropped} characters of the training text are left out: the tokenizer has no token for them, and no \
-             unknown token"
-        );
+    if let Some(tokenizer) = run.tokenizer().filter(|tokenizer| tokenizer.drops_text()) {
+        let (unit, reason) = (tokenizer.unit(), "the tokenizer has no unknown token");
+        match &splits.train {
+            Dataset::Stream { tokens, .. } => match tokens.unknown().dropped {
+                0 => {}
+                count => eprintln!(
+                    "{count} characters of the training text have no {unit} and are left out: {reason}"
+                ),
+            },
+            Dataset::Examples(_) => eprintln!("characters that have no {unit} are left out: {reason}"),
+        }
     }
     if valid == 0 {
         eprintln!("no validation data: the last parameters will be kept, not the best");
