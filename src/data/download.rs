@@ -83,8 +83,8 @@ impl Client {
         let folder = cache.join(repo.folder_name());
         let blob = folder.join("blobs").join(&etag);
         create_parent(&blob)?;
-        let lock = lock(&blob.with_extension("lock"))?;
-        let partial = blob.with_extension("part");
+        let lock = lock(&blob.with_file_name(format!("{etag}.lock")))?;
+        let partial = blob.with_file_name(format!("{etag}.part"));
         self.download_to(&partial, url, size)?;
         std::fs::rename(&partial, &blob).map_err(|error| DownloadError::Cache(blob.clone(), error))?;
         drop(lock);

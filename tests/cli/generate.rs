@@ -244,7 +244,7 @@ fn numbers_that_cannot_be_read_say_what_is_expected() {
         ("--top-p", "half", "expected a finite number"),
         ("--temperature", "nan", "expected a finite number"),
         ("--seed", "one", "expected a whole number from 0 to"),
-        ("--beams", "", "expected a whole number of at least 0"),
+        ("--beams", "two", "expected a whole number of at least 0"),
     ] {
         let output = folder.rnn(&format!("generate m {flag}={value}")).output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
