@@ -164,8 +164,8 @@ impl Tokenizer {
             Encoder::General { .. } => {
                 // The library is given foreign files, some of which make it panic at certain texts.
                 let encoding = contain(|| self.inner.encode_fast(text, false))
-                    .map_err(|panic| cannot_encode(&panic))?
-                    .map_err(|error| cannot_encode(&error))?;
+                    .map_err(|panic| cannot_encode(&panic, "repair the tokenizer's file, or use another"))?
+                    .map_err(|error| cannot_encode(&error, "use one that has an unknown token"))?;
                 ids.extend_from_slice(encoding.get_ids());
                 dropped = self.dropped(text).len() as u64;
             }
@@ -229,8 +229,6 @@ impl Tokenizer {
     }
 }
 
-fn cannot_encode(problem: &impl std::fmt::Display) -> Error {
-    Error::Message(format!(
-        "the tokenizer cannot encode this text: {problem}; use one that has an unknown token"
-    ))
+fn cannot_encode(problem: &impl std::fmt::Display, advice: &str) -> Error {
+    Error::Message(format!("the tokenizer cannot encode this text: {problem}; {advice}"))
 }

@@ -1,14 +1,12 @@
 //! The prompts, from the command line, a file or standard input.
 
-use std::fs::File;
-use std::io::Read;
-
 use anyhow::Result;
 use rnn_zoo::Error;
 use rnn_zoo::tokenizer::fold_line_ends;
 
 use super::args::Args;
 use crate::cli::flags::usage;
+use crate::cli::input;
 
 /// The most bytes of prompts.
 const LARGEST: u64 = 64 << 20;
@@ -24,8 +22,7 @@ impl Args {
         };
         let text = match path.as_os_str() == "-" {
             true => standard_input("--prompts -")?,
-            false => File::open(path)
-                .and_then(text_of)
+            false => input::text(path, LARGEST)
                 .map_err(|error| Error::file(path, format!("cannot be read as text: {error}")))?,
         };
         if text.is_empty() {
@@ -41,17 +38,6 @@ impl Args {
 
 /// Read standard input to its end; `flag` is for the error.
 fn standard_input(flag: &str) -> Result<String> {
-    text_of(std::io::stdin())
+    input::text_of(std::io::stdin(), LARGEST)
         .map_err(|error| usage(flag, format!("standard input cannot be read as text: {error}")))
-}
-
-/// Read text of at most [`LARGEST`] bytes. The input may be a pipe, or a device without an end.
-fn text_of(input: impl Read) -> std::io::Result<String> {
-    let mut bytes = vec![];
-    input.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(std::io::Error::other(format!("it has more than {LARGEST} bytes")));
-    }
-    String::from_utf8(bytes)
-        .map_err(|error| std::io::Error::other(format!("not UTF-8: {}", error.utf8_error())))
 }
