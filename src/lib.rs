@@ -25,6 +25,7 @@ mod listing;
 mod outline;
 mod parallel;
 pub mod parameters;
+pub mod regular_file;
 pub mod rng;
 pub mod tasks;
 pub mod tokenizer;

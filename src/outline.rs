@@ -27,7 +27,7 @@ impl Outline {
         Ok(Self(shapes))
     }
 
-    /// Compares the tensors of a file, shape and dtype by name, with the outline. The error is one sentence
+    /// Compare the tensors of a file, shape and dtype by name, with the outline. The error is one sentence
     /// about the file.
     ///
     /// # Errors
@@ -62,13 +62,16 @@ impl FromIterator<(String, Shape)> for Outline {
     }
 }
 
-/// The first names and how many more there are; `None` if there are none.
+/// The most names in an error.
+const MOST_NAMES: usize = 8;
+
+/// The first names and the number of the others; `None` if there are none.
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
     let names: Vec<&str> = names.collect();
     match names.len() {
         0 => None,
-        1..=3 => Some(names.join(", ")),
-        count => Some(format!("{} (and {} more)", names[..3].join(", "), count - 3)),
+        1..=MOST_NAMES => Some(names.join(", ")),
+        count => Some(format!("{}, ..., and {} more", names[..MOST_NAMES].join(", "), count - MOST_NAMES)),
     }
 }
 
@@ -120,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_larger_than_memory_has_an_outline() {
+    fn outline_of_a_network_larger_than_memory_is_computed() {
         let rnn = RecurrentConfig::Lstm(LstmConfig::new(1 << 12, 1 << 12));
         let config = ModelConfig::Rnnlm(RnnlmConfig::new(1 << 24, rnn));
         let outline = Outline::of(&config).unwrap();
@@ -128,9 +131,9 @@ mod tests {
     }
 
     #[test]
-    fn long_lists_of_names_are_cut() {
-        let names = ["a", "b", "c", "d", "e", "f"];
-        assert_eq!(listed(names.into_iter()).unwrap(), "a, b, c (and 3 more)");
+    fn lists_of_names_are_cut_after_eight() {
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+        assert_eq!(listed(names.into_iter()).unwrap(), "a, b, c, d, e, f, g, h, ..., and 2 more");
         assert_eq!(listed([].into_iter()), None);
     }
 }

@@ -15,6 +15,7 @@ mod recipe;
 mod resume;
 mod score;
 mod shell;
+mod short_text;
 mod tables;
 mod tensorboard;
 mod train;

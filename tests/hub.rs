@@ -24,6 +24,8 @@ enum Answer {
     /// Like `Cut`, but without announcing a length.
     CutUnannounced(Vec<u8>),
     Status(&'static str),
+    /// Redirects to another address, with the names of the file's contents and revision.
+    Redirect(String),
 }
 
 /// The path and the token of a request.
@@ -101,6 +103,13 @@ fn write_answer(mut stream: TcpStream, answer: &Answer, range: &str) -> std::io:
         Answer::Whole(content) => (content, true, false),
         Answer::Cut(content) => (content, true, true),
         Answer::CutUnannounced(content) => (content, false, true),
+        Answer::Redirect(location) => {
+            return write!(
+                stream,
+                "HTTP/1.1 302 Found\r\nLocation: {location}\r\nX-Linked-ETag: \"tag\"\r\nX-Repo-Commit: {COMMIT}\r\n\
+                 Content-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+        }
         Answer::Status(status) => {
             return write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         }
@@ -149,6 +158,33 @@ fn file_is_downloaded_once_with_the_token() {
     let requests = hub.requests();
     assert_eq!(fetch(&hub).unwrap(), path);
     assert_eq!(hub.requests(), requests);
+}
+
+#[test]
+fn token_is_not_sent_to_other_hosts() {
+    let elsewhere = Hub::new(&[("/data/train.csv", Answer::Whole(CSV.into()))]);
+    let moved = "/datasets/me/renamed/resolve/main/deep/train.csv";
+    let hub = Hub::new(&[
+        (FILE, Answer::Redirect(moved.into())),
+        (moved, Answer::Redirect(format!("{}/data/train.csv", elsewhere.url))),
+    ]);
+    assert_eq!(std::fs::read(fetch(&hub).unwrap()).unwrap(), CSV);
+    let tokens = |hub: &Hub| -> Vec<Option<String>> {
+        hub.requests.lock().unwrap().iter().map(|(_, token)| token.clone()).collect()
+    };
+    // Metadata and data, from each address.
+    assert_eq!(tokens(&hub), vec![Some("Bearer secret".to_string()); 4]);
+    assert_eq!(tokens(&elsewhere), [None, None]);
+}
+
+#[test]
+fn redirects_end() {
+    let hub = Hub::new(&[(FILE, Answer::Redirect(FILE.into()))]);
+    let error = fetch(&hub).unwrap_err();
+    assert!(error.contains("redirects more than 10 times"), "{error}");
+    hub.answer(FILE, Answer::Redirect("http://".into()));
+    let error = fetch(&hub).unwrap_err();
+    assert!(error.contains("is not an address"), "{error}");
 }
 
 #[test]

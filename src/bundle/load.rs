@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,7 +13,6 @@ use super::find::find;
 use super::read;
 use super::swap::exists;
 use super::tensor_file::TensorFile;
-use crate::contain::contain;
 use crate::hash::Fnv1a;
 use crate::outline::Outline;
 use crate::parameters::{NamedTensors, Parameters};
@@ -191,7 +189,7 @@ impl Loaded {
 
     pub(super) fn parse_tokenizer(&self, bytes: &[u8]) -> Result<Tokenizer> {
         let file = self.path.join(TOKENIZER);
-        let tokenizer = parse_foreign_tokenizer(bytes).map_err(|problem| Error::file(&file, problem))?;
+        let tokenizer = Tokenizer::from_json(bytes).map_err(|problem| Error::file(&file, problem))?;
         let (found, expected) = (tokenizer.vocabulary_size(), self.config.network.vocabulary_size());
         match expected {
             Some(expected) if expected != found => {
@@ -242,16 +240,6 @@ impl Loaded {
     fn outline(&self) -> Result<Outline> {
         Outline::of(&self.config.network).map_err(|error| Error::file(self.path.join(CONFIG), error))
     }
-}
-
-/// Parses a `tokenizer.json` with the tokenizers library, which recurses into nested JSON and panics on some that is
-/// malformed or has a wrong shape. The error is the problem alone.
-fn parse_foreign_tokenizer(bytes: &[u8]) -> Result<Tokenizer, String> {
-    let problem =
-        |reason: String| format!("is no tokenizer.json of the Hugging Face tokenizers format: {reason}");
-    read::check_nesting(bytes)?;
-    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| problem(error.to_string()))?;
-    contain(|| Tokenizer::from_json(bytes)).map_err(problem)?
 }
 
 fn parse_state(path: &Path, bytes: &[u8]) -> Result<State> {

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use rnn_zoo::bundle;
 use rnn_zoo::data::source::Builtin;
 use rnn_zoo::models::MODELS;
+use rnn_zoo::regular_file;
 use serde_json::{Map, Value, json};
 
 use super::flags::in_flags;
 use super::outcome::Outcome;
+
+/// The largest `score.json` that is read, in bytes.
+const LARGEST_SCORE: u64 = 1 << 20;
 
 /// List the models, the built-in data, and the bundles in this folder and in weights/
 #[derive(Debug, clap::Args)]
@@ -102,6 +106,6 @@ fn describe(path: &Path) -> Option<Value> {
         "task": loaded.config.task.name(),
         "valid_loss": losses.min_by(f64::total_cmp),
         // Written for shipped bundles by `scripts/reproduce/weights`.
-        "score": std::fs::read(path.join("score.json")).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok()),
+        "score": regular_file::read(&path.join("score.json"), LARGEST_SCORE).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok()),
     }))
 }

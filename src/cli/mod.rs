@@ -11,6 +11,8 @@ mod eval;
 mod export;
 pub mod flags;
 mod generate;
+mod input;
+mod lines;
 mod list;
 mod number;
 mod outcome;

@@ -7,6 +7,16 @@ pub fn count(text: &str) -> Result<usize, String> {
     read(text, "a whole number of at least 1", |&count| count >= 1)
 }
 
+/// A whole number of at least 0.
+pub fn whole(text: &str) -> Result<usize, String> {
+    read(text, "a whole number of at least 0", |_| true)
+}
+
+/// The seed of random numbers.
+pub fn seed(text: &str) -> Result<u64, String> {
+    read(text, &format!("a whole number from 0 to {}", u64::MAX), |_| true)
+}
+
 /// How much of a text is remembered: every state is compared with every one of them.
 pub fn memory(text: &str) -> Result<usize, String> {
     read(text, "a whole number from 1 to 100000", |count| (1..=100_000).contains(count))

@@ -10,6 +10,7 @@ use rnn_zoo::{Error, Result};
 
 use super::bundle_argument::bundle_path;
 use super::flags::usage;
+use super::input;
 use super::outcome::Outcome;
 
 /// Draw the loss, perplexity and learning rate of one run or several
@@ -93,11 +94,14 @@ fn axis() -> impl TypedValueParser<Value = Axis> {
     PossibleValuesParser::new(Axis::ALL.map(value)).try_map(|name| name.parse::<Axis>())
 }
 
+/// The largest `metrics.jsonl` that is drawn, in bytes.
+const LARGEST: u64 = 1 << 30;
+
 /// Reads the metrics of a run, which is named as the user named it.
 fn read(argument: &str) -> Result<PlottedRun> {
     let path = bundle_path(argument)?;
     let file = if path.is_dir() { path.join(METRICS) } else { path };
-    let text = std::fs::read_to_string(&file).map_err(|error| {
+    let text = input::text(&file, LARGEST).map_err(|error| {
         Error::file(&file, format!("cannot be read: {error}; expected a bundle or a {METRICS}"))
     })?;
     let history = History::read(&text).map_err(|problem| Error::file(&file, problem))?;

@@ -23,6 +23,7 @@ use rnn_zoo::{Error, Result};
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::flags::{self, Usage, usage};
+use super::input;
 use super::training::Period;
 
 /// Flags that are no settings of a run: where it comes from, where it goes, who watches.
@@ -198,10 +199,13 @@ pub fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsStri
     Ok((whole, Some((path, keys))))
 }
 
+/// The largest recipe, in bytes.
+const LARGEST: u64 = 1 << 20;
+
 /// The settings of a recipe as clap takes them, each with its flag, in the order of the file.
 fn read<'c>(command: &'c Command, path: &Path) -> Result<Vec<(&'c Arg, String)>> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
+    let text =
+        input::text(path, LARGEST).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
     let line_of = |position: usize| 1 + text[..position.min(text.len())].matches('\n').count();
     let refuse =
         |position: usize, problem: &str| Error::file(path, format!("line {}: {problem}", line_of(position)));

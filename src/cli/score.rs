@@ -1,7 +1,7 @@
 //! `rnn score`: the log-probability of each line.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::path::Path;
 
 use rnn_zoo::Error;
@@ -9,26 +9,21 @@ use rnn_zoo::data::{Pieces, Split, has_columns, open_utf8};
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::score::{LineScore, score_lines};
 use rnn_zoo::tasks::DataSpec;
-use rnn_zoo::tokenizer::Tokenizer;
+use rnn_zoo::tokenizer::{Tokenizer, Unknown};
 use serde_json::{Value, json};
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
 use super::flags::{translated, usage};
+use super::lines::{LINES, Lines};
 use super::outcome::Outcome;
 use super::read_args::{ReadArgs, announce};
-
-/// The largest number of lines in a batch.
-const LINES: usize = 64;
-
-/// The size of the input buffer, in bytes.
-const BUFFER: usize = 1 << 16;
 
 /// Print the log-probability of each line, in nats
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each line is scored on its own, and its end counts as a token. One line is printed for each line read, in the
-same order.
+Each line is scored on its own. Its end counts as a token, unless the model was trained on text without line
+ends. One line is printed for each line read, in the same order.
 
 Examples:
   rnn score my-model hypotheses.txt                          one line each: logprob, tokens, text, between tabs
@@ -48,7 +43,8 @@ pub struct Args {
     #[command(flatten)]
     read: ReadArgs,
 
-    /// Print the log-probability of each token too, below its line, after a tab
+    /// Print the log-probability and the text of each token too, below its line, after a tab. Bytes that are no whole
+    /// character are printed as \xNN
     #[arg(long)]
     tokens: bool,
 
@@ -60,10 +56,10 @@ pub struct Args {
     compute: Compute,
 }
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
-    let lines = if has_columns(Path::new(&args.file)) { None } else { Some(Lines::open(args)?) };
+    let lines = if has_columns(Path::new(&args.file)) { None } else { Some(open_lines(args)?) };
     let model = load_model(&args.bundle, &device)?;
     let mut input = match lines {
         Some(lines) => Input::Lines(lines),
@@ -89,16 +85,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             Err(error) => return Err(error.into()),
         }
     }
-    if seen.unknown > 0 {
-        eprintln!(
-            "{} of {} {}s are unknown to the model, in {} of {} lines; each is scored as <unk>",
-            seen.unknown,
-            seen.tokens,
-            model.tokenizer()?.unit(),
-            seen.unknown_lines,
-            seen.lines
-        );
-    }
+    seen.report(model.tokenizer()?.unit());
     Ok(Outcome::Done)
 }
 
@@ -106,17 +93,35 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 #[derive(Default)]
 struct Seen {
     lines: usize,
+    /// Lines with something unknown.
     unknown_lines: usize,
     tokens: usize,
-    unknown: usize,
+    unknown: Unknown,
 }
 
 impl Seen {
     fn add(&mut self, score: &LineScore) {
         self.lines += 1;
-        self.unknown_lines += usize::from(score.unknown > 0);
+        self.unknown_lines += usize::from(score.unknown.total() > 0);
         self.tokens += score.tokens.len();
         self.unknown += score.unknown;
+    }
+
+    /// Print what is unknown in all lines. `unit` is the noun for a token.
+    fn report(&self, unit: &str) {
+        let Self { lines, unknown_lines, tokens, unknown: Unknown { tokens: unknown, dropped } } = self;
+        if *unknown > 0 {
+            eprintln!(
+                "{unknown} of {tokens} {unit}s are unknown to the model, in {unknown_lines} of {lines} lines; each is \
+                 scored as <unk>"
+            );
+        }
+        if *dropped > 0 {
+            eprintln!(
+                "{dropped} characters have no token, in {unknown_lines} of {lines} lines; they are left out and not \
+                 scored"
+            );
+        }
     }
 }
 
@@ -124,13 +129,13 @@ fn as_json(tokenizer: &Tokenizer, text: &str, score: &LineScore, tokens: bool) -
     let mut line = json!({
         "logprob": score.logprob(),
         "tokens": score.tokens.len(),
-        "unknown": score.unknown,
+        "unknown": score.unknown.total(),
         "text": text,
     });
     if tokens {
-        let spelt: Vec<&str> =
-            score.tokens.iter().map(|&id| tokenizer.token(id).unwrap_or_default()).collect();
-        line["token_texts"] = json!(spelt);
+        let texts: Vec<_> =
+            score.tokens.iter().map(|&id| tokenizer.token_text(id).unwrap_or_default()).collect();
+        line["token_texts"] = json!(texts);
         line["token_logprobs"] = json!(score.logprobs);
     }
     line
@@ -148,13 +153,13 @@ fn write_text(
     writeln!(out, "{:.6}\t{}\t{text}", score.logprob(), score.tokens.len())?;
     if tokens {
         for (&id, logprob) in score.tokens.iter().zip(&score.logprobs) {
-            let spelt = tokenizer.token(id).unwrap_or_default();
+            let token = tokenizer.token_text(id).unwrap_or_default();
             // A line end among the tokens must not break the table.
-            let spelt: String = spelt
+            let token: String = token
                 .chars()
                 .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
                 .collect();
-            writeln!(out, "\t{logprob:.6}\t{spelt}")?;
+            writeln!(out, "\t{logprob:.6}\t{token}")?;
         }
     }
     Ok(())
@@ -195,76 +200,29 @@ impl Input {
     }
 }
 
-/// The lines of a file or of standard input.
-struct Lines {
-    reader: BufReader<Box<dyn Read>>,
-    /// The file, for errors.
-    name: String,
-    /// The number of lines read.
-    count: usize,
-}
-
-impl Lines {
-    fn open(args: &Args) -> anyhow::Result<Self> {
-        let (file, encoding) = (args.file.as_str(), args.read.encoding);
-        if let Some(flag) = args.read.given().filter(|flag| *flag != "--encoding") {
-            return Err(usage(flag, format!("{file} has no columns; expected a .csv, .tsv or .jsonl file")));
-        }
-        let about = std::fs::metadata(file);
-        let (name, reader): (_, Box<dyn Read>) = match (file, about) {
-            ("-", _) if encoding.is_some() => {
-                return Err(usage("--encoding", "standard input is UTF-8; expected a file"));
-            }
-            ("-", _) => ("standard input", Box::new(std::io::stdin())),
-            (path, Ok(about)) if about.is_dir() => {
-                let problem = "is a folder; expected a file of lines, or - for standard input";
-                return Err(Error::file(path, problem).into());
-            }
-            // Pipes are read as they are written.
-            (path, Ok(about)) if about.is_file() && about.len() > 0 => {
-                let (reader, note) = open_utf8(Path::new(path), encoding)?;
-                note.into_iter().for_each(|note| eprintln!("{}", translated(&note)));
-                (path, reader)
-            }
-            (path, _) => (path, Box::new(File::open(path).map_err(|error| Error::file(path, error))?)),
-        };
-        Ok(Self { reader: BufReader::with_capacity(BUFFER, reader), name: name.into(), count: 0 })
+/// Open the lines of a file or of standard input.
+fn open_lines(args: &Args) -> anyhow::Result<Lines> {
+    let (file, encoding) = (args.file.as_str(), args.read.encoding);
+    if let Some(flag) = args.read.given().filter(|flag| *flag != "--encoding") {
+        return Err(usage(flag, format!("{file} has no columns; expected a .csv, .tsv or .jsonl file")));
     }
-
-    /// Reads at least one line, and as many as are available without waiting, so that a program that writes a
-    /// line and waits for the score gets it. Returns whether more lines may follow.
-    fn available(&mut self) -> (Vec<String>, Result<bool, Error>) {
-        let mut lines = vec![];
-        while lines.is_empty() || (lines.len() < LINES && self.reader.buffer().contains(&b'\n')) {
-            match self.next() {
-                Ok(Some(line)) => lines.push(line),
-                Ok(None) => return (lines, Ok(false)),
-                Err(error) => return (lines, Err(error)),
-            }
+    let about = std::fs::metadata(file);
+    let (name, reader): (_, Box<dyn Read>) = match (file, about) {
+        ("-", _) if encoding.is_some() => {
+            return Err(usage("--encoding", "standard input is UTF-8; expected a file"));
         }
-        (lines, Ok(true))
-    }
-
-    /// Reads the next line, without its end.
-    fn next(&mut self) -> Result<Option<String>, Error> {
-        let mut bytes = vec![];
-        self.reader.read_until(b'\n', &mut bytes).map_err(|error| Error::file(&self.name, error))?;
-        if bytes.is_empty() {
-            return Ok(None);
+        ("-", _) => ("standard input", Box::new(std::io::stdin())),
+        (path, Ok(about)) if about.is_dir() => {
+            let problem = "is a folder; expected a file of lines, or - for standard input";
+            return Err(Error::file(path, problem).into());
         }
-        self.count += 1;
-        let mut line = bytes.as_slice();
-        line = line.strip_suffix(b"\n").unwrap_or(line);
-        line = line.strip_suffix(b"\r").unwrap_or(line);
-        if self.count == 1 {
-            line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line); // a byte-order mark
+        // Pipes are read as they are written.
+        (path, Ok(about)) if about.is_file() && about.len() > 0 => {
+            let (reader, note) = open_utf8(Path::new(path), encoding)?;
+            note.into_iter().for_each(|note| eprintln!("{}", translated(&note)));
+            (path, reader)
         }
-        match std::str::from_utf8(line) {
-            Ok(text) => Ok(Some(text.to_string())),
-            Err(_) => {
-                let problem = format!("line {} is not UTF-8; expected text", self.count);
-                Err(Error::file(&self.name, problem))
-            }
-        }
-    }
+        (path, _) => (path, Box::new(File::open(path).map_err(|error| Error::file(path, error))?)),
+    };
+    Ok(Lines::new(name, reader))
 }

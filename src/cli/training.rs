@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use rnn_zoo::data::batch::Dataset;
 use rnn_zoo::tasks::Defaults;
 use rnn_zoo::training::optim::{Average, OptimizerConfig};
 use rnn_zoo::training::schedule::Schedule;
@@ -176,6 +177,24 @@ impl TrainingArgs {
         Ok(schedule)
     }
 
+    /// Shrink the default batch and window until a short text fills a batch, and says so. What the user sets stays.
+    pub fn fitted(&self, defaults: Defaults, train: &Dataset) -> Defaults {
+        let Dataset::Stream { tokens, .. } = train else { return defaults };
+        let tokens = tokens.len() as usize;
+        let fitted = defaults.fitted(tokens, self.batch_size, self.bptt);
+        let settings = [
+            ("--batch-size", self.batch_size, defaults.batch_size, fitted.batch_size),
+            ("--bptt", self.bptt, defaults.bptt, fitted.bptt),
+        ];
+        let shrunk = settings.iter().filter(|(_, given, usual, fitted)| given.is_none() && usual != fitted);
+        let shrunk: Vec<String> =
+            shrunk.map(|(flag, _, usual, fitted)| format!("{flag} is {fitted} instead of {usual}")).collect();
+        if !shrunk.is_empty() {
+            eprintln!("the training text is short ({tokens} tokens): {}", shrunk.join(", "));
+        }
+        fitted
+    }
+
     /// The options of a run. `defaults` apply where the user gives none.
     pub fn options(&self, length: &LengthArgs, defaults: &Defaults) -> anyhow::Result<Options> {
         let epochs = match (length.epochs, length.max_steps) {
@@ -217,7 +236,7 @@ impl TrainingArgs {
 }
 
 impl LengthArgs {
-    /// Sets another length for a resumed run. Refuses one that is shorter than the progress of the run.
+    /// Set another length for a resumed run. Refuses one that is shorter than the progress of the run.
     pub fn extend(&self, options: &mut Options, progress: &Progress) -> anyhow::Result<()> {
         let done = [
             ("--epochs", "epochs", self.epochs, progress.epoch),

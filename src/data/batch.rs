@@ -1,11 +1,11 @@
-//! What a model is trained and evaluated on, a batch at a time.
+//! Batches of the data that a model is trained and evaluated on.
 //!
-//! A language model reads one long stream, cut into as many lanes as the batch has rows. Each batch is
-//! the next window of every lane, so that the state of one window is the beginning of the next
-//! (truncated backpropagation through time). Everything else is examples: shuffled anew every epoch,
-//! padded to the longest of their batch, each from a state of zero.
+//! A language model reads one long stream, cut into as many lanes as the batch has rows. Each batch is the next window
+//! of every lane, and the state after one window is the initial state of the next (truncated backpropagation through
+//! time). Other models read examples: shuffled every epoch, padded to the longest of their batch, each from a state of
+//! zero.
 //!
-//! Any batch of any epoch can be made from its number alone, which is what makes a run resumable.
+//! A batch depends only on its epoch and its number, so a run can resume at any batch.
 
 use candle_core::{Device, Tensor};
 use rand::seq::SliceRandom;
@@ -16,31 +16,31 @@ use crate::hash::Fnv1a;
 use crate::rng::{self, Purpose};
 use crate::{Error, Result};
 
-/// One sequence with what should be said of it.
+/// A sequence with its target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
-    /// What the model reads.
+    /// The input of the model.
     pub input: Input,
-    /// What it should answer.
+    /// The expected output.
     pub target: Target,
 }
 
-/// What a model reads of one sequence.
+/// The input of a model for one sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// One token a step.
+    /// One token for each time step.
     Tokens(Vec<u32>),
-    /// `width` features a step, one step after the other.
+    /// `width` features for each time step, one step after the other.
     Features {
-        /// time * width numbers.
+        /// The features, (time, width), flattened.
         values: Vec<f32>,
-        /// Features of a step; at least 1.
+        /// The number of features of a step; at least 1.
         width: usize,
     },
 }
 
 impl Input {
-    /// Number of steps.
+    /// The number of time steps.
     pub fn len(&self) -> usize {
         match self {
             Self::Tokens(tokens) => tokens.len(),
@@ -48,61 +48,61 @@ impl Input {
         }
     }
 
-    /// Whether there is no step at all.
+    /// Whether there are no time steps.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What a model should answer to one sequence.
+/// The expected output of a model for one sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
-    /// One class for all of it.
+    /// One class for the sequence.
     Class(u32),
-    /// One tag a step.
+    /// One tag for each time step.
     Tags(Vec<u32>),
-    /// Numbers, the same count for every sequence.
+    /// Numbers; every sequence has equally many.
     Values(Vec<f32>),
 }
 
-/// Sequences of one batch on the device.
+/// The sequences of a batch, on the device.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// Tokens (batch, time) or features (batch, time, features).
     pub inputs: Tensor,
-    /// What should come out.
+    /// The expected outputs.
     pub targets: Targets,
-    /// Steps of each sequence where they differ; what lies past them is padding.
+    /// The number of time steps of each sequence, if they differ; later steps are padding.
     pub lengths: Option<Vec<usize>>,
-    /// Whether the state starts at zero; else it goes on from the batch before.
+    /// Whether the state starts at zero. Otherwise it continues from the batch before.
     pub fresh: bool,
 }
 
-/// What should come out of a batch.
+/// The expected outputs of a batch.
 #[derive(Clone, Debug)]
 pub enum Targets {
-    /// One of the outputs: (batch, time) u32, or (batch) for one answer a sequence.
+    /// Numbers of classes: u32, (batch, time), or (batch) for one class for each sequence.
     Classes(Tensor),
-    /// Numbers: (batch, values).
+    /// Numbers, (batch, values).
     Values(Tensor),
 }
 
 /// A split, ready to be cut into batches.
 #[derive(Debug)]
 pub enum Dataset {
-    /// Tokens to be predicted one from another, and the token before the first.
+    /// A stream of tokens, each to be predicted from those before it.
     Stream {
-        /// All tokens; each is a target.
+        /// The tokens; each is a target.
         tokens: TokenStream,
-        /// What the model reads before the first of them.
+        /// The token that the model reads before the first.
         start: u32,
     },
-    /// Sequences apart.
+    /// Independent sequences.
     Examples(Vec<Example>),
 }
 
 impl Dataset {
-    /// Tokens, or examples.
+    /// The number of tokens or of examples.
     pub fn len(&self) -> usize {
         match self {
             Self::Stream { tokens, .. } => tokens.len() as usize,
@@ -110,12 +110,13 @@ impl Dataset {
         }
     }
 
-    /// Whether there is nothing to read.
+    /// Whether there are no tokens or examples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The share of the tokens that are `unknown`, which is the tokenizer's token for what it does not know.
+    /// The share of the tokens that are `unknown`, the tokenizer's unknown token. In a stream, characters that the
+    /// tokenizer drops count too.
     pub fn unknown_share(&self, unknown: u32) -> f64 {
         let (count, of) = match self {
             Self::Stream { tokens, .. } => (tokens.unknown_count(), tokens.len()),
@@ -131,10 +132,10 @@ impl Dataset {
         count as f64 / of.max(1) as f64
     }
 
-    /// A number that tells this data from any other (FNV-1a over all that a model reads and is asked for).
+    /// A hash of all inputs and targets (FNV-1a), to detect data that has changed.
     ///
     /// # Errors
-    /// Where the tokens cannot be read back from the disk.
+    /// If the tokens cannot be read back from the disk.
     pub fn fingerprint(&self) -> Result<u64> {
         let mut hash = Fnv1a::new();
         let mut add = |word: u32| hash.add(word);
@@ -170,11 +171,10 @@ impl Dataset {
         Ok(hash.0)
     }
 
-    /// One pass over the data. With `shuffle`, examples come in an order that the seed and the epoch
-    /// decide.
+    /// One pass over the data. With `shuffle`, a seed and an epoch, examples come in an order that depends on both.
     ///
     /// # Errors
-    /// Where the data is too short for one batch; the message says which flags would help.
+    /// If the training data is too short for one batch. The message names the options that would help.
     pub fn epoch(&self, cut: Cut, shuffle: Option<(u64, usize)>) -> Result<Epoch<'_>> {
         let (order, bounds) = match self {
             Self::Stream { .. } => (vec![], cut.bounds(cut.lane_length(self.len())?, shuffle)),
@@ -198,27 +198,27 @@ impl Dataset {
 pub struct Epoch<'a> {
     data: &'a Dataset,
     cut: Cut,
-    /// Of examples.
+    /// The order of the examples.
     order: Vec<usize>,
-    /// Where each batch begins, in steps of a lane or examples of the order, and where the last ends.
+    /// The first time step of a lane, or the first example of the order, of each batch; then the end of the last.
     bounds: Vec<usize>,
 }
 
 impl Epoch<'_> {
-    /// Number of batches.
+    /// The number of batches.
     pub fn len(&self) -> usize {
         self.bounds.len() - 1
     }
 
-    /// Whether there is no batch.
+    /// Whether there are no batches.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The batch of that number.
+    /// The batch with number `index`.
     ///
     /// # Errors
-    /// Where the tokens cannot be read back from the disk, and those of the device.
+    /// If the tokens cannot be read back from the disk, and errors from candle.
     pub fn batch(&self, index: usize, device: &Device) -> Result<Batch> {
         match self.data {
             Dataset::Stream { tokens, start } => self.window(index, tokens, *start, device),
@@ -250,7 +250,7 @@ impl Epoch<'_> {
     }
 }
 
-/// The same steps of several texts: token `t` is the target at step `t` and the input one step later.
+/// A window of the same time steps of several texts: token `t` is the target at step `t` and the input one step later.
 pub(crate) struct Windows {
     width: usize,
     inputs: Vec<u32>,
@@ -259,14 +259,14 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    /// Of so many steps; no text yet.
+    /// A window of `width` time steps, without texts.
     pub(crate) fn of(width: usize) -> Self {
         Self { width, inputs: vec![], targets: vec![], lengths: vec![] }
     }
 
-    /// `length` steps of one more text. `start` is what is read before the first token of a text; where the
-    /// window begins further in, that is the token before it. `read` fills the span that it is given; its first
-    /// argument says how many tokens of the span lie before the window.
+    /// Add `length` steps of a text. `start` is the token that is read before the first token of a text. It is `None` if
+    /// the window begins later in the text; then the token before the window is read. `read` fills the span that it is
+    /// given; its first argument is the number of tokens of the span that are before the window.
     pub(crate) fn push(
         &mut self,
         start: Option<u32>,
@@ -287,6 +287,7 @@ impl Windows {
         Ok(())
     }
 
+    /// The batch of all texts. `fresh` tells whether the state starts at zero.
     pub(crate) fn batch(self, fresh: bool, device: &Device) -> Result<Batch> {
         let shape = (self.lengths.len(), self.width);
         Ok(Batch {
@@ -298,7 +299,7 @@ impl Windows {
     }
 }
 
-/// Sequences padded with zeros to the longest.
+/// A batch of sequences, padded with zeros to the longest.
 fn pad(rows: &[&Example], device: &Device) -> Result<Batch> {
     let lengths: Vec<usize> = rows.iter().map(|row| row.input.len()).collect();
     let time = lengths.iter().copied().max().unwrap_or(0).max(1);
@@ -353,7 +354,7 @@ fn targets(rows: &[&Example], time: usize, device: &Device) -> Result<Targets> {
     })
 }
 
-/// `row` with zeros (whatever zero is of its kind) up to `length`.
+/// `row`, padded with zeros to `length`.
 fn padded<T: Copy + Default>(row: &[T], length: usize) -> Vec<T> {
     let mut row = row.to_vec();
     row.resize(length, T::default());

@@ -1,29 +1,26 @@
-//! Files of the Hugging Face hub, fetched once and kept in its cache.
+//! Files of the Hugging Face hub, downloaded once and kept in its cache.
 //!
-//! A file that is in the cache is used as it is, without asking the hub whether it changed; delete it
-//! there to fetch it anew. The cache is the one that Python's `huggingface_hub` uses.
+//! A file that is in the cache is used as it is, without asking the hub whether it has changed. Delete it there to
+//! download it again. The cache is the one that Python's `huggingface_hub` uses.
 
-use std::cell::Cell;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::PathBuf;
 
-use hf_hub::api::Progress;
-use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
-use indicatif::ProgressBar;
 
+use super::download::{Client, DownloadError};
 use crate::{Error, Result};
 
-/// Where the hub is and what is known about the user.
+/// The address of the hub, the cache, and the user's token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Address of the hub, without a slash at the end.
+    /// The address of the hub, without a slash at the end.
     pub url: String,
-    /// Folder that holds downloads.
+    /// The folder that holds downloads.
     pub cache: PathBuf,
-    /// What proves who the user is, for private and gated files.
+    /// The user's access token, for private and gated files. It is sent to the hub only, not to hosts that the hub
+    /// redirects to.
     pub token: Option<String>,
-    /// Use nothing but the cache.
+    /// Whether only the cache is used.
     pub offline: bool,
 }
 
@@ -32,7 +29,7 @@ impl Endpoint {
     /// `HF_TOKEN` or the token file of the cache, `HF_HUB_OFFLINE`.
     ///
     /// # Errors
-    /// Names `HF_HOME` when there is no home folder to keep downloads in.
+    /// If there is no home folder to keep downloads in. The message names `HF_HOME`.
     pub fn from_env() -> Result<Self> {
         Self::from_variables(|name| std::env::var(name).ok(), std::env::home_dir())
     }
@@ -53,74 +50,80 @@ impl Endpoint {
         let offline = set("HF_HUB_OFFLINE").map(|value| value.to_ascii_lowercase());
         Ok(Self {
             url: url.trim_end_matches('/').to_string(),
-            token: set("HF_TOKEN").or_else(|| Cache::new(cache.clone()).token()),
+            token: set("HF_TOKEN")
+                .map(|token| token.trim().to_string())
+                .or_else(|| Cache::new(cache.clone()).token()),
             offline: offline.is_some_and(|value| ["1", "true", "yes", "on"].contains(&value.as_str())),
             cache,
         })
     }
 }
 
-/// What a bundle has first and last, without which it is none.
+/// The files that every bundle has. They are downloaded first and last.
 const CONFIG: &str = "config.json";
 const MODEL: &str = "model.safetensors";
 
-/// What it may have besides. That a tokenizer is missing where there should be one is found when the bundle is
-/// loaded.
-const BESIDES: [&str; 6] =
+/// Files that a bundle may have too. If a tokenizer is missing that the model needs, loading the bundle says so.
+const OPTIONAL: [&str; 6] =
     ["SHA256SUMS", "tokenizer.json", "README.md", "metrics.jsonl", "recipe.toml", "curve.svg"];
 
-/// The local copy of `hf://datasets/OWNER/NAME/FILE`.
+/// Return the path of the local copy of `hf://datasets/OWNER/NAME/FILE`, and download it if there is none.
 ///
 /// # Errors
-/// Names the address, and says whether there is no such file, it needs a token, or the connection broke.
-/// A download that was cut is never taken for a whole file.
+/// If there is no such file, it needs a token, the connection fails, or the cache cannot be written. The message
+/// names the address. An interrupted download is never taken for a whole file.
 pub fn dataset_file(endpoint: &Endpoint, owner: &str, name: &str, file: &str) -> Result<PathBuf> {
     let repo = Repo::new(format!("{owner}/{name}"), RepoType::Dataset);
-    fetch(endpoint, &repo, file).map_err(|problem| problem.error)
+    fetch(endpoint, &format!("datasets/{owner}/{name}"), &repo, file).map_err(|problem| problem.error)
 }
 
-/// A local folder with the files of the bundle `hf://OWNER/NAME`, all of the same revision. Where the model is there
-/// all else has been asked for, and nothing is fetched.
+/// Return a local folder with the files of the bundle `hf://OWNER/NAME`, all of the same revision. The model is
+/// downloaded last: if the folder has it, nothing is downloaded.
 ///
 /// # Errors
-/// As [`dataset_file`]; only a configuration and a model must be there.
+/// As [`dataset_file`]. Only the configuration and the model must exist.
 pub fn bundle(endpoint: &Endpoint, owner: &str, name: &str) -> Result<PathBuf> {
     let id = format!("{owner}/{name}");
-    let config = fetch(endpoint, &Repo::model(id.clone()), CONFIG).map_err(|problem| problem.error)?;
-    let strange = || Error::file(&config, "lies in an unexpected place; clear the cache of the hub");
-    let folder = config.parent().ok_or_else(strange)?.to_path_buf();
+    let config = fetch(endpoint, &id, &Repo::model(id.clone()), CONFIG).map_err(|problem| problem.error)?;
+    let misplaced = || Error::file(&config, "lies in an unexpected place; clear the cache of the hub");
+    let folder = config.parent().ok_or_else(misplaced)?.to_path_buf();
     if folder.join(MODEL).exists() {
         return Ok(folder);
     }
-    let revision = folder.file_name().and_then(|name| name.to_str()).ok_or_else(strange)?;
-    let repo = Repo::with_revision(id, RepoType::Model, revision.to_string());
-    for file in BESIDES.into_iter().filter(|file| !folder.join(file).exists()) {
-        match fetch(endpoint, &repo, file) {
+    let revision = folder.file_name().and_then(|name| name.to_str()).ok_or_else(misplaced)?;
+    let repo = Repo::with_revision(id.clone(), RepoType::Model, revision.to_string());
+    for file in OPTIONAL.into_iter().filter(|file| !folder.join(file).exists()) {
+        match fetch(endpoint, &id, &repo, file) {
             Err(problem) if !problem.absent => return Err(problem.error),
             _ => {}
         }
     }
-    fetch(endpoint, &repo, MODEL).map_err(|problem| problem.error)?;
+    fetch(endpoint, &id, &repo, MODEL).map_err(|problem| problem.error)?;
     Ok(folder)
 }
 
-/// Reads the argument `hf://OWNER/NAME`; `None` if it has another form.
+/// Parse the argument `hf://OWNER/NAME`. Returns `None` if it has another form.
 pub fn bundle_address(argument: &str) -> Option<(&str, &str)> {
     let (owner, name) = argument.strip_prefix("hf://")?.split_once('/')?;
-    let sound = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('/');
-    (sound(owner) && sound(name) && owner != "datasets").then_some((owner, name))
+    let is_name = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('/');
+    (is_name(owner) && is_name(name) && owner != "datasets").then_some((owner, name))
 }
 
+/// A file that was not downloaded.
 struct Problem {
     error: Error,
     /// Whether the hub, or the cache when offline, has no such file.
     absent: bool,
 }
 
-fn fetch(endpoint: &Endpoint, repo: &Repo, file: &str) -> Result<PathBuf, Problem> {
-    let url = format!("{}/{}/resolve/{}/{file}", endpoint.url, repo.url(), repo.url_revision());
-    if file.contains(|c: char| c.is_whitespace() || c.is_control() || "?#\\".contains(c)) {
-        return Err(refused(&url, "is no address; write %20 for a space", false));
+/// Return the path of a file of `repo` in the cache. If it is not there, download it from the hub, where the address of
+/// the repository is `page`.
+fn fetch(endpoint: &Endpoint, page: &str, repo: &Repo, file: &str) -> Result<PathBuf, Problem> {
+    let url = format!("{}/{page}/resolve/{}/{file}", endpoint.url, repo.revision());
+    if file.contains(|c: char| c.is_whitespace() || c.is_control() || "?#\\".contains(c))
+        || file.split('/').any(|part| matches!(part, "" | "." | ".."))
+    {
+        return Err(refused(&url, "is not an address; write %20 for a space", false));
     }
     let cache = Cache::new(endpoint.cache.clone());
     if let Some(path) = cache.repo(repo.clone()).get(file) {
@@ -130,105 +133,37 @@ fn fetch(endpoint: &Endpoint, repo: &Repo, file: &str) -> Result<PathBuf, Proble
         let place = endpoint.cache.display();
         return Err(refused(
             &url,
-            &format!("is not in {place}, and HF_HUB_OFFLINE forbids to fetch it"),
+            &format!("is not in {place}, and HF_HUB_OFFLINE forbids downloading it"),
             true,
         ));
     }
-    let api = ApiBuilder::from_cache(cache)
-        .with_endpoint(endpoint.url.clone())
-        .with_token(endpoint.token.clone())
-        .build()
-        .map_err(|error| explain(&url, &error))?;
-    let remote = api.repo(repo.clone());
-    let partial = endpoint.cache.join(repo.folder_name()).join("blobs");
-    match download(&remote, file) {
-        Err(error) if cannot_resume(&error) => {
-            discard_partial(&partial);
-            download(&remote, file)
-        }
-        other => other,
-    }
-    .map_err(|error| explain(&url, &error))
+    let client = Client::new(&endpoint.url, endpoint.token.clone()).map_err(|error| explain(&url, error))?;
+    client.download(&url, &endpoint.cache, repo, file).map_err(|error| explain(&url, error))
 }
 
-/// Downloads a file and makes sure that all of it arrived: the client takes a body that simply ends for
-/// a whole one.
-fn download(remote: &ApiRepo, file: &str) -> Result<PathBuf, ApiError> {
-    let expected = Rc::new(Cell::new(0));
-    let progress = Watched { bar: ProgressBar::new(0), expected: Rc::clone(&expected) };
-    let path = remote.download_with_progress(file, progress)?;
-    let blob = path.canonicalize()?;
-    let arrived = blob.metadata()?.len();
-    if arrived == expected.get() {
-        return Ok(path);
-    }
-    std::fs::remove_file(&path)?;
-    if blob != path {
-        std::fs::remove_file(&blob).ok();
-    }
-    let problem = format!("{arrived} of {} bytes arrived", expected.get());
-    Err(ApiError::IoError(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, problem)))
-}
-
-/// A progress bar that remembers how long the file should be.
-struct Watched {
-    bar: ProgressBar,
-    expected: Rc<Cell<u64>>,
-}
-
-impl Progress for Watched {
-    fn init(&mut self, size: usize, filename: &str) {
-        self.expected.set(size as u64);
-        Progress::init(&mut self.bar, size, filename);
-    }
-
-    fn update(&mut self, size: usize) {
-        Progress::update(&mut self.bar, size);
-    }
-
-    fn finish(&mut self) {
-        Progress::finish(&mut self.bar);
-    }
-}
-
-/// Whether what is left of an earlier download is in the way: as long as the file or longer.
-fn cannot_resume(error: &ApiError) -> bool {
-    matches!(error, ApiError::InvalidResume) || status(error) == Some(416)
-}
-
-fn discard_partial(folder: &Path) {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for path in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "part"))
-    {
-        std::fs::remove_file(path).ok();
-    }
-}
-
-/// The HTTP status behind an error; the client keeps it in the message alone.
-fn status(error: &ApiError) -> Option<u16> {
-    let ApiError::RequestError(error) = error else { return None };
-    error.to_string().strip_prefix("http status: ")?.parse().ok()
-}
-
-fn explain(url: &str, error: &ApiError) -> Problem {
-    match (status(error), error) {
-        (Some(404), _) => refused(url, "not found (404); check owner, name and file", true),
-        (Some(code @ (401 | 403)), _) => {
+fn explain(url: &str, error: DownloadError) -> Problem {
+    match error {
+        DownloadError::Status(404) => refused(url, "not found (404); check owner, name and file", true),
+        DownloadError::Status(code @ (401 | 403)) => {
             let reason = "it is private, gated or does not exist; set HF_TOKEN to a token that may read it";
             refused(url, &format!("not authorised ({code}): {reason}"), false)
         }
-        (Some(code), _) => {
+        DownloadError::Status(code) => {
             refused(url, &format!("the server answered with status {code}; try again later"), false)
         }
-        (None, ApiError::RequestError(_) | ApiError::IoError(_) | ApiError::TooManyRetries(_)) => {
-            refused(url, &format!("the connection failed ({error}); try again"), false)
+        DownloadError::Connection(problem) => {
+            refused(url, &format!("the connection failed ({problem}); try again"), false)
         }
-        (None, ApiError::LockAcquisition(path)) => {
+        DownloadError::Locked(path) => {
             let problem = format!("another process is fetching it ({}); try again later", path.display());
             refused(url, &problem, false)
         }
-        (None, _) => {
-            refused(url, &format!("the server does not answer like the Hugging Face hub: {error}"), false)
+        DownloadError::Protocol(problem) => {
+            refused(url, &format!("the server does not answer like the Hugging Face hub: {problem}"), false)
+        }
+        DownloadError::Cache(path, error) => {
+            let place = path.display();
+            refused(url, &format!("cannot be kept in {place}: {error}; set HF_HOME to another folder"), false)
         }
     }
 }
@@ -239,6 +174,8 @@ fn refused(url: &str, problem: &str, absent: bool) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn endpoint(variables: &[(&str, &str)]) -> Endpoint {
@@ -247,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_is_respected() {
+    fn environment_variables_set_the_endpoint() {
         let plain = endpoint(&[]);
         assert_eq!(plain.url, "https://huggingface.co");
         assert_eq!(plain.cache, Path::new("home/.cache/huggingface/hub"));
@@ -266,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_file_in_the_cache_is_found() {
+    fn token_is_read_from_the_cache() {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("token"), "from-file\n").unwrap();
         let place = home.path().to_str().unwrap();

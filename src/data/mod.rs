@@ -25,6 +25,7 @@ mod data_file;
 pub mod delimiter;
 mod detect;
 pub mod division;
+mod download;
 mod draw;
 pub mod encoding;
 mod file_reader;

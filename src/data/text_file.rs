@@ -17,7 +17,7 @@ use super::utf8_file::Utf8File;
 use crate::tokenizer::{End, character};
 use crate::{Error, Result};
 
-/// Bytes around a wanted cut in which a better one is searched.
+/// The number of bytes around a wanted cut in which a better one is searched.
 const MARGIN: u64 = 4096;
 
 /// Bytes that are searched for signs of another format.

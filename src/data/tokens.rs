@@ -1,4 +1,4 @@
-//! The tokens of a split, wherever they fit: a small split in memory, a large one in a temporary file.
+//! The tokens of a split: in memory if there are few, otherwise in a temporary file.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -6,26 +6,26 @@ use std::io::{BufWriter, Write};
 use rayon::prelude::*;
 
 use super::{Corpus, Piece, Split};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, Unknown};
 use crate::{Error, Result};
 
-/// Splits of fewer bytes than this stay in memory.
+/// The most bytes of tokens that stay in memory.
 const SMALL: usize = 16 << 20;
 
-/// How much text is encoded at a time, in bytes.
+/// The amount of text that is encoded at a time, in bytes.
 const BATCH: usize = 4 << 20;
 
 /// All tokens of one split in order, read by position.
 ///
-/// A token takes two bytes where the vocabulary has at most 65,536 entries, otherwise four. The
-/// temporary file has no name and vanishes with the stream, however the program ends.
+/// A token takes two bytes if the vocabulary has at most 65,536 entries, otherwise four. The temporary file has no
+/// name and is deleted with the stream, however the program ends.
 #[derive(Debug)]
 pub struct TokenStream {
     storage: Storage,
     width: Width,
     len: u64,
     characters: u64,
-    unknown: u64,
+    unknown: Unknown,
 }
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ enum Storage {
     File(File),
 }
 
-/// Bytes a token takes, little-endian.
+/// The number of bytes of a token, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Width {
     Two,
@@ -51,16 +51,16 @@ impl Width {
 }
 
 impl TokenStream {
-    /// Encodes one split of a corpus, in parallel over pieces, never holding more than a few megabytes
-    /// of its text.
+    /// Encode one split of a corpus, in parallel over pieces. At most a few megabytes of its text are in memory at a
+    /// time.
     ///
     /// # Errors
-    /// Those of [`Corpus::pieces`] and [`Tokenizer::append_ended`]; a full or read-only temporary folder.
+    /// As [`Corpus::pieces`] and [`Tokenizer::append_ended`], and if the temporary folder is full or read-only.
     pub fn encode(corpus: &Corpus, split: Split, tokenizer: &Tokenizer) -> Result<Self> {
         Self::collect(corpus.pieces(split)?, tokenizer, SMALL)
     }
 
-    /// Encodes `pieces`, moving to a temporary file once more than `small` bytes are needed.
+    /// Encode `pieces`. The tokens move to a temporary file when they take more than `small` bytes.
     fn collect(
         pieces: impl Iterator<Item = Result<Piece>>,
         tokenizer: &Tokenizer,
@@ -68,8 +68,13 @@ impl TokenStream {
     ) -> Result<Self> {
         let width = if tokenizer.vocabulary_size() <= 1 << 16 { Width::Two } else { Width::Four };
         let mut spool = Spool { memory: Vec::new(), file: None, small };
-        let mut stream =
-            Self { storage: Storage::Memory(Vec::new()), width, len: 0, characters: 0, unknown: 0 };
+        let mut stream = Self {
+            storage: Storage::Memory(Vec::new()),
+            width,
+            len: 0,
+            characters: 0,
+            unknown: Unknown::default(),
+        };
         let mut batch = Vec::new();
         let mut size = 0;
         for piece in pieces {
@@ -93,61 +98,65 @@ impl TokenStream {
         let mut spool = Spool { memory: Vec::new(), file: None, small: usize::MAX };
         spool.write(ids, Width::Two).unwrap();
         let storage = spool.finish().unwrap();
-        Self { storage, width: Width::Two, len: ids.len() as u64, characters: 0, unknown: 0 }
+        Self { storage, width: Width::Two, len: ids.len() as u64, characters: 0, unknown: Unknown::default() }
     }
 
     fn append(&mut self, batch: &[Piece], tokenizer: &Tokenizer, spool: &mut Spool) -> Result<()> {
-        let encode = |pieces: &[Piece]| -> Result<(Vec<u32>, u64)> {
-            let mut ids = Vec::new();
-            let mut characters = 0;
+        let encode = |pieces: &[Piece]| -> Result<(Vec<u32>, u64, Unknown)> {
+            let (mut ids, mut characters, mut unknown) = (Vec::new(), 0, Unknown::default());
             for piece in pieces {
-                tokenizer.append_ended(&piece.text, piece.end, &mut ids)?;
+                unknown += tokenizer.append_ended(&piece.text, piece.end, &mut ids)?;
                 characters += piece.text.chars().count() as u64;
             }
-            Ok((ids, characters))
+            Ok((ids, characters, unknown))
         };
-        // Several shares a thread: pieces differ in length.
+        // Several shares for each thread, because pieces differ in length.
         let share = batch.len().div_ceil(8 * rayon::current_num_threads()).max(1);
         let encoded: Vec<_> = batch.par_chunks(share).map(encode).collect::<Result<_>>()?;
-        for (ids, characters) in encoded {
+        for (ids, characters, unknown) in encoded {
             self.len += ids.len() as u64;
             self.characters += characters;
-            self.unknown += ids.iter().filter(|&&id| Some(id) == tokenizer.unknown()).count() as u64;
+            self.unknown += unknown;
             spool.write(&ids, self.width)?;
         }
         Ok(())
     }
 
-    /// Keeps the first `len` tokens.
+    /// Keep the first `len` tokens.
     pub fn truncate(&mut self, len: u64) {
         self.len = self.len.min(len);
     }
 
-    /// Number of tokens, end tokens counted.
+    /// The number of tokens, with end tokens.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether there is no token at all.
+    /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Unicode code points of the text, line ends counted: what bits per character are divided by.
+    /// The number of Unicode code points of the text, with line ends: the divisor of bits per character.
     pub fn characters(&self) -> u64 {
         self.characters
     }
 
-    /// How many of the tokens are the unknown token.
-    pub fn unknown_count(&self) -> u64 {
+    /// Count of what is unknown in the text.
+    pub fn unknown(&self) -> Unknown {
         self.unknown
     }
 
-    /// Fills `ids` with the tokens from position `start` on. Callers share the stream: there is no
-    /// current position.
+    /// The number of unknown tokens, and of characters that have no token and are left out.
+    pub fn unknown_count(&self) -> u64 {
+        self.unknown.total()
+    }
+
+    /// Fill `ids` with the tokens from position `start` on. The stream has no current position, so callers can share
+    /// it.
     ///
     /// # Errors
-    /// When the range reaches past the end, or the temporary file cannot be read.
+    /// If the range reaches past the end, or the temporary file cannot be read.
     pub fn read(&self, start: u64, ids: &mut [u32]) -> Result<()> {
         let end = start.checked_add(ids.len() as u64).filter(|&end| end <= self.len);
         let Some(end) = end else {
@@ -185,7 +194,7 @@ impl TokenStream {
     }
 }
 
-/// Bytes on their way: in memory while they are few, then in a file.
+/// Tokens that are being written: in memory if they are few, then in a file.
 struct Spool {
     memory: Vec<u8>,
     file: Option<BufWriter<File>>,
@@ -221,8 +230,10 @@ impl Spool {
 
 fn spool_error(error: &std::io::Error) -> Error {
     let advice = match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "no room left for the tokens",
-        _ => "cannot keep the tokens here",
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "has no room left for the tokens"
+        }
+        _ => "cannot hold the tokens",
     };
     Error::file(std::env::temp_dir(), format!("{advice} ({error}); set TMPDIR to a folder with more room"))
 }

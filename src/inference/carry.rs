@@ -22,7 +22,7 @@ impl Carried {
         self.state.as_ref()
     }
 
-    /// Runs the network on a batch, from the carried state or from zero if the batch is fresh. Returns the hidden
+    /// Run the network on a batch, from the carried state or from zero if the batch is fresh. Returns the hidden
     /// states that the decoder reads: (batch, time, hidden), or (batch, hidden) where it reads only the last.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl Carried {
         Ok((hidden, penalty))
     }
 
-    /// Runs the network on `inputs`, (batch, time) or (batch, time, features), from the carried state. Returns the
+    /// Run the network on `inputs`, (batch, time) or (batch, time, features), from the carried state. Returns the
     /// hidden states that the decoder reads.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Carried {
         Ok(hidden)
     }
 
-    /// Sets the state of each sequence of the batch to zero with probability `p`.
+    /// Set the state of each sequence of the batch to zero with probability `p`.
     ///
     /// # Errors
     /// Errors from candle.

@@ -13,7 +13,7 @@ use crate::inference::carry::Carried;
 use crate::inference::model::Model;
 use crate::rng::{self, Purpose};
 
-/// How many predictions of a grammar's strings are right.
+/// Counts of correct predictions on a grammar's strings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Legality {
     /// Strings that were read.
@@ -29,7 +29,7 @@ pub struct Legality {
     pub embedded_right: usize,
 }
 
-/// Reads `count` different strings of the embedded Reber grammar, none of them in the training split of `seed`,
+/// Read `count` different strings of the embedded Reber grammar, none of them in the training split of `seed`,
 /// one after the other as in training, and compares the predictions after every prefix with the grammar.
 /// Returns `None` if the model's tokens are not the seven symbols and the line end.
 ///
@@ -41,7 +41,7 @@ pub fn check_reber(model: &Model, seed: u64, count: usize) -> Result<Option<Lega
         reber::SYMBOLS.iter().map(|symbol| tokenizer.id(&symbol.to_string())).collect();
     let (Some(newline), Some(symbols)) = (tokenizer.id("\n"), symbols) else { return Ok(None) };
     let id = |symbol: char| {
-        let place = reber::SYMBOLS.iter().position(|&own| own == symbol);
+        let place = reber::SYMBOLS.iter().position(|&known| known == symbol);
         symbols[place.expect("invariant: strings are made of these symbols")]
     };
     let mut strings = unseen_strings(seed);
@@ -65,7 +65,7 @@ fn unseen_strings(seed: u64) -> impl Iterator<Item = String> {
 }
 
 impl Legality {
-    /// Counts one string. `predictions` has the scores (logits) before each of its symbols, by token.
+    /// Count one string. `predictions` has the scores (logits) before each of its symbols, by token.
     fn add(&mut self, string: &str, predictions: &[Vec<f32>], symbols: &[u32]) {
         let share = 1. / symbols.len() as f64;
         let length = string.chars().count();
@@ -93,7 +93,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads tokens; returns the scores (logits) of the token after each of them.
+    /// Read tokens; returns the scores (logits) of the token after each of them.
     fn read(&mut self, tokens: Vec<u32>) -> Result<Vec<Vec<f32>>> {
         let Model { network, device, .. } = self.model;
         let input = Tensor::from_vec(tokens, (1, ()), device)?; // (1, time)

@@ -66,6 +66,7 @@ impl Model {
         let name = path.display().to_string();
         let bundle = bundle::load(path)?;
         let Parts { parameters, tokenizer, fingerprint } = bundle.read(device)?;
+        let tokenizer = tokenizer.map(Tokenizer::adapted);
         let Loaded { path, config, .. } = bundle;
         let (network, parameters) = build(&config, parameters)?;
         let device = device.clone();

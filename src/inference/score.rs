@@ -5,19 +5,19 @@ use crate::data::batch::Windows;
 use crate::inference::carry::Carried;
 use crate::inference::evaluate::WINDOW;
 use crate::inference::model::Model;
-use crate::tokenizer::{End, Scheme};
+use crate::tokenizer::{End, Tokenizer, Unknown};
 use crate::training::loss;
 use crate::{Error, Result};
 
 /// The log-probability of one line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineScore {
-    /// The tokens of the line; the last is the line's end.
+    /// The tokens of the line. The last is the line's end, if that was a target in training.
     pub tokens: Vec<u32>,
     /// The log-probability of each token given the tokens before it, in nats.
     pub logprobs: Vec<f64>,
-    /// The number of unknown tokens.
-    pub unknown: usize,
+    /// Counts of what is unknown in the line.
+    pub unknown: Unknown,
 }
 
 impl LineScore {
@@ -27,7 +27,7 @@ impl LineScore {
     }
 }
 
-/// Scores `lines`, which have no line ends, in their order. Each is read from a state of zero after the start
+/// Score `lines`, which have no line ends, in their order. Each is read from a state of zero after the start
 /// token, as `rnn eval` reads a file of that line alone. The lines form one batch, so their number is limited by
 /// memory; it changes no score.
 ///
@@ -40,7 +40,9 @@ pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
         return Err(model.refuse(problem));
     }
     let tokenizer = model.tokenizer()?;
-    let tokens = lines.iter().map(|line| tokens_of(model, line)).collect::<Result<Vec<_>>>()?;
+    let end = LineEnd::of(model)?;
+    let encoded = lines.iter().map(|line| end.encode(tokenizer, line)).collect::<Result<Vec<_>>>()?;
+    let (tokens, unknown): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
     let logprobs = logprobs(model, &tokens)?;
     if let Some((line, value)) = not_finite(&logprobs) {
         let problem = format!(
@@ -50,11 +52,8 @@ pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
         );
         return Err(Error::file(model.path(), problem));
     }
-    let score = |(tokens, logprobs): (Vec<u32>, Vec<f64>)| {
-        let unknown = tokens.iter().filter(|&&token| Some(token) == tokenizer.unknown()).count();
-        LineScore { tokens, logprobs, unknown }
-    };
-    Ok(tokens.into_iter().zip(logprobs).map(score).collect())
+    let lines = tokens.into_iter().zip(logprobs).zip(unknown);
+    Ok(lines.map(|((tokens, logprobs), unknown)| LineScore { tokens, logprobs, unknown }).collect())
 }
 
 /// The first value that is NaN or infinite, with the index of its line.
@@ -64,17 +63,38 @@ fn not_finite(logprobs: &[Vec<f64>]) -> Option<(usize, f64)> {
     values.find(|(_, value)| !value.is_finite())
 }
 
-/// The tokens of a line and of its end, which is a line end or a record end as in the model's training data. For
-/// a model that has seen no newline, the line ends as a record.
-fn tokens_of(model: &Model, line: &str) -> Result<Vec<u32>> {
-    let tokenizer = model.tokenizer()?;
-    let is_record = Some(model.start_token()?) == tokenizer.end() && tokenizer.scheme() != Scheme::Word;
-    let mut tokens = vec![];
-    match is_record {
-        true => tokenizer.append_ended(line, End::Record, &mut tokens)?,
-        false => tokenizer.append_ended(&format!("{line}\n"), End::Line, &mut tokens)?,
+/// The end of a line that is scored.
+#[derive(Clone, Copy)]
+enum LineEnd {
+    /// The end of a record.
+    Record,
+    /// A line end in running text.
+    Line,
+    /// None: the model was trained on running text, and its vocabulary knows no line end. The end token was no target
+    /// of its training, so its score means nothing.
+    None,
+}
+
+impl LineEnd {
+    /// The end that lines had in the model's training data.
+    fn of(model: &Model) -> Result<Self> {
+        Ok(match model.config.text_column {
+            Some(_) => Self::Record,
+            None if model.tokenizer()?.ends_lines()? => Self::Line,
+            None => Self::None,
+        })
     }
-    Ok(tokens)
+
+    /// The tokens of a line and of its end.
+    fn encode(self, tokenizer: &Tokenizer, line: &str) -> Result<(Vec<u32>, Unknown)> {
+        let mut tokens = vec![];
+        let unknown = match self {
+            Self::Record => tokenizer.append_ended(line, End::Record, &mut tokens)?,
+            Self::Line => tokenizer.append_ended(&format!("{line}\n"), End::Line, &mut tokens)?,
+            Self::None => tokenizer.append_ended(line, End::None, &mut tokens)?,
+        };
+        Ok((tokens, unknown))
+    }
 }
 
 /// The log-probability of every token of every sequence, each sequence from a state of zero.

@@ -6,6 +6,9 @@ use crate::training::Options;
 /// The data of a run where the user names none.
 pub const STORY: &str = "builtin:story";
 
+/// The fewest lanes of a batch before its window shrinks too.
+const FEW_LANES: usize = 4;
+
 /// Settings of a run where the user gives none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Defaults {
@@ -86,9 +89,53 @@ impl Defaults {
         })
     }
 
+    /// Shrinks the batch and the window of running text, each unless the user sets it, until `tokens` fill one window
+    /// of every lane. The batch shrinks first, to [`FEW_LANES`], then the window.
+    #[must_use]
+    pub fn fitted(self, tokens: usize, batch_size: Option<usize>, bptt: Option<usize>) -> Self {
+        let lanes = |window: usize| (tokens / window.max(1)).clamp(1, self.batch_size);
+        let window = |lanes: usize| (tokens / lanes.max(1)).clamp(1, self.bptt);
+        let (batch_size, bptt) = match (batch_size, bptt) {
+            (Some(_), Some(_)) => (self.batch_size, self.bptt),
+            (Some(batch_size), None) => (self.batch_size, window(batch_size)),
+            (None, Some(bptt)) => (lanes(bptt), self.bptt),
+            (None, None) => {
+                let batch_size = lanes(self.bptt).max(FEW_LANES.min(self.batch_size)).min(tokens.max(1));
+                (batch_size, window(batch_size))
+            }
+        };
+        Self { batch_size, bptt, ..self }
+    }
+
     /// For parameters that have been trained before: a tenth of the learning rate.
     #[must_use]
     pub fn for_fine_tuning(self) -> Self {
         Self { lr_scale: 0.1, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_shrink_until_the_text_fills_a_batch() {
+        let sizes = |tokens, batch_size, bptt| {
+            let defaults = Defaults { batch_size: 32, bptt: 64, ..Defaults::default() };
+            let fitted = defaults.fitted(tokens, batch_size, bptt);
+            (fitted.batch_size, fitted.bptt)
+        };
+        assert_eq!(sizes(32 * 64, None, None), (32, 64));
+        assert_eq!(sizes(32 * 64 - 1, None, None), (31, 64));
+        assert_eq!(sizes(4 * 64 - 1, None, None), (4, 63));
+        assert_eq!(sizes(3, None, None), (3, 1));
+        assert_eq!(sizes(100, Some(10), None), (32, 10));
+        assert_eq!(sizes(100, None, Some(20)), (5, 64));
+        // What the user sets is kept, and refused by the cut.
+        assert_eq!(sizes(100, Some(50), Some(20)), (32, 64));
+        for tokens in 1..3000 {
+            let (batch_size, bptt) = sizes(tokens, None, None);
+            assert!(batch_size * bptt <= tokens, "{tokens}: {batch_size} * {bptt}");
+        }
     }
 }

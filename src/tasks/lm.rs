@@ -133,8 +133,7 @@ impl Task for Lm {
             Scheme::Char => 200,
             _ => 40,
         };
-        let (tokenizer, start) = (tokenizer.clone(), tokenizer.start(records));
-        Some(Sampler { start, tokenizer, length, seed, device: device.clone() })
+        Some(Sampler { tokenizer: tokenizer.clone(), records, length, seed, device: device.clone() })
     }
 
     fn unit(&self, tokenizer: Option<&Tokenizer>) -> LossUnit {

@@ -1,14 +1,13 @@
 //! Token numbers back to text, one at a time.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
 use serde::{Deserialize, Serialize};
 
+use super::byte_level::append_bytes;
 use super::encode::Tokenizer;
 use super::encoder::Encoder;
+use crate::contain::contain;
 
-/// Turns tokens into text one by one, and withholds only incomplete characters. Its memory does not grow with the
+/// A decoder that turns tokens into text one by one, and withholds only incomplete characters. Its memory does not grow with the
 /// number of tokens.
 ///
 /// To continue a prompt, push the tokens of the prompt first and discard their text.
@@ -44,7 +43,7 @@ enum State {
 /// The number of tokens that wait for a character to be completed; UTF-8 needs four bytes at most.
 const MOST_WAITING: usize = 8;
 
-/// Replaces an unknown character or invalid bytes.
+/// The replacement for an unknown character or invalid bytes.
 const REPLACEMENT: char = '\u{FFFD}';
 
 impl Tokenizer {
@@ -79,12 +78,12 @@ impl<'t> Decoder<'t> {
         Self { tokenizer, state }
     }
 
-    /// Continues from the state of another decoder; `None` if that was of another scheme.
+    /// Continue from the state of another decoder; `None` if that was of another scheme.
     fn resume(tokenizer: &'t Tokenizer, DecoderState(state): DecoderState) -> Option<Self> {
         let decoder = Self::new(tokenizer);
         let fits = match (&decoder.state, &state) {
             (State::Window { .. }, State::Window { ids, settled }) => *settled <= ids.len(),
-            (own, state) => std::mem::discriminant(own) == std::mem::discriminant(state),
+            (expected, found) => std::mem::discriminant(expected) == std::mem::discriminant(found),
         };
         fits.then_some(Self { state, ..decoder })
     }
@@ -94,7 +93,7 @@ impl<'t> Decoder<'t> {
         DecoderState(self.state.clone())
     }
 
-    /// Returns the text that `id` completes, which may be empty.
+    /// Return the text that `id` completes, which may be empty.
     pub fn push(&mut self, id: u32) -> String {
         if Some(id) == self.tokenizer.end {
             let mut text = self.finish();
@@ -115,12 +114,12 @@ impl<'t> Decoder<'t> {
             }
             State::Window { ids, settled } => {
                 ids.push(id);
-                slide(&self.tokenizer.inner, ids, settled)
+                slide(self.tokenizer, ids, settled)
             }
         }
     }
 
-    /// Returns the withheld text, with U+FFFD for an incomplete character. The decoder is then at the start of a
+    /// Return the withheld text, with U+FFFD for an incomplete character. The decoder is then at the start of a
     /// line.
     pub fn finish(&mut self) -> String {
         match &mut self.state {
@@ -132,42 +131,15 @@ impl<'t> Decoder<'t> {
             State::Bytes(bytes) => String::from_utf8_lossy(&std::mem::take(bytes)).into_owned(),
             State::Window { ids, settled } => {
                 let (ids, settled) = (std::mem::take(ids), std::mem::take(settled));
-                let given = text_of(&self.tokenizer.inner, &ids[..settled]);
-                let all = text_of(&self.tokenizer.inner, &ids);
+                let given = text_of(self.tokenizer, &ids[..settled]);
+                let all = text_of(self.tokenizer, &ids);
                 all.get(given.len()..).unwrap_or_default().to_string()
             }
         }
     }
 }
 
-/// Appends the bytes that a byte-level token spells. A token outside that alphabet, such as a special token of a
-/// foreign file, is appended as its own text.
-fn append_bytes(token: &str, bytes: &mut Vec<u8>) {
-    let start = bytes.len();
-    for letter in token.chars() {
-        match BYTE_OF_LETTER.get(&letter) {
-            Some(&byte) => bytes.push(byte),
-            None => {
-                bytes.truncate(start);
-                bytes.extend_from_slice(token.as_bytes());
-                return;
-            }
-        }
-    }
-}
-
-/// The bytes that GPT-2's byte-level letters stand for: printable Latin-1 stands for itself, and the code points
-/// from U+0100 on stand for the other bytes, in order.
-static BYTE_OF_LETTER: LazyLock<HashMap<char, u8>> = LazyLock::new(|| {
-    let mut stand_ins = '\u{100}'..;
-    let letter = |byte| match byte {
-        b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte),
-        _ => stand_ins.next().expect("invariant: a range without end"),
-    };
-    (0..=u8::MAX).map(letter).zip(0..=u8::MAX).collect()
-});
-
-/// Removes the complete characters at the front of `bytes`; bytes that cannot begin a character become U+FFFD.
+/// Remove the complete characters at the front of `bytes`, and return them; bytes that cannot begin a character become U+FFFD.
 fn whole_characters(bytes: &mut Vec<u8>) -> String {
     let mut text = String::new();
     let mut used = 0;
@@ -187,11 +159,11 @@ fn whole_characters(bytes: &mut Vec<u8>) -> String {
     text
 }
 
-/// Returns the text that the newest token adds to the window, then drops the tokens before those last returned,
-/// which stay as the context of the next token.
-fn slide(inner: &tokenizers::Tokenizer, ids: &mut Vec<u32>, settled: &mut usize) -> String {
-    let given = text_of(inner, &ids[..*settled]);
-    let all = text_of(inner, ids);
+/// Return the text that the newest token adds to the window, then drop the tokens before those last returned, which
+/// stay as the context of the next token.
+fn slide(tokenizer: &Tokenizer, ids: &mut Vec<u32>, settled: &mut usize) -> String {
+    let given = text_of(tokenizer, &ids[..*settled]);
+    let all = text_of(tokenizer, ids);
     let waits = all.ends_with(REPLACEMENT) && ids.len() - *settled < MOST_WAITING;
     if waits || all.len() <= given.len() && ids.len() - *settled < MOST_WAITING {
         return String::new();
@@ -201,6 +173,11 @@ fn slide(inner: &tokenizers::Tokenizer, ids: &mut Vec<u32>, settled: &mut usize)
     all.get(given.len()..).unwrap_or_default().to_string()
 }
 
-fn text_of(inner: &tokenizers::Tokenizer, ids: &[u32]) -> String {
-    inner.decode(ids, false).unwrap_or_default()
+/// The text of tokens of a foreign file. If its decoder fails or panics, the tokens as they are spelt.
+fn text_of(tokenizer: &Tokenizer, ids: &[u32]) -> String {
+    let spelt = || ids.iter().filter_map(|&id| tokenizer.token(id)).collect();
+    match contain(|| tokenizer.inner.decode(ids, false)) {
+        Ok(Ok(text)) => text,
+        Ok(Err(_)) | Err(_) => spelt(),
+    }
 }

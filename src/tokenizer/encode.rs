@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::character;
 use super::encoder::Encoder;
 use super::end::End;
+use super::normalizer::{Form, Normalizer};
 use super::scheme::Scheme;
+use super::unknown::Unknown;
+use super::{byte_level, character};
+use crate::contain::contain;
 use crate::{Error, Result};
 
 /// A fixed vocabulary and the rule that cuts text into its tokens.
@@ -15,7 +18,12 @@ pub struct Tokenizer {
     /// The tokenizer that is saved, and that encodes if there is no faster way.
     pub(super) inner: tokenizers::Tokenizer,
     pub(super) encoder: Encoder,
-    pub(super) lowercase: bool,
+    /// The steps before text is cut. A foreign file may have others, which only `inner` applies.
+    pub(super) normalizer: Normalizer,
+    /// Whether text with unknown tokens is encoded in the Unicode form that leaves the fewest unknown.
+    pub(super) tries_forms: bool,
+    /// Whether `inner` drops characters that it has no token for.
+    pub(super) drops_text: bool,
     /// Token texts by number; `None` if a foreign file leaves a number out.
     pub(super) tokens: Vec<Option<String>>,
     pub(super) unknown: Option<u32>,
@@ -39,7 +47,13 @@ impl Tokenizer {
 
     /// Whether text is lower-cased before it is cut into tokens.
     pub fn folds_case(&self) -> bool {
-        self.lowercase
+        self.normalizer.lowercase
+    }
+
+    /// Whether characters without a token are left out, because there is no unknown token either. See
+    /// [`Tokenizer::dropped`].
+    pub fn drops_text(&self) -> bool {
+        self.drops_text
     }
 
     /// The noun for one token: `character`, `word` or `token`.
@@ -55,6 +69,16 @@ impl Tokenizer {
     /// The spelling of a token; `None` if the vocabulary has no such number.
     pub fn token(&self, id: u32) -> Option<&str> {
         self.tokens.get(id as usize)?.as_deref()
+    }
+
+    /// The text of a token, for people to read; `None` if the vocabulary has no such number. It is the spelling of
+    /// the token, but the text of the bytes that a byte-level token spells, with `\xNN` for a part of a character.
+    pub fn token_text(&self, id: u32) -> Option<Cow<'_, str>> {
+        let token = self.token(id)?;
+        Some(match self.encoder {
+            Encoder::General { byte_level: true } => Cow::Owned(byte_level::escaped(token)),
+            _ => Cow::Borrowed(token),
+        })
     }
 
     /// The token for text outside the vocabulary; number 0 in tokenizers of this program.
@@ -85,54 +109,105 @@ impl Tokenizer {
     /// # Errors
     /// If a foreign tokenizer has no token for the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let mut ids = Vec::new();
-        self.append(text, &mut ids)?;
-        Ok(ids)
+        self.encode_counting(text).map(|(ids, _)| ids)
     }
 
-    /// Appends the tokens of a text to `ids`, followed by the end token where one is due: for words after each line
-    /// (whose newline is dropped) and record, for the other schemes after each record.
+    /// The tokens of a text, without an end token, and the counts of what is unknown in it.
     ///
     /// # Errors
-    /// If a foreign tokenizer has no token for the text.
-    pub fn append_ended(&self, text: &str, end: End, ids: &mut Vec<u32>) -> Result<()> {
-        self.append(text, ids)?;
-        let ends = match end {
-            End::None => false,
-            End::Line => self.scheme() == Scheme::Word,
-            End::Record => true,
-        };
-        if ends {
-            ids.extend(self.end);
-        }
-        Ok(())
+    /// As [`Tokenizer::encode`].
+    pub fn encode_counting(&self, text: &str) -> Result<(Vec<u32>, Unknown)> {
+        let mut ids = Vec::new();
+        let unknown = self.append_in_known_form(text, None, &mut ids)?;
+        Ok((ids, unknown))
     }
 
-    /// Appends the tokens of a text to `ids`, without an end token.
-    fn append(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+    /// Append the tokens of a text to `ids`, followed by the end token where one is due: for words after each line
+    /// (whose newline is dropped) and record, for the other schemes after each record. Returns the counts of what is
+    /// unknown in the text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn append_ended(&self, text: &str, end: End, ids: &mut Vec<u32>) -> Result<Unknown> {
+        self.append_in_known_form(text, Some(end), ids)
+    }
+
+    /// Append tokens as [`Tokenizer::append`] does. If some are unknown and the tokenizer tries Unicode forms, append
+    /// those of the form that leaves the fewest unknown.
+    fn append_in_known_form(&self, text: &str, end: Option<End>, ids: &mut Vec<u32>) -> Result<Unknown> {
+        let start = ids.len();
+        let mut fewest = self.append(text, end, ids)?;
+        if !self.tries_forms || fewest.tokens == 0 || text.is_ascii() {
+            return Ok(fewest);
+        }
+        for form in Form::ALL {
+            let mut in_form = vec![];
+            let unknown = self.append(&form.of(text), end, &mut in_form)?;
+            if unknown.tokens < fewest.tokens {
+                fewest = unknown;
+                ids.truncate(start);
+                ids.append(&mut in_form);
+            }
+        }
+        Ok(fewest)
+    }
+
+    /// Append the tokens of a text to `ids`. With `end`, an end token follows where one is due.
+    pub(super) fn append(&self, text: &str, end: Option<End>, ids: &mut Vec<u32>) -> Result<Unknown> {
+        let start = ids.len();
+        let mut dropped = 0;
         match &self.encoder {
             Encoder::Characters(table) => {
-                ids.extend(character::split(&self.normalise(text)).map(|character| table.id(character)));
+                ids.extend(character::split(&self.normalize(text)).map(|character| table.id(character)));
             }
-            Encoder::Words(table) => {
-                let unknown = self.unknown.unwrap_or_default();
-                let text = self.normalise(text);
-                ids.extend(text.split_whitespace().map(|word| table.get(word).copied().unwrap_or(unknown)));
-            }
+            Encoder::Words(_) => self.append_words(&self.normalize(text), end, ids),
             Encoder::General { .. } => {
-                let encoding = self.inner.encode_fast(text, false).map_err(|error| cannot_encode(&error))?;
+                // The library is given foreign files, some of which make it panic at certain texts.
+                let encoding = contain(|| self.inner.encode_fast(text, false))
+                    .map_err(|panic| cannot_encode(&panic, "repair the tokenizer's file, or use another"))?
+                    .map_err(|error| cannot_encode(&error, "use one that has an unknown token"))?;
                 ids.extend_from_slice(encoding.get_ids());
+                dropped = self.dropped(text).len() as u64;
             }
         }
-        Ok(())
+        let unknown = ids[start..].iter().filter(|&&id| Some(id) == self.unknown).count() as u64;
+        let is_ended = match end {
+            None | Some(End::None) => false,
+            Some(End::Line) => self.scheme() == Scheme::Word,
+            Some(End::Record) => true,
+        };
+        if is_ended {
+            ids.extend(self.end);
+        }
+        Ok(Unknown { tokens: unknown, dropped })
     }
 
-    /// Lower-cases as the saved file does: each code point on its own, including a final sigma.
-    pub(super) fn normalise<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        match self.lowercase {
-            true => Cow::Owned(text.chars().flat_map(char::to_lowercase).collect()),
-            false => Cow::Borrowed(text),
+    /// Append the tokens of words. In running text, each line end before the last character ends a line: a text
+    /// whose line ends were `\r` comes in pieces of several lines.
+    fn append_words(&self, text: &str, end: Option<End>, ids: &mut Vec<u32>) {
+        let Encoder::Words(table) = &self.encoder else { return };
+        let unknown = self.unknown.unwrap_or_default();
+        let append = |text: &str, ids: &mut Vec<u32>| {
+            ids.extend(text.split_whitespace().map(|word| table.get(word).copied().unwrap_or(unknown)));
+        };
+        let Some(line_end) = self.normalizer.line_end else { return append(text, ids) };
+        let text = match end {
+            None | Some(End::Record) => return append(text, ids),
+            Some(End::Line) => text.strip_suffix(line_end.text()).unwrap_or(text),
+            Some(End::None) => text,
+        };
+        for (number, line) in text.split(line_end.text()).enumerate() {
+            if number > 0 {
+                ids.extend(self.end);
+            }
+            append(line, ids);
         }
+    }
+
+    /// The text as it is cut into characters or words: with the line ends, the Unicode form and the case of the
+    /// vocabulary. The tokenizers library does this itself for other tokenizers.
+    pub(super) fn normalize<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.normalizer.apply(text)
     }
 
     /// The contents of `tokenizer.json`; the same bytes for the same tokenizer.
@@ -145,7 +220,7 @@ impl Tokenizer {
             .map_err(|error| Error::Message(format!("the tokenizer cannot be written as JSON: {error}")))
     }
 
-    /// Writes `tokenizer.json`. The write is not atomic, unlike that of a bundle.
+    /// Write `tokenizer.json`. The write is not atomic, unlike that of a bundle.
     ///
     /// # Errors
     /// If the file cannot be written; the message names it.
@@ -154,8 +229,6 @@ impl Tokenizer {
     }
 }
 
-fn cannot_encode(error: &tokenizers::Error) -> Error {
-    Error::Message(format!(
-        "the tokenizer cannot encode this text: {error}; use one that has an unknown token"
-    ))
+fn cannot_encode(problem: &impl std::fmt::Display, advice: &str) -> Error {
+    Error::Message(format!("the tokenizer cannot encode this text: {problem}; {advice}"))
 }

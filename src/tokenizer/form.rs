@@ -1,43 +1,43 @@
-//! Unicode normal forms: text that looks the same can be spelt with composed (NFC) or decomposed characters (NFD).
+//! Prompts in another Unicode normal form: text that looks the same can be spelt with composed (NFC) or decomposed
+//! characters (NFD).
 
 use std::borrow::Cow;
 
-use tokenizers::NormalizedString;
-
 use super::Tokenizer;
+use super::normalizer::Form;
 use super::note::Note;
 use super::prompt::Prompt;
 use crate::Result;
 
 impl Tokenizer {
-    /// Encodes a prompt as [`Tokenizer::encode_prompt`] does; if tokens are unknown, in the Unicode normal form
-    /// that leaves the fewest unknown. Returns the prompt in that form too. A note says if it is another one.
+    /// Encode a prompt as [`Tokenizer::encode_prompt`] does, in the Unicode form of the training text. If that is not
+    /// known and tokens are unknown, it is the form that leaves the fewest unknown. Returns the prompt in that form
+    /// and with the line ends of the vocabulary too. A note says if the form is another one.
     ///
     /// # Errors
     /// As [`Tokenizer::encode_prompt`].
     pub fn encode_prompt_in_known_form<'t>(&self, text: &'t str) -> Result<(Cow<'t, str>, Prompt)> {
+        let normal = self.normalizer.apply_but_case(text);
+        let mut best = (normal.clone(), self.encode_prompt(&normal)?);
+        if let Some(form) = self.normalizer.form {
+            let is_other = form.of(text) != text;
+            best.1.notes.splice(0..0, is_other.then_some(Note::Form(form.name())));
+            return Ok(best);
+        }
         let unknown = |prompt: &Prompt| prompt.ids.iter().filter(|&&id| Some(id) == self.unknown()).count();
-        let mut best = (Cow::Borrowed(text), self.encode_prompt(text)?);
         if unknown(&best.1) == 0 || text.is_ascii() {
             return Ok(best);
         }
-        for (name, normal) in [("NFC", composed(text)), ("NFD", decomposed(text))] {
+        for form in Form::ALL {
+            let normal = form.of(&normal);
             let mut prompt = self.encode_prompt(&normal)?;
             if unknown(&prompt) < unknown(&best.1) {
-                prompt.notes.insert(0, Note::Form(name));
-                best = (Cow::Owned(normal), prompt);
+                prompt.notes.insert(0, Note::Form(form.name()));
+                best = (Cow::Owned(normal.into_owned()), prompt);
             }
         }
         Ok(best)
     }
-}
-
-fn composed(text: &str) -> String {
-    NormalizedString::from(text).nfc().get().to_string()
-}
-
-fn decomposed(text: &str) -> String {
-    NormalizedString::from(text).nfd().get().to_string()
 }
 
 #[cfg(test)]
@@ -57,8 +57,8 @@ mod tests {
                 assert_eq!((&*form, &prompt.ids), (known, &expected.ids), "{kind}");
                 assert_eq!(prompt.notes, [Note::Form(name)]);
                 // In its own form, and if no form helps, it stays as it is.
-                let own = tokenizer.encode_prompt_in_known_form(known).unwrap();
-                assert_eq!((&*own.0, own.1), (known, expected));
+                let unchanged = tokenizer.encode_prompt_in_known_form(known).unwrap();
+                assert_eq!((&*unchanged.0, unchanged.1), (known, expected));
                 let (form, prompt) = tokenizer.encode_prompt_in_known_form("ñ").unwrap();
                 assert_eq!((&*form, prompt.notes), ("ñ", vec![Note::Unknown("ñ".into())]));
             }

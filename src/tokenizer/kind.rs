@@ -19,13 +19,16 @@ pub enum Kind {
     File(PathBuf),
 }
 
-/// The 256 bytes and the two special tokens.
+/// The smallest vocabulary of byte pairs: the 256 bytes and the two special tokens.
 const SMALLEST_BPE: usize = 258;
+
+/// The largest vocabulary of byte pairs. Training allocates memory for all of it.
+const LARGEST_BPE: usize = 1_000_000;
 
 impl FromStr for Kind {
     type Err = Error;
 
-    /// Parses `char`, `word`, `bpe:N`, or the path of a `tokenizer.json`.
+    /// Parse `char`, `word`, `bpe:N`, or the path of a `tokenizer.json`.
     ///
     /// # Errors
     /// If the text is none of these, or the file does not exist.
@@ -39,11 +42,16 @@ impl FromStr for Kind {
         }
         if let Some(size) = text.strip_prefix("bpe:") {
             return match size.parse() {
-                Ok(size) if size >= SMALLEST_BPE => Ok(Self::Bpe(size)),
-                Ok(_) => {
+                Ok(size @ SMALLEST_BPE..=LARGEST_BPE) => Ok(Self::Bpe(size)),
+                Ok(size) if size > LARGEST_BPE => {
+                    wrong(format!("a vocabulary has at most {LARGEST_BPE} tokens, not {size}"))
+                }
+                Ok(size) => {
                     wrong(format!("a byte-level vocabulary has at least {SMALLEST_BPE} tokens, not {size}"))
                 }
-                Err(_) => wrong(format!("`{size}` is no vocabulary size; expected something like bpe:8000")),
+                Err(_) => {
+                    wrong(format!("`{size}` is not a vocabulary size; expected a number, as in bpe:8000"))
+                }
             };
         }
         let path = PathBuf::from(text);
@@ -84,6 +92,8 @@ mod tests {
             ("bpe", "bpe:8000"),
             ("bpe:many", "bpe:8000"),
             ("bpe:100", "at least 258"),
+            ("bpe:10000000000000", "at most 1000000"),
+            ("bpe:99999999999999999999999", "not a vocabulary size"),
             ("chars", "not char, word, bpe:N"),
         ] {
             let error = text.parse::<Kind>().unwrap_err();

@@ -15,6 +15,8 @@ pub enum Note {
     Replaced(String, String),
     /// The number of unknown tokens, if the tokenizer does not say which text they stand for.
     UnknownTokens(usize),
+    /// A character that is left out, because the tokenizer has neither a token for it nor an unknown token.
+    Dropped(String),
     /// The prompt is read in another Unicode normal form, by its name.
     Form(&'static str),
 }
@@ -27,15 +29,17 @@ impl fmt::Display for Note {
             Self::UnknownTokens(count) => {
                 write!(f, "{count} tokens of the prompt are not in the vocabulary")
             }
+            Self::Dropped(text) => write!(f, "`{text}` has no token and is left out"),
             Self::Form(name) => write!(f, "the prompt is read in Unicode form {name}, which the model knows"),
         }
     }
 }
 
 impl Note {
-    /// Summarises the notes on one or several prompts: one line for each kind.
+    /// Summarize the notes on one or several prompts: one line for each kind.
     pub fn summary<'n>(notes: impl IntoIterator<Item = &'n Self>) -> Vec<String> {
-        let (mut unknown, mut replaced, mut tokens, mut forms) = (vec![], vec![], 0, vec![]);
+        let (mut unknown, mut replaced, mut dropped, mut forms, mut tokens) =
+            (vec![], vec![], vec![], vec![], 0);
         let mut seen = BTreeSet::new();
         for note in notes {
             match note {
@@ -43,41 +47,47 @@ impl Note {
                 note if !seen.insert(note) => {}
                 Self::Unknown(_) => unknown.push(note),
                 Self::Replaced(..) => replaced.push(note),
+                Self::Dropped(_) => dropped.push(note),
                 Self::Form(_) => forms.push(note),
             }
         }
         let mut lines: Vec<String> = forms.iter().map(ToString::to_string).collect();
-        lines.extend(several(&replaced, "stand for them"));
-        lines.extend(several(&unknown, "they are <unk> here"));
+        lines.extend(one_line(&replaced, |names, by| {
+            format!("{names} are not in the vocabulary; {by} stand for them")
+        }));
+        lines.extend(one_line(&unknown, |names, _| {
+            format!("{names} are not in the vocabulary; they are <unk> here")
+        }));
+        lines.extend(one_line(&dropped, |names, _| format!("{names} have no tokens and are left out")));
         lines.extend((tokens > 0).then(|| Self::UnknownTokens(tokens).to_string()));
         lines
     }
 
+    /// The text that the note is about, and the word that is read instead.
     fn names(&self) -> (&str, Option<&str>) {
         match self {
-            Self::Unknown(text) => (text, None),
+            Self::Unknown(text) | Self::Dropped(text) => (text, None),
             Self::Replaced(word, by) => (word, Some(by)),
             Self::UnknownTokens(_) | Self::Form(_) => ("", None),
         }
     }
 }
 
-/// One line for notes of a kind that name texts; none if there are no notes.
-fn several(notes: &[&Note], are: &str) -> Option<String> {
+/// One line for notes of a kind that name texts: `sentence` of the first names and of the words read instead. Returns
+/// `None` if there are no notes.
+fn one_line(notes: &[&Note], sentence: impl Fn(&str, &str) -> String) -> Option<String> {
     let [first, rest @ ..] = notes else { return None };
     if rest.is_empty() {
         return Some(first.to_string());
     }
     let shown = &notes[..notes.len().min(MOST_NAMES)];
     let quoted = |name: &str| format!("`{name}`");
-    let words: Vec<String> = shown.iter().map(|note| quoted(note.names().0)).collect();
+    let mut names = shown.iter().map(|note| quoted(note.names().0)).collect::<Vec<_>>().join(", ");
+    if notes.len() > shown.len() {
+        names.push_str(&format!(" and {} more", notes.len() - shown.len()));
+    }
     let by: Vec<String> = shown.iter().filter_map(|note| note.names().1.map(quoted)).collect();
-    let more = match notes.len() - shown.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let by = if by.is_empty() { String::new() } else { by.join(", ") + " " };
-    Some(format!("{}{more} are not in the vocabulary; {by}{are}", words.join(", ")))
+    Some(sentence(&names, &by.join(", ")))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Encoding a prompt, with substitutes for unknown words.
 
+use std::collections::BTreeSet;
+
 use super::character;
 use super::encode::Tokenizer;
 use super::encoder::Encoder;
@@ -11,12 +13,12 @@ use crate::Result;
 pub struct Prompt {
     /// The tokens.
     pub ids: Vec<u32>,
-    /// Warnings for the user: what was replaced and what is unknown, each once.
+    /// Warnings for the user, one for each distinct word or character that is replaced, unknown or left out.
     pub notes: Vec<Note>,
 }
 
 impl Tokenizer {
-    /// Encodes a prompt, without an end token. A word outside the vocabulary is replaced by its capitalised, lower-case
+    /// Encode a prompt, without an end token. A word outside the vocabulary is replaced by its capitalised, lower-case
     /// or upper-case form if that is known, and otherwise by `<unk>`. In a prompt of words, a newline is the end
     /// token.
     ///
@@ -26,7 +28,7 @@ impl Tokenizer {
         let mut prompt = Prompt::default();
         match self.encoder {
             Encoder::Words(_) => {
-                for (number, line) in self.normalise(text).split('\n').enumerate() {
+                for (number, line) in self.normalize(text).split('\n').enumerate() {
                     if number > 0 {
                         prompt.ids.extend(self.end);
                     }
@@ -34,21 +36,23 @@ impl Tokenizer {
                 }
             }
             Encoder::Characters(_) => {
-                prompt.ids = self.encode(text)?;
-                for (character, &id) in character::split(&self.normalise(text)).zip(&prompt.ids) {
+                self.append(text, None, &mut prompt.ids)?;
+                for (character, &id) in character::split(&self.normalize(text)).zip(&prompt.ids) {
                     if Some(id) == self.unknown {
-                        note(&mut prompt.notes, Note::Unknown(character.into()));
+                        prompt.notes.push(Note::Unknown(character.into()));
                     }
                 }
             }
             Encoder::General { .. } => {
-                prompt.ids = self.encode(text)?;
-                let unknown = prompt.ids.iter().filter(|&&id| Some(id) == self.unknown).count();
-                if unknown > 0 {
-                    prompt.notes.push(Note::UnknownTokens(unknown));
+                let unknown = self.append(text, None, &mut prompt.ids)?;
+                if unknown.tokens > 0 {
+                    prompt.notes.push(Note::UnknownTokens(unknown.tokens as usize));
                 }
+                prompt.notes.extend(self.dropped(text).into_iter().map(Note::Dropped));
             }
         }
+        let mut seen = BTreeSet::new();
+        prompt.notes.retain(|note| seen.insert(note.clone()));
         Ok(prompt)
     }
 
@@ -60,10 +64,10 @@ impl Tokenizer {
         let known = variants.iter().find_map(|variant| Some((variant, self.id(variant)?)));
         if let Some((variant, id)) = known {
             prompt.ids.push(id);
-            note(&mut prompt.notes, Note::Replaced(word.into(), variant.clone()));
+            prompt.notes.push(Note::Replaced(word.into(), variant.clone()));
         } else {
             prompt.ids.extend(self.unknown);
-            note(&mut prompt.notes, Note::Unknown(word.into()));
+            prompt.notes.push(Note::Unknown(word.into()));
         }
     }
 }
@@ -72,11 +76,4 @@ fn capitalised(word: &str) -> String {
     let mut letters = word.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(letters.flat_map(char::to_lowercase)).collect()
-}
-
-/// Says everything once, however often it occurs.
-fn note(notes: &mut Vec<Note>, note: Note) {
-    if !notes.contains(&note) {
-        notes.push(note);
-    }
 }

@@ -1,8 +1,9 @@
 //! Building a tokenizer from the training split.
 
+use std::borrow::Cow;
+
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::models::wordlevel::WordLevel;
-use tokenizers::normalizers::Lowercase;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
@@ -14,12 +15,16 @@ use tokenizers::{
 use super::character;
 use super::encode::Tokenizer;
 use super::kind::Kind;
+use super::normalizer::{FormDetector, LineEnd, Normalizer};
 use super::vocabulary::{Counts, END, UNKNOWN};
 use crate::{Error, Result};
 
 impl Tokenizer {
-    /// Builds a tokenizer from the texts of the training split, in one pass. The result is deterministic.
+    /// Build a tokenizer from the texts of the training split, in one pass. The result is deterministic.
     /// [`Kind::File`] reads the file instead and does not read `texts`.
+    ///
+    /// Every line end (`\n`, `\r\n` or `\r`) becomes `\n`, here and whenever the tokenizer is used. If all texts are
+    /// composed (NFC) or all decomposed (NFD), other text is converted to that Unicode form when the tokenizer is used.
     ///
     /// `max_vocab` is the largest vocabulary of characters or words, including `<unk>` and `<eos>`; the most frequent
     /// are kept. The size of a BPE vocabulary is part of the kind. With `lowercase`, text is lower-cased here and
@@ -39,17 +44,18 @@ impl Tokenizer {
                 format!("a vocabulary of {max} holds nothing beside <unk> and <eos>; give 3 or more");
             return Err(Error::invalid("max_vocab", problem));
         }
-        let inner = match kind {
+        let mut reader = TextReader::new(lowercase);
+        let mut inner = match kind {
             Kind::File(_) if lowercase => {
-                let problem = "a tokenizer file decides on upper and lower case itself; leave the flag out";
+                let problem = "a tokenizer file decides on upper and lower case itself; leave this out";
                 return Err(Error::invalid("lowercase", problem));
             }
-            Kind::File(path) => return Self::from_file(path),
+            Kind::File(path) => return Ok(Self::from_file(path)?.with_known_line_ends()),
             Kind::Char => {
                 let count = |text: &str, counts: &mut Counts| {
                     character::split(text).for_each(|character| counts.add(character));
                 };
-                let mut inner = level(texts, max_vocab, lowercase, count)?;
+                let mut inner = level(texts, max_vocab, &mut reader, count)?;
                 let pattern = SplitPattern::Regex(character::PATTERN.into());
                 let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
                     .expect("invariant: the pattern is a valid regular expression");
@@ -61,13 +67,40 @@ impl Tokenizer {
                 let count = |text: &str, counts: &mut Counts| {
                     text.split_whitespace().for_each(|word| counts.add(word));
                 };
-                let mut inner = level(texts, max_vocab, lowercase, count)?;
+                let mut inner = level(texts, max_vocab, &mut reader, count)?;
                 inner.with_pre_tokenizer(Some(WhitespaceSplit));
                 inner
             }
-            Kind::Bpe(size) => byte_pairs(texts, *size, lowercase)?,
+            Kind::Bpe(size) => byte_pairs(texts, *size, &mut reader)?,
         };
-        Self::new(finish(inner, lowercase)?).map_err(Error::Message)
+        inner.with_normalizer(reader.finish().to_wrapper()).map_err(|error| failed(&error))?;
+        Self::new(inner).map_err(Error::Message)
+    }
+}
+
+/// Normalizes the texts of the training split as the tokenizer will, and finds their Unicode form.
+struct TextReader {
+    normalizer: Normalizer,
+    form: FormDetector,
+}
+
+impl TextReader {
+    fn new(lowercase: bool) -> Self {
+        let normalizer = Normalizer { line_end: Some(LineEnd::Lf), form: None, lowercase };
+        Self { normalizer, form: FormDetector::new() }
+    }
+
+    fn read(&mut self, text: String) -> String {
+        self.form.read(&text);
+        match self.normalizer.apply(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(text) => text,
+        }
+    }
+
+    /// The normalizer of the tokenizer, after all texts.
+    fn finish(&self) -> Normalizer {
+        Normalizer { form: self.form.form(), ..self.normalizer }
     }
 }
 
@@ -75,12 +108,12 @@ impl Tokenizer {
 fn level(
     texts: impl Iterator<Item = Result<String>>,
     max_vocab: Option<usize>,
-    lowercase: bool,
+    reader: &mut TextReader,
     count: impl Fn(&str, &mut Counts),
 ) -> Result<tokenizers::Tokenizer> {
     let mut counts = Counts::default();
     for text in texts {
-        count(&fold(text?, lowercase), &mut counts);
+        count(&reader.read(text?), &mut counts);
     }
     if counts.is_empty() {
         return Err(nothing_to_learn());
@@ -98,7 +131,7 @@ fn level(
 fn byte_pairs(
     texts: impl Iterator<Item = Result<String>> + Send,
     size: usize,
-    lowercase: bool,
+    reader: &mut TextReader,
 ) -> Result<tokenizers::Tokenizer> {
     let bytes = ByteLevel::new(false, false, true);
     let mut trainer = BpeTrainer::builder()
@@ -110,7 +143,7 @@ fn byte_pairs(
         .build();
     let mut failure = None;
     let texts = texts.map_while(|text| match text {
-        Ok(text) => Some(fold(text, lowercase)),
+        Ok(text) => Some(reader.read(text)),
         Err(error) => {
             failure = Some(error);
             None
@@ -135,20 +168,6 @@ fn byte_pairs(
     inner.with_pre_tokenizer(Some(PreTokenizerWrapper::ByteLevel(bytes)));
     inner.with_decoder(Some(bytes));
     Ok(inner)
-}
-
-fn finish(mut inner: tokenizers::Tokenizer, lowercase: bool) -> Result<tokenizers::Tokenizer> {
-    if lowercase {
-        inner.with_normalizer(Some(Lowercase)).map_err(|error| failed(&error))?;
-    }
-    Ok(inner)
-}
-
-fn fold(text: String, lowercase: bool) -> String {
-    match lowercase {
-        true => text.chars().flat_map(char::to_lowercase).collect(),
-        false => text,
-    }
 }
 
 fn nothing_to_learn() -> Error {

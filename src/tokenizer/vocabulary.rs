@@ -18,7 +18,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts one occurrence.
+    /// Count one occurrence.
     pub fn add(&mut self, symbol: &str) {
         let mut points = symbol.chars();
         match (points.next(), points.next()) {

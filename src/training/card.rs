@@ -42,6 +42,10 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, unit: &LossUni
             false => format!("{:.5} {}", best.loss, unit.name),
         };
         let _ = writeln!(card, "| validation loss | {loss}, at step {} |", best.step);
+        if config.task.is_language_model() {
+            let lanes = trainer.lanes;
+            let _ = writeln!(card, "| validation lanes | {lanes}; `rnn eval` reads a text in 1 |");
+        }
     }
     if let Some(floor) = unit.floor {
         let _ = writeln!(card, "| least possible loss | {floor:.4} nats a {} |", unit.target);

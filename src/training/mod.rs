@@ -17,6 +17,7 @@ mod checkpoint;
 mod clock;
 mod divergence;
 pub mod gradients;
+mod lanes;
 pub mod loss;
 mod loss_unit;
 mod metric;

@@ -6,6 +6,7 @@ use rnn_zoo_models::State;
 use serde::{Deserialize, Serialize};
 
 use super::card::{self, Beside};
+use super::lanes;
 use super::options::Options;
 use super::plot::{Axis, History, Picture, PlottedRun};
 use super::progress::Progress;
@@ -36,6 +37,9 @@ pub(super) struct Saved {
     pub(super) progress: Progress,
     pub(super) data: DataSpec,
     pub(super) fingerprint: u64,
+    /// The number of lanes of validation.
+    #[serde(default = "lanes::of_older_runs")]
+    pub(super) lanes: usize,
 }
 
 impl Record {
@@ -54,6 +58,7 @@ impl Record {
             progress: trainer.progress.clone(),
             data: self.data.clone(),
             fingerprint: self.fingerprint,
+            lanes: trainer.lanes,
         };
         let state = serde_json::to_value(&saved).map_err(|error| Error::Message(error.to_string()))?;
         let mut carry = NamedTensors::new();

@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 
+use super::lanes;
 use super::loss_unit::LossUnit;
 use super::objective::Objective;
 use super::options::Options;
@@ -56,7 +57,8 @@ impl Run {
         let tokenizer = prepared.tokenizer.map(Arc::new);
         let objective =
             Objective { task: config.task, tokenizer: tokenizer.clone(), labels: config.labels.clone() };
-        let trainer = Trainer::new(objective, network, parameters, options, total_steps, device)?;
+        let mut trainer = Trainer::new(objective, network, parameters, options, total_steps, device)?;
+        trainer.lanes = lanes::of(&prepared.splits);
         let fingerprint = prepared.splits.fingerprint()?;
         let config = Config { data: Some(data.summary()?), ..config };
         let record = Record { config, data, tokenizer, fingerprint, writer, history: History::default() };

@@ -13,8 +13,8 @@ use crate::tokenizer::Tokenizer;
 pub struct Sampler {
     /// The run's tokenizer.
     pub tokenizer: Arc<Tokenizer>,
-    /// The token that the model reads first.
-    pub start: u32,
+    /// Whether the training data are records, not running text.
+    pub records: bool,
     /// Number of tokens in a sample.
     pub length: usize,
     /// Seed of the run.
@@ -27,6 +27,6 @@ impl Sampler {
     /// Writes the sample of step `step`. Returns `None` on errors from candle, which the next step reports.
     pub(super) fn write(&self, network: &dyn Network, step: usize) -> Option<String> {
         let rng = rng::stream(self.seed, Purpose::Sampling, step as u64);
-        sample(network, &self.tokenizer, self.start, self.length, rng, &self.device).ok()
+        sample(network, &self.tokenizer, self.records, self.length, rng, &self.device).ok()
     }
 }

@@ -4,6 +4,7 @@ use candle_core::Device;
 use rnn_zoo_models::Network;
 
 use super::clock::Clock;
+use super::lanes;
 use super::objective::Objective;
 use super::optim::{AverageState, Optimizer};
 use super::options::Options;
@@ -45,6 +46,8 @@ pub struct Trainer {
     pub shipped: Option<NamedTensors>,
     /// The evaluation of the parameters for inference.
     pub shipped_score: Option<Best>,
+    /// The number of lanes that validation reads running text in.
+    pub lanes: usize,
     /// Writes a sample of text after each evaluation.
     pub sampler: Option<Sampler>,
     /// The generator of dropout masks.
@@ -153,6 +156,7 @@ impl Trainer {
             best,
             shipped: None,
             shipped_score: None,
+            lanes: lanes::of_older_runs(),
             sampler: None,
             noise,
             clock: Clock::start(progress.seconds),

@@ -10,9 +10,6 @@ use crate::data::batch::Dataset;
 use crate::inference::evaluate::measure;
 use crate::parameters::NamedTensors;
 
-/// The number of lanes that a stream is read in: fast, and close to the loss of a single lane.
-const LANES: usize = 16;
-
 impl Trainer {
     /// Evaluates the parameters that a run starts from, as the first candidate for the best.
     ///
@@ -115,7 +112,7 @@ impl Trainer {
     /// are refused here, before they could replace a good checkpoint.
     fn score(&mut self, valid: &Dataset, lr: f64, observer: &mut dyn Observer) -> Result<f64> {
         let lanes = match valid {
-            Dataset::Stream { .. } => LANES,
+            Dataset::Stream { .. } => self.lanes,
             Dataset::Examples(_) => self.options.batch_size,
         };
         let scores = measure(self.network.as_ref(), valid, lanes, self.objective.meter(), &self.device)?;

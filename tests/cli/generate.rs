@@ -160,7 +160,7 @@ fn objects(output: &str) -> Vec<Value> {
     output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Runs `rnn` with further arguments, which may contain spaces.
+/// Run `rnn` with further arguments, which may contain spaces.
 fn done_with(folder: &Folder, line: &str, more: &[&str]) -> String {
     written(&folder.rnn(line).args(more).output().unwrap(), line)
 }
@@ -235,6 +235,58 @@ fn unreadable_prompts_are_an_error() {
 }
 
 #[test]
+fn numbers_that_cannot_be_read_say_what_is_expected() {
+    let folder = Folder::new();
+    for (flag, value, expected) in [
+        ("--length", "ten", "expected a whole number of at least 0"),
+        ("--length", "-3", "expected a whole number of at least 0"),
+        ("--top-k", "1.5", "expected a whole number of at least 0"),
+        ("--top-p", "half", "expected a finite number"),
+        ("--temperature", "nan", "expected a finite number"),
+        ("--seed", "one", "expected a whole number from 0 to"),
+        ("--beams", "two", "expected a whole number of at least 0"),
+    ] {
+        let output = folder.rnn(&format!("generate m {flag}={value}")).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && told.contains(expected), "{flag} {value}: {told}");
+        assert!(!told.contains("invalid digit") && !told.contains("invalid float"), "{told}");
+    }
+}
+
+#[test]
+fn empty_standard_input_is_named() {
+    let folder = Folder::with_model();
+    let output = folder.rnn("generate m --prompts -").write_stdin("").output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told.contains("--prompts: standard input is empty; expected a prompt a line"), "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn endless_prompts_are_refused() {
+    let folder = Folder::with_model();
+    let output = folder.rnn("generate m --prompts /dev/zero").output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("/dev/zero: cannot be read as text: it has more than"), "{told}");
+}
+
+#[test]
+fn line_ends_of_a_prompt_change_no_text() {
+    let folder = Folder::with_model();
+    folder.done(&format!("train rnnlm --data text.txt --out words {TINY}"));
+    for model in ["m", "words"] {
+        let line = format!("generate {model} --length 20 --prompt");
+        let expected = done_with(&folder, &line, &["the cat\nus"]);
+        for prompt in ["the cat\r\nus", "the cat\rus"] {
+            let output = folder.rnn(&line).arg(prompt).output().unwrap();
+            assert!(output.stderr.is_empty(), "{model}: every character is known");
+            assert_eq!(written(&output, &line), expected, "{model}: {prompt:?}");
+        }
+    }
+}
+
+#[test]
 fn finish_reason_says_how_a_text_ended() {
     let folder = Folder::new();
     folder.write("a.jsonl", "{\"text\": \"abc\"}\n".repeat(300));
@@ -290,7 +342,7 @@ fn repetition_penalty_changes_the_text() {
     );
 }
 
-/// Asserts that a run in pieces, with a pause at each of `pauses`, writes the text of one run.
+/// Assert that a run in pieces, with a pause at each of `pauses`, writes the text of one run.
 fn assert_goes_on(folder: &Folder, line: &str, more: &[&str], (length, pauses): (usize, &[usize])) {
     let whole = done_with(folder, &format!("{line} --length {length} --prompt the --seed 3"), more);
     let (mut text, mut from) = (String::new(), 0);

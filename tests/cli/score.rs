@@ -165,6 +165,108 @@ fn text_of_every_script_is_printed_unchanged() {
 }
 
 #[test]
+fn line_ends_change_no_score() {
+    let folder = Folder::new();
+    let twins = [("lf", "\n"), ("crlf", "\r\n"), ("cr", "\r")];
+    let with = |text: &str, end: &str| text.replace('\n', end);
+    for (name, end) in twins {
+        folder.write(&format!("{name}.txt"), with(&text(), end));
+    }
+    for training in ["lstm", "rnnlm", "gru --tokenizer bpe:300"] {
+        folder.done(&format!("train {training} --data crlf.txt --out m --force {TINY}"));
+        let lines = "the cat by the road saw us\nus\n\nthe dog\n";
+        let expected = score(&folder, "--json --tokens", lines);
+        let scores = folder.done("eval m --data lf.txt --json");
+        for (name, end) in twins {
+            let found = score(&folder, "--json --tokens", with(lines, end));
+            assert_eq!(found, expected, "{training}: {name}");
+            let eval: Value =
+                serde_json::from_str(&folder.done(&format!("eval m --data {name}.txt --json"))).unwrap();
+            let expected: Value = serde_json::from_str(&scores).unwrap();
+            assert_eq!(
+                (&eval["loss"], &eval["unknown"]),
+                (&expected["loss"], &json!(0)),
+                "{training}: {name}"
+            );
+        }
+        for line in json_lines(&expected) {
+            let last = line["token_texts"].as_array().unwrap().last().unwrap().clone();
+            assert_eq!(last, if training == "rnnlm" { "<eos>" } else { "\n" }, "{training}");
+        }
+    }
+}
+
+#[test]
+fn text_without_line_ends_has_none_to_score() {
+    let folder = Folder::new();
+    folder.write("one.txt", "abcab".repeat(300));
+    folder.done(&format!("train lstm --data one.txt --out m {TINY}"));
+    let line = &json_lines(&score(&folder, "--json --tokens", "abc\n"))[0];
+    assert_eq!(line["token_texts"], json!(["a", "b", "c"]), "no <eos>, which was never a target");
+}
+
+#[test]
+fn decomposed_lines_are_scored_as_composed_ones() {
+    let folder = Folder::new();
+    folder.write("korean.txt", "한국어는 그리고 été\n".repeat(80));
+    let (composed, decomposed) = ("한국 é", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{116e}\u{11a8} e\u{301}");
+    folder.write("decomposed.txt", decomposed);
+    folder.write("composed.txt", composed);
+    for training in ["lstm", "gru --tokenizer bpe:280"] {
+        folder.done(&format!("train {training} --data korean.txt --out m --force {TINY}"));
+        let logprob = |line: &str| json_lines(&score(&folder, "--json", line))[0]["logprob"].clone();
+        assert_eq!(logprob(decomposed), logprob(composed), "{training}");
+        let loss = |file: &str| {
+            let scores: Value =
+                serde_json::from_str(&folder.done(&format!("eval m --data {file} --json"))).unwrap();
+            (scores["loss"].clone(), scores["unknown"].clone())
+        };
+        assert_eq!(loss("decomposed.txt"), loss("composed.txt"), "{training}");
+    }
+}
+
+#[test]
+fn byte_level_tokens_are_printed_as_text() {
+    let folder = Folder::new();
+    folder.write("korean.txt", "한국어는 그리고\n".repeat(80));
+    folder.done(&format!("train gru --data korean.txt --tokenizer bpe:300 --out m {TINY}"));
+    let line = &json_lines(&score(&folder, "--json --tokens", "한국어는 그리고"))[0];
+    let texts: Vec<String> = serde_json::from_value(line["token_texts"].clone()).unwrap();
+    assert_eq!(texts.concat(), "한국어는 그리고\n");
+    assert!(score(&folder, "--tokens", "각").contains(r"\xEA"), "a part of a character is escaped");
+}
+
+/// Byte pairs for `a` and `b` without an unknown token.
+const NO_UNKNOWN: &str = r#"{"version":"1.0","added_tokens":[],"pre_tokenizer":{"type":"Whitespace"},
+    "model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":[["a","b"]]}}"#;
+
+#[test]
+fn dropped_text_is_counted() {
+    let folder = Folder::new();
+    folder.write("nounk.json", NO_UNKNOWN);
+    folder.write("text.txt", "ab ba x\n".repeat(200));
+    let line = format!("train lstm --data text.txt --tokenizer nounk.json --out m {TINY}");
+    let output = folder.rnn(&line).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success()
+            && told.contains("180 characters of the training text have no token and are left out"),
+        "{told}"
+    );
+    let output = folder.rnn("score m --json").write_stdin("ab\nxay\n").output().unwrap();
+    let unknown: Vec<Value> =
+        json_lines(&written(&output, "")).iter().map(|line| line["unknown"].clone()).collect();
+    assert_eq!(unknown, [json!(0), json!(2)]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told, "2 characters have no token, in 1 of 2 lines; they are left out and not scored\n");
+    folder.write("new.txt", "ab xyz\n");
+    let scores: Value = serde_json::from_str(&folder.done("eval m --data new.txt --json")).unwrap();
+    assert_eq!(scores["unknown"], json!(3));
+    let output = folder.rnn("generate m --length 3 --prompt").arg("axb").output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "`x` has no token and is left out\n");
+}
+
+#[test]
 fn more_likely_line_has_the_higher_score() {
     let folder = Folder::new();
     folder.done("train gru --data text.txt --hidden 16 --embedding 8 --batch-size 8 --bptt 16 --lr 0.02 --epochs 6 --out m");

@@ -41,7 +41,7 @@ pub struct Args {
     pub(super) prompts: Option<PathBuf>,
 
     /// Greatest number of tokens to write
-    #[arg(long, value_name = "N", alias = "words", default_value_t = 200)]
+    #[arg(long, value_name = "N", value_parser = number::whole, alias = "words", default_value_t = 200)]
     pub(super) length: usize,
 
     /// End a text before this string; may be given several times
@@ -84,7 +84,7 @@ pub struct Args {
 #[command(next_help_heading = "Sampling")]
 pub(super) struct SamplingArgs {
     /// Divide scores by X: below 1 for less varied text, above 1 for more; 0 always picks the most probable token
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", value_parser = number::finite, default_value_t = 1.0)]
     pub(super) temperature: f64,
 
     /// Always pick the most probable token
@@ -92,31 +92,31 @@ pub(super) struct SamplingArgs {
     pub(super) greedy: bool,
 
     /// Pick among the N most probable tokens
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole)]
     pub(super) top_k: Option<usize>,
 
     /// Pick among the most probable tokens whose probabilities sum to X
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number::finite)]
     pub(super) top_p: Option<f64>,
 
     /// Pick among tokens whose probability is at least X times the highest
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number::finite)]
     pub(super) min_p: Option<f64>,
 
     /// Pick among the tokens of most typical surprisal whose probabilities sum to X
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number::finite)]
     pub(super) typical_p: Option<f64>,
 
     /// Divide positive scores of tokens that occur in prompt and text by X, and multiply negative ones
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number::finite)]
     pub(super) repetition_penalty: Option<f64>,
 
     /// Penalise only the last N tokens [default: all]
-    #[arg(long, value_name = "N", requires = "repetition_penalty")]
+    #[arg(long, value_name = "N", value_parser = number::whole, requires = "repetition_penalty")]
     pub(super) repetition_window: Option<usize>,
 
     /// Seed of the random numbers [default: 1; with --state, those of the saved text]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::seed)]
     pub(super) seed: Option<u64>,
 }
 
@@ -125,11 +125,11 @@ pub(super) struct SamplingArgs {
 #[command(next_help_heading = "Beam search")]
 pub(super) struct BeamArgs {
     /// Search for the most probable text in a beam of N texts, instead of sampling
-    #[arg(long, value_name = "N", conflicts_with_all = SAMPLING)]
+    #[arg(long, value_name = "N", value_parser = number::whole, conflicts_with_all = SAMPLING)]
     #[arg(conflicts_with_all = ["greedy", "seed", "save_state"])]
     pub(super) beams: Option<usize>,
 
     /// Rank texts by log-probability over length to the power of X: 0 favours short ones, above 1 long ones [default: 1]
-    #[arg(long, value_name = "X", requires = "beams")]
+    #[arg(long, value_name = "X", value_parser = number::finite, requires = "beams")]
     pub(super) length_penalty: Option<f64>,
 }

@@ -14,7 +14,7 @@ pub(super) struct Checked {
 }
 
 impl Args {
-    /// Checks the options, each and together.
+    /// Check the options, each and together.
     pub(super) fn checked(&self) -> Result<Checked> {
         let args = &self.sampling;
         let sampling = Sampling {

@@ -21,7 +21,7 @@ use super::bundle_argument::load_model;
 use super::flags::usage;
 use super::outcome::Outcome;
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Checked { sampling, search } = args.checked()?;
     let device = args.compute.open()?;
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Samples `--count` texts for each prompt.
+/// Sample `--count` texts for each prompt.
 fn write_samples(model: &Model, mut batch: Batch<'_>, args: &Args) -> anyhow::Result<()> {
     let mut printer = Printer::new(args.json);
     let (mut failed, mut newest) = (false, None);
@@ -85,7 +85,7 @@ fn write_samples(model: &Model, mut batch: Batch<'_>, args: &Args) -> anyhow::Re
     Ok(())
 }
 
-/// Prints the `--count` best texts that a beam search finds for each prompt.
+/// Print the `--count` best texts that a beam search finds for each prompt.
 fn write_best(
     model: &Model,
     opening: &Opening,

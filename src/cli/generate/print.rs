@@ -29,14 +29,14 @@ impl Printer {
         Self { texts: BTreeMap::new(), json, out: io::stdout().lock() }
     }
 
-    /// Adds a text, with its prompt as typed and as shown.
+    /// Add a text, with its prompt as typed and as shown.
     pub(super) fn begin(&mut self, id: TextId, prompt: &str, shown: String) {
         let text = if self.json { String::new() } else { shown };
         let prompt = if self.json { prompt.to_string() } else { String::new() };
         self.texts.insert(id, Growing { prompt, text, tokens: vec![], logprob: 0., finish: None });
     }
 
-    /// Adds what a step has added to a text. A text that failed has no end.
+    /// Add what a step has added to a text. A text that failed has no end.
     pub(super) fn add(&mut self, event: &Event) {
         let Some(text) = self.texts.get_mut(&event.id) else { return };
         text.text.push_str(&event.shown);
@@ -47,7 +47,7 @@ impl Printer {
         }
     }
 
-    /// Prints everything whose turn has come.
+    /// Print everything whose turn has come.
     pub(super) fn print(&mut self) -> io::Result<()> {
         while let Some(mut entry) = self.texts.first_entry() {
             let text = entry.get_mut();

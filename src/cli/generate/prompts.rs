@@ -2,9 +2,14 @@
 
 use anyhow::Result;
 use rnn_zoo::Error;
+use rnn_zoo::tokenizer::fold_line_ends;
 
 use super::args::Args;
 use crate::cli::flags::usage;
+use crate::cli::input;
+
+/// The most bytes of prompts.
+const LARGEST: u64 = 64 << 20;
 
 impl Args {
     /// The prompts as typed, at least one.
@@ -17,20 +22,22 @@ impl Args {
         };
         let text = match path.as_os_str() == "-" {
             true => standard_input("--prompts -")?,
-            false => std::fs::read_to_string(path)
+            false => input::text(path, LARGEST)
                 .map_err(|error| Error::file(path, format!("cannot be read as text: {error}")))?,
         };
         if text.is_empty() {
-            let problem = format!("{} is empty; expected a prompt a line", path.display());
-            return Err(usage("--prompts", problem));
+            let name =
+                if path.as_os_str() == "-" { "standard input".into() } else { path.display().to_string() };
+            return Err(usage("--prompts", format!("{name} is empty; expected a prompt a line")));
         }
         // Some editors put a byte-order mark in front.
-        Ok(text.trim_start_matches('\u{feff}').lines().map(str::to_string).collect())
+        let text = fold_line_ends(text.trim_start_matches('\u{feff}'));
+        Ok(text.lines().map(str::to_string).collect())
     }
 }
 
-/// Reads standard input to its end; `flag` is for the error.
+/// Read standard input to its end; `flag` is for the error.
 fn standard_input(flag: &str) -> Result<String> {
-    std::io::read_to_string(std::io::stdin())
+    input::text_of(std::io::stdin(), LARGEST)
         .map_err(|error| usage(flag, format!("standard input cannot be read as text: {error}")))
 }

@@ -1,6 +1,7 @@
 //! The description of a run that begins or continues.
 
 use candle_core::Device;
+use rnn_zoo::data::batch::Dataset;
 use rnn_zoo::training::{Run, card};
 
 /// The command line of this process, quoted for a shell.
@@ -13,11 +14,17 @@ pub fn command_line() -> String {
 pub fn introduce(run: &Run, device: &Device) {
     let splits = run.splits();
     let (train, valid) = (splits.train.len(), splits.valid.as_ref().map_or(0, |valid| valid.len()));
+    let lanes = match &splits.valid {
+        Some(Dataset::Stream { .. }) => {
+            format!(" in {} lane{}", run.trainer.lanes, plural(run.trainer.lanes))
+        }
+        _ => String::new(),
+    };
     let vocabulary = run.tokenizer().map_or(String::new(), |tokenizer| {
         format!(", {} {}s to choose from", tokenizer.vocabulary_size(), tokenizer.unit())
     });
     eprintln!(
-        "{} ({}): {} parameters on {}; {train} targets to learn from, {valid} to validate on{vocabulary}",
+        "{} ({}): {} parameters on {}; {train} targets to learn from, {valid} to validate on{lanes}{vocabulary}",
         run.config().model,
         run.config().task,
         run.trainer.parameters.count(),
@@ -30,7 +37,24 @@ pub fn introduce(run: &Run, device: &Device) {
             eprintln!("{percent:.1} % of the training text is `{token}`, what the tokenizer does not know");
         }
     }
+    if let Some(tokenizer) = run.tokenizer().filter(|tokenizer| tokenizer.drops_text()) {
+        let (unit, reason) = (tokenizer.unit(), "the tokenizer has no unknown token");
+        match &splits.train {
+            Dataset::Stream { tokens, .. } => match tokens.unknown().dropped {
+                0 => {}
+                count => eprintln!(
+                    "{count} characters of the training text have no {unit} and are left out: {reason}"
+                ),
+            },
+            Dataset::Examples(_) => eprintln!("characters that have no {unit} are left out: {reason}"),
+        }
+    }
     if valid == 0 {
         eprintln!("no validation data: the last parameters will be kept, not the best");
     }
+}
+
+/// The ending of a noun in the plural.
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }

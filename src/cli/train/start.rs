@@ -6,6 +6,7 @@ use candle_core::Device;
 use rnn_zoo::bundle::{self, BundleWriter, Config, Loaded};
 use rnn_zoo::models::{self, MODELS, ModelConfig};
 use rnn_zoo::tasks::{self, DataSpec, Defaults, Prepared, Task, TokenizerSource};
+use rnn_zoo::tokenizer::Tokenizer;
 use rnn_zoo::training::optim::Average;
 use rnn_zoo::training::{Options, Run};
 
@@ -28,6 +29,7 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     announce_text(&data, &prepared);
     let defaults = learner.defaults(&data, &prepared);
     let network = learner.network(args, &prepared, &defaults)?;
+    let defaults = args.training.fitted(defaults, &prepared.splits.train);
     let options = args.training.options(&args.length, &defaults)?;
     learner.task.check_options(&options)?;
     check_validation(&options, &prepared)?;
@@ -82,7 +84,7 @@ impl Learner {
     fn prepare(&self, args: &Args, data: &DataSpec) -> anyhow::Result<Prepared> {
         let (tokenizer, labels) = match &self.basis {
             Some(basis) => {
-                let tokenizer = basis.tokenizer()?.map(Box::new);
+                let tokenizer = basis.tokenizer()?.map(Tokenizer::with_known_line_ends).map(Box::new);
                 (TokenizerSource::Loaded(tokenizer), basis.config.labels.clone())
             }
             None => (TokenizerSource::Trained(args.data.tokenizer(self.name, self.task)), vec![]),

@@ -1,8 +1,8 @@
 //! `builtin:adding`, the adding problem: the sum of two marked numbers of a long sequence.
 //!
 //! Every step carries a number and a mark, and only two steps are marked: one in the first half of
-//! the sequence, one in the second. The target is the sum of the two marked numbers, so a network
-//! has to keep the first of them until the second arrives.
+//! the sequence, one in the second. The target is the sum of the two marked numbers, so a network has to remember the
+//! first of them until the second.
 //!
 //! The problem is experiment 4 of S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory" (1997);
 //! numbers in [0, 1) and their plain sum are the form of M. Arjovsky, A. Shah and Y. Bengio, "Unitary
@@ -27,7 +27,7 @@ pub struct AddingExample {
 /// The first mark is anywhere in the first `length / 2` steps, the second anywhere behind them.
 ///
 /// # Errors
-/// Where `length` is below 2, so that a half would be empty.
+/// If `length < 2`, so that a half would be empty.
 pub fn examples(mut rng: Rng, count: usize, length: usize) -> Result<impl Iterator<Item = AddingExample>> {
     if length < 2 {
         return Err(Error::Message(format!(
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn guessing_the_mean_errs_by_a_sixth() {
+    fn mean_guess_has_squared_error_one_sixth() {
         let targets: Vec<f64> = draw(1, 20_000, 10).iter().map(|e| f64::from(e.target)).collect();
         assert_mean("target", 1.0, &targets);
         let errors: Vec<f64> = targets.iter().map(|target| (target - 1.0).powi(2)).collect();
@@ -83,14 +83,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_without_two_halves_is_refused() {
+    fn length_below_two_is_refused() {
         let refused = examples(stream(1, Purpose::Train, 0), 1, 1).err().unwrap();
         assert!(refused.to_string().ends_with("a length of 2 or more, not 1"), "{refused}");
     }
 
     proptest! {
         #[test]
-        fn every_example_keeps_the_promise_of_its_type(seed: u64, length in 2usize..300) {
+        fn examples_have_two_marks_and_their_sum(seed: u64, length in 2usize..300) {
             let drawn = draw(seed, 3, length);
             prop_assert_eq!(&drawn, &draw(seed, 3, length));
             for AddingExample { features, target } in drawn {

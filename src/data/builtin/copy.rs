@@ -5,8 +5,8 @@
 //! tags     _ _ _ _ _ _ _ _ _ _ _ _ _ 3 1 4 1 5
 //! ```
 //!
-//! The network reads the symbols, waits through the delay, and has to answer them in order behind
-//! the marker; everywhere else it answers a blank.
+//! The network reads the symbols and, after a delay, the marker. After the marker it has to output the symbols in their
+//! order; at all other steps it outputs blanks.
 //!
 //! The task goes back to S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory" (1997). This form,
 //! with 8 symbols, is that of M. Arjovsky, A. Shah and Y. Bengio, "Unitary Evolution Recurrent Neural
@@ -16,16 +16,16 @@ use rand::RngExt;
 
 use crate::rng::Rng;
 
-/// How many symbols there are to remember from; they are the tokens 0 to 7.
+/// The number of symbols, which are the tokens 0 to 7.
 pub const SYMBOLS: u32 = 8;
 
-/// The token and the tag that stand for nothing.
+/// The blank: a token and a tag.
 pub const BLANK: u32 = SYMBOLS;
 
-/// The token that asks for the symbols; never a tag.
+/// The marker, a token after which the symbols are expected. It is never a tag.
 pub const MARKER: u32 = SYMBOLS + 1;
 
-/// How many tokens there are: the symbols, the blank and the marker.
+/// The number of tokens: the symbols, the blank and the marker.
 pub const VOCABULARY: usize = SYMBOLS as usize + 2;
 
 /// One sequence of the copying task.
@@ -80,14 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn the_memoryless_baseline_is_that_of_the_paper() {
+    fn memoryless_baseline_is_that_of_the_paper() {
         // T = 100: 10 ln 8 / 120.
         assert!((memoryless_cross_entropy(10, 99) - 0.173_286_795_139_986_3).abs() < 1e-12);
         assert_eq!(memoryless_cross_entropy(0, 5), 0.0);
     }
 
     #[test]
-    fn no_constant_answer_at_recall_beats_the_baseline() {
+    fn best_constant_answer_has_the_baseline_loss() {
         // Counts the symbols at recall; the best constant answer is their distribution.
         let drawn = draw(1, 4000, 10, 20);
         let recalled = drawn.iter().flat_map(|example| &example.tags[31..]);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_example_reads_as_the_documentation_draws_it() {
+    fn example_is_that_of_the_documentation() {
         let CopyExample { tokens, tags } = draw(3, 1, 2, 3).remove(0);
         let [a, b] = [tokens[0], tokens[1]];
         assert_eq!(tokens, [a, b, BLANK, BLANK, BLANK, MARKER, BLANK, BLANK]);
@@ -111,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_example_asks_for_its_own_symbols(seed: u64, remembered in 0usize..20, delay in 0usize..100) {
+        fn examples_end_with_their_symbols(seed: u64, remembered in 0usize..20, delay in 0usize..100) {
             let drawn = draw(seed, 3, remembered, delay);
             prop_assert_eq!(&drawn, &draw(seed, 3, remembered, delay));
             for CopyExample { tokens, tags } in drawn {

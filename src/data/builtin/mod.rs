@@ -1,14 +1,14 @@
 //! Corpora that need no file and no network: `builtin:NAME` on the command line.
 //!
-//! | name | task | what it asks of a network |
+//! | name | task | content |
 //! |---|---|---|
 //! | [`story`] | language model | small English stories: agreement, quotes and names over distance |
 //! | [`reber`] | language model | the embedded Reber grammar: recall one symbol at the end |
 //! | [`adding`] | forecast | add two marked numbers of a long sequence |
 //! | [`copy`] | tag | repeat symbols after a delay |
 //!
-//! Each is drawn from a [`Rng`](crate::rng::Rng), so the seed decides every byte. Each says how well
-//! a model can do at best ([`Floor`]), or does without memory, so a loss can be read as near or far.
+//! Each is drawn from a [`Rng`](crate::rng::Rng), so the seed determines every byte. Each has the lowest possible loss
+//! ([`Floor`]), or the loss without memory, to compare a model's loss with.
 
 pub mod adding;
 pub mod copy;
@@ -19,10 +19,9 @@ pub mod text;
 
 /// The entropy of a corpus whose grammar is known: no model's expected loss is below it.
 ///
-/// A corpus is a series of independent stories, each ending in a newline; for [`reber`] a story is
-/// one string. Where a text has only one derivation, the entropy of a story is that of the choices
-/// behind it, and dividing by the expected number of tokens gives the loss per token of a perfect
-/// model on endless text.
+/// A corpus is a series of independent stories, each ending in a newline; for [`reber`] a story is one string. If a
+/// text has only one derivation, the entropy of a story is that of the choices of its derivation. Divided by the
+/// expected number of tokens, it is the loss per token of a perfect model on infinite text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Floor {
     /// The entropy of a story, in nats.
@@ -51,13 +50,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_floor_divides_a_storys_entropy_by_its_length() {
+    fn floor_is_entropy_over_length() {
         let floor = Floor { nats_per_story: 30.0, characters_per_story: 200.0, words_per_story: 40.0 };
         assert_eq!(floor.nats_per_character(), 0.15);
         assert_eq!(floor.nats_per_word(), 0.75);
     }
 
-    /// Asserts that the mean of `values` is within four standard errors of `expected`.
+    /// Assert that the mean of `values` is within four standard errors of `expected`.
     pub fn assert_mean(what: &str, expected: f64, values: &[f64]) {
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;

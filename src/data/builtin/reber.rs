@@ -1,9 +1,8 @@
 //! `builtin:reber`, the embedded Reber grammar: recall one symbol across a string of any length.
 //!
-//! A Reber string is a path through an automaton that chooses between two arcs with equal
-//! probability wherever there are two:
+//! A Reber string is a path through an automaton. If a node has two arcs, both have the same probability:
 //!
-//! | node | symbols and where they lead |
+//! | node | symbols and next nodes |
 //! |---|---|
 //! | 0 | B to 1 |
 //! | 1 | T to 2, P to 3 |
@@ -14,7 +13,7 @@
 //! | 6 | E to the end |
 //!
 //! The embedded grammar writes `B`, then `T` or `P`, then a Reber string, then the same `T` or `P`
-//! again, then `E`: `BTBPVVETE`, say. Only a network that keeps the second symbol knows the last but one.
+//! again, then `E`, as in `BTBPVVETE`. Only a network that remembers the second symbol can predict the last but one.
 //!
 //! The automaton is that of A. S. Reber (1967), as used for networks by A. Cleeremans, D.
 //! Servan-Schreiber and J. McClelland (1989) and by A. W. Smith and D. Zipser (1989); the embedded
@@ -40,7 +39,7 @@ const INNER: [&[(char, usize)]; 7] = [
 ];
 const INNER_END: usize = 7;
 
-/// Where a string of the embedded grammar stands.
+/// A state of the automaton of the embedded grammar.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Start,
@@ -51,13 +50,13 @@ enum State {
         remembered: char,
         node: usize,
     },
-    /// Behind the remembered symbol's return.
+    /// After the repeated symbol.
     Recalled,
     End,
 }
 
 impl State {
-    /// The symbols that may come next, all equally likely, and where they lead.
+    /// The symbols that can come next, all with the same probability, and the states after them.
     fn arcs(self) -> Vec<(char, State)> {
         match self {
             Self::Start => vec![('B', Self::Fork)],
@@ -74,7 +73,7 @@ impl State {
     }
 }
 
-/// Endless strings of the embedded Reber grammar, without newlines; the shortest has 9 symbols.
+/// An infinite series of strings of the embedded Reber grammar, without newlines. The shortest have 9 symbols.
 pub fn strings(mut rng: Rng) -> impl Iterator<Item = String> {
     std::iter::repeat_with(move || {
         let mut string = String::new();
@@ -120,8 +119,8 @@ struct Expected {
     symbols: f64,
 }
 
-/// Solves `E(node) = cost(node) + mean over arcs of E(next)` by repeated substitution, until no
-/// value changes: loops are left with probability 1/2 at least, so every round shrinks the error.
+/// Solve `E(node) = cost(node) + mean over arcs of E(next)` by fixed-point iteration, until no value changes. It
+/// converges because each loop ends with probability 1/2 or more.
 fn inner_expectations() -> Expected {
     let mut expected = [Expected::default(); INNER_END + 1];
     loop {
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_allowed_symbols_are_those_of_the_automaton() {
+    fn allowed_symbols_are_those_of_the_automaton() {
         for (prefix, next) in [
             ("", "B"),
             ("B", "TP"),
@@ -232,7 +231,7 @@ mod tests {
     /// `n_4 = 1 + n_3 / 2`, `n_5 = 1 + n_4 / 2`, so `n_4 = 10/3` and `n_1 = 6`; the outer fork is
     /// the seventh. Symbols likewise: 8 in the inner string, 12 in all.
     #[test]
-    fn the_floor_is_seven_bits_and_thirteen_characters() {
+    fn floor_is_seven_bits_and_thirteen_characters() {
         let floor = floor();
         assert!((floor.nats_per_story - 7.0 * std::f64::consts::LN_2).abs() < 1e-12, "{floor:?}");
         assert!((floor.characters_per_story - 13.0).abs() < 1e-12, "{floor:?}");
@@ -255,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_seed_gives_strings_of_the_grammar_and_the_same_again(seed: u64) {
+        fn strings_are_reproducible_and_of_the_grammar(seed: u64) {
             let draw = || strings(stream(seed, Purpose::Train, 0)).take(20).collect::<Vec<_>>();
             prop_assert_eq!(draw(), draw());
             for string in draw() {

@@ -1,24 +1,24 @@
-//! `builtin:story`, the default text of the zoo: small English stories, one a line.
+//! `builtin:story`, the default training text: small English stories, one a line.
 //!
 //! > Hugo and Ivy lived near the roses. They shared a yellow lamp. The foxes that the young baker
 //! > followed opposite the trees were sleepy, so Hugo brought them a soft bed. Ivy said, "Will told me,
 //! > 'Leo laughed, "We must hide after supper."'" Hugo skipped home and hid the yellow lamp opposite the
 //! > river.
 //!
-//! The stories ask of a network what English does. A verb agrees with a noun many words back, past
-//! nouns of another number: the foxes, not the baker, were sleepy. Quotes nest three deep, and the
-//! innermost closes first. Pronouns agree with the hero, and names, colours and things return.
+//! The stories have long-range dependencies of English. A verb agrees with a noun many words before, across nouns of
+//! another number: the foxes, not the baker, were sleepy. Quotes nest three deep, and the innermost closes first.
+//! Pronouns agree with the hero, and names, colours and things are repeated.
 //!
-//! # How good a model can be
+//! # The lowest possible loss
 //! The stories come from a probabilistic grammar, and [`floor`] computes their entropy from that
 //! grammar: 0.204 nats per character, or a perplexity of 2.91 per word. For a story S and its
 //! derivation D, `H(D) = H(S) + H(D | S)`. The entropy of the derivation is a sum over choices, and
 //! `H(D | S) = 0` because a story has only one derivation.
 //!
-//! That is so because at every choice, whatever the variables hold, no option can print the
-//! beginning of what another option prints. Reading a story from the left, there is never a doubt
-//! which option was taken or where it ended. The tests prove it by comparing all options of all
-//! choices under all bindings; [`log_probability`] sums over all derivations and agrees.
+//! The derivation is unique because, at every choice and for all values of the variables, no option prints a prefix of
+//! the text of another option. So the option and its end are determined when the story is read from the left. The
+//! tests prove it by a comparison of all options of all choices under all bindings. [`log_probability`] sums over all
+//! derivations and agrees.
 //!
 //! # Example
 //! ```
@@ -41,7 +41,7 @@ use crate::rng::Rng;
 /// The grammar of the stories, in the notation of `grammar/notation.rs`: `<hero:person>` chooses a person
 /// and prints the name, `<hero>` prints it again, `<hero.he>` a pronoun, `<scene>` calls a rule.
 const GRAMMAR: &str = r#"
-# Who and what a story remembers, with the forms that agree.
+# Tables of the people and things in a story, with the forms that agree.
 
 person = name, he, him, his
   Anna, Clara, Emma, Grace, Ivy, Kate, Mia, Olive, Ruth, Sara: she, her, her
@@ -66,7 +66,7 @@ need = adjective, gift
   sleepy: a soft bed
   thirsty: some water
 
-# What happens. A line is a plot; the hero, the friend and the thing last to its end.
+# Plots, one a line; the hero, the friend and the thing last to its end.
 
 story
   3 One <weather> <day>, <hero:person> found a <colour:colour> <thing:thing> <place>. <scene>
@@ -88,7 +88,7 @@ aside
   1 that the <old> <worker> <fed> <who.was>
   2 that the <old> <worker> <fed> <place> <who.was>
 
-# Someone says what someone else said.
+# Quotes, and quotes in quotes.
 quote
   3 "<news>."
   2 "<second:person> told me, '<news>.'"
@@ -100,7 +100,7 @@ news
   1 It will (rain|snow|thunder) (before|until|after) (dawn|dusk|lunch|noon|supper)
   1 We must (hide|play|rest|work) (before|until|after) (dawn|dusk|lunch|noon|supper)
 
-# The thing returns.
+# Endings, which repeat the thing.
 ending
   1 <hero> gave the <colour> <thing> to <friend> and <ran> home.
   1 <keep>
@@ -110,7 +110,7 @@ keep
   2 <hero> <ran> home and hid the <colour> <thing> <place>.
   1 That night, the <colour> <thing> lay beside <hero.his> bed.
 
-# Where, who else, and how.
+# Places, people and manners.
 
 place
   (beside|beyond|by|near|opposite) the <landmark>
@@ -149,7 +149,7 @@ ran
 static STORIES: LazyLock<Grammar> =
     LazyLock::new(|| Grammar::parse(GRAMMAR).expect("invariant: the grammar above is well formed"));
 
-/// `count` stories drawn with `rng`, each a line that ends in a newline.
+/// Draw `count` stories, each a line that ends in a newline.
 pub fn stories(mut rng: Rng, count: usize) -> impl Iterator<Item = String> {
     (0..count).map(move |_| STORIES.sample(&mut rng).0 + "\n")
 }
@@ -168,9 +168,9 @@ pub fn floor() -> Floor {
     *FLOOR
 }
 
-/// ln of the probability of one story, its newline included, in nats; `None` for what is no story.
+/// The log-probability of one story with its newline, in nats; `None` if the text is not a story.
 ///
-/// Minus its mean over a text is what a perfect model would score on that very text.
+/// Minus the mean over the stories of a text is the loss of a perfect model on this text.
 pub fn log_probability(story: &str) -> Option<f64> {
     STORIES.log_probability(story.strip_suffix('\n')?)
 }
@@ -186,17 +186,17 @@ mod tests {
     use super::*;
     use crate::rng::{Purpose, stream};
 
-    fn some_stories() -> Vec<String> {
+    fn drawn_stories() -> Vec<String> {
         stories(stream(3, Purpose::Test, 0), 2000).collect()
     }
 
     #[test]
-    fn no_option_of_any_choice_can_print_the_beginning_of_another() {
+    fn no_option_prints_a_prefix_of_another() {
         assert_eq!(clash(&STORIES), None);
     }
 
     #[test]
-    fn a_storys_probability_is_that_of_its_one_derivation() {
+    fn probability_of_a_story_is_that_of_its_derivation() {
         let mut rng = stream(1, Purpose::Test, 0);
         for _ in 0..4000 {
             let (story, derivation) = STORIES.sample(&mut rng);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_changes_only_with_the_grammar() {
+    fn floor_is_that_of_the_grammar() {
         let floor = floor();
         assert!((floor.nats_per_story - 51.870).abs() < 1e-3, "{floor:?}");
         assert!((floor.nats_per_character() - 0.2044).abs() < 1e-4, "{floor:?}");
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_story_of_seed_1_never_changes() {
+    fn first_story_of_seed_1_is_fixed() {
         let first = stories(stream(1, Purpose::Train, 0), 1).next().unwrap();
         assert_eq!(
             first,
@@ -247,15 +247,15 @@ mod tests {
     }
 
     #[test]
-    fn stories_are_short_lines_of_few_words_and_characters() {
-        let stories = some_stories();
+    fn lines_words_and_characters_are_within_bounds() {
+        let stories = drawn_stories();
         let text = stories.concat();
         for story in &stories {
             assert!((150..=400).contains(&story.len()), "{} characters: {story}", story.len());
             assert!(story.ends_with(".\n") && !story.contains("  "), "{story}");
         }
-        let strange = |c: &char| !(c.is_ascii_alphabetic() || " .,\"'\n".contains(*c));
-        assert_eq!(text.chars().find(strange), None);
+        let unexpected = |c: &char| !(c.is_ascii_alphabetic() || " .,\"'\n".contains(*c));
+        assert_eq!(text.chars().find(unexpected), None);
         let letters = |word: &str| word.trim_matches(|c: char| !c.is_alphabetic()).to_lowercase();
         let vocabulary: BTreeSet<String> = text.split_whitespace().map(letters).collect();
         assert!((150..=300).contains(&vocabulary.len()), "{} words", vocabulary.len());
@@ -263,7 +263,7 @@ mod tests {
         assert!(characters.len() <= 60, "{} characters", characters.len());
     }
 
-    /// The deepest nesting of a story's quotes; panics where one closes that is not open.
+    /// The deepest nesting of a story's quotes. Panics if one closes that is not open.
     fn quote_depth(story: &str) -> usize {
         let (mut open, mut deepest, mut before) = (Vec::new(), 0, ' ');
         for c in story.chars() {
@@ -284,16 +284,16 @@ mod tests {
 
     #[test]
     fn quotes_are_balanced_and_nest_three_deep() {
-        let depths: BTreeSet<usize> = some_stories().iter().map(|story| quote_depth(story)).collect();
+        let depths: BTreeSet<usize> = drawn_stories().iter().map(|story| quote_depth(story)).collect();
         assert_eq!(depths, BTreeSet::from([1, 2, 3]));
     }
 
     #[test]
-    fn the_verb_agrees_with_the_animals_over_any_distance() {
+    fn verb_agrees_with_the_animals_over_any_distance() {
         let (mut singular, mut farthest) = (0, 0);
-        let stories = some_stories();
+        let stories = drawn_stories();
         for story in &stories {
-            // What is quoted has no space before its first word.
+            // A quote has no space before its first word.
             let scene = story.split(" The ").nth(1).and_then(|scene| scene.split(',').next()).unwrap();
             let words: Vec<&str> = scene.split(' ').collect();
             let (verb, other) = if words[0].ends_with('s') { ("were", "was") } else { ("was", "were") };
@@ -307,10 +307,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pronoun_agrees_with_the_hero() {
+    fn pronoun_agrees_with_the_hero() {
         let girls = ["Anna", "Clara", "Emma", "Grace", "Ivy", "Kate", "Mia", "Olive", "Ruth", "Sara"];
         let mut pronouns = 0;
-        for story in some_stories() {
+        for story in drawn_stories() {
             let hero = story
                 .split([' ', ','])
                 .find(|word| !["One", "When"].contains(word) && word.starts_with(|c: char| c.is_uppercase()));
@@ -322,8 +322,8 @@ mod tests {
     }
 
     #[test]
-    fn the_thing_returns_in_the_last_sentence() {
-        for story in some_stories() {
+    fn thing_is_repeated_in_the_last_sentence() {
+        for story in drawn_stories() {
             let last = story.trim_end().rsplit(['.', '"']).find(|sentence| !sentence.is_empty()).unwrap();
             let words: Vec<&str> = last.split([' ', ',']).collect();
             let returned = words.windows(3).filter(|phrase| phrase[0] == "the");
@@ -337,8 +337,8 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_a_rule_of_the_grammar_is_no_story() {
-        let story = some_stories().into_iter().find(|story| story.contains(" were ")).unwrap();
+    fn broken_rules_have_no_probability() {
+        let story = drawn_stories().into_iter().find(|story| story.contains(" were ")).unwrap();
         assert!(log_probability(&story).is_some());
         for broken in [
             story.replace(" were ", " was "),
@@ -354,7 +354,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_seed_tells_stories_of_the_grammar(seed: u64) {
+        fn every_seed_draws_stories_of_the_grammar(seed: u64) {
             for story in stories(stream(seed, Purpose::Train, 0), 3) {
                 prop_assert!(log_probability(&story).is_some_and(|nats| nats < 0.0), "{}", story);
                 quote_depth(&story);

@@ -73,7 +73,7 @@ fn an_error_among_the_pieces_is_reported() {
 #[test]
 fn a_full_temporary_folder_says_what_to_do() {
     let error = spool_error(&std::io::ErrorKind::StorageFull.into()).to_string();
-    assert!(error.contains("no room left") && error.contains("TMPDIR"), "{error}");
+    assert!(error.contains("has no room left") && error.contains("TMPDIR"), "{error}");
 }
 
 #[test]

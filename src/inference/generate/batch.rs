@@ -84,7 +84,7 @@ impl<'m> Batch<'m> {
         &self.prompts
     }
 
-    /// Begins texts as others end, and adds a token to each. Returns `None` if all texts have ended.
+    /// Begin texts as others end, and add a token to each. Returns `None` if all texts have ended.
     ///
     /// # Errors
     /// If a saved text is from another kind of tokenizer, and errors from candle.
@@ -105,7 +105,7 @@ impl<'m> Batch<'m> {
         Ok(Some(events))
     }
 
-    /// Returns a text that has ended; `None` if the texts are not [resumable](TextOptions::resumable).
+    /// Return a text that has ended; `None` if the texts are not [resumable](TextOptions::resumable).
     ///
     /// # Errors
     /// Errors from candle.
@@ -114,7 +114,7 @@ impl<'m> Batch<'m> {
         self.session.leave(id)
     }
 
-    /// Begins the next text, if there is one and a place for it.
+    /// Begin the next text, if there is one and a place for it.
     fn begin_next(&mut self) -> Result<Option<BatchEvent>> {
         let (prompt, sample) = self.next;
         let full = self.open.first().is_some_and(|first| self.joined - first.0 >= SIDE_BY_SIDE);

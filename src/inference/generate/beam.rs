@@ -60,7 +60,7 @@ pub struct Hypothesis {
     pub logprob: f64,
     /// The score that texts are ranked by.
     pub score: f64,
-    /// How the text ended.
+    /// The reason for the end of the text.
     pub finish: Finish,
 }
 
@@ -100,7 +100,7 @@ impl Candidate {
 }
 
 impl BeamSearch {
-    /// Checks the options.
+    /// Check the options.
     ///
     /// # Errors
     /// If `beams` is not within 1 to 4096, or `length_penalty` is not finite; the error names the field.
@@ -116,7 +116,7 @@ impl BeamSearch {
         Ok(())
     }
 
-    /// Searches for continuations of a text whose tokens `context` has read and `transcript` has shown. Returns at
+    /// Search for continuations of a text whose tokens `context` has read and `transcript` has shown. Returns at
     /// most as many as there are beams, best first; fewer if there are no more texts.
     ///
     /// # Errors
@@ -162,7 +162,7 @@ impl BeamSearch {
         Ok(finished)
     }
 
-    /// Extends the texts of the beam by the most probable tokens.
+    /// Extend the texts of the beam by the most probable tokens.
     fn turn<'t>(&self, reader: &Reader<'_>, beam: &[Live<'t>]) -> Result<Turn<'t>> {
         let mut candidates = self.candidates(reader, beam).peekable();
         if candidates.peek().is_none() {
@@ -188,7 +188,7 @@ impl BeamSearch {
         Ok(turn)
     }
 
-    /// Appends a token to a text; returns how the text ends, if it does.
+    /// Append a token to a text; returns how the text ends, if it does.
     fn extend(&self, text: &mut Live<'_>, token: u32) -> Option<Finish> {
         if Some(token) == self.end {
             return Some(Finish::Eos);
@@ -248,7 +248,7 @@ impl BeamSearch {
         best
     }
 
-    /// Ends a text and computes its score.
+    /// End a text and compute its score.
     fn finished(&self, text: Live<'_>, finish: Finish) -> Hypothesis {
         let Live { tokens, mut transcript, mut text, logprob } = text;
         text.push_str(&transcript.finish());

@@ -39,7 +39,7 @@ impl Context {
         Self { state, last, unread: VecDeque::new(), recent }
     }
 
-    /// Appends the tokens of a prompt. [`Context::read_window`] reads them.
+    /// Append the tokens of a prompt. [`Context::read_window`] reads them.
     pub fn extend(&mut self, prompt: &[u32]) {
         self.unread.extend(prompt);
         prompt.iter().for_each(|&token| self.recent.push(token));
@@ -51,7 +51,7 @@ impl Context {
         self.unread.len().min(WINDOW)
     }
 
-    /// Reads one window of the prompt, without scores.
+    /// Read one window of the prompt, without scores.
     ///
     /// # Errors
     /// Errors from candle.
@@ -65,7 +65,7 @@ impl Context {
         Ok(())
     }
 
-    /// Reads the whole prompt.
+    /// Read the whole prompt.
     ///
     /// # Errors
     /// Errors from candle.

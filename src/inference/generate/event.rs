@@ -18,7 +18,7 @@ pub struct Event {
     pub logprob: Option<f64>,
     /// The text that can be shown. It may be empty: parts of characters and of stop strings are held back.
     pub shown: String,
-    /// How the text ended, if it did.
+    /// The reason for the end of the text, if it has ended.
     pub finish: Option<Finish>,
 }
 

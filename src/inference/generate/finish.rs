@@ -1,10 +1,10 @@
-//! How a text ends.
+//! Reasons for the end of a text.
 
 use serde::Serialize;
 
 use crate::Error;
 
-/// How a text ends.
+/// The reason for the end of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Finish {
@@ -20,7 +20,7 @@ pub enum Finish {
 
 /// The error for a text that [failed](Finish::Failed).
 pub fn no_candidate() -> Error {
-    let problem = "the model leaves no token to write: its scores are no numbers, or its vocabulary is <unk> \
-                   alone; train it anew";
+    let problem = "the model leaves no token to write: its scores are NaN, or all its tokens are special; \
+                   train it anew";
     Error::Message(problem.into())
 }

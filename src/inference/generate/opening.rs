@@ -21,7 +21,7 @@ pub struct TypedPrompt {
 }
 
 impl TypedPrompt {
-    /// Encodes a prompt for `model`.
+    /// Encode a prompt for `model`.
     ///
     /// # Errors
     /// If the model reads no text, or a foreign tokenizer has no token for the prompt.
@@ -36,7 +36,7 @@ impl TypedPrompt {
     }
 }
 
-/// How the texts for all prompts begin.
+/// The common beginning of the texts for all prompts.
 #[derive(Default)]
 pub struct Opening {
     /// The text that is continued.
@@ -48,7 +48,7 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Begins the first text of a prompt, and reads the prompt. Returns the text to show for the prompt too.
+    /// Begin the first text of a prompt, and read the prompt. Returns the text to show for the prompt too.
     ///
     /// # Errors
     /// If the saved text is from another kind of tokenizer, and errors from candle.

@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
         self.network.decoder().weight().dims()[0]
     }
 
-    /// Keeps the rows `rows`, in that order; a row may come several times.
+    /// Keep the rows `rows`, in that order; a row may come several times.
     pub(super) fn select(&mut self, rows: &[usize]) -> Result<()> {
         if rows.iter().copied().eq(0..self.rows) {
             return Ok(());
@@ -63,13 +63,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Appends rows that go on from `state`, (layers, rows, hidden).
+    /// Append rows that go on from `state`, (layers, rows, hidden).
     pub(super) fn append(&mut self, state: &State) -> Result<()> {
         match &mut self.backend {
             Backend::Stream(stream) => stream.append(state)?,
-            Backend::Tensors(own) => {
-                let states: Vec<State> = own.take().into_iter().chain([state.clone()]).collect();
-                *own = Some(State::join(&states)?);
+            Backend::Tensors(before) => {
+                let states: Vec<State> = before.take().into_iter().chain([state.clone()]).collect();
+                *before = Some(State::join(&states)?);
             }
         }
         self.rows += state.h.dim(1)?;
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads the next token of each row.
+    /// Read the next token of each row.
     pub(super) fn read(&mut self, tokens: &[u32]) -> Result<()> {
         self.scores.clear();
         match &mut self.backend {

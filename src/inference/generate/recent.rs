@@ -10,7 +10,7 @@ pub struct Recent {
 }
 
 impl Recent {
-    /// Appends a token to the text.
+    /// Append a token to the text.
     pub fn push(&mut self, token: u32) {
         let place = token as usize;
         if place >= self.last.len() {

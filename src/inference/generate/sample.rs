@@ -6,25 +6,28 @@ use rnn_zoo_models::Network;
 use super::reader::Reader;
 use super::recent::Recent;
 use super::sampling::Sampling;
+use super::specials::Specials;
 use crate::Result;
 use crate::rng::Rng;
 use crate::tokenizer::Tokenizer;
 
-/// Samples `length` tokens of text at temperature 0.8. `start` is the token that the model reads first; `device` is
-/// that of its parameters. The text is cut where no token can be picked because the scores are NaN.
+/// Sample `length` tokens of text at temperature 0.8. `records` tells whether the model is trained on records or on
+/// running text; `device` is that of its parameters. The text ends early if no token can be picked because the scores
+/// are NaN.
 ///
 /// # Errors
 /// Errors from candle.
 pub fn sample(
     network: &dyn Network,
     tokenizer: &Tokenizer,
-    start: u32,
+    records: bool,
     length: usize,
     mut rng: Rng,
     device: &Device,
 ) -> Result<String> {
     let sampling = Sampling { temperature: 0.8, ..Sampling::default() };
-    let banned: Vec<u32> = tokenizer.unknown().into_iter().collect();
+    let Specials { banned, .. } = Specials::of_tokenizer(tokenizer, records);
+    let start = tokenizer.start(records);
     let (mut reader, mut tokens) = (Reader::new(network, device)?, vec![]);
     reader.append(&network.zero_state(1)?)?;
     while tokens.len() < length {

@@ -33,7 +33,7 @@ pub struct Sampling {
 }
 
 impl Default for Sampling {
-    /// Samples from the model's own distribution.
+    /// Sample from the model's own distribution.
     fn default() -> Self {
         Self {
             repetition_penalty: 1.,
@@ -48,7 +48,7 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Checks the options.
+    /// Check the options.
     ///
     /// # Errors
     /// If the temperature is negative, the penalty not positive, `top_k` or the window zero, or a probability out of
@@ -88,7 +88,7 @@ impl Sampling {
         Ok(())
     }
 
-    /// Picks a token by the scores (logits) of the vocabulary, but none of `banned`. `recent` has the tokens of the
+    /// Pick a token by the scores (logits) of the vocabulary, but none of `banned`. `recent` has the tokens of the
     /// text. Returns `None` if no token is left. One random number is drawn for each token, whatever the rules, and
     /// none at temperature 0.
     pub fn pick(&self, scores: &[f32], recent: &Recent, banned: &[u32], rng: &mut Rng) -> Option<u32> {
@@ -168,7 +168,7 @@ fn highest(scores: &[f64]) -> Option<usize> {
     best.0
 }
 
-/// Bans all but the `k` highest scores. Of equal ones the first are kept.
+/// Ban all but the `k` highest scores. Of equal ones the first are kept.
 fn keep_highest(scores: &mut [f64], k: usize) {
     let mut order: Vec<usize> = (0..scores.len()).filter(|&token| !scores[token].is_nan()).collect();
     if k < order.len() {
@@ -177,7 +177,7 @@ fn keep_highest(scores: &mut [f64], k: usize) {
     }
 }
 
-/// Sets the weights to zero except those of the first tokens, by their key, that sum to a share of all weight. Of
+/// Set the weights to zero except those of the first tokens, by their key, that sum to a share of all weight. Of
 /// equal ones the first are kept; at least one is.
 fn keep_first(weights: &mut [f64], share: f64, key: impl Fn(f64) -> f64) {
     let target = share * weights.iter().sum::<f64>();
@@ -195,7 +195,7 @@ fn positive(weights: &[f64]) -> impl Iterator<Item = (usize, f64)> {
     weights.iter().copied().enumerate().filter(|&(_, weight)| weight > 0.)
 }
 
-/// Draws an index in proportion to the weights.
+/// Draw an index in proportion to the weights.
 fn draw(weights: &[f64], rng: &mut Rng) -> Option<usize> {
     let mut left = rng.random::<f64>() * weights.iter().sum::<f64>();
     for (place, weight) in weights.iter().enumerate() {

@@ -53,7 +53,7 @@ pub struct SavedText {
 }
 
 impl SavedText {
-    /// Checks that a text of `model` can be saved at `path`, before the work.
+    /// Check that a text of `model` can be saved at `path`, before the work.
     ///
     /// # Errors
     /// If `path` is a folder or a file of another kind, or its folder does not exist.
@@ -73,7 +73,7 @@ impl SavedText {
         Ok(())
     }
 
-    /// Saves a text of `model` in a single step: the file is complete or unchanged.
+    /// Save a text of `model` in a single step: the file is complete or unchanged.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -98,7 +98,7 @@ impl SavedText {
         write_tensors(path, &tensors, HashMap::from([(ENTRY.to_string(), entry)]))
     }
 
-    /// Reads a file that [`SavedText::save`] wrote for the same model.
+    /// Read a file that [`SavedText::save`] wrote for the same model.
     ///
     /// # Errors
     /// If the file is missing, cut short, larger than a text of the model, of another kind, or of another model.
@@ -157,7 +157,7 @@ fn recent(ages: Option<&Tensor>, vocabulary: usize) -> Result<Option<Recent>> {
     Ok(Recent::from_ages(&ages).filter(|_| ages.len() <= vocabulary))
 }
 
-/// Reads a file that is no larger than a saved text of `model` can be.
+/// Read a file that is no larger than a saved text of `model` can be.
 fn read_entry(path: &Path, model: &Model) -> Result<(Entry, NamedTensors)> {
     let limit = largest_file(model)?;
     if let Some(size) = std::fs::metadata(path).ok().map(|file| file.len()).filter(|&size| size > limit) {

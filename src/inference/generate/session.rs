@@ -89,13 +89,13 @@ impl<'m> Session<'m> {
         })
     }
 
-    /// Adds a text. The next steps read what is unread of its prompt, then write it.
+    /// Add a text. The next steps read what is unread of its prompt, then write it.
     pub fn join(&mut self, text: Text<'m>, options: TextOptions) -> TextId {
         let rng = text.rng.clone();
         self.join_all(text, options, [rng])[0]
     }
 
-    /// Adds several texts that have a beginning in common, one for each of `rngs`. Their prompt is read once.
+    /// Add several texts that have a beginning in common, one for each of `rngs`. Their prompt is read once.
     pub fn join_all(
         &mut self,
         text: Text<'m>,
@@ -110,7 +110,7 @@ impl<'m> Session<'m> {
         ids
     }
 
-    /// Removes a text and returns it, ready to be continued by this or another session. Returns `None` if there
+    /// Remove a text and return it, ready to be continued by this or another session. Returns `None` if there
     /// is no such text, or if it has ended and was not [resumable](TextOptions::resumable).
     ///
     /// # Errors
@@ -148,7 +148,7 @@ impl<'m> Session<'m> {
         Some(self.reader.scores(row))
     }
 
-    /// Reads a window of the prompts that are waiting, and adds a token to each text that is being written.
+    /// Read a window of the prompts that are waiting, and add a token to each text that is being written.
     ///
     /// # Errors
     /// Errors from candle. Texts whose scores are NaN are no error here, but [`Finish::Failed`].
@@ -172,14 +172,14 @@ impl<'m> Session<'m> {
         Ok(events)
     }
 
-    /// Frees the rows of texts that have ended or left.
+    /// Free the rows of texts that have ended or left.
     fn drop_rows(&mut self) -> Result<()> {
         let kept: Vec<usize> = (0..self.rows.len()).filter(|&at| !self.rows[at].gone).collect();
         self.rows.retain(|row| !row.gone);
         self.reader.select(&kept)
     }
 
-    /// Reads prompts, at most a window, and gives the texts whose prompt has been read their rows.
+    /// Read prompts, at most a window, and give the texts whose prompt has been read their rows.
     fn admit(&mut self) -> Result<Vec<Event>> {
         let (mut budget, mut events, mut states) = (WINDOW, vec![], vec![]);
         while let Some(waiting) = self.waiting.front_mut() {
@@ -230,7 +230,7 @@ impl Waiting<'_> {
         self.samples.is_empty() || self.text.context.window() == 0
     }
 
-    /// Reads windows of the prompt of at most `budget` tokens together; returns what is left of the budget.
+    /// Read windows of the prompt of at most `budget` tokens together; returns what is left of the budget.
     fn read(&mut self, network: &dyn Network, device: &Device, mut budget: usize) -> Result<usize> {
         let context = &mut self.text.context;
         while !self.samples.is_empty() && (1..=budget).contains(&context.window()) {
@@ -242,7 +242,7 @@ impl Waiting<'_> {
 }
 
 impl<'m> Row<'m> {
-    /// Picks a token from its scores.
+    /// Pick a token from its scores.
     fn step(&mut self, scores: &[f32]) -> Event {
         let Self { id, text: Text { context, rng, transcript }, options, length, .. } = self;
         let Some(token) = options.sampling.pick(scores, &context.recent, &options.banned, rng) else {
@@ -268,7 +268,7 @@ impl<'m> Row<'m> {
         Event { id: *id, token: Some(token), logprob, shown, finish }
     }
 
-    /// Ends the text; `state` is that after the tokens read.
+    /// End the text; `state` is that after the tokens read.
     fn end(&mut self, state: State) -> Text<'m> {
         self.gone = true;
         self.text.context.state = state;

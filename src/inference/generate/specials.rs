@@ -20,11 +20,11 @@ impl Specials {
     /// # Errors
     /// If the model reads no text.
     pub fn of(model: &Model) -> Result<Self> {
-        Ok(Self::new(model.tokenizer()?, model.config.text_column.is_some()))
+        Ok(Self::of_tokenizer(model.tokenizer()?, model.config.text_column.is_some()))
     }
 
     /// The special tokens of a model that was trained on records, or on running text.
-    fn new(tokenizer: &Tokenizer, records: bool) -> Self {
+    pub(super) fn of_tokenizer(tokenizer: &Tokenizer, records: bool) -> Self {
         let mut banned: Vec<u32> = tokenizer.unknown().into_iter().collect();
         let (target, other): (Vec<u32>, Vec<u32>) =
             tokenizer.end().into_iter().partition(|&end| records || occurs_in_running_text(tokenizer, end));
@@ -55,11 +55,11 @@ mod tests {
         for kind in [Kind::Char, Kind::Bpe(260)] {
             let tokenizer = trained(&kind);
             let banned = Specials { end: None, banned: vec![unknown, end] };
-            assert_eq!(Specials::new(&tokenizer, false), banned, "{kind}");
+            assert_eq!(Specials::of_tokenizer(&tokenizer, false), banned, "{kind}");
             let ends = Specials { end: Some(end), banned: vec![unknown] };
-            assert_eq!(Specials::new(&tokenizer, true), ends, "{kind}");
+            assert_eq!(Specials::of_tokenizer(&tokenizer, true), ends, "{kind}");
         }
         let ends = Specials { end: Some(end), banned: vec![unknown] };
-        assert_eq!(Specials::new(&trained(&Kind::Word), false), ends);
+        assert_eq!(Specials::of_tokenizer(&trained(&Kind::Word), false), ends);
     }
 }

@@ -18,7 +18,7 @@ impl StopFilter {
         Self { stops, held, stopped: false }
     }
 
-    /// Appends text; returns the text that can be passed on.
+    /// Append text; returns the text that can be passed on.
     pub fn push(&mut self, text: &str) -> String {
         self.held.push_str(text);
         if self.stopped {
@@ -51,12 +51,12 @@ impl StopFilter {
         &self.held
     }
 
-    /// Ends the text; returns what was held back, but nothing after a stop string.
+    /// End the text; returns what was held back, but nothing after a stop string.
     pub fn finish(&mut self) -> String {
         if self.stopped { String::new() } else { std::mem::take(&mut self.held) }
     }
 
-    /// Returns what is held back, because a prompt separates it from the text to come.
+    /// Return what is held back, because a prompt separates it from the text to come.
     pub(super) fn take(&mut self) -> String {
         std::mem::take(&mut self.held)
     }

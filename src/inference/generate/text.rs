@@ -1,4 +1,4 @@
-//! A text that a model writes, and how it is written.
+//! A text that a model writes, and its options.
 
 use rnn_zoo_models::Network;
 
@@ -10,7 +10,7 @@ use crate::hash::fnv1a;
 use crate::rng::{self, Purpose, Rng};
 use crate::tokenizer::{Prompt, Tokenizer};
 
-/// A text: all that decides how it goes on.
+/// A text: everything that its continuation depends on.
 #[derive(Clone, Debug)]
 pub struct Text<'t> {
     /// The part that the model has read.
@@ -37,7 +37,7 @@ impl<'t> Text<'t> {
         Ok(Self { context, rng, transcript: Transcript::new(tokenizer, stops) })
     }
 
-    /// Appends a prompt, `text` as typed and its tokens. Returns the text to show for it, after what was held
+    /// Append a prompt, `text` as typed and its tokens. Returns the text to show for it, after what was held
     /// back before.
     pub fn prompt(&mut self, text: &str, prompt: &Prompt) -> String {
         self.context.extend(&prompt.ids);
@@ -45,10 +45,10 @@ impl<'t> Text<'t> {
     }
 }
 
-/// How a text is written.
+/// Options of writing a text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TextOptions {
-    /// How tokens are picked.
+    /// The rules that pick tokens.
     pub sampling: Sampling,
     /// Tokens that are never picked.
     pub banned: Vec<u32>,

@@ -41,7 +41,7 @@ impl<'t> Transcript<'t> {
         HeldBack { decoder: self.decoder.state(), text: self.stop.held().to_string() }
     }
 
-    /// Appends a prompt, in which no stop string is searched for. Returns the text to show for it, after all that
+    /// Append a prompt, in which no stop string is searched for. Returns the text to show for it, after all that
     /// was held back.
     pub fn prompt(&mut self, text: &str, prompt: &Prompt) -> String {
         if prompt.ids.is_empty() && text.is_empty() {
@@ -57,12 +57,12 @@ impl<'t> Transcript<'t> {
         shown
     }
 
-    /// Returns text that an earlier transcript held back and that can be shown now.
+    /// Return text that an earlier transcript held back and that can be shown now.
     pub(super) fn begin(&mut self) -> String {
         self.stop.push("")
     }
 
-    /// Appends a token; returns the text that can be shown.
+    /// Append a token; returns the text that can be shown.
     pub(super) fn push(&mut self, token: u32) -> String {
         self.stop.push(&self.decoder.push(token))
     }
@@ -72,7 +72,7 @@ impl<'t> Transcript<'t> {
         self.stop.stopped()
     }
 
-    /// Ends the text; returns what was held back.
+    /// End the text; returns what was held back.
     pub(super) fn finish(&mut self) -> String {
         let mut text = self.stop.push(&self.decoder.finish());
         text.push_str(&self.stop.finish());

@@ -1,23 +1,23 @@
-//! A proof, for tests, that a grammar is unambiguous: that a text has one derivation.
+//! A proof, for tests, that a grammar is unambiguous: each text has one derivation.
 //!
-//! It compares all options of every choice, under all bindings that the choice can depend on, and
-//! looks for a text of one option that is the beginning of a text of another. Where there is none,
-//! the texts of every piece form a prefix code, and each text has one derivation. By induction over
-//! pieces: a printed text trivially; a sequence, because each part ends at one place only; a choice,
-//! because no two options print the same, or one the beginning of the other.
+//! It compares all options of every choice, under all bindings that the choice can depend on, and searches for a text of
+//! one option that is a prefix of a text of another. If there is none, the texts of every piece form a prefix code, and
+//! each text has one derivation. The proof is by induction over pieces: a printed text trivially; a sequence, because
+//! each part can end at one place only; a choice, because no two options print the same text, or one a prefix of the
+//! other.
 
 use std::collections::HashSet;
 
 use super::{Bindings, Grammar, Piece, Step, restrict};
 
-/// A text that one option of some choice prints, and with which a text of another option begins;
-/// `None` proves that the grammar is unambiguous.
+/// A text of one option of a choice that is a prefix of a text of another option; `None` proves that the grammar is
+/// unambiguous.
 pub fn clash(grammar: &Grammar) -> Option<String> {
     let (root, bindings) = grammar.start();
     clash_within(grammar, root, bindings, &mut HashSet::new())
 }
 
-/// Visits every choice under every binding that it can depend on.
+/// Visit every choice under every binding that it can depend on.
 fn clash_within(
     grammar: &Grammar,
     piece: &Piece,
@@ -48,8 +48,7 @@ enum Pending<'g> {
     Piece(&'g Piece, Bindings),
 }
 
-/// Runs two stacks of pieces side by side, in all ways that print the same characters, until one
-/// of them ends.
+/// Walk two stacks of pieces in parallel, in all ways that print the same characters, until one of them ends.
 fn common_beginning<'g>(
     grammar: &'g Grammar,
     mut left: Vec<Pending<'g>>,

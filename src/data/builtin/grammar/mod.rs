@@ -1,10 +1,10 @@
-//! A small language for grammars that remember: a corpus is drawn from one, and its entropy is
-//! computed from the same pieces.
+//! A notation for probabilistic grammars with variables. A corpus is sampled from a grammar, and its entropy is computed
+//! from it.
 //!
 //! # Notation
 //! ```text
 //! person = name, he, him                     a table, and the names of its columns
-//!   Anna, Clara: she, her                    rows: their own words, then the forms they share
+//!   Anna, Clara: she, her                    rows: the first column, then the columns they share
 //!   Ben: he, him
 //!
 //! visit                                      a rule: one alternative a line
@@ -15,16 +15,14 @@
 //! thing
 //!   (joke|secret|story)                      a choice among equals
 //! ```
-//! `<host:person>` binds `host` to a row of `person`, each as likely as the others, and prints the
-//! row's first column. Up to the end of the alternative, rules called from it included, `<host>`
-//! prints that column again and `<host.he>` another. Variables over one table never share a row, so
-//! a host is no guest. A rule calls only rules that stand below it: there is no recursion, and
-//! every derivation ends.
+//! `<host:person>` binds `host` to a random row of `person`, all with the same probability, and prints the row's first
+//! column. Up to the end of the alternative, and in the rules that it calls, `<host>` prints that column again and
+//! `<host.he>` another. Variables over one table never have the same row. A rule calls only rules below it, so there is
+//! no recursion and every derivation ends.
 //!
-//! # One walk
-//! [`Grammar::step`] says what a piece does next: print, do several things in turn, or take one of
-//! several options whose probabilities sum to 1. Sampling, expectations and the probability of a
-//! given text all walk by it, so they cannot disagree about what the grammar means.
+//! # Semantics
+//! [`Grammar::step`] defines the next step of a piece: print, do several things in turn, or take one of several options
+//! whose probabilities sum to 1. Sampling, expectations and the probability of a given text all use it, so they agree.
 
 use std::collections::HashMap;
 use std::iter::Sum;
@@ -38,13 +36,13 @@ use crate::rng::Rng;
 pub(super) mod ambiguity;
 mod notation;
 
-/// How many variables a grammar may have.
+/// The most variables of a grammar.
 const VARIABLES: usize = 12;
 
-/// The table row that each variable holds.
+/// The table row of each variable.
 type Bindings = [Option<u8>; VARIABLES];
 
-/// A probabilistic grammar; its first rule is where a derivation starts.
+/// A probabilistic grammar. A derivation starts with the first rule.
 #[derive(Debug)]
 pub(super) struct Grammar {
     tables: Vec<Table>,
@@ -56,7 +54,7 @@ pub(super) struct Grammar {
 struct Table {
     name: String,
     columns: Vec<String>,
-    /// One word or phrase per column.
+    /// Rows with one word or phrase for each column.
     rows: Vec<Vec<String>>,
 }
 
@@ -84,7 +82,7 @@ enum Piece {
     Sequence(Vec<Piece>),
     /// Alternatives and their probabilities, which sum to 1.
     Choice(Vec<(f64, Piece)>),
-    /// Chooses a row for a variable; `scope` is what follows, up to the end of the alternative.
+    /// Chooses a row for a variable. `scope` is the rest of the alternative.
     Bind {
         variable: usize,
         scope: Box<Piece>,
@@ -92,11 +90,11 @@ enum Piece {
     Rule(usize),
 }
 
-/// What a piece does under given bindings.
+/// The next step of a piece under given bindings.
 enum Step<'g> {
     Print(&'g str),
     InTurn(&'g [Piece]),
-    /// Probabilities, which sum to 1, and what follows each.
+    /// Probabilities, which sum to 1, and the piece and the bindings after each.
     OneOf(Vec<(f64, &'g Piece, Bindings)>),
 }
 
@@ -112,7 +110,7 @@ pub(super) struct Expected {
 }
 
 impl Grammar {
-    /// The one definition of what a piece means; every walk is built on it.
+    /// The next step of a piece: the only definition of its meaning.
     fn step<'g>(&'g self, piece: &'g Piece, bindings: Bindings) -> Step<'g> {
         match piece {
             Piece::Text(text) => Step::Print(text),
@@ -142,7 +140,7 @@ impl Grammar {
         &self.tables[self.variables[variable].table]
     }
 
-    /// The rows of the variable's table that no variable holds yet.
+    /// The rows of the variable's table that no variable has.
     fn free_rows(&self, variable: usize, bindings: &Bindings) -> Vec<u8> {
         let table = self.variables[variable].table;
         let holders = self.variables.iter().zip(bindings).filter(|(holder, _)| holder.table == table);
@@ -154,7 +152,7 @@ impl Grammar {
         (&self.rules[0].body, [None; VARIABLES])
     }
 
-    /// A text drawn from the grammar, and the natural logarithm of its derivation's probability.
+    /// Sample a text. Returns the log-probability of its derivation too, in nats.
     pub fn sample(&self, rng: &mut Rng) -> (String, f64) {
         let (root, bindings) = self.start();
         let mut text = String::new();
@@ -177,7 +175,7 @@ impl Grammar {
                     threshold -= probability;
                     threshold < 0.0
                 });
-                // Rounding may leave a crumb of the interval behind the last option.
+                // By rounding, the probabilities may sum to less than the threshold.
                 let (probability, piece, bindings) = options[reached.unwrap_or(options.len() - 1)];
                 probability.ln() + self.sample_piece(piece, bindings, rng, text)
             }
@@ -193,7 +191,7 @@ impl Grammar {
         self.expected_of(root, bindings, &mut HashMap::new())
     }
 
-    /// `known` spares walking a rule again where nothing that it reads has changed.
+    /// The expectations of a piece. `known` has those of rules, by the bindings that they read.
     fn expected_of(
         &self,
         piece: &Piece,
@@ -223,8 +221,7 @@ impl Grammar {
         expected
     }
 
-    /// ln of the probability of `text`, summed over every derivation that prints it; `None` where
-    /// there is none.
+    /// The log-probability of `text` in nats, summed over all derivations that print it; `None` if there are none.
     pub fn log_probability(&self, text: &str) -> Option<f64> {
         let total = self.probability(vec![self.start()], text);
         (total > 0.0).then(|| total.ln())
@@ -318,7 +315,7 @@ mood
     }
 
     #[test]
-    fn expectations_equal_those_worked_out_by_hand() {
+    fn expectations_equal_hand_computed_values() {
         let expected = visit().expected();
         let nats = 0.75 * (4.0f64 / 3.0).ln() + 0.25 * 4.0f64.ln() + 0.75 * (3.0f64 * 2.0 * 2.0).ln();
         assert!((expected.nats - nats).abs() < 1e-12, "{} is not {nats}", expected.nats);
@@ -329,7 +326,7 @@ mood
     }
 
     #[test]
-    fn probabilities_equal_those_worked_out_by_hand() {
+    fn probabilities_equal_hand_computed_values() {
         let visit = visit();
         let met = visit.log_probability("Bob met Eve; he wept.").unwrap();
         assert!((met - (0.75f64 / 12.0).ln()).abs() < 1e-12);
@@ -340,7 +337,7 @@ mood
     }
 
     #[test]
-    fn samples_come_as_often_as_their_probability_says() {
+    fn frequencies_of_samples_equal_probabilities() {
         let visit = visit();
         let mut rng = stream(1, Purpose::Train, 0);
         let count = 40_000;
@@ -351,7 +348,7 @@ mood
     }
 
     #[test]
-    fn two_derivations_of_one_text_are_summed_and_reported_as_a_clash() {
+    fn ambiguous_text_has_the_sum_of_its_derivations() {
         let twice = Grammar::parse("start\n  (a|ab)(bc|c)\n").unwrap();
         assert!((twice.log_probability("abc").unwrap() - 0.5f64.ln()).abs() < 1e-12);
         assert_eq!(clash(&twice), Some("a".into()));
@@ -359,7 +356,7 @@ mood
     }
 
     #[test]
-    fn a_clash_of_two_rows_is_seen_only_where_nothing_tells_them_apart_later() {
+    fn rows_clash_unless_later_text_differs() {
         let names = |end| format!("person = name\n  Ann, Anna\nstart\n  <who:person>{end}\n");
         assert_eq!(clash(&Grammar::parse(&names(" waved.")).unwrap()), None);
         assert_eq!(clash(&Grammar::parse(&names("")).unwrap()), Some("Ann".into()));

@@ -1,15 +1,15 @@
-//! Reads the notation that [`super`] describes.
+//! The parser of the notation that [`super`] describes.
 
 use super::{Grammar, Piece, Rule, Table, VARIABLES, Variable};
 
-/// A line that starts at the margin, and the entries below it.
+/// A line that is not indented, and the entries below it.
 struct Block {
     header: String,
     entries: Vec<String>,
 }
 
 impl Grammar {
-    /// The grammar that `text` describes, or what is wrong with it.
+    /// Parse a grammar. The error is the problem.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (tables, rules): (Vec<Block>, Vec<Block>) =
             blocks(text)?.into_iter().partition(|block| block.header.contains('='));
@@ -27,7 +27,7 @@ impl Grammar {
             return Err("a grammar needs at least one rule".into());
         }
         let mut grammar = Self { tables, variables, rules };
-        // A rule calls only those below it, so from the last to the first all that is needed is known.
+        // A rule calls only rules below it, so the last is computed first.
         for rule in (0..grammar.rules.len()).rev() {
             grammar.rules[rule].reads = grammar.reads(&grammar.rules[rule].body);
         }
@@ -49,7 +49,7 @@ impl Grammar {
             Piece::Bind { variable, scope } => {
                 let mut reads = self.reads(scope);
                 reads[*variable] = false;
-                // What others hold of the same table is not free for this one.
+                // The free rows depend on the other variables of the same table.
                 let table = self.variables[*variable].table;
                 union(reads, std::array::from_fn(|i| self.variables.get(i).is_some_and(|v| v.table == table)))
             }
@@ -58,7 +58,7 @@ impl Grammar {
     }
 }
 
-/// Splits the text into blocks, dropping comments and joining continued lines.
+/// Split the text into blocks, without comments and with continued lines joined.
 fn blocks(text: &str) -> Result<Vec<Block>, String> {
     let mut blocks: Vec<Block> = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
@@ -80,7 +80,7 @@ fn blocks(text: &str) -> Result<Vec<Block>, String> {
     }
 }
 
-/// Reads `person = name, he` and rows such as `Anna, Clara: she`.
+/// Read `person = name, he` and rows such as `Anna, Clara: she`.
 fn table(block: &Block) -> Result<Table, String> {
     let words = |list: &str| list.split(',').map(|word| word.trim().to_string()).collect::<Vec<_>>();
     let (name, columns) = block.header.split_once('=').expect("invariant: a table's header has a `=`");
@@ -124,7 +124,7 @@ impl Parser {
         Ok(single(options))
     }
 
-    /// Reads up to a `|`, a `)` or the end.
+    /// Read up to a `|`, a `)` or the end.
     fn sequence(&mut self, text: &mut &str) -> Result<Piece, String> {
         let mut pieces = Vec::new();
         while let Some(mark) = text.chars().next().filter(|mark| !"|)".contains(*mark)) {
@@ -148,7 +148,7 @@ impl Parser {
         Ok(Piece::Sequence(pieces))
     }
 
-    /// Reads `(one|other)`.
+    /// Read `(one|other)`.
     fn choice(&mut self, text: &mut &str) -> Result<Piece, String> {
         let mut pieces = Vec::new();
         loop {
@@ -201,13 +201,13 @@ impl Parser {
     }
 }
 
-/// Splits `3 words` into its weight and the words; the weight is 1 where there is none.
+/// Split `3 words` into its weight and the words. The weight is 1 if there is none.
 fn weighted(entry: &str) -> (f64, &str) {
     let weight = |(number, text)| Some((str::parse::<u32>(number).ok().filter(|n| *n > 0)?, text));
     entry.split_once(' ').and_then(weight).map_or((1.0, entry), |(weight, text)| (f64::from(weight), text))
 }
 
-/// A choice among one is none.
+/// A choice; its only option if there is one.
 fn single(mut options: Vec<(f64, Piece)>) -> Piece {
     match options.len() {
         1 => options.swap_remove(0).1,
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mistake_is_named() {
+    fn problems_are_named() {
         for (text, problem) in [
             ("", "a grammar needs at least one rule"),
             ("start\n", "`start` has no entries"),

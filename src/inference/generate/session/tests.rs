@@ -31,7 +31,7 @@ impl Written {
     }
 }
 
-/// Runs a session until all its texts have ended.
+/// Run a session until all its texts have ended.
 fn finish(session: &mut Session<'_>) -> BTreeMap<TextId, Written> {
     let mut written: BTreeMap<TextId, Written> = BTreeMap::new();
     while !session.is_empty() {
@@ -44,7 +44,7 @@ fn finish(session: &mut Session<'_>) -> BTreeMap<TextId, Written> {
     written
 }
 
-/// Writes a text in a session of its own.
+/// Write a text in a session of its own.
 fn alone(network: &dyn Network, text: Text<'_>, options: TextOptions) -> Written {
     let mut session = Session::new(network, &Device::Cpu).unwrap();
     let id = session.join(text, options);
@@ -95,7 +95,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     )
 }
 
-/// Writes the texts of all plans in one session.
+/// Write the texts of all plans in one session.
 fn together(network: &dyn Network, tokenizer: &Tokenizer, stop: &str, plans: &[Plan]) -> Vec<Written> {
     let mut session = Session::new(network, &Device::Cpu).unwrap();
     let mut written = vec![Written::default(); plans.len()];
