@@ -5,7 +5,8 @@ use std::fmt::Write;
 use super::loss_unit::LossUnit;
 use super::trainer::Trainer;
 use crate::bundle::{CURVE, Config, RECIPE};
-use crate::tasks::DataSpec;
+use crate::tasks::figures::in_words;
+use crate::tasks::{Criterion, DataSpec, FirstUse};
 
 /// What lies beside a card that it can point to.
 #[derive(Clone, Copy, Debug)]
@@ -33,14 +34,23 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, unit: &LossUni
         let again = format!("rnn train --recipe {RECIPE} --out BUNDLE");
         let _ = writeln!(card, "| settings | [{RECIPE}]({RECIPE}); once more: `{again}` |");
     }
-    if let Some(best) = trainer.shipped_score {
-        let loss = match unit.nats {
-            true => {
-                format!("{:.4} nats a {}, perplexity {:.2}", best.loss, unit.target, best.loss.exp())
+    if let Some(best) = &trainer.shipped_score {
+        let loss = match unit {
+            LossUnit { perplexity: true, target, .. } => {
+                format!("{:.4} nats a {target}, perplexity {:.2}", best.loss, best.loss.exp())
             }
-            false => format!("{:.5} {}", best.loss, unit.name),
+            LossUnit { nats: true, target, .. } => format!("{:.4} nats a {target}", best.loss),
+            LossUnit { name, .. } => format!("{:.5} {name}", best.loss),
         };
         let _ = writeln!(card, "| validation loss | {loss}, at step {} |", best.step);
+        // Those of a language model follow from the loss.
+        for criterion in config.task.criteria().iter().filter(|_| !unit.perplexity) {
+            let figure = criterion.figure.and_then(|name| in_words(name, best.figures.get(name)?));
+            let _ = figure.map_or(Ok(()), |figure| writeln!(card, "| validation | {figure} |"));
+        }
+        if trainer.options.metric != Criterion::LOSS.name {
+            let _ = writeln!(card, "| best checkpoint by | {} |", trainer.options.metric);
+        }
     }
     if let Some(floor) = unit.floor {
         let _ = writeln!(card, "| least possible loss | {floor:.4} nats a {} |", unit.target);
@@ -61,7 +71,12 @@ pub fn next_commands(config: &Config, data: &DataSpec, bundle: &str) -> String {
             read.push_str(&format!(" {}", with_value(flag, column)));
         }
     }
-    format!("    {}\n    rnn eval {bundle} {read}", config.task.command(&bundle, &read))
+    let first = match config.task.first_use() {
+        FirstUse::Generate { length } => format!("rnn generate {bundle} --length {length}"),
+        FirstUse::AnswerText => format!("rnn predict {bundle} --text 'some text'"),
+        FirstUse::AnswerData => format!("rnn predict {bundle} {read}"),
+    };
+    format!("    {first}\n    rnn eval {bundle} {read}")
 }
 
 /// An argument quoted for a shell.

@@ -115,3 +115,83 @@ fn what_cannot_adapt_is_refused() {
     let missing = "eval m --data text.txt --dynamic --dynamic-stats missing.txt";
     folder.refused(missing, 2, &["--dynamic-stats", "missing.txt"]);
 }
+
+/// Texts of two frequent classes and a rare one that cannot be told from the first.
+fn unbalanced(folder: &Folder) {
+    let record = |n: usize| match n {
+        _ if n % 20 == 19 => "rare,a red one\n",
+        _ if n % 2 == 0 => "red,a red one\n",
+        _ => "blue,a blue one\n",
+    };
+    let records: String = (0..200).map(record).collect();
+    for name in ["train", "valid", "test"] {
+        folder.write(&format!("data/{name}.csv"), format!("label,text\n{records}"));
+    }
+}
+
+const UNBALANCED: &str = "train gru --data data --text-column text --label-column label --hidden 8 --embedding 8 --dropout 0 \
+                          --batch-size 20 --lr 0.02";
+
+#[test]
+fn classes_are_scored_one_by_one_and_what_is_never_predicted_is_named() {
+    let folder = Folder::new();
+    unbalanced(&folder);
+    let output = folder.rnn(&format!("{UNBALANCED} --epochs 5 --out m")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("never predicts the class \"rare\" (10 there) on the validation split"), "{said}");
+    let reports = String::from_utf8(folder.bytes("m/metrics.jsonl")).unwrap();
+    let card = String::from_utf8(folder.bytes("m/README.md")).unwrap();
+    let curve = String::from_utf8(folder.bytes("m/curve.svg")).unwrap();
+    for text in [&said, &reports, &card, &curve] {
+        assert!(!text.contains("perplexity") && !text.contains("bits"), "{text}");
+    }
+    assert!(said.contains("  accuracy 95.00 %  macro F1 "), "{said}");
+    assert!(card.contains("accuracy 95.00 %") && card.contains("macro F1"), "{card}");
+
+    let found = eval(&folder, "m --data data --label-column label");
+    for key in
+        ["task", "split", "loss", "seconds", "accuracy", "macro_f1", "per_class", "confusion", "labels"]
+    {
+        assert!(!found[key].is_null(), "{key} is missing in {found}");
+    }
+    assert!(found["perplexity"].is_null() && found["bits_per_token"].is_null(), "{found}");
+    assert_eq!((&found["accuracy"], &found["unknown"]), (&json!(0.95), &json!(0)));
+    assert_eq!(found["labels"], json!(["blue", "rare", "red"]));
+    assert_eq!(found["confusion"], json!([[90, 0, 0], [0, 0, 10], [0, 0, 100]]));
+    let rare = json!({ "precision": 0., "recall": 0., "f1": 0., "support": 10 });
+    assert_eq!((&found["per_class"]["rare"], &found["per_class"]["red"]["support"]), (&rare, &json!(100)));
+    // The mean of 1, 0 and 200/210.
+    assert!((found["macro_f1"].as_f64().unwrap() - (1. + 200. / 210.) / 3.).abs() < 1e-12, "{found}");
+
+    let text = folder.done("eval m --data data --label-column label");
+    for line in [
+        "accuracy 95.00 %, macro F1 65.08 %",
+        "class  precision  recall      F1  support",
+        "rare      0.0000  0.0000  0.0000       10",
+        "rare                 0     0    10",
+    ] {
+        assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
+    }
+}
+
+#[test]
+fn taggers_and_forecasters_have_their_own_figures() {
+    let folder = Folder::new();
+    for (data, figures) in [
+        ("copy", vec!["accuracy", "precision", "recall", "f1"]),
+        ("adding", vec!["mae", "rmse", "mse", "smape"]),
+    ] {
+        folder.done(&format!("train gru --data builtin:{data} --out m --force {TINY}"));
+        let found = eval(&folder, &format!("m --data builtin:{data}"));
+        for key in figures {
+            assert!(found[key].is_number(), "{key} is missing in {found}");
+        }
+        assert!(found["perplexity"].is_null(), "{found}");
+        if data == "adding" {
+            let (loss, rmse) = (found["loss"].as_f64().unwrap(), found["rmse"].as_f64().unwrap());
+            assert!((rmse * rmse / loss - 1.).abs() < 1e-4, "{found}");
+        }
+        let text = folder.done(&format!("eval m --data builtin:{data}"));
+        assert!(!text.contains("NaN") && !text.contains("perplexity"), "{text}");
+    }
+}

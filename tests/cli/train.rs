@@ -152,3 +152,96 @@ fn every_choice_of_network_and_optimizer_trains() {
         assert!(loss.is_finite() && loss < 8., "{flags}: {loss}");
     }
 }
+
+/// Texts whose class is uncertain, so that loss and accuracy prefer different checkpoints.
+fn noisy(folder: &Folder) {
+    let record = |n: usize| {
+        let label = if (n * 7919) % 10 < 7 { n % 2 } else { (n / 3) % 2 };
+        format!("{},{} {} {}\n", ["no", "yes"][label], ["ab", "cd"][n % 2], n % 13, (n * n) % 17)
+    };
+    let records = |from: usize, to: usize| (from..to).map(record).collect::<String>();
+    for (name, from, to) in [("train", 0, 120), ("valid", 120, 180)] {
+        folder.write(&format!("data/{name}.csv"), format!("label,text\n{}", records(from, to)));
+    }
+}
+
+const NOISY: &str = "train gru --data data --text-column text --label-column label --hidden 16 --embedding 8 --dropout 0 \
+                     --batch-size 12 --lr 0.02 --schedule constant --epochs 12 --eval-every 5";
+
+/// The reports of a bundle on its validation split.
+fn validations(folder: &Folder, bundle: &str) -> Vec<Value> {
+    let lines = String::from_utf8(folder.bytes(&format!("{bundle}/metrics.jsonl"))).unwrap();
+    let reports = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    reports.filter(|report| report["split"] == "valid").collect()
+}
+
+#[test]
+fn metric_chooses_the_checkpoint_and_early_stopping_follows_it() {
+    let folder = Folder::new();
+    noisy(&folder);
+    let mut steps = vec![];
+    for (metric, key, sign) in
+        [("loss", "loss", -1.), ("accuracy", "accuracy", 1.), ("macro-f1", "macro_f1", 1.)]
+    {
+        folder.done(&format!("{NOISY} --metric {metric} --out {metric}"));
+        let value = |report: &Value| sign * report[key].as_f64().unwrap();
+        let reports = validations(&folder, metric);
+        let best = reports.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
+        let kept = &folder.json(&format!("{metric}/training/state.json"))["state"]["progress"]["best"];
+        let report = reports.iter().find(|report| report["step"] == kept["step"]).unwrap();
+        assert_eq!((value(report), report["loss"].as_f64()), (best, kept["loss"].as_f64()), "{metric}");
+        // The bundle's parameters are those of that step.
+        let scores =
+            folder.done(&format!("eval {metric} --data data --split valid --label-column label --json"));
+        let scores: Value = serde_json::from_str(&scores).unwrap();
+        assert!((value(&scores) - best).abs() < 1e-6, "{metric}: {scores}");
+        steps.push(kept["step"].as_u64().unwrap());
+        let recipe = String::from_utf8(folder.bytes(&format!("{metric}/recipe.toml"))).unwrap();
+        assert!(recipe.contains(&format!("metric = \"{metric}\"")), "{recipe}");
+    }
+    assert_ne!(steps[0], steps[1], "the data does not tell the metrics apart");
+    folder.done(&format!("{NOISY} --metric accuracy --early-stop 1 --out early"));
+    let worse = |pair: &[Value]| {
+        let [before, after] = [&pair[0], &pair[1]]
+            .map(|report| (report["accuracy"].as_f64(), -report["loss"].as_f64().unwrap()));
+        after <= before
+    };
+    let reports = validations(&folder, "early");
+    let stopped = reports.windows(2).position(worse).expect("accuracy rises to the end");
+    assert_eq!(reports.len(), stopped + 2);
+}
+
+#[test]
+fn metric_is_kept_on_resume() {
+    let folder = Folder::new();
+    noisy(&folder);
+    folder.done(&format!("{NOISY} --metric accuracy --max-steps 100 --out whole"));
+    folder.done(&format!("{NOISY} --metric accuracy --max-steps 35 --out parts"));
+    folder.done("train --resume parts --epochs 12 --max-steps 100");
+    for name in ["model.safetensors", "training/best.safetensors"] {
+        assert!(folder.bytes(&format!("parts/{name}")) == folder.bytes(&format!("whole/{name}")), "{name}");
+    }
+    let [parts, whole] = ["parts", "whole"].map(|bundle| {
+        folder.json(&format!("{bundle}/training/state.json"))["state"]["progress"]["best"].clone()
+    });
+    assert_eq!(parts, whole);
+}
+
+#[test]
+fn metric_that_the_task_does_not_have_is_refused() {
+    let folder = Folder::new();
+    noisy(&folder);
+    for (line, mentions) in [
+        (format!("{NOISY} --metric f1 --out m"), ["--metric", "--task classify", "loss, accuracy, macro-f1"]),
+        (
+            format!("train lstm --data text.txt --metric mae --out m {TINY}"),
+            ["--metric", "--task lm", "loss"],
+        ),
+        (
+            format!("train gru --data builtin:adding --metric accuracy --out m {TINY}"),
+            ["--metric", "mae", "smape"],
+        ),
+    ] {
+        folder.refused(&line, 2, &mentions);
+    }
+}

@@ -88,7 +88,7 @@ impl AdaptiveArgs {
         }
     }
 
-    /// Scores the split with the method that the flags ask for, if any.
+    /// Score the split with the method that the flags ask for, if any.
     pub fn run(&self, subject: &Subject<'_>) -> anyhow::Result<Option<Adapted>> {
         match self {
             Self { cache: Some(window), .. } => self.with_cache(*window, subject).map(Some),
@@ -167,13 +167,15 @@ impl Adapted {
     /// The scores and settings as a line of text. `unit` is the name of a token.
     pub fn as_text(&self, unit: &str) -> String {
         let Scores { loss, ref figures, seconds, .. } = self.scores;
-        let [perplexity, bits] = [PERPLEXITY, BITS].map(|name| figures.get(name).unwrap_or(f64::NAN));
+        let perplexity = figures.get(PERPLEXITY).map(|value| format!(", perplexity {value:.2}"));
+        let bits = figures.get(BITS).map(|value| format!(", {value:.4} bits a {unit}"));
         let settings = self.settings.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
         let settings: Vec<String> = settings.map(|(name, value)| format!("{name} {value}")).collect();
         format!(
-            "{}: loss {loss:.4} nats a {unit}, perplexity {perplexity:.2}, {bits:.4} bits a {unit} ({}; \
-             {seconds:.1} s)",
+            "{}: loss {loss:.4} nats a {unit}{}{} ({}; {seconds:.1} s)",
             self.name,
+            perplexity.unwrap_or_default(),
+            bits.unwrap_or_default(),
             settings.join(", ")
         )
     }
