@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", default_value = "plot.svg")]
     out: PathBuf,
 
-    /// What to draw, a panel each [default: loss,perplexity,lr]
+    /// Metrics to draw, a panel each [default: loss, perplexity (or accuracy and macro-f1) and lr]
     #[arg(long, value_name = "METRIC", value_delimiter = ',', value_parser = quantity())]
     metric: Vec<Quantity>,
 

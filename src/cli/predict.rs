@@ -1,4 +1,4 @@
-//! `rnn predict`: classes, tags or numbers for sequences.
+//! `rnn predict`: classes, tags or numbers of sequences.
 
 use std::io::Write;
 
@@ -19,7 +19,10 @@ use super::unknown::Unknown;
 Examples:
   rnn predict my-classifier --text 'Who wrote Hamlet ?'
   rnn predict my-classifier --data questions.csv --text-column text --json
-  rnn predict lstm-adding --data builtin:adding --split test")]
+  rnn predict lstm-adding --data builtin:adding --split test
+
+With --json, a classifier prints label, probability, and probabilities by label; a tagger tokens and tags; a forecaster
+series, start, mean and quantiles, where start is the time step of the first value, counted from 0.")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
@@ -77,7 +80,7 @@ impl Args {
         }
         let corpus = self.data.unlabelled(data, &model.config).corpus()?;
         let split = self.data.split.unwrap_or_else(|| corpus.default_split());
-        // A line's end is no part of its text; a record is taken as it is.
+        // The end of a line does not belong to its text.
         let texts =
             corpus.pieces(split)?.map(|piece| Ok(piece?.text.trim_end_matches(['\r', '\n']).to_string()));
         Ok(read_texts(model, &texts.collect::<rnn_zoo::Result<Vec<_>>>()?)?)

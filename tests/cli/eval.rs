@@ -1,4 +1,4 @@
-//! `rnn eval`: what is unknown, and models that adapt to the text.
+//! `rnn eval`: the metrics of every task, unknown tokens, and models that adapt to the text.
 
 use serde_json::{Value, json};
 
@@ -8,13 +8,13 @@ fn eval(folder: &Folder, line: &str) -> Value {
     serde_json::from_str(&folder.done(&format!("eval {line} --json"))).unwrap()
 }
 
-/// A text of a few lines, again and again, that the model has not learned.
+/// A repetitive text that the model was not trained on.
 fn other_text() -> String {
     "we saw the house of the horse by the tree\nthe road\n".repeat(20)
 }
 
 #[test]
-fn what_is_unknown_is_counted() {
+fn unknown_tokens_are_counted() {
     let folder = Folder::new();
     folder.done(&format!("train rnnlm --data text.txt --out m {TINY}"));
     folder.write("known.txt", "the cat saw us\n");
@@ -27,7 +27,7 @@ fn what_is_unknown_is_counted() {
 }
 
 #[test]
-fn adapting_has_its_own_line_and_leaves_the_plain_figure_and_the_bundle_alone() {
+fn adaptation_has_its_own_scores_and_changes_no_file() {
     let folder = Folder::with_model();
     folder.write("other.txt", other_text());
     let plain = eval(&folder, "m --data other.txt");
@@ -56,7 +56,7 @@ fn adapting_has_its_own_line_and_leaves_the_plain_figure_and_the_bundle_alone() 
         for (key, value) in settings.as_object().unwrap() {
             assert_eq!(&own[key], value, "{key} with {flags}");
         }
-        // The text says the same again and again: whoever adapts to it does better.
+        // The text repeats itself, so that adaptation lowers the loss.
         let (own, loss) = (own["loss"].as_f64().unwrap(), plain["loss"].as_f64().unwrap());
         assert!(own < loss, "{flags}: {own} is not below {loss}");
         let text = folder.done(&format!("eval m --data other.txt {flags}"));
@@ -68,19 +68,19 @@ fn adapting_has_its_own_line_and_leaves_the_plain_figure_and_the_bundle_alone() 
 }
 
 #[test]
-fn without_a_step_or_a_share_the_figure_is_the_plain_one() {
+fn zero_rate_or_weight_gives_the_plain_loss() {
     let folder = Folder::with_model();
     folder.write("other.txt", other_text());
     let cache = eval(&folder, "m --data other.txt --cache 50 --cache-lambda 0");
     assert_eq!(cache["cache"]["loss"], cache["loss"]);
     let dynamic = eval(&folder, "m --data other.txt --dynamic --dynamic-lr 0");
     let [own, plain] = [&dynamic["dynamic"], &dynamic].map(|scores| scores["loss"].as_f64().unwrap());
-    // The parameters in training take another way through the kernels, in f32.
+    // Trainable parameters use other kernels, in f32.
     assert!((own - plain).abs() < 1e-6, "{own} is not {plain}");
 }
 
 #[test]
-fn the_steps_are_announced_where_no_answer_is_read() {
+fn number_of_steps_is_on_stderr() {
     let folder = Folder::with_model();
     let output =
         folder.rnn("eval m --data text.txt --dynamic --dynamic-segment 100 --json").output().unwrap();
@@ -91,7 +91,7 @@ fn the_steps_are_announced_where_no_answer_is_read() {
 }
 
 #[test]
-fn what_cannot_adapt_is_refused() {
+fn invalid_adaptation_is_refused() {
     let folder = Folder::with_model();
     folder.done(&format!("train gru --data builtin:copy --out copy {TINY}"));
     for (line, code, mentions) in [
@@ -120,7 +120,7 @@ fn what_cannot_adapt_is_refused() {
 fn unbalanced(folder: &Folder) {
     let record = |n: usize| match n {
         _ if n % 20 == 19 => "rare,a red one\n",
-        _ if n % 2 == 0 => "red,a red one\n",
+        _ if n.is_multiple_of(2) => "red,a red one\n",
         _ => "blue,a blue one\n",
     };
     let records: String = (0..200).map(record).collect();
@@ -133,7 +133,7 @@ const UNBALANCED: &str = "train gru --data data --text-column text --label-colum
                           --batch-size 20 --lr 0.02";
 
 #[test]
-fn classes_are_scored_one_by_one_and_what_is_never_predicted_is_named() {
+fn classes_are_scored_and_those_never_predicted_are_named() {
     let folder = Folder::new();
     unbalanced(&folder);
     let output = folder.rnn(&format!("{UNBALANCED} --epochs 5 --out m")).output().unwrap();

@@ -1,4 +1,4 @@
-//! `rnn predict` and classifiers.
+//! `rnn predict`: answers of classifiers, taggers and forecasters.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ fn classifier() -> Folder {
 }
 
 #[test]
-fn a_classifier_learns_its_classes_and_gives_them() {
+fn classifier_learns_and_predicts_its_classes() {
     let folder = classifier();
     assert_eq!(folder.json("m/config.json")["task"], "classify");
     for (text, class) in [("the cat sits there", "cat"), ("a dog runs", "dog")] {
@@ -41,7 +41,7 @@ fn a_classifier_learns_its_classes_and_gives_them() {
 }
 
 #[test]
-fn a_file_is_answered_line_by_line_and_scored() {
+fn file_is_answered_record_by_record_and_scored() {
     let folder = classifier();
     animals(&folder, "test.csv", 30);
     let answers = folder.done("predict m --data test.csv --text-column text --json");
@@ -66,7 +66,7 @@ fn a_file_is_answered_line_by_line_and_scored() {
 }
 
 #[test]
-fn what_a_classifier_cannot_do_is_refused() {
+fn unsuited_requests_to_a_classifier_are_refused() {
     let folder = classifier();
     folder.write("other.csv", "animal,text\nbird,it flies\n");
     folder.write("lone.csv", "animal,text\ncat,it sits\ncat,it runs\ncat,it is\n");
@@ -93,7 +93,7 @@ fn what_a_classifier_cannot_do_is_refused() {
 }
 
 #[test]
-fn a_classifier_reads_the_column_that_it_has_learned_from() {
+fn classifier_reads_the_text_column_of_its_training_data() {
     let folder = Folder::new();
     folder.write("a.csv", records("text,review"));
     folder.done("train gru --data a.csv --label-column text --hidden 8 --max-steps 3 --out m");
@@ -105,7 +105,7 @@ fn a_classifier_reads_the_column_that_it_has_learned_from() {
 }
 
 #[test]
-fn a_model_of_the_hub_is_called_as_the_user_does() {
+fn model_of_the_hub_has_the_name_that_the_user_typed() {
     let folder = Folder::with_model();
     let revision = "0123456789abcdef0123456789abcdef01234567";
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {

@@ -1,4 +1,4 @@
-//! `rnn train` and what it leaves: every model, every flag's other name.
+//! `rnn train` and its bundles: every model, aliases of flags, the choice of the best checkpoint.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn scores(folder: &Folder, bundle: &str, data: &str) -> Value {
 }
 
 #[test]
-fn every_model_trains_is_listed_scored_and_writes() {
+fn every_model_trains_is_listed_evaluates_and_generates() {
     let folder = Folder::new();
     // A character model has every line end as a target, a word model an <eos> for each.
     let (characters, words) = (text().chars().count(), text().split_whitespace().count() + 200);
@@ -47,7 +47,7 @@ fn every_model_trains_is_listed_scored_and_writes() {
 }
 
 #[test]
-fn a_bundle_holds_what_it_promises_and_says_what_to_type_next() {
+fn bundle_is_complete_and_the_next_commands_are_printed() {
     let folder = Folder::new();
     let line = format!("train gru --data text.txt --out a/deep/m {TINY}");
     let output = folder.rnn(&line).output().unwrap();
@@ -74,7 +74,7 @@ fn a_bundle_holds_what_it_promises_and_says_what_to_type_next() {
 }
 
 #[test]
-fn training_learns() {
+fn training_lowers_the_loss() {
     let folder = Folder::new();
     let train = "train lstm --data text.txt --hidden 16 --batch-size 8 --bptt 16 --lr 0.03 --clip 5";
     folder.done(&format!("{train} --max-steps 1 --out begun"));
@@ -85,7 +85,7 @@ fn training_learns() {
 }
 
 #[test]
-fn the_same_command_makes_the_same_bytes_and_another_seed_others() {
+fn same_command_makes_the_same_bytes() {
     let folder = Folder::new();
     let train = |out: &str, more: &str| {
         folder.done(&format!("train lstm --data text.txt --dropout 0.2 --out {out} {TINY} {more}"));
@@ -98,7 +98,7 @@ fn the_same_command_makes_the_same_bytes_and_another_seed_others() {
 }
 
 #[test]
-fn flags_answer_to_the_names_that_others_gave_them() {
+fn flags_have_the_names_of_other_tools_as_aliases() {
     let folder = Folder::new();
     let own = "--embedding 6 --hidden 9 --layers 2 --batch-size 3 --bptt 7 --max-steps 2 --lr 0.01 --clip 2";
     let others = [
