@@ -240,7 +240,7 @@ fn what_is_kept_is_the_average_and_scores_as_its_evaluation_said() -> Result<()>
     let mut run = problem.start("model", &PLAIN, &Options { average, lr: 0.05, ..options(9) })?;
     run.train(&AtomicBool::new(false))?;
     let trainer = &run.trainer;
-    let best = trainer.shipped_score.expect("there was an evaluation");
+    let best = trainer.shipped_score.as_ref().expect("there was an evaluation");
     let shipped = trainer.shipped.clone().expect("an average is shipped");
     let last = trainer.parameters.to_tensors()?;
     let same = |a: &Tensor, b: &Tensor| Ok::<_, Error>((a - b)?.abs()?.max_all()?.to_scalar::<f32>()? == 0.);
@@ -316,7 +316,10 @@ fn without_improvement_a_run_stops_after_its_patience() -> Result<()> {
     let mut run = problem.start("idle", &PLAIN, &idle)?;
     assert_eq!(run.train(&AtomicBool::new(false))?, Ending::EarlyStopped);
     // The first evaluation is the best, and three more are no better.
-    assert_eq!((run.trainer.progress.step, run.trainer.progress.best.map(|best| best.step)), (8, Some(2)));
+    assert_eq!(
+        (run.trainer.progress.step, run.trainer.progress.best.as_ref().map(|best| best.step)),
+        (8, Some(2))
+    );
     let steps: Vec<usize> = problem.evaluations("idle")?.into_iter().map(|(step, _)| step).collect();
     assert_eq!(steps, [2, 4, 6, 8]);
 
@@ -355,7 +358,7 @@ fn a_last_evaluation_out_of_turn_decides_what_is_kept_and_is_not_remembered() ->
     assert!(files["model.safetensors"] == files["training/last.safetensors"]);
     assert!(files["training/best.safetensors"] != files["training/last.safetensors"]);
     let checkpoint = Checkpoint::open(&problem.bundle("model"))?;
-    assert_eq!(checkpoint.progress().best.map(|best| (best.step, best.loss)), Some(evaluations[0]));
+    assert_eq!(checkpoint.progress().best.as_ref().map(|best| (best.step, best.loss)), Some(evaluations[0]));
     let stopped = Options { max_steps: Some(100), ..options };
     train_and_stop(problem.start("stopped", &PLAIN, &stopped)?, 4)?;
     let stopped = Checkpoint::open(&problem.bundle("stopped"))?;

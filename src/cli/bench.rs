@@ -210,6 +210,7 @@ impl Shape {
             schedule: Schedule::Constant,
             clip: 1.,
             eval_every: None,
+            metric: "loss".into(),
             early_stop: None,
             log_every: 1,
             seed: 1,

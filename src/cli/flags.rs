@@ -8,7 +8,7 @@ use rnn_zoo::data::Split;
 use rnn_zoo::tasks::{TASKS, Task};
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 62] = [
+const FLAGS: [(&str, &str); 63] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("average", "--average"),
@@ -47,6 +47,7 @@ const FLAGS: [(&str, &str); 62] = [
     ("lowercase", "--lowercase"),
     ("lr", "--lr"),
     ("max_vocab", "--max-vocab"),
+    ("metric", "--metric"),
     ("min_p", "--min-p"),
     ("momentum", "--momentum"),
     ("optimizer", "--optimizer"),

@@ -7,6 +7,7 @@ use rnn_zoo::bundle;
 use rnn_zoo::data::source::Builtin;
 use rnn_zoo::models::MODELS;
 use rnn_zoo::regular_file;
+use rnn_zoo::tasks::figures::{ACCURACY, F1, MACRO_F1, PERPLEXITY, SMAPE, in_words};
 use serde_json::{Map, Value, json};
 
 use super::flags::in_flags;
@@ -80,10 +81,14 @@ fn bundles() -> Vec<Value> {
 /// The score of a shipped bundle, as text.
 fn score_text(score: &Map<String, Value>) -> String {
     let text = |key: &str| score.get(key).and_then(Value::as_str).unwrap_or_default();
-    let number = |key: &str| score.get("scores").and_then(|scores| scores[key].as_f64()).unwrap_or(f64::NAN);
+    let number = |key: &str| score.get("scores").and_then(|scores| scores[key].as_f64());
     let split = score.get("scores").and_then(|scores| scores["split"].as_str()).unwrap_or_default();
-    let (loss, perplexity) = (number("loss"), number("perplexity"));
-    format!("{} {split}: loss {loss:.4}, perplexity {perplexity:.2}", text("data"))
+    let figures = [PERPLEXITY, ACCURACY, MACRO_F1, F1, SMAPE].into_iter();
+    let figures = figures.filter(|name| *name != ACCURACY || number(PERPLEXITY).is_none());
+    let figures: String =
+        figures.filter_map(|name| in_words(name, number(name)?)).map(|words| format!(", {words}")).collect();
+    let loss = number("loss").map_or(String::new(), |loss| format!("loss {loss:.4}"));
+    format!("{} {split}: {loss}{figures}", text("data"))
 }
 
 fn describe(path: &Path) -> Option<Value> {

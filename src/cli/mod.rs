@@ -25,6 +25,7 @@ mod score;
 mod shell;
 mod train;
 mod training;
+mod unknown;
 
 pub use command::Cli;
 pub use outcome::Outcome;

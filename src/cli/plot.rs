@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", default_value = "plot.svg")]
     out: PathBuf,
 
-    /// What to draw, a panel each [default: loss,perplexity,lr]
+    /// Metrics to draw, a panel each [default: loss, perplexity (or accuracy and macro-f1) and lr]
     #[arg(long, value_name = "METRIC", value_delimiter = ',', value_parser = quantity())]
     metric: Vec<Quantity>,
 
@@ -75,6 +75,7 @@ fn quantity() -> impl TypedValueParser<Value = Quantity> {
             Quantity::Perplexity => "Perplexity",
             Quantity::Bits => "Bits per token",
             Quantity::Accuracy => "Fraction of correct answers",
+            Quantity::MacroF1 => "Mean F1 over classes",
             Quantity::Lr => "Learning rate",
             Quantity::TokensPerSecond => "Targets per second",
         })

@@ -1,15 +1,18 @@
-//! `rnn predict`: classes, tags or numbers for sequences.
+//! `rnn predict`: classes, tags or numbers of sequences.
 
 use std::io::Write;
 
+use rnn_zoo::data::batch::Dataset;
 use rnn_zoo::data::source::Split;
-use rnn_zoo::inference::predict::{answer, answer_texts, check};
+use rnn_zoo::inference::Model;
+use rnn_zoo::inference::predict::{answer, check, read_texts};
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
 use super::data_args::DataArgs;
 use super::flags::usage;
 use super::outcome::Outcome;
+use super::unknown::Unknown;
 
 /// Classify text, tag sequences, forecast numbers
 #[derive(Debug, clap::Args)]
@@ -17,7 +20,10 @@ use super::outcome::Outcome;
 Examples:
   rnn predict my-classifier --text 'Who wrote Hamlet ?'
   rnn predict my-classifier --data questions.csv --text-column text --json
-  rnn predict lstm-adding --data builtin:adding --split test")]
+  rnn predict lstm-adding --data builtin:adding --split test
+
+With --json, a classifier prints label, probability, and probabilities by label; a tagger tokens and tags; a forecaster
+series, start, mean and quantiles, where start is the time step of the first value, counted from 0.")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
@@ -38,11 +44,10 @@ pub struct Args {
     compute: Compute,
 }
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let model = load_model(&args.bundle, &device)?;
-    let task = model.config.task;
     match (&args.text, args.data.read.given()) {
         (Some(_), Some(flag)) => {
             return Err(usage(flag, "is about the files of --data, but --text is given"));
@@ -50,22 +55,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         (Some(_), None) => {}
         (None, _) => check(&model)?, // before its data is read
     }
-    let answers = match (&args.text, &args.data.data) {
-        (Some(text), _) => answer_texts(&model, std::slice::from_ref(text))?,
-        (None, Some(data)) if task.text_reader().is_some() => {
-            let corpus = args.data.texts(data, &model.config)?;
-            let split = args.data.split.unwrap_or_else(|| corpus.default_split());
-            // A line's end is no part of its text; a record is taken as it is.
-            let texts =
-                corpus.pieces(split)?.map(|piece| Ok(piece?.text.trim_end_matches(['\r', '\n']).to_string()));
-            answer_texts(&model, &texts.collect::<rnn_zoo::Result<Vec<_>>>()?)?
-        }
-        (None, data) => {
-            let spec = args.data.spec(data.as_deref().unwrap_or_default(), &model.config);
-            let split = args.data.split.or(Some(Split::Test));
-            answer(&model, &task.read_split(&spec, split, model.names())?.0)?
-        }
-    };
+    let data = args.read(&model)?;
+    let answers = answer(&model, &data)?;
     let mut out = std::io::stdout().lock();
     for answer in &answers {
         match args.json {
@@ -73,5 +64,30 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             false => writeln!(out, "{}", answer.text)?,
         }
     }
+    out.flush()?;
+    let unit = model.tokenizer.as_ref().map_or("token", |tokenizer| tokenizer.unit());
+    let unknown = Unknown::count(&data, model.tokenizer.as_ref()).and_then(|unknown| unknown.text(unit));
+    unknown.iter().for_each(|text| eprintln!("{text}"));
     Ok(Outcome::Done)
+}
+
+impl Args {
+    /// The sequences to answer.
+    fn read(&self, model: &Model) -> anyhow::Result<Dataset> {
+        let task = model.config.task;
+        if let Some(text) = &self.text {
+            return Ok(read_texts(model, std::slice::from_ref(text))?);
+        }
+        let data = self.data.data.as_deref().unwrap_or_default();
+        if task.text_reader().is_none() {
+            let split = self.data.split.or(Some(Split::Test));
+            return Ok(task.read_split(&self.data.spec(data, &model.config), split, model.names())?.0);
+        }
+        let corpus = self.data.texts(data, &model.config)?;
+        let split = self.data.split.unwrap_or_else(|| corpus.default_split());
+        // The end of a line does not belong to its text; a record is taken as it is.
+        let texts =
+            corpus.pieces(split)?.map(|piece| Ok(piece?.text.trim_end_matches(['\r', '\n']).to_string()));
+        Ok(read_texts(model, &texts.collect::<rnn_zoo::Result<Vec<_>>>()?)?)
+    }
 }

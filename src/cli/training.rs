@@ -98,6 +98,11 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "N|epoch")]
     eval_every: Option<Period>,
 
+    /// Metric that chooses the best checkpoint and that --early-stop follows: loss; accuracy too but for a forecaster;
+    /// macro-f1 of a classifier, f1 of a tagger; mae, rmse and smape of a forecaster [default: loss]
+    #[arg(long, value_name = "NAME")]
+    pub metric: Option<String>,
+
     /// Stop after N evaluations without a better one
     #[arg(long, value_name = "N", value_parser = number::count, alias = "patience")]
     early_stop: Option<usize>,
@@ -228,6 +233,7 @@ impl TrainingArgs {
                 (None, Some(_)) => None,
                 (None, None) => defaults.eval_every,
             },
+            metric: self.metric.clone().unwrap_or_else(|| defaults.metric.into()),
             early_stop: self.early_stop,
             log_every: self.log_every.unwrap_or(100),
             seed: self.seed,

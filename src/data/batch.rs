@@ -118,7 +118,14 @@ impl Dataset {
     /// The share of the tokens that are `unknown`, the tokenizer's unknown token. In a stream, characters that the
     /// tokenizer drops count too.
     pub fn unknown_share(&self, unknown: u32) -> f64 {
-        let (count, of) = match self {
+        let (count, of) = self.unknown_count(unknown);
+        count as f64 / of.max(1) as f64
+    }
+
+    /// The number of tokens that are `unknown`, which is the tokenizer's token for what it does not know, and the number of
+    /// all tokens.
+    pub fn unknown_count(&self, unknown: u32) -> (u64, u64) {
+        match self {
             Self::Stream { tokens, .. } => (tokens.unknown_count(), tokens.len()),
             Self::Examples(examples) => {
                 let tokens = examples.iter().filter_map(|example| match &example.input {
@@ -128,8 +135,7 @@ impl Dataset {
                 let count = |(count, of), &token| (count + u64::from(token == unknown), of + 1);
                 tokens.flatten().fold((0, 0), count)
             }
-        };
-        count as f64 / of.max(1) as f64
+        }
     }
 
     /// A hash of all inputs and targets (FNV-1a), to detect data that has changed.

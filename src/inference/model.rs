@@ -32,7 +32,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the bundle at `path`.
+    /// Read the bundle at `path`.
     ///
     /// # Errors
     /// If the bundle is not whole or its files disagree; the message names the file.
@@ -41,7 +41,7 @@ impl Model {
         Self::assemble(path, device, build).map(|(model, ())| model)
     }
 
-    /// Reads the bundle at `path` as a model that can be trained further, and its parameters. Training changes
+    /// Read the bundle at `path` as a model that can be trained further, and its parameters. Training changes
     /// them in memory alone.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Model {
         })
     }
 
-    /// Reads a bundle and builds its network with `build`, out of the tensors read.
+    /// Read a bundle and builds its network with `build`, out of the tensors read.
     fn assemble<T>(
         path: &Path,
         device: &Device,
@@ -78,7 +78,7 @@ impl Model {
         &self.path
     }
 
-    /// Sets the name that errors call the model by, instead of its path.
+    /// Set the name that errors call the model by, instead of its path.
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
@@ -87,6 +87,11 @@ impl Model {
     /// An error about a request that only a model of another task can serve.
     pub(crate) fn refuse(&self, problem: impl Into<String>) -> Error {
         Error::Unsuited { model: self.name.clone(), problem: problem.into() }
+    }
+
+    /// An error about a result of the model, under the name that the user knows it by.
+    pub(crate) fn failed(&self, problem: impl Into<String>) -> Error {
+        Error::file(&self.name, problem.into())
     }
 
     /// A hash of the parameters, the tokenizer and the network's configuration as they were loaded; see
@@ -128,7 +133,7 @@ fn build_frozen(config: &Config, tensors: NamedTensors, device: &Device) -> Resu
     Ok(config.network.build(VarBuilder::from_tensors(tensors, config.dtype, device))?)
 }
 
-/// Builds a network with trainable parameters.
+/// Build a network with trainable parameters.
 ///
 /// # Errors
 /// If the configuration is invalid.
@@ -170,7 +175,7 @@ mod tests {
         }
     }
 
-    /// Saves a bundle with every parameter at `value`.
+    /// Save a bundle with every parameter at `value`.
     fn save(writer: &mut BundleWriter, value: f64) {
         let config = config();
         let (_, parameters) = build(&config, &Device::Cpu).unwrap();

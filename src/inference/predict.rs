@@ -1,18 +1,18 @@
 //! Answers of a trained model to sequences: classes, tags, numbers.
 
-use crate::Result;
 use crate::data::batch::{Cut, Dataset};
 use crate::inference::model::Model;
-use crate::tasks::Answer;
+use crate::tasks::{Answer, Answerer};
+use crate::{Error, Result};
 
 /// Number of sequences in a batch.
 const BATCH: usize = 64;
 
-/// Answers `texts`, in their order.
+/// Convert texts to the sequences that the model reads.
 ///
 /// # Errors
-/// If the model does not read single texts, and errors from candle.
-pub fn answer_texts(model: &Model, texts: &[String]) -> Result<Vec<Answer>> {
+/// If the model does not read single texts or has no tokenizer, and errors of a foreign tokenizer.
+pub fn read_texts(model: &Model, texts: &[String]) -> Result<Dataset> {
     let Some(read) = model.config.task.text_reader() else {
         let problem = format!(
             "its task is {}: it gives text no class; train with option `task = classify`",
@@ -21,34 +21,40 @@ pub fn answer_texts(model: &Model, texts: &[String]) -> Result<Vec<Answer>> {
         return Err(model.refuse(problem));
     };
     let tokenizer = model.tokenizer()?;
-    let examples = texts.iter().map(|text| read(text, tokenizer)).collect::<Result<_>>()?;
-    answer(model, &Dataset::Examples(examples))
+    Ok(Dataset::Examples(texts.iter().map(|text| read(text, tokenizer)).collect::<Result<_>>()?))
 }
 
-/// Refuses a language model, which only predicts the next token.
+/// Refuse a language model, which only predicts the next token.
 ///
 /// # Errors
 /// If the model is a language model.
 pub fn check(model: &Model) -> Result<()> {
-    match model.config.task.is_language_model() {
-        true => Err(model.refuse(
-            "a language model predicts the next token only: use `rnn generate`, `rnn score` or `rnn eval`",
-        )),
-        false => Ok(()),
-    }
+    answerer(model).map(drop)
 }
 
-/// Answers the examples of `data`, in their order.
+fn answerer(model: &Model) -> Result<Answerer> {
+    model.config.task.answerer().ok_or_else(|| {
+        model.refuse(
+            "a language model predicts the next token only: use `rnn generate`, `rnn score` or `rnn eval`",
+        )
+    })
+}
+
+/// Answer the examples of `data`, in their order.
 ///
 /// # Errors
-/// If the model is a language model, and errors from candle.
+/// If the model is a language model or an output is NaN or infinite, and errors from candle.
 pub fn answer(model: &Model, data: &Dataset) -> Result<Vec<Answer>> {
-    check(model)?;
+    let answerer = answerer(model)?;
     let mut answers = Vec::with_capacity(data.len());
     let epoch = data.epoch(Cut { batch_size: BATCH, window: 1, trim: false, vary: false }, None)?;
     for index in 0..epoch.len() {
         let batch = epoch.batch(index, &model.device)?;
-        answers.extend(model.config.task.answer(model.network.as_ref(), &batch, model.names())?);
+        let found = answerer(model.network.as_ref(), &batch, answers.len(), model.names());
+        answers.extend(found.map_err(|error| match error {
+            Error::Message(problem) => model.failed(problem),
+            error => error,
+        })?);
     }
     Ok(answers)
 }

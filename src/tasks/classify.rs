@@ -2,25 +2,31 @@
 
 use std::collections::BTreeSet;
 
-use candle_core::{D, DType};
+use candle_core::D;
 use candle_nn::ops::softmax;
 use rnn_zoo_models::{ModelConfig, Network, Readout, RecurrentConfig};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
+use super::confusion::Confusion;
+use super::criterion::Criterion;
 use super::data_spec::{DataSpec, Prepared, TokenizerSource};
 use super::defaults::{Defaults, Sizes};
+use super::figures::{ACCURACY, Figures, MACRO_F1};
+use super::first_use::FirstUse;
+use super::meter::{ClassMeter, Meter};
 use super::names::Names;
 use super::network::{NetworkOptions, predictor};
 use super::shape::Shape;
-use super::task::{Task, TextReader};
+use super::task::{Answerer, Task, TextReader, figures_line, finite_outputs};
 use super::text;
 use crate::data::batch::{Batch, Dataset, Example, Input, Target};
 use crate::data::corpus::Corpus;
 use crate::data::source::Split;
+use crate::inference::evaluate::Scores;
 use crate::listing::listed;
 use crate::tokenizer::{Kind, Tokenizer};
-use crate::training::LossUnit;
+use crate::training::{LossUnit, loss};
 use crate::{Error, Result};
 
 /// One class for a whole text.
@@ -88,14 +94,34 @@ impl Task for Classify {
     }
 
     fn unit(&self, _tokenizer: Option<&Tokenizer>) -> LossUnit {
-        LossUnit::nats("text")
+        LossUnit::of_classes("text")
     }
 
-    fn answer(&self, network: &dyn Network, batch: &Batch, names: Names<'_>) -> Result<Vec<Answer>> {
-        let (hidden, _) = network.encode(&batch.inputs, None, batch.lengths.as_deref())?;
-        let scores = network.decode(&hidden)?.to_dtype(DType::F64)?; // (batch, classes)
-        let probabilities = softmax(&scores, D::Minus1)?.to_vec2::<f64>()?;
-        Ok(probabilities.iter().map(|row| most_probable(row, names.labels)).collect())
+    fn meter(&self, names: Names<'_>) -> Box<dyn Meter> {
+        Box::new(ClassMeter::new(names.labels, figures))
+    }
+
+    fn criteria(&self) -> &'static [Criterion] {
+        const CRITERIA: [Criterion; 3] = [
+            Criterion::LOSS,
+            Criterion::higher("accuracy", ACCURACY),
+            Criterion::higher("macro-f1", MACRO_F1),
+        ];
+        &CRITERIA
+    }
+
+    fn report(&self, scores: &Scores, unit: &str) -> Vec<String> {
+        let mut lines = vec![format!("loss {:.4} nats a {unit}", scores.loss), figures_line(&scores.figures)];
+        if let Some(classes) = &scores.classes {
+            lines.push(String::new());
+            lines.extend(classes.lines());
+            lines.push(String::new());
+        }
+        lines
+    }
+
+    fn answerer(&self) -> Option<Answerer> {
+        Some(answer)
     }
 
     fn text_reader(&self) -> Option<TextReader> {
@@ -104,8 +130,8 @@ impl Task for Classify {
         })
     }
 
-    fn command(&self, bundle: &str, _data: &str) -> String {
-        format!("rnn predict {bundle} --text 'some text'")
+    fn first_use(&self) -> FirstUse {
+        FirstUse::AnswerText
     }
 }
 
@@ -149,12 +175,26 @@ fn labels_of(corpus: &Corpus) -> Result<Vec<String>> {
     Ok(labels.into_iter().collect())
 }
 
+fn figures(confusion: &Confusion) -> Figures {
+    let macro_f1 = confusion.macro_average().f1;
+    Figures::default().with(ACCURACY, confusion.accuracy()).with(MACRO_F1, macro_f1)
+}
+
+fn answer(network: &dyn Network, batch: &Batch, _before: usize, names: Names<'_>) -> Result<Vec<Answer>> {
+    let outputs = finite_outputs(network, batch)?; // (batch, classes)
+    let probabilities = softmax(&outputs, D::Minus1)?.to_vec2::<f64>()?;
+    Ok(probabilities.iter().map(|row| most_probable(row, names.labels)).collect())
+}
+
+/// The most probable class, and the probability of each.
 fn most_probable(probabilities: &[f64], labels: &[String]) -> Answer {
-    let best = probabilities.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-    let (class, probability) = best.unwrap_or((0, &0.));
+    let class = loss::highest(probabilities);
+    let probability = probabilities.get(class).copied().unwrap_or_default();
     let label = labels.get(class).map_or("", String::as_str);
+    let each: Map<String, Value> =
+        labels.iter().zip(probabilities).map(|(label, &p)| (label.clone(), p.into())).collect();
     Answer {
         text: format!("{label}\t{probability:.4}"),
-        json: json!({ "label": label, "probability": probability }),
+        json: json!({ "label": label, "probability": probability, "probabilities": each }),
     }
 }

@@ -160,12 +160,12 @@ impl DataSpec {
         Ok(!matches!(self.source()?, Source::Builtin(builtin) if !builtin.is_text()))
     }
 
-    /// Refuses data that is not text. `task` is named in the error.
+    /// Refuse data that is not text. `task` is named in the error.
     pub(super) fn require_text(&self, task: &str) -> Result<()> {
         if self.is_text()? { Ok(()) } else { Err(self.unsuited(task, "text")) }
     }
 
-    /// Refuses data other than `builtin`. `task` is named in the error.
+    /// Refuse data other than `builtin`. `task` is named in the error.
     pub(super) fn require_builtin(&self, task: &str, builtin: Builtin) -> Result<()> {
         match self.source()? {
             Source::Builtin(found) if found == builtin => self.options().refuse_columns(&self.data),

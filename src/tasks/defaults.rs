@@ -1,5 +1,6 @@
 //! Settings of a run where the user gives none.
 
+use super::criterion::Criterion;
 use crate::Result;
 use crate::training::Options;
 
@@ -30,6 +31,8 @@ pub struct Defaults {
     pub eval_every: Option<usize>,
     /// Factor of a learning rate that the user does not give.
     pub lr_scale: f64,
+    /// The name of the metric that chooses the best checkpoint, one of [`Task::criteria`](super::Task::criteria).
+    pub metric: &'static str,
 }
 
 /// Sizes of a network.
@@ -58,6 +61,7 @@ impl Default for Defaults {
             clip: 1.,
             eval_every: None,
             lr_scale: 1.,
+            metric: Criterion::LOSS.name,
         }
     }
 }
@@ -84,6 +88,7 @@ impl Defaults {
             clip: self.clip,
             eval_every: self.eval_every,
             early_stop: None,
+            metric: self.metric.into(),
             log_every: 100,
             seed: 1,
         })

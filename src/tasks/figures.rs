@@ -10,8 +10,33 @@ pub const PERPLEXITY: &str = "perplexity";
 /// `loss / ln 2` of a loss in nats.
 pub const BITS: &str = "bits_per_token";
 
-/// The share of targets with the highest score.
+/// The fraction of targets that are predicted right.
 pub const ACCURACY: &str = "accuracy";
+
+/// The mean F1 over classes.
+pub const MACRO_F1: &str = "macro_f1";
+
+/// The precision of tags; see [`Tag`](super::Tag).
+pub const PRECISION: &str = "precision";
+
+/// The recall of tags; see [`Tag`](super::Tag).
+pub const RECALL: &str = "recall";
+
+/// The F1 of tags; see [`Tag`](super::Tag).
+pub const F1: &str = "f1";
+
+/// The mean absolute error.
+pub const MAE: &str = "mae";
+
+/// The root of the mean squared error.
+pub const RMSE: &str = "rmse";
+
+/// The mean squared error.
+pub const MSE: &str = "mse";
+
+/// The symmetric mean absolute percentage error, from 0 to 200: the mean of `200 |y - f| / (|y| + |f|)` for a value `y`
+/// and its forecast `f`, as in the M4 competition, with 0 where both are 0.
+pub const SMAPE: &str = "smape";
 
 /// Named figures of an evaluation, besides the loss, in the order in which they are reported. In JSON they are
 /// members of the object around them.
@@ -31,9 +56,9 @@ impl Figures {
         self
     }
 
-    /// The figure of that name.
+    /// The value of the figure called `name`.
     pub fn get(&self, name: &str) -> Option<f64> {
-        self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
+        self.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
     /// All names and values.
@@ -53,6 +78,24 @@ impl<'de> Deserialize<'de> for Figures {
         // JSON has no NaN and no infinity; such a value was written as null.
         let figures = BTreeMap::<String, Option<f64>>::deserialize(deserializer)?;
         Ok(Self(figures.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()))
+    }
+}
+
+/// A figure in words, with a percentage for a fraction; `None` for one that repeats another.
+pub fn in_words(name: &str, value: f64) -> Option<String> {
+    let percentage = |words: &str, percent: f64| Some(format!("{words} {percent:.2} %"));
+    match name {
+        BITS | MSE => None,
+        PERPLEXITY => Some(format!("perplexity {value:.2}")),
+        ACCURACY => percentage("accuracy", 100. * value),
+        MACRO_F1 => percentage("macro F1", 100. * value),
+        PRECISION => percentage("precision", 100. * value),
+        RECALL => percentage("recall", 100. * value),
+        F1 => percentage("F1", 100. * value),
+        SMAPE => percentage("sMAPE", value),
+        MAE => Some(format!("MAE {value:.5}")),
+        RMSE => Some(format!("RMSE {value:.5}")),
+        _ => Some(format!("{name} {value:.4}")),
     }
 }
 

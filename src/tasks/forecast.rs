@@ -1,18 +1,19 @@
 //! `forecast`: numbers from numbers.
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 use rnn_zoo_models::{ModelConfig, Network, Noise, Readout, RecurrentConfig};
 use serde_json::json;
 
 use super::answer::Answer;
+use super::criterion::Criterion;
 use super::data_spec::{DataSpec, Prepared, TokenizerSource};
-use super::figures::Figures;
+use super::figures::{Figures, MAE, MSE, RMSE, SMAPE};
 use super::meter::{Measured, Meter};
 use super::names::Names;
 use super::network::{NetworkOptions, predictor};
 use super::sequences::Sequences;
 use super::shape::Shape;
-use super::task::{BatchLoss, Task, check_windows};
+use super::task::{Answerer, BatchLoss, Task, check_windows, figures_line, finite_outputs};
 use crate::data::batch::{Batch, Dataset, Example, Input, Target};
 use crate::data::builtin::adding::{self, AddingExample};
 use crate::data::source::{Builtin, Source, Split};
@@ -20,7 +21,7 @@ use crate::inference::carry::Carried;
 use crate::inference::evaluate::Scores;
 use crate::rng::Rng;
 use crate::tokenizer::Tokenizer;
-use crate::training::loss::{self, Sum};
+use crate::training::loss;
 use crate::training::{LossUnit, Options};
 use crate::{Error, Result};
 
@@ -74,7 +75,7 @@ impl Task for Forecast {
     }
 
     fn unit(&self, _tokenizer: Option<&Tokenizer>) -> LossUnit {
-        LossUnit { name: "squared error", target: "sequence", nats: false, floor: None }
+        LossUnit::of_numbers("sequence")
     }
 
     fn loss(
@@ -91,34 +92,79 @@ impl Task for Forecast {
     }
 
     fn meter(&self, _names: Names<'_>) -> Box<dyn Meter> {
-        Box::new(SquaredErrorMeter::default())
+        Box::new(ErrorMeter::default())
+    }
+
+    fn criteria(&self) -> &'static [Criterion] {
+        const CRITERIA: [Criterion; 4] = [
+            Criterion::LOSS,
+            Criterion::lower("mae", MAE),
+            Criterion::lower("rmse", RMSE),
+            Criterion::lower("smape", SMAPE),
+        ];
+        &CRITERIA
     }
 
     fn report(&self, scores: &Scores, _unit: &str) -> Vec<String> {
-        vec![format!("squared error {:.6}", scores.loss)]
+        vec![format!("squared error {:.6}", scores.loss), figures_line(&scores.figures)]
     }
 
-    fn answer(&self, network: &dyn Network, batch: &Batch, _names: Names<'_>) -> Result<Vec<Answer>> {
-        let (hidden, _) = network.encode(&batch.inputs, None, batch.lengths.as_deref())?;
-        let values = network.decode(&hidden)?.to_dtype(DType::F64)?.to_vec2::<f64>()?; // (batch, values)
-        Ok(values.iter().map(|values| answer(values)).collect())
+    fn answerer(&self) -> Option<Answerer> {
+        Some(answer)
     }
 }
 
-/// The mean squared error.
+/// Errors of numbers. The loss is the mean squared error over sequences.
 #[derive(Default)]
-struct SquaredErrorMeter(Sum);
+struct ErrorMeter {
+    /// Summed over sequences, each the mean over its values.
+    loss: f64,
+    sequences: usize,
+    /// The other sums are over values.
+    squares: f64,
+    absolute: f64,
+    /// Of `2 |y - f| / (|y| + |f|)`.
+    symmetric: f64,
+    values: usize,
+}
 
-impl Meter for SquaredErrorMeter {
+impl ErrorMeter {
+    /// Add one value and its forecast.
+    fn add_value(&mut self, value: f64, forecast: f64) {
+        let error = (value - forecast).abs();
+        self.squares += error * error;
+        self.absolute += error;
+        // 0 / 0 is an exact forecast.
+        self.symmetric += if error == 0. { 0. } else { 2. * error / (value.abs() + forecast.abs()) };
+        self.values += 1;
+    }
+}
+
+impl Meter for ErrorMeter {
     fn add(&mut self, network: &dyn Network, batch: &Batch, carried: &mut Carried) -> Result<()> {
         let hidden = carried.encode(network, batch)?;
-        self.0 += loss::squared_error_sum(network, &hidden, batch)?;
+        let sum = loss::squared_error_sum(network, &hidden, batch)?;
+        self.loss += sum.loss;
+        self.sequences += sum.count;
+        let numbers =
+            |tensor: &Tensor| Ok::<_, Error>(tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+        let forecasts = numbers(&network.decode(&hidden.detach())?)?;
+        for (value, forecast) in numbers(loss::values(batch)?)?.into_iter().zip(forecasts) {
+            self.add_value(value, forecast);
+        }
         Ok(())
     }
 
     fn measured(&self) -> Measured {
-        let Sum { loss, count, .. } = self.0;
-        Measured { targets: count, loss: loss / count.max(1) as f64, figures: Figures::default() }
+        let mean = |sum: f64| sum / self.values.max(1) as f64;
+        let mse = mean(self.squares);
+        let figures = Figures::default().with(MAE, mean(self.absolute)).with(RMSE, mse.sqrt()).with(MSE, mse);
+        Measured {
+            targets: self.sequences,
+            loss: self.loss / self.sequences.max(1) as f64,
+            figures: figures.with(SMAPE, 100. * mean(self.symmetric)),
+            classes: None,
+        }
     }
 }
 
@@ -131,7 +177,39 @@ fn examples(rng: Rng, count: usize) -> Result<Vec<Example>> {
     Ok(examples.map(example).collect())
 }
 
-fn answer(values: &[f64]) -> Answer {
+fn answer(network: &dyn Network, batch: &Batch, before: usize, _names: Names<'_>) -> Result<Vec<Answer>> {
+    let values = finite_outputs(network, batch)?.to_vec2::<f64>()?; // (batch, values)
+    let longest = batch.inputs.dim(1)?;
+    let rows = values.iter().enumerate();
+    let answers = rows.map(|(row, values)| {
+        let start = batch.lengths.as_ref().map_or(longest, |lengths| lengths[row]);
+        described(before + row + 1, start, values)
+    });
+    Ok(answers.collect())
+}
+
+/// The answer for the series of that number, counted from 1. `start` is the time step of the first value, counted from
+/// 0. The network has no quantiles.
+fn described(series: usize, start: usize, values: &[f64]) -> Answer {
     let words: Vec<String> = values.iter().map(|value| format!("{value:.6}")).collect();
-    Answer { text: words.join(" "), json: json!({ "values": values }) }
+    let json = json!({ "series": series.to_string(), "start": start, "mean": values, "quantiles": {} });
+    Answer { text: words.join(" "), json }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symmetric_error_of_exact_zeros_is_zero() {
+        let mut meter = ErrorMeter::default();
+        for (value, forecast) in [(0., 0.), (2., 4.), (-1., 1.), (3., 3.)] {
+            meter.add_value(value, forecast);
+        }
+        let figures = meter.measured().figures;
+        assert_eq!(figures.get(MAE), Some(1.));
+        assert_eq!((figures.get(MSE), figures.get(RMSE)), (Some(2.), Some(2f64.sqrt())));
+        // 4/6 and 4/2 of four values.
+        assert!((figures.get(SMAPE).unwrap() - 100. * (2. / 3. + 2.) / 4.).abs() < 1e-12);
+    }
 }

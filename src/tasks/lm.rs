@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use rnn_zoo_models::{ModelConfig, Network, RecurrentConfig, RnnlmConfig};
+use rnn_zoo_models::{ModelConfig, RecurrentConfig, RnnlmConfig};
 
-use super::answer::Answer;
+use super::criterion::Criterion;
 use super::data_spec::{DataSpec, Prepared, TokenizerSource};
 use super::defaults::{Defaults, STORY, Sizes};
+use super::figures::{ACCURACY, BITS, PERPLEXITY};
+use super::first_use::FirstUse;
+use super::meter::{Meter, TokenMeter};
 use super::names::Names;
 use super::network::NetworkOptions;
 use super::shape::Shape;
-use super::task::{Task, report_of_nats};
+use super::task::{Answerer, Task};
 use super::text;
-use crate::data::batch::{Batch, Dataset};
+use crate::data::batch::Dataset;
 use crate::data::builtin::{Floor, reber, story};
 use crate::data::corpus::Corpus;
 use crate::data::source::{Builtin, Source, Split};
@@ -137,23 +140,37 @@ impl Task for Lm {
     }
 
     fn unit(&self, tokenizer: Option<&Tokenizer>) -> LossUnit {
-        LossUnit::nats(tokenizer.map_or("token", Tokenizer::unit))
+        LossUnit::of_tokens(tokenizer.map_or("token", Tokenizer::unit))
+    }
+
+    fn meter(&self, _names: Names<'_>) -> Box<dyn Meter> {
+        Box::new(TokenMeter::default())
+    }
+
+    /// The loss and its perplexity choose the same checkpoint, so there is no criterion for the latter.
+    fn criteria(&self) -> &'static [Criterion] {
+        const CRITERIA: [Criterion; 2] = [Criterion::LOSS, Criterion::higher("accuracy", ACCURACY)];
+        &CRITERIA
     }
 
     fn report(&self, scores: &Scores, unit: &str) -> Vec<String> {
-        report_of_nats(scores, unit)
+        let Scores { loss, figures, .. } = scores;
+        let perplexity = figures.get(PERPLEXITY).map(|value| format!(", perplexity {value:.2}"));
+        let bits = figures.get(BITS).map(|value| format!("{value:.4} bits a {unit}"));
+        let loss = format!("loss {loss:.4} nats a {unit}{}", perplexity.unwrap_or_default());
+        std::iter::once(loss).chain(bits).collect()
     }
 
-    fn answer(&self, _network: &dyn Network, _batch: &Batch, _names: Names<'_>) -> Result<Vec<Answer>> {
-        Err(Error::Message("a language model predicts the next token only".into()))
+    fn answerer(&self) -> Option<Answerer> {
+        None
     }
 
-    fn command(&self, bundle: &str, _data: &str) -> String {
-        format!("rnn generate {bundle} --length 300")
+    fn first_use(&self) -> FirstUse {
+        FirstUse::Generate { length: 300 }
     }
 }
 
-/// The lowest loss that a model can reach on `split`, in nats per token of `tokenizer`. Returns `None` if it is not
+/// The lowest loss that a model can reach on `split`, in nats per token of `tokenizer`. Return `None` if it is not
 /// known, and if the tokenizer hides a part of the text, because the rest is easier to predict.
 ///
 /// # Errors

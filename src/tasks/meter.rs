@@ -2,6 +2,8 @@
 
 use rnn_zoo_models::Network;
 
+use super::class_report::ClassReport;
+use super::confusion::Confusion;
 use super::figures::{ACCURACY, Figures};
 use crate::Result;
 use crate::data::batch::Batch;
@@ -10,7 +12,7 @@ use crate::training::loss::{self, Sum};
 
 /// Sums up an evaluation, batch by batch.
 pub trait Meter {
-    /// Runs the network on a batch and adds the results. `carried` is the state at the end of the batch before.
+    /// Run the network on a batch and adds the results. `carried` is the state at the end of the batch before.
     ///
     /// # Errors
     /// If the batch does not fit the network, and errors from candle.
@@ -29,21 +31,23 @@ pub struct Measured {
     pub loss: f64,
     /// The task's other figures.
     pub figures: Figures,
+    /// The classes of a classifier or tagger.
+    pub classes: Option<ClassReport>,
 }
 
 impl Measured {
-    /// The results of a cross-entropy in nats that is summed over targets, without the accuracy.
+    /// The results of a cross-entropy in nats that is summed over tokens, without the accuracy.
     pub fn of_nats(total: &Sum) -> Self {
         let loss = total.loss / total.count.max(1) as f64;
-        Self { targets: total.count, loss, figures: Figures::of_nats(loss) }
+        Self { targets: total.count, loss, figures: Figures::of_nats(loss), classes: None }
     }
 }
 
-/// Cross-entropy and accuracy of classes: one for each sequence, or one for each time step.
+/// Cross-entropy, perplexity and accuracy of the next token.
 #[derive(Default)]
-pub struct ClassMeter(Sum);
+pub(super) struct TokenMeter(Sum);
 
-impl Meter for ClassMeter {
+impl Meter for TokenMeter {
     fn add(&mut self, network: &dyn Network, batch: &Batch, carried: &mut Carried) -> Result<()> {
         let hidden = carried.encode(network, batch)?;
         self.0 += loss::cross_entropy_sum(network, &hidden, batch)?;
@@ -51,8 +55,46 @@ impl Meter for ClassMeter {
     }
 
     fn measured(&self) -> Measured {
-        let Measured { targets, loss, figures } = Measured::of_nats(&self.0);
-        let accuracy = self.0.correct as f64 / targets.max(1) as f64;
-        Measured { targets, loss, figures: figures.with(ACCURACY, accuracy) }
+        let measured = Measured::of_nats(&self.0);
+        let accuracy = self.0.correct as f64 / measured.targets.max(1) as f64;
+        Measured { figures: measured.figures.with(ACCURACY, accuracy), ..measured }
+    }
+}
+
+/// Cross-entropy of classes, and counts of true and predicted classes: one class for each sequence, or one for each
+/// time step.
+pub(super) struct ClassMeter {
+    sum: Sum,
+    confusion: Confusion,
+    labels: Vec<String>,
+    /// The figures that follow from the counts.
+    figures: fn(&Confusion) -> Figures,
+}
+
+impl ClassMeter {
+    /// A meter of classes called `labels`. `figures` computes the figures to report.
+    pub(super) fn new(labels: &[String], figures: fn(&Confusion) -> Figures) -> Self {
+        Self { sum: Sum::default(), confusion: Confusion::default(), labels: labels.to_vec(), figures }
+    }
+}
+
+impl Meter for ClassMeter {
+    fn add(&mut self, network: &dyn Network, batch: &Batch, carried: &mut Carried) -> Result<()> {
+        let hidden = carried.encode(network, batch)?;
+        self.sum += loss::cross_entropy_sum(network, &hidden, batch)?;
+        for (truth, predicted) in loss::predictions(network, &hidden, batch)? {
+            self.confusion.add(truth, predicted);
+        }
+        Ok(())
+    }
+
+    fn measured(&self) -> Measured {
+        let Sum { loss, count, .. } = self.sum;
+        Measured {
+            targets: count,
+            loss: loss / count.max(1) as f64,
+            figures: (self.figures)(&self.confusion),
+            classes: Some(ClassReport::new(self.confusion.clone(), &self.labels)),
+        }
     }
 }

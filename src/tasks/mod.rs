@@ -9,17 +9,23 @@
 //! | `text.rs`, `sequences.rs` | data of tasks on text, and on built-in sequences |
 //! | `network.rs`, `defaults.rs` | options of a network, default settings of a run |
 //! | `meter.rs`, `figures.rs` | sums and figures of an evaluation |
-//! | `answer.rs` | the answer to one sequence |
+//! | `confusion.rs`, `class_report.rs` | counts of true and predicted classes, their metrics and tables |
+//! | `criterion.rs` | the metrics that can choose the best checkpoint |
+//! | `answer.rs`, `first_use.rs` | the answer to one sequence, the first use of a trained model |
 //!
 //! A new task is a file that implements [`Task`], and a line in `registry.rs`. A task overrides
 //! [`Task::loss`] and [`Task::meter`] if its network has more than one output layer or reads more than the inputs of
 //! a batch: both run the network themselves.
 
 mod answer;
+mod class_report;
 mod classify;
+mod confusion;
+mod criterion;
 mod data_spec;
 mod defaults;
 pub mod figures;
+mod first_use;
 mod forecast;
 mod lm;
 mod meter;
@@ -33,10 +39,14 @@ mod task;
 mod text;
 
 pub use answer::Answer;
+pub use class_report::ClassReport;
 pub use classify::Classify;
+pub use confusion::{ClassScore, Confusion, MacroAverage};
+pub use criterion::{Better, Criterion};
 pub use data_spec::{DataSpec, Prepared, TokenizerSource, TokenizerSpec, TrainingData};
 pub use defaults::{Defaults, STORY, Sizes};
 pub use figures::Figures;
+pub use first_use::FirstUse;
 pub use forecast::Forecast;
 pub use lm::{Lm, floor};
 pub use meter::{Measured, Meter};
@@ -45,7 +55,7 @@ pub use network::NetworkOptions;
 pub use registry::{TASKS, suited};
 pub use shape::Shape;
 pub use tag::Tag;
-pub use task::{BatchLoss, Task, TextReader};
+pub use task::{Answerer, BatchLoss, Task, TextReader};
 
 #[cfg(test)]
 mod tests;

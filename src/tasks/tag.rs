@@ -1,23 +1,30 @@
 //! `tag`: one tag for every time step.
+//!
+//! The metrics of an evaluation are the accuracy over time steps, and precision, recall and F1 as means over the tags
+//! that occur among the targets or the predictions (macro averages).
 
-use candle_core::D;
 use rnn_zoo_models::{ModelConfig, Network, Readout, RecurrentConfig};
 use serde_json::json;
 
 use super::answer::Answer;
+use super::confusion::{Confusion, MacroAverage};
+use super::criterion::Criterion;
 use super::data_spec::{DataSpec, Prepared, TokenizerSource};
+use super::figures::{ACCURACY, F1, Figures, PRECISION, RECALL};
+use super::meter::{ClassMeter, Meter};
 use super::names::Names;
 use super::network::{NetworkOptions, predictor};
 use super::sequences::Sequences;
 use super::shape::Shape;
-use super::task::Task;
+use super::task::{Answerer, Task, figures_line, finite_outputs};
 use crate::Result;
 use crate::data::batch::{Batch, Dataset, Example, Input, Target};
 use crate::data::builtin::copy;
 use crate::data::source::{Builtin, Source, Split};
+use crate::inference::evaluate::Scores;
 use crate::rng::Rng;
 use crate::tokenizer::Tokenizer;
-use crate::training::LossUnit;
+use crate::training::{LossUnit, loss};
 
 /// Number of symbols to remember in `builtin:copy`.
 const SYMBOLS: usize = 10;
@@ -26,6 +33,9 @@ const SYMBOLS: usize = 10;
 const DELAY: usize = 40;
 
 /// One tag for every time step.
+///
+/// In evaluation, `precision`, `recall` and `f1` are macro averages over the tags. Micro averages would all equal the
+/// accuracy, because every time step has exactly one tag.
 pub struct Tag;
 
 /// The copying problem.
@@ -63,16 +73,32 @@ impl Task for Tag {
     }
 
     fn unit(&self, _tokenizer: Option<&Tokenizer>) -> LossUnit {
-        LossUnit::nats("tag")
+        LossUnit::of_classes("tag")
     }
 
-    fn answer(&self, network: &dyn Network, batch: &Batch, _names: Names<'_>) -> Result<Vec<Answer>> {
-        let lengths = batch.lengths.as_deref();
-        let (hidden, _) = network.encode(&batch.inputs, None, lengths)?;
-        let tags = network.decode(&hidden)?.argmax(D::Minus1)?.to_vec2::<u32>()?; // (batch, time)
-        let rows = tags.iter().enumerate();
-        Ok(rows.map(|(row, tags)| answer(&tags[..lengths.map_or(tags.len(), |all| all[row])])).collect())
+    fn meter(&self, names: Names<'_>) -> Box<dyn Meter> {
+        Box::new(ClassMeter::new(names.labels, figures))
     }
+
+    fn criteria(&self) -> &'static [Criterion] {
+        const CRITERIA: [Criterion; 3] =
+            [Criterion::LOSS, Criterion::higher("accuracy", ACCURACY), Criterion::higher("f1", F1)];
+        &CRITERIA
+    }
+
+    fn report(&self, scores: &Scores, unit: &str) -> Vec<String> {
+        vec![format!("loss {:.4} nats a {unit}", scores.loss), figures_line(&scores.figures)]
+    }
+
+    fn answerer(&self) -> Option<Answerer> {
+        Some(answer)
+    }
+}
+
+fn figures(confusion: &Confusion) -> Figures {
+    let MacroAverage { precision, recall, f1 } = confusion.macro_average();
+    let figures = Figures::default().with(ACCURACY, confusion.accuracy());
+    figures.with(PRECISION, precision).with(RECALL, recall).with(F1, f1)
 }
 
 fn examples(rng: Rng, count: usize) -> Result<Vec<Example>> {
@@ -84,7 +110,26 @@ fn examples(rng: Rng, count: usize) -> Result<Vec<Example>> {
     Ok(examples.map(example).collect())
 }
 
-fn answer(tags: &[u32]) -> Answer {
-    let words: Vec<String> = tags.iter().map(u32::to_string).collect();
-    Answer { text: words.join(" "), json: json!({ "tags": tags }) }
+fn answer(network: &dyn Network, batch: &Batch, _before: usize, names: Names<'_>) -> Result<Vec<Answer>> {
+    let outputs = finite_outputs(network, batch)?.to_vec3::<f64>()?; // (batch, time, tags)
+    let inputs = batch.inputs.to_vec2::<u32>()?; // (batch, time)
+    let rows = inputs.iter().zip(&outputs).enumerate();
+    let answers = rows.map(|(row, (tokens, outputs))| {
+        let length = batch.lengths.as_ref().map_or(tokens.len(), |lengths| lengths[row]);
+        let tags: Vec<usize> = outputs[..length].iter().map(|outputs| loss::highest(outputs)).collect();
+        named(&tokens[..length], &tags, names)
+    });
+    Ok(answers.collect())
+}
+
+/// The answer with the names of tokens and tags; those without a name are called by their number.
+fn named(tokens: &[u32], tags: &[usize], names: Names<'_>) -> Answer {
+    let token = |&id: &u32| {
+        let name = names.tokenizer.and_then(|tokenizer| tokenizer.token(id));
+        name.map_or_else(|| id.to_string(), String::from)
+    };
+    let tokens: Vec<String> = tokens.iter().map(token).collect();
+    let tag = |&tag: &usize| names.labels.get(tag).cloned().unwrap_or_else(|| tag.to_string());
+    let tags: Vec<String> = tags.iter().map(tag).collect();
+    Answer { text: tags.join(" "), json: json!({ "tokens": tokens, "tags": tags }) }
 }

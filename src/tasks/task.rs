@@ -3,15 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rnn_zoo_models::{ModelConfig, Network, Noise, RecurrentConfig};
 use serde::{Serialize, Serializer};
 
 use super::answer::Answer;
+use super::criterion::Criterion;
 use super::data_spec::{DataSpec, Prepared, TokenizerSource};
 use super::defaults::Defaults;
-use super::figures::{ACCURACY, BITS, PERPLEXITY};
-use super::meter::{ClassMeter, Meter};
+use super::figures::{Figures, in_words};
+use super::first_use::FirstUse;
+use super::meter::Meter;
 use super::names::Names;
 use super::network::NetworkOptions;
 use super::shape::Shape;
@@ -25,8 +27,8 @@ use crate::{Error, Result};
 
 /// A task: the data that a model reads, its network, loss and metrics, and its answers.
 ///
-/// Each task is one file, and [`registry`](super::registry) lists them. The defaults of the methods suit a classifier
-/// of sequences.
+/// Each task is one file, and [`registry`](super::registry) lists them. The defaults of the methods suit a task on
+/// sequences of their own, unlike running text, whose targets are classes.
 pub trait Task: Send + Sync {
     /// The name on the command line and in `config.json`.
     fn name(&self) -> &'static str;
@@ -47,14 +49,14 @@ pub trait Task: Send + Sync {
     /// If the source of the data does not exist.
     fn suits(&self, data: &DataSpec) -> Result<bool>;
 
-    /// Reads training and validation data. `labels` are the classes of an existing model; if there are none, they
+    /// Read training and validation data. `labels` are the classes of an existing model; if there are none, they
     /// are those of the training split.
     ///
     /// # Errors
     /// If the data cannot be read or does not suit the task.
     fn prepare(&self, data: &DataSpec, tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared>;
 
-    /// Reads one split for a trained model. Returns the split that was read, too: `split`, or the default of the
+    /// Read one split for a trained model. Return the split that was read, too: `split`, or the default of the
     /// data if it is `None`.
     ///
     /// # Errors
@@ -74,7 +76,7 @@ pub trait Task: Send + Sync {
 
     // Network and training.
 
-    /// Refuses options that the task's network does not have, before any data is read.
+    /// Refuse options that the task's network does not have, before any data is read.
     ///
     /// # Errors
     /// For such an option.
@@ -102,7 +104,7 @@ pub trait Task: Send + Sync {
         Defaults::default()
     }
 
-    /// Refuses options that have no effect on the task.
+    /// Refuse options that have no effect on the task.
     ///
     /// # Errors
     /// For such an option.
@@ -110,7 +112,7 @@ pub trait Task: Send + Sync {
         check_windows(self.name(), options)
     }
 
-    /// Writes samples during training; `None` if the model writes no text. `records` tells whether the text comes
+    /// Write samples during training; `None` if the model writes no text. `records` tells whether the text comes
     /// from records.
     fn sampler(
         &self,
@@ -127,7 +129,7 @@ pub trait Task: Send + Sync {
     /// The unit of the loss; `tokenizer` is that of the model, if it has one.
     fn unit(&self, tokenizer: Option<&Tokenizer>) -> LossUnit;
 
-    /// Runs the network on a batch in training and computes the loss. `carried` is the state at the end of the batch
+    /// Run the network on a batch in training and computes the loss. `carried` is the state at the end of the batch
     /// before. `smoothing` is the share of each target's probability that is spread over all classes.
     ///
     /// # Errors
@@ -146,38 +148,52 @@ pub trait Task: Send + Sync {
     }
 
     /// A meter of the task's metrics, for one evaluation.
-    fn meter(&self, _names: Names<'_>) -> Box<dyn Meter> {
-        Box::new(ClassMeter::default())
+    fn meter(&self, names: Names<'_>) -> Box<dyn Meter>;
+
+    /// The metrics that can choose the best checkpoint, in the order in which they are listed.
+    fn criteria(&self) -> &'static [Criterion] {
+        &[Criterion::LOSS]
+    }
+
+    /// The metric called `name`.
+    ///
+    /// # Errors
+    /// If the task does not have it; the message lists those that it has.
+    fn criterion(&self, name: &str) -> Result<Criterion> {
+        let found = self.criteria().iter().find(|criterion| criterion.name == name);
+        found.copied().ok_or_else(|| {
+            let names: Vec<&str> = self.criteria().iter().map(|criterion| criterion.name).collect();
+            let (task, names) = (self.name(), names.join(", "));
+            Error::invalid(
+                "metric",
+                format!("option `task = {task}` has no {name:?}; expected one of {names}"),
+            )
+        })
     }
 
     /// The lines of `rnn eval` about `scores`. `unit` is the name of a target.
-    fn report(&self, scores: &Scores, unit: &str) -> Vec<String> {
-        let mut lines = report_of_nats(scores, unit);
-        lines.extend(
-            scores.figures.get(ACCURACY).map(|accuracy| format!("accuracy {:.2} %", 100. * accuracy)),
-        );
-        lines
-    }
+    fn report(&self, scores: &Scores, unit: &str) -> Vec<String>;
 
     // Answers.
 
-    /// Answers each sequence of a batch.
-    ///
-    /// # Errors
-    /// If the batch does not fit the network, and errors from candle.
-    fn answer(&self, network: &dyn Network, batch: &Batch, names: Names<'_>) -> Result<Vec<Answer>>;
+    /// The function that answers sequences; `None` for a language model, which only predicts the next token.
+    fn answerer(&self) -> Option<Answerer>;
 
     /// The conversion of a text without a label to an example; `None` if the task does not read single texts.
     fn text_reader(&self) -> Option<TextReader> {
         None
     }
 
-    /// A command that uses a trained model. `bundle` is its path and `data` the arguments that name its data, both
-    /// quoted for a shell.
-    fn command(&self, bundle: &str, data: &str) -> String {
-        format!("rnn predict {bundle} {data}")
+    /// The first use of a trained model.
+    fn first_use(&self) -> FirstUse {
+        FirstUse::AnswerData
     }
 }
+
+/// Answers each sequence of a batch, in order. The number is that of the sequences in the batches before.
+///
+/// Returns an error if the batch does not fit the network or an output is NaN or infinite, and errors from candle.
+pub type Answerer = fn(&dyn Network, &Batch, usize, Names<'_>) -> Result<Vec<Answer>>;
 
 /// Converts a text without a label to an example.
 pub type TextReader = fn(&str, &Tokenizer) -> Result<Example>;
@@ -192,7 +208,7 @@ pub struct BatchLoss {
     pub penalty: Option<Tensor>,
 }
 
-/// Refuses options about the windows of running text. `task` is named in the error.
+/// Refuse options about the windows of running text. `task` is named in the error.
 pub(super) fn check_windows(task: &str, options: &Options) -> Result<()> {
     let problem =
         || format!("only a language model reads a text window by window, not option `task = {task}`");
@@ -203,14 +219,29 @@ pub(super) fn check_windows(task: &str, options: &Options) -> Result<()> {
     }
 }
 
-/// The lines of `rnn eval` about a loss in nats.
-pub(super) fn report_of_nats(scores: &Scores, unit: &str) -> Vec<String> {
-    let figure = |name| scores.figures.get(name).unwrap_or(f64::NAN);
-    let (loss, perplexity, bits) = (scores.loss, figure(PERPLEXITY), figure(BITS));
-    vec![
-        format!("loss {loss:.4} nats a {unit}, perplexity {perplexity:.2}"),
-        format!("{bits:.4} bits a {unit}"),
-    ]
+/// The outputs of the network for a batch, (batch, outputs) or (batch, time, outputs), in f64 and with lengths applied
+/// to the recurrent state.
+///
+/// # Errors
+/// If the batch does not fit the network or an output is NaN or infinite, and errors from candle.
+pub(super) fn finite_outputs(network: &dyn Network, batch: &Batch) -> Result<Tensor> {
+    let (hidden, _) = network.encode(&batch.inputs, None, batch.lengths.as_deref())?;
+    let outputs = network.decode(&hidden)?.to_dtype(DType::F64)?;
+    let sum = loss::scalar(&outputs.sum_all()?)?;
+    match sum.is_finite() {
+        true => Ok(outputs),
+        false => Err(Error::Message(
+            "an output of the network is NaN or infinite: numbers overflow in the network, whose parameters are finite \
+             but too large, or the data has numbers out of range"
+                .into(),
+        )),
+    }
+}
+
+/// The figures of `scores` as a line of text: percentages for fractions.
+pub(super) fn figures_line(figures: &Figures) -> String {
+    let words: Vec<String> = figures.iter().filter_map(|(name, value)| in_words(name, value)).collect();
+    words.join(", ")
 }
 
 impl PartialEq for dyn Task {

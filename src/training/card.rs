@@ -6,7 +6,8 @@ use super::loss_unit::LossUnit;
 use super::trainer::Trainer;
 use crate::bundle::{CURVE, Config, RECIPE};
 use crate::data::{Source, Split};
-use crate::tasks::DataSpec;
+use crate::tasks::figures::in_words;
+use crate::tasks::{Criterion, DataSpec, FirstUse};
 
 /// What lies beside a card that it can point to.
 #[derive(Clone, Copy, Debug)]
@@ -34,17 +35,26 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, unit: &LossUni
         let again = format!("rnn train --recipe {RECIPE} --out BUNDLE");
         let _ = writeln!(card, "| settings | [{RECIPE}]({RECIPE}); once more: `{again}` |");
     }
-    if let Some(best) = trainer.shipped_score {
-        let loss = match unit.nats {
-            true => {
-                format!("{:.4} nats a {}, perplexity {:.2}", best.loss, unit.target, best.loss.exp())
+    if let Some(best) = &trainer.shipped_score {
+        let loss = match unit {
+            LossUnit { perplexity: true, target, .. } => {
+                format!("{:.4} nats a {target}, perplexity {:.2}", best.loss, best.loss.exp())
             }
-            false => format!("{:.5} {}", best.loss, unit.name),
+            LossUnit { nats: true, target, .. } => format!("{:.4} nats a {target}", best.loss),
+            LossUnit { name, .. } => format!("{:.5} {name}", best.loss),
         };
         let _ = writeln!(card, "| validation loss | {loss}, at step {} |", best.step);
         if config.task.is_language_model() {
             let lanes = trainer.lanes;
             let _ = writeln!(card, "| validation lanes | {lanes}; `rnn eval` reads a text in 1 |");
+        }
+        // Those of a language model follow from the loss.
+        for criterion in config.task.criteria().iter().filter(|_| !unit.perplexity) {
+            let figure = criterion.figure.and_then(|name| in_words(name, best.figures.get(name)?));
+            let _ = figure.map_or(Ok(()), |figure| writeln!(card, "| validation | {figure} |"));
+        }
+        if trainer.options.metric != Criterion::LOSS.name {
+            let _ = writeln!(card, "| best checkpoint by | {} |", trainer.options.metric);
         }
     }
     if let Some(floor) = unit.floor {
@@ -74,7 +84,12 @@ pub fn next_commands(config: &Config, data: &DataSpec, bundle: &str) -> String {
         }
     }
     let split = split_to_score(config, data).map_or(String::new(), |split| format!(" --split {split}"));
-    format!("    {}\n    rnn eval {bundle} {read}{split}", config.task.command(&bundle, &read))
+    let first = match config.task.first_use() {
+        FirstUse::Generate { length } => format!("rnn generate {bundle} --length {length}"),
+        FirstUse::AnswerText => format!("rnn predict {bundle} --text 'some text'"),
+        FirstUse::AnswerData => format!("rnn predict {bundle} {read}"),
+    };
+    format!("    {first}\n    rnn eval {bundle} {read}{split}")
 }
 
 /// The split that a model is scored on, where it must be named: a folder and a built-in have a test split, and a file

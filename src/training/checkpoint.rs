@@ -107,6 +107,11 @@ impl Checkpoint {
                 "has changed since the run was started with it; put it back as it was, or train anew";
             return Err(Error::file(&saved.data.data, problem));
         }
+        let batches = options.batches(&prepared.splits, saved.progress.epoch)?;
+        saved.progress.check(batches).map_err(|problem| {
+            let file = loaded.path.join("training/state.json");
+            Error::file(file, format!("{problem}; it is damaged: start another run with `Run::start_from`"))
+        })?;
         let Config { task, labels, network, dtype, .. } = &loaded.config;
         let tokenizer = prepared.tokenizer.map(Arc::new);
         let objective = Objective { task: *task, tokenizer: tokenizer.clone(), labels: labels.clone() };

@@ -5,7 +5,7 @@ use crate::{Error, Result};
 /// A loss has diverged beyond this many times the first loss, or this many nats if the first was below 1.
 const LIMIT: f64 = 10.;
 
-/// Checks a loss of step `step` against the loss of the first step, which is stored in `first`.
+/// Check a loss of step `step` against the loss of the first step, which is stored in `first`.
 ///
 /// # Errors
 /// If the loss is NaN or infinite, or has diverged.

@@ -10,8 +10,8 @@ use crate::{Result, parallel};
 #[derive(Clone, Debug)]
 pub struct Gradients {
     tensors: NamedTensors,
-    /// What they are to be multiplied by. Clipping changes it and leaves the tensors alone: the optimizer
-    /// multiplies while it reads them anyway.
+    /// The factor of all tensors. Clipping changes it instead of the tensors: the optimizer multiplies when it reads
+    /// them, without a pass of its own.
     factor: f64,
 }
 
@@ -19,7 +19,7 @@ impl Gradients {
     /// The gradients of a loss.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors from candle.
     pub fn of(loss: &Tensor, parameters: &Parameters) -> Result<Self> {
         let found = backward(loss)?;
         let mut tensors = NamedTensors::new();
@@ -31,15 +31,15 @@ impl Gradients {
         Ok(tensors.into())
     }
 
-    /// The gradient of that parameter, to be multiplied by [`Gradients::factor`].
+    /// The gradient of the parameter called `name`, to be multiplied by [`Gradients::factor`].
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
     }
 
-    /// Adds the gradients of another loss, each with its own factor.
+    /// Add the gradients of another loss, each with its own factor.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors from candle.
     pub fn add(&mut self, other: Self) -> Result<()> {
         if self.tensors.is_empty() {
             *self = other;
@@ -57,18 +57,17 @@ impl Gradients {
         Ok(())
     }
 
-    /// Multiplies all gradients.
+    /// Multiply all gradients.
     pub fn multiply(&mut self, by: f64) {
         self.factor *= by;
     }
 
-    /// Divides all gradients. Of a factor of 1, what [`Gradients::multiply`] did by the same number is undone to
-    /// the bit.
+    /// Divide all gradients. If the factor was 1, this reverses [`Gradients::multiply`] by the same number to the bit.
     pub fn divide(&mut self, by: f64) {
         self.factor /= by;
     }
 
-    /// What all tensors are to be multiplied by.
+    /// The factor of all tensors.
     pub fn factor(&self) -> f64 {
         self.factor
     }
@@ -81,14 +80,14 @@ impl Gradients {
     /// The Euclidean norm of all gradients taken as one vector.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors from candle.
     pub fn norm(&self) -> Result<f64> {
         let mut squares = 0.;
         let mut elsewhere = vec![];
         for gradient in self.tensors.values() {
             match sum_of_squares(gradient)? {
                 Some(sum) => squares += sum,
-                // Squared and summed where the tensor lies, and all are fetched at once.
+                // Summed on the tensor's device; all sums are fetched together.
                 None => elsewhere.push(gradient.to_dtype(sum_dtype(gradient))?.sqr()?.sum_all()?),
             }
         }
@@ -112,7 +111,7 @@ impl Default for Gradients {
     }
 }
 
-/// Squares of half precision overflow; those of f32 are summed as they are.
+/// The dtype that squares are summed in: half precision would overflow.
 fn sum_dtype(gradient: &Tensor) -> DType {
     match gradient.dtype() {
         DType::F64 => DType::F64,
@@ -133,7 +132,7 @@ fn sum_of_squares(gradient: &Tensor) -> Result<Option<f64>> {
     })
 }
 
-/// In pieces whose sums are added in order, so that neither threads nor vectors change a bit of the result.
+/// The sum of squares, in pieces whose sums are added in order: neither threads nor vector width change a bit of it.
 fn squares<T: Copy + Into<f64> + Sync>(numbers: &[T]) -> f64 {
     let sum = |piece: &&[T]| {
         let mut sums = [0f64; 16];
@@ -150,12 +149,12 @@ fn squares<T: Copy + Into<f64> + Sync>(numbers: &[T]) -> f64 {
     parallel::map(numbers.chunks(parallel::PIECE).collect(), |piece| sum(&piece)).into_iter().sum()
 }
 
-/// Scales all gradients by one factor so that their norm is at most `max_norm`, as PyTorch's
-/// `clip_grad_norm_` does: the factor is `max_norm / (norm + 1e-6)` where that is below 1. Returns the
-/// norm from before; where it is not finite the gradients are left alone.
+/// Scale all gradients by one factor so that their norm is at most `max_norm`, as PyTorch's
+/// `clip_grad_norm_` does: the factor is `max_norm / (norm + 1e-6)` if that is below 1. Return the
+/// norm before clipping; if that is not finite, the gradients do not change.
 ///
 /// # Errors
-/// Those of the device.
+/// Errors from candle.
 pub fn clip_by_norm(gradients: &mut Gradients, max_norm: f64) -> Result<f64> {
     let norm = gradients.norm()?;
     let factor = max_norm / (norm + 1e-6);

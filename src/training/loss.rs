@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 use rnn_zoo_models::{Network, Score};
 
 use crate::data::batch::{Batch, Targets};
@@ -35,14 +35,14 @@ pub fn squared_error(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> R
     Ok(((summed_squares(&network.decode(hidden)?, targets)? / count as f64)?, count))
 }
 
-/// What a batch adds to an evaluation.
+/// The losses of a batch in an evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sum {
     /// The loss summed over all targets.
     pub loss: f64,
-    /// Targets.
+    /// Number of targets.
     pub count: usize,
-    /// Targets whose own output was the highest; classes only.
+    /// Number of targets whose output was the highest; classes only.
     pub correct: usize,
 }
 
@@ -64,6 +64,24 @@ pub fn cross_entropy_sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) 
     Ok(Sum { loss, count: targets.dim(0)?, correct })
 }
 
+/// The class of each target of a batch and the class that the network predicts, the one with the highest output: sequence
+/// after sequence, each step by step, without padding.
+///
+/// # Errors
+/// If the targets are not classes, and errors from candle.
+pub fn predictions(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Vec<(u32, u32)>> {
+    let (hidden, targets) = classes(&hidden.detach(), batch)?;
+    let outputs = network.decode(&hidden)?.to_dtype(DType::F64)?.to_vec2::<f64>()?; // (targets, classes)
+    let predicted = outputs.iter().map(|outputs| highest(outputs) as u32);
+    Ok(targets.to_vec1::<u32>()?.into_iter().zip(predicted).collect())
+}
+
+/// The index of the highest value, the first one of several; 0 if there is none.
+pub fn highest(values: &[f64]) -> usize {
+    let better = |best: usize, index: usize| if values[index] > values[best] { index } else { best };
+    (0..values.len()).reduce(better).unwrap_or_default()
+}
+
 /// The squared error summed over the sequences of a batch, without a gradient.
 ///
 /// # Errors
@@ -74,11 +92,11 @@ pub fn squared_error_sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) 
     Ok(Sum { loss, count: targets.dim(0)?, correct: 0 })
 }
 
-/// The loss of each target, in nats and without a gradient: sequence after sequence, each step by step,
-/// padding left out.
+/// The loss of each target, in nats and without a gradient: sequence after sequence, each step by step, without
+/// padding.
 ///
 /// # Errors
-/// A batch whose targets are numbers, and those of the device.
+/// If the targets are numbers, and errors from candle.
 pub fn each(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Vec<f64>> {
     let (hidden, targets) = classes(&hidden.detach(), batch)?;
     Ok(network.decoder().losses(&hidden, &targets)?)
@@ -87,13 +105,16 @@ pub fn each(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Vec
 /// A scalar as f64, whatever its dtype.
 ///
 /// # Errors
-/// Where it is no scalar.
+/// If it is not a scalar.
 pub fn scalar(tensor: &Tensor) -> Result<f64> {
-    Ok(tensor.to_dtype(candle_core::DType::F64)?.to_scalar()?)
+    Ok(tensor.to_dtype(DType::F64)?.to_scalar()?)
 }
 
 /// The targets of a batch of numbers, (batch, values).
-fn values(batch: &Batch) -> Result<&Tensor> {
+///
+/// # Errors
+/// If the targets are classes.
+pub fn values(batch: &Batch) -> Result<&Tensor> {
     match &batch.targets {
         Targets::Values(values) => Ok(values),
         Targets::Classes(_) => Err(Error::Message("only numbers have a squared error, not classes".into())),
@@ -140,7 +161,7 @@ mod tests {
     fn padding_does_not_count() {
         let hidden = Tensor::arange(0f32, 12., &Device::Cpu).unwrap().reshape((2, 3, 2)).unwrap();
         let batch = Batch {
-            inputs: Tensor::zeros((2, 3), candle_core::DType::U32, &Device::Cpu).unwrap(),
+            inputs: Tensor::zeros((2, 3), DType::U32, &Device::Cpu).unwrap(),
             targets: Targets::Classes(Tensor::new(&[[1u32, 2, 3], [4, 5, 6]], &Device::Cpu).unwrap()),
             lengths: Some(vec![3, 1]),
             fresh: true,

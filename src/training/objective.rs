@@ -22,6 +22,11 @@ impl Objective {
         Self { task, tokenizer: None, labels: vec![] }
     }
 
+    /// Whether the network predicts classes that can be counted.
+    pub(super) fn has_classes(&self) -> bool {
+        self.meter().measured().classes.is_some()
+    }
+
     /// A meter for one evaluation.
     pub(super) fn meter(&self) -> Box<dyn Meter> {
         self.task.meter(Names { tokenizer: self.tokenizer.as_deref(), labels: &self.labels })

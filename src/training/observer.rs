@@ -50,7 +50,7 @@ pub struct Evaluation {
     pub epoch: usize,
     /// Loss and metrics.
     pub scores: Scores,
-    /// Whether the loss is the lowest so far.
+    /// Whether it is the best so far, by the metric that the run chooses its checkpoint by.
     pub best: bool,
     /// Learning rate of the last step.
     pub lr: f64,

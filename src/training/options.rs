@@ -48,6 +48,10 @@ pub struct Options {
     pub clip: f64,
     /// Evaluate every so many steps; at the end of every epoch where `None`.
     pub eval_every: Option<usize>,
+    /// The name of the metric that chooses the best checkpoint and that early stopping follows, one of
+    /// [`Task::criteria`](crate::tasks::Task::criteria).
+    #[serde(default = "loss")]
+    pub metric: String,
     /// Stop after this many evaluations without a better one.
     pub early_stop: Option<usize>,
     /// Report the training loss every so many steps.
@@ -59,6 +63,11 @@ pub struct Options {
 /// The default of [`Options::accumulate`].
 fn one() -> usize {
     1
+}
+
+/// The default of [`Options::metric`], which runs of older versions follow.
+fn loss() -> String {
+    "loss".into()
 }
 
 impl Options {
@@ -124,6 +133,14 @@ impl Options {
             total += steps(&splits.train.epoch(self.cut(), Some((self.seed, number)))?);
         }
         Ok(total.min(most))
+    }
+
+    /// The number of batches of an epoch.
+    ///
+    /// # Errors
+    /// If the training data is too short for one batch.
+    pub(super) fn batches(&self, splits: &Splits, epoch: usize) -> Result<usize> {
+        Ok(splits.train.epoch(self.cut(), Some((self.seed, epoch)))?.len())
     }
 
     /// How the training split is cut into batches.

@@ -6,6 +6,7 @@ use super::optim::AverageState;
 use super::running_loss::RunningLoss;
 use super::schedule::Scheduler;
 use crate::rng::Position;
+use crate::tasks::{Criterion, Figures};
 
 /// The position of a run: with the parameters, the optimizer's state and the carried hidden state, it determines
 /// every later step.
@@ -37,11 +38,59 @@ pub struct Progress {
     pub seconds: f64,
 }
 
+impl Progress {
+    /// Check values that were read from a file. An epoch has `batches` batches.
+    ///
+    /// # Errors
+    /// The name of an impossible value and what was expected.
+    pub(super) fn check(&self, batches: usize) -> Result<(), String> {
+        let Self { step, epoch, batch, without_improvement, .. } = *self;
+        let total = self.scheduler.total_steps();
+        let at_most = |name: &str, value: usize, most: usize, what: &str| match value <= most {
+            true => Ok(()),
+            false => Err(format!("`progress.{name}` is {value}; expected at most {most}, {what}")),
+        };
+        let not_negative = |name: &str, value: f64| match (0. ..f64::MAX).contains(&value) {
+            true => Ok(()),
+            false => Err(format!("`progress.{name}` is {value}; expected a number of at least 0")),
+        };
+        let taken = "the steps that were taken";
+        at_most("step", step, total, "the steps of the run")?;
+        at_most("epoch", epoch, step, taken)?;
+        at_most("batch", batch, batches.saturating_sub(1), "the last batch of an epoch, counted from 0")?;
+        at_most("without_improvement", without_improvement, step, taken)?;
+        at_most("running.steps", self.running.steps(), step, taken)?;
+        not_negative("first_loss", self.first_loss.unwrap_or_default())?;
+        not_negative("running", if self.running.is_valid() { 0. } else { f64::NAN })?;
+        not_negative("seconds", self.seconds)?;
+        if let Some(best) = &self.best {
+            at_most("best.step", best.step, step, taken)?;
+            not_negative("best.loss", best.loss)?;
+        }
+        match self.noise.restore() {
+            Some(_) => Ok(()),
+            None => Err("`progress.noise` is not a position of the random generator".into()),
+        }
+    }
+}
+
 /// The best evaluation of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// The step after which it was made.
     pub step: usize,
     /// The validation loss.
     pub loss: f64,
+    /// The other figures; runs of older versions have none.
+    #[serde(default)]
+    pub figures: Figures,
+}
+
+impl Best {
+    /// Whether this evaluation is better than `other` by `criterion`. Of two with the same value, the one with the lower
+    /// loss is better.
+    pub(super) fn is_better(&self, other: &Self, criterion: Criterion) -> bool {
+        let [own, best] = [self, other].map(|scores| criterion.value(scores.loss, &scores.figures));
+        criterion.is_better(own, best) || (own == best && self.loss < other.loss)
+    }
 }

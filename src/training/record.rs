@@ -43,7 +43,7 @@ pub(super) struct Saved {
 }
 
 impl Record {
-    /// Saves the run as a bundle.
+    /// Save the run as a bundle.
     ///
     /// # Errors
     /// If the bundle cannot be written, and errors from candle.

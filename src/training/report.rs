@@ -12,7 +12,7 @@ use super::metric::Metric;
 use super::observer::{Evaluation, Observer, StepTaken};
 use super::tensorboard::EventWriter;
 use crate::tasks::Figures;
-use crate::tasks::figures::{ACCURACY, BITS, PERPLEXITY};
+use crate::tasks::figures::{PERPLEXITY, in_words};
 
 /// Reports the progress of a run to the terminal, `metrics.jsonl` and TensorBoard.
 pub struct Reporter {
@@ -38,12 +38,12 @@ impl Reporter {
         &self.unit
     }
 
-    /// Removes the progress bar.
+    /// Remove the progress bar.
     pub fn end(&self) {
         self.bar.finish_and_clear();
     }
 
-    /// Adds a line to `metrics.jsonl` and to TensorBoard.
+    /// Add a line to `metrics.jsonl` and to TensorBoard.
     fn record(&mut self, metric: Metric) {
         // A full disk must not end a run that only failed to be watched.
         if let Some(Err(error)) = self.events.as_mut().map(|events| events.report(&metric)) {
@@ -53,15 +53,15 @@ impl Reporter {
         self.metrics.push(metric);
     }
 
-    /// The figures that follow from a training loss. A cross-entropy against smoothed labels is not a negative
-    /// log-probability and has no perplexity.
+    /// The figures that follow from the training loss of a language model. A cross-entropy against smoothed labels is
+    /// not a negative log-probability and has no perplexity.
     fn training_figures(&self, loss: f64) -> Figures {
-        if self.unit.nats && !self.smoothed { Figures::of_nats(loss) } else { Figures::default() }
+        if self.unit.perplexity && !self.smoothed { Figures::of_nats(loss) } else { Figures::default() }
     }
 
-    /// Prints a line of `metrics.jsonl` in words.
+    /// Print a line of `metrics.jsonl` in words.
     fn print_metric(&self, metric: &Metric, note: &str) {
-        let figures: String = metric.figures.iter().map(|(name, value)| figure(name, value)).collect();
+        let figures: String = metric.figures.iter().map(|(name, value)| after_blanks(name, value)).collect();
         self.print(&format!(
             "step {:>6}  epoch {}  {}  {}{figures}  lr {:.2e}  {:.0} {}s/s  {}{note}",
             metric.step,
@@ -90,13 +90,8 @@ impl Reporter {
 }
 
 /// A figure in words, after two blanks; nothing for figures that repeat another.
-fn figure(name: &str, value: f64) -> String {
-    match name {
-        BITS => String::new(),
-        PERPLEXITY => format!("  perplexity {value:.2}"),
-        ACCURACY => format!("  accuracy {:.2} %", 100. * value),
-        _ => format!("  {name} {value:.4}"),
-    }
+fn after_blanks(name: &str, value: f64) -> String {
+    in_words(name, value).map_or(String::new(), |words| format!("  {words}"))
 }
 
 impl Observer for Reporter {
@@ -115,10 +110,9 @@ impl Observer for Reporter {
         self.bar.set_position(step as u64);
         if !report {
             let perplexity = self.training_figures(loss).get(PERPLEXITY);
-            let perplexity = perplexity.map_or(String::new(), |value| figure(PERPLEXITY, value));
-            let loss = self.loss(loss);
-            self.bar
-                .set_message(format!("{loss} {perplexity} {tokens_per_second:.0} {}s/s", self.unit.target));
+            let perplexity = perplexity.map_or(String::new(), |value| after_blanks(PERPLEXITY, value));
+            let (loss, target) = (self.loss(loss), self.unit.target);
+            self.bar.set_message(format!("{loss}{perplexity}  {tokens_per_second:.0} {target}s/s"));
             return;
         }
         let (split, figures) = ("train".into(), self.training_figures(loss));

@@ -65,7 +65,7 @@ impl Run {
         Ok(Self::new(trainer, record, prepared.splits, prepared.unit, None, device))
     }
 
-    /// Joins the parts of a run.
+    /// Join the parts of a run.
     pub(super) fn new(
         mut trainer: Trainer,
         record: Record,
@@ -83,7 +83,7 @@ impl Run {
         Self { trainer, splits, reporter, record, ended }
     }
 
-    /// Trains to the end, or until `stop` is set. Saves the bundle after every scheduled evaluation, at the end and
+    /// Train to the end, or until `stop` is set. Save the bundle after every scheduled evaluation, at the end and
     /// on a stop.
     ///
     /// # Errors
@@ -96,12 +96,21 @@ impl Run {
         ending
     }
 
+    /// The classes of the validation split that the saved model never predicts, with their numbers of targets; see
+    /// [`Trainer::never_predicted`].
+    ///
+    /// # Errors
+    /// As [`Trainer::never_predicted`].
+    pub fn never_predicted(&self) -> Result<Vec<(String, u64)>> {
+        self.trainer.never_predicted(&self.splits)
+    }
+
     /// How the run had ended before it was resumed; `None` if there are steps left.
     pub fn ended(&self) -> Option<Ending> {
         self.ended
     }
 
-    /// Sets the parameters to those of another bundle, and evaluates them: the run keeps only what is better.
+    /// Set the parameters to those of another bundle, and evaluates them: the run keeps only what is better.
     ///
     /// # Errors
     /// If the parameters do not fit the network; and as [`Trainer::judge_start`].
@@ -110,7 +119,7 @@ impl Run {
         self.trainer.judge_start(&self.splits, &mut self.reporter)
     }
 
-    /// Writes the metrics to a TensorBoard event file too.
+    /// Write the metrics to a TensorBoard event file too.
     pub fn watch(&mut self, events: EventWriter) {
         self.reporter.events = Some(events);
     }

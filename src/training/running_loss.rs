@@ -16,7 +16,7 @@ pub struct RunningLoss {
 }
 
 impl RunningLoss {
-    /// Adds a step with the mean loss `loss` over `targets` targets.
+    /// Add a step with the mean loss `loss` over `targets` targets.
     pub(super) fn add(&mut self, loss: f64, targets: usize, time: Duration) {
         self.loss += loss * targets as f64;
         self.targets += targets;

@@ -24,7 +24,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Writes the sample of step `step`. Returns `None` on errors from candle, which the next step reports.
+    /// Write the sample of step `step`. Return `None` on errors from candle, which the next step reports.
     pub(super) fn write(&self, network: &dyn Network, step: usize) -> Option<String> {
         let rng = rng::stream(self.seed, Purpose::Sampling, step as u64);
         sample(network, &self.tokenizer, self.records, self.length, rng, &self.device).ok()

@@ -86,7 +86,7 @@ impl Schedule {
     /// The names that [`Schedule::from_str`] reads.
     pub const NAMES: [&'static str; 5] = ["constant", "step", "plateau", "cosine", "one-cycle"];
 
-    /// Checks the ranges of all numbers.
+    /// Check the ranges of all numbers.
     ///
     /// # Errors
     /// If a period, factor or fraction is outside its range.
@@ -179,7 +179,7 @@ impl Scheduler {
         })
     }
 
-    /// Checks a schedule that was read from a file.
+    /// Check a schedule that was read from a file.
     ///
     /// # Errors
     /// As [`Scheduler::new`].
@@ -192,7 +192,7 @@ impl Scheduler {
         self.total_steps
     }
 
-    /// Sets the number of steps, for a run that is made longer.
+    /// Set the number of steps, for a run that is made longer.
     pub fn set_total_steps(&mut self, total_steps: usize) {
         self.total_steps = total_steps;
     }
@@ -227,7 +227,7 @@ impl Scheduler {
         }
     }
 
-    /// Takes the loss of an evaluation. Plateau reduces the rate after more than `patience` evaluations without
+    /// Take the loss of an evaluation. Plateau reduces the rate after more than `patience` evaluations without
     /// improvement. NaN is not an improvement.
     pub fn observe_validation(&mut self, loss: f64) {
         let Schedule::Plateau { patience, .. } = self.schedule else { return };

@@ -32,7 +32,7 @@ struct Accumulated {
 }
 
 impl Trainer {
-    /// Takes one optimizer step along the gradient of the mean loss over all targets of `batches`, at learning rate
+    /// Take one optimizer step along the gradient of the mean loss over all targets of `batches`, at learning rate
     /// `lr`. A batch that is not fresh continues from the state that the batch before it left.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ pub enum Ending {
 }
 
 impl Trainer {
-    /// Trains to the end, or until `stop` is set. Calls `save` after every scheduled evaluation, at the end and on a
+    /// Train to the end, or until `stop` is set. Call `save` after every scheduled evaluation, at the end and on a
     /// stop.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Trainer {
         (from..to).map(move |index| epoch.batch(index, &device))
     }
 
-    /// Adds a step to the running loss and notifies the observer.
+    /// Add a step to the running loss and notifies the observer.
     fn report(&mut self, StepLoss { mean, targets }: StepLoss, lr: f64, observer: &mut dyn Observer) {
         let (progress, time) = (&mut self.progress, self.clock.lap());
         progress.seconds = self.clock.seconds();

@@ -16,6 +16,7 @@ use super::splits::Splits;
 use crate::inference::carry::Carried;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::rng::{self, Position, Purpose, Rng};
+use crate::tasks::Criterion;
 use crate::{Error, Result};
 
 /// A network in training.
@@ -33,6 +34,8 @@ pub struct Trainer {
     pub optimizer: Optimizer,
     /// Training options.
     pub options: Options,
+    /// The metric that chooses the best checkpoint: the one that [`Options::metric`] names.
+    pub(super) criterion: Criterion,
     /// The position of the run.
     pub progress: Progress,
     /// The hidden state at the end of the last window.
@@ -121,12 +124,7 @@ impl Trainer {
     ) -> Result<Self> {
         options.validate()?;
         let progress = &mut stopped.progress;
-        let batches = splits.train.epoch(options.cut(), Some((options.seed, progress.epoch)))?.len();
-        let valid = progress.running.is_valid() && (0. ..f64::MAX).contains(&progress.seconds);
-        if progress.batch > batches || !valid {
-            let problem = "the checkpoint's progress does not fit its data; start the run again";
-            return Err(Error::Message(problem.into()));
-        }
+        progress.check(options.batches(splits, progress.epoch)?).map_err(Error::Message)?;
         progress.scheduler.set_total_steps(options.total_steps(splits)?);
         let mut trainer = Self::assemble(objective, network, parameters, options, stopped, device)?;
         trainer.ship_best();
@@ -143,9 +141,10 @@ impl Trainer {
     ) -> Result<Self> {
         let Stopped { optimizer, progress, carried, average, best } = stopped;
         let noise = progress.noise.restore().ok_or_else(|| {
-            Error::Message("the checkpoint's random position is no number; start the run again".into())
+            Error::Message("`progress.noise` is not a position of the random generator".into())
         })?;
         Ok(Self {
+            criterion: objective.task.criterion(&options.metric)?,
             objective,
             network,
             parameters,

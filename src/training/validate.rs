@@ -7,40 +7,40 @@ use super::splits::Splits;
 use super::trainer::Trainer;
 use crate::Result;
 use crate::data::batch::Dataset;
-use crate::inference::evaluate::measure;
+use crate::inference::evaluate::{Scores, measure};
 use crate::parameters::NamedTensors;
 
 impl Trainer {
-    /// Evaluates the parameters that a run starts from, as the first candidate for the best.
+    /// Evaluate the parameters that a run starts from, as the first candidate for the best.
     ///
     /// # Errors
     /// If the loss is NaN or infinite or the data cannot be read, and errors from candle.
     pub fn judge_start(&mut self, splits: &Splits, observer: &mut dyn Observer) -> Result<()> {
         let lr = self.progress.scheduler.learning_rate(0, 0);
-        if let Some(loss) = self.validate(splits, lr, observer)? {
-            self.progress.scheduler.observe_validation(loss);
-            self.progress.best = Some(Best { step: 0, loss });
+        if let Some(found) = self.validate(splits, lr, observer)? {
+            self.progress.scheduler.observe_validation(found.loss);
+            self.progress.best = Some(found);
             self.best = Some(self.current()?);
         }
         Ok(())
     }
 
-    /// Makes a scheduled evaluation, which the learning rate, early stopping and the choice of the best parameters
-    /// depend on.
+    /// Make a scheduled evaluation. The learning rate and the average follow its loss; early stopping and the choice of
+    /// the best parameters follow the metric of the run.
     pub(super) fn scheduled_evaluation(
         &mut self,
         splits: &Splits,
         lr: f64,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        if let Some(loss) = self.validate(splits, lr, observer)? {
+        if let Some(found) = self.validate(splits, lr, observer)? {
             self.progress.running = Default::default();
-            self.progress.scheduler.observe_validation(loss);
+            self.progress.scheduler.observe_validation(found.loss);
             if let Some(rule) = self.options.average {
-                self.progress.average.observe_validation(rule, loss);
+                self.progress.average.observe_validation(rule, found.loss);
             }
-            if self.is_best(loss) {
-                self.progress.best = Some(Best { step: self.progress.step, loss });
+            if self.is_best(&found) {
+                self.progress.best = Some(found);
                 self.progress.without_improvement = 0;
                 self.best = Some(self.current()?);
             } else {
@@ -51,7 +51,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Makes the last evaluation, unless the last step had a scheduled one. It decides which parameters are kept for
+    /// Make the last evaluation, unless the last step had a scheduled one. It decides which parameters are kept for
     /// inference but does not change [`Progress`](super::progress::Progress): a run that is resumed beyond this end
     /// must not depend on it.
     pub(super) fn final_evaluation(&mut self, splits: &Splits, observer: &mut dyn Observer) -> Result<()> {
@@ -61,19 +61,38 @@ impl Trainer {
             return Ok(());
         }
         let lr = self.learning_rate();
-        if let Some(loss) = self.validate(splits, lr, observer)?
-            && self.is_best(loss)
+        if let Some(found) = self.validate(splits, lr, observer)?
+            && self.is_best(&found)
         {
             self.shipped = self.average.clone();
-            self.shipped_score = Some(Best { step: self.progress.step, loss });
+            self.shipped_score = Some(found);
         }
         Ok(())
     }
 
-    /// Selects the best parameters for inference, or the average if nothing was evaluated.
+    /// The classes that occur in the validation split and that the parameters for inference never predict, with their
+    /// numbers of targets. Evaluates these parameters; there are none for a task without classes.
+    ///
+    /// # Errors
+    /// If the data cannot be read, and errors from candle.
+    pub fn never_predicted(&self, splits: &Splits) -> Result<Vec<(String, u64)>> {
+        let (Some(valid @ Dataset::Examples(_)), true) = (&splits.valid, self.objective.has_classes()) else {
+            return Ok(vec![]);
+        };
+        let last = self.shipped.as_ref().map(|shipped| self.replace_parameters(shipped)).transpose()?;
+        let scores = self.measure(valid);
+        last.map_or(Ok(()), |last| self.parameters.set_all(&last))?;
+        let missed = scores?.classes.map(|classes| {
+            let named = |(label, support): (&str, u64)| (label.to_string(), support);
+            classes.never_predicted().into_iter().map(named).collect()
+        });
+        Ok(missed.unwrap_or_default())
+    }
+
+    /// Select the best parameters for inference, or the average if nothing was evaluated.
     pub(super) fn ship_best(&mut self) {
         self.shipped = self.best.clone().or_else(|| self.average.clone());
-        self.shipped_score = self.progress.best;
+        self.shipped_score.clone_from(&self.progress.best);
     }
 
     /// Whether early stopping ends the run.
@@ -81,8 +100,8 @@ impl Trainer {
         self.options.early_stop.is_some_and(|patience| self.progress.without_improvement >= patience)
     }
 
-    fn is_best(&self, loss: f64) -> bool {
-        self.progress.best.is_none_or(|best| loss < best.loss)
+    fn is_best(&self, found: &Best) -> bool {
+        self.progress.best.as_ref().is_none_or(|best| found.is_better(best, self.criterion))
     }
 
     /// A copy of the average, or of the parameters if there is no average.
@@ -96,29 +115,31 @@ impl Trainer {
         }
     }
 
-    /// Evaluates the average, or the parameters if there is no average. Returns the validation loss, or `None` if
-    /// there is no validation split.
-    fn validate(&mut self, splits: &Splits, lr: f64, observer: &mut dyn Observer) -> Result<Option<f64>> {
-        let Some(valid) = &splits.valid else { return Ok(None) };
-        let Some(average) = &self.average else { return self.score(valid, lr, observer).map(Some) };
-        let own = self.parameters.to_tensors()?;
-        self.parameters.set_all(average)?;
-        let loss = self.score(valid, lr, observer);
-        self.parameters.set_all(&own)?;
-        loss.map(Some)
+    /// Set the parameters to `others`. Return copies of those before.
+    fn replace_parameters(&self, others: &NamedTensors) -> Result<NamedTensors> {
+        let before = self.parameters.to_tensors()?;
+        self.parameters.set_all(others)?;
+        Ok(before)
     }
 
-    /// Evaluates the network as it is and writes a sample of text. Returns the loss. Parameters that have diverged
-    /// are refused here, before they could replace a good checkpoint.
-    fn score(&mut self, valid: &Dataset, lr: f64, observer: &mut dyn Observer) -> Result<f64> {
-        let lanes = match valid {
-            Dataset::Stream { .. } => self.lanes,
-            Dataset::Examples(_) => self.options.batch_size,
-        };
-        let scores = measure(self.network.as_ref(), valid, lanes, self.objective.meter(), &self.device)?;
+    /// Evaluate the average, or the parameters if there is no average. Return `None` if there is no validation split.
+    fn validate(&mut self, splits: &Splits, lr: f64, observer: &mut dyn Observer) -> Result<Option<Best>> {
+        let Some(valid) = &splits.valid else { return Ok(None) };
+        let Some(average) = &self.average else { return self.score(valid, lr, observer).map(Some) };
+        let last = self.replace_parameters(average)?;
+        let found = self.score(valid, lr, observer);
+        self.parameters.set_all(&last)?;
+        found.map(Some)
+    }
+
+    /// Evaluate the network as it is and writes a sample of text. Parameters that have diverged are refused here, before
+    /// they could replace a good checkpoint.
+    fn score(&mut self, valid: &Dataset, lr: f64, observer: &mut dyn Observer) -> Result<Best> {
+        let scores = self.measure(valid)?;
         let (loss, step, epoch) = (scores.loss, self.progress.step, self.progress.epoch);
         divergence::check(&mut self.progress.first_loss, "validation loss", step, loss, lr)?;
-        let (best, seconds) = (self.is_best(loss), self.clock.seconds());
+        let found = Best { step, loss, figures: scores.figures.clone() };
+        let (best, seconds) = (self.is_best(&found), self.clock.seconds());
         observer.evaluated(&Evaluation { step, epoch, scores, best, lr, seconds });
         let sample = self.sampler.as_ref().and_then(|sampler| sampler.write(self.network.as_ref(), step));
         if let Some(text) = sample {
@@ -126,6 +147,15 @@ impl Trainer {
         }
         // The time of an evaluation does not count as training time.
         self.clock.lap();
-        Ok(loss)
+        Ok(found)
+    }
+
+    /// The scores of the network as it is.
+    fn measure(&self, valid: &Dataset) -> Result<Scores> {
+        let lanes = match valid {
+            Dataset::Stream { .. } => self.lanes,
+            Dataset::Examples(_) => self.options.batch_size,
+        };
+        measure(self.network.as_ref(), valid, lanes, self.objective.meter(), &self.device)
     }
 }

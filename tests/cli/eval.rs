@@ -1,4 +1,4 @@
-//! `rnn eval`: what is unknown, and models that adapt to the text.
+//! `rnn eval`: the metrics of every task, unknown tokens, and models that adapt to the text.
 
 use serde_json::{Value, json};
 
@@ -8,13 +8,13 @@ fn eval(folder: &Folder, line: &str) -> Value {
     serde_json::from_str(&folder.done(&format!("eval {line} --json"))).unwrap()
 }
 
-/// A text of a few lines, again and again, that the model has not learned.
+/// A repetitive text that the model was not trained on.
 fn other_text() -> String {
     "we saw the house of the horse by the tree\nthe road\n".repeat(20)
 }
 
 #[test]
-fn what_is_unknown_is_counted() {
+fn unknown_tokens_are_counted() {
     let folder = Folder::new();
     folder.done(&format!("train rnnlm --data text.txt --out m {TINY}"));
     folder.write("known.txt", "the cat saw us\n");
@@ -27,7 +27,7 @@ fn what_is_unknown_is_counted() {
 }
 
 #[test]
-fn adapting_has_its_own_line_and_leaves_the_plain_figure_and_the_bundle_alone() {
+fn adaptation_has_its_own_scores_and_changes_no_file() {
     let folder = Folder::with_model();
     folder.write("other.txt", other_text());
     let plain = eval(&folder, "m --data other.txt");
@@ -56,7 +56,7 @@ fn adapting_has_its_own_line_and_leaves_the_plain_figure_and_the_bundle_alone() 
         for (key, value) in settings.as_object().unwrap() {
             assert_eq!(&own[key], value, "{key} with {flags}");
         }
-        // The text says the same again and again: whoever adapts to it does better.
+        // The text repeats itself, so that adaptation lowers the loss.
         let (own, loss) = (own["loss"].as_f64().unwrap(), plain["loss"].as_f64().unwrap());
         assert!(own < loss, "{flags}: {own} is not below {loss}");
         let text = folder.done(&format!("eval m --data other.txt {flags}"));
@@ -68,19 +68,19 @@ fn adapting_has_its_own_line_and_leaves_the_plain_figure_and_the_bundle_alone() 
 }
 
 #[test]
-fn without_a_step_or_a_share_the_figure_is_the_plain_one() {
+fn zero_rate_or_weight_gives_the_plain_loss() {
     let folder = Folder::with_model();
     folder.write("other.txt", other_text());
     let cache = eval(&folder, "m --data other.txt --cache 50 --cache-lambda 0");
     assert_eq!(cache["cache"]["loss"], cache["loss"]);
     let dynamic = eval(&folder, "m --data other.txt --dynamic --dynamic-lr 0");
     let [own, plain] = [&dynamic["dynamic"], &dynamic].map(|scores| scores["loss"].as_f64().unwrap());
-    // The parameters in training take another way through the kernels, in f32.
+    // Trainable parameters use other kernels, in f32.
     assert!((own - plain).abs() < 1e-6, "{own} is not {plain}");
 }
 
 #[test]
-fn the_steps_are_announced_where_no_answer_is_read() {
+fn number_of_steps_is_on_stderr() {
     let folder = Folder::with_model();
     let output = folder
         .rnn("eval m --data text.txt --split all --dynamic --dynamic-segment 100 --json")
@@ -93,7 +93,7 @@ fn the_steps_are_announced_where_no_answer_is_read() {
 }
 
 #[test]
-fn what_cannot_adapt_is_refused() {
+fn invalid_adaptation_is_refused() {
     let folder = Folder::with_model();
     folder.done(&format!("train gru --data builtin:copy --out copy {TINY}"));
     for (line, code, mentions) in [
@@ -116,4 +116,84 @@ fn what_cannot_adapt_is_refused() {
     }
     let missing = "eval m --data text.txt --dynamic --dynamic-stats missing.txt";
     folder.refused(missing, 2, &["--dynamic-stats", "missing.txt"]);
+}
+
+/// Texts of two frequent classes and a rare one that cannot be told from the first.
+fn unbalanced(folder: &Folder) {
+    let record = |n: usize| match n {
+        _ if n % 20 == 19 => "rare,a red one\n",
+        _ if n.is_multiple_of(2) => "red,a red one\n",
+        _ => "blue,a blue one\n",
+    };
+    let records: String = (0..200).map(record).collect();
+    for name in ["train", "valid", "test"] {
+        folder.write(&format!("data/{name}.csv"), format!("label,text\n{records}"));
+    }
+}
+
+const UNBALANCED: &str = "train gru --data data --text-column text --label-column label --hidden 8 --embedding 8 --dropout 0 \
+                          --batch-size 20 --lr 0.02";
+
+#[test]
+fn classes_are_scored_and_those_never_predicted_are_named() {
+    let folder = Folder::new();
+    unbalanced(&folder);
+    let output = folder.rnn(&format!("{UNBALANCED} --epochs 5 --out m")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("never predicts the class \"rare\" (10 there) on the validation split"), "{said}");
+    let reports = String::from_utf8(folder.bytes("m/metrics.jsonl")).unwrap();
+    let card = String::from_utf8(folder.bytes("m/README.md")).unwrap();
+    let curve = String::from_utf8(folder.bytes("m/curve.svg")).unwrap();
+    for text in [&said, &reports, &card, &curve] {
+        assert!(!text.contains("perplexity") && !text.contains("bits"), "{text}");
+    }
+    assert!(said.contains("  accuracy 95.00 %  macro F1 "), "{said}");
+    assert!(card.contains("accuracy 95.00 %") && card.contains("macro F1"), "{card}");
+
+    let found = eval(&folder, "m --data data --label-column label");
+    for key in
+        ["task", "split", "loss", "seconds", "accuracy", "macro_f1", "per_class", "confusion", "labels"]
+    {
+        assert!(!found[key].is_null(), "{key} is missing in {found}");
+    }
+    assert!(found["perplexity"].is_null() && found["bits_per_token"].is_null(), "{found}");
+    assert_eq!((&found["accuracy"], &found["unknown"]), (&json!(0.95), &json!(0)));
+    assert_eq!(found["labels"], json!(["blue", "rare", "red"]));
+    assert_eq!(found["confusion"], json!([[90, 0, 0], [0, 0, 10], [0, 0, 100]]));
+    let rare = json!({ "precision": 0., "recall": 0., "f1": 0., "support": 10 });
+    assert_eq!((&found["per_class"]["rare"], &found["per_class"]["red"]["support"]), (&rare, &json!(100)));
+    // The mean of 1, 0 and 200/210.
+    assert!((found["macro_f1"].as_f64().unwrap() - (1. + 200. / 210.) / 3.).abs() < 1e-12, "{found}");
+
+    let text = folder.done("eval m --data data --label-column label");
+    for line in [
+        "accuracy 95.00 %, macro F1 65.08 %",
+        "class  precision  recall      F1  support",
+        "rare      0.0000  0.0000  0.0000       10",
+        "rare                 0     0    10",
+    ] {
+        assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
+    }
+}
+
+#[test]
+fn taggers_and_forecasters_have_their_own_figures() {
+    let folder = Folder::new();
+    for (data, figures) in [
+        ("copy", vec!["accuracy", "precision", "recall", "f1"]),
+        ("adding", vec!["mae", "rmse", "mse", "smape"]),
+    ] {
+        folder.done(&format!("train gru --data builtin:{data} --out m --force {TINY}"));
+        let found = eval(&folder, &format!("m --data builtin:{data}"));
+        for key in figures {
+            assert!(found[key].is_number(), "{key} is missing in {found}");
+        }
+        assert!(found["perplexity"].is_null(), "{found}");
+        if data == "adding" {
+            let (loss, rmse) = (found["loss"].as_f64().unwrap(), found["rmse"].as_f64().unwrap());
+            assert!((rmse * rmse / loss - 1.).abs() < 1e-4, "{found}");
+        }
+        let text = folder.done(&format!("eval m --data builtin:{data}"));
+        assert!(!text.contains("NaN") && !text.contains("perplexity"), "{text}");
+    }
 }

@@ -1,8 +1,11 @@
-//! `rnn predict` and classifiers.
+//! `rnn predict`: answers of classifiers, taggers and forecasters.
 
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
 use serde_json::Value;
 
-use super::{Folder, assert_one_line, records};
+use super::{Folder, TINY, assert_one_line, records};
 
 /// Texts about cats and dogs, whose class is the animal.
 fn animals(folder: &Folder, name: &str, count: usize) {
@@ -24,7 +27,7 @@ fn classifier() -> Folder {
 }
 
 #[test]
-fn a_classifier_learns_its_classes_and_gives_them() {
+fn classifier_learns_and_predicts_its_classes() {
     let folder = classifier();
     assert_eq!(folder.json("m/config.json")["task"], "classify");
     for (text, class) in [("the cat sits there", "cat"), ("a dog runs", "dog")] {
@@ -38,7 +41,7 @@ fn a_classifier_learns_its_classes_and_gives_them() {
 }
 
 #[test]
-fn a_file_is_answered_line_by_line_and_scored() {
+fn file_is_answered_record_by_record_and_scored() {
     let folder = classifier();
     animals(&folder, "test.csv", 30);
     let answers = folder.done("predict m --data test.csv --text-column text --json");
@@ -46,7 +49,13 @@ fn a_file_is_answered_line_by_line_and_scored() {
     assert_eq!(answers.len(), 30);
     for (answer, class) in answers.iter().zip(["cat", "dog"].into_iter().cycle()) {
         assert_eq!(answer["label"], class);
-        assert!((0.5..=1.).contains(&answer["probability"].as_f64().unwrap()), "{answer}");
+        let probability = answer["probability"].as_f64().unwrap();
+        assert!((0.5..=1.).contains(&probability), "{answer}");
+        let each = answer["probabilities"].as_object().unwrap();
+        assert_eq!(each.keys().collect::<Vec<_>>(), ["cat", "dog"]);
+        assert_eq!(each[class].as_f64(), Some(probability));
+        assert!((each.values().map(|p| p.as_f64().unwrap()).sum::<f64>() - 1.).abs() < 1e-9, "{answer}");
+        assert_eq!(answer.as_object().unwrap().len(), 3, "{answer}");
     }
     let scores = folder.done("eval m --data test.csv --label-column animal --json");
     let scores: Value = serde_json::from_str(&scores).unwrap();
@@ -57,11 +66,14 @@ fn a_file_is_answered_line_by_line_and_scored() {
 }
 
 #[test]
-fn what_a_classifier_cannot_do_is_refused() {
+fn unsuited_requests_to_a_classifier_are_refused() {
     let folder = classifier();
     folder.write("other.csv", "animal,text\nbird,it flies\n");
     folder.write("lone.csv", "animal,text\ncat,it sits\ncat,it runs\ncat,it is\n");
     for (line, code, mentions) in [
+        ("predict m --data builtin:adding", 2, vec!["--data", "not text"]),
+        ("eval m --data builtin:copy", 2, vec!["--data", "--task classify needs text"]),
+        ("eval m --data text.txt", 1, vec!["text.txt"]),
         ("generate m", 2, vec!["m: its task is classify", "only a language model writes"]),
         ("eval m --data test", 2, vec!["--data", "`test`"]),
         (
@@ -85,7 +97,7 @@ fn what_a_classifier_cannot_do_is_refused() {
 }
 
 #[test]
-fn a_classifier_reads_the_column_that_it_has_learned_from() {
+fn classifier_reads_the_text_column_of_its_training_data() {
     let folder = Folder::new();
     folder.write("a.csv", records("text,review"));
     folder.done("train gru --data a.csv --label-column text --hidden 8 --max-steps 3 --out m");
@@ -97,7 +109,7 @@ fn a_classifier_reads_the_column_that_it_has_learned_from() {
 }
 
 #[test]
-fn a_model_of_the_hub_is_called_as_the_user_does() {
+fn model_of_the_hub_has_the_name_that_the_user_typed() {
     let folder = Folder::with_model();
     let revision = "0123456789abcdef0123456789abcdef01234567";
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {
@@ -108,4 +120,75 @@ fn a_model_of_the_hub_is_called_as_the_user_does() {
     let line = "predict hf://me/lstm --text hello";
     let output = folder.rnn(line).env("HF_HUB_CACHE", "hub").env("HF_HUB_OFFLINE", "1").output().unwrap();
     assert_one_line(&output, 2, &["rnn: hf://me/lstm: its task is lm"], line);
+}
+
+#[test]
+fn answers_of_built_in_sequences_have_the_documented_fields() {
+    let folder = Folder::new();
+    folder.done(&format!("train gru --data builtin:copy --out copy {TINY}"));
+    folder.done(&format!("train gru --data builtin:adding --out adding {TINY}"));
+    let answers = |bundle: &str| -> Vec<Value> {
+        let lines = folder.done(&format!("predict {bundle} --data builtin:{bundle} --json"));
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    for answer in answers("copy") {
+        let [tokens, tags] = ["tokens", "tags"].map(|name| answer[name].as_array().unwrap());
+        assert_eq!((tokens.len(), tags.len(), answer.as_object().unwrap().len()), (61, 61, 2));
+        assert!(tokens.iter().chain(tags).all(Value::is_string), "{answer}");
+    }
+    for (index, answer) in answers("adding").iter().enumerate() {
+        assert_eq!(answer["series"], (index + 1).to_string());
+        assert_eq!((&answer["start"], &answer["quantiles"]), (&100.into(), &serde_json::json!({})));
+        assert!(answer["mean"].as_array().unwrap().len() == 1 && answer["mean"][0].is_number(), "{answer}");
+    }
+}
+
+#[test]
+fn unknown_words_are_counted_on_stderr() {
+    let folder = classifier();
+    folder.write("odd.csv", "animal,text\ncat,the zebra sits\ndog,a dog runs there\n");
+    let said = |line: &str| String::from_utf8(folder.rnn(line).output().unwrap().stderr).unwrap();
+    // `zebra` and `a` do not occur in training.
+    let unknown = "2 of 7 words (28.57 %) are unknown to the model\n";
+    assert_eq!(said("predict m --data odd.csv"), unknown);
+    assert_eq!(said("eval m --data odd.csv --label-column animal"), unknown);
+    let scores = folder.done("eval m --data odd.csv --label-column animal --json");
+    assert_eq!(serde_json::from_str::<Value>(&scores).unwrap()["unknown"], 2);
+    assert_eq!(said("predict m --data train.csv"), "");
+}
+
+#[test]
+fn overflowing_network_is_an_error() {
+    let folder = classifier();
+    folder.done(&format!("train gru --data builtin:copy --out copy {TINY}"));
+    folder.done(&format!("train gru --data builtin:adding --out adding {TINY}"));
+    for bundle in ["m", "copy", "adding"] {
+        overflow(&folder.path(&format!("{bundle}/model.safetensors")));
+    }
+    for line in [
+        "predict m --data train.csv",
+        "predict m --data train.csv --json",
+        "predict copy --data builtin:copy",
+        "predict adding --data builtin:adding",
+    ] {
+        folder.refused(line, 1, &["an output of the network is NaN or infinite"]);
+    }
+    for line in [
+        "eval m --data train.csv --label-column animal",
+        "eval copy --data builtin:copy",
+        "eval adding --data builtin:adding",
+    ] {
+        folder.refused(line, 1, &["loss", "numbers overflow in the network"]);
+    }
+}
+
+/// Sets every parameter of the decoder to the largest finite number, whose sums are infinite.
+fn overflow(model: &Path) {
+    let mut tensors = candle_core::safetensors::load(model, &Device::Cpu).unwrap();
+    for (name, tensor) in &mut tensors {
+        if name.starts_with("decoder.") {
+            *tensor = Tensor::full(f32::MAX, tensor.shape(), &Device::Cpu).unwrap();
+        }
+    }
+    candle_core::safetensors::save(&tensors, model).unwrap();
 }

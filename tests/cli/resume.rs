@@ -1,6 +1,6 @@
 //! `rnn train --resume`: what is interrupted ends as if it had not been.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Folder, TINY, assert_one_line, records, text};
 
@@ -40,6 +40,20 @@ fn a_run_that_ctrl_c_stopped_ends_with_the_bytes_of_one_left_alone() {
     for name in ["model.safetensors", "training/last.safetensors", "training/optimizer.safetensors"] {
         assert!(folder.bytes(&format!("halves/{name}")) == folder.bytes(&format!("whole/{name}")), "{name}");
     }
+    assert_eq!(reports(&folder, "halves"), reports(&folder, "whole"));
+}
+
+/// The lines of `metrics.jsonl` without times and speeds.
+fn reports(folder: &Folder, bundle: &str) -> Vec<Value> {
+    let lines = String::from_utf8(folder.bytes(&format!("{bundle}/metrics.jsonl"))).unwrap();
+    let report = |line: &str| {
+        let mut report: Value = serde_json::from_str(line).unwrap();
+        for name in ["seconds", "tokens_per_second"] {
+            report.as_object_mut().unwrap().remove(name).unwrap();
+        }
+        report
+    };
+    lines.lines().map(report).collect()
 }
 
 #[test]
@@ -148,8 +162,15 @@ fn a_state_that_is_damaged_is_refused() {
         ("/state/options/eval_every", json!(0), "--eval-every"),
         ("/state/options/schedule", json!({"name": "step", "every": 0, "gamma": 0.5}), "every is 0"),
         ("/state/progress/scheduler/base", json!(-1), "learning rate"),
-        ("/state/progress/batch", json!(9999), "does not fit its data"),
-        ("/state/progress/seconds", json!(-1), "does not fit its data"),
+        ("/state/progress/batch", json!(9999), "state.json: `progress.batch` is 9999; expected at most"),
+        ("/state/progress/seconds", json!(-1), "`progress.seconds` is -1"),
+        ("/state/progress/step", json!(1_000_000), "`progress.step` is 1000000; expected at most 3"),
+        ("/state/progress/epoch", json!(7), "`progress.epoch` is 7; expected at most 3, the steps"),
+        ("/state/progress/without_improvement", json!(99), "`progress.without_improvement` is 99"),
+        ("/state/progress/first_loss", json!(-2.5), "`progress.first_loss` is -2.5"),
+        ("/state/progress/best", json!({"step": 9, "loss": 2.}), "`progress.best.step` is 9"),
+        ("/state/progress/best", json!({"step": 1, "loss": -2.}), "`progress.best.loss` is -2"),
+        ("/state/options/metric", json!("beauty"), "--metric: --task lm has no \"beauty\""),
     ] {
         let mut damaged = state.clone();
         *damaged.pointer_mut(pointer).unwrap() = value;

@@ -1,4 +1,4 @@
-//! `rnn train` and what it leaves: every model, every flag's other name.
+//! `rnn train` and its bundles: every model, aliases of flags, the choice of the best checkpoint.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn scores(folder: &Folder, bundle: &str, data: &str) -> Value {
 }
 
 #[test]
-fn every_model_trains_is_listed_scored_and_writes() {
+fn every_model_trains_is_listed_evaluates_and_generates() {
     let folder = Folder::new();
     // A character model has every line end as a target, a word model an <eos> for each.
     let (characters, words) = (text().chars().count(), text().split_whitespace().count() + 200);
@@ -47,7 +47,7 @@ fn every_model_trains_is_listed_scored_and_writes() {
 }
 
 #[test]
-fn a_bundle_holds_what_it_promises_and_says_what_to_type_next() {
+fn bundle_is_complete_and_the_next_commands_are_printed() {
     let folder = Folder::new();
     let line = format!("train gru --data text.txt --out a/deep/m {TINY}");
     let output = folder.rnn(&line).output().unwrap();
@@ -74,7 +74,7 @@ fn a_bundle_holds_what_it_promises_and_says_what_to_type_next() {
 }
 
 #[test]
-fn training_learns() {
+fn training_lowers_the_loss() {
     let folder = Folder::new();
     let train = "train lstm --data text.txt --hidden 16 --batch-size 8 --bptt 16 --lr 0.03 --clip 5";
     folder.done(&format!("{train} --max-steps 1 --out begun"));
@@ -85,7 +85,7 @@ fn training_learns() {
 }
 
 #[test]
-fn the_same_command_makes_the_same_bytes_and_another_seed_others() {
+fn same_command_makes_the_same_bytes() {
     let folder = Folder::new();
     let train = |out: &str, more: &str| {
         folder.done(&format!("train lstm --data text.txt --dropout 0.2 --out {out} {TINY} {more}"));
@@ -98,7 +98,7 @@ fn the_same_command_makes_the_same_bytes_and_another_seed_others() {
 }
 
 #[test]
-fn flags_answer_to_the_names_that_others_gave_them() {
+fn flags_have_the_names_of_other_tools_as_aliases() {
     let folder = Folder::new();
     let own = "--embedding 6 --hidden 9 --layers 2 --batch-size 3 --bptt 7 --max-steps 2 --lr 0.01 --clip 2";
     let others = [
@@ -150,5 +150,98 @@ fn every_choice_of_network_and_optimizer_trains() {
         folder.done(&format!("train {flags} --data text.txt --out m --force {sizes}"));
         let loss = scores(&folder, "m", "text.txt")["loss"].as_f64().unwrap();
         assert!(loss.is_finite() && loss < 8., "{flags}: {loss}");
+    }
+}
+
+/// Texts whose class is uncertain, so that loss and accuracy prefer different checkpoints.
+fn noisy(folder: &Folder) {
+    let record = |n: usize| {
+        let label = if (n * 7919) % 10 < 7 { n % 2 } else { (n / 3) % 2 };
+        format!("{},{} {} {}\n", ["no", "yes"][label], ["ab", "cd"][n % 2], n % 13, (n * n) % 17)
+    };
+    let records = |from: usize, to: usize| (from..to).map(record).collect::<String>();
+    for (name, from, to) in [("train", 0, 120), ("valid", 120, 180)] {
+        folder.write(&format!("data/{name}.csv"), format!("label,text\n{}", records(from, to)));
+    }
+}
+
+const NOISY: &str = "train gru --data data --text-column text --label-column label --hidden 16 --embedding 8 --dropout 0 \
+                     --batch-size 12 --lr 0.02 --schedule constant --epochs 12 --eval-every 5";
+
+/// The reports of a bundle on its validation split.
+fn validations(folder: &Folder, bundle: &str) -> Vec<Value> {
+    let lines = String::from_utf8(folder.bytes(&format!("{bundle}/metrics.jsonl"))).unwrap();
+    let reports = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    reports.filter(|report| report["split"] == "valid").collect()
+}
+
+#[test]
+fn metric_chooses_the_checkpoint_and_early_stopping_follows_it() {
+    let folder = Folder::new();
+    noisy(&folder);
+    let mut steps = vec![];
+    for (metric, key, sign) in
+        [("loss", "loss", -1.), ("accuracy", "accuracy", 1.), ("macro-f1", "macro_f1", 1.)]
+    {
+        folder.done(&format!("{NOISY} --metric {metric} --out {metric}"));
+        let value = |report: &Value| sign * report[key].as_f64().unwrap();
+        let reports = validations(&folder, metric);
+        let best = reports.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
+        let kept = &folder.json(&format!("{metric}/training/state.json"))["state"]["progress"]["best"];
+        let report = reports.iter().find(|report| report["step"] == kept["step"]).unwrap();
+        assert_eq!((value(report), report["loss"].as_f64()), (best, kept["loss"].as_f64()), "{metric}");
+        // The bundle's parameters are those of that step.
+        let scores =
+            folder.done(&format!("eval {metric} --data data --split valid --label-column label --json"));
+        let scores: Value = serde_json::from_str(&scores).unwrap();
+        assert!((value(&scores) - best).abs() < 1e-6, "{metric}: {scores}");
+        steps.push(kept["step"].as_u64().unwrap());
+        let recipe = String::from_utf8(folder.bytes(&format!("{metric}/recipe.toml"))).unwrap();
+        assert!(recipe.contains(&format!("metric = \"{metric}\"")), "{recipe}");
+    }
+    assert_ne!(steps[0], steps[1], "the data does not tell the metrics apart");
+    folder.done(&format!("{NOISY} --metric accuracy --early-stop 1 --out early"));
+    let worse = |pair: &[Value]| {
+        let [before, after] = [&pair[0], &pair[1]]
+            .map(|report| (report["accuracy"].as_f64(), -report["loss"].as_f64().unwrap()));
+        after <= before
+    };
+    let reports = validations(&folder, "early");
+    let stopped = reports.windows(2).position(worse).expect("accuracy rises to the end");
+    assert_eq!(reports.len(), stopped + 2);
+}
+
+#[test]
+fn metric_is_kept_on_resume() {
+    let folder = Folder::new();
+    noisy(&folder);
+    folder.done(&format!("{NOISY} --metric accuracy --max-steps 100 --out whole"));
+    folder.done(&format!("{NOISY} --metric accuracy --max-steps 35 --out parts"));
+    folder.done("train --resume parts --epochs 12 --max-steps 100");
+    for name in ["model.safetensors", "training/best.safetensors"] {
+        assert!(folder.bytes(&format!("parts/{name}")) == folder.bytes(&format!("whole/{name}")), "{name}");
+    }
+    let [parts, whole] = ["parts", "whole"].map(|bundle| {
+        folder.json(&format!("{bundle}/training/state.json"))["state"]["progress"]["best"].clone()
+    });
+    assert_eq!(parts, whole);
+}
+
+#[test]
+fn metric_that_the_task_does_not_have_is_refused() {
+    let folder = Folder::new();
+    noisy(&folder);
+    for (line, mentions) in [
+        (format!("{NOISY} --metric f1 --out m"), ["--metric", "--task classify", "loss, accuracy, macro-f1"]),
+        (
+            format!("train lstm --data text.txt --metric mae --out m {TINY}"),
+            ["--metric", "--task lm", "loss"],
+        ),
+        (
+            format!("train gru --data builtin:adding --metric accuracy --out m {TINY}"),
+            ["--metric", "mae", "smape"],
+        ),
+    ] {
+        folder.refused(&line, 2, &mentions);
     }
 }

@@ -243,6 +243,7 @@ pub(super) fn options(steps: usize) -> Options {
         schedule: Schedule::Constant,
         clip: 1.,
         eval_every: Some(3),
+        metric: "loss".into(),
         early_stop: None,
         log_every: 1000,
         seed: 1,

@@ -1,4 +1,4 @@
-//! The flags of language models that adapt to the text, and their scores.
+//! Flags for language models that adapt to the text, and their scores.
 
 use std::path::Path;
 
@@ -15,12 +15,14 @@ use serde_json::{Value, json};
 use crate::cli::flags::usage;
 use crate::cli::number;
 
-/// Two ways for a language model to adapt to the text. Each has its own scores beside the plain ones; the bundle is not
-/// changed.
+/// Two methods that adapt a language model to the text. Each has its own scores beside the plain ones; the bundle does
+/// not change.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Adapting to the text (language models; own figures beside the plain ones)")]
+#[command(
+    next_help_heading = "Adapting to the text (language models; figures of their own beside the plain ones)"
+)]
 pub struct AdaptiveArgs {
-    /// Dynamic evaluation: take a gradient step on each segment after it was scored
+    /// Dynamic evaluation: take a gradient step on each segment after it is scored
     #[arg(long, conflicts_with_all = ["cache", "batch_size"])]
     dynamic: bool,
 
@@ -28,8 +30,8 @@ pub struct AdaptiveArgs {
     #[arg(long, value_name = "X", value_parser = number::not_negative, requires = "dynamic")]
     dynamic_lr: Option<f64>,
 
-    /// Share of the way back to the trained parameters that is taken after each step [default: 0.002;
-    /// with --dynamic-stats 4e-4 a token of a segment]
+    /// Decay towards the trained parameters after each step [default: 0.002; with --dynamic-stats 4e-4 a token of
+    /// a segment]
     #[arg(long, value_name = "X", value_parser = number::share, requires = "dynamic")]
     dynamic_decay: Option<f64>,
 
@@ -37,21 +39,21 @@ pub struct AdaptiveArgs {
     #[arg(long, value_name = "N", value_parser = number::count, requires = "dynamic")]
     dynamic_segment: Option<usize>,
 
-    /// Data that the model was trained on: divide each step by how large gradients were on its training
+    /// The data that the model was trained on: divide each step by the root mean square of the gradients on its training
     /// split; takes about as long as an epoch of training
     #[arg(long, value_name = "DATA", requires = "dynamic")]
     dynamic_stats: Option<String>,
 
-    /// Neural cache: remember the last N hidden states, and what followed each
+    /// Neural cache: keep the last N hidden states and the token that followed each
     #[arg(long, value_name = "N", value_parser = number::memory, conflicts_with = "batch_size")]
     cache: Option<usize>,
 
-    /// How much more a state counts that is like the present one
+    /// Weight of the similarity to the current state; 0 gives all states the same weight
     #[arg(long, value_name = "X", value_parser = number::not_negative, requires = "cache",
         default_value_t = Cache::DEFAULT.theta)]
     cache_theta: f64,
 
-    /// The cache's share of the probability
+    /// Weight of the cache in the probability
     #[arg(long, value_name = "X", value_parser = number::share, requires = "cache",
         default_value_t = Cache::DEFAULT.lambda)]
     cache_lambda: f64,
@@ -79,7 +81,7 @@ pub struct Adapted {
 }
 
 impl AdaptiveArgs {
-    /// The flag that asks for adaptation, if one does.
+    /// The flag that asks for adaptation; `None` if there is none.
     pub fn flag(&self) -> Option<&'static str> {
         match self {
             Self { dynamic: true, .. } => Some("--dynamic"),
@@ -88,7 +90,7 @@ impl AdaptiveArgs {
         }
     }
 
-    /// Scores the split with the method that the flags ask for, if any.
+    /// Score the split with the method that the flags ask for; `None` if they ask for none.
     pub fn run(&self, subject: &Subject<'_>) -> anyhow::Result<Option<Adapted>> {
         match self {
             Self { cache: Some(window), .. } => self.with_cache(*window, subject).map(Some),
@@ -167,13 +169,15 @@ impl Adapted {
     /// The scores and settings as a line of text. `unit` is the name of a token.
     pub fn as_text(&self, unit: &str) -> String {
         let Scores { loss, ref figures, seconds, .. } = self.scores;
-        let [perplexity, bits] = [PERPLEXITY, BITS].map(|name| figures.get(name).unwrap_or(f64::NAN));
+        let perplexity = figures.get(PERPLEXITY).map(|value| format!(", perplexity {value:.2}"));
+        let bits = figures.get(BITS).map(|value| format!(", {value:.4} bits a {unit}"));
         let settings = self.settings.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
         let settings: Vec<String> = settings.map(|(name, value)| format!("{name} {value}")).collect();
         format!(
-            "{}: loss {loss:.4} nats a {unit}, perplexity {perplexity:.2}, {bits:.4} bits a {unit} ({}; \
-             {seconds:.1} s)",
+            "{}: loss {loss:.4} nats a {unit}{}{} ({}; {seconds:.1} s)",
             self.name,
+            perplexity.unwrap_or_default(),
+            bits.unwrap_or_default(),
             settings.join(", ")
         )
     }

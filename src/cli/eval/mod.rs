@@ -19,6 +19,7 @@ use super::data_args::DataArgs;
 use super::flags::usage;
 use super::number;
 use super::outcome::Outcome;
+use super::unknown::Unknown;
 
 /// Strings of the grammar that a model of `builtin:reber` is tested on.
 const GRAMMAR_STRINGS: usize = 1000;
@@ -26,7 +27,7 @@ const GRAMMAR_STRINGS: usize = 1000;
 /// Default number of examples in a batch.
 const BATCH: usize = 64;
 
-/// Score a model on data: loss, perplexity, bits a token
+/// Evaluate a model on data: the loss and the metrics of its task
 #[derive(Debug, clap::Args)]
 #[command(
     allow_negative_numbers = true,
@@ -35,8 +36,14 @@ Examples:
   rnn eval my-model --data my.txt                   the test split of the training file; all of another file
   rnn eval my-model --data ptb/ --split valid       one split of a folder
   rnn eval lstm-story --data builtin:story --json   the built-in test split, as JSON
+  rnn eval my-classifier --data test.csv            accuracy, macro F1, a table of classes, a confusion matrix
   rnn eval my-model --data ptb/ --cache 500         also with a memory of the last 500 words
-  rnn eval my-model --data ptb/ --dynamic           also with a model that goes on learning"
+  rnn eval my-model --data ptb/ --dynamic           also with a model that continues to learn
+
+Figures of a classifier: accuracy; macro_f1, the mean F1 of the classes that occur in the data or among the answers;
+per_class with precision, recall, f1 and support (0 / 0 is 0); confusion with a row for each true class, in the order
+of labels. Of a tagger: accuracy over time steps; precision, recall and f1 as means over the tags. Of a forecaster:
+mae, rmse, mse, and smape in percent."
 )]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
@@ -46,7 +53,8 @@ pub struct Args {
     #[command(flatten)]
     data: DataArgs,
 
-    /// Lanes to read a text in: 1 gives every token all that comes before it, more are faster
+    /// Sequences in a batch. A text is cut into as many lanes: with 1, the default, every token has all tokens before it
+    /// as context, more are faster
     #[arg(long, value_name = "N", value_parser = number::count)]
     batch_size: Option<usize>,
 
@@ -80,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         Some(tokenizer) => tasks::floor(&spec, tokenizer, &dataset)?,
         None => None,
     };
-    // The grammar tells the right answers of every step, so the model can be tested on all of them.
+    // The grammar gives the legal symbols of every step, so that the model can be tested on all of them.
     let legality = match spec.source()? {
         Source::Builtin(Builtin::Reber) if task.is_language_model() => {
             grammar::check_reber(&model, spec.seed, GRAMMAR_STRINGS)?
@@ -88,8 +96,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         _ => None,
     };
     let unknown = match &dataset {
-        Dataset::Stream { tokens, .. } => Some(tokens.unknown_count()),
-        Dataset::Examples(_) => None,
+        Dataset::Stream { tokens, .. } => Some(Unknown { count: tokens.unknown_count(), of: tokens.len() }),
+        Dataset::Examples(_) => Unknown::count(&dataset, model.tokenizer.as_ref()),
     };
     let subject = Subject { path: &path, model: &model, spec: &spec, dataset: &dataset };
     let adapted = args.adaptive.run(&subject)?;
@@ -100,11 +108,16 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         true => writeln!(out, "{}", report.as_json()?)?,
         false => report.lines().iter().try_for_each(|line| writeln!(out, "{line}"))?,
     }
+    out.flush()?;
+    // The unknown tokens of running text are targets, so that the report itself has a line about them.
+    if let (Some(unknown), Dataset::Examples(_), Some(tokenizer)) = (unknown, &dataset, &model.tokenizer) {
+        unknown.text(tokenizer.unit()).iter().for_each(|text| eprintln!("{text}"));
+    }
     Ok(Outcome::Done)
 }
 
 impl Args {
-    /// The data to score the model on. Refuses adaptation of a model that is not a language model.
+    /// The data to score the model on. Refuse adaptation of a model that is not a language model.
     fn checked_data(&self, model: &Model) -> anyhow::Result<&str> {
         let Some(data) = self.data.data.as_deref() else {
             return Err(usage("--data", "name the data to score the model on, such as --data my.txt"));

@@ -7,6 +7,7 @@ use rnn_zoo::tasks::Task;
 use serde_json::{Value, json};
 
 use super::adaptive::Adapted;
+use crate::cli::unknown::Unknown;
 
 /// The results of an evaluation.
 pub struct Report {
@@ -18,8 +19,8 @@ pub struct Report {
     pub unit: &'static str,
     /// The scores of the model as it is.
     pub scores: Scores,
-    /// Number of unknown tokens; `None` if the data is not running text.
-    pub unknown: Option<u64>,
+    /// Number of unknown tokens; `None` if the model does not read text.
+    pub unknown: Option<Unknown>,
     /// The lowest loss that a model can reach, if it is known.
     pub floor: Option<f64>,
     /// The result of a test on the grammar of the data, if it has one.
@@ -35,7 +36,7 @@ impl Report {
         let scores = serde_json::to_value(&self.scores)?;
         if let (Some(report), Value::Object(scores)) = (report.as_object_mut(), scores) {
             report.extend(scores);
-            report.extend(self.unknown.map(|unknown| ("unknown".to_string(), json!(unknown))));
+            report.extend(self.unknown.map(|unknown| ("unknown".to_string(), json!(unknown.count))));
             report.extend(self.floor.map(|floor| ("floor".to_string(), json!(floor))));
             report.extend(self.legality.map(|legality| ("grammar".to_string(), json!(legality))));
             if let Some(adapted) = &self.adapted {
@@ -61,13 +62,15 @@ impl Report {
         lines
     }
 
+    /// A line about the unknown tokens of running text, which are targets too.
     fn unknown_line(&self) -> Option<String> {
-        let Self { unit, scores, .. } = self;
-        let unknown = self.unknown.filter(|&unknown| unknown > 0)?;
-        let share = 100. * unknown as f64 / scores.tokens.max(1) as f64;
+        let Self { task, unit, scores, .. } = self;
+        let Unknown { count, .. } =
+            self.unknown.filter(|unknown| unknown.count > 0 && task.is_language_model())?;
+        let share = 100. * count as f64 / scores.tokens.max(1) as f64;
         Some(format!(
-            "{unknown} {unit}s ({share:.2} %) are unknown to the model and scored as <unk>, which is easier than \
-             what they stand for"
+            "{count} {unit}s ({share:.2} %) are unknown to the model and scored as <unk>, which is easier than the \
+             words that it stands for"
         ))
     }
 }

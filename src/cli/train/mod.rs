@@ -19,6 +19,9 @@ use start::start;
 use super::flags::usage;
 use super::outcome::Outcome;
 
+/// The most classes that are listed by name.
+const LISTED: usize = 8;
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
@@ -63,11 +66,12 @@ fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
             if ending == Ending::EarlyStopped {
                 eprintln!("stopped early: validation no longer improves");
             }
-            if run.trainer.shipped_score.is_some_and(|score| score.step == 0) {
+            if run.trainer.shipped_score.as_ref().is_some_and(|score| score.step == 0) {
                 eprintln!(
                     "no evaluation was better than the start, whose parameters are kept; try another --lr"
                 );
             }
+            announce_missed(&run)?;
             let next = card::next_commands(run.config(), run.data(), &path.to_string());
             eprintln!("saved {path}; next:\n{next}");
             Ok(Outcome::Done)
@@ -82,6 +86,26 @@ fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Prints the classes of the validation split that the saved model never predicts.
+fn announce_missed(run: &Run) -> anyhow::Result<()> {
+    let missed = run.never_predicted()?;
+    if missed.is_empty() {
+        return Ok(());
+    }
+    let shown = missed.iter().take(LISTED);
+    let mut names: Vec<String> =
+        shown.map(|(label, support)| format!("{label:?} ({support} there)")).collect();
+    if missed.len() > LISTED {
+        names.push(format!("and {} more", missed.len() - LISTED));
+    }
+    let classes = if missed.len() == 1 { "class" } else { "classes" };
+    eprintln!(
+        "warning: the model never predicts the {classes} {} on the validation split; --metric and more examples may help",
+        names.join(", ")
+    );
+    Ok(())
 }
 
 /// A flag that the first Ctrl-C sets; the second ends the process. Before this call, the first one does.

@@ -32,7 +32,7 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     let defaults = args.training.fitted(defaults, &prepared.splits.train);
     let options = args.training.options(&args.length, &defaults)?;
     learner.task.check_options(&options)?;
-    check_validation(&options, &prepared)?;
+    check_validation(args, &options, &prepared)?;
     let config = learner.config(network, &prepared);
     let mut run = Run::start(writer, config, data, prepared, options, device)?;
     introduce(&run, device);
@@ -63,6 +63,9 @@ impl Learner {
             }
         };
         task.check_network(&args.network.options(0.))?;
+        if let Some(metric) = &args.training.metric {
+            task.criterion(metric)?;
+        }
         if basis.is_some() && task.is_language_model() && data.columns.label.is_some() {
             let problem = "the bundle of --from is a language model, which learns no classes; leave this out, or train \
                            a classifier from nothing";
@@ -145,9 +148,12 @@ fn keep_apart(out: &Path, from: &Path) -> anyhow::Result<()> {
 }
 
 /// Refuses options that act on evaluations if there is no validation data.
-fn check_validation(options: &Options, prepared: &Prepared) -> anyhow::Result<()> {
+fn check_validation(args: &Args, options: &Options, prepared: &Prepared) -> anyhow::Result<()> {
     if prepared.splits.valid.is_some() {
         return Ok(());
+    }
+    if args.training.metric.is_some() {
+        return Err(usage("--metric", "there is no validation data to compute it on; leave it out"));
     }
     if options.early_stop.is_some() {
         return Err(usage(

@@ -11,6 +11,7 @@
 //!
 //! The method has no parameters to train; its cost is one matrix product of hidden states.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
@@ -43,7 +44,7 @@ impl Cache {
     /// needs a smaller `theta`.
     pub const DEFAULT: Self = Self { window: 500, theta: 0.5, lambda: 0.15 };
 
-    /// Scores every token of a stream once, in one lane, each from the tokens before it. The first token has the
+    /// Score every token of a stream once, in one lane, each from the tokens before it. The first token has the
     /// probability that the network gives it, for the cache is empty. The accuracy is not computed.
     ///
     /// # Errors
@@ -59,7 +60,7 @@ impl Cache {
         Scores::new(Measured::of_nats(&total), began).finite()
     }
 
-    /// Passes the loss of every token to `found`, window by window.
+    /// Pass the loss of every token to `found`, window by window.
     fn read(
         &self,
         network: &dyn Network,
@@ -70,7 +71,7 @@ impl Cache {
         self.check(data)?;
         let epoch = data.epoch(Cut { batch_size: 1, window: WINDOW, trim: false, vary: false }, None)?;
         let mut carried = Carried::default();
-        let mut past = Past::default();
+        let mut past = Past::new(self.window.min(data.len()) + WINDOW);
         for index in 0..epoch.len() {
             let batch = epoch.batch(index, device)?;
             let hidden = carried.encode(network, &batch)?;
@@ -79,7 +80,6 @@ impl Cache {
             let present = hidden.detach().squeeze(0)?; // (time, hidden)
             past.append(&present, &targets.flatten_all()?.to_vec1()?)?;
             found(&self.mix(&present, &losses, &past)?);
-            past.truncate(self.window);
         }
         Ok(())
     }
@@ -108,9 +108,9 @@ impl Cache {
     /// The losses of the newest steps under the mixture. `present` (time, hidden) are their states and `losses`
     /// their losses without a cache. They are the last steps of `past`; each uses the steps before it.
     fn mix(&self, present: &Tensor, losses: &[f64], past: &Past) -> Result<Vec<f64>> {
-        let before = past.next.len() - losses.len();
+        let before = past.count - losses.len();
         let states = past.states()?.t()?; // (hidden, steps)
-        let rows_at_once = (SIMILARITIES / past.next.len()).max(1);
+        let rows_at_once = (SIMILARITIES / states.dim(1)?).max(1);
         let mut mixed = Vec::with_capacity(losses.len());
         for from in (0..losses.len()).step_by(rows_at_once) {
             let rows = present.narrow(0, from, rows_at_once.min(losses.len() - from))?;
@@ -118,75 +118,78 @@ impl Cache {
             for (row, similarities) in (from..).zip(&similarities) {
                 let now = before + row;
                 let then = now.saturating_sub(self.window)..now;
-                mixed.push(match then.is_empty() {
-                    true => losses[row],
-                    false => {
-                        let (similarities, next) = (&similarities[then.clone()], &past.next[then]);
-                        let share = log_share(similarities, self.theta, next, past.next[now]);
-                        -log_sum((1. - self.lambda).ln() - losses[row], self.lambda.ln() + share)
-                    }
-                });
+                if then.is_empty() {
+                    mixed.push(losses[row]);
+                    continue;
+                }
+                let memory = past.rows_of(then).map(|rows| (&similarities[rows.clone()], &past.next[rows]));
+                let share = log_share(memory, self.theta, past.next[now % past.next.len()]);
+                mixed.push(-log_sum((1. - self.lambda).ln() - losses[row], self.lambda.ln() + share));
             }
         }
         Ok(mixed)
     }
 }
 
-/// The last hidden states and the token that followed each, oldest first.
-///
-/// The states are the rows `start..start + next.len()` of a buffer. New rows are written behind them, and old
-/// ones are dropped by moving `start`. Only when the buffer's end is reached are the remaining rows copied, to the
-/// beginning of a buffer of twice their number, so that a step costs a constant number of copies.
-#[derive(Default)]
+/// The last hidden states and the token that followed each: a ring buffer, so that no state is ever moved. Step `n`,
+/// counted from the beginning of the text, lies in row `n % rows`.
 struct Past {
-    /// (capacity, hidden).
-    buffer: Option<Tensor>,
-    start: usize,
+    /// (rows, hidden); `None` before the first step.
+    ring: Option<Tensor>,
+    /// The token that followed, by row.
     next: Vec<u32>,
+    /// The number of steps so far.
+    count: usize,
 }
 
 impl Past {
-    /// The states, (steps, hidden).
-    fn states(&self) -> Result<Tensor> {
-        let buffer = self.buffer.as_ref().ok_or_else(|| Error::Message("the cache is empty".into()))?;
-        Ok(buffer.narrow(0, self.start, self.next.len())?)
+    /// A buffer of the last `rows` steps, which is empty.
+    fn new(rows: usize) -> Self {
+        Self { ring: None, next: vec![0; rows], count: 0 }
     }
 
-    /// Adds `states`, (steps, hidden), and the tokens that followed them.
+    /// The states in the order of the rows, (steps, hidden).
+    fn states(&self) -> Result<Tensor> {
+        let ring = self.ring.as_ref().ok_or_else(|| Error::Message("the cache is empty".into()))?;
+        Ok(ring.narrow(0, 0, self.count.min(self.next.len()))?)
+    }
+
+    /// The rows of a range of steps, oldest first: those up to the end of the buffer, and those from its beginning.
+    fn rows_of(&self, steps: Range<usize>) -> [Range<usize>; 2] {
+        let start = steps.start % self.next.len();
+        let first = steps.len().min(self.next.len() - start);
+        [start..start + first, 0..steps.len() - first]
+    }
+
+    /// Add `states`, (steps, hidden), and the tokens that followed them, in place of the oldest steps. There are at most
+    /// as many as rows.
     fn append(&mut self, states: &Tensor, next: &[u32]) -> Result<()> {
         let (added, hidden) = states.dims2()?;
-        let (kept, states) = (self.next.len(), states.contiguous()?);
-        let buffer = match &self.buffer {
-            Some(buffer) if self.start + kept + added <= buffer.dim(0)? => buffer.clone(),
-            _ => {
-                let buffer = Tensor::zeros((2 * (kept + added), hidden), states.dtype(), states.device())?;
-                if kept > 0 {
-                    buffer.slice_set(&self.states()?, 0, 0)?;
-                }
-                self.start = 0;
-                buffer
-            }
+        let states = states.contiguous()?;
+        let ring = match self.ring.take() {
+            Some(ring) => ring,
+            None => Tensor::zeros((self.next.len(), hidden), states.dtype(), states.device())?,
         };
-        buffer.slice_set(&states, 0, self.start + kept)?;
-        self.buffer = Some(buffer);
-        self.next.extend_from_slice(next);
+        let mut taken = 0;
+        for rows in self.rows_of(self.count..self.count + added).into_iter().filter(|rows| !rows.is_empty()) {
+            ring.slice_set(&states.narrow(0, taken, rows.len())?.contiguous()?, 0, rows.start)?;
+            self.next[rows.clone()].copy_from_slice(&next[taken..taken + rows.len()]);
+            taken += rows.len();
+        }
+        self.ring = Some(ring);
+        self.count += added;
         Ok(())
-    }
-
-    /// Drops all but the last `window` steps.
-    fn truncate(&mut self, window: usize) {
-        let forgotten = self.next.len().saturating_sub(window);
-        self.start += forgotten;
-        self.next.drain(..forgotten);
     }
 }
 
-/// The log of the softmax of `theta * similarities`, summed over the steps whose `next` is `target`; -inf if
-/// there are none.
-fn log_share(similarities: &[f64], theta: f64, next: &[u32], target: u32) -> f64 {
-    let highest = similarities.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+/// The log of the softmax of `theta * similarities`, summed over the steps that `target` followed; -inf if there are
+/// none. `memory` has the similarities of consecutive steps and the tokens that followed them.
+fn log_share(memory: [(&[f64], &[u32]); 2], theta: f64, target: u32) -> f64 {
+    let highest =
+        memory.iter().flat_map(|(similarities, _)| *similarities).copied().fold(f64::NEG_INFINITY, f64::max);
     let (mut total, mut matching) = (0., 0.);
-    for (similarity, &token) in similarities.iter().zip(next) {
+    for (similarity, &token) in memory.iter().flat_map(|(similarities, next)| similarities.iter().zip(*next))
+    {
         let share = (theta * (similarity - highest)).exp();
         total += share;
         if token == target {
@@ -302,58 +305,51 @@ mod tests {
     }
 
     #[test]
-    fn buffer_holds_the_bits_of_the_last_states_and_is_rarely_replaced() {
-        let (window, steps) = (1000, 100);
+    fn ring_holds_the_bits_of_the_last_states_and_is_allocated_once() {
+        let (rows, steps) = (1000, 100);
         let mut rng = stream(4, Purpose::Train, 0);
-        let (mut past, mut states, mut next) = (Past::default(), vec![], vec![]);
+        let (mut past, mut states, mut next) = (Past::new(rows), vec![], vec![]);
         let mut buffers = std::collections::BTreeSet::new();
         for step in 0..steps {
-            let added: Vec<f64> = (0..WINDOW * 3).map(|n| (n * step) as f64 / 7.).collect();
-            let tokens = tokens(&mut rng, WINDOW);
-            let present = Tensor::from_slice(&added, (WINDOW, 3), &Device::Cpu).unwrap();
-            past.append(&present, &tokens).unwrap();
-            states.extend(added);
+            // The last window of a text is shorter.
+            let added = if step + 1 == steps { 77 } else { WINDOW };
+            let numbers: Vec<f64> = (0..added * 3).map(|n| (n * step) as f64 / 7.).collect();
+            let tokens = tokens(&mut rng, added);
+            past.append(&Tensor::from_slice(&numbers, (added, 3), &Device::Cpu).unwrap(), &tokens).unwrap();
+            states.extend(numbers);
             next.extend(tokens);
-            let kept = past.next.len();
-            let found = past.states().unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
-            assert_eq!(found, states[states.len() - 3 * kept..]);
-            assert_eq!(past.next, next[next.len() - kept..]);
-            buffers.insert(format!("{:?}", past.buffer.as_ref().unwrap().id()));
-            past.truncate(window);
-            assert_eq!(past.next.len(), window.min((step + 1) * WINDOW));
+            let held = past.states().unwrap().to_vec2::<f64>().unwrap();
+            let first = next.len().saturating_sub(rows);
+            assert_eq!(held.len(), next.len() - first);
+            let order = past.rows_of(first..next.len()).into_iter().flatten();
+            for (row, step) in order.zip(first..) {
+                assert_eq!((&held[row][..], past.next[row]), (&states[3 * step..][..3], next[step]));
+            }
+            buffers.insert(format!("{:?}", past.ring.as_ref().unwrap().id()));
         }
-        // Concatenation would make one for every append.
-        assert!(buffers.len() <= 3 + steps * WINDOW / window, "{} buffers", buffers.len());
+        assert_eq!(buffers.len(), 1);
     }
 
-    /// The products of a window with the past do not depend on where the past lies in the buffer.
+    /// The products of a window with the past do not depend on where the past lies in the ring.
     #[test]
-    fn position_in_the_buffer_changes_no_bit() {
+    fn position_in_the_ring_changes_no_bit() {
         let (network, _) = language_model();
         let ids = tokens(&mut stream(5, Purpose::Train, 0), 12 * WINDOW);
         let cache = Cache { window: 300, theta: 1.3, lambda: 0.4 };
         let found = losses(cache, network.as_ref(), &ids);
-        // The same with a past that is concatenated anew at every window.
-        let epoch = text(&ids);
+        // The same with a buffer for the whole text, whose rows are in the order of the steps.
         let cut = Cut { batch_size: 1, window: WINDOW, trim: false, vary: false };
-        let epoch = epoch.epoch(cut, None).unwrap();
+        let data = text(&ids);
+        let epoch = data.epoch(cut, None).unwrap();
         let (mut carried, mut expected) = (Carried::default(), vec![]);
-        let (mut states, mut next): (Option<Tensor>, Vec<u32>) = (None, vec![]);
+        let mut past = Past::new(ids.len());
         for index in 0..epoch.len() {
             let batch = epoch.batch(index, &Device::Cpu).unwrap();
             let hidden = carried.encode(network.as_ref(), &batch).unwrap();
-            let own = loss::each(network.as_ref(), &hidden, &batch).unwrap();
+            let plain = loss::each(network.as_ref(), &hidden, &batch).unwrap();
             let present = hidden.detach().squeeze(0).unwrap();
-            let all = match &states {
-                Some(states) => Tensor::cat(&[states, &present], 0).unwrap(),
-                None => present.clone(),
-            };
-            next.extend_from_slice(&ids[index * WINDOW..][..own.len()]);
-            let past = Past { buffer: Some(all.clone()), start: 0, next: next.clone() };
-            expected.extend(cache.mix(&present, &own, &past).unwrap());
-            let dropped = next.len().saturating_sub(cache.window);
-            states = Some(all.narrow(0, dropped, next.len() - dropped).unwrap());
-            next.drain(..dropped);
+            past.append(&present, &ids[index * WINDOW..][..plain.len()]).unwrap();
+            expected.extend(cache.mix(&present, &plain, &past).unwrap());
         }
         let bits = |losses: &[f64]| losses.iter().map(|loss| loss.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&found), bits(&expected));
@@ -361,8 +357,9 @@ mod tests {
 
     #[test]
     fn absent_tokens_have_no_share() {
-        assert_eq!(log_share(&[1., 2.], 1., &[3, 4], 5), f64::NEG_INFINITY);
-        assert_eq!(log_share(&[1e6, 0.], 1., &[3, 4], 3), 0.);
+        let empty: (&[f64], &[u32]) = (&[], &[]);
+        assert_eq!(log_share([(&[1., 2.], &[3, 4]), empty], 1., 5), f64::NEG_INFINITY);
+        assert_eq!(log_share([(&[1e6], &[3]), (&[0.], &[4])], 1., 3), 0.);
         assert_eq!(log_sum(-2.5, f64::NEG_INFINITY).to_bits(), (-2.5f64).to_bits());
         assert_eq!(log_sum(f64::NEG_INFINITY, f64::NEG_INFINITY), f64::NEG_INFINITY);
         for (a, b) in [(0.2f64, 0.3f64), (0.7, 0.01)] {

@@ -62,7 +62,7 @@ impl Dynamic {
         }
     }
 
-    /// Scores every token of a stream once, in one lane, each with parameters trained on the segments before its
+    /// Score every token of a stream once, in one lane, each with parameters trained on the segments before its
     /// own. `network` is built from `parameters`, which are restored at the end. The accuracy is not computed.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Dynamic {
         Scores::new(Measured::of_nats(&total), began).finite()
     }
 
-    /// Passes the loss of every token to `found`, segment by segment.
+    /// Pass the loss of every token to `found`, segment by segment.
     fn read(
         &self,
         network: &dyn Network,
@@ -160,7 +160,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Computes the statistics on a stream of training data, in segments of as many tokens as in evaluation.
+    /// Compute the statistics on a stream of training data, in segments of as many tokens as in evaluation.
     /// Takes about as long as an epoch of training.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::tasks::Meter;
 /// The number of steps in a window, which bounds the memory of evaluation. It changes no score.
 pub(crate) const WINDOW: usize = 256;
 
-/// Scores every target of `data` once. `meter` is a new one of the model's task.
+/// Score every target of `data` once. `meter` is a new one of the model's task.
 ///
 /// A stream is split into `batch_size` lanes that form a batch. Each lane starts from a state of zero and the
 /// token before it. With one lane every token is predicted from all tokens before it; more lanes are faster, but
@@ -32,7 +32,7 @@ pub fn evaluate(
     measure(network, data, batch_size, meter, device)?.finite()
 }
 
-/// Scores as [`evaluate`] does, with a loss that may be NaN: training reports that as divergence.
+/// Score as [`evaluate`] does, with a loss that may be NaN: training reports that as divergence.
 ///
 /// # Errors
 /// If the data cannot be read, and errors from candle.
@@ -66,7 +66,8 @@ mod tests {
     use crate::data::batch::{Example, Input, Target};
     use crate::rng::{Purpose, Rng, stream};
     use crate::tasks::figures::{ACCURACY, BITS, PERPLEXITY};
-    use crate::tasks::{Classify, Figures, Forecast, Lm, Names, Tag, Task};
+    use crate::tasks::figures::{MAE, MSE, RMSE, SMAPE};
+    use crate::tasks::{Classify, Forecast, Lm, Names, Tag, Task};
 
     fn predictor(readout: Readout, vocabulary_size: Option<usize>, outputs: usize) -> Box<dyn Network> {
         let rnn = StackOptions { bidirectional: Some(Merge::Concat), dropout: 0.5, ..rnn().stack };
@@ -172,6 +173,7 @@ mod tests {
                     evaluate(network.as_ref(), &data, batch_size, meter(task), &Device::Cpu).unwrap();
                 assert_close(scores.loss, alone.loss);
                 assert_eq!(accuracy(&scores), accuracy(&alone));
+                assert_eq!(scores.classes, alone.classes);
             }
         }
     }
@@ -185,7 +187,19 @@ mod tests {
         let outputs = network.decode(&hidden).unwrap().to_vec2::<f64>().unwrap();
         let data = Dataset::Examples(vec![Example { input, target: Target::Values(vec![1., -1.]) }]);
         let scores = evaluate(network.as_ref(), &data, 4, meter(&Forecast), &Device::Cpu).unwrap();
-        assert_close(scores.loss, ((outputs[0][0] - 1.).powi(2) + (outputs[0][1] + 1.).powi(2)) / 2.);
-        assert_eq!(scores.figures, Figures::default());
+        let [first, second] = [(outputs[0][0] - 1.).abs(), (outputs[0][1] + 1.).abs()];
+        let mse = (first.powi(2) + second.powi(2)) / 2.;
+        assert_close(scores.loss, mse);
+        let symmetric = [first / (outputs[0][0].abs() + 1.), second / (outputs[0][1].abs() + 1.)];
+        for (name, expected) in [
+            (MSE, mse),
+            (RMSE, mse.sqrt()),
+            (MAE, (first + second) / 2.),
+            (SMAPE, 100. * (symmetric[0] + symmetric[1])),
+        ] {
+            assert_close(scores.figures.get(name).unwrap(), expected);
+        }
+        assert_eq!(scores.figures.get(PERPLEXITY), None);
+        assert_eq!(scores.classes, None);
     }
 }

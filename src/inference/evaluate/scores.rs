@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::tasks::{Figures, Measured};
+use crate::tasks::{ClassReport, Figures, Measured};
 use crate::{Error, Result};
 
 /// The result of an evaluation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Scores {
     /// The number of targets in the split.
     pub tokens: usize,
@@ -17,6 +17,9 @@ pub struct Scores {
     /// The other figures of the task. The accuracy is absent for models that adapt to the text.
     #[serde(flatten)]
     pub figures: Figures,
+    /// The classes of a classifier or tagger.
+    #[serde(flatten)]
+    pub classes: Option<ClassReport>,
     /// Wall-clock seconds.
     pub seconds: f64,
     /// Targets per second.
@@ -26,24 +29,27 @@ pub struct Scores {
 impl Scores {
     /// The results of an evaluation that began at `began` and ends now.
     pub(super) fn new(measured: Measured, began: Instant) -> Self {
-        let Measured { targets, loss, figures } = measured;
+        let Measured { targets, loss, figures, classes } = measured;
         let seconds = began.elapsed().as_secs_f64();
         let tokens_per_second = targets as f64 / seconds.max(1e-9);
-        Self { tokens: targets, loss, figures, seconds, tokens_per_second }
+        Self { tokens: targets, loss, figures, classes, seconds, tokens_per_second }
     }
 
     /// These scores, unless they are meaningless.
     ///
     /// # Errors
-    /// If the loss is NaN or infinite.
+    /// If the loss or another figure is NaN or infinite.
     pub(super) fn finite(self) -> Result<Self> {
-        match self.loss.is_finite() {
-            true => Ok(self),
-            false => Err(Error::Message(format!(
-                "the mean loss of {} targets is {}: numbers overflow in the network, whose parameters are finite \
-                 but too large, or the data has numbers out of range",
-                self.tokens, self.loss
-            ))),
+        let mut figures = std::iter::once(("mean loss", self.loss)).chain(self.figures.iter());
+        if let Some((name, value)) = figures.find(|(_, value)| !value.is_finite()) {
+            let problem = format!(
+                "the {name} of {} targets is {value}: numbers overflow in the network, whose parameters are finite but \
+                 too large, or the data has numbers out of range",
+                self.tokens
+            );
+            return Err(Error::Message(problem));
         }
+        drop(figures);
+        Ok(self)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::tasks::figures::{ACCURACY, BITS, PERPLEXITY};
+use crate::tasks::figures::{ACCURACY, BITS, MACRO_F1, PERPLEXITY};
 use crate::training::metric::Metric;
 
 /// Reports that are kept of a split, at most twice as many: more than a picture has columns to tell apart.
@@ -26,6 +26,8 @@ pub struct Point {
     pub bits_per_token: Option<f64>,
     /// Share of right answers.
     pub accuracy: Option<f64>,
+    /// Mean F1 over classes.
+    pub macro_f1: Option<f64>,
     /// Learning rate.
     pub lr: Option<f64>,
     /// Targets a second.
@@ -50,6 +52,7 @@ impl From<&Metric> for Point {
             perplexity: metric.figures.get(PERPLEXITY),
             bits_per_token: metric.figures.get(BITS),
             accuracy: metric.figures.get(ACCURACY),
+            macro_f1: metric.figures.get(MACRO_F1),
             lr: Some(metric.lr),
             tokens_per_second: Some(metric.tokens_per_second),
         }

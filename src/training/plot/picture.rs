@@ -32,7 +32,9 @@ impl Picture {
                 runs.iter().flat_map(|run| run.history.train.points().chain(run.history.valid.points()));
             points.any(|point| quantity.of(point).is_some())
         };
-        let quantities: Vec<_> = Quantity::USUAL.into_iter().filter(any).collect();
+        let perplexity = any(&Quantity::Perplexity);
+        let usual = |quantity: &Quantity| any(quantity) && !(perplexity && *quantity == Quantity::Accuracy);
+        let quantities: Vec<_> = Quantity::USUAL.into_iter().filter(usual).collect();
         match quantities.is_empty() {
             true => Err(Error::Message("there is no figure to draw in the reports of these runs".into())),
             false => Ok(Self { quantities, axis }),

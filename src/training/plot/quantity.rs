@@ -20,6 +20,8 @@ pub enum Quantity {
     Bits,
     /// Fraction of correct answers.
     Accuracy,
+    /// Mean F1 over classes.
+    MacroF1,
     /// Learning rate.
     Lr,
     /// Targets per second.
@@ -28,11 +30,18 @@ pub enum Quantity {
 
 impl Quantity {
     /// All quantities.
-    pub const ALL: [Self; 6] =
-        [Self::Loss, Self::Perplexity, Self::Bits, Self::Accuracy, Self::Lr, Self::TokensPerSecond];
+    pub const ALL: [Self; 7] = [
+        Self::Loss,
+        Self::Perplexity,
+        Self::Bits,
+        Self::Accuracy,
+        Self::MacroF1,
+        Self::Lr,
+        Self::TokensPerSecond,
+    ];
 
-    /// The quantities of a default picture.
-    pub const USUAL: [Self; 3] = [Self::Loss, Self::Perplexity, Self::Lr];
+    /// The quantities of a default picture, without the accuracy if there is a perplexity.
+    pub const USUAL: [Self; 5] = [Self::Loss, Self::Perplexity, Self::Accuracy, Self::MacroF1, Self::Lr];
 
     /// The name that [`Quantity::from_str`] reads.
     pub fn name(self) -> &'static str {
@@ -41,6 +50,7 @@ impl Quantity {
             Self::Perplexity => "perplexity",
             Self::Bits => "bits",
             Self::Accuracy => "accuracy",
+            Self::MacroF1 => "macro-f1",
             Self::Lr => "lr",
             Self::TokensPerSecond => "tokens-per-second",
         }
@@ -53,6 +63,7 @@ impl Quantity {
             Self::Perplexity => point.perplexity,
             Self::Bits => point.bits_per_token,
             Self::Accuracy => point.accuracy,
+            Self::MacroF1 => point.macro_f1,
             Self::Lr => point.lr,
             Self::TokensPerSecond => point.tokens_per_second,
         };
@@ -97,6 +108,7 @@ impl fmt::Display for Quantity {
             Self::Perplexity => "perplexity",
             Self::Bits => "bits per token",
             Self::Accuracy => "accuracy",
+            Self::MacroF1 => "macro F1",
             Self::Lr => "learning rate",
             Self::TokensPerSecond => "tokens per second",
         })

@@ -1,0 +1,15 @@
+//! The first use of a trained model.
+
+/// What a user does first with a trained model, besides evaluating it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstUse {
+    /// Generate a text of this many tokens.
+    Generate {
+        /// Number of tokens.
+        length: usize,
+    },
+    /// Answer a single text.
+    AnswerText,
+    /// Answer the sequences of the training data's source.
+    AnswerData,
+}
