@@ -21,6 +21,7 @@ pub mod device;
 pub mod error;
 mod hash;
 pub mod inference;
+pub mod memory;
 mod outline;
 mod parallel;
 pub mod parameters;

@@ -7,15 +7,19 @@ use std::process::ExitCode;
 
 use cli::flags::{self, Usage};
 use cli::{Cli, Outcome};
+use rnn_zoo::models::kernels::{ReportingAllocator, keep_freed_memory};
 
 /// The graph of a long unrolled sequence is walked recursively; pages of the stack that are never
 /// touched cost nothing.
 const STACK_BYTES: usize = 1 << 30;
 
+#[global_allocator]
+static ALLOCATOR: ReportingAllocator = ReportingAllocator::new(end_out_of_memory);
+
 #[allow(unsafe_code)]
 fn main() -> ExitCode {
     // SAFETY: there is no other thread yet.
-    unsafe { rnn_zoo_models::kernels::keep_freed_memory() };
+    unsafe { keep_freed_memory() };
     let command = match Cli::read(std::env::args_os()) {
         Ok(command) => command,
         Err(error) => return report(Err(error.into())),
@@ -41,6 +45,15 @@ fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
+}
+
+/// End the program after an allocation that failed. Any thread may have asked for the memory.
+fn end_out_of_memory(bytes: usize) -> ! {
+    eprintln!(
+        "rnn: out of memory: {} bytes cannot be allocated; use a smaller network, smaller batches or shorter windows",
+        bytes
+    );
+    std::process::exit(1)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

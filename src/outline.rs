@@ -27,6 +27,11 @@ impl Outline {
         Ok(Self(shapes))
     }
 
+    /// The number of scalars in all tensors together.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.values().map(|shape| shape.elem_count() as u64).fold(0, u64::saturating_add)
+    }
+
     /// Compares the tensors of a file, shape and dtype by name, with the outline. The error is one sentence
     /// about the file.
     ///

@@ -87,6 +87,23 @@ impl Checksums {
         parsed
     }
 
+    /// The checksum of a file of the bundle, which is read.
+    ///
+    /// # Errors
+    /// As [`read::open`], and if the file differs from its checksum.
+    pub(super) fn sha256(&self, bundle: &Path, name: &str) -> Result<String> {
+        let path = bundle.join(name);
+        let (file, size) = read::open(&path)?;
+        let mut reader = HashingReader { file, size, sha: Some(Sha256::new()), fingerprint: None };
+        io::copy(&mut reader, &mut io::sink())
+            .map_err(|error| Error::file(&path, format!("cannot be read: {error}")))?;
+        let sum = hex(reader.sha.unwrap_or_default());
+        match self.0.get(name) {
+            Some(expected) if *expected != sum => Err(differs(&path)),
+            _ => Ok(sum),
+        }
+    }
+
     /// The text of the file `SHA256SUMS`.
     pub(super) fn to_text(&self) -> String {
         self.0.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect()
@@ -121,8 +138,12 @@ fn compare(path: &Path, expected: &str, found: Sha256) -> Result<()> {
     if hex(found) == expected {
         return Ok(());
     }
+    Err(differs(path))
+}
+
+fn differs(path: &Path) -> Error {
     let problem = format!("is damaged: its checksum differs from the one in {CHECKSUMS}; copy it again");
-    Err(Error::file(path, problem))
+    Error::file(path, problem)
 }
 
 fn hex(hash: Sha256) -> String {

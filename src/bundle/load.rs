@@ -162,6 +162,14 @@ impl Loaded {
         })
     }
 
+    /// The SHA-256 checksum of `model.safetensors`, in hexadecimal, as `sha256sum` prints it.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged.
+    pub fn parameters_sha256(&self) -> Result<String> {
+        self.checksums.sha256(&self.path, MODEL)
+    }
+
     /// Sets `parameters` to the best parameters, those of `model.safetensors`.
     ///
     /// # Errors

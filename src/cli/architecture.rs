@@ -1,30 +1,26 @@
 //! The flags of the network, and the configuration that they make.
 
 use candle_core::DType;
-use clap::ValueEnum;
+use rnn_zoo::memory::Estimate;
 use rnn_zoo::models::{
-    GruOptions, Init, LstmOptions, Merge, ModelConfig, Nonlinearity, PredictorConfig, RecurrentConfig, Reset,
-    RnnlmConfig, SHORTEST_CHRONO, SimpleRnnOptions, StackOptions,
+    Entry, GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, Nonlinearity, PredictorConfig, Readout,
+    RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions,
 };
 use rnn_zoo::tasks::{NetworkOptions, Shape, Sizes, Task};
+use rnn_zoo::training::optim::OptimizerConfig;
 use serde::de::DeserializeOwned;
 
-use super::flags::usage;
+use super::flags::{self, usage};
 use super::number;
 
 /// The precision that models are trained in.
 pub const DTYPE: DType = DType::F32;
 
-/// A recurrent cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CellName {
-    /// One squashed sum.
-    SimpleRnn,
-    /// Long short-term memory.
-    Lstm,
-    /// Gated recurrent unit.
-    Gru,
-}
+/// A kind of recurrent cell: an entry of [`MODELS`] that is no network.
+pub type Cell = &'static Entry;
+
+/// Why a [`Cell`] has a stack.
+pub const HAS_STACK: &str = "invariant: clap accepts only cells, which have stacks";
 
 /// The network.
 #[derive(Clone, Debug, clap::Args)]
@@ -43,9 +39,9 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = number::size, aliases = ["nlayers", "num_layers", "num-layers"])]
     pub layers: Option<usize>,
 
-    /// Cell of an rnnlm
-    #[arg(long, value_name = "CELL")]
-    cell: Option<CellName>,
+    /// Cell of an rnnlm [default: lstm]
+    #[arg(long, value_name = "CELL", value_parser = flags::cell())]
+    cell: Option<Cell>,
 
     /// Read in both directions (not for language models)
     #[arg(long)]
@@ -146,17 +142,14 @@ impl Args {
     /// The configuration of the network for `task`.
     pub fn config(
         &self,
-        cell: CellName,
+        cell: Cell,
         task: &dyn Task,
         shape: Shape,
         sizes: Sizes,
     ) -> anyhow::Result<ModelConfig> {
         let hidden = self.hidden.unwrap_or(sizes.hidden);
         let output = self.projection.unwrap_or(hidden);
-        if output > hidden {
-            let problem = format!("{output} is more than the hidden size; expected 1 to {hidden}");
-            return Err(usage("--projection", problem));
-        }
+        check_projection(output, hidden)?;
         let embedding = match self.embedding {
             Some(embedding) => embedding,
             None if self.tied => output,
@@ -171,7 +164,7 @@ impl Args {
             init: self.init.unwrap_or_default(),
             ..StackOptions::new(input, hidden)
         };
-        let rnn = self.regularized_stack(self.stack(cell, stack)?);
+        let rnn = self.regularized_stack(self.stack(cell, stack));
         Ok(task.network(rnn, shape, &self.options(sizes.dropout))?)
     }
 
@@ -218,68 +211,103 @@ impl Args {
         rnn
     }
 
-    /// The configuration of the stack for the chosen cell. Refuses flags of another cell.
-    fn stack(&self, cell: CellName, stack: StackOptions) -> anyhow::Result<RecurrentConfig> {
-        let only = |flag: &str, given: bool, whose: CellName| match given && whose != cell {
-            true => {
-                let name =
-                    whose.to_possible_value().map_or(String::new(), |name| name.get_name().to_string());
-                Err(usage(flag, format!("belongs to {name}; leave it out, or choose that cell")))
-            }
-            false => Ok(()),
+    /// Refuse flags that the cell does not have, and a stack that is too large for this machine to train, before any
+    /// data is read.
+    pub fn check(&self, cell: Cell, optimizer: &OptimizerConfig) -> anyhow::Result<()> {
+        self.check_cell(cell)?;
+        // Sizes that the user does not give depend on the data; 1 is the least of them.
+        let stack = StackOptions {
+            num_layers: self.layers.unwrap_or(1),
+            ..StackOptions::new(self.embedding.unwrap_or(1), self.hidden.unwrap_or(1))
         };
-        only("--projection", self.projection.is_some(), CellName::Lstm)?;
-        only("--forget-bias", self.forget_bias.is_some(), CellName::Lstm)?;
-        only("--nonlinearity", self.nonlinearity.is_some(), CellName::SimpleRnn)?;
-        only("--reset", self.reset.is_some(), CellName::Gru)?;
-        if self.chrono.is_some() && !matches!(cell, CellName::Lstm | CellName::Gru) {
-            return Err(usage("--chrono", "belongs to lstm and gru, whose gates keep a memory"));
+        let of_cell = cell.stack.expect(HAS_STACK);
+        let network = ModelConfig::Predictor(PredictorConfig {
+            vocabulary_size: None,
+            outputs: 1,
+            readout: Readout::Last,
+            dropout: 0.,
+            rnn: of_cell(stack),
+        });
+        let estimate = Estimate::of_training(&network, optimizer, 1);
+        let estimate = estimate.map_err(|error| usage("--hidden", error.to_string()))?;
+        Ok(estimate.check()?)
+    }
+
+    /// Refuse flags that the cell does not have.
+    fn check_cell(&self, cell: Cell) -> anyhow::Result<()> {
+        for (flag, given, owners) in [
+            ("--projection", self.projection.is_some(), &["lstm"][..]),
+            ("--forget-bias", self.forget_bias.is_some(), &["lstm"]),
+            ("--nonlinearity", self.nonlinearity.is_some(), &["simple-rnn"]),
+            ("--reset", self.reset.is_some(), &["gru"]),
+            ("--chrono", self.chrono.is_some(), &["lstm", "gru"]),
+        ] {
+            if given && !owners.contains(&cell.name) {
+                let problem =
+                    format!("belongs to {}; leave it out, or choose that cell", owners.join(" and "));
+                return Err(usage(flag, problem));
+            }
         }
         if self.chrono.is_some_and(|steps| steps < SHORTEST_CHRONO) {
             return Err(usage("--chrono", format!("expected at least {SHORTEST_CHRONO} steps")));
         }
-        Ok(match cell {
-            CellName::SimpleRnn => RecurrentConfig::SimpleRnn(
-                stack.with_cell(SimpleRnnOptions { nonlinearity: self.nonlinearity.unwrap_or_default() }),
-            ),
-            CellName::Lstm => RecurrentConfig::Lstm(stack.with_cell(LstmOptions {
-                projection: self.projection,
-                forget_bias: self.forget_bias,
-                chrono: self.chrono,
-            })),
-            CellName::Gru => {
-                let reset = self.reset.unwrap_or_default();
-                RecurrentConfig::Gru(stack.with_cell(GruOptions { reset, chrono: self.chrono }))
-            }
-        })
-    }
-
-    /// The cell of `rnn train MODEL`.
-    pub fn cell(&self, model: &str) -> anyhow::Result<CellName> {
-        let Ok(own) = CellName::from_str(model, false) else {
-            return Ok(self.cell.unwrap_or(CellName::Lstm)); // an rnnlm is not a cell, but has one
-        };
-        match self.cell {
-            Some(cell) if cell != own => {
-                Err(usage("--cell", format!("{model} is a cell itself; --cell is for rnnlm")))
-            }
-            _ => Ok(own),
+        match (self.projection, self.hidden) {
+            (Some(projection), Some(hidden)) => check_projection(projection, hidden),
+            _ => Ok(()),
         }
     }
+
+    /// The configuration of the stack for a cell that [`check`](Args::check) has accepted.
+    fn stack(&self, cell: Cell, options: StackOptions) -> RecurrentConfig {
+        let stack = cell.stack.expect(HAS_STACK);
+        let mut rnn = stack(options);
+        match &mut rnn {
+            RecurrentConfig::SimpleRnn(config) => {
+                config.cell.nonlinearity = self.nonlinearity.unwrap_or_default();
+            }
+            RecurrentConfig::Lstm(config) => {
+                config.cell = LstmOptions {
+                    projection: self.projection,
+                    forget_bias: self.forget_bias,
+                    chrono: self.chrono,
+                };
+            }
+            RecurrentConfig::Gru(config) => {
+                config.cell = GruOptions { reset: self.reset.unwrap_or_default(), chrono: self.chrono };
+            }
+        }
+        rnn
+    }
+
+    /// The cell of `rnn train MODEL`: the model itself, or `--cell` of a network.
+    pub fn cell(&self, model: Cell) -> anyhow::Result<Cell> {
+        match (model.stack, self.cell) {
+            (Some(_), Some(cell)) if cell != model => {
+                let problem = format!("{} is a cell itself; --cell is for rnnlm", model.name);
+                Err(usage("--cell", problem))
+            }
+            (Some(_), _) => Ok(model),
+            (None, Some(cell)) => Ok(cell),
+            (None, None) => {
+                let lstm = MODELS.iter().find(|entry| entry.name == "lstm");
+                Ok(lstm.expect("invariant: the registry has the lstm"))
+            }
+        }
+    }
+}
+
+/// Refuse a projection to more features than the layer has.
+fn check_projection(projection: usize, hidden: usize) -> anyhow::Result<()> {
+    if projection <= hidden {
+        return Ok(());
+    }
+    let problem = format!("{projection} is more than the hidden size; expected 1 to {hidden}");
+    Err(usage("--projection", problem))
 }
 
 /// Reads a name as the configuration file spells it.
 fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::from(name)).map_err(|error| error.to_string())
-}
-
-/// A stack of `cell` with its own defaults.
-pub fn stack_of(cell: CellName, stack: StackOptions) -> RecurrentConfig {
-    match cell {
-        CellName::SimpleRnn => RecurrentConfig::SimpleRnn(stack.with_cell(SimpleRnnOptions::default())),
-        CellName::Lstm => RecurrentConfig::Lstm(stack.with_cell(LstmOptions::default())),
-        CellName::Gru => RecurrentConfig::Gru(stack.with_cell(GruOptions::default())),
-    }
 }
 
 #[cfg(test)]

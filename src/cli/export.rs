@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use candle_core::DType;
 use rnn_zoo::bundle::{self, Export};
 
-use super::bundle_argument::bundle_path;
+use super::bundle_argument::Bundle;
 use super::outcome::Outcome;
 
 /// Write a bundle to ship: without training state, in another precision, with checksums
@@ -55,7 +55,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         Precision::Bf16 => DType::BF16,
     });
     let options = Export { dtype, with_training: args.with_training, force: args.force };
-    bundle::export(&bundle_path(&args.bundle)?, &args.out, &options)?;
+    let found = Bundle::find(&args.bundle)?;
+    bundle::export(found.path(), &args.out, &options).map_err(|error| found.named(error))?;
     eprintln!("exported {}", args.out.display());
     Ok(Outcome::Done)
 }

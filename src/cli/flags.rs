@@ -5,10 +5,11 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use rnn_zoo::Error;
 use rnn_zoo::data::Split;
+use rnn_zoo::models::{Entry, MODELS};
 use rnn_zoo::tasks::{TASKS, Task};
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 60] = [
+const FLAGS: [(&str, &str); 63] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("average", "--average"),
@@ -32,6 +33,7 @@ const FLAGS: [(&str, &str); 60] = [
     ("dynamic.lr", "--dynamic-lr"),
     ("dynamic.segment", "--dynamic-segment"),
     ("early_stop", "--early-stop"),
+    ("embedding", "--embedding"),
     ("embedding_dropout", "--embedding-dropout"),
     ("epochs", "--epochs"),
     ("eval_every", "--eval-every"),
@@ -39,7 +41,9 @@ const FLAGS: [(&str, &str); 60] = [
     ("fractions", "--valid-fraction and --test-fraction"),
     ("fractions.test", "--test-fraction"),
     ("fractions.valid", "--valid-fraction"),
+    ("hidden", "--hidden"),
     ("label_smoothing", "--label-smoothing"),
+    ("layers", "--layers"),
     ("length_penalty", "--length-penalty"),
     ("log_every", "--log-every"),
     ("lowercase", "--lowercase"),
@@ -156,6 +160,12 @@ pub fn split() -> impl TypedValueParser<Value = Split> {
 /// Parse the name of a task; help and shell completions list all names.
 pub fn task() -> impl TypedValueParser<Value = &'static dyn Task> {
     one_of(TASKS.iter().map(|&task| (task, task.name(), task.summary())).collect())
+}
+
+/// Parse the name of a cell; help and shell completions list all names.
+pub fn cell() -> impl TypedValueParser<Value = &'static Entry> {
+    let cells = MODELS.iter().filter(|entry| entry.stack.is_some());
+    one_of(cells.map(|entry| (entry, entry.name, entry.summary)).collect())
 }
 
 /// Parse one of the `named` values, each with its name and a line of help.

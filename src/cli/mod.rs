@@ -14,6 +14,7 @@ mod generate;
 mod list;
 mod number;
 mod outcome;
+mod overview;
 mod parse;
 mod plot;
 mod predict;

@@ -7,6 +7,7 @@ use clap::{CommandFactory, FromArgMatches};
 use rnn_zoo::Result;
 
 use super::command::{Cli, Command};
+use super::overview::with_groups;
 use super::recipe::{expand, settings, with_valued_switches};
 
 impl Cli {
@@ -16,12 +17,12 @@ impl Cli {
     /// # Errors
     /// A recipe that cannot be read or has settings that `rnn train` does not take.
     pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self> {
-        let command = with_valued_switches(Self::command());
+        let command = with_valued_switches(with_groups(Self::command()));
         let arguments = arguments.collect();
         let (arguments, recipe) = expand(&command, arguments)?;
         let refuse = |error: clap::Error| -> ! {
             // Help and errors show switches as they are usually written, without a value.
-            let plain = Self::command().try_get_matches_from(&arguments).err();
+            let plain = with_groups(Self::command()).try_get_matches_from(&arguments).err();
             let mut error = plain.filter(|plain| plain.kind() == error.kind()).unwrap_or(error);
             if let Some((path, _)) = recipe.as_ref().filter(|_| error.use_stderr()) {
                 let note = format!("the settings of {} count as flags here", path.display());

@@ -8,7 +8,7 @@ use rnn_zoo::bundle::METRICS;
 use rnn_zoo::training::plot::{Axis, History, Picture, PlottedRun, Quantity};
 use rnn_zoo::{Error, Result};
 
-use super::bundle_argument::bundle_path;
+use super::bundle_argument::Bundle;
 use super::flags::usage;
 use super::outcome::Outcome;
 
@@ -95,7 +95,7 @@ fn axis() -> impl TypedValueParser<Value = Axis> {
 
 /// Reads the metrics of a run, which is named as the user named it.
 fn read(argument: &str) -> Result<PlottedRun> {
-    let path = bundle_path(argument)?;
+    let path = Bundle::find(argument)?.path().to_path_buf();
     let file = if path.is_dir() { path.join(METRICS) } else { path };
     let text = std::fs::read_to_string(&file).map_err(|error| {
         Error::file(&file, format!("cannot be read: {error}; expected a bundle or a {METRICS}"))

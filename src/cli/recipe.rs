@@ -55,6 +55,17 @@ struct Entry {
 }
 
 impl Settings {
+    /// Set a key with a text as its value, after the others under the same heading.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.entries.retain(|entry| entry.key != key);
+        let place = train(&self.command).get_arguments().enumerate().find(|(_, arg)| self::key(arg) == key);
+        let (order, arg) = place.expect("invariant: the key is a flag of `rnn train`");
+        let heading = arg.get_help_heading().map(String::from);
+        let value = toml::Value::from(value).to_string();
+        self.entries.push(Entry { order, heading, key: key.into(), value });
+        self.entries.sort_by_key(|entry| entry.order);
+    }
+
     /// The recipe of the run: whoever trains by it gets the same bytes.
     pub fn to_toml(&self) -> String {
         self.noted("")
@@ -186,6 +197,10 @@ pub fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsStri
         return Err(Error::file(path, problem));
     }
     wanted.retain(|(arg, _)| !own(arg.get_id().as_str()));
+    if own("from") {
+        // The checksum is that of the recipe's own bundle.
+        wanted.retain(|(arg, _)| arg.get_id() != "from_sha256");
+    }
     let from_recipe = wanted.iter().map(|(arg, value)| match arg.get_long() {
         Some(flag) if Values::of(arg) == Values::Switch && value == "true" => format!("--{flag}").into(),
         Some(flag) => OsString::from(format!("--{flag}={value}")),

@@ -24,6 +24,8 @@ use super::train::Ending;
 use super::trainer::Trainer;
 use crate::Result;
 use crate::bundle::{BundleWriter, Config, Loaded};
+use crate::data::batch::Dataset;
+use crate::memory::Estimate;
 use crate::parameters;
 use crate::tasks::{DataSpec, Prepared};
 use crate::tokenizer::Tokenizer;
@@ -42,7 +44,8 @@ impl Run {
     /// A run before its first step, to be saved by `writer`.
     ///
     /// # Errors
-    /// If the configuration or an option is invalid or the data is too short for a batch, and errors from candle.
+    /// If the configuration or an option is invalid, the data is too short for a batch, or the machine has less memory
+    /// than training takes, and errors from candle.
     pub fn start(
         writer: BundleWriter,
         config: Config,
@@ -51,8 +54,15 @@ impl Run {
         options: Options,
         device: &Device,
     ) -> Result<Self> {
-        let (network, parameters) = parameters::build(&config.network, config.dtype, device)?;
         let total_steps = options.total_steps(&prepared.splits)?;
+        if device.is_cpu() {
+            let positions = match &prepared.splits.train {
+                Dataset::Stream { .. } => options.batch_size.saturating_mul(options.bptt),
+                Dataset::Examples(examples) => options.batch_size.min(examples.len()),
+            };
+            Estimate::of_training(&config.network, &options.optimizer, positions)?.check()?;
+        }
+        let (network, parameters) = parameters::build(&config.network, config.dtype, device)?;
         let tokenizer = prepared.tokenizer.map(Arc::new);
         let objective =
             Objective { task: config.task, tokenizer: tokenizer.clone(), labels: config.labels.clone() };

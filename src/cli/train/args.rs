@@ -27,7 +27,7 @@ Examples:
 )]
 pub struct Args {
     /// simple-rnn, lstm, gru or rnnlm
-    #[arg(value_name = "MODEL", required_unless_present_any = ["resume", "recipe", "from"])]
+    #[arg(value_name = "MODEL")]
     pub model: Option<String>,
 
     /// Start from the parameters of a bundle, with its tokenizer and network, instead of from random ones
@@ -35,6 +35,10 @@ pub struct Args {
     #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["task", "tokenizer", "max_vocab", "lowercase"],
           conflicts_with_all = architecture::SHAPE)]
     pub from: Option<String>,
+
+    /// SHA-256 that the parameters of --from must have; recipes hold it
+    #[arg(long, value_name = "HEX", requires = "from", value_parser = sha256)]
+    pub from_sha256: Option<String>,
 
     /// Take settings from a TOML file, a key for every long flag; flags count more, --tied=false too
     #[arg(long, value_name = "FILE")]
@@ -74,6 +78,12 @@ pub struct Args {
     /// The settings that the user gave, in flags and recipe.
     #[arg(skip)]
     pub settings: Settings,
+}
+
+/// Parse a SHA-256 checksum in hexadecimal.
+fn sha256(text: &str) -> Result<String, String> {
+    let valid = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    valid.then(|| text.to_ascii_lowercase()).ok_or_else(|| "expected 64 hexadecimal digits".to_string())
 }
 
 /// The flags that name the data, the task and the tokenizer.
