@@ -29,18 +29,20 @@ fn main() -> ExitCode {
         Ok(Ok(code)) => code,
         // The panic has printed itself.
         Ok(Err(_)) => ExitCode::FAILURE,
-        Err(error) => report(Err(error.into())),
+        Err(error) => report(Err(anyhow::anyhow!("cannot start a thread: {error}"))),
     }
 }
 
+/// Print an error, and return the exit code: 0 done, 2 for a wrong flag or argument, 1 for any other failure, 130 after
+/// Ctrl-C.
 fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted) => ExitCode::from(130),
-        // Whoever read our output has seen enough, as `head` does.
+        // The reader of the output has seen enough, as `head` does.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let error = flags::in_flags(error);
+            let error = flags::in_flags(about_output(error));
             eprintln!("rnn: {}", format!("{error:#}").replace('\n', " "));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
@@ -50,10 +52,17 @@ fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
 /// End the program after an allocation that failed. Any thread may have asked for the memory.
 fn end_out_of_memory(bytes: usize) -> ! {
     eprintln!(
-        "rnn: out of memory: {} bytes cannot be allocated; use a smaller network, smaller batches or shorter windows",
-        bytes
+        "rnn: out of memory: {bytes} bytes cannot be allocated; use a smaller network, smaller batches or shorter windows"
     );
     std::process::exit(1)
+}
+
+/// Name standard output in an error of writing to it, the only one that commands return as it is.
+fn about_output(error: anyhow::Error) -> anyhow::Error {
+    match error.is::<std::io::Error>() {
+        true => error.context("standard output: cannot be written"),
+        false => error,
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -81,20 +81,25 @@ impl Parameters {
         self.vars.iter().map(copy).collect()
     }
 
-    /// Gives every parameter the value of its name, converted to its dtype and device. On an error no
-    /// parameter has changed.
+    /// Set every parameter to the value of its name, converted to its dtype and device. On an error no parameter has
+    /// changed.
     ///
     /// # Errors
-    /// Names missing, names unexpected, a shape that disagrees, or a dtype that is no float.
+    /// If a name is missing or unexpected, a shape differs, a dtype is not a float, or a value exceeds the range of the
+    /// parameter's dtype.
     pub fn set_all(&self, values: &NamedTensors) -> Result<()> {
         self.check(values).map_err(Error::Message)?;
+        let mut new = Vec::with_capacity(self.vars.len());
         for (name, var) in &self.vars {
-            var.set(&values[name].to_device(var.device())?.to_dtype(var.dtype())?)?;
+            new.push((var, converted(name, &values[name], var.dtype())?.to_device(var.device())?));
+        }
+        for (var, value) in new {
+            var.set(&value)?;
         }
         Ok(())
     }
 
-    /// What keeps `values` from being values of these parameters, in words.
+    /// The problem with `values` as values of these parameters, in one sentence.
     pub(crate) fn check(&self, values: &NamedTensors) -> Result<(), String> {
         let found = values.iter().map(|(name, value)| (name.as_str(), (value.dims(), value.dtype())));
         self.outline().check(&found.collect())
@@ -106,7 +111,24 @@ impl Parameters {
     }
 }
 
-/// Builds a network with trainable parameters.
+/// Convert a tensor to another float type.
+///
+/// # Errors
+/// If a finite value exceeds the range of `dtype`.
+pub(crate) fn converted(name: &str, tensor: &Tensor, dtype: DType) -> Result<Tensor> {
+    let value = tensor.to_dtype(dtype)?;
+    if dtype == tensor.dtype() || dtype == DType::F64 {
+        return Ok(value);
+    }
+    let numbers = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+    let beyond = numbers(&value)?.into_iter().zip(numbers(tensor)?).any(|(to, from)| from.is_finite() && !to.is_finite());
+    match beyond {
+        true => Err(Error::Message(format!("tensor {name} has values beyond {}", dtype.as_str()))),
+        false => Ok(value),
+    }
+}
+
+/// Build a network with trainable parameters.
 ///
 /// # Errors
 /// If the configuration is invalid.
@@ -180,6 +202,18 @@ mod tests {
             let bias = parameters.get("bias").unwrap();
             assert_eq!((bias.dtype(), bias.to_vec1::<f32>().unwrap()), (DType::F32, vec![0.5; 4]));
         }
+    }
+
+    #[test]
+    fn values_beyond_the_range_are_named_and_change_nothing() {
+        let parameters = two();
+        let mut values = parameters.to_tensors().unwrap();
+        values.insert("bias".into(), Tensor::new(&[1., 2., 3., 1e39], &Device::Cpu).unwrap());
+        let last = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+        values.insert("rnn.weight".into(), last);
+        let error = parameters.set_all(&values).unwrap_err().to_string();
+        assert_eq!(error, "tensor bias has values beyond f32");
+        assert_eq!(parameters.get("rnn.weight").unwrap().to_vec2::<f32>().unwrap(), [[1.0; 3]; 2]);
     }
 
     #[test]

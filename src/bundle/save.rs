@@ -81,15 +81,24 @@ impl BundleWriter {
     /// If the path is a bundle and `force` is not set, is a file or a folder with other files, cannot be written
     /// to, or another process is writing to it.
     pub fn create(path: &Path, force: bool) -> Result<Self> {
+        Self::create_for(path, force, true)
+    }
+
+    /// As [`BundleWriter::create`]. `trains` tells whether the new bundle is that of a run, which could resume the
+    /// existing one instead.
+    pub(super) fn create_for(path: &Path, force: bool, trains: bool) -> Result<Self> {
         let place = Place::new(path)?;
         fs::create_dir_all(place.parent()).map_err(|error| cannot_save(path, &error))?;
         let lock = Lock::acquire(&place)?;
         place.recover()?;
         check_replaceable(&place)?;
         if is_bundle(place.bundle()) && !force {
-            let problem = "is a bundle already; choose another option `out`, replace it with option `force`, \
-                           or continue its training with `Checkpoint::resume`";
-            return Err(Error::file(path, problem));
+            let resume = match trains && exists(&place.bundle().join(STATE)) {
+                true => ", or continue its training with `Checkpoint::resume`",
+                false => "",
+            };
+            let problem = "is a bundle already; choose another option `out`, or replace it with option `force`";
+            return Err(Error::file(path, format!("{problem}{resume}")));
         }
         place.begin().map(drop)?;
         let metrics = Vec::new();

@@ -147,9 +147,12 @@ fn flag(field: &str) -> Option<&'static str> {
     FLAGS.iter().find(|(name, _)| *name == field).map(|(_, flag)| *flag)
 }
 
-/// Parse the value of a flag as the library does.
-pub fn parsed<T: FromStr<Err = Error>>(text: &str) -> anyhow::Result<T> {
-    text.parse().map_err(|error: Error| in_flags(error.into()))
+/// Parse the value of a flag as the library does. The error is the problem alone: clap names the flag.
+pub fn parsed<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: Error| match in_flags(error.into()).downcast::<Usage>() {
+        Ok(Usage { problem, .. }) => problem,
+        Err(error) => error.to_string(),
+    })
 }
 
 /// Parse the name of a split; help and shell completions list all names.

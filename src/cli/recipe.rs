@@ -298,11 +298,10 @@ fn judge(command: &Command, arg: &Arg, value: &str) -> Option<String> {
     match error.kind() {
         ErrorKind::ValueValidation => {
             let problem = std::error::Error::source(&error).map_or(String::new(), ToString::to_string);
-            let flag = format!("--{}: ", key(arg));
             let values = Values::of(arg);
             Some(match matches!(values, Values::Whole | Values::Real) && !problem.starts_with("expected") {
                 true => format!("expected {}", values.expected()),
-                false => problem.strip_prefix(&flag).unwrap_or(&problem).to_string(),
+                false => problem,
             })
         }
         ErrorKind::InvalidValue => match error.get(ContextKind::ValidValue) {

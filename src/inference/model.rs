@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use rnn_zoo_models::Network;
 
 use crate::bundle::{self, Config, Loaded, Parts};
-use crate::parameters::{self, NamedTensors, Parameters};
+use crate::parameters::{NamedTensors, Parameters};
 use crate::tasks::Names;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -127,29 +127,14 @@ fn build_frozen(config: &Config, tensors: NamedTensors, device: &Device) -> Resu
     Ok(config.network.build(&VarBuilder::from_tensors(tensors, config.dtype, device))?)
 }
 
-/// Builds a network with trainable parameters.
-///
-/// # Errors
-/// If the configuration is invalid.
-pub fn build(config: &Config, device: &Device) -> Result<(Box<dyn Network>, Parameters)> {
-    parameters::build(&config.network, config.dtype, device)
-}
-
-/// A builder for a network with copies of `parameters` as constants, of whose use no graph is kept.
-///
-/// # Errors
-/// Errors from candle.
-pub fn frozen_builder(parameters: &Parameters, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
-    parameters::frozen_builder(parameters, dtype, device)
-}
-
 #[cfg(test)]
 mod tests {
-    use candle_core::Storage;
+    use candle_core::{DType, Storage};
     use rnn_zoo_models::{LstmConfig, ModelConfig, RecurrentConfig, RnnlmConfig};
 
     use super::*;
     use crate::bundle::{BundleWriter, Contents, FORMAT};
+    use crate::parameters;
     use crate::tasks::Lm;
 
     fn config() -> Config {
@@ -171,7 +156,7 @@ mod tests {
     /// Saves a bundle with every parameter at `value`.
     fn save(writer: &mut BundleWriter, value: f64) {
         let config = config();
-        let (_, parameters) = build(&config, &Device::Cpu).unwrap();
+        let (_, parameters) = parameters::build(&config.network, config.dtype, &Device::Cpu).unwrap();
         let mut weights = parameters.to_tensors().unwrap();
         weights.values_mut().for_each(|tensor| *tensor = (tensor.ones_like().unwrap() * value).unwrap());
         let contents = Contents {

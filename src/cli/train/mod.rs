@@ -40,7 +40,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 /// Refuses a folder of events inside the bundle, which a save replaces as a whole.
 fn check_tensorboard(folder: &Path, bundle: &Path) -> anyhow::Result<()> {
-    if absolute(folder)?.starts_with(absolute(bundle)?) {
+    let [folder, inside] = [folder, bundle].map(|path| absolute(path).unwrap_or_else(|_| path.to_path_buf()));
+    if folder.starts_with(inside) {
         let problem =
             format!("lies inside {}, which a save replaces; choose a folder elsewhere", bundle.display());
         return Err(usage("--tensorboard", problem));
@@ -91,6 +92,7 @@ fn stop_on_interrupt(run: &Run) -> anyhow::Result<Arc<AtomicBool>> {
     let path = run.path().display().to_string();
     ctrlc::set_handler(move || {
         if seen.swap(true, Ordering::SeqCst) {
+            eprintln!("stopped at once: the steps since the last checkpoint are not saved");
             std::process::exit(130);
         }
         eprintln!("stopping after this step, then saving {path}; Ctrl-C again stops at once");

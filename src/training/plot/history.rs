@@ -80,8 +80,9 @@ impl History {
             match serde_json::from_str::<Line>(line) {
                 Ok(Line { split, point }) => history.push(&split, point),
                 Err(_) if number + 1 == count && !text.ends_with('\n') => {}
-                Err(error) => {
-                    return Err(format!("line {}: is not a report of a run: {error}", number + 1));
+                Err(_) => {
+                    let expected = "expected a JSON object with `step`, `split` and `loss`, as in metrics.jsonl";
+                    return Err(format!("line {} is not a report of a run; {expected}", number + 1));
                 }
             }
         }
@@ -232,7 +233,8 @@ mod tests {
             [(1, None)]
         );
         let error = History::read(&format!("{line}\nnothing\n")).unwrap_err();
-        assert!(error.starts_with("line 3: is not a report"), "{error}");
+        assert!(error.starts_with("line 3 is not a report"), "{error}");
+        assert!(!error.contains("column"), "{error}");
         assert!(History::read("").unwrap().is_empty());
     }
 }
