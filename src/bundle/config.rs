@@ -76,10 +76,12 @@ impl Config {
     /// Checks the contents of a `config.json`. `path` is for errors.
     pub(super) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let text = read::utf8(path, bytes)?;
-        let value: Value = serde_json::from_str(read::without_mark(&text))
+        let text = read::without_mark(&text);
+        let value: Value = serde_json::from_str(text)
             .map_err(|error| Error::file(path, format!("is cut short or not JSON: {error}")))?;
         match value.get("format").and_then(Value::as_u64) {
-            Some(FORMAT) => serde_json::from_value(value)
+            // From the text, so that errors name the line.
+            Some(FORMAT) => serde_json::from_str(text)
                 .map_err(|error| Error::file(path, format!("is not a bundle's configuration: {error}"))),
             Some(newer) if newer > FORMAT => {
                 let problem =
@@ -154,8 +156,11 @@ mod tests {
             Config {
                 dtype: DType::BF16, labels: vec!["나쁨".into(), "좋음".into()], ..fixture::config()
             };
-        fs::write(&path, serde_json::to_string(&config).unwrap()).unwrap();
-        assert_eq!(Config::read(&path).unwrap(), config);
+        let text = serde_json::to_string(&config).unwrap();
+        for text in [format!("\u{feff}{text}"), text] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(Config::read(&path).unwrap(), config, "with a byte-order mark or without");
+        }
         assert!(is_bundle(dir.path()) && !is_bundle(&path));
     }
 
@@ -172,6 +177,6 @@ mod tests {
         assert!(with("dtype", "i64".into()).contains("\"i64\" is none of f32"));
         assert!(with("task", "sing".into()).contains("unknown variant `sing`"));
         assert!(problem("{\"format\": 1").contains("cut short or not JSON"));
-        assert!(problem("{\"format\": 1}").contains("missing field `model`"));
+        assert!(problem("{\n\"format\": 1\n}").contains("missing field `model` at line 3"));
     }
 }

@@ -35,8 +35,8 @@ pub struct Loaded {
     pub metrics: Vec<String>,
     /// The text of `recipe.toml`, if the bundle has it.
     pub recipe: Option<String>,
-    /// The contents of `training/state.json`, if the bundle has it.
-    state: Option<Value>,
+    /// The contents of `training/state.json`, or the problem with it; `None` if the bundle has no such file.
+    state: Option<Result<Value, String>>,
     /// The checksums of an exported bundle.
     checksums: Checksums,
 }
@@ -94,13 +94,11 @@ pub fn load(path: &Path) -> Result<Loaded> {
         let problem = format!("is missing, but the model needs its {kind} tokenizer; copy the bundle again");
         return Err(Error::file(path.join(TOKENIZER), problem));
     }
-    let (known, state) = match exists(&path.join(STATE)) {
-        true => {
-            let State { metrics_lines, state } =
-                parse_state(&path.join(STATE), &checksums.read(&path, STATE)?)?;
-            (metrics_lines, Some(state))
-        }
-        false => (usize::MAX, None),
+    let (known, state) = match exists(&path.join(STATE)).then(|| read_state(&path, &checksums)) {
+        Some(Ok(State { metrics_lines, state })) => (metrics_lines, Some(Ok(state))),
+        // The model can be used without the state of its training.
+        Some(Err(problem)) => (usize::MAX, Some(Err(problem))),
+        None => (usize::MAX, None),
     };
     // A bundle is usable without its reports, which are for people.
     let metrics = read::bounded(&path.join(METRICS), LARGEST_METRICS).unwrap_or_default();
@@ -219,6 +217,7 @@ impl Loaded {
     /// If a file is missing, broken or damaged, or parameters are NaN or infinite.
     pub fn training(&self) -> Result<Option<TrainingState>> {
         let Some(state) = self.state.clone() else { return Ok(None) };
+        let state = state.map_err(|problem| self.unusable_training(STATE, &problem))?;
         let tensors = |name| self.tensors(name, None, |file, _| file.tensors(&Device::Cpu));
         let parameters = |name| self.tensors(name, None, |file, _| file.stored_parameters());
         let optional = |name| exists(&self.path.join(name)).then(|| parameters(name)).transpose();
@@ -230,6 +229,14 @@ impl Loaded {
             optimizer: tensors(OPTIMIZER)?,
             carry: tensors(CARRY)?,
         }))
+    }
+
+    /// An error about a file of `training/`, with the uses that the bundle still has.
+    pub(crate) fn unusable_training(&self, file: &str, problem: &str) -> Error {
+        let problem = format!(
+            "{problem}; the run cannot be resumed, but the model can be used, and `Run::start_from` trains it further"
+        );
+        Error::file(self.path.join(file), problem)
     }
 
     /// Opens a safetensors file of the bundle; `read` gets it with its size in bytes.
@@ -262,9 +269,14 @@ fn parse_foreign_tokenizer(bytes: &[u8]) -> Result<Tokenizer, String> {
     contain(|| Tokenizer::from_json(bytes)).map_err(problem)?
 }
 
-fn parse_state(path: &Path, bytes: &[u8]) -> Result<State> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::file(path, format!("is cut short or of another program: {error}")))
+/// Read `training/state.json` of a bundle. The error is the problem alone.
+fn read_state(bundle: &Path, checksums: &Checksums) -> Result<State, String> {
+    let problem = |error| match error {
+        Error::File { problem, .. } => problem,
+        error => error.to_string(),
+    };
+    let bytes = checksums.read(bundle, STATE).map_err(problem)?;
+    serde_json::from_slice(&bytes).map_err(|error| format!("is cut short or of another program: {error}"))
 }
 
 /// The complete lines of `metrics.jsonl`, with their ends. A crash can cut the last one short.
@@ -356,7 +368,11 @@ mod tests {
         bundle(dir.path());
         fs::create_dir(dir.path().join("training")).unwrap();
         fs::write(dir.path().join(STATE), "{\"metrics_li").unwrap();
-        assert!(problem(dir.path()).contains("state.json: is cut short or of another program"));
+        // The model itself is whole.
+        let loaded = load(dir.path()).unwrap();
+        let error = loaded.training().unwrap_err().to_string();
+        assert!(error.contains("state.json: is cut short or of another program"), "{error}");
+        assert!(error.contains("the model can be used"), "{error}");
         fs::write(dir.path().join(STATE), "{\"metrics_lines\": 0, \"state\": {}}").unwrap();
         let error = load(dir.path()).unwrap().training().unwrap_err().to_string();
         assert!(error.contains("last.safetensors: cannot be read"), "{error}");

@@ -50,7 +50,7 @@ impl Checkpoint {
         let (writer, loaded, training) = BundleWriter::resume(path)?;
         let TrainingState { last, best, average, optimizer, carry, state } = training;
         let damaged = |problem: String| {
-            Error::file(path.join("training/state.json"), format!("is not a run's state: {problem}"))
+            loaded.unusable_training("training/state.json", &format!("is not the state of a run: {problem}"))
         };
         let invalid = |error| match error {
             Error::Invalid { field, problem } => damaged(format!("option `{field}`: {problem}")),
