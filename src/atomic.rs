@@ -31,7 +31,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_directory(folder)
 }
 
-/// The error that caused one of tempfile's, without the path of the temporary file, which means nothing to the user.
+/// Return the error that caused one of tempfile's, without the path of the temporary file, which means nothing to the user.
 fn without_path(error: io::Error) -> io::Error {
     let cause = error.get_ref().and_then(std::error::Error::source).map(ToString::to_string);
     cause.map_or(error.kind().into(), |cause| io::Error::new(error.kind(), cause))

@@ -10,7 +10,7 @@ thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls a function and turns its panic into an error, the first line of the panic's message, without printing
+/// Call a function and turns its panic into an error, the first line of the panic's message, without printing
 /// it. Panics of other threads are printed as before.
 pub(crate) fn contain<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();

@@ -22,7 +22,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The estimate for a network and batches of `positions` time steps in all.
+    /// Return the estimate for a network and batches of `positions` time steps in all.
     ///
     /// # Errors
     /// If the configuration describes no network, or one of a size that no machine has.
@@ -55,7 +55,7 @@ impl Estimate {
         self.check_against(total())
     }
 
-    /// A sentence about the memory that this machine lacks; `None` if it has enough or does not say.
+    /// Return a sentence about the memory that this machine lacks; `None` if it has enough or does not say.
     pub fn excess(&self) -> Option<String> {
         self.excess_over(total())
     }
@@ -97,7 +97,7 @@ pub fn total() -> Option<u64> {
     limits.into_iter().filter_map(limit).chain([machine]).min()
 }
 
-/// A number of bytes for people: `1.5 GB`.
+/// Return a number of bytes for people: `1.5 GB`.
 pub fn in_units(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 1000 {

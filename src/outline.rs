@@ -15,7 +15,7 @@ use crate::Result;
 pub(crate) struct Outline(BTreeMap<String, Shape>);
 
 impl Outline {
-    /// The outline of the network of a configuration.
+    /// Return the outline of the network of a configuration.
     ///
     /// # Errors
     /// If the configuration describes no network.
@@ -27,12 +27,12 @@ impl Outline {
         Ok(Self(shapes))
     }
 
-    /// The number of scalars in all tensors together.
+    /// Return the number of scalars in all tensors together.
     pub(crate) fn count(&self) -> u64 {
         self.0.values().map(|shape| shape.elem_count() as u64).fold(0, u64::saturating_add)
     }
 
-    /// Compares the tensors of a file, shape and dtype by name, with the outline. The error is one sentence
+    /// Compare the tensors of a file, shape and dtype by name, with the outline. The error is one sentence
     /// about the file.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl FromIterator<(String, Shape)> for Outline {
     }
 }
 
-/// The first names and how many more there are; `None` if there are none.
+/// Return the first names and how many more there are; `None` if there are none.
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
     let names: Vec<&str> = names.collect();
     match names.len() {

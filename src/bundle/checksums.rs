@@ -23,7 +23,7 @@ const PIECE: usize = 1 << 18;
 pub(super) struct Checksums(BTreeMap<String, String>);
 
 impl Checksums {
-    /// The checksums of the bundle in a folder; none if it has no such file.
+    /// Return the checksums of the bundle in a folder; none if it has no such file.
     ///
     /// # Errors
     /// If a line is not a checksum and a name.
@@ -43,12 +43,12 @@ impl Checksums {
         Ok(sums)
     }
 
-    /// Adds the checksum of a file's contents.
+    /// Add the checksum of a file's contents.
     pub(super) fn add(&mut self, name: &str, bytes: &[u8]) {
         self.0.insert(name.to_string(), hex(Sha256::new_with_prefix(bytes)));
     }
 
-    /// Reads a file of the bundle whole. A file without a checksum is not compared.
+    /// Read a file of the bundle whole. A file without a checksum is not compared.
     ///
     /// # Errors
     /// As [`read::bytes`], and if the file differs from its checksum.
@@ -61,7 +61,7 @@ impl Checksums {
         Ok(bytes)
     }
 
-    /// Hands a file of the bundle to `parse` as it is read, without holding it in memory. If `fingerprint` is
+    /// Hand a file of the bundle to `parse` as it is read, without holding it in memory. If `fingerprint` is
     /// given, the bytes that `parse` reads are added to it.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Checksums {
         parsed
     }
 
-    /// The checksum of a file of the bundle, which is read.
+    /// Return the checksum of a file of the bundle, which is read.
     ///
     /// # Errors
     /// As [`read::open`], and if the file differs from its checksum.
@@ -104,7 +104,7 @@ impl Checksums {
         }
     }
 
-    /// The text of the file `SHA256SUMS`.
+    /// Return the text of the file `SHA256SUMS`.
     pub(super) fn to_text(&self) -> String {
         self.0.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect()
     }

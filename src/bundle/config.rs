@@ -49,7 +49,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The configuration of a new f32 model, called `model`, for a task on data that has been read.
+    /// Return the configuration of a new f32 model, called `model`, for a task on data that has been read.
     pub fn new(model: &str, task: &'static dyn Task, network: ModelConfig, data: &Prepared) -> Self {
         Self {
             format: FORMAT,
@@ -65,7 +65,7 @@ impl Config {
         }
     }
 
-    /// Reads and checks a bundle's `config.json`.
+    /// Read and check a bundle's `config.json`.
     ///
     /// # Errors
     /// If the file is missing, not JSON, of another format version, or without a required field.
@@ -73,7 +73,7 @@ impl Config {
         Self::parse(path, read::bytes(path)?)
     }
 
-    /// Checks the contents of a `config.json`. `path` is for errors.
+    /// Check the contents of a `config.json`. `path` is for errors.
     pub(super) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let text = read::utf8(path, bytes)?;
         let text = read::without_mark(&text);
@@ -120,7 +120,7 @@ mod dtype_name {
     }
 }
 
-/// Whether the path looks like a bundle of this program, of any format version: a folder whose `config.json`
+/// Return whether the path looks like a bundle of this program, of any format version: a folder whose `config.json`
 /// has the program's fields. The parameters are not looked at.
 pub fn is_bundle(path: &Path) -> bool {
     let Ok(bytes) = read::bytes(&path.join(CONFIG)) else { return false };
@@ -129,7 +129,7 @@ pub fn is_bundle(path: &Path) -> bool {
     value.get("format").is_some_and(Value::is_u64) && value.get("zoo_version").is_some_and(Value::is_string)
 }
 
-/// Whether the path is a bundle, a damaged one, or a folder that cannot be looked into.
+/// Return whether the path is a bundle, a damaged one, or a folder that cannot be looked into.
 pub fn is_trace(path: &Path) -> bool {
     let denied =
         fs::metadata(path.join(CONFIG)).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);

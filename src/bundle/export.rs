@@ -24,7 +24,7 @@ pub struct Export {
     pub force: bool,
 }
 
-/// Writes a copy of the bundle at `path` to `out`, in a single step.
+/// Write a copy of the bundle at `path` to `out`, in a single step.
 ///
 /// # Errors
 /// As [`load`] and [`BundleWriter::create`], and if the parameters do not fit the configuration, are NaN or
@@ -77,12 +77,12 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
 
 fn in_dtype((name, tensor): (&String, &Tensor), dtype: DType, file: &Path) -> Result<(String, Tensor)> {
     let advice = "choose another option `dtype`, as bf16";
-    let value = converted(name, tensor, dtype)
-        .map_err(|error| Error::file(file, format!("{error}; {advice}")))?;
+    let value =
+        converted(name, tensor, dtype).map_err(|error| Error::file(file, format!("{error}; {advice}")))?;
     Ok((name.clone(), value))
 }
 
-/// The model card with a line about the export, which replaces that of an earlier export.
+/// Return the model card with a line about the export, which replaces that of an earlier export.
 fn card(before: &str, path: &Path, weights: &[&NamedTensors; 2], resumable: bool) -> String {
     const MARK: &str = "\nExported by rnn-zoo ";
     let (card, behind) = match before.split_once(MARK) {
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::parameters::Parameters;
 
-    /// Saves a bundle without a tokenizer, with every parameter at `value`.
+    /// Save a bundle without a tokenizer, with every parameter at `value`.
     fn bundle(path: &Path, value: f32) {
         let config = super::super::Config { tokenizer: None, ..config() };
         let (map, builder) = Parameters::builder(config.dtype, &Device::Cpu);

@@ -78,7 +78,7 @@ pub(super) struct State {
     pub(super) state: Value,
 }
 
-/// Reads a bundle's configuration, reports and settings.
+/// Read a bundle's configuration, reports and settings.
 ///
 /// # Errors
 /// If the path is not a bundle (the error says what it is), a file is missing, or the configuration
@@ -109,7 +109,7 @@ pub fn load(path: &Path) -> Result<Loaded> {
 }
 
 impl Loaded {
-    /// Checks that the model can be loaded, by everything but the values of its parameters: the tokenizer, and
+    /// Check that the model can be loaded, by everything but the values of its parameters: the tokenizer, and
     /// the names, shapes, dtypes and size in the header of `model.safetensors`.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ impl Loaded {
         TensorFile::open(&path, reader, size)?.check(&self.outline()?)
     }
 
-    /// Reads the model: its tokenizer, its parameters onto a device, and the fingerprint of both.
+    /// Read the model: its tokenizer, its parameters onto a device, and the fingerprint of both.
     ///
     /// # Errors
     /// If the configuration describes no network, or a file is broken, damaged or belongs to another model.
@@ -148,7 +148,7 @@ impl Loaded {
         Ok(Parts { parameters, tokenizer, fingerprint: format!("{:016x}", hash.0) })
     }
 
-    /// Reads the parameters of `model.safetensors` in the dtypes of the file, onto the CPU.
+    /// Read the parameters of `model.safetensors` in the dtypes of the file, onto the CPU.
     ///
     /// # Errors
     /// As [`Loaded::read`].
@@ -160,7 +160,7 @@ impl Loaded {
         })
     }
 
-    /// The SHA-256 checksum of `model.safetensors`, in hexadecimal, as `sha256sum` prints it.
+    /// Return the SHA-256 checksum of `model.safetensors`, in hexadecimal, as `sha256sum` prints it.
     ///
     /// # Errors
     /// If the file cannot be read or is damaged.
@@ -168,7 +168,15 @@ impl Loaded {
         self.checksums.sha256(&self.path, MODEL)
     }
 
-    /// Sets `parameters` to the best parameters, those of `model.safetensors`.
+    /// Check the values of the parameters of `model.safetensors`, too.
+    ///
+    /// # Errors
+    /// As [`Loaded::read`].
+    pub fn check_parameters(&self) -> Result<()> {
+        self.stored_parameters().map(drop)
+    }
+
+    /// Set `parameters` to the best parameters, those of `model.safetensors`.
     ///
     /// # Errors
     /// If the file is damaged, or its names, shapes or dtypes differ from those of `parameters`, of which none
@@ -181,7 +189,7 @@ impl Loaded {
         parameters.set_all(&values)
     }
 
-    /// Reads the model's tokenizer; `None` for a model that reads no text.
+    /// Read the model's tokenizer; `None` for a model that reads no text.
     ///
     /// # Errors
     /// If the file is broken, or belongs to another model.
@@ -189,7 +197,7 @@ impl Loaded {
         self.tokenizer_bytes()?.map(|bytes| self.parse_tokenizer(&bytes)).transpose()
     }
 
-    /// The bytes of `tokenizer.json`; `None` for a model that reads no text.
+    /// Return the bytes of `tokenizer.json`; `None` for a model that reads no text.
     pub(super) fn tokenizer_bytes(&self) -> Result<Option<Vec<u8>>> {
         let reads_text = self.config.tokenizer.is_some();
         reads_text.then(|| self.checksums.read(&self.path, TOKENIZER)).transpose()
@@ -211,7 +219,7 @@ impl Loaded {
         }
     }
 
-    /// Reads what resuming needs; `None` if the bundle was saved without it.
+    /// Read what resuming needs; `None` if the bundle was saved without it.
     ///
     /// # Errors
     /// If a file is missing, broken or damaged, or parameters are NaN or infinite.
@@ -231,7 +239,7 @@ impl Loaded {
         }))
     }
 
-    /// An error about a file of `training/`, with the uses that the bundle still has.
+    /// Return an error about a file of `training/`, with the uses that the bundle still has.
     pub(crate) fn unusable_training(&self, file: &str, problem: &str) -> Error {
         let problem = format!(
             "{problem}; the run cannot be resumed, but the model can be used, and `Run::start_from` trains it further"
@@ -239,7 +247,7 @@ impl Loaded {
         Error::file(self.path.join(file), problem)
     }
 
-    /// Opens a safetensors file of the bundle; `read` gets it with its size in bytes.
+    /// Open a safetensors file of the bundle; `read` gets it with its size in bytes.
     fn tensors(
         &self,
         name: &str,
@@ -253,13 +261,13 @@ impl Loaded {
         })
     }
 
-    /// The names and shapes of the parameters that the configuration asks for.
+    /// Return the names and shapes of the parameters that the configuration asks for.
     fn outline(&self) -> Result<Outline> {
         Outline::of(&self.config.network).map_err(|error| Error::file(self.path.join(CONFIG), error))
     }
 }
 
-/// Parses a `tokenizer.json` with the tokenizers library, which recurses into nested JSON and panics on some that is
+/// Parse a `tokenizer.json` with the tokenizers library, which recurses into nested JSON and panics on some that is
 /// malformed or has a wrong shape. The error is the problem alone.
 fn parse_foreign_tokenizer(bytes: &[u8]) -> Result<Tokenizer, String> {
     let problem =
@@ -279,7 +287,7 @@ fn read_state(bundle: &Path, checksums: &Checksums) -> Result<State, String> {
     serde_json::from_slice(&bytes).map_err(|error| format!("is cut short or of another program: {error}"))
 }
 
-/// The complete lines of `metrics.jsonl`, with their ends. A crash can cut the last one short.
+/// Return the complete lines of `metrics.jsonl`, with their ends. A crash can cut the last one short.
 pub(super) fn metrics_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"))
 }

@@ -42,7 +42,7 @@ enum Values {
 }
 
 impl<'a, R: Read> TensorFile<'a, R> {
-    /// Reads the header of a file of `size` bytes. `path` is for errors.
+    /// Read the header of a file of `size` bytes. `path` is for errors.
     ///
     /// # Errors
     /// If the file is cut short, longer than its header says, or not a safetensors file.
@@ -74,12 +74,12 @@ impl<'a, R: Read> TensorFile<'a, R> {
         Ok(Self { path, reader, tensors, metadata: header.metadata().clone().unwrap_or_default() })
     }
 
-    /// The file's metadata: texts by key.
+    /// Return the file's metadata: texts by key.
     pub(super) fn metadata(&self) -> &HashMap<String, String> {
         &self.metadata
     }
 
-    /// Compares the names, shapes and dtypes in the file with those that a network needs.
+    /// Compare the names, shapes and dtypes in the file with those that a network needs.
     ///
     /// # Errors
     /// If they differ.
@@ -94,7 +94,7 @@ impl<'a, R: Read> TensorFile<'a, R> {
         })
     }
 
-    /// Reads all tensors onto a device, in the dtypes of the file.
+    /// Read all tensors onto a device, in the dtypes of the file.
     ///
     /// # Errors
     /// If the file cannot be read, or has a dtype that candle does not know.
@@ -102,7 +102,7 @@ impl<'a, R: Read> TensorFile<'a, R> {
         self.read(Values::Any, |_, view| Ok(view.load(device)?))
     }
 
-    /// Reads all tensors onto the CPU, in the dtypes of the file, as parameters.
+    /// Read all tensors onto the CPU, in the dtypes of the file, as parameters.
     ///
     /// # Errors
     /// As [`TensorFile::tensors`], and if a value is NaN or infinite.
@@ -120,7 +120,7 @@ impl<'a, R: Read> TensorFile<'a, R> {
         })
     }
 
-    /// Reads one tensor after another through a buffer of the largest one's size.
+    /// Read one tensor after another through a buffer of the largest one's size.
     fn read(
         mut self,
         values: Values,
@@ -157,7 +157,7 @@ impl<'a, R: Read> TensorFile<'a, R> {
     }
 }
 
-/// Whether all little-endian floats are finite: those with every bit of the exponent set are not.
+/// Return whether all little-endian floats are finite: those with every bit of the exponent set are not.
 fn all_finite(dtype: Dtype, bytes: &[u8]) -> bool {
     fn none<const N: usize>(bytes: &[u8], exponent: u64) -> bool {
         bytes.as_chunks::<N>().0.iter().all(|number| {

@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = number::size, aliases = ["nhid", "rnn_size", "rnn-size", "hidden-size", "hidden_size"])]
     pub hidden: Option<usize>,
 
-    /// Recurrent layers on top of one another
+    /// Number of recurrent layers
     #[arg(long, value_name = "N", value_parser = number::size, aliases = ["nlayers", "num_layers", "num-layers"])]
     pub layers: Option<usize>,
 
@@ -43,84 +43,84 @@ pub struct Args {
     #[arg(long, value_name = "CELL", value_parser = flags::cell())]
     cell: Option<Cell>,
 
-    /// Read in both directions (not for language models)
+    /// Read the sequence in both directions (not for language models)
     #[arg(long)]
     bidirectional: bool,
 
-    /// How the two directions become one: concat, sum, mul or ave [default: concat]
+    /// Merge of the two directions: concat, sum, mul or ave [default: concat]
     #[arg(long, value_name = "MODE", requires = "bidirectional", value_parser = named::<Merge>)]
     merge: Option<Merge>,
 
-    /// Dropout on embeddings, between layers and before the scores
+    /// Dropout on the embeddings, between layers and before the output layer
     #[arg(long, value_name = "P", value_parser = number::share)]
     dropout: Option<f64>,
 
-    /// Draw one dropout mask a sequence instead of one a step
+    /// Draw one dropout mask per sequence instead of one per time step
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
     locked_dropout: Option<bool>,
 
-    /// Dropout of whole words in the embedding
+    /// Dropout of whole rows of the embedding
     #[arg(long, value_name = "P", value_parser = number::share, aliases = ["dropoute"])]
     embedding_dropout: Option<f64>,
 
-    /// Dropout on the hidden state where it enters the recurrence
+    /// Dropout on the hidden state in the recurrent product
     #[arg(long, value_name = "P", value_parser = number::share)]
     recurrent_dropout: Option<f64>,
 
-    /// Dropout on the recurrent weights
+    /// Dropout on the recurrent weights (DropConnect)
     #[arg(long, value_name = "P", value_parser = number::share, aliases = ["wdrop"])]
     weight_drop: Option<f64>,
 
-    /// Chance that a unit keeps its old state for a step
+    /// Probability that a unit keeps its state for a time step
     #[arg(long, value_name = "P", value_parser = number::share)]
     zoneout: Option<f64>,
 
-    /// Normalise inside the layers
+    /// Layer normalisation inside the cells
     #[arg(long)]
     layer_norm: bool,
 
-    /// Weight of the mean squared output in the loss (AR)
+    /// Activation regularisation: weight of the mean squared output in the loss
     #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["alpha"])]
     ar: Option<f64>,
 
-    /// Weight of the mean squared change of the output from step to step in the loss (TAR)
+    /// Temporal activation regularisation: weight of the mean squared difference of successive outputs in the loss
     #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["beta"])]
     tar: Option<f64>,
 
-    /// Share the embedding with the output layer, through a projection where --embedding is not as wide as
-    /// the recurrent output [default width: as wide]
+    /// Share the weights of the embedding and the output layer; a projection between them if --embedding differs
+    /// from the width of the last layer [default: the same width]
     #[arg(long)]
     tied: bool,
 
-    /// Project an LSTM's output to N features
+    /// Project the output of an LSTM to N features
     #[arg(long, value_name = "N", value_parser = number::size, aliases = ["proj-size"])]
     projection: Option<usize>,
 
-    /// What an LSTM's forget gate starts with
+    /// Initial bias of an LSTM's forget gate
     #[arg(long, value_name = "X", value_parser = number::finite)]
     forget_bias: Option<f64>,
 
-    /// Start an LSTM or GRU with memories of all lengths up to N steps, for what has to be remembered long
-    /// (chrono initialisation)
+    /// Chrono initialisation: the gates of an LSTM or GRU start with memories of up to N steps, for long
+    /// dependencies
     #[arg(long, value_name = "N", value_parser = number::size, conflicts_with = "forget_bias")]
     chrono: Option<usize>,
 
-    /// What squashes a simple-rnn's sum: tanh or relu [default: tanh]
+    /// Activation of a simple-rnn: tanh or relu [default: tanh]
     #[arg(long, value_name = "NAME", value_parser = named::<Nonlinearity>)]
     nonlinearity: Option<Nonlinearity>,
 
-    /// Where a GRU's reset gate acts: after or before the recurrent product [default: after]
-    #[arg(long, value_name = "WHERE", value_parser = named::<Reset>)]
+    /// Reset gate of a GRU after or before the recurrent product [default: after]
+    #[arg(long, value_name = "NAME", value_parser = named::<Reset>)]
     reset: Option<Reset>,
 
-    /// How parameters start: as in pytorch or as in keras [default: pytorch]
-    #[arg(long, value_name = "WHOSE", value_parser = named::<Init>)]
+    /// Initial parameters as in pytorch or as in keras [default: pytorch]
+    #[arg(long, value_name = "NAME", value_parser = named::<Init>)]
     init: Option<Init>,
 }
 
-/// The flags that determine names and shapes of parameters or their initial values: all but those that regularise. They
-/// have no effect on existing parameters.
+/// The flags that determine the names, shapes or initial values of parameters: all but the regularisers. They have no
+/// effect on existing parameters.
 pub const SHAPE: [&str; 14] = [
     "embedding",
     "hidden",
@@ -139,7 +139,7 @@ pub const SHAPE: [&str; 14] = [
 ];
 
 impl Args {
-    /// The configuration of the network for `task`.
+    /// Return the configuration of the network for `task`.
     pub fn config(
         &self,
         cell: Cell,
@@ -168,7 +168,7 @@ impl Args {
         Ok(task.network(rnn, shape, &self.options(sizes.dropout))?)
     }
 
-    /// The options of the network besides its stack; `dropout` applies if the user gives none.
+    /// Return the options of the network besides its stack; `dropout` applies if the user gives none.
     pub fn options(&self, dropout: f64) -> NetworkOptions {
         NetworkOptions {
             dropout: self.dropout.unwrap_or(dropout),
@@ -257,7 +257,7 @@ impl Args {
         }
     }
 
-    /// The configuration of the stack for a cell that [`check`](Args::check) has accepted.
+    /// Return the configuration of the stack for a cell that [`check`](Args::check) has accepted.
     fn stack(&self, cell: Cell, options: StackOptions) -> RecurrentConfig {
         let stack = cell.stack.expect(HAS_STACK);
         let mut rnn = stack(options);
@@ -279,7 +279,7 @@ impl Args {
         rnn
     }
 
-    /// The cell of `rnn train MODEL`: the model itself, or `--cell` of a network.
+    /// Return the cell of `rnn train MODEL`: the model itself, or `--cell` of a network.
     pub fn cell(&self, model: Cell) -> anyhow::Result<Cell> {
         match (model.stack, self.cell) {
             (Some(_), Some(cell)) if cell != model => {
@@ -305,7 +305,7 @@ fn check_projection(projection: usize, hidden: usize) -> anyhow::Result<()> {
     Err(usage("--projection", problem))
 }
 
-/// Reads a name as the configuration file spells it.
+/// Parse a name of the configuration file.
 fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::from(name)).map_err(|error| error.to_string())
 }

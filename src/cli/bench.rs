@@ -200,7 +200,7 @@ impl Shape {
         of_cell(stack)
     }
 
-    /// The options of a plain training step, with clipped gradients.
+    /// Return the options of a plain training step, with clipped gradients.
     fn options(&self, optimizer: OptimizerConfig) -> Options {
         Options {
             epochs: None,
@@ -223,7 +223,7 @@ impl Shape {
         }
     }
 
-    /// A stack that can be trained, and its parameters.
+    /// Return a stack that can be trained, and its parameters.
     fn stack(&self, input: usize, device: &Device) -> Result<(Box<dyn Recurrent>, Parameters)> {
         let (map, vb) = Parameters::builder(DTYPE, device);
         let rnn = self
@@ -234,7 +234,7 @@ impl Shape {
         Ok((rnn, Parameters::from(&map)))
     }
 
-    /// The same stack for inference.
+    /// Return the same stack for inference.
     fn frozen(&self, input: usize, parameters: &Parameters, device: &Device) -> Result<Box<dyn Recurrent>> {
         Ok(self.config(input).build(&parameters::frozen_builder(parameters, DTYPE, device)?)?)
     }

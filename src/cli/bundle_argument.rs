@@ -31,12 +31,12 @@ impl<'a> Bundle<'a> {
         Ok(Self { argument, path })
     }
 
-    /// The folder.
+    /// Return the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The same error, about the files of the bundle as the user knows them: `hf://OWNER/NAME/config.json` instead of
+    /// Return the same error, about the files of the bundle as the user knows them: `hf://OWNER/NAME/config.json` instead of
     /// a path in the cache.
     pub fn named(&self, error: Error) -> Error {
         let Error::File { path, problem } = error else { return error };

@@ -96,12 +96,12 @@ pub struct Usage {
     pub problem: String,
 }
 
-/// An error about a flag or argument.
+/// Return an error about a flag or argument.
 pub fn usage(flag: impl Into<String>, problem: impl Into<String>) -> anyhow::Error {
     Usage { flag: flag.into(), problem: problem.into() }.into()
 }
 
-/// The same error, with flags in place of the library's options and commands in place of its functions.
+/// Return the same error, with flags in place of the library's options and commands in place of its functions.
 pub fn in_flags(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Error>() {
         Ok(Error::Invalid { field, problem }) => usage(flag(field).unwrap_or(field), translated(&problem)),
@@ -142,7 +142,7 @@ fn setting(option: &str) -> Option<String> {
     }
 }
 
-/// The flag that sets a field.
+/// Return the flag that sets a field.
 fn flag(field: &str) -> Option<&'static str> {
     FLAGS.iter().find(|(name, _)| *name == field).map(|(_, flag)| *flag)
 }

@@ -32,7 +32,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the bundle at `path`.
+    /// Read the bundle at `path`.
     ///
     /// # Errors
     /// If the bundle is not whole or its files disagree; the message names the file.
@@ -41,7 +41,7 @@ impl Model {
         Self::assemble(path, device, build).map(|(model, ())| model)
     }
 
-    /// Reads the bundle at `path` as a model that can be trained further, and its parameters. Training changes
+    /// Read the bundle at `path` as a model that can be trained further, and its parameters. Training changes
     /// them in memory alone.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Model {
         })
     }
 
-    /// Reads a bundle and builds its network with `build`, out of the tensors read.
+    /// Read a bundle and builds its network with `build`, out of the tensors read.
     fn assemble<T>(
         path: &Path,
         device: &Device,
@@ -72,34 +72,34 @@ impl Model {
         Ok((Self { config, network, tokenizer, device, path, name, fingerprint }, parameters))
     }
 
-    /// The folder of its bundle.
+    /// Return the folder of its bundle.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Sets the name that errors call the model by, instead of its path.
+    /// Set the name that errors call the model by, instead of its path.
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
     }
 
-    /// An error about a request that only a model of another task can serve.
+    /// Return an error about a request that only a model of another task can serve.
     pub(crate) fn refuse(&self, problem: impl Into<String>) -> Error {
         Error::Unsuited { model: self.name.clone(), problem: problem.into() }
     }
 
-    /// A hash of the parameters, the tokenizer and the network's configuration as they were loaded; see
+    /// Return a hash of the parameters, the tokenizer and the network's configuration as they were loaded; see
     /// [`Parts::fingerprint`].
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// The names of its tokens and classes.
+    /// Return the names of its tokens and classes.
     pub fn names(&self) -> Names<'_> {
         Names { tokenizer: self.tokenizer.as_ref(), labels: &self.config.labels }
     }
 
-    /// The token that a language model reads before the first token of a text; see [`Tokenizer::start`].
+    /// Return the token that a language model reads before the first token of a text; see [`Tokenizer::start`].
     ///
     /// # Errors
     /// If the model reads no text.
@@ -107,7 +107,7 @@ impl Model {
         Ok(self.tokenizer()?.start(self.config.text_column.is_some()))
     }
 
-    /// The tokenizer of a model that reads text.
+    /// Return the tokenizer of a model that reads text.
     ///
     /// # Errors
     /// If the model reads no text.
@@ -121,7 +121,7 @@ impl Model {
     }
 }
 
-/// A network that uses the tensors as they are, as constants.
+/// Return a network that uses the tensors as they are, as constants.
 fn build_frozen(config: &Config, tensors: NamedTensors, device: &Device) -> Result<Box<dyn Network>> {
     let tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
     Ok(config.network.build(&VarBuilder::from_tensors(tensors, config.dtype, device))?)
@@ -153,7 +153,7 @@ mod tests {
         }
     }
 
-    /// Saves a bundle with every parameter at `value`.
+    /// Save a bundle with every parameter at `value`.
     fn save(writer: &mut BundleWriter, value: f64) {
         let config = config();
         let (_, parameters) = parameters::build(&config.network, config.dtype, &Device::Cpu).unwrap();
@@ -170,7 +170,7 @@ mod tests {
         writer.save(&contents).unwrap();
     }
 
-    /// The address of the first number of a tensor.
+    /// Return the address of the first number of a tensor.
     fn address(tensor: &Tensor) -> *const f32 {
         let (storage, layout) = tensor.storage_and_layout();
         let Storage::Cpu(storage) = &*storage else { panic!("not on the CPU") };

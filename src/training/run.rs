@@ -41,7 +41,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run before its first step, to be saved by `writer`.
+    /// Return a run before its first step, to be saved by `writer`.
     ///
     /// # Errors
     /// If the configuration or an option is invalid, the data is too short for a batch, or the machine has less memory
@@ -90,7 +90,7 @@ impl Run {
         Self { trainer, splits, reporter, record, ended }
     }
 
-    /// Trains to the end, or until `stop` is set. Saves the bundle after every scheduled evaluation, at the end and
+    /// Train to the end, or until `stop` is set. Saves the bundle after every scheduled evaluation, at the end and
     /// on a stop.
     ///
     /// # Errors
@@ -103,12 +103,25 @@ impl Run {
         ending
     }
 
+    /// Write the bundle again from the state of the training, with the parameters that the run had selected for
+    /// inference.
+    ///
+    /// # Errors
+    /// If the bundle cannot be written, and errors from candle.
+    pub fn rewrite(&mut self) -> Result<()> {
+        if self.ended == Some(Ending::Finished) {
+            // Selects the parameters at the end of the run, which the state of the training does not hold.
+            self.trainer.final_evaluation(&self.splits, &mut self.reporter)?;
+        }
+        self.record.save(&self.trainer, &mut self.reporter)
+    }
+
     /// How the run had ended before it was resumed; `None` if there are steps left.
     pub fn ended(&self) -> Option<Ending> {
         self.ended
     }
 
-    /// Sets the parameters to those of another bundle, and evaluates them: the run keeps only what is better.
+    /// Set the parameters to those of another bundle, and evaluates them: the run keeps only what is better.
     ///
     /// # Errors
     /// If the parameters do not fit the network; and as [`Trainer::judge_start`].
@@ -117,17 +130,17 @@ impl Run {
         self.trainer.judge_start(&self.splits, &mut self.reporter)
     }
 
-    /// Writes the metrics to a TensorBoard event file too.
+    /// Write the metrics to a TensorBoard event file too.
     pub fn watch(&mut self, events: EventWriter) {
         self.reporter.events = Some(events);
     }
 
-    /// The configuration of the model.
+    /// Return the configuration of the model.
     pub fn config(&self) -> &Config {
         &self.record.config
     }
 
-    /// The source of the data.
+    /// Return the source of the data.
     pub fn data(&self) -> &DataSpec {
         &self.record.data
     }
@@ -137,17 +150,17 @@ impl Run {
         &self.splits
     }
 
-    /// The tokenizer; `None` if the data is not text.
+    /// Return the tokenizer; `None` if the data is not text.
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
         self.record.tokenizer.as_deref()
     }
 
-    /// The bundle's directory.
+    /// Return the bundle's directory.
     pub fn path(&self) -> &Path {
         self.record.writer.path()
     }
 
-    /// Whether a checkpoint of this run is on disk.
+    /// Return whether a checkpoint of this run is on disk.
     pub fn has_saved(&self) -> bool {
         self.record.writer.has_saved()
     }

@@ -3,13 +3,13 @@
 use candle_core::Device;
 use rnn_zoo::training::{Run, card};
 
-/// The command line of this process, quoted for a shell.
+/// Return the command line of this process, quoted for a shell.
 pub fn command_line() -> String {
     let arguments = std::env::args().skip(1).map(|argument| card::quoted(&argument));
     std::iter::once("rnn".to_string()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
-/// Prints a description of the model and its data.
+/// Print a description of the model and its data.
 pub fn introduce(run: &Run, device: &Device) {
     let splits = run.splits();
     let (train, valid) = (splits.train.len(), splits.valid.as_ref().map_or(0, |valid| valid.len()));

@@ -19,7 +19,7 @@ use start::start;
 use super::flags::usage;
 use super::outcome::Outcome;
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let mut run = match &args.resume {
@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     drive(run, &stop)
 }
 
-/// Refuses a folder of events inside the bundle, which a save replaces as a whole.
+/// Refuse a folder of events inside the bundle, which a save replaces as a whole.
 fn check_tensorboard(folder: &Path, bundle: &Path) -> anyhow::Result<()> {
     let [folder, inside] = [folder, bundle].map(|path| absolute(path).unwrap_or_else(|_| path.to_path_buf()));
     if folder.starts_with(inside) {
@@ -49,7 +49,7 @@ fn check_tensorboard(folder: &Path, bundle: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Trains to the end and prints the next commands.
+/// Train to the end and prints the next commands.
 fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     let ending = run.train(stop);
     let path = run.path().display();
@@ -85,7 +85,7 @@ fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     }
 }
 
-/// A flag that the first Ctrl-C sets; the second ends the process. Before this call, the first one does.
+/// Return a flag that the first Ctrl-C sets; the second ends the process. Before this call, the first one does.
 fn stop_on_interrupt(run: &Run) -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = stop.clone();

@@ -15,7 +15,7 @@ use super::introduce::{command_line, introduce};
 use crate::cli::bundle_argument::Bundle;
 use crate::cli::flags::{self, usage};
 
-/// A run before its first step.
+/// Return a run before its first step.
 pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     let data = args.data.spec(args.training.seed);
     let learner = Learner::new(args, &data)?;
@@ -54,7 +54,7 @@ struct Basis {
 }
 
 impl Learner {
-    /// The model that the arguments name. Refuses flags that have no effect on it.
+    /// Return the model that the arguments name. Refuses flags that have no effect on it.
     fn new(args: &Args, data: &DataSpec) -> anyhow::Result<Self> {
         let basis = args.from.as_deref().map(|bundle| load_basis(bundle, args)).transpose()?;
         let entry = args.model.as_deref().map(known_model).transpose()?;
@@ -85,7 +85,7 @@ impl Learner {
         Ok(self.task.check_options(&options)?)
     }
 
-    /// The writer of the run's bundle.
+    /// Return the writer of the run's bundle.
     fn writer(&self, args: &Args, data: &DataSpec) -> anyhow::Result<BundleWriter> {
         let name = match &args.from {
             Some(bundle) => format!("{}-on", stem(bundle)),
@@ -101,7 +101,7 @@ impl Learner {
         Ok(BundleWriter::create(&out, args.force)?.with_recipe(settings.to_toml()))
     }
 
-    /// Reads the data, with the tokenizer and the labels of `--from` if there are any.
+    /// Read the data, with the tokenizer and the labels of `--from` if there are any.
     fn prepare(&self, args: &Args, data: &DataSpec) -> anyhow::Result<Prepared> {
         let (tokenizer, labels) = match &self.basis {
             Some(Basis { bundle, .. }) => {
@@ -157,7 +157,7 @@ fn load_basis(argument: &str, args: &Args) -> anyhow::Result<Basis> {
     }
 }
 
-/// The model of the bundle of `--from`. Refuses another one that the user names.
+/// Return the model of the bundle of `--from`. Refuses another one that the user names.
 fn own_model(given: Option<&'static Entry>, config: &Config) -> anyhow::Result<&'static Entry> {
     let own = known_model(&config.model)?;
     match given {
@@ -170,7 +170,7 @@ fn own_model(given: Option<&'static Entry>, config: &Config) -> anyhow::Result<&
     }
 }
 
-/// Refuses to save a run in place of the bundle that it starts from: its recipe would then start from its own result.
+/// Refuse to save a run in place of the bundle that it starts from: its recipe would then start from its own result.
 fn keep_apart(out: &Path, from: &Path) -> anyhow::Result<()> {
     match (out.canonicalize(), from.canonicalize()) {
         (Ok(out), Ok(from)) if out == from => {
@@ -180,7 +180,7 @@ fn keep_apart(out: &Path, from: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Refuses options that act on evaluations if there is no validation data.
+/// Refuse options that act on evaluations if there is no validation data.
 fn check_validation(options: &Options, prepared: &Prepared) -> anyhow::Result<()> {
     if prepared.splits.valid.is_some() {
         return Ok(());
@@ -199,7 +199,7 @@ fn check_validation(options: &Options, prepared: &Prepared) -> anyhow::Result<()
     Ok(())
 }
 
-/// Prints the column of records that the text is read from.
+/// Print the column of records that the text is read from.
 fn announce_text(data: &DataSpec, prepared: &Prepared) {
     if let Some(column) = &prepared.text_column {
         let class =
@@ -208,7 +208,7 @@ fn announce_text(data: &DataSpec, prepared: &Prepared) {
     }
 }
 
-/// The model of that name, or an error with the nearest one.
+/// Return the model of that name, or an error with the nearest one.
 fn known_model(name: &str) -> anyhow::Result<&'static Entry> {
     let wanted = name.to_lowercase().replace('_', "-");
     if let Some(entry) = MODELS.iter().find(|entry| entry.name == wanted) {
@@ -220,12 +220,12 @@ fn known_model(name: &str) -> anyhow::Result<&'static Entry> {
     Err(usage("MODEL", problem))
 }
 
-/// The names of all models.
+/// Return the names of all models.
 fn model_names() -> String {
     MODELS.map(|entry| entry.name).join(", ")
 }
 
-/// The name of data or of a bundle in the name of a new bundle: `my` of `texts/my.txt`, `story` of
+/// Return the name of data or of a bundle in the name of a new bundle: `my` of `texts/my.txt`, `story` of
 /// `builtin:story`.
 fn stem(path: &str) -> &str {
     let last = path.trim_end_matches('/').rsplit(['/', ':', '\\']).next().unwrap_or("data");

@@ -22,7 +22,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A picture of the usual quantities that any of the runs has.
+    /// Return a picture of the usual quantities that any of the runs has.
     ///
     /// # Errors
     /// If no run has any of them.
@@ -39,7 +39,7 @@ impl Picture {
         }
     }
 
-    /// Returns the text of an SVG file.
+    /// Return the text of an SVG file.
     ///
     /// # Errors
     /// If there are more than [`MOST_RUNS`] runs, no run has a quantity, or the axis is epochs and a run has not
@@ -51,7 +51,7 @@ impl Picture {
         Ok(text)
     }
 
-    /// Returns the bytes of a PNG file.
+    /// Return the bytes of a PNG file.
     ///
     /// # Errors
     /// As [`Picture::svg`].
@@ -82,7 +82,7 @@ impl Picture {
         area.present().map_err(draw_error)
     }
 
-    /// Refuses runs that cannot be drawn.
+    /// Refuse runs that cannot be drawn.
     fn check(&self, runs: &[PlottedRun]) -> Result<()> {
         if runs.len() > MOST_RUNS {
             let problem = format!(
