@@ -91,7 +91,7 @@ pub fn total() -> Option<u64> {
         line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
     };
     let machine = field("MemTotal:")? + field("SwapTotal:").unwrap_or(0);
-    // A container may have less. `max`, for no limit, is no number.
+    // A container may have less. `max` means no limit.
     let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     let limit = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     limits.into_iter().filter_map(limit).chain([machine]).min()

@@ -56,7 +56,7 @@ impl From<&Rng> for Position {
 }
 
 impl Position {
-    /// Return the generator that continues from here; `None` where the word position is no number.
+    /// Return the generator that continues from here; `None` if the word position is not a number.
     pub fn restore(&self) -> Option<Rng> {
         let mut rng = Rng::from_seed(self.seed);
         rng.set_stream(self.stream);

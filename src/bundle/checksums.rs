@@ -34,8 +34,10 @@ impl Checksums {
         for (index, line) in text.lines().enumerate() {
             let (sum, name) = line.split_once("  ").unwrap_or_default();
             if sum.len() != 64 || !sum.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                let problem =
-                    format!("line {} is no checksum; copy the bundle again, or remove this file", index + 1);
+                let problem = format!(
+                    "line {} is not a checksum and a name; copy the bundle again, or remove this file",
+                    index + 1
+                );
                 return Err(Error::file(path, problem));
             }
             sums.0.insert(name.to_string(), sum.to_ascii_lowercase());
@@ -189,7 +191,7 @@ mod tests {
         for text in ["nothing\n", "12  config.json\n", &format!("{}  config.json\n", "g".repeat(64))] {
             fs::write(dir.path().join(CHECKSUMS), text).unwrap();
             let error = Checksums::of(dir.path()).unwrap_err().to_string();
-            assert!(error.contains("SHA256SUMS: line 1 is no checksum"), "{error}");
+            assert!(error.contains("SHA256SUMS: line 1 is not a checksum"), "{error}");
         }
     }
 
@@ -213,7 +215,7 @@ mod tests {
         let error = sums.stream(dir.path(), "a", None, |_| Err::<(), _>(Error::Message("no header".into())));
         assert!(
             error.unwrap_err().to_string().contains("a: is damaged"),
-            "damage is told before its effects"
+            "damage is reported before its effects"
         );
     }
 }

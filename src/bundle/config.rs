@@ -90,7 +90,7 @@ impl Config {
             }
             Some(older) => Err(Error::file(
                 path,
-                format!("has format {older}, but formats start at {FORMAT}; train anew"),
+                format!("has format {older}, but formats start at {FORMAT}; train the model again"),
             )),
             None => {
                 let problem = "has no `format` number, so it is not from a bundle of this program";

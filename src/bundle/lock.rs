@@ -51,7 +51,7 @@ struct LockFile {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // Removed while it is locked, so it is no one else's. A file that stays does no harm.
+        // Still locked, so the file belongs to this process. A file that stays does no harm.
         let _ = fs::remove_file(&self.path);
     }
 }

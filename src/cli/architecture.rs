@@ -16,7 +16,7 @@ use super::number;
 /// The precision that models are trained in.
 pub const DTYPE: DType = DType::F32;
 
-/// A kind of recurrent cell: an entry of [`MODELS`] that is no network.
+/// A kind of recurrent cell: an entry of [`MODELS`] with a stack.
 pub type Cell = &'static Entry;
 
 /// Why a [`Cell`] has a stack.

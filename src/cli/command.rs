@@ -13,7 +13,7 @@ use super::{bench, data, eval, export, generate, list, plot, predict, score, she
     propagate_version = true,
     override_usage = "rnn COMMAND [OPTIONS]    (rnn COMMAND --help; rnn --version)",
     after_help = "\
-Example: `rnn train lstm` learns the built-in stories; `rnn generate lstm-story` writes.
+Example: `rnn train lstm`, on built-in stories, then `rnn generate lstm-story`.
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C."
 )]
 pub struct Cli {

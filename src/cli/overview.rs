@@ -26,8 +26,8 @@ pub fn with_groups(command: Command) -> Command {
             let _ = writeln!(template, "  {literal}{name:<11}{literal:#}  {about}");
         }
     }
-    template.push_str("{after-help}");
-    command.help_template(template)
+    let template = template.trim_end();
+    command.help_template(format!("{template}{{after-help}}"))
 }
 
 #[cfg(test)]

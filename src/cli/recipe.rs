@@ -250,7 +250,7 @@ fn find<'c>(train: &'c Command, name: &str, value: &DeValue<'_>) -> Result<&'c A
         || train.get_arguments().filter(|arg| arg.get_id() != "help" && arg.get_id() != "version");
     match arguments().find(|arg| names(arg).any(|name| name == wanted)) {
         Some(arg) if is_key(arg) => return Ok(arg),
-        Some(arg) => return Err(format!(" is no setting of a recipe; give it as a flag, --{}", key(arg))),
+        Some(arg) => return Err(format!(" is not a setting of a recipe; give it as a flag, --{}", key(arg))),
         None if value.is_table() => {
             return Err(" is a table; a recipe has none: write the keys in it without a heading".into());
         }
@@ -261,7 +261,7 @@ fn find<'c>(train: &'c Command, name: &str, value: &DeValue<'_>) -> Result<&'c A
     let nearest = known.min_by_key(|(name, _)| strsim::damerau_levenshtein(name, &wanted));
     let nearest = nearest.map_or("model", |(_, key)| key);
     Err(format!(
-        " is no setting of `rnn train`; did you mean `{nearest}`? (its keys are the flags of `rnn train --help`)"
+        " is not a setting of `rnn train`; did you mean `{nearest}`? (its keys are the flags of `rnn train --help`)"
     ))
 }
 

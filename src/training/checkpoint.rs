@@ -111,8 +111,7 @@ impl Checkpoint {
         let Self { options, saved, loaded, writer, tensors } = self;
         let fingerprint = prepared.splits.fingerprint()?;
         if fingerprint != saved.fingerprint {
-            let problem =
-                "has changed since the run was started with it; put it back as it was, or train anew";
+            let problem = "has changed since the run was started with it; restore it, or start another run";
             return Err(Error::file(&saved.data.data, problem));
         }
         let Config { task, labels, network, dtype, .. } = &loaded.config;

@@ -30,8 +30,8 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Return a new file in `folder`, for a run that goes on after `step`; 0 is before the first. Files that the run
-    /// left before it was resumed stay: TensorBoard is told to forget what they have beyond that step.
+    /// Create an event file in `folder`, for a run that continues after `step`; 0 is before the first. Files from before
+    /// the run was resumed stay, and TensorBoard drops their events beyond that step.
     ///
     /// # Errors
     /// A folder that cannot be written to; and one with event files already, if the run is a new one and
@@ -106,7 +106,7 @@ fn latest(folder: &Path) -> std::io::Result<Option<u64>> {
         let name = entry?.file_name();
         let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
         let second = rest.split('.').next().and_then(|second| second.parse().ok());
-        // More digits than ours are no time of anybody.
+        // Numbers with more digits are not times.
         let second = second.filter(|second| *second < 10_000_000_000).unwrap_or(0);
         latest = latest.max(Some(second));
     }

@@ -14,10 +14,10 @@ pub fn introduce(run: &Run, device: &Device) {
     let splits = run.splits();
     let (train, valid) = (splits.train.len(), splits.valid.as_ref().map_or(0, |valid| valid.len()));
     let vocabulary = run.tokenizer().map_or(String::new(), |tokenizer| {
-        format!(", {} {}s to choose from", tokenizer.vocabulary_size(), tokenizer.unit())
+        format!(", a vocabulary of {} {}s", tokenizer.vocabulary_size(), tokenizer.unit())
     });
     eprintln!(
-        "{} ({}): {} parameters on {}; {train} targets to learn from, {valid} to validate on{vocabulary}",
+        "{} ({}): {} parameters on {}; {train} training targets, {valid} validation targets{vocabulary}",
         run.config().model,
         run.config().task,
         run.trainer.parameters.count(),
@@ -27,7 +27,7 @@ pub fn introduce(run: &Run, device: &Device) {
         let share = splits.train.unknown_share(unknown);
         if share > 0. {
             let (percent, token) = (100. * share, tokenizer.token(unknown).unwrap_or_default());
-            eprintln!("{percent:.1} % of the training text is `{token}`, what the tokenizer does not know");
+            eprintln!("{percent:.1} % of the training text is unknown to the tokenizer: `{token}`");
         }
     }
     if valid == 0 {

@@ -78,9 +78,11 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
 /// Print the effects of a new length on the schedule and the average.
 fn announce_length(options: &Options) {
     if matches!(options.schedule, Schedule::Cosine { .. } | Schedule::OneCycle { .. }) {
-        eprintln!("the learning rate's schedule is that of the new length from here on: the rate jumps");
+        eprintln!(
+            "the schedule of the learning rate is that of the new length from this step on, so the rate jumps"
+        );
     }
     if matches!(options.average, Some(Average::Swa { .. })) {
-        eprintln!("the average begins anew, at its share of the new length");
+        eprintln!("the average starts again, at its share of the new length");
     }
 }

@@ -186,14 +186,11 @@ fn check_validation(options: &Options, prepared: &Prepared) -> anyhow::Result<()
         return Ok(());
     }
     if options.early_stop.is_some() {
-        return Err(usage(
-            "--early-stop",
-            "there is no validation data that could stop improving; leave it out",
-        ));
+        return Err(usage("--early-stop", "has no effect: there is no validation data; leave it out"));
     }
     if matches!(options.average, Some(Average::NtAsgd { .. })) {
         let problem =
-            "nt-asgd begins where validation stalls, and there is no validation data; use ema or swa";
+            "nt-asgd starts when validation stalls, but there is no validation data; use ema or swa";
         return Err(usage("--average", problem));
     }
     Ok(())

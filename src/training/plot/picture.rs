@@ -34,7 +34,7 @@ impl Picture {
         };
         let quantities: Vec<_> = Quantity::USUAL.into_iter().filter(any).collect();
         match quantities.is_empty() {
-            true => Err(Error::Message("there is no figure to draw in the reports of these runs".into())),
+            true => Err(Error::Message("the reports of these runs have no figure to draw".into())),
             false => Ok(Self { quantities, axis }),
         }
     }
@@ -86,7 +86,7 @@ impl Picture {
     fn check(&self, runs: &[PlottedRun]) -> Result<()> {
         if runs.len() > MOST_RUNS {
             let problem = format!(
-                "{} runs are more than colours that can be told apart; draw {MOST_RUNS} at most",
+                "{} runs are more than there are distinct colours; draw {MOST_RUNS} at most",
                 runs.len()
             );
             return Err(Error::invalid("runs", problem));
