@@ -17,16 +17,16 @@ use crate::cli::{architecture, flags};
     allow_negative_numbers = true,
     after_help = "\
 Examples:
-  rnn train lstm                                                   a character LSTM on the built-in stories
-  rnn train gru --data my.txt --out my-gru                         on a text file
-  rnn train rnnlm --data ptb/ --tied --dropout 0.4                 on a folder of train, valid and test
+  rnn train lstm                                       characters of the built-in stories
+  rnn train gru --data my.txt --out my-gru             a text file
+  rnn train rnnlm --data ptb/ --tied --dropout 0.4     a folder of train, valid and test
   rnn train lstm --data q.csv --text-column text --label-column label --task classify
-  rnn train --recipe my-gru/recipe.toml --lr 0.001                 repeat a run with another learning rate
-  rnn train --from my-gru --data other.txt                         fine-tune a model on other text
-  rnn train --resume my-gru --epochs 20                            continue a run"
+  rnn train --recipe my-gru/recipe.toml --lr 0.001     a run again, at another learning rate
+  rnn train --from my-gru --data other.txt             fine-tune a model on other text
+  rnn train --resume my-gru --epochs 20                continue a run"
 )]
 pub struct Args {
-    /// simple-rnn, lstm, gru or rnnlm
+    /// simple-rnn, lstm, gru or rnnlm (`rnn list` describes them)
     #[arg(value_name = "MODEL")]
     pub model: Option<String>,
 

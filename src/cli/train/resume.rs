@@ -47,7 +47,7 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
     let mut run = checkpoint.resume(prepared, device)?;
     if let Some(error) = damage {
         run.rewrite()?;
-        eprintln!("{error}; it is written again from the state of the training");
+        eprintln!("the damaged model is written again from the state of the training ({error})");
     }
     let (path, step) = (run.path().display(), run.trainer.progress.step);
     let from = card::quoted_path(&path.to_string());
