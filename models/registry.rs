@@ -4,6 +4,7 @@ use candle_core::Result;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
+use crate::layers::config::StackOptions;
 use crate::network::Network;
 use crate::predictor::{Predictor, PredictorConfig};
 use crate::recurrent_config::RecurrentConfig;
@@ -20,6 +21,15 @@ pub struct ModelEntry {
     pub paper: &'static str,
     /// The source file with its equations.
     pub file: &'static str,
+    /// A stack of this kind of cell with the cell's default options; `None` for a network.
+    pub stack: Option<fn(StackOptions) -> RecurrentConfig>,
+}
+
+impl PartialEq for ModelEntry {
+    /// Names are unique.
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
 }
 
 /// All models, simplest first.
@@ -29,24 +39,28 @@ pub const MODELS: [ModelEntry; 4] = [
         summary: "one layer with feedback: h' = tanh(W x + U h + b)",
         paper: "Elman 1990",
         file: "models/simple_rnn.rs",
+        stack: Some(|options| RecurrentConfig::SimpleRnn(options.into())),
     },
     ModelEntry {
         name: "lstm",
         summary: "a cell state behind three gates keeps information over many steps",
         paper: "Hochreiter and Schmidhuber 1997",
         file: "models/lstm.rs",
+        stack: Some(|options| RecurrentConfig::Lstm(options.into())),
     },
     ModelEntry {
         name: "gru",
         summary: "two gates and one state, with three quarters of an LSTM's operations",
         paper: "Cho et al. 2014",
         file: "models/gru.rs",
+        stack: Some(|options| RecurrentConfig::Gru(options.into())),
     },
     ModelEntry {
         name: "rnnlm",
         summary: "a language model with any of these cells",
         paper: "Mikolov et al. 2010",
         file: "models/rnnlm.rs",
+        stack: None,
     },
 ];
 
@@ -100,7 +114,7 @@ impl ModelConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Init, LstmConfig, LstmOptions, Merge, Readout, StackOptions};
+    use crate::{Init, LstmConfig, LstmOptions, Merge, Readout};
 
     /// The `network` of config.json files as version 0.1.0 wrote them, before [`StackOptions`] was a struct of its own.
     const FILES: [&str; 4] = [
@@ -204,6 +218,18 @@ mod tests {
   }
 }"#,
     ];
+
+    #[test]
+    fn names_of_cells_are_those_of_the_configuration() {
+        let mut cells = 0;
+        for ModelEntry { name, stack, .. } in MODELS {
+            let Some(stack) = stack else { continue };
+            let config = serde_json::to_value(stack(StackOptions::new(2, 3))).unwrap();
+            assert_eq!(config["cell"], name);
+            cells += 1;
+        }
+        assert_eq!(cells, 3);
+    }
 
     #[test]
     fn options_are_fields_of_one_json_object() {

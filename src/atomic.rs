@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-/// Writes a file in a single step: to a temporary file beside it, flushed to disk, then renamed. On an error the
+/// Write a file in a single step: to a temporary file beside it, flushed to disk, then renamed. On an error the
 /// previous file stays. A link is followed; a device or a pipe is written to directly.
 ///
 /// # Errors
@@ -23,14 +23,22 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // The permissions of an ordinary new file; temporary files are private by default.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    let mut file = builder.tempfile_in(folder).map_err(|error| without_path(&error))?;
+    // Through the file itself: errors of the wrapper name the temporary file.
+    file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&target).map_err(|error| error.error)?;
     sync_directory(folder)
 }
 
-/// Flushes the entries of a directory to disk.
+/// Return an error of tempfile, "REASON at path PATH", without the path of the temporary file.
+fn without_path(error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    let reason = text.split_once(" at path ").map_or(text.as_str(), |(reason, _)| reason);
+    io::Error::new(error.kind(), reason)
+}
+
+/// Flush the entries of a directory to disk.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(not(unix)) {
         // Other systems do not open directories as files.
@@ -55,7 +63,9 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), bytes);
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert!(write(&dir.path().join("nowhere/a"), b"").is_err());
+        let error = write(&dir.path().join("nowhere/a"), b"").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(error.to_string(), fs::read(dir.path().join("nowhere/a")).unwrap_err().to_string());
         assert!(write(dir.path(), b"").is_err(), "a folder is not replaced");
     }
 

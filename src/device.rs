@@ -57,7 +57,7 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Opens the device.
+    /// Open the device.
     ///
     /// # Errors
     /// If this build does not support the device (the error says how to build it), or the device is absent.
@@ -82,7 +82,7 @@ fn not_built(name: &str, feature: &str) -> Error {
     Error::invalid("device", format!("this build has no {name}: {build}"))
 }
 
-/// An error for a device that is supported but cannot be opened: no such number, driver or free memory.
+/// Return an error for a device that is supported but cannot be opened: no such number, driver or free memory.
 fn absent(choice: DeviceChoice, error: &candle_core::Error) -> Error {
     // Candle may append a backtrace; errors of this program are one line.
     let error = error.to_string();
@@ -93,7 +93,7 @@ fn absent(choice: DeviceChoice, error: &candle_core::Error) -> Error {
     )
 }
 
-/// The name of a device for reports: `cpu`, `cuda:0`, `metal`.
+/// Return the name of a device for reports: `cpu`, `cuda:0`, `metal`.
 pub fn name(device: &Device) -> String {
     match device.location() {
         candle_core::DeviceLocation::Cpu => "cpu".to_string(),
@@ -102,7 +102,7 @@ pub fn name(device: &Device) -> String {
     }
 }
 
-/// Sets the size of rayon's global thread pool, which runs matrix products and the parallel loops of this crate.
+/// Set the size of rayon's global thread pool, which runs matrix products and the parallel loops of this crate.
 /// Call it once, before any of them. Candle's pool for element-wise ops on large tensors takes its size from
 /// `CANDLE_NUM_THREADS` or `RAYON_NUM_THREADS` when it is first used.
 ///

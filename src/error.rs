@@ -57,7 +57,7 @@ pub enum Error {
 }
 
 impl From<candle_core::Error> for Error {
-    /// Removes the backtrace that candle prints after its message: an error of this crate is one line.
+    /// Remove the backtrace that candle prints after its message: an error of this crate is one line.
     fn from(mut error: candle_core::Error) -> Self {
         while let candle_core::Error::WithBacktrace { inner, .. } = error {
             error = *inner;
@@ -70,12 +70,12 @@ impl From<candle_core::Error> for Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error about the option or argument `field`.
+    /// Return an error about the option or argument `field`.
     pub fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
         Self::Invalid { field, problem: problem.into() }
     }
 
-    /// An error about a file or folder. `problem` is anything that prints, such as an [`std::io::Error`].
+    /// Return an error about a file or folder. `problem` is anything that prints, such as an [`std::io::Error`].
     pub fn file(path: impl AsRef<Path>, problem: impl std::fmt::Display) -> Self {
         Self::File { path: path.as_ref().to_path_buf(), problem: problem.to_string() }
     }

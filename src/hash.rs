@@ -1,6 +1,6 @@
-//! A hash that is the same in every version and on every machine, which the standard library's is not.
+//! FNV-1a: a hash that is the same in every version and on every machine, unlike that of the standard library.
 
-/// FNV-1a, 64 bits, of what is added: tells things apart that nobody forges.
+/// FNV-1a with 64 bits. It is not cryptographic.
 pub(crate) struct Fnv1a(pub u64);
 
 impl Fnv1a {
@@ -8,18 +8,18 @@ impl Fnv1a {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
-    /// A byte, or a word whose every bit should count.
+    /// Add a byte, or a word as a whole.
     pub(crate) fn add(&mut self, word: impl Into<u64>) {
         self.0 = (self.0 ^ word.into()).wrapping_mul(0x0100_0000_01b3);
     }
 
-    /// Every byte in turn.
+    /// Add bytes one by one.
     pub(crate) fn add_bytes(&mut self, bytes: &[u8]) {
         bytes.iter().for_each(|&byte| self.add(byte));
     }
 }
 
-/// The same of bytes.
+/// Return the hash of bytes.
 pub(crate) fn fnv1a<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
     let mut hash = Fnv1a::new();
     bytes.into_iter().for_each(|&byte| hash.add(byte));
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_published_one() {
+    fn published_test_vectors_hold() {
         // Test vectors of Fowler, Noll and Vo.
         for (text, expected) in
             [("", 0xcbf2_9ce4_8422_2325), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)]

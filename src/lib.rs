@@ -22,6 +22,7 @@ pub mod error;
 mod hash;
 pub mod inference;
 mod listing;
+pub mod memory;
 mod outline;
 mod parallel;
 pub mod parameters;

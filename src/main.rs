@@ -7,15 +7,19 @@ use std::process::ExitCode;
 
 use cli::flags::{self, Usage};
 use cli::{Cli, Outcome};
+use rnn_zoo::models::kernels::{ReportingAllocator, keep_freed_memory};
 
 /// The graph of a long unrolled sequence is walked recursively; pages of the stack that are never
 /// touched cost nothing.
 const STACK_BYTES: usize = 1 << 30;
 
+#[global_allocator]
+static ALLOCATOR: ReportingAllocator = ReportingAllocator::new(end_out_of_memory);
+
 #[allow(unsafe_code)]
 fn main() -> ExitCode {
     // SAFETY: there is no other thread yet.
-    unsafe { rnn_zoo_models::kernels::keep_freed_memory() };
+    unsafe { keep_freed_memory() };
     let command = match Cli::read(std::env::args_os()) {
         Ok(command) => command,
         Err(error) => return report(Err(error.into())),
@@ -25,21 +29,39 @@ fn main() -> ExitCode {
         Ok(Ok(code)) => code,
         // The panic has printed itself.
         Ok(Err(_)) => ExitCode::FAILURE,
-        Err(error) => report(Err(error.into())),
+        Err(error) => report(Err(anyhow::anyhow!("cannot start a thread: {error}"))),
     }
 }
 
+/// Print an error, and return the exit code: 0 done, 2 for a wrong flag or argument, 1 for any other failure, 130 after
+/// Ctrl-C.
 fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted) => ExitCode::from(130),
-        // Whoever read our output has seen enough, as `head` does.
+        // The reader of the output has seen enough, as `head` does.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let error = flags::in_flags(error);
+            let error = flags::in_flags(about_output(error));
             eprintln!("rnn: {}", format!("{error:#}").replace('\n', " "));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
+    }
+}
+
+/// End the program after an allocation that failed. Any thread may have asked for the memory.
+fn end_out_of_memory(bytes: usize) -> ! {
+    eprintln!(
+        "rnn: out of memory: {bytes} bytes cannot be allocated; use a smaller network, smaller batches or shorter windows"
+    );
+    std::process::exit(1)
+}
+
+/// Name standard output in an error of writing to it, the only one that commands return as it is.
+fn about_output(error: anyhow::Error) -> anyhow::Error {
+    match error.is::<std::io::Error>() {
+        true => error.context("standard output: cannot be written"),
+        false => error,
     }
 }
 

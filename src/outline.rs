@@ -15,7 +15,7 @@ use crate::Result;
 pub(crate) struct Outline(BTreeMap<String, Shape>);
 
 impl Outline {
-    /// The outline of the network of a configuration.
+    /// Return the outline of the network of a configuration.
     ///
     /// # Errors
     /// If the configuration describes no network.
@@ -25,6 +25,11 @@ impl Outline {
         config.build(VarBuilder::from_backend(Box::new(recorder), DType::F32, Device::Cpu))?;
         let shapes = std::mem::take(&mut *shapes.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(Self(shapes))
+    }
+
+    /// Return the number of scalars in all tensors together.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.values().map(|shape| shape.elem_count() as u64).fold(0, u64::saturating_add)
     }
 
     /// Compare the tensors of a file, shape and dtype by name, with the outline. The error is one sentence
@@ -65,7 +70,7 @@ impl FromIterator<(String, Shape)> for Outline {
 /// The most names in an error.
 const MOST_NAMES: usize = 8;
 
-/// The first names and the number of the others; `None` if there are none.
+/// Return the first names and how many more there are; `None` if there are none.
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
     let names: Vec<&str> = names.collect();
     match names.len() {

@@ -7,7 +7,7 @@ use rnn_zoo_models::kernels;
 /// Numbers of a piece: many pieces for the threads to share, each long enough to be worth it.
 pub(crate) const PIECE: usize = 1 << 15;
 
-/// The results of `work` for each of `pieces`, in their order.
+/// Return the results of `work` for each of `pieces`, in their order.
 pub(crate) fn map<P: Send, R: Send>(pieces: Vec<P>, work: impl Fn(P) -> R + Sync) -> Vec<R> {
     if pieces.len() <= 1 || kernels::threads() == 1 {
         return pieces.into_iter().map(work).collect();

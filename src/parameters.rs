@@ -24,7 +24,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// A map for a model's variables and the builder that fills it. [`Parameters::from`] takes the map after the
+    /// Return a map for a model's variables and the builder that fills it. [`Parameters::from`] takes the map after the
     /// model is built.
     pub fn builder(dtype: DType, device: &Device) -> (VarMap, VarBuilder<'static>) {
         let map = VarMap::new();
@@ -32,14 +32,14 @@ impl Parameters {
         (map, builder)
     }
 
-    /// Marks the parameters of these names as embeddings: matrices with one row per token.
+    /// Mark the parameters of these names as embeddings: matrices with one row per token.
     #[must_use]
     pub fn with_embeddings<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.embeddings = names.into_iter().map(String::from).collect();
         self
     }
 
-    /// The names of the parameters that are not matrices of layers: vectors, which are biases and scales, and
+    /// Return the names of the parameters that are not matrices of layers: vectors, which are biases and scales, and
     /// embeddings, including one that is tied to the decoder. Weight decay usually spares them.
     pub fn vectors_and_embeddings(&self) -> impl Iterator<Item = &str> {
         self.iter()
@@ -47,12 +47,12 @@ impl Parameters {
             .map(|(name, _)| name)
     }
 
-    /// Names and variables, in name order.
+    /// Name and variables, in name order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Var)> {
         self.vars.iter().map(|(name, var)| (name.as_str(), var))
     }
 
-    /// The variable of that name.
+    /// Return the variable of that name.
     pub fn get(&self, name: &str) -> Option<&Var> {
         self.vars.get(name)
     }
@@ -67,46 +67,71 @@ impl Parameters {
         self.vars.len()
     }
 
-    /// Whether the model has no parameters at all.
+    /// Return whether the model has no parameters at all.
     pub fn is_empty(&self) -> bool {
         self.vars.is_empty()
     }
 
-    /// Copies of the present values, which later steps leave alone.
+    /// Copy of the present values, which later steps leave alone.
     ///
     /// # Errors
-    /// Where the device cannot hold the copies.
+    /// If the device cannot hold the copies.
     pub fn to_tensors(&self) -> Result<NamedTensors> {
         let copy = |(name, var): (&String, &Var)| Ok((name.clone(), var.as_detached_tensor().copy()?));
         self.vars.iter().map(copy).collect()
     }
 
-    /// Gives every parameter the value of its name, converted to its dtype and device. On an error no
-    /// parameter has changed.
+    /// Set every parameter to the value of its name, converted to its dtype and device. On an error no parameter has
+    /// changed.
     ///
     /// # Errors
-    /// Names missing, names unexpected, a shape that disagrees, or a dtype that is no float.
+    /// If a name is missing or unexpected, a shape differs, a dtype is not a float, or a value exceeds the range of the
+    /// parameter's dtype.
     pub fn set_all(&self, values: &NamedTensors) -> Result<()> {
         self.check(values).map_err(Error::Message)?;
+        let mut new = Vec::with_capacity(self.vars.len());
         for (name, var) in &self.vars {
-            var.set(&values[name].to_device(var.device())?.to_dtype(var.dtype())?)?;
+            new.push((var, converted(name, &values[name], var.dtype())?.to_device(var.device())?));
+        }
+        for (var, value) in new {
+            var.set(&value)?;
         }
         Ok(())
     }
 
-    /// What keeps `values` from being values of these parameters, in words.
+    /// Return the problem with `values` as values of these parameters, in one sentence.
     pub(crate) fn check(&self, values: &NamedTensors) -> Result<(), String> {
         let found = values.iter().map(|(name, value)| (name.as_str(), (value.dims(), value.dtype())));
         self.outline().check(&found.collect())
     }
 
-    /// The names and shapes that values must have.
+    /// Return the names and shapes that values must have.
     pub(crate) fn outline(&self) -> Outline {
         self.vars.iter().map(|(name, var)| (name.clone(), var.shape().clone())).collect()
     }
 }
 
-/// Builds a network with trainable parameters.
+/// Convert a tensor to another float type.
+///
+/// # Errors
+/// If a finite value exceeds the range of `dtype`.
+pub(crate) fn converted(name: &str, tensor: &Tensor, dtype: DType) -> Result<Tensor> {
+    let value = tensor.to_dtype(dtype)?;
+    if dtype == tensor.dtype() || dtype == DType::F64 {
+        return Ok(value);
+    }
+    let numbers = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+    let beyond = numbers(&value)?
+        .into_iter()
+        .zip(numbers(tensor)?)
+        .any(|(to, from)| from.is_finite() && !to.is_finite());
+    match beyond {
+        true => Err(Error::Message(format!("tensor {name} has values beyond {}", dtype.as_str()))),
+        false => Ok(value),
+    }
+}
+
+/// Build a network with trainable parameters.
 ///
 /// # Errors
 /// If the configuration is invalid.
@@ -117,7 +142,7 @@ pub fn build(config: &ModelConfig, dtype: DType, device: &Device) -> Result<(Box
     Ok((network, Parameters::from(&map).with_embeddings(embeddings)))
 }
 
-/// A builder for a network with copies of `parameters` as constants, of whose use no graph is kept.
+/// Return a builder for a network with copies of `parameters` as constants, of whose use no graph is kept.
 ///
 /// # Errors
 /// Errors from candle.
@@ -180,6 +205,18 @@ mod tests {
             let bias = parameters.get("bias").unwrap();
             assert_eq!((bias.dtype(), bias.to_vec1::<f32>().unwrap()), (DType::F32, vec![0.5; 4]));
         }
+    }
+
+    #[test]
+    fn values_beyond_the_range_are_named_and_change_nothing() {
+        let parameters = two();
+        let mut values = parameters.to_tensors().unwrap();
+        values.insert("bias".into(), Tensor::new(&[1., 2., 3., 1e39], &Device::Cpu).unwrap());
+        let last = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+        values.insert("rnn.weight".into(), last);
+        let error = parameters.set_all(&values).unwrap_err().to_string();
+        assert_eq!(error, "tensor bias has values beyond f32");
+        assert_eq!(parameters.get("rnn.weight").unwrap().to_vec2::<f32>().unwrap(), [[1.0; 3]; 2]);
     }
 
     #[test]

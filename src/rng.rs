@@ -34,7 +34,7 @@ pub enum Purpose {
     Split = 9,
 }
 
-/// The generator of `seed` for one purpose. `index` tells uses of the same purpose apart: the epoch
+/// Return the generator of `seed` for one purpose. `index` tells uses of the same purpose apart: the epoch
 /// of a shuffle, the number of a sample.
 pub fn stream(seed: u64, purpose: Purpose, index: u64) -> Rng {
     let mut rng = Rng::seed_from_u64(seed);
@@ -58,7 +58,7 @@ impl From<&Rng> for Position {
 }
 
 impl Position {
-    /// The generator that continues from here; `None` where the word position is no number.
+    /// Return the generator that continues from here; `None` if the word position is not a number.
     pub fn restore(&self) -> Option<Rng> {
         let mut rng = Rng::from_seed(self.seed);
         rng.set_stream(self.stream);

@@ -6,6 +6,7 @@ mod bench;
 mod card;
 mod data;
 mod eval;
+mod exit_codes;
 mod export;
 mod from;
 mod generate;

@@ -8,7 +8,10 @@ mod allocator;
 mod cell_kind;
 #[allow(unsafe_code)]
 pub(crate) mod cpu;
+#[allow(unsafe_code)]
+mod reporting_allocator;
 
 pub use allocator::keep_freed_memory;
 pub use cell_kind::{CellKind, Nonlinearity};
 pub use cpu::{Isa, run_chunked, set_threads, threads};
+pub use reporting_allocator::ReportingAllocator;

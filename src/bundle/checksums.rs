@@ -23,7 +23,7 @@ const PIECE: usize = 1 << 18;
 pub(super) struct Checksums(BTreeMap<String, String>);
 
 impl Checksums {
-    /// The checksums of the bundle in a folder; none if it has no such file.
+    /// Return the checksums of the bundle in a folder; none if it has no such file.
     ///
     /// # Errors
     /// If a line is not a checksum and a name.
@@ -34,8 +34,10 @@ impl Checksums {
         for (index, line) in text.lines().enumerate() {
             let (sum, name) = line.split_once("  ").unwrap_or_default();
             if sum.len() != 64 || !sum.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                let problem =
-                    format!("line {} is no checksum; copy the bundle again, or remove this file", index + 1);
+                let problem = format!(
+                    "line {} is not a checksum and a name; copy the bundle again, or remove this file",
+                    index + 1
+                );
                 return Err(Error::file(path, problem));
             }
             sums.0.insert(name.to_string(), sum.to_ascii_lowercase());
@@ -43,12 +45,12 @@ impl Checksums {
         Ok(sums)
     }
 
-    /// Adds the checksum of a file's contents.
+    /// Add the checksum of a file's contents.
     pub(super) fn add(&mut self, name: &str, bytes: &[u8]) {
         self.0.insert(name.to_string(), hex(Sha256::new_with_prefix(bytes)));
     }
 
-    /// Reads a file of the bundle whole. A file without a checksum is not compared.
+    /// Read a file of the bundle whole. A file without a checksum is not compared.
     ///
     /// # Errors
     /// As [`read::bytes`], and if the file differs from its checksum.
@@ -61,7 +63,7 @@ impl Checksums {
         Ok(bytes)
     }
 
-    /// Hands a file of the bundle to `parse` as it is read, without holding it in memory. If `fingerprint` is
+    /// Hand a file of the bundle to `parse` as it is read, without holding it in memory. If `fingerprint` is
     /// given, the bytes that `parse` reads are added to it.
     ///
     /// # Errors
@@ -87,7 +89,24 @@ impl Checksums {
         parsed
     }
 
-    /// The text of the file `SHA256SUMS`.
+    /// Return the checksum of a file of the bundle, which is read.
+    ///
+    /// # Errors
+    /// As [`read::open`], and if the file differs from its checksum.
+    pub(super) fn sha256(&self, bundle: &Path, name: &str) -> Result<String> {
+        let path = bundle.join(name);
+        let (file, size) = read::open(&path)?;
+        let mut reader = HashingReader { file, size, sha: Some(Sha256::new()), fingerprint: None };
+        io::copy(&mut reader, &mut io::sink())
+            .map_err(|error| Error::file(&path, format!("cannot be read: {error}")))?;
+        let sum = hex(reader.sha.unwrap_or_default());
+        match self.0.get(name) {
+            Some(expected) if *expected != sum => Err(differs(&path)),
+            _ => Ok(sum),
+        }
+    }
+
+    /// Return the text of the file `SHA256SUMS`.
     pub(super) fn to_text(&self) -> String {
         self.0.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect()
     }
@@ -121,8 +140,12 @@ fn compare(path: &Path, expected: &str, found: Sha256) -> Result<()> {
     if hex(found) == expected {
         return Ok(());
     }
+    Err(differs(path))
+}
+
+fn differs(path: &Path) -> Error {
     let problem = format!("is damaged: its checksum differs from the one in {CHECKSUMS}; copy it again");
-    Err(Error::file(path, problem))
+    Error::file(path, problem)
 }
 
 fn hex(hash: Sha256) -> String {
@@ -168,7 +191,7 @@ mod tests {
         for text in ["nothing\n", "12  config.json\n", &format!("{}  config.json\n", "g".repeat(64))] {
             fs::write(dir.path().join(CHECKSUMS), text).unwrap();
             let error = Checksums::of(dir.path()).unwrap_err().to_string();
-            assert!(error.contains("SHA256SUMS: line 1 is no checksum"), "{error}");
+            assert!(error.contains("SHA256SUMS: line 1 is not a checksum"), "{error}");
         }
     }
 
@@ -192,7 +215,7 @@ mod tests {
         let error = sums.stream(dir.path(), "a", None, |_| Err::<(), _>(Error::Message("no header".into())));
         assert!(
             error.unwrap_err().to_string().contains("a: is damaged"),
-            "damage is told before its effects"
+            "damage is reported before its effects"
         );
     }
 }

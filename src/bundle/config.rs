@@ -52,7 +52,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The configuration of a new f32 model, called `model`, for a task on data that has been read.
+    /// Return the configuration of a new f32 model, called `model`, for a task on data that has been read.
     pub fn new(model: &str, task: &'static dyn Task, network: ModelConfig, data: &Prepared) -> Self {
         Self {
             format: FORMAT,
@@ -69,7 +69,7 @@ impl Config {
         }
     }
 
-    /// Reads and checks a bundle's `config.json`.
+    /// Read and check a bundle's `config.json`.
     ///
     /// # Errors
     /// If the file is missing, not JSON, of another format version, or without a required field.
@@ -77,13 +77,15 @@ impl Config {
         Self::parse(path, read::bytes(path)?)
     }
 
-    /// Checks the contents of a `config.json`. `path` is for errors.
+    /// Check the contents of a `config.json`. `path` is for errors.
     pub(super) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let text = read::utf8(path, bytes)?;
-        let value: Value = serde_json::from_str(read::without_mark(&text))
+        let text = read::without_mark(&text);
+        let value: Value = serde_json::from_str(text)
             .map_err(|error| Error::file(path, format!("is cut short or not JSON: {error}")))?;
         match value.get("format").and_then(Value::as_u64) {
-            Some(FORMAT) => serde_json::from_value(value)
+            // From the text, so that errors name the line.
+            Some(FORMAT) => serde_json::from_str(text)
                 .map_err(|error| Error::file(path, format!("is not a bundle's configuration: {error}"))),
             Some(newer) if newer > FORMAT => {
                 let problem =
@@ -92,7 +94,7 @@ impl Config {
             }
             Some(older) => Err(Error::file(
                 path,
-                format!("has format {older}, but formats start at {FORMAT}; train anew"),
+                format!("has format {older}, but formats start at {FORMAT}; train the model again"),
             )),
             None => {
                 let problem = "has no `format` number, so it is not from a bundle of this program";
@@ -122,7 +124,7 @@ mod dtype_name {
     }
 }
 
-/// Whether the path looks like a bundle of this program, of any format version: a folder whose `config.json`
+/// Return whether the path looks like a bundle of this program, of any format version: a folder whose `config.json`
 /// has the program's fields. The parameters are not looked at.
 pub fn is_bundle(path: &Path) -> bool {
     let Ok(bytes) = read::bytes(&path.join(CONFIG)) else { return false };
@@ -131,7 +133,7 @@ pub fn is_bundle(path: &Path) -> bool {
     value.get("format").is_some_and(Value::is_u64) && value.get("zoo_version").is_some_and(Value::is_string)
 }
 
-/// Whether the path is a bundle, a damaged one, or a folder that cannot be looked into.
+/// Return whether the path is a bundle, a damaged one, or a folder that cannot be looked into.
 pub fn is_trace(path: &Path) -> bool {
     let denied =
         fs::metadata(path.join(CONFIG)).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
@@ -158,8 +160,11 @@ mod tests {
             Config {
                 dtype: DType::BF16, labels: vec!["나쁨".into(), "좋음".into()], ..fixture::config()
             };
-        fs::write(&path, serde_json::to_string(&config).unwrap()).unwrap();
-        assert_eq!(Config::read(&path).unwrap(), config);
+        let text = serde_json::to_string(&config).unwrap();
+        for text in [format!("\u{feff}{text}"), text] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(Config::read(&path).unwrap(), config, "with a byte-order mark or without");
+        }
         assert!(is_bundle(dir.path()) && !is_bundle(&path));
     }
 
@@ -176,6 +181,6 @@ mod tests {
         assert!(with("dtype", "i64".into()).contains("\"i64\" is none of f32"));
         assert!(with("task", "sing".into()).contains("unknown variant `sing`"));
         assert!(problem("{\"format\": 1").contains("cut short or not JSON"));
-        assert!(problem("{\"format\": 1}").contains("missing field `model`"));
+        assert!(problem("{\n\"format\": 1\n}").contains("missing field `model` at line 3"));
     }
 }

@@ -9,7 +9,7 @@ use super::files::{CURVE, MODEL, README, TOKENIZER};
 use super::load::load;
 use super::read;
 use super::save::{BundleWriter, Contents, Training};
-use crate::parameters::NamedTensors;
+use crate::parameters::{NamedTensors, converted};
 use crate::{Error, Result};
 
 /// Options of an export.
@@ -24,7 +24,7 @@ pub struct Export {
     pub force: bool,
 }
 
-/// Writes a copy of the bundle at `path` to `out`, in a single step.
+/// Write a copy of the bundle at `path` to `out`, in a single step.
 ///
 /// # Errors
 /// As [`load`] and [`BundleWriter::create`], and if the parameters do not fit the configuration, are NaN or
@@ -38,7 +38,7 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
     let model = loaded.path.join(MODEL);
     let before = loaded.stored_parameters()?;
     let weights = match options.dtype {
-        Some(dtype) => before.iter().map(|entry| converted(entry, dtype, &model)).collect::<Result<_>>()?,
+        Some(dtype) => before.iter().map(|entry| in_dtype(entry, dtype, &model)).collect::<Result<_>>()?,
         None => before.clone(),
     };
     // Parsed only as a check. The original bytes are written: serialising the parsed tokenizer may change them.
@@ -57,7 +57,7 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
         return Err(Error::file(path, problem));
     }
     let readme = card(&readme.unwrap_or_default(), path, &[&before, &weights], training.is_some());
-    let writer = BundleWriter::create(out, options.force)?;
+    let writer = BundleWriter::create_for(out, options.force, false)?;
     writer.exporting(&loaded).save(&Contents {
         config: &loaded.config,
         weights: &weights,
@@ -75,19 +75,14 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
     })
 }
 
-fn converted((name, tensor): (&String, &Tensor), dtype: DType, file: &Path) -> Result<(String, Tensor)> {
-    let value = tensor.to_dtype(dtype)?;
-    let numbers = value.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-    if !numbers.into_iter().all(f64::is_finite) {
-        let name_of = dtype.as_str();
-        let problem =
-            format!("tensor {name} has values beyond {name_of}; choose another option `dtype`, as bf16");
-        return Err(Error::file(file, problem));
-    }
+fn in_dtype((name, tensor): (&String, &Tensor), dtype: DType, file: &Path) -> Result<(String, Tensor)> {
+    let advice = "choose another option `dtype`, as bf16";
+    let value =
+        converted(name, tensor, dtype).map_err(|error| Error::file(file, format!("{error}; {advice}")))?;
     Ok((name.clone(), value))
 }
 
-/// The model card with a line about the export, which replaces that of an earlier export.
+/// Return the model card with a line about the export, which replaces that of an earlier export.
 fn card(before: &str, path: &Path, weights: &[&NamedTensors; 2], resumable: bool) -> String {
     const MARK: &str = "\nExported by rnn-zoo ";
     let (card, behind) = match before.split_once(MARK) {
@@ -120,7 +115,7 @@ mod tests {
     use super::*;
     use crate::parameters::Parameters;
 
-    /// Saves a bundle without a tokenizer, with every parameter at `value`.
+    /// Save a bundle without a tokenizer, with every parameter at `value`.
     fn bundle(path: &Path, value: f32) {
         let config = super::super::Config { tokenizer: None, ..config() };
         let (map, builder) = Parameters::builder(config.dtype, &Device::Cpu);

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 const HOW: &str = "`Run::start` makes one";
 
-/// The folder that holds the files of the bundle at `path`.
+/// Return the folder that holds the files of the bundle at `path`.
 ///
 /// # Errors
 /// If it is not a bundle; the error says what it is.

@@ -33,8 +33,8 @@ pub struct Loaded {
     pub metrics: Vec<String>,
     /// The text of `recipe.toml`, if the bundle has it.
     pub recipe: Option<String>,
-    /// The contents of `training/state.json`, if the bundle has it.
-    state: Option<Value>,
+    /// The contents of `training/state.json`, or the problem with it; `None` if the bundle has no such file.
+    state: Option<Result<Value, String>>,
     /// The checksums of an exported bundle.
     checksums: Checksums,
 }
@@ -76,7 +76,7 @@ pub(super) struct State {
     pub(super) state: Value,
 }
 
-/// Reads a bundle's configuration, reports and settings.
+/// Read a bundle's configuration, reports and settings.
 ///
 /// # Errors
 /// If the path is not a bundle (the error says what it is), a file is missing, or the configuration
@@ -92,13 +92,11 @@ pub fn load(path: &Path) -> Result<Loaded> {
         let problem = format!("is missing, but the model needs its {kind} tokenizer; copy the bundle again");
         return Err(Error::file(path.join(TOKENIZER), problem));
     }
-    let (known, state) = match exists(&path.join(STATE)) {
-        true => {
-            let State { metrics_lines, state } =
-                parse_state(&path.join(STATE), &checksums.read(&path, STATE)?)?;
-            (metrics_lines, Some(state))
-        }
-        false => (usize::MAX, None),
+    let (known, state) = match exists(&path.join(STATE)).then(|| read_state(&path, &checksums)) {
+        Some(Ok(State { metrics_lines, state })) => (metrics_lines, Some(Ok(state))),
+        // The model can be used without the state of its training.
+        Some(Err(problem)) => (usize::MAX, Some(Err(problem))),
+        None => (usize::MAX, None),
     };
     // A bundle is usable without its reports, which are for people.
     let metrics = read::bounded(&path.join(METRICS), LARGEST_METRICS).unwrap_or_default();
@@ -109,7 +107,7 @@ pub fn load(path: &Path) -> Result<Loaded> {
 }
 
 impl Loaded {
-    /// Checks that the model can be loaded, by everything but the values of its parameters: the tokenizer, and
+    /// Check that the model can be loaded, by everything but the values of its parameters: the tokenizer, and
     /// the names, shapes, dtypes and size in the header of `model.safetensors`.
     ///
     /// # Errors
@@ -121,7 +119,7 @@ impl Loaded {
         TensorFile::open(&path, reader, size)?.check(&self.outline()?)
     }
 
-    /// Reads the model: its tokenizer, its parameters onto a device, and the fingerprint of both.
+    /// Read the model: its tokenizer, its parameters onto a device, and the fingerprint of both.
     ///
     /// # Errors
     /// If the configuration describes no network, or a file is broken, damaged or belongs to another model.
@@ -148,7 +146,7 @@ impl Loaded {
         Ok(Parts { parameters, tokenizer, fingerprint: format!("{:016x}", hash.0) })
     }
 
-    /// Reads the parameters of `model.safetensors` in the dtypes of the file, onto the CPU.
+    /// Read the parameters of `model.safetensors` in the dtypes of the file, onto the CPU.
     ///
     /// # Errors
     /// As [`Loaded::read`].
@@ -160,7 +158,23 @@ impl Loaded {
         })
     }
 
-    /// Sets `parameters` to the best parameters, those of `model.safetensors`.
+    /// Return the SHA-256 checksum of `model.safetensors`, in hexadecimal, as `sha256sum` prints it.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged.
+    pub fn parameters_sha256(&self) -> Result<String> {
+        self.checksums.sha256(&self.path, MODEL)
+    }
+
+    /// Check the values of the parameters of `model.safetensors`, too.
+    ///
+    /// # Errors
+    /// As [`Loaded::read`].
+    pub fn check_parameters(&self) -> Result<()> {
+        self.stored_parameters().map(drop)
+    }
+
+    /// Set `parameters` to the best parameters, those of `model.safetensors`.
     ///
     /// # Errors
     /// If the file is damaged, or its names, shapes or dtypes differ from those of `parameters`, of which none
@@ -173,7 +187,7 @@ impl Loaded {
         parameters.set_all(&values)
     }
 
-    /// Reads the model's tokenizer; `None` for a model that reads no text.
+    /// Read the model's tokenizer; `None` for a model that reads no text.
     ///
     /// # Errors
     /// If the file is broken, or belongs to another model.
@@ -181,7 +195,7 @@ impl Loaded {
         self.tokenizer_bytes()?.map(|bytes| self.parse_tokenizer(&bytes)).transpose()
     }
 
-    /// The bytes of `tokenizer.json`; `None` for a model that reads no text.
+    /// Return the bytes of `tokenizer.json`; `None` for a model that reads no text.
     pub(super) fn tokenizer_bytes(&self) -> Result<Option<Vec<u8>>> {
         let reads_text = self.config.tokenizer.is_some();
         reads_text.then(|| self.checksums.read(&self.path, TOKENIZER)).transpose()
@@ -203,12 +217,13 @@ impl Loaded {
         }
     }
 
-    /// Reads what resuming needs; `None` if the bundle was saved without it.
+    /// Read what resuming needs; `None` if the bundle was saved without it.
     ///
     /// # Errors
     /// If a file is missing, broken or damaged, or parameters are NaN or infinite.
     pub fn training(&self) -> Result<Option<TrainingState>> {
         let Some(state) = self.state.clone() else { return Ok(None) };
+        let state = state.map_err(|problem| self.unusable_training(STATE, &problem))?;
         let tensors = |name| self.tensors(name, None, |file, _| file.tensors(&Device::Cpu));
         let parameters = |name| self.tensors(name, None, |file, _| file.stored_parameters());
         let optional = |name| exists(&self.path.join(name)).then(|| parameters(name)).transpose();
@@ -222,7 +237,15 @@ impl Loaded {
         }))
     }
 
-    /// Opens a safetensors file of the bundle; `read` gets it with its size in bytes.
+    /// Return an error about a file of `training/`, with the uses that the bundle still has.
+    pub(crate) fn unusable_training(&self, file: &str, problem: &str) -> Error {
+        let problem = format!(
+            "{problem}; the run cannot be resumed, but the model can be used, and `Run::start_from` trains it further"
+        );
+        Error::file(self.path.join(file), problem)
+    }
+
+    /// Open a safetensors file of the bundle; `read` gets it with its size in bytes.
     fn tensors(
         &self,
         name: &str,
@@ -236,18 +259,23 @@ impl Loaded {
         })
     }
 
-    /// The names and shapes of the parameters that the configuration asks for.
+    /// Return the names and shapes of the parameters that the configuration asks for.
     fn outline(&self) -> Result<Outline> {
         Outline::of(&self.config.network).map_err(|error| Error::file(self.path.join(CONFIG), error))
     }
 }
 
-fn parse_state(path: &Path, bytes: &[u8]) -> Result<State> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::file(path, format!("is cut short or of another program: {error}")))
+/// Read `training/state.json` of a bundle. The error is the problem alone.
+fn read_state(bundle: &Path, checksums: &Checksums) -> Result<State, String> {
+    let problem = |error| match error {
+        Error::File { problem, .. } => problem,
+        error => error.to_string(),
+    };
+    let bytes = checksums.read(bundle, STATE).map_err(problem)?;
+    serde_json::from_slice(&bytes).map_err(|error| format!("is cut short or of another program: {error}"))
 }
 
-/// The complete lines of `metrics.jsonl`, with their ends. A crash can cut the last one short.
+/// Return the complete lines of `metrics.jsonl`, with their ends. A crash can cut the last one short.
 pub(super) fn metrics_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"))
 }
@@ -336,7 +364,11 @@ mod tests {
         bundle(dir.path());
         fs::create_dir(dir.path().join("training")).unwrap();
         fs::write(dir.path().join(STATE), "{\"metrics_li").unwrap();
-        assert!(problem(dir.path()).contains("state.json: is cut short or of another program"));
+        // The model itself is whole.
+        let loaded = load(dir.path()).unwrap();
+        let error = loaded.training().unwrap_err().to_string();
+        assert!(error.contains("state.json: is cut short or of another program"), "{error}");
+        assert!(error.contains("the model can be used"), "{error}");
         fs::write(dir.path().join(STATE), "{\"metrics_lines\": 0, \"state\": {}}").unwrap();
         let error = load(dir.path()).unwrap().training().unwrap_err().to_string();
         assert!(error.contains("last.safetensors: cannot be read"), "{error}");

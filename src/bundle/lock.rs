@@ -25,7 +25,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Locks the bundle at `place`, whose parent folder exists.
+    /// Lock the bundle at `place`, whose parent folder exists.
     ///
     /// # Errors
     /// If another process holds the lock, or the file cannot be written.
@@ -51,7 +51,7 @@ struct LockFile {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // Removed while it is locked, so it is no one else's. A file that stays does no harm.
+        // Still locked, so the file belongs to this process. A file that stays does no harm.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -87,7 +87,7 @@ fn held_by_another(file: File, bundle: &Path) -> Error {
     Error::file(bundle, problem)
 }
 
-/// Whether an open file is still the one of that path.
+/// Return whether an open file is still the one of that path.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;

@@ -74,29 +74,39 @@ pub struct BundleWriter {
 }
 
 impl BundleWriter {
-    /// Creates the writer of a new run. Nothing is replaced before the first save, but the path is checked here,
+    /// Create the writer of a new run. Nothing is replaced before the first save, but the path is checked here,
     /// before any training.
     ///
     /// # Errors
     /// If the path is a bundle and `force` is not set, is a file or a folder with other files, cannot be written
     /// to, or another process is writing to it.
     pub fn create(path: &Path, force: bool) -> Result<Self> {
+        Self::create_for(path, force, true)
+    }
+
+    /// As [`BundleWriter::create`]. `trains` tells whether the new bundle is that of a run, which could resume the
+    /// existing one instead.
+    pub(super) fn create_for(path: &Path, force: bool, trains: bool) -> Result<Self> {
         let place = Place::new(path)?;
         fs::create_dir_all(place.parent()).map_err(|error| cannot_save(path, &error))?;
         let lock = Lock::acquire(&place)?;
         place.recover()?;
         check_replaceable(&place)?;
         if is_bundle(place.bundle()) && !force {
-            let problem = "is a bundle already; choose another option `out`, replace it with option `force`, \
-                           or continue its training with `Checkpoint::resume`";
-            return Err(Error::file(path, problem));
+            let resume = match trains && exists(&place.bundle().join(STATE)) {
+                true => ", or continue its training with `Checkpoint::resume`",
+                false => "",
+            };
+            let problem =
+                "is a bundle already; choose another option `out`, or replace it with option `force`";
+            return Err(Error::file(path, format!("{problem}{resume}")));
         }
         place.begin().map(drop)?;
         let metrics = Vec::new();
         Ok(Self { place, _lock: lock, metrics, recipe: None, sealed: false, saved: false, as_found: false })
     }
 
-    /// Creates the writer of a resumed run, and reads the run's bundle and state. The bundle does not change
+    /// Create the writer of a resumed run, and read the run's bundle and state. The bundle does not change
     /// before the first report or save. Then `metrics.jsonl` is cut back to the reports before the checkpoint,
     /// because the steps after it are repeated.
     ///
@@ -132,27 +142,27 @@ impl BundleWriter {
         Self { recipe: Some(recipe), ..self }
     }
 
-    /// Sets the text that saves write to `recipe.toml` from now on.
+    /// Set the text that saves write to `recipe.toml` from now on.
     pub fn set_recipe(&mut self, recipe: String) {
         self.recipe = Some(recipe);
     }
 
-    /// The text that saves write to `recipe.toml`, if any.
+    /// Return the text that saves write to `recipe.toml`, if any.
     pub fn recipe(&self) -> Option<&str> {
         self.recipe.as_deref()
     }
 
-    /// The bundle's directory.
+    /// Return the bundle's directory.
     pub fn path(&self) -> &Path {
         self.place.bundle()
     }
 
-    /// Whether a checkpoint of this run is on disk.
+    /// Return whether a checkpoint of this run is on disk.
     pub fn has_saved(&self) -> bool {
         self.saved
     }
 
-    /// Adds a report, a line of `metrics.jsonl`. Before the first save, reports are kept in memory.
+    /// Add a report, a line of `metrics.jsonl`. Before the first save, reports are kept in memory.
     ///
     /// # Errors
     /// If the report cannot be written as JSON, or the file cannot be written.
@@ -171,7 +181,7 @@ impl BundleWriter {
         Ok(())
     }
 
-    /// Removes the checksums of a resumed export and the reports after its checkpoint, before its first change.
+    /// Remove the checksums of a resumed export and the reports after its checkpoint, before its first change.
     fn unseal(&mut self) -> Result<()> {
         if self.as_found {
             let sums = self.place.bundle().join(CHECKSUMS);
@@ -184,7 +194,7 @@ impl BundleWriter {
         Ok(())
     }
 
-    /// Saves the bundle and replaces the previous one in a single step.
+    /// Save the bundle and replace the previous one in a single step.
     ///
     /// # Errors
     /// If the disk is full or cannot be written to. The previous bundle is unchanged then.
@@ -248,7 +258,7 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(format!("{text}\n").into_bytes())
 }
 
-/// Refuses to replace anything but a bundle or an empty folder that is not write-protected.
+/// Refuse to replace anything but a bundle or an empty folder that is not write-protected.
 fn check_replaceable(place: &Place) -> Result<()> {
     let path = place.bundle();
     if !exists(path) {
@@ -274,7 +284,7 @@ fn check_replaceable(place: &Place) -> Result<()> {
     }
 }
 
-/// Truncates a file to its first lines.
+/// Truncate a file to its first lines.
 fn cut_metrics(path: &Path, lines: usize) -> Result<()> {
     let text = match fs::read(path) {
         Err(_) if lines == 0 => return Ok(()),

@@ -35,7 +35,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place that a path names; a link stands for its target.
+    /// Return the place that a path names; a link stands for its target.
     ///
     /// # Errors
     /// If the path is a link to nothing, or has no name.
@@ -50,12 +50,12 @@ impl Place {
         Ok(Self { name: name.to_os_string(), bundle })
     }
 
-    /// The path of the bundle.
+    /// Return the path of the bundle.
     pub(super) fn bundle(&self) -> &Path {
         &self.bundle
     }
 
-    /// The directory that contains the bundle.
+    /// Return the directory that contains the bundle.
     pub(super) fn parent(&self) -> &Path {
         match self.bundle.parent() {
             Some(parent) if parent != Path::new("") => parent,
@@ -63,7 +63,7 @@ impl Place {
         }
     }
 
-    /// The name `.NAME.suffix`, of an entry beside the bundle.
+    /// Return the name `.NAME.suffix`, of an entry beside the bundle.
     pub(super) fn beside_name(&self, suffix: &str) -> OsString {
         let mut name = OsString::from(".");
         name.push(&self.name);
@@ -80,7 +80,7 @@ impl Place {
         self.beside("old")
     }
 
-    /// The directory to read the bundle from: its own, or `.NAME.old` after a crash between two renames.
+    /// Return the directory to read the bundle from: its own, or `.NAME.old` after a crash between two renames.
     pub(super) fn readable(&self) -> PathBuf {
         match !exists(&self.bundle) && is_bundle(&self.old()) {
             true => self.old(),
@@ -88,7 +88,7 @@ impl Place {
         }
     }
 
-    /// Renames `.NAME.old` back to the bundle after a crash between two renames.
+    /// Rename `.NAME.old` back to the bundle after a crash between two renames.
     pub(super) fn recover(&self) -> Result<()> {
         match self.readable() {
             path if path == self.bundle => Ok(()),
@@ -96,7 +96,7 @@ impl Place {
         }
     }
 
-    /// Creates a new directory beside the bundle, and removes those that dead processes left there.
+    /// Create a new directory beside the bundle, and remove those that dead processes left there.
     pub(super) fn begin(&self) -> Result<Partial<'_>> {
         self.clear_leftovers();
         let path = self.beside(&format!("partial-{}", process::id()));
@@ -139,7 +139,7 @@ pub(super) struct Partial<'a> {
 }
 
 impl Partial<'_> {
-    /// Writes a file and flushes it to disk. `name` may contain a subdirectory.
+    /// Write a file and flush it to disk. `name` may contain a subdirectory.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path.join(name);
         let write = || {
@@ -151,7 +151,7 @@ impl Partial<'_> {
         write().map_err(|error| cannot_save(&self.place.bundle.join(name), &error))
     }
 
-    /// Makes this directory the bundle, and moves the user's files over from the previous one.
+    /// Make this directory the bundle, and move the user's files over from the previous one.
     pub(super) fn commit(self, swap: Swap) -> Result<()> {
         let bundle = &self.place.bundle;
         let failed = |error| cannot_save(bundle, &error);
@@ -197,7 +197,7 @@ impl Drop for Partial<'_> {
     }
 }
 
-/// The error of a failed save, with advice.
+/// Return the error of a failed save, with advice.
 pub(super) fn cannot_save(path: &Path, error: &io::Error) -> Error {
     let advice = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
@@ -214,7 +214,7 @@ pub(super) fn cannot_save(path: &Path, error: &io::Error) -> Error {
     Error::file(path, format!("cannot save: {error}; {advice} (a bundle from before is untouched)"))
 }
 
-/// The reason why a path, possibly a link, cannot be resolved.
+/// Return the reason why a path, possibly a link, cannot be resolved.
 fn link_problem(path: &Path, error: &io::Error) -> String {
     match fs::read_link(path) {
         Ok(target) if error.kind() == ErrorKind::NotFound => {
@@ -227,7 +227,7 @@ fn link_problem(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// Links or copies the user's files that are missing in another directory to it.
+/// Link or copy the user's files that are missing in another directory to it.
 fn carry_over(from: &Path, to: &Path, inside: &Path) -> Result<()> {
     let folder = from.join(inside);
     let failed = |error| cannot_save(&folder, &error);
@@ -251,7 +251,7 @@ fn carry_over(from: &Path, to: &Path, inside: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether the path exists; true for a dangling link too.
+/// Return whether the path exists; true for a dangling link too.
 pub(super) fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
@@ -277,7 +277,7 @@ fn exchange(_left: &Path, _right: &Path) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// Locks a directory, unless another process holds its lock. The lock is released when the file is dropped.
+/// Lock a directory, unless another process holds its lock. The lock is released when the file is dropped.
 #[cfg(unix)]
 fn lock(directory: &Path) -> io::Result<File> {
     use rustix::fs::{FlockOperation, flock};

@@ -19,7 +19,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 
 use crate::outline::Outline;
-use crate::parameters::NamedTensors;
+use crate::parameters::{NamedTensors, converted};
 use crate::{Error, Result};
 
 /// The largest header, in bytes: enough for a hundred thousand tensors.
@@ -42,7 +42,7 @@ enum Values {
 }
 
 impl<'a, R: Read> TensorFile<'a, R> {
-    /// Reads the header of a file of `size` bytes. `path` is for errors.
+    /// Read the header of a file of `size` bytes. `path` is for errors.
     ///
     /// # Errors
     /// If the file is cut short, longer than its header says, or not a safetensors file.
@@ -74,12 +74,12 @@ impl<'a, R: Read> TensorFile<'a, R> {
         Ok(Self { path, reader, tensors, metadata: header.metadata().clone().unwrap_or_default() })
     }
 
-    /// The file's metadata: texts by key.
+    /// Return the file's metadata: texts by key.
     pub(super) fn metadata(&self) -> &HashMap<String, String> {
         &self.metadata
     }
 
-    /// Compares the names, shapes and dtypes in the file with those that a network needs.
+    /// Compare the names, shapes and dtypes in the file with those that a network needs.
     ///
     /// # Errors
     /// If they differ.
@@ -94,35 +94,37 @@ impl<'a, R: Read> TensorFile<'a, R> {
         })
     }
 
-    /// Reads all tensors onto a device, in the dtypes of the file.
+    /// Read all tensors onto a device, in the dtypes of the file.
     ///
     /// # Errors
     /// If the file cannot be read, or has a dtype that candle does not know.
     pub(super) fn tensors(self, device: &Device) -> Result<NamedTensors> {
-        self.read(Values::Any, |view| view.load(device))
+        self.read(Values::Any, |_, view| Ok(view.load(device)?))
     }
 
-    /// Reads all tensors onto the CPU, in the dtypes of the file, as parameters.
+    /// Read all tensors onto the CPU, in the dtypes of the file, as parameters.
     ///
     /// # Errors
     /// As [`TensorFile::tensors`], and if a value is NaN or infinite.
     pub(super) fn stored_parameters(self) -> Result<NamedTensors> {
-        self.read(Values::Finite, |view| view.load(&Device::Cpu))
+        self.read(Values::Finite, |_, view| Ok(view.load(&Device::Cpu)?))
     }
 
-    /// Reads all tensors as parameters of `dtype` on a device.
+    /// Read all tensors as parameters of `dtype` on a device.
     ///
     /// # Errors
-    /// As [`TensorFile::stored_parameters`].
+    /// As [`TensorFile::stored_parameters`], and if a value exceeds the range of `dtype`.
     pub(super) fn parameters(self, dtype: DType, device: &Device) -> Result<NamedTensors> {
-        self.read(Values::Finite, |view| view.load(&Device::Cpu)?.to_device(device)?.to_dtype(dtype))
+        self.read(Values::Finite, |name, view| {
+            Ok(converted(name, &view.load(&Device::Cpu)?, dtype)?.to_device(device)?)
+        })
     }
 
-    /// Reads one tensor after another through a buffer of the largest one's size.
+    /// Read one tensor after another through a buffer of the largest one's size.
     fn read(
         mut self,
         values: Values,
-        mut load: impl FnMut(&TensorView<'_>) -> candle_core::Result<Tensor>,
+        mut load: impl FnMut(&str, &TensorView<'_>) -> Result<Tensor>,
     ) -> Result<NamedTensors> {
         let mut read = NamedTensors::new();
         let mut bytes = Vec::new();
@@ -139,7 +141,10 @@ impl<'a, R: Read> TensorFile<'a, R> {
             }
             let view = TensorView::new(info.dtype, info.shape, &bytes)
                 .map_err(|error| Error::file(self.path, format!("tensor {name}: {error}")))?;
-            let tensor = load(&view).map_err(|error| self.unusable(&name, &error))?;
+            let tensor = load(&name, &view).map_err(|error| match error {
+                Error::Tensor(error) => self.unusable(&name, &error),
+                error => Error::file(self.path, error),
+            })?;
             read.insert(name, tensor);
         }
         Ok(read)
@@ -152,7 +157,7 @@ impl<'a, R: Read> TensorFile<'a, R> {
     }
 }
 
-/// Whether all little-endian floats are finite: those with every bit of the exponent set are not.
+/// Return whether all little-endian floats are finite: those with every bit of the exponent set are not.
 fn all_finite(dtype: Dtype, bytes: &[u8]) -> bool {
     fn none<const N: usize>(bytes: &[u8], exponent: u64) -> bool {
         bytes.as_chunks::<N>().0.iter().all(|number| {
@@ -223,6 +228,20 @@ mod tests {
         assert!(problem(&file(&nested, &[])).contains("recursion limit"));
         // The size is compared before anything is allocated for it.
         assert!(problem(&(LARGEST_HEADER).to_le_bytes()).contains("is cut short"));
+    }
+
+    #[test]
+    fn values_beyond_the_dtype_of_the_model_are_refused() {
+        let header = r#"{"w":{"dtype":"F64","shape":[2],"data_offsets":[0,16]}}"#;
+        let of = |value: f64| file(header, &[1f64.to_le_bytes(), value.to_le_bytes()].concat());
+        let read = |bytes: &[u8], dtype| {
+            let file = TensorFile::open(Path::new("m"), bytes, bytes.len() as u64).unwrap();
+            file.parameters(dtype, &Device::Cpu).map_err(|error| error.to_string())
+        };
+        assert!(read(&of(f64::from(f32::MAX)), DType::F32).is_ok());
+        assert!(read(&of(1e39), DType::F64).is_ok());
+        assert_eq!(read(&of(1e39), DType::F32).unwrap_err(), "m: tensor w has values beyond f32");
+        assert_eq!(read(&of(-1e5), DType::F16).unwrap_err(), "m: tensor w has values beyond f16");
     }
 
     #[test]

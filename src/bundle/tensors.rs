@@ -11,7 +11,7 @@ use crate::atomic;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::{Error, Result};
 
-/// Serialises tensors, sorted by dtype and name and without metadata, so equal tensors give equal bytes.
+/// Serialise tensors, sorted by dtype and name and without metadata, so equal tensors give equal bytes.
 pub(super) fn encode(tensors: &NamedTensors) -> Result<Vec<u8>> {
     encode_with(tensors, None)
 }
@@ -25,7 +25,7 @@ fn encode_with(tensors: &NamedTensors, metadata: Option<HashMap<String, String>>
         .map_err(|error| Error::Message(format!("cannot write tensors as safetensors: {error}")))
 }
 
-/// Reads every tensor of a safetensors file onto a device, in the dtype of the file.
+/// Read every tensor of a safetensors file onto a device, in the dtype of the file.
 ///
 /// # Errors
 /// If the file is missing, cut short or not a safetensors file, or has a dtype that candle does not know.
@@ -33,7 +33,7 @@ pub fn read_tensors(path: &Path, device: &Device) -> Result<NamedTensors> {
     Ok(read_tensors_and_metadata(path, device)?.0)
 }
 
-/// Reads the tensors as [`read_tensors`] does, and the file's metadata.
+/// Read the tensors as [`read_tensors`] does, and the file's metadata.
 pub(crate) fn read_tensors_and_metadata(
     path: &Path,
     device: &Device,
@@ -44,7 +44,7 @@ pub(crate) fn read_tensors_and_metadata(
     Ok((file.tensors(device)?, metadata))
 }
 
-/// Sets `parameters` to the values in a safetensors file, converted to their dtype and device.
+/// Set `parameters` to the values in a safetensors file, converted to their dtype and device.
 ///
 /// # Errors
 /// As [`read_tensors`], and if names, shapes or dtypes differ from the model's, or a value is NaN or infinite.
@@ -56,7 +56,7 @@ pub fn load_weights(path: &Path, parameters: &Parameters) -> Result<()> {
     parameters.set_all(&file.stored_parameters()?)
 }
 
-/// Writes a safetensors file in a single step: to a temporary file beside it, flushed, then renamed.
+/// Write a safetensors file in a single step: to a temporary file beside it, flushed, then renamed.
 pub(crate) fn write_tensors(
     path: &Path,
     tensors: &NamedTensors,

@@ -1,30 +1,26 @@
 //! The flags of the network, and the configuration that they make.
 
 use candle_core::DType;
-use clap::ValueEnum;
+use rnn_zoo::memory::Estimate;
 use rnn_zoo::models::{
-    GruOptions, Init, LstmOptions, Merge, ModelConfig, Nonlinearity, PredictorConfig, RecurrentConfig, Reset,
-    RnnlmConfig, SHORTEST_CHRONO, SimpleRnnOptions, StackOptions,
+    GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, ModelEntry, Nonlinearity, PredictorConfig,
+    Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions,
 };
 use rnn_zoo::tasks::{NetworkOptions, Shape, Sizes, Task};
+use rnn_zoo::training::optim::OptimizerConfig;
 use serde::de::DeserializeOwned;
 
-use super::flags::usage;
+use super::flags::{self, usage};
 use super::number;
 
 /// The precision that models are trained in.
 pub const DTYPE: DType = DType::F32;
 
-/// A recurrent cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CellName {
-    /// One squashed sum.
-    SimpleRnn,
-    /// Long short-term memory.
-    Lstm,
-    /// Gated recurrent unit.
-    Gru,
-}
+/// A kind of recurrent cell: an entry of [`MODELS`] with a stack.
+pub type Cell = &'static ModelEntry;
+
+/// Why a [`Cell`] has a stack.
+pub const HAS_STACK: &str = "invariant: clap accepts only cells, which have stacks";
 
 /// The network.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,92 +35,92 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = number::size, aliases = ["nhid", "rnn_size", "rnn-size", "hidden-size", "hidden_size"])]
     pub hidden: Option<usize>,
 
-    /// Recurrent layers on top of one another
+    /// Number of recurrent layers
     #[arg(long, value_name = "N", value_parser = number::size, aliases = ["nlayers", "num_layers", "num-layers"])]
     pub layers: Option<usize>,
 
-    /// Cell of an rnnlm
-    #[arg(long, value_name = "CELL")]
-    cell: Option<CellName>,
+    /// Cell of an rnnlm [default: lstm]
+    #[arg(long, value_name = "CELL", value_parser = flags::cell())]
+    cell: Option<Cell>,
 
-    /// Read in both directions (not for language models)
+    /// Read the sequence in both directions (not for language models)
     #[arg(long)]
     bidirectional: bool,
 
-    /// How the two directions become one: concat, sum, mul or ave [default: concat]
+    /// Merge of the two directions: concat, sum, mul or ave [default: concat]
     #[arg(long, value_name = "MODE", requires = "bidirectional", value_parser = named::<Merge>)]
     merge: Option<Merge>,
 
-    /// Dropout on embeddings, between layers and before the scores
+    /// Dropout on the embeddings, between layers and before the output layer
     #[arg(long, value_name = "P", value_parser = number::share)]
     dropout: Option<f64>,
 
-    /// Draw one dropout mask a sequence instead of one a step
+    /// Draw one dropout mask per sequence instead of one per time step
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
     locked_dropout: Option<bool>,
 
-    /// Dropout of whole words in the embedding
+    /// Dropout of whole rows of the embedding
     #[arg(long, value_name = "P", value_parser = number::share, aliases = ["dropoute"])]
     embedding_dropout: Option<f64>,
 
-    /// Dropout on the hidden state where it enters the recurrence
+    /// Dropout on the hidden state in the recurrent product
     #[arg(long, value_name = "P", value_parser = number::share)]
     recurrent_dropout: Option<f64>,
 
-    /// Dropout on the recurrent weights
+    /// Dropout on the recurrent weights (DropConnect)
     #[arg(long, value_name = "P", value_parser = number::share, aliases = ["wdrop"])]
     weight_drop: Option<f64>,
 
-    /// Chance that a unit keeps its old state for a step
+    /// Probability that a unit keeps its state for a time step
     #[arg(long, value_name = "P", value_parser = number::share)]
     zoneout: Option<f64>,
 
-    /// Normalise inside the layers
+    /// Layer normalisation inside the cells
     #[arg(long)]
     layer_norm: bool,
 
-    /// Weight of the mean squared output in the loss (AR)
+    /// Activation regularisation: weight of the mean squared output in the loss
     #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["alpha"])]
     ar: Option<f64>,
 
-    /// Weight of the mean squared change of the output from step to step in the loss (TAR)
+    /// Temporal activation regularisation: weight of the mean squared difference of successive outputs in the loss
     #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["beta"])]
     tar: Option<f64>,
 
-    /// Share the embedding with the output layer, through a projection where --embedding is not as wide as
-    /// the recurrent output [default width: as wide]
+    /// Share the weights of the embedding and the output layer; a projection between them if --embedding differs
+    /// from the width of the last layer [default: the same width]
     #[arg(long)]
     tied: bool,
 
-    /// Project an LSTM's output to N features
+    /// Project the output of an LSTM to N features
     #[arg(long, value_name = "N", value_parser = number::size, aliases = ["proj-size"])]
     projection: Option<usize>,
 
-    /// What an LSTM's forget gate starts with
+    /// Initial bias of an LSTM's forget gate
     #[arg(long, value_name = "X", value_parser = number::finite)]
     forget_bias: Option<f64>,
 
-    /// Start an LSTM or GRU with memories of all lengths up to N steps, for what has to be remembered long
-    /// (chrono initialisation)
+    /// Chrono initialisation: the gates of an LSTM or GRU start with memories of up to N steps, for long
+    /// dependencies
     #[arg(long, value_name = "N", value_parser = number::size, conflicts_with = "forget_bias")]
     chrono: Option<usize>,
 
-    /// What squashes a simple-rnn's sum: tanh or relu [default: tanh]
+    /// Activation of a simple-rnn: tanh or relu [default: tanh]
     #[arg(long, value_name = "NAME", value_parser = named::<Nonlinearity>)]
     nonlinearity: Option<Nonlinearity>,
 
-    /// Where a GRU's reset gate acts: after or before the recurrent product [default: after]
-    #[arg(long, value_name = "WHERE", value_parser = named::<Reset>)]
+    /// Reset gate of a GRU after or before the recurrent product [default: after]
+    #[arg(long, value_name = "NAME", value_parser = named::<Reset>)]
     reset: Option<Reset>,
 
-    /// How parameters start: as in pytorch or as in keras [default: pytorch]
-    #[arg(long, value_name = "WHOSE", value_parser = named::<Init>)]
+    /// Initial parameters as in pytorch or as in keras [default: pytorch]
+    #[arg(long, value_name = "NAME", value_parser = named::<Init>)]
     init: Option<Init>,
 }
 
-/// The flags that determine names and shapes of parameters or their initial values: all but those that regularise. They
-/// have no effect on existing parameters.
+/// The flags that determine the names, shapes or initial values of parameters: all but the regularisers. They have no
+/// effect on existing parameters.
 pub const SHAPE: [&str; 14] = [
     "embedding",
     "hidden",
@@ -143,20 +139,17 @@ pub const SHAPE: [&str; 14] = [
 ];
 
 impl Args {
-    /// The configuration of the network for `task`.
+    /// Return the configuration of the network for `task`.
     pub fn config(
         &self,
-        cell: CellName,
+        cell: Cell,
         task: &dyn Task,
         shape: Shape,
         sizes: Sizes,
     ) -> anyhow::Result<ModelConfig> {
         let hidden = self.hidden.unwrap_or(sizes.hidden);
         let output = self.projection.unwrap_or(hidden);
-        if output > hidden {
-            let problem = format!("{output} is more than the hidden size; expected 1 to {hidden}");
-            return Err(usage("--projection", problem));
-        }
+        check_projection(output, hidden)?;
         let embedding = match self.embedding {
             Some(embedding) => embedding,
             None if self.tied => output,
@@ -171,11 +164,11 @@ impl Args {
             init: self.init.unwrap_or_default(),
             ..StackOptions::new(input, hidden)
         };
-        let rnn = self.regularized_stack(self.stack(cell, stack)?);
+        let rnn = self.regularized_stack(self.stack(cell, stack));
         Ok(task.network(rnn, shape, &self.options(sizes.dropout))?)
     }
 
-    /// The options of the network besides its stack; `dropout` applies if the user gives none.
+    /// Return the options of the network besides its stack; `dropout` applies if the user gives none.
     pub fn options(&self, dropout: f64) -> NetworkOptions {
         NetworkOptions {
             dropout: self.dropout.unwrap_or(dropout),
@@ -218,68 +211,103 @@ impl Args {
         rnn
     }
 
-    /// The configuration of the stack for the chosen cell. Refuses flags of another cell.
-    fn stack(&self, cell: CellName, stack: StackOptions) -> anyhow::Result<RecurrentConfig> {
-        let only = |flag: &str, given: bool, whose: CellName| match given && whose != cell {
-            true => {
-                let name =
-                    whose.to_possible_value().map_or(String::new(), |name| name.get_name().to_string());
-                Err(usage(flag, format!("belongs to {name}; leave it out, or choose that cell")))
-            }
-            false => Ok(()),
+    /// Refuse flags that the cell does not have, and a stack that is too large for this machine to train, before any
+    /// data is read.
+    pub fn check(&self, cell: Cell, optimizer: &OptimizerConfig) -> anyhow::Result<()> {
+        self.check_cell(cell)?;
+        // Sizes that the user does not give depend on the data; 1 is the least of them.
+        let stack = StackOptions {
+            num_layers: self.layers.unwrap_or(1),
+            ..StackOptions::new(self.embedding.unwrap_or(1), self.hidden.unwrap_or(1))
         };
-        only("--projection", self.projection.is_some(), CellName::Lstm)?;
-        only("--forget-bias", self.forget_bias.is_some(), CellName::Lstm)?;
-        only("--nonlinearity", self.nonlinearity.is_some(), CellName::SimpleRnn)?;
-        only("--reset", self.reset.is_some(), CellName::Gru)?;
-        if self.chrono.is_some() && !matches!(cell, CellName::Lstm | CellName::Gru) {
-            return Err(usage("--chrono", "belongs to lstm and gru, whose gates keep a memory"));
+        let of_cell = cell.stack.expect(HAS_STACK);
+        let network = ModelConfig::Predictor(PredictorConfig {
+            vocabulary_size: None,
+            outputs: 1,
+            readout: Readout::Last,
+            dropout: 0.,
+            rnn: of_cell(stack),
+        });
+        let estimate = Estimate::of_training(&network, optimizer, 1);
+        let estimate = estimate.map_err(|error| usage("--hidden", error.to_string()))?;
+        Ok(estimate.check()?)
+    }
+
+    /// Refuse flags that the cell does not have.
+    fn check_cell(&self, cell: Cell) -> anyhow::Result<()> {
+        for (flag, given, owners) in [
+            ("--projection", self.projection.is_some(), &["lstm"][..]),
+            ("--forget-bias", self.forget_bias.is_some(), &["lstm"]),
+            ("--nonlinearity", self.nonlinearity.is_some(), &["simple-rnn"]),
+            ("--reset", self.reset.is_some(), &["gru"]),
+            ("--chrono", self.chrono.is_some(), &["lstm", "gru"]),
+        ] {
+            if given && !owners.contains(&cell.name) {
+                let problem =
+                    format!("belongs to {}; leave it out, or choose that cell", owners.join(" and "));
+                return Err(usage(flag, problem));
+            }
         }
         if self.chrono.is_some_and(|steps| steps < SHORTEST_CHRONO) {
             return Err(usage("--chrono", format!("expected at least {SHORTEST_CHRONO} steps")));
         }
-        Ok(match cell {
-            CellName::SimpleRnn => RecurrentConfig::SimpleRnn(
-                stack.with_cell(SimpleRnnOptions { nonlinearity: self.nonlinearity.unwrap_or_default() }),
-            ),
-            CellName::Lstm => RecurrentConfig::Lstm(stack.with_cell(LstmOptions {
-                projection: self.projection,
-                forget_bias: self.forget_bias,
-                chrono: self.chrono,
-            })),
-            CellName::Gru => {
-                let reset = self.reset.unwrap_or_default();
-                RecurrentConfig::Gru(stack.with_cell(GruOptions { reset, chrono: self.chrono }))
-            }
-        })
+        match (self.projection, self.hidden) {
+            (Some(projection), Some(hidden)) => check_projection(projection, hidden),
+            _ => Ok(()),
+        }
     }
 
-    /// The cell of `rnn train MODEL`.
-    pub fn cell(&self, model: &str) -> anyhow::Result<CellName> {
-        let Ok(own) = CellName::from_str(model, false) else {
-            return Ok(self.cell.unwrap_or(CellName::Lstm)); // an rnnlm is not a cell, but has one
-        };
-        match self.cell {
-            Some(cell) if cell != own => {
-                Err(usage("--cell", format!("{model} is a cell itself; --cell is for rnnlm")))
+    /// Return the configuration of the stack for a cell that [`check`](Args::check) has accepted.
+    fn stack(&self, cell: Cell, options: StackOptions) -> RecurrentConfig {
+        let stack = cell.stack.expect(HAS_STACK);
+        let mut rnn = stack(options);
+        match &mut rnn {
+            RecurrentConfig::SimpleRnn(config) => {
+                config.cell.nonlinearity = self.nonlinearity.unwrap_or_default();
             }
-            _ => Ok(own),
+            RecurrentConfig::Lstm(config) => {
+                config.cell = LstmOptions {
+                    projection: self.projection,
+                    forget_bias: self.forget_bias,
+                    chrono: self.chrono,
+                };
+            }
+            RecurrentConfig::Gru(config) => {
+                config.cell = GruOptions { reset: self.reset.unwrap_or_default(), chrono: self.chrono };
+            }
+        }
+        rnn
+    }
+
+    /// Return the cell of `rnn train MODEL`: the model itself, or `--cell` of a network.
+    pub fn cell(&self, model: Cell) -> anyhow::Result<Cell> {
+        match (model.stack, self.cell) {
+            (Some(_), Some(cell)) if cell != model => {
+                let problem = format!("{} is a cell itself; --cell is for rnnlm", model.name);
+                Err(usage("--cell", problem))
+            }
+            (Some(_), _) => Ok(model),
+            (None, Some(cell)) => Ok(cell),
+            (None, None) => {
+                let lstm = MODELS.iter().find(|entry| entry.name == "lstm");
+                Ok(lstm.expect("invariant: the registry has the lstm"))
+            }
         }
     }
 }
 
-/// Reads a name as the configuration file spells it.
-fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
-    serde_json::from_value(serde_json::Value::from(name)).map_err(|error| error.to_string())
+/// Refuse a projection to more features than the layer has.
+fn check_projection(projection: usize, hidden: usize) -> anyhow::Result<()> {
+    if projection <= hidden {
+        return Ok(());
+    }
+    let problem = format!("{projection} is more than the hidden size; expected 1 to {hidden}");
+    Err(usage("--projection", problem))
 }
 
-/// A stack of `cell` with its own defaults.
-pub fn stack_of(cell: CellName, stack: StackOptions) -> RecurrentConfig {
-    match cell {
-        CellName::SimpleRnn => RecurrentConfig::SimpleRnn(stack.with_cell(SimpleRnnOptions::default())),
-        CellName::Lstm => RecurrentConfig::Lstm(stack.with_cell(LstmOptions::default())),
-        CellName::Gru => RecurrentConfig::Gru(stack.with_cell(GruOptions::default())),
-    }
+/// Parse a name of the configuration file.
+fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::from(name)).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use clap::{Subcommand, ValueEnum};
-use rnn_zoo::Result;
+use clap::Subcommand;
 use rnn_zoo::data::batch::{Batch, Targets};
+use rnn_zoo::memory::Estimate;
 use rnn_zoo::models::{ModelConfig, Recurrent, RecurrentConfig, RnnlmConfig, StackOptions, backward};
 use rnn_zoo::parameters::{self, Parameters};
 use rnn_zoo::rng::{self, Purpose};
@@ -14,14 +14,16 @@ use rnn_zoo::tasks::Lm;
 use rnn_zoo::training::optim::OptimizerConfig;
 use rnn_zoo::training::schedule::Schedule;
 use rnn_zoo::training::{Objective, Options, Trainer};
+use rnn_zoo::{Error, Result};
 use serde_json::{Value, json};
 
-use super::architecture::{CellName, DTYPE, stack_of};
+use super::architecture::{Cell, DTYPE, HAS_STACK};
 use super::compute::Compute;
+use super::flags::{self, usage};
 use super::number;
 use super::outcome::Outcome;
 
-/// Time a layer, a single step, or a whole training step of a language model
+/// Time layers, single steps and training steps on this machine
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,18 +31,18 @@ Examples:
   rnn bench step --model gru --input 256 --hidden 256 --json
   rnn bench lm --model lstm --vocab 10000 --embedding 200 --hidden 200 --layers 2 --time 20 --batch 20 --json")]
 pub struct Args {
-    /// What to time
+    /// Quantity to time
     #[command(subcommand)]
-    what: What,
+    quantity: Quantity,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// A layer over a whole sequence: forward alone, and forward with backward
+enum Quantity {
+    /// Layers over whole sequences: forward, and forward with backward
     Layer(Shape),
-    /// One step at batch 1, as when text is written
+    /// One time step of a batch of 1, as in text generation
     Step(Shape),
-    /// One optimizer step of a language model
+    /// A training step of a language model: forward, backward and the optimizer
     Lm(LanguageModel),
 }
 
@@ -56,45 +58,45 @@ struct LanguageModel {
 #[derive(Debug, clap::Args)]
 struct Shape {
     /// simple-rnn, lstm or gru
-    #[arg(long, value_name = "NAME")]
-    model: CellName,
-    /// Sequences side by side
+    #[arg(long, value_name = "NAME", value_parser = flags::cell())]
+    model: Cell,
+    /// Sequences in a batch
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 20)]
     batch: usize,
-    /// Steps of a sequence
+    /// Time steps of a sequence
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 35)]
     time: usize,
-    /// Features of a step [default: as hidden]
+    /// Features of a time step [default: as --hidden]
     #[arg(long, value_name = "N", value_parser = number::size)]
     input: Option<usize>,
-    /// Hidden units
+    /// Hidden units of a layer
     #[arg(long, value_name = "N", value_parser = number::size, default_value_t = 200)]
     hidden: usize,
     /// Layers
     #[arg(long, value_name = "N", value_parser = number::size, default_value_t = 1)]
     layers: usize,
-    /// Words of a language model
+    /// Tokens in the vocabulary of a language model
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 10_000)]
     vocab: usize,
-    /// Width of a language model's embedding [default: as hidden]
+    /// Width of a language model's embedding [default: as --hidden]
     #[arg(long, value_name = "N", value_parser = number::size)]
     embedding: Option<usize>,
-    /// Timed repetitions; the median counts
+    /// Repetitions; the median of their times is printed
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 20)]
     repeat: usize,
-    /// Print JSON
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     compute: Compute,
 }
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let (shape, found) = match &args.what {
-        What::Layer(shape) => (shape, layer(shape)?),
-        What::Step(shape) => (shape, step(shape)?),
-        What::Lm(model) => (&model.shape, language_model(model)?),
+    let (shape, found) = match &args.quantity {
+        Quantity::Layer(shape) => (shape, layer(shape)?),
+        Quantity::Step(shape) => (shape, step(shape)?),
+        Quantity::Lm(model) => (&model.shape, language_model(model)?),
     };
     let mut out = std::io::stdout().lock();
     if shape.json {
@@ -126,14 +128,14 @@ fn layer(shape: &Shape) -> Result<Value> {
         parameters.iter().filter(|(name, _)| name.contains("weight")).map(|(_, var)| var.elem_count()).sum();
     let flop = 2. * weights as f64 * (shape.batch * shape.time) as f64;
     Ok(json!({
-        "model": shape.name(), "batch": shape.batch, "time": shape.time, "input": input, "hidden": shape.hidden,
+        "model": shape.model.name, "batch": shape.batch, "time": shape.time, "input": input, "hidden": shape.hidden,
         "layers": shape.layers, "forward_ms": forward * 1e3, "train_ms": train * 1e3,
         "forward_gflops": flop / forward / 1e9, "train_gflops": 3. * flop / train / 1e9,
     }))
 }
 
 fn step(shape: &Shape) -> Result<Value> {
-    /// Steps that are timed together, for one alone is shorter than the clock's noise.
+    /// Steps timed together: one alone is shorter than the noise of the clock.
     const STEPS: usize = 50;
     let device = shape.compute.open()?;
     let input = shape.input.unwrap_or(shape.hidden);
@@ -157,15 +159,23 @@ fn step(shape: &Shape) -> Result<Value> {
     };
     let step_us = seconds / STEPS as f64 * 1e6;
     Ok(json!({
-        "model": shape.name(), "input": input, "hidden": shape.hidden, "layers": shape.layers, "step_us": step_us,
+        "model": shape.model.name, "input": input, "hidden": shape.hidden, "layers": shape.layers, "step_us": step_us,
     }))
 }
 
-/// Times the trainer's own step on a batch that is always the same.
-fn language_model(LanguageModel { shape, optimizer }: &LanguageModel) -> Result<Value> {
+/// Time the trainer's step on one fixed batch.
+fn language_model(LanguageModel { shape, optimizer }: &LanguageModel) -> anyhow::Result<Value> {
     let device = shape.compute.open()?;
     let embedding = shape.embedding.unwrap_or(shape.hidden);
     let config = ModelConfig::Rnnlm(RnnlmConfig::new(shape.vocab, shape.config(embedding)));
+    let estimate = Estimate::of_training(&config, optimizer, shape.batch.saturating_mul(shape.time));
+    let estimate = estimate.map_err(|error| usage("--vocab, --hidden and --embedding", error.to_string()))?;
+    if let Some(excess) = estimate.excess() {
+        return Err(usage(
+            "--vocab, --hidden, --layers, --batch and --time",
+            format!("{excess}; choose smaller ones"),
+        ));
+    }
     let (network, parameters) = parameters::build(&config, DTYPE, &device)?;
     let count = parameters.count();
     let options = shape.options(optimizer.clone());
@@ -177,23 +187,20 @@ fn language_model(LanguageModel { shape, optimizer }: &LanguageModel) -> Result<
     let batch = Batch { targets: Targets::Classes(inputs.clone()), inputs, lengths: None, fresh: true };
     let seconds = median(shape.repeat, &device, || trainer.step([Ok(batch.clone())], lr).map(drop))?;
     Ok(json!({
-        "model": shape.name(), "vocab": shape.vocab, "embedding": embedding, "hidden": shape.hidden,
+        "model": shape.model.name, "vocab": shape.vocab, "embedding": embedding, "hidden": shape.hidden,
         "layers": shape.layers, "time": shape.time, "batch": shape.batch, "optimizer": optimizer.name(),
         "parameters": count, "step_ms": seconds * 1e3, "tokens_per_second": size as f64 / seconds,
     }))
 }
 
 impl Shape {
-    fn name(&self) -> String {
-        self.model.to_possible_value().map_or(String::new(), |name| name.get_name().to_string())
-    }
-
     fn config(&self, input: usize) -> RecurrentConfig {
         let stack = StackOptions { num_layers: self.layers, ..StackOptions::new(input, self.hidden) };
-        stack_of(self.model, stack)
+        let of_cell = self.model.stack.expect(HAS_STACK);
+        of_cell(stack)
     }
 
-    /// The options of a plain training step, with clipped gradients.
+    /// Return the options of a plain training step, with clipped gradients.
     fn options(&self, optimizer: OptimizerConfig) -> Options {
         Options {
             epochs: None,
@@ -217,15 +224,18 @@ impl Shape {
         }
     }
 
-    /// A stack that can be trained, and its parameters.
+    /// Return a stack that can be trained, and its parameters.
     fn stack(&self, input: usize, device: &Device) -> Result<(Box<dyn Recurrent>, Parameters)> {
         let (map, vb) = Parameters::builder(DTYPE, device);
-        let rnn = self.config(input).build(vb)?;
+        let rnn = self
+            .config(input)
+            .build(vb)
+            .map_err(|error| Error::invalid("hidden", Error::from(error).to_string()))?;
         rnn.reset_parameters(&mut rng::stream(1, Purpose::Parameters, 0))?;
         Ok((rnn, Parameters::from(&map)))
     }
 
-    /// The same stack for inference.
+    /// Return the same stack for inference.
     fn frozen(&self, input: usize, parameters: &Parameters, device: &Device) -> Result<Box<dyn Recurrent>> {
         Ok(self.config(input).build(parameters::frozen_builder(parameters, DTYPE, device)?)?)
     }
@@ -238,7 +248,7 @@ fn random(shape: impl Into<candle_core::Shape>, device: &Device) -> Result<Tenso
     Ok(Tensor::from_vec(values, shape, device)?.to_dtype(DType::F32)?)
 }
 
-/// The median time of `repeat` runs in seconds, after two runs to warm up.
+/// Return the median time of `repeat` runs in seconds, after two warm-up runs.
 fn median(repeat: usize, device: &Device, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
     for _ in 0..2 {
         run()?;

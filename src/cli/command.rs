@@ -5,21 +5,16 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::outcome::Outcome;
 use super::{bench, data, eval, export, generate, list, plot, predict, score, shell, train};
 
-/// Train, keep and use recurrent networks on your text.
+/// Train recurrent networks on your data, keep them as bundles, and use them
 #[derive(Debug, Parser)]
 #[command(
     name = "rnn",
     version,
     propagate_version = true,
+    override_usage = "rnn COMMAND [OPTIONS]    (rnn COMMAND --help; rnn --version)",
     after_help = "\
-Examples:
-  rnn train lstm                                  learn to write from the built-in stories
-  rnn train rnnlm --data my.txt --out my-model    a word-level language model of your text
-  rnn generate my-model --prompt 'Once upon'      let it write
-  rnn eval my-model --data other.txt              score it
-  rnn plot my-model                               see how it learnt
-
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (after saving)."
+Example: `rnn train lstm`, on built-in stories, then `rnn generate lstm-story`.
+Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C."
 )]
 pub struct Cli {
     #[command(subcommand)]

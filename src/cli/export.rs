@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use candle_core::DType;
 use rnn_zoo::bundle::{self, Export};
 
-use super::bundle_argument::bundle_path;
+use super::bundle_argument::Bundle;
 use super::outcome::Outcome;
 
-/// Write a bundle to ship: without training state, in another precision, with checksums
+/// Copy a bundle for use elsewhere: smaller, with checksums
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rnn export my-gru --out my-gru-small                  without training state: a fifth of the size after Adam
-  rnn export my-gru --out my-gru-f16 --dtype f16        half of that
-  rnn export my-gru --out my-gru-whole --with-training  one that can be resumed elsewhere")]
+  rnn export my-gru --out my-gru-small                  without training state
+  rnn export my-gru --out my-gru-f16 --dtype f16        with parameters of half the size
+  rnn export my-gru --out my-gru-whole --with-training  with everything that --resume needs")]
 pub struct Args {
-    /// The bundle, or hf://OWNER/NAME
+    /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
     bundle: String,
 
@@ -47,7 +47,7 @@ enum Precision {
     Bf16,
 }
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let dtype = args.dtype.map(|precision| match precision {
         Precision::F32 => DType::F32,
@@ -55,7 +55,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         Precision::Bf16 => DType::BF16,
     });
     let options = Export { dtype, with_training: args.with_training, force: args.force };
-    bundle::export(&bundle_path(&args.bundle)?, &args.out, &options)?;
+    let found = Bundle::find(&args.bundle)?;
+    bundle::export(found.path(), &args.out, &options).map_err(|error| found.named(error))?;
     eprintln!("exported {}", args.out.display());
     Ok(Outcome::Done)
 }

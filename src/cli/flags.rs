@@ -5,10 +5,11 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use rnn_zoo::Error;
 use rnn_zoo::data::Split;
+use rnn_zoo::models::{MODELS, ModelEntry};
 use rnn_zoo::tasks::{TASKS, Task};
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 63] = [
+const FLAGS: [(&str, &str); 66] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("average", "--average"),
@@ -33,6 +34,7 @@ const FLAGS: [(&str, &str); 63] = [
     ("dynamic.lr", "--dynamic-lr"),
     ("dynamic.segment", "--dynamic-segment"),
     ("early_stop", "--early-stop"),
+    ("embedding", "--embedding"),
     ("embedding_dropout", "--embedding-dropout"),
     ("encoding", "--encoding"),
     ("epochs", "--epochs"),
@@ -41,7 +43,9 @@ const FLAGS: [(&str, &str); 63] = [
     ("fractions", "--valid-fraction and --test-fraction"),
     ("fractions.test", "--test-fraction"),
     ("fractions.valid", "--valid-fraction"),
+    ("hidden", "--hidden"),
     ("label_smoothing", "--label-smoothing"),
+    ("layers", "--layers"),
     ("length_penalty", "--length-penalty"),
     ("log_every", "--log-every"),
     ("lowercase", "--lowercase"),
@@ -95,12 +99,12 @@ pub struct Usage {
     pub problem: String,
 }
 
-/// An error about a flag or argument.
+/// Return an error about a flag or argument.
 pub fn usage(flag: impl Into<String>, problem: impl Into<String>) -> anyhow::Error {
     Usage { flag: flag.into(), problem: problem.into() }.into()
 }
 
-/// The same error, with flags in place of the library's options and commands in place of its functions.
+/// Return the same error, with flags in place of the library's options and commands in place of its functions.
 pub fn in_flags(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Error>() {
         Ok(Error::Invalid { field, problem }) => usage(flag(field).unwrap_or(field), translated(&problem)),
@@ -141,14 +145,17 @@ fn setting(option: &str) -> Option<String> {
     }
 }
 
-/// The flag that sets a field.
+/// Return the flag that sets a field.
 fn flag(field: &str) -> Option<&'static str> {
     FLAGS.iter().find(|(name, _)| *name == field).map(|(_, flag)| *flag)
 }
 
-/// Parse the value of a flag as the library does.
-pub fn parsed<T: FromStr<Err = Error>>(text: &str) -> anyhow::Result<T> {
-    text.parse().map_err(|error: Error| in_flags(error.into()))
+/// Parse the value of a flag as the library does. The error is the problem alone: clap names the flag.
+pub fn parsed<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: Error| match in_flags(error.into()).downcast::<Usage>() {
+        Ok(Usage { problem, .. }) => problem,
+        Err(error) => error.to_string(),
+    })
 }
 
 /// Parse the name of a split; help and shell completions list all names.
@@ -159,6 +166,12 @@ pub fn split() -> impl TypedValueParser<Value = Split> {
 /// Parse the name of a task; help and shell completions list all names.
 pub fn task() -> impl TypedValueParser<Value = &'static dyn Task> {
     one_of(TASKS.iter().map(|&task| (task, task.name(), task.summary())).collect())
+}
+
+/// Parse the name of a cell; help and shell completions list all names.
+pub fn cell() -> impl TypedValueParser<Value = &'static ModelEntry> {
+    let cells = MODELS.iter().filter(|entry| entry.stack.is_some());
+    one_of(cells.map(|entry| (entry, entry.name, entry.summary)).collect())
 }
 
 /// Parse one of the `named` values, each with its name and a line of help.

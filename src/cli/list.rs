@@ -16,7 +16,7 @@ use super::outcome::Outcome;
 /// The largest `score.json` that is read, in bytes.
 const LARGEST_SCORE: u64 = 1 << 20;
 
-/// List the models, the built-in data, and the bundles in this folder and in weights/
+/// List the models, the built-in data, and the bundles here and in weights/
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,7 +28,7 @@ pub struct Args {
     json: bool,
 }
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let bundles = bundles();
     let mut out = std::io::stdout().lock();
@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The bundles in the current folder and in `weights`, by name; with an error if one cannot be used.
+/// Return the bundles in the current folder and in `weights`, by name; with an error if one cannot be used.
 fn bundles() -> Vec<Value> {
     let inside =
         |folder: &str| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -78,7 +78,7 @@ fn bundles() -> Vec<Value> {
     paths.iter().filter_map(|path| describe(path)).collect()
 }
 
-/// The score of a shipped bundle, as text.
+/// Return the score of a shipped bundle, as text.
 fn score_text(score: &Map<String, Value>) -> String {
     let text = |key: &str| score.get(key).and_then(Value::as_str).unwrap_or_default();
     let number = |key: &str| score.get("scores").and_then(|scores| scores[key].as_f64());

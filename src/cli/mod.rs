@@ -16,6 +16,7 @@ mod lines;
 mod list;
 mod number;
 mod outcome;
+mod overview;
 mod parse;
 mod plot;
 mod predict;

@@ -8,16 +8,16 @@ use rnn_zoo::bundle::METRICS;
 use rnn_zoo::training::plot::{Axis, History, Picture, PlottedRun, Quantity};
 use rnn_zoo::{Error, Result};
 
-use super::bundle_argument::bundle_path;
+use super::bundle_argument::Bundle;
 use super::flags::usage;
 use super::input;
 use super::outcome::Outcome;
 
-/// Draw the loss, perplexity and learning rate of one run or several
+/// Draw the loss, perplexity and learning rate of runs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rnn plot my-gru                                  my-gru/curve.svg once more, into plot.svg
+  rnn plot my-gru                                  draw the curve of a run into plot.svg
   rnn plot my-gru my-lstm --out both.png           two runs in one picture
   rnn plot runs/*/metrics.jsonl --metric perplexity --x seconds")]
 pub struct Args {
@@ -25,20 +25,20 @@ pub struct Args {
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<String>,
 
-    /// Where the picture goes, as .svg or .png
+    /// File of the picture, .svg or .png
     #[arg(long, value_name = "FILE", default_value = "plot.svg")]
     out: PathBuf,
 
-    /// Metrics to draw, a panel each [default: loss, perplexity (or accuracy and macro-f1) and lr]
+    /// Quantities to draw, one panel each [default: loss, perplexity (or accuracy and macro-f1) and lr]
     #[arg(long, value_name = "METRIC", value_delimiter = ',', value_parser = quantity())]
     metric: Vec<Quantity>,
 
-    /// What runs from left to right
+    /// Horizontal axis
     #[arg(long, value_name = "AXIS", default_value = "step", value_parser = axis())]
     x: Axis,
 }
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let extension = args.out.extension().unwrap_or_default().to_ascii_lowercase();
     let is_png = match extension.to_str() {
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Parses a metric by name.
+/// Parse a metric by name.
 fn quantity() -> impl TypedValueParser<Value = Quantity> {
     let value = |quantity: Quantity| {
         PossibleValue::new(quantity.name()).help(match quantity {
@@ -83,7 +83,7 @@ fn quantity() -> impl TypedValueParser<Value = Quantity> {
     PossibleValuesParser::new(Quantity::ALL.map(value)).try_map(|name| name.parse::<Quantity>())
 }
 
-/// Parses a horizontal axis by name.
+/// Parse a horizontal axis by name.
 fn axis() -> impl TypedValueParser<Value = Axis> {
     let value = |axis: Axis| {
         PossibleValue::new(axis.name()).help(match axis {
@@ -98,9 +98,9 @@ fn axis() -> impl TypedValueParser<Value = Axis> {
 /// The largest `metrics.jsonl` that is drawn, in bytes.
 const LARGEST: u64 = 1 << 30;
 
-/// Reads the metrics of a run, which is named as the user named it.
+/// Read the metrics of a run, which is named as the user named it.
 fn read(argument: &str) -> Result<PlottedRun> {
-    let path = bundle_path(argument)?;
+    let path = Bundle::find(argument)?.path().to_path_buf();
     let file = if path.is_dir() { path.join(METRICS) } else { path };
     let text = input::text(&file, LARGEST).map_err(|error| {
         Error::file(&file, format!("cannot be read: {error}; expected a bundle or a {METRICS}"))

@@ -7,9 +7,8 @@
 //! tied = true
 //! ```
 //!
-//! Keys stand without tables, with `-` or `_`. A recipe becomes arguments in front of the user's own, less
-//! those that the user gave too, and clap judges the whole: what it knows of flags is all that is known of
-//! keys, so that every new flag is a key at once.
+//! A recipe has no tables; keys are written with `-` or `_`. Its settings become arguments in front of the user's own,
+//! except those that the user gave too, and clap parses the result: every flag is a key without further code.
 
 use std::any::TypeId;
 use std::ffi::OsString;
@@ -26,47 +25,58 @@ use super::flags::{self, Usage, usage};
 use super::input;
 use super::training::Period;
 
-/// Flags that are no settings of a run: where it comes from, where it goes, who watches.
+/// Flags that are not settings of a run.
 const NO_KEYS: [&str; 7] = ["help", "version", "recipe", "resume", "out", "force", "tensorboard"];
 
-/// How long a run goes on, which `--resume` may change.
+/// The flags of the length of a run, which `--resume` may change.
 const LENGTH: [&str; 2] = ["epochs", "max-steps"];
 
-/// What a run was told, by flags and recipe together.
+/// The settings of a run, from flags and recipe.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// In the order of the help.
+    /// The settings, in the order of the help.
     entries: Vec<Entry>,
-    recipe: Option<Taken>,
+    recipe: Option<Source>,
     /// The command line that the settings were read by.
     command: Command,
 }
 
-/// A recipe, and the keys that were taken from it.
-pub type Taken = (PathBuf, Vec<String>);
+/// The path of a recipe, and the keys whose values it decides.
+pub type Source = (PathBuf, Vec<String>);
 
 #[derive(Clone, Debug)]
 struct Entry {
-    /// Where the flag stands in the help.
+    /// The position of the flag in the help.
     order: usize,
     heading: Option<String>,
     key: String,
-    /// In TOML.
+    /// The value in TOML.
     value: String,
 }
 
 impl Settings {
-    /// The recipe of the run: whoever trains by it gets the same bytes.
+    /// Set a key with a text as its value, after the others under the same heading.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.entries.retain(|entry| entry.key != key);
+        let place = train(&self.command).get_arguments().enumerate().find(|(_, arg)| self::key(arg) == key);
+        let (order, arg) = place.expect("invariant: the key is a flag of `rnn train`");
+        let heading = arg.get_help_heading().map(String::from);
+        let value = toml::Value::from(value).to_string();
+        self.entries.push(Entry { order, heading, key: key.into(), value });
+        self.entries.sort_by_key(|entry| entry.order);
+    }
+
+    /// Return the text of the run's recipe, which trains the same bytes again.
     pub fn to_toml(&self) -> String {
         self.noted("")
     }
 
-    /// The recipe with one more line of comment at its head.
+    /// Return the recipe with another line of comment at the beginning.
     fn noted(&self, note: &str) -> String {
         let version = env!("CARGO_PKG_VERSION");
         let mut text = format!(
-            "# What this run was told, by flags and recipe; all else was the default of rnn-zoo {version}.\n\
-             # Once more: rnn train --recipe THIS-FILE --out BUNDLE\n{note}"
+            "# The settings of this run, from flags and recipe; the others are the defaults of rnn-zoo {version}.\n\
+             # To repeat it: rnn train --recipe THIS-FILE --out BUNDLE\n{note}"
         );
         let mut heading = None;
         for entry in &self.entries {
@@ -80,11 +90,11 @@ impl Settings {
         text
     }
 
-    /// The recipe at `path`, of a run that goes on with the length that is set here. How often it is evaluated
-    /// is said too: what the default is depends on the kind of length.
+    /// Return the recipe at `path` with the length that is set here, for a run that is resumed with it. It holds the
+    /// period of evaluations too, whose default depends on the kind of length.
     ///
     /// # Errors
-    /// A file that is no recipe any more.
+    /// If the file is no longer a recipe.
     pub fn lengthen(&self, path: &Path, evaluates: Period) -> Result<String> {
         let own = [path.into(), format!("--eval-every={evaluates}").into()];
         let arguments = ["rnn", "train", "--recipe"].map(OsString::from).into_iter().chain(own);
@@ -98,17 +108,17 @@ impl Settings {
         whole.entries.extend(self.entries.iter().filter(|entry| of_length(entry)).cloned());
         whole.entries.sort_by_key(|entry| entry.order);
         Ok(whole.noted(
-            "# Resumed with this length after another: a cosine or one-cycle schedule has it from the start.\n",
+            "# Resumed with this length after a shorter one; a cosine or one-cycle schedule differs in a run of this length.\n",
         ))
     }
 
-    /// The first flag that says more than how long a run goes on.
+    /// Return the first flag that is not about the length of a run.
     pub fn beside_length(&self) -> Option<String> {
         let entry = self.entries.iter().find(|entry| !LENGTH.contains(&entry.key.as_str()))?;
         Some(if entry.key == "model" { "MODEL".into() } else { format!("--{}", entry.key) })
     }
 
-    /// Names the recipe in an error about a flag, if the recipe set that flag.
+    /// Name the recipe in an error about a flag, if the recipe set that flag.
     pub fn blame(&self, error: anyhow::Error) -> anyhow::Error {
         let error = flags::in_flags(error);
         match (error.downcast_ref::<Usage>(), &self.recipe) {
@@ -124,7 +134,7 @@ impl Settings {
     }
 }
 
-/// The command line `command`, in which every switch of `rnn train` also takes a value, so that `--tied=false`
+/// Return the command line `command`, in which every switch of `rnn train` also takes a value, so that `--tied=false`
 /// overrides the `tied = true` of a recipe.
 pub fn with_valued_switches(command: Command) -> Command {
     let switch = |arg: Arg| match arg.get_action() {
@@ -148,16 +158,16 @@ fn is_key(arg: &Arg) -> bool {
     !NO_KEYS.contains(&arg.get_id().as_str())
 }
 
-/// The name of a key: the long flag, or what stands without one.
+/// Return the key of a flag: its long name, or the name of an argument without one.
 fn key(arg: &Arg) -> &str {
     arg.get_long().unwrap_or(arg.get_id().as_str())
 }
 
-/// The settings among the arguments of `rnn train`, less those of the machine: threads and device.
-pub fn settings(command: &Command, given: &ArgMatches, recipe: Option<Taken>) -> Settings {
-    let of_machine = |arg: &Arg| arg.get_help_heading() == Some("Compute");
+/// Return the settings among the arguments of `rnn train`, except those of the machine: threads and device.
+pub fn settings(command: &Command, given: &ArgMatches, recipe: Option<Source>) -> Settings {
+    let is_of_machine = |arg: &Arg| arg.get_help_heading() == Some("Compute");
     let keys = train(command).get_arguments().enumerate();
-    let keys = keys.filter(|(_, arg)| is_key(arg) && !of_machine(arg));
+    let keys = keys.filter(|(_, arg)| is_key(arg) && !is_of_machine(arg));
     let entries = keys.filter_map(|(order, arg)| {
         let id = arg.get_id().as_str();
         let explicit = given.value_source(id) == Some(ValueSource::CommandLine);
@@ -168,9 +178,9 @@ pub fn settings(command: &Command, given: &ArgMatches, recipe: Option<Taken>) ->
     Settings { entries: entries.collect(), recipe, command: command.clone() }
 }
 
-/// The arguments with the recipe that they name, if they do; and its path with the keys it decides.
-pub fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsString>, Option<Taken>)> {
-    // What is wrong with the user's own arguments is said later, of the whole.
+/// Return the arguments together with the settings of the recipe that they name, and the recipe if there is one.
+pub fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsString>, Option<Source>)> {
+    // Errors of the user's own arguments are reported later, by the parse of all arguments.
     let first = command.clone().ignore_errors(true).try_get_matches_from(&arguments).ok();
     let Some(given) = first.as_ref().and_then(|first| first.subcommand_matches("train")) else {
         return Ok((arguments, None));
@@ -187,6 +197,10 @@ pub fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsStri
         return Err(Error::file(path, problem));
     }
     wanted.retain(|(arg, _)| !own(arg.get_id().as_str()));
+    if own("from") {
+        // The checksum is that of the recipe's own bundle.
+        wanted.retain(|(arg, _)| arg.get_id() != "from_sha256");
+    }
     let from_recipe = wanted.iter().map(|(arg, value)| match arg.get_long() {
         Some(flag) if Values::of(arg) == Values::Switch && value == "true" => format!("--{flag}").into(),
         Some(flag) => OsString::from(format!("--{flag}={value}")),
@@ -202,7 +216,7 @@ pub fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsStri
 /// The largest recipe, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// The settings of a recipe as clap takes them, each with its flag, in the order of the file.
+/// Read a recipe: flags with values as clap parses them, in the order of the file.
 fn read<'c>(command: &'c Command, path: &Path) -> Result<Vec<(&'c Arg, String)>> {
     let text =
         input::text(path, LARGEST).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
@@ -229,7 +243,7 @@ fn read<'c>(command: &'c Command, path: &Path) -> Result<Vec<(&'c Arg, String)>>
     Ok(found.into_iter().map(|(arg, argument, _)| (arg, argument)).collect())
 }
 
-/// The flag that a key stands for, or what is wrong with the key.
+/// Return the flag of a key, or the problem with the key.
 fn find<'c>(train: &'c Command, name: &str, value: &DeValue<'_>) -> Result<&'c Arg, String> {
     let wanted = name.replace('_', "-");
     let names = |arg: &'c Arg| {
@@ -240,7 +254,7 @@ fn find<'c>(train: &'c Command, name: &str, value: &DeValue<'_>) -> Result<&'c A
         || train.get_arguments().filter(|arg| arg.get_id() != "help" && arg.get_id() != "version");
     match arguments().find(|arg| names(arg).any(|name| name == wanted)) {
         Some(arg) if is_key(arg) => return Ok(arg),
-        Some(arg) => return Err(format!(" is no setting of a recipe; give it as a flag, --{}", key(arg))),
+        Some(arg) => return Err(format!(" is not a setting of a recipe; give it as a flag, --{}", key(arg))),
         None if value.is_table() => {
             return Err(" is a table; a recipe has none: write the keys in it without a heading".into());
         }
@@ -251,11 +265,11 @@ fn find<'c>(train: &'c Command, name: &str, value: &DeValue<'_>) -> Result<&'c A
     let nearest = known.min_by_key(|(name, _)| strsim::damerau_levenshtein(name, &wanted));
     let nearest = nearest.map_or("model", |(_, key)| key);
     Err(format!(
-        " is no setting of `rnn train`; did you mean `{nearest}`? (its keys are the flags of `rnn train --help`)"
+        " is not a setting of `rnn train`; did you mean `{nearest}`? (its keys are the flags of `rnn train --help`)"
     ))
 }
 
-/// A value as the flag takes it, or what is wrong with it.
+/// Return a value as the flag parses it, or the problem with the value.
 fn argument(command: &Command, arg: &Arg, value: &DeValue<'_>) -> Result<String, String> {
     let values = Values::of(arg);
     let text = match (values, value) {
@@ -264,21 +278,21 @@ fn argument(command: &Command, arg: &Arg, value: &DeValue<'_>) -> Result<String,
         (Values::Real | Values::Named, DeValue::Float(number)) => number.as_str().to_string(),
         (Values::Text | Values::Named, DeValue::String(text)) => text.to_string(),
         _ => {
-            // What the flag says of no number at all tells its range, too.
+            // The error of the flag for something that is not a number names its range.
             let expected =
-                judge(command, arg, "?").filter(|_| matches!(values, Values::Whole | Values::Real));
+                problem_with(command, arg, "?").filter(|_| matches!(values, Values::Whole | Values::Real));
             let expected = expected.unwrap_or_else(|| format!("expected {}", values.expected()));
             return Err(format!(" is {}; {expected}", described(value)));
         }
     };
-    match judge(command, arg, &text) {
+    match problem_with(command, arg, &text) {
         Some(problem) => Err(format!(" is {}; {problem}", described(value))),
         None => Ok(text),
     }
 }
 
-/// What the flag itself says of a value, if it refuses it.
-fn judge(command: &Command, arg: &Arg, value: &str) -> Option<String> {
+/// Return the problem that the flag finds with a value; `None` if it accepts the value.
+fn problem_with(command: &Command, arg: &Arg, value: &str) -> Option<String> {
     let argument = match arg.get_long() {
         Some(flag) => format!("--{flag}={value}"),
         None => value.to_string(),
@@ -287,30 +301,29 @@ fn judge(command: &Command, arg: &Arg, value: &str) -> Option<String> {
     match error.kind() {
         ErrorKind::ValueValidation => {
             let problem = std::error::Error::source(&error).map_or(String::new(), ToString::to_string);
-            let flag = format!("--{}: ", key(arg));
             let values = Values::of(arg);
             Some(match matches!(values, Values::Whole | Values::Real) && !problem.starts_with("expected") {
                 true => format!("expected {}", values.expected()),
-                false => problem.strip_prefix(&flag).unwrap_or(&problem).to_string(),
+                false => problem,
             })
         }
         ErrorKind::InvalidValue => match error.get(ContextKind::ValidValue) {
             Some(ContextValue::Strings(names)) => Some(format!("expected one of {}", names.join(", "))),
             _ => Some("expected something".to_string()),
         },
-        // A flag that needs another one, and the like: judged with all flags together.
+        // Conflicts between flags are reported by the parse of all arguments.
         _ => None,
     }
 }
 
-/// What a flag takes.
+/// The kind of values of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Values {
     Switch,
     Whole,
     Real,
     Text,
-    /// A name, or whatever else the flag itself understands.
+    /// A name, or another form that the parser of the flag accepts.
     Named,
 }
 
@@ -337,7 +350,7 @@ impl Values {
         }
     }
 
-    /// An argument of the command line in TOML.
+    /// Return an argument of the command line in TOML.
     fn to_toml(self, argument: &str) -> String {
         let number = match self {
             Self::Switch => Some(argument.to_string()),

@@ -1,4 +1,4 @@
-//! `rnn completions` and `rnn man`: for packagers and shells.
+//! `rnn completions` and `rnn man`: shell completions and manual pages.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -19,14 +19,14 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Write the manual pages into a folder, or the main one to standard output
+/// Write the manual pages
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   rnn man | man -l -
   rnn man --out man1/")]
 pub struct ManArgs {
-    /// Folder for the pages of all commands
+    /// Folder for the pages of all commands [default: the main page, to standard output]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }

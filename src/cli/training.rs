@@ -29,27 +29,27 @@ pub struct LengthArgs {
 #[command(next_help_heading = "Training")]
 #[group(id = "training-flags")]
 pub struct TrainingArgs {
-    /// Sequences side by side
+    /// Sequences in a batch
     #[arg(long, value_name = "N", value_parser = number::count, aliases = ["batch_size", "bs"])]
     batch_size: Option<usize>,
 
-    /// Steps that a gradient goes back through a text
+    /// Time steps of truncated backpropagation through time
     #[arg(long, value_name = "N", value_parser = number::count, aliases = ["seq-length", "seq_length", "seq-len"])]
     bptt: Option<usize>,
 
-    /// Draw the length of every window anew, around --bptt, and scale its learning rate with it
+    /// Draw the length of each window around --bptt, and scale its learning rate by it
     #[arg(long)]
     pub vary_bptt: bool,
 
-    /// Chance that a lane of a text starts a window from a state of zero
+    /// Probability that a sequence of the batch starts a window from a zero state
     #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., hide_default_value = true)]
     state_reset: f64,
 
-    /// Batches whose gradients make one step
+    /// Batches per optimizer step (gradient accumulation)
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 1, aliases = ["gradient-accumulation-steps"], hide_default_value = true)]
     accumulate: usize,
 
-    /// Share of the right answer's probability that is spread over all answers
+    /// Share of the target's probability that is spread over all classes
     #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., hide_default_value = true)]
     label_smoothing: f64,
 
@@ -57,7 +57,7 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "NAME", value_parser = flags::parsed::<OptimizerConfig>)]
     optimizer: Option<OptimizerConfig>,
 
-    /// Learning rate; with --from a tenth of what it is without, unless it is given
+    /// Learning rate [default: that of the optimizer; a tenth of it with --from]
     #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["learning-rate", "learning_rate"])]
     lr: Option<f64>,
 
@@ -65,20 +65,20 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "X", value_parser = number::share)]
     momentum: Option<f64>,
 
-    /// Decay of the two moments of adam and adamw [default: 0.9,0.999]
+    /// Decay rates of the two moments of adam and adamw [default: 0.9,0.999]
     #[arg(long, value_name = "X,Y", value_parser = number::pair)]
     betas: Option<[f64; 2]>,
 
-    /// Weight decay, of matrices other than embeddings
+    /// Weight decay of all matrices but embeddings
     #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["wdecay", "weight_decay"])]
     weight_decay: Option<f64>,
 
-    /// Evaluate and keep an average of the parameters: ema:DECAY, swa:START (a share of the run) or
-    /// nt-asgd:EVALUATIONS without a better one [default: none]
+    /// Average of the parameters to evaluate and save: ema:DECAY, swa:START (a share of the run) or
+    /// nt-asgd:EVALUATIONS (without improvement) [default: none]
     #[arg(long, value_name = "NAME", value_parser = flags::parsed::<Average>)]
     average: Option<Average>,
 
-    /// How the learning rate changes: constant, step, plateau, cosine or one-cycle [default: cosine]
+    /// Schedule of the learning rate: constant, step, plateau, cosine or one-cycle [default: cosine]
     #[arg(long, value_name = "NAME", value_parser = flags::parsed::<Schedule>)]
     schedule: Option<Schedule>,
 
@@ -86,15 +86,15 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "N")]
     warmup: Option<usize>,
 
-    /// What step and plateau multiply the rate by
+    /// Factor of the learning rate in the step and plateau schedules
     #[arg(long, value_name = "X", aliases = ["lr-decay", "decay"])]
     gamma: Option<f64>,
 
-    /// Scale gradients down to this norm; 0 never does
+    /// Largest norm of the gradient; 0 turns clipping off
     #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["grad-clip", "grad_clip"])]
     clip: Option<f64>,
 
-    /// Evaluate and checkpoint every N steps, or at the end of every epoch [default: epoch]
+    /// Evaluate and save every N steps, or at the end of every epoch [default: epoch]
     #[arg(long, value_name = "N|epoch")]
     eval_every: Option<Period>,
 
@@ -103,7 +103,7 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
 
-    /// Stop after N evaluations without a better one
+    /// Stop after N evaluations without improvement
     #[arg(long, value_name = "N", value_parser = number::count, alias = "patience")]
     early_stop: Option<usize>,
 
@@ -111,7 +111,7 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "N", value_parser = number::count, aliases = ["log-interval", "print-every", "print_every"])]
     log_every: Option<usize>,
 
-    /// Seed of everything that is random
+    /// Seed of all random numbers
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 }
@@ -168,14 +168,22 @@ impl TrainingArgs {
         if let Some(steps) = self.warmup {
             match &mut schedule {
                 Schedule::Cosine { warmup_steps, .. } => *warmup_steps = steps,
-                _ => return Err(usage("--warmup", "only --schedule cosine warms up")),
+                _ => {
+                    return Err(usage(
+                        "--warmup",
+                        "belongs to --schedule cosine; leave it out, or choose that schedule",
+                    ));
+                }
             }
         }
         if let Some(value) = self.gamma {
             match &mut schedule {
                 Schedule::Step { gamma: factor, .. } | Schedule::Plateau { factor, .. } => *factor = value,
                 _ => {
-                    return Err(usage("--gamma", "only --schedule step and plateau multiply the rate"));
+                    return Err(usage(
+                        "--gamma",
+                        "belongs to --schedule step and plateau; leave it out, or choose one of them",
+                    ));
                 }
             }
         }
@@ -200,7 +208,7 @@ impl TrainingArgs {
         fitted
     }
 
-    /// The options of a run. `defaults` apply where the user gives none.
+    /// Return the options of a run. `defaults` apply where the user gives none.
     pub fn options(&self, length: &LengthArgs, defaults: &Defaults) -> anyhow::Result<Options> {
         let epochs = match (length.epochs, length.max_steps) {
             (None, None) => Some(defaults.epochs),
@@ -250,7 +258,9 @@ impl LengthArgs {
         ];
         for (flag, what, wanted, done) in done {
             if let Some(wanted) = wanted.filter(|&wanted| wanted < done) {
-                let problem = format!("the run has {done} {what} behind it; {wanted} are fewer");
+                let problem = format!(
+                    "the run has done {done} {what} already; expected at least as many, not {wanted}"
+                );
                 return Err(usage(flag, problem));
             }
         }

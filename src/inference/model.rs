@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use rnn_zoo_models::Network;
 
 use crate::bundle::{self, Config, Loaded, Parts};
-use crate::parameters::{self, NamedTensors, Parameters};
+use crate::parameters::{NamedTensors, Parameters};
 use crate::tasks::Names;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -73,7 +73,7 @@ impl Model {
         Ok((Self { config, network, tokenizer, device, path, name, fingerprint }, parameters))
     }
 
-    /// The folder of its bundle.
+    /// Return the folder of its bundle.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -84,7 +84,7 @@ impl Model {
         Self { name: name.into(), ..self }
     }
 
-    /// An error about a request that only a model of another task can serve.
+    /// Return an error about a request that only a model of another task can serve.
     pub(crate) fn refuse(&self, problem: impl Into<String>) -> Error {
         Error::Unsuited { model: self.name.clone(), problem: problem.into() }
     }
@@ -94,18 +94,18 @@ impl Model {
         Error::file(&self.name, problem.into())
     }
 
-    /// A hash of the parameters, the tokenizer and the network's configuration as they were loaded; see
+    /// Return a hash of the parameters, the tokenizer and the network's configuration as they were loaded; see
     /// [`Parts::fingerprint`].
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// The names of its tokens and classes.
+    /// Return the names of its tokens and classes.
     pub fn names(&self) -> Names<'_> {
         Names { tokenizer: self.tokenizer.as_ref(), labels: &self.config.labels }
     }
 
-    /// The token that a language model reads before the first token of a text; see [`Tokenizer::start`].
+    /// Return the token that a language model reads before the first token of a text; see [`Tokenizer::start`].
     ///
     /// # Errors
     /// If the model reads no text.
@@ -113,7 +113,7 @@ impl Model {
         Ok(self.tokenizer()?.start(self.config.text_column.is_some()))
     }
 
-    /// The tokenizer of a model that reads text.
+    /// Return the tokenizer of a model that reads text.
     ///
     /// # Errors
     /// If the model reads no text.
@@ -127,35 +127,20 @@ impl Model {
     }
 }
 
-/// A network that uses the tensors as they are, as constants.
+/// Return a network that uses the tensors as they are, as constants.
 fn build_frozen(config: &Config, tensors: NamedTensors, device: &Device) -> Result<Box<dyn Network>> {
     let tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
     Ok(config.network.build(VarBuilder::from_tensors(tensors, config.dtype, device))?)
 }
 
-/// Build a network with trainable parameters.
-///
-/// # Errors
-/// If the configuration is invalid.
-pub fn build(config: &Config, device: &Device) -> Result<(Box<dyn Network>, Parameters)> {
-    parameters::build(&config.network, config.dtype, device)
-}
-
-/// A builder for a network with copies of `parameters` as constants, of whose use no graph is kept.
-///
-/// # Errors
-/// Errors from candle.
-pub fn frozen_builder(parameters: &Parameters, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
-    parameters::frozen_builder(parameters, dtype, device)
-}
-
 #[cfg(test)]
 mod tests {
-    use candle_core::Storage;
+    use candle_core::{DType, Storage};
     use rnn_zoo_models::{LstmConfig, ModelConfig, RecurrentConfig, RnnlmConfig};
 
     use super::*;
     use crate::bundle::{BundleWriter, Contents, FORMAT};
+    use crate::parameters;
     use crate::tasks::Lm;
 
     fn config() -> Config {
@@ -178,7 +163,7 @@ mod tests {
     /// Save a bundle with every parameter at `value`.
     fn save(writer: &mut BundleWriter, value: f64) {
         let config = config();
-        let (_, parameters) = build(&config, &Device::Cpu).unwrap();
+        let (_, parameters) = parameters::build(&config.network, config.dtype, &Device::Cpu).unwrap();
         let mut weights = parameters.to_tensors().unwrap();
         weights.values_mut().for_each(|tensor| *tensor = (tensor.ones_like().unwrap() * value).unwrap());
         let contents = Contents {
@@ -192,7 +177,7 @@ mod tests {
         writer.save(&contents).unwrap();
     }
 
-    /// The address of the first number of a tensor.
+    /// Return the address of the first number of a tensor.
     fn address(tensor: &Tensor) -> *const f32 {
         let (storage, layout) = tensor.storage_and_layout();
         let Storage::Cpu(storage) = &*storage else { panic!("not on the CPU") };

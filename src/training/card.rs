@@ -1,4 +1,4 @@
-//! The README.md inside a bundle, and what a user can do with it next.
+//! The model card of a bundle, and the commands that use the bundle.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use crate::data::{Source, Split};
 use crate::tasks::figures::in_words;
 use crate::tasks::{Criterion, DataSpec, FirstUse};
 
-/// What lies beside a card that it can point to.
+/// Files of the bundle that its card can link to.
 #[derive(Clone, Copy, Debug)]
 pub struct Beside {
     /// Whether there is a `recipe.toml`.
@@ -18,7 +18,7 @@ pub struct Beside {
     pub curve: bool,
 }
 
-/// The model card: the command that made the bundle, the data, the scores, the curve, and how to use it.
+/// Return the model card: the command that made the bundle, the data, the scores, the curve, and how to use it.
 pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, unit: &LossUnit, beside: Beside) -> String {
     let mut card =
         format!("# {} ({})\n\nTrained by rnn-zoo {} with\n\n", config.model, config.task, config.zoo_version);
@@ -33,7 +33,7 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, unit: &LossUni
     let _ = writeln!(card, "| seed | {} |", trainer.options.seed);
     if beside.recipe {
         let again = format!("rnn train --recipe {RECIPE} --out BUNDLE");
-        let _ = writeln!(card, "| settings | [{RECIPE}]({RECIPE}); once more: `{again}` |");
+        let _ = writeln!(card, "| settings | [{RECIPE}]({RECIPE}); to repeat it: `{again}` |");
     }
     if let Some(best) = &trainer.shipped_score {
         let loss = match unit {
@@ -61,7 +61,7 @@ pub fn write(config: &Config, data: &DataSpec, trainer: &Trainer, unit: &LossUni
         let _ = writeln!(card, "| least possible loss | {floor:.4} nats a {} |", unit.target);
     }
     if beside.curve {
-        let _ = writeln!(card, "\n![How it learnt]({CURVE})");
+        let _ = writeln!(card, "\n![Learning curve]({CURVE})");
     }
     let _ = writeln!(card, "\nUse it:\n\n{}", next_commands(config, data, "."));
     card
@@ -103,7 +103,7 @@ fn split_to_score(config: &Config, data: &DataSpec) -> Option<Split> {
     }
 }
 
-/// An argument quoted for a shell.
+/// Return an argument quoted for a shell.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=,@+".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
@@ -112,7 +112,7 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
-/// A path quoted for a shell, with `./` in front where it would be taken for a flag.
+/// Return a path quoted for a shell, with `./` in front where it would be taken for a flag.
 pub fn quoted_path(path: &str) -> String {
     match path.starts_with('-') {
         true => quoted(&format!("./{path}")),
@@ -120,7 +120,7 @@ pub fn quoted_path(path: &str) -> String {
     }
 }
 
-/// A flag with its value, quoted for a shell.
+/// Return a flag with its value, quoted for a shell.
 fn with_value(flag: &str, value: &str) -> String {
     let separator = if value.starts_with('-') { '=' } else { ' ' };
     format!("{flag}{separator}{}", quoted(value))

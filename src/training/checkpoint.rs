@@ -42,7 +42,7 @@ struct Tensors {
 }
 
 impl Checkpoint {
-    /// Reads the bundle at `path`.
+    /// Read the bundle at `path`.
     ///
     /// # Errors
     /// If the bundle cannot be read or resumed, or its state is not that of a run; the message names the file.
@@ -50,7 +50,7 @@ impl Checkpoint {
         let (writer, loaded, training) = BundleWriter::resume(path)?;
         let TrainingState { last, best, average, optimizer, carry, state } = training;
         let damaged = |problem: String| {
-            Error::file(path.join("training/state.json"), format!("is not a run's state: {problem}"))
+            loaded.unusable_training("training/state.json", &format!("is not the state of a run: {problem}"))
         };
         let invalid = |error| match error {
             Error::Invalid { field, problem } => damaged(format!("option `{field}`: {problem}")),
@@ -63,29 +63,37 @@ impl Checkpoint {
         Ok(Self { options: saved.options.clone(), saved, loaded, writer, tensors })
     }
 
-    /// The position at which the run stopped.
+    /// Return the position at which the run stopped.
     pub fn progress(&self) -> &Progress {
         &self.saved.progress
     }
 
-    /// The text of the run's `recipe.toml`; bundles of older versions have none.
+    /// Check the parameters for inference, which resuming does not read.
+    ///
+    /// # Errors
+    /// If `model.safetensors` is damaged or belongs to another model; [`Run::rewrite`] restores it.
+    pub fn check_model(&self) -> Result<()> {
+        self.loaded.check_parameters()
+    }
+
+    /// Return the text of the run's `recipe.toml`; bundles of older versions have none.
     pub fn recipe(&self) -> Option<&str> {
         self.writer.recipe()
     }
 
-    /// Replaces the text of the run's `recipe.toml`, from the next save on.
+    /// Replace the text of the run's `recipe.toml`, from the next save on.
     pub fn set_recipe(&mut self, recipe: String) {
         self.writer.set_recipe(recipe);
     }
 
-    /// Adds a command that made the run longer to those that its model card shows.
+    /// Add a command that made the run longer to those that its model card shows.
     pub fn add_command(&mut self, command: &str) {
         let commands = &mut self.loaded.config.created_with;
         commands.push('\n');
         commands.push_str(command);
     }
 
-    /// Reads the run's data again, with the tokenizer and the labels that the run started with.
+    /// Read the run's data again, with the tokenizer and the labels that the run started with.
     ///
     /// # Errors
     /// If the data or the tokenizer cannot be read.
@@ -95,7 +103,7 @@ impl Checkpoint {
         task.prepare(&self.saved.data, tokenizer, labels.clone())
     }
 
-    /// Resumes the run on its data.
+    /// Resume the run on its data.
     ///
     /// # Errors
     /// If the data has changed or a tensor does not fit the model, and errors from candle.
@@ -103,8 +111,7 @@ impl Checkpoint {
         let Self { options, saved, loaded, writer, tensors } = self;
         let fingerprint = prepared.splits.fingerprint()?;
         if fingerprint != saved.fingerprint {
-            let problem =
-                "has changed since the run was started with it; put it back as it was, or train anew";
+            let problem = "has changed since the run was started with it; restore it, or start another run";
             return Err(Error::file(&saved.data.data, problem));
         }
         let batches = options.batches(&prepared.splits, saved.progress.epoch)?;
@@ -136,7 +143,7 @@ impl Checkpoint {
 }
 
 impl Tensors {
-    /// Sets the parameters, and restores the rest of the run's state. `folder` is named in errors.
+    /// Set the parameters, and restores the rest of the run's state. `folder` is named in errors.
     fn restore(
         self,
         folder: &Path,
@@ -162,14 +169,14 @@ impl Tensors {
     }
 }
 
-/// The step of the last evaluation in the lines of a `metrics.jsonl`.
+/// Return the step of the last evaluation in the lines of a `metrics.jsonl`.
 fn last_evaluation(lines: &[String]) -> Option<usize> {
     let reports = lines.iter().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut evaluations = reports.filter(|report| report["split"] == "valid");
     evaluations.next()?["step"].as_u64().map(|step| step as usize)
 }
 
-/// Converts tensors to the dtype and device of the parameters of the same names.
+/// Convert tensors to the dtype and device of the parameters of the same names.
 fn like_parameters(tensors: NamedTensors, parameters: &Parameters) -> Result<NamedTensors> {
     let like = |(name, tensor): (String, Tensor)| match parameters.get(&name) {
         Some(var) => Ok((name, tensor.to_device(var.device())?.to_dtype(var.dtype())?)),
@@ -178,7 +185,7 @@ fn like_parameters(tensors: NamedTensors, parameters: &Parameters) -> Result<Nam
     tensors.into_iter().map(like).collect()
 }
 
-/// The hidden state of a checkpoint.
+/// Return the hidden state of a checkpoint.
 fn carried(carry: &NamedTensors, device: &Device) -> Result<Carried> {
     let tensor = |name| carry.get(name).map(|tensor| tensor.to_device(device)).transpose();
     let Some(h) = tensor("h")? else { return Ok(Carried::default()) };

@@ -25,6 +25,8 @@ use super::train::Ending;
 use super::trainer::Trainer;
 use crate::Result;
 use crate::bundle::{BundleWriter, Config, Loaded};
+use crate::data::batch::Dataset;
+use crate::memory::Estimate;
 use crate::parameters;
 use crate::tasks::{DataSpec, Prepared};
 use crate::tokenizer::Tokenizer;
@@ -40,10 +42,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run before its first step, to be saved by `writer`.
+    /// Return a run before its first step, to be saved by `writer`.
     ///
     /// # Errors
-    /// If the configuration or an option is invalid or the data is too short for a batch, and errors from candle.
+    /// If the configuration or an option is invalid, the data is too short for a batch, or the machine has less memory
+    /// than training takes, and errors from candle.
     pub fn start(
         writer: BundleWriter,
         config: Config,
@@ -52,8 +55,15 @@ impl Run {
         options: Options,
         device: &Device,
     ) -> Result<Self> {
-        let (network, parameters) = parameters::build(&config.network, config.dtype, device)?;
         let total_steps = options.total_steps(&prepared.splits)?;
+        if device.is_cpu() {
+            let positions = match &prepared.splits.train {
+                Dataset::Stream { .. } => options.batch_size.saturating_mul(options.bptt),
+                Dataset::Examples(examples) => options.batch_size.min(examples.len()),
+            };
+            Estimate::of_training(&config.network, &options.optimizer, positions)?.check()?;
+        }
+        let (network, parameters) = parameters::build(&config.network, config.dtype, device)?;
         let tokenizer = prepared.tokenizer.map(Arc::new);
         let objective =
             Objective { task: config.task, tokenizer: tokenizer.clone(), labels: config.labels.clone() };
@@ -105,6 +115,19 @@ impl Run {
         self.trainer.never_predicted(&self.splits)
     }
 
+    /// Write the bundle again from the state of the training, with the parameters that the run had selected for
+    /// inference.
+    ///
+    /// # Errors
+    /// If the bundle cannot be written, and errors from candle.
+    pub fn rewrite(&mut self) -> Result<()> {
+        if self.ended == Some(Ending::Finished) {
+            // Selects the parameters at the end of the run, which the state of the training does not hold.
+            self.trainer.final_evaluation(&self.splits, &mut self.reporter)?;
+        }
+        self.record.save(&self.trainer, &mut self.reporter)
+    }
+
     /// How the run had ended before it was resumed; `None` if there are steps left.
     pub fn ended(&self) -> Option<Ending> {
         self.ended
@@ -124,12 +147,12 @@ impl Run {
         self.reporter.events = Some(events);
     }
 
-    /// The configuration of the model.
+    /// Return the configuration of the model.
     pub fn config(&self) -> &Config {
         &self.record.config
     }
 
-    /// The source of the data.
+    /// Return the source of the data.
     pub fn data(&self) -> &DataSpec {
         &self.record.data
     }
@@ -139,17 +162,17 @@ impl Run {
         &self.splits
     }
 
-    /// The tokenizer; `None` if the data is not text.
+    /// Return the tokenizer; `None` if the data is not text.
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
         self.record.tokenizer.as_deref()
     }
 
-    /// The bundle's directory.
+    /// Return the bundle's directory.
     pub fn path(&self) -> &Path {
         self.record.writer.path()
     }
 
-    /// Whether a checkpoint of this run is on disk.
+    /// Return whether a checkpoint of this run is on disk.
     pub fn has_saved(&self) -> bool {
         self.record.writer.has_saved()
     }

@@ -19,7 +19,7 @@ use super::metric::Metric;
 use crate::tasks::figures::BITS;
 use crate::{Error, Result};
 
-/// How names of event files begin; the seconds that follow put them in order.
+/// The beginning of the names of event files; the seconds that follow put them in order.
 const PREFIX: &str = "events.out.tfevents.";
 
 /// Writes the figures of a run into a folder.
@@ -30,8 +30,8 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// A new file in `folder`, for a run that goes on after `step`; 0 is before the first. Files that the run
-    /// left before it was resumed stay: TensorBoard is told to forget what they have beyond that step.
+    /// Create an event file in `folder`, for a run that continues after `step`; 0 is before the first. Files from before
+    /// the run was resumed stay, and TensorBoard drops their events beyond that step.
     ///
     /// # Errors
     /// A folder that cannot be written to; and one with event files already, if the run is a new one and
@@ -50,7 +50,7 @@ impl EventWriter {
                            another option `tensorboard`, or replace the run with option `force`";
             return Err(Error::file(folder, problem));
         }
-        // Later than the file before, whatever the clock says: TensorBoard reads files by name.
+        // Later than the existing files, whatever the clock says: TensorBoard orders files by name.
         let mut second = (now() as u64).max(latest.map_or(0, |latest| latest + 1));
         let (path, file) = loop {
             let path = folder.join(format!("{PREFIX}{second:010}.rnn-zoo"));
@@ -63,13 +63,13 @@ impl EventWriter {
         let mut writer = Self { path, file };
         writer.event(0, &string(3, "brain.Event:2"))?;
         if latest.is_some() {
-            // "The session starts at this step": events of it and later ones are of a run that is no more.
+            // A session start at this step: TensorBoard drops earlier events from this step on.
             writer.event(step + 1, &message(7, &varint(1, 1)))?;
         }
         Ok(writer)
     }
 
-    /// Adds a report; TensorBoard shows it from then on.
+    /// Add a report; TensorBoard shows it from then on.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -88,7 +88,7 @@ impl EventWriter {
         self.event(metric.step, &message(5, &summary))
     }
 
-    /// Writes an event whole: in one call, so that a reader sees no half of it.
+    /// Write an event whole: in one call, so that a reader sees no half of it.
     fn event(&mut self, step: usize, what: &[u8]) -> Result<()> {
         let mut event = double(1, now());
         event.extend(varint(2, step as u64));
@@ -99,14 +99,14 @@ impl EventWriter {
     }
 }
 
-/// The second in the name of the latest event file of a folder.
+/// Return the second in the name of the latest event file of a folder.
 fn latest(folder: &Path) -> std::io::Result<Option<u64>> {
     let mut latest = None;
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
         let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
         let second = rest.split('.').next().and_then(|second| second.parse().ok());
-        // More digits than ours are no time of anybody.
+        // Numbers with more digits are not times.
         let second = second.filter(|second| *second < 10_000_000_000).unwrap_or(0);
         latest = latest.max(Some(second));
     }
@@ -123,7 +123,7 @@ fn record(data: &[u8]) -> Vec<u8> {
     [&length[..], &masked_crc(&length).to_le_bytes(), data, &masked_crc(data).to_le_bytes()].concat()
 }
 
-/// The checksum of a record: rotated and shifted, because that of data with checksums in it is weak.
+/// Return the checksum of a record: rotated and shifted, because that of data with checksums in it is weak.
 fn masked_crc(data: &[u8]) -> u32 {
     crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -147,7 +147,7 @@ fn crc32c(data: &[u8]) -> u32 {
     !data.iter().fold(!0, |crc, byte| TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8))
 }
 
-/// A field of a protocol buffer begins with its number and the form of its value.
+/// Return the key of a field of a protocol buffer: its number and the form of its value.
 fn key(field: u8, form: u8) -> u8 {
     field << 3 | form
 }
@@ -204,7 +204,7 @@ mod tests {
         }
     }
 
-    /// The checksum by its definition, a bit at a time: polynomial division over the field of two elements.
+    /// Return the checksum by its definition, a bit at a time: polynomial division over the field of two elements.
     fn slow_crc32c(data: &[u8]) -> u32 {
         let mut remainder = u32::MAX;
         for bit in data.iter().flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1)) {
@@ -214,7 +214,7 @@ mod tests {
         !remainder
     }
 
-    /// The fields of a message: number, and the value as bytes or as a number.
+    /// Return the fields of a message: number, and the value as bytes or as a number.
     fn fields(mut bytes: &[u8]) -> Vec<(u8, u64, &[u8])> {
         fn number(bytes: &mut &[u8]) -> u64 {
             let end = bytes.iter().position(|byte| byte & 0x80 == 0).unwrap();
@@ -241,7 +241,7 @@ mod tests {
         fields
     }
 
-    /// What TensorBoard would show of a folder: files by name, and what a restart makes void is gone.
+    /// Return the events that TensorBoard shows of a folder: files by name, without those that a restart voids.
     fn shown(folder: &Path) -> Vec<(u64, String, f32)> {
         let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();

@@ -112,7 +112,7 @@ fn damaged_files_are_named_and_edited_cards_accepted() {
     folder.refused(
         "eval slim --data text.txt",
         1,
-        &["slim/SHA256SUMS: line 1 is no checksum", "remove this file"],
+        &["slim/SHA256SUMS: line 1 is not a checksum", "remove this file"],
     );
 }
 
@@ -149,7 +149,9 @@ fn exports_that_would_lose_data_are_refused() {
     for (line, code, mentions) in [
         ("export m --out m --force", 1, ["m: is the bundle itself", "--out"]),
         ("export m --out ./m/../m --force", 1, ["is the bundle itself", "--out"]),
-        ("export m --out slim", 1, ["slim: is a bundle already", "--force"]),
+        ("export m --out slim", 1, ["slim: is a bundle already", "or replace it with --force"]),
+        ("train lstm --out slim", 1, ["slim: is a bundle already", "or replace it with --force"]),
+        ("train lstm --out m", 1, ["m: is a bundle already", "`rnn train --resume`"]),
         ("export m --out text.txt --force", 1, ["text.txt: is a file", "--out"]),
         ("export slim --out z --with-training", 1, ["slim: holds no training state", "--with-training"]),
         ("export nothing --out z", 1, ["nothing: there is no bundle here", "rnn train"]),
@@ -157,6 +159,11 @@ fn exports_that_would_lose_data_are_refused() {
         ("export m", 2, ["--out", "required"]),
     ] {
         folder.refused(line, code, &mentions);
+    }
+    // A bundle without training state cannot be resumed, and an export resumes nothing.
+    for line in ["train lstm --out slim", "export m --out slim"] {
+        let said = String::from_utf8(folder.rnn(line).output().unwrap().stderr).unwrap();
+        assert!(!said.contains("--resume"), "{said}");
     }
     folder.done("export m --out slim --force --with-training");
     assert!(folder.path("slim/training/state.json").exists());

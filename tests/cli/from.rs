@@ -29,6 +29,39 @@ fn a_run_starts_from_the_parameters_and_the_tokenizer_of_a_bundle() {
 }
 
 #[test]
+fn recipe_knows_the_parameters_that_its_run_started_from() {
+    let folder = Folder::with_model();
+    folder.done(&format!("train --from m --data text.txt {STANDSTILL} --out n"));
+    let recipe: toml::Table = String::from_utf8(folder.bytes("n/recipe.toml")).unwrap().parse().unwrap();
+    assert_eq!(recipe["from"].as_str(), Some("m"));
+    let sum = recipe["from-sha256"].as_str().unwrap().to_string();
+    assert_eq!(sum.len(), 64);
+    // As `sha256sum` prints it.
+    folder.done("export m --out exported");
+    let sums = String::from_utf8(folder.bytes("exported/SHA256SUMS")).unwrap();
+    assert!(sums.contains(&format!("{sum}  model.safetensors")), "{sums}");
+
+    folder.done("train --recipe n/recipe.toml --out same");
+    assert!(folder.bytes("same/recipe.toml") == folder.bytes("n/recipe.toml"));
+    folder.done(&format!("train lstm --data text.txt --out m --force --seed 2 {TINY}"));
+    let mentions = ["--from: m has other parameters", &sum[..12], "--from-sha256"];
+    folder.refused("train --recipe n/recipe.toml --out other", 2, &mentions);
+    // Another bundle that the user asks for is no mistake.
+    folder.done("train --recipe n/recipe.toml --from m --out other");
+    folder.refused("train lstm --from-sha256 00 --out o", 2, &["--from-sha256", "64 hexadecimal digits"]);
+}
+
+#[test]
+fn default_folder_differs_from_that_of_a_fresh_run() {
+    let folder = Folder::with_model();
+    folder.done(&format!("train lstm --data text.txt {TINY}"));
+    folder.done(&format!("train --from m --data text.txt {STANDSTILL}"));
+    for bundle in ["lstm-text", "m-on-text"] {
+        assert!(folder.path(bundle).join("config.json").exists(), "{bundle}");
+    }
+}
+
+#[test]
 fn what_is_no_better_than_its_start_is_not_kept() {
     let folder = Folder::new();
     folder.done(
@@ -51,7 +84,7 @@ fn locked_dropout_can_be_taken_back_and_unknown_letters_are_told() {
     folder.write("other.txt", "zzzz of us\n".repeat(40));
     let line = "train --from m --data other.txt --locked-dropout=false --max-steps 1 --batch-size 4 --bptt 8 --out n";
     let said = String::from_utf8(folder.rnn(line).output().unwrap().stderr).unwrap();
-    assert!(said.contains("36.4 % of the training text is `<unk>`"), "{said}");
+    assert!(said.contains("36.4 % of the training text is unknown to the tokenizer: `<unk>`"), "{said}");
     assert_eq!(folder.json("m/config.json")["network"]["rnn"]["locked_dropout"], true);
     assert_eq!(folder.json("n/config.json")["network"]["rnn"]["locked_dropout"], false);
 }

@@ -79,7 +79,7 @@ fn what_cannot_be_drawn_is_named() {
     let runs = "m ".repeat(8);
     for (line, code, mentions) in [
         ("plot nothing", 1, ["nothing: cannot be read", "metrics.jsonl"]),
-        ("plot text.txt", 1, ["text.txt: line 1", "is not a report"]),
+        ("plot text.txt", 1, ["text.txt: line 1 is not a report", "metrics.jsonl"]),
         ("plot empty", 1, ["empty/metrics.jsonl: holds no reports yet", "nothing to draw"]),
         ("plot m empty", 1, ["empty/metrics.jsonl: holds no reports yet", "nothing to draw"]),
         ("plot m --out m.gif", 2, ["--out: m.gif", ".svg nor .png"]),

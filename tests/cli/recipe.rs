@@ -84,7 +84,7 @@ fn every_flag_of_training_is_a_key() {
     for flag in flags {
         if ["recipe", "resume", "out", "force", "tensorboard"].contains(&flag) {
             folder.write("key.toml", format!("{flag} = true\n"));
-            folder.refused("train lstm --recipe key.toml", 1, &[&format!("`{flag}` is no setting"), "--"]);
+            folder.refused("train lstm --recipe key.toml", 1, &[&format!("`{flag}` is not a setting"), "--"]);
         } else {
             // A date is what no flag takes, so the key is known and its value is not.
             folder.write("key.toml", format!("{} = 2000-01-01\n", flag.replace('-', "_")));

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use super::{Folder, TINY, assert_one_line, records, text};
 
+/// Flags that make a run of milliseconds from another bundle.
+const TINY_FROM: &str = "--batch-size 4 --bptt 8 --max-steps 1";
+
 /// A language model with dropout, Adam, carried state and evaluations between epochs.
 const RUN: &str = "train rnnlm --data text.txt --hidden 12 --embedding 8 --layers 2 --dropout 0.3 --optimizer adam \
                    --batch-size 4 --bptt 8 --eval-every 30 --log-every 5";
@@ -189,13 +192,41 @@ fn data_that_has_changed_is_noticed_before_a_step_is_taken() {
         folder.write("text.txt", changed);
         let before = folder.snapshot();
         let output = folder.rnn(resume).output().unwrap();
-        assert_one_line(&output, 1, &["text.txt", "has changed", "put it back"], what);
+        assert_one_line(&output, 1, &["text.txt", "has changed", "restore it"], what);
         assert!(folder.snapshot() == before, "{what}");
     }
     std::fs::remove_file(folder.path("text.txt")).unwrap();
     folder.refused(resume, 2, &["--resume", "text.txt", "no such file"]);
     folder.write("text.txt", text());
     folder.done(resume);
+}
+
+#[test]
+fn damaged_model_of_a_run_is_written_again() {
+    let folder = Folder::with_model();
+    let whole = folder.bytes("m/model.safetensors");
+    for damaged in [whole[..whole.len() / 2].to_vec(), [&whole[..whole.len() - 4], &[0xff; 4][..]].concat()] {
+        folder.write("m/model.safetensors", damaged);
+        folder.refused("generate m", 1, &["m/model.safetensors"]);
+        let output = folder.rnn("train --resume m").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && said.contains("m/model.safetensors: "), "{said}");
+        assert!(said.contains("written again") && said.contains("m is finished"), "{said}");
+        assert!(folder.bytes("m/model.safetensors") == whole);
+    }
+    folder.done("generate m");
+}
+
+#[test]
+fn damaged_training_state_does_not_keep_the_model_from_being_used() {
+    let folder = Folder::with_model();
+    for state in [&b"{\"metrics_li"[..], b"{}", b"{\"metrics_lines\": 0, \"state\": {}}"] {
+        folder.write("m/training/state.json", state);
+        let mentions = ["m/training/state.json: is ", "the model can be used", "rnn train --from"];
+        folder.refused("train --resume m", 1, &mentions);
+        folder.done("eval m --data text.txt");
+        folder.done(&format!("train --from m --data text.txt --out n --force {TINY_FROM}"));
+    }
 }
 
 #[test]

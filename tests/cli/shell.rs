@@ -33,6 +33,19 @@ fn the_help_of_every_command_has_an_example() {
 }
 
 #[test]
+fn help_fits_a_screen_and_groups_the_commands() {
+    let folder = Folder::new();
+    let help = folder.done("--help");
+    assert!(help.lines().count() <= 40, "{help}");
+    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    let place = |text: &str| help.find(text).unwrap_or_else(|| panic!("no {text} in {help}"));
+    let places =
+        ["Train:", "train ", "Use:", "generate ", "Measure:", "eval ", "Ship:", "export "].map(place);
+    assert!(places.is_sorted(), "{help}");
+    assert_eq!(help, folder.done("-h"));
+}
+
+#[test]
 fn completions_and_manual_pages_know_every_command() {
     let folder = Folder::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
@@ -104,6 +117,6 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_device_is_one() {
         let gone = shell(format!("{{ sleep 0.2; '{program}' {line}; echo \"code $?\" >&2; }} | true"));
         assert_eq!(String::from_utf8_lossy(&gone.stderr), "code 0\n", "{line}");
         let full = shell(format!("exec '{program}' {line} > /dev/full"));
-        assert_one_line(&full, 1, &["No space left"], line);
+        assert_one_line(&full, 1, &["standard output: cannot be written: No space left"], line);
     }
 }

@@ -13,7 +13,7 @@ use rnn_zoo::inference::evaluate::evaluate;
 use rnn_zoo::inference::{Model, grammar};
 use rnn_zoo::tasks;
 
-use super::bundle_argument::bundle_path;
+use super::bundle_argument::load_model;
 use super::compute::Compute;
 use super::data_args::DataArgs;
 use super::flags::usage;
@@ -72,8 +72,7 @@ pub struct Args {
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
-    let path = bundle_path(&args.bundle)?;
-    let model = Model::load(&path, &device)?.named(&args.bundle);
+    let model = load_model(&args.bundle, &device)?;
     let task = model.config.task;
     let data = args.checked_data(&model)?;
     let spec = args.data.spec(data, &model.config);
@@ -99,7 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         Dataset::Stream { tokens, .. } => Some(Unknown { count: tokens.unknown_count(), of: tokens.len() }),
         Dataset::Examples(_) => Unknown::count(&dataset, model.tokenizer.as_ref()),
     };
-    let subject = Subject { path: &path, model: &model, spec: &spec, dataset: &dataset };
+    let subject = Subject { path: model.path(), model: &model, spec: &spec, dataset: &dataset };
     let adapted = args.adaptive.run(&subject)?;
     let unit = task.unit(model.tokenizer.as_ref()).target;
     let report = Report { task, split, unit, scores, unknown, floor, legality, adapted };

@@ -11,48 +11,51 @@ use crate::cli::recipe::Settings;
 use crate::cli::training::{LengthArgs, TrainingArgs};
 use crate::cli::{architecture, flags};
 
-/// Train a model on text (by default on built-in stories) and keep it as a bundle
+/// Train a model on text or records, and save it as a bundle
 #[derive(Debug, clap::Args)]
 #[command(
     allow_negative_numbers = true,
     after_help = "\
 Examples:
-  rnn train lstm                                                   a character LSTM on the built-in stories
-  rnn train gru --data my.txt --out my-gru                         on a text file
-  rnn train rnnlm --data ptb/ --tied --dropout 0.4                 on a folder of train, valid and test
+  rnn train lstm                                       characters of the built-in stories
+  rnn train gru --data my.txt --out my-gru             a text file
+  rnn train rnnlm --data ptb/ --tied --dropout 0.4     a folder of train, valid and test
   rnn train lstm --data q.csv --text-column text --label-column label --task classify
-  rnn train --recipe my-gru/recipe.toml --lr 0.001                 a run once more, but for one setting
-  rnn train --from my-gru --data other.txt                         fine-tune what has been learnt on other text
-  rnn train --resume my-gru --epochs 20                            continue a run"
+  rnn train --recipe my-gru/recipe.toml --lr 0.001     a run again, at another learning rate
+  rnn train --from my-gru --data other.txt             fine-tune a model on other text
+  rnn train --resume my-gru --epochs 20                continue a run"
 )]
 pub struct Args {
-    /// simple-rnn, lstm, gru or rnnlm
-    #[arg(value_name = "MODEL", required_unless_present_any = ["resume", "recipe", "from"])]
+    /// simple-rnn, lstm, gru or rnnlm (`rnn list` describes them)
+    #[arg(value_name = "MODEL")]
     pub model: Option<String>,
 
-    /// Start from the parameters of a bundle, with its tokenizer and network, instead of from random ones
-    /// (fine-tuning); flags may regularise it otherwise
+    /// Fine-tune: start from the parameters, the network and the tokenizer of a bundle; regularisation may differ
     #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["task", "tokenizer", "max_vocab", "lowercase"],
           conflicts_with_all = architecture::SHAPE)]
     pub from: Option<String>,
 
-    /// Take settings from a TOML file, a key for every long flag; flags count more, --tied=false too
+    /// SHA-256 that the parameters of --from must have; recipes hold it
+    #[arg(long, value_name = "HEX", requires = "from", value_parser = sha256)]
+    pub from_sha256: Option<String>,
+
+    /// Read settings from a TOML file with a key for each long flag; flags override it, as in --tied=false
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
 
-    /// Continue the run that is kept in this bundle, to the byte as if it had not been interrupted
+    /// Continue the run of this bundle; the result has the same bytes as without the interruption
     #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["recipe", "out", "force"])]
     pub resume: Option<PathBuf>,
 
-    /// Folder of the bundle [default: MODEL-DATA]
+    /// Folder of the bundle [default: MODEL-DATA; BUNDLE-on-DATA with --from]
     #[arg(long, value_name = "BUNDLE", aliases = ["save", "checkpoint-dir", "checkpoint_dir"])]
     pub out: Option<PathBuf>,
 
-    /// Replace a bundle that is there already
+    /// Replace an existing bundle
     #[arg(long)]
     pub force: bool,
 
-    /// Write the figures as event files, too, for `tensorboard --logdir FOLDER`
+    /// Write the metrics as TensorBoard event files too, for `tensorboard --logdir FOLDER`
     #[arg(long, value_name = "FOLDER")]
     pub tensorboard: Option<PathBuf>,
 
@@ -74,6 +77,12 @@ pub struct Args {
     /// The settings that the user gave, in flags and recipe.
     #[arg(skip)]
     pub settings: Settings,
+}
+
+/// Parse a SHA-256 checksum in hexadecimal.
+fn sha256(text: &str) -> Result<String, String> {
+    let valid = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    valid.then(|| text.to_ascii_lowercase()).ok_or_else(|| "expected 64 hexadecimal digits".to_string())
 }
 
 /// The flags that name the data, the task and the tokenizer.
@@ -116,7 +125,7 @@ pub struct DataArgs {
 }
 
 impl DataArgs {
-    /// The tokenizer to build for a model of that name and task.
+    /// Return the tokenizer to build for a model of that name and task.
     pub fn tokenizer(&self, model: &str, task: &dyn Task) -> TokenizerSpec {
         let kind = self.tokenizer.clone().unwrap_or_else(|| match model {
             "rnnlm" => Kind::Word,
@@ -125,7 +134,7 @@ impl DataArgs {
         TokenizerSpec { kind, max_vocab: self.max_vocab, lowercase: self.lowercase }
     }
 
-    /// The source of the data, with the seed of built-in data.
+    /// Return the source of the data, with the seed of built-in data.
     pub fn spec(&self, seed: u64) -> DataSpec {
         let data = self.data.as_deref().unwrap_or(STORY);
         let mut spec = self.read.apply(DataSpec::new(data));

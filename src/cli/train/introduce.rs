@@ -4,13 +4,13 @@ use candle_core::Device;
 use rnn_zoo::data::batch::Dataset;
 use rnn_zoo::training::{Run, card};
 
-/// The command line of this process, quoted for a shell.
+/// Return the command line of this process, quoted for a shell.
 pub fn command_line() -> String {
     let arguments = std::env::args().skip(1).map(|argument| card::quoted(&argument));
     std::iter::once("rnn".to_string()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
-/// Prints a description of the model and its data.
+/// Print a description of the model and its data.
 pub fn introduce(run: &Run, device: &Device) {
     let splits = run.splits();
     let (train, valid) = (splits.train.len(), splits.valid.as_ref().map_or(0, |valid| valid.len()));
@@ -21,10 +21,10 @@ pub fn introduce(run: &Run, device: &Device) {
         _ => String::new(),
     };
     let vocabulary = run.tokenizer().map_or(String::new(), |tokenizer| {
-        format!(", {} {}s to choose from", tokenizer.vocabulary_size(), tokenizer.unit())
+        format!(", a vocabulary of {} {}s", tokenizer.vocabulary_size(), tokenizer.unit())
     });
     eprintln!(
-        "{} ({}): {} parameters on {}; {train} targets to learn from, {valid} to validate on{lanes}{vocabulary}",
+        "{} ({}): {} parameters on {}; {train} training targets, {valid} validation targets{lanes}{vocabulary}",
         run.config().model,
         run.config().task,
         run.trainer.parameters.count(),
@@ -34,7 +34,7 @@ pub fn introduce(run: &Run, device: &Device) {
         let share = splits.train.unknown_share(unknown);
         if share > 0. {
             let (percent, token) = (100. * share, tokenizer.token(unknown).unwrap_or_default());
-            eprintln!("{percent:.1} % of the training text is `{token}`, what the tokenizer does not know");
+            eprintln!("{percent:.1} % of the training text is unknown to the tokenizer: `{token}`");
         }
     }
     if let Some(tokenizer) = run.tokenizer().filter(|tokenizer| tokenizer.drops_text()) {

@@ -22,7 +22,7 @@ use super::outcome::Outcome;
 /// The most classes that are listed by name.
 const LISTED: usize = 8;
 
-/// Runs the command.
+/// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let mut run = match &args.resume {
@@ -41,9 +41,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     drive(run, &stop)
 }
 
-/// Refuses a folder of events inside the bundle, which a save replaces as a whole.
+/// Refuse a folder of events inside the bundle, which a save replaces as a whole.
 fn check_tensorboard(folder: &Path, bundle: &Path) -> anyhow::Result<()> {
-    if absolute(folder)?.starts_with(absolute(bundle)?) {
+    let [folder, inside] = [folder, bundle].map(|path| absolute(path).unwrap_or_else(|_| path.to_path_buf()));
+    if folder.starts_with(inside) {
         let problem =
             format!("lies inside {}, which a save replaces; choose a folder elsewhere", bundle.display());
         return Err(usage("--tensorboard", problem));
@@ -51,7 +52,7 @@ fn check_tensorboard(folder: &Path, bundle: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Trains to the end and prints the next commands.
+/// Train to the end and prints the next commands.
 fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     let ending = run.train(stop);
     let path = run.path().display();
@@ -88,7 +89,7 @@ fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Prints the classes of the validation split that the saved model never predicts.
+/// Print the classes of the validation split that the saved model never predicts.
 fn announce_missed(run: &Run) -> anyhow::Result<()> {
     let missed = run.never_predicted()?;
     if missed.is_empty() {
@@ -108,13 +109,14 @@ fn announce_missed(run: &Run) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A flag that the first Ctrl-C sets; the second ends the process. Before this call, the first one does.
+/// Return a flag that the first Ctrl-C sets; the second ends the process. Before this call, the first one does.
 fn stop_on_interrupt(run: &Run) -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = stop.clone();
     let path = run.path().display().to_string();
     ctrlc::set_handler(move || {
         if seen.swap(true, Ordering::SeqCst) {
+            eprintln!("stopped at once: the steps since the last checkpoint are not saved");
             std::process::exit(130);
         }
         eprintln!("stopping after this step, then saving {path}; Ctrl-C again stops at once");

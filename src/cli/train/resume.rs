@@ -14,7 +14,7 @@ use super::introduce::{command_line, introduce};
 use crate::cli::flags::usage;
 use crate::cli::training::Period;
 
-/// Resumes the run in `bundle`. Prints why, and returns `None`, if the run has ended.
+/// Resume the run in `bundle`. Prints why, and returns `None`, if the run has ended.
 pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Option<Run>> {
     if let Some(flag) = args.settings.beside_length() {
         let path = card::quoted_path(&bundle.display().to_string());
@@ -33,7 +33,7 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
     if changed && checkpoint.recipe().is_some() {
         match args.settings.lengthen(&bundle.join(RECIPE), Period(checkpoint.options.eval_every)) {
             Ok(recipe) => checkpoint.set_recipe(recipe),
-            Err(error) => eprintln!("the recipe is kept as it is, with its old length: {error}"),
+            Err(error) => eprintln!("the recipe keeps its old length: {error}"),
         }
     }
     let prepared = checkpoint.prepare().map_err(|error| match error {
@@ -43,7 +43,12 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
         }
         error => error.into(),
     })?;
-    let run = checkpoint.resume(prepared, device)?;
+    let damage = checkpoint.check_model().err();
+    let mut run = checkpoint.resume(prepared, device)?;
+    if let Some(error) = damage {
+        run.rewrite()?;
+        eprintln!("the damaged model is written again from the state of the training ({error})");
+    }
     let (path, step) = (run.path().display(), run.trainer.progress.step);
     let from = card::quoted_path(&path.to_string());
     let done = match run.ended() {
@@ -70,12 +75,14 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
     Ok(None)
 }
 
-/// Prints the effects of a new length on the schedule and the average.
+/// Print the effects of a new length on the schedule and the average.
 fn announce_length(options: &Options) {
     if matches!(options.schedule, Schedule::Cosine { .. } | Schedule::OneCycle { .. }) {
-        eprintln!("the learning rate's schedule is that of the new length from here on: the rate jumps");
+        eprintln!(
+            "the schedule of the learning rate is that of the new length from this step on, so the rate jumps"
+        );
     }
     if matches!(options.average, Some(Average::Swa { .. })) {
-        eprintln!("the average begins anew, at its share of the new length");
+        eprintln!("the average starts again, at its share of the new length");
     }
 }

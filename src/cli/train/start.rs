@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use rnn_zoo::Error;
 use rnn_zoo::bundle::{self, BundleWriter, Config, Loaded};
-use rnn_zoo::models::{self, MODELS, ModelConfig};
+use rnn_zoo::models::{MODELS, ModelConfig, ModelEntry};
 use rnn_zoo::tasks::{self, DataSpec, Defaults, Prepared, Task, TokenizerSource};
 use rnn_zoo::tokenizer::Tokenizer;
 use rnn_zoo::training::optim::Average;
@@ -12,14 +13,15 @@ use rnn_zoo::training::{Options, Run};
 
 use super::args::Args;
 use super::introduce::{command_line, introduce};
-use crate::cli::bundle_argument::bundle_path;
+use crate::cli::bundle_argument::Bundle;
 use crate::cli::flags::{self, usage};
 use crate::cli::read_args::announce;
 
-/// A run before its first step.
+/// Return a run before its first step.
 pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     let data = args.data.spec(args.training.seed);
     let learner = Learner::new(args, &data)?;
+    learner.check_flags(args)?;
     let writer = learner.writer(args, &data)?;
     eprintln!("reading {} ...", data.data);
     if data.is_text()? {
@@ -36,30 +38,38 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     let config = learner.config(network, &prepared);
     let mut run = Run::start(writer, config, data, prepared, options, device)?;
     introduce(&run, device);
-    if let Some(basis) = &learner.basis {
-        run.start_from(basis)?;
+    if let Some(Basis { bundle, .. }) = &learner.basis {
+        run.start_from(bundle)?;
     }
     Ok(run)
 }
 
 /// The model of a new run.
 struct Learner {
-    name: &'static str,
+    entry: &'static ModelEntry,
     task: &'static dyn Task,
     /// The bundle of `--from`.
-    basis: Option<Loaded>,
+    basis: Option<Basis>,
+}
+
+/// The bundle of `--from`.
+struct Basis {
+    bundle: Loaded,
+    /// SHA-256 of its parameters, in hexadecimal.
+    sha256: String,
 }
 
 impl Learner {
-    /// The model that the arguments name. Refuses flags that have no effect on it.
+    /// Return the model that the arguments name. Refuses flags that have no effect on it.
     fn new(args: &Args, data: &DataSpec) -> anyhow::Result<Self> {
         let basis = args.from.as_deref().map(|bundle| load_basis(bundle, args)).transpose()?;
-        let name = args.model.as_deref().map(known_model).transpose()?;
-        let (name, task) = match &basis {
-            Some(basis) => (own_name(name, &basis.config)?, basis.config.task),
-            None => {
-                let name = name.expect("invariant: clap asks for MODEL where nothing else names one");
-                (name, args.data.task.map_or_else(|| tasks::suited(data), Ok)?)
+        let entry = args.model.as_deref().map(known_model).transpose()?;
+        let (entry, task) = match (&basis, entry) {
+            (Some(Basis { bundle, .. }), entry) => (own_model(entry, &bundle.config)?, bundle.config.task),
+            (None, Some(entry)) => (entry, args.data.task.map_or_else(|| tasks::suited(data), Ok)?),
+            (None, None) => {
+                let problem = format!("is missing; expected {}, as in `rnn train lstm`", model_names());
+                return Err(usage("MODEL", problem));
             }
         };
         task.check_network(&args.network.options(0.))?;
@@ -71,26 +81,43 @@ impl Learner {
                            a classifier from nothing";
             return Err(usage("--label-column", problem));
         }
-        Ok(Self { name, task, basis })
+        Ok(Self { entry, task, basis })
     }
 
-    /// The writer of the run's bundle.
-    fn writer(&self, args: &Args, data: &DataSpec) -> anyhow::Result<BundleWriter> {
-        let out = args.out.clone().unwrap_or_else(|| default_bundle(self.name, &data.data));
-        if let Some(basis) = &self.basis {
-            keep_apart(&out, &basis.path)?;
+    /// Refuse what is wrong with the flags of the network and of training, as far as they show it without the data.
+    fn check_flags(&self, args: &Args) -> anyhow::Result<()> {
+        let options = args.training.options(&args.length, &Defaults::default())?;
+        options.validate()?;
+        if self.basis.is_none() {
+            args.network.check(args.network.cell(self.entry)?, &options.optimizer)?;
         }
-        Ok(BundleWriter::create(&out, args.force)?.with_recipe(args.settings.to_toml()))
+        Ok(self.task.check_options(&options)?)
     }
 
-    /// Reads the data, with the tokenizer and the labels of `--from` if there are any.
+    /// Return the writer of the run's bundle.
+    fn writer(&self, args: &Args, data: &DataSpec) -> anyhow::Result<BundleWriter> {
+        let name = match &args.from {
+            Some(bundle) => format!("{}-on", stem(bundle)),
+            None => self.entry.name.to_string(),
+        };
+        let default = || PathBuf::from(format!("{name}-{}", stem(&data.data)));
+        let out = args.out.clone().unwrap_or_else(default);
+        let mut settings = args.settings.clone();
+        if let Some(Basis { bundle, sha256 }) = &self.basis {
+            keep_apart(&out, &bundle.path)?;
+            settings.set("from-sha256", sha256);
+        }
+        Ok(BundleWriter::create(&out, args.force)?.with_recipe(settings.to_toml()))
+    }
+
+    /// Read the data, with the tokenizer and the labels of `--from` if there are any.
     fn prepare(&self, args: &Args, data: &DataSpec) -> anyhow::Result<Prepared> {
         let (tokenizer, labels) = match &self.basis {
-            Some(basis) => {
-                let tokenizer = basis.tokenizer()?.map(Tokenizer::with_known_line_ends).map(Box::new);
-                (TokenizerSource::Loaded(tokenizer), basis.config.labels.clone())
+            Some(Basis { bundle, .. }) => {
+                let tokenizer = bundle.tokenizer()?.map(Tokenizer::with_known_line_ends).map(Box::new);
+                (TokenizerSource::Loaded(tokenizer), bundle.config.labels.clone())
             }
-            None => (TokenizerSource::Trained(args.data.tokenizer(self.name, self.task)), vec![]),
+            None => (TokenizerSource::Trained(args.data.tokenizer(self.entry.name, self.task)), vec![]),
         };
         Ok(self.task.prepare(data, tokenizer, labels)?)
     }
@@ -103,41 +130,56 @@ impl Learner {
 
     fn network(&self, args: &Args, prepared: &Prepared, defaults: &Defaults) -> anyhow::Result<ModelConfig> {
         match &self.basis {
-            Some(basis) => Ok(args.network.regularized(&basis.config.network)),
+            Some(Basis { bundle, .. }) => Ok(args.network.regularized(&bundle.config.network)),
             None => {
-                let cell = args.network.cell(self.name)?;
+                let cell = args.network.cell(self.entry)?;
                 args.network.config(cell, self.task, prepared.shape, defaults.sizes)
             }
         }
     }
 
     fn config(&self, network: ModelConfig, prepared: &Prepared) -> Config {
-        Config { created_with: command_line(), ..Config::new(self.name, self.task, network, prepared) }
+        Config { created_with: command_line(), ..Config::new(self.entry.name, self.task, network, prepared) }
     }
 }
 
-/// Loads the bundle of `--from`.
-fn load_basis(bundle: &str, args: &Args) -> anyhow::Result<Loaded> {
+/// Load the bundle of `--from`, and compare its parameters with `--from-sha256`.
+fn load_basis(argument: &str, args: &Args) -> anyhow::Result<Basis> {
     if args.data.data.is_none() {
         return Err(usage("--from", "needs --data: what is the model to learn now?"));
     }
-    let loaded = bundle_path(bundle).and_then(|path| bundle::load(&path));
-    loaded.map_err(|error| usage("--from", flags::in_flags(error.into()).to_string()))
+    let named = |error: Error| usage("--from", flags::in_flags(error.into()).to_string());
+    let found = Bundle::find(argument).map_err(named)?;
+    let bundle = bundle::load(found.path()).map_err(|error| named(found.named(error)))?;
+    let sha256 = bundle.parameters_sha256().map_err(|error| named(found.named(error)))?;
+    match &args.from_sha256 {
+        Some(expected) if *expected != sha256 => {
+            let problem = format!(
+                "{argument} has other parameters than the bundle that the recipe started from: their SHA-256 is \
+                 {}..., expected {}...; restore that bundle, or leave --from-sha256 out",
+                &sha256[..12],
+                &expected[..12]
+            );
+            Err(usage("--from", problem))
+        }
+        _ => Ok(Basis { bundle, sha256 }),
+    }
 }
 
-/// The name of the model of `--from`. Refuses another name that the user gave.
-fn own_name(given: Option<&'static str>, config: &Config) -> anyhow::Result<&'static str> {
+/// Return the model of the bundle of `--from`. Refuses another one that the user names.
+fn own_model(given: Option<&'static ModelEntry>, config: &Config) -> anyhow::Result<&'static ModelEntry> {
     let own = known_model(&config.model)?;
     match given {
         Some(given) if given != own => {
-            let problem = format!("the model of --from is {own}, not {given}; leave {given} out");
+            let problem =
+                format!("the model of --from is {}, not {}; leave {} out", own.name, given.name, given.name);
             Err(usage("MODEL", problem))
         }
         _ => Ok(own),
     }
 }
 
-/// Refuses to save a run in place of the bundle that it starts from: its recipe would then start from its own result.
+/// Refuse to save a run in place of the bundle that it starts from: its recipe would then start from its own result.
 fn keep_apart(out: &Path, from: &Path) -> anyhow::Result<()> {
     match (out.canonicalize(), from.canonicalize()) {
         (Ok(out), Ok(from)) if out == from => {
@@ -147,7 +189,7 @@ fn keep_apart(out: &Path, from: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Refuses options that act on evaluations if there is no validation data.
+/// Refuse options that act on evaluations if there is no validation data.
 fn check_validation(args: &Args, options: &Options, prepared: &Prepared) -> anyhow::Result<()> {
     if prepared.splits.valid.is_some() {
         return Ok(());
@@ -156,20 +198,17 @@ fn check_validation(args: &Args, options: &Options, prepared: &Prepared) -> anyh
         return Err(usage("--metric", "there is no validation data to compute it on; leave it out"));
     }
     if options.early_stop.is_some() {
-        return Err(usage(
-            "--early-stop",
-            "there is no validation data that could stop improving; leave it out",
-        ));
+        return Err(usage("--early-stop", "has no effect: there is no validation data; leave it out"));
     }
     if matches!(options.average, Some(Average::NtAsgd { .. })) {
         let problem =
-            "nt-asgd begins where validation stalls, and there is no validation data; use ema or swa";
+            "nt-asgd starts when validation stalls, but there is no validation data; use ema or swa";
         return Err(usage("--average", problem));
     }
     Ok(())
 }
 
-/// Prints the column of records that the text is read from.
+/// Print the column of records that the text is read from.
 fn announce_text(data: &DataSpec, prepared: &Prepared) {
     if let Some(column) = &prepared.text_column {
         let class =
@@ -178,21 +217,26 @@ fn announce_text(data: &DataSpec, prepared: &Prepared) {
     }
 }
 
-/// The model of that name, or an error with the nearest one.
-fn known_model(name: &str) -> anyhow::Result<&'static str> {
+/// Return the model of that name, or an error with the nearest one.
+fn known_model(name: &str) -> anyhow::Result<&'static ModelEntry> {
     let wanted = name.to_lowercase().replace('_', "-");
     if let Some(entry) = MODELS.iter().find(|entry| entry.name == wanted) {
-        return Ok(entry.name);
+        return Ok(entry);
     }
-    let distance = |entry: &&models::ModelEntry| strsim::damerau_levenshtein(entry.name, &wanted);
+    let distance = |entry: &&ModelEntry| strsim::damerau_levenshtein(entry.name, &wanted);
     let nearest = MODELS.iter().min_by_key(distance).map_or("lstm", |entry| entry.name);
-    let names = MODELS.map(|entry| entry.name).join(", ");
-    Err(usage("MODEL", format!("there is no model {name:?}; did you mean {nearest}? (all: {names})")))
+    let problem = format!("there is no model {name:?}; did you mean {nearest}? (all: {})", model_names());
+    Err(usage("MODEL", problem))
 }
 
-/// `lstm-story` for an lstm on `builtin:story`, `gru-my` for a gru on `texts/my.txt`.
-fn default_bundle(model: &str, data: &str) -> PathBuf {
-    let last = data.trim_end_matches('/').rsplit(['/', ':', '\\']).next().unwrap_or("data");
-    let stem = last.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or("data");
-    PathBuf::from(format!("{model}-{stem}"))
+/// Return the names of all models.
+fn model_names() -> String {
+    MODELS.map(|entry| entry.name).join(", ")
+}
+
+/// Return the name of data or of a bundle in the name of a new bundle: `my` of `texts/my.txt`, `story` of
+/// `builtin:story`.
+fn stem(path: &str) -> &str {
+    let last = path.trim_end_matches('/').rsplit(['/', ':', '\\']).next().unwrap_or("data");
+    last.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or("data")
 }

@@ -23,7 +23,7 @@ impl Axis {
     /// All axes.
     pub const ALL: [Self; 3] = [Self::Step, Self::Epoch, Self::Seconds];
 
-    /// The name that [`Axis::from_str`] reads.
+    /// Return the name that [`Axis::from_str`] reads.
     pub fn name(self) -> &'static str {
         match self {
             Self::Step => "step",
@@ -32,7 +32,7 @@ impl Axis {
         }
     }
 
-    /// The position of a point, if it is known.
+    /// Return the position of a point, if it is known.
     pub(super) fn of(self, history: &History, point: &Point) -> Option<f64> {
         match self {
             Self::Step => Some(point.step as f64),
@@ -41,7 +41,7 @@ impl Axis {
         }
     }
 
-    /// The largest position in any run: all panels of a picture have the same range.
+    /// Return the largest position in any run: all panels of a picture have the same range.
     pub(super) fn end(self, runs: &[PlottedRun]) -> f64 {
         let positions = runs.iter().flat_map(|run| {
             let points = run.history.train.points().chain(run.history.valid.points());
@@ -50,7 +50,7 @@ impl Axis {
         positions.fold(0., f64::max)
     }
 
-    /// The scale from 0 to `end`, with numbers if `labelled`, and its title.
+    /// Return the scale from 0 to `end`, with numbers if `labelled`, and its title.
     pub(super) fn scale(self, end: f64, labelled: bool) -> (Scale, &'static str) {
         let (unit, title) = match self {
             Self::Step => (1., "optimizer step"),

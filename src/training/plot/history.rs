@@ -1,14 +1,14 @@
-//! What a picture knows of a run: its reports, as many as a picture can show.
+//! The reports of a run, thinned to as many as a picture can show.
 
 use serde::Deserialize;
 
 use crate::tasks::figures::{ACCURACY, BITS, MACRO_F1, PERPLEXITY};
 use crate::training::metric::Metric;
 
-/// Reports that are kept of a split, at most twice as many: more than a picture has columns to tell apart.
+/// The number of reports kept per split, and at most twice that: more than a picture has columns.
 const KEPT: usize = 1000;
 
-/// A report of a run. Figures are absent where the task has none, or where they were no numbers.
+/// A report of a run. A figure is `None` if the task has none, or if it was NaN.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Point {
     /// Optimizer steps taken.
@@ -62,19 +62,19 @@ impl From<&Metric> for Point {
 /// The reports of a run, thinned out where there are many.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// Of training.
+    /// Reports of training.
     pub train: Series,
-    /// Of validation.
+    /// Reports of validation.
     pub valid: Series,
-    /// Where an epoch ends, as far as the reports tell: not before the first step, not after the second.
+    /// Bounds on the steps of an epoch, as far as the reports tell.
     epoch: (f64, f64),
 }
 
 impl History {
-    /// Reads the lines of a `metrics.jsonl`. A last line that is cut short is being written just now.
+    /// Read the lines of a `metrics.jsonl`. A last line that is cut short is being written just now.
     ///
     /// # Errors
-    /// What is wrong with a line, and its number.
+    /// If a line is not a report; the error has its number.
     pub fn read(text: &str) -> Result<Self, String> {
         let mut history = Self::default();
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
@@ -83,15 +83,17 @@ impl History {
             match serde_json::from_str::<Line>(line) {
                 Ok(Line { split, point }) => history.push(&split, point),
                 Err(_) if number + 1 == count && !text.ends_with('\n') => {}
-                Err(error) => {
-                    return Err(format!("line {}: is not a report of a run: {error}", number + 1));
+                Err(_) => {
+                    let expected =
+                        "expected a JSON object with `step`, `split` and `loss`, as in metrics.jsonl";
+                    return Err(format!("line {} is not a report of a run; {expected}", number + 1));
                 }
             }
         }
         Ok(history)
     }
 
-    /// Adds a report of `train` or `valid`; others are none of ours.
+    /// Add a report of `train` or `valid`; other splits are ignored.
     pub fn push(&mut self, split: &str, point: Point) {
         let (step, epoch) = (point.step as f64, point.epoch as f64);
         let (fewest, most) = self.epoch;
@@ -106,7 +108,7 @@ impl History {
         }
     }
 
-    /// Whether there is no report at all.
+    /// Return whether there is no report at all.
     pub fn is_empty(&self) -> bool {
         self.train.is_empty() && self.valid.is_empty()
     }
@@ -124,7 +126,7 @@ pub struct Series {
     kept: Vec<Point>,
     /// Reports that have not yet been thinned, fewer than `stride`.
     fresh: Vec<Point>,
-    /// How many reports make the two that are kept of them.
+    /// The number of reports of which the two with the extreme losses are kept.
     stride: usize,
 }
 
@@ -135,7 +137,7 @@ impl Default for Series {
 }
 
 impl Series {
-    /// Adds a report. One that goes back in time takes the place of those after it: the run was resumed
+    /// Add a report. One that goes back in time takes the place of those after it: the run was resumed
     /// from before them.
     pub fn push(&mut self, point: Point) {
         for points in [&mut self.fresh, &mut self.kept] {
@@ -154,18 +156,18 @@ impl Series {
         }
     }
 
-    /// The reports that are left, by step.
+    /// Return the reports that are left, by step.
     pub fn points(&self) -> impl Iterator<Item = &Point> {
         self.kept.iter().chain(&self.fresh)
     }
 
-    /// Whether there is none.
+    /// Return whether there is none.
     pub fn is_empty(&self) -> bool {
         self.points().next().is_none()
     }
 }
 
-/// The reports with the least and the largest loss, in their order: what a line through all of them would
+/// Return the reports with the least and the largest loss, in their order: what a line through all of them would
 /// reach.
 fn extremes(points: &[Point]) -> Vec<Point> {
     let loss = |index: &usize| points[*index].loss.unwrap_or(f64::NAN);
@@ -235,7 +237,8 @@ mod tests {
             [(1, None)]
         );
         let error = History::read(&format!("{line}\nnothing\n")).unwrap_err();
-        assert!(error.starts_with("line 3: is not a report"), "{error}");
+        assert!(error.starts_with("line 3 is not a report"), "{error}");
+        assert!(!error.contains("column"), "{error}");
         assert!(History::read("").unwrap().is_empty());
     }
 }

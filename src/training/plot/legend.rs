@@ -24,13 +24,13 @@ struct Placed {
     row: u32,
 }
 
-/// The height of the legend.
+/// Return the height of the legend.
 pub(super) fn height(runs: &[PlottedRun]) -> u32 {
     let rows = placed(runs).last().map_or(0, |entry| entry.row + 1);
     ROW * rows + ROW / 2
 }
 
-/// Draws the legend at the top of the picture.
+/// Draw the legend at the top of the picture.
 pub(super) fn draw<B: DrawingBackend>(runs: &[PlottedRun], area: &DrawingArea<B, Shift>) -> Result<()> {
     for Placed { label, color, left, row } in placed(runs) {
         let y = (MARGIN + ROW * row + ROW / 2) as i32;
@@ -45,7 +45,7 @@ pub(super) fn draw<B: DrawingBackend>(runs: &[PlottedRun], area: &DrawingArea<B,
     Ok(())
 }
 
-/// Breaks the entries into rows.
+/// Break the entries into rows.
 fn placed(runs: &[PlottedRun]) -> Vec<Placed> {
     let (mut left, mut row) = (LEFT, 0);
     let mut placed = vec![];
@@ -60,7 +60,7 @@ fn placed(runs: &[PlottedRun]) -> Vec<Placed> {
     placed
 }
 
-/// The entries, from left to right.
+/// Return the entries, from left to right.
 fn entries(runs: &[PlottedRun]) -> Vec<(String, Option<RGBAColor>)> {
     match runs {
         [run] => {
@@ -85,7 +85,7 @@ fn entries(runs: &[PlottedRun]) -> Vec<(String, Option<RGBAColor>)> {
     }
 }
 
-/// Shortens a name at its beginning: the end of a path tells runs apart.
+/// Shorten a name at its beginning: the end of a path tells runs apart.
 fn shortened(name: &str) -> String {
     let letters = name.chars().count();
     match letters > LONGEST_NAME {

@@ -33,7 +33,7 @@ struct Curve {
 }
 
 impl Panel<'_> {
-    /// Draws the panel on the whole of `area`.
+    /// Draw the panel on the whole of `area`.
     ///
     /// # Errors
     /// If no run has the metric, and errors of the drawing library.
@@ -81,7 +81,7 @@ impl Panel<'_> {
         Ok(())
     }
 
-    /// The lines of all runs.
+    /// Return the lines of all runs.
     fn curves(&self) -> Vec<Curve> {
         let Self { runs, quantity, axis, .. } = *self;
         let mut curves = vec![];

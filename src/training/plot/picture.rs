@@ -22,7 +22,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A picture of the usual quantities that any of the runs has.
+    /// Return a picture of the usual quantities that any of the runs has.
     ///
     /// # Errors
     /// If no run has any of them.
@@ -36,12 +36,12 @@ impl Picture {
         let usual = |quantity: &Quantity| any(quantity) && !(perplexity && *quantity == Quantity::Accuracy);
         let quantities: Vec<_> = Quantity::USUAL.into_iter().filter(usual).collect();
         match quantities.is_empty() {
-            true => Err(Error::Message("there is no figure to draw in the reports of these runs".into())),
+            true => Err(Error::Message("the reports of these runs have no figure to draw".into())),
             false => Ok(Self { quantities, axis }),
         }
     }
 
-    /// Returns the text of an SVG file.
+    /// Return the text of an SVG file.
     ///
     /// # Errors
     /// If there are more than [`MOST_RUNS`] runs, no run has a quantity, or the axis is epochs and a run has not
@@ -53,7 +53,7 @@ impl Picture {
         Ok(text)
     }
 
-    /// Returns the bytes of a PNG file.
+    /// Return the bytes of a PNG file.
     ///
     /// # Errors
     /// As [`Picture::svg`].
@@ -84,11 +84,11 @@ impl Picture {
         area.present().map_err(draw_error)
     }
 
-    /// Refuses runs that cannot be drawn.
+    /// Refuse runs that cannot be drawn.
     fn check(&self, runs: &[PlottedRun]) -> Result<()> {
         if runs.len() > MOST_RUNS {
             let problem = format!(
-                "{} runs are more than colours that can be told apart; draw {MOST_RUNS} at most",
+                "{} runs are more than there are distinct colours; draw {MOST_RUNS} at most",
                 runs.len()
             );
             return Err(Error::invalid("runs", problem));

@@ -55,7 +55,7 @@ impl Canvas<'_> {
         Ok(())
     }
 
-    /// Lays a colour over a pixel.
+    /// Lay a colour over a pixel.
     fn blend(&mut self, (x, y): BackendCoord, color: BackendColor, share: f64) {
         let inside = (0..self.0.width() as i32).contains(&x) && (0..self.0.height() as i32).contains(&y);
         let index = if inside { y as usize * self.0.width() as usize + x as usize } else { usize::MAX };

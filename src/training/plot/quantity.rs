@@ -43,7 +43,7 @@ impl Quantity {
     /// The quantities of a default picture, without the accuracy if there is a perplexity.
     pub const USUAL: [Self; 5] = [Self::Loss, Self::Perplexity, Self::Accuracy, Self::MacroF1, Self::Lr];
 
-    /// The name that [`Quantity::from_str`] reads.
+    /// Return the name that [`Quantity::from_str`] reads.
     pub fn name(self) -> &'static str {
         match self {
             Self::Loss => "loss",
@@ -56,7 +56,7 @@ impl Quantity {
         }
     }
 
-    /// The value at a point, if it is finite.
+    /// Return the value at a point, if it is finite.
     pub(super) fn of(self, point: &Point) -> Option<f64> {
         let value = match self {
             Self::Loss => point.loss,
@@ -70,12 +70,12 @@ impl Quantity {
         value.filter(|value| value.is_finite())
     }
 
-    /// Whether validation has its own values. Learning rate and speed are those of training.
+    /// Return whether validation has its own values. Learning rate and speed are those of training.
     pub(super) fn is_validated(self) -> bool {
         !matches!(self, Self::Lr | Self::TokensPerSecond)
     }
 
-    /// Whether the values need a logarithmic scale. A learning rate that falls to almost nothing at the end, as with
+    /// Return whether the values need a logarithmic scale. A learning rate that falls to almost nothing at the end, as with
     /// a cosine schedule, does not: at least half of its values must be small.
     pub(super) fn is_logarithmic(self, values: &[f64]) -> bool {
         let most = values.iter().copied().fold(0., f64::max);

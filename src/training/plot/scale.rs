@@ -9,12 +9,12 @@ pub(super) struct Scale {
     pub(super) range: Range<f64>,
     pub(super) ticks: Vec<f64>,
     pub(super) logarithmic: bool,
-    /// What a 1 on the axis stands for; not a number where the axis bears none.
+    /// The value of a 1 on the axis; NaN if the axis has no numbers.
     pub(super) unit: f64,
 }
 
 impl Scale {
-    /// A scale for all of the values, and a little more.
+    /// Return a scale for all of the values, and a little more.
     pub(super) fn of(values: &[f64], logarithmic: bool) -> Self {
         let on_paper = values.iter().map(|value| if logarithmic { value.log10() } else { *value });
         let ends =
@@ -90,7 +90,7 @@ fn near_decades(range: &Range<f64>) -> Vec<f64> {
     ticks(&(10f64.powf(range.start)..10f64.powf(range.end)), 5).into_iter().map(f64::log10).collect()
 }
 
-/// A number as an axis shows it.
+/// Return a number as an axis shows it.
 fn number(value: f64) -> String {
     let size = value.abs();
     let (shown, suffix) = match size {

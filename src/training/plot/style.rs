@@ -37,7 +37,7 @@ pub(super) const BOTTOM: u32 = 90;
 /// Font size.
 const LETTERS: u32 = 30;
 
-/// The colours of training and validation of run `index` out of `runs`.
+/// Return the colours of training and validation of run `index` out of `runs`.
 pub(super) fn colors(index: usize, runs: usize) -> [RGBAColor; 2] {
     match runs {
         1 => [COLORS[0].mix(1.), COLORS[1].mix(1.)],
@@ -48,12 +48,12 @@ pub(super) fn colors(index: usize, runs: usize) -> [RGBAColor; 2] {
     }
 }
 
-/// The style of text with that anchor.
+/// Return the style of text with that anchor.
 pub(super) fn text_style(h_pos: HPos, v_pos: VPos) -> TextStyle<'static> {
     TextStyle::from(("sans-serif", LETTERS).into_font()).color(&INK).pos(Pos::new(h_pos, v_pos))
 }
 
-/// An error of the drawing library.
+/// Return an error of the drawing library.
 pub(super) fn draw_error(error: impl fmt::Display) -> Error {
     Error::Message(format!("cannot draw the picture: {error}"))
 }

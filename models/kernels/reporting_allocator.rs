@@ -1,0 +1,50 @@
+//! An allocator that reports a failed allocation instead of aborting the process.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+
+/// The system's allocator, except that a failed allocation calls a function that ends the program. Without it, Rust
+/// aborts the process, which leaves no exit code to tell the reason by.
+///
+/// For programs alone: code that copes with a failed allocation never sees one.
+#[derive(Debug)]
+pub struct ReportingAllocator {
+    end: fn(usize) -> !,
+}
+
+impl ReportingAllocator {
+    /// An allocator that calls `end` with the size, in bytes, of the first allocation that fails. `end` must not
+    /// allocate.
+    pub const fn new(end: fn(usize) -> !) -> Self {
+        Self { end }
+    }
+
+    fn checked(&self, memory: *mut u8, bytes: usize) -> *mut u8 {
+        if memory.is_null() {
+            (self.end)(bytes)
+        }
+        memory
+    }
+}
+
+// SAFETY: every call goes to `System`, which keeps the promises of the trait, with the same arguments.
+unsafe impl GlobalAlloc for ReportingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the promises of the trait.
+        self.checked(unsafe { System.alloc(layout) }, layout.size())
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        self.checked(unsafe { System.alloc_zeroed(layout) }, layout.size())
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above; `memory` came from `System` too.
+        self.checked(unsafe { System.realloc(memory, layout, size) }, size)
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
