@@ -7,7 +7,7 @@
 //! | [`Gru`] | `gru.rs` | Cho et al. 2014 |
 //! | [`Rnnlm`] | `rnnlm.rs` | Mikolov et al. 2010 |
 //!
-//! # Example
+//! # Where to begin
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -24,19 +24,17 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 //!
-//! # Entry points
-//!
-//! - [`Recurrent`] is the trait of the three layers: initial and final states, padded batches, single steps.
-//! - [`StackOptions`] has their common options: several layers, both directions, dropout of several kinds.
+//! - [`Recurrent`] is the trait of all three layers: initial and final states, padded batches, one step at a time.
+//! - [`StackOptions`] has the options that they share: several layers, both directions, dropout of several kinds.
 //! - Layers are candle's `Module`s, and [`WithDropout`] makes them a `ModuleT`. [`lstm`](fn@lstm) and [`gru`](fn@gru) take the
 //!   configurations of `candle_nn::rnn`, whose trait `RNN` the layers implement.
-//! - [`Stream`] is inference step by step, with packed weights and without allocation.
-//! - [`Network`] is the trait of whole networks, [`Rnnlm`] and [`Predictor`]; [`ModelConfig`] builds one from its
+//! - [`Stream`] reads one step after another without allocating.
+//! - [`Network`] is the trait of whole networks, [`Rnnlm`] and [`Predictor`]; [`ModelConfig`] builds one of its
 //!   configuration.
 //! - [`Cell`] is the trait of a new kind of cell.
 //!
-//! New parameters of a `VarMap` have the distribution of [`Init`] and come from candle's generator.
-//! [`Recurrent::reset_parameters`] draws them again from a seeded generator.
+//! Parameters that a new `VarMap` has to create start as [`Init`] says, drawn with candle's own generator.
+//! [`Recurrent::reset_parameters`] draws them anew from a seeded one.
 
 mod candle_rnn;
 mod gru;
