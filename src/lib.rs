@@ -1,17 +1,15 @@
 //! Training and use of recurrent networks: the library behind the `rnn` command.
 //!
-//! # Where to begin
-//!
-//! | for | begin with |
+//! | purpose | entry point |
 //! |---|---|
-//! | layers and networks as candle modules | [`models`], a crate of its own |
-//! | a trained model: text, scores, answers | [`inference::Model`], then [`inference::generate`], [`inference::score`] or [`inference::predict`] |
+//! | layers and networks as candle modules | [`models`], the crate `rnn-zoo-models` |
+//! | use of a trained model: text, scores, answers | [`inference::Model`], then [`inference::generate`], [`inference::score`] or [`inference::predict`] |
 //! | training, with checkpoints that resume to the byte | [`training::Run`] over [`tasks::DataSpec`] |
 //! | the training loop without files | [`training::Trainer`] |
 //! | files of text and their tokens | [`data::Corpus`], [`tokenizer::Tokenizer`] |
 //!
-//! The folder `examples/` has programs that train, load and use models. Errors name the file or the option that is wrong, see
-//! [`Error`].
+//! The folder `examples/` has programs that train, load and use models. Every [`Error`] names the file or the option that is
+//! wrong.
 
 pub mod atomic;
 pub mod bundle;
@@ -35,7 +33,7 @@ pub mod training;
 pub use error::{Error, Result};
 pub use rnn_zoo_models as models;
 
-/// README's example, compiled and run with the other documentation tests.
+/// The example of README.md, compiled and run as a documentation test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

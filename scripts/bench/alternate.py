@@ -1,4 +1,4 @@
-"""Times programs alternately, so that a machine that changes its speed slows all of them alike."""
+"""Time programs alternately, so that a machine that changes its speed slows all of them alike."""
 
 import json
 import shlex
@@ -18,7 +18,7 @@ CASES = [
 
 
 def seconds(program, case, threads):
-    """The times of one run, by name, in seconds."""
+    """Run a program once, and return its times by name, in seconds."""
     command = [program, "bench", *shlex.split(case), "--json"]
     if threads:
         command += ["--threads", str(threads)]

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How fast rnn-zoo is beside its peers, on two threads of this machine, as Markdown. `run` prepares what this needs.
+"""Compares the speed of rnn-zoo and its peers on two threads of this machine. Prints Markdown. `run` builds all of them.
 
-Every figure is a ratio of medians, peer's time / ours: above 1, ours is faster. For each row, ours and every peer
-are measured in turn, several rounds long, and the median over the rounds of each one's own median counts. Peers are
-workers that wait on stdin while others are measured. A measurement that other programs disturbed is made again: two
-threads that wait for each other suffer out of all proportion. Linux only.
+Every figure is a ratio of medians, the peer's time / ours: above 1, ours is faster. For each row, ours and every peer are
+measured alternately for several rounds. Each round gives a median over repetitions; the median of these counts. Peers are
+worker processes that wait on stdin while another one is measured. A measurement that other programs disturbed is
+repeated, because two threads that wait for each other lose much more time than was taken from them. Linux only.
 """
 
 import argparse
@@ -41,7 +41,7 @@ LM_SHAPES = [
     (10000, 650, 650, 2, 35, 20),
     (65, 128, 512, 2, 50, 50),
 ]
-GROWTH = {  # what grows, and what it grows from
+GROWTH = {  # size that grows: its values, and the other sizes
     "time": ((64, 256, 1024, 4096, 8192), {"batch": 16, "input": 128, "hidden": 128}),
     "hidden": ((64, 128, 256, 512, 1024, 2048), {"time": 16, "batch": 16}),
     "batch": ((1, 4, 16, 64, 256, 512), {"time": 16, "input": 256, "hidden": 256}),
@@ -49,9 +49,9 @@ GROWTH = {  # what grows, and what it grows from
 }
 MEMORY_STEPS = 300
 TICKS = os.sysconf("SC_CLK_TCK")
-TRIES, PATIENCE = 5, 900  # for a quiet machine: measurements of one thing, and seconds to wait in a whole run
-# glibc hands large buffers back to the system at once, and every page of them is cleared again at the next use. Peers
-# are told to keep them, with which PyTorch trains up to a third faster; ours runs as everybody runs it.
+TRIES, PATIENCE = 5, 900  # measurements of one request, and seconds of a run, spent on waiting for a quiet machine
+# glibc returns large buffers to the system at once, which clears every page at the next use. Peers are told to keep the
+# buffers, with which PyTorch trains up to a third faster. Ours runs without settings.
 PEERS_ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), str(THREADS)),
     **dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), "4000000000"),
@@ -73,13 +73,13 @@ class Ours:
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
     def cpu_seconds(self):
-        """What all processes so far have used."""
+        """CPU time of all processes so far."""
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return used.ru_utime + used.ru_stime
 
 
 class Peer:
-    """A worker that answers one JSON line for each JSON line; what it cannot do it leaves out."""
+    """A worker process that answers each JSON line with one. An answer has no times if the peer lacks the layer."""
 
     def __init__(self, name, *command):
         self.name = name
@@ -87,7 +87,7 @@ class Peer:
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
     def cpu_seconds(self):
-        """What the worker has used so far."""
+        """CPU time of the worker so far."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, fields[11:13])) / TICKS
 
@@ -96,7 +96,7 @@ class Peer:
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            sys.exit(f"{self.name}'s worker has died on {request}")
+            sys.exit(f"{self.name}: the worker ended during {request}")
         return json.loads(answer)
 
 
@@ -109,13 +109,13 @@ PEERS = {
 
 
 def busy_seconds():
-    """What all programs of the machine have used so far; the host's share counts too."""
+    """CPU time of all programs of the machine so far, with the share that the host took."""
     user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
     return (user + nice + system + irq + softirq + steal) / TICKS
 
 
 class Quiet:
-    """Measures while other programs leave the machine alone, as long as the patience for it lasts."""
+    """Repeats measurements that other programs disturbed, until `PATIENCE` seconds are spent."""
 
     def __init__(self):
         self.patience, self.disturbed = PATIENCE, 0
@@ -130,13 +130,13 @@ class Quiet:
             self.patience -= 1.2
 
     def measure(self, contender, request):
-        """What a contender finds when it is alone on the machine, or, when patience ends, what it finds."""
+        """Measure a contender alone on the machine, or, once the patience is spent, as the machine is."""
         for _ in range(TRIES):
             self.wait()
-            began, busy, own = time.monotonic(), busy_seconds(), contender.cpu_seconds()
+            began, busy, used = time.monotonic(), busy_seconds(), contender.cpu_seconds()
             found = contender.measure(request)
             elapsed = time.monotonic() - began
-            others = busy_seconds() - busy - (contender.cpu_seconds() - own)
+            others = busy_seconds() - busy - (contender.cpu_seconds() - used)
             if others < 0.05 * elapsed + 0.04:
                 return found
             if self.patience <= 0:
@@ -148,7 +148,7 @@ class Quiet:
 
 @dataclass
 class Bench:
-    """Ours, the peers, and every median found so far."""
+    """Ours, the peers, and all medians so far."""
 
     ours: Ours
     peers: dict
@@ -178,7 +178,7 @@ class Bench:
 
 
 def repetitions(flop):
-    """As many as a good implementation finishes in about half a second."""
+    """The number of repetitions that a fast implementation finishes in about half a second."""
     return max(5, min(50, round(0.5 * 100e9 / flop)))
 
 
@@ -198,7 +198,7 @@ def ratios(medians, quantity, names):
 
 
 def print_ratios(title, what, rows, names):
-    """`rows` are (label, ratios); a peer that has none of them has no column."""
+    """Print a table of `rows`, each (label, ratios). A peer without ratios has no column."""
     kept = [at for at in range(len(names)) if any(found[at] is not None for _, found in rows)]
     print(f"### {title}\n")
     body = []
@@ -213,7 +213,7 @@ def print_ratios(title, what, rows, names):
 
 
 def layer_flop(cell, time, batch, width, hidden):
-    """Of forward: a multiply and an add for every weight, step and sequence."""
+    """Operations of a forward pass: a multiplication and an addition for each weight, step and sequence."""
     gates = {"simple-rnn": 1, "lstm": 4, "gru": 3}[cell]
     return 2 * time * batch * gates * hidden * (width + hidden)
 
@@ -240,7 +240,7 @@ def step(bench):
 
 
 def lm_flop(vocab, embedding, hidden, layers, time, batch):
-    """Of a training step: backward takes twice as many operations as forward."""
+    """Operations of a training step: the backward pass has twice as many as the forward pass."""
     recurrent = sum(4 * hidden * ((hidden if at else embedding) + hidden) for at in range(layers))
     return 6 * batch * time * (recurrent + hidden * vocab)
 
@@ -256,10 +256,10 @@ def lm(bench):
 
 
 def peak(bench):
-    """What PyTorch's matrix product reaches, and how much of that our training step does."""
+    """Compare our training steps with PyTorch's matrix product, in operations a second."""
     torch = bench.peers.get("pytorch")
     if torch is None:
-        print("Peak: skipped, for it is PyTorch's matrix product\n")
+        print("Peak: skipped, because it needs PyTorch's matrix product\n")
         return
     request = {"work": "peak", "side": 2048, "repeat": 10}
     gflops = max(bench.quiet.measure(torch, request)["gflops"] for _ in range(bench.rounds))
@@ -273,8 +273,8 @@ def peak(bench):
         shape = [entry["request"][size] for size in LM_SIZES]
         reached = lm_flop(*shape) / entry["medians"][Ours.name]["step_ms"] / 1e6
         rows.append(["x".join(map(str, shape)), f"{reached:.1f}", f"{reached / gflops:.0%}"])
-    print(f"### Of the machine's peak\n\n2048 x 2048 matrix product in f32 (PyTorch): {gflops:.0f} GFLOP/s\n")
-    table(["our training step", "GFLOP/s", "of the peak"], rows)
+    print(f"### Share of the machine's peak\n\n2048 x 2048 matrix product in f32 (PyTorch): {gflops:.0f} GFLOP/s\n")
+    table(["our training step", "GFLOP/s", "share of the peak"], rows)
 
 
 def memory(bench):
@@ -282,7 +282,7 @@ def memory(bench):
     corpus = Path(os.environ.get("RNN_ZOO_DATA", ROOT / "data")) / "ptb"
     print("### Peak memory of training\n")
     if not (corpus / "train.txt").exists():
-        print(f"skipped: there is no {corpus}; README.md, \"Corpora\", says where to get it (or set RNN_ZOO_DATA)\n")
+        print(f"skipped: there is no {corpus}; docs/corpora.md says where to get it (or set RNN_ZOO_DATA)\n")
         return
     sizes = "--embedding 200 --hidden 200 --layers 2 --bptt 20 --batch-size 20".split()
     with tempfile.TemporaryDirectory() as folder:
@@ -295,7 +295,7 @@ def memory(bench):
     bench.results["memory_mb"] = found
     rows = [[name, f"{mb:.0f}", f"{found[Ours.name] / mb:.2f}"] for name, mb in found.items()]
     table(["LSTM 2x200, vocabulary 10000, bptt 20, batch 20", "MB", "ours / this"], rows)
-    print("PyTorch as PyPI has it for Linux, CUDA's libraries included; most is taken before the first step.\n")
+    print("PyTorch is the Linux package of PyPI, which includes CUDA's libraries.\n")
 
 
 def peak_mb(command):
@@ -309,8 +309,8 @@ def peak_mb(command):
 
 
 def growth(bench):
-    """Our own time for an operation, as one size grows: 1 is the best of its row."""
-    print("### Time for an operation as a layer grows (LSTM; 1 is the row's best)\n")
+    """Measure our time per operation while one size grows. 1 is the best of a row."""
+    print("### Time per operation as a layer grows (LSTM; 1 is the best of the row)\n")
     for grown, (values, fixed) in GROWTH.items():
         rows = {"forward_gflops": ["forward"], "train_gflops": ["forward and backward"]}
         found = [grow(bench, grown, value, fixed) for value in values]
@@ -336,7 +336,7 @@ WORKS = {"layer": layer, "step": step, "lm": lm, "peak": peak, "memory": memory,
 
 
 def machine(rnn):
-    """What was compared, and where."""
+    """The machine, and the versions of everything that is compared."""
     cpuinfo = Path("/proc/cpuinfo")
     models = [line.split(":")[1].strip() for line in cpuinfo.open() if line.startswith("model name")]
     ours = subprocess.run([rnn, "--version"], check=True, capture_output=True, text=True).stdout.split()[-1]
@@ -353,7 +353,7 @@ def machine(rnn):
 
 
 def chosen(known):
-    """For argparse: a comma-separated list of some that are known, in their order."""
+    """A parser for argparse: a comma-separated list of names in `known`, returned in the order of `known`."""
 
     def parse(text):
         names = text.split(",")
@@ -386,7 +386,7 @@ def main():
         BUILT.mkdir(parents=True, exist_ok=True)
         (BUILT / "results.json").write_text(json.dumps(bench.results, indent=1), encoding="utf-8")
     if bench.quiet.disturbed:
-        print(f"Other programs disturbed {bench.quiet.disturbed} of the measurements, which stand nevertheless.")
+        print(f"Other programs disturbed {bench.quiet.disturbed} of the measurements above.")
 
 
 if __name__ == "__main__":

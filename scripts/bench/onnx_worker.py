@@ -1,4 +1,4 @@
-"""ONNX Runtime's side of compare.py: one RNN, LSTM or GRU node, its inputs and outputs bound beforehand."""
+"""The ONNX Runtime worker of compare.py: one RNN, LSTM or GRU node with inputs and outputs bound beforehand."""
 
 import numpy as np
 import onnxruntime as ort
@@ -14,7 +14,7 @@ def random(*shape):
 
 
 def session(cell, time, batch, width, hidden):
-    """A model whose inputs are `x`, `h` and `c`, and whose outputs are `ys`, `h_next` and `c_next`."""
+    """A session of a model with the inputs `x`, `h` and `c` and the outputs `ys`, `h_next` and `c_next`."""
     operator, gates = OPERATORS[cell]
     weights = {"w": (1, gates * hidden, width), "r": (1, gates * hidden, hidden), "b": (1, 2 * gates * hidden)}
     states = ["h", "c"] if cell == "lstm" else ["h"]
@@ -22,7 +22,7 @@ def session(cell, time, batch, width, hidden):
     shapes |= {name: (1, batch, hidden) for state in states for name in (state, f"{state}_next")}
     inputs, outputs = ["x", *states], ["ys", *(f"{state}_next" for state in states)]
     options = {"linear_before_reset": 1} if cell == "gru" else {}
-    # The empty name is that of the sequence lengths, which are left out.
+    # The empty name stands for the sequence lengths, an optional input.
     node = helper.make_node(operator, ["x", *weights, "", *states], outputs, hidden_size=hidden, **options)
 
     def declare(names):
@@ -61,11 +61,11 @@ def layer(request):
 
 
 def step(request):
-    """Two bindings that each write the state which the other reads, so that none is copied."""
-    opened, inputs, outputs, there = session(request["cell"], 1, 1, request["input"], request["hidden"])
-    swapped = {name: name.removesuffix("_next") if name.endswith("_next") else f"{name}_next" for name in there}
-    back = {name: there.get(swapped[name], there[name]) for name in there}
-    bindings = [bind(opened, inputs, outputs, values) for values in (there, back)]
+    """Time steps with two bindings, each of which writes the state that the other reads, so that no state is copied."""
+    opened, inputs, outputs, values = session(request["cell"], 1, 1, request["input"], request["hidden"])
+    swapped = {name: name.removesuffix("_next") if name.endswith("_next") else f"{name}_next" for name in values}
+    swapped_values = {name: values.get(swapped[name], values[name]) for name in values}
+    bindings = [bind(opened, inputs, outputs, values) for values in (values, swapped_values)]
 
     def steps():
         for at in range(STEPS):

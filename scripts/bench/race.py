@@ -1,9 +1,9 @@
-"""Trains a recipe here and in PyTorch, one after the other: seconds of training until both have a loss.
+"""Trains a recipe with rnn-zoo and with PyTorch, one after the other, and compares their times to the same loss.
 
     scripts/bench/race RECIPE DATA STEPS EVERY [--first torch]
 
-DATA is a folder with train.txt and valid.txt. Both evaluate every EVERY steps, and the learning rate falls over
-STEPS. Printed: every evaluation of both, and for each loss that both reached the ratio of PyTorch's seconds to ours.
+DATA is a folder with train.txt and valid.txt. Both evaluate every EVERY steps; the learning rate falls over STEPS. Prints
+every evaluation of both, and for each loss that both reached the ratio of PyTorch's seconds to ours.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "target" / "bench" / "race"
-EVALUATED = 250_000  # tokens at most, of an evaluation in training
+EVALUATED = 250_000  # largest number of tokens of an evaluation in training
 
 
 def ours(a):
@@ -32,8 +32,7 @@ def ours(a):
     evaluating, found = 0.0, []
     for line in lines:
         if line["split"] == "valid":
-            # Seconds count from the beginning of the run; those of evaluations are taken off. Saving and writing
-            # a sample count as training.
+            # `seconds` counts from the start of the run. Evaluations are subtracted; saving and samples are not.
             took = tokens / line["tokens_per_second"]
             found.append((line["step"], line["seconds"] - evaluating - took, line["loss"]))
             evaluating += took
@@ -67,9 +66,9 @@ def main():
         for step, seconds, loss in found[name]:
             print(f"{name:6} step {step:6} {seconds:8.1f} s  loss {loss:.4f}")
     for _, seconds, loss in found["torch"]:
-        own = reached(found["ours"], loss)
-        if own is not None:
-            print(f"loss {loss:.4f}: PyTorch {seconds:.1f} s, ours {own:.1f} s, ratio {seconds / own:.2f}")
+        our_seconds = reached(found["ours"], loss)
+        if our_seconds is not None:
+            print(f"loss {loss:.4f}: PyTorch {seconds:.1f} s, ours {our_seconds:.1f} s, ratio {seconds / our_seconds:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the Python workers share: a clock, and a loop that answers one JSON line for each JSON line it reads."""
+"""A timer and a request loop for the Python workers."""
 
 import json
 import statistics
@@ -6,11 +6,11 @@ import sys
 import time
 
 THREADS = 2
-STEPS = 50  # single steps that are timed together, as `rnn bench step` does
+STEPS = 50  # single steps that are timed together, as in `rnn bench step`
 
 
 def median_seconds(run, repeat):
-    """The median seconds of `repeat` calls, after a few that only warm up."""
+    """The median time of `repeat` calls, in seconds, after three calls that are not timed."""
     for _ in range(3):
         run()
     seconds = []
@@ -22,7 +22,7 @@ def median_seconds(run, repeat):
 
 
 def serve(works):
-    """Answers requests until stdin ends; blocked on it, a worker leaves the processor to the others."""
+    """Answer each JSON line of stdin with one, until stdin ends. A worker that waits uses no CPU time."""
     for line in sys.stdin:
         request = json.loads(line)
         work = works.get(request["work"])

@@ -1,8 +1,8 @@
 """Trains a recipe of `rnn train` in PyTorch, as a PyTorch user would write it: RECIPE DATA VALID STEPS EVERY.
 
-A language model of LSTM layers over words or characters; KNOWN says which keys of a recipe are understood. DATA
-and VALID are text files. Prints a line of JSON at every evaluation: step, seconds of training, nats a token.
-The average of the parameters, where the recipe keeps one, is what is evaluated.
+The model is an LSTM language model over words or characters; KNOWN lists the keys that a recipe may have. DATA and VALID are
+text files. Prints a line of JSON at every evaluation: step, seconds of training, nats a token. If the recipe keeps an
+average of the parameters, the average is evaluated.
 """
 
 import json
@@ -17,9 +17,9 @@ from serve import THREADS
 from torch import nn
 from torch.nn import functional as F
 
-LANES, WINDOW = 16, 256  # of an evaluation, as ours
+LANES, WINDOW = 16, 256  # of an evaluation, as in rnn-zoo
 
-# What is done here, beside data and reports; a recipe that asks for more is refused.
+# Keys that this script implements. A recipe with others is refused.
 KNOWN = {
     "model", "cell", "tied", "embedding", "hidden", "layers", "dropout", "locked-dropout", "weight-drop",
     "embedding-dropout", "ar", "tar", "batch-size", "bptt", "state-reset", "optimizer", "lr", "weight-decay",
@@ -32,10 +32,10 @@ REQUIRED = {"model", "hidden", "layers", "dropout", "batch-size", "bptt", "optim
 
 
 def check(recipe):
-    # Where a recipe is silent each program has its own default.
+    # The defaults of the two programs may differ.
     missing = REQUIRED - recipe.keys() | ({"embedding"} - recipe.keys() if not recipe.get("tied") else set())
     if missing:
-        sys.exit(f"this recipe leaves to defaults what two programs must agree on: {', '.join(sorted(missing))}")
+        sys.exit(f"this recipe lacks keys whose defaults may differ between the programs: {', '.join(sorted(missing))}")
     asked = [key for key in recipe if key not in KNOWN]
     width = recipe.get("embedding", recipe["hidden"])
     asked += [f"{key} = {recipe[key]}" for key, only in [
@@ -47,7 +47,7 @@ def check(recipe):
     asked += ["dropout that is not locked"] * (recipe["dropout"] > 0 and not recipe.get("locked-dropout"))
     asked += ["no clipping"] * (recipe["clip"] <= 0)
     if asked:
-        sys.exit(f"this recipe asks for more than torch_recipe.py does: {', '.join(asked)}")
+        sys.exit(f"torch_recipe.py does not implement keys of this recipe: {', '.join(asked)}")
 
 
 def tokens_of(path, words, numbers, grows):
@@ -191,12 +191,12 @@ def main(recipe_path, train_path, valid_path, steps, every):
                     torch._foreach_lerp_(average, list(model.parameters()), share)
         seconds += time.perf_counter() - began
         if (step + 1) % every == 0 or step + 1 == steps:
-            own = [p.detach().clone() for p in model.parameters()]
+            trained = [p.detach().clone() for p in model.parameters()]
             with torch.no_grad():
-                for p, kept in zip(model.parameters(), average or own):
+                for p, kept in zip(model.parameters(), average or trained):
                     p.copy_(kept)
                 nats = evaluate(model, valid)
-                for p, kept in zip(model.parameters(), own):
+                for p, kept in zip(model.parameters(), trained):
                     p.copy_(kept)
             print(json.dumps({"step": step + 1, "seconds": seconds, "loss": nats}), flush=True)
 

@@ -1,4 +1,4 @@
-"""Trains compare.py's word-level language model in PyTorch, for its peak memory: TRAIN-FILE STEPS."""
+"""Trains the word-level language model of compare.py in PyTorch, to measure its peak memory: TRAIN-FILE STEPS."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ LAYERS, TIME, BATCH = 2, 20, 20
 
 
 def read(path):
-    """The text's words as numbers, in BATCH columns of consecutive text, and how many words there are."""
+    """The words of the text as numbers, in BATCH columns of consecutive text, and the number of word types."""
     numbers = {}
     with Path(path).open(encoding="utf-8") as lines:
         tokens = [numbers.setdefault(word, len(numbers)) for line in lines for word in (*line.split(), "<eos>")]

@@ -1,4 +1,4 @@
-"""PyTorch's side of compare.py: eager mode, time-major, in inference_mode where nothing is trained."""
+"""The PyTorch worker of compare.py: eager mode, time-major, in inference_mode where nothing is trained."""
 
 import torch
 from serve import STEPS, THREADS, median_seconds, serve
@@ -30,7 +30,7 @@ def layer(request):
 
 
 def step(request):
-    """The faster of a layer that is given one step, and of a cell."""
+    """Time one step with a layer and with a cell, and return the faster."""
     run = [layer_steps(request), cell_steps(request)]
     seconds = min(median_seconds(steps, request["repeat"]) for steps in run)
     return {"step_us": seconds / STEPS * 1e6}
@@ -84,7 +84,7 @@ def train_step(model, optimizer, tokens, targets, state=None):
 
 
 def language_model(request):
-    """The fastest of PyTorch's three implementations of Adam."""
+    """Time a training step with each of PyTorch's three implementations of Adam, and return the fastest."""
     seconds = {name: language_model_seconds(request, options) for name, options in ADAMS.items()}
     fastest = min(seconds, key=seconds.get)
     return {"step_ms": seconds[fastest] * 1e3, "adam": fastest}
@@ -99,7 +99,7 @@ def language_model_seconds(request, options):
 
 
 def peak(request):
-    """Billions of floating-point operations a second in a product of two square matrices."""
+    """Measure the product of two square matrices, in billions of floating-point operations a second."""
     side = request["side"]
     a, b = torch.randn(side, side), torch.randn(side, side)
     out = torch.empty(side, side)
