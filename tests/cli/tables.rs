@@ -39,11 +39,7 @@ fn delimiters_are_found_and_said() {
         let answers = folder.done(&format!("predict m --data {name}"));
         assert_eq!(answers.lines().count(), 60, "{name}");
     }
-    folder.refused(
-        "data a.csv --delimiter , --label-column label",
-        1,
-        &["a.csv: line 2: 2 fields where the header has 1"],
-    );
+    folder.refused("data a.csv --delimiter ,", 1, &["a.csv: line 2: 2 fields where the header has 1"]);
     assert!(said(&folder, "data a.csv --delimiter ; --label-column label").is_empty());
     folder.refused("data a.csv --delimiter ab", 2, &["--delimiter", "`ab`", "tab"]);
     folder.refused("data text.txt --delimiter ;", 2, &["--delimiter: text.txt has no delimiter"]);
