@@ -40,8 +40,9 @@ impl Columns {
         let find = |wanted: &str, option: &str| {
             let place = names.iter().position(|name| *name == wanted).ok_or_else(|| {
                 let near = names.iter().find(|name| name.trim() == wanted.trim());
-                let hint = near.map_or(String::new(), |near| format!("; {near:?} has other blanks"));
-                let problem = format!("has no `{wanted}` {all}{hint}; choose one with option `{option}`");
+                let hint =
+                    near.map_or(String::new(), |near| format!("; did you mean {near:?}, with its blanks?"));
+                let problem = format!("has no `{wanted}` {all}; choose one with option `{option}`{hint}");
                 Error::file(path, problem)
             })?;
             unique(path, names, place)

@@ -18,6 +18,9 @@ const CHECKED: u64 = 64 << 20;
 /// The number of bytes that an encoding is guessed from.
 const WINDOW: u64 = 1 << 20;
 
+/// So many characters beyond ASCII that are UTF-8 are no accident of another encoding.
+const ENOUGH: usize = 10;
+
 /// Bytes before the first that is not UTF-8 in the window of a guess.
 const BEFORE: u64 = 4096;
 
@@ -51,7 +54,7 @@ pub(super) fn detect(file: &File) -> io::Result<Detected> {
     if let Some((encoding, mark)) = encoding_rs::Encoding::for_bom(&head) {
         return Ok(Detected::text(encoding, mark));
     }
-    let Some(place) = first_foreign(file)? else {
+    let Some(Foreign { place, before }) = first_foreign(file)? else {
         return Ok(Detected::text(encoding_rs::UTF_8, 0));
     };
     let window = bytes(file, place.saturating_sub(BEFORE), WINDOW)?;
@@ -60,13 +63,14 @@ pub(super) fn detect(file: &File) -> io::Result<Detected> {
         let found = utf8.or_else(|| utf16(&head));
         return Ok(found.map_or(Detected::Binary, |encoding| Detected::text(encoding, 0)));
     }
-    if is_damaged_utf8(&window) {
+    if before >= ENOUGH || is_damaged_utf8(&window) {
         return Ok(Detected::text(encoding_rs::UTF_8, 0));
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(&window, true);
     let encoding = detector.guess(None, Utf8Detection::Deny);
-    match is_prose(&encoding.decode_without_bom_handling(&window).0) {
+    // Text has blanks or punctuation of ASCII in every encoding.
+    match window.iter().any(u8::is_ascii) && is_prose(&encoding.decode_without_bom_handling(&window).0) {
         true => Ok(Detected::text(encoding, 0)),
         false => Ok(Detected::Binary),
     }
@@ -86,31 +90,38 @@ fn bytes(file: &File, start: u64, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The place of the first byte that is NUL or not UTF-8, among the bytes that are checked.
-fn first_foreign(file: &File) -> io::Result<Option<u64>> {
-    let mut start = 0;
+/// The first byte that is NUL or not UTF-8.
+struct Foreign {
+    place: u64,
+    /// The number of characters beyond ASCII before it.
+    before: usize,
+}
+
+/// The first byte that is NUL or not UTF-8, among the bytes that are checked.
+fn first_foreign(file: &File) -> io::Result<Option<Foreign>> {
+    let (mut start, mut before) = (0, 0);
     while start < CHECKED {
         let window = bytes(file, start, WINDOW)?;
         let is_last = (window.len() as u64) < WINDOW;
-        let valid = match std::str::from_utf8(&window) {
-            Ok(_) => window.len(),
+        let (text, is_cut) = match std::str::from_utf8(&window) {
+            Ok(text) => (text, false),
             Err(error) => {
-                let valid = error.valid_up_to();
-                if error.error_len().is_some() || is_last {
-                    let place = window.iter().position(|&byte| byte == 0).unwrap_or(valid).min(valid);
-                    return Ok(Some(start + place as u64));
-                }
-                valid
+                let valid = &window[..error.valid_up_to()];
+                let text = std::str::from_utf8(valid).expect("invariant: UTF-8 up to the error");
+                (text, error.error_len().is_some() || is_last)
             }
         };
-        if let Some(place) = window[..valid].iter().position(|&byte| byte == 0) {
-            return Ok(Some(start + place as u64));
+        let nul = text.bytes().position(|byte| byte == 0);
+        let text = &text[..nul.unwrap_or(text.len())];
+        before += text.chars().filter(|c| !c.is_ascii()).count();
+        // A code point that the window cuts is read again.
+        start += text.len() as u64;
+        if is_cut || nul.is_some() {
+            return Ok(Some(Foreign { place: start, before }));
         }
         if is_last {
             return Ok(None);
         }
-        // A code point that the window cuts is read again.
-        start += valid as u64;
     }
     Ok(None)
 }
@@ -135,13 +146,14 @@ fn is_damaged_utf8(window: &[u8]) -> bool {
 /// The byte order of UTF-16 text without a byte-order mark; `None` if the bytes are no such text.
 fn utf16(head: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     let head = &head[..head.len() / 2 * 2];
-    let candidates = [UTF_16LE, UTF_16BE].map(|encoding| {
+    let candidates = [UTF_16LE, UTF_16BE].into_iter().filter_map(|encoding| {
         let text = encoding.decode_without_bom_handling(head).0;
-        let ascii = text.chars().filter(|c| c.is_ascii_graphic() || matches!(c, ' ' | '\n')).count();
-        (ascii, encoding, is_prose(&text))
+        // In the wrong byte order, blanks are rare characters, and some ideographs are letters of ASCII.
+        let blanks = text.chars().filter(|c| matches!(c, ' ' | '\n')).count();
+        let ascii = text.chars().filter(char::is_ascii).count();
+        (ascii > 0 && is_prose(&text)).then_some(((blanks, ascii), encoding))
     });
-    let best = candidates.into_iter().max_by_key(|(ascii, ..)| *ascii)?;
-    (best.0 > 0 && best.2).then_some(best.1)
+    candidates.max_by_key(|(key, _)| *key).map(|(_, encoding)| encoding)
 }
 
 /// Whether decoded bytes look like text: few undecodable, control and private characters, and at least half letters,

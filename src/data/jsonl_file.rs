@@ -43,10 +43,12 @@ impl JsonlFile {
             .iter()
             .filter(|(_, value)| matches!(value, Value::String(_) | Value::Null) || columns.label.is_some());
         let mut names: Vec<&str> = fields.map(|(name, _)| name).collect();
-        if let Some(label) = columns.label.as_deref().filter(|label| object.get(label).is_none())
-            && lines.has_field(label)? {
-                names.push(label);
-            }
+        if let Some(label) = columns.label.as_deref()
+            && object.get(label).is_none()
+            && lines.has_field(label)?
+        {
+            names.push(label);
+        }
         let places = columns.find(path, &names, &format!("line {number}: string fields"))?;
         let name = |place: usize| names[place].to_string();
         let (text, label) = (name(places.text), places.label.map(name));

@@ -1,7 +1,7 @@
 //! Signs that plain text is in another format.
 
 /// The number of lines that a table must have.
-const LINES: usize = 4;
+const LINES: usize = 3;
 
 /// A note about text that looks like records, from its beginning; `None` for prose.
 pub(super) fn looks_like(head: &str) -> Option<String> {
