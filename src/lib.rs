@@ -19,7 +19,7 @@ pub mod device;
 pub mod error;
 mod hash;
 pub mod inference;
-mod listing;
+pub mod listing;
 pub mod memory;
 mod outline;
 mod parallel;

@@ -9,6 +9,7 @@ use candle_nn::{Init, VarBuilder};
 use rnn_zoo_models::ModelConfig;
 
 use crate::Result;
+use crate::listing::listed;
 
 /// Shapes by parameter name, in name order: what a file of parameters is checked against.
 #[derive(Clone, Debug, Default)]
@@ -39,12 +40,17 @@ impl Outline {
     /// If a name is missing or unexpected, a shape differs, or a dtype is not a float.
     pub(crate) fn check(&self, found: &BTreeMap<&str, (&[usize], DType)>) -> Result<(), String> {
         let missing = self.0.keys().map(String::as_str).filter(|name| !found.contains_key(name));
-        if let Some(names) = listed(missing) {
-            return Err(format!("has no tensor {names}, which the model needs"));
+        let missing: Vec<&str> = missing.collect();
+        if !missing.is_empty() {
+            return Err(format!("has no tensor {}, which the model needs", listed(missing, ", ")));
         }
         let unexpected = found.keys().copied().filter(|&name| !self.0.contains_key(name));
-        if let Some(names) = listed(unexpected) {
-            return Err(format!("has the tensor {names}, which the model does not know"));
+        let unexpected: Vec<&str> = unexpected.collect();
+        if !unexpected.is_empty() {
+            return Err(format!(
+                "has the tensor {}, which the model does not know",
+                listed(unexpected, ", ")
+            ));
         }
         for (name, expected) in &self.0 {
             let (shape, dtype) = found[name.as_str()];
@@ -64,19 +70,6 @@ impl Outline {
 impl FromIterator<(String, Shape)> for Outline {
     fn from_iter<I: IntoIterator<Item = (String, Shape)>>(shapes: I) -> Self {
         Self(shapes.into_iter().collect())
-    }
-}
-
-/// The most names in an error.
-const MOST_NAMES: usize = 8;
-
-/// Return the first names and how many more there are; `None` if there are none.
-fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
-    let names: Vec<&str> = names.collect();
-    match names.len() {
-        0 => None,
-        1..=MOST_NAMES => Some(names.join(", ")),
-        count => Some(format!("{}, ..., and {} more", names[..MOST_NAMES].join(", "), count - MOST_NAMES)),
     }
 }
 
@@ -133,12 +126,5 @@ mod tests {
         let config = ModelConfig::Rnnlm(RnnlmConfig::new(1 << 24, rnn));
         let outline = Outline::of(&config).unwrap();
         assert_eq!(outline.0["encoder.weight"].dims(), [1 << 24, 1 << 12]);
-    }
-
-    #[test]
-    fn lists_of_names_are_cut_after_eight() {
-        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
-        assert_eq!(listed(names.into_iter()).unwrap(), "a, b, c, d, e, f, g, h, ..., and 2 more");
-        assert_eq!(listed([].into_iter()), None);
     }
 }

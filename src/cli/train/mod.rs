@@ -12,15 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use args::Args;
 use resume::resume;
 use rnn_zoo::Error;
+use rnn_zoo::listing::listed;
 use rnn_zoo::training::tensorboard::EventWriter;
 use rnn_zoo::training::{Ending, Run, card};
 use start::start;
 
 use super::flags::usage;
 use super::outcome::Outcome;
-
-/// The most classes that are listed by name.
-const LISTED: usize = 8;
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -95,16 +93,11 @@ fn announce_missed(run: &Run) -> anyhow::Result<()> {
     if missed.is_empty() {
         return Ok(());
     }
-    let shown = missed.iter().take(LISTED);
-    let mut names: Vec<String> =
-        shown.map(|(label, support)| format!("{label:?} ({support} there)")).collect();
-    if missed.len() > LISTED {
-        names.push(format!("and {} more", missed.len() - LISTED));
-    }
+    let names = missed.iter().map(|(label, support)| format!("{label:?} ({support} there)"));
     let classes = if missed.len() == 1 { "class" } else { "classes" };
     eprintln!(
         "warning: the model never predicts the {classes} {} on the validation split; --metric and more examples may help",
-        names.join(", ")
+        listed(names, ", ")
     );
     Ok(())
 }
