@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         _ => None,
     };
     let unknown = match &dataset {
-        Dataset::Stream { tokens, .. } => Some(tokens.unknown_count()),
+        Dataset::Stream { tokens, .. } => Some(tokens.unknown()),
         Dataset::Examples(_) => None,
     };
     let subject = Subject { path: &path, model: &model, spec: &spec, dataset: &dataset };

@@ -4,6 +4,7 @@ use rnn_zoo::data::Split;
 use rnn_zoo::inference::evaluate::Scores;
 use rnn_zoo::inference::grammar::Legality;
 use rnn_zoo::tasks::Task;
+use rnn_zoo::tokenizer::Unknown;
 use serde_json::{Value, json};
 
 use super::adaptive::Adapted;
@@ -18,8 +19,8 @@ pub struct Report {
     pub unit: &'static str,
     /// The scores of the model as it is.
     pub scores: Scores,
-    /// Number of unknown tokens; `None` if the data is not running text.
-    pub unknown: Option<u64>,
+    /// Counts of what is unknown; `None` if the data is not running text.
+    pub unknown: Option<Unknown>,
     /// The lowest loss that a model can reach, if it is known.
     pub floor: Option<f64>,
     /// The result of a test on the grammar of the data, if it has one.
@@ -35,7 +36,7 @@ impl Report {
         let scores = serde_json::to_value(&self.scores)?;
         if let (Some(report), Value::Object(scores)) = (report.as_object_mut(), scores) {
             report.extend(scores);
-            report.extend(self.unknown.map(|unknown| ("unknown".to_string(), json!(unknown))));
+            report.extend(self.unknown.map(|unknown| ("unknown".to_string(), json!(unknown.total()))));
             report.extend(self.floor.map(|floor| ("floor".to_string(), json!(floor))));
             report.extend(self.legality.map(|legality| ("grammar".to_string(), json!(legality))));
             if let Some(adapted) = &self.adapted {
@@ -51,6 +52,7 @@ impl Report {
         let mut lines = vec![format!("{split}: {} {unit}s", scores.tokens)];
         lines.extend(self.task.report(scores, unit));
         lines.extend(self.unknown_line());
+        lines.extend(self.dropped_line());
         lines.extend(self.floor.map(|floor| {
             let above = 100. * (scores.loss / floor - 1.);
             format!("the least possible loss is {floor:.4} nats, this is {above:.1} % above")
@@ -63,12 +65,17 @@ impl Report {
 
     fn unknown_line(&self) -> Option<String> {
         let Self { unit, scores, .. } = self;
-        let unknown = self.unknown.filter(|&unknown| unknown > 0)?;
+        let unknown = self.unknown.map(|unknown| unknown.tokens).filter(|&count| count > 0)?;
         let share = 100. * unknown as f64 / scores.tokens.max(1) as f64;
         Some(format!(
             "{unknown} {unit}s ({share:.2} %) are unknown to the model and scored as <unk>, which is easier than \
              what they stand for"
         ))
+    }
+
+    fn dropped_line(&self) -> Option<String> {
+        let dropped = self.unknown.map(|unknown| unknown.dropped).filter(|&count| count > 0)?;
+        Some(format!("{dropped} characters have no {}; they are left out and not scored", self.unit))
     }
 }
 
