@@ -12,7 +12,7 @@ use super::compute::Compute;
 use super::data_args::DataArgs;
 use super::flags::usage;
 use super::outcome::Outcome;
-use super::unknown::Unknown;
+use super::unknown;
 
 /// Classify text, tag sequences, forecast numbers
 #[derive(Debug, clap::Args)]
@@ -65,9 +65,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
     }
     out.flush()?;
-    let unit = model.tokenizer.as_ref().map_or("token", |tokenizer| tokenizer.unit());
-    let unknown = Unknown::count(&data, model.tokenizer.as_ref()).and_then(|unknown| unknown.text(unit));
-    unknown.iter().for_each(|text| eprintln!("{text}"));
+    unknown::line(&data, model.tokenizer.as_ref()).iter().for_each(|line| eprintln!("{line}"));
     Ok(Outcome::Done)
 }
 

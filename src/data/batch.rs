@@ -14,6 +14,7 @@ pub use super::cut::Cut;
 use super::tokens::TokenStream;
 use crate::hash::Fnv1a;
 use crate::rng::{self, Purpose};
+use crate::tokenizer::Unknown;
 use crate::{Error, Result};
 
 /// A sequence with its target.
@@ -45,6 +46,14 @@ impl Input {
         match self {
             Self::Tokens(tokens) => tokens.len(),
             Self::Features { values, width } => values.len() / width,
+        }
+    }
+
+    /// The tokens; empty for features.
+    pub fn tokens(&self) -> &[u32] {
+        match self {
+            Self::Tokens(tokens) => tokens,
+            Self::Features { .. } => &[],
         }
     }
 
@@ -115,25 +124,25 @@ impl Dataset {
         self.len() == 0
     }
 
-    /// The share of the tokens that are `unknown`, the tokenizer's unknown token. In a stream, characters that the
-    /// tokenizer drops count too.
-    pub fn unknown_share(&self, unknown: u32) -> f64 {
-        let (count, of) = self.unknown_count(unknown);
-        count as f64 / of.max(1) as f64
+    /// Count the text that a tokenizer does not know; `unknown` is its unknown token, if it has one. Characters that the
+    /// tokenizer drops are counted in a stream alone.
+    pub fn unknown(&self, unknown: Option<u32>) -> Unknown {
+        match self {
+            Self::Stream { tokens, .. } => tokens.unknown(),
+            Self::Examples(examples) => {
+                let is_unknown = |token: &&u32| Some(**token) == unknown;
+                let tokens = examples.iter().flat_map(|example| example.input.tokens()).filter(is_unknown);
+                Unknown { tokens: tokens.count() as u64, dropped: 0 }
+            }
+        }
     }
 
-    /// The number of tokens that are `unknown`, which is the tokenizer's token for what it does not know, and the number of
-    /// all tokens.
-    pub fn unknown_count(&self, unknown: u32) -> (u64, u64) {
+    /// The number of tokens that a model reads; 0 for features.
+    pub fn token_count(&self) -> u64 {
         match self {
-            Self::Stream { tokens, .. } => (tokens.unknown_count(), tokens.len()),
+            Self::Stream { tokens, .. } => tokens.len(),
             Self::Examples(examples) => {
-                let tokens = examples.iter().filter_map(|example| match &example.input {
-                    Input::Tokens(tokens) => Some(tokens),
-                    Input::Features { .. } => None,
-                });
-                let count = |(count, of), &token| (count + u64::from(token == unknown), of + 1);
-                tokens.flatten().fold((0, 0), count)
+                examples.iter().map(|example| example.input.tokens().len() as u64).sum()
             }
         }
     }

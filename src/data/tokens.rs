@@ -147,11 +147,6 @@ impl TokenStream {
         self.unknown
     }
 
-    /// The number of unknown tokens, and of characters that have no token and are left out.
-    pub fn unknown_count(&self) -> u64 {
-        self.unknown.total()
-    }
-
     /// Fill `ids` with the tokens from position `start` on. The stream has no current position, so callers can share
     /// it.
     ///

@@ -10,6 +10,9 @@ pub const STORY: &str = "builtin:story";
 /// The fewest lanes of a batch before its window shrinks too.
 const FEW_LANES: usize = 4;
 
+/// The shortest window of these lanes. A text that is shorter still has fewer lanes.
+const SHORT_WINDOW: usize = 16;
+
 /// Settings of a run where the user gives none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Defaults {
@@ -95,7 +98,7 @@ impl Defaults {
     }
 
     /// Shrinks the batch and the window of running text, each unless the user sets it, until `tokens` fill one window
-    /// of every lane. The batch shrinks first, to [`FEW_LANES`], then the window.
+    /// of every lane. The batch shrinks first, to four lanes, then the window.
     #[must_use]
     pub fn fitted(self, tokens: usize, batch_size: Option<usize>, bptt: Option<usize>) -> Self {
         let lanes = |window: usize| (tokens / window.max(1)).clamp(1, self.batch_size);
@@ -105,7 +108,8 @@ impl Defaults {
             (Some(batch_size), None) => (self.batch_size, window(batch_size)),
             (None, Some(bptt)) => (lanes(bptt), self.bptt),
             (None, None) => {
-                let batch_size = lanes(self.bptt).max(FEW_LANES.min(self.batch_size)).min(tokens.max(1));
+                let few = FEW_LANES.min(self.batch_size).min(tokens / SHORT_WINDOW);
+                let batch_size = lanes(self.bptt).max(few);
                 (batch_size, window(batch_size))
             }
         };
@@ -133,7 +137,8 @@ mod tests {
         assert_eq!(sizes(32 * 64, None, None), (32, 64));
         assert_eq!(sizes(32 * 64 - 1, None, None), (31, 64));
         assert_eq!(sizes(4 * 64 - 1, None, None), (4, 63));
-        assert_eq!(sizes(3, None, None), (3, 1));
+        assert_eq!(sizes(40, None, None), (2, 20));
+        assert_eq!(sizes(3, None, None), (1, 3));
         assert_eq!(sizes(100, Some(10), None), (32, 10));
         assert_eq!(sizes(100, None, Some(20)), (5, 64));
         // What the user sets is kept, and refused by the cut.

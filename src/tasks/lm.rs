@@ -177,7 +177,7 @@ impl Task for Lm {
 /// If the source of the data does not exist.
 pub fn floor(data: &DataSpec, tokenizer: &Tokenizer, split: &Dataset) -> Result<Option<f64>> {
     let hides = match split {
-        Dataset::Stream { tokens, .. } => tokens.unknown_count() > 0,
+        Dataset::Stream { tokens, .. } => tokens.unknown().total() > 0,
         Dataset::Examples(_) => true,
     };
     if hides || tokenizer.folds_case() {

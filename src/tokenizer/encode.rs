@@ -1,6 +1,7 @@
 //! A tokenizer: a fixed vocabulary, and text to token numbers.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::encoder::Encoder;
@@ -160,7 +161,7 @@ impl Tokenizer {
             Encoder::Characters(table) => {
                 ids.extend(character::split(&self.normalize(text)).map(|character| table.id(character)));
             }
-            Encoder::Words(_) => self.append_words(&self.normalize(text), end, ids),
+            Encoder::Words(table) => self.append_words(table, text, end, ids),
             Encoder::General { .. } => {
                 // The library is given foreign files, some of which make it panic at certain texts.
                 let encoding = contain(|| self.inner.encode_fast(text, false))
@@ -182,21 +183,23 @@ impl Tokenizer {
         Ok(Unknown { tokens: unknown, dropped })
     }
 
-    /// Append the tokens of words. In running text, each line end before the last character ends a line: a text
-    /// whose line ends were `\r` comes in pieces of several lines.
-    fn append_words(&self, text: &str, end: Option<End>, ids: &mut Vec<u32>) {
-        let Encoder::Words(table) = &self.encoder else { return };
+    /// Append the tokens of words. In running text with the line end `\r`, an end token follows each line but the last:
+    /// such text comes in pieces of several lines.
+    fn append_words(&self, table: &HashMap<String, u32>, text: &str, end: Option<End>, ids: &mut Vec<u32>) {
         let unknown = self.unknown.unwrap_or_default();
-        let append = |text: &str, ids: &mut Vec<u32>| {
-            ids.extend(text.split_whitespace().map(|word| table.get(word).copied().unwrap_or(unknown)));
+        let append = |line: &str, ids: &mut Vec<u32>| {
+            ids.extend(line.split_whitespace().map(|word| table.get(word).copied().unwrap_or(unknown)));
         };
-        let Some(line_end) = self.normalizer.line_end else { return append(text, ids) };
-        let text = match end {
-            None | Some(End::Record) => return append(text, ids),
-            Some(End::Line) => text.strip_suffix(line_end.text()).unwrap_or(text),
-            Some(End::None) => text,
+        let normal = self.normalize(text);
+        let is_running = matches!(end, Some(End::Line | End::None));
+        let Some(line_end) = self.normalizer.line_end.filter(|_| is_running && text.contains('\r')) else {
+            return append(&normal, ids);
         };
-        for (number, line) in text.split(line_end.text()).enumerate() {
+        let lines = match end {
+            Some(End::Line) => normal.strip_suffix(line_end.text()).unwrap_or(&normal),
+            _ => &normal,
+        };
+        for (number, line) in lines.split(line_end.text()).enumerate() {
             if number > 0 {
                 ids.extend(self.end);
             }

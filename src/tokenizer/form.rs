@@ -56,11 +56,12 @@ mod tests {
                 let (form, prompt) = tokenizer.encode_prompt_in_known_form(other).unwrap();
                 assert_eq!((&*form, &prompt.ids), (known, &expected.ids), "{kind}");
                 assert_eq!(prompt.notes, [Note::Form(name)]);
-                // In its own form, and if no form helps, it stays as it is.
+                // A prompt in the known form stays as it is.
                 let unchanged = tokenizer.encode_prompt_in_known_form(known).unwrap();
                 assert_eq!((&*unchanged.0, unchanged.1), (known, expected));
-                let (form, prompt) = tokenizer.encode_prompt_in_known_form("ñ").unwrap();
-                assert_eq!((&*form, prompt.notes), ("ñ", vec![Note::Unknown("ñ".into())]));
+                // Unknown characters stay unknown in the known form.
+                let (_, prompt) = tokenizer.encode_prompt_in_known_form("ñ").unwrap();
+                assert!(prompt.notes.iter().any(|note| matches!(note, Note::Unknown(_))), "{prompt:?}");
             }
         }
     }

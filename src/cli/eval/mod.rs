@@ -19,7 +19,7 @@ use super::data_args::DataArgs;
 use super::flags::usage;
 use super::number;
 use super::outcome::Outcome;
-use super::unknown::Unknown;
+use super::unknown;
 
 /// Strings of the grammar that a model of `builtin:reber` is tested on.
 const GRAMMAR_STRINGS: usize = 1000;
@@ -94,10 +94,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         _ => None,
     };
-    let unknown = match &dataset {
-        Dataset::Stream { tokens, .. } => Some(Unknown { count: tokens.unknown_count(), of: tokens.len() }),
-        Dataset::Examples(_) => Unknown::count(&dataset, model.tokenizer.as_ref()),
-    };
+    let unknown = unknown::count(&dataset, model.tokenizer.as_ref());
     let subject = Subject { path: model.path(), model: &model, spec: &spec, dataset: &dataset };
     let adapted = args.adaptive.run(&subject)?;
     let unit = task.unit(model.tokenizer.as_ref()).target;
@@ -109,8 +106,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     out.flush()?;
     // The unknown tokens of running text are targets, so that the report itself has a line about them.
-    if let (Some(unknown), Dataset::Examples(_), Some(tokenizer)) = (unknown, &dataset, &model.tokenizer) {
-        unknown.text(tokenizer.unit()).iter().for_each(|text| eprintln!("{text}"));
+    if let Dataset::Examples(_) = &dataset {
+        unknown::line(&dataset, model.tokenizer.as_ref()).iter().for_each(|line| eprintln!("{line}"));
     }
     Ok(Outcome::Done)
 }

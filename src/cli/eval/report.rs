@@ -4,10 +4,10 @@ use rnn_zoo::data::Split;
 use rnn_zoo::inference::evaluate::Scores;
 use rnn_zoo::inference::grammar::Legality;
 use rnn_zoo::tasks::Task;
+use rnn_zoo::tokenizer::Unknown;
 use serde_json::{Value, json};
 
 use super::adaptive::Adapted;
-use crate::cli::unknown::Unknown;
 
 /// The results of an evaluation.
 pub struct Report {
@@ -36,7 +36,7 @@ impl Report {
         let scores = serde_json::to_value(&self.scores)?;
         if let (Some(report), Value::Object(scores)) = (report.as_object_mut(), scores) {
             report.extend(scores);
-            report.extend(self.unknown.map(|unknown| ("unknown".to_string(), json!(unknown.count))));
+            report.extend(self.unknown.map(|unknown| ("unknown".to_string(), json!(unknown.total()))));
             report.extend(self.floor.map(|floor| ("floor".to_string(), json!(floor))));
             report.extend(self.legality.map(|legality| ("grammar".to_string(), json!(legality))));
             if let Some(adapted) = &self.adapted {
@@ -52,6 +52,7 @@ impl Report {
         let mut lines = vec![format!("{split}: {} {unit}s", scores.tokens)];
         lines.extend(self.task.report(scores, unit));
         lines.extend(self.unknown_line());
+        lines.extend(self.dropped_line());
         lines.extend(self.floor.map(|floor| {
             let above = 100. * (scores.loss / floor - 1.);
             format!("the least possible loss is {floor:.4} nats, this is {above:.1} % above")
@@ -65,13 +66,19 @@ impl Report {
     /// A line about the unknown tokens of running text, which are targets too.
     fn unknown_line(&self) -> Option<String> {
         let Self { task, unit, scores, .. } = self;
-        let Unknown { count, .. } =
-            self.unknown.filter(|unknown| unknown.count > 0 && task.is_language_model())?;
+        let unknown = self.unknown.filter(|_| task.is_language_model())?;
+        let count = Some(unknown.tokens).filter(|&count| count > 0)?;
         let share = 100. * count as f64 / scores.tokens.max(1) as f64;
         Some(format!(
             "{count} {unit}s ({share:.2} %) are unknown to the model and scored as <unk>, which is easier than the \
              words that it stands for"
         ))
+    }
+
+    /// A line about the characters that the tokenizer drops.
+    fn dropped_line(&self) -> Option<String> {
+        let dropped = self.unknown.map(|unknown| unknown.dropped).filter(|&count| count > 0)?;
+        Some(format!("{dropped} characters have no {}; they are left out and not scored", self.unit))
     }
 }
 

@@ -31,9 +31,10 @@ pub fn introduce(run: &Run, device: &Device) {
         rnn_zoo::device::name(device),
     );
     if let Some((tokenizer, unknown)) = run.tokenizer().and_then(|known| Some((known, known.unknown()?))) {
-        let share = splits.train.unknown_share(unknown);
-        if share > 0. {
-            let (percent, token) = (100. * share, tokenizer.token(unknown).unwrap_or_default());
+        let count = splits.train.unknown(Some(unknown)).tokens;
+        if count > 0 {
+            let percent = 100. * count as f64 / splits.train.token_count().max(1) as f64;
+            let token = tokenizer.token(unknown).unwrap_or_default();
             eprintln!("{percent:.1} % of the training text is unknown to the tokenizer: `{token}`");
         }
     }
