@@ -39,6 +39,11 @@ pub struct DataArgs {
 }
 
 impl DataArgs {
+    /// Whether the user names the column of the labels.
+    pub fn names_label(&self) -> bool {
+        self.label_column.is_some()
+    }
+
     /// The data of the flags. Labels are in the column that the user names, or else in the default of the task.
     pub fn spec(&self, data: &str, config: &Config) -> DataSpec {
         let label = self.label_column.clone().or_else(|| config.task.label_column().map(String::from));

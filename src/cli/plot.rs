@@ -74,6 +74,7 @@ fn quantity() -> impl TypedValueParser<Value = Quantity> {
             Quantity::Perplexity => "Perplexity",
             Quantity::Bits => "Bits per token",
             Quantity::Accuracy => "Fraction of correct answers",
+            Quantity::MacroF1 => "Mean F1 over classes",
             Quantity::Lr => "Learning rate",
             Quantity::TokensPerSecond => "Targets per second",
         })

@@ -7,11 +7,12 @@ use std::io::Write;
 
 use adaptive::{AdaptiveArgs, Subject};
 use report::Report;
+use rnn_zoo::Error;
 use rnn_zoo::data::batch::Dataset;
 use rnn_zoo::data::source::{Builtin, Source};
 use rnn_zoo::inference::evaluate::evaluate;
 use rnn_zoo::inference::{Model, grammar};
-use rnn_zoo::tasks;
+use rnn_zoo::tasks::{self, Task};
 
 use super::bundle_argument::bundle_path;
 use super::compute::Compute;
@@ -77,7 +78,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let task = model.config.task;
     let data = args.checked_data(&model)?;
     let spec = args.data.spec(data, &model.config);
-    let (dataset, split) = task.read_split(&spec, args.data.split, model.names())?;
+    let read = task.read_split(&spec, args.data.split, model.names());
+    let (dataset, split) = read.map_err(|error| args.without_columns(task, error))?;
     let lanes = args.batch_size.unwrap_or(match dataset {
         Dataset::Stream { .. } => 1,
         Dataset::Examples(_) => BATCH,
@@ -116,6 +118,16 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 impl Args {
+    /// The error for data without columns, in the name of `--data` if the user names no column.
+    fn without_columns(&self, task: &'static dyn Task, error: Error) -> anyhow::Error {
+        match error {
+            Error::Invalid { field: "columns.label", problem } if !self.data.names_label() => {
+                usage("--data", format!("the labels of a {task} model are in a column of records: {problem}"))
+            }
+            error => error.into(),
+        }
+    }
+
     /// The data to score the model on. Refuse adaptation of a model that is not a language model.
     fn checked_data(&self, model: &Model) -> anyhow::Result<&str> {
         let Some(data) = self.data.data.as_deref() else {
