@@ -75,7 +75,7 @@ impl DataArgs {
         if !spec.is_text()? {
             return Ok(self.split);
         }
-        let corpus = spec.corpus().map_err(|error| self.blame(error))?;
+        let corpus = spec.corpus().map_err(|error| self.blame(error, config))?;
         let trained = config.data.as_ref().filter(|trained| trained.fingerprint.is_some());
         let split = match (self.split, trained) {
             (None, Some(trained)) if corpus.fingerprint()? == trained.fingerprint => {
@@ -106,12 +106,16 @@ impl DataArgs {
     }
 
     /// The same error, about the data instead of a label column that the user has not named.
-    fn blame(&self, error: Error) -> Error {
+    fn blame(&self, error: Error, config: &Config) -> anyhow::Error {
         match error {
             Error::Invalid { field: "columns.label", problem } if self.read.label_column.is_none() => {
-                Error::Message(format!("the model needs records with a class each, but {problem}"))
+                let task = config.task;
+                flags::usage(
+                    "--data",
+                    format!("the labels of a {task} model are in a column of records: {problem}"),
+                )
             }
-            error => error,
+            error => error.into(),
         }
     }
 }

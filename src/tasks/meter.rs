@@ -83,7 +83,11 @@ impl Meter for ClassMeter {
         let hidden = carried.encode(network, batch)?;
         self.sum += loss::cross_entropy_sum(network, &hidden, batch)?;
         for (truth, predicted) in loss::predictions(network, &hidden, batch)? {
-            self.confusion.add(truth, predicted);
+            match predicted {
+                Some(predicted) => self.confusion.add(truth, predicted),
+                // The loss of infinite outputs may be finite, but means nothing.
+                None => self.sum.loss = f64::NAN,
+            }
         }
         Ok(())
     }

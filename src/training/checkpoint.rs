@@ -58,7 +58,9 @@ impl Checkpoint {
         };
         let saved: Saved = serde_json::from_value(state).map_err(|error| damaged(error.to_string()))?;
         let valid = saved.options.validate().and_then(|()| saved.progress.scheduler.validate());
+        let valid = valid.and_then(|()| loaded.config.task.criterion(&saved.options.metric));
         valid.map_err(invalid)?;
+        saved.progress.check(usize::MAX).map_err(damaged)?; // its data is not read yet
         let tensors = Tensors { last, best, average, optimizer, carry };
         Ok(Self { options: saved.options.clone(), saved, loaded, writer, tensors })
     }
@@ -117,7 +119,10 @@ impl Checkpoint {
         let batches = options.batches(&prepared.splits, saved.progress.epoch)?;
         saved.progress.check(batches).map_err(|problem| {
             let file = loaded.path.join("training/state.json");
-            Error::file(file, format!("{problem}; it is damaged: start another run with `Run::start_from`"))
+            Error::file(
+                file,
+                format!("is not a run's state: {problem}; start another run with `Run::start_from`"),
+            )
         })?;
         let Config { task, labels, network, dtype, .. } = &loaded.config;
         let tokenizer = prepared.tokenizer.map(Arc::new);

@@ -65,14 +65,16 @@ pub fn cross_entropy_sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) 
 }
 
 /// The class of each target of a batch and the class that the network predicts, the one with the highest output: sequence
-/// after sequence, each step by step, without padding.
+/// after sequence, each step by step, without padding. The prediction is `None` if an output is NaN or infinite.
 ///
 /// # Errors
 /// If the targets are not classes, and errors from candle.
-pub fn predictions(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Vec<(u32, u32)>> {
+pub fn predictions(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Vec<(u32, Option<u32>)>> {
     let (hidden, targets) = classes(&hidden.detach(), batch)?;
     let outputs = network.decode(&hidden)?.to_dtype(DType::F64)?.to_vec2::<f64>()?; // (targets, classes)
-    let predicted = outputs.iter().map(|outputs| highest(outputs) as u32);
+    let predicted = outputs
+        .iter()
+        .map(|outputs| outputs.iter().all(|output| output.is_finite()).then(|| highest(outputs) as u32));
     Ok(targets.to_vec1::<u32>()?.into_iter().zip(predicted).collect())
 }
 

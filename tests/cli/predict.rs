@@ -73,7 +73,7 @@ fn unsuited_requests_to_a_classifier_are_refused() {
     for (line, code, mentions) in [
         ("predict m --data builtin:adding", 2, vec!["--data", "not text"]),
         ("eval m --data builtin:copy", 2, vec!["--data", "--task classify needs text"]),
-        ("eval m --data text.txt", 1, vec!["text.txt"]),
+        ("eval m --data text.txt", 2, vec!["--data", "text.txt", "column of records"]),
         ("generate m", 2, vec!["m: its task is classify", "only a language model writes"]),
         ("eval m --data test", 2, vec!["--data", "`test`"]),
         (

@@ -165,15 +165,27 @@ fn a_state_that_is_damaged_is_refused() {
         ("/state/options/eval_every", json!(0), "--eval-every"),
         ("/state/options/schedule", json!({"name": "step", "every": 0, "gamma": 0.5}), "every is 0"),
         ("/state/progress/scheduler/base", json!(-1), "learning rate"),
-        ("/state/progress/batch", json!(9999), "state.json: `progress.batch` is 9999; expected at most"),
+        (
+            "/state/progress/batch",
+            json!(9999),
+            "state.json: is not a run's state: `progress.batch` is 9999; expected",
+        ),
         ("/state/progress/seconds", json!(-1), "`progress.seconds` is -1"),
-        ("/state/progress/step", json!(1_000_000), "`progress.step` is 1000000; expected at most 3"),
+        (
+            "/state/progress/step",
+            json!(1_000_000),
+            "`progress.step` is 1000000; expected at most 3, the steps of the run; start",
+        ),
         ("/state/progress/epoch", json!(7), "`progress.epoch` is 7; expected at most 3, the steps"),
         ("/state/progress/without_improvement", json!(99), "`progress.without_improvement` is 99"),
         ("/state/progress/first_loss", json!(-2.5), "`progress.first_loss` is -2.5"),
         ("/state/progress/best", json!({"step": 9, "loss": 2.}), "`progress.best.step` is 9"),
         ("/state/progress/best", json!({"step": 1, "loss": -2.}), "`progress.best.loss` is -2"),
-        ("/state/options/metric", json!("beauty"), "--metric: --task lm has no \"beauty\""),
+        (
+            "/state/options/metric",
+            json!("beauty"),
+            "state.json: is not a run's state: --metric: --task lm has no \"beauty\"",
+        ),
     ] {
         let mut damaged = state.clone();
         *damaged.pointer_mut(pointer).unwrap() = value;
