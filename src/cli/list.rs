@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::flags::in_flags;
 use super::outcome::Outcome;
 
-/// List the models, the built-in data, and the bundles here and in weights/
+/// List models, built-in data, and the bundles here and in weights/
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
