@@ -71,15 +71,13 @@ impl Estimate {
 
     fn check_against(&self, total: Option<u64>) -> Result<()> {
         let Some(excess) = self.excess_over(total) else { return Ok(()) };
-        let (field, advice) = match self.activations > self.parameters.saturating_mul(self.arrays) {
-            true => ("batch_size", "choose a smaller batch, or a smaller option `bptt`"),
-            false => (
-                "hidden",
-                "choose a smaller one, a smaller option `layers` or option `embedding`, or limit the vocabulary with \
-                 option `max_vocab`",
-            ),
-        };
-        Err(Error::invalid(field, format!("{excess}; {advice}")))
+        if self.activations > self.parameters.saturating_mul(self.arrays) {
+            let advice = "choose a smaller batch, or a smaller option `bptt`";
+            return Err(Error::invalid("batch_size", format!("{excess}; {advice}")));
+        }
+        let advice = "choose a smaller one, a smaller option `layers` or option `embedding`, or limit the vocabulary \
+                      with option `max_vocab`";
+        Err(Error::invalid("hidden", format!("{excess}; {advice}")))
     }
 }
 

@@ -16,7 +16,7 @@ use super::outcome::Outcome;
 /// The largest `score.json` that is read, in bytes.
 const LARGEST_SCORE: u64 = 1 << 20;
 
-/// List the models, the built-in data, and the bundles here and in weights/
+/// List models, built-in data, and the bundles here and in weights/
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -157,7 +157,7 @@ fn a_state_that_is_damaged_is_refused() {
     let folder = Folder::with_model();
     let state = folder.json("m/training/state.json");
     for (pointer, value, mention) in [
-        ("/state/options/batch_size", json!(0), "state.json: is not a run's state: --batch-size"),
+        ("/state/options/batch_size", json!(0), "state.json: is not the state of a run: --batch-size"),
         ("/state/options/bptt", json!(0), "--bptt"),
         ("/state/options/accumulate", json!(0), "--accumulate"),
         ("/state/options/lr", json!(-5.), "--lr"),

@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "HEX", requires = "from", value_parser = sha256)]
     pub from_sha256: Option<String>,
 
-    /// Read settings from a TOML file with a key for each long flag; flags override it, as in --tied=false
+    /// Read settings from a TOML file; flags override it, even --tied=false; each long flag is a key
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
 
