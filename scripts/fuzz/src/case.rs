@@ -10,7 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::Result;
 use crate::flags::{self, Manual, pick};
 use crate::mutate;
-use crate::seeds::{BUNDLES, Bundle, DATA, SHORT, Seeds};
+use crate::seeds::{BUNDLES, Bundle, DATA, SHORT, Seeds, TABLES};
 
 /// A command line, to be run in the folder of its inputs.
 pub struct Case {
@@ -75,7 +75,10 @@ impl Builder<'_> {
         self.seeds.copy("story.txt", self.place)?;
         self.push(command.split(' '));
         if command.starts_with("bench") {
-            self.push(["--model", "lstm", "--hidden", "8", "--repeat", "2", "--batch", "2", "--time", "3", "--vocab", "20"]);
+            self.push([
+                "--model", "lstm", "--hidden", "8", "--repeat", "2", "--batch", "2", "--time", "3",
+                "--vocab", "20",
+            ]);
         }
         Ok(command.to_string())
     }
@@ -84,9 +87,9 @@ impl Builder<'_> {
         self.arguments.extend(arguments.into_iter().map(str::to_string));
     }
 
-    /// Copies a data source, mutated more often than not. Returns its name.
-    fn data_source(&mut self) -> Result<&'static str> {
-        let name = pick(DATA, &mut self.rng);
+    /// Copies a data source, one of `names`, mutated more often than not. Returns its name.
+    fn data_source(&mut self, names: &[&'static str]) -> Result<&'static str> {
+        let name = pick(names, &mut self.rng);
         self.seeds.copy(name, self.place)?;
         if self.rng.random_bool(0.8) {
             let file = if name == "folder" { "folder/train.txt" } else { name };
@@ -96,13 +99,16 @@ impl Builder<'_> {
     }
 
     fn mutate(&mut self, file: &Path) -> Result<()> {
-        let other = self.seeds.bytes(pick(&["story.txt", "words.json", "table.csv", "chars.state"], &mut self.rng))?;
+        let other = self
+            .seeds
+            .bytes(pick(&["story.txt", "words.json", "table.csv", "chars.state"], &mut self.rng))?;
         mutate::file(&self.place.join(file), &other, self.manual, &mut self.rng)
     }
 
     /// Copies a bundle of a task, or of any. With `damage`, mutates one of its files.
     fn bundle(&mut self, task: Option<&str>, damage: bool) -> Result<Bundle> {
-        let fit: Vec<_> = BUNDLES.iter().filter(|bundle| task.is_none_or(|task| bundle.task == task)).collect();
+        let fit: Vec<_> =
+            BUNDLES.iter().filter(|bundle| task.is_none_or(|task| bundle.task == task)).collect();
         let bundle = *pick(&fit, &mut self.rng);
         self.seeds.copy(bundle.name, self.place)?;
         if !damage {
@@ -120,13 +126,14 @@ impl Builder<'_> {
     }
 
     fn train_on_data(&mut self) -> Result<String> {
-        let data = self.data_source()?;
+        let table = self.rng.random_bool(0.5);
+        let data = self.data_source(if table { TABLES } else { DATA })?;
         let model = pick(&["lstm", "gru", "simple-rnn", "rnnlm"], &mut self.rng);
         self.push(["train", model, "--data", data, "--out", "out"]);
         self.push(SHORT.iter().copied());
-        if self.rng.random_bool(0.5) && !data.ends_with("txt") && data != "folder" {
+        if table && self.rng.random_bool(0.9) {
             self.push(["--text-column", "text", "--label-column", "label"]);
-            let task = pick(&["classify", "tag", "forecast", "lm"], &mut self.rng);
+            let task = pick(&["classify", "classify", "classify", "tag", "forecast", "lm"], &mut self.rng);
             if self.rng.random_bool(0.7) {
                 self.push(["--task", task]);
             }
@@ -173,7 +180,11 @@ impl Builder<'_> {
     /// A command with a bundle and `--data`.
     fn read_data(&mut self, command: &str) -> Result<String> {
         let damage = self.rng.random_bool(0.5);
-        let task = if command == "predict" { Some(pick(&["classify", "tag", "forecast"], &mut self.rng)) } else { None };
+        let task = if command == "predict" {
+            Some(pick(&["classify", "tag", "forecast"], &mut self.rng))
+        } else {
+            None
+        };
         let bundle = self.bundle(task, damage)?;
         self.push([command, bundle.name, "--data"]);
         match damage || bundle.data[0].starts_with("builtin") {
@@ -182,7 +193,7 @@ impl Builder<'_> {
                 self.push(bundle.data.iter().copied());
             }
             false => {
-                let data = self.data_source()?;
+                let data = self.data_source(if bundle.task == "classify" { TABLES } else { DATA })?;
                 self.push([data]);
                 self.push(bundle.data[1..].iter().copied());
             }
@@ -248,7 +259,7 @@ impl Builder<'_> {
     }
 
     fn data(&mut self) -> Result<String> {
-        let data = self.data_source()?;
+        let data = self.data_source(DATA)?;
         self.push(["data", data]);
         Ok("data".into())
     }
@@ -273,7 +284,7 @@ impl Builder<'_> {
 
     /// Adds, drops and doubles arguments of a part of the cases.
     fn vary_arguments(&mut self, command: &str) {
-        if self.rng.random_bool(0.5) {
+        if self.rng.random_bool(0.65) {
             return;
         }
         for _ in 0..self.rng.random_range(1..5) {

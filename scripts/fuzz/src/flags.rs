@@ -11,31 +11,108 @@ use crate::Result;
 
 /// Commands whose flags are drawn at random.
 pub const COMMANDS: &[&str] = &[
-    "list", "data", "train", "eval", "generate", "predict", "score", "plot", "export", "completions", "man", "bench layer",
-    "bench step", "bench lm",
+    "list",
+    "data",
+    "train",
+    "eval",
+    "generate",
+    "predict",
+    "score",
+    "plot",
+    "export",
+    "completions",
+    "man",
+    "bench layer",
+    "bench step",
+    "bench lm",
 ];
 
 /// Flags whose value is the amount of work that is asked for. A run with a huge one may take its time.
 const AMOUNTS: &[&str] = &[
-    "--hidden", "--layers", "--embedding", "--projection", "--length", "--count", "--beams", "--batch-size", "--batch",
-    "--time", "--input", "--vocab", "--repeat", "--bptt", "--epochs", "--max-steps", "--accumulate", "--dynamic-segment",
-    "--top-k", "--cache", "--threads",
+    "--hidden",
+    "--layers",
+    "--embedding",
+    "--projection",
+    "--length",
+    "--count",
+    "--beams",
+    "--batch-size",
+    "--batch",
+    "--time",
+    "--input",
+    "--vocab",
+    "--repeat",
+    "--bptt",
+    "--epochs",
+    "--max-steps",
+    "--accumulate",
+    "--dynamic-segment",
+    "--top-k",
+    "--cache",
+    "--threads",
 ];
 
 /// Flags that name something to write. Devices and parent folders are no values for them: the fuzzer may run as root.
 const OUTPUTS: &[&str] = &["--out", "--tensorboard", "--save-state"];
 
-const INTEGERS: &[&str] = &["0", "-1", "1.5", "NaN", "", "x", "\u{661}", " 3", "+3", "0x10", "1e3", "99999999999999999999999"];
+const INTEGERS: &[&str] =
+    &["0", "-1", "1.5", "NaN", "", "x", "\u{661}", " 3", "+3", "0x10", "1e3", "99999999999999999999999"];
 const HUGE: &[&str] = &["65536", "2147483648", "4294967296", "9223372036854775807", "18446744073709551615"];
 const REALS: &[&str] = &[
-    "0", "1", "0.5", "0.999", "-0.5", "-0", "NaN", "inf", "-inf", "1e308", "1e-320", "1e309", "1e30", "", "x", "0,5", "0.9,0.99",
+    "0", "1", "0.5", "0.999", "-0.5", "-0", "NaN", "inf", "-inf", "1e308", "1e-320", "1e309", "1e30", "",
+    "x", "0,5", "0.9,0.99",
 ];
 const TEXTS: &[&str] = &[
-    "", " ", "the cat", "한국어", "\u{1f980}", "%s%n", "-", "--", "nope", "a:b", "a=b", "/dev/null", ".", "/nonexistent/x",
-    "\u{202e}x", "\t\n", "bpe:0", "bpe:99999999999", "ema:1", "hf://x/y", "builtin:", "builtin:copy", "story.txt", "table.csv",
-    "swa:0.5", "nt-asgd:0", "text", "label", "chars", "epoch", "1-2", "\u{feff}", "cosine", "step", "all", "test",
+    "",
+    " ",
+    "the cat",
+    "한국어",
+    "\u{1f980}",
+    "%s%n",
+    "-",
+    "--",
+    "nope",
+    "a:b",
+    "a=b",
+    "/dev/null",
+    ".",
+    "/nonexistent/x",
+    "\u{202e}x",
+    "\t\n",
+    "bpe:0",
+    "bpe:99999999999",
+    "ema:1",
+    "hf://x/y",
+    "builtin:",
+    "builtin:copy",
+    "story.txt",
+    "table.csv",
+    "swa:0.5",
+    "nt-asgd:0",
+    "text",
+    "label",
+    "chars",
+    "epoch",
+    "1-2",
+    "\u{feff}",
+    "cosine",
+    "step",
+    "all",
+    "test",
 ];
-const PLACES: &[&str] = &["out", "new/folder/out", "", ".", "chars", "story.txt", "story.txt/x", "한국어", "-dash", "out.png", "out/"];
+const PLACES: &[&str] = &[
+    "out",
+    "new/folder/out",
+    "",
+    ".",
+    "chars",
+    "story.txt",
+    "story.txt/x",
+    "한국어",
+    "-dash",
+    "out.png",
+    "out/",
+];
 
 /// A flag of a command.
 #[derive(Clone, Debug)]
@@ -93,8 +170,11 @@ impl Manual {
 pub fn asks_for_much(arguments: &[String]) -> bool {
     let values = arguments.windows(2).map(|pair| (pair[0].as_str(), pair[1].as_str()));
     let joined = arguments.iter().filter_map(|argument| argument.split_once('='));
-    let much = |value: &str| value.parse::<f64>().is_ok_and(|value| value > 1000.) || value.starts_with("bpe:");
-    values.chain(joined).any(|(flag, value)| (AMOUNTS.contains(&flag) || flag == "--tokenizer") && much(value))
+    let much =
+        |value: &str| value.parse::<f64>().is_ok_and(|value| value > 1000.) || value.starts_with("bpe:");
+    values
+        .chain(joined)
+        .any(|(flag, value)| (AMOUNTS.contains(&flag) || flag == "--tokenizer") && much(value))
 }
 
 /// A string that few programs expect.
@@ -118,14 +198,14 @@ fn value(flag: &Flag, kind: &str, rng: &mut ChaCha8Rng) -> String {
         return flag.choices[rng.random_range(0..flag.choices.len())].clone();
     }
     let integer = |rng: &mut ChaCha8Rng| match rng.random_range(0..20) {
-        0..12 => rng.random_range(1..9).to_string(),
-        12..19 => pick(INTEGERS, rng).to_string(),
+        0..16 => rng.random_range(1..9).to_string(),
+        16..19 => pick(INTEGERS, rng).to_string(),
         _ => pick(HUGE, rng).to_string(),
     };
     match kind {
         _ if rng.random_bool(0.05) => text(rng),
         "N" => integer(rng),
-        "X" | "P" | "X,Y" if rng.random_bool(0.4) => format!("0.{}", rng.random_range(1..10)),
+        "X" | "P" | "X,Y" if rng.random_bool(0.7) => format!("0.{}", rng.random_range(1..10)),
         "X" | "P" | "X,Y" => pick(REALS, rng).to_string(),
         "N|epoch" if rng.random_bool(0.7) => integer(rng),
         _ => text(rng),

@@ -43,11 +43,14 @@ fn main() -> ExitCode {
 
 /// Runs all cases. Returns whether none of them failed.
 fn fuzz(options: &Options) -> Result<bool> {
+    if let Some(folder) = &options.seeds {
+        return Seeds::build(&options.rnn, folder).map(|_| true);
+    }
     let folder = tempfile::Builder::new().prefix("rnn-fuzz-").tempdir()?;
     let seeds = Seeds::build(&options.rnn, &folder.path().join("seeds"))?;
     let manual = Manual::read(&options.rnn)?;
     let start = Instant::now();
-    let report = Mutex::new(Report::new(&options.keep));
+    let report = Mutex::new(Report::new(&options.keep, options.verbose));
     let (next, stop) = (AtomicU64::new(options.first), AtomicBool::new(false));
     let work = || -> Result<()> {
         while !stop.load(Ordering::Relaxed) {

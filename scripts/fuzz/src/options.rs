@@ -16,6 +16,8 @@ Usage: scripts/fuzz/run [OPTIONS]
   --jobs N       Runs at a time [default: one a core]
   --keep FOLDER  Folder for the inputs of failures [default: target/fuzz/failures]
   --rnn FILE     Binary to run [default: target/release/rnn]
+  --seeds FOLDER Write the valid inputs into a new folder, and stop
+  --verbose      Print every run: its number, exit code, command line and last line of standard error
 
 Exit codes: 0 no failure, 1 failures, 2 the fuzzer itself could not run.";
 
@@ -35,6 +37,10 @@ pub struct Options {
     pub keep: PathBuf,
     /// The binary under test.
     pub rnn: PathBuf,
+    /// Folder for the valid inputs alone.
+    pub seeds: Option<PathBuf>,
+    /// Whether every run is printed.
+    pub verbose: bool,
 }
 
 impl Options {
@@ -48,12 +54,18 @@ impl Options {
             jobs: thread::available_parallelism().map_or(1, usize::from),
             keep: "target/fuzz/failures".into(),
             rnn: "target/release/rnn".into(),
+            seeds: None,
+            verbose: false,
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(flag) = arguments.next() {
             if ["-h", "--help"].contains(&flag.as_str()) {
                 println!("{HELP}");
                 return Ok(None);
+            }
+            if flag == "--verbose" {
+                options.verbose = true;
+                continue;
             }
             let value = arguments.next().ok_or_else(|| format!("{flag} needs a value; see --help"))?;
             let number =
@@ -64,6 +76,7 @@ impl Options {
                 "--seed" => options.seed = number()?,
                 "--first" => options.first = number()?,
                 "--jobs" => options.jobs = usize::try_from(number()?)?.max(1),
+                "--seeds" => options.seeds = Some(value.into()),
                 "--keep" => options.keep = value.into(),
                 "--rnn" => options.rnn = value.into(),
                 _ => return Err(format!("{flag} is not an option; see --help").into()),

@@ -18,7 +18,7 @@ const CPU_SECONDS: u64 = 20;
 /// Time on the clock after which a run that does not compute hangs. Generous, for busy machines.
 const WALL: Duration = Duration::from_secs(240);
 /// Bytes of output that are read.
-const OUTPUT: u64 = 4 << 20;
+const OUTPUT: u64 = 16 << 20;
 /// Sets the limits in a shell, then becomes the command. Address space, in KiB: the main thread reserves a stack of
 /// 1 GiB, and allocators reserve more than they use; resident memory is measured besides. Files: 200 MB.
 const LIMITS: &str = "ulimit -c 0; ulimit -v 5242880; ulimit -f 400000; ulimit -S -t ";

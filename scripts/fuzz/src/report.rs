@@ -15,6 +15,7 @@ use crate::verdict::{Failure, Kind, cut};
 /// What all runs gave.
 pub struct Report {
     keep: PathBuf,
+    verbose: bool,
     runs: u64,
     /// Runs by exit code; -1 for those that a signal ended.
     codes: BTreeMap<i32, u64>,
@@ -23,15 +24,27 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report without runs, which keeps inputs of failures in the folder `keep`.
-    pub fn new(keep: &Path) -> Self {
+    /// A report without runs, which keeps inputs of failures in the folder `keep`. If `verbose`, it prints all runs.
+    pub fn new(keep: &Path, verbose: bool) -> Self {
         let (codes, failures, distinct) = Default::default();
-        Self { keep: keep.to_path_buf(), runs: 0, codes, failures, distinct }
+        Self { keep: keep.to_path_buf(), verbose, runs: 0, codes, failures, distinct }
     }
 
     /// Counts a run. The first of each distinct failure is printed, and its inputs, in `inputs`, are kept.
-    pub fn add(&mut self, number: u64, case: &Case, run: &Run, failures: Vec<Failure>, inputs: &Path) -> Result<()> {
+    pub fn add(
+        &mut self,
+        number: u64,
+        case: &Case,
+        run: &Run,
+        failures: Vec<Failure>,
+        inputs: &Path,
+    ) -> Result<()> {
         self.runs += 1;
+        if self.verbose {
+            let (code, arguments) = (run.status.code().unwrap_or(-1), command_line(case));
+            let last = run.stderr.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
+            eprintln!("run {number}: exit code {code}: rnn {}: {}", cut(&arguments, 400), cut(last, 300));
+        }
         *self.codes.entry(run.status.code().unwrap_or(-1)).or_default() += 1;
         for (kind, what) in failures {
             *self.failures.entry(kind).or_default() += 1;
@@ -72,18 +85,26 @@ impl Report {
         }
         fs::create_dir_all(&self.keep)?;
         seeds::copy(inputs, folder)?;
-        let quote = |argument: &String| format!("'{}'", argument.replace('\'', r"'\''"));
-        let arguments: Vec<_> = case.arguments.iter().map(quote).collect();
         let stdin = case.stdin.unwrap_or("/dev/null");
         let script = format!(
             "#!/bin/sh\n# Changes this folder: run it in a copy.\ncd \"$(dirname \"$0\")\"\nexec \"${{RNN:-rnn}}\" {} < {stdin}\n",
-            arguments.join(" "),
+            command_line(case),
         );
         let path = folder.join("reproduce");
         fs::write(&path, script)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(fs::write(folder.join("stderr"), &run.stderr)?)
     }
+}
+
+/// The arguments of a case as a shell reads them.
+fn command_line(case: &Case) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,".contains(c);
+    let quote = |argument: &String| match !argument.is_empty() && argument.chars().all(plain) {
+        true => argument.clone(),
+        false => format!("'{}'", argument.replace('\'', r"'\''")),
+    };
+    case.arguments.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
 /// A description without numbers and quoted text, the same for failures of one cause.

@@ -30,22 +30,67 @@ const COLUMNS: &[&str] = &["table.csv", "--text-column", "text", "--label-column
 /// All bundles of the seeds.
 pub const BUNDLES: &[Bundle] = &[
     Bundle { name: "chars", task: "lm", data: &["story.txt"], train: &["lstm"] },
-    Bundle { name: "words", task: "lm", data: &["story.txt"], train: &["rnnlm", "--tied", "--dropout", "0.1"] },
+    Bundle {
+        name: "words",
+        task: "lm",
+        data: &["story.txt"],
+        train: &["rnnlm", "--tied", "--dropout", "0.1"],
+    },
     Bundle { name: "pairs", task: "lm", data: &["story.txt"], train: &["gru", "--tokenizer", "bpe:270"] },
-    Bundle { name: "classes", task: "classify", data: COLUMNS, train: &["lstm", "--task", "classify", "--bidirectional"] },
+    Bundle {
+        name: "classes",
+        task: "classify",
+        data: COLUMNS,
+        train: &["lstm", "--task", "classify", "--bidirectional"],
+    },
     Bundle { name: "tags", task: "tag", data: &["builtin:copy"], train: &["gru", "--task", "tag"] },
-    Bundle { name: "numbers", task: "forecast", data: &["builtin:adding"], train: &["simple-rnn", "--task", "forecast"] },
+    Bundle {
+        name: "numbers",
+        task: "forecast",
+        data: &["builtin:adding"],
+        train: &["simple-rnn", "--task", "forecast"],
+    },
 ];
 
 /// Data files and folders of the seeds.
 pub const DATA: &[&str] = &[
-    "story.txt", "crlf.txt", "cr.txt", "korean.txt", "utf16.txt", "cp949.txt", "latin1.txt", "empty.txt", "table.csv",
-    "table.tsv", "semicolons.csv", "rows.jsonl", "array.json", "series.csv", "tags.conll", "folder",
+    "story.txt",
+    "crlf.txt",
+    "cr.txt",
+    "korean.txt",
+    "utf16.txt",
+    "cp949.txt",
+    "latin1.txt",
+    "empty.txt",
+    "table.csv",
+    "table.tsv",
+    "semicolons.csv",
+    "rows.jsonl",
+    "array.json",
+    "series.csv",
+    "tags.conll",
+    "folder",
 ];
+
+/// Those with the columns `text` and `label`.
+pub const TABLES: &[&str] = &["table.csv", "table.tsv", "semicolons.csv", "rows.jsonl"];
 
 /// Flags that keep a training short.
 pub const SHORT: &[&str] = &[
-    "--hidden", "6", "--embedding", "5", "--layers", "1", "--max-steps", "3", "--batch-size", "2", "--bptt", "5", "--threads", "1",
+    "--hidden",
+    "6",
+    "--embedding",
+    "5",
+    "--layers",
+    "1",
+    "--max-steps",
+    "3",
+    "--batch-size",
+    "2",
+    "--bptt",
+    "5",
+    "--threads",
+    "1",
 ];
 
 impl Seeds {
@@ -54,8 +99,8 @@ impl Seeds {
     /// # Errors
     /// If a command on valid inputs fails.
     pub fn build(rnn: &Path, folder: &Path) -> Result<Self> {
-        fs::create_dir(folder)?;
-        let seeds = Self { rnn: rnn.to_path_buf(), folder: folder.to_path_buf() };
+        fs::create_dir_all(folder)?;
+        let seeds = Self { rnn: rnn.to_path_buf(), folder: std::path::absolute(folder)? };
         seeds.write_data()?;
         for bundle in BUNDLES {
             let out = ["--out", bundle.name];
@@ -120,19 +165,28 @@ impl Seeds {
         write("korean.txt", "나랏말싸미 듕귁에 달아 문자와로 서르 사맛디 아니할쎄\n".repeat(20).as_bytes())?;
         write("utf16.txt", &utf16.collect::<Vec<_>>())?;
         // "Hello, how are you" in Korean, in its old encoding.
-        write("cp949.txt", &b"\xbe\xc8\xb3\xe7\xc7\xcf\xbc\xbc\xbf\xe4 \xb9\xdd\xb0\xa9\xbd\xc0\xb4\xcf\xb4\xd9\n".repeat(20))?;
+        write(
+            "cp949.txt",
+            &b"\xbe\xc8\xb3\xe7\xc7\xcf\xbc\xbc\xbf\xe4 \xb9\xdd\xb0\xa9\xbd\xc0\xb4\xcf\xb4\xd9\n"
+                .repeat(20),
+        )?;
         write("latin1.txt", &b"Caf\xe9 cr\xe8me, d\xe9j\xe0 vu\n".repeat(20))?;
         write("empty.txt", b"")?;
         let table = |delimiter: &str| {
-            let row = |line: usize| format!("{}{delimiter}{}\n", sentences[line % 3], ["calm", "busy", "wet"][line % 3]);
+            let row = |line: usize| {
+                format!("{}{delimiter}{}\n", sentences[line % 3], ["calm", "busy", "wet"][line % 3])
+            };
             format!("text{delimiter}label\n{}", (0..60).map(row).collect::<String>())
         };
         write("table.csv", table(",").as_bytes())?;
         write("table.tsv", table("\t").as_bytes())?;
         write("semicolons.csv", table(";").as_bytes())?;
-        let object = |line: usize| format!("{}\n", serde_json::json!({"text": sentences[line % 3], "label": line % 2}));
+        let object = |line: usize| {
+            format!("{}\n", serde_json::json!({"text": sentences[line % 3], "label": line % 2}))
+        };
         write("rows.jsonl", (0..60).map(object).collect::<String>().as_bytes())?;
-        let objects: Vec<_> = sentences.iter().map(|text| serde_json::json!({"text": text, "label": "a"})).collect();
+        let objects: Vec<_> =
+            sentences.iter().map(|text| serde_json::json!({"text": text, "label": "a"})).collect();
         write("array.json", serde_json::to_string(&objects)?.as_bytes())?;
         let value = |day: usize| format!("2026-01-{:02},{}.5,{}\n", day % 28 + 1, day % 7, day % 3);
         write("series.csv", format!("date,a,b\n{}", (0..90).map(value).collect::<String>()).as_bytes())?;

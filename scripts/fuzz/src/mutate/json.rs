@@ -81,7 +81,10 @@ fn reshape(value: &mut Value, rng: &mut ChaCha8Rng) {
             match rng.random_range(0..3) {
                 0 => {}
                 1 => drop(entries.insert(format!("{name}x"), entry)),
-                _ => drop([("", entry.clone()), (&name, entry)].map(|(name, entry)| entries.insert(name.into(), entry))),
+                _ => drop(
+                    [("", entry.clone()), (&name, entry)]
+                        .map(|(name, entry)| entries.insert(name.into(), entry)),
+                ),
             }
         }
         Value::Number(number) => {

@@ -4,8 +4,32 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 const TOKENS: &[&str] = &[
-    "\"", "\"\"", ",", "\t", ";", "|", "\n", "\r", "\r\n", "\u{feff}", "\0", "'", "\\", " ", ",,", "\u{301}", "\u{2028}", "\u{1f980}",
-    "nan", "inf", "1e999", "-DOCSTART-", "<eos>", "<unk>", "{", "[",
+    "\"",
+    "\"\"",
+    ",",
+    "\t",
+    ";",
+    "|",
+    "\n",
+    "\r",
+    "\r\n",
+    "\u{feff}",
+    "\0",
+    "'",
+    "\\",
+    " ",
+    ",,",
+    "\u{301}",
+    "\u{2028}",
+    "\u{1f980}",
+    "nan",
+    "inf",
+    "1e999",
+    "-DOCSTART-",
+    "<eos>",
+    "<unk>",
+    "{",
+    "[",
 ];
 
 /// Mutates one place, or the whole.
@@ -31,7 +55,10 @@ pub fn mutate(mut content: Vec<u8>, rng: &mut ChaCha8Rng) -> Vec<u8> {
         10 => {
             let text = String::from_utf8_lossy(&content).into_owned();
             let big = rng.random_bool(0.5);
-            return text.encode_utf16().flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect();
+            return text
+                .encode_utf16()
+                .flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() })
+                .collect();
         }
         11 => return content.into_iter().map(|byte| if byte == b'\n' { b'\r' } else { byte }).collect(),
         12 => return [b"\xef\xbb\xbf".as_slice(), &content].concat(),

@@ -41,7 +41,10 @@ fn change_entry(header: &mut Value, rng: &mut ChaCha8Rng) {
     let mut size = size;
     let (first, second) = (size(), size());
     match rng.random_range(0..5) {
-        0 => entry["dtype"] = json!(["F64", "F16", "BF16", "I64", "U8", "BOOL", "F8_E4M3", "x"][rng.random_range(0..8)]),
+        0 => {
+            entry["dtype"] =
+                json!(["F64", "F16", "BF16", "I64", "U8", "BOOL", "F8_E4M3", "x"][rng.random_range(0..8)])
+        }
         1 => entry["shape"] = json!([first, second]),
         2 => {
             if let Some(shape) = entry["shape"].as_array_mut() {

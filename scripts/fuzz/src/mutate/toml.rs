@@ -6,8 +6,26 @@ use rand_chacha::ChaCha8Rng;
 use crate::flags::{Manual, pick, text};
 
 const VALUES: &[&str] = &[
-    "1", "-1", "0", "nan", "inf", "1e400", "99999999999999999999", "9223372036854775807", "true", "\"\"", "\"x\"", "[]", "[1, 2]",
-    "{ a = 1 }", "2026-01-01", "'''a\nb'''", "0.5", "\"-1\"", "[[", "\"\\u0000\"",
+    "1",
+    "-1",
+    "0",
+    "nan",
+    "inf",
+    "1e400",
+    "99999999999999999999",
+    "9223372036854775807",
+    "true",
+    "\"\"",
+    "\"x\"",
+    "[]",
+    "[1, 2]",
+    "{ a = 1 }",
+    "2026-01-01",
+    "'''a\nb'''",
+    "0.5",
+    "\"-1\"",
+    "[[",
+    "\"\\u0000\"",
 ];
 
 /// Mutates one line, or adds one.
@@ -16,7 +34,8 @@ pub fn mutate(content: &[u8], manual: &Manual, rng: &mut ChaCha8Rng) -> Vec<u8> 
     let mut lines: Vec<String> = content.lines().map(str::to_string).collect();
     let settings: Vec<usize> = (0..lines.len()).filter(|&line| lines[line].contains(" = ")).collect();
     let line = if settings.is_empty() { 0 } else { settings[rng.random_range(0..settings.len())] };
-    let (key, value) = lines.get(line).and_then(|line| line.split_once(" = ")).unwrap_or(("model", "\"lstm\""));
+    let (key, value) =
+        lines.get(line).and_then(|line| line.split_once(" = ")).unwrap_or(("model", "\"lstm\""));
     let new = match rng.random_range(0..8) {
         0 | 1 => format!("{key} = {}", pick(VALUES, rng)),
         2 => format!("{} = {value}", manual.setting(rng)),
