@@ -92,7 +92,9 @@ fn without_middle(text: String) -> String {
     if text.len() <= LONGEST_PROBLEM {
         return text;
     }
-    let (head, tail) = (text.floor_char_boundary(END), text.ceil_char_boundary(text.len() - END));
+    let boundary = |at: &usize| text.is_char_boundary(*at);
+    let head = (0..END).rfind(boundary).unwrap_or(0);
+    let tail = (text.len() - END..text.len()).find(boundary).unwrap_or(text.len());
     format!("{} [{} bytes] {}", &text[..head], tail - head, &text[tail..])
 }
 
@@ -106,7 +108,10 @@ mod tests {
         assert_eq!(Error::file("a", &short).to_string(), format!("a: {short}"));
         let long = format!("invalid type: string \"{}\", expected u64 at line 3", "é".repeat(20_000));
         let message = Error::file("a", &long).to_string();
-        assert!(message.starts_with("a: invalid type") && message.ends_with("expected u64 at line 3"), "{message}");
+        assert!(
+            message.starts_with("a: invalid type") && message.ends_with("expected u64 at line 3"),
+            "{message}"
+        );
         assert!(message.len() < LONGEST_PROBLEM && message.contains(" bytes] é"), "{message}");
     }
 }

@@ -9,7 +9,7 @@ use crate::inference::generate::sample;
 use crate::rng::{self, Purpose};
 use crate::tokenizer::Tokenizer;
 
-/// Writes a sample of text with the model in training.
+/// Settings of the text samples that are generated during training.
 pub struct Sampler {
     /// The run's tokenizer.
     pub tokenizer: Arc<Tokenizer>,
@@ -24,7 +24,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Writes the sample of step `step`. Returns `None` on errors from candle, which the next step reports.
+    /// Generate the sample of step `step`. Returns `None` on errors from candle, which the next step reports.
     pub(super) fn write(&self, network: &dyn Network, step: usize) -> Option<String> {
         let rng = rng::stream(self.seed, Purpose::Sampling, step as u64);
         sample(network, &self.tokenizer, self.start, self.length, rng, &self.device).ok()
