@@ -21,6 +21,8 @@ pub enum Kind {
 
 /// The 256 bytes and the two special tokens.
 const SMALLEST_BPE: usize = 258;
+/// An upper bound on vocabularies that are trained: the trainer allocates memory for all of them at once.
+const LARGEST_BPE: usize = 1 << 20;
 
 impl FromStr for Kind {
     type Err = Error;
@@ -39,7 +41,10 @@ impl FromStr for Kind {
         }
         if let Some(size) = text.strip_prefix("bpe:") {
             return match size.parse() {
-                Ok(size) if size >= SMALLEST_BPE => Ok(Self::Bpe(size)),
+                Ok(size) if (SMALLEST_BPE..=LARGEST_BPE).contains(&size) => Ok(Self::Bpe(size)),
+                Ok(size) if size > LARGEST_BPE => {
+                    wrong(format!("a trained vocabulary has at most {LARGEST_BPE} tokens, not {size}"))
+                }
                 Ok(_) => {
                     wrong(format!("a byte-level vocabulary has at least {SMALLEST_BPE} tokens, not {size}"))
                 }
@@ -84,6 +89,7 @@ mod tests {
             ("bpe", "bpe:8000"),
             ("bpe:many", "bpe:8000"),
             ("bpe:100", "at least 258"),
+            ("bpe:99999999999", "at most 1048576"),
             ("chars", "not char, word, bpe:N"),
         ] {
             let error = text.parse::<Kind>().unwrap_err();
