@@ -75,8 +75,44 @@ impl Error {
         Self::Invalid { field, problem: problem.into() }
     }
 
-    /// Return an error about a file or folder. `problem` is anything that prints, such as an [`std::io::Error`].
+    /// Return an error about a file or folder. `problem` is anything that prints, such as an [`std::io::Error`]. A parser's
+    /// message may quote a whole value of the file: the middle of a long problem is left out.
     pub fn file(path: impl AsRef<Path>, problem: impl std::fmt::Display) -> Self {
-        Self::File { path: path.as_ref().to_path_buf(), problem: problem.to_string() }
+        Self::File { path: path.as_ref().to_path_buf(), problem: without_middle(problem.to_string()) }
+    }
+}
+
+/// The largest number of bytes of a problem that is printed whole.
+const LONGEST_PROBLEM: usize = 1000;
+
+/// The number of bytes that stay at either end of a longer one.
+const END: usize = 300;
+
+/// Leave out the middle of a long text.
+fn without_middle(text: String) -> String {
+    if text.len() <= LONGEST_PROBLEM {
+        return text;
+    }
+    let boundary = |at: &usize| text.is_char_boundary(*at);
+    let head = (0..END).rfind(boundary).unwrap_or(0);
+    let tail = (text.len() - END..text.len()).find(boundary).unwrap_or(text.len());
+    format!("{} [{} bytes] {}", &text[..head], tail - head, &text[tail..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_problem_loses_its_middle() {
+        let short = "é".repeat(LONGEST_PROBLEM / 2);
+        assert_eq!(Error::file("a", &short).to_string(), format!("a: {short}"));
+        let long = format!("invalid type: string \"{}\", expected u64 at line 3", "é".repeat(20_000));
+        let message = Error::file("a", &long).to_string();
+        assert!(
+            message.starts_with("a: invalid type") && message.ends_with("expected u64 at line 3"),
+            "{message}"
+        );
+        assert!(message.len() < LONGEST_PROBLEM && message.contains(" bytes] é"), "{message}");
     }
 }

@@ -1,30 +1,31 @@
-//! The time that a run has taken.
+//! Elapsed time of a run.
 
 use std::time::{Duration, Instant};
 
-/// Measures the seconds of a run, including those before it was resumed, and of its laps.
+/// Elapsed time of a run, including the time before it was resumed, and lap times.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
+    /// Seconds before the run was resumed.
     before: f64,
-    began: Instant,
-    lap: Instant,
+    start: Instant,
+    lap_start: Instant,
 }
 
 impl Clock {
-    /// A clock that shows `before` seconds and runs.
+    /// Start a clock at `before` seconds.
     pub(super) fn start(before: f64) -> Self {
         let now = Instant::now();
-        Self { before, began: now, lap: now }
+        Self { before, start: now, lap_start: now }
     }
 
-    /// Seconds since the start of the run.
+    /// Return the seconds since the start of the run.
     pub(super) fn seconds(&self) -> f64 {
-        self.before + self.began.elapsed().as_secs_f64()
+        self.before + self.start.elapsed().as_secs_f64()
     }
 
-    /// The time since the last lap; a new lap begins.
+    /// Return the time since the last lap, and start a new lap.
     pub(super) fn lap(&mut self) -> Duration {
         let now = Instant::now();
-        now - std::mem::replace(&mut self.lap, now)
+        now - std::mem::replace(&mut self.lap_start, now)
     }
 }

@@ -1,8 +1,8 @@
-//! Detection of a loss that diverges.
+//! Detection of a diverging loss.
 
 use crate::{Error, Result};
 
-/// A loss has diverged beyond this many times the first loss, or this many nats if the first was below 1.
+/// A loss diverges if it exceeds this many times the first loss, or this many nats if the first loss is below 1.
 const LIMIT: f64 = 10.;
 
 /// Check a loss of step `step` against the loss of the first step, which is stored in `first`.

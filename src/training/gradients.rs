@@ -1,4 +1,4 @@
-//! Gradients under the names of their parameters, and clipping by their norm.
+//! Gradients by parameter name, and clipping by their norm.
 
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use rnn_zoo_models::backward;
@@ -6,37 +6,37 @@ use rnn_zoo_models::backward;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::{Result, parallel};
 
-/// Gradients under the names of their parameters. A parameter that a step did not use has none.
+/// Gradients by parameter name. A parameter that the loss does not depend on has none.
 #[derive(Clone, Debug)]
 pub struct Gradients {
     tensors: NamedTensors,
-    /// The factor of all tensors. Clipping changes it instead of the tensors: the optimizer multiplies when it reads
-    /// them, without a pass of its own.
+    /// The gradients are `factor * tensors`. Clipping changes only the factor; the optimizer multiplies by it while
+    /// it reads the tensors.
     factor: f64,
 }
 
 impl Gradients {
-    /// The gradients of a loss.
+    /// Compute the gradients of a loss.
     ///
     /// # Errors
     /// Errors from candle.
     pub fn of(loss: &Tensor, parameters: &Parameters) -> Result<Self> {
-        let found = backward(loss)?;
+        let grads = backward(loss)?;
         let mut tensors = NamedTensors::new();
         for (name, var) in parameters.iter() {
-            if let Some(gradient) = found.get(var)? {
+            if let Some(gradient) = grads.get(var)? {
                 tensors.insert(name.to_string(), gradient);
             }
         }
         Ok(tensors.into())
     }
 
-    /// The gradient of the parameter called `name`, to be multiplied by [`Gradients::factor`].
+    /// Return the tensor of a parameter, without [`Gradients::factor`].
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
     }
 
-    /// Add the gradients of another loss, each with its own factor.
+    /// Add the gradients of another loss. The factors may differ.
     ///
     /// # Errors
     /// Errors from candle.
@@ -45,9 +45,9 @@ impl Gradients {
             *self = other;
             return Ok(());
         }
-        let share = other.factor / self.factor;
+        let ratio = other.factor / self.factor;
         for (name, gradient) in other.tensors {
-            let gradient = if share == 1. { gradient } else { (gradient * share)? };
+            let gradient = if ratio == 1. { gradient } else { (gradient * ratio)? };
             let sum = match self.tensors.remove(&name) {
                 Some(sum) => (sum + gradient)?,
                 None => gradient,
@@ -62,37 +62,38 @@ impl Gradients {
         self.factor *= by;
     }
 
-    /// Divide all gradients. If the factor was 1, this reverses [`Gradients::multiply`] by the same number to the bit.
+    /// Divide all gradients. With an initial factor of 1 this reverses [`Gradients::multiply`] by the same number
+    /// exactly, to the bit.
     pub fn divide(&mut self, by: f64) {
         self.factor /= by;
     }
 
-    /// The factor of all tensors.
+    /// The factor of all tensors: the gradients are `factor * tensors`.
     pub fn factor(&self) -> f64 {
         self.factor
     }
 
-    /// Names and tensors, in name order; to be multiplied by [`Gradients::factor`].
+    /// Iterate over names and tensors, without [`Gradients::factor`], in name order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
         self.tensors.iter().map(|(name, gradient)| (name.as_str(), gradient))
     }
 
-    /// The Euclidean norm of all gradients taken as one vector.
+    /// Compute the Euclidean norm of all gradients, taken as one vector.
     ///
     /// # Errors
     /// Errors from candle.
     pub fn norm(&self) -> Result<f64> {
         let mut squares = 0.;
-        let mut elsewhere = vec![];
+        let mut device_sums = vec![];
         for gradient in self.tensors.values() {
             match sum_of_squares(gradient)? {
                 Some(sum) => squares += sum,
-                // Summed on the tensor's device; all sums are fetched together.
-                None => elsewhere.push(gradient.to_dtype(sum_dtype(gradient))?.sqr()?.sum_all()?),
+                // Summed on the tensor's device; all sums are copied to the CPU at once.
+                None => device_sums.push(gradient.to_dtype(sum_dtype(gradient))?.sqr()?.sum_all()?),
             }
         }
-        if !elsewhere.is_empty() {
-            let sums = Tensor::stack(&elsewhere, 0)?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+        if !device_sums.is_empty() {
+            let sums = Tensor::stack(&device_sums, 0)?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
             squares += sums.to_vec1::<f64>()?.iter().sum::<f64>();
         }
         Ok(squares.sqrt() * self.factor)
@@ -111,7 +112,7 @@ impl Default for Gradients {
     }
 }
 
-/// The dtype that squares are summed in: half precision would overflow.
+/// The dtype that squares are summed in. Squares in half precision would overflow.
 fn sum_dtype(gradient: &Tensor) -> DType {
     match gradient.dtype() {
         DType::F64 => DType::F64,
@@ -119,7 +120,7 @@ fn sum_dtype(gradient: &Tensor) -> DType {
     }
 }
 
-/// The sum of squares of a contiguous tensor of f32 or f64 on the processor.
+/// Compute the sum of squares of a contiguous f32 or f64 tensor on the CPU. Return `None` for any other tensor.
 fn sum_of_squares(gradient: &Tensor) -> Result<Option<f64>> {
     let (storage, layout) = gradient.storage_and_layout();
     let (Storage::Cpu(storage), Some((from, to))) = (&*storage, layout.contiguous_offsets()) else {
@@ -132,11 +133,12 @@ fn sum_of_squares(gradient: &Tensor) -> Result<Option<f64>> {
     })
 }
 
-/// The sum of squares, in pieces whose sums are added in order: neither threads nor vector width change a bit of it.
+/// Compute the sum of squares in chunks of fixed size, added in order: the result does not depend on the number of
+/// threads or the vector width.
 fn squares<T: Copy + Into<f64> + Sync>(numbers: &[T]) -> f64 {
-    let sum = |piece: &&[T]| {
+    let sum_chunk = |numbers: &[T]| {
         let mut sums = [0f64; 16];
-        let (whole, rest) = piece.as_chunks::<16>();
+        let (whole, rest) = numbers.as_chunks::<16>();
         for chunk in whole {
             for (sum, &x) in sums.iter_mut().zip(chunk) {
                 let x: f64 = x.into();
@@ -146,12 +148,12 @@ fn squares<T: Copy + Into<f64> + Sync>(numbers: &[T]) -> f64 {
         let rest = rest.iter().map(|&x| x.into() * x.into());
         sums.into_iter().chain(rest).sum::<f64>()
     };
-    parallel::map(numbers.chunks(parallel::PIECE).collect(), |piece| sum(&piece)).into_iter().sum()
+    parallel::map(numbers.chunks(parallel::PIECE).collect(), sum_chunk).into_iter().sum()
 }
 
-/// Scale all gradients by one factor so that their norm is at most `max_norm`, as PyTorch's
-/// `clip_grad_norm_` does: the factor is `max_norm / (norm + 1e-6)` if that is below 1. Return the
-/// norm before clipping; if that is not finite, the gradients do not change.
+/// Scale all gradients by one factor so that their norm is at most `max_norm`, as PyTorch's `clip_grad_norm_`:
+/// the factor is `max_norm / (norm + 1e-6)` if that is below 1. Return the norm before clipping; if it is NaN or
+/// infinite, the gradients do not change.
 ///
 /// # Errors
 /// Errors from candle.
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn clipping_leaves_small_and_infinite_gradients_alone() {
+    fn small_and_infinite_gradients_are_not_clipped() {
         let mut small = gradient(&[3.0, 4.0]);
         assert_eq!(clip_by_norm(&mut small, 6.0).unwrap(), 5.0);
         assert_eq!(small.factor(), 1.0);
@@ -201,7 +203,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn clipped_gradients_have_at_most_the_norm_asked_for(
+        fn clipped_norm_is_at_most_max_norm(
             values in prop::collection::vec(-100.0..100.0f32, 1..50),
             max_norm in 0.01..50.0f64,
         ) {

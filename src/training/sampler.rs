@@ -9,7 +9,7 @@ use crate::inference::generate::sample;
 use crate::rng::{self, Purpose};
 use crate::tokenizer::Tokenizer;
 
-/// Writes a sample of text with the model in training.
+/// Settings of the text samples that are generated during training.
 pub struct Sampler {
     /// The run's tokenizer.
     pub tokenizer: Arc<Tokenizer>,

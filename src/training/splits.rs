@@ -1,4 +1,4 @@
-//! The data of a run.
+//! The training and validation splits of a run.
 
 use crate::Result;
 use crate::data::batch::Dataset;
@@ -13,7 +13,7 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// A hash of both splits (FNV-1a), to detect data that has changed.
+    /// Compute a hash of both splits (FNV-1a), to detect data that has changed.
     ///
     /// # Errors
     /// If the tokens cannot be read back from disk.

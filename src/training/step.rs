@@ -60,14 +60,14 @@ impl Trainer {
         if let Some(rule) = self.options.average {
             let Self { progress, average, parameters, .. } = self;
             let total = progress.scheduler.total_steps();
-            progress.average.take(rule, average, parameters, (step, total))?;
+            progress.average.update(rule, average, parameters, (step, total))?;
         }
         self.progress.noise = Position::from(&self.noise);
         self.progress.step = step;
         Ok(StepLoss { mean: loss / targets.max(1) as f64, targets })
     }
 
-    /// Sums gradients and losses over the targets of all batches, so that every target has the same weight.
+    /// Sum gradients and losses over the targets of all batches, so that every target has the same weight.
     fn accumulate(
         &mut self,
         batches: impl IntoIterator<Item = Result<Batch>>,
@@ -90,7 +90,7 @@ impl Trainer {
         Ok(sum)
     }
 
-    /// The gradients of the mean loss of a batch, that loss without penalties, and the number of targets.
+    /// Compute the gradients of the mean loss of a batch, that loss without penalties, and the number of targets.
     fn gradients(&mut self, batch: &Batch) -> Result<(Gradients, f64, usize)> {
         let Self { network, objective, options, carried, noise, .. } = self;
         let network = network.as_ref();

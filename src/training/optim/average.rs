@@ -1,13 +1,13 @@
-//! Averages of parameters over the steps of training, which often score better than any one step's.
+//! Averages of parameters over training steps. They often score better than the parameters of any one step.
 //!
 //! - EMA (Polyak and Juditsky 1992; Tarvainen and Valpola 2017): `a += (1 - d) * (p - a)` after every step,
-//!   with `d = min(decay, (1 + t) / (10 + t))` so that the first steps are soon forgotten.
-//! - SWA (Izmailov et al. 2018): the plain mean over all steps past a share of the run.
-//! - NT-ASGD (Merity, Keskar and Socher 2017): the plain mean from the first evaluation on that is worse than
-//!   the best of those more than `patience` evaluations before it.
+//!   with `d = min(decay, (1 + t) / (10 + t))`, so that the first steps have little weight.
+//! - SWA (Izmailov et al. 2018): the mean over all steps after a given fraction of the run.
+//! - NT-ASGD (Merity, Keskar and Socher 2017): the mean over all steps after the trigger, which is the first
+//!   evaluation that is worse than the best of those more than `patience` evaluations before it.
 //!
-//! Evaluation and what a run keeps use the average as soon as there is one; training goes on from the
-//! parameters themselves.
+//! Evaluation and the saved model use the average once there is one. Training continues from the parameters
+//! themselves.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,58 +18,58 @@ use super::in_place;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::{Error, Result};
 
-/// Which average is kept.
+/// The kind of average.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Average {
-    /// The exponential moving average.
+    /// Exponential moving average.
     Ema {
-        /// Share of the old average that a step keeps.
+        /// Fraction of the old average that a step keeps, in [0, 1).
         decay: f64,
     },
-    /// The mean over the end of the run.
+    /// Mean over the end of the run.
     Swa {
-        /// Share of the run's steps that come before it.
+        /// Fraction of the run's steps before the average starts, in [0, 1).
         start: f64,
     },
-    /// The mean from where validation no longer improves.
+    /// Mean over the steps after validation stops improving.
     NtAsgd {
-        /// Evaluations that may go by without a better one.
+        /// Number of latest evaluations that the comparison leaves out.
         patience: usize,
     },
 }
 
-/// What an average remembers beside its tensors; serialised whole into a checkpoint.
+/// The state of an average besides its tensors. Checkpoints contain it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AverageState {
-    /// Steps that are in the average.
+    /// Number of steps in the average.
     steps: u64,
-    /// Whether NT-ASGD has been set off.
+    /// Whether NT-ASGD has been triggered.
     triggered: bool,
-    /// Validation losses so far, for NT-ASGD.
+    /// All validation losses so far, for NT-ASGD.
     losses: Vec<f64>,
 }
 
 impl AverageState {
-    /// Takes the parameters after step `step` of `total`, counted from 1, into `tensors`, which become the
-    /// first average where there is none.
+    /// Update the average `tensors` with the parameters after step `step` (counted from 1) of `total`. The first
+    /// step in the average sets `tensors` to a copy of the parameters.
     ///
     /// # Errors
-    /// Those of the device.
-    pub fn take(
+    /// Errors from candle.
+    pub fn update(
         &mut self,
         rule: Average,
         tensors: &mut Option<NamedTensors>,
         parameters: &Parameters,
         (step, total): (usize, usize),
     ) -> Result<()> {
-        let begun = match rule {
+        let started = match rule {
             Average::Ema { .. } => true,
             Average::Swa { start } => step as f64 > start * total as f64,
             Average::NtAsgd { .. } => self.triggered,
         };
-        if !begun {
-            // A run that is made longer may have begun too early: an average that stands still must not be kept.
+        if !started {
+            // A lengthened run starts its average later than planned: drop the average that has started already.
             (*tensors, self.steps) = (None, 0);
             return Ok(());
         }
@@ -78,22 +78,22 @@ impl AverageState {
             *tensors = Some(parameters.to_tensors()?);
             return Ok(());
         };
-        let seen = self.steps as f64;
+        let steps = self.steps as f64;
         let share = match rule {
-            Average::Ema { decay } => 1. - decay.min((1. + seen) / (10. + seen)),
-            Average::Swa { .. } | Average::NtAsgd { .. } => 1. / seen,
+            Average::Ema { decay } => 1. - decay.min((1. + steps) / (10. + steps)),
+            Average::Swa { .. } | Average::NtAsgd { .. } => 1. / steps,
         };
         for (name, var) in parameters.iter() {
             let Some(average) = averages.get_mut(name) else { continue };
             let parameter = var.as_detached_tensor();
-            if !in_place::approach(average, &parameter, share)? {
+            if !in_place::interpolate(average, &parameter, share)? {
                 *average = (&*average + ((parameter - &*average)? * share)?)?;
             }
         }
         Ok(())
     }
 
-    /// Takes the loss of a scheduled evaluation.
+    /// Record the loss of a scheduled evaluation. It may trigger NT-ASGD.
     pub fn observe_validation(&mut self, rule: Average, loss: f64) {
         let Average::NtAsgd { patience } = rule else { return };
         let before = self.losses.len().saturating_sub(patience);
@@ -116,7 +116,7 @@ impl fmt::Display for Average {
 impl FromStr for Average {
     type Err = Error;
 
-    /// `ema`, `swa` or `nt-asgd`, each perhaps with its number behind a colon.
+    /// Parse `ema`, `swa` or `nt-asgd`, optionally followed by a colon and its number.
     fn from_str(text: &str) -> Result<Self> {
         let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
         let share = |default: f64| match number.map(str::parse::<f64>) {
@@ -133,7 +133,7 @@ impl FromStr for Average {
         };
         average.ok_or_else(|| {
             let problem = format!(
-                "{text:?} is no average; expected ema:DECAY or swa:START with a number of at least 0 and below 1, \
+                "{text:?} is not an average; expected ema:DECAY or swa:START with a number of at least 0 and below 1, \
                  or nt-asgd:EVALUATIONS"
             );
             Error::invalid("average", problem)
@@ -152,28 +152,30 @@ mod tests {
         [("w".to_string(), Var::new(&[0f64, 0.], &Device::Cpu).unwrap())].into_iter().collect()
     }
 
-    /// The averages of `w` after each of `values`.
+    /// Return the average of `w` after each of `values`.
     fn averages(rule: Average, values: &[f64], losses: &[f64]) -> Vec<Option<f64>> {
         let parameters = parameters();
         let (mut state, mut tensors) = (AverageState::default(), None);
         let step = |(at, &value): (usize, &f64)| {
             let value = Tensor::new(&[value, -value], &Device::Cpu).unwrap();
             parameters.get("w").unwrap().set(&value).unwrap();
-            state.take(rule, &mut tensors, &parameters, (at + 1, values.len())).unwrap();
+            state.update(rule, &mut tensors, &parameters, (at + 1, values.len())).unwrap();
             if let Some(&loss) = losses.get(at) {
                 state.observe_validation(rule, loss);
             }
             tensors.as_ref().map(|tensors| {
-                let [one, other] = tensors["w"].to_vec1::<f64>().unwrap()[..] else { panic!("two numbers") };
-                assert_eq!(one, -other);
-                one
+                let [first, second] = tensors["w"].to_vec1::<f64>().unwrap()[..] else {
+                    panic!("two numbers")
+                };
+                assert_eq!(first, -second);
+                first
             })
         };
         values.iter().enumerate().map(step).collect()
     }
 
     #[test]
-    fn swa_is_the_mean_of_the_end() {
+    fn swa_is_the_mean_of_the_last_steps() {
         let found = averages(Average::Swa { start: 0.5 }, &[9., 9., 1., 2., 6.5, 3.5], &[]);
         assert_eq!(found[..3], [None, None, None]);
         let expected = [2., 4.25, 4.];
@@ -183,33 +185,33 @@ mod tests {
     }
 
     #[test]
-    fn swa_begins_anew_where_a_run_is_made_longer() {
+    fn swa_restarts_when_the_run_is_lengthened() {
         let parameters = parameters();
         let (mut state, mut tensors) = (AverageState::default(), None);
-        let mut take = |step, total, value: f64| {
+        let mut update = |step, total, value: f64| {
             parameters.get("w").unwrap().set(&Tensor::new(&[value, 0.], &Device::Cpu).unwrap()).unwrap();
-            state.take(Average::Swa { start: 0.5 }, &mut tensors, &parameters, (step, total)).unwrap();
+            state.update(Average::Swa { start: 0.5 }, &mut tensors, &parameters, (step, total)).unwrap();
             tensors.as_ref().map(|tensors| tensors["w"].to_vec1::<f64>().unwrap()[0])
         };
-        assert_eq!(take(2, 2, 7.), Some(7.));
-        assert_eq!((take(3, 8, 1.), take(4, 8, 1.)), (None, None));
-        assert_eq!((take(5, 8, 2.), take(6, 8, 4.)), (Some(2.), Some(3.)));
+        assert_eq!(update(2, 2, 7.), Some(7.));
+        assert_eq!((update(3, 8, 1.), update(4, 8, 1.)), (None, None));
+        assert_eq!((update(5, 8, 2.), update(6, 8, 4.)), (Some(2.), Some(3.)));
     }
 
     #[test]
-    fn tensors_of_another_layout_are_averaged_all_the_same() {
+    fn non_contiguous_tensors_are_averaged() {
         let transposed = |numbers: [[f64; 2]; 2]| Tensor::new(&numbers, &Device::Cpu).unwrap().t().unwrap();
         let var = Var::from_tensor(&transposed([[4., 6.], [8., 2.]])).unwrap();
         let parameters: Parameters = [("w".to_string(), var)].into_iter().collect();
         let mut tensors = Some(NamedTensors::from([("w".to_string(), transposed([[0., 2.], [4., 6.]]))]));
         let mut state = AverageState { steps: 3, ..AverageState::default() };
-        state.take(Average::Swa { start: 0. }, &mut tensors, &parameters, (1, 1)).unwrap();
+        state.update(Average::Swa { start: 0. }, &mut tensors, &parameters, (1, 1)).unwrap();
         let expected = [[1., 5.], [3., 5.]]; // a quarter of the way
         assert_eq!(tensors.unwrap()["w"].to_vec2::<f64>().unwrap(), expected);
     }
 
     #[test]
-    fn nt_asgd_begins_where_validation_stalls() {
+    fn nt_asgd_starts_when_validation_stalls() {
         // The fifth loss is the first that is worse than the best of those more than two before it.
         let losses = [5., 4., 3., 3.9, 4.1, 1., 1.];
         let found = averages(Average::NtAsgd { patience: 2 }, &[1., 2., 3., 4., 5., 6., 8.], &losses);
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_back_and_nonsense_is_refused() {
+    fn names_parse_back_and_invalid_ones_are_refused() {
         for text in ["ema:0.99", "swa:0.5", "nt-asgd:3"] {
             assert_eq!(text.parse::<Average>().unwrap().to_string(), text);
         }
@@ -230,16 +232,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ema_weighs_every_step_by_its_age(
+        fn ema_matches_its_definition(
             values in prop::collection::vec(-5.0..5.0f64, 1..30),
             decay in 0.0..0.99f64,
         ) {
             let found = averages(Average::Ema { decay }, &values, &[]);
-            // The weights of all steps, from the definition: each step's share, less by what later ones took.
-            let kept = |t: usize| decay.min((2. + t as f64) / (11. + t as f64));
+            // A step's weight: its own share, multiplied by the decay of every later step.
+            let decay_at = |t: usize| decay.min((2. + t as f64) / (11. + t as f64));
             let weight = |t: usize| {
-                let own = if t == 0 { 1. } else { 1. - kept(t) };
-                (t + 1..values.len()).fold(own, |weight, later| weight * kept(later))
+                let share = if t == 0 { 1. } else { 1. - decay_at(t) };
+                (t + 1..values.len()).fold(share, |weight, later| weight * decay_at(later))
             };
             let expected: f64 = values.iter().enumerate().map(|(t, value)| weight(t) * value).sum();
             prop_assert!((found[values.len() - 1].unwrap() - expected).abs() < 1e-9);

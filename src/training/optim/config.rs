@@ -1,4 +1,4 @@
-//! Which optimizer, with which constants.
+//! The choice of an optimizer and its constants.
 
 use std::str::FromStr;
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Which optimizer, and its constants. The defaults are PyTorch's.
+/// An optimizer and its constants. The defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum OptimizerConfig {
     /// Stochastic gradient descent.
     Sgd {
-        /// Share of the last update that is kept; 0 by default.
+        /// Factor of the momentum buffer at each step; 0 by default.
         #[serde(default)]
         momentum: f64,
-        /// Look ahead along the momentum; off by default.
+        /// Use Nesterov momentum; off by default.
         #[serde(default)]
         nesterov: bool,
         /// L2 penalty; 0 by default.
@@ -42,11 +42,11 @@ pub enum OptimizerConfig {
         /// Added to the denominator; 1e-8 by default.
         #[serde(default = "default::eps")]
         eps: f64,
-        /// Share of each parameter that a step at learning rate 1 takes away; 0.01 by default.
+        /// Decoupled weight decay: a step multiplies parameters by `1 - lr * weight_decay`; 0.01 by default.
         #[serde(default = "default::adamw_decay")]
         weight_decay: f64,
     },
-    /// RMSprop, neither centred nor with momentum.
+    /// RMSprop, not centred and without momentum.
     RmsProp {
         /// Decay of the mean square; 0.99 by default.
         #[serde(default = "default::alpha")]
@@ -76,10 +76,10 @@ mod default {
 }
 
 impl OptimizerConfig {
-    /// The names that [`OptimizerConfig::from_str`] takes.
+    /// The names that [`OptimizerConfig::from_str`] accepts.
     pub const NAMES: [&'static str; 4] = ["sgd", "adam", "adamw", "rmsprop"];
 
-    /// The optimizer's name, which is also the first part of the names of its state.
+    /// The optimizer's name, which is also the prefix of the names in its state.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Sgd { .. } => "sgd",
@@ -103,7 +103,7 @@ impl OptimizerConfig {
     /// The same optimizer with momentum.
     ///
     /// # Errors
-    /// For any optimizer but SGD, as an error about `momentum`.
+    /// If the optimizer is not SGD, as an error about `momentum`.
     pub fn with_momentum(mut self, value: f64) -> Result<Self> {
         let name = self.name();
         match &mut self {
@@ -116,7 +116,7 @@ impl OptimizerConfig {
     /// The same optimizer with other decays of its moments.
     ///
     /// # Errors
-    /// For any optimizer but Adam and AdamW, as an error about `betas`.
+    /// If the optimizer is neither Adam nor AdamW, as an error about `betas`.
     pub fn with_betas(mut self, values: [f64; 2]) -> Result<Self> {
         let name = self.name();
         match &mut self {
@@ -126,28 +126,28 @@ impl OptimizerConfig {
         Ok(self)
     }
 
-    /// Checks the numbers.
+    /// Check that every constant is in its range.
     ///
     /// # Errors
-    /// A constant outside its range, as an error about `optimizer`.
+    /// If a constant is outside its range, as an error about `optimizer`.
     pub fn validate(&self) -> Result<()> {
-        let share = |value: f64| (0.0..1.0).contains(&value);
+        let in_unit_range = |value: f64| (0.0..1.0).contains(&value);
         let (weight_decay, problem) = match *self {
             Self::Sgd { momentum, nesterov, weight_decay } => (
                 weight_decay,
-                match (share(momentum), nesterov && momentum == 0.0) {
+                match (in_unit_range(momentum), nesterov && momentum == 0.0) {
                     (false, _) => Some("momentum must be at least 0 and below 1"),
-                    (_, true) => Some("Nesterov's momentum needs a momentum above 0"),
+                    (_, true) => Some("Nesterov momentum needs a momentum above 0"),
                     _ => None,
                 },
             ),
             Self::Adam { betas, eps, weight_decay } | Self::AdamW { betas, eps, weight_decay } => {
-                let ranged = betas.into_iter().all(share) && eps >= 0.0;
-                (weight_decay, (!ranged).then_some("betas must be at least 0 and below 1, eps at least 0"))
+                let valid = betas.into_iter().all(in_unit_range) && eps >= 0.0;
+                (weight_decay, (!valid).then_some("betas must be at least 0 and below 1, eps at least 0"))
             }
             Self::RmsProp { alpha, eps, weight_decay } => {
-                let ranged = share(alpha) && eps >= 0.0;
-                (weight_decay, (!ranged).then_some("alpha must be at least 0 and below 1, eps at least 0"))
+                let valid = in_unit_range(alpha) && eps >= 0.0;
+                (weight_decay, (!valid).then_some("alpha must be at least 0 and below 1, eps at least 0"))
             }
         };
         let decay = !(weight_decay >= 0.0 && weight_decay.is_finite());
@@ -157,7 +157,7 @@ impl OptimizerConfig {
         }
     }
 
-    /// What the optimizer keeps for each parameter, besides the number of steps.
+    /// The names of the tensors that the optimizer stores for each parameter.
     pub(super) fn moments(&self) -> &'static [&'static str] {
         match self {
             Self::Sgd { momentum: 0.0, .. } => &[],
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn configurations_fill_in_the_defaults_of_pytorch() {
+    fn missing_constants_default_to_those_of_pytorch() {
         for name in OptimizerConfig::NAMES {
             let parsed: OptimizerConfig = serde_json::from_str(&format!(r#"{{"name": "{name}"}}"#)).unwrap();
             assert_eq!((parsed.clone(), parsed.name()), (name.parse().unwrap(), name));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_constants_are_usage_errors() {
+    fn constants_out_of_range_are_refused() {
         let sgd = || "sgd".parse::<OptimizerConfig>().unwrap();
         let bad = [
             sgd().with_momentum(1.5).unwrap(),

@@ -1,4 +1,4 @@
-//! Updates on the processor: parameter and moments in place, in one pass over memory.
+//! Updates on the CPU: parameter and moments in place, in one pass over memory.
 
 use std::cell::RefCell;
 use std::ops::{Add, Div, Mul, Sub};
@@ -8,20 +8,20 @@ use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Storage, Tensor, bail};
 use super::config::OptimizerConfig;
 use crate::parallel::{self, PIECE};
 
-/// One optimizer's step number and learning rate.
+/// Configuration, number and learning rate of an optimizer step.
 #[derive(Clone, Copy)]
 pub(super) struct Step<'a> {
     pub config: &'a OptimizerConfig,
-    /// From 1.
+    /// Counted from 1.
     pub number: u32,
     pub lr: f64,
 }
 
-/// A step of `parameter` and its `moments` along `factor * gradient`. Does nothing, and says so, unless all
-/// are contiguous f32 or f64 tensors on the processor.
+/// Update `parameter` and its `moments` with the gradient `factor * gradient`. Return `false`, and change nothing,
+/// unless all are contiguous f32 or f64 tensors on the CPU.
 ///
 /// # Errors
-/// Those of the tensor library.
+/// Errors from candle.
 pub(super) fn step(
     step: Step<'_>,
     parameter: &Tensor,
@@ -36,12 +36,12 @@ pub(super) fn step(
     if all.clone().any(|tensor| tensor.dtype() != parameter.dtype()) {
         return Ok(false);
     }
-    // A gradient that is the parameter itself could not be read while that is written.
-    let own;
+    // A gradient that shares storage with the parameter cannot be read while the parameter is written.
+    let copy;
     let gradient = match tensors.iter().any(|tensor| address(tensor) == address(gradient)) {
         true => {
-            own = gradient.copy()?;
-            &own
+            copy = gradient.copy()?;
+            &copy
         }
         false => gradient,
     };
@@ -51,13 +51,13 @@ pub(super) fn step(
     };
     match (parameter.dtype(), storage) {
         (DType::F32, CpuStorage::F32(gradient)) => {
-            with_numbers(&tensors, vec![], &mut |numbers: Vec<&mut [f32]>| {
-                all_pieces(step, &gradient[from..to], factor, numbers);
+            with_slices(&tensors, vec![], &mut |numbers: Vec<&mut [f32]>| {
+                update_chunks(step, &gradient[from..to], factor, numbers);
             })?;
         }
         (DType::F64, CpuStorage::F64(gradient)) => {
-            with_numbers(&tensors, vec![], &mut |numbers: Vec<&mut [f64]>| {
-                all_pieces(step, &gradient[from..to], factor, numbers);
+            with_slices(&tensors, vec![], &mut |numbers: Vec<&mut [f64]>| {
+                update_chunks(step, &gradient[from..to], factor, numbers);
             })?;
         }
         _ => return Ok(false),
@@ -65,12 +65,12 @@ pub(super) fn step(
     Ok(true)
 }
 
-/// `average += share * (parameter - average)`. Does nothing, and says so, unless both are contiguous f32 or f64
-/// tensors on the processor.
+/// Compute `average += share * (parameter - average)`. Return `false`, and change nothing, unless both are
+/// contiguous f32 or f64 tensors on the CPU.
 ///
 /// # Errors
-/// Those of the tensor library.
-pub(super) fn approach(average: &Tensor, parameter: &Tensor, share: f64) -> candle_core::Result<bool> {
+/// Errors from candle.
+pub(super) fn interpolate(average: &Tensor, parameter: &Tensor, share: f64) -> candle_core::Result<bool> {
     let fits = |tensor: &Tensor| tensor.device().is_cpu() && tensor.is_contiguous();
     if !fits(average) || !fits(parameter) || address(average) == address(parameter) {
         return Ok(false);
@@ -81,13 +81,13 @@ pub(super) fn approach(average: &Tensor, parameter: &Tensor, share: f64) -> cand
     };
     match (average.dtype(), storage) {
         (DType::F32, CpuStorage::F32(parameter)) => {
-            with_numbers(&[average], vec![], &mut |numbers: Vec<&mut [f32]>| {
-                approach_numbers(numbers, &parameter[from..to], share);
+            with_slices(&[average], vec![], &mut |numbers: Vec<&mut [f32]>| {
+                interpolate_slices(numbers, &parameter[from..to], share);
             })?;
         }
         (DType::F64, CpuStorage::F64(parameter)) => {
-            with_numbers(&[average], vec![], &mut |numbers: Vec<&mut [f64]>| {
-                approach_numbers(numbers, &parameter[from..to], share);
+            with_slices(&[average], vec![], &mut |numbers: Vec<&mut [f64]>| {
+                interpolate_slices(numbers, &parameter[from..to], share);
             })?;
         }
         _ => return Ok(false),
@@ -95,7 +95,7 @@ pub(super) fn approach(average: &Tensor, parameter: &Tensor, share: f64) -> cand
     Ok(true)
 }
 
-fn approach_numbers<T: Number>(averages: Vec<&mut [T]>, parameter: &[T], share: f64) {
+fn interpolate_slices<T: Float>(averages: Vec<&mut [T]>, parameter: &[T], share: f64) {
     let share = T::of(share);
     let pieces =
         averages.into_iter().flat_map(|average| average.chunks_mut(PIECE).zip(parameter.chunks(PIECE)));
@@ -104,7 +104,7 @@ fn approach_numbers<T: Number>(averages: Vec<&mut [T]>, parameter: &[T], share: 
     });
 }
 
-/// Where the numbers of a tensor on the processor lie.
+/// The address of a tensor's first element in CPU memory.
 fn address(tensor: &Tensor) -> Option<usize> {
     match &*tensor.storage_and_layout().0 {
         Storage::Cpu(CpuStorage::F32(numbers)) => Some(numbers.as_ptr().addr()),
@@ -113,8 +113,8 @@ fn address(tensor: &Tensor) -> Option<usize> {
     }
 }
 
-/// What the updates are computed in.
-trait Number:
+/// The float type of the updates.
+trait Float:
     Copy
     + Send
     + Sync
@@ -129,14 +129,14 @@ trait Number:
     fn slice(storage: &mut CpuStorage) -> Option<&mut [Self]>;
 }
 
-macro_rules! number {
-    ($number:ty, $storage:path) => {
-        impl Number for $number {
+macro_rules! float {
+    ($float:ty, $storage:path) => {
+        impl Float for $float {
             fn of(value: f64) -> Self {
-                value as $number
+                value as $float
             }
             fn sqrt(self) -> Self {
-                <$number>::sqrt(self)
+                <$float>::sqrt(self)
             }
             fn slice(storage: &mut CpuStorage) -> Option<&mut [Self]> {
                 match storage {
@@ -148,12 +148,12 @@ macro_rules! number {
     };
 }
 
-number!(f32, CpuStorage::F32);
-number!(f64, CpuStorage::F64);
+float!(f32, CpuStorage::F32);
+float!(f64, CpuStorage::F64);
 
-/// Calls `f` with the numbers of all tensors at once. Candle lends one tensor's at a time, so each next one
-/// is borrowed within the op of the one before.
-fn with_numbers<T: Number>(
+/// Call `f` with the elements of all tensors at once. Candle lends the storage of one tensor at a time, so each
+/// tensor is borrowed inside the op of the previous one.
+fn with_slices<T: Float>(
     tensors: &[&Tensor],
     taken: Vec<&mut [T]>,
     f: &mut dyn FnMut(Vec<&mut [T]>),
@@ -163,7 +163,7 @@ fn with_numbers<T: Number>(
         state: RefCell<Option<State<'a, T>>>,
     }
     type State<'a, T> = (Vec<&'a mut [T]>, &'a mut dyn FnMut(Vec<&mut [T]>));
-    impl<T: Number> InplaceOp1 for Borrow<'_, T> {
+    impl<T: Float> InplaceOp1 for Borrow<'_, T> {
         fn name(&self) -> &'static str {
             "optimizer-step"
         }
@@ -175,7 +175,7 @@ fn with_numbers<T: Number>(
             };
             let mut taken: Vec<&mut [T]> = taken;
             taken.push(&mut numbers[from..to]);
-            with_numbers(self.rest, taken, f)
+            with_slices(self.rest, taken, f)
         }
     }
     let Some((first, rest)) = tensors.split_first() else {
@@ -185,8 +185,8 @@ fn with_numbers<T: Number>(
     first.inplace_op1(&Borrow { rest, state: RefCell::new(Some((taken, f))) })
 }
 
-/// Updates all numbers, a piece at a time.
-fn all_pieces<T: Number>(step: Step<'_>, gradient: &[T], factor: f64, numbers: Vec<&mut [T]>) {
+/// Update all elements, in parallel chunks.
+fn update_chunks<T: Float>(step: Step<'_>, gradient: &[T], factor: f64, numbers: Vec<&mut [T]>) {
     let mut numbers = numbers.into_iter();
     let Some(parameter) = numbers.next() else { return };
     let mut moments: Vec<_> = numbers.map(|moment| moment.chunks_mut(PIECE)).collect();
@@ -195,12 +195,12 @@ fn all_pieces<T: Number>(step: Step<'_>, gradient: &[T], factor: f64, numbers: V
         (parameter, gradient, moments)
     });
     parallel::map(pieces.collect(), |(parameter, gradient, mut moments)| {
-        piece(step, parameter, gradient, T::of(factor), &mut moments);
+        update_chunk(step, parameter, gradient, T::of(factor), &mut moments);
     });
 }
 
-/// The equations at the head of `optim/mod.rs`.
-fn piece<T: Number>(step: Step<'_>, p: &mut [T], g: &[T], factor: T, moments: &mut [&mut [T]]) {
+/// Update one chunk by the equations in `optim/mod.rs`.
+fn update_chunk<T: Float>(step: Step<'_>, p: &mut [T], g: &[T], factor: T, moments: &mut [&mut [T]]) {
     let lr = T::of(step.lr);
     match (step.config, moments) {
         (OptimizerConfig::Sgd { weight_decay, .. }, []) => {
@@ -228,7 +228,7 @@ fn piece<T: Number>(step: Step<'_>, p: &mut [T], g: &[T], factor: T, moments: &m
                 true => (T::of(1. - step.lr * weight_decay), T::of(0.)),
                 false => (T::of(1.), T::of(*weight_decay)),
             };
-            // Taken from one in f64: in f32 a thousandth would lose a third of its digits.
+            // 1 - beta is computed in f64: in f32, 1 - 0.999 has about four correct digits.
             let [(mean, new_mean), (square, new_square)] = betas.map(|beta| (T::of(beta), T::of(1. - beta)));
             let [bias_mean, bias_square] = betas.map(|beta| 1. - beta.powf(f64::from(step.number)));
             let (rate, root, eps) = (T::of(step.lr / bias_mean), T::of(1. / bias_square.sqrt()), T::of(*eps));

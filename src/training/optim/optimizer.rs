@@ -41,7 +41,7 @@ impl Optimizer {
         Ok(Self { config, spared: BTreeSet::new(), without_decay, moments: BTreeMap::new() })
     }
 
-    /// Applies no weight decay to the parameters of these names.
+    /// Apply no weight decay to the parameters of these names.
     #[must_use]
     pub fn sparing<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.spared = names.into_iter().map(String::from).collect();
@@ -53,7 +53,7 @@ impl Optimizer {
         &self.config
     }
 
-    /// Updates every parameter that has a gradient, at learning rate `lr`.
+    /// Update every parameter that has a gradient, at learning rate `lr`.
     ///
     /// # Errors
     /// If a gradient and its parameter have different shapes, and errors from candle.
@@ -85,7 +85,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// A copy of the state, under names such as `adam.exp_avg.rnn.weight_ih_l0`. The number of steps is an i64
+    /// Return a copy of the state, under names such as `adam.exp_avg.rnn.weight_ih_l0`. The number of steps is an i64
     /// scalar, `adam.step.rnn.weight_ih_l0`.
     ///
     /// # Errors
@@ -104,7 +104,7 @@ impl Optimizer {
         Ok(state)
     }
 
-    /// Restores a state that [`Optimizer::state`] returned. From there on both optimizers make the same updates to
+    /// Restore a state that [`Optimizer::state`] returned. From there on both optimizers make the same updates to
     /// the bit. On an error the state does not change.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ impl Optimizer {
     }
 }
 
-/// A copy of the moment `key` of a parameter, on the parameter's device.
+/// Return a copy of the moment `key` of a parameter, on the parameter's device.
 fn moment_of(state: &NamedTensors, key: &str, var: &Var) -> Result<Tensor> {
     let tensor = state
         .get(key)

@@ -1,12 +1,12 @@
 //! Updates in plain tensor ops, for any device and dtype.
 //!
-//! The reference for `in_place.rs`, which is used wherever it can be.
+//! The reference for `in_place.rs`, which handles contiguous f32 and f64 tensors on the CPU.
 
 use candle_core::Tensor;
 
 use super::config::OptimizerConfig;
 
-/// Returns a parameter's next value and moments. `steps` counts this step.
+/// Compute a parameter's next value and moments. `steps` counts this step.
 pub(super) fn update(
     config: &OptimizerConfig,
     parameter: &Tensor,
@@ -49,7 +49,7 @@ pub(super) fn update(
     }
 }
 
-/// The gradient of the loss with the L2 penalty `decay / 2 * parameter^2`.
+/// Add the gradient of the L2 penalty `decay / 2 * parameter^2`.
 fn decayed(gradient: &Tensor, parameter: &Tensor, decay: f64) -> candle_core::Result<Tensor> {
     match decay == 0.0 {
         true => Ok(gradient.clone()),
@@ -57,12 +57,12 @@ fn decayed(gradient: &Tensor, parameter: &Tensor, decay: f64) -> candle_core::Re
     }
 }
 
-/// `share * old + (1 - share) * new`.
+/// Compute `share * old + (1 - share) * new`.
 fn average(old: &Tensor, new: &Tensor, share: f64) -> candle_core::Result<Tensor> {
     old.affine(share, 0.0)? + new.affine(1.0 - share, 0.0)?
 }
 
-/// Returns Adam's direction, to be multiplied by the learning rate, and the two moments.
+/// Compute Adam's direction, which is multiplied by the learning rate, and the two moments.
 fn adam(
     gradient: &Tensor,
     [mean, square]: [&Tensor; 2],
