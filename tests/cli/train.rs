@@ -6,7 +6,7 @@ use super::{Folder, TINY, text};
 
 /// The answer of `rnn eval --json`.
 fn scores(folder: &Folder, bundle: &str, data: &str) -> Value {
-    serde_json::from_str(&folder.done(&format!("eval {bundle} --data {data} --json"))).unwrap()
+    serde_json::from_str(&folder.done(&format!("eval {bundle} --data {data} --split all --json"))).unwrap()
 }
 
 #[test]
