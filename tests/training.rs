@@ -247,7 +247,9 @@ fn what_is_kept_is_the_average_and_scores_as_its_evaluation_said() -> Result<()>
     assert!(!same(&shipped["decoder.bias"], &last["decoder.bias"])?, "the average is not the last step");
     trainer.parameters.set_all(&shipped)?;
     let valid = run.splits().valid.as_ref().expect("a validation split");
-    let scores = evaluate(run.trainer.network.as_ref(), valid, 16, Lm.meter(Names::default()), &Device::Cpu)?;
+    let lanes = trainer.lanes;
+    let scores =
+        evaluate(run.trainer.network.as_ref(), valid, lanes, Lm.meter(Names::default()), &Device::Cpu)?;
     assert_eq!(scores.loss, best.loss);
     Ok(())
 }
@@ -334,14 +336,16 @@ fn the_model_kept_is_that_of_the_best_evaluation() -> Result<()> {
     // The rate rises until the loss goes up again.
     let schedule = Schedule::Cosine { warmup_steps: 30, min_ratio: 0. };
     let options = Options { lr: 0.8, schedule, eval_every: Some(1), ..options(30) };
-    train(problem.start("model", &Model { noise: [0.2; 5], ..PLAIN }, &options)?)?;
+    let run = problem.start("model", &Model { noise: [0.2; 5], ..PLAIN }, &options)?;
+    let lanes = run.trainer.lanes;
+    train(run)?;
     let evaluations = problem.evaluations("model")?;
     let best = evaluations.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
     let (last_step, last) = evaluations[evaluations.len() - 1];
     assert!(last_step == 30 && best < last, "the last evaluation, {last}, is the best: choose another rate");
     let model = rnn_zoo::inference::model::Model::load(&problem.bundle("model"), &Device::Cpu)?;
     let Some(valid) = problem.prepare()?.splits.valid else { panic!("a fifth is for validation") };
-    let scores = evaluate(model.network.as_ref(), &valid, 16, Lm.meter(Names::default()), &Device::Cpu)?;
+    let scores = evaluate(model.network.as_ref(), &valid, lanes, Lm.meter(Names::default()), &Device::Cpu)?;
     assert_eq!(scores.loss, best);
     Ok(())
 }

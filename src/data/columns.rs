@@ -37,17 +37,21 @@ impl Columns {
             return Err(Error::file(path, problem));
         }
         let all = format!("({noun}: {})", listed(names.iter().map(|name| visible(name)), ", "));
-        let find = |wanted: &str, option: &str| {
+        let find = |wanted: &str, advice: &str| {
             let place = names.iter().position(|name| *name == wanted).ok_or_else(|| {
                 let near = names.iter().find(|name| name.trim() == wanted.trim());
                 let hint =
                     near.map_or(String::new(), |near| format!("; did you mean {near:?}, with its blanks?"));
-                let problem = format!("has no `{wanted}` {all}; choose one with option `{option}`{hint}");
+                let problem = format!("has no `{wanted}` {all}; {advice}{hint}");
                 Error::file(path, problem)
             })?;
             unique(path, names, place)
         };
-        let label = self.label.as_ref().map(|label| find(label, "columns.label")).transpose()?;
+        let label = self
+            .label
+            .as_ref()
+            .map(|label| find(label, "choose one with option `columns.label`"))
+            .transpose()?;
         let Some(text) = &self.text else {
             let text = usual_text(names, label).ok_or_else(|| {
                 let problem = format!(
@@ -57,7 +61,7 @@ impl Columns {
             })?;
             return Ok(Places { text: unique(path, names, text)?, label });
         };
-        let place = find(text, "columns.text")?;
+        let place = find(text, "choose one with option `columns.text`")?;
         if Some(place) == label {
             let problem = format!("`{text}` cannot be the text and the class at once {all}");
             return Err(Error::file(path, problem));

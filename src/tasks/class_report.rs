@@ -81,7 +81,7 @@ impl ClassReport {
             lines.push(format!("{label:width$}  {precision:9.4}  {recall:6.4}  {f1:6.4}  {support:7}"));
         }
         if shown.len() < order.len() {
-            lines.push(format!("({} of {} classes, by support; all with --json)", shown.len(), order.len()));
+            lines.push(format!("({} of {} classes, by support)", shown.len(), order.len()));
         }
         lines
     }
@@ -183,7 +183,7 @@ mod tests {
         let lines = report(&pairs, &[]).lines();
         assert_eq!(lines.len(), 1 + TABLE_CLASSES + 1, "{lines:#?}");
         assert!(lines[1].starts_with("29 ") && lines[20].starts_with("10 "), "{lines:#?}");
-        assert_eq!(lines[21], "(20 of 30 classes, by support; all with --json)");
+        assert_eq!(lines[21], "(20 of 30 classes, by support)");
     }
 
     #[test]

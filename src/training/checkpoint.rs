@@ -121,7 +121,7 @@ impl Checkpoint {
             let file = loaded.path.join("training/state.json");
             Error::file(
                 file,
-                format!("is not a run's state: {problem}; start another run with `Run::start_from`"),
+                format!("is not the state of a run: {problem}; start another run with `Run::start_from`"),
             )
         })?;
         let Config { task, labels, network, dtype, .. } = &loaded.config;

@@ -9,7 +9,10 @@ fn data_that_cannot_be_learned_from_is_named() {
     folder.write("blank.txt", "  \n\n \n");
     folder.write("binary.txt", (0..4096_u32).map(|n| (n * 7919 % 251) as u8).collect::<Vec<_>>());
     folder.write("zeros.txt", [0; 4096]);
-    folder.write("damaged.txt", [text().replace("cat", "caf\u{e9}").as_bytes(), b"\xff\n"].concat());
+    folder.write(
+        "damaged.txt",
+        [text().replace("cat", "caf\u{e9}").as_bytes(), b"\xff\n", text().as_bytes()].concat(),
+    );
     folder.write("short.txt", "hi");
     folder.write("line.txt", "one line, and no end");
     folder.write("header.csv", "text\n");

@@ -168,13 +168,13 @@ fn a_state_that_is_damaged_is_refused() {
         (
             "/state/progress/batch",
             json!(9999),
-            "state.json: is not a run's state: `progress.batch` is 9999; expected",
+            "state.json: is not the state of a run: `progress.batch` is 9999; expected",
         ),
         ("/state/progress/seconds", json!(-1), "`progress.seconds` is -1"),
         (
             "/state/progress/step",
             json!(1_000_000),
-            "`progress.step` is 1000000; expected at most 3, the steps of the run; start",
+            "`progress.step` is 1000000; expected at most 3, the steps of the run; the run cannot be resumed",
         ),
         ("/state/progress/epoch", json!(7), "`progress.epoch` is 7; expected at most 3, the steps"),
         ("/state/progress/without_improvement", json!(99), "`progress.without_improvement` is 99"),
@@ -184,7 +184,7 @@ fn a_state_that_is_damaged_is_refused() {
         (
             "/state/options/metric",
             json!("beauty"),
-            "state.json: is not a run's state: --metric: --task lm has no \"beauty\"",
+            "state.json: is not the state of a run: --metric: --task lm has no \"beauty\"",
         ),
     ] {
         let mut damaged = state.clone();

@@ -176,12 +176,13 @@ fn line_ends_change_no_score() {
         folder.done(&format!("train {training} --data crlf.txt --out m --force {TINY}"));
         let lines = "the cat by the road saw us\nus\n\nthe dog\n";
         let expected = score(&folder, "--json --tokens", lines);
-        let scores = folder.done("eval m --data lf.txt --json");
+        let scores = folder.done("eval m --data lf.txt --split all --json");
         for (name, end) in twins {
             let found = score(&folder, "--json --tokens", with(lines, end));
             assert_eq!(found, expected, "{training}: {name}");
             let eval: Value =
-                serde_json::from_str(&folder.done(&format!("eval m --data {name}.txt --json"))).unwrap();
+                serde_json::from_str(&folder.done(&format!("eval m --data {name}.txt --split all --json")))
+                    .unwrap();
             let expected: Value = serde_json::from_str(&scores).unwrap();
             assert_eq!(
                 (&eval["loss"], &eval["unknown"]),

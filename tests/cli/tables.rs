@@ -190,13 +190,13 @@ fn a_folder_without_validation_gives_up_a_tenth() {
                     validation (--valid-fraction 0 turns this off)";
     let printed = train("q", "--label-column label");
     assert!(
-        printed.contains(held_out) && printed.contains("90 targets to learn from, 10 to validate on"),
+        printed.contains(held_out) && printed.contains("90 training targets, 10 validation targets"),
         "{printed}"
     );
     assert!(printed.ends_with("rnn eval m --data q --label-column label\n"), "{printed}");
     let printed = train("q", "--label-column label --valid-fraction 0");
     assert!(
-        !printed.contains("held out") && printed.contains("100 targets to learn from, 0 to validate on"),
+        !printed.contains("held out") && printed.contains("100 training targets, 0 validation targets"),
         "{printed}"
     );
     let printed = train("t", "");
@@ -218,7 +218,7 @@ fn columns_that_are_wrong_are_refused_by_every_command() {
         ("predict m --data a.csv --label-column nope", 1, vec!["a.csv", "`nope`", "--label-column"]),
         ("predict m --data text.txt --label-column nope", 2, vec!["--label-column", "no columns"]),
         ("predict m --text a --label-column nope", 2, vec!["--label-column", "--text"]),
-        ("eval m --data text.txt", 1, vec!["text.txt has no columns", "a .csv, .tsv or .jsonl file"]),
+        ("eval m --data text.txt", 2, vec!["text.txt has no columns", "a .csv, .tsv or .jsonl file"]),
         ("data dup.csv --label-column label", 1, vec!["columns 1 and 2 are both called `text`"]),
         ("data blank.csv --label-column label", 1, vec!["did you mean \" label\", with its blanks?"]),
         ("score m text.txt --text-column text", 2, vec!["--text-column", "no columns"]),

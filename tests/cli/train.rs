@@ -30,7 +30,7 @@ fn every_model_trains_is_listed_evaluates_and_generates() {
         assert!((number("tokens_per_second") * number("seconds") / targets as f64 - 1.).abs() < 1e-6);
         let said = folder.done(&format!("generate {model} --length 20 --ignore-eos"));
         assert!(said.len() > 20, "{model}: {said}");
-        let person = folder.done(&format!("eval {model} --data text.txt"));
+        let person = folder.done(&format!("eval {model} --data text.txt --split all"));
         assert!(person.starts_with(&format!("all: {targets} ")) && person.contains("perplexity"), "{person}");
     }
     let listed: Value = serde_json::from_str(&folder.done("list --json")).unwrap();
