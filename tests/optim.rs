@@ -1,5 +1,4 @@
-//! Optimizers, gradient clipping and schedules against PyTorch, by the values that
-//! `scripts/golden/optim.py` wrote.
+//! Optimizers, gradient clipping and schedules against PyTorch's values, which `scripts/golden/optim.py` writes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,7 +44,7 @@ fn golden() -> NamedTensors {
     read_tensors(&path, &Device::Cpu).unwrap()
 }
 
-/// The largest difference of two tensors, in shares of the larger value where that is above 1.
+/// The largest difference of two tensors, relative to values above 1.
 fn difference(found: &Tensor, expected: &Tensor) -> f64 {
     let values = |tensor: &Tensor| {
         tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap()

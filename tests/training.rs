@@ -1,5 +1,5 @@
-//! The training loop, through real bundles on disk: stopping and going on changes no byte, and every way
-//! that a run can end is the right one.
+//! The training loop on real bundles: a resumed run has the bytes of an uninterrupted one, and runs end for the right
+//! reason.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -27,14 +27,14 @@ fn train(mut run: Run) -> Result<Ending> {
     run.train(&AtomicBool::new(false))
 }
 
-/// A whole run and where it is interrupted.
+/// A run and the steps at which it is interrupted.
 #[derive(Clone, Debug)]
 struct Case {
     task: &'static dyn Task,
     valid: bool,
     model: Model,
     options: Options,
-    /// In steps, one or two of them.
+    /// One or two steps.
     stops: Vec<usize>,
 }
 
@@ -49,7 +49,7 @@ fn any_optimizer() -> impl Strategy<Value = OptimizerConfig> {
     ])
 }
 
-/// Schedules that look at epochs or evaluations, and those that also look at the length of the run.
+/// Schedules that depend on epochs or evaluations, and schedules that also depend on the length of the run.
 fn schedules() -> [Schedule; 5] {
     [
         Schedule::Constant,
@@ -60,8 +60,8 @@ fn schedules() -> [Schedule; 5] {
     ]
 }
 
-/// Averages that look at steps or evaluations, and one that also looks at the length of the run: made longer, it
-/// begins anew.
+/// Averages that depend on steps or evaluations, and one that also depends on the length of the run: a longer run
+/// starts it anew.
 const AVERAGES: [Average; 3] =
     [Average::Ema { decay: 0.9 }, Average::NtAsgd { patience: 1 }, Average::Swa { start: 0.5 }];
 
@@ -144,9 +144,9 @@ proptest! {
     }
 }
 
-/// Every option that changes a step, against the step by hand: parameters less the rate times the gradient.
+/// Checks every option that changes a step against the definition: parameters less the rate times the gradient.
 #[test]
-fn the_first_step_is_along_the_gradient_of_all_that_was_asked_for() -> Result<()> {
+fn the_first_step_follows_the_gradient_of_loss_and_penalties() -> Result<()> {
     let problem = Problem::new(&Lm, true)?;
     let penalised = Model { tied: true, ..PLAIN };
     let plain = Options {
@@ -194,7 +194,7 @@ fn the_first_step_is_along_the_gradient_of_all_that_was_asked_for() -> Result<()
 }
 
 #[test]
-fn lanes_are_set_to_zero_one_by_one_as_often_as_asked() -> Result<()> {
+fn state_reset_zeroes_single_lanes_at_its_rate() -> Result<()> {
     let problem = Problem::new(&Lm, false)?;
     let share = |name, state_reset| {
         let seen = watch(problem.start(name, &PLAIN, &Options { state_reset, ..options(60) })?)?;
@@ -234,7 +234,7 @@ fn gradients_of_several_batches_make_the_step_of_one_large_batch() -> Result<()>
 }
 
 #[test]
-fn what_is_kept_is_the_average_and_scores_as_its_evaluation_said() -> Result<()> {
+fn the_kept_parameters_are_the_average_and_score_as_evaluated() -> Result<()> {
     let problem = Problem::new(&Lm, true)?;
     let average = Some(Average::Ema { decay: 0.9 });
     let mut run = problem.start("model", &PLAIN, &Options { average, lr: 0.05, ..options(9) })?;
@@ -255,7 +255,7 @@ fn what_is_kept_is_the_average_and_scores_as_its_evaluation_said() -> Result<()>
 }
 
 #[test]
-fn without_validation_too_every_checkpoint_holds_the_average() -> Result<()> {
+fn checkpoints_without_validation_hold_the_average() -> Result<()> {
     let problem = Problem::new(&Lm, false)?;
     let options = Options { average: Some(Average::Ema { decay: 0.9 }), ..options(6) };
     let run = sabotage(problem.start("model", &PLAIN, &options)?, 5, Action::PoisonStep);
@@ -280,7 +280,7 @@ fn epochs_and_steps_both_end_a_run() -> Result<()> {
 }
 
 #[test]
-fn every_epoch_shows_every_example_in_an_order_of_its_own() -> Result<()> {
+fn every_epoch_shuffles_all_examples_anew() -> Result<()> {
     for eval_every in [None, Some(3), Some(8)] {
         let problem = Problem::new(&Tag, false)?;
         let seen = watch(problem.start("model", &PLAIN, &Options { eval_every, ..options(24) })?)?;
@@ -300,7 +300,7 @@ fn every_epoch_shows_every_example_in_an_order_of_its_own() -> Result<()> {
 }
 
 #[test]
-fn every_window_of_a_stream_starts_from_the_state_that_the_one_before_left() -> Result<()> {
+fn windows_of_a_stream_continue_from_the_previous_state() -> Result<()> {
     let problem = Problem::new(&Lm, false)?; // 336 characters in 4 lanes: 9 windows of 10 steps
     let seen = watch(problem.start("model", &PLAIN, &options(20))?)?;
     for (step, pair) in seen.windows(2).enumerate() {
@@ -312,7 +312,7 @@ fn every_window_of_a_stream_starts_from_the_state_that_the_one_before_left() -> 
 }
 
 #[test]
-fn without_improvement_a_run_stops_after_its_patience() -> Result<()> {
+fn a_run_without_improvement_stops_after_its_patience() -> Result<()> {
     let problem = Problem::new(&Lm, true)?;
     let idle = Options { lr: 0., early_stop: Some(3), eval_every: Some(2), ..options(100) };
     let mut run = problem.start("idle", &PLAIN, &idle)?;
@@ -331,7 +331,7 @@ fn without_improvement_a_run_stops_after_its_patience() -> Result<()> {
 }
 
 #[test]
-fn the_model_kept_is_that_of_the_best_evaluation() -> Result<()> {
+fn the_kept_model_is_that_of_the_best_evaluation() -> Result<()> {
     let problem = Problem::new(&Lm, true)?;
     // The rate rises until the loss goes up again.
     let schedule = Schedule::Cosine { warmup_steps: 30, min_ratio: 0. };
@@ -351,7 +351,7 @@ fn the_model_kept_is_that_of_the_best_evaluation() -> Result<()> {
 }
 
 #[test]
-fn a_last_evaluation_out_of_turn_decides_what_is_kept_and_is_not_remembered() -> Result<()> {
+fn an_unscheduled_last_evaluation_chooses_the_kept_model_only() -> Result<()> {
     let problem = Problem::new(&Lm, true)?;
     // Evaluates after step 3, and at the end.
     let options = Options { schedule: Schedule::Plateau { factor: 0.5, patience: 0 }, ..options(4) };
@@ -386,7 +386,7 @@ fn ctrl_c_ends_the_step_and_saves() -> Result<()> {
     Ok(())
 }
 
-/// The step and what is wrong with it.
+/// A step and its fault.
 fn divergence(result: Result<Ending>) -> (usize, &'static str, f64) {
     match result {
         Err(error @ Error::Diverged { step, what, value, learning_rate }) => {
@@ -401,7 +401,7 @@ fn divergence(result: Result<Ending>) -> (usize, &'static str, f64) {
 }
 
 #[test]
-fn a_loss_that_is_no_number_ends_the_run_and_leaves_the_checkpoint_alone() -> Result<()> {
+fn a_nan_loss_ends_the_run_and_keeps_the_checkpoint() -> Result<()> {
     for (at, action, step, what) in [
         (5, Action::PoisonStep, 5, "loss"),
         // The evaluation that finds it would have been saved.
@@ -423,7 +423,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_leaves_the_checkpoint_alone() -> Re
 }
 
 #[test]
-fn a_loss_ten_times_the_first_ends_the_run_before_it_is_saved() -> Result<()> {
+fn a_loss_ten_times_the_first_ends_the_run_before_a_save() -> Result<()> {
     let sgd = OptimizerConfig::Sgd { momentum: 0., nesterov: false, weight_decay: 0. };
     for (valid, what) in [(false, "loss"), (true, "validation loss")] {
         let problem = Problem::new(&Lm, valid)?;
@@ -442,7 +442,7 @@ fn a_loss_ten_times_the_first_ends_the_run_before_it_is_saved() -> Result<()> {
 }
 
 #[test]
-fn the_loss_falls_on_what_can_be_learned() -> Result<()> {
+fn the_loss_falls_on_learnable_data() -> Result<()> {
     // Without memory the sequences to copy cost ln 8 / 3.5 = 0.59.
     let cases: [(&dyn Task, _, _); 3] = [(&Lm, 200, 0.3), (&Classify, 120, 0.2), (&Tag, 800, 0.45)];
     for (task, steps, bound) in cases {
@@ -465,7 +465,7 @@ fn the_loss_falls_on_what_can_be_learned() -> Result<()> {
 }
 
 #[test]
-fn other_data_is_refused_on_resuming() -> Result<()> {
+fn resuming_on_other_data_is_refused() -> Result<()> {
     let problem = Problem::new(&Lm, true)?;
     train(problem.start("model", &PLAIN, &options(2))?)?;
     write(Path::new(&problem.data.data), &"the cat sat. ".repeat(40))?;

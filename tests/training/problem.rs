@@ -21,7 +21,7 @@ use rnn_zoo::training::{Checkpoint, Metric, Options, Run, Splits};
 use rnn_zoo::{Error, Result};
 use tempfile::TempDir;
 
-/// All that the promise of equal bytes is about.
+/// The files whose bytes do not depend on interruptions.
 pub(super) const FILES: [&str; 6] = [
     "model.safetensors",
     "training/last.safetensors",
@@ -31,12 +31,12 @@ pub(super) const FILES: [&str; 6] = [
     "training/carry.safetensors",
 ];
 
-/// The files of [`FILES`] that two bundles do not have alike.
+/// The files of [`FILES`] that differ between two bundles.
 pub(super) fn differences(one: &Files, other: &Files) -> Vec<&'static str> {
     FILES.into_iter().filter(|file| one[file] != other[file]).collect()
 }
 
-/// The bytes of [`FILES`], where a bundle has them.
+/// The bytes of each of [`FILES`] that a bundle has.
 pub(super) type Files = BTreeMap<&'static str, Option<Vec<u8>>>;
 
 /// Data of one task, and a folder for the bundles.
@@ -75,7 +75,7 @@ impl Problem {
         self.dir.path().join(name)
     }
 
-    /// The data as a new run reads it; of sequences to copy only a few short ones.
+    /// The data of a new run; a few short sequences of the copying problem.
     pub(super) fn prepare(&self) -> Result<Prepared> {
         if self.task.name() == "tag" {
             return Ok(self.few());
@@ -85,7 +85,7 @@ impl Problem {
         self.task.prepare(&self.data, TokenizerSource::Trained(spec), vec![])
     }
 
-    /// The data as a resumed run reads it.
+    /// The data of a resumed run.
     fn prepare_again(&self, checkpoint: &Checkpoint) -> Result<Prepared> {
         if self.task.name() == "tag" { Ok(self.few()) } else { checkpoint.prepare() }
     }
@@ -176,7 +176,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<String> {
     Ok(path.display().to_string())
 }
 
-/// A small network, whatever the task.
+/// A small network for any task.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     /// 0, 1, 2: simple, LSTM, GRU.
@@ -184,7 +184,7 @@ pub(super) struct Model {
     pub(super) layers: usize,
     pub(super) noise: [f64; 5],
     pub(super) locked: bool,
-    /// Of a language model: tied ends with a projection between them, and penalties on its output.
+    /// For a language model: tied ends with a projection between them, and penalties on the output.
     pub(super) tied: bool,
 }
 
@@ -226,7 +226,7 @@ impl Model {
     }
 }
 
-/// An epoch is 6 to 9 steps of these, whatever the task, so that runs of up to 18 steps see its end.
+/// With these an epoch has 6 to 9 steps for every task, so that runs of up to 18 steps pass its end.
 pub(super) fn options(steps: usize) -> Options {
     Options {
         epochs: None,

@@ -1,4 +1,4 @@
-//! A network that watches a run from within, or spoils it.
+//! A network that records a run's steps or injects a fault.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use rnn_zoo::training::{Ending, Run};
 
 use super::train;
 
-/// A network that counts its training steps and does something in one of them.
+/// A network that counts its training steps and acts in one of them.
 pub(super) struct Saboteur {
     pub(super) inner: Box<dyn Network>,
     pub(super) steps: AtomicUsize,
@@ -19,11 +19,11 @@ pub(super) struct Saboteur {
     pub(super) action: Action,
 }
 
-/// One training step as a network sees it.
+/// The inputs and states of one training step.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Seen {
     pub(super) rows: Vec<Vec<u32>>,
-    /// The hidden state handed in; `None` for zero.
+    /// The initial hidden state; `None` for zero.
     pub(super) before: Option<Vec<f32>>,
     pub(super) after: Vec<f32>,
 }
@@ -31,11 +31,11 @@ pub(super) struct Seen {
 pub(super) enum Action {
     /// Press Ctrl-C.
     Stop(Arc<AtomicBool>),
-    /// Note what every step reads, and the state before and after it.
+    /// Record every step's inputs, and the state before and after it.
     Record(Arc<Mutex<Vec<Seen>>>),
-    /// Make the step's hidden states no numbers.
+    /// Make the step's hidden states NaN.
     PoisonStep,
-    /// Make those of every evaluation from that step on no numbers.
+    /// Make the hidden states of every evaluation from that step on NaN.
     PoisonEvaluation,
 }
 
@@ -93,20 +93,20 @@ impl Network for Saboteur {
     }
 }
 
-/// Puts a saboteur around the run's network.
+/// Wraps the run's network in a saboteur.
 pub(super) fn sabotage(mut run: Run, at: usize, action: Action) -> Run {
     let inner = run.trainer.network;
     run.trainer.network = Box::new(Saboteur { inner, steps: AtomicUsize::new(0), at, action });
     run
 }
 
-/// Trains until `steps` more steps are taken, then stops as on Ctrl-C.
+/// Trains for `steps` more steps, then stops as on Ctrl-C.
 pub(super) fn train_and_stop(run: Run, steps: usize) -> Result<Ending> {
     let stop = Arc::new(AtomicBool::new(false));
     sabotage(run, steps, Action::Stop(stop.clone())).train(&stop)
 }
 
-/// Trains to the end: every step.
+/// Trains to the end and returns every step.
 pub(super) fn watch(run: Run) -> Result<Vec<Seen>> {
     let seen = Arc::new(Mutex::new(vec![]));
     train(sabotage(run, 0, Action::Record(seen.clone())))?;
