@@ -75,12 +75,12 @@ impl Folder {
         command
     }
 
-    /// Runs a command that succeeds; returns its standard output.
+    /// Run a command that succeeds; return its standard output.
     fn done(&self, line: &str) -> String {
         written(&self.rnn(line).output().unwrap(), line)
     }
 
-    /// Runs a command that fails with `code` and an error that mentions all of `mentions`, and that
+    /// Run a command that fails with `code` and an error that mentions all of `mentions`, and that
     /// leaves every file as it was.
     fn refused(&self, line: &str, code: i32, mentions: &[&str]) {
         let before = self.snapshot();

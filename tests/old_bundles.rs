@@ -26,7 +26,7 @@ fn expected(name: &str) -> String {
     fs::read_to_string(fixture().join("expected").join(name)).unwrap()
 }
 
-/// Copies a folder and its subfolders.
+/// Copy a folder and its subfolders.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -49,7 +49,7 @@ impl Folder {
         folder
     }
 
-    /// Runs a successful command on the portable kernels and returns its standard output.
+    /// Run a successful command on the portable kernels and return its standard output.
     fn rnn(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("rnn"));
         command.current_dir(&self.0).args(arguments).env("RNN_ZOO_SIMD", "portable");

@@ -144,7 +144,7 @@ proptest! {
     }
 }
 
-/// Checks every option that changes a step against the definition: parameters less the rate times the gradient.
+/// Check every option that changes a step against the definition: parameters less the rate times the gradient.
 #[test]
 fn the_first_step_follows_the_gradient_of_loss_and_penalties() -> Result<()> {
     let problem = Problem::new(&Lm, true)?;

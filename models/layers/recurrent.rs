@@ -65,7 +65,7 @@ pub trait Recurrent: Send + Sync {
     /// Make a stream that reads one step after another, from a state of zeros, with the present weights. The linear
     /// layers of `decoder` follow the stack, in their order.
     ///
-    /// Returns `None` if there are no kernels for it: on a GPU, in types other than f32, with layer normalisation, in
+    /// Return `None` if there are no kernels for it: on a GPU, in types other than f32, with layer normalisation, in
     /// both directions, and for a GRU that resets before the product. [`Recurrent::step`] works everywhere.
     ///
     /// # Errors

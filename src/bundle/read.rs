@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// The largest JSON or text file of a bundle, in bytes.
 const LARGEST_TEXT: u64 = 64 << 20;
 
-/// Reads a file of at most 64 MiB.
+/// Read a file of at most 64 MiB.
 ///
 /// # Errors
 /// As [`open`], and if the file is larger.
@@ -20,7 +20,7 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     bounded(path, LARGEST_TEXT)
 }
 
-/// Reads a text file of at most 64 MiB; `None` if there is no such file.
+/// Read a text file of at most 64 MiB; `None` if there is no such file.
 ///
 /// # Errors
 /// As [`bytes`], and if the file is not UTF-8.

@@ -34,7 +34,7 @@ pub(super) struct TensorFile<'a, R> {
     tensors: Vec<(String, TensorInfo)>,
 }
 
-/// Which values a tensor may have.
+/// The values that a tensor may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Values {
     Any,

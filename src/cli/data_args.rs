@@ -67,7 +67,7 @@ impl DataArgs {
     }
 
     /// The split that the user names, or the part of the training data that was held out; `None` for the usual split.
-    /// Prints the facts about the data that the user should know.
+    /// Print the facts about the data that the user should know.
     ///
     /// # Errors
     /// If the data cannot be read.

@@ -11,7 +11,7 @@ use super::records::{RecordFile, RecordFormat};
 use super::text_file::TextFile;
 use crate::Result;
 
-/// Opens a file with the given options.
+/// Open a file with the given options.
 type Open = fn(&Path, &ReadOptions) -> Result<Box<dyn DataFile>>;
 
 /// Extensions and their formats. A file with another extension is plain text.

@@ -31,7 +31,7 @@ pub struct Legality {
 
 /// Read `count` different strings of the embedded Reber grammar, none of them in the training split of `seed`,
 /// one after the other as in training, and compares the predictions after every prefix with the grammar.
-/// Returns `None` if the model's tokens are not the seven symbols and the line end.
+/// Return `None` if the model's tokens are not the seven symbols and the line end.
 ///
 /// # Errors
 /// If the model reads no text, and errors from candle.

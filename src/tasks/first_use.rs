@@ -1,6 +1,6 @@
 //! The first use of a trained model.
 
-/// What a user does first with a trained model, besides evaluating it.
+/// The first use of a trained model, besides its evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstUse {
     /// Generate a text of this many tokens.

@@ -192,7 +192,7 @@ pub trait Task: Send + Sync {
 
 /// Answers each sequence of a batch, in order. The number is that of the sequences in the batches before.
 ///
-/// Returns an error if the batch does not fit the network or an output is NaN or infinite, and errors from candle.
+/// Return an error if the batch does not fit the network or an output is NaN or infinite, and errors from candle.
 pub type Answerer = fn(&dyn Network, &Batch, usize, Names<'_>) -> Result<Vec<Answer>>;
 
 /// Converts a text without a label to an example.

@@ -39,10 +39,10 @@ pub struct Options {
     pub optimizer: OptimizerConfig,
     /// The learning rate that the schedule starts from.
     pub lr: f64,
-    /// Which average of the parameters is evaluated and kept, instead of the parameters.
+    /// The average of the parameters that is evaluated and kept in their place.
     #[serde(default)]
     pub average: Option<Average>,
-    /// How the learning rate changes.
+    /// The schedule of the learning rate.
     pub schedule: Schedule,
     /// Scale the gradients down to this norm where they exceed it; 0 never does.
     pub clip: f64,
@@ -143,7 +143,7 @@ impl Options {
         Ok(splits.train.epoch(self.cut(), Some((self.seed, epoch)))?.len())
     }
 
-    /// How the training split is cut into batches.
+    /// The cut of the training split into batches.
     pub(super) fn cut(&self) -> Cut {
         Cut { batch_size: self.batch_size, window: self.bptt, trim: true, vary: self.vary_bptt }
     }

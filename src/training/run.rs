@@ -128,7 +128,7 @@ impl Run {
         self.record.save(&self.trainer, &mut self.reporter)
     }
 
-    /// How the run had ended before it was resumed; `None` if there are steps left.
+    /// The ending of the run before it was resumed; `None` if there are steps left.
     pub fn ended(&self) -> Option<Ending> {
         self.ended
     }

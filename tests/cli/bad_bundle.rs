@@ -14,7 +14,7 @@ fn header(size: u64, text: &str) -> Vec<u8> {
     [&size.to_le_bytes(), text.as_bytes()].concat()
 }
 
-/// Sets every number of one parameter of a file.
+/// Set every number of one parameter of a file.
 fn fill(file: &Path, parameter: &str, value: f32) {
     let mut tensors: HashMap<String, Tensor> =
         read_tensors(file, &Device::Cpu).unwrap().into_iter().collect();
@@ -137,7 +137,7 @@ fn bundle_without_reports_and_card_works() {
     assert_eq!(folder.done("generate moved"), said);
 }
 
-/// Runs `rnn` with file sizes limited to `blocks` of 512 bytes: like a full disk, or, if `killed`, like a process
+/// Run `rnn` with file sizes limited to `blocks` of 512 bytes: like a full disk, or, if `killed`, like a process
 /// that is killed in the middle of a write.
 #[cfg(target_os = "linux")]
 fn on_a_full_disk(folder: &Folder, line: &str, blocks: usize, killed: bool) -> std::process::Output {
@@ -241,7 +241,7 @@ fn byte_order_mark_in_config_json_is_skipped() {
     assert!(!folder.done("list").contains("cannot be used"));
 }
 
-/// Runs `rnn` as a user to whom permissions apply; `None` if that is not possible.
+/// Run `rnn` as a user to whom permissions apply; `None` if that is not possible.
 #[cfg(unix)]
 fn as_ordinary_user(folder: &Folder, line: &str) -> Option<std::process::Output> {
     use std::os::unix::fs::PermissionsExt;

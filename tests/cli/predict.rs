@@ -182,7 +182,7 @@ fn overflowing_network_is_an_error() {
     }
 }
 
-/// Sets every parameter of the decoder to the largest finite number, whose sums are infinite.
+/// Set every parameter of the decoder to the largest finite number, whose sums are infinite.
 fn overflow(model: &Path) {
     let mut tensors = candle_core::safetensors::load(model, &Device::Cpu).unwrap();
     for (name, tensor) in &mut tensors {

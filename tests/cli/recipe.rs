@@ -29,7 +29,7 @@ fn folder() -> Folder {
     folder
 }
 
-/// What a run leaves that tells one model from another.
+/// The files of a run that identify its model.
 fn model(folder: &Folder, line: &str) -> (Vec<u8>, Vec<u8>) {
     folder.done(&format!("train {line} --out m --force"));
     (folder.bytes("m/model.safetensors"), folder.bytes("m/tokenizer.json"))
@@ -135,7 +135,7 @@ fn what_is_wrong_with_a_recipe_is_said_with_file_line_and_key() {
     folder.refused("train --recipe r.toml --resume m", 2, &["--resume", "--recipe"]);
 }
 
-/// How often the run in that bundle is evaluated, as a recipe says it.
+/// The evaluation interval of the run in that bundle, as in a recipe.
 fn every(folder: &Folder, bundle: &str) -> String {
     match &folder.json(&format!("{bundle}/training/state.json"))["state"]["options"]["eval_every"] {
         serde_json::Value::Null => "epoch".into(),

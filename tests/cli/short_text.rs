@@ -2,7 +2,7 @@
 
 use super::{Folder, text};
 
-/// Trains `lstm` on `short.txt`; returns what the command says.
+/// Train `lstm` on `short.txt`; return the standard error.
 fn train(folder: &Folder, flags: &str) -> String {
     let line = format!("train lstm --data short.txt --out m --force --hidden 8 --max-steps 3 {flags}");
     let output = folder.rnn(&line).output().unwrap();

@@ -28,7 +28,7 @@ struct Module {
 }
 
 impl Modules {
-    /// Parses the crate whose root file is `root`.
+    /// Parse the crate whose root file is `root`.
     pub fn read(root: &Path) -> Self {
         let mut modules = Self(vec![]);
         let folder = root.parent().unwrap();
@@ -56,7 +56,7 @@ impl Modules {
             .collect()
     }
 
-    /// Adds the module of `file`, whose child modules lie in `folder`, and all modules below.
+    /// Add the module of `file`, whose child modules lie in `folder`, and all modules below.
     fn add(&mut self, file: &Path, folder: &Path, path: &[String]) -> usize {
         let text =
             std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -124,7 +124,7 @@ impl Modules {
     }
 }
 
-/// Adds the names that a `use` brings, each with the path that it stands for.
+/// Add the names that a `use` brings, each with the path that it stands for.
 fn add_aliases(tree: &UseTree, prefix: &mut Vec<String>, aliases: &mut BTreeMap<String, Vec<String>>) {
     for (name, path) in leaves(tree, prefix) {
         if name != "*" && path.len() > 1 {
@@ -163,7 +163,7 @@ fn is_test(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Collects the paths of a file outside its tests.
+/// Collect the paths of a file outside its tests.
 struct Paths {
     /// Inline modules around the current place, each of which adds a `super` to paths.
     depth: usize,
@@ -171,7 +171,7 @@ struct Paths {
 }
 
 impl Paths {
-    /// Adds a path; inside inline modules the leading `super` that leave them are dropped.
+    /// Add a path; inside inline modules the leading `super` that leave them are dropped.
     fn add(&mut self, mut path: Vec<String>) {
         let supers = path.iter().take_while(|segment| *segment == "super").count();
         if self.depth > 0 && supers > 0 {

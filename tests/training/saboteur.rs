@@ -93,20 +93,20 @@ impl Network for Saboteur {
     }
 }
 
-/// Wraps the run's network in a saboteur.
+/// Wrap the run's network in a saboteur.
 pub(super) fn sabotage(mut run: Run, at: usize, action: Action) -> Run {
     let inner = run.trainer.network;
     run.trainer.network = Box::new(Saboteur { inner, steps: AtomicUsize::new(0), at, action });
     run
 }
 
-/// Trains for `steps` more steps, then stops as on Ctrl-C.
+/// Train for `steps` more steps, then stops as on Ctrl-C.
 pub(super) fn train_and_stop(run: Run, steps: usize) -> Result<Ending> {
     let stop = Arc::new(AtomicBool::new(false));
     sabotage(run, steps, Action::Stop(stop.clone())).train(&stop)
 }
 
-/// Trains to the end and returns every step.
+/// Train to the end and return every step.
 pub(super) fn watch(run: Run) -> Result<Vec<Seen>> {
     let seen = Arc::new(Mutex::new(vec![]));
     train(sabotage(run, 0, Action::Record(seen.clone())))?;

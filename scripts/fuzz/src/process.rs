@@ -23,7 +23,7 @@ const OUTPUT: u64 = 16 << 20;
 /// 1 GiB, and allocators reserve more than they use; resident memory is measured besides. Files: 200 MB.
 const LIMITS: &str = "ulimit -c 0; ulimit -v 5242880; ulimit -f 400000; ulimit -S -t ";
 
-/// What a run left.
+/// The results of a run.
 pub struct Run {
     /// Exit status.
     pub status: ExitStatus,

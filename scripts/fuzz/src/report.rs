@@ -12,7 +12,7 @@ use crate::process::Run;
 use crate::seeds;
 use crate::verdict::{Failure, Kind, cut};
 
-/// What all runs gave.
+/// The results of all runs.
 pub struct Report {
     keep: PathBuf,
     verbose: bool,

@@ -1,4 +1,4 @@
-//! What counts as a failure of a run.
+//! The failures of a run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -56,7 +56,7 @@ impl Kind {
 /// A failure and its description, from which numbers and names of files are removed to tell failures apart.
 pub type Failure = (Kind, String);
 
-/// Judges a run. `place` is the folder it ran in, `kept` a copy from before.
+/// Return the failures of a run. `place` is the folder it ran in, `kept` a copy from before.
 pub fn judge(case: &Case, run: &Run, place: &Path, kept: &Path, seeds: &Seeds) -> Result<Vec<Failure>> {
     let mut failures = vec![];
     let panic = run.stderr.lines().position(|line| line.contains("panicked at"));
@@ -96,7 +96,7 @@ fn ended(case: &Case, run: &Run, panicked: bool) -> Option<Failure> {
     }
 }
 
-/// What is wrong with the error message of a failed run. Usage errors of the argument parser have hints below.
+/// Return the fault of the error message of a failed run, if it has one. Usage errors of the argument parser have hints below.
 fn message(code: i32, stderr: &str) -> Option<String> {
     let error = stderr.lines().position(|line| line.starts_with("rnn: ") || line.starts_with("error: "));
     let Some(error) = error else { return Some(format!("no error message: {}", last_line(stderr))) };
@@ -110,7 +110,7 @@ fn message(code: i32, stderr: &str) -> Option<String> {
     (lines[0].len() > LONGEST_ERROR && !quoted).then(|| format!("long error: {}", cut(lines[0], 300)))
 }
 
-/// What is wrong with the answer of a run that succeeded.
+/// Return the fault of the answer of a run that succeeded, if it has one.
 fn answer(case: &Case, stdout: &str) -> Option<String> {
     let number = |word: &str| {
         let word = word.trim_matches(|c: char| !c.is_ascii_alphabetic()).to_ascii_lowercase();

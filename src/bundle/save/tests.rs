@@ -6,7 +6,7 @@ use serde_json::json;
 use super::super::fixture::{config, weights};
 use super::*;
 
-/// Saves a bundle with `generation` in every file.
+/// Save a bundle with `generation` in every file.
 fn save(writer: &mut BundleWriter, generation: f32, size: usize, swap: Swap) -> Result<()> {
     let config = Config { created_with: generation.to_string(), ..config() };
     let tensors = weights(generation, size);

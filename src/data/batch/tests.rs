@@ -32,7 +32,7 @@ fn classes(batch: &Batch) -> &Tensor {
     }
 }
 
-/// What each lane reads and what it should answer in a whole epoch, padding left out.
+/// The inputs and targets of each lane in a whole epoch, without padding.
 fn lanes(epoch: &Epoch<'_>, count: usize) -> Vec<(Vec<u32>, Vec<u32>)> {
     let mut lanes = vec![(vec![], vec![]); count];
     for index in 0..epoch.len() {

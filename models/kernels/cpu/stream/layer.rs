@@ -41,7 +41,7 @@ pub(crate) struct StreamLayer<O: Operand> {
 pub(super) struct StreamStep {
     /// Sequences side by side.
     pub(super) batch: usize,
-    /// Which of the two hidden states is the current one.
+    /// The index of the current one of the two hidden states.
     pub(super) current: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What both workers share: the request, a clock, and a loop that answers a JSON line with a JSON line.
+//! The code that both workers share: the request, a clock, and a loop that answers a JSON line with a JSON line.
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// Single steps that are timed together, as `rnn bench step` does.
 pub const STEPS: usize = 50;
 
-/// What to measure; each kind of work reads the sizes that it has.
+/// A measurement; each kind of work reads the sizes that it has.
 #[derive(Deserialize)]
 #[allow(dead_code)] // one of the workers has no language model
 pub struct Request {

@@ -1,4 +1,4 @@
-//! What the targets share: files for loaders that take paths, and panics that the library contains.
+//! The code that the targets share: files for loaders that take paths, and panics that the library contains.
 
 use std::cell::RefCell;
 use std::fs;
