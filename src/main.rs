@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use cli::flags::{self, Usage};
@@ -39,7 +39,7 @@ fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted) => ExitCode::from(130),
-        // The reader of the output has seen enough, as `head` does.
+        // The reader of the output closed the pipe, as `head` does.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let error = flags::in_flags(about_output(error));
@@ -51,7 +51,9 @@ fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
 
 /// End the program after an allocation that failed. Any thread may have asked for the memory.
 fn end_out_of_memory(bytes: usize) -> ! {
-    eprintln!(
+    // Not `eprintln`, which panics if standard error cannot be written.
+    let _ = writeln!(
+        std::io::stderr(),
         "rnn: out of memory: {bytes} bytes cannot be allocated; use a smaller network, smaller batches or shorter windows"
     );
     std::process::exit(1)

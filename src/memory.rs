@@ -46,7 +46,7 @@ impl Estimate {
         floats.saturating_mul(FLOAT)
     }
 
-    /// Refuse what this machine cannot hold.
+    /// Return an error if the estimate exceeds the memory of this machine.
     ///
     /// # Errors
     /// If the estimate exceeds the memory of the machine, so far as that is known; the error is an

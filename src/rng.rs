@@ -47,7 +47,7 @@ pub fn stream(seed: u64, purpose: Purpose, index: u64) -> Rng {
 pub struct Position {
     seed: [u8; 32],
     stream: u64,
-    /// 32-bit words drawn so far; a decimal string, for JSON numbers end at 2^53.
+    /// 32-bit words drawn so far; a decimal string, because JSON numbers are exact only to 2^53.
     word: String,
 }
 

@@ -13,13 +13,21 @@ pub struct ReportingAllocator {
 
 impl ReportingAllocator {
     /// An allocator that calls `end` with the size, in bytes, of the first allocation that fails. `end` must not
-    /// allocate.
+    /// allocate. The process aborts if it panics.
     pub const fn new(end: fn(usize) -> !) -> Self {
         Self { end }
     }
 
     fn checked(&self, memory: *mut u8, bytes: usize) -> *mut u8 {
+        /// Aborts the process on unwinding: a panic must not leave an allocator.
+        struct Abort;
+        impl Drop for Abort {
+            fn drop(&mut self) {
+                std::process::abort();
+            }
+        }
         if memory.is_null() {
+            let _abort = Abort;
             (self.end)(bytes)
         }
         memory

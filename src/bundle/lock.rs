@@ -63,7 +63,7 @@ fn lock_file(path: &Path, bundle: &Path) -> Result<LockFile> {
         let mut file = open.map_err(failed)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => return Err(held_by_another(file, bundle)),
-            // A file system without locks: as good as none.
+            // The file system has no locks: continue unlocked.
             Err(TryLockError::Error(_)) => {}
             // The holder before may have removed the file after it was opened here.
             Ok(()) if !is_at(&file, path) => continue,

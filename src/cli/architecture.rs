@@ -19,7 +19,7 @@ pub const DTYPE: DType = DType::F32;
 /// A kind of recurrent cell: an entry of [`MODELS`] with a stack.
 pub type Cell = &'static ModelEntry;
 
-/// Why a [`Cell`] has a stack.
+/// Invariant: a [`Cell`] has a stack.
 pub const HAS_STACK: &str = "invariant: clap accepts only cells, which have stacks";
 
 /// The network.

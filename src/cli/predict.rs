@@ -6,6 +6,7 @@ use rnn_zoo::data::batch::Dataset;
 use rnn_zoo::data::source::Split;
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::predict::{answer, check, read_texts};
+use rnn_zoo::tokenizer::fold_line_ends;
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
@@ -83,9 +84,12 @@ impl Args {
         }
         let corpus = self.data.texts(data, &model.config)?;
         let split = self.data.split.unwrap_or_else(|| corpus.default_split());
-        // The end of a line does not belong to its text; a record is taken as it is.
-        let texts =
-            corpus.pieces(split)?.map(|piece| Ok(piece?.text.trim_end_matches(['\r', '\n']).to_string()));
-        Ok(read_texts(model, &texts.collect::<rnn_zoo::Result<Vec<_>>>()?)?)
+        let texts = corpus.pieces(split)?.map(|piece| Ok(piece?.text));
+        let mut texts = texts.collect::<rnn_zoo::Result<Vec<_>>>()?;
+        if !corpus.is_records() {
+            // Each line is a text. Long lines come in several pieces.
+            texts = fold_line_ends(&texts.concat()).lines().map(String::from).collect();
+        }
+        Ok(read_texts(model, &texts)?)
     }
 }

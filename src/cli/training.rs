@@ -190,7 +190,7 @@ impl TrainingArgs {
         Ok(schedule)
     }
 
-    /// Shrink the default batch and window until a short text fills a batch, and says so. What the user sets stays.
+    /// Shrink the default batch and window until a short text fills a batch, and report it. What the user sets stays.
     pub fn fitted(&self, defaults: Defaults, train: &Dataset) -> Defaults {
         let Dataset::Stream { tokens, .. } = train else { return defaults };
         let tokens = tokens.len() as usize;

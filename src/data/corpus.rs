@@ -1,4 +1,4 @@
-//! A corpus: text in pieces, in three splits, streamed from wherever it lives.
+//! A corpus: text in pieces, in three splits, streamed from a file, folder, generator or the hub.
 
 use std::path::{Path, PathBuf};
 
@@ -162,7 +162,7 @@ impl Corpus {
         Ok(lines)
     }
 
-    /// Whether there is anything in `split`: a folder may lack a file, a file be too short to divide.
+    /// Whether there is anything in `split`: false if the folder has no such file or the file is too short.
     ///
     /// # Errors
     /// As [`pieces`](Self::pieces), but for the missing split.

@@ -18,7 +18,7 @@ const CHECKED: u64 = 64 << 20;
 /// The number of bytes that an encoding is guessed from.
 const WINDOW: u64 = 1 << 20;
 
-/// So many characters beyond ASCII that are UTF-8 are no accident of another encoding.
+/// Valid non-ASCII UTF-8 characters that prove a file UTF-8.
 const ENOUGH: usize = 10;
 
 /// Bytes before the first that is not UTF-8 in the window of a guess.
@@ -34,7 +34,7 @@ pub(super) enum Detected {
         /// The length of the byte-order mark.
         mark: u64,
     },
-    /// No text in an encoding that is known.
+    /// Not text in a known encoding.
     Binary,
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fractions::Fractions;
 
-/// The records that a division sets aside.
+/// Rule that selects held-out records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SplitRule {

@@ -201,7 +201,7 @@ fn resolve(base: &Uri, location: &str) -> Result<Uri> {
     let (scheme, authority) = (base.scheme_str().unwrap_or_default(), base.authority().ok_or_else(invalid)?);
     let absolute = match location {
         "" => return Err(invalid()),
-        location if location.contains("://") => location.to_string(),
+        location if has_scheme(location) => location.to_string(),
         location if location.starts_with("//") => format!("{scheme}:{location}"),
         location if location.starts_with('/') => format!("{scheme}://{authority}{location}"),
         location => {
@@ -210,6 +210,11 @@ fn resolve(base: &Uri, location: &str) -> Result<Uri> {
         }
     };
     absolute.parse().map_err(|_| invalid())
+}
+
+/// Whether an address begins with a scheme, such as `https:`.
+fn has_scheme(location: &str) -> bool {
+    location.find([':', '/', '?', '#']).is_some_and(|at| at > 0 && location[at..].starts_with(':'))
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

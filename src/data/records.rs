@@ -256,7 +256,7 @@ fn gap(piece: &Piece, labelled: bool) -> Option<Gap> {
     (labelled && piece.label.as_deref().is_none_or(blank)).then_some(Gap::Label)
 }
 
-/// Records up to and with the first error.
+/// Iterator that ends after the first error.
 struct UntilError(Option<Box<dyn Records>>);
 
 impl Iterator for UntilError {

@@ -94,7 +94,7 @@ impl Utf8File {
         FileReader::new(self.file.clone(), range)
     }
 
-    /// A copy in UTF-8. `guessed` tells whether the user must hear of the encoding.
+    /// A copy in UTF-8. `guessed` tells whether the encoding was detected; then a note names it.
     fn decoded(self, encoding: Encoding, guessed: bool) -> Result<Self> {
         let problem = |error: io::Error| Error::file(&self.path, error);
         let copy = tempfile::tempfile().map_err(|error| no_copy(&error))?;

@@ -20,7 +20,7 @@ pub struct Legality {
     pub strings: usize,
     /// Strings with every step right.
     pub strings_right: usize,
-    /// Symbols that were to be predicted.
+    /// Number of target symbols.
     pub steps: usize,
     /// Steps at which the symbols with a probability above one over the number of symbols are exactly those
     /// that the grammar allows.
@@ -30,7 +30,7 @@ pub struct Legality {
 }
 
 /// Read `count` different strings of the embedded Reber grammar, none of them in the training split of `seed`,
-/// one after the other as in training, and compares the predictions after every prefix with the grammar.
+/// one after the other as in training, and compare the predictions after every prefix with the grammar.
 /// Return `None` if the model's tokens are not the seven symbols and the line end.
 ///
 /// # Errors

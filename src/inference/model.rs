@@ -57,7 +57,7 @@ impl Model {
         })
     }
 
-    /// Read a bundle and builds its network with `build`, out of the tensors read.
+    /// Read a bundle and build its network with `build`, out of the tensors read.
     fn assemble<T>(
         path: &Path,
         device: &Device,

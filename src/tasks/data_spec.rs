@@ -17,7 +17,7 @@ pub struct DataSpec {
     pub data: String,
     /// Columns of records.
     pub columns: Columns,
-    /// The delimiter of tables, if it is not to be found out.
+    /// The delimiter of tables, `None` detects it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<Delimiter>,
     /// The character encoding of files, if it is not to be detected.

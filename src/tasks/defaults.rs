@@ -97,7 +97,7 @@ impl Defaults {
         })
     }
 
-    /// Shrinks the batch and the window of running text, each unless the user sets it, until `tokens` fill one window
+    /// Shrink the batch and the window of running text, each unless the user sets it, until `tokens` fill one window
     /// of every lane. The batch shrinks first, to four lanes, then the window.
     #[must_use]
     pub fn fitted(self, tokens: usize, batch_size: Option<usize>, bptt: Option<usize>) -> Self {

@@ -1,6 +1,6 @@
 //! The first use of a trained model.
 
-/// The first use of a trained model, besides its evaluation.
+/// Command suggested after training, beside `rnn eval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstUse {
     /// Generate a text of this many tokens.

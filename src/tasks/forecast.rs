@@ -1,4 +1,4 @@
-//! `forecast`: numbers from numbers.
+//! `forecast`: regression, numbers predicted from a series.
 
 use candle_core::{DType, Tensor};
 use rnn_zoo_models::{ModelConfig, Network, Noise, Readout, RecurrentConfig};
@@ -28,7 +28,7 @@ use crate::{Error, Result};
 /// Time steps of a sequence of `builtin:adding`.
 const STEPS: usize = 100;
 
-/// Numbers from numbers.
+/// Regression: predicts numbers from a series.
 pub struct Forecast;
 
 /// The adding problem.
@@ -40,7 +40,7 @@ impl Task for Forecast {
     }
 
     fn summary(&self) -> &'static str {
-        "Numbers from numbers"
+        "Numbers from a series"
     }
 
     fn suits(&self, data: &DataSpec) -> Result<bool> {

@@ -12,7 +12,7 @@ use crate::training::loss::{self, Sum};
 
 /// Sums up an evaluation, batch by batch.
 pub trait Meter {
-    /// Run the network on a batch and adds the results. `carried` is the state at the end of the batch before.
+    /// Run the network on a batch and add the results. `carried` is the state at the end of the batch before.
     ///
     /// # Errors
     /// If the batch does not fit the network, and errors from candle.

@@ -11,7 +11,7 @@ use crate::Result;
 
 /// All tasks, in the order in which they are listed to users.
 pub const TASKS: &[&dyn Task] = &[
-    // The first is the task of data that no task says it suits.
+    // The first is the default.
     &super::lm::Lm,
     &super::classify::Classify,
     &super::tag::Tag,

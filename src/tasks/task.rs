@@ -129,7 +129,7 @@ pub trait Task: Send + Sync {
     /// The unit of the loss; `tokenizer` is that of the model, if it has one.
     fn unit(&self, tokenizer: Option<&Tokenizer>) -> LossUnit;
 
-    /// Run the network on a batch in training and computes the loss. `carried` is the state at the end of the batch
+    /// Run the network on a batch in training and compute the loss. `carried` is the state at the end of the batch
     /// before. `smoothing` is the share of each target's probability that is spread over all classes.
     ///
     /// # Errors
@@ -190,12 +190,12 @@ pub trait Task: Send + Sync {
     }
 }
 
-/// Answers each sequence of a batch, in order. The number is that of the sequences in the batches before.
+/// Function that answers each sequence of a batch, in order. The number is that of the sequences in the batches before.
 ///
 /// Return an error if the batch does not fit the network or an output is NaN or infinite, and errors from candle.
 pub type Answerer = fn(&dyn Network, &Batch, usize, Names<'_>) -> Result<Vec<Answer>>;
 
-/// Converts a text without a label to an example.
+/// Function that converts a text without a label to an example.
 pub type TextReader = fn(&str, &Tokenizer) -> Result<Example>;
 
 /// The loss of a batch in training.

@@ -6,7 +6,7 @@ use tokenizers::{ModelWrapper, OffsetReferential, OffsetType, PreTokenizer};
 use super::encode::Tokenizer;
 
 impl Tokenizer {
-    /// The characters of a text that the tokenizers library drops without a word, in order. These are characters
+    /// The characters of a text that the tokenizers library drops without an error, in order. These are characters
     /// without a token, where byte pairs have no unknown token either. White space that the tokenizer removes on
     /// purpose does not count.
     pub fn dropped(&self, text: &str) -> Vec<String> {

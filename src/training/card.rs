@@ -83,6 +83,9 @@ pub fn next_commands(config: &Config, data: &DataSpec, bundle: &str) -> String {
             read.push_str(&format!(" {}", with_value(flag, value)));
         }
     }
+    if data.seed != DataSpec::new("").seed && matches!(data.source(), Ok(Source::Builtin(_))) {
+        read.push_str(&format!(" --seed {}", data.seed));
+    }
     let split = split_to_score(config, data).map_or(String::new(), |split| format!(" --split {split}"));
     let first = match config.task.first_use() {
         FirstUse::Generate { length } => format!("rnn generate {bundle} --length {length}"),

@@ -148,7 +148,7 @@ impl Checkpoint {
 }
 
 impl Tensors {
-    /// Set the parameters, and restores the rest of the run's state. `folder` is named in errors.
+    /// Set the parameters, and restore the rest of the run's state. `folder` is named in errors.
     fn restore(
         self,
         folder: &Path,

@@ -20,13 +20,13 @@ pub struct Options {
     pub max_steps: Option<usize>,
     /// Sequences side by side.
     pub batch_size: usize,
-    /// Steps that a gradient goes back in a stream.
+    /// Window of truncated BPTT, in time steps.
     pub bptt: usize,
     /// Draw each window's length around `bptt`, and scale its learning rate with it.
     #[serde(default)]
     pub vary_bptt: bool,
     /// Chance that a lane of a stream starts a window from a state of zero (Melis, Dyer and Blunsom 2018). Without,
-    /// a model hardly ever sees the state from which it will be asked to write.
+    /// a model rarely sees the zero state that generation starts from.
     #[serde(default)]
     pub state_reset: f64,
     /// Batches whose gradients make one step.

@@ -61,7 +61,9 @@ impl Progress {
         at_most("without_improvement", without_improvement, step, taken)?;
         at_most("running.steps", self.running.steps(), step, taken)?;
         not_negative("first_loss", self.first_loss.unwrap_or_default())?;
-        not_negative("running", if self.running.is_valid() { 0. } else { f64::NAN })?;
+        if !self.running.is_valid() {
+            return Err("`progress.running` has a loss or time that is negative or not finite".into());
+        }
         not_negative("seconds", self.seconds)?;
         if let Some(best) = &self.best {
             at_most("best.step", best.step, step, taken)?;

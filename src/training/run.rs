@@ -123,7 +123,7 @@ impl Run {
     pub fn rewrite(&mut self) -> Result<()> {
         if self.ended == Some(Ending::Finished) {
             // Selects the parameters at the end of the run, which the state of the training does not hold.
-            self.trainer.final_evaluation(&self.splits, &mut self.reporter)?;
+            self.trainer.final_evaluation(&self.splits, &mut ())?;
         }
         self.record.save(&self.trainer, &mut self.reporter)
     }
@@ -133,7 +133,7 @@ impl Run {
         self.ended
     }
 
-    /// Set the parameters to those of another bundle, and evaluates them: the run keeps only what is better.
+    /// Set the parameters to those of another bundle, and evaluate them: the run keeps only what is better.
     ///
     /// # Errors
     /// If the parameters do not fit the network; and as [`Trainer::judge_start`].

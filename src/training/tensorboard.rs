@@ -1,4 +1,4 @@
-//! Event files for TensorBoard: the figures of `metrics.jsonl`, as they come.
+//! Event files for TensorBoard: the metrics of `metrics.jsonl`, written at each report.
 //!
 //! A file is a row of records, each its length, the length's checksum, its data and the data's checksum
 //! (`TFRecord`). The data is an `Event` of TensorFlow's protocol buffers, of which four fields are enough

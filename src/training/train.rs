@@ -23,7 +23,7 @@ use super::trainer::Trainer;
 use crate::Result;
 use crate::data::batch::{Batch, Epoch};
 
-/// Why a run ended.
+/// Reason for the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// All epochs or steps are done.
@@ -62,9 +62,9 @@ impl Trainer {
             while self.progress.epoch == number && self.progress.step < total {
                 let lr = self.learning_rate();
                 let loss = self.step(self.next_batches(&epoch), lr)?;
-                self.report(loss, lr, observer);
                 let epoch_ends = self.progress.batch == epoch.len();
                 let evaluates = self.options.evaluates_after(self.progress.step, epoch_ends);
+                self.report(loss, lr, evaluates, observer);
                 if evaluates {
                     self.scheduled_evaluation(splits, lr, observer)?;
                 }
@@ -96,12 +96,18 @@ impl Trainer {
         (from..to).map(move |index| epoch.batch(index, &device))
     }
 
-    /// Add a step to the running loss and notifies the observer.
-    fn report(&mut self, StepLoss { mean, targets }: StepLoss, lr: f64, observer: &mut dyn Observer) {
+    /// Add a step to the running loss and notify the observer. A report is due at intervals and before an evaluation.
+    fn report(
+        &mut self,
+        StepLoss { mean, targets }: StepLoss,
+        lr: f64,
+        evaluates: bool,
+        observer: &mut dyn Observer,
+    ) {
         let (progress, time) = (&mut self.progress, self.clock.lap());
         progress.seconds = self.clock.seconds();
         progress.running.add(mean, targets, time);
-        let report = progress.running.steps() >= self.options.log_every;
+        let report = evaluates || progress.running.steps() >= self.options.log_every;
         observer.stepped(&StepTaken {
             step: progress.step,
             epoch: progress.epoch,

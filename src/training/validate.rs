@@ -34,7 +34,6 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         if let Some(found) = self.validate(splits, lr, observer)? {
-            self.progress.running = Default::default();
             self.progress.scheduler.observe_validation(found.loss);
             if let Some(rule) = self.options.average {
                 self.progress.average.observe_validation(rule, found.loss);
@@ -132,7 +131,7 @@ impl Trainer {
         found.map(Some)
     }
 
-    /// Evaluate the network as it is and writes a sample of text. Parameters that have diverged are refused here, before
+    /// Evaluate the network as it is and write a sample of text. Parameters that have diverged are refused here, before
     /// they could replace a good checkpoint.
     fn score(&mut self, valid: &Dataset, lr: f64, observer: &mut dyn Observer) -> Result<Best> {
         let scores = self.measure(valid)?;

@@ -217,7 +217,7 @@ fn sampling_that_makes_no_sense_names_its_flag() {
 }
 
 #[test]
-fn what_a_model_is_not_for_is_said() {
+fn unsuited_models_are_refused() {
     let folder = Folder::with_model();
     folder.done(&format!("train gru --data builtin:adding --out adding {TINY}"));
     folder.write("binary.txt", [0x80; 100]);
@@ -268,7 +268,7 @@ fn a_loss_that_explodes_names_step_and_rate_and_keeps_the_last_checkpoint() {
 }
 
 #[test]
-fn what_is_there_is_not_overwritten() {
+fn existing_files_are_not_overwritten() {
     let folder = Folder::with_model();
     folder.write("mine/notes.txt", "not a bundle");
     let train = format!("train gru --data text.txt {TINY}");

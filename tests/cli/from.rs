@@ -62,7 +62,7 @@ fn default_folder_differs_from_that_of_a_fresh_run() {
 }
 
 #[test]
-fn what_is_no_better_than_its_start_is_not_kept() {
+fn start_is_kept_without_improvement() {
     let folder = Folder::new();
     folder.done(
         "train lstm --data text.txt --hidden 16 --batch-size 8 --bptt 16 --lr 0.03 --max-steps 100 --out m",
@@ -90,7 +90,7 @@ fn locked_dropout_can_be_taken_back_and_unknown_letters_are_told() {
 }
 
 #[test]
-fn what_has_been_learnt_helps() {
+fn fine_tuning_lowers_the_loss() {
     let folder = Folder::new();
     let learn = "--data text.txt --batch-size 8 --bptt 16 --clip 5";
     folder.done(&format!("train lstm {learn} --hidden 16 --lr 0.03 --max-steps 150 --out m"));
@@ -121,7 +121,7 @@ fn a_classifier_keeps_its_labels() {
 }
 
 #[test]
-fn what_parameters_have_decided_cannot_be_asked_for() {
+fn flags_fixed_by_parameters_are_refused() {
     let folder = Folder::with_model();
     for (flags, mentions) in [
         ("--hidden 9", ["--hidden", "--from"]),

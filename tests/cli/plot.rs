@@ -73,7 +73,7 @@ fn a_very_long_run_is_a_small_picture() {
 }
 
 #[test]
-fn what_cannot_be_drawn_is_named() {
+fn invalid_plots_are_refused() {
     let folder = Folder::with_model();
     folder.write("empty/metrics.jsonl", "");
     let runs = "m ".repeat(8);

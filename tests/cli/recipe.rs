@@ -95,7 +95,7 @@ fn every_flag_of_training_is_a_key() {
 }
 
 #[test]
-fn what_is_wrong_with_a_recipe_is_said_with_file_line_and_key() {
+fn recipe_errors_name_file_line_and_key() {
     let folder = folder();
     for (text, mentions) in [
         ("model = \"lstm\"\nhiden = 8\n", ["line 2: `hiden`", "did you mean `hidden`?"]),

@@ -9,7 +9,7 @@ const TINY_FROM: &str = "--batch-size 4 --bptt 8 --max-steps 1";
 
 /// A language model with dropout, Adam, carried state and evaluations between epochs.
 const RUN: &str = "train rnnlm --data text.txt --hidden 12 --embedding 8 --layers 2 --dropout 0.3 --optimizer adam \
-                   --batch-size 4 --bptt 8 --eval-every 30 --log-every 5";
+                   --batch-size 4 --bptt 8 --eval-every 30 --log-every 7";
 
 #[cfg(unix)]
 #[test]
@@ -25,9 +25,9 @@ fn a_run_that_ctrl_c_stopped_ends_with_the_bytes_of_one_left_alone() {
     let mut run = run.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut said = BufReader::new(run.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.starts_with("step     10 ") {
+    while !line.starts_with("step     14 ") {
         line.clear();
-        assert!(said.read_line(&mut line).unwrap() > 0, "the run ended before its tenth step");
+        assert!(said.read_line(&mut line).unwrap() > 0, "the run ended before its 14th step");
     }
     Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
     let mut rest = String::new();
@@ -36,14 +36,21 @@ fn a_run_that_ctrl_c_stopped_ends_with_the_bytes_of_one_left_alone() {
     let last = rest.lines().last().unwrap();
     assert!(last.ends_with("continue with: rnn train --resume halves"), "{rest}");
     let step = folder.json("halves/training/state.json")["state"]["progress"]["step"].as_u64().unwrap();
-    assert!(last.contains(&format!("after step {step};")) && step >= 10, "{rest}");
+    assert!(last.contains(&format!("after step {step};")) && step >= 14, "{rest}");
 
     assert!(folder.bytes("halves/model.safetensors") != folder.bytes("whole/model.safetensors"));
     folder.done("train --resume halves");
     for name in ["model.safetensors", "training/last.safetensors", "training/optimizer.safetensors"] {
         assert!(folder.bytes(&format!("halves/{name}")) == folder.bytes(&format!("whole/{name}")), "{name}");
     }
-    assert_eq!(reports(&folder, "halves"), reports(&folder, "whole"));
+    let whole = reports(&folder, "whole");
+    assert_eq!(reports(&folder, "halves"), whole);
+    // The steps before an evaluation are in a report.
+    let steps = |split: &str| {
+        whole.iter().filter(|line| line["split"] == *split).map(|line| &line["step"]).collect::<Vec<_>>()
+    };
+    let trained = steps("train");
+    assert!(steps("valid").iter().all(|step| trained.contains(step)), "{whole:?}");
 }
 
 /// The lines of `metrics.jsonl` without times and speeds.
@@ -138,7 +145,7 @@ fn only_a_runs_length_device_and_threads_can_change() {
 }
 
 #[test]
-fn what_is_no_run_cannot_be_resumed() {
+fn non_runs_are_refused() {
     let folder = Folder::with_model();
     folder.write("empty/README.md", "");
     std::fs::remove_dir_all(folder.path("m/training")).unwrap();
@@ -216,7 +223,7 @@ fn data_that_has_changed_is_noticed_before_a_step_is_taken() {
 #[test]
 fn damaged_model_of_a_run_is_written_again() {
     let folder = Folder::with_model();
-    let whole = folder.bytes("m/model.safetensors");
+    let (whole, metrics) = (folder.bytes("m/model.safetensors"), folder.bytes("m/metrics.jsonl"));
     for damaged in [whole[..whole.len() / 2].to_vec(), [&whole[..whole.len() - 4], &[0xff; 4][..]].concat()] {
         folder.write("m/model.safetensors", damaged);
         folder.refused("generate m", 1, &["m/model.safetensors"]);
@@ -225,6 +232,7 @@ fn damaged_model_of_a_run_is_written_again() {
         assert!(output.status.success() && said.contains("m/model.safetensors: "), "{said}");
         assert!(said.contains("written again") && said.contains("m is finished"), "{said}");
         assert!(folder.bytes("m/model.safetensors") == whole);
+        assert!(folder.bytes("m/metrics.jsonl") == metrics, "no line is added");
     }
     folder.done("generate m");
 }

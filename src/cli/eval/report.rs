@@ -19,7 +19,7 @@ pub struct Report {
     pub unit: &'static str,
     /// The scores of the model as it is.
     pub scores: Scores,
-    /// Number of unknown tokens; `None` if the model does not read text.
+    /// Unknown tokens and dropped characters; `None` if the model does not read text.
     pub unknown: Option<Unknown>,
     /// The lowest loss that a model can reach, if it is known.
     pub floor: Option<f64>,

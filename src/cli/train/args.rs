@@ -119,7 +119,7 @@ pub struct DataArgs {
     #[arg(long, value_name = "N")]
     max_vocab: Option<usize>,
 
-    /// Fold upper case away
+    /// Convert text to lower case
     #[arg(long)]
     lowercase: bool,
 }

@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         check_tensorboard(folder, run.path())?;
         run.watch(EventWriter::create(folder, run.trainer.progress.step, args.force)?);
     }
-    // Only now is there anything that a Ctrl-C should wait for.
+    // Before this point Ctrl-C has nothing to save.
     let stop = stop_on_interrupt(&run)?;
     drive(run, &stop)
 }
@@ -50,7 +50,7 @@ fn check_tensorboard(folder: &Path, bundle: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Train to the end and prints the next commands.
+/// Train to the end and print the next commands.
 fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     let ending = run.train(stop);
     let path = run.path().display();

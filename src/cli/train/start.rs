@@ -84,7 +84,7 @@ impl Learner {
         Ok(Self { entry, task, basis })
     }
 
-    /// Refuse what is wrong with the flags of the network and of training, as far as they show it without the data.
+    /// Check the flags of the network and of training that need no data.
     fn check_flags(&self, args: &Args) -> anyhow::Result<()> {
         let options = args.training.options(&args.length, &Defaults::default())?;
         options.validate()?;

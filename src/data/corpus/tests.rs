@@ -202,7 +202,7 @@ fn other_encodings_are_read_as_utf8_and_noted() {
 }
 
 #[test]
-fn what_cannot_be_read_is_an_error_not_a_panic() {
+fn unreadable_files_are_errors() {
     let folder = folder(&[]);
     std::fs::create_dir(folder.path().join("a.csv")).unwrap();
     for name in ["a.csv", "missing.txt", "missing.csv", "missing.jsonl"] {

@@ -45,7 +45,7 @@ impl Cache {
     pub const DEFAULT: Self = Self { window: 500, theta: 0.5, lambda: 0.15 };
 
     /// Score every token of a stream once, in one lane, each from the tokens before it. The first token has the
-    /// probability that the network gives it, for the cache is empty. The accuracy is not computed.
+    /// probability that the network gives it, because the cache is empty. The accuracy is not computed.
     ///
     /// # Errors
     /// If the data is not a stream of tokens or cannot be read, a setting is out of range, or the loss is NaN or

@@ -98,7 +98,7 @@ impl History {
         let (step, epoch) = (point.step as f64, point.epoch as f64);
         let (fewest, most) = self.epoch;
         let most = if most > 0. { most } else { f64::INFINITY };
-        // The epoch of a step is not over before it, or was over with it.
+        // The epoch ends at this step or later.
         self.epoch =
             (fewest.max(step / (epoch + 1.)), most.min(if epoch > 0. { step / epoch } else { most }));
         match split {

@@ -1,4 +1,4 @@
-//! Pictures in pixels, for what shows no SVG: plotters draws and tiny-skia fills.
+//! PNG output, rendered with tiny-skia: plotters draws and tiny-skia fills.
 //!
 //! Plotters' own bitmaps, and resvg's, need a font that is installed, or the file of one. Here the letters
 //! come as small pictures of Noto Sans Mono (SIL Open Font License 1.1), Latin ones alone.

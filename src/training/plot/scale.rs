@@ -1,4 +1,4 @@
-//! Axes of a picture: where their marks stand and what is written at them.
+//! Axes of a picture: tick positions and labels.
 
 use std::ops::Range;
 
@@ -85,7 +85,7 @@ fn decades(range: &Range<f64>) -> Vec<f64> {
     all.filter(|tick| range.contains(tick)).collect()
 }
 
-/// Within a factor of ten, round numbers tell more than powers.
+/// Ticks for ranges below one decade: round numbers.
 fn near_decades(range: &Range<f64>) -> Vec<f64> {
     ticks(&(10f64.powf(range.start)..10f64.powf(range.end)), 5).into_iter().map(f64::log10).collect()
 }
@@ -94,7 +94,7 @@ fn near_decades(range: &Range<f64>) -> Vec<f64> {
 fn number(value: f64) -> String {
     let size = value.abs();
     let (shown, suffix) = match size {
-        // What is left of a difference is none.
+        // Rounding error counts as zero.
         _ if size < 1e-12 => return "0".into(),
         _ if size < 1e-3 => return format!("{:e}", format!("{value:.2e}").parse().unwrap_or(value)),
         _ if size >= 1e15 => return format!("{value:e}"),

@@ -1,6 +1,4 @@
-//! Burn's side of compare.py, on burn-flex, the fastest of the two CPU backends of this Burn that were measured: on two
-//! cores of a Zen 5, burn-ndarray (deprecated) took 1.3 to 2.8 times as long at large batches and 3 to 12 times at small
-//! ones; only a training pass of 35 x 20 x 650 x 650 was about even. Not tried: burn-candle has no stable release for
+//! Burn's side of compare.py, on burn-flex, which replaces the deprecated burn-ndarray as CPU backend. Not tried: burn-candle has no stable release for
 //! this Burn, burn-tch is libtorch, and burn-cpu needs an LLVM of its own.
 
 mod serve;
