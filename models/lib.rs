@@ -53,7 +53,9 @@ mod simple_rnn;
 pub use candle_rnn::{gru, lstm};
 pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
 pub use layers::cell::Cell;
-pub use layers::config::{GateBias, Init, LARGEST_SIZE, SHORTEST_CHRONO, StackConfig, StackOptions};
+pub use layers::config::{
+    GateBias, Init, LARGEST_SIZE, MOST_LAYERS, SHORTEST_CHRONO, StackConfig, StackOptions,
+};
 pub use layers::dropout::{self, Noise};
 pub use layers::embedding::{Embedding, embedding};
 pub use layers::init::normal;

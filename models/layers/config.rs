@@ -17,9 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::state::Merge;
 
-/// The largest input size, hidden size or number of layers. A mistyped size is an error, not an allocation that ends
-/// the process.
+/// The largest input size or hidden size. A mistyped size is an error, not an allocation that ends the process.
 pub const LARGEST_SIZE: usize = 1 << 16;
+
+/// The largest number of layers.
+pub const MOST_LAYERS: usize = 1000;
 
 /// The most weights of a layer: 8 GiB of f32.
 const LARGEST_LAYER: u64 = 1 << 31;
@@ -162,15 +164,15 @@ impl StackOptions {
         if self.bidirectional == Some(Merge::Concat) { 2 * width } else { width }
     }
 
-    /// Refuse sizes outside 1 to [`LARGEST_SIZE`] and probabilities outside [0, 1).
+    /// Refuse sizes outside 1 to [`LARGEST_SIZE`], layers outside 1 to [`MOST_LAYERS`] and probabilities outside [0, 1).
     pub(crate) fn validate(&self) -> Result<()> {
-        for (name, size) in [
-            ("input_size", self.input_size),
-            ("hidden_size", self.hidden_size),
-            ("num_layers", self.num_layers),
+        for (name, size, most) in [
+            ("input_size", self.input_size, LARGEST_SIZE),
+            ("hidden_size", self.hidden_size, LARGEST_SIZE),
+            ("num_layers", self.num_layers, MOST_LAYERS),
         ] {
-            if !(1..=LARGEST_SIZE).contains(&size) {
-                bail!("{name} is {size}; expected 1 to {LARGEST_SIZE}");
+            if !(1..=most).contains(&size) {
+                bail!("{name} is {size}; expected 1 to {most}");
             }
         }
         // Four gates, for all kinds of cells. Both factors are at most 2^17, so nothing overflows.

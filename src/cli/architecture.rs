@@ -36,7 +36,7 @@ pub struct Args {
     pub hidden: Option<usize>,
 
     /// Number of recurrent layers
-    #[arg(long, value_name = "N", value_parser = number::size, aliases = ["nlayers", "num_layers", "num-layers"])]
+    #[arg(long, value_name = "N", value_parser = number::layers, aliases = ["nlayers", "num_layers", "num-layers"])]
     pub layers: Option<usize>,
 
     /// Cell of an rnnlm [default: lstm]

@@ -1,6 +1,6 @@
 //! Parsers of numbers on the command line.
 
-use rnn_zoo::models::LARGEST_SIZE;
+use rnn_zoo::models::{LARGEST_SIZE, MOST_LAYERS};
 
 /// Parse a count of at least 1.
 pub fn count(text: &str) -> Result<usize, String> {
@@ -22,7 +22,14 @@ pub fn memory(text: &str) -> Result<usize, String> {
     read(text, "a whole number from 1 to 100000", |count| (1..=100_000).contains(count))
 }
 
-/// Parse a number of units, features or layers.
+/// Parse a number of layers.
+pub fn layers(text: &str) -> Result<usize, String> {
+    read(text, &format!("a whole number from 1 to {MOST_LAYERS}"), |layers| {
+        (1..=MOST_LAYERS).contains(layers)
+    })
+}
+
+/// Parse a number of units or features.
 pub fn size(text: &str) -> Result<usize, String> {
     read(text, &format!("a whole number from 1 to {LARGEST_SIZE}"), |size| (1..=LARGEST_SIZE).contains(size))
 }
