@@ -41,7 +41,7 @@ impl Columns {
             let place = names.iter().position(|name| *name == wanted).ok_or_else(|| {
                 let near = names.iter().find(|name| name.trim() == wanted.trim());
                 let hint =
-                    near.map_or(String::new(), |near| format!("; did you mean {near:?}, with its blanks?"));
+                    near.map_or(String::new(), |near| format!("; did you mean {near:?}? Blanks count"));
                 let problem = format!("has no `{wanted}` {all}; {advice}{hint}");
                 Error::file(path, problem)
             })?;

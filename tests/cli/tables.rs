@@ -220,7 +220,7 @@ fn columns_that_are_wrong_are_refused_by_every_command() {
         ("predict m --text a --label-column nope", 2, vec!["--label-column", "--text"]),
         ("eval m --data text.txt", 2, vec!["text.txt has no columns", "a .csv, .tsv or .jsonl file"]),
         ("data dup.csv --label-column label", 1, vec!["columns 1 and 2 are both called `text`"]),
-        ("data blank.csv --label-column label", 1, vec!["did you mean \" label\", with its blanks?"]),
+        ("data blank.csv --label-column label", 1, vec!["did you mean \" label\"? Blanks count"]),
         ("score m text.txt --text-column text", 2, vec!["--text-column", "no columns"]),
     ] {
         folder.refused(line, code, &mentions);

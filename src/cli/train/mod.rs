@@ -96,7 +96,7 @@ fn announce_missed(run: &Run) -> anyhow::Result<()> {
     let names = missed.iter().map(|(label, support)| format!("{label:?} ({support} there)"));
     let classes = if missed.len() == 1 { "class" } else { "classes" };
     eprintln!(
-        "warning: the model never predicts the {classes} {} on the validation split; --metric and more examples may help",
+        "warning: the model never predicts the {classes} {} on the validation split; more examples of it may help",
         listed(names, ", ")
     );
     Ok(())

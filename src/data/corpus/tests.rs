@@ -367,7 +367,7 @@ fn wrong_columns_list_the_right_ones() {
     assert!(error("dup.csv", "", "label").contains("columns 1 and 2 are both called `text`"));
     assert!(
         error("blank.csv", "text", "label")
-            .contains("option `columns.label`; did you mean \" label\", with its blanks?")
+            .contains("option `columns.label`; did you mean \" label\"? Blanks count")
     );
     let wide = error("wide.csv", "text", "");
     assert!(wide.contains("(columns: c0, c1, c2, c3, c4, c5, c6, c7, ..., and 1,992 more)"), "{wide}");
