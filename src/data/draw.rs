@@ -196,7 +196,10 @@ mod tests {
     fn draws_are_the_same_in_every_version() {
         let mut draw = Draw::new(&Quotas::new(&counts(&[20]), Fractions { valid: 0.2, test: 0.2 }));
         let splits: Vec<&str> = (0..20).map(|_| draw.next("000000").name()).collect();
-        assert_eq!(splits.join(" "), "PINNED");
+        assert_eq!(
+            splits.join(" "),
+            "valid train train train valid train valid train train test test train test train train train train valid test train"
+        );
     }
 
     #[test]
