@@ -136,7 +136,7 @@ mod tests {
         assert!(network.check_against(None).is_ok() && network.check_against(Some(network.bytes())).is_ok());
         let error = check(network, Some(1 << 24));
         assert!(error.starts_with("hidden: training a network of 25"), "{error}");
-        assert!(error.contains("takes at least 50.4 MB, and this machine has 16.8 MB"), "{error}");
+        assert!(error.contains("takes at least 50.5 MB, and this machine has 16.8 MB"), "{error}");
         let error = check(estimate(1, usize::MAX), Some(1 << 30));
         assert!(error.starts_with("batch_size: ") && error.contains("option `bptt`"), "{error}");
     }

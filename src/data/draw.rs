@@ -198,7 +198,7 @@ mod tests {
         let splits: Vec<&str> = (0..20).map(|_| draw.next("000000").name()).collect();
         assert_eq!(
             splits.join(" "),
-            "valid train train train valid train valid train train test test train test train train train train valid test train"
+            "valid train train valid train valid train train test test train test train train train train valid train test train"
         );
     }
 
