@@ -21,8 +21,9 @@ fn main() -> ExitCode {
     // SAFETY: there is no other thread yet.
     unsafe { keep_freed_memory() };
     let command = match Cli::read(std::env::args_os()) {
-        Ok(command) => command,
-        Err(error) => return report(Err(error.into())),
+        Ok(Some(command)) => command,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => return report(Err(error)),
     };
     let run = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || report(command.run()));
     match run.map(std::thread::JoinHandle::join) {
@@ -43,7 +44,8 @@ fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let error = flags::in_flags(about_output(error));
-            eprintln!("rnn: {}", format!("{error:#}").replace('\n', " "));
+            // Not `eprintln`, which panics if standard error cannot be written.
+            let _ = writeln!(std::io::stderr(), "rnn: {}", format!("{error:#}").replace('\n', " "));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
@@ -51,7 +53,6 @@ fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
 
 /// End the program after an allocation that failed. Any thread may have asked for the memory.
 fn end_out_of_memory(bytes: usize) -> ! {
-    // Not `eprintln`, which panics if standard error cannot be written.
     let _ = writeln!(
         std::io::stderr(),
         "rnn: out of memory: {bytes} bytes cannot be allocated; use a smaller network, smaller batches or shorter windows"

@@ -10,6 +10,8 @@ mod exit_codes;
 mod export;
 mod from;
 mod generate;
+mod no_effect;
+mod pipes;
 mod plot;
 mod predict;
 mod recipe;
@@ -20,6 +22,7 @@ mod short_text;
 mod tables;
 mod tensorboard;
 mod train;
+mod usage_errors;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -129,22 +132,13 @@ fn written(output: &Output, line: &str) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// Asserts what every error is: one line after the progress, `rnn: ` and what is wrong; or clap's own
-/// form, for arguments that cannot be read.
+/// Asserts what every error is: one line after the progress, `rnn: ` and what is wrong.
 fn assert_one_line(output: &Output, code: i32, mentions: &[&str], line: &str) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "rnn {line}\n{stderr}");
-    let error = match stderr.starts_with("error: ") {
-        true => {
-            assert_eq!(code, 2, "rnn {line}\n{stderr}");
-            stderr.to_string()
-        }
-        false => {
-            let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("rnn: ")).collect();
-            assert_eq!(errors, stderr.lines().last().as_slice(), "rnn {line}\n{stderr}");
-            errors[0].to_string()
-        }
-    };
+    let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("rnn: ")).collect();
+    assert_eq!(errors, stderr.lines().last().as_slice(), "rnn {line}\n{stderr}");
+    let error = errors[0];
     for mention in mentions {
         assert!(error.contains(mention), "rnn {line}: no `{mention}` in\n{stderr}");
     }

@@ -8,7 +8,6 @@ use rnn_zoo::models::{
 };
 use rnn_zoo::tasks::{NetworkOptions, Shape, Sizes, Task};
 use rnn_zoo::training::optim::OptimizerConfig;
-use serde::de::DeserializeOwned;
 
 use super::flags::{self, usage};
 use super::number;
@@ -48,7 +47,7 @@ pub struct Args {
     bidirectional: bool,
 
     /// Merge of the two directions: concat, sum, mul or ave [default: concat]
-    #[arg(long, value_name = "MODE", requires = "bidirectional", value_parser = named::<Merge>)]
+    #[arg(long, value_name = "MODE", requires = "bidirectional", value_parser = flags::named::<Merge>(&["concat", "sum", "mul", "ave"]), hide_possible_values = true)]
     merge: Option<Merge>,
 
     /// Dropout on the embeddings, between layers and before the output layer
@@ -58,7 +57,7 @@ pub struct Args {
     /// Draw one dropout mask per sequence instead of one per time step
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
-    locked_dropout: Option<bool>,
+    pub locked_dropout: Option<bool>,
 
     /// Dropout of whole rows of the embedding
     #[arg(long, value_name = "P", value_parser = number::share, aliases = ["dropoute"])]
@@ -107,15 +106,15 @@ pub struct Args {
     chrono: Option<usize>,
 
     /// Activation of a simple-rnn: tanh or relu [default: tanh]
-    #[arg(long, value_name = "NAME", value_parser = named::<Nonlinearity>)]
+    #[arg(long, value_name = "NAME", value_parser = flags::named::<Nonlinearity>(&["tanh", "relu"]), hide_possible_values = true)]
     nonlinearity: Option<Nonlinearity>,
 
     /// Reset gate of a GRU after or before the recurrent product [default: after]
-    #[arg(long, value_name = "NAME", value_parser = named::<Reset>)]
+    #[arg(long, value_name = "NAME", value_parser = flags::named::<Reset>(&["after", "before"]), hide_possible_values = true)]
     reset: Option<Reset>,
 
     /// Initial parameters as in pytorch or as in keras [default: pytorch]
-    #[arg(long, value_name = "NAME", value_parser = named::<Init>)]
+    #[arg(long, value_name = "NAME", value_parser = flags::named::<Init>(&["pytorch", "keras"]), hide_possible_values = true)]
     init: Option<Init>,
 }
 
@@ -303,11 +302,6 @@ fn check_projection(projection: usize, hidden: usize) -> anyhow::Result<()> {
     }
     let problem = format!("{projection} is more than the hidden size; expected 1 to {hidden}");
     Err(usage("--projection", problem))
-}
-
-/// Parse a name of the configuration file.
-fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
-    serde_json::from_value(serde_json::Value::from(name)).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The device and the threads of a command.
 
+use crate::cli::note::note;
 use rnn_zoo::device::{DeviceChoice, set_threads};
 use rnn_zoo::models::kernels::{self, Isa};
 use rnn_zoo::{Error, Result};
@@ -47,7 +48,7 @@ fn use_threads(asked: usize) -> Result<()> {
     }
     if asked > most {
         // More threads than cores wait for each other.
-        eprintln!("--threads {asked}: this machine runs {most} at once; using {most}");
+        note!("--threads {asked}: this machine runs {most} at once; using {most}");
     }
     #[cfg(unix)]
     if let Ok(program) = std::env::current_exe() {

@@ -6,6 +6,8 @@ use rnn_zoo::data::source::Split;
 use rnn_zoo::tasks::DataSpec;
 
 use super::flags;
+use super::fractions::GivenFractions;
+use super::number;
 use super::outcome::Outcome;
 use super::read_args::{ReadArgs, announce};
 
@@ -33,25 +35,26 @@ pub struct Args {
 
     /// Fraction that training would hold out for validation [default: 0.05 of a file; 0.1 of the train file of a folder
     /// without valid]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number::share)]
     valid_fraction: Option<f64>,
 
     /// Fraction of a single file that training would hold out for testing [default: 0.05]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number::share)]
     test_fraction: Option<f64>,
 
     /// Seed of built-in data
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", value_parser = number::seed, default_value_t = 1)]
     seed: u64,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut spec = args.read.apply(DataSpec::new(&args.data));
-    spec.fractions.valid = args.valid_fraction.unwrap_or(spec.fractions.valid);
-    spec.fractions.test = args.test_fraction.unwrap_or(spec.fractions.test);
+    let fractions = GivenFractions { valid: args.valid_fraction, test: args.test_fraction };
+    fractions.apply(&mut spec);
     spec.seed = args.seed;
     let corpus = spec.corpus()?;
+    fractions.check(&corpus)?;
     let split = args.split.unwrap_or(corpus.default_split());
     announce(&corpus, Some(split))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());

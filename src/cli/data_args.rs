@@ -8,7 +8,10 @@ use rnn_zoo::data::{Columns, Corpus, Split, SplitRule, has_columns};
 use rnn_zoo::tasks::DataSpec;
 
 use super::flags;
+use super::fractions::GivenFractions;
+use super::number;
 use super::read_args::{ReadArgs, announce};
+use crate::cli::note::note;
 
 /// Data for an existing model.
 #[derive(Debug, clap::Args)]
@@ -25,15 +28,15 @@ pub struct DataArgs {
     pub read: ReadArgs,
 
     /// Fraction of a file that is the validation split [default: that of the training]
-    #[arg(long, value_name = "X", hide_short_help = true)]
+    #[arg(long, value_name = "X", value_parser = number::share, hide_short_help = true)]
     valid_fraction: Option<f64>,
 
     /// Fraction of a file that is the test split [default: that of the training]
-    #[arg(long, value_name = "X", hide_short_help = true)]
+    #[arg(long, value_name = "X", value_parser = number::share, hide_short_help = true)]
     test_fraction: Option<f64>,
 
     /// Seed of built-in data
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", value_parser = number::seed, default_value_t = 1)]
     seed: u64,
 }
 
@@ -62,8 +65,27 @@ impl DataArgs {
                 DataSpec { columns, ..spec.clone() }.corpus().ok()
             });
         let corpus = labelled.map_or_else(|| spec.corpus(), Ok)?.with_incomplete();
+        self.fractions().check(&corpus)?;
         announce(&corpus, Some(self.split.unwrap_or_else(|| corpus.default_split())))?;
         Ok(corpus)
+    }
+
+    /// The first flag that the user gave about the data itself or its form.
+    pub fn given(&self) -> Option<&'static str> {
+        let split = self.split.map(|_| "--split");
+        split.or_else(|| self.fractions().given()).or_else(|| self.read.given())
+    }
+
+    fn fractions(&self) -> GivenFractions {
+        GivenFractions { valid: self.valid_fraction, test: self.test_fraction }
+    }
+
+    /// Refuse fractions of data that is not text: it has its own splits.
+    ///
+    /// # Errors
+    /// For a fraction that the user gave.
+    pub fn check_sequences(&self, spec: &DataSpec) -> anyhow::Result<()> {
+        self.fractions().check_sequences(spec)
     }
 
     /// The split that the user names, or the part of the training data that was held out; `None` for the usual split.
@@ -72,10 +94,12 @@ impl DataArgs {
     /// # Errors
     /// If the data cannot be read.
     pub fn announced_split(&self, spec: &DataSpec, config: &Config) -> anyhow::Result<Option<Split>> {
+        self.check_sequences(spec)?;
         if !spec.is_text()? {
             return Ok(self.split);
         }
         let corpus = spec.corpus().map_err(|error| self.blame(error, config))?;
+        self.fractions().check(&corpus)?;
         let trained = config.data.as_ref().filter(|trained| trained.fingerprint.is_some());
         let split = match (self.split, trained) {
             (None, Some(trained)) if corpus.fingerprint()? == trained.fingerprint => {
@@ -83,7 +107,7 @@ impl DataArgs {
                     Split::All => "no part of it was held out".to_string(),
                     split => format!("its {split} split is scored (--split all scores all of it)"),
                 };
-                eprintln!("{} is the training data of the model; {held_out}", spec.data);
+                note!("{} is the training data of the model; {held_out}", spec.data);
                 Some(trained.held_out)
             }
             (split, _) => split,
@@ -100,8 +124,8 @@ impl DataArgs {
         // Older bundles do not describe their data.
         spec.rule = config.data.as_ref().map_or(SplitRule::Tail, |trained| trained.rule);
         let fractions = config.data.as_ref().map_or(spec.fractions, |trained| trained.fractions);
-        spec.fractions.valid = self.valid_fraction.unwrap_or(fractions.valid);
-        spec.fractions.test = self.test_fraction.unwrap_or(fractions.test);
+        spec.fractions = fractions;
+        self.fractions().apply(&mut spec);
         DataSpec { seed: self.seed, ..spec }
     }
 

@@ -7,6 +7,7 @@ use rnn_zoo::bundle::{self, Export};
 
 use super::bundle_argument::Bundle;
 use super::outcome::Outcome;
+use crate::cli::note::note;
 
 /// Copy a bundle for use elsewhere: smaller, with checksums
 #[derive(Debug, clap::Args)]
@@ -57,6 +58,6 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let options = Export { dtype, with_training: args.with_training, force: args.force };
     let found = Bundle::find(&args.bundle)?;
     bundle::export(found.path(), &args.out, &options).map_err(|error| found.named(error))?;
-    eprintln!("exported {}", args.out.display());
+    note!("exported {}", args.out.display());
     Ok(Outcome::Done)
 }

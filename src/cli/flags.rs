@@ -7,6 +7,7 @@ use rnn_zoo::Error;
 use rnn_zoo::data::Split;
 use rnn_zoo::models::{MODELS, ModelEntry};
 use rnn_zoo::tasks::{TASKS, Task};
+use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
 const FLAGS: [(&str, &str); 66] = [
@@ -172,6 +173,14 @@ pub fn task() -> impl TypedValueParser<Value = &'static dyn Task> {
 pub fn cell() -> impl TypedValueParser<Value = &'static ModelEntry> {
     let cells = MODELS.iter().filter(|entry| entry.stack.is_some());
     one_of(cells.map(|entry| (entry, entry.name, entry.summary)).collect())
+}
+
+/// Parse one of `names` as the configuration file has it; help shows them in its text.
+pub fn named<T: DeserializeOwned + Clone + Send + Sync + 'static>(
+    names: &'static [&'static str],
+) -> impl TypedValueParser<Value = T> {
+    let names = names.iter().map(|&name| PossibleValue::new(name));
+    PossibleValuesParser::new(names.collect::<Vec<_>>()).try_map(|name| serde_json::from_value(name.into()))
 }
 
 /// Parse one of the `named` values, each with its name and a line of help.

@@ -12,6 +12,7 @@ use super::bundle_argument::Bundle;
 use super::flags::usage;
 use super::input;
 use super::outcome::Outcome;
+use crate::cli::note::note;
 
 /// Draw the loss, perplexity and learning rate of runs
 #[derive(Debug, clap::Args)]
@@ -63,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     atomic::write(&args.out, &bytes).map_err(|error| {
         Error::file(&args.out, format!("cannot be written: {error}; choose another place with --out"))
     })?;
-    eprintln!("drew {}", args.out.display());
+    note!("drew {}", args.out.display());
     Ok(Outcome::Done)
 }
 

@@ -14,6 +14,7 @@ use super::data_args::DataArgs;
 use super::flags::usage;
 use super::outcome::Outcome;
 use super::unknown;
+use crate::cli::note::note;
 
 /// Classify text, tag sequences, forecast numbers
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub struct Args {
     bundle: String,
 
     /// One text
-    #[arg(long, value_name = "TEXT", conflicts_with = "data", required_unless_present = "data")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "data")]
     text: Option<String>,
 
     #[command(flatten)]
@@ -47,11 +48,17 @@ pub struct Args {
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    if args.text.is_none() && args.data.data.is_none() {
+        return Err(usage(
+            "--text or --data",
+            "is missing: one text, or a file of texts; expected one of the two",
+        ));
+    }
     let device = args.compute.open()?;
     let model = load_model(&args.bundle, &device)?;
-    match (&args.text, args.data.read.given()) {
+    match (&args.text, args.data.given()) {
         (Some(_), Some(flag)) => {
-            return Err(usage(flag, "is about the files of --data, but --text is given"));
+            return Err(usage(flag, "is about --data, but --text is given; leave it out"));
         }
         (Some(_), None) => {}
         (None, _) => check(&model)?, // before its data is read
@@ -66,7 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
     }
     out.flush()?;
-    unknown::line(&data, model.tokenizer.as_ref()).iter().for_each(|line| eprintln!("{line}"));
+    unknown::line(&data, model.tokenizer.as_ref()).iter().for_each(|line| note!("{line}"));
     Ok(Outcome::Done)
 }
 
@@ -80,7 +87,9 @@ impl Args {
         let data = self.data.data.as_deref().unwrap_or_default();
         if task.text_reader().is_none() {
             let split = self.data.split.or(Some(Split::Test));
-            return Ok(task.read_split(&self.data.spec(data, &model.config), split, model.names())?.0);
+            let spec = self.data.spec(data, &model.config);
+            self.data.check_sequences(&spec)?;
+            return Ok(task.read_split(&spec, split, model.names())?.0);
         }
         let corpus = self.data.texts(data, &model.config)?;
         let split = self.data.split.unwrap_or_else(|| corpus.default_split());

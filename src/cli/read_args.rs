@@ -4,6 +4,7 @@ use rnn_zoo::data::{Columns, Corpus, Delimiter, Encoding, Split};
 use rnn_zoo::tasks::DataSpec;
 
 use super::flags;
+use crate::cli::note::note;
 
 /// The form of data files: columns, delimiter, encoding.
 #[derive(Debug, clap::Args)]
@@ -51,7 +52,7 @@ impl ReadArgs {
 /// Print the facts about a split of a corpus, or about what training reads, that the user should know.
 pub fn announce(corpus: &Corpus, split: Option<Split>) -> anyhow::Result<()> {
     for note in corpus.notes(split)? {
-        eprintln!("{}", flags::translated(&note));
+        note!("{}", flags::translated(&note));
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use super::flags::{translated, usage};
 use super::lines::{LINES, Lines};
 use super::outcome::Outcome;
 use super::read_args::{ReadArgs, announce};
+use crate::cli::note::note;
 
 /// Print the log-probability of each line, in nats
 #[derive(Debug, clap::Args)]
@@ -111,13 +112,13 @@ impl Seen {
     fn report(&self, unit: &str) {
         let Self { lines, unknown_lines, tokens, unknown: Unknown { tokens: unknown, dropped } } = self;
         if *unknown > 0 {
-            eprintln!(
+            note!(
                 "{unknown} of {tokens} {unit}s are unknown to the model, in {unknown_lines} of {lines} lines; each is \
                  scored as <unk>"
             );
         }
         if *dropped > 0 {
-            eprintln!(
+            note!(
                 "{dropped} characters have no token, in {unknown_lines} of {lines} lines; they are left out and not \
                  scored"
             );
@@ -219,7 +220,7 @@ fn open_lines(args: &Args) -> anyhow::Result<Lines> {
         // Pipes are read as they are written.
         (path, Ok(about)) if about.is_file() && about.len() > 0 => {
             let (reader, note) = open_utf8(Path::new(path), encoding)?;
-            note.into_iter().for_each(|note| eprintln!("{}", translated(&note)));
+            note.into_iter().for_each(|note| note!("{}", translated(&note)));
             (path, reader)
         }
         (path, _) => (path, Box::new(File::open(path).map_err(|error| Error::file(path, error))?)),

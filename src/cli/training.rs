@@ -11,6 +11,7 @@ use rnn_zoo::training::{Options, Progress};
 
 use super::flags::{self, usage};
 use super::number;
+use crate::cli::note::note;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Training")]
@@ -35,7 +36,7 @@ pub struct TrainingArgs {
 
     /// Time steps of truncated backpropagation through time
     #[arg(long, value_name = "N", value_parser = number::count, aliases = ["seq-length", "seq_length", "seq-len"])]
-    bptt: Option<usize>,
+    pub bptt: Option<usize>,
 
     /// Draw the length of each window around --bptt, and scale its learning rate by it
     #[arg(long)]
@@ -83,11 +84,11 @@ pub struct TrainingArgs {
     schedule: Option<Schedule>,
 
     /// Steps of linear warm-up (cosine)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole)]
     warmup: Option<usize>,
 
     /// Factor of the learning rate in the step and plateau schedules
-    #[arg(long, value_name = "X", aliases = ["lr-decay", "decay"])]
+    #[arg(long, value_name = "X", value_parser = number::finite, aliases = ["lr-decay", "decay"])]
     gamma: Option<f64>,
 
     /// Largest norm of the gradient; 0 turns clipping off
@@ -112,7 +113,7 @@ pub struct TrainingArgs {
     log_every: Option<usize>,
 
     /// Seed of all random numbers
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", value_parser = number::seed, default_value_t = 1)]
     pub seed: u64,
 }
 
@@ -203,7 +204,7 @@ impl TrainingArgs {
         let shrunk: Vec<String> =
             shrunk.map(|(flag, _, usual, fitted)| format!("{flag} is {fitted} instead of {usual}")).collect();
         if !shrunk.is_empty() {
-            eprintln!("the training text is short ({tokens} tokens): {}", shrunk.join(", "));
+            note!("the training text is short ({tokens} tokens): {}", shrunk.join(", "));
         }
         fitted
     }

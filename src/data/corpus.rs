@@ -181,6 +181,16 @@ impl Corpus {
         }
     }
 
+    /// Whether a split has data of its own, so that its fraction has no effect: every split of a built-in, those that a
+    /// folder has a file for, and the test split of a folder.
+    pub fn has_own(&self, split: Split) -> bool {
+        match &self.content {
+            Content::Builtin { .. } => true,
+            Content::File(_) => false,
+            Content::Directory(folder) => split != Split::Valid || folder.valid.is_some(),
+        }
+    }
+
     /// The pieces of one split, read as they are asked for.
     ///
     /// # Errors

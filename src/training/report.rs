@@ -2,7 +2,7 @@
 //!
 //! Everything is written to standard error; standard output is for answers.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
@@ -82,7 +82,8 @@ impl Reporter {
 
     fn print(&self, line: &str) {
         if self.bar.is_hidden() {
-            eprintln!("{line}");
+            // A run goes on without its terminal, or the reader of a pipe.
+            let _ = writeln!(std::io::stderr(), "{line}");
         } else {
             self.bar.println(line);
         }

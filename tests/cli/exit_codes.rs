@@ -15,14 +15,14 @@ fn wrong_flags_are_code_2_and_all_else_is_code_1() {
     let folder = Folder::with_model();
     folder.write("broken/config.json", "{");
     for (line, code, first) in [
-        ("train lstm --hiden 8", 2, "error: unexpected argument '--hiden'"),
-        ("train lstm --dropout 2", 2, "error: invalid value '2' for '--dropout <P>'"),
+        ("train lstm --hiden 8", 2, "rnn: --hiden: is not a flag of `rnn train`; did you mean --hidden?"),
+        ("train lstm --dropout 2", 2, "rnn: --dropout: `2` cannot be used: expected a number"),
         ("train lstm --data nothing.txt", 2, "rnn: --data: "),
         ("train lstm --data text.txt --reset before", 2, "rnn: --reset: "),
         ("train ltsm", 2, "rnn: MODEL: "),
         ("train --from nothing --data text.txt", 2, "rnn: --from: nothing: "),
         ("generate m --top-p 2", 2, "rnn: --top-p: "),
-        ("plot m --metric speed", 2, "error: invalid value 'speed' for '--metric <METRIC>'"),
+        ("plot m --metric speed", 2, "rnn: --metric: "),
         ("plot m --out m.gif", 2, "rnn: --out: "),
         ("eval nothing --data text.txt", 1, "rnn: nothing: "),
         ("eval broken --data text.txt", 1, "rnn: broken"),

@@ -80,7 +80,7 @@ fn start_is_kept_without_improvement() {
 #[test]
 fn locked_dropout_can_be_taken_back_and_unknown_letters_are_told() {
     let folder = Folder::new();
-    folder.done(&format!("train lstm --data text.txt --locked-dropout --out m {TINY}"));
+    folder.done(&format!("train lstm --data text.txt --locked-dropout --dropout 0.2 --out m {TINY}"));
     folder.write("other.txt", "zzzz of us\n".repeat(40));
     let line = "train --from m --data other.txt --locked-dropout=false --max-steps 1 --batch-size 4 --bptt 8 --out n";
     let said = String::from_utf8(folder.rnn(line).output().unwrap().stderr).unwrap();
@@ -111,6 +111,14 @@ fn a_classifier_keeps_its_labels() {
     folder.done(&format!("train gru {data} --hidden 8 --max-steps 3 --out m"));
     folder.done(&format!("train gru --from m {data} --max-steps 3 --out n"));
     assert_eq!(folder.json("n/config.json")["labels"], json!(["even", "odd"]));
+    // Its bundle knows the column of the classes.
+    folder.done("train --from m --data a.csv --max-steps 3 --out o");
+    assert!(folder.bytes("o/model.safetensors") == folder.bytes("n/model.safetensors"));
+    assert_eq!(folder.json("o/config.json")["data"]["label_column"], "label");
+    folder.done("train --resume o --max-steps 4");
+    folder.write("c.csv", "text,class\nab,odd\nab ab,even\n");
+    folder.refused("train --from m --data c.csv --out p", 1, &["c.csv", "`label`", "text, class"]);
+    folder.refused("train --from m --data text.txt --out p", 2, &["--data", "text.txt", "column of records"]);
     folder.write("b.csv", "label,text\nbig,ab ab\nodd,ab\n");
     let other =
         "train --from m --data b.csv --label-column label --valid-fraction 0 --test-fraction 0 --out o";

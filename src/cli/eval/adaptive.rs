@@ -13,6 +13,7 @@ use rnn_zoo::tokenizer::Scheme;
 use serde_json::{Value, json};
 
 use crate::cli::flags::usage;
+use crate::cli::note::note;
 use crate::cli::number;
 
 /// Two methods that adapt a language model to the text. Each has its own scores beside the plain ones; the bundle does
@@ -116,13 +117,13 @@ impl AdaptiveArgs {
         let network = learner.network.as_ref();
         let statistics = match training {
             Some(training) => {
-                eprintln!("gradients on the training split: {} {}s", training.len(), tokenizer.unit());
+                note!("gradients on the training split: {} {}s", training.len(), tokenizer.unit());
                 Some(Statistics::collect(network, &parameters, &training, dynamic.segment, device)?)
             }
             None => None,
         };
         let steps = dataset.len().div_ceil(dynamic.segment).saturating_sub(1);
-        eprintln!("dynamic evaluation: {steps} gradient steps");
+        note!("dynamic evaluation: {steps} gradient steps");
         let scores = dynamic.evaluate(network, &parameters, statistics.as_ref(), dataset, device)?;
         let Dynamic { lr, decay, segment } = dynamic;
         let settings = json!({ "lr": lr, "decay": decay, "segment": segment, "stats": self.dynamic_stats });

@@ -20,6 +20,7 @@ use super::flags::usage;
 use super::number;
 use super::outcome::Outcome;
 use super::unknown;
+use crate::cli::note::note;
 
 /// Strings of the grammar that a model of `builtin:reber` is tested on.
 const GRAMMAR_STRINGS: usize = 1000;
@@ -107,7 +108,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     out.flush()?;
     // The unknown tokens of running text are targets, so that the report itself has a line about them.
     if let Dataset::Examples(_) = &dataset {
-        unknown::line(&dataset, model.tokenizer.as_ref()).iter().for_each(|line| eprintln!("{line}"));
+        unknown::line(&dataset, model.tokenizer.as_ref()).iter().for_each(|line| note!("{line}"));
     }
     Ok(Outcome::Done)
 }

@@ -20,6 +20,7 @@ use rnn_zoo::tokenizer::Note;
 use super::bundle_argument::load_model;
 use super::flags::usage;
 use super::outcome::Outcome;
+use crate::cli::note::note;
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -36,7 +37,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let prompts = args.prompts()?.into_iter().map(|typed| TypedPrompt::new(&model, typed));
     let prompts = prompts.collect::<rnn_zoo::Result<Vec<_>>>()?;
     for note in Note::summary(prompts.iter().flat_map(TypedPrompt::notes)) {
-        eprintln!("{note}");
+        note!("{note}");
     }
     let saved = args.state.as_ref().map(|path| SavedText::load(path, &model)).transpose()?;
     let opening = Opening { saved, stops: args.stop.clone(), seed: args.sampling.seed };

@@ -6,10 +6,11 @@ use rnn_zoo::tasks::{DataSpec, STORY, Task, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;
 
 use crate::cli::compute::Compute;
+use crate::cli::fractions::GivenFractions;
 use crate::cli::read_args::ReadArgs;
 use crate::cli::recipe::Settings;
 use crate::cli::training::{LengthArgs, TrainingArgs};
-use crate::cli::{architecture, flags};
+use crate::cli::{architecture, flags, number};
 
 /// Train a model on text or records, and save it as a bundle
 #[derive(Debug, clap::Args)]
@@ -104,24 +105,24 @@ pub struct DataArgs {
 
     /// Fraction held out for validation; 0 holds out nothing [default: 0.05 of a file; 0.1 of the train file of a folder
     /// without valid]
-    #[arg(long, value_name = "X", alias = "val_frac")]
+    #[arg(long, value_name = "X", value_parser = number::share, alias = "val_frac")]
     valid_fraction: Option<f64>,
 
     /// Fraction of a single file held out for testing [default: 0.05]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number::share)]
     test_fraction: Option<f64>,
 
     /// char, word (cut at blanks alone), bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
     #[arg(long, value_name = "TOKENIZER", value_parser = flags::parsed::<Kind>)]
-    tokenizer: Option<Kind>,
+    pub tokenizer: Option<Kind>,
 
     /// Keep only the N most frequent tokens; the rest become `<unk>`
-    #[arg(long, value_name = "N")]
-    max_vocab: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = number::whole)]
+    pub max_vocab: Option<usize>,
 
     /// Convert text to lower case
     #[arg(long)]
-    lowercase: bool,
+    pub lowercase: bool,
 }
 
 impl DataArgs {
@@ -134,12 +135,16 @@ impl DataArgs {
         TokenizerSpec { kind, max_vocab: self.max_vocab, lowercase: self.lowercase }
     }
 
+    /// Return the fractions that the user gave.
+    pub fn fractions(&self) -> GivenFractions {
+        GivenFractions { valid: self.valid_fraction, test: self.test_fraction }
+    }
+
     /// Return the source of the data, with the seed of built-in data.
     pub fn spec(&self, seed: u64) -> DataSpec {
         let data = self.data.as_deref().unwrap_or(STORY);
         let mut spec = self.read.apply(DataSpec::new(data));
-        spec.fractions.valid = self.valid_fraction.unwrap_or(spec.fractions.valid);
-        spec.fractions.test = self.test_fraction.unwrap_or(spec.fractions.test);
+        self.fractions().apply(&mut spec);
         DataSpec { seed, ..spec }
     }
 }

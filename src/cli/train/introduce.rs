@@ -1,5 +1,6 @@
 //! The description of a run that begins or continues.
 
+use crate::cli::note::note;
 use candle_core::Device;
 use rnn_zoo::data::batch::Dataset;
 use rnn_zoo::training::{Run, card};
@@ -23,7 +24,7 @@ pub fn introduce(run: &Run, device: &Device) {
     let vocabulary = run.tokenizer().map_or(String::new(), |tokenizer| {
         format!(", a vocabulary of {} {}s", tokenizer.vocabulary_size(), tokenizer.unit())
     });
-    eprintln!(
+    note!(
         "{} ({}): {} parameters on {}; {train} training targets, {valid} validation targets{lanes}{vocabulary}",
         run.config().model,
         run.config().task,
@@ -35,7 +36,7 @@ pub fn introduce(run: &Run, device: &Device) {
         if count > 0 {
             let percent = 100. * count as f64 / splits.train.token_count().max(1) as f64;
             let token = tokenizer.token(unknown).unwrap_or_default();
-            eprintln!("{percent:.1} % of the training text is unknown to the tokenizer: `{token}`");
+            note!("{percent:.1} % of the training text is unknown to the tokenizer: `{token}`");
         }
     }
     if let Some(tokenizer) = run.tokenizer().filter(|tokenizer| tokenizer.drops_text()) {
@@ -43,15 +44,15 @@ pub fn introduce(run: &Run, device: &Device) {
         match &splits.train {
             Dataset::Stream { tokens, .. } => match tokens.unknown().dropped {
                 0 => {}
-                count => eprintln!(
-                    "{count} characters of the training text have no {unit} and are left out: {reason}"
-                ),
+                count => {
+                    note!("{count} characters of the training text have no {unit} and are left out: {reason}")
+                }
             },
-            Dataset::Examples(_) => eprintln!("characters that have no {unit} are left out: {reason}"),
+            Dataset::Examples(_) => note!("characters that have no {unit} are left out: {reason}"),
         }
     }
     if valid == 0 {
-        eprintln!("no validation data: the last parameters will be kept, not the best");
+        note!("no validation data: the last parameters will be kept, not the best");
     }
 }
 

@@ -1,6 +1,7 @@
 //! `rnn train`: a named model on the user's data, or a run continued.
 
 mod args;
+mod effect;
 mod introduce;
 mod resume;
 mod start;
@@ -19,6 +20,7 @@ use start::start;
 
 use super::flags::usage;
 use super::outcome::Outcome;
+use crate::cli::note::note;
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -58,29 +60,27 @@ fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
         Ok(Ending::Interrupted) => {
             let step = run.trainer.progress.step;
             let bundle = card::quoted_path(&path.to_string());
-            eprintln!("stopped after step {step}; continue with: rnn train --resume {bundle}");
+            note!("stopped after step {step}; continue with: rnn train --resume {bundle}");
             Ok(Outcome::Interrupted)
         }
         Ok(ending) => {
             if ending == Ending::EarlyStopped {
-                eprintln!("stopped early: validation no longer improves");
+                note!("stopped early: validation no longer improves");
             }
             if run.trainer.shipped_score.as_ref().is_some_and(|score| score.step == 0) {
-                eprintln!(
-                    "no evaluation was better than the start, whose parameters are kept; try another --lr"
-                );
+                note!("no evaluation was better than the start, whose parameters are kept; try another --lr");
             }
             announce_missed(&run)?;
             let next = card::next_commands(run.config(), run.data(), &path.to_string());
-            eprintln!("saved {path}; next:\n{next}");
+            note!("saved {path}; next:\n{next}");
             Ok(Outcome::Done)
         }
         Err(error @ Error::Diverged { .. }) if run.has_saved() => {
-            eprintln!("the checkpoint from before is in {path}");
+            note!("the checkpoint from before is in {path}");
             Err(error.into())
         }
         Err(error @ Error::Diverged { .. }) => {
-            eprintln!("nothing is saved: there was no evaluation yet; --eval-every N makes one sooner");
+            note!("nothing is saved: there was no evaluation yet; --eval-every N makes one sooner");
             Err(error.into())
         }
         Err(error) => Err(error.into()),
@@ -95,7 +95,7 @@ fn announce_missed(run: &Run) -> anyhow::Result<()> {
     }
     let names = missed.iter().map(|(label, support)| format!("{label:?} ({support} there)"));
     let classes = if missed.len() == 1 { "class" } else { "classes" };
-    eprintln!(
+    note!(
         "warning: the model never predicts the {classes} {} on the validation split; more examples of it may help",
         listed(names, ", ")
     );
@@ -109,10 +109,10 @@ fn stop_on_interrupt(run: &Run) -> anyhow::Result<Arc<AtomicBool>> {
     let path = run.path().display().to_string();
     ctrlc::set_handler(move || {
         if seen.swap(true, Ordering::SeqCst) {
-            eprintln!("stopped at once: the steps since the last checkpoint are not saved");
+            note!("stopped at once: the steps since the last checkpoint are not saved");
             std::process::exit(130);
         }
-        eprintln!("stopping after this step, then saving {path}; Ctrl-C again stops at once");
+        note!("stopping after this step, then saving {path}; Ctrl-C again stops at once");
     })?;
     Ok(stop)
 }

@@ -12,6 +12,7 @@ use rnn_zoo::training::{Checkpoint, Ending, Options, Run, card};
 use super::args::Args;
 use super::introduce::{command_line, introduce};
 use crate::cli::flags::usage;
+use crate::cli::note::note;
 use crate::cli::training::Period;
 
 /// Resume the run in `bundle`. Prints why, and returns `None`, if the run has ended.
@@ -33,7 +34,7 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
     if changed && checkpoint.recipe().is_some() {
         match args.settings.lengthen(&bundle.join(RECIPE), Period(checkpoint.options.eval_every)) {
             Ok(recipe) => checkpoint.set_recipe(recipe),
-            Err(error) => eprintln!("the recipe keeps its old length: {error}"),
+            Err(error) => note!("the recipe keeps its old length: {error}"),
         }
     }
     let prepared = checkpoint.prepare().map_err(|error| match error {
@@ -47,7 +48,7 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
     let mut run = checkpoint.resume(prepared, device)?;
     if let Some(error) = damage {
         run.rewrite()?;
-        eprintln!("the damaged model is written again from the state of the training ({error})");
+        note!("the damaged model is written again from the state of the training ({error})");
     }
     let (path, step) = (run.path().display(), run.trainer.progress.step);
     let from = card::quoted_path(&path.to_string());
@@ -71,18 +72,18 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
             return Ok(Some(run));
         }
     };
-    eprintln!("{path} {done}; --from {from} starts another run from it");
+    note!("{path} {done}; --from {from} starts another run from it");
     Ok(None)
 }
 
 /// Print the effects of a new length on the schedule and the average.
 fn announce_length(options: &Options) {
     if matches!(options.schedule, Schedule::Cosine { .. } | Schedule::OneCycle { .. }) {
-        eprintln!(
+        note!(
             "the schedule of the learning rate is that of the new length from this step on, so the rate jumps"
         );
     }
     if matches!(options.average, Some(Average::Swa { .. })) {
-        eprintln!("the average starts again, at its share of the new length");
+        note!("the average starts again, at its share of the new length");
     }
 }

@@ -12,25 +12,31 @@ use rnn_zoo::training::optim::Average;
 use rnn_zoo::training::{Options, Run};
 
 use super::args::Args;
+use super::effect;
 use super::introduce::{command_line, introduce};
 use crate::cli::bundle_argument::Bundle;
 use crate::cli::flags::{self, usage};
+use crate::cli::note::note;
 use crate::cli::read_args::announce;
 
 /// Return a run before its first step.
 pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
-    let data = args.data.spec(args.training.seed);
-    let learner = Learner::new(args, &data)?;
-    learner.check_flags(args)?;
+    let given = args.data.spec(args.training.seed);
+    let learner = Learner::new(args, &given)?;
+    learner.check_flags(args, &given)?;
+    let data = learner.with_columns(given.clone());
     let writer = learner.writer(args, &data)?;
-    eprintln!("reading {} ...", data.data);
+    note!("reading {} ...", data.data);
     if data.is_text()? {
-        announce(&data.corpus()?, None)?;
+        let corpus = data.corpus().map_err(|error| blame(error, given.columns.label.is_none()))?;
+        args.data.fractions().check(&corpus)?;
+        announce(&corpus, None)?;
     }
     let prepared = learner.prepare(args, &data)?;
     announce_text(&data, &prepared);
     let defaults = learner.defaults(&data, &prepared);
     let network = learner.network(args, &prepared, &defaults)?;
+    effect::check_locked_dropout(args, &network)?;
     let defaults = args.training.fitted(defaults, &prepared.splits.train);
     let options = args.training.options(&args.length, &defaults)?;
     learner.task.check_options(&options)?;
@@ -85,13 +91,23 @@ impl Learner {
     }
 
     /// Check the flags of the network and of training that need no data.
-    fn check_flags(&self, args: &Args) -> anyhow::Result<()> {
+    fn check_flags(&self, args: &Args, data: &DataSpec) -> anyhow::Result<()> {
+        effect::check(args, self.task, data)?;
         let options = args.training.options(&args.length, &Defaults::default())?;
         options.validate()?;
         if self.basis.is_none() {
             args.network.check(args.network.cell(self.entry)?, &options.optimizer)?;
         }
         Ok(self.task.check_options(&options)?)
+    }
+
+    /// Return the data with the label column that the bundle of --from was trained on, unless the user names one.
+    fn with_columns(&self, mut data: DataSpec) -> DataSpec {
+        let trained = self.basis.as_ref().and_then(|basis| basis.bundle.config.data.as_ref());
+        if !self.task.is_language_model() && data.columns.label.is_none() {
+            data.columns.label = trained.and_then(|trained| trained.label_column.clone());
+        }
+        data
     }
 
     /// Return the writer of the run's bundle.
@@ -140,6 +156,17 @@ impl Learner {
 
     fn config(&self, network: ModelConfig, prepared: &Prepared) -> Config {
         Config { created_with: command_line(), ..Config::new(self.entry.name, self.task, network, prepared) }
+    }
+}
+
+/// The same error, about the data instead of a label column that is the bundle's and not the user's.
+fn blame(error: Error, of_bundle: bool) -> anyhow::Error {
+    match error {
+        Error::Invalid { field: "columns.label", problem } if of_bundle => usage(
+            "--data",
+            format!("the labels of the model of --from are in a column of records: {problem}"),
+        ),
+        error => error.into(),
     }
 }
 
@@ -213,7 +240,7 @@ fn announce_text(data: &DataSpec, prepared: &Prepared) {
     if let Some(column) = &prepared.text_column {
         let class =
             if data.columns.label.is_none() { "; a classifier needs --label-column, too" } else { "" };
-        eprintln!("the text is `{column}`{class}");
+        note!("the text is `{column}`{class}");
     }
 }
 

@@ -1,0 +1,59 @@
+//! The fractions of the data that are held out, as flags.
+
+use rnn_zoo::data::{Corpus, Split};
+use rnn_zoo::tasks::DataSpec;
+
+use super::flags::usage;
+
+/// The fractions that the user gave.
+#[derive(Clone, Copy, Debug)]
+pub struct GivenFractions {
+    pub valid: Option<f64>,
+    pub test: Option<f64>,
+}
+
+impl GivenFractions {
+    /// Set the given fractions in `spec`.
+    pub fn apply(self, spec: &mut DataSpec) {
+        spec.fractions.valid = self.valid.unwrap_or(spec.fractions.valid);
+        spec.fractions.test = self.test.unwrap_or(spec.fractions.test);
+    }
+
+    /// The first flag that was given.
+    pub fn given(self) -> Option<&'static str> {
+        match self {
+            Self { valid: Some(_), .. } => Some("--valid-fraction"),
+            Self { test: Some(_), .. } => Some("--test-fraction"),
+            Self { valid: None, test: None } => None,
+        }
+    }
+
+    /// Refuse a fraction that has no effect on the text.
+    ///
+    /// # Errors
+    /// For such a flag.
+    pub fn check(self, corpus: &Corpus) -> anyhow::Result<()> {
+        for (flag, given, split) in
+            [("--valid-fraction", self.valid, Split::Valid), ("--test-fraction", self.test, Split::Test)]
+        {
+            if given.is_some() && corpus.has_own(split) {
+                let problem = format!("{} has its own {split} split; leave this out", corpus.name());
+                return Err(usage(flag, problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuse fractions of data that is not text: it has its own splits.
+    ///
+    /// # Errors
+    /// For a fraction that was given.
+    pub fn check_sequences(self, spec: &DataSpec) -> anyhow::Result<()> {
+        match self.given() {
+            Some(flag) if !spec.is_text()? => {
+                Err(usage(flag, format!("{} has its own splits; leave this out", spec.data)))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Arguments that clap refuses, as one line in the form of all errors.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, Error};
+
+use super::flags::Usage;
+
+/// Return the refusal in the form `FLAG: problem; expected ...`. `arguments` are those of the program, which has the
+/// commands of `command`.
+pub fn usage_of(error: &Error, command: &Command, arguments: &[String]) -> Usage {
+    let (help, form) = command_in(command, arguments);
+    let given = strings(error, ContextKind::InvalidArg);
+    let value = text(error, ContextKind::InvalidValue).unwrap_or_default();
+    let flag = given.first().map(|flag| bare(flag)).unwrap_or_default();
+    let leave_out = || format!("is not a flag of `{help}`; `{help} --help` lists them");
+    let (flag, problem) = match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let name = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+            let nearest = near(strings(error, ContextKind::SuggestedSubcommand));
+            (quoted(&name), format!("is not a command{nearest}; `rnn --help` lists them"))
+        }
+        ErrorKind::UnknownArgument if !flag.starts_with('-') => {
+            (quoted(&flag), format!("is one argument too many; expected {form}"))
+        }
+        ErrorKind::UnknownArgument => match near(strings(error, ContextKind::SuggestedArg)) {
+            nearest if nearest.is_empty() => (flag, leave_out()),
+            nearest => (flag, format!("is not a flag of `{help}`{nearest}")),
+        },
+        ErrorKind::ValueValidation => {
+            let problem = std::error::Error::source(error).map_or(String::new(), ToString::to_string);
+            (flag, format!("{} cannot be used: {problem}", quoted(&value)))
+        }
+        ErrorKind::InvalidValue if value.is_empty() => (flag, format!("has no value; {}", valid(error))),
+        ErrorKind::InvalidValue => {
+            let nearest = near(strings(error, ContextKind::SuggestedValue));
+            (flag, format!("there is no {}{nearest}; {}", quoted(&value), valid(error)))
+        }
+        ErrorKind::TooManyValues => (flag, format!("takes no value; leave {} out", quoted(&value))),
+        ErrorKind::NoEquals => (flag, "takes its value after `=`".into()),
+        ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
+            (flag, format!("has too few values; `{help} --help` describes it"))
+        }
+        ErrorKind::ArgumentConflict => {
+            let others: Vec<String> =
+                strings(error, ContextKind::PriorArg).iter().map(|flag| bare(flag)).collect();
+            match others.iter().all(|other| *other == flag) {
+                true => (flag, "is given twice; leave one out".into()),
+                false => (flag, format!("cannot be used with {}; leave one out", others.join(" and "))),
+            }
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let names: Vec<String> = given.iter().map(|name| in_words(name)).collect();
+            let are = if names.len() == 1 { "is" } else { "are" };
+            (names.join(" and "), format!("{are} missing; expected {form}"))
+        }
+        ErrorKind::InvalidUtf8 => (flag_or(flag, "an argument"), "is not UTF-8".into()),
+        _ => (flag_or(flag, "the command line"), error.kind().to_string()),
+    };
+    Usage { flag, problem }
+}
+
+/// The command that the arguments name, as `rnn train`, and the form of its arguments.
+fn command_in(command: &Command, arguments: &[String]) -> (String, String) {
+    let mut command = command.clone().bin_name("rnn");
+    command.build();
+    let named = arguments.iter().skip(1).find_map(|name| command.find_subcommand(name));
+    let mut found = named.unwrap_or(&command).clone();
+    let nested = named.and_then(|named| arguments.iter().find_map(|name| named.find_subcommand(name)));
+    if let Some(nested) = nested {
+        found = nested.clone();
+    }
+    let name = found.get_bin_name().unwrap_or("rnn").to_string();
+    let form = found.render_usage().to_string().replace("Usage: ", "");
+    (name, format!("`{}`", form.split_whitespace().collect::<Vec<_>>().join(" ")))
+}
+
+/// The flag without its value: `--dropout` of `--dropout <P>`; `BUNDLE` of `<BUNDLE>`.
+fn bare(flag: &str) -> String {
+    let flag = flag.split([' ', '=', '[']).next().unwrap_or(flag);
+    flag.trim_matches(['<', '>', '.']).to_string()
+}
+
+/// The names of a missing argument, without brackets: `--text or --data` of `<--text <TEXT>|--data <DATA>>`.
+fn in_words(name: &str) -> String {
+    let name = name.strip_prefix('<').and_then(|name| name.strip_suffix('>')).unwrap_or(name);
+    name.split('|').map(bare).collect::<Vec<_>>().join(" or ")
+}
+
+fn flag_or(flag: String, other: &str) -> String {
+    if flag.is_empty() { other.into() } else { flag }
+}
+
+/// A value as the user typed it, between backticks; long ones are cut.
+fn quoted(value: &str) -> String {
+    const LONGEST: usize = 80;
+    match value.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("`{}...`", &value[..end]),
+        None => format!("`{value}`"),
+    }
+}
+
+/// The values that are valid, in words.
+fn valid(error: &Error) -> String {
+    match strings(error, ContextKind::ValidValue) {
+        names if names.is_empty() => "expected one behind the flag".into(),
+        names => format!("expected {}", rnn_zoo::listing::listed(names, ", ")),
+    }
+}
+
+/// `; did you mean NAME?` for the first of the names, if there is one.
+fn near(names: Vec<String>) -> String {
+    names.first().map_or(String::new(), |name| format!("; did you mean {name}?"))
+}
+
+fn text(error: &Error, kind: ContextKind) -> Option<String> {
+    strings(error, kind).into_iter().next()
+}
+
+fn strings(error: &Error, kind: ContextKind) -> Vec<String> {
+    match error.get(kind) {
+        Some(ContextValue::String(one)) => vec![one.clone()],
+        Some(ContextValue::Strings(several)) => several.clone(),
+        _ => vec![],
+    }
+}

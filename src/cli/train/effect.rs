@@ -1,0 +1,68 @@
+//! Flags of `rnn train` that would have no effect.
+
+use rnn_zoo::models::ModelConfig;
+use rnn_zoo::tasks::{DataSpec, Task};
+use rnn_zoo::tokenizer::Kind;
+
+use super::args::Args;
+use crate::cli::flags::usage;
+
+/// Refuse flags that have no effect on the task or on the data.
+///
+/// # Errors
+/// For such a flag.
+pub fn check(args: &Args, task: &dyn Task, data: &DataSpec) -> anyhow::Result<()> {
+    let name = task.name();
+    if args.training.bptt.is_some() && !task.is_language_model() {
+        let problem = format!("only a language model reads a text window by window, not --task {name}");
+        return Err(usage("--bptt", problem));
+    }
+    if task.is_language_model() && data.columns.label.is_some() {
+        let problem = "a language model learns no classes; leave it out, or choose --task classify";
+        return Err(usage("--label-column", problem));
+    }
+    args.data.fractions().check_sequences(data)?;
+    check_tokenizer(args, data)
+}
+
+/// Refuse flags of the tokenizer that have no effect.
+fn check_tokenizer(args: &Args, data: &DataSpec) -> anyhow::Result<()> {
+    let given = [
+        ("--tokenizer", args.data.tokenizer.is_some()),
+        ("--max-vocab", args.data.max_vocab.is_some()),
+        ("--lowercase", args.data.lowercase),
+    ];
+    if let Some((flag, _)) = given.iter().find(|(_, given)| *given)
+        && !data.is_text()?
+    {
+        return Err(usage(*flag, format!("{} is not text; leave it out", data.data)));
+    }
+    let problem = match (&args.data.tokenizer, args.data.max_vocab) {
+        (Some(Kind::Bpe(size)), Some(_)) => {
+            format!("--tokenizer bpe:{size} has {size} tokens; leave one of the two out")
+        }
+        (Some(Kind::File(path)), Some(_)) => {
+            format!("{} has its own vocabulary; leave one of the two out", path.display())
+        }
+        _ => return Ok(()),
+    };
+    Err(usage("--max-vocab", problem))
+}
+
+/// Refuse `--locked-dropout` for a network without dropout.
+///
+/// # Errors
+/// If the flag is given and the dropout is 0.
+pub fn check_locked_dropout(args: &Args, network: &ModelConfig) -> anyhow::Result<()> {
+    let (rnn, dropout) = match network {
+        ModelConfig::Rnnlm(config) => (&config.rnn, config.dropout),
+        ModelConfig::Predictor(config) => (&config.rnn, config.dropout),
+    };
+    if args.network.locked_dropout == Some(true) && dropout == 0. && rnn.stack().dropout == 0. {
+        return Err(usage(
+            "--locked-dropout",
+            "has no effect without dropout; add --dropout P, or leave it out",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Flags that would have no effect are refused.
+
+use super::{Folder, TINY, records, text};
+
+#[test]
+fn flags_of_training_without_effect_are_refused() {
+    let folder = Folder::new();
+    folder.write("a.csv", records("label,text"));
+    for split in ["train", "valid"] {
+        folder.write(&format!("whole/{split}.txt"), text());
+    }
+    folder.write("part/train.txt", text());
+    folder.write("tokenizer.json", "{}");
+    for (flags, mentions) in [
+        ("--valid-fraction 0.2", ["--valid-fraction: builtin:story", "own valid split"]),
+        ("--data builtin:reber --test-fraction 0.2", ["--test-fraction: builtin:reber", "own test split"]),
+        ("--data builtin:copy --valid-fraction 0.2", ["--valid-fraction: builtin:copy", "own splits"]),
+        ("--data whole --valid-fraction 0.2", ["--valid-fraction: whole", "own valid split"]),
+        ("--data part --test-fraction 0.2", ["--test-fraction: part", "own test split"]),
+        ("--data a.csv --label-column label --bptt 8", ["--bptt: only a language model", "--task classify"]),
+        ("--data a.csv --label-column label --task lm", ["--label-column: ", "--task classify"]),
+        ("--data text.txt --tokenizer bpe:300 --max-vocab 9", ["--max-vocab: --tokenizer bpe:300", "300"]),
+        ("--data text.txt --tokenizer tokenizer.json --max-vocab 9", ["--max-vocab: ", "own vocabulary"]),
+        ("--data text.txt --locked-dropout --dropout 0", ["--locked-dropout: ", "add --dropout P"]),
+        ("--data builtin:copy --tokenizer char", ["--tokenizer: builtin:copy", "not text"]),
+        ("--data builtin:adding --max-vocab 9", ["--max-vocab: builtin:adding", "not text"]),
+        ("--data builtin:adding --lowercase", ["--lowercase: builtin:adding", "not text"]),
+    ] {
+        folder.refused(&format!("train lstm {flags} --hidden 8 --max-steps 1 --out z"), 2, &mentions);
+    }
+    let fractions = "--data part --valid-fraction 0.2";
+    folder.done(&format!("train lstm {fractions} --out z {TINY}"));
+}
+
+#[test]
+fn flags_of_other_commands_without_effect_are_refused() {
+    let folder = Folder::new();
+    folder.write("a.csv", records("label,text"));
+    folder.done("train gru --data a.csv --label-column label --hidden 8 --max-steps 1 --out c");
+    folder.done(&format!("train lstm --data text.txt --out m {TINY}"));
+    for (line, mentions) in [
+        ("predict c --text a --split test", ["--split", "--text is given"]),
+        ("predict c --text a --valid-fraction 0.1", ["--valid-fraction", "--text is given"]),
+        ("eval m --data builtin:story --valid-fraction 0.1", ["--valid-fraction", "own valid split"]),
+        ("data builtin:story --test-fraction 0.1", ["--test-fraction", "own test split"]),
+    ] {
+        folder.refused(line, 2, &mentions);
+    }
+}

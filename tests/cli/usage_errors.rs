@@ -1,0 +1,53 @@
+//! Arguments that the parser of the command line refuses: one line in the form of all errors, and exit code 2.
+
+use super::{Folder, TINY};
+
+#[test]
+fn refused_arguments_are_one_line_with_advice() {
+    let folder = Folder::new();
+    for (line, mentions) in [
+        ("generte m", ["`generte`: is not a command; did you mean generate?", "`rnn --help`"]),
+        ("train lstm --hiden 8", ["--hiden: is not a flag of `rnn train`", "did you mean --hidden?"]),
+        ("train lstm --qqq", ["--qqq: is not a flag of `rnn train`", "`rnn train --help` lists them"]),
+        ("train lstm gru", ["`gru`: is one argument too many", "expected `rnn train"]),
+        ("train lstm --dropout 2", ["--dropout: `2` cannot be used", "expected a number of at least 0"]),
+        ("train lstm --dropout x", ["--dropout: `x` cannot be used", "expected a number of at least 0"]),
+        ("train lstm --seed x", ["--seed: `x` cannot be used", "expected a whole number from 0 to "]),
+        ("train lstm --warmup x", ["--warmup: `x` cannot be used", "expected a whole number of at least 0"]),
+        ("train lstm --max-vocab x", ["--max-vocab: `x` cannot be used", "expected a whole number"]),
+        ("train lstm --gamma x", ["--gamma: `x` cannot be used", "expected a finite number"]),
+        ("train lstm --valid-fraction x", ["--valid-fraction: `x` cannot be used", "expected a number"]),
+        ("data builtin:story --seed x", ["--seed: `x` cannot be used", "expected a whole number"]),
+        ("train gru --reset sometimes", ["--reset: there is no `sometimes`", "expected after, before"]),
+        ("train gru --init torch", ["--init: there is no `torch`", "expected pytorch, keras"]),
+        ("train gru --bidirectional --merge add", ["--merge: there is no `add`", "concat, sum, mul, ave"]),
+        ("train simple-rnn --nonlinearity elu", ["--nonlinearity: there is no `elu`", "tanh, relu"]),
+        ("train lstm --task clasify", ["--task: there is no `clasify`", "did you mean classify?"]),
+        ("train lstm --hidden", ["--hidden: has no value", "expected"]),
+        ("train lstm --hidden 8 --hidden 9", ["--hidden: is given twice", "leave one out"]),
+        ("train lstm --tied=perhaps", ["--tied: ", "perhaps"]),
+        ("train lstm --merge sum", ["--bidirectional: is missing", "expected `rnn train"]),
+        ("generate m --greedy --top-k 5", ["--greedy: cannot be used with --top-k", "leave one out"]),
+        ("generate", ["BUNDLE: is missing; expected `rnn generate", "BUNDLE"]),
+        ("predict m", ["--text or --data: is missing", "expected"]),
+        ("completions", ["SHELL: is missing", "expected `rnn completions"]),
+    ] {
+        folder.refused(line, 2, &mentions);
+        let said = String::from_utf8(folder.rnn(line).output().unwrap().stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "rnn {line}\n{said}");
+        for jargon in ["invalid digit", "unknown variant", "error:", "Usage:", "literal"] {
+            assert!(!said.contains(jargon), "rnn {line}\n{said}");
+        }
+    }
+}
+
+#[test]
+fn settings_of_a_recipe_are_named_among_refused_flags() {
+    let folder = Folder::new();
+    folder.write("r.toml", "model = \"lstm\"\nmerge = \"sum\"\n");
+    folder.refused(
+        &format!("train --recipe r.toml {TINY}"),
+        2,
+        &["--bidirectional", "r.toml count as flags"],
+    );
+}
