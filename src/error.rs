@@ -78,7 +78,50 @@ impl Error {
     /// Return an error about a file or folder. `problem` is anything that prints, such as an [`std::io::Error`]. A parser's
     /// message may quote a whole value of the file: the middle of a long problem is left out.
     pub fn file(path: impl AsRef<Path>, problem: impl std::fmt::Display) -> Self {
-        Self::File { path: path.as_ref().to_path_buf(), problem: without_middle(problem.to_string()) }
+        let problem = without_numbers(problem.to_string());
+        Self::File { path: path.as_ref().to_path_buf(), problem: without_middle(problem) }
+    }
+}
+
+/// Remove the numbers of errors of the system: ` (os error 17)`.
+fn without_numbers(text: String) -> String {
+    const NUMBER: &str = " (os error ";
+    let mut parts = text.split(NUMBER);
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |shown, part| match part.split_once(')') {
+        Some((number, rest)) if number.parse::<i32>().is_ok() => shown + rest,
+        _ => shown + NUMBER + part,
+    })
+}
+
+/// An error of the system in plain words, without its number: `a file of that name exists`.
+pub(crate) fn plain(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let words = match error.kind() {
+        ErrorKind::NotFound => "no such file or folder",
+        ErrorKind::AlreadyExists => "a file of that name exists",
+        ErrorKind::NotADirectory => "a part of the path is a file, not a folder",
+        ErrorKind::IsADirectory => "is a folder, not a file",
+        ErrorKind::PermissionDenied => "permission denied",
+        ErrorKind::StorageFull => "no space is left on the disk",
+        ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
+        ErrorKind::InvalidFilename => "the name is too long or has a character that the file system refuses",
+        _ => return without_numbers(error.to_string()),
+    };
+    match error.get_ref() {
+        // Another part of the program has described it.
+        Some(described) => described.to_string(),
+        None => words.to_string(),
+    }
+}
+
+/// An error of serde in plain words: the text ends too early, is not JSON, or has another value than expected.
+pub(crate) fn json_problem(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Eof => format!("it ends in line {} before its JSON is complete", error.line()),
+        Category::Syntax => format!("line {}, column {} is not JSON", error.line(), error.column()),
+        Category::Data | Category::Io => error.to_string(),
     }
 }
 
@@ -102,6 +145,27 @@ fn without_middle(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_the_system_are_in_plain_words() {
+        let error = |code| std::io::Error::from_raw_os_error(code);
+        assert!(
+            !Error::file("a", format!("cannot open: {}; try b", error(24))).to_string().contains("os error")
+        );
+        assert!(
+            Error::file("a", format!("cannot open: {}; try b", error(24))).to_string().ends_with("; try b")
+        );
+        assert_eq!(without_numbers("x (os error y) z".into()), "x (os error y) z");
+        assert_eq!(plain(&std::io::ErrorKind::AlreadyExists.into()), "a file of that name exists");
+        assert_eq!(plain(&std::io::Error::new(std::io::ErrorKind::NotFound, "no b")), "no b");
+    }
+
+    #[test]
+    fn errors_of_json_name_the_line() {
+        let problem = |text| json_problem(&serde_json::from_str::<Vec<u8>>(text).unwrap_err());
+        assert_eq!(problem("[1,\n2"), "it ends in line 2 before its JSON is complete");
+        assert_eq!(problem("[1,\n}"), "line 2, column 1 is not JSON");
+    }
 
     #[test]
     fn long_problem_loses_its_middle() {

@@ -27,6 +27,11 @@ fn shortened(name: &str) -> String {
     }
 }
 
+/// A number and its noun: `1 token`, `1,200 tokens`.
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
 /// A number with a comma between groups of three digits.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();

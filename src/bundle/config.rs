@@ -11,9 +11,13 @@ use serde_json::Value;
 
 use super::files::{CONFIG, METRICS, MODEL};
 use super::read;
+use crate::error::json_problem;
 use crate::tasks::{Prepared, Task, TrainingData};
 use crate::tokenizer::{Scheme, Tokenizer};
 use crate::{Error, Result};
+
+/// The advice about a damaged file.
+const RESTORE: &str = "copy the bundle again, or train the model again";
 
 /// The version of the directory layout, the only one that this program reads and writes.
 pub const FORMAT: u64 = 1;
@@ -81,12 +85,15 @@ impl Config {
     pub(super) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let text = read::utf8(path, bytes)?;
         let text = read::without_mark(&text);
-        let value: Value = serde_json::from_str(text)
-            .map_err(|error| Error::file(path, format!("is cut short or not JSON: {error}")))?;
+        let value: Value = serde_json::from_str(text).map_err(|error| {
+            Error::file(path, format!("is cut short or not JSON: {}; {RESTORE}", json_problem(&error)))
+        })?;
         match value.get("format").and_then(Value::as_u64) {
             // From the text, so that errors name the line.
-            Some(FORMAT) => serde_json::from_str(text)
-                .map_err(|error| Error::file(path, format!("is not a bundle's configuration: {error}"))),
+            Some(FORMAT) => serde_json::from_str(text).map_err(|error| {
+                let problem = json_problem(&error);
+                Error::file(path, format!("is not a bundle's configuration: {problem}; {RESTORE}"))
+            }),
             Some(newer) if newer > FORMAT => {
                 let problem =
                     format!("has format {newer}, newer than the {FORMAT} read here; upgrade rnn-zoo");

@@ -13,6 +13,7 @@ use super::find::find;
 use super::read;
 use super::swap::exists;
 use super::tensor_file::TensorFile;
+use crate::error::json_problem;
 use crate::hash::Fnv1a;
 use crate::outline::Outline;
 use crate::parameters::{NamedTensors, Parameters};
@@ -272,7 +273,8 @@ fn read_state(bundle: &Path, checksums: &Checksums) -> Result<State, String> {
         error => error.to_string(),
     };
     let bytes = checksums.read(bundle, STATE).map_err(problem)?;
-    serde_json::from_slice(&bytes).map_err(|error| format!("is cut short or of another program: {error}"))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| format!("is cut short or of another program: {}", json_problem(&error)))
 }
 
 /// Return the complete lines of `metrics.jsonl`, with their ends. A crash can cut the last one short.

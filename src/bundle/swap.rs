@@ -15,6 +15,7 @@ use std::process;
 use super::config::is_bundle;
 use super::files::OWN;
 use crate::atomic::sync_directory;
+use crate::error::plain;
 use crate::{Error, Result};
 
 /// The way in which two directories are swapped.
@@ -211,7 +212,7 @@ pub(super) fn cannot_save(path: &Path, error: &io::Error) -> Error {
         }
         _ => "choose another place with option `out`",
     };
-    Error::file(path, format!("cannot save: {error}; {advice} (a bundle from before is untouched)"))
+    Error::file(path, format!("cannot save: {}; {advice} (a bundle from before is untouched)", plain(error)))
 }
 
 /// Return the reason why a path, possibly a link, cannot be resolved.
@@ -223,7 +224,7 @@ fn link_problem(path: &Path, error: &io::Error) -> String {
                 target.display()
             )
         }
-        _ => error.to_string(),
+        _ => plain(error),
     }
 }
 

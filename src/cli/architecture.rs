@@ -247,6 +247,11 @@ impl Args {
                 return Err(usage(flag, problem));
             }
         }
+        if self.layer_norm && self.reset == Some(Reset::Before) {
+            let problem = "cannot be used together: layer normalisation acts on the recurrent product, which the reset \
+                           gate then follows; leave one of them out";
+            return Err(usage("--layer-norm and --reset before", problem));
+        }
         if self.chrono.is_some_and(|steps| steps < SHORTEST_CHRONO) {
             return Err(usage("--chrono", format!("expected at least {SHORTEST_CHRONO} steps")));
         }

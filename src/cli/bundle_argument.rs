@@ -20,6 +20,10 @@ impl<'a> Bundle<'a> {
     /// # Errors
     /// If the address has another form, or the bundle cannot be fetched.
     pub fn find(argument: &'a str) -> Result<Self> {
+        if argument.is_empty() {
+            let problem = "is empty; expected the folder of a bundle, or hf://OWNER/NAME";
+            return Err(Error::invalid("BUNDLE", problem));
+        }
         let path = match hub::bundle_address(argument) {
             Some((owner, name)) => hub::bundle(&Endpoint::from_env()?, owner, name)?,
             None if argument.starts_with("hf://") => {

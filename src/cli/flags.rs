@@ -81,9 +81,9 @@ const FLAGS: [(&str, &str); 66] = [
 
 /// The command for each function of the library that an error can recommend.
 const COMMANDS: [(&str, &str); 4] = [
-    ("Checkpoint::resume", "rnn train --resume"),
+    ("Checkpoint::resume", "rnn train --resume BUNDLE"),
     ("Run::start", "rnn train lstm --out BUNDLE"),
-    ("Run::start_from", "rnn train --from"),
+    ("Run::start_from", "rnn train --from BUNDLE"),
     ("SavedText::save", "rnn generate --save-state FILE"),
 ];
 

@@ -225,7 +225,11 @@ fn read<'c>(command: &'c Command, path: &Path) -> Result<Vec<(&'c Arg, String)>>
         |position: usize, problem: &str| Error::file(path, format!("line {}: {problem}", line_of(position)));
     let table = DeTable::parse(&text).map_err(|error| {
         let position = error.span().map_or(0, |span| span.start);
-        refuse(position, &format!("is not TOML: {}", error.message().replace('\n', ", ")))
+        let problem = error.message().replace('\n', ", ");
+        refuse(
+            position,
+            &format!("is not TOML ({problem}); expected lines as `hidden = 64` or `model = \"lstm\"`"),
+        )
     })?;
     let mut entries: Vec<_> = table.into_inner().into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);

@@ -8,6 +8,7 @@ use rnn_zoo::Error;
 use rnn_zoo::data::{Pieces, Split, has_columns, open_utf8};
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::score::{LineScore, score_lines};
+use rnn_zoo::listing::counted;
 use rnn_zoo::tasks::DataSpec;
 use rnn_zoo::tokenizer::{Tokenizer, Unknown};
 use serde_json::{Value, json};
@@ -113,14 +114,16 @@ impl Seen {
         let Self { lines, unknown_lines, tokens, unknown: Unknown { tokens: unknown, dropped } } = self;
         if *unknown > 0 {
             note!(
-                "{unknown} of {tokens} {unit}s are unknown to the model, in {unknown_lines} of {lines} lines; each is \
-                 scored as <unk>"
+                "{unknown} of {} unknown to the model, in {unknown_lines} of {}; scored as <unk>",
+                counted(*tokens as u64, unit),
+                counted(*lines as u64, "line")
             );
         }
         if *dropped > 0 {
             note!(
-                "{dropped} characters have no token, in {unknown_lines} of {lines} lines; they are left out and not \
-                 scored"
+                "{} without a token left out and not scored, in {unknown_lines} of {}",
+                counted(*dropped as u64, "character"),
+                counted(*lines as u64, "line")
             );
         }
     }

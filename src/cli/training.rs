@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use rnn_zoo::data::batch::Dataset;
+use rnn_zoo::listing::counted;
 use rnn_zoo::tasks::Defaults;
 use rnn_zoo::training::optim::{Average, OptimizerConfig};
 use rnn_zoo::training::schedule::Schedule;
@@ -204,7 +205,7 @@ impl TrainingArgs {
         let shrunk: Vec<String> =
             shrunk.map(|(flag, _, usual, fitted)| format!("{flag} is {fitted} instead of {usual}")).collect();
         if !shrunk.is_empty() {
-            note!("the training text is short ({tokens} tokens): {}", shrunk.join(", "));
+            note!("the training text is short ({}): {}", counted(tokens as u64, "token"), shrunk.join(", "));
         }
         fitted
     }

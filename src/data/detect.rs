@@ -34,6 +34,8 @@ pub(super) enum Detected {
         /// The length of the byte-order mark.
         mark: u64,
     },
+    /// Text in UTF-32, which is not read.
+    Utf32,
     /// Not text in a known encoding.
     Binary,
 }
@@ -51,6 +53,9 @@ impl Detected {
 /// If the file cannot be read.
 pub(super) fn detect(file: &File) -> io::Result<Detected> {
     let head = bytes(file, 0, WINDOW)?;
+    if is_utf32(&head) {
+        return Ok(Detected::Utf32);
+    }
     if let Some((encoding, mark)) = encoding_rs::Encoding::for_bom(&head) {
         return Ok(Detected::text(encoding, mark));
     }
@@ -74,6 +79,35 @@ pub(super) fn detect(file: &File) -> io::Result<Detected> {
         true => Ok(Detected::text(encoding, 0)),
         false => Ok(Detected::Binary),
     }
+}
+
+/// Whether the first bytes are UTF-32: each unit of four bytes is a character, of which there are some, and no unit is
+/// NUL.
+fn is_utf32(head: &[u8]) -> bool {
+    let is_text = |unit: fn([u8; 4]) -> u32| {
+        let (units, rest) = head.as_chunks::<4>();
+        let text = |&bytes: &[u8; 4]| unit(bytes) != 0 && char::from_u32(unit(bytes)).is_some();
+        units.len() > 1 && (rest.is_empty() || head.len() as u64 == WINDOW) && units.iter().all(text)
+    };
+    is_text(u32::from_le_bytes) || is_text(u32::from_be_bytes)
+}
+
+/// Whether the first bytes of a file are UTF-8 without NUL.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(super) fn is_utf8(file: &File) -> io::Result<bool> {
+    let head = bytes(file, 0, WINDOW)?;
+    let cut = |error: std::str::Utf8Error| error.error_len().is_none() && head.len() as u64 == WINDOW;
+    Ok(!head.contains(&0) && std::str::from_utf8(&head).map_or_else(cut, |_| true))
+}
+
+/// Whether the first bytes of a file have characters of UTF-8 beyond ASCII.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(super) fn is_foreign(file: &File) -> io::Result<bool> {
+    Ok(!bytes(file, 0, WINDOW)?.is_ascii())
 }
 
 /// The bytes from `start` on, at most `length`.
@@ -180,7 +214,21 @@ mod tests {
         file.write_all(content).unwrap();
         match detect(&file).unwrap() {
             Detected::Text { encoding, .. } => Some(encoding.name()),
+            Detected::Utf32 => Some("UTF-32"),
             Detected::Binary => None,
+        }
+    }
+
+    #[test]
+    fn utf32_is_told_from_utf16() {
+        for text in ["plain words\n", "날씨가 매우 좋았다 🌞\n"] {
+            let little: Vec<u8> = text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+            let big: Vec<u8> = text.chars().flat_map(|c| u32::from(c).to_be_bytes()).collect();
+            for content in [&little, &big] {
+                assert_eq!(detected(content), Some("UTF-32"));
+            }
+            assert_eq!(detected(&[&b"\xFF\xFE\0\0"[..], &little].concat()), Some("UTF-32"));
+            assert_eq!(detected(&[&b"\0\0\xFE\xFF"[..], &big].concat()), Some("UTF-32"));
         }
     }
 

@@ -35,6 +35,11 @@ impl Encoding {
     pub fn is_utf8(self) -> bool {
         self.0 == encoding_rs::UTF_8
     }
+
+    /// Whether the encoding is UTF-16, in either byte order.
+    pub fn is_utf16(self) -> bool {
+        [encoding_rs::UTF_16LE, encoding_rs::UTF_16BE].contains(&self.0)
+    }
 }
 
 impl FromStr for Encoding {

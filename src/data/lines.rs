@@ -74,7 +74,10 @@ impl Lines {
         let rest = self.buffer.split_off(length);
         let bytes = std::mem::replace(&mut self.buffer, rest);
         if let Some(place) = bytes.iter().position(|&byte| byte == 0) {
-            return Err(self.not_text(place));
+            let place = self.offset + place as u64;
+            let problem =
+                format!("byte {place} is NUL, which text does not have; expected text: remove such bytes");
+            return Err(Error::file(&self.path, problem));
         }
         let text =
             String::from_utf8(bytes).map_err(|error| self.not_text(error.utf8_error().valid_up_to()))?;

@@ -15,7 +15,7 @@ use super::draw::{Draw, Quotas};
 use super::fractions::Fractions;
 use super::piece::{Piece, Pieces};
 use super::source::Split;
-use crate::listing::thousands;
+use crate::listing::{counted, listed, thousands};
 use crate::tokenizer::End;
 use crate::{Error, Result};
 
@@ -196,6 +196,28 @@ impl Census {
         }
     }
 
+    /// A note about labels that differ from another one only in blanks at their ends.
+    fn blank_note(&self, column: &str) -> Option<String> {
+        let mut spellings: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
+        for (label, &count) in &self.classes {
+            spellings.entry(label.trim()).or_default().push((label, count));
+        }
+        let several = spellings.values().filter(|spellings| spellings.len() > 1);
+        let blank = several.flatten().filter(|(label, _)| label.trim() != *label);
+        let (count, labels) = blank.fold((0, vec![]), |(sum, mut labels), (label, count)| {
+            labels.push(format!("{label:?}"));
+            (sum + count, labels)
+        });
+        (count > 0).then(|| {
+            format!(
+                "{} in `{column}` with blanks at the ends ({}) that other labels lack; these are classes of their own: \
+                 remove the blanks to join them",
+                counted(count, "label"),
+                listed(labels, ", ")
+            )
+        })
+    }
+
     fn incomplete(&self) -> u64 {
         self.no_text + self.no_label
     }
@@ -217,6 +239,7 @@ impl<F: RecordFormat> DataFile for RecordFile<F> {
             if census.incomplete() > 0 {
                 notes.push(format!("{}; these are skipped", self.gaps(census)));
             }
+            notes.extend(census.blank_note(self.format.label_column().unwrap_or_default()));
         }
         Ok(notes)
     }

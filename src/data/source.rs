@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::plain;
 use crate::{Error, Result};
 
 /// The source of a corpus.
@@ -124,14 +125,15 @@ fn hub_file(address: &str) -> Option<Source> {
 
 fn missing(data: &str, error: &std::io::Error) -> Error {
     if Builtin::ALL.iter().any(|builtin| builtin.name() == data) {
-        return Error::invalid("data", format!("no file `{data}`; did you mean builtin:{data}?"));
+        return Error::file(data, format!("no such file or folder; did you mean builtin:{data}?"));
     }
     let problem = match error.kind() {
         std::io::ErrorKind::NotFound => "no such file or folder".to_string(),
-        _ => error.to_string(),
+        _ => plain(error),
     };
     let forms = "a text, .csv, .tsv or .jsonl file, a folder, builtin:NAME or hf://datasets/OWNER/NAME/FILE";
-    Error::invalid("data", format!("`{data}`: {problem}; expected {forms}"))
+    let name = if data.is_empty() { "an empty path" } else { data };
+    Error::file(name, format!("{problem}; expected {forms}"))
 }
 
 impl fmt::Display for Source {
@@ -232,9 +234,7 @@ mod tests {
         assert!(problem("builtin:stroy").to_string().contains("did you mean builtin:story?"));
         assert!(!problem("builtin:elephant").to_string().contains("did you mean"));
         assert!(problem("reber").to_string().contains("did you mean builtin:reber?"));
-        assert!(
-            problem("no/such/file.txt").to_string().starts_with("data: `no/such/file.txt`: no such file")
-        );
+        assert!(problem("no/such/file.txt").to_string().starts_with("no/such/file.txt: no such file"));
         for wrong in ["hf://o/n", "hf://datasets/o", "hf://datasets/o/n", "hf://datasets/o/n/../../x"] {
             assert!(problem(wrong).to_string().contains("hf://datasets/OWNER/NAME/FILE"), "{wrong}");
         }

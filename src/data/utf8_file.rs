@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use encoding_rs::DecoderResult;
 
-use super::detect::{Detected, detect};
+use super::detect::{Detected, detect, is_foreign, is_utf8};
 use super::encoding::Encoding;
 use super::file_reader::FileReader;
 use crate::listing::thousands;
@@ -62,16 +62,51 @@ impl Utf8File {
             Some(encoding) => Detected::Text { encoding, mark: mark_of(&file, encoding).map_err(problem)? },
             None => detect(&file).map_err(problem)?,
         };
-        let Detected::Text { encoding: assumed, mark } = found else {
-            let problem =
-                "is binary, not text; expected UTF-8, or another encoding that option `encoding` names";
-            return Err(Error::file(path, problem));
+        let (assumed, mark) = match found {
+            Detected::Text { encoding, mark } => (encoding, mark),
+            Detected::Utf32 => {
+                let problem =
+                    "is UTF-32, which is not read; convert it to UTF-8, as `iconv -f UTF-32 -t UTF-8` does";
+                return Err(Error::file(path, problem));
+            }
+            Detected::Binary => {
+                let problem =
+                    "is binary, not text; expected UTF-8, or another encoding that option `encoding` names";
+                return Err(Error::file(path, problem));
+            }
         };
         let opened = Self { path: path.to_path_buf(), file, range: mark..about.len(), note: None };
-        match assumed.is_utf8() {
-            true => Ok(opened),
-            false => opened.decoded(assumed, encoding.is_none()),
+        if assumed.is_utf8() {
+            return Ok(opened);
         }
+        let doubt = match encoding {
+            Some(named) => opened.doubt(named)?,
+            None => None,
+        };
+        let mut decoded = opened.decoded(assumed, encoding.is_none())?;
+        decoded.note = decoded.note.or(doubt);
+        Ok(decoded)
+    }
+
+    /// A note about an encoding that the user names for a file that is UTF-8.
+    ///
+    /// # Errors
+    /// If the file is UTF-8 and the encoding is UTF-16: every character would be wrong.
+    fn doubt(&self, named: Encoding) -> Result<Option<String>> {
+        let problem = |error: io::Error| Error::file(&self.path, error);
+        if !is_utf8(&self.file).map_err(problem)? {
+            return Ok(None);
+        }
+        if named.is_utf16() {
+            let problem = format!("is UTF-8, not {named}; leave option `encoding` out");
+            return Err(Error::file(&self.path, problem));
+        }
+        let note = || {
+            format!(
+                "is UTF-8, but is read as {named}, as option `encoding` says; its characters beyond ASCII may be wrong"
+            )
+        };
+        Ok(is_foreign(&self.file).map_err(problem)?.then(note))
     }
 
     /// The path.

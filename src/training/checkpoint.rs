@@ -95,6 +95,11 @@ impl Checkpoint {
         commands.push_str(command);
     }
 
+    /// The source of the run's data, as the user named it.
+    pub fn data(&self) -> &Path {
+        Path::new(&self.saved.data.data)
+    }
+
     /// Read the run's data again, with the tokenizer and the labels that the run started with.
     ///
     /// # Errors

@@ -427,6 +427,11 @@ fn other_files_are_refused_as_saved_texts() {
     let bytes = folder.bytes("s");
     for length in (0..bytes.len()).step_by(bytes.len() / 12) {
         folder.write("cut", &bytes[..length]);
+        folder.refused(
+            "generate m --state text.txt",
+            1,
+            &["text.txt: is no saved text", "generate --save-state FILE"],
+        );
         folder.refused("generate m --state cut", 1, &["cut: is cut short or not a safetensors file"]);
     }
     // A file of another version, and one of a model with other sizes.

@@ -75,7 +75,7 @@ fn unsuited_requests_to_a_classifier_are_refused() {
         ("eval m --data builtin:copy", 2, vec!["--data", "--task classify needs text"]),
         ("eval m --data text.txt", 2, vec!["--data", "text.txt", "column of records"]),
         ("generate m", 2, vec!["m: its task is classify", "only a language model writes"]),
-        ("eval m --data test", 2, vec!["--data", "`test`"]),
+        ("eval m --data test", 1, vec!["test: no such file"]),
         (
             "eval m --data train.csv --label-column label",
             1,

@@ -215,7 +215,7 @@ fn data_that_has_changed_is_noticed_before_a_step_is_taken() {
         assert!(folder.snapshot() == before, "{what}");
     }
     std::fs::remove_file(folder.path("text.txt")).unwrap();
-    folder.refused(resume, 2, &["--resume", "text.txt", "no such file"]);
+    folder.refused(resume, 1, &["text.txt: no such file", "resume in the folder"]);
     folder.write("text.txt", text());
     folder.done(resume);
 }
@@ -285,7 +285,32 @@ fn data_of_the_run_in_another_folder_is_said() {
     folder.write("other/note.txt", "another folder");
     let mut resume = folder.rnn("train --resume ../m --max-steps 6");
     let output = resume.current_dir(folder.path("other")).output().unwrap();
-    let mentions =
-        ["--resume: ", "`text.txt`: no such file", "resume in the folder in which the run was started"];
-    assert_one_line(&output, 2, &mentions, "resume elsewhere");
+    let mentions = ["text.txt: ", "no such file", "resume in the folder in which the run was started"];
+    assert_one_line(&output, 1, &mentions, "resume elsewhere");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_killed_run_leaves_behind_is_taken_over() {
+    let folder = Folder::new();
+    let line = "train lstm --data text.txt --out m --hidden 8 --embedding 8 --layers 1 --batch-size 4 --bptt 8 \
+                --max-steps 1000000 --eval-every 1 --log-every 1000";
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("rnn"));
+    command.current_dir(folder.path("")).args(line.split_whitespace()).stderr(std::process::Stdio::null());
+    let mut run = command.spawn().unwrap();
+    while !folder.path("m/config.json").exists() {
+        assert!(run.try_wait().unwrap().is_none(), "the run has ended");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    // A save that was killed half-way.
+    folder.write(&format!(".m.partial-{}/config.json", run.id()), "{");
+    assert!(folder.path(".m.lock").exists());
+    let step = folder.json("m/training/state.json")["state"]["progress"]["step"].as_u64().unwrap();
+    folder.done(&format!("train --resume m --max-steps {}", step + 1));
+    let names = std::fs::read_dir(folder.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["m", "text.txt"]);
 }

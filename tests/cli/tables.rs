@@ -239,3 +239,37 @@ fn a_pipe_is_refused_without_waiting() {
     let output = folder.rnn(&format!("train lstm --data pipe --out m {TINY}")).output().unwrap();
     super::assert_one_line(&output, 1, &["pipe: is a pipe or device", "write it to a file first"], "train");
 }
+
+#[test]
+fn binary_files_and_wrong_encodings_are_said() {
+    let folder = Folder::new();
+    let utf32: Vec<u8> = super::text().chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+    folder.write("wide.txt", utf32);
+    folder.write("nul.txt", "one line\ntwo\0 lines\n".repeat(20));
+    folder.write("french.txt", "d\u{e9}j\u{e0} vu, tr\u{e8}s agr\u{e9}able\n".repeat(20));
+    for (line, mentions) in [
+        ("data wide.txt", ["wide.txt: is UTF-32", "iconv -f UTF-32 -t UTF-8"]),
+        ("data nul.txt", ["nul.txt: byte 12 is NUL", "remove such bytes"]),
+        ("data french.txt --encoding utf-16", ["french.txt: is UTF-8, not UTF-16LE", "leave --encoding out"]),
+    ] {
+        let output = folder.rnn(line).output().unwrap();
+        super::assert_one_line(&output, 1, &mentions, line);
+    }
+    let output = folder.rnn("data french.txt --encoding latin-1").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("french.txt: is UTF-8, but is read as windows-1252, as --encoding says"), "{said}");
+    assert_eq!(folder.rnn("data french.txt --encoding utf-8").output().unwrap().stderr, b"");
+}
+
+#[test]
+fn labels_that_differ_in_blanks_are_counted() {
+    let folder = Folder::new();
+    let rows = "pos,ab ab\nneg,cd\n".repeat(30) + &"pos ,ab\n".repeat(4) + "\" neg\",cd\n";
+    folder.write("a.csv", format!("label,text\n{rows}"));
+    let train = "train gru --data a.csv --label-column label --hidden 8 --max-steps 1";
+    let output = folder.rnn(&format!("{train} --out m")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let note = r#"5 labels in `label` with blanks at the ends (" neg", "pos ") that other labels lack"#;
+    assert!(said.contains(note), "{said}");
+    assert_eq!(folder.json("m/config.json")["labels"], serde_json::json!([" neg", "neg", "pos", "pos "]));
+}

@@ -42,6 +42,29 @@ fn refused_arguments_are_one_line_with_advice() {
 }
 
 #[test]
+fn an_empty_bundle_and_flags_that_exclude_each_other_are_named() {
+    let folder = Folder::with_model();
+    for line in
+        ["generate", "score", "predict --text a", "eval --data text.txt", "train --data text.txt --from"]
+    {
+        let output = folder.rnn(line).arg("").output().unwrap();
+        super::assert_one_line(&output, 2, &["BUNDLE: is empty; expected the folder of a bundle"], line);
+    }
+    let train = "train gru --data text.txt --layer-norm --reset before --out z";
+    folder.refused(train, 2, &["--layer-norm and --reset before: ", "leave one of them out"]);
+}
+
+#[test]
+fn a_run_that_diverges_gives_its_advice_in_one_line() {
+    let folder = Folder::new();
+    let line = format!("train lstm --data text.txt --lr 1e30 --out z {TINY}");
+    let output = folder.rnn(&line).output().unwrap();
+    super::assert_one_line(&output, 1, &["diverged at step", "--lr", "nothing is saved"], &line);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("--eval-every"), "{said}");
+}
+
+#[test]
 fn settings_of_a_recipe_are_named_among_refused_flags() {
     let folder = Folder::new();
     folder.write("r.toml", "model = \"lstm\"\nmerge = \"sum\"\n");

@@ -91,18 +91,17 @@ fn ended(case: &Case, run: &Run, panicked: bool) -> Option<Failure> {
     match run.status.code() {
         Some(0) => answer(case, &run.stdout).map(|problem| (Kind::Answer, problem)),
         Some(1 | 2) if panicked => None,
-        Some(code @ (1 | 2)) => message(code, &run.stderr).map(|problem| (Kind::Message, problem)),
+        Some(1 | 2) => message(&run.stderr).map(|problem| (Kind::Message, problem)),
         code => Some((Kind::ExitCode, format!("exit code {code:?}: {}", last_line(&run.stderr)))),
     }
 }
 
-/// Return the fault of the error message of a failed run, if it has one. Usage errors of the argument parser have hints below.
-fn message(code: i32, stderr: &str) -> Option<String> {
-    let error = stderr.lines().position(|line| line.starts_with("rnn: ") || line.starts_with("error: "));
+/// Return the fault of the error message of a failed run, if it has one.
+fn message(stderr: &str) -> Option<String> {
+    let error = stderr.lines().position(|line| line.starts_with("rnn: "));
     let Some(error) = error else { return Some(format!("no error message: {}", last_line(stderr))) };
     let lines: Vec<_> = stderr.lines().skip(error).collect();
-    let hinted = code == 2 && lines[0].starts_with("error: ");
-    if lines.len() > 1 && !hinted {
+    if lines.len() > 1 {
         return Some(format!("error of {} lines: {}", lines.len(), lines[0]));
     }
     // Long because of what the user has typed.

@@ -212,6 +212,6 @@ fn options_in_a_problem_become_flags() {
 fn functions_become_commands() {
     let shown = |error: Error| in_flags(error.into()).to_string();
     let problem = "`Run::start` makes one, `Run::start_from` another";
-    let expected = "a: `rnn train lstm --out BUNDLE` makes one, `rnn train --from` another";
+    let expected = "a: `rnn train lstm --out BUNDLE` makes one, `rnn train --from BUNDLE` another";
     assert_eq!(shown(Error::file("a", problem)), expected);
 }

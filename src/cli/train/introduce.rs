@@ -3,6 +3,7 @@
 use crate::cli::note::note;
 use candle_core::Device;
 use rnn_zoo::data::batch::Dataset;
+use rnn_zoo::listing::counted;
 use rnn_zoo::training::{Run, card};
 
 /// Return the command line of this process, quoted for a shell.
@@ -45,7 +46,10 @@ pub fn introduce(run: &Run, device: &Device) {
             Dataset::Stream { tokens, .. } => match tokens.unknown().dropped {
                 0 => {}
                 count => {
-                    note!("{count} characters of the training text have no {unit} and are left out: {reason}")
+                    note!(
+                        "{} of the training text without a {unit} left out: {reason}",
+                        counted(count as u64, "character")
+                    )
                 }
             },
             Dataset::Examples(_) => note!("characters that have no {unit} are left out: {reason}"),

@@ -75,13 +75,12 @@ fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
             note!("saved {path}; next:\n{next}");
             Ok(Outcome::Done)
         }
-        Err(error @ Error::Diverged { .. }) if run.has_saved() => {
-            note!("the checkpoint from before is in {path}");
-            Err(error.into())
-        }
         Err(error @ Error::Diverged { .. }) => {
-            note!("nothing is saved: there was no evaluation yet; --eval-every N makes one sooner");
-            Err(error.into())
+            let saved = match run.has_saved() {
+                true => format!("the checkpoint from before is in {path}"),
+                false => "nothing is saved".to_string(),
+            };
+            Err(Error::Message(format!("{error}; {saved}")).into())
         }
         Err(error) => Err(error.into()),
     }

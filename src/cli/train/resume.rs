@@ -38,11 +38,12 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
         }
     }
     let prepared = checkpoint.prepare().map_err(|error| match error {
-        Error::Invalid { field: "data", problem } => {
-            let place = "resume in the folder in which the run was started, or put the data there";
-            usage("--resume", format!("the data of the run cannot be read: {problem}; {place}"))
+        Error::File { path, .. } if path == checkpoint.data() && !path.exists() => {
+            let problem = "no such file or folder; resume in the folder in which the run was started, or put the \
+                           data there";
+            Error::file(path, problem)
         }
-        error => error.into(),
+        error => error,
     })?;
     let damage = checkpoint.check_model().err();
     let mut run = checkpoint.resume(prepared, device)?;

@@ -15,7 +15,7 @@ use super::args::Args;
 use super::effect;
 use super::introduce::{command_line, introduce};
 use crate::cli::bundle_argument::Bundle;
-use crate::cli::flags::{self, usage};
+use crate::cli::flags::usage;
 use crate::cli::note::note;
 use crate::cli::read_args::announce;
 
@@ -175,10 +175,9 @@ fn load_basis(argument: &str, args: &Args) -> anyhow::Result<Basis> {
     if args.data.data.is_none() {
         return Err(usage("--from", "needs --data: what is the model to learn now?"));
     }
-    let named = |error: Error| usage("--from", flags::in_flags(error.into()).to_string());
-    let found = Bundle::find(argument).map_err(named)?;
-    let bundle = bundle::load(found.path()).map_err(|error| named(found.named(error)))?;
-    let sha256 = bundle.parameters_sha256().map_err(|error| named(found.named(error)))?;
+    let found = Bundle::find(argument)?;
+    let bundle = bundle::load(found.path()).map_err(|error| found.named(error))?;
+    let sha256 = bundle.parameters_sha256().map_err(|error| found.named(error))?;
     match &args.from_sha256 {
         Some(expected) if *expected != sha256 => {
             let problem = format!(

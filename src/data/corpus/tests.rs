@@ -160,7 +160,7 @@ fn files_that_are_not_text_are_refused_with_the_place() {
     assert!(damaged(b"bad \xC3\x28 byte\n").contains("byte 39 is not UTF-8"));
     assert!(damaged(b"cut \xE2\x82").contains("byte 39 is not UTF-8"));
     assert!(damaged(&[b"x".repeat(70_000), vec![0xFF]].concat()).contains("byte 70035 is not UTF-8"));
-    assert!(problem("a.txt", b"fine\n\x00 fine\n").contains("byte 5 is not UTF-8"));
+    assert!(problem("a.txt", b"fine\n\x00 fine\n").contains("byte 5 is NUL"));
     for name in ["a.txt", "a.csv", "a.jsonl"] {
         assert!(problem(name, &[0; 100]).contains("is binary"), "{name}");
     }

@@ -6,6 +6,7 @@
 //! token the number of tokens since its last occurrence. Everything else is JSON in one entry of the metadata.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -163,6 +164,14 @@ fn read_entry(path: &Path, model: &Model) -> Result<(Entry, NamedTensors)> {
     if let Some(size) = std::fs::metadata(path).ok().map(|file| file.len()).filter(|&size| size > limit) {
         let problem =
             format!("has {size} bytes, but a text of this model takes at most {limit}; give another file");
+        return Err(Error::file(path, problem));
+    }
+    let foreign = std::fs::File::open(path).and_then(|mut file| {
+        let mut head = [0; 9];
+        file.read_exact(&mut head).map(|()| head[8] != b'{')
+    });
+    if matches!(foreign, Ok(true)) {
+        let problem = "is no saved text; expected a file that `SavedText::save` wrote";
         return Err(Error::file(path, problem));
     }
     let (tensors, metadata) = read_tensors_and_metadata(path, &Device::Cpu)?;
