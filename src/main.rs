@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use cli::flags::{self, Usage};
 use cli::{Cli, Outcome};
+use rnn_zoo::Error;
 use rnn_zoo::models::kernels::{ReportingAllocator, keep_freed_memory};
 
 /// The graph of a long unrolled sequence is walked recursively; pages of the stack that are never
@@ -62,9 +63,9 @@ fn end_out_of_memory(bytes: usize) -> ! {
 
 /// Name standard output in an error of writing to it, the only one that commands return as it is.
 fn about_output(error: anyhow::Error) -> anyhow::Error {
-    match error.is::<std::io::Error>() {
-        true => error.context("standard output: cannot be written"),
-        false => error,
+    match error.downcast::<std::io::Error>() {
+        Ok(error) => Error::file("standard output", format!("cannot be written: {error}")).into(),
+        Err(error) => error,
     }
 }
 

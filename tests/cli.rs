@@ -35,6 +35,9 @@ use tempfile::TempDir;
 /// Flags that make a run of milliseconds.
 const TINY: &str = "--hidden 8 --embedding 8 --layers 1 --batch-size 4 --bptt 8 --max-steps 3";
 
+/// As [`TINY`], for models of whole sequences, which have no windows.
+const TINY_SEQUENCES: &str = "--hidden 8 --embedding 8 --layers 1 --batch-size 4 --max-steps 3";
+
 /// A folder that a user works in, with a small text in `text.txt`.
 struct Folder(TempDir);
 

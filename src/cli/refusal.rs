@@ -17,7 +17,7 @@ pub fn usage_of(error: &Error, command: &Command, arguments: &[String]) -> Usage
         ErrorKind::InvalidSubcommand => {
             let name = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
             let nearest = near(strings(error, ContextKind::SuggestedSubcommand));
-            (quoted(&name), format!("is not a command{nearest}; `rnn --help` lists them"))
+            (quoted(&name), format!("is not a command{nearest} (`rnn --help` lists them)"))
         }
         ErrorKind::UnknownArgument if !flag.starts_with('-') => {
             (quoted(&flag), format!("is one argument too many; expected {form}"))
@@ -30,10 +30,14 @@ pub fn usage_of(error: &Error, command: &Command, arguments: &[String]) -> Usage
             let problem = std::error::Error::source(error).map_or(String::new(), ToString::to_string);
             (flag, format!("{} cannot be used: {problem}", quoted(&value)))
         }
-        ErrorKind::InvalidValue if value.is_empty() => (flag, format!("has no value; {}", valid(error))),
+        ErrorKind::InvalidValue if value.is_empty() => {
+            let form = given.first().map(|flag| flag.replace(['<', '>'], "")).unwrap_or_default();
+            (flag, format!("has no value; expected {form}"))
+        }
         ErrorKind::InvalidValue => {
             let nearest = near(strings(error, ContextKind::SuggestedValue));
-            (flag, format!("there is no {}{nearest}; {}", quoted(&value), valid(error)))
+            let names = rnn_zoo::listing::listed(strings(error, ContextKind::ValidValue), ", ");
+            (flag, format!("there is no {}{nearest} (expected {names})", quoted(&value)))
         }
         ErrorKind::TooManyValues => (flag, format!("takes no value; leave {} out", quoted(&value))),
         ErrorKind::NoEquals => (flag, "takes its value after `=`".into()),
@@ -47,6 +51,9 @@ pub fn usage_of(error: &Error, command: &Command, arguments: &[String]) -> Usage
                 true => (flag, "is given twice; leave one out".into()),
                 false => (flag, format!("cannot be used with {}; leave one out", others.join(" and "))),
             }
+        }
+        ErrorKind::MissingRequiredArgument if flag.starts_with("--") => {
+            (flag, format!("is missing; another flag needs it, see `{help} --help`"))
         }
         ErrorKind::MissingRequiredArgument => {
             let names: Vec<String> = given.iter().map(|name| in_words(name)).collect();
@@ -96,14 +103,6 @@ fn quoted(value: &str) -> String {
     match value.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("`{}...`", &value[..end]),
         None => format!("`{value}`"),
-    }
-}
-
-/// The values that are valid, in words.
-fn valid(error: &Error) -> String {
-    match strings(error, ContextKind::ValidValue) {
-        names if names.is_empty() => "expected one behind the flag".into(),
-        names => format!("expected {}", rnn_zoo::listing::listed(names, ", ")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Folder, TINY, written};
+use super::{Folder, TINY, TINY_SEQUENCES, written};
 
 fn eval(folder: &Folder, line: &str) -> Value {
     serde_json::from_str(&folder.done(&format!("eval {line} --json"))).unwrap()
@@ -95,7 +95,7 @@ fn number_of_steps_is_on_stderr() {
 #[test]
 fn invalid_adaptation_is_refused() {
     let folder = Folder::with_model();
-    folder.done(&format!("train gru --data builtin:copy --out copy {TINY}"));
+    folder.done(&format!("train gru --data builtin:copy --out copy {TINY_SEQUENCES}"));
     for (line, code, mentions) in [
         ("eval copy --data builtin:copy --dynamic", 2, vec!["--dynamic", "copy is a tag model"]),
         ("eval copy --data builtin:copy --cache 5", 2, vec!["--cache", "only a language model"]),
@@ -115,7 +115,7 @@ fn invalid_adaptation_is_refused() {
         folder.refused(line, code, &mentions);
     }
     let missing = "eval m --data text.txt --dynamic --dynamic-stats missing.txt";
-    folder.refused(missing, 2, &["--dynamic-stats", "missing.txt"]);
+    folder.refused(missing, 1, &["missing.txt: no such file"]);
 }
 
 /// Texts of two frequent classes and a rare one that cannot be told from the first.
@@ -183,7 +183,7 @@ fn taggers_and_forecasters_have_their_own_figures() {
         ("copy", vec!["accuracy", "precision", "recall", "f1"]),
         ("adding", vec!["mae", "rmse", "mse", "smape"]),
     ] {
-        folder.done(&format!("train gru --data builtin:{data} --out m --force {TINY}"));
+        folder.done(&format!("train gru --data builtin:{data} --out m --force {TINY_SEQUENCES}"));
         let found = eval(&folder, &format!("m --data builtin:{data}"));
         for key in figures {
             assert!(found[key].is_number(), "{key} is missing in {found}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 
-use super::{Folder, TINY, assert_one_line, records};
+use super::{Folder, TINY, TINY_SEQUENCES, assert_one_line, records};
 
 /// Texts about cats and dogs, whose class is the animal.
 fn animals(folder: &Folder, name: &str, count: usize) {
@@ -125,8 +125,8 @@ fn model_of_the_hub_has_the_name_that_the_user_typed() {
 #[test]
 fn answers_of_built_in_sequences_have_the_documented_fields() {
     let folder = Folder::new();
-    folder.done(&format!("train gru --data builtin:copy --out copy {TINY}"));
-    folder.done(&format!("train gru --data builtin:adding --out adding {TINY}"));
+    folder.done(&format!("train gru --data builtin:copy --out copy {TINY_SEQUENCES}"));
+    folder.done(&format!("train gru --data builtin:adding --out adding {TINY_SEQUENCES}"));
     let answers = |bundle: &str| -> Vec<Value> {
         let lines = folder.done(&format!("predict {bundle} --data builtin:{bundle} --json"));
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -160,8 +160,8 @@ fn unknown_words_are_counted_on_stderr() {
 #[test]
 fn overflowing_network_is_an_error() {
     let folder = classifier();
-    folder.done(&format!("train gru --data builtin:copy --out copy {TINY}"));
-    folder.done(&format!("train gru --data builtin:adding --out adding {TINY}"));
+    folder.done(&format!("train gru --data builtin:copy --out copy {TINY_SEQUENCES}"));
+    folder.done(&format!("train gru --data builtin:adding --out adding {TINY_SEQUENCES}"));
     for bundle in ["m", "copy", "adding"] {
         overflow(&folder.path(&format!("{bundle}/model.safetensors")));
     }

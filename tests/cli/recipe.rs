@@ -103,7 +103,7 @@ fn recipe_errors_name_file_line_and_key() {
         ("hidden = \"650\"\n", ["line 1: `hidden`", "expected a whole number from 1 to"]),
         ("hidden = 6.5\n", ["`hidden` is 6.5", "expected a whole number from 1 to"]),
         ("hidden = 0\n", ["`hidden` is 0", "expected a whole number from 1 to"]),
-        ("seed = -1\n", ["`seed` is -1", "expected a whole number of at least 0"]),
+        ("seed = -1\n", ["`seed` is -1", "expected a whole number from 0 to "]),
         ("dropout = 1.5\n", ["`dropout` is 1.5", "expected a number of at least 0 and below 1"]),
         ("lr = \"fast\"\n", ["`lr` is the text \"fast\"", "expected a number of at least 0"]),
         ("lr = nan\n", ["`lr` is nan", "expected a number of at least 0"]),

@@ -153,7 +153,7 @@ fn non_runs_are_refused() {
         ("train --resume nothing", ["nothing", "rnn train"]),
         ("train --resume text.txt", ["text.txt", "a bundle is a folder"]),
         ("train --resume empty", ["empty", "config.json"]),
-        ("train --resume m", ["m: ", "cannot be resumed; `rnn train --from` starts"]),
+        ("train --resume m", ["m: ", "cannot be resumed; `rnn train --from BUNDLE` starts"]),
     ] {
         folder.refused(line, 1, &mentions);
     }

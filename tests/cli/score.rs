@@ -10,7 +10,7 @@ use rnn_zoo::inference::model::Model;
 use rnn_zoo::inference::score::score_lines;
 use serde_json::{Value, json};
 
-use super::{Folder, TINY, assert_one_line, text, written};
+use super::{Folder, TINY, TINY_SEQUENCES, assert_one_line, text, written};
 
 /// The output of `rnn score m ARGUMENTS` for `input`.
 fn score(folder: &Folder, arguments: &str, input: impl Into<Vec<u8>>) -> String {
@@ -304,7 +304,7 @@ fn score_is_printed_before_the_next_line_is_read() {
 #[test]
 fn unusable_models_and_input_are_refused() {
     let folder = Folder::with_model();
-    folder.done(&format!("train gru --data builtin:copy --out copy {TINY}"));
+    folder.done(&format!("train gru --data builtin:copy --out copy {TINY_SEQUENCES}"));
     for (line, code, mentions) in [
         ("score copy text.txt", 2, vec!["copy: its task is tag", "only a language model"]),
         ("score m missing.txt", 1, vec!["missing.txt"]),

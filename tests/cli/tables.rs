@@ -182,7 +182,7 @@ fn a_folder_without_validation_gives_up_a_tenth() {
         said(
             &folder,
             &format!(
-                "train gru --data {data} --hidden 8 --embedding 8 --max-steps 3 --batch-size 4 --bptt 8 --out m --force {more}"
+                "train gru --data {data} --hidden 8 --embedding 8 --max-steps 3 --batch-size 4 --out m --force {more}"
             ),
         )
     };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Folder, TINY, text};
+use super::{Folder, TINY, TINY_SEQUENCES, text};
 
 /// The answer of `rnn eval --json`.
 fn scores(folder: &Folder, bundle: &str, data: &str) -> Value {
@@ -238,7 +238,7 @@ fn metric_that_the_task_does_not_have_is_refused() {
             ["--metric", "--task lm", "loss"],
         ),
         (
-            format!("train gru --data builtin:adding --metric accuracy --out m {TINY}"),
+            format!("train gru --data builtin:adding --metric accuracy --out m {TINY_SEQUENCES}"),
             ["--metric", "mae", "smape"],
         ),
     ] {

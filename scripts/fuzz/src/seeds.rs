@@ -87,8 +87,6 @@ pub const SHORT: &[&str] = &[
     "3",
     "--batch-size",
     "2",
-    "--bptt",
-    "5",
     "--threads",
     "1",
 ];
