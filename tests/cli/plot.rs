@@ -86,7 +86,7 @@ fn invalid_plots_are_refused() {
         ("plot m --out nowhere/m.svg", 1, ["nowhere/m.svg: cannot be written", "--out"]),
         ("plot m --metric loss,speed", 2, ["--metric", "tokens-per-second"]),
         ("plot m --x epoch", 2, ["--x epoch: no epoch of m is known to be over", "--x step"]),
-        ("plot", 2, ["RUN", "required"]),
+        ("plot", 2, ["RUN", "RUN: is missing"]),
         (&format!("plot {runs}"), 2, ["RUN: 8 runs", "7 at most"]),
     ] {
         folder.refused(line, code, &mentions);
