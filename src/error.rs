@@ -78,13 +78,13 @@ impl Error {
     /// Return an error about a file or folder. `problem` is anything that prints, such as an [`std::io::Error`]. A parser's
     /// message may quote a whole value of the file: the middle of a long problem is left out.
     pub fn file(path: impl AsRef<Path>, problem: impl std::fmt::Display) -> Self {
-        let problem = without_numbers(problem.to_string());
+        let problem = without_numbers(&problem.to_string());
         Self::File { path: path.as_ref().to_path_buf(), problem: without_middle(problem) }
     }
 }
 
 /// Remove the numbers of errors of the system: ` (os error 17)`.
-fn without_numbers(text: String) -> String {
+fn without_numbers(text: &str) -> String {
     const NUMBER: &str = " (os error ";
     let mut parts = text.split(NUMBER);
     let first = parts.next().unwrap_or_default().to_string();
@@ -106,7 +106,7 @@ pub(crate) fn plain(error: &std::io::Error) -> String {
         ErrorKind::StorageFull => "no space is left on the disk",
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
         ErrorKind::InvalidFilename => "the name is too long or has a character that the file system refuses",
-        _ => return without_numbers(error.to_string()),
+        _ => return without_numbers(&error.to_string()),
     };
     match error.get_ref() {
         // Another part of the program has described it.
@@ -155,7 +155,7 @@ mod tests {
         assert!(
             Error::file("a", format!("cannot open: {}; try b", error(24))).to_string().ends_with("; try b")
         );
-        assert_eq!(without_numbers("x (os error y) z".into()), "x (os error y) z");
+        assert_eq!(without_numbers("x (os error y) z"), "x (os error y) z");
         assert_eq!(plain(&std::io::ErrorKind::AlreadyExists.into()), "a file of that name exists");
         assert_eq!(plain(&std::io::Error::new(std::io::ErrorKind::NotFound, "no b")), "no b");
     }
