@@ -16,13 +16,13 @@ pub fn usage_of(error: &Error, command: &Command, arguments: &[String]) -> Usage
     let (flag, problem) = match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let name = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
-            let nearest = near(strings(error, ContextKind::SuggestedSubcommand));
+            let nearest = near(&strings(error, ContextKind::SuggestedSubcommand));
             (quoted(&name), format!("is not a command{nearest} (`rnn --help` lists them)"))
         }
         ErrorKind::UnknownArgument if !flag.starts_with('-') => {
             (quoted(&flag), format!("is one argument too many; expected {form}"))
         }
-        ErrorKind::UnknownArgument => match near(strings(error, ContextKind::SuggestedArg)) {
+        ErrorKind::UnknownArgument => match near(&strings(error, ContextKind::SuggestedArg)) {
             nearest if nearest.is_empty() => (flag, leave_out()),
             nearest => (flag, format!("is not a flag of `{help}`{nearest}")),
         },
@@ -35,7 +35,7 @@ pub fn usage_of(error: &Error, command: &Command, arguments: &[String]) -> Usage
             (flag, format!("has no value; expected {form}"))
         }
         ErrorKind::InvalidValue => {
-            let nearest = near(strings(error, ContextKind::SuggestedValue));
+            let nearest = near(&strings(error, ContextKind::SuggestedValue));
             let names = rnn_zoo::listing::listed(strings(error, ContextKind::ValidValue), ", ");
             (flag, format!("there is no {}{nearest} (expected {names})", quoted(&value)))
         }
@@ -107,7 +107,7 @@ fn quoted(value: &str) -> String {
 }
 
 /// `; did you mean NAME?` for the first of the names, if there is one.
-fn near(names: Vec<String>) -> String {
+fn near(names: &[String]) -> String {
     names.first().map_or(String::new(), |name| format!("; did you mean {name}?"))
 }
 

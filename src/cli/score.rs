@@ -122,7 +122,7 @@ impl Seen {
         if *dropped > 0 {
             note!(
                 "{} without a token left out and not scored, in {unknown_lines} of {}",
-                counted(*dropped as u64, "character"),
+                counted(*dropped, "character"),
                 counted(*lines as u64, "line")
             );
         }

@@ -79,11 +79,7 @@ impl Report {
     /// A line about the characters that the tokenizer drops.
     fn dropped_line(&self) -> Option<String> {
         let dropped = self.unknown.map(|unknown| unknown.dropped).filter(|&count| count > 0)?;
-        Some(format!(
-            "{} without a {} left out and not scored",
-            counted(dropped as u64, "character"),
-            self.unit
-        ))
+        Some(format!("{} without a {} left out and not scored", counted(dropped, "character"), self.unit))
     }
 }
 

@@ -48,8 +48,8 @@ pub fn introduce(run: &Run, device: &Device) {
                 count => {
                     note!(
                         "{} of the training text without a {unit} left out: {reason}",
-                        counted(count as u64, "character")
-                    )
+                        counted(count, "character")
+                    );
                 }
             },
             Dataset::Examples(_) => note!("characters that have no {unit} are left out: {reason}"),
