@@ -32,6 +32,11 @@ pub fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
+/// The verb for so many: `has` or `have`.
+pub fn has(number: u64) -> &'static str {
+    if number == 1 { "has" } else { "have" }
+}
+
 /// A number with a comma between groups of three digits.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();

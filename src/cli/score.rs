@@ -8,7 +8,7 @@ use rnn_zoo::Error;
 use rnn_zoo::data::{Pieces, Split, has_columns, open_utf8};
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::score::{LineScore, score_lines};
-use rnn_zoo::listing::counted;
+use rnn_zoo::listing::{counted, has};
 use rnn_zoo::tasks::DataSpec;
 use rnn_zoo::tokenizer::{Tokenizer, Unknown};
 use serde_json::{Value, json};
@@ -121,8 +121,9 @@ impl Seen {
         }
         if *dropped > 0 {
             note!(
-                "{} without a token left out and not scored, in {unknown_lines} of {}",
+                "{} {} no token, in {unknown_lines} of {}; left out and not scored",
                 counted(*dropped, "character"),
+                has(*dropped),
                 counted(*lines as u64, "line")
             );
         }

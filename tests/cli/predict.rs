@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 
-use super::{Folder, TINY, TINY_SEQUENCES, assert_one_line, records};
+use super::{Folder, TINY_SEQUENCES, assert_one_line, records};
 
 /// Texts about cats and dogs, whose class is the animal.
 fn animals(folder: &Folder, name: &str, count: usize) {

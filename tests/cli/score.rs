@@ -251,7 +251,7 @@ fn dropped_text_is_counted() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
         output.status.success()
-            && told.contains("180 characters of the training text have no token and are left out"),
+            && told.contains("180 characters of the training text have no token, so left out"),
         "{told}"
     );
     let output = folder.rnn("score m --json").write_stdin("ab\nxay\n").output().unwrap();
@@ -259,7 +259,7 @@ fn dropped_text_is_counted() {
         json_lines(&written(&output, "")).iter().map(|line| line["unknown"].clone()).collect();
     assert_eq!(unknown, [json!(0), json!(2)]);
     let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(told, "2 characters have no token, in 1 of 2 lines; they are left out and not scored\n");
+    assert_eq!(told, "2 characters have no token, in 1 of 2 lines; left out and not scored\n");
     folder.write("new.txt", "ab xyz\n");
     let scores: Value = serde_json::from_str(&folder.done("eval m --data new.txt --json")).unwrap();
     assert_eq!(scores["unknown"], json!(3));

@@ -3,7 +3,7 @@
 use rnn_zoo::data::Split;
 use rnn_zoo::inference::evaluate::Scores;
 use rnn_zoo::inference::grammar::Legality;
-use rnn_zoo::listing::counted;
+use rnn_zoo::listing::{counted, has};
 use rnn_zoo::tasks::Task;
 use rnn_zoo::tokenizer::Unknown;
 use serde_json::{Value, json};
@@ -79,7 +79,12 @@ impl Report {
     /// A line about the characters that the tokenizer drops.
     fn dropped_line(&self) -> Option<String> {
         let dropped = self.unknown.map(|unknown| unknown.dropped).filter(|&count| count > 0)?;
-        Some(format!("{} without a {} left out and not scored", counted(dropped, "character"), self.unit))
+        Some(format!(
+            "{} {} no {}; left out and not scored",
+            counted(dropped, "character"),
+            has(dropped),
+            self.unit
+        ))
     }
 }
 

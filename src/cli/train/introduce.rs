@@ -3,7 +3,7 @@
 use crate::cli::note::note;
 use candle_core::Device;
 use rnn_zoo::data::batch::Dataset;
-use rnn_zoo::listing::counted;
+use rnn_zoo::listing::{counted, has};
 use rnn_zoo::training::{Run, card};
 
 /// Return the command line of this process, quoted for a shell.
@@ -47,8 +47,9 @@ pub fn introduce(run: &Run, device: &Device) {
                 0 => {}
                 count => {
                     note!(
-                        "{} of the training text without a {unit} left out: {reason}",
-                        counted(count, "character")
+                        "{} of the training text {} no {unit}, so left out: {reason}",
+                        counted(count, "character"),
+                        has(count)
                     );
                 }
             },
