@@ -171,7 +171,7 @@ pub trait Task: Send + Sync {
         })
     }
 
-    /// The lines of `rnn eval` about `scores`. `unit` is the name of a target.
+    /// The report of an evaluation about `scores`, as lines of text. `unit` is the name of a target.
     fn report(&self, scores: &Scores, unit: &str) -> Vec<String>;
 
     // Answers.

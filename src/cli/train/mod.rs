@@ -14,11 +14,13 @@ use resume::resume;
 use rnn_zoo::Error;
 use rnn_zoo::listing::listed;
 use rnn_zoo::training::tensorboard::EventWriter;
-use rnn_zoo::training::{Ending, Run, card};
+use rnn_zoo::training::{Ending, Run};
 use start::start;
 
 use super::flags::usage;
+use super::next_commands::next_commands;
 use super::outcome::Outcome;
+use super::quote::quoted_path;
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -57,7 +59,7 @@ fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     match ending {
         Ok(Ending::Interrupted) => {
             let step = run.trainer.progress.step;
-            let bundle = card::quoted_path(&path.to_string());
+            let bundle = quoted_path(&path.to_string());
             eprintln!("stopped after step {step}; continue with: rnn train --resume {bundle}");
             Ok(Outcome::Interrupted)
         }
@@ -71,8 +73,8 @@ fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
                 );
             }
             announce_missed(&run)?;
-            let next = card::next_commands(run.config(), run.data(), &path.to_string());
-            eprintln!("saved {path}; next:\n{next}");
+            let [first, evaluate] = next_commands(&run, &path.to_string());
+            eprintln!("saved {path}; next:\n    {first}\n    {evaluate}");
             Ok(Outcome::Done)
         }
         Err(error @ Error::Diverged { .. }) if run.has_saved() => {
