@@ -125,6 +125,15 @@ pub(crate) fn json_problem(error: &serde_json::Error) -> String {
     }
 }
 
+/// Return the problem of a result that is NaN or infinite although every parameter is finite. `result` names it, as in
+/// "the loss is NaN".
+pub(crate) fn overflow(result: impl std::fmt::Display) -> String {
+    format!(
+        "{result}: numbers overflow in the network, whose parameters are finite but too large, or the data has numbers \
+         out of range"
+    )
+}
+
 /// The largest number of bytes of a problem that is printed whole.
 const LONGEST_PROBLEM: usize = 1000;
 

@@ -14,7 +14,7 @@ use rnn_zoo::training::gradients::Gradients;
 use rnn_zoo::training::loss;
 use rnn_zoo::training::optim::{Average, OptimizerConfig};
 use rnn_zoo::training::schedule::Schedule;
-use rnn_zoo::training::{Checkpoint, Ending, Options, Run};
+use rnn_zoo::training::{CardCommands, Checkpoint, Ending, Options, Run};
 use rnn_zoo::{Error, Result};
 
 mod problem;
@@ -461,6 +461,23 @@ fn the_loss_falls_on_learnable_data() -> Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+#[test]
+fn the_card_shows_only_the_commands_that_it_is_given() -> Result<()> {
+    let problem = Problem::new(&Lm, true)?;
+    let mut run = problem.start("model", &PLAIN, &options(2))?;
+    let card = || std::fs::read_to_string(problem.bundle("model").join("README.md")).unwrap();
+    run.train(&AtomicBool::new(false))?;
+    let without = card();
+    assert!(!without.contains("Use it") && !without.contains("reads a text"), "{without}");
+    let [repeat, evaluate, first, second] = ["again X", "measure", "use A", "use B"].map(String::from);
+    run.show_commands(CardCommands { repeat, evaluate, next: vec![first, second] });
+    run.rewrite()?;
+    let with = card();
+    assert!(with.contains("; `measure` reads a text in 1 |\n"), "{with}");
+    assert!(with.ends_with("\nUse it:\n\n    use A\n    use B\n"), "{with}");
     Ok(())
 }
 

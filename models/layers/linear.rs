@@ -86,7 +86,8 @@ impl Linear {
     /// Compute the mean softmax cross-entropy of the outputs in nats, a scalar with a gradient.
     ///
     /// `xs` is (rows, inputs) and `targets` (rows), indices of outputs. With label `smoothing`, that share of each
-    /// target's probability is spread evenly over all outputs (Szegedy et al. 2016).
+    /// target's probability is spread evenly over all outputs (Szegedy et al. 2016). The loss of a row with an output
+    /// that is NaN or infinite, of either sign, is NaN.
     ///
     /// # Errors
     /// If the shapes disagree, a target is not an output, or `smoothing` is outside [0, 1).

@@ -20,7 +20,7 @@ pub(super) fn config() -> Config {
         data: None,
         dtype: DType::F32,
         zoo_version: "0.1.0".into(),
-        created_with: "rnn train lstm".into(),
+        created_with: "a test".into(),
     }
 }
 

@@ -80,11 +80,14 @@ const FLAGS: [(&str, &str); 66] = [
 ];
 
 /// The command for each function of the library that an error can recommend.
-const COMMANDS: [(&str, &str); 4] = [
+const COMMANDS: [(&str, &str); 7] = [
     ("Checkpoint::resume", "rnn train --resume BUNDLE"),
     ("Run::start", "rnn train lstm --out BUNDLE"),
     ("Run::start_from", "rnn train --from BUNDLE"),
     ("SavedText::save", "rnn generate --save-state FILE"),
+    ("evaluate", "rnn eval"),
+    ("generate::write", "rnn generate"),
+    ("score_lines", "rnn score"),
 ];
 
 /// The words before the name of an option in an error of the library.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use rand::RngExt;
 
-use super::fractions::Fractions;
+use super::fractions::{Fractions, records_in};
 use super::source::Split;
 use crate::rng::{self, Purpose, Rng};
 
@@ -60,9 +60,7 @@ impl Quotas {
 /// at least one of each that may have any, if the total suffices; otherwise as near to `share` of each as it can be.
 fn apportion(records: &[u64], most: &[u64], share: f64) -> Vec<u64> {
     let all: u64 = records.iter().sum();
-    // The allowance keeps a share that is whole but for rounding from gaining a record.
-    let wanted = (share * all as f64 - 1e-6).ceil().max(0.) as u64;
-    let total = wanted.min(most.iter().sum());
+    let total = records_in(share, all).min(most.iter().sum());
     let eligible = most.iter().filter(|&&most| most > 0).count() as u64;
     let least = u64::from(total >= eligible);
     let ideal: Vec<f64> = records.iter().map(|&n| share * n as f64).collect();

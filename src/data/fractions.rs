@@ -15,6 +15,12 @@ pub struct Fractions {
     pub test: f64,
 }
 
+/// Return the number of records in `fraction` of `count` records, rounded up.
+pub(super) fn records_in(fraction: f64, count: u64) -> u64 {
+    // The allowance keeps a fraction that is whole but for rounding from gaining a record.
+    (fraction * count as f64 - 1e-6).ceil().max(0.) as u64
+}
+
 impl Default for Fractions {
     /// 5 % for validation, 5 % for testing.
     fn default() -> Self {
@@ -46,5 +52,25 @@ impl Fractions {
              train on"
         );
         Err(Error::invalid("fractions", problem))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_records_are_rounded_up_unless_whole_but_for_rounding() {
+        for (fraction, count, expected) in [
+            (0.05, 5000, 250),
+            (0.05, 5001, 251),
+            (0.07, 100, 7),
+            (0.29, 100, 29),
+            (0.1, 1, 1),
+            (0., 9, 0),
+            (0.5, 0, 0),
+        ] {
+            assert_eq!(records_in(fraction, count), expected, "{fraction} of {count}");
+        }
     }
 }

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::data_file::DataFile;
 use super::division::{Division, SplitRule};
 use super::draw::{Draw, Quotas};
-use super::fractions::Fractions;
+use super::fractions::{Fractions, records_in};
 use super::piece::{Piece, Pieces};
 use super::source::Split;
 use crate::listing::{counted, listed, thousands};
@@ -63,6 +63,8 @@ pub(super) struct Place {
 pub(super) struct RecordFile<F> {
     format: F,
     census: OnceLock<Census>,
+    /// The quotas for the fractions that were asked for last. Every read of a split needs them.
+    quotas: Mutex<Option<(Fractions, Arc<Quotas>)>>,
 }
 
 /// The numbers of records.
@@ -99,7 +101,7 @@ impl<F: RecordFormat> RecordFile<F> {
     /// If there is no record, or the first cannot be read.
     pub fn new(format: F) -> Result<Self> {
         match format.records()?.read()? {
-            Some(_) => Ok(Self { format, census: OnceLock::new() }),
+            Some(_) => Ok(Self { format, census: OnceLock::new(), quotas: Mutex::new(None) }),
             None => Err(Error::file(format.path(), "has no records below its header; expected text")),
         }
     }
@@ -140,6 +142,21 @@ impl<F: RecordFormat> RecordFile<F> {
         }
     }
 
+    /// The numbers of complete records of each class in valid and test.
+    ///
+    /// # Errors
+    /// If more than half of the records are incomplete.
+    fn quotas(&self, fractions: Fractions) -> Result<Arc<Quotas>> {
+        let census = self.complete()?;
+        let mut last = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, quotas)) = last.as_ref().filter(|(known, _)| *known == fractions) {
+            return Ok(quotas.clone());
+        }
+        let quotas = Arc::new(Quotas::new(&census.classes, fractions));
+        *last = Some((fractions, quotas.clone()));
+        Ok(quotas)
+    }
+
     /// The numbers of records that lack something.
     fn gaps(&self, census: &Census) -> String {
         let no_text = (census.no_text > 0).then(|| {
@@ -175,10 +192,8 @@ impl<F: RecordFormat> RecordFile<F> {
     /// The numbers of the records of a split by [`SplitRule::Tail`].
     fn tail(&self, split: Split, fractions: Fractions) -> Result<Range<u64>> {
         let count = self.census()?.all;
-        // The allowance keeps a fraction that is whole but for rounding from gaining a record.
-        let aside = |fraction: f64| (fraction * count as f64 - 1e-6).ceil().max(0.0) as u64;
-        let test = count - aside(fractions.test).min(count);
-        let valid = test - aside(fractions.valid).min(test);
+        let test = count - records_in(fractions.test, count).min(count);
+        let valid = test - records_in(fractions.valid, count).min(test);
         Ok(match split {
             Split::Train => 0..valid,
             Split::Valid => valid..test,
@@ -247,7 +262,7 @@ impl<F: RecordFormat> DataFile for RecordFile<F> {
     fn has(&self, split: Split, Division { fractions, rule, .. }: Division) -> Result<bool> {
         match rule {
             SplitRule::Tail => Ok(!self.tail(split, fractions)?.is_empty()),
-            SplitRule::Drawn => Ok(Quotas::new(&self.complete()?.classes, fractions).total(split) > 0),
+            SplitRule::Drawn => Ok(self.quotas(fractions)?.total(split) > 0),
         }
     }
 
@@ -260,7 +275,7 @@ impl<F: RecordFormat> DataFile for RecordFile<F> {
             (Split::All, SplitRule::Drawn) => self.selected(move |piece| gap(piece, labelled).is_none()),
             (_, SplitRule::Tail) => self.numbered(self.tail(split, fractions)?),
             (_, SplitRule::Drawn) => {
-                let mut draw = Draw::new(&Quotas::new(&self.complete()?.classes, fractions));
+                let mut draw = Draw::new(self.quotas(fractions)?.as_ref());
                 self.selected(move |piece| {
                     gap(piece, labelled).is_none()
                         && draw.next(piece.label.as_deref().unwrap_or_default()) == split
@@ -302,5 +317,70 @@ pub(super) fn piece(path: &Path, line: u64, text: String, label: Option<String>)
     match text.contains('\0') {
         true => Err(Error::file(path, format!("line {line} holds a NUL byte; expected text"))),
         false => Ok(Piece { text, label, end: End::Record }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten records of one class.
+    #[derive(Debug)]
+    struct Ten;
+
+    struct TenRecords(u64);
+
+    impl RecordFormat for Ten {
+        fn path(&self) -> &Path {
+            Path::new("ten.csv")
+        }
+
+        fn text_column(&self) -> &str {
+            "text"
+        }
+
+        fn label_column(&self) -> Option<&str> {
+            None
+        }
+
+        fn notes(&self) -> Vec<String> {
+            vec![]
+        }
+
+        fn records(&self) -> Result<Box<dyn Records>> {
+            Ok(Box::new(TenRecords(0)))
+        }
+    }
+
+    impl Records for TenRecords {
+        fn place(&self) -> Place {
+            Place { byte: self.0, line: self.0 + 1 }
+        }
+
+        fn seek(&mut self, place: Place) -> Result<()> {
+            self.0 = place.byte;
+            Ok(())
+        }
+
+        fn read(&mut self) -> Result<Option<Piece>> {
+            self.0 += 1;
+            (self.0 <= 10)
+                .then(|| piece(Path::new("ten.csv"), self.0, format!("text {}", self.0), None))
+                .transpose()
+        }
+    }
+
+    #[test]
+    fn quotas_are_computed_once_for_the_same_fractions() {
+        let file = RecordFile::new(Ten).unwrap();
+        let [usual, other] = [0.2, 0.4].map(|valid| Fractions { valid, test: 0.1 });
+        let first = file.quotas(usual).unwrap();
+        assert!(Arc::ptr_eq(&first, &file.quotas(usual).unwrap()));
+        for (fractions, valid) in [(other, 4), (usual, 2)] {
+            let quotas = file.quotas(fractions).unwrap();
+            assert_eq!([Split::Valid, Split::Test].map(|split| quotas.total(split)), [valid, 1]);
+            let division = Division { fractions, rule: SplitRule::Drawn, incomplete: false };
+            assert_eq!(file.pieces(Split::Valid, division).unwrap().count() as u64, valid);
+        }
     }
 }

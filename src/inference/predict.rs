@@ -35,7 +35,7 @@ pub fn check(model: &Model) -> Result<()> {
 fn answerer(model: &Model) -> Result<Answerer> {
     model.config.task.answerer().ok_or_else(|| {
         model.refuse(
-            "a language model predicts the next token only: use `rnn generate`, `rnn score` or `rnn eval`",
+            "a language model predicts the next token only: use `generate::write`, `score_lines` or `evaluate`",
         )
     })
 }

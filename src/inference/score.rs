@@ -2,6 +2,7 @@
 //! translator.
 
 use crate::data::batch::Windows;
+use crate::error::overflow;
 use crate::inference::carry::Carried;
 use crate::inference::evaluate::WINDOW;
 use crate::inference::model::Model;
@@ -45,12 +46,8 @@ pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
     let (tokens, unknown): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
     let logprobs = logprobs(model, &tokens)?;
     if let Some((line, value)) = not_finite(&logprobs) {
-        let problem = format!(
-            "a log-probability in {:?} is {value}: numbers overflow in the network, whose parameters are finite but \
-             too large",
-            lines[line]
-        );
-        return Err(Error::file(model.path(), problem));
+        let result = format!("a log-probability in {:?} is {value}", lines[line]);
+        return Err(Error::file(model.path(), overflow(result)));
     }
     let lines = tokens.into_iter().zip(logprobs).zip(unknown);
     Ok(lines.map(|((tokens, logprobs), unknown)| LineScore { tokens, logprobs, unknown }).collect())

@@ -19,6 +19,7 @@ use super::network::NetworkOptions;
 use super::shape::Shape;
 use crate::data::batch::{Batch, Dataset, Example};
 use crate::data::source::Split;
+use crate::error::overflow;
 use crate::inference::carry::Carried;
 use crate::inference::evaluate::Scores;
 use crate::tokenizer::{Kind, Tokenizer};
@@ -171,7 +172,7 @@ pub trait Task: Send + Sync {
         })
     }
 
-    /// The lines of `rnn eval` about `scores`. `unit` is the name of a target.
+    /// The report of an evaluation about `scores`, as lines of text. `unit` is the name of a target.
     fn report(&self, scores: &Scores, unit: &str) -> Vec<String>;
 
     // Answers.
@@ -230,11 +231,7 @@ pub(super) fn finite_outputs(network: &dyn Network, batch: &Batch) -> Result<Ten
     let sum = loss::scalar(&outputs.sum_all()?)?;
     match sum.is_finite() {
         true => Ok(outputs),
-        false => Err(Error::Message(
-            "an output of the network is NaN or infinite: numbers overflow in the network, whose parameters are finite \
-             but too large, or the data has numbers out of range"
-                .into(),
-        )),
+        false => Err(Error::Message(overflow("an output of the network is NaN or infinite"))),
     }
 }
 

@@ -146,8 +146,8 @@ impl Checkpoint {
             false => trainer.has_stalled().then_some(Ending::EarlyStopped),
         };
         let history = History::read(&loaded.metrics.join("\n")).unwrap_or_default();
-        let record =
-            Record { config: loaded.config, data: saved.data, tokenizer, fingerprint, writer, history };
+        let (config, data) = (loaded.config, saved.data);
+        let record = Record { config, data, tokenizer, fingerprint, writer, history, commands: None };
         Ok(Run::new(trainer, record, prepared.splits, prepared.unit, ended, device))
     }
 }

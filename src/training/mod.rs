@@ -12,7 +12,7 @@
 //! | `run.rs`, `checkpoint.rs`, `card.rs` | a run in its bundle: start, save, resume, model card |
 //! | `plot/` | pictures of runs |
 
-pub mod card;
+mod card;
 mod checkpoint;
 mod clock;
 mod divergence;
@@ -40,6 +40,7 @@ mod train;
 mod trainer;
 mod validate;
 
+pub use card::CardCommands;
 pub use checkpoint::Checkpoint;
 pub use loss_unit::LossUnit;
 pub use metric::Metric;

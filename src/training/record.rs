@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rnn_zoo_models::State;
 use serde::{Deserialize, Serialize};
 
-use super::card::{self, Beside};
+use super::card::{self, CardCommands, Extras};
 use super::lanes;
 use super::options::Options;
 use super::plot::{Axis, History, Picture, PlottedRun};
@@ -28,6 +28,8 @@ pub(super) struct Record {
     pub(super) writer: BundleWriter,
     /// The metrics so far, for the curve.
     pub(super) history: History,
+    /// Commands for the model card.
+    pub(super) commands: Option<CardCommands>,
 }
 
 /// The state of a run besides tensors: `state` in `training/state.json`.
@@ -68,12 +70,16 @@ impl Record {
         }
         let tokenizer = self.tokenizer.as_ref().map(|tokenizer| tokenizer.to_json()).transpose()?;
         let curve = self.curve();
-        let beside = Beside { recipe: self.writer.recipe().is_some(), curve: curve.is_some() };
+        let extras = Extras {
+            recipe: self.writer.recipe().is_some(),
+            curve: curve.is_some(),
+            commands: self.commands.as_ref(),
+        };
         self.writer.save(&Contents {
             config: &self.config,
             weights: trainer.shipped.as_ref().unwrap_or(&last),
             tokenizer: tokenizer.as_deref(),
-            readme: &card::write(&self.config, &self.data, trainer, reporter.unit(), beside),
+            readme: &card::write(&self.config, &self.data, trainer, reporter.unit(), extras),
             curve: curve.as_deref(),
             training: Some(Training {
                 last: &last,

@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 
+use super::card::CardCommands;
 use super::lanes;
 use super::loss_unit::LossUnit;
 use super::objective::Objective;
@@ -71,7 +72,8 @@ impl Run {
         trainer.lanes = lanes::of(&prepared.splits);
         let fingerprint = prepared.splits.fingerprint()?;
         let config = Config { data: Some(data.summary()?), ..config };
-        let record = Record { config, data, tokenizer, fingerprint, writer, history: History::default() };
+        let history = History::default();
+        let record = Record { config, data, tokenizer, fingerprint, writer, history, commands: None };
         Ok(Self::new(trainer, record, prepared.splits, prepared.unit, None, device))
     }
 
@@ -140,6 +142,11 @@ impl Run {
     pub fn start_from(&mut self, bundle: &Loaded) -> Result<()> {
         bundle.load_weights(&self.trainer.parameters)?;
         self.trainer.judge_start(&self.splits, &mut self.reporter)
+    }
+
+    /// Show commands on the model card, from the next save on. Without a call it shows none.
+    pub fn show_commands(&mut self, commands: CardCommands) {
+        self.record.commands = Some(commands);
     }
 
     /// Write the metrics to a TensorBoard event file too.

@@ -16,6 +16,21 @@ fn card_of_a_lengthened_run_shows_the_commands_of_both() {
 }
 
 #[test]
+fn card_names_the_commands_that_repeat_evaluate_and_use_the_run() {
+    let folder = Folder::with_model();
+    let card = String::from_utf8(folder.bytes("m/README.md")).unwrap();
+    for line in [
+        "| settings | [recipe.toml](recipe.toml); to repeat it: `rnn train --recipe recipe.toml --out BUNDLE` |\n",
+        "| validation lanes | 1; `rnn eval` reads a text in 1 |\n",
+        "\n\n![Learning curve](curve.svg)\n\nUse it:\n\n",
+    ] {
+        assert!(card.contains(line), "{line}: {card}");
+    }
+    let next = "\nUse it:\n\n    rnn generate . --length 300\n    rnn eval . --data text.txt --split test\n";
+    assert!(card.ends_with(next), "{card}");
+}
+
+#[test]
 fn commands_can_be_typed_when_a_name_begins_with_a_dash() {
     let folder = Folder::new();
     let output = folder.rnn(&format!("train lstm --data text.txt --out=-dash {TINY}")).output().unwrap();

@@ -4,11 +4,13 @@ use crate::cli::note::note;
 use candle_core::Device;
 use rnn_zoo::data::batch::Dataset;
 use rnn_zoo::listing::{counted, has};
-use rnn_zoo::training::{Run, card};
+use rnn_zoo::training::Run;
+
+use crate::cli::quote::quoted;
 
 /// Return the command line of this process, quoted for a shell.
 pub fn command_line() -> String {
-    let arguments = std::env::args().skip(1).map(|argument| card::quoted(&argument));
+    let arguments = std::env::args().skip(1).map(|argument| quoted(&argument));
     std::iter::once("rnn".to_string()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 

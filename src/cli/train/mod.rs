@@ -15,11 +15,13 @@ use resume::resume;
 use rnn_zoo::Error;
 use rnn_zoo::listing::listed;
 use rnn_zoo::training::tensorboard::EventWriter;
-use rnn_zoo::training::{Ending, Run, card};
+use rnn_zoo::training::{Ending, Run};
 use start::start;
 
 use super::flags::usage;
+use super::next_commands::next_commands;
 use super::outcome::Outcome;
+use super::quote::quoted_path;
 use crate::cli::note::note;
 
 /// Run the command.
@@ -59,7 +61,7 @@ fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     match ending {
         Ok(Ending::Interrupted) => {
             let step = run.trainer.progress.step;
-            let bundle = card::quoted_path(&path.to_string());
+            let bundle = quoted_path(&path.to_string());
             note!("stopped after step {step}; continue with: rnn train --resume {bundle}");
             Ok(Outcome::Interrupted)
         }
@@ -71,8 +73,8 @@ fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
                 note!("no evaluation was better than the start, whose parameters are kept; try another --lr");
             }
             announce_missed(&run)?;
-            let next = card::next_commands(run.config(), run.data(), &path.to_string());
-            note!("saved {path}; next:\n{next}");
+            let [first, evaluate] = next_commands(&run, &path.to_string());
+            note!("saved {path}; next:\n    {first}\n    {evaluate}");
             Ok(Outcome::Done)
         }
         Err(error @ Error::Diverged { .. }) => {

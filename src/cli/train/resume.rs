@@ -7,18 +7,20 @@ use rnn_zoo::Error;
 use rnn_zoo::bundle::RECIPE;
 use rnn_zoo::training::optim::Average;
 use rnn_zoo::training::schedule::Schedule;
-use rnn_zoo::training::{Checkpoint, Ending, Options, Run, card};
+use rnn_zoo::training::{Checkpoint, Ending, Options, Run};
 
 use super::args::Args;
 use super::introduce::{command_line, introduce};
 use crate::cli::flags::usage;
+use crate::cli::next_commands::for_card;
 use crate::cli::note::note;
+use crate::cli::quote::quoted_path;
 use crate::cli::training::Period;
 
 /// Resume the run in `bundle`. Prints why, and returns `None`, if the run has ended.
 pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Option<Run>> {
     if let Some(flag) = args.settings.beside_length() {
-        let path = card::quoted_path(&bundle.display().to_string());
+        let path = quoted_path(&bundle.display().to_string());
         let problem =
             format!("a resumed run keeps its settings; leave it out, or start another with --from {path}");
         return Err(usage(format!("{flag} with --resume"), problem));
@@ -47,12 +49,13 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
     })?;
     let damage = checkpoint.check_model().err();
     let mut run = checkpoint.resume(prepared, device)?;
+    run.show_commands(for_card(&run));
     if let Some(error) = damage {
         run.rewrite()?;
         note!("the damaged model is written again from the state of the training ({error})");
     }
     let (path, step) = (run.path().display(), run.trainer.progress.step);
-    let from = card::quoted_path(&path.to_string());
+    let from = quoted_path(&path.to_string());
     let done = match run.ended() {
         Some(Ending::EarlyStopped) if changed => {
             let problem =

@@ -16,6 +16,7 @@ use super::effect;
 use super::introduce::{command_line, introduce};
 use crate::cli::bundle_argument::Bundle;
 use crate::cli::flags::usage;
+use crate::cli::next_commands::for_card;
 use crate::cli::note::note;
 use crate::cli::read_args::announce;
 
@@ -43,6 +44,7 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     check_validation(args, &options, &prepared)?;
     let config = learner.config(network, &prepared);
     let mut run = Run::start(writer, config, data, prepared, options, device)?;
+    run.show_commands(for_card(&run));
     introduce(&run, device);
     if let Some(Basis { bundle, .. }) = &learner.basis {
         run.start_from(bundle)?;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::error::overflow;
 use crate::tasks::{ClassReport, Figures, Measured};
 use crate::{Error, Result};
 
@@ -42,12 +43,8 @@ impl Scores {
     pub(super) fn finite(self) -> Result<Self> {
         let mut figures = std::iter::once(("mean loss", self.loss)).chain(self.figures.iter());
         if let Some((name, value)) = figures.find(|(_, value)| !value.is_finite()) {
-            let problem = format!(
-                "the {name} of {} targets is {value}: numbers overflow in the network, whose parameters are finite but \
-                 too large, or the data has numbers out of range",
-                self.tokens
-            );
-            return Err(Error::Message(problem));
+            let result = format!("the {name} of {} targets is {value}", self.tokens);
+            return Err(Error::Message(overflow(result)));
         }
         drop(figures);
         Ok(self)
