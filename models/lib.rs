@@ -39,6 +39,7 @@
 
 mod candle_rnn;
 mod gru;
+mod inputs;
 pub mod kernels;
 pub mod layers;
 mod lstm;
@@ -52,6 +53,7 @@ mod simple_rnn;
 
 pub use candle_rnn::{gru, lstm};
 pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
+pub use inputs::{Inputs, Pair, Series, Words};
 pub use layers::cell::Cell;
 pub use layers::config::{
     GateBias, Init, LARGEST_SIZE, MOST_LAYERS, SHORTEST_CHRONO, StackConfig, StackOptions,

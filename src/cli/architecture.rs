@@ -6,7 +6,7 @@ use rnn_zoo::models::{
     GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, ModelEntry, Nonlinearity, PredictorConfig,
     Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions,
 };
-use rnn_zoo::tasks::{NetworkOptions, Shape, Sizes, Task};
+use rnn_zoo::tasks::{NetworkOptions, Prepared, Sizes, Task};
 use rnn_zoo::training::optim::OptimizerConfig;
 use serde::de::DeserializeOwned;
 
@@ -144,7 +144,7 @@ impl Args {
         &self,
         cell: Cell,
         task: &dyn Task,
-        shape: Shape,
+        prepared: &Prepared,
         sizes: Sizes,
     ) -> anyhow::Result<ModelConfig> {
         let hidden = self.hidden.unwrap_or(sizes.hidden);
@@ -155,6 +155,7 @@ impl Args {
             None if self.tied => output,
             None => sizes.embedding,
         };
+        let Prepared { shape, schema, .. } = prepared;
         let input = if shape.vocabulary.is_some() { embedding } else { shape.features };
         let stack = StackOptions {
             num_layers: self.layers.unwrap_or(sizes.layers),
@@ -165,7 +166,7 @@ impl Args {
             ..StackOptions::new(input, hidden)
         };
         let rnn = self.regularized_stack(self.stack(cell, stack));
-        Ok(task.network(rnn, shape, &self.options(sizes.dropout))?)
+        Ok(task.network(rnn, *shape, schema, &self.options(sizes.dropout))?)
     }
 
     /// Return the options of the network besides its stack; `dropout` applies if the user gives none.

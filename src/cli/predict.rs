@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use rnn_zoo::data::batch::Dataset;
+use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::data::source::Split;
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::predict::{answer, check, read_texts};

@@ -9,6 +9,8 @@
 //! hub        files fetched on demand              hub.rs
 //! builtin    generators, which need no file       builtin/
 //! Tokens     a split as token numbers             tokens.rs
+//! Examples   independent sequences                example.rs
+//! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs
 //! ```
 //!
 //! No whole file is held in memory: text is read piece by piece, and the tokens of a large split are written to a
@@ -20,14 +22,16 @@ pub mod columns;
 pub mod corpus;
 mod csv_file;
 mod csv_reader;
-mod cut;
+pub mod cut;
 mod data_file;
+pub mod dataset;
 pub mod delimiter;
 mod detect;
 pub mod division;
 mod download;
 mod draw;
 pub mod encoding;
+pub mod example;
 mod file_reader;
 mod fingerprint;
 mod formats;
@@ -44,6 +48,7 @@ pub mod source;
 mod text_file;
 pub mod tokens;
 mod utf8_file;
+pub(crate) mod windows;
 
 pub use columns::Columns;
 pub use corpus::Corpus;

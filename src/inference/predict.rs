@@ -1,6 +1,7 @@
 //! Answers of a trained model to sequences: classes, tags, numbers.
 
-use crate::data::batch::{Cut, Dataset};
+use crate::data::cut::Cut;
+use crate::data::dataset::Dataset;
 use crate::inference::model::Model;
 use crate::tasks::{Answer, Answerer};
 use crate::{Error, Result};
@@ -21,7 +22,8 @@ pub fn read_texts(model: &Model, texts: &[String]) -> Result<Dataset> {
         return Err(model.refuse(problem));
     };
     let tokenizer = model.tokenizer()?;
-    Ok(Dataset::Examples(texts.iter().map(|text| read(text, tokenizer)).collect::<Result<_>>()?))
+    let examples: Vec<_> = texts.iter().map(|text| read(text, tokenizer)).collect::<Result<_>>()?;
+    Ok(examples.into())
 }
 
 /// Refuse a language model, which only predicts the next token.

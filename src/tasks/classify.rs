@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::confusion::Confusion;
 use super::criterion::Criterion;
-use super::data_spec::{DataSpec, Prepared, TokenizerSource};
+use super::data_spec::{DataSpec, Origin, Prepared};
 use super::defaults::{Defaults, Sizes};
 use super::figures::{ACCURACY, Figures, MACRO_F1};
 use super::first_use::FirstUse;
@@ -20,8 +20,10 @@ use super::network::{NetworkOptions, predictor};
 use super::shape::Shape;
 use super::task::{Answerer, Task, TextReader, figures_line, finite_outputs};
 use super::text;
-use crate::data::batch::{Batch, Dataset, Example, Input, Target};
+use crate::data::batch::Batch;
 use crate::data::corpus::Corpus;
+use crate::data::dataset::Dataset;
+use crate::data::example::{Example, Input, Target};
 use crate::data::source::Split;
 use crate::inference::evaluate::Scores;
 use crate::listing::listed;
@@ -45,11 +47,14 @@ impl Task for Classify {
         Ok(data.is_text()? && data.columns.label.is_some())
     }
 
-    fn prepare(&self, data: &DataSpec, tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared> {
+    fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
         check(data)?;
         let corpus = data.corpus()?;
-        let tokenizer = text::tokenizer(&corpus, tokenizer)?;
-        let labels = if labels.is_empty() { labels_of(&corpus)? } else { labels };
+        let labels = match origin.labels() {
+            [] => labels_of(&corpus)?,
+            labels => labels.to_vec(),
+        };
+        let tokenizer = text::tokenizer(&corpus, origin)?;
         let splits = text::splits(&corpus, |split| read(&corpus, split, &tokenizer, &labels))?;
         Ok(Prepared {
             splits,
@@ -62,6 +67,7 @@ impl Task for Classify {
             unit: self.unit(Some(&tokenizer)),
             tokenizer: Some(tokenizer),
             labels,
+            schema: Value::Null,
         })
     }
 
@@ -84,7 +90,13 @@ impl Task for Classify {
         Kind::Word
     }
 
-    fn network(&self, rnn: RecurrentConfig, shape: Shape, options: &NetworkOptions) -> Result<ModelConfig> {
+    fn network(
+        &self,
+        rnn: RecurrentConfig,
+        shape: Shape,
+        _schema: &Value,
+        options: &NetworkOptions,
+    ) -> Result<ModelConfig> {
         Ok(predictor(Readout::Last, rnn, shape, options))
     }
 
@@ -159,7 +171,7 @@ fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String])
         let input = Input::Tokens(tokenizer.encode(&piece.text)?);
         Ok(Example { input, target: Target::Class(class as u32) })
     });
-    Ok(Dataset::Examples(examples.collect::<Result<_>>()?))
+    Ok(examples.collect::<Result<Vec<_>>>()?.into())
 }
 
 /// The classes of the training split, sorted.

@@ -1,6 +1,7 @@
 //! The data of a run: its description, and the splits that training reads.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::shape::Shape;
 use crate::data::source::{Builtin, Source};
@@ -50,12 +51,23 @@ pub struct TrainingData {
     pub held_out: Split,
 }
 
-/// The source of a run's tokenizer.
-pub enum TokenizerSource {
-    /// An existing model's tokenizer; `None` if that model does not read text.
-    Loaded(Option<Box<Tokenizer>>),
-    /// A tokenizer to be built from the training split.
+/// The origin of a run's tokenizer, classes and schema.
+pub enum Origin {
+    /// They are built from the training split.
     Trained(TokenizerSpec),
+    /// They are those of an existing model.
+    Loaded(Known),
+}
+
+/// The tokenizer, classes and schema of an existing model.
+#[derive(Default)]
+pub struct Known {
+    /// The tokenizer; `None` if the model does not read text.
+    pub tokenizer: Option<Box<Tokenizer>>,
+    /// Names of the classes.
+    pub labels: Vec<String>,
+    /// The task's own description of inputs and outputs; see [`Prepared::schema`].
+    pub schema: Value,
 }
 
 /// The tokenizer to build.
@@ -83,9 +95,22 @@ pub struct Prepared {
     pub shape: Shape,
     /// The unit of the loss.
     pub unit: LossUnit,
+    /// The task's own description of inputs and outputs, such as further vocabularies or the scale of numbers. A bundle
+    /// keeps it in `config.json`. It is null for a task that needs none.
+    pub schema: Value,
 }
 
-impl From<Kind> for TokenizerSource {
+impl Origin {
+    /// The classes of an existing model; none for a new one.
+    pub fn labels(&self) -> &[String] {
+        match self {
+            Self::Trained(_) => &[],
+            Self::Loaded(known) => &known.labels,
+        }
+    }
+}
+
+impl From<Kind> for Origin {
     /// A tokenizer of that kind, with all tokens of the training split.
     fn from(kind: Kind) -> Self {
         Self::Trained(TokenizerSpec { kind, max_vocab: None, lowercase: false })

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use candle_core::Device;
 use rnn_zoo_models::{ModelConfig, RecurrentConfig, RnnlmConfig};
 
+use serde_json::Value;
+
 use super::criterion::Criterion;
-use super::data_spec::{DataSpec, Prepared, TokenizerSource};
+use super::data_spec::{DataSpec, Origin, Prepared};
 use super::defaults::{Defaults, STORY, Sizes};
 use super::figures::{ACCURACY, BITS, PERPLEXITY};
 use super::first_use::FirstUse;
@@ -16,9 +18,9 @@ use super::network::NetworkOptions;
 use super::shape::Shape;
 use super::task::{Answerer, Task};
 use super::text;
-use crate::data::batch::Dataset;
 use crate::data::builtin::{Floor, reber, story};
 use crate::data::corpus::Corpus;
+use crate::data::dataset::Dataset;
 use crate::data::source::{Builtin, Source, Split};
 use crate::data::tokens::TokenStream;
 use crate::inference::evaluate::Scores;
@@ -58,10 +60,11 @@ impl Task for Lm {
         Ok(data.is_text()? && data.columns.label.is_none())
     }
 
-    fn prepare(&self, data: &DataSpec, tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared> {
+    fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
         data.require_text(self.name())?;
         let corpus = data.corpus()?;
-        let tokenizer = text::tokenizer(&corpus, tokenizer)?;
+        let labels = origin.labels().to_vec();
+        let tokenizer = text::tokenizer(&corpus, origin)?;
         let mut splits = text::splits(&corpus, |split| read(&corpus, split, &tokenizer))?;
         if let Some(Dataset::Stream { tokens, .. }) = &mut splits.valid {
             tokens.truncate(VALIDATION_TOKENS);
@@ -75,6 +78,7 @@ impl Task for Lm {
             shape: Shape { vocabulary: Some(vocabulary), features: 0, outputs: vocabulary },
             unit: LossUnit { floor, ..self.unit(Some(&tokenizer)) },
             tokenizer: Some(tokenizer),
+            schema: Value::Null,
         })
     }
 
@@ -93,7 +97,13 @@ impl Task for Lm {
         Ok(())
     }
 
-    fn network(&self, rnn: RecurrentConfig, shape: Shape, options: &NetworkOptions) -> Result<ModelConfig> {
+    fn network(
+        &self,
+        rnn: RecurrentConfig,
+        shape: Shape,
+        _schema: &Value,
+        options: &NetworkOptions,
+    ) -> Result<ModelConfig> {
         if rnn.stack().bidirectional.is_some() {
             let problem =
                 "a language model reads from left to right: with both directions it would see the answer";

@@ -43,7 +43,7 @@ pub use class_report::ClassReport;
 pub use classify::Classify;
 pub use confusion::{ClassScore, Confusion, MacroAverage};
 pub use criterion::{Better, Criterion};
-pub use data_spec::{DataSpec, Prepared, TokenizerSource, TokenizerSpec, TrainingData};
+pub use data_spec::{DataSpec, Known, Origin, Prepared, TokenizerSpec, TrainingData};
 pub use defaults::{Defaults, STORY, Sizes};
 pub use figures::Figures;
 pub use first_use::FirstUse;

@@ -4,12 +4,12 @@
 //! that occur among the targets or the predictions (macro averages).
 
 use rnn_zoo_models::{ModelConfig, Network, Readout, RecurrentConfig};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::confusion::{Confusion, MacroAverage};
 use super::criterion::Criterion;
-use super::data_spec::{DataSpec, Prepared, TokenizerSource};
+use super::data_spec::{DataSpec, Origin, Prepared};
 use super::figures::{ACCURACY, F1, Figures, PRECISION, RECALL};
 use super::meter::{ClassMeter, Meter};
 use super::names::Names;
@@ -18,8 +18,10 @@ use super::sequences::Sequences;
 use super::shape::Shape;
 use super::task::{Answerer, Task, figures_line, finite_outputs};
 use crate::Result;
-use crate::data::batch::{Batch, Dataset, Example, Input, Target};
+use crate::data::batch::Batch;
 use crate::data::builtin::copy;
+use crate::data::dataset::Dataset;
+use crate::data::example::{Example, Input, Target};
 use crate::data::source::{Builtin, Source, Split};
 use crate::inference::evaluate::Scores;
 use crate::rng::Rng;
@@ -54,9 +56,9 @@ impl Task for Tag {
         Ok(data.source()? == Source::Builtin(Builtin::Copy))
     }
 
-    fn prepare(&self, data: &DataSpec, _tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared> {
+    fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
         let shape = Shape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY };
-        COPY.prepare(data, labels, shape, self.unit(None))
+        COPY.prepare(data, origin.labels(), shape, self.unit(None))
     }
 
     fn read_split(
@@ -68,7 +70,13 @@ impl Task for Tag {
         COPY.read_split(data, split)
     }
 
-    fn network(&self, rnn: RecurrentConfig, shape: Shape, options: &NetworkOptions) -> Result<ModelConfig> {
+    fn network(
+        &self,
+        rnn: RecurrentConfig,
+        shape: Shape,
+        _schema: &Value,
+        options: &NetworkOptions,
+    ) -> Result<ModelConfig> {
         Ok(predictor(Readout::Every, rnn, shape, options))
     }
 
@@ -112,7 +120,7 @@ fn examples(rng: Rng, count: usize) -> Result<Vec<Example>> {
 
 fn answer(network: &dyn Network, batch: &Batch, _before: usize, names: Names<'_>) -> Result<Vec<Answer>> {
     let outputs = finite_outputs(network, batch)?.to_vec3::<f64>()?; // (batch, time, tags)
-    let inputs = batch.inputs.to_vec2::<u32>()?; // (batch, time)
+    let inputs = batch.inputs.as_steps()?.to_vec2::<u32>()?; // (batch, time)
     let rows = inputs.iter().zip(&outputs).enumerate();
     let answers = rows.map(|(row, (tokens, outputs))| {
         let length = batch.lengths.as_ref().map_or(tokens.len(), |lengths| lengths[row]);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use rnn_zoo_models::{ModelConfig, Network, Noise, RecurrentConfig};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::answer::Answer;
 use super::criterion::Criterion;
-use super::data_spec::{DataSpec, Prepared, TokenizerSource};
+use super::data_spec::{DataSpec, Origin, Prepared};
 use super::defaults::Defaults;
 use super::figures::{Figures, in_words};
 use super::first_use::FirstUse;
@@ -17,7 +18,9 @@ use super::meter::Meter;
 use super::names::Names;
 use super::network::NetworkOptions;
 use super::shape::Shape;
-use crate::data::batch::{Batch, Dataset, Example};
+use crate::data::batch::Batch;
+use crate::data::dataset::Dataset;
+use crate::data::example::Example;
 use crate::data::source::Split;
 use crate::inference::carry::Carried;
 use crate::inference::evaluate::Scores;
@@ -49,12 +52,11 @@ pub trait Task: Send + Sync {
     /// If the source of the data does not exist.
     fn suits(&self, data: &DataSpec) -> Result<bool>;
 
-    /// Read training and validation data. `labels` are the classes of an existing model; if there are none, they
-    /// are those of the training split.
+    /// Read training and validation data, with the tokenizer, classes and schema of `origin`.
     ///
     /// # Errors
     /// If the data cannot be read or does not suit the task.
-    fn prepare(&self, data: &DataSpec, tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared>;
+    fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared>;
 
     /// Read one split for a trained model. Return the split that was read, too: `split`, or the default of the
     /// data if it is `None`.
@@ -93,11 +95,17 @@ pub trait Task: Send + Sync {
         }
     }
 
-    /// The network around the recurrent stack `rnn`.
+    /// The network around the recurrent stack `rnn`, for data of the given shape and schema.
     ///
     /// # Errors
     /// If the stack does not suit the task.
-    fn network(&self, rnn: RecurrentConfig, shape: Shape, options: &NetworkOptions) -> Result<ModelConfig>;
+    fn network(
+        &self,
+        rnn: RecurrentConfig,
+        shape: Shape,
+        schema: &Value,
+        options: &NetworkOptions,
+    ) -> Result<ModelConfig>;
 
     /// Settings of a run where the user gives none.
     fn defaults(&self, _data: &DataSpec, _prepared: &Prepared) -> Defaults {

@@ -1,7 +1,7 @@
 //! The description of a run that begins or continues.
 
 use candle_core::Device;
-use rnn_zoo::data::batch::Dataset;
+use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::training::{Run, card};
 
 /// Return the command line of this process, quoted for a shell.
