@@ -58,6 +58,7 @@ pub use layers::cell::Cell;
 pub use layers::config::{
     GateBias, Init, LARGEST_SIZE, MOST_LAYERS, SHORTEST_CHRONO, StackConfig, StackOptions,
 };
+pub use layers::crf::{Crf, Reduction};
 pub use layers::dropout::{self, Noise};
 pub use layers::embedding::{Embedding, embedding};
 pub use layers::init::normal;

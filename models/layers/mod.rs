@@ -2,6 +2,7 @@
 
 pub(crate) mod cell;
 pub(crate) mod config;
+pub(crate) mod crf;
 pub mod dropout;
 pub(crate) mod embedding;
 pub(crate) mod gate_bias;

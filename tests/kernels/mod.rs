@@ -3,6 +3,7 @@
 
 mod case;
 mod cells;
+mod crf;
 mod language_model;
 mod layers;
 mod loss;
