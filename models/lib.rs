@@ -50,6 +50,7 @@ mod recurrent_config;
 mod registry;
 mod rnnlm;
 mod simple_rnn;
+mod tagger;
 
 pub use candle_rnn::{gru, lstm};
 pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
@@ -77,3 +78,4 @@ pub use recurrent_config::RecurrentConfig;
 pub use registry::{MODELS, ModelConfig, ModelEntry};
 pub use rnnlm::{Rnnlm, RnnlmConfig};
 pub use simple_rnn::{Nonlinearity, SimpleRnn, SimpleRnnCell, SimpleRnnConfig, SimpleRnnOptions};
+pub use tagger::{CharactersConfig, ColumnConfig, Tagger, TaggerConfig};

@@ -4,7 +4,7 @@ use candle_core::DType;
 use rnn_zoo::memory::Estimate;
 use rnn_zoo::models::{
     GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, ModelEntry, Nonlinearity, PredictorConfig,
-    Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions,
+    Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions, TaggerConfig,
 };
 use rnn_zoo::tasks::{NetworkOptions, Prepared, Sizes, Task};
 use rnn_zoo::training::optim::OptimizerConfig;
@@ -192,6 +192,11 @@ impl Args {
                 ..config
             }),
             ModelConfig::Predictor(config) => ModelConfig::Predictor(PredictorConfig {
+                dropout: self.dropout.unwrap_or(config.dropout),
+                rnn: self.regularized_stack(config.rnn),
+                ..config
+            }),
+            ModelConfig::Tagger(config) => ModelConfig::Tagger(TaggerConfig {
                 dropout: self.dropout.unwrap_or(config.dropout),
                 rnn: self.regularized_stack(config.rnn),
                 ..config
