@@ -10,6 +10,7 @@
 //! | `network.rs`, `defaults.rs` | options of a network, default settings of a run |
 //! | `meter.rs`, `figures.rs` | sums and figures of an evaluation |
 //! | `confusion.rs`, `class_report.rs` | counts of true and predicted classes, their metrics and tables |
+//! | `spans.rs`, `bleu.rs`, `chrf.rs`, `series_scores.rs` | metrics of spans, of translations and of forecasts |
 //! | `criterion.rs` | the metrics that can choose the best checkpoint |
 //! | `answer.rs`, `first_use.rs` | the answer to one sequence, the first use of a trained model |
 //!
@@ -18,6 +19,8 @@
 //! a batch: both run the network themselves.
 
 mod answer;
+pub mod bleu;
+pub mod chrf;
 mod class_report;
 mod classify;
 mod confusion;
@@ -33,7 +36,9 @@ mod names;
 mod network;
 pub mod registry;
 mod sequences;
+pub mod series_scores;
 mod shape;
+pub mod spans;
 mod tag;
 mod task;
 mod text;
