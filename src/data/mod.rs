@@ -11,6 +11,8 @@
 //! Tokens     a split as token numbers             tokens.rs
 //! Examples   independent sequences                example.rs
 //! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs
+//! Divided    sentences with tags, or pairs of     divided.rs; column_corpus.rs, column_file.rs, column.rs;
+//!            lines, in train, valid and test      parallel_text.rs, pair_table.rs
 //! ```
 //!
 //! No whole file is held in memory: text is read piece by piece, and the tokens of a large split are written to a
@@ -18,6 +20,9 @@
 
 pub mod batch;
 pub mod builtin;
+pub mod column;
+pub mod column_corpus;
+pub mod column_file;
 pub mod columns;
 pub mod corpus;
 mod csv_file;
@@ -27,6 +32,7 @@ mod data_file;
 pub mod dataset;
 pub mod delimiter;
 mod detect;
+pub mod divided;
 pub mod division;
 mod download;
 mod draw;
@@ -40,6 +46,9 @@ pub mod hub;
 mod json_object;
 mod jsonl_file;
 mod lines;
+mod numbered_lines;
+pub mod pair_table;
+pub mod parallel_text;
 pub mod piece;
 mod prose;
 pub mod read_options;
