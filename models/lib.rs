@@ -55,6 +55,9 @@ mod tagger;
 pub use candle_rnn::{gru, lstm};
 pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
 pub use inputs::{Inputs, Pair, Series, Words};
+pub use layers::attention::{
+    Attended, AttendedStep, AttentionDecoder, AttentionScore, AttentionState, Memory,
+};
 pub use layers::cell::Cell;
 pub use layers::config::{
     GateBias, Init, LARGEST_SIZE, MOST_LAYERS, SHORTEST_CHRONO, StackConfig, StackOptions,

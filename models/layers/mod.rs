@@ -1,5 +1,6 @@
 //! The parts of the networks: cells, stacks of them, weights, dropout, linear and embedding layers.
 
+pub(crate) mod attention;
 pub(crate) mod cell;
 pub(crate) mod config;
 pub(crate) mod crf;

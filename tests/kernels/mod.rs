@@ -1,6 +1,7 @@
 //! The fused kernels against the reference in plain candle ops: every option, for every instruction set that this
 //! machine has, in f32 and f64, forward and backward.
 
+mod attention;
 mod case;
 mod cells;
 mod crf;
