@@ -99,6 +99,7 @@ struct Characters {
 }
 
 impl Characters {
+    #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
     fn new(config: &CharactersConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let rnn = config.rnn.build(vb.pp("rnn"))?;
         let encoder = embedding(config.vocabulary_size, rnn.input_size(), vb.pp("encoder"))?;

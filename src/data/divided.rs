@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use super::draw::{Draw, Quotas};
+use super::fingerprint::fingerprint;
 use super::fractions::Fractions;
 use super::source::Split;
 use crate::listing::listed;
@@ -139,6 +140,18 @@ impl<F: Items> Divided<F> {
             }
         }
         Ok(Split::All)
+    }
+
+    /// A hash of a single file, to tell the training data of a model; `None` for a folder.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn fingerprint(&self) -> Result<Option<String>> {
+        if self.is_folder {
+            return Ok(None);
+        }
+        let hash = fingerprint(&self.path).map_err(|error| Error::file(&self.path, error))?;
+        Ok(Some(hash))
     }
 
     /// Whether there is anything in `split`: false if the folder has no such file or the file is too short.

@@ -54,6 +54,7 @@ mod prose;
 pub mod read_options;
 mod records;
 pub mod source;
+pub mod tagged;
 mod text_file;
 pub mod tokens;
 mod utf8_file;

@@ -18,9 +18,8 @@ use super::meter::{ClassMeter, Meter};
 use super::names::Names;
 use super::network::{NetworkOptions, predictor};
 use super::shape::Shape;
-use super::task::{Answerer, Task, TextReader, figures_line, finite_outputs};
+use super::task::{Answerer, Questions, Task, TextReader, figures_line, finite_outputs};
 use super::text;
-use crate::data::batch::Batch;
 use crate::data::corpus::Corpus;
 use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
@@ -101,7 +100,7 @@ impl Task for Classify {
     }
 
     fn defaults(&self, _data: &DataSpec, _prepared: &Prepared) -> Defaults {
-        let sizes = Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4 };
+        let sizes = Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4, bidirectional: false };
         Defaults { sizes, ..Defaults::default() }
     }
 
@@ -137,8 +136,12 @@ impl Task for Classify {
     }
 
     fn text_reader(&self) -> Option<TextReader> {
-        Some(|text, tokenizer| {
-            Ok(Example { input: Input::Tokens(tokenizer.encode(text)?), target: Target::Class(0) })
+        Some(|texts, names| {
+            let tokenizer = text::require(names.tokenizer)?;
+            let example = |text: &String| {
+                Ok(Example { input: Input::Tokens(tokenizer.encode(text)?), target: Target::Class(0) })
+            };
+            Ok(texts.iter().map(example).collect::<Result<Vec<_>>>()?.into())
         })
     }
 
@@ -192,8 +195,8 @@ fn figures(confusion: &Confusion) -> Figures {
     Figures::default().with(ACCURACY, confusion.accuracy()).with(MACRO_F1, macro_f1)
 }
 
-fn answer(network: &dyn Network, batch: &Batch, _before: usize, names: Names<'_>) -> Result<Vec<Answer>> {
-    let outputs = finite_outputs(network, batch)?; // (batch, classes)
+fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Result<Vec<Answer>> {
+    let outputs = finite_outputs(network, &questions.batch)?; // (batch, classes)
     let probabilities = softmax(&outputs, D::Minus1)?.to_vec2::<f64>()?;
     Ok(probabilities.iter().map(|row| most_probable(row, names.labels)).collect())
 }

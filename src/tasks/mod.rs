@@ -40,6 +40,8 @@ pub mod series_scores;
 mod shape;
 pub mod spans;
 mod tag;
+mod tag_meter;
+mod tag_words;
 mod task;
 mod text;
 
@@ -48,7 +50,7 @@ pub use class_report::ClassReport;
 pub use classify::Classify;
 pub use confusion::{ClassScore, Confusion, MacroAverage};
 pub use criterion::{Better, Criterion};
-pub use data_spec::{DataSpec, Known, Origin, Prepared, TokenizerSpec, TrainingData};
+pub use data_spec::{DataSpec, Known, Origin, Prepared, TaggingColumns, TokenizerSpec, TrainingData};
 pub use defaults::{Defaults, STORY, Sizes};
 pub use figures::Figures;
 pub use first_use::FirstUse;
@@ -60,7 +62,7 @@ pub use network::NetworkOptions;
 pub use registry::{TASKS, suited};
 pub use shape::Shape;
 pub use tag::Tag;
-pub use task::{Answerer, BatchLoss, Task, TextReader};
+pub use task::{Answerer, BatchLoss, Questions, Task, TextReader};
 
 #[cfg(test)]
 mod tests;
