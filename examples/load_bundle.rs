@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A forward pass of the network itself: tokens to scores of the next token.
     let tokens = model.tokenizer()?.encode("Emma had lost her green bell .")?;
     let tokens = Tensor::from_vec(tokens.clone(), (1, tokens.len()), &Device::Cpu)?; // (batch, time)
-    let (hidden, _state) = model.network.encode(&tokens, None, None)?;
+    let (hidden, _state) = model.network.encode(&tokens.into(), None, None)?;
     let scores = model.network.decode(&hidden)?; // (batch, time, vocabulary)
     println!("scores: {:?}", scores.dims());
     Ok(())

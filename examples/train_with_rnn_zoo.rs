@@ -24,11 +24,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The data, and the task that it is for: here a language model of characters.
     let data = DataSpec::new("builtin:reber");
     let task = tasks::suited(&data)?;
-    let prepared = task.prepare(&data, Kind::Char.into(), vec![])?;
+    let prepared = task.prepare(&data, Kind::Char.into())?;
 
     // The network: an embedding of 16 features, 32 units, and scores of all tokens.
     let rnn = RecurrentConfig::Gru(StackOptions::new(16, 32).into());
-    let network = task.network(rnn, prepared.shape, &NetworkOptions::default())?;
+    let network = task.network(rnn, prepared.shape, &prepared.schema, &NetworkOptions::default())?;
     let config = Config::new("gru", task, network, &prepared);
 
     let defaults = task.defaults(&data, &prepared);

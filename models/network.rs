@@ -3,6 +3,8 @@
 use candle_core::{Result, Tensor};
 use rand::Rng;
 
+use crate::inputs::Inputs;
+use crate::layers::crf::Crf;
 use crate::layers::dropout::Noise;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
@@ -13,15 +15,15 @@ use crate::layers::stream::Stream;
 /// A network of two parts: [`encode`](Network::encode) runs the recurrence, and [`decode`](Network::decode) computes
 /// scores of its hidden states. So a loss over a large vocabulary need not hold all scores at a time.
 pub trait Network: Send + Sync {
-    /// Run `inputs`, tokens (batch, time) or features (batch, time, features), from `state`, or zero if it is `None`,
-    /// to the hidden states that the decoder reads. With a generator in `noise`, as in training, dropout acts.
-    /// `lengths` holds the steps of each sequence.
+    /// Run `inputs` from `state`, or zero if it is `None`, to the hidden states that the decoder reads. With a generator
+    /// in `noise`, as in training, dropout acts. `lengths` holds the steps of each sequence.
     ///
     /// # Errors
-    /// If a shape or length disagrees with the configuration, or a token is not in the vocabulary.
+    /// If the inputs are of another kind than the network's, a shape or length disagrees with the configuration, or a
+    /// token is not in the vocabulary.
     fn encode_t(
         &self,
-        inputs: &Tensor,
+        inputs: &Inputs,
         state: Option<&State>,
         lengths: Option<&[usize]>,
         noise: Noise<'_>,
@@ -33,7 +35,7 @@ pub trait Network: Send + Sync {
     /// As [`Network::encode_t`].
     fn encode(
         &self,
-        inputs: &Tensor,
+        inputs: &Inputs,
         state: Option<&State>,
         lengths: Option<&[usize]>,
     ) -> Result<(Tensor, State)> {
@@ -50,6 +52,11 @@ pub trait Network: Send + Sync {
     /// If the last dimension is not the decoder's input size.
     fn decode(&self, hidden: &Tensor) -> Result<Tensor> {
         self.decoder().forward(hidden)
+    }
+
+    /// Return the conditional random field over the scores of all steps; `None` if each step's scores stand alone.
+    fn crf(&self) -> Option<&Crf> {
+        None
     }
 
     /// Make a stream that reads one token after another, with the present parameters. Return `None` if there are no
@@ -80,7 +87,7 @@ pub trait Network: Send + Sync {
 /// The scores, from a zero state: [`Network::encode_t`], then [`Network::decode`].
 impl<N: Network + ?Sized> ForwardT for N {
     fn forward_with(&self, inputs: &Tensor, noise: Noise<'_>) -> Result<Tensor> {
-        self.decode(&self.encode_t(inputs, None, None, noise)?.hidden)
+        self.decode(&self.encode_t(&Inputs::from(inputs), None, None, noise)?.hidden)
     }
 }
 

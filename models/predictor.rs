@@ -18,6 +18,7 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::inputs::Inputs;
 use crate::layers::config::{LARGEST_SIZE, check_probability};
 use crate::layers::dropout::{Noise, Share, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, check_vocabulary, embedding};
@@ -99,11 +100,12 @@ impl Predictor {
 impl Network for Predictor {
     fn encode_t(
         &self,
-        inputs: &Tensor,
+        inputs: &Inputs,
         state: Option<&State>,
         lengths: Option<&[usize]>,
         mut noise: Noise<'_>,
     ) -> Result<Encoded> {
+        let inputs = inputs.as_steps()?; // (batch, time) or (batch, time, features)
         let xs = match &self.encoder {
             Some(encoder) => {
                 let xs = encoder.forward(inputs)?; // (batch, time, embedding)
@@ -176,7 +178,7 @@ mod tests {
             let model = Predictor::new(&config, vb).unwrap();
             let xs = Tensor::rand(-1f32, 1., (2, 5, 4), &Device::Cpu).unwrap();
             let found = Module::forward(&model, &xs).unwrap();
-            let (hidden, _) = model.encode(&xs, None, None).unwrap();
+            let (hidden, _) = model.encode(&(&xs).into(), None, None).unwrap();
             let expected = model.decode(&hidden).unwrap();
             assert_eq!(found.dims(), dims);
             let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();

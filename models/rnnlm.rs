@@ -32,7 +32,7 @@
 //! let config = RnnlmConfig::new(100, RecurrentConfig::Lstm(LstmConfig::new(16, 32)));
 //! let model = Rnnlm::new(&config, vb)?;
 //! let tokens = Tensor::zeros((2, 5), DType::U32, &Device::Cpu)?;
-//! let (hidden, state) = model.encode(&tokens, None, None)?;
+//! let (hidden, state) = model.encode(&(&tokens).into(), None, None)?;
 //! assert_eq!(model.decode(&hidden)?.dims(), [2, 5, 100]); // one score for every word
 //! # let _ = state;
 //! # Ok::<(), candle_core::Error>(())
@@ -43,6 +43,7 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::inputs::Inputs;
 use crate::layers::config::check_probability;
 use crate::layers::dropout::{Noise, Share, dropout, mask};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, check_vocabulary};
@@ -143,12 +144,13 @@ impl Rnnlm {
 impl Network for Rnnlm {
     fn encode_t(
         &self,
-        inputs: &Tensor,
+        inputs: &Inputs,
         state: Option<&State>,
         lengths: Option<&[usize]>,
         mut noise: Noise<'_>,
     ) -> Result<Encoded> {
         let trains = noise.is_some();
+        let inputs = inputs.as_steps()?; // (batch, time)
         let mut xs = self.encoder.forward(inputs)?; // (batch, time, embedding)
         if let Some(rng) = noise.as_deref_mut().filter(|_| self.embedding_dropout > 0.) {
             // One factor per token, applied to the rows that were read: the matrix has far more rows.
@@ -238,7 +240,7 @@ mod tests {
         let model = Rnnlm::new(&RnnlmConfig { dropout: 0.5, ..RnnlmConfig::new(11, rnn) }, vb).unwrap();
         let tokens = Tensor::new(&[[1u32, 2, 3], [4, 5, 6]], &Device::Cpu).unwrap();
         let scores = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let (hidden, _) = model.encode(&tokens, None, None).unwrap();
+        let (hidden, _) = model.encode(&(&tokens).into(), None, None).unwrap();
         let expected = model.decode(&hidden).unwrap(); // (batch, time, vocabulary)
         assert_eq!(expected.dims(), [2, 3, 11]);
         let expected = scores(expected);

@@ -319,8 +319,12 @@ fn run_language_model(options: &LanguageModelOptions, variables: &Variables) -> 
     };
     let model = Rnnlm::new(&config, variables.parameters())?;
     let mut noise = stream(1, Purpose::Noise, 0); // penalties exist in training alone; these models drop nothing
-    let encoded =
-        model.encode_t(variables.input("tokens")?, Some(&variables.state()?), None, Some(&mut noise))?;
+    let encoded = model.encode_t(
+        &variables.input("tokens")?.into(),
+        Some(&variables.state()?),
+        None,
+        Some(&mut noise),
+    )?;
     let Encoded { hidden, state, penalty } = encoded;
     let logits = model.decode(&hidden)?; // (batch, time, vocabulary)
     let targets = variables.input("targets")?.flatten_all()?;

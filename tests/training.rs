@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
-use rnn_zoo::data::batch::Cut;
+use rnn_zoo::data::cut::Cut;
 use rnn_zoo::inference::evaluate::evaluate;
 use rnn_zoo::rng::{Purpose, stream};
 use rnn_zoo::tasks::{Classify, Lm, Names, Tag, Task};
@@ -176,7 +176,7 @@ fn the_first_step_follows_the_gradient_of_loss_and_penalties() -> Result<()> {
         assert_eq!(encoded.penalty.is_some(), model.tied);
         let loss = encoded.penalty.map_or(Ok(loss.clone()), |penalty| loss + penalty)?;
         let gradients = Gradients::of(&loss, &run.trainer.parameters)?;
-        let time = batch.inputs.dim(1)?;
+        let time = batch.inputs.steps()?;
         assert_eq!(time != window, vary, "{name}: a window of another length");
         let rate = options.lr * time as f64 / window as f64;
         run.train(&AtomicBool::new(false))?;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::files::{CONFIG, METRICS, MODEL};
 use super::read;
 use crate::error::json_problem;
-use crate::tasks::{Prepared, Task, TrainingData};
+use crate::tasks::{Known, Prepared, Task, TrainingData};
 use crate::tokenizer::{Scheme, Tokenizer};
 use crate::{Error, Result};
 
@@ -43,6 +43,9 @@ pub struct Config {
     /// text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_column: Option<String>,
+    /// The task's own description of inputs and outputs, such as further vocabularies or the scale of numbers.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub schema: Value,
     /// The training data and its splits; absent in older bundles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<TrainingData>,
@@ -66,11 +69,18 @@ impl Config {
             tokenizer: data.tokenizer.as_ref().map(Tokenizer::scheme),
             labels: data.labels.clone(),
             text_column: data.text_column.clone(),
+            schema: data.schema.clone(),
             data: None,
             dtype: DType::F32,
             zoo_version: env!("CARGO_PKG_VERSION").to_string(),
             created_with: String::new(),
         }
+    }
+
+    /// Return the classes and the schema of the model, with its tokenizer.
+    pub fn known(&self, tokenizer: Option<Tokenizer>) -> Known {
+        let Self { labels, schema, .. } = self.clone();
+        Known { tokenizer: tokenizer.map(Box::new), labels, schema }
     }
 
     /// Read and check a bundle's `config.json`.

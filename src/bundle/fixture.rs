@@ -17,6 +17,7 @@ pub(super) fn config() -> Config {
         tokenizer: Some(Scheme::Char),
         labels: vec![],
         text_column: None,
+        schema: serde_json::Value::Null,
         data: None,
         dtype: DType::F32,
         zoo_version: "0.1.0".into(),

@@ -184,7 +184,12 @@ fn language_model(LanguageModel { shape, optimizer }: &LanguageModel) -> anyhow:
     let size = shape.batch * shape.time;
     let tokens: Vec<u32> = (0..size).map(|at| (at * 7919 % shape.vocab) as u32).collect();
     let inputs = Tensor::from_vec(tokens, (shape.batch, shape.time), &device)?;
-    let batch = Batch { targets: Targets::Classes(inputs.clone()), inputs, lengths: None, fresh: true };
+    let batch = Batch {
+        targets: Targets::Classes(inputs.clone()),
+        inputs: inputs.into(),
+        lengths: None,
+        fresh: true,
+    };
     let seconds = median(shape.repeat, &device, || trainer.step([Ok(batch.clone())], lr).map(drop))?;
     Ok(json!({
         "model": shape.model.name, "vocab": shape.vocab, "embedding": embedding, "hidden": shape.hidden,

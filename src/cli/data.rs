@@ -9,7 +9,7 @@ use super::flags;
 use super::fractions::GivenFractions;
 use super::number;
 use super::outcome::Outcome;
-use super::read_args::{ReadArgs, announce};
+use super::read_args::{ReadArgs, announce_corpus};
 
 /// Print the texts of a data source: as a model reads them
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let corpus = spec.corpus()?;
     fractions.check(&corpus)?;
     let split = args.split.unwrap_or(corpus.default_split());
-    announce(&corpus, Some(split))?;
+    announce_corpus(&corpus, Some(split))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for piece in corpus.pieces(split)? {
         let text = piece?.text;

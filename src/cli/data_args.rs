@@ -10,7 +10,7 @@ use rnn_zoo::tasks::DataSpec;
 use super::flags;
 use super::fractions::GivenFractions;
 use super::number;
-use super::read_args::{ReadArgs, announce};
+use super::read_args::{ReadArgs, announce, announce_corpus};
 use crate::cli::note::note;
 
 /// Data for an existing model.
@@ -48,7 +48,7 @@ impl DataArgs {
         let trained = config.data.as_ref().and_then(|data| data.label_column.clone());
         let usual = || trained.or_else(|| config.task.label_column().map(String::from));
         spec.columns.label = spec.columns.label.or_else(usual);
-        spec
+        config.task.claimed(spec)
     }
 
     /// The texts of the data, those without a label too. Of records the label column of the training data is not the
@@ -66,7 +66,7 @@ impl DataArgs {
             });
         let corpus = labelled.map_or_else(|| spec.corpus(), Ok)?.with_incomplete();
         self.fractions().check(&corpus)?;
-        announce(&corpus, Some(self.split.unwrap_or_else(|| corpus.default_split())))?;
+        announce_corpus(&corpus, Some(self.split.unwrap_or_else(|| corpus.default_split())))?;
         Ok(corpus)
     }
 
@@ -95,14 +95,19 @@ impl DataArgs {
     /// If the data cannot be read.
     pub fn announced_split(&self, spec: &DataSpec, config: &Config) -> anyhow::Result<Option<Split>> {
         self.check_sequences(spec)?;
-        if !spec.is_text()? {
+        let (fingerprint, default_split) = if spec.is_columns()? {
+            let corpus = spec.column_corpus(None)?;
+            (corpus.fingerprint()?, corpus.default_split())
+        } else if spec.is_text()? {
+            let corpus = spec.corpus().map_err(|error| self.blame(error, config))?;
+            self.fractions().check(&corpus)?;
+            (corpus.fingerprint()?, corpus.default_split())
+        } else {
             return Ok(self.split);
-        }
-        let corpus = spec.corpus().map_err(|error| self.blame(error, config))?;
-        self.fractions().check(&corpus)?;
+        };
         let trained = config.data.as_ref().filter(|trained| trained.fingerprint.is_some());
         let split = match (self.split, trained) {
-            (None, Some(trained)) if corpus.fingerprint()? == trained.fingerprint => {
+            (None, Some(trained)) if fingerprint == trained.fingerprint => {
                 let held_out = match trained.held_out {
                     Split::All => "no part of it was held out".to_string(),
                     split => format!("its {split} split is scored (--split all scores all of it)"),
@@ -112,7 +117,7 @@ impl DataArgs {
             }
             (split, _) => split,
         };
-        announce(&corpus, Some(split.unwrap_or_else(|| corpus.default_split())))?;
+        announce(spec, Some(split.unwrap_or(default_split)))?;
         Ok(split)
     }
 

@@ -10,7 +10,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 66] = [
+const FLAGS: [(&str, &str); 71] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("average", "--average"),
@@ -23,9 +23,11 @@ const FLAGS: [(&str, &str); 66] = [
     ("cache", "--cache"),
     ("cache.lambda", "--cache-lambda"),
     ("cache.theta", "--cache-theta"),
+    ("characters", "--characters"),
     ("clip", "--clip"),
     ("columns.label", "--label-column"),
     ("columns.text", "--text-column"),
+    ("crf", "--crf"),
     ("data", "--data"),
     ("delimiter", "--delimiter"),
     ("device", "--device"),
@@ -65,6 +67,9 @@ const FLAGS: [(&str, &str); 66] = [
     ("schedule", "--schedule"),
     ("split", "--split"),
     ("state_reset", "--state-reset"),
+    ("tagging.features", "--feature-columns"),
+    ("tagging.tag", "--tag-column"),
+    ("tagging.word", "--word-column"),
     ("tar", "--tar"),
     ("task", "--task"),
     ("temperature", "--temperature"),

@@ -50,7 +50,7 @@ impl GivenFractions {
     /// For a fraction that was given.
     pub fn check_sequences(self, spec: &DataSpec) -> anyhow::Result<()> {
         match self.given() {
-            Some(flag) if !spec.is_text()? => {
+            Some(flag) if !spec.is_text()? && !spec.is_columns()? => {
                 Err(usage(flag, format!("{} has its own splits; leave this out", spec.data)))
             }
             _ => Ok(()),

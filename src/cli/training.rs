@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rnn_zoo::data::batch::Dataset;
+use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::listing::counted;
 use rnn_zoo::tasks::Defaults;
 use rnn_zoo::training::optim::{Average, OptimizerConfig};

@@ -1,6 +1,6 @@
 //! The text in the data of a model that its tokenizer does not know.
 
-use rnn_zoo::data::batch::Dataset;
+use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::tokenizer::{Tokenizer, Unknown};
 
 /// Count the unknown tokens of `data`; `None` if the model does not read text.

@@ -9,6 +9,10 @@
 //! hub        files fetched on demand              hub.rs
 //! builtin    generators, which need no file       builtin/
 //! Tokens     a split as token numbers             tokens.rs
+//! Examples   independent sequences                example.rs
+//! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs
+//! Divided    sentences with tags, or pairs of     divided.rs; column_corpus.rs, column_file.rs, column.rs;
+//!            lines, in train, valid and test      parallel_text.rs, pair_table.rs
 //! ```
 //!
 //! No whole file is held in memory: text is read piece by piece, and the tokens of a large split are written to a
@@ -16,18 +20,24 @@
 
 pub mod batch;
 pub mod builtin;
+pub mod column;
+pub mod column_corpus;
+pub mod column_file;
 pub mod columns;
 pub mod corpus;
 mod csv_file;
 mod csv_reader;
-mod cut;
+pub mod cut;
 mod data_file;
+pub mod dataset;
 pub mod delimiter;
 mod detect;
+pub mod divided;
 pub mod division;
 mod download;
 mod draw;
 pub mod encoding;
+pub mod example;
 mod file_reader;
 mod fingerprint;
 mod formats;
@@ -36,14 +46,19 @@ pub mod hub;
 mod json_object;
 mod jsonl_file;
 mod lines;
+mod numbered_lines;
+pub mod pair_table;
+pub mod parallel_text;
 pub mod piece;
 mod prose;
 pub mod read_options;
 mod records;
 pub mod source;
+pub mod tagged;
 mod text_file;
 pub mod tokens;
 mod utf8_file;
+pub(crate) mod windows;
 
 pub use columns::Columns;
 pub use corpus::Corpus;

@@ -56,7 +56,7 @@ impl Carried {
     /// # Errors
     /// If the inputs do not fit the network or the carried state, and errors from candle.
     pub fn read(&mut self, network: &dyn Network, inputs: &Tensor) -> Result<Tensor> {
-        let (hidden, state) = network.encode(inputs, self.state.as_ref(), None)?;
+        let (hidden, state) = network.encode(&inputs.into(), self.state.as_ref(), None)?;
         self.state = Some(state.detach());
         Ok(hidden)
     }
@@ -102,7 +102,7 @@ mod tests {
 
     fn batch(tokens: &[[u32; 2]; 2], fresh: bool) -> Batch {
         let inputs = Tensor::new(tokens, &Device::Cpu).unwrap(); // (batch, time)
-        Batch { targets: Targets::Classes(inputs.clone()), inputs, lengths: None, fresh }
+        Batch { targets: Targets::Classes(inputs.clone()), inputs: inputs.into(), lengths: None, fresh }
     }
 
     fn numbers(tensor: &Tensor) -> Vec<f64> {
@@ -121,7 +121,7 @@ mod tests {
             let mut carried = carried.clone();
             let found = carried.encode(network.as_ref(), &batch(&second, fresh)).unwrap();
             let inputs = Tensor::new(&second, &Device::Cpu).unwrap();
-            let (expected, after) = network.encode(&inputs, before, None).unwrap();
+            let (expected, after) = network.encode(&inputs.into(), before, None).unwrap();
             assert_eq!(numbers(&found), numbers(&expected));
             assert_eq!(numbers(&carried.state().unwrap().h), numbers(&after.h));
         }

@@ -102,7 +102,8 @@ impl Model {
 
     /// Return the names of its tokens and classes.
     pub fn names(&self) -> Names<'_> {
-        Names { tokenizer: self.tokenizer.as_ref(), labels: &self.config.labels }
+        let Config { labels, schema, .. } = &self.config;
+        Names { tokenizer: self.tokenizer.as_ref(), labels, schema }
     }
 
     /// Return the token that a language model reads before the first token of a text; see [`Tokenizer::start`].
@@ -138,6 +139,8 @@ mod tests {
     use candle_core::{DType, Storage};
     use rnn_zoo_models::{LstmConfig, ModelConfig, RecurrentConfig, RnnlmConfig};
 
+    use serde_json::Value;
+
     use super::*;
     use crate::bundle::{BundleWriter, Contents, FORMAT};
     use crate::parameters;
@@ -153,6 +156,7 @@ mod tests {
             tokenizer: None,
             labels: vec![],
             text_column: None,
+            schema: Value::Null,
             data: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),

@@ -1,7 +1,7 @@
 //! Log-probabilities of single lines, each on its own, as needed to rank the hypotheses of a recogniser or
 //! translator.
 
-use crate::data::batch::Windows;
+use crate::data::windows::Windows;
 use crate::error::overflow;
 use crate::inference::carry::Carried;
 use crate::inference::evaluate::WINDOW;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::confusion::Confusion;
 use super::criterion::Criterion;
-use super::data_spec::{DataSpec, Prepared, TokenizerSource};
+use super::data_spec::{DataSpec, Origin, Prepared};
 use super::defaults::{Defaults, Sizes};
 use super::figures::{ACCURACY, Figures, MACRO_F1};
 use super::first_use::FirstUse;
@@ -18,10 +18,11 @@ use super::meter::{ClassMeter, Meter};
 use super::names::Names;
 use super::network::{NetworkOptions, predictor};
 use super::shape::Shape;
-use super::task::{Answerer, Task, TextReader, figures_line, finite_outputs};
+use super::task::{Answerer, Questions, Task, TextReader, figures_line, finite_outputs};
 use super::text;
-use crate::data::batch::{Batch, Dataset, Example, Input, Target};
 use crate::data::corpus::Corpus;
+use crate::data::dataset::Dataset;
+use crate::data::example::{Example, Input, Target};
 use crate::data::source::Split;
 use crate::inference::evaluate::Scores;
 use crate::listing::listed;
@@ -45,11 +46,14 @@ impl Task for Classify {
         Ok(data.is_text()? && data.columns.label.is_some())
     }
 
-    fn prepare(&self, data: &DataSpec, tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared> {
+    fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
         check(data)?;
         let corpus = data.corpus()?;
-        let tokenizer = text::tokenizer(&corpus, tokenizer)?;
-        let labels = if labels.is_empty() { labels_of(&corpus)? } else { labels };
+        let labels = match origin.labels() {
+            [] => labels_of(&corpus)?,
+            labels => labels.to_vec(),
+        };
+        let tokenizer = text::tokenizer(&corpus, origin)?;
         let splits = text::splits(&corpus, |split| read(&corpus, split, &tokenizer, &labels))?;
         Ok(Prepared {
             splits,
@@ -62,6 +66,7 @@ impl Task for Classify {
             unit: self.unit(Some(&tokenizer)),
             tokenizer: Some(tokenizer),
             labels,
+            schema: Value::Null,
         })
     }
 
@@ -84,12 +89,18 @@ impl Task for Classify {
         Kind::Word
     }
 
-    fn network(&self, rnn: RecurrentConfig, shape: Shape, options: &NetworkOptions) -> Result<ModelConfig> {
+    fn network(
+        &self,
+        rnn: RecurrentConfig,
+        shape: Shape,
+        _schema: &Value,
+        options: &NetworkOptions,
+    ) -> Result<ModelConfig> {
         Ok(predictor(Readout::Last, rnn, shape, options))
     }
 
     fn defaults(&self, _data: &DataSpec, _prepared: &Prepared) -> Defaults {
-        let sizes = Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4 };
+        let sizes = Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4, bidirectional: false };
         Defaults { sizes, ..Defaults::default() }
     }
 
@@ -125,8 +136,12 @@ impl Task for Classify {
     }
 
     fn text_reader(&self) -> Option<TextReader> {
-        Some(|text, tokenizer| {
-            Ok(Example { input: Input::Tokens(tokenizer.encode(text)?), target: Target::Class(0) })
+        Some(|texts, names| {
+            let tokenizer = text::require(names.tokenizer)?;
+            let example = |text: &String| {
+                Ok(Example { input: Input::Tokens(tokenizer.encode(text)?), target: Target::Class(0) })
+            };
+            Ok(texts.iter().map(example).collect::<Result<Vec<_>>>()?.into())
         })
     }
 
@@ -159,7 +174,7 @@ fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String])
         let input = Input::Tokens(tokenizer.encode(&piece.text)?);
         Ok(Example { input, target: Target::Class(class as u32) })
     });
-    Ok(Dataset::Examples(examples.collect::<Result<_>>()?))
+    Ok(examples.collect::<Result<Vec<_>>>()?.into())
 }
 
 /// The classes of the training split, sorted.
@@ -180,8 +195,8 @@ fn figures(confusion: &Confusion) -> Figures {
     Figures::default().with(ACCURACY, confusion.accuracy()).with(MACRO_F1, macro_f1)
 }
 
-fn answer(network: &dyn Network, batch: &Batch, _before: usize, names: Names<'_>) -> Result<Vec<Answer>> {
-    let outputs = finite_outputs(network, batch)?; // (batch, classes)
+fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Result<Vec<Answer>> {
+    let outputs = finite_outputs(network, &questions.batch)?; // (batch, classes)
     let probabilities = softmax(&outputs, D::Minus1)?.to_vec2::<f64>()?;
     Ok(probabilities.iter().map(|row| most_probable(row, names.labels)).collect())
 }

@@ -2,20 +2,22 @@
 
 use candle_core::{DType, Tensor};
 use rnn_zoo_models::{ModelConfig, Network, Noise, Readout, RecurrentConfig};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::criterion::Criterion;
-use super::data_spec::{DataSpec, Prepared, TokenizerSource};
+use super::data_spec::{DataSpec, Origin, Prepared};
 use super::figures::{Figures, MAE, MSE, RMSE, SMAPE};
 use super::meter::{Measured, Meter};
 use super::names::Names;
 use super::network::{NetworkOptions, predictor};
 use super::sequences::Sequences;
 use super::shape::Shape;
-use super::task::{Answerer, BatchLoss, Task, check_windows, figures_line, finite_outputs};
-use crate::data::batch::{Batch, Dataset, Example, Input, Target};
+use super::task::{Answerer, BatchLoss, Questions, Task, check_windows, figures_line, finite_outputs};
+use crate::data::batch::Batch;
 use crate::data::builtin::adding::{self, AddingExample};
+use crate::data::dataset::Dataset;
+use crate::data::example::{Example, Input, Target};
 use crate::data::source::{Builtin, Source, Split};
 use crate::inference::carry::Carried;
 use crate::inference::evaluate::Scores;
@@ -47,9 +49,9 @@ impl Task for Forecast {
         Ok(data.source()? == Source::Builtin(Builtin::Adding))
     }
 
-    fn prepare(&self, data: &DataSpec, _tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared> {
+    fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
         let shape = Shape { vocabulary: None, features: 2, outputs: 1 };
-        ADDING.prepare(data, labels, shape, self.unit(None))
+        ADDING.prepare(data, origin.labels(), shape, self.unit(None))
     }
 
     fn read_split(
@@ -61,7 +63,13 @@ impl Task for Forecast {
         ADDING.read_split(data, split)
     }
 
-    fn network(&self, rnn: RecurrentConfig, shape: Shape, options: &NetworkOptions) -> Result<ModelConfig> {
+    fn network(
+        &self,
+        rnn: RecurrentConfig,
+        shape: Shape,
+        _schema: &Value,
+        options: &NetworkOptions,
+    ) -> Result<ModelConfig> {
         Ok(predictor(Readout::Last, rnn, shape, options))
     }
 
@@ -177,9 +185,10 @@ fn examples(rng: Rng, count: usize) -> Result<Vec<Example>> {
     Ok(examples.map(example).collect())
 }
 
-fn answer(network: &dyn Network, batch: &Batch, before: usize, _names: Names<'_>) -> Result<Vec<Answer>> {
+fn answer(network: &dyn Network, questions: &Questions, _names: Names<'_>) -> Result<Vec<Answer>> {
+    let Questions { batch, before, .. } = questions;
     let values = finite_outputs(network, batch)?.to_vec2::<f64>()?; // (batch, values)
-    let longest = batch.inputs.dim(1)?;
+    let longest = batch.inputs.steps()?;
     let rows = values.iter().enumerate();
     let answers = rows.map(|(row, values)| {
         let start = batch.lengths.as_ref().map_or(longest, |lengths| lengths[row]);

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use candle_core::Device;
 use rnn_zoo_models::{ModelConfig, RecurrentConfig, RnnlmConfig};
 
+use serde_json::Value;
+
 use super::criterion::Criterion;
-use super::data_spec::{DataSpec, Prepared, TokenizerSource};
+use super::data_spec::{DataSpec, Origin, Prepared};
 use super::defaults::{Defaults, STORY, Sizes};
 use super::figures::{ACCURACY, BITS, PERPLEXITY};
 use super::first_use::FirstUse;
@@ -14,11 +16,11 @@ use super::meter::{Meter, TokenMeter};
 use super::names::Names;
 use super::network::NetworkOptions;
 use super::shape::Shape;
-use super::task::{Answerer, Task};
+use super::task::{Answerer, Task, refuse_tagging};
 use super::text;
-use crate::data::batch::Dataset;
 use crate::data::builtin::{Floor, reber, story};
 use crate::data::corpus::Corpus;
+use crate::data::dataset::Dataset;
 use crate::data::source::{Builtin, Source, Split};
 use crate::data::tokens::TokenStream;
 use crate::inference::evaluate::Scores;
@@ -58,10 +60,11 @@ impl Task for Lm {
         Ok(data.is_text()? && data.columns.label.is_none())
     }
 
-    fn prepare(&self, data: &DataSpec, tokenizer: TokenizerSource, labels: Vec<String>) -> Result<Prepared> {
+    fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
         data.require_text(self.name())?;
         let corpus = data.corpus()?;
-        let tokenizer = text::tokenizer(&corpus, tokenizer)?;
+        let labels = origin.labels().to_vec();
+        let tokenizer = text::tokenizer(&corpus, origin)?;
         let mut splits = text::splits(&corpus, |split| read(&corpus, split, &tokenizer))?;
         if let Some(Dataset::Stream { tokens, .. }) = &mut splits.valid {
             tokens.truncate(VALIDATION_TOKENS);
@@ -75,6 +78,7 @@ impl Task for Lm {
             shape: Shape { vocabulary: Some(vocabulary), features: 0, outputs: vocabulary },
             unit: LossUnit { floor, ..self.unit(Some(&tokenizer)) },
             tokenizer: Some(tokenizer),
+            schema: Value::Null,
         })
     }
 
@@ -89,11 +93,17 @@ impl Task for Lm {
         text::split(data, split, |corpus, split| read(corpus, split, tokenizer))
     }
 
-    fn check_network(&self, _options: &NetworkOptions) -> Result<()> {
-        Ok(())
+    fn check_network(&self, options: &NetworkOptions) -> Result<()> {
+        refuse_tagging(self.name(), options)
     }
 
-    fn network(&self, rnn: RecurrentConfig, shape: Shape, options: &NetworkOptions) -> Result<ModelConfig> {
+    fn network(
+        &self,
+        rnn: RecurrentConfig,
+        shape: Shape,
+        _schema: &Value,
+        options: &NetworkOptions,
+    ) -> Result<ModelConfig> {
         if rnn.stack().bidirectional.is_some() {
             let problem =
                 "a language model reads from left to right: with both directions it would see the answer";
@@ -202,7 +212,7 @@ fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer) -> Result<Dataset>
 
 fn of_story() -> Defaults {
     Defaults {
-        sizes: Sizes { embedding: 32, hidden: 128, layers: 1, dropout: 0. },
+        sizes: Sizes { embedding: 32, hidden: 128, layers: 1, dropout: 0., bidirectional: false },
         epochs: 1,
         lr: 6e-3,
         eval_every: Some(400),
@@ -211,12 +221,12 @@ fn of_story() -> Defaults {
 }
 
 fn of_characters(tokens: usize) -> Defaults {
-    let sizes = Sizes { embedding: 64, hidden: 256, layers: 1, dropout: 0.1 };
+    let sizes = Sizes { embedding: 64, hidden: 256, layers: 1, dropout: 0.1, bidirectional: false };
     lengthened(Defaults { sizes, epochs: 5, lr: 3e-3, ..Defaults::default() }, tokens)
 }
 
 fn of_few_words(tokens: usize) -> Defaults {
-    let sizes = Sizes { embedding: 128, hidden: 128, layers: 1, dropout: 0.3 };
+    let sizes = Sizes { embedding: 128, hidden: 128, layers: 1, dropout: 0.3, bidirectional: false };
     let defaults = Defaults { sizes, epochs: 5, batch_size: 16, bptt: 16, lr: 3e-3, ..Defaults::default() };
     lengthened(defaults, tokens)
 }
@@ -224,7 +234,7 @@ fn of_few_words(tokens: usize) -> Defaults {
 /// The recipe of PyTorch's word-level example: on many words plain gradient descent learns faster than Adam.
 fn of_many_words(tokens: usize) -> Defaults {
     let defaults = Defaults {
-        sizes: Sizes { embedding: 200, hidden: 200, layers: 2, dropout: 0.2 },
+        sizes: Sizes { embedding: 200, hidden: 200, layers: 2, dropout: 0.2, bidirectional: false },
         epochs: 4,
         batch_size: 20,
         bptt: 35,

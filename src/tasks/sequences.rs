@@ -1,9 +1,12 @@
 //! Data of tasks on built-in sequences.
 
+use serde_json::Value;
+
 use super::data_spec::{DataSpec, Prepared};
 use super::shape::Shape;
 use crate::Result;
-use crate::data::batch::{Dataset, Example};
+use crate::data::dataset::Dataset;
+use crate::data::example::Example;
 use crate::data::source::{Builtin, Split};
 use crate::rng::{self, Purpose, Rng};
 use crate::training::{LossUnit, Splits};
@@ -29,14 +32,22 @@ impl Sequences {
     pub(super) fn prepare(
         &self,
         data: &DataSpec,
-        labels: Vec<String>,
+        labels: &[String],
         shape: Shape,
         unit: LossUnit,
     ) -> Result<Prepared> {
         data.require_builtin(self.task, self.builtin)?;
         let split = |split| self.split(data.seed, split);
         let splits = Splits { train: split(Split::Train)?, valid: Some(split(Split::Valid)?) };
-        Ok(Prepared { splits, tokenizer: None, labels, text_column: None, shape, unit })
+        Ok(Prepared {
+            splits,
+            tokenizer: None,
+            labels: labels.to_vec(),
+            text_column: None,
+            shape,
+            unit,
+            schema: Value::Null,
+        })
     }
 
     /// One split of `data`, by default the test split, and its name.
@@ -57,6 +68,6 @@ impl Sequences {
                 found.extend((self.examples)(rng::stream(seed, purpose, 0), count)?);
             }
         }
-        Ok(Dataset::Examples(found))
+        Ok(found.into())
     }
 }

@@ -1,16 +1,20 @@
+use candle_core::Device;
+
 use super::sequences::EXAMPLES;
 use super::*;
 use crate::Error;
 use crate::data::Split;
-use crate::data::batch::{Dataset, Target};
+use crate::data::batch::{Batch, Targets};
+use crate::data::cut::Cut;
+use crate::data::dataset::Dataset;
 use crate::tokenizer::Kind;
 
 fn spec(data: impl Into<String>) -> DataSpec {
     DataSpec { seed: 3, ..DataSpec::new(data) }
 }
 
-fn words() -> TokenizerSource {
-    TokenizerSource::Trained(TokenizerSpec { kind: Kind::Word, max_vocab: None, lowercase: false })
+fn words() -> Origin {
+    Origin::Trained(TokenizerSpec { kind: Kind::Word, max_vocab: None, lowercase: false })
 }
 
 /// A folder of `train.csv` and `valid.csv` with a text and a label column.
@@ -48,7 +52,7 @@ fn data_suits_one_task() {
 #[test]
 fn data_of_another_task_is_a_usage_error() {
     let problem = |data: &str, task: &dyn Task| {
-        let error = task.prepare(&spec(data), words(), vec![]).map(drop).unwrap_err();
+        let error = task.prepare(&spec(data), words()).map(drop).unwrap_err();
         assert!(matches!(error, Error::Invalid { .. }), "{error}");
         error.to_string()
     };
@@ -65,39 +69,43 @@ fn data_of_another_task_is_a_usage_error() {
 #[test]
 fn records_become_classes_in_sorted_order() {
     let (_dir, spec) = records("good film,yes\nbad,no\n,yes\nfilm,\n", "bad film,no\n");
-    let prepared = Classify.prepare(&spec, words(), vec![]).unwrap();
+    let prepared = Classify.prepare(&spec, words()).unwrap();
     assert_eq!(prepared.labels, ["no", "yes"]);
     assert_eq!(prepared.shape, Shape { vocabulary: Some(5), features: 0, outputs: 2 }); // with two specials
-    let Dataset::Examples(train) = &prepared.splits.train else { panic!("records are examples") };
-    let targets: Vec<_> = train.iter().map(|example| (example.input.len(), &example.target)).collect();
-    let [no, yes] = [Target::Class(0), Target::Class(1)];
-    assert_eq!(targets, [(2, &yes), (1, &no)]);
+    let train = whole(&prepared.splits.train);
+    assert_eq!(train.lengths, Some(vec![2, 1]));
+    let Targets::Classes(classes) = train.targets else { panic!("a class for each record") };
+    assert_eq!(classes.to_vec1::<u32>().unwrap(), [1, 0]);
     assert_eq!(prepared.splits.valid.map(|valid| valid.len()), Some(1));
 }
 
 #[test]
 fn classes_unseen_in_training_and_a_single_class_are_refused() {
     let (_dir, unseen) = records("a,x\nb,y\n", "a,z\n");
-    let problem = Classify.prepare(&unseen, words(), vec![]).map(drop).unwrap_err();
+    let problem = Classify.prepare(&unseen, words()).map(drop).unwrap_err();
     assert!(
         problem.to_string().contains("its valid split has the class \"z\", but the model knows only x, y")
     );
     let (_dir, single) = records("a,x\nb,x\n", "a,x\n");
-    let problem = Classify.prepare(&single, words(), vec![]).map(drop).unwrap_err();
+    let problem = Classify.prepare(&single, words()).map(drop).unwrap_err();
     assert!(problem.to_string().contains("has 1 class; expected at least two"), "{problem}");
 }
 
 #[test]
 fn built_in_sequences_of_the_splits_are_the_seed_and_differ() {
     let copies = spec("builtin:copy");
-    let examples = |spec: &DataSpec, split| match Tag.read_split(spec, Some(split), Names::default()) {
-        Ok((Dataset::Examples(examples), _)) => examples,
-        other => panic!("{other:?}"),
-    };
-    let [valid, test, all] = [Split::Valid, Split::Test, Split::All].map(|split| examples(&copies, split));
+    let read = |spec: &DataSpec, split| Tag.read_split(spec, Some(split), Names::default()).unwrap().0;
+    let [valid, test, all] = [Split::Valid, Split::Test, Split::All].map(|split| read(&copies, split));
     assert_eq!((valid.len(), test.len(), all.len()), (EXAMPLES[1], EXAMPLES[2], EXAMPLES.iter().sum()));
-    assert_eq!(valid, examples(&copies, Split::Valid));
-    assert!(valid[0] != test[0] && all[0] != valid[0]);
-    assert_ne!(valid[0], examples(&DataSpec { seed: 4, ..copies.clone() }, Split::Valid)[0]);
-    assert_eq!(valid[0].input.len(), crate::data::builtin::copy::length(10, 40));
+    let hash = |data: &Dataset| data.fingerprint().unwrap();
+    assert_eq!(hash(&valid), hash(&read(&copies, Split::Valid)));
+    assert_ne!(hash(&valid), hash(&test));
+    assert_ne!(hash(&valid), hash(&read(&DataSpec { seed: 4, ..copies.clone() }, Split::Valid)));
+    assert_eq!(whole(&valid).inputs.steps().unwrap(), crate::data::builtin::copy::length(10, 40));
+}
+
+/// All examples of a split as one batch.
+fn whole(data: &Dataset) -> Batch {
+    let cut = Cut { batch_size: data.len(), window: 1, trim: false, vary: false };
+    data.epoch(cut, None).unwrap().batch(0, &Device::Cpu).unwrap()
 }

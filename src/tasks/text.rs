@@ -1,21 +1,19 @@
 //! Data of tasks that read text.
 
-use super::data_spec::{DataSpec, TokenizerSource, TokenizerSpec};
-use crate::data::batch::Dataset;
+use super::data_spec::{DataSpec, Known, Origin, TokenizerSpec};
 use crate::data::corpus::Corpus;
+use crate::data::dataset::Dataset;
 use crate::data::source::Split;
 use crate::tokenizer::Tokenizer;
 use crate::training::Splits;
 use crate::{Error, Result};
 
 /// The tokenizer of a run on `corpus`.
-pub(super) fn tokenizer(corpus: &Corpus, source: TokenizerSource) -> Result<Tokenizer> {
-    match source {
-        TokenizerSource::Loaded(Some(tokenizer)) => Ok(*tokenizer),
-        TokenizerSource::Loaded(None) => {
-            Err(Error::invalid("data", "is text, which the model does not read"))
-        }
-        TokenizerSource::Trained(TokenizerSpec { kind, max_vocab, lowercase }) => {
+pub(super) fn tokenizer(corpus: &Corpus, origin: Origin) -> Result<Tokenizer> {
+    match origin {
+        Origin::Loaded(Known { tokenizer: Some(tokenizer), .. }) => Ok(*tokenizer),
+        Origin::Loaded(Known { tokenizer: None, .. }) => Err(unread("text")),
+        Origin::Trained(TokenizerSpec { kind, max_vocab, lowercase }) => {
             Tokenizer::train(&kind, corpus.texts(Split::Train)?, max_vocab, lowercase)
         }
     }
@@ -42,6 +40,11 @@ pub(super) fn split(
         return Err(Error::file(&data.data, problem));
     }
     Ok((dataset, split))
+}
+
+/// An error about data that the model of a run does not read.
+pub(super) fn unread(data: &str) -> Error {
+    Error::invalid("data", format!("is {data}, which the model does not read"))
 }
 
 /// The tokenizer of a model that was trained on text.

@@ -19,7 +19,7 @@ use super::trainer::{Stopped, Trainer};
 use crate::bundle::{BundleWriter, Config, Loaded, TrainingState};
 use crate::inference::carry::Carried;
 use crate::parameters::{self, NamedTensors, Parameters};
-use crate::tasks::{Prepared, TokenizerSource};
+use crate::tasks::{Origin, Prepared};
 use crate::{Error, Result};
 
 /// A stopped run, read back from its bundle.
@@ -105,9 +105,9 @@ impl Checkpoint {
     /// # Errors
     /// If the data or the tokenizer cannot be read.
     pub fn prepare(&self) -> Result<Prepared> {
-        let Config { task, labels, .. } = &self.loaded.config;
-        let tokenizer = TokenizerSource::Loaded(self.loaded.tokenizer()?.map(Box::new));
-        task.prepare(&self.saved.data, tokenizer, labels.clone())
+        let tokenizer = self.loaded.tokenizer()?;
+        let config = &self.loaded.config;
+        config.task.prepare(&self.saved.data, Origin::Loaded(config.known(tokenizer)))
     }
 
     /// Resume the run on its data.
@@ -129,9 +129,9 @@ impl Checkpoint {
                 format!("is not the state of a run: {problem}; start another run with `Run::start_from`"),
             )
         })?;
-        let Config { task, labels, network, dtype, .. } = &loaded.config;
         let tokenizer = prepared.tokenizer.map(Arc::new);
-        let objective = Objective { task: *task, tokenizer: tokenizer.clone(), labels: labels.clone() };
+        let objective = Objective::new(&loaded.config, tokenizer.clone());
+        let Config { network, dtype, .. } = &loaded.config;
         let (network, parameters) = parameters::build(network, *dtype, device)?;
         let folder = loaded.path.join("training");
         let stopped = tensors.restore(&folder, &parameters, &options, saved.progress, device)?;

@@ -1,7 +1,7 @@
 //! The number of lanes that validation reads running text in.
 
 use super::splits::Splits;
-use crate::data::batch::Dataset;
+use crate::data::dataset::Dataset;
 
 /// The most lanes, which are the fastest.
 const MOST: usize = 16;

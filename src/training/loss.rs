@@ -163,7 +163,7 @@ mod tests {
     fn padding_does_not_count() {
         let hidden = Tensor::arange(0f32, 12., &Device::Cpu).unwrap().reshape((2, 3, 2)).unwrap();
         let batch = Batch {
-            inputs: Tensor::zeros((2, 3), DType::U32, &Device::Cpu).unwrap(),
+            inputs: Tensor::zeros((2, 3), DType::U32, &Device::Cpu).unwrap().into(),
             targets: Targets::Classes(Tensor::new(&[[1u32, 2, 3], [4, 5, 6]], &Device::Cpu).unwrap()),
             lengths: Some(vec![3, 1]),
             fresh: true,

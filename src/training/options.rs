@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::optim::{Average, OptimizerConfig};
 use super::schedule::Schedule;
 use super::splits::Splits;
-use crate::data::batch::{Cut, Epoch};
+use crate::data::cut::Cut;
+use crate::data::dataset::Epoch;
 use crate::{Error, Result};
 
 /// The most epochs whose windows are drawn to know how many steps they are.

@@ -26,7 +26,7 @@ use super::train::Ending;
 use super::trainer::Trainer;
 use crate::Result;
 use crate::bundle::{BundleWriter, Config, Loaded};
-use crate::data::batch::Dataset;
+use crate::data::dataset::Dataset;
 use crate::memory::Estimate;
 use crate::parameters;
 use crate::tasks::{DataSpec, Prepared};
@@ -66,8 +66,7 @@ impl Run {
         }
         let (network, parameters) = parameters::build(&config.network, config.dtype, device)?;
         let tokenizer = prepared.tokenizer.map(Arc::new);
-        let objective =
-            Objective { task: config.task, tokenizer: tokenizer.clone(), labels: config.labels.clone() };
+        let objective = Objective::new(&config, tokenizer.clone());
         let mut trainer = Trainer::new(objective, network, parameters, options, total_steps, device)?;
         trainer.lanes = lanes::of(&prepared.splits);
         let fingerprint = prepared.splits.fingerprint()?;

@@ -1,7 +1,7 @@
 //! The training and validation splits of a run.
 
 use crate::Result;
-use crate::data::batch::Dataset;
+use crate::data::dataset::Dataset;
 
 /// The training and validation splits.
 #[derive(Debug)]

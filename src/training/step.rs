@@ -84,7 +84,7 @@ impl Trainer {
             sum.loss += loss * targets as f64;
             sum.targets += targets;
             sum.batches += 1;
-            sum.time += batch.inputs.dim(1)?;
+            sum.time += batch.inputs.steps()?;
             self.progress.batch += 1;
         }
         Ok(sum)

@@ -21,7 +21,8 @@ use super::splits::Splits;
 use super::step::StepLoss;
 use super::trainer::Trainer;
 use crate::Result;
-use crate::data::batch::{Batch, Epoch};
+use crate::data::batch::Batch;
+use crate::data::dataset::Epoch;
 
 /// Reason for the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::progress::Best;
 use super::splits::Splits;
 use super::trainer::Trainer;
 use crate::Result;
-use crate::data::batch::Dataset;
+use crate::data::dataset::Dataset;
 use crate::inference::evaluate::{Scores, measure};
 use crate::parameters::NamedTensors;
 

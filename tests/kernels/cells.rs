@@ -160,7 +160,7 @@ fn repack_of_a_network_reaches_its_layers() -> Result<()> {
         Rnnlm::new(&config, VarBuilder::from_tensors(weights.clone(), DType::F32, &Device::Cpu))
     };
     let tokens = Tensor::new(&[[0u32, 3, 1]], &Device::Cpu)?;
-    let hidden = |model: &Rnnlm| values(&model.encode(&tokens, None, None)?.0);
+    let hidden = |model: &Rnnlm| values(&model.encode(&(&tokens).into(), None, None)?.0);
     let changed = model(&weights)?;
     let before = hidden(&changed)?;
     let weight = &weights["rnn.weight_hh_l0"];

@@ -27,7 +27,8 @@ fn training_of(
     let inputs = Tensor::from_vec(tokens, (3, 5), &Device::Cpu)?;
     let loss = || {
         let mut noise = stream(seed, Purpose::Noise, 0);
-        let Encoded { hidden, penalty, .. } = model.encode_t(&inputs, None, lengths, Some(&mut noise))?;
+        let Encoded { hidden, penalty, .. } =
+            model.encode_t(&(&inputs).into(), None, lengths, Some(&mut noise))?;
         let targets = inputs.flatten_all()?;
         let loss = model.decoder().cross_entropy(&hidden.flatten(0, 1)?, &targets, smoothing)?;
         penalty.map_or(Ok(loss.clone()), |penalty| loss + penalty)
@@ -95,7 +96,7 @@ fn gradients_of_a_shared_parameter_add_up() {
     model.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
     let tokens = Tensor::new(&[[1u32, 2, 1], [8, 0, 1]], &Device::Cpu).unwrap();
     let run = || {
-        let (hidden, _) = model.encode(&tokens, None, None).unwrap();
+        let (hidden, _) = model.encode(&(&tokens).into(), None, None).unwrap();
         let hidden = hidden.flatten(0, 1).unwrap();
         let loss = model.decoder().cross_entropy(&hidden, &tokens.flatten_all().unwrap(), 0.).unwrap();
         let encoder = map.data().lock().unwrap()["encoder.weight"].clone();

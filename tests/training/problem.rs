@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
 use rnn_zoo::bundle::{BundleWriter, Config, FORMAT};
-use rnn_zoo::data::batch::{Dataset, Example, Input, Target};
 use rnn_zoo::data::builtin::copy;
+use rnn_zoo::data::dataset::Dataset;
+use rnn_zoo::data::example::{Example, Input, Target};
 use rnn_zoo::data::{Columns, Fractions};
 use rnn_zoo::models::{
     GruOptions, LstmOptions, Merge, ModelConfig, PredictorConfig, Readout, RecurrentConfig, RnnlmConfig,
     SimpleRnnOptions, StackOptions,
 };
 use rnn_zoo::rng::{Purpose, stream};
-use rnn_zoo::tasks::{DataSpec, Prepared, Shape, Tag, Task, TokenizerSource, TokenizerSpec};
+use rnn_zoo::tasks::{DataSpec, Origin, Prepared, Shape, Tag, Task, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;
 use rnn_zoo::training::optim::OptimizerConfig;
 use rnn_zoo::training::schedule::Schedule;
@@ -82,7 +83,7 @@ impl Problem {
         }
         let kind = if self.task.name() == "classify" { Kind::Word } else { Kind::Char };
         let spec = TokenizerSpec { kind, max_vocab: None, lowercase: false };
-        self.task.prepare(&self.data, TokenizerSource::Trained(spec), vec![])
+        self.task.prepare(&self.data, Origin::Trained(spec))
     }
 
     /// The data of a resumed run.
@@ -99,7 +100,7 @@ impl Problem {
                 input: Input::Tokens(tokens),
                 target: Target::Tags(tags),
             };
-            Dataset::Examples(examples.map(example).collect())
+            Dataset::from(examples.map(example).collect::<Vec<_>>())
         };
         let valid = self.valid.then(|| examples(Purpose::Valid, 8));
         Prepared {
@@ -109,6 +110,7 @@ impl Problem {
             text_column: None,
             shape: Shape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY },
             unit: Tag.unit(None),
+            schema: serde_json::Value::Null,
         }
     }
 
@@ -123,6 +125,7 @@ impl Problem {
             tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme()),
             labels: prepared.labels.clone(),
             text_column: prepared.text_column.clone(),
+            schema: serde_json::Value::Null,
             data: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),

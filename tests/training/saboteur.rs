@@ -3,10 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use candle_core::Tensor;
 use rand::Rng;
 use rnn_zoo::Result;
-use rnn_zoo::models::{Encoded, Linear, Network, Noise, State};
+use rnn_zoo::models::{Encoded, Inputs, Linear, Network, Noise, State};
 use rnn_zoo::training::{Ending, Run};
 
 use super::train;
@@ -42,7 +41,7 @@ pub(super) enum Action {
 impl Network for Saboteur {
     fn encode_t(
         &self,
-        inputs: &Tensor,
+        inputs: &Inputs,
         initial: Option<&State>,
         lengths: Option<&[usize]>,
         noise: Noise<'_>,
@@ -59,7 +58,7 @@ impl Network for Saboteur {
                 if let (true, Ok(mut seen)) = (training, seen.lock()) {
                     let values = |state: &State| state.h.flatten_all()?.to_vec1();
                     let (before, after) = (initial.map(values).transpose()?, values(&encoded.state)?);
-                    let mut rows = inputs.to_vec2()?;
+                    let mut rows = inputs.as_steps()?.to_vec2()?;
                     for (row, &length) in rows.iter_mut().zip(lengths.unwrap_or_default()) {
                         row.truncate(length); // without padding
                     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rnn_zoo::Error;
 use rnn_zoo::data::Split;
-use rnn_zoo::data::batch::Dataset;
+use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::evaluate::{Cache, Dynamic, Scores, Statistics};
 use rnn_zoo::tasks::DataSpec;

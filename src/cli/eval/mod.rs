@@ -7,7 +7,7 @@ use std::io::Write;
 
 use adaptive::{AdaptiveArgs, Subject};
 use report::Report;
-use rnn_zoo::data::batch::Dataset;
+use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::data::source::{Builtin, Source};
 use rnn_zoo::inference::evaluate::evaluate;
 use rnn_zoo::inference::{Model, grammar};

@@ -145,6 +145,7 @@ impl DataArgs {
         let data = self.data.as_deref().unwrap_or(STORY);
         let mut spec = self.read.apply(DataSpec::new(data));
         self.fractions().apply(&mut spec);
-        DataSpec { seed, ..spec }
+        let spec = DataSpec { seed, ..spec };
+        self.task.map_or_else(|| spec.clone(), |task| task.claimed(spec.clone()))
     }
 }

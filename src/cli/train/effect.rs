@@ -34,6 +34,7 @@ fn check_tokenizer(args: &Args, data: &DataSpec) -> anyhow::Result<()> {
     ];
     if let Some((flag, _)) = given.iter().find(|(_, given)| *given)
         && !data.is_text()?
+        && !data.is_columns()?
     {
         return Err(usage(*flag, format!("{} is not text; leave it out", data.data)));
     }
@@ -57,6 +58,7 @@ pub fn check_locked_dropout(args: &Args, network: &ModelConfig) -> anyhow::Resul
     let (rnn, dropout) = match network {
         ModelConfig::Rnnlm(config) => (&config.rnn, config.dropout),
         ModelConfig::Predictor(config) => (&config.rnn, config.dropout),
+        ModelConfig::Tagger(config) => (&config.rnn, config.dropout),
     };
     if args.network.locked_dropout == Some(true) && dropout == 0. && rnn.stack().dropout == 0. {
         return Err(usage(

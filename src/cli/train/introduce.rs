@@ -2,7 +2,7 @@
 
 use crate::cli::note::note;
 use candle_core::Device;
-use rnn_zoo::data::batch::Dataset;
+use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::listing::{counted, has};
 use rnn_zoo::training::Run;
 

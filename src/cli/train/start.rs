@@ -6,7 +6,7 @@ use candle_core::Device;
 use rnn_zoo::Error;
 use rnn_zoo::bundle::{self, BundleWriter, Config, Loaded};
 use rnn_zoo::models::{MODELS, ModelConfig, ModelEntry};
-use rnn_zoo::tasks::{self, DataSpec, Defaults, Prepared, Task, TokenizerSource};
+use rnn_zoo::tasks::{self, DataSpec, Defaults, Origin, Prepared, Task};
 use rnn_zoo::tokenizer::Tokenizer;
 use rnn_zoo::training::optim::Average;
 use rnn_zoo::training::{Options, Run};
@@ -31,8 +31,8 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     if data.is_text()? {
         let corpus = data.corpus().map_err(|error| blame(error, given.columns.label.is_none()))?;
         args.data.fractions().check(&corpus)?;
-        announce(&corpus, None)?;
     }
+    announce(&data, None)?;
     let prepared = learner.prepare(args, &data)?;
     announce_text(&data, &prepared);
     let defaults = learner.defaults(&data, &prepared);
@@ -130,14 +130,14 @@ impl Learner {
 
     /// Read the data, with the tokenizer and the labels of `--from` if there are any.
     fn prepare(&self, args: &Args, data: &DataSpec) -> anyhow::Result<Prepared> {
-        let (tokenizer, labels) = match &self.basis {
+        let origin = match &self.basis {
             Some(Basis { bundle, .. }) => {
-                let tokenizer = bundle.tokenizer()?.map(Tokenizer::with_known_line_ends).map(Box::new);
-                (TokenizerSource::Loaded(tokenizer), bundle.config.labels.clone())
+                let tokenizer = bundle.tokenizer()?.map(Tokenizer::with_known_line_ends);
+                Origin::Loaded(bundle.config.known(tokenizer))
             }
-            None => (TokenizerSource::Trained(args.data.tokenizer(self.entry.name, self.task)), vec![]),
+            None => Origin::Trained(args.data.tokenizer(self.entry.name, self.task)),
         };
-        Ok(self.task.prepare(data, tokenizer, labels)?)
+        Ok(self.task.prepare(data, origin)?)
     }
 
     /// Settings where the user gives none.
@@ -151,7 +151,7 @@ impl Learner {
             Some(Basis { bundle, .. }) => Ok(args.network.regularized(&bundle.config.network)),
             None => {
                 let cell = args.network.cell(self.entry)?;
-                args.network.config(cell, self.task, prepared.shape, defaults.sizes)
+                args.network.config(cell, self.task, prepared, defaults.sizes)
             }
         }
     }

@@ -19,7 +19,9 @@ use rnn_zoo_models::Network;
 
 use super::plain::WINDOW;
 use super::scores::Scores;
-use crate::data::batch::{Cut, Dataset, Targets};
+use crate::data::batch::Targets;
+use crate::data::cut::Cut;
+use crate::data::dataset::Dataset;
 use crate::inference::carry::Carried;
 use crate::tasks::Measured;
 use crate::training::loss::{self, Sum};
@@ -217,7 +219,7 @@ mod tests {
     use super::super::evaluate;
     use super::super::fixture::{START, VOCABULARY, assert_close, language_model, step, text, tokens};
     use super::*;
-    use crate::data::batch::{Example, Input, Target};
+    use crate::data::example::{Example, Input, Target};
     use crate::rng::{Purpose, stream};
     use crate::tasks::figures::{ACCURACY, PERPLEXITY};
     use crate::tasks::{Lm, Names, Task};
@@ -384,6 +386,6 @@ mod tests {
             assert!(refused(cache, &text(&[1, 2])).starts_with(field), "{cache:?}");
         }
         let example = Example { input: Input::Tokens(vec![1]), target: Target::Class(0) };
-        assert!(refused(plain, &Dataset::Examples(vec![example])).contains("only a language model"));
+        assert!(refused(plain, &vec![example].into()).contains("only a language model"));
     }
 }

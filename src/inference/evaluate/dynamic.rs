@@ -22,7 +22,8 @@ use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Tensor, WithDTy
 use rnn_zoo_models::Network;
 
 use super::scores::Scores;
-use crate::data::batch::{Cut, Dataset};
+use crate::data::cut::Cut;
+use crate::data::dataset::Dataset;
 use crate::inference::carry::Carried;
 use crate::parallel::{self, PIECE};
 use crate::parameters::{NamedTensors, Parameters};

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 use rnn_zoo_models::{LstmConfig, ModelConfig, Network, RecurrentConfig, RnnlmConfig, StackOptions, State};
 
-use crate::data::batch::Dataset;
+use crate::data::dataset::Dataset;
 use crate::data::tokens::TokenStream;
 use crate::parameters::Parameters;
 use crate::rng::{Purpose, Rng, stream};
@@ -45,7 +45,7 @@ pub(super) fn text(ids: &[u32]) -> Dataset {
 /// and the state.
 pub(super) fn step(network: &dyn Network, token: u32, state: Option<&State>) -> (Vec<f64>, Vec<f64>, State) {
     let input = Tensor::new(&[[token]], &Device::Cpu).unwrap();
-    let (hidden, state) = network.encode(&input, state, None).unwrap();
+    let (hidden, state) = network.encode(&input.into(), state, None).unwrap();
     let numbers = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f64>().unwrap();
     let shares: Vec<f64> =
         numbers(&network.decode(&hidden).unwrap()).iter().map(|score| score.exp()).collect();

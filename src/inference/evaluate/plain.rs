@@ -7,7 +7,8 @@ use rnn_zoo_models::Network;
 
 use super::scores::Scores;
 use crate::Result;
-use crate::data::batch::{Cut, Dataset};
+use crate::data::cut::Cut;
+use crate::data::dataset::Dataset;
 use crate::inference::carry::Carried;
 use crate::tasks::Meter;
 
@@ -63,7 +64,7 @@ mod tests {
         START, VOCABULARY, assert_close, language_model, network, rnn, text, tokens,
     };
     use super::*;
-    use crate::data::batch::{Example, Input, Target};
+    use crate::data::example::{Example, Input, Target};
     use crate::rng::{Purpose, Rng, stream};
     use crate::tasks::figures::{ACCURACY, BITS, PERPLEXITY};
     use crate::tasks::figures::{MAE, MSE, RMSE, SMAPE};
@@ -97,7 +98,7 @@ mod tests {
         let (mut state, mut loss, mut right) = (None, 0., 0);
         for &id in ids {
             let input = Tensor::new(&[[before]], &Device::Cpu).unwrap();
-            let (hidden, next) = network.encode(&input, state.as_ref(), None).unwrap();
+            let (hidden, next) = network.encode(&input.into(), state.as_ref(), None).unwrap();
             let scores = network.decode(&hidden).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
             let own = scores[id as usize];
             loss -= (own.exp() / scores.iter().map(|score| score.exp()).sum::<f64>()).ln();
@@ -155,7 +156,7 @@ mod tests {
                 };
                 Example { input, target: target(&mut rng, length) }
             };
-            Dataset::Examples((0..23).map(example).collect())
+            Dataset::from((0..23).map(example).collect::<Vec<_>>())
         };
         let classes = examples(|rng, _| Target::Class(rng.random_range(0..3)), false);
         let tags = examples(|rng, length| Target::Tags(tokens(rng, length)), false);
@@ -183,9 +184,9 @@ mod tests {
         let network = predictor(Readout::Last, None, 2);
         let input = Input::Features { values: vec![0.5; 6], width: 3 };
         let xs = Tensor::full(0.5, (1, 2, 3), &Device::Cpu).unwrap();
-        let (hidden, _) = network.encode(&xs, None, None).unwrap();
+        let (hidden, _) = network.encode(&xs.into(), None, None).unwrap();
         let outputs = network.decode(&hidden).unwrap().to_vec2::<f64>().unwrap();
-        let data = Dataset::Examples(vec![Example { input, target: Target::Values(vec![1., -1.]) }]);
+        let data = Dataset::from(vec![Example { input, target: Target::Values(vec![1., -1.]) }]);
         let scores = evaluate(network.as_ref(), &data, 4, meter(&Forecast), &Device::Cpu).unwrap();
         let [first, second] = [(outputs[0][0] - 1.).abs(), (outputs[0][1] + 1.).abs()];
         let mse = (first.powi(2) + second.powi(2)) / 2.;

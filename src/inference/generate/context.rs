@@ -60,7 +60,7 @@ impl Context {
         let Some(next) = window.pop() else { return Ok(()) };
         window.insert(0, self.last);
         let inputs = Tensor::new(window, device)?.unsqueeze(0)?; // (1, time)
-        self.state = network.encode(&inputs, Some(&self.state), None)?.1.detach();
+        self.state = network.encode(&inputs.into(), Some(&self.state), None)?.1.detach();
         self.last = next;
         Ok(())
     }

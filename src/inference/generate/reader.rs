@@ -95,7 +95,8 @@ impl<'a> Reader<'a> {
                 let mut states = vec![];
                 for (rows, tokens) in rows.chunks(together).zip(tokens.chunks(together)) {
                     let inputs = Tensor::new(tokens, &self.device)?.unsqueeze(1)?; // (rows, 1)
-                    let (hidden, after) = self.network.encode(&inputs, Some(&state.select(rows)?), None)?;
+                    let (hidden, after) =
+                        self.network.encode(&inputs.into(), Some(&state.select(rows)?), None)?;
                     // Parameters in training keep a graph, which would grow with every token.
                     states.push(after.detach());
                     let scores = self.network.decode(&hidden.detach().squeeze(1)?)?.to_dtype(DType::F32)?;

@@ -5,7 +5,7 @@ use rnn_zoo_models::State;
 use super::super::evaluate;
 use super::super::fixture::{START, VOCABULARY, assert_close, language_model, step, text, tokens};
 use super::*;
-use crate::data::batch::{Example, Input, Target};
+use crate::data::example::{Example, Input, Target};
 use crate::rng::{Purpose, stream};
 use crate::tasks::figures::ACCURACY;
 use crate::tasks::{Lm, Names, Task};
@@ -296,5 +296,5 @@ fn invalid_settings_and_data_name_the_field() {
     other.rms.remove("decoder.bias");
     assert!(refused(good, Some(&other), &text(&[1, 2])).contains("another model's statistics"));
     let example = Example { input: Input::Tokens(vec![1]), target: Target::Class(0) };
-    assert!(refused(good, None, &Dataset::Examples(vec![example])).contains("only a language model"));
+    assert!(refused(good, None, &vec![example].into()).contains("only a language model"));
 }

@@ -1,4 +1,8 @@
+use candle_core::Tensor;
+
 use super::*;
+use crate::data::batch::Targets;
+use crate::data::example::{Input, Target};
 use proptest::prelude::*;
 
 fn stream(count: usize) -> Dataset {
@@ -18,7 +22,7 @@ fn examples(count: usize) -> Dataset {
         let row = vec![index as u32 + 1; index % 5];
         Example { input: Input::Tokens(row.clone()), target: Target::Tags(row) }
     };
-    Dataset::Examples((0..count).map(example).collect())
+    Dataset::from((0..count).map(example).collect::<Vec<_>>())
 }
 
 fn rows(tensor: &Tensor) -> Vec<Vec<u32>> {
@@ -38,7 +42,7 @@ fn lanes(epoch: &Epoch<'_>, count: usize) -> Vec<(Vec<u32>, Vec<u32>)> {
     for index in 0..epoch.len() {
         let batch = epoch.batch(index, &Device::Cpu).unwrap();
         assert_eq!(batch.fresh, index == 0, "the state goes on from window to window");
-        let (inputs, targets) = (rows(&batch.inputs), rows(classes(&batch)));
+        let (inputs, targets) = (rows(batch.inputs.as_steps().unwrap()), rows(classes(&batch)));
         for (row, (read, answer)) in lanes.iter_mut().enumerate() {
             let length = batch.lengths.as_ref().map_or(inputs[row].len(), |lengths| lengths[row]);
             read.extend_from_slice(&inputs[row][..length]);
@@ -122,7 +126,7 @@ proptest! {
         let mut seen = 0;
         for index in 0..epoch.len() {
             let batch = epoch.batch(index, &Device::Cpu).unwrap();
-            let (inputs, targets) = (rows(&batch.inputs), rows(classes(&batch)));
+            let (inputs, targets) = (rows(batch.inputs.as_steps().unwrap()), rows(classes(&batch)));
             prop_assert!(batch.fresh && inputs.len() <= batch_size);
             for (row, input) in inputs.iter().enumerate() {
                 let number = epoch.order[seen];
@@ -144,10 +148,13 @@ fn features_and_values_are_padded_like_tokens() {
         input: Input::Features { values: vec![value; 2 * steps], width: 2 },
         target: Target::Values(vec![value]),
     };
-    let data = Dataset::Examples(vec![example(1, 3.), example(2, 4.)]);
+    let data = Dataset::from(vec![example(1, 3.), example(2, 4.)]);
     let epoch = data.epoch(Cut { batch_size: 2, window: 1, trim: true, vary: false }, None).unwrap();
     let Batch { inputs, targets, lengths, .. } = epoch.batch(0, &Device::Cpu).unwrap();
-    assert_eq!(inputs.to_vec3::<f32>().unwrap(), [[[3., 3.], [0., 0.]], [[4., 4.], [4., 4.]]]);
+    assert_eq!(
+        inputs.as_steps().unwrap().to_vec3::<f32>().unwrap(),
+        [[[3., 3.], [0., 0.]], [[4., 4.], [4., 4.]]]
+    );
     let Targets::Values(values) = targets else { panic!("{targets:?}") };
     assert_eq!((values.to_vec2::<f32>().unwrap(), lengths), (vec![vec![3.], vec![4.]], Some(vec![1, 2])));
 }
@@ -161,7 +168,7 @@ fn varied_windows_read_every_token_once_and_are_others_in_every_epoch() {
         let read = lanes(&epoch, 20);
         let fixed = data.epoch(Cut { vary: false, ..cut }, None).unwrap();
         assert_eq!(read, lanes(&fixed, 20));
-        let width = |index| epoch.batch(index, &Device::Cpu).unwrap().inputs.dim(1).unwrap();
+        let width = |index| epoch.batch(index, &Device::Cpu).unwrap().inputs.steps().unwrap();
         (0..epoch.len()).map(width).collect::<Vec<_>>()
     };
     let first = widths(1, 0);

@@ -1,0 +1,193 @@
+//! The data that a model is trained and evaluated on, cut into batches.
+//!
+//! A language model reads one long stream, cut into as many lanes as the batch has rows. Each batch is the next window
+//! of every lane, and the state after one window is the initial state of the next (truncated backpropagation through
+//! time). Other models read examples: shuffled every epoch, padded to the longest of their batch, each from a state of
+//! zero.
+//!
+//! A batch depends only on its epoch and its number, so a run can resume at any batch.
+
+use candle_core::Device;
+use rand::seq::SliceRandom;
+
+use super::batch::{Batch, Examples};
+use super::cut::Cut;
+use super::example::Example;
+use super::tokens::TokenStream;
+use super::windows::Windows;
+use crate::hash::Fnv1a;
+use crate::rng::{self, Purpose};
+use crate::tokenizer::Unknown;
+use crate::{Error, Result};
+
+/// A split, ready to be cut into batches.
+#[derive(Debug)]
+pub enum Dataset {
+    /// A stream of tokens, each to be predicted from those before it.
+    Stream {
+        /// The tokens; each is a target.
+        tokens: TokenStream,
+        /// The token that the model reads before the first.
+        start: u32,
+    },
+    /// Independent examples.
+    Examples(Box<dyn Examples>),
+}
+
+impl From<Vec<Example>> for Dataset {
+    fn from(examples: Vec<Example>) -> Self {
+        Self::Examples(Box::new(examples))
+    }
+}
+
+impl Dataset {
+    /// The number of tokens or of examples.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Stream { tokens, .. } => tokens.len() as usize,
+            Self::Examples(examples) => examples.len(),
+        }
+    }
+
+    /// Whether there are no tokens or examples.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Count the text that a tokenizer does not know; `unknown` is its unknown token, if it has one. Characters that the
+    /// tokenizer drops are counted in a stream alone.
+    pub fn unknown(&self, unknown: Option<u32>) -> Unknown {
+        match self {
+            Self::Stream { tokens, .. } => tokens.unknown(),
+            Self::Examples(examples) => {
+                let mut tokens = 0;
+                examples.for_each_token(&mut |token| tokens += u64::from(Some(token) == unknown));
+                Unknown { tokens, dropped: 0 }
+            }
+        }
+    }
+
+    /// The number of tokens that a model reads; 0 for features.
+    pub fn token_count(&self) -> u64 {
+        match self {
+            Self::Stream { tokens, .. } => tokens.len(),
+            Self::Examples(examples) => {
+                let mut count = 0;
+                examples.for_each_token(&mut |_| count += 1);
+                count
+            }
+        }
+    }
+
+    /// A hash of all inputs and targets (FNV-1a), to detect data that has changed.
+    ///
+    /// # Errors
+    /// If the tokens cannot be read back from the disk.
+    pub fn fingerprint(&self) -> Result<u64> {
+        let mut hash = Fnv1a::new();
+        let mut add = |word: u32| hash.add(word);
+        match self {
+            Self::Stream { tokens, start } => {
+                add(*start);
+                let mut ids = vec![0; 1 << 16];
+                let mut at = 0;
+                while at < tokens.len() {
+                    let ids = &mut ids[..(tokens.len() - at).min(1 << 16) as usize];
+                    tokens.read(at, ids)?;
+                    ids.iter().for_each(|&id| add(id));
+                    at += ids.len() as u64;
+                }
+            }
+            Self::Examples(examples) => examples.hash(&mut add),
+        }
+        Ok(hash.0)
+    }
+
+    /// One pass over the data. With `shuffle`, a seed and an epoch, examples come in an order that depends on both.
+    ///
+    /// # Errors
+    /// If the training data is too short for one batch. The message names the options that would help.
+    pub fn epoch(&self, cut: Cut, shuffle: Option<(u64, usize)>) -> Result<Epoch<'_>> {
+        let (order, bounds) = match self {
+            Self::Stream { .. } => (vec![], cut.bounds(cut.lane_length(self.len())?, shuffle)),
+            Self::Examples(examples) => {
+                if cut.trim && examples.is_empty() {
+                    return Err(Error::Message("the training split is empty; use more data".into()));
+                }
+                let mut order: Vec<usize> = (0..examples.len()).collect();
+                if let Some((seed, epoch)) = shuffle {
+                    order.shuffle(&mut rng::stream(seed, Purpose::Shuffle, epoch as u64));
+                }
+                (order, (0..examples.len()).step_by(cut.batch_size).chain([examples.len()]).collect())
+            }
+        };
+        Ok(Epoch { data: self, cut, order, bounds })
+    }
+}
+
+/// One pass over a split.
+#[derive(Debug)]
+pub struct Epoch<'a> {
+    data: &'a Dataset,
+    cut: Cut,
+    /// The order of the examples.
+    order: Vec<usize>,
+    /// The first time step of a lane, or the first example of the order, of each batch; then the end of the last.
+    bounds: Vec<usize>,
+}
+
+impl Epoch<'_> {
+    /// The number of batches.
+    pub fn len(&self) -> usize {
+        self.bounds.len() - 1
+    }
+
+    /// Whether there are no batches.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The batch with number `index`.
+    ///
+    /// # Errors
+    /// If the tokens cannot be read back from the disk, and errors from candle.
+    pub fn batch(&self, index: usize, device: &Device) -> Result<Batch> {
+        match self.data {
+            Dataset::Stream { tokens, start } => self.window(index, tokens, *start, device),
+            Dataset::Examples(examples) => {
+                examples.batch(&self.order[self.bounds[index]..self.bounds[index + 1]], device)
+            }
+        }
+    }
+
+    /// The parts of each example of the batch with number `index`; see [`Examples::parts`]. A stream has none.
+    pub fn parts(&self, index: usize) -> Vec<Vec<String>> {
+        match self.data {
+            Dataset::Stream { .. } => vec![],
+            Dataset::Examples(examples) => {
+                let rows = &self.order[self.bounds[index]..self.bounds[index + 1]];
+                rows.iter().map(|&row| examples.parts(row)).collect()
+            }
+        }
+    }
+
+    /// Window `index` of every lane. Token `t` is the target at step `t` and the input one step later.
+    fn window(&self, index: usize, tokens: &TokenStream, start: u32, device: &Device) -> Result<Batch> {
+        let Cut { batch_size, trim, .. } = self.cut;
+        let count = self.data.len();
+        let lane = if trim { count / batch_size } else { count.div_ceil(batch_size) };
+        let from = self.bounds[index];
+        let width = self.bounds[index + 1] - from;
+        let mut windows = Windows::of(width);
+        for row in 0..batch_size {
+            let begin = (row * lane + from).min(count);
+            let length = width.min(((row + 1) * lane).min(count).saturating_sub(begin));
+            let start = (begin == 0).then_some(start);
+            windows.push(start, length, |before, span| tokens.read((begin - before) as u64, span))?;
+        }
+        windows.batch(index == 0, device)
+    }
+}
+
+#[cfg(test)]
+mod tests;
