@@ -20,6 +20,7 @@ mod score;
 mod shell;
 mod short_text;
 mod tables;
+mod tag;
 mod tensorboard;
 mod train;
 mod usage_errors;

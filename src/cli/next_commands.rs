@@ -22,7 +22,7 @@ pub(super) fn next_commands(run: &Run, bundle: &str) -> [String; 2] {
     let bundle = quoted_path(bundle);
     let read = data_flags(data);
     let split = split_to_score(config, data).map_or(String::new(), |split| format!(" --split {split}"));
-    let first = match config.task.first_use() {
+    let first = match config.task.first_use(&config.schema) {
         FirstUse::Generate { length } => format!("rnn generate {bundle} --length {length}"),
         FirstUse::AnswerText => format!("rnn predict {bundle} --text 'some text'"),
         FirstUse::AnswerData => format!("rnn predict {bundle} {read}"),

@@ -145,7 +145,7 @@ impl Task for Classify {
         })
     }
 
-    fn first_use(&self) -> FirstUse {
+    fn first_use(&self, _schema: &Value) -> FirstUse {
         FirstUse::AnswerText
     }
 }

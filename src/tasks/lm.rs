@@ -175,7 +175,7 @@ impl Task for Lm {
         None
     }
 
-    fn first_use(&self) -> FirstUse {
+    fn first_use(&self, _schema: &Value) -> FirstUse {
         FirstUse::Generate { length: 300 }
     }
 }

@@ -179,8 +179,11 @@ impl Task for Tag {
         Some(tag_words::read_texts)
     }
 
-    fn first_use(&self) -> FirstUse {
-        FirstUse::AnswerText
+    fn first_use(&self, schema: &Value) -> FirstUse {
+        match TagSchema::read(schema) {
+            Ok(Some(schema)) if schema.columns.is_empty() => FirstUse::AnswerText,
+            _ => FirstUse::AnswerData,
+        }
     }
 }
 

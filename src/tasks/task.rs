@@ -199,7 +199,7 @@ pub trait Task: Send + Sync {
     }
 
     /// The first use of a trained model.
-    fn first_use(&self) -> FirstUse {
+    fn first_use(&self, _schema: &Value) -> FirstUse {
         FirstUse::AnswerData
     }
 }

@@ -1,0 +1,127 @@
+//! Tagging: column files in, a tag for each word out.
+
+use serde_json::{Value, json};
+
+use super::{Folder, TINY_SEQUENCES};
+
+/// Sentences with a part of speech and a BIO tag for each word.
+fn sentences(count: usize) -> String {
+    let sentence = |n: usize| {
+        let name = ["Ada", "Bob", "Cyd"][n % 3];
+        let family = if n.is_multiple_of(2) { "Lee NNP I-PER\n" } else { "" };
+        let place = ["Oslo", "Rome"][n % 2];
+        format!("{name} NNP B-PER\n{family}saw VBD O\n{place} NNP B-LOC\n. . O\n\n")
+    };
+    (0..count).map(sentence).collect()
+}
+
+/// The lines of a command's output as JSON.
+fn answers(output: &str) -> Vec<Value> {
+    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn column_file_trains_a_tagger_that_answers_with_its_words() {
+    let folder = Folder::new();
+    folder.write("names.conll", sentences(60));
+    folder.done(&format!("train gru --data names.conll --out m {TINY_SEQUENCES}"));
+    let config = folder.json("m/config.json");
+    assert_eq!(
+        (&config["task"], &config["labels"]),
+        (&json!("tag"), &json!(["B-LOC", "B-PER", "I-PER", "O"]))
+    );
+    assert_eq!(config["network"]["crf"], json!(true), "the tags mark spans");
+    assert_eq!(config["network"]["rnn"]["bidirectional"], json!("concat"));
+
+    let scores: Value = serde_json::from_str(&folder.done("eval m --data names.conll --json")).unwrap();
+    assert_eq!((&scores["task"], &scores["split"]), (&json!("tag"), &json!("test")));
+    for name in ["loss", "accuracy", "precision", "recall", "f1"] {
+        assert!(scores[name].as_f64().is_some_and(f64::is_finite), "{name}: {scores}");
+    }
+    let answers = answers(&folder.done("predict m --data names.conll --json"));
+    assert_eq!(answers.len(), 60);
+    assert_eq!(answers[0]["tokens"], json!(["Ada", "Lee", "saw", "Oslo", "."]));
+    for answer in &answers {
+        assert_eq!(answer["tokens"].as_array().unwrap().len(), answer["tags"].as_array().unwrap().len());
+    }
+    // A word that training did not see is answered as it is written.
+    let text = folder.rnn("predict m --json --text").arg("Zoë saw  Oslo").output().unwrap();
+    let answer: Value = serde_json::from_slice(&text.stdout).unwrap();
+    assert_eq!(answer["tokens"], json!(["Zoë", "saw", "Oslo"]));
+}
+
+#[test]
+fn enough_training_finds_every_span() {
+    let folder = Folder::new();
+    folder.write("names.conll", sentences(200));
+    let flags = "--hidden 16 --embedding 16 --dropout 0 --batch-size 8 --epochs 8 --lr 0.01";
+    folder.done(&format!("train lstm --data names.conll --out m {flags}"));
+    let scores: Value = serde_json::from_str(&folder.done("eval m --data names.conll --json")).unwrap();
+    assert_eq!(scores["f1"], json!(1.0), "{scores}");
+    assert_eq!(folder.done("predict m --text Bob"), "B-PER\n");
+}
+
+#[test]
+fn further_columns_are_read_by_number() {
+    let folder = Folder::new();
+    folder.write("names.conll", sentences(60));
+    let run = format!("train gru --data names.conll {TINY_SEQUENCES}");
+    folder.done(&format!("{run} --feature-columns 1 --crf=false --characters 0 --out m"));
+    let config = folder.json("m/config.json");
+    assert_eq!(config["schema"]["columns"], json!([[".", "NNP", "VBD"]]));
+    assert_eq!((&config["network"]["crf"], &config["network"]["characters"]), (&json!(false), &Value::Null));
+    // The bundle keeps the columns.
+    folder.done("eval m --data names.conll");
+    folder.refused("predict m --text Bob", 1, &["reads the further columns 1", "use a column file"]);
+    folder.done(&format!("{run} --tag-column 1 --out pos"));
+    assert_eq!(folder.json("pos/config.json")["labels"], json!([".", "NNP", "VBD"]));
+    assert_eq!(folder.json("pos/config.json")["network"]["crf"], json!(false), "no spans");
+    for (flags, mentions) in [
+        ("--tag-column 7", ["names.conll: line 1", "no tag column `7`"]),
+        ("--word-column form", ["names.conll: line 1", "not CoNLL-U"]),
+        ("--feature-columns -1", ["names.conll: line 1", "column 2 is the tag"]),
+    ] {
+        folder.refused(&format!("{run} --out n {flags}"), 1, &mentions);
+    }
+    folder.refused(&format!("{run} --out n --tokenizer char"), 2, &["--tokenizer", "reads words"]);
+}
+
+#[test]
+fn folder_of_text_files_is_read_if_the_task_is_named() {
+    let folder = Folder::new();
+    folder.write("d/train.txt", sentences(40));
+    folder.write("d/test.txt", sentences(6));
+    folder.done(&format!("train gru --data d --task tag --out m {TINY_SEQUENCES}"));
+    let scores: Value = serde_json::from_str(&folder.done("eval m --data d --json")).unwrap();
+    assert_eq!(scores["split"], json!("test"));
+    folder.write("d/test.txt", "Ada NNP B-ORG\n");
+    folder.refused("eval m --data d", 1, &["the test split of d has the tag \"B-ORG\"", "\"Ada\"", "line 1"]);
+}
+
+#[test]
+fn resumed_run_ends_with_the_bytes_of_one_left_alone() {
+    let folder = Folder::new();
+    folder.write("names.conll", sentences(60));
+    let run = "train lstm --data names.conll --hidden 8 --embedding 8 --batch-size 8 --schedule constant --eval-every 5";
+    folder.done(&format!("{run} --max-steps 20 --out whole"));
+    folder.done(&format!("{run} --max-steps 8 --out parts"));
+    folder.done("train --resume parts --max-steps 20");
+    assert!(folder.bytes("parts/model.safetensors") == folder.bytes("whole/model.safetensors"));
+}
+
+#[test]
+fn malformed_column_files_are_named_by_line() {
+    let folder = Folder::new();
+    let run = |name: &str| format!("train gru --data {name} --out m {TINY_SEQUENCES}");
+    for (name, content, mentions) in [
+        ("ragged.conll", "a X\nb\n\nc X\n", ["ragged.conll: line 2", "1 column where line 1 has 2"]),
+        ("single.conll", "a\nb\n", ["single.conll: line 1", "word and the tag at once"]),
+        ("empty.conll", "\n\n", ["empty.conll", "has no rows"]),
+    ] {
+        folder.write(name, content);
+        folder.refused(&run(name), 1, &mentions);
+    }
+    folder.write("one.conll", "a X\n\n".repeat(60));
+    folder.refused(&run("one.conll"), 1, &["one.conll", "has one tag (X); expected at least two"]);
+    folder.refused(&format!("{} --crf", run("text.txt")), 2, &["--crf", "only a tagger has it"]);
+}
