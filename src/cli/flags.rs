@@ -10,7 +10,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 71] = [
+const FLAGS: [(&str, &str); 68] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("average", "--average"),
@@ -67,9 +67,6 @@ const FLAGS: [(&str, &str); 71] = [
     ("schedule", "--schedule"),
     ("split", "--split"),
     ("state_reset", "--state-reset"),
-    ("tagging.features", "--feature-columns"),
-    ("tagging.tag", "--tag-column"),
-    ("tagging.word", "--word-column"),
     ("tar", "--tar"),
     ("task", "--task"),
     ("temperature", "--temperature"),

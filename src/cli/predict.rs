@@ -91,7 +91,7 @@ impl Args {
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
         let spec = self.data.read.apply(DataSpec::new(data));
-        if !spec.is_text()? {
+        if spec.is_columns()? {
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
         let corpus = self.data.texts(data, &model.config)?;

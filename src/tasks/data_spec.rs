@@ -251,6 +251,14 @@ impl DataSpec {
         }
     }
 
+    /// Refuse data that is no column file. `task` is named in the error.
+    pub(super) fn require_columns(&self, task: &str) -> Result<()> {
+        match self.source()? {
+            Source::Builtin(_) => Err(self.unsuited(task, "column files or builtin:copy")),
+            _ => Ok(()),
+        }
+    }
+
     fn unsuited(&self, task: &str, needed: &str) -> Error {
         Error::invalid("data", format!("option `task = {task}` needs {needed}, not {}", self.data))
     }

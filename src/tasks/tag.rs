@@ -83,6 +83,7 @@ impl Task for Tag {
 
     fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
         if !is_copy(data)? {
+            data.require_columns(self.name())?;
             return tag_words::prepare(data, origin, self.unit(None));
         }
         let shape = Shape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY };

@@ -58,7 +58,7 @@ fn data_of_another_task_is_a_usage_error() {
     };
     assert_eq!(
         problem("builtin:story", &Tag),
-        "data: option `task = tag` needs builtin:copy, not builtin:story"
+        "data: option `task = tag` needs column files or builtin:copy, not builtin:story"
     );
     let adding = "data: option `task = forecast` needs builtin:adding, not builtin:copy";
     assert_eq!(problem("builtin:copy", &Forecast), adding);

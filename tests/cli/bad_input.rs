@@ -53,7 +53,7 @@ fn data_that_cannot_be_learned_from_is_named() {
         ("builtin:", 2, vec!["--data", "story, reber, adding, copy"]),
         ("hf://someone/something", 2, vec!["--data", "hf://datasets/OWNER/NAME/FILE"]),
         ("builtin:adding --task lm", 2, vec!["--data", "--task lm needs text"]),
-        ("text.txt --task tag", 1, vec!["text.txt", "line"]),
+        ("text.txt --task tag", 1, vec!["text.txt", "one tag (us)"]),
         ("text.txt --task classify", 2, vec!["--label-column"]),
     ] {
         let windows = !data.contains("column") && !data.contains("--task");

@@ -151,7 +151,7 @@ fn exports_that_would_lose_data_are_refused() {
         ("export m --out ./m/../m --force", 1, ["is the bundle itself", "--out"]),
         ("export m --out slim", 1, ["slim: is a bundle already", "or replace it with --force"]),
         ("train lstm --out slim", 1, ["slim: is a bundle already", "or replace it with --force"]),
-        ("train lstm --out m", 1, ["m: is a bundle already", "`rnn train --resume`"]),
+        ("train lstm --out m", 1, ["m: is a bundle already", "`rnn train --resume BUNDLE`"]),
         ("export m --out text.txt --force", 1, ["text.txt: is a file", "--out"]),
         ("export slim --out z --with-training", 1, ["slim: holds no training state", "--with-training"]),
         ("export nothing --out z", 1, ["nothing: there is no bundle here", "rnn train"]),

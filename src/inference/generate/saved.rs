@@ -20,6 +20,7 @@ use super::transcript::{HeldBack, Transcript};
 use crate::bundle::{read_tensors_and_metadata, write_tensors};
 use crate::inference::model::Model;
 use crate::parameters::NamedTensors;
+use crate::regular_file;
 use crate::rng::{Position, Rng};
 use crate::{Error, Result};
 
@@ -166,10 +167,9 @@ fn read_entry(path: &Path, model: &Model) -> Result<(Entry, NamedTensors)> {
             format!("has {size} bytes, but a text of this model takes at most {limit}; give another file");
         return Err(Error::file(path, problem));
     }
-    let foreign = std::fs::File::open(path).and_then(|mut file| {
-        let mut head = [0; 9];
-        file.read_exact(&mut head).map(|()| head[8] != b'{')
-    });
+    let (mut file, _) = regular_file::open(path)?;
+    let mut head = [0; 9];
+    let foreign = file.read_exact(&mut head).map(|()| head[8] != b'{');
     if matches!(foreign, Ok(true)) {
         let problem = "is no saved text; expected a file that `SavedText::save` wrote";
         return Err(Error::file(path, problem));
