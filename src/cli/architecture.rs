@@ -51,6 +51,10 @@ pub struct Args {
     #[arg(long, value_name = "MODE", requires = "bidirectional", value_parser = named::<Merge>)]
     merge: Option<Merge>,
 
+    /// Vector of a sequence that a classifier reads: last (the last step of each direction), mean, max or attention
+    #[arg(long, value_name = "NAME", value_parser = named::<Readout>)]
+    readout: Option<Readout>,
+
     /// Dropout on the embeddings, between layers and before the output layer
     #[arg(long, value_name = "P", value_parser = number::share)]
     dropout: Option<f64>,
@@ -121,13 +125,14 @@ pub struct Args {
 
 /// The flags that determine the names, shapes or initial values of parameters: all but the regularisers. They have no
 /// effect on existing parameters.
-pub const SHAPE: [&str; 14] = [
+pub const SHAPE: [&str; 15] = [
     "embedding",
     "hidden",
     "layers",
     "cell",
     "bidirectional",
     "merge",
+    "readout",
     "layer_norm",
     "tied",
     "projection",
@@ -175,6 +180,7 @@ impl Args {
             dropout: self.dropout.unwrap_or(dropout),
             tied: self.tied,
             embedding_dropout: self.embedding_dropout,
+            readout: self.readout,
             ar: self.ar,
             tar: self.tar,
         }

@@ -9,7 +9,7 @@ use rnn_zoo::models::{MODELS, ModelEntry};
 use rnn_zoo::tasks::{TASKS, Task};
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 66] = [
+const FLAGS: [(&str, &str); 68] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("average", "--average"),
@@ -22,6 +22,7 @@ const FLAGS: [(&str, &str); 66] = [
     ("cache", "--cache"),
     ("cache.lambda", "--cache-lambda"),
     ("cache.theta", "--cache-theta"),
+    ("class_weights", "--class-weights"),
     ("clip", "--clip"),
     ("columns.label", "--label-column"),
     ("columns.text", "--text-column"),
@@ -57,6 +58,7 @@ const FLAGS: [(&str, &str); 66] = [
     ("optimizer", "--optimizer"),
     ("out", "--out"),
     ("quantities", "--metric"),
+    ("readout", "--readout"),
     ("repetition_penalty", "--repetition-penalty"),
     ("repetition_window", "--repetition-window"),
     ("runs", "RUN"),

@@ -10,6 +10,7 @@
 //! builtin    generators, which need no file       builtin/
 //! Tokens     a split as token numbers             tokens.rs
 //! Examples   independent sequences                example.rs
+//! Weighted   examples of weighted classes         weighted.rs
 //! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs
 //! ```
 //!
@@ -48,6 +49,7 @@ pub mod source;
 mod text_file;
 pub mod tokens;
 mod utf8_file;
+pub mod weighted;
 pub(crate) mod windows;
 
 pub use columns::Columns;

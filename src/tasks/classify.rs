@@ -18,13 +18,16 @@ use super::meter::{ClassMeter, Meter};
 use super::names::Names;
 use super::network::{NetworkOptions, predictor};
 use super::shape::Shape;
-use super::task::{Answerer, Task, TextReader, figures_line, finite_outputs};
+use super::task::{
+    Answerer, Task, TextReader, figures_line, finite_outputs, refuse_language_modelling,
+};
 use super::text;
 use crate::data::batch::Batch;
 use crate::data::corpus::Corpus;
 use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
 use crate::data::source::Split;
+use crate::data::weighted::Weighted;
 use crate::inference::evaluate::Scores;
 use crate::listing::listed;
 use crate::tokenizer::{Kind, Tokenizer};
@@ -55,7 +58,10 @@ impl Task for Classify {
             labels => labels.to_vec(),
         };
         let tokenizer = text::tokenizer(&corpus, origin)?;
-        let splits = text::splits(&corpus, |split| read(&corpus, split, &tokenizer, &labels))?;
+        let splits = text::splits(&corpus, |split| match split {
+            Split::Train => weighted(read(&corpus, split, &tokenizer, &labels)?, &labels, data),
+            _ => Ok(read(&corpus, split, &tokenizer, &labels)?.into()),
+        })?;
         Ok(Prepared {
             splits,
             text_column: corpus.text_column().map(String::from),
@@ -79,15 +85,27 @@ impl Task for Classify {
     ) -> Result<(Dataset, Split)> {
         check(data)?;
         let tokenizer = text::require(names.tokenizer)?;
-        text::split(data, split, |corpus, split| read(corpus, split, tokenizer, names.labels))
+        text::split(data, split, |corpus, split| Ok(read(corpus, split, tokenizer, names.labels)?.into()))
     }
 
     fn label_column(&self) -> Option<&'static str> {
         Some("label")
     }
 
+    fn weighs_classes(&self) -> bool {
+        true
+    }
+
     fn tokenizer(&self) -> Kind {
         Kind::Word
+    }
+
+    fn check_network(&self, options: &NetworkOptions) -> Result<()> {
+        if options.readout == Some(Readout::Every) {
+            let problem = "a classifier needs one vector of the whole sequence: last, mean, max or attention";
+            return Err(Error::invalid("readout", problem));
+        }
+        refuse_language_modelling(self.name(), options)
     }
 
     fn network(
@@ -97,7 +115,7 @@ impl Task for Classify {
         _schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
-        Ok(predictor(Readout::Last, rnn, shape, options))
+        Ok(predictor(options.readout.unwrap_or(Readout::Last), rnn, shape, options))
     }
 
     fn defaults(&self, _data: &DataSpec, _prepared: &Prepared) -> Defaults {
@@ -156,7 +174,7 @@ fn check(data: &DataSpec) -> Result<()> {
     Ok(())
 }
 
-fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String]) -> Result<Dataset> {
+fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String]) -> Result<Vec<Example>> {
     let examples = corpus.pieces(split)?.map(|piece| {
         let piece = piece?;
         let label = piece.label.unwrap_or_default();
@@ -171,7 +189,21 @@ fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String])
         let input = Input::Tokens(tokenizer.encode(&piece.text)?);
         Ok(Example { input, target: Target::Class(class as u32) })
     });
-    Ok(examples.collect::<Result<Vec<_>>>()?.into())
+    examples.collect()
+}
+
+/// The training split, with the class weights of `data`.
+fn weighted(examples: Vec<Example>, labels: &[String], data: &DataSpec) -> Result<Dataset> {
+    let mut counts = vec![0; labels.len()];
+    for example in &examples {
+        if let Target::Class(class) = example.target {
+            counts[class as usize] += 1;
+        }
+    }
+    Ok(match data.class_weights.of(labels, &counts)? {
+        Some(weights) => Dataset::Examples(Box::new(Weighted { examples, weights })),
+        None => examples.into(),
+    })
 }
 
 /// The classes of the training split, sorted.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::class_weights::ClassWeights;
 use super::shape::Shape;
 use crate::data::source::{Builtin, Source};
 use crate::data::{Columns, Corpus, Delimiter, Encoding, Fractions, ReadOptions, Split, SplitRule};
@@ -31,6 +32,9 @@ pub struct DataSpec {
     pub rule: SplitRule,
     /// Seed of built-in data.
     pub seed: u64,
+    /// Weights of classes in the training loss of a classifier.
+    #[serde(default, skip_serializing_if = "ClassWeights::is_none")]
+    pub class_weights: ClassWeights,
 }
 
 /// The training data of a model, as its bundle describes it.
@@ -130,6 +134,7 @@ impl DataSpec {
             fractions,
             rule: SplitRule::Drawn,
             seed: 1,
+            class_weights: ClassWeights::None,
         }
     }
 

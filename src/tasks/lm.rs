@@ -93,8 +93,11 @@ impl Task for Lm {
         text::split(data, split, |corpus, split| read(corpus, split, tokenizer))
     }
 
-    fn check_network(&self, _options: &NetworkOptions) -> Result<()> {
-        Ok(())
+    fn check_network(&self, options: &NetworkOptions) -> Result<()> {
+        match options.readout {
+            None => Ok(()),
+            Some(_) => Err(Error::invalid("readout", "only a classifier has it, not option `task = lm`")),
+        }
     }
 
     fn network(

@@ -10,6 +10,7 @@
 //! | `network.rs`, `defaults.rs` | options of a network, default settings of a run |
 //! | `meter.rs`, `figures.rs` | sums and figures of an evaluation |
 //! | `confusion.rs`, `class_report.rs` | counts of true and predicted classes, their metrics and tables |
+//! | `class_weights.rs` | weights of classes in the training loss |
 //! | `criterion.rs` | the metrics that can choose the best checkpoint |
 //! | `answer.rs`, `first_use.rs` | the answer to one sequence, the first use of a trained model |
 //!
@@ -19,6 +20,7 @@
 
 mod answer;
 mod class_report;
+mod class_weights;
 mod classify;
 mod confusion;
 mod criterion;
@@ -40,6 +42,7 @@ mod text;
 
 pub use answer::Answer;
 pub use class_report::ClassReport;
+pub use class_weights::ClassWeights;
 pub use classify::Classify;
 pub use confusion::{ClassScore, Confusion, MacroAverage};
 pub use criterion::{Better, Criterion};

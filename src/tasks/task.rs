@@ -71,6 +71,11 @@ pub trait Task: Send + Sync {
         None
     }
 
+    /// Whether [`DataSpec::class_weights`] has an effect on the task.
+    fn weighs_classes(&self) -> bool {
+        false
+    }
+
     /// The tokenizer of a new model, if the user names none.
     fn tokenizer(&self) -> Kind {
         Kind::Char
@@ -83,16 +88,11 @@ pub trait Task: Send + Sync {
     /// # Errors
     /// For such an option.
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
-        let problem = || format!("only a language model has it, not option `task = {}`", self.name());
-        match options {
-            NetworkOptions { tied: true, .. } => Err(Error::invalid("tied", problem())),
-            NetworkOptions { embedding_dropout: Some(_), .. } => {
-                Err(Error::invalid("embedding_dropout", problem()))
-            }
-            NetworkOptions { ar: Some(_), .. } => Err(Error::invalid("ar", problem())),
-            NetworkOptions { tar: Some(_), .. } => Err(Error::invalid("tar", problem())),
-            _ => Ok(()),
+        if options.readout.is_some() {
+            let problem = format!("only a classifier has it, not option `task = {}`", self.name());
+            return Err(Error::invalid("readout", problem));
         }
+        refuse_language_modelling(self.name(), options)
     }
 
     /// The network around the recurrent stack `rnn`, for data of the given shape and schema.
@@ -214,6 +214,20 @@ pub struct BatchLoss {
     pub targets: usize,
     /// A scalar that is added to the mean and not reported.
     pub penalty: Option<Tensor>,
+}
+
+/// Refuse options that only a language model's network has. `task` is named in the error.
+pub(super) fn refuse_language_modelling(task: &str, options: &NetworkOptions) -> Result<()> {
+    let problem = || format!("only a language model has it, not option `task = {task}`");
+    match options {
+        NetworkOptions { tied: true, .. } => Err(Error::invalid("tied", problem())),
+        NetworkOptions { embedding_dropout: Some(_), .. } => {
+            Err(Error::invalid("embedding_dropout", problem()))
+        }
+        NetworkOptions { ar: Some(_), .. } => Err(Error::invalid("ar", problem())),
+        NetworkOptions { tar: Some(_), .. } => Err(Error::invalid("tar", problem())),
+        _ => Ok(()),
+    }
 }
 
 /// Refuse options about the windows of running text. `task` is named in the error.

@@ -3,12 +3,14 @@
 use std::ops::AddAssign;
 
 use candle_core::{D, DType, Tensor};
+use rnn_zoo_models::ops::reference;
 use rnn_zoo_models::{Network, Score};
 
 use crate::data::batch::{Batch, Targets};
 use crate::{Error, Result};
 
 /// The mean cross-entropy over the targets of a batch, in nats, a scalar that can be differentiated, and the number of
+/// targets. Of classes with weights the loss of each is multiplied by its weight, and the sum divided by the number of
 /// targets. `smoothing` is the share of each target's probability that is spread over all classes. `hidden` is the
 /// result of [`Network::encode_t`] for the batch.
 ///
@@ -21,7 +23,15 @@ pub fn cross_entropy(
     smoothing: f64,
 ) -> Result<(Tensor, usize)> {
     let (hidden, targets) = classes(hidden, batch)?;
-    Ok((network.decoder().cross_entropy(&hidden, &targets, smoothing)?, targets.dim(0)?))
+    let mean = match &batch.targets {
+        Targets::Weighted { weights, .. } => {
+            let losses = reference::losses(&network.decode(&hidden)?, &targets, smoothing)?; // (targets)
+            let weights = weights.to_dtype(losses.dtype())?;
+            (losses * weights)?.mean_all()?
+        }
+        _ => network.decoder().cross_entropy(&hidden, &targets, smoothing)?,
+    };
+    Ok((mean, targets.dim(0)?))
 }
 
 /// The mean squared error over the sequences of a batch, a scalar that can be differentiated, and the number of
@@ -119,7 +129,7 @@ pub fn scalar(tensor: &Tensor) -> Result<f64> {
 pub fn values(batch: &Batch) -> Result<&Tensor> {
     match &batch.targets {
         Targets::Values(values) => Ok(values),
-        Targets::Classes(_) => Err(Error::Message("only numbers have a squared error, not classes".into())),
+        Targets::Classes(_) | Targets::Weighted { .. } => Err(Error::Message("only numbers have a squared error, not classes".into())),
     }
 }
 
@@ -129,7 +139,7 @@ fn classes(hidden: &Tensor, batch: &Batch) -> Result<(Tensor, Tensor)> {
         Targets::Values(_) => {
             return Err(Error::Message("only classes have a probability each, not numbers".into()));
         }
-        Targets::Classes(classes) => classes,
+        Targets::Classes(classes) | Targets::Weighted { classes, .. } => classes,
     };
     if targets.rank() == 1 {
         return Ok((hidden.clone(), targets.clone()));

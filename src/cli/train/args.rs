@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rnn_zoo::tasks::{DataSpec, STORY, Task, TokenizerSpec};
+use rnn_zoo::tasks::{ClassWeights, DataSpec, STORY, Task, TokenizerSpec};
 use rnn_zoo::tokenizer::Kind;
 
 use crate::cli::compute::Compute;
@@ -119,6 +119,10 @@ pub struct DataArgs {
     #[arg(long, value_name = "N")]
     max_vocab: Option<usize>,
 
+    /// Weights of classes in the training loss of a classifier: balanced, none or LABEL=WEIGHT,... [default: none]
+    #[arg(long, value_name = "WEIGHTS", value_parser = flags::parsed::<ClassWeights>)]
+    class_weights: Option<ClassWeights>,
+
     /// Convert text to lower case
     #[arg(long)]
     lowercase: bool,
@@ -140,6 +144,6 @@ impl DataArgs {
         let mut spec = self.read.apply(DataSpec::new(data));
         spec.fractions.valid = self.valid_fraction.unwrap_or(spec.fractions.valid);
         spec.fractions.test = self.test_fraction.unwrap_or(spec.fractions.test);
-        DataSpec { seed, ..spec }
+        DataSpec { seed, class_weights: self.class_weights.clone().unwrap_or_default(), ..spec }
     }
 }

@@ -76,6 +76,10 @@ impl Learner {
         if let Some(metric) = &args.training.metric {
             task.criterion(metric)?;
         }
+        if !data.class_weights.is_none() && !task.weighs_classes() {
+            let problem = format!("only a classifier has it, not --task {task}; leave it out");
+            return Err(usage("--class-weights", problem));
+        }
         if basis.is_some() && task.is_language_model() && data.columns.label.is_some() {
             let problem = "the bundle of --from is a language model, which learns no classes; leave this out, or train \
                            a classifier from nothing";
