@@ -74,7 +74,18 @@ impl Inputs {
     pub fn as_steps(&self) -> Result<&Tensor> {
         match self {
             Self::Steps(inputs) => Ok(inputs),
-            _ => bail!("expected tokens or features, one for each step; found {}", self.kind()),
+            _ => bail!("expected tokens or features; found {}", self.kind()),
+        }
+    }
+
+    /// Return the words of [`Inputs::Words`].
+    ///
+    /// # Errors
+    /// If the inputs are of another kind.
+    pub fn as_words(&self) -> Result<&Words> {
+        match self {
+            Self::Words(words) => Ok(words),
+            _ => bail!("expected words with characters; found {}", self.kind()),
         }
     }
 

@@ -51,14 +51,19 @@ mod recurrent_config;
 mod registry;
 mod rnnlm;
 mod simple_rnn;
+mod tagger;
 
 pub use candle_rnn::{gru, lstm};
 pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
 pub use inputs::{Inputs, Pair, Series, Words};
+pub use layers::attention::{
+    Attended, AttendedStep, AttentionDecoder, AttentionScore, AttentionState, Memory,
+};
 pub use layers::cell::Cell;
 pub use layers::config::{
     GateBias, Init, LARGEST_SIZE, MOST_LAYERS, SHORTEST_CHRONO, StackConfig, StackOptions,
 };
+pub use layers::crf::{Crf, Reduction};
 pub use layers::dropout::{self, Noise};
 pub use layers::embedding::{Embedding, embedding};
 pub use layers::init::normal;
@@ -78,3 +83,4 @@ pub use recurrent_config::RecurrentConfig;
 pub use registry::{MODELS, ModelConfig, ModelEntry};
 pub use rnnlm::{Rnnlm, RnnlmConfig};
 pub use simple_rnn::{Nonlinearity, SimpleRnn, SimpleRnnCell, SimpleRnnConfig, SimpleRnnOptions};
+pub use tagger::{CharactersConfig, ColumnConfig, Tagger, TaggerConfig};

@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor};
 use rand::Rng;
 
 use crate::inputs::Inputs;
+use crate::layers::crf::Crf;
 use crate::layers::dropout::Noise;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
@@ -51,6 +52,11 @@ pub trait Network: Send + Sync {
     /// If the last dimension is not the decoder's input size.
     fn decode(&self, hidden: &Tensor) -> Result<Tensor> {
         self.decoder().forward(hidden)
+    }
+
+    /// Return the conditional random field over the scores of all steps; `None` if each step's scores stand alone.
+    fn crf(&self) -> Option<&Crf> {
+        None
     }
 
     /// Make a stream that reads one token after another, with the present parameters. Return `None` if there are no

@@ -44,6 +44,16 @@ impl RecurrentConfig {
         }
     }
 
+    /// Return the configuration of another stack with this kind of cell and the cell's default options.
+    #[must_use]
+    pub fn same_cell(&self, options: StackOptions) -> Self {
+        match self {
+            Self::SimpleRnn(_) => Self::SimpleRnn(options.into()),
+            Self::Lstm(_) => Self::Lstm(options.into()),
+            Self::Gru(_) => Self::Gru(options.into()),
+        }
+    }
+
     /// Return the options that all kinds of cells have, to change them.
     pub fn stack_mut(&mut self) -> &mut StackOptions {
         match self {

@@ -9,6 +9,7 @@ use crate::network::Network;
 use crate::predictor::{Predictor, PredictorConfig};
 use crate::recurrent_config::RecurrentConfig;
 use crate::rnnlm::{Rnnlm, RnnlmConfig};
+use crate::tagger::{Tagger, TaggerConfig};
 
 /// A model of the zoo.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +73,8 @@ pub enum ModelConfig {
     Rnnlm(RnnlmConfig),
     /// A [`Predictor`].
     Predictor(PredictorConfig),
+    /// A [`Tagger`].
+    Tagger(TaggerConfig),
 }
 
 impl ModelConfig {
@@ -83,6 +86,7 @@ impl ModelConfig {
         Ok(match self {
             Self::Rnnlm(config) => Box::new(Rnnlm::new(config, vb)?),
             Self::Predictor(config) => Box::new(Predictor::new(config, vb)?),
+            Self::Tagger(config) => Box::new(Tagger::new(config, vb)?),
         })
     }
 
@@ -91,6 +95,7 @@ impl ModelConfig {
         match self {
             Self::Rnnlm(config) => Some(config.vocabulary_size),
             Self::Predictor(config) => config.vocabulary_size,
+            Self::Tagger(config) => Some(config.vocabulary_size),
         }
     }
 
@@ -107,6 +112,7 @@ impl ModelConfig {
         match self {
             Self::Rnnlm(config) => &config.rnn,
             Self::Predictor(config) => &config.rnn,
+            Self::Tagger(config) => &config.rnn,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The parts of the networks: cells, stacks of them, weights, dropout, linear and embedding layers.
 
+pub(crate) mod attention;
 pub(crate) mod cell;
 pub(crate) mod config;
+pub(crate) mod crf;
 pub mod dropout;
 pub(crate) mod embedding;
 pub(crate) mod gate_bias;

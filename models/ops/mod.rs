@@ -5,6 +5,7 @@
 
 pub(crate) mod activity;
 mod backend;
+pub(crate) mod crf;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 pub(crate) mod fused;

@@ -58,6 +58,44 @@ pub fn losses(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tens
     log_sum - expected
 }
 
+/// Compute the sum over a batch of `-log p(tags)` under a linear chain: a scalar. `emissions` is (batch, time, tags),
+/// `potentials` (tags + 2, tags): the transitions (from, to), the starts, the ends. `targets` has the tags of each
+/// sequence, without padding. The equations are in `crf/chain.rs`.
+///
+/// # Errors
+/// If the shapes disagree.
+pub fn chain_loss(emissions: &Tensor, potentials: &Tensor, targets: &[Vec<u32>]) -> Result<Tensor> {
+    let (_, _, tags) = emissions.dims3()?;
+    let (transitions, start, end) =
+        (potentials.narrow(0, 0, tags)?, potentials.get(tags)?, potentials.get(tags + 1)?);
+    let mut total = Tensor::zeros((), emissions.dtype(), emissions.device())?;
+    for (row, target) in targets.iter().enumerate().filter(|(_, target)| !target.is_empty()) {
+        let emissions = emissions.get(row)?.narrow(0, 0, target.len())?; // (steps, tags)
+        let y = Tensor::new(target.as_slice(), emissions.device())?;
+        let mut alpha = (&start + emissions.get(0)?)?;
+        for t in 1..target.len() {
+            let arrivals = transitions.broadcast_add(&alpha.unsqueeze(1)?)?; // (from, to)
+            alpha = (log_sum_exp(&arrivals, 0)? + emissions.get(t)?)?;
+        }
+        let mut score = emissions.gather(&y.unsqueeze(1)?, 1)?.sum_all()?;
+        if target.len() > 1 {
+            let pairs: Vec<u32> = target.windows(2).map(|pair| pair[0] * tags as u32 + pair[1]).collect();
+            let pairs = Tensor::new(pairs, emissions.device())?;
+            score = (score + transitions.contiguous()?.flatten_all()?.index_select(&pairs, 0)?.sum_all()?)?;
+        }
+        score = (score + start.get(target[0] as usize)?)?;
+        score = (score + end.get(target[target.len() - 1] as usize)?)?;
+        total = (total + (log_sum_exp(&(alpha + &end)?, 0)? - score)?)?;
+    }
+    Ok(total)
+}
+
+/// Compute log sum exp along dimension `dim`, which is removed.
+fn log_sum_exp(xs: &Tensor, dim: usize) -> Result<Tensor> {
+    let highest = xs.detach().max_keepdim(dim)?;
+    xs.broadcast_sub(&highest)?.exp()?.sum(dim)?.log()? + highest.squeeze(dim)?
+}
+
 /// Set the padding, all steps past a sequence's length, to zero. `xs` is (batch, time, features).
 ///
 /// The padding is replaced, not multiplied by zero: an infinity or NaN there reaches neither a result nor a

@@ -4,7 +4,7 @@ use candle_core::DType;
 use rnn_zoo::memory::Estimate;
 use rnn_zoo::models::{
     GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, ModelEntry, Nonlinearity, PredictorConfig,
-    Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions,
+    Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions, TaggerConfig,
 };
 use rnn_zoo::tasks::{NetworkOptions, Prepared, Sizes, Task};
 use rnn_zoo::training::optim::OptimizerConfig;
@@ -43,12 +43,13 @@ pub struct Args {
     #[arg(long, value_name = "CELL", value_parser = flags::cell())]
     cell: Option<Cell>,
 
-    /// Read the sequence in both directions (not for language models)
-    #[arg(long)]
-    bidirectional: bool,
+    /// Read the sequence in both directions (not for language models) [default: true for tags of words]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true)]
+    bidirectional: Option<bool>,
 
     /// Merge of the two directions: concat, sum, mul or ave [default: concat]
-    #[arg(long, value_name = "MODE", requires = "bidirectional", value_parser = named::<Merge>)]
+    #[arg(long, value_name = "MODE", value_parser = named::<Merge>)]
     merge: Option<Merge>,
 
     /// Vector of a sequence that a classifier reads: last (the last step of each direction), mean, max or attention
@@ -79,6 +80,15 @@ pub struct Args {
     /// Probability that a unit keeps its state for a time step
     #[arg(long, value_name = "P", value_parser = number::share)]
     zoneout: Option<f64>,
+
+    /// Score whole sequences of tags with a conditional random field [default: true if the tags mark spans, as BIO does]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true)]
+    crf: Option<bool>,
+
+    /// Units of each direction of a tagger's stack over the characters of words; 0 leaves them out [default: 25]
+    #[arg(long, value_name = "N")]
+    characters: Option<usize>,
 
     /// Layer normalisation inside the cells
     #[arg(long)]
@@ -125,7 +135,7 @@ pub struct Args {
 
 /// The flags that determine the names, shapes or initial values of parameters: all but the regularisers. They have no
 /// effect on existing parameters.
-pub const SHAPE: [&str; 15] = [
+pub const SHAPE: [&str; 17] = [
     "embedding",
     "hidden",
     "layers",
@@ -133,6 +143,8 @@ pub const SHAPE: [&str; 15] = [
     "bidirectional",
     "merge",
     "readout",
+    "crf",
+    "characters",
     "layer_norm",
     "tied",
     "projection",
@@ -162,9 +174,13 @@ impl Args {
         };
         let Prepared { shape, schema, .. } = prepared;
         let input = if shape.vocabulary.is_some() { embedding } else { shape.features };
+        let bidirectional = self.bidirectional.unwrap_or(sizes.bidirectional);
+        if self.merge.is_some() && !bidirectional {
+            return Err(usage("--merge", "joins two directions; leave it out, or add --bidirectional"));
+        }
         let stack = StackOptions {
             num_layers: self.layers.unwrap_or(sizes.layers),
-            bidirectional: self.bidirectional.then(|| self.merge.unwrap_or(Merge::Concat)),
+            bidirectional: bidirectional.then(|| self.merge.unwrap_or(Merge::Concat)),
             dropout: sizes.dropout,
             layer_norm: self.layer_norm,
             init: self.init.unwrap_or_default(),
@@ -183,6 +199,8 @@ impl Args {
             readout: self.readout,
             ar: self.ar,
             tar: self.tar,
+            crf: self.crf,
+            characters: self.characters,
         }
     }
 
@@ -198,6 +216,11 @@ impl Args {
                 ..config
             }),
             ModelConfig::Predictor(config) => ModelConfig::Predictor(PredictorConfig {
+                dropout: self.dropout.unwrap_or(config.dropout),
+                rnn: self.regularized_stack(config.rnn),
+                ..config
+            }),
+            ModelConfig::Tagger(config) => ModelConfig::Tagger(TaggerConfig {
                 dropout: self.dropout.unwrap_or(config.dropout),
                 rnn: self.regularized_stack(config.rnn),
                 ..config

@@ -7,7 +7,7 @@ use rnn_zoo::tasks::DataSpec;
 
 use super::flags;
 use super::outcome::Outcome;
-use super::read_args::{ReadArgs, announce};
+use super::read_args::{ReadArgs, announce_corpus};
 
 /// Print the texts of a data source: as a model reads them
 #[derive(Debug, clap::Args)]
@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     spec.seed = args.seed;
     let corpus = spec.corpus()?;
     let split = args.split.unwrap_or(corpus.default_split());
-    announce(&corpus, Some(split))?;
+    announce_corpus(&corpus, Some(split))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for piece in corpus.pieces(split)? {
         let text = piece?.text;

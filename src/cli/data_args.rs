@@ -8,7 +8,7 @@ use rnn_zoo::data::{Columns, Corpus, Split, SplitRule, has_columns};
 use rnn_zoo::tasks::DataSpec;
 
 use super::flags;
-use super::read_args::{ReadArgs, announce};
+use super::read_args::{ReadArgs, announce, announce_corpus};
 
 /// Data for an existing model.
 #[derive(Debug, clap::Args)]
@@ -45,7 +45,7 @@ impl DataArgs {
         let trained = config.data.as_ref().and_then(|data| data.label_column.clone());
         let usual = || trained.or_else(|| config.task.label_column().map(String::from));
         spec.columns.label = spec.columns.label.or_else(usual);
-        spec
+        config.task.claimed(spec)
     }
 
     /// The texts of the data, those without a label too. Of records the label column of the training data is not the
@@ -62,7 +62,7 @@ impl DataArgs {
                 DataSpec { columns, ..spec.clone() }.corpus().ok()
             });
         let corpus = labelled.map_or_else(|| spec.corpus(), Ok)?.with_incomplete();
-        announce(&corpus, Some(self.split.unwrap_or_else(|| corpus.default_split())))?;
+        announce_corpus(&corpus, Some(self.split.unwrap_or_else(|| corpus.default_split())))?;
         Ok(corpus)
     }
 
@@ -72,13 +72,18 @@ impl DataArgs {
     /// # Errors
     /// If the data cannot be read.
     pub fn announced_split(&self, spec: &DataSpec, config: &Config) -> anyhow::Result<Option<Split>> {
-        if !spec.is_text()? {
+        let (fingerprint, default_split) = if spec.is_columns()? {
+            let corpus = spec.column_corpus(None)?;
+            (corpus.fingerprint()?, corpus.default_split())
+        } else if spec.is_text()? {
+            let corpus = spec.corpus().map_err(|error| self.blame(error, config))?;
+            (corpus.fingerprint()?, corpus.default_split())
+        } else {
             return Ok(self.split);
-        }
-        let corpus = spec.corpus().map_err(|error| self.blame(error, config))?;
+        };
         let trained = config.data.as_ref().filter(|trained| trained.fingerprint.is_some());
         let split = match (self.split, trained) {
-            (None, Some(trained)) if corpus.fingerprint()? == trained.fingerprint => {
+            (None, Some(trained)) if fingerprint == trained.fingerprint => {
                 let held_out = match trained.held_out {
                     Split::All => "no part of it was held out".to_string(),
                     split => format!("its {split} split is scored (--split all scores all of it)"),
@@ -88,7 +93,7 @@ impl DataArgs {
             }
             (split, _) => split,
         };
-        announce(&corpus, Some(split.unwrap_or_else(|| corpus.default_split())))?;
+        announce(spec, Some(split.unwrap_or(default_split)))?;
         Ok(split)
     }
 

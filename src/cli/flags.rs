@@ -9,7 +9,7 @@ use rnn_zoo::models::{MODELS, ModelEntry};
 use rnn_zoo::tasks::{TASKS, Task};
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 68] = [
+const FLAGS: [(&str, &str); 73] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("average", "--average"),
@@ -22,10 +22,12 @@ const FLAGS: [(&str, &str); 68] = [
     ("cache", "--cache"),
     ("cache.lambda", "--cache-lambda"),
     ("cache.theta", "--cache-theta"),
+    ("characters", "--characters"),
     ("class_weights", "--class-weights"),
     ("clip", "--clip"),
     ("columns.label", "--label-column"),
     ("columns.text", "--text-column"),
+    ("crf", "--crf"),
     ("data", "--data"),
     ("delimiter", "--delimiter"),
     ("device", "--device"),
@@ -66,6 +68,9 @@ const FLAGS: [(&str, &str); 68] = [
     ("schedule", "--schedule"),
     ("split", "--split"),
     ("state_reset", "--state-reset"),
+    ("tagging.features", "--feature-columns"),
+    ("tagging.tag", "--tag-column"),
+    ("tagging.word", "--word-column"),
     ("tar", "--tar"),
     ("task", "--task"),
     ("temperature", "--temperature"),

@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use rnn_zoo::data::dataset::Dataset;
-use rnn_zoo::data::source::Split;
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::predict::{answer, check, read_texts};
+use rnn_zoo::tasks::DataSpec;
 use rnn_zoo::tokenizer::fold_line_ends;
 
 use super::bundle_argument::load_model;
@@ -79,8 +79,12 @@ impl Args {
         }
         let data = self.data.data.as_deref().unwrap_or_default();
         if task.text_reader().is_none() {
-            let split = self.data.split.or(Some(Split::Test));
-            return Ok(task.read_split(&self.data.spec(data, &model.config), split, model.names())?.0);
+            let spec = self.data.spec(data, &model.config);
+            return Ok(task.read_questions(&spec, self.data.split, model.names())?);
+        }
+        let spec = self.data.read.apply(DataSpec::new(data));
+        if !spec.is_text()? {
+            return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
         let corpus = self.data.texts(data, &model.config)?;
         let split = self.data.split.unwrap_or_else(|| corpus.default_split());

@@ -1,7 +1,8 @@
 //! The flags about the form of data files.
 
+use rnn_zoo::data::column::Column;
 use rnn_zoo::data::{Columns, Corpus, Delimiter, Encoding, Split};
-use rnn_zoo::tasks::DataSpec;
+use rnn_zoo::tasks::{DataSpec, TaggingColumns};
 
 use super::flags;
 
@@ -15,6 +16,20 @@ pub struct ReadArgs {
     /// Column or field that holds the class
     #[arg(long, value_name = "NAME")]
     pub label_column: Option<String>,
+
+    /// Column of the words of a column file: a number from 0, from -1 for the last, or a name of CoNLL-U [default: 0, or
+    /// form]
+    #[arg(long, value_name = "COLUMN", value_parser = flags::parsed::<Column>, allow_hyphen_values = true)]
+    word_column: Option<Column>,
+
+    /// Column of the tags of a column file [default: -1, or upos]
+    #[arg(long, value_name = "COLUMN", value_parser = flags::parsed::<Column>, allow_hyphen_values = true)]
+    tag_column: Option<Column>,
+
+    /// Further columns of a column file that a tagger reads, with commas between them
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = flags::parsed::<Column>,
+          allow_hyphen_values = true)]
+    feature_columns: Vec<Column>,
 
     /// Character between the fields of a table: , ; | or tab [default: found from the first records]
     #[arg(long, value_name = "C", value_parser = flags::parsed::<Delimiter>, allow_hyphen_values = true)]
@@ -33,7 +48,15 @@ impl ReadArgs {
 
     /// `spec` with the columns, the delimiter and the encoding that the user named.
     pub fn apply(&self, spec: DataSpec) -> DataSpec {
-        DataSpec { columns: self.columns(), delimiter: self.delimiter, encoding: self.encoding, ..spec }
+        let Self { delimiter, encoding, .. } = *self;
+        DataSpec { columns: self.columns(), tagging: self.tagging(), delimiter, encoding, ..spec }
+    }
+
+    /// The columns of column files that the user named, if any.
+    fn tagging(&self) -> Option<TaggingColumns> {
+        let Self { word_column: word, tag_column: tag, .. } = *self;
+        let named = TaggingColumns { word, tag, features: self.feature_columns.clone() };
+        (named != TaggingColumns::default()).then_some(named)
     }
 
     /// The first flag that the user gave.
@@ -41,6 +64,9 @@ impl ReadArgs {
         let flags = [
             ("--text-column", self.text_column.is_some()),
             ("--label-column", self.label_column.is_some()),
+            ("--word-column", self.word_column.is_some()),
+            ("--tag-column", self.tag_column.is_some()),
+            ("--feature-columns", !self.feature_columns.is_empty()),
             ("--delimiter", self.delimiter.is_some()),
             ("--encoding", self.encoding.is_some()),
         ];
@@ -48,8 +74,20 @@ impl ReadArgs {
     }
 }
 
+/// Print the facts about a split of files, or about what training reads, that the user should know.
+pub fn announce(data: &DataSpec, split: Option<Split>) -> anyhow::Result<()> {
+    if data.is_columns()? {
+        for note in data.column_corpus(None)?.notes(split)? {
+            eprintln!("{}", flags::translated(&note));
+        }
+    } else if data.is_text()? {
+        announce_corpus(&data.corpus()?, split)?;
+    }
+    Ok(())
+}
+
 /// Print the facts about a split of a corpus, or about what training reads, that the user should know.
-pub fn announce(corpus: &Corpus, split: Option<Split>) -> anyhow::Result<()> {
+pub fn announce_corpus(corpus: &Corpus, split: Option<Split>) -> anyhow::Result<()> {
     for note in corpus.notes(split)? {
         eprintln!("{}", flags::translated(&note));
     }

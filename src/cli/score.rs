@@ -17,7 +17,7 @@ use super::compute::Compute;
 use super::flags::{translated, usage};
 use super::lines::{LINES, Lines};
 use super::outcome::Outcome;
-use super::read_args::{ReadArgs, announce};
+use super::read_args::{ReadArgs, announce_corpus};
 
 /// Print the log-probability of each line, in nats
 #[derive(Debug, clap::Args)]
@@ -170,7 +170,7 @@ fn records(args: &Args, model: &Model) -> anyhow::Result<Pieces> {
     let mut spec = args.read.apply(DataSpec::new(&args.file));
     spec.columns.text = spec.columns.text.or_else(|| model.config.text_column.clone());
     let corpus = spec.corpus()?.with_incomplete();
-    announce(&corpus, Some(Split::All))?;
+    announce_corpus(&corpus, Some(Split::All))?;
     Ok(corpus.pieces(Split::All)?)
 }
 

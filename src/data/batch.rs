@@ -57,4 +57,9 @@ pub trait Examples: fmt::Debug + Send + Sync {
 
     /// Call `visit` with every token of the inputs.
     fn for_each_token(&self, _visit: &mut dyn FnMut(u32)) {}
+
+    /// The parts of an example as the user wrote them, for answers: the words of a sentence, the text to translate.
+    fn parts(&self, _row: usize) -> Vec<String> {
+        vec![]
+    }
 }

@@ -160,6 +160,17 @@ impl Epoch<'_> {
         }
     }
 
+    /// The parts of each example of the batch with number `index`; see [`Examples::parts`]. A stream has none.
+    pub fn parts(&self, index: usize) -> Vec<Vec<String>> {
+        match self.data {
+            Dataset::Stream { .. } => vec![],
+            Dataset::Examples(examples) => {
+                let rows = &self.order[self.bounds[index]..self.bounds[index + 1]];
+                rows.iter().map(|&row| examples.parts(row)).collect()
+            }
+        }
+    }
+
     /// Window `index` of every lane. Token `t` is the target at step `t` and the input one step later.
     fn window(&self, index: usize, tokens: &TokenStream, start: u32, device: &Device) -> Result<Batch> {
         let Cut { batch_size, trim, .. } = self.cut;

@@ -12,6 +12,8 @@
 //! Examples   independent sequences                example.rs
 //! Weighted   examples of weighted classes         weighted.rs
 //! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs
+//! Divided    sentences with tags, or pairs of     divided.rs; column_corpus.rs, column_file.rs, column.rs;
+//!            lines, in train, valid and test      parallel_text.rs, pair_table.rs
 //! ```
 //!
 //! No whole file is held in memory: text is read piece by piece, and the tokens of a large split are written to a
@@ -19,6 +21,9 @@
 
 pub mod batch;
 pub mod builtin;
+pub mod column;
+pub mod column_corpus;
+pub mod column_file;
 pub mod columns;
 pub mod corpus;
 mod csv_file;
@@ -28,6 +33,7 @@ mod data_file;
 pub mod dataset;
 pub mod delimiter;
 mod detect;
+pub mod divided;
 pub mod division;
 mod download;
 mod draw;
@@ -41,11 +47,15 @@ pub mod hub;
 mod json_object;
 mod jsonl_file;
 mod lines;
+mod numbered_lines;
+pub mod pair_table;
+pub mod parallel_text;
 pub mod piece;
 mod prose;
 pub mod read_options;
 mod records;
 pub mod source;
+pub mod tagged;
 mod text_file;
 pub mod tokens;
 mod utf8_file;

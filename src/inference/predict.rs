@@ -3,7 +3,7 @@
 use crate::data::cut::Cut;
 use crate::data::dataset::Dataset;
 use crate::inference::model::Model;
-use crate::tasks::{Answer, Answerer};
+use crate::tasks::{Answer, Answerer, Questions};
 use crate::{Error, Result};
 
 /// Number of sequences in a batch.
@@ -21,9 +21,7 @@ pub fn read_texts(model: &Model, texts: &[String]) -> Result<Dataset> {
         );
         return Err(model.refuse(problem));
     };
-    let tokenizer = model.tokenizer()?;
-    let examples: Vec<_> = texts.iter().map(|text| read(text, tokenizer)).collect::<Result<_>>()?;
-    Ok(examples.into())
+    read(texts, model.names())
 }
 
 /// Refuse a language model, which only predicts the next token.
@@ -52,7 +50,8 @@ pub fn answer(model: &Model, data: &Dataset) -> Result<Vec<Answer>> {
     let epoch = data.epoch(Cut { batch_size: BATCH, window: 1, trim: false, vary: false }, None)?;
     for index in 0..epoch.len() {
         let batch = epoch.batch(index, &model.device)?;
-        let found = answerer(model.network.as_ref(), &batch, answers.len(), model.names());
+        let questions = Questions { batch, before: answers.len(), parts: epoch.parts(index) };
+        let found = answerer(model.network.as_ref(), &questions, model.names());
         answers.extend(found.map_err(|error| match error {
             Error::Message(problem) => model.failed(problem),
             error => error,

@@ -19,10 +19,10 @@ use super::names::Names;
 use super::network::{NetworkOptions, predictor};
 use super::shape::Shape;
 use super::task::{
-    Answerer, Task, TextReader, figures_line, finite_outputs, refuse_language_modelling,
+    Answerer, Questions, Task, TextReader, figures_line, finite_outputs, refuse_language_modelling,
+    refuse_tagging,
 };
 use super::text;
-use crate::data::batch::Batch;
 use crate::data::corpus::Corpus;
 use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
@@ -105,7 +105,8 @@ impl Task for Classify {
             let problem = "a classifier needs one vector of the whole sequence: last, mean, max or attention";
             return Err(Error::invalid("readout", problem));
         }
-        refuse_language_modelling(self.name(), options)
+        refuse_language_modelling(self.name(), options)?;
+        refuse_tagging(self.name(), options)
     }
 
     fn network(
@@ -119,7 +120,7 @@ impl Task for Classify {
     }
 
     fn defaults(&self, _data: &DataSpec, _prepared: &Prepared) -> Defaults {
-        let sizes = Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4 };
+        let sizes = Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4, bidirectional: false };
         Defaults { sizes, ..Defaults::default() }
     }
 
@@ -155,8 +156,12 @@ impl Task for Classify {
     }
 
     fn text_reader(&self) -> Option<TextReader> {
-        Some(|text, tokenizer| {
-            Ok(Example { input: Input::Tokens(tokenizer.encode(text)?), target: Target::Class(0) })
+        Some(|texts, names| {
+            let tokenizer = text::require(names.tokenizer)?;
+            let example = |text: &String| {
+                Ok(Example { input: Input::Tokens(tokenizer.encode(text)?), target: Target::Class(0) })
+            };
+            Ok(texts.iter().map(example).collect::<Result<Vec<_>>>()?.into())
         })
     }
 
@@ -224,8 +229,8 @@ fn figures(confusion: &Confusion) -> Figures {
     Figures::default().with(ACCURACY, confusion.accuracy()).with(MACRO_F1, macro_f1)
 }
 
-fn answer(network: &dyn Network, batch: &Batch, _before: usize, names: Names<'_>) -> Result<Vec<Answer>> {
-    let outputs = finite_outputs(network, batch)?; // (batch, classes)
+fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Result<Vec<Answer>> {
+    let outputs = finite_outputs(network, &questions.batch)?; // (batch, classes)
     let probabilities = softmax(&outputs, D::Minus1)?.to_vec2::<f64>()?;
     Ok(probabilities.iter().map(|row| most_probable(row, names.labels)).collect())
 }

@@ -5,6 +5,10 @@ use serde_json::Value;
 
 use super::class_weights::ClassWeights;
 use super::shape::Shape;
+use crate::data::column::Column;
+use crate::data::column_corpus::{self, is_column_source};
+use crate::data::column_file::{ColumnFile, ColumnOptions};
+use crate::data::divided::Divided;
 use crate::data::source::{Builtin, Source};
 use crate::data::{Columns, Corpus, Delimiter, Encoding, Fractions, ReadOptions, Split, SplitRule};
 use crate::tokenizer::{Kind, Tokenizer};
@@ -19,6 +23,9 @@ pub struct DataSpec {
     pub data: String,
     /// Columns of records.
     pub columns: Columns,
+    /// The columns of column files; also set, to the defaults, if a file that could be plain text is to be read as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tagging: Option<TaggingColumns>,
     /// The delimiter of tables, `None` detects it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<Delimiter>,
@@ -35,6 +42,22 @@ pub struct DataSpec {
     /// Weights of classes in the training loss of a classifier.
     #[serde(default, skip_serializing_if = "ClassWeights::is_none")]
     pub class_weights: ClassWeights,
+}
+
+/// The columns of column files that a tagger reads. Those that are absent have defaults; see [`ColumnOptions`].
+///
+/// [`ColumnOptions`]: crate::data::column_file::ColumnOptions
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaggingColumns {
+    /// The column of the words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<Column>,
+    /// The column of the tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Column>,
+    /// Further columns that describe the words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<Column>,
 }
 
 /// The training data of a model, as its bundle describes it.
@@ -129,6 +152,7 @@ impl DataSpec {
         Self {
             data,
             columns: Columns::default(),
+            tagging: None,
             delimiter: None,
             encoding: None,
             fractions,
@@ -155,6 +179,22 @@ impl DataSpec {
         Ok(corpus.with_fractions(self.fractions)?.with_rule(self.rule))
     }
 
+    /// The sentences of column files. The columns are those that the user names, or else those of a model.
+    ///
+    /// # Errors
+    /// If the source cannot be read or lacks a column.
+    pub fn column_corpus(&self, known: Option<&TaggingColumns>) -> Result<Divided<ColumnFile>> {
+        let named = self.tagging.clone().unwrap_or_default();
+        let known = known.cloned().unwrap_or_default();
+        let options = ColumnOptions {
+            word: named.word.or(known.word),
+            tag: named.tag.or(known.tag),
+            features: if named.features.is_empty() { known.features } else { named.features },
+            encoding: self.encoding,
+        };
+        column_corpus::open(&self.source()?, &options)?.with_fractions(self.fractions)
+    }
+
     fn options(&self) -> ReadOptions {
         let Self { columns, delimiter, encoding, .. } = self.clone();
         ReadOptions { columns, delimiter, encoding }
@@ -169,6 +209,10 @@ impl DataSpec {
         let (fingerprint, held_out) = match self.is_text()? {
             true => {
                 let corpus = self.corpus()?;
+                (corpus.fingerprint()?, corpus.held_out()?)
+            }
+            false if self.is_columns()? => {
+                let corpus = self.column_corpus(None)?;
                 (corpus.fingerprint()?, corpus.held_out()?)
             }
             false => (None, Split::Test),
@@ -187,7 +231,16 @@ impl DataSpec {
     /// # Errors
     /// If there is no such source.
     pub fn is_text(&self) -> Result<bool> {
-        Ok(!matches!(self.source()?, Source::Builtin(builtin) if !builtin.is_text()))
+        let source = self.source()?;
+        Ok(!matches!(source, Source::Builtin(builtin) if !builtin.is_text()) && !self.is_columns()?)
+    }
+
+    /// Whether the source is column files: words with tags.
+    ///
+    /// # Errors
+    /// If there is no such source.
+    pub fn is_columns(&self) -> Result<bool> {
+        is_column_source(&self.source()?, self.tagging.is_some())
     }
 
     /// Refuse data that is not text. `task` is named in the error.

@@ -49,13 +49,15 @@ pub struct Sizes {
     pub layers: usize,
     /// Dropout.
     pub dropout: f64,
+    /// Whether the stack reads in both directions.
+    pub bidirectional: bool,
 }
 
 impl Default for Defaults {
     /// A small network over single sequences, trained with Adam.
     fn default() -> Self {
         Self {
-            sizes: Sizes { embedding: 32, hidden: 64, layers: 1, dropout: 0. },
+            sizes: Sizes { embedding: 32, hidden: 64, layers: 1, dropout: 0., bidirectional: false },
             epochs: 10,
             batch_size: 32,
             bptt: 64,

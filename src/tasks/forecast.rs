@@ -13,7 +13,7 @@ use super::names::Names;
 use super::network::{NetworkOptions, predictor};
 use super::sequences::Sequences;
 use super::shape::Shape;
-use super::task::{Answerer, BatchLoss, Task, check_windows, figures_line, finite_outputs};
+use super::task::{Answerer, BatchLoss, Questions, Task, check_windows, figures_line, finite_outputs};
 use crate::data::batch::Batch;
 use crate::data::builtin::adding::{self, AddingExample};
 use crate::data::dataset::Dataset;
@@ -185,7 +185,8 @@ fn examples(rng: Rng, count: usize) -> Result<Vec<Example>> {
     Ok(examples.map(example).collect())
 }
 
-fn answer(network: &dyn Network, batch: &Batch, before: usize, _names: Names<'_>) -> Result<Vec<Answer>> {
+fn answer(network: &dyn Network, questions: &Questions, _names: Names<'_>) -> Result<Vec<Answer>> {
+    let Questions { batch, before, .. } = questions;
     let values = finite_outputs(network, batch)?.to_vec2::<f64>()?; // (batch, values)
     let longest = batch.inputs.steps()?;
     let rows = values.iter().enumerate();

@@ -16,7 +16,7 @@ use super::meter::{Meter, TokenMeter};
 use super::names::Names;
 use super::network::NetworkOptions;
 use super::shape::Shape;
-use super::task::{Answerer, Task};
+use super::task::{Answerer, Task, refuse_classification, refuse_tagging};
 use super::text;
 use crate::data::builtin::{Floor, reber, story};
 use crate::data::corpus::Corpus;
@@ -94,10 +94,8 @@ impl Task for Lm {
     }
 
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
-        match options.readout {
-            None => Ok(()),
-            Some(_) => Err(Error::invalid("readout", "only a classifier has it, not option `task = lm`")),
-        }
+        refuse_classification(self.name(), options)?;
+        refuse_tagging(self.name(), options)
     }
 
     fn network(
@@ -215,7 +213,7 @@ fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer) -> Result<Dataset>
 
 fn of_story() -> Defaults {
     Defaults {
-        sizes: Sizes { embedding: 32, hidden: 128, layers: 1, dropout: 0. },
+        sizes: Sizes { embedding: 32, hidden: 128, layers: 1, dropout: 0., bidirectional: false },
         epochs: 1,
         lr: 6e-3,
         eval_every: Some(400),
@@ -224,12 +222,12 @@ fn of_story() -> Defaults {
 }
 
 fn of_characters(tokens: usize) -> Defaults {
-    let sizes = Sizes { embedding: 64, hidden: 256, layers: 1, dropout: 0.1 };
+    let sizes = Sizes { embedding: 64, hidden: 256, layers: 1, dropout: 0.1, bidirectional: false };
     lengthened(Defaults { sizes, epochs: 5, lr: 3e-3, ..Defaults::default() }, tokens)
 }
 
 fn of_few_words(tokens: usize) -> Defaults {
-    let sizes = Sizes { embedding: 128, hidden: 128, layers: 1, dropout: 0.3 };
+    let sizes = Sizes { embedding: 128, hidden: 128, layers: 1, dropout: 0.3, bidirectional: false };
     let defaults = Defaults { sizes, epochs: 5, batch_size: 16, bptt: 16, lr: 3e-3, ..Defaults::default() };
     lengthened(defaults, tokens)
 }
@@ -237,7 +235,7 @@ fn of_few_words(tokens: usize) -> Defaults {
 /// The recipe of PyTorch's word-level example: on many words plain gradient descent learns faster than Adam.
 fn of_many_words(tokens: usize) -> Defaults {
     let defaults = Defaults {
-        sizes: Sizes { embedding: 200, hidden: 200, layers: 2, dropout: 0.2 },
+        sizes: Sizes { embedding: 200, hidden: 200, layers: 2, dropout: 0.2, bidirectional: false },
         epochs: 4,
         batch_size: 20,
         bptt: 35,

@@ -11,6 +11,7 @@
 //! | `meter.rs`, `figures.rs` | sums and figures of an evaluation |
 //! | `confusion.rs`, `class_report.rs` | counts of true and predicted classes, their metrics and tables |
 //! | `class_weights.rs` | weights of classes in the training loss |
+//! | `spans.rs`, `bleu.rs`, `chrf.rs`, `series_scores.rs` | metrics of spans, of translations and of forecasts |
 //! | `criterion.rs` | the metrics that can choose the best checkpoint |
 //! | `answer.rs`, `first_use.rs` | the answer to one sequence, the first use of a trained model |
 //!
@@ -19,6 +20,8 @@
 //! a batch: both run the network themselves.
 
 mod answer;
+pub mod bleu;
+pub mod chrf;
 mod class_report;
 mod class_weights;
 mod classify;
@@ -35,8 +38,12 @@ mod names;
 mod network;
 pub mod registry;
 mod sequences;
+pub mod series_scores;
 mod shape;
+pub mod spans;
 mod tag;
+mod tag_meter;
+mod tag_words;
 mod task;
 mod text;
 
@@ -46,7 +53,7 @@ pub use class_weights::ClassWeights;
 pub use classify::Classify;
 pub use confusion::{ClassScore, Confusion, MacroAverage};
 pub use criterion::{Better, Criterion};
-pub use data_spec::{DataSpec, Known, Origin, Prepared, TokenizerSpec, TrainingData};
+pub use data_spec::{DataSpec, Known, Origin, Prepared, TaggingColumns, TokenizerSpec, TrainingData};
 pub use defaults::{Defaults, STORY, Sizes};
 pub use figures::Figures;
 pub use first_use::FirstUse;
@@ -58,7 +65,7 @@ pub use network::NetworkOptions;
 pub use registry::{TASKS, suited};
 pub use shape::Shape;
 pub use tag::Tag;
-pub use task::{Answerer, BatchLoss, Task, TextReader};
+pub use task::{Answerer, BatchLoss, Questions, Task, TextReader};
 
 #[cfg(test)]
 mod tests;

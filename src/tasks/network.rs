@@ -17,6 +17,10 @@ pub struct NetworkOptions {
     pub readout: Option<Readout>,
     /// Weight of the mean squared output in the loss (activation regularisation).
     pub ar: Option<f64>,
+    /// Whether a tagger has a conditional random field; by default it has one if the tags mark spans.
+    pub crf: Option<bool>,
+    /// Units of each direction of a tagger's stack over the characters of words; 0 leaves the characters out.
+    pub characters: Option<usize>,
     /// Weight of the mean squared change of the output in the loss (temporal activation regularisation).
     pub tar: Option<f64>,
 }

@@ -1,32 +1,44 @@
-//! `tag`: one tag for every time step.
+//! `tag`: one tag for every word of a sentence, or for every step of a built-in sequence.
 //!
-//! The metrics of an evaluation are the accuracy over time steps, and precision, recall and F1 as means over the tags
-//! that occur among the targets or the predictions (macro averages).
+//! The metrics of an evaluation are the accuracy over words, and precision, recall and F1: those of spans if the tags
+//! mark spans (BIO, BIOES), otherwise means over the tags that occur among the targets or the predictions (macro
+//! averages).
 
-use rnn_zoo_models::{ModelConfig, Network, Readout, RecurrentConfig};
+use rnn_zoo_models::{
+    CharactersConfig, ColumnConfig, Inputs, Merge, ModelConfig, Network, Noise, Readout, RecurrentConfig,
+    StackOptions, TaggerConfig,
+};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::confusion::{Confusion, MacroAverage};
 use super::criterion::Criterion;
 use super::data_spec::{DataSpec, Origin, Prepared};
+use super::defaults::{Defaults, Sizes};
 use super::figures::{ACCURACY, F1, Figures, PRECISION, RECALL};
+use super::first_use::FirstUse;
 use super::meter::{ClassMeter, Meter};
 use super::names::Names;
 use super::network::{NetworkOptions, predictor};
 use super::sequences::Sequences;
 use super::shape::Shape;
-use super::task::{Answerer, Task, figures_line, finite_outputs};
+use super::tag_meter::{SpanMeter, TagScores};
+use super::tag_words::{self, TagSchema};
+use super::task::{
+    Answerer, BatchLoss, Questions, Task, TextReader, figures_line, refuse_classification,
+    refuse_language_modelling, refuse_tagging,
+};
 use crate::Result;
 use crate::data::batch::Batch;
 use crate::data::builtin::copy;
 use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
 use crate::data::source::{Builtin, Source, Split};
+use crate::inference::carry::Carried;
 use crate::inference::evaluate::Scores;
 use crate::rng::Rng;
-use crate::tokenizer::Tokenizer;
-use crate::training::{LossUnit, loss};
+use crate::tokenizer::{Kind, Tokenizer};
+use crate::training::LossUnit;
 
 /// Number of symbols to remember in `builtin:copy`.
 const SYMBOLS: usize = 10;
@@ -34,10 +46,19 @@ const SYMBOLS: usize = 10;
 /// Time steps between the symbols and their repetition in `builtin:copy`.
 const DELAY: usize = 40;
 
-/// One tag for every time step.
+/// Features of a character's embedding.
+const CHARACTER_EMBEDDING: usize = 25;
+
+/// Units of each direction of the stack over the characters of a word, if the user gives none.
+const CHARACTER_UNITS: usize = 25;
+
+/// Features of the embedding of a further column's value.
+const COLUMN_EMBEDDING: usize = 25;
+
+/// One tag for every word, or every time step.
 ///
-/// In evaluation, `precision`, `recall` and `f1` are macro averages over the tags. Micro averages would all equal the
-/// accuracy, because every time step has exactly one tag.
+/// In evaluation, `precision`, `recall` and `f1` are those of spans if the tags mark spans, and macro averages over the
+/// tags otherwise. Micro averages over tags would all equal the accuracy, because every word has exactly one tag.
 pub struct Tag;
 
 /// The copying problem.
@@ -49,14 +70,22 @@ impl Task for Tag {
     }
 
     fn summary(&self) -> &'static str {
-        "One tag for every step"
+        "One tag for every word"
     }
 
     fn suits(&self, data: &DataSpec) -> Result<bool> {
-        Ok(data.source()? == Source::Builtin(Builtin::Copy))
+        Ok(is_copy(data)? || data.is_columns()?)
+    }
+
+    fn claimed(&self, mut data: DataSpec) -> DataSpec {
+        data.tagging.get_or_insert_default();
+        data
     }
 
     fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
+        if !is_copy(data)? {
+            return tag_words::prepare(data, origin, self.unit(None));
+        }
         let shape = Shape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY };
         COPY.prepare(data, origin.labels(), shape, self.unit(None))
     }
@@ -65,27 +94,73 @@ impl Task for Tag {
         &self,
         data: &DataSpec,
         split: Option<Split>,
-        _names: Names<'_>,
+        names: Names<'_>,
     ) -> Result<(Dataset, Split)> {
-        COPY.read_split(data, split)
+        match TagSchema::read(names.schema)? {
+            Some(schema) => tag_words::read_split(data, split, names, &schema, true),
+            None => COPY.read_split(data, split),
+        }
+    }
+
+    fn read_questions(&self, data: &DataSpec, split: Option<Split>, names: Names<'_>) -> Result<Dataset> {
+        match TagSchema::read(names.schema)? {
+            Some(schema) => Ok(tag_words::read_split(data, split, names, &schema, false)?.0),
+            None => Ok(COPY.read_split(data, split)?.0),
+        }
+    }
+
+    fn tokenizer(&self) -> Kind {
+        Kind::Word
+    }
+
+    fn check_network(&self, options: &NetworkOptions) -> Result<()> {
+        refuse_classification(self.name(), options)?;
+        refuse_language_modelling(self.name(), options)
     }
 
     fn network(
         &self,
         rnn: RecurrentConfig,
         shape: Shape,
-        _schema: &Value,
+        schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
-        Ok(predictor(Readout::Every, rnn, shape, options))
+        let Some(schema) = TagSchema::read(schema)? else {
+            refuse_tagging(self.name(), options)?;
+            return Ok(predictor(Readout::Every, rnn, shape, options));
+        };
+        Ok(ModelConfig::Tagger(tagger(rnn, shape, &schema, options)))
+    }
+
+    fn defaults(&self, _data: &DataSpec, prepared: &Prepared) -> Defaults {
+        match prepared.schema {
+            Value::Null => Defaults::default(),
+            _ => of_words(),
+        }
     }
 
     fn unit(&self, _tokenizer: Option<&Tokenizer>) -> LossUnit {
         LossUnit::of_classes("tag")
     }
 
+    fn loss(
+        &self,
+        network: &dyn Network,
+        batch: &Batch,
+        carried: &mut Carried,
+        noise: Noise<'_>,
+        smoothing: f64,
+    ) -> Result<BatchLoss> {
+        let (hidden, penalty) = carried.encode_t(network, batch, noise)?;
+        let (mean, targets) = TagScores { network, hidden: &hidden, batch }.loss(smoothing)?;
+        Ok(BatchLoss { mean, targets, penalty })
+    }
+
     fn meter(&self, names: Names<'_>) -> Box<dyn Meter> {
-        Box::new(ClassMeter::new(names.labels, figures))
+        match TagSchema::read(names.schema) {
+            Ok(Some(TagSchema { spans: true, .. })) => Box::new(SpanMeter::new(names.labels)),
+            _ => Box::new(ClassMeter::new(names.labels, figures)),
+        }
     }
 
     fn criteria(&self) -> &'static [Criterion] {
@@ -101,6 +176,57 @@ impl Task for Tag {
     fn answerer(&self) -> Option<Answerer> {
         Some(answer)
     }
+
+    fn text_reader(&self) -> Option<TextReader> {
+        Some(tag_words::read_texts)
+    }
+
+    fn first_use(&self) -> FirstUse {
+        FirstUse::AnswerText
+    }
+}
+
+fn is_copy(data: &DataSpec) -> Result<bool> {
+    Ok(data.source()? == Source::Builtin(Builtin::Copy))
+}
+
+/// The network of a tagger of words. Its stack over characters has the cell of `rnn`.
+fn tagger(
+    mut rnn: RecurrentConfig,
+    shape: Shape,
+    schema: &TagSchema,
+    options: &NetworkOptions,
+) -> TaggerConfig {
+    let units = options.characters.unwrap_or(CHARACTER_UNITS);
+    let characters = (units > 0).then(|| CharactersConfig {
+        vocabulary_size: schema.character_count(),
+        rnn: rnn.same_cell(StackOptions {
+            bidirectional: Some(Merge::Concat),
+            init: rnn.stack().init,
+            ..StackOptions::new(CHARACTER_EMBEDDING, units)
+        }),
+    });
+    let columns: Vec<ColumnConfig> = schema
+        .column_sizes()
+        .map(|vocabulary_size| ColumnConfig { vocabulary_size, embedding_size: COLUMN_EMBEDDING })
+        .collect();
+    let embedding_size = rnn.stack().input_size;
+    rnn.stack_mut().input_size = embedding_size + 2 * units + COLUMN_EMBEDDING * columns.len();
+    TaggerConfig {
+        vocabulary_size: shape.vocabulary.unwrap_or_default(),
+        embedding_size,
+        characters,
+        columns,
+        outputs: shape.outputs,
+        crf: options.crf.unwrap_or(schema.spans),
+        dropout: options.dropout,
+        rnn,
+    }
+}
+
+fn of_words() -> Defaults {
+    let sizes = Sizes { embedding: 100, hidden: 150, layers: 1, dropout: 0.5, bidirectional: true };
+    Defaults { sizes, epochs: 15, batch_size: 16, lr: 3e-3, clip: 5., metric: "f1", ..Defaults::default() }
 }
 
 fn figures(confusion: &Confusion) -> Figures {
@@ -118,26 +244,28 @@ fn examples(rng: Rng, count: usize) -> Result<Vec<Example>> {
     Ok(examples.map(example).collect())
 }
 
-fn answer(network: &dyn Network, batch: &Batch, _before: usize, names: Names<'_>) -> Result<Vec<Answer>> {
-    let outputs = finite_outputs(network, batch)?.to_vec3::<f64>()?; // (batch, time, tags)
-    let inputs = batch.inputs.as_steps()?.to_vec2::<u32>()?; // (batch, time)
-    let rows = inputs.iter().zip(&outputs).enumerate();
-    let answers = rows.map(|(row, (tokens, outputs))| {
-        let length = batch.lengths.as_ref().map_or(tokens.len(), |lengths| lengths[row]);
-        let tags: Vec<usize> = outputs[..length].iter().map(|outputs| loss::highest(outputs)).collect();
-        named(&tokens[..length], &tags, names)
+fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Result<Vec<Answer>> {
+    let Questions { batch, parts, .. } = questions;
+    let (hidden, _) = network.encode(&batch.inputs, None, batch.lengths.as_deref())?;
+    let predicted = TagScores { network, hidden: &hidden, batch }.predicted()?;
+    let symbols = match &batch.inputs {
+        Inputs::Steps(tokens) => tokens.to_vec2::<u32>()?, // (batch, time)
+        _ => vec![vec![]; predicted.len()],
+    };
+    let rows = predicted.iter().zip(&symbols).zip(parts);
+    let answers = rows.map(|((tags, symbols), words)| {
+        let tokens = match words.as_slice() {
+            [] => symbols[..tags.len()].iter().map(ToString::to_string).collect(),
+            words => words.to_vec(),
+        };
+        named(&tokens, tags, names)
     });
     Ok(answers.collect())
 }
 
-/// The answer with the names of tokens and tags; those without a name are called by their number.
-fn named(tokens: &[u32], tags: &[usize], names: Names<'_>) -> Answer {
-    let token = |&id: &u32| {
-        let name = names.tokenizer.and_then(|tokenizer| tokenizer.token(id));
-        name.map_or_else(|| id.to_string(), String::from)
-    };
-    let tokens: Vec<String> = tokens.iter().map(token).collect();
-    let tag = |&tag: &usize| names.labels.get(tag).cloned().unwrap_or_else(|| tag.to_string());
+/// The answer with the names of the tags; those without a name are called by their number.
+fn named(tokens: &[String], tags: &[u32], names: Names<'_>) -> Answer {
+    let tag = |&tag: &u32| names.labels.get(tag as usize).cloned().unwrap_or_else(|| tag.to_string());
     let tags: Vec<String> = tags.iter().map(tag).collect();
     Answer { text: tags.join(" "), json: json!({ "tokens": tokens, "tags": tags }) }
 }

@@ -20,7 +20,6 @@ use super::network::NetworkOptions;
 use super::shape::Shape;
 use crate::data::batch::Batch;
 use crate::data::dataset::Dataset;
-use crate::data::example::Example;
 use crate::data::source::Split;
 use crate::inference::carry::Carried;
 use crate::inference::evaluate::Scores;
@@ -51,6 +50,11 @@ pub trait Task: Send + Sync {
     /// # Errors
     /// If the source of the data does not exist.
     fn suits(&self, data: &DataSpec) -> Result<bool>;
+
+    /// The data as this task reads it, if the form of its files is not clear from their names.
+    fn claimed(&self, data: DataSpec) -> DataSpec {
+        data
+    }
 
     /// Read training and validation data, with the tokenizer, classes and schema of `origin`.
     ///
@@ -88,11 +92,9 @@ pub trait Task: Send + Sync {
     /// # Errors
     /// For such an option.
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
-        if options.readout.is_some() {
-            let problem = format!("only a classifier has it, not option `task = {}`", self.name());
-            return Err(Error::invalid("readout", problem));
-        }
-        refuse_language_modelling(self.name(), options)
+        refuse_language_modelling(self.name(), options)?;
+        refuse_classification(self.name(), options)?;
+        refuse_tagging(self.name(), options)
     }
 
     /// The network around the recurrent stack `rnn`, for data of the given shape and schema.
@@ -187,7 +189,16 @@ pub trait Task: Send + Sync {
     /// The function that answers sequences; `None` for a language model, which only predicts the next token.
     fn answerer(&self) -> Option<Answerer>;
 
-    /// The conversion of a text without a label to an example; `None` if the task does not read single texts.
+    /// Read a split to be answered; its targets are not used, and may be absent from the data.
+    ///
+    /// # Errors
+    /// As [`Task::read_split`].
+    fn read_questions(&self, data: &DataSpec, split: Option<Split>, names: Names<'_>) -> Result<Dataset> {
+        let split = split.unwrap_or(Split::Test);
+        self.read_split(data, Some(split), names).map(|(dataset, _)| dataset)
+    }
+
+    /// The conversion of texts without labels to examples; `None` if the task does not read single texts.
     fn text_reader(&self) -> Option<TextReader> {
         None
     }
@@ -198,13 +209,24 @@ pub trait Task: Send + Sync {
     }
 }
 
-/// Function that answers each sequence of a batch, in order. The number is that of the sequences in the batches before.
+/// Function that answers each sequence of a batch, in order.
 ///
 /// Return an error if the batch does not fit the network or an output is NaN or infinite, and errors from candle.
-pub type Answerer = fn(&dyn Network, &Batch, usize, Names<'_>) -> Result<Vec<Answer>>;
+pub type Answerer = fn(&dyn Network, &Questions, Names<'_>) -> Result<Vec<Answer>>;
 
-/// Function that converts a text without a label to an example.
-pub type TextReader = fn(&str, &Tokenizer) -> Result<Example>;
+/// Function that converts texts without labels to examples, in order.
+pub type TextReader = fn(&[String], Names<'_>) -> Result<Dataset>;
+
+/// Sequences to answer.
+#[derive(Debug)]
+pub struct Questions {
+    /// The sequences.
+    pub batch: Batch,
+    /// Number of the sequences in the batches before.
+    pub before: usize,
+    /// The parts of each sequence as the user wrote them; see [`Examples::parts`](crate::data::batch::Examples::parts).
+    pub parts: Vec<Vec<String>>,
+}
 
 /// The loss of a batch in training.
 pub struct BatchLoss {
@@ -230,6 +252,27 @@ pub(super) fn refuse_language_modelling(task: &str, options: &NetworkOptions) ->
     }
 }
 
+/// Refuse options that only a classifier's network has. `task` is named in the error.
+pub(super) fn refuse_classification(task: &str, options: &NetworkOptions) -> Result<()> {
+    match options.readout {
+        Some(_) => {
+            let problem = format!("only a classifier has it, not option `task = {task}`");
+            Err(Error::invalid("readout", problem))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuse options that only a tagger's network has. `task` is named in the error.
+pub(super) fn refuse_tagging(task: &str, options: &NetworkOptions) -> Result<()> {
+    let problem = || format!("only a tagger has it, not option `task = {task}`");
+    match options {
+        NetworkOptions { crf: Some(_), .. } => Err(Error::invalid("crf", problem())),
+        NetworkOptions { characters: Some(_), .. } => Err(Error::invalid("characters", problem())),
+        _ => Ok(()),
+    }
+}
+
 /// Refuse options about the windows of running text. `task` is named in the error.
 pub(super) fn check_windows(task: &str, options: &Options) -> Result<()> {
     let problem =
@@ -248,7 +291,15 @@ pub(super) fn check_windows(task: &str, options: &Options) -> Result<()> {
 /// If the batch does not fit the network or an output is NaN or infinite, and errors from candle.
 pub(super) fn finite_outputs(network: &dyn Network, batch: &Batch) -> Result<Tensor> {
     let (hidden, _) = network.encode(&batch.inputs, None, batch.lengths.as_deref())?;
-    let outputs = network.decode(&hidden)?.to_dtype(DType::F64)?;
+    finite(&network.decode(&hidden)?)
+}
+
+/// Outputs in f64.
+///
+/// # Errors
+/// If one is NaN or infinite, and errors from candle.
+pub(super) fn finite(outputs: &Tensor) -> Result<Tensor> {
+    let outputs = outputs.to_dtype(DType::F64)?;
     let sum = loss::scalar(&outputs.sum_all()?)?;
     match sum.is_finite() {
         true => Ok(outputs),

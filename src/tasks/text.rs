@@ -12,9 +12,7 @@ use crate::{Error, Result};
 pub(super) fn tokenizer(corpus: &Corpus, origin: Origin) -> Result<Tokenizer> {
     match origin {
         Origin::Loaded(Known { tokenizer: Some(tokenizer), .. }) => Ok(*tokenizer),
-        Origin::Loaded(Known { tokenizer: None, .. }) => {
-            Err(Error::invalid("data", "is text, which the model does not read"))
-        }
+        Origin::Loaded(Known { tokenizer: None, .. }) => Err(unread("text")),
         Origin::Trained(TokenizerSpec { kind, max_vocab, lowercase }) => {
             Tokenizer::train(&kind, corpus.texts(Split::Train)?, max_vocab, lowercase)
         }
@@ -42,6 +40,11 @@ pub(super) fn split(
         return Err(Error::file(&data.data, problem));
     }
     Ok((dataset, split))
+}
+
+/// An error about data that the model of a run does not read.
+pub(super) fn unread(data: &str) -> Error {
+    Error::invalid("data", format!("is {data}, which the model does not read"))
 }
 
 /// The tokenizer of a model that was trained on text.

@@ -10,6 +10,7 @@
 //! | `project/` | the input's part of the gates |
 //! | `cell.rs` | the pointwise part of every cell |
 //! | `recurrence/` | the recurrence over a sequence |
+//! | `pointwise.rs` | the pointwise part of one step, on plain matrices |
 //! | `packed_layer.rs` | the weights of a layer, packed at load |
 //! | `stream/` | inference step by step |
 //! | `cross_entropy/` | a linear layer and its loss |
@@ -25,6 +26,7 @@ mod cross_entropy;
 mod memory;
 mod packed_layer;
 mod padding;
+mod pointwise;
 mod product;
 mod project;
 mod real;
@@ -38,6 +40,7 @@ pub(crate) use cross_entropy::{CrossEntropyGradients, CrossEntropyInputs, cross_
 pub(crate) use memory::Buffer;
 pub(crate) use packed_layer::PackedLayer;
 pub(crate) use padding::padded;
+pub(crate) use pointwise::{StepGradients, StepInputs, StepOutputs, step, step_backward};
 pub(crate) use product::SequenceLayout;
 pub(crate) use project::{InputShape, ProjectionGradients, project, project_backward};
 pub(crate) use real::Real;

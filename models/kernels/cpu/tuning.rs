@@ -77,6 +77,9 @@ pub(crate) const RECURRENT_BLOCK_ROWS: usize = 48;
 /// Multiplications of a streamed step below which a single thread is faster.
 pub(crate) const PARALLEL_STREAM_MULTIPLICATIONS: usize = 60_000;
 
+/// Units of a batch below which a single thread computes the pointwise part of a step faster.
+pub(crate) const PARALLEL_POINTWISE_UNITS: usize = 8_000;
+
 // Cross-entropy.
 
 /// Approximate number of scores in memory at a time: those of all classes for a set of rows.

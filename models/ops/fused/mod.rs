@@ -11,6 +11,7 @@
 //! nodes. An `ExtraOperand` node connects one more operand of
 //! the recurrence to the token, so that its gradient reaches candle's graph.
 
+mod attention_decoder;
 mod extra_operand;
 mod final_state;
 mod input_projection;
@@ -19,4 +20,5 @@ mod recurrence;
 mod sequence;
 mod side_channel;
 
+pub(crate) use attention_decoder::{DecoderInputs, DecoderOutput, decode, mask};
 pub(crate) use layer::{LayerOutput, layer};

@@ -144,6 +144,7 @@ impl DataArgs {
         let mut spec = self.read.apply(DataSpec::new(data));
         spec.fractions.valid = self.valid_fraction.unwrap_or(spec.fractions.valid);
         spec.fractions.test = self.test_fraction.unwrap_or(spec.fractions.test);
-        DataSpec { seed, class_weights: self.class_weights.clone().unwrap_or_default(), ..spec }
+        let spec = DataSpec { seed, class_weights: self.class_weights.clone().unwrap_or_default(), ..spec };
+        self.task.map_or_else(|| spec.clone(), |task| task.claimed(spec.clone()))
     }
 }

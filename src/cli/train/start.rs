@@ -24,9 +24,7 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     learner.check_flags(args)?;
     let writer = learner.writer(args, &data)?;
     eprintln!("reading {} ...", data.data);
-    if data.is_text()? {
-        announce(&data.corpus()?, None)?;
-    }
+    announce(&data, None)?;
     let prepared = learner.prepare(args, &data)?;
     announce_text(&data, &prepared);
     let defaults = learner.defaults(&data, &prepared);

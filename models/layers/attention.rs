@@ -1,0 +1,343 @@
+//! A decoder with attention and input feeding (Luong et al. 2015).
+//!
+//! ```text
+//! h_t = cell([y_t; a_{t-1}], h_{t-1})                 y_t the embedding of the target's previous token
+//! e_ts = h_t . W m_s                                  score "general"
+//! e_ts = v . tanh(Q h_t + K m_s)                      score "concat" (Bahdanau et al. 2015)
+//! w_t = softmax over the steps s of the source of e_t
+//! a_t = tanh(C [sum over s of w_ts m_s; h_t])         the attentional state, which predicts the next token
+//! ```
+//!
+//! | parameter | shape |
+//! |---|---|
+//! | `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0` | those of the cell with input + hidden features |
+//! | `attention.key.weight` | W (hidden, memory), or K (hidden, memory) |
+//! | `attention.query.weight`, `attention.score.weight` | Q (hidden, hidden) and v (hidden), for "concat" |
+//! | `attention.combine.weight` | C (hidden, memory + hidden) |
+
+use candle_core::{D, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use candle_nn::ops::softmax;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::layers::cell::Cell;
+use crate::layers::config::{StackConfig, StackOptions};
+use crate::layers::init::parameter;
+use crate::layers::linear::linear_distribution;
+use crate::layers::recurrent::Recurrent;
+use crate::layers::stack::Stack;
+use crate::layers::state::State;
+use crate::layers::weights::zeros;
+use crate::ops::fused::{DecoderInputs, DecoderOutput, decode, mask};
+
+/// The score of a step of the source for a step of the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttentionScore {
+    /// `h . W m`.
+    #[default]
+    General,
+    /// `v . tanh(Q h + K m)`.
+    Concat,
+}
+
+/// The state of a decoder between two steps of the target.
+#[derive(Clone, Debug)]
+pub struct AttentionState {
+    /// The state of the cell: `h`, and `c` for an LSTM, each (1, batch, hidden).
+    pub cell: State,
+    /// The attentional state a, (batch, hidden).
+    pub attentional: Tensor,
+}
+
+/// The source as a decoder reads it; [`AttentionDecoder::memory`] makes it once for all steps of the target.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// The outputs of an encoder, (batch, source, memory).
+    outputs: Tensor,
+    /// The outputs multiplied by W or K, (batch, source, hidden).
+    keys: Tensor,
+    /// Steps of each source; all of them if `None`.
+    lengths: Option<Vec<usize>>,
+}
+
+impl Memory {
+    /// Return the sources of these rows of the batch, in this order. A row may occur several times, as in beam search.
+    ///
+    /// # Errors
+    /// If a row is not below the batch.
+    pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        let batch = self.outputs.dim(0)?;
+        if let Some(row) = rows.iter().find(|&&row| row >= batch) {
+            bail!("row {row} is not in a batch of {batch}");
+        }
+        let indices: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+        let indices = Tensor::new(indices, self.outputs.device())?;
+        Ok(Self {
+            outputs: self.outputs.contiguous()?.index_select(&indices, 0)?,
+            keys: self.keys.contiguous()?.index_select(&indices, 0)?,
+            lengths: self.lengths.as_ref().map(|lengths| rows.iter().map(|&row| lengths[row]).collect()),
+        })
+    }
+}
+
+/// The results of [`AttentionDecoder::step`].
+#[derive(Clone, Debug)]
+pub struct AttendedStep {
+    /// The attentional state, (batch, hidden), which predicts the next token.
+    pub y: Tensor,
+    /// The attention weights, (batch, source).
+    pub weights: Tensor,
+    /// The state after the step.
+    pub state: AttentionState,
+}
+
+/// The results of [`AttentionDecoder::run`].
+#[derive(Clone, Debug)]
+pub struct Attended {
+    /// The attentional states, (batch, target, hidden).
+    pub ys: Tensor,
+    /// The attention weights, (batch, target, source), without a gradient.
+    pub alignments: Tensor,
+    /// The state after the last step, without a gradient.
+    pub state: AttentionState,
+}
+
+/// A decoder of one layer with attention and input feeding.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use candle_nn::{VarBuilder, VarMap};
+/// use rnn_zoo_models::{AttentionDecoder, AttentionScore, LstmCell, LstmConfig};
+///
+/// let parameters = VarMap::new();
+/// let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
+/// let config = LstmConfig::new(4, 8);
+/// let decoder = AttentionDecoder::<LstmCell>::new(&config, 6, AttentionScore::General, vb)?;
+/// let encoded = Tensor::zeros((2, 5, 6), DType::F32, &Device::Cpu)?; // (batch, source, memory)
+/// let memory = decoder.memory(&encoded, Some(&[5, 3]))?;
+/// let xs = Tensor::zeros((2, 7, 4), DType::F32, &Device::Cpu)?; // embeddings, (batch, target, input)
+/// let attended = decoder.run(&xs, &memory, &decoder.zero_state(2)?)?;
+/// assert_eq!(attended.ys.dims(), [2, 7, 8]); // (batch, target, hidden)
+/// assert_eq!(attended.alignments.dims(), [2, 7, 5]); // (batch, target, source)
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct AttentionDecoder<C: Cell> {
+    /// One layer in one direction over the embedding and the attentional state.
+    rnn: Stack<C>,
+    key: Tensor,
+    /// Q and v of [`AttentionScore::Concat`].
+    concat: Option<(Tensor, Tensor)>,
+    combine: Tensor,
+}
+
+impl AttentionState {
+    /// Return the state of these rows of the batch, in this order. A row may occur several times, as in beam search.
+    ///
+    /// # Errors
+    /// If `rows` is empty, or one of them is not below the batch.
+    pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        let indices: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+        let indices = Tensor::new(indices, self.attentional.device())?;
+        let attentional = self.attentional.contiguous()?.index_select(&indices, 0)?;
+        Ok(Self { cell: self.cell.select(rows)?, attentional })
+    }
+}
+
+impl<C: Cell> AttentionDecoder<C> {
+    /// Take the parameters from `vb`. `config` describes the cell, with the embedding as its input; its layer reads the
+    /// attentional state too. `memory` is the features of the encoder's outputs.
+    ///
+    /// # Errors
+    /// If the configuration is invalid, has several layers, both directions, a projection, recurrent dropout, weight drop
+    /// or zoneout, or a parameter is missing or has another shape.
+    #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
+    pub fn new(
+        config: &StackConfig<C::Options>,
+        memory: usize,
+        score: AttentionScore,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        let StackOptions { input_size, hidden_size: hidden, num_layers, bidirectional, .. } = config.stack;
+        let StackOptions { recurrent_dropout, weight_drop, zoneout, .. } = config.stack;
+        if num_layers != 1 || bidirectional.is_some() || C::projection(&config.cell).is_some() {
+            bail!("an attention decoder has one layer in one direction without a projection");
+        }
+        if [recurrent_dropout, weight_drop, zoneout].iter().any(|&p| p > 0.) {
+            bail!("an attention decoder has no recurrent dropout, weight drop or zoneout");
+        }
+        let mut config = config.clone();
+        config.stack.input_size = input_size + hidden;
+        let attention = vb.pp("attention");
+        let matrix = |name: &str, rows: usize, columns: usize| {
+            parameter(&attention, (rows, columns), name, linear_distribution(columns))
+        };
+        let concat = match score {
+            AttentionScore::General => None,
+            AttentionScore::Concat => {
+                let v = parameter(&attention, hidden, "score.weight", linear_distribution(hidden))?;
+                Some((matrix("query.weight", hidden, hidden)?, v))
+            }
+        };
+        Ok(Self {
+            rnn: Stack::new(&config, vb)?,
+            key: matrix("key.weight", hidden, memory)?,
+            concat,
+            combine: matrix("combine.weight", hidden, memory + hidden)?,
+        })
+    }
+
+    /// Return the number of hidden units.
+    pub fn hidden_size(&self) -> usize {
+        self.cell().weights().hidden_size()
+    }
+
+    /// Make a state of zeros for `batch` sequences.
+    ///
+    /// # Errors
+    /// Errors from candle.
+    pub fn zero_state(&self, batch: usize) -> Result<AttentionState> {
+        let attentional = zeros((batch, self.hidden_size()), &self.key)?;
+        Ok(AttentionState { cell: self.rnn.zero_state(batch)?, attentional })
+    }
+
+    /// Prepare the outputs of an encoder, (batch, source, memory), for all steps of a target. `lengths` holds the steps
+    /// of each source, at least 1; all have `source` steps if `None`. The padding must be finite, and its attention
+    /// weights are 0.
+    ///
+    /// # Errors
+    /// If the outputs have another number of features than the decoder reads.
+    pub fn memory(&self, outputs: &Tensor, lengths: Option<&[usize]>) -> Result<Memory> {
+        let (batch, source, features) = outputs.dims3()?;
+        let expected = self.key.dim(1)?;
+        if features != expected {
+            bail!("the encoder's outputs have {features} features; expected {expected}");
+        }
+        let flat = outputs.reshape((batch * source, features))?;
+        let keys = flat.matmul(&self.key.t()?)?.reshape((batch, source, self.hidden_size()))?;
+        Ok(Memory { outputs: outputs.contiguous()?, keys, lengths: lengths.map(<[usize]>::to_vec) })
+    }
+
+    /// Run the decoder over the embeddings `xs` of the target, (batch, target, input), from `state`.
+    ///
+    /// # Errors
+    /// If the shapes disagree, or a source has no step or more than `memory` has.
+    pub fn run(&self, xs: &Tensor, memory: &Memory, state: &AttentionState) -> Result<Attended> {
+        let (batch, sources) = (xs.dim(0)?, memory.outputs.dim(0)?);
+        if batch != sources {
+            bail!("{sources} sources for a batch of {batch}; expected one a sequence");
+        }
+        match self.fused(xs, memory, state)? {
+            Some(attended) => Ok(attended),
+            None => self.reference(xs, memory, state),
+        }
+    }
+
+    /// Run one step of inference, for greedy and beam search: `x` is the embedding of the last token, (batch, input).
+    ///
+    /// # Errors
+    /// As [`AttentionDecoder::run`].
+    pub fn step(&self, x: &Tensor, memory: &Memory, state: &AttentionState) -> Result<AttendedStep> {
+        let Attended { ys, alignments, state } = self.run(&x.unsqueeze(1)?, memory, state)?;
+        Ok(AttendedStep { y: ys.squeeze(1)?, weights: alignments.squeeze(1)?, state })
+    }
+
+    /// Draw all parameters anew.
+    ///
+    /// # Errors
+    /// If a parameter is not a variable.
+    pub fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
+        self.rnn.reset_parameters(rng)?;
+        let matrices = [Some(&self.key), self.concat.as_ref().map(|(query, _)| query), Some(&self.combine)];
+        for matrix in matrices.into_iter().flatten() {
+            linear_distribution(matrix.dim(1)?).draw(matrix, rng)?;
+        }
+        self.concat.iter().try_for_each(|(_, v)| linear_distribution(v.dim(0)?).draw(v, rng))
+    }
+
+    fn cell(&self) -> &C {
+        &self.rnn.cells()[0]
+    }
+
+    /// Run the whole target by the fused op. Return `None` if there is none.
+    fn fused(&self, xs: &Tensor, memory: &Memory, state: &AttentionState) -> Result<Option<Attended>> {
+        let cell = self.cell();
+        let (Some(kind), Some(weights)) = (cell.kind(), cell.weights().fused()) else { return Ok(None) };
+        weights.check(kind)?;
+        let (batch, target, input) = xs.dims3()?;
+        let (hidden, rows) = (weights.hidden, weights.ih.dim(0)?);
+        let embedded = weights.ih.narrow(1, 0, input)?;
+        let mut gates = xs.reshape((batch * target, input))?.matmul(&embedded.t()?)?;
+        for bias in [weights.b_ih, weights.b_hh.filter(|_| kind.folds_bias())].into_iter().flatten() {
+            gates = gates.broadcast_add(bias)?;
+        }
+        let State { h, c } = state.cell.layer(0)?;
+        let inputs = DecoderInputs {
+            gates: &gates.reshape((batch, target, rows))?,
+            feed: &weights.ih.narrow(1, input, hidden)?,
+            hh: weights.hh,
+            bias: weights.b_hh.filter(|_| !kind.folds_bias()),
+            keys: &memory.keys,
+            values: &memory.outputs,
+            score: self.concat.as_ref().map(|(query, v)| (query, v)),
+            combine: &self.combine,
+            h: &h,
+            c: c.as_ref(),
+            attentional: &state.attentional,
+            source_lengths: memory.lengths.as_deref(),
+        };
+        let Some(DecoderOutput { ys, alignments, h, c }) = decode(kind, inputs)? else { return Ok(None) };
+        let attentional = match target {
+            0 => state.attentional.clone(),
+            _ => ys.narrow(1, target - 1, 1)?.squeeze(1)?.detach(),
+        };
+        let cell = State { h: h.unsqueeze(0)?, c: c.map(|c| c.unsqueeze(0)).transpose()? };
+        Ok(Some(Attended { ys, alignments, state: AttentionState { cell, attentional } }))
+    }
+
+    /// Run the whole target in plain candle ops.
+    fn reference(&self, xs: &Tensor, memory: &Memory, state: &AttentionState) -> Result<Attended> {
+        let (batch, target, _) = xs.dims3()?;
+        let keys = &memory.keys;
+        let source = keys.dim(1)?;
+        let mask = mask(memory.lengths.as_deref(), (batch, source), keys)?;
+        let cell = self.cell();
+        let (mut state, mut attentional) = (state.cell.layer(0)?, state.attentional.clone());
+        let (mut ys, mut alignments) = (Vec::with_capacity(target), Vec::with_capacity(target));
+        for t in 0..target {
+            let x = Tensor::cat(&[&xs.narrow(1, t, 1)?, &attentional.unsqueeze(1)?], 2)?; // (batch, 1, ..)
+            let gates = cell.weights().project_input(&x, cell.folds_hidden_bias())?.squeeze(1)?;
+            state = cell.step(&gates, &state.h, &state)?;
+            let scores = match &self.concat {
+                None => keys.matmul(&state.h.unsqueeze(2)?)?.squeeze(2)?,
+                Some((query, v)) => {
+                    let queries = state.h.matmul(&query.t()?)?.unsqueeze(1)?; // (batch, 1, hidden)
+                    keys.broadcast_add(&queries)?.tanh()?.broadcast_mul(v)?.sum(D::Minus1)?
+                }
+            };
+            let scores = match &mask {
+                Some(mask) => (scores + mask)?,
+                None => scores,
+            };
+            let weights = softmax(&scores, D::Minus1)?; // (batch, source)
+            let context = weights.unsqueeze(1)?.matmul(&memory.outputs)?.squeeze(1)?;
+            attentional = Tensor::cat(&[&context, &state.h], 1)?.matmul(&self.combine.t()?)?.tanh()?;
+            ys.push(attentional.clone());
+            alignments.push(weights.detach());
+        }
+        let (ys, alignments) = match target {
+            0 => (zeros((batch, 0, self.hidden_size()), keys)?, zeros((batch, 0, source), keys)?),
+            _ => (Tensor::stack(&ys, 1)?, Tensor::stack(&alignments, 1)?),
+        };
+        let cell = State {
+            h: state.h.detach().unsqueeze(0)?,
+            c: state.c.map(|c| c.detach().unsqueeze(0)).transpose()?,
+        };
+        Ok(Attended { ys, alignments, state: AttentionState { cell, attentional: attentional.detach() } })
+    }
+}
+
+#[cfg(test)]
+mod tests;

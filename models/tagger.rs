@@ -1,0 +1,316 @@
+//! A tagger: one tag for every word, from the word, its characters and further columns of the data.
+//!
+//! ```text
+//! s_w = [last forward state, last backward state] of a stack over the characters of w
+//! x_t = dropout([E[w_t], s_{w_t}, columns of w_t])
+//! h_t = rnn(x_t, h_{t-1})                        usually in both directions
+//! e_t = W dropout(h_t) + b                       the emissions, one for each tag
+//! p(tags) = softmax(e_t) at every step, or a conditional random field over all steps
+//! ```
+//!
+//! | parameter | shape |
+//! |---|---|
+//! | `encoder.weight` | (words, embedding) |
+//! | `characters.encoder.weight` | (characters, features), with `characters` |
+//! | `characters.rnn.*` | those of the stack over characters |
+//! | `columns.N.weight` | (values, features) of further column N |
+//! | `rnn.*` | those of the stack |
+//! | `decoder.weight`, `decoder.bias` | (tags, output size), (tags) |
+//! | `crf.*` | those of [`Crf`], with `crf` |
+//!
+//! Huang et al. 2015 and Lample et al. 2016 describe the network. The stack over characters reads each distinct word of
+//! a batch once.
+
+use candle_core::{D, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::inputs::{Inputs, Words};
+use crate::layers::config::{LARGEST_SIZE, check_probability};
+use crate::layers::crf::Crf;
+use crate::layers::dropout::{Noise, Share, dropout};
+use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, embedding};
+use crate::layers::init::Distribution;
+use crate::layers::linear::{Linear, linear, linear_distribution};
+use crate::layers::recurrent::Recurrent;
+use crate::layers::state::State;
+use crate::network::{Encoded, Network};
+use crate::recurrent_config::RecurrentConfig;
+
+/// The configuration of a [`Tagger`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaggerConfig {
+    /// Number of words that can be read.
+    pub vocabulary_size: usize,
+    /// Features of a word's embedding.
+    pub embedding_size: usize,
+    /// The network over the characters of a word; `None` if it reads words alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub characters: Option<CharactersConfig>,
+    /// Further columns of the data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnConfig>,
+    /// Number of tags.
+    pub outputs: usize,
+    /// Whether a conditional random field scores whole sequences of tags.
+    pub crf: bool,
+    /// Dropout on the features of words and on the stack's output; locked if the stack's dropout is.
+    pub dropout: f64,
+    /// The recurrent stack. Its input size is the sum of the features of a word's embedding, its characters and its
+    /// columns.
+    pub rnn: RecurrentConfig,
+}
+
+/// The network over the characters of a word.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CharactersConfig {
+    /// Number of characters that can be read.
+    pub vocabulary_size: usize,
+    /// The stack, whose input size is the features of a character.
+    pub rnn: RecurrentConfig,
+}
+
+/// A further column of the data, such as part-of-speech tags.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnConfig {
+    /// Number of different values.
+    pub vocabulary_size: usize,
+    /// Features of a value's embedding.
+    pub embedding_size: usize,
+}
+
+/// A network that gives each word of a sentence a tag.
+pub struct Tagger {
+    encoder: Embedding,
+    characters: Option<Characters>,
+    columns: Vec<Embedding>,
+    rnn: Box<dyn Recurrent>,
+    decoder: Linear,
+    crf: Option<Crf>,
+    dropout: f64,
+    share: Share,
+}
+
+/// An embedding of characters with a stack over the characters of a word.
+struct Characters {
+    encoder: Embedding,
+    rnn: Box<dyn Recurrent>,
+}
+
+impl Characters {
+    #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
+    fn new(config: &CharactersConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        let rnn = config.rnn.build(vb.pp("rnn"))?;
+        let encoder = embedding(config.vocabulary_size, rnn.input_size(), vb.pp("encoder"))?;
+        Ok(Self { encoder, rnn })
+    }
+
+    /// Compute the features of each word, (batch, time, output size).
+    fn forward(&self, words: &Words, noise: Noise<'_>) -> Result<Tensor> {
+        let xs = self.encoder.forward(&words.characters)?; // (spellings, characters, features)
+        let output = self.rnn.run_t(&xs, None, Some(&words.character_counts), noise)?;
+        let spellings = output.last()?; // (spellings, output size)
+        let (batch, time) = words.spellings.dims2()?;
+        let features = spellings.index_select(&words.spellings.flatten_all()?, 0)?;
+        features.reshape((batch, time, ()))
+    }
+}
+
+impl Tagger {
+    /// Take the parameters from `vb`.
+    ///
+    /// # Errors
+    /// If the configuration is invalid, or a parameter is missing or has another shape.
+    #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
+    pub fn new(config: &TaggerConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        if !(1..=LARGEST_SIZE).contains(&config.outputs) {
+            bail!("outputs is {}; expected 1 to {LARGEST_SIZE}", config.outputs);
+        }
+        check_probability("dropout", config.dropout)?;
+        let characters = config.characters.as_ref();
+        let characters = characters.map(|config| Characters::new(config, vb.pp("characters"))).transpose()?;
+        let spelled = characters.as_ref().map_or(0, |characters| characters.rnn.output_size());
+        let described: usize = config.columns.iter().map(|column| column.embedding_size).sum();
+        let rnn = config.rnn.build(vb.pp("rnn"))?;
+        let features = config.embedding_size + spelled + described;
+        if rnn.input_size() != features {
+            bail!("input_size is {}; the features of a word are {features}", rnn.input_size());
+        }
+        let columns = config.columns.iter().enumerate().map(|(column, config)| {
+            embedding(config.vocabulary_size, config.embedding_size, vb.pp(format!("columns.{column}")))
+        });
+        Ok(Self {
+            encoder: embedding(config.vocabulary_size, config.embedding_size, vb.pp("encoder"))?,
+            characters,
+            columns: columns.collect::<Result<_>>()?,
+            decoder: linear(rnn.output_size(), config.outputs, vb.pp("decoder"))?,
+            crf: config.crf.then(|| Crf::new(config.outputs, vb.pp("crf"))).transpose()?,
+            rnn,
+            dropout: config.dropout,
+            share: if config.rnn.stack().locked_dropout { Share::Time } else { Share::None },
+        })
+    }
+
+    /// Compute the features of each word, (batch, time, features).
+    fn features(&self, words: &Words, noise: Noise<'_>) -> Result<Tensor> {
+        if words.columns.len() != self.columns.len() {
+            bail!("{} further columns; expected {}", words.columns.len(), self.columns.len());
+        }
+        let mut features = vec![self.encoder.forward(&words.tokens)?];
+        if let Some(characters) = &self.characters {
+            features.push(characters.forward(words, noise)?);
+        }
+        for (embedding, values) in self.columns.iter().zip(&words.columns) {
+            features.push(embedding.forward(values)?);
+        }
+        Tensor::cat(&features, D::Minus1)
+    }
+}
+
+impl Network for Tagger {
+    fn encode_t(
+        &self,
+        inputs: &Inputs,
+        state: Option<&State>,
+        lengths: Option<&[usize]>,
+        mut noise: Noise<'_>,
+    ) -> Result<Encoded> {
+        let xs = self.features(inputs.as_words()?, noise.as_deref_mut())?; // (batch, time, features)
+        let xs = dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?;
+        let output = self.rnn.run_t(&xs, state, lengths, noise.as_deref_mut())?;
+        let hidden = dropout(&output.ys, self.dropout, self.share, noise)?; // (batch, time, output)
+        Ok(Encoded { hidden, state: output.state, penalty: None })
+    }
+
+    fn decoder(&self) -> &Linear {
+        &self.decoder
+    }
+
+    fn crf(&self) -> Option<&Crf> {
+        self.crf.as_ref()
+    }
+
+    fn zero_state(&self, batch: usize) -> Result<State> {
+        self.rnn.zero_state(batch)
+    }
+
+    fn repack(&self) {
+        self.rnn.repack();
+        if let Some(characters) = &self.characters {
+            characters.rnn.repack();
+        }
+    }
+
+    fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
+        EMBEDDING_DISTRIBUTION.draw(self.encoder.weight(), rng)?;
+        if let Some(Characters { encoder, rnn }) = &self.characters {
+            EMBEDDING_DISTRIBUTION.draw(encoder.weight(), rng)?;
+            rnn.reset_parameters(rng)?;
+        }
+        for column in &self.columns {
+            EMBEDDING_DISTRIBUTION.draw(column.weight(), rng)?;
+        }
+        self.rnn.reset_parameters(rng)?;
+        let weight = self.decoder.weight();
+        linear_distribution(weight.dim(1)?).draw(weight, rng)?;
+        self.decoder.bias().map_or(Ok(()), |bias| Distribution::Constant(0.).draw(bias, rng))?;
+        self.crf.as_ref().map_or(Ok(()), |crf| crf.reset_parameters(rng))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use candle_nn::VarMap;
+
+    use super::*;
+    use crate::{GruConfig, LstmConfig, Merge, StackOptions};
+
+    fn both(input: usize, hidden: usize) -> StackOptions {
+        StackOptions { bidirectional: Some(Merge::Concat), ..StackOptions::new(input, hidden) }
+    }
+
+    fn config() -> TaggerConfig {
+        TaggerConfig {
+            vocabulary_size: 20,
+            embedding_size: 5,
+            characters: Some(CharactersConfig {
+                vocabulary_size: 9,
+                rnn: RecurrentConfig::Gru(GruConfig::from(both(3, 4))),
+            }),
+            columns: vec![ColumnConfig { vocabulary_size: 6, embedding_size: 2 }],
+            outputs: 7,
+            crf: true,
+            dropout: 0.,
+            rnn: RecurrentConfig::Lstm(LstmConfig::from(both(5 + 8 + 2, 6))),
+        }
+    }
+
+    fn tagger(config: &TaggerConfig) -> Result<Tagger> {
+        let map = VarMap::new();
+        Tagger::new(config, VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))
+    }
+
+    fn rows(rows: &[Vec<u32>]) -> Tensor {
+        Tensor::new(rows.to_vec(), &Device::Cpu).unwrap()
+    }
+
+    /// Two sentences of three words and one, padded to `time` steps, whose spellings are padded to `longest`.
+    fn words(time: usize, longest: usize) -> Inputs {
+        let padded = |row: &[u32], length: usize| {
+            let mut row = row.to_vec();
+            row.resize(length, 0);
+            row
+        };
+        let batch = |sentences: [&[u32]; 2]| rows(&sentences.map(|row| padded(row, time)));
+        let characters: [&[u32]; 3] = [&[1, 2], &[3], &[4, 5, 6]];
+        Inputs::Words(Words {
+            tokens: batch([&[1, 2, 3], &[2]]),
+            columns: vec![batch([&[5, 4, 3], &[1]])],
+            spellings: batch([&[0, 1, 2], &[1]]),
+            characters: rows(&characters.map(|row| padded(row, longest))),
+            character_counts: vec![2, 1, 3],
+        })
+    }
+
+    #[test]
+    fn padding_of_words_and_characters_changes_nothing() {
+        let model = tagger(&config()).unwrap();
+        let emissions = |inputs: &Inputs| -> Vec<Vec<Vec<f32>>> {
+            let (hidden, _) = model.encode(inputs, None, Some(&[3, 1])).unwrap();
+            model.decode(&hidden).unwrap().to_vec3().unwrap() // (batch, time, tags)
+        };
+        let (short, long) = (emissions(&words(3, 3)), emissions(&words(5, 8)));
+        assert_eq!(short[0], long[0][..3]);
+        assert_eq!(short[1][0], long[1][0]);
+    }
+
+    #[test]
+    fn spelling_and_columns_reach_the_emissions() {
+        let model = tagger(&config()).unwrap();
+        let first = |change: fn(&mut Words)| -> Vec<f32> {
+            let Inputs::Words(mut words) = words(3, 3) else { unreachable!() };
+            change(&mut words);
+            let (hidden, _) = model.encode(&Inputs::Words(words), None, Some(&[3, 1])).unwrap();
+            model.decode(&hidden).unwrap().to_vec3().unwrap()[0][0].clone()
+        };
+        let plain = first(|_| {});
+        assert_ne!(
+            plain,
+            first(|words| words.characters = rows(&[vec![8, 2, 0], vec![3, 0, 0], vec![4, 5, 6]]))
+        );
+        assert_ne!(plain, first(|words| words.columns = vec![rows(&[vec![0, 4, 3], vec![1, 0, 0]])]));
+    }
+
+    #[test]
+    fn other_inputs_and_other_sizes_are_refused() {
+        let model = tagger(&config()).unwrap();
+        let tokens = Inputs::from(rows(&[vec![1, 2]]));
+        let problem = model.encode(&tokens, None, None).map(drop).unwrap_err().to_string();
+        assert!(problem.contains("expected words with characters; found tokens or features"), "{problem}");
+        let narrow = TaggerConfig { embedding_size: 4, ..config() };
+        let problem = tagger(&narrow).map(drop).unwrap_err().to_string();
+        assert!(problem.contains("input_size is 15; the features of a word are 14"), "{problem}");
+    }
+}

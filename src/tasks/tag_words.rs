@@ -1,0 +1,249 @@
+//! Sentences of words as data of the tagger.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::data_spec::{DataSpec, Known, Origin, Prepared, TaggingColumns, TokenizerSpec};
+use super::names::Names;
+use super::shape::Shape;
+use super::spans::are_spans;
+use super::text;
+use crate::data::column_file::{ColumnFile, Sentence};
+use crate::data::dataset::Dataset;
+use crate::data::divided::{Divided, ItemsOf};
+use crate::data::source::Split;
+use crate::data::tagged::{TaggedSentence, TaggedSentences};
+use crate::listing::listed;
+use crate::tokenizer::{Kind, Tokenizer};
+use crate::training::{LossUnit, Splits};
+use crate::{Error, Result};
+
+/// Fewest times that a word occurs in training to have an embedding of its own. The others are unknown, so that the
+/// embedding of unknown words is trained.
+const FEWEST: usize = 2;
+
+/// The description of a tagger's inputs and outputs besides its words and tags.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct TagSchema {
+    /// The characters of the training split, sorted; number 0 is that of all others.
+    pub characters: String,
+    /// For each further column, the values in the training split, sorted; number 0 is that of all others.
+    pub columns: Vec<Vec<String>>,
+    /// The columns of the training data.
+    pub data: TaggingColumns,
+    /// Whether the tags mark spans, as BIO does.
+    pub spans: bool,
+}
+
+impl TagSchema {
+    /// The schema of a model; `None` if it tags built-in sequences.
+    ///
+    /// # Errors
+    /// If the schema is not one of a tagger.
+    pub(super) fn read(schema: &Value) -> Result<Option<Self>> {
+        match schema {
+            Value::Null => Ok(None),
+            schema => Self::deserialize(schema).map(Some).map_err(|error| {
+                Error::Message(format!("`schema` in config.json is not a tagger's: {error}"))
+            }),
+        }
+    }
+
+    /// The sizes of the vocabularies of the further columns.
+    pub(super) fn column_sizes(&self) -> impl Iterator<Item = usize> {
+        self.columns.iter().map(|values| values.len() + 1)
+    }
+
+    /// The number of different characters.
+    pub(super) fn character_count(&self) -> usize {
+        self.characters.chars().count() + 1
+    }
+}
+
+/// Read training and validation data.
+pub(super) fn prepare(data: &DataSpec, origin: Origin, unit: LossUnit) -> Result<Prepared> {
+    let corpus = data.column_corpus(None)?;
+    let (tokenizer, labels, schema) = match origin {
+        Origin::Trained(spec) => learn(&corpus, data, &spec)?,
+        Origin::Loaded(Known { tokenizer, labels, schema }) => {
+            let tokenizer = *tokenizer.ok_or_else(|| text::unread("sentences of words"))?;
+            let schema = TagSchema::read(&schema)?.ok_or_else(|| text::unread("sentences of words"))?;
+            (tokenizer, labels, schema)
+        }
+    };
+    let encoder = Encoder::new(&tokenizer, &labels, &schema);
+    let read = |split| encoder.read(&corpus, split, true);
+    let valid = if corpus.has(Split::Valid)? { Some(read(Split::Valid)?) } else { None };
+    let splits = Splits { train: read(Split::Train)?, valid };
+    Ok(Prepared {
+        splits,
+        text_column: None,
+        shape: Shape { vocabulary: Some(tokenizer.vocabulary_size()), features: 0, outputs: labels.len() },
+        unit,
+        schema: serde_json::to_value(&schema).map_err(|error| Error::Message(error.to_string()))?,
+        tokenizer: Some(tokenizer),
+        labels,
+    })
+}
+
+/// Read a split for a trained model. With `tagged`, each tag must be one that the model knows; otherwise the tags of the
+/// data are ignored.
+pub(super) fn read_split(
+    data: &DataSpec,
+    split: Option<Split>,
+    names: Names<'_>,
+    schema: &TagSchema,
+    tagged: bool,
+) -> Result<(Dataset, Split)> {
+    let corpus = data.column_corpus(Some(&schema.data))?;
+    let split = split.unwrap_or_else(|| corpus.default_split());
+    let encoder = Encoder::new(text::require(names.tokenizer)?, names.labels, schema);
+    Ok((encoder.read(&corpus, split, tagged)?, split))
+}
+
+/// Read texts, each a sentence of words between blanks.
+pub(super) fn read_texts(texts: &[String], names: Names<'_>) -> Result<Dataset> {
+    let schema = TagSchema::read(names.schema)?.unwrap_or_default();
+    if !schema.columns.is_empty() {
+        let columns = listed(schema.data.features.iter().map(ToString::to_string), ", ");
+        let problem = format!(
+            "the model reads the further columns {columns} of each word, which plain text does not have; use a column \
+             file"
+        );
+        return Err(Error::Message(problem));
+    }
+    let encoder = Encoder::new(text::require(names.tokenizer)?, names.labels, &schema);
+    let sentences = texts.iter().map(|text| {
+        let words: Vec<String> = text.split_whitespace().map(String::from).collect();
+        Ok(Sentence { words, ..Sentence::default() })
+    });
+    encoder.encode(Box::new(sentences.collect::<Vec<_>>().into_iter()), "the text", false)
+}
+
+/// The tokenizer, the tags and the schema of the training split.
+fn learn(
+    corpus: &Divided<ColumnFile>,
+    data: &DataSpec,
+    spec: &TokenizerSpec,
+) -> Result<(Tokenizer, Vec<String>, TagSchema)> {
+    if spec.kind != Kind::Word {
+        let problem = "a tagger of column files reads words; leave it out, or use option `tokenizer = word`";
+        return Err(Error::invalid("tokenizer", problem));
+    }
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let mut words = vec![];
+    let (mut tags, mut characters) = (BTreeSet::new(), BTreeSet::new());
+    let mut columns: Vec<BTreeSet<String>> = vec![];
+    for sentence in corpus.items(Split::Train)? {
+        let sentence = sentence?;
+        tags.extend(sentence.tags);
+        columns.resize(sentence.features.len(), BTreeSet::new());
+        for (known, values) in columns.iter_mut().zip(sentence.features) {
+            known.extend(values);
+        }
+        for word in sentence.words {
+            characters.extend(word.chars());
+            let key = if spec.lowercase { word.to_lowercase() } else { word.clone() };
+            *counts.entry(key).or_default() += 1;
+            words.push(word);
+        }
+    }
+    if tags.len() < 2 {
+        let found = listed(tags.iter(), ", ");
+        let problem = format!("the training split has one tag ({found}); expected at least two");
+        return Err(Error::file(&data.data, problem));
+    }
+    words.retain(|word| {
+        let key = if spec.lowercase { word.to_lowercase() } else { word.clone() };
+        counts[&key] >= FEWEST || counts.len() < FEWEST
+    });
+    let texts = words.into_iter().map(Ok);
+    let tokenizer = Tokenizer::train(&Kind::Word, texts, spec.max_vocab, spec.lowercase)?;
+    let schema = TagSchema {
+        characters: characters.into_iter().collect(),
+        columns: columns.into_iter().map(|values| values.into_iter().collect()).collect(),
+        data: data.tagging.clone().unwrap_or_default(),
+        spans: are_spans(&tags),
+    };
+    Ok((tokenizer, tags.into_iter().collect(), schema))
+}
+
+/// Converts sentences to numbers.
+struct Encoder<'a> {
+    tokenizer: &'a Tokenizer,
+    labels: &'a [String],
+    schema: &'a TagSchema,
+    characters: HashMap<char, u32>,
+}
+
+impl<'a> Encoder<'a> {
+    fn new(tokenizer: &'a Tokenizer, labels: &'a [String], schema: &'a TagSchema) -> Self {
+        let characters = schema.characters.chars().zip(1..).collect();
+        Self { tokenizer, labels, schema, characters }
+    }
+
+    fn read(&self, corpus: &Divided<ColumnFile>, split: Split, tagged: bool) -> Result<Dataset> {
+        let name = format!("the {split} split of {}", corpus.path().display());
+        self.encode(corpus.items(split)?, &name, tagged)
+    }
+
+    /// Convert sentences. `name` is that of the data in errors.
+    fn encode(&self, sentences: ItemsOf<Sentence>, name: &str, tagged: bool) -> Result<Dataset> {
+        let mut data = TaggedSentences::default();
+        let mut tokens = HashMap::new();
+        for sentence in sentences {
+            let sentence = sentence?;
+            let spell =
+                |word: &str| word.chars().map(|c| self.characters.get(&c).copied().unwrap_or(0)).collect();
+            let spellings: Vec<u32> =
+                sentence.words.iter().map(|word| data.spelling(word, || spell(word))).collect();
+            for (word, &spelling) in sentence.words.iter().zip(&spellings) {
+                if let std::collections::hash_map::Entry::Vacant(entry) = tokens.entry(spelling) {
+                    entry.insert(self.token(word)?);
+                }
+            }
+            data.push(TaggedSentence {
+                tokens: spellings.iter().map(|spelling| tokens[spelling]).collect(),
+                columns: self.columns(&sentence),
+                tags: if tagged { self.tags(&sentence, name)? } else { vec![0; spellings.len()] },
+                spellings,
+            });
+        }
+        Ok(Dataset::Examples(Box::new(data)))
+    }
+
+    /// The token of a word, which may hold blanks.
+    fn token(&self, word: &str) -> Result<u32> {
+        let unknown = self.tokenizer.unknown();
+        match (self.tokenizer.encode(word)?.as_slice(), unknown) {
+            (&[token], _) | (_, Some(token)) => Ok(token),
+            (_, None) => Err(Error::Message(format!("the tokenizer has no token for the word {word:?}"))),
+        }
+    }
+
+    fn columns(&self, sentence: &Sentence) -> Vec<Vec<u32>> {
+        let number =
+            |known: &[String], value: &String| known.binary_search(value).map_or(0, |place| place as u32 + 1);
+        let columns = self.schema.columns.iter().zip(&sentence.features);
+        columns.map(|(known, values)| values.iter().map(|value| number(known, value)).collect()).collect()
+    }
+
+    fn tags(&self, sentence: &Sentence, name: &str) -> Result<Vec<u32>> {
+        let number = |(place, tag): (usize, &String)| match self.labels.binary_search(tag) {
+            Ok(number) => Ok(number as u32),
+            Err(_) => {
+                let word = &sentence.words[place];
+                let problem = format!(
+                    "{name} has the tag {tag:?} (word {word:?} of the sentence from line {} on), but the model knows \
+                     only {}; leave such sentences out, or train anew on all tags",
+                    sentence.line,
+                    listed(self.labels, ", ")
+                );
+                Err(Error::Message(problem))
+            }
+        };
+        sentence.tags.iter().enumerate().map(number).collect()
+    }
+}

@@ -1,0 +1,114 @@
+//! The decoder with attention: the fused op against the reference in plain candle ops.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Result, Var};
+use candle_nn::{VarBuilder, VarMap};
+use proptest::prelude::*;
+use rnn_zoo::models::kernels::Isa;
+use rnn_zoo::models::ops::without_fused;
+use rnn_zoo::models::{
+    AttentionDecoder, AttentionScore, AttentionState, Cell, GruCell, GruOptions, LstmCell, Reset,
+    SimpleRnnCell, StackOptions, State, backward,
+};
+use rnn_zoo::rng::{Purpose, Rng, stream};
+
+use super::case::{Results, check_close};
+use crate::random_layer::{random, values};
+
+/// Sizes of a batch and a decoder.
+#[derive(Clone, Debug)]
+struct Case {
+    input: usize,
+    hidden: usize,
+    memory: usize,
+    target: usize,
+    source: usize,
+    lengths: Vec<usize>,
+    score: AttentionScore,
+    seed: u64,
+}
+
+fn any_case() -> impl Strategy<Value = Case> {
+    let scores = prop::sample::select(vec![AttentionScore::General, AttentionScore::Concat]);
+    (1..6usize, 1..20usize, 1..7usize, 0..5usize, 1..6usize, 1..5usize, scores, any::<u64>()).prop_flat_map(
+        |(input, hidden, memory, target, source, batch, score, seed)| {
+            prop::collection::vec(1..=source, batch).prop_map(move |lengths| Case {
+                input,
+                hidden,
+                memory,
+                target,
+                source,
+                lengths,
+                score,
+                seed,
+            })
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn decoders_and_their_gradients_equal_the_reference(case in any_case(), cell in 0..4usize) {
+        for (dtype, tolerance) in [(DType::F64, 1e-11), (DType::F32, 1e-4)] {
+            let run = || match cell {
+                0 => run::<SimpleRnnCell>(&case, Default::default(), dtype),
+                1 => run::<LstmCell>(&case, Default::default(), dtype),
+                2 => run::<GruCell>(&case, Default::default(), dtype),
+                _ => run::<GruCell>(&case, GruOptions { reset: Reset::Before, ..Default::default() }, dtype),
+            };
+            let expected = without_fused(run)?;
+            for isa in Isa::available() {
+                check_close(&format!("{} in {dtype:?}", isa.name()), &isa.scope(run)?, &expected, tolerance)?;
+            }
+        }
+    }
+}
+
+/// The outputs and final states of random sequences, and the gradients of a weighted sum of the outputs.
+fn run<C: Cell>(case: &Case, options: C::Options, dtype: DType) -> Result<Results> {
+    let Case { input, hidden, memory, target, source, ref lengths, score, seed } = *case;
+    let mut rng = stream(seed, Purpose::Parameters, 0);
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, dtype, &Device::Cpu);
+    let config = StackOptions::new(input, hidden).with_cell(options);
+    let decoder = AttentionDecoder::<C>::new(&config, memory, score, vb)?;
+    decoder.reset_parameters(&mut rng)?;
+    let batch = lengths.len();
+    let variable = |dims: &[usize], rng: &mut Rng| Var::from_tensor(&random(dims, dtype, rng)?);
+    let mut variables: HashMap<String, Var> = map.data().lock().expect("invariant: no panic").clone();
+    let xs = variable(&[batch, target, input], &mut rng)?;
+    let outputs = variable(&[batch, source, memory], &mut rng)?;
+    let h = variable(&[1, batch, hidden], &mut rng)?;
+    let c = variable(&[1, batch, hidden], &mut rng)?;
+    let attentional = variable(&[batch, hidden], &mut rng)?;
+    let state = AttentionState {
+        cell: State { h: h.as_tensor().clone(), c: C::CELL_STATE.then(|| c.as_tensor().clone()) },
+        attentional: attentional.as_tensor().clone(),
+    };
+    let memory = decoder.memory(outputs.as_tensor(), Some(lengths))?;
+    let found = decoder.run(xs.as_tensor(), &memory, &state)?;
+    let weights = random(&[batch, target, hidden], dtype, &mut rng)?;
+    let loss = (&found.ys * weights)?.sum_all()?;
+
+    let mut results = Results::from([
+        ("ys".to_string(), values(&found.ys)?),
+        ("alignments".to_string(), values(&found.alignments)?),
+        ("h".to_string(), values(&found.state.cell.h)?),
+        ("attentional".to_string(), values(&found.state.attentional)?),
+    ]);
+    if let Some(c) = &found.state.cell.c {
+        results.insert("c".into(), values(c)?);
+    }
+    for (name, var) in [("xs", xs), ("memory", outputs), ("h0", h), ("c0", c), ("a0", attentional)] {
+        variables.insert(name.into(), var);
+    }
+    let gradients = backward(&loss)?;
+    for (name, var) in &variables {
+        let gradient = gradients.get(var)?.map_or_else(|| var.zeros_like(), Ok)?;
+        results.insert(format!("gradient of {name}"), values(&gradient)?);
+    }
+    Ok(results)
+}
