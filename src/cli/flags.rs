@@ -9,7 +9,7 @@ use rnn_zoo::models::{MODELS, ModelEntry};
 use rnn_zoo::tasks::{TASKS, Task};
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 73] = [
+const FLAGS: [(&str, &str); 76] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("average", "--average"),
@@ -55,6 +55,7 @@ const FLAGS: [(&str, &str); 73] = [
     ("lr", "--lr"),
     ("max_vocab", "--max-vocab"),
     ("metric", "--metric"),
+    ("min_count", "--min-count"),
     ("min_p", "--min-p"),
     ("momentum", "--momentum"),
     ("optimizer", "--optimizer"),
@@ -66,6 +67,7 @@ const FLAGS: [(&str, &str); 73] = [
     ("runs", "RUN"),
     ("save_state", "--save-state"),
     ("schedule", "--schedule"),
+    ("series_column", "--series-column"),
     ("split", "--split"),
     ("state_reset", "--state-reset"),
     ("tagging.features", "--feature-columns"),
@@ -82,6 +84,7 @@ const FLAGS: [(&str, &str); 73] = [
     ("top_p", "--top-p"),
     ("typical_p", "--typical-p"),
     ("vary_bptt", "--vary-bptt"),
+    ("vectors", "--vectors"),
     ("with_training", "--with-training"),
 ];
 

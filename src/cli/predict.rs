@@ -5,7 +5,6 @@ use std::io::Write;
 use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::predict::{answer, check, read_texts};
-use rnn_zoo::tasks::DataSpec;
 use rnn_zoo::tokenizer::fold_line_ends;
 
 use super::bundle_argument::load_model;
@@ -82,7 +81,7 @@ impl Args {
             let spec = self.data.spec(data, &model.config);
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
-        let spec = self.data.read.apply(DataSpec::new(data));
+        let spec = self.data.unlabelled(data, &model.config);
         if !spec.is_text()? {
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }

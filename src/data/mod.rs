@@ -10,6 +10,8 @@
 //! builtin    generators, which need no file       builtin/
 //! Tokens     a split as token numbers             tokens.rs
 //! Examples   independent sequences                example.rs
+//! Series     numeric series with classes          labelled_series/
+//! Vectors    word vectors of GloVe and word2vec   vectors.rs
 //! Weighted   examples of weighted classes         weighted.rs
 //! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs
 //! Divided    sentences with tags, or pairs of     divided.rs; column_corpus.rs, column_file.rs, column.rs;
@@ -46,6 +48,7 @@ pub mod fractions;
 pub mod hub;
 mod json_object;
 mod jsonl_file;
+pub mod labelled_series;
 mod lines;
 mod numbered_lines;
 pub mod pair_table;
@@ -59,6 +62,7 @@ pub mod tagged;
 mod text_file;
 pub mod tokens;
 mod utf8_file;
+pub mod vectors;
 pub mod weighted;
 pub(crate) mod windows;
 

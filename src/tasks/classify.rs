@@ -8,6 +8,7 @@ use rnn_zoo_models::{ModelConfig, Network, Readout, RecurrentConfig};
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
+use super::classify_series::{self, SeriesSchema};
 use super::confusion::Confusion;
 use super::criterion::Criterion;
 use super::data_spec::{DataSpec, Origin, Prepared};
@@ -43,14 +44,18 @@ impl Task for Classify {
     }
 
     fn summary(&self) -> &'static str {
-        "One class for a whole text"
+        "One class for a whole text or series"
     }
 
     fn suits(&self, data: &DataSpec) -> Result<bool> {
-        Ok(data.is_text()? && data.columns.label.is_some())
+        Ok(data.is_series()? || data.is_text()? && data.columns.label.is_some())
     }
 
     fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
+        if data.is_series()? {
+            check_series(data)?;
+            return classify_series::prepare(data, origin, |examples, labels| weighted(examples, labels, data));
+        }
         check(data)?;
         let corpus = data.corpus()?;
         let labels = match origin.labels() {
@@ -83,9 +88,20 @@ impl Task for Classify {
         split: Option<Split>,
         names: Names<'_>,
     ) -> Result<(Dataset, Split)> {
+        if let Some(schema) = SeriesSchema::read(names.schema)? {
+            check_series(data)?;
+            return classify_series::read_split(data, split, names, &schema, true);
+        }
         check(data)?;
         let tokenizer = text::require(names.tokenizer)?;
         text::split(data, split, |corpus, split| Ok(read(corpus, split, tokenizer, names.labels)?.into()))
+    }
+
+    fn read_questions(&self, data: &DataSpec, split: Option<Split>, names: Names<'_>) -> Result<Dataset> {
+        match SeriesSchema::read(names.schema)? {
+            Some(schema) => Ok(classify_series::read_split(data, split, names, &schema, false)?.0),
+            None => Err(text::unread("numeric series")),
+        }
     }
 
     fn label_column(&self) -> Option<&'static str> {
@@ -119,13 +135,16 @@ impl Task for Classify {
         Ok(predictor(options.readout.unwrap_or(Readout::Last), rnn, shape, options))
     }
 
-    fn defaults(&self, _data: &DataSpec, _prepared: &Prepared) -> Defaults {
+    fn defaults(&self, _data: &DataSpec, prepared: &Prepared) -> Defaults {
+        if prepared.tokenizer.is_none() {
+            return defaults_of_series();
+        }
         let sizes = Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4, bidirectional: false };
         Defaults { sizes, ..Defaults::default() }
     }
 
-    fn unit(&self, _tokenizer: Option<&Tokenizer>) -> LossUnit {
-        LossUnit::of_classes("text")
+    fn unit(&self, tokenizer: Option<&Tokenizer>) -> LossUnit {
+        LossUnit::of_classes(if tokenizer.is_some() { "text" } else { "series" })
     }
 
     fn meter(&self, names: Names<'_>) -> Box<dyn Meter> {
@@ -168,6 +187,18 @@ impl Task for Classify {
     fn first_use(&self) -> FirstUse {
         FirstUse::AnswerText
     }
+}
+
+/// Refuse data that is not series, and tables without the column of the classes.
+fn check_series(data: &DataSpec) -> Result<()> {
+    if !data.is_series()? {
+        return Err(Error::invalid("data", format!("{} is text; the model reads numeric series", data.data)));
+    }
+    if data.series_column.is_some() && data.columns.label.is_none() {
+        let problem = "series need the column that holds their classes, such as option `columns.label = label`";
+        return Err(Error::invalid("columns.label", problem));
+    }
+    Ok(())
 }
 
 fn check(data: &DataSpec) -> Result<()> {
@@ -222,6 +253,12 @@ fn labels_of(corpus: &Corpus) -> Result<Vec<String>> {
         return Err(Error::invalid("columns.label", problem));
     }
     Ok(labels.into_iter().collect())
+}
+
+/// Series are few and long, so that training passes over them more often.
+fn defaults_of_series() -> Defaults {
+    let sizes = Sizes { embedding: 0, hidden: 64, layers: 1, dropout: 0.3, bidirectional: true };
+    Defaults { sizes, epochs: 40, batch_size: 16, lr: 3e-3, ..Defaults::default() }
 }
 
 fn figures(confusion: &Confusion) -> Figures {

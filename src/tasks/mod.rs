@@ -10,6 +10,7 @@
 //! | `network.rs`, `defaults.rs` | options of a network, default settings of a run |
 //! | `meter.rs`, `figures.rs` | sums and figures of an evaluation |
 //! | `confusion.rs`, `class_report.rs` | counts of true and predicted classes, their metrics and tables |
+//! | `classify_series.rs` | numeric series as data of the classifier |
 //! | `class_weights.rs` | weights of classes in the training loss |
 //! | `spans.rs`, `bleu.rs`, `chrf.rs`, `series_scores.rs` | metrics of spans, of translations and of forecasts |
 //! | `criterion.rs` | the metrics that can choose the best checkpoint |
@@ -25,6 +26,7 @@ pub mod chrf;
 mod class_report;
 mod class_weights;
 mod classify;
+mod classify_series;
 mod confusion;
 mod criterion;
 mod data_spec;

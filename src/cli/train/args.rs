@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rnn_zoo::tasks::{ClassWeights, DataSpec, STORY, Task, TokenizerSpec};
-use rnn_zoo::tokenizer::Kind;
+use rnn_zoo::tokenizer::{Kind, Limits};
 
 use crate::cli::compute::Compute;
 use crate::cli::read_args::ReadArgs;
@@ -31,7 +31,7 @@ pub struct Args {
     pub model: Option<String>,
 
     /// Fine-tune: start from the parameters, the network and the tokenizer of a bundle; regularisation may differ
-    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["task", "tokenizer", "max_vocab", "lowercase"],
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["task", "tokenizer", "max_vocab", "min_count", "lowercase"],
           conflicts_with_all = architecture::SHAPE)]
     pub from: Option<String>,
 
@@ -111,13 +111,21 @@ pub struct DataArgs {
     #[arg(long, value_name = "X")]
     test_fraction: Option<f64>,
 
-    /// char, word (cut at blanks alone), bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
+    /// char, word (cut at blanks alone), treebank (punctuation and contractions cut off, too), bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
     #[arg(long, value_name = "TOKENIZER", value_parser = flags::parsed::<Kind>)]
     tokenizer: Option<Kind>,
 
     /// Keep only the N most frequent tokens; the rest become `<unk>`
     #[arg(long, value_name = "N")]
     max_vocab: Option<usize>,
+
+    /// Keep only tokens that occur at least N times in the training split; the rest become `<unk>`
+    #[arg(long, value_name = "N")]
+    min_count: Option<u64>,
+
+    /// Start the embeddings from word vectors, in the text format of GloVe or word2vec; --embedding is their width
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub vectors: Option<PathBuf>,
 
     /// Weights of classes in the training loss of a classifier: balanced, none or LABEL=WEIGHT,... [default: none]
     #[arg(long, value_name = "WEIGHTS", value_parser = flags::parsed::<ClassWeights>)]
@@ -135,7 +143,7 @@ impl DataArgs {
             "rnnlm" => Kind::Word,
             _ => task.tokenizer(),
         });
-        TokenizerSpec { kind, max_vocab: self.max_vocab, lowercase: self.lowercase }
+        TokenizerSpec { kind, limits: Limits { max: self.max_vocab, min_count: self.min_count }, lowercase: self.lowercase }
     }
 
     /// Return the source of the data, with the seed of built-in data.

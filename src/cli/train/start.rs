@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use rnn_zoo::Error;
 use rnn_zoo::bundle::{self, BundleWriter, Config, Loaded};
+use rnn_zoo::data::vectors::Vectors;
+use rnn_zoo::listing::thousands;
 use rnn_zoo::models::{MODELS, ModelConfig, ModelEntry};
 use rnn_zoo::tasks::{self, DataSpec, Defaults, Origin, Prepared, Task};
 use rnn_zoo::tokenizer::Tokenizer;
 use rnn_zoo::training::optim::Average;
-use rnn_zoo::training::{Options, Run};
+use rnn_zoo::training::{Filled, Options, Run};
 
 use super::args::Args;
 use super::introduce::{command_line, introduce};
@@ -36,6 +38,9 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     let config = learner.config(network, &prepared);
     let mut run = Run::start(writer, config, data, prepared, options, device)?;
     introduce(&run, device);
+    if let Some(vectors) = &args.data.vectors {
+        fill(&mut run, vectors)?;
+    }
     if let Some(Basis { bundle, .. }) = &learner.basis {
         run.start_from(bundle)?;
     }
@@ -90,6 +95,9 @@ impl Learner {
     fn check_flags(&self, args: &Args) -> anyhow::Result<()> {
         let options = args.training.options(&args.length, &Defaults::default())?;
         options.validate()?;
+        if let Some(vectors) = &args.data.vectors {
+            embedding_of(vectors, args.network.embedding)?;
+        }
         if self.basis.is_none() {
             args.network.check(args.network.cell(self.entry)?, &options.optimizer)?;
         }
@@ -135,7 +143,11 @@ impl Learner {
             Some(Basis { bundle, .. }) => Ok(args.network.regularized(&bundle.config.network)),
             None => {
                 let cell = args.network.cell(self.entry)?;
-                args.network.config(cell, self.task, prepared, defaults.sizes)
+                let mut network = args.network.clone();
+                if let Some(vectors) = &args.data.vectors {
+                    network.embedding = Some(embedding_of(vectors, args.network.embedding)?);
+                }
+                network.config(cell, self.task, prepared, defaults.sizes)
             }
         }
     }
@@ -166,6 +178,31 @@ fn load_basis(argument: &str, args: &Args) -> anyhow::Result<Basis> {
         }
         _ => Ok(Basis { bundle, sha256 }),
     }
+}
+
+/// Return the width of the embedding that starts from a file of vectors. Refuses another width that the user gives.
+fn embedding_of(vectors: &Path, given: Option<usize>) -> anyhow::Result<usize> {
+    let width = Vectors::width(vectors)?;
+    match given.filter(|&given| given != width) {
+        Some(given) => {
+            let file = vectors.display();
+            let problem = format!("{given} is not the width of {file}, {width}; leave it out");
+            Err(usage("--embedding", problem))
+        }
+        None => Ok(width),
+    }
+}
+
+/// Start the embeddings from a file of vectors, and print how many tokens have one.
+fn fill(run: &mut Run, vectors: &Path) -> anyhow::Result<()> {
+    let Filled { tokens, in_lower_case, of } = run.fill_embedding(vectors)?;
+    let lower = match in_lower_case {
+        0 => String::new(),
+        count => format!(", {} of them by their lower-case form", thousands(count as u64)),
+    };
+    let [tokens, of] = [tokens, of].map(|count| thousands(count as u64));
+    eprintln!("{}: vectors for {tokens} of {of} tokens{lower}", vectors.display());
+    Ok(())
 }
 
 /// Return the model of the bundle of `--from`. Refuses another one that the user names.
