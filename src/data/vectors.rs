@@ -50,9 +50,10 @@ impl Vectors {
             if !wanted(word) || rows.contains_key(word) {
                 continue;
             }
-            let row: Vec<f32> = numbers.iter().map(|text| number_of(text)).collect::<Option<_>>().ok_or_else(
-                || problem(format!("not all of the {width} values after the word are finite numbers")),
-            )?;
+            let row: Vec<f32> =
+                numbers.iter().map(|text| number_of(text)).collect::<Option<_>>().ok_or_else(|| {
+                    problem(format!("not all of the {width} values after the word are finite numbers"))
+                })?;
             rows.insert(word.to_string(), row);
         }
         Ok(Self { width, rows })
@@ -124,7 +125,9 @@ mod tests {
     #[test]
     fn both_formats_are_read() {
         let rows = "the 0.5 -1\nunwanted 1 1\n. . . 2 3e-1\nthe 9 9\n1999 4 5\n";
-        for text in [rows.to_string(), format!("5 2\n{rows}"), format!("5 2 \r\n{}", rows.replace('\n', " \r\n"))] {
+        for text in
+            [rows.to_string(), format!("5 2\n{rows}"), format!("5 2 \r\n{}", rows.replace('\n', " \r\n"))]
+        {
             let Vectors { width, rows } = read(&text).unwrap();
             assert_eq!((width, rows.len()), (2, 3), "{text}");
             assert_eq!((rows["the"].as_slice(), rows[". . ."].as_slice()), (&[0.5, -1.][..], &[2., 0.3][..]));

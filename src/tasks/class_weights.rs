@@ -84,7 +84,9 @@ impl FromStr for ClassWeights {
                 ));
             };
             let Some(weight) = weight.parse::<f64>().ok().filter(|w| w.is_finite() && *w >= 0.) else {
-                return wrong(format!("the weight of {label:?} is {weight:?}; expected a number of at least 0"));
+                return wrong(format!(
+                    "the weight of {label:?} is {weight:?}; expected a number of at least 0"
+                ));
             };
             if given.insert(label.to_string(), weight).is_some() {
                 return wrong(format!("{label:?} has two weights; keep one"));

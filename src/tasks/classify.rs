@@ -54,7 +54,9 @@ impl Task for Classify {
     fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
         if data.is_series()? {
             check_series(data)?;
-            return classify_series::prepare(data, origin, |examples, labels| weighted(examples, labels, data));
+            return classify_series::prepare(data, origin, |examples, labels| {
+                weighted(examples, labels, data)
+            });
         }
         check(data)?;
         let corpus = data.corpus()?;
@@ -195,7 +197,8 @@ fn check_series(data: &DataSpec) -> Result<()> {
         return Err(Error::invalid("data", format!("{} is text; the model reads numeric series", data.data)));
     }
     if data.series_column.is_some() && data.columns.label.is_none() {
-        let problem = "series need the column that holds their classes, such as option `columns.label = label`";
+        let problem =
+            "series need the column that holds their classes, such as option `columns.label = label`";
         return Err(Error::invalid("columns.label", problem));
     }
     Ok(())

@@ -72,7 +72,8 @@ impl SeriesSchema {
         series.fill(&self.mean);
         let width = self.dimensions.len();
         let values = series.values.iter().enumerate();
-        let values = values.map(|(at, value)| ((value - self.mean[at % width]) / self.scale[at % width]) as f32);
+        let values =
+            values.map(|(at, value)| ((value - self.mean[at % width]) / self.scale[at % width]) as f32);
         Input::Features { values: values.collect(), width }
     }
 }

@@ -60,7 +60,9 @@ impl FromStr for Kind {
         let path = PathBuf::from(text);
         match path.is_file() {
             true => Ok(Self::File(path)),
-            false => wrong(format!("`{text}` is not char, word, treebank, bpe:N or an existing tokenizer.json")),
+            false => {
+                wrong(format!("`{text}` is not char, word, treebank, bpe:N or an existing tokenizer.json"))
+            }
         }
     }
 }

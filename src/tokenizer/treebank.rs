@@ -74,7 +74,10 @@ mod tests {
             ("J. Smith of the U.S. left.", "J. Smith of the U.S. left ."),
             ("\"Wait...\" -- 'well-known and/or my_name'", "\" Wait ... \" -- ' well-known and/or my_name '"),
             ("rock 'n' roll, the dogs' bones: O'Neill", "rock ' n ' roll , the dogs ' bones : O'Neill"),
-            ("안녕하세요, 세계! 「네」 50% x=1 e\u{301}t", "안녕하세요 , 세계 ! 「 네 」 50 % x = 1 e\u{301}t"),
+            (
+                "안녕하세요, 세계! 「네」 50% x=1 e\u{301}t",
+                "안녕하세요 , 세계 ! 「 네 」 50 % x = 1 e\u{301}t",
+            ),
             ("tokenized text : 's n't .", "tokenized text : 's n't ."),
         ] {
             assert_eq!(words(text).join(" "), expected);

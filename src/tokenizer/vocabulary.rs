@@ -73,7 +73,12 @@ impl Counts {
         symbols
             .sort_unstable_by(|(a, a_count), (b, b_count)| (Reverse(a_count), a).cmp(&(Reverse(b_count), b)));
         let symbols = symbols.into_iter().map(|(symbol, _)| symbol.into_string());
-        [UNKNOWN, END].map(String::from).into_iter().chain(symbols).take(limits.max.unwrap_or(usize::MAX)).collect()
+        [UNKNOWN, END]
+            .map(String::from)
+            .into_iter()
+            .chain(symbols)
+            .take(limits.max.unwrap_or(usize::MAX))
+            .collect()
     }
 }
 

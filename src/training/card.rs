@@ -89,7 +89,9 @@ pub fn next_commands(config: &Config, data: &DataSpec, bundle: &str) -> String {
     let split = split_to_score(config, data).map_or(String::new(), |split| format!(" --split {split}"));
     let first = match config.task.first_use() {
         FirstUse::Generate { length } => format!("rnn generate {bundle} --length {length}"),
-        FirstUse::AnswerText if config.tokenizer.is_some() => format!("rnn predict {bundle} --text 'some text'"),
+        FirstUse::AnswerText if config.tokenizer.is_some() => {
+            format!("rnn predict {bundle} --text 'some text'")
+        }
         FirstUse::AnswerText | FirstUse::AnswerData => format!("rnn predict {bundle} {read}"),
     };
     format!("    {first}\n    rnn eval {bundle} {read}{split}")

@@ -34,16 +34,17 @@ impl Run {
         let unsuited = || Error::invalid("vectors", "the network reads no text; leave it out");
         let tokenizer = self.tokenizer().ok_or_else(unsuited)?;
         let variable = self.trainer.parameters.get(EMBEDDING).ok_or_else(unsuited)?;
-        let tokens: Vec<&str> =
-            (0..tokenizer.vocabulary_size() as u32).map(|id| tokenizer.token(id).unwrap_or_default()).collect();
+        let tokens: Vec<&str> = (0..tokenizer.vocabulary_size() as u32)
+            .map(|id| tokenizer.token(id).unwrap_or_default())
+            .collect();
         let lower: Vec<String> = tokens.iter().map(|token| token.to_lowercase()).collect();
-        let wanted: HashSet<&str> =
-            tokens.iter().copied().chain(lower.iter().map(String::as_str)).collect();
+        let wanted: HashSet<&str> = tokens.iter().copied().chain(lower.iter().map(String::as_str)).collect();
         let Vectors { width, rows } = Vectors::read(path, |word| wanted.contains(word))?;
         let expected = variable.dim(1)?;
         if width != expected {
-            let problem =
-                format!("has vectors of {width} numbers, but option `embedding = {expected}` is the width of the network's");
+            let problem = format!(
+                "has vectors of {width} numbers, but option `embedding = {expected}` is the width of the network's"
+            );
             return Err(Error::file(path, problem));
         }
         let mut filled = Filled { tokens: 0, in_lower_case: 0, of: tokens.len() };

@@ -129,7 +129,9 @@ pub fn scalar(tensor: &Tensor) -> Result<f64> {
 pub fn values(batch: &Batch) -> Result<&Tensor> {
     match &batch.targets {
         Targets::Values(values) => Ok(values),
-        Targets::Classes(_) | Targets::Weighted { .. } => Err(Error::Message("only numbers have a squared error, not classes".into())),
+        Targets::Classes(_) | Targets::Weighted { .. } => {
+            Err(Error::Message("only numbers have a squared error, not classes".into()))
+        }
     }
 }
 

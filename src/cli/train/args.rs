@@ -143,7 +143,11 @@ impl DataArgs {
             "rnnlm" => Kind::Word,
             _ => task.tokenizer(),
         });
-        TokenizerSpec { kind, limits: Limits { max: self.max_vocab, min_count: self.min_count }, lowercase: self.lowercase }
+        TokenizerSpec {
+            kind,
+            limits: Limits { max: self.max_vocab, min_count: self.min_count },
+            lowercase: self.lowercase,
+        }
     }
 
     /// Return the source of the data, with the seed of built-in data.

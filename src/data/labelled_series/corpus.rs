@@ -115,7 +115,8 @@ fn open_folder(folder: &Path, open: impl Fn(&Path) -> Result<SeriesFile>) -> Res
         [train] => folder_of(folder, train, &test_of(train).unwrap_or_default(), open),
         [] => {
             let names = names_of("train", &EXTENSIONS);
-            let problem = format!("has no training file (NAME{TRAIN}, {names}); a folder of series needs one");
+            let problem =
+                format!("has no training file (NAME{TRAIN}, {names}); a folder of series needs one");
             Err(Error::file(folder, problem))
         }
         several => {
@@ -139,11 +140,7 @@ fn folder_of(
     Ok(Divided::folder(path, open(train)?, None, tests))
 }
 
-fn open_file(
-    path: &Path,
-    columns: Option<&SeriesColumns>,
-    encoding: Option<Encoding>,
-) -> Result<SeriesFile> {
+fn open_file(path: &Path, columns: Option<&SeriesColumns>, encoding: Option<Encoding>) -> Result<SeriesFile> {
     let SeriesTable { series, left_out } = match (is_ts(path), columns) {
         (true, _) => SeriesTable { series: ts_file::read(path, encoding)?, left_out: vec![] },
         (false, Some(columns)) => table::read(path, columns)?,
@@ -184,7 +181,8 @@ mod tests {
             let source: Source = path.display().to_string().parse().unwrap();
             assert!(is_ts_source(&source));
             let data = open(&source, None, None).unwrap();
-            let counts = [Split::Train, Split::Valid, Split::Test].map(|split| data.items(split).unwrap().count());
+            let counts =
+                [Split::Train, Split::Valid, Split::Test].map(|split| data.items(split).unwrap().count());
             assert_eq!(counts, [18, 2, 3], "{}", path.display());
         }
         write("y_TRAIN.ts", 2);

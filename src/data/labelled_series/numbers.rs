@@ -11,7 +11,9 @@ pub(super) fn value(text: &str) -> Result<f64, String> {
     }
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(value),
-        Ok(_) => Err(format!("{text:?} is infinite or out of range; expected a number, or ? where one is missing")),
+        Ok(_) => {
+            Err(format!("{text:?} is infinite or out of range; expected a number, or ? where one is missing"))
+        }
         Err(_) => Err(format!("{text:?} is no number; expected one, or ? where one is missing")),
     }
 }

@@ -104,8 +104,7 @@ impl Rows {
             let line = record.line();
             let text = |at| String::from_utf8(record.field(at).to_vec());
             let fields = (0..record.len()).map(text).collect::<Result<Vec<_>, _>>();
-            let fields =
-                fields.map_err(|_| Error::file(path, format!("line {line} is not UTF-8 text")))?;
+            let fields = fields.map_err(|_| Error::file(path, format!("line {line} is not UTF-8 text")))?;
             if let Some((_, first)) = rows.first().filter(|(_, first)| first.len() != fields.len()) {
                 let (found, expected) = (fields.len(), first.len());
                 let problem = format!("line {line}: {found} fields where the header has {expected}");
@@ -123,7 +122,10 @@ impl Rows {
     /// Whether the first value of a column that is not missing is a number.
     fn holds_numbers(&self, at: usize) -> bool {
         let values = self.rows.iter().map(|(_, fields)| numbers::value(&fields[at]));
-        values.into_iter().find(|value| !matches!(value, Ok(value) if value.is_nan())).is_some_and(|value| value.is_ok())
+        values
+            .into_iter()
+            .find(|value| !matches!(value, Ok(value) if value.is_nan()))
+            .is_some_and(|value| value.is_ok())
     }
 
     fn group(
@@ -140,7 +142,10 @@ impl Rows {
             let problem = |problem: String| Error::file(path, format!("line {line}: {problem}"));
             let name = fields[series_at].as_str();
             if name.trim().is_empty() {
-                return Err(problem(format!("`{}` is empty; expected the name of a series", self.names[series_at])));
+                return Err(problem(format!(
+                    "`{}` is empty; expected the name of a series",
+                    self.names[series_at]
+                )));
             }
             let label = label_at.map(|at| fields[at].clone()).filter(|label| !label.is_empty());
             let place = *places.entry(name).or_insert_with(|| {
@@ -156,7 +161,8 @@ impl Rows {
             let series = &mut found[place];
             if series.label != label {
                 let [first, second] = [&series.label, &label].map(|label| label.as_deref().unwrap_or(""));
-                let problem_text = format!("series {name:?} has the class {second:?} and before it {first:?}");
+                let problem_text =
+                    format!("series {name:?} has the class {second:?} and before it {first:?}");
                 return Err(problem(problem_text));
             }
             for &at in values_at {

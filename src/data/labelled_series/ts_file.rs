@@ -96,7 +96,9 @@ fn header(path: &Path, lines: &mut NumberedLines) -> Result<Header> {
                 return Err(problem("values with time stamps are not read; expected @timeStamps false"));
             }
             "@targetlabel" if value.eq_ignore_ascii_case("true") => {
-                return Err(problem("the series have numbers for targets; expected classes, @classLabel true"));
+                return Err(problem(
+                    "the series have numbers for targets; expected classes, @classLabel true",
+                ));
             }
             "@classlabel" if value.eq_ignore_ascii_case("true") => {
                 header.classes = words.map(String::from).collect();
@@ -150,7 +152,8 @@ fn parse(line: &str, header: &Header) -> Result<(Vec<Vec<f64>>, Option<String>),
 mod tests {
     use super::*;
 
-    const HEADER: &str = "# about\n@problemName x\n@univariate false\n@dimensions 2\n@classLabel true a b\n@data\n";
+    const HEADER: &str =
+        "# about\n@problemName x\n@univariate false\n@dimensions 2\n@classLabel true a b\n@data\n";
 
     fn read_text(text: &str) -> Result<Vec<LabelledSeries>> {
         let folder = tempfile::tempdir().unwrap();
