@@ -146,7 +146,7 @@ impl Task for Classify {
     }
 
     fn unit(&self, tokenizer: Option<&Tokenizer>) -> LossUnit {
-        LossUnit::of_classes(if tokenizer.is_some() { "text" } else { "series" })
+        LossUnit::of_classes(if tokenizer.is_some() { "text" } else { "sequence" })
     }
 
     fn meter(&self, names: Names<'_>) -> Box<dyn Meter> {

@@ -108,7 +108,7 @@ pub(super) fn prepare(
         shape: Shape { vocabulary: None, features: schema.dimensions.len(), outputs: labels.len() },
         labels,
         text_column: None,
-        unit: LossUnit::of_classes("series"),
+        unit: LossUnit::of_classes("sequence"),
         schema: schema_value,
     })
 }
@@ -181,8 +181,8 @@ impl Reader<'_> {
 fn labels_of(data: &DataSpec, train: &[LabelledSeries]) -> Result<Vec<String>> {
     let labels: BTreeSet<String> = train.iter().filter_map(|series| series.label.clone()).collect();
     match labels.len() {
-        0 | 1 => {
-            let problem = format!("{} has {} classes; expected at least two", data.data, labels.len());
+        count @ (0 | 1) => {
+            let problem = format!("{} has {count} class; expected at least two", data.data);
             Err(Error::invalid("columns.label", problem))
         }
         _ => Ok(labels.into_iter().collect()),

@@ -62,10 +62,7 @@ pub(super) fn read(path: &Path, columns: &SeriesColumns) -> Result<SeriesTable> 
         })
     };
     let series_at = place(&columns.series, "series_column")?;
-    let label_at = match &columns.label {
-        Some(label) => rows.names.iter().position(|column| column == label),
-        None => None,
-    };
+    let label_at = columns.label.as_ref().map(|label| place(label, "columns.label")).transpose()?;
     let values_at: Vec<usize> = match &columns.values {
         Some(names) => names.iter().map(|name| place(name, "data")).collect::<Result<_>>()?,
         None => {
