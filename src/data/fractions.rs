@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::labelled_series::is_training_file;
+use super::archive_names::is_training_file;
 use super::source::Source;
 use crate::{Error, Result};
 

@@ -10,7 +10,7 @@
 //! builtin    generators, which need no file       builtin/
 //! Tokens     a split as token numbers             tokens.rs
 //! Examples   independent sequences                example.rs
-//! Series     numeric series with classes          labelled_series/
+//! Series     numeric series with classes          labelled_series/, archive_names.rs
 //! Vectors    word vectors of GloVe and word2vec   vectors.rs
 //! Weighted   examples of weighted classes         weighted.rs
 //! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs
@@ -21,6 +21,7 @@
 //! No whole file is held in memory: text is read piece by piece, and the tokens of a large split are written to a
 //! temporary file and read by position.
 
+mod archive_names;
 pub mod batch;
 pub mod builtin;
 pub mod column;

@@ -178,6 +178,9 @@ impl Task for Classify {
 
     fn text_reader(&self) -> Option<TextReader> {
         Some(|texts, names| {
+            if !names.schema.is_null() {
+                return Err(text::unread("text"));
+            }
             let tokenizer = text::require(names.tokenizer)?;
             let example = |text: &String| {
                 Ok(Example { input: Input::Tokens(tokenizer.encode(text)?), target: Target::Class(0) })

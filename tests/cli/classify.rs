@@ -98,7 +98,7 @@ fn vectors_start_the_embeddings() {
         |name: &str| folder.json(&format!("{name}/config.json"))["network"]["rnn"]["input_size"].clone();
     assert_eq!(embedding("m"), 4);
     let rare = said(&folder, &format!("train gru {flags} --min-count 21 --out rare"));
-    assert!(rare.contains("a vocabulary of 4 tokens"), "{rare}");
+    assert!(rare.contains("a vocabulary of 3 tokens"), "{rare}");
     folder.refused(
         &format!("train gru {flags} --embedding 8 --out n"),
         2,
@@ -147,7 +147,7 @@ fn ts_files_are_classified() {
         2,
         &["--data", "text.txt is text; the model reads numeric series"],
     );
-    folder.refused("predict m --text x", 1, &["m"]);
+    folder.refused("predict m --text x", 2, &["--data", "is text, which the model does not read"]);
     folder.refused("plot m --confusion", 2, &["--data"]);
     folder.write("bad.ts", "@classLabel true a b\n@data\n1,2:3:a\n");
     folder.refused(

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::archive::{TRAIN, is_ts, test_of};
 use super::series::LabelledSeries;
 use super::table::{self, SeriesColumns, SeriesTable};
 use super::ts_file;
+use crate::data::archive_names::{TRAIN, is_ts, test_of};
 use crate::data::divided::{Divided, Items, ItemsOf, VALID_NAMES, find, names_of};
 use crate::data::encoding::Encoding;
 use crate::data::hub::{self, Endpoint};

@@ -3,20 +3,20 @@
 use std::path::{Path, PathBuf};
 
 /// The end of the names of training files.
-pub(super) const TRAIN: &str = "_TRAIN.ts";
+pub(crate) const TRAIN: &str = "_TRAIN.ts";
 
 /// Whether a path has the extension `.ts`.
-pub(super) fn is_ts(path: &Path) -> bool {
+pub(crate) fn is_ts(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ts"))
 }
 
 /// The path of the test file of a training file; `None` for other files.
-pub(super) fn test_of(path: &Path) -> Option<PathBuf> {
+pub(crate) fn test_of(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?.strip_suffix(TRAIN)?;
     Some(path.with_file_name(format!("{name}_TEST.ts")))
 }
 
 /// Whether a path is a training file that its test file stands beside.
-pub fn is_training_file(path: &Path) -> bool {
+pub(crate) fn is_training_file(path: &Path) -> bool {
     test_of(path).is_some_and(|test| test.exists())
 }
