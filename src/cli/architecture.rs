@@ -43,7 +43,8 @@ pub struct Args {
     #[arg(long, value_name = "CELL", value_parser = flags::cell())]
     cell: Option<Cell>,
 
-    /// Read the sequence in both directions (not for language models) [default: true for tags of words]
+    /// Read the sequence in both directions (not for language models) [default: true for tags of words and for
+    /// classes]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
     bidirectional: Option<bool>,

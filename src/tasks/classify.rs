@@ -141,7 +141,7 @@ impl Task for Classify {
         if prepared.tokenizer.is_none() {
             return defaults_of_series();
         }
-        let sizes = Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4, bidirectional: false };
+        let sizes = Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4, bidirectional: true };
         Defaults { sizes, ..Defaults::default() }
     }
 
