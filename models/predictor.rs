@@ -4,13 +4,14 @@
 //! ```text
 //! x_t = E[w_t], or the features themselves
 //! h_t = rnn(x_t, h_{t-1})
-//! y_t = W dropout(h_t) + b                       at every step, or only at the last
+//! y = W dropout(r) + b                           r is h_t at every step, or one vector of all; see `readout.rs`
 //! ```
 //!
 //! | parameter | shape |
 //! |---|---|
 //! | `encoder.weight` | (vocabulary, embedding), only for tokens |
 //! | `rnn.*` | those of the stack |
+//! | `attention.*` | those of the readout, only for attention |
 //! | `decoder.weight`, `decoder.bias` | (outputs, output size), (outputs) |
 
 use candle_core::{Module, Result, Tensor, bail};
@@ -28,17 +29,8 @@ use crate::layers::module::ForwardT;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
 use crate::network::{Encoded, Network};
+use crate::readout::{Reader, Readout};
 use crate::recurrent_config::RecurrentConfig;
-
-/// The outputs of the stack that the linear layer reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Readout {
-    /// Every step: a tag or value at each.
-    Every,
-    /// The last step of each sequence: a class or one value.
-    Last,
-}
 
 /// The configuration of a [`Predictor`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +40,7 @@ pub struct PredictorConfig {
     pub vocabulary_size: Option<usize>,
     /// Number of classes, tags or values.
     pub outputs: usize,
-    /// The outputs of the stack that the linear layer reads.
+    /// The vectors of the stack's outputs that the linear layer reads.
     pub readout: Readout,
     /// Dropout on the embeddings and on the stack's output; locked if the stack's dropout is.
     pub dropout: f64,
@@ -60,8 +52,8 @@ pub struct PredictorConfig {
 pub struct Predictor {
     encoder: Option<Embedding>,
     rnn: Box<dyn Recurrent>,
+    reader: Reader,
     decoder: Linear,
-    readout: Readout,
     dropout: f64,
     share: Share,
 }
@@ -88,9 +80,9 @@ impl Predictor {
         let bias = parameter(&vb, config.outputs, "decoder.bias", Distribution::Constant(0.))?;
         Ok(Self {
             encoder,
+            reader: Reader::new(config.readout, width, &vb)?,
             decoder: Linear::new(weight, Some(bias)),
             rnn,
-            readout: config.readout,
             dropout: config.dropout,
             share: if config.rnn.stack().locked_dropout { Share::Time } else { Share::None },
         })
@@ -114,12 +106,9 @@ impl Network for Predictor {
             None => inputs.to_dtype(self.decoder.weight().dtype())?, // features come in f32
         };
         let output = self.rnn.run_t(&xs, state, lengths, noise.as_deref_mut())?;
-        let hidden = match self.readout {
-            Readout::Every => output.ys.clone(), // (batch, time, output)
-            Readout::Last => output.last()?,     // (batch, output)
-        };
-        // A single step cannot share its mask.
-        let share = if self.readout == Readout::Every { self.share } else { Share::None };
+        let hidden = self.reader.read(&output, lengths)?; // (batch, time, output) or (batch, output)
+        // A single vector cannot share its mask.
+        let share = if self.reader.is_every() { self.share } else { Share::None };
         let hidden = dropout(&hidden, self.dropout, share, noise)?;
         Ok(Encoded { hidden, state: output.state, penalty: None })
     }
@@ -143,7 +132,8 @@ impl Network for Predictor {
         self.rnn.reset_parameters(rng)?;
         let weight = self.decoder.weight();
         linear_distribution(weight.dim(1)?).draw(weight, rng)?;
-        self.decoder.bias().map_or(Ok(()), |bias| Distribution::Constant(0.).draw(bias, rng))
+        self.decoder.bias().map_or(Ok(()), |bias| Distribution::Constant(0.).draw(bias, rng))?;
+        self.reader.reset_parameters(rng)
     }
 }
 
@@ -165,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_module_has_the_outputs_of_its_readout() {
-        for (readout, dims) in [(Readout::Every, vec![2, 5, 3]), (Readout::Last, vec![2, 3])] {
+        let pooled = Readout::POOLED.map(|readout| (readout, vec![2, 3]));
+        for (readout, dims) in pooled.into_iter().chain([(Readout::Every, vec![2, 5, 3])]) {
             let config = PredictorConfig {
                 vocabulary_size: None,
                 outputs: 3,

@@ -4,6 +4,7 @@ mod bad_bundle;
 mod bad_input;
 mod bench;
 mod card;
+mod classify;
 mod data;
 mod eval;
 mod exit_codes;

@@ -42,7 +42,8 @@ pub struct Args {
     #[arg(long, value_name = "CELL", value_parser = flags::cell())]
     cell: Option<Cell>,
 
-    /// Read the sequence in both directions (not for language models) [default: true for tags of words]
+    /// Read the sequence in both directions (not for language models) [default: true for tags of words and for
+    /// classes]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
     bidirectional: Option<bool>,
@@ -50,6 +51,10 @@ pub struct Args {
     /// Merge of the two directions: concat, sum, mul or ave [default: concat]
     #[arg(long, value_name = "MODE", requires = "bidirectional", value_parser = flags::named::<Merge>(&["concat", "sum", "mul", "ave"]), hide_possible_values = true)]
     merge: Option<Merge>,
+
+    /// Vector of a sequence that a classifier reads: last (the last step of each direction), mean, max or attention
+    #[arg(long, value_name = "NAME", value_parser = flags::named::<Readout>(&["last", "mean", "max", "attention"]), hide_possible_values = true)]
+    readout: Option<Readout>,
 
     /// Dropout on the embeddings, between layers and before the output layer
     #[arg(long, value_name = "P", value_parser = number::share)]
@@ -130,13 +135,14 @@ pub struct Args {
 
 /// The flags that determine the names, shapes or initial values of parameters: all but the regularisers. They have no
 /// effect on existing parameters.
-pub const SHAPE: [&str; 16] = [
+pub const SHAPE: [&str; 17] = [
     "embedding",
     "hidden",
     "layers",
     "cell",
     "bidirectional",
     "merge",
+    "readout",
     "crf",
     "characters",
     "layer_norm",
@@ -190,6 +196,7 @@ impl Args {
             dropout: self.dropout.unwrap_or(dropout),
             tied: self.tied,
             embedding_dropout: self.embedding_dropout,
+            readout: self.readout,
             ar: self.ar,
             tar: self.tar,
             crf: self.crf,

@@ -98,6 +98,9 @@ impl DataArgs {
         let (fingerprint, default_split) = if spec.is_columns()? {
             let corpus = spec.column_corpus(None)?;
             (corpus.fingerprint()?, corpus.default_split())
+        } else if spec.is_series()? {
+            let corpus = spec.series_corpus(None)?;
+            (corpus.fingerprint()?, corpus.default_split())
         } else if spec.is_text()? {
             let corpus = spec.corpus().map_err(|error| self.blame(error, config))?;
             self.fractions().check(&corpus)?;
@@ -122,10 +125,12 @@ impl DataArgs {
     }
 
     /// The data of the flags, with labels only in a column that the user names.
-    fn unlabelled(&self, data: &str, config: &Config) -> DataSpec {
+    pub fn unlabelled(&self, data: &str, config: &Config) -> DataSpec {
         let mut spec = self.read.apply(DataSpec::new(data));
         spec.columns.text =
             spec.columns.text.or_else(|| config.text_column.clone().filter(|_| holds_records(data)));
+        let series = config.data.as_ref().and_then(|data| data.series_column.clone());
+        spec.series_column = spec.series_column.or(series);
         // Older bundles do not describe their data.
         spec.rule = config.data.as_ref().map_or(SplitRule::Tail, |trained| trained.rule);
         let fractions = config.data.as_ref().map_or(spec.fractions, |trained| trained.fractions);

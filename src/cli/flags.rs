@@ -10,7 +10,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 68] = [
+const FLAGS: [(&str, &str); 73] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("average", "--average"),
@@ -24,6 +24,7 @@ const FLAGS: [(&str, &str); 68] = [
     ("cache.lambda", "--cache-lambda"),
     ("cache.theta", "--cache-theta"),
     ("characters", "--characters"),
+    ("class_weights", "--class-weights"),
     ("clip", "--clip"),
     ("columns.label", "--label-column"),
     ("columns.text", "--text-column"),
@@ -55,16 +56,19 @@ const FLAGS: [(&str, &str); 68] = [
     ("lr", "--lr"),
     ("max_vocab", "--max-vocab"),
     ("metric", "--metric"),
+    ("min_count", "--min-count"),
     ("min_p", "--min-p"),
     ("momentum", "--momentum"),
     ("optimizer", "--optimizer"),
     ("out", "--out"),
     ("quantities", "--metric"),
+    ("readout", "--readout"),
     ("repetition_penalty", "--repetition-penalty"),
     ("repetition_window", "--repetition-window"),
     ("runs", "RUN"),
     ("save_state", "--save-state"),
     ("schedule", "--schedule"),
+    ("series_column", "--series-column"),
     ("split", "--split"),
     ("state_reset", "--state-reset"),
     ("tar", "--tar"),
@@ -78,6 +82,7 @@ const FLAGS: [(&str, &str); 68] = [
     ("top_p", "--top-p"),
     ("typical_p", "--typical-p"),
     ("vary_bptt", "--vary-bptt"),
+    ("vectors", "--vectors"),
     ("with_training", "--with-training"),
 ];
 

@@ -5,6 +5,7 @@ mod bench;
 mod bundle_argument;
 mod command;
 mod compute;
+mod confusion;
 mod data;
 mod data_args;
 mod eval;

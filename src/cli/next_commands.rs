@@ -24,8 +24,10 @@ pub(super) fn next_commands(run: &Run, bundle: &str) -> [String; 2] {
     let split = split_to_score(config, data).map_or(String::new(), |split| format!(" --split {split}"));
     let first = match config.task.first_use(&config.schema) {
         FirstUse::Generate { length } => format!("rnn generate {bundle} --length {length}"),
-        FirstUse::AnswerText => format!("rnn predict {bundle} --text 'some text'"),
-        FirstUse::AnswerData => format!("rnn predict {bundle} {read}"),
+        FirstUse::AnswerText if config.tokenizer.is_some() => {
+            format!("rnn predict {bundle} --text 'some text'")
+        }
+        FirstUse::AnswerText | FirstUse::AnswerData => format!("rnn predict {bundle} {read}"),
     };
     [first, format!("rnn eval {bundle} {read}{split}")]
 }

@@ -9,17 +9,21 @@ use rnn_zoo::training::plot::{Axis, History, Picture, PlottedRun, Quantity};
 use rnn_zoo::{Error, Result};
 
 use super::bundle_argument::Bundle;
+use super::compute::Compute;
+use super::confusion::confusion;
+use super::data_args::DataArgs;
 use super::flags::usage;
 use super::input;
 use super::outcome::Outcome;
 use crate::cli::note::note;
 
-/// Draw the loss, perplexity and learning rate of runs
+/// Draw the loss, perplexity and learning rate of runs, or a confusion matrix
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   rnn plot my-gru                                  draw the curve of a run into plot.svg
   rnn plot my-gru my-lstm --out both.png           two runs in one picture
+  rnn plot my-classifier --confusion --data test.csv
   rnn plot runs/*/metrics.jsonl --metric perplexity --x seconds")]
 pub struct Args {
     /// Bundles, or metrics.jsonl files
@@ -33,6 +37,16 @@ pub struct Args {
     /// Quantities to draw, one panel each [default: loss, perplexity (or accuracy and macro-f1) and lr]
     #[arg(long, value_name = "METRIC", value_delimiter = ',', value_parser = quantity())]
     metric: Vec<Quantity>,
+
+    /// Draw the confusion matrix of a classifier on --data instead, of one bundle
+    #[arg(long, requires = "data", conflicts_with_all = ["metric", "x"])]
+    confusion: bool,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    #[command(flatten)]
+    compute: Compute,
 
     /// Horizontal axis
     #[arg(long, value_name = "AXIS", default_value = "step", value_parser = axis())]
@@ -50,22 +64,45 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             return Err(usage("--out", problem));
         }
     };
-    let runs = args.runs.iter().map(|name| read(name)).collect::<Result<Vec<_>>>()?;
-    let mut picture = Picture::usual(&runs, args.x)?;
-    if !args.metric.is_empty() {
-        picture.quantities.clear();
-        for &quantity in &args.metric {
-            if !picture.quantities.contains(&quantity) {
-                picture.quantities.push(quantity);
-            }
-        }
-    }
-    let bytes = if is_png { picture.png(&runs)? } else { picture.svg(&runs)?.into_bytes() };
+    let bytes = match args.confusion {
+        true => args.confusion(is_png)?,
+        false => args.curves(is_png)?,
+    };
     atomic::write(&args.out, &bytes).map_err(|error| {
         Error::file(&args.out, format!("cannot be written: {error}; choose another place with --out"))
     })?;
     note!("drew {}", args.out.display());
     Ok(Outcome::Done)
+}
+
+impl Args {
+    /// Draw the confusion matrix of a bundle.
+    fn confusion(&self, is_png: bool) -> anyhow::Result<Vec<u8>> {
+        let [bundle] = self.runs.as_slice() else {
+            let problem = format!("{} bundles; expected one with --confusion", self.runs.len());
+            return Err(usage("RUN", problem));
+        };
+        let matrix = confusion(bundle, &self.data, &self.compute)?;
+        Ok(if is_png { matrix.png()? } else { matrix.svg()?.into_bytes() })
+    }
+
+    /// Draw the curves of runs.
+    fn curves(&self, is_png: bool) -> anyhow::Result<Vec<u8>> {
+        if self.data.data.is_some() {
+            return Err(usage("--data", "belongs to --confusion; leave it out"));
+        }
+        let runs = self.runs.iter().map(|name| read(name)).collect::<Result<Vec<_>>>()?;
+        let mut picture = Picture::usual(&runs, self.x)?;
+        if !self.metric.is_empty() {
+            picture.quantities.clear();
+            for &quantity in &self.metric {
+                if !picture.quantities.contains(&quantity) {
+                    picture.quantities.push(quantity);
+                }
+            }
+        }
+        Ok(if is_png { picture.png(&runs)? } else { picture.svg(&runs)?.into_bytes() })
+    }
 }
 
 /// Parse a metric by name.

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
+use rnn_zoo::data::Source;
 use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::predict::{answer, check, read_texts};
-use rnn_zoo::tasks::DataSpec;
 use rnn_zoo::tokenizer::fold_line_ends;
 
 use super::bundle_argument::load_model;
@@ -90,8 +90,8 @@ impl Args {
             self.data.check_sequences(&spec)?;
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
-        let spec = self.data.read.apply(DataSpec::new(data));
-        if spec.is_columns()? {
+        let spec = self.data.unlabelled(data, &model.config);
+        if !spec.is_text()? && !matches!(spec.source()?, Source::Builtin(_)) {
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
         let corpus = self.data.texts(data, &model.config)?;

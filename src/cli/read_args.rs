@@ -32,6 +32,10 @@ pub struct ReadArgs {
           allow_hyphen_values = true)]
     feature_columns: Vec<Column>,
 
+    /// Column that names the series of a row, in a long table of numeric series to classify
+    #[arg(long, value_name = "NAME")]
+    pub series_column: Option<String>,
+
     /// Character between the fields of a table: , ; | or tab [default: found from the first records]
     #[arg(long, value_name = "C", value_parser = flags::parsed::<Delimiter>, allow_hyphen_values = true)]
     pub delimiter: Option<Delimiter>,
@@ -50,7 +54,9 @@ impl ReadArgs {
     /// `spec` with the columns, the delimiter and the encoding that the user named.
     pub fn apply(&self, spec: DataSpec) -> DataSpec {
         let Self { delimiter, encoding, .. } = *self;
-        DataSpec { columns: self.columns(), tagging: self.tagging(), delimiter, encoding, ..spec }
+        let series_column = self.series_column.clone();
+        let (columns, tagging) = (self.columns(), self.tagging());
+        DataSpec { columns, tagging, series_column, delimiter, encoding, ..spec }
     }
 
     /// The columns of column files that the user named, if any.
@@ -68,6 +74,7 @@ impl ReadArgs {
             ("--word-column", self.word_column.is_some()),
             ("--tag-column", self.tag_column.is_some()),
             ("--feature-columns", !self.feature_columns.is_empty()),
+            ("--series-column", self.series_column.is_some()),
             ("--delimiter", self.delimiter.is_some()),
             ("--encoding", self.encoding.is_some()),
         ];
@@ -79,6 +86,10 @@ impl ReadArgs {
 pub fn announce(data: &DataSpec, split: Option<Split>) -> anyhow::Result<()> {
     if data.is_columns()? {
         for note in data.column_corpus(None)?.notes(split)? {
+            eprintln!("{}", flags::translated(&note));
+        }
+    } else if data.is_series()? {
+        for note in data.series_corpus(None)?.notes(split)? {
             eprintln!("{}", flags::translated(&note));
         }
     } else if data.is_text()? {

@@ -25,6 +25,13 @@ pub struct Batch {
 pub enum Targets {
     /// Numbers of classes: u32, (batch, time), or (batch) for one class for each sequence.
     Classes(Tensor),
+    /// Numbers of classes, u32, (batch), each with its weight in the loss, f32, (batch).
+    Weighted {
+        /// The classes.
+        classes: Tensor,
+        /// The weights.
+        weights: Tensor,
+    },
     /// Numbers, (batch, values).
     Values(Tensor),
 }

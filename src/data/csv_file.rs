@@ -82,20 +82,7 @@ impl CsvFile {
     }
 
     fn csv_problem(&self, error: CsvError) -> Error {
-        let advice = "close it, or write a quote inside a quoted field twice";
-        match error {
-            CsvError::Io(error) => self.problem(error),
-            CsvError::TooLong { line } => self.problem(format!(
-                "line {line}: a record of more than {} MiB; expected records with line ends between them",
-                LONGEST_RECORD >> 20
-            )),
-            CsvError::Unclosed { opened } => {
-                self.problem(format!("line {opened}: the quote that opens here is not closed; {advice}"))
-            }
-            CsvError::TextAfterQuote { opened, closed } => self.problem(format!(
-                "line {opened}: the quote that opens here closes on line {closed}, in the middle of a field; {advice}"
-            )),
-        }
+        csv_problem(self.file.path(), error)
     }
 
     /// The error of a record with too few or too many fields.
@@ -117,8 +104,27 @@ impl CsvFile {
     }
 }
 
+/// The error of a table at `path` that cannot be read.
+pub(super) fn csv_problem(path: &Path, error: CsvError) -> Error {
+    let advice = "close it, or write a quote inside a quoted field twice";
+    let problem = match error {
+        CsvError::Io(error) => return Error::file(path, error),
+        CsvError::TooLong { line } => format!(
+            "line {line}: a record of more than {} MiB; expected records with line ends between them",
+            LONGEST_RECORD >> 20
+        ),
+        CsvError::Unclosed { opened } => {
+            format!("line {opened}: the quote that opens here is not closed; {advice}")
+        }
+        CsvError::TextAfterQuote { opened, closed } => format!(
+            "line {opened}: the quote that opens here closes on line {closed}, in the middle of a field; {advice}"
+        ),
+    };
+    Error::file(path, problem)
+}
+
 /// Find the delimiter of a table in its first bytes.
-fn find_delimiter(file: &Utf8File, usual: Delimiter) -> Result<Delimiter> {
+pub(super) fn find_delimiter(file: &Utf8File, usual: Delimiter) -> Result<Delimiter> {
     let range = file.range();
     let mut head = vec![];
     let read = file.reader(range.clone()).take(HEAD).read_to_end(&mut head);

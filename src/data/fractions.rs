@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::archive_names::is_training_file;
 use super::source::Source;
 use crate::{Error, Result};
 
@@ -29,10 +30,12 @@ impl Default for Fractions {
 }
 
 impl Fractions {
-    /// The fractions of a source where the user names none: the default, and 10 % for the validation of a folder.
+    /// The fractions of a source where the user names none: the default, and 10 % for the validation of a folder
+    /// or of a training file that brings its test file along.
     pub fn of(source: &Source) -> Self {
         let usual = Self::default();
         match source {
+            Source::File(path) if is_training_file(path) => Self { valid: 0.1, ..usual },
             Source::Directory(_) => Self { valid: 0.1, ..usual },
             _ => usual,
         }

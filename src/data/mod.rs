@@ -10,6 +10,9 @@
 //! builtin    generators, which need no file       builtin/
 //! Tokens     a split as token numbers             tokens.rs
 //! Examples   independent sequences                example.rs
+//! Series     numeric series with classes          labelled_series/, archive_names.rs
+//! Vectors    word vectors of GloVe and word2vec   vectors.rs
+//! Weighted   examples of weighted classes         weighted.rs
 //! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs
 //! Divided    sentences with tags, or pairs of     divided.rs; column_corpus.rs, column_file.rs, column.rs;
 //!            lines, in train, valid and test      parallel_text.rs, pair_table.rs
@@ -18,6 +21,7 @@
 //! No whole file is held in memory: text is read piece by piece, and the tokens of a large split are written to a
 //! temporary file and read by position.
 
+mod archive_names;
 pub mod batch;
 pub mod builtin;
 pub mod column;
@@ -45,6 +49,7 @@ pub mod fractions;
 pub mod hub;
 mod json_object;
 mod jsonl_file;
+pub mod labelled_series;
 mod lines;
 mod numbered_lines;
 pub mod pair_table;
@@ -58,6 +63,8 @@ pub mod tagged;
 mod text_file;
 pub mod tokens;
 mod utf8_file;
+pub mod vectors;
+pub mod weighted;
 pub(crate) mod windows;
 
 pub use columns::Columns;

@@ -7,7 +7,7 @@ use super::file_reader::FileReader;
 use super::utf8_file::Utf8File;
 use crate::{Error, Result};
 
-/// The longest line in bytes. A file without line ends must not be read into memory.
+/// The longest line in bytes, if the format has no other limit. A file without line ends must not be read into memory.
 const LONGEST_LINE: usize = 1 << 20;
 
 /// A line without its line end.
@@ -25,6 +25,7 @@ pub(super) struct NumberedLines {
     reader: BufReader<FileReader>,
     path: PathBuf,
     number: u64,
+    longest: usize,
     done: bool,
 }
 
@@ -32,7 +33,12 @@ impl NumberedLines {
     /// The lines of a file.
     pub fn new(file: &Utf8File) -> Self {
         let reader = BufReader::with_capacity(1 << 16, file.reader(file.range()));
-        Self { reader, path: file.path().to_path_buf(), number: 0, done: false }
+        Self { reader, path: file.path().to_path_buf(), number: 0, longest: LONGEST_LINE, done: false }
+    }
+
+    /// Read lines of up to `longest` bytes, a number of MiB.
+    pub fn longest(self, longest: usize) -> Self {
+        Self { longest, ..self }
     }
 
     /// The path of the file.
@@ -43,14 +49,15 @@ impl NumberedLines {
     /// Read the next line; `None` after the last.
     fn read(&mut self) -> Result<Option<NumberedLine>> {
         let mut bytes = vec![];
-        let most = LONGEST_LINE as u64 + 1;
+        let most = self.longest as u64 + 1;
         let read = self.reader.by_ref().take(most).read_until(b'\n', &mut bytes);
         if read.map_err(|error| Error::file(&self.path, error))? == 0 {
             return Ok(None);
         }
         self.number += 1;
-        if bytes.len() > LONGEST_LINE {
-            return Err(self.problem("has more than 1 MiB; expected shorter lines"));
+        if bytes.len() > self.longest {
+            let most = self.longest >> 20;
+            return Err(self.problem(&format!("has more than {most} MiB; expected shorter lines")));
         }
         let end = bytes.len() - usize::from(bytes.ends_with(b"\n"));
         bytes.truncate(end - usize::from(bytes[..end].ends_with(b"\r")));

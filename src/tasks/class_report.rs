@@ -102,8 +102,13 @@ impl ClassReport {
         lines
     }
 
-    /// A row for each true class, a column for each predicted class.
-    fn matrix(&self) -> Vec<Vec<u64>> {
+    /// The names of the classes, in the order of the network's outputs.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The counts: a row for each true class, a column for each predicted class.
+    pub fn matrix(&self) -> Vec<Vec<u64>> {
         let classes = 0..self.labels.len() as u32;
         let row = |truth| classes.clone().map(|predicted| self.confusion.count(truth, predicted)).collect();
         classes.clone().map(row).collect()

@@ -8,6 +8,7 @@ use rnn_zoo_models::{ModelConfig, Network, Readout, RecurrentConfig};
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
+use super::classify_series::{self, SeriesSchema};
 use super::confusion::Confusion;
 use super::criterion::Criterion;
 use super::data_spec::{DataSpec, Origin, Prepared};
@@ -18,12 +19,16 @@ use super::meter::{ClassMeter, Meter};
 use super::names::Names;
 use super::network::{NetworkOptions, predictor};
 use super::shape::Shape;
-use super::task::{Answerer, Questions, Task, TextReader, figures_line, finite_outputs};
+use super::task::{
+    Answerer, Questions, Task, TextReader, figures_line, finite_outputs, refuse_language_modelling,
+    refuse_tagging,
+};
 use super::text;
 use crate::data::corpus::Corpus;
 use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
 use crate::data::source::Split;
+use crate::data::weighted::Weighted;
 use crate::inference::evaluate::Scores;
 use crate::listing::listed;
 use crate::tokenizer::{Kind, Tokenizer};
@@ -39,14 +44,20 @@ impl Task for Classify {
     }
 
     fn summary(&self) -> &'static str {
-        "One class for a whole text"
+        "One class for a whole text or series"
     }
 
     fn suits(&self, data: &DataSpec) -> Result<bool> {
-        Ok(data.is_text()? && data.columns.label.is_some())
+        Ok(data.is_series()? || data.is_text()? && data.columns.label.is_some())
     }
 
     fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
+        if data.is_series()? {
+            check_series(data)?;
+            return classify_series::prepare(data, origin, |examples, labels| {
+                weighted(examples, labels, data)
+            });
+        }
         check(data)?;
         let corpus = data.corpus()?;
         let labels = match origin.labels() {
@@ -54,7 +65,10 @@ impl Task for Classify {
             labels => labels.to_vec(),
         };
         let tokenizer = text::tokenizer(&corpus, origin)?;
-        let splits = text::splits(&corpus, |split| read(&corpus, split, &tokenizer, &labels))?;
+        let splits = text::splits(&corpus, |split| match split {
+            Split::Train => weighted(read(&corpus, split, &tokenizer, &labels)?, &labels, data),
+            _ => Ok(read(&corpus, split, &tokenizer, &labels)?.into()),
+        })?;
         Ok(Prepared {
             splits,
             text_column: corpus.text_column().map(String::from),
@@ -76,17 +90,41 @@ impl Task for Classify {
         split: Option<Split>,
         names: Names<'_>,
     ) -> Result<(Dataset, Split)> {
+        if let Some(schema) = SeriesSchema::read(names.schema)? {
+            check_series(data)?;
+            return classify_series::read_split(data, split, names, &schema, true);
+        }
         check(data)?;
         let tokenizer = text::require(names.tokenizer)?;
-        text::split(data, split, |corpus, split| read(corpus, split, tokenizer, names.labels))
+        text::split(data, split, |corpus, split| Ok(read(corpus, split, tokenizer, names.labels)?.into()))
+    }
+
+    fn read_questions(&self, data: &DataSpec, split: Option<Split>, names: Names<'_>) -> Result<Dataset> {
+        match SeriesSchema::read(names.schema)? {
+            Some(schema) => Ok(classify_series::read_split(data, split, names, &schema, false)?.0),
+            None => Err(text::unread("numeric series")),
+        }
     }
 
     fn label_column(&self) -> Option<&'static str> {
         Some("label")
     }
 
+    fn weighs_classes(&self) -> bool {
+        true
+    }
+
     fn tokenizer(&self) -> Kind {
         Kind::Word
+    }
+
+    fn check_network(&self, options: &NetworkOptions) -> Result<()> {
+        if options.readout == Some(Readout::Every) {
+            let problem = "a classifier needs one vector of the whole sequence: last, mean, max or attention";
+            return Err(Error::invalid("readout", problem));
+        }
+        refuse_language_modelling(self.name(), options)?;
+        refuse_tagging(self.name(), options)
     }
 
     fn network(
@@ -96,16 +134,19 @@ impl Task for Classify {
         _schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
-        Ok(predictor(Readout::Last, rnn, shape, options))
+        Ok(predictor(options.readout.unwrap_or(Readout::Last), rnn, shape, options))
     }
 
-    fn defaults(&self, _data: &DataSpec, _prepared: &Prepared) -> Defaults {
-        let sizes = Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4, bidirectional: false };
+    fn defaults(&self, _data: &DataSpec, prepared: &Prepared) -> Defaults {
+        if prepared.tokenizer.is_none() {
+            return defaults_of_series();
+        }
+        let sizes = Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4, bidirectional: true };
         Defaults { sizes, ..Defaults::default() }
     }
 
-    fn unit(&self, _tokenizer: Option<&Tokenizer>) -> LossUnit {
-        LossUnit::of_classes("text")
+    fn unit(&self, tokenizer: Option<&Tokenizer>) -> LossUnit {
+        LossUnit::of_classes(if tokenizer.is_some() { "text" } else { "sequence" })
     }
 
     fn meter(&self, names: Names<'_>) -> Box<dyn Meter> {
@@ -137,6 +178,9 @@ impl Task for Classify {
 
     fn text_reader(&self) -> Option<TextReader> {
         Some(|texts, names| {
+            if !names.schema.is_null() {
+                return Err(text::unread("text"));
+            }
             let tokenizer = text::require(names.tokenizer)?;
             let example = |text: &String| {
                 Ok(Example { input: Input::Tokens(tokenizer.encode(text)?), target: Target::Class(0) })
@@ -150,6 +194,19 @@ impl Task for Classify {
     }
 }
 
+/// Refuse data that is not series, and tables without the column of the classes.
+fn check_series(data: &DataSpec) -> Result<()> {
+    if !data.is_series()? {
+        return Err(Error::invalid("data", format!("{} is text; the model reads numeric series", data.data)));
+    }
+    if data.series_column.is_some() && data.columns.label.is_none() {
+        let problem =
+            "series need the column that holds their classes, such as option `columns.label = label`";
+        return Err(Error::invalid("columns.label", problem));
+    }
+    Ok(())
+}
+
 fn check(data: &DataSpec) -> Result<()> {
     data.require_text(Classify.name())?;
     if data.columns.label.is_none() {
@@ -159,7 +216,7 @@ fn check(data: &DataSpec) -> Result<()> {
     Ok(())
 }
 
-fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String]) -> Result<Dataset> {
+fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String]) -> Result<Vec<Example>> {
     let examples = corpus.pieces(split)?.map(|piece| {
         let piece = piece?;
         let label = piece.label.unwrap_or_default();
@@ -174,7 +231,21 @@ fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String])
         let input = Input::Tokens(tokenizer.encode(&piece.text)?);
         Ok(Example { input, target: Target::Class(class as u32) })
     });
-    Ok(examples.collect::<Result<Vec<_>>>()?.into())
+    examples.collect()
+}
+
+/// The training split, with the class weights of `data`.
+fn weighted(examples: Vec<Example>, labels: &[String], data: &DataSpec) -> Result<Dataset> {
+    let mut counts = vec![0; labels.len()];
+    for example in &examples {
+        if let Target::Class(class) = example.target {
+            counts[class as usize] += 1;
+        }
+    }
+    Ok(match data.class_weights.of(labels, &counts)? {
+        Some(weights) => Dataset::Examples(Box::new(Weighted { examples, weights })),
+        None => examples.into(),
+    })
 }
 
 /// The classes of the training split, sorted.
@@ -188,6 +259,12 @@ fn labels_of(corpus: &Corpus) -> Result<Vec<String>> {
         return Err(Error::invalid("columns.label", problem));
     }
     Ok(labels.into_iter().collect())
+}
+
+/// Series are few and long, so that training passes over them more often.
+fn defaults_of_series() -> Defaults {
+    let sizes = Sizes { embedding: 0, hidden: 64, layers: 1, dropout: 0.3, bidirectional: true };
+    Defaults { sizes, epochs: 40, batch_size: 16, lr: 3e-3, ..Defaults::default() }
 }
 
 fn figures(confusion: &Confusion) -> Figures {

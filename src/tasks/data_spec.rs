@@ -3,14 +3,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::class_weights::ClassWeights;
 use super::shape::Shape;
 use crate::data::column::Column;
 use crate::data::column_corpus::{self, is_column_source};
 use crate::data::column_file::{ColumnFile, ColumnOptions};
 use crate::data::divided::Divided;
+use crate::data::labelled_series::{self, SeriesColumns, SeriesCorpus, is_ts_source};
 use crate::data::source::{Builtin, Source};
 use crate::data::{Columns, Corpus, Delimiter, Encoding, Fractions, ReadOptions, Split, SplitRule};
-use crate::tokenizer::{Kind, Tokenizer};
+use crate::tokenizer::{Kind, Limits, Tokenizer};
 use crate::training::{LossUnit, Splits};
 use crate::{Error, Result};
 
@@ -31,6 +33,9 @@ pub struct DataSpec {
     /// The character encoding of files, if it is not to be detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
+    /// The column that names the series of a row, in long tables of series with classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series_column: Option<String>,
     /// Fractions of a file that are held out.
     pub fractions: Fractions,
     /// The records that are held out. Absent in the state of older runs.
@@ -38,6 +43,9 @@ pub struct DataSpec {
     pub rule: SplitRule,
     /// Seed of built-in data.
     pub seed: u64,
+    /// Weights of classes in the training loss of a classifier.
+    #[serde(default, skip_serializing_if = "ClassWeights::is_none")]
+    pub class_weights: ClassWeights,
 }
 
 /// The columns of column files that a tagger reads. Those that are absent have defaults; see [`ColumnOptions`].
@@ -67,6 +75,9 @@ pub struct TrainingData {
     /// The column of records that holds the label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_column: Option<String>,
+    /// The column that names the series of a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series_column: Option<String>,
     /// A hash of the file, if the data is a single file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
@@ -98,8 +109,8 @@ pub struct Known {
 pub struct TokenizerSpec {
     /// Characters, words, byte pairs or a file.
     pub kind: Kind,
-    /// Number of most frequent tokens to keep; `None` keeps all.
-    pub max_vocab: Option<usize>,
+    /// The tokens to keep.
+    pub limits: Limits,
     /// Whether text is converted to lower case.
     pub lowercase: bool,
 }
@@ -136,7 +147,7 @@ impl Origin {
 impl From<Kind> for Origin {
     /// A tokenizer of that kind, with all tokens of the training split.
     fn from(kind: Kind) -> Self {
-        Self::Trained(TokenizerSpec { kind, max_vocab: None, lowercase: false })
+        Self::Trained(TokenizerSpec { kind, limits: Limits::default(), lowercase: false })
     }
 }
 
@@ -149,11 +160,13 @@ impl DataSpec {
             data,
             columns: Columns::default(),
             tagging: None,
+            series_column: None,
             delimiter: None,
             encoding: None,
             fractions,
             rule: SplitRule::Drawn,
             seed: 1,
+            class_weights: ClassWeights::None,
         }
     }
 
@@ -190,6 +203,22 @@ impl DataSpec {
         column_corpus::open(&self.source()?, &options)?.with_fractions(self.fractions)
     }
 
+    /// The series with classes. `values` are the columns of a table that a model reads; `None` takes all with numbers.
+    ///
+    /// # Errors
+    /// If the source cannot be read, lacks a column or holds an invalid value.
+    pub fn series_corpus(&self, values: Option<&[String]>) -> Result<SeriesCorpus> {
+        let columns = self.series_column.clone().map(|series| SeriesColumns {
+            series,
+            label: self.columns.label.clone(),
+            values: values.map(<[String]>::to_vec),
+            delimiter: self.delimiter,
+            encoding: self.encoding,
+        });
+        labelled_series::open(&self.source()?, columns.as_ref(), self.encoding)?
+            .with_fractions(self.fractions)
+    }
+
     fn options(&self) -> ReadOptions {
         let Self { columns, delimiter, encoding, .. } = self.clone();
         ReadOptions { columns, delimiter, encoding }
@@ -200,7 +229,7 @@ impl DataSpec {
     /// # Errors
     /// If the source cannot be read.
     pub fn summary(&self) -> Result<TrainingData> {
-        let Self { fractions, rule, columns, .. } = self;
+        let Self { fractions, rule, columns, series_column, .. } = self;
         let (fingerprint, held_out) = match self.is_text()? {
             true => {
                 let corpus = self.corpus()?;
@@ -210,12 +239,17 @@ impl DataSpec {
                 let corpus = self.column_corpus(None)?;
                 (corpus.fingerprint()?, corpus.held_out()?)
             }
+            false if self.is_series()? => {
+                let corpus = self.series_corpus(None)?;
+                (corpus.fingerprint()?, corpus.held_out()?)
+            }
             false => (None, Split::Test),
         };
         Ok(TrainingData {
             fractions: *fractions,
             rule: *rule,
             label_column: columns.label.clone(),
+            series_column: series_column.clone(),
             fingerprint,
             held_out,
         })
@@ -227,7 +261,16 @@ impl DataSpec {
     /// If there is no such source.
     pub fn is_text(&self) -> Result<bool> {
         let source = self.source()?;
-        Ok(!matches!(source, Source::Builtin(builtin) if !builtin.is_text()) && !self.is_columns()?)
+        let is_sequences = matches!(source, Source::Builtin(builtin) if !builtin.is_text());
+        Ok(!is_sequences && !self.is_columns()? && !self.is_series()?)
+    }
+
+    /// Whether the source is series with classes: `.ts` files, or tables whose column of the series is named.
+    ///
+    /// # Errors
+    /// If there is no such source.
+    pub fn is_series(&self) -> Result<bool> {
+        Ok(self.series_column.is_some() || is_ts_source(&self.source()?))
     }
 
     /// Whether the source is column files: words with tags.

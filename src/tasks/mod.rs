@@ -10,6 +10,8 @@
 //! | `network.rs`, `defaults.rs` | options of a network, default settings of a run |
 //! | `meter.rs`, `figures.rs` | sums and figures of an evaluation |
 //! | `confusion.rs`, `class_report.rs` | counts of true and predicted classes, their metrics and tables |
+//! | `classify_series.rs` | numeric series as data of the classifier |
+//! | `class_weights.rs` | weights of classes in the training loss |
 //! | `spans.rs`, `bleu.rs`, `chrf.rs`, `series_scores.rs` | metrics of spans, of translations and of forecasts |
 //! | `criterion.rs` | the metrics that can choose the best checkpoint |
 //! | `answer.rs`, `first_use.rs` | the answer to one sequence, the first use of a trained model |
@@ -22,7 +24,9 @@ mod answer;
 pub mod bleu;
 pub mod chrf;
 mod class_report;
+mod class_weights;
 mod classify;
+mod classify_series;
 mod confusion;
 mod criterion;
 mod data_spec;
@@ -47,6 +51,7 @@ mod text;
 
 pub use answer::Answer;
 pub use class_report::ClassReport;
+pub use class_weights::ClassWeights;
 pub use classify::Classify;
 pub use confusion::{ClassScore, Confusion, MacroAverage};
 pub use criterion::{Better, Criterion};

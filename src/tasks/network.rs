@@ -13,6 +13,8 @@ pub struct NetworkOptions {
     pub tied: bool,
     /// Dropout of whole tokens in the embedding.
     pub embedding_dropout: Option<f64>,
+    /// The readout of a classifier; `None` is the task's own.
+    pub readout: Option<Readout>,
     /// Weight of the mean squared output in the loss (activation regularisation).
     pub ar: Option<f64>,
     /// Whether a tagger has a conditional random field; by default it has one if the tags mark spans.

@@ -25,7 +25,8 @@ use super::shape::Shape;
 use super::tag_meter::{SpanMeter, TagScores};
 use super::tag_words::{self, TagSchema};
 use super::task::{
-    Answerer, BatchLoss, Questions, Task, TextReader, figures_line, refuse_language_modelling, refuse_tagging,
+    Answerer, BatchLoss, Questions, Task, TextReader, figures_line, refuse_classification,
+    refuse_language_modelling, refuse_tagging,
 };
 use crate::Result;
 use crate::data::batch::Batch;
@@ -114,6 +115,7 @@ impl Task for Tag {
     }
 
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
+        refuse_classification(self.name(), options)?;
         refuse_language_modelling(self.name(), options)
     }
 

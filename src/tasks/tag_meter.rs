@@ -75,7 +75,9 @@ impl TagScores<'_> {
     fn tags(&self) -> Result<&Tensor> {
         match &self.batch.targets {
             Targets::Classes(tags) => Ok(tags),
-            Targets::Values(_) => Err(Error::Message("numbers are no tags".into())),
+            Targets::Weighted { .. } | Targets::Values(_) => {
+                Err(Error::Message("the targets are no tags".into()))
+            }
         }
     }
 

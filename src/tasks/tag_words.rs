@@ -160,7 +160,7 @@ fn learn(
         counts[&key] >= FEWEST || counts.len() < FEWEST
     });
     let texts = words.into_iter().map(Ok);
-    let tokenizer = Tokenizer::train(&Kind::Word, texts, spec.max_vocab, spec.lowercase)?;
+    let tokenizer = Tokenizer::train(&Kind::Word, texts, spec.limits, spec.lowercase)?;
     let schema = TagSchema {
         characters: characters.into_iter().collect(),
         columns: columns.into_iter().map(|values| values.into_iter().collect()).collect(),

@@ -76,6 +76,11 @@ pub trait Task: Send + Sync {
         None
     }
 
+    /// Whether [`DataSpec::class_weights`] has an effect on the task.
+    fn weighs_classes(&self) -> bool {
+        false
+    }
+
     /// The tokenizer of a new model, if the user names none.
     fn tokenizer(&self) -> Kind {
         Kind::Char
@@ -89,6 +94,7 @@ pub trait Task: Send + Sync {
     /// For such an option.
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
         refuse_language_modelling(self.name(), options)?;
+        refuse_classification(self.name(), options)?;
         refuse_tagging(self.name(), options)
     }
 
@@ -244,6 +250,17 @@ pub(super) fn refuse_language_modelling(task: &str, options: &NetworkOptions) ->
         NetworkOptions { ar: Some(_), .. } => Err(Error::invalid("ar", problem())),
         NetworkOptions { tar: Some(_), .. } => Err(Error::invalid("tar", problem())),
         _ => Ok(()),
+    }
+}
+
+/// Refuse options that only a classifier's network has. `task` is named in the error.
+pub(super) fn refuse_classification(task: &str, options: &NetworkOptions) -> Result<()> {
+    match options.readout {
+        Some(_) => {
+            let problem = format!("only a classifier has it, not option `task = {task}`");
+            Err(Error::invalid("readout", problem))
+        }
+        None => Ok(()),
     }
 }
 

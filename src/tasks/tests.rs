@@ -7,14 +7,14 @@ use crate::data::Split;
 use crate::data::batch::{Batch, Targets};
 use crate::data::cut::Cut;
 use crate::data::dataset::Dataset;
-use crate::tokenizer::Kind;
+use crate::tokenizer::{Kind, Limits};
 
 fn spec(data: impl Into<String>) -> DataSpec {
     DataSpec { seed: 3, ..DataSpec::new(data) }
 }
 
 fn words() -> Origin {
-    Origin::Trained(TokenizerSpec { kind: Kind::Word, max_vocab: None, lowercase: false })
+    Origin::Trained(TokenizerSpec { kind: Kind::Word, limits: Limits::default(), lowercase: false })
 }
 
 /// A folder of `train.csv` and `valid.csv` with a text and a label column.

@@ -13,6 +13,8 @@ pub enum Kind {
     Char,
     /// A token per run without white space.
     Word,
+    /// A token per word, with punctuation and contractions as tokens of their own.
+    Treebank,
     /// Byte-level byte-pair encoding with a vocabulary of this size.
     Bpe(usize),
     /// An existing `tokenizer.json`.
@@ -28,7 +30,7 @@ const LARGEST_BPE: usize = 1_000_000;
 impl FromStr for Kind {
     type Err = Error;
 
-    /// Parse `char`, `word`, `bpe:N`, or the path of a `tokenizer.json`.
+    /// Parse `char`, `word`, `treebank`, `bpe:N`, or the path of a `tokenizer.json`.
     ///
     /// # Errors
     /// If the text is none of these, or the file does not exist.
@@ -37,6 +39,7 @@ impl FromStr for Kind {
         match text {
             "char" => return Ok(Self::Char),
             "word" => return Ok(Self::Word),
+            "treebank" => return Ok(Self::Treebank),
             "bpe" => return wrong("bpe needs a vocabulary size, as in bpe:8000".into()),
             _ => {}
         }
@@ -57,7 +60,9 @@ impl FromStr for Kind {
         let path = PathBuf::from(text);
         match path.is_file() {
             true => Ok(Self::File(path)),
-            false => wrong(format!("`{text}` is not char, word, bpe:N or an existing tokenizer.json")),
+            false => {
+                wrong(format!("`{text}` is not char, word, treebank, bpe:N or an existing tokenizer.json"))
+            }
         }
     }
 }
@@ -67,6 +72,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Char => f.write_str("char"),
             Self::Word => f.write_str("word"),
+            Self::Treebank => f.write_str("treebank"),
             Self::Bpe(size) => write!(f, "bpe:{size}"),
             Self::File(path) => write!(f, "{}", path.display()),
         }
@@ -80,7 +86,7 @@ mod tests {
     #[test]
     fn display_and_parse_round_trip() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let kinds = [Kind::Char, Kind::Word, Kind::Bpe(8000), Kind::File(file.path().into())];
+        let kinds = [Kind::Char, Kind::Word, Kind::Treebank, Kind::Bpe(8000), Kind::File(file.path().into())];
         for kind in kinds {
             assert_eq!(kind.to_string().parse::<Kind>().unwrap(), kind);
         }
@@ -94,7 +100,7 @@ mod tests {
             ("bpe:100", "at least 258"),
             ("bpe:10000000000000", "at most 1000000"),
             ("bpe:99999999999999999999999", "not a vocabulary size"),
-            ("chars", "not char, word, bpe:N"),
+            ("chars", "not char, word, treebank, bpe:N"),
         ] {
             let error = text.parse::<Kind>().unwrap_err();
             assert!(matches!(error, Error::Invalid { field: "tokenizer", .. }));

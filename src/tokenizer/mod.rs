@@ -10,6 +10,7 @@
 //! |---|---|---|---|
 //! | char | a user-perceived character ([`character`]) | each record | the text |
 //! | word | a run without white space | each line and record | the text, with single spaces |
+//! | treebank | a word, or punctuation, or a part of a contraction (`do n't`); see `treebank.rs` | each record | the words, with single spaces |
 //! | bpe | a run of bytes (GPT-2's byte-level scheme) | each record | the text |
 //!
 //! ```
@@ -41,6 +42,7 @@ mod note;
 mod prompt;
 mod scheme;
 mod train;
+mod treebank;
 mod unknown;
 mod vocabulary;
 
@@ -53,6 +55,7 @@ pub use note::Note;
 pub use prompt::Prompt;
 pub use scheme::Scheme;
 pub use unknown::Unknown;
+pub use vocabulary::Limits;
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,8 @@ use super::character;
 use super::encode::Tokenizer;
 use super::kind::Kind;
 use super::normalizer::{FormDetector, LineEnd, Normalizer};
-use super::vocabulary::{Counts, END, UNKNOWN};
+use super::treebank;
+use super::vocabulary::{Counts, END, Limits, UNKNOWN};
 use crate::{Error, Result};
 
 impl Tokenizer {
@@ -26,8 +27,7 @@ impl Tokenizer {
     /// Every line end (`\n`, `\r\n` or `\r`) becomes `\n`, here and whenever the tokenizer is used. If all texts are
     /// composed (NFC) or all decomposed (NFD), other text is converted to that Unicode form when the tokenizer is used.
     ///
-    /// `max_vocab` is the largest vocabulary of characters or words, including `<unk>` and `<eos>`; the most frequent
-    /// are kept. The size of a BPE vocabulary is part of the kind. With `lowercase`, text is lower-cased here and
+    /// `limits` are those of a vocabulary of characters or words; `Some(n)` keeps the most frequent. The size of a BPE vocabulary is part of the kind. With `lowercase`, text is lower-cased here and
     /// whenever the tokenizer is used.
     ///
     /// # Errors
@@ -36,10 +36,15 @@ impl Tokenizer {
     pub fn train(
         kind: &Kind,
         texts: impl Iterator<Item = Result<String>> + Send,
-        max_vocab: Option<usize>,
+        limits: impl Into<Limits>,
         lowercase: bool,
     ) -> Result<Self> {
-        if let Some(max) = max_vocab.filter(|&max| max < 3) {
+        let limits = limits.into();
+        if limits.min_count.is_some() && matches!(kind, Kind::Bpe(_) | Kind::File(_)) {
+            let problem = "only vocabularies of characters and words are counted; leave this out";
+            return Err(Error::invalid("min_count", problem));
+        }
+        if let Some(max) = limits.max.filter(|&max| max < 3) {
             let problem =
                 format!("a vocabulary of {max} holds nothing beside <unk> and <eos>; give 3 or more");
             return Err(Error::invalid("max_vocab", problem));
@@ -55,7 +60,7 @@ impl Tokenizer {
                 let count = |text: &str, counts: &mut Counts| {
                     character::split(text).for_each(|character| counts.add(character));
                 };
-                let mut inner = level(texts, max_vocab, &mut reader, count)?;
+                let mut inner = level(texts, limits, &mut reader, count)?;
                 let pattern = SplitPattern::Regex(character::PATTERN.into());
                 let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
                     .expect("invariant: the pattern is a valid regular expression");
@@ -67,8 +72,17 @@ impl Tokenizer {
                 let count = |text: &str, counts: &mut Counts| {
                     text.split_whitespace().for_each(|word| counts.add(word));
                 };
-                let mut inner = level(texts, max_vocab, &mut reader, count)?;
+                let mut inner = level(texts, limits, &mut reader, count)?;
                 inner.with_pre_tokenizer(Some(WhitespaceSplit));
+                inner
+            }
+            Kind::Treebank => {
+                let cut = treebank::pre_tokenizer();
+                let count = |text: &str, counts: &mut Counts| {
+                    treebank::for_each_word(&cut, text, |word| counts.add(word));
+                };
+                let mut inner = level(texts, limits, &mut reader, count)?;
+                inner.with_pre_tokenizer(Some(cut));
                 inner
             }
             Kind::Bpe(size) => byte_pairs(texts, *size, &mut reader)?,
@@ -107,7 +121,7 @@ impl TextReader {
 /// A vocabulary of the symbols that `count` finds in each text.
 fn level(
     texts: impl Iterator<Item = Result<String>>,
-    max_vocab: Option<usize>,
+    limits: Limits,
     reader: &mut TextReader,
     count: impl Fn(&str, &mut Counts),
 ) -> Result<tokenizers::Tokenizer> {
@@ -118,7 +132,7 @@ fn level(
     if counts.is_empty() {
         return Err(nothing_to_learn());
     }
-    let vocabulary = counts.into_vocabulary(max_vocab);
+    let vocabulary = counts.into_vocabulary(limits);
     let model = WordLevel::builder()
         .vocab(vocabulary.into_iter().zip(0..).collect())
         .unk_token(UNKNOWN.into())

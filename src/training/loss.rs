@@ -3,12 +3,14 @@
 use std::ops::AddAssign;
 
 use candle_core::{D, DType, Tensor};
+use rnn_zoo_models::ops::reference;
 use rnn_zoo_models::{Network, Score};
 
 use crate::data::batch::{Batch, Targets};
 use crate::{Error, Result};
 
 /// The mean cross-entropy over the targets of a batch, in nats, a scalar that can be differentiated, and the number of
+/// targets. Of classes with weights the loss of each is multiplied by its weight, and the sum divided by the number of
 /// targets. `smoothing` is the share of each target's probability that is spread over all classes. `hidden` is the
 /// result of [`Network::encode_t`] for the batch.
 ///
@@ -21,7 +23,15 @@ pub fn cross_entropy(
     smoothing: f64,
 ) -> Result<(Tensor, usize)> {
     let (hidden, targets) = classes(hidden, batch)?;
-    Ok((network.decoder().cross_entropy(&hidden, &targets, smoothing)?, targets.dim(0)?))
+    let mean = match &batch.targets {
+        Targets::Weighted { weights, .. } => {
+            let losses = reference::losses(&network.decode(&hidden)?, &targets, smoothing)?; // (targets)
+            let weights = weights.to_dtype(losses.dtype())?;
+            (losses * weights)?.mean_all()?
+        }
+        _ => network.decoder().cross_entropy(&hidden, &targets, smoothing)?,
+    };
+    Ok((mean, targets.dim(0)?))
 }
 
 /// The mean squared error over the sequences of a batch, a scalar that can be differentiated, and the number of
@@ -119,7 +129,9 @@ pub fn scalar(tensor: &Tensor) -> Result<f64> {
 pub fn values(batch: &Batch) -> Result<&Tensor> {
     match &batch.targets {
         Targets::Values(values) => Ok(values),
-        Targets::Classes(_) => Err(Error::Message("only numbers have a squared error, not classes".into())),
+        Targets::Classes(_) | Targets::Weighted { .. } => {
+            Err(Error::Message("only numbers have a squared error, not classes".into()))
+        }
     }
 }
 
@@ -129,7 +141,7 @@ fn classes(hidden: &Tensor, batch: &Batch) -> Result<(Tensor, Tensor)> {
         Targets::Values(_) => {
             return Err(Error::Message("only classes have a probability each, not numbers".into()));
         }
-        Targets::Classes(classes) => classes,
+        Targets::Classes(classes) | Targets::Weighted { classes, .. } => classes,
     };
     if targets.rank() == 1 {
         return Ok((hidden.clone(), targets.clone()));
@@ -152,8 +164,11 @@ fn summed_squares(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use candle_core::Device;
+    use rnn_zoo_models::{GruConfig, ModelConfig, PredictorConfig, Readout, RecurrentConfig};
+
+    use super::*;
+    use crate::parameters::build;
 
     fn tensor(rows: &[[f64; 3]; 2]) -> Tensor {
         Tensor::new(rows, &Device::Cpu).unwrap()
@@ -171,6 +186,41 @@ mod tests {
         let (hidden, targets) = classes(&hidden, &batch).unwrap();
         assert_eq!(targets.to_vec1::<u32>().unwrap(), [1, 2, 3, 4]);
         assert_eq!(hidden.to_vec2::<f32>().unwrap()[3], [6., 7.]);
+    }
+
+    #[test]
+    fn weighted_loss_is_the_sum_of_weighted_losses_over_the_number_of_targets() {
+        let config = PredictorConfig {
+            vocabulary_size: None,
+            outputs: 3,
+            readout: Readout::Last,
+            dropout: 0.,
+            rnn: RecurrentConfig::Gru(GruConfig::new(2, 2)),
+        };
+        let (network, _) = build(&ModelConfig::Predictor(config), DType::F64, &Device::Cpu).unwrap();
+        let hidden = Tensor::new(&[[0.3f64, -1.], [2., 0.5], [-0.7, 0.1]], &Device::Cpu).unwrap();
+        let classes = Tensor::new(&[0u32, 2, 1], &Device::Cpu).unwrap();
+        let inputs = Tensor::zeros((3, 1, 2), DType::F64, &Device::Cpu).unwrap();
+        let batch = |weights: &[f64; 3]| Batch {
+            inputs: inputs.clone().into(),
+            targets: Targets::Weighted {
+                classes: classes.clone(),
+                weights: Tensor::new(weights, &Device::Cpu).unwrap(),
+            },
+            lengths: None,
+            fresh: true,
+        };
+        let mean = |batch: &Batch, smoothing| {
+            scalar(&cross_entropy(network.as_ref(), &hidden, batch, smoothing).unwrap().0).unwrap()
+        };
+        let weights = [0.5, 2., 0.];
+        let losses = each(network.as_ref(), &hidden, &batch(&weights)).unwrap();
+        let expected: f64 = losses.iter().zip(weights).map(|(loss, weight)| loss * weight).sum::<f64>() / 3.;
+        assert!((mean(&batch(&weights), 0.) - expected).abs() < 1e-12);
+        let plain = Batch { targets: Targets::Classes(classes.clone()), ..batch(&[1.; 3]) };
+        for smoothing in [0., 0.2] {
+            assert!((mean(&batch(&[1.; 3]), smoothing) - mean(&plain, smoothing)).abs() < 1e-12);
+        }
     }
 
     #[test]

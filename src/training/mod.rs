@@ -10,12 +10,14 @@
 //! | `observer.rs` | events of the loop |
 //! | `report.rs`, `tensorboard.rs` | an observer: terminal, `metrics.jsonl`, TensorBoard |
 //! | `run.rs`, `checkpoint.rs`, `card.rs` | a run in its bundle: start, save, resume, model card |
+//! | `embedding.rs` | word vectors as initial embeddings |
 //! | `plot/` | pictures of runs |
 
 mod card;
 mod checkpoint;
 mod clock;
 mod divergence;
+mod embedding;
 pub mod gradients;
 mod lanes;
 pub mod loss;
@@ -42,6 +44,7 @@ mod validate;
 
 pub use card::CardCommands;
 pub use checkpoint::Checkpoint;
+pub use embedding::Filled;
 pub use loss_unit::LossUnit;
 pub use metric::Metric;
 pub use objective::Objective;

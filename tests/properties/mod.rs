@@ -5,4 +5,5 @@ mod case;
 mod directions;
 mod noise;
 mod padding;
+mod readout;
 mod sequences;

@@ -15,7 +15,7 @@ use rnn_zoo::models::{
 };
 use rnn_zoo::rng::{Purpose, stream};
 use rnn_zoo::tasks::{DataSpec, Origin, Prepared, Shape, Tag, Task, TokenizerSpec};
-use rnn_zoo::tokenizer::Kind;
+use rnn_zoo::tokenizer::{Kind, Limits};
 use rnn_zoo::training::optim::OptimizerConfig;
 use rnn_zoo::training::schedule::Schedule;
 use rnn_zoo::training::{Checkpoint, Metric, Options, Run, Splits};
@@ -82,7 +82,7 @@ impl Problem {
             return Ok(self.few());
         }
         let kind = if self.task.name() == "classify" { Kind::Word } else { Kind::Char };
-        let spec = TokenizerSpec { kind, max_vocab: None, lowercase: false };
+        let spec = TokenizerSpec { kind, limits: Limits::default(), lowercase: false };
         self.task.prepare(&self.data, Origin::Trained(spec))
     }
 

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use rnn_zoo::tasks::{DataSpec, STORY, Task, TokenizerSpec};
-use rnn_zoo::tokenizer::Kind;
+use rnn_zoo::tasks::{ClassWeights, DataSpec, STORY, Task, TokenizerSpec};
+use rnn_zoo::tokenizer::{Kind, Limits};
 
 use crate::cli::compute::Compute;
 use crate::cli::fractions::GivenFractions;
@@ -32,7 +32,7 @@ pub struct Args {
     pub model: Option<String>,
 
     /// Fine-tune: start from the parameters, the network and the tokenizer of a bundle; regularisation may differ
-    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["task", "tokenizer", "max_vocab", "lowercase"],
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["task", "tokenizer", "max_vocab", "min_count", "lowercase"],
           conflicts_with_all = architecture::SHAPE)]
     pub from: Option<String>,
 
@@ -112,13 +112,25 @@ pub struct DataArgs {
     #[arg(long, value_name = "X", value_parser = number::share)]
     test_fraction: Option<f64>,
 
-    /// char, word (cut at blanks alone), bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
+    /// char, word (cut at blanks alone), treebank (punctuation and contractions cut off, too), bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
     #[arg(long, value_name = "TOKENIZER", value_parser = flags::parsed::<Kind>)]
     pub tokenizer: Option<Kind>,
 
     /// Keep only the N most frequent tokens; the rest become `<unk>`
     #[arg(long, value_name = "N", value_parser = number::whole)]
     pub max_vocab: Option<usize>,
+
+    /// Keep only tokens that occur at least N times in the training split; the rest become `<unk>`
+    #[arg(long, value_name = "N")]
+    min_count: Option<u64>,
+
+    /// Start the embeddings from word vectors, in the text format of GloVe or word2vec; --embedding is their width
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub vectors: Option<PathBuf>,
+
+    /// Weights of classes in the training loss of a classifier: balanced, none or LABEL=WEIGHT,... [default: none]
+    #[arg(long, value_name = "WEIGHTS", value_parser = flags::parsed::<ClassWeights>)]
+    class_weights: Option<ClassWeights>,
 
     /// Convert text to lower case
     #[arg(long)]
@@ -132,7 +144,11 @@ impl DataArgs {
             "rnnlm" => Kind::Word,
             _ => task.tokenizer(),
         });
-        TokenizerSpec { kind, max_vocab: self.max_vocab, lowercase: self.lowercase }
+        TokenizerSpec {
+            kind,
+            limits: Limits { max: self.max_vocab, min_count: self.min_count },
+            lowercase: self.lowercase,
+        }
     }
 
     /// Return the fractions that the user gave.
@@ -145,7 +161,7 @@ impl DataArgs {
         let data = self.data.as_deref().unwrap_or(STORY);
         let mut spec = self.read.apply(DataSpec::new(data));
         self.fractions().apply(&mut spec);
-        let spec = DataSpec { seed, ..spec };
+        let spec = DataSpec { seed, class_weights: self.class_weights.clone().unwrap_or_default(), ..spec };
         self.task.map_or_else(|| spec.clone(), |task| task.claimed(spec.clone()))
     }
 }

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use rnn_zoo::Error;
 use rnn_zoo::bundle::{self, BundleWriter, Config, Loaded};
+use rnn_zoo::data::vectors::Vectors;
+use rnn_zoo::listing::thousands;
 use rnn_zoo::models::{MODELS, ModelConfig, ModelEntry};
 use rnn_zoo::tasks::{self, DataSpec, Defaults, Origin, Prepared, Task};
 use rnn_zoo::tokenizer::Tokenizer;
 use rnn_zoo::training::optim::Average;
-use rnn_zoo::training::{Options, Run};
+use rnn_zoo::training::{Filled, Options, Run};
 
 use super::args::Args;
 use super::effect;
@@ -46,6 +48,9 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     let mut run = Run::start(writer, config, data, prepared, options, device)?;
     run.show_commands(for_card(&run));
     introduce(&run, device);
+    if let Some(vectors) = &args.data.vectors {
+        fill(&mut run, vectors)?;
+    }
     if let Some(Basis { bundle, .. }) = &learner.basis {
         run.start_from(bundle)?;
     }
@@ -84,6 +89,10 @@ impl Learner {
         if let Some(metric) = &args.training.metric {
             task.criterion(metric)?;
         }
+        if !data.class_weights.is_none() && !task.weighs_classes() {
+            let problem = format!("only a classifier has it, not --task {task}; leave it out");
+            return Err(usage("--class-weights", problem));
+        }
         if basis.is_some() && task.is_language_model() && data.columns.label.is_some() {
             let problem = "the bundle of --from is a language model, which learns no classes; leave this out, or train \
                            a classifier from nothing";
@@ -97,6 +106,9 @@ impl Learner {
         effect::check(args, self.task, data)?;
         let options = args.training.options(&args.length, &Defaults::default())?;
         options.validate()?;
+        if let Some(vectors) = &args.data.vectors {
+            embedding_of(vectors, args.network.embedding)?;
+        }
         if self.basis.is_none() {
             args.network.check(args.network.cell(self.entry)?, &options.optimizer)?;
         }
@@ -151,7 +163,11 @@ impl Learner {
             Some(Basis { bundle, .. }) => Ok(args.network.regularized(&bundle.config.network)),
             None => {
                 let cell = args.network.cell(self.entry)?;
-                args.network.config(cell, self.task, prepared, defaults.sizes)
+                let mut network = args.network.clone();
+                if let Some(vectors) = &args.data.vectors {
+                    network.embedding = Some(embedding_of(vectors, args.network.embedding)?);
+                }
+                network.config(cell, self.task, prepared, defaults.sizes)
             }
         }
     }
@@ -192,6 +208,31 @@ fn load_basis(argument: &str, args: &Args) -> anyhow::Result<Basis> {
         }
         _ => Ok(Basis { bundle, sha256 }),
     }
+}
+
+/// Return the width of the embedding that starts from a file of vectors. Refuses another width that the user gives.
+fn embedding_of(vectors: &Path, given: Option<usize>) -> anyhow::Result<usize> {
+    let width = Vectors::width(vectors)?;
+    match given.filter(|&given| given != width) {
+        Some(given) => {
+            let file = vectors.display();
+            let problem = format!("{given} is not the width of {file}, {width}; leave it out");
+            Err(usage("--embedding", problem))
+        }
+        None => Ok(width),
+    }
+}
+
+/// Start the embeddings from a file of vectors, and print how many tokens have one.
+fn fill(run: &mut Run, vectors: &Path) -> anyhow::Result<()> {
+    let Filled { tokens, in_lower_case, of } = run.fill_embedding(vectors)?;
+    let lower = match in_lower_case {
+        0 => String::new(),
+        count => format!(", {} of them by their lower-case form", thousands(count as u64)),
+    };
+    let [tokens, of] = [tokens, of].map(|count| thousands(count as u64));
+    eprintln!("{}: vectors for {tokens} of {of} tokens{lower}", vectors.display());
+    Ok(())
 }
 
 /// Return the model of the bundle of `--from`. Refuses another one that the user names.

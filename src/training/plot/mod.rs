@@ -7,6 +7,7 @@
 mod axis;
 mod history;
 mod legend;
+mod matrix;
 mod panel;
 mod picture;
 mod png;
@@ -17,6 +18,7 @@ mod style;
 
 pub use axis::Axis;
 pub use history::{History, Point, Series};
+pub use matrix::{MOST_CLASSES, Matrix};
 pub use picture::Picture;
 pub use quantity::Quantity;
 pub use run::PlottedRun;

@@ -20,6 +20,8 @@ const COLORS: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(0, 0, 0),
 ];
+/// The colour of the largest share in a matrix.
+pub(super) const STRONG: RGBColor = COLORS[0];
 pub(super) const INK: RGBColor = RGBColor(60, 60, 60);
 pub(super) const GRID: RGBColor = RGBColor(225, 225, 225);
 
