@@ -145,11 +145,7 @@ fn ts_files_are_classified() {
     folder.refused("eval m --data three.ts", 1, &["three.ts", "3 dimensions, but the model reads 2"]);
     folder.write("c.ts", "@classLabel true c\n@data\n1:2:c\n");
     folder.refused("eval m --data c.ts", 1, &["c.ts", "the class \"c\", but the model knows only a, b"]);
-    folder.refused(
-        "eval m --data text.txt",
-        2,
-        &["--data", "text.txt is text; the model reads numeric series"],
-    );
+    folder.refused("eval m --data text.txt", 2, &["--data", "text.txt has no columns"]);
     folder.refused("predict m --text x", 2, &["--data", "is text, which the model does not read"]);
     folder.refused("plot m --confusion", 2, &["--data"]);
     folder.write("bad.ts", "@classLabel true a b\n@data\n1,2:3:a\n");
