@@ -102,7 +102,10 @@ impl Task for Classify {
     fn read_questions(&self, data: &DataSpec, split: Option<Split>, names: Names<'_>) -> Result<Dataset> {
         match SeriesSchema::read(names.schema)? {
             Some(schema) => Ok(classify_series::read_split(data, split, names, &schema, false)?.0),
-            None => Err(text::unread("numeric series")),
+            None => {
+                data.corpus()?; // the error of data that is no text at all
+                Err(text::unread("numeric series"))
+            }
         }
     }
 
