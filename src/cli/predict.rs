@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use rnn_zoo::data::Source;
 use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::predict::{answer, check, read_texts};
@@ -91,7 +90,7 @@ impl Args {
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
         let spec = self.data.unlabelled(data, &model.config);
-        if !spec.is_text()? && !matches!(spec.source()?, Source::Builtin(_)) {
+        if !spec.is_text()? {
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
         let corpus = self.data.texts(data, &model.config)?;
