@@ -17,7 +17,7 @@ use super::input;
 use super::outcome::Outcome;
 use crate::cli::note::note;
 
-/// Draw the loss, perplexity and learning rate of runs, or a confusion matrix
+/// Draw the curves of runs, or the confusion matrix of a classifier
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -172,7 +172,7 @@ impl Reader<'_> {
     }
 
     fn unlabelled(&self, series: &LabelledSeries) -> Error {
-        let problem = format!("{} has no class; leave it out, or use `rnn predict`", series.place);
+        let problem = format!("{} has no class; leave it out, or predict its class", series.place);
         Error::file(&self.data.data, problem)
     }
 }

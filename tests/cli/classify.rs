@@ -43,10 +43,10 @@ fn readout_of_a_bundle_is_its_own() {
     folder.refused(
         "train gru --data a.csv --label-column label --readout every",
         2,
-        &["--readout", "one vector"],
+        &["--readout", "there is no `every`", "expected last"],
     );
     folder.refused("train gru --data text.txt --readout mean", 2, &["--readout", "only a classifier"]);
-    folder.refused("train gru --readout median", 2, &["--readout", "unknown variant"]);
+    folder.refused("train gru --readout median", 2, &["--readout", "there is no `median`"]);
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn unsuited_requests_to_a_classifier_are_refused() {
     folder.write("other.csv", "animal,text\nbird,it flies\n");
     folder.write("lone.csv", "animal,text\ncat,it sits\ncat,it runs\ncat,it is\n");
     for (line, code, mentions) in [
-        ("predict m --data builtin:adding", 2, vec!["--data", "needs text"]),
+        ("predict m --data builtin:adding", 2, vec!["--data", "not text"]),
         ("eval m --data builtin:copy", 2, vec!["--data", "--task classify needs text"]),
         ("eval m --data text.txt", 2, vec!["--data", "text.txt", "column of records"]),
         ("generate m", 2, vec!["m: its task is classify", "only a language model writes"]),
