@@ -86,8 +86,7 @@ impl Linear {
     /// Compute the mean softmax cross-entropy of the outputs in nats, a scalar with a gradient.
     ///
     /// `xs` is (rows, inputs) and `targets` (rows), indices of outputs. With label `smoothing`, that share of each
-    /// target's probability is spread evenly over all outputs (Szegedy et al. 2016). The loss of a row with an output
-    /// that is NaN or infinite, of either sign, is NaN.
+    /// target's probability is spread evenly over all outputs (Szegedy et al. 2016).
     ///
     /// # Errors
     /// If the shapes disagree, a target is not an output, or `smoothing` is outside [0, 1).

@@ -38,7 +38,7 @@ pub fn cross_entropy(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Resu
 }
 
 /// Compute `-log softmax(outputs)[target]` of each row, (rows); (rows, classes) against (rows). In f32 for outputs in
-/// half precision. The loss of a row with an output that is NaN or infinite is NaN.
+/// half precision.
 ///
 /// # Errors
 /// As [`cross_entropy`].
@@ -47,7 +47,6 @@ pub fn losses(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tens
         DType::F16 | DType::BF16 => &outputs.to_dtype(DType::F32)?, // sums in half precision overflow
         _ => outputs,
     };
-    let lowest = outputs.detach().min(D::Minus1)?; // (rows)
     let highest = outputs.detach().max_keepdim(D::Minus1)?; // keeps exp from overflowing
     let outputs = outputs.broadcast_sub(&highest)?;
     let log_sum = outputs.exp()?.sum(D::Minus1)?.log()?; // (rows)
@@ -56,8 +55,7 @@ pub fn losses(outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tens
         0. => target,
         _ => ((target * (1. - smoothing))? + (outputs.mean(D::Minus1)? * smoothing)?)?,
     };
-    // Minus zero, or NaN if an output is -inf: its exponential is 0, as if it had not overflowed.
-    (log_sum - expected)? - (lowest * 0.)?
+    log_sum - expected
 }
 
 /// Compute the sum over a batch of `-log p(tags)` under a linear chain: a scalar. `emissions` is (batch, time, tags),

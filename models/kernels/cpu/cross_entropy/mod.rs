@@ -9,8 +9,6 @@
 //! d W += d s h^T        d b += d s        d h = W^T d s
 //! ```
 //!
-//! The loss of a row with a score that is NaN or infinite is NaN.
-//!
 //! Rows are taken in sets, each of which is scored completely before the next. The product of a set is transposed:
 //! classes are the rows of its result and batch rows the columns. So the weights need no packing, and a softmax is
 //! a sum of vectors, one lane per batch row.

@@ -21,12 +21,11 @@ impl<O: Operand> LossWork<'_, O> {
             // SAFETY: as stated for `LossWork`.
             unsafe {
                 let scores = |class| self.scores_of(class).add(column);
+                // Starts from a finite number, because -inf minus -inf is NaN.
                 let mut highest: SumVector<S, O> = Vector::splat(simd, O::Sum::LOWEST);
-                let mut lowest: SumVector<S, O> = Vector::zero(simd);
                 for class in classes.clone() {
                     let score = Vector::load(simd, scores(class));
                     highest = score.if_greater(highest, score, highest);
-                    lowest = lowest.if_greater(score, score, lowest);
                 }
                 if self.smoothing > 0. {
                     let mut total: SumVector<S, O> = Vector::zero(simd);
@@ -35,8 +34,7 @@ impl<O: Operand> LossWork<'_, O> {
                     }
                     total.store(self.buffers.totals.at(index));
                 }
-                // Zero, or NaN if a score is -inf: its exponential is 0, as if it had not overflowed.
-                let mut sum = lowest * Vector::zero(simd);
+                let mut sum = Vector::zero(simd);
                 for class in classes.clone() {
                     let exponential = (Vector::load(simd, scores(class)) - highest).exp();
                     exponential.store(scores(class));
