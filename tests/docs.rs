@@ -1,4 +1,4 @@
-//! README and docs/ are true: commands parse, links lead somewhere, scripts exist.
+//! README and docs/ are true: commands parse, those on files of the tree work, links lead somewhere, scripts exist.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -152,6 +152,35 @@ fn commands_parse() {
         }
     }
     assert!(count > 100, "only {count} commands were found");
+}
+
+#[test]
+fn commands_on_files_of_the_tree_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("examples/data");
+    std::fs::create_dir_all(&data).unwrap();
+    for file in std::fs::read_dir(root().join("examples/data")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), data.join(file.file_name())).unwrap();
+    }
+    let guide = std::fs::read_to_string(root().join("docs/guide.md")).unwrap();
+    let blocks = split_fences(&guide).1.into_iter().filter(|(language, _)| language == "sh");
+    let lines = blocks.map(|(_, block)| block.replace("\\\n", " ")).collect::<String>();
+    let mut files = BTreeSet::new();
+    for words in lines.lines().flat_map(shell_words).filter(|words| words[0] == "rnn") {
+        let file = words.iter().find(|word| word.starts_with("examples/data/"));
+        // A bundle that an earlier command made.
+        let bundle = words.get(2).is_some_and(|name| folder.path().join(name).join("config.json").exists());
+        if file.is_none() && !bundle {
+            continue;
+        }
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("rnn"));
+        let output = command.current_dir(folder.path()).args(&words[1..]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "`{}`: {stderr}", words.join(" "));
+        files.extend(file.cloned());
+    }
+    assert_eq!(files.len(), std::fs::read_dir(&data).unwrap().count(), "only {files:?} are used");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The fractions of the data that are held out, as flags.
 
-use rnn_zoo::data::{Corpus, Split};
+use rnn_zoo::data::{Corpus, Source, Split};
 use rnn_zoo::tasks::DataSpec;
 
 use super::flags::usage;
@@ -44,13 +44,13 @@ impl GivenFractions {
         Ok(())
     }
 
-    /// Refuse fractions of data that is not text: it has its own splits.
+    /// Refuse fractions of built-in sequences, which have their own splits.
     ///
     /// # Errors
     /// For a fraction that was given.
     pub fn check_sequences(self, spec: &DataSpec) -> anyhow::Result<()> {
         match self.given() {
-            Some(flag) if !spec.is_text()? && !spec.is_columns()? => {
+            Some(flag) if !spec.is_text()? && matches!(spec.source()?, Source::Builtin(_)) => {
                 Err(usage(flag, format!("{} has its own splits; leave this out", spec.data)))
             }
             _ => Ok(()),

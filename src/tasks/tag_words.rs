@@ -16,13 +16,13 @@ use crate::data::divided::{Divided, ItemsOf};
 use crate::data::source::Split;
 use crate::data::tagged::{TaggedSentence, TaggedSentences};
 use crate::listing::listed;
-use crate::tokenizer::{Kind, Tokenizer};
+use crate::tokenizer::{Kind, Limits, Tokenizer};
 use crate::training::{LossUnit, Splits};
 use crate::{Error, Result};
 
-/// Fewest times that a word occurs in training to have an embedding of its own. The others are unknown, so that the
-/// embedding of unknown words is trained.
-const FEWEST: usize = 2;
+/// Fewest times that a word occurs in training to have an embedding of its own, if the user names no number. The others
+/// are unknown, so that the embedding of unknown words is trained.
+const FEWEST: u64 = 2;
 
 /// The description of a tagger's inputs and outputs besides its words and tags.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -132,7 +132,6 @@ fn learn(
         let problem = "a tagger of column files reads words; leave it out, or use option `tokenizer = word`";
         return Err(Error::invalid("tokenizer", problem));
     }
-    let mut counts: HashMap<String, usize> = HashMap::new();
     let mut words = vec![];
     let (mut tags, mut characters) = (BTreeSet::new(), BTreeSet::new());
     let mut columns: Vec<BTreeSet<String>> = vec![];
@@ -145,8 +144,6 @@ fn learn(
         }
         for word in sentence.words {
             characters.extend(word.chars());
-            let key = if spec.lowercase { word.to_lowercase() } else { word.clone() };
-            *counts.entry(key).or_default() += 1;
             words.push(word);
         }
     }
@@ -155,12 +152,9 @@ fn learn(
         let problem = format!("the training split has one tag ({found}); expected at least two");
         return Err(Error::file(&data.data, problem));
     }
-    words.retain(|word| {
-        let key = if spec.lowercase { word.to_lowercase() } else { word.clone() };
-        counts[&key] >= FEWEST || counts.len() < FEWEST
-    });
+    let limits = Limits { min_count: spec.limits.min_count.or(Some(FEWEST)), ..spec.limits };
     let texts = words.into_iter().map(Ok);
-    let tokenizer = Tokenizer::train(&Kind::Word, texts, spec.limits, spec.lowercase)?;
+    let tokenizer = Tokenizer::train(&Kind::Word, texts, limits, spec.lowercase)?;
     let schema = TagSchema {
         characters: characters.into_iter().collect(),
         columns: columns.into_iter().map(|values| values.into_iter().collect()).collect(),
