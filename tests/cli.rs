@@ -17,6 +17,7 @@ mod plot;
 mod predict;
 mod recipe;
 mod resume;
+mod saved_text;
 mod score;
 mod shell;
 mod short_text;
