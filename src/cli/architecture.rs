@@ -87,7 +87,7 @@ pub struct Args {
     crf: Option<bool>,
 
     /// Units of each direction of a tagger's stack over the characters of words; 0 leaves them out [default: 25]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::size_or_none)]
     characters: Option<usize>,
 
     /// Layer normalisation inside the cells

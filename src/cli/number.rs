@@ -34,6 +34,11 @@ pub fn size(text: &str) -> Result<usize, String> {
     read(text, &format!("a whole number from 1 to {LARGEST_SIZE}"), |size| (1..=LARGEST_SIZE).contains(size))
 }
 
+/// Parse a number of units or features, 0 for none.
+pub fn size_or_none(text: &str) -> Result<usize, String> {
+    read(text, &format!("a whole number from 0 to {LARGEST_SIZE}"), |&size| size <= LARGEST_SIZE)
+}
+
 /// Parse a share of at least 0 and below 1, such as a dropout.
 pub fn share(text: &str) -> Result<f64, String> {
     read(text, "a number of at least 0 and below 1", |p| (0. ..1.).contains(p))

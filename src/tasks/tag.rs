@@ -11,21 +11,20 @@ use rnn_zoo_models::{
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::confusion::{Confusion, MacroAverage};
 use super::criterion::Criterion;
 use super::data_spec::{DataSpec, Origin, Prepared};
 use super::defaults::{Defaults, Sizes};
-use super::figures::{ACCURACY, F1, Figures, PRECISION, RECALL};
+use super::figures::{ACCURACY, F1};
 use super::first_use::FirstUse;
-use super::meter::{ClassMeter, Meter};
+use super::meter::Meter;
 use super::names::Names;
 use super::network::{NetworkOptions, predictor};
 use super::sequences::Sequences;
 use super::shape::Shape;
-use super::tag_meter::{SpanMeter, TagScores};
+use super::tag_meter::{TagMeter, TagScores};
 use super::tag_words::{self, TagSchema};
 use super::task::{
-    Answerer, BatchLoss, Questions, Task, TextReader, figures_line, refuse_classification,
+    Answerer, BatchLoss, Questions, Task, TextReader, figures_line, overflowing, refuse_classification,
     refuse_language_modelling, refuse_tagging,
 };
 use crate::Result;
@@ -134,9 +133,9 @@ impl Task for Tag {
     }
 
     fn defaults(&self, _data: &DataSpec, prepared: &Prepared) -> Defaults {
-        match prepared.schema {
-            Value::Null => Defaults::default(),
-            _ => of_words(),
+        match TagSchema::read(&prepared.schema) {
+            Ok(Some(schema)) => of_words(schema.spans),
+            _ => Defaults::default(),
         }
     }
 
@@ -158,10 +157,8 @@ impl Task for Tag {
     }
 
     fn meter(&self, names: Names<'_>) -> Box<dyn Meter> {
-        match TagSchema::read(names.schema) {
-            Ok(Some(TagSchema { spans: true, .. })) => Box::new(SpanMeter::new(names.labels)),
-            _ => Box::new(ClassMeter::new(names.labels, figures)),
-        }
+        let spans = matches!(TagSchema::read(names.schema), Ok(Some(TagSchema { spans: true, .. })));
+        Box::new(TagMeter::new(names.labels, spans))
     }
 
     fn criteria(&self) -> &'static [Criterion] {
@@ -228,15 +225,18 @@ fn tagger(
     }
 }
 
-fn of_words() -> Defaults {
+/// `spans` tells whether the tags mark spans.
+fn of_words(spans: bool) -> Defaults {
     let sizes = Sizes { embedding: 100, hidden: 150, layers: 1, dropout: 0.5, bidirectional: true };
-    Defaults { sizes, epochs: 15, batch_size: 16, lr: 3e-3, clip: 5., metric: "f1", ..Defaults::default() }
-}
-
-fn figures(confusion: &Confusion) -> Figures {
-    let MacroAverage { precision, recall, f1 } = confusion.macro_average();
-    let figures = Figures::default().with(ACCURACY, confusion.accuracy());
-    figures.with(PRECISION, precision).with(RECALL, recall).with(F1, f1)
+    Defaults {
+        sizes,
+        epochs: 15,
+        batch_size: 16,
+        lr: 3e-3,
+        clip: 5.,
+        metric: if spans { "f1" } else { "accuracy" },
+        ..Defaults::default()
+    }
 }
 
 fn examples(rng: Rng, count: usize) -> Result<Vec<Example>> {
@@ -251,7 +251,7 @@ fn examples(rng: Rng, count: usize) -> Result<Vec<Example>> {
 fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Result<Vec<Answer>> {
     let Questions { batch, parts, .. } = questions;
     let (hidden, _) = network.encode(&batch.inputs, None, batch.lengths.as_deref())?;
-    let predicted = TagScores { network, hidden: &hidden, batch }.predicted()?;
+    let predicted = TagScores { network, hidden: &hidden, batch }.predicted()?.ok_or_else(overflowing)?;
     let symbols = match &batch.inputs {
         Inputs::Steps(tokens) => tokens.to_vec2::<u32>()?, // (batch, time)
         _ => vec![vec![]; predicted.len()],

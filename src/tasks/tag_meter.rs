@@ -1,13 +1,13 @@
 //! The loss, the predictions and the metrics of a tagger.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rnn_zoo_models::{Network, Reduction};
 
-use super::confusion::ClassScore;
+use super::class_report::ClassReport;
+use super::confusion::{ClassScore, Confusion, MacroAverage};
 use super::figures::{ACCURACY, F1, Figures, PRECISION, RECALL};
 use super::meter::{Measured, Meter};
 use super::spans::SpanScores;
-use super::task::finite;
 use crate::data::batch::{Batch, Targets};
 use crate::inference::carry::Carried;
 use crate::training::loss;
@@ -51,19 +51,22 @@ impl TagScores<'_> {
     }
 
     /// The most probable tags of each sentence, without padding: of the whole sentence if there is a conditional random
-    /// field, otherwise of each word.
-    pub(super) fn predicted(&self) -> Result<Vec<Vec<u32>>> {
-        let lengths = self.batch.lengths.as_deref();
-        let emissions = finite(&self.emissions()?)?; // (batch, time, tags)
-        if let Some(crf) = self.network.crf() {
-            return Ok(crf.decode(&emissions, lengths)?);
+    /// field, otherwise of each word. `None` if a score is NaN or infinite.
+    pub(super) fn predicted(&self) -> Result<Option<Vec<Vec<u32>>>> {
+        let emissions = self.emissions()?.to_dtype(DType::F64)?; // (batch, time, tags)
+        if !loss::scalar(&emissions.sum_all()?)?.is_finite() {
+            return Ok(None);
         }
-        let rows = emissions.to_vec3::<f64>()?; // (batch, time, tags)
+        let lengths = self.batch.lengths.as_deref();
+        if let Some(crf) = self.network.crf() {
+            return Ok(Some(crf.decode(&emissions, lengths)?));
+        }
+        let rows = emissions.to_vec3::<f64>()?;
         let tags = rows.iter().enumerate().map(|(row, steps)| {
             let length = lengths.map_or(steps.len(), |lengths| lengths[row]);
             steps[..length].iter().map(|scores| loss::highest(scores) as u32).collect()
         });
-        Ok(tags.collect())
+        Ok(Some(tags.collect()))
     }
 
     /// The scores of the tags, (batch, time, tags), without a gradient.
@@ -90,52 +93,122 @@ impl TagScores<'_> {
     }
 }
 
-/// Loss, accuracy over words, and precision, recall and F1 of spans.
-pub(super) struct SpanMeter {
+/// Loss, accuracy over words, and precision, recall and F1: of spans, or as means over the tags.
+pub(super) struct TagMeter {
     loss: f64,
-    words: usize,
-    right: usize,
-    spans: SpanScores,
+    confusion: Confusion,
+    /// The spans, if the tags mark spans.
+    spans: Option<SpanScores>,
     labels: Vec<String>,
 }
 
-impl SpanMeter {
-    /// A meter of tags called `labels`.
-    pub(super) fn new(labels: &[String]) -> Self {
-        Self { loss: 0., words: 0, right: 0, spans: SpanScores::default(), labels: labels.to_vec() }
+impl TagMeter {
+    /// A meter of tags called `labels`. `spans` tells whether they mark spans.
+    pub(super) fn new(labels: &[String], spans: bool) -> Self {
+        let spans = spans.then(SpanScores::default);
+        Self { loss: 0., confusion: Confusion::default(), spans, labels: labels.to_vec() }
     }
 
     /// Add the true and the predicted tags of a sentence.
     fn add_sentence(&mut self, truth: &[u32], predicted: &[u32]) {
-        self.words += truth.len();
-        self.right += truth.iter().zip(predicted).filter(|(truth, predicted)| truth == predicted).count();
-        let name = |&tag: &u32| self.labels.get(tag as usize).map_or("O", String::as_str);
-        let names = |tags: &[u32]| tags.iter().map(name).collect::<Vec<_>>();
-        self.spans.add(&names(truth), &names(predicted));
+        truth.iter().zip(predicted).for_each(|(&truth, &predicted)| self.confusion.add(truth, predicted));
+        if let Some(spans) = &mut self.spans {
+            let name = |&tag: &u32| self.labels.get(tag as usize).map_or("O", String::as_str);
+            let names = |tags: &[u32]| tags.iter().map(name).collect::<Vec<_>>();
+            spans.add(&names(truth), &names(predicted));
+        }
     }
 }
 
-impl Meter for SpanMeter {
+impl Meter for TagMeter {
     fn add(&mut self, network: &dyn Network, batch: &Batch, carried: &mut Carried) -> Result<()> {
         let hidden = carried.encode(network, batch)?;
         let scores = TagScores { network, hidden: &hidden, batch };
+        // The loss of infinite scores may be finite, but means nothing.
+        let Some(predicted) = scores.predicted()? else {
+            self.loss = f64::NAN;
+            return Ok(());
+        };
         self.loss += scores.loss_sum()?;
         let truth = scores.tags()?.to_vec2::<u32>()?; // (batch, time)
-        for (truth, predicted) in truth.iter().zip(scores.predicted()?) {
+        for (truth, predicted) in truth.iter().zip(predicted) {
             self.add_sentence(&truth[..predicted.len()], &predicted);
         }
         Ok(())
     }
 
     fn measured(&self) -> Measured {
-        let words = self.words.max(1) as f64;
-        let ClassScore { precision, recall, f1, .. } = self.spans.total().score();
-        let figures = Figures::default().with(ACCURACY, self.right as f64 / words);
+        let words = self.confusion.total() as usize;
+        let [precision, recall, f1] = match &self.spans {
+            Some(spans) => {
+                let ClassScore { precision, recall, f1, .. } = spans.total().score();
+                [precision, recall, f1]
+            }
+            None => {
+                let MacroAverage { precision, recall, f1 } = self.confusion.macro_average();
+                [precision, recall, f1]
+            }
+        };
+        let figures = Figures::default().with(ACCURACY, self.confusion.accuracy());
+        let classes = || ClassReport::new(self.confusion.clone(), &self.labels);
         Measured {
-            targets: self.words,
-            loss: self.loss / words,
+            targets: words,
+            loss: self.loss / words.max(1) as f64,
             figures: figures.with(PRECISION, precision).with(RECALL, recall).with(F1, f1),
-            classes: None,
+            classes: self.spans.is_none().then(classes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use rnn_zoo_models::{GruConfig, ModelConfig, RecurrentConfig, TaggerConfig};
+
+    use super::*;
+    use crate::data::batch::Examples;
+    use crate::data::tagged::{TaggedSentence, TaggedSentences};
+    use crate::parameters;
+    use crate::rng::{Purpose, stream};
+
+    #[test]
+    fn evaluation_uses_the_conditional_random_field() {
+        let config = ModelConfig::Tagger(TaggerConfig {
+            vocabulary_size: 9,
+            embedding_size: 4,
+            characters: None,
+            columns: vec![],
+            outputs: 3,
+            crf: true,
+            dropout: 0.,
+            rnn: RecurrentConfig::Gru(GruConfig::new(4, 5)),
+        });
+        let (network, variables) = parameters::build(&config, DType::F64, &Device::Cpu).unwrap();
+        network.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
+        // Transitions that decide: each tag is followed by itself alone.
+        let transitions = (0..9).map(|at| if at % 4 == 0 { 50. } else { -50. }).collect::<Vec<f64>>();
+        let transitions = Tensor::from_vec(transitions, (3, 3), &Device::Cpu).unwrap();
+        variables.get("crf.transitions").unwrap().set(&transitions).unwrap();
+        let mut data = TaggedSentences::default();
+        let spelling = data.spelling("a", Vec::new);
+        for tags in [vec![0, 1, 2, 1], vec![2, 2]] {
+            let (tokens, spellings) = (vec![3; tags.len()], vec![spelling; tags.len()]);
+            data.push(TaggedSentence { tokens, spellings, columns: vec![], tags });
+        }
+        let batch = data.batch(&[0, 1], &Device::Cpu).unwrap();
+        let (hidden, _) = network.encode(&batch.inputs, None, batch.lengths.as_deref()).unwrap();
+        let scores = TagScores { network: network.as_ref(), hidden: &hidden, batch: &batch };
+        for tags in scores.predicted().unwrap().unwrap() {
+            assert!(tags.iter().all(|tag| *tag == tags[0]), "{tags:?}");
+        }
+        let (mean, words) = scores.loss(0.).unwrap();
+        for spans in [false, true] {
+            let mut meter = TagMeter::new(&[], spans);
+            meter.add(network.as_ref(), &batch, &mut Carried::default()).unwrap();
+            let measured = meter.measured();
+            assert_eq!((measured.targets, words), (6, 6));
+            assert!((measured.loss - loss::scalar(&mean).unwrap()).abs() < 1e-9, "{measured:?}");
+            assert!(measured.loss > 40., "three forbidden transitions: {measured:?}");
         }
     }
 }

@@ -292,20 +292,17 @@ pub(super) fn check_windows(task: &str, options: &Options) -> Result<()> {
 /// If the batch does not fit the network or an output is NaN or infinite, and errors from candle.
 pub(super) fn finite_outputs(network: &dyn Network, batch: &Batch) -> Result<Tensor> {
     let (hidden, _) = network.encode(&batch.inputs, None, batch.lengths.as_deref())?;
-    finite(&network.decode(&hidden)?)
-}
-
-/// Outputs in f64.
-///
-/// # Errors
-/// If one is NaN or infinite, and errors from candle.
-pub(super) fn finite(outputs: &Tensor) -> Result<Tensor> {
-    let outputs = outputs.to_dtype(DType::F64)?;
+    let outputs = network.decode(&hidden)?.to_dtype(DType::F64)?;
     let sum = loss::scalar(&outputs.sum_all()?)?;
     match sum.is_finite() {
         true => Ok(outputs),
-        false => Err(Error::Message(overflow("an output of the network is NaN or infinite"))),
+        false => Err(overflowing()),
     }
+}
+
+/// An error about an output that is NaN or infinite.
+pub(super) fn overflowing() -> Error {
+    Error::Message(overflow("an output of the network is NaN or infinite"))
 }
 
 /// The figures of `scores` as a line of text: percentages for fractions.

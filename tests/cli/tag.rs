@@ -73,7 +73,11 @@ fn further_columns_are_read_by_number() {
     // The bundle keeps the columns.
     folder.done("eval m --data names.conll");
     folder.refused("predict m --text Bob", 1, &["reads the further columns 1", "use a column file"]);
-    folder.done(&format!("{run} --tag-column 1 --out pos"));
+    folder.done(&format!("{run} --tag-column 1 --out pos --crf --force"));
+    let scored: Value = serde_json::from_str(&folder.done("eval pos --data names.conll --json")).unwrap();
+    let answers = answers(&folder.done("predict pos --data names.conll --json"));
+    assert_eq!((answers.len(), scored["labels"].as_array().unwrap().len()), (60, 3));
+    folder.done(&format!("{run} --tag-column 1 --out pos --force"));
     assert_eq!(folder.json("pos/config.json")["labels"], json!([".", "NNP", "VBD"]));
     assert_eq!(folder.json("pos/config.json")["network"]["crf"], json!(false), "no spans");
     for (flags, mentions) in [
@@ -123,5 +127,6 @@ fn malformed_column_files_are_named_by_line() {
     }
     folder.write("one.conll", "a X\n\n".repeat(60));
     folder.refused(&run("one.conll"), 1, &["one.conll", "has one tag (X); expected at least two"]);
+    folder.refused(&format!("{} --characters -3", run("one.conll")), 2, &["--characters", "from 0 to 65536"]);
     folder.refused(&format!("{} --crf", run("text.txt")), 2, &["--crf", "only a tagger has it"]);
 }
