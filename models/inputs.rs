@@ -89,6 +89,17 @@ impl Inputs {
         }
     }
 
+    /// Return the texts of [`Inputs::Pair`].
+    ///
+    /// # Errors
+    /// If the inputs are of another kind.
+    pub fn as_pair(&self) -> Result<&Pair> {
+        match self {
+            Self::Pair(pair) => Ok(pair),
+            _ => bail!("expected pairs of texts; found {}", self.kind()),
+        }
+    }
+
     /// Return the kind of inputs, for errors.
     fn kind(&self) -> &'static str {
         match self {

@@ -52,6 +52,8 @@ mod registry;
 mod rnnlm;
 mod simple_rnn;
 mod tagger;
+mod translate;
+mod translator;
 
 pub use candle_rnn::{gru, lstm};
 pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
@@ -84,3 +86,5 @@ pub use registry::{MODELS, ModelConfig, ModelEntry};
 pub use rnnlm::{Rnnlm, RnnlmConfig};
 pub use simple_rnn::{Nonlinearity, SimpleRnn, SimpleRnnCell, SimpleRnnConfig, SimpleRnnOptions};
 pub use tagger::{CharactersConfig, ColumnConfig, Tagger, TaggerConfig};
+pub use translate::{Translate, WrittenStep};
+pub use translator::{Translator, TranslatorConfig};

@@ -11,6 +11,7 @@ use crate::layers::linear::Linear;
 use crate::layers::module::ForwardT;
 use crate::layers::state::State;
 use crate::layers::stream::Stream;
+use crate::translate::Translate;
 
 /// A network of two parts: [`encode`](Network::encode) runs the recurrence, and [`decode`](Network::decode) computes
 /// scores of its hidden states. So a loss over a large vocabulary need not hold all scores at a time.
@@ -56,6 +57,11 @@ pub trait Network: Send + Sync {
 
     /// Return the conditional random field over the scores of all steps; `None` if each step's scores stand alone.
     fn crf(&self) -> Option<&Crf> {
+        None
+    }
+
+    /// Return the part of a network that writes a translation token by token; `None` for other networks.
+    fn translate(&self) -> Option<&dyn Translate> {
         None
     }
 

@@ -10,6 +10,7 @@ use crate::predictor::{Predictor, PredictorConfig};
 use crate::recurrent_config::RecurrentConfig;
 use crate::rnnlm::{Rnnlm, RnnlmConfig};
 use crate::tagger::{Tagger, TaggerConfig};
+use crate::translator::{Translator, TranslatorConfig};
 
 /// A model of the zoo.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +76,8 @@ pub enum ModelConfig {
     Predictor(PredictorConfig),
     /// A [`Tagger`].
     Tagger(TaggerConfig),
+    /// A [`Translator`].
+    Translator(TranslatorConfig),
 }
 
 impl ModelConfig {
@@ -87,23 +90,29 @@ impl ModelConfig {
             Self::Rnnlm(config) => Box::new(Rnnlm::new(config, vb)?),
             Self::Predictor(config) => Box::new(Predictor::new(config, vb)?),
             Self::Tagger(config) => Box::new(Tagger::new(config, vb)?),
+            Self::Translator(config) => Box::new(Translator::new(config, vb)?),
         })
     }
 
-    /// Return the number of tokens that the network reads; `None` if it reads features.
+    /// Return the number of tokens that the network reads, those of the source for a translator; `None` if it reads
+    /// features.
     pub fn vocabulary_size(&self) -> Option<usize> {
         match self {
             Self::Rnnlm(config) => Some(config.vocabulary_size),
             Self::Predictor(config) => config.vocabulary_size,
             Self::Tagger(config) => Some(config.vocabulary_size),
+            Self::Translator(config) => Some(config.source_vocabulary),
         }
     }
 
     /// Return the names of the parameters that are embeddings: matrices with one row per token.
     pub fn embeddings(&self) -> &'static [&'static str] {
-        match self.vocabulary_size() {
-            Some(_) => &["encoder.weight"],
-            None => &[],
+        match self {
+            Self::Translator(TranslatorConfig { shared: false, .. }) => {
+                &["encoder.weight", "target.encoder.weight"]
+            }
+            _ if self.vocabulary_size().is_some() => &["encoder.weight"],
+            _ => &[],
         }
     }
 
@@ -113,6 +122,7 @@ impl ModelConfig {
             Self::Rnnlm(config) => &config.rnn,
             Self::Predictor(config) => &config.rnn,
             Self::Tagger(config) => &config.rnn,
+            Self::Translator(config) => &config.rnn,
         }
     }
 }

@@ -146,6 +146,53 @@ impl AttentionState {
     }
 }
 
+/// An [`AttentionDecoder`] of any kind of cell.
+pub(crate) trait DecodeWithAttention: Send + Sync {
+    /// As [`AttentionDecoder::memory`].
+    fn memory(&self, outputs: &Tensor, lengths: Option<&[usize]>) -> Result<Memory>;
+
+    /// Return the state of a cell, (1, batch, hidden), with an attentional state of zeros.
+    fn start(&self, cell: State) -> Result<AttentionState>;
+
+    /// As [`AttentionDecoder::zero_state`].
+    fn zero_state(&self, batch: usize) -> Result<AttentionState>;
+
+    /// As [`AttentionDecoder::run`].
+    fn run(&self, xs: &Tensor, memory: &Memory, state: &AttentionState) -> Result<Attended>;
+
+    /// As [`AttentionDecoder::step`].
+    fn step(&self, x: &Tensor, memory: &Memory, state: &AttentionState) -> Result<AttendedStep>;
+
+    /// As [`AttentionDecoder::reset_parameters`].
+    fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()>;
+}
+
+impl<C: Cell> DecodeWithAttention for AttentionDecoder<C> {
+    fn memory(&self, outputs: &Tensor, lengths: Option<&[usize]>) -> Result<Memory> {
+        self.memory(outputs, lengths)
+    }
+
+    fn start(&self, cell: State) -> Result<AttentionState> {
+        Ok(AttentionState { attentional: zeros((cell.h.dim(1)?, self.hidden_size()), &self.key)?, cell })
+    }
+
+    fn zero_state(&self, batch: usize) -> Result<AttentionState> {
+        self.zero_state(batch)
+    }
+
+    fn run(&self, xs: &Tensor, memory: &Memory, state: &AttentionState) -> Result<Attended> {
+        self.run(xs, memory, state)
+    }
+
+    fn step(&self, x: &Tensor, memory: &Memory, state: &AttentionState) -> Result<AttendedStep> {
+        self.step(x, memory, state)
+    }
+
+    fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
+        self.reset_parameters(rng)
+    }
+}
+
 impl<C: Cell> AttentionDecoder<C> {
     /// Take the parameters from `vb`. `config` describes the cell, with the embedding as its input; its layer reads the
     /// attentional state too. `memory` is the features of the encoder's outputs.
