@@ -62,4 +62,15 @@ pub trait Examples: fmt::Debug + Send + Sync {
     fn parts(&self, _row: usize) -> Vec<String> {
         vec![]
     }
+
+    /// The size of an example, such as its number of steps. If examples have sizes, the batches of a shuffled epoch have
+    /// examples of similar size, so that they need less padding.
+    fn size(&self, _row: usize) -> Option<usize> {
+        None
+    }
+
+    /// Facts about the examples that the user should know, each one line.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
 }

@@ -16,7 +16,7 @@ use super::example::Example;
 use super::tokens::TokenStream;
 use super::windows::Windows;
 use crate::hash::Fnv1a;
-use crate::rng::{self, Purpose};
+use crate::rng::{self, Purpose, Rng};
 use crate::tokenizer::Unknown;
 use crate::{Error, Result};
 
@@ -64,6 +64,14 @@ impl Dataset {
                 examples.for_each_token(&mut |token| tokens += u64::from(Some(token) == unknown));
                 Unknown { tokens, dropped: 0 }
             }
+        }
+    }
+
+    /// Facts about the data that the user should know, each one line.
+    pub fn notes(&self) -> &[String] {
+        match self {
+            Self::Stream { .. } => &[],
+            Self::Examples(examples) => examples.notes(),
         }
     }
 
@@ -116,13 +124,38 @@ impl Dataset {
                 }
                 let mut order: Vec<usize> = (0..examples.len()).collect();
                 if let Some((seed, epoch)) = shuffle {
-                    order.shuffle(&mut rng::stream(seed, Purpose::Shuffle, epoch as u64));
+                    let mut rng = rng::stream(seed, Purpose::Shuffle, epoch as u64);
+                    order.shuffle(&mut rng);
+                    if let Some(bounds) = bucket(&mut order, examples.as_ref(), cut.batch_size, &mut rng) {
+                        return Ok(Epoch { data: self, cut, order, bounds });
+                    }
                 }
                 (order, (0..examples.len()).step_by(cut.batch_size).chain([examples.len()]).collect())
             }
         };
         Ok(Epoch { data: self, cut, order, bounds })
     }
+}
+
+/// Batches whose examples are sorted by size together.
+const POOL: usize = 50;
+
+/// Put examples of similar size side by side, in batches whose order is drawn. Return the bounds of the batches; `None`
+/// if the examples have no size.
+fn bucket(order: &mut Vec<usize>, examples: &dyn Examples, batch_size: usize, rng: &mut Rng) -> Option<Vec<usize>> {
+    examples.size(*order.first()?)?;
+    for pool in order.chunks_mut(batch_size.saturating_mul(POOL)) {
+        pool.sort_by_key(|&row| examples.size(row));
+    }
+    let mut batches: Vec<&[usize]> = order.chunks(batch_size).collect();
+    batches.shuffle(rng);
+    let ends = batches.iter().scan(0, |end, batch| {
+        *end += batch.len();
+        Some(*end)
+    });
+    let bounds = [0].into_iter().chain(ends).collect();
+    *order = batches.concat();
+    Some(bounds)
 }
 
 /// One pass over a split.

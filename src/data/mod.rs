@@ -10,6 +10,7 @@
 //! builtin    generators, which need no file       builtin/
 //! Tokens     a split as token numbers             tokens.rs
 //! Examples   independent sequences                example.rs
+//! TokenPairs texts with translations              pairs.rs
 //! Series     numeric series with classes          labelled_series/, archive_names.rs
 //! Vectors    word vectors of GloVe and word2vec   vectors.rs
 //! Weighted   examples of weighted classes         weighted.rs
@@ -53,6 +54,7 @@ pub mod labelled_series;
 mod lines;
 mod numbered_lines;
 pub mod pair_table;
+pub mod pairs;
 pub mod parallel_text;
 pub mod piece;
 mod prose;

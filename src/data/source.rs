@@ -41,11 +41,13 @@ pub enum Builtin {
     Adding,
     /// The copying problem: symbols to tag, not text.
     Copy,
+    /// Dates to normalise: pairs of texts.
+    Dates,
 }
 
 impl Builtin {
     /// Every built-in, in the order in which they are listed to users.
-    pub const ALL: [Self; 4] = [Self::Story, Self::Reber, Self::Adding, Self::Copy];
+    pub const ALL: [Self; 5] = [Self::Story, Self::Reber, Self::Adding, Self::Copy, Self::Dates];
 
     /// The name after `builtin:`.
     pub fn name(self) -> &'static str {
@@ -54,6 +56,7 @@ impl Builtin {
             Self::Reber => "reber",
             Self::Adding => "adding",
             Self::Copy => "copy",
+            Self::Dates => "dates",
         }
     }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::class_weights::ClassWeights;
+use super::pair_sides::PairSides;
 use super::shape::Shape;
 use crate::data::column::Column;
 use crate::data::column_corpus::{self, is_column_source};
@@ -36,6 +37,12 @@ pub struct DataSpec {
     /// The column that names the series of a row, in long tables of series with classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series_column: Option<String>,
+    /// The sides of pairs of texts; also set, to none, if files are to be read as pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sides: Option<PairSides>,
+    /// Whether sources and targets have one vocabulary.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared_vocabulary: bool,
     /// Fractions of a file that are held out.
     pub fractions: Fractions,
     /// The records that are held out. Absent in the state of older runs.
@@ -78,6 +85,9 @@ pub struct TrainingData {
     /// The column that names the series of a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series_column: Option<String>,
+    /// The sides of pairs of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sides: Option<PairSides>,
     /// A hash of the file, if the data is a single file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
@@ -161,6 +171,8 @@ impl DataSpec {
             columns: Columns::default(),
             tagging: None,
             series_column: None,
+            sides: None,
+            shared_vocabulary: false,
             delimiter: None,
             encoding: None,
             fractions,
@@ -229,7 +241,8 @@ impl DataSpec {
     /// # Errors
     /// If the source cannot be read.
     pub fn summary(&self) -> Result<TrainingData> {
-        let Self { fractions, rule, columns, series_column, .. } = self;
+        let Self { fractions, rule, columns, series_column, sides, .. } = self;
+        let pairs = if self.is_pairs()? { self.pair_corpus()? } else { None };
         let (fingerprint, held_out) = match self.is_text()? {
             true => {
                 let corpus = self.corpus()?;
@@ -243,13 +256,17 @@ impl DataSpec {
                 let corpus = self.series_corpus(None)?;
                 (corpus.fingerprint()?, corpus.held_out()?)
             }
-            false => (None, Split::Test),
+            false => match pairs {
+                Some(corpus) => (corpus.fingerprint()?, corpus.held_out()?),
+                None => (None, Split::Test),
+            },
         };
         Ok(TrainingData {
             fractions: *fractions,
             rule: *rule,
             label_column: columns.label.clone(),
             series_column: series_column.clone(),
+            sides: sides.clone(),
             fingerprint,
             held_out,
         })
@@ -262,7 +279,7 @@ impl DataSpec {
     pub fn is_text(&self) -> Result<bool> {
         let source = self.source()?;
         let is_sequences = matches!(source, Source::Builtin(builtin) if !builtin.is_text());
-        Ok(!is_sequences && !self.is_columns()? && !self.is_series()?)
+        Ok(!is_sequences && !self.is_columns()? && !self.is_series()? && !self.is_pairs()?)
     }
 
     /// Whether the source is series with classes: `.ts` files, or tables whose column of the series is named.
@@ -302,7 +319,7 @@ impl DataSpec {
         }
     }
 
-    fn unsuited(&self, task: &str, needed: &str) -> Error {
+    pub(super) fn unsuited(&self, task: &str, needed: &str) -> Error {
         Error::invalid("data", format!("option `task = {task}` needs {needed}, not {}", self.data))
     }
 }

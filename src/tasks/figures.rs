@@ -38,6 +38,15 @@ pub const MSE: &str = "mse";
 /// and its forecast `f`, as in the M4 competition, with 0 where both are 0.
 pub const SMAPE: &str = "smape";
 
+/// BLEU of a corpus, from 0 to 100; see [`bleu`](super::bleu).
+pub const BLEU: &str = "bleu";
+
+/// chrF of a corpus, from 0 to 100; see [`chrf`](super::chrf).
+pub const CHRF: &str = "chrf";
+
+/// The fraction of translations that are the target word for word.
+pub const EXACT: &str = "exact";
+
 /// Named figures of an evaluation, besides the loss, in the order in which they are reported. In JSON they are
 /// members of the object around them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -93,6 +102,9 @@ pub fn in_words(name: &str, value: f64) -> Option<String> {
         RECALL => percentage("recall", 100. * value),
         F1 => percentage("F1", 100. * value),
         SMAPE => percentage("sMAPE", value),
+        BLEU => Some(format!("BLEU {value:.2}")),
+        CHRF => Some(format!("chrF {value:.2}")),
+        EXACT => percentage("exact match", 100. * value),
         MAE => Some(format!("MAE {value:.5}")),
         RMSE => Some(format!("RMSE {value:.5}")),
         _ => Some(format!("{name} {value:.4}")),

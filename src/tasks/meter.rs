@@ -18,6 +18,21 @@ pub trait Meter {
     /// If the batch does not fit the network, and errors from candle.
     fn add(&mut self, network: &dyn Network, batch: &Batch, carried: &mut Carried) -> Result<()>;
 
+    /// As [`Meter::add`], for metrics of the examples as the user wrote them: `parts` returns the parts of each; see
+    /// [`Examples::parts`](crate::data::batch::Examples::parts).
+    ///
+    /// # Errors
+    /// As [`Meter::add`].
+    fn add_with_parts(
+        &mut self,
+        network: &dyn Network,
+        batch: &Batch,
+        carried: &mut Carried,
+        _parts: &dyn Fn() -> Vec<Vec<String>>,
+    ) -> Result<()> {
+        self.add(network, batch, carried)
+    }
+
     /// The results over all batches.
     fn measured(&self) -> Measured;
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `task.rs` | the trait of tasks |
 //! | `registry.rs` | the list of tasks |
-//! | `lm.rs`, `classify.rs`, `tag.rs`, `forecast.rs` | one task each |
+//! | `lm.rs`, `classify.rs`, `tag.rs`, `forecast.rs`, `translate.rs` | one task each |
 //! | `data_spec.rs`, `shape.rs`, `names.rs` | a run's data, the sizes and the names that follow from it |
 //! | `text.rs`, `sequences.rs` | data of tasks on text, and on built-in sequences |
 //! | `network.rs`, `defaults.rs` | options of a network, default settings of a run |
@@ -13,6 +13,7 @@
 //! | `classify_series.rs` | numeric series as data of the classifier |
 //! | `class_weights.rs` | weights of classes in the training loss |
 //! | `spans.rs`, `bleu.rs`, `chrf.rs`, `series_scores.rs` | metrics of spans, of translations and of forecasts |
+//! | `pair_sides.rs`, `pair_spec.rs`, `translate_pairs.rs`, `vocabularies.rs`, `translate_meter.rs` | pairs of texts and tokenizers of a translator, and its metrics |
 //! | `criterion.rs` | the metrics that can choose the best checkpoint |
 //! | `answer.rs`, `first_use.rs` | the answer to one sequence, the first use of a trained model |
 //!
@@ -38,6 +39,8 @@ mod lm;
 mod meter;
 mod names;
 mod network;
+mod pair_sides;
+mod pair_spec;
 pub mod registry;
 mod sequences;
 pub mod series_scores;
@@ -48,6 +51,10 @@ mod tag_meter;
 mod tag_words;
 mod task;
 mod text;
+pub mod translate;
+mod translate_meter;
+mod translate_pairs;
+mod vocabularies;
 
 pub use answer::Answer;
 pub use class_report::ClassReport;
@@ -64,10 +71,13 @@ pub use lm::{Lm, floor};
 pub use meter::{Measured, Meter};
 pub use names::Names;
 pub use network::NetworkOptions;
+pub use pair_sides::PairSides;
 pub use registry::{TASKS, suited};
 pub use shape::Shape;
 pub use tag::Tag;
 pub use task::{Answerer, BatchLoss, Questions, Task, TextReader};
+pub use translate::Translate;
+pub use vocabularies::{MOST_TOKENS, Vocabularies};
 
 #[cfg(test)]
 mod tests;

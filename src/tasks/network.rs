@@ -1,6 +1,6 @@
 //! Options of a network besides its recurrent stack.
 
-use rnn_zoo_models::{ModelConfig, PredictorConfig, Readout, RecurrentConfig};
+use rnn_zoo_models::{AttentionScore, ModelConfig, PredictorConfig, Readout, RecurrentConfig};
 
 use super::shape::Shape;
 
@@ -21,6 +21,8 @@ pub struct NetworkOptions {
     pub crf: Option<bool>,
     /// Units of each direction of a tagger's stack over the characters of words; 0 leaves the characters out.
     pub characters: Option<usize>,
+    /// The score of a translator's attention.
+    pub attention: Option<AttentionScore>,
     /// Weight of the mean squared change of the output in the loss (temporal activation regularisation).
     pub tar: Option<f64>,
 }

@@ -16,6 +16,7 @@ pub const TASKS: &[&dyn Task] = &[
     &super::classify::Classify,
     &super::tag::Tag,
     &super::forecast::Forecast,
+    &super::translate::Translate,
 ];
 
 /// The task that `data` is for, if the user names none.

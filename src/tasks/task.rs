@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::criterion::Criterion;
 use super::data_spec::{DataSpec, Origin, Prepared};
-use super::defaults::Defaults;
+use super::defaults::{Defaults, STORY};
 use super::figures::{Figures, in_words};
 use super::first_use::FirstUse;
 use super::meter::Meter;
@@ -55,6 +55,11 @@ pub trait Task: Send + Sync {
     /// The data as this task reads it, if the form of its files is not clear from their names.
     fn claimed(&self, data: DataSpec) -> DataSpec {
         data
+    }
+
+    /// The data of a run where the user names none.
+    fn default_data(&self) -> &'static str {
+        STORY
     }
 
     /// Read training and validation data, with the tokenizer, classes and schema of `origin`.

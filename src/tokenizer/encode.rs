@@ -14,7 +14,7 @@ use crate::contain::contain;
 use crate::{Error, Result};
 
 /// A fixed vocabulary and the rule that cuts text into its tokens.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tokenizer {
     /// The tokenizer that is saved, and that encodes if there is no faster way.
     pub(super) inner: tokenizers::Tokenizer,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 /// The rule by which a tokenizer turns text into token numbers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Encoder {
     Characters(CharacterTable),
     Words(HashMap<String, u32>),
@@ -14,7 +14,7 @@ pub(super) enum Encoder {
 }
 
 /// Token numbers of characters.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct CharacterTable {
     /// Characters of one code point, by code point.
     single: Vec<u32>,

@@ -41,6 +41,7 @@ mod normalizer;
 mod note;
 mod prompt;
 mod scheme;
+mod spans;
 mod train;
 mod treebank;
 mod unknown;

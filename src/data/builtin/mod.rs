@@ -6,12 +6,14 @@
 //! | [`reber`] | language model | the embedded Reber grammar: recall one symbol at the end |
 //! | [`adding`] | forecast | add two marked numbers of a long sequence |
 //! | [`copy`] | tag | repeat symbols after a delay |
+//! | [`dates`] | translate | dates as people write them, to `YYYY-MM-DD` |
 //!
 //! Each is drawn from a [`Rng`](crate::rng::Rng), so the seed determines every byte. Each has the lowest possible loss
 //! ([`Floor`]), or the loss without memory, to compare a model's loss with.
 
 pub mod adding;
 pub mod copy;
+pub mod dates;
 mod grammar;
 pub mod reber;
 pub mod story;

@@ -49,7 +49,8 @@ pub(crate) fn measure(
     let epoch = data.epoch(Cut { batch_size: lanes, window: WINDOW, trim: false, vary: false }, None)?;
     let mut carried = Carried::default();
     for index in 0..epoch.len() {
-        meter.add(network, &epoch.batch(index, device)?, &mut carried)?;
+        let batch = epoch.batch(index, device)?;
+        meter.add_with_parts(network, &batch, &mut carried, &|| epoch.parts(index))?;
     }
     Ok(Scores::new(meter.measured(), began))
 }

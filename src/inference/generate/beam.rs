@@ -15,14 +15,14 @@
 //!
 //! With one beam the result is the greedy text; with as many beams as there are texts, the best of all.
 
-use std::cmp::Ordering;
 use std::iter;
 
 use super::context::Context;
 use super::finish::{Finish, no_candidate};
-use super::logits::log_sum_exp;
 use super::reader::Reader;
 use super::transcript::Transcript;
+use crate::inference::candidates::{Candidate, Extensions, best};
+use crate::inference::logits::log_sum_exp;
 use crate::{Error, Result};
 
 /// The most beams. Each has a state, which takes memory.
@@ -73,14 +73,6 @@ struct Live<'t> {
     logprob: f64,
 }
 
-/// A text in the beam and a token to extend it by.
-#[derive(Clone, Copy)]
-struct Candidate {
-    logprob: f64,
-    parent: usize,
-    token: u32,
-}
-
 /// The texts of one turn.
 #[derive(Default)]
 struct Turn<'t> {
@@ -88,15 +80,6 @@ struct Turn<'t> {
     beam: Vec<Live<'t>>,
     parents: Vec<usize>,
     finished: Vec<Hypothesis>,
-}
-
-impl Candidate {
-    /// The order from the most to the least probable. Ties are broken by number, so that equal scores give equal
-    /// texts on every machine.
-    fn order(&self, other: &Self) -> Ordering {
-        let ties = || (self.parent, self.token).cmp(&(other.parent, other.token));
-        other.logprob.total_cmp(&self.logprob).then_with(ties)
-    }
 }
 
 impl BeamSearch {
@@ -206,46 +189,18 @@ impl BeamSearch {
     fn candidates(&self, reader: &Reader<'_>, beam: &[Live<'_>]) -> impl Iterator<Item = Candidate> {
         let offset = |(parent, text): (usize, &Live<'_>)| text.logprob - log_sum_exp(reader.scores(parent));
         let offsets: Vec<f64> = beam.iter().enumerate().map(offset).collect();
+        let most = SORTED_AT_ONCE.max(2 * self.beams);
         let mut last = None;
         let best = move || {
-            let best = self.best(SORTED_AT_ONCE.max(2 * self.beams), last.as_ref(), reader, &offsets);
+            let texts = offsets.iter().enumerate().map(|(parent, &offset)| {
+                let scores = reader.scores(parent);
+                Extensions { parent, offset, scores }
+            });
+            let best = best(most, last.as_ref(), texts, |token| !self.banned.contains(&token));
             last = Some(*best.last()?);
             Some(best)
         };
         iter::from_fn(best).flatten()
-    }
-
-    /// The first `most` candidates after `last`, in their order. `offsets` has for each text in the beam the
-    /// difference between the log-probability of an extended text and the score of its last token.
-    fn best(
-        &self,
-        most: usize,
-        last: Option<&Candidate>,
-        reader: &Reader<'_>,
-        offsets: &[f64],
-    ) -> Vec<Candidate> {
-        let mut best: Vec<Candidate> = vec![];
-        // The last of the best `most` so far, once there are as many.
-        let mut worst: Option<Candidate> = None;
-        for (parent, offset) in offsets.iter().enumerate() {
-            for (token, &score) in (0..).zip(reader.scores(parent)) {
-                let candidate = Candidate { logprob: f64::from(score) + offset, parent, token };
-                if candidate.logprob > f64::NEG_INFINITY
-                    && worst.is_none_or(|worst| candidate.order(&worst).is_lt())
-                    && last.is_none_or(|last| candidate.order(last).is_gt())
-                    && !self.banned.contains(&token)
-                {
-                    best.push(candidate);
-                    if best.len() == 2 * most {
-                        worst = Some(*best.select_nth_unstable_by(most - 1, Candidate::order).1);
-                        best.truncate(most);
-                    }
-                }
-            }
-        }
-        best.sort_unstable_by(Candidate::order);
-        best.truncate(most);
-        best
     }
 
     /// End a text and compute its score.

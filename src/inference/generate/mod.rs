@@ -15,7 +15,7 @@
 //! | `context.rs`, `recent.rs` | what the network has read of a text |
 //! | `transcript.rs`, `stop.rs` | tokens to text, up to a stop string |
 //! | `saved.rs` | texts in files, to be continued |
-//! | `specials.rs`, `finish.rs`, `logits.rs` | special tokens, ends of texts, log-probabilities |
+//! | `specials.rs`, `finish.rs` | special tokens, ends of texts |
 
 mod batch;
 mod beam;
@@ -25,7 +25,6 @@ mod event;
 mod finish;
 #[cfg(test)]
 mod fixture;
-mod logits;
 mod opening;
 mod reader;
 mod recent;

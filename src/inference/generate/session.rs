@@ -11,7 +11,7 @@ use rnn_zoo_models::{Network, State};
 
 use super::event::{Event, TextId};
 use super::finish::Finish;
-use super::logits::log_probability;
+use crate::inference::logits::log_probability;
 use super::reader::Reader;
 use super::text::{Text, TextOptions};
 use crate::Result;

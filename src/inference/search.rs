@@ -1,0 +1,248 @@
+//! Greedy and beam search for translations, of several sources side by side.
+//!
+//! The search of each source is that of [`BeamSearch`](super::generate::BeamSearch): each turn extends every text of the
+//! beam by every token, and the N most probable are the next beam. A text that ends with `<eos>` among the N most
+//! probable is finished. The search of a source ends when N texts are finished, or at the greatest length, where the
+//! texts of the beam are finished too. The translation is the finished text with the highest score,
+//!
+//! ```text
+//! ln p(tokens | source) / tokens^length_penalty          an <eos> at the end counts as a token
+//! ```
+//!
+//! One beam is greedy search. With as many beams as there are texts, the translation is the best of all.
+
+use candle_core::{D, DType, Tensor};
+use rnn_zoo_models::{AttentionState, Translate, WrittenStep};
+
+use super::candidates::{Extensions, best};
+use super::logits::log_sum_exp;
+use crate::error::overflow;
+use crate::{Error, Result};
+
+/// The most beams of a source.
+const MOST_BEAMS: usize = 256;
+
+/// Options of a search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SearchOptions {
+    /// The number of texts in the beam of a source; 1 is greedy search.
+    pub beams: usize,
+    /// The exponent of the length in the ranking: 0 favours short texts, 1 ranks by the mean per token.
+    pub length_penalty: f64,
+}
+
+/// A search for translations.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    /// Its options.
+    pub options: SearchOptions,
+    /// The token that the decoder reads first.
+    pub start: u32,
+    /// The token that ends a text.
+    pub end: u32,
+    /// Whether the attention weights of all steps are kept.
+    pub keeps_weights: bool,
+}
+
+/// Sources side by side.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// Tokens, u32, (batch, source).
+    pub tokens: &'a Tensor,
+    /// Tokens of each source; all of them if `None`.
+    pub lengths: Option<&'a [usize]>,
+    /// The greatest number of tokens of each translation.
+    pub limits: &'a [usize],
+}
+
+/// The translation of a source.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// The tokens, without an `<eos>` at the end.
+    pub tokens: Vec<u32>,
+    /// For each token, the place in the source that was attended most.
+    pub attended: Vec<usize>,
+    /// The attention weights of each token over the source, and of the `<eos>`, if the search keeps them.
+    pub weights: Vec<Vec<f32>>,
+    /// `ln p(tokens | source)`, an `<eos>` at the end included.
+    pub logprob: f64,
+    /// The score that texts are ranked by.
+    pub score: f64,
+}
+
+impl Default for SearchOptions {
+    /// Greedy search.
+    fn default() -> Self {
+        Self { beams: 1, length_penalty: 1. }
+    }
+}
+
+impl SearchOptions {
+    /// Check the options.
+    ///
+    /// # Errors
+    /// If `beams` is not within 1 to 256, or `length_penalty` is not finite; the error names the field.
+    pub fn validate(&self) -> Result<()> {
+        if !(1..=MOST_BEAMS).contains(&self.beams) {
+            return Err(Error::invalid("beams", format!("{}; expected 1 to {MOST_BEAMS}", self.beams)));
+        }
+        if !self.length_penalty.is_finite() {
+            let problem =
+                format!("{} is no exponent; expected a finite number, 1 as a rule", self.length_penalty);
+            return Err(Error::invalid("length_penalty", problem));
+        }
+        Ok(())
+    }
+}
+
+/// The search of one source.
+struct OneSource {
+    /// Its number in the batch.
+    source: usize,
+    limit: usize,
+    beam: Vec<Found>,
+    finished: Vec<Found>,
+}
+
+/// The results of a step, on the processor.
+struct Step {
+    /// (texts, vocabulary), one row after another.
+    scores: Vec<f32>,
+    vocabulary: usize,
+    /// (texts, source).
+    weights: Vec<Vec<f32>>,
+}
+
+impl Step {
+    fn new(written: &WrittenStep) -> Result<Self> {
+        let scores = written.scores.to_dtype(DType::F32)?;
+        let vocabulary = scores.dim(D::Minus1)?;
+        let weights = written.weights.to_dtype(DType::F32)?.to_vec2()?;
+        Ok(Self { scores: scores.flatten_all()?.to_vec1()?, vocabulary, weights })
+    }
+
+    fn scores(&self, row: usize) -> &[f32] {
+        &self.scores[row * self.vocabulary..][..self.vocabulary]
+    }
+}
+
+impl Search {
+    /// Translate the sources, in their order.
+    ///
+    /// # Errors
+    /// If the sources do not fit the network, a score is NaN or infinite, and errors from candle.
+    pub fn run(&self, network: &dyn Translate, sources: Sources<'_>) -> Result<Vec<Found>> {
+        let (memory, mut state) = network.read_source(sources.tokens, sources.lengths)?;
+        let mut open: Vec<OneSource> = (0..).zip(sources.limits).map(OneSource::new).collect();
+        let mut found = vec![Found::default(); open.len()];
+        let mut rows: Vec<usize> = (0..open.len()).collect(); // the source of each text
+        let mut of_rows = memory.clone();
+        while !open.is_empty() {
+            let texts = open.iter().flat_map(|one| &one.beam);
+            let tokens: Vec<u32> = texts.map(|text| text.tokens.last().copied().unwrap_or(self.start)).collect();
+            let written = network.write_step(&tokens, &of_rows, &state)?;
+            let step = Step::new(&written)?;
+            let mut parents = vec![];
+            let mut first = 0;
+            for one in &mut open {
+                let count = one.beam.len();
+                parents.extend(self.turn(one, &step, first)?);
+                first += count;
+            }
+            open.retain_mut(|one| {
+                if one.beam.is_empty() {
+                    found[one.source] = one.take_best();
+                }
+                !one.beam.is_empty()
+            });
+            if !open.is_empty() {
+                state = select(&written.state, &parents, tokens.len())?;
+                let before = std::mem::take(&mut rows);
+                rows = open.iter().flat_map(|one| vec![one.source; one.beam.len()]).collect();
+                if rows != before {
+                    of_rows = memory.select(&rows)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Extend the texts of one source, which are rows from `first` on. Return for each text of the new beam the row that it
+    /// extends.
+    fn turn(&self, one: &mut OneSource, step: &Step, first: usize) -> Result<Vec<usize>> {
+        let SearchOptions { beams, .. } = self.options;
+        let texts = one.beam.iter().enumerate().map(|(parent, text)| {
+            let scores = step.scores(first + parent);
+            Extensions { parent, offset: text.logprob - log_sum_exp(scores), scores }
+        });
+        let candidates = best(2 * beams, None, texts, |_| true);
+        if candidates.is_empty() {
+            return Err(Error::Message(overflow("a score of the network is NaN or infinite")));
+        }
+        let (mut beam, mut parents) = (vec![], vec![]);
+        for (rank, candidate) in candidates.iter().enumerate() {
+            let row = first + candidate.parent;
+            let mut text = one.beam[candidate.parent].clone();
+            text.logprob = candidate.logprob;
+            if self.keeps_weights {
+                text.weights.push(step.weights[row].clone());
+            }
+            if candidate.token == self.end {
+                if rank < beams {
+                    one.finished.push(self.scored(text, 1));
+                }
+            } else if beam.len() < beams {
+                text.tokens.push(candidate.token);
+                text.attended.push(highest(&step.weights[row]));
+                beam.push(text);
+                parents.push(row);
+            }
+        }
+        let is_full = beam.first().is_some_and(|text| text.tokens.len() >= one.limit);
+        if is_full || one.finished.len() >= beams {
+            if one.finished.len() < beams {
+                one.finished.extend(beam.drain(..).map(|text| self.scored(text, 0)));
+            }
+            beam.clear();
+            parents.clear();
+        }
+        one.beam = beam;
+        Ok(parents)
+    }
+
+    /// A finished text with its score; `ends` is the number of `<eos>` at its end.
+    fn scored(&self, text: Found, ends: usize) -> Found {
+        let length = (text.tokens.len() + ends).max(1) as f64;
+        Found { score: text.logprob / length.powf(self.options.length_penalty), ..text }
+    }
+}
+
+impl OneSource {
+    fn new((source, &limit): (usize, &usize)) -> Self {
+        Self { source, limit: limit.max(1), beam: vec![Found::default()], finished: vec![] }
+    }
+
+    /// The finished text with the highest score, the first one of several.
+    fn take_best(&mut self) -> Found {
+        let finished = std::mem::take(&mut self.finished);
+        let better = |best: Found, text: Found| if text.score > best.score { text } else { best };
+        finished.into_iter().reduce(better).unwrap_or_default()
+    }
+}
+
+/// The state of these rows of `count`.
+fn select(state: &AttentionState, rows: &[usize], count: usize) -> Result<AttentionState> {
+    match rows.iter().copied().eq(0..count) {
+        true => Ok(state.clone()),
+        false => Ok(state.select(rows)?),
+    }
+}
+
+/// The place of the highest value, the first one of several.
+fn highest(values: &[f32]) -> usize {
+    let better = |best: usize, place: usize| if values[place] > values[best] { place } else { best };
+    (0..values.len()).reduce(better).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

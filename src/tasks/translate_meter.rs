@@ -1,0 +1,102 @@
+//! The metrics of a translator.
+
+use rnn_zoo_models::{Network, Pair};
+
+use super::bleu::BleuCounts;
+use super::chrf::ChrfCounts;
+use super::figures::{BLEU, CHRF, EXACT, Figures, PERPLEXITY};
+use super::meter::{Measured, Meter};
+use super::vocabularies::Vocabularies;
+use crate::data::batch::Batch;
+use crate::inference::carry::Carried;
+use crate::inference::search::{Found, Search, SearchOptions, Sources};
+use crate::training::loss::{self, Sum};
+use crate::{Error, Result};
+
+/// Cross-entropy and perplexity of the targets' tokens with teacher forcing; BLEU, chrF and exact match of the translations
+/// that a search finds.
+pub(super) struct TranslateMeter {
+    /// The reason why nothing can be translated.
+    vocabularies: Result<Vocabularies>,
+    options: SearchOptions,
+    loss: Sum,
+    bleu: BleuCounts,
+    chrf: ChrfCounts,
+    exact: u64,
+    lines: u64,
+}
+
+impl TranslateMeter {
+    pub(super) fn new(vocabularies: Result<Vocabularies>, options: SearchOptions) -> Self {
+        let (bleu, chrf) = (BleuCounts::default(), ChrfCounts::default());
+        Self { vocabularies, options, loss: Sum::default(), bleu, chrf, exact: 0, lines: 0 }
+    }
+
+    /// Translate the sources, and count how the translations agree with the targets.
+    fn compare(&mut self, network: &dyn Network, batch: &Batch, parts: &[Vec<String>]) -> Result<()> {
+        let vocabularies = self.vocabularies.as_ref().map_err(|error| Error::Message(error.to_string()))?;
+        let found = translations(network, batch.inputs.as_pair()?, vocabularies, self.options, false)?;
+        for (found, texts) in found.iter().zip(parts) {
+            let [source, reference] = texts.as_slice() else { continue };
+            let text = vocabularies.text(found, source);
+            self.bleu += BleuCounts::new(&text, reference);
+            self.chrf += ChrfCounts::new(&text, reference);
+            self.exact += u64::from(text.split_whitespace().eq(reference.split_whitespace()));
+            self.lines += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Meter for TranslateMeter {
+    fn add(&mut self, network: &dyn Network, batch: &Batch, carried: &mut Carried) -> Result<()> {
+        let hidden = carried.encode(network, batch)?;
+        self.loss += loss::cross_entropy_sum(network, &hidden, batch)?;
+        Ok(())
+    }
+
+    fn add_with_parts(
+        &mut self,
+        network: &dyn Network,
+        batch: &Batch,
+        carried: &mut Carried,
+        parts: &dyn Fn() -> Vec<Vec<String>>,
+    ) -> Result<()> {
+        self.add(network, batch, carried)?;
+        // Training reports a loss that is NaN as divergence; nothing can be written then.
+        if self.loss.loss.is_finite() { self.compare(network, batch, &parts()) } else { Ok(()) }
+    }
+
+    fn measured(&self) -> Measured {
+        let Sum { loss, count, .. } = self.loss;
+        let loss = loss / count.max(1) as f64;
+        let exact = self.exact as f64 / self.lines.max(1) as f64;
+        let figures = Figures::default().with(PERPLEXITY, loss.exp()).with(BLEU, self.bleu.score());
+        Measured {
+            targets: count,
+            loss,
+            figures: figures.with(CHRF, self.chrf.score()).with(EXACT, exact),
+            classes: None,
+        }
+    }
+}
+
+/// Translate the sources of a batch.
+pub(super) fn translations(
+    network: &dyn Network,
+    pair: &Pair,
+    vocabularies: &Vocabularies,
+    options: SearchOptions,
+    keeps_weights: bool,
+) -> Result<Vec<Found>> {
+    let Some(network) = network.translate() else {
+        return Err(Error::Message("the network of this model writes no translations".into()));
+    };
+    let (batch, steps) = pair.source.dims2()?;
+    let lengths = pair.source_lengths.clone().unwrap_or_else(|| vec![steps; batch]);
+    let limits: Vec<usize> = lengths.iter().map(|&length| vocabularies.limit(length)).collect();
+    let end = vocabularies.end()?;
+    let search = Search { options, start: end, end, keeps_weights };
+    let lengths = pair.source_lengths.as_deref();
+    search.run(network, Sources { tokens: &pair.source, lengths, limits: &limits })
+}
