@@ -3,8 +3,8 @@
 use candle_core::DType;
 use rnn_zoo::memory::Estimate;
 use rnn_zoo::models::{
-    GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, ModelEntry, Nonlinearity, PredictorConfig,
-    Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions, TaggerConfig,
+    AttentionScore, GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, ModelEntry, Nonlinearity, PredictorConfig,
+    Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions, TaggerConfig, TranslatorConfig,
 };
 use rnn_zoo::tasks::{NetworkOptions, Prepared, Sizes, Task};
 use rnn_zoo::training::optim::OptimizerConfig;
@@ -42,8 +42,8 @@ pub struct Args {
     #[arg(long, value_name = "CELL", value_parser = flags::cell())]
     cell: Option<Cell>,
 
-    /// Read the sequence in both directions (not for language models) [default: true for tags of words and for
-    /// classes]
+    /// Read the sequence in both directions (not for language models) [default: true for tags of words, for
+    /// classes and for translators]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
     bidirectional: Option<bool>,
@@ -90,6 +90,10 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = number::size_or_none)]
     characters: Option<usize>,
 
+    /// Score of a translator's attention: general (h W m) or concat (v tanh(Q h + K m)) [default: general]
+    #[arg(long, value_name = "NAME", value_parser = flags::named::<AttentionScore>(&["general", "concat"]), hide_possible_values = true)]
+    attention_score: Option<AttentionScore>,
+
     /// Layer normalisation inside the cells
     #[arg(long)]
     layer_norm: bool,
@@ -135,7 +139,7 @@ pub struct Args {
 
 /// The flags that determine the names, shapes or initial values of parameters: all but the regularisers. They have no
 /// effect on existing parameters.
-pub const SHAPE: [&str; 17] = [
+pub const SHAPE: [&str; 18] = [
     "embedding",
     "hidden",
     "layers",
@@ -145,6 +149,7 @@ pub const SHAPE: [&str; 17] = [
     "readout",
     "crf",
     "characters",
+    "attention_score",
     "layer_norm",
     "tied",
     "projection",
@@ -201,6 +206,7 @@ impl Args {
             tar: self.tar,
             crf: self.crf,
             characters: self.characters,
+            attention_score: self.attention_score,
         }
     }
 
@@ -221,6 +227,11 @@ impl Args {
                 ..config
             }),
             ModelConfig::Tagger(config) => ModelConfig::Tagger(TaggerConfig {
+                dropout: self.dropout.unwrap_or(config.dropout),
+                rnn: self.regularized_stack(config.rnn),
+                ..config
+            }),
+            ModelConfig::Translator(config) => ModelConfig::Translator(TranslatorConfig {
                 dropout: self.dropout.unwrap_or(config.dropout),
                 rnn: self.regularized_stack(config.rnn),
                 ..config

@@ -101,6 +101,8 @@ impl DataArgs {
         } else if spec.is_series()? {
             let corpus = spec.series_corpus(None)?;
             (corpus.fingerprint()?, corpus.default_split())
+        } else if let Some(corpus) = if spec.is_pairs()? { spec.pair_corpus()? } else { None } {
+            (corpus.fingerprint()?, corpus.default_split())
         } else if spec.is_text()? {
             let corpus = spec.corpus().map_err(|error| self.blame(error, config))?;
             self.fractions().check(&corpus)?;
@@ -131,6 +133,9 @@ impl DataArgs {
             spec.columns.text.or_else(|| config.text_column.clone().filter(|_| holds_records(data)));
         let series = config.data.as_ref().and_then(|data| data.series_column.clone());
         spec.series_column = spec.series_column.or(series);
+        if let Some(trained) = config.data.as_ref().and_then(|data| data.sides.as_ref()) {
+            spec.sides = Some(spec.sides.unwrap_or_default().or(trained));
+        }
         // Older bundles do not describe their data.
         spec.rule = config.data.as_ref().map_or(SplitRule::Tail, |trained| trained.rule);
         let fractions = config.data.as_ref().map_or(spec.fractions, |trained| trained.fractions);

@@ -10,9 +10,10 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 73] = [
+const FLAGS: [(&str, &str); 79] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
+    ("attention_score", "--attention-score"),
     ("average", "--average"),
     ("axis", "--x epoch"),
     ("batch_size", "--batch-size"),
@@ -69,9 +70,14 @@ const FLAGS: [(&str, &str); 73] = [
     ("save_state", "--save-state"),
     ("schedule", "--schedule"),
     ("series_column", "--series-column"),
+    ("shared_vocabulary", "--shared-vocabulary"),
+    ("source_column", "--source-column"),
+    ("source_lang", "--source-lang"),
     ("split", "--split"),
     ("state_reset", "--state-reset"),
     ("tar", "--tar"),
+    ("target_column", "--target-column"),
+    ("target_lang", "--target-lang"),
     ("task", "--task"),
     ("temperature", "--temperature"),
     ("tensorboard", "--tensorboard"),

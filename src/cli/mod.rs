@@ -1,5 +1,6 @@
 //! The command line: one file per command, from arguments to checked options to a call.
 
+mod alignment;
 mod architecture;
 mod bench;
 mod bundle_argument;
@@ -21,6 +22,7 @@ mod note;
 mod number;
 mod outcome;
 mod overview;
+mod pair_args;
 mod parse;
 mod plot;
 mod predict;
@@ -29,9 +31,12 @@ mod read_args;
 mod recipe;
 mod refusal;
 mod score;
+mod search_args;
 mod shell;
+mod texts;
 mod train;
 mod training;
+mod translate;
 mod unknown;
 
 pub use command::Cli;

@@ -8,6 +8,7 @@ use rnn_zoo::bundle::METRICS;
 use rnn_zoo::training::plot::{Axis, History, Picture, PlottedRun, Quantity};
 use rnn_zoo::{Error, Result};
 
+use super::alignment::alignment;
 use super::bundle_argument::Bundle;
 use super::compute::Compute;
 use super::confusion::confusion;
@@ -17,13 +18,14 @@ use super::input;
 use super::outcome::Outcome;
 use crate::cli::note::note;
 
-/// Draw the curves of runs, or the confusion matrix of a classifier
+/// Draw the curves of runs, the confusion matrix of a classifier, or the attention of a translator
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   rnn plot my-gru                                  draw the curve of a run into plot.svg
   rnn plot my-gru my-lstm --out both.png           two runs in one picture
   rnn plot my-classifier --confusion --data test.csv
+  rnn plot my-translator --attention 'a man rides a bicycle'
   rnn plot runs/*/metrics.jsonl --metric perplexity --x seconds")]
 pub struct Args {
     /// Bundles, or metrics.jsonl files
@@ -41,6 +43,10 @@ pub struct Args {
     /// Draw the confusion matrix of a classifier on --data instead, of one bundle
     #[arg(long, requires = "data", conflicts_with_all = ["metric", "x"])]
     confusion: bool,
+
+    /// Draw the attention of a translator as it translates TEXT instead, of one bundle
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["metric", "x", "confusion", "data"])]
+    attention: Option<String>,
 
     #[command(flatten)]
     data: DataArgs,
@@ -64,9 +70,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             return Err(usage("--out", problem));
         }
     };
-    let bytes = match args.confusion {
-        true => args.confusion(is_png)?,
-        false => args.curves(is_png)?,
+    let bytes = match &args.attention {
+        Some(text) => args.alignment(text, is_png)?,
+        None if args.confusion => args.confusion(is_png)?,
+        None => args.curves(is_png)?,
     };
     atomic::write(&args.out, &bytes).map_err(|error| {
         Error::file(&args.out, format!("cannot be written: {error}; choose another place with --out"))
@@ -78,12 +85,22 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 impl Args {
     /// Draw the confusion matrix of a bundle.
     fn confusion(&self, is_png: bool) -> anyhow::Result<Vec<u8>> {
-        let [bundle] = self.runs.as_slice() else {
-            let problem = format!("{} bundles; expected one with --confusion", self.runs.len());
-            return Err(usage("RUN", problem));
-        };
-        let matrix = confusion(bundle, &self.data, &self.compute)?;
+        let matrix = confusion(self.bundle("--confusion")?, &self.data, &self.compute)?;
         Ok(if is_png { matrix.png()? } else { matrix.svg()?.into_bytes() })
+    }
+
+    /// Draw the attention of a bundle over a text.
+    fn alignment(&self, text: &str, is_png: bool) -> anyhow::Result<Vec<u8>> {
+        let map = alignment(self.bundle("--attention")?, text, &self.compute)?;
+        Ok(if is_png { map.png()? } else { map.svg()?.into_bytes() })
+    }
+
+    /// The only bundle, which `flag` needs.
+    fn bundle(&self, flag: &str) -> anyhow::Result<&str> {
+        match self.runs.as_slice() {
+            [bundle] => Ok(bundle),
+            runs => Err(usage("RUN", format!("{} bundles; expected one with {flag}", runs.len()))),
+        }
     }
 
     /// Draw the curves of runs.

@@ -1,4 +1,4 @@
-//! `rnn predict`: classes, tags or numbers of sequences.
+//! `rnn predict`: classes, tags, numbers or translations of sequences.
 
 use std::io::Write;
 
@@ -12,19 +12,23 @@ use super::compute::Compute;
 use super::data_args::DataArgs;
 use super::flags::usage;
 use super::outcome::Outcome;
+use super::search_args::SearchArgs;
+use super::translate::{self, Request};
 use super::unknown;
 use crate::cli::note::note;
 
-/// Classify text, tag sequences, forecast numbers
+/// Classify text, tag sequences, forecast numbers, translate
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   rnn predict my-classifier --text 'Who wrote Hamlet ?'
   rnn predict my-classifier --data questions.csv --text-column text --json
   rnn predict lstm-adding --data builtin:adding --split test
+  rnn predict my-translator --data sources.txt --beams 5       a line each; - is standard input
 
 With --json, a classifier prints label, probability, and probabilities by label; a tagger tokens and tags; a forecaster
-series, start, mean and quantiles, where start is the time step of the first value, counted from 0.")]
+series, start, mean and quantiles, where start is the time step of the first value, counted from 0; a translator source,
+text and score, the log-probability divided by the number of tokens.")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
@@ -40,6 +44,9 @@ pub struct Args {
     /// Print one JSON object a sequence
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    search: SearchArgs,
 
     #[command(flatten)]
     compute: Compute,
@@ -61,6 +68,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         (Some(_), None) => {}
         (None, _) => check(&model)?, // before its data is read
+    }
+    if let Some(options) = args.search.options(&args.bundle, &model)? {
+        let request = Request { text: args.text.as_deref(), data: &args.data, json: args.json };
+        translate::run(&model, &request, options)?;
+        return Ok(Outcome::Done);
     }
     let data = args.read(&model)?;
     let answers = answer(&model, &data)?;

@@ -5,6 +5,7 @@ use rnn_zoo::data::{Columns, Corpus, Delimiter, Encoding, Split};
 use rnn_zoo::tasks::{DataSpec, TaggingColumns};
 
 use super::flags;
+use super::pair_args::PairArgs;
 use crate::cli::note::note;
 
 /// The form of data files: columns, delimiter, encoding.
@@ -36,6 +37,9 @@ pub struct ReadArgs {
     #[arg(long, value_name = "NAME")]
     pub series_column: Option<String>,
 
+    #[command(flatten)]
+    pub pairs: PairArgs,
+
     /// Character between the fields of a table: , ; | or tab [default: found from the first records]
     #[arg(long, value_name = "C", value_parser = flags::parsed::<Delimiter>, allow_hyphen_values = true)]
     pub delimiter: Option<Delimiter>,
@@ -55,8 +59,8 @@ impl ReadArgs {
     pub fn apply(&self, spec: DataSpec) -> DataSpec {
         let Self { delimiter, encoding, .. } = *self;
         let series_column = self.series_column.clone();
-        let (columns, tagging) = (self.columns(), self.tagging());
-        DataSpec { columns, tagging, series_column, delimiter, encoding, ..spec }
+        let (columns, tagging, sides) = (self.columns(), self.tagging(), self.pairs.sides());
+        DataSpec { columns, tagging, series_column, sides, delimiter, encoding, ..spec }
     }
 
     /// The columns of column files that the user named, if any.
@@ -78,7 +82,8 @@ impl ReadArgs {
             ("--delimiter", self.delimiter.is_some()),
             ("--encoding", self.encoding.is_some()),
         ];
-        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+        let flag = flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag);
+        flag.or_else(|| self.pairs.given())
     }
 }
 
@@ -90,6 +95,10 @@ pub fn announce(data: &DataSpec, split: Option<Split>) -> anyhow::Result<()> {
         }
     } else if data.is_series()? {
         for note in data.series_corpus(None)?.notes(split)? {
+            eprintln!("{}", flags::translated(&note));
+        }
+    } else if data.is_pairs()? {
+        for note in data.pair_corpus()?.map_or(Ok(vec![]), |corpus| corpus.notes(split))? {
             eprintln!("{}", flags::translated(&note));
         }
     } else if data.is_text()? {

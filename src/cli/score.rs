@@ -1,11 +1,9 @@
 //! `rnn score`: the log-probability of each line.
 
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
-use rnn_zoo::Error;
-use rnn_zoo::data::{Pieces, Split, has_columns, open_utf8};
+use rnn_zoo::data::{Pieces, Split, has_columns};
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::score::{LineScore, score_lines};
 use rnn_zoo::listing::{counted, has};
@@ -15,10 +13,9 @@ use serde_json::{Value, json};
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
-use super::flags::{translated, usage};
-use super::lines::{LINES, Lines};
 use super::outcome::Outcome;
 use super::read_args::{ReadArgs, announce_corpus};
+use super::texts::{Texts, open_lines};
 use crate::cli::note::note;
 
 /// Print the log-probability of each line, in nats
@@ -61,11 +58,11 @@ pub struct Args {
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
-    let lines = if has_columns(Path::new(&args.file)) { None } else { Some(open_lines(args)?) };
+    let lines = if has_columns(Path::new(&args.file)) { None } else { Some(open_lines(&args.file, &args.read)?) };
     let model = load_model(&args.bundle, &device)?;
     let mut input = match lines {
-        Some(lines) => Input::Lines(lines),
-        None => Input::Records(records(args, &model)?),
+        Some(lines) => Texts::Lines(lines),
+        None => Texts::Records(records(args, &model)?),
     };
     let mut out = std::io::stdout().lock();
     let mut seen = Seen::default();
@@ -177,57 +174,4 @@ fn records(args: &Args, model: &Model) -> anyhow::Result<Pieces> {
     let corpus = spec.corpus()?.with_incomplete();
     announce_corpus(&corpus, Some(Split::All))?;
     Ok(corpus.pieces(Split::All)?)
-}
-
-/// The texts to score.
-enum Input {
-    Lines(Lines),
-    Records(Pieces),
-}
-
-impl Input {
-    /// Read at least one text, if there is one, and return whether more may follow.
-    fn available(&mut self) -> (Vec<String>, Result<bool, Error>) {
-        match self {
-            Self::Lines(lines) => lines.available(),
-            Self::Records(pieces) => {
-                let mut texts = vec![];
-                for piece in pieces.by_ref().take(LINES) {
-                    match piece {
-                        Ok(piece) => texts.push(piece.text),
-                        Err(error) => return (texts, Err(error)),
-                    }
-                }
-                let more = texts.len() == LINES;
-                (texts, Ok(more))
-            }
-        }
-    }
-}
-
-/// Open the lines of a file or of standard input.
-fn open_lines(args: &Args) -> anyhow::Result<Lines> {
-    let (file, encoding) = (args.file.as_str(), args.read.encoding);
-    if let Some(flag) = args.read.given().filter(|flag| *flag != "--encoding") {
-        return Err(usage(flag, format!("{file} has no columns; expected a .csv, .tsv or .jsonl file")));
-    }
-    let about = std::fs::metadata(file);
-    let (name, reader): (_, Box<dyn Read>) = match (file, about) {
-        ("-", _) if encoding.is_some() => {
-            return Err(usage("--encoding", "standard input is UTF-8; expected a file"));
-        }
-        ("-", _) => ("standard input", Box::new(std::io::stdin())),
-        (path, Ok(about)) if about.is_dir() => {
-            let problem = "is a folder; expected a file of lines, or - for standard input";
-            return Err(Error::file(path, problem).into());
-        }
-        // Pipes are read as they are written.
-        (path, Ok(about)) if about.is_file() && about.len() > 0 => {
-            let (reader, note) = open_utf8(Path::new(path), encoding)?;
-            note.into_iter().for_each(|note| note!("{}", translated(&note)));
-            (path, reader)
-        }
-        (path, _) => (path, Box::new(File::open(path).map_err(|error| Error::file(path, error))?)),
-    };
-    Ok(Lines::new(name, reader))
 }

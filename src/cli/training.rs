@@ -101,7 +101,8 @@ pub struct TrainingArgs {
     eval_every: Option<Period>,
 
     /// Metric that chooses the best checkpoint and that --early-stop follows: loss; accuracy too but for a forecaster;
-    /// macro-f1 of a classifier, f1 of a tagger; mae, rmse and smape of a forecaster [default: loss]
+    /// macro-f1 of a classifier, f1 of a tagger; mae, rmse and smape of a forecaster; bleu, chrf and exact of a
+    /// translator [default: loss]
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
 

@@ -75,6 +75,14 @@ impl Dataset {
         }
     }
 
+    /// The parts of each example; see [`Examples::parts`]. A stream has none.
+    pub fn parts(&self) -> Vec<Vec<String>> {
+        match self {
+            Self::Stream { .. } => vec![],
+            Self::Examples(examples) => (0..examples.len()).map(|row| examples.parts(row)).collect(),
+        }
+    }
+
     /// The number of tokens that a model reads; 0 for features.
     pub fn token_count(&self) -> u64 {
         match self {

@@ -72,6 +72,7 @@ pub use meter::{Measured, Meter};
 pub use names::Names;
 pub use network::NetworkOptions;
 pub use pair_sides::PairSides;
+pub use pair_spec::of_sides;
 pub use registry::{TASKS, suited};
 pub use shape::Shape;
 pub use tag::Tag;

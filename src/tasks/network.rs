@@ -22,7 +22,7 @@ pub struct NetworkOptions {
     /// Units of each direction of a tagger's stack over the characters of words; 0 leaves the characters out.
     pub characters: Option<usize>,
     /// The score of a translator's attention.
-    pub attention: Option<AttentionScore>,
+    pub attention_score: Option<AttentionScore>,
     /// Weight of the mean squared change of the output in the loss (temporal activation regularisation).
     pub tar: Option<f64>,
 }

@@ -65,7 +65,7 @@ impl DataSpec {
 }
 
 /// The same error, about the sides instead of the columns of text and label.
-pub(super) fn of_sides(error: Error) -> Error {
+pub fn of_sides(error: Error) -> Error {
     let renamed = |problem: String| {
         problem.replace("`columns.text", "`source_column").replace("`columns.label", "`target_column")
     };

@@ -94,7 +94,7 @@ impl Task for Translate {
         Ok(ModelConfig::Translator(TranslatorConfig {
             source_vocabulary: shape.vocabulary.unwrap_or_default(),
             target_vocabulary: shape.outputs,
-            score: options.attention.unwrap_or(AttentionScore::General),
+            score: options.attention_score.unwrap_or(AttentionScore::General),
             tied: options.tied,
             shared: target_tokenizer.is_none(),
             dropout: options.dropout,

@@ -19,6 +19,7 @@ use super::data_args::DataArgs;
 use super::flags::usage;
 use super::number;
 use super::outcome::Outcome;
+use super::search_args::SearchArgs;
 use super::unknown;
 use crate::cli::note::note;
 
@@ -44,7 +45,8 @@ Examples:
 Figures of a classifier: accuracy; macro_f1, the mean F1 of the classes that occur in the data or among the answers;
 per_class with precision, recall, f1 and support (0 / 0 is 0); confusion with a row for each true class, in the order
 of labels. Of a tagger: accuracy over time steps; precision, recall and f1 as means over the tags. Of a forecaster:
-mae, rmse, mse, and smape in percent."
+mae, rmse, mse, and smape in percent. Of a translator: perplexity with the true tokens before each; bleu and chrf as
+sacrebleu computes them, and exact, the share of translations that are right word for word, all with --beams."
 )]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
@@ -67,6 +69,9 @@ pub struct Args {
     adaptive: AdaptiveArgs,
 
     #[command(flatten)]
+    search: SearchArgs,
+
+    #[command(flatten)]
     compute: Compute,
 }
 
@@ -83,7 +88,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         Dataset::Stream { .. } => 1,
         Dataset::Examples(_) => BATCH,
     });
-    let scores = evaluate(model.network.as_ref(), &dataset, lanes, task.meter(model.names()), &device)?;
+    let meter = match args.search.options(&args.bundle, &model)? {
+        Some(options) => tasks::translate::meter(model.names(), options),
+        None => task.meter(model.names()),
+    };
+    dataset.notes().iter().for_each(|note| note!("{note}"));
+    let scores = evaluate(model.network.as_ref(), &dataset, lanes, meter, &device)?;
     let floor = match &model.tokenizer {
         Some(tokenizer) => tasks::floor(&spec, tokenizer, &dataset)?,
         None => None,

@@ -22,6 +22,7 @@ Examples:
   rnn train gru --data my.txt --out my-gru             a text file
   rnn train rnnlm --data ptb/ --tied --dropout 0.4     a folder of train, valid and test
   rnn train lstm --data q.csv --text-column text --label-column label --task classify
+  rnn train gru --task translate --data multi30k/ --source-lang en --target-lang de --tokenizer bpe:8000
   rnn train --recipe my-gru/recipe.toml --lr 0.001     a run again, at another learning rate
   rnn train --from my-gru --data other.txt             fine-tune a model on other text
   rnn train --resume my-gru --epochs 20                continue a run"
@@ -91,12 +92,12 @@ fn sha256(text: &str) -> Result<String, String> {
 #[command(next_help_heading = "Data")]
 #[group(id = "data-flags")]
 pub struct DataArgs {
-    /// A text, .csv, .tsv or .jsonl file, a folder of train, valid and test, builtin:story|reber|adding|copy, or
-    /// hf://datasets/OWNER/NAME/FILE [default: builtin:story]
+    /// A text, .csv, .tsv or .jsonl file, a folder of train, valid and test, builtin:story|reber|adding|copy|dates,
+    /// or hf://datasets/OWNER/NAME/FILE [default: builtin:story; builtin:dates for translate]
     #[arg(long, value_name = "DATA", alias = "input")]
     pub data: Option<String>,
 
-    /// Task: the next token, a class, tags or numbers [default: what the data suits]
+    /// Task: the next token, a class, tags, numbers or a translation [default: what the data suits]
     #[arg(long, value_parser = flags::task())]
     pub task: Option<&'static dyn Task>,
 
@@ -135,6 +136,10 @@ pub struct DataArgs {
     /// Convert text to lower case
     #[arg(long)]
     pub lowercase: bool,
+
+    /// One vocabulary and one embedding for both sides of a translator, instead of one for each
+    #[arg(long, conflicts_with = "from")]
+    shared_vocabulary: bool,
 }
 
 impl DataArgs {
@@ -158,10 +163,12 @@ impl DataArgs {
 
     /// Return the source of the data, with the seed of built-in data.
     pub fn spec(&self, seed: u64) -> DataSpec {
-        let data = self.data.as_deref().unwrap_or(STORY);
+        let usual = self.task.map_or(STORY, |task| task.default_data());
+        let data = self.data.as_deref().unwrap_or(usual);
         let mut spec = self.read.apply(DataSpec::new(data));
         self.fractions().apply(&mut spec);
-        let spec = DataSpec { seed, class_weights: self.class_weights.clone().unwrap_or_default(), ..spec };
+        let class_weights = self.class_weights.clone().unwrap_or_default();
+        let spec = DataSpec { seed, class_weights, shared_vocabulary: self.shared_vocabulary, ..spec };
         self.task.map_or_else(|| spec.clone(), |task| task.claimed(spec.clone()))
     }
 }

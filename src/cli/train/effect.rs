@@ -21,6 +21,10 @@ pub fn check(args: &Args, task: &dyn Task, data: &DataSpec) -> anyhow::Result<()
         let problem = "a language model learns no classes; leave it out, or choose --task classify";
         return Err(usage("--label-column", problem));
     }
+    if data.shared_vocabulary && !data.is_pairs()? {
+        let problem = format!("only a translator reads two texts, not --task {name}; leave it out");
+        return Err(usage("--shared-vocabulary", problem));
+    }
     args.data.fractions().check_sequences(data)?;
     check_tokenizer(args, data)
 }
@@ -35,6 +39,7 @@ fn check_tokenizer(args: &Args, data: &DataSpec) -> anyhow::Result<()> {
     if let Some((flag, _)) = given.iter().find(|(_, given)| *given)
         && !data.is_text()?
         && !data.is_columns()?
+        && !data.is_pairs()?
     {
         return Err(usage(*flag, format!("{} is not text; leave it out", data.data)));
     }
@@ -59,6 +64,7 @@ pub fn check_locked_dropout(args: &Args, network: &ModelConfig) -> anyhow::Resul
         ModelConfig::Rnnlm(config) => (&config.rnn, config.dropout),
         ModelConfig::Predictor(config) => (&config.rnn, config.dropout),
         ModelConfig::Tagger(config) => (&config.rnn, config.dropout),
+        ModelConfig::Translator(config) => (&config.rnn, config.dropout),
     };
     if args.network.locked_dropout == Some(true) && dropout == 0. && rnn.stack().dropout == 0. {
         return Err(usage(

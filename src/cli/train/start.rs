@@ -118,6 +118,9 @@ impl Learner {
     /// Return the data with the label column that the bundle of --from was trained on, unless the user names one.
     fn with_columns(&self, mut data: DataSpec) -> DataSpec {
         let trained = self.basis.as_ref().and_then(|basis| basis.bundle.config.data.as_ref());
+        if let Some(trained) = trained.and_then(|trained| trained.sides.as_ref()) {
+            data.sides = Some(data.sides.unwrap_or_default().or(trained));
+        }
         if !self.task.is_language_model() && data.columns.label.is_none() {
             data.columns.label = trained.and_then(|trained| trained.label_column.clone());
         }

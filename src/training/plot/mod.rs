@@ -4,7 +4,9 @@
 //! several runs has one colour for each, pale for training and strong for validation. Perplexity and learning rate
 //! are on a logarithmic scale if their values differ widely.
 
+mod attention;
 mod axis;
+mod grid;
 mod history;
 mod legend;
 mod matrix;
@@ -16,6 +18,7 @@ mod run;
 mod scale;
 mod style;
 
+pub use attention::{AttentionMap, MOST_ATTENDED};
 pub use axis::Axis;
 pub use history::{History, Point, Series};
 pub use matrix::{MOST_CLASSES, Matrix};
