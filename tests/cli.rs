@@ -25,6 +25,7 @@ mod tables;
 mod tag;
 mod tensorboard;
 mod train;
+mod translate;
 mod usage_errors;
 
 use std::collections::BTreeMap;
