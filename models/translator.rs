@@ -214,7 +214,8 @@ impl Network for Translator {
         mut noise: Noise<'_>,
     ) -> Result<Encoded> {
         let pair = inputs.as_pair()?;
-        let (memory, state) = self.read(&pair.source, pair.source_lengths.as_deref(), noise.as_deref_mut())?;
+        let (memory, state) =
+            self.read(&pair.source, pair.source_lengths.as_deref(), noise.as_deref_mut())?;
         let xs = self.target.forward(&pair.target)?; // (batch, target, embedding)
         let xs = dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?;
         let attended = self.target_rnn.run(&xs, &memory, &state)?;

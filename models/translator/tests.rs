@@ -94,7 +94,13 @@ fn gradients_are_central_differences() {
             let variables = map.data().lock().unwrap().clone();
             let mut rng = ChaCha8Rng::seed_from_u64(8);
             for (name, var) in variables {
-                check_gradient(&model, &var, gradients.get(&var), &mut rng, &format!("{name}, {implementation}"));
+                check_gradient(
+                    &model,
+                    &var,
+                    gradients.get(&var),
+                    &mut rng,
+                    &format!("{name}, {implementation}"),
+                );
             }
         };
         check("fused");
@@ -103,7 +109,13 @@ fn gradients_are_central_differences() {
 }
 
 /// Compare the gradient of a variable along a random direction with the central difference.
-fn check_gradient(model: &Translator, var: &Var, gradient: Option<&Tensor>, rng: &mut ChaCha8Rng, name: &str) {
+fn check_gradient(
+    model: &Translator,
+    var: &Var,
+    gradient: Option<&Tensor>,
+    rng: &mut ChaCha8Rng,
+    name: &str,
+) {
     let origin = var.copy().unwrap();
     let signs = crate::layers::dropout::draw(var.elem_count(), 0.5, rng, [-1f64, 1.]);
     let direction = Tensor::from_vec(signs, var.shape(), &Device::Cpu).unwrap();
@@ -115,7 +127,10 @@ fn check_gradient(model: &Translator, var: &Var, gradient: Option<&Tensor>, rng:
     var.set(&origin).unwrap();
     let Some(gradient) = gradient else { panic!("{name} has no gradient") };
     let slope = (gradient * &direction).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
-    assert!((slope - difference).abs() <= TOLERANCE * difference.abs().max(1.), "{name}: {slope} is not {difference}");
+    assert!(
+        (slope - difference).abs() <= TOLERANCE * difference.abs().max(1.),
+        "{name}: {slope} is not {difference}"
+    );
     assert!(slope.abs() > 1e-9, "{name}: the gradient is 0 along a random direction");
 }
 
@@ -189,7 +204,9 @@ fn invalid_configurations_and_inputs_are_refused() {
         let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
         Translator::new(config, vb).map(drop).unwrap_err().to_string()
     };
-    assert!(problem(&TranslatorConfig { shared: true, ..gru() }).contains("found 9 source and 7 target tokens"));
+    assert!(
+        problem(&TranslatorConfig { shared: true, ..gru() }).contains("found 9 source and 7 target tokens")
+    );
     let mut projected = LstmConfig::new(3, 4);
     projected.cell.projection = Some(2);
     assert!(problem(&config(RecurrentConfig::Lstm(projected))).contains("without a projection"));

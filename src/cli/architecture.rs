@@ -3,8 +3,9 @@
 use candle_core::DType;
 use rnn_zoo::memory::Estimate;
 use rnn_zoo::models::{
-    AttentionScore, GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, ModelEntry, Nonlinearity, PredictorConfig,
-    Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions, TaggerConfig, TranslatorConfig,
+    AttentionScore, GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, ModelEntry, Nonlinearity,
+    PredictorConfig, Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions,
+    TaggerConfig, TranslatorConfig,
 };
 use rnn_zoo::tasks::{NetworkOptions, Prepared, Sizes, Task};
 use rnn_zoo::training::optim::OptimizerConfig;

@@ -58,7 +58,8 @@ pub struct Args {
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
-    let lines = if has_columns(Path::new(&args.file)) { None } else { Some(open_lines(&args.file, &args.read)?) };
+    let lines =
+        if has_columns(Path::new(&args.file)) { None } else { Some(open_lines(&args.file, &args.read)?) };
     let model = load_model(&args.bundle, &device)?;
     let mut input = match lines {
         Some(lines) => Texts::Lines(lines),

@@ -29,7 +29,10 @@ impl SearchArgs {
         match (model.network.translate(), flag) {
             (None, Some(flag)) => {
                 let task = model.config.task;
-                Err(usage(flag, format!("{bundle} is a {task} model, which does not translate; leave it out")))
+                Err(usage(
+                    flag,
+                    format!("{bundle} is a {task} model, which does not translate; leave it out"),
+                ))
             }
             (None, None) => Ok(None),
             (Some(_), _) => {

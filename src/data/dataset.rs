@@ -150,7 +150,12 @@ const POOL: usize = 50;
 
 /// Put examples of similar size side by side, in batches whose order is drawn. Return the bounds of the batches; `None`
 /// if the examples have no size.
-fn bucket(order: &mut Vec<usize>, examples: &dyn Examples, batch_size: usize, rng: &mut Rng) -> Option<Vec<usize>> {
+fn bucket(
+    order: &mut Vec<usize>,
+    examples: &dyn Examples,
+    batch_size: usize,
+    rng: &mut Rng,
+) -> Option<Vec<usize>> {
     examples.size(*order.first()?)?;
     for pool in order.chunks_mut(batch_size.saturating_mul(POOL)) {
         pool.sort_by_key(|&row| examples.size(row));

@@ -139,7 +139,8 @@ impl Search {
         let mut of_rows = memory.clone();
         while !open.is_empty() {
             let texts = open.iter().flat_map(|one| &one.beam);
-            let tokens: Vec<u32> = texts.map(|text| text.tokens.last().copied().unwrap_or(self.start)).collect();
+            let tokens: Vec<u32> =
+                texts.map(|text| text.tokens.last().copied().unwrap_or(self.start)).collect();
             let written = network.write_step(&tokens, &of_rows, &state)?;
             let step = Step::new(&written)?;
             let mut parents = vec![];

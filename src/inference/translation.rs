@@ -77,9 +77,11 @@ impl<'m> Translation<'m> {
 
     fn search(&self, texts: &[String], keeps_weights: bool) -> Result<Translations> {
         let network = self.model.network.as_ref();
-        translate(network, &self.vocabularies, texts, self.options, keeps_weights).map_err(|error| match error {
-            Error::Message(problem) => self.model.failed(problem),
-            error => error,
-        })
+        translate(network, &self.vocabularies, texts, self.options, keeps_weights).map_err(
+            |error| match error {
+                Error::Message(problem) => self.model.failed(problem),
+                error => error,
+            },
+        )
     }
 }

@@ -21,7 +21,7 @@ use super::network::{NetworkOptions, predictor};
 use super::shape::Shape;
 use super::task::{
     Answerer, Questions, Task, TextReader, figures_line, finite_outputs, refuse_language_modelling,
-    refuse_tagging,
+    refuse_tagging, refuse_translation,
 };
 use super::text;
 use crate::data::corpus::Corpus;
@@ -127,7 +127,8 @@ impl Task for Classify {
             return Err(Error::invalid("readout", problem));
         }
         refuse_language_modelling(self.name(), options)?;
-        refuse_tagging(self.name(), options)
+        refuse_tagging(self.name(), options)?;
+        refuse_translation(self.name(), options)
     }
 
     fn network(

@@ -16,7 +16,7 @@ use super::meter::{Meter, TokenMeter};
 use super::names::Names;
 use super::network::NetworkOptions;
 use super::shape::Shape;
-use super::task::{Answerer, Task, refuse_classification, refuse_tagging};
+use super::task::{Answerer, Task, refuse_classification, refuse_tagging, refuse_translation};
 use super::text;
 use crate::data::builtin::{Floor, reber, story};
 use crate::data::corpus::Corpus;
@@ -95,7 +95,8 @@ impl Task for Lm {
 
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
         refuse_classification(self.name(), options)?;
-        refuse_tagging(self.name(), options)
+        refuse_tagging(self.name(), options)?;
+        refuse_translation(self.name(), options)
     }
 
     fn network(

@@ -1,11 +1,11 @@
 //! The pairs of texts of a run's data: parallel files, a table with two columns, or `builtin:dates`.
 
 use super::data_spec::DataSpec;
+use crate::data::ReadOptions;
 use crate::data::divided::Divided;
 use crate::data::pair_table;
 use crate::data::parallel_text::{self, PairFile, languages_of};
 use crate::data::source::{Builtin, Source};
-use crate::data::ReadOptions;
 use crate::listing::listed;
 use crate::{Error, Result};
 
@@ -56,7 +56,8 @@ impl DataSpec {
                 return Err(Error::invalid("source_lang", problem));
             }
             (_, None, None) => {
-                let problem = "its sides are not named; use option `source_column = A` and option `target_column = B`";
+                let problem =
+                    "its sides are not named; use option `source_column = A` and option `target_column = B`";
                 return Err(Error::file(&self.data, problem));
             }
         };
@@ -70,8 +71,12 @@ pub fn of_sides(error: Error) -> Error {
         problem.replace("`columns.text", "`source_column").replace("`columns.label", "`target_column")
     };
     match error {
-        Error::Invalid { field: "columns.text", problem } => Error::invalid("source_column", renamed(problem)),
-        Error::Invalid { field: "columns.label", problem } => Error::invalid("target_column", renamed(problem)),
+        Error::Invalid { field: "columns.text", problem } => {
+            Error::invalid("source_column", renamed(problem))
+        }
+        Error::Invalid { field: "columns.label", problem } => {
+            Error::invalid("target_column", renamed(problem))
+        }
         Error::File { path, problem } => Error::File { path, problem: renamed(problem) },
         error => error,
     }

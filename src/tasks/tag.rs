@@ -25,7 +25,7 @@ use super::tag_meter::{TagMeter, TagScores};
 use super::tag_words::{self, TagSchema};
 use super::task::{
     Answerer, BatchLoss, Questions, Task, TextReader, figures_line, overflowing, refuse_classification,
-    refuse_language_modelling, refuse_tagging,
+    refuse_language_modelling, refuse_tagging, refuse_translation,
 };
 use crate::Result;
 use crate::data::batch::Batch;
@@ -115,7 +115,8 @@ impl Task for Tag {
 
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
         refuse_classification(self.name(), options)?;
-        refuse_language_modelling(self.name(), options)
+        refuse_language_modelling(self.name(), options)?;
+        refuse_translation(self.name(), options)
     }
 
     fn network(

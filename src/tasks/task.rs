@@ -100,7 +100,8 @@ pub trait Task: Send + Sync {
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
         refuse_language_modelling(self.name(), options)?;
         refuse_classification(self.name(), options)?;
-        refuse_tagging(self.name(), options)
+        refuse_tagging(self.name(), options)?;
+        refuse_translation(self.name(), options)
     }
 
     /// The network around the recurrent stack `rnn`, for data of the given shape and schema.
@@ -276,6 +277,17 @@ pub(super) fn refuse_tagging(task: &str, options: &NetworkOptions) -> Result<()>
         NetworkOptions { crf: Some(_), .. } => Err(Error::invalid("crf", problem())),
         NetworkOptions { characters: Some(_), .. } => Err(Error::invalid("characters", problem())),
         _ => Ok(()),
+    }
+}
+
+/// Refuse options that only a translator's network has. `task` is named in the error.
+pub(super) fn refuse_translation(task: &str, options: &NetworkOptions) -> Result<()> {
+    match options.attention_score {
+        Some(_) => {
+            let problem = format!("only a translator has it, not option `task = {task}`");
+            Err(Error::invalid("attention_score", problem))
+        }
+        None => Ok(()),
     }
 }
 

@@ -36,13 +36,18 @@ fn tasks_have_one_name_everywhere() {
         assert_eq!(format!("{task:>10}"), format!("{:>10}", task.name()));
     }
     let problem = serde_json::from_str::<&dyn Task>("\"sing\"").unwrap_err().to_string();
-    let expected = "unknown variant `sing`, expected one of `lm`, `classify`, `tag`, `forecast`";
+    let expected = "unknown variant `sing`, expected one of `lm`, `classify`, `tag`, `forecast`, `translate`";
     assert!(problem.starts_with(expected), "{problem}");
 }
 
 #[test]
 fn data_suits_one_task() {
-    for (data, task) in [("builtin:adding", "forecast"), ("builtin:copy", "tag"), ("builtin:reber", "lm")] {
+    for (data, task) in [
+        ("builtin:adding", "forecast"),
+        ("builtin:copy", "tag"),
+        ("builtin:reber", "lm"),
+        ("builtin:dates", "translate"),
+    ] {
         assert_eq!(suited(&spec(data)).unwrap().name(), task, "{data}");
     }
     let (_dir, labelled) = records("a,x\nb,y\n", "");

@@ -16,10 +16,14 @@ use super::meter::Meter;
 use super::names::Names;
 use super::network::NetworkOptions;
 use super::shape::Shape;
-use super::task::{Answerer, Questions, Task, TextReader, figures_line};
+use super::task::{
+    Answerer, Questions, Task, TextReader, figures_line, refuse_classification, refuse_language_modelling,
+    refuse_tagging,
+};
 use super::translate_meter::{TranslateMeter, translations};
 use super::translate_pairs;
 use super::vocabularies::{TranslateSchema, Vocabularies};
+use crate::Result;
 use crate::data::batch::Examples;
 use crate::data::dataset::Dataset;
 use crate::data::source::{Builtin, Source, Split};
@@ -27,7 +31,6 @@ use crate::inference::evaluate::Scores;
 use crate::inference::search::{Found, SearchOptions};
 use crate::tokenizer::{Kind, Tokenizer};
 use crate::training::LossUnit;
-use crate::Result;
 
 /// The data of a run where the user names none.
 const DATES: &str = "builtin:dates";
@@ -81,6 +84,12 @@ impl Task for Translate {
 
     fn tokenizer(&self) -> Kind {
         Kind::Char
+    }
+
+    fn check_network(&self, options: &NetworkOptions) -> Result<()> {
+        refuse_language_modelling(self.name(), &NetworkOptions { tied: false, ..*options })?;
+        refuse_classification(self.name(), options)?;
+        refuse_tagging(self.name(), options)
     }
 
     fn network(
@@ -178,7 +187,8 @@ pub fn translate(
     let rows: Vec<usize> = (0..texts.len()).filter(|&row| !texts[row].trim().is_empty()).collect();
     if !rows.is_empty() {
         let batch = pairs.batch(&rows, network.decoder().weight().device())?;
-        let translated = translations(network, batch.inputs.as_pair()?, vocabularies, options, keeps_weights)?;
+        let translated =
+            translations(network, batch.inputs.as_pair()?, vocabularies, options, keeps_weights)?;
         rows.into_iter().zip(translated).for_each(|(row, translation)| found[row] = translation);
     }
     Ok(Translations { found, notes })

@@ -55,10 +55,15 @@ impl Corpus {
                 Ok(Box::new(pairs.map(|pair| pair.map(|pair| [pair.source, pair.target]))))
             }
             Self::Dates(seed) => {
-                let parts = [(Split::Train, Purpose::Train), (Split::Valid, Purpose::Valid), (Split::Test, Purpose::Test)];
-                let parts = parts.into_iter().zip(EXAMPLES).filter(|((part, _), _)| {
-                    split == Split::All || split == *part
-                });
+                let parts = [
+                    (Split::Train, Purpose::Train),
+                    (Split::Valid, Purpose::Valid),
+                    (Split::Test, Purpose::Test),
+                ];
+                let parts = parts
+                    .into_iter()
+                    .zip(EXAMPLES)
+                    .filter(|((part, _), _)| split == Split::All || split == *part);
                 let seed = *seed;
                 let dates = parts.flat_map(move |((_, purpose), count)| {
                     dates::examples(rng::stream(seed, purpose, 0), count)
@@ -70,7 +75,11 @@ impl Corpus {
 }
 
 /// Read training and validation data.
-pub(super) fn prepare(data: &DataSpec, origin: Origin, unit: impl Fn(&Tokenizer) -> LossUnit) -> Result<Prepared> {
+pub(super) fn prepare(
+    data: &DataSpec,
+    origin: Origin,
+    unit: impl Fn(&Tokenizer) -> LossUnit,
+) -> Result<Prepared> {
     let corpus = Corpus::open(data)?;
     let vocabularies = match origin {
         Origin::Trained(spec) => learn(&corpus, data, &spec)?,
@@ -104,7 +113,11 @@ pub(super) fn prepare(data: &DataSpec, origin: Origin, unit: impl Fn(&Tokenizer)
 }
 
 /// Read a split for a trained model.
-pub(super) fn read_split(data: &DataSpec, split: Option<Split>, names: Names<'_>) -> Result<(Dataset, Split)> {
+pub(super) fn read_split(
+    data: &DataSpec,
+    split: Option<Split>,
+    names: Names<'_>,
+) -> Result<(Dataset, Split)> {
     let corpus = Corpus::open(data)?;
     let split = split.unwrap_or_else(|| corpus.default_split());
     let pairs = encode(corpus.texts(split)?, &Vocabularies::of(names)?, Length::Cut)?;
@@ -116,7 +129,8 @@ pub(super) fn read_split(data: &DataSpec, split: Option<Split>, names: Names<'_>
 
 /// Convert texts without translations.
 pub(super) fn read_texts(texts: &[String], vocabularies: &Vocabularies) -> Result<TokenPairs> {
-    let texts: Vec<Result<[String; 2]>> = texts.iter().map(|text| Ok([text.clone(), String::new()])).collect();
+    let texts: Vec<Result<[String; 2]>> =
+        texts.iter().map(|text| Ok([text.clone(), String::new()])).collect();
     encode(Box::new(texts.into_iter()), vocabularies, Length::Cut)
 }
 

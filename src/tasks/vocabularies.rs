@@ -183,7 +183,10 @@ mod tests {
         let text = |tokens: &[u32], attended: &[usize]| {
             vocabularies.text(&found(tokens, attended), "a man  visits Nürnberg, Busan")
         };
-        assert_eq!(text(&[ids[0], ids[1], ids[2], 0, 0], &[0, 1, 2, 3, 4]), "ein Mann besucht Nürnberg, Busan");
+        assert_eq!(
+            text(&[ids[0], ids[1], ids[2], 0, 0], &[0, 1, 2, 3, 4]),
+            "ein Mann besucht Nürnberg, Busan"
+        );
         assert_eq!(text(&[0, ids[0]], &[4, 0]), "Busan ein");
         // The <eos> of the source stands for no word.
         assert_eq!(text(&[ids[0], 0], &[0, 5]), "ein <unk>");

@@ -28,7 +28,8 @@ fn parallel() -> Folder {
 }
 
 const LANGUAGES: &str = "--source-lang en --target-lang de";
-const TRAINED: &str = "--hidden 24 --embedding 16 --dropout 0 --batch-size 8 --epochs 12 --lr 0.01 --tokenizer word";
+const TRAINED: &str =
+    "--hidden 24 --embedding 16 --dropout 0 --batch-size 8 --epochs 12 --lr 0.01 --tokenizer word";
 
 fn lines(output: &str) -> Vec<Value> {
     output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -144,8 +145,10 @@ fn dates_are_the_data_of_a_translator_without_data() {
 #[test]
 fn resumed_run_ends_with_the_bytes_of_one_left_alone() {
     let folder = parallel();
-    let flags = "--hidden 8 --embedding 8 --batch-size 8 --schedule constant --eval-every 5 --tokenizer bpe:270";
-    let run = format!("train lstm --data d {LANGUAGES} --dropout 0.2 --label-smoothing 0.1 --metric bleu {flags}");
+    let flags =
+        "--hidden 8 --embedding 8 --batch-size 8 --schedule constant --eval-every 5 --tokenizer bpe:270";
+    let run =
+        format!("train lstm --data d {LANGUAGES} --dropout 0.2 --label-smoothing 0.1 --metric bleu {flags}");
     folder.done(&format!("{run} --max-steps 20 --out whole"));
     folder.done(&format!("{run} --max-steps 8 --out parts"));
     folder.done("train --resume parts --max-steps 20");

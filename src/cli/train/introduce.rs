@@ -34,7 +34,8 @@ pub fn introduce(run: &Run, device: &Device) {
         run.trainer.parameters.count(),
         rnn_zoo::device::name(device),
     );
-    let valid_notes = splits.valid.iter().flat_map(|valid| valid.notes()).map(|note| format!("validation: {note}"));
+    let valid_notes =
+        splits.valid.iter().flat_map(|valid| valid.notes()).map(|note| format!("validation: {note}"));
     splits.train.notes().iter().cloned().chain(valid_notes).for_each(|note| note!("{note}"));
     if let Some((tokenizer, unknown)) = run.tokenizer().and_then(|known| Some((known, known.unknown()?))) {
         let count = splits.train.unknown(Some(unknown)).tokens;

@@ -140,7 +140,8 @@ mod tests {
             "1998년3월3일",
         ];
         assert_eq!((forms, date.normal()), (expected.map(String::from).to_vec(), "1998-03-03".to_string()));
-        let (new_year, leap) = (Date { year: 2000, month: 1, day: 1 }, Date { year: 2024, month: 2, day: 29 });
+        let (new_year, leap) =
+            (Date { year: 2000, month: 1, day: 1 }, Date { year: 2024, month: 2, day: 29 });
         assert_eq!([new_year, leap].map(|date| DAYS[date.weekday()]), ["Saturday", "Thursday"]);
         let endings = [1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 30].map(ordinal).join(" ");
         assert_eq!(endings, "st nd rd th th th th st nd rd th");

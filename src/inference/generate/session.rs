@@ -11,11 +11,11 @@ use rnn_zoo_models::{Network, State};
 
 use super::event::{Event, TextId};
 use super::finish::Finish;
-use crate::inference::logits::log_probability;
 use super::reader::Reader;
 use super::text::{Text, TextOptions};
 use crate::Result;
 use crate::inference::evaluate::WINDOW;
+use crate::inference::logits::log_probability;
 use crate::rng::Rng;
 
 /// Texts that a network writes side by side.

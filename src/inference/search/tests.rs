@@ -73,7 +73,10 @@ fn all_texts() -> Vec<(Vec<u32>, bool)> {
     for _ in 0..LENGTH {
         all.extend(open.iter().map(|text: &Vec<u32>| (text.clone(), true)));
         let tokens = (0..VOCABULARY as u32).filter(|&token| token != END);
-        open = open.iter().flat_map(|text| tokens.clone().map(move |token| [&text[..], &[token]].concat())).collect();
+        open = open
+            .iter()
+            .flat_map(|text| tokens.clone().map(move |token| [&text[..], &[token]].concat()))
+            .collect();
     }
     all.extend(open.into_iter().map(|text| (text, false)));
     all
@@ -108,7 +111,8 @@ fn one_beam_takes_the_most_probable_token_at_every_step() {
             let mut text = vec![];
             while text.len() < 8 {
                 let next = (0..VOCABULARY as u32).max_by(|&a, &b| {
-                    let extended = |token| logprob(network.as_ref(), source, &[&text[..], &[token]].concat(), false);
+                    let extended =
+                        |token| logprob(network.as_ref(), source, &[&text[..], &[token]].concat(), false);
                     extended(a).total_cmp(&extended(b))
                 });
                 match next {
@@ -117,7 +121,10 @@ fn one_beam_takes_the_most_probable_token_at_every_step() {
                 }
             }
             assert_eq!(found.tokens, text, "seed {seed}, source {source}");
-            assert_eq!((found.attended.len(), found.weights.len()), (text.len(), text.len() + usize::from(text.len() < 8)));
+            assert_eq!(
+                (found.attended.len(), found.weights.len()),
+                (text.len(), text.len() + usize::from(text.len() < 8))
+            );
             let (_, lengths) = sources();
             assert!(found.attended.iter().all(|&place| place < lengths[source]));
         }
@@ -142,9 +149,8 @@ fn sources_side_by_side_are_translated_as_alone() {
 
 #[test]
 fn invalid_options_are_named() {
-    let problem = |beams, length_penalty| {
-        SearchOptions { beams, length_penalty }.validate().unwrap_err().to_string()
-    };
+    let problem =
+        |beams, length_penalty| SearchOptions { beams, length_penalty }.validate().unwrap_err().to_string();
     assert!(problem(0, 1.).starts_with("beams: 0; expected 1 to 256"));
     assert!(problem(257, 1.).starts_with("beams: "));
     assert!(problem(2, f64::NAN).starts_with("length_penalty: "));

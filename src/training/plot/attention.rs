@@ -39,8 +39,10 @@ impl AttentionMap {
     fn grid(&self) -> Result<Grid> {
         for (side, tokens) in [("source", &self.source), ("translation", &self.target)] {
             if !(1..=MOST_ATTENDED).contains(&tokens.len()) {
-                let problem =
-                    format!("a {side} of {} tokens is not drawn; expected 1 to {MOST_ATTENDED}", tokens.len());
+                let problem = format!(
+                    "a {side} of {} tokens is not drawn; expected 1 to {MOST_ATTENDED}",
+                    tokens.len()
+                );
                 return Err(Error::Message(problem));
             }
         }
