@@ -126,7 +126,7 @@ impl Vocabularies {
         let between = if tokenizer.scheme() == Scheme::Char { "" } else { " " };
         let mut pieces: Vec<String> = vec![];
         let mut known = vec![];
-        let mut flush = |known: &mut Vec<u32>, pieces: &mut Vec<String>| {
+        let flush = |known: &mut Vec<u32>, pieces: &mut Vec<String>| {
             let text = tokenizer.decode(&std::mem::take(known));
             let text = if between.is_empty() { text.as_str() } else { text.trim() };
             pieces.extend((!text.is_empty()).then(|| text.to_string()));

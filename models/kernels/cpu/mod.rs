@@ -10,6 +10,7 @@
 //! | `project/` | the input's part of the gates |
 //! | `cell.rs` | the pointwise part of every cell |
 //! | `recurrence/` | the recurrence over a sequence |
+//! | `attention.rs` | one step of attention |
 //! | `pointwise.rs` | the pointwise part of one step, on plain matrices |
 //! | `packed_layer.rs` | the weights of a layer, packed at load |
 //! | `stream/` | inference step by step |
@@ -21,6 +22,7 @@
 //!
 //! Every function that is re-exported here takes slices, checks their sizes, and is safe.
 
+mod attention;
 mod cell;
 mod cross_entropy;
 mod memory;
@@ -36,12 +38,13 @@ mod stream;
 mod tuning;
 mod workers;
 
+pub(crate) use attention::{Attended, Scores, tanh};
 pub(crate) use cross_entropy::{CrossEntropyGradients, CrossEntropyInputs, cross_entropy};
 pub(crate) use memory::Buffer;
 pub(crate) use packed_layer::PackedLayer;
 pub(crate) use padding::padded;
 pub(crate) use pointwise::{StepGradients, StepInputs, StepOutputs, step, step_backward};
-pub(crate) use product::SequenceLayout;
+pub(crate) use product::{PackedMatrix, SequenceLayout};
 pub(crate) use project::{InputShape, ProjectionGradients, project, project_backward};
 pub(crate) use real::Real;
 pub(crate) use recurrence::{

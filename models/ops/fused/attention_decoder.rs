@@ -8,23 +8,23 @@
 //! a_t = tanh(C [sum over s of w_ts value_s; h_t])     the attentional state, which is the output
 //! ```
 //!
-//! Input feeding makes every step depend on the attention of the step before, so the steps cannot be batched. Their
-//! weight gradients can: they are products over all steps at once, after the backward pass. Nothing of the size
+//! Input feeding makes every step depend on the attention of the step before, so the steps cannot be batched. Their weights
+//! are packed once for all steps. Their weight gradients can be batched: they are products over all steps at once, after
+//! the backward pass. Nothing of the size
 //! (batch, target, source, features) exists; with `tanh` scores (batch, source, features) does, one step at a time.
 
-use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
-use candle_nn::ops::softmax;
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 
 use super::extra_operand::ExtraOperand;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{self, Isa, Real};
+use crate::kernels::cpu::{self, Attended, Isa, PackedMatrix, Real, Scores};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
 
 mod backward;
+mod tanh_score;
 
 /// The tensors that a decoder reads.
 #[derive(Clone, Copy)]
@@ -87,11 +87,13 @@ impl Operation for Decode<'_> {
 
     fn cpu<E: Real>(self) -> Result<Self::Output> {
         let Self { kind, inputs } = self;
-        let (batch, target, _) = inputs.gates.dims3()?;
+        let (batch, target, rows) = inputs.gates.dims3()?;
         if kind.has_second_product() || target == 0 {
             return Ok(None);
         }
-        let (hidden, source) = (inputs.hh.dim(1)?, inputs.keys.dim(1)?);
+        let (_, source, width) = inputs.values.dims3()?;
+        let sizes = Sizes { batch, target, source, hidden: inputs.hh.dim(1)?, width, gates: rows };
+        sizes.check(&inputs)?;
         let mut token = Tensor::zeros(1, inputs.gates.dtype(), &Device::Cpu)?;
         let mut connect = |tensor: &Tensor| -> Result<ExtraOperand<E>> {
             let (operand, next) = ExtraOperand::connect(tensor, token.clone())?;
@@ -115,24 +117,20 @@ impl Operation for Decode<'_> {
             attentional: connect(inputs.attentional)?,
         };
         let results = Arc::new(OnceLock::new());
-        let op = AttentionDecoder {
-            kind,
-            isa: Isa::current()?,
-            sizes: Sizes { batch, target, source, hidden },
-            mask: mask(inputs.source_lengths, (batch, source), inputs.gates)?,
-            operands,
-            results: results.clone(),
-            element: PhantomData,
-        };
+        let lengths = inputs.source_lengths.map(<[usize]>::to_vec);
+        let op =
+            AttentionDecoder { kind, isa: Isa::current()?, sizes, lengths, operands, results: results.clone() };
         let ys = token.apply_op1(op)?;
         let Some(results) = results.get() else { bail!("a decoder left no results") };
-        let Results { steps, alignments } = results;
-        let last = steps.last();
+        let last = |states: &[E]| {
+            Tensor::from_slice(&states[states.len() - batch * sizes.hidden..], (batch, sizes.hidden), &Device::Cpu)
+        };
+        let alignments = batch_first(&results.weights, [target, batch, source]);
         Ok(Some(DecoderOutput {
             ys,
-            alignments: alignments.clone(),
-            h: last.map_or_else(|| inputs.h.detach(), |step| step.h.clone()),
-            c: last.map_or_else(|| inputs.c.map(Tensor::detach), |step| step.c.clone()),
+            alignments: Tensor::from_vec(alignments, (batch, target, source), &Device::Cpu)?,
+            h: last(&results.h)?,
+            c: inputs.c.map(|_| last(&results.c)).transpose()?,
         }))
     }
 
@@ -173,6 +171,38 @@ struct Sizes {
     target: usize,
     source: usize,
     hidden: usize,
+    /// Features of the values.
+    width: usize,
+    /// Rows of the recurrent weights: gates * hidden.
+    gates: usize,
+}
+
+impl Sizes {
+    /// Check the shapes of the inputs and the lengths of the sources.
+    fn check(&self, inputs: &DecoderInputs<'_>) -> Result<()> {
+        let Self { batch, source, hidden, width, gates, .. } = *self;
+        mask(inputs.source_lengths, (batch, source), inputs.gates)?;
+        let features = inputs.score.map_or(Ok(hidden), |(query, _)| query.dim(0))?;
+        for (name, tensor, expected) in [
+            ("the feeding weights", inputs.feed, &[gates, hidden][..]),
+            ("the recurrent weights", inputs.hh, &[gates, hidden]),
+            ("the keys", inputs.keys, &[batch, source, features]),
+            ("the values", inputs.values, &[batch, source, width]),
+            ("the weights of the attentional state", inputs.combine, &[hidden, width + hidden]),
+            ("the hidden state", inputs.h, &[batch, hidden]),
+            ("the attentional state", inputs.attentional, &[batch, hidden]),
+        ] {
+            if tensor.dims() != expected {
+                bail!("{name} are {:?}; expected {expected:?}", tensor.dims());
+            }
+        }
+        Ok(())
+    }
+
+    /// Elements of a step of the hidden state.
+    fn state(&self) -> usize {
+        self.batch * self.hidden
+    }
 }
 
 /// The tensors of [`DecoderInputs`], connected to candle's graph.
@@ -195,47 +225,26 @@ struct AttentionDecoder<E> {
     kind: CellKind,
     isa: Isa,
     sizes: Sizes,
-    /// The mask that is added to the scores, (batch, source).
-    mask: Option<Tensor>,
+    /// Steps of each source.
+    lengths: Option<Vec<usize>>,
     operands: Operands<E>,
-    results: Arc<OnceLock<Results>>,
-    element: PhantomData<E>,
+    results: Arc<OnceLock<Results<E>>>,
 }
 
 /// The results of the forward pass, which the backward pass reads.
-struct Results {
-    steps: Vec<Step>,
-    /// (batch, target, source).
-    alignments: Tensor,
-}
-
-/// One step of the forward pass. All tensors are (batch, features).
-struct Step {
-    /// The numbers that the backward pass of the cell needs.
-    saved: Tensor,
-    h: Tensor,
-    c: Option<Tensor>,
-    /// The attention weights, (batch, source).
-    weights: Tensor,
-    /// The weighted sum of the values and the hidden state, (batch, width + hidden).
-    context_and_h: Tensor,
-    attentional: Tensor,
-}
-
-/// The gradients that every step leaves for the products after the backward pass.
-struct StepGradient {
-    /// The gradient of the input's part of the gates, (batch, gates * hidden).
-    x: Tensor,
-    /// The gradient of the recurrent product, (batch, gates * hidden).
-    product: Tensor,
-    /// The gradient of the scores, (batch, source).
-    scores: Tensor,
-    /// The gradient of the weighted sum of the values, (batch, width).
-    context: Tensor,
-    /// The gradient of the argument of the attentional state's tanh, (batch, hidden).
-    combined: Tensor,
-    /// The gradient of the query Q h, (batch, features), with a `tanh` score.
-    query: Option<Tensor>,
+struct Results<E> {
+    /// For each step, the numbers that the backward pass of the cell needs.
+    saved: Vec<Vec<E>>,
+    /// The initial hidden state and that after each step, (1 + target, batch, hidden).
+    h: Vec<E>,
+    /// The cell states, likewise; empty for a cell that has none.
+    c: Vec<E>,
+    /// The attentional states, likewise.
+    attentional: Vec<E>,
+    /// The attention weights, (target, batch, source).
+    weights: Vec<E>,
+    /// The weighted sums of the values and the hidden states, (target, batch, width + hidden).
+    context_and_h: Vec<E>,
 }
 
 impl<E: Real> ExtraOperand<E> {
@@ -244,120 +253,106 @@ impl<E: Real> ExtraOperand<E> {
         self.tensor().detach()
     }
 
-    /// Hand the gradient to the operand's node.
-    fn put(&self, gradient: &Tensor) -> Result<()> {
-        self.put_gradient(gradient.flatten_all()?.to_vec1::<E>()?);
-        Ok(())
+    /// Return the elements.
+    fn elements(&self) -> Result<Vec<E>> {
+        self.detached().flatten_all()?.to_vec1::<E>()
+    }
+
+    /// Pack the transpose of a matrix, for products with its rows.
+    fn transposed(&self, isa: Isa) -> Result<PackedMatrix<E>> {
+        let size = self.tensor().dims2()?;
+        read::<E, _, 1>([Some(self.tensor())], |[matrix]| PackedMatrix::transposed(isa, matrix, size))
+    }
+
+    /// Pack a matrix, for products with its columns.
+    fn packed(&self, isa: Isa) -> Result<PackedMatrix<E>> {
+        let size = self.tensor().dims2()?;
+        read::<E, _, 1>([Some(self.tensor())], |[matrix]| PackedMatrix::new(isa, matrix, size))
     }
 }
 
-/// Multiply (batch, source, features) by (batch, features): (batch, source).
-fn times_vectors(matrices: &Tensor, vectors: &Tensor) -> Result<Tensor> {
-    matrices.matmul(&vectors.unsqueeze(2)?)?.squeeze(2)
-}
-
-/// Sum the rows of (batch, source, features) with weights (batch, source): (batch, features).
-fn weighted_sum(weights: &Tensor, values: &Tensor) -> Result<Tensor> {
-    weights.unsqueeze(1)?.matmul(values)?.squeeze(1)
-}
-
-/// Compute the sum over steps of `left^T right`, of (target * batch, n) and (target * batch, m): (n, m).
-fn outer(left: &[&Tensor], right: &[&Tensor]) -> Result<Tensor> {
-    Tensor::cat(left, 0)?.t()?.matmul(&Tensor::cat(right, 0)?)
-}
-
-/// Compute the sum over steps of outer products within each row of the batch, of (batch, n) and (batch, m): (batch, n, m).
-fn batch_outer(left: &[&Tensor], right: &[&Tensor]) -> Result<Tensor> {
-    Tensor::stack(left, 1)?.transpose(1, 2)?.contiguous()?.matmul(&Tensor::stack(right, 1)?)
+/// Exchange the first two dimensions of (steps, batch, features).
+fn batch_first<E: Copy>(elements: &[E], [steps, batch, features]: [usize; 3]) -> Vec<E> {
+    let mut exchanged = Vec::with_capacity(elements.len());
+    for row in 0..batch {
+        for step in 0..steps {
+            exchanged.extend_from_slice(&elements[(step * batch + row) * features..][..features]);
+        }
+    }
+    exchanged
 }
 
 impl<E: Real> AttentionDecoder<E> {
-    fn forward(&self) -> Result<Results> {
-        let Operands { gates, feed, hh, keys, values, combine, h, c, attentional, .. } = &self.operands;
-        let gates = gates.detached().transpose(0, 1)?.contiguous()?; // (target, batch, gates * hidden)
-        let (feed, hh, combine) = (feed.detached().t()?, hh.detached().t()?, combine.detached().t()?);
-        let (keys, values) = (keys.detached(), values.detached());
-        let mut state = (h.detached(), c.as_ref().map(ExtraOperand::detached), attentional.detached());
-        let mut steps: Vec<Step> = Vec::with_capacity(self.sizes.target);
-        for t in 0..self.sizes.target {
-            let x = (gates.get(t)? + state.2.matmul(&feed)?)?;
-            let product = state.0.matmul(&hh)?;
-            let (h, c, saved) = self.cell(&x, &product, &state.0, state.1.as_ref())?;
-            let scores = match self.tanh(&keys, &h)? {
-                Some(tanh) => tanh.scores()?,
-                None => times_vectors(&keys, &h)?,
-            };
-            let scores = match &self.mask {
-                Some(mask) => (scores + mask)?,
-                None => scores,
-            };
-            let weights = softmax(&scores, D::Minus1)?; // (batch, source)
-            let context_and_h = Tensor::cat(&[&weighted_sum(&weights, &values)?, &h], 1)?;
-            let attentional = context_and_h.matmul(&combine)?.tanh()?;
-            state = (h.clone(), c.clone(), attentional.clone());
-            steps.push(Step { saved, h, c, weights, context_and_h, attentional });
-        }
-        let alignments = match steps.is_empty() {
-            true => Tensor::zeros((self.sizes.batch, 0, self.sizes.source), keys.dtype(), &Device::Cpu)?,
-            false => Tensor::stack(&steps.iter().map(|step| &step.weights).collect::<Vec<_>>(), 1)?,
-        };
-        Ok(Results { steps, alignments })
+    /// Call `f` with what the decoder attends to. Keys of a `tanh` score are not multiplied.
+    fn attend<T>(&self, f: impl FnOnce(&Attended<'_, E>) -> T) -> Result<T> {
+        let Sizes { batch, source, hidden, width, .. } = self.sizes;
+        let Operands { keys, values, score, .. } = &self.operands;
+        let lengths = self.lengths.as_deref();
+        read::<E, _, 2>([Some(keys.tensor()), Some(values.tensor())], |[keys, values]| {
+            let (keys, hidden) = if score.is_some() { (&[][..], 0) } else { (keys, hidden) };
+            f(&Attended { keys, values, lengths, batch, source, hidden, width })
+        })
     }
 
-    /// Compute one step of the cell: the new hidden state, the new cell state and the saved activations.
-    fn cell(
-        &self,
-        x: &Tensor,
-        product: &Tensor,
-        h: &Tensor,
-        c: Option<&Tensor>,
-    ) -> Result<(Tensor, Option<Tensor>, Tensor)> {
+    fn forward(&self) -> Result<Results<E>> {
+        let Sizes { batch, target, source, hidden, width, gates } = self.sizes;
+        let operands = &self.operands;
+        let isa = self.isa;
+        let (feed, hh) = (operands.feed.transposed(isa)?, operands.hh.transposed(isa)?);
+        let combine = operands.combine.transposed(isa)?;
+        let tanh = self.tanh_score()?;
+        let by_row = operands.gates.elements()?;
+        let mut x = batch_first(&by_row, [batch, target, gates]); // (target, batch, gates)
+        let mut results = Results {
+            saved: Vec::with_capacity(target),
+            h: operands.h.elements()?,
+            c: operands.c.as_ref().map_or(Ok(vec![]), ExtraOperand::elements)?,
+            attentional: operands.attentional.elements()?,
+            weights: vec![E::zero(); target * batch * source],
+            context_and_h: vec![E::zero(); target * batch * (width + hidden)],
+        };
+        let state = self.sizes.state();
+        let mut product = vec![E::zero(); batch * gates];
+        for t in 0..target {
+            let x = &mut x[t * batch * gates..][..batch * gates];
+            feed.add_product(&results.attentional[t * state..], x);
+            product.fill(E::zero());
+            hh.add_product(&results.h[t * state..], &mut product);
+            self.cell(x, &product, t, &mut results)?;
+
+            let Results { h, weights, context_and_h, attentional, .. } = &mut results;
+            let h = &h[(t + 1) * state..];
+            let weights = &mut weights[t * batch * source..][..batch * source];
+            let both = &mut context_and_h[t * batch * (width + hidden)..][..batch * (width + hidden)];
+            let given = tanh.as_ref().map(|tanh| tanh.scores(h)).transpose()?;
+            let scores = given.as_deref().map_or(Scores::Dot(h), Scores::Given);
+            self.attend(|attended| attended.attend(isa, scores, weights, (&mut *both, width + hidden)))?;
+            for (both, h) in both.chunks_exact_mut(width + hidden).zip(h.chunks_exact(hidden)) {
+                both[width..].copy_from_slice(h);
+            }
+            let mut combined = vec![E::zero(); state];
+            combine.add_product(both, &mut combined);
+            cpu::tanh(isa, &mut combined);
+            attentional.extend_from_slice(&combined);
+        }
+        Ok(results)
+    }
+
+    /// Compute step `t` of the cell, and append its results.
+    fn cell(&self, x: &[E], product: &[E], t: usize, results: &mut Results<E>) -> Result<()> {
         let Sizes { batch, hidden, .. } = self.sizes;
+        let from = t * self.sizes.state();
         let bias = self.operands.bias.as_ref().map(ExtraOperand::tensor);
-        let tensors = [Some(x), Some(product), bias, Some(h), c];
-        let cpu::StepOutputs { h, c, saved } = read::<E, _, 5>(tensors, |[x, product, b, h, old_c]| {
-            let (bias, c) = (bias.is_some().then_some(b), c.is_some().then_some(old_c));
-            let inputs = cpu::StepInputs { x, product, bias, h, c };
+        let cpu::StepOutputs { h, c, saved } = read::<E, _, 1>([bias], |[bias_elements]| {
+            let bias = bias.is_some().then_some(bias_elements);
+            let c = (!results.c.is_empty()).then(|| &results.c[from..]);
+            let inputs = cpu::StepInputs { x, product, bias, h: &results.h[from..], c };
             cpu::step(self.isa, self.kind, (batch, hidden), &inputs)
         })?;
-        let tensor = |values: Vec<E>| {
-            let columns = values.len() / batch.max(1);
-            Tensor::from_vec(values, (batch, columns), &Device::Cpu)
-        };
-        Ok((tensor(h)?, c.map(tensor).transpose()?, tensor(saved)?))
-    }
-
-    /// Compute the parts of a `tanh` score of hidden states (batch, hidden), if the decoder has one.
-    fn tanh(&self, keys: &Tensor, h: &Tensor) -> Result<Option<TanhScore>> {
-        let Some((query, v)) = &self.operands.score else { return Ok(None) };
-        let queries = h.matmul(&query.detached().t()?)?; // (batch, features)
-        let activations = keys.broadcast_add(&queries.unsqueeze(1)?)?.tanh()?;
-        Ok(Some(TanhScore { activations, v: v.detached() }))
-    }
-}
-
-/// The parts of the score v . tanh(Q h + key).
-struct TanhScore {
-    /// The values of tanh, (batch, source, features).
-    activations: Tensor,
-    /// (features).
-    v: Tensor,
-}
-
-impl TanhScore {
-    /// Compute the scores, (batch, source).
-    fn scores(&self) -> Result<Tensor> {
-        self.activations.broadcast_matmul(&self.v.unsqueeze(1)?)?.squeeze(2)
-    }
-
-    /// Compute the gradients of the keys (batch, source, features), of the queries (batch, features) and of v (features).
-    fn backward(&self, d_scores: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
-        let d_scores = d_scores.unsqueeze(2)?; // (batch, source, 1)
-        let d_v = self.activations.broadcast_mul(&d_scores)?.sum((0, 1))?;
-        let slopes = (1. - self.activations.sqr()?)?.broadcast_mul(&self.v)?;
-        let d_keys = slopes.broadcast_mul(&d_scores)?;
-        let d_query = d_keys.sum(1)?;
-        Ok((d_keys, d_query, d_v))
+        results.h.extend_from_slice(&h);
+        results.c.extend(c.into_iter().flatten());
+        results.saved.push(saved);
+        Ok(())
     }
 }
 
@@ -369,11 +364,7 @@ impl<E: Real> CustomOp1 for AttentionDecoder<E> {
     fn cpu_fwd(&self, _token: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let results = self.forward()?;
         let Sizes { batch, target, hidden, .. } = self.sizes;
-        let states: Vec<&Tensor> = results.steps.iter().map(|step| &step.attentional).collect();
-        let ys = match states.is_empty() {
-            true => vec![],
-            false => Tensor::stack(&states, 1)?.flatten_all()?.to_vec1::<E>()?,
-        };
+        let ys = batch_first(&results.attentional[self.sizes.state()..], [target, batch, hidden]);
         let _ = self.results.set(results); // an op runs forward once
         Ok((E::to_cpu_storage_owned(ys), (batch, target, hidden).into()))
     }
@@ -382,7 +373,7 @@ impl<E: Real> CustomOp1 for AttentionDecoder<E> {
         let Some(results) = self.results.get() else {
             bail!("a decoder saved nothing for its backward pass")
         };
-        self.backward(results, &d_ys.detach())?;
+        self.backward(results, &d_ys.detach().flatten_all()?.to_vec1::<E>()?)?;
         Ok(Some(token.zeros_like()?))
     }
 }

@@ -16,11 +16,13 @@
 //! | `panels.rs` | packed right-hand sides |
 //! | `tile.rs`, `micro_kernel.rs` | the sizes of tiles; the product of one tile |
 //! | `dense.rs` | `left * right` |
+//! | `matrix.rs` | a plain matrix as right-hand side of many products |
 //! | `outer.rs` | `left^T * right` and column sums, for gradients of weights and biases |
 
 mod dense;
 mod layout;
 mod left;
+mod matrix;
 mod micro_kernel;
 mod operand;
 mod outer;
@@ -30,6 +32,7 @@ mod tile;
 pub(crate) use dense::{add_product, dense};
 pub(crate) use layout::SequenceLayout;
 pub(crate) use left::LeftRows;
+pub(crate) use matrix::PackedMatrix;
 pub(crate) use micro_kernel::TileProduct;
 pub(crate) use operand::{Operand, SumVector};
 pub(crate) use outer::{OuterLeft, column_sums, outer};

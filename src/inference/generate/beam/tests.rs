@@ -178,7 +178,7 @@ proptest! {
         reader.append(&State::join(&[state.clone(), state.clone(), state]).unwrap()).unwrap();
         // Two equal texts have candidates of equal probability.
         reader.read(&[7, if same { 7 } else { 8 }, 9]).unwrap();
-        let (search, lacks) = (search(3, 1., 9), [-1.5, -1.5, -2.]);
+        let lacks = [-1.5, -1.5, -2.];
         let mut expected: Vec<Candidate> = (0..3)
             .flat_map(|parent| (0..61).map(move |token| (parent, token)))
             .filter(|(_, token)| *token != UNKNOWN)
@@ -190,15 +190,21 @@ proptest! {
         expected.sort_by(|a, b| {
             b.logprob.total_cmp(&a.logprob).then((a.parent, a.token).cmp(&(b.parent, b.token)))
         });
-        let mut last = None;
+        let best = |last: Option<&Candidate>| {
+            let texts = (0..3).map(|parent| {
+                Extensions { parent, offset: lacks[parent], scores: reader.scores(parent) }
+            });
+            best(most, last, texts, |token| token != UNKNOWN)
+        };
+        let mut last: Option<Candidate> = None;
         for expected in expected.chunks(most) {
-            let best = search.best(most, last.as_ref(), &reader, &lacks);
+            let best = best(last.as_ref());
             let of = |candidates: &[Candidate]| -> Vec<(usize, u32)> {
                 candidates.iter().map(|candidate| (candidate.parent, candidate.token)).collect()
             };
             prop_assert_eq!(of(&best), of(expected));
             last = best.last().copied();
         }
-        prop_assert!(search.best(most, last.as_ref(), &reader, &lacks).is_empty());
+        prop_assert!(best(last.as_ref()).is_empty());
     }
 }
