@@ -95,13 +95,14 @@ impl DataArgs {
     /// If the data cannot be read.
     pub fn announced_split(&self, spec: &DataSpec, config: &Config) -> anyhow::Result<Option<Split>> {
         self.check_sequences(spec)?;
+        let pairs = if spec.is_pairs()? { spec.pair_corpus()? } else { None };
         let (fingerprint, default_split) = if spec.is_columns()? {
             let corpus = spec.column_corpus(None)?;
             (corpus.fingerprint()?, corpus.default_split())
         } else if spec.is_series()? {
             let corpus = spec.series_corpus(None)?;
             (corpus.fingerprint()?, corpus.default_split())
-        } else if let Some(corpus) = if spec.is_pairs()? { spec.pair_corpus()? } else { None } {
+        } else if let Some(corpus) = pairs {
             (corpus.fingerprint()?, corpus.default_split())
         } else if spec.is_text()? {
             let corpus = spec.corpus().map_err(|error| self.blame(error, config))?;
