@@ -4,25 +4,26 @@ use std::io::Write;
 
 use rnn_zoo::data::source::Split;
 use rnn_zoo::tasks::DataSpec;
+use rnn_zoo::tasks::translate::pairs;
 
 use super::flags;
 use super::fractions::GivenFractions;
 use super::number;
 use super::outcome::Outcome;
-use super::read_args::{ReadArgs, announce_corpus};
+use super::read_args::{ReadArgs, announce, announce_corpus};
 
 /// Print the texts of a data source: as a model reads them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The column of --label-column is not printed: the text is the other. Records of each class are split alike, so name it
-to see the splits of a classifier.
+to see the splits of a classifier. Pairs of texts are printed with a tab between them.
 
 Examples:
   rnn data builtin:story | head -3                             what the built-in stories look like
   rnn data builtin:story --split train > train.txt             for other programs
   rnn data reviews.csv --text-column review --split valid      what `rnn train` would hold out")]
 pub struct Args {
-    /// A text, .csv, .tsv or .jsonl file, a folder, builtin:story|reber or hf://datasets/OWNER/NAME/FILE
+    /// A text, .csv, .tsv or .jsonl file, a folder, builtin:story|reber|dates or hf://datasets/OWNER/NAME/FILE
     #[arg(value_name = "DATA")]
     data: String,
 
@@ -53,6 +54,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let fractions = GivenFractions { valid: args.valid_fraction, test: args.test_fraction };
     fractions.apply(&mut spec);
     spec.seed = args.seed;
+    if spec.is_pairs()? {
+        return print_pairs(&spec, args.split);
+    }
     let corpus = spec.corpus()?;
     fractions.check(&corpus)?;
     let split = args.split.unwrap_or(corpus.default_split());
@@ -64,6 +68,19 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         if corpus.is_records() {
             out.write_all(b"\n")?;
         }
+    }
+    out.flush()?;
+    Ok(Outcome::Done)
+}
+
+/// Print pairs of texts, a source and a target a line with a tab between them.
+fn print_pairs(spec: &DataSpec, split: Option<Split>) -> anyhow::Result<Outcome> {
+    let (pairs, split) = pairs(spec, split)?;
+    announce(spec, Some(split))?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for pair in pairs {
+        let [source, target] = pair?.map(|text| text.replace(['\t', '\n'], " "));
+        writeln!(out, "{source}\t{target}")?;
     }
     out.flush()?;
     Ok(Outcome::Done)

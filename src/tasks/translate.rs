@@ -22,6 +22,7 @@ use super::task::{
 };
 use super::translate_meter::{TranslateMeter, translations};
 use super::translate_pairs;
+pub use super::translate_pairs::{Texts, pairs};
 use super::vocabularies::{TranslateSchema, Vocabularies};
 use crate::Result;
 use crate::data::batch::Examples;

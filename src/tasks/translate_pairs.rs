@@ -27,7 +27,7 @@ enum Corpus {
 }
 
 /// Pairs of texts, source and target, as they are asked for.
-type Texts = Box<dyn Iterator<Item = Result<[String; 2]>> + Send>;
+pub type Texts = Box<dyn Iterator<Item = Result<[String; 2]>> + Send>;
 
 impl Corpus {
     fn open(data: &DataSpec) -> Result<Self> {
@@ -72,6 +72,16 @@ impl Corpus {
             }
         }
     }
+}
+
+/// The pairs of a split as they are, source and target, and the split: `split`, or the default of the data.
+///
+/// # Errors
+/// If the data cannot be read or is no pairs of texts. Reading can also fail at each pair.
+pub fn pairs(data: &DataSpec, split: Option<Split>) -> Result<(Texts, Split)> {
+    let corpus = Corpus::open(data)?;
+    let split = split.unwrap_or_else(|| corpus.default_split());
+    Ok((corpus.texts(split)?, split))
 }
 
 /// Read training and validation data.

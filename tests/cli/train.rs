@@ -41,7 +41,10 @@ fn every_model_trains_is_listed_evaluates_and_generates() {
     assert_eq!(names("models", "name"), ["simple-rnn", "lstm", "gru", "rnnlm"]);
     assert_eq!(names("bundles", "path"), ["gru", "lstm", "rnnlm", "simple-rnn"]);
     assert_eq!(names("bundles", "model"), ["gru", "lstm", "rnnlm", "simple-rnn"]);
-    assert_eq!(listed["data"], json!(["builtin:story", "builtin:reber", "builtin:adding", "builtin:copy", "builtin:dates"]));
+    assert_eq!(
+        listed["data"],
+        json!(["builtin:story", "builtin:reber", "builtin:adding", "builtin:copy", "builtin:dates"])
+    );
     let list = folder.done("list");
     assert!(list.contains("simple-rnn") && list.contains("Bundles here:"), "{list}");
 }

@@ -78,6 +78,14 @@ fn parallel_files_train_a_translator_that_translates_lines() {
 }
 
 #[test]
+fn pairs_are_printed_with_a_tab() {
+    let folder = parallel();
+    let printed = folder.done(&format!("data d {LANGUAGES} --split valid"));
+    assert_eq!(printed.lines().next(), Some("the cat sleeps\tdas Tier namens Katze schläft"));
+    assert_eq!(printed.lines().count(), 12);
+}
+
+#[test]
 fn unknown_words_are_those_that_are_attended_to() {
     let folder = parallel();
     folder.done(&format!("train gru --data d {LANGUAGES} --out m {TRAINED} --min-count 20 --epochs 20"));
@@ -138,6 +146,12 @@ fn dates_are_the_data_of_a_translator_without_data() {
     assert_eq!(config["created_with"].as_str().map(|line| line.contains("--task translate")), Some(true));
     let answers = lines(&folder.done("predict gru-dates --data builtin:dates --json"));
     assert_eq!(answers.len(), 1000);
+    let pairs = folder.done("data builtin:dates");
+    let (source, target) = pairs.lines().next().and_then(|line| line.split_once('\t')).unwrap();
+    assert_eq!(
+        (pairs.lines().count(), answers[0]["source"].as_str(), target.len()),
+        (1000, Some(source), 10)
+    );
     folder.done(&format!("train gru --data builtin:dates {TINY_SEQUENCES} --out m"));
     assert!(folder.bytes("m/model.safetensors") == folder.bytes("gru-dates/model.safetensors"));
 }
