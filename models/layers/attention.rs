@@ -29,7 +29,7 @@ use crate::layers::recurrent::Recurrent;
 use crate::layers::stack::Stack;
 use crate::layers::state::State;
 use crate::layers::weights::zeros;
-use crate::ops::fused::{DecoderInputs, DecoderOutput, decode, mask};
+use crate::ops::fused::{DecoderInputs, DecoderOutput, PackedWeights, decode, mask, pack_weights};
 
 /// The score of a step of the source for a step of the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,9 @@ pub struct Memory {
     keys: Tensor,
     /// Steps of each source; all of them if `None`.
     lengths: Option<Vec<usize>>,
+    /// The weights of the attentional state in the cell's input, (gates * hidden, hidden), and the packed weights. `None` if
+    /// there are no kernels for them.
+    prepared: Option<(Tensor, PackedWeights)>,
 }
 
 impl Memory {
@@ -78,6 +81,7 @@ impl Memory {
             outputs: self.outputs.contiguous()?.index_select(&indices, 0)?,
             keys: self.keys.contiguous()?.index_select(&indices, 0)?,
             lengths: self.lengths.as_ref().map(|lengths| rows.iter().map(|&row| lengths[row]).collect()),
+            prepared: self.prepared.clone(),
         })
     }
 }
@@ -250,7 +254,8 @@ impl<C: Cell> AttentionDecoder<C> {
         Ok(AttentionState { cell: self.rnn.zero_state(batch)?, attentional })
     }
 
-    /// Prepare the outputs of an encoder, (batch, source, memory), for all steps of a target. `lengths` holds the steps
+    /// Prepare the outputs of an encoder, (batch, source, memory), and the decoder's weights as they are now, for all steps
+    /// of a target. `lengths` holds the steps
     /// of each source, at least 1; all have `source` steps if `None`. The padding must be finite, and its attention
     /// weights are 0.
     ///
@@ -264,7 +269,17 @@ impl<C: Cell> AttentionDecoder<C> {
         }
         let flat = outputs.reshape((batch * source, features))?;
         let keys = flat.matmul(&self.key.t()?)?.reshape((batch, source, self.hidden_size()))?;
-        Ok(Memory { outputs: outputs.contiguous()?, keys, lengths: lengths.map(<[usize]>::to_vec) })
+        let (outputs, lengths) = (outputs.contiguous()?, lengths.map(<[usize]>::to_vec));
+        Ok(Memory { outputs, keys, lengths, prepared: self.prepare()? })
+    }
+
+    /// Return the weights of the attentional state in the cell's input, and all weights packed for the fused op.
+    fn prepare(&self) -> Result<Option<(Tensor, PackedWeights)>> {
+        let Some(weights) = self.cell().weights().fused() else { return Ok(None) };
+        let (columns, hidden) = (weights.ih.dim(1)?, weights.hidden);
+        let feed = weights.ih.narrow(1, columns - hidden, hidden)?.contiguous()?;
+        let packed = pack_weights(&feed, weights.hh, &self.combine)?;
+        Ok(packed.map(|packed| (feed, packed)))
     }
 
     /// Run the decoder over the embeddings `xs` of the target, (batch, target, input), from `state`.
@@ -321,9 +336,13 @@ impl<C: Cell> AttentionDecoder<C> {
             gates = gates.broadcast_add(bias)?;
         }
         let State { h, c } = state.cell.layer(0)?;
+        let feed = match &memory.prepared {
+            Some((feed, _)) => feed.clone(),
+            None => weights.ih.narrow(1, input, hidden)?,
+        };
         let inputs = DecoderInputs {
             gates: &gates.reshape((batch, target, rows))?,
-            feed: &weights.ih.narrow(1, input, hidden)?,
+            feed: &feed,
             hh: weights.hh,
             bias: weights.b_hh.filter(|_| !kind.folds_bias()),
             keys: &memory.keys,
@@ -334,6 +353,7 @@ impl<C: Cell> AttentionDecoder<C> {
             c: c.as_ref(),
             attentional: &state.attentional,
             source_lengths: memory.lengths.as_deref(),
+            packed: memory.prepared.as_ref().map(|(_, packed)| packed),
         };
         let Some(DecoderOutput { ys, alignments, h, c }) = decode(kind, inputs)? else { return Ok(None) };
         let attentional = match target {

@@ -22,9 +22,13 @@ use crate::kernels::CellKind;
 use crate::kernels::cpu::{self, Attended, Isa, PackedMatrix, Real, Scores};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
+use packed::ForwardWeights;
 
 mod backward;
+mod packed;
 mod tanh_score;
+
+pub(crate) use packed::{PackedWeights, pack_weights};
 
 /// The tensors that a decoder reads.
 #[derive(Clone, Copy)]
@@ -54,6 +58,8 @@ pub(crate) struct DecoderInputs<'a> {
     pub attentional: &'a Tensor,
     /// Steps of each source, at least 1; all of them if `None`.
     pub source_lengths: Option<&'a [usize]>,
+    /// The weights, if they have been packed before.
+    pub packed: Option<&'a PackedWeights>,
 }
 
 /// The results of [`decode`]; only `ys` has a gradient.
@@ -116,14 +122,22 @@ impl Operation for Decode<'_> {
             c: inputs.c.map(&mut connect).transpose()?,
             attentional: connect(inputs.attentional)?,
         };
+        let isa = Isa::current()?;
+        let weights = match inputs.packed.and_then(|packed| packed.of::<E>()) {
+            Some(weights) => weights,
+            None => Arc::new(ForwardWeights::pack(isa, inputs.feed, inputs.hh, inputs.combine)?),
+        };
         let results = Arc::new(OnceLock::new());
         let lengths = inputs.source_lengths.map(<[usize]>::to_vec);
-        let op =
-            AttentionDecoder { kind, isa: Isa::current()?, sizes, lengths, operands, results: results.clone() };
+        let op = AttentionDecoder { kind, isa, sizes, lengths, weights, operands, results: results.clone() };
         let ys = token.apply_op1(op)?;
         let Some(results) = results.get() else { bail!("a decoder left no results") };
         let last = |states: &[E]| {
-            Tensor::from_slice(&states[states.len() - batch * sizes.hidden..], (batch, sizes.hidden), &Device::Cpu)
+            Tensor::from_slice(
+                &states[states.len() - batch * sizes.hidden..],
+                (batch, sizes.hidden),
+                &Device::Cpu,
+            )
         };
         let alignments = batch_first(&results.weights, [target, batch, source]);
         Ok(Some(DecoderOutput {
@@ -227,6 +241,8 @@ struct AttentionDecoder<E> {
     sizes: Sizes,
     /// Steps of each source.
     lengths: Option<Vec<usize>>,
+    /// The weights of the forward pass.
+    weights: Arc<ForwardWeights<E>>,
     operands: Operands<E>,
     results: Arc<OnceLock<Results<E>>>,
 }
@@ -256,12 +272,6 @@ impl<E: Real> ExtraOperand<E> {
     /// Return the elements.
     fn elements(&self) -> Result<Vec<E>> {
         self.detached().flatten_all()?.to_vec1::<E>()
-    }
-
-    /// Pack the transpose of a matrix, for products with its rows.
-    fn transposed(&self, isa: Isa) -> Result<PackedMatrix<E>> {
-        let size = self.tensor().dims2()?;
-        read::<E, _, 1>([Some(self.tensor())], |[matrix]| PackedMatrix::transposed(isa, matrix, size))
     }
 
     /// Pack a matrix, for products with its columns.
@@ -298,8 +308,7 @@ impl<E: Real> AttentionDecoder<E> {
         let Sizes { batch, target, source, hidden, width, gates } = self.sizes;
         let operands = &self.operands;
         let isa = self.isa;
-        let (feed, hh) = (operands.feed.transposed(isa)?, operands.hh.transposed(isa)?);
-        let combine = operands.combine.transposed(isa)?;
+        let ForwardWeights { feed, hh, combine, .. } = &*self.weights;
         let tanh = self.tanh_score()?;
         let by_row = operands.gates.elements()?;
         let mut x = batch_first(&by_row, [batch, target, gates]); // (target, batch, gates)

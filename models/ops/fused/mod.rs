@@ -20,5 +20,5 @@ mod recurrence;
 mod sequence;
 mod side_channel;
 
-pub(crate) use attention_decoder::{DecoderInputs, DecoderOutput, decode, mask};
+pub(crate) use attention_decoder::{DecoderInputs, DecoderOutput, PackedWeights, decode, mask, pack_weights};
 pub(crate) use layer::{LayerOutput, layer};

@@ -57,7 +57,11 @@ impl<E: Real> PackedMatrix<E> {
             return;
         }
         let rows = sums.len() / columns;
-        assert_eq!((left.len(), sums.len()), (rows * depth, rows * columns), "a product by {depth} by {columns}");
+        assert_eq!(
+            (left.len(), sums.len()),
+            (rows * depth, rows * columns),
+            "a product by {depth} by {columns}"
+        );
         let kernel = Product { matrix: self, left, rows, sums: SharedPtr::new(sums) };
         let limit = threads_for(rows * depth * columns, PARALLEL_STEP_MULTIPLICATIONS);
         // SAFETY: sizes were checked above.

@@ -45,7 +45,11 @@ fn outer<E: Real>(left: &[E], right: &[E], rows: usize) -> Result<Vec<E>> {
 fn batch_outer<E: Real>(left: &[E], right: &[E], (steps, batch): (usize, usize)) -> Result<Vec<E>> {
     let by_row = |values: &[E]| {
         let features = values.len() / (steps * batch).max(1);
-        Tensor::from_vec(batch_first(values, [steps, batch, features]), (batch, steps, features), &Device::Cpu)
+        Tensor::from_vec(
+            batch_first(values, [steps, batch, features]),
+            (batch, steps, features),
+            &Device::Cpu,
+        )
     };
     by_row(left)?.transpose(1, 2)?.matmul(&by_row(right)?)?.flatten_all()?.to_vec1()
 }

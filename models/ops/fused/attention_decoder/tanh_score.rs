@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
+use super::packed::transposed;
 use super::{AttentionDecoder, Sizes};
 use crate::kernels::cpu::{PackedMatrix, Real};
 
@@ -33,7 +34,7 @@ impl<E: Real> AttentionDecoder<E> {
         let Some((query, v)) = &self.operands.score else { return Ok(None) };
         let Sizes { batch, .. } = self.sizes;
         Ok(Some(TanhScore {
-            query: query.transposed(self.isa)?,
+            query: transposed(self.isa, query.tensor())?,
             keys: self.operands.keys.detached(),
             v: v.detached(),
             features: query.tensor().dim(0)?,
