@@ -36,7 +36,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", default_value = "plot.svg")]
     out: PathBuf,
 
-    /// Quantities to draw, one panel each [default: loss, perplexity (or accuracy and macro-f1) and lr]
+    /// Quantities to draw, one panel each [default: loss, perplexity (or accuracy and macro-f1, or
+    /// bleu) and lr]
     #[arg(long, value_name = "METRIC", value_delimiter = ',', value_parser = quantity())]
     metric: Vec<Quantity>,
 
@@ -131,6 +132,7 @@ fn quantity() -> impl TypedValueParser<Value = Quantity> {
             Quantity::Bits => "Bits per token",
             Quantity::Accuracy => "Fraction of correct answers",
             Quantity::MacroF1 => "Mean F1 over classes",
+            Quantity::Bleu => "BLEU of translations",
             Quantity::Lr => "Learning rate",
             Quantity::TokensPerSecond => "Targets per second",
         })

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::tasks::figures::{ACCURACY, BITS, MACRO_F1, PERPLEXITY};
+use crate::tasks::figures::{ACCURACY, BITS, BLEU, MACRO_F1, PERPLEXITY};
 use crate::training::metric::Metric;
 
 /// The number of reports kept per split, and at most twice that: more than a picture has columns.
@@ -28,6 +28,8 @@ pub struct Point {
     pub accuracy: Option<f64>,
     /// Mean F1 over classes.
     pub macro_f1: Option<f64>,
+    /// BLEU of translations.
+    pub bleu: Option<f64>,
     /// Learning rate.
     pub lr: Option<f64>,
     /// Targets a second.
@@ -53,6 +55,7 @@ impl From<&Metric> for Point {
             bits_per_token: metric.figures.get(BITS),
             accuracy: metric.figures.get(ACCURACY),
             macro_f1: metric.figures.get(MACRO_F1),
+            bleu: metric.figures.get(BLEU),
             lr: Some(metric.lr),
             tokens_per_second: Some(metric.tokens_per_second),
         }

@@ -22,6 +22,8 @@ pub enum Quantity {
     Accuracy,
     /// Mean F1 over classes.
     MacroF1,
+    /// BLEU of translations.
+    Bleu,
     /// Learning rate.
     Lr,
     /// Targets per second.
@@ -30,18 +32,20 @@ pub enum Quantity {
 
 impl Quantity {
     /// All quantities.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Loss,
         Self::Perplexity,
         Self::Bits,
         Self::Accuracy,
         Self::MacroF1,
+        Self::Bleu,
         Self::Lr,
         Self::TokensPerSecond,
     ];
 
     /// The quantities of a default picture, without the accuracy if there is a perplexity.
-    pub const USUAL: [Self; 5] = [Self::Loss, Self::Perplexity, Self::Accuracy, Self::MacroF1, Self::Lr];
+    pub const USUAL: [Self; 6] =
+        [Self::Loss, Self::Perplexity, Self::Accuracy, Self::MacroF1, Self::Bleu, Self::Lr];
 
     /// Return the name that [`Quantity::from_str`] reads.
     pub fn name(self) -> &'static str {
@@ -51,6 +55,7 @@ impl Quantity {
             Self::Bits => "bits",
             Self::Accuracy => "accuracy",
             Self::MacroF1 => "macro-f1",
+            Self::Bleu => "bleu",
             Self::Lr => "lr",
             Self::TokensPerSecond => "tokens-per-second",
         }
@@ -64,6 +69,7 @@ impl Quantity {
             Self::Bits => point.bits_per_token,
             Self::Accuracy => point.accuracy,
             Self::MacroF1 => point.macro_f1,
+            Self::Bleu => point.bleu,
             Self::Lr => point.lr,
             Self::TokensPerSecond => point.tokens_per_second,
         };
@@ -109,6 +115,7 @@ impl fmt::Display for Quantity {
             Self::Bits => "bits per token",
             Self::Accuracy => "accuracy",
             Self::MacroF1 => "macro F1",
+            Self::Bleu => "BLEU",
             Self::Lr => "learning rate",
             Self::TokensPerSecond => "tokens per second",
         })
