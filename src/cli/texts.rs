@@ -8,14 +8,14 @@ use rnn_zoo::Error;
 use rnn_zoo::data::{Pieces, open_utf8};
 
 use super::flags::{translated, usage};
-use super::lines::{LINES, Lines};
+use super::lines::{InputLines, LINES};
 use super::read_args::ReadArgs;
 use crate::cli::note::note;
 
 /// Texts of a file or of standard input, as they arrive.
 pub(super) enum Texts {
     /// Each line is a text.
-    Lines(Lines),
+    Lines(InputLines),
     /// The text of each record.
     Records(Pieces),
     /// Texts that have been read.
@@ -48,7 +48,7 @@ impl Texts {
 }
 
 /// Open the lines of a file, or of standard input if it is `-`.
-pub(super) fn open_lines(file: &str, read: &ReadArgs) -> anyhow::Result<Lines> {
+pub(super) fn open_lines(file: &str, read: &ReadArgs) -> anyhow::Result<InputLines> {
     let encoding = read.encoding;
     if let Some(flag) = read.given().filter(|flag| *flag != "--encoding") {
         return Err(usage(flag, format!("{file} has no columns; expected a .csv, .tsv or .jsonl file")));
@@ -71,5 +71,5 @@ pub(super) fn open_lines(file: &str, read: &ReadArgs) -> anyhow::Result<Lines> {
         }
         (path, _) => (path, Box::new(File::open(path).map_err(|error| Error::file(path, error))?)),
     };
-    Ok(Lines::new(name, reader))
+    Ok(InputLines::new(name, reader))
 }

@@ -14,12 +14,9 @@ use super::figures::{BLEU, CHRF, EXACT};
 use super::first_use::FirstUse;
 use super::meter::Meter;
 use super::names::Names;
-use super::network::NetworkOptions;
+use super::network::{NetworkKind, NetworkOptions};
 use super::shape::Shape;
-use super::task::{
-    Answerer, Questions, Task, TextReader, figures_line, refuse_classification, refuse_language_modelling,
-    refuse_tagging,
-};
+use super::task::{Answerer, Questions, Task, TextReader, figures_line};
 use super::translate_meter::{TranslateMeter, translations};
 use super::translate_pairs;
 pub use super::translate_pairs::{Texts, pairs};
@@ -88,9 +85,7 @@ impl Task for Translate {
     }
 
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
-        refuse_language_modelling(self.name(), &NetworkOptions { tied: false, ..*options })?;
-        refuse_classification(self.name(), options)?;
-        refuse_tagging(self.name(), options)
+        options.check(Some(NetworkKind::Translator), self.name())
     }
 
     fn network(
