@@ -18,7 +18,7 @@ use super::input;
 use super::outcome::Outcome;
 use crate::cli::note::note;
 
-/// Draw the curves of runs, the confusion matrix of a classifier, or the attention of a translator
+/// Draw curves of runs, a confusion matrix, or attention
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
