@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 use rand::Rng;
 
+use crate::head::Head;
 use crate::inputs::Inputs;
 use crate::layers::crf::Crf;
 use crate::layers::dropout::Noise;
@@ -56,6 +57,11 @@ pub trait Network: Send + Sync {
 
     /// Return the conditional random field over the scores of all steps; `None` if each step's scores stand alone.
     fn crf(&self) -> Option<&Crf> {
+        None
+    }
+
+    /// Return the numbers that a forecaster outputs for a step; `None` for other networks.
+    fn head(&self) -> Option<&Head> {
         None
     }
 

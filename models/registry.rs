@@ -4,6 +4,7 @@ use candle_core::Result;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
+use crate::forecaster::{Forecaster, ForecasterConfig};
 use crate::layers::config::StackOptions;
 use crate::network::Network;
 use crate::predictor::{Predictor, PredictorConfig};
@@ -75,6 +76,8 @@ pub enum ModelConfig {
     Predictor(PredictorConfig),
     /// A [`Tagger`].
     Tagger(TaggerConfig),
+    /// A [`Forecaster`].
+    Forecaster(ForecasterConfig),
 }
 
 impl ModelConfig {
@@ -87,6 +90,7 @@ impl ModelConfig {
             Self::Rnnlm(config) => Box::new(Rnnlm::new(config, vb)?),
             Self::Predictor(config) => Box::new(Predictor::new(config, vb)?),
             Self::Tagger(config) => Box::new(Tagger::new(config, vb)?),
+            Self::Forecaster(config) => Box::new(Forecaster::new(config, vb)?),
         })
     }
 
@@ -96,6 +100,7 @@ impl ModelConfig {
             Self::Rnnlm(config) => Some(config.vocabulary_size),
             Self::Predictor(config) => config.vocabulary_size,
             Self::Tagger(config) => Some(config.vocabulary_size),
+            Self::Forecaster(_) => None,
         }
     }
 
@@ -113,6 +118,7 @@ impl ModelConfig {
             Self::Rnnlm(config) => &config.rnn,
             Self::Predictor(config) => &config.rnn,
             Self::Tagger(config) => &config.rnn,
+            Self::Forecaster(config) => &config.rnn,
         }
     }
 }

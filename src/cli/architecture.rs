@@ -3,7 +3,7 @@
 use candle_core::DType;
 use rnn_zoo::memory::Estimate;
 use rnn_zoo::models::{
-    GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, ModelEntry, Nonlinearity, PredictorConfig,
+    ForecasterConfig, GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, ModelEntry, Nonlinearity, PredictorConfig,
     Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions, TaggerConfig,
 };
 use rnn_zoo::tasks::{NetworkOptions, Prepared, Sizes, Task};
@@ -216,6 +216,11 @@ impl Args {
                 ..config
             }),
             ModelConfig::Predictor(config) => ModelConfig::Predictor(PredictorConfig {
+                dropout: self.dropout.unwrap_or(config.dropout),
+                rnn: self.regularized_stack(config.rnn),
+                ..config
+            }),
+            ModelConfig::Forecaster(config) => ModelConfig::Forecaster(ForecasterConfig {
                 dropout: self.dropout.unwrap_or(config.dropout),
                 rnn: self.regularized_stack(config.rnn),
                 ..config

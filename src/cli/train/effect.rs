@@ -59,6 +59,7 @@ pub fn check_locked_dropout(args: &Args, network: &ModelConfig) -> anyhow::Resul
         ModelConfig::Rnnlm(config) => (&config.rnn, config.dropout),
         ModelConfig::Predictor(config) => (&config.rnn, config.dropout),
         ModelConfig::Tagger(config) => (&config.rnn, config.dropout),
+        ModelConfig::Forecaster(config) => (&config.rnn, config.dropout),
     };
     if args.network.locked_dropout == Some(true) && dropout == 0. && rnn.stack().dropout == 0. {
         return Err(usage(
