@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::class_weights::ClassWeights;
+use super::forecast_spec::ForecastSpec;
 use super::shape::Shape;
 use crate::data::column::Column;
 use crate::data::column_corpus::{self, is_column_source};
@@ -11,6 +12,7 @@ use crate::data::column_file::{ColumnFile, ColumnOptions};
 use crate::data::divided::Divided;
 use crate::data::labelled_series::{self, SeriesColumns, SeriesCorpus, is_ts_source};
 use crate::data::source::{Builtin, Source};
+use crate::data::time_series::{TimeColumns, TimeSeriesCorpus};
 use crate::data::{Columns, Corpus, Delimiter, Encoding, Fractions, ReadOptions, Split, SplitRule};
 use crate::tokenizer::{Kind, Limits, Tokenizer};
 use crate::training::{LossUnit, Splits};
@@ -36,6 +38,9 @@ pub struct DataSpec {
     /// The column that names the series of a row, in long tables of series with classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series_column: Option<String>,
+    /// The settings of a forecaster; also set, to the defaults, if a table is to be read as time series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecasting: Option<ForecastSpec>,
     /// Fractions of a file that are held out.
     pub fractions: Fractions,
     /// The records that are held out. Absent in the state of older runs.
@@ -161,6 +166,7 @@ impl DataSpec {
             columns: Columns::default(),
             tagging: None,
             series_column: None,
+            forecasting: None,
             delimiter: None,
             encoding: None,
             fractions,
@@ -219,6 +225,27 @@ impl DataSpec {
             .with_fractions(self.fractions)
     }
 
+    /// The time series of tables.
+    ///
+    /// # Errors
+    /// If the source cannot be read, lacks a column or holds an invalid value.
+    pub fn time_series(&self) -> Result<TimeSeriesCorpus> {
+        let ForecastSpec { wide, time, targets, features, known, .. } =
+            self.forecasting.clone().unwrap_or_default();
+        self.fractions.validate()?;
+        let columns = TimeColumns {
+            wide,
+            time,
+            series: self.series_column.clone(),
+            targets,
+            features,
+            known,
+            delimiter: self.delimiter,
+            encoding: self.encoding,
+        };
+        TimeSeriesCorpus::open(&self.source()?, &columns)
+    }
+
     fn options(&self) -> ReadOptions {
         let Self { columns, delimiter, encoding, .. } = self.clone();
         ReadOptions { columns, delimiter, encoding }
@@ -234,6 +261,10 @@ impl DataSpec {
             true => {
                 let corpus = self.corpus()?;
                 (corpus.fingerprint()?, corpus.held_out()?)
+            }
+            false if self.is_time_series()? => {
+                let corpus = self.time_series()?;
+                (corpus.fingerprint()?, corpus.held_out(self.fractions))
             }
             false if self.is_columns()? => {
                 let corpus = self.column_corpus(None)?;
@@ -262,7 +293,7 @@ impl DataSpec {
     pub fn is_text(&self) -> Result<bool> {
         let source = self.source()?;
         let is_sequences = matches!(source, Source::Builtin(builtin) if !builtin.is_text());
-        Ok(!is_sequences && !self.is_columns()? && !self.is_series()?)
+        Ok(!is_sequences && !self.is_columns()? && !self.is_series()? && !self.is_time_series()?)
     }
 
     /// Whether the source is series with classes: `.ts` files, or tables whose column of the series is named.
@@ -270,7 +301,15 @@ impl DataSpec {
     /// # Errors
     /// If there is no such source.
     pub fn is_series(&self) -> Result<bool> {
-        Ok(self.series_column.is_some() || is_ts_source(&self.source()?))
+        Ok(!self.is_time_series()? && (self.series_column.is_some() || is_ts_source(&self.source()?)))
+    }
+
+    /// Whether the source is tables of time series to forecast.
+    ///
+    /// # Errors
+    /// If there is no such source.
+    pub fn is_time_series(&self) -> Result<bool> {
+        Ok(self.forecasting.is_some() && !matches!(self.source()?, Source::Builtin(_)))
     }
 
     /// Whether the source is column files: words with tags.
@@ -278,6 +317,9 @@ impl DataSpec {
     /// # Errors
     /// If there is no such source.
     pub fn is_columns(&self) -> Result<bool> {
+        if self.is_time_series()? {
+            return Ok(false);
+        }
         is_column_source(&self.source()?, self.tagging.is_some())
     }
 

@@ -38,6 +38,9 @@ pub const MSE: &str = "mse";
 /// and its forecast `f`, as in the M4 competition, with 0 where both are 0.
 pub const SMAPE: &str = "smape";
 
+/// The mean absolute scaled error of the M4 competition; see [`series_scores`](super::series_scores).
+pub const MASE: &str = "mase";
+
 /// Named figures of an evaluation, besides the loss, in the order in which they are reported. In JSON they are
 /// members of the object around them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -94,6 +97,7 @@ pub fn in_words(name: &str, value: f64) -> Option<String> {
         F1 => percentage("F1", 100. * value),
         SMAPE => percentage("sMAPE", value),
         MAE => Some(format!("MAE {value:.5}")),
+        MASE => Some(format!("MASE {value:.4}")),
         RMSE => Some(format!("RMSE {value:.5}")),
         _ => Some(format!("{name} {value:.4}")),
     }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::clock::Clock;
 use super::scaling::{Centre, CovariateScale, Scaling};
 use super::series::{TimeSeries, carried_forward};
 
 /// Steps of windows, forecasts and seasons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
     /// Steps before a forecast.
     pub window: usize,
@@ -18,13 +20,15 @@ pub struct Sizes {
 }
 
 /// The scales of values and features.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scales {
     /// The scale of a window's values.
     pub scaling: Scaling,
     /// The centre of a window's values.
     pub centre: Centre,
-    /// The standard deviation of each target column.
+    /// Whether logarithms of the values are scaled.
+    pub log: bool,
+    /// The standard deviation of each target column, of logarithms with `log`.
     pub units: Vec<f64>,
     /// Whether errors are measured in these units.
     pub standardised_errors: bool,
@@ -47,7 +51,7 @@ pub struct SeriesSet {
     pub sizes: Sizes,
     /// The scales.
     pub scales: Scales,
-    /// The values of each series without missing ones.
+    /// The values of each series, or their logarithms, without missing ones.
     filled: Vec<Vec<f64>>,
     /// The features of each series without missing ones, scaled, feature by feature.
     covariates: Vec<Arc<Vec<Vec<f32>>>>,
@@ -64,12 +68,32 @@ pub struct Cut {
     pub centre: f64,
     /// What a value is divided by.
     pub scale: f64,
+    /// The least and the largest number in the window.
+    pub range: [f64; 2],
+}
+
+impl Scales {
+    /// The number that is scaled in place of a value. With logarithms, values of 0 or less are the smallest positive number
+    /// of f32.
+    pub fn inner(&self, value: f64) -> f64 {
+        match self.log {
+            true if value.is_nan() => value,
+            true => value.max(f64::from(f32::MIN_POSITIVE)).ln(),
+            false => value,
+        }
+    }
+
+    /// The value whose [`Scales::inner`] is `inner`.
+    pub fn outer(&self, inner: f64) -> f64 {
+        if self.log { inner.exp() } else { inner }
+    }
 }
 
 impl SeriesSet {
     /// Prepare series to be cut.
     pub fn new(series: Vec<TimeSeries>, clock: Option<Clock>, sizes: Sizes, scales: Scales) -> Self {
-        let filled = series.iter().map(|one| carried_forward(one.values.iter().copied())).collect();
+        let filled = series.iter().map(|one| carried_forward(one.values.iter().map(|&v| scales.inner(v))));
+        let filled = filled.collect();
         let mut covariates: Vec<Arc<Vec<Vec<f32>>>> = Vec::with_capacity(series.len());
         for (at, one) in series.iter().enumerate() {
             // The columns of a series share its features.
@@ -116,7 +140,10 @@ impl SeriesSet {
         if self.known() > 0 {
             (at..at + horizon).for_each(|step| self.features(series, step, features, &mut future));
         }
-        Cut { past, future, centre, scale }
+        let range = known.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[least, most], &value| {
+            [least.min(value), most.max(value)]
+        });
+        Cut { past, future, centre, scale, range }
     }
 
     /// Append the features of a step from number `first` on, and those of the calendar. After the last step that has
@@ -133,7 +160,7 @@ impl SeriesSet {
     /// The value of a step as a network is to forecast it; NaN if it is missing.
     pub fn target(&self, series: usize, step: usize, cut: &Cut) -> f32 {
         let value = self.series[series].values.get(step).copied().unwrap_or(f64::NAN);
-        ((value - cut.centre) / cut.scale) as f32
+        ((self.scales.inner(value) - cut.centre) / cut.scale) as f32
     }
 
     /// The text of the timestamp of a step; its number if there are no timestamps.

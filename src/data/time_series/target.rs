@@ -6,6 +6,9 @@ use candle_core::Tensor;
 
 use super::set::SeriesSet;
 
+/// The logarithm of 20.
+const LOG_MARGIN: f64 = 2.995_732_273_553_991;
+
 /// The expected outputs of a batch of windows.
 #[derive(Clone, Debug)]
 pub struct WindowTargets {
@@ -28,6 +31,8 @@ pub struct TargetWindow {
     pub centre: f64,
     /// What its values were divided by.
     pub scale: f64,
+    /// The least and the largest number of its window, of logarithms where they are forecast.
+    pub range: [f64; 2],
     /// The divisor of MASE, computed from the steps before the split.
     pub naive_error: Option<f64>,
 }
@@ -46,9 +51,15 @@ impl TargetWindow {
         &values[..self.at.min(values.len())]
     }
 
-    /// A number of the network in the unit of the series.
-    pub fn restored(&self, value: f64) -> f64 {
-        value * self.scale + self.centre
+    /// A number of the network in the unit of the series. Where logarithms are forecast, it is at most 20 times the largest
+    /// value of the window, and at least a twentieth of the least.
+    pub fn restored(&self, number: f64) -> f64 {
+        let inner = number * self.scale + self.centre;
+        let [least, most] = self.range;
+        match self.set.scales.log && least <= most {
+            true => self.set.scales.outer(inner.clamp(least - LOG_MARGIN, most + LOG_MARGIN)),
+            false => inner,
+        }
     }
 
     /// The name of the series.

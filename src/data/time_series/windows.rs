@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use rnn_zoo_models::{Inputs, Series};
 
 use super::bounds::Bounds;
-use super::set::SeriesSet;
+use super::set::{Cut, SeriesSet};
 use super::target::{TargetWindow, WindowTargets};
 use crate::Result;
 use crate::data::batch::{Batch, Examples, Targets};
@@ -72,6 +72,11 @@ impl Windows {
         let (places, count) = (places.collect(), set.series.len());
         Self { set, places, naive_errors: vec![None; count] }
     }
+
+    /// The name of the series of a window.
+    pub fn name(&self, row: usize) -> &str {
+        &self.set.series[self.places[row].0 as usize].name
+    }
 }
 
 impl Stride {
@@ -109,9 +114,9 @@ impl Examples for Windows {
             future.extend_from_slice(&cut.future);
             values.extend((at..at + horizon).map(|step| set.target(series, step, &cut)));
             ids.push(set.series[series].column as u32);
-            let (centre, scale) = (cut.centre, cut.scale);
-            let naive_error = self.naive_errors[series];
-            windows.push(TargetWindow { set: Arc::clone(set), series, at, centre, scale, naive_error });
+            let Cut { centre, scale, range, .. } = cut;
+            let (set, naive_error) = (Arc::clone(set), self.naive_errors[series]);
+            windows.push(TargetWindow { set, series, at, centre, scale, range, naive_error });
         }
         let (batch, known) = (rows.len(), set.known());
         let future = match known {
