@@ -13,17 +13,19 @@ use super::compute::Compute;
 use super::confusion::confusion;
 use super::data_args::DataArgs;
 use super::flags::usage;
+use super::forecast_plot::ForecastPlotArgs;
 use super::input;
 use super::outcome::Outcome;
 use crate::cli::note::note;
 
-/// Draw the curves of runs, or the confusion matrix of a classifier
+/// Draw the curves of runs, the confusion matrix of a classifier, or forecasts
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   rnn plot my-gru                                  draw the curve of a run into plot.svg
   rnn plot my-gru my-lstm --out both.png           two runs in one picture
   rnn plot my-classifier --confusion --data test.csv
+  rnn plot my-forecaster --forecast --data sales.csv
   rnn plot runs/*/metrics.jsonl --metric perplexity --x seconds")]
 pub struct Args {
     /// Bundles, or metrics.jsonl files
@@ -41,6 +43,9 @@ pub struct Args {
     /// Draw the confusion matrix of a classifier on --data instead, of one bundle
     #[arg(long, requires = "data", conflicts_with_all = ["metric", "x"])]
     confusion: bool,
+
+    #[command(flatten)]
+    forecast: ForecastPlotArgs,
 
     #[command(flatten)]
     data: DataArgs,
@@ -64,9 +69,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             return Err(usage("--out", problem));
         }
     };
-    let bytes = match args.confusion {
-        true => args.confusion(is_png)?,
-        false => args.curves(is_png)?,
+    let bytes = match (args.confusion, args.forecast.forecast) {
+        (true, _) => args.confusion(is_png)?,
+        (_, true) => args.forecasts(is_png)?,
+        _ => args.curves(is_png)?,
     };
     atomic::write(&args.out, &bytes).map_err(|error| {
         Error::file(&args.out, format!("cannot be written: {error}; choose another place with --out"))
@@ -78,18 +84,28 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 impl Args {
     /// Draw the confusion matrix of a bundle.
     fn confusion(&self, is_png: bool) -> anyhow::Result<Vec<u8>> {
-        let [bundle] = self.runs.as_slice() else {
-            let problem = format!("{} bundles; expected one with --confusion", self.runs.len());
-            return Err(usage("RUN", problem));
-        };
-        let matrix = confusion(bundle, &self.data, &self.compute)?;
+        let matrix = confusion(self.bundle("--confusion")?, &self.data, &self.compute)?;
         Ok(if is_png { matrix.png()? } else { matrix.svg()?.into_bytes() })
+    }
+
+    /// Draw the forecasts of a bundle.
+    fn forecasts(&self, is_png: bool) -> anyhow::Result<Vec<u8>> {
+        let picture = self.forecast.picture(self.bundle("--forecast")?, &self.data, &self.compute)?;
+        Ok(if is_png { picture.png()? } else { picture.svg()?.into_bytes() })
+    }
+
+    /// The only bundle, which `flag` needs.
+    fn bundle(&self, flag: &str) -> anyhow::Result<&str> {
+        match self.runs.as_slice() {
+            [bundle] => Ok(bundle),
+            runs => Err(usage("RUN", format!("{} bundles; expected one with {flag}", runs.len()))),
+        }
     }
 
     /// Draw the curves of runs.
     fn curves(&self, is_png: bool) -> anyhow::Result<Vec<u8>> {
         if self.data.data.is_some() {
-            return Err(usage("--data", "belongs to --confusion; leave it out"));
+            return Err(usage("--data", "belongs to --confusion and --forecast; leave it out"));
         }
         let runs = self.runs.iter().map(|name| read(name)).collect::<Result<Vec<_>>>()?;
         let mut picture = Picture::usual(&runs, self.x)?;

@@ -5,6 +5,7 @@ use rnn_zoo::data::{Columns, Corpus, Delimiter, Encoding, Split};
 use rnn_zoo::tasks::{DataSpec, TaggingColumns};
 
 use super::flags;
+use super::forecast_args::TimeArgs;
 use crate::cli::note::note;
 
 /// The form of data files: columns, delimiter, encoding.
@@ -32,9 +33,12 @@ pub struct ReadArgs {
           allow_hyphen_values = true)]
     feature_columns: Vec<Column>,
 
-    /// Column that names the series of a row, in a long table of numeric series to classify
+    /// Column that names the series of a row, in a long table of numeric series to classify or to forecast
     #[arg(long, value_name = "NAME")]
     pub series_column: Option<String>,
+
+    #[command(flatten)]
+    pub time: TimeArgs,
 
     /// Character between the fields of a table: , ; | or tab [default: found from the first records]
     #[arg(long, value_name = "C", value_parser = flags::parsed::<Delimiter>, allow_hyphen_values = true)]
@@ -56,7 +60,7 @@ impl ReadArgs {
         let Self { delimiter, encoding, .. } = *self;
         let series_column = self.series_column.clone();
         let (columns, tagging) = (self.columns(), self.tagging());
-        DataSpec { columns, tagging, series_column, delimiter, encoding, ..spec }
+        self.time.apply(DataSpec { columns, tagging, series_column, delimiter, encoding, ..spec })
     }
 
     /// The columns of column files that the user named, if any.
@@ -78,13 +82,17 @@ impl ReadArgs {
             ("--delimiter", self.delimiter.is_some()),
             ("--encoding", self.encoding.is_some()),
         ];
-        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag).or_else(|| self.time.given())
     }
 }
 
 /// Print the facts about a split of files, or about what training reads, that the user should know.
 pub fn announce(data: &DataSpec, split: Option<Split>) -> anyhow::Result<()> {
-    if data.is_columns()? {
+    if data.is_time_series()? {
+        for note in data.time_series()?.notes() {
+            eprintln!("{}", flags::translated(&note));
+        }
+    } else if data.is_columns()? {
         for note in data.column_corpus(None)?.notes(split)? {
             eprintln!("{}", flags::translated(&note));
         }

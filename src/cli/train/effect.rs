@@ -21,6 +21,9 @@ pub fn check(args: &Args, task: &dyn Task, data: &DataSpec) -> anyhow::Result<()
         let problem = "a language model learns no classes; leave it out, or choose --task classify";
         return Err(usage("--label-column", problem));
     }
+    if let Some(flag) = args.data.forecasting().filter(|_| !task.reads_time_series()) {
+        return Err(usage(flag, format!("only a forecaster has it, not --task {name}; leave it out")));
+    }
     args.data.fractions().check_sequences(data)?;
     check_tokenizer(args, data)
 }

@@ -177,7 +177,7 @@ fn scales(
     let mut known = train.iter().flat_map(|(_, values)| values).filter(|value| !value.is_nan());
     let positive = known.all(|value| *value > 0.);
     let log = spec.log.unwrap_or(!single && positive);
-    let within = if season > 1 { Scaling::Season } else { Scaling::Deviation };
+    let within = Scaling::Season;
     let scaling = spec.scaling.unwrap_or(if single { Scaling::Standard } else { within });
     let centre = match (single, season) {
         (false, LONG_SEASON..) => Centre::Mean,

@@ -5,6 +5,7 @@
 //! are on a logarithmic scale if their values differ widely.
 
 mod axis;
+mod forecast;
 mod history;
 mod legend;
 mod matrix;
@@ -17,6 +18,7 @@ mod scale;
 mod style;
 
 pub use axis::Axis;
+pub use forecast::ForecastPicture;
 pub use history::{History, Point, Series};
 pub use matrix::{MOST_CLASSES, Matrix};
 pub use picture::Picture;
