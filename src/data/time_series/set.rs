@@ -35,7 +35,7 @@ pub struct Scales {
     /// The scales of features: those known only up to a forecast, then those known in advance.
     pub covariates: Vec<CovariateScale>,
     /// The number of those known only up to a forecast.
-    pub features: usize,
+    pub past_features: usize,
     /// Whether there are features of the calendar.
     pub calendar: bool,
 }
@@ -113,7 +113,7 @@ impl SeriesSet {
 
     /// The number of features that are known for the steps of a forecast.
     pub fn known(&self) -> usize {
-        self.scales.covariates.len() - self.scales.features + self.calendar_features()
+        self.scales.covariates.len() - self.scales.past_features + self.calendar_features()
     }
 
     fn calendar_features(&self) -> usize {
@@ -124,11 +124,11 @@ impl SeriesSet {
     /// Cut the window of a series before step `at`. Steps before the series have its first value and features.
     pub fn cut(&self, series: usize, at: usize) -> Cut {
         let Sizes { window, horizon, season } = self.sizes;
-        let Scales { scaling, centre, ref units, features, .. } = self.scales;
+        let Scales { scaling, centre, log, ref units, past_features, .. } = self.scales;
         let filled = &self.filled[series];
         let known = &filled[at.saturating_sub(window)..at.min(filled.len())];
         let unit = units.get(self.series[series].column).copied().unwrap_or(1.);
-        let (centre, scale) = (centre.of(known), scaling.scale(known, unit, season));
+        let (centre, scale) = (centre.of(known), scaling.scale(known, unit, season, log));
         let channels = self.channels();
         let mut past = Vec::with_capacity(window * channels);
         for step in 0..window {
@@ -138,7 +138,7 @@ impl SeriesSet {
         }
         let mut future = Vec::with_capacity(horizon * self.known());
         if self.known() > 0 {
-            (at..at + horizon).for_each(|step| self.features(series, step, features, &mut future));
+            (at..at + horizon).for_each(|step| self.features(series, step, past_features, &mut future));
         }
         let range = known.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[least, most], &value| {
             [least.min(value), most.max(value)]

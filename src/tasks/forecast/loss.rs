@@ -136,7 +136,7 @@ mod tests {
             units: vec![],
             standardised_errors: false,
             covariates: vec![],
-            features: 0,
+            past_features: 0,
             calendar: false,
         };
         let set = Arc::new(SeriesSet::new(vec![], None, Sizes { window: 1, horizon: 5, season: 1 }, scales));

@@ -51,11 +51,11 @@ impl ForecastSchema {
         let wrong = |problem: String| Error::Message(format!("`schema` in config.json {problem}"));
         let schema = Self::deserialize(schema)
             .map_err(|error| wrong(format!("is not one of a forecaster: {error}")))?;
-        let Scales { units, covariates, features, .. } = &schema.scales;
+        let Scales { units, covariates, past_features, .. } = &schema.scales;
         let names = schema.features.len() + schema.known.len();
         let counts = units.len() == schema.targets.len()
             && covariates.len() == names
-            && *features == schema.features.len();
+            && *past_features == schema.features.len();
         let positive = |scale: f64| scale > 0. && scale.is_finite();
         let scales = units.iter().all(|unit| positive(*unit))
             && covariates.iter().all(|covariate| positive(covariate.scale) && covariate.mean.is_finite());

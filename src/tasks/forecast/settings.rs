@@ -4,9 +4,9 @@
 //! |---|---|
 //! | season | that of the step: 24 hours, 7 days, 12 months, 4 quarters, otherwise 1; see [`Clock::frequency`] |
 //! | horizon | that of the M4 competition for the step, at most a sixth of the longest series |
-//! | window | 14 seasons of 24 steps or more, otherwise the longer of 3 seasons and 4 horizons; less for short series |
+//! | window | 14 seasons of 24 steps or more, otherwise 3 seasons or 4 horizons, 8 without seasons; less for short series |
 //! | segment | a season, if the forecast has at least two; otherwise step by step |
-//! | scaling | one series: its standard deviation. Several: within each window, of logarithms if all values are positive |
+//! | scaling | one series: its standard deviation. Several: seasonal differences, of logarithms if all values are positive |
 //! | linear | beside the stack, unless a single series is read in segments |
 //! | loss | absolute error; the pinball loss with quantiles |
 //!
@@ -157,7 +157,11 @@ fn window(spec: &ForecastSpec, season: usize, horizon: usize, bounds: &[Bounds])
         }
         return Ok(window.max(1));
     }
-    let usual = if season >= LONG_SEASON { 14 * season } else { (3 * season).max(4 * horizon) };
+    let usual = match season {
+        1 => 8 * horizon,
+        LONG_SEASON.. => 14 * season,
+        _ => (3 * season).max(4 * horizon),
+    };
     let median = steps[steps.len() / 2].max(longest.min(2 * horizon));
     Ok(usual.min(2 * median.saturating_sub(horizon) / 3).max(1))
 }
@@ -190,7 +194,7 @@ fn scales(
         units: vec![],
         standardised_errors: several && scaling == Scaling::Standard && !log,
         covariates: covariates(corpus, bounds, spec.features.len() + spec.known.len()),
-        features: spec.features.len(),
+        past_features: spec.features.len(),
         calendar: spec.calendar && corpus.table.clock.is_some(),
     };
     let unit = |column: usize| {
