@@ -100,6 +100,17 @@ impl Inputs {
         }
     }
 
+    /// Return the windows of [`Inputs::Series`].
+    ///
+    /// # Errors
+    /// If the inputs are of another kind.
+    pub fn as_series(&self) -> Result<&Series> {
+        match self {
+            Self::Series(series) => Ok(series),
+            _ => bail!("expected windows of time series; found {}", self.kind()),
+        }
+    }
+
     /// Return the kind of inputs, for errors.
     fn kind(&self) -> &'static str {
         match self {

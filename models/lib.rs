@@ -38,7 +38,9 @@
 //! [`Recurrent::reset_parameters`] draws them anew from a seeded one.
 
 mod candle_rnn;
+mod forecaster;
 mod gru;
+mod head;
 mod inputs;
 pub mod kernels;
 pub mod layers;
@@ -56,7 +58,9 @@ mod translate;
 mod translator;
 
 pub use candle_rnn::{gru, lstm};
+pub use forecaster::{Forecaster, ForecasterConfig};
 pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
+pub use head::{Head, PointLoss};
 pub use inputs::{Inputs, Pair, Series, Words};
 pub use layers::attention::{
     Attended, AttendedStep, AttentionDecoder, AttentionScore, AttentionState, Memory,

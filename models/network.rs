@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 use rand::Rng;
 
+use crate::head::Head;
 use crate::inputs::Inputs;
 use crate::layers::crf::Crf;
 use crate::layers::dropout::Noise;
@@ -62,6 +63,11 @@ pub trait Network: Send + Sync {
 
     /// Return the part of a network that writes a translation token by token; `None` for other networks.
     fn translate(&self) -> Option<&dyn Translate> {
+        None
+    }
+
+    /// Return the numbers that a forecaster outputs for a step; `None` for other networks.
+    fn head(&self) -> Option<&Head> {
         None
     }
 

@@ -4,6 +4,7 @@ use candle_core::Result;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
+use crate::forecaster::{Forecaster, ForecasterConfig};
 use crate::layers::config::StackOptions;
 use crate::network::Network;
 use crate::predictor::{Predictor, PredictorConfig};
@@ -78,6 +79,8 @@ pub enum ModelConfig {
     Tagger(TaggerConfig),
     /// A [`Translator`].
     Translator(TranslatorConfig),
+    /// A [`Forecaster`].
+    Forecaster(ForecasterConfig),
 }
 
 impl ModelConfig {
@@ -91,6 +94,7 @@ impl ModelConfig {
             Self::Predictor(config) => Box::new(Predictor::new(config, vb)?),
             Self::Tagger(config) => Box::new(Tagger::new(config, vb)?),
             Self::Translator(config) => Box::new(Translator::new(config, vb)?),
+            Self::Forecaster(config) => Box::new(Forecaster::new(config, vb)?),
         })
     }
 
@@ -102,6 +106,7 @@ impl ModelConfig {
             Self::Predictor(config) => config.vocabulary_size,
             Self::Tagger(config) => Some(config.vocabulary_size),
             Self::Translator(config) => Some(config.source_vocabulary),
+            Self::Forecaster(_) => None,
         }
     }
 
@@ -123,6 +128,7 @@ impl ModelConfig {
             Self::Predictor(config) => &config.rnn,
             Self::Tagger(config) => &config.rnn,
             Self::Translator(config) => &config.rnn,
+            Self::Forecaster(config) => &config.rnn,
         }
     }
 }

@@ -9,6 +9,7 @@ mod data;
 mod eval;
 mod exit_codes;
 mod export;
+mod forecast;
 mod from;
 mod generate;
 mod no_effect;

@@ -4,6 +4,7 @@
 mod cli;
 mod corpora;
 mod docs;
+mod forecaster;
 mod golden;
 mod gradients;
 mod hub;

@@ -3,9 +3,9 @@
 use candle_core::DType;
 use rnn_zoo::memory::Estimate;
 use rnn_zoo::models::{
-    AttentionScore, GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, ModelEntry, Nonlinearity,
-    PredictorConfig, Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO, StackOptions,
-    TaggerConfig, TranslatorConfig,
+    AttentionScore, ForecasterConfig, GruOptions, Init, LstmOptions, MODELS, Merge, ModelConfig, ModelEntry,
+    Nonlinearity, PredictorConfig, Readout, RecurrentConfig, Reset, RnnlmConfig, SHORTEST_CHRONO,
+    StackOptions, TaggerConfig, TranslatorConfig,
 };
 use rnn_zoo::tasks::{NetworkOptions, Prepared, Sizes, Task};
 use rnn_zoo::training::optim::OptimizerConfig;
@@ -223,6 +223,11 @@ impl Args {
                 ..config
             }),
             ModelConfig::Predictor(config) => ModelConfig::Predictor(PredictorConfig {
+                dropout: self.dropout.unwrap_or(config.dropout),
+                rnn: self.regularized_stack(config.rnn),
+                ..config
+            }),
+            ModelConfig::Forecaster(config) => ModelConfig::Forecaster(ForecasterConfig {
                 dropout: self.dropout.unwrap_or(config.dropout),
                 rnn: self.regularized_stack(config.rnn),
                 ..config

@@ -48,7 +48,9 @@ impl DataArgs {
         let trained = config.data.as_ref().and_then(|data| data.label_column.clone());
         let usual = || trained.or_else(|| config.task.label_column().map(String::from));
         spec.columns.label = spec.columns.label.or_else(usual);
-        config.task.claimed(spec)
+        let spec = config.task.claimed(spec);
+        // A schema that cannot be read is an error of the data's reader.
+        config.task.completed(spec.clone(), &config.schema).unwrap_or(spec)
     }
 
     /// The texts of the data, those without a label too. Of records the label column of the training data is not the
@@ -96,7 +98,10 @@ impl DataArgs {
     pub fn announced_split(&self, spec: &DataSpec, config: &Config) -> anyhow::Result<Option<Split>> {
         self.check_sequences(spec)?;
         let pairs = if spec.is_pairs()? { spec.pair_corpus()? } else { None };
-        let (fingerprint, default_split) = if spec.is_columns()? {
+        let (fingerprint, default_split) = if spec.is_time_series()? {
+            let corpus = spec.time_series()?;
+            (corpus.fingerprint()?, corpus.default_split())
+        } else if spec.is_columns()? {
             let corpus = spec.column_corpus(None)?;
             (corpus.fingerprint()?, corpus.default_split())
         } else if spec.is_series()? {

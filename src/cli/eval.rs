@@ -17,6 +17,7 @@ use super::bundle_argument::load_model;
 use super::compute::Compute;
 use super::data_args::DataArgs;
 use super::flags::usage;
+use super::forecast_args::WalkArgs;
 use super::number;
 use super::outcome::Outcome;
 use super::search_args::SearchArgs;
@@ -45,8 +46,10 @@ Examples:
 Figures of a classifier: accuracy; macro_f1, the mean F1 of the classes that occur in the data or among the answers;
 per_class with precision, recall, f1 and support (0 / 0 is 0); confusion with a row for each true class, in the order
 of labels. Of a tagger: accuracy over time steps; precision, recall and f1 as means over the tags. Of a forecaster:
-mae, rmse, mse, and smape in percent. Of a translator: perplexity with the true tokens before each; bleu and chrf as
-sacrebleu computes them, and exact, the share of translations that are right word for word, all with --beams."
+mae, rmse, mse, smape in percent, mase, and the same of two naive forecasts. Of several columns that are standardised,
+mae, rmse and mse are those of standardised values. A forecaster is evaluated at every step of the split, or with
+--stride at every so many. Of a translator: perplexity with the true tokens before each; bleu and chrf as sacrebleu
+computes them, and exact, the share of translations that are right word for word, all with --beams."
 )]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
@@ -66,6 +69,9 @@ pub struct Args {
     json: bool,
 
     #[command(flatten)]
+    walk: WalkArgs,
+
+    #[command(flatten)]
     adaptive: AdaptiveArgs,
 
     #[command(flatten)]
@@ -81,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let model = load_model(&args.bundle, &device)?;
     let task = model.config.task;
     let data = args.checked_data(&model)?;
-    let spec = args.data.spec(data, &model.config);
+    let spec = args.walk.apply(args.data.spec(data, &model.config));
     let split = args.data.announced_split(&spec, &model.config)?;
     let (dataset, split) = task.read_split(&spec, split, model.names())?;
     let lanes = args.batch_size.unwrap_or(match dataset {
@@ -130,6 +136,10 @@ impl Args {
             return Err(usage("--data", "name the data to score the model on, such as --data my.txt"));
         };
         let task = model.config.task;
+        if let Some(flag) = self.walk.given().filter(|_| !task.reads_time_series()) {
+            let problem = format!("{} is a {task} model; only a forecaster has it", self.bundle);
+            return Err(usage(flag, problem));
+        }
         match self.adaptive.flag() {
             Some(flag) if !task.is_language_model() => {
                 let problem = format!(

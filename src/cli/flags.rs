@@ -10,7 +10,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 79] = [
+const FLAGS: [(&str, &str); 94] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
@@ -45,6 +45,21 @@ const FLAGS: [(&str, &str); 79] = [
     ("epochs", "--epochs"),
     ("eval_every", "--eval-every"),
     ("force", "--force"),
+    ("forecasting.centre", "--centre"),
+    ("forecasting.features", "--features"),
+    ("forecasting.horizon", "--horizon"),
+    ("forecasting.known", "--known-features"),
+    ("forecasting.linear", "--linear"),
+    ("forecasting.log", "--log-values"),
+    ("forecasting.loss", "--loss"),
+    ("forecasting.quantiles", "--quantiles"),
+    ("forecasting.scaling", "--scaling"),
+    ("forecasting.season", "--season"),
+    ("forecasting.segment", "--segment"),
+    ("forecasting.start", "--at"),
+    ("forecasting.targets", "--target"),
+    ("forecasting.time", "--time-column"),
+    ("forecasting.window", "--window"),
     ("fractions", "--valid-fraction and --test-fraction"),
     ("fractions.test", "--test-fraction"),
     ("fractions.valid", "--valid-fraction"),

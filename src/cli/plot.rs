@@ -14,11 +14,12 @@ use super::compute::Compute;
 use super::confusion::confusion;
 use super::data_args::DataArgs;
 use super::flags::usage;
+use super::forecast_plot::ForecastPlotArgs;
 use super::input;
 use super::outcome::Outcome;
 use crate::cli::note::note;
 
-/// Draw curves of runs, a confusion matrix, or attention
+/// Draw curves of runs, a confusion matrix, forecasts, or attention
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,6 +27,7 @@ Examples:
   rnn plot my-gru my-lstm --out both.png           two runs in one picture
   rnn plot my-classifier --confusion --data test.csv
   rnn plot my-translator --attention 'a man rides a bicycle'
+  rnn plot my-forecaster --forecast --data sales.csv
   rnn plot runs/*/metrics.jsonl --metric perplexity --x seconds")]
 pub struct Args {
     /// Bundles, or metrics.jsonl files
@@ -48,6 +50,9 @@ pub struct Args {
     /// Draw the attention of a translator as it translates TEXT instead, of one bundle
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["metric", "x", "confusion", "data"])]
     attention: Option<String>,
+
+    #[command(flatten)]
+    forecast: ForecastPlotArgs,
 
     #[command(flatten)]
     data: DataArgs,
@@ -74,6 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let bytes = match &args.attention {
         Some(text) => args.alignment(text, is_png)?,
         None if args.confusion => args.confusion(is_png)?,
+        None if args.forecast.forecast => args.forecasts(is_png)?,
         None => args.curves(is_png)?,
     };
     atomic::write(&args.out, &bytes).map_err(|error| {
@@ -96,6 +102,12 @@ impl Args {
         Ok(if is_png { map.png()? } else { map.svg()?.into_bytes() })
     }
 
+    /// Draw the forecasts of a bundle.
+    fn forecasts(&self, is_png: bool) -> anyhow::Result<Vec<u8>> {
+        let picture = self.forecast.picture(self.bundle("--forecast")?, &self.data, &self.compute)?;
+        Ok(if is_png { picture.png()? } else { picture.svg()?.into_bytes() })
+    }
+
     /// The only bundle, which `flag` needs.
     fn bundle(&self, flag: &str) -> anyhow::Result<&str> {
         match self.runs.as_slice() {
@@ -107,7 +119,7 @@ impl Args {
     /// Draw the curves of runs.
     fn curves(&self, is_png: bool) -> anyhow::Result<Vec<u8>> {
         if self.data.data.is_some() {
-            return Err(usage("--data", "belongs to --confusion; leave it out"));
+            return Err(usage("--data", "belongs to --confusion and --forecast; leave it out"));
         }
         let runs = self.runs.iter().map(|name| read(name)).collect::<Result<Vec<_>>>()?;
         let mut picture = Picture::usual(&runs, self.x)?;

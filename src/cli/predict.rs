@@ -5,12 +5,15 @@ use std::io::Write;
 use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::predict::{answer, check, read_texts};
+use rnn_zoo::tasks::ForecastStart;
 use rnn_zoo::tokenizer::fold_line_ends;
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
 use super::data_args::DataArgs;
 use super::flags::usage;
+use super::forecast_args::starting;
+use super::forecast_table::forecast_table;
 use super::outcome::Outcome;
 use super::search_args::SearchArgs;
 use super::translate::{self, Request};
@@ -25,10 +28,12 @@ Examples:
   rnn predict my-classifier --data questions.csv --text-column text --json
   rnn predict lstm-adding --data builtin:adding --split test
   rnn predict my-translator --data sources.txt --beams 5       a line each; - is standard input
+  rnn predict my-forecaster --data sales.csv --csv            the steps after the last known one
+  rnn predict my-forecaster --data sales.csv --at 2024-01-01  from that time on
 
 With --json, a classifier prints label, probability, and probabilities by label; a tagger tokens and tags; a forecaster
-series, start, mean and quantiles, where start is the time step of the first value, counted from 0; a translator source,
-text and score, the log-probability divided by the number of tokens.")]
+series, start, mean and quantiles, where start is the time of the first value, or its step, counted from 0; a translator
+source, text and score, the log-probability divided by the number of tokens.")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
@@ -44,6 +49,14 @@ pub struct Args {
     /// Print one JSON object a sequence
     #[arg(long)]
     json: bool,
+
+    /// Print a table of the steps of forecasts: series, time, mean and quantiles
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+
+    /// First step of forecasts: a time as the data has it, or the number of a step [default: after the last known one]
+    #[arg(long, value_name = "TIME", requires = "data", allow_hyphen_values = true)]
+    at: Option<String>,
 
     #[command(flatten)]
     search: SearchArgs,
@@ -74,10 +87,14 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         translate::run(&model, &request, options)?;
         return Ok(Outcome::Done);
     }
+    args.check_forecast(&model)?;
     let data = args.read(&model)?;
     let answers = answer(&model, &data)?;
     let mut out = std::io::stdout().lock();
-    for answer in &answers {
+    if args.csv {
+        forecast_table(&mut out, &answers)?;
+    }
+    for answer in answers.iter().filter(|_| !args.csv) {
         match args.json {
             true => writeln!(out, "{}", answer.json)?,
             false => writeln!(out, "{}", answer.text)?,
@@ -89,6 +106,20 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 impl Args {
+    /// Refuse flags that only a forecaster has.
+    fn check_forecast(&self, model: &Model) -> anyhow::Result<()> {
+        let given = [("--csv", self.csv), ("--at", self.at.is_some())];
+        let task = model.config.task;
+        match given.iter().find(|(_, given)| *given) {
+            Some((flag, _)) if !task.reads_time_series() || model.config.schema.is_null() => {
+                let problem =
+                    format!("{} is a {task} model; only a forecaster of tables has it", self.bundle);
+                Err(usage(*flag, problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The sequences to answer.
     fn read(&self, model: &Model) -> anyhow::Result<Dataset> {
         let task = model.config.task;
@@ -99,6 +130,8 @@ impl Args {
         if task.text_reader().is_none() {
             let spec = self.data.spec(data, &model.config);
             self.data.check_sequences(&spec)?;
+            let start = self.at.clone().map_or(ForecastStart::End, ForecastStart::At);
+            let spec = starting(spec, start);
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
         let spec = self.data.unlabelled(data, &model.config);

@@ -5,6 +5,7 @@ use rnn_zoo::data::{Columns, Corpus, Delimiter, Encoding, Split};
 use rnn_zoo::tasks::{DataSpec, TaggingColumns};
 
 use super::flags;
+use super::forecast_args::TimeArgs;
 use super::pair_args::PairArgs;
 use crate::cli::note::note;
 
@@ -33,12 +34,15 @@ pub struct ReadArgs {
           allow_hyphen_values = true)]
     feature_columns: Vec<Column>,
 
-    /// Column that names the series of a row, in a long table of numeric series to classify
+    /// Column that names the series of a row, in a long table of numeric series to classify or to forecast
     #[arg(long, value_name = "NAME")]
     pub series_column: Option<String>,
 
     #[command(flatten)]
     pub pairs: PairArgs,
+
+    #[command(flatten)]
+    pub time: TimeArgs,
 
     /// Character between the fields of a table: , ; | or tab [default: found from the first records]
     #[arg(long, value_name = "C", value_parser = flags::parsed::<Delimiter>, allow_hyphen_values = true)]
@@ -60,7 +64,7 @@ impl ReadArgs {
         let Self { delimiter, encoding, .. } = *self;
         let series_column = self.series_column.clone();
         let (columns, tagging, sides) = (self.columns(), self.tagging(), self.pairs.sides());
-        DataSpec { columns, tagging, series_column, sides, delimiter, encoding, ..spec }
+        self.time.apply(DataSpec { columns, tagging, series_column, sides, delimiter, encoding, ..spec })
     }
 
     /// The columns of column files that the user named, if any.
@@ -83,13 +87,17 @@ impl ReadArgs {
             ("--encoding", self.encoding.is_some()),
         ];
         let flag = flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag);
-        flag.or_else(|| self.pairs.given())
+        flag.or_else(|| self.pairs.given()).or_else(|| self.time.given())
     }
 }
 
 /// Print the facts about a split of files, or about what training reads, that the user should know.
 pub fn announce(data: &DataSpec, split: Option<Split>) -> anyhow::Result<()> {
-    if data.is_columns()? {
+    if data.is_time_series()? {
+        for note in data.time_series()?.notes() {
+            eprintln!("{}", flags::translated(&note));
+        }
+    } else if data.is_columns()? {
         for note in data.column_corpus(None)?.notes(split)? {
             eprintln!("{}", flags::translated(&note));
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use candle_core::{Device, Tensor};
 use rnn_zoo_models::Inputs;
 
+use super::time_series::WindowTargets;
 use crate::Result;
 
 /// The sequences of a batch, on the device.
@@ -34,6 +35,8 @@ pub enum Targets {
     },
     /// Numbers, (batch, values).
     Values(Tensor),
+    /// The steps that follow windows of time series.
+    Windows(WindowTargets),
 }
 
 /// A split of independent examples, from which batches are made.

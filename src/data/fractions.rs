@@ -17,7 +17,7 @@ pub struct Fractions {
 }
 
 /// Return the number of records in `fraction` of `count` records, rounded up.
-pub(super) fn records_in(fraction: f64, count: u64) -> u64 {
+pub(crate) fn records_in(fraction: f64, count: u64) -> u64 {
     // The allowance keeps a fraction that is whole but for rounding from gaining a record.
     (fraction * count as f64 - 1e-6).ceil().max(0.) as u64
 }

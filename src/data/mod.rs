@@ -12,6 +12,7 @@
 //! Examples   independent sequences                example.rs
 //! TokenPairs texts with translations              pairs.rs
 //! Series     numeric series with classes          labelled_series/, archive_names.rs
+//! TimeSeries series to forecast                    time_series/, table_rows.rs, numbers.rs
 //! Vectors    word vectors of GloVe and word2vec   vectors.rs
 //! Weighted   examples of weighted classes         weighted.rs
 //! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs
@@ -54,6 +55,7 @@ mod jsonl_file;
 pub mod labelled_series;
 mod lines;
 mod numbered_lines;
+mod numbers;
 pub mod pair_table;
 pub mod pairs;
 pub mod parallel_text;
@@ -62,8 +64,10 @@ mod prose;
 pub mod read_options;
 mod records;
 pub mod source;
+mod table_rows;
 pub mod tagged;
 mod text_file;
+pub mod time_series;
 pub mod tokens;
 mod utf8_file;
 pub mod vectors;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::class_weights::ClassWeights;
+use super::forecast_spec::ForecastSpec;
 use super::pair_sides::PairSides;
 use super::shape::Shape;
 use crate::data::column::Column;
@@ -12,6 +13,7 @@ use crate::data::column_file::{ColumnFile, ColumnOptions};
 use crate::data::divided::Divided;
 use crate::data::labelled_series::{self, SeriesColumns, SeriesCorpus, is_ts_source};
 use crate::data::source::{Builtin, Source};
+use crate::data::time_series::{TimeColumns, TimeSeriesCorpus};
 use crate::data::{Columns, Corpus, Delimiter, Encoding, Fractions, ReadOptions, Split, SplitRule};
 use crate::tokenizer::{Kind, Limits, Tokenizer};
 use crate::training::{LossUnit, Splits};
@@ -43,6 +45,9 @@ pub struct DataSpec {
     /// Whether sources and targets have one vocabulary.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared_vocabulary: bool,
+    /// The settings of a forecaster; also set, to the defaults, if a table is to be read as time series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecasting: Option<ForecastSpec>,
     /// Fractions of a file that are held out.
     pub fractions: Fractions,
     /// The records that are held out. Absent in the state of older runs.
@@ -173,6 +178,7 @@ impl DataSpec {
             series_column: None,
             sides: None,
             shared_vocabulary: false,
+            forecasting: None,
             delimiter: None,
             encoding: None,
             fractions,
@@ -231,6 +237,27 @@ impl DataSpec {
             .with_fractions(self.fractions)
     }
 
+    /// The time series of tables.
+    ///
+    /// # Errors
+    /// If the source cannot be read, lacks a column or holds an invalid value.
+    pub fn time_series(&self) -> Result<TimeSeriesCorpus> {
+        let ForecastSpec { wide, time, targets, features, known, .. } =
+            self.forecasting.clone().unwrap_or_default();
+        self.fractions.validate()?;
+        let columns = TimeColumns {
+            wide,
+            time,
+            series: self.series_column.clone(),
+            targets,
+            features,
+            known,
+            delimiter: self.delimiter,
+            encoding: self.encoding,
+        };
+        TimeSeriesCorpus::open(&self.source()?, &columns)
+    }
+
     fn options(&self) -> ReadOptions {
         let Self { columns, delimiter, encoding, .. } = self.clone();
         ReadOptions { columns, delimiter, encoding }
@@ -247,6 +274,10 @@ impl DataSpec {
             true => {
                 let corpus = self.corpus()?;
                 (corpus.fingerprint()?, corpus.held_out()?)
+            }
+            false if self.is_time_series()? => {
+                let corpus = self.time_series()?;
+                (corpus.fingerprint()?, corpus.held_out(self.fractions))
             }
             false if self.is_columns()? => {
                 let corpus = self.column_corpus(None)?;
@@ -279,7 +310,11 @@ impl DataSpec {
     pub fn is_text(&self) -> Result<bool> {
         let source = self.source()?;
         let is_sequences = matches!(source, Source::Builtin(builtin) if !builtin.is_text());
-        Ok(!is_sequences && !self.is_columns()? && !self.is_series()? && !self.is_pairs()?)
+        Ok(!is_sequences
+            && !self.is_columns()?
+            && !self.is_series()?
+            && !self.is_pairs()?
+            && !self.is_time_series()?)
     }
 
     /// Whether the source is series with classes: `.ts` files, or tables whose column of the series is named.
@@ -287,7 +322,15 @@ impl DataSpec {
     /// # Errors
     /// If there is no such source.
     pub fn is_series(&self) -> Result<bool> {
-        Ok(self.series_column.is_some() || is_ts_source(&self.source()?))
+        Ok(!self.is_time_series()? && (self.series_column.is_some() || is_ts_source(&self.source()?)))
+    }
+
+    /// Whether the source is tables of time series to forecast.
+    ///
+    /// # Errors
+    /// If there is no such source.
+    pub fn is_time_series(&self) -> Result<bool> {
+        Ok(self.forecasting.is_some() && !matches!(self.source()?, Source::Builtin(_)))
     }
 
     /// Whether the source is column files: words with tags.
@@ -295,6 +338,9 @@ impl DataSpec {
     /// # Errors
     /// If there is no such source.
     pub fn is_columns(&self) -> Result<bool> {
+        if self.is_time_series()? {
+            return Ok(false);
+        }
         is_column_source(&self.source()?, self.tagging.is_some())
     }
 

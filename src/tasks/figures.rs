@@ -46,6 +46,8 @@ pub const CHRF: &str = "chrf";
 
 /// The fraction of translations that are the target word for word.
 pub const EXACT: &str = "exact";
+/// The mean absolute scaled error of the M4 competition; see [`series_scores`](super::series_scores).
+pub const MASE: &str = "mase";
 
 /// Named figures of an evaluation, besides the loss, in the order in which they are reported. In JSON they are
 /// members of the object around them.
@@ -106,6 +108,7 @@ pub fn in_words(name: &str, value: f64) -> Option<String> {
         CHRF => Some(format!("chrF {value:.2}")),
         EXACT => percentage("exact match", 100. * value),
         MAE => Some(format!("MAE {value:.5}")),
+        MASE => Some(format!("MASE {value:.4}")),
         RMSE => Some(format!("RMSE {value:.5}")),
         _ => Some(format!("{name} {value:.4}")),
     }

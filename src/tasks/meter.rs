@@ -1,6 +1,7 @@
 //! Sums of an evaluation.
 
 use rnn_zoo_models::Network;
+use serde::Serialize;
 
 use super::class_report::ClassReport;
 use super::confusion::Confusion;
@@ -48,13 +49,24 @@ pub struct Measured {
     pub figures: Figures,
     /// The classes of a classifier or tagger.
     pub classes: Option<ClassReport>,
+    /// The figures of naive forecasts of the same values.
+    pub baselines: Option<Baselines>,
+}
+
+/// The figures of naive forecasts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Baselines {
+    /// Those of the last value.
+    pub naive: Figures,
+    /// Those of the values a season before.
+    pub seasonal_naive: Figures,
 }
 
 impl Measured {
     /// The results of a cross-entropy in nats that is summed over tokens, without the accuracy.
     pub fn of_nats(total: &Sum) -> Self {
         let loss = total.loss / total.count.max(1) as f64;
-        Self { targets: total.count, loss, figures: Figures::of_nats(loss), classes: None }
+        Self { targets: total.count, loss, figures: Figures::of_nats(loss), classes: None, baselines: None }
     }
 }
 
@@ -114,6 +126,7 @@ impl Meter for ClassMeter {
             loss: loss / count.max(1) as f64,
             figures: (self.figures)(&self.confusion),
             classes: Some(ClassReport::new(self.confusion.clone(), &self.labels)),
+            baselines: None,
         }
     }
 }

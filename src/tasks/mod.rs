@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `task.rs` | the trait of tasks |
 //! | `registry.rs` | the list of tasks |
-//! | `lm.rs`, `classify.rs`, `tag.rs`, `forecast.rs`, `translate.rs` | one task each |
+//! | `lm.rs`, `classify.rs`, `tag.rs`, `translate.rs`, `forecast/` | one task each |
+//! | `forecast_spec.rs` | the settings of a forecaster in a run's data |
 //! | `data_spec.rs`, `shape.rs`, `names.rs` | a run's data, the sizes and the names that follow from it |
 //! | `text.rs`, `sequences.rs` | data of tasks on text, and on built-in sequences |
 //! | `network.rs`, `defaults.rs` | options of a network, default settings of a run |
@@ -34,7 +35,8 @@ mod data_spec;
 mod defaults;
 pub mod figures;
 mod first_use;
-mod forecast;
+pub mod forecast;
+mod forecast_spec;
 mod lm;
 mod meter;
 mod names;
@@ -67,8 +69,9 @@ pub use defaults::{Defaults, STORY, Sizes};
 pub use figures::Figures;
 pub use first_use::FirstUse;
 pub use forecast::Forecast;
+pub use forecast_spec::{ForecastLoss, ForecastSpec, ForecastStart};
 pub use lm::{Lm, floor};
-pub use meter::{Measured, Meter};
+pub use meter::{Baselines, Measured, Meter};
 pub use names::Names;
 pub use network::NetworkOptions;
 pub use pair_sides::PairSides;

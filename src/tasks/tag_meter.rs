@@ -78,7 +78,7 @@ impl TagScores<'_> {
     fn tags(&self) -> Result<&Tensor> {
         match &self.batch.targets {
             Targets::Classes(tags) => Ok(tags),
-            Targets::Weighted { .. } | Targets::Values(_) => {
+            Targets::Weighted { .. } | Targets::Values(_) | Targets::Windows(_) => {
                 Err(Error::Message("the targets are no tags".into()))
             }
         }
@@ -152,6 +152,7 @@ impl Meter for TagMeter {
         let figures = Figures::default().with(ACCURACY, self.confusion.accuracy());
         let classes = || ClassReport::new(self.confusion.clone(), &self.labels);
         Measured {
+            baselines: None,
             targets: words,
             loss: self.loss / words.max(1) as f64,
             figures: figures.with(PRECISION, precision).with(RECALL, recall).with(F1, f1),

@@ -62,6 +62,19 @@ pub trait Task: Send + Sync {
         STORY
     }
 
+    /// The data as a trained model with that schema reads it: columns that the user does not name are those of the model.
+    ///
+    /// # Errors
+    /// If the schema is not one of the task.
+    fn completed(&self, data: DataSpec, _schema: &Value) -> Result<DataSpec> {
+        Ok(data)
+    }
+
+    /// Whether the task reads time series, so that [`DataSpec::forecasting`] has an effect.
+    fn reads_time_series(&self) -> bool {
+        false
+    }
+
     /// Read training and validation data, with the tokenizer, classes and schema of `origin`.
     ///
     /// # Errors

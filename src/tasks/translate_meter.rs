@@ -77,6 +77,7 @@ impl Meter for TranslateMeter {
             loss,
             figures: figures.with(CHRF, self.chrf.score()).with(EXACT, exact),
             classes: None,
+            baselines: None,
         }
     }
 }

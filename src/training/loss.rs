@@ -129,6 +129,7 @@ pub fn scalar(tensor: &Tensor) -> Result<f64> {
 pub fn values(batch: &Batch) -> Result<&Tensor> {
     match &batch.targets {
         Targets::Values(values) => Ok(values),
+        Targets::Windows(targets) => Ok(&targets.values),
         Targets::Classes(_) | Targets::Weighted { .. } => {
             Err(Error::Message("only numbers have a squared error, not classes".into()))
         }
@@ -138,7 +139,7 @@ pub fn values(batch: &Batch) -> Result<&Tensor> {
 /// Hidden states (rows, hidden) and classes (rows) of a batch, without padding.
 fn classes(hidden: &Tensor, batch: &Batch) -> Result<(Tensor, Tensor)> {
     let targets = match &batch.targets {
-        Targets::Values(_) => {
+        Targets::Values(_) | Targets::Windows(_) => {
             return Err(Error::Message("only classes have a probability each, not numbers".into()));
         }
         Targets::Classes(classes) | Targets::Weighted { classes, .. } => classes,

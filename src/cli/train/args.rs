@@ -6,6 +6,7 @@ use rnn_zoo::tasks::{ClassWeights, DataSpec, STORY, Task, TokenizerSpec};
 use rnn_zoo::tokenizer::{Kind, Limits};
 
 use crate::cli::compute::Compute;
+use crate::cli::forecast_args::ForecastArgs;
 use crate::cli::fractions::GivenFractions;
 use crate::cli::read_args::ReadArgs;
 use crate::cli::recipe::Settings;
@@ -23,6 +24,7 @@ Examples:
   rnn train rnnlm --data ptb/ --tied --dropout 0.4     a folder of train, valid and test
   rnn train lstm --data q.csv --text-column text --label-column label --task classify
   rnn train gru --task translate --data multi30k/ --source-lang en --target-lang de --tokenizer bpe:8000
+  rnn train gru --task forecast --data sales.csv --target sales --horizon 12
   rnn train --recipe my-gru/recipe.toml --lr 0.001     a run again, at another learning rate
   rnn train --from my-gru --data other.txt             fine-tune a model on other text
   rnn train --resume my-gru --epochs 20                continue a run"
@@ -104,6 +106,9 @@ pub struct DataArgs {
     #[command(flatten)]
     read: ReadArgs,
 
+    #[command(flatten)]
+    forecast: ForecastArgs,
+
     /// Fraction held out for validation; 0 holds out nothing [default: 0.05 of a file; 0.1 of the train file of a folder
     /// without valid]
     #[arg(long, value_name = "X", value_parser = number::share, alias = "val_frac")]
@@ -156,6 +161,11 @@ impl DataArgs {
         }
     }
 
+    /// The first flag about a forecaster that the user gave.
+    pub fn forecasting(&self) -> Option<&'static str> {
+        self.forecast.given().or_else(|| self.read.time.given())
+    }
+
     /// Return the fractions that the user gave.
     pub fn fractions(&self) -> GivenFractions {
         GivenFractions { valid: self.valid_fraction, test: self.test_fraction }
@@ -165,7 +175,7 @@ impl DataArgs {
     pub fn spec(&self, seed: u64) -> DataSpec {
         let usual = self.task.map_or(STORY, |task| task.default_data());
         let data = self.data.as_deref().unwrap_or(usual);
-        let mut spec = self.read.apply(DataSpec::new(data));
+        let mut spec = self.forecast.apply(self.read.apply(DataSpec::new(data)));
         self.fractions().apply(&mut spec);
         let class_weights = self.class_weights.clone().unwrap_or_default();
         let spec = DataSpec { seed, class_weights, shared_vocabulary: self.shared_vocabulary, ..spec };

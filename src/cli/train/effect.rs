@@ -25,6 +25,9 @@ pub fn check(args: &Args, task: &dyn Task, data: &DataSpec) -> anyhow::Result<()
         let problem = format!("only a translator reads two texts, not --task {name}; leave it out");
         return Err(usage("--shared-vocabulary", problem));
     }
+    if let Some(flag) = args.data.forecasting().filter(|_| !task.reads_time_series()) {
+        return Err(usage(flag, format!("only a forecaster has it, not --task {name}; leave it out")));
+    }
     args.data.fractions().check_sequences(data)?;
     check_tokenizer(args, data)
 }
@@ -65,6 +68,7 @@ pub fn check_locked_dropout(args: &Args, network: &ModelConfig) -> anyhow::Resul
         ModelConfig::Predictor(config) => (&config.rnn, config.dropout),
         ModelConfig::Tagger(config) => (&config.rnn, config.dropout),
         ModelConfig::Translator(config) => (&config.rnn, config.dropout),
+        ModelConfig::Forecaster(config) => (&config.rnn, config.dropout),
     };
     if args.network.locked_dropout == Some(true) && dropout == 0. && rnn.stack().dropout == 0. {
         return Err(usage(

@@ -27,7 +27,7 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     let given = args.data.spec(args.training.seed);
     let learner = Learner::new(args, &given)?;
     learner.check_flags(args, &given)?;
-    let data = learner.with_columns(given.clone());
+    let data = learner.with_columns(given.clone())?;
     let writer = learner.writer(args, &data)?;
     note!("reading {} ...", data.data);
     if data.is_text()? {
@@ -116,7 +116,7 @@ impl Learner {
     }
 
     /// Return the data with the label column that the bundle of --from was trained on, unless the user names one.
-    fn with_columns(&self, mut data: DataSpec) -> DataSpec {
+    fn with_columns(&self, mut data: DataSpec) -> anyhow::Result<DataSpec> {
         let trained = self.basis.as_ref().and_then(|basis| basis.bundle.config.data.as_ref());
         if let Some(trained) = trained.and_then(|trained| trained.sides.as_ref()) {
             data.sides = Some(data.sides.unwrap_or_default().or(trained));
@@ -124,7 +124,10 @@ impl Learner {
         if !self.task.is_language_model() && data.columns.label.is_none() {
             data.columns.label = trained.and_then(|trained| trained.label_column.clone());
         }
-        data
+        match &self.basis {
+            Some(Basis { bundle, .. }) => Ok(self.task.completed(data, &bundle.config.schema)?),
+            None => Ok(data),
+        }
     }
 
     /// Return the writer of the run's bundle.

@@ -10,7 +10,6 @@
 //! A file is held in memory.
 
 mod corpus;
-mod numbers;
 mod series;
 mod table;
 mod ts_file;

@@ -10,17 +10,13 @@
 //! The rows of a series follow each other in the order of time; other rows may stand between them.
 
 use std::collections::HashMap;
-use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::numbers;
 use super::series::LabelledSeries;
-use crate::data::csv_file::{csv_problem, find_delimiter};
-use crate::data::csv_reader::{CsvReader, CsvRecord};
 use crate::data::delimiter::Delimiter;
 use crate::data::encoding::Encoding;
-use crate::data::utf8_file::Utf8File;
+use crate::data::table_rows::TableRows;
 use crate::listing::listed;
 use crate::{Error, Result};
 
@@ -52,19 +48,11 @@ pub(super) struct SeriesTable {
 /// If the file cannot be read or lacks a column, a row is ragged, a series has two classes, no column holds numbers, or a
 /// value of one that does is no finite number.
 pub(super) fn read(path: &Path, columns: &SeriesColumns) -> Result<SeriesTable> {
-    let rows = Rows::read(path, columns)?;
-    let place = |name: &str, field: &'static str| {
-        let found = rows.names.iter().position(|column| column == name);
-        found.ok_or_else(|| {
-            let names = listed(&rows.names, ", ");
-            let problem = format!("has no `{name}` (columns: {names}); choose one with option `{field}`");
-            Error::file(path, problem)
-        })
-    };
-    let series_at = place(&columns.series, "series_column")?;
-    let label_at = columns.label.as_ref().map(|label| place(label, "columns.label")).transpose()?;
+    let rows = TableRows::read(path, columns.delimiter, columns.encoding)?;
+    let series_at = rows.place(&columns.series, "series_column")?;
+    let label_at = columns.label.as_ref().map(|label| rows.place(label, "columns.label")).transpose()?;
     let values_at: Vec<usize> = match &columns.values {
-        Some(names) => names.iter().map(|name| place(name, "data")).collect::<Result<_>>()?,
+        Some(names) => names.iter().map(|name| rows.place(name, "data")).collect::<Result<_>>()?,
         None => {
             let other = |&at: &usize| at != series_at && Some(at) != label_at;
             (0..rows.names.len()).filter(other).filter(|&at| rows.holds_numbers(at)).collect()
@@ -76,99 +64,48 @@ pub(super) fn read(path: &Path, columns: &SeriesColumns) -> Result<SeriesTable> 
     }
     let used = |at: usize| at == series_at || Some(at) == label_at || values_at.contains(&at);
     let left_out = (0..rows.names.len()).filter(|&at| !used(at)).map(|at| rows.names[at].clone()).collect();
-    let series = rows.group(path, series_at, label_at, &values_at)?;
+    let series = group(&rows, series_at, label_at, &values_at)?;
     Ok(SeriesTable { series, left_out })
 }
 
-/// The rows of a table, as text.
-struct Rows {
-    names: Vec<String>,
-    /// The line of each row, and its fields.
-    rows: Vec<(u64, Vec<String>)>,
-}
-
-impl Rows {
-    fn read(path: &Path, columns: &SeriesColumns) -> Result<Self> {
-        let file = Utf8File::open(path, columns.encoding)?;
-        let is_tsv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
-        let usual = if is_tsv { Delimiter::TAB } else { Delimiter::COMMA };
-        let delimiter = columns.delimiter.map_or_else(|| find_delimiter(&file, usual), Ok)?;
-        let bytes = BufReader::with_capacity(1 << 16, file.reader(file.range()));
-        let mut reader = CsvReader::new(bytes, delimiter.byte(), file.range().start, 1);
-        let mut record = CsvRecord::default();
-        let mut rows: Vec<(u64, Vec<String>)> = vec![];
-        while reader.read(&mut record).map_err(|error| csv_problem(path, error))? {
-            let line = record.line();
-            let text = |at| String::from_utf8(record.field(at).to_vec());
-            let fields = (0..record.len()).map(text).collect::<Result<Vec<_>, _>>();
-            let fields = fields.map_err(|_| Error::file(path, format!("line {line} is not UTF-8 text")))?;
-            if let Some((_, first)) = rows.first().filter(|(_, first)| first.len() != fields.len()) {
-                let (found, expected) = (fields.len(), first.len());
-                let problem = format!("line {line}: {found} fields where the header has {expected}");
-                return Err(Error::file(path, problem));
-            }
-            rows.push((line, fields));
+/// The series of the rows, in the order in which they begin.
+fn group(
+    rows: &TableRows,
+    series_at: usize,
+    label_at: Option<usize>,
+    values_at: &[usize],
+) -> Result<Vec<LabelledSeries>> {
+    let dimensions: Arc<[String]> = values_at.iter().map(|&at| rows.names[at].clone()).collect();
+    let mut found: Vec<LabelledSeries> = vec![];
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (row, (_, fields)) in rows.rows.iter().enumerate() {
+        let name = fields[series_at].as_str();
+        if name.trim().is_empty() {
+            let column = &rows.names[series_at];
+            return Err(rows.problem(row, format!("`{column}` is empty; expected the name of a series")));
         }
-        if rows.len() < 2 {
-            return Err(Error::file(path, "has no rows; expected a header and a row for each time step"));
-        }
-        let (_, names) = rows.remove(0);
-        Ok(Self { names, rows })
-    }
-
-    /// Whether the first value of a column that is not missing is a number.
-    fn holds_numbers(&self, at: usize) -> bool {
-        let values = self.rows.iter().map(|(_, fields)| numbers::value(&fields[at]));
-        values
-            .into_iter()
-            .find(|value| !matches!(value, Ok(value) if value.is_nan()))
-            .is_some_and(|value| value.is_ok())
-    }
-
-    fn group(
-        &self,
-        path: &Path,
-        series_at: usize,
-        label_at: Option<usize>,
-        values_at: &[usize],
-    ) -> Result<Vec<LabelledSeries>> {
-        let dimensions: Arc<[String]> = values_at.iter().map(|&at| self.names[at].clone()).collect();
-        let mut found: Vec<LabelledSeries> = vec![];
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        for (line, fields) in &self.rows {
-            let problem = |problem: String| Error::file(path, format!("line {line}: {problem}"));
-            let name = fields[series_at].as_str();
-            if name.trim().is_empty() {
-                return Err(problem(format!(
-                    "`{}` is empty; expected the name of a series",
-                    self.names[series_at]
-                )));
-            }
-            let label = label_at.map(|at| fields[at].clone()).filter(|label| !label.is_empty());
-            let place = *places.entry(name).or_insert_with(|| {
-                found.push(LabelledSeries {
-                    number: found.len() as u64 + 1,
-                    place: format!("series {name:?}"),
-                    dimensions: dimensions.clone(),
-                    values: vec![],
-                    label: label.clone(),
-                });
-                found.len() - 1
+        let label = label_at.map(|at| fields[at].clone()).filter(|label| !label.is_empty());
+        let place = *places.entry(name).or_insert_with(|| {
+            found.push(LabelledSeries {
+                number: found.len() as u64 + 1,
+                place: format!("series {name:?}"),
+                dimensions: dimensions.clone(),
+                values: vec![],
+                label: label.clone(),
             });
-            let series = &mut found[place];
-            if series.label != label {
-                let [first, second] = [&series.label, &label].map(|label| label.as_deref().unwrap_or(""));
-                let problem_text =
-                    format!("series {name:?} has the class {second:?} and before it {first:?}");
-                return Err(problem(problem_text));
-            }
-            for &at in values_at {
-                let value = numbers::value(&fields[at]);
-                series.values.push(value.map_err(|text| problem(format!("`{}`: {text}", self.names[at])))?);
-            }
+            found.len() - 1
+        });
+        let series = &mut found[place];
+        if series.label != label {
+            let [first, second] = [&series.label, &label].map(|label| label.as_deref().unwrap_or(""));
+            let problem = format!("series {name:?} has the class {second:?} and before it {first:?}");
+            return Err(rows.problem(row, problem));
         }
-        Ok(found)
+        for &at in values_at {
+            series.values.push(rows.number(row, at)?);
+        }
     }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -17,10 +17,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::numbers;
 use super::series::LabelledSeries;
 use crate::data::encoding::Encoding;
 use crate::data::numbered_lines::{NumberedLine, NumberedLines};
+use crate::data::numbers;
 use crate::data::utf8_file::Utf8File;
 use crate::listing::listed;
 use crate::{Error, Result};

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::error::overflow;
-use crate::tasks::{ClassReport, Figures, Measured};
+use crate::tasks::{Baselines, ClassReport, Figures, Measured};
 use crate::{Error, Result};
 
 /// The result of an evaluation.
@@ -21,6 +21,9 @@ pub struct Scores {
     /// The classes of a classifier or tagger.
     #[serde(flatten)]
     pub classes: Option<ClassReport>,
+    /// The figures of naive forecasts.
+    #[serde(flatten)]
+    pub baselines: Option<Baselines>,
     /// Wall-clock seconds.
     pub seconds: f64,
     /// Targets per second.
@@ -30,10 +33,10 @@ pub struct Scores {
 impl Scores {
     /// The results of an evaluation that began at `began` and ends now.
     pub(super) fn new(measured: Measured, began: Instant) -> Self {
-        let Measured { targets, loss, figures, classes } = measured;
+        let Measured { targets, loss, figures, classes, baselines } = measured;
         let seconds = began.elapsed().as_secs_f64();
         let tokens_per_second = targets as f64 / seconds.max(1e-9);
-        Self { tokens: targets, loss, figures, classes, seconds, tokens_per_second }
+        Self { tokens: targets, loss, figures, classes, baselines, seconds, tokens_per_second }
     }
 
     /// These scores, unless they are meaningless.

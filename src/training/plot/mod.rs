@@ -6,6 +6,7 @@
 
 mod attention;
 mod axis;
+mod forecast;
 mod grid;
 mod history;
 mod legend;
@@ -20,6 +21,7 @@ mod style;
 
 pub use attention::{AttentionMap, MOST_ATTENDED};
 pub use axis::Axis;
+pub use forecast::ForecastPicture;
 pub use history::{History, Point, Series};
 pub use matrix::{MOST_CLASSES, Matrix};
 pub use picture::Picture;

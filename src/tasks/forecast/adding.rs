@@ -1,130 +1,32 @@
-//! `forecast`: regression, numbers predicted from a series.
+//! The adding problem: the sum of two marked numbers of a sequence.
 
 use candle_core::{DType, Tensor};
-use rnn_zoo_models::{ModelConfig, Network, Noise, Readout, RecurrentConfig};
-use serde_json::{Value, json};
+use rnn_zoo_models::Network;
+use serde_json::json;
 
-use super::answer::Answer;
-use super::criterion::Criterion;
-use super::data_spec::{DataSpec, Origin, Prepared};
-use super::figures::{Figures, MAE, MSE, RMSE, SMAPE};
-use super::meter::{Measured, Meter};
-use super::names::Names;
-use super::network::{NetworkOptions, predictor};
-use super::sequences::Sequences;
-use super::shape::Shape;
-use super::task::{Answerer, BatchLoss, Questions, Task, check_windows, figures_line, finite_outputs};
 use crate::data::batch::Batch;
 use crate::data::builtin::adding::{self, AddingExample};
-use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
-use crate::data::source::{Builtin, Source, Split};
+use crate::data::source::Builtin;
 use crate::inference::carry::Carried;
-use crate::inference::evaluate::Scores;
 use crate::rng::Rng;
-use crate::tokenizer::Tokenizer;
+use crate::tasks::answer::Answer;
+use crate::tasks::figures::{Figures, MAE, MSE, RMSE, SMAPE};
+use crate::tasks::meter::{Measured, Meter};
+use crate::tasks::sequences::Sequences;
+use crate::tasks::task::{Questions, finite_outputs};
 use crate::training::loss;
-use crate::training::{LossUnit, Options};
 use crate::{Error, Result};
 
 /// Time steps of a sequence of `builtin:adding`.
 const STEPS: usize = 100;
 
-/// Regression: predicts numbers from a series.
-pub struct Forecast;
-
 /// The adding problem.
-const ADDING: Sequences = Sequences { task: "forecast", builtin: Builtin::Adding, examples };
-
-impl Task for Forecast {
-    fn name(&self) -> &'static str {
-        ADDING.task
-    }
-
-    fn summary(&self) -> &'static str {
-        "Numbers from a series"
-    }
-
-    fn suits(&self, data: &DataSpec) -> Result<bool> {
-        Ok(data.source()? == Source::Builtin(Builtin::Adding))
-    }
-
-    fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
-        let shape = Shape { vocabulary: None, features: 2, outputs: 1 };
-        ADDING.prepare(data, origin.labels(), shape, self.unit(None))
-    }
-
-    fn read_split(
-        &self,
-        data: &DataSpec,
-        split: Option<Split>,
-        _names: Names<'_>,
-    ) -> Result<(Dataset, Split)> {
-        ADDING.read_split(data, split)
-    }
-
-    fn network(
-        &self,
-        rnn: RecurrentConfig,
-        shape: Shape,
-        _schema: &Value,
-        options: &NetworkOptions,
-    ) -> Result<ModelConfig> {
-        Ok(predictor(Readout::Last, rnn, shape, options))
-    }
-
-    fn check_options(&self, options: &Options) -> Result<()> {
-        check_windows(self.name(), options)?;
-        if options.label_smoothing > 0. {
-            let problem = "numbers are no classes; leave it out for option `task = forecast`";
-            return Err(Error::invalid("label_smoothing", problem));
-        }
-        Ok(())
-    }
-
-    fn unit(&self, _tokenizer: Option<&Tokenizer>) -> LossUnit {
-        LossUnit::of_numbers("sequence")
-    }
-
-    fn loss(
-        &self,
-        network: &dyn Network,
-        batch: &Batch,
-        carried: &mut Carried,
-        noise: Noise<'_>,
-        _smoothing: f64,
-    ) -> Result<BatchLoss> {
-        let (hidden, penalty) = carried.encode_t(network, batch, noise)?;
-        let (mean, targets) = loss::squared_error(network, &hidden, batch)?;
-        Ok(BatchLoss { mean, targets, penalty })
-    }
-
-    fn meter(&self, _names: Names<'_>) -> Box<dyn Meter> {
-        Box::new(ErrorMeter::default())
-    }
-
-    fn criteria(&self) -> &'static [Criterion] {
-        const CRITERIA: [Criterion; 4] = [
-            Criterion::LOSS,
-            Criterion::lower("mae", MAE),
-            Criterion::lower("rmse", RMSE),
-            Criterion::lower("smape", SMAPE),
-        ];
-        &CRITERIA
-    }
-
-    fn report(&self, scores: &Scores, _unit: &str) -> Vec<String> {
-        vec![format!("squared error {:.6}", scores.loss), figures_line(&scores.figures)]
-    }
-
-    fn answerer(&self) -> Option<Answerer> {
-        Some(answer)
-    }
-}
+pub(super) const ADDING: Sequences = Sequences { task: "forecast", builtin: Builtin::Adding, examples };
 
 /// Errors of numbers. The loss is the mean squared error over sequences.
 #[derive(Default)]
-struct ErrorMeter {
+pub(super) struct ErrorMeter {
     /// Summed over sequences, each the mean over its values.
     loss: f64,
     sequences: usize,
@@ -172,6 +74,7 @@ impl Meter for ErrorMeter {
             loss: self.loss / self.sequences.max(1) as f64,
             figures: figures.with(SMAPE, 100. * mean(self.symmetric)),
             classes: None,
+            baselines: None,
         }
     }
 }
@@ -185,7 +88,8 @@ fn examples(rng: Rng, count: usize) -> Result<Vec<Example>> {
     Ok(examples.map(example).collect())
 }
 
-fn answer(network: &dyn Network, questions: &Questions, _names: Names<'_>) -> Result<Vec<Answer>> {
+/// Forecast the sums of sequences.
+pub(super) fn answer(network: &dyn Network, questions: &Questions) -> Result<Vec<Answer>> {
     let Questions { batch, before, .. } = questions;
     let values = finite_outputs(network, batch)?.to_vec2::<f64>()?; // (batch, values)
     let longest = batch.inputs.steps()?;

@@ -1,0 +1,99 @@
+//! The rows of a delimited table, held in memory as text.
+
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use super::csv_file::{csv_problem, find_delimiter};
+use super::csv_reader::{CsvReader, CsvRecord};
+use super::delimiter::Delimiter;
+use super::encoding::Encoding;
+use super::numbers;
+use super::utf8_file::Utf8File;
+use crate::listing::listed;
+use crate::{Error, Result};
+
+/// The rows of a table, as text.
+pub(super) struct TableRows {
+    pub(super) path: PathBuf,
+    /// Names of the columns.
+    pub(super) names: Vec<String>,
+    /// The line of each row, and its fields, as many as names.
+    pub(super) rows: Vec<(u64, Vec<String>)>,
+}
+
+impl TableRows {
+    /// Read a table. The delimiter and the encoding are detected if they are `None`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, a row is ragged, or there are no rows below the header.
+    pub(super) fn read(
+        path: &Path,
+        delimiter: Option<Delimiter>,
+        encoding: Option<Encoding>,
+    ) -> Result<Self> {
+        let file = Utf8File::open(path, encoding)?;
+        let is_tsv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
+        let usual = if is_tsv { Delimiter::TAB } else { Delimiter::COMMA };
+        let delimiter = delimiter.map_or_else(|| find_delimiter(&file, usual), Ok)?;
+        let bytes = BufReader::with_capacity(1 << 16, file.reader(file.range()));
+        let mut reader = CsvReader::new(bytes, delimiter.byte(), file.range().start, 1);
+        let mut record = CsvRecord::default();
+        let mut rows: Vec<(u64, Vec<String>)> = vec![];
+        while reader.read(&mut record).map_err(|error| csv_problem(path, error))? {
+            let line = record.line();
+            let text = |at| String::from_utf8(record.field(at).to_vec());
+            let fields = (0..record.len()).map(text).collect::<Result<Vec<_>, _>>();
+            let fields = fields.map_err(|_| Error::file(path, format!("line {line} is not UTF-8 text")))?;
+            if let Some((_, first)) = rows.first().filter(|(_, first)| first.len() != fields.len()) {
+                let (found, expected) = (fields.len(), first.len());
+                let problem = format!("line {line}: {found} fields where the header has {expected}");
+                return Err(Error::file(path, problem));
+            }
+            rows.push((line, fields));
+        }
+        if rows.len() < 2 {
+            return Err(Error::file(path, "has no rows; expected a header and a row for each time step"));
+        }
+        let (_, names) = rows.remove(0);
+        Ok(Self { path: path.to_path_buf(), names, rows })
+    }
+
+    /// The place of the column called `name`. `field` is the option that names it.
+    ///
+    /// # Errors
+    /// If there is no such column.
+    pub(super) fn place(&self, name: &str, field: &'static str) -> Result<usize> {
+        let found = self.names.iter().position(|column| column == name);
+        found.ok_or_else(|| {
+            let names = listed(&self.names, ", ");
+            let problem = format!("has no `{name}` (columns: {names}); choose one with option `{field}`");
+            Error::file(&self.path, problem)
+        })
+    }
+
+    /// Whether the first value of a column that is not missing is a number.
+    pub(super) fn holds_numbers(&self, at: usize) -> bool {
+        let values = self.rows.iter().map(|(_, fields)| numbers::value(&fields[at]));
+        values
+            .into_iter()
+            .find(|value| !matches!(value, Ok(value) if value.is_nan()))
+            .is_some_and(|value| value.is_ok())
+    }
+
+    /// The number in column `at` of the row at place `row`; NaN if it is missing.
+    ///
+    /// # Errors
+    /// If the text is no finite number; the error has the line and the column.
+    pub(super) fn number(&self, row: usize, at: usize) -> Result<f64> {
+        let (line, fields) = &self.rows[row];
+        numbers::value(&fields[at]).map_err(|text| {
+            let column = &self.names[at];
+            Error::file(&self.path, format!("line {line}: `{column}`: {text}"))
+        })
+    }
+
+    /// An error about a row.
+    pub(super) fn problem(&self, row: usize, problem: impl std::fmt::Display) -> Error {
+        Error::file(&self.path, format!("line {}: {problem}", self.rows[row].0))
+    }
+}

@@ -1,0 +1,267 @@
+//! The step between the timestamps of series.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, Timelike};
+use serde::{Deserialize, Serialize};
+
+use super::form::Form;
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+
+/// The timestamps of series: their form and the step between them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Clock {
+    /// The form.
+    pub form: Form,
+    /// The step.
+    pub step: Step,
+}
+
+/// The step between two timestamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// A difference of integers, or of dates in milliseconds.
+    Fixed(i64),
+    /// Months of the calendar.
+    Months {
+        /// The number of months.
+        count: u32,
+        /// Whether timestamps are the last days of their months.
+        ends: bool,
+    },
+}
+
+/// The usual number of steps of a season, and of a forecast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frequency {
+    /// Steps of a season; 1 for none.
+    pub season: usize,
+    /// Steps of a forecast where the user names none: those of the M4 competition.
+    pub horizon: usize,
+}
+
+impl Frequency {
+    const HOURLY: Self = Self { season: 24, horizon: 48 };
+    const DAILY: Self = Self { season: 7, horizon: 14 };
+    const WEEKLY: Self = Self { season: 1, horizon: 13 };
+    const MONTHLY: Self = Self { season: 12, horizon: 18 };
+    const QUARTERLY: Self = Self { season: 4, horizon: 8 };
+    const YEARLY: Self = Self { season: 1, horizon: 6 };
+
+    /// The frequency of series without timestamps.
+    pub const UNKNOWN: Self = Self { season: 1, horizon: 10 };
+
+    /// The frequency that a file name such as `hourly-train.csv` says; `None` if it says none.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let name = name.to_lowercase();
+        let named = [
+            ("hourly", Self::HOURLY),
+            ("daily", Self::DAILY),
+            ("weekly", Self::WEEKLY),
+            ("monthly", Self::MONTHLY),
+            ("quarterly", Self::QUARTERLY),
+            ("yearly", Self::YEARLY),
+        ];
+        named.into_iter().find(|(word, _)| name.contains(word)).map(|(_, frequency)| frequency)
+    }
+}
+
+impl Clock {
+    /// The clock of timestamps, which ascend within each series. It has the step that is most frequent.
+    pub(super) fn find(form: Form, series: &[Vec<i64>]) -> Self {
+        let pairs = || series.iter().flat_map(|times| times.windows(2)).map(|pair| (pair[0], pair[1]));
+        if !form.is_integer()
+            && let Some(step) = months(series)
+        {
+            return Self { form, step };
+        }
+        Self { form, step: Step::Fixed(most_frequent(pairs().map(|(a, b)| b - a)).max(1)) }
+    }
+
+    /// The number of steps from `start` to `time`; `None` if `time` lies between two steps.
+    pub fn steps(&self, start: i64, time: i64) -> Option<i64> {
+        match self.step {
+            Step::Fixed(step) => {
+                let distance = time.checked_sub(start)?;
+                (distance.rem_euclid(step) == 0).then(|| distance.div_euclid(step))
+            }
+            Step::Months { count, .. } => {
+                let distance = month_number(start)? - month_number(time)?;
+                (distance % i64::from(count) == 0).then(|| -distance / i64::from(count))
+            }
+        }
+    }
+
+    /// The timestamp `steps` after `start`.
+    pub fn time(&self, start: i64, steps: i64) -> i64 {
+        match self.step {
+            Step::Fixed(step) => start.saturating_add(step.saturating_mul(steps)),
+            Step::Months { count, ends } => {
+                let months = u32::try_from(steps).unwrap_or(0).saturating_mul(count);
+                let moved = date(start).and_then(|date| date.checked_add_months(Months::new(months)));
+                let moved = moved.map(|date| if ends { month_end(date).unwrap_or(date) } else { date });
+                moved.map_or(start, |date| date.and_utc().timestamp_millis())
+            }
+        }
+    }
+
+    /// The text of the timestamp `steps` after `start`.
+    pub fn text(&self, start: i64, steps: i64) -> String {
+        self.form.text(self.time(start, steps))
+    }
+
+    /// The usual season and horizon.
+    pub fn frequency(&self) -> Frequency {
+        match self.step {
+            _ if self.form.is_integer() => Frequency::UNKNOWN,
+            Step::Fixed(HOUR) => Frequency::HOURLY,
+            Step::Fixed(DAY) => Frequency::DAILY,
+            Step::Fixed(step) if step == 7 * DAY => Frequency::WEEKLY,
+            Step::Fixed(step) if step < DAY && DAY % step == 0 => {
+                let season = (DAY / step) as usize;
+                Frequency { season, horizon: season.min(96) }
+            }
+            Step::Fixed(_) => Frequency::UNKNOWN,
+            Step::Months { count: 1, .. } => Frequency::MONTHLY,
+            Step::Months { count: 3, .. } => Frequency::QUARTERLY,
+            Step::Months { count: 12, .. } => Frequency::YEARLY,
+            Step::Months { count, .. } => {
+                let season = if 12 % count == 0 { 12 / count } else { 1 };
+                Frequency { season: season as usize, horizon: 10 }
+            }
+        }
+    }
+
+    /// The step in words.
+    pub fn words(&self) -> String {
+        match self.step {
+            Step::Fixed(step) if self.form.is_integer() => step.to_string(),
+            Step::Fixed(step) => {
+                let units =
+                    [(7 * DAY, "week"), (DAY, "day"), (HOUR, "hour"), (60_000, "minute"), (1000, "second")];
+                let unit = units.into_iter().find(|(unit, _)| step % unit == 0);
+                let (unit, name) = unit.unwrap_or((1, "millisecond"));
+                counted(step / unit, name)
+            }
+            Step::Months { count, .. } if count % 12 == 0 => counted(i64::from(count / 12), "year"),
+            Step::Months { count, .. } => counted(i64::from(count), "month"),
+        }
+    }
+
+    /// The number of features of [`Clock::calendar`].
+    pub fn calendar_features(&self) -> usize {
+        self.calendar(0).len()
+    }
+
+    /// Features of a timestamp, each a sine and a cosine: the hour of the day, the day of the week, the month of the year,
+    /// so far as they change within a season of the step. None for integers.
+    pub fn calendar(&self, time: i64) -> Vec<f32> {
+        let Some(date) = date(time).filter(|_| !self.form.is_integer()) else { return vec![] };
+        let day = f64::from(date.num_seconds_from_midnight()) / 86_400.;
+        let week = (f64::from(date.weekday().num_days_from_monday()) + day) / 7.;
+        let year = f64::from(date.ordinal0()) / 365.25;
+        let phases: &[f64] = match self.step {
+            Step::Fixed(step) if step < DAY => &[day, week, year],
+            Step::Fixed(step) if step < 7 * DAY => &[week, year],
+            _ => &[year],
+        };
+        let turn = |phase: &f64| (std::f64::consts::TAU * phase).sin_cos();
+        phases.iter().map(turn).flat_map(|(sin, cos)| [sin as f32, cos as f32]).collect()
+    }
+}
+
+fn counted(number: i64, unit: &str) -> String {
+    if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
+}
+
+/// The step in months of dates that are all on the same day of their month and time of day, or on the last day; `None` for
+/// others.
+fn months(series: &[Vec<i64>]) -> Option<Step> {
+    let all = || series.iter().flatten().filter_map(|&time| date(time));
+    let first = all().next()?;
+    let same_day = all().all(|date| date.day() == first.day() && date.time() == first.time());
+    let ends = all().all(|date| month_end(date) == Some(date) && date.time() == first.time());
+    if !same_day && !ends {
+        return None;
+    }
+    let numbers = series
+        .iter()
+        .flat_map(|times| times.windows(2))
+        .filter_map(|pair| Some(month_number(pair[1])? - month_number(pair[0])?));
+    let count = u32::try_from(most_frequent(numbers)).ok().filter(|&count| count > 0)?;
+    Some(Step::Months { count, ends: ends && !same_day })
+}
+
+/// The most frequent of positive numbers, the smallest of several; 0 if there are none.
+fn most_frequent(numbers: impl Iterator<Item = i64>) -> i64 {
+    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+    numbers.filter(|number| *number > 0).for_each(|number| *counts.entry(number).or_default() += 1);
+    counts.into_iter().rev().max_by_key(|(_, count)| *count).map_or(0, |(number, _)| number)
+}
+
+fn date(time: i64) -> Option<NaiveDateTime> {
+    DateTime::from_timestamp_millis(time).map(|date| date.naive_utc())
+}
+
+fn month_number(time: i64) -> Option<i64> {
+    date(time).map(|date| 12 * i64::from(date.year()) + i64::from(date.month0()))
+}
+
+/// The same time on the last day of the month.
+fn month_end(date: NaiveDateTime) -> Option<NaiveDateTime> {
+    let first = NaiveDate::from_ymd_opt(date.year(), date.month(), 1)?;
+    let last = first.checked_add_months(Months::new(1))?.pred_opt()?;
+    Some(last.and_time(date.time()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(texts: &[&str]) -> (Clock, Vec<i64>) {
+        let form = Form::find(texts.iter().copied()).unwrap();
+        let times: Vec<i64> = texts.iter().map(|text| form.parse(text).unwrap()).collect();
+        (Clock::find(form, std::slice::from_ref(&times)), times)
+    }
+
+    #[test]
+    fn steps_of_the_calendar_are_found() {
+        for (texts, words, season, next) in [
+            (["2016-07-01 22:00", "2016-07-01 23:00", "2016-07-02 00:00"], "1 hour", 24, "2016-07-02 01:00"),
+            (["2020-02-27", "2020-02-28", "2020-02-29"], "1 day", 7, "2020-03-01"),
+            (["2020-02-15", "2020-02-22", "2020-02-29"], "1 week", 1, "2020-03-07"),
+            (["2019-12-31", "2020-01-31", "2020-02-29"], "1 month", 12, "2020-03-31"),
+            (["2019-12-15", "2020-01-15", "2020-02-15"], "1 month", 12, "2020-03-15"),
+            (["2019-Q3", "2019-Q4", "2020-Q1"], "3 months", 4, "2020-Q2"),
+            (["2018-01-01", "2019-01-01", "2020-01-01"], "1 year", 1, "2021-01-01"),
+            (["1998", "1999", "2000"], "1", 1, "2001"),
+        ] {
+            let (clock, times) = clock(&texts);
+            assert_eq!((clock.words().as_str(), clock.frequency().season), (words, season), "{texts:?}");
+            assert_eq!(clock.text(times[0], 3), next);
+            let steps: Vec<_> = times.iter().map(|&time| clock.steps(times[0], time)).collect();
+            assert_eq!(steps, [Some(0), Some(1), Some(2)], "{texts:?}");
+        }
+    }
+
+    #[test]
+    fn a_gap_is_steps_and_a_time_between_steps_is_none() {
+        let (clock, times) = clock(&["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-07"]);
+        assert_eq!(clock.steps(times[0], times[3]), Some(6));
+        assert_eq!(clock.steps(times[0], times[1] + HOUR), None);
+        assert_eq!(clock.steps(times[1], times[0]), Some(-1));
+    }
+
+    #[test]
+    fn calendar_repeats_after_a_week_and_a_day() {
+        let (clock, times) = clock(&["2020-01-01 00:00", "2020-01-01 01:00"]);
+        let close = |a: f32, b: f32| (a - b).abs() < 1e-6;
+        let [first, day, week] = [0, 24, 168].map(|steps| clock.calendar(clock.time(times[0], steps)));
+        assert_eq!(first.len(), 6);
+        assert!(close(first[0], day[0]) && !close(first[2], day[2]) && close(first[2], week[2]));
+        assert!(!close(first[4], week[4]));
+    }
+}

@@ -1,0 +1,264 @@
+//! Long tables: a row for each step of a series.
+//!
+//! ```text
+//! date,shop,sales,holiday
+//! 2020-01-01,a,12,1
+//! 2020-01-01,b,7,1
+//! 2020-01-02,a,15,0
+//! ```
+//!
+//! | in the table | rule |
+//! |---|---|
+//! | rows out of order | sorted by time within their series, and counted |
+//! | a time twice in a series | an error |
+//! | a time between two steps | an error |
+//! | steps without a row | missing values, and counted |
+//! | a value missing | see [`carried_forward`](super::series::carried_forward); it is no target |
+//! | rows without targets at the end | future steps, which have features that are known in advance |
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::columns::TimeColumns;
+use super::form::Form;
+use super::series::{Covariates, SeriesTable, TimeSeries};
+use crate::data::table_rows::TableRows;
+use crate::listing::{counted, listed};
+use crate::{Error, Result};
+
+/// The most steps of a series, in times its rows: more gaps than rows by this factor are an error in a timestamp.
+const MOST_GAPS: i64 = 100;
+
+/// Read a long table.
+///
+/// # Errors
+/// If the file cannot be read or lacks a column, a row is ragged, a timestamp has another form than the others, occurs
+/// twice or lies between two steps, or a value is no finite number.
+pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<SeriesTable> {
+    let rows = TableRows::read(path, columns.delimiter, columns.encoding)?;
+    let places = Places::find(&rows, columns)?;
+    let (form, times) = match places.time {
+        Some(at) => {
+            let form = form(&rows, at)?;
+            let times = times(&rows, at, &form)?;
+            (Some(form), times)
+        }
+        None => (None, (0..rows.rows.len() as i64).collect()),
+    };
+    let mut groups = grouped(&rows, &places)?;
+    if places.time.is_none() {
+        // The steps of each series are its rows.
+        let steps = groups.iter().map(|(name, rows)| (name.clone(), (0..rows.len() as i64).collect()));
+        return assemble(&rows, &places, &groups, None, &steps.map(|(_, steps)| steps).collect::<Vec<_>>());
+    }
+    let moved: usize = groups.iter_mut().map(|(_, rows)| sort(rows, &times)).sum();
+    let of_series = |rows: &Vec<usize>| rows.iter().map(|&row| times[row]).collect::<Vec<i64>>();
+    let all: Vec<Vec<i64>> = groups.iter().map(|(_, rows)| of_series(rows)).collect();
+    let clock = form.map(|form| Clock::find(form, &all));
+    let mut table = assemble(&rows, &places, &groups, clock, &all)?;
+    if moved > 0 {
+        let count = counted(moved as u64, "row");
+        table
+            .notes
+            .push(format!("{count} out of order; sorted by `{}`", rows.names[places.time.unwrap_or(0)]));
+    }
+    Ok(table)
+}
+
+/// The places of the columns.
+struct Places {
+    time: Option<usize>,
+    series: Option<usize>,
+    targets: Vec<usize>,
+    /// Those known only up to the forecast, then those known in advance.
+    covariates: Vec<usize>,
+}
+
+impl Places {
+    fn find(rows: &TableRows, columns: &TimeColumns) -> Result<Self> {
+        let place = |name: &String, field| rows.place(name, field);
+        let series = columns.series.as_ref().map(|name| place(name, "series_column")).transpose()?;
+        let time = match &columns.time {
+            Some(name) => Some(place(name, "forecasting.time")?),
+            None => usual_time(rows, series),
+        };
+        let features = columns.features.iter().map(|name| place(name, "forecasting.features"));
+        let known = columns.known.iter().map(|name| place(name, "forecasting.known"));
+        let covariates: Vec<usize> = features.chain(known).collect::<Result<_>>()?;
+        let free = |at: &usize| Some(*at) != time && Some(*at) != series && !covariates.contains(at);
+        let targets: Vec<usize> = match columns.targets.as_slice() {
+            [] => (0..rows.names.len()).filter(free).filter(|&at| rows.holds_numbers(at)).collect(),
+            names => names.iter().map(|name| place(name, "forecasting.targets")).collect::<Result<_>>()?,
+        };
+        let names = listed(&rows.names, ", ");
+        if targets.is_empty() {
+            return Err(Error::file(
+                &rows.path,
+                format!("has no column of numbers to forecast (columns: {names})"),
+            ));
+        }
+        if let Some(&twice) = targets.iter().find(|at| !free(at)) {
+            let name = &rows.names[twice];
+            let problem = format!("`{name}` cannot be forecast: it holds the time, the series or a feature");
+            return Err(Error::invalid("forecasting.targets", problem));
+        }
+        Ok(Self { time, series, targets, covariates })
+    }
+}
+
+/// The first column whose first row is a date, or that is called so.
+fn usual_time(rows: &TableRows, series: Option<usize>) -> Option<usize> {
+    const NAMES: [&str; 9] = ["date", "time", "datetime", "timestamp", "ds", "month", "year", "day", "week"];
+    let text = |at: usize| rows.rows.first().map_or("", |(_, fields)| fields[at].as_str());
+    let is_named = |at: usize| NAMES.contains(&rows.names[at].trim().to_lowercase().as_str());
+    let form = |at: usize| Form::find([text(at)].into_iter()).ok();
+    let mut others = (0..rows.names.len()).filter(|&at| Some(at) != series);
+    let dated = others.clone().find(|&at| {
+        let dash = text(at).contains(['-', '/', '.', ':', 'Q', ' ']);
+        dash && form(at).is_some_and(|form| !form.is_integer())
+    });
+    dated.or_else(|| others.find(|&at| is_named(at) && form(at).is_some()))
+}
+
+/// The form of the timestamps.
+fn form(rows: &TableRows, at: usize) -> Result<Form> {
+    let texts = rows.rows.iter().map(|(_, fields)| fields[at].as_str());
+    Form::find(texts).map_err(|row| {
+        let (text, column) = (&rows.rows[row].1[at], &rows.names[at]);
+        let other = if row > 0 { " of the form of the rows before" } else { "" };
+        rows.problem(
+            row,
+            format!(
+                "`{column}`: {text:?} is no time{other}; expected an integer or a date such as \
+                                   2020-12-31 or 2020-12-31 23:00"
+            ),
+        )
+    })
+}
+
+fn times(rows: &TableRows, at: usize, form: &Form) -> Result<Vec<i64>> {
+    let time = |(row, (_, fields)): (usize, &(u64, Vec<String>))| {
+        form.parse(&fields[at]).ok_or_else(|| rows.problem(row, format!("{:?} is no time", fields[at])))
+    };
+    rows.rows.iter().enumerate().map(time).collect()
+}
+
+/// The rows of each series, in the order in which the series begin.
+fn grouped(rows: &TableRows, places: &Places) -> Result<Vec<(String, Vec<usize>)>> {
+    let Some(at) = places.series else {
+        return Ok(vec![(String::new(), (0..rows.rows.len()).collect())]);
+    };
+    let mut found: Vec<(String, Vec<usize>)> = vec![];
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for (row, (_, fields)) in rows.rows.iter().enumerate() {
+        let name = fields[at].as_str();
+        if name.trim().is_empty() {
+            let column = &rows.names[at];
+            return Err(rows.problem(row, format!("`{column}` is empty; expected the name of a series")));
+        }
+        let group = *known.entry(name).or_insert_with(|| {
+            found.push((name.into(), vec![]));
+            found.len() - 1
+        });
+        found[group].1.push(row);
+    }
+    Ok(found)
+}
+
+/// Sort rows by time. Return the number of rows that came after a later one.
+fn sort(rows: &mut [usize], times: &[i64]) -> usize {
+    let mut latest = i64::MIN;
+    let mut late = 0;
+    for &row in rows.iter() {
+        late += usize::from(times[row] < latest);
+        latest = latest.max(times[row]);
+    }
+    rows.sort_by_key(|&row| times[row]);
+    late
+}
+
+/// The series of the groups. `times` are those of their rows; without a clock they are numbers of steps.
+fn assemble(
+    rows: &TableRows,
+    places: &Places,
+    groups: &[(String, Vec<usize>)],
+    clock: Option<Clock>,
+    times: &[Vec<i64>],
+) -> Result<SeriesTable> {
+    let targets: Vec<String> = places.targets.iter().map(|&at| rows.names[at].clone()).collect();
+    let time = places.time.map(|at| rows.names[at].clone());
+    let mut table = SeriesTable { clock, targets, time, series: vec![], notes: vec![] };
+    let mut gaps = 0;
+    for ((name, own), times) in groups.iter().zip(times) {
+        let steps = steps(rows, own, times, table.clock.as_ref())?;
+        let length = steps.last().map_or(0, |last| last + 1);
+        gaps += length - own.len();
+        let column = |at: usize| -> Result<Vec<f64>> {
+            let mut values = vec![f64::NAN; length];
+            for (&row, &step) in own.iter().zip(&steps) {
+                values[step] = rows.number(row, at)?;
+            }
+            Ok(values)
+        };
+        let mut values = places.targets.iter().map(|&at| column(at)).collect::<Result<Vec<_>>>()?;
+        let covariates = places.covariates.iter().map(|&at| column(at)).collect::<Result<Vec<_>>>()?;
+        let width = covariates.len();
+        let by_step = (0..length).flat_map(|step| covariates.iter().map(move |column| column[step]));
+        let covariates = Arc::new(Covariates { width, values: by_step.collect() });
+        let end =
+            |values: &Vec<f64>| values.iter().rposition(|value| !value.is_nan()).map_or(0, |last| last + 1);
+        let known = values.iter().map(end).max().unwrap_or(0);
+        for (at, values) in values.iter_mut().enumerate() {
+            values.truncate(known);
+            table.series.push(TimeSeries {
+                name: if places.series.is_some() { name.clone() } else { table.targets[at].clone() },
+                column: at,
+                start: times.first().copied().unwrap_or(0),
+                values: std::mem::take(values),
+                covariates: Arc::clone(&covariates),
+            });
+        }
+    }
+    if gaps > 0 {
+        table
+            .notes
+            .push(format!("{} without a row; their values count as missing", counted(gaps as u64, "step")));
+    }
+    table.series.retain(|series| series.values.iter().any(|value| !value.is_nan()));
+    match table.series.is_empty() {
+        true => Err(Error::file(&rows.path, "has no values to forecast: all are missing")),
+        false => Ok(table),
+    }
+}
+
+/// The step of each row of a series, from the first.
+fn steps(rows: &TableRows, own: &[usize], times: &[i64], clock: Option<&Clock>) -> Result<Vec<usize>> {
+    let Some(clock) = clock else { return Ok((0..own.len()).collect()) };
+    let mut steps = Vec::with_capacity(own.len());
+    for (at, &row) in own.iter().enumerate() {
+        let text = clock.form.text(times[at]);
+        let Some(step) = clock.steps(times[0], times[at]) else {
+            let (first, words) = (clock.form.text(times[0]), clock.words());
+            let problem =
+                format!("{text} is no whole number of steps after {first}; the usual step is {words}");
+            return Err(rows.problem(row, problem));
+        };
+        if step > MOST_GAPS * (own.len() as i64 + 1) {
+            let problem =
+                format!("{text} is {step} steps of {} after the first row; is it right?", clock.words());
+            return Err(rows.problem(row, problem));
+        }
+        if steps.last().is_some_and(|last| *last as i64 == step) {
+            let before = rows.rows[own[at - 1]].0;
+            let problem = format!(
+                "{text} has a row already (line {before}); keep one, or name the column of the series \
+                                   with option `series_column`"
+            );
+            return Err(rows.problem(row, problem));
+        }
+        steps.push(step as usize);
+    }
+    Ok(steps)
+}

@@ -1,0 +1,38 @@
+//! Time series to forecast.
+//!
+//! | file | content |
+//! |---|---|
+//! | `series.rs` | a series, its columns, and the rule for missing values |
+//! | `form.rs` | forms of timestamps |
+//! | `clock.rs` | the step between timestamps, seasons, calendar features |
+//! | `columns.rs` | the columns of a table, and what they hold |
+//! | `long_table.rs`, `wide_table.rs` | tables with a row for each step, and with a row for each series |
+//! | `corpus.rs`, `bounds.rs` | files and folders, and their division into train, valid and test along time |
+//! | `scaling.rs`, `set.rs` | the scale of a window, and the series that windows are cut from |
+//! | `windows.rs`, `target.rs` | windows as examples of a network, and what they are compared with |
+//!
+//! A file is held in memory.
+
+mod bounds;
+mod clock;
+mod columns;
+mod corpus;
+mod form;
+mod long_table;
+mod scaling;
+mod series;
+mod set;
+mod target;
+mod wide_table;
+mod windows;
+
+pub use bounds::Bounds;
+pub use clock::{Clock, Frequency, Step};
+pub use columns::TimeColumns;
+pub use corpus::TimeSeriesCorpus;
+pub use form::Form;
+pub use scaling::{Centre, CovariateScale, Scaling};
+pub use series::{Covariates, SeriesTable, TimeSeries};
+pub use set::{Cut, Scales, SeriesSet, Sizes};
+pub use target::{TargetWindow, WindowTargets};
+pub use windows::{Stride, Windows};

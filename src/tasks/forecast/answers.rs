@@ -1,0 +1,138 @@
+//! Forecasts as answers, and as curves to draw.
+
+use candle_core::{DType, Device};
+use rnn_zoo_models::{Head, Network};
+use serde_json::{Map, Value, json};
+
+use super::distribution::forecast;
+use super::schema::ForecastSchema;
+use super::series_meter::of_batch;
+use super::tables;
+use crate::data::batch::Examples;
+use crate::data::time_series::TargetWindow;
+use crate::tasks::answer::Answer;
+use crate::tasks::data_spec::DataSpec;
+use crate::tasks::names::Names;
+use crate::tasks::task::{Questions, overflowing};
+use crate::{Error, Result};
+
+/// A forecast of a series beside its values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// The name of the series.
+    pub name: String,
+    /// The time of the first step of the forecast.
+    pub start: String,
+    /// The values before the forecast.
+    pub history: Vec<f64>,
+    /// The values of its steps; NaN where one is not known.
+    pub values: Vec<f64>,
+    /// The forecast.
+    pub mean: Vec<f64>,
+    /// Levels of quantiles with their steps.
+    pub quantiles: Vec<(f64, Vec<f64>)>,
+}
+
+/// The forecast of a window: its mean, and the quantiles of each level.
+fn of_window(head: &Head, outputs: &[Vec<f64>], window: &TargetWindow) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let mut mean = vec![];
+    let mut quantiles = vec![vec![]; head.levels().len()];
+    for outputs in outputs {
+        let step = forecast(head, outputs);
+        mean.push(window.restored(step.mean));
+        for (level, quantile) in quantiles.iter_mut().zip(step.quantiles) {
+            level.push(window.restored(quantile));
+        }
+    }
+    (mean, quantiles)
+}
+
+/// Forecast windows of a batch: (window, mean, quantiles).
+fn forecasts<'a>(
+    network: &'a dyn Network,
+    questions: &'a Questions,
+) -> Result<Vec<(&'a TargetWindow, Vec<f64>, Vec<Vec<f64>>)>> {
+    let (head, targets) = of_batch(network, &questions.batch)?;
+    let (hidden, _) = network.encode(&questions.batch.inputs, None, None)?;
+    let outputs = network.decode(&hidden)?.to_dtype(DType::F64)?.to_vec3::<f64>()?; // (batch, horizon, outputs)
+    let found = targets.windows.iter().zip(&outputs).map(|(window, outputs)| {
+        let (mean, quantiles) = of_window(head, outputs, window);
+        match mean.iter().chain(quantiles.iter().flatten()).all(|number| number.is_finite()) {
+            true => Ok((window, mean, quantiles)),
+            false => Err(overflowing()),
+        }
+    });
+    found.collect()
+}
+
+/// Forecast each series of a batch.
+pub(super) fn answer(network: &dyn Network, questions: &Questions) -> Result<Vec<Answer>> {
+    let levels = network.head().map_or(&[][..], Head::levels);
+    let found = forecasts(network, questions)?;
+    Ok(found
+        .into_iter()
+        .map(|(window, mean, quantiles)| described(window, &mean, levels, quantiles))
+        .collect())
+}
+
+fn described(window: &TargetWindow, mean: &[f64], levels: &[f64], quantiles: Vec<Vec<f64>>) -> Answer {
+    let set = &window.set;
+    let times: Vec<String> =
+        (window.at..window.at + mean.len()).map(|step| set.time(window.series, step)).collect();
+    let start = match set.clock {
+        Some(_) => Value::from(times[0].clone()),
+        None => Value::from(window.at),
+    };
+    let quantiles: Map<String, Value> =
+        levels.iter().zip(quantiles).map(|(level, steps)| (level.to_string(), json!(steps))).collect();
+    let mut json = json!({ "series": window.name(), "start": start, "mean": mean, "quantiles": quantiles });
+    // The columns of a named series are told apart.
+    let column = set.series[window.series].column;
+    let several = set.scales.units.len() > 1;
+    if let (true, Some(object)) = (several, json.as_object_mut()) {
+        object.insert("column".into(), json!(column));
+    }
+    if let Some(object) = json.as_object_mut() {
+        object.insert("times".into(), json!(times));
+    }
+    let words: Vec<String> = mean.iter().map(|value| format!("{value:.6}")).collect();
+    Answer { text: format!("{}  {}  {}", window.name(), times[0], words.join(" ")), json }
+}
+
+/// The forecasts of the first `most` series of a table, or of the one called `name`, beside their values.
+///
+/// # Errors
+/// If the data cannot be read or does not suit the model, there is no such series, or a forecast is NaN or infinite, and
+/// errors from candle.
+pub fn curves(
+    network: &dyn Network,
+    names: Names<'_>,
+    data: &DataSpec,
+    name: Option<&str>,
+    most: usize,
+    device: &Device,
+) -> Result<Vec<Curve>> {
+    let Some(schema) = ForecastSchema::read(names.schema)? else {
+        return Err(Error::Message("only a forecaster of tables has series to draw".into()));
+    };
+    let windows = tables::questions(data, &schema)?;
+    let rows: Vec<usize> = (0..windows.len())
+        .filter(|&row| name.is_none_or(|name| windows.name(row) == name))
+        .take(most)
+        .collect();
+    if rows.is_empty() {
+        let problem = format!("has no series {:?}", name.unwrap_or_default());
+        return Err(Error::file(&data.data, problem));
+    }
+    let questions = Questions { batch: windows.batch(&rows, device)?, before: 0, parts: vec![] };
+    let levels = network.head().map_or(&[][..], Head::levels);
+    let curve = |(window, mean, quantiles): (&TargetWindow, Vec<f64>, Vec<Vec<f64>>)| Curve {
+        name: window.name().into(),
+        start: window.set.time(window.series, window.at),
+        history: window.history().to_vec(),
+        values: window.values(),
+        mean,
+        quantiles: levels.iter().copied().zip(quantiles).collect(),
+    };
+    Ok(forecasts(network, &questions)?.into_iter().map(curve).collect())
+}

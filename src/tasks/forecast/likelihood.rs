@@ -1,0 +1,56 @@
+//! Negative log-likelihoods in plain tensor ops, which have gradients.
+//!
+//! ```text
+//! normal        log s + (y - m)^2 / 2 s^2 + log(2 pi) / 2
+//! Student's t   log G(v/2) - log G((v + 1)/2) + log(v pi) / 2 + log s + (v + 1)/2 log(1 + (y - m)^2 / (v s^2))
+//! ```
+
+use candle_core::{Result, Tensor};
+
+/// The least scale of a distribution, so that a value that is forecast exactly has a finite likelihood.
+pub(super) const LEAST_SCALE: f64 = 1e-4;
+
+/// The least degrees of freedom, above which the variance is finite.
+pub(super) const LEAST_FREEDOM: f64 = 2.;
+
+/// Compute log(1 + exp x) without overflow.
+pub(super) fn softplus(xs: &Tensor) -> Result<Tensor> {
+    let tail = (xs.abs()?.neg()?.exp()? + 1.)?.log()?;
+    xs.relu()? + tail
+}
+
+/// Compute the negative log-likelihood of errors under normal distributions with these scales.
+pub(super) fn normal(errors: &Tensor, scales: &Tensor) -> Result<Tensor> {
+    let constant = 0.5 * std::f64::consts::TAU.ln();
+    (scales.log()? + ((errors / scales)?.sqr()? * 0.5)?)? + constant
+}
+
+/// Compute the negative log-likelihood of errors under Student's t distributions with these scales and degrees of freedom.
+pub(super) fn student(errors: &Tensor, scales: &Tensor, freedom: &Tensor) -> Result<Tensor> {
+    let half = (freedom * 0.5)?;
+    let above = (&half + 0.5)?;
+    let ratio = (log_gamma(&half)? - log_gamma(&above)?)?;
+    let spread = ((freedom * std::f64::consts::PI)?.log()? * 0.5)?;
+    let tail = (((errors / scales)?.sqr()? / freedom)? + 1.)?.log()?;
+    ((ratio + spread)? + scales.log()?)? + (above * tail)?
+}
+
+/// Compute the logarithm of the gamma function of positive numbers: its recurrence up to x + 7, then Stirling's series.
+pub(super) fn log_gamma(xs: &Tensor) -> Result<Tensor> {
+    const SHIFT: usize = 7;
+    let mut product = xs.clone();
+    for above in 1..SHIFT {
+        product = (product * (xs + above as f64)?)?;
+    }
+    let xs = (xs + SHIFT as f64)?;
+    let inverse = xs.recip()?;
+    let square = inverse.sqr()?;
+    // 1/12 x - 1/360 x^3 + 1/1260 x^5 - 1/1680 x^7
+    let mut series = ((&square * (-1. / 1680.))? + 1. / 1260.)?;
+    for coefficient in [-1. / 360., 1. / 12.] {
+        series = ((series * &square)? + coefficient)?;
+    }
+    let series = (series * inverse)?;
+    let stirling = (((&xs - 0.5)? * xs.log()?)? - &xs)?;
+    ((stirling + series)? + 0.5 * std::f64::consts::TAU.ln())? - product.log()?
+}

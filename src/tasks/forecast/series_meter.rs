@@ -1,0 +1,118 @@
+//! Metrics of forecasts of time series, beside those of naive forecasts.
+
+use candle_core::DType;
+use rnn_zoo_models::{Head, Network};
+
+use super::distribution::forecast;
+use super::loss::summed;
+use crate::data::batch::{Batch, Targets};
+use crate::data::time_series::{TargetWindow, WindowTargets};
+use crate::inference::carry::Carried;
+use crate::tasks::figures::{Figures, MAE, MASE, MSE, RMSE, SMAPE};
+use crate::tasks::meter::{Baselines, Measured, Meter};
+use crate::tasks::series_scores::{SeriesScores, naive, seasonal_naive};
+use crate::training::loss::scalar;
+use crate::{Error, Result};
+
+/// Errors of forecasts, and of naive forecasts of the same values. The loss is the mean over values.
+#[derive(Default)]
+pub(super) struct SeriesMeter {
+    loss: f64,
+    values: usize,
+    windows: usize,
+    model: Errors,
+    naive: Errors,
+    seasonal: Errors,
+}
+
+/// Errors in the units of the series, and in standardised units.
+#[derive(Default)]
+struct Errors {
+    own: SeriesScores,
+    standardised: SeriesScores,
+}
+
+impl Errors {
+    fn add(&mut self, window: &TargetWindow, values: &[f64], forecast: &[f64]) {
+        self.own.add(values, forecast, window.naive_error);
+        let unit = window.set.unit(window.series);
+        let scaled = |numbers: &[f64]| numbers.iter().map(|number| number / unit).collect::<Vec<f64>>();
+        self.standardised.add(&scaled(values), &scaled(forecast), None);
+    }
+
+    fn figures(&self) -> Figures {
+        let Self { own, standardised } = self;
+        let figures = [
+            (MAE, standardised.mae()),
+            (RMSE, standardised.rmse()),
+            (MSE, standardised.mse()),
+            (SMAPE, own.smape()),
+            (MASE, own.mase()),
+        ];
+        let found = figures.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        found.fold(Figures::default(), |figures, (name, value)| figures.with(name, value))
+    }
+}
+
+/// The forecasts of a batch, in the units of the series: for each window its steps.
+///
+/// # Errors
+/// If the batch does not fit the network, and errors from candle.
+pub(super) fn means(
+    head: &Head,
+    outputs: &candle_core::Tensor,
+    windows: &[TargetWindow],
+) -> Result<Vec<Vec<f64>>> {
+    let outputs = outputs.to_dtype(DType::F64)?.to_vec3::<f64>()?; // (batch, horizon, outputs)
+    let of_window = |(steps, window): (&Vec<Vec<f64>>, &TargetWindow)| {
+        steps.iter().map(|outputs| window.restored(forecast(head, outputs).mean)).collect()
+    };
+    Ok(outputs.iter().zip(windows).map(of_window).collect())
+}
+
+/// The windows of a batch of time series, and the head of its network.
+///
+/// # Errors
+/// If the batch or the network is another.
+pub(super) fn of_batch<'a>(
+    network: &'a dyn Network,
+    batch: &'a Batch,
+) -> Result<(&'a Head, &'a WindowTargets)> {
+    match (&batch.targets, network.head()) {
+        (Targets::Windows(targets), Some(head)) => Ok((head, targets)),
+        _ => Err(Error::Message("a forecaster expects windows of time series".into())),
+    }
+}
+
+impl Meter for SeriesMeter {
+    fn add(&mut self, network: &dyn Network, batch: &Batch, carried: &mut Carried) -> Result<()> {
+        let (head, targets) = of_batch(network, batch)?;
+        let outputs = network.decode(&carried.encode(network, batch)?.detach())?;
+        let (loss, values) = summed(head, &outputs, targets)?;
+        self.loss += scalar(&loss)?;
+        self.values += values;
+        self.windows += targets.windows.len();
+        for (window, forecast) in targets.windows.iter().zip(means(head, &outputs, &targets.windows)?) {
+            let values = window.values();
+            let sizes = window.set.sizes;
+            self.model.add(window, &values, &forecast);
+            self.naive.add(window, &values, &naive(window.history(), sizes.horizon));
+            let seasonal = seasonal_naive(window.history(), sizes.season, sizes.horizon);
+            self.seasonal.add(window, &values, &seasonal);
+        }
+        Ok(())
+    }
+
+    fn measured(&self) -> Measured {
+        Measured {
+            targets: self.windows,
+            loss: self.loss / self.values.max(1) as f64,
+            figures: self.model.figures(),
+            classes: None,
+            baselines: Some(Baselines {
+                naive: self.naive.figures(),
+                seasonal_naive: self.seasonal.figures(),
+            }),
+        }
+    }
+}
