@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::head::Head;
 use crate::inputs::{Inputs, Series};
 use crate::layers::config::{LARGEST_SIZE, check_probability};
-use crate::layers::dropout::{Noise, Share, dropout};
+use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, embedding};
 use crate::layers::init::{Distribution, parameter};
 use crate::layers::linear::{Linear, linear, linear_distribution, linear_no_bias};
@@ -263,7 +263,7 @@ impl Network for Forecaster {
         self.check(inputs)?;
         let past = inputs.past.to_dtype(self.decoder.weight().dtype())?; // values come in f32
         let (vectors, state) = self.vectors(inputs, &past, noise.as_deref_mut())?;
-        let vectors = dropout(&vectors, self.config.dropout, Share::None, noise)?;
+        let vectors = dropout(&vectors, self.config.dropout, DropoutMask::PerElement, noise)?;
         let Some(linear) = &self.linear else { return Ok(Encoded { hidden: vectors, state, penalty: None }) };
         let (steps, count) = self.config.spans();
         let direct = linear.forward(&past.narrow(2, 0, 1)?.squeeze(2)?)?; // (batch, horizon)

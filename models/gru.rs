@@ -72,8 +72,8 @@ pub struct GruOptions {
     /// The operand of the reset gate; the recurrent product by default.
     #[serde(default)]
     pub reset: Reset,
-    /// The longest dependency, in steps and at least 3, that the chrono initialisation prepares for (Tallec and
-    /// Ollivier 2018): the bias of the update gate starts at ln(t), with t drawn for each unit between 1 and this number.
+    /// The longest dependency T, in steps and at least 3, that the chrono initialisation prepares for (Tallec and
+    /// Ollivier 2018): the bias of the update gate starts at ln(t), with t drawn for each unit from 1 to T - 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chrono: Option<usize>,
 }

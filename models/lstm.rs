@@ -65,9 +65,9 @@ pub struct LstmOptions {
     /// value of one or more the cell keeps its state from the start of training (Jozefowicz et al. 2015).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forget_bias: Option<f64>,
-    /// The longest dependency, in steps and at least 3, that the chrono initialisation prepares for (Tallec and
+    /// The longest dependency T, in steps and at least 3, that the chrono initialisation prepares for (Tallec and
     /// Ollivier 2018): the bias of the forget gate starts at ln(t) and that of the input gate at -ln(t), with t drawn
-    /// for each unit between 1 and this number. Replaces `forget_bias`.
+    /// for each unit from 1 to T - 1. Replaces `forget_bias`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chrono: Option<usize>,
 }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inputs::Inputs;
 use crate::layers::config::{LARGEST_SIZE, check_probability};
-use crate::layers::dropout::{Noise, Share, dropout};
+use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, check_vocabulary, embedding};
 use crate::layers::init::{Distribution, parameter};
 use crate::layers::linear::{Linear, linear_distribution};
@@ -55,7 +55,7 @@ pub struct Predictor {
     reader: Reader,
     decoder: Linear,
     dropout: f64,
-    share: Share,
+    mask: DropoutMask,
 }
 
 impl Predictor {
@@ -84,7 +84,7 @@ impl Predictor {
             decoder: Linear::new(weight, Some(bias)),
             rnn,
             dropout: config.dropout,
-            share: if config.rnn.stack().locked_dropout { Share::Time } else { Share::None },
+            mask: config.rnn.stack().dropout_mask(),
         })
     }
 }
@@ -101,14 +101,14 @@ impl Network for Predictor {
         let xs = match &self.encoder {
             Some(encoder) => {
                 let xs = encoder.forward(inputs)?; // (batch, time, embedding)
-                dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?
+                dropout(&xs, self.dropout, self.mask, noise.as_deref_mut())?
             }
             None => inputs.to_dtype(self.decoder.weight().dtype())?, // features come in f32
         };
         let output = self.rnn.run_t(&xs, state, lengths, noise.as_deref_mut())?;
         let hidden = self.reader.read(&output, lengths)?; // (batch, time, output) or (batch, output)
         // A single vector cannot share its mask.
-        let share = if self.reader.is_every() { self.share } else { Share::None };
+        let share = if self.reader.is_every() { self.mask } else { DropoutMask::None };
         let hidden = dropout(&hidden, self.dropout, share, noise)?;
         Ok(Encoded { hidden, state: output.state, penalty: None })
     }

@@ -110,15 +110,21 @@ impl ModelConfig {
         }
     }
 
-    /// Return the names of the parameters that are embeddings: matrices with one row per token.
-    pub fn embeddings(&self) -> &'static [&'static str] {
+    /// Return the names of the parameters that are embeddings: matrices with one row per token, symbol or series.
+    pub fn embeddings(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.vocabulary_size().map(|_| "encoder.weight".into()).into_iter().collect();
         match self {
-            Self::Translator(TranslatorConfig { shared: false, .. }) => {
-                &["encoder.weight", "target.encoder.weight"]
+            Self::Rnnlm(_) | Self::Predictor(_) => {}
+            Self::Tagger(config) => {
+                names.extend(config.characters.as_ref().map(|_| "characters.encoder.weight".into()));
+                names.extend((0..config.columns.len()).map(|column| format!("columns.{column}.weight")));
             }
-            _ if self.vocabulary_size().is_some() => &["encoder.weight"],
-            _ => &[],
+            Self::Translator(config) if config.shared => {}
+            Self::Translator(_) => names.push("target.encoder.weight".into()),
+            Self::Forecaster(_) => names.extend(["position.weight", "series.weight"].map(String::from)),
         }
+        names
     }
 
     /// Return the configuration of the recurrent stack.

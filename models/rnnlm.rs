@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inputs::Inputs;
 use crate::layers::config::check_probability;
-use crate::layers::dropout::{Noise, Share, dropout, mask};
+use crate::layers::dropout::{DropoutMask, Noise, dropout, mask};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, check_vocabulary};
 use crate::layers::init::{Distribution, parameter};
 use crate::layers::linear::{Linear, linear_distribution};
@@ -94,7 +94,7 @@ pub struct Rnnlm {
     projection: Option<Tensor>,
     decoder: Linear,
     dropout: f64,
-    share: Share,
+    mask: DropoutMask,
     embedding_dropout: f64,
     penalties: Penalties,
 }
@@ -134,7 +134,7 @@ impl Rnnlm {
             projection,
             decoder: Linear::new(weight, Some(bias)),
             dropout: config.dropout,
-            share: if config.rnn.stack().locked_dropout { Share::Time } else { Share::None },
+            mask: config.rnn.stack().dropout_mask(),
             embedding_dropout: config.embedding_dropout,
             penalties: Penalties { ar: config.ar, tar: config.tar },
         })
@@ -159,9 +159,9 @@ impl Network for Rnnlm {
             let read = tokens.index_select(&inputs.flatten_all()?, 0)?.reshape(inputs.shape())?;
             xs = xs.broadcast_mul(&read.unsqueeze(2)?)?; // (batch, time, 1)
         }
-        let xs = dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?;
+        let xs = dropout(&xs, self.dropout, self.mask, noise.as_deref_mut())?;
         let output = self.rnn.run_t(&xs, state, lengths, noise.as_deref_mut())?;
-        let dropped = dropout(&output.ys, self.dropout, self.share, noise)?; // (batch, time, output)
+        let dropped = dropout(&output.ys, self.dropout, self.mask, noise)?; // (batch, time, output)
         let Penalties { ar, tar } = self.penalties;
         let penalty = (trains && (ar > 0. || tar > 0.))
             .then(|| penalty(self.penalties, &output.ys, &dropped, lengths))

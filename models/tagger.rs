@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::inputs::{Inputs, Words};
 use crate::layers::config::{LARGEST_SIZE, check_probability};
 use crate::layers::crf::Crf;
-use crate::layers::dropout::{Noise, Share, dropout};
+use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, embedding};
 use crate::layers::init::Distribution;
 use crate::layers::linear::{Linear, linear, linear_distribution};
@@ -89,7 +89,7 @@ pub struct Tagger {
     decoder: Linear,
     crf: Option<Crf>,
     dropout: f64,
-    share: Share,
+    mask: DropoutMask,
 }
 
 /// An embedding of characters with a stack over the characters of a word.
@@ -148,7 +148,7 @@ impl Tagger {
             crf: config.crf.then(|| Crf::new(config.outputs, vb.pp("crf"))).transpose()?,
             rnn,
             dropout: config.dropout,
-            share: if config.rnn.stack().locked_dropout { Share::Time } else { Share::None },
+            mask: config.rnn.stack().dropout_mask(),
         })
     }
 
@@ -177,9 +177,9 @@ impl Network for Tagger {
         mut noise: Noise<'_>,
     ) -> Result<Encoded> {
         let xs = self.features(inputs.as_words()?, noise.as_deref_mut())?; // (batch, time, features)
-        let xs = dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?;
+        let xs = dropout(&xs, self.dropout, self.mask, noise.as_deref_mut())?;
         let output = self.rnn.run_t(&xs, state, lengths, noise.as_deref_mut())?;
-        let hidden = dropout(&output.ys, self.dropout, self.share, noise)?; // (batch, time, output)
+        let hidden = dropout(&output.ys, self.dropout, self.mask, noise)?; // (batch, time, output)
         Ok(Encoded { hidden, state: output.state, penalty: None })
     }
 

@@ -33,7 +33,7 @@ use crate::layers::attention::{
 };
 use crate::layers::cell::Cell;
 use crate::layers::config::{StackConfig, StackOptions, check_probability};
-use crate::layers::dropout::{Noise, Share, dropout};
+use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, check_vocabulary, embedding};
 use crate::layers::init::{Distribution, parameter};
 use crate::layers::linear::{Linear, linear, linear_distribution, linear_no_bias};
@@ -74,7 +74,7 @@ pub struct Translator {
     projection: Option<Linear>,
     decoder: Linear,
     dropout: f64,
-    share: Share,
+    mask: DropoutMask,
 }
 
 /// The layers from the encoder's last state to the decoder's first.
@@ -153,7 +153,7 @@ impl Translator {
             projection,
             decoder: Linear::new(weight, Some(bias)),
             dropout: config.dropout,
-            share: if stack.locked_dropout { Share::Time } else { Share::None },
+            mask: stack.dropout_mask(),
         })
     }
 
@@ -165,9 +165,9 @@ impl Translator {
         mut noise: Noise<'_>,
     ) -> Result<(Memory, AttentionState)> {
         let xs = self.source.forward(source)?; // (batch, source, embedding)
-        let xs = dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?;
+        let xs = dropout(&xs, self.dropout, self.mask, noise.as_deref_mut())?;
         let output = self.rnn.run_t(&xs, None, lengths, noise.as_deref_mut())?;
-        let outputs = dropout(&output.ys, self.dropout, self.share, noise)?; // (batch, source, memory)
+        let outputs = dropout(&output.ys, self.dropout, self.mask, noise)?; // (batch, source, memory)
         let state = self.target_rnn.start(self.bridge.forward(&output.state)?)?;
         Ok((self.target_rnn.memory(&outputs, lengths)?, state))
     }
@@ -217,9 +217,9 @@ impl Network for Translator {
         let (memory, state) =
             self.read(&pair.source, pair.source_lengths.as_deref(), noise.as_deref_mut())?;
         let xs = self.target.forward(&pair.target)?; // (batch, target, embedding)
-        let xs = dropout(&xs, self.dropout, self.share, noise.as_deref_mut())?;
+        let xs = dropout(&xs, self.dropout, self.mask, noise.as_deref_mut())?;
         let attended = self.target_rnn.run(&xs, &memory, &state)?;
-        let ys = dropout(&attended.ys, self.dropout, self.share, noise)?; // (batch, target, hidden)
+        let ys = dropout(&attended.ys, self.dropout, self.mask, noise)?; // (batch, target, hidden)
         Ok(Encoded { hidden: self.project(&ys)?, state: attended.state.cell, penalty: None })
     }
 

@@ -34,8 +34,8 @@ impl Parameters {
 
     /// Mark the parameters of these names as embeddings: matrices with one row per token.
     #[must_use]
-    pub fn with_embeddings<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
-        self.embeddings = names.into_iter().map(String::from).collect();
+    pub fn with_embeddings(mut self, names: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.embeddings = names.into_iter().map(Into::into).collect();
         self
     }
 
@@ -126,7 +126,10 @@ pub(crate) fn converted(name: &str, tensor: &Tensor, dtype: DType) -> Result<Ten
         .zip(numbers(tensor)?)
         .any(|(to, from)| from.is_finite() && !to.is_finite());
     match beyond {
-        true => Err(Error::Message(format!("tensor {name} has values beyond {}", dtype.as_str()))),
+        true => Err(Error::Message(format!(
+            "tensor {name} has values beyond {}; export it as f32",
+            dtype.as_str()
+        ))),
         false => Ok(value),
     }
 }
@@ -138,8 +141,7 @@ pub(crate) fn converted(name: &str, tensor: &Tensor, dtype: DType) -> Result<Ten
 pub fn build(config: &ModelConfig, dtype: DType, device: &Device) -> Result<(Box<dyn Network>, Parameters)> {
     let (map, builder) = Parameters::builder(dtype, device);
     let network = config.build(builder)?;
-    let embeddings = config.embeddings().iter().copied();
-    Ok((network, Parameters::from(&map).with_embeddings(embeddings)))
+    Ok((network, Parameters::from(&map).with_embeddings(config.embeddings())))
 }
 
 /// Return a builder for a network with copies of `parameters` as constants, of whose use no graph is kept.

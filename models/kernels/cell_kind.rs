@@ -33,6 +33,11 @@ impl CellKind {
         self != Self::Gru
     }
 
+    /// Return whether the cell has a cell state `c` beside its hidden state.
+    pub(crate) fn has_cell_state(self) -> bool {
+        self == Self::Lstm
+    }
+
     /// Return whether a step has a second recurrent product, that of the last gate.
     pub(crate) fn has_second_product(self) -> bool {
         self == Self::GruBefore

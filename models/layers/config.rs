@@ -15,6 +15,7 @@
 use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::layers::dropout::DropoutMask;
 use crate::layers::state::Merge;
 
 /// The largest input size or hidden size. A mistyped size is an error, not an allocation that ends the process.
@@ -131,6 +132,11 @@ impl<O: Default> From<StackOptions> for StackConfig<O> {
 }
 
 impl StackOptions {
+    /// Return the draws of dropout.
+    pub fn dropout_mask(&self) -> DropoutMask {
+        if self.locked_dropout { DropoutMask::PerSequence } else { DropoutMask::PerElement }
+    }
+
     /// Configure one layer in one direction, with biases and without dropout.
     pub fn new(input_size: usize, hidden_size: usize) -> Self {
         Self {

@@ -16,7 +16,7 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 
 use crate::layers::init::{Distribution, parameter};
-use crate::ops::crf::Scores;
+use crate::ops::crf::ChainScores;
 
 /// Distribution of all parameters' initial values.
 const DISTRIBUTION: Distribution = Distribution::Uniform(0.1);
@@ -109,7 +109,7 @@ impl Crf {
         reduction: Reduction,
     ) -> Result<Tensor> {
         let (batch, time, _) = emissions.dims3()?;
-        let sum = Scores { emissions, potentials: &self.potentials()?, lengths }.loss(tags)?;
+        let sum = ChainScores { emissions, potentials: &self.potentials()?, lengths }.loss(tags)?;
         let count = match reduction {
             Reduction::Sum => return Ok(sum),
             Reduction::Mean => batch,
@@ -123,7 +123,7 @@ impl Crf {
     /// # Errors
     /// As [`Crf::loss`].
     pub fn losses(&self, emissions: &Tensor, tags: &Tensor, lengths: Option<&[usize]>) -> Result<Vec<f64>> {
-        Scores { emissions, potentials: &self.potentials()?, lengths }.losses(tags)
+        ChainScores { emissions, potentials: &self.potentials()?, lengths }.losses(tags)
     }
 
     /// Find the most probable tags of each sequence with the Viterbi algorithm. `emissions` is (batch, time, tags). Of
@@ -132,7 +132,7 @@ impl Crf {
     /// # Errors
     /// If the shapes disagree, or a length is above `time`.
     pub fn decode(&self, emissions: &Tensor, lengths: Option<&[usize]>) -> Result<Vec<Vec<u32>>> {
-        Scores { emissions, potentials: &self.potentials()?, lengths }.best()
+        ChainScores { emissions, potentials: &self.potentials()?, lengths }.best()
     }
 
     /// Draw all parameters anew.

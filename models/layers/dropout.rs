@@ -7,25 +7,25 @@ use rand::Rng;
 /// The generator that training draws its noise from; `None` outside training, when nothing is dropped.
 pub type Noise<'a> = Option<&'a mut (dyn Rng + 'static)>;
 
-/// The elements that share one draw.
+/// The draws of dropout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
-    /// No elements: ordinary dropout.
-    None,
-    /// The time steps of (batch, time, features): locked, or variational, dropout (Gal and Ghahramani 2016).
-    Time,
+pub enum DropoutMask {
+    /// One draw for each element: ordinary dropout.
+    PerElement,
+    /// One draw for all time steps of (batch, time, features): locked, or variational, dropout (Gal and Ghahramani 2016).
+    PerSequence,
 }
 
 /// Set elements of `xs` to zero with probability `p` and scale the others by 1/(1 - p), which keeps the mean. Without
 /// a generator, or if `p` is 0, return `xs`.
 ///
 /// # Errors
-/// If `xs` is not (batch, time, features) with [`Share::Time`].
-pub fn dropout(xs: &Tensor, p: f64, share: Share, rng: Noise<'_>) -> Result<Tensor> {
+/// If `xs` is not (batch, time, features) with [`DropoutMask::PerSequence`].
+pub fn dropout(xs: &Tensor, p: f64, draws: DropoutMask, rng: Noise<'_>) -> Result<Tensor> {
     let Some(rng) = rng.filter(|_| p > 0.) else { return Ok(xs.clone()) };
-    match share {
-        Share::None => xs * mask(xs.dims(), p, xs, rng)?,
-        Share::Time => {
+    match draws {
+        DropoutMask::PerElement => xs * mask(xs.dims(), p, xs, rng)?,
+        DropoutMask::PerSequence => {
             let (batch, _, features) = xs.dims3()?;
             xs.broadcast_mul(&mask(&[batch, 1, features], p, xs, rng)?)
         }
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn dropout_keeps_the_mean_and_drops_its_share() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let ys = dropout(&ones(), 0.3, Share::None, Some(&mut rng)).unwrap();
+        let ys = dropout(&ones(), 0.3, DropoutMask::PerElement, Some(&mut rng)).unwrap();
         let values = ys.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let dropped = values.iter().filter(|&&v| v == 0.).count() as f64 / values.len() as f64;
         assert!((dropped - 0.3).abs() < 0.015, "{dropped} of the elements are zero");
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn locked_dropout_draws_one_mask_for_all_steps() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let ys = dropout(&ones(), 0.5, Share::Time, Some(&mut rng)).unwrap();
+        let ys = dropout(&ones(), 0.5, DropoutMask::PerSequence, Some(&mut rng)).unwrap();
         let first = ys.narrow(1, 0, 1).unwrap().broadcast_as(ys.shape()).unwrap();
         let difference = (&ys - first).unwrap().abs().unwrap().sum_all().unwrap();
         assert_eq!(difference.to_scalar::<f32>().unwrap(), 0.);
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn nothing_is_dropped_outside_training() {
-        let ys = dropout(&ones(), 0.9, Share::None, None).unwrap();
+        let ys = dropout(&ones(), 0.9, DropoutMask::PerElement, None).unwrap();
         assert_eq!(ys.sum_all().unwrap().to_scalar::<f32>().unwrap(), 16000.);
     }
 }

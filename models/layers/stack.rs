@@ -8,7 +8,7 @@ use rand::Rng;
 
 use crate::layers::cell::Cell;
 use crate::layers::config::{Init, StackConfig};
-use crate::layers::dropout::{Noise, Share, dropout};
+use crate::layers::dropout::{Noise, dropout};
 use crate::layers::gate_bias::check_gate_biases;
 use crate::layers::linear::Linear;
 use crate::layers::recurrent::Recurrent;
@@ -183,11 +183,11 @@ where
             Some(lengths) => clear_padding(xs, lengths)?,
             None => xs.clone(),
         };
-        let share = if self.config.stack.locked_dropout { Share::Time } else { Share::None };
+        let mask = self.config.stack.dropout_mask();
         let mut states = Vec::with_capacity(self.cells.len());
         for layer in 0..self.config.stack.num_layers {
             if layer > 0 {
-                ys = dropout(&ys, self.config.stack.dropout, share, noise.as_deref_mut())?;
+                ys = dropout(&ys, self.config.stack.dropout, mask, noise.as_deref_mut())?;
             }
             ys = self.layer(layer, &ys, &initial, lengths, noise.as_deref_mut(), &mut states)?;
         }

@@ -16,7 +16,7 @@ use crate::kernels::run_chunked;
 
 /// The scores of a batch of sequences under a chain.
 #[derive(Clone, Copy)]
-pub(crate) struct Scores<'a> {
+pub(crate) struct ChainScores<'a> {
     /// The scores of the tags at each step, (batch, time, tags).
     pub(crate) emissions: &'a Tensor,
     /// (tags + 2, tags): the transitions (from, to), the starts, the ends.
@@ -25,7 +25,7 @@ pub(crate) struct Scores<'a> {
     pub(crate) lengths: Option<&'a [usize]>,
 }
 
-impl Scores<'_> {
+impl ChainScores<'_> {
     /// Compute `-log p(tags)` in nats, summed over the sequences: a scalar with a gradient. `targets` is (batch, time) u32.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Scores<'_> {
     /// Compute `-log p(tags)` of each sequence in nats, without a gradient.
     ///
     /// # Errors
-    /// As [`Scores::loss`].
+    /// As [`ChainScores::loss`].
     pub(crate) fn losses(self, targets: &Tensor) -> Result<Vec<f64>> {
         let Targets { sequences, time } = Targets::of(self, targets)?;
         self.for_each(time, |chain, emissions, row| {
@@ -106,7 +106,7 @@ struct Targets {
 
 impl Targets {
     /// Check and read (batch, time) `targets`.
-    fn of(scores: Scores<'_>, targets: &Tensor) -> Result<Self> {
+    fn of(scores: ChainScores<'_>, targets: &Tensor) -> Result<Self> {
         let (lengths, time) = scores.lengths()?;
         let (batch, _, tags) = scores.emissions.dims3()?;
         if targets.dims() != [batch, time] {
@@ -124,7 +124,7 @@ impl Targets {
 
 /// The choice between the implementations of the summed loss.
 struct Loss<'a> {
-    scores: Scores<'a>,
+    scores: ChainScores<'a>,
     targets: &'a Targets,
 }
 
@@ -143,7 +143,7 @@ impl Operation for Loss<'_> {
     }
 
     fn reference(self) -> Result<Tensor> {
-        let Scores { emissions, potentials, .. } = self.scores;
+        let ChainScores { emissions, potentials, .. } = self.scores;
         reference::chain_loss(emissions, potentials, &self.targets.sequences)
     }
 }

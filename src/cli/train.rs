@@ -69,7 +69,7 @@ fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
             if ending == Ending::EarlyStopped {
                 note!("stopped early: validation no longer improves");
             }
-            if run.trainer.shipped_score.as_ref().is_some_and(|score| score.step == 0) {
+            if run.trainer.selected_score.as_ref().is_some_and(|score| score.step == 0) {
                 note!("no evaluation was better than the start, whose parameters are kept; try another --lr");
             }
             announce_missed(&run)?;

@@ -70,7 +70,7 @@ impl FromStr for Column {
         column.ok_or_else(|| {
             let names = CONLLU.join(", ");
             Error::Message(format!(
-                "`{text}` is no column; expected a number from 0, a negative number from the end, or a name of CoNLL-U \
+                "`{text}` is not a column; expected a number from 0, a negative number from the end, or a name of CoNLL-U \
                  ({names})"
             ))
         })
@@ -102,7 +102,7 @@ mod tests {
         }
         for text in ["", "-0", "-", "1.5", "word", "--1"] {
             let message = text.parse::<Column>().unwrap_err().to_string();
-            assert!(message.contains("is no column") && message.contains("upos"), "{message}");
+            assert!(message.contains("is not a column") && message.contains("upos"), "{message}");
         }
     }
 

@@ -45,7 +45,7 @@ pub fn is_column_source(source: &Source, is_tagging: bool) -> Result<bool> {
 pub fn open(source: &Source, options: &ColumnOptions) -> Result<Divided<ColumnFile>> {
     match source {
         Source::Builtin(builtin) => {
-            let problem = format!("builtin:{} is no column file", builtin.name());
+            let problem = format!("builtin:{} is not a column file", builtin.name());
             Err(Error::invalid("data", problem))
         }
         Source::File(path) => Ok(Divided::file(ColumnFile::open(path, options)?)),

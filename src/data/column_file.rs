@@ -275,7 +275,9 @@ fn is_word(id: &str) -> Result<bool, String> {
     match id.split_once(['-', '.']) {
         None if is_number(id) => Ok(true),
         Some((first, last)) if is_number(first) && is_number(last) => Ok(false),
-        _ => Err(format!("`{id}` is no number of a word; expected one such as 1, 1-2 or 1.1 in CoNLL-U")),
+        _ => {
+            Err(format!("`{id}` is not the number of a word; expected one such as 1, 1-2 or 1.1 in CoNLL-U"))
+        }
     }
 }
 
@@ -440,7 +442,12 @@ mod tests {
             ("a.txt", "a b\n", &options("0", "1", &["-1"]), "column 1 is the tag; expected other columns"),
             ("a.txt", "a b\n", &options("-2", "0", &[]), "column 0 cannot be the word and the tag at once"),
             ("a.conllu", "a b\n", &default, "line 1: 2 columns; expected the 10 of CoNLL-U"),
-            ("a.conllu", &CONLLU.replace("\n2\t", "\nx\t"), &default, "line 5: `x` is no number of a word"),
+            (
+                "a.conllu",
+                &CONLLU.replace("\n2\t", "\nx\t"),
+                &default,
+                "line 5: `x` is not the number of a word",
+            ),
             (
                 "a.txt",
                 &long,

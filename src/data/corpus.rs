@@ -234,7 +234,7 @@ impl Content {
         }
         options.refuse_columns(&format!("builtin:{}", builtin.name()))?;
         if options.encoding.is_some() {
-            let problem = format!("builtin:{} is no file; leave it out", builtin.name());
+            let problem = format!("builtin:{} is not a file; leave it out", builtin.name());
             return Err(Error::invalid("encoding", problem));
         }
         Ok(Self::Builtin { builtin, seed })

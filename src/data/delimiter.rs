@@ -80,7 +80,7 @@ impl FromStr for Delimiter {
             ("pipe", _) => b'|',
             (_, [byte]) if byte.is_ascii_punctuation() && *byte != b'"' => *byte,
             _ => {
-                let problem = format!("`{text}` is no delimiter; expected one of `,` `;` `|` or `tab`");
+                let problem = format!("`{text}` is not a delimiter; expected one of `,` `;` `|` or `tab`");
                 return Err(Error::invalid("delimiter", problem));
             }
         };

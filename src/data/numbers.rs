@@ -14,6 +14,6 @@ pub(super) fn value(text: &str) -> Result<f64, String> {
         Ok(_) => {
             Err(format!("{text:?} is infinite or out of range; expected a number, or ? where one is missing"))
         }
-        Err(_) => Err(format!("{text:?} is no number; expected one, or ? where one is missing")),
+        Err(_) => Err(format!("{text:?} is not a number; expected one, or ? where one is missing")),
     }
 }

@@ -102,7 +102,7 @@ impl FromStr for Source {
         if let Some(address) = data.strip_prefix("hf://") {
             return hub_file(address).ok_or_else(|| {
                 let form = "hf://datasets/OWNER/NAME/FILE";
-                Error::invalid("data", format!("`{data}` is no data file of the hub; expected {form}"))
+                Error::invalid("data", format!("`{data}` is not a data file of the hub; expected {form}"))
             });
         }
         let path = PathBuf::from(data);

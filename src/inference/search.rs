@@ -88,7 +88,7 @@ impl SearchOptions {
         }
         if !self.length_penalty.is_finite() {
             let problem =
-                format!("{} is no exponent; expected a finite number, 1 as a rule", self.length_penalty);
+                format!("{} is not an exponent; expected a finite number, 1 as a rule", self.length_penalty);
             return Err(Error::invalid("length_penalty", problem));
         }
         Ok(())

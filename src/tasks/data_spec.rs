@@ -357,7 +357,7 @@ impl DataSpec {
         }
     }
 
-    /// Refuse data that is no column file. `task` is named in the error.
+    /// Refuse data that is not a column file. `task` is named in the error.
     pub(super) fn require_columns(&self, task: &str) -> Result<()> {
         match self.source()? {
             Source::Builtin(_) => Err(self.unsuited(task, "column files or builtin:copy")),

@@ -131,7 +131,7 @@ impl Task for Lm {
         }
     }
 
-    fn check_options(&self, _options: &Options) -> Result<()> {
+    fn check_options(&self, _options: &Options, _network: Option<&ModelConfig>) -> Result<()> {
         Ok(())
     }
 

@@ -21,9 +21,11 @@ use super::names::Names;
 use super::network::{NetworkKind, NetworkOptions, predictor};
 use super::sequences::Sequences;
 use super::shape::Shape;
-use super::tag_meter::{TagMeter, TagScores};
+use super::tag_meter::{TagMeter, TagScores, refuse_smoothing};
 use super::tag_words::{self, TagSchema};
-use super::task::{Answerer, BatchLoss, Questions, Task, TextReader, figures_line, overflowing};
+use super::task::{
+    Answerer, BatchLoss, Questions, Task, TextReader, check_windows, figures_line, overflowing,
+};
 use crate::Result;
 use crate::data::batch::Batch;
 use crate::data::builtin::copy;
@@ -34,7 +36,7 @@ use crate::inference::carry::Carried;
 use crate::inference::evaluate::Scores;
 use crate::rng::Rng;
 use crate::tokenizer::{Kind, Tokenizer};
-use crate::training::LossUnit;
+use crate::training::{LossUnit, Options};
 
 /// Number of symbols to remember in `builtin:copy`.
 const SYMBOLS: usize = 10;
@@ -132,6 +134,14 @@ impl Task for Tag {
         match TagSchema::read(&prepared.schema) {
             Ok(Some(schema)) => of_words(schema.spans),
             _ => Defaults::default(),
+        }
+    }
+
+    fn check_options(&self, options: &Options, network: Option<&ModelConfig>) -> Result<()> {
+        check_windows(self.name(), options)?;
+        match network {
+            Some(ModelConfig::Tagger(network)) if network.crf => refuse_smoothing(options.label_smoothing),
+            _ => Ok(()),
         }
     }
 

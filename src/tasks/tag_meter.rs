@@ -13,6 +13,19 @@ use crate::inference::carry::Carried;
 use crate::training::loss;
 use crate::{Error, Result};
 
+/// Refuse label smoothing for a network with a conditional random field.
+///
+/// # Errors
+/// If `smoothing` is above 0.
+pub(super) fn refuse_smoothing(smoothing: f64) -> Result<()> {
+    if smoothing > 0. {
+        let problem =
+            "a conditional random field has no smoothed loss; leave it out, or use option `crf = false`";
+        return Err(Error::invalid("label_smoothing", problem));
+    }
+    Ok(())
+}
+
 /// The network's hidden states for a batch of sentences.
 pub(super) struct TagScores<'a> {
     /// The network.
@@ -28,11 +41,7 @@ impl TagScores<'_> {
     pub(super) fn loss(&self, smoothing: f64) -> Result<(Tensor, usize)> {
         let Self { network, hidden, batch } = self;
         let Some(crf) = network.crf() else { return loss::cross_entropy(*network, hidden, batch, smoothing) };
-        if smoothing > 0. {
-            let problem =
-                "a conditional random field has no smoothed loss; leave it out, or use option `crf = false`";
-            return Err(Error::invalid("label_smoothing", problem));
-        }
+        refuse_smoothing(smoothing)?;
         let (tags, lengths) = (self.tags()?, batch.lengths.as_deref());
         let mean = crf.loss(&network.decode(hidden)?, tags, lengths, Reduction::TokenMean)?;
         Ok((mean, self.words()?))
@@ -79,7 +88,7 @@ impl TagScores<'_> {
         match &self.batch.targets {
             Targets::Classes(tags) => Ok(tags),
             Targets::Weighted { .. } | Targets::Values(_) | Targets::Windows(_) => {
-                Err(Error::Message("the targets are no tags".into()))
+                Err(Error::Message("the targets are not tags".into()))
             }
         }
     }

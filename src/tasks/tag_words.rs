@@ -46,7 +46,9 @@ impl TagSchema {
         match schema {
             Value::Null => Ok(None),
             schema => Self::deserialize(schema).map(Some).map_err(|error| {
-                Error::Message(format!("`schema` in config.json is not a tagger's: {error}"))
+                Error::Message(format!(
+                    "`schema` in config.json is not a tagger's: {error}; train the model anew"
+                ))
             }),
         }
     }
@@ -213,7 +215,9 @@ impl<'a> WordEncoder<'a> {
         let unknown = self.tokenizer.unknown();
         match (self.tokenizer.encode(word)?.as_slice(), unknown) {
             (&[token], _) | (_, Some(token)) => Ok(token),
-            (_, None) => Err(Error::Message(format!("the tokenizer has no token for the word {word:?}"))),
+            (_, None) => Err(Error::Message(format!(
+                "the tokenizer has no token for the word {word:?}; use one with an unknown token"
+            ))),
         }
     }
 

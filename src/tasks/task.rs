@@ -131,11 +131,11 @@ pub trait Task: Send + Sync {
         Defaults::default()
     }
 
-    /// Refuse options that have no effect on the task.
+    /// Refuse options that have no effect on the task, or on its network, once that is known.
     ///
     /// # Errors
     /// For such an option.
-    fn check_options(&self, options: &Options) -> Result<()> {
+    fn check_options(&self, options: &Options, _network: Option<&ModelConfig>) -> Result<()> {
         check_windows(self.name(), options)
     }
 

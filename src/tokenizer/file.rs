@@ -45,7 +45,7 @@ impl Tokenizer {
     pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, String> {
         json::check(bytes).and_then(|()| contain(|| Self::parse(bytes))?).map_err(|problem| {
             let problem = problem.replace('\n', " ");
-            format!("is no tokenizer.json of the Hugging Face tokenizers format: {problem}")
+            format!("is not a tokenizer.json of the Hugging Face tokenizers format: {problem}")
         })
     }
 

@@ -77,7 +77,7 @@ fn origin(config: &Config) -> String {
 
 /// Return the rows about the saved parameters on the validation split; none if they were not evaluated.
 fn scores(config: &Config, trainer: &Trainer, unit: &LossUnit, commands: Option<&CardCommands>) -> String {
-    let Some(best) = &trainer.shipped_score else { return String::new() };
+    let Some(best) = &trainer.selected_score else { return String::new() };
     let loss = match unit {
         LossUnit { perplexity: true, target, .. } => {
             format!("{:.4} nats a {target}, perplexity {:.2}", best.loss, best.loss.exp())

@@ -172,7 +172,7 @@ impl Tensors {
         }
         parameters.set_all(&last).map_err(|error| in_file("last.safetensors", error))?;
         let mut optimizer =
-            Optimizer::new(options.optimizer.clone())?.sparing(parameters.vectors_and_embeddings());
+            Optimizer::new(options.optimizer.clone())?.without_decay_of(parameters.vectors_and_embeddings());
         optimizer.load_state(parameters, &state).map_err(|error| in_file("optimizer.safetensors", error))?;
         let average = average.map(|average| like_parameters(average, parameters)).transpose()?;
         Ok(Stopped { optimizer, progress, carried: carried(&carry, device)?, average, best })

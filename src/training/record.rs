@@ -77,7 +77,7 @@ impl RunBundle {
         };
         self.writer.save(&Contents {
             config: &self.config,
-            weights: trainer.shipped.as_ref().unwrap_or(&last),
+            weights: trainer.selected.as_ref().unwrap_or(&last),
             tokenizer: tokenizer.as_deref(),
             readme: &card::write(&self.config, &self.data, trainer, reporter.unit(), extras),
             curve: curve.as_deref(),

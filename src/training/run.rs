@@ -137,10 +137,10 @@ impl Run {
     /// Set the parameters to those of another bundle, and evaluate them: the run keeps only what is better.
     ///
     /// # Errors
-    /// If the parameters do not fit the network; and as [`Trainer::judge_start`].
+    /// If the parameters do not fit the network; and as [`Trainer::evaluate_start`].
     pub fn start_from(&mut self, bundle: &Loaded) -> Result<()> {
         bundle.load_weights(&self.trainer.parameters)?;
-        self.trainer.judge_start(&self.splits, &mut self.reporter)
+        self.trainer.evaluate_start(&self.splits, &mut self.reporter)
     }
 
     /// Show commands on the model card, from the next save on. Without a call it shows none.

@@ -59,8 +59,8 @@ pub enum Schedule {
     },
 }
 
-/// Default values. They are PyTorch's, except for the factor of plateau, which is that of PyTorch's word-level
-/// language-model example.
+/// Default values. They are PyTorch's, but for three: the period of step is 1, the patience of plateau is 0, and the
+/// factor of plateau is that of PyTorch's word-level language-model example.
 mod default {
     pub(super) fn every() -> usize {
         1

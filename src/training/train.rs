@@ -29,7 +29,7 @@ use crate::data::dataset::Epoch;
 pub enum Ending {
     /// All epochs or steps are done.
     Finished,
-    /// The validation loss no longer improved.
+    /// The metric of the validation data no longer improved.
     EarlyStopped,
     /// The user stopped the run.
     Interrupted,
@@ -79,7 +79,7 @@ impl Trainer {
                     }
                 }
                 if stop.load(Ordering::Relaxed) {
-                    self.ship_best();
+                    self.select_best();
                     save(self, observer)?;
                     return Ok(Ending::Interrupted);
                 }

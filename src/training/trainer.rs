@@ -46,9 +46,9 @@ pub struct Trainer {
     pub best: Option<NamedTensors>,
     /// The parameters for inference: those of the best evaluation, or the average if nothing was evaluated. If
     /// `None`, the current parameters.
-    pub shipped: Option<NamedTensors>,
+    pub selected: Option<NamedTensors>,
     /// The evaluation of the parameters for inference.
-    pub shipped_score: Option<Best>,
+    pub selected_score: Option<Best>,
     /// The number of lanes that validation reads running text in.
     pub lanes: usize,
     /// Writes a sample of text after each evaluation.
@@ -103,7 +103,7 @@ impl Trainer {
             seconds: 0.,
         };
         let optimizer =
-            Optimizer::new(options.optimizer.clone())?.sparing(parameters.vectors_and_embeddings());
+            Optimizer::new(options.optimizer.clone())?.without_decay_of(parameters.vectors_and_embeddings());
         let (carried, average, best) = (Carried::default(), None, None);
         let start = Stopped { optimizer, progress, carried, average, best };
         Self::assemble(objective, network, parameters, options, start, device)
@@ -127,7 +127,7 @@ impl Trainer {
         progress.check(options.batches(splits, progress.epoch)?).map_err(Error::Message)?;
         progress.scheduler.set_total_steps(options.total_steps(splits)?);
         let mut trainer = Self::assemble(objective, network, parameters, options, stopped, device)?;
-        trainer.ship_best();
+        trainer.select_best();
         Ok(trainer)
     }
 
@@ -153,8 +153,8 @@ impl Trainer {
             carried,
             average,
             best,
-            shipped: None,
-            shipped_score: None,
+            selected: None,
+            selected_score: None,
             lanes: lanes::of_older_runs(),
             sampler: None,
             noise,

@@ -15,7 +15,7 @@ impl Trainer {
     ///
     /// # Errors
     /// If the loss is NaN or infinite or the data cannot be read, and errors from candle.
-    pub fn judge_start(&mut self, splits: &Splits, observer: &mut dyn Observer) -> Result<()> {
+    pub fn evaluate_start(&mut self, splits: &Splits, observer: &mut dyn Observer) -> Result<()> {
         let lr = self.progress.scheduler.learning_rate(0, 0);
         if let Some(found) = self.validate(splits, lr, observer)? {
             self.progress.scheduler.observe_validation(found.loss);
@@ -46,7 +46,7 @@ impl Trainer {
                 self.progress.without_improvement += 1;
             }
         }
-        self.ship_best();
+        self.select_best();
         Ok(())
     }
 
@@ -54,7 +54,7 @@ impl Trainer {
     /// inference but does not change [`Progress`](super::progress::Progress): a run that is resumed beyond this end
     /// must not depend on it.
     pub(super) fn final_evaluation(&mut self, splits: &Splits, observer: &mut dyn Observer) -> Result<()> {
-        self.ship_best();
+        self.select_best();
         let epoch_ended = self.progress.batch == 0;
         if self.options.evaluates_after(self.progress.step, epoch_ended) && self.best.is_some() {
             return Ok(());
@@ -63,8 +63,8 @@ impl Trainer {
         if let Some(found) = self.validate(splits, lr, observer)?
             && self.is_best(&found)
         {
-            self.shipped = self.average.clone();
-            self.shipped_score = Some(found);
+            self.selected = self.average.clone();
+            self.selected_score = Some(found);
         }
         Ok(())
     }
@@ -78,7 +78,7 @@ impl Trainer {
         let (Some(valid @ Dataset::Examples(_)), true) = (&splits.valid, self.objective.has_classes()) else {
             return Ok(vec![]);
         };
-        let last = self.shipped.as_ref().map(|shipped| self.replace_parameters(shipped)).transpose()?;
+        let last = self.selected.as_ref().map(|selected| self.replace_parameters(selected)).transpose()?;
         let scores = self.measure(valid);
         last.map_or(Ok(()), |last| self.parameters.set_all(&last))?;
         let missed = scores?.classes.map(|classes| {
@@ -89,9 +89,9 @@ impl Trainer {
     }
 
     /// Select the best parameters for inference, or the average if nothing was evaluated.
-    pub(super) fn ship_best(&mut self) {
-        self.shipped = self.best.clone().or_else(|| self.average.clone());
-        self.shipped_score.clone_from(&self.progress.best);
+    pub(super) fn select_best(&mut self) {
+        self.selected = self.best.clone().or_else(|| self.average.clone());
+        self.selected_score.clone_from(&self.progress.best);
     }
 
     /// Whether early stopping ends the run.

@@ -178,7 +178,7 @@ fn long_tables_are_classified() {
     for (rows, mentions) in [
         ("s,1\n", "line 2: 2 fields where the header has 3"),
         ("s,1,a\ns,2,b\n", "line 3: series \"s\" has the class \"b\""),
-        ("s,1,a\nt,x,b\n", "line 3: `x`: \"x\" is no number"),
+        ("s,1,a\nt,x,b\n", "line 3: `x`: \"x\" is not a number"),
         ("s,1,a\nt,inf,b\n", "line 3: `x`: \"inf\" is infinite"),
         ("s,1,a\nt,2,a\n", "has 1 class; expected at least two"),
     ] {

@@ -258,10 +258,10 @@ fn bad_tables_are_errors_with_their_row() {
         daily(40, move |date, at| if at == day { format!("{text}\n") } else { plain(date, at) })
     };
     for (text, mentions) in [
-        (bad(9, "2023-01-10,many"), &["bad.csv", "line 11", "`y`", "\"many\" is no number"][..]),
+        (bad(9, "2023-01-10,many"), &["bad.csv", "line 11", "`y`", "\"many\" is not a number"][..]),
         (bad(9, "2023-01-10,inf"), &["line 11", "infinite"]),
         (bad(9, "2023-01-10,1,2"), &["line 11", "3 fields where the header has 2"]),
-        (bad(9, "10.1.2023,1"), &["line 11", "`date`", "is no time of the form of the rows before"]),
+        (bad(9, "10.1.2023,1"), &["line 11", "`date`", "is not a time of the form of the rows before"]),
         (bad(9, "2023-01-09,1"), &["line 11", "2023-01-09 has a row already (line 10)"]),
         (daily(4, plain), &["--horizon", "too few for a forecast of 4"]),
         (daily(12, plain), &["--window", "more than the"]),
@@ -274,7 +274,7 @@ fn bad_tables_are_errors_with_their_row() {
         folder.refused(&train, code, mentions);
     }
     folder.write("bad.csv", daily(40, plain).replace("2023-01-10", "2023-01-10 12:00"));
-    folder.refused(&train, 1, &["line 11", "is no time of the form"]);
+    folder.refused(&train, 1, &["line 11", "is not a time of the form"]);
     folder.write("bad.csv", daily(40, plain));
     for (flags, code, mentions) in [
         ("--target z", 1, &["has no `z` (columns: date, y)", "--target"][..]),

@@ -83,7 +83,7 @@ fn other_files_are_refused_as_saved_texts() {
     folder.done("generate m --length 30 --save-state s");
     folder.refused("generate other --state s", 1, &["s: was saved by another model, a lstm", "bundle"]);
     folder.refused("generate m --state nowhere", 1, &["nowhere", "cannot be read"]);
-    folder.refused("generate m --state text.txt", 1, &["text.txt", "is no saved text"]);
+    folder.refused("generate m --state text.txt", 1, &["text.txt", "is not a saved text"]);
     folder.refused("generate m --state m/model.safetensors", 1, &["m/model.safetensors", "--save-state"]);
     let bytes = folder.bytes("s");
     for length in (0..bytes.len()).step_by(bytes.len() / 12) {
@@ -91,7 +91,7 @@ fn other_files_are_refused_as_saved_texts() {
         folder.refused(
             "generate m --state text.txt",
             1,
-            &["text.txt: is no saved text", "generate --save-state FILE"],
+            &["text.txt: is not a saved text", "generate --save-state FILE"],
         );
         folder.refused("generate m --state cut", 1, &["cut: is cut short or not a safetensors file"]);
     }

@@ -18,7 +18,7 @@ pub(crate) const CACHE_LINE: usize = 64;
 /// The borrow checker does not cover these accesses: each one states why no other worker touches the same
 /// elements at the same time.
 pub(crate) struct Buffer<T> {
-    memory: Memory,
+    memory: Block,
     len: usize,
     elements: PhantomData<T>,
 }
@@ -26,9 +26,9 @@ pub(crate) struct Buffer<T> {
 impl<T: Pod> Buffer<T> {
     /// Allocate `len` elements. They are uninitialised, or NaN under debug assertions, so that tests find a kernel that
     /// reads an element before it is written.
-    pub(crate) fn new(len: usize) -> Self {
+    pub(in crate::kernels::cpu) fn new(len: usize) -> Self {
         let bytes = len.checked_mul(size_of::<T>()).expect("invariant: a buffer fits the address space");
-        let buffer = Self { memory: Memory::new(bytes), len, elements: PhantomData };
+        let buffer = Self { memory: Block::new(bytes), len, elements: PhantomData };
         if cfg!(debug_assertions) {
             // SAFETY: the buffer has `len` elements, and all bits set are NaN.
             unsafe { buffer.at(0).write_bytes(0xff, len) };
@@ -58,21 +58,21 @@ impl<T: Pod> Buffer<T> {
 }
 
 /// A block of memory, returned to [`SPARE`] when dropped.
-struct Memory {
+struct Block {
     start: NonNull<u8>,
     bytes: usize,
 }
 
 // SAFETY: memory is plain bytes; every access through its pointer is unsafe and justified where it happens.
-unsafe impl Send for Memory {}
+unsafe impl Send for Block {}
 // SAFETY: as above.
-unsafe impl Sync for Memory {}
+unsafe impl Sync for Block {}
 
 /// Freed blocks, oldest first. Training asks for the same sizes at every step. Fresh memory from the system costs a page
 /// fault for each page, which takes longer than the kernels that fill it.
-static SPARE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+static SPARE: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 
-impl Memory {
+impl Block {
     fn new(bytes: usize) -> Self {
         let bytes = bytes.max(1).next_multiple_of(CACHE_LINE);
         if bytes >= SPARE_MIN_BYTES {
@@ -99,7 +99,7 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
+impl Drop for Block {
     fn drop(&mut self) {
         let mut freed = vec![];
         if (SPARE_MIN_BYTES..=SPARE_BYTES).contains(&self.bytes) {

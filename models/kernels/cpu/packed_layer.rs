@@ -32,12 +32,13 @@ impl<O: Operand> PackedLayer<O> {
     ) -> Self {
         let SequenceShape { hidden, gates, .. } = shape;
         let input = ih.len() / (gates * hidden).max(1);
+        let workers = threads(); // once: another thread may change the number
         let input_shape = InputShape { batch: 0, time: 0, input, hidden, gates };
-        Self {
-            lanes: isa.lanes::<O::Sum>(),
-            input: PackedInput::new(isa, input_shape, ih, threads()),
-            recurrent: PackedRecurrence::new(isa, kind, shape, hh, projection, threads()),
-        }
+        let input = PackedInput::new(isa, input_shape, ih, workers);
+        let recurrent = PackedRecurrence::new(isa, kind, shape, hh, projection, workers);
+        let panels = (input.panels(), &recurrent.panels().hidden);
+        assert!(panels.0.divides_as(panels.1), "panels of a layer hold the same units");
+        Self { lanes: isa.lanes::<O::Sum>(), input, recurrent }
     }
 
     /// Return the number of elements of the vectors that the weights were packed for.

@@ -41,7 +41,7 @@ pub(crate) fn layer(
     options: &SequenceOptions<'_>,
 ) -> Result<Option<LayerOutput>> {
     weights.check(kind)?;
-    if c.is_some() != (kind == CellKind::Lstm) {
+    if c.is_some() != kind.has_cell_state() {
         bail!("the state is not that of a fused {kind:?}; see Cell::kind");
     }
     dispatch(LayerCall { kind, weights, xs, h, c, options }, xs)

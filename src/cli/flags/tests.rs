@@ -196,7 +196,7 @@ fn fields_become_flags() {
     let shown = |error: Error| in_flags(error.into()).to_string();
     assert_eq!(shown(Error::invalid("columns.text", "is missing")), "--text-column: is missing");
     assert_eq!(shown(Error::file("a.csv", "is empty")), "a.csv: is empty");
-    let unsuited = Error::Unsuited { model: "lstm-story".into(), problem: "is no tagger".into() };
+    let unsuited = Error::Unsuited { model: "lstm-story".into(), problem: "is not a tagger".into() };
     assert!(in_flags(unsuited.into()).is::<Usage>());
 }
 

@@ -42,7 +42,7 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     effect::check_locked_dropout(args, &network)?;
     let defaults = args.training.fitted(defaults, &prepared.splits.train);
     let options = args.training.options(&args.length, &defaults)?;
-    learner.task.check_options(&options)?;
+    learner.task.check_options(&options, Some(&network))?;
     check_validation(args, &options, &prepared)?;
     let config = learner.config(network, &prepared);
     let mut run = Run::start(writer, config, data, prepared, options, device)?;
@@ -112,7 +112,7 @@ impl Learner {
         if self.basis.is_none() {
             args.network.check(args.network.cell(self.entry)?, &options.optimizer)?;
         }
-        Ok(self.task.check_options(&options)?)
+        Ok(self.task.check_options(&options, None)?)
     }
 
     /// Return the data with the label column that the bundle of --from was trained on, unless the user names one.

@@ -142,7 +142,7 @@ mod tests {
     fn bad_rows_are_errors_with_their_line() {
         for (rows, expected) in [
             ("a,1\n", "line 2: 2 fields where the header has 3"),
-            ("a,1,up\na,x,up\n", "line 3: `x`: \"x\" is no number"),
+            ("a,1,up\na,x,up\n", "line 3: `x`: \"x\" is not a number"),
             ("a,inf,up\na,1,up\n", "has no column of numbers"),
             ("a,1,up\na,inf,up\n", "line 3: `x`: \"inf\" is infinite"),
             ("a,1,up\na,2,down\n", "line 3: series \"a\" has the class \"down\" and before it \"up\""),

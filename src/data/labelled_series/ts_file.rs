@@ -184,7 +184,7 @@ mod tests {
             ("1,2:1:a", "line 7: dimension 2 has 1 values, expected 2"),
             ("1:a", "line 7: 1 dimensions, expected 2"),
             ("1:2:c", "line 7: the class \"c\" is not among those of @classLabel: a, b"),
-            ("1:x:a", "line 7: \"x\" is no number"),
+            ("1:x:a", "line 7: \"x\" is not a number"),
             ("1:inf:a", "line 7: \"inf\" is infinite"),
             ("1:1e999:a", "line 7: \"1e999\" is infinite or out of range"),
             ("1 2", "line 7: no `:` before the class"),

@@ -50,7 +50,7 @@ impl TimeSeriesCorpus {
         let read = |path: &Path| {
             let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
             if !EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
-                return Err(Error::file(path, "is no table; expected a .csv or .tsv file of time series"));
+                return Err(Error::file(path, "is not a table; expected a .csv or .tsv file of time series"));
             }
             if columns.wide { wide_table::read(path, columns) } else { long_table::read(path, columns) }
         };

@@ -131,7 +131,7 @@ fn form(rows: &TableRows, at: usize) -> Result<Form> {
         rows.problem(
             row,
             format!(
-                "`{column}`: {text:?} is no time{other}; expected an integer or a date such as \
+                "`{column}`: {text:?} is not a time{other}; expected an integer or a date such as \
                                    2020-12-31 or 2020-12-31 23:00"
             ),
         )
@@ -140,7 +140,7 @@ fn form(rows: &TableRows, at: usize) -> Result<Form> {
 
 fn times(rows: &TableRows, at: usize, form: &Form) -> Result<Vec<i64>> {
     let time = |(row, (_, fields)): (usize, &(u64, Vec<String>))| {
-        form.parse(&fields[at]).ok_or_else(|| rows.problem(row, format!("{:?} is no time", fields[at])))
+        form.parse(&fields[at]).ok_or_else(|| rows.problem(row, format!("{:?} is not a time", fields[at])))
     };
     rows.rows.iter().enumerate().map(time).collect()
 }
@@ -242,7 +242,7 @@ fn steps(rows: &TableRows, own: &[usize], times: &[i64], clock: Option<&Clock>) 
         let Some(step) = clock.steps(times[0], times[at]) else {
             let (first, words) = (clock.form.text(times[0]), clock.words());
             let problem =
-                format!("{text} is no whole number of steps after {first}; the usual step is {words}");
+                format!("{text} is not a whole number of steps after {first}; the usual step is {words}");
             return Err(rows.problem(row, problem));
         };
         if step > MOST_GAPS * (own.len() as i64 + 1) {

@@ -56,12 +56,12 @@ impl Sampling {
     pub fn validate(&self) -> Result<()> {
         let (temperature, penalty) = (self.temperature, self.repetition_penalty);
         if !(temperature >= 0. && temperature.is_finite()) {
-            let problem = format!("{temperature} is no temperature; expected 0 (greedy) or more");
+            let problem = format!("{temperature} is not a temperature; expected 0 (greedy) or more");
             return Err(Error::invalid("temperature", problem));
         }
         if !(penalty > 0. && penalty.is_finite()) {
             let problem =
-                format!("{penalty} is no penalty; expected above 0: 1 for none, 1.2 for a usual one");
+                format!("{penalty} is not a penalty; expected above 0: 1 for none, 1.2 for a usual one");
             return Err(Error::invalid("repetition_penalty", problem));
         }
         if self.repetition_window == Some(0) {
@@ -73,7 +73,7 @@ impl Sampling {
         }
         let improbable = |p: Option<f64>| {
             let p = p.filter(|p| !(*p > 0. && *p <= 1.))?;
-            Some(format!("{p} is no probability; expected above 0, at most 1"))
+            Some(format!("{p} is not a probability; expected above 0, at most 1"))
         };
         if let Some(problem) = improbable(self.top_p) {
             return Err(Error::invalid("top_p", problem));
@@ -82,7 +82,7 @@ impl Sampling {
             return Err(Error::invalid("typical_p", problem));
         }
         if let Some(p) = self.min_p.filter(|p| !(0. ..=1.).contains(p)) {
-            let problem = format!("{p} is no share of the likeliest; expected 0 to 1");
+            let problem = format!("{p} is not a share of the likeliest; expected 0 to 1");
             return Err(Error::invalid("min_p", problem));
         }
         Ok(())

@@ -171,7 +171,7 @@ fn read_entry(path: &Path, model: &Model) -> Result<(StateEntry, NamedTensors)> 
     let mut head = [0; 9];
     let foreign = file.read_exact(&mut head).map(|()| head[8] != b'{');
     if matches!(foreign, Ok(true)) {
-        let problem = "is no saved text; expected a file that `SavedText::save` wrote";
+        let problem = "is not a saved text; expected a file that `SavedText::save` wrote";
         return Err(Error::file(path, problem));
     }
     let (tensors, metadata) = read_tensors_and_metadata(path, &Device::Cpu)?;

@@ -184,7 +184,7 @@ impl Reader {
             }
             None => {
                 let step = time.parse::<usize>().map_err(|_| {
-                    invalid(format!("{time:?} is no number of a step; the data has no times"))
+                    invalid(format!("{time:?} is not the number of a step; the data has no times"))
                 })?;
                 vec![Some(step); ends.len()]
             }

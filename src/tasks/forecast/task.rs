@@ -156,10 +156,10 @@ impl Task for Forecast {
         }
     }
 
-    fn check_options(&self, options: &Options) -> Result<()> {
+    fn check_options(&self, options: &Options, _network: Option<&ModelConfig>) -> Result<()> {
         check_windows(self.name(), options)?;
         if options.label_smoothing > 0. {
-            let problem = "numbers are no classes; leave it out for option `task = forecast`";
+            let problem = "classes alone have it; leave it out for option `task = forecast`";
             return Err(Error::invalid("label_smoothing", problem));
         }
         Ok(())

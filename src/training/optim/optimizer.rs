@@ -16,7 +16,7 @@ use crate::{Error, Result};
 pub struct Optimizer {
     config: OptimizerConfig,
     /// The names of parameters without weight decay, and the configuration for them.
-    spared: BTreeSet<String>,
+    undecayed: BTreeSet<String>,
     without_decay: OptimizerConfig,
     moments: BTreeMap<String, Moments>,
 }
@@ -38,13 +38,13 @@ impl Optimizer {
     pub fn new(config: OptimizerConfig) -> Result<Self> {
         config.validate()?;
         let without_decay = config.clone().with_weight_decay(0.);
-        Ok(Self { config, spared: BTreeSet::new(), without_decay, moments: BTreeMap::new() })
+        Ok(Self { config, undecayed: BTreeSet::new(), without_decay, moments: BTreeMap::new() })
     }
 
     /// Apply no weight decay to the parameters of these names.
     #[must_use]
-    pub fn sparing<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
-        self.spared = names.into_iter().map(String::from).collect();
+    pub fn without_decay_of<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.undecayed = names.into_iter().map(String::from).collect();
         self
     }
 
@@ -73,7 +73,7 @@ impl Optimizer {
             }
             let Some(Moments { steps, tensors }) = self.moments.get_mut(name) else { continue };
             *steps += 1;
-            let config = if self.spared.contains(name) { &self.without_decay } else { &self.config };
+            let config = if self.undecayed.contains(name) { &self.without_decay } else { &self.config };
             let step = in_place::UpdateStep { config, number: *steps, lr };
             if !in_place::step(step, &parameter, (gradient, gradients.factor()), tensors)? {
                 let gradient = gradient.affine(gradients.factor(), 0.)?;
@@ -182,7 +182,8 @@ mod tests {
             let first = |(_, var): (_, &Var)| var.flatten_all().unwrap().to_vec1::<f64>().unwrap()[0];
             parameters.iter().map(first).collect::<Vec<_>>()
         };
-        let optimizer = Optimizer::new(config()).unwrap().sparing(parameters.vectors_and_embeddings());
+        let optimizer =
+            Optimizer::new(config()).unwrap().without_decay_of(parameters.vectors_and_embeddings());
         assert_eq!(shrunk(optimizer), [1.0, 1.0, 0.5]);
         assert_eq!(shrunk(Optimizer::new(config()).unwrap()), [0.5, 0.5, 0.25]);
     }

@@ -81,6 +81,12 @@ impl<O: Operand> Panels<O> {
         &self.list
     }
 
+    /// Return whether each worker has the same groups here as in `other`, panel by panel.
+    pub(crate) fn divides_as(&self, other: &Self) -> bool {
+        let groups = |panel: &Panel| (panel.first, panel.groups);
+        self.shares == other.shares && self.list.iter().map(groups).eq(other.list.iter().map(groups))
+    }
+
     /// Return the panels of one worker. There may be fewer workers than the panels were divided among.
     pub(crate) fn share(&self, worker: Worker<'_>) -> impl Iterator<Item = Panel> {
         let shares = self.shares.iter().skip(worker.index).step_by(worker.count);

@@ -205,9 +205,14 @@ mod tests {
     fn f64_equals_the_standard_library() {
         for isa in Isa::available() {
             let xs: [f64; 8] = [-700., -1., -1e-9, 0., 1e-9, 0.5, 2., 300.];
-            let mut ys = xs;
-            isa.run(Apply(Function::Tanh, &mut ys));
-            assert_eq!(ys, xs.map(f64::tanh));
+            let of = |function: Function| {
+                let mut ys = xs;
+                isa.run(Apply(function, &mut ys));
+                ys
+            };
+            assert_eq!(of(Function::Tanh), xs.map(f64::tanh));
+            assert_eq!(of(Function::Sigmoid), xs.map(|x| 1. / (1. + (-x).exp())));
+            assert_eq!(of(Function::Exp), xs.map(f64::exp));
         }
     }
 }

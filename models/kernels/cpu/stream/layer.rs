@@ -96,6 +96,11 @@ impl<O: Operand> StreamLayer<O> {
         }
     }
 
+    /// Return the number of elements of the vectors that the weights were packed for.
+    pub(super) fn lanes(&self) -> usize {
+        self.packed.lanes()
+    }
+
     /// Return the number of features of the input.
     pub(super) fn input(&self) -> usize {
         self.input
@@ -108,7 +113,7 @@ impl<O: Operand> StreamLayer<O> {
 
     /// Return the number of units, if the layer has a cell state.
     pub(super) fn cells(&self) -> Option<usize> {
-        (self.kind == CellKind::Lstm).then_some(self.hidden)
+        self.kind.has_cell_state().then_some(self.hidden)
     }
 
     /// Return the number of multiplications of a step of one sequence.
@@ -145,7 +150,7 @@ impl<O: Operand> StreamLayer<O> {
         unsafe {
             let h = std::slice::from_raw_parts_mut(self.h[current].at(row * h_width), self.output);
             let c = std::slice::from_raw_parts_mut(self.c.at(row * c_width), self.hidden);
-            (h, (self.kind == CellKind::Lstm).then_some(c))
+            (h, self.kind.has_cell_state().then_some(c))
         }
     }
 

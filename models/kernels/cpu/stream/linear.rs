@@ -38,6 +38,11 @@ impl<O: Operand> StreamLinear<O> {
         Self { panels, outputs, bias, ys }
     }
 
+    /// Return the number of elements of the vectors that the weights were packed for.
+    pub(super) fn lanes(&self) -> usize {
+        self.panels.shape().lanes
+    }
+
     /// Return the number of features of the input.
     pub(super) fn features(&self) -> usize {
         self.panels.depth()
