@@ -50,6 +50,16 @@ pub fn thousands(number: u64) -> String {
     grouped
 }
 
+/// The name among `names` that `wanted` is probably a misspelling of: at most half of the longer one differs.
+pub fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let near = |name: &'n str| {
+        let distance = strsim::damerau_levenshtein(name, wanted);
+        let length = name.chars().count().max(wanted.chars().count());
+        (2 * distance <= length).then_some((distance, name))
+    };
+    names.filter_map(near).min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use rnn_zoo::data::column::Column;
 use rnn_zoo::data::{Columns, Corpus, Delimiter, Encoding, Split};
 use rnn_zoo::tasks::{DataSpec, TaggingColumns};
 
-use super::flags;
+use super::flags::{self, usage};
 use super::forecast_args::TimeArgs;
 use super::pair_args::PairArgs;
 use crate::cli::note::note;
@@ -72,6 +72,35 @@ impl ReadArgs {
         let Self { word_column: word, tag_column: tag, .. } = *self;
         let named = TaggingColumns { word, tag, features: self.feature_columns.clone() };
         (named != TaggingColumns::default()).then_some(named)
+    }
+
+    /// Refuse columns that data of that form does not have.
+    ///
+    /// # Errors
+    /// For such a flag.
+    pub fn check_columns(&self, data: &DataSpec) -> anyhow::Result<()> {
+        let [text, label, series] = [
+            ("--text-column", self.text_column.is_some()),
+            ("--label-column", self.label_column.is_some()),
+            ("--series-column", self.series_column.is_some()),
+        ];
+        let delimiter = ("--delimiter", self.delimiter.is_some());
+        let (form, without) = if data.is_time_series()? {
+            ("time series", vec![text, label])
+        } else if data.is_columns()? {
+            ("a column file", vec![text, label, series, delimiter])
+        } else {
+            let of_words = [
+                ("--word-column", self.word_column.is_some()),
+                ("--tag-column", self.tag_column.is_some()),
+                ("--feature-columns", !self.feature_columns.is_empty()),
+            ];
+            ("no column file", of_words.to_vec())
+        };
+        match without.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(usage(*flag, format!("{} is {form}; leave it out", data.data))),
+            None => Ok(()),
+        }
     }
 
     /// The first flag that the user gave.

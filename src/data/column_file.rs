@@ -31,6 +31,8 @@ pub struct ColumnOptions {
     pub tag: Option<Column>,
     /// Further columns that describe the words.
     pub features: Vec<Column>,
+    /// Whether the tags are left out: the file may have no column for them.
+    pub untagged: bool,
     /// The character encoding; by default it is UTF-8, or else detected.
     pub encoding: Option<Encoding>,
 }
@@ -40,7 +42,7 @@ pub struct ColumnOptions {
 pub struct Sentence {
     /// The words.
     pub words: Vec<String>,
-    /// A tag for each word.
+    /// A tag for each word; none if [`ColumnOptions::untagged`].
     pub tags: Vec<String>,
     /// For each feature column, its value for each word.
     pub features: Vec<Vec<String>>,
@@ -64,7 +66,8 @@ struct Layout {
     columns: usize,
     first_line: u64,
     word: usize,
-    tag: usize,
+    /// `None` if the tags are left out.
+    tag: Option<usize>,
     features: Vec<usize>,
 }
 
@@ -174,7 +177,7 @@ impl Layout {
             columns: 0,
             first_line: first.number,
             word: 0,
-            tag: 0,
+            tag: None,
             features: vec![],
         };
         let columns = layout.fields(&first.text).len();
@@ -199,7 +202,9 @@ impl Layout {
             if is_conllu { [Column::FORM, Column::UPOS] } else { [Column::FromStart(0), Column::FromEnd(1)] };
         layout.columns = columns;
         layout.word = place(options.word.unwrap_or(word), "word")?;
-        layout.tag = place(options.tag.unwrap_or(tag), "tag")?;
+        if !options.untagged {
+            layout.tag = Some(place(options.tag.unwrap_or(tag), "tag")?);
+        }
         let features = options.features.iter().map(|&column| place(column, "feature"));
         layout.features = features.collect::<Result<_>>()?;
         match layout.clash() {
@@ -210,7 +215,8 @@ impl Layout {
 
     /// The problem with columns that are used twice.
     fn clash(&self) -> Option<String> {
-        let Self { word, tag, features, .. } = self;
+        let Self { word, features, .. } = self;
+        let tag = self.tag.as_ref()?;
         if word == tag {
             return Some(format!(
                 "column {word} cannot be the word and the tag at once; expected two columns"
@@ -244,7 +250,8 @@ impl Layout {
         if self.is_conllu && !is_word(fields[0])? {
             return Ok(());
         }
-        for (place, purpose) in [(self.word, "word"), (self.tag, "tag")] {
+        let named = [(Some(self.word), "word"), (self.tag, "tag")];
+        for (place, purpose) in named.into_iter().filter_map(|(place, purpose)| Some((place?, purpose))) {
             if fields[place].is_empty() {
                 return Err(format!("column {place} is empty; expected a {purpose}"));
             }
@@ -261,7 +268,7 @@ impl Layout {
             sentence.features.resize(self.features.len(), vec![]);
         }
         sentence.words.push(fields[self.word].to_string());
-        sentence.tags.push(fields[self.tag].to_string());
+        sentence.tags.extend(self.tag.map(|place| fields[place].to_string()));
         for (values, &place) in sentence.features.iter_mut().zip(&self.features) {
             values.push(fields[place].to_string());
         }
@@ -340,7 +347,13 @@ mod tests {
     fn options(word: &str, tag: &str, features: &[&str]) -> ColumnOptions {
         let column = |text: &str| text.parse().unwrap();
         let features = features.iter().map(|text| column(text)).collect();
-        ColumnOptions { word: Some(column(word)), tag: Some(column(tag)), features, encoding: None }
+        ColumnOptions {
+            word: Some(column(word)),
+            tag: Some(column(tag)),
+            features,
+            untagged: false,
+            encoding: None,
+        }
     }
 
     fn shown(sentences: &[Sentence]) -> Vec<String> {

@@ -52,7 +52,7 @@ fn data_that_cannot_be_learned_from_is_named() {
         ("builtin:stroy", 2, vec!["--data", "did you mean builtin:story?"]),
         ("builtin:", 2, vec!["--data", "story, reber, adding, copy"]),
         ("hf://someone/something", 2, vec!["--data", "hf://datasets/OWNER/NAME/FILE"]),
-        ("builtin:adding --task lm", 2, vec!["--data", "--task lm needs text"]),
+        ("builtin:adding --task lm", 2, vec!["--data", "the task lm needs text"]),
         ("text.txt --task tag", 1, vec!["text.txt", "one tag (us)"]),
         ("text.txt --task classify", 2, vec!["--label-column"]),
     ] {

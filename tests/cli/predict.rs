@@ -72,7 +72,7 @@ fn unsuited_requests_to_a_classifier_are_refused() {
     folder.write("lone.csv", "animal,text\ncat,it sits\ncat,it runs\ncat,it is\n");
     for (line, code, mentions) in [
         ("predict m --data builtin:adding", 2, vec!["--data", "not text"]),
-        ("eval m --data builtin:copy", 2, vec!["--data", "--task classify needs text"]),
+        ("eval m --data builtin:copy", 2, vec!["--data", "the task classify needs text"]),
         ("eval m --data text.txt", 2, vec!["--data", "text.txt", "column of records"]),
         ("generate m", 2, vec!["m: its task is classify", "only a language model writes"]),
         ("eval m --data test", 1, vec!["test: no such file"]),
@@ -85,8 +85,8 @@ fn unsuited_requests_to_a_classifier_are_refused() {
         ("train lstm --task classify --data train.csv --out n", 2, vec!["--label-column"]),
         (
             "train lstm --label-column animal --data lone.csv --out n",
-            2,
-            vec!["--label-column", "lone.csv", "two"],
+            1,
+            vec!["lone.csv", "one class (cat)", "two"],
         ),
         ("train lstm --label-column nothing --data train.csv --out n", 1, vec!["`nothing`", "animal, text"]),
         ("predict m", 2, vec!["--text"]),

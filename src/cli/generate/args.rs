@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(value_name = "BUNDLE")]
     pub(super) bundle: String,
 
-    /// Text to continue, of any length; - reads standard input
+    /// Text to continue, of any length; - reads standard input, without the end of its last line
     #[arg(long, value_name = "TEXT", aliases = ["primetext", "prime"], default_value = "", allow_hyphen_values = true)]
     pub(super) prompt: String,
 
