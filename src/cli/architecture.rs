@@ -50,7 +50,7 @@ pub struct Args {
     bidirectional: Option<bool>,
 
     /// Merge of the two directions: concat, sum, mul or ave [default: concat]
-    #[arg(long, value_name = "MODE", requires = "bidirectional", value_parser = flags::named::<Merge>(&["concat", "sum", "mul", "ave"]), hide_possible_values = true)]
+    #[arg(long, value_name = "MODE", value_parser = flags::named::<Merge>(&["concat", "sum", "mul", "ave"]), hide_possible_values = true)]
     merge: Option<Merge>,
 
     /// Vector of a sequence that a classifier reads: last (the last step of each direction), mean, max or attention

@@ -12,6 +12,17 @@ pub struct GivenFractions {
     pub test: Option<f64>,
 }
 
+/// An error about a fraction of `data`, a folder or a built-in, whose split does not come from a fraction.
+fn own_split(flag: &'static str, data: &str, split: Split, exists: bool) -> anyhow::Error {
+    let problem = match exists {
+        true => format!("{data} has its own {split} split; leave this out"),
+        false => format!(
+            "a folder's {split} split is its {split} file, which {data} does not have; add one, or leave this out"
+        ),
+    };
+    usage(flag, problem)
+}
+
 impl GivenFractions {
     /// Set the given fractions in `spec`.
     pub fn apply(self, spec: &mut DataSpec) {
@@ -37,8 +48,7 @@ impl GivenFractions {
             [("--valid-fraction", self.valid, Split::Valid), ("--test-fraction", self.test, Split::Test)]
         {
             if given.is_some() && corpus.has_own(split) {
-                let problem = format!("{} has its own {split} split; leave this out", corpus.name());
-                return Err(usage(flag, problem));
+                return Err(own_split(flag, corpus.name(), split, corpus.has(split)?));
             }
         }
         Ok(())
@@ -52,6 +62,12 @@ impl GivenFractions {
         match self.given() {
             Some(flag) if !spec.is_text()? && matches!(spec.source()?, Source::Builtin(_)) => {
                 Err(usage(flag, format!("{} has its own splits; leave this out", spec.data)))
+            }
+            _ if self.test.is_some()
+                && !spec.is_text()?
+                && matches!(spec.source()?, Source::Directory(_)) =>
+            {
+                Err(own_split("--test-fraction", &spec.data, Split::Test, true))
             }
             _ => Ok(()),
         }

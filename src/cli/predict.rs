@@ -5,7 +5,7 @@ use std::io::Write;
 use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::predict::{answer, check, read_texts};
-use rnn_zoo::tasks::ForecastStart;
+use rnn_zoo::tasks::{Answer, ForecastStart};
 use rnn_zoo::tokenizer::fold_line_ends;
 
 use super::bundle_argument::load_model;
@@ -16,6 +16,7 @@ use super::forecast_args::starting;
 use super::forecast_table::forecast_table;
 use super::outcome::Outcome;
 use super::search_args::SearchArgs;
+use super::texts::open_lines;
 use super::translate::{self, Request};
 use super::unknown;
 use crate::cli::note::note;
@@ -26,6 +27,7 @@ use crate::cli::note::note;
 Examples:
   rnn predict my-classifier --text 'Who wrote Hamlet ?'
   rnn predict my-classifier --data questions.csv --text-column text --json
+  rnn predict my-classifier --data - <questions.txt            the lines of standard input, as they arrive
   rnn predict lstm-adding --data builtin:adding --split test
   rnn predict my-translator --data sources.txt --beams 5       a line each; - is standard input
   rnn predict my-forecaster --data sales.csv --csv            the steps after the last known one
@@ -73,6 +75,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             "is missing: one text, or a file of texts; expected one of the two",
         ));
     }
+    if args.text.as_deref() == Some("-") {
+        return Err(usage("--text", "is one text; use --data - for the lines of standard input"));
+    }
     let device = args.compute.open()?;
     let model = load_model(&args.bundle, &device)?;
     match (&args.text, args.data.given()) {
@@ -88,19 +93,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     args.check_forecast(&model)?;
+    if args.data.data.as_deref() == Some("-") && model.config.task.text_reader().is_some() {
+        args.answer_lines(&model)?;
+        return Ok(Outcome::Done);
+    }
     let data = args.read(&model)?;
-    let answers = answer(&model, &data)?;
-    let mut out = std::io::stdout().lock();
-    if args.csv {
-        forecast_table(&mut out, &answers)?;
-    }
-    for answer in answers.iter().filter(|_| !args.csv) {
-        match args.json {
-            true => writeln!(out, "{}", answer.json)?,
-            false => writeln!(out, "{}", answer.text)?,
-        }
-    }
-    out.flush()?;
+    args.print(&answer(&model, &data)?)?;
     unknown::line(&data, model.tokenizer.as_ref()).iter().for_each(|line| note!("{line}"));
     Ok(Outcome::Done)
 }
@@ -118,6 +116,38 @@ impl Args {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Answer the lines of standard input as they arrive.
+    fn answer_lines(&self, model: &Model) -> anyhow::Result<()> {
+        if self.data.split.is_some() {
+            return Err(usage("--split", "all lines of standard input are answered; leave it out"));
+        }
+        let mut lines = open_lines("-", &self.data.read)?;
+        loop {
+            let (texts, more) = lines.available();
+            if !texts.is_empty() {
+                self.print(&answer(model, &read_texts(model, &texts)?)?)?;
+            }
+            if !more? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Print answers.
+    fn print(&self, answers: &[Answer]) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        if self.csv {
+            forecast_table(&mut out, answers)?;
+        }
+        for answer in answers.iter().filter(|_| !self.csv) {
+            match self.json {
+                true => writeln!(out, "{}", answer.json)?,
+                false => writeln!(out, "{}", answer.text)?,
+            }
+        }
+        Ok(out.flush()?)
     }
 
     /// The sequences to answer.
@@ -142,7 +172,7 @@ impl Args {
             let spec = starting(spec, start);
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
-        let spec = self.data.unlabelled(data, &model.config);
+        let spec = task.question_data(self.data.unlabelled(data, &model.config), &model.config.schema)?;
         self.data.check_effect(&spec, &model.config)?;
         self.data.announce_default(&spec)?;
         if !spec.is_text()? {

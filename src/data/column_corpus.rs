@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::column_file::{ColumnFile, ColumnOptions, has_extension};
+use super::column_file::{ColumnFile, ColumnOptions, has_extension, looks_like_columns};
 use super::divided::{Divided, VALID_NAMES, find, names_of};
 use super::hub::{self, Endpoint};
 use super::source::Source;
@@ -38,6 +38,18 @@ pub fn is_column_source(source: &Source, is_tagging: bool) -> Result<bool> {
         Source::File(path) => Ok(has_one(path)),
         Source::Hub { file, .. } => Ok(has_one(Path::new(file))),
         Source::Directory(folder) => Ok(find(folder, &["train"], extensions)?.is_some()),
+    }
+}
+
+/// Whether a source that may be plain text is read as column files by a tagger: a folder with a training file that can
+/// be one, a `.tsv` file, and a `.txt` file whose lines have columns.
+///
+/// # Errors
+/// If a folder has two training files, or a file cannot be read.
+pub fn has_columns_of_words(source: &Source) -> Result<bool> {
+    match source {
+        Source::File(path) if has_extension(path, "txt") => looks_like_columns(path),
+        source => is_column_source(source, true),
     }
 }
 

@@ -71,6 +71,9 @@ struct Layout {
     features: Vec<usize>,
 }
 
+/// The lines at the beginning of a file that tell whether it has columns.
+const FIRST_LINES: usize = 1000;
+
 /// The meaning of a line.
 enum LineKind {
     Row,
@@ -151,6 +154,29 @@ fn looks_like_conllu(file: &Utf8File) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Whether the lines of a file have columns: the rows at its beginning have equally many, at least two, with tabs between
+/// them or an empty line after some of them.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(super) fn looks_like_columns(path: &Path) -> Result<bool> {
+    let file = Utf8File::open(path, None)?;
+    let (mut columns, mut has_tabs, mut has_ends) = (None, false, false);
+    for line in NumberedLines::new(&file).take(FIRST_LINES) {
+        let text = line?.text;
+        if text.trim().is_empty() {
+            has_ends = true;
+            continue;
+        }
+        has_tabs |= text.contains('\t');
+        let found = if has_tabs { text.split('\t').count() } else { text.split_ascii_whitespace().count() };
+        if found < 2 || *columns.get_or_insert(found) != found {
+            return Ok(false);
+        }
+    }
+    Ok(columns.is_some() && (has_tabs || has_ends))
 }
 
 /// The meaning of a line; `is_first` tells whether it can be the first of a sentence.

@@ -29,6 +29,7 @@ use super::task::{
 use crate::Result;
 use crate::data::batch::Batch;
 use crate::data::builtin::copy;
+use crate::data::column_corpus::has_columns_of_words;
 use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
 use crate::data::source::{Builtin, Source, Split};
@@ -78,6 +79,14 @@ impl Task for Tag {
     fn claimed(&self, mut data: DataSpec) -> DataSpec {
         data.tagging.get_or_insert_default();
         data
+    }
+
+    fn question_data(&self, data: DataSpec, schema: &Value) -> Result<DataSpec> {
+        let names_text = schema.is_null() || data.columns.text.is_some();
+        match !names_text && has_columns_of_words(&data.source()?)? {
+            true => Ok(self.claimed(data)),
+            false => Ok(data),
+        }
     }
 
     fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
@@ -256,6 +265,9 @@ fn examples(rng: Rng, count: usize) -> Result<Vec<Example>> {
 
 fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Result<Vec<Answer>> {
     let Questions { batch, parts, .. } = questions;
+    if parts.iter().all(Vec::is_empty) && batch.inputs.steps()? == 0 {
+        return Ok(parts.iter().map(|_| named(&[], &[], names)).collect());
+    }
     let (hidden, _) = network.encode(&batch.inputs, None, batch.lengths.as_deref())?;
     let predicted = TagScores { network, hidden: &hidden, batch }.predicted()?.ok_or_else(overflowing)?;
     let symbols = match &batch.inputs {

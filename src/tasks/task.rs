@@ -57,6 +57,14 @@ pub trait Task: Send + Sync {
         data
     }
 
+    /// The data of questions, without answers, as a model with that schema reads it.
+    ///
+    /// # Errors
+    /// If the data cannot be read.
+    fn question_data(&self, data: DataSpec, _schema: &Value) -> Result<DataSpec> {
+        Ok(data)
+    }
+
     /// The data of a run where the user names none.
     fn default_data(&self) -> &'static str {
         STORY

@@ -161,6 +161,21 @@ fn line_ends_and_a_byte_order_mark_change_no_answer() {
 }
 
 #[test]
+fn lines_of_standard_input_are_answered() {
+    let folder = classifier();
+    folder.write("lines.txt", "the cat sits there\na dog runs\n");
+    let expected = folder.done("predict m --data lines.txt --json");
+    let output = folder
+        .rnn("predict m --data - --json")
+        .write_stdin("the cat sits there\r\na dog runs")
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    assert!(folder.rnn("predict m --data -").write_stdin("").output().unwrap().stdout.is_empty());
+    folder.refused("predict m --text -", 2, &["--text", "use --data -"]);
+}
+
+#[test]
 fn unknown_words_are_counted_on_stderr() {
     let folder = classifier();
     folder.write("odd.csv", "animal,text\ncat,the zebra sits\ndog,a dog runs there\n");

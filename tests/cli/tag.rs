@@ -130,3 +130,55 @@ fn malformed_column_files_are_named_by_line() {
     folder.refused(&format!("{} --characters -3", run("one.conll")), 2, &["--characters", "from 0 to 65536"]);
     folder.refused(&format!("{} --crf", run("text.txt")), 2, &["--crf", "only a tagger has it"]);
 }
+
+#[test]
+fn column_files_of_any_extension_are_answered_as_the_tagger_was_trained() {
+    let folder = Folder::new();
+    for name in ["set/train.txt", "set/test.txt", "names.txt", "names.tsv"] {
+        let text = sentences(20);
+        folder.write(name, if name.ends_with("tsv") { text.replace(' ', "\t") } else { text });
+    }
+    folder.write("plain.txt", "Ada saw Oslo\nBob saw Rome now\n");
+    folder.done(&format!("train gru --data set --task tag --feature-columns 1 --out m {TINY_SEQUENCES}"));
+    for data in ["set", "names.txt", "names.tsv"] {
+        let answers = answers(&folder.done(&format!("predict m --data {data} --json")));
+        assert_eq!(answers.len(), 20, "{data}");
+        assert_eq!(answers[0]["tokens"], json!(["Ada", "Lee", "saw", "Oslo", "."]), "{data}");
+    }
+    folder.done(&format!("train gru --data names.txt --task tag --out n {TINY_SEQUENCES}"));
+    let plain = answers(&folder.done("predict n --data plain.txt --json"));
+    assert_eq!(plain[1]["tokens"], json!(["Bob", "saw", "Rome", "now"]));
+}
+
+#[test]
+fn text_without_words_has_no_tags() {
+    let folder = Folder::new();
+    folder.write("names.conll", sentences(20));
+    folder.done(&format!("train gru --data names.conll --out m {TINY_SEQUENCES}"));
+    for text in ["", " "] {
+        let output = folder.rnn("predict m --json --text").arg(text).output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer, json!({"tokens": [], "tags": []}), "{text:?}");
+    }
+}
+
+#[test]
+fn fraction_of_a_folder_for_test_is_refused() {
+    let folder = Folder::new();
+    folder.write("set/train.conll", sentences(20));
+    folder.write("texts/train.txt", "some text to train on, again and again\n".repeat(40));
+    for data in ["set", "texts"] {
+        let line = format!("train gru --data {data} --test-fraction 0.2 --out m");
+        folder.refused(&line, 2, &["--test-fraction", "a folder's test split is its test file", "add one"]);
+    }
+}
+
+#[test]
+fn directions_of_a_tagger_are_merged_as_asked() {
+    let folder = Folder::new();
+    folder.write("names.conll", sentences(20));
+    folder.done(&format!("train gru --data names.conll --merge sum --out m {TINY_SEQUENCES}"));
+    assert_eq!(folder.json("m/config.json")["network"]["rnn"]["bidirectional"], json!("sum"));
+    let line = "train gru --data names.conll --merge sum --bidirectional=false --out n";
+    folder.refused(line, 2, &["--merge", "joins two directions"]);
+}
