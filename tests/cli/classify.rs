@@ -189,3 +189,30 @@ fn long_tables_are_classified() {
         assert_one_line(&output, code, &[mentions], &line);
     }
 }
+
+#[test]
+fn classes_that_spoil_a_run_are_said_before_it() {
+    let folder = Folder::new();
+    folder.write("d/train.csv", records("label,text"));
+    folder.write("d/test.csv", "label,text\nodd,ab\nprime,ab ab\n");
+    let said = |line: &str| {
+        let output = folder.rnn(line).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let run = "train gru --hidden 8 --max-steps 1 --label-column label --force --out m";
+    let warned = said(&format!("{run} --data d"));
+    let warning =
+        "the test split of d has classes that the training split lacks (\"prime\"); `rnn eval` refuses it";
+    assert!(warned.contains(warning) && !warned.contains("a classifier needs several"), "{warned}");
+    folder.refused("eval m --data d", 1, &["\"prime\""]);
+    folder.write(
+        "ids.csv",
+        (0..60).map(|n| format!("{n},ab ab\n")).fold("label,text\n".into(), |a: String, b| a + &b),
+    );
+    let warned = said(&format!("{run} --data ids.csv --valid-fraction 0"));
+    assert!(
+        warned.contains("`label` has 60 classes in 60 records; a classifier needs several records of each"),
+        "{warned}"
+    );
+}

@@ -224,3 +224,32 @@ fn overflow(model: &Path) {
     }
     candle_core::safetensors::save(&tensors, model).unwrap();
 }
+
+#[test]
+fn split_that_is_answered_is_said_unless_it_is_all() {
+    let folder = classifier();
+    animals(&folder, "d/train.csv", 120);
+    animals(&folder, "d/test.csv", 6);
+    let run = |line: &str| folder.rnn(line).output().unwrap();
+    let said = |line: &str| String::from_utf8(run(line).stderr).unwrap();
+    let note = "the test split of d is answered (--split all answers all of it)";
+    assert!(said("predict m --data d").contains(note), "{}", said("predict m --data d"));
+    assert_eq!(folder.done("predict m --data d").lines().count(), 6);
+    for line in ["predict m --data d --split test", "predict m --data train.csv"] {
+        assert_eq!(said(line), "", "{line}");
+    }
+    folder.done(&format!("train gru --data builtin:copy --out copy {TINY_SEQUENCES}"));
+    assert!(said("predict copy --data builtin:copy").contains("the test split of builtin:copy is answered"));
+    let help = folder.done("predict --help").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("[default: test of a folder and of a built-in, all of a file;"), "{help}");
+}
+
+#[test]
+fn label_of_several_lines_is_printed_on_one() {
+    let folder = Folder::new();
+    let records: String = (0..60).map(|n| format!("\"a\n{}\",text {n}\n", n % 2)).collect();
+    folder.write("a.csv", format!("label,text\n{records}"));
+    folder.done("train gru --data a.csv --label-column label --hidden 8 --max-steps 3 --out m");
+    let answer = folder.done("predict m --text text");
+    assert!(answer.starts_with("a\\n") && answer.lines().count() == 1, "{answer}");
+}
