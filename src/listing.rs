@@ -81,4 +81,17 @@ mod tests {
         let grouped = [0, 12, 999, 1000, 123_456, 1_234_567].map(thousands);
         assert_eq!(grouped, ["0", "12", "999", "1,000", "123,456", "1,234,567"]);
     }
+
+    #[test]
+    fn nearest_name_is_a_misspelling() {
+        let near = |wanted| nearest(wanted, ["simple-rnn", "lstm", "gru", "rnnlm"].into_iter());
+        for (wanted, expected) in
+            [("ltsm", "lstm"), ("grru", "gru"), ("simplernn", "simple-rnn"), ("rnn", "rnnlm")]
+        {
+            assert_eq!(near(wanted), Some(expected), "{wanted}");
+        }
+        for wanted in ["foo", "gpt", "transformer", ""] {
+            assert_eq!(near(wanted), None, "{wanted}");
+        }
+    }
 }

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 
+use rnn_zoo::Error;
 use rnn_zoo::data::source::Split;
 use rnn_zoo::tasks::DataSpec;
 use rnn_zoo::tasks::translate::pairs;
 use rnn_zoo::tokenizer::fold_line_ends;
 
-use super::flags;
+use super::flags::{self, usage};
 use super::fractions::GivenFractions;
 use super::number;
 use super::outcome::Outcome;
@@ -49,13 +50,22 @@ pub struct Args {
     seed: u64,
 }
 
-/// Run the command.
+/// Run the command. Errors about the data name the argument: this command has no `--data`.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    print(args).map_err(|error| match error.downcast::<Error>() {
+        Ok(Error::Invalid { field: "data", problem }) => usage("DATA", flags::translated(&problem)),
+        Ok(error) => error.into(),
+        Err(error) => error,
+    })
+}
+
+/// Print the texts of a split.
+fn print(args: &Args) -> anyhow::Result<Outcome> {
     let mut spec = args.read.apply(DataSpec::new(&args.data));
     let fractions = GivenFractions { valid: args.valid_fraction, test: args.test_fraction };
     fractions.apply(&mut spec);
     spec.seed = args.seed;
-    args.read.check_columns(&spec)?;
+    args.read.check_columns(&spec, None)?;
     if spec.is_pairs()? {
         return print_pairs(&spec, args.split);
     }

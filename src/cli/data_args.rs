@@ -105,7 +105,7 @@ impl DataArgs {
             let problem = format!("{} is no built-in data, which it is the seed of; leave it out", spec.data);
             return Err(flags::usage("--seed", problem));
         }
-        self.read.check_columns(spec)
+        self.read.check_columns(spec, Some(config.task))
     }
 
     fn fractions(&self) -> GivenFractions {

@@ -2,7 +2,7 @@
 
 use rnn_zoo::data::column::Column;
 use rnn_zoo::data::{Columns, Corpus, Delimiter, Encoding, Split};
-use rnn_zoo::tasks::{DataSpec, TaggingColumns};
+use rnn_zoo::tasks::{DataSpec, Tag, TaggingColumns, Task};
 
 use super::flags::{self, usage};
 use super::forecast_args::TimeArgs;
@@ -74,11 +74,11 @@ impl ReadArgs {
         (named != TaggingColumns::default()).then_some(named)
     }
 
-    /// Refuse columns that data of that form does not have.
+    /// Refuse columns that data of that form does not have. `task` is that of the model, which reads the data.
     ///
     /// # Errors
     /// For such a flag.
-    pub fn check_columns(&self, data: &DataSpec) -> anyhow::Result<()> {
+    pub fn check_columns(&self, data: &DataSpec, task: Option<&dyn Task>) -> anyhow::Result<()> {
         let [text, label, series] = [
             ("--text-column", self.text_column.is_some()),
             ("--label-column", self.label_column.is_some()),
@@ -89,6 +89,8 @@ impl ReadArgs {
             ("time series", vec![text, label])
         } else if data.is_columns()? {
             ("a column file", vec![text, label, series, delimiter])
+        } else if task.is_some_and(|task| task.name() == Tag.name()) {
+            return Ok(()); // of any extension
         } else {
             let of_words = [
                 ("--word-column", self.word_column.is_some()),

@@ -54,13 +54,17 @@ pub(super) fn open_lines(file: &str, read: &ReadArgs) -> anyhow::Result<InputLin
         return Err(usage(flag, format!("{file} has no columns; expected a .csv, .tsv or .jsonl file")));
     }
     if file == "-" && encoding.is_some() {
-        let problem = "standard input is always read as UTF-8; leave it out, or name a file";
-        return Err(usage("--encoding", problem));
+        return Err(encoding_of_standard_input());
     }
     Ok(match file {
         "-" => InputLines::new("standard input", Box::new(std::io::stdin())),
         path => InputLines::new(path, open_text(Path::new(path), encoding, LINES_FORM)?),
     })
+}
+
+/// The error about an encoding of standard input.
+pub(super) fn encoding_of_standard_input() -> anyhow::Error {
+    usage("--encoding", "standard input is always read as UTF-8; leave it out, or name a file")
 }
 
 /// The files that [`open_lines`] expects.

@@ -235,6 +235,11 @@ mod tests {
         assert!(!problem("builtin:elephant").to_string().contains("did you mean"));
         assert!(problem("reber").to_string().contains("did you mean builtin:reber?"));
         assert!(problem("no/such/file.txt").to_string().starts_with("no/such/file.txt: no such file"));
+        let denied = missing("a/b.txt", &std::io::ErrorKind::PermissionDenied.into()).to_string();
+        assert_eq!(
+            denied,
+            "a/b.txt: permission denied; check the permissions of the file and of its folders"
+        );
         for wrong in ["hf://o/n", "hf://datasets/o", "hf://datasets/o/n", "hf://datasets/o/n/../../x"] {
             assert!(problem(wrong).to_string().contains("hf://datasets/OWNER/NAME/FILE"), "{wrong}");
         }

@@ -93,7 +93,7 @@ fn classes_unseen_in_training_and_a_single_class_are_refused() {
     );
     let (_dir, single) = records("a,x\nb,x\n", "a,x\n");
     let problem = Classify.prepare(&single, words()).map(drop).unwrap_err();
-    assert!(problem.to_string().contains("has 1 class; expected at least two"), "{problem}");
+    assert!(problem.to_string().contains("has one class (x); expected at least two"), "{problem}");
 }
 
 #[test]

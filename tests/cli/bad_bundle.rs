@@ -267,7 +267,7 @@ fn unreadable_folder_is_permission_denied() {
         eprintln!("skipped: the program cannot be run as another user");
         return;
     };
-    assert_one_line(&generate, 1, &["m/config.json: permission denied"], "generate m");
+    assert_one_line(&generate, 1, &["m/config.json: permission denied; check"], "generate m");
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
     assert!(list.contains("cannot be used: m/config.json: permission denied"), "{list}");
 }

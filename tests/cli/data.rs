@@ -155,7 +155,7 @@ fn data_prints_what_a_model_reads() {
     assert_ne!(stories, folder.done("data builtin:story --split valid"));
     assert_eq!(stories.lines().count(), 800);
     folder.refused("data a.csv --text-column name", 1, &["--text-column", "title"]);
-    folder.refused("data builtin:adding", 2, &["--data", "not text"]);
+    folder.refused("data builtin:adding", 2, &["DATA: ", "not text"]);
     folder.refused("data missing.txt", 1, &["missing.txt"]);
 }
 

@@ -233,6 +233,5 @@ fn f1_of_tags_is_drawn() {
     folder.done(&format!("train gru --data names.conll --out m {TINY_SEQUENCES}"));
     folder.done("plot m --metric f1,accuracy --out f1.svg");
     let picture = String::from_utf8(folder.bytes("f1.svg")).unwrap();
-    let titles = picture.lines().map(str::trim).filter(|line| ["F1", "accuracy"].contains(line));
-    assert_eq!(titles.collect::<Vec<_>>(), ["F1", "accuracy"]);
+    assert!(picture.contains("\nF1\n") && picture.contains("\naccuracy\n"), "{picture}");
 }

@@ -36,8 +36,17 @@ fn refused_arguments_are_one_line_with_advice() {
             ["--repetition-penalty: is missing; --repetition-window needs it", "see `rnn generate --help`"],
         ),
         (
-            "generate m --seed 3 --length-penalty=1",
+            "generate m --count 2 --length-penalty=1",
             ["--beams: is missing; --length-penalty needs it", "see `rnn generate --help`"],
+        ),
+        // The parser asks for no --beams beside flags that exclude it.
+        (
+            "generate m --seed 3 --length-penalty=1",
+            ["--length-penalty: belongs to --beams", "leave this out"],
+        ),
+        (
+            "generate m --prompts - --encoding cp949",
+            ["--encoding: standard input is always read as UTF-8", "leave it out"],
         ),
         (
             "train lstm --min-count x",
@@ -119,6 +128,13 @@ fn only_flags_that_are_given_are_named() {
         ("predict s --text x", 2, ["--text: s reads no text", "--data"], "--data: "),
         ("predict s --data z.csv", 1, ["has no `y` (columns: id, label, x, z)", "the model reads"], "--data"),
         ("eval m --data a.conll", 2, ["the task lm needs text", "a.conll"], "--task"),
+        (
+            "data builtin:stroy",
+            2,
+            ["DATA: no built-in corpus `stroy`", "did you mean builtin:story?"],
+            "--data",
+        ),
+        ("data builtin:adding", 2, ["DATA: builtin:adding makes sequences", "not text"], "--data"),
         (
             "score m --encoding cp949",
             2,

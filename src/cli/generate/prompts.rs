@@ -28,7 +28,7 @@ impl Args {
         };
         let text = match path.as_os_str() == "-" {
             true => standard_input("--prompts -")?,
-            false => input::text_of(open_text(path, None, "a file with a prompt a line")?, LARGEST)
+            false => input::text_of(open_text(path, self.encoding, "a file with a prompt a line")?, LARGEST)
                 .map_err(|error| Error::file(path, format!("cannot be read as text: {error}")))?,
         };
         if text.is_empty() {

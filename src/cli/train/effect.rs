@@ -28,7 +28,7 @@ pub fn check(args: &Args, task: &dyn Task, data: &DataSpec) -> anyhow::Result<()
     if let Some(flag) = args.data.forecasting().filter(|_| !task.reads_time_series()) {
         return Err(usage(flag, format!("only a forecaster has it, not --task {name}; leave it out")));
     }
-    args.data.read.check_columns(data)?;
+    args.data.read.check_columns(data, Some(task))?;
     args.data.fractions().check_sequences(data)?;
     check_tokenizer(args, data)
 }
