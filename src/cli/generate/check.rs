@@ -36,10 +36,6 @@ impl Args {
         if self.beams.length_penalty.is_some() && self.beams.beams.is_none() {
             return Err(usage("--length-penalty", "belongs to --beams; add that, or leave this out"));
         }
-        if self.sampling.repetition_window.is_some() && self.sampling.repetition_penalty.is_none() {
-            let problem = "belongs to --repetition-penalty; add that, or leave this out";
-            return Err(usage("--repetition-window", problem));
-        }
         if self.encoding.is_some() && self.prompts.as_ref().is_some_and(|path| path.as_os_str() == "-") {
             return Err(encoding_of_standard_input());
         }

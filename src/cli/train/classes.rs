@@ -10,12 +10,10 @@ use rnn_zoo::tasks::{DataSpec, Prepared};
 use crate::cli::note::note;
 
 /// Print the classes of the test split that the training split lacks, and whether the classes are as many as the records.
-///
-/// # Errors
-/// If the test split cannot be read.
-pub fn announce(data: &DataSpec, prepared: &Prepared) -> Result<()> {
+/// Training does not need the test split, so that problems with it are left to `rnn eval`.
+pub fn announce(data: &DataSpec, prepared: &Prepared) {
     if prepared.labels.is_empty() {
-        return Ok(());
+        return;
     }
     let (classes, records) = (prepared.labels.len(), prepared.splits.train.len());
     if let Some(column) = data.columns.label.as_ref().filter(|_| 2 * classes > records) {
@@ -25,8 +23,8 @@ pub fn announce(data: &DataSpec, prepared: &Prepared) -> Result<()> {
             counted(records as u64, "record")
         );
     }
-    let foreign: BTreeSet<String> =
-        test_classes(data)?.into_iter().filter(|class| !prepared.labels.contains(class)).collect();
+    let Ok(mut foreign) = test_classes(data) else { return };
+    foreign.retain(|class| !prepared.labels.contains(class));
     if !foreign.is_empty() {
         let names = listed(foreign.iter().map(|class| format!("{class:?}")), ", ");
         note!(
@@ -34,7 +32,6 @@ pub fn announce(data: &DataSpec, prepared: &Prepared) -> Result<()> {
             data.data
         );
     }
-    Ok(())
 }
 
 /// The classes or tags of the test split; none if there is no such split.

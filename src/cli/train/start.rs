@@ -39,7 +39,7 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     announce(&data, None)?;
     let prepared = learner.prepare(args, &data)?;
     announce_text(&data, &prepared);
-    classes::announce(&data, &prepared)?;
+    classes::announce(&data, &prepared);
     let defaults = learner.defaults(&data, &prepared);
     let network = learner.network(args, &prepared, &defaults)?;
     effect::check_locked_dropout(args, &network)?;
