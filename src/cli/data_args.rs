@@ -87,9 +87,13 @@ impl DataArgs {
 
     /// The first flag that the user gave about the data itself or its form.
     pub fn given(&self) -> Option<&'static str> {
+        self.given_of_splits().or_else(|| self.read.given())
+    }
+
+    /// The first flag that the user gave about the splits of the data or its seed. Lines of text have neither.
+    pub fn given_of_splits(&self) -> Option<&'static str> {
         let split = self.split.map(|_| "--split");
-        let seed = self.seed.map(|_| "--seed");
-        split.or_else(|| self.fractions().given()).or_else(|| self.read.given()).or(seed)
+        split.or_else(|| self.fractions().given()).or(self.seed.map(|_| "--seed"))
     }
 
     /// Refuse flags that have no effect on the data of a model.

@@ -120,8 +120,8 @@ impl Args {
 
     /// Answer the lines of standard input as they arrive.
     fn answer_lines(&self, model: &Model) -> anyhow::Result<()> {
-        if self.data.split.is_some() {
-            return Err(usage("--split", "all lines of standard input are answered; leave it out"));
+        if let Some(flag) = self.data.given_of_splits() {
+            return Err(usage(flag, "all lines of standard input are answered; leave it out"));
         }
         let mut lines = open_lines("-", &self.data.read)?;
         loop {

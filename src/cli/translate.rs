@@ -60,8 +60,8 @@ impl Request<'_> {
             self.data.check_effect(&spec, &model.config)?;
         }
         if data == "-" || matches!(spec.source()?, Source::File(path) if !has_columns(&path)) {
-            if self.data.split.is_some() {
-                return Err(usage("--split", format!("all lines of {data} are translated; leave it out")));
+            if let Some(flag) = self.data.given_of_splits() {
+                return Err(usage(flag, format!("all lines of {data} are translated; leave it out")));
             }
             return Ok(Texts::Lines(open_lines(data, &self.data.read)?));
         }
