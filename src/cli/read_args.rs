@@ -2,7 +2,7 @@
 
 use rnn_zoo::data::column::Column;
 use rnn_zoo::data::{Columns, Corpus, Delimiter, Encoding, Split};
-use rnn_zoo::tasks::{DataSpec, Tag, TaggingColumns, Task};
+use rnn_zoo::tasks::{DataSpec, Forecast, Tag, TaggingColumns, Task, Translate};
 
 use super::flags::{self, usage};
 use super::forecast_args::TimeArgs;
@@ -74,11 +74,19 @@ impl ReadArgs {
         (named != TaggingColumns::default()).then_some(named)
     }
 
-    /// Refuse columns that data of that form does not have. `task` is that of the model, which reads the data.
+    /// Refuse columns that data of that form does not have. `task` is that of the model that reads the data, if there is
+    /// one.
     ///
     /// # Errors
     /// For such a flag.
     pub fn check_columns(&self, data: &DataSpec, task: Option<&dyn Task>) -> anyhow::Result<()> {
+        let reads = |wanted: &dyn Task| task.is_some_and(|task| task.name() == wanted.name());
+        if let Some(flag) = self.time.given().filter(|_| !reads(&Forecast)) {
+            return Err(usage(flag, "only a forecaster has it; leave it out"));
+        }
+        if let Some(flag) = self.pairs.given().filter(|_| task.is_some() && !reads(&Translate)) {
+            return Err(usage(flag, "only a translator reads pairs of texts; leave it out"));
+        }
         let [text, label, series] = [
             ("--text-column", self.text_column.is_some()),
             ("--label-column", self.label_column.is_some()),
@@ -87,9 +95,11 @@ impl ReadArgs {
         let delimiter = ("--delimiter", self.delimiter.is_some());
         let (form, without) = if data.is_time_series()? {
             ("time series", vec![text, label])
+        } else if data.is_pairs()? {
+            ("pairs of texts", vec![text, label, series])
         } else if data.is_columns()? {
             ("a column file", vec![text, label, series, delimiter])
-        } else if task.is_some_and(|task| task.name() == Tag.name()) {
+        } else if reads(&Tag) {
             return Ok(()); // of any extension
         } else {
             let of_words = [

@@ -28,6 +28,10 @@ fn flags_of_training_without_effect_are_refused() {
         ("--data a.conll --tokenizer word", ["--tokenizer: ", "reads words anyway"]),
         ("--data a.csv --label-column label --word-column 0", ["--word-column: a.csv", "no column file"]),
         (
+            "--task translate --data builtin:dates --label-column label",
+            ["--label-column: ", "pairs of texts"],
+        ),
+        (
             "--data text.txt --valid-fraction 0 --schedule plateau",
             ["--schedule: plateau", "no validation data"],
         ),
@@ -54,7 +58,12 @@ fn flags_of_other_commands_without_effect_are_refused() {
         ("predict c --data a.csv --seed 3", ["--seed", "no built-in data"]),
         ("eval m --data text.txt --seed 3", ["--seed", "no built-in data"]),
         ("eval m --data a.csv --label-column label", ["--label-column", "learns no classes"]),
+        ("eval m --data text.txt --time-column a", ["--time-column", "only a forecaster"]),
+        ("eval c --data a.csv --source-column text", ["--source-column", "only a translator"]),
+        ("predict c --data a.csv --target-lang en", ["--target-lang", "only a translator"]),
         ("data a.csv --tag-column 1", ["--tag-column: a.csv", "no column file"]),
+        ("data a.csv --wide", ["--wide", "only a forecaster"]),
+        ("score m a.csv --source-column text", ["--source-column", "only a translator"]),
         ("score m a.csv --word-column 1", ["--word-column: a.csv", "no column file"]),
         ("predict c --text a --split test", ["--split", "--text is given"]),
         ("predict c --text a --valid-fraction 0.1", ["--valid-fraction", "--text is given"]),
