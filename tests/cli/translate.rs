@@ -42,7 +42,7 @@ fn fed(folder: &Folder, line: &str, input: &str) -> String {
 #[test]
 fn parallel_files_train_a_translator_that_translates_lines() {
     let folder = parallel();
-    folder.done(&format!("train gru --data d {LANGUAGES} --out m {TRAINED} --epochs 12"));
+    folder.done(&format!("train gru --data d {LANGUAGES} --out m {TRAINED} --epochs 30"));
     let config = folder.json("m/config.json");
     assert_eq!((&config["task"], &config["network"]["network"]), (&json!("translate"), &json!("translator")));
     assert_eq!(config["network"]["rnn"]["bidirectional"], json!("concat"));
@@ -92,7 +92,7 @@ fn unknown_words_are_those_that_are_attended_to() {
     let lines = |line: fn(&String) -> String| names.iter().map(line).collect::<String>();
     folder.write("d/train.en", lines(|name| format!("the animal {name} runs\n")));
     folder.write("d/train.de", lines(|name| format!("das Tier {name} läuft\n")));
-    folder.done(&format!("train gru --data d {LANGUAGES} --out m {TRAINED} --min-count 2 --epochs 20"));
+    folder.done(&format!("train gru --data d {LANGUAGES} --out m {TRAINED} --min-count 2 --epochs 40"));
     let output = folder.rnn("predict m --text").arg("the animal Okapi runs").output().unwrap();
     let text = super::written(&output, "predict");
     assert!(text.starts_with("das Tier ") && text.ends_with(" läuft\n") && !text.contains("<unk>"), "{text}");
