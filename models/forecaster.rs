@@ -81,8 +81,7 @@ impl ForecasterConfig {
     }
 
     fn check(&self) -> Result<()> {
-        for (name, size) in
-            [("window", self.window), ("horizon", self.horizon), ("channels", self.channels)]
+        for (name, size) in [("window", self.window), ("horizon", self.horizon), ("channels", self.channels)]
         {
             if !(1..=LARGEST_SIZE).contains(&size) {
                 bail!("{name} is {size}; expected 1 to {LARGEST_SIZE}");
@@ -135,9 +134,11 @@ impl Segments {
         let (_, count) = config.spans();
         let of_series = if config.series > 0 { input / 2 } else { 0 };
         let position = parameter(&vb, (count, input - of_series), "position.weight", EMBEDDING_DISTRIBUTION)?;
-        let series = (of_series > 0).then(|| embedding(config.series, of_series, vb.pp("series"))).transpose()?;
-        let known =
-            (config.known > 0).then(|| linear_no_bias(steps * config.known, input, vb.pp("known"))).transpose()?;
+        let series =
+            (of_series > 0).then(|| embedding(config.series, of_series, vb.pp("series"))).transpose()?;
+        let known = (config.known > 0)
+            .then(|| linear_no_bias(steps * config.known, input, vb.pp("known")))
+            .transpose()?;
         let embedding = linear(steps * config.channels, input, vb.pp("embedding"))?;
         Ok(Self { steps, embedding, position, series, known })
     }
@@ -190,8 +191,7 @@ impl Forecaster {
             .transpose()?;
         let (steps, _) = config.spans();
         let beside = if segments.is_some() { 0 } else { config.horizon * config.known };
-        let decoder =
-            linear(rnn.output_size() + beside, steps * config.head.outputs(), vb.pp("decoder"))?;
+        let decoder = linear(rnn.output_size() + beside, steps * config.head.outputs(), vb.pp("decoder"))?;
         let zero = Distribution::Constant(0.);
         let linear = match config.linear {
             true => Some(Linear::new(

@@ -87,7 +87,9 @@ impl Head {
         let valid = levels.iter().all(|level| *level > 0. && *level < 1.);
         match valid && levels.windows(2).all(|pair| pair[0] < pair[1]) {
             true => Ok(()),
-            false => bail!("the levels of quantiles are {levels:?}; expected ascending numbers between 0 and 1"),
+            false => {
+                bail!("the levels of quantiles are {levels:?}; expected ascending numbers between 0 and 1")
+            }
         }
     }
 }

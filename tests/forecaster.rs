@@ -28,7 +28,18 @@ fn config(segment: Option<usize>, known: usize, series: usize, head: Head, linea
         0 => RecurrentConfig::Gru(GruConfig::from(stack)),
         _ => RecurrentConfig::Lstm(LstmConfig::from(stack)),
     };
-    ForecasterConfig { window: 6, horizon: 5, segment, channels, known, series, head, linear, dropout: 0., rnn }
+    ForecasterConfig {
+        window: 6,
+        horizon: 5,
+        segment,
+        channels,
+        known,
+        series,
+        head,
+        linear,
+        dropout: 0.,
+        rnn,
+    }
 }
 
 fn cases() -> Vec<ForecasterConfig> {

@@ -31,7 +31,12 @@ pub struct ForecastPlotArgs {
 
 impl ForecastPlotArgs {
     /// Return the picture of the forecasts of a bundle.
-    pub fn picture(&self, bundle: &str, args: &DataArgs, compute: &Compute) -> anyhow::Result<ForecastPicture> {
+    pub fn picture(
+        &self,
+        bundle: &str,
+        args: &DataArgs,
+        compute: &Compute,
+    ) -> anyhow::Result<ForecastPicture> {
         let device = compute.open()?;
         let model = load_model(bundle, &device)?;
         let task = model.config.task;

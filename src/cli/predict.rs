@@ -100,7 +100,8 @@ impl Args {
         let task = model.config.task;
         match given.iter().find(|(_, given)| *given) {
             Some((flag, _)) if !task.reads_time_series() || model.config.schema.is_null() => {
-                let problem = format!("{} is a {task} model; only a forecaster of tables has it", self.bundle);
+                let problem =
+                    format!("{} is a {task} model; only a forecaster of tables has it", self.bundle);
                 Err(usage(*flag, problem))
             }
             _ => Ok(()),

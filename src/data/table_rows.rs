@@ -4,7 +4,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::csv_file::{csv_problem, find_delimiter};
-use super::csv_reader::{CsvReader, Record};
+use super::csv_reader::{CsvReader, CsvRecord};
 use super::delimiter::Delimiter;
 use super::encoding::Encoding;
 use super::numbers;
@@ -37,7 +37,7 @@ impl TableRows {
         let delimiter = delimiter.map_or_else(|| find_delimiter(&file, usual), Ok)?;
         let bytes = BufReader::with_capacity(1 << 16, file.reader(file.range()));
         let mut reader = CsvReader::new(bytes, delimiter.byte(), file.range().start, 1);
-        let mut record = Record::default();
+        let mut record = CsvRecord::default();
         let mut rows: Vec<(u64, Vec<String>)> = vec![];
         while reader.read(&mut record).map_err(|error| csv_problem(path, error))? {
             let line = record.line();

@@ -113,13 +113,19 @@ fn wide_table_is_evaluated_beyond_the_end_of_its_training_file() {
         assert_eq!((&scores["split"], &scores["tokens"]), (&json!("test"), &json!(3)), "{data}");
     }
     let found = answers(&folder.done("predict m --data x-train.csv --json"));
-    let starts: Vec<_> = found.iter().map(|answer| (answer["series"].clone(), answer["start"].clone())).collect();
+    let starts: Vec<_> =
+        found.iter().map(|answer| (answer["series"].clone(), answer["start"].clone())).collect();
     assert_eq!(starts, [(json!("S0"), json!(40)), (json!("S1"), json!(35)), (json!("S2"), json!(40))]);
     // The forecast of a series is the same in a table without the others, and in other units.
-    let alone = format!("V0,V1,V2,V3,V4,V5,V6,V7,V8\nS0{}\n", (32..40).map(|s| format!(",{}", 1000 * (s % 6 + 1))).collect::<String>());
+    let alone = format!(
+        "V0,V1,V2,V3,V4,V5,V6,V7,V8\nS0{}\n",
+        (32..40).map(|s| format!(",{}", 1000 * (s % 6 + 1))).collect::<String>()
+    );
     folder.write("alone.csv", alone);
     let scaled = answers(&folder.done("predict m --data alone.csv --json"));
-    for (found, other) in found[0]["mean"].as_array().unwrap().iter().zip(scaled[0]["mean"].as_array().unwrap()) {
+    for (found, other) in
+        found[0]["mean"].as_array().unwrap().iter().zip(scaled[0]["mean"].as_array().unwrap())
+    {
         let (found, other) = (found.as_f64().unwrap(), other.as_f64().unwrap() / 1000.);
         assert!((found - other).abs() < 1e-3 * found.abs(), "{found} is not {other}");
     }
@@ -153,7 +159,8 @@ fn quantiles_and_distributions_are_answered_and_drawn() {
 fn forecasts_begin_at_a_time_and_use_features_that_are_known() {
     let folder = Folder::new();
     folder.write("shops.csv", shops(100));
-    let flags = format!("--series-column shop --target sales --known-features weekend {TINY} {TINY_SEQUENCES}");
+    let flags =
+        format!("--series-column shop --target sales --known-features weekend {TINY} {TINY_SEQUENCES}");
     folder.done(&format!("train gru --data shops.csv --out m {flags}"));
     let at = answers(&folder.done("predict m --data shops.csv --at 2023-03-01 --json"));
     assert_eq!(at[1]["times"], json!(["2023-03-01", "2023-03-02", "2023-03-03", "2023-03-04"]));
@@ -172,15 +179,23 @@ fn all_columns_of_a_table_are_forecast_in_segments() {
     let row = |at: usize| format!("{} {:02}:00,{},{}\n", date(at / 24), at % 24, at % 24, 1000 * (at % 12));
     folder.write("hours.csv", format!("time,a,b\n{}", (0..400).map(row).collect::<String>()));
     let flags = format!("--target all --horizon 6 --window 20 --segment 4 --rows 300 {TINY_SEQUENCES}");
-    folder.done(&format!("train gru --data hours.csv --out m {flags} --valid-fraction 0.2 --test-fraction 0.2"));
+    folder.done(&format!(
+        "train gru --data hours.csv --out m {flags} --valid-fraction 0.2 --test-fraction 0.2"
+    ));
     let config = folder.json("m/config.json");
     assert_eq!((&config["network"]["segment"], &config["network"]["series"]), (&json!(4), &json!(2)));
     let found = scores(&folder, "eval m --data hours.csv --json");
-    assert_eq!(found["tokens"], json!(2 * (60 - 6 + 1)), "60 of the first 300 rows are the test of each column");
+    assert_eq!(
+        found["tokens"],
+        json!(2 * (60 - 6 + 1)),
+        "60 of the first 300 rows are the test of each column"
+    );
     // Errors are those of standardised values: b is a thousand times larger.
     assert!(found["naive"]["mae"].as_f64().unwrap() < 3., "{found}");
-    let names: Vec<Value> =
-        answers(&folder.done("predict m --data hours.csv --json")).iter().map(|answer| answer["series"].clone()).collect();
+    let names: Vec<Value> = answers(&folder.done("predict m --data hours.csv --json"))
+        .iter()
+        .map(|answer| answer["series"].clone())
+        .collect();
     assert_eq!(names, ["a", "b"]);
 }
 
@@ -188,17 +203,24 @@ fn all_columns_of_a_table_are_forecast_in_segments() {
 fn a_resumed_forecaster_has_the_bytes_of_one_left_alone() {
     let folder = Folder::new();
     folder.write("days.csv", daily(80, plain));
-    let run = format!("train gru --task forecast --data days.csv {TINY} --hidden 8 --dropout 0.2 --batch-size 8");
+    let run =
+        format!("train gru --task forecast --data days.csv {TINY} --hidden 8 --dropout 0.2 --batch-size 8");
     folder.done(&format!("{run} --epochs 4 --schedule constant --out whole"));
     folder.done(&format!("{run} --epochs 2 --schedule constant --out halves"));
     folder.done("train --resume halves --epochs 4");
-    assert!(folder.bytes("halves/training/last.safetensors") == folder.bytes("whole/training/last.safetensors"));
+    assert!(
+        folder.bytes("halves/training/last.safetensors") == folder.bytes("whole/training/last.safetensors")
+    );
     folder.done("train --recipe whole/recipe.toml --out again");
     assert!(folder.bytes("again/model.safetensors") == folder.bytes("whole/model.safetensors"));
     folder.write("other.csv", daily(90, |date, day| format!("{date},{}\n", 3 * (day % 7))));
     folder.done("train --from whole --data other.csv --max-steps 2 --out tuned");
     assert_eq!(folder.json("tuned/config.json")["schema"], folder.json("whole/config.json")["schema"]);
-    folder.refused("train --from whole --data other.csv --horizon 9", 2, &["--horizon", "is 4 in the model, not 9"]);
+    folder.refused(
+        "train --from whole --data other.csv --horizon 9",
+        2,
+        &["--horizon", "is 4 in the model, not 9"],
+    );
     folder.done("export whole --out small --dtype f16");
     folder.done("predict small --data days.csv");
 }
@@ -217,7 +239,9 @@ fn rows_that_are_repaired_are_counted() {
     let output = folder.rnn(&line).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    for mention in ["1 row out of order", "1 step without a row", "2 values missing", "a step of 1 day in `date`"] {
+    for mention in
+        ["1 row out of order", "1 step without a row", "2 values missing", "a step of 1 day in `date`"]
+    {
         assert!(stderr.contains(mention), "no `{mention}` in\n{stderr}");
     }
     folder.write("flat.csv", daily(60, |date, _| format!("{date},5\n")));
@@ -261,6 +285,10 @@ fn bad_tables_are_errors_with_their_row() {
     ] {
         folder.refused(&format!("{train} {flags}"), code, mentions);
     }
-    folder.refused("train lstm --task lm --data text.txt --horizon 3", 2, &["--horizon", "only a forecaster"]);
+    folder.refused(
+        "train lstm --task lm --data text.txt --horizon 3",
+        2,
+        &["--horizon", "only a forecaster"],
+    );
     folder.refused("train lstm --horizon 3", 2, &["--data", "builtin:story"]);
 }

@@ -11,9 +11,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::bounds::Bounds;
-use super::clock::Frequency;
 use super::columns::TimeColumns;
-use super::series::{Covariates, SeriesTable, TimeSeries};
+use super::grid::Frequency;
+use super::series::{Covariates, TimeSeries, TimeTable};
 use super::{long_table, wide_table};
 use crate::data::fingerprint::fingerprint;
 use crate::data::fractions::Fractions;
@@ -29,7 +29,7 @@ const EXTENSIONS: [&str; 2] = ["csv", "tsv"];
 #[derive(Debug)]
 pub struct TimeSeriesCorpus {
     /// The series, those of the test file included.
-    pub table: SeriesTable,
+    pub table: TimeTable,
     /// The frequency that the timestamps or the name of the file tell.
     pub frequency: Frequency,
     train: PathBuf,
@@ -136,7 +136,9 @@ impl TimeSeriesCorpus {
         let missing: u64 = table.series.iter().map(|series| series.missing() as u64).sum();
         if missing > 0 {
             let count = counted(missing, "value");
-            notes.push(format!("{path}: {count} missing; a window has the value before, and none is a target"));
+            notes.push(format!(
+                "{path}: {count} missing; a window has the value before, and none is a target"
+            ));
         }
         let constant = table.series.iter().filter(|series| series.is_constant());
         let constant: Vec<&str> = constant.map(|series| series.name.as_str()).collect();
@@ -198,7 +200,10 @@ fn in_folder(folder: &Path) -> Result<(PathBuf, Option<PathBuf>, bool)> {
     found.sort();
     match found.as_slice() {
         [train] => Ok((train.clone(), sibling(train, "train", "test"), false)),
-        [] => Err(Error::file(folder, "has no training file; expected train.csv, or NAME-train.csv and NAME-test.csv")),
+        [] => Err(Error::file(
+            folder,
+            "has no training file; expected train.csv, or NAME-train.csv and NAME-test.csv",
+        )),
         several => {
             let names = listed(several.iter().map(|path| path.display()), ", ");
             Err(Error::file(folder, format!("has several training files ({names}); name one of them")))
@@ -207,7 +212,7 @@ fn in_folder(folder: &Path) -> Result<(PathBuf, Option<PathBuf>, bool)> {
 }
 
 /// Append the steps of a test file to the series of the same names.
-fn append(table: &mut SeriesTable, test: SeriesTable, path: &Path) -> Result<()> {
+fn append(table: &mut TimeTable, test: TimeTable, path: &Path) -> Result<()> {
     let mut places: HashMap<(String, usize), usize> = HashMap::new();
     for (at, series) in table.series.iter().enumerate() {
         places.insert((series.name.clone(), series.column), at);
@@ -225,7 +230,8 @@ fn append(table: &mut SeriesTable, test: SeriesTable, path: &Path) -> Result<()>
             None => Some(end as i64),
         };
         let Some(step) = step.and_then(|step| usize::try_from(step).ok()).filter(|step| *step >= end) else {
-            let problem = format!("series {:?} does not begin after its steps in the training file", later.name);
+            let problem =
+                format!("series {:?} does not begin after its steps in the training file", later.name);
             return Err(Error::file(path, problem));
         };
         series.values.resize(step, f64::NAN);

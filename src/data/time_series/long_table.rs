@@ -20,10 +20,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::clock::Clock;
 use super::columns::TimeColumns;
 use super::form::Form;
-use super::series::{Covariates, SeriesTable, TimeSeries};
+use super::grid::TimeGrid;
+use super::series::{Covariates, TimeSeries, TimeTable};
 use crate::data::table_rows::TableRows;
 use crate::listing::{counted, listed};
 use crate::{Error, Result};
@@ -36,9 +36,9 @@ const MOST_GAPS: i64 = 100;
 /// # Errors
 /// If the file cannot be read or lacks a column, a row is ragged, a timestamp has another form than the others, occurs
 /// twice or lies between two steps, or a value is no finite number.
-pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<SeriesTable> {
+pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
     let rows = TableRows::read(path, columns.delimiter, columns.encoding)?;
-    let places = Places::find(&rows, columns)?;
+    let places = ColumnPlaces::find(&rows, columns)?;
     let (form, times) = match places.time {
         Some(at) => {
             let form = form(&rows, at)?;
@@ -56,17 +56,19 @@ pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<SeriesTable> {
     let moved: usize = groups.iter_mut().map(|(_, rows)| sort(rows, &times)).sum();
     let of_series = |rows: &Vec<usize>| rows.iter().map(|&row| times[row]).collect::<Vec<i64>>();
     let all: Vec<Vec<i64>> = groups.iter().map(|(_, rows)| of_series(rows)).collect();
-    let clock = form.map(|form| Clock::find(form, &all));
+    let clock = form.map(|form| TimeGrid::find(form, &all));
     let mut table = assemble(&rows, &places, &groups, clock, &all)?;
     if moved > 0 {
         let count = counted(moved as u64, "row");
-        table.notes.push(format!("{count} out of order; sorted by `{}`", rows.names[places.time.unwrap_or(0)]));
+        table
+            .notes
+            .push(format!("{count} out of order; sorted by `{}`", rows.names[places.time.unwrap_or(0)]));
     }
     Ok(table)
 }
 
 /// The places of the columns.
-struct Places {
+struct ColumnPlaces {
     time: Option<usize>,
     series: Option<usize>,
     targets: Vec<usize>,
@@ -74,7 +76,7 @@ struct Places {
     covariates: Vec<usize>,
 }
 
-impl Places {
+impl ColumnPlaces {
     fn find(rows: &TableRows, columns: &TimeColumns) -> Result<Self> {
         let place = |name: &String, field| rows.place(name, field);
         let series = columns.series.as_ref().map(|name| place(name, "series_column")).transpose()?;
@@ -92,7 +94,10 @@ impl Places {
         };
         let names = listed(&rows.names, ", ");
         if targets.is_empty() {
-            return Err(Error::file(&rows.path, format!("has no column of numbers to forecast (columns: {names})")));
+            return Err(Error::file(
+                &rows.path,
+                format!("has no column of numbers to forecast (columns: {names})"),
+            ));
         }
         if let Some(&twice) = targets.iter().find(|at| !free(at)) {
             let name = &rows.names[twice];
@@ -105,8 +110,7 @@ impl Places {
 
 /// The first column whose first row is a date, or that is called so.
 fn usual_time(rows: &TableRows, series: Option<usize>) -> Option<usize> {
-    const NAMES: [&str; 9] =
-        ["date", "time", "datetime", "timestamp", "ds", "month", "year", "day", "week"];
+    const NAMES: [&str; 9] = ["date", "time", "datetime", "timestamp", "ds", "month", "year", "day", "week"];
     let text = |at: usize| rows.rows.first().map_or("", |(_, fields)| fields[at].as_str());
     let is_named = |at: usize| NAMES.contains(&rows.names[at].trim().to_lowercase().as_str());
     let form = |at: usize| Form::find([text(at)].into_iter()).ok();
@@ -124,8 +128,13 @@ fn form(rows: &TableRows, at: usize) -> Result<Form> {
     Form::find(texts).map_err(|row| {
         let (text, column) = (&rows.rows[row].1[at], &rows.names[at]);
         let other = if row > 0 { " of the form of the rows before" } else { "" };
-        rows.problem(row, format!("`{column}`: {text:?} is no time{other}; expected an integer or a date such as \
-                                   2020-12-31 or 2020-12-31 23:00"))
+        rows.problem(
+            row,
+            format!(
+                "`{column}`: {text:?} is no time{other}; expected an integer or a date such as \
+                                   2020-12-31 or 2020-12-31 23:00"
+            ),
+        )
     })
 }
 
@@ -137,7 +146,7 @@ fn times(rows: &TableRows, at: usize, form: &Form) -> Result<Vec<i64>> {
 }
 
 /// The rows of each series, in the order in which the series begin.
-fn grouped(rows: &TableRows, places: &Places) -> Result<Vec<(String, Vec<usize>)>> {
+fn grouped(rows: &TableRows, places: &ColumnPlaces) -> Result<Vec<(String, Vec<usize>)>> {
     let Some(at) = places.series else {
         return Ok(vec![(String::new(), (0..rows.rows.len()).collect())]);
     };
@@ -173,14 +182,14 @@ fn sort(rows: &mut [usize], times: &[i64]) -> usize {
 /// The series of the groups. `times` are those of their rows; without a clock they are numbers of steps.
 fn assemble(
     rows: &TableRows,
-    places: &Places,
+    places: &ColumnPlaces,
     groups: &[(String, Vec<usize>)],
-    clock: Option<Clock>,
+    clock: Option<TimeGrid>,
     times: &[Vec<i64>],
-) -> Result<SeriesTable> {
+) -> Result<TimeTable> {
     let targets: Vec<String> = places.targets.iter().map(|&at| rows.names[at].clone()).collect();
     let time = places.time.map(|at| rows.names[at].clone());
-    let mut table = SeriesTable { clock, targets, time, series: vec![], notes: vec![] };
+    let mut table = TimeTable { clock, targets, time, series: vec![], notes: vec![] };
     let mut gaps = 0;
     for ((name, own), times) in groups.iter().zip(times) {
         let steps = steps(rows, own, times, table.clock.as_ref())?;
@@ -198,7 +207,8 @@ fn assemble(
         let width = covariates.len();
         let by_step = (0..length).flat_map(|step| covariates.iter().map(move |column| column[step]));
         let covariates = Arc::new(Covariates { width, values: by_step.collect() });
-        let end = |values: &Vec<f64>| values.iter().rposition(|value| !value.is_nan()).map_or(0, |last| last + 1);
+        let end =
+            |values: &Vec<f64>| values.iter().rposition(|value| !value.is_nan()).map_or(0, |last| last + 1);
         let known = values.iter().map(end).max().unwrap_or(0);
         for (at, values) in values.iter_mut().enumerate() {
             values.truncate(known);
@@ -212,7 +222,9 @@ fn assemble(
         }
     }
     if gaps > 0 {
-        table.notes.push(format!("{} without a row; their values count as missing", counted(gaps as u64, "step")));
+        table
+            .notes
+            .push(format!("{} without a row; their values count as missing", counted(gaps as u64, "step")));
     }
     table.series.retain(|series| series.values.iter().any(|value| !value.is_nan()));
     match table.series.is_empty() {
@@ -222,7 +234,7 @@ fn assemble(
 }
 
 /// The step of each row of a series, from the first.
-fn steps(rows: &TableRows, own: &[usize], times: &[i64], clock: Option<&Clock>) -> Result<Vec<usize>> {
+fn steps(rows: &TableRows, own: &[usize], times: &[i64], clock: Option<&TimeGrid>) -> Result<Vec<usize>> {
     let Some(clock) = clock else { return Ok((0..own.len()).collect()) };
     let mut steps = Vec::with_capacity(own.len());
     for (at, &row) in own.iter().enumerate() {
@@ -234,13 +246,16 @@ fn steps(rows: &TableRows, own: &[usize], times: &[i64], clock: Option<&Clock>) 
             return Err(rows.problem(row, problem));
         };
         if step > MOST_GAPS * (own.len() as i64 + 1) {
-            let problem = format!("{text} is {step} steps of {} after the first row; is it right?", clock.words());
+            let problem =
+                format!("{text} is {step} steps of {} after the first row; is it right?", clock.words());
             return Err(rows.problem(row, problem));
         }
         if steps.last().is_some_and(|last| *last as i64 == step) {
             let before = rows.rows[own[at - 1]].0;
-            let problem = format!("{text} has a row already (line {before}); keep one, or name the column of the series \
-                                   with option `series_column`");
+            let problem = format!(
+                "{text} has a row already (line {before}); keep one, or name the column of the series \
+                                   with option `series_column`"
+            );
             return Err(rows.problem(row, problem));
         }
         steps.push(step as usize);

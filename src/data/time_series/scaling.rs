@@ -127,7 +127,10 @@ mod tests {
         assert_eq!(scale(Scaling::Level), 3.5);
         assert_eq!(scale(Scaling::Season), 1. + 1e-3 * 3.5);
         assert_eq!(scale(Scaling::Deviation), 12.5f64.sqrt());
-        assert_eq!([Scaling::Level, Scaling::Season].map(|scaling| scaling.scale(&[0.; 4], 7., 2, false)), [1.; 2]);
+        assert_eq!(
+            [Scaling::Level, Scaling::Season].map(|scaling| scaling.scale(&[0.; 4], 7., 2, false)),
+            [1.; 2]
+        );
         assert_eq!((Centre::Last.of(&window), Centre::Mean.of(&window)), (-5., -1.));
     }
 

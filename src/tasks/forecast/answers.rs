@@ -18,7 +18,7 @@ use crate::{Error, Result};
 
 /// A forecast of a series beside its values.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Curve {
+pub struct ForecastCurve {
     /// The name of the series.
     pub name: String,
     /// The time of the first step of the forecast.
@@ -69,12 +69,16 @@ fn forecasts<'a>(
 pub(super) fn answer(network: &dyn Network, questions: &Questions) -> Result<Vec<Answer>> {
     let levels = network.head().map_or(&[][..], Head::levels);
     let found = forecasts(network, questions)?;
-    Ok(found.into_iter().map(|(window, mean, quantiles)| described(window, &mean, levels, quantiles)).collect())
+    Ok(found
+        .into_iter()
+        .map(|(window, mean, quantiles)| described(window, &mean, levels, quantiles))
+        .collect())
 }
 
 fn described(window: &TargetWindow, mean: &[f64], levels: &[f64], quantiles: Vec<Vec<f64>>) -> Answer {
     let set = &window.set;
-    let times: Vec<String> = (window.at..window.at + mean.len()).map(|step| set.time(window.series, step)).collect();
+    let times: Vec<String> =
+        (window.at..window.at + mean.len()).map(|step| set.time(window.series, step)).collect();
     let start = match set.clock {
         Some(_) => Value::from(times[0].clone()),
         None => Value::from(window.at),
@@ -107,19 +111,22 @@ pub fn curves(
     name: Option<&str>,
     most: usize,
     device: &Device,
-) -> Result<Vec<Curve>> {
+) -> Result<Vec<ForecastCurve>> {
     let Some(schema) = ForecastSchema::read(names.schema)? else {
         return Err(Error::Message("only a forecaster of tables has series to draw".into()));
     };
     let windows = tables::questions(data, &schema)?;
-    let rows: Vec<usize> = (0..windows.len()).filter(|&row| name.is_none_or(|name| windows.name(row) == name)).take(most).collect();
+    let rows: Vec<usize> = (0..windows.len())
+        .filter(|&row| name.is_none_or(|name| windows.name(row) == name))
+        .take(most)
+        .collect();
     if rows.is_empty() {
         let problem = format!("has no series {:?}", name.unwrap_or_default());
         return Err(Error::file(&data.data, problem));
     }
     let questions = Questions { batch: windows.batch(&rows, device)?, before: 0, parts: vec![] };
     let levels = network.head().map_or(&[][..], Head::levels);
-    let curve = |(window, mean, quantiles): (&TargetWindow, Vec<f64>, Vec<Vec<f64>>)| Curve {
+    let curve = |(window, mean, quantiles): (&TargetWindow, Vec<f64>, Vec<Vec<f64>>)| ForecastCurve {
         name: window.name().into(),
         start: window.set.time(window.series, window.at),
         history: window.history().to_vec(),

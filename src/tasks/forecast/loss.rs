@@ -30,7 +30,9 @@ pub fn summed(head: &Head, outputs: &Tensor, targets: &WindowTargets) -> Result<
     let values = targets.values.to_dtype(outputs.dtype())?; // (batch, horizon)
     if outputs.dims() != [values.dim(0)?, values.dim(1)?, head.outputs()] {
         let (found, outputs) = (outputs.dims(), head.outputs());
-        return Err(Error::Message(format!("the network has outputs {found:?}; the head expects {outputs} a step")));
+        return Err(Error::Message(format!(
+            "the network has outputs {found:?}; the head expects {outputs} a step"
+        )));
     }
     let known = values.eq(&values)?; // NaN equals nothing
     let values = known.where_cond(&values, &values.zeros_like()?)?;
@@ -95,7 +97,7 @@ mod tests {
 
     use super::super::distribution::forecast;
     use super::*;
-    use crate::data::time_series::{Centre, Scales, Scaling, SeriesSet, Sizes, TargetWindow};
+    use crate::data::time_series::{Centre, Scales, Scaling, SeriesSet, TargetWindow, WindowSizes};
 
     /// The file `tests/golden/forecast_losses.json`, which `scripts/golden/forecast_losses.py` makes.
     #[derive(Deserialize)]
@@ -139,7 +141,8 @@ mod tests {
             past_features: 0,
             calendar: false,
         };
-        let set = Arc::new(SeriesSet::new(vec![], None, Sizes { window: 1, horizon: 5, season: 1 }, scales));
+        let set =
+            Arc::new(SeriesSet::new(vec![], None, WindowSizes { window: 1, horizon: 5, season: 1 }, scales));
         let window = |(&centre, &scale): (&f64, &f64)| TargetWindow {
             set: Arc::clone(&set),
             series: 0,
@@ -150,8 +153,7 @@ mod tests {
             naive_error: None,
         };
         let windows = case.centre.iter().zip(&case.scale).map(window).collect();
-        let values: Vec<f64> =
-            case.values.iter().flatten().map(|value| value.unwrap_or(f64::NAN)).collect();
+        let values: Vec<f64> = case.values.iter().flatten().map(|value| value.unwrap_or(f64::NAN)).collect();
         let values = Tensor::from_vec(values, (4, 5), &Device::Cpu).unwrap();
         WindowTargets { values, windows }
     }
@@ -183,7 +185,10 @@ mod tests {
             for (head, expected) in heads(&levels).iter().zip(expected) {
                 let (sum, count) = summed(head, &outputs(case, head), &targets(case)).unwrap();
                 let found = sum.to_scalar::<f64>().unwrap() / count as f64;
-                assert!((found - expected).abs() < 1e-5 * (1. + expected.abs()), "{head:?}: {found}, {expected}");
+                assert!(
+                    (found - expected).abs() < 1e-5 * (1. + expected.abs()),
+                    "{head:?}: {found}, {expected}"
+                );
             }
         }
     }
@@ -193,11 +198,16 @@ mod tests {
         let Golden { levels, cases } = golden();
         for case in &cases {
             let [.., gaussian, student] = heads(&levels);
-            for (head, expected) in [(gaussian, &case.gaussian_quantiles), (student, &case.student_quantiles)] {
+            for (head, expected) in [(gaussian, &case.gaussian_quantiles), (student, &case.student_quantiles)]
+            {
                 for (level, expected) in expected.iter().enumerate() {
-                    let found = case.outputs.iter().flatten().map(|step| forecast(&head, step).quantiles[level]);
+                    let found =
+                        case.outputs.iter().flatten().map(|step| forecast(&head, step).quantiles[level]);
                     for (found, expected) in found.zip(expected.iter().flatten()) {
-                        assert!((found - expected).abs() < 1e-6 * (1. + expected.abs()), "{found}, {expected}");
+                        assert!(
+                            (found - expected).abs() < 1e-6 * (1. + expected.abs()),
+                            "{found}, {expected}"
+                        );
                     }
                 }
             }
@@ -231,7 +241,10 @@ mod tests {
                 };
                 let expected = (moved(EPSILON) - moved(-EPSILON)) / (2. * EPSILON);
                 let found = gradient[at];
-                assert!((found - expected).abs() < 1e-5 * (1. + expected.abs()), "{head:?}: {found}, {expected}");
+                assert!(
+                    (found - expected).abs() < 1e-5 * (1. + expected.abs()),
+                    "{head:?}: {found}, {expected}"
+                );
             }
         }
     }

@@ -14,25 +14,25 @@ use crate::tasks::series_scores::{SeriesScores, naive, seasonal_naive};
 use crate::training::loss::scalar;
 use crate::{Error, Result};
 
-/// Errors of forecasts, and of naive forecasts of the same values. The loss is the mean over values.
+/// SeriesErrors of forecasts, and of naive forecasts of the same values. The loss is the mean over values.
 #[derive(Default)]
 pub(super) struct SeriesMeter {
     loss: f64,
     values: usize,
     windows: usize,
-    model: Errors,
-    naive: Errors,
-    seasonal: Errors,
+    model: SeriesErrors,
+    naive: SeriesErrors,
+    seasonal: SeriesErrors,
 }
 
-/// Errors in the units of the series, and in standardised units.
+/// SeriesErrors in the units of the series, and in standardised units.
 #[derive(Default)]
-struct Errors {
+struct SeriesErrors {
     own: SeriesScores,
     standardised: SeriesScores,
 }
 
-impl Errors {
+impl SeriesErrors {
     fn add(&mut self, window: &TargetWindow, values: &[f64], forecast: &[f64]) {
         self.own.add(values, forecast, window.naive_error);
         let unit = window.set.unit(window.series);
@@ -58,7 +58,11 @@ impl Errors {
 ///
 /// # Errors
 /// If the batch does not fit the network, and errors from candle.
-pub(super) fn means(head: &Head, outputs: &candle_core::Tensor, windows: &[TargetWindow]) -> Result<Vec<Vec<f64>>> {
+pub(super) fn means(
+    head: &Head,
+    outputs: &candle_core::Tensor,
+    windows: &[TargetWindow],
+) -> Result<Vec<Vec<f64>>> {
     let outputs = outputs.to_dtype(DType::F64)?.to_vec3::<f64>()?; // (batch, horizon, outputs)
     let of_window = |(steps, window): (&Vec<Vec<f64>>, &TargetWindow)| {
         steps.iter().map(|outputs| window.restored(forecast(head, outputs).mean)).collect()
@@ -70,7 +74,10 @@ pub(super) fn means(head: &Head, outputs: &candle_core::Tensor, windows: &[Targe
 ///
 /// # Errors
 /// If the batch or the network is another.
-pub(super) fn of_batch<'a>(network: &'a dyn Network, batch: &'a Batch) -> Result<(&'a Head, &'a WindowTargets)> {
+pub(super) fn of_batch<'a>(
+    network: &'a dyn Network,
+    batch: &'a Batch,
+) -> Result<(&'a Head, &'a WindowTargets)> {
     match (&batch.targets, network.head()) {
         (Targets::Windows(targets), Some(head)) => Ok((head, targets)),
         _ => Err(Error::Message("a forecaster expects windows of time series".into())),

@@ -115,12 +115,14 @@ impl Task for Forecast {
         if schema.segment.is_some() {
             let stack = rnn.stack_mut();
             if stack.bidirectional.is_some() {
-                let problem = "segments are read forward; leave it out, or add option `forecasting.segment = 1`";
+                let problem =
+                    "segments are read forward; leave it out, or add option `forecasting.segment = 1`";
                 return Err(Error::invalid("bidirectional", problem));
             }
             stack.input_size = stack.hidden_size;
         }
-        let series = if schema.segment.is_some() && schema.targets.len() > 1 { schema.targets.len() } else { 0 };
+        let series =
+            if schema.segment.is_some() && schema.targets.len() > 1 { schema.targets.len() } else { 0 };
         Ok(ModelConfig::Forecaster(ForecasterConfig {
             window: schema.sizes.window,
             horizon: schema.sizes.horizon,

@@ -8,7 +8,7 @@ use super::png::Canvas;
 use super::scale::{Scale, ticks};
 use super::style::{BOTTOM, GRID, INK, LEFT, MARGIN, PANEL, ROW, WIDTH, colors, draw_error, text_style};
 use crate::Result;
-use crate::tasks::forecast::Curve;
+use crate::tasks::forecast::ForecastCurve;
 
 /// Steps of the history that are drawn, in forecasts.
 const HISTORY: usize = 4;
@@ -17,7 +17,7 @@ const HISTORY: usize = 4;
 #[derive(Clone, Debug)]
 pub struct ForecastPicture {
     /// The forecasts, from top to bottom; at least one.
-    pub curves: Vec<Curve>,
+    pub curves: Vec<ForecastCurve>,
 }
 
 impl ForecastPicture {
@@ -62,7 +62,9 @@ fn lines(values: &[f64], first: i64) -> Vec<Vec<(f64, f64)>> {
     let mut lines = vec![vec![]];
     for (step, &value) in values.iter().enumerate() {
         match value.is_finite() {
-            true => lines.last_mut().into_iter().for_each(|line| line.push(((first + step as i64) as f64, value))),
+            true => {
+                lines.last_mut().into_iter().for_each(|line| line.push(((first + step as i64) as f64, value)))
+            }
             false => lines.push(vec![]),
         }
     }
@@ -70,23 +72,30 @@ fn lines(values: &[f64], first: i64) -> Vec<Vec<(f64, f64)>> {
     lines
 }
 
-fn draw_panel<B: DrawingBackend>(curve: &Curve, area: &DrawingArea<B, Shift>) -> Result<()> {
+fn draw_panel<B: DrawingBackend>(curve: &ForecastCurve, area: &DrawingArea<B, Shift>) -> Result<()> {
     let horizon = curve.mean.len();
     let kept = curve.history.len().min(HISTORY * horizon);
     let history = &curve.history[curve.history.len() - kept..];
     let values: Vec<f64> = history.iter().chain(&curve.values).copied().collect();
     let quantiles = curve.quantiles.iter().flat_map(|(_, steps)| steps);
-    let all: Vec<f64> =
-        values.iter().chain(&curve.mean).chain(quantiles).copied().filter(|value| value.is_finite()).collect();
+    let all: Vec<f64> = values
+        .iter()
+        .chain(&curve.mean)
+        .chain(quantiles)
+        .copied()
+        .filter(|value| value.is_finite())
+        .collect();
     let range = -(kept as f64)..horizon as f64;
     let x = Scale { ticks: ticks(&range, 8), range, logarithmic: false, unit: 1. };
 
     let [truth, forecast] = colors(0, 1);
     let (heading, style) = (format!("{}: values,", curve.name), text_style(HPos::Left, VPos::Top));
-    area.draw(&Text::new(heading.clone(), (LEFT as i32, 2), style.clone().color(&truth))).map_err(draw_error)?;
+    area.draw(&Text::new(heading.clone(), (LEFT as i32, 2), style.clone().color(&truth)))
+        .map_err(draw_error)?;
     let beside = LEFT as i32 + 18 * heading.chars().count() as i32;
     let bands: Vec<String> = curve.quantiles.iter().map(|(level, _)| level.to_string()).collect();
-    let bands = if bands.is_empty() { String::new() } else { format!(" with quantiles {}", bands.join(", ")) };
+    let bands =
+        if bands.is_empty() { String::new() } else { format!(" with quantiles {}", bands.join(", ")) };
     let label = Text::new(format!("forecast{bands}"), (beside, 2), style.color(&forecast));
     area.draw(&label).map_err(draw_error)?;
     let mut chart = ChartBuilder::on(area)
@@ -134,7 +143,7 @@ mod tests {
 
     #[test]
     fn forecasts_are_drawn_with_bands() {
-        let curve = Curve {
+        let curve = ForecastCurve {
             name: "sales".into(),
             start: "2020-01".into(),
             history: vec![1., 2., 3.],
