@@ -32,7 +32,7 @@ fn rows(tensor: &Tensor) -> Vec<Vec<u32>> {
 fn classes(batch: &Batch) -> &Tensor {
     match &batch.targets {
         Targets::Classes(classes) => classes,
-        Targets::Values(_) | Targets::Weighted { .. } => panic!("tokens are classes"),
+        Targets::Values(_) | Targets::Weighted { .. } | Targets::Windows(_) => panic!("tokens are classes"),
     }
 }
 

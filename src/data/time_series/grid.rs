@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     fn clock(texts: &[&str]) -> (TimeGrid, Vec<i64>) {
-        let form = Form::find(texts.iter().copied()).unwrap();
+        let form = Form::find(texts).unwrap();
         let times: Vec<i64> = texts.iter().map(|text| form.parse(text).unwrap()).collect();
         (TimeGrid::find(form, std::slice::from_ref(&times)), times)
     }

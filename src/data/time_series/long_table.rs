@@ -113,7 +113,7 @@ fn usual_time(rows: &TableRows, series: Option<usize>) -> Option<usize> {
     const NAMES: [&str; 9] = ["date", "time", "datetime", "timestamp", "ds", "month", "year", "day", "week"];
     let text = |at: usize| rows.rows.first().map_or("", |(_, fields)| fields[at].as_str());
     let is_named = |at: usize| NAMES.contains(&rows.names[at].trim().to_lowercase().as_str());
-    let form = |at: usize| Form::find([text(at)].into_iter()).ok();
+    let form = |at: usize| Form::find(&[text(at)]).ok();
     let mut others = (0..rows.names.len()).filter(|&at| Some(at) != series);
     let dated = others.clone().find(|&at| {
         let dash = text(at).contains(['-', '/', '.', ':', 'Q', ' ']);
@@ -125,7 +125,8 @@ fn usual_time(rows: &TableRows, series: Option<usize>) -> Option<usize> {
 /// The form of the timestamps.
 fn form(rows: &TableRows, at: usize) -> Result<Form> {
     let texts = rows.rows.iter().map(|(_, fields)| fields[at].as_str());
-    Form::find(texts).map_err(|row| {
+    let texts: Vec<&str> = texts.collect();
+    Form::find(&texts).map_err(|row| {
         let (text, column) = (&rows.rows[row].1[at], &rows.names[at]);
         let other = if row > 0 { " of the form of the rows before" } else { "" };
         rows.problem(

@@ -62,9 +62,7 @@ fn lines(values: &[f64], first: i64) -> Vec<Vec<(f64, f64)>> {
     let mut lines = vec![vec![]];
     for (step, &value) in values.iter().enumerate() {
         match value.is_finite() {
-            true => {
-                lines.last_mut().into_iter().for_each(|line| line.push(((first + step as i64) as f64, value)))
-            }
+            true => lines.last_mut().map_or((), |line| line.push(((first + step as i64) as f64, value))),
             false => lines.push(vec![]),
         }
     }
