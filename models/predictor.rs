@@ -108,7 +108,7 @@ impl Network for Predictor {
         let output = self.rnn.run_t(&xs, state, lengths, noise.as_deref_mut())?;
         let hidden = self.reader.read(&output, lengths)?; // (batch, time, output) or (batch, output)
         // A single vector cannot share its mask.
-        let share = if self.reader.is_every() { self.mask } else { DropoutMask::None };
+        let share = if self.reader.is_every() { self.mask } else { DropoutMask::PerElement };
         let hidden = dropout(&hidden, self.dropout, share, noise)?;
         Ok(Encoded { hidden, state: output.state, penalty: None })
     }

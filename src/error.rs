@@ -83,21 +83,45 @@ impl Error {
     }
 }
 
-/// Remove the numbers of errors of the system: ` (os error 17)`.
+/// Put errors of the system, such as `File exists (os error 17)`, in plain words, without their numbers.
 fn without_numbers(text: &str) -> String {
     const NUMBER: &str = " (os error ";
     let mut parts = text.split(NUMBER);
     let first = parts.next().unwrap_or_default().to_string();
-    parts.fold(first, |shown, part| match part.split_once(')') {
-        Some((number, rest)) if number.parse::<i32>().is_ok() => shown + rest,
-        _ => shown + NUMBER + part,
+    parts.fold(first, |shown, part| {
+        let number = part.split_once(')').and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
+        match number {
+            Some((number, rest)) => in_words(shown, number) + rest,
+            None => shown + NUMBER + part,
+        }
     })
+}
+
+/// Replace the message of the system's error `number` at the end of a text by plain words.
+fn in_words(text: String, number: i32) -> String {
+    let error = std::io::Error::from_raw_os_error(number);
+    let said = error.to_string();
+    let said = said.split(" (os error ").next().unwrap_or_default();
+    match (text.strip_suffix(said), words(error.kind())) {
+        (Some(before), Some(words)) => format!("{before}{words}"),
+        _ => text,
+    }
 }
 
 /// An error of the system in plain words, without its number: `a file of that name exists`.
 pub(crate) fn plain(error: &std::io::Error) -> String {
+    match (error.get_ref(), words(error.kind())) {
+        // Another part of the program has described it.
+        (Some(described), _) => described.to_string(),
+        (None, Some(words)) => words.to_string(),
+        (None, None) => without_numbers(&error.to_string()),
+    }
+}
+
+/// A kind of error of the system in plain words.
+fn words(kind: std::io::ErrorKind) -> Option<&'static str> {
     use std::io::ErrorKind;
-    let words = match error.kind() {
+    Some(match kind {
         ErrorKind::NotFound => "no such file or folder",
         ErrorKind::AlreadyExists => "a file of that name exists",
         ErrorKind::NotADirectory => "a part of the path is a file, not a folder",
@@ -106,13 +130,9 @@ pub(crate) fn plain(error: &std::io::Error) -> String {
         ErrorKind::StorageFull => "no space is left on the disk",
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
         ErrorKind::InvalidFilename => "the name is too long or has a character that the file system refuses",
-        _ => return without_numbers(&error.to_string()),
-    };
-    match error.get_ref() {
-        // Another part of the program has described it.
-        Some(described) => described.to_string(),
-        None => words.to_string(),
-    }
+        ErrorKind::FileTooLarge => "the file is larger than the system allows",
+        _ => return None,
+    })
 }
 
 /// An error of serde in plain words: the text ends too early, is not JSON, or has another value than expected.
@@ -165,6 +185,11 @@ mod tests {
             Error::file("a", format!("cannot open: {}; try b", error(24))).to_string().ends_with("; try b")
         );
         assert_eq!(without_numbers("x (os error y) z"), "x (os error y) z");
+        let missing = error(2);
+        assert_eq!(Error::file("a", &missing).to_string(), "a: no such file or folder");
+        let twice = format!("cannot be read: {missing}; {missing}");
+        let shown = "a: cannot be read: no such file or folder; no such file or folder";
+        assert_eq!(Error::file("a", twice).to_string(), shown);
         assert_eq!(plain(&std::io::ErrorKind::AlreadyExists.into()), "a file of that name exists");
         assert_eq!(plain(&std::io::Error::new(std::io::ErrorKind::NotFound, "no b")), "no b");
     }

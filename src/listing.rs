@@ -50,6 +50,16 @@ pub fn thousands(number: u64) -> String {
     grouped
 }
 
+/// The name among `names` that `wanted` is probably a misspelling of: at most half of the longer one differs.
+pub fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let near = |name: &'n str| {
+        let distance = strsim::damerau_levenshtein(name, wanted);
+        let length = name.chars().count().max(wanted.chars().count());
+        (2 * distance <= length).then_some((distance, name))
+    };
+    names.filter_map(near).min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +80,18 @@ mod tests {
     fn digits_are_grouped_by_three() {
         let grouped = [0, 12, 999, 1000, 123_456, 1_234_567].map(thousands);
         assert_eq!(grouped, ["0", "12", "999", "1,000", "123,456", "1,234,567"]);
+    }
+
+    #[test]
+    fn nearest_name_is_a_misspelling() {
+        let near = |wanted| nearest(wanted, ["simple-rnn", "lstm", "gru", "rnnlm"].into_iter());
+        for (wanted, expected) in
+            [("ltsm", "lstm"), ("grru", "gru"), ("simplernn", "simple-rnn"), ("rnn", "rnnlm")]
+        {
+            assert_eq!(near(wanted), Some(expected), "{wanted}");
+        }
+        for wanted in ["foo", "gpt", "transformer", ""] {
+            assert_eq!(near(wanted), None, "{wanted}");
+        }
     }
 }

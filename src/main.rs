@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use cli::flags::{self, Usage};
 use cli::{Cli, Outcome};
 use rnn_zoo::Error;
-use rnn_zoo::models::kernels::{ReportingAllocator, keep_freed_memory};
+use rnn_zoo::models::kernels::{ReportingAllocator, keep_freed_memory, report_writes_beyond_limit};
 
 /// The graph of a long unrolled sequence is walked recursively; pages of the stack that are never
 /// touched cost nothing.
@@ -21,6 +21,7 @@ static ALLOCATOR: ReportingAllocator = ReportingAllocator::new(end_out_of_memory
 fn main() -> ExitCode {
     // SAFETY: there is no other thread yet.
     unsafe { keep_freed_memory() };
+    report_writes_beyond_limit();
     let command = match Cli::read(std::env::args_os()) {
         Ok(Some(command)) => command,
         Ok(None) => return ExitCode::SUCCESS,

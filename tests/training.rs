@@ -240,8 +240,8 @@ fn the_kept_parameters_are_the_average_and_score_as_evaluated() -> Result<()> {
     let mut run = problem.start("model", &PLAIN, &Options { average, lr: 0.05, ..options(9) })?;
     run.train(&AtomicBool::new(false))?;
     let trainer = &run.trainer;
-    let best = trainer.shipped_score.as_ref().expect("there was an evaluation");
-    let shipped = trainer.shipped.clone().expect("an average is shipped");
+    let best = trainer.selected_score.as_ref().expect("there was an evaluation");
+    let shipped = trainer.selected.clone().expect("an average is shipped");
     let last = trainer.parameters.to_tensors()?;
     let same = |a: &Tensor, b: &Tensor| Ok::<_, Error>((a - b)?.abs()?.max_all()?.to_scalar::<f32>()? == 0.);
     assert!(!same(&shipped["decoder.bias"], &last["decoder.bias"])?, "the average is not the last step");

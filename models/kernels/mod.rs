@@ -10,8 +10,11 @@ mod cell_kind;
 pub(crate) mod cpu;
 #[allow(unsafe_code)]
 mod reporting_allocator;
+#[allow(unsafe_code)]
+mod signals;
 
 pub use allocator::keep_freed_memory;
 pub use cell_kind::{CellKind, Nonlinearity};
 pub use cpu::{Isa, run_chunked, set_threads, threads};
 pub use reporting_allocator::ReportingAllocator;
+pub use signals::report_writes_beyond_limit;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::config::is_bundle;
 use super::files::CONFIG;
 use super::swap::{Place, exists};
+use crate::error::plain;
 use crate::{Error, Result};
 
 const HOW: &str = "`Run::start` makes one";
@@ -56,8 +57,8 @@ fn folder_problem(folder: &Path) -> String {
 
 fn not_accessible(path: &Path, error: &std::io::Error) -> Error {
     let problem = match error.kind() {
-        ErrorKind::PermissionDenied => format!("permission denied: {error}"),
-        _ => format!("cannot be accessed: {error}"),
+        ErrorKind::PermissionDenied => plain(error),
+        _ => format!("cannot be accessed: {}", plain(error)),
     };
     Error::file(path, format!("{problem}; check the permissions of the bundle"))
 }

@@ -225,8 +225,12 @@ impl Loaded {
     pub fn training(&self) -> Result<Option<TrainingState>> {
         let Some(state) = self.state.clone() else { return Ok(None) };
         let state = state.map_err(|problem| self.unusable_training(STATE, &problem))?;
-        let tensors = |name| self.tensors(name, None, |file, _| file.tensors(&Device::Cpu));
-        let parameters = |name| self.tensors(name, None, |file, _| file.stored_parameters());
+        let present = |name| match exists(&self.path.join(name)) {
+            true => Ok(name),
+            false => Err(self.unusable_training(name, "is missing")),
+        };
+        let tensors = |name| self.tensors(present(name)?, None, |file, _| file.tensors(&Device::Cpu));
+        let parameters = |name| self.tensors(present(name)?, None, |file, _| file.stored_parameters());
         let optional = |name| exists(&self.path.join(name)).then(|| parameters(name)).transpose();
         Ok(Some(TrainingState {
             state,
@@ -373,6 +377,6 @@ mod tests {
         assert!(error.contains("the model can be used"), "{error}");
         fs::write(dir.path().join(STATE), "{\"metrics_lines\": 0, \"state\": {}}").unwrap();
         let error = load(dir.path()).unwrap().training().unwrap_err().to_string();
-        assert!(error.contains("last.safetensors: cannot be read"), "{error}");
+        assert!(error.contains("last.safetensors: is missing; the run cannot be resumed"), "{error}");
     }
 }

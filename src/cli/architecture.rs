@@ -27,15 +27,15 @@ pub const HAS_STACK: &str = "invariant: clap accepts only cells, which have stac
 #[command(next_help_heading = "Network")]
 #[group(id = "network-flags")]
 pub struct Args {
-    /// Width of the token embeddings
+    /// Width of the token embeddings [default: chosen by the task]
     #[arg(long, value_name = "N", value_parser = number::size, aliases = ["emsize", "embedding-size", "input-encoding-size"])]
     pub embedding: Option<usize>,
 
-    /// Units of each recurrent layer
+    /// Units of each recurrent layer [default: chosen by the task]
     #[arg(long, value_name = "N", value_parser = number::size, aliases = ["nhid", "rnn_size", "rnn-size", "hidden-size", "hidden_size"])]
     pub hidden: Option<usize>,
 
-    /// Number of recurrent layers
+    /// Number of recurrent layers [default: 1; 2 for a language model over 200,000 words or more]
     #[arg(long, value_name = "N", value_parser = number::layers, aliases = ["nlayers", "num_layers", "num-layers"])]
     pub layers: Option<usize>,
 
@@ -57,7 +57,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = flags::named::<Readout>(&["last", "mean", "max", "attention"]), hide_possible_values = true)]
     readout: Option<Readout>,
 
-    /// Dropout on the embeddings, between layers and before the output layer
+    /// Dropout on the embeddings, between layers and before the output layer [default: chosen by the task]
     #[arg(long, value_name = "P", value_parser = number::share)]
     dropout: Option<f64>,
 

@@ -2,11 +2,13 @@
 
 use std::io::Write;
 
+use rnn_zoo::Error;
 use rnn_zoo::data::source::Split;
 use rnn_zoo::tasks::DataSpec;
 use rnn_zoo::tasks::translate::pairs;
+use rnn_zoo::tokenizer::fold_line_ends;
 
-use super::flags;
+use super::flags::{self, usage};
 use super::fractions::GivenFractions;
 use super::number;
 use super::outcome::Outcome;
@@ -48,12 +50,22 @@ pub struct Args {
     seed: u64,
 }
 
-/// Run the command.
+/// Run the command. Errors about the data name the argument: this command has no `--data`.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    print(args).map_err(|error| match error.downcast::<Error>() {
+        Ok(Error::Invalid { field: "data", problem }) => usage("DATA", flags::translated(&problem)),
+        Ok(error) => error.into(),
+        Err(error) => error,
+    })
+}
+
+/// Print the texts of a split.
+fn print(args: &Args) -> anyhow::Result<Outcome> {
     let mut spec = args.read.apply(DataSpec::new(&args.data));
     let fractions = GivenFractions { valid: args.valid_fraction, test: args.test_fraction };
     fractions.apply(&mut spec);
     spec.seed = args.seed;
+    args.read.check_columns(&spec, None)?;
     if spec.is_pairs()? {
         return print_pairs(&spec, args.split);
     }
@@ -62,9 +74,13 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let split = args.split.unwrap_or(corpus.default_split());
     announce_corpus(&corpus, Some(split))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut after_return = false;
     for piece in corpus.pieces(split)? {
         let text = piece?.text;
-        out.write_all(text.as_bytes())?;
+        // The piece before may end within a `\r\n`, of which the line end is printed.
+        let rest = text.strip_prefix('\n').filter(|_| after_return).unwrap_or(&text);
+        after_return = text.ends_with('\r') && !corpus.is_records();
+        out.write_all(fold_line_ends(rest).as_bytes())?;
         if corpus.is_records() {
             out.write_all(b"\n")?;
         }
@@ -79,7 +95,7 @@ fn print_pairs(spec: &DataSpec, split: Option<Split>) -> anyhow::Result<Outcome>
     announce(spec, Some(split))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for pair in pairs {
-        let [source, target] = pair?.map(|text| text.replace(['\t', '\n'], " "));
+        let [source, target] = pair?.map(|text| fold_line_ends(&text).replace(['\t', '\n'], " "));
         writeln!(out, "{source}\t{target}")?;
     }
     out.flush()?;

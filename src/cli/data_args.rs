@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rnn_zoo::Error;
 use rnn_zoo::bundle::Config;
-use rnn_zoo::data::{Columns, Corpus, Split, SplitRule, has_columns};
+use rnn_zoo::data::{Columns, Corpus, Source, Split, SplitRule, has_columns};
 use rnn_zoo::tasks::DataSpec;
 
 use super::flags;
@@ -20,7 +20,8 @@ pub struct DataArgs {
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
 
-    /// train, valid, test or all [default: test of a folder, of a built-in and of the training file; all of another file]
+    /// train, valid, test or all [default: test of a folder and of a built-in, all of a file; `rnn eval` and `rnn plot`
+    /// read only the held-out part of the training file]
     #[arg(long, value_name = "NAME", value_parser = flags::split())]
     pub split: Option<Split>,
 
@@ -35,9 +36,9 @@ pub struct DataArgs {
     #[arg(long, value_name = "X", value_parser = number::share, hide_short_help = true)]
     test_fraction: Option<f64>,
 
-    /// Seed of built-in data
-    #[arg(long, value_name = "N", value_parser = number::seed, default_value_t = 1)]
-    seed: u64,
+    /// Seed of built-in data [default: 1]
+    #[arg(long, value_name = "N", value_parser = number::seed)]
+    seed: Option<u64>,
 }
 
 impl DataArgs {
@@ -72,10 +73,39 @@ impl DataArgs {
         Ok(corpus)
     }
 
+    /// Print which split is answered, if the user names none and it is not all.
+    ///
+    /// # Errors
+    /// If there is no such source.
+    pub fn announce_default(&self, spec: &DataSpec) -> anyhow::Result<()> {
+        let is_file = matches!(spec.source()?, Source::File(_) | Source::Hub { .. });
+        if self.split.is_none() && !is_file {
+            note!("the test split of {} is answered (--split all answers all of it)", spec.data);
+        }
+        Ok(())
+    }
+
     /// The first flag that the user gave about the data itself or its form.
     pub fn given(&self) -> Option<&'static str> {
         let split = self.split.map(|_| "--split");
-        split.or_else(|| self.fractions().given()).or_else(|| self.read.given())
+        let seed = self.seed.map(|_| "--seed");
+        split.or_else(|| self.fractions().given()).or_else(|| self.read.given()).or(seed)
+    }
+
+    /// Refuse flags that have no effect on the data of a model.
+    ///
+    /// # Errors
+    /// For such a flag, and if there is no such source.
+    pub fn check_effect(&self, spec: &DataSpec, config: &Config) -> anyhow::Result<()> {
+        if config.task.is_language_model() && self.read.label_column.is_some() {
+            let problem = "the model is a language model, which learns no classes; leave it out";
+            return Err(flags::usage("--label-column", problem));
+        }
+        if self.seed.is_some() && !matches!(spec.source()?, Source::Builtin(_)) {
+            let problem = format!("{} is no built-in data, which it is the seed of; leave it out", spec.data);
+            return Err(flags::usage("--seed", problem));
+        }
+        self.read.check_columns(spec, Some(config.task))
     }
 
     fn fractions(&self) -> GivenFractions {
@@ -96,6 +126,7 @@ impl DataArgs {
     /// # Errors
     /// If the data cannot be read.
     pub fn announced_split(&self, spec: &DataSpec, config: &Config) -> anyhow::Result<Option<Split>> {
+        self.check_effect(spec, config)?;
         self.check_sequences(spec)?;
         let pairs = if spec.is_pairs()? { spec.pair_corpus()? } else { None };
         let (fingerprint, default_split) = if spec.is_time_series()? {
@@ -147,7 +178,7 @@ impl DataArgs {
         let fractions = config.data.as_ref().map_or(spec.fractions, |trained| trained.fractions);
         spec.fractions = fractions;
         self.fractions().apply(&mut spec);
-        DataSpec { seed: self.seed, ..spec }
+        DataSpec { seed: self.seed.unwrap_or(spec.seed), ..spec }
     }
 
     /// The same error, about the data instead of a label column that the user has not named.

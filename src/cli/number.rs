@@ -4,12 +4,26 @@ use rnn_zoo::models::{LARGEST_SIZE, MOST_LAYERS};
 
 /// Parse a count of at least 1.
 pub fn count(text: &str) -> Result<usize, String> {
-    read(text, "a whole number of at least 1", |&count| count >= 1)
+    read(text, &least(text, 1), |&count| count >= 1)
+}
+
+/// Parse a number of occurrences, at least 1.
+pub fn occurrences(text: &str) -> Result<u64, String> {
+    read(text, &least(text, 1), |&count| count >= 1)
+}
+
+/// A whole number of at least `least`, with the upper limit if `text` is beyond it.
+fn least(text: &str, least: usize) -> String {
+    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<usize>().is_err()
+    {
+        true => format!("a whole number from {least} to {}", usize::MAX),
+        false => format!("a whole number of at least {least}"),
+    }
 }
 
 /// A whole number of at least 0.
 pub fn whole(text: &str) -> Result<usize, String> {
-    read(text, "a whole number of at least 0", |_| true)
+    read(text, &least(text, 0), |_| true)
 }
 
 /// The seed of random numbers.

@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", default_value = "plot.svg")]
     out: PathBuf,
 
-    /// Quantities to draw, one panel each [default: loss, perplexity (or accuracy and macro-f1, or
-    /// bleu) and lr]
+    /// Quantities to draw, one panel each [default: loss, perplexity (or accuracy and macro-f1 or
+    /// f1, or bleu) and lr]
     #[arg(long, value_name = "METRIC", value_delimiter = ',', value_parser = quantity())]
     metric: Vec<Quantity>,
 
@@ -144,7 +144,15 @@ fn quantity() -> impl TypedValueParser<Value = Quantity> {
             Quantity::Bits => "Bits per token",
             Quantity::Accuracy => "Fraction of correct answers",
             Quantity::MacroF1 => "Mean F1 over classes",
+            Quantity::F1 => "F1 of tags",
+            Quantity::Mae => "Mean absolute error of forecasts",
+            Quantity::Rmse => "Root of the mean squared error of forecasts",
+            Quantity::Mse => "Mean squared error of forecasts",
+            Quantity::Smape => "Symmetric mean absolute percentage error of forecasts",
+            Quantity::Mase => "Mean absolute scaled error of forecasts",
             Quantity::Bleu => "BLEU of translations",
+            Quantity::Chrf => "chrF of translations",
+            Quantity::Exact => "Fraction of translations that are right word for word",
             Quantity::Lr => "Learning rate",
             Quantity::TokensPerSecond => "Targets per second",
         })

@@ -154,17 +154,27 @@ impl Args {
     fn read(&self, model: &Model) -> anyhow::Result<Dataset> {
         let task = model.config.task;
         if let Some(text) = &self.text {
+            if model.tokenizer.is_none() && task.text_reader().is_some() {
+                let problem = format!("{} reads no text, but sequences; give them with --data", self.bundle);
+                return Err(usage("--text", problem));
+            }
             return Ok(read_texts(model, std::slice::from_ref(text))?);
         }
         let data = self.data.data.as_deref().unwrap_or_default();
         if task.text_reader().is_none() {
             let spec = self.data.spec(data, &model.config);
+            self.data.check_effect(&spec, &model.config)?;
             self.data.check_sequences(&spec)?;
+            if model.config.schema.is_null() {
+                self.data.announce_default(&spec)?;
+            }
             let start = self.at.clone().map_or(ForecastStart::End, ForecastStart::At);
             let spec = starting(spec, start);
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
         let spec = task.question_data(self.data.unlabelled(data, &model.config), &model.config.schema)?;
+        self.data.check_effect(&spec, &model.config)?;
+        self.data.announce_default(&spec)?;
         if !spec.is_text()? {
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }

@@ -2,9 +2,9 @@
 
 use rnn_zoo::data::column::Column;
 use rnn_zoo::data::{Columns, Corpus, Delimiter, Encoding, Split};
-use rnn_zoo::tasks::{DataSpec, TaggingColumns};
+use rnn_zoo::tasks::{DataSpec, Tag, TaggingColumns, Task};
 
-use super::flags;
+use super::flags::{self, usage};
 use super::forecast_args::TimeArgs;
 use super::pair_args::PairArgs;
 use crate::cli::note::note;
@@ -72,6 +72,37 @@ impl ReadArgs {
         let Self { word_column: word, tag_column: tag, .. } = *self;
         let named = TaggingColumns { word, tag, features: self.feature_columns.clone() };
         (named != TaggingColumns::default()).then_some(named)
+    }
+
+    /// Refuse columns that data of that form does not have. `task` is that of the model, which reads the data.
+    ///
+    /// # Errors
+    /// For such a flag.
+    pub fn check_columns(&self, data: &DataSpec, task: Option<&dyn Task>) -> anyhow::Result<()> {
+        let [text, label, series] = [
+            ("--text-column", self.text_column.is_some()),
+            ("--label-column", self.label_column.is_some()),
+            ("--series-column", self.series_column.is_some()),
+        ];
+        let delimiter = ("--delimiter", self.delimiter.is_some());
+        let (form, without) = if data.is_time_series()? {
+            ("time series", vec![text, label])
+        } else if data.is_columns()? {
+            ("a column file", vec![text, label, series, delimiter])
+        } else if task.is_some_and(|task| task.name() == Tag.name()) {
+            return Ok(()); // of any extension
+        } else {
+            let of_words = [
+                ("--word-column", self.word_column.is_some()),
+                ("--tag-column", self.tag_column.is_some()),
+                ("--feature-columns", !self.feature_columns.is_empty()),
+            ];
+            ("no column file", of_words.to_vec())
+        };
+        match without.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(usage(*flag, format!("{} is {form}; leave it out", data.data))),
+            None => Ok(()),
+        }
     }
 
     /// The first flag that the user gave.

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use rnn_zoo::listing::nearest;
 use rnn_zoo::{Error, Result};
 use toml::de::{DeInteger, DeTable, DeValue};
 
@@ -225,8 +226,12 @@ const LARGEST: u64 = 1 << 20;
 
 /// Read a recipe: flags with values as clap parses them, in the order of the file.
 fn read<'c>(command: &'c Command, path: &Path) -> Result<Vec<(&'c Arg, String)>> {
-    let text =
-        input::text(path, LARGEST).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
+    let text = input::text(path, LARGEST).map_err(|error| {
+        Error::file(
+            path,
+            format!("cannot be read: {error}; expected a recipe, as the recipe.toml of a bundle"),
+        )
+    })?;
     let line_of = |position: usize| 1 + text[..position.min(text.len())].matches('\n').count();
     let refuse =
         |position: usize, problem: &str| Error::file(path, format!("line {}: {problem}", line_of(position)));
@@ -271,13 +276,14 @@ fn find<'c>(train: &'c Command, name: &str, value: &DeValue<'_>) -> Result<&'c A
         }
         None => {}
     }
-    let known =
-        arguments().filter(|arg| is_key(arg)).flat_map(|arg| names(arg).map(move |name| (name, key(arg))));
-    let nearest = known.min_by_key(|(name, _)| strsim::damerau_levenshtein(name, &wanted));
-    let nearest = nearest.map_or("model", |(_, key)| key);
-    Err(format!(
-        " is not a setting of `rnn train`; did you mean `{nearest}`? (its keys are the flags of `rnn train --help`)"
-    ))
+    let known: Vec<(String, &str)> = arguments()
+        .filter(|arg| is_key(arg))
+        .flat_map(|arg| names(arg).map(move |name| (name, key(arg))))
+        .collect();
+    let near = nearest(&wanted, known.iter().map(|(name, _)| name.as_str()));
+    let near = known.iter().find(|(name, _)| Some(name.as_str()) == near);
+    let hint = near.map_or(String::new(), |(_, key)| format!("; did you mean `{key}`?"));
+    Err(format!(" is not a setting of `rnn train`{hint} (its keys are the flags of `rnn train --help`)"))
 }
 
 /// Return a value as the flag parses it, or the problem with the value.

@@ -53,7 +53,11 @@ pub fn usage_of(error: &Error, command: &Command, arguments: &[String]) -> Usage
             }
         }
         ErrorKind::MissingRequiredArgument if flag.starts_with("--") => {
-            (flag, format!("is missing; another flag needs it, see `{help} --help`"))
+            let problem = match needing(&flag, command, arguments) {
+                Some(other) => format!("is missing; {other} needs it, see `{help} --help`"),
+                None => format!("is required; expected {form}"),
+            };
+            (flag, problem)
         }
         ErrorKind::MissingRequiredArgument => {
             let names: Vec<String> = given.iter().map(|name| in_words(name)).collect();
@@ -79,6 +83,25 @@ fn command_in(command: &Command, arguments: &[String]) -> (String, String) {
     let name = found.get_bin_name().unwrap_or("rnn").to_string();
     let form = found.render_usage().to_string().replace("Usage: ", "");
     (name, format!("`{}`", form.split_whitespace().collect::<Vec<_>>().join(" ")))
+}
+
+/// The flag among the arguments that needs the `missing` one: without it, the missing one is not asked for.
+fn needing(missing: &str, command: &Command, arguments: &[String]) -> Option<String> {
+    let flags = arguments.iter().enumerate().filter(|(_, argument)| argument.starts_with("--"));
+    let is_needed = |rest: Vec<String>| {
+        let error = command.clone().try_get_matches_from(rest).err();
+        error.is_some_and(|error| {
+            error.kind() == ErrorKind::MissingRequiredArgument
+                && strings(&error, ContextKind::InvalidArg).iter().any(|flag| bare(flag) == missing)
+        })
+    };
+    // The value of a flag is left out with it, unless it has none.
+    let without = |place: usize, count: usize| {
+        let (before, rest) = arguments.split_at(place);
+        [before, rest.get(count..).unwrap_or_default()].concat()
+    };
+    let needs = |place: usize| [1, 2].iter().all(|&count| !is_needed(without(place, count)));
+    flags.map(|(place, flag)| (place, bare(flag))).find(|(place, _)| needs(*place)).map(|(_, flag)| flag)
 }
 
 /// The flag without its value: `--dropout` of `--dropout <P>`; `BUNDLE` of `<BUNDLE>`.

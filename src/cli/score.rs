@@ -171,6 +171,7 @@ fn write_text(
 /// The texts of a file of records, those without any too.
 fn records(args: &Args, model: &Model) -> anyhow::Result<Pieces> {
     let mut spec = args.read.apply(DataSpec::new(&args.file));
+    args.read.check_columns(&spec, Some(model.config.task))?;
     spec.columns.text = spec.columns.text.or_else(|| model.config.text_column.clone());
     let corpus = spec.corpus()?.with_incomplete();
     announce_corpus(&corpus, Some(Split::All))?;

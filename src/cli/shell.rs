@@ -46,7 +46,9 @@ pub fn man(args: &ManArgs, command: Command) -> anyhow::Result<Outcome> {
         Some(folder) => {
             let written =
                 std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder));
-            written.map_err(|error| Error::file(folder, error))?;
+            written.map_err(|error| {
+                Error::file(folder, format!("cannot be written: {error}; choose another folder with --out"))
+            })?;
         }
         None => clap_mangen::Man::new(command).render(&mut std::io::stdout())?,
     }

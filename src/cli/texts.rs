@@ -1,11 +1,11 @@
 //! Texts of a file or of standard input, one a line or one a record.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use rnn_zoo::Error;
-use rnn_zoo::data::{Pieces, open_utf8};
+use rnn_zoo::data::{Encoding, Pieces, open_utf8};
 
 use super::flags::{translated, usage};
 use super::lines::{InputLines, LINES};
@@ -53,23 +53,42 @@ pub(super) fn open_lines(file: &str, read: &ReadArgs) -> anyhow::Result<InputLin
     if let Some(flag) = read.given().filter(|flag| *flag != "--encoding") {
         return Err(usage(flag, format!("{file} has no columns; expected a .csv, .tsv or .jsonl file")));
     }
-    let about = std::fs::metadata(file);
-    let (name, reader): (_, Box<dyn Read>) = match (file, about) {
-        ("-", _) if encoding.is_some() => {
-            return Err(usage("--encoding", "standard input is UTF-8; expected a file"));
-        }
-        ("-", _) => ("standard input", Box::new(std::io::stdin())),
-        (path, Ok(about)) if about.is_dir() => {
-            let problem = "is a folder; expected a file of lines, or - for standard input";
-            return Err(Error::file(path, problem).into());
-        }
-        // Pipes are read as they are written.
-        (path, Ok(about)) if about.is_file() && about.len() > 0 => {
-            let (reader, note) = open_utf8(Path::new(path), encoding)?;
-            note.into_iter().for_each(|note| note!("{}", translated(&note)));
-            (path, reader)
-        }
-        (path, _) => (path, Box::new(File::open(path).map_err(|error| Error::file(path, error))?)),
+    if file == "-" && encoding.is_some() {
+        return Err(encoding_of_standard_input());
+    }
+    Ok(match file {
+        "-" => InputLines::new("standard input", Box::new(std::io::stdin())),
+        path => InputLines::new(path, open_text(Path::new(path), encoding, LINES_FORM)?),
+    })
+}
+
+/// The error about an encoding of standard input.
+pub(super) fn encoding_of_standard_input() -> anyhow::Error {
+    usage("--encoding", "standard input is always read as UTF-8; leave it out, or name a file")
+}
+
+/// The files that [`open_lines`] expects.
+const LINES_FORM: &str = "a file of lines, a .csv, .tsv or .jsonl file, or - for standard input";
+
+/// Open the text of a file as UTF-8. `expected` describes the file in errors.
+pub(super) fn open_text(
+    path: &Path,
+    encoding: Option<Encoding>,
+    expected: &str,
+) -> Result<Box<dyn Read>, Error> {
+    let problem = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => Error::file(path, format!("no such file; expected {expected}")),
+        _ => Error::file(path, error),
     };
-    Ok(InputLines::new(name, reader))
+    let about = std::fs::metadata(path).map_err(problem)?;
+    if about.is_dir() {
+        return Err(Error::file(path, format!("is a folder; expected {expected}")));
+    }
+    // Pipes are read as they are written.
+    if !about.is_file() || about.len() == 0 {
+        return Ok(Box::new(File::open(path).map_err(problem)?));
+    }
+    let (reader, note) = open_utf8(path, encoding)?;
+    note.into_iter().for_each(|note| note!("{}", translated(&note)));
+    Ok(reader)
 }

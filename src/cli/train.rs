@@ -1,6 +1,7 @@
 //! `rnn train`: a named model on the user's data, or a run continued.
 
 mod args;
+mod classes;
 mod effect;
 mod introduce;
 mod resume;

@@ -18,7 +18,7 @@ use crate::cli::note::note;
 #[command(next_help_heading = "Training")]
 #[group(id = "length-flags")]
 pub struct LengthArgs {
-    /// Passes over the training data
+    /// Passes over the training data [default: chosen by the task; none with --max-steps]
     #[arg(long, value_name = "N", value_parser = number::count, aliases = ["max-epochs", "max_epochs"])]
     epochs: Option<usize>,
 
@@ -31,11 +31,11 @@ pub struct LengthArgs {
 #[command(next_help_heading = "Training")]
 #[group(id = "training-flags")]
 pub struct TrainingArgs {
-    /// Sequences in a batch
+    /// Sequences in a batch [default: chosen by the task]
     #[arg(long, value_name = "N", value_parser = number::count, aliases = ["batch_size", "bs"])]
     batch_size: Option<usize>,
 
-    /// Time steps of truncated backpropagation through time
+    /// Time steps of truncated backpropagation through time [default: 64; 16 or 35 for words]
     #[arg(long, value_name = "N", value_parser = number::count, aliases = ["seq-length", "seq_length", "seq-len"])]
     pub bptt: Option<usize>,
 
@@ -92,11 +92,12 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "X", value_parser = number::finite, aliases = ["lr-decay", "decay"])]
     gamma: Option<f64>,
 
-    /// Largest norm of the gradient; 0 turns clipping off
+    /// Largest norm of the gradient; 0 turns clipping off [default: chosen by the task]
     #[arg(long, value_name = "X", value_parser = number::not_negative, aliases = ["grad-clip", "grad_clip"])]
     clip: Option<f64>,
 
-    /// Evaluate and save every N steps, or at the end of every epoch [default: epoch]
+    /// Evaluate and save every N steps, or at the end of every epoch [default: epoch; for a language model without
+    /// --epochs every 250 steps where an epoch is shorter, and every 400 of builtin:story]
     #[arg(long, value_name = "N|epoch")]
     eval_every: Option<Period>,
 
@@ -110,7 +111,7 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "N", value_parser = number::count, alias = "patience")]
     early_stop: Option<usize>,
 
-    /// Report every N steps
+    /// Report every N steps; there is also a report before each evaluation and after the last step [default: 100]
     #[arg(long, value_name = "N", value_parser = number::count, aliases = ["log-interval", "print-every", "print_every"])]
     log_every: Option<usize>,
 

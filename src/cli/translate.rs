@@ -56,6 +56,9 @@ impl Request<'_> {
         }
         let data = self.data.data.as_deref().unwrap_or_default();
         let spec = self.data.spec(data, &model.config);
+        if data != "-" {
+            self.data.check_effect(&spec, &model.config)?;
+        }
         if data == "-" || matches!(spec.source()?, Source::File(path) if !has_columns(&path)) {
             if self.data.split.is_some() {
                 return Err(usage("--split", format!("all lines of {data} are translated; leave it out")));
@@ -65,6 +68,7 @@ impl Request<'_> {
         match spec.source()? {
             Source::File(_) | Source::Hub { .. } => records(&spec, self.data.split),
             Source::Directory(_) | Source::Builtin(_) => {
+                self.data.announce_default(&spec)?;
                 let (dataset, _) = model.config.task.read_split(&spec, self.data.split, model.names())?;
                 let first = |parts: Vec<String>| parts.into_iter().next().unwrap_or_default();
                 let texts: Vec<String> = dataset.parts().into_iter().map(first).collect();

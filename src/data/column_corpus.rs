@@ -15,6 +15,11 @@ const EXTENSIONS: [&str; 6] = ["conll", "conllu", "bio", "iob", "col", "tags"];
 /// Extensions of files in a folder of column files: those of column files alone, then those of other formats, too.
 const ALL_EXTENSIONS: [&str; 8] = ["conll", "conllu", "bio", "iob", "col", "tags", "txt", "tsv"];
 
+/// The extensions that only column files have.
+pub(super) fn extensions() -> impl Iterator<Item = &'static str> {
+    EXTENSIONS.into_iter()
+}
+
 /// Whether a path has the extension of a column file: `.conll`, `.conllu`, `.bio`, `.iob`, `.col` or `.tags`.
 pub fn is_column_file(path: &Path) -> bool {
     EXTENSIONS.iter().any(|extension| has_extension(path, extension))

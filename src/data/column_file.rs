@@ -31,6 +31,8 @@ pub struct ColumnOptions {
     pub tag: Option<Column>,
     /// Further columns that describe the words.
     pub features: Vec<Column>,
+    /// Whether the tags are left out: the file may have no column for them.
+    pub untagged: bool,
     /// The character encoding; by default it is UTF-8, or else detected.
     pub encoding: Option<Encoding>,
 }
@@ -40,7 +42,7 @@ pub struct ColumnOptions {
 pub struct Sentence {
     /// The words.
     pub words: Vec<String>,
-    /// A tag for each word.
+    /// A tag for each word; none if [`ColumnOptions::untagged`].
     pub tags: Vec<String>,
     /// For each feature column, its value for each word.
     pub features: Vec<Vec<String>>,
@@ -64,7 +66,8 @@ struct Layout {
     columns: usize,
     first_line: u64,
     word: usize,
-    tag: usize,
+    /// `None` if the tags are left out.
+    tag: Option<usize>,
     features: Vec<usize>,
 }
 
@@ -200,7 +203,7 @@ impl Layout {
             columns: 0,
             first_line: first.number,
             word: 0,
-            tag: 0,
+            tag: None,
             features: vec![],
         };
         let columns = layout.fields(&first.text).len();
@@ -225,7 +228,9 @@ impl Layout {
             if is_conllu { [Column::FORM, Column::UPOS] } else { [Column::FromStart(0), Column::FromEnd(1)] };
         layout.columns = columns;
         layout.word = place(options.word.unwrap_or(word), "word")?;
-        layout.tag = place(options.tag.unwrap_or(tag), "tag")?;
+        if !options.untagged {
+            layout.tag = Some(place(options.tag.unwrap_or(tag), "tag")?);
+        }
         let features = options.features.iter().map(|&column| place(column, "feature"));
         layout.features = features.collect::<Result<_>>()?;
         match layout.clash() {
@@ -236,7 +241,8 @@ impl Layout {
 
     /// The problem with columns that are used twice.
     fn clash(&self) -> Option<String> {
-        let Self { word, tag, features, .. } = self;
+        let Self { word, features, .. } = self;
+        let tag = self.tag.as_ref()?;
         if word == tag {
             return Some(format!(
                 "column {word} cannot be the word and the tag at once; expected two columns"
@@ -270,7 +276,8 @@ impl Layout {
         if self.is_conllu && !is_word(fields[0])? {
             return Ok(());
         }
-        for (place, purpose) in [(self.word, "word"), (self.tag, "tag")] {
+        let named = [(Some(self.word), "word"), (self.tag, "tag")];
+        for (place, purpose) in named.into_iter().filter_map(|(place, purpose)| Some((place?, purpose))) {
             if fields[place].is_empty() {
                 return Err(format!("column {place} is empty; expected a {purpose}"));
             }
@@ -287,7 +294,7 @@ impl Layout {
             sentence.features.resize(self.features.len(), vec![]);
         }
         sentence.words.push(fields[self.word].to_string());
-        sentence.tags.push(fields[self.tag].to_string());
+        sentence.tags.extend(self.tag.map(|place| fields[place].to_string()));
         for (values, &place) in sentence.features.iter_mut().zip(&self.features) {
             values.push(fields[place].to_string());
         }
@@ -352,137 +359,4 @@ impl Iterator for Sentences {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Read a file of that name and content.
-    fn read(name: &str, content: &str, options: &ColumnOptions) -> Result<Vec<Sentence>> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        ColumnFile::open(&path, options)?.sentences().collect()
-    }
-
-    fn options(word: &str, tag: &str, features: &[&str]) -> ColumnOptions {
-        let column = |text: &str| text.parse().unwrap();
-        let features = features.iter().map(|text| column(text)).collect();
-        ColumnOptions { word: Some(column(word)), tag: Some(column(tag)), features, encoding: None }
-    }
-
-    fn shown(sentences: &[Sentence]) -> Vec<String> {
-        let pairs = |sentence: &Sentence| {
-            let pairs = sentence.words.iter().zip(&sentence.tags);
-            let pairs: Vec<String> = pairs.map(|(word, tag)| format!("{word}|{tag}")).collect();
-            format!("{} {}", sentence.line, pairs.join(" "))
-        };
-        sentences.iter().map(pairs).collect()
-    }
-
-    const CONLLU: &str = "\
-# sent_id = 1
-# text = vámonos al mar
-1-2\tvámonos\t_\t_\t_\t_\t_\t_\t_\t_
-1\tvamos\tir\tVERB\tv\t_\t0\troot\t_\t_
-2\tnos\tnosotros\tPRON\tp\t_\t1\tobj\t_\t_
-2.1\tfue\tir\tVERB\t_\t_\t_\t_\t_\t_
-
-# sent_id = 2
-1\t#\t#\tSYM\t_\t_\t0\troot\t_\t_
-2\tNew York\tNew York\tPROPN\t_\t_\t1\tflat\t_\t_
-";
-
-    #[test]
-    fn first_and_last_columns_are_words_and_tags() {
-        let text =
-            "-DOCSTART- -X- O\n\nThe DT B-NP\n# # I-NP\r\n \t\n\n한국 NNP  B-NP \n-DOCSTART-\n.\u{a0} . O";
-        let found = read("a.txt", text, &ColumnOptions::default()).unwrap();
-        assert_eq!(shown(&found), ["3 The|B-NP #|I-NP", "7 한국|B-NP", "9 .\u{a0}|O"]);
-        assert!(found.iter().all(|sentence| sentence.features.is_empty()));
-    }
-
-    #[test]
-    fn columns_are_chosen_by_number() {
-        let found = read("a.txt", "a b c d\n", &options("-2", "1", &["0", "3"])).unwrap();
-        assert_eq!(shown(&found), ["1 c|b"]);
-        assert_eq!(found[0].features, [["a"], ["d"]]);
-    }
-
-    #[test]
-    fn comments_multiword_tokens_and_empty_nodes_are_skipped_in_conllu() {
-        for name in ["a.conllu", "a.CoNLLU", "a.txt", "a.conll"] {
-            let found = read(name, CONLLU, &ColumnOptions::default()).unwrap();
-            assert_eq!(shown(&found), ["4 vamos|VERB nos|PRON", "9 #|SYM New York|PROPN"], "{name}");
-        }
-        let found = read("a.conllu", CONLLU, &options("lemma", "deprel", &["upos"])).unwrap();
-        assert_eq!(shown(&found), ["4 ir|root nosotros|obj", "9 #|root New York|flat"]);
-        assert_eq!(found[0].features, [["VERB", "PRON"]]);
-    }
-
-    #[test]
-    fn comments_between_documents_and_sentences_are_no_rows() {
-        let text = "#begin document (a);\n# id 1 domain=train\n# _ O\nx _ B\n#end document\n# id 2 domain=train\ny _ O\n";
-        let found = read("a.conll", text, &ColumnOptions::default()).unwrap();
-        assert_eq!(shown(&found), ["3 #|O x|B", "7 y|O"]);
-    }
-
-    #[test]
-    fn other_encodings_are_decoded() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.col");
-        std::fs::write(&path, b"caf\xe9 N\n").unwrap();
-        let encoding = Some("latin-1".parse().unwrap());
-        let file = ColumnFile::open(&path, &ColumnOptions { encoding, ..ColumnOptions::default() }).unwrap();
-        assert_eq!(file.sentences().next().unwrap().unwrap().words, ["café"]);
-    }
-
-    #[test]
-    fn bad_rows_are_errors_with_their_line() {
-        let default = ColumnOptions::default();
-        let long = "a b\n".repeat(LONGEST_SENTENCE + 1);
-        for (name, text, options, words) in [
-            ("a.txt", "\n\n \n", &default, "has no rows; expected a word and its tag"),
-            ("a.txt", "-DOCSTART- -X- O\n", &default, "has no rows"),
-            (
-                "a.txt",
-                "word\n",
-                &default,
-                "line 1: 1 column; column 0 cannot be the word and the tag at once",
-            ),
-            ("a.txt", "a b c\n\nd e\n", &default, "line 3: 2 columns where line 1 has 3; expected blanks"),
-            ("a.txt", "a\tb\nc d\n", &default, "line 2: 1 column where line 1 has 2; expected tabs"),
-            ("a.txt", "a\tb\nc\t\n", &default, "line 2: column 1 is empty; expected a tag"),
-            ("a.txt", "\n\tb\n", &default, "line 2: column 0 is empty; expected a word"),
-            (
-                "a.txt",
-                "a b\n",
-                &options("0", "2", &[]),
-                "no tag column `2`; expected a number from 0 to 1, or from -2 to -1",
-            ),
-            (
-                "a.txt",
-                "a b\n",
-                &options("form", "1", &[]),
-                "no word column `form`; expected a number, because",
-            ),
-            ("a.txt", "a b\n", &options("0", "1", &["-3"]), "no feature column `-3`"),
-            ("a.txt", "a b\n", &options("0", "1", &["-1"]), "column 1 is the tag; expected other columns"),
-            ("a.txt", "a b\n", &options("-2", "0", &[]), "column 0 cannot be the word and the tag at once"),
-            ("a.conllu", "a b\n", &default, "line 1: 2 columns; expected the 10 of CoNLL-U"),
-            (
-                "a.conllu",
-                &CONLLU.replace("\n2\t", "\nx\t"),
-                &default,
-                "line 5: `x` is not the number of a word",
-            ),
-            (
-                "a.txt",
-                &long,
-                &default,
-                "line 100001: the sentence from line 1 on has more than 100,000 words",
-            ),
-        ] {
-            let message = read(name, text, options).unwrap_err().to_string();
-            assert!(message.contains(name) && message.contains(words), "{message}");
-        }
-    }
-}
+mod tests;

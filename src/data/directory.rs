@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::column_corpus;
 use super::data_file::DataFile;
 use super::division::{Division, SplitRule};
 use super::formats;
@@ -32,7 +33,13 @@ impl Directory {
         let train = open(&["train"])?.ok_or_else(|| {
             let names: Vec<String> =
                 formats::extensions().map(|extension| format!("train.{extension}")).collect();
-            Error::file(path, format!("has no {}; a data folder needs one", any_of(&names)))
+            let of_words: Vec<String> = column_corpus::extensions().map(|kind| format!(".{kind}")).collect();
+            let problem = format!(
+                "has no {}; a data folder needs one (a tagger reads column files: train{})",
+                any_of(&names),
+                any_of(&of_words)
+            );
+            Error::file(path, problem)
         })?;
         let valid = open(&["valid", "validation", "val", "dev"])?;
         let test = open(&["test"])?;

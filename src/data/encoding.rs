@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// Names that people use beside those of the WHATWG Encoding Standard.
-const ALIASES: [(&str, &str); 9] = [
+const ALIASES: [(&str, &str); 11] = [
+    // The standard takes ASCII for windows-1252; ASCII text is UTF-8.
+    ("ascii", "utf-8"),
+    ("us-ascii", "utf-8"),
     ("cp949", "euc-kr"),
     ("ms949", "euc-kr"),
     ("uhc", "euc-kr"),
@@ -54,7 +57,7 @@ impl FromStr for Encoding {
         let hyphenated = plain.replace('_', "-");
         let alias = ALIASES.iter().find(|(alias, _)| *alias == hyphenated).map(|(_, label)| *label);
         let windows = hyphenated.strip_prefix("cp").map(|number| format!("windows-{number}"));
-        let labels = [Some(plain.as_str()), alias, windows.as_deref(), Some(hyphenated.as_str())];
+        let labels = [alias, Some(plain.as_str()), windows.as_deref(), Some(hyphenated.as_str())];
         let mut found = labels
             .into_iter()
             .flatten()
@@ -102,6 +105,8 @@ mod tests {
             ("cp1251", "windows-1251"),
             ("UTF-16", "UTF-16LE"),
             ("utf_8", "UTF-8"),
+            ("ascii", "UTF-8"),
+            ("US_ASCII", "UTF-8"),
             ("Shift_JIS", "Shift_JIS"),
             ("gb18030", "gb18030"),
         ] {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::plain;
+use crate::listing::nearest;
 use crate::{Error, Result};
 
 /// The source of a corpus.
@@ -78,12 +79,8 @@ impl FromStr for Builtin {
             return Ok(found);
         }
         let names = Self::ALL.map(Self::name).join(", ");
-        let nearest = Self::ALL
-            .into_iter()
-            .map(|builtin| (strsim::damerau_levenshtein(builtin.name(), name), builtin.name()))
-            .min()
-            .filter(|&(distance, _)| distance <= 2);
-        let hint = nearest.map_or(String::new(), |(_, near)| format!("; did you mean builtin:{near}?"));
+        let near = nearest(name, Self::ALL.into_iter().map(Self::name));
+        let hint = near.map_or(String::new(), |near| format!("; did you mean builtin:{near}?"));
         Err(Error::invalid("data", format!("no built-in corpus `{name}`{hint} (there are: {names})")))
     }
 }
@@ -130,12 +127,12 @@ fn missing(data: &str, error: &std::io::Error) -> Error {
     if Builtin::ALL.iter().any(|builtin| builtin.name() == data) {
         return Error::file(data, format!("no such file or folder; did you mean builtin:{data}?"));
     }
-    let problem = match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file or folder".to_string(),
-        _ => plain(error),
-    };
-    let forms = "a text, .csv, .tsv or .jsonl file, a folder, builtin:NAME or hf://datasets/OWNER/NAME/FILE";
+    let problem = plain(error);
     let name = if data.is_empty() { "an empty path" } else { data };
+    if error.kind() == std::io::ErrorKind::PermissionDenied {
+        return Error::file(name, format!("{problem}; check the permissions of the file and of its folders"));
+    }
+    let forms = "a text, .csv, .tsv or .jsonl file, a folder, builtin:NAME or hf://datasets/OWNER/NAME/FILE";
     Error::file(name, format!("{problem}; expected {forms}"))
 }
 
@@ -238,6 +235,11 @@ mod tests {
         assert!(!problem("builtin:elephant").to_string().contains("did you mean"));
         assert!(problem("reber").to_string().contains("did you mean builtin:reber?"));
         assert!(problem("no/such/file.txt").to_string().starts_with("no/such/file.txt: no such file"));
+        let denied = missing("a/b.txt", &std::io::ErrorKind::PermissionDenied.into()).to_string();
+        assert_eq!(
+            denied,
+            "a/b.txt: permission denied; check the permissions of the file and of its folders"
+        );
         for wrong in ["hf://o/n", "hf://datasets/o", "hf://datasets/o/n", "hf://datasets/o/n/../../x"] {
             assert!(problem(wrong).to_string().contains("hf://datasets/OWNER/NAME/FILE"), "{wrong}");
         }

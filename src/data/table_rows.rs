@@ -63,11 +63,25 @@ impl TableRows {
     /// # Errors
     /// If there is no such column.
     pub(super) fn place(&self, name: &str, field: &'static str) -> Result<usize> {
+        self.position(name, &format!("choose one with option `{field}`"))
+    }
+
+    /// The place of the column called `name`, which a model reads.
+    ///
+    /// # Errors
+    /// If there is no such column.
+    pub(super) fn known_place(&self, name: &str) -> Result<usize> {
+        self.position(
+            name,
+            "the model reads this column: add it, or use the table that the model was trained on",
+        )
+    }
+
+    fn position(&self, name: &str, advice: &str) -> Result<usize> {
         let found = self.names.iter().position(|column| column == name);
         found.ok_or_else(|| {
             let names = listed(&self.names, ", ");
-            let problem = format!("has no `{name}` (columns: {names}); choose one with option `{field}`");
-            Error::file(&self.path, problem)
+            Error::file(&self.path, format!("has no `{name}` (columns: {names}); {advice}"))
         })
     }
 

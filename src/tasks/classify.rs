@@ -209,7 +209,7 @@ fn check_series(data: &DataSpec) -> Result<()> {
 fn check(data: &DataSpec) -> Result<()> {
     data.require_text(Classify.name())?;
     if data.columns.label.is_none() {
-        let problem = "option `task = classify` needs the column that holds the classes, such as option `columns.label = label`";
+        let problem = "the task classify needs the column that holds the classes, such as option `columns.label = label`";
         return Err(Error::invalid("columns.label", problem));
     }
     Ok(())
@@ -254,8 +254,9 @@ fn labels_of(corpus: &Corpus) -> Result<Vec<String>> {
         labels.extend(piece?.label);
     }
     if labels.len() < 2 {
-        let problem = format!("{} has {} class; expected at least two", corpus.name(), labels.len());
-        return Err(Error::invalid("columns.label", problem));
+        let found = listed(&labels, ", ");
+        let problem = format!("the training split has one class ({found}); expected at least two");
+        return Err(Error::file(corpus.name(), problem));
     }
     Ok(labels.into_iter().collect())
 }
@@ -285,7 +286,8 @@ fn most_probable(probabilities: &[f64], labels: &[String]) -> Answer {
     let each: Map<String, Value> =
         labels.iter().zip(probabilities).map(|(label, &p)| (label.clone(), p.into())).collect();
     Answer {
-        text: format!("{label}\t{probability:.4}"),
+        // A label may hold several lines.
+        text: format!("{}\t{probability:.4}", label.replace('\n', "\\n")),
         json: json!({ "label": label, "probability": probability, "probabilities": each }),
     }
 }

@@ -181,9 +181,10 @@ impl SeriesReader<'_> {
 fn labels_of(data: &DataSpec, train: &[LabelledSeries]) -> Result<Vec<String>> {
     let labels: BTreeSet<String> = train.iter().filter_map(|series| series.label.clone()).collect();
     match labels.len() {
-        count @ (0 | 1) => {
-            let problem = format!("{} has {count} class; expected at least two", data.data);
-            Err(Error::invalid("columns.label", problem))
+        0 | 1 => {
+            let found = listed(&labels, ", ");
+            let problem = format!("the training split has one class ({found}); expected at least two");
+            Err(Error::file(&data.data, problem))
         }
         _ => Ok(labels.into_iter().collect()),
     }

@@ -210,12 +210,25 @@ impl DataSpec {
     /// # Errors
     /// If the source cannot be read or lacks a column.
     pub fn column_corpus(&self, known: Option<&TaggingColumns>) -> Result<Divided<ColumnFile>> {
+        self.open_columns(known, false)
+    }
+
+    /// The sentences of column files without their tags, for which the files need no column.
+    ///
+    /// # Errors
+    /// As [`DataSpec::column_corpus`].
+    pub fn untagged_corpus(&self, known: Option<&TaggingColumns>) -> Result<Divided<ColumnFile>> {
+        self.open_columns(known, true)
+    }
+
+    fn open_columns(&self, known: Option<&TaggingColumns>, untagged: bool) -> Result<Divided<ColumnFile>> {
         let named = self.tagging.clone().unwrap_or_default();
         let known = known.cloned().unwrap_or_default();
         let options = ColumnOptions {
             word: named.word.or(known.word),
             tag: named.tag.or(known.tag),
             features: if named.features.is_empty() { known.features } else { named.features },
+            untagged,
             encoding: self.encoding,
         };
         column_corpus::open(&self.source()?, &options)?.with_fractions(self.fractions)
@@ -366,6 +379,6 @@ impl DataSpec {
     }
 
     pub(super) fn unsuited(&self, task: &str, needed: &str) -> Error {
-        Error::invalid("data", format!("option `task = {task}` needs {needed}, not {}", self.data))
+        Error::invalid("data", format!("the task {task} needs {needed}, not {}", self.data))
     }
 }

@@ -99,7 +99,10 @@ pub(super) fn read_split(
     schema: &TagSchema,
     tagged: bool,
 ) -> Result<(Dataset, Split)> {
-    let corpus = data.column_corpus(Some(&schema.data))?;
+    let corpus = match tagged {
+        true => data.column_corpus(Some(&schema.data))?,
+        false => data.untagged_corpus(Some(&schema.data))?,
+    };
     let split = split.unwrap_or_else(|| corpus.default_split());
     let encoder = WordEncoder::new(text::require(names.tokenizer)?, names.labels, schema);
     Ok((encoder.read(&corpus, split, tagged)?, split))

@@ -63,12 +63,12 @@ fn data_of_another_task_is_a_usage_error() {
     };
     assert_eq!(
         problem("builtin:story", &Tag),
-        "data: option `task = tag` needs column files or builtin:copy, not builtin:story"
+        "data: the task tag needs column files or builtin:copy, not builtin:story"
     );
-    let adding = "data: option `task = forecast` needs builtin:adding, not builtin:copy";
+    let adding = "data: the task forecast needs builtin:adding, not builtin:copy";
     assert_eq!(problem("builtin:copy", &Forecast), adding);
-    assert_eq!(problem("builtin:adding", &Lm), "data: option `task = lm` needs text, not builtin:adding");
-    assert!(problem("builtin:story", &Classify).starts_with("columns.label: option `task = classify` needs"));
+    assert_eq!(problem("builtin:adding", &Lm), "data: the task lm needs text, not builtin:adding");
+    assert!(problem("builtin:story", &Classify).starts_with("columns.label: the task classify needs"));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn classes_unseen_in_training_and_a_single_class_are_refused() {
     );
     let (_dir, single) = records("a,x\nb,x\n", "a,x\n");
     let problem = Classify.prepare(&single, words()).map(drop).unwrap_err();
-    assert!(problem.to_string().contains("has 1 class; expected at least two"), "{problem}");
+    assert!(problem.to_string().contains("has one class (x); expected at least two"), "{problem}");
 }
 
 #[test]

@@ -35,6 +35,14 @@ pub enum Ending {
     Interrupted,
 }
 
+/// What follows a step.
+struct Due {
+    /// Whether a scheduled evaluation follows.
+    evaluates: bool,
+    /// Whether the run ends.
+    is_last: bool,
+}
+
 impl Trainer {
     /// Train to the end, or until `stop` is set. Call `save` after every scheduled evaluation, at the end and on a
     /// stop.
@@ -65,7 +73,8 @@ impl Trainer {
                 let loss = self.step(self.next_batches(&epoch), lr)?;
                 let epoch_ends = self.progress.batch == epoch.len();
                 let evaluates = self.options.evaluates_after(self.progress.step, epoch_ends);
-                self.report(loss, lr, evaluates, observer);
+                let is_last = self.progress.step >= total;
+                self.report(loss, Due { evaluates, is_last }, lr, observer);
                 if evaluates {
                     self.scheduled_evaluation(splits, lr, observer)?;
                 }
@@ -97,18 +106,20 @@ impl Trainer {
         (from..to).map(move |index| epoch.batch(index, &device))
     }
 
-    /// Add a step to the running loss and notify the observer. A report is due at intervals and before an evaluation.
+    /// Add a step to the running loss and notify the observer. A report is due at intervals, before an evaluation and
+    /// after the last step. The last one does not end the interval: a run that is resumed beyond this end must not depend
+    /// on it.
     fn report(
         &mut self,
         StepLoss { mean, targets }: StepLoss,
+        Due { evaluates, is_last }: Due,
         lr: f64,
-        evaluates: bool,
         observer: &mut dyn Observer,
     ) {
         let (progress, time) = (&mut self.progress, self.clock.lap());
         progress.seconds = self.clock.seconds();
         progress.running.add(mean, targets, time);
-        let report = evaluates || progress.running.steps() >= self.options.log_every;
+        let ends_interval = evaluates || progress.running.steps() >= self.options.log_every;
         observer.stepped(&StepTaken {
             step: progress.step,
             epoch: progress.epoch,
@@ -116,9 +127,9 @@ impl Trainer {
             lr,
             tokens_per_second: progress.running.rate(),
             seconds: progress.seconds,
-            report,
+            report: ends_interval || is_last,
         });
-        if report {
+        if ends_interval {
             progress.running = RunningLoss::default();
         }
     }

@@ -52,7 +52,7 @@ fn data_that_cannot_be_learned_from_is_named() {
         ("builtin:stroy", 2, vec!["--data", "did you mean builtin:story?"]),
         ("builtin:", 2, vec!["--data", "story, reber, adding, copy"]),
         ("hf://someone/something", 2, vec!["--data", "hf://datasets/OWNER/NAME/FILE"]),
-        ("builtin:adding --task lm", 2, vec!["--data", "--task lm needs text"]),
+        ("builtin:adding --task lm", 2, vec!["--data", "the task lm needs text"]),
         ("text.txt --task tag", 1, vec!["text.txt", "one tag (us)"]),
         ("text.txt --task classify", 2, vec!["--label-column"]),
     ] {
@@ -308,4 +308,42 @@ fn mistyped_hub_address_is_shown_the_form() {
     for command in ["generate hf://nope", "eval hf://a/b/c --data text.txt", "plot hf://nope"] {
         folder.refused(command, 1, &["hf://", "expected hf://OWNER/NAME"]);
     }
+}
+
+#[test]
+fn missing_files_are_in_plain_words_with_advice() {
+    let folder = Folder::with_model();
+    for (line, mentions) in [
+        ("score m nosuch", ["nosuch: no such file", "expected a file of lines"]),
+        ("generate m --prompts nosuch", ["nosuch: no such file", "expected a file with a prompt a line"]),
+        ("generate m --state nosuch", ["nosuch: no such file", "rnn generate --save-state FILE"]),
+        (
+            "train --recipe nosuch.toml",
+            ["nosuch.toml: cannot be read: no such file", "recipe.toml of a bundle"],
+        ),
+        (
+            "man --out text.txt/man",
+            ["text.txt/man: cannot be written: a part of the path is a file", "--out"],
+        ),
+    ] {
+        folder.refused(line, 1, &mentions);
+    }
+    std::fs::remove_file(folder.path("m/training/last.safetensors")).unwrap();
+    let resume = "train --resume m --max-steps 5";
+    folder.refused(
+        resume,
+        1,
+        &["m/training/last.safetensors: is missing; the run cannot be resumed", "--from"],
+    );
+}
+
+#[test]
+fn folder_without_data_names_the_column_files_too() {
+    let folder = Folder::new();
+    folder.write("d/readme.md", "nothing");
+    folder.refused(
+        &format!("train gru --data d --out m {TINY}"),
+        1,
+        &["d: has no train.txt", "train.conll, .conllu"],
+    );
 }

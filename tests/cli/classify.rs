@@ -146,7 +146,7 @@ fn ts_files_are_classified() {
     folder.write("c.ts", "@classLabel true c\n@data\n1:2:c\n");
     folder.refused("eval m --data c.ts", 1, &["c.ts", "the class \"c\", but the model knows only a, b"]);
     folder.refused("eval m --data text.txt", 2, &["--data", "text.txt has no columns"]);
-    folder.refused("predict m --text x", 2, &["--data", "is text, which the model does not read"]);
+    folder.refused("predict m --text x", 2, &["--text: m reads no text"]);
     folder.refused("plot m --confusion", 2, &["--data"]);
     folder.write("bad.ts", "@classLabel true a b\n@data\n1,2:3:a\n");
     folder.refused(
@@ -180,12 +180,38 @@ fn long_tables_are_classified() {
         ("s,1,a\ns,2,b\n", "line 3: series \"s\" has the class \"b\""),
         ("s,1,a\nt,x,b\n", "line 3: `x`: \"x\" is not a number"),
         ("s,1,a\nt,inf,b\n", "line 3: `x`: \"inf\" is infinite"),
-        ("s,1,a\nt,2,a\n", "has 1 class; expected at least two"),
+        ("s,1,a\nt,2,a\n", "bad.csv: the training split has one class (a); expected at least two"),
     ] {
         folder.write("bad.csv", format!("id,x,class\n{rows}"));
         let line = format!("train gru --data bad.csv {columns} --out n");
         let output = folder.rnn(&line).output().unwrap();
-        let code = if mentions.contains("at least two") { 2 } else { 1 };
-        assert_one_line(&output, code, &[mentions], &line);
+        assert_one_line(&output, 1, &[mentions], &line);
     }
+}
+
+#[test]
+fn classes_that_spoil_a_run_are_said_before_it() {
+    let folder = Folder::new();
+    folder.write("d/train.csv", records("label,text"));
+    folder.write("d/test.csv", "label,text\nodd,ab\nprime,ab ab\n");
+    let said = |line: &str| {
+        let output = folder.rnn(line).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let run = "train gru --hidden 8 --max-steps 1 --label-column label --force --out m";
+    let warned = said(&format!("{run} --data d"));
+    let warning =
+        "the test split of d has classes that the training split lacks (\"prime\"); `rnn eval` refuses it";
+    assert!(warned.contains(warning) && !warned.contains("a classifier needs several"), "{warned}");
+    folder.refused("eval m --data d", 1, &["\"prime\""]);
+    folder.write(
+        "ids.csv",
+        (0..60).map(|n| format!("{n},ab ab\n")).fold("label,text\n".into(), |a: String, b| a + &b),
+    );
+    let warned = said(&format!("{run} --data ids.csv --valid-fraction 0 --test-fraction 0"));
+    assert!(
+        warned.contains("`label` has 60 classes in 60 records; a classifier needs several records of each"),
+        "{warned}"
+    );
 }

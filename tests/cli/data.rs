@@ -155,6 +155,30 @@ fn data_prints_what_a_model_reads() {
     assert_ne!(stories, folder.done("data builtin:story --split valid"));
     assert_eq!(stories.lines().count(), 800);
     folder.refused("data a.csv --text-column name", 1, &["--text-column", "title"]);
-    folder.refused("data builtin:adding", 2, &["--data", "not text"]);
+    folder.refused("data builtin:adding", 2, &["DATA: ", "not text"]);
     folder.refused("data missing.txt", 1, &["missing.txt"]);
+}
+
+#[test]
+fn line_ends_are_printed_as_models_read_them() {
+    let folder = Folder::new();
+    // Longer than the pieces that files are read in.
+    let long = "x".repeat(70_000);
+    let lines = ["the cat", long.as_str(), "", "saw us"];
+    let expected: String = lines.map(|line| format!("{line}\n")).concat();
+    for (name, end) in [("lf.txt", "\n"), ("crlf.txt", "\r\n"), ("cr.txt", "\r"), ("crlf.conll", "\r\n")] {
+        folder.write(name, lines.map(|line| format!("{line}{end}")).concat());
+        assert!(folder.done(&format!("data {name}")) == expected, "{name}");
+    }
+    folder.write("a.csv", "text\n\"the\r\ncat\"\nsaw\n");
+    assert_eq!(folder.done("data a.csv"), "the\ncat\nsaw\n");
+}
+
+#[test]
+fn ascii_is_read_as_utf_8() {
+    let folder = Folder::new();
+    folder.write("korean.txt", "한국어는 그리고\n");
+    assert_eq!(folder.done("data korean.txt --encoding ascii"), "한국어는 그리고\n");
+    folder.write("latin.txt", encoding_rs::WINDOWS_1252.encode("déjà vu\n").0);
+    folder.refused("data latin.txt --encoding ascii", 1, &["latin.txt", "UTF-8"]);
 }

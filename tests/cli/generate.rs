@@ -371,3 +371,29 @@ fn any_number_of_texts_is_written_in_constant_memory() {
     program.kill().unwrap();
     program.wait().unwrap();
 }
+
+#[test]
+fn last_line_end_of_standard_input_is_no_part_of_the_prompt() {
+    let folder = Folder::with_model();
+    let line = "generate m --ignore-eos --length 7 --json --prompt -";
+    let said = |prompt: &str| written(&folder.rnn(line).write_stdin(prompt).output().unwrap(), line);
+    for end in ["\n", "\r\n", "\r"] {
+        assert_eq!(said(&format!("the cat{end}")), said("the cat"), "{end:?}");
+        assert_eq!(said(&format!("the cat{end}saw{end}{end}")), said("the cat\nsaw\n\n"), "{end:?}");
+    }
+    assert!(said("the\n\n").contains("\"prompt\":\"the\\n\""), "{}", said("the\n\n"));
+}
+
+#[test]
+fn encoding_of_prompts_is_detected() {
+    let folder = Folder::new();
+    let prompts = "한국어는 아름다운 언어이다\n그리고 오늘은 날씨가 좋다\n";
+    folder.write("korean.txt", prompts.repeat(60));
+    folder.done(&format!("train lstm --data korean.txt --out m {TINY}"));
+    folder.write("utf8.txt", prompts);
+    folder.write("euckr.txt", encoding_rs::EUC_KR.encode(prompts).0);
+    let run = |name: &str| folder.rnn(&format!("generate m --length 5 --prompts {name}")).output().unwrap();
+    assert_eq!(written(&run("euckr.txt"), "euckr"), written(&run("utf8.txt"), "utf8"));
+    let notes = String::from_utf8(run("euckr.txt").stderr).unwrap();
+    assert!(notes.contains("euckr.txt: is not UTF-8; read as EUC-KR"), "{notes}");
+}

@@ -11,6 +11,7 @@ fn flags_of_training_without_effect_are_refused() {
     }
     folder.write("part/train.txt", text());
     folder.write("tokenizer.json", "{}");
+    folder.write("a.conll", "a X\nb Y\n\n".repeat(60));
     for (flags, mentions) in [
         ("--valid-fraction 0.2", ["--valid-fraction: builtin:story", "own valid split"]),
         ("--data builtin:reber --test-fraction 0.2", ["--test-fraction: builtin:reber", "own test split"]),
@@ -22,6 +23,14 @@ fn flags_of_training_without_effect_are_refused() {
         ("--data text.txt --tokenizer bpe:300 --max-vocab 9", ["--max-vocab: --tokenizer bpe:300", "300"]),
         ("--data text.txt --tokenizer tokenizer.json --max-vocab 9", ["--max-vocab: ", "own vocabulary"]),
         ("--data text.txt --locked-dropout --dropout 0", ["--locked-dropout: ", "add --dropout P"]),
+        ("--data a.conll --label-column label", ["--label-column: a.conll", "column file"]),
+        ("--data a.conll --text-column text", ["--text-column: a.conll", "column file"]),
+        ("--data a.conll --tokenizer word", ["--tokenizer: ", "reads words anyway"]),
+        ("--data a.csv --label-column label --word-column 0", ["--word-column: a.csv", "no column file"]),
+        (
+            "--data text.txt --valid-fraction 0 --schedule plateau",
+            ["--schedule: plateau", "no validation data"],
+        ),
         ("--data builtin:copy --tokenizer char", ["--tokenizer: builtin:copy", "not text"]),
         ("--data builtin:adding --max-vocab 9", ["--max-vocab: builtin:adding", "not text"]),
         ("--data builtin:adding --lowercase", ["--lowercase: builtin:adding", "not text"]),
@@ -39,6 +48,12 @@ fn flags_of_other_commands_without_effect_are_refused() {
     folder.done("train gru --data a.csv --label-column label --hidden 8 --max-steps 1 --out c");
     folder.done(&format!("train lstm --data text.txt --out m {TINY}"));
     for (line, mentions) in [
+        ("predict c --text a --seed 3", ["--seed", "--text is given"]),
+        ("predict c --data a.csv --seed 3", ["--seed", "no built-in data"]),
+        ("eval m --data text.txt --seed 3", ["--seed", "no built-in data"]),
+        ("eval m --data a.csv --label-column label", ["--label-column", "learns no classes"]),
+        ("data a.csv --tag-column 1", ["--tag-column: a.csv", "no column file"]),
+        ("score m a.csv --word-column 1", ["--word-column: a.csv", "no column file"]),
         ("predict c --text a --split test", ["--split", "--text is given"]),
         ("predict c --text a --valid-fraction 0.1", ["--valid-fraction", "--text is given"]),
         ("eval m --data builtin:story --valid-fraction 0.1", ["--valid-fraction", "own valid split"]),

@@ -72,7 +72,7 @@ fn unsuited_requests_to_a_classifier_are_refused() {
     folder.write("lone.csv", "animal,text\ncat,it sits\ncat,it runs\ncat,it is\n");
     for (line, code, mentions) in [
         ("predict m --data builtin:adding", 2, vec!["--data", "not text"]),
-        ("eval m --data builtin:copy", 2, vec!["--data", "--task classify needs text"]),
+        ("eval m --data builtin:copy", 2, vec!["--data", "the task classify needs text"]),
         ("eval m --data text.txt", 2, vec!["--data", "text.txt", "column of records"]),
         ("generate m", 2, vec!["m: its task is classify", "only a language model writes"]),
         ("eval m --data test", 1, vec!["test: no such file"]),
@@ -85,8 +85,8 @@ fn unsuited_requests_to_a_classifier_are_refused() {
         ("train lstm --task classify --data train.csv --out n", 2, vec!["--label-column"]),
         (
             "train lstm --label-column animal --data lone.csv --out n",
-            2,
-            vec!["--label-column", "lone.csv", "two"],
+            1,
+            vec!["lone.csv", "one class (cat)", "two"],
         ),
         ("train lstm --label-column nothing --data train.csv --out n", 1, vec!["`nothing`", "animal, text"]),
         ("predict m", 2, vec!["--text"]),
@@ -223,4 +223,33 @@ fn overflow(model: &Path) {
         }
     }
     candle_core::safetensors::save(&tensors, model).unwrap();
+}
+
+#[test]
+fn split_that_is_answered_is_said_unless_it_is_all() {
+    let folder = classifier();
+    animals(&folder, "d/train.csv", 120);
+    animals(&folder, "d/test.csv", 6);
+    let run = |line: &str| folder.rnn(line).output().unwrap();
+    let said = |line: &str| String::from_utf8(run(line).stderr).unwrap();
+    let note = "the test split of d is answered (--split all answers all of it)";
+    assert!(said("predict m --data d").contains(note), "{}", said("predict m --data d"));
+    assert_eq!(folder.done("predict m --data d").lines().count(), 6);
+    for line in ["predict m --data d --split test", "predict m --data train.csv"] {
+        assert_eq!(said(line), "", "{line}");
+    }
+    folder.done(&format!("train gru --data builtin:copy --out copy {TINY_SEQUENCES}"));
+    assert!(said("predict copy --data builtin:copy").contains("the test split of builtin:copy is answered"));
+    let help = folder.done("predict --help").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("[default: test of a folder and of a built-in, all of a file;"), "{help}");
+}
+
+#[test]
+fn label_of_several_lines_is_printed_on_one() {
+    let folder = Folder::new();
+    let records: String = (0..60).map(|n| format!("\"a\n{}\",text {n}\n", n % 2)).collect();
+    folder.write("a.csv", format!("label,text\n{records}"));
+    folder.done("train gru --data a.csv --label-column label --hidden 8 --max-steps 3 --out m");
+    let answer = folder.done("predict m --text text");
+    assert!(answer.starts_with("a\\n") && answer.lines().count() == 1, "{answer}");
 }

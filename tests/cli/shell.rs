@@ -117,6 +117,6 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_device_is_one() {
         let gone = shell(format!("{{ sleep 0.2; '{program}' {line}; echo \"code $?\" >&2; }} | true"));
         assert_eq!(String::from_utf8_lossy(&gone.stderr), "code 0\n", "{line}");
         let full = shell(format!("exec '{program}' {line} > /dev/full"));
-        assert_one_line(&full, 1, &["standard output: cannot be written: No space left"], line);
+        assert_one_line(&full, 1, &["standard output: cannot be written: no space is left"], line);
     }
 }

@@ -182,3 +182,56 @@ fn directions_of_a_tagger_are_merged_as_asked() {
     let line = "train gru --data names.conll --merge sum --bidirectional=false --out n";
     folder.refused(line, 2, &["--merge", "joins two directions"]);
 }
+
+#[test]
+fn column_files_without_tags_are_answered() {
+    let folder = Folder::new();
+    folder.write("names.conll", sentences(60));
+    let without = |columns: &[usize]| {
+        let line = |line: &str| {
+            let fields: Vec<&str> = line.split(' ').collect();
+            columns.iter().filter_map(|&column| fields.get(column).copied()).collect::<Vec<_>>().join(" ")
+        };
+        sentences(60).lines().map(line).collect::<Vec<_>>().join("\n")
+    };
+    folder.write("words.conll", without(&[0]));
+    folder.write("parts.conll", without(&[0, 1]));
+    let run = format!("train gru --data names.conll {TINY_SEQUENCES}");
+    folder.done(&format!("{run} --out m"));
+    assert_eq!(
+        folder.done("predict m --data words.conll --json"),
+        folder.done("predict m --data names.conll --json")
+    );
+    folder.refused("eval m --data words.conll", 1, &["words.conll: line 1", "word and the tag at once"]);
+    folder.done(&format!("{run} --feature-columns 1 --out features"));
+    assert_eq!(
+        folder.done("predict features --data parts.conll --json"),
+        folder.done("predict features --data names.conll --json")
+    );
+    folder.refused(
+        "predict features --data words.conll",
+        1,
+        &["words.conll: line 1", "no feature column `1`"],
+    );
+}
+
+#[test]
+fn tags_of_the_test_file_alone_are_said_before_training() {
+    let folder = Folder::new();
+    folder.write("d/train.conll", sentences(40));
+    folder.write("d/test.conll", "Ada NNP B-ORG\nLee NNP O\n");
+    let output = folder.rnn(&format!("train gru --data d --out m {TINY_SEQUENCES}")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let warning = "the test split of d has classes that the training split lacks (\"B-ORG\")";
+    assert!(output.status.success() && said.contains(warning), "{said}");
+}
+
+#[test]
+fn f1_of_tags_is_drawn() {
+    let folder = Folder::new();
+    folder.write("names.conll", sentences(60));
+    folder.done(&format!("train gru --data names.conll --out m {TINY_SEQUENCES}"));
+    folder.done("plot m --metric f1,accuracy --out f1.svg");
+    let picture = String::from_utf8(folder.bytes("f1.svg")).unwrap();
+    assert!(picture.contains("\nF1\n") && picture.contains("\naccuracy\n"), "{picture}");
+}

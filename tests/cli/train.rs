@@ -248,3 +248,49 @@ fn metric_that_the_task_does_not_have_is_refused() {
         folder.refused(&line, 2, &mentions);
     }
 }
+
+/// The split and the step of each report of a bundle.
+fn reports(folder: &Folder, bundle: &str) -> Vec<(String, u64)> {
+    let lines = String::from_utf8(folder.bytes(&format!("{bundle}/metrics.jsonl"))).unwrap();
+    let report = |line: &str| {
+        let report: Value = serde_json::from_str(line).unwrap();
+        (report["split"].as_str().unwrap().to_string(), report["step"].as_u64().unwrap())
+    };
+    lines.lines().map(report).collect()
+}
+
+#[test]
+fn every_run_reports_its_last_training_loss() {
+    let folder = Folder::new();
+    let run = "train gru --data text.txt --hidden 8 --batch-size 4 --bptt 8 --schedule constant";
+    folder.done(&format!("{run} --max-steps 3 --out m"));
+    assert_eq!(reports(&folder, "m"), [("train".to_string(), 3), ("valid".to_string(), 3)]);
+    let run = format!("{run} --valid-fraction 0 --log-every 8");
+    folder.done(&format!("{run} --max-steps 5 --out parts"));
+    assert_eq!(reports(&folder, "parts"), [("train".to_string(), 5)]);
+    folder.done("plot parts");
+    // The report at the end does not end the interval of a longer run.
+    folder.done("train --resume parts --max-steps 8");
+    folder.done(&format!("{run} --max-steps 8 --out whole"));
+    let loss = |bundle: &str| {
+        let lines = String::from_utf8(folder.bytes(&format!("{bundle}/metrics.jsonl"))).unwrap();
+        serde_json::from_str::<Value>(lines.lines().last().unwrap()).unwrap()["loss"].clone()
+    };
+    assert_eq!((reports(&folder, "whole"), loss("whole")), (vec![("train".to_string(), 8)], loss("parts")));
+}
+
+#[test]
+fn help_says_the_defaults_of_training() {
+    let folder = Folder::new();
+    let help = folder.done("train --help");
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for default in [
+        "[default: epoch; for a language model without --epochs every 250 steps where an epoch is shorter, and every 400 \
+         of builtin:story]",
+        "after the last step [default: 100]",
+        "Units of each recurrent layer [default: chosen by the task]",
+        "Sequences in a batch [default: chosen by the task]",
+    ] {
+        assert!(help.contains(default), "{default}\n{help}");
+    }
+}

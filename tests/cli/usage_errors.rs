@@ -28,6 +28,39 @@ fn refused_arguments_are_one_line_with_advice() {
         ("train lstm --tied=perhaps", ["--tied: ", "perhaps"]),
         ("train lstm --merge sum", ["--bidirectional: is missing", "see `rnn train --help`"]),
         ("generate m --greedy --top-k 5", ["--greedy: cannot be used with --top-k", "leave one out"]),
+        ("export m", ["--out: is required; expected `rnn export", "--out <BUNDLE>"]),
+        ("bench layer", ["--model: is required; expected `rnn bench layer", "--model <NAME>"]),
+        ("bench layer --hidden 8", ["--model: is required; expected `rnn bench layer", "--model <NAME>"]),
+        (
+            "generate m --repetition-window 3",
+            ["--repetition-penalty: is missing; --repetition-window needs it", "see `rnn generate --help`"],
+        ),
+        (
+            "generate m --count 2 --length-penalty=1",
+            ["--beams: is missing; --length-penalty needs it", "see `rnn generate --help`"],
+        ),
+        // The parser asks for no --beams beside flags that exclude it.
+        (
+            "generate m --seed 3 --length-penalty=1",
+            ["--length-penalty: belongs to --beams", "leave this out"],
+        ),
+        (
+            "generate m --prompts - --encoding cp949",
+            ["--encoding: standard input is always read as UTF-8", "leave it out"],
+        ),
+        (
+            "train lstm --min-count x",
+            ["--min-count: `x` cannot be used", "expected a whole number of at least 1"],
+        ),
+        (
+            "train lstm --warmup 99999999999999999999",
+            [
+                "--warmup: `99999999999999999999` cannot be used",
+                "expected a whole number from 0 to 18446744073709551615",
+            ],
+        ),
+        ("train foo", ["MODEL: there is no model \"foo\" (all: ", "lstm, gru"]),
+        ("train ltsm", ["MODEL: there is no model \"ltsm\"; did you mean lstm?", "simple-rnn"]),
         ("generate", ["BUNDLE: is missing; expected `rnn generate", "BUNDLE"]),
         ("predict m", ["--text or --data: is missing", "expected"]),
         ("completions", ["SHELL: is missing", "expected `rnn completions"]),
@@ -73,4 +106,44 @@ fn settings_of_a_recipe_are_named_among_refused_flags() {
         2,
         &["--bidirectional", "r.toml count as flags"],
     );
+}
+
+#[test]
+fn only_flags_that_are_given_are_named() {
+    let folder = Folder::with_model();
+    let row = |series: usize, step: usize| {
+        format!("{series},{},{},{}\n", ["up", "down"][series % 2], step * (series % 2), step + series)
+    };
+    let rows = |names: &str, count: usize| {
+        let rows = (0..count).flat_map(|series| (0..4).map(move |step| (series, step)));
+        format!("{names}\n{}", rows.map(|(series, step)| row(series, step)).collect::<String>())
+    };
+    folder.write("s.csv", rows("id,label,x,y", 40));
+    folder.write("z.csv", rows("id,label,x,z", 40));
+    folder.write("a.conll", "a X\nb Y\n\n".repeat(60));
+    folder.done(
+        "train gru --data s.csv --series-column id --label-column label --hidden 4 --max-steps 1 --out s",
+    );
+    for (line, code, mentions, not_given) in [
+        ("predict s --text x", 2, ["--text: s reads no text", "--data"], "--data: "),
+        ("predict s --data z.csv", 1, ["has no `y` (columns: id, label, x, z)", "the model reads"], "--data"),
+        ("eval m --data a.conll", 2, ["the task lm needs text", "a.conll"], "--task"),
+        (
+            "data builtin:stroy",
+            2,
+            ["DATA: no built-in corpus `stroy`", "did you mean builtin:story?"],
+            "--data",
+        ),
+        ("data builtin:adding", 2, ["DATA: builtin:adding makes sequences", "not text"], "--data"),
+        (
+            "score m --encoding cp949",
+            2,
+            ["--encoding: standard input is always read as UTF-8", "leave it out"],
+            "--data",
+        ),
+    ] {
+        folder.refused(line, code, &mentions);
+        let said = String::from_utf8(folder.rnn(line).output().unwrap().stderr).unwrap();
+        assert!(!said.contains(not_given), "rnn {line}\n{said}");
+    }
 }

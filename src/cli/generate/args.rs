@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use rnn_zoo::data::Encoding;
+
 use crate::cli::compute::Compute;
-use crate::cli::number;
+use crate::cli::{flags, number};
 
 /// The options of sampling, which a beam search does not have.
 const SAMPLING: [&str; 7] =
@@ -31,7 +33,7 @@ pub struct Args {
     #[arg(value_name = "BUNDLE")]
     pub(super) bundle: String,
 
-    /// Text to continue, of any length; - reads standard input
+    /// Text to continue, of any length; - reads standard input, without the end of its last line
     #[arg(long, value_name = "TEXT", aliases = ["primetext", "prime"], default_value = "", allow_hyphen_values = true)]
     pub(super) prompt: String,
 
@@ -39,6 +41,10 @@ pub struct Args {
     /// give; an empty line separates the texts of different prompts
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "state", "save_state"])]
     pub(super) prompts: Option<PathBuf>,
+
+    /// Character encoding of the file of --prompts, such as cp949 [default: UTF-8, or else detected]
+    #[arg(long, value_name = "NAME", value_parser = flags::parsed::<Encoding>, requires = "prompts")]
+    pub(super) encoding: Option<Encoding>,
 
     /// Greatest number of tokens to write
     #[arg(long, value_name = "N", value_parser = number::whole, alias = "words", default_value_t = 200)]

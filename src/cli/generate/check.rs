@@ -5,6 +5,7 @@ use rnn_zoo::inference::generate::{BeamSearch, Sampling};
 
 use super::args::Args;
 use crate::cli::flags::usage;
+use crate::cli::texts::encoding_of_standard_input;
 
 /// Options that have been checked.
 pub(super) struct Checked {
@@ -30,6 +31,13 @@ impl Args {
         let search = self.search();
         if let Some(search) = &search {
             search.validate()?;
+        }
+        // Not left to the parser, which asks for no `--beams` beside a flag that excludes it.
+        if self.beams.length_penalty.is_some() && self.beams.beams.is_none() {
+            return Err(usage("--length-penalty", "belongs to --beams; add that, or leave this out"));
+        }
+        if self.encoding.is_some() && self.prompts.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+            return Err(encoding_of_standard_input());
         }
         self.check_counts()?;
         Ok(Checked { sampling, search })

@@ -7,6 +7,7 @@ use rnn_zoo::tokenizer::fold_line_ends;
 use super::args::Args;
 use crate::cli::flags::usage;
 use crate::cli::input;
+use crate::cli::texts::open_text;
 
 /// The most bytes of prompts.
 const LARGEST: u64 = 64 << 20;
@@ -16,13 +17,18 @@ impl Args {
     pub(super) fn prompts(&self) -> Result<Vec<String>> {
         let Some(path) = &self.prompts else {
             return Ok(vec![match self.prompt.as_str() {
-                "-" => standard_input("--prompt -")?,
+                "-" => {
+                    let text = standard_input("--prompt -")?;
+                    let text = fold_line_ends(&text);
+                    // The end of the last line, which most programs write.
+                    text.strip_suffix('\n').unwrap_or(&text).to_string()
+                }
                 text => text.to_string(),
             }]);
         };
         let text = match path.as_os_str() == "-" {
             true => standard_input("--prompts -")?,
-            false => input::text(path, LARGEST)
+            false => input::text_of(open_text(path, self.encoding, "a file with a prompt a line")?, LARGEST)
                 .map_err(|error| Error::file(path, format!("cannot be read as text: {error}")))?,
         };
         if text.is_empty() {

@@ -104,7 +104,7 @@ pub struct DataArgs {
     pub task: Option<&'static dyn Task>,
 
     #[command(flatten)]
-    read: ReadArgs,
+    pub read: ReadArgs,
 
     #[command(flatten)]
     forecast: ForecastArgs,
@@ -127,7 +127,7 @@ pub struct DataArgs {
     pub max_vocab: Option<usize>,
 
     /// Keep only tokens that occur at least N times in the training split; the rest become `<unk>`
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::occurrences)]
     min_count: Option<u64>,
 
     /// Start the embeddings from word vectors, in the text format of GloVe or word2vec; --embedding is their width

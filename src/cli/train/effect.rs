@@ -28,6 +28,7 @@ pub fn check(args: &Args, task: &dyn Task, data: &DataSpec) -> anyhow::Result<()
     if let Some(flag) = args.data.forecasting().filter(|_| !task.reads_time_series()) {
         return Err(usage(flag, format!("only a forecaster has it, not --task {name}; leave it out")));
     }
+    args.data.read.check_columns(data, Some(task))?;
     args.data.fractions().check_sequences(data)?;
     check_tokenizer(args, data)
 }
@@ -45,6 +46,10 @@ fn check_tokenizer(args: &Args, data: &DataSpec) -> anyhow::Result<()> {
         && !data.is_pairs()?
     {
         return Err(usage(*flag, format!("{} is not text; leave it out", data.data)));
+    }
+    if args.data.tokenizer == Some(Kind::Word) && data.is_columns()? {
+        let problem = "a tagger of column files reads words anyway; leave it out";
+        return Err(usage("--tokenizer", problem));
     }
     let problem = match (&args.data.tokenizer, args.data.max_vocab) {
         (Some(Kind::Bpe(size)), Some(_)) => {

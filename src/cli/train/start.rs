@@ -6,14 +6,16 @@ use candle_core::Device;
 use rnn_zoo::Error;
 use rnn_zoo::bundle::{self, BundleWriter, Config, Loaded};
 use rnn_zoo::data::vectors::Vectors;
-use rnn_zoo::listing::thousands;
+use rnn_zoo::listing::{nearest, thousands};
 use rnn_zoo::models::{MODELS, ModelConfig, ModelEntry};
 use rnn_zoo::tasks::{self, DataSpec, Defaults, Origin, Prepared, Task};
 use rnn_zoo::tokenizer::Tokenizer;
 use rnn_zoo::training::optim::Average;
+use rnn_zoo::training::schedule::Schedule;
 use rnn_zoo::training::{Filled, Options, Run};
 
 use super::args::Args;
+use super::classes;
 use super::effect;
 use super::introduce::{command_line, introduce};
 use crate::cli::bundle_argument::Bundle;
@@ -37,6 +39,7 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     announce(&data, None)?;
     let prepared = learner.prepare(args, &data)?;
     announce_text(&data, &prepared);
+    classes::announce(&data, &prepared);
     let defaults = learner.defaults(&data, &prepared);
     let network = learner.network(args, &prepared, &defaults)?;
     effect::check_locked_dropout(args, &network)?;
@@ -275,6 +278,10 @@ fn check_validation(args: &Args, options: &Options, prepared: &Prepared) -> anyh
     if options.early_stop.is_some() {
         return Err(usage("--early-stop", "has no effect: there is no validation data; leave it out"));
     }
+    if matches!(options.schedule, Schedule::Plateau { .. }) {
+        let problem = "plateau follows the validation loss, but there is no validation data; choose another";
+        return Err(usage("--schedule", problem));
+    }
     if matches!(options.average, Some(Average::NtAsgd { .. })) {
         let problem =
             "nt-asgd starts when validation stalls, but there is no validation data; use ema or swa";
@@ -298,9 +305,9 @@ fn known_model(name: &str) -> anyhow::Result<&'static ModelEntry> {
     if let Some(entry) = MODELS.iter().find(|entry| entry.name == wanted) {
         return Ok(entry);
     }
-    let distance = |entry: &&ModelEntry| strsim::damerau_levenshtein(entry.name, &wanted);
-    let nearest = MODELS.iter().min_by_key(distance).map_or("lstm", |entry| entry.name);
-    let problem = format!("there is no model {name:?}; did you mean {nearest}? (all: {})", model_names());
+    let hint = nearest(&wanted, MODELS.iter().map(|entry| entry.name))
+        .map_or(String::new(), |nearest| format!("; did you mean {nearest}?"));
+    let problem = format!("there is no model {name:?}{hint} (all: {})", model_names());
     Err(usage("MODEL", problem))
 }
 

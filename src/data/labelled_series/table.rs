@@ -52,7 +52,7 @@ pub(super) fn read(path: &Path, columns: &SeriesColumns) -> Result<SeriesTable> 
     let series_at = rows.place(&columns.series, "series_column")?;
     let label_at = columns.label.as_ref().map(|label| rows.place(label, "columns.label")).transpose()?;
     let values_at: Vec<usize> = match &columns.values {
-        Some(names) => names.iter().map(|name| rows.place(name, "data")).collect::<Result<_>>()?,
+        Some(names) => names.iter().map(|name| rows.known_place(name)).collect::<Result<_>>()?,
         None => {
             let other = |&at: &usize| at != series_at && Some(at) != label_at;
             (0..rows.names.len()).filter(other).filter(|&at| rows.holds_numbers(at)).collect()

@@ -105,6 +105,9 @@ impl SavedText {
     /// # Errors
     /// If the file is missing, cut short, larger than a text of the model, of another kind, or of another model.
     pub fn load(path: &Path, model: &Model) -> Result<Self> {
+        if !path.exists() {
+            return Err(Error::file(path, "no such file; expected one that `SavedText::save` wrote"));
+        }
         let (entry, tensors) = read_entry(path, model)?;
         if entry.fingerprint != model.fingerprint() {
             let problem = format!(

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::tasks::figures::{ACCURACY, BITS, BLEU, MACRO_F1, PERPLEXITY};
+use crate::tasks::figures::{
+    ACCURACY, BITS, BLEU, CHRF, EXACT, F1, MACRO_F1, MAE, MASE, MSE, PERPLEXITY, RMSE, SMAPE,
+};
 use crate::training::metric::Metric;
 
 /// The number of reports kept per split, and at most twice that: more than a picture has columns.
@@ -28,8 +30,24 @@ pub struct Point {
     pub accuracy: Option<f64>,
     /// Mean F1 over classes.
     pub macro_f1: Option<f64>,
+    /// F1 of tags.
+    pub f1: Option<f64>,
+    /// Mean absolute error.
+    pub mae: Option<f64>,
+    /// Root of the mean squared error.
+    pub rmse: Option<f64>,
+    /// Mean squared error.
+    pub mse: Option<f64>,
+    /// Symmetric mean absolute percentage error.
+    pub smape: Option<f64>,
+    /// Mean absolute scaled error.
+    pub mase: Option<f64>,
     /// BLEU of translations.
     pub bleu: Option<f64>,
+    /// chrF of translations.
+    pub chrf: Option<f64>,
+    /// Fraction of translations that are right word for word.
+    pub exact: Option<f64>,
     /// Learning rate.
     pub lr: Option<f64>,
     /// Targets a second.
@@ -55,7 +73,15 @@ impl From<&Metric> for Point {
             bits_per_token: metric.figures.get(BITS),
             accuracy: metric.figures.get(ACCURACY),
             macro_f1: metric.figures.get(MACRO_F1),
+            f1: metric.figures.get(F1),
+            mae: metric.figures.get(MAE),
+            rmse: metric.figures.get(RMSE),
+            mse: metric.figures.get(MSE),
+            smape: metric.figures.get(SMAPE),
+            mase: metric.figures.get(MASE),
             bleu: metric.figures.get(BLEU),
+            chrf: metric.figures.get(CHRF),
+            exact: metric.figures.get(EXACT),
             lr: Some(metric.lr),
             tokens_per_second: Some(metric.tokens_per_second),
         }

@@ -22,8 +22,24 @@ pub enum Quantity {
     Accuracy,
     /// Mean F1 over classes.
     MacroF1,
+    /// F1 of tags.
+    F1,
+    /// Mean absolute error.
+    Mae,
+    /// Root of the mean squared error.
+    Rmse,
+    /// Mean squared error.
+    Mse,
+    /// Symmetric mean absolute percentage error.
+    Smape,
+    /// Mean absolute scaled error.
+    Mase,
     /// BLEU of translations.
     Bleu,
+    /// Character F-score of translations.
+    Chrf,
+    /// Fraction of translations that are right word for word.
+    Exact,
     /// Learning rate.
     Lr,
     /// Targets per second.
@@ -32,20 +48,28 @@ pub enum Quantity {
 
 impl Quantity {
     /// All quantities.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 16] = [
         Self::Loss,
         Self::Perplexity,
         Self::Bits,
         Self::Accuracy,
         Self::MacroF1,
+        Self::F1,
+        Self::Mae,
+        Self::Rmse,
+        Self::Mse,
+        Self::Smape,
+        Self::Mase,
         Self::Bleu,
+        Self::Chrf,
+        Self::Exact,
         Self::Lr,
         Self::TokensPerSecond,
     ];
 
     /// The quantities of a default picture, without the accuracy if there is a perplexity.
-    pub const USUAL: [Self; 6] =
-        [Self::Loss, Self::Perplexity, Self::Accuracy, Self::MacroF1, Self::Bleu, Self::Lr];
+    pub const USUAL: [Self; 7] =
+        [Self::Loss, Self::Perplexity, Self::Accuracy, Self::MacroF1, Self::F1, Self::Bleu, Self::Lr];
 
     /// Return the name that [`Quantity::from_str`] reads.
     pub fn name(self) -> &'static str {
@@ -55,7 +79,15 @@ impl Quantity {
             Self::Bits => "bits",
             Self::Accuracy => "accuracy",
             Self::MacroF1 => "macro-f1",
+            Self::F1 => "f1",
+            Self::Mae => "mae",
+            Self::Rmse => "rmse",
+            Self::Mse => "mse",
+            Self::Smape => "smape",
+            Self::Mase => "mase",
             Self::Bleu => "bleu",
+            Self::Chrf => "chrf",
+            Self::Exact => "exact",
             Self::Lr => "lr",
             Self::TokensPerSecond => "tokens-per-second",
         }
@@ -69,7 +101,15 @@ impl Quantity {
             Self::Bits => point.bits_per_token,
             Self::Accuracy => point.accuracy,
             Self::MacroF1 => point.macro_f1,
+            Self::F1 => point.f1,
+            Self::Mae => point.mae,
+            Self::Rmse => point.rmse,
+            Self::Mse => point.mse,
+            Self::Smape => point.smape,
+            Self::Mase => point.mase,
             Self::Bleu => point.bleu,
+            Self::Chrf => point.chrf,
+            Self::Exact => point.exact,
             Self::Lr => point.lr,
             Self::TokensPerSecond => point.tokens_per_second,
         };
@@ -115,7 +155,15 @@ impl fmt::Display for Quantity {
             Self::Bits => "bits per token",
             Self::Accuracy => "accuracy",
             Self::MacroF1 => "macro F1",
+            Self::F1 => "F1",
+            Self::Mae => "MAE",
+            Self::Rmse => "RMSE",
+            Self::Mse => "MSE",
+            Self::Smape => "sMAPE",
+            Self::Mase => "MASE",
             Self::Bleu => "BLEU",
+            Self::Chrf => "chrF",
+            Self::Exact => "exact match",
             Self::Lr => "learning rate",
             Self::TokensPerSecond => "tokens per second",
         })
