@@ -157,7 +157,7 @@ impl Segments {
         let position = self.position.unsqueeze(0)?.broadcast_as((batch, count, features))?;
         let queries = match &self.series {
             Some(series) => {
-                let own = series.forward(&inputs.ids)?.unsqueeze(1)?; // (batch, 1, features)
+                let own = series.forward(&inputs.ids.unsqueeze(1)?)?; // (batch, 1, features)
                 let own = own.broadcast_as((batch, count, own.dim(2)?))?;
                 Tensor::cat(&[position, own], D::Minus1)?
             }

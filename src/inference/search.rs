@@ -51,6 +51,8 @@ pub struct Sources<'a> {
     pub tokens: &'a Tensor,
     /// Tokens of each source; all of them if `None`.
     pub lengths: Option<&'a [usize]>,
+    /// Tokens of each source that stand for text, at its beginning: those that [`Found::attended`] names.
+    pub words: &'a [usize],
     /// The greatest number of tokens of each translation.
     pub limits: &'a [usize],
 }
@@ -60,7 +62,7 @@ pub struct Sources<'a> {
 pub struct Found {
     /// The tokens, without an `<eos>` at the end.
     pub tokens: Vec<u32>,
-    /// For each token, the place in the source that was attended most.
+    /// For each token, the place in the source, among [`Sources::words`], that was attended most.
     pub attended: Vec<usize>,
     /// The attention weights of each token over the source, and of the `<eos>`, if the search keeps them.
     pub weights: Vec<Vec<f32>>,
@@ -99,6 +101,7 @@ impl SearchOptions {
 struct OneSource {
     /// Its number in the batch.
     source: usize,
+    words: usize,
     limit: usize,
     beam: Vec<Found>,
     finished: Vec<Found>,
@@ -133,7 +136,8 @@ impl Search {
     /// If the sources do not fit the network, a score is NaN or infinite, and errors from candle.
     pub fn run(&self, network: &dyn Translate, sources: Sources<'_>) -> Result<Vec<Found>> {
         let (memory, mut state) = network.read_source(sources.tokens, sources.lengths)?;
-        let mut open: Vec<OneSource> = (0..).zip(sources.limits).map(OneSource::new).collect();
+        let sizes = sources.words.iter().copied().zip(sources.limits.iter().copied());
+        let mut open: Vec<OneSource> = sizes.enumerate().map(OneSource::new).collect();
         let mut found = vec![Found::default(); open.len()];
         let mut rows: Vec<usize> = (0..open.len()).collect(); // the source of each text
         let mut of_rows = memory.clone();
@@ -194,7 +198,8 @@ impl Search {
                 }
             } else if beam.len() < beams {
                 text.tokens.push(candidate.token);
-                text.attended.push(highest(&step.weights[row]));
+                let weights = &step.weights[row];
+                text.attended.push(highest(&weights[..one.words.min(weights.len())]));
                 beam.push(text);
                 parents.push(row);
             }
@@ -219,8 +224,8 @@ impl Search {
 }
 
 impl OneSource {
-    fn new((source, &limit): (usize, &usize)) -> Self {
-        Self { source, limit: limit.max(1), beam: vec![Found::default()], finished: vec![] }
+    fn new((source, (words, limit)): (usize, (usize, usize))) -> Self {
+        Self { source, words, limit: limit.max(1), beam: vec![Found::default()], finished: vec![] }
     }
 
     /// The finished text with the highest score, the first one of several.

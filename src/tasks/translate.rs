@@ -112,7 +112,7 @@ impl Task for Translate {
         match prepared.splits.train.len() {
             _ if is_dates => of_dates(),
             MANY.. => of_many_pairs(),
-            _ => of_few_pairs(),
+            pairs => of_few_pairs(pairs),
         }
     }
 
@@ -227,12 +227,14 @@ fn of_dates() -> Defaults {
     }
 }
 
-fn of_few_pairs() -> Defaults {
+/// About 450 steps at least, which a few pairs need to be learned by heart.
+fn of_few_pairs(pairs: usize) -> Defaults {
     Defaults {
         sizes: Sizes { embedding: 64, hidden: 128, layers: 1, dropout: 0.2, bidirectional: true },
-        epochs: 60,
-        batch_size: 16,
+        epochs: (3600 / pairs.max(1)).clamp(20, 300),
+        batch_size: 8,
         lr: 3e-3,
+        eval_every: (pairs < 800).then_some(100),
         metric: "chrf",
         ..Defaults::default()
     }

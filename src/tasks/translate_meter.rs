@@ -95,9 +95,11 @@ pub(super) fn translations(
     };
     let (batch, steps) = pair.source.dims2()?;
     let lengths = pair.source_lengths.clone().unwrap_or_else(|| vec![steps; batch]);
+    let ends = usize::from(vocabularies.source().end().is_some());
+    let words: Vec<usize> = lengths.iter().map(|&length| length.saturating_sub(ends)).collect();
     let limits: Vec<usize> = lengths.iter().map(|&length| vocabularies.limit(length)).collect();
     let end = vocabularies.end()?;
     let search = Search { options, start: end, end, keeps_weights };
     let lengths = pair.source_lengths.as_deref();
-    search.run(network, Sources { tokens: &pair.source, lengths, limits: &limits })
+    search.run(network, Sources { tokens: &pair.source, lengths, words: &words, limits: &limits })
 }

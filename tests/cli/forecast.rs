@@ -290,5 +290,6 @@ fn bad_tables_are_errors_with_their_row() {
         2,
         &["--horizon", "only a forecaster"],
     );
-    folder.refused("train lstm --horizon 3", 2, &["--data", "builtin:story"]);
+    folder.refused("train lstm --horizon 3", 2, &["--horizon", "only a forecaster"]);
+    folder.refused("train lstm --task forecast --horizon 3", 2, &["--data", "builtin:story"]);
 }

@@ -304,6 +304,6 @@ unsafe fn softmax<S: Simd, E: Real>(simd: S, scores: *mut E, count: usize) {
             shifted.exp().store_first(scores.add(from), rest);
         }
         let sum = values.iter().fold(E::zero(), |sum, &x| sum + x);
-        values.iter_mut().for_each(|value| *value = *value / sum);
+        values.iter_mut().for_each(|value| *value /= sum);
     }
 }

@@ -11,9 +11,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::bounds::Bounds;
-use super::clock::Frequency;
 use super::columns::TimeColumns;
-use super::series::{Covariates, SeriesTable, TimeSeries};
+use super::grid::Frequency;
+use super::series::{Covariates, TimeSeries, TimeTable};
 use super::{long_table, wide_table};
 use crate::data::fingerprint::fingerprint;
 use crate::data::fractions::Fractions;
@@ -29,7 +29,7 @@ const EXTENSIONS: [&str; 2] = ["csv", "tsv"];
 #[derive(Debug)]
 pub struct TimeSeriesCorpus {
     /// The series, those of the test file included.
-    pub table: SeriesTable,
+    pub table: TimeTable,
     /// The frequency that the timestamps or the name of the file tell.
     pub frequency: Frequency,
     train: PathBuf,
@@ -212,7 +212,7 @@ fn in_folder(folder: &Path) -> Result<(PathBuf, Option<PathBuf>, bool)> {
 }
 
 /// Append the steps of a test file to the series of the same names.
-fn append(table: &mut SeriesTable, test: SeriesTable, path: &Path) -> Result<()> {
+fn append(table: &mut TimeTable, test: TimeTable, path: &Path) -> Result<()> {
     let mut places: HashMap<(String, usize), usize> = HashMap::new();
     for (at, series) in table.series.iter().enumerate() {
         places.insert((series.name.clone(), series.column), at);

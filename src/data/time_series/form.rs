@@ -57,10 +57,11 @@ impl Form {
     ///
     /// Where several forms fit, as `%m/%d/%Y` and `%d/%m/%Y` may, the column has the one with the fewest different steps
     /// between successive rows, and of equal ones the first.
-    pub(super) fn find<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Result<Self, usize> {
-        let dates = FORMS.iter().filter(|form| texts.clone().all(|text| parse(form, text).is_some()));
+    pub(super) fn find(texts: &[&str]) -> Result<Self, usize> {
+        let fits = |form: &str| texts.iter().all(|text| parse(form, text).is_some());
+        let dates = FORMS.iter().filter(|form| fits(form));
         let steps = |form: &str| {
-            let times: Vec<i64> = texts.clone().filter_map(|text| parse(form, text)).collect();
+            let times: Vec<i64> = texts.iter().filter_map(|text| parse(form, text)).collect();
             let mut steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
             steps.sort_unstable();
             steps.dedup();
@@ -69,12 +70,12 @@ impl Form {
         if let Some(form) = dates.min_by_key(|form| steps(form)) {
             return Ok(Self((*form).into()));
         }
-        if texts.clone().all(|text| parse(INTEGER, text).is_some()) {
+        if fits(INTEGER) {
             return Ok(Self(INTEGER.into()));
         }
         // The form of the first row, and the first row that has another.
         let forms = FORMS.iter().copied().chain([INTEGER]);
-        let reach = |form: &str| texts.clone().position(|text| parse(form, text).is_none()).unwrap_or(0);
+        let reach = |form: &str| texts.iter().position(|text| parse(form, text).is_none()).unwrap_or(0);
         Err(forms.map(reach).max().unwrap_or(0))
     }
 
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     fn found(texts: &[&str]) -> (String, Vec<String>) {
-        let form = Form::find(texts.iter().copied()).unwrap();
+        let form = Form::find(texts).unwrap();
         let shown = texts.iter().map(|text| form.text(form.parse(text).unwrap())).collect();
         (form.to_string(), shown)
     }
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn the_first_row_of_another_form_is_named() {
         let texts = ["2020-01-01", "2020-01-02", "tomorrow", "2020-01-04"];
-        assert_eq!(Form::find(texts.into_iter()), Err(2));
-        assert_eq!(Form::find(["", "x"].into_iter()), Err(0));
+        assert_eq!(Form::find(&texts), Err(2));
+        assert_eq!(Form::find(&["", "x"]), Err(0));
     }
 }

@@ -20,10 +20,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::clock::Clock;
 use super::columns::TimeColumns;
 use super::form::Form;
-use super::series::{Covariates, SeriesTable, TimeSeries};
+use super::grid::TimeGrid;
+use super::series::{Covariates, TimeSeries, TimeTable};
 use crate::data::table_rows::TableRows;
 use crate::listing::{counted, listed};
 use crate::{Error, Result};
@@ -36,9 +36,9 @@ const MOST_GAPS: i64 = 100;
 /// # Errors
 /// If the file cannot be read or lacks a column, a row is ragged, a timestamp has another form than the others, occurs
 /// twice or lies between two steps, or a value is no finite number.
-pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<SeriesTable> {
+pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
     let rows = TableRows::read(path, columns.delimiter, columns.encoding)?;
-    let places = Places::find(&rows, columns)?;
+    let places = ColumnPlaces::find(&rows, columns)?;
     let (form, times) = match places.time {
         Some(at) => {
             let form = form(&rows, at)?;
@@ -56,7 +56,7 @@ pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<SeriesTable> {
     let moved: usize = groups.iter_mut().map(|(_, rows)| sort(rows, &times)).sum();
     let of_series = |rows: &Vec<usize>| rows.iter().map(|&row| times[row]).collect::<Vec<i64>>();
     let all: Vec<Vec<i64>> = groups.iter().map(|(_, rows)| of_series(rows)).collect();
-    let clock = form.map(|form| Clock::find(form, &all));
+    let clock = form.map(|form| TimeGrid::find(form, &all));
     let mut table = assemble(&rows, &places, &groups, clock, &all)?;
     if moved > 0 {
         let count = counted(moved as u64, "row");
@@ -68,7 +68,7 @@ pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<SeriesTable> {
 }
 
 /// The places of the columns.
-struct Places {
+struct ColumnPlaces {
     time: Option<usize>,
     series: Option<usize>,
     targets: Vec<usize>,
@@ -76,7 +76,7 @@ struct Places {
     covariates: Vec<usize>,
 }
 
-impl Places {
+impl ColumnPlaces {
     fn find(rows: &TableRows, columns: &TimeColumns) -> Result<Self> {
         let place = |name: &String, field| rows.place(name, field);
         let series = columns.series.as_ref().map(|name| place(name, "series_column")).transpose()?;
@@ -113,7 +113,7 @@ fn usual_time(rows: &TableRows, series: Option<usize>) -> Option<usize> {
     const NAMES: [&str; 9] = ["date", "time", "datetime", "timestamp", "ds", "month", "year", "day", "week"];
     let text = |at: usize| rows.rows.first().map_or("", |(_, fields)| fields[at].as_str());
     let is_named = |at: usize| NAMES.contains(&rows.names[at].trim().to_lowercase().as_str());
-    let form = |at: usize| Form::find([text(at)].into_iter()).ok();
+    let form = |at: usize| Form::find(&[text(at)]).ok();
     let mut others = (0..rows.names.len()).filter(|&at| Some(at) != series);
     let dated = others.clone().find(|&at| {
         let dash = text(at).contains(['-', '/', '.', ':', 'Q', ' ']);
@@ -125,7 +125,8 @@ fn usual_time(rows: &TableRows, series: Option<usize>) -> Option<usize> {
 /// The form of the timestamps.
 fn form(rows: &TableRows, at: usize) -> Result<Form> {
     let texts = rows.rows.iter().map(|(_, fields)| fields[at].as_str());
-    Form::find(texts).map_err(|row| {
+    let texts: Vec<&str> = texts.collect();
+    Form::find(&texts).map_err(|row| {
         let (text, column) = (&rows.rows[row].1[at], &rows.names[at]);
         let other = if row > 0 { " of the form of the rows before" } else { "" };
         rows.problem(
@@ -146,7 +147,7 @@ fn times(rows: &TableRows, at: usize, form: &Form) -> Result<Vec<i64>> {
 }
 
 /// The rows of each series, in the order in which the series begin.
-fn grouped(rows: &TableRows, places: &Places) -> Result<Vec<(String, Vec<usize>)>> {
+fn grouped(rows: &TableRows, places: &ColumnPlaces) -> Result<Vec<(String, Vec<usize>)>> {
     let Some(at) = places.series else {
         return Ok(vec![(String::new(), (0..rows.rows.len()).collect())]);
     };
@@ -182,14 +183,14 @@ fn sort(rows: &mut [usize], times: &[i64]) -> usize {
 /// The series of the groups. `times` are those of their rows; without a clock they are numbers of steps.
 fn assemble(
     rows: &TableRows,
-    places: &Places,
+    places: &ColumnPlaces,
     groups: &[(String, Vec<usize>)],
-    clock: Option<Clock>,
+    clock: Option<TimeGrid>,
     times: &[Vec<i64>],
-) -> Result<SeriesTable> {
+) -> Result<TimeTable> {
     let targets: Vec<String> = places.targets.iter().map(|&at| rows.names[at].clone()).collect();
     let time = places.time.map(|at| rows.names[at].clone());
-    let mut table = SeriesTable { clock, targets, time, series: vec![], notes: vec![] };
+    let mut table = TimeTable { clock, targets, time, series: vec![], notes: vec![] };
     let mut gaps = 0;
     for ((name, own), times) in groups.iter().zip(times) {
         let steps = steps(rows, own, times, table.clock.as_ref())?;
@@ -234,7 +235,7 @@ fn assemble(
 }
 
 /// The step of each row of a series, from the first.
-fn steps(rows: &TableRows, own: &[usize], times: &[i64], clock: Option<&Clock>) -> Result<Vec<usize>> {
+fn steps(rows: &TableRows, own: &[usize], times: &[i64], clock: Option<&TimeGrid>) -> Result<Vec<usize>> {
     let Some(clock) = clock else { return Ok((0..own.len()).collect()) };
     let mut steps = Vec::with_capacity(own.len());
     for (at, &row) in own.iter().enumerate() {

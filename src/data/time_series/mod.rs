@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `series.rs` | a series, its columns, and the rule for missing values |
 //! | `form.rs` | forms of timestamps |
-//! | `clock.rs` | the step between timestamps, seasons, calendar features |
+//! | `grid.rs` | the step between timestamps, seasons, calendar features |
 //! | `columns.rs` | the columns of a table, and what they hold |
 //! | `long_table.rs`, `wide_table.rs` | tables with a row for each step, and with a row for each series |
 //! | `corpus.rs`, `bounds.rs` | files and folders, and their division into train, valid and test along time |
@@ -14,10 +14,10 @@
 //! A file is held in memory.
 
 mod bounds;
-mod clock;
 mod columns;
 mod corpus;
 mod form;
+mod grid;
 mod long_table;
 mod scaling;
 mod series;
@@ -27,12 +27,12 @@ mod wide_table;
 mod windows;
 
 pub use bounds::Bounds;
-pub use clock::{Clock, Frequency, Step};
 pub use columns::TimeColumns;
 pub use corpus::TimeSeriesCorpus;
 pub use form::Form;
+pub use grid::{Frequency, Step, TimeGrid};
 pub use scaling::{Centre, CovariateScale, Scaling};
-pub use series::{Covariates, SeriesTable, TimeSeries};
-pub use set::{Cut, Scales, SeriesSet, Sizes};
+pub use series::{Covariates, TimeSeries, TimeTable};
+pub use set::{ScaledWindow, Scales, SeriesSet, WindowSizes};
 pub use target::{TargetWindow, WindowTargets};
-pub use windows::{Stride, Windows};
+pub use windows::{SeriesWindows, Stride};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::clock::Clock;
+use super::grid::TimeGrid;
 
 /// The values of one column of one series, with a value for every step.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,9 +30,9 @@ pub struct Covariates {
 
 /// The series of a table.
 #[derive(Clone, Debug, Default)]
-pub struct SeriesTable {
+pub struct TimeTable {
     /// The timestamps; `None` for tables without.
-    pub clock: Option<Clock>,
+    pub clock: Option<TimeGrid>,
     /// Names of the columns that are forecast.
     pub targets: Vec<String>,
     /// The column of the timestamps.

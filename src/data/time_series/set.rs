@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::Clock;
+use super::grid::TimeGrid;
 use super::scaling::{Centre, CovariateScale, Scaling};
 use super::series::{TimeSeries, carried_forward};
 
 /// Steps of windows, forecasts and seasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sizes {
+pub struct WindowSizes {
     /// Steps before a forecast.
     pub window: usize,
     /// Steps of a forecast.
@@ -46,9 +46,9 @@ pub struct SeriesSet {
     /// The series.
     pub series: Vec<TimeSeries>,
     /// Their timestamps.
-    pub clock: Option<Clock>,
+    pub clock: Option<TimeGrid>,
     /// Steps of windows.
-    pub sizes: Sizes,
+    pub sizes: WindowSizes,
     /// The scales.
     pub scales: Scales,
     /// The values of each series, or their logarithms, without missing ones.
@@ -59,7 +59,7 @@ pub struct SeriesSet {
 
 /// A window as a network reads it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cut {
+pub struct ScaledWindow {
     /// (window, channels), flattened; the first channel is the value.
     pub past: Vec<f32>,
     /// (horizon, known features), flattened.
@@ -91,7 +91,7 @@ impl Scales {
 
 impl SeriesSet {
     /// Prepare series to be cut.
-    pub fn new(series: Vec<TimeSeries>, clock: Option<Clock>, sizes: Sizes, scales: Scales) -> Self {
+    pub fn new(series: Vec<TimeSeries>, clock: Option<TimeGrid>, sizes: WindowSizes, scales: Scales) -> Self {
         let filled = series.iter().map(|one| carried_forward(one.values.iter().map(|&v| scales.inner(v))));
         let filled = filled.collect();
         let mut covariates: Vec<Arc<Vec<Vec<f32>>>> = Vec::with_capacity(series.len());
@@ -119,12 +119,12 @@ impl SeriesSet {
 
     fn calendar_features(&self) -> usize {
         let clock = self.clock.as_ref().filter(|_| self.scales.calendar);
-        clock.map_or(0, Clock::calendar_features)
+        clock.map_or(0, TimeGrid::calendar_features)
     }
 
-    /// Cut the window of a series before step `at`. Steps before the series have its first value and features.
-    pub fn cut(&self, series: usize, at: usize) -> Cut {
-        let Sizes { window, horizon, season } = self.sizes;
+    /// ScaledWindow the window of a series before step `at`. Steps before the series have its first value and features.
+    pub fn cut(&self, series: usize, at: usize) -> ScaledWindow {
+        let WindowSizes { window, horizon, season } = self.sizes;
         let Scales { scaling, centre, log, ref units, past_features, .. } = self.scales;
         let filled = &self.filled[series];
         let known = &filled[at.saturating_sub(window)..at.min(filled.len())];
@@ -144,7 +144,7 @@ impl SeriesSet {
         let range = known.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[least, most], &value| {
             [least.min(value), most.max(value)]
         });
-        Cut { past, future, centre, scale, range }
+        ScaledWindow { past, future, centre, scale, range }
     }
 
     /// Append the features of a step from number `first` on, and those of the calendar. After the last step that has
@@ -159,7 +159,7 @@ impl SeriesSet {
     }
 
     /// The value of a step as a network is to forecast it; NaN if it is missing.
-    pub fn target(&self, series: usize, step: usize, cut: &Cut) -> f32 {
+    pub fn target(&self, series: usize, step: usize, cut: &ScaledWindow) -> f32 {
         let value = self.series[series].values.get(step).copied().unwrap_or(f64::NAN);
         ((self.scales.inner(value) - cut.centre) / cut.scale) as f32
     }

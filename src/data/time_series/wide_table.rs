@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::columns::TimeColumns;
-use super::series::{Covariates, SeriesTable, TimeSeries};
+use super::series::{Covariates, TimeSeries, TimeTable};
 use crate::Result;
 use crate::data::table_rows::TableRows;
 
@@ -24,7 +24,7 @@ const VALUE: &str = "value";
 ///
 /// # Errors
 /// If the file cannot be read, a row is ragged, a name occurs twice, or a value is no finite number.
-pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<SeriesTable> {
+pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
     let rows = TableRows::read(path, columns.delimiter, columns.encoding)?;
     let covariates = Arc::new(Covariates::default());
     let mut lines: HashMap<&str, usize> = HashMap::new();
@@ -51,5 +51,5 @@ pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<SeriesTable> {
         0 => vec![],
         _ => vec![format!("{empty} series without any value left out")],
     };
-    Ok(SeriesTable { clock: None, targets: vec![VALUE.into()], time: None, series, notes })
+    Ok(TimeTable { clock: None, targets: vec![VALUE.into()], time: None, series, notes })
 }

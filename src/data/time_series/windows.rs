@@ -1,4 +1,4 @@
-//! Windows of series as examples of a network.
+//! SeriesWindows of series as examples of a network.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use rnn_zoo_models::{Inputs, Series};
 
 use super::bounds::Bounds;
-use super::set::{Cut, SeriesSet};
+use super::set::{ScaledWindow, SeriesSet};
 use super::target::{TargetWindow, WindowTargets};
 use crate::Result;
 use crate::data::batch::{Batch, Examples, Targets};
@@ -22,9 +22,9 @@ pub enum Stride {
     Most(usize),
 }
 
-/// Windows of series, each with the steps after it.
+/// SeriesWindows of series, each with the steps after it.
 #[derive(Debug)]
-pub struct Windows {
+pub struct SeriesWindows {
     set: Arc<SeriesSet>,
     /// The series and the first step of the forecast of each window.
     places: Vec<(u32, u32)>,
@@ -32,7 +32,7 @@ pub struct Windows {
     naive_errors: Vec<Option<f64>>,
 }
 
-impl Windows {
+impl SeriesWindows {
     /// The windows whose forecasts lie within a split. `bounds` are those of the series. The steps before may lie in
     /// another split. In training and in the split of everything they begin with a whole window of steps, or with the last
     /// forecast of a series that is too short for it. `naive_error` computes the divisor of MASE from a history.
@@ -98,7 +98,7 @@ fn greatest_divisor(a: usize, b: usize) -> usize {
     if b == 0 { a } else { greatest_divisor(b, a % b) }
 }
 
-impl Examples for Windows {
+impl Examples for SeriesWindows {
     fn len(&self) -> usize {
         self.places.len()
     }
@@ -115,7 +115,7 @@ impl Examples for Windows {
             future.extend_from_slice(&cut.future);
             values.extend((at..at + horizon).map(|step| set.target(series, step, &cut)));
             ids.push(set.series[series].column as u32);
-            let Cut { centre, scale, range, .. } = cut;
+            let ScaledWindow { centre, scale, range, .. } = cut;
             let (set, naive_error) = (Arc::clone(set), self.naive_errors[series]);
             windows.push(TargetWindow { set, series, at, centre, scale, range, naive_error });
         }

@@ -45,7 +45,7 @@ fn sources() -> (Tensor, Vec<usize>) {
 fn found(network: &dyn Network, search: &Search, limit: usize) -> Vec<Found> {
     let (tokens, lengths) = sources();
     let limits = vec![limit; lengths.len()];
-    let sources = Sources { tokens: &tokens, lengths: Some(&lengths), limits: &limits };
+    let sources = Sources { tokens: &tokens, lengths: Some(&lengths), words: &[3, 1, 2], limits: &limits };
     search.run(network.translate().unwrap(), sources).unwrap()
 }
 
@@ -126,7 +126,7 @@ fn one_beam_takes_the_most_probable_token_at_every_step() {
                 (text.len(), text.len() + usize::from(text.len() < 8))
             );
             let (_, lengths) = sources();
-            assert!(found.attended.iter().all(|&place| place < lengths[source]));
+            assert!(found.attended.iter().all(|&place| place + 1 < lengths[source]));
         }
     }
 }
@@ -139,7 +139,8 @@ fn sources_side_by_side_are_translated_as_alone() {
         let together = found(network.as_ref(), &search(beams, 1.), 6);
         for (row, together) in together.iter().enumerate() {
             let alone = tokens.narrow(0, row, 1).unwrap().narrow(1, 0, lengths[row]).unwrap();
-            let sources = Sources { tokens: &alone, lengths: None, limits: &[6] };
+            let words = [lengths[row] - 1];
+            let sources = Sources { tokens: &alone, lengths: None, words: &words, limits: &[6] };
             let alone = search(beams, 1.).run(network.translate().unwrap(), sources).unwrap().remove(0);
             assert_eq!((&alone.tokens, &alone.attended), (&together.tokens, &together.attended));
             assert!((alone.score - together.score).abs() < 1e-5);

@@ -18,7 +18,7 @@ use crate::{Error, Result};
 
 /// A forecast of a series beside its values.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Curve {
+pub struct ForecastCurve {
     /// The name of the series.
     pub name: String,
     /// The time of the first step of the forecast.
@@ -47,11 +47,11 @@ fn of_window(head: &Head, outputs: &[Vec<f64>], window: &TargetWindow) -> (Vec<f
     (mean, quantiles)
 }
 
-/// Forecast windows of a batch: (window, mean, quantiles).
-fn forecasts<'a>(
-    network: &'a dyn Network,
-    questions: &'a Questions,
-) -> Result<Vec<(&'a TargetWindow, Vec<f64>, Vec<Vec<f64>>)>> {
+/// A window with its mean and the quantiles of each level.
+type WindowForecast<'a> = (&'a TargetWindow, Vec<f64>, Vec<Vec<f64>>);
+
+/// Forecast the windows of a batch.
+fn forecasts<'a>(network: &'a dyn Network, questions: &'a Questions) -> Result<Vec<WindowForecast<'a>>> {
     let (head, targets) = of_batch(network, &questions.batch)?;
     let (hidden, _) = network.encode(&questions.batch.inputs, None, None)?;
     let outputs = network.decode(&hidden)?.to_dtype(DType::F64)?.to_vec3::<f64>()?; // (batch, horizon, outputs)
@@ -111,7 +111,7 @@ pub fn curves(
     name: Option<&str>,
     most: usize,
     device: &Device,
-) -> Result<Vec<Curve>> {
+) -> Result<Vec<ForecastCurve>> {
     let Some(schema) = ForecastSchema::read(names.schema)? else {
         return Err(Error::Message("only a forecaster of tables has series to draw".into()));
     };
@@ -126,7 +126,7 @@ pub fn curves(
     }
     let questions = Questions { batch: windows.batch(&rows, device)?, before: 0, parts: vec![] };
     let levels = network.head().map_or(&[][..], Head::levels);
-    let curve = |(window, mean, quantiles): (&TargetWindow, Vec<f64>, Vec<Vec<f64>>)| Curve {
+    let curve = |(window, mean, quantiles): WindowForecast<'_>| ForecastCurve {
         name: window.name().into(),
         start: window.set.time(window.series, window.at),
         history: window.history().to_vec(),

@@ -97,7 +97,7 @@ mod tests {
 
     use super::super::distribution::forecast;
     use super::*;
-    use crate::data::time_series::{Centre, Scales, Scaling, SeriesSet, Sizes, TargetWindow};
+    use crate::data::time_series::{Centre, Scales, Scaling, SeriesSet, TargetWindow, WindowSizes};
 
     /// The file `tests/golden/forecast_losses.json`, which `scripts/golden/forecast_losses.py` makes.
     #[derive(Deserialize)]
@@ -141,7 +141,8 @@ mod tests {
             past_features: 0,
             calendar: false,
         };
-        let set = Arc::new(SeriesSet::new(vec![], None, Sizes { window: 1, horizon: 5, season: 1 }, scales));
+        let set =
+            Arc::new(SeriesSet::new(vec![], None, WindowSizes { window: 1, horizon: 5, season: 1 }, scales));
         let window = |(&centre, &scale): (&f64, &f64)| TargetWindow {
             set: Arc::clone(&set),
             series: 0,

@@ -23,5 +23,5 @@ mod settings;
 mod tables;
 mod task;
 
-pub use answers::{Curve, curves};
+pub use answers::{ForecastCurve, curves};
 pub use task::Forecast;

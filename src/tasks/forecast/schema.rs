@@ -4,7 +4,7 @@ use rnn_zoo_models::Head;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::data::time_series::{Clock, Scales, Sizes};
+use crate::data::time_series::{Scales, TimeGrid, WindowSizes};
 use crate::tasks::forecast_spec::ForecastSpec;
 use crate::{Error, Result};
 
@@ -22,12 +22,12 @@ pub(super) struct ForecastSchema {
     /// Features that are known in advance.
     pub(super) known: Vec<String>,
     /// The timestamps of the training data; null without any.
-    pub(super) clock: Option<Clock>,
+    pub(super) clock: Option<TimeGrid>,
     /// Steps of each series of the training data that were divided into splits; null for all.
     pub(super) rows: Option<usize>,
     /// Steps of windows, forecasts and seasons.
     #[serde(flatten)]
-    pub(super) sizes: Sizes,
+    pub(super) sizes: WindowSizes,
     /// The scales.
     #[serde(flatten)]
     pub(super) scales: Scales,

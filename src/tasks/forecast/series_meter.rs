@@ -14,25 +14,25 @@ use crate::tasks::series_scores::{SeriesScores, naive, seasonal_naive};
 use crate::training::loss::scalar;
 use crate::{Error, Result};
 
-/// Errors of forecasts, and of naive forecasts of the same values. The loss is the mean over values.
+/// SeriesErrors of forecasts, and of naive forecasts of the same values. The loss is the mean over values.
 #[derive(Default)]
 pub(super) struct SeriesMeter {
     loss: f64,
     values: usize,
     windows: usize,
-    model: Errors,
-    naive: Errors,
-    seasonal: Errors,
+    model: SeriesErrors,
+    naive: SeriesErrors,
+    seasonal: SeriesErrors,
 }
 
-/// Errors in the units of the series, and in standardised units.
+/// SeriesErrors in the units of the series, and in standardised units.
 #[derive(Default)]
-struct Errors {
+struct SeriesErrors {
     own: SeriesScores,
     standardised: SeriesScores,
 }
 
-impl Errors {
+impl SeriesErrors {
     fn add(&mut self, window: &TargetWindow, values: &[f64], forecast: &[f64]) {
         self.own.add(values, forecast, window.naive_error);
         let unit = window.set.unit(window.series);

@@ -1,8 +1,8 @@
-//! Sizes, scales and head of a forecaster where the user gives none.
+//! WindowSizes, scales and head of a forecaster where the user gives none.
 //!
 //! | setting | default |
 //! |---|---|
-//! | season | that of the step: 24 hours, 7 days, 12 months, 4 quarters, otherwise 1; see [`Clock::frequency`] |
+//! | season | that of the step: 24 hours, 7 days, 12 months, 4 quarters, otherwise 1; see [`TimeGrid::frequency`] |
 //! | horizon | that of the M4 competition for the step, at most a sixth of the longest series |
 //! | window | 14 seasons of 24 steps or more, otherwise 3 seasons or 4 horizons, 8 without seasons; less for short series |
 //! | segment | a season, if the forecast has at least two; otherwise step by step |
@@ -10,7 +10,7 @@
 //! | linear | beside the stack, unless a single series is read in segments |
 //! | loss | absolute error; the pinball loss with quantiles |
 //!
-//! [`Clock::frequency`]: crate::data::time_series::Clock::frequency
+//! [`TimeGrid::frequency`]: crate::data::time_series::TimeGrid::frequency
 
 use rnn_zoo_models::{Head, PointLoss};
 
@@ -18,7 +18,7 @@ use super::schema::ForecastSchema;
 use crate::data::fractions::Fractions;
 use crate::data::source::Split;
 use crate::data::time_series::{
-    Bounds, Centre, CovariateScale, Scales, Scaling, Sizes, TimeSeries, TimeSeriesCorpus,
+    Bounds, Centre, CovariateScale, Scales, Scaling, TimeSeries, TimeSeriesCorpus, WindowSizes,
 };
 use crate::tasks::forecast_spec::{ForecastLoss, ForecastSpec};
 use crate::{Error, Result};
@@ -52,7 +52,7 @@ pub(super) fn complete(
         None => Some(season).filter(|&season| season >= LONG_SEASON && horizon >= 2 * season),
     };
     let window = window(spec, season, horizon, &bounds)?.next_multiple_of(segment.unwrap_or(1));
-    let sizes = Sizes { window, horizon, season };
+    let sizes = WindowSizes { window, horizon, season };
     let several = corpus.table.targets.len() > 1;
     Ok(ForecastSchema {
         wide: corpus.is_wide(),
@@ -76,7 +76,7 @@ pub(super) fn complete(
 /// For such a setting.
 pub(super) fn check_unchanged(spec: &ForecastSpec, schema: &ForecastSchema) -> Result<()> {
     let steps = schema.segment.unwrap_or(1);
-    let Sizes { window, horizon, season } = schema.sizes;
+    let WindowSizes { window, horizon, season } = schema.sizes;
     let sizes = [
         ("forecasting.horizon", spec.horizon, horizon),
         ("forecasting.window", spec.window.map(|window| window.next_multiple_of(steps)), window),

@@ -1,4 +1,4 @@
-//! Windows of tables of time series.
+//! SeriesWindows of tables of time series.
 
 use std::sync::Arc;
 
@@ -8,7 +8,9 @@ use super::schema::ForecastSchema;
 use super::settings;
 use crate::data::dataset::Dataset;
 use crate::data::source::Split;
-use crate::data::time_series::{Bounds, Clock, SeriesSet, Stride, TimeSeries, TimeSeriesCorpus, Windows};
+use crate::data::time_series::{
+    Bounds, SeriesSet, SeriesWindows, Stride, TimeGrid, TimeSeries, TimeSeriesCorpus,
+};
 use crate::tasks::data_spec::{DataSpec, Origin, Prepared};
 use crate::tasks::forecast_spec::{ForecastSpec, ForecastStart};
 use crate::tasks::series_scores::seasonal_scale;
@@ -37,24 +39,24 @@ pub(super) fn prepare(data: &DataSpec, origin: &Origin) -> Result<Prepared> {
     let schema = match known {
         Some(schema) => {
             settings::check_unchanged(&spec, &schema)?;
-            check_clock(&schema, &corpus)?;
+            check_grid(&schema, &corpus)?;
             schema
         }
         None => settings::complete(&spec, &corpus, data.fractions, data.series_column.is_some())?,
     };
     let stride = spec.stride.map_or(Stride::Most(MOST_TRAINED), Stride::Steps);
-    let reader = Reader::new(data, corpus, &schema);
-    let train = reader.split(Split::Train, stride);
+    let splits = TableSplits::new(data, corpus, &schema);
+    let train = splits.split(Split::Train, stride);
     if train.is_empty() {
-        return Err(reader.too_short(Split::Train));
+        return Err(splits.too_short(Split::Train));
     }
-    let valid = reader.split(Split::Valid, Stride::Most(MOST_VALIDATED));
+    let valid = splits.split(Split::Valid, Stride::Most(MOST_VALIDATED));
     Ok(Prepared {
         splits: Splits { train, valid: Some(valid).filter(|valid| !valid.is_empty()) },
         tokenizer: None,
         labels: vec![],
         text_column: None,
-        shape: Shape { vocabulary: None, features: reader.set.channels(), outputs: schema.head.outputs() },
+        shape: Shape { vocabulary: None, features: splits.set.channels(), outputs: schema.head.outputs() },
         unit: unit(&schema.head),
         schema: schema.to_value()?,
     })
@@ -86,14 +88,14 @@ pub(super) fn read_split(
 ) -> Result<(Dataset, Split)> {
     let data = completed(data.clone(), schema);
     let corpus = data.time_series()?;
-    check_clock(schema, &corpus)?;
+    check_grid(schema, &corpus)?;
     let split = split.unwrap_or_else(|| corpus.default_split());
     let spec = data.forecasting.clone().unwrap_or_default();
     let schema = with_season(schema, &spec);
-    let reader = Reader::new(&data, corpus, &schema);
-    let found = reader.split(split, Stride::Steps(spec.stride.unwrap_or(1)));
+    let splits = TableSplits::new(&data, corpus, &schema);
+    let found = splits.split(split, Stride::Steps(spec.stride.unwrap_or(1)));
     match found.is_empty() {
-        true => Err(reader.too_short(split)),
+        true => Err(splits.too_short(split)),
         false => Ok((found, split)),
     }
 }
@@ -106,17 +108,17 @@ fn with_season(schema: &ForecastSchema, spec: &ForecastSpec) -> ForecastSchema {
 }
 
 /// The windows before the steps that are to be forecast: one for each series.
-pub(super) fn questions(data: &DataSpec, schema: &ForecastSchema) -> Result<Windows> {
+pub(super) fn questions(data: &DataSpec, schema: &ForecastSchema) -> Result<SeriesWindows> {
     let data = completed(data.clone(), schema);
     let corpus = data.time_series()?;
-    check_clock(schema, &corpus)?;
+    check_grid(schema, &corpus)?;
     let spec = data.forecasting.clone().unwrap_or_default();
     let ends = corpus.ends();
-    let (reader, horizon) = (Reader::new(&data, corpus, schema), schema.sizes.horizon);
+    let (splits, horizon) = (TableSplits::new(&data, corpus, schema), schema.sizes.horizon);
     let starts: Vec<Option<usize>> = match &spec.start {
         ForecastStart::End => ends.iter().map(|&end| Some(end).filter(|end| *end > 0)).collect(),
         ForecastStart::Last => ends.iter().map(|end| end.checked_sub(horizon).filter(|at| *at > 0)).collect(),
-        ForecastStart::At(time) => reader.steps_of(time, &ends)?,
+        ForecastStart::At(time) => splits.steps_of(time, &ends)?,
     };
     if starts.iter().flatten().next().is_none() {
         let problem =
@@ -124,31 +126,31 @@ pub(super) fn questions(data: &DataSpec, schema: &ForecastSchema) -> Result<Wind
         return Err(Error::file(&data.data, problem));
     }
     if !schema.known.is_empty() {
-        reader.check_known(&starts)?;
+        splits.check_known(&starts)?;
     }
-    Ok(Windows::before(reader.set, &starts))
+    Ok(SeriesWindows::before(splits.set, &starts))
 }
 
 /// Refuse data with another step than that of the model.
-fn check_clock(schema: &ForecastSchema, corpus: &TimeSeriesCorpus) -> Result<()> {
+fn check_grid(schema: &ForecastSchema, corpus: &TimeSeriesCorpus) -> Result<()> {
     let (Some(own), Some(found)) = (&schema.clock, &corpus.table.clock) else { return Ok(()) };
     let several = corpus.table.series.iter().any(|series| series.values.len() > 1);
     if own.step == found.step || !several {
         return Ok(());
     }
-    let [own, found] = [own, found].map(Clock::words);
+    let [own, found] = [own, found].map(TimeGrid::words);
     let problem = format!("its steps are {found}, but the model was trained on steps of {own}");
     Err(Error::file(corpus.path(), problem))
 }
 
 /// Cuts the splits of a corpus.
-struct Reader {
+struct TableSplits {
     set: Arc<SeriesSet>,
     bounds: Vec<Bounds>,
     path: String,
 }
 
-impl Reader {
+impl TableSplits {
     fn new(data: &DataSpec, corpus: TimeSeriesCorpus, schema: &ForecastSchema) -> Self {
         let bounds = corpus.bounds(data.fractions, schema.sizes.horizon, schema.rows);
         let table = corpus.table;
@@ -164,7 +166,7 @@ impl Reader {
         };
         let (set, season) = (Arc::clone(&self.set), self.set.sizes.season);
         let naive_error = |history: &[f64]| seasonal_scale(history, season);
-        Dataset::Examples(Box::new(Windows::of_split(set, &bounds, split, stride, naive_error)))
+        Dataset::Examples(Box::new(SeriesWindows::of_split(set, &bounds, split, stride, naive_error)))
     }
 
     /// The step of each series at a time; `None` for series that have no steps before it or end before it.

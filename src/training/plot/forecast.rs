@@ -8,7 +8,7 @@ use super::png::Canvas;
 use super::scale::{Scale, ticks};
 use super::style::{BOTTOM, GRID, INK, LEFT, MARGIN, PANEL, ROW, WIDTH, colors, draw_error, text_style};
 use crate::Result;
-use crate::tasks::forecast::Curve;
+use crate::tasks::forecast::ForecastCurve;
 
 /// Steps of the history that are drawn, in forecasts.
 const HISTORY: usize = 4;
@@ -17,7 +17,7 @@ const HISTORY: usize = 4;
 #[derive(Clone, Debug)]
 pub struct ForecastPicture {
     /// The forecasts, from top to bottom; at least one.
-    pub curves: Vec<Curve>,
+    pub curves: Vec<ForecastCurve>,
 }
 
 impl ForecastPicture {
@@ -62,9 +62,7 @@ fn lines(values: &[f64], first: i64) -> Vec<Vec<(f64, f64)>> {
     let mut lines = vec![vec![]];
     for (step, &value) in values.iter().enumerate() {
         match value.is_finite() {
-            true => {
-                lines.last_mut().into_iter().for_each(|line| line.push(((first + step as i64) as f64, value)))
-            }
+            true => lines.last_mut().map_or((), |line| line.push(((first + step as i64) as f64, value))),
             false => lines.push(vec![]),
         }
     }
@@ -72,7 +70,7 @@ fn lines(values: &[f64], first: i64) -> Vec<Vec<(f64, f64)>> {
     lines
 }
 
-fn draw_panel<B: DrawingBackend>(curve: &Curve, area: &DrawingArea<B, Shift>) -> Result<()> {
+fn draw_panel<B: DrawingBackend>(curve: &ForecastCurve, area: &DrawingArea<B, Shift>) -> Result<()> {
     let horizon = curve.mean.len();
     let kept = curve.history.len().min(HISTORY * horizon);
     let history = &curve.history[curve.history.len() - kept..];
@@ -143,7 +141,7 @@ mod tests {
 
     #[test]
     fn forecasts_are_drawn_with_bands() {
-        let curve = Curve {
+        let curve = ForecastCurve {
             name: "sales".into(),
             start: "2020-01".into(),
             history: vec![1., 2., 3.],

@@ -4,7 +4,7 @@ use candle_core::{Device, Result, Tensor};
 
 use super::tanh_score::TanhGradients;
 use super::{AttentionDecoder, Results, Sizes, batch_first};
-use crate::kernels::cpu::{self, Real};
+use crate::kernels::cpu::{self, PackedMatrix, Real};
 
 /// The gradients that the steps leave for the products after the backward pass, each (target, batch, features).
 struct StepGradients<E> {
@@ -93,16 +93,9 @@ impl<E: Real> AttentionDecoder<E> {
             for (index, combined) in combined.iter_mut().enumerate() {
                 *combined = through_tanh(d_ys[t * state + index] + after.attentional[index], ys[index]);
             }
-            let mut both = vec![E::zero(); batch * (width + hidden)];
-            combine.add_product(combined, &mut both);
             let context = &mut gradients.context[step(width)];
             let mut d_h = std::mem::take(&mut after.h);
-            for (row, both) in both.chunks_exact(width + hidden).enumerate() {
-                context[row * width..][..width].copy_from_slice(&both[..width]);
-                let d_h = &mut d_h[row * hidden..][..hidden];
-                d_h.iter_mut().zip(&both[width..]).for_each(|(d_h, &more)| *d_h += more);
-            }
-
+            self.through_combine(&combine, combined, context, &mut d_h);
             let weights = &results.weights[step(source)];
             let scores = &mut gradients.scores[step(source)];
             let through_keys = tanh.is_none().then_some(&mut d_h[..]);
@@ -127,6 +120,19 @@ impl<E: Real> AttentionDecoder<E> {
         }
         operands.attentional.put_gradient(after.attentional);
         self.put_products(results, gradients)
+    }
+
+    /// Compute the gradient of the weighted sums of the values, and add that of the hidden state, from that of the argument
+    /// of the attentional state's tanh.
+    fn through_combine(&self, combine: &PackedMatrix<E>, combined: &[E], context: &mut [E], d_h: &mut [E]) {
+        let Sizes { batch, hidden, width, .. } = self.sizes;
+        let mut both = vec![E::zero(); batch * (width + hidden)];
+        combine.add_product(combined, &mut both);
+        for (row, both) in both.chunks_exact(width + hidden).enumerate() {
+            context[row * width..][..width].copy_from_slice(&both[..width]);
+            let d_h = &mut d_h[row * hidden..][..hidden];
+            d_h.iter_mut().zip(&both[width..]).for_each(|(d_h, &more)| *d_h += more);
+        }
     }
 
     /// Compute the gradients of the inputs of step `t` of the cell, from those of its results.

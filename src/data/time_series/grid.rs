@@ -12,7 +12,7 @@ const DAY: i64 = 24 * HOUR;
 
 /// The timestamps of series: their form and the step between them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Clock {
+pub struct TimeGrid {
     /// The form.
     pub form: Form,
     /// The step.
@@ -69,7 +69,7 @@ impl Frequency {
     }
 }
 
-impl Clock {
+impl TimeGrid {
     /// The clock of timestamps, which ascend within each series. It has the step that is most frequent.
     pub(super) fn find(form: Form, series: &[Vec<i64>]) -> Self {
         let pairs = || series.iter().flat_map(|times| times.windows(2)).map(|pair| (pair[0], pair[1]));
@@ -151,7 +151,7 @@ impl Clock {
         }
     }
 
-    /// The number of features of [`Clock::calendar`].
+    /// The number of features of [`TimeGrid::calendar`].
     pub fn calendar_features(&self) -> usize {
         self.calendar(0).len()
     }
@@ -221,10 +221,10 @@ fn month_end(date: NaiveDateTime) -> Option<NaiveDateTime> {
 mod tests {
     use super::*;
 
-    fn clock(texts: &[&str]) -> (Clock, Vec<i64>) {
-        let form = Form::find(texts.iter().copied()).unwrap();
+    fn clock(texts: &[&str]) -> (TimeGrid, Vec<i64>) {
+        let form = Form::find(texts).unwrap();
         let times: Vec<i64> = texts.iter().map(|text| form.parse(text).unwrap()).collect();
-        (Clock::find(form, std::slice::from_ref(&times)), times)
+        (TimeGrid::find(form, std::slice::from_ref(&times)), times)
     }
 
     #[test]
