@@ -390,8 +390,9 @@ fn encoding_of_prompts_is_detected() {
     let prompts = "한국어는 아름다운 언어이다\n그리고 오늘은 날씨가 좋다\n";
     folder.write("korean.txt", prompts.repeat(60));
     folder.done(&format!("train lstm --data korean.txt --out m {TINY}"));
-    folder.write("utf8.txt", prompts);
-    folder.write("euckr.txt", encoding_rs::EUC_KR.encode(prompts).0);
+    let prompts = prompts.repeat(8);
+    folder.write("utf8.txt", &prompts);
+    folder.write("euckr.txt", encoding_rs::EUC_KR.encode(&prompts).0);
     let run = |name: &str| folder.rnn(&format!("generate m --length 5 --prompts {name}")).output().unwrap();
     assert_eq!(written(&run("euckr.txt"), "euckr"), written(&run("utf8.txt"), "utf8"));
     let notes = String::from_utf8(run("euckr.txt").stderr).unwrap();
