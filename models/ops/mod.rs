@@ -14,6 +14,7 @@ pub(crate) mod masked;
 pub(crate) mod packed_cache;
 mod packing;
 mod parameter_gradients;
+mod precision;
 pub mod reference;
 pub(crate) mod sequence;
 mod storage;
@@ -21,4 +22,5 @@ pub(crate) mod stream;
 
 pub use backend::without_fused;
 pub use cross_entropy::Score;
+pub use precision::Precision;
 pub use parameter_gradients::{LossGradients, backward};

@@ -6,6 +6,7 @@
 //! | `simd/` | vectors for every instruction set |
 //! | `workers.rs`, `memory.rs` | threads, and the buffers that they share |
 //! | `product/` | every matrix product, from one micro-kernel |
+//! | `bf16/`, `amx/` | products of operands in bf16, and the tiles for them |
 //! | `padding.rs` | between plain matrices and padded rows |
 //! | `project/` | the input's part of the gates |
 //! | `cell.rs` | the pointwise part of every cell |
@@ -21,6 +22,9 @@
 //!
 //! Every function that is re-exported here takes slices, checks their sizes, and is safe.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+mod bf16;
 mod cell;
 mod cross_entropy;
 mod memory;
@@ -36,12 +40,15 @@ mod stream;
 mod tuning;
 mod workers;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use bf16::Bf16;
+pub(crate) use bf16::{RoundedF32, bf16_isa, has_pairs};
 pub(crate) use cross_entropy::{CrossEntropyGradients, CrossEntropyInputs, cross_entropy};
 pub(crate) use memory::Buffer;
 pub(crate) use packed_layer::PackedLayer;
 pub(crate) use padding::padded;
 pub(crate) use pointwise::{StepGradients, StepInputs, StepOutputs, step, step_backward};
-pub(crate) use product::SequenceLayout;
+pub(crate) use product::{Operand, SequenceLayout};
 pub(crate) use project::{InputShape, ProjectionGradients, project, project_backward};
 pub(crate) use real::Real;
 pub(crate) use recurrence::{

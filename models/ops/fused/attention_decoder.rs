@@ -20,7 +20,7 @@ use candle_nn::ops::softmax;
 
 use super::extra_operand::ExtraOperand;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{self, Isa, Real};
+use crate::kernels::cpu::{self, Isa, Operand, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
 
@@ -85,7 +85,7 @@ struct Decode<'a> {
 impl Operation for Decode<'_> {
     type Output = Option<DecoderOutput>;
 
-    fn cpu<E: Real>(self) -> Result<Self::Output> {
+    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
         let Self { kind, inputs } = self;
         let (batch, target, _) = inputs.gates.dims3()?;
         if kind.has_second_product() || target == 0 {
@@ -93,7 +93,7 @@ impl Operation for Decode<'_> {
         }
         let (hidden, source) = (inputs.hh.dim(1)?, inputs.keys.dim(1)?);
         let mut token = Tensor::zeros(1, inputs.gates.dtype(), &Device::Cpu)?;
-        let mut connect = |tensor: &Tensor| -> Result<ExtraOperand<E>> {
+        let mut connect = |tensor: &Tensor| -> Result<ExtraOperand<O::Sum>> {
             let (operand, next) = ExtraOperand::connect(tensor, token.clone())?;
             token = next;
             Ok(operand)
@@ -117,7 +117,7 @@ impl Operation for Decode<'_> {
         let results = Arc::new(OnceLock::new());
         let op = AttentionDecoder {
             kind,
-            isa: Isa::current()?,
+            isa,
             sizes: Sizes { batch, target, source, hidden },
             mask: mask(inputs.source_lengths, (batch, source), inputs.gates)?,
             operands,

@@ -1,10 +1,10 @@
 //! The forward product of a projection.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::memory::Buffer;
 use super::super::padding::gate_order;
-use super::super::product::{LeftRows, Operand, dense};
+use super::super::product::{Operand, Operands, dense};
 use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::{Kernel, Worker, run_kernel};
 use super::packed::PackedInput;
@@ -40,11 +40,10 @@ pub(crate) fn project<O: Operand>(
     let workers = shape.workers(lanes);
     let fresh = packed.is_none().then(|| PackedInput::uninitialised(shape, lanes, workers));
     let packed_weight = packed.or(fresh.as_ref()).expect("invariant: fresh if not packed");
-    let mut rounded = Vec::new();
     let result = Buffer::new(shape.rows() * shape.gate_width(lanes));
     let projection = Projection {
         shape,
-        xs: O::operands(xs, &mut rounded),
+        xs: Operands::new(xs, input),
         unpacked: packed.is_none().then_some(weight),
         packed: packed_weight,
         bias: &gate_order(bias, gates, hidden, lanes),
@@ -58,7 +57,7 @@ pub(crate) fn project<O: Operand>(
 /// The kernel of [`project`].
 struct Projection<'a, O: Operand> {
     shape: InputShape,
-    xs: &'a [O],
+    xs: Operands<'a, O>,
     /// The weights, unless they are packed already.
     unpacked: Option<&'a [O::Sum]>,
     packed: &'a PackedInput<O>,
@@ -68,6 +67,10 @@ struct Projection<'a, O: Operand> {
 }
 
 impl<O: Operand> Kernel for Projection<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// Every slice and buffer must have the size of the shape.
     #[inline(always)]
@@ -75,13 +78,14 @@ impl<O: Operand> Kernel for Projection<'_, O> {
         let (shape, panels) = (self.shape, self.packed.panels());
         let layout = shape.layout(O::Sum::lanes::<S>());
         let order = shape.row_order();
-        let row_stride = if order.by_step { shape.time * shape.input } else { shape.input };
+        let row_step = if order.by_step { shape.time } else { 1 };
         // SAFETY: the caller's promise. Workers write different rows, or different columns, and read panels
         // that others packed only after the barrier.
         unsafe {
             if let Some(weight) = self.unpacked {
                 self.packed.pack(simd, shape, weight, worker);
             }
+            self.xs.round(simd, worker);
             worker.wait();
             let (rows, panel_list) = match shape.splits_rows(worker.count) {
                 true => (worker.share(shape.rows()), panels.all().to_vec()),
@@ -89,7 +93,7 @@ impl<O: Operand> Kernel for Projection<'_, O> {
             };
             let left = |index| {
                 let (t, row) = order.step_and_row(index);
-                LeftRows::new(self.xs.as_ptr().add((row * shape.time + t) * shape.input), row_stride)
+                self.xs.rows(row * shape.time + t, row_step)
             };
             dense(
                 simd,

@@ -1,6 +1,6 @@
 //! The entry point of the forward pass.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::super::memory::{Buffer, filled};
@@ -166,6 +166,10 @@ struct ForwardKernel<'a, O: Operand, C, const G: usize, const K: usize> {
 impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
     for ForwardKernel<'_, O, C, G, K>
 {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// As [`ForwardPass::run`].
     #[inline(always)]
@@ -205,7 +209,7 @@ mod tests {
             zoneout: Zoneout::Off,
             recurrent_mask: None,
         };
-        let layout = SequenceLayout { batch: 2, time: 3, vectors: 20usize.div_ceil(lanes), width: 3 * lanes };
+        let layout = SequenceLayout { batch: 2, time: 3, vectors: 20usize.div_ceil(lanes), width: 3 * lanes, by_row: false };
         let (weight, h) = (values(3 * 20 * 20), values(2 * 20));
         let inputs = RecurrenceInputs { weight: &weight, h: &h, c: None, bias: None, projection: None };
         forward(isa, kind, &sequence, Buffer::zeros(layout.len()), &inputs, packed, false).ys

@@ -7,7 +7,7 @@ use pulp::Simd;
 use super::super::cell::{CellOutput, Pointwise};
 use super::super::memory::{Buffer, SharedPtr};
 use super::super::product::{
-    LeftRows, Operand, Panel, SumVector, TileProduct, add_product, max_rows, multiply,
+    LeftRows, Operand, Panel, SumVector, TileProduct, add_product,
 };
 use super::super::simd::Vector;
 use super::super::workers::{Kernel, Worker};
@@ -140,7 +140,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep
             };
             let state = pass.c.at(if C::CELL_STATE { (row * unit_vectors + unit) * lanes } else { 0 });
             let old_c = if C::CELL_STATE { Vector::load(simd, state) } else { zero };
-            let output: CellOutput<S, O::Sum, K> = pass.cell.forward(gates, product, h, old_c);
+            let output: CellOutput<S, O::Sum, K> = 
+                pass.cell.forward::<O::Digits, _, _>(gates, product, h, old_c);
             let mut c = old_c;
             if C::CELL_STATE && pass.sequence.is_active(row, self.t) {
                 let index = pass.plan.unit_layout(pass.sequence.shape, 1).at(self.t, unit, row);
@@ -219,7 +220,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
     /// Return the height of the micro-kernel's tiles.
     #[inline(always)]
     fn max_rows<S: Simd>(vectors: usize) -> usize {
-        max_rows::<S>(vectors)
+        O::max_rows::<S>(vectors)
     }
 
     #[inline(always)]
@@ -244,7 +245,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
             prefetch: std::ptr::null(),
         };
         // SAFETY: the caller's promise.
-        unsafe { multiply::<S, O>(simd, (rows.len(), panel.groups * G), product) }
+        unsafe { O::multiply::<S>(simd, (rows.len(), panel.groups * G), product) }
     }
 
     #[inline(always)]
@@ -304,7 +305,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
                 let lanes = pass.plan.lanes;
                 let gates = step.gates(row, output);
                 let old_h = Vector::load(simd, pass.h.at(row * pass.plan.h_width() + output * lanes));
-                let [new_h, last] = pass.cell.finish(Vector::load_all(simd, gates), h, old_h);
+                let [new_h, last] = 
+                    pass.cell.finish::<O::Digits, _, _>(Vector::load_all(simd, gates), h, old_h);
                 last.store(gates.add((K - 1) * lanes));
                 h = new_h;
             }

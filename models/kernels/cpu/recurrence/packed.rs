@@ -1,6 +1,6 @@
 //! Packed recurrent weights.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::padding::weight_row;
 use super::super::product::{Operand, PanelShape, Panels};
@@ -150,6 +150,10 @@ struct RecurrencePacker<'a, O: Operand> {
 }
 
 impl<O: Operand> Kernel for RecurrencePacker<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// No other thread may use the panels meanwhile.
     #[inline(always)]

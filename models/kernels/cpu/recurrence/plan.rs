@@ -54,7 +54,18 @@ impl Plan {
     /// Return the layout of `count` numbers per unit and step.
     pub(super) fn unit_layout(&self, shape: SequenceShape, count: usize) -> SequenceLayout {
         let SequenceShape { batch, time, .. } = shape;
-        SequenceLayout { batch, time, vectors: self.unit_vectors, width: count * self.lanes }
+        let vectors = self.unit_vectors;
+        SequenceLayout { batch, time, vectors, width: count * self.lanes, by_row: false }
+    }
+
+    /// Return the layout of `count` operands per unit and step.
+    pub(super) fn unit_operands<O: Operand>(&self, shape: SequenceShape, count: usize) -> SequenceLayout {
+        SequenceLayout { by_row: O::BY_ROW, ..self.unit_layout(shape, count) }
+    }
+
+    /// Return the layout of operands per output and step.
+    pub(super) fn output_operands<O: Operand>(&self, shape: SequenceShape) -> SequenceLayout {
+        SequenceLayout { by_row: O::BY_ROW, ..self.output_layout(shape) }
     }
 
     /// Return the layout of the outputs.

@@ -144,6 +144,24 @@ impl<S: Simd, E: Float> Vector<S, E> {
     }
 }
 
+/// Parts, for the other files of this directory.
+impl<S: Simd, E: Float> Vector<S, E> {
+    #[inline(always)]
+    pub(super) fn simd(self) -> S {
+        self.simd
+    }
+
+    #[inline(always)]
+    pub(super) fn lanes(self) -> E::Lanes<S> {
+        self.lanes
+    }
+
+    #[inline(always)]
+    pub(super) fn from_lanes(simd: S, lanes: E::Lanes<S>) -> Self {
+        Self { lanes, simd }
+    }
+}
+
 /// Arithmetic.
 impl<S: Simd, E: Float> Vector<S, E> {
     /// Compute `self * by + plus`, rounded once if the processor can.
@@ -187,6 +205,18 @@ impl<S: Simd, E: Float> Vector<S, E> {
     #[inline(always)]
     pub(crate) fn sigmoid(self) -> Self {
         Self { lanes: E::lanes_sigmoid(self.simd, self.lanes), simd: self.simd }
+    }
+
+    /// Compute the hyperbolic tangent with the digits of a bf16; `math.rs` states its error.
+    #[inline(always)]
+    pub(crate) fn short_tanh(self) -> Self {
+        Self { lanes: E::lanes_short_tanh(self.simd, self.lanes), simd: self.simd }
+    }
+
+    /// Compute `1 / (1 + exp(-self))` with the digits of a bf16; `math.rs` states its error.
+    #[inline(always)]
+    pub(crate) fn short_sigmoid(self) -> Self {
+        Self { lanes: E::lanes_short_sigmoid(self.simd, self.lanes), simd: self.simd }
     }
 }
 
