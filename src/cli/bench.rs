@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use clap::Subcommand;
 use rnn_zoo::data::batch::{Batch, Targets};
 use rnn_zoo::memory::Estimate;
-use rnn_zoo::models::{ModelConfig, Recurrent, RecurrentConfig, RnnlmConfig, StackOptions, backward};
+use rnn_zoo::models::{ModelConfig, Precision, Recurrent, RecurrentConfig, RnnlmConfig, StackOptions, backward};
 use rnn_zoo::parameters::{self, Parameters};
 use rnn_zoo::rng::{self, Purpose};
 use rnn_zoo::tasks::Lm;
@@ -22,6 +22,7 @@ use super::compute::Compute;
 use super::flags::{self, usage};
 use super::number;
 use super::outcome::Outcome;
+use super::precision::PrecisionArg;
 
 /// Time layers, single steps and training steps on this machine
 #[derive(Debug, clap::Args)]
@@ -89,15 +90,21 @@ struct Shape {
     json: bool,
     #[command(flatten)]
     compute: Compute,
+    #[command(flatten)]
+    precision: PrecisionArg,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let (shape, found) = match &args.quantity {
-        Quantity::Layer(shape) => (shape, layer(shape)?),
-        Quantity::Step(shape) => (shape, step(shape)?),
-        Quantity::Lm(model) => (&model.shape, language_model(model)?),
+    let shape = match &args.quantity {
+        Quantity::Layer(shape) | Quantity::Step(shape) => shape,
+        Quantity::Lm(model) => &model.shape,
     };
+    let found = shape.precision.scope(|| match &args.quantity {
+        Quantity::Layer(shape) => Ok(layer(shape)?),
+        Quantity::Step(shape) => Ok(step(shape)?),
+        Quantity::Lm(model) => language_model(model),
+    })?;
     let mut out = std::io::stdout().lock();
     if shape.json {
         writeln!(out, "{found}")?;
@@ -226,6 +233,7 @@ impl Shape {
             early_stop: None,
             log_every: 1,
             seed: 1,
+            precision: Precision::current(),
         }
     }
 

@@ -23,6 +23,7 @@ mod outcome;
 mod overview;
 mod parse;
 mod plot;
+mod precision;
 mod predict;
 mod quote;
 mod read_args;

@@ -9,6 +9,7 @@ use rnn_zoo::tokenizer::fold_line_ends;
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
+use super::precision::PrecisionArg;
 use super::data_args::DataArgs;
 use super::flags::usage;
 use super::outcome::Outcome;
@@ -43,10 +44,17 @@ pub struct Args {
 
     #[command(flatten)]
     compute: Compute,
+    #[command(flatten)]
+    precision: PrecisionArg,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    args.precision.scope(|| run_in_scope(args))
+}
+
+/// Run the command in its precision.
+fn run_in_scope(args: &Args) -> anyhow::Result<Outcome> {
     if args.text.is_none() && args.data.data.is_none() {
         return Err(usage(
             "--text or --data",

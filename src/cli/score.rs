@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
+use super::precision::PrecisionArg;
 use super::flags::{translated, usage};
 use super::lines::{LINES, Lines};
 use super::outcome::Outcome;
@@ -56,10 +57,17 @@ pub struct Args {
 
     #[command(flatten)]
     compute: Compute,
+    #[command(flatten)]
+    precision: PrecisionArg,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    args.precision.scope(|| run_in_scope(args))
+}
+
+/// Run the command in its precision.
+fn run_in_scope(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let lines = if has_columns(Path::new(&args.file)) { None } else { Some(open_lines(args)?) };
     let model = load_model(&args.bundle, &device)?;

@@ -15,6 +15,7 @@ use rnn_zoo::tasks;
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
+use super::precision::PrecisionArg;
 use super::data_args::DataArgs;
 use super::flags::usage;
 use super::number;
@@ -68,10 +69,17 @@ pub struct Args {
 
     #[command(flatten)]
     compute: Compute,
+    #[command(flatten)]
+    precision: PrecisionArg,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    args.precision.scope(|| run_in_scope(args))
+}
+
+/// Run the command in its precision.
+fn run_in_scope(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let model = load_model(&args.bundle, &device)?;
     let task = model.config.task;

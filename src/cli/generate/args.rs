@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::compute::Compute;
+use crate::cli::precision::PrecisionArg;
 use crate::cli::number;
 
 /// The options of sampling, which a beam search does not have.
@@ -77,6 +78,9 @@ pub struct Args {
 
     #[command(flatten)]
     pub(super) compute: Compute,
+
+    #[command(flatten)]
+    pub(super) precision: PrecisionArg,
 }
 
 /// Options of sampling.
