@@ -49,10 +49,10 @@ pub(crate) use packed_layer::PackedLayer;
 pub(crate) use padding::padded;
 pub(crate) use pointwise::{StepGradients, StepInputs, StepOutputs, step, step_backward};
 pub(crate) use product::{Operand, SequenceLayout};
-pub(crate) use project::{InputShape, ProjectionGradients, project, project_backward};
+pub(crate) use project::{InputShape, LayerInput, ProjectionGradients, project_backward};
 pub(crate) use real::Real;
 pub(crate) use recurrence::{
-    RecurrenceGradients, RecurrenceInputs, RecurrenceOutputs, SavedActivations, Sequence, SequenceShape,
+    Gates, RecurrenceGradients, RecurrenceInputs, RecurrenceOutputs, SavedActivations, Sequence, SequenceShape,
     Zoneout, backward, forward,
 };
 pub use simd::Isa;

@@ -80,14 +80,11 @@ impl Operation for LayerCall<'_> {
         let packed = packed_if_frozen::<O>(isa, kind, weights)?;
         let channel = Arc::new(SideChannel::<O>::default());
 
-        let projection = InputProjection {
-            isa,
-            shape: cpu::InputShape { batch, time, input, hidden, gates },
-            packed: packed.clone(),
-            channel: channel.clone(),
-        };
-        let bias = self.gate_bias()?;
-        let mut token = xs.contiguous()?.apply_op3(&weights.ih.contiguous()?, &bias, projection)?;
+        let input_shape = cpu::InputShape { batch, time, input, hidden, gates };
+        let projection = InputProjection { isa, shape: input_shape, channel: channel.clone() };
+        let input = [xs.contiguous()?, weights.ih.contiguous()?, self.gate_bias()?];
+        let [xs, ih, bias] = &input;
+        let mut token = xs.apply_op3(ih, bias, projection)?;
 
         let mut connect = |tensor: Option<&Tensor>| -> Result<Option<ExtraOperand<O::Sum>>> {
             let Some(tensor) = tensor else { return Ok(None) };
@@ -105,6 +102,8 @@ impl Operation for LayerCall<'_> {
             isa,
             kind,
             sequence: kernel_sequence(shape, isa.lanes::<O::Sum>(), options),
+            input: input.each_ref().map(Tensor::detach),
+            input_shape,
             packed,
             c,
             bias,

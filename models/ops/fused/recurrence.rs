@@ -12,12 +12,15 @@ use crate::ops::parameter_gradients::collect;
 use crate::ops::storage::{elements, read, tensor_like};
 
 /// The op from the token of the gates, the recurrent weights (gates * hidden, output) and the initial hidden state
-/// (batch, output) to the outputs (batch, time, output). It takes the gates from the side channel and puts the final
-/// state there.
+/// (batch, output) to the outputs (batch, time, output). It puts the final state into the side channel.
 pub(super) struct Recurrence<O: Operand> {
     pub(super) isa: Isa,
     pub(super) kind: CellKind,
     pub(super) sequence: cpu::Sequence<O::Sum>,
+    /// The input (batch, time, input), its weights (gates * hidden, input) and the bias (gates * hidden), contiguous.
+    /// Their gradients are the input projection's.
+    pub(super) input: [Tensor; 3],
+    pub(super) input_shape: cpu::InputShape,
     /// The same weights, packed, if they are not trained.
     pub(super) packed: Option<Arc<cpu::PackedLayer<O>>>,
     /// The initial cell state, (batch, hidden), if the cell has one.
@@ -72,11 +75,18 @@ impl<O: Operand<Sum: Real>> CustomOp3 for Recurrence<O> {
     ) -> Result<(CpuStorage, Shape)> {
         let (weight, h) = (elements::<O::Sum>(weight, weight_layout)?, elements::<O::Sum>(h, h_layout)?);
         let packed = self.packed.as_ref().map(|packed| packed.recurrent());
-        let gates = self.channel.gates.expect("gates")?;
-        let cpu::RecurrenceOutputs { ys, state, saved } = read::<O::Sum, _, 3>(self.operands(), |operands| {
-            let inputs = self.inputs(weight, h, operands);
+        let [xs, ih, b_ih] = self.input.each_ref().map(Some);
+        let [c, bias, projection] = self.operands();
+        let tensors = [xs, ih, b_ih, c, bias, projection];
+        let run = |[xs, ih, b_ih, c, bias, projection]: [&[O::Sum]; 6]| {
+            let inputs = self.inputs(weight, h, [c, bias, projection]);
+            let packed_input = self.packed.as_ref().map(|packed| packed.input());
+            let shape = self.input_shape;
+            let input = cpu::LayerInput { shape, xs, weight: ih, bias: Some(b_ih), packed: packed_input };
+            let gates = cpu::Gates::Of(input);
             cpu::forward(self.isa, self.kind, &self.sequence, gates, &inputs, packed, self.save)
-        })?;
+        };
+        let cpu::RecurrenceOutputs { ys, state, saved } = read::<O::Sum, _, 6>(tensors, run)?;
         if let Some(saved) = saved {
             let _ = self.saved.set(saved); // an op runs forward once
         }

@@ -8,8 +8,6 @@ use crate::kernels::cpu::{self, Operand};
 
 /// The values that pass between the nodes of one call of a layer. One node puts each, another takes it.
 pub(super) struct SideChannel<O: Operand> {
-    /// The input's part of the gates, from the input projection to the recurrence.
-    pub(super) gates: Slot<cpu::Buffer<O::Sum>>,
     /// The final state, from the recurrence to its node: (batch, output) hidden, then (batch, hidden) cell.
     pub(super) state: Slot<Vec<O::Sum>>,
     /// The gradient of the final state, back to the recurrence, if the loss depends on that state.
@@ -21,7 +19,6 @@ pub(super) struct SideChannel<O: Operand> {
 impl<O: Operand> Default for SideChannel<O> {
     fn default() -> Self {
         Self {
-            gates: Slot::default(),
             state: Slot::default(),
             d_state: Slot::default(),
             d_gates: Slot::default(),

@@ -21,10 +21,14 @@ impl<O: Operand> LossWork<'_, O> {
         // SAFETY: the rows are cut to the depth or width of the panels.
         unsafe {
             let columns = &self.columns[index];
-            columns.share(worker).for_each(|panel| columns.pack_transposed(simd, panel, row));
+            for panel in columns.share(worker) {
+                columns.pack_transposed(simd, panel, row);
+            }
             if let Some(operands) = self.operands.get(index) {
                 let size = (set.len(), features);
-                operands.share(worker).for_each(|panel| operands.pack_rows(simd, panel, size, row));
+                for panel in operands.share(worker) {
+                    operands.pack_rows(simd, panel, size, row);
+                }
             }
         }
     }
@@ -45,7 +49,9 @@ impl<O: Operand> LossWork<'_, O> {
                 columns.all(),
                 |class, panel, tile| {
                     let bias = Vector::splat(simd, self.bias[class]);
-                    (0..panel.groups).for_each(|group| bias.store(tile.add(group * lanes)));
+                    for group in 0..panel.groups {
+                        bias.store(tile.add(group * lanes));
+                    }
                 },
                 |class, panel, tile| {
                     let to = self.scores_of(class).add(panel.first * lanes);

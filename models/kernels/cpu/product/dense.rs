@@ -96,9 +96,13 @@ pub(crate) unsafe fn dense<S: Simd, O: Operand>(
             for rows in split_at_multiples(block.clone(), stride_run).flat_map(|run| O::split_rows(run, max)) {
                 // SAFETY: `sums` has room for a block; the caller promises both sides of the product.
                 unsafe {
-                    rows.clone().enumerate().for_each(|(r, row)| start(row, panel, sums.add(r * width)));
+                    for (r, row) in rows.clone().enumerate() {
+                        start(row, panel, sums.add(r * width));
+                    }
                     add_product(simd, rows.len(), left(rows.start), (right, panel), sums);
-                    rows.enumerate().for_each(|(r, row)| done(row, panel, sums.add(r * width)));
+                    for (r, row) in rows.enumerate() {
+                        done(row, panel, sums.add(r * width));
+                    }
                 }
             }
         }

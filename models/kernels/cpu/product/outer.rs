@@ -136,13 +136,17 @@ impl<O: Operand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O:
             };
             Vector::<S, O::Sum>::clear(simd, sums, size.0 * width);
             if depth.start > 0 {
-                rows().for_each(|(tile, row)| Vector::<S, O::Sum>::copy(simd, row, tile, count));
+                for (tile, row) in rows() {
+                    Vector::<S, O::Sum>::copy(simd, row, tile, count);
+                }
             }
             let part = self.right.row(panel, depth.start).cast_const();
             let product =
                 TileProduct { depth: depth.len(), left, panel: part, tile: sums, prefetch: std::ptr::null() };
             O::multiply::<S>(simd, size, product);
-            rows().for_each(|(tile, row)| Vector::<S, O::Sum>::copy(simd, tile, row, count));
+            for (tile, row) in rows() {
+                Vector::<S, O::Sum>::copy(simd, tile, row, count);
+            }
         }
     }
 }

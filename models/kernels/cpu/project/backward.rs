@@ -123,14 +123,18 @@ impl<O: Operand> ProjectionBackward<'_, O> {
             if let Some(weights) = self.weights {
                 let row = |k| Some(self.weight.as_ptr().add(weight_row(k, gates, hidden, lanes)? * input));
                 let size = (weights.depth(), input);
-                weights.share(worker).for_each(|panel| weights.pack_rows(simd, panel, size, row));
+                for panel in weights.share(worker) {
+                    weights.pack_rows(simd, panel, size, row);
+                }
             }
             let row = |index: usize| {
                 let (t, row) = layout.step_and_row(index);
                 Some(self.xs.as_ptr().add((row * time + t) * input))
             };
             let size = (self.inputs.depth(), input);
-            self.inputs.share(worker).for_each(|panel| self.inputs.pack_rows(simd, panel, size, row));
+            for panel in self.inputs.share(worker) {
+                self.inputs.pack_rows(simd, panel, size, row);
+            }
         }
     }
 

@@ -156,7 +156,9 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
             let saved = Vector::load_all(simd, pass.saved.cells.at(self.unit_index(K, row, unit)));
             let (gates, direct) = pass.cell.finish_backward(saved, self.old_h(simd, row, unit), dh);
             let d_gates = pass.d_gates.at(self.gate_index(row, unit));
-            (0..G).for_each(|g| O::store_rounded(gates[g], d_gates.add(g * lanes)));
+            for g in 0..G {
+                O::store_rounded(gates[g], d_gates.add(g * lanes));
+            }
             O::store_rounded(gates[G - 1], pass.d_second.at(self.second_index(row, unit)));
             let state = pass.dh.at((row * output_vectors + unit) * lanes);
             (Vector::load(simd, state) + direct).store(state);
@@ -260,10 +262,14 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
         unsafe {
             let d_gates = pass.d_gates.at(index);
             let count = if C::SECOND_PRODUCT { 1 } else { G };
-            (0..count).for_each(|g| O::store_rounded(gradient.x[g], d_gates.add(g * lanes)));
+            for g in 0..count {
+                O::store_rounded(gradient.x[g], d_gates.add(g * lanes));
+            }
             if C::SEPARATE_PRODUCT_GRADIENT {
                 let d_product = pass.d_product.at(index);
-                (0..G).for_each(|g| O::store_rounded(gradient.product[g], d_product.add(g * lanes)));
+                for g in 0..G {
+                    O::store_rounded(gradient.product[g], d_product.add(g * lanes));
+                }
             }
         }
     }
@@ -276,9 +282,13 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
         let zero: SumVector<S, O> = Vector::zero(simd);
         // SAFETY: the caller's promise.
         unsafe {
-            (0..G).for_each(|g| O::store_rounded(zero, pass.d_gates.at(index + g * lanes)));
+            for g in 0..G {
+                O::store_rounded(zero, pass.d_gates.at(index + g * lanes));
+            }
             if C::SEPARATE_PRODUCT_GRADIENT {
-                (0..G).for_each(|g| O::store_rounded(zero, pass.d_product.at(index + g * lanes)));
+                for g in 0..G {
+                    O::store_rounded(zero, pass.d_product.at(index + g * lanes));
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use super::super::product::{
 use super::super::simd::Vector;
 use super::super::workers::{Kernel, Worker};
 use super::arguments::SavedActivations;
+use super::chunked_input::ChunkedInput;
 use super::packed::StepPanels;
 use super::plan::Plan;
 use super::sequence::Sequence;
@@ -26,6 +27,8 @@ pub(super) struct ForwardPass<'a, O: Operand, C, const G: usize, const K: usize>
     /// The input's part of the gates. The same memory as `saved.cells` if that has the same size; a cell with a
     /// second product keeps its saved numbers here in any case.
     pub(super) gates: &'a Buffer<O::Sum>,
+    /// The input, if its part of the gates is computed a few steps at a time.
+    pub(super) input: Option<&'a ChunkedInput<'a, O>>,
     /// The recurrent bias, in the order of the gates.
     pub(super) bias: &'a Buffer<O::Sum>,
     pub(super) panels: &'a StepPanels<O>,
@@ -56,10 +59,16 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
         unsafe {
             self.first_operand(simd, worker.share(batch));
             worker.wait();
+            let part = self.input.map(|input| input.part(&self.plan, self.plan.rows(batch, worker).rows, worker));
+            let gates = (self.gates, self.plan.unit_layout(self.sequence.shape, G));
             for position in 0..time {
+                if let Some(part) = &part {
+                    part.chunk(simd, self.sequence, position, gates);
+                }
+                let t = self.sequence.time_step(position);
+                let slot = self.input.map_or(t, |input| input.slot(position, t));
                 let [operand, next_operand] = [position % 2, (position + 1) % 2].map(|at| self.operands[at]);
-                let step =
-                    ForwardStep { pass: self, t: self.sequence.time_step(position), operand, next_operand };
+                let step = ForwardStep { pass: self, t, slot, operand, next_operand };
                 recurrent.run(simd, &RecurrentProduct(&step), sums);
                 if let Some(second) = &second {
                     if synchronises {
@@ -101,6 +110,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardPass
 struct ForwardStep<'a, O: Operand, C, const G: usize, const K: usize> {
     pass: &'a ForwardPass<'a, O, C, G, K>,
     t: usize,
+    /// The step of the memory of the gates.
+    slot: usize,
     operand: &'a Buffer<O>,
     next_operand: &'a Buffer<O>,
 }
@@ -110,7 +121,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep
     #[inline(always)]
     fn gates(&self, row: usize, unit: usize) -> *mut O::Sum {
         let pass = self.pass;
-        pass.gates.at(pass.plan.unit_layout(pass.sequence.shape, G).at(self.t, unit, row))
+        pass.gates.at(pass.plan.unit_layout(pass.sequence.shape, G).at(self.slot, unit, row))
     }
 
     /// Update the cell state of one vector of units, save what the backward pass needs, and return the new hidden
@@ -167,7 +178,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep
         unsafe {
             if C::SECOND_PRODUCT {
                 // The second half of the step reads it, whether or not there will be a backward pass.
-                Vector::store_all(output.saved, pass.gates.at(index(K)));
+                Vector::store_all(output.saved, self.gates(row, unit));
             }
             let Some(saved) = pass.saved else { return };
             if !C::SECOND_PRODUCT {

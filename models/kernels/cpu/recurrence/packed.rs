@@ -123,10 +123,14 @@ impl<O: Operand> PackedRecurrence<O> {
         };
         // SAFETY: the caller's promise; all rows are cut to the depth of their panels.
         unsafe {
-            hidden_panels.share(worker).for_each(|panel| hidden_panels.pack_transposed(simd, panel, column));
+            for panel in hidden_panels.share(worker) {
+                hidden_panels.pack_transposed(simd, panel, column);
+            }
             for (panels, second) in second_panels.iter().zip(weights.second) {
                 let column = |row: usize| Some(second.get(row * hidden..)?.get(..hidden)?.as_ptr());
-                panels.share(worker).for_each(|panel| panels.pack_transposed(simd, panel, column));
+                for panel in panels.share(worker) {
+                    panels.pack_transposed(simd, panel, column);
+                }
             }
         }
     }

@@ -73,10 +73,14 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
             };
             let panels = &self.pass.panels.hidden;
             let size = (panels.depth(), output);
-            panels.share(worker).for_each(|panel| panels.pack_rows(simd, panel, size, row));
+            for panel in panels.share(worker) {
+                panels.pack_rows(simd, panel, size, row);
+            }
             if let (Some(panels), Some(second)) = (&self.pass.panels.second, self.weights.second) {
                 let row = |k: usize| Some(second.as_ptr().add(k * hidden));
-                panels.share(worker).for_each(|panel| panels.pack_rows(simd, panel, (output, hidden), row));
+                for panel in panels.share(worker) {
+                    panels.pack_rows(simd, panel, (output, hidden), row);
+                }
             }
         }
     }
@@ -99,7 +103,9 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
                 };
                 sequence.masked(simd, Vector::load(simd, h), h_index)
             };
-            self.operands.share(worker).for_each(|panel| self.operands.pack_vectors(simd, panel, operand));
+            for panel in self.operands.share(worker) {
+                self.operands.pack_vectors(simd, panel, operand);
+            }
         }
     }
 
@@ -116,7 +122,9 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
                 let (t, row) = layout.step_and_row(index);
                 Vector::load(simd, saved.at(layout.at(t, unit, row)))
             };
-            panels.share(worker).for_each(|panel| panels.pack_vectors(simd, panel, operand));
+            for panel in panels.share(worker) {
+                panels.pack_vectors(simd, panel, operand);
+            }
         }
     }
 
