@@ -9,9 +9,9 @@ use std::cell::Cell;
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::precision::Precision;
-use crate::kernels::cpu::{Isa, Operand, Real, RoundedF32, bf16_isa};
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::cpu::{Bf16, has_pairs};
+use crate::kernels::cpu::{Isa, Operand, Real, RoundedF32, bf16_isa};
 
 thread_local! {
     /// Whether this thread is inside [`without_fused`].

@@ -22,5 +22,5 @@ pub(crate) mod stream;
 
 pub use backend::without_fused;
 pub use cross_entropy::Score;
-pub use precision::Precision;
 pub use parameter_gradients::{LossGradients, backward};
+pub use precision::Precision;

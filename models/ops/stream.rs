@@ -129,7 +129,8 @@ impl FusedStream {
         }
         let widths = |layers: &[Vec<f32>]| layers.iter().map(Vec::len).collect::<Vec<_>>();
         // From the layers, not from a sequence: the batch may be empty.
-        let (expected_h, expected_c): (Vec<usize>, Vec<Option<usize>>) = with!(self, stream => stream.sizes().unzip());
+        let (expected_h, expected_c): (Vec<usize>, Vec<Option<usize>>) =
+            with!(self, stream => stream.sizes().unzip());
         for (row, h) in hs.iter().enumerate() {
             let c = match &cs {
                 Some(cs) => cs[row].iter().map(|c| Some(c.len())).collect(),
@@ -184,8 +185,7 @@ fn packed_stream<O: Operand<Sum = f32>>(
     zoneout: f64,
     decoder: &[LinearWeights<'_>],
 ) -> Result<cpu::PackedStream<O>> {
-    let packed_layers =
-        layers.iter().map(|&(kind, weights)| packed_layer(isa, kind, weights, zoneout));
+    let packed_layers = layers.iter().map(|&(kind, weights)| packed_layer(isa, kind, weights, zoneout));
     let packed_layers = packed_layers.collect::<Result<Vec<_>>>()?;
     let mut features = layers.last().map_or(0, |(_, weights)| weights.output());
     let mut packed_decoder = Vec::with_capacity(decoder.len());
@@ -224,10 +224,7 @@ fn packed_layer<O: Operand<Sum = f32>>(
 }
 
 /// Make the kernels' linear layer of some weights, and pack them.
-fn packed_linear<O: Operand<Sum = f32>>(
-    isa: Isa,
-    linear: LinearWeights<'_>,
-) -> Result<cpu::StreamLinear<O>> {
+fn packed_linear<O: Operand<Sum = f32>>(isa: Isa, linear: LinearWeights<'_>) -> Result<cpu::StreamLinear<O>> {
     let weight = linear.weight.contiguous()?;
     let outputs = weight.dim(0)?;
     let bias = match linear.bias {

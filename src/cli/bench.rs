@@ -7,7 +7,9 @@ use candle_core::{DType, Device, Tensor};
 use clap::Subcommand;
 use rnn_zoo::data::batch::{Batch, Targets};
 use rnn_zoo::memory::Estimate;
-use rnn_zoo::models::{ModelConfig, Precision, Recurrent, RecurrentConfig, RnnlmConfig, StackOptions, backward};
+use rnn_zoo::models::{
+    ModelConfig, Precision, Recurrent, RecurrentConfig, RnnlmConfig, StackOptions, backward,
+};
 use rnn_zoo::parameters::{self, Parameters};
 use rnn_zoo::rng::{self, Purpose};
 use rnn_zoo::tasks::Lm;

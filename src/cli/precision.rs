@@ -29,6 +29,8 @@ impl PrecisionArg {
 /// Say once that a precision has no instructions of its own on this processor.
 pub fn announce(precision: Precision) {
     if !precision.is_fast() {
-        note!("--precision {precision}: this processor has no fast products of {precision}; no faster than f32");
+        note!(
+            "--precision {precision}: this processor has no fast products of {precision}; no faster than f32"
+        );
     }
 }

@@ -9,10 +9,10 @@ use rnn_zoo::tokenizer::fold_line_ends;
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
-use super::precision::PrecisionArg;
 use super::data_args::DataArgs;
 use super::flags::usage;
 use super::outcome::Outcome;
+use super::precision::PrecisionArg;
 use super::unknown;
 use crate::cli::note::note;
 

@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
-use super::precision::PrecisionArg;
 use super::flags::{translated, usage};
 use super::lines::{LINES, Lines};
 use super::outcome::Outcome;
+use super::precision::PrecisionArg;
 use super::read_args::{ReadArgs, announce_corpus};
 use crate::cli::note::note;
 

@@ -81,7 +81,8 @@ fn products_of_several_blocks_equal_the_oracle() {
         let expected = oracle(|| case.run(DType::F64)).unwrap();
         for isa in Isa::available_for_bf16() {
             let found = in_bf16(isa, || case.run(DType::F32)).unwrap();
-            check_near(isa.name(), &found, &expected, 2. * ROUNDOFF).unwrap_or_else(|error| panic!("{error}"));
+            check_near(isa.name(), &found, &expected, 2. * ROUNDOFF)
+                .unwrap_or_else(|error| panic!("{error}"));
         }
     }
     let run = |dtype| loss_of(dtype, (403, 33, 5001), 1., 0.1, 5);

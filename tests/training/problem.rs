@@ -9,7 +9,10 @@ use rnn_zoo::data::builtin::copy;
 use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::data::example::{Example, Input, Target};
 use rnn_zoo::data::{Columns, Fractions};
-use rnn_zoo::models::{GruOptions, LstmOptions, Merge, ModelConfig, Precision, PredictorConfig, Readout, RecurrentConfig, RnnlmConfig, SimpleRnnOptions, StackOptions};
+use rnn_zoo::models::{
+    GruOptions, LstmOptions, Merge, ModelConfig, Precision, PredictorConfig, Readout, RecurrentConfig,
+    RnnlmConfig, SimpleRnnOptions, StackOptions,
+};
 use rnn_zoo::rng::{Purpose, stream};
 use rnn_zoo::tasks::{DataSpec, Origin, Prepared, Shape, Tag, Task, TokenizerSpec};
 use rnn_zoo::tokenizer::{Kind, Limits};

@@ -52,8 +52,8 @@ pub(crate) use product::{Operand, SequenceLayout};
 pub(crate) use project::{InputShape, LayerInput, ProjectionGradients, project_backward};
 pub(crate) use real::Real;
 pub(crate) use recurrence::{
-    Gates, RecurrenceGradients, RecurrenceInputs, RecurrenceOutputs, SavedActivations, Sequence, SequenceShape,
-    Zoneout, backward, forward,
+    Gates, RecurrenceGradients, RecurrenceInputs, RecurrenceOutputs, SavedActivations, Sequence,
+    SequenceShape, Zoneout, backward, forward,
 };
 pub use simd::Isa;
 pub(crate) use stream::{PackedStream, StreamLayer, StreamLinear};

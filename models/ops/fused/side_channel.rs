@@ -18,11 +18,7 @@ pub(super) struct SideChannel<O: Operand> {
 
 impl<O: Operand> Default for SideChannel<O> {
     fn default() -> Self {
-        Self {
-            state: Slot::default(),
-            d_state: Slot::default(),
-            d_gates: Slot::default(),
-        }
+        Self { state: Slot::default(), d_state: Slot::default(), d_gates: Slot::default() }
     }
 }
 

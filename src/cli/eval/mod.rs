@@ -15,11 +15,11 @@ use rnn_zoo::tasks;
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
-use super::precision::PrecisionArg;
 use super::data_args::DataArgs;
 use super::flags::usage;
 use super::number;
 use super::outcome::Outcome;
+use super::precision::PrecisionArg;
 use super::unknown;
 use crate::cli::note::note;
 

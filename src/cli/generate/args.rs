@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::cli::compute::Compute;
-use crate::cli::precision::PrecisionArg;
 use crate::cli::number;
+use crate::cli::precision::PrecisionArg;
 
 /// The options of sampling, which a beam search does not have.
 const SAMPLING: [&str; 7] =

@@ -57,13 +57,8 @@ pub(super) unsafe fn configure(upper: u8, lower: u8) {
     if HEIGHTS.get() == heights {
         return;
     }
-    let mut configuration = TileConfiguration {
-        palette: 1,
-        start_row: 0,
-        reserved: [0; 14],
-        row_bytes: [0; 16],
-        rows: [0; 16],
-    };
+    let mut configuration =
+        TileConfiguration { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
     configuration.row_bytes[..8].fill(64);
     configuration.rows[..8].copy_from_slice(&[upper, upper, lower, lower, upper, lower, 16, 16]);
     // SAFETY: the caller's promise; palette 1 has eight tiles of at most 16 rows of 64 bytes.

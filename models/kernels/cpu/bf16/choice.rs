@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use candle_core::Result;
 use pulp::{Simd, WithSimd};
 
-#[cfg(target_arch = "x86_64")]
-use super::pairs::Bf16;
 use super::super::memory::Buffer;
 use super::super::product::{LeftRows, Operand, PanelShape, Panels, add_product};
 use super::super::simd::Isa;
 use super::super::workers::{Kernel, Worker, run_kernel};
+#[cfg(target_arch = "x86_64")]
+use super::pairs::Bf16;
 use super::rounded::RoundedF32;
 
 /// Return whether an instruction set multiplies pairs of bf16.

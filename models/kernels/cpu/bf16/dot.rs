@@ -67,9 +67,8 @@ unsafe fn sized<const R: usize, const V: usize>(product: TileProduct<Bf16, f32>)
     let (start, stride) = (left.start.cast::<u16>(), left.row_stride);
     // SAFETY: the caller's promise. The last pair of an odd depth has a single element, and a zero in the panel.
     unsafe {
-        let mut sums: [[__m512; V]; R] = std::array::from_fn(|r| {
-            std::array::from_fn(|v| _mm512_loadu_ps(tile.add((r * V + v) * 16)))
-        });
+        let mut sums: [[__m512; V]; R] =
+            std::array::from_fn(|r| std::array::from_fn(|v| _mm512_loadu_ps(tile.add((r * V + v) * 16))));
         let add = |sums: &mut [[__m512; V]; R], k: usize, pair: &dyn Fn(usize) -> i32| {
             let row = panel.add(k * V * 16).cast::<u16>();
             let right: [__m512bh; V] = std::array::from_fn(|v| {

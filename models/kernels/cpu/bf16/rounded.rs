@@ -92,8 +92,7 @@ impl Operand for RoundedF32 {
         let TileProduct { depth, left, panel, tile, prefetch } = product;
         let LeftRows { start, row_stride, depth_stride, run, run_stride, is_padded } = left;
         let left = LeftRows { start: start.cast(), row_stride, depth_stride, run, run_stride, is_padded };
-        let product =
-            TileProduct { depth, left, panel: panel.cast(), tile, prefetch: prefetch.cast() };
+        let product = TileProduct { depth, left, panel: panel.cast(), tile, prefetch: prefetch.cast() };
         // SAFETY: the caller's promise; the operands are f32.
         unsafe { <f32 as Operand>::multiply(simd, size, product) };
     }

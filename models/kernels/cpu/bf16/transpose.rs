@@ -1,10 +1,10 @@
 //! Transposes of blocks of 16 by 16 pairs of bf16, for the packing of panels and left sides.
 
 use std::arch::x86_64::{
-    __m512i, _mm512_castsi256_si512, _mm512_cvtne2ps_pbh, _mm512_inserti64x4, _mm512_loadu_si512,
-    _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512, _mm512_shuffle_i32x4,
-    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-    _mm512_unpacklo_epi64, _mm256_maskz_loadu_epi16,
+    __m512i, _mm256_maskz_loadu_epi16, _mm512_castsi256_si512, _mm512_cvtne2ps_pbh, _mm512_inserti64x4,
+    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512,
+    _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 /// Pairs on each side of a block.
@@ -93,7 +93,8 @@ pub(super) unsafe fn rows_of_operands(rows: &[*const u16; 32], count: usize, to:
         let interleave = _mm512_loadu_si512(INTERLEAVE.as_ptr().cast());
         let mut pairs = [_mm512_setzero_si512(); PAIRS];
         for (pair, rows) in pairs.iter_mut().zip(rows.chunks_exact(2)) {
-            let load = |row: *const u16| _mm256_maskz_loadu_epi16(if row.is_null() { 0 } else { mask }, row.cast());
+            let load =
+                |row: *const u16| _mm256_maskz_loadu_epi16(if row.is_null() { 0 } else { mask }, row.cast());
             let both = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(load(rows[0])), load(rows[1]));
             *pair = _mm512_permutexvar_epi16(interleave, both);
         }
@@ -114,7 +115,8 @@ mod tests {
         }
         for depth in [1, 2, 15, 16, 31, 32, 33, 70] {
             let values: Vec<f32> = (0..16 * depth).map(|index| (index as f32).sin()).collect();
-            let mut columns: [*const f32; 16] = std::array::from_fn(|column| values[column * depth..].as_ptr());
+            let mut columns: [*const f32; 16] =
+                std::array::from_fn(|column| values[column * depth..].as_ptr());
             columns[5] = std::ptr::null();
             let mut packed = vec![0xffff; (depth + 1) * 48];
             // SAFETY: 16 columns of that depth, and room for the rows.

@@ -93,7 +93,8 @@ pub(crate) unsafe fn dense<S: Simd, O: Operand>(
         for &panel in panels {
             let width = right.width(panel);
             let max = if is_deep { DENSE_BLOCK_ROWS } else { O::max_rows::<S>(right.vectors(panel)) };
-            for rows in split_at_multiples(block.clone(), stride_run).flat_map(|run| O::split_rows(run, max)) {
+            for rows in split_at_multiples(block.clone(), stride_run).flat_map(|run| O::split_rows(run, max))
+            {
                 // SAFETY: `sums` has room for a block; the caller promises both sides of the product.
                 unsafe {
                     for (r, row) in rows.clone().enumerate() {

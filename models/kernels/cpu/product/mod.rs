@@ -34,7 +34,7 @@ pub(crate) use layout::SequenceLayout;
 pub(crate) use left::LeftRows;
 pub(crate) use micro_kernel::TileProduct;
 pub(crate) use operand::{Operand, SumVector};
+pub(crate) use operands::Operands;
 pub(crate) use outer::{OuterLeft, column_sums, outer};
 pub(crate) use panels::{Panel, PanelShape, Panels};
-pub(crate) use operands::Operands;
 pub(crate) use tile::{MAX_LANES, TileBuffer, max_rows, split_evenly};

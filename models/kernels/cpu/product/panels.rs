@@ -237,9 +237,7 @@ impl<O: Operand> Panels<O> {
             for column in (0..self.width(panel)).step_by(lanes) {
                 let vector = |i: usize| match sources[i].filter(|_| column < count) {
                     // SAFETY: the caller's promise.
-                    Some(row) => unsafe {
-                        Vector::load_first(simd, row.add(first + column), count - column)
-                    },
+                    Some(row) => unsafe { Vector::load_first(simd, row.add(first + column), count - column) },
                     None => Vector::zero(simd),
                 };
                 // SAFETY: the panel has `depth` rows of `width` elements.

@@ -231,7 +231,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
                 (retained_dc, dc) = retained.blend_backward(dc);
             }
             let saved = Vector::load_all(simd, pass.saved.cells.at(self.unit_index(K, row, unit)));
-            let gradient: CellGradient<S, O::Sum, G> = 
+            let gradient: CellGradient<S, O::Sum, G> =
                 pass.cell.backward::<O::Digits, _, _>(saved, h, c, dh, dc);
             self.store_gates((row, unit), &gradient);
             if C::CELL_STATE {

@@ -69,11 +69,17 @@ impl<O: Operand> InputPart<'_, O> {
         let from = times.start;
         // SAFETY: the caller's promise.
         unsafe {
-            projection.run(simd, (times, self.rows.clone()), &self.panels, &self.operands, |step, row, group| {
-                let t = from + step;
-                let slot = self.input.slot(sequence.time_step(t), t);
-                gates.at(layout.at(slot, group, row))
-            });
+            projection.run(
+                simd,
+                (times, self.rows.clone()),
+                &self.panels,
+                &self.operands,
+                |step, row, group| {
+                    let t = from + step;
+                    let slot = self.input.slot(sequence.time_step(t), t);
+                    gates.at(layout.at(slot, group, row))
+                },
+            );
         }
     }
 }

@@ -250,7 +250,13 @@ mod tests {
             zoneout: Zoneout::Off,
             recurrent_mask: None,
         };
-        let layout = SequenceLayout { batch: 2, time: 3, vectors: 20usize.div_ceil(lanes), width: 3 * lanes, by_row: false };
+        let layout = SequenceLayout {
+            batch: 2,
+            time: 3,
+            vectors: 20usize.div_ceil(lanes),
+            width: 3 * lanes,
+            by_row: false,
+        };
         let (weight, h) = (values(3 * 20 * 20), values(2 * 20));
         let inputs = RecurrenceInputs { weight: &weight, h: &h, c: None, bias: None, projection: None };
         forward(isa, kind, &sequence, Gates::Ready(Buffer::zeros(layout.len())), &inputs, packed, false).ys

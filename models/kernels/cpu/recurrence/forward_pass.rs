@@ -6,9 +6,7 @@ use pulp::Simd;
 
 use super::super::cell::{CellOutput, Pointwise};
 use super::super::memory::{Buffer, SharedPtr};
-use super::super::product::{
-    LeftRows, Operand, Panel, SumVector, TileProduct, add_product,
-};
+use super::super::product::{LeftRows, Operand, Panel, SumVector, TileProduct, add_product};
 use super::super::simd::Vector;
 use super::super::workers::{Kernel, Worker};
 use super::arguments::SavedActivations;
@@ -59,7 +57,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
         unsafe {
             self.first_operand(simd, worker.share(batch));
             worker.wait();
-            let part = self.input.map(|input| input.part(&self.plan, self.plan.rows(batch, worker).rows, worker));
+            let part =
+                self.input.map(|input| input.part(&self.plan, self.plan.rows(batch, worker).rows, worker));
             let gates = (self.gates, self.plan.unit_layout(self.sequence.shape, G));
             for position in 0..time {
                 if let Some(part) = &part {
@@ -151,7 +150,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep
             };
             let state = pass.c.at(if C::CELL_STATE { (row * unit_vectors + unit) * lanes } else { 0 });
             let old_c = if C::CELL_STATE { Vector::load(simd, state) } else { zero };
-            let output: CellOutput<S, O::Sum, K> = 
+            let output: CellOutput<S, O::Sum, K> =
                 pass.cell.forward::<O::Digits, _, _>(gates, product, h, old_c);
             let mut c = old_c;
             if C::CELL_STATE && pass.sequence.is_active(row, self.t) {
@@ -316,7 +315,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
                 let lanes = pass.plan.lanes;
                 let gates = step.gates(row, output);
                 let old_h = Vector::load(simd, pass.h.at(row * pass.plan.h_width() + output * lanes));
-                let [new_h, last] = 
+                let [new_h, last] =
                     pass.cell.finish::<O::Digits, _, _>(Vector::load_all(simd, gates), h, old_h);
                 last.store(gates.add((K - 1) * lanes));
                 h = new_h;

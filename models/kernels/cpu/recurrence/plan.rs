@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::super::product::{Operand, Panel, Panels, SequenceLayout};
 use super::super::tuning::{
-    CHUNK_BYTES, CHUNK_MIN_ROWS, CHUNK_WEIGHT_BYTES, L2_BYTES, PARALLEL_SEQUENCE_MULTIPLICATIONS, PARALLEL_STEP_MULTIPLICATIONS, SPLIT_BATCH_PER_THREAD,
+    CHUNK_BYTES, CHUNK_MIN_ROWS, CHUNK_WEIGHT_BYTES, L2_BYTES, PARALLEL_SEQUENCE_MULTIPLICATIONS,
+    PARALLEL_STEP_MULTIPLICATIONS, SPLIT_BATCH_PER_THREAD,
 };
 use super::super::workers::Worker;
 use super::shape::SequenceShape;
