@@ -14,6 +14,7 @@ mod generate;
 mod no_effect;
 mod pipes;
 mod plot;
+mod precision;
 mod predict;
 mod recipe;
 mod resume;

@@ -19,3 +19,5 @@ mod session;
 pub(crate) use permission::Amx;
 pub(crate) use product::{PairProduct, multiply};
 pub(crate) use session::TileSession;
+#[cfg(test)]
+pub(crate) use session::stored_configuration;

@@ -74,21 +74,22 @@ pub(super) unsafe fn configure(upper: u8, lower: u8) {
     HEIGHTS.set(heights);
 }
 
+/// Read the configuration of this thread's tiles: 64 zeros without one.
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) fn stored_configuration(_amx: Amx) -> [u8; 64] {
+    #[repr(align(64))]
+    struct Stored([u8; 64]);
+    let mut stored = Stored([0xff; 64]);
+    // SAFETY: the instruction exists and writes 64 bytes.
+    unsafe { asm!("sttilecfg [{}]", in(reg) &raw mut stored, options(nostack, preserves_flags)) };
+    stored.0
+}
+
+#[cfg(test)]
+mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
-
-    /// Read the configuration of this thread's tiles: 64 zeros without one.
-    pub(in super::super) fn stored_configuration(_amx: Amx) -> [u8; 64] {
-        #[repr(align(64))]
-        struct Stored([u8; 64]);
-        let mut stored = Stored([0xff; 64]);
-        // SAFETY: the instruction exists and writes 64 bytes.
-        unsafe { asm!("sttilecfg [{}]", in(reg) &raw mut stored, options(nostack, preserves_flags)) };
-        stored.0
-    }
 
     #[test]
     fn tiles_are_released_when_a_session_returns_or_panics() {

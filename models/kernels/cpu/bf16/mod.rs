@@ -39,6 +39,9 @@ mod transpose;
 #[cfg(target_arch = "x86_64")]
 mod unit;
 
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests;
+
 pub(crate) use choice::{bf16_isa, has_pairs};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use pairs::Bf16;

@@ -122,13 +122,16 @@ impl<'a, O: Operand> StepProjection<'a, O> {
                     operand.add(input).write_bytes(0, stride - input);
                 }
             }
+            // Step and row of each row of operands: a table, for a division takes longer than a row of a tile.
+            let places: Vec<(usize, usize)> =
+                (0..times.len()).flat_map(|step| rows.clone().map(move |row| (step, row))).collect();
             let left = |index| LeftRows {
                 is_padded: true,
                 ..LeftRows::new(operands.at(index * stride).cast_const(), stride)
             };
             dense(
                 simd,
-                0..times.len() * count,
+                0..places.len(),
                 (left, usize::MAX),
                 self.packed().panels(),
                 panels,
@@ -137,7 +140,7 @@ impl<'a, O: Operand> StepProjection<'a, O> {
                     Vector::<S, O::Sum>::copy(simd, bias, tile, panel.groups * group_width);
                 },
                 |index, panel, tile| {
-                    let (step, row) = (index / count, rows.start + index % count);
+                    let (step, row) = places[index];
                     for group in 0..panel.groups {
                         let to = to(step, row, panel.first + group);
                         Vector::<S, O::Sum>::copy(simd, tile.add(group * group_width), to, group_width);

@@ -66,7 +66,7 @@ impl<O: Operand> InputPart<'_, O> {
         let end = sequence.shape.time.min(position + steps);
         let (first, last) = (sequence.time_step(position), sequence.time_step(end - 1));
         let times = first.min(last)..first.max(last) + 1;
-        let from = times.start;
+        let (from, len) = (times.start, times.len());
         // SAFETY: the caller's promise.
         unsafe {
             projection.run(
@@ -75,8 +75,11 @@ impl<O: Operand> InputPart<'_, O> {
                 &self.panels,
                 &self.operands,
                 |step, row, group| {
-                    let t = from + step;
-                    let slot = self.input.slot(sequence.time_step(t), t);
+                    let slot = match (self.input.keeps, sequence.reverse) {
+                        (true, _) => from + step,
+                        (false, false) => step,
+                        (false, true) => len - 1 - step,
+                    };
                     gates.at(layout.at(slot, group, row))
                 },
             );
