@@ -12,17 +12,17 @@ pub(crate) fn map<P: Send, R: Send>(pieces: Vec<P>, work: impl Fn(P) -> R + Sync
     if pieces.len() <= 1 || kernels::threads() == 1 {
         return pieces.into_iter().map(work).collect();
     }
-    enum Slot<P, R> {
+    enum JobSlot<P, R> {
         Piece(P),
         Taken,
         Result(R),
     }
-    let slots: Vec<_> = pieces.into_iter().map(|piece| Mutex::new(Slot::Piece(piece))).collect();
+    let slots: Vec<_> = pieces.into_iter().map(|piece| Mutex::new(JobSlot::Piece(piece))).collect();
     kernels::run_chunked(slots.len(), |range| {
         for slot in &slots[range] {
             let mut slot = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Slot::Piece(piece) = std::mem::replace(&mut *slot, Slot::Taken) {
-                *slot = Slot::Result(work(piece));
+            if let JobSlot::Piece(piece) = std::mem::replace(&mut *slot, JobSlot::Taken) {
+                *slot = JobSlot::Result(work(piece));
             }
         }
     });
@@ -30,7 +30,7 @@ pub(crate) fn map<P: Send, R: Send>(pieces: Vec<P>, work: impl Fn(P) -> R + Sync
         slots.into_iter().map(|slot| slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
     results
         .map(|slot| match slot {
-            Slot::Result(result) => result,
+            JobSlot::Result(result) => result,
             _ => unreachable!("invariant: the pool has visited every slot"),
         })
         .collect()

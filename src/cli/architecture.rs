@@ -16,9 +16,9 @@ use super::number;
 pub const DTYPE: DType = DType::F32;
 
 /// A kind of recurrent cell: an entry of [`MODELS`] with a stack.
-pub type Cell = &'static ModelEntry;
+pub type StackEntry = &'static ModelEntry;
 
-/// Invariant: a [`Cell`] has a stack.
+/// Invariant: a [`StackEntry`] has a stack.
 pub const HAS_STACK: &str = "invariant: clap accepts only cells, which have stacks";
 
 /// The network.
@@ -40,7 +40,7 @@ pub struct Args {
 
     /// Cell of an rnnlm [default: lstm]
     #[arg(long, value_name = "CELL", value_parser = flags::cell())]
-    cell: Option<Cell>,
+    cell: Option<StackEntry>,
 
     /// Read the sequence in both directions (not for language models) [default: true for tags of words and for
     /// classes]
@@ -159,7 +159,7 @@ impl Args {
     /// Return the configuration of the network for `task`.
     pub fn config(
         &self,
-        cell: Cell,
+        cell: StackEntry,
         task: &dyn Task,
         prepared: &Prepared,
         sizes: Sizes,
@@ -243,7 +243,7 @@ impl Args {
 
     /// Refuse flags that the cell does not have, and a stack that is too large for this machine to train, before any
     /// data is read.
-    pub fn check(&self, cell: Cell, optimizer: &OptimizerConfig) -> anyhow::Result<()> {
+    pub fn check(&self, cell: StackEntry, optimizer: &OptimizerConfig) -> anyhow::Result<()> {
         self.check_cell(cell)?;
         // Sizes that the user does not give depend on the data; 1 is the least of them.
         let stack = StackOptions {
@@ -264,7 +264,7 @@ impl Args {
     }
 
     /// Refuse flags that the cell does not have.
-    fn check_cell(&self, cell: Cell) -> anyhow::Result<()> {
+    fn check_cell(&self, cell: StackEntry) -> anyhow::Result<()> {
         for (flag, given, owners) in [
             ("--projection", self.projection.is_some(), &["lstm"][..]),
             ("--forget-bias", self.forget_bias.is_some(), &["lstm"]),
@@ -293,7 +293,7 @@ impl Args {
     }
 
     /// Return the configuration of the stack for a cell that [`check`](Args::check) has accepted.
-    fn stack(&self, cell: Cell, options: StackOptions) -> RecurrentConfig {
+    fn stack(&self, cell: StackEntry, options: StackOptions) -> RecurrentConfig {
         let stack = cell.stack.expect(HAS_STACK);
         let mut rnn = stack(options);
         match &mut rnn {
@@ -315,7 +315,7 @@ impl Args {
     }
 
     /// Return the cell of `rnn train MODEL`: the model itself, or `--cell` of a network.
-    pub fn cell(&self, model: Cell) -> anyhow::Result<Cell> {
+    pub fn cell(&self, model: StackEntry) -> anyhow::Result<StackEntry> {
         match (model.stack, self.cell) {
             (Some(_), Some(cell)) if cell != model => {
                 let problem = format!("{} is a cell itself; --cell is for rnnlm", model.name);

@@ -19,7 +19,7 @@ use rnn_zoo::training::{Objective, Options, Trainer};
 use rnn_zoo::{Error, Result};
 use serde_json::{Value, json};
 
-use super::architecture::{Cell, DTYPE, HAS_STACK};
+use super::architecture::{DTYPE, HAS_STACK, StackEntry};
 use super::compute::Compute;
 use super::flags::{self, usage};
 use super::number;
@@ -36,15 +36,15 @@ Examples:
 pub struct Args {
     /// Quantity to time
     #[command(subcommand)]
-    quantity: Quantity,
+    quantity: BenchCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Quantity {
+enum BenchCommand {
     /// Layers over whole sequences: forward, and forward with backward
-    Layer(Shape),
+    Layer(LayerArgs),
     /// One time step of a batch of 1, as in text generation
-    Step(Shape),
+    Step(LayerArgs),
     /// A training step of a language model: forward, backward and the optimizer
     Lm(LanguageModel),
 }
@@ -52,17 +52,17 @@ enum Quantity {
 #[derive(Debug, clap::Args)]
 struct LanguageModel {
     #[command(flatten)]
-    shape: Shape,
+    shape: LayerArgs,
     /// sgd, adam, adamw or rmsprop
     #[arg(long, value_name = "NAME", default_value = "adam")]
     optimizer: OptimizerConfig,
 }
 
 #[derive(Debug, clap::Args)]
-struct Shape {
+struct LayerArgs {
     /// simple-rnn, lstm or gru
     #[arg(long, value_name = "NAME", value_parser = flags::cell())]
-    model: Cell,
+    model: StackEntry,
     /// Sequences in a batch
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 20)]
     batch: usize,
@@ -99,13 +99,13 @@ struct Shape {
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let shape = match &args.quantity {
-        Quantity::Layer(shape) | Quantity::Step(shape) => shape,
-        Quantity::Lm(model) => &model.shape,
+        BenchCommand::Layer(shape) | BenchCommand::Step(shape) => shape,
+        BenchCommand::Lm(model) => &model.shape,
     };
     let found = shape.precision.scope(|| match &args.quantity {
-        Quantity::Layer(shape) => Ok(layer(shape)?),
-        Quantity::Step(shape) => Ok(step(shape)?),
-        Quantity::Lm(model) => language_model(model),
+        BenchCommand::Layer(shape) => Ok(layer(shape)?),
+        BenchCommand::Step(shape) => Ok(step(shape)?),
+        BenchCommand::Lm(model) => language_model(model),
     })?;
     let mut out = std::io::stdout().lock();
     if shape.json {
@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn layer(shape: &Shape) -> Result<Value> {
+fn layer(shape: &LayerArgs) -> Result<Value> {
     let device = shape.compute.open()?;
     let input = shape.input.unwrap_or(shape.hidden);
     let (rnn, parameters) = shape.stack(input, &device)?;
@@ -143,7 +143,7 @@ fn layer(shape: &Shape) -> Result<Value> {
     }))
 }
 
-fn step(shape: &Shape) -> Result<Value> {
+fn step(shape: &LayerArgs) -> Result<Value> {
     /// Steps timed together: one alone is shorter than the noise of the clock.
     const STEPS: usize = 50;
     let device = shape.compute.open()?;
@@ -207,7 +207,7 @@ fn language_model(LanguageModel { shape, optimizer }: &LanguageModel) -> anyhow:
     }))
 }
 
-impl Shape {
+impl LayerArgs {
     fn config(&self, input: usize) -> RecurrentConfig {
         let stack = StackOptions { num_layers: self.layers, ..StackOptions::new(input, self.hidden) };
         let of_cell = self.model.stack.expect(HAS_STACK);

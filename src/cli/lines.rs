@@ -14,7 +14,7 @@ const BUFFER: usize = 1 << 16;
 const LONGEST: usize = 64 << 20;
 
 /// The lines of a file or of standard input. A line ends with `\n`, `\r\n` or `\r`.
-pub(super) struct Lines {
+pub(super) struct InputLines {
     reader: BufReader<Box<dyn Read>>,
     /// The file, for errors.
     name: String,
@@ -24,7 +24,7 @@ pub(super) struct Lines {
     after_return: bool,
 }
 
-impl Lines {
+impl InputLines {
     /// The lines that `reader` gives; `name` is its file, for errors.
     pub(super) fn new(name: &str, reader: Box<dyn Read>) -> Self {
         let reader = BufReader::with_capacity(BUFFER, reader);
@@ -136,7 +136,7 @@ mod tests {
             ("\n", vec![""]),
         ] {
             for size in 1..6 {
-                let mut lines = Lines::new("test", Box::new(Slow(text.into(), size)));
+                let mut lines = InputLines::new("test", Box::new(Slow(text.into(), size)));
                 let mut found = vec![];
                 while let Some(line) = lines.next().unwrap() {
                     found.push(line);

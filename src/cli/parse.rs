@@ -9,7 +9,7 @@ use clap::{CommandFactory, FromArgMatches};
 use super::command::{Cli, Command};
 use super::flags::{Usage, usage};
 use super::overview::with_groups;
-use super::recipe::{Source, expand, settings, with_valued_switches};
+use super::recipe::{RecipeSource, expand, settings, with_valued_switches};
 use super::refusal::usage_of;
 
 impl Cli {
@@ -44,7 +44,7 @@ impl Cli {
 fn refuse(
     error: clap::Error,
     arguments: &[OsString],
-    recipe: Option<&Source>,
+    recipe: Option<&RecipeSource>,
 ) -> anyhow::Result<Option<Cli>> {
     let command = with_groups(Cli::command());
     // Help and errors show switches as they are usually written, without a value.

@@ -35,17 +35,17 @@ const LENGTH: [&str; 2] = ["epochs", "max-steps"];
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// The settings, in the order of the help.
-    entries: Vec<Entry>,
-    recipe: Option<Source>,
+    entries: Vec<RecipeEntry>,
+    recipe: Option<RecipeSource>,
     /// The command line that the settings were read by.
     command: Command,
 }
 
 /// The path of a recipe, and the keys whose values it decides.
-pub type Source = (PathBuf, Vec<String>);
+pub type RecipeSource = (PathBuf, Vec<String>);
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct RecipeEntry {
     /// The position of the flag in the help.
     order: usize,
     heading: Option<String>,
@@ -62,7 +62,7 @@ impl Settings {
         let (order, arg) = place.expect("invariant: the key is a flag of `rnn train`");
         let heading = arg.get_help_heading().map(String::from);
         let value = toml::Value::from(value).to_string();
-        self.entries.push(Entry { order, heading, key: key.into(), value });
+        self.entries.push(RecipeEntry { order, heading, key: key.into(), value });
         self.entries.sort_by_key(|entry| entry.order);
     }
 
@@ -103,7 +103,7 @@ impl Settings {
         let matches = matches.map_err(|error| Error::file(path, error.kind()))?;
         let given = matches.subcommand_matches("train").expect("invariant: the arguments say `train`");
         let mut whole = settings(&self.command, given, None);
-        let of_length = |entry: &Entry| LENGTH.contains(&entry.key.as_str());
+        let of_length = |entry: &RecipeEntry| LENGTH.contains(&entry.key.as_str());
         whole.entries.retain(|entry| !of_length(entry));
         whole.entries.extend(self.entries.iter().filter(|entry| of_length(entry)).cloned());
         whole.entries.sort_by_key(|entry| entry.order);
@@ -164,7 +164,7 @@ fn key(arg: &Arg) -> &str {
 }
 
 /// Return the settings among the arguments of `rnn train`, except those of the machine: threads and device.
-pub fn settings(command: &Command, given: &ArgMatches, recipe: Option<Source>) -> Settings {
+pub fn settings(command: &Command, given: &ArgMatches, recipe: Option<RecipeSource>) -> Settings {
     let is_of_machine = |arg: &Arg| arg.get_help_heading() == Some("Compute");
     let keys = train(command).get_arguments().enumerate();
     let keys = keys.filter(|(_, arg)| is_key(arg) && !is_of_machine(arg));
@@ -173,13 +173,18 @@ pub fn settings(command: &Command, given: &ArgMatches, recipe: Option<Source>) -
         let explicit = given.value_source(id) == Some(ValueSource::CommandLine);
         let value = explicit.then(|| given.get_raw(id)?.next_back()).flatten()?.to_string_lossy();
         let heading = arg.get_help_heading().map(String::from);
-        Some(Entry { order, heading, key: key(arg).to_string(), value: Values::of(arg).to_toml(&value) })
+        Some(RecipeEntry {
+            order,
+            heading,
+            key: key(arg).to_string(),
+            value: FlagValues::of(arg).to_toml(&value),
+        })
     });
     Settings { entries: entries.collect(), recipe, command: command.clone() }
 }
 
 /// Return the arguments together with the settings of the recipe that they name, and the recipe if there is one.
-pub fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsString>, Option<Source>)> {
+pub fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsString>, Option<RecipeSource>)> {
     // Errors of the user's own arguments are reported later, by the parse of all arguments.
     let first = command.clone().ignore_errors(true).try_get_matches_from(&arguments).ok();
     let Some(given) = first.as_ref().and_then(|first| first.subcommand_matches("train")) else {
@@ -202,7 +207,9 @@ pub fn expand(command: &Command, arguments: Vec<OsString>) -> Result<(Vec<OsStri
         wanted.retain(|(arg, _)| arg.get_id() != "from_sha256");
     }
     let from_recipe = wanted.iter().map(|(arg, value)| match arg.get_long() {
-        Some(flag) if Values::of(arg) == Values::Switch && value == "true" => format!("--{flag}").into(),
+        Some(flag) if FlagValues::of(arg) == FlagValues::Switch && value == "true" => {
+            format!("--{flag}").into()
+        }
         Some(flag) => OsString::from(format!("--{flag}={value}")),
         None => value.into(),
     });
@@ -275,16 +282,18 @@ fn find<'c>(train: &'c Command, name: &str, value: &DeValue<'_>) -> Result<&'c A
 
 /// Return a value as the flag parses it, or the problem with the value.
 fn argument(command: &Command, arg: &Arg, value: &DeValue<'_>) -> Result<String, String> {
-    let values = Values::of(arg);
+    let values = FlagValues::of(arg);
     let text = match (values, value) {
-        (Values::Switch, DeValue::Boolean(switch)) => switch.to_string(),
-        (Values::Whole | Values::Real | Values::Named, DeValue::Integer(number)) => decimal(number)?,
-        (Values::Real | Values::Named, DeValue::Float(number)) => number.as_str().to_string(),
-        (Values::Text | Values::Named, DeValue::String(text)) => text.to_string(),
+        (FlagValues::Switch, DeValue::Boolean(switch)) => switch.to_string(),
+        (FlagValues::Whole | FlagValues::Real | FlagValues::Named, DeValue::Integer(number)) => {
+            decimal(number)?
+        }
+        (FlagValues::Real | FlagValues::Named, DeValue::Float(number)) => number.as_str().to_string(),
+        (FlagValues::Text | FlagValues::Named, DeValue::String(text)) => text.to_string(),
         _ => {
             // The error of the flag for something that is not a number names its range.
-            let expected =
-                problem_with(command, arg, "?").filter(|_| matches!(values, Values::Whole | Values::Real));
+            let expected = problem_with(command, arg, "?")
+                .filter(|_| matches!(values, FlagValues::Whole | FlagValues::Real));
             let expected = expected.unwrap_or_else(|| format!("expected {}", values.expected()));
             return Err(format!(" is {}; {expected}", described(value)));
         }
@@ -305,11 +314,15 @@ fn problem_with(command: &Command, arg: &Arg, value: &str) -> Option<String> {
     match error.kind() {
         ErrorKind::ValueValidation => {
             let problem = std::error::Error::source(&error).map_or(String::new(), ToString::to_string);
-            let values = Values::of(arg);
-            Some(match matches!(values, Values::Whole | Values::Real) && !problem.starts_with("expected") {
-                true => format!("expected {}", values.expected()),
-                false => problem,
-            })
+            let values = FlagValues::of(arg);
+            Some(
+                match matches!(values, FlagValues::Whole | FlagValues::Real)
+                    && !problem.starts_with("expected")
+                {
+                    true => format!("expected {}", values.expected()),
+                    false => problem,
+                },
+            )
         }
         ErrorKind::InvalidValue => match error.get(ContextKind::ValidValue) {
             Some(ContextValue::Strings(names)) => Some(format!("expected one of {}", names.join(", "))),
@@ -322,7 +335,7 @@ fn problem_with(command: &Command, arg: &Arg, value: &str) -> Option<String> {
 
 /// The kind of values of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Values {
+enum FlagValues {
     Switch,
     Whole,
     Real,
@@ -331,7 +344,7 @@ enum Values {
     Named,
 }
 
-impl Values {
+impl FlagValues {
     fn of(arg: &Arg) -> Self {
         let id = arg.get_value_parser().type_id();
         let is = |types: &[TypeId]| types.iter().any(|wanted| id == *wanted);

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::bundle_argument::load_model;
 use super::compute::Compute;
 use super::flags::{translated, usage};
-use super::lines::{LINES, Lines};
+use super::lines::{InputLines, LINES};
 use super::outcome::Outcome;
 use super::precision::PrecisionArg;
 use super::read_args::{ReadArgs, announce_corpus};
@@ -72,8 +72,8 @@ fn run_in_scope(args: &Args) -> anyhow::Result<Outcome> {
     let lines = if has_columns(Path::new(&args.file)) { None } else { Some(open_lines(args)?) };
     let model = load_model(&args.bundle, &device)?;
     let mut input = match lines {
-        Some(lines) => Input::Lines(lines),
-        None => Input::Records(records(args, &model)?),
+        Some(lines) => ScoreInput::Lines(lines),
+        None => ScoreInput::Records(records(args, &model)?),
     };
     let mut out = std::io::stdout().lock();
     let mut seen = Seen::default();
@@ -188,12 +188,12 @@ fn records(args: &Args, model: &Model) -> anyhow::Result<Pieces> {
 }
 
 /// The texts to score.
-enum Input {
-    Lines(Lines),
+enum ScoreInput {
+    Lines(InputLines),
     Records(Pieces),
 }
 
-impl Input {
+impl ScoreInput {
     /// Read at least one text, if there is one, and return whether more may follow.
     fn available(&mut self) -> (Vec<String>, Result<bool, Error>) {
         match self {
@@ -214,7 +214,7 @@ impl Input {
 }
 
 /// Open the lines of a file or of standard input.
-fn open_lines(args: &Args) -> anyhow::Result<Lines> {
+fn open_lines(args: &Args) -> anyhow::Result<InputLines> {
     let (file, encoding) = (args.file.as_str(), args.read.encoding);
     if let Some(flag) = args.read.given().filter(|flag| *flag != "--encoding") {
         return Err(usage(flag, format!("{file} has no columns; expected a .csv, .tsv or .jsonl file")));
@@ -237,5 +237,5 @@ fn open_lines(args: &Args) -> anyhow::Result<Lines> {
         }
         (path, _) => (path, Box::new(File::open(path).map_err(|error| Error::file(path, error))?)),
     };
-    Ok(Lines::new(name, reader))
+    Ok(InputLines::new(name, reader))
 }

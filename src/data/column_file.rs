@@ -69,7 +69,7 @@ struct Layout {
 }
 
 /// The meaning of a line.
-enum Kind {
+enum LineKind {
     Row,
     Comment,
     End,
@@ -89,7 +89,7 @@ impl ColumnFile {
                 .next()
                 .transpose()?
                 .ok_or_else(|| Error::file(path, "has no rows; expected a word and its tag on each line"))?;
-            if matches!(kind(&line.text, is_conllu, true), Kind::Row) {
+            if matches!(kind(&line.text, is_conllu, true), LineKind::Row) {
                 break line;
             }
         };
@@ -141,7 +141,7 @@ pub(super) fn has_extension(path: &Path, extension: &str) -> bool {
 fn looks_like_conllu(file: &Utf8File) -> Result<bool> {
     for line in NumberedLines::new(file) {
         let text = line?.text;
-        if matches!(kind(&text, true, true), Kind::Row) {
+        if matches!(kind(&text, true, true), LineKind::Row) {
             let fields: Vec<&str> = text.split('\t').collect();
             let number = fields[0].split(['-', '.']).all(|part| part.parse::<u64>().is_ok());
             return Ok(fields.len() == CONLLU_COLUMNS && number);
@@ -151,16 +151,16 @@ fn looks_like_conllu(file: &Utf8File) -> Result<bool> {
 }
 
 /// The meaning of a line; `is_first` tells whether it can be the first of a sentence.
-fn kind(line: &str, is_conllu: bool, is_first: bool) -> Kind {
+fn kind(line: &str, is_conllu: bool, is_first: bool) -> LineKind {
     let begins = |start: &str| line.starts_with(start);
     // A document ends a sentence, too.
     let document = begins("-DOCSTART-") || begins("#begin document") || begins("#end document");
     match line.bytes().all(|byte| byte.is_ascii_whitespace()) {
-        _ if document => Kind::End,
-        true => Kind::End,
-        false if is_conllu && begins("#") => Kind::Comment,
-        false if !is_conllu && is_first && begins("# id ") => Kind::Comment,
-        false => Kind::Row,
+        _ if document => LineKind::End,
+        true => LineKind::End,
+        false if is_conllu && begins("#") => LineKind::Comment,
+        false if !is_conllu && is_first && begins("# id ") => LineKind::Comment,
+        false => LineKind::Row,
     }
 }
 
@@ -298,10 +298,10 @@ impl Sentences {
         while let Some(line) = self.lines.next().transpose()? {
             let is_first = sentence.words.is_empty();
             match kind(&line.text, self.layout.is_conllu, is_first) {
-                Kind::Comment => {}
-                Kind::End if is_first => {}
-                Kind::End => return Ok(Some(sentence)),
-                Kind::Row => self.layout.add(&mut sentence, &line).map_err(|problem| {
+                LineKind::Comment => {}
+                LineKind::End if is_first => {}
+                LineKind::End => return Ok(Some(sentence)),
+                LineKind::Row => self.layout.add(&mut sentence, &line).map_err(|problem| {
                     Error::file(self.lines.path(), format!("line {}: {problem}", line.number))
                 })?,
             }

@@ -1,9 +1,8 @@
 //! A corpus: text in pieces, in three splits, streamed from a file, folder, generator or the hub.
 
-use std::path::{Path, PathBuf};
-
 use super::builtin::text;
 use super::data_file::DataFile;
+use super::directory::Directory;
 use super::division::{Division, SplitRule};
 use super::fingerprint::fingerprint;
 use super::formats;
@@ -29,14 +28,6 @@ enum Content {
     Directory(Box<Directory>),
 }
 
-#[derive(Debug)]
-struct Directory {
-    path: PathBuf,
-    train: Box<dyn DataFile>,
-    valid: Option<Box<dyn DataFile>>,
-    test: Option<Box<dyn DataFile>>,
-}
-
 impl Corpus {
     /// Find the corpus (fetch it, for a hub source) and check that it is of a kind that can be read: text, with the
     /// columns asked for. `seed` is for the built-in generators. Records are split by [`SplitRule::Drawn`].
@@ -48,7 +39,7 @@ impl Corpus {
         let content = match source {
             Source::Builtin(builtin) => Content::builtin(*builtin, options, seed)?,
             Source::File(path) => Content::File(formats::open(path, options)?),
-            Source::Directory(path) => Content::directory(path, options)?,
+            Source::Directory(path) => Content::Directory(Box::new(Directory::open(path, options)?)),
             Source::Hub { owner, name, file } => {
                 let path = hub::dataset_file(&Endpoint::from_env()?, owner, name, file)?;
                 Content::File(formats::open(&path, options)?)
@@ -98,7 +89,7 @@ impl Corpus {
         match &self.content {
             Content::Builtin { .. } => None,
             Content::File(file) => file.text_column(),
-            Content::Directory(folder) => folder.train.text_column(),
+            Content::Directory(folder) => folder.text_column(),
         }
     }
 
@@ -154,8 +145,8 @@ impl Corpus {
                 for file in folder.files(split) {
                     add(&file.path().display(), file.notes(self.division)?);
                 }
-                if matches!(split, None | Some(Split::Valid)) && folder.gives_up(self.division) {
-                    add(&folder.path.display(), vec![folder.held_out_note(self.division)]);
+                if let Some(note) = folder.held_out_note(split, self.division) {
+                    add(&folder.path().display(), vec![note]);
                 }
             }
         }
@@ -169,14 +160,7 @@ impl Corpus {
     pub fn has(&self, split: Split) -> Result<bool> {
         match &self.content {
             Content::Builtin { .. } => Ok(true),
-            Content::Directory(folder) => match split {
-                Split::Valid if folder.gives_up(self.division) => {
-                    folder.train.has(split, without_test(self.division))
-                }
-                Split::Valid => Ok(folder.valid.is_some()),
-                Split::Test => Ok(folder.test.is_some()),
-                Split::Train | Split::All => Ok(true),
-            },
+            Content::Directory(folder) => folder.has(split, self.division),
             Content::File(file) => file.has(split, self.division),
         }
     }
@@ -187,7 +171,7 @@ impl Corpus {
         match &self.content {
             Content::Builtin { .. } => true,
             Content::File(_) => false,
-            Content::Directory(folder) => split != Split::Valid || folder.valid.is_some(),
+            Content::Directory(folder) => folder.has_own(split),
         }
     }
 
@@ -242,84 +226,6 @@ impl Corpus {
     }
 }
 
-/// The division of a folder's training file.
-fn without_test(division: Division) -> Division {
-    Division { fractions: Fractions { test: 0., ..division.fractions }, ..division }
-}
-
-impl Directory {
-    /// Whether the training file gives up a fraction for validation.
-    fn gives_up(&self, Division { fractions, rule, .. }: Division) -> bool {
-        self.valid.is_none() && rule == SplitRule::Drawn && fractions.valid > 0.
-    }
-
-    fn held_out_note(&self, division: Division) -> String {
-        let file = self.train.path().file_name().unwrap_or_default().display();
-        let part = match self.train.text_column() {
-            Some(_) => "drawn at random within each class",
-            None => "its end",
-        };
-        // Without the digits that binary fractions add.
-        let percent = (1e6 * division.fractions.valid).round() / 1e4;
-        format!(
-            "has no valid file; {percent} % of {file} ({part}) is held out for validation \
-             (option `fractions.valid = 0` turns this off)"
-        )
-    }
-
-    /// The files of a split, or of training.
-    fn files(&self, split: Option<Split>) -> Vec<&dyn DataFile> {
-        let valid = self.valid.as_deref();
-        match split {
-            Some(Split::Train) => vec![self.train.as_ref()],
-            Some(Split::Valid) => vec![valid.unwrap_or(self.train.as_ref())],
-            Some(Split::Test) => self.test.as_deref().into_iter().collect(),
-            None => [Some(self.train.as_ref()), valid].into_iter().flatten().collect(),
-            Some(Split::All) => {
-                [Some(self.train.as_ref()), valid, self.test.as_deref()].into_iter().flatten().collect()
-            }
-        }
-    }
-
-    fn pieces(&self, split: Split, division: Division) -> Result<Pieces> {
-        let all = |file: &dyn DataFile| file.pieces(Split::All, division);
-        match split {
-            Split::Train | Split::Valid if self.gives_up(division) => {
-                let division = without_test(division);
-                match self.train.has(split, division)? {
-                    true => self.train.pieces(split, division),
-                    false => Err(self.too_short(split)),
-                }
-            }
-            Split::All => {
-                let parts: Vec<Pieces> =
-                    self.files(Some(split)).into_iter().map(all).collect::<Result<_>>()?;
-                Ok(Box::new(parts.into_iter().flatten()))
-            }
-            Split::Train => all(self.train.as_ref()),
-            Split::Valid => all(self.valid.as_deref().ok_or_else(|| self.absent(split))?),
-            Split::Test => all(self.test.as_deref().ok_or_else(|| self.absent(split))?),
-        }
-    }
-
-    fn too_short(&self, split: Split) -> Error {
-        let problem = format!(
-            "is too short to be divided: its {split} split is empty; option `fractions.valid = 0` uses all of it"
-        );
-        Error::file(self.train.path(), problem)
-    }
-
-    fn absent(&self, split: Split) -> Error {
-        let extensions: Vec<String> =
-            formats::extensions().map(|extension| format!(".{extension}")).collect();
-        let advice = match split {
-            Split::Test => "; option `split = valid` names the validation split",
-            _ => "",
-        };
-        Error::file(&self.path, format!("has no {split} file ({split}{}){advice}", any_of(&extensions)))
-    }
-}
-
 impl Content {
     fn builtin(builtin: Builtin, options: &ReadOptions, seed: u64) -> Result<Self> {
         if !builtin.is_text() {
@@ -332,46 +238,6 @@ impl Content {
             return Err(Error::invalid("encoding", problem));
         }
         Ok(Self::Builtin { builtin, seed })
-    }
-
-    fn directory(path: &Path, options: &ReadOptions) -> Result<Self> {
-        std::fs::read_dir(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
-        let open = |names: &[&str]| find(path, names)?.map(|file| formats::open(&file, options)).transpose();
-        let train = open(&["train"])?.ok_or_else(|| {
-            let names: Vec<String> =
-                formats::extensions().map(|extension| format!("train.{extension}")).collect();
-            Error::file(path, format!("has no {}; a data folder needs one", any_of(&names)))
-        })?;
-        let valid = open(&["valid", "validation", "val", "dev"])?;
-        let test = open(&["test"])?;
-        for other in [&valid, &test].into_iter().flatten() {
-            if other.text_column().is_some() != train.text_column().is_some() {
-                let problem = "is of another kind than the train file; make both plain text or both records";
-                return Err(Error::file(other.path(), problem));
-            }
-        }
-        Ok(Self::Directory(Box::new(Directory { path: path.to_path_buf(), train, valid, test })))
-    }
-}
-
-/// The one file in `folder` called one of `names`, with an extension that can be read.
-fn find(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
-    let files = names.iter().flat_map(|name| formats::extensions().map(move |kind| format!("{name}.{kind}")));
-    let mut found = files.map(|file| folder.join(file)).filter(|path| path.exists());
-    let (first, second) = (found.next(), found.next());
-    if let (Some(first), Some(second)) = (&first, second) {
-        let problem = format!("stands beside {}; keep one of them", second.display());
-        return Err(Error::file(first, problem));
-    }
-    Ok(first)
-}
-
-/// `a, b or c`.
-fn any_of(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        [name] => name.clone(),
-        [names @ .., last] => format!("{} or {last}", names.join(", ")),
     }
 }
 

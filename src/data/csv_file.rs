@@ -4,7 +4,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::columns::{Columns, Places};
-use super::csv_reader::{CsvError, CsvReader, Record};
+use super::csv_reader::{CsvError, CsvReader, CsvRecord};
 use super::delimiter::Delimiter;
 use super::file_reader::FileReader;
 use super::piece::Piece;
@@ -59,7 +59,7 @@ impl CsvFile {
         let (range, line) = (self.file.range(), 1);
         CsvRecords {
             reader: self.reader_at(Place { byte: range.start, line }),
-            record: Record::default(),
+            record: CsvRecord::default(),
             table: self.clone(),
         }
     }
@@ -70,7 +70,7 @@ impl CsvFile {
         CsvReader::new(bytes, self.delimiter.byte(), place.byte, place.line)
     }
 
-    fn field(&self, record: &Record, index: usize) -> Result<String> {
+    fn field(&self, record: &CsvRecord, index: usize) -> Result<String> {
         let text = std::str::from_utf8(record.field(index)).map(String::from);
         text.map_err(|_| {
             self.problem(format!("line {}: field {} is not UTF-8 text", record.line(), index + 1))
@@ -86,7 +86,7 @@ impl CsvFile {
     }
 
     /// The error of a record with too few or too many fields.
-    fn unequal(&self, record: &Record) -> Error {
+    fn unequal(&self, record: &CsvRecord) -> Error {
         let (found, expected, line) = (record.len(), self.names.len(), record.line());
         let advice = match (record.long_quote(), found > expected) {
             (Some((opened, closed)), _) => {
@@ -164,7 +164,7 @@ impl RecordFormat for CsvFile {
 struct CsvRecords {
     reader: CsvReader<BufReader<FileReader>>,
     /// The last record.
-    record: Record,
+    record: CsvRecord,
     table: CsvFile,
 }
 

@@ -22,7 +22,7 @@ pub(super) struct CsvReader<R> {
 
 /// A record.
 #[derive(Debug, Default)]
-pub(super) struct Record {
+pub(super) struct CsvRecord {
     bytes: Vec<u8>,
     /// The end of each field in `bytes`.
     ends: Vec<usize>,
@@ -70,7 +70,7 @@ enum State {
     RecordEnd,
 }
 
-impl Record {
+impl CsvRecord {
     /// The number of fields.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -81,7 +81,7 @@ impl Record {
         self.line
     }
 
-    /// The bytes of a field. `index` must be below [`Record::len`].
+    /// The bytes of a field. `index` must be below [`CsvRecord::len`].
     pub fn field(&self, index: usize) -> &[u8] {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..self.ends[index]]
@@ -121,7 +121,7 @@ impl<R: BufRead> CsvReader<R> {
     ///
     /// # Errors
     /// If the table cannot be read or a quote is not closed.
-    pub fn read(&mut self, record: &mut Record) -> Result<bool, CsvError> {
+    pub fn read(&mut self, record: &mut CsvRecord) -> Result<bool, CsvError> {
         record.bytes.clear();
         record.ends.clear();
         record.long_quote = None;
@@ -172,7 +172,7 @@ impl<R: BufRead> CsvReader<R> {
     }
 
     /// End the last record, which has no line end.
-    fn finish(state: State, record: &mut Record) -> Result<bool, CsvError> {
+    fn finish(state: State, record: &mut CsvRecord) -> Result<bool, CsvError> {
         match state {
             State::Quoted(opened) => Err(CsvError::Unclosed { opened }),
             State::FieldStart if record.is_blank() => Ok(false),
@@ -185,8 +185,8 @@ impl<R: BufRead> CsvReader<R> {
 }
 
 /// Read one byte of a record. `line` is that of the byte.
-fn step(state: State, byte: u8, delimiter: u8, line: u64, record: &mut Record) -> Result<State, CsvError> {
-    let plain = |record: &mut Record, next: State| {
+fn step(state: State, byte: u8, delimiter: u8, line: u64, record: &mut CsvRecord) -> Result<State, CsvError> {
+    let plain = |record: &mut CsvRecord, next: State| {
         record.bytes.push(byte);
         Ok(next)
     };
@@ -228,7 +228,7 @@ mod tests {
     /// All records with their lines; the reader gets `chunk` bytes at a time.
     fn records(table: &str, chunk: usize) -> Result<Vec<(u64, Vec<String>)>, CsvError> {
         let mut reader = CsvReader::new(io::BufReader::with_capacity(chunk, table.as_bytes()), b',', 0, 1);
-        let mut record = Record::default();
+        let mut record = CsvRecord::default();
         let mut found = vec![];
         while reader.read(&mut record)? {
             let field = |index| String::from_utf8(record.field(index).to_vec()).unwrap();
@@ -277,12 +277,12 @@ mod tests {
     fn places_lead_back_to_the_record() {
         let table = "a\r\n\"b\nb\"\r\n\nc\n";
         let mut reader = CsvReader::new(table.as_bytes(), b',', 0, 1);
-        let mut record = Record::default();
+        let mut record = CsvRecord::default();
         while {
             let (byte, line) = (reader.byte(), reader.line());
             let mut again = CsvReader::new(&table.as_bytes()[byte as usize..], b',', byte, line);
             let found = reader.read(&mut record).unwrap();
-            let mut other = Record::default();
+            let mut other = CsvRecord::default();
             assert_eq!(again.read(&mut other).unwrap(), found);
             assert!(!found || (other.line(), other.field(0)) == (record.line(), record.field(0)));
             found

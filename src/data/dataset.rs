@@ -13,7 +13,7 @@ use rand::seq::SliceRandom;
 use super::batch::{Batch, Examples};
 use super::cut::Cut;
 use super::example::Example;
-use super::tokens::TokenStream;
+use super::tokens::SplitTokens;
 use super::windows::Windows;
 use crate::hash::Fnv1a;
 use crate::rng::{self, Purpose};
@@ -26,7 +26,7 @@ pub enum Dataset {
     /// A stream of tokens, each to be predicted from those before it.
     Stream {
         /// The tokens; each is a target.
-        tokens: TokenStream,
+        tokens: SplitTokens,
         /// The token that the model reads before the first.
         start: u32,
     },
@@ -172,7 +172,7 @@ impl Epoch<'_> {
     }
 
     /// Window `index` of every lane. Token `t` is the target at step `t` and the input one step later.
-    fn window(&self, index: usize, tokens: &TokenStream, start: u32, device: &Device) -> Result<Batch> {
+    fn window(&self, index: usize, tokens: &SplitTokens, start: u32, device: &Device) -> Result<Batch> {
         let Cut { batch_size, trim, .. } = self.cut;
         let count = self.data.len();
         let lane = if trim { count / batch_size } else { count.div_ceil(batch_size) };

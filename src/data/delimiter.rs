@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::csv_reader::{CsvReader, Record};
+use super::csv_reader::{CsvReader, CsvRecord};
 use crate::{Error, Result};
 
 /// The delimiters that are looked for.
@@ -47,7 +47,7 @@ impl Delimiter {
 /// The number of fields of the header and of each record; `None` if there is only one, or if they differ.
 fn fields(head: &[u8], complete: bool, delimiter: Delimiter) -> Option<usize> {
     let mut reader = CsvReader::new(head, delimiter.byte(), 0, 1);
-    let mut record = Record::default();
+    let mut record = CsvRecord::default();
     let mut found = None;
     for number in 0..=RECORDS {
         // The last record may be cut off.

@@ -43,13 +43,13 @@ type Result<T, E = DownloadError> = std::result::Result<T, E>;
 /// A client of the hub for one user.
 pub(super) struct Client {
     agent: Agent,
-    hub: Origin,
+    hub: WebOrigin,
     token: Option<String>,
 }
 
 /// The scheme, host and port of an address.
 #[derive(Debug, PartialEq, Eq)]
-struct Origin(String, String, u16);
+struct WebOrigin(String, String, u16);
 
 /// The properties of a file of the hub.
 struct Metadata {
@@ -71,7 +71,7 @@ impl Client {
             .user_agent(concat!("rnn-zoo/", env!("CARGO_PKG_VERSION")))
             .build()
             .into();
-        Ok(Self { agent, hub: Origin::of(&address(url)?)?, token })
+        Ok(Self { agent, hub: WebOrigin::of(&address(url)?)?, token })
     }
 
     /// Download the file at `url`, which is `file` of `repo`, into the cache. Returns its path there.
@@ -154,7 +154,7 @@ impl Client {
     fn get(&self, url: &str, range: &str, mut see: impl FnMut(&HeaderMap)) -> Result<Response<Body>> {
         let mut url = address(url)?;
         for _ in 0..=MOST_REDIRECTS {
-            let is_hub = Origin::of(&url)? == self.hub;
+            let is_hub = WebOrigin::of(&url)? == self.hub;
             let mut request = self.agent.get(&url).header("Range", range);
             if let Some(token) = self.token.as_ref().filter(|_| is_hub) {
                 request = request.header("Authorization", format!("Bearer {token}"));
@@ -179,7 +179,7 @@ impl Client {
     }
 }
 
-impl Origin {
+impl WebOrigin {
     fn of(url: &Uri) -> Result<Self> {
         let (Some(scheme), Some(host)) = (url.scheme_str(), url.host()) else {
             return Err(DownloadError::Protocol(format!("{url} is not an address")));
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn origin_has_scheme_host_and_port() {
-        let origin = |url: &str| Origin::of(&url.parse().unwrap()).unwrap();
+        let origin = |url: &str| WebOrigin::of(&url.parse().unwrap()).unwrap();
         assert_eq!(origin("https://Hub/a"), origin("https://hub:443/b"));
         for other in ["http://hub", "https://hub:444", "https://cdn"] {
             assert_ne!(origin("https://hub"), origin(other), "{other}");

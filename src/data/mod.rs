@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Source     location of a corpus                 source.rs
-//! Corpus     pieces of text, streamed             corpus.rs
+//! Corpus     pieces of text, streamed             corpus.rs, directory.rs
 //! DataFile   a file in one format                 formats.rs lists the formats: text_file.rs, csv_file.rs, ...
 //! Utf8File   a file in any encoding, as UTF-8     utf8_file.rs, detect.rs, encoding.rs
 //! Division   train, valid and test of a file      division.rs, draw.rs
@@ -36,6 +36,7 @@ mod data_file;
 pub mod dataset;
 pub mod delimiter;
 mod detect;
+mod directory;
 pub mod divided;
 pub mod division;
 mod download;
@@ -77,7 +78,7 @@ pub use fractions::Fractions;
 pub use piece::{Piece, Pieces};
 pub use read_options::ReadOptions;
 pub use source::{Builtin, Source, Split};
-pub use tokens::TokenStream;
+pub use tokens::SplitTokens;
 pub use utf8_file::open_utf8;
 
 pub use crate::tokenizer::End;

@@ -20,7 +20,7 @@ const BATCH: usize = 4 << 20;
 /// A token takes two bytes if the vocabulary has at most 65,536 entries, otherwise four. The temporary file has no
 /// name and is deleted with the stream, however the program ends.
 #[derive(Debug)]
-pub struct TokenStream {
+pub struct SplitTokens {
     storage: Storage,
     width: Width,
     len: u64,
@@ -50,7 +50,7 @@ impl Width {
     }
 }
 
-impl TokenStream {
+impl SplitTokens {
     /// Encode one split of a corpus, in parallel over pieces. At most a few megabytes of its text are in memory at a
     /// time.
     ///

@@ -26,7 +26,7 @@ impl Vectors {
     /// # Errors
     /// If the file cannot be read or holds no vectors.
     pub fn width(path: &Path) -> Result<usize> {
-        Reader::open(path).map(|reader| reader.width)
+        VectorReader::open(path).map(|reader| reader.width)
     }
 
     /// Read the vectors of those words that `wanted` accepts. The first of two vectors of a word counts.
@@ -35,7 +35,7 @@ impl Vectors {
     /// If the file cannot be read, holds no vectors, or a line has fewer or more numbers than the first or one that is not
     /// finite. The error names the line.
     pub fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self> {
-        let Reader { first, lines, width } = Reader::open(path)?;
+        let VectorReader { first, lines, width } = VectorReader::open(path)?;
         let mut rows = HashMap::new();
         for line in first.into_iter().map(Ok).chain(lines) {
             let NumberedLine { number, text } = line?;
@@ -61,14 +61,14 @@ impl Vectors {
 }
 
 /// The lines of a file of vectors.
-struct Reader {
+struct VectorReader {
     /// The first line, if it is no header.
     first: Option<NumberedLine>,
     lines: NumberedLines,
     width: usize,
 }
 
-impl Reader {
+impl VectorReader {
     fn open(path: &Path) -> Result<Self> {
         let file = Utf8File::open(path, Some("utf-8".parse::<Encoding>()?))?;
         let mut lines = NumberedLines::new(&file);

@@ -45,7 +45,7 @@ pub fn check_reber(model: &Model, seed: u64, count: usize) -> Result<Option<Lega
         symbols[place.expect("invariant: strings are made of these symbols")]
     };
     let mut strings = unseen_strings(seed);
-    let mut reader = Reader { model, carried: Carried::default() };
+    let mut reader = PartReader { model, carried: Carried::default() };
     // The model was trained in the middle of a stream, so one string is read before those that count.
     let first = strings.next().unwrap_or_default();
     reader.read(std::iter::once(model.start_token()?).chain(first.chars().map(id)).collect())?;
@@ -87,12 +87,12 @@ impl Legality {
 }
 
 /// Reads a text part by part.
-struct Reader<'a> {
+struct PartReader<'a> {
     model: &'a Model,
     carried: Carried,
 }
 
-impl Reader<'_> {
+impl PartReader<'_> {
     /// Read tokens; returns the scores (logits) of the token after each of them.
     fn read(&mut self, tokens: Vec<u32>) -> Result<Vec<Vec<f32>>> {
         let Model { network, device, .. } = self.model;

@@ -41,7 +41,7 @@ pub fn score_lines(model: &Model, lines: &[String]) -> Result<Vec<LineScore>> {
         return Err(model.refuse(problem));
     }
     let tokenizer = model.tokenizer()?;
-    let end = LineEnd::of(model)?;
+    let end = ScoredEnd::of(model)?;
     let encoded = lines.iter().map(|line| end.encode(tokenizer, line)).collect::<Result<Vec<_>>>()?;
     let (tokens, unknown): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
     let logprobs = logprobs(model, &tokens)?;
@@ -62,7 +62,7 @@ fn not_finite(logprobs: &[Vec<f64>]) -> Option<(usize, f64)> {
 
 /// The end of a line that is scored.
 #[derive(Clone, Copy)]
-enum LineEnd {
+enum ScoredEnd {
     /// The end of a record.
     Record,
     /// A line end in running text.
@@ -72,7 +72,7 @@ enum LineEnd {
     None,
 }
 
-impl LineEnd {
+impl ScoredEnd {
     /// The end that lines had in the model's training data.
     fn of(model: &Model) -> Result<Self> {
         Ok(match model.config.text_column {

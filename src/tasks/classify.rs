@@ -17,12 +17,9 @@ use super::figures::{ACCURACY, Figures, MACRO_F1};
 use super::first_use::FirstUse;
 use super::meter::{ClassMeter, Meter};
 use super::names::Names;
-use super::network::{NetworkOptions, predictor};
+use super::network::{NetworkKind, NetworkOptions, predictor};
 use super::shape::Shape;
-use super::task::{
-    Answerer, Questions, Task, TextReader, figures_line, finite_outputs, refuse_language_modelling,
-    refuse_tagging,
-};
+use super::task::{Answerer, Questions, Task, TextReader, figures_line, finite_outputs};
 use super::text;
 use crate::data::corpus::Corpus;
 use crate::data::dataset::Dataset;
@@ -126,8 +123,7 @@ impl Task for Classify {
             let problem = "a classifier needs one vector of the whole sequence: last, mean, max or attention";
             return Err(Error::invalid("readout", problem));
         }
-        refuse_language_modelling(self.name(), options)?;
-        refuse_tagging(self.name(), options)
+        options.check(Some(NetworkKind::Classifier), self.name())
     }
 
     fn network(

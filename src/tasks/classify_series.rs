@@ -95,7 +95,7 @@ pub(super) fn prepare(
     let train: Vec<LabelledSeries> = corpus.items(Split::Train)?.collect::<Result<_>>()?;
     let schema = schema.unwrap_or_else(|| SeriesSchema::learn(&train));
     let labels = if labels.is_empty() { labels_of(data, &train)? } else { labels };
-    let reader = Reader { schema: &schema, labels: &labels, data };
+    let reader = SeriesReader { schema: &schema, labels: &labels, data };
     let train = weigh(reader.examples(train.into_iter().map(Ok), Split::Train)?, &labels)?;
     let valid = match corpus.has(Split::Valid)? {
         true => Some(reader.examples(corpus.items(Split::Valid)?, Split::Valid)?.into()),
@@ -124,7 +124,7 @@ pub(super) fn read_split(
 ) -> Result<(Dataset, Split)> {
     let corpus = data.series_corpus(Some(&schema.dimensions))?;
     let split = split.unwrap_or_else(|| corpus.default_split());
-    let reader = Reader { schema, labels: names.labels, data };
+    let reader = SeriesReader { schema, labels: names.labels, data };
     let series = corpus.items(split)?;
     let examples = match labelled {
         true => reader.examples(series, split)?,
@@ -134,13 +134,13 @@ pub(super) fn read_split(
 }
 
 /// Converts series to examples of a model.
-struct Reader<'a> {
+struct SeriesReader<'a> {
     schema: &'a SeriesSchema,
     labels: &'a [String],
     data: &'a DataSpec,
 }
 
-impl Reader<'_> {
+impl SeriesReader<'_> {
     fn examples(
         &self,
         series: impl Iterator<Item = Result<LabelledSeries>>,

@@ -14,15 +14,15 @@ use super::figures::{ACCURACY, BITS, PERPLEXITY};
 use super::first_use::FirstUse;
 use super::meter::{Meter, TokenMeter};
 use super::names::Names;
-use super::network::NetworkOptions;
+use super::network::{NetworkKind, NetworkOptions};
 use super::shape::Shape;
-use super::task::{Answerer, Task, refuse_classification, refuse_tagging};
+use super::task::{Answerer, Task};
 use super::text;
 use crate::data::builtin::{Floor, reber, story};
 use crate::data::corpus::Corpus;
 use crate::data::dataset::Dataset;
 use crate::data::source::{Builtin, Source, Split};
-use crate::data::tokens::TokenStream;
+use crate::data::tokens::SplitTokens;
 use crate::inference::evaluate::Scores;
 use crate::tokenizer::{Scheme, Tokenizer};
 use crate::training::{LossUnit, Options, Sampler};
@@ -94,8 +94,7 @@ impl Task for Lm {
     }
 
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
-        refuse_classification(self.name(), options)?;
-        refuse_tagging(self.name(), options)
+        options.check(Some(NetworkKind::LanguageModel), self.name())
     }
 
     fn network(
@@ -207,7 +206,7 @@ pub fn floor(data: &DataSpec, tokenizer: &Tokenizer, split: &Dataset) -> Result<
 }
 
 fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer) -> Result<Dataset> {
-    let tokens = TokenStream::encode(corpus, split, tokenizer)?;
+    let tokens = SplitTokens::encode(corpus, split, tokenizer)?;
     Ok(Dataset::Stream { tokens, start: tokenizer.start(corpus.is_records()) })
 }
 

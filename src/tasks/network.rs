@@ -3,6 +3,7 @@
 use rnn_zoo_models::{ModelConfig, PredictorConfig, Readout, RecurrentConfig};
 
 use super::shape::Shape;
+use crate::{Error, Result};
 
 /// Options of a network besides its recurrent stack. A task refuses those that its network does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -24,6 +25,64 @@ pub struct NetworkOptions {
     /// Weight of the mean squared change of the output in the loss (temporal activation regularisation).
     pub tar: Option<f64>,
 }
+
+/// A kind of network with options that no other kind has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NetworkKind {
+    /// A language model's.
+    LanguageModel,
+    /// A classifier's.
+    Classifier,
+    /// A tagger's of words.
+    Tagger,
+}
+
+impl NetworkKind {
+    /// The model that has such a network, for errors.
+    fn name(self) -> &'static str {
+        match self {
+            Self::LanguageModel => "a language model",
+            Self::Classifier => "a classifier",
+            Self::Tagger => "a tagger",
+        }
+    }
+}
+
+impl NetworkOptions {
+    /// Refuse the options that a network of the given kind does not have; `None` is a network without options of its
+    /// own. `task` is named in the error.
+    ///
+    /// # Errors
+    /// If such an option is set.
+    pub(super) fn check(&self, kind: Option<NetworkKind>, task: &str) -> Result<()> {
+        let foreign = self.of_one_kind().into_iter().find(|&(owner, set, _)| set && Some(owner) != kind);
+        match foreign {
+            Some((owner, _, error)) => {
+                Err(error(format!("only {} has it, not option `task = {task}`", owner.name())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Every option that one kind of network alone has: that kind, whether the option is set, and an error about it.
+    fn of_one_kind(&self) -> [(NetworkKind, bool, OptionError); 7] {
+        use NetworkKind::{Classifier, LanguageModel, Tagger};
+        [
+            (LanguageModel, self.tied, |problem| Error::invalid("tied", problem)),
+            (LanguageModel, self.embedding_dropout.is_some(), |problem| {
+                Error::invalid("embedding_dropout", problem)
+            }),
+            (LanguageModel, self.ar.is_some(), |problem| Error::invalid("ar", problem)),
+            (LanguageModel, self.tar.is_some(), |problem| Error::invalid("tar", problem)),
+            (Classifier, self.readout.is_some(), |problem| Error::invalid("readout", problem)),
+            (Tagger, self.crf.is_some(), |problem| Error::invalid("crf", problem)),
+            (Tagger, self.characters.is_some(), |problem| Error::invalid("characters", problem)),
+        ]
+    }
+}
+
+/// An error about one option, with the given problem.
+type OptionError = fn(String) -> Error;
 
 /// A recurrent stack with a linear layer on the outputs that `readout` selects.
 pub(super) fn predictor(

@@ -56,7 +56,7 @@ pub struct SpanScores {
 
 /// The position of a word in its span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum SpanPart {
     Outside,
     Begin,
     Inside,
@@ -91,7 +91,7 @@ pub fn are_spans<T: AsRef<str>>(tags: impl IntoIterator<Item = T>) -> bool {
 pub fn spans<T: AsRef<str>>(tags: &[T]) -> Vec<Span> {
     let mut spans = vec![];
     let mut open: Option<(usize, &str)> = None;
-    let mut before = (Part::Outside, NO_TYPE);
+    let mut before = (SpanPart::Outside, NO_TYPE);
     for (place, tag) in tags.iter().enumerate() {
         let now = parsed(tag.as_ref());
         if ends(before, now) {
@@ -111,14 +111,14 @@ fn span(kind: &str, start: usize, end: usize) -> Span {
 }
 
 /// The part and the type that a tag names.
-fn parsed(tag: &str) -> (Part, &str) {
+fn parsed(tag: &str) -> (SpanPart, &str) {
     let mut rest = tag.chars();
     let part = match rest.next() {
-        Some('B') => Part::Begin,
-        Some('I') => Part::Inside,
-        Some('E' | 'L') => Part::End,
-        Some('S' | 'U') => Part::Single,
-        _ => return (Part::Outside, NO_TYPE),
+        Some('B') => SpanPart::Begin,
+        Some('I') => SpanPart::Inside,
+        Some('E' | 'L') => SpanPart::End,
+        Some('S' | 'U') => SpanPart::Single,
+        _ => return (SpanPart::Outside, NO_TYPE),
     };
     let kind = rest.as_str();
     let kind = kind.strip_prefix('-').unwrap_or(kind);
@@ -126,22 +126,24 @@ fn parsed(tag: &str) -> (Part, &str) {
 }
 
 /// Whether the span of the word `before` ends with it.
-fn ends((before, kind): (Part, &str), (now, next): (Part, &str)) -> bool {
+fn ends((before, kind): (SpanPart, &str), (now, next): (SpanPart, &str)) -> bool {
     match before {
-        Part::Outside => false,
-        Part::End | Part::Single => true,
-        Part::Begin | Part::Inside => {
-            matches!(now, Part::Outside | Part::Begin | Part::Single) || kind != next
+        SpanPart::Outside => false,
+        SpanPart::End | SpanPart::Single => true,
+        SpanPart::Begin | SpanPart::Inside => {
+            matches!(now, SpanPart::Outside | SpanPart::Begin | SpanPart::Single) || kind != next
         }
     }
 }
 
 /// Whether a span begins with the word `now`.
-fn begins((before, kind): (Part, &str), (now, next): (Part, &str)) -> bool {
+fn begins((before, kind): (SpanPart, &str), (now, next): (SpanPart, &str)) -> bool {
     match now {
-        Part::Outside => false,
-        Part::Begin | Part::Single => true,
-        Part::Inside | Part::End => !matches!(before, Part::Begin | Part::Inside) || kind != next,
+        SpanPart::Outside => false,
+        SpanPart::Begin | SpanPart::Single => true,
+        SpanPart::Inside | SpanPart::End => {
+            !matches!(before, SpanPart::Begin | SpanPart::Inside) || kind != next
+        }
     }
 }
 

@@ -18,15 +18,12 @@ use super::figures::{ACCURACY, F1};
 use super::first_use::FirstUse;
 use super::meter::Meter;
 use super::names::Names;
-use super::network::{NetworkOptions, predictor};
+use super::network::{NetworkKind, NetworkOptions, predictor};
 use super::sequences::Sequences;
 use super::shape::Shape;
 use super::tag_meter::{TagMeter, TagScores};
 use super::tag_words::{self, TagSchema};
-use super::task::{
-    Answerer, BatchLoss, Questions, Task, TextReader, figures_line, overflowing, refuse_classification,
-    refuse_language_modelling, refuse_tagging,
-};
+use super::task::{Answerer, BatchLoss, Questions, Task, TextReader, figures_line, overflowing};
 use crate::Result;
 use crate::data::batch::Batch;
 use crate::data::builtin::copy;
@@ -114,8 +111,7 @@ impl Task for Tag {
     }
 
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
-        refuse_classification(self.name(), options)?;
-        refuse_language_modelling(self.name(), options)
+        options.check(Some(NetworkKind::Tagger), self.name())
     }
 
     fn network(
@@ -126,7 +122,7 @@ impl Task for Tag {
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
         let Some(schema) = TagSchema::read(schema)? else {
-            refuse_tagging(self.name(), options)?;
+            options.check(None, self.name())?;
             return Ok(predictor(Readout::Every, rnn, shape, options));
         };
         Ok(ModelConfig::Tagger(tagger(rnn, shape, &schema, options)))

@@ -73,7 +73,7 @@ pub(super) fn prepare(data: &DataSpec, origin: Origin, unit: LossUnit) -> Result
             (tokenizer, labels, schema)
         }
     };
-    let encoder = Encoder::new(&tokenizer, &labels, &schema);
+    let encoder = WordEncoder::new(&tokenizer, &labels, &schema);
     let read = |split| encoder.read(&corpus, split, true);
     let valid = if corpus.has(Split::Valid)? { Some(read(Split::Valid)?) } else { None };
     let splits = Splits { train: read(Split::Train)?, valid };
@@ -99,7 +99,7 @@ pub(super) fn read_split(
 ) -> Result<(Dataset, Split)> {
     let corpus = data.column_corpus(Some(&schema.data))?;
     let split = split.unwrap_or_else(|| corpus.default_split());
-    let encoder = Encoder::new(text::require(names.tokenizer)?, names.labels, schema);
+    let encoder = WordEncoder::new(text::require(names.tokenizer)?, names.labels, schema);
     Ok((encoder.read(&corpus, split, tagged)?, split))
 }
 
@@ -114,7 +114,7 @@ pub(super) fn read_texts(texts: &[String], names: Names<'_>) -> Result<Dataset> 
         );
         return Err(Error::Message(problem));
     }
-    let encoder = Encoder::new(text::require(names.tokenizer)?, names.labels, &schema);
+    let encoder = WordEncoder::new(text::require(names.tokenizer)?, names.labels, &schema);
     let sentences = texts.iter().map(|text| {
         let words: Vec<String> = text.split_whitespace().map(String::from).collect();
         Ok(Sentence { words, ..Sentence::default() })
@@ -165,14 +165,14 @@ fn learn(
 }
 
 /// Converts sentences to numbers.
-struct Encoder<'a> {
+struct WordEncoder<'a> {
     tokenizer: &'a Tokenizer,
     labels: &'a [String],
     schema: &'a TagSchema,
     characters: HashMap<char, u32>,
 }
 
-impl<'a> Encoder<'a> {
+impl<'a> WordEncoder<'a> {
     fn new(tokenizer: &'a Tokenizer, labels: &'a [String], schema: &'a TagSchema) -> Self {
         let characters = schema.characters.chars().zip(1..).collect();
         Self { tokenizer, labels, schema, characters }

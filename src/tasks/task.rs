@@ -93,9 +93,7 @@ pub trait Task: Send + Sync {
     /// # Errors
     /// For such an option.
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
-        refuse_language_modelling(self.name(), options)?;
-        refuse_classification(self.name(), options)?;
-        refuse_tagging(self.name(), options)
+        options.check(None, self.name())
     }
 
     /// The network around the recurrent stack `rnn`, for data of the given shape and schema.
@@ -237,41 +235,6 @@ pub struct BatchLoss {
     pub targets: usize,
     /// A scalar that is added to the mean and not reported.
     pub penalty: Option<Tensor>,
-}
-
-/// Refuse options that only a language model's network has. `task` is named in the error.
-pub(super) fn refuse_language_modelling(task: &str, options: &NetworkOptions) -> Result<()> {
-    let problem = || format!("only a language model has it, not option `task = {task}`");
-    match options {
-        NetworkOptions { tied: true, .. } => Err(Error::invalid("tied", problem())),
-        NetworkOptions { embedding_dropout: Some(_), .. } => {
-            Err(Error::invalid("embedding_dropout", problem()))
-        }
-        NetworkOptions { ar: Some(_), .. } => Err(Error::invalid("ar", problem())),
-        NetworkOptions { tar: Some(_), .. } => Err(Error::invalid("tar", problem())),
-        _ => Ok(()),
-    }
-}
-
-/// Refuse options that only a classifier's network has. `task` is named in the error.
-pub(super) fn refuse_classification(task: &str, options: &NetworkOptions) -> Result<()> {
-    match options.readout {
-        Some(_) => {
-            let problem = format!("only a classifier has it, not option `task = {task}`");
-            Err(Error::invalid("readout", problem))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Refuse options that only a tagger's network has. `task` is named in the error.
-pub(super) fn refuse_tagging(task: &str, options: &NetworkOptions) -> Result<()> {
-    let problem = || format!("only a tagger has it, not option `task = {task}`");
-    match options {
-        NetworkOptions { crf: Some(_), .. } => Err(Error::invalid("crf", problem())),
-        NetworkOptions { characters: Some(_), .. } => Err(Error::invalid("characters", problem())),
-        _ => Ok(()),
-    }
 }
 
 /// Refuse options about the windows of running text. `task` is named in the error.

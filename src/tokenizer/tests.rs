@@ -411,7 +411,7 @@ fn penn_treebank_has_the_published_counts() {
     let tokenizer = Tokenizer::train(&Kind::Word, corpus.texts(Split::Train).unwrap(), None, false).unwrap();
     assert_eq!(tokenizer.vocabulary_size(), 10_000);
     for (split, tokens) in [(Split::Train, 929_589), (Split::Valid, 73_760), (Split::Test, 82_430)] {
-        let stream = crate::data::TokenStream::encode(&corpus, split, &tokenizer).unwrap();
+        let stream = crate::data::SplitTokens::encode(&corpus, split, &tokenizer).unwrap();
         assert_eq!(stream.len(), tokens, "{split}");
     }
 }
@@ -424,7 +424,7 @@ fn tiny_shakespeare_has_65_symbols() {
     let tokenizer = Tokenizer::train(&Kind::Char, corpus.texts(Split::All).unwrap(), None, false).unwrap();
     assert_eq!(tokenizer.vocabulary_size(), 65 + 2);
     let lengths = [Split::All, Split::Train, Split::Valid, Split::Test]
-        .map(|split| crate::data::TokenStream::encode(&corpus, split, &tokenizer).unwrap().len());
+        .map(|split| crate::data::SplitTokens::encode(&corpus, split, &tokenizer).unwrap().len());
     assert_eq!(lengths[0], 1_115_394);
     assert_eq!(lengths[1..].iter().sum::<u64>(), 1_115_394);
 }

@@ -49,7 +49,7 @@ impl Tokenizer {
                 format!("a vocabulary of {max} holds nothing beside <unk> and <eos>; give 3 or more");
             return Err(Error::invalid("max_vocab", problem));
         }
-        let mut reader = TextReader::new(lowercase);
+        let mut reader = TrainingTexts::new(lowercase);
         let mut inner = match kind {
             Kind::File(_) if lowercase => {
                 let problem = "a tokenizer file decides on upper and lower case itself; leave this out";
@@ -93,12 +93,12 @@ impl Tokenizer {
 }
 
 /// Normalizes the texts of the training split as the tokenizer will, and finds their Unicode form.
-struct TextReader {
+struct TrainingTexts {
     normalizer: Normalizer,
     form: FormDetector,
 }
 
-impl TextReader {
+impl TrainingTexts {
     fn new(lowercase: bool) -> Self {
         let normalizer = Normalizer { line_end: Some(LineEnd::Lf), form: None, lowercase };
         Self { normalizer, form: FormDetector::new() }
@@ -122,7 +122,7 @@ impl TextReader {
 fn level(
     texts: impl Iterator<Item = Result<String>>,
     limits: Limits,
-    reader: &mut TextReader,
+    reader: &mut TrainingTexts,
     count: impl Fn(&str, &mut Counts),
 ) -> Result<tokenizers::Tokenizer> {
     let mut counts = Counts::default();
@@ -145,7 +145,7 @@ fn level(
 fn byte_pairs(
     texts: impl Iterator<Item = Result<String>> + Send,
     size: usize,
-    reader: &mut TextReader,
+    reader: &mut TrainingTexts,
 ) -> Result<tokenizers::Tokenizer> {
     let bytes = ByteLevel::new(false, false, true);
     let mut trainer = BpeTrainer::builder()

@@ -12,7 +12,7 @@ use super::optim::Optimizer;
 use super::options::Options;
 use super::plot::History;
 use super::progress::Progress;
-use super::record::{Record, Saved};
+use super::record::{RunBundle, Saved};
 use super::run::Run;
 use super::train::Ending;
 use super::trainer::{Stopped, Trainer};
@@ -147,7 +147,7 @@ impl Checkpoint {
         };
         let history = History::read(&loaded.metrics.join("\n")).unwrap_or_default();
         let (config, data) = (loaded.config, saved.data);
-        let record = Record { config, data, tokenizer, fingerprint, writer, history, commands: None };
+        let record = RunBundle { config, data, tokenizer, fingerprint, writer, history, commands: None };
         Ok(Run::new(trainer, record, prepared.splits, prepared.unit, ended, device))
     }
 }

@@ -26,12 +26,12 @@ pub(super) fn of(splits: &Splits) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::tokens::TokenStream;
+    use crate::data::tokens::SplitTokens;
 
     #[test]
     fn short_text_is_read_in_fewer_lanes() {
         for (tokens, lanes) in [(10, 1), (1999, 1), (2000, 2), (15_999, 15), (16_000, 16), (100_000, 16)] {
-            let stream = |count| Dataset::Stream { tokens: TokenStream::from_ids(&vec![0; count]), start: 0 };
+            let stream = |count| Dataset::Stream { tokens: SplitTokens::from_ids(&vec![0; count]), start: 0 };
             let splits = Splits { train: stream(1), valid: Some(stream(tokens)) };
             assert_eq!(of(&splits), lanes, "{tokens} tokens");
         }

@@ -19,7 +19,7 @@ use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
 /// The parts of a run's bundle that do not change during training, and the writer of the bundle.
-pub(super) struct Record {
+pub(super) struct RunBundle {
     pub(super) config: Config,
     pub(super) data: DataSpec,
     pub(super) tokenizer: Option<Arc<Tokenizer>>,
@@ -44,7 +44,7 @@ pub(super) struct Saved {
     pub(super) lanes: usize,
 }
 
-impl Record {
+impl RunBundle {
     /// Save the run as a bundle.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use super::loss_unit::LossUnit;
 use super::objective::Objective;
 use super::options::Options;
 use super::plot::History;
-use super::record::Record;
+use super::record::RunBundle;
 use super::report::Reporter;
 use super::splits::Splits;
 use super::tensorboard::EventWriter;
@@ -38,7 +38,7 @@ pub struct Run {
     pub trainer: Trainer,
     splits: Splits,
     reporter: Reporter,
-    record: Record,
+    record: RunBundle,
     ended: Option<Ending>,
 }
 
@@ -72,14 +72,14 @@ impl Run {
         let fingerprint = prepared.splits.fingerprint()?;
         let config = Config { data: Some(data.summary()?), ..config };
         let history = History::default();
-        let record = Record { config, data, tokenizer, fingerprint, writer, history, commands: None };
+        let record = RunBundle { config, data, tokenizer, fingerprint, writer, history, commands: None };
         Ok(Self::new(trainer, record, prepared.splits, prepared.unit, None, device))
     }
 
     /// Join the parts of a run.
     pub(super) fn new(
         mut trainer: Trainer,
-        record: Record,
+        record: RunBundle,
         splits: Splits,
         unit: LossUnit,
         ended: Option<Ending>,

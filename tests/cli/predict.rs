@@ -144,6 +144,23 @@ fn answers_of_built_in_sequences_have_the_documented_fields() {
 }
 
 #[test]
+fn line_ends_and_a_byte_order_mark_change_no_answer() {
+    let folder = classifier();
+    let long = "the dog runs there ".repeat(2000);
+    let lines = ["the cat sits there", long.trim_end(), "", "a dog runs"];
+    let answers = |text: String| {
+        folder.write("lines.txt", text);
+        folder.done("predict m --data lines.txt --json")
+    };
+    let expected = answers(lines.join("\n"));
+    assert_eq!(expected.lines().count(), lines.len(), "{expected}");
+    for end in ["\n", "\r\n", "\r"] {
+        assert_eq!(answers(lines.map(|line| format!("{line}{end}")).concat()), expected, "{end:?}");
+    }
+    assert_eq!(answers(format!("\u{feff}{}", lines.join("\n"))), expected);
+}
+
+#[test]
 fn unknown_words_are_counted_on_stderr() {
     let folder = classifier();
     folder.write("odd.csv", "animal,text\ncat,the zebra sits\ndog,a dog runs there\n");

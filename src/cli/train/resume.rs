@@ -39,14 +39,7 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
             Err(error) => note!("the recipe keeps its old length: {error}"),
         }
     }
-    let prepared = checkpoint.prepare().map_err(|error| match error {
-        Error::File { path, .. } if path == checkpoint.data() && !path.exists() => {
-            let problem = "no such file or folder; resume in the folder in which the run was started, or put the \
-                           data there";
-            Error::file(path, problem)
-        }
-        error => error,
-    })?;
+    let prepared = checkpoint.prepare().map_err(|error| without_data(error, checkpoint.data()))?;
     let damage = checkpoint.check_model().err();
     let mut run = checkpoint.resume(prepared, device)?;
     run.show_commands(for_card(&run));
@@ -78,6 +71,18 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
     };
     note!("{path} {done}; --from {from} starts another run from it");
     Ok(None)
+}
+
+/// Return `error` with advice if it says that the run's data is not there.
+fn without_data(error: Error, data: &Path) -> Error {
+    match error {
+        Error::File { path, .. } if path == data && !path.exists() => {
+            let problem = "no such file or folder; resume in the folder in which the run was started, or put the \
+                           data there";
+            Error::file(path, problem)
+        }
+        error => error,
+    }
 }
 
 /// Print the effects of a new length on the schedule and the average.

@@ -51,7 +51,7 @@ fn example(rng: &mut Rng, length: usize) -> AddingExample {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::assert_mean;
+    use super::super::floor::tests::assert_mean;
     use super::*;
     use crate::rng::{Purpose, stream};
 

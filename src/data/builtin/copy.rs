@@ -63,7 +63,7 @@ pub fn examples(
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::assert_mean;
+    use super::super::floor::tests::assert_mean;
     use super::*;
     use crate::rng::{Purpose, stream};
 

@@ -21,7 +21,7 @@
 
 use rand::RngExt;
 
-use super::Floor;
+use super::floor::Floor;
 use crate::rng::Rng;
 
 /// The symbols of the grammar.
@@ -145,7 +145,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::tests::assert_mean;
+    use super::super::floor::tests::assert_mean;
     use super::*;
     use crate::rng::{Purpose, stream};
 

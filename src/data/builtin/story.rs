@@ -34,7 +34,7 @@
 
 use std::sync::LazyLock;
 
-use super::Floor;
+use super::floor::Floor;
 use super::grammar::Grammar;
 use crate::rng::Rng;
 
@@ -181,8 +181,8 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::floor::tests::assert_mean;
     use super::super::grammar::ambiguity::clash;
-    use super::super::tests::assert_mean;
     use super::*;
     use crate::rng::{Purpose, stream};
 

@@ -6,7 +6,7 @@ use crate::data::example::{Input, Target};
 use proptest::prelude::*;
 
 fn stream(count: usize) -> Dataset {
-    Dataset::Stream { tokens: TokenStream::from_ids(&ids(count)), start: START }
+    Dataset::Stream { tokens: SplitTokens::from_ids(&ids(count)), start: START }
 }
 
 /// Before the first token.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::numbers;
 use super::series::LabelledSeries;
 use crate::data::csv_file::{csv_problem, find_delimiter};
-use crate::data::csv_reader::{CsvReader, Record};
+use crate::data::csv_reader::{CsvReader, CsvRecord};
 use crate::data::delimiter::Delimiter;
 use crate::data::encoding::Encoding;
 use crate::data::utf8_file::Utf8File;
@@ -95,7 +95,7 @@ impl Rows {
         let delimiter = columns.delimiter.map_or_else(|| find_delimiter(&file, usual), Ok)?;
         let bytes = BufReader::with_capacity(1 << 16, file.reader(file.range()));
         let mut reader = CsvReader::new(bytes, delimiter.byte(), file.range().start, 1);
-        let mut record = Record::default();
+        let mut record = CsvRecord::default();
         let mut rows: Vec<(u64, Vec<String>)> = vec![];
         while reader.read(&mut record).map_err(|error| csv_problem(path, error))? {
             let line = record.line();

@@ -6,8 +6,8 @@ fn pieces(texts: &[&str]) -> Vec<Piece> {
     texts.iter().map(|text| Piece { text: text.to_string(), label: None, end: End::Line }).collect()
 }
 
-fn stream(texts: &[&str], tokenizer: &Tokenizer, small: usize) -> TokenStream {
-    TokenStream::collect(pieces(texts).into_iter().map(Ok), tokenizer, small).unwrap()
+fn stream(texts: &[&str], tokenizer: &Tokenizer, small: usize) -> SplitTokens {
+    SplitTokens::collect(pieces(texts).into_iter().map(Ok), tokenizer, small).unwrap()
 }
 
 fn words(texts: &[&str]) -> Tokenizer {
@@ -15,7 +15,7 @@ fn words(texts: &[&str]) -> Tokenizer {
     Tokenizer::train(&Kind::Word, texts, None, false).unwrap()
 }
 
-fn all(stream: &TokenStream) -> Vec<u32> {
+fn all(stream: &SplitTokens) -> Vec<u32> {
     let mut ids = vec![0; stream.len() as usize];
     stream.read(0, &mut ids).unwrap();
     ids
@@ -67,7 +67,7 @@ fn reading_past_the_end_is_an_error() {
 fn an_error_among_the_pieces_is_reported() {
     let tokenizer = words(&["a"]);
     let failing = [Err(Error::Message("broken line".into()))].into_iter();
-    assert_eq!(TokenStream::collect(failing, &tokenizer, 100).unwrap_err().to_string(), "broken line");
+    assert_eq!(SplitTokens::collect(failing, &tokenizer, 100).unwrap_err().to_string(), "broken line");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn two_hundred_megabytes_need_little_memory() {
     let clock = std::time::Instant::now();
     let tokenizer = Tokenizer::train(&Kind::Char, corpus.texts(Split::Train).unwrap(), None, false).unwrap();
     let trained = clock.elapsed();
-    let stream = TokenStream::encode(&corpus, Split::Train, &tokenizer).unwrap();
+    let stream = SplitTokens::encode(&corpus, Split::Train, &tokenizer).unwrap();
     let encoded = clock.elapsed() - trained;
     eprintln!("{} tokens; vocabulary {trained:?}, encoding {encoded:?}", stream.len());
     // Only Linux tells without further libraries.

@@ -5,7 +5,7 @@ use rand::RngExt;
 use rnn_zoo_models::{LstmConfig, ModelConfig, Network, RecurrentConfig, RnnlmConfig, StackOptions, State};
 
 use crate::data::dataset::Dataset;
-use crate::data::tokens::TokenStream;
+use crate::data::tokens::SplitTokens;
 use crate::parameters::Parameters;
 use crate::rng::{Purpose, Rng, stream};
 
@@ -38,7 +38,7 @@ pub(super) fn tokens(rng: &mut Rng, count: usize) -> Vec<u32> {
 }
 
 pub(super) fn text(ids: &[u32]) -> Dataset {
-    Dataset::Stream { tokens: TokenStream::from_ids(ids), start: START }
+    Dataset::Stream { tokens: SplitTokens::from_ids(ids), start: START }
 }
 
 /// The hidden state after reading one token, the probabilities of the next token, with the softmax written out,

@@ -35,7 +35,7 @@ const LARGEST_HEADER: u64 = 16 << 20;
 
 /// The entry in the file's metadata.
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct StateEntry {
     format: u64,
     /// The model's [fingerprint](Model::fingerprint).
     fingerprint: String,
@@ -82,7 +82,7 @@ impl SavedText {
     pub fn save(path: &Path, text: &Text<'_>, model: &Model) -> Result<()> {
         let mut context = text.context.clone();
         context.read(model.network.as_ref(), &model.device)?;
-        let entry = Entry {
+        let entry = StateEntry {
             format: FORMAT,
             fingerprint: model.fingerprint().to_string(),
             model: model.config.model.clone(),
@@ -160,7 +160,7 @@ fn recent(ages: Option<&Tensor>, vocabulary: usize) -> Result<Option<Recent>> {
 }
 
 /// Read a file that is no larger than a saved text of `model` can be.
-fn read_entry(path: &Path, model: &Model) -> Result<(Entry, NamedTensors)> {
+fn read_entry(path: &Path, model: &Model) -> Result<(StateEntry, NamedTensors)> {
     let limit = largest_file(model)?;
     if let Some(size) = std::fs::metadata(path).ok().map(|file| file.len()).filter(|&size| size > limit) {
         let problem =

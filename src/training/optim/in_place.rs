@@ -10,7 +10,7 @@ use crate::parallel::{self, PIECE};
 
 /// Configuration, number and learning rate of an optimizer step.
 #[derive(Clone, Copy)]
-pub(super) struct Step<'a> {
+pub(super) struct UpdateStep<'a> {
     pub config: &'a OptimizerConfig,
     /// Counted from 1.
     pub number: u32,
@@ -23,7 +23,7 @@ pub(super) struct Step<'a> {
 /// # Errors
 /// Errors from candle.
 pub(super) fn step(
-    step: Step<'_>,
+    step: UpdateStep<'_>,
     parameter: &Tensor,
     (gradient, factor): (&Tensor, f64),
     moments: &[Tensor],
@@ -95,7 +95,7 @@ pub(super) fn interpolate(average: &Tensor, parameter: &Tensor, share: f64) -> c
     Ok(true)
 }
 
-fn interpolate_slices<T: Float>(averages: Vec<&mut [T]>, parameter: &[T], share: f64) {
+fn interpolate_slices<T: UpdateFloat>(averages: Vec<&mut [T]>, parameter: &[T], share: f64) {
     let share = T::of(share);
     let pieces =
         averages.into_iter().flat_map(|average| average.chunks_mut(PIECE).zip(parameter.chunks(PIECE)));
@@ -114,7 +114,7 @@ fn address(tensor: &Tensor) -> Option<usize> {
 }
 
 /// The float type of the updates.
-trait Float:
+trait UpdateFloat:
     Copy
     + Send
     + Sync
@@ -131,7 +131,7 @@ trait Float:
 
 macro_rules! float {
     ($float:ty, $storage:path) => {
-        impl Float for $float {
+        impl UpdateFloat for $float {
             fn of(value: f64) -> Self {
                 value as $float
             }
@@ -153,7 +153,7 @@ float!(f64, CpuStorage::F64);
 
 /// Call `f` with the elements of all tensors at once. Candle lends the storage of one tensor at a time, so each
 /// tensor is borrowed inside the op of the previous one.
-fn with_slices<T: Float>(
+fn with_slices<T: UpdateFloat>(
     tensors: &[&Tensor],
     taken: Vec<&mut [T]>,
     f: &mut dyn FnMut(Vec<&mut [T]>),
@@ -163,7 +163,7 @@ fn with_slices<T: Float>(
         state: RefCell<Option<State<'a, T>>>,
     }
     type State<'a, T> = (Vec<&'a mut [T]>, &'a mut dyn FnMut(Vec<&mut [T]>));
-    impl<T: Float> InplaceOp1 for Borrow<'_, T> {
+    impl<T: UpdateFloat> InplaceOp1 for Borrow<'_, T> {
         fn name(&self) -> &'static str {
             "optimizer-step"
         }
@@ -186,7 +186,7 @@ fn with_slices<T: Float>(
 }
 
 /// Update all elements, in parallel chunks.
-fn update_chunks<T: Float>(step: Step<'_>, gradient: &[T], factor: f64, numbers: Vec<&mut [T]>) {
+fn update_chunks<T: UpdateFloat>(step: UpdateStep<'_>, gradient: &[T], factor: f64, numbers: Vec<&mut [T]>) {
     let mut numbers = numbers.into_iter();
     let Some(parameter) = numbers.next() else { return };
     let mut moments: Vec<_> = numbers.map(|moment| moment.chunks_mut(PIECE)).collect();
@@ -200,7 +200,13 @@ fn update_chunks<T: Float>(step: Step<'_>, gradient: &[T], factor: f64, numbers:
 }
 
 /// Update one chunk by the equations in `optim/mod.rs`.
-fn update_chunk<T: Float>(step: Step<'_>, p: &mut [T], g: &[T], factor: T, moments: &mut [&mut [T]]) {
+fn update_chunk<T: UpdateFloat>(
+    step: UpdateStep<'_>,
+    p: &mut [T],
+    g: &[T],
+    factor: T,
+    moments: &mut [&mut [T]],
+) {
     let lr = T::of(step.lr);
     match (step.config, moments) {
         (OptimizerConfig::Sgd { weight_decay, .. }, []) => {

@@ -74,7 +74,7 @@ impl Optimizer {
             let Some(Moments { steps, tensors }) = self.moments.get_mut(name) else { continue };
             *steps += 1;
             let config = if self.spared.contains(name) { &self.without_decay } else { &self.config };
-            let step = in_place::Step { config, number: *steps, lr };
+            let step = in_place::UpdateStep { config, number: *steps, lr };
             if !in_place::step(step, &parameter, (gradient, gradients.factor()), tensors)? {
                 let gradient = gradient.affine(gradients.factor(), 0.)?;
                 let (updated, next) = update(config, &parameter, &gradient, tensors, *steps, lr)?;

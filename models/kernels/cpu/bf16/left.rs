@@ -60,7 +60,8 @@ unsafe fn copy(left: LeftRows<Bf16>, rows: usize, depth: Range<usize>, block: &m
                 false => std::ptr::null(),
             });
             for r in (0..rows).step_by(16) {
-                let sources = rows_of.map(|row: *const u16| if row.is_null() { row } else { row.wrapping_add(r) });
+                let sources =
+                    rows_of.map(|row: *const u16| if row.is_null() { row } else { row.wrapping_add(r) });
                 let to = block[r * BLOCK_DEPTH + k..].as_mut_ptr();
                 // SAFETY: the caller's promise; `block` has room for the rows, each of `BLOCK_DEPTH`.
                 unsafe { transpose::rows_of_operands(&sources, (rows - r).min(16), to, BLOCK_DEPTH) };

@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use super::{Bindings, Grammar, Piece, Step, restrict};
+use super::{Bindings, Grammar, GrammarPiece, GrammarStep, restrict};
 
 /// A text of one option of a choice that is a prefix of a text of another option; `None` proves that the grammar is
 /// unambiguous.
@@ -20,19 +20,19 @@ pub fn clash(grammar: &Grammar) -> Option<String> {
 /// Visit every choice under every binding that it can depend on.
 fn clash_within(
     grammar: &Grammar,
-    piece: &Piece,
+    piece: &GrammarPiece,
     bindings: Bindings,
     seen: &mut HashSet<(usize, Bindings)>,
 ) -> Option<String> {
-    if let Piece::Rule(rule) = piece
+    if let GrammarPiece::Rule(rule) = piece
         && !seen.insert((*rule, restrict(bindings, &grammar.rules[*rule].reads)))
     {
         return None;
     }
     match grammar.step(piece, bindings) {
-        Step::Print(_) => None,
-        Step::InTurn(pieces) => pieces.iter().find_map(|p| clash_within(grammar, p, bindings, seen)),
-        Step::OneOf(options) => {
+        GrammarStep::Print(_) => None,
+        GrammarStep::InTurn(pieces) => pieces.iter().find_map(|p| clash_within(grammar, p, bindings, seen)),
+        GrammarStep::OneOf(options) => {
             let start = |option: usize| vec![Pending::Piece(options[option].1, options[option].2)];
             let mut pairs = (0..options.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
             pairs
@@ -45,7 +45,7 @@ fn clash_within(
 #[derive(Clone, Copy)]
 enum Pending<'g> {
     Text(&'g str),
-    Piece(&'g Piece, Bindings),
+    Piece(&'g GrammarPiece, Bindings),
 }
 
 /// Walk two stacks of pieces in parallel, in all ways that print the same characters, until one of them ends.
@@ -76,16 +76,16 @@ fn common_beginning<'g>(
         (Pending::Piece(piece, bindings), _) => {
             left.pop();
             match grammar.step(piece, bindings) {
-                Step::Print("") => common_beginning(grammar, left, right, printed),
-                Step::Print(text) => {
+                GrammarStep::Print("") => common_beginning(grammar, left, right, printed),
+                GrammarStep::Print(text) => {
                     left.push(Pending::Text(text));
                     common_beginning(grammar, left, right, printed)
                 }
-                Step::InTurn(pieces) => {
+                GrammarStep::InTurn(pieces) => {
                     left.extend(pieces.iter().rev().map(|piece| Pending::Piece(piece, bindings)));
                     common_beginning(grammar, left, right, printed)
                 }
-                Step::OneOf(options) => options.into_iter().find_map(|(_, piece, bindings)| {
+                GrammarStep::OneOf(options) => options.into_iter().find_map(|(_, piece, bindings)| {
                     let left = left.iter().copied().chain([Pending::Piece(piece, bindings)]).collect();
                     common_beginning(grammar, left, right.clone(), printed.clone())
                 }),

@@ -1,6 +1,6 @@
 //! The parser of the notation that [`super`] describes.
 
-use super::{Grammar, Piece, Rule, Table, VARIABLES, Variable};
+use super::{Grammar, GrammarPiece, Rule, Table, VARIABLES, Variable};
 
 /// A line that is not indented, and the entries below it.
 struct Block {
@@ -35,25 +35,25 @@ impl Grammar {
     }
 
     /// The variables that a piece's derivations depend on.
-    fn reads(&self, piece: &Piece) -> [bool; VARIABLES] {
+    fn reads(&self, piece: &GrammarPiece) -> [bool; VARIABLES] {
         let union = |a: [bool; VARIABLES], b: [bool; VARIABLES]| std::array::from_fn(|i| a[i] || b[i]);
         match piece {
-            Piece::Text(_) => [false; VARIABLES],
-            Piece::Form { variable, .. } => std::array::from_fn(|other| other == *variable),
-            Piece::Sequence(pieces) => {
+            GrammarPiece::Text(_) => [false; VARIABLES],
+            GrammarPiece::Form { variable, .. } => std::array::from_fn(|other| other == *variable),
+            GrammarPiece::Sequence(pieces) => {
                 pieces.iter().map(|piece| self.reads(piece)).fold([false; VARIABLES], union)
             }
-            Piece::Choice(options) => {
+            GrammarPiece::Choice(options) => {
                 options.iter().map(|(_, piece)| self.reads(piece)).fold([false; VARIABLES], union)
             }
-            Piece::Bind { variable, scope } => {
+            GrammarPiece::Bind { variable, scope } => {
                 let mut reads = self.reads(scope);
                 reads[*variable] = false;
                 // The free rows depend on the other variables of the same table.
                 let table = self.variables[*variable].table;
                 union(reads, std::array::from_fn(|i| self.variables.get(i).is_some_and(|v| v.table == table)))
             }
-            Piece::Rule(rule) => self.rules[*rule].reads,
+            GrammarPiece::Rule(rule) => self.rules[*rule].reads,
         }
     }
 }
@@ -108,7 +108,7 @@ struct Parser {
 }
 
 impl Parser {
-    fn rule(&mut self, block: &Block) -> Result<Piece, String> {
+    fn rule(&mut self, block: &Block) -> Result<GrammarPiece, String> {
         let mut options = Vec::new();
         for entry in &block.entries {
             let (weight, mut text) = weighted(entry);
@@ -125,7 +125,7 @@ impl Parser {
     }
 
     /// Read up to a `|`, a `)` or the end.
-    fn sequence(&mut self, text: &mut &str) -> Result<Piece, String> {
+    fn sequence(&mut self, text: &mut &str) -> Result<GrammarPiece, String> {
         let mut pieces = Vec::new();
         while let Some(mark) = text.chars().next().filter(|mark| !"|)".contains(*mark)) {
             match mark {
@@ -140,16 +140,16 @@ impl Parser {
                 }
                 _ => {
                     let end = text.find(['<', '(', '|', ')']).unwrap_or(text.len());
-                    pieces.push(Piece::Text(text[..end].into()));
+                    pieces.push(GrammarPiece::Text(text[..end].into()));
                     *text = &text[end..];
                 }
             }
         }
-        Ok(Piece::Sequence(pieces))
+        Ok(GrammarPiece::Sequence(pieces))
     }
 
     /// Read `(one|other)`.
-    fn choice(&mut self, text: &mut &str) -> Result<Piece, String> {
+    fn choice(&mut self, text: &mut &str) -> Result<GrammarPiece, String> {
         let mut pieces = Vec::new();
         loop {
             *text = &text[1..];
@@ -165,7 +165,7 @@ impl Parser {
         }
     }
 
-    fn bind(&mut self, name: &str, table: &str, text: &mut &str) -> Result<Piece, String> {
+    fn bind(&mut self, name: &str, table: &str, text: &mut &str) -> Result<GrammarPiece, String> {
         let table = find(self.tables.iter().map(|table| table.name.as_str()), table)?;
         if self.rule_names.iter().any(|rule| rule == name) {
             return Err(format!("`{name}` is already the name of a rule"));
@@ -181,23 +181,23 @@ impl Parser {
         if variable >= VARIABLES {
             return Err(format!("`{name}` is one variable too many: there is room for {VARIABLES}"));
         }
-        let scope = vec![Piece::Form { variable, column: 0 }, self.sequence(text)?];
-        Ok(Piece::Bind { variable, scope: Box::new(Piece::Sequence(scope)) })
+        let scope = vec![GrammarPiece::Form { variable, column: 0 }, self.sequence(text)?];
+        Ok(GrammarPiece::Bind { variable, scope: Box::new(GrammarPiece::Sequence(scope)) })
     }
 
     /// `variable`, `variable.column` or `rule`.
-    fn reference(&self, name: &str) -> Result<Piece, String> {
+    fn reference(&self, name: &str) -> Result<GrammarPiece, String> {
         let (variable, column) = name.split_once('.').map_or((name, None), |(v, column)| (v, Some(column)));
         if let Some(variable) = self.variables.iter().position(|known| known.name == variable) {
             let columns = &self.tables[self.variables[variable].table].columns;
             let column = column.map_or(Ok(0), |column| find(columns.iter().map(String::as_str), column))?;
-            return Ok(Piece::Form { variable, column });
+            return Ok(GrammarPiece::Form { variable, column });
         }
         let rule = find(self.rule_names.iter().map(String::as_str), name)?;
         if rule <= self.current {
             return Err(format!("`{name}` must stand below the rule that calls it"));
         }
-        Ok(Piece::Rule(rule))
+        Ok(GrammarPiece::Rule(rule))
     }
 }
 
@@ -208,10 +208,10 @@ fn weighted(entry: &str) -> (f64, &str) {
 }
 
 /// A choice; its only option if there is one.
-fn single(mut options: Vec<(f64, Piece)>) -> Piece {
+fn single(mut options: Vec<(f64, GrammarPiece)>) -> GrammarPiece {
     match options.len() {
         1 => options.swap_remove(0).1,
-        _ => Piece::Choice(options),
+        _ => GrammarPiece::Choice(options),
     }
 }
 

@@ -66,36 +66,36 @@ struct Variable {
 
 #[derive(Debug)]
 struct Rule {
-    body: Piece,
+    body: GrammarPiece,
     /// The variables that the rule's derivations depend on.
     reads: [bool; VARIABLES],
 }
 
 #[derive(Debug)]
-enum Piece {
+enum GrammarPiece {
     Text(String),
     /// A column of the row that a variable holds.
     Form {
         variable: usize,
         column: usize,
     },
-    Sequence(Vec<Piece>),
+    Sequence(Vec<GrammarPiece>),
     /// Alternatives and their probabilities, which sum to 1.
-    Choice(Vec<(f64, Piece)>),
+    Choice(Vec<(f64, GrammarPiece)>),
     /// Chooses a row for a variable. `scope` is the rest of the alternative.
     Bind {
         variable: usize,
-        scope: Box<Piece>,
+        scope: Box<GrammarPiece>,
     },
     Rule(usize),
 }
 
 /// The next step of a piece under given bindings.
-enum Step<'g> {
+enum GrammarStep<'g> {
     Print(&'g str),
-    InTurn(&'g [Piece]),
+    InTurn(&'g [GrammarPiece]),
     /// Probabilities, which sum to 1, and the piece and the bindings after each.
-    OneOf(Vec<(f64, &'g Piece, Bindings)>),
+    OneOf(Vec<(f64, &'g GrammarPiece, Bindings)>),
 }
 
 /// Expectations over a grammar's derivations.
@@ -111,18 +111,18 @@ pub(super) struct Expected {
 
 impl Grammar {
     /// The next step of a piece: the only definition of its meaning.
-    fn step<'g>(&'g self, piece: &'g Piece, bindings: Bindings) -> Step<'g> {
+    fn step<'g>(&'g self, piece: &'g GrammarPiece, bindings: Bindings) -> GrammarStep<'g> {
         match piece {
-            Piece::Text(text) => Step::Print(text),
-            Piece::Form { variable, column } => {
+            GrammarPiece::Text(text) => GrammarStep::Print(text),
+            GrammarPiece::Form { variable, column } => {
                 let row = bindings[*variable].expect("invariant: a variable is bound before it is printed");
-                Step::Print(&self.table_of(*variable).rows[row as usize][*column])
+                GrammarStep::Print(&self.table_of(*variable).rows[row as usize][*column])
             }
-            Piece::Sequence(pieces) => Step::InTurn(pieces),
-            Piece::Choice(options) => Step::OneOf(
+            GrammarPiece::Sequence(pieces) => GrammarStep::InTurn(pieces),
+            GrammarPiece::Choice(options) => GrammarStep::OneOf(
                 options.iter().map(|(probability, piece)| (*probability, piece, bindings)).collect(),
             ),
-            Piece::Bind { variable, scope } => {
+            GrammarPiece::Bind { variable, scope } => {
                 let free = self.free_rows(*variable, &bindings);
                 let probability = 1.0 / free.len() as f64;
                 let hold = |row| {
@@ -130,9 +130,9 @@ impl Grammar {
                     bindings[*variable] = Some(row);
                     (probability, &**scope, bindings)
                 };
-                Step::OneOf(free.into_iter().map(hold).collect())
+                GrammarStep::OneOf(free.into_iter().map(hold).collect())
             }
-            Piece::Rule(rule) => self.step(&self.rules[*rule].body, bindings),
+            GrammarPiece::Rule(rule) => self.step(&self.rules[*rule].body, bindings),
         }
     }
 
@@ -148,7 +148,7 @@ impl Grammar {
         (0..self.tables[table].rows.len() as u8).filter(|row| !taken.contains(row)).collect()
     }
 
-    fn start(&self) -> (&Piece, Bindings) {
+    fn start(&self) -> (&GrammarPiece, Bindings) {
         (&self.rules[0].body, [None; VARIABLES])
     }
 
@@ -160,16 +160,22 @@ impl Grammar {
         (text, log_probability)
     }
 
-    fn sample_piece(&self, piece: &Piece, bindings: Bindings, rng: &mut Rng, text: &mut String) -> f64 {
+    fn sample_piece(
+        &self,
+        piece: &GrammarPiece,
+        bindings: Bindings,
+        rng: &mut Rng,
+        text: &mut String,
+    ) -> f64 {
         match self.step(piece, bindings) {
-            Step::Print(printed) => {
+            GrammarStep::Print(printed) => {
                 text.push_str(printed);
                 0.0
             }
-            Step::InTurn(pieces) => {
+            GrammarStep::InTurn(pieces) => {
                 pieces.iter().map(|piece| self.sample_piece(piece, bindings, rng, text)).sum()
             }
-            Step::OneOf(options) => {
+            GrammarStep::OneOf(options) => {
                 let mut threshold = rng.random::<f64>();
                 let reached = options.iter().position(|(probability, ..)| {
                     threshold -= probability;
@@ -194,21 +200,23 @@ impl Grammar {
     /// The expectations of a piece. `known` has those of rules, by the bindings that they read.
     fn expected_of(
         &self,
-        piece: &Piece,
+        piece: &GrammarPiece,
         bindings: Bindings,
         known: &mut HashMap<(usize, Bindings), Expected>,
     ) -> Expected {
         let key = match piece {
-            Piece::Rule(rule) => Some((*rule, restrict(bindings, &self.rules[*rule].reads))),
+            GrammarPiece::Rule(rule) => Some((*rule, restrict(bindings, &self.rules[*rule].reads))),
             _ => None,
         };
         if let Some(expected) = key.and_then(|key| known.get(&key)) {
             return *expected;
         }
         let expected = match self.step(piece, bindings) {
-            Step::Print(text) => Expected::of_text(text),
-            Step::InTurn(pieces) => pieces.iter().map(|piece| self.expected_of(piece, bindings, known)).sum(),
-            Step::OneOf(options) => options
+            GrammarStep::Print(text) => Expected::of_text(text),
+            GrammarStep::InTurn(pieces) => {
+                pieces.iter().map(|piece| self.expected_of(piece, bindings, known)).sum()
+            }
+            GrammarStep::OneOf(options) => options
                 .into_iter()
                 .map(|(probability, piece, bindings)| {
                     self.expected_of(piece, bindings, known).chosen_with(probability)
@@ -228,19 +236,19 @@ impl Grammar {
     }
 
     /// The probability that the pieces on the stack, last first, print exactly `text`.
-    fn probability<'g>(&'g self, mut stack: Vec<(&'g Piece, Bindings)>, text: &str) -> f64 {
+    fn probability<'g>(&'g self, mut stack: Vec<(&'g GrammarPiece, Bindings)>, text: &str) -> f64 {
         let Some((piece, bindings)) = stack.pop() else {
             return if text.is_empty() { 1.0 } else { 0.0 };
         };
         match self.step(piece, bindings) {
-            Step::Print(printed) => {
+            GrammarStep::Print(printed) => {
                 text.strip_prefix(printed).map_or(0.0, |remaining| self.probability(stack, remaining))
             }
-            Step::InTurn(pieces) => {
+            GrammarStep::InTurn(pieces) => {
                 stack.extend(pieces.iter().rev().map(|piece| (piece, bindings)));
                 self.probability(stack, text)
             }
-            Step::OneOf(options) => options
+            GrammarStep::OneOf(options) => options
                 .into_iter()
                 .map(|(probability, piece, bindings)| {
                     let stack = stack.iter().copied().chain([(piece, bindings)]).collect();
