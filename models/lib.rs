@@ -82,7 +82,7 @@ pub use layers::stream::Stream;
 pub use layers::weights::{Norm, Weights, WeightsConfig, split_gates};
 pub use lstm::{Lstm, LstmCell, LstmConfig, LstmOptions};
 pub use network::{Encoded, Network, TokenStream};
-pub use ops::{LossGradients, Score, backward};
+pub use ops::{LossGradients, Precision, Score, backward};
 pub use predictor::{Predictor, PredictorConfig};
 pub use readout::Readout;
 pub use recurrent_config::RecurrentConfig;

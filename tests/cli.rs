@@ -15,6 +15,7 @@ mod generate;
 mod no_effect;
 mod pipes;
 mod plot;
+mod precision;
 mod predict;
 mod recipe;
 mod resume;

@@ -173,7 +173,7 @@ impl Weights {
     /// If `xs` does not have `input` features.
     pub fn project_input(&self, xs: &Tensor, fold_hidden_bias: bool) -> Result<Tensor> {
         let (batch, time, input) = xs.dims3()?;
-        let flat = xs.reshape((batch * time, input))?.matmul(&self.ih_t)?;
+        let flat = reference::product(&xs.reshape((batch * time, input))?, &self.ih_t)?;
         let flat = match &self.norms {
             Some(norms) => norms.ih.forward(&flat)?,
             None => flat,
@@ -196,7 +196,7 @@ impl Weights {
     /// # Errors
     /// If `h` does not have `output` features.
     pub fn project_hidden(&self, h: &Tensor) -> Result<Tensor> {
-        let gates = h.matmul(&self.hh_t)?;
+        let gates = reference::product(h, &self.hh_t)?;
         match &self.norms {
             Some(norms) => norms.hh.forward(&gates),
             None => Ok(gates),
@@ -209,7 +209,8 @@ impl Weights {
     /// # Errors
     /// If there are fewer gates, or `h` does not have `output` features.
     pub fn project_hidden_gates(&self, h: &Tensor, first: usize, count: usize) -> Result<Tensor> {
-        h.matmul(&self.hh_t.narrow(1, first * self.hidden_size(), count * self.hidden_size())?)
+        let columns = self.hh_t.narrow(1, first * self.hidden_size(), count * self.hidden_size())?;
+        reference::product(h, &columns)
     }
 
     /// Drop recurrent weights with probability `p`. The transposed weights stay a view: CUDA's matrix product
@@ -242,7 +243,7 @@ impl Weights {
     /// If `h` does not have `hidden` features.
     pub fn project_output(&self, h: Tensor) -> Result<Tensor> {
         match &self.hr {
-            Some(hr) => h.matmul(&hr.t()?),
+            Some(hr) => reference::product(&h, &hr.t()?),
             None => Ok(h),
         }
     }

@@ -2,14 +2,16 @@
 //!
 //! An [`Operation`] has one implementation per backend: `cpu`, generic over the element type, over the fused
 //! kernels of the processor, and `reference`, in plain candle ops, for everything else. A backend for another
-//! device is a further method and a further arm of [`dispatch`]. Operands of a narrower type than the sums (bf16,
-//! int8) are further variants of [`Arithmetic`].
+//! device is a further method and a further arm of [`dispatch`].
 
 use std::cell::Cell;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use crate::kernels::cpu::Real;
+use super::precision::Precision;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::cpu::{Bf16, has_pairs};
+use crate::kernels::cpu::{Isa, Operand, Real, RoundedF32, bf16_isa};
 
 thread_local! {
     /// Whether this thread is inside [`without_fused`].
@@ -38,13 +40,43 @@ pub(super) enum Backend {
     Reference,
 }
 
-/// The types of a kernel's stored operands and of its sums.
+/// The type of a kernel's tensors and sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arithmetic {
-    /// Operands and sums in f32.
     F32,
-    /// Operands and sums in f64.
     F64,
+}
+
+/// The type of a kernel's operands, and the instruction set that multiplies them.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Operands {
+    /// f32 as they are.
+    F32(Isa),
+    /// f32 rounded to bf16, by instructions for f32.
+    Rounded(Isa),
+    /// bf16, by instructions for them.
+    #[cfg(target_arch = "x86_64")]
+    Bf16(Isa),
+}
+
+impl Operands {
+    /// Choose the operands for tensors in f32 on this thread.
+    ///
+    /// # Errors
+    /// If `RNN_ZOO_SIMD` names no instruction set of this processor.
+    pub(super) fn of_f32() -> Result<Self> {
+        match Precision::current() {
+            Precision::F32 => Ok(Self::F32(Isa::current()?)),
+            Precision::Bf16 => {
+                let isa = bf16_isa()?;
+                #[cfg(target_arch = "x86_64")]
+                if has_pairs(isa) {
+                    return Ok(Self::Bf16(isa));
+                }
+                Ok(Self::Rounded(isa))
+            }
+        }
+    }
 }
 
 impl Backend {
@@ -68,18 +100,24 @@ pub(super) trait Operation {
     /// The result.
     type Output;
 
-    /// Compute the result with the kernels of the processor. All float tensors are in `E`.
-    fn cpu<E: Real>(self) -> Result<Self::Output>;
+    /// Compute the result with the kernels of the processor. All float tensors are in `O::Sum`; `isa` multiplies
+    /// operands of type `O`.
+    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output>;
 
     /// Compute the result in plain candle ops.
     fn reference(self) -> Result<Self::Output>;
 }
 
 /// Run an operation on the backend for `tensor`, one of its operands.
-pub(super) fn dispatch<O: Operation>(operation: O, tensor: &Tensor) -> Result<O::Output> {
+pub(super) fn dispatch<P: Operation>(operation: P, tensor: &Tensor) -> Result<P::Output> {
     match Backend::of(tensor) {
-        Backend::Cpu(Arithmetic::F32) => operation.cpu::<f32>(),
-        Backend::Cpu(Arithmetic::F64) => operation.cpu::<f64>(),
+        Backend::Cpu(Arithmetic::F32) => match Operands::of_f32()? {
+            Operands::F32(isa) => operation.cpu::<f32>(isa),
+            Operands::Rounded(isa) => operation.cpu::<RoundedF32>(isa),
+            #[cfg(target_arch = "x86_64")]
+            Operands::Bf16(isa) => operation.cpu::<Bf16>(isa),
+        },
+        Backend::Cpu(Arithmetic::F64) => operation.cpu::<f64>(Isa::current()?),
         Backend::Reference => operation.reference(),
     }
 }

@@ -5,13 +5,13 @@
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use super::backend::{Operation, dispatch};
 use super::parameter_gradients::collect;
 use super::reference;
 use super::storage::{elements, read};
-use crate::kernels::cpu::{self, Isa, Real};
+use crate::kernels::cpu::{self, Isa, Operand, Real};
 
 /// Rows that the reference scores at a time, which bounds the memory of (rows, classes).
 const ROWS: usize = 1024;
@@ -85,15 +85,15 @@ struct MeanLoss<'a> {
 impl Operation for MeanLoss<'_> {
     type Output = Tensor;
 
-    fn cpu<E: Real>(self) -> Result<Tensor> {
+    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Tensor> {
         let CheckedExamples { rows, weight, bias, targets } = CheckedExamples::of(self.examples)?;
-        let op = CrossEntropy::<E> {
-            isa: Isa::current()?,
+        let op = CrossEntropy::<O> {
+            isa,
             targets,
             smoothing: self.smoothing,
             save: [&rows, &weight, &bias].into_iter().any(Tensor::track_op),
             gradients: OnceLock::new(),
-            element: PhantomData,
+            operand: PhantomData,
         };
         rows.apply_op3(&weight, &bias, op)?.reshape(())
     }
@@ -111,9 +111,9 @@ struct Scoring<'a>(Examples<'a>);
 impl Operation for Scoring<'_> {
     type Output = Score;
 
-    fn cpu<E: Real>(self) -> Result<Score> {
-        CheckedExamples::of(self.0)?.read::<E, _>(|isa, examples| {
-            let losses = cpu::cross_entropy::<E>(isa, examples, false);
+    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Score> {
+        CheckedExamples::of(self.0)?.read::<O::Sum, _>(|examples| {
+            let losses = cpu::cross_entropy::<O>(isa, examples, false);
             Score { loss: losses.sum(), correct: losses.correct }
         })
     }
@@ -136,9 +136,9 @@ struct RowLosses<'a>(Examples<'a>);
 impl Operation for RowLosses<'_> {
     type Output = Vec<f64>;
 
-    fn cpu<E: Real>(self) -> Result<Vec<f64>> {
-        CheckedExamples::of(self.0)?.read::<E, _>(|isa, examples| {
-            let losses = cpu::cross_entropy::<E>(isa, examples, false).losses;
+    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Vec<f64>> {
+        CheckedExamples::of(self.0)?.read::<O::Sum, _>(|examples| {
+            let losses = cpu::cross_entropy::<O>(isa, examples, false).losses;
             losses.iter().map(|loss| loss.to_f64()).collect()
         })
     }
@@ -185,18 +185,17 @@ impl CheckedExamples {
     }
 
     /// Call `f` with the elements of the tensors, without smoothing.
-    fn read<E: Real, T>(&self, f: impl FnOnce(Isa, &cpu::CrossEntropyInputs<'_, E>) -> T) -> Result<T> {
-        let isa = Isa::current()?;
+    fn read<E: Real, T>(&self, f: impl FnOnce(&cpu::CrossEntropyInputs<'_, E>) -> T) -> Result<T> {
         read::<E, _, 3>([Some(&self.rows), Some(&self.weight), Some(&self.bias)], |[rows, weight, bias]| {
             let examples =
                 cpu::CrossEntropyInputs { rows, weight, bias, targets: &self.targets, smoothing: 0. };
-            f(isa, &examples)
+            f(&examples)
         })
     }
 }
 
 /// The op from rows (rows, features), weights (classes, features) and bias (classes) to the mean loss.
-struct CrossEntropy<E> {
+struct CrossEntropy<O> {
     isa: Isa,
     targets: Vec<u32>,
     smoothing: f64,
@@ -204,10 +203,10 @@ struct CrossEntropy<E> {
     save: bool,
     /// The gradients of rows, weights and bias, for a loss whose gradient is 1.
     gradients: OnceLock<[Tensor; 3]>,
-    element: PhantomData<E>,
+    operand: PhantomData<O>,
 }
 
-impl<E: Real> CustomOp3 for CrossEntropy<E> {
+impl<O: Operand<Sum: Real>> CustomOp3 for CrossEntropy<O> {
     fn name(&self) -> &'static str {
         "linear-cross-entropy"
     }
@@ -222,13 +221,13 @@ impl<E: Real> CustomOp3 for CrossEntropy<E> {
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let examples = cpu::CrossEntropyInputs {
-            rows: elements::<E>(rows, rows_layout)?,
-            weight: elements::<E>(weight, weight_layout)?,
-            bias: elements::<E>(bias, bias_layout)?,
+            rows: elements::<O::Sum>(rows, rows_layout)?,
+            weight: elements::<O::Sum>(weight, weight_layout)?,
+            bias: elements::<O::Sum>(bias, bias_layout)?,
             targets: &self.targets,
             smoothing: self.smoothing,
         };
-        let losses = cpu::cross_entropy::<E>(self.isa, &examples, self.save);
+        let losses = cpu::cross_entropy::<O>(self.isa, &examples, self.save);
         let mean = losses.sum() / self.targets.len() as f64;
         if let Some(gradients) = losses.gradients {
             let cpu::CrossEntropyGradients { rows: d_rows, weight: d_weight, bias: d_bias } = gradients;
@@ -240,8 +239,8 @@ impl<E: Real> CustomOp3 for CrossEntropy<E> {
             ];
             let _ = self.gradients.set(gradients); // an op runs forward once
         }
-        let mean = E::from_f64(mean);
-        Ok((E::to_cpu_storage_owned(vec![mean]), Shape::from(1)))
+        let mean = O::Sum::from_f64(mean);
+        Ok((O::Sum::to_cpu_storage_owned(vec![mean]), Shape::from(1)))
     }
 
     fn bwd(

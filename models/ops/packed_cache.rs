@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{PackedLayer, Real};
+use crate::kernels::cpu::{Operand, PackedLayer};
 
 /// The packed weights of a layer that is not trained. They are packed at the first call, and anew when a call
 /// needs another packing or after [`PackedCache::clear`]. Clones share them.
@@ -21,8 +21,8 @@ struct CacheEntry {
 /// Everything beside the weights that a packing depends on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct PackingKey {
-    /// The type of the elements.
-    pub element: TypeId,
+    /// The type of the operands.
+    pub operand: TypeId,
     /// Elements of a vector.
     pub lanes: usize,
     /// The kind of cell.
@@ -52,12 +52,12 @@ impl PackedCache {
     }
 
     /// Replace the packed weights.
-    pub(super) fn put<E: Real>(&self, key: PackingKey, packed: Arc<PackedLayer<E>>) {
+    pub(super) fn put<O: Operand>(&self, key: PackingKey, packed: Arc<PackedLayer<O>>) {
         *self.lock() = Some(CacheEntry { key, packed });
     }
 
     /// Return the packed weights, if they are packed in the same way.
-    pub(super) fn get<E: Real>(&self, key: PackingKey) -> Option<Arc<PackedLayer<E>>> {
+    pub(super) fn get<O: Operand>(&self, key: PackingKey) -> Option<Arc<PackedLayer<O>>> {
         let entry = self.lock();
         let packed = entry.as_ref().filter(|entry| entry.key == key)?.packed.clone();
         packed.downcast().ok()

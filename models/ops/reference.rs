@@ -3,17 +3,54 @@
 
 use candle_core::{D, DType, Result, Tensor, bail};
 
+use super::precision::Precision;
+
 /// Compute a linear layer, `xs W^T + b`: (rows, features) to (rows, outputs), with `weight` (outputs, features) and
 /// `bias` (outputs).
 ///
 /// # Errors
 /// If the shapes disagree.
 pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let ys = xs.matmul(&weight.t()?)?;
+    let ys = product(xs, &weight.t()?)?;
     match bias {
         Some(bias) => ys.broadcast_add(bias),
         None => Ok(ys),
     }
+}
+
+/// Compute the matrix product of `left` and `right` in the precision of the thread. In bf16, its two factors are
+/// rounded, and the gradient of the result too before it becomes a factor of the products of the backward pass; the
+/// sums have the type of the tensors.
+///
+/// # Errors
+/// If the shapes disagree.
+pub(crate) fn product(left: &Tensor, right: &Tensor) -> Result<Tensor> {
+    match (Precision::current(), left.dtype()) {
+        (Precision::Bf16, DType::F32 | DType::F64) => {
+            with_rounded_gradient(&rounded(left)?.matmul(&rounded(right)?)?)
+        }
+        _ => left.matmul(right),
+    }
+}
+
+/// Round to bf16; the gradient is that of the identity.
+fn rounded(xs: &Tensor) -> Result<Tensor> {
+    let detached = xs.detach();
+    let rounded = detached.to_dtype(DType::BF16)?.to_dtype(xs.dtype())?;
+    if !xs.track_op() {
+        return Ok(rounded);
+    }
+    xs + (rounded - detached)? // the difference, and the sum, are exact
+}
+
+/// Return the same numbers, whose gradient is rounded to bf16 on its way back.
+fn with_rounded_gradient(xs: &Tensor) -> Result<Tensor> {
+    if !xs.track_op() {
+        return Ok(xs.clone());
+    }
+    let upper = xs.to_dtype(DType::BF16)?.to_dtype(xs.dtype())?; // candle converts its gradient to bf16
+    let lower = (xs.detach() - upper.detach())?; // exact
+    upper + lower
 }
 
 /// Normalise the last dimension to mean 0 and variance 1, then scale and shift it (Ba et al. 2016). `weight` and

@@ -2,15 +2,35 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-use super::backend::{Arithmetic, Backend};
+use super::backend::{Arithmetic, Backend, Operands};
 use super::layer_weights::LayerWeights;
 use super::packing::{pack, packed_if_frozen};
 use super::storage::read;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{self, Isa};
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::cpu::Bf16;
+use crate::kernels::cpu::{self, Isa, Operand, RoundedF32};
 
-/// Layers, and perhaps a decoder, that read one step of a batch of sequences after another.
-pub(crate) struct FusedStream(cpu::PackedStream<f32>);
+/// Layers, and perhaps a decoder, that read one step of a batch of sequences after another. Tensors and sums are in
+/// f32; there is a variant for each type of operands.
+pub(crate) enum FusedStream {
+    F32(cpu::PackedStream<f32>),
+    Rounded(cpu::PackedStream<RoundedF32>),
+    #[cfg(target_arch = "x86_64")]
+    Bf16(cpu::PackedStream<Bf16>),
+}
+
+/// Evaluate an expression of the stream of any type of operands.
+macro_rules! with {
+    ($stream:expr, $name:ident => $value:expr) => {
+        match $stream {
+            FusedStream::F32($name) => $value,
+            FusedStream::Rounded($name) => $value,
+            #[cfg(target_arch = "x86_64")]
+            FusedStream::Bf16($name) => $value,
+        }
+    };
+}
 
 /// A linear layer of a decoder: `weight` is (outputs, inputs), `bias` (outputs).
 #[derive(Clone, Copy)]
@@ -30,33 +50,23 @@ impl FusedStream {
         zoneout: f64,
         decoder: &[LinearWeights<'_>],
     ) -> Result<Option<Self>> {
-        let isa = Isa::current()?;
-        let mut packed_layers = Vec::with_capacity(layers.len());
-        for &(kind, weights) in layers {
-            if Backend::of(weights.ih) != Backend::Cpu(Arithmetic::F32) || kind == CellKind::GruBefore {
-                return Ok(None);
-            }
-            packed_layers.push(packed_layer(isa, kind, weights, zoneout)?);
+        let fused = |(kind, weights): &(CellKind, LayerWeights<'_>)| {
+            Backend::of(weights.ih) == Backend::Cpu(Arithmetic::F32) && *kind != CellKind::GruBefore
+        };
+        if !layers.iter().all(fused) {
+            return Ok(None);
         }
-        let mut features = layers.last().map_or(0, |(_, weights)| weights.output());
-        let mut packed_decoder = Vec::with_capacity(decoder.len());
-        for &linear in decoder {
-            let (outputs, inputs) = linear.weight.dims2()?;
-            if inputs != features {
-                bail!("a linear layer of {inputs} features cannot read the {features} of a stream");
-            }
-            if outputs == 0 {
-                bail!("a linear layer of a stream has no outputs; expected at least 1");
-            }
-            packed_decoder.push(packed_linear(isa, linear)?);
-            features = outputs;
-        }
-        Ok(Some(Self(cpu::PackedStream::new(isa, packed_layers, packed_decoder))))
+        Ok(Some(match Operands::of_f32()? {
+            Operands::F32(isa) => Self::F32(packed_stream(isa, layers, zoneout, decoder)?),
+            Operands::Rounded(isa) => Self::Rounded(packed_stream(isa, layers, zoneout, decoder)?),
+            #[cfg(target_arch = "x86_64")]
+            Operands::Bf16(isa) => Self::Bf16(packed_stream(isa, layers, zoneout, decoder)?),
+        }))
     }
 
     /// Return the number of sequences in the batch.
     pub(crate) fn batch(&self) -> usize {
-        self.0.batch()
+        with!(self, stream => stream.batch())
     }
 
     /// Read a step, (batch, features). Return the output of the first sequence.
@@ -64,12 +74,14 @@ impl FusedStream {
     /// # Errors
     /// If `x` has another length, or the batch is empty.
     pub(crate) fn step(&mut self, x: &[f32]) -> Result<&[f32]> {
-        let (batch, features) = (self.0.batch(), self.0.input_size());
+        let (batch, features) = with!(self, stream => (stream.batch(), stream.input_size()));
         if batch == 0 || x.len() != batch * features {
             bail!("a step of {batch} sequences has {} features; expected {features} each", x.len());
         }
-        self.0.step(x);
-        Ok(self.0.output(0))
+        Ok(with!(self, stream => {
+            stream.step(x);
+            stream.output(0)
+        }))
     }
 
     /// Return the output of a sequence at the last step.
@@ -78,7 +90,7 @@ impl FusedStream {
     /// If `row >= batch`.
     pub(crate) fn output(&self, row: usize) -> Result<&[f32]> {
         self.check_row(row)?;
-        Ok(self.0.output(row))
+        Ok(with!(self, stream => stream.output(row)))
     }
 
     /// Replace the batch by these of its sequences, in this order. A sequence may occur several times.
@@ -87,12 +99,12 @@ impl FusedStream {
     /// If one of `rows` is not below the batch.
     pub(crate) fn select(&mut self, rows: &[usize]) -> Result<()> {
         rows.iter().try_for_each(|&row| self.check_row(row))?;
-        self.0.select(rows);
+        with!(self, stream => stream.select(rows));
         Ok(())
     }
 
     fn check_row(&self, row: usize) -> Result<()> {
-        let batch = self.0.batch();
+        let batch = self.batch();
         if row >= batch {
             bail!("there is no sequence {row} in a batch of {batch}");
         }
@@ -117,7 +129,8 @@ impl FusedStream {
         }
         let widths = |layers: &[Vec<f32>]| layers.iter().map(Vec::len).collect::<Vec<_>>();
         // From the layers, not from a sequence: the batch may be empty.
-        let (expected_h, expected_c): (Vec<usize>, Vec<Option<usize>>) = self.0.sizes().unzip();
+        let (expected_h, expected_c): (Vec<usize>, Vec<Option<usize>>) =
+            with!(self, stream => stream.sizes().unzip());
         for (row, h) in hs.iter().enumerate() {
             let c = match &cs {
                 Some(cs) => cs[row].iter().map(|c| Some(c.len())).collect(),
@@ -127,14 +140,14 @@ impl FusedStream {
                 bail!("the state's layers are {:?} wide; the stream's are {expected_h:?}", widths(h));
             }
         }
-        self.0.resize(hs.len());
+        with!(self, stream => stream.resize(hs.len()));
         for (row, hs) in hs.iter().enumerate() {
-            for (layer, (h, c)) in self.0.states(row).enumerate() {
+            with!(self, stream => for (layer, (h, c)) in stream.states(row).enumerate() {
                 h.copy_from_slice(&hs[layer]);
                 if let (Some(c), Some(cs)) = (c, &cs) {
                     c.copy_from_slice(&cs[row][layer]);
                 }
-            }
+            });
         }
         Ok(())
     }
@@ -144,17 +157,17 @@ impl FusedStream {
     /// # Errors
     /// If the batch is empty.
     pub(crate) fn state(&mut self) -> Result<(Tensor, Option<Tensor>)> {
-        let batch = self.0.batch();
+        let batch = self.batch();
         if batch == 0 {
             bail!("a stream without sequences has no state");
         }
         let (mut hs, mut cs) = (Vec::new(), Vec::new());
         for row in 0..batch {
             let (mut row_h, mut row_c) = (Vec::new(), Vec::new());
-            for (h, c) in self.0.states(row) {
+            with!(self, stream => for (h, c) in stream.states(row) {
                 row_h.push(Tensor::new(&*h, &Device::Cpu)?);
                 row_c.extend(c.map(|c| Tensor::new(&*c, &Device::Cpu)).transpose()?);
-            }
+            });
             hs.push(Tensor::stack(&row_h, 0)?); // (layers, output)
             if !row_c.is_empty() {
                 cs.push(Tensor::stack(&row_c, 0)?); // (layers, hidden)
@@ -165,13 +178,38 @@ impl FusedStream {
     }
 }
 
+/// Pack all layers and the decoder for one sequence.
+fn packed_stream<O: Operand<Sum = f32>>(
+    isa: Isa,
+    layers: &[(CellKind, LayerWeights<'_>)],
+    zoneout: f64,
+    decoder: &[LinearWeights<'_>],
+) -> Result<cpu::PackedStream<O>> {
+    let packed_layers = layers.iter().map(|&(kind, weights)| packed_layer(isa, kind, weights, zoneout));
+    let packed_layers = packed_layers.collect::<Result<Vec<_>>>()?;
+    let mut features = layers.last().map_or(0, |(_, weights)| weights.output());
+    let mut packed_decoder = Vec::with_capacity(decoder.len());
+    for &linear in decoder {
+        let (outputs, inputs) = linear.weight.dims2()?;
+        if inputs != features {
+            bail!("a linear layer of {inputs} features cannot read the {features} of a stream");
+        }
+        if outputs == 0 {
+            bail!("a linear layer of a stream has no outputs; expected at least 1");
+        }
+        packed_decoder.push(packed_linear(isa, linear)?);
+        features = outputs;
+    }
+    Ok(cpu::PackedStream::new(isa, packed_layers, packed_decoder))
+}
+
 /// Make the kernels' layer of some weights, and pack them.
-fn packed_layer(
+fn packed_layer<O: Operand<Sum = f32>>(
     isa: Isa,
     kind: CellKind,
     weights: LayerWeights<'_>,
     zoneout: f64,
-) -> Result<cpu::StreamLayer<f32>> {
+) -> Result<cpu::StreamLayer<O>> {
     weights.check(kind)?;
     let packed = match packed_if_frozen(isa, kind, weights)? {
         Some(packed) => packed,
@@ -186,7 +224,7 @@ fn packed_layer(
 }
 
 /// Make the kernels' linear layer of some weights, and pack them.
-fn packed_linear(isa: Isa, linear: LinearWeights<'_>) -> Result<cpu::StreamLinear<f32>> {
+fn packed_linear<O: Operand<Sum = f32>>(isa: Isa, linear: LinearWeights<'_>) -> Result<cpu::StreamLinear<O>> {
     let weight = linear.weight.contiguous()?;
     let outputs = weight.dim(0)?;
     let bias = match linear.bias {

@@ -157,12 +157,13 @@ class Bench:
     results: dict
     quiet: Quiet
 
-    def row(self, request, flop):
+    def row(self, request, flop, peers=None):
         """The medians over all rounds: {contender: {quantity: value}}."""
         request = request | {"repeat": self.repeat or repetitions(flop)}
+        peers = self.peers if peers is None else peers
         found = {}
         for _ in range(self.rounds):
-            for contender in (self.ours, *self.peers.values()):
+            for contender in (self.ours, *peers.values()):
                 for quantity, value in self.quiet.measure(contender, request).items():
                     if quantity.endswith(("_ms", "_us", "_gflops")):
                         found.setdefault(contender.name, {}).setdefault(quantity, []).append(value)
@@ -332,7 +333,44 @@ def grow(bench, grown, value, fixed):
     return medians
 
 
-WORKS = {"layer": layer, "step": step, "lm": lm, "peak": peak, "memory": memory, "growth": growth}
+def bf16(bench):
+    """Compare layers and training steps in bf16 with PyTorch in bf16, and with ours in f32."""
+    peers = {name: peer for name, peer in bench.peers.items() if name == "pytorch"}
+    names = [peer.name for peer in peers.values()]
+    rows = {"forward_ms": [], "train_ms": [], "step_ms": []}
+
+    def measure(label, request, flop):
+        medians = bench.row(request | {"precision": "bf16"}, flop, peers)
+        in_f32 = bench.row(request, flop, {})[Ours.name]
+        for quantity, value in in_f32.items():
+            if quantity in rows:
+                found = ratios(medians, quantity, names)
+                rows[quantity].append((label, [*found, value / medians[Ours.name][quantity]]))
+
+    for cell in CELLS:
+        for shape in LAYER_SHAPES:
+            request = {"work": "layer", "cell": cell} | dict(zip(LAYER_SIZES, shape))
+            measure(f"{cell} {'x'.join(map(str, shape))}", request, 4 * layer_flop(cell, *shape))
+    for shape in LM_SHAPES:
+        request = {"work": "lm", "cell": "lstm"} | dict(zip(LM_SIZES, shape))
+        measure(f"language model {'x'.join(map(str, shape))}", request, lm_flop(*shape))
+    print(f"Instructions for bf16: {bf16_features()}\n")
+    titles = {
+        "forward_ms": "A layer in bf16, forward",
+        "train_ms": "A layer in bf16, forward and backward",
+        "step_ms": "A training step in bf16",
+    }
+    for quantity, title in titles.items():
+        print_ratios(title, "shape", rows[quantity], [f"{name} in bf16" for name in names] + ["ours in f32"])
+
+
+def bf16_features():
+    """The processor's features for products of bf16."""
+    flags = next(line for line in Path("/proc/cpuinfo").open() if line.startswith("flags")).split()
+    return ", ".join(sorted(flag for flag in flags if flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2"))) or "none"
+
+
+WORKS = {"bf16": bf16, "layer": layer, "step": step, "lm": lm, "peak": peak, "memory": memory, "growth": growth}
 
 
 def machine(rnn):

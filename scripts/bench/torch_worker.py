@@ -10,23 +10,38 @@ ADAMS = {"fused": {"fused": True}, "foreach": {"foreach": True}, "plain": {"fore
 
 
 def layer(request):
-    rnn = LAYERS[request["cell"]](request["input"], request["hidden"])
-    xs = torch.randn(request["time"], request["batch"], request["input"])
+    """Time a layer; in bf16 as a module in bfloat16 and under autocast, and return the faster of each quantity."""
+    if request.get("precision", "f32") == "f32":
+        return layer_times(request, torch.float32, autocast=False)
+    found = [layer_times(request, torch.bfloat16, autocast=False), layer_times(request, torch.float32, autocast=True)]
+    return {quantity: min(times[quantity] for times in found) for quantity in found[0]}
+
+
+def layer_times(request, dtype, autocast):
+    rnn = LAYERS[request["cell"]](request["input"], request["hidden"]).to(dtype)
+    xs = torch.randn(request["time"], request["batch"], request["input"]).to(dtype)
     repeat = request["repeat"]
 
     @torch.inference_mode()
     def forward():
-        rnn(xs)
+        with bf16(autocast):
+            rnn(xs)
 
     inputs = xs.clone().requires_grad_()
 
     def train():
         rnn.zero_grad(set_to_none=True)
         inputs.grad = None
-        rnn(inputs)[0].sum().backward()
+        with bf16(autocast):
+            loss = rnn(inputs)[0].sum()
+        loss.backward()
 
     forward_seconds = median_seconds(forward, repeat)
     return {"forward_ms": forward_seconds * 1e3, "train_ms": median_seconds(train, repeat) * 1e3}
+
+
+def bf16(enabled):
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)
 
 
 def step(request):
@@ -74,10 +89,12 @@ class LanguageModel(nn.Module):
         return self.decoder(ys).flatten(0, 1), state
 
 
-def train_step(model, optimizer, tokens, targets, state=None):
+def train_step(model, optimizer, tokens, targets, state=None, autocast=False):
     optimizer.zero_grad(set_to_none=True)
-    logits, state = model(tokens, state)
-    nn.functional.cross_entropy(logits, targets.flatten()).backward()
+    with bf16(autocast):
+        logits, state = model(tokens, state)
+        loss = nn.functional.cross_entropy(logits, targets.flatten())
+    loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     return state
@@ -95,7 +112,8 @@ def language_model_seconds(request, options):
     optimizer = torch.optim.Adam(model.parameters(), **options)
     size = request["time"] * request["batch"]
     tokens = (torch.arange(size) * 7919 % request["vocab"]).view(request["time"], request["batch"])
-    return median_seconds(lambda: train_step(model, optimizer, tokens, tokens), request["repeat"])
+    autocast = request.get("precision", "f32") == "bf16"
+    return median_seconds(lambda: train_step(model, optimizer, tokens, tokens, None, autocast), request["repeat"])
 
 
 def peak(request):

@@ -7,7 +7,9 @@ use candle_core::{DType, Device, Tensor};
 use clap::Subcommand;
 use rnn_zoo::data::batch::{Batch, Targets};
 use rnn_zoo::memory::Estimate;
-use rnn_zoo::models::{ModelConfig, Recurrent, RecurrentConfig, RnnlmConfig, StackOptions, backward};
+use rnn_zoo::models::{
+    ModelConfig, Precision, Recurrent, RecurrentConfig, RnnlmConfig, StackOptions, backward,
+};
 use rnn_zoo::parameters::{self, Parameters};
 use rnn_zoo::rng::{self, Purpose};
 use rnn_zoo::tasks::Lm;
@@ -22,6 +24,7 @@ use super::compute::Compute;
 use super::flags::{self, usage};
 use super::number;
 use super::outcome::Outcome;
+use super::precision::PrecisionArg;
 
 /// Time layers, single steps and training steps on this machine
 #[derive(Debug, clap::Args)]
@@ -89,15 +92,21 @@ struct LayerArgs {
     json: bool,
     #[command(flatten)]
     compute: Compute,
+    #[command(flatten)]
+    precision: PrecisionArg,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let (shape, found) = match &args.quantity {
-        BenchCommand::Layer(shape) => (shape, layer(shape)?),
-        BenchCommand::Step(shape) => (shape, step(shape)?),
-        BenchCommand::Lm(model) => (&model.shape, language_model(model)?),
+    let shape = match &args.quantity {
+        BenchCommand::Layer(shape) | BenchCommand::Step(shape) => shape,
+        BenchCommand::Lm(model) => &model.shape,
     };
+    let found = shape.precision.scope(|| match &args.quantity {
+        BenchCommand::Layer(shape) => Ok(layer(shape)?),
+        BenchCommand::Step(shape) => Ok(step(shape)?),
+        BenchCommand::Lm(model) => language_model(model),
+    })?;
     let mut out = std::io::stdout().lock();
     if shape.json {
         writeln!(out, "{found}")?;
@@ -226,6 +235,7 @@ impl LayerArgs {
             early_stop: None,
             log_every: 1,
             seed: 1,
+            precision: Precision::current(),
         }
     }
 

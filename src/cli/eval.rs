@@ -20,6 +20,7 @@ use super::flags::usage;
 use super::forecast_args::WalkArgs;
 use super::number;
 use super::outcome::Outcome;
+use super::precision::PrecisionArg;
 use super::search_args::SearchArgs;
 use super::unknown;
 use crate::cli::note::note;
@@ -79,10 +80,17 @@ pub struct Args {
 
     #[command(flatten)]
     compute: Compute,
+    #[command(flatten)]
+    precision: PrecisionArg,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    args.precision.scope(|| run_in_scope(args))
+}
+
+/// Run the command in its precision.
+fn run_in_scope(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let model = load_model(&args.bundle, &device)?;
     let task = model.config.task;

@@ -28,6 +28,7 @@ mod overview;
 mod pair_args;
 mod parse;
 mod plot;
+mod precision;
 mod predict;
 mod quote;
 mod read_args;

@@ -15,6 +15,7 @@ use super::flags::usage;
 use super::forecast_args::starting;
 use super::forecast_table::forecast_table;
 use super::outcome::Outcome;
+use super::precision::PrecisionArg;
 use super::search_args::SearchArgs;
 use super::texts::open_lines;
 use super::translate::{self, Request};
@@ -65,10 +66,17 @@ pub struct Args {
 
     #[command(flatten)]
     compute: Compute,
+    #[command(flatten)]
+    precision: PrecisionArg,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    args.precision.scope(|| run_in_scope(args))
+}
+
+/// Run the command in its precision.
+fn run_in_scope(args: &Args) -> anyhow::Result<Outcome> {
     if args.text.is_none() && args.data.data.is_none() {
         return Err(usage(
             "--text or --data",

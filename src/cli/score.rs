@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::bundle_argument::load_model;
 use super::compute::Compute;
 use super::outcome::Outcome;
+use super::precision::PrecisionArg;
 use super::read_args::{ReadArgs, announce_corpus};
 use super::texts::{Texts, open_lines};
 use crate::cli::note::note;
@@ -53,10 +54,17 @@ pub struct Args {
 
     #[command(flatten)]
     compute: Compute,
+    #[command(flatten)]
+    precision: PrecisionArg,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    args.precision.scope(|| run_in_scope(args))
+}
+
+/// Run the command in its precision.
+fn run_in_scope(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let lines =
         if has_columns(Path::new(&args.file)) { None } else { Some(open_lines(&args.file, &args.read)?) };

@@ -22,6 +22,7 @@ use start::start;
 use super::flags::usage;
 use super::next_commands::next_commands;
 use super::outcome::Outcome;
+use super::precision;
 use super::quote::quoted_path;
 use crate::cli::note::note;
 
@@ -57,6 +58,7 @@ fn check_tensorboard(folder: &Path, bundle: &Path) -> anyhow::Result<()> {
 
 /// Train to the end and print the next commands.
 fn drive(mut run: Run, stop: &AtomicBool) -> anyhow::Result<Outcome> {
+    precision::announce(run.trainer.options.precision);
     let ending = run.train(stop);
     let path = run.path().display();
     match ending {

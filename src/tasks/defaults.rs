@@ -3,6 +3,7 @@
 use super::criterion::Criterion;
 use crate::Result;
 use crate::training::Options;
+use rnn_zoo_models::Precision;
 
 /// The data of a run where the user names none.
 pub const STORY: &str = "builtin:story";
@@ -78,6 +79,7 @@ impl Defaults {
     /// If there is no optimizer of that name.
     pub fn options(&self) -> Result<Options> {
         Ok(Options {
+            precision: Precision::F32,
             epochs: Some(self.epochs),
             max_steps: None,
             batch_size: self.batch_size,

@@ -1,5 +1,6 @@
 //! Training options, and the length of a run that they give.
 
+use rnn_zoo_models::Precision;
 use serde::{Deserialize, Serialize};
 
 use super::optim::{Average, OptimizerConfig};
@@ -59,6 +60,9 @@ pub struct Options {
     pub log_every: usize,
     /// Seed of everything that is random.
     pub seed: u64,
+    /// The precision of matrix products, in steps and evaluations.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
 }
 
 /// The default of [`Options::accumulate`].

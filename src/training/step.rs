@@ -39,6 +39,15 @@ impl Trainer {
     /// If a batch cannot be read, the loss or the norm of the gradient is NaN or infinite, or the loss has diverged,
     /// and errors from candle.
     pub fn step(&mut self, batches: impl IntoIterator<Item = Result<Batch>>, lr: f64) -> Result<StepLoss> {
+        self.options.precision.scope(|| self.step_in_scope(batches, lr))
+    }
+
+    /// Take a step as [`Trainer::step`], in the precision of the scope.
+    fn step_in_scope(
+        &mut self,
+        batches: impl IntoIterator<Item = Result<Batch>>,
+        lr: f64,
+    ) -> Result<StepLoss> {
         let step = self.progress.step + 1;
         let Accumulated { mut gradients, loss, targets, batches, time } =
             self.accumulate(batches, step, lr)?;

@@ -57,6 +57,17 @@ impl Trainer {
         stop: &AtomicBool,
         save: &mut dyn FnMut(&Self, &mut O) -> Result<()>,
     ) -> Result<Ending> {
+        self.options.precision.scope(|| self.run_in_scope(splits, observer, stop, save))
+    }
+
+    /// Train as [`Trainer::run`], in the precision of the scope.
+    fn run_in_scope<O: Observer>(
+        &mut self,
+        splits: &Splits,
+        observer: &mut O,
+        stop: &AtomicBool,
+        save: &mut dyn FnMut(&Self, &mut O) -> Result<()>,
+    ) -> Result<Ending> {
         let mut save = |trainer: &Self, observer: &mut O| -> Result<()> {
             save(trainer, observer)?;
             observer.saved();

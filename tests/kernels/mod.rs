@@ -2,6 +2,7 @@
 //! machine has, in f32 and f64, forward and backward.
 
 mod attention;
+mod bf16;
 mod case;
 mod cells;
 mod crf;

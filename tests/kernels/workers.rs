@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use candle_core::DType;
+use rnn_zoo::models::Precision;
 use rnn_zoo::models::kernels::{self, Isa};
 use rnn_zoo::models::ops::without_fused;
 
@@ -66,7 +67,18 @@ fn results_are_the_same_bits_for_any_number_of_threads() {
                 Kind::ALL.into_iter().flat_map(|kind| ["batch", "units"].map(|split| large(kind, split)));
             let layers = layers.map(|case| case.run(DType::F32));
             let losses = [loss_of(DType::F32, (300, 70, 700), 1., 0.1, 3)];
-            layers.chain(losses).map(|results| bits(results.unwrap())).collect()
+            let f32: Vec<_> = layers.chain(losses).collect();
+            let bf16 = Isa::available_for_bf16().into_iter().flat_map(|isa| {
+                let layers = [(Kind::Lstm, "batch"), (Kind::GruAfter, "units"), (Kind::GruBefore, "batch")];
+                let run = |(kind, split)| large(kind, split).run(DType::F32);
+                Precision::Bf16.scope(|| {
+                    isa.scope(|| {
+                        let losses = [loss_of(DType::F32, (300, 70, 700), 1., 0.1, 3)];
+                        layers.map(run).into_iter().chain(losses).collect::<Vec<_>>()
+                    })
+                })
+            });
+            f32.into_iter().chain(bf16).map(|results| bits(results.unwrap())).collect()
         };
         let expected = run(1);
         for threads in 2..=THREADS {

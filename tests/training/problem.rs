@@ -10,8 +10,8 @@ use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::data::example::{Example, Input, Target};
 use rnn_zoo::data::{Columns, Fractions};
 use rnn_zoo::models::{
-    GruOptions, LstmOptions, Merge, ModelConfig, PredictorConfig, Readout, RecurrentConfig, RnnlmConfig,
-    SimpleRnnOptions, StackOptions,
+    GruOptions, LstmOptions, Merge, ModelConfig, Precision, PredictorConfig, Readout, RecurrentConfig,
+    RnnlmConfig, SimpleRnnOptions, StackOptions,
 };
 use rnn_zoo::rng::{Purpose, stream};
 use rnn_zoo::tasks::{DataSpec, Origin, Prepared, Shape, Tag, Task, TokenizerSpec};
@@ -250,5 +250,6 @@ pub(super) fn options(steps: usize) -> Options {
         early_stop: None,
         log_every: 1000,
         seed: 1,
+        precision: Precision::F32,
     }
 }

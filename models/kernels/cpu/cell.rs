@@ -1,12 +1,13 @@
 //! The pointwise part of every cell, forward and backward: the new state of a unit from its recurrent product. The
-//! equations are those at the head of `lstm.rs`, `gru.rs` and `simple_rnn.rs`.
+//! equations are those at the head of `lstm.rs`, `gru.rs` and `simple_rnn.rs`. `D` says with how many digits the
+//! functions are computed.
 //!
 //! To add a cell, implement [`Pointwise`] here. Tiling, threads, lengths, noise and all products of both passes
 //! come from `recurrence/`.
 
 use pulp::Simd;
 
-use super::simd::{Float, Vector};
+use super::simd::{Digits, Float, Vector};
 use crate::kernels::cell_kind::Nonlinearity;
 
 /// The pointwise part of a cell with `G` gates that saves `K` numbers per unit for the backward pass.
@@ -24,7 +25,7 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
 
     /// Compute the new hidden state and the value of the last gate. `product` is the second product plus the input's
     /// part of that gate. `saved` comes from [`Pointwise::forward`], with the input's part as its last element.
-    fn finish<S: Simd, E: Float>(
+    fn finish<D: Digits, S: Simd, E: Float>(
         self,
         saved: [Vector<S, E>; K],
         product: Vector<S, E>,
@@ -53,7 +54,7 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
 
     /// Compute the new state of a unit, from the input's part `x` of the gates, the `product` that started from
     /// [`Pointwise::start`], and the old state.
-    fn forward<S: Simd, E: Float>(
+    fn forward<D: Digits, S: Simd, E: Float>(
         self,
         x: [Vector<S, E>; G],
         product: [Vector<S, E>; G],
@@ -63,7 +64,7 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
 
     /// Compute the gradients of the arguments of [`Pointwise::forward`], from what it saved, the old state, and the
     /// gradients of the new state.
-    fn backward<S: Simd, E: Float>(
+    fn backward<D: Digits, S: Simd, E: Float>(
         self,
         saved: [Vector<S, E>; K],
         h: Vector<S, E>,
@@ -108,20 +109,20 @@ impl Pointwise<4, 4> for LstmUnit {
     const CELL_STATE: bool = true;
 
     #[inline(always)]
-    fn forward<S: Simd, E: Float>(
+    fn forward<D: Digits, S: Simd, E: Float>(
         self,
         _x: [Vector<S, E>; 4],
         [i, f, g, o]: [Vector<S, E>; 4],
         _h: Vector<S, E>,
         c: Vector<S, E>,
     ) -> CellOutput<S, E, 4> {
-        let (i, f, g, o) = (i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid());
+        let (i, f, g, o) = (D::sigmoid(i), D::sigmoid(f), D::tanh(g), D::sigmoid(o));
         let c = f.mul_add(c, i * g);
-        CellOutput { h: o * c.tanh(), c, saved: [i, f, g, o] }
+        CellOutput { h: o * D::tanh(c), c, saved: [i, f, g, o] }
     }
 
     #[inline(always)]
-    fn backward<S: Simd, E: Float>(
+    fn backward<D: Digits, S: Simd, E: Float>(
         self,
         [i, f, g, o]: [Vector<S, E>; 4],
         _h: Vector<S, E>,
@@ -129,7 +130,7 @@ impl Pointwise<4, 4> for LstmUnit {
         dh: Vector<S, E>,
         dc: Vector<S, E>,
     ) -> CellGradient<S, E, 4> {
-        let tanh_c = f.mul_add(c, i * g).tanh();
+        let tanh_c = D::tanh(f.mul_add(c, i * g));
         let dc = (dh * o).mul_add(tanh_c.one_minus_square(), dc);
         let di = dc * g * sigmoid_slope(i);
         let df = dc * c * sigmoid_slope(f);
@@ -156,20 +157,20 @@ impl Pointwise<3, 4> for GruUnit {
     }
 
     #[inline(always)]
-    fn forward<S: Simd, E: Float>(
+    fn forward<D: Digits, S: Simd, E: Float>(
         self,
         [_, _, n_x]: [Vector<S, E>; 3],
         [r, z, n_h]: [Vector<S, E>; 3],
         h: Vector<S, E>,
         c: Vector<S, E>,
     ) -> CellOutput<S, E, 4> {
-        let (r, z) = (r.sigmoid(), z.sigmoid());
-        let n = r.mul_add(n_h, n_x).tanh();
+        let (r, z) = (D::sigmoid(r), D::sigmoid(z));
+        let n = D::tanh(r.mul_add(n_h, n_x));
         CellOutput { h: z.mul_add(h - n, n), c, saved: [r, z, n, n_h] }
     }
 
     #[inline(always)]
-    fn backward<S: Simd, E: Float>(
+    fn backward<D: Digits, S: Simd, E: Float>(
         self,
         [r, z, n, n_h]: [Vector<S, E>; 4],
         h: Vector<S, E>,
@@ -193,25 +194,25 @@ impl Pointwise<3, 3> for GruBeforeUnit {
 
     /// Return `r * h`, the operand of the second product, in place of the hidden state.
     #[inline(always)]
-    fn forward<S: Simd, E: Float>(
+    fn forward<D: Digits, S: Simd, E: Float>(
         self,
         [_, _, n_x]: [Vector<S, E>; 3],
         [r, z, _]: [Vector<S, E>; 3],
         h: Vector<S, E>,
         c: Vector<S, E>,
     ) -> CellOutput<S, E, 3> {
-        let (r, z) = (r.sigmoid(), z.sigmoid());
+        let (r, z) = (D::sigmoid(r), D::sigmoid(z));
         CellOutput { h: r * h, c, saved: [r, z, n_x] }
     }
 
     #[inline(always)]
-    fn finish<S: Simd, E: Float>(
+    fn finish<D: Digits, S: Simd, E: Float>(
         self,
         [_, z, _]: [Vector<S, E>; 3],
         n: Vector<S, E>,
         h: Vector<S, E>,
     ) -> [Vector<S, E>; 2] {
-        let n = n.tanh();
+        let n = D::tanh(n);
         [z.mul_add(h - n, n), n]
     }
 
@@ -229,7 +230,7 @@ impl Pointwise<3, 3> for GruBeforeUnit {
 
     /// Compute the gradients from `dh`, that of the operand of the second product.
     #[inline(always)]
-    fn backward<S: Simd, E: Float>(
+    fn backward<D: Digits, S: Simd, E: Float>(
         self,
         [r, ..]: [Vector<S, E>; 3],
         h: Vector<S, E>,
@@ -249,7 +250,7 @@ pub(crate) struct SimpleUnit(pub(crate) Nonlinearity);
 
 impl Pointwise<1, 1> for SimpleUnit {
     #[inline(always)]
-    fn forward<S: Simd, E: Float>(
+    fn forward<D: Digits, S: Simd, E: Float>(
         self,
         _x: [Vector<S, E>; 1],
         [sum]: [Vector<S, E>; 1],
@@ -258,14 +259,14 @@ impl Pointwise<1, 1> for SimpleUnit {
     ) -> CellOutput<S, E, 1> {
         let zero = sum.zeroed();
         let h = match self.0 {
-            Nonlinearity::Tanh => sum.tanh(),
+            Nonlinearity::Tanh => D::tanh(sum),
             Nonlinearity::Relu => zero.if_greater(sum, zero, sum), // NaN propagates
         };
         CellOutput { h, c, saved: [h] }
     }
 
     #[inline(always)]
-    fn backward<S: Simd, E: Float>(
+    fn backward<D: Digits, S: Simd, E: Float>(
         self,
         [h]: [Vector<S, E>; 1],
         _h: Vector<S, E>,

@@ -6,6 +6,7 @@
 //! | `simd/` | vectors for every instruction set |
 //! | `workers.rs`, `memory.rs` | threads, and the buffers that they share |
 //! | `product/` | every matrix product, from one micro-kernel |
+//! | `bf16/`, `amx/` | products of operands in bf16, and the tiles for them |
 //! | `padding.rs` | between plain matrices and padded rows |
 //! | `project/` | the input's part of the gates |
 //! | `cell.rs` | the pointwise part of every cell |
@@ -22,7 +23,10 @@
 //!
 //! Every function that is re-exported here takes slices, checks their sizes, and is safe.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
+mod bf16;
 mod cell;
 mod cross_entropy;
 mod memory;
@@ -39,17 +43,20 @@ mod tuning;
 mod workers;
 
 pub(crate) use attention::{Attended, Scores, tanh};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use bf16::Bf16;
+pub(crate) use bf16::{RoundedF32, bf16_isa, has_pairs};
 pub(crate) use cross_entropy::{CrossEntropyGradients, CrossEntropyInputs, cross_entropy};
 pub(crate) use memory::Buffer;
 pub(crate) use packed_layer::PackedLayer;
 pub(crate) use padding::padded;
 pub(crate) use pointwise::{StepGradients, StepInputs, StepOutputs, step, step_backward};
-pub(crate) use product::{PackedMatrix, SequenceLayout};
-pub(crate) use project::{InputShape, ProjectionGradients, project, project_backward};
+pub(crate) use product::{Operand, PackedMatrix, SequenceLayout};
+pub(crate) use project::{InputShape, LayerInput, ProjectionGradients, project_backward};
 pub(crate) use real::Real;
 pub(crate) use recurrence::{
-    RecurrenceGradients, RecurrenceInputs, RecurrenceOutputs, SavedActivations, Sequence, SequenceShape,
-    Zoneout, backward, forward,
+    Gates, RecurrenceGradients, RecurrenceInputs, RecurrenceOutputs, SavedActivations, Sequence,
+    SequenceShape, Zoneout, backward, forward,
 };
 pub use simd::Isa;
 pub(crate) use stream::{PackedStream, StreamLayer, StreamLinear};

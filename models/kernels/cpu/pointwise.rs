@@ -5,7 +5,7 @@ use pulp::Simd;
 use super::cell::{CellGradient, GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::memory::SharedPtr;
 use super::real::Real;
-use super::simd::{Isa, Vector};
+use super::simd::{AllDigits, Isa, Vector};
 use super::tuning::PARALLEL_POINTWISE_UNITS;
 use super::workers::{Kernel, Worker, run_kernel, threads_for};
 use crate::kernels::cell_kind::CellKind;
@@ -191,7 +191,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for For
                     let product = gates(inputs.product, row);
                     let sums = std::array::from_fn(|gate| start[gate] + product[gate]);
                     let old_c = inputs.c.map_or(zeros[0], old);
-                    let new = cell.forward(x, sums, old(inputs.h), old_c);
+                    let new = cell.forward::<AllDigits, _, _>(x, sums, old(inputs.h), old_c);
                     new.h.store_first(h.at(at), count);
                     if C::CELL_STATE {
                         new.c.store_first(c.at(at), count);
@@ -269,7 +269,7 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Bac
                     let at = shape.at(row, 1, 0, unit);
                     let load = |values: &[E]| Vector::load_first(simd, values.as_ptr().add(at), count);
                     let load_c = |values: Option<&[E]>| values.map_or(Vector::zero(simd), load);
-                    let CellGradient { x, product, h, c } = cell.backward(
+                    let CellGradient { x, product, h, c } = cell.backward::<AllDigits, _, _>(
                         saved,
                         load(state.h),
                         load_c(state.c),

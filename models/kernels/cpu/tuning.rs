@@ -74,6 +74,15 @@ pub(crate) const SPLIT_BATCH_PER_THREAD: usize = 2;
 /// block of a panel's depth serves all of them, while their sums stay in the L1 cache.
 pub(crate) const RECURRENT_BLOCK_ROWS: usize = 48;
 
+/// Bytes of the gates that a worker computes from the input at a time, with operands narrower than sums.
+pub(crate) const CHUNK_BYTES: usize = 1 << 19;
+
+/// Rows that are computed at a time at least: a product of fewer reads its weights for too few.
+pub(crate) const CHUNK_MIN_ROWS: usize = 64;
+
+/// Bytes of a worker's weights, of the input and the recurrence, up to which the gates are computed in chunks.
+pub(crate) const CHUNK_WEIGHT_BYTES: usize = 3 << 19;
+
 /// Multiplications of a streamed step below which a single thread is faster.
 pub(crate) const PARALLEL_STREAM_MULTIPLICATIONS: usize = 60_000;
 

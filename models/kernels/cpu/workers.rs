@@ -111,6 +111,11 @@ fn as_worker(work: impl FnOnce()) {
 
 /// The work of a kernel, generic over the instruction set.
 pub(crate) trait Kernel: Sync {
+    /// Run `part`, a worker's call of [`Kernel::run`], as compiled for `isa`.
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        isa.run(part);
+    }
+
     /// Compute one worker's part.
     ///
     /// # Safety
@@ -132,7 +137,10 @@ pub(crate) unsafe fn run_kernel(isa: Isa, limit: usize, kernel: &impl Kernel) {
             unsafe { self.0.run(simd, self.1) }
         }
     }
-    run(limit, &|worker| isa.run(Part(kernel, worker)));
+    fn call<K: Kernel>(isa: Isa, kernel: &K, worker: Worker<'_>) {
+        K::run_as(isa, Part(kernel, worker));
+    }
+    run(limit, &|worker| call(isa, kernel, worker));
 }
 
 /// Run `work`; abort the process if it unwinds. A worker that stops early would leave the others waiting at

@@ -19,7 +19,7 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, 
 
 use super::extra_operand::ExtraOperand;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{self, Attended, Isa, PackedMatrix, Real, Scores};
+use crate::kernels::cpu::{self, Attended, Isa, Operand, PackedMatrix, Real, Scores};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
 use packed::ForwardWeights;
@@ -91,7 +91,7 @@ struct Decode<'a> {
 impl Operation for Decode<'_> {
     type Output = Option<DecoderOutput>;
 
-    fn cpu<E: Real>(self) -> Result<Self::Output> {
+    fn cpu<O: Operand<Sum: Real>>(self, _isa: Isa) -> Result<Self::Output> {
         let Self { kind, inputs } = self;
         let (batch, target, rows) = inputs.gates.dims3()?;
         if kind.has_second_product() || target == 0 {
@@ -101,7 +101,7 @@ impl Operation for Decode<'_> {
         let sizes = Sizes { batch, target, source, hidden: inputs.hh.dim(1)?, width, gates: rows };
         sizes.check(&inputs)?;
         let mut token = Tensor::zeros(1, inputs.gates.dtype(), &Device::Cpu)?;
-        let mut connect = |tensor: &Tensor| -> Result<ExtraOperand<E>> {
+        let mut connect = |tensor: &Tensor| -> Result<ExtraOperand<O::Sum>> {
             let (operand, next) = ExtraOperand::connect(tensor, token.clone())?;
             token = next;
             Ok(operand)
@@ -122,8 +122,8 @@ impl Operation for Decode<'_> {
             c: inputs.c.map(&mut connect).transpose()?,
             attentional: connect(inputs.attentional)?,
         };
-        let isa = Isa::current()?;
-        let weights = match inputs.packed.and_then(|packed| packed.of::<E>()) {
+        let isa = Isa::current()?; // the products of the decoder are in f32 in every precision
+        let weights = match inputs.packed.and_then(|packed| packed.of::<O::Sum>()) {
             Some(weights) => weights,
             None => Arc::new(ForwardWeights::pack(isa, inputs.feed, inputs.hh, inputs.combine)?),
         };
@@ -132,7 +132,7 @@ impl Operation for Decode<'_> {
         let op = AttentionDecoder { kind, isa, sizes, lengths, weights, operands, results: results.clone() };
         let ys = token.apply_op1(op)?;
         let Some(results) = results.get() else { bail!("a decoder left no results") };
-        let last = |states: &[E]| {
+        let last = |states: &[O::Sum]| {
             Tensor::from_slice(
                 &states[states.len() - batch * sizes.hidden..],
                 (batch, sizes.hidden),

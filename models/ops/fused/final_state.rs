@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 
 use super::side_channel::SideChannel;
-use crate::kernels::cpu::Real;
+use crate::kernels::cpu::{Operand, Real};
 
 /// The op from the outputs to the final state, which comes from the side channel: (batch * output) hidden, then
 /// (batch * hidden) cell. Its backward pass puts the gradient into the side channel and returns zeros for the outputs.
-pub(super) struct FinalState<E> {
-    pub(super) channel: Arc<SideChannel<E>>,
+pub(super) struct FinalState<O: Operand> {
+    pub(super) channel: Arc<SideChannel<O>>,
 }
 
-impl<E: Real> CustomOp1 for FinalState<E> {
+impl<O: Operand<Sum: Real>> CustomOp1 for FinalState<O> {
     fn name(&self) -> &'static str {
         "final-state"
     }
@@ -21,7 +21,7 @@ impl<E: Real> CustomOp1 for FinalState<E> {
     fn cpu_fwd(&self, _ys: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let state = self.channel.state.expect("final state")?;
         let count = state.len();
-        Ok((E::to_cpu_storage_owned(state), count.into()))
+        Ok((O::Sum::to_cpu_storage_owned(state), count.into()))
     }
 
     fn bwd(&self, ys: &Tensor, _state: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {

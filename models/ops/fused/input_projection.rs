@@ -2,43 +2,37 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 
 use super::side_channel::SideChannel;
-use crate::kernels::cpu::{self, Isa, Real};
+use crate::kernels::cpu::{self, Isa, Operand, Real};
 use crate::ops::parameter_gradients::collect;
-use crate::ops::storage::{elements, read, tensor_like};
+use crate::ops::storage::{read, tensor_like};
 
 /// The op `xs W^T + b` of the input (batch, time, input), the weights (gates * hidden, input) and the bias (gates *
-/// hidden). It puts the gates into the side channel and returns a token.
-pub(super) struct InputProjection<E> {
+/// hidden), the input's part of the gates. Its forward pass only returns a token: the recurrence computes the product,
+/// whose results it can then read from the cache.
+pub(super) struct InputProjection<O: Operand> {
     pub(super) isa: Isa,
     pub(super) shape: cpu::InputShape,
-    /// The same weights, packed, if they are not trained.
-    pub(super) packed: Option<Arc<cpu::PackedLayer<E>>>,
-    pub(super) channel: Arc<SideChannel<E>>,
+    pub(super) channel: Arc<SideChannel<O>>,
 }
 
-impl<E: Real> CustomOp3 for InputProjection<E> {
+impl<O: Operand<Sum: Real>> CustomOp3 for InputProjection<O> {
     fn name(&self) -> &'static str {
         "input-projection"
     }
 
     fn cpu_fwd(
         &self,
-        xs: &CpuStorage,
-        xs_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
+        _xs: &CpuStorage,
+        _xs_layout: &Layout,
+        _weight: &CpuStorage,
+        _weight_layout: &Layout,
+        _bias: &CpuStorage,
+        _bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let xs = elements::<E>(xs, xs_layout)?;
-        let weight = elements::<E>(weight, weight_layout)?;
-        let bias = elements::<E>(bias, bias_layout)?;
-        let packed = self.packed.as_ref().map(|packed| packed.input());
-        self.channel.gates.put(cpu::project(self.isa, self.shape, xs, weight, Some(bias), packed));
-        Ok((E::to_cpu_storage_owned(vec![E::zero()]), Shape::from(1)))
+        Ok((O::Sum::to_cpu_storage_owned(vec![O::Sum::from_f64(0.)]), Shape::from(1)))
     }
 
     fn bwd(
@@ -52,8 +46,8 @@ impl<E: Real> CustomOp3 for InputProjection<E> {
         let d_gates = self.channel.d_gates.expect("gradient of the gates")?;
         let wants_xs = xs.track_op();
         let cpu::ProjectionGradients { xs: d_xs, weight: d_weight, bias: d_bias } =
-            read::<E, _, 2>([Some(xs), Some(weight)], |[xs, weight]| {
-                cpu::project_backward::<E>(self.isa, self.shape, xs, weight, &d_gates, wants_xs)
+            read::<O::Sum, _, 2>([Some(xs), Some(weight)], |[xs, weight]| {
+                cpu::project_backward::<O>(self.isa, self.shape, xs, weight, &d_gates, wants_xs)
             })?;
         let d_xs = d_xs.map(|d_xs| tensor_like(d_xs, xs)).transpose()?;
         let d_weight = collect(weight, tensor_like(d_weight, weight)?)?;

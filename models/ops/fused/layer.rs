@@ -11,7 +11,7 @@ use super::recurrence::Recurrence;
 use super::sequence::kernel_sequence;
 use super::side_channel::SideChannel;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{self, Isa, Real};
+use crate::kernels::cpu::{self, Isa, Operand, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::layer_weights::LayerWeights;
 use crate::ops::packing::packed_if_frozen;
@@ -72,25 +72,21 @@ impl LayerCall<'_> {
 impl Operation for LayerCall<'_> {
     type Output = Option<LayerOutput>;
 
-    fn cpu<E: Real>(self) -> Result<Self::Output> {
+    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
         let Self { kind, weights, xs, h, c, options } = self;
-        let isa = Isa::current()?;
         let (batch, time, input) = xs.dims3()?;
         let (hidden, output, gates) = (weights.hidden, weights.output(), kind.gates());
         let shape = cpu::SequenceShape { batch, time, hidden, output, gates };
-        let packed = packed_if_frozen::<E>(isa, kind, weights)?;
-        let channel = Arc::new(SideChannel::<E>::default());
+        let packed = packed_if_frozen::<O>(isa, kind, weights)?;
+        let channel = Arc::new(SideChannel::<O>::default());
 
-        let projection = InputProjection {
-            isa,
-            shape: cpu::InputShape { batch, time, input, hidden, gates },
-            packed: packed.clone(),
-            channel: channel.clone(),
-        };
-        let bias = self.gate_bias()?;
-        let mut token = xs.contiguous()?.apply_op3(&weights.ih.contiguous()?, &bias, projection)?;
+        let input_shape = cpu::InputShape { batch, time, input, hidden, gates };
+        let projection = InputProjection { isa, shape: input_shape, channel: channel.clone() };
+        let input = [xs.contiguous()?, weights.ih.contiguous()?, self.gate_bias()?];
+        let [xs, ih, bias] = &input;
+        let mut token = xs.apply_op3(ih, bias, projection)?;
 
-        let mut connect = |tensor: Option<&Tensor>| -> Result<Option<ExtraOperand<E>>> {
+        let mut connect = |tensor: Option<&Tensor>| -> Result<Option<ExtraOperand<O::Sum>>> {
             let Some(tensor) = tensor else { return Ok(None) };
             let (operand, next) = ExtraOperand::connect(tensor, token.clone())?;
             token = next;
@@ -105,7 +101,9 @@ impl Operation for LayerCall<'_> {
         let recurrence = Recurrence {
             isa,
             kind,
-            sequence: kernel_sequence(shape, isa.lanes::<E>(), options),
+            sequence: kernel_sequence(shape, isa.lanes::<O::Sum>(), options),
+            input: input.each_ref().map(Tensor::detach),
+            input_shape,
             packed,
             c,
             bias,

@@ -42,8 +42,13 @@ fn zoneout<E: Real>(
         ZoneoutMode::Masks(masks) => masks,
     };
     let cpu::SequenceShape { batch, time, hidden, output, .. } = shape;
-    let layout =
-        |width: usize| cpu::SequenceLayout { batch, time, vectors: width.div_ceil(lanes), width: lanes };
+    let layout = |width: usize| cpu::SequenceLayout {
+        batch,
+        time,
+        vectors: width.div_ceil(lanes),
+        width: lanes,
+        by_row: false,
+    };
     let [mut h, mut c] = [output, hidden].map(|width| vec![E::zero(); layout(width).len()]);
     let set = |elements: &mut [E], width: usize, t: usize, mask: &[bool]| {
         for (index, _) in mask.iter().enumerate().filter(|(_, keeps)| **keeps) {

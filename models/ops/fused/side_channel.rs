@@ -4,28 +4,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::kernels::cpu;
+use crate::kernels::cpu::{self, Operand};
 
 /// The values that pass between the nodes of one call of a layer. One node puts each, another takes it.
-pub(super) struct SideChannel<E> {
-    /// The input's part of the gates, from the input projection to the recurrence.
-    pub(super) gates: Slot<cpu::Buffer<E>>,
+pub(super) struct SideChannel<O: Operand> {
     /// The final state, from the recurrence to its node: (batch, output) hidden, then (batch, hidden) cell.
-    pub(super) state: Slot<Vec<E>>,
+    pub(super) state: Slot<Vec<O::Sum>>,
     /// The gradient of the final state, back to the recurrence, if the loss depends on that state.
     pub(super) d_state: Slot<Tensor>,
     /// The gradient of the gates, back to the input projection.
-    pub(super) d_gates: Slot<cpu::Buffer<E>>,
+    pub(super) d_gates: Slot<cpu::Buffer<O>>,
 }
 
-impl<E> Default for SideChannel<E> {
+impl<O: Operand> Default for SideChannel<O> {
     fn default() -> Self {
-        Self {
-            gates: Slot::default(),
-            state: Slot::default(),
-            d_state: Slot::default(),
-            d_gates: Slot::default(),
-        }
+        Self { state: Slot::default(), d_state: Slot::default(), d_gates: Slot::default() }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rnn_zoo::data::Encoding;
 
 use crate::cli::compute::Compute;
+use crate::cli::precision::PrecisionArg;
 use crate::cli::{flags, number};
 
 /// The options of sampling, which a beam search does not have.
@@ -83,6 +84,9 @@ pub struct Args {
 
     #[command(flatten)]
     pub(super) compute: Compute,
+
+    #[command(flatten)]
+    pub(super) precision: PrecisionArg,
 }
 
 /// Options of sampling.

@@ -6,8 +6,7 @@ use pulp::Simd;
 
 use super::super::memory::Buffer;
 use super::super::product::{
-    LeftRows, MAX_LANES, Operand, Panel, PanelShape, Panels, SumVector, TileProduct, dense, max_rows,
-    multiply, split_evenly,
+    LeftRows, MAX_LANES, Operand, Panel, PanelShape, Panels, SumVector, TileProduct, dense,
 };
 use super::super::simd::{Float, Vector};
 use super::super::tuning::{CLASS_DEPTH_BLOCK, TILE_VECTORS};
@@ -183,8 +182,8 @@ impl<O: Operand> LossWork<'_, O> {
         // SAFETY: as stated for `LossWork`.
         unsafe {
             let row = |k: usize| Some(self.weight.as_ptr().add((classes.start + k) * features));
-            weights.pack_rows(panel, 0..classes.len(), features, row);
-            for rows in split_evenly(0..rows, max_rows::<S>(vectors)) {
+            weights.pack_rows(simd, panel, (classes.len(), features), row);
+            for rows in O::split_rows(0..rows, O::max_rows::<S>(vectors)) {
                 let scores = self.score_operands(classes.start).add(rows.start);
                 let product = TileProduct {
                     depth: classes.len(),
@@ -193,7 +192,7 @@ impl<O: Operand> LossWork<'_, O> {
                     tile: sums.add(rows.start * width),
                     prefetch: std::ptr::null(),
                 };
-                multiply::<S, O>(simd, (rows.len(), vectors), product);
+                O::multiply::<S>(simd, (rows.len(), vectors), product);
             }
         }
     }

@@ -1,9 +1,9 @@
 //! The entry point, the buffers, and the order of the stages.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::memory::filled;
-use super::super::product::{Operand, PanelShape, Panels};
+use super::super::product::{Operand, Operands, PanelShape, Panels};
 use super::super::simd::{Float, Isa};
 use super::super::tuning::PARALLEL_PROJECTION_MULTIPLICATIONS;
 use super::super::workers::{Kernel, Worker, run_kernel, threads_for};
@@ -81,19 +81,18 @@ pub(crate) fn cross_entropy<O: Operand>(
     let workers = threads_for(rows * features * classes, PARALLEL_PROJECTION_MULTIPLICATIONS);
     let panels = |depth, columns: usize| {
         let groups = columns.div_ceil(lanes);
-        Panels::new(PanelShape { depth, groups, group_vectors: 1, lanes }, workers)
+        Panels::<O>::new(PanelShape { depth, groups, group_vectors: 1, lanes }, workers)
     };
     let columns: Vec<_> = shape.sets().map(|set| panels(features, set.len())).collect();
     let operands: Vec<_> =
         shape.sets().filter(|_| wants_gradients).map(|set| panels(set.len(), features)).collect();
     let buffers = LossBuffers::new(shape);
-    let mut rounded = Vec::new();
-    let weight_operands = O::operands(inputs.weight, &mut rounded);
+    let weight_operands = Operands::new(inputs.weight, features);
     let run = |gradients| {
         let work = LossWork {
             shape,
             weight: inputs.weight,
-            weight_operands,
+            weight_operands: &weight_operands,
             rows: inputs.rows,
             bias: inputs.bias,
             targets: inputs.targets,
@@ -143,6 +142,10 @@ fn with_gradients<E: Float>(
 }
 
 impl<O: Operand> Kernel for LossWork<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// As stated for [`LossWork`].
     #[inline(always)]
@@ -155,6 +158,7 @@ impl<O: Operand> Kernel for LossWork<'_, O> {
                 blocks.for_each(|block| self.clear_gradients(shape.classes_of(block), gradients));
                 return;
             }
+            self.weight_operands.round(simd, worker);
             for (index, set) in shape.sets().enumerate() {
                 self.pack(simd, index, set.clone(), worker);
                 worker.wait();

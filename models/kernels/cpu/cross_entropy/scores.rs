@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::super::product::{LeftRows, Operand, SumVector, dense};
+use super::super::product::{Operand, SumVector, dense};
 use super::super::simd::Vector;
 use super::super::workers::Worker;
 use super::work::LossWork;
@@ -21,12 +21,14 @@ impl<O: Operand> LossWork<'_, O> {
         // SAFETY: the rows are cut to the depth or width of the panels.
         unsafe {
             let columns = &self.columns[index];
-            columns.share(worker).for_each(|panel| columns.pack_transposed(simd, panel, row));
+            for panel in columns.share(worker) {
+                columns.pack_transposed(simd, panel, row);
+            }
             if let Some(operands) = self.operands.get(index) {
-                let depth = 0..set.len();
-                operands
-                    .share(worker)
-                    .for_each(|panel| operands.pack_rows(panel, depth.clone(), features, row));
+                let size = (set.len(), features);
+                for panel in operands.share(worker) {
+                    operands.pack_rows(simd, panel, size, row);
+                }
             }
         }
     }
@@ -34,11 +36,11 @@ impl<O: Operand> LossWork<'_, O> {
     /// Compute `W h + b` of some classes.
     #[inline(always)]
     pub(super) unsafe fn score<S: Simd>(&self, simd: S, index: usize, classes: Range<usize>) {
-        let (features, lanes) = (self.shape.features, self.shape.lanes);
+        let lanes = self.shape.lanes;
         let columns = &self.columns[index];
         // SAFETY: as stated for `LossWork`.
         unsafe {
-            let left = |class| LeftRows::new(self.weight_operands.as_ptr().add(class * features), features);
+            let left = |class| self.weight_operands.rows(class, 1);
             dense(
                 simd,
                 classes,
@@ -47,7 +49,9 @@ impl<O: Operand> LossWork<'_, O> {
                 columns.all(),
                 |class, panel, tile| {
                     let bias = Vector::splat(simd, self.bias[class]);
-                    (0..panel.groups).for_each(|group| bias.store(tile.add(group * lanes)));
+                    for group in 0..panel.groups {
+                        bias.store(tile.add(group * lanes));
+                    }
                 },
                 |class, panel, tile| {
                     let to = self.scores_of(class).add(panel.first * lanes);

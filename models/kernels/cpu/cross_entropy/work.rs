@@ -1,7 +1,7 @@
 //! Inputs and outputs of the stages of a cross-entropy.
 
 use super::super::memory::{Buffer, SharedPtr};
-use super::super::product::{Operand, Panels};
+use super::super::product::{Operand, Operands, Panels};
 use super::super::simd::Float;
 use super::shape::LossShape;
 
@@ -15,7 +15,7 @@ pub(super) struct LossWork<'a, O: Operand> {
     pub(super) shape: LossShape,
     /// (classes, features), as sums and as operands.
     pub(super) weight: &'a [O::Sum],
-    pub(super) weight_operands: &'a [O],
+    pub(super) weight_operands: &'a Operands<'a, O>,
     /// (rows, features).
     pub(super) rows: &'a [O::Sum],
     /// (classes).

@@ -11,7 +11,7 @@ use super::left::LeftRows;
 use super::micro_kernel::TileProduct;
 use super::operand::Operand;
 use super::panels::{Panel, Panels};
-use super::tile::{max_rows, multiply, split_evenly};
+use super::tile::split_evenly;
 
 /// Compute `sums += left * panel` for `rows` rows. The rows of `sums` have the width of the panel, without gaps.
 ///
@@ -32,7 +32,7 @@ pub(crate) unsafe fn add_product<S: Simd, O: Operand>(
         let depth = DEPTH_BLOCK.min(right.depth() - from);
         let block = right.row(panel, from).cast_const();
         let mut prefetched = 0;
-        for rows in split_evenly(0..rows, max_rows::<S>(vectors)) {
+        for rows in O::split_rows(0..rows, O::max_rows::<S>(vectors)) {
             // SAFETY: the caller's promise.
             unsafe {
                 let product = TileProduct {
@@ -42,7 +42,7 @@ pub(crate) unsafe fn add_product<S: Simd, O: Operand>(
                     tile: sums.add(rows.start * width),
                     prefetch: right.prefetch(block, depth * width, prefetched),
                 };
-                multiply::<S, O>(simd, (rows.len(), vectors), product);
+                O::multiply::<S>(simd, (rows.len(), vectors), product);
             }
             prefetched += depth * CACHE_LINE / size_of::<O>();
         }
@@ -92,13 +92,18 @@ pub(crate) unsafe fn dense<S: Simd, O: Operand>(
     for block in split_evenly(rows, block_rows) {
         for &panel in panels {
             let width = right.width(panel);
-            let max = if is_deep { DENSE_BLOCK_ROWS } else { max_rows::<S>(right.vectors(panel)) };
-            for rows in split_at_multiples(block.clone(), stride_run).flat_map(|run| split_evenly(run, max)) {
+            let max = if is_deep { DENSE_BLOCK_ROWS } else { O::max_rows::<S>(right.vectors(panel)) };
+            for rows in split_at_multiples(block.clone(), stride_run).flat_map(|run| O::split_rows(run, max))
+            {
                 // SAFETY: `sums` has room for a block; the caller promises both sides of the product.
                 unsafe {
-                    rows.clone().enumerate().for_each(|(r, row)| start(row, panel, sums.add(r * width)));
+                    for (r, row) in rows.clone().enumerate() {
+                        start(row, panel, sums.add(r * width));
+                    }
                     add_product(simd, rows.len(), left(rows.start), (right, panel), sums);
-                    rows.enumerate().for_each(|(r, row)| done(row, panel, sums.add(r * width)));
+                    for (r, row) in rows.enumerate() {
+                        done(row, panel, sums.add(r * width));
+                    }
                 }
             }
         }

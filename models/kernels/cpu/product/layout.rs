@@ -12,6 +12,9 @@ pub(crate) struct SequenceLayout {
     pub(crate) vectors: usize,
     /// Elements per vector, row and step: the lanes, times the gates if there are several.
     pub(crate) width: usize,
+    /// Whether all vectors of a row are neighbours, the layout (time, batch, vectors, width): that of operands whose
+    /// products read rows of more elements than a vector has.
+    pub(crate) by_row: bool,
 }
 
 impl SequenceLayout {
@@ -27,7 +30,10 @@ impl SequenceLayout {
 
     /// Return the index of the first element of a vector.
     pub(crate) fn at(self, t: usize, vector: usize, row: usize) -> usize {
-        ((t * self.vectors + vector) * self.batch + row) * self.width
+        match self.by_row {
+            true => ((t * self.batch + row) * self.vectors + vector) * self.width,
+            false => ((t * self.vectors + vector) * self.batch + row) * self.width,
+        }
     }
 
     /// Return the batch rows of step `t` from `row` on, as left-hand side of a product whose depth is all vectors.
@@ -37,12 +43,16 @@ impl SequenceLayout {
     pub(crate) unsafe fn rows_of_step<T>(self, start: *const T, t: usize, row: usize) -> LeftRows<T> {
         // SAFETY: the caller's promise.
         let start = unsafe { start.add(self.at(t, 0, row)) };
+        if self.by_row {
+            return LeftRows::new(start, self.vectors * self.width);
+        }
         LeftRows {
             start,
             row_stride: self.width,
             depth_stride: 1,
             run: self.width,
             run_stride: self.batch * self.width,
+            is_padded: false,
         }
     }
 

@@ -16,17 +16,21 @@ pub(crate) struct LeftRows<T> {
     /// `usize::MAX` for a single run.
     pub(crate) run: usize,
     pub(crate) run_stride: usize,
+    /// Whether zeros follow the elements of every row, up to the next multiple of [`Operand::DEPTH_STEP`].
+    ///
+    /// [`Operand::DEPTH_STEP`]: super::Operand::DEPTH_STEP
+    pub(crate) is_padded: bool,
 }
 
 impl<T> LeftRows<T> {
     /// Make a view of rows of consecutive elements.
     pub(crate) fn new(start: *const T, row_stride: usize) -> Self {
-        Self { start, row_stride, depth_stride: 1, run: usize::MAX, run_stride: 0 }
+        Self { start, row_stride, depth_stride: 1, run: usize::MAX, run_stride: 0, is_padded: false }
     }
 
     /// Make a view of the rows of a transposed matrix: consecutive rows are neighbours in memory.
     pub(crate) fn transposed(start: *const T, depth_stride: usize) -> Self {
-        Self { start, row_stride: 1, depth_stride, run: usize::MAX, run_stride: 0 }
+        Self { start, row_stride: 1, depth_stride, run: usize::MAX, run_stride: 0, is_padded: false }
     }
 
     /// Return the view from row `row` and depth `depth` on; `depth` is a multiple of the run.

@@ -91,7 +91,7 @@ impl<E: Real> Kernel for Packer<'_, E> {
                         (column < *columns).then(|| start.add(column * depth))
                     });
                 } else {
-                    panels.pack_rows(panel, 0..depth, *columns, |k| Some(start.add(k * columns)));
+                    panels.pack_rows(simd, panel, (depth, *columns), |k| Some(start.add(k * columns)));
                 }
             }
         }

@@ -27,7 +27,7 @@ pub(crate) struct TileProduct<T, E> {
 /// # Safety
 /// `left` must have `R` rows of `depth` elements, `panel` `depth * V` vectors, and `tile` `R * V` vectors.
 #[inline(always)]
-pub(super) unsafe fn multiply_floats<S: Simd, E: Float, const R: usize, const V: usize>(
+pub(super) unsafe fn multiply_tile<S: Simd, E: Float, const R: usize, const V: usize>(
     simd: S,
     product: TileProduct<E, E>,
 ) {

@@ -12,6 +12,7 @@
 //! | file | content |
 //! |---|---|
 //! | `operand.rs` | the types that factors are stored in, apart from the type of the sums |
+//! | `operands.rs` | a matrix as left-hand side, rounded by all workers |
 //! | `left.rs`, `layout.rs` | strided left-hand sides; the layout of sequences, which gives such sides |
 //! | `panels.rs` | packed right-hand sides |
 //! | `tile.rs`, `micro_kernel.rs` | the sizes of tiles; the product of one tile |
@@ -25,6 +26,7 @@ mod left;
 mod matrix;
 mod micro_kernel;
 mod operand;
+mod operands;
 mod outer;
 mod panels;
 mod tile;
@@ -35,6 +37,7 @@ pub(crate) use left::LeftRows;
 pub(crate) use matrix::PackedMatrix;
 pub(crate) use micro_kernel::TileProduct;
 pub(crate) use operand::{Operand, SumVector};
+pub(crate) use operands::Operands;
 pub(crate) use outer::{OuterLeft, column_sums, outer};
 pub(crate) use panels::{Panel, PanelShape, Panels};
-pub(crate) use tile::{MAX_LANES, TileBuffer, max_rows, multiply, split_evenly};
+pub(crate) use tile::{MAX_LANES, TileBuffer, max_rows, split_evenly};

@@ -6,14 +6,14 @@ use pulp::Simd;
 
 use super::super::memory::Buffer;
 use super::super::simd::{Float, Vector};
-use super::super::tuning::{DEPTH_BLOCK, OUTER_BLOCK_TILES, OUTER_TILE_VECTORS};
+use super::super::tuning::{DEPTH_BLOCK, OUTER_BLOCK_TILES};
 use super::super::workers::Worker;
 use super::layout::SequenceLayout;
 use super::left::LeftRows;
 use super::micro_kernel::TileProduct;
 use super::operand::Operand;
 use super::panels::{Panel, Panels};
-use super::tile::{MAX_LANES, TileBuffer, max_rows, multiply, split_evenly};
+use super::tile::{MAX_LANES, split_evenly};
 
 /// The left-hand side of [`outer`]. Its columns come in `vectors` vectors of `width` elements: vector `v` of
 /// row `k` starts at `vector(k, v)`.
@@ -21,6 +21,17 @@ pub(crate) struct OuterLeft<F> {
     pub(crate) vector: F,
     pub(crate) vectors: usize,
     pub(crate) width: usize,
+}
+
+impl<F> OuterLeft<F> {
+    /// Make a left-hand side of a sequence in `layout`; `vector(k, v)` returns the address of vector `v` of row `k`.
+    pub(crate) fn new(vector: F, layout: SequenceLayout) -> Self {
+        match layout.by_row {
+            // The vectors of a row are neighbours, so tiles need not end with them.
+            true => Self { vector, vectors: 1, width: layout.vectors * layout.width },
+            false => Self { vector, vectors: layout.vectors, width: layout.width },
+        }
+    }
 }
 
 /// Compute `left^T * right`. Column `m` of `left` gives the row of `columns` elements that starts at `result(m)`; columns
@@ -31,7 +42,7 @@ pub(crate) struct OuterLeft<F> {
 ///
 /// # Safety
 /// `left` must have as many rows as `right` has depth; `right` must be packed in panels of at most
-/// [`OUTER_TILE_VECTORS`]; every row of the result must have `columns` elements that no other thread uses.
+/// [`Operand::OUTER_VECTORS`]; every row of the result must have `columns` elements that no other thread uses.
 #[inline(always)]
 pub(crate) unsafe fn outer<S: Simd, O: Operand>(
     simd: S,
@@ -41,13 +52,14 @@ pub(crate) unsafe fn outer<S: Simd, O: Operand>(
     columns: usize,
     result: impl Fn(usize) -> Option<*mut O::Sum>,
 ) {
-    let height = const { max_rows::<S>(OUTER_TILE_VECTORS) };
+    let height = O::outer_rows::<S>();
     let tiles_per_vector = left.width.div_ceil(height);
     let tiles = worker.share(left.vectors * tiles_per_vector);
-    let packed = Buffer::<O>::new(DEPTH_BLOCK.min(right.depth()) * OUTER_BLOCK_TILES * height);
+    let depth = DEPTH_BLOCK.min(right.depth()).next_multiple_of(O::DEPTH_STEP);
+    let packed = Buffer::<O>::new(depth * OUTER_BLOCK_TILES * height);
     let outer = Outer { left, right, columns, result, packed };
-    let mut sums = TileBuffer::<O::Sum>::new();
-    let sums = sums.as_mut_ptr();
+    let sums = Buffer::<O::Sum>::new(height * O::OUTER_VECTORS * O::Sum::lanes::<S>());
+    let sums = sums.at(0);
     for from in (0..right.depth().max(1)).step_by(DEPTH_BLOCK) {
         let depth = from..right.depth().min(from + DEPTH_BLOCK);
         for tiles in split_evenly(tiles.clone(), OUTER_BLOCK_TILES) {
@@ -71,7 +83,7 @@ impl<O: Operand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O:
     /// Return the vector of a tile, and the tile's elements within it.
     #[inline(always)]
     fn elements<S: Simd>(&self, tile: usize) -> (usize, Range<usize>) {
-        let height = const { max_rows::<S>(OUTER_TILE_VECTORS) };
+        let height = O::outer_rows::<S>();
         let tiles_per_vector = self.left.width.div_ceil(height);
         let (vector, from) = (tile / tiles_per_vector, tile % tiles_per_vector * height);
         (vector, from..self.left.width.min(from + height))
@@ -80,39 +92,19 @@ impl<O: Operand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O:
     /// Compute one block of the depth for some tiles and all panels.
     #[inline(always)]
     unsafe fn block<S: Simd>(&self, simd: S, depth: Range<usize>, tiles: Range<usize>, sums: *mut O::Sum) {
-        let height = const { max_rows::<S>(OUTER_TILE_VECTORS) };
-        let packed = |index: usize| self.packed.at(index * depth.len() * height);
+        let padded = depth.len().next_multiple_of(O::DEPTH_STEP);
+        let packed = |index: usize| self.packed.at(index * padded * O::outer_rows::<S>());
+        let mut lefts = [LeftRows::new(packed(0).cast_const(), 0); OUTER_BLOCK_TILES];
         // SAFETY: `packed` has room for the block; the rest is the caller's promise.
         unsafe {
             for (index, tile) in tiles.clone().enumerate() {
-                self.pack(self.elements::<S>(tile), depth.clone(), height, packed(index));
+                let (vector, elements) = self.elements::<S>(tile);
+                let row = |k| (self.left.vector)(k, vector).add(elements.start);
+                lefts[index] = O::pack_outer::<S>(row, depth.clone(), elements.len(), packed(index));
             }
             for &panel in self.right.all() {
                 for (index, elements) in tiles.clone().map(|tile| self.elements::<S>(tile)).enumerate() {
-                    let left = LeftRows::transposed(packed(index).cast_const(), height);
-                    self.tile(simd, elements, left, panel, depth.clone(), sums);
-                }
-            }
-        }
-    }
-
-    /// Pack the left side of a tile: (depth, height).
-    #[inline(always)]
-    unsafe fn pack(
-        &self,
-        (vector, elements): (usize, Range<usize>),
-        depth: Range<usize>,
-        height: usize,
-        to: *mut O,
-    ) {
-        for (index, k) in depth.enumerate() {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let source = (self.left.vector)(k, vector).add(elements.start);
-                let to = to.add(index * height);
-                match elements.len() == height {
-                    true => to.copy_from_nonoverlapping(source, height), // a constant size: one move
-                    false => to.copy_from_nonoverlapping(source, elements.len()),
+                    self.tile(simd, elements, lefts[index], panel, depth.clone(), sums);
                 }
             }
         }
@@ -144,13 +136,17 @@ impl<O: Operand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O:
             };
             Vector::<S, O::Sum>::clear(simd, sums, size.0 * width);
             if depth.start > 0 {
-                rows().for_each(|(tile, row)| Vector::<S, O::Sum>::copy(simd, row, tile, count));
+                for (tile, row) in rows() {
+                    Vector::<S, O::Sum>::copy(simd, row, tile, count);
+                }
             }
             let part = self.right.row(panel, depth.start).cast_const();
             let product =
                 TileProduct { depth: depth.len(), left, panel: part, tile: sums, prefetch: std::ptr::null() };
-            multiply::<S, O>(simd, size, product);
-            rows().for_each(|(tile, row)| Vector::<S, O::Sum>::copy(simd, tile, row, count));
+            O::multiply::<S>(simd, size, product);
+            for (tile, row) in rows() {
+                Vector::<S, O::Sum>::copy(simd, tile, row, count);
+            }
         }
     }
 }

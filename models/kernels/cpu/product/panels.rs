@@ -1,4 +1,7 @@
 //! Right-hand sides of products, packed in the order in which the micro-kernel reads them.
+//!
+//! Operands with [`Operand::INTERLEAVED`] rows have the elements of so many consecutive rows side by side: columns 0, 1,
+//! .. of a panel with pairs are (row 0, row 1) of column 0, (row 0, row 1) of column 1, ..
 
 use std::ops::Range;
 
@@ -6,7 +9,7 @@ use pulp::Simd;
 
 use super::super::memory::Buffer;
 use super::super::simd::{Float, Vector};
-use super::super::tuning::{L2_BYTES, TILE_VECTORS, TRANSPOSE_DEPTH};
+use super::super::tuning::{L2_BYTES, TILE_VECTORS};
 use super::super::workers::Worker;
 use super::operand::Operand;
 use super::tile::{MAX_LANES, split_evenly};
@@ -59,7 +62,7 @@ impl<O: Operand> Panels<O> {
             let share = groups * worker / workers..groups * (worker + 1) / workers;
             for groups in split_evenly(share, max_vectors / group_vectors) {
                 list.push(Panel { first: groups.start, groups: groups.len(), offset });
-                offset += groups.len() * group_vectors * lanes * depth;
+                offset += groups.len() * group_vectors * lanes * depth.next_multiple_of(O::DEPTH_STEP);
             }
             shares.push(from..list.len());
         }
@@ -143,41 +146,17 @@ impl<O: Operand> Panels<O> {
     ) {
         let (width, lanes) = (self.width(panel), O::Sum::lanes::<S>());
         let first = self.first_column(panel);
+        // SAFETY: the caller's promise.
+        unsafe { self.clear_from(panel, self.shape.depth) };
         for from in (0..width).step_by(lanes) {
             let mut rows = [std::ptr::null(); MAX_LANES];
             for (lane, row) in rows[..lanes].iter_mut().enumerate() {
                 *row = column(first + from + lane).unwrap_or(std::ptr::null());
             }
             // SAFETY: the caller's promise for the rows; the panel has `depth` rows of `width` elements.
-            unsafe { self.transpose(simd, &rows[..lanes], self.row(panel, 0).add(from), width) };
-        }
-    }
-
-    /// Write one vector of columns, each the row at one of the pointers, or zero for null.
-    ///
-    /// # Safety
-    /// Every row must have the depth, and `to` room for as many vectors, `width` elements apart.
-    #[inline(always)]
-    unsafe fn transpose<S: Simd>(&self, simd: S, rows: &[*const O::Sum], to: *mut O, width: usize) {
-        let depth = self.shape.depth;
-        let whole = depth - depth % TRANSPOSE_DEPTH;
-        // SAFETY: the caller's promise; no vector has more than `MAX_LANES` elements.
-        unsafe {
-            for from in (0..whole).step_by(TRANSPOSE_DEPTH) {
-                let mut block = [[O::Sum::ZERO; MAX_LANES]; TRANSPOSE_DEPTH];
-                for (lane, row) in rows.iter().enumerate().filter(|(_, row)| !row.is_null()) {
-                    let row = row.add(from);
-                    (0..TRANSPOSE_DEPTH).for_each(|k| block[k][lane] = *row.add(k));
-                }
-                for (k, elements) in block.iter().enumerate() {
-                    O::store_rounded(Vector::load(simd, elements.as_ptr()), to.add((from + k) * width));
-                }
-            }
-            for k in whole..depth {
-                for (lane, row) in rows.iter().enumerate() {
-                    let element = if row.is_null() { O::Sum::ZERO } else { *row.add(k) };
-                    *to.add(k * width + lane) = O::round(element);
-                }
+            unsafe {
+                let to = self.row(panel, 0).add(from * O::INTERLEAVED);
+                O::transpose(simd, &rows[..lanes], self.shape.depth, to, width);
             }
         }
     }
@@ -189,48 +168,100 @@ impl<O: Operand> Panels<O> {
     #[inline(always)]
     pub(crate) unsafe fn pack_vectors<S: Simd>(
         &self,
+        simd: S,
         panel: Panel,
         vector: impl Fn(usize, usize) -> Vector<S, O::Sum>,
     ) {
-        let vectors = self.vectors(panel);
-        for k in 0..self.shape.depth {
+        let (vectors, depth) = (self.vectors(panel), self.shape.depth);
+        // SAFETY: the caller's promise.
+        unsafe { self.clear_from(panel, depth) };
+        for k in (0..depth).step_by(O::INTERLEAVED) {
             let to = self.row(panel, k);
             for index in 0..vectors {
-                let elements = vector(k, panel.first * self.shape.group_vectors + index);
+                let column = panel.first * self.shape.group_vectors + index;
+                let row = |i| if k + i < depth { vector(k + i, column) } else { Vector::zero(simd) };
                 // SAFETY: the caller's promise; a row of the panel has that many vectors.
-                unsafe { O::store_rounded(elements, to.add(index * self.shape.lanes)) };
+                unsafe { O::store_interleaved(row, to.add(index * self.shape.lanes * O::INTERLEAVED)) };
             }
         }
     }
 
-    /// Pack the rows `range` of a panel of a matrix of `columns` columns, zero beyond them: row `k` starts at
+    /// Pack the first `depth` rows of a panel of a matrix of `columns` columns, zero beyond them: row `k` starts at
     /// `row(k)`, or is zero.
     ///
     /// # Safety
     /// Every row must have `columns` elements, and no other thread may use the panel meanwhile.
-    pub(crate) unsafe fn pack_rows(
+    #[inline(always)]
+    pub(crate) unsafe fn pack_rows<S: Simd>(
         &self,
+        simd: S,
         panel: Panel,
-        range: Range<usize>,
-        columns: usize,
+        (depth, columns): (usize, usize),
         row: impl Fn(usize) -> Option<*const O::Sum>,
     ) {
         let width = self.width(panel);
         let first = self.first_column(panel);
         let count = columns.saturating_sub(first).min(width);
+        // SAFETY: the caller's promise.
+        unsafe { self.clear_from(panel, depth) };
+        if O::INTERLEAVED > 1 {
+            // SAFETY: the caller's promise.
+            return unsafe { self.interleave_rows(simd, panel, (depth, first, count), row) };
+        }
         // SAFETY: the caller's promise for the rows; the panel has `depth` rows of `width` elements.
         unsafe {
-            for k in range {
+            for k in 0..depth {
                 let to = self.row(panel, k);
                 let count = match row(k) {
                     Some(source) => {
-                        O::copy_rounded(source.wrapping_add(first), to, count);
+                        O::copy_rounded(simd, source.wrapping_add(first), to, count);
                         count
                     }
                     None => 0,
                 };
                 to.add(count).write_bytes(0, width - count);
             }
+        }
+    }
+
+    /// Pack `depth` rows, of `count` columns from `first` on, for operands that interleave rows.
+    ///
+    /// # Safety
+    /// As [`Panels::pack_rows`].
+    #[inline(always)]
+    unsafe fn interleave_rows<S: Simd>(
+        &self,
+        simd: S,
+        panel: Panel,
+        (depth, first, count): (usize, usize, usize),
+        row: impl Fn(usize) -> Option<*const O::Sum>,
+    ) {
+        let lanes = self.shape.lanes;
+        for k in (0..depth).step_by(O::INTERLEAVED) {
+            let sources: [Option<*const O::Sum>; 2] =
+                std::array::from_fn(|i| if k + i < depth { row(k + i) } else { None });
+            for column in (0..self.width(panel)).step_by(lanes) {
+                let vector = |i: usize| match sources[i].filter(|_| column < count) {
+                    // SAFETY: the caller's promise.
+                    Some(row) => unsafe { Vector::load_first(simd, row.add(first + column), count - column) },
+                    None => Vector::zero(simd),
+                };
+                // SAFETY: the panel has `depth` rows of `width` elements.
+                unsafe { O::store_interleaved(vector, self.row(panel, k).add(column * O::INTERLEAVED)) };
+            }
+        }
+    }
+
+    /// Write zeros behind the first `depth` rows of a panel, up to the next multiple of [`Operand::DEPTH_STEP`].
+    ///
+    /// # Safety
+    /// No other thread may use the panel meanwhile.
+    unsafe fn clear_from(&self, panel: Panel, depth: usize) {
+        let from = depth / O::INTERLEAVED * O::INTERLEAVED;
+        let count = (depth.next_multiple_of(O::DEPTH_STEP) - from) * self.width(panel);
+        if O::DEPTH_STEP > 1 {
+            // SAFETY: the panel is filled up to a multiple of the step; the rest is the caller's promise.
+            unsafe { self.row(panel, from).write_bytes(0, count) };
         }
     }
 }

@@ -6,8 +6,7 @@ use pulp::{Simd, WithSimd};
 
 use super::super::simd::Float;
 use super::super::tuning::{TILE_ROWS, TILE_SUMS_OF_16_REGISTERS, TILE_SUMS_OF_32_REGISTERS};
-use super::micro_kernel::TileProduct;
-use super::operand::Operand;
+use super::micro_kernel::{TileProduct, multiply_tile};
 
 /// The most lanes of any vector.
 pub(crate) const MAX_LANES: usize = 16;
@@ -43,24 +42,24 @@ pub(crate) fn split_evenly(rows: Range<usize>, max: usize) -> impl Iterator<Item
     (0..parts).map(move |part| start + count * part / parts..start + count * (part + 1) / parts)
 }
 
-/// Compute the product of a tile of `rows` by `vectors`.
+/// Compute the product of a tile of `rows` by `vectors`, with factors of the type of the sums.
 ///
 /// # Safety
 /// `left` must have the rows and the depth, `panel` `depth * vectors` vectors, and `tile` `rows * vectors`
 /// vectors; `rows` is at most [`max_rows`] and `vectors` at most
 /// [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
 #[inline(always)]
-pub(crate) unsafe fn multiply<S: Simd, O: Operand>(
+pub(crate) unsafe fn multiply_floats<S: Simd, E: Float>(
     simd: S,
     (rows, vectors): (usize, usize),
-    product: TileProduct<O, O::Sum>,
+    product: TileProduct<E, E>,
 ) {
     macro_rules! sizes {
         ($($vectors:literal: $($rows:literal)*;)*) => {
             match (vectors, rows) {
                 $($(($vectors, $rows) => {
                     if const { $rows <= max_rows::<S>($vectors) } {
-                        simd.vectorize(Multiply::<O, $rows, $vectors>(product));
+                        simd.vectorize(Multiply::<E, $rows, $vectors>(product));
                     }
                 })*)*
                 _ => assert!(rows == 0, "a tile of {rows} by {vectors}"),
@@ -78,14 +77,14 @@ pub(crate) unsafe fn multiply<S: Simd, O: Operand>(
 
 /// The product of a tile of `R` rows by `V` vectors, compiled as a function of its own: the registers hold
 /// nothing but the tile.
-struct Multiply<O: Operand, const R: usize, const V: usize>(TileProduct<O, O::Sum>);
+struct Multiply<E, const R: usize, const V: usize>(TileProduct<E, E>);
 
-impl<O: Operand, const R: usize, const V: usize> WithSimd for Multiply<O, R, V> {
+impl<E: Float, const R: usize, const V: usize> WithSimd for Multiply<E, R, V> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // SAFETY: only `multiply` makes this value, and its caller promises the memory.
-        unsafe { O::multiply_tile::<S, R, V>(simd, self.0) }
+        // SAFETY: only `multiply_floats` makes this value, and its caller promises the memory.
+        unsafe { multiply_tile::<S, E, R, V>(simd, self.0) }
     }
 }

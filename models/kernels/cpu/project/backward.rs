@@ -1,12 +1,11 @@
 //! The backward products of a projection.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::memory::{Buffer, SharedPtr, filled};
 use super::super::padding::weight_row;
 use super::super::product::{Operand, OuterLeft, PanelShape, Panels, column_sums, dense, outer};
 use super::super::simd::{Float, Isa, Vector};
-use super::super::tuning::OUTER_TILE_VECTORS;
 use super::super::workers::{Kernel, Worker, run_kernel};
 use super::shape::InputShape;
 
@@ -43,7 +42,7 @@ pub(crate) fn project_backward<O: Operand>(
     let workers = shape.workers(lanes);
     let panels = |depth| PanelShape { depth, groups: input.div_ceil(lanes), group_vectors: 1, lanes };
     let weights = wants_xs.then(|| Panels::new(panels(gate_width), workers));
-    let inputs = Panels::with_max_vectors(OUTER_TILE_VECTORS, panels(rows), workers);
+    let inputs = Panels::with_max_vectors(O::OUTER_VECTORS, panels(rows), workers);
     let mut d_xs = None;
     let mut d_bias = vec![O::Sum::ZERO; gates * hidden];
     // SAFETY: sizes were checked above. The kernel writes every element of both results: `outer` reaches every
@@ -91,6 +90,10 @@ struct ProjectionBackward<'a, O: Operand> {
 }
 
 impl<O: Operand> Kernel for ProjectionBackward<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// Every slice, buffer and pointer must have the size of the shape.
     #[inline(always)]
@@ -98,7 +101,7 @@ impl<O: Operand> Kernel for ProjectionBackward<'_, O> {
         // SAFETY: the caller's promise. Workers pack and write different panels, rows and columns, and read
         // panels that others packed only after the barrier.
         unsafe {
-            self.pack::<S>(worker);
+            self.pack(simd, worker);
             worker.wait();
             if let Some(weights) = self.weights {
                 self.gradient_of_xs(simd, worker, weights);
@@ -111,7 +114,7 @@ impl<O: Operand> Kernel for ProjectionBackward<'_, O> {
 /// The parts of [`ProjectionBackward::run`]; unsafe for the same reason.
 impl<O: Operand> ProjectionBackward<'_, O> {
     #[inline(always)]
-    unsafe fn pack<S: Simd>(&self, worker: Worker<'_>) {
+    unsafe fn pack<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let InputShape { time, input, hidden, gates, .. } = self.shape;
         let lanes = O::Sum::lanes::<S>();
         let layout = self.shape.layout(lanes);
@@ -119,17 +122,19 @@ impl<O: Operand> ProjectionBackward<'_, O> {
         unsafe {
             if let Some(weights) = self.weights {
                 let row = |k| Some(self.weight.as_ptr().add(weight_row(k, gates, hidden, lanes)? * input));
-                let depth = 0..weights.depth();
-                weights.share(worker).for_each(|panel| weights.pack_rows(panel, depth.clone(), input, row));
+                let size = (weights.depth(), input);
+                for panel in weights.share(worker) {
+                    weights.pack_rows(simd, panel, size, row);
+                }
             }
             let row = |index: usize| {
                 let (t, row) = layout.step_and_row(index);
                 Some(self.xs.as_ptr().add((row * time + t) * input))
             };
-            let depth = 0..self.inputs.depth();
-            self.inputs
-                .share(worker)
-                .for_each(|panel| self.inputs.pack_rows(panel, depth.clone(), input, row));
+            let size = (self.inputs.depth(), input);
+            for panel in self.inputs.share(worker) {
+                self.inputs.pack_rows(simd, panel, size, row);
+            }
         }
     }
 
@@ -137,7 +142,8 @@ impl<O: Operand> ProjectionBackward<'_, O> {
     #[inline(always)]
     unsafe fn gradient_of_xs<S: Simd>(&self, simd: S, worker: Worker<'_>, weights: &Panels<O>) {
         let InputShape { time, input, .. } = self.shape;
-        let (layout, order) = (self.shape.layout(O::Sum::lanes::<S>()), self.shape.row_order());
+        let layout = self.shape.gradient_layout::<O>(O::Sum::lanes::<S>());
+        let order = self.shape.row_order();
         let d_gates = self.d_gates.at(0).cast_const();
         let (rows, panel_list) = match self.shape.splits_rows(worker.count) {
             true => (worker.share(self.shape.rows()), weights.all().to_vec()),
@@ -174,7 +180,7 @@ impl<O: Operand> ProjectionBackward<'_, O> {
     unsafe fn gradient_of_weights<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let InputShape { input, hidden, gates, .. } = self.shape;
         let lanes = O::Sum::lanes::<S>();
-        let layout = self.shape.layout(lanes);
+        let layout = self.shape.gradient_layout::<O>(lanes);
         let d_gates = self.d_gates.at(0).cast_const();
         // SAFETY: the caller's promise.
         unsafe {
@@ -182,7 +188,7 @@ impl<O: Operand> ProjectionBackward<'_, O> {
                 let (t, row) = layout.step_and_row(index);
                 d_gates.add(layout.at(t, vector, row))
             };
-            let left = OuterLeft { vector, vectors: layout.vectors, width: layout.width };
+            let left = OuterLeft::new(vector, layout);
             let result = |column| Some(self.d_weight.at(weight_row(column, gates, hidden, lanes)? * input));
             outer(simd, worker, left, self.inputs, input, result);
             column_sums(simd, worker, (d_gates, layout), |column, sums| {

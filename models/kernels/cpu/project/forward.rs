@@ -1,50 +1,34 @@
 //! The forward product of a projection.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::memory::Buffer;
 use super::super::padding::gate_order;
-use super::super::product::{LeftRows, Operand, dense};
+use super::super::product::{Operand, Operands, dense};
 use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::{Kernel, Worker, run_kernel};
 use super::packed::PackedInput;
 use super::shape::InputShape;
+use super::steps::LayerInput;
 
 /// Compute the input's part of the gates, `xs weight^T + bias`, as a
 /// [`SequenceLayout`](super::super::product::SequenceLayout) of gates. `xs` is (batch, time, input), `weight`
-/// (gates * hidden, input) and `bias` (gates * hidden).
-///
-/// With `packed`, made from the same `weight`, the weights are not packed again.
+/// (gates * hidden, input) and `bias` (gates * hidden). Packed weights are not packed again.
 ///
 /// # Panics
 /// If a slice does not have the size of `shape`, or `packed` was made for another shape or vector length.
-pub(crate) fn project<O: Operand>(
-    isa: Isa,
-    shape: InputShape,
-    xs: &[O::Sum],
-    weight: &[O::Sum],
-    bias: Option<&[O::Sum]>,
-    packed: Option<&PackedInput<O>>,
-) -> Buffer<O::Sum> {
-    let InputShape { input, hidden, gates, .. } = shape;
+pub(crate) fn project<O: Operand>(isa: Isa, input: &LayerInput<'_, O>) -> Buffer<O::Sum> {
+    let LayerInput { shape, xs, weight, bias, packed } = *input;
+    let InputShape { input: features, hidden, gates, .. } = shape;
     let lanes = isa.lanes::<O::Sum>();
-    assert_eq!(
-        (xs.len(), weight.len(), bias.map_or(gates * hidden, <[O::Sum]>::len)),
-        (shape.rows() * input, gates * hidden * input, gates * hidden),
-        "sizes of xs, weight and bias for {shape:?}"
-    );
-    assert!(
-        packed.is_none_or(|packed| packed.fits(shape, lanes)),
-        "packed input weights do not fit {shape:?} in vectors of {lanes}"
-    );
+    input.check(lanes);
     let workers = shape.workers(lanes);
     let fresh = packed.is_none().then(|| PackedInput::uninitialised(shape, lanes, workers));
     let packed_weight = packed.or(fresh.as_ref()).expect("invariant: fresh if not packed");
-    let mut rounded = Vec::new();
     let result = Buffer::new(shape.rows() * shape.gate_width(lanes));
     let projection = Projection {
         shape,
-        xs: O::operands(xs, &mut rounded),
+        xs: Operands::new(xs, features),
         unpacked: packed.is_none().then_some(weight),
         packed: packed_weight,
         bias: &gate_order(bias, gates, hidden, lanes),
@@ -58,7 +42,7 @@ pub(crate) fn project<O: Operand>(
 /// The kernel of [`project`].
 struct Projection<'a, O: Operand> {
     shape: InputShape,
-    xs: &'a [O],
+    xs: Operands<'a, O>,
     /// The weights, unless they are packed already.
     unpacked: Option<&'a [O::Sum]>,
     packed: &'a PackedInput<O>,
@@ -68,6 +52,10 @@ struct Projection<'a, O: Operand> {
 }
 
 impl<O: Operand> Kernel for Projection<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// Every slice and buffer must have the size of the shape.
     #[inline(always)]
@@ -75,13 +63,14 @@ impl<O: Operand> Kernel for Projection<'_, O> {
         let (shape, panels) = (self.shape, self.packed.panels());
         let layout = shape.layout(O::Sum::lanes::<S>());
         let order = shape.row_order();
-        let row_stride = if order.by_step { shape.time * shape.input } else { shape.input };
+        let row_step = if order.by_step { shape.time } else { 1 };
         // SAFETY: the caller's promise. Workers write different rows, or different columns, and read panels
         // that others packed only after the barrier.
         unsafe {
             if let Some(weight) = self.unpacked {
                 self.packed.pack(simd, shape, weight, worker);
             }
+            self.xs.round(simd, worker);
             worker.wait();
             let (rows, panel_list) = match shape.splits_rows(worker.count) {
                 true => (worker.share(shape.rows()), panels.all().to_vec()),
@@ -89,7 +78,7 @@ impl<O: Operand> Kernel for Projection<'_, O> {
             };
             let left = |index| {
                 let (t, row) = order.step_and_row(index);
-                LeftRows::new(self.xs.as_ptr().add((row * shape.time + t) * shape.input), row_stride)
+                self.xs.rows(row * shape.time + t, row_step)
             };
             dense(
                 simd,
@@ -128,7 +117,8 @@ mod tests {
     /// Compute the gates of [`SHAPE`].
     fn gates(isa: Isa, packed: Option<&PackedInput<f32>>) -> Vec<f32> {
         let (xs, weight) = (values(2 * 3 * 5), values(3 * 20 * 5));
-        let gates = project::<f32>(isa, SHAPE, &xs, &weight, None, packed);
+        let input = LayerInput { shape: SHAPE, xs: &xs, weight: &weight, bias: None, packed };
+        let gates = project::<f32>(isa, &input);
         // SAFETY: `project` has written all gates.
         unsafe { std::slice::from_raw_parts(gates.at(0), gates.len()) }.to_vec()
     }

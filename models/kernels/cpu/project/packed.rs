@@ -1,6 +1,6 @@
 //! Packed input weights.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::padding::weight_row;
 use super::super::product::{Operand, Panels};
@@ -66,6 +66,10 @@ struct InputPacker<'a, O: Operand> {
 }
 
 impl<O: Operand> Kernel for InputPacker<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// No other thread may use the panels meanwhile.
     #[inline(always)]

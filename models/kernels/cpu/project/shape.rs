@@ -1,7 +1,7 @@
 //! The sizes of a projection, and the order in which it takes its rows.
 
 use super::super::padding::padded;
-use super::super::product::{PanelShape, SequenceLayout};
+use super::super::product::{Operand, PanelShape, SequenceLayout};
 use super::super::tuning::{PARALLEL_PROJECTION_MULTIPLICATIONS, SPLIT_ROWS_PER_WORKER, STEP_MAJOR_BATCH};
 use super::super::workers::threads_for;
 
@@ -32,7 +32,18 @@ impl InputShape {
     /// Return the layout of the gates.
     pub(super) fn layout(self, lanes: usize) -> SequenceLayout {
         let vectors = self.hidden.div_ceil(lanes);
-        SequenceLayout { batch: self.batch, time: self.time, vectors, width: self.gates * lanes }
+        SequenceLayout {
+            batch: self.batch,
+            time: self.time,
+            vectors,
+            width: self.gates * lanes,
+            by_row: false,
+        }
+    }
+
+    /// Return the layout of the gradients of the gates.
+    pub(super) fn gradient_layout<O: Operand>(self, lanes: usize) -> SequenceLayout {
+        SequenceLayout { by_row: O::BY_ROW, ..self.layout(lanes) }
     }
 
     /// Return the packed weights of the forward product.

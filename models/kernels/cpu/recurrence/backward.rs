@@ -5,7 +5,6 @@ use super::super::memory::{Buffer, SharedPtr, filled};
 use super::super::padding::{padded_rows, unpadded_rows};
 use super::super::product::{Operand, PanelShape, Panels};
 use super::super::simd::{Float, Isa};
-use super::super::tuning::OUTER_TILE_VECTORS;
 use super::super::workers::{run_kernel, threads};
 use super::arguments::{RecurrenceGradients, RecurrenceInputs, SavedActivations, check};
 use super::backward_pass::BackwardPass;
@@ -64,7 +63,7 @@ impl<O: Operand> Workspace<O> {
         let panel_shape = |groups, depth| PanelShape { depth, groups, group_vectors: 1, lanes: plan.lanes };
         let step_panels = |groups, depth| Panels::new(panel_shape(groups, depth), plan.workers);
         let operand_panels = |groups| {
-            Panels::with_max_vectors(OUTER_TILE_VECTORS, panel_shape(groups, batch * time), plan.workers)
+            Panels::with_max_vectors(O::OUTER_VECTORS, panel_shape(groups, batch * time), plan.workers)
         };
         Self {
             panels: StepPanels {

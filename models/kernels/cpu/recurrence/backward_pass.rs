@@ -93,6 +93,18 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
         self.pass.plan.unit_layout(self.pass.sequence.shape, count).at(self.t(), unit, row)
     }
 
+    /// Return the index of the first operand of the gates of a unit at the time step of the cell.
+    #[inline(always)]
+    fn gate_index(&self, row: usize, unit: usize) -> usize {
+        self.pass.plan.unit_operands::<O>(self.pass.sequence.shape, G).at(self.t(), unit, row)
+    }
+
+    /// Return the index of the first operand of the second product at the time step of the cell.
+    #[inline(always)]
+    fn second_index(&self, row: usize, output: usize) -> usize {
+        self.pass.plan.output_operands::<O>(self.pass.sequence.shape).at(self.t(), output, row)
+    }
+
     /// Complete the gradient of one vector of the hidden state after the cell, and pass it on. `product` is the part
     /// through the recurrent product of the later step.
     #[inline(always)]
@@ -126,7 +138,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
             if C::SECOND_PRODUCT {
                 self.finish(simd, (row, output), dh);
             } else if pass.panels.second.is_some() {
-                O::store_rounded(dh, pass.d_second.at(index));
+                O::store_rounded(dh, pass.d_second.at(self.second_index(row, output)));
             } else {
                 self.cell(simd, (row, output), dh);
             }
@@ -143,9 +155,11 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
         unsafe {
             let saved = Vector::load_all(simd, pass.saved.cells.at(self.unit_index(K, row, unit)));
             let (gates, direct) = pass.cell.finish_backward(saved, self.old_h(simd, row, unit), dh);
-            let d_gates = pass.d_gates.at(self.unit_index(G, row, unit));
-            (0..G).for_each(|g| O::store_rounded(gates[g], d_gates.add(g * lanes)));
-            O::store_rounded(gates[G - 1], pass.d_second.at(self.unit_index(1, row, unit)));
+            let d_gates = pass.d_gates.at(self.gate_index(row, unit));
+            for g in 0..G {
+                O::store_rounded(gates[g], d_gates.add(g * lanes));
+            }
+            O::store_rounded(gates[G - 1], pass.d_second.at(self.second_index(row, unit)));
             let state = pass.dh.at((row * output_vectors + unit) * lanes);
             (Vector::load(simd, state) + direct).store(state);
         }
@@ -217,7 +231,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
                 (retained_dc, dc) = retained.blend_backward(dc);
             }
             let saved = Vector::load_all(simd, pass.saved.cells.at(self.unit_index(K, row, unit)));
-            let gradient: CellGradient<S, O::Sum, G> = pass.cell.backward(saved, h, c, dh, dc);
+            let gradient: CellGradient<S, O::Sum, G> =
+                pass.cell.backward::<O::Digits, _, _>(saved, h, c, dh, dc);
             self.store_gates((row, unit), &gradient);
             if C::CELL_STATE {
                 let dc = retained_dc.map_or(gradient.c, |retained_dc| gradient.c + retained_dc);
@@ -242,15 +257,19 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
         gradient: &CellGradient<S, O::Sum, G>,
     ) {
         let (pass, lanes) = (self.pass, self.pass.plan.lanes);
-        let index = self.unit_index(G, row, unit);
+        let index = self.gate_index(row, unit);
         // SAFETY: the caller's promise.
         unsafe {
             let d_gates = pass.d_gates.at(index);
             let count = if C::SECOND_PRODUCT { 1 } else { G };
-            (0..count).for_each(|g| O::store_rounded(gradient.x[g], d_gates.add(g * lanes)));
+            for g in 0..count {
+                O::store_rounded(gradient.x[g], d_gates.add(g * lanes));
+            }
             if C::SEPARATE_PRODUCT_GRADIENT {
                 let d_product = pass.d_product.at(index);
-                (0..G).for_each(|g| O::store_rounded(gradient.product[g], d_product.add(g * lanes)));
+                for g in 0..G {
+                    O::store_rounded(gradient.product[g], d_product.add(g * lanes));
+                }
             }
         }
     }
@@ -259,13 +278,17 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
     #[inline(always)]
     unsafe fn clear_gates<S: Simd>(&self, simd: S, (row, unit): (usize, usize)) {
         let (pass, lanes) = (self.pass, self.pass.plan.lanes);
-        let index = self.unit_index(G, row, unit);
+        let index = self.gate_index(row, unit);
         let zero: SumVector<S, O> = Vector::zero(simd);
         // SAFETY: the caller's promise.
         unsafe {
-            (0..G).for_each(|g| O::store_rounded(zero, pass.d_gates.at(index + g * lanes)));
+            for g in 0..G {
+                O::store_rounded(zero, pass.d_gates.at(index + g * lanes));
+            }
             if C::SEPARATE_PRODUCT_GRADIENT {
-                (0..G).for_each(|g| O::store_rounded(zero, pass.d_product.at(index + g * lanes)));
+                for g in 0..G {
+                    O::store_rounded(zero, pass.d_product.at(index + g * lanes));
+                }
             }
         }
     }
@@ -289,7 +312,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
         let (pass, position) = (self.0.pass, self.0.position);
         let sequence = pass.sequence;
         if position < sequence.shape.time {
-            let layout = pass.plan.unit_layout(sequence.shape, G);
+            let layout = pass.plan.unit_operands::<O>(sequence.shape, G);
             // SAFETY: the caller's promise.
             unsafe {
                 let d_product = pass.d_product.at(0).cast_const();
@@ -322,7 +345,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
     unsafe fn multiply<S: Simd>(&self, simd: S, rows: Range<usize>, panel: Panel, sums: *mut O::Sum) {
         let pass = self.0.pass;
         let Some(panels) = &pass.panels.second else { return };
-        let layout = pass.plan.output_layout(pass.sequence.shape);
+        let layout = pass.plan.output_operands::<O>(pass.sequence.shape);
         // SAFETY: the caller's promise.
         unsafe {
             let d_second = pass.d_second.at(0).cast_const();

@@ -1,14 +1,16 @@
 //! The entry point of the forward pass.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::super::memory::{Buffer, filled};
 use super::super::padding::{gate_order, padded_rows, unpadded_rows};
-use super::super::product::Operand;
+use super::super::product::{Operand, SequenceLayout};
+use super::super::project::{LayerInput, StepProjection, project};
 use super::super::simd::Isa;
 use super::super::workers::{Kernel, Worker, run_kernel, threads};
 use super::arguments::{RecurrenceInputs, RecurrenceOutputs, SavedActivations, check};
+use super::chunked_input::ChunkedInput;
 use super::forward_pass::ForwardPass;
 use super::packed::{PackedRecurrence, StepWeights};
 use super::plan::Plan;
@@ -16,8 +18,15 @@ use super::sequence::Sequence;
 use super::shape::SequenceShape;
 use crate::kernels::cell_kind::CellKind;
 
-/// Run a sequence from the input's part of the gates, in [`SequenceLayout`](super::super::product::SequenceLayout).
-/// `save` requests what [`backward`](super::backward()) needs.
+/// The input's part of the gates.
+pub(crate) enum Gates<'a, O: Operand> {
+    /// All of it, in [`SequenceLayout`](super::super::product::SequenceLayout).
+    Ready(Buffer<O::Sum>),
+    /// Computed from the input.
+    Of(LayerInput<'a, O>),
+}
+
+/// Run a sequence from the input's part of the gates. `save` requests what [`backward`](super::backward()) needs.
 ///
 /// With `packed`, made from the same weights, the weights are not packed again.
 ///
@@ -28,7 +37,7 @@ pub(crate) fn forward<O: Operand>(
     isa: Isa,
     kind: CellKind,
     sequence: &Sequence<O::Sum>,
-    gates: Buffer<O::Sum>,
+    gates: Gates<'_, O>,
     inputs: &RecurrenceInputs<'_, O::Sum>,
     packed: Option<&PackedRecurrence<O>>,
     save: bool,
@@ -47,7 +56,7 @@ struct ForwardCall<'a, O: Operand> {
     isa: Isa,
     kind: CellKind,
     sequence: &'a Sequence<O::Sum>,
-    gates: Buffer<O::Sum>,
+    gates: Gates<'a, O>,
     inputs: &'a RecurrenceInputs<'a, O::Sum>,
     packed: Option<&'a PackedRecurrence<O>>,
     save: bool,
@@ -64,7 +73,6 @@ impl<O: Operand> ForwardCall<'_, O> {
         let lanes = isa.lanes::<O::Sum>();
         let plan = Plan::new::<O>(shape, lanes, threads());
         check::<O::Sum, C, G, K>(sequence, inputs, &plan);
-        assert_eq!(gates.len(), plan.unit_layout(shape, G).len(), "gates for {shape:?}");
         check_packed(packed, kind, shape, inputs.projection.is_some(), lanes);
         let weights = StepWeights::new(C::SECOND_PRODUCT, shape, inputs.weight, inputs.projection);
         let has_second = weights.second.is_some();
@@ -77,6 +85,7 @@ impl<O: Operand> ForwardCall<'_, O> {
         let h = padded_rows(Some(inputs.h), (batch, output), h_width);
         let c = padded_rows(inputs.c, (batch, hidden), c_width);
         let bias = gate_order(inputs.bias, G, hidden, lanes);
+        let (gates, input) = gates_of(isa, &plan, shape, gates, save && K == G);
         let (gates, saved) = match save {
             true => saved_activations::<O, C, G, K>(&plan, inputs, shape, gates),
             false => (Some(gates), None),
@@ -91,6 +100,7 @@ impl<O: Operand> ForwardCall<'_, O> {
                     sequence,
                     plan,
                     gates: gates.as_ref().or(saved.as_ref().map(|saved| &saved.cells)).unwrap_or(&bias),
+                    input: input.as_ref(),
                     bias: &bias,
                     panels: packed.panels(),
                     h: &h,
@@ -127,6 +137,34 @@ fn check_packed<O: Operand>(
         packed.is_none_or(|packed| packed.fits(kind, shape, projects, lanes)),
         "packed recurrent weights do not fit {kind:?} cells of {shape:?} in vectors of {lanes}"
     );
+}
+
+/// Return the gates of all steps, or memory for them and their computation a few steps at a time. `keeps` says that the
+/// gates of all steps need memory.
+///
+/// # Panics
+/// If the gates or a slice of the input do not have the size of the shape.
+fn gates_of<'a, O: Operand>(
+    isa: Isa,
+    plan: &Plan,
+    shape: SequenceShape,
+    gates: Gates<'a, O>,
+    keeps: bool,
+) -> (Buffer<O::Sum>, Option<ChunkedInput<'a, O>>) {
+    let layout = plan.unit_layout(shape, shape.gates);
+    let input = match gates {
+        Gates::Ready(gates) => {
+            assert_eq!(gates.len(), layout.len(), "gates for {shape:?}");
+            return (gates, None);
+        }
+        Gates::Of(input) => input,
+    };
+    let Some(steps) = plan.chunk_steps::<O>(shape, input.shape.input) else {
+        return gates_of(isa, plan, shape, Gates::Ready(project(isa, &input)), keeps);
+    };
+    let memory = if keeps { layout } else { SequenceLayout { time: steps, ..layout } };
+    let projection = StepProjection::new(input, plan.lanes, plan.workers);
+    (Buffer::new(memory.len()), Some(ChunkedInput { projection, steps, keeps }))
 }
 
 /// The gates of all steps, if they do not share a buffer with the saved numbers of the cells.
@@ -166,6 +204,10 @@ struct ForwardKernel<'a, O: Operand, C, const G: usize, const K: usize> {
 impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
     for ForwardKernel<'_, O, C, G, K>
 {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// As [`ForwardPass::run`].
     #[inline(always)]
@@ -174,6 +216,9 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
         unsafe {
             if let Some(fresh) = self.fresh {
                 fresh.pack(simd, self.pass.sequence.shape, self.weights, worker);
+            }
+            if let Some(input) = self.pass.input {
+                input.projection.pack(simd, worker);
             }
             self.pass.run(simd, worker);
         }
@@ -205,10 +250,16 @@ mod tests {
             zoneout: Zoneout::Off,
             recurrent_mask: None,
         };
-        let layout = SequenceLayout { batch: 2, time: 3, vectors: 20usize.div_ceil(lanes), width: 3 * lanes };
+        let layout = SequenceLayout {
+            batch: 2,
+            time: 3,
+            vectors: 20usize.div_ceil(lanes),
+            width: 3 * lanes,
+            by_row: false,
+        };
         let (weight, h) = (values(3 * 20 * 20), values(2 * 20));
         let inputs = RecurrenceInputs { weight: &weight, h: &h, c: None, bias: None, projection: None };
-        forward(isa, kind, &sequence, Buffer::zeros(layout.len()), &inputs, packed, false).ys
+        forward(isa, kind, &sequence, Gates::Ready(Buffer::zeros(layout.len())), &inputs, packed, false).ys
     }
 
     fn packed(isa: Isa, kind: CellKind, shape: SequenceShape, projects: bool) -> PackedRecurrence<f32> {

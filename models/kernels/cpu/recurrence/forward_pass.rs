@@ -6,12 +6,11 @@ use pulp::Simd;
 
 use super::super::cell::{CellOutput, Pointwise};
 use super::super::memory::{Buffer, SharedPtr};
-use super::super::product::{
-    LeftRows, Operand, Panel, SumVector, TileProduct, add_product, max_rows, multiply,
-};
+use super::super::product::{LeftRows, Operand, Panel, SumVector, TileProduct, add_product};
 use super::super::simd::Vector;
 use super::super::workers::{Kernel, Worker};
 use super::arguments::SavedActivations;
+use super::chunked_input::ChunkedInput;
 use super::packed::StepPanels;
 use super::plan::Plan;
 use super::sequence::Sequence;
@@ -26,6 +25,8 @@ pub(super) struct ForwardPass<'a, O: Operand, C, const G: usize, const K: usize>
     /// The input's part of the gates. The same memory as `saved.cells` if that has the same size; a cell with a
     /// second product keeps its saved numbers here in any case.
     pub(super) gates: &'a Buffer<O::Sum>,
+    /// The input, if its part of the gates is computed a few steps at a time.
+    pub(super) input: Option<&'a ChunkedInput<'a, O>>,
     /// The recurrent bias, in the order of the gates.
     pub(super) bias: &'a Buffer<O::Sum>,
     pub(super) panels: &'a StepPanels<O>,
@@ -56,10 +57,17 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
         unsafe {
             self.first_operand(simd, worker.share(batch));
             worker.wait();
+            let part =
+                self.input.map(|input| input.part(&self.plan, self.plan.rows(batch, worker).rows, worker));
+            let gates = (self.gates, self.plan.unit_layout(self.sequence.shape, G));
             for position in 0..time {
+                if let Some(part) = &part {
+                    part.chunk(simd, self.sequence, position, gates);
+                }
+                let t = self.sequence.time_step(position);
+                let slot = self.input.map_or(t, |input| input.slot(position, t));
                 let [operand, next_operand] = [position % 2, (position + 1) % 2].map(|at| self.operands[at]);
-                let step =
-                    ForwardStep { pass: self, t: self.sequence.time_step(position), operand, next_operand };
+                let step = ForwardStep { pass: self, t, slot, operand, next_operand };
                 recurrent.run(simd, &RecurrentProduct(&step), sums);
                 if let Some(second) = &second {
                     if synchronises {
@@ -101,6 +109,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardPass
 struct ForwardStep<'a, O: Operand, C, const G: usize, const K: usize> {
     pass: &'a ForwardPass<'a, O, C, G, K>,
     t: usize,
+    /// The step of the memory of the gates.
+    slot: usize,
     operand: &'a Buffer<O>,
     next_operand: &'a Buffer<O>,
 }
@@ -110,7 +120,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep
     #[inline(always)]
     fn gates(&self, row: usize, unit: usize) -> *mut O::Sum {
         let pass = self.pass;
-        pass.gates.at(pass.plan.unit_layout(pass.sequence.shape, G).at(self.t, unit, row))
+        pass.gates.at(pass.plan.unit_layout(pass.sequence.shape, G).at(self.slot, unit, row))
     }
 
     /// Update the cell state of one vector of units, save what the backward pass needs, and return the new hidden
@@ -140,7 +150,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep
             };
             let state = pass.c.at(if C::CELL_STATE { (row * unit_vectors + unit) * lanes } else { 0 });
             let old_c = if C::CELL_STATE { Vector::load(simd, state) } else { zero };
-            let output: CellOutput<S, O::Sum, K> = pass.cell.forward(gates, product, h, old_c);
+            let output: CellOutput<S, O::Sum, K> =
+                pass.cell.forward::<O::Digits, _, _>(gates, product, h, old_c);
             let mut c = old_c;
             if C::CELL_STATE && pass.sequence.is_active(row, self.t) {
                 let index = pass.plan.unit_layout(pass.sequence.shape, 1).at(self.t, unit, row);
@@ -166,7 +177,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep
         unsafe {
             if C::SECOND_PRODUCT {
                 // The second half of the step reads it, whether or not there will be a backward pass.
-                Vector::store_all(output.saved, pass.gates.at(index(K)));
+                Vector::store_all(output.saved, self.gates(row, unit));
             }
             let Some(saved) = pass.saved else { return };
             if !C::SECOND_PRODUCT {
@@ -219,7 +230,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
     /// Return the height of the micro-kernel's tiles.
     #[inline(always)]
     fn max_rows<S: Simd>(vectors: usize) -> usize {
-        max_rows::<S>(vectors)
+        O::max_rows::<S>(vectors)
     }
 
     #[inline(always)]
@@ -244,7 +255,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
             prefetch: std::ptr::null(),
         };
         // SAFETY: the caller's promise.
-        unsafe { multiply::<S, O>(simd, (rows.len(), panel.groups * G), product) }
+        unsafe { O::multiply::<S>(simd, (rows.len(), panel.groups * G), product) }
     }
 
     #[inline(always)]
@@ -304,7 +315,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
                 let lanes = pass.plan.lanes;
                 let gates = step.gates(row, output);
                 let old_h = Vector::load(simd, pass.h.at(row * pass.plan.h_width() + output * lanes));
-                let [new_h, last] = pass.cell.finish(Vector::load_all(simd, gates), h, old_h);
+                let [new_h, last] =
+                    pass.cell.finish::<O::Digits, _, _>(Vector::load_all(simd, gates), h, old_h);
                 last.store(gates.add((K - 1) * lanes));
                 h = new_h;
             }

@@ -15,6 +15,7 @@
 //! | `plan.rs` | the division of a sequence among workers |
 //! | `packed.rs` | packed recurrent weights |
 //! | `arguments.rs` | inputs, outputs, saved activations and gradients |
+//! | `chunked_input.rs` | the input's part of the gates, a few steps at a time |
 //! | `step_product.rs` | one product of a step, tile by tile: the loop that both passes share |
 //! | `forward_pass.rs`, `backward_pass.rs` | the steps of each pass |
 //! | `weight_gradients.rs` | the products after the backward pass |
@@ -23,6 +24,7 @@
 mod arguments;
 mod backward;
 mod backward_pass;
+mod chunked_input;
 mod forward;
 mod forward_pass;
 mod packed;
@@ -34,7 +36,7 @@ mod weight_gradients;
 
 pub(crate) use arguments::{RecurrenceGradients, RecurrenceInputs, RecurrenceOutputs, SavedActivations};
 pub(crate) use backward::backward;
-pub(crate) use forward::forward;
+pub(crate) use forward::{Gates, forward};
 pub(crate) use packed::PackedRecurrence;
 pub(crate) use sequence::{Sequence, Zoneout};
 pub(crate) use shape::SequenceShape;

@@ -1,6 +1,6 @@
 //! Packed recurrent weights.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::padding::weight_row;
 use super::super::product::{Operand, PanelShape, Panels};
@@ -123,10 +123,14 @@ impl<O: Operand> PackedRecurrence<O> {
         };
         // SAFETY: the caller's promise; all rows are cut to the depth of their panels.
         unsafe {
-            hidden_panels.share(worker).for_each(|panel| hidden_panels.pack_transposed(simd, panel, column));
+            for panel in hidden_panels.share(worker) {
+                hidden_panels.pack_transposed(simd, panel, column);
+            }
             for (panels, second) in second_panels.iter().zip(weights.second) {
                 let column = |row: usize| Some(second.get(row * hidden..)?.get(..hidden)?.as_ptr());
-                panels.share(worker).for_each(|panel| panels.pack_transposed(simd, panel, column));
+                for panel in panels.share(worker) {
+                    panels.pack_transposed(simd, panel, column);
+                }
             }
         }
     }
@@ -150,6 +154,10 @@ struct RecurrencePacker<'a, O: Operand> {
 }
 
 impl<O: Operand> Kernel for RecurrencePacker<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// No other thread may use the panels meanwhile.
     #[inline(always)]

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::super::product::{Operand, Panel, Panels, SequenceLayout};
 use super::super::tuning::{
-    L2_BYTES, PARALLEL_SEQUENCE_MULTIPLICATIONS, PARALLEL_STEP_MULTIPLICATIONS, SPLIT_BATCH_PER_THREAD,
+    CHUNK_BYTES, CHUNK_MIN_ROWS, CHUNK_WEIGHT_BYTES, L2_BYTES, PARALLEL_SEQUENCE_MULTIPLICATIONS,
+    PARALLEL_STEP_MULTIPLICATIONS, SPLIT_BATCH_PER_THREAD,
 };
 use super::super::workers::Worker;
 use super::shape::SequenceShape;
@@ -51,10 +52,37 @@ impl Plan {
         Self { lanes, unit_vectors, output_vectors, workers, splits_batch }
     }
 
+    /// Return the number of steps whose input's part of the gates is computed at a time, right before they are needed;
+    /// `None` for all of them in advance.
+    ///
+    /// A chunk pays if a worker's part of both matrices of weights stays in its cache, and the gates of all steps would
+    /// not.
+    pub(super) fn chunk_steps<O: Operand>(&self, shape: SequenceShape, input: usize) -> Option<usize> {
+        let SequenceShape { batch, time, hidden, output, gates } = shape;
+        // Of f32, chunks are not measured.
+        let is_narrow = size_of::<O>() < size_of::<O::Sum>();
+        let shares = |of_units: bool| if of_units != self.splits_batch { self.workers } else { 1 };
+        let weights = gates * hidden * (output + input) * size_of::<O>() / shares(true);
+        let step = (batch * gates * hidden * size_of::<O::Sum>() / self.workers).max(1);
+        let steps = (CHUNK_BYTES / step).max(CHUNK_MIN_ROWS.div_ceil((batch / shares(false)).max(1)));
+        (is_narrow && weights <= CHUNK_WEIGHT_BYTES && steps < time).then_some(steps)
+    }
+
     /// Return the layout of `count` numbers per unit and step.
     pub(super) fn unit_layout(&self, shape: SequenceShape, count: usize) -> SequenceLayout {
         let SequenceShape { batch, time, .. } = shape;
-        SequenceLayout { batch, time, vectors: self.unit_vectors, width: count * self.lanes }
+        let vectors = self.unit_vectors;
+        SequenceLayout { batch, time, vectors, width: count * self.lanes, by_row: false }
+    }
+
+    /// Return the layout of `count` operands per unit and step.
+    pub(super) fn unit_operands<O: Operand>(&self, shape: SequenceShape, count: usize) -> SequenceLayout {
+        SequenceLayout { by_row: O::BY_ROW, ..self.unit_layout(shape, count) }
+    }
+
+    /// Return the layout of operands per output and step.
+    pub(super) fn output_operands<O: Operand>(&self, shape: SequenceShape) -> SequenceLayout {
+        SequenceLayout { by_row: O::BY_ROW, ..self.output_layout(shape) }
     }
 
     /// Return the layout of the outputs.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::super::memory::Buffer;
-use super::super::product::{Operand, Panel, Panels, split_evenly};
+use super::super::product::{Operand, Panel, Panels};
 use super::super::tuning::{RECURRENT_BLOCK_ROWS, TILE_ROWS, TILE_VECTORS};
 use super::super::workers::Worker;
 use super::packed::StepPanels;
@@ -90,7 +90,7 @@ impl<'a, O: Operand> WorkerProduct<'a, O> {
     pub(super) unsafe fn run<S: Simd, P: StepProduct<O>>(&self, simd: S, product: &P, sums: *mut O::Sum) {
         for &panel in &self.list {
             let max_rows = P::max_rows::<S>(self.panels.vectors(panel));
-            for rows in split_evenly(self.rows.clone(), max_rows) {
+            for rows in O::split_rows(self.rows.clone(), max_rows) {
                 // SAFETY: the caller's promise.
                 unsafe { self.tile(simd, product, rows, panel, sums) };
             }

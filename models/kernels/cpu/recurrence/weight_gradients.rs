@@ -1,12 +1,12 @@
 //! The products after the backward pass: gradients of the recurrent weights, the recurrent bias and the projection.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::cell::Pointwise;
 use super::super::memory::SharedPtr;
 use super::super::padding::weight_row;
 use super::super::product::{Operand, OuterLeft, Panels, column_sums, outer};
-use super::super::simd::{Float, Vector};
+use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::{Kernel, Worker};
 use super::backward_pass::BackwardPass;
 use super::packed::StepWeights;
@@ -30,6 +30,10 @@ pub(super) struct BackwardKernel<'a, O: Operand, C, const G: usize, const K: usi
 impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
     for BackwardKernel<'_, O, C, G, K>
 {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// All buffers must have the sizes that the fields of [`BackwardPass`] state; the weights, and the gradients of
     /// weights, those of the shape.
@@ -38,7 +42,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
         // SAFETY: the caller's promise. Workers pack and write different panels, rows and columns, and read those
         // of others only after a barrier, of which the pass has one before its first step.
         unsafe {
-            self.pack_weights(worker);
+            self.pack_weights(simd, worker);
             self.pass.run(simd, worker);
             self.pack_operands(simd, worker);
             self.pack_second_operands(simd, worker);
@@ -58,7 +62,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
 
     /// Pack the right-hand sides of the backward products.
     #[inline(always)]
-    unsafe fn pack_weights(&self, worker: Worker<'_>) {
+    unsafe fn pack_weights<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let SequenceShape { hidden, output, .. } = self.pass.sequence.shape;
         let first_rows = self.first_rows();
         // SAFETY: the caller's promise.
@@ -68,11 +72,15 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
                 Some(self.weights.first.get(row * output..)?.as_ptr()).filter(|_| row < first_rows)
             };
             let panels = &self.pass.panels.hidden;
-            let depth = 0..panels.depth();
-            panels.share(worker).for_each(|panel| panels.pack_rows(panel, depth.clone(), output, row));
+            let size = (panels.depth(), output);
+            for panel in panels.share(worker) {
+                panels.pack_rows(simd, panel, size, row);
+            }
             if let (Some(panels), Some(second)) = (&self.pass.panels.second, self.weights.second) {
                 let row = |k: usize| Some(second.as_ptr().add(k * hidden));
-                panels.share(worker).for_each(|panel| panels.pack_rows(panel, 0..output, hidden, row));
+                for panel in panels.share(worker) {
+                    panels.pack_rows(simd, panel, (output, hidden), row);
+                }
             }
         }
     }
@@ -95,7 +103,9 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
                 };
                 sequence.masked(simd, Vector::load(simd, h), h_index)
             };
-            self.operands.share(worker).for_each(|panel| self.operands.pack_vectors(panel, operand));
+            for panel in self.operands.share(worker) {
+                self.operands.pack_vectors(simd, panel, operand);
+            }
         }
     }
 
@@ -112,7 +122,9 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
                 let (t, row) = layout.step_and_row(index);
                 Vector::load(simd, saved.at(layout.at(t, unit, row)))
             };
-            panels.share(worker).for_each(|panel| panels.pack_vectors(panel, operand));
+            for panel in panels.share(worker) {
+                panels.pack_vectors(simd, panel, operand);
+            }
         }
     }
 
@@ -121,7 +133,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
     unsafe fn gradient_of_weights<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let SequenceShape { hidden, output, .. } = self.pass.sequence.shape;
         let (lanes, first_rows) = (O::Sum::lanes::<S>(), self.first_rows());
-        let layout = self.pass.plan.unit_layout(self.pass.sequence.shape, G);
+        let layout = self.pass.plan.unit_operands::<O>(self.pass.sequence.shape, G);
         let d_product = self.pass.d_product.at(0).cast_const();
         // SAFETY: the caller's promise.
         unsafe {
@@ -129,7 +141,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
                 let (t, row) = layout.step_and_row(index);
                 d_product.add(layout.at(t, unit, row))
             };
-            let left = OuterLeft { vector, vectors: layout.vectors, width: layout.width };
+            let left = OuterLeft::new(vector, layout);
             let result = |column| {
                 let row = weight_row(column, G, hidden, lanes)?;
                 (row < first_rows).then(|| self.d_weight.at(row * output))
@@ -150,7 +162,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
     #[inline(always)]
     unsafe fn gradient_of_second<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let SequenceShape { hidden, output, .. } = self.pass.sequence.shape;
-        let layout = self.pass.plan.output_layout(self.pass.sequence.shape);
+        let layout = self.pass.plan.output_operands::<O>(self.pass.sequence.shape);
         // SAFETY: the caller's promise.
         unsafe {
             let d_weight = match C::SECOND_PRODUCT {
@@ -163,7 +175,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKer
                 let (t, row) = layout.step_and_row(index);
                 d_second.add(layout.at(t, output, row))
             };
-            let left = OuterLeft { vector, vectors: layout.vectors, width: layout.width };
+            let left = OuterLeft::new(vector, layout);
             let result = |row| (row < output).then(|| d_weight.at(row * hidden));
             outer(simd, worker, left, panels, hidden, result);
         }

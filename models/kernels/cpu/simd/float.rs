@@ -72,11 +72,16 @@ pub(crate) trait Float:
     fn lanes_tanh<S: Simd>(simd: S, a: Self::Lanes<S>) -> Self::Lanes<S>;
     /// Compute `1 / (1 + exp(-a))`.
     fn lanes_sigmoid<S: Simd>(simd: S, a: Self::Lanes<S>) -> Self::Lanes<S>;
+    /// Compute the hyperbolic tangent with the digits of a bf16.
+    fn lanes_short_tanh<S: Simd>(simd: S, a: Self::Lanes<S>) -> Self::Lanes<S>;
+    /// Compute `1 / (1 + exp(-a))` with the digits of a bf16.
+    fn lanes_short_sigmoid<S: Simd>(simd: S, a: Self::Lanes<S>) -> Self::Lanes<S>;
 }
 
 macro_rules! float {
     ($float:ident, $lanes:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $mul_add:path,
-     $greater:ident, $select:ident, $exp:path, $tanh:path, $sigmoid:path) => {
+     $greater:ident, $select:ident, $exp:path, $tanh:path, $sigmoid:path,
+     $short_tanh:path, $short_sigmoid:path) => {
         impl Float for $float {
             const ZERO: Self = 0.;
             const ONE: Self = 1.;
@@ -127,6 +132,14 @@ macro_rules! float {
             fn lanes_sigmoid<S: Simd>(simd: S, a: S::$lanes) -> S::$lanes {
                 $sigmoid(simd, a)
             }
+            #[inline(always)]
+            fn lanes_short_tanh<S: Simd>(simd: S, a: S::$lanes) -> S::$lanes {
+                $short_tanh(simd, a)
+            }
+            #[inline(always)]
+            fn lanes_short_sigmoid<S: Simd>(simd: S, a: S::$lanes) -> S::$lanes {
+                $short_sigmoid(simd, a)
+            }
         }
     };
 }
@@ -143,7 +156,9 @@ float!(
     select_f32s,
     math::exp_f32,
     math::tanh_f32,
-    math::sigmoid_f32
+    math::sigmoid_f32,
+    math::short_tanh_f32,
+    math::short_sigmoid_f32
 );
 float!(
     f64,
@@ -156,6 +171,8 @@ float!(
     greater_than_f64s,
     select_f64s,
     math::exp_f64,
+    math::tanh_f64,
+    math::sigmoid_f64,
     math::tanh_f64,
     math::sigmoid_f64
 );

@@ -6,9 +6,28 @@ use std::sync::OnceLock;
 use candle_core::{Error, Result};
 use pulp::{Scalar128b, Simd, WithSimd};
 
-/// An instruction set of this processor.
+#[cfg(target_arch = "x86_64")]
+use super::super::amx::Amx;
+
+/// Proof that this process may use tiles.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug)]
+pub struct AmxToken(pub(in super::super) Amx);
+
+/// An instruction set of this processor.
+///
+/// The first two differ from AVX-512 in products whose operands are in bf16 alone.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Isa {
+    /// AVX-512, and products of bf16 with tiles.
+    #[cfg(target_arch = "x86_64")]
+    #[doc(hidden)]
+    Amx(pulp::x86::V4, AmxToken),
+    /// AVX-512, and products of bf16 with `vdpbf16ps`.
+    #[cfg(target_arch = "x86_64")]
+    #[doc(hidden)]
+    Avx512Bf16(pulp::x86::V4),
     /// 512-bit vectors (x86-64-v4).
     #[cfg(target_arch = "x86_64")]
     Avx512(pulp::x86::V4),
@@ -23,7 +42,30 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// Return all instruction sets of this processor, best first.
+    /// Return the instruction sets of this processor that have products of bf16, in the order of the tests.
+    #[cfg(target_arch = "x86_64")]
+    fn with_bf16() -> Vec<Self> {
+        let Some(simd) = pulp::x86::V4::try_new() else { return vec![] };
+        if !std::is_x86_feature_detected!("avx512bf16") {
+            return vec![]; // AMX rounds with these instructions
+        }
+        let amx = Amx::try_new().map(|amx| Self::Amx(simd, AmxToken(amx)));
+        amx.into_iter().chain([Self::Avx512Bf16(simd)]).collect()
+    }
+
+    /// Other processors have none that the kernels use.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn with_bf16() -> Vec<Self> {
+        vec![]
+    }
+
+    /// Return all instruction sets for products of bf16: those that have such products, then those of
+    /// [`Isa::available`].
+    pub fn available_for_bf16() -> Vec<Self> {
+        Self::with_bf16().into_iter().chain(Self::available()).collect()
+    }
+
+    /// Return all instruction sets of this processor for f32, best first.
     pub fn available() -> Vec<Self> {
         let mut available = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -40,6 +82,10 @@ impl Isa {
     /// Return the name in `RNN_ZOO_SIMD`.
     pub fn name(self) -> &'static str {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx(..) => "amx",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16(_) => "avx512bf16",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
@@ -59,6 +105,24 @@ impl Isa {
         if let Some(isa) = SCOPE.get() {
             return Ok(isa);
         }
+        Self::of_process()
+    }
+
+    /// Return the instruction set that [`Isa::scope`] or `RNN_ZOO_SIMD` demand, if one of them does.
+    ///
+    /// # Errors
+    /// As [`Isa::current`].
+    pub(crate) fn demanded() -> Result<Option<Self>> {
+        let is_named = || std::env::var_os("RNN_ZOO_SIMD").is_some_and(|name| !name.is_empty());
+        match SCOPE.get() {
+            Some(isa) => Ok(Some(isa)),
+            None if is_named() => Self::of_process().map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Return the instruction set of `RNN_ZOO_SIMD`, else the best.
+    fn of_process() -> Result<Self> {
         static CHOSEN: OnceLock<std::result::Result<Isa, String>> = OnceLock::new();
         let choose = || Self::choose(std::env::var("RNN_ZOO_SIMD").ok().as_deref());
         match CHOSEN.get_or_init(choose) {
@@ -69,8 +133,8 @@ impl Isa {
 
     /// Return the instruction set called `name`, or the best.
     fn choose(name: Option<&str>) -> std::result::Result<Self, String> {
-        let available = Self::available();
-        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(available[0]) };
+        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(Self::available()[0]) };
+        let available = Self::available_for_bf16();
         available.iter().copied().find(|isa| isa.name() == name).ok_or_else(|| {
             let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
             format!("RNN_ZOO_SIMD is {name:?}; this processor has {}", names.join(", "))
@@ -94,7 +158,7 @@ impl Isa {
     pub(crate) fn run<W: WithSimd>(self, work: W) -> W::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(simd) => Simd::vectorize(simd, work),
+            Self::Amx(simd, _) | Self::Avx512Bf16(simd) | Self::Avx512(simd) => Simd::vectorize(simd, work),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(simd) => Simd::vectorize(simd, work),
             #[cfg(target_arch = "aarch64")]
@@ -107,7 +171,7 @@ impl Isa {
     pub(crate) fn lanes<E>(self) -> usize {
         let bytes = match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => 64,
+            Self::Amx(..) | Self::Avx512Bf16(_) | Self::Avx512(_) => 64,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => 32,
             #[cfg(target_arch = "aarch64")]
@@ -128,7 +192,7 @@ mod tests {
 
     #[test]
     fn names_select_and_unknown_names_are_refused() {
-        for isa in Isa::available() {
+        for isa in Isa::available_for_bf16() {
             assert_eq!(Isa::choose(Some(isa.name())).unwrap().name(), isa.name());
         }
         let problem = Isa::choose(Some("mmx")).unwrap_err();

@@ -6,13 +6,19 @@
 //! | `mul_add.rs`, `math.rs` | fused multiply-add; exp, tanh and sigmoid |
 //! | `float.rs` | the element types, as operations on registers |
 //! | `vector.rs` | a register with operators |
+//! | `half.rs` | rounding to bf16 |
+//! | `digits.rs` | functions with all digits, or with those of a bf16 |
 
+mod digits;
 mod float;
+mod half;
 mod isa;
 mod math;
 mod mul_add;
 mod vector;
 
+pub(crate) use digits::{AllDigits, Bf16Digits, Digits};
 pub(crate) use float::Float;
+pub(crate) use half::{bf16_bits, from_bf16_bits};
 pub use isa::Isa;
 pub(crate) use vector::Vector;

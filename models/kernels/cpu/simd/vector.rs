@@ -56,8 +56,13 @@ impl<S: Simd, E: Float> Vector<S, E> {
     /// `N` times [`Vector::len`] elements must be readable at `from`.
     #[inline(always)]
     pub(crate) unsafe fn load_all<const N: usize>(simd: S, from: *const E) -> [Self; N] {
-        // SAFETY: the caller's promise.
-        std::array::from_fn(|index| unsafe { Self::load(simd, from.add(index * Self::len())) })
+        let mut vectors = [Self::zero(simd); N];
+        // A loop, not a closure: closures are compiled without the instruction set.
+        for (index, vector) in vectors.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *vector = unsafe { Self::load(simd, from.add(index * Self::len())) };
+        }
+        vectors
     }
 
     /// Load the first `count` elements, or a whole vector if `count` is larger; the rest is zero.
@@ -93,8 +98,10 @@ impl<S: Simd, E: Float> Vector<S, E> {
     /// `N` times [`Vector::len`] elements must be writable at `to`.
     #[inline(always)]
     pub(crate) unsafe fn store_all<const N: usize>(vectors: [Self; N], to: *mut E) {
-        // SAFETY: the caller's promise.
-        (0..N).for_each(|index| unsafe { vectors[index].store(to.add(index * Self::len())) });
+        for (index, vector) in vectors.into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { vector.store(to.add(index * Self::len())) };
+        }
     }
 
     /// Store the first `count` elements, or the whole vector if `count` is larger.
@@ -144,6 +151,24 @@ impl<S: Simd, E: Float> Vector<S, E> {
     }
 }
 
+/// Parts, for the other files of this directory.
+impl<S: Simd, E: Float> Vector<S, E> {
+    #[inline(always)]
+    pub(super) fn simd(self) -> S {
+        self.simd
+    }
+
+    #[inline(always)]
+    pub(super) fn lanes(self) -> E::Lanes<S> {
+        self.lanes
+    }
+
+    #[inline(always)]
+    pub(super) fn from_lanes(simd: S, lanes: E::Lanes<S>) -> Self {
+        Self { lanes, simd }
+    }
+}
+
 /// Arithmetic.
 impl<S: Simd, E: Float> Vector<S, E> {
     /// Compute `self * by + plus`, rounded once if the processor can.
@@ -187,6 +212,18 @@ impl<S: Simd, E: Float> Vector<S, E> {
     #[inline(always)]
     pub(crate) fn sigmoid(self) -> Self {
         Self { lanes: E::lanes_sigmoid(self.simd, self.lanes), simd: self.simd }
+    }
+
+    /// Compute the hyperbolic tangent with the digits of a bf16; `math.rs` states its error.
+    #[inline(always)]
+    pub(crate) fn short_tanh(self) -> Self {
+        Self { lanes: E::lanes_short_tanh(self.simd, self.lanes), simd: self.simd }
+    }
+
+    /// Compute `1 / (1 + exp(-self))` with the digits of a bf16; `math.rs` states its error.
+    #[inline(always)]
+    pub(crate) fn short_sigmoid(self) -> Self {
+        Self { lanes: E::lanes_short_sigmoid(self.simd, self.lanes), simd: self.simd }
     }
 }
 

@@ -292,7 +292,7 @@ impl<O: Operand> StreamLayer<O> {
                     let c = Vector::load(simd, self.c.at(c_index));
                     // With a projection the hidden state has other columns, and the cell ignores it.
                     let h = if projects { c.zeroed() } else { Vector::load(simd, old.at(h_index)) };
-                    let output = cell.forward(x, product, h, c);
+                    let output = cell.forward::<O::Digits, _, _>(x, product, h, c);
                     if C::CELL_STATE {
                         self.blend(simd, c, output.c).store(self.c.at(c_index));
                     }

@@ -1,6 +1,6 @@
 //! A linear layer of a stream.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::memory::Buffer;
 use super::super::padding::padded;
@@ -105,6 +105,10 @@ struct LinearPacker<'a, O: Operand> {
 }
 
 impl<O: Operand> Kernel for LinearPacker<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// No other thread may use the panels meanwhile.
     #[inline(always)]

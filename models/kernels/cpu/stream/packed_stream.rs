@@ -1,6 +1,6 @@
 //! All layers of a stream.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::super::memory::Buffer;
 use super::super::product::{LeftRows, Operand};
@@ -150,6 +150,10 @@ struct StreamKernel<'a, O: Operand> {
 }
 
 impl<O: Operand> Kernel for StreamKernel<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// Every buffer of the stream, and `x`, must have the size of the batch.
     #[inline(always)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use crate::kernels::cpu::{Isa, PackedMatrix, Real};
+use crate::kernels::cpu::{Isa, Operand, PackedMatrix, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
 
@@ -65,9 +65,9 @@ struct Pack<'a>([&'a Tensor; 3]);
 impl Operation for Pack<'_> {
     type Output = Option<PackedWeights>;
 
-    fn cpu<E: Real>(self) -> Result<Self::Output> {
+    fn cpu<O: Operand<Sum: Real>>(self, _isa: Isa) -> Result<Self::Output> {
         let [feed, hh, combine] = self.0;
-        let weights = ForwardWeights::<E>::pack(Isa::current()?, feed, hh, combine)?;
+        let weights = ForwardWeights::<O::Sum>::pack(Isa::current()?, feed, hh, combine)?;
         Ok(Some(PackedWeights(Arc::new(weights))))
     }
 

@@ -1,0 +1,52 @@
+//! The product of a tile with AMX.
+
+use super::super::amx::{PairProduct, multiply as multiply_pairs};
+use super::super::product::TileProduct;
+use super::left::with_neighbours;
+use super::pairs::Bf16;
+
+/// Elements of the depth in a tile, and rows of a tail.
+const STEP: usize = 32;
+
+/// The rest of the left rows behind the last whole tile, filled up with zeros.
+#[repr(align(64))]
+struct Tail([u16; STEP * STEP]);
+
+/// Compute a [`TileProduct`] of `rows` by `vectors`.
+///
+/// # Safety
+/// That of [`Operand::multiply`](super::super::product::Operand::multiply), within a session of tiles.
+#[inline]
+pub(super) unsafe fn multiply((rows, vectors): (usize, usize), product: TileProduct<Bf16, f32>) {
+    if rows == 0 {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        with_neighbours((rows, vectors), product, |product| {
+            let TileProduct { depth, left, panel, tile, .. } = product;
+            let start = left.start.cast::<u16>();
+            let mut pairs = PairProduct {
+                rows,
+                vectors,
+                left: start,
+                left_bytes: left.row_stride * 2,
+                tiles: if left.is_padded { depth.div_ceil(STEP) } else { depth / STEP },
+                tail: std::ptr::null(),
+                panel: panel.cast(),
+                tile,
+            };
+            let rest = depth % STEP;
+            if left.is_padded || rest == 0 {
+                return multiply_pairs(pairs);
+            }
+            let mut tail = Tail([0; STEP * STEP]);
+            for r in 0..rows {
+                let from = start.add(r * left.row_stride + depth - rest);
+                tail.0[r * STEP..].as_mut_ptr().copy_from_nonoverlapping(from, rest);
+            }
+            pairs.tail = tail.0.as_ptr();
+            multiply_pairs(pairs);
+        });
+    }
+}

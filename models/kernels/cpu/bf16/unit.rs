@@ -1,0 +1,48 @@
+//! Which instructions multiply pairs on this thread.
+
+use std::cell::Cell;
+
+use pulp::{Simd, WithSimd};
+
+use super::super::amx::TileSession;
+use super::super::simd::Isa;
+
+/// Instructions that multiply pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Tiles, within a [`TileSession`].
+    Tiles,
+    /// `vdpbf16ps`.
+    Dot,
+}
+
+thread_local! {
+    static UNIT: Cell<Option<Unit>> = const { Cell::new(None) };
+}
+
+/// Return the unit of this thread, inside [`run_as`].
+#[inline(always)]
+pub(super) fn unit() -> Option<Unit> {
+    UNIT.get()
+}
+
+/// Run `part` with the unit of `isa`, compiled for 512-bit vectors.
+///
+/// # Panics
+/// If the instruction set has no unit for pairs.
+pub(super) fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+    /// Restores the previous unit, also on unwinding.
+    struct Restore(Option<Unit>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            UNIT.set(self.0);
+        }
+    }
+    let (simd, unit, _session) = match isa {
+        Isa::Amx(simd, amx) => (simd, Unit::Tiles, Some(TileSession::new(amx.0))),
+        Isa::Avx512Bf16(simd) => (simd, Unit::Dot, None),
+        _ => panic!("invariant: pairs of bf16 need amx or avx512bf16, not {}", isa.name()),
+    };
+    let _restore = Restore(UNIT.replace(Some(unit)));
+    Simd::vectorize(simd, part);
+}

@@ -1,0 +1,96 @@
+//! The precision of products.
+
+use std::cell::Cell;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernels::cpu::{bf16_isa, has_pairs};
+
+/// The precision of the operands of matrix products in f32.
+///
+/// A property of a run, not of a layer: the tensors stay in f32, and so do sums, pointwise functions, states, and
+/// gradients. Layers use the precision of [`Precision::scope`]; the backward pass that of its forward pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// All digits of an f32.
+    #[default]
+    F32,
+    /// Operands rounded to bf16, which has 8 binary digits: in recurrent layers, streams and linear layers. Sums and
+    /// everything else stay in f32, and so does attention. Fast on processors with instructions for it, the same
+    /// elsewhere.
+    Bf16,
+}
+
+thread_local! {
+    static SCOPE: Cell<Precision> = const { Cell::new(Precision::F32) };
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(format!("{name:?} is no precision; expected f32 or bf16")),
+        }
+    }
+}
+
+impl Precision {
+    /// Return whether these are all digits of an f32.
+    pub fn is_f32(&self) -> bool {
+        *self == Self::F32
+    }
+
+    /// Return the precision of this thread: that of the innermost [`Precision::scope`], else [`Precision::F32`].
+    pub fn current() -> Self {
+        SCOPE.get()
+    }
+
+    /// Return whether the kernels multiply operands of this precision with instructions for it on this processor.
+    pub fn is_fast(self) -> bool {
+        self == Self::F32 || bf16_isa().is_ok_and(has_pairs)
+    }
+
+    /// Run `work`, in which this thread's layers have this precision.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use candle_nn::{VarBuilder, VarMap};
+    /// use rnn_zoo_models::{Gru, GruConfig, Precision, Recurrent};
+    ///
+    /// let parameters = VarMap::new();
+    /// let vb = VarBuilder::from_varmap(&parameters, DType::F32, &Device::Cpu);
+    /// let gru = Gru::new(&GruConfig::new(4, 8), vb)?;
+    /// let xs = Tensor::randn(0f32, 1., (2, 10, 4), &Device::Cpu)?;
+    /// let exact = gru.run(&xs, None, None)?.ys;
+    /// let ys = Precision::Bf16.scope(|| gru.run(&xs, None, None))?.ys;
+    /// let error = (ys - exact)?.abs()?.max_all()?.to_scalar::<f32>()?;
+    /// assert!(error > 0. && error < 0.02);
+    /// # Ok::<(), candle_core::Error>(())
+    /// ```
+    pub fn scope<T>(self, work: impl FnOnce() -> T) -> T {
+        /// Restores the previous precision, also on unwinding.
+        struct Restore(Precision);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                SCOPE.set(self.0);
+            }
+        }
+        let _restore = Restore(SCOPE.replace(self));
+        work()
+    }
+}

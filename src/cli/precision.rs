@@ -1,0 +1,36 @@
+//! The precision of matrix products of a command.
+
+use rnn_zoo::models::Precision;
+
+use crate::cli::note::note;
+
+/// The flag of the precision.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct PrecisionArg {
+    /// Digits of the factors of matrix products: f32 or bf16, which is several times faster on processors with AMX or
+    /// AVX512-BF16; parameters and sums are in f32 either way
+    #[arg(long, value_name = "NAME", value_parser = parse, default_value_t = Precision::F32, help_heading = "Compute")]
+    precision: Precision,
+}
+
+/// Parse the name of a precision.
+pub fn parse(name: &str) -> Result<Precision, String> {
+    name.parse()
+}
+
+impl PrecisionArg {
+    /// Run `work` in the precision.
+    pub fn scope<T>(self, work: impl FnOnce() -> T) -> T {
+        announce(self.precision);
+        self.precision.scope(work)
+    }
+}
+
+/// Say once that a precision has no instructions of its own on this processor.
+pub fn announce(precision: Precision) {
+    if !precision.is_fast() {
+        note!(
+            "--precision {precision}: this processor has no fast products of {precision}; no faster than f32"
+        );
+    }
+}
