@@ -1,7 +1,7 @@
 //! The product of a tile with `vdpbf16ps`.
 
 use std::arch::x86_64::{
-    __m512, __m512bh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32,
+    __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32,
     _mm512_storeu_ps,
 };
 
@@ -72,10 +72,10 @@ unsafe fn sized<const R: usize, const V: usize>(product: TileProduct<Bf16, f32>)
         let add = |sums: &mut [[__m512; V]; R], k: usize, pair: &dyn Fn(usize) -> i32| {
             let row = panel.add(k * V * 16).cast::<u16>();
             let right: [__m512bh; V] = std::array::from_fn(|v| {
-                std::mem::transmute::<_, __m512bh>(_mm512_loadu_si512(row.add(v * 32).cast()))
+                std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(row.add(v * 32).cast()))
             });
             for (r, sums) in sums.iter_mut().enumerate() {
-                let factor = std::mem::transmute::<_, __m512bh>(_mm512_set1_epi32(pair(r)));
+                let factor = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(pair(r)));
                 for (sum, right) in sums.iter_mut().zip(right) {
                     *sum = _mm512_dpbf16_ps(*sum, factor, right);
                 }

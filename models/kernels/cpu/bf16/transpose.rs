@@ -1,10 +1,10 @@
 //! Transposes of blocks of 16 by 16 pairs of bf16, for the packing of panels and left sides.
 
 use std::arch::x86_64::{
-    __m512i, _mm256_maskz_loadu_epi16, _mm512_castsi256_si512, _mm512_cvtne2ps_pbh, _mm512_inserti64x4,
-    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512,
-    _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512bh, __m512i, _mm256_maskz_loadu_epi16, _mm512_castsi256_si512, _mm512_cvtne2ps_pbh,
+    _mm512_inserti64x4, _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16,
+    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 /// Pairs on each side of a block.
@@ -58,7 +58,7 @@ pub(super) unsafe fn columns_of_sums(columns: &[*const f32], depth: usize, to: *
             unsafe {
                 let first = _mm512_maskz_loadu_ps(masks[0], column.add(from));
                 let second = _mm512_maskz_loadu_ps(masks[1], column.wrapping_add(from + PAIRS));
-                *row = std::mem::transmute::<_, __m512i>(_mm512_cvtne2ps_pbh(second, first));
+                *row = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
             }
         }
         let pairs = rest.div_ceil(2);

@@ -156,8 +156,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
             let saved = Vector::load_all(simd, pass.saved.cells.at(self.unit_index(K, row, unit)));
             let (gates, direct) = pass.cell.finish_backward(saved, self.old_h(simd, row, unit), dh);
             let d_gates = pass.d_gates.at(self.gate_index(row, unit));
-            for g in 0..G {
-                O::store_rounded(gates[g], d_gates.add(g * lanes));
+            for (g, gate) in gates.iter().enumerate() {
+                O::store_rounded(*gate, d_gates.add(g * lanes));
             }
             O::store_rounded(gates[G - 1], pass.d_second.at(self.second_index(row, unit)));
             let state = pass.dh.at((row * output_vectors + unit) * lanes);
@@ -262,13 +262,13 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
         unsafe {
             let d_gates = pass.d_gates.at(index);
             let count = if C::SECOND_PRODUCT { 1 } else { G };
-            for g in 0..count {
-                O::store_rounded(gradient.x[g], d_gates.add(g * lanes));
+            for (g, gate) in gradient.x.iter().take(count).enumerate() {
+                O::store_rounded(*gate, d_gates.add(g * lanes));
             }
             if C::SEPARATE_PRODUCT_GRADIENT {
                 let d_product = pass.d_product.at(index);
-                for g in 0..G {
-                    O::store_rounded(gradient.product[g], d_product.add(g * lanes));
+                for (g, gate) in gradient.product.iter().enumerate() {
+                    O::store_rounded(*gate, d_product.add(g * lanes));
                 }
             }
         }

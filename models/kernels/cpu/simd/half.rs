@@ -138,7 +138,7 @@ mod tests {
             _ => f64::from(from_bf16_bits(bits)),
         };
         let [to_below, to_above] = [below, below + 1].map(|bits| (value(bits) - f64::from(x)).abs());
-        if to_below < to_above || to_below == to_above && below % 2 == 0 { below } else { below + 1 }
+        if to_below < to_above || to_below == to_above && below.is_multiple_of(2) { below } else { below + 1 }
     }
 
     #[test]
