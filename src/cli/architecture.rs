@@ -51,7 +51,7 @@ pub struct Args {
 
     /// Merge of the two directions: concat, sum, mul or ave [default: concat]
     #[arg(long, value_name = "MODE", value_parser = flags::named::<Merge>(&["concat", "sum", "mul", "ave"]), hide_possible_values = true)]
-    merge: Option<Merge>,
+    pub merge: Option<Merge>,
 
     /// Vector of a sequence that a classifier reads: last (the last step of each direction), mean, max or attention
     #[arg(long, value_name = "NAME", value_parser = flags::named::<Readout>(&["last", "mean", "max", "attention"]), hide_possible_values = true)]
@@ -182,7 +182,10 @@ impl Args {
         let input = if shape.vocabulary.is_some() { embedding } else { shape.features };
         let bidirectional = self.bidirectional.unwrap_or(sizes.bidirectional);
         if self.merge.is_some() && !bidirectional {
-            return Err(usage("--merge", "joins two directions; leave it out, or add --bidirectional"));
+            return Err(usage(
+                "--merge",
+                "joins two directions, but the network reads in one; leave it out, or add --bidirectional",
+            ));
         }
         let stack = StackOptions {
             num_layers: self.layers.unwrap_or(sizes.layers),

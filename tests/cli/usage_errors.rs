@@ -26,7 +26,7 @@ fn refused_arguments_are_one_line_with_advice() {
         ("train lstm --hidden", ["--hidden: has no value", "expected --hidden N"]),
         ("train lstm --hidden 8 --hidden 9", ["--hidden: is given twice", "leave one out"]),
         ("train lstm --tied=perhaps", ["--tied: ", "perhaps"]),
-        ("train lstm --merge sum", ["--bidirectional: is missing", "see `rnn train --help`"]),
+        ("train lstm --merge sum", ["--merge: a language model reads in one direction", "leave it out"]),
         ("generate m --greedy --top-k 5", ["--greedy: cannot be used with --top-k", "leave one out"]),
         ("export m", ["--out: is required; expected `rnn export", "--out <BUNDLE>"]),
         ("bench layer", ["--model: is required; expected `rnn bench layer", "--model <NAME>"]),
@@ -100,12 +100,9 @@ fn a_run_that_diverges_gives_its_advice_in_one_line() {
 #[test]
 fn settings_of_a_recipe_are_named_among_refused_flags() {
     let folder = Folder::new();
-    folder.write("r.toml", "model = \"lstm\"\nmerge = \"sum\"\n");
-    folder.refused(
-        &format!("train --recipe r.toml {TINY}"),
-        2,
-        &["--bidirectional", "r.toml count as flags"],
-    );
+    let sha256 = "0".repeat(64);
+    folder.write("r.toml", format!("model = \"lstm\"\nfrom-sha256 = \"{sha256}\"\n"));
+    folder.refused(&format!("train --recipe r.toml {TINY}"), 2, &["--from", "r.toml count as flags"]);
 }
 
 #[test]

@@ -17,6 +17,10 @@ pub fn check(args: &Args, task: &dyn Task, data: &DataSpec) -> anyhow::Result<()
         let problem = format!("only a language model reads a text window by window, not --task {name}");
         return Err(usage("--bptt", problem));
     }
+    if task.is_language_model() && args.network.merge.is_some() {
+        let problem = "a language model reads in one direction; leave it out";
+        return Err(usage("--merge", problem));
+    }
     if task.is_language_model() && data.columns.label.is_some() {
         let problem = "a language model learns no classes; leave it out, or choose --task classify";
         return Err(usage("--label-column", problem));
