@@ -29,11 +29,11 @@ fn date(number: usize) -> String {
 }
 
 /// A table of one value a day, of the rows that `row` makes of a date and a number.
-fn daily(count: usize, row: impl Fn(String, usize) -> String) -> String {
-    format!("date,y\n{}", (0..count).map(|day| row(date(day), day)).collect::<String>())
+fn daily(count: usize, row: impl Fn(&str, usize) -> String) -> String {
+    format!("date,y\n{}", (0..count).map(|day| row(&date(day), day)).collect::<String>())
 }
 
-fn plain(date: String, day: usize) -> String {
+fn plain(date: &str, day: usize) -> String {
     format!("{date},{}\n", 10 + day % 7)
 }
 
