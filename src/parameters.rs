@@ -127,7 +127,7 @@ pub(crate) fn converted(name: &str, tensor: &Tensor, dtype: DType) -> Result<Ten
         .any(|(to, from)| from.is_finite() && !to.is_finite());
     match beyond {
         true => Err(Error::Message(format!(
-            "tensor {name} has values beyond {}; export it as f32",
+            "tensor {name} has values beyond {}",
             dtype.as_str()
         ))),
         false => Ok(value),
