@@ -72,7 +72,7 @@ proptest! {
         // Of two equal scores the kernels may count another as the highest.
         expected.remove("summed loss");
         for isa in Isa::available_for_bf16() {
-            check_near(isa.name(), &in_bf16(isa, || run(DType::F32))?, &expected, ROUNDOFF)?;
+            check_near(isa.name(), &in_bf16(isa, || run(DType::F32))?, &expected, 4. * ROUNDOFF)?;
         }
     }
 }
@@ -93,7 +93,7 @@ fn products_of_several_blocks_equal_the_oracle() {
     expected.remove("summed loss");
     for isa in Isa::available_for_bf16() {
         let found = in_bf16(isa, || run(DType::F32)).unwrap();
-        check_near(isa.name(), &found, &expected, ROUNDOFF).unwrap_or_else(|error| panic!("{error}"));
+        check_near(isa.name(), &found, &expected, 4. * ROUNDOFF).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
