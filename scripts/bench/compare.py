@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Compares the speed of rnn-zoo and its peers on two threads of this machine. Prints Markdown. `run` builds all of them.
+"""Compares the speed of rnn-zoo and its peers on two threads of this machine, or as many as BENCH_THREADS says. Prints
+Markdown. `run` builds all of them.
 
 Every figure is a ratio of medians, the peer's time / ours: above 1, ours is faster. For each row, ours and every peer are
 measured alternately for several rounds. Each round gives a median over repetitions; the median of these counts. Peers are
@@ -21,10 +22,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from serve import THREADS
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILT = ROOT / "target/bench"
-THREADS = 2
 CELLS = ("simple-rnn", "lstm", "gru")
 LAYER_SIZES = ("time", "batch", "input", "hidden")
 LAYER_SHAPES = [

@@ -1,11 +1,12 @@
 """A timer and a request loop for the Python workers."""
 
 import json
+import os
 import statistics
 import sys
 import time
 
-THREADS = 2
+THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 STEPS = 50  # single steps that are timed together, as in `rnn bench step`
 
 

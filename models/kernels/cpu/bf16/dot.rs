@@ -8,14 +8,13 @@ use std::arch::x86_64::{
 use super::super::product::{LeftRows, TileProduct};
 use super::super::tuning::{TILE_ROWS, TILE_SUMS_OF_32_REGISTERS};
 use super::left::with_neighbours;
-use super::pairs::Bf16;
 
 /// Compute a [`TileProduct`] of `rows` by `vectors`.
 ///
 /// # Safety
 /// That of [`Operand::multiply`](super::super::product::Operand::multiply), on a processor with AVX512-BF16.
 #[inline]
-pub(super) unsafe fn multiply((rows, vectors): (usize, usize), product: TileProduct<Bf16, f32>) {
+pub(super) unsafe fn multiply((rows, vectors): (usize, usize), product: TileProduct<u16, f32>) {
     let max_rows = (TILE_SUMS_OF_32_REGISTERS / vectors.max(1)).min(TILE_ROWS);
     // SAFETY: the caller's promise.
     unsafe {
@@ -39,7 +38,7 @@ pub(super) unsafe fn multiply((rows, vectors): (usize, usize), product: TileProd
 ///
 /// # Safety
 /// As [`multiply`]; the left elements of a row must be neighbours.
-unsafe fn tile(rows: usize, vectors: usize, product: TileProduct<Bf16, f32>) {
+unsafe fn tile(rows: usize, vectors: usize, product: TileProduct<u16, f32>) {
     macro_rules! sizes {
         ($($vectors:literal: $($rows:literal)*;)*) => {
             match (vectors, rows) {
@@ -62,15 +61,15 @@ unsafe fn tile(rows: usize, vectors: usize, product: TileProduct<Bf16, f32>) {
 /// # Safety
 /// As [`tile`].
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn sized<const R: usize, const V: usize>(product: TileProduct<Bf16, f32>) {
+unsafe fn sized<const R: usize, const V: usize>(product: TileProduct<u16, f32>) {
     let TileProduct { depth, left, panel, tile, .. } = product;
-    let (start, stride) = (left.start.cast::<u16>(), left.row_stride);
+    let (start, stride) = (left.start, left.row_stride);
     // SAFETY: the caller's promise. The last pair of an odd depth has a single element, and a zero in the panel.
     unsafe {
         let mut sums: [[__m512; V]; R] =
             std::array::from_fn(|r| std::array::from_fn(|v| _mm512_loadu_ps(tile.add((r * V + v) * 16))));
         let add = |sums: &mut [[__m512; V]; R], k: usize, pair: &dyn Fn(usize) -> i32| {
-            let row = panel.add(k * V * 16).cast::<u16>();
+            let row = panel.add(k * V * 16);
             let right: [__m512bh; V] = std::array::from_fn(|v| {
                 std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(row.add(v * 32).cast()))
             });

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::super::product::{LeftRows, TileProduct};
-use super::pairs::Bf16;
 use super::transpose;
 
 /// Elements of the depth that are copied at a time.
@@ -23,8 +22,8 @@ const STEP: usize = 32;
 #[inline(always)]
 pub(super) unsafe fn with_neighbours(
     (rows, vectors): (usize, usize),
-    product: TileProduct<Bf16, f32>,
-    multiply: impl Fn(TileProduct<Bf16, f32>),
+    product: TileProduct<u16, f32>,
+    multiply: impl Fn(TileProduct<u16, f32>),
 ) {
     let left = product.left;
     if left.depth_stride == 1 && left.run >= product.depth {
@@ -49,8 +48,8 @@ pub(super) unsafe fn with_neighbours(
 ///
 /// # Safety
 /// `left` must have the rows and the depth. The processor must have AVX-512.
-unsafe fn copy(left: LeftRows<Bf16>, rows: usize, depth: Range<usize>, block: &mut [u16]) {
-    let start = left.start.cast::<u16>();
+unsafe fn copy(left: LeftRows<u16>, rows: usize, depth: Range<usize>, block: &mut [u16]) {
+    let start = left.start;
     let padded = depth.len().next_multiple_of(STEP);
     if left.row_stride == 1 && left.run == usize::MAX {
         // A transposed matrix: consecutive rows are neighbours in memory.

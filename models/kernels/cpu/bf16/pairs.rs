@@ -149,6 +149,11 @@ impl Operand for Bf16 {
 
     #[inline(always)]
     unsafe fn multiply<S: Simd>(_simd: S, size: (usize, usize), product: TileProduct<Self, f32>) {
+        let TileProduct { depth, left, panel, tile, .. } = product;
+        let LeftRows { start, row_stride, depth_stride, run, run_stride, is_padded } = left;
+        let left =
+            LeftRows { start: start.cast::<u16>(), row_stride, depth_stride, run, run_stride, is_padded };
+        let product = TileProduct { depth, left, panel: panel.cast(), tile, prefetch: std::ptr::null() };
         // SAFETY: the caller's promise; the unit is that of the processor.
         unsafe {
             match unit() {

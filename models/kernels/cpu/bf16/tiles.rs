@@ -3,7 +3,6 @@
 use super::super::amx::{PairProduct, multiply as multiply_pairs};
 use super::super::product::TileProduct;
 use super::left::with_neighbours;
-use super::pairs::Bf16;
 
 /// Elements of the depth in a tile, and rows of a tail.
 const STEP: usize = 32;
@@ -17,7 +16,7 @@ struct Tail([u16; STEP * STEP]);
 /// # Safety
 /// That of [`Operand::multiply`](super::super::product::Operand::multiply), within a session of tiles.
 #[inline]
-pub(super) unsafe fn multiply((rows, vectors): (usize, usize), product: TileProduct<Bf16, f32>) {
+pub(super) unsafe fn multiply((rows, vectors): (usize, usize), product: TileProduct<u16, f32>) {
     if rows == 0 {
         return;
     }
@@ -25,7 +24,7 @@ pub(super) unsafe fn multiply((rows, vectors): (usize, usize), product: TileProd
     unsafe {
         with_neighbours((rows, vectors), product, |product| {
             let TileProduct { depth, left, panel, tile, .. } = product;
-            let start = left.start.cast::<u16>();
+            let start = left.start;
             let mut pairs = PairProduct {
                 rows,
                 vectors,
