@@ -126,10 +126,7 @@ pub(crate) fn converted(name: &str, tensor: &Tensor, dtype: DType) -> Result<Ten
         .zip(numbers(tensor)?)
         .any(|(to, from)| from.is_finite() && !to.is_finite());
     match beyond {
-        true => Err(Error::Message(format!(
-            "tensor {name} has values beyond {}",
-            dtype.as_str()
-        ))),
+        true => Err(Error::Message(format!("tensor {name} has values beyond {}", dtype.as_str()))),
         false => Ok(value),
     }
 }

@@ -49,7 +49,8 @@ impl DataArgs {
         let trained = config.data.as_ref().and_then(|data| data.label_column.clone());
         let usual = || trained.or_else(|| config.task.label_column().map(String::from));
         spec.columns.label = spec.columns.label.or_else(usual);
-        let spec = config.task.claimed(spec);
+        // A model of a built-in has no schema.
+        let spec = if config.schema.is_null() { spec } else { config.task.claimed(spec) };
         // A schema that cannot be read is an error of the data's reader.
         config.task.completed(spec.clone(), &config.schema).unwrap_or(spec)
     }

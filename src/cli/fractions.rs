@@ -67,7 +67,8 @@ impl GivenFractions {
                 && !spec.is_text()?
                 && matches!(spec.source()?, Source::Directory(_)) =>
             {
-                Err(own_split("--test-fraction", &spec.data, Split::Test, true))
+                let exists = !spec.is_columns()? || spec.column_corpus(None)?.has(Split::Test)?;
+                Err(own_split("--test-fraction", &spec.data, Split::Test, exists))
             }
             _ => Ok(()),
         }

@@ -93,7 +93,7 @@ impl NetworkOptions {
 }
 
 /// An error about one option, with the given problem.
-type OptionError = fn(String) -> Error;
+pub(super) type OptionError = fn(String) -> Error;
 
 /// A recurrent stack with a linear layer on the outputs that `readout` selects.
 pub(super) fn predictor(

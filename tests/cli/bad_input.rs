@@ -107,7 +107,7 @@ fn flags_that_make_no_sense_are_named() {
         ("--vary-bptt --epochs 10001", vec!["--epochs", "at most 10000"]),
         ("--label-smoothing 1", vec!["--label-smoothing", "below 1"]),
         ("--bidirectional", vec!["--bidirectional", "language model"]),
-        ("--merge sum", vec!["--bidirectional"]),
+        ("--merge sum", vec!["--merge", "one direction"]),
         ("--merge mean --bidirectional", vec!["--merge", "ave", "concat"]),
         ("--momentum 0.9", vec!["--momentum", "sgd"]),
         ("--warmup 5 --schedule step", vec!["--warmup", "cosine"]),

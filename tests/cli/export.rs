@@ -156,7 +156,7 @@ fn exports_that_would_lose_data_are_refused() {
         ("export slim --out z --with-training", 1, ["slim: holds no training state", "--with-training"]),
         ("export nothing --out z", 1, ["nothing: there is no bundle here", "rnn train"]),
         ("export m --out z --dtype f64", 2, ["--dtype", "bf16"]),
-        ("export m", 2, ["--out", "is missing"]),
+        ("export m", 2, ["--out", "is required"]),
     ] {
         folder.refused(line, code, &mentions);
     }

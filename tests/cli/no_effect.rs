@@ -17,7 +17,10 @@ fn flags_of_training_without_effect_are_refused() {
         ("--data builtin:reber --test-fraction 0.2", ["--test-fraction: builtin:reber", "own test split"]),
         ("--data builtin:copy --valid-fraction 0.2", ["--valid-fraction: builtin:copy", "own splits"]),
         ("--data whole --valid-fraction 0.2", ["--valid-fraction: whole", "own valid split"]),
-        ("--data part --test-fraction 0.2", ["--test-fraction: part", "own test split"]),
+        (
+            "--data part --test-fraction 0.2",
+            ["--test-fraction", "test split is its test file, which part does not have"],
+        ),
         ("--data a.csv --label-column label --bptt 8", ["--bptt: only a language model", "--task classify"]),
         ("--data a.csv --label-column label --task lm", ["--label-column: ", "--task classify"]),
         ("--data text.txt --tokenizer bpe:300 --max-vocab 9", ["--max-vocab: --tokenizer bpe:300", "300"]),

@@ -84,7 +84,7 @@ fn invalid_plots_are_refused() {
         ("plot m empty", 1, ["empty/metrics.jsonl: holds no reports yet", "nothing to draw"]),
         ("plot m --out m.gif", 2, ["--out: m.gif", ".svg nor .png"]),
         ("plot m --out nowhere/m.svg", 1, ["nowhere/m.svg: cannot be written", "--out"]),
-        ("plot m --metric loss,speed", 2, ["--metric", "tokens-per-second"]),
+        ("plot m --metric loss,speed", 2, ["--metric", "expected loss, perplexity"]),
         ("plot m --x epoch", 2, ["--x epoch: no epoch of m is known to be over", "--x step"]),
         ("plot", 2, ["RUN", "RUN: is missing"]),
         (&format!("plot {runs}"), 2, ["RUN: 8 runs", "7 at most"]),

@@ -130,8 +130,8 @@ fn recipe_errors_name_file_line_and_key() {
     folder.write("bad.toml", "model = \"gru\"\nprojection = 4\n");
     folder.refused("train --recipe bad.toml", 2, &["bad.toml: --projection", "belongs to lstm"]);
     folder.refused("train lstm --recipe bad.toml --projection 400", 2, &["rnn: --projection: 400"]);
-    folder.write("bad.toml", "model = \"gru\"\nmerge = \"sum\"\n");
-    folder.refused("train --recipe bad.toml", 2, &["--bidirectional", "the settings of bad.toml"]);
+    folder.write("bad.toml", "hidden = 8\n");
+    folder.refused("train --from m --recipe bad.toml", 2, &["--hidden", "the settings of bad.toml"]);
     folder.refused("train --recipe r.toml --resume m", 2, &["--resume", "--recipe"]);
 }
 

@@ -82,7 +82,7 @@ fn other_files_are_refused_as_saved_texts() {
     folder.done(&format!("train lstm --data text.txt --seed 8 --out other {TINY}"));
     folder.done("generate m --length 30 --save-state s");
     folder.refused("generate other --state s", 1, &["s: was saved by another model, a lstm", "bundle"]);
-    folder.refused("generate m --state nowhere", 1, &["nowhere", "cannot be read"]);
+    folder.refused("generate m --state nowhere", 1, &["nowhere", "no such file"]);
     folder.refused("generate m --state text.txt", 1, &["text.txt", "is not a saved text"]);
     folder.refused("generate m --state m/model.safetensors", 1, &["m/model.safetensors", "--save-state"]);
     let bytes = folder.bytes("s");

@@ -100,9 +100,8 @@ fn a_run_that_diverges_gives_its_advice_in_one_line() {
 #[test]
 fn settings_of_a_recipe_are_named_among_refused_flags() {
     let folder = Folder::new();
-    let sha256 = "0".repeat(64);
-    folder.write("r.toml", format!("model = \"lstm\"\nfrom-sha256 = \"{sha256}\"\n"));
-    folder.refused(&format!("train --recipe r.toml {TINY}"), 2, &["--from", "r.toml count as flags"]);
+    folder.write("r.toml", "hidden = 8\n");
+    folder.refused("train --from m --recipe r.toml", 2, &["--from", "--hidden", "r.toml count as flags"]);
 }
 
 #[test]

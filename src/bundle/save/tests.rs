@@ -405,7 +405,8 @@ mod processes {
         let shell = "trap '' XFSZ; ulimit -f 64;";
         let output = child(shell, "child_saves_once", &path).stderr(Stdio::piped()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let expected = format!("{}: cannot save: the file is larger than the system allows", path.join(MODEL).display());
+        let expected =
+            format!("{}: cannot save: the file is larger than the system allows", path.join(MODEL).display());
         assert!(said.contains(&expected) && said.contains("free some space"), "{said}");
         assert_eq!((files(&path), beside(&path)), (before, vec!["model".to_string()]));
     }

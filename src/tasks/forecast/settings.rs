@@ -21,6 +21,7 @@ use crate::data::time_series::{
     Bounds, Centre, CovariateScale, Scales, Scaling, TimeSeries, TimeSeriesCorpus, WindowSizes,
 };
 use crate::tasks::forecast_spec::{ForecastLoss, ForecastSpec};
+use crate::tasks::network::OptionError;
 use crate::{Error, Result};
 
 /// The levels of quantiles where the user names none.
@@ -77,28 +78,36 @@ pub(super) fn complete(
 pub(super) fn check_unchanged(spec: &ForecastSpec, schema: &ForecastSchema) -> Result<()> {
     let steps = schema.segment.unwrap_or(1);
     let WindowSizes { window, horizon, season } = schema.sizes;
-    let sizes = [
-        ("forecasting.horizon", spec.horizon, horizon),
-        ("forecasting.window", spec.window.map(|window| window.next_multiple_of(steps)), window),
-        ("forecasting.segment", spec.segment, steps),
-        ("forecasting.season", spec.season, season),
+    let sizes: [(usize, Option<usize>, OptionError); 4] = [
+        (horizon, spec.horizon, |problem| Error::invalid("forecasting.horizon", problem)),
+        (window, spec.window.map(|window| window.next_multiple_of(steps)), |problem| {
+            Error::invalid("forecasting.window", problem)
+        }),
+        (steps, spec.segment, |problem| Error::invalid("forecasting.segment", problem)),
+        (season, spec.season, |problem| Error::invalid("forecasting.season", problem)),
     ];
-    for (field, given, own) in sizes {
+    for (own, given, error) in sizes {
         if let Some(given) = given.filter(|&given| given != own) {
-            return Err(Error::invalid(field, format!("is {own} in the model, not {given}; leave it out")));
+            return Err(error(format!("is {own} in the model, not {given}; leave it out")));
         }
     }
     let Scales { scaling, centre, log, .. } = schema.scales;
     let given_head = spec.loss.is_some() || !spec.quantiles.is_empty();
-    let changed = [
-        ("forecasting.scaling", spec.scaling.is_some_and(|given| given != scaling)),
-        ("forecasting.centre", spec.centre.is_some_and(|given| given != centre)),
-        ("forecasting.log", spec.log.is_some_and(|given| given != log)),
-        ("forecasting.linear", spec.linear.is_some_and(|given| given != schema.linear)),
-        ("forecasting.loss", given_head && head(spec)? != schema.head),
+    let changed: [(bool, OptionError); 5] = [
+        (spec.scaling.is_some_and(|given| given != scaling), |problem| {
+            Error::invalid("forecasting.scaling", problem)
+        }),
+        (spec.centre.is_some_and(|given| given != centre), |problem| {
+            Error::invalid("forecasting.centre", problem)
+        }),
+        (spec.log.is_some_and(|given| given != log), |problem| Error::invalid("forecasting.log", problem)),
+        (spec.linear.is_some_and(|given| given != schema.linear), |problem| {
+            Error::invalid("forecasting.linear", problem)
+        }),
+        (given_head && head(spec)? != schema.head, |problem| Error::invalid("forecasting.loss", problem)),
     ];
-    match changed.iter().find(|(_, changed)| *changed) {
-        Some((field, _)) => Err(Error::invalid(field, "is another one in the model; leave it out")),
+    match changed.iter().find(|(changed, _)| *changed) {
+        Some((_, error)) => Err(error("is another one in the model; leave it out".into())),
         None => Ok(()),
     }
 }
