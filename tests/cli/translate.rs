@@ -103,7 +103,7 @@ fn tables_of_questions_and_answers_are_read_by_column() {
     let folder = Folder::new();
     let record = |n: usize| format!("{n},색 {}?,{}\n", n % 4, ["빨강", "파랑", "노랑", "하양"][n % 4]);
     folder.write("qa.csv", format!("id,질문,답\n{}", (0..80).map(record).collect::<String>()));
-    let flags = "--hidden 16 --embedding 16 --batch-size 8 --epochs 60 --lr 0.01 --dropout 0";
+    let flags = "--hidden 32 --embedding 32 --batch-size 8 --epochs 80 --lr 0.01 --dropout 0";
     let columns = "--source-column 질문 --target-column 답";
     folder.done(&format!("train lstm --data qa.csv {columns} --out m --tied --shared-vocabulary {flags}"));
     let config = folder.json("m/config.json");
