@@ -46,7 +46,7 @@ impl<O: Operand> PackedLayer<O> {
         self.lanes
     }
 
-    /// Return the weights for [`project`](super::project()).
+    /// Return the packed input weights.
     pub(crate) fn input(&self) -> &PackedInput<O> {
         &self.input
     }
