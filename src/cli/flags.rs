@@ -10,7 +10,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 94] = [
+const FLAGS: [(&str, &str); 93] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
@@ -85,7 +85,6 @@ const FLAGS: [(&str, &str); 94] = [
     ("save_state", "--save-state"),
     ("schedule", "--schedule"),
     ("series_column", "--series-column"),
-    ("shared_vocabulary", "--shared-vocabulary"),
     ("source_column", "--source-column"),
     ("source_lang", "--source-lang"),
     ("split", "--split"),

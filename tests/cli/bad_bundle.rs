@@ -83,10 +83,10 @@ fn damage_is_named_with_the_file() {
         (settings, None, "config.json"),
         (tokenizer, Some(folder.bytes("words/tokenizer.json")), "but the model was trained with"),
         (tokenizer, Some(b"{".to_vec()), "not a tokenizer.json of the Hugging Face tokenizers format"),
-        (tokenizer, Some(vec![]), "no tokenizer.json"),
+        (tokenizer, Some(vec![]), "not a tokenizer.json"),
         (tokenizer, Some(inserted), "not a tokenizer.json of the Hugging Face tokenizers format"),
         (tokenizer, Some(decoder(5.into())), "not a tokenizer.json of the Hugging Face tokenizers format"),
-        (tokenizer, Some(decoder(serde_json::json!({"type": 5}))), "no tokenizer.json"),
+        (tokenizer, Some(decoder(serde_json::json!({"type": 5}))), "not a tokenizer.json"),
         (tokenizer, Some("[".repeat(1 << 20).into_bytes()), "nested deeper than 128 levels"),
         (tokenizer, None, "is missing, but the model needs its char tokenizer"),
     ];

@@ -231,7 +231,7 @@ fn unreadable_prompts_are_an_error() {
     folder.write("binary.txt", [0xff, 0xfe, 0x00]);
     folder.refused("generate m --prompts empty.txt", 2, &["--prompts", "empty.txt", "a prompt a line"]);
     folder.refused("generate m --prompts binary.txt", 1, &["binary.txt", "name the encoding"]);
-    folder.refused("generate m --prompts nowhere.txt", 1, &["nowhere.txt", "cannot be read"]);
+    folder.refused("generate m --prompts nowhere.txt", 1, &["nowhere.txt", "no such file"]);
 }
 
 #[test]

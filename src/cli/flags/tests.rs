@@ -100,8 +100,11 @@ fn named_options() -> BTreeSet<String> {
             named.insert(option.to_string());
         }
     }
-    // The place of a field that is known only at run time.
-    named.remove("{field}");
+    // The place of a field that is known only at run time: it is a literal elsewhere.
+    if named.remove("{field}") {
+        let known = |text: &String| FLAGS.iter().any(|(field, _)| field == text && field.contains('.'));
+        named.extend(texts().into_iter().map(|(_, text)| text).filter(known));
+    }
     named
 }
 
