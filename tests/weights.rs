@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 const TOLERANCE: f64 = 1e-3;
 
 /// Every bundle in `weights/`, by name.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 9] = [
+    "gru-etth1",
+    "gru-m4-hourly",
     "gru-shakespeare",
     "gru-story",
     "lstm-shakespeare",
@@ -73,14 +75,18 @@ fn check_scores(place: impl Fn(&str) -> Option<String>) {
 }
 
 #[test]
-fn bundles_generate_and_are_complete() {
+fn bundles_are_complete_and_language_models_write() {
     let all = bundles();
     let size = |path: &Path| std::fs::metadata(path).unwrap().len();
     let mut total = 0;
     for bundle in &all {
         let name = bundle.display();
-        let text = rnn(&["generate", &name.to_string(), "--length", "30"]);
-        assert!(text.trim().chars().count() > 10, "{name} wrote {text:?}");
+        let config: Value =
+            serde_json::from_str(&std::fs::read_to_string(bundle.join("config.json")).unwrap()).unwrap();
+        if config["task"] == "lm" {
+            let text = rnn(&["generate", &name.to_string(), "--length", "30"]);
+            assert!(text.trim().chars().count() > 10, "{name} wrote {text:?}");
+        }
         for file in ["README.md", "recipe.toml", "curve.svg", "score.json"] {
             assert!(bundle.join(file).is_file(), "{name} has no {file}");
         }
@@ -93,5 +99,5 @@ fn bundles_generate_and_are_complete() {
         }
         total += std::fs::read_dir(bundle).unwrap().map(|file| size(&file.unwrap().path())).sum::<u64>();
     }
-    assert!(total <= 40_000_000, "the bundles have {total} bytes; 40 million are enough");
+    assert!(total <= 50_000_000, "the bundles have {total} bytes; 50 million are enough");
 }
