@@ -17,10 +17,10 @@ pub fn usage_of(error: &Error, command: &Command, arguments: &[String]) -> Usage
         ErrorKind::InvalidSubcommand => {
             let name = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
             let nearest = near(&strings(error, ContextKind::SuggestedSubcommand));
-            (quoted(&name), format!("is not a command{nearest} (`rnn --help` lists them)"))
+            (shortened(&name), format!("is not a command{nearest} (`rnn --help` lists them)"))
         }
         ErrorKind::UnknownArgument if !flag.starts_with('-') => {
-            (quoted(&flag), format!("is one argument too many; expected {form}"))
+            (shortened(&flag), format!("is one argument too many; expected {form}"))
         }
         ErrorKind::UnknownArgument => match near(&strings(error, ContextKind::SuggestedArg)) {
             nearest if nearest.is_empty() => (flag, leave_out()),
@@ -28,7 +28,7 @@ pub fn usage_of(error: &Error, command: &Command, arguments: &[String]) -> Usage
         },
         ErrorKind::ValueValidation => {
             let problem = std::error::Error::source(error).map_or(String::new(), ToString::to_string);
-            (flag, format!("{} cannot be used: {problem}", quoted(&value)))
+            (flag, format!("{} cannot be used: {problem}", shortened(&value)))
         }
         ErrorKind::InvalidValue if value.is_empty() => {
             let form = given.first().map(|flag| flag.replace(['<', '>'], "")).unwrap_or_default();
@@ -37,9 +37,9 @@ pub fn usage_of(error: &Error, command: &Command, arguments: &[String]) -> Usage
         ErrorKind::InvalidValue => {
             let nearest = near(&strings(error, ContextKind::SuggestedValue));
             let names = rnn_zoo::listing::listed(strings(error, ContextKind::ValidValue), ", ");
-            (flag, format!("there is no {}{nearest} (expected {names})", quoted(&value)))
+            (flag, format!("there is no {}{nearest} (expected {names})", shortened(&value)))
         }
-        ErrorKind::TooManyValues => (flag, format!("takes no value; leave {} out", quoted(&value))),
+        ErrorKind::TooManyValues => (flag, format!("takes no value; leave {} out", shortened(&value))),
         ErrorKind::NoEquals => (flag, "takes its value after `=`".into()),
         ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
             (flag, format!("has too few values; `{help} --help` describes it"))
@@ -121,7 +121,7 @@ fn flag_or(flag: String, other: &str) -> String {
 }
 
 /// A value as the user typed it, between backticks; long ones are cut.
-fn quoted(value: &str) -> String {
+pub fn shortened(value: &str) -> String {
     const LONGEST: usize = 80;
     match value.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("`{}...`", &value[..end]),
