@@ -81,16 +81,11 @@ pub struct Args {
     #[command(flatten)]
     compute: Compute,
     #[command(flatten)]
-    precision: PrecisionArg,
+    pub(super) precision: PrecisionArg,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    args.precision.scope(|| run_in_scope(args))
-}
-
-/// Run the command in its precision.
-fn run_in_scope(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let model = load_model(&args.bundle, &device)?;
     let task = model.config.task;

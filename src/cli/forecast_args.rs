@@ -102,7 +102,7 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "NAME", value_parser = flags::named::<Scaling>(&["standard", "season", "level", "deviation", "none"]), hide_possible_values = true)]
     scaling: Option<Scaling>,
 
-    /// What is subtracted from a window: its last value, its mean or zero [default: last; mean for several series with
+    /// Value that is subtracted from a window: its last value, its mean or zero [default: last; mean for several series with
     /// seasons of 24 steps or more]
     #[arg(long, value_name = "NAME", value_parser = flags::named::<Centre>(&["last", "mean", "zero"]), hide_possible_values = true)]
     centre: Option<Centre>,
@@ -167,7 +167,7 @@ impl ForecastArgs {
     }
 }
 
-/// How a forecaster is evaluated.
+/// The flags of the evaluation of a forecaster.
 #[derive(Debug, clap::Args)]
 pub struct WalkArgs {
     /// Steps between successive forecasts of a series, for a forecaster [default: 1]

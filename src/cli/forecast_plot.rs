@@ -13,7 +13,7 @@ use super::forecast_args::starting;
 /// The most series in a picture.
 const MOST: usize = 4;
 
-/// What is drawn of a forecast.
+/// The flags of a picture of forecasts.
 #[derive(Debug, clap::Args)]
 pub struct ForecastPlotArgs {
     /// Draw forecasts of --data instead, of one bundle: history, true values, mean and quantiles

@@ -24,11 +24,6 @@ use crate::cli::note::note;
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    args.precision.scope(|| run_in_scope(args))
-}
-
-/// Run the command in its precision.
-fn run_in_scope(args: &Args) -> anyhow::Result<Outcome> {
     let Checked { sampling, search } = args.checked()?;
     let device = args.compute.open()?;
     let model = load_model(&args.bundle, &device)?;

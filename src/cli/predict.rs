@@ -67,16 +67,11 @@ pub struct Args {
     #[command(flatten)]
     compute: Compute,
     #[command(flatten)]
-    precision: PrecisionArg,
+    pub(super) precision: PrecisionArg,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    args.precision.scope(|| run_in_scope(args))
-}
-
-/// Run the command in its precision.
-fn run_in_scope(args: &Args) -> anyhow::Result<Outcome> {
     if args.text.is_none() && args.data.data.is_none() {
         return Err(usage(
             "--text or --data",

@@ -107,7 +107,7 @@ impl ReadArgs {
                 ("--tag-column", self.tag_column.is_some()),
                 ("--feature-columns", !self.feature_columns.is_empty()),
             ];
-            ("no column file", of_words.to_vec())
+            ("not a column file", of_words.to_vec())
         };
         match without.iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(usage(*flag, format!("{} is {form}; leave it out", data.data))),

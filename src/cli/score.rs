@@ -55,16 +55,11 @@ pub struct Args {
     #[command(flatten)]
     compute: Compute,
     #[command(flatten)]
-    precision: PrecisionArg,
+    pub(super) precision: PrecisionArg,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    args.precision.scope(|| run_in_scope(args))
-}
-
-/// Run the command in its precision.
-fn run_in_scope(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let lines =
         if has_columns(Path::new(&args.file)) { None } else { Some(open_lines(&args.file, &args.read)?) };

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use crate::{Error, Result};
+
 /// A text of a beam, by its number, and a token to extend it by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
@@ -20,6 +22,21 @@ impl Candidate {
         let ties = || (self.parent, self.token).cmp(&(other.parent, other.token));
         other.logprob.total_cmp(&self.logprob).then_with(ties)
     }
+}
+
+/// Check the options of a search in a beam of at most `most` texts.
+///
+/// # Errors
+/// If `beams` is not within 1 to `most`, or `length_penalty` is not finite; the error names the field.
+pub(crate) fn check_options(beams: usize, most: usize, length_penalty: f64) -> Result<()> {
+    if !(1..=most).contains(&beams) {
+        return Err(Error::invalid("beams", format!("{beams}; expected 1 to {most}")));
+    }
+    if !length_penalty.is_finite() {
+        let problem = format!("{length_penalty} is not an exponent; expected a finite number, 1 as a rule");
+        return Err(Error::invalid("length_penalty", problem));
+    }
+    Ok(())
 }
 
 /// The scores of the next token of a text.

@@ -14,7 +14,7 @@
 use candle_core::{D, DType, Tensor};
 use rnn_zoo_models::{AttentionState, Translate, WrittenStep};
 
-use super::candidates::{Extensions, best};
+use super::candidates::{Extensions, best, check_options};
 use super::logits::log_sum_exp;
 use crate::error::overflow;
 use crate::{Error, Result};
@@ -85,15 +85,7 @@ impl SearchOptions {
     /// # Errors
     /// If `beams` is not within 1 to 256, or `length_penalty` is not finite; the error names the field.
     pub fn validate(&self) -> Result<()> {
-        if !(1..=MOST_BEAMS).contains(&self.beams) {
-            return Err(Error::invalid("beams", format!("{}; expected 1 to {MOST_BEAMS}", self.beams)));
-        }
-        if !self.length_penalty.is_finite() {
-            let problem =
-                format!("{} is not an exponent; expected a finite number, 1 as a rule", self.length_penalty);
-            return Err(Error::invalid("length_penalty", problem));
-        }
-        Ok(())
+        check_options(self.beams, MOST_BEAMS, self.length_penalty)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The metrics of an evaluation are those of translations: BLEU and chrF as sacrebleu computes them, and the share of
 //! translations that are the target word for word. Training evaluates greedy translations.
 
-use rnn_zoo_models::{AttentionScore, Inputs, ModelConfig, Network, RecurrentConfig, TranslatorConfig};
+use rnn_zoo_models::{AttentionScore, ModelConfig, Network, RecurrentConfig, TranslatorConfig};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
@@ -27,7 +27,7 @@ use crate::data::dataset::Dataset;
 use crate::data::source::{Builtin, Source, Split};
 use crate::inference::evaluate::Scores;
 use crate::inference::search::{Found, SearchOptions};
-use crate::tokenizer::{Kind, Tokenizer};
+use crate::tokenizer::Tokenizer;
 use crate::training::LossUnit;
 
 /// The data of a run where the user names none.
@@ -46,7 +46,7 @@ impl Task for Translate {
     }
 
     fn summary(&self) -> &'static str {
-        "text to text: translations, answers to questions"
+        "Text to text: translations, answers to questions"
     }
 
     fn suits(&self, data: &DataSpec) -> Result<bool> {
@@ -78,10 +78,6 @@ impl Task for Translate {
     ) -> Result<(Dataset, Split)> {
         self.require_pairs(data)?;
         translate_pairs::read_split(data, split, names)
-    }
-
-    fn tokenizer(&self) -> Kind {
-        Kind::Char
     }
 
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
@@ -209,7 +205,6 @@ pub fn as_answer(vocabularies: &Vocabularies, found: &Found, source: &str) -> An
 
 fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Result<Vec<Answer>> {
     let vocabularies = Vocabularies::of(names)?;
-    let Inputs::Pair(_) = &questions.batch.inputs else { return Ok(vec![]) };
     let first = |parts: &Vec<String>| parts.first().cloned().unwrap_or_default();
     let sources: Vec<String> = questions.parts.iter().map(first).collect();
     let found = translate(network, &vocabularies, &sources, SearchOptions::default(), false)?.found;

@@ -35,7 +35,7 @@ pub enum Ending {
     Interrupted,
 }
 
-/// What follows a step.
+/// The work that follows a step.
 struct Due {
     /// Whether a scheduled evaluation follows.
     evaluates: bool,

@@ -18,7 +18,7 @@ use super::workers::{Kernel, Worker, run_kernel, threads_for};
 /// Vectors of sums that are kept in registers.
 const SUMS: usize = 4;
 
-/// What a decoder attends to.
+/// The encoder's outputs and keys that a decoder attends to.
 #[derive(Clone, Copy)]
 pub(crate) struct Attended<'a, E> {
     /// (batch, source, hidden).
@@ -48,7 +48,10 @@ impl<E: Real> Attended<'_, E> {
         assert_eq!(self.keys.len(), batch * source * hidden, "keys of {batch} by {source} by {hidden}");
         assert_eq!(self.values.len(), batch * source * width, "values of {batch} by {source} by {width}");
         if let Some(lengths) = self.lengths {
-            assert!(lengths.len() == batch && lengths.iter().all(|&length| length <= source), "lengths");
+            assert!(
+                lengths.len() == batch && lengths.iter().all(|length| (1..=source).contains(length)),
+                "lengths"
+            );
         }
     }
 

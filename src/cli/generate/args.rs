@@ -86,7 +86,7 @@ pub struct Args {
     pub(super) compute: Compute,
 
     #[command(flatten)]
-    pub(super) precision: PrecisionArg,
+    pub(in crate::cli) precision: PrecisionArg,
 }
 
 /// Options of sampling.

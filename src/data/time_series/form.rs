@@ -55,7 +55,7 @@ impl Form {
 
     /// Find the form of a column. `Err` has the first text that no form fits where the others do.
     ///
-    /// Where several forms fit, as `%m/%d/%Y` and `%d/%m/%Y` may, the column has the one with the fewest different steps
+    /// If several forms fit, as `%m/%d/%Y` and `%d/%m/%Y` may, the column has the one with the fewest different steps
     /// between successive rows, and of equal ones the first.
     pub(super) fn find(texts: &[&str]) -> Result<Self, usize> {
         let fits = |form: &str| texts.iter().all(|text| parse(form, text).is_some());

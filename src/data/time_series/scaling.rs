@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// The share of the mean size in the scale of [`Scaling::Season`], so that exact seasons have a scale.
 const SIZE_SHARE: f64 = 1e-3;
 
-/// What is added to the scale of [`Scaling::Season`] of logarithms.
+/// The number that is added to the scale of [`Scaling::Season`] of logarithms.
 const LOG_SHARE: f64 = 5e-3;
 
 /// The scale of the values of a window.

@@ -64,9 +64,9 @@ pub struct ScaledWindow {
     pub past: Vec<f32>,
     /// (horizon, known features), flattened.
     pub future: Vec<f32>,
-    /// What is subtracted from a value.
+    /// The number that is subtracted from a value.
     pub centre: f64,
-    /// What a value is divided by.
+    /// The number that a value is divided by.
     pub scale: f64,
     /// The least and the largest number in the window.
     pub range: [f64; 2],

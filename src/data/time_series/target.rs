@@ -1,4 +1,4 @@
-//! What the forecast of a window is compared with.
+//! The true values that the forecast of a window is compared with.
 
 use std::sync::Arc;
 
@@ -27,9 +27,9 @@ pub struct TargetWindow {
     pub series: usize,
     /// The first step of the forecast.
     pub at: usize,
-    /// What was subtracted from its values.
+    /// The number that was subtracted from its values.
     pub centre: f64,
-    /// What its values were divided by.
+    /// The number that its values were divided by.
     pub scale: f64,
     /// The least and the largest number of its window, of logarithms where they are forecast.
     pub range: [f64; 2],

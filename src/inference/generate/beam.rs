@@ -21,7 +21,7 @@ use super::context::Context;
 use super::finish::{Finish, no_candidate};
 use super::reader::Reader;
 use super::transcript::Transcript;
-use crate::inference::candidates::{Candidate, Extensions, best};
+use crate::inference::candidates::{Candidate, Extensions, best, check_options};
 use crate::inference::logits::log_sum_exp;
 use crate::{Error, Result};
 
@@ -88,15 +88,7 @@ impl BeamSearch {
     /// # Errors
     /// If `beams` is not within 1 to 4096, or `length_penalty` is not finite; the error names the field.
     pub fn validate(&self) -> Result<()> {
-        if !(1..=MOST_BEAMS).contains(&self.beams) {
-            return Err(Error::invalid("beams", format!("{}; expected 1 to {MOST_BEAMS}", self.beams)));
-        }
-        if !self.length_penalty.is_finite() {
-            let problem =
-                format!("{} is not an exponent; expected a finite number, 1 as a rule", self.length_penalty);
-            return Err(Error::invalid("length_penalty", problem));
-        }
-        Ok(())
+        check_options(self.beams, MOST_BEAMS, self.length_penalty)
     }
 
     /// Search for continuations of a text whose tokens `context` has read and `transcript` has shown. Returns at

@@ -1,4 +1,4 @@
-//! What a bundle keeps of a forecaster's data.
+//! The description of a forecaster's data in its bundle.
 
 use rnn_zoo_models::Head;
 use serde::{Deserialize, Serialize};

@@ -25,7 +25,7 @@ const LETTERS: u32 = 30;
 pub(super) struct Grid {
     /// A line above the grid.
     pub title: String,
-    /// What the rows and the columns are.
+    /// Titles of the rows and of the columns.
     pub axes: [&'static str; 2],
     /// Names of the rows; at least one.
     pub rows: Vec<String>,

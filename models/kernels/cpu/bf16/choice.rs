@@ -39,8 +39,8 @@ pub(crate) fn bf16_isa() -> Result<Isa> {
     }
 }
 
-/// How many times as fast as another an instruction set must be to be preferred. Its results differ in their last bits, so the
-/// choice must not depend on chance.
+/// The least ratio of speeds at which an instruction set is preferred to another. Their results differ in the last bits,
+/// so noise in the measurement must not decide.
 const GAIN: f64 = 1.3;
 
 /// Measure the instruction sets of this processor.

@@ -1,4 +1,4 @@
-//! Which instructions multiply pairs on this thread.
+//! The instructions that multiply pairs on this thread.
 
 use std::cell::Cell;
 
