@@ -107,7 +107,10 @@ impl DataArgs {
             return Err(flags::usage("--label-column", problem));
         }
         if self.seed.is_some() && !matches!(spec.source()?, Source::Builtin(_)) {
-            let problem = format!("{} is no built-in data, which it is the seed of; leave it out", spec.data);
+            let problem = format!(
+                "only built-in data has a seed, and {} is a source of another kind; leave it out",
+                spec.data
+            );
             return Err(flags::usage("--seed", problem));
         }
         self.read.check_columns(spec, Some(config.task))
@@ -125,8 +128,8 @@ impl DataArgs {
         self.fractions().check_sequences(spec)
     }
 
-    /// The split that the user names, or the part of the training data that was held out; `None` for the usual split.
-    /// Print the facts about the data that the user should know.
+    /// Print the facts about the data that the user should know. Return the split that the user names, or the part of the
+    /// training data that was held out; `None` for the usual split.
     ///
     /// # Errors
     /// If the data cannot be read.

@@ -67,6 +67,12 @@ impl Figures {
         self
     }
 
+    /// The figures among `figures` that have a value.
+    pub fn present(figures: impl IntoIterator<Item = (&'static str, Option<f64>)>) -> Self {
+        let found = figures.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        found.fold(Self::default(), |figures, (name, value)| figures.with(name, value))
+    }
+
     /// The value of the figure called `name`.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.iter().find(|(other, _)| *other == name).map(|(_, value)| value)

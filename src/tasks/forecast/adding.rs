@@ -14,6 +14,7 @@ use crate::tasks::answer::Answer;
 use crate::tasks::figures::{Figures, MAE, MSE, RMSE, SMAPE};
 use crate::tasks::meter::{Measured, Meter};
 use crate::tasks::sequences::Sequences;
+use crate::tasks::series_scores::SeriesScores;
 use crate::tasks::task::{Questions, finite_outputs};
 use crate::training::loss;
 use crate::{Error, Result};
@@ -30,24 +31,7 @@ pub(super) struct ErrorMeter {
     /// Summed over sequences, each the mean over its values.
     loss: f64,
     sequences: usize,
-    /// The other sums are over values.
-    squares: f64,
-    absolute: f64,
-    /// Of `2 |y - f| / (|y| + |f|)`.
-    symmetric: f64,
-    values: usize,
-}
-
-impl ErrorMeter {
-    /// Add one value and its forecast.
-    fn add_value(&mut self, value: f64, forecast: f64) {
-        let error = (value - forecast).abs();
-        self.squares += error * error;
-        self.absolute += error;
-        // 0 / 0 is an exact forecast.
-        self.symmetric += if error == 0. { 0. } else { 2. * error / (value.abs() + forecast.abs()) };
-        self.values += 1;
-    }
+    errors: SeriesScores,
 }
 
 impl Meter for ErrorMeter {
@@ -59,20 +43,21 @@ impl Meter for ErrorMeter {
         let numbers =
             |tensor: &Tensor| Ok::<_, Error>(tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
         let forecasts = numbers(&network.decode(&hidden.detach())?)?;
-        for (value, forecast) in numbers(loss::values(batch)?)?.into_iter().zip(forecasts) {
-            self.add_value(value, forecast);
-        }
+        self.errors.add(&numbers(loss::values(batch)?)?, &forecasts, None);
         Ok(())
     }
 
     fn measured(&self) -> Measured {
-        let mean = |sum: f64| sum / self.values.max(1) as f64;
-        let mse = mean(self.squares);
-        let figures = Figures::default().with(MAE, mean(self.absolute)).with(RMSE, mse.sqrt()).with(MSE, mse);
+        let errors = &self.errors;
         Measured {
             targets: self.sequences,
             loss: self.loss / self.sequences.max(1) as f64,
-            figures: figures.with(SMAPE, 100. * mean(self.symmetric)),
+            figures: Figures::present([
+                (MAE, errors.mae()),
+                (RMSE, errors.rmse()),
+                (MSE, errors.mse()),
+                (SMAPE, errors.smape()),
+            ]),
             classes: None,
             baselines: None,
         }
@@ -107,22 +92,4 @@ fn described(series: usize, start: usize, values: &[f64]) -> Answer {
     let words: Vec<String> = values.iter().map(|value| format!("{value:.6}")).collect();
     let json = json!({ "series": series.to_string(), "start": start, "mean": values, "quantiles": {} });
     Answer { text: words.join(" "), json }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn symmetric_error_of_exact_zeros_is_zero() {
-        let mut meter = ErrorMeter::default();
-        for (value, forecast) in [(0., 0.), (2., 4.), (-1., 1.), (3., 3.)] {
-            meter.add_value(value, forecast);
-        }
-        let figures = meter.measured().figures;
-        assert_eq!(figures.get(MAE), Some(1.));
-        assert_eq!((figures.get(MSE), figures.get(RMSE)), (Some(2.), Some(2f64.sqrt())));
-        // 4/6 and 4/2 of four values.
-        assert!((figures.get(SMAPE).unwrap() - 100. * (2. / 3. + 2.) / 4.).abs() < 1e-12);
-    }
 }

@@ -14,7 +14,7 @@ use crate::tasks::series_scores::{SeriesScores, naive, seasonal_naive};
 use crate::training::loss::scalar;
 use crate::{Error, Result};
 
-/// SeriesErrors of forecasts, and of naive forecasts of the same values. The loss is the mean over values.
+/// Errors of forecasts, and of naive forecasts of the same values. The loss is the mean over values.
 #[derive(Default)]
 pub(super) struct SeriesMeter {
     loss: f64,
@@ -25,7 +25,7 @@ pub(super) struct SeriesMeter {
     seasonal: SeriesErrors,
 }
 
-/// SeriesErrors in the units of the series, and in standardised units.
+/// Errors in the units of the series, and in standardised units.
 #[derive(Default)]
 struct SeriesErrors {
     own: SeriesScores,
@@ -42,15 +42,13 @@ impl SeriesErrors {
 
     fn figures(&self) -> Figures {
         let Self { own, standardised } = self;
-        let figures = [
+        Figures::present([
             (MAE, standardised.mae()),
             (RMSE, standardised.rmse()),
             (MSE, standardised.mse()),
             (SMAPE, own.smape()),
             (MASE, own.mase()),
-        ];
-        let found = figures.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        found.fold(Figures::default(), |figures, (name, value)| figures.with(name, value))
+        ])
     }
 }
 
