@@ -12,7 +12,7 @@ use super::flags::{self, usage};
 use super::fractions::GivenFractions;
 use super::number;
 use super::outcome::Outcome;
-use super::read_args::{ReadArgs, announce, announce_corpus};
+use super::read_args::{ReadArgs, announce};
 
 /// Print the texts of a data source: as a model reads them
 #[derive(Debug, clap::Args)]
@@ -72,7 +72,7 @@ fn print(args: &Args) -> anyhow::Result<Outcome> {
     let corpus = spec.corpus()?;
     fractions.check(&corpus)?;
     let split = args.split.unwrap_or(corpus.default_split());
-    announce_corpus(&corpus, Some(split))?;
+    announce(&corpus, Some(split))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut after_return = false;
     for piece in corpus.pieces(split)? {
@@ -92,7 +92,9 @@ fn print(args: &Args) -> anyhow::Result<Outcome> {
 /// Print pairs of texts, a source and a target a line with a tab between them.
 fn print_pairs(spec: &DataSpec, split: Option<Split>) -> anyhow::Result<Outcome> {
     let (pairs, split) = pairs(spec, split)?;
-    announce(spec, Some(split))?;
+    if let Some(data) = spec.split_data()? {
+        announce(data.as_ref(), Some(split))?;
+    }
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for pair in pairs {
         let [source, target] = pair?.map(|text| fold_line_ends(&text).replace(['\t', '\n'], " "));

@@ -10,7 +10,7 @@ use rnn_zoo::tasks::DataSpec;
 use super::flags;
 use super::fractions::GivenFractions;
 use super::number;
-use super::read_args::{ReadArgs, announce, announce_corpus};
+use super::read_args::{ReadArgs, announce};
 use crate::cli::note::note;
 
 /// Data for an existing model.
@@ -70,7 +70,7 @@ impl DataArgs {
             });
         let corpus = labelled.map_or_else(|| spec.corpus(), Ok)?.with_incomplete();
         self.fractions().check(&corpus)?;
-        announce_corpus(&corpus, Some(self.split.unwrap_or_else(|| corpus.default_split())))?;
+        announce(&corpus, Some(self.split.unwrap_or_else(|| corpus.default_split())))?;
         Ok(corpus)
     }
 
@@ -136,25 +136,11 @@ impl DataArgs {
     pub fn announced_split(&self, spec: &DataSpec, config: &Config) -> anyhow::Result<Option<Split>> {
         self.check_effect(spec, config)?;
         self.check_sequences(spec)?;
-        let pairs = if spec.is_pairs()? { spec.pair_corpus()? } else { None };
-        let (fingerprint, default_split) = if spec.is_time_series()? {
-            let corpus = spec.time_series()?;
-            (corpus.fingerprint()?, corpus.default_split())
-        } else if spec.is_columns()? {
-            let corpus = spec.column_corpus(None)?;
-            (corpus.fingerprint()?, corpus.default_split())
-        } else if spec.is_series()? {
-            let corpus = spec.series_corpus(None)?;
-            (corpus.fingerprint()?, corpus.default_split())
-        } else if let Some(corpus) = pairs {
-            (corpus.fingerprint()?, corpus.default_split())
-        } else if spec.is_text()? {
-            let corpus = spec.corpus().map_err(|error| self.blame(error, config))?;
-            self.fractions().check(&corpus)?;
-            (corpus.fingerprint()?, corpus.default_split())
-        } else {
-            return Ok(self.split);
-        };
+        if spec.is_text()? {
+            self.fractions().check(&spec.corpus().map_err(|error| self.blame(error, config))?)?;
+        }
+        let Some(data) = spec.split_data()? else { return Ok(self.split) };
+        let (fingerprint, default_split) = (data.fingerprint()?, data.default_split());
         let trained = config.data.as_ref().filter(|trained| trained.fingerprint.is_some());
         let split = match (self.split, trained) {
             (None, Some(trained)) if fingerprint == trained.fingerprint => {
@@ -167,7 +153,7 @@ impl DataArgs {
             }
             (split, _) => split,
         };
-        announce(spec, Some(split.unwrap_or(default_split)))?;
+        announce(data.as_ref(), Some(split.unwrap_or(default_split)))?;
         Ok(split)
     }
 

@@ -1,7 +1,8 @@
 //! The flags about the form of data files.
 
 use rnn_zoo::data::column::Column;
-use rnn_zoo::data::{Columns, Corpus, Delimiter, Encoding, Split};
+use rnn_zoo::data::split_data::SplitData;
+use rnn_zoo::data::{Columns, Delimiter, Encoding, Split};
 use rnn_zoo::tasks::{DataSpec, Forecast, Tag, TaggingColumns, Task, Translate};
 
 use super::flags::{self, usage};
@@ -132,33 +133,9 @@ impl ReadArgs {
     }
 }
 
-/// Print the facts about a split of files, or about what training reads, that the user should know.
-pub fn announce(data: &DataSpec, split: Option<Split>) -> anyhow::Result<()> {
-    if data.is_time_series()? {
-        for note in data.time_series()?.notes() {
-            eprintln!("{}", flags::translated(&note));
-        }
-    } else if data.is_columns()? {
-        for note in data.column_corpus(None)?.notes(split)? {
-            eprintln!("{}", flags::translated(&note));
-        }
-    } else if data.is_series()? {
-        for note in data.series_corpus(None)?.notes(split)? {
-            eprintln!("{}", flags::translated(&note));
-        }
-    } else if data.is_pairs()? {
-        for note in data.pair_corpus()?.map_or(Ok(vec![]), |corpus| corpus.notes(split))? {
-            eprintln!("{}", flags::translated(&note));
-        }
-    } else if data.is_text()? {
-        announce_corpus(&data.corpus()?, split)?;
-    }
-    Ok(())
-}
-
-/// Print the facts about a split of a corpus, or about what training reads, that the user should know.
-pub fn announce_corpus(corpus: &Corpus, split: Option<Split>) -> anyhow::Result<()> {
-    for note in corpus.notes(split)? {
+/// Print the facts about a split of data, or about what training reads, that the user should know.
+pub fn announce(data: &dyn SplitData, split: Option<Split>) -> anyhow::Result<()> {
+    for note in data.notes(split)? {
         note!("{}", flags::translated(&note));
     }
     Ok(())

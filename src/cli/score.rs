@@ -15,7 +15,7 @@ use super::bundle_argument::load_model;
 use super::compute::Compute;
 use super::outcome::Outcome;
 use super::precision::PrecisionArg;
-use super::read_args::{ReadArgs, announce_corpus};
+use super::read_args::{ReadArgs, announce};
 use super::texts::{Texts, open_lines};
 use crate::cli::note::note;
 
@@ -177,6 +177,6 @@ fn records(args: &Args, model: &Model) -> anyhow::Result<Pieces> {
     args.read.check_columns(&spec, Some(model.config.task))?;
     spec.columns.text = spec.columns.text.or_else(|| model.config.text_column.clone());
     let corpus = spec.corpus()?.with_incomplete();
-    announce_corpus(&corpus, Some(Split::All))?;
+    announce(&corpus, Some(Split::All))?;
     Ok(corpus.pieces(Split::All)?)
 }

@@ -18,6 +18,7 @@
 //! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs
 //! Divided    sentences with tags, or pairs of     divided.rs; column_corpus.rs, column_file.rs, column.rs;
 //!            lines, in train, valid and test      parallel_text.rs, pair_table.rs
+//! SplitData  any of these, in splits            split_data.rs
 //! ```
 //!
 //! No whole file is held in memory: text is read piece by piece, and the tokens of a large split are written to a
@@ -64,6 +65,7 @@ mod prose;
 pub mod read_options;
 mod records;
 pub mod source;
+pub mod split_data;
 mod table_rows;
 pub mod tagged;
 mod text_file;

@@ -13,6 +13,7 @@ use crate::data::column_file::{ColumnFile, ColumnOptions};
 use crate::data::divided::Divided;
 use crate::data::labelled_series::{self, SeriesColumns, SeriesCorpus, is_ts_source};
 use crate::data::source::{Builtin, Source};
+use crate::data::split_data::SplitData;
 use crate::data::time_series::{TimeColumns, TimeSeriesCorpus};
 use crate::data::{Columns, Corpus, Delimiter, Encoding, Fractions, ReadOptions, Split, SplitRule};
 use crate::tokenizer::{Kind, Limits, Tokenizer};
@@ -257,7 +258,6 @@ impl DataSpec {
     pub fn time_series(&self) -> Result<TimeSeriesCorpus> {
         let ForecastSpec { wide, time, targets, features, known, .. } =
             self.forecasting.clone().unwrap_or_default();
-        self.fractions.validate()?;
         let columns = TimeColumns {
             wide,
             time,
@@ -268,12 +268,32 @@ impl DataSpec {
             delimiter: self.delimiter,
             encoding: self.encoding,
         };
-        TimeSeriesCorpus::open(&self.source()?, &columns)
+        TimeSeriesCorpus::open(&self.source()?, &columns, self.fractions)
     }
 
     fn options(&self) -> ReadOptions {
         let Self { columns, delimiter, encoding, .. } = self.clone();
         ReadOptions { columns, delimiter, encoding }
+    }
+
+    /// The data in its splits, whatever its form; `None` for built-ins that are not text.
+    ///
+    /// # Errors
+    /// If the source cannot be read, or lacks a column that is named.
+    pub fn split_data(&self) -> Result<Option<Box<dyn SplitData>>> {
+        Ok(if self.is_time_series()? {
+            Some(Box::new(self.time_series()?))
+        } else if self.is_columns()? {
+            Some(Box::new(self.column_corpus(None)?))
+        } else if self.is_series()? {
+            Some(Box::new(self.series_corpus(None)?))
+        } else if self.is_pairs()? {
+            self.pair_corpus()?.map(|corpus| Box::new(corpus) as Box<dyn SplitData>)
+        } else if self.is_text()? {
+            Some(Box::new(self.corpus()?))
+        } else {
+            None
+        })
     }
 
     /// The data as a bundle keeps it, so that an evaluation can tell it again and use the same splits.
@@ -282,28 +302,9 @@ impl DataSpec {
     /// If the source cannot be read.
     pub fn summary(&self) -> Result<TrainingData> {
         let Self { fractions, rule, columns, series_column, sides, .. } = self;
-        let pairs = if self.is_pairs()? { self.pair_corpus()? } else { None };
-        let (fingerprint, held_out) = match self.is_text()? {
-            true => {
-                let corpus = self.corpus()?;
-                (corpus.fingerprint()?, corpus.held_out()?)
-            }
-            false if self.is_time_series()? => {
-                let corpus = self.time_series()?;
-                (corpus.fingerprint()?, corpus.held_out(self.fractions))
-            }
-            false if self.is_columns()? => {
-                let corpus = self.column_corpus(None)?;
-                (corpus.fingerprint()?, corpus.held_out()?)
-            }
-            false if self.is_series()? => {
-                let corpus = self.series_corpus(None)?;
-                (corpus.fingerprint()?, corpus.held_out()?)
-            }
-            false => match pairs {
-                Some(corpus) => (corpus.fingerprint()?, corpus.held_out()?),
-                None => (None, Split::Test),
-            },
+        let (fingerprint, held_out) = match self.split_data()? {
+            Some(data) => (data.fingerprint()?, data.held_out()?),
+            None => (None, Split::Test),
         };
         Ok(TrainingData {
             fractions: *fractions,

@@ -37,7 +37,9 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
         let corpus = data.corpus().map_err(|error| blame(error, given.columns.label.is_none()))?;
         args.data.fractions().check(&corpus)?;
     }
-    announce(&data, None)?;
+    if let Some(files) = data.split_data()? {
+        announce(files.as_ref(), None)?;
+    }
     let prepared = learner.prepare(args, &data)?;
     announce_text(&data, &prepared);
     classes::announce(&data, &prepared);

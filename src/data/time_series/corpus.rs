@@ -38,14 +38,17 @@ pub struct TimeSeriesCorpus {
     before_test: Option<Vec<usize>>,
     /// Whether the test file is the one that was named.
     is_test: bool,
+    /// The fractions of a long table that are held out.
+    fractions: Fractions,
 }
 
 impl TimeSeriesCorpus {
-    /// Read a source.
+    /// Read a source. `fractions` of a long table are held out.
     ///
     /// # Errors
-    /// If a file cannot be fetched or read or is invalid, or a folder has no training file.
-    pub fn open(source: &Source, columns: &TimeColumns) -> Result<Self> {
+    /// If a fraction is invalid, a file cannot be fetched or read or is invalid, or a folder has no training file.
+    pub fn open(source: &Source, columns: &TimeColumns, fractions: Fractions) -> Result<Self> {
+        fractions.validate()?;
         let (train, test, is_test) = files(source)?;
         let read = |path: &Path| {
             let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
@@ -66,7 +69,7 @@ impl TimeSeriesCorpus {
         let name = train.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let named = Frequency::of_name(&name).unwrap_or(Frequency::UNKNOWN);
         let frequency = table.clock.as_ref().map_or(named, |clock| clock.frequency());
-        Ok(Self { table, frequency, train, wide: columns.wide, before_test, is_test })
+        Ok(Self { table, frequency, train, wide: columns.wide, before_test, is_test, fractions })
     }
 
     /// The training file.
@@ -80,13 +83,15 @@ impl TimeSeriesCorpus {
     }
 
     /// The splits of each series, for forecasts of `horizon` steps. `rows` limits the steps of each series that are divided.
-    pub fn bounds(&self, fractions: Fractions, horizon: usize, rows: Option<usize>) -> Vec<Bounds> {
+    pub fn bounds(&self, horizon: usize, rows: Option<usize>) -> Vec<Bounds> {
         let of_series = |(at, series): (usize, &TimeSeries)| {
             let steps = series.values.len();
             match &self.before_test {
                 Some(before) => Bounds::of_last(before[at], horizon, steps - before[at]),
                 None if self.wide => Bounds::of_last(steps, horizon, 0),
-                None => Bounds::of_fractions(rows.map_or(steps, |rows| rows.min(steps)), fractions, horizon),
+                None => {
+                    Bounds::of_fractions(rows.map_or(steps, |rows| rows.min(steps)), self.fractions, horizon)
+                }
             }
         };
         self.table.series.iter().enumerate().map(of_series).collect()
@@ -107,12 +112,12 @@ impl TimeSeriesCorpus {
     }
 
     /// The best split for a final evaluation.
-    pub fn held_out(&self, fractions: Fractions) -> Split {
+    pub fn held_out(&self) -> Split {
         match self.before_test {
             Some(_) => Split::Test,
             None if self.wide => Split::Valid,
-            None if fractions.test > 0. => Split::Test,
-            None if fractions.valid > 0. => Split::Valid,
+            None if self.fractions.test > 0. => Split::Test,
+            None if self.fractions.valid > 0. => Split::Valid,
             None => Split::All,
         }
     }

@@ -15,7 +15,6 @@
 use rnn_zoo_models::{Head, PointLoss};
 
 use super::schema::ForecastSchema;
-use crate::data::fractions::Fractions;
 use crate::data::source::Split;
 use crate::data::time_series::{
     Bounds, Centre, CovariateScale, Scales, Scaling, TimeSeries, TimeSeriesCorpus, WindowSizes,
@@ -38,7 +37,6 @@ const LONG_SEASON: usize = 24;
 pub(super) fn complete(
     spec: &ForecastSpec,
     corpus: &TimeSeriesCorpus,
-    fractions: Fractions,
     names_series: bool,
 ) -> Result<ForecastSchema> {
     let head = head(spec)?;
@@ -46,7 +44,7 @@ pub(super) fn complete(
     let longest = series.iter().map(|one| one.values.len()).max().unwrap_or(0);
     let season = spec.season.unwrap_or(corpus.frequency.season).max(1);
     let horizon = spec.horizon.unwrap_or_else(|| corpus.frequency.horizon.clamp(1, (longest / 6).max(1)));
-    let bounds = corpus.bounds(fractions, horizon, spec.rows);
+    let bounds = corpus.bounds(horizon, spec.rows);
     let single = !(names_series || corpus.is_wide());
     let segment = match spec.segment {
         Some(segment) => Some(segment).filter(|&segment| segment > 1),

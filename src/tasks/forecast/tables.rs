@@ -42,7 +42,7 @@ pub(super) fn prepare(data: &DataSpec, origin: &Origin) -> Result<Prepared> {
             check_grid(&schema, &corpus)?;
             schema
         }
-        None => settings::complete(&spec, &corpus, data.fractions, data.series_column.is_some())?,
+        None => settings::complete(&spec, &corpus, data.series_column.is_some())?,
     };
     let stride = spec.stride.map_or(Stride::Most(MOST_TRAINED), Stride::Steps);
     let splits = TableSplits::new(data, corpus, &schema);
@@ -152,7 +152,7 @@ struct TableSplits {
 
 impl TableSplits {
     fn new(data: &DataSpec, corpus: TimeSeriesCorpus, schema: &ForecastSchema) -> Self {
-        let bounds = corpus.bounds(data.fractions, schema.sizes.horizon, schema.rows);
+        let bounds = corpus.bounds(schema.sizes.horizon, schema.rows);
         let table = corpus.table;
         let set = SeriesSet::new(table.series, table.clock, schema.sizes, schema.scales.clone());
         Self { set: Arc::new(set), bounds, path: data.data.clone() }
