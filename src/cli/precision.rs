@@ -7,8 +7,8 @@ use crate::cli::note::note;
 /// The flag of the precision.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct PrecisionArg {
-    /// Digits of the factors of matrix products: f32 or bf16, which is several times faster on processors with AMX or
-    /// AVX512-BF16; parameters and sums are in f32 either way
+    /// Digits of the factors of matrix products: f32 or bf16, which is faster on processors with AMX or AVX512-BF16;
+    /// parameters and sums are in f32 either way
     #[arg(long, value_name = "NAME", value_parser = parse, default_value_t = Precision::F32, help_heading = "Compute")]
     precision: Precision,
 }

@@ -127,12 +127,18 @@ impl Args {
             return Err(usage(flag, "all lines of standard input are answered; leave it out"));
         }
         let mut lines = open_lines("-", &self.data.read)?;
+        let tokenizer = model.tokenizer.as_ref();
+        let (mut unknown, mut tokens) = (0, 0);
         loop {
             let (texts, more) = lines.available();
             if !texts.is_empty() {
-                self.print(&answer(model, &read_texts(model, &texts)?)?)?;
+                let data = read_texts(model, &texts)?;
+                unknown += unknown::count(&data, tokenizer).map_or(0, |unknown| unknown.tokens);
+                tokens += data.token_count();
+                self.print(&answer(model, &data)?)?;
             }
             if !more? {
+                unknown::share(unknown, tokens, tokenizer).iter().for_each(|line| note!("{line}"));
                 return Ok(());
             }
         }

@@ -171,6 +171,10 @@ fn lines_of_standard_input_are_answered() {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    let odd =
+        folder.rnn("predict m --data -").write_stdin("the zebra sits\na dog runs there\n").output().unwrap();
+    let unknown = "2 of 7 words (28.57 %) are unknown to the model\n";
+    assert_eq!(String::from_utf8(odd.stderr).unwrap(), unknown);
     assert!(folder.rnn("predict m --data -").write_stdin("").output().unwrap().stdout.is_empty());
     folder.refused("predict m --text -", 2, &["--text", "use --data -"]);
 }
