@@ -30,6 +30,8 @@ use crate::layers::stack::Stack;
 use crate::layers::state::State;
 use crate::layers::weights::zeros;
 use crate::ops::fused::{DecoderInputs, DecoderOutput, PackedWeights, decode, mask, pack_weights};
+use crate::ops::linear::linear;
+use crate::ops::reference;
 
 /// The score of a step of the source for a step of the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,7 +270,7 @@ impl<C: Cell> AttentionDecoder<C> {
             bail!("the encoder's outputs have {features} features; expected {expected}");
         }
         let flat = outputs.reshape((batch * source, features))?;
-        let keys = flat.matmul(&self.key.t()?)?.reshape((batch, source, self.hidden_size()))?;
+        let keys = linear(&flat, &self.key, None)?.reshape((batch, source, self.hidden_size()))?;
         let (outputs, lengths) = (outputs.contiguous()?, lengths.map(<[usize]>::to_vec));
         Ok(Memory { outputs, keys, lengths, prepared: self.prepare()? })
     }
@@ -331,7 +333,7 @@ impl<C: Cell> AttentionDecoder<C> {
         let (batch, target, input) = xs.dims3()?;
         let (hidden, rows) = (weights.hidden, weights.ih.dim(0)?);
         let embedded = weights.ih.narrow(1, 0, input)?;
-        let mut gates = xs.reshape((batch * target, input))?.matmul(&embedded.t()?)?;
+        let mut gates = linear(&xs.reshape((batch * target, input))?, &embedded, None)?;
         for bias in [weights.b_ih, weights.b_hh.filter(|_| kind.folds_bias())].into_iter().flatten() {
             gates = gates.broadcast_add(bias)?;
         }
@@ -380,7 +382,7 @@ impl<C: Cell> AttentionDecoder<C> {
             let scores = match &self.concat {
                 None => keys.matmul(&state.h.unsqueeze(2)?)?.squeeze(2)?,
                 Some((query, v)) => {
-                    let queries = state.h.matmul(&query.t()?)?.unsqueeze(1)?; // (batch, 1, hidden)
+                    let queries = reference::product(&state.h, &query.t()?)?.unsqueeze(1)?; // (batch, 1, hidden)
                     keys.broadcast_add(&queries)?.tanh()?.broadcast_mul(v)?.sum(D::Minus1)?
                 }
             };
@@ -390,7 +392,8 @@ impl<C: Cell> AttentionDecoder<C> {
             };
             let weights = softmax(&scores, D::Minus1)?; // (batch, source)
             let context = weights.unsqueeze(1)?.matmul(&memory.outputs)?.squeeze(1)?;
-            attentional = Tensor::cat(&[&context, &state.h], 1)?.matmul(&self.combine.t()?)?.tanh()?;
+            let both = Tensor::cat(&[&context, &state.h], 1)?; // (batch, memory + hidden)
+            attentional = reference::product(&both, &self.combine.t()?)?.tanh()?;
             ys.push(attentional.clone());
             alignments.push(weights.detach());
         }

@@ -10,6 +10,7 @@ pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 pub(crate) mod fused;
 pub(crate) mod layer_weights;
+pub(crate) mod linear;
 pub(crate) mod masked;
 pub(crate) mod packed_cache;
 mod packing;

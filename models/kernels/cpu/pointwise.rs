@@ -47,6 +47,18 @@ pub(crate) struct StepGradients<E> {
     pub(crate) c: Option<Vec<E>>,
 }
 
+/// Return how many numbers [`step`] saves for each unit.
+///
+/// # Panics
+/// As [`step`].
+pub(crate) fn saved_per_unit(kind: CellKind) -> usize {
+    match kind {
+        CellKind::Simple(_) => 1,
+        CellKind::Lstm | CellKind::Gru => 4,
+        CellKind::GruBefore => panic!("invariant: a step with a second product is not pointwise"),
+    }
+}
+
 /// Compute the new state of every unit; `rows` and `hidden` are the sizes of the matrices.
 ///
 /// # Panics
