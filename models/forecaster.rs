@@ -272,12 +272,12 @@ impl Network for Forecaster {
         Ok(Encoded { hidden: Tensor::cat(&[vectors, direct], 2)?, state, penalty: None })
     }
 
-    fn decoder(&self) -> &Linear {
+    fn output_layer(&self) -> &Linear {
         &self.decoder
     }
 
     /// Compute the outputs of all steps: (batch, spans, features) to (batch, horizon, outputs).
-    fn decode(&self, hidden: &Tensor) -> Result<Tensor> {
+    fn outputs(&self, hidden: &Tensor) -> Result<Tensor> {
         let (batch, count, _) = hidden.dims3()?;
         let (steps, _) = self.config.spans();
         let (outputs, locations) = (self.config.head.outputs(), self.config.head.locations());

@@ -29,7 +29,7 @@ use crate::layers::module::ForwardT;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
 use crate::network::{Encoded, Network};
-use crate::readout::{Reader, Readout};
+use crate::readout::{Readout, ReadoutLayer};
 use crate::recurrent_config::RecurrentConfig;
 
 /// The configuration of a [`Predictor`].
@@ -52,7 +52,7 @@ pub struct PredictorConfig {
 pub struct Predictor {
     encoder: Option<Embedding>,
     rnn: Box<dyn Recurrent>,
-    reader: Reader,
+    reader: ReadoutLayer,
     decoder: Linear,
     dropout: f64,
     mask: DropoutMask,
@@ -80,7 +80,7 @@ impl Predictor {
         let bias = parameter(&vb, config.outputs, "decoder.bias", Distribution::Constant(0.))?;
         Ok(Self {
             encoder,
-            reader: Reader::new(config.readout, width, &vb)?,
+            reader: ReadoutLayer::new(config.readout, width, &vb)?,
             decoder: Linear::new(weight, Some(bias)),
             rnn,
             dropout: config.dropout,
@@ -113,7 +113,7 @@ impl Network for Predictor {
         Ok(Encoded { hidden, state: output.state, penalty: None })
     }
 
-    fn decoder(&self) -> &Linear {
+    fn output_layer(&self) -> &Linear {
         &self.decoder
     }
 
@@ -170,7 +170,7 @@ mod tests {
             let xs = Tensor::rand(-1f32, 1., (2, 5, 4), &Device::Cpu).unwrap();
             let found = Module::forward(&model, &xs).unwrap();
             let (hidden, _) = model.encode(&(&xs).into(), None, None).unwrap();
-            let expected = model.decode(&hidden).unwrap();
+            let expected = model.outputs(&hidden).unwrap();
             assert_eq!(found.dims(), dims);
             let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert_eq!(values(&found), values(&expected));

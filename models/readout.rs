@@ -49,7 +49,7 @@ impl Readout {
 }
 
 /// A readout with its parameters.
-pub(crate) enum Reader {
+pub(crate) enum ReadoutLayer {
     Every,
     Last,
     Mean,
@@ -57,7 +57,7 @@ pub(crate) enum Reader {
     Attention(Attention),
 }
 
-impl Reader {
+impl ReadoutLayer {
     /// Take the parameters of `readout` over outputs of `width` features from `vb`.
     ///
     /// # Errors

@@ -183,7 +183,7 @@ impl Network for Tagger {
         Ok(Encoded { hidden, state: output.state, penalty: None })
     }
 
-    fn decoder(&self) -> &Linear {
+    fn output_layer(&self) -> &Linear {
         &self.decoder
     }
 
@@ -279,7 +279,7 @@ mod tests {
         let model = tagger(&config()).unwrap();
         let emissions = |inputs: &Inputs| -> Vec<Vec<Vec<f32>>> {
             let (hidden, _) = model.encode(inputs, None, Some(&[3, 1])).unwrap();
-            model.decode(&hidden).unwrap().to_vec3().unwrap() // (batch, time, tags)
+            model.outputs(&hidden).unwrap().to_vec3().unwrap() // (batch, time, tags)
         };
         let (short, long) = (emissions(&words(3, 3)), emissions(&words(5, 8)));
         assert_eq!(short[0], long[0][..3]);
@@ -293,7 +293,7 @@ mod tests {
             let Inputs::Words(mut words) = words(3, 3) else { unreachable!() };
             change(&mut words);
             let (hidden, _) = model.encode(&Inputs::Words(words), None, Some(&[3, 1])).unwrap();
-            model.decode(&hidden).unwrap().to_vec3().unwrap()[0][0].clone()
+            model.outputs(&hidden).unwrap().to_vec3().unwrap()[0][0].clone()
         };
         let plain = first(|_| {});
         assert_ne!(

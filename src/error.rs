@@ -81,6 +81,15 @@ impl Error {
         let problem = without_numbers(&problem.to_string());
         Self::File { path: path.as_ref().to_path_buf(), problem: without_middle(problem) }
     }
+
+    /// Return an error about the schema of a bundle's data. The middle of a long problem is left out, as in
+    /// [`Error::file`].
+    pub(crate) fn schema(problem: impl std::fmt::Display) -> Self {
+        let problem = without_middle(problem.to_string());
+        Self::Message(format!(
+            "`schema` in config.json {problem}; copy the bundle again, or train the model again"
+        ))
+    }
 }
 
 /// Put errors of the system, such as `File exists (os error 17)`, in plain words, without their numbers.
@@ -212,5 +221,6 @@ mod tests {
             "{message}"
         );
         assert!(message.len() < LONGEST_PROBLEM && message.contains(" bytes] é"), "{message}");
+        assert!(Error::schema(&long).to_string().len() < LONGEST_PROBLEM);
     }
 }

@@ -326,9 +326,9 @@ fn run_language_model(options: &LanguageModelOptions, variables: &Variables) -> 
         Some(&mut noise),
     )?;
     let Encoded { hidden, state, penalty } = encoded;
-    let logits = model.decode(&hidden)?; // (batch, time, vocabulary)
+    let logits = model.outputs(&hidden)?; // (batch, time, vocabulary)
     let targets = variables.input("targets")?.flatten_all()?;
-    let mut loss = model.decoder().cross_entropy(&hidden.flatten(0, 1)?, &targets, options.smoothing)?;
+    let mut loss = model.output_layer().cross_entropy(&hidden.flatten(0, 1)?, &targets, options.smoothing)?;
     if let Some(penalty) = penalty {
         loss = (loss + penalty)?;
     }

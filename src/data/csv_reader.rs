@@ -58,7 +58,7 @@ pub(super) enum CsvError {
 
 /// The position within a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Position {
     FieldStart,
     Unquoted,
     /// Inside quotes, which were opened on this line.
@@ -126,8 +126,8 @@ impl<R: BufRead> CsvReader<R> {
         record.ends.clear();
         record.long_quote = None;
         record.line = self.line;
-        let mut state = State::FieldStart;
-        while state != State::RecordEnd {
+        let mut state = Position::FieldStart;
+        while state != Position::RecordEnd {
             let buffer = self.reader.fill_buf().map_err(CsvError::Io)?;
             if buffer.is_empty() {
                 return Self::finish(state, record);
@@ -141,10 +141,10 @@ impl<R: BufRead> CsvReader<R> {
                     self.line += 1;
                 }
                 self.previous = byte;
-                if state == State::FieldStart && record.is_blank() {
+                if state == Position::FieldStart && record.is_blank() {
                     record.line = self.line;
                 }
-                if state == State::RecordEnd {
+                if state == Position::RecordEnd {
                     break;
                 }
             }
@@ -152,7 +152,7 @@ impl<R: BufRead> CsvReader<R> {
             self.byte += used as u64;
             if record.bytes.len() > LONGEST_RECORD {
                 return Err(match state {
-                    State::Quoted(opened) => CsvError::Unclosed { opened },
+                    Position::Quoted(opened) => CsvError::Unclosed { opened },
                     _ => CsvError::TooLong { line: record.line },
                 });
             }
@@ -172,10 +172,10 @@ impl<R: BufRead> CsvReader<R> {
     }
 
     /// End the last record, which has no line end.
-    fn finish(state: State, record: &mut CsvRecord) -> Result<bool, CsvError> {
+    fn finish(state: Position, record: &mut CsvRecord) -> Result<bool, CsvError> {
         match state {
-            State::Quoted(opened) => Err(CsvError::Unclosed { opened }),
-            State::FieldStart if record.is_blank() => Ok(false),
+            Position::Quoted(opened) => Err(CsvError::Unclosed { opened }),
+            Position::FieldStart if record.is_blank() => Ok(false),
             _ => {
                 record.end_field();
                 Ok(true)
@@ -185,37 +185,43 @@ impl<R: BufRead> CsvReader<R> {
 }
 
 /// Read one byte of a record. `line` is that of the byte.
-fn step(state: State, byte: u8, delimiter: u8, line: u64, record: &mut CsvRecord) -> Result<State, CsvError> {
-    let plain = |record: &mut CsvRecord, next: State| {
+fn step(
+    state: Position,
+    byte: u8,
+    delimiter: u8,
+    line: u64,
+    record: &mut CsvRecord,
+) -> Result<Position, CsvError> {
+    let plain = |record: &mut CsvRecord, next: Position| {
         record.bytes.push(byte);
         Ok(next)
     };
     match (state, byte) {
-        (State::FieldStart, b'"') => Ok(State::Quoted(line)),
-        (State::FieldStart, b'\n' | b'\r') if record.is_blank() => Ok(State::FieldStart),
-        (State::AfterQuote(opened), b'"') => plain(record, State::Quoted(opened)),
-        (State::Quoted(opened), b'"') => {
+        (Position::FieldStart, b'"') => Ok(Position::Quoted(line)),
+        (Position::FieldStart, b'\n' | b'\r') if record.is_blank() => Ok(Position::FieldStart),
+        (Position::AfterQuote(opened), b'"') => plain(record, Position::Quoted(opened)),
+        (Position::Quoted(opened), b'"') => {
             if line > opened {
                 record.long_quote = Some((opened, line));
             }
-            Ok(State::AfterQuote(opened))
+            Ok(Position::AfterQuote(opened))
         }
-        (State::Quoted(opened), _) => plain(record, State::Quoted(opened)),
+        (Position::Quoted(opened), _) => plain(record, Position::Quoted(opened)),
         (_, byte) if byte == delimiter => {
             record.end_field();
-            Ok(State::FieldStart)
+            Ok(Position::FieldStart)
         }
         (_, b'\n' | b'\r') => {
             record.end_field();
-            Ok(State::RecordEnd)
+            Ok(Position::RecordEnd)
         }
-        (State::AfterQuote(opened) | State::Padding(opened), b' ' | b'\t') if line > opened => {
-            plain(record, State::Padding(opened))
+        (Position::AfterQuote(opened) | Position::Padding(opened), b' ' | b'\t') if line > opened => {
+            plain(record, Position::Padding(opened))
         }
-        (State::AfterQuote(opened) | State::Padding(opened), _) if line > opened => {
+        (Position::AfterQuote(opened) | Position::Padding(opened), _) if line > opened => {
             Err(CsvError::TextAfterQuote { opened, closed: line })
         }
-        _ => plain(record, State::Unquoted),
+        _ => plain(record, Position::Unquoted),
     }
 }
 

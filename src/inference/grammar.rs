@@ -98,7 +98,7 @@ impl PartReader<'_> {
         let Model { network, device, .. } = self.model;
         let input = Tensor::from_vec(tokens, (1, ()), device)?; // (1, time)
         let hidden = self.carried.read(network.as_ref(), &input)?;
-        Ok(network.decode(&hidden)?.squeeze(0)?.to_dtype(DType::F32)?.to_vec2()?)
+        Ok(network.outputs(&hidden)?.squeeze(0)?.to_dtype(DType::F32)?.to_vec2()?)
     }
 }
 

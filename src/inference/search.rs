@@ -12,7 +12,7 @@
 //! One beam is greedy search. With as many beams as there are texts, the translation is the best of all.
 
 use candle_core::{D, DType, Tensor};
-use rnn_zoo_models::{AttentionState, Translate, WrittenStep};
+use rnn_zoo_models::{AttentionState, SequenceToSequence, WrittenStep};
 
 use super::candidates::{Extensions, best, check_options};
 use super::logits::log_sum_exp;
@@ -100,7 +100,7 @@ struct OneSource {
 }
 
 /// The results of a step, on the processor.
-struct Step {
+struct StepResults {
     /// (texts, vocabulary), one row after another.
     scores: Vec<f32>,
     vocabulary: usize,
@@ -108,7 +108,7 @@ struct Step {
     weights: Vec<Vec<f32>>,
 }
 
-impl Step {
+impl StepResults {
     fn new(written: &WrittenStep) -> Result<Self> {
         let scores = written.scores.to_dtype(DType::F32)?;
         let vocabulary = scores.dim(D::Minus1)?;
@@ -126,7 +126,7 @@ impl Search {
     ///
     /// # Errors
     /// If the sources do not fit the network, a score is NaN or infinite, and errors from candle.
-    pub fn run(&self, network: &dyn Translate, sources: Sources<'_>) -> Result<Vec<Found>> {
+    pub fn run(&self, network: &dyn SequenceToSequence, sources: Sources<'_>) -> Result<Vec<Found>> {
         let (memory, mut state) = network.read_source(sources.tokens, sources.lengths)?;
         let sizes = sources.words.iter().copied().zip(sources.limits.iter().copied());
         let mut open: Vec<OneSource> = sizes.enumerate().map(OneSource::new).collect();
@@ -138,7 +138,7 @@ impl Search {
             let tokens: Vec<u32> =
                 texts.map(|text| text.tokens.last().copied().unwrap_or(self.start)).collect();
             let written = network.write_step(&tokens, &of_rows, &state)?;
-            let step = Step::new(&written)?;
+            let step = StepResults::new(&written)?;
             let mut parents = vec![];
             let mut first = 0;
             for one in &mut open {
@@ -166,7 +166,7 @@ impl Search {
 
     /// Extend the texts of one source, which are rows from `first` on. Return for each text of the new beam the row that it
     /// extends.
-    fn turn(&self, one: &mut OneSource, step: &Step, first: usize) -> Result<Vec<usize>> {
+    fn turn(&self, one: &mut OneSource, step: &StepResults, first: usize) -> Result<Vec<usize>> {
         let SearchOptions { beams, .. } = self.options;
         let texts = one.beam.iter().enumerate().map(|(parent, text)| {
             let scores = step.scores(first + parent);

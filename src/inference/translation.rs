@@ -29,7 +29,7 @@ impl<'m> Translation<'m> {
     /// If the model does not translate, or an option is invalid.
     pub fn new(model: &'m Model, options: SearchOptions) -> Result<Self> {
         options.validate()?;
-        if model.network.translate().is_none() {
+        if model.network.sequence_to_sequence().is_none() {
             let problem = format!("its task is {}: it does not translate", model.config.task);
             return Err(model.refuse(problem));
         }

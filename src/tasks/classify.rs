@@ -18,7 +18,7 @@ use super::first_use::FirstUse;
 use super::meter::{ClassMeter, Meter};
 use super::names::Names;
 use super::network::{NetworkKind, NetworkOptions, predictor};
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use super::task::{Answerer, Questions, Task, TextReader, figures_line, finite_outputs};
 use super::text;
 use crate::data::corpus::Corpus;
@@ -26,7 +26,7 @@ use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
 use crate::data::source::Split;
 use crate::data::weighted::Weighted;
-use crate::inference::evaluate::Scores;
+use crate::inference::evaluate::EvaluationResult;
 use crate::listing::listed;
 use crate::tokenizer::{Kind, Tokenizer};
 use crate::training::{LossUnit, loss};
@@ -69,7 +69,7 @@ impl Task for Classify {
         Ok(Prepared {
             splits,
             text_column: corpus.text_column().map(String::from),
-            shape: Shape {
+            shape: NetworkShape {
                 vocabulary: Some(tokenizer.vocabulary_size()),
                 features: 0,
                 outputs: labels.len(),
@@ -129,7 +129,7 @@ impl Task for Classify {
     fn network(
         &self,
         rnn: RecurrentConfig,
-        shape: Shape,
+        shape: NetworkShape,
         _schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
@@ -161,7 +161,7 @@ impl Task for Classify {
         &CRITERIA
     }
 
-    fn report(&self, scores: &Scores, unit: &str) -> Vec<String> {
+    fn report(&self, scores: &EvaluationResult, unit: &str) -> Vec<String> {
         let mut lines = vec![format!("loss {:.4} nats a {unit}", scores.loss), figures_line(&scores.figures)];
         if let Some(classes) = &scores.classes {
             lines.push(String::new());

@@ -43,7 +43,7 @@ impl TagScores<'_> {
         let Some(crf) = network.crf() else { return loss::cross_entropy(*network, hidden, batch, smoothing) };
         refuse_smoothing(smoothing)?;
         let (tags, lengths) = (self.tags()?, batch.lengths.as_deref());
-        let mean = crf.loss(&network.decode(hidden)?, tags, lengths, Reduction::TokenMean)?;
+        let mean = crf.loss(&network.outputs(hidden)?, tags, lengths, Reduction::TokenMean)?;
         Ok((mean, self.words()?))
     }
 
@@ -80,7 +80,7 @@ impl TagScores<'_> {
 
     /// The scores of the tags, (batch, time, tags), without a gradient.
     fn emissions(&self) -> Result<Tensor> {
-        Ok(self.network.decode(&self.hidden.detach())?)
+        Ok(self.network.outputs(&self.hidden.detach())?)
     }
 
     /// The true tags, (batch, time).

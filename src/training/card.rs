@@ -90,7 +90,7 @@ fn scores(config: &Config, trainer: &Trainer, unit: &LossUnit, commands: Option<
     if config.task.is_language_model() {
         let reading =
             commands.map_or(String::new(), |commands| format!("; `{}` reads a text in 1", commands.evaluate));
-        let _ = writeln!(rows, "| validation lanes | {}{reading} |", trainer.lanes);
+        let _ = writeln!(rows, "| validation batch rows | {}{reading} |", trainer.valid_rows);
     }
     // Those of a language model follow from the loss.
     for criterion in config.task.criteria().iter().filter(|_| !unit.perplexity) {

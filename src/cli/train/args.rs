@@ -64,7 +64,7 @@ pub struct Args {
     pub tensorboard: Option<PathBuf>,
 
     #[command(flatten)]
-    pub data: DataArgs,
+    pub data: TrainDataArgs,
 
     #[command(flatten)]
     pub network: architecture::Args,
@@ -93,7 +93,7 @@ fn sha256(text: &str) -> Result<String, String> {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Data")]
 #[group(id = "data-flags")]
-pub struct DataArgs {
+pub struct TrainDataArgs {
     /// A text, .csv, .tsv or .jsonl file, a folder of train, valid and test, builtin:story|reber|adding|copy|dates,
     /// or hf://datasets/OWNER/NAME/FILE [default: builtin:story; builtin:dates for translate]
     #[arg(long, value_name = "DATA", alias = "input")]
@@ -147,7 +147,7 @@ pub struct DataArgs {
     shared_vocabulary: bool,
 }
 
-impl DataArgs {
+impl TrainDataArgs {
     /// Return the tokenizer to build for a model of that name and task.
     pub fn tokenizer(&self, model: &str, task: &dyn Task) -> TokenizerSpec {
         let kind = self.tokenizer.clone().unwrap_or_else(|| match model {
