@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::head::Head;
 use crate::inputs::{Inputs, Series};
-use crate::layers::config::{LARGEST_SIZE, check_probability};
+use crate::layers::config::{LARGEST_SIZE, check_probability, check_size};
 use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, embedding};
 use crate::layers::init::{Distribution, parameter};
@@ -83,9 +83,7 @@ impl ForecasterConfig {
     fn check(&self) -> Result<()> {
         for (name, size) in [("window", self.window), ("horizon", self.horizon), ("channels", self.channels)]
         {
-            if !(1..=LARGEST_SIZE).contains(&size) {
-                bail!("{name} is {size}; expected 1 to {LARGEST_SIZE}");
-            }
+            check_size(name, size)?;
         }
         if self.known > LARGEST_SIZE || self.series > LARGEST_SIZE {
             bail!("known and series are {} and {}; expected at most {LARGEST_SIZE}", self.known, self.series);

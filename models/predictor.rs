@@ -14,13 +14,13 @@
 //! | `attention.*` | those of the readout, only for attention |
 //! | `decoder.weight`, `decoder.bias` | (outputs, output size), (outputs) |
 
-use candle_core::{Module, Result, Tensor, bail};
+use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::inputs::Inputs;
-use crate::layers::config::{LARGEST_SIZE, check_probability};
+use crate::layers::config::{check_probability, check_size};
 use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, check_vocabulary, embedding};
 use crate::layers::init::{Distribution, parameter};
@@ -65,9 +65,7 @@ impl Predictor {
     /// If the configuration is invalid, or a parameter is missing or has another shape.
     #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
     pub fn new(config: &PredictorConfig, vb: VarBuilder<'_>) -> Result<Self> {
-        if !(1..=LARGEST_SIZE).contains(&config.outputs) {
-            bail!("outputs is {}; expected 1 to {LARGEST_SIZE}", config.outputs);
-        }
+        check_size("outputs", config.outputs)?;
         check_probability("dropout", config.dropout)?;
         config.vocabulary_size.map_or(Ok(()), check_vocabulary)?; // before the stack is allocated
         let rnn = config.rnn.build(vb.pp("rnn"))?;

@@ -27,7 +27,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::inputs::{Inputs, Words};
-use crate::layers::config::{LARGEST_SIZE, check_probability};
+use crate::layers::config::{check_probability, check_size};
 use crate::layers::crf::Crf;
 use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, embedding};
@@ -124,9 +124,7 @@ impl Tagger {
     /// If the configuration is invalid, or a parameter is missing or has another shape.
     #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
     pub fn new(config: &TaggerConfig, vb: VarBuilder<'_>) -> Result<Self> {
-        if !(1..=LARGEST_SIZE).contains(&config.outputs) {
-            bail!("outputs is {}; expected 1 to {LARGEST_SIZE}", config.outputs);
-        }
+        check_size("outputs", config.outputs)?;
         check_probability("dropout", config.dropout)?;
         let characters = config.characters.as_ref();
         let characters = characters.map(|config| Characters::new(config, vb.pp("characters"))).transpose()?;

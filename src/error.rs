@@ -100,14 +100,14 @@ fn without_numbers(text: &str) -> String {
     parts.fold(first, |shown, part| {
         let number = part.split_once(')').and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
         match number {
-            Some((number, rest)) => in_words(shown, number) + rest,
+            Some((number, rest)) => with_plain_words(shown, number) + rest,
             None => shown + NUMBER + part,
         }
     })
 }
 
 /// Replace the message of the system's error `number` at the end of a text by plain words.
-fn in_words(text: String, number: i32) -> String {
+fn with_plain_words(text: String, number: i32) -> String {
     let error = std::io::Error::from_raw_os_error(number);
     let said = error.to_string();
     let said = said.split(" (os error ").next().unwrap_or_default();
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_the_system_are_in_plain_words() {
+    fn errors_of_the_system_are_in_plawith_plain_words() {
         let error = |code| std::io::Error::from_raw_os_error(code);
         assert!(
             !Error::file("a", format!("cannot open: {}; try b", error(24))).to_string().contains("os error")

@@ -20,6 +20,7 @@ pub mod error;
 mod hash;
 pub mod inference;
 pub mod listing;
+mod logits;
 pub mod memory;
 mod outline;
 mod parallel;

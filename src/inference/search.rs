@@ -15,8 +15,8 @@ use candle_core::{D, DType, Tensor};
 use rnn_zoo_models::{AttentionState, SequenceToSequence, WrittenStep};
 
 use super::candidates::{Extensions, best, check_options};
-use super::logits::log_sum_exp;
 use crate::error::overflow;
+use crate::logits::{first_highest, log_sum_exp};
 use crate::{Error, Result};
 
 /// The most beams of a source.
@@ -191,7 +191,8 @@ impl Search {
             } else if beam.len() < beams {
                 text.tokens.push(candidate.token);
                 let weights = &step.weights[row];
-                text.attended.push(highest(&weights[..one.words.min(weights.len())]));
+                text.attended
+                    .push(first_highest(&weights[..one.words.min(weights.len())]).unwrap_or_default());
                 beam.push(text);
                 parents.push(row);
             }
@@ -234,12 +235,6 @@ fn select(state: &AttentionState, rows: &[usize], count: usize) -> Result<Attent
         true => Ok(state.clone()),
         false => Ok(state.select(rows)?),
     }
-}
-
-/// The place of the highest value, the first one of several.
-fn highest(values: &[f32]) -> usize {
-    let better = |best: usize, place: usize| if values[place] > values[best] { place } else { best };
-    (0..values.len()).reduce(better).unwrap_or_default()
 }
 
 #[cfg(test)]

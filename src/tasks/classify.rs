@@ -28,8 +28,9 @@ use crate::data::source::Split;
 use crate::data::weighted::Weighted;
 use crate::inference::evaluate::EvaluationResult;
 use crate::listing::listed;
+use crate::logits::first_highest;
 use crate::tokenizer::{Kind, Tokenizer};
-use crate::training::{LossUnit, loss};
+use crate::training::LossUnit;
 use crate::{Error, Result};
 
 /// One class for a whole text.
@@ -280,7 +281,7 @@ fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Res
 
 /// The most probable class, and the probability of each.
 fn most_probable(probabilities: &[f64], labels: &[String]) -> Answer {
-    let class = loss::highest(probabilities);
+    let class = first_highest(probabilities).unwrap_or_default();
     let probability = probabilities.get(class).copied().unwrap_or_default();
     let label = labels.get(class).map_or("", String::as_str);
     let each: Map<String, Value> =

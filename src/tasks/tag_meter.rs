@@ -10,6 +10,7 @@ use super::meter::{Measured, Meter};
 use super::spans::SpanScores;
 use crate::data::batch::{Batch, Targets};
 use crate::inference::carry::Carried;
+use crate::logits::first_highest;
 use crate::training::loss;
 use crate::{Error, Result};
 
@@ -73,7 +74,7 @@ impl TagScores<'_> {
         let rows = emissions.to_vec3::<f64>()?;
         let tags = rows.iter().enumerate().map(|(row, steps)| {
             let length = lengths.map_or(steps.len(), |lengths| lengths[row]);
-            steps[..length].iter().map(|scores| loss::highest(scores) as u32).collect()
+            steps[..length].iter().map(|scores| first_highest(scores).unwrap_or_default() as u32).collect()
         });
         Ok(Some(tags.collect()))
     }

@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::criterion::Criterion;
 use super::data_spec::{DataSpec, Origin, Prepared};
 use super::defaults::{Defaults, STORY};
-use super::figures::{Figures, in_words};
+use super::figures::{Figures, figure_text};
 use super::first_use::FirstUse;
 use super::meter::Meter;
 use super::names::Names;
@@ -296,7 +296,7 @@ pub(super) fn overflowing() -> Error {
 
 /// The figures of `scores` as a line of text: percentages for fractions.
 pub(super) fn figures_line(figures: &Figures) -> String {
-    let words: Vec<String> = figures.iter().filter_map(|(name, value)| in_words(name, value)).collect();
+    let words: Vec<String> = figures.iter().filter_map(|(name, value)| figure_text(name, value)).collect();
     words.join(", ")
 }
 

@@ -7,6 +7,7 @@ use rnn_zoo_models::ops::reference;
 use rnn_zoo_models::{CrossEntropySum, Network};
 
 use crate::data::batch::{Batch, Targets};
+use crate::logits::first_highest;
 use crate::{Error, Result};
 
 /// The mean cross-entropy over the targets of a batch, in nats, a scalar that can be differentiated, and the number of
@@ -82,16 +83,13 @@ pub fn cross_entropy_sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) 
 pub fn predictions(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Vec<(u32, Option<u32>)>> {
     let (hidden, targets) = classes(&hidden.detach(), batch)?;
     let outputs = network.outputs(&hidden)?.to_dtype(DType::F64)?.to_vec2::<f64>()?; // (targets, classes)
-    let predicted = outputs
-        .iter()
-        .map(|outputs| outputs.iter().all(|output| output.is_finite()).then(|| highest(outputs) as u32));
+    let predicted = outputs.iter().map(|outputs| {
+        outputs
+            .iter()
+            .all(|output| output.is_finite())
+            .then(|| first_highest(outputs).unwrap_or_default() as u32)
+    });
     Ok(targets.to_vec1::<u32>()?.into_iter().zip(predicted).collect())
-}
-
-/// The index of the highest value, the first one of several; 0 if there is none.
-pub fn highest(values: &[f64]) -> usize {
-    let better = |best: usize, index: usize| if values[index] > values[best] { index } else { best };
-    (0..values.len()).reduce(better).unwrap_or_default()
 }
 
 /// The squared error summed over the sequences of a batch, without a gradient.
