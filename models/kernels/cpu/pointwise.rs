@@ -78,8 +78,8 @@ pub(crate) fn step<E: Real>(
     }
 }
 
-/// Compute the gradients of the inputs of [`step`], from the numbers that it saved, the old state `h` and `c`, and the gradients
-/// `dh` and `dc` of the new state.
+/// Compute the gradients of the inputs of [`step`], from the numbers that it saved, the old state `h` and `c`, and the
+/// gradients `dh` and `dc` of the new state.
 ///
 /// # Panics
 /// As [`step`].
@@ -154,7 +154,7 @@ fn forward<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     let mut h = vec![E::zero(); len];
     let mut c = vec![E::zero(); if C::CELL_STATE { len } else { 0 }];
     let mut saved = vec![E::zero(); K * len];
-    let kernel = ForwardStep::<_, _, G, K> {
+    let kernel = PointwiseForward::<_, _, G, K> {
         cell,
         shape,
         inputs,
@@ -167,7 +167,7 @@ fn forward<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     StepOutputs { h, c: C::CELL_STATE.then_some(c), saved }
 }
 
-struct ForwardStep<'a, E, C, const G: usize, const K: usize> {
+struct PointwiseForward<'a, E, C, const G: usize, const K: usize> {
     cell: C,
     shape: StepShape,
     inputs: &'a StepInputs<'a, E>,
@@ -178,7 +178,9 @@ struct ForwardStep<'a, E, C, const G: usize, const K: usize> {
     saved: SharedPtr<E>,
 }
 
-impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for ForwardStep<'_, E, C, G, K> {
+impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
+    for PointwiseForward<'_, E, C, G, K>
+{
     /// # Safety
     /// Every slice and output must have the size of the shape.
     #[inline(always)]
@@ -237,7 +239,7 @@ fn backward<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     let mut product = vec![E::zero(); G * len];
     let mut h = vec![E::zero(); len];
     let mut c = vec![E::zero(); if C::CELL_STATE { len } else { 0 }];
-    let kernel = BackwardStep::<_, _, G, K> {
+    let kernel = PointwiseBackward::<_, _, G, K> {
         cell,
         shape,
         saved,
@@ -252,7 +254,7 @@ fn backward<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     StepGradients { x, product, h, c: C::CELL_STATE.then_some(c) }
 }
 
-struct BackwardStep<'a, E, C, const G: usize, const K: usize> {
+struct PointwiseBackward<'a, E, C, const G: usize, const K: usize> {
     cell: C,
     shape: StepShape,
     saved: &'a [E],
@@ -264,7 +266,9 @@ struct BackwardStep<'a, E, C, const G: usize, const K: usize> {
     c: SharedPtr<E>,
 }
 
-impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for BackwardStep<'_, E, C, G, K> {
+impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
+    for PointwiseBackward<'_, E, C, G, K>
+{
     /// # Safety
     /// Every slice and output must have the size of the shape.
     #[inline(always)]

@@ -67,7 +67,7 @@ pub struct Args {
     pub data: TrainDataArgs,
 
     #[command(flatten)]
-    pub network: architecture::Args,
+    pub network: architecture::ArchitectureArgs,
 
     #[command(flatten)]
     pub length: LengthArgs,
@@ -109,8 +109,8 @@ pub struct TrainDataArgs {
     #[command(flatten)]
     forecast: ForecastArgs,
 
-    /// Fraction held out for validation; 0 holds out nothing [default: 0.05 of a file; 0.1 of the train file of a folder
-    /// without valid]
+    /// Fraction held out for validation; 0 holds out nothing [default: 0.05 of a file; 0.1 of the train file of a
+    /// folder without valid]
     #[arg(long, value_name = "X", value_parser = number::share, alias = "val_frac")]
     valid_fraction: Option<f64>,
 
@@ -118,7 +118,8 @@ pub struct TrainDataArgs {
     #[arg(long, value_name = "X", value_parser = number::share)]
     test_fraction: Option<f64>,
 
-    /// char, word (cut at blanks alone), treebank (punctuation and contractions cut off, too), bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
+    /// char, word (cut at blanks alone), treebank (punctuation and contractions cut off, too), bpe:N or the path of a
+    /// tokenizer.json [default: char; word for rnnlm and classify]
     #[arg(long, value_name = "TOKENIZER", value_parser = flags::parsed::<Kind>)]
     pub tokenizer: Option<Kind>,
 
