@@ -284,21 +284,43 @@ mod tests {
         assert_eq!(short[1][0], long[1][0]);
     }
 
-    #[test]
-    fn spelling_and_columns_reach_the_emissions() {
-        let model = tagger(&config()).unwrap();
-        let first = |change: fn(&mut Words)| -> Vec<f32> {
-            let Inputs::Words(mut words) = words(3, 3) else { unreachable!() };
-            change(&mut words);
-            let (hidden, _) = model.encode(&Inputs::Words(words), None, Some(&[3, 1])).unwrap();
-            model.outputs(&hidden).unwrap().to_vec3().unwrap()[0][0].clone()
+    /// The features of a word: its embedding, the last state of each direction over its characters, its column's.
+    fn features_of(model: &Tagger, (word, spelling, value): (u32, &[u32], u32)) -> Vec<f32> {
+        let row = |embedding: &Embedding, index: u32| -> Vec<f32> {
+            embedding.weight().get(index as usize).unwrap().to_vec1().unwrap()
         };
-        let plain = first(|_| {});
-        assert_ne!(
-            plain,
-            first(|words| words.characters = rows(&[vec![8, 2, 0], vec![3, 0, 0], vec![4, 5, 6]]))
-        );
-        assert_ne!(plain, first(|words| words.columns = vec![rows(&[vec![0, 4, 3], vec![1, 0, 0]])]));
+        let Characters { encoder, rnn } = model.characters.as_ref().unwrap();
+        let characters: Vec<Vec<f32>> = spelling.iter().map(|&character| row(encoder, character)).collect();
+        let states = states(rnn.as_ref(), characters);
+        let (forward, backward) = (&states[states.len() - 1][..4], &states[0][4..]);
+        [&row(&model.encoder, word), forward, backward, &row(&model.columns[0], value)].concat()
+    }
+
+    /// The states of a stack over one sequence.
+    fn states(rnn: &dyn Recurrent, xs: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+        let xs = Tensor::new(xs, &Device::Cpu).unwrap().unsqueeze(0).unwrap(); // (1, time, features)
+        rnn.run(&xs, None, None).unwrap().ys.squeeze(0).unwrap().to_vec2().unwrap()
+    }
+
+    #[test]
+    fn emissions_are_those_of_words_spelled_and_sentences_read_one_by_one() {
+        let model = tagger(&config()).unwrap();
+        let (hidden, _) = model.encode(&words(3, 3), None, Some(&[3, 1])).unwrap();
+        let found: Vec<Vec<Vec<f32>>> = model.outputs(&hidden).unwrap().to_vec3().unwrap(); // (batch, time, tags)
+        // As `words` has them.
+        let sentences: [&[(u32, &[u32], u32)]; 2] =
+            [&[(1, &[1, 2], 5), (2, &[3], 4), (3, &[4, 5, 6], 3)], &[(2, &[3], 1)]];
+        let weight: Vec<Vec<f32>> = model.decoder.weight().to_vec2().unwrap(); // (tags, output)
+        let bias: Vec<f32> = model.decoder.bias().unwrap().to_vec1().unwrap();
+        for (sentence, found) in sentences.iter().zip(&found) {
+            let xs = sentence.iter().map(|&word| features_of(&model, word)).collect();
+            for (state, found) in states(model.rnn.as_ref(), xs).iter().zip(found) {
+                for ((row, bias), found) in weight.iter().zip(&bias).zip(found) {
+                    let expected = row.iter().zip(state).map(|(w, h)| w * h).sum::<f32>() + bias;
+                    assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+                }
+            }
+        }
     }
 
     #[test]
