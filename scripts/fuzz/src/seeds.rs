@@ -116,7 +116,7 @@ pub const DATA: &[&str] = &[
     "parallel",
 ];
 
-/// Those with the columns `text` and `label`.
+/// Tables with the columns `text` and `label`.
 pub const TABLES: &[&str] = &["table.csv", "table.tsv", "semicolons.csv", "rows.jsonl"];
 
 /// Flags that keep a training short.
