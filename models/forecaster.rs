@@ -12,10 +12,11 @@
 //! linear      y_k += A x + a                                  added to the locations of either, with `linear`
 //! ```
 //!
-//! `x` holds the value of a step and its features, `f` the features that are known for the steps of the forecast, `p_j` is
-//! a learned position, and `s` a learned vector of the series. Segments are those of Lin et al. 2023 ("SegRNN: Segment
-//! Recurrent Neural Network for Long-Term Time Series Forecasting"); the linear layer is that of Zeng et al. 2023 ("Are
-//! Transformers Effective for Time Series Forecasting?"), over the values alone. Values are scaled outside the network.
+//! `x` holds the value of a step and its features, `f` the features that are known for the steps of the forecast, `p_j`
+//! is a learned position, and `s` a learned vector of the series. Segments are those of Lin et al. 2023 ("SegRNN:
+//! Segment Recurrent Neural Network for Long-Term Time Series Forecasting"); the linear layer is that of Zeng et al.
+//! 2023 ("Are Transformers Effective for Time Series Forecasting?"), over the values alone. Values are scaled outside
+//! the network.
 //!
 //! | parameter | shape |
 //! |---|---|

@@ -30,8 +30,8 @@
 //! - [`lstm`](fn@lstm) and [`gru`](fn@gru) take the configurations of `candle_nn::rnn`, whose trait `RNN` the layers
 //!   implement.
 //! - [`Stream`] reads one step after another without allocating.
-//! - [`Network`] is the trait of whole networks, [`Rnnlm`], [`Predictor`], [`Tagger`] and [`Translator`]; [`ModelConfig`]
-//!   builds one from its configuration.
+//! - [`Network`] is the trait of whole networks, [`Rnnlm`], [`Predictor`], [`Tagger`] and [`Translator`];
+//!   [`ModelConfig`] builds one from its configuration.
 //! - [`Cell`] is the trait of a new kind of cell.
 //!
 //! Parameters that a new `VarMap` has to create are drawn from the scheme [`Init`] with candle's own generator.

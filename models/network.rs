@@ -17,8 +17,8 @@ use crate::sequence_to_sequence::SequenceToSequence;
 /// A network of two parts: [`encode`](Network::encode) runs the recurrence, and [`decode`](Network::outputs) computes
 /// scores of its hidden states. So a loss over a large vocabulary need not hold all scores at a time.
 pub trait Network: Send + Sync {
-    /// Run `inputs` from `state`, or zero if it is `None`, to the hidden states that the decoder reads. With a generator
-    /// in `noise`, as in training, dropout acts. `lengths` holds the steps of each sequence.
+    /// Run `inputs` from `state`, or zero if it is `None`, to the hidden states that the decoder reads. With a
+    /// generator in `noise`, as in training, dropout acts. `lengths` holds the steps of each sequence.
     ///
     /// # Errors
     /// If the inputs are of another kind than the network's, a shape or length disagrees with the configuration, or a

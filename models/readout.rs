@@ -115,7 +115,8 @@ fn mean(ys: &Tensor, lengths: Option<&[usize]>) -> Result<Tensor> {
     ys.sum(1)?.broadcast_mul(&shares)
 }
 
-/// Compute the maximum over the steps of each sequence, (batch, output). Of equal maxima the first one gets the gradient.
+/// Compute the maximum over the steps of each sequence, (batch, output). Of equal maxima the first one gets the
+/// gradient.
 fn max(ys: &Tensor, lengths: Option<&[usize]>) -> Result<Tensor> {
     let values = ys.detach();
     let values = match padding(ys, lengths)? {

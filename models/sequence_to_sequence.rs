@@ -7,8 +7,8 @@ use crate::layers::attention::{AttentionMemory, AttentionState};
 /// A network that reads a source text and writes a target text one token after another. Several targets may be written
 /// side by side, as in beam search.
 pub trait SequenceToSequence: Send + Sync {
-    /// Read sources outside training: tokens, u32, (batch, source), with the number of tokens of each, at least 1; all have
-    /// `source` tokens if `lengths` is `None`. Return what the decoder attends to, and its initial state.
+    /// Read sources outside training: tokens, u32, (batch, source), with the number of tokens of each, at least 1; all
+    /// have `source` tokens if `lengths` is `None`. Return what the decoder attends to, and its initial state.
     ///
     /// # Errors
     /// If a token is not in the vocabulary, or a length is not in 1 to `source`.

@@ -54,7 +54,8 @@ pub struct TranslatorConfig {
     pub target_vocabulary: usize,
     /// The attention's score of a step of the source.
     pub score: AttentionScore,
-    /// Whether the output layer uses the target's embedding matrix, after a projection if the decoder has other features.
+    /// Whether the output layer uses the target's embedding matrix, after a projection if the decoder has other
+    /// features.
     pub tied: bool,
     /// Whether source and target have one vocabulary and one embedding.
     pub shared: bool,

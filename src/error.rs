@@ -75,8 +75,8 @@ impl Error {
         Self::Invalid { field, problem: problem.into() }
     }
 
-    /// Return an error about a file or folder. `problem` is anything that prints, such as an [`std::io::Error`]. A parser's
-    /// message may quote a whole value of the file: the middle of a long problem is left out.
+    /// Return an error about a file or folder. `problem` is anything that prints, such as an [`std::io::Error`]. A
+    /// parser's message may quote a whole value of the file: the middle of a long problem is left out.
     pub fn file(path: impl AsRef<Path>, problem: impl std::fmt::Display) -> Self {
         let problem = without_numbers(&problem.to_string());
         Self::File { path: path.as_ref().to_path_buf(), problem: without_middle(problem) }

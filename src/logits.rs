@@ -19,7 +19,8 @@ pub(crate) fn softmax(scores: &[f32]) -> Vec<f64> {
     exponentials.iter().map(|e| e / total).collect()
 }
 
-/// The index of the highest score, the first of equal ones. NaN is no score; `None` if no score is above minus infinity.
+/// The index of the highest score, the first of equal ones. NaN is no score; `None` if no score is above minus
+/// infinity.
 pub(crate) fn first_highest<T: Copy + Into<f64>>(scores: &[T]) -> Option<usize> {
     let mut best = (None, f64::NEG_INFINITY);
     for (index, &score) in scores.iter().enumerate() {

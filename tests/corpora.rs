@@ -1,4 +1,5 @@
-//! Metrics and readers on the corpora that published figures are measured on. The corpora are no part of the repository.
+//! Metrics and readers on the corpora that published figures are measured on. The corpora are no part of the
+//! repository.
 
 use std::path::PathBuf;
 

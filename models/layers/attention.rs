@@ -62,8 +62,8 @@ pub struct AttentionMemory {
     keys: Tensor,
     /// Steps of each source; all of them if `None`.
     lengths: Option<Vec<usize>>,
-    /// The weights of the attentional state in the cell's input, (gates * hidden, hidden), and the packed weights. `None` if
-    /// there are no kernels for them.
+    /// The weights of the attentional state in the cell's input, (gates * hidden, hidden), and the packed weights.
+    /// `None` if there are no kernels for them.
     prepared: Option<(Tensor, PackedWeights)>,
 }
 
@@ -204,8 +204,8 @@ impl<C: Cell> AttentionDecoder<C> {
     /// attentional state too. `memory` is the features of the encoder's outputs.
     ///
     /// # Errors
-    /// If the configuration is invalid, has several layers, both directions, a projection, recurrent dropout, weight drop
-    /// or zoneout, or a parameter is missing or has another shape.
+    /// If the configuration is invalid, has several layers, both directions, a projection, recurrent dropout, weight
+    /// drop or zoneout, or a parameter is missing or has another shape.
     #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
     pub fn new(
         config: &StackConfig<C::Options>,
@@ -256,10 +256,9 @@ impl<C: Cell> AttentionDecoder<C> {
         Ok(AttentionState { cell: self.rnn.zero_state(batch)?, attentional })
     }
 
-    /// Prepare the outputs of an encoder, (batch, source, memory), and the decoder's weights as they are now, for all steps
-    /// of a target. `lengths` holds the steps
-    /// of each source, at least 1; all have `source` steps if `None`. The padding must be finite, and its attention
-    /// weights are 0.
+    /// Prepare the outputs of an encoder, (batch, source, memory), and the decoder's weights as they are now, for all
+    /// steps of a target. `lengths` holds the steps of each source, at least 1; all have `source` steps if `None`. The
+    /// padding must be finite, and its attention weights are 0.
     ///
     /// # Errors
     /// If the outputs have another number of features than the decoder reads.

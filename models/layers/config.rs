@@ -170,7 +170,8 @@ impl StackOptions {
         if self.bidirectional == Some(Merge::Concat) { 2 * width } else { width }
     }
 
-    /// Refuse sizes outside 1 to [`LARGEST_SIZE`], layers outside 1 to [`MOST_LAYERS`] and probabilities outside [0, 1).
+    /// Refuse sizes outside 1 to [`LARGEST_SIZE`], layers outside 1 to [`MOST_LAYERS`] and probabilities outside [0,
+    /// 1).
     pub(crate) fn validate(&self) -> Result<()> {
         for (name, size, most) in [
             ("input_size", self.input_size, LARGEST_SIZE),

@@ -26,7 +26,8 @@ pub(crate) struct ChainScores<'a> {
 }
 
 impl ChainScores<'_> {
-    /// Compute `-log p(tags)` in nats, summed over the sequences: a scalar with a gradient. `targets` is (batch, time) u32.
+    /// Compute `-log p(tags)` in nats, summed over the sequences: a scalar with a gradient. `targets` is (batch, time)
+    /// u32.
     ///
     /// # Errors
     /// If the shapes disagree, a length is above `time`, or a target within a sequence is not a tag.

@@ -54,8 +54,8 @@ impl Dataset {
         self.len() == 0
     }
 
-    /// Count the text that a tokenizer does not know; `unknown` is its unknown token, if it has one. Characters that the
-    /// tokenizer drops are counted in a stream alone.
+    /// Count the text that a tokenizer does not know; `unknown` is its unknown token, if it has one. Characters that
+    /// the tokenizer drops are counted in a stream alone.
     pub fn unknown(&self, unknown: Option<u32>) -> Unknown {
         match self {
             Self::Stream { tokens, .. } => tokens.unknown(),

@@ -1,7 +1,7 @@
 //! Data in train, valid and test: one file, of which a draw sets records aside, or a folder with a file for each.
 //!
-//! The draw is that of records (see [`SplitRule::Drawn`](super::SplitRule::Drawn)) with a single class: it depends on the
-//! number of items alone. A folder without a validation file gives up a fraction of its training file.
+//! The draw is that of records (see [`SplitRule::Drawn`](super::SplitRule::Drawn)) with a single class: it depends on
+//! the number of items alone. A folder without a validation file gives up a fraction of its training file.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

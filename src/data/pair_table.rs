@@ -30,13 +30,13 @@ struct PairTable {
     census: OnceLock<PairCensus>,
 }
 
-/// Open a table of pairs, or a folder with `train`, and optionally `valid` (also `validation`, `val` or `dev`) and `test`.
-/// Fetch a file of the hub. `options.columns.text` names the column of the sources, `options.columns.label` that of the
-/// targets.
+/// Open a table of pairs, or a folder with `train`, and optionally `valid` (also `validation`, `val` or `dev`) and
+/// `test`. Fetch a file of the hub. `options.columns.text` names the column of the sources, `options.columns.label`
+/// that of the targets.
 ///
 /// # Errors
-/// If a file cannot be fetched or read, is no table or has no such columns; if the label column is not named; if the folder
-/// has no training file or two files for one split; and for built-ins.
+/// If a file cannot be fetched or read, is no table or has no such columns; if the label column is not named; if the
+/// folder has no training file or two files for one split; and for built-ins.
 pub fn open(source: &Source, options: &ReadOptions) -> Result<Divided<PairFile>> {
     match source {
         Source::Builtin(builtin) => Err(Error::invalid(

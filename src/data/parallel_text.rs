@@ -83,8 +83,8 @@ pub fn languages_of(folder: &Path) -> Result<Vec<String>> {
 /// Open a folder of parallel text.
 ///
 /// # Errors
-/// If a training file is missing, a file has no counterpart in the other language, there are two validation sets, or a file
-/// is empty or not text. Unequal numbers of lines are found when they are read.
+/// If a training file is missing, a file has no counterpart in the other language, there are two validation sets, or a
+/// file is empty or not text. Unequal numbers of lines are found when they are read.
 pub fn open(folder: &Path, languages: &Languages, encoding: Option<Encoding>) -> Result<Divided<PairFile>> {
     if languages.source == languages.target {
         let problem =

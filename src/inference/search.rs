@@ -1,7 +1,7 @@
 //! Greedy and beam search for translations, of several sources side by side.
 //!
-//! The search of each source is that of [`BeamSearch`](super::generate::BeamSearch): each turn extends every text of the
-//! beam by every token, and the N most probable are the next beam. A text that ends with `<eos>` among the N most
+//! The search of each source is that of [`BeamSearch`](super::generate::BeamSearch): each turn extends every text of
+//! the beam by every token, and the N most probable are the next beam. A text that ends with `<eos>` among the N most
 //! probable is finished. The search of a source ends when N texts are finished, or at the greatest length, where the
 //! texts of the beam are finished too. The translation is the finished text with the highest score,
 //!
@@ -164,8 +164,8 @@ impl Search {
         Ok(found)
     }
 
-    /// Extend the texts of one source, which are rows from `first` on. Return for each text of the new beam the row that it
-    /// extends.
+    /// Extend the texts of one source, which are rows from `first` on. Return for each text of the new beam the row
+    /// that it extends.
     fn turn(&self, one: &mut OneSource, step: &StepResults, first: usize) -> Result<Vec<usize>> {
         let SearchOptions { beams, .. } = self.options;
         let texts = one.beam.iter().enumerate().map(|(parent, text)| {

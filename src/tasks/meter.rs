@@ -56,9 +56,9 @@ pub struct Measured {
 /// The figures of naive forecasts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Baselines {
-    /// Those of the last value.
+    /// The figures of a forecast of the last value.
     pub naive: Figures,
-    /// Those of the values a season before.
+    /// The figures of a forecast of the values a season before.
     pub seasonal_naive: Figures,
 }
 

@@ -71,8 +71,8 @@ impl NetworkOptions {
         }
     }
 
-    /// Every option that not all kinds of network have: those that have it, whether the option is set, and an error about
-    /// it.
+    /// Every option that not all kinds of network have: those that have it, whether the option is set, and an error
+    /// about it.
     fn of_some_kinds(&self) -> [(&'static [NetworkKind], bool, OptionError); 8] {
         use NetworkKind::{Classifier, LanguageModel, Tagger, Translator};
         [

@@ -92,8 +92,8 @@ pub(super) fn prepare(data: &DataSpec, origin: Origin, unit: LossUnit) -> Result
     })
 }
 
-/// Read a split for a trained model. With `tagged`, each tag must be one that the model knows; otherwise the tags of the
-/// data are ignored.
+/// Read a split for a trained model. With `tagged`, each tag must be one that the model knows; otherwise the tags of
+/// the data are ignored.
 pub(super) fn read_split(
     data: &DataSpec,
     split: Option<Split>,

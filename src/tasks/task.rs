@@ -70,7 +70,8 @@ pub trait Task: Send + Sync {
         STORY
     }
 
-    /// The data as a trained model with that schema reads it: columns that the user does not name are those of the model.
+    /// The data as a trained model with that schema reads it: columns that the user does not name are those of the
+    /// model.
     ///
     /// # Errors
     /// If the schema is not one of the task.

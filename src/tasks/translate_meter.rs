@@ -13,8 +13,8 @@ use crate::inference::search::{Found, Search, SearchOptions, Sources};
 use crate::training::loss::{self, LossSum};
 use crate::{Error, Result};
 
-/// Cross-entropy and perplexity of the targets' tokens with teacher forcing; BLEU, chrF and exact match of the translations
-/// that a search finds.
+/// Cross-entropy and perplexity of the targets' tokens with teacher forcing; BLEU, chrF and exact match of the
+/// translations that a search finds.
 pub(super) struct TranslateMeter {
     /// The reason why nothing can be translated.
     vocabularies: Result<Vocabularies>,

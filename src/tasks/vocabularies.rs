@@ -100,8 +100,8 @@ impl Vocabularies {
         })
     }
 
-    /// The greatest number of tokens of the translation of a source with so many tokens: at least that of the longest target in
-    /// training.
+    /// The greatest number of tokens of the translation of a source with so many tokens: at least that of the longest
+    /// target in training.
     pub fn limit(&self, source: usize) -> usize {
         (2 * source + SLACK).max(self.longest_target).min(MOST_TOKENS)
     }

@@ -7,8 +7,8 @@ use super::encode::Tokenizer;
 use super::encoder::Encoder;
 use crate::contain::contain;
 
-/// A decoder that turns tokens into text one by one, and withholds only incomplete characters. Its memory does not grow with the
-/// number of tokens.
+/// A decoder that turns tokens into text one by one, and withholds only incomplete characters. Its memory does not grow
+/// with the number of tokens.
 ///
 /// To continue a prompt, push the tokens of the prompt first and discard their text.
 #[derive(Clone, Debug)]
@@ -139,7 +139,8 @@ impl<'t> Decoder<'t> {
     }
 }
 
-/// Remove the complete characters at the front of `bytes`, and return them; bytes that cannot begin a character become U+FFFD.
+/// Remove the complete characters at the front of `bytes`, and return them; bytes that cannot begin a character become
+/// U+FFFD.
 fn whole_characters(bytes: &mut Vec<u8>) -> String {
     let mut text = String::new();
     let mut used = 0;

@@ -75,8 +75,9 @@ pub fn cross_entropy_sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) 
     Ok(LossSum { loss, count: targets.dim(0)?, correct })
 }
 
-/// The class of each target of a batch and the class that the network predicts, the one with the highest output: sequence
-/// after sequence, each step by step, without padding. The prediction is `None` if an output is NaN or infinite.
+/// The class of each target of a batch and the class that the network predicts, the one with the highest output:
+/// sequence after sequence, each step by step, without padding. The prediction is `None` if an output is NaN or
+/// infinite.
 ///
 /// # Errors
 /// If the targets are not classes, and errors from candle.

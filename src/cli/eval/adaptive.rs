@@ -40,8 +40,8 @@ pub struct AdaptiveArgs {
     #[arg(long, value_name = "N", value_parser = number::count, requires = "dynamic")]
     dynamic_segment: Option<usize>,
 
-    /// The data that the model was trained on: divide each step by the root mean square of the gradients on its training
-    /// split; takes about as long as an epoch of training
+    /// The data that the model was trained on: divide each step by the root mean square of the gradients on its
+    /// training split; takes about as long as an epoch of training
     #[arg(long, value_name = "DATA", requires = "dynamic")]
     dynamic_stats: Option<String>,
 

@@ -1,15 +1,15 @@
 //! Forms of timestamps.
 //!
-//! A timestamp is an integer, or a date in one of the forms of [`FORMS`]; then it is held as milliseconds since 1970. A date
-//! with an offset is converted to UTC; one without is taken as it stands.
+//! A timestamp is an integer, or a date in one of the forms of [`FORMS`]; then it is held as milliseconds since 1970. A
+//! date with an offset is converted to UTC; one without is taken as it stands.
 
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use serde::{Deserialize, Serialize};
 
-/// The forms of dates in the notation of `strftime`, in the order in which they are tried. A column has the first that fits
-/// all its rows; see [`TimeFormat::find`].
+/// The forms of dates in the notation of `strftime`, in the order in which they are tried. A column has the first that
+/// fits all its rows; see [`TimeFormat::find`].
 const FORMS: [&str; 26] = [
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%dT%H:%M:%S%.f",

@@ -156,8 +156,8 @@ impl TimeGrid {
         self.calendar(0).len()
     }
 
-    /// Features of a timestamp, each a sine and a cosine: the hour of the day, the day of the week, the month of the year,
-    /// so far as they change within a season of the step. None for integers.
+    /// Features of a timestamp, each a sine and a cosine: the hour of the day, the day of the week, the month of the
+    /// year, so far as they change within a season of the step. None for integers.
     pub fn calendar(&self, time: i64) -> Vec<f32> {
         let Some(date) = date(time).filter(|_| !self.form.is_integer()) else { return vec![] };
         let day = f64::from(date.num_seconds_from_midnight()) / 86_400.;
@@ -177,8 +177,8 @@ fn counted(number: i64, unit: &str) -> String {
     if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
 }
 
-/// The step in months of dates that are all on the same day of their month and time of day, or on the last day; `None` for
-/// others.
+/// The step in months of dates that are all on the same day of their month and time of day, or on the last day; `None`
+/// for others.
 fn months(series: &[Vec<i64>]) -> Option<Interval> {
     let all = || series.iter().flatten().filter_map(|&time| date(time));
     let first = all().next()?;

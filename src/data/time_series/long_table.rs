@@ -72,7 +72,7 @@ struct ColumnPlaces {
     time: Option<usize>,
     series: Option<usize>,
     targets: Vec<usize>,
-    /// Those known only up to the forecast, then those known in advance.
+    /// Features that are known only up to the forecast, then features that are known in advance.
     covariates: Vec<usize>,
 }
 

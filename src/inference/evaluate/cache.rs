@@ -167,8 +167,8 @@ impl Past {
         [start..start + first, 0..steps.len() - first]
     }
 
-    /// Add `states`, (steps, hidden), and the tokens that followed them, in place of the oldest steps. There are at most
-    /// as many as rows.
+    /// Add `states`, (steps, hidden), and the tokens that followed them, in place of the oldest steps. There are at
+    /// most as many as rows.
     fn append(&mut self, states: &Tensor, next: &[u32]) -> Result<()> {
         let (added, hidden) = states.dims2()?;
         let states = states.contiguous()?;

@@ -102,8 +102,8 @@ fn described(window: &TargetWindow, mean: &[f64], levels: &[f64], quantiles: Vec
 /// The forecasts of the first `most` series of a table, or of the one called `name`, beside their values.
 ///
 /// # Errors
-/// If the data cannot be read or does not suit the model, there is no such series, or a forecast is NaN or infinite, and
-/// errors from candle.
+/// If the data cannot be read or does not suit the model, there is no such series, or a forecast is NaN or infinite,
+/// and errors from candle.
 pub fn curves(
     network: &dyn Network,
     names: Names<'_>,

@@ -6,8 +6,8 @@ use crate::{Error, Result};
 /// The most classes of a picture.
 pub const MOST_CLASSES: usize = 40;
 
-/// A confusion matrix: a row for each true class, a column for each predicted class. The shade of a cell is the share of
-/// its row.
+/// A confusion matrix: a row for each true class, a column for each predicted class. The shade of a cell is the share
+/// of its row.
 #[derive(Clone, Debug)]
 pub struct Matrix {
     /// A line above the matrix.
