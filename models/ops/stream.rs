@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-use super::backend::{Arithmetic, Backend, Operands};
+use super::backend::{Arithmetic, Backend, OperandType};
 use super::layer_weights::LayerWeights;
 use super::packing::{pack, packed_if_frozen};
 use super::storage::read;
@@ -56,11 +56,11 @@ impl FusedStream {
         if !layers.iter().all(fused) {
             return Ok(None);
         }
-        Ok(Some(match Operands::of_f32()? {
-            Operands::F32(isa) => Self::F32(packed_stream(isa, layers, zoneout, decoder)?),
-            Operands::Rounded(isa) => Self::Rounded(packed_stream(isa, layers, zoneout, decoder)?),
+        Ok(Some(match OperandType::of_f32()? {
+            OperandType::F32(isa) => Self::F32(packed_stream(isa, layers, zoneout, decoder)?),
+            OperandType::Rounded(isa) => Self::Rounded(packed_stream(isa, layers, zoneout, decoder)?),
             #[cfg(target_arch = "x86_64")]
-            Operands::Bf16(isa) => Self::Bf16(packed_stream(isa, layers, zoneout, decoder)?),
+            OperandType::Bf16(isa) => Self::Bf16(packed_stream(isa, layers, zoneout, decoder)?),
         }))
     }
 

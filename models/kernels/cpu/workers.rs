@@ -1,8 +1,8 @@
 //! The threads of the kernels.
 //!
 //! Starting and joining threads at every time step would cost more than the step. Workers start once per sequence
-//! instead, and synchronise within it by spinning at a [`Barrier`], which takes a fraction of a microsecond. They run on
-//! candle's thread pool: a second pool that spins would compete with it for the cores.
+//! instead, and synchronise within it by spinning at a [`Barrier`], which takes a fraction of a microsecond. They run
+//! on candle's thread pool: a second pool that spins would compete with it for the cores.
 
 use std::cell::Cell;
 use std::ops::Range;

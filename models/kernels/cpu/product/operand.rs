@@ -18,8 +18,8 @@ pub(crate) type SumVector<S, O> = Vector<S, <O as Operand>::Sum>;
 /// the type [`Operand::Sum`]; everything that enters a product is rounded from it when it is packed or stored.
 ///
 /// `f32` and `f64` are their own sum type, so rounding is the identity. The operands of `bf16/` are narrower; what a
-/// processor's instructions for them demand of the layout is stated by the constants, and [`Operand::multiply`] is their
-/// micro-kernel.
+/// processor's instructions for them demand of the layout is stated by the constants, and [`Operand::multiply`] is
+/// their micro-kernel.
 pub(crate) trait Operand: Pod + Send + Sync {
     /// The type of sums. It has at least the size of the operand type.
     type Sum: Float;
@@ -68,8 +68,8 @@ pub(crate) trait Operand: Pod + Send + Sync {
     /// A vector of operands must be writable at `to`.
     unsafe fn store_rounded<S: Simd>(sums: Vector<S, Self::Sum>, to: *mut Self);
 
-    /// Round one vector of [`Operand::INTERLEAVED`] consecutive rows of a panel and store them; `row(i)` is the vector of
-    /// the `i`-th of these rows.
+    /// Round one vector of [`Operand::INTERLEAVED`] consecutive rows of a panel and store them; `row(i)` is the vector
+    /// of the `i`-th of these rows.
     ///
     /// # Safety
     /// As many vectors of operands must be writable at `to`.
@@ -93,8 +93,8 @@ pub(crate) trait Operand: Pod + Send + Sync {
     /// `count` sums, rounded up to whole vectors, must be writable at `sums`.
     unsafe fn round_in_place<S: Simd>(simd: S, sums: *mut Self::Sum, count: usize);
 
-    /// Pack one vector of columns of a panel whose rows are `width` elements wide: column `c` is the row of `depth` sums
-    /// at `columns[c]`, or zero for null.
+    /// Pack one vector of columns of a panel whose rows are `width` elements wide: column `c` is the row of `depth`
+    /// sums at `columns[c]`, or zero for null.
     ///
     /// # Safety
     /// Every row must have the depth, and `to` room for as many rows, rounded up to [`Operand::INTERLEAVED`].
@@ -159,8 +159,8 @@ pub(crate) trait Operand: Pod + Send + Sync {
     ///
     /// # Safety
     /// `left` must have `rows` rows of `depth` elements, `panel` `depth * vectors` vectors, filled up to
-    /// [`Operand::DEPTH_STEP`], and `tile` `rows * vectors` vectors; `rows` is at most [`Operand::max_rows`] and `vectors`
-    /// at most [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
+    /// [`Operand::DEPTH_STEP`], and `tile` `rows * vectors` vectors; `rows` is at most [`Operand::max_rows`] and
+    /// `vectors` at most [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
     unsafe fn multiply<S: Simd>(simd: S, size: (usize, usize), product: TileProduct<Self, Self::Sum>);
 }
 
