@@ -19,8 +19,8 @@ pub enum Precision {
     #[default]
     F32,
     /// Operands rounded to bf16, which has 8 binary digits: in recurrent layers, decoders with attention, streams and
-    /// linear layers. Sums and everything else stay in f32, and so do the scores and weighted sums of attention. Fast on processors with instructions for it, the same
-    /// elsewhere.
+    /// linear layers. Sums and everything else stay in f32, and so do the scores and weighted sums of attention. Fast
+    /// on processors with instructions for it, the same elsewhere.
     Bf16,
 }
 

@@ -240,6 +240,7 @@ impl TrainingArgs {
             bptt: self.bptt.unwrap_or(defaults.bptt),
             vary_bptt: self.vary_bptt,
             state_reset: self.state_reset,
+            similar_sizes: true,
             accumulate: self.accumulate,
             label_smoothing: self.label_smoothing,
             average: self.average,
