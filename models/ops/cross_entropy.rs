@@ -8,10 +8,11 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use super::backend::{Operation, dispatch};
+use super::inference::refuse_gradients;
 use super::parameter_gradients::collect;
 use super::reference;
 use super::storage::{elements, read};
-use crate::kernels::cpu::{self, Isa, Operand, Real};
+use crate::kernels::cpu::{self, GradientOperand, Int8, Isa, Operand, Real};
 
 /// Rows that the reference scores at a time, which bounds the memory of (rows, classes).
 const ROWS: usize = 1024;
@@ -85,7 +86,7 @@ struct MeanLoss<'a> {
 impl Operation for MeanLoss<'_> {
     type Output = Tensor;
 
-    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Tensor> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Tensor> {
         let CheckedExamples { rows, weight, bias, targets } = CheckedExamples::of(self.examples)?;
         let op = CrossEntropy::<O> {
             isa,
@@ -96,6 +97,17 @@ impl Operation for MeanLoss<'_> {
             operand: PhantomData,
         };
         rows.apply_op3(&weight, &bias, op)?.reshape(())
+    }
+
+    fn int8(self, isa: Isa) -> Result<Tensor> {
+        let Self { examples, smoothing } = self;
+        let checked = CheckedExamples::of(examples)?;
+        let mean = checked.read::<f32, _>(|inputs| {
+            let inputs = cpu::CrossEntropyInputs { smoothing, ..*inputs };
+            cpu::losses::<Int8>(isa, &inputs).sum() / checked.targets.len() as f64
+        })?;
+        let mean = Tensor::new(mean as f32, &Device::Cpu)?;
+        refuse_gradients(mean, &[&checked.rows, &checked.weight, &checked.bias])
     }
 
     fn reference(self) -> Result<Tensor> {
@@ -111,11 +123,12 @@ struct Scoring<'a>(Examples<'a>);
 impl Operation for Scoring<'_> {
     type Output = Score;
 
-    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Score> {
-        CheckedExamples::of(self.0)?.read::<O::Sum, _>(|examples| {
-            let losses = cpu::cross_entropy::<O>(isa, examples, false);
-            Score { loss: losses.sum(), correct: losses.correct }
-        })
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Score> {
+        self.kernel::<O>(isa)
+    }
+
+    fn int8(self, isa: Isa) -> Result<Score> {
+        self.kernel::<Int8>(isa)
     }
 
     fn reference(self) -> Result<Score> {
@@ -131,16 +144,35 @@ impl Operation for Scoring<'_> {
     }
 }
 
+impl Scoring<'_> {
+    fn kernel<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Score> {
+        CheckedExamples::of(self.0)?.read::<O::Sum, _>(|examples| {
+            let losses = cpu::losses::<O>(isa, examples);
+            Score { loss: losses.sum(), correct: losses.correct }
+        })
+    }
+}
+
 struct RowLosses<'a>(Examples<'a>);
+
+impl RowLosses<'_> {
+    fn kernel<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Vec<f64>> {
+        CheckedExamples::of(self.0)?.read::<O::Sum, _>(|examples| {
+            let losses = cpu::losses::<O>(isa, examples).losses;
+            losses.iter().map(|loss| loss.to_f64()).collect()
+        })
+    }
+}
 
 impl Operation for RowLosses<'_> {
     type Output = Vec<f64>;
 
-    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Vec<f64>> {
-        CheckedExamples::of(self.0)?.read::<O::Sum, _>(|examples| {
-            let losses = cpu::cross_entropy::<O>(isa, examples, false).losses;
-            losses.iter().map(|loss| loss.to_f64()).collect()
-        })
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Vec<f64>> {
+        self.kernel::<O>(isa)
+    }
+
+    fn int8(self, isa: Isa) -> Result<Vec<f64>> {
+        self.kernel::<Int8>(isa)
     }
 
     fn reference(self) -> Result<Vec<f64>> {
@@ -206,7 +238,7 @@ struct CrossEntropy<O> {
     operand: PhantomData<O>,
 }
 
-impl<O: Operand<Sum: Real>> CustomOp3 for CrossEntropy<O> {
+impl<O: GradientOperand<Sum: Real>> CustomOp3 for CrossEntropy<O> {
     fn name(&self) -> &'static str {
         "linear-cross-entropy"
     }

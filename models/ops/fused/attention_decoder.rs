@@ -19,7 +19,7 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, 
 
 use super::extra_operand::ExtraOperand;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{self, Attended, Isa, Operand, PackedMatrix, Real, Scores};
+use crate::kernels::cpu::{self, Attended, GradientOperand, Isa, PackedMatrix, Real, Scores};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
 use packed::ForwardWeights;
@@ -91,7 +91,7 @@ struct Decode<'a> {
 impl Operation for Decode<'_> {
     type Output = Option<DecoderOutput>;
 
-    fn cpu<O: Operand<Sum: Real>>(self, _isa: Isa) -> Result<Self::Output> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, _isa: Isa) -> Result<Self::Output> {
         let Self { kind, inputs } = self;
         let (batch, target, rows) = inputs.gates.dims3()?;
         if kind.has_second_product() || target == 0 {

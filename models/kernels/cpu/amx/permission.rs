@@ -14,6 +14,11 @@ impl Amx {
         static PERMITTED: OnceLock<bool> = OnceLock::new();
         PERMITTED.get_or_init(|| has_tiles() && saves_tiles() && permit()).then_some(Self(()))
     }
+
+    /// Return whether there are products of int8 too (bit 25).
+    pub(crate) fn has_int8(self) -> bool {
+        __cpuid_count(7, 0).edx & 1 << 25 != 0
+    }
 }
 
 /// Return whether the processor has tiles (bit 24) and their products of bf16 (bit 22).

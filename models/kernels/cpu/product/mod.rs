@@ -36,7 +36,7 @@ pub(crate) use layout::SequenceLayout;
 pub(crate) use left::LeftRows;
 pub(crate) use matrix::PackedMatrix;
 pub(crate) use micro_kernel::TileProduct;
-pub(crate) use operand::{Operand, SumVector};
+pub(crate) use operand::{GradientOperand, Operand, SumVector};
 pub(crate) use operands::Operands;
 pub(crate) use outer::{OuterLeft, column_sums, outer};
 pub(crate) use panels::{Panel, PanelShape, Panels};

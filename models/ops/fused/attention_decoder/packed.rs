@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use crate::kernels::cpu::{Isa, Operand, PackedMatrix, Real};
+use crate::kernels::cpu::{Isa, GradientOperand, PackedMatrix, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
 
@@ -65,7 +65,7 @@ struct Pack<'a>([&'a Tensor; 3]);
 impl Operation for Pack<'_> {
     type Output = Option<PackedWeights>;
 
-    fn cpu<O: Operand<Sum: Real>>(self, _isa: Isa) -> Result<Self::Output> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, _isa: Isa) -> Result<Self::Output> {
         let [feed, hh, combine] = self.0;
         let weights = ForwardWeights::<O::Sum>::pack(Isa::current()?, feed, hh, combine)?;
         Ok(Some(PackedWeights(Arc::new(weights))))
