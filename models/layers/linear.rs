@@ -6,7 +6,7 @@ use candle_nn::VarBuilder;
 use crate::layers::config::check_probability;
 use crate::layers::init::{Distribution, parameter};
 use crate::ops::cross_entropy::{Examples, Score};
-use crate::ops::reference;
+use crate::ops;
 
 /// Make a linear layer with parameters from `vb`: `weight` (outputs, inputs) and `bias` (outputs). Parameters that `vb`
 /// creates are uniform in ±1/√inputs, as PyTorch's.
@@ -80,7 +80,7 @@ impl Linear {
         };
         let rows = xs.reshape((leading.iter().product::<usize>(), *last))?; // (rows, inputs)
         *last = self.weight.dims()[0];
-        reference::linear(&rows, &self.weight, self.bias())?.reshape(dims)
+        ops::linear::linear(&rows, &self.weight, self.bias())?.reshape(dims)
     }
 
     /// Compute the mean softmax cross-entropy of the outputs in nats, a scalar with a gradient.

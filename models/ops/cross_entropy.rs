@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use super::backend::{Operation, dispatch};
-use super::inference::refuse_gradients;
+use super::inference::{check_depth, refuse_gradients};
 use super::parameter_gradients::collect;
 use super::reference;
 use super::storage::{elements, read};
@@ -101,6 +101,7 @@ impl Operation for MeanLoss<'_> {
 
     fn int8(self, isa: Isa) -> Result<Tensor> {
         let Self { examples, smoothing } = self;
+        examples.check_int8()?;
         let checked = CheckedExamples::of(examples)?;
         let mean = checked.read::<f32, _>(|inputs| {
             let inputs = cpu::CrossEntropyInputs { smoothing, ..*inputs };
@@ -128,6 +129,7 @@ impl Operation for Scoring<'_> {
     }
 
     fn int8(self, isa: Isa) -> Result<Score> {
+        self.0.check_int8()?;
         self.kernel::<Int8>(isa)
     }
 
@@ -141,6 +143,13 @@ impl Operation for Scoring<'_> {
             Ok(())
         })?;
         Ok(score)
+    }
+}
+
+impl Examples<'_> {
+    /// Refuse examples with too many features for int8.
+    fn check_int8(&self) -> Result<()> {
+        check_depth(&[self.weight.dim(1)?])
     }
 }
 
@@ -172,6 +181,7 @@ impl Operation for RowLosses<'_> {
     }
 
     fn int8(self, isa: Isa) -> Result<Vec<f64>> {
+        self.0.check_int8()?;
         self.kernel::<Int8>(isa)
     }
 

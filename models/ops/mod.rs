@@ -11,6 +11,7 @@ pub(crate) mod embedding;
 pub(crate) mod fused;
 mod inference;
 pub(crate) mod layer_weights;
+pub(crate) mod linear;
 pub(crate) mod masked;
 pub(crate) mod packed_cache;
 mod packing;

@@ -61,16 +61,17 @@ fn int8_product(left: &Tensor, right: &Tensor, limit: f32) -> Result<Tensor> {
 fn integers(xs: &Tensor, dim: usize, limit: f32) -> Result<(Tensor, Tensor)> {
     /// 1.5 * 2^52: a sum with it is rounded to an integer, of two equally near to the even one.
     const INTEGERS: f64 = 6_755_399_441_055_744.;
+    let xs = xs.to_dtype(DType::F32)?; // as the kernels, so that they find the same integers
     let largest = xs.abs()?.max_keepdim(dim)?;
     let shape = largest.shape().clone();
-    let largest: Vec<f32> = largest.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-    let scale = |&largest: &f32| f64::from(scale_of(if largest < limit { limit } else { largest }));
-    let scales: Vec<f64> = largest.iter().map(scale).collect();
+    let largest: Vec<f32> = largest.flatten_all()?.to_vec1()?;
+    let scale = |&largest: &f32| scale_of(if largest < limit { limit } else { largest });
+    let scales: Vec<f32> = largest.iter().map(scale).collect();
     let factors = scales.iter().map(|&scale| if scale == 0. { 0. } else { 1. / scale }).collect();
-    let tensor = |values: Vec<f64>| Tensor::from_vec(values, &shape, xs.device());
+    let tensor = |values: Vec<f32>| Tensor::from_vec(values, &shape, xs.device());
     // A NaN is no largest magnitude, and stays one here.
-    let scaled = xs.to_dtype(DType::F64)?.broadcast_mul(&tensor(factors)?)?;
-    Ok((((scaled + INTEGERS)? - INTEGERS)?, tensor(scales)?))
+    let scaled = xs.broadcast_mul(&tensor(factors)?)?.to_dtype(DType::F64)?;
+    Ok((((scaled + INTEGERS)? - INTEGERS)?, tensor(scales)?.to_dtype(DType::F64)?))
 }
 
 /// Round to bf16; the gradient is that of the identity.

@@ -144,7 +144,7 @@ mod tests {
 
     /// Save a bundle without a tokenizer, with every parameter at `value`.
     fn bundle(path: &Path, value: f32) {
-        let config = super::super::Config { tokenizer: None, ..config() };
+        let config = Config { tokenizer: None, ..config() };
         let (map, builder) = Parameters::builder(config.dtype, &Device::Cpu);
         config.network.build(builder).unwrap();
         let weights = Parameters::from(&map).to_tensors().unwrap();

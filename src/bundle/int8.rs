@@ -4,7 +4,7 @@
 //! dimension): an element is `integer * scale`. Vectors stay in F32. The rule of the scales is that of products in int8,
 //! which find the same integers and scales again.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 use rnn_zoo_models::ops::round_to_int8;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;

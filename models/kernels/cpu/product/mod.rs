@@ -17,12 +17,14 @@
 //! | `panels.rs` | packed right-hand sides |
 //! | `tile.rs`, `micro_kernel.rs` | the sizes of tiles; the product of one tile |
 //! | `dense.rs` | `left * right` |
+//! | `linear.rs` | the product of a linear layer on plain matrices |
 //! | `matrix.rs` | a plain matrix as right-hand side of many products |
 //! | `outer.rs` | `left^T * right` and column sums, for gradients of weights and biases |
 
 mod dense;
 mod layout;
 mod left;
+mod linear;
 mod matrix;
 mod micro_kernel;
 mod operand;
@@ -34,6 +36,7 @@ mod tile;
 pub(crate) use dense::{add_product, dense};
 pub(crate) use layout::SequenceLayout;
 pub(crate) use left::LeftRows;
+pub(crate) use linear::linear;
 pub(crate) use matrix::PackedMatrix;
 pub(crate) use micro_kernel::TileProduct;
 pub(crate) use operand::{GradientOperand, Operand, SumVector};

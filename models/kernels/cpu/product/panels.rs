@@ -92,7 +92,7 @@ impl<O: Operand> Panels<O> {
     }
 
     /// Return the panels of one worker. There may be fewer workers than the panels were divided among.
-    pub(crate) fn share(&self, worker: Worker<'_>) -> impl Iterator<Item = Panel> {
+    pub(crate) fn share(&self, worker: Worker<'_>) -> impl DoubleEndedIterator<Item = Panel> {
         let shares = self.shares.iter().skip(worker.index).step_by(worker.count);
         shares.flat_map(|share| &self.list[share.clone()]).copied()
     }

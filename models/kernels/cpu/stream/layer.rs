@@ -14,7 +14,7 @@ use super::super::project::InputShape;
 use super::super::recurrence::SequenceShape;
 use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::Worker;
-use super::rows::{RoundedRows, SumRows, tile_rows};
+use super::rows::{RoundedRows, SumRows, alternating, tile_rows};
 use crate::kernels::cell_kind::CellKind;
 
 /// A recurrent layer with its state.
@@ -231,7 +231,9 @@ impl<O: Operand> StreamLayer<O> {
         // SAFETY: the caller's promise. Both sets of panels hold the same units, for they have as many groups and
         // workers. No worker writes to the old hidden state.
         unsafe {
-            for (of_x, of_h) in inputs.share(worker).zip(recurrent.share(worker)) {
+            let of_inputs = alternating(inputs.share(worker), step.current);
+            let of_recurrent = alternating(recurrent.share(worker), step.current);
+            for (of_x, of_h) in of_inputs.zip(of_recurrent) {
                 let width = inputs.width(of_x);
                 let bias = self.input_bias.at(inputs.first_column(of_x));
                 for rows in tile_rows::<S, SINGLE>(step.batch, of_x.groups * G) {

@@ -206,7 +206,7 @@ impl<O: Operand> StreamKernel<'_, O> {
                     (x, depth) = (SumRows { start: ys.at(0), width }, previous.outputs());
                 }
                 let left = rounded.left(simd, (worker, 0), x, (state.batch, depth), O::Sum::ZERO);
-                linear.step::<S, SINGLE>(simd, worker, (left, state.batch));
+                linear.step::<S, SINGLE>(simd, worker, left, *state);
             }
         }
     }

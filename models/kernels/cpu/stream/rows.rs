@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::super::memory::Buffer;
-use super::super::product::{LeftRows, Operand, max_rows, split_evenly};
+use super::super::product::{LeftRows, Operand, Panel, max_rows, split_evenly};
 use super::super::workers::Worker;
 
 /// Return the rows of tiles that are `vectors` wide. With `SINGLE` the batch is 1, and the compiler drops the loops
@@ -17,6 +17,16 @@ pub(super) fn tile_rows<S: Simd, const SINGLE: bool>(
 ) -> impl Iterator<Item = Range<usize>> {
     let (batch, max) = if SINGLE { (1, 1) } else { (batch, max_rows::<S>(vectors)) };
     split_evenly(0..batch, max)
+}
+
+/// Return panels in their order, or in the opposite order at every other step. Weights that exceed the cache are then read
+/// from the end that was read last, which is still there.
+#[inline(always)]
+pub(super) fn alternating(
+    mut panels: impl DoubleEndedIterator<Item = Panel>,
+    current: usize,
+) -> impl Iterator<Item = Panel> {
+    std::iter::from_fn(move || if current == 0 { panels.next() } else { panels.next_back() })
 }
 
 /// Rows of sums, each `width` behind the one before.
