@@ -5,8 +5,8 @@ use candle_nn::VarBuilder;
 
 use crate::layers::config::check_probability;
 use crate::layers::init::{Distribution, parameter};
-use crate::ops::cross_entropy::{Examples, Score};
 use crate::ops;
+use crate::ops::cross_entropy::{Examples, Score};
 
 /// Make a linear layer with parameters from `vb`: `weight` (outputs, inputs) and `bias` (outputs). Parameters that `vb`
 /// creates are uniform in ±1/√inputs, as PyTorch's.

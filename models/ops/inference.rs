@@ -31,7 +31,9 @@ pub(crate) fn refuse_gradients(result: Tensor, operands: &[&Tensor]) -> Result<T
 /// If one of `depths` is above the limit.
 pub(super) fn check_depth(depths: &[usize]) -> Result<()> {
     match depths.iter().find(|&&depth| depth > MAX_DEPTH) {
-        Some(depth) => bail!("a product in int8 has {depth} features; expected at most {MAX_DEPTH}; use bf16"),
+        Some(depth) => {
+            bail!("a product in int8 has {depth} features; expected at most {MAX_DEPTH}; use bf16")
+        }
         None => Ok(()),
     }
 }

@@ -97,7 +97,8 @@ impl Quantised {
             return Err("has a negative scale".to_string());
         }
         let rows = self.integers.chunks_exact(columns).zip(scales);
-        let elements = rows.flat_map(|(row, scale)| row.iter().map(move |&integer| f32::from(integer as i8) * scale));
+        let elements =
+            rows.flat_map(|(row, scale)| row.iter().map(move |&integer| f32::from(integer as i8) * scale));
         Ok(elements.flat_map(f32::to_le_bytes).collect())
     }
 }

@@ -167,7 +167,8 @@ impl<'a, R: Read> TensorFile<'a, R> {
         for (name, info) in &self.tensors {
             if info.dtype == Dtype::I8 {
                 self.check_scales(name, info)?;
-                quantised.insert(name.clone(), Quantised { shape: info.shape.clone(), ..Quantised::default() });
+                quantised
+                    .insert(name.clone(), Quantised { shape: info.shape.clone(), ..Quantised::default() });
             }
         }
         for (name, info) in std::mem::take(&mut self.tensors) {
@@ -301,6 +302,31 @@ mod tests {
         assert!(read(&of(1e39), DType::F64).is_ok());
         assert_eq!(read(&of(1e39), DType::F32).unwrap_err(), "m: tensor w has values beyond f32");
         assert_eq!(read(&of(-1e5), DType::F16).unwrap_err(), "m: tensor w has values beyond f16");
+    }
+
+    #[test]
+    fn integers_are_read_with_their_scales_or_refused() {
+        let header = |scales: &str| {
+            format!(r#"{{"w":{{"dtype":"I8","shape":[2,3],"data_offsets":[8,14]}},{scales}}}"#)
+        };
+        let right = header(r#""w.scales":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#);
+        let integers = [127u8, 0, 0x81, 1, 2, 3];
+        let of = |header: &str, scales: [f32; 2]| {
+            file(header, &[&scales[0].to_le_bytes()[..], &scales[1].to_le_bytes(), &integers].concat())
+        };
+        let bytes = of(&right, [0.5, 2.]);
+        let open = || TensorFile::open(Path::new("m"), &bytes[..], bytes.len() as u64).unwrap();
+        let read = open().parameters(DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(read["w"].to_vec2::<f32>().unwrap(), [[63.5, 0., -63.5], [2., 4., 6.]]);
+        assert_eq!(read.len(), 1);
+        let outline: Outline = [("w".to_string(), (2, 3).into())].into_iter().collect();
+        open().check(&outline).unwrap();
+        let other = header(r#""v":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#);
+        assert!(problem(&of(&other, [1.; 2])).contains("tensor w is I8, but there is no tensor w.scales"));
+        let shape = header(r#""w.scales":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}"#);
+        assert!(problem(&of(&shape, [1.; 2])).contains("tensor w.scales is F32 [1, 2]; expected F32 [2]"));
+        assert!(problem(&of(&right, [1., f32::NAN])).contains("tensor w.scales holds NaN or infinity"));
+        assert!(problem(&of(&right, [1., -1.])).contains("tensor w: has a negative scale"));
     }
 
     #[test]

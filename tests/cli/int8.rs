@@ -25,6 +25,8 @@ fn every_command_that_infers_takes_int8_and_training_refuses_it() {
     }
     let refusal = ["--precision", "int8 is a precision of inference", "f32 or bf16"];
     folder.refused("train lstm --data text.txt --out n --precision int8", 2, &refusal);
+    let line = "eval m --data text.txt --dynamic --precision int8";
+    folder.refused(line, 2, &["--dynamic with --precision int8", "no gradients"]);
 }
 
 #[test]

@@ -98,7 +98,12 @@ proptest! {
 }
 
 /// Compute the losses of a random linear layer, and the outputs of its first row.
-fn losses((rows, features, classes): (usize, usize, usize), scale: f64, dtype: DType, seed: u64) -> Result<Vec<f64>> {
+fn losses(
+    (rows, features, classes): (usize, usize, usize),
+    scale: f64,
+    dtype: DType,
+    seed: u64,
+) -> Result<Vec<f64>> {
     let mut rng = stream(seed, Purpose::Parameters, 0);
     // From f32 in any case: the oracle rounds the same numbers.
     let mut tensor = |dims: &[usize]| (random(dims, DType::F32, &mut rng)? * scale)?.to_dtype(dtype);
@@ -186,7 +191,8 @@ fn streams_equal_sequences_to_the_bit() {
                     let mut stream = layer.stream(&[]).unwrap().expect("a stream");
                     stream.set_state(&layer.zero_state(rows).unwrap()).unwrap();
                     for t in 0..6 {
-                        let x = xs.narrow(0, 0, rows).unwrap().get_on_dim(1, t).unwrap().flatten_all().unwrap();
+                        let x =
+                            xs.narrow(0, 0, rows).unwrap().get_on_dim(1, t).unwrap().flatten_all().unwrap();
                         stream.step(&x.to_vec1::<f32>().unwrap()).unwrap();
                         for row in 0..rows {
                             let expected = ys.get(row).unwrap().get(t).unwrap().to_vec1::<f32>().unwrap();
@@ -261,7 +267,8 @@ fn nan_and_infinity_become_nan_in_their_own_sequence() {
             let zeros = layer.zero_state(1).unwrap();
             let h = (zeros.h.ones_like().unwrap() * f64::NAN).unwrap();
             let xs = Tensor::zeros((1, 2, 3), DType::F32, &Device::Cpu).unwrap();
-            let ys = in_int8(isa, || layer.run(&xs, Some(&State { h, c: zeros.c.clone() }), None)).unwrap().ys;
+            let ys =
+                in_int8(isa, || layer.run(&xs, Some(&State { h, c: zeros.c.clone() }), None)).unwrap().ys;
             assert!(values(&ys).unwrap().iter().all(|y| y.is_nan()), "{kind:?} with {}", isa.name());
         }
     }

@@ -60,7 +60,8 @@ pub(crate) struct ByteTiles {
 pub(crate) unsafe fn multiply(product: PairProduct) {
     let PairProduct { rows, vectors, left, left_bytes, tiles, tail, panel, tile } = product;
     let (left, tail) = (left.cast(), tail.cast());
-    let tiles = Tiles { rows, vectors, left, left_bytes, tiles, tail, panel: panel.cast(), sums: tile.cast() };
+    let tiles =
+        Tiles { rows, vectors, left, left_bytes, tiles, tail, panel: panel.cast(), sums: tile.cast() };
     // SAFETY: the caller's promise.
     unsafe { pairs::multiply(tiles) }
 }
@@ -72,7 +73,8 @@ pub(crate) unsafe fn multiply(product: PairProduct) {
 pub(crate) unsafe fn multiply_bytes(product: ByteTiles) {
     let ByteTiles { rows, vectors, left, left_bytes, tiles, panel, sums } = product;
     let tail = std::ptr::null();
-    let tiles = Tiles { rows, vectors, left, left_bytes, tiles, tail, panel: panel.cast(), sums: sums.cast() };
+    let tiles =
+        Tiles { rows, vectors, left, left_bytes, tiles, tail, panel: panel.cast(), sums: sums.cast() };
     // SAFETY: the caller's promise.
     unsafe { bytes::multiply(tiles) }
 }

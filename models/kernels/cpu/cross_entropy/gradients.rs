@@ -6,7 +6,7 @@ use pulp::Simd;
 
 use super::super::memory::Buffer;
 use super::super::product::{
-    LeftRows, MAX_LANES, GradientOperand, Panel, PanelShape, Panels, SumVector, TileProduct, dense,
+    GradientOperand, LeftRows, MAX_LANES, Panel, PanelShape, Panels, SumVector, TileProduct, dense,
 };
 use super::super::simd::{Float, Vector};
 use super::super::tuning::{CLASS_DEPTH_BLOCK, TILE_VECTORS};

@@ -136,13 +136,7 @@ impl Operand for Int8 {
     }
 
     #[inline(always)]
-    unsafe fn transpose<S: Simd>(
-        simd: S,
-        columns: &[*const f32],
-        depth: usize,
-        to: *mut Self,
-        width: usize,
-    ) {
+    unsafe fn transpose<S: Simd>(simd: S, columns: &[*const f32], depth: usize, to: *mut Self, width: usize) {
         let mut block = [0u8; STEP + MAX_LANES];
         // SAFETY: the caller's promise; the panel has zeros behind its depth, and then room for scales and offsets.
         unsafe {

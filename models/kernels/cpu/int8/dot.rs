@@ -45,7 +45,10 @@ pub(super) trait Dot {
 /// # Safety
 /// As [`Operand::multiply`](super::super::product::Operand::multiply), on a processor with the instructions.
 #[inline(always)]
-unsafe fn tile<D: Dot, const R: usize, const V: usize, const N: usize>(product: ByteProduct, first_row: usize) {
+unsafe fn tile<D: Dot, const R: usize, const V: usize, const N: usize>(
+    product: ByteProduct,
+    first_row: usize,
+) {
     let ByteProduct { depth, left, left_stride, panel, tile, .. } = product;
     let width = V * D::LANES;
     let quads = depth.div_ceil(4);

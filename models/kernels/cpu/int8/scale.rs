@@ -2,6 +2,7 @@
 
 use pulp::Simd;
 
+use super::super::product::MAX_LANES;
 use super::super::simd::Vector;
 
 /// The largest magnitude of an operand.
@@ -49,16 +50,14 @@ pub(super) unsafe fn largest_magnitude<S: Simd>(simd: S, from: *const f32, count
         *largest = magnitude.if_greater(*largest, magnitude, *largest);
         *check = *check + x * zero; // NaN for NaN and infinities
     }
-    let (mut lanes, mut checks) = ([[0f32; 16]; 2], [[0f32; 16]; 2]);
-    for half in 0..2 {
-        // SAFETY: no vector has more than 16 lanes.
-        unsafe {
-            largest[half].store(lanes[half].as_mut_ptr());
-            check[half].store(checks[half].as_mut_ptr());
-        }
+    let ([a, b], [c, d]) = (largest, check);
+    let (mut lanes, mut checks) = ([0f32; MAX_LANES], [0f32; MAX_LANES]);
+    // SAFETY: no vector has more lanes.
+    unsafe {
+        a.if_greater(b, a, b).store(lanes.as_mut_ptr());
+        (c + d).store(checks.as_mut_ptr());
     }
-    let check: f32 = checks.as_flattened().iter().sum();
-    lanes.as_flattened().iter().copied().fold(0., f32::max) + check
+    lanes.iter().copied().fold(0., f32::max) + checks.iter().sum::<f32>()
 }
 
 #[cfg(test)]

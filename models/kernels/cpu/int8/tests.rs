@@ -39,9 +39,8 @@ impl Kernel for Product<'_> {
             let mut first = 0;
             for panel in self.panels.share(worker) {
                 let width = self.panels.width(panel);
-                let column = |column: usize| {
-                    (column < columns).then(|| self.right.as_ptr().add(column * depth))
-                };
+                let column =
+                    |column: usize| (column < columns).then(|| self.right.as_ptr().add(column * depth));
                 self.panels.pack_transposed(simd, panel, column);
                 let left = LeftRows { is_padded: true, ..LeftRows::new(operands.at(0).cast_const(), stride) };
                 add_product(simd, rows, left, (self.panels, panel), self.sums.at(first));
@@ -118,7 +117,12 @@ fn check(sizes: [usize; 3], left: &[f32], right: &[f32], limit: f32) {
         let found = product(isa, sizes, left, right, limit);
         for (index, (&found, &expected)) in found.iter().zip(&expected).enumerate() {
             let place = (index / sizes[2], index % sizes[2]);
-            assert_eq!(bits(found), bits(expected), "{found} {expected} at {place:?} of {sizes:?}, {}", isa.name());
+            assert_eq!(
+                bits(found),
+                bits(expected),
+                "{found} {expected} at {place:?} of {sizes:?}, {}",
+                isa.name()
+            );
         }
     }
 }
@@ -126,7 +130,8 @@ fn check(sizes: [usize; 3], left: &[f32], right: &[f32], limit: f32) {
 #[test]
 fn every_instruction_set_has_the_exact_sums() {
     for rows in [1, 2, 3, 4, 5, 7, 12, 15, 16, 17, 31, 32, 33, 70] {
-        for (depth, columns) in [(1, 1), (3, 16), (4, 7), (63, 64), (64, 33), (65, 20), (200, 130), (777, 17)] {
+        for (depth, columns) in [(1, 1), (3, 16), (4, 7), (63, 64), (64, 33), (65, 20), (200, 130), (777, 17)]
+        {
             let seed = (rows * 1000 + depth) as u32;
             let (left, right) = (numbers(rows * depth, 1.5, seed), numbers(columns * depth, 0.2, seed + 1));
             check([rows, depth, columns], &left, &right, if rows % 2 == 0 { 1. } else { 0. });

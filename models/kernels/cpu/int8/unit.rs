@@ -36,9 +36,13 @@ impl Unit {
     fn of(isa: Isa) -> Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Amx(_, amx) if amx.0.has_int8() && std::is_x86_feature_detected!("avx512vnni") => Self::Tiles,
+            Isa::Amx(_, amx) if amx.0.has_int8() && std::is_x86_feature_detected!("avx512vnni") => {
+                Self::Tiles
+            }
             #[cfg(target_arch = "x86_64")]
-            Isa::Amx(..) | Isa::Avx512Bf16(_) if std::is_x86_feature_detected!("avx512vnni") => Self::Avx512Vnni,
+            Isa::Amx(..) | Isa::Avx512Bf16(_) if std::is_x86_feature_detected!("avx512vnni") => {
+                Self::Avx512Vnni
+            }
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni(_) => Self::Avx512Vnni,
             #[cfg(target_arch = "x86_64")]

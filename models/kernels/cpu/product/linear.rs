@@ -56,9 +56,8 @@ impl<O: Operand> Kernel for Linear<'_, O> {
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let Self { xs, weight, panels, size: (rows, outputs), ys } = *self;
         let (features, list) = (panels.depth(), panels.share(worker).collect::<Vec<_>>());
-        let column = |output: usize| {
-            (output < outputs).then(|| weight[output * features..][..features].as_ptr())
-        };
+        let column =
+            |output: usize| (output < outputs).then(|| weight[output * features..][..features].as_ptr());
         // SAFETY: the caller's promise. Workers pack and write different outputs, and read all rows after a barrier.
         unsafe {
             xs.round(simd, worker);

@@ -221,7 +221,13 @@ macro_rules! own_sum {
             }
 
             #[inline(always)]
-            unsafe fn round_row<S: Simd>(_simd: S, from: *const Self, to: *mut Self, count: usize, _limit: Self) {
+            unsafe fn round_row<S: Simd>(
+                _simd: S,
+                from: *const Self,
+                to: *mut Self,
+                count: usize,
+                _limit: Self,
+            ) {
                 // SAFETY: the caller's promise.
                 unsafe { to.copy_from_nonoverlapping(from, count) }
             }

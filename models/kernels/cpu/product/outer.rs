@@ -79,7 +79,9 @@ struct Outer<'a, O, L, R> {
 }
 
 /// Both functions are unsafe for the reasons of [`outer`].
-impl<O: GradientOperand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O::Sum>> Outer<'_, O, L, R> {
+impl<O: GradientOperand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O::Sum>>
+    Outer<'_, O, L, R>
+{
     /// Return the vector of a tile, and the tile's elements within it.
     #[inline(always)]
     fn elements<S: Simd>(&self, tile: usize) -> (usize, Range<usize>) {

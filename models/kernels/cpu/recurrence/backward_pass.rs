@@ -6,7 +6,7 @@ use pulp::Simd;
 
 use super::super::cell::{CellGradient, Pointwise};
 use super::super::memory::Buffer;
-use super::super::product::{LeftRows, GradientOperand, Panel, SumVector, add_product};
+use super::super::product::{GradientOperand, LeftRows, Panel, SumVector, add_product};
 use super::super::simd::Vector;
 use super::super::workers::{Kernel, Worker};
 use super::arguments::SavedActivations;
@@ -39,7 +39,9 @@ pub(super) struct BackwardPass<'a, O: GradientOperand, C, const G: usize, const 
     pub(super) d_second: &'a Buffer<O>,
 }
 
-impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for BackwardPass<'_, O, C, G, K> {
+impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
+    for BackwardPass<'_, O, C, G, K>
+{
     /// # Safety
     /// All buffers must have the sizes that the fields of [`BackwardPass`] state.
     #[inline(always)]
@@ -295,7 +297,9 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
 }
 
 /// `d_product W_h`: from the gates of the later step to the hidden state between the two.
-struct StateGradient<'a, O: GradientOperand, C, const G: usize, const K: usize>(&'a BackwardRound<'a, O, C, G, K>);
+struct StateGradient<'a, O: GradientOperand, C, const G: usize, const K: usize>(
+    &'a BackwardRound<'a, O, C, G, K>,
+);
 
 impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>
     for StateGradient<'_, O, C, G, K>
@@ -330,7 +334,9 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Ste
 }
 
 /// The gradient from the outputs of the projection, or of the second product, to its operand, and through the cell.
-struct SecondGradient<'a, O: GradientOperand, C, const G: usize, const K: usize>(&'a BackwardRound<'a, O, C, G, K>);
+struct SecondGradient<'a, O: GradientOperand, C, const G: usize, const K: usize>(
+    &'a BackwardRound<'a, O, C, G, K>,
+);
 
 impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>
     for SecondGradient<'_, O, C, G, K>

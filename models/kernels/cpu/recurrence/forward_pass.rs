@@ -73,8 +73,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
                 let slot = self.input.map_or(t, |input| input.slot(position, t));
                 let [operand, next_operand] = [position % 2, (position + 1) % 2].map(|at| self.operands[at]);
                 let now = position % 2;
-                let step =
-                    ForwardStep { pass: self, t, slot, now, operand, next_operand, rounded: &rounded };
+                let step = ForwardStep { pass: self, t, slot, now, operand, next_operand, rounded: &rounded };
                 rounded.round(simd, (self.unrounded[now], self.plan.h_width()), output, self.limit);
                 recurrent.run(simd, &RecurrentProduct(&step), sums);
                 if let Some(second) = &second {

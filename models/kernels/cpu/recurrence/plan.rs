@@ -76,7 +76,11 @@ impl Plan {
     }
 
     /// Return the layout of `count` operands per unit and step.
-    pub(super) fn unit_operands<O: GradientOperand>(&self, shape: SequenceShape, count: usize) -> SequenceLayout {
+    pub(super) fn unit_operands<O: GradientOperand>(
+        &self,
+        shape: SequenceShape,
+        count: usize,
+    ) -> SequenceLayout {
         SequenceLayout { by_row: O::BY_ROW, ..self.unit_layout(shape, count) }
     }
 

@@ -338,8 +338,7 @@ impl<O: Operand> StreamLayer<O> {
         // SAFETY: the caller's promise.
         unsafe {
             let unprojected = SumRows { start: self.unprojected.at(0), width: self.c_width() };
-            let unprojected =
-                rounded.left(simd, (worker, 1), unprojected, (batch, self.hidden), O::Sum::ONE);
+            let unprojected = rounded.left(simd, (worker, 1), unprojected, (batch, self.hidden), O::Sum::ONE);
             for panel in projection.share(worker) {
                 let width = projection.width(panel);
                 for rows in tile_rows::<S, SINGLE>(batch, projection.vectors(panel)) {

@@ -71,7 +71,9 @@ impl<O: Operand> RoundedRows<O> {
         let (to, stride) = (self.0[part][worker.index].at(0), O::row_len(depth));
         for row in 0..batch {
             // SAFETY: the caller's promise; each worker has its own memory.
-            unsafe { O::round_row(simd, sums.start.add(row * sums.width), to.add(row * stride), depth, limit) };
+            unsafe {
+                O::round_row(simd, sums.start.add(row * sums.width), to.add(row * stride), depth, limit)
+            };
         }
         LeftRows { is_padded: true, ..LeftRows::new(to.cast_const(), stride) }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use crate::kernels::cpu::{Isa, GradientOperand, PackedMatrix, Real};
+use crate::kernels::cpu::{GradientOperand, Isa, PackedMatrix, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
 
