@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tokens = model.tokenizer()?.encode("Emma had lost her green bell .")?;
     let tokens = Tensor::from_vec(tokens.clone(), (1, tokens.len()), &Device::Cpu)?; // (batch, time)
     let (hidden, _state) = model.network.encode(&tokens.into(), None, None)?;
-    let scores = model.network.decode(&hidden)?; // (batch, time, vocabulary)
+    let scores = model.network.outputs(&hidden)?; // (batch, time, vocabulary)
     println!("scores: {:?}", scores.dims());
     Ok(())
 }

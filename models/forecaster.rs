@@ -12,10 +12,11 @@
 //! linear      y_k += A x + a                                  added to the locations of either, with `linear`
 //! ```
 //!
-//! `x` holds the value of a step and its features, `f` the features that are known for the steps of the forecast, `p_j` is
-//! a learned position, and `s` a learned vector of the series. Segments are those of Lin et al. 2023 ("SegRNN: Segment
-//! Recurrent Neural Network for Long-Term Time Series Forecasting"); the linear layer is that of Zeng et al. 2023 ("Are
-//! Transformers Effective for Time Series Forecasting?"), over the values alone. Values are scaled outside the network.
+//! `x` holds the value of a step and its features, `f` the features that are known for the steps of the forecast, `p_j`
+//! is a learned position, and `s` a learned vector of the series. Segments are those of Lin et al. 2023 ("SegRNN:
+//! Segment Recurrent Neural Network for Long-Term Time Series Forecasting"); the linear layer is that of Zeng et al.
+//! 2023 ("Are Transformers Effective for Time Series Forecasting?"), over the values alone. Values are scaled outside
+//! the network.
 //!
 //! | parameter | shape |
 //! |---|---|
@@ -34,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::head::Head;
 use crate::inputs::{Inputs, Series};
-use crate::layers::config::{LARGEST_SIZE, check_probability};
+use crate::layers::config::{LARGEST_SIZE, check_probability, check_size};
 use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, embedding};
 use crate::layers::init::{Distribution, parameter};
@@ -83,9 +84,7 @@ impl ForecasterConfig {
     fn check(&self) -> Result<()> {
         for (name, size) in [("window", self.window), ("horizon", self.horizon), ("channels", self.channels)]
         {
-            if !(1..=LARGEST_SIZE).contains(&size) {
-                bail!("{name} is {size}; expected 1 to {LARGEST_SIZE}");
-            }
+            check_size(name, size)?;
         }
         if self.known > LARGEST_SIZE || self.series > LARGEST_SIZE {
             bail!("known and series are {} and {}; expected at most {LARGEST_SIZE}", self.known, self.series);
@@ -272,12 +271,12 @@ impl Network for Forecaster {
         Ok(Encoded { hidden: Tensor::cat(&[vectors, direct], 2)?, state, penalty: None })
     }
 
-    fn decoder(&self) -> &Linear {
+    fn output_layer(&self) -> &Linear {
         &self.decoder
     }
 
     /// Compute the outputs of all steps: (batch, spans, features) to (batch, horizon, outputs).
-    fn decode(&self, hidden: &Tensor) -> Result<Tensor> {
+    fn outputs(&self, hidden: &Tensor) -> Result<Tensor> {
         let (batch, count, _) = hidden.dims3()?;
         let (steps, _) = self.config.spans();
         let (outputs, locations) = (self.config.head.outputs(), self.config.head.locations());

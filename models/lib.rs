@@ -30,8 +30,8 @@
 //! - [`lstm`](fn@lstm) and [`gru`](fn@gru) take the configurations of `candle_nn::rnn`, whose trait `RNN` the layers
 //!   implement.
 //! - [`Stream`] reads one step after another without allocating.
-//! - [`Network`] is the trait of whole networks, [`Rnnlm`], [`Predictor`], [`Tagger`] and [`Translator`]; [`ModelConfig`]
-//!   builds one from its configuration.
+//! - [`Network`] is the trait of whole networks, [`Rnnlm`], [`Predictor`], [`Tagger`] and [`Translator`];
+//!   [`ModelConfig`] builds one from its configuration.
 //! - [`Cell`] is the trait of a new kind of cell.
 //!
 //! Parameters that a new `VarMap` has to create are drawn from the scheme [`Init`] with candle's own generator.
@@ -52,9 +52,9 @@ mod readout;
 mod recurrent_config;
 mod registry;
 mod rnnlm;
+mod sequence_to_sequence;
 mod simple_rnn;
 mod tagger;
-mod translate;
 mod translator;
 
 pub use candle_rnn::{gru, lstm};
@@ -63,7 +63,7 @@ pub use gru::{Gru, GruCell, GruConfig, GruOptions, Reset};
 pub use head::{Head, PointLoss};
 pub use inputs::{Inputs, Pair, Series, Words};
 pub use layers::attention::{
-    Attended, AttendedStep, AttentionDecoder, AttentionScore, AttentionState, Memory,
+    Attended, AttendedStep, AttentionDecoder, AttentionMemory, AttentionScore, AttentionState,
 };
 pub use layers::cell::Cell;
 pub use layers::config::{
@@ -82,13 +82,13 @@ pub use layers::stream::Stream;
 pub use layers::weights::{Norm, Weights, WeightsConfig, split_gates};
 pub use lstm::{Lstm, LstmCell, LstmConfig, LstmOptions};
 pub use network::{Encoded, Network, TokenStream};
-pub use ops::{LossGradients, Precision, Score, backward};
+pub use ops::{CrossEntropySum, LossGradients, Precision, backward};
 pub use predictor::{Predictor, PredictorConfig};
 pub use readout::Readout;
 pub use recurrent_config::RecurrentConfig;
 pub use registry::{MODELS, ModelConfig, ModelEntry};
 pub use rnnlm::{Rnnlm, RnnlmConfig};
+pub use sequence_to_sequence::{SequenceToSequence, WrittenStep};
 pub use simple_rnn::{Nonlinearity, SimpleRnn, SimpleRnnCell, SimpleRnnConfig, SimpleRnnOptions};
 pub use tagger::{CharactersConfig, ColumnConfig, Tagger, TaggerConfig};
-pub use translate::{Translate, WrittenStep};
 pub use translator::{Translator, TranslatorConfig};

@@ -12,13 +12,13 @@ use crate::layers::linear::Linear;
 use crate::layers::module::ForwardT;
 use crate::layers::state::State;
 use crate::layers::stream::Stream;
-use crate::translate::Translate;
+use crate::sequence_to_sequence::SequenceToSequence;
 
-/// A network of two parts: [`encode`](Network::encode) runs the recurrence, and [`decode`](Network::decode) computes
+/// A network of two parts: [`encode`](Network::encode) runs the recurrence, and [`decode`](Network::outputs) computes
 /// scores of its hidden states. So a loss over a large vocabulary need not hold all scores at a time.
 pub trait Network: Send + Sync {
-    /// Run `inputs` from `state`, or zero if it is `None`, to the hidden states that the decoder reads. With a generator
-    /// in `noise`, as in training, dropout acts. `lengths` holds the steps of each sequence.
+    /// Run `inputs` from `state`, or zero if it is `None`, to the hidden states that the decoder reads. With a
+    /// generator in `noise`, as in training, dropout acts. `lengths` holds the steps of each sequence.
     ///
     /// # Errors
     /// If the inputs are of another kind than the network's, a shape or length disagrees with the configuration, or a
@@ -46,14 +46,14 @@ pub trait Network: Send + Sync {
     }
 
     /// Return the layer that computes scores of hidden states.
-    fn decoder(&self) -> &Linear;
+    fn output_layer(&self) -> &Linear;
 
     /// Compute scores (logits) of hidden states: (.., hidden) to (.., outputs).
     ///
     /// # Errors
     /// If the last dimension is not the decoder's input size.
-    fn decode(&self, hidden: &Tensor) -> Result<Tensor> {
-        self.decoder().forward(hidden)
+    fn outputs(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.output_layer().forward(hidden)
     }
 
     /// Return the conditional random field over the scores of all steps; `None` if each step's scores stand alone.
@@ -62,7 +62,7 @@ pub trait Network: Send + Sync {
     }
 
     /// Return the part of a network that writes a translation token by token; `None` for other networks.
-    fn translate(&self) -> Option<&dyn Translate> {
+    fn sequence_to_sequence(&self) -> Option<&dyn SequenceToSequence> {
         None
     }
 
@@ -96,10 +96,10 @@ pub trait Network: Send + Sync {
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()>;
 }
 
-/// The scores, from a zero state: [`Network::encode_t`], then [`Network::decode`].
+/// The scores, from a zero state: [`Network::encode_t`], then [`Network::outputs`].
 impl<N: Network + ?Sized> ForwardT for N {
     fn forward_with(&self, inputs: &Tensor, noise: Noise<'_>) -> Result<Tensor> {
-        self.decode(&self.encode_t(&Inputs::from(inputs), None, None, noise)?.hidden)
+        self.outputs(&self.encode_t(&Inputs::from(inputs), None, None, noise)?.hidden)
     }
 }
 

@@ -14,13 +14,13 @@
 //! | `attention.*` | those of the readout, only for attention |
 //! | `decoder.weight`, `decoder.bias` | (outputs, output size), (outputs) |
 
-use candle_core::{Module, Result, Tensor, bail};
+use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::inputs::Inputs;
-use crate::layers::config::{LARGEST_SIZE, check_probability};
+use crate::layers::config::{check_probability, check_size};
 use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, check_vocabulary, embedding};
 use crate::layers::init::{Distribution, parameter};
@@ -29,7 +29,7 @@ use crate::layers::module::ForwardT;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
 use crate::network::{Encoded, Network};
-use crate::readout::{Reader, Readout};
+use crate::readout::{Readout, ReadoutLayer};
 use crate::recurrent_config::RecurrentConfig;
 
 /// The configuration of a [`Predictor`].
@@ -52,7 +52,7 @@ pub struct PredictorConfig {
 pub struct Predictor {
     encoder: Option<Embedding>,
     rnn: Box<dyn Recurrent>,
-    reader: Reader,
+    reader: ReadoutLayer,
     decoder: Linear,
     dropout: f64,
     mask: DropoutMask,
@@ -65,9 +65,7 @@ impl Predictor {
     /// If the configuration is invalid, or a parameter is missing or has another shape.
     #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
     pub fn new(config: &PredictorConfig, vb: VarBuilder<'_>) -> Result<Self> {
-        if !(1..=LARGEST_SIZE).contains(&config.outputs) {
-            bail!("outputs is {}; expected 1 to {LARGEST_SIZE}", config.outputs);
-        }
+        check_size("outputs", config.outputs)?;
         check_probability("dropout", config.dropout)?;
         config.vocabulary_size.map_or(Ok(()), check_vocabulary)?; // before the stack is allocated
         let rnn = config.rnn.build(vb.pp("rnn"))?;
@@ -80,7 +78,7 @@ impl Predictor {
         let bias = parameter(&vb, config.outputs, "decoder.bias", Distribution::Constant(0.))?;
         Ok(Self {
             encoder,
-            reader: Reader::new(config.readout, width, &vb)?,
+            reader: ReadoutLayer::new(config.readout, width, &vb)?,
             decoder: Linear::new(weight, Some(bias)),
             rnn,
             dropout: config.dropout,
@@ -113,7 +111,7 @@ impl Network for Predictor {
         Ok(Encoded { hidden, state: output.state, penalty: None })
     }
 
-    fn decoder(&self) -> &Linear {
+    fn output_layer(&self) -> &Linear {
         &self.decoder
     }
 
@@ -170,7 +168,7 @@ mod tests {
             let xs = Tensor::rand(-1f32, 1., (2, 5, 4), &Device::Cpu).unwrap();
             let found = Module::forward(&model, &xs).unwrap();
             let (hidden, _) = model.encode(&(&xs).into(), None, None).unwrap();
-            let expected = model.decode(&hidden).unwrap();
+            let expected = model.outputs(&hidden).unwrap();
             assert_eq!(found.dims(), dims);
             let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert_eq!(values(&found), values(&expected));

@@ -49,7 +49,7 @@ impl Readout {
 }
 
 /// A readout with its parameters.
-pub(crate) enum Reader {
+pub(crate) enum ReadoutLayer {
     Every,
     Last,
     Mean,
@@ -57,7 +57,7 @@ pub(crate) enum Reader {
     Attention(Attention),
 }
 
-impl Reader {
+impl ReadoutLayer {
     /// Take the parameters of `readout` over outputs of `width` features from `vb`.
     ///
     /// # Errors
@@ -115,7 +115,8 @@ fn mean(ys: &Tensor, lengths: Option<&[usize]>) -> Result<Tensor> {
     ys.sum(1)?.broadcast_mul(&shares)
 }
 
-/// Compute the maximum over the steps of each sequence, (batch, output). Of equal maxima the first one gets the gradient.
+/// Compute the maximum over the steps of each sequence, (batch, output). Of equal maxima the first one gets the
+/// gradient.
 fn max(ys: &Tensor, lengths: Option<&[usize]>) -> Result<Tensor> {
     let values = ys.detach();
     let values = match padding(ys, lengths)? {

@@ -33,7 +33,7 @@
 //! let model = Rnnlm::new(&config, vb)?;
 //! let tokens = Tensor::zeros((2, 5), DType::U32, &Device::Cpu)?;
 //! let (hidden, state) = model.encode(&(&tokens).into(), None, None)?;
-//! assert_eq!(model.decode(&hidden)?.dims(), [2, 5, 100]); // one score for every word
+//! assert_eq!(model.outputs(&hidden)?.dims(), [2, 5, 100]); // one score for every word
 //! # let _ = state;
 //! # Ok::<(), candle_core::Error>(())
 //! ```
@@ -173,7 +173,7 @@ impl Network for Rnnlm {
         Ok(Encoded { hidden, state: output.state, penalty })
     }
 
-    fn decoder(&self) -> &Linear {
+    fn output_layer(&self) -> &Linear {
         &self.decoder
     }
 
@@ -241,7 +241,7 @@ mod tests {
         let tokens = Tensor::new(&[[1u32, 2, 3], [4, 5, 6]], &Device::Cpu).unwrap();
         let scores = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let (hidden, _) = model.encode(&(&tokens).into(), None, None).unwrap();
-        let expected = model.decode(&hidden).unwrap(); // (batch, time, vocabulary)
+        let expected = model.outputs(&hidden).unwrap(); // (batch, time, vocabulary)
         assert_eq!(expected.dims(), [2, 3, 11]);
         let expected = scores(expected);
         assert_eq!(scores(Module::forward(&model, &tokens).unwrap()), expected);

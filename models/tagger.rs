@@ -27,7 +27,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::inputs::{Inputs, Words};
-use crate::layers::config::{LARGEST_SIZE, check_probability};
+use crate::layers::config::{check_probability, check_size};
 use crate::layers::crf::Crf;
 use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, embedding};
@@ -124,9 +124,7 @@ impl Tagger {
     /// If the configuration is invalid, or a parameter is missing or has another shape.
     #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
     pub fn new(config: &TaggerConfig, vb: VarBuilder<'_>) -> Result<Self> {
-        if !(1..=LARGEST_SIZE).contains(&config.outputs) {
-            bail!("outputs is {}; expected 1 to {LARGEST_SIZE}", config.outputs);
-        }
+        check_size("outputs", config.outputs)?;
         check_probability("dropout", config.dropout)?;
         let characters = config.characters.as_ref();
         let characters = characters.map(|config| Characters::new(config, vb.pp("characters"))).transpose()?;
@@ -183,7 +181,7 @@ impl Network for Tagger {
         Ok(Encoded { hidden, state: output.state, penalty: None })
     }
 
-    fn decoder(&self) -> &Linear {
+    fn output_layer(&self) -> &Linear {
         &self.decoder
     }
 
@@ -279,28 +277,50 @@ mod tests {
         let model = tagger(&config()).unwrap();
         let emissions = |inputs: &Inputs| -> Vec<Vec<Vec<f32>>> {
             let (hidden, _) = model.encode(inputs, None, Some(&[3, 1])).unwrap();
-            model.decode(&hidden).unwrap().to_vec3().unwrap() // (batch, time, tags)
+            model.outputs(&hidden).unwrap().to_vec3().unwrap() // (batch, time, tags)
         };
         let (short, long) = (emissions(&words(3, 3)), emissions(&words(5, 8)));
         assert_eq!(short[0], long[0][..3]);
         assert_eq!(short[1][0], long[1][0]);
     }
 
-    #[test]
-    fn spelling_and_columns_reach_the_emissions() {
-        let model = tagger(&config()).unwrap();
-        let first = |change: fn(&mut Words)| -> Vec<f32> {
-            let Inputs::Words(mut words) = words(3, 3) else { unreachable!() };
-            change(&mut words);
-            let (hidden, _) = model.encode(&Inputs::Words(words), None, Some(&[3, 1])).unwrap();
-            model.decode(&hidden).unwrap().to_vec3().unwrap()[0][0].clone()
+    /// The features of a word: its embedding, the last state of each direction over its characters, its column's.
+    fn features_of(model: &Tagger, (word, spelling, value): (u32, &[u32], u32)) -> Vec<f32> {
+        let row = |embedding: &Embedding, index: u32| -> Vec<f32> {
+            embedding.weight().get(index as usize).unwrap().to_vec1().unwrap()
         };
-        let plain = first(|_| {});
-        assert_ne!(
-            plain,
-            first(|words| words.characters = rows(&[vec![8, 2, 0], vec![3, 0, 0], vec![4, 5, 6]]))
-        );
-        assert_ne!(plain, first(|words| words.columns = vec![rows(&[vec![0, 4, 3], vec![1, 0, 0]])]));
+        let Characters { encoder, rnn } = model.characters.as_ref().unwrap();
+        let characters: Vec<Vec<f32>> = spelling.iter().map(|&character| row(encoder, character)).collect();
+        let states = states(rnn.as_ref(), characters);
+        let (forward, backward) = (&states[states.len() - 1][..4], &states[0][4..]);
+        [&row(&model.encoder, word), forward, backward, &row(&model.columns[0], value)].concat()
+    }
+
+    /// The states of a stack over one sequence.
+    fn states(rnn: &dyn Recurrent, xs: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+        let xs = Tensor::new(xs, &Device::Cpu).unwrap().unsqueeze(0).unwrap(); // (1, time, features)
+        rnn.run(&xs, None, None).unwrap().ys.squeeze(0).unwrap().to_vec2().unwrap()
+    }
+
+    #[test]
+    fn emissions_are_those_of_words_spelled_and_sentences_read_one_by_one() {
+        let model = tagger(&config()).unwrap();
+        let (hidden, _) = model.encode(&words(3, 3), None, Some(&[3, 1])).unwrap();
+        let found: Vec<Vec<Vec<f32>>> = model.outputs(&hidden).unwrap().to_vec3().unwrap(); // (batch, time, tags)
+        // As `words` has them.
+        let sentences: [&[(u32, &[u32], u32)]; 2] =
+            [&[(1, &[1, 2], 5), (2, &[3], 4), (3, &[4, 5, 6], 3)], &[(2, &[3], 1)]];
+        let weight: Vec<Vec<f32>> = model.decoder.weight().to_vec2().unwrap(); // (tags, output)
+        let bias: Vec<f32> = model.decoder.bias().unwrap().to_vec1().unwrap();
+        for (sentence, found) in sentences.iter().zip(&found) {
+            let xs = sentence.iter().map(|&word| features_of(&model, word)).collect();
+            for (state, found) in states(model.rnn.as_ref(), xs).iter().zip(found) {
+                for ((row, bias), found) in weight.iter().zip(&bias).zip(found) {
+                    let expected = row.iter().zip(state).map(|(w, h)| w * h).sum::<f32>() + bias;
+                    assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+                }
+            }
+        }
     }
 
     #[test]

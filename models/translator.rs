@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::gru::GruCell;
 use crate::inputs::Inputs;
 use crate::layers::attention::{
-    AttendedStep, AttentionDecoder, AttentionScore, AttentionState, DecodeWithAttention, Memory,
+    AttendedStep, AttentionDecoder, AttentionMemory, AttentionScore, AttentionState, DecodeWithAttention,
 };
 use crate::layers::cell::Cell;
 use crate::layers::config::{StackConfig, StackOptions, check_probability};
@@ -42,8 +42,8 @@ use crate::layers::state::State;
 use crate::lstm::LstmCell;
 use crate::network::{Encoded, Network};
 use crate::recurrent_config::RecurrentConfig;
+use crate::sequence_to_sequence::{SequenceToSequence, WrittenStep};
 use crate::simple_rnn::SimpleRnnCell;
-use crate::translate::{Translate, WrittenStep};
 
 /// The configuration of a [`Translator`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,7 +54,8 @@ pub struct TranslatorConfig {
     pub target_vocabulary: usize,
     /// The attention's score of a step of the source.
     pub score: AttentionScore,
-    /// Whether the output layer uses the target's embedding matrix, after a projection if the decoder has other features.
+    /// Whether the output layer uses the target's embedding matrix, after a projection if the decoder has other
+    /// features.
     pub tied: bool,
     /// Whether source and target have one vocabulary and one embedding.
     pub shared: bool,
@@ -163,7 +164,7 @@ impl Translator {
         source: &Tensor,
         lengths: Option<&[usize]>,
         mut noise: Noise<'_>,
-    ) -> Result<(Memory, AttentionState)> {
+    ) -> Result<(AttentionMemory, AttentionState)> {
         let xs = self.source.forward(source)?; // (batch, source, embedding)
         let xs = dropout(&xs, self.dropout, self.mask, noise.as_deref_mut())?;
         let output = self.rnn.run_t(&xs, None, lengths, noise.as_deref_mut())?;
@@ -223,11 +224,11 @@ impl Network for Translator {
         Ok(Encoded { hidden: self.project(&ys)?, state: attended.state.cell, penalty: None })
     }
 
-    fn decoder(&self) -> &Linear {
+    fn output_layer(&self) -> &Linear {
         &self.decoder
     }
 
-    fn translate(&self) -> Option<&dyn Translate> {
+    fn sequence_to_sequence(&self) -> Option<&dyn SequenceToSequence> {
         Some(self)
     }
 
@@ -263,16 +264,25 @@ impl Network for Translator {
     }
 }
 
-impl Translate for Translator {
-    fn read_source(&self, source: &Tensor, lengths: Option<&[usize]>) -> Result<(Memory, AttentionState)> {
+impl SequenceToSequence for Translator {
+    fn read_source(
+        &self,
+        source: &Tensor,
+        lengths: Option<&[usize]>,
+    ) -> Result<(AttentionMemory, AttentionState)> {
         self.read(source, lengths, None)
     }
 
-    fn write_step(&self, tokens: &[u32], memory: &Memory, state: &AttentionState) -> Result<WrittenStep> {
+    fn write_step(
+        &self,
+        tokens: &[u32],
+        memory: &AttentionMemory,
+        state: &AttentionState,
+    ) -> Result<WrittenStep> {
         let tokens = Tensor::new(tokens, state.attentional.device())?.unsqueeze(D::Minus1)?; // (batch, 1)
         let x = self.target.forward(&tokens)?.squeeze(1)?; // (batch, embedding)
         let AttendedStep { y, weights, state } = self.target_rnn.step(&x, memory, state)?;
-        Ok(WrittenStep { scores: self.decode(&self.project(&y)?)?, weights, state })
+        Ok(WrittenStep { scores: self.outputs(&self.project(&y)?)?, weights, state })
     }
 }
 

@@ -108,7 +108,7 @@ pub fn name(device: &Device) -> String {
 ///
 /// # Errors
 /// If `threads` is 0, or the pool is already running.
-pub fn set_threads(threads: usize) -> Result<()> {
+pub fn start_thread_pool(threads: usize) -> Result<()> {
     if threads == 0 {
         return Err(Error::invalid("threads", "0 threads cannot run anything; give at least 1"));
     }
@@ -171,6 +171,6 @@ mod tests {
 
     #[test]
     fn zero_threads_are_refused() {
-        assert!(set_threads(0).unwrap_err().to_string().starts_with("threads: 0 threads"));
+        assert!(start_thread_pool(0).unwrap_err().to_string().starts_with("threads: 0 threads"));
     }
 }

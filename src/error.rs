@@ -75,11 +75,20 @@ impl Error {
         Self::Invalid { field, problem: problem.into() }
     }
 
-    /// Return an error about a file or folder. `problem` is anything that prints, such as an [`std::io::Error`]. A parser's
-    /// message may quote a whole value of the file: the middle of a long problem is left out.
+    /// Return an error about a file or folder. `problem` is anything that prints, such as an [`std::io::Error`]. A
+    /// parser's message may quote a whole value of the file: the middle of a long problem is left out.
     pub fn file(path: impl AsRef<Path>, problem: impl std::fmt::Display) -> Self {
         let problem = without_numbers(&problem.to_string());
         Self::File { path: path.as_ref().to_path_buf(), problem: without_middle(problem) }
+    }
+
+    /// Return an error about the schema of a bundle's data. The middle of a long problem is left out, as in
+    /// [`Error::file`].
+    pub(crate) fn schema(problem: impl std::fmt::Display) -> Self {
+        let problem = without_middle(problem.to_string());
+        Self::Message(format!(
+            "`schema` in config.json {problem}; copy the bundle again, or train the model again"
+        ))
     }
 }
 
@@ -91,14 +100,14 @@ fn without_numbers(text: &str) -> String {
     parts.fold(first, |shown, part| {
         let number = part.split_once(')').and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
         match number {
-            Some((number, rest)) => in_words(shown, number) + rest,
+            Some((number, rest)) => with_plain_words(shown, number) + rest,
             None => shown + NUMBER + part,
         }
     })
 }
 
 /// Replace the message of the system's error `number` at the end of a text by plain words.
-fn in_words(text: String, number: i32) -> String {
+fn with_plain_words(text: String, number: i32) -> String {
     let error = std::io::Error::from_raw_os_error(number);
     let said = error.to_string();
     let said = said.split(" (os error ").next().unwrap_or_default();
@@ -176,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_the_system_are_in_plain_words() {
+    fn errors_of_the_system_are_in_plawith_plain_words() {
         let error = |code| std::io::Error::from_raw_os_error(code);
         assert!(
             !Error::file("a", format!("cannot open: {}; try b", error(24))).to_string().contains("os error")
@@ -212,5 +221,6 @@ mod tests {
             "{message}"
         );
         assert!(message.len() < LONGEST_PROBLEM && message.contains(" bytes] é"), "{message}");
+        assert!(Error::schema(&long).to_string().len() < LONGEST_PROBLEM);
     }
 }

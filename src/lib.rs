@@ -8,8 +8,8 @@
 //! | the training loop without files | [`training::Trainer`] |
 //! | files of text and their tokens | [`data::Corpus`], [`tokenizer::Tokenizer`] |
 //!
-//! The folder `examples/` has programs that train, load and use models. Every [`Error`] names the file or the option that is
-//! wrong.
+//! The folder `examples/` has programs that train, load and use models. Every [`Error`] names the file or the option
+//! that is wrong.
 
 pub mod atomic;
 pub mod bundle;
@@ -20,6 +20,7 @@ pub mod error;
 mod hash;
 pub mod inference;
 pub mod listing;
+mod logits;
 pub mod memory;
 mod outline;
 mod parallel;

@@ -1,10 +1,11 @@
-//! Metrics and readers on the corpora that published figures are measured on. The corpora are no part of the repository.
+//! Metrics and readers on the corpora that published figures are measured on. The corpora are no part of the
+//! repository.
 
 use std::path::PathBuf;
 
 use rnn_zoo::data::column_corpus;
 use rnn_zoo::data::column_file::{ColumnOptions, Sentence};
-use rnn_zoo::data::parallel_text::{self, Languages, Pair};
+use rnn_zoo::data::parallel_text::{self, Languages, TextPair};
 use rnn_zoo::data::{Source, Split};
 use rnn_zoo::tasks::bleu::BleuCounts;
 use rnn_zoo::tasks::chrf::ChrfCounts;
@@ -124,7 +125,7 @@ fn scores_on_corpora_read_every_pair_of_multi30k() {
     let count = |split| data.items(split).unwrap().map(Result::unwrap).count();
     assert_eq!([Split::Train, Split::Valid, Split::Test].map(count), [29_000, 1_014, 1_000]);
     assert_eq!(data.tests().keys().collect::<Vec<_>>(), ["test_2016_flickr"]);
-    let first: Pair = data.items(Split::Train).unwrap().next().unwrap().unwrap();
+    let first: TextPair = data.items(Split::Train).unwrap().next().unwrap().unwrap();
     assert_eq!((first.number, first.target.split(' ').next()), (1, Some("Zwei")));
     assert!(data.notes(None).unwrap().is_empty());
 }

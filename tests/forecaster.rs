@@ -86,7 +86,7 @@ impl Case {
 
     fn outputs(&self) -> Result<Tensor> {
         let (hidden, _) = self.network.encode(&self.inputs, None, None)?;
-        self.network.decode(&hidden)
+        self.network.outputs(&hidden)
     }
 }
 

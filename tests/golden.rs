@@ -12,8 +12,9 @@ use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use rnn_zoo::models::ops::without_fused;
 use rnn_zoo::models::{
-    Encoded, GruOptions, LstmOptions, Merge, Network, Nonlinearity, RecurrentConfig, Reset, Rnnlm,
-    RnnlmConfig, SimpleRnnOptions, StackOptions, State,
+    AttentionDecoder, AttentionScore, AttentionState, Cell, Crf, Encoded, GruCell, GruOptions, LstmCell,
+    LstmOptions, Merge, Network, Nonlinearity, RecurrentConfig, Reduction, Reset, Rnnlm, RnnlmConfig,
+    SimpleRnnCell, SimpleRnnOptions, StackOptions, State,
 };
 use rnn_zoo::rng::{Purpose, stream};
 use safetensors::SafeTensors;
@@ -72,6 +73,16 @@ fn rnnlm_matches_pytorch_untied_tied_and_penalised() -> Result<()> {
     check_cases("torch_rnnlm", 3, run_language_model)
 }
 
+#[test]
+fn crf_matches_sums_over_all_sequences_of_tags() -> Result<()> {
+    check_cases("crf", 3, run_crf)
+}
+
+#[test]
+fn attention_with_input_feeding_matches_pytorch() -> Result<()> {
+    check_cases("torch_attention", 12, run_attention)
+}
+
 /// One case of a fixture file: the options that build its layer, and its tensors by kind and name.
 struct Case<O> {
     name: String,
@@ -115,6 +126,24 @@ struct LanguageModelOptions {
     smoothing: f64,
     ar: f64,
     tar: f64,
+}
+
+/// Options of a conditional random field.
+#[derive(Deserialize)]
+struct CrfOptions {
+    tags: usize,
+    lengths: Option<Vec<usize>>,
+}
+
+/// Options of a decoder with attention.
+#[derive(Deserialize)]
+struct AttentionOptions {
+    cell: String,
+    score: AttentionScore,
+    input: usize,
+    hidden: usize,
+    memory: usize,
+    lengths: Option<Vec<usize>>,
 }
 
 /// Read `tests/golden/FILE.safetensors`. Tests run in the package's root.
@@ -326,13 +355,52 @@ fn run_language_model(options: &LanguageModelOptions, variables: &Variables) -> 
         Some(&mut noise),
     )?;
     let Encoded { hidden, state, penalty } = encoded;
-    let logits = model.decode(&hidden)?; // (batch, time, vocabulary)
+    let logits = model.outputs(&hidden)?; // (batch, time, vocabulary)
     let targets = variables.input("targets")?.flatten_all()?;
-    let mut loss = model.decoder().cross_entropy(&hidden.flatten(0, 1)?, &targets, options.smoothing)?;
+    let mut loss = model.output_layer().cross_entropy(&hidden.flatten(0, 1)?, &targets, options.smoothing)?;
     if let Some(penalty) = penalty {
         loss = (loss + penalty)?;
     }
     let mut outputs = vec![("logits", logits), ("loss", loss.clone()), ("h_n", state.h)];
     outputs.extend(state.c.map(|c| ("c_n", c)));
     Ok(Outcome { outputs, loss: Some(loss) })
+}
+
+fn run_crf(options: &CrfOptions, variables: &Variables) -> Result<Outcome> {
+    let crf = Crf::new(options.tags, variables.parameters())?;
+    let (emissions, targets) = (variables.input("emissions")?, variables.input("targets")?);
+    let (batch, time, _) = emissions.dims3()?;
+    let lengths = options.lengths.as_deref();
+    let loss = crf.loss(emissions, targets, lengths, Reduction::Mean)?;
+    let losses = Tensor::new(crf.losses(emissions, targets, lengths)?, &Device::Cpu)?;
+    let mut best = crf.decode(emissions, lengths)?;
+    best.iter_mut().for_each(|tags| tags.resize(time, 0)); // as the fixture pads them
+    let best = Tensor::from_vec(best.concat(), (batch, time), &Device::Cpu)?;
+    Ok(Outcome {
+        outputs: vec![("loss", loss.clone()), ("losses", losses), ("best", best)],
+        loss: Some(loss),
+    })
+}
+
+fn run_attention(options: &AttentionOptions, variables: &Variables) -> Result<Outcome> {
+    match options.cell.as_str() {
+        "simple_rnn" => run_decoder::<SimpleRnnCell>(options, variables),
+        "lstm" => run_decoder::<LstmCell>(options, variables),
+        "gru" => run_decoder::<GruCell>(options, variables),
+        other => Err(format!("no cell is called {other}").into()),
+    }
+}
+
+fn run_decoder<C: Cell>(options: &AttentionOptions, variables: &Variables) -> Result<Outcome> {
+    let config = StackOptions::new(options.input, options.hidden).with_cell(C::Options::default());
+    let decoder = AttentionDecoder::<C>::new(&config, options.memory, options.score, variables.parameters())?;
+    let memory = decoder.memory(variables.input("memory")?, options.lengths.as_deref())?;
+    let state = AttentionState { cell: variables.state()?, attentional: variables.input("a0")?.clone() };
+    let found = decoder.run(variables.input("xs")?, &memory, &state)?;
+    let State { h, c } = found.state.cell;
+    let mut outputs = vec![("ys", found.ys), ("alignments", found.alignments)];
+    outputs.extend([("h_n", h), ("a_n", found.state.attentional)]);
+    outputs.extend(c.map(|c| ("c_n", c)));
+    let loss = variables.loss(&outputs)?;
+    Ok(Outcome { outputs, loss })
 }

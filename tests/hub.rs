@@ -16,7 +16,7 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// The server's response to one path.
 #[derive(Clone)]
-enum Answer {
+enum Response {
     /// Sends the requested part of the file.
     Whole(Vec<u8>),
     /// Announces the whole file and closes the connection half way.
@@ -33,13 +33,13 @@ type Request = (String, Option<String>);
 
 struct Hub {
     url: String,
-    answers: Arc<Mutex<HashMap<String, Answer>>>,
+    answers: Arc<Mutex<HashMap<String, Response>>>,
     requests: Arc<Mutex<Vec<Request>>>,
     cache: TempDir,
 }
 
 impl Hub {
-    fn new(answers: &[(&str, Answer)]) -> Self {
+    fn new(answers: &[(&str, Response)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let answers = answers.iter().map(|(path, answer)| (path.to_string(), answer.clone())).collect();
@@ -64,7 +64,7 @@ impl Hub {
         Endpoint { url: self.url.clone(), cache, token: Some("secret".into()), offline: false }
     }
 
-    fn answer(&self, path: &str, answer: Answer) {
+    fn answer(&self, path: &str, answer: Response) {
         self.answers.lock().unwrap().insert(path.to_string(), answer);
     }
 
@@ -75,7 +75,7 @@ impl Hub {
 
 fn serve(
     stream: TcpStream,
-    answers: &Mutex<HashMap<String, Answer>>,
+    answers: &Mutex<HashMap<String, Response>>,
     requests: &Mutex<Vec<Request>>,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -95,22 +95,22 @@ fn serve(
     requests.lock().unwrap().push((path.to_string(), header("authorization")));
     let answer = answers.lock().unwrap().get(path).cloned();
     let range = header("range").unwrap_or_default();
-    write_answer(stream, &answer.unwrap_or(Answer::Status("404 Not Found")), &range)
+    write_answer(stream, &answer.unwrap_or(Response::Status("404 Not Found")), &range)
 }
 
-fn write_answer(mut stream: TcpStream, answer: &Answer, range: &str) -> std::io::Result<()> {
+fn write_answer(mut stream: TcpStream, answer: &Response, range: &str) -> std::io::Result<()> {
     let (content, promised, cut) = match answer {
-        Answer::Whole(content) => (content, true, false),
-        Answer::Cut(content) => (content, true, true),
-        Answer::CutUnannounced(content) => (content, false, true),
-        Answer::Redirect(location) => {
+        Response::Whole(content) => (content, true, false),
+        Response::Cut(content) => (content, true, true),
+        Response::CutUnannounced(content) => (content, false, true),
+        Response::Redirect(location) => {
             return write!(
                 stream,
                 "HTTP/1.1 302 Found\r\nLocation: {location}\r\nX-Linked-ETag: \"tag\"\r\nX-Repo-Commit: {COMMIT}\r\n\
                  Content-Length: 0\r\nConnection: close\r\n\r\n"
             );
         }
-        Answer::Status(status) => {
+        Response::Status(status) => {
             return write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         }
     };
@@ -148,7 +148,7 @@ fn fetch(hub: &Hub) -> Result<std::path::PathBuf, String> {
 
 #[test]
 fn file_is_downloaded_once_with_the_token() {
-    let hub = Hub::new(&[(FILE, Answer::Whole(CSV.into()))]);
+    let hub = Hub::new(&[(FILE, Response::Whole(CSV.into()))]);
     let path = fetch(&hub).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), CSV);
     let corpus = Corpus::open(&Source::File(path.clone()), &ReadOptions::default(), 0).unwrap();
@@ -162,11 +162,11 @@ fn file_is_downloaded_once_with_the_token() {
 
 #[test]
 fn token_is_not_sent_to_other_hosts() {
-    let elsewhere = Hub::new(&[("/data/train.csv", Answer::Whole(CSV.into()))]);
+    let elsewhere = Hub::new(&[("/data/train.csv", Response::Whole(CSV.into()))]);
     let moved = "/datasets/me/renamed/resolve/main/deep/train.csv";
     let hub = Hub::new(&[
-        (FILE, Answer::Redirect(moved.into())),
-        (moved, Answer::Redirect(format!("{}/data/train.csv", elsewhere.url))),
+        (FILE, Response::Redirect(moved.into())),
+        (moved, Response::Redirect(format!("{}/data/train.csv", elsewhere.url))),
     ]);
     assert_eq!(std::fs::read(fetch(&hub).unwrap()).unwrap(), CSV);
     let tokens = |hub: &Hub| -> Vec<Option<String>> {
@@ -179,10 +179,10 @@ fn token_is_not_sent_to_other_hosts() {
 
 #[test]
 fn redirects_end() {
-    let hub = Hub::new(&[(FILE, Answer::Redirect(FILE.into()))]);
+    let hub = Hub::new(&[(FILE, Response::Redirect(FILE.into()))]);
     let error = fetch(&hub).unwrap_err();
     assert!(error.contains("redirects more than 10 times"), "{error}");
-    hub.answer(FILE, Answer::Redirect("http://".into()));
+    hub.answer(FILE, Response::Redirect("http://".into()));
     let error = fetch(&hub).unwrap_err();
     assert!(error.contains("is not an address"), "{error}");
 }
@@ -197,26 +197,26 @@ fn missing_file_is_named_with_its_address() {
 #[test]
 fn private_file_needs_a_token() {
     for status in ["401 Unauthorized", "403 Forbidden"] {
-        let hub = Hub::new(&[(FILE, Answer::Status(status))]);
+        let hub = Hub::new(&[(FILE, Response::Status(status))]);
         let error = fetch(&hub).unwrap_err();
         assert!(
             error.contains(&status[..3]) && error.contains("HF_TOKEN") && error.contains(FILE),
             "{error}"
         );
     }
-    let hub = Hub::new(&[(FILE, Answer::Status("503 Service Unavailable"))]);
+    let hub = Hub::new(&[(FILE, Response::Status("503 Service Unavailable"))]);
     assert!(fetch(&hub).unwrap_err().contains("status 503"));
 }
 
 #[test]
 fn truncated_download_is_an_error_and_can_be_repeated() {
-    for cut in [Answer::Cut(CSV.into()), Answer::CutUnannounced(CSV.into())] {
+    for cut in [Response::Cut(CSV.into()), Response::CutUnannounced(CSV.into())] {
         let hub = Hub::new(&[(FILE, cut)]);
         for _ in 0..3 {
             let error = fetch(&hub).unwrap_err();
             assert!(error.contains("the connection failed") && error.contains("try again"), "{error}");
         }
-        hub.answer(FILE, Answer::Whole(CSV.into()));
+        hub.answer(FILE, Response::Whole(CSV.into()));
         assert_eq!(std::fs::read(fetch(&hub).unwrap()).unwrap(), CSV);
     }
 }
@@ -224,7 +224,7 @@ fn truncated_download_is_an_error_and_can_be_repeated() {
 #[test]
 fn leftovers_of_an_earlier_download_are_ignored() {
     for left in [CSV.to_vec(), [CSV, b"more"].concat()] {
-        let hub = Hub::new(&[(FILE, Answer::Whole(CSV.into()))]);
+        let hub = Hub::new(&[(FILE, Response::Whole(CSV.into()))]);
         let blobs = hub.endpoint().cache.join("datasets--me--poems/blobs");
         std::fs::create_dir_all(&blobs).unwrap();
         std::fs::write(blobs.join(format!("tag{}.part", CSV.len())), left).unwrap();
@@ -234,7 +234,7 @@ fn leftovers_of_an_earlier_download_are_ignored() {
 
 #[test]
 fn missing_server_and_offline_mode_have_different_errors() {
-    let hub = Hub::new(&[(FILE, Answer::Whole(CSV.into()))]);
+    let hub = Hub::new(&[(FILE, Response::Whole(CSV.into()))]);
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let nowhere = Endpoint { url: format!("http://{unused}"), ..hub.endpoint() };
     let error = dataset_file(&nowhere, "me", "poems", "deep/train.csv").unwrap_err().to_string();
@@ -250,7 +250,7 @@ fn missing_server_and_offline_mode_have_different_errors() {
 #[test]
 fn bundle_is_one_folder_of_one_revision() {
     let file = |revision: &str, name: &str| format!("/me/lstm/resolve/{revision}/{name}");
-    let whole = |content: &str| Answer::Whole(content.into());
+    let whole = |content: &str| Response::Whole(content.into());
     let hub = Hub::new(&[
         (&file("main", "config.json"), whole("{}")),
         (&file(COMMIT, "model.safetensors"), whole("tensors")),

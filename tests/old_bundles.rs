@@ -80,8 +80,8 @@ impl Folder {
     }
 }
 
-/// Assert that `found` has every value of `expected`, durations aside. `found` may have further fields, and more reports:
-/// newer programs write one before each evaluation.
+/// Assert that `found` has every value of `expected`, durations aside. `found` may have further fields, and more
+/// reports: newer programs write one before each evaluation.
 fn assert_contains(found: &Value, expected: &Value, place: &str) {
     let Value::Object(fields) = expected else {
         return assert_eq!(found, expected, "{place}");

@@ -199,21 +199,21 @@ fn the_first_step_follows_the_gradient_of_loss_and_penalties() -> Result<()> {
 }
 
 #[test]
-fn state_reset_zeroes_single_lanes_at_its_rate() -> Result<()> {
+fn state_reset_zeroes_single_rows_at_its_rate() -> Result<()> {
     let problem = Problem::new(&Lm, false)?;
     let share = |name, state_reset| {
         let seen = watch(problem.start(name, &PLAIN, &Options { state_reset, ..options(60) })?)?;
-        let lanes: Vec<bool> = seen
+        let rows: Vec<bool> = seen
             .iter()
             .filter_map(|seen| seen.before.as_ref())
-            .flat_map(|h| h.chunks(8).map(|lane| lane.iter().all(|&x| x == 0.)).collect::<Vec<_>>())
+            .flat_map(|h| h.chunks(8).map(|row| row.iter().all(|&x| x == 0.)).collect::<Vec<_>>())
             .collect();
-        let zero = lanes.iter().filter(|&&zero| zero).count();
-        Ok::<_, Error>(zero as f64 / lanes.len() as f64)
+        let zero = rows.iter().filter(|&&zero| zero).count();
+        Ok::<_, Error>(zero as f64 / rows.len() as f64)
     };
     assert_eq!(share("never", 0.)?, 0.);
     let half = share("half", 0.5)?;
-    assert!((0.35..0.65).contains(&half), "{half} of the lanes start from zero; expected half");
+    assert!((0.35..0.65).contains(&half), "{half} of the rows start from zero; expected half");
     Ok(())
 }
 
@@ -252,9 +252,9 @@ fn the_kept_parameters_are_the_average_and_score_as_evaluated() -> Result<()> {
     assert!(!same(&shipped["decoder.bias"], &last["decoder.bias"])?, "the average is not the last step");
     trainer.parameters.set_all(&shipped)?;
     let valid = run.splits().valid.as_ref().expect("a validation split");
-    let lanes = trainer.lanes;
+    let rows = trainer.valid_rows;
     let scores =
-        evaluate(run.trainer.network.as_ref(), valid, lanes, Lm.meter(Names::default()), &Device::Cpu)?;
+        evaluate(run.trainer.network.as_ref(), valid, rows, Lm.meter(Names::default()), &Device::Cpu)?;
     assert_eq!(scores.loss, best.loss);
     Ok(())
 }
@@ -306,7 +306,7 @@ fn every_epoch_shuffles_all_examples_anew() -> Result<()> {
 
 #[test]
 fn windows_of_a_stream_continue_from_the_previous_state() -> Result<()> {
-    let problem = Problem::new(&Lm, false)?; // 336 characters in 4 lanes: 9 windows of 10 steps
+    let problem = Problem::new(&Lm, false)?; // 336 characters in 4 rows: 9 windows of 10 steps
     let seen = watch(problem.start("model", &PLAIN, &options(20))?)?;
     for (step, pair) in seen.windows(2).enumerate() {
         let expected = if (step + 1) % 9 == 0 { None } else { Some(&pair[0].after) };
@@ -342,7 +342,7 @@ fn the_kept_model_is_that_of_the_best_evaluation() -> Result<()> {
     let schedule = Schedule::Cosine { warmup_steps: 30, min_ratio: 0. };
     let options = Options { lr: 0.8, schedule, eval_every: Some(1), ..options(30) };
     let run = problem.start("model", &Model { noise: [0.2; 5], ..PLAIN }, &options)?;
-    let lanes = run.trainer.lanes;
+    let rows = run.trainer.valid_rows;
     train(run)?;
     let evaluations = problem.evaluations("model")?;
     let best = evaluations.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
@@ -350,7 +350,7 @@ fn the_kept_model_is_that_of_the_best_evaluation() -> Result<()> {
     assert!(last_step == 30 && best < last, "the last evaluation, {last}, is the best: choose another rate");
     let model = rnn_zoo::inference::model::Model::load(&problem.bundle("model"), &Device::Cpu)?;
     let Some(valid) = problem.prepare()?.splits.valid else { panic!("a fifth is for validation") };
-    let scores = evaluate(model.network.as_ref(), &valid, lanes, Lm.meter(Names::default()), &Device::Cpu)?;
+    let scores = evaluate(model.network.as_ref(), &valid, rows, Lm.meter(Names::default()), &Device::Cpu)?;
     assert_eq!(scores.loss, best);
     Ok(())
 }

@@ -12,9 +12,11 @@ pub(crate) mod cpu;
 mod reporting_allocator;
 #[allow(unsafe_code)]
 mod signals;
+mod time_step;
 
 pub use allocator::keep_freed_memory;
 pub use cell_kind::{CellKind, Nonlinearity};
 pub use cpu::{Isa, run_chunked, set_threads, threads};
 pub use reporting_allocator::ReportingAllocator;
 pub use signals::report_writes_beyond_limit;
+pub(crate) use time_step::time_step;

@@ -30,6 +30,8 @@ use crate::layers::stack::Stack;
 use crate::layers::state::State;
 use crate::layers::weights::zeros;
 use crate::ops::fused::{DecoderInputs, DecoderOutput, PackedWeights, decode, mask, pack_weights};
+use crate::ops::linear::linear;
+use crate::ops::reference;
 
 /// The score of a step of the source for a step of the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,19 +55,19 @@ pub struct AttentionState {
 
 /// The source as a decoder reads it; [`AttentionDecoder::memory`] makes it once for all steps of the target.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub struct AttentionMemory {
     /// The outputs of an encoder, (batch, source, memory).
     outputs: Tensor,
     /// The outputs multiplied by W or K, (batch, source, hidden).
     keys: Tensor,
     /// Steps of each source; all of them if `None`.
     lengths: Option<Vec<usize>>,
-    /// The weights of the attentional state in the cell's input, (gates * hidden, hidden), and the packed weights. `None` if
-    /// there are no kernels for them.
+    /// The weights of the attentional state in the cell's input, (gates * hidden, hidden), and the packed weights.
+    /// `None` if there are no kernels for them.
     prepared: Option<(Tensor, PackedWeights)>,
 }
 
-impl Memory {
+impl AttentionMemory {
     /// Return the sources of these rows of the batch, in this order. A row may occur several times, as in beam search.
     ///
     /// # Errors
@@ -153,7 +155,7 @@ impl AttentionState {
 /// An [`AttentionDecoder`] of any kind of cell.
 pub(crate) trait DecodeWithAttention: Send + Sync {
     /// As [`AttentionDecoder::memory`].
-    fn memory(&self, outputs: &Tensor, lengths: Option<&[usize]>) -> Result<Memory>;
+    fn memory(&self, outputs: &Tensor, lengths: Option<&[usize]>) -> Result<AttentionMemory>;
 
     /// Return the state of a cell, (1, batch, hidden), with an attentional state of zeros.
     fn start(&self, cell: State) -> Result<AttentionState>;
@@ -162,17 +164,17 @@ pub(crate) trait DecodeWithAttention: Send + Sync {
     fn zero_state(&self, batch: usize) -> Result<AttentionState>;
 
     /// As [`AttentionDecoder::run`].
-    fn run(&self, xs: &Tensor, memory: &Memory, state: &AttentionState) -> Result<Attended>;
+    fn run(&self, xs: &Tensor, memory: &AttentionMemory, state: &AttentionState) -> Result<Attended>;
 
     /// As [`AttentionDecoder::step`].
-    fn step(&self, x: &Tensor, memory: &Memory, state: &AttentionState) -> Result<AttendedStep>;
+    fn step(&self, x: &Tensor, memory: &AttentionMemory, state: &AttentionState) -> Result<AttendedStep>;
 
     /// As [`AttentionDecoder::reset_parameters`].
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()>;
 }
 
 impl<C: Cell> DecodeWithAttention for AttentionDecoder<C> {
-    fn memory(&self, outputs: &Tensor, lengths: Option<&[usize]>) -> Result<Memory> {
+    fn memory(&self, outputs: &Tensor, lengths: Option<&[usize]>) -> Result<AttentionMemory> {
         self.memory(outputs, lengths)
     }
 
@@ -184,11 +186,11 @@ impl<C: Cell> DecodeWithAttention for AttentionDecoder<C> {
         self.zero_state(batch)
     }
 
-    fn run(&self, xs: &Tensor, memory: &Memory, state: &AttentionState) -> Result<Attended> {
+    fn run(&self, xs: &Tensor, memory: &AttentionMemory, state: &AttentionState) -> Result<Attended> {
         self.run(xs, memory, state)
     }
 
-    fn step(&self, x: &Tensor, memory: &Memory, state: &AttentionState) -> Result<AttendedStep> {
+    fn step(&self, x: &Tensor, memory: &AttentionMemory, state: &AttentionState) -> Result<AttendedStep> {
         self.step(x, memory, state)
     }
 
@@ -202,8 +204,8 @@ impl<C: Cell> AttentionDecoder<C> {
     /// attentional state too. `memory` is the features of the encoder's outputs.
     ///
     /// # Errors
-    /// If the configuration is invalid, has several layers, both directions, a projection, recurrent dropout, weight drop
-    /// or zoneout, or a parameter is missing or has another shape.
+    /// If the configuration is invalid, has several layers, both directions, a projection, recurrent dropout, weight
+    /// drop or zoneout, or a parameter is missing or has another shape.
     #[allow(clippy::needless_pass_by_value)] // as candle's own constructors take it
     pub fn new(
         config: &StackConfig<C::Options>,
@@ -254,23 +256,22 @@ impl<C: Cell> AttentionDecoder<C> {
         Ok(AttentionState { cell: self.rnn.zero_state(batch)?, attentional })
     }
 
-    /// Prepare the outputs of an encoder, (batch, source, memory), and the decoder's weights as they are now, for all steps
-    /// of a target. `lengths` holds the steps
-    /// of each source, at least 1; all have `source` steps if `None`. The padding must be finite, and its attention
-    /// weights are 0.
+    /// Prepare the outputs of an encoder, (batch, source, memory), and the decoder's weights as they are now, for all
+    /// steps of a target. `lengths` holds the steps of each source, at least 1; all have `source` steps if `None`. The
+    /// padding must be finite, and its attention weights are 0.
     ///
     /// # Errors
     /// If the outputs have another number of features than the decoder reads.
-    pub fn memory(&self, outputs: &Tensor, lengths: Option<&[usize]>) -> Result<Memory> {
+    pub fn memory(&self, outputs: &Tensor, lengths: Option<&[usize]>) -> Result<AttentionMemory> {
         let (batch, source, features) = outputs.dims3()?;
         let expected = self.key.dim(1)?;
         if features != expected {
             bail!("the encoder's outputs have {features} features; expected {expected}");
         }
         let flat = outputs.reshape((batch * source, features))?;
-        let keys = flat.matmul(&self.key.t()?)?.reshape((batch, source, self.hidden_size()))?;
+        let keys = linear(&flat, &self.key, None)?.reshape((batch, source, self.hidden_size()))?;
         let (outputs, lengths) = (outputs.contiguous()?, lengths.map(<[usize]>::to_vec));
-        Ok(Memory { outputs, keys, lengths, prepared: self.prepare()? })
+        Ok(AttentionMemory { outputs, keys, lengths, prepared: self.prepare()? })
     }
 
     /// Return the weights of the attentional state in the cell's input, and all weights packed for the fused op.
@@ -286,7 +287,7 @@ impl<C: Cell> AttentionDecoder<C> {
     ///
     /// # Errors
     /// If the shapes disagree, or a source has no step or more than `memory` has.
-    pub fn run(&self, xs: &Tensor, memory: &Memory, state: &AttentionState) -> Result<Attended> {
+    pub fn run(&self, xs: &Tensor, memory: &AttentionMemory, state: &AttentionState) -> Result<Attended> {
         let (batch, sources) = (xs.dim(0)?, memory.outputs.dim(0)?);
         if batch != sources {
             bail!("{sources} sources for a batch of {batch}; expected one a sequence");
@@ -301,7 +302,7 @@ impl<C: Cell> AttentionDecoder<C> {
     ///
     /// # Errors
     /// As [`AttentionDecoder::run`].
-    pub fn step(&self, x: &Tensor, memory: &Memory, state: &AttentionState) -> Result<AttendedStep> {
+    pub fn step(&self, x: &Tensor, memory: &AttentionMemory, state: &AttentionState) -> Result<AttendedStep> {
         let Attended { ys, alignments, state } = self.run(&x.unsqueeze(1)?, memory, state)?;
         Ok(AttendedStep { y: ys.squeeze(1)?, weights: alignments.squeeze(1)?, state })
     }
@@ -324,14 +325,19 @@ impl<C: Cell> AttentionDecoder<C> {
     }
 
     /// Run the whole target by the fused op. Return `None` if there is none.
-    fn fused(&self, xs: &Tensor, memory: &Memory, state: &AttentionState) -> Result<Option<Attended>> {
+    fn fused(
+        &self,
+        xs: &Tensor,
+        memory: &AttentionMemory,
+        state: &AttentionState,
+    ) -> Result<Option<Attended>> {
         let cell = self.cell();
         let (Some(kind), Some(weights)) = (cell.kind(), cell.weights().fused()) else { return Ok(None) };
         weights.check(kind)?;
         let (batch, target, input) = xs.dims3()?;
         let (hidden, rows) = (weights.hidden, weights.ih.dim(0)?);
         let embedded = weights.ih.narrow(1, 0, input)?;
-        let mut gates = xs.reshape((batch * target, input))?.matmul(&embedded.t()?)?;
+        let mut gates = linear(&xs.reshape((batch * target, input))?, &embedded, None)?;
         for bias in [weights.b_ih, weights.b_hh.filter(|_| kind.folds_bias())].into_iter().flatten() {
             gates = gates.broadcast_add(bias)?;
         }
@@ -365,7 +371,7 @@ impl<C: Cell> AttentionDecoder<C> {
     }
 
     /// Run the whole target in plain candle ops.
-    fn reference(&self, xs: &Tensor, memory: &Memory, state: &AttentionState) -> Result<Attended> {
+    fn reference(&self, xs: &Tensor, memory: &AttentionMemory, state: &AttentionState) -> Result<Attended> {
         let (batch, target, _) = xs.dims3()?;
         let keys = &memory.keys;
         let source = keys.dim(1)?;
@@ -380,7 +386,7 @@ impl<C: Cell> AttentionDecoder<C> {
             let scores = match &self.concat {
                 None => keys.matmul(&state.h.unsqueeze(2)?)?.squeeze(2)?,
                 Some((query, v)) => {
-                    let queries = state.h.matmul(&query.t()?)?.unsqueeze(1)?; // (batch, 1, hidden)
+                    let queries = reference::product(&state.h, &query.t()?)?.unsqueeze(1)?; // (batch, 1, hidden)
                     keys.broadcast_add(&queries)?.tanh()?.broadcast_mul(v)?.sum(D::Minus1)?
                 }
             };
@@ -390,7 +396,8 @@ impl<C: Cell> AttentionDecoder<C> {
             };
             let weights = softmax(&scores, D::Minus1)?; // (batch, source)
             let context = weights.unsqueeze(1)?.matmul(&memory.outputs)?.squeeze(1)?;
-            attentional = Tensor::cat(&[&context, &state.h], 1)?.matmul(&self.combine.t()?)?.tanh()?;
+            let both = Tensor::cat(&[&context, &state.h], 1)?; // (batch, memory + hidden)
+            attentional = reference::product(&both, &self.combine.t()?)?.tanh()?;
             ys.push(attentional.clone());
             alignments.push(weights.detach());
         }

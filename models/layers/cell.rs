@@ -37,7 +37,8 @@ pub trait Cell: Clone + Send + Sync + Sized {
         true
     }
 
-    /// Return the kind of cell that the fused kernels run instead of [`Cell::step`], or `None` if there are none for it.
+    /// Return the kind of cell that the fused kernels run instead of [`Cell::step`], or `None` if there are none for
+    /// it.
     fn kind(&self) -> Option<CellKind> {
         None
     }

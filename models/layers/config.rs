@@ -170,16 +170,15 @@ impl StackOptions {
         if self.bidirectional == Some(Merge::Concat) { 2 * width } else { width }
     }
 
-    /// Refuse sizes outside 1 to [`LARGEST_SIZE`], layers outside 1 to [`MOST_LAYERS`] and probabilities outside [0, 1).
+    /// Refuse sizes outside 1 to [`LARGEST_SIZE`], layers outside 1 to [`MOST_LAYERS`] and probabilities outside [0,
+    /// 1).
     pub(crate) fn validate(&self) -> Result<()> {
         for (name, size, most) in [
             ("input_size", self.input_size, LARGEST_SIZE),
             ("hidden_size", self.hidden_size, LARGEST_SIZE),
             ("num_layers", self.num_layers, MOST_LAYERS),
         ] {
-            if !(1..=most).contains(&size) {
-                bail!("{name} is {size}; expected 1 to {most}");
-            }
+            check_range(name, size, most)?;
         }
         // Four gates, for all kinds of cells. Both factors are at most 2^17, so nothing overflows.
         let layer = 4 * self.hidden_size as u64 * (self.hidden_size + self.input_size) as u64;
@@ -200,6 +199,18 @@ impl StackOptions {
         }
         Ok(())
     }
+}
+
+/// Refuse a size outside 1 to [`LARGEST_SIZE`].
+pub(crate) fn check_size(name: &str, size: usize) -> Result<()> {
+    check_range(name, size, LARGEST_SIZE)
+}
+
+fn check_range(name: &str, size: usize, most: usize) -> Result<()> {
+    if (1..=most).contains(&size) {
+        return Ok(());
+    }
+    bail!("{name} is {size}; expected 1 to {most}")
 }
 
 /// Refuse a probability outside [0, 1) and NaN.

@@ -12,7 +12,8 @@ pub type Noise<'a> = Option<&'a mut (dyn Rng + 'static)>;
 pub enum DropoutMask {
     /// One draw for each element: ordinary dropout.
     PerElement,
-    /// One draw for all time steps of (batch, time, features): locked, or variational, dropout (Gal and Ghahramani 2016).
+    /// One draw for all time steps of (batch, time, features): locked, or variational, dropout (Gal and Ghahramani
+    /// 2016).
     PerSequence,
 }
 

@@ -5,8 +5,8 @@ use candle_nn::VarBuilder;
 
 use crate::layers::config::check_probability;
 use crate::layers::init::{Distribution, parameter};
-use crate::ops;
-use crate::ops::cross_entropy::{Examples, Score};
+use crate::ops::cross_entropy::{CrossEntropySum, LinearExamples};
+use crate::ops::linear;
 
 /// Make a linear layer with parameters from `vb`: `weight` (outputs, inputs) and `bias` (outputs). Parameters that `vb`
 /// creates are uniform in ±1/√inputs, as PyTorch's.
@@ -80,7 +80,7 @@ impl Linear {
         };
         let rows = xs.reshape((leading.iter().product::<usize>(), *last))?; // (rows, inputs)
         *last = self.weight.dims()[0];
-        ops::linear::linear(&rows, &self.weight, self.bias())?.reshape(dims)
+        linear::linear(&rows, &self.weight, self.bias())?.reshape(dims)
     }
 
     /// Compute the mean softmax cross-entropy of the outputs in nats, a scalar with a gradient.
@@ -100,8 +100,8 @@ impl Linear {
     ///
     /// # Errors
     /// As [`Linear::cross_entropy`].
-    pub fn score(&self, xs: &Tensor, targets: &Tensor) -> Result<Score> {
-        self.examples(xs, targets).score()
+    pub fn cross_entropy_sum(&self, xs: &Tensor, targets: &Tensor) -> Result<CrossEntropySum> {
+        self.examples(xs, targets).sum()
     }
 
     /// Compute the cross-entropy of each row, `-log p(target)` in nats, without a gradient. Shapes are those of
@@ -113,7 +113,7 @@ impl Linear {
         self.examples(xs, targets).losses()
     }
 
-    fn examples<'a>(&'a self, rows: &'a Tensor, targets: &'a Tensor) -> Examples<'a> {
-        Examples { rows, weight: &self.weight, bias: self.bias(), targets }
+    fn examples<'a>(&'a self, rows: &'a Tensor, targets: &'a Tensor) -> LinearExamples<'a> {
+        LinearExamples { rows, weight: &self.weight, bias: self.bias(), targets }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn penalty(
 ) -> Result<Tensor> {
     let (batch, time, features) = ys.dims3()?;
     let lengths = lengths.map_or_else(|| vec![time; batch], <[usize]>::to_vec);
-    let sequences = Sequences { time, features, lengths };
+    let sequences = ValidSteps { time, features, lengths };
     dispatch(Penalty { weights, ys, dropped, sequences }, ys)
 }
 
@@ -49,7 +49,7 @@ struct Penalty<'a> {
     weights: Penalties,
     ys: &'a Tensor,
     dropped: &'a Tensor,
-    sequences: Sequences,
+    sequences: ValidSteps,
 }
 
 impl Operation for Penalty<'_> {
@@ -77,13 +77,13 @@ impl Operation for Penalty<'_> {
 }
 
 /// The steps that count: those within each sequence's length.
-struct Sequences {
+struct ValidSteps {
     time: usize,
     features: usize,
     lengths: Vec<usize>,
 }
 
-impl Sequences {
+impl ValidSteps {
     /// Return the range of each sequence's elements.
     fn spans(&self) -> impl Iterator<Item = Range<usize>> {
         let size = self.time * self.features;
@@ -114,7 +114,7 @@ impl Sequences {
 /// The op from the outputs before and after dropout, (batch, time, features), to the penalty.
 struct Activity<E> {
     weights: Penalties,
-    sequences: Sequences,
+    sequences: ValidSteps,
     element: PhantomData<E>,
 }
 

@@ -49,7 +49,7 @@ pub(super) enum Arithmetic {
 
 /// The type of a kernel's operands, and the instruction set that multiplies them.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Operands {
+pub(super) enum OperandType {
     /// f32 as they are.
     F32(Isa),
     /// f32 rounded to bf16, by instructions for f32.
@@ -61,7 +61,7 @@ pub(super) enum Operands {
     Int8(Isa),
 }
 
-impl Operands {
+impl OperandType {
     /// Choose the operands for tensors in f32 on this thread.
     ///
     /// # Errors
@@ -122,12 +122,12 @@ pub(super) trait Operation {
 /// Run an operation on the backend for `tensor`, one of its operands.
 pub(super) fn dispatch<P: Operation>(operation: P, tensor: &Tensor) -> Result<P::Output> {
     match Backend::of(tensor) {
-        Backend::Cpu(Arithmetic::F32) => match Operands::of_f32()? {
-            Operands::F32(isa) => operation.cpu::<f32>(isa),
-            Operands::Rounded(isa) => operation.cpu::<RoundedF32>(isa),
-            Operands::Int8(isa) => operation.int8(isa),
+        Backend::Cpu(Arithmetic::F32) => match OperandType::of_f32()? {
+            OperandType::F32(isa) => operation.cpu::<f32>(isa),
+            OperandType::Rounded(isa) => operation.cpu::<RoundedF32>(isa),
+            OperandType::Int8(isa) => operation.int8(isa),
             #[cfg(target_arch = "x86_64")]
-            Operands::Bf16(isa) => operation.cpu::<Bf16>(isa),
+            OperandType::Bf16(isa) => operation.cpu::<Bf16>(isa),
         },
         Backend::Cpu(Arithmetic::F64) => operation.cpu::<f64>(Isa::current()?),
         Backend::Reference => operation.reference(),

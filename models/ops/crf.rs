@@ -26,12 +26,13 @@ pub(crate) struct ChainScores<'a> {
 }
 
 impl ChainScores<'_> {
-    /// Compute `-log p(tags)` in nats, summed over the sequences: a scalar with a gradient. `targets` is (batch, time) u32.
+    /// Compute `-log p(tags)` in nats, summed over the sequences: a scalar with a gradient. `targets` is (batch, time)
+    /// u32.
     ///
     /// # Errors
     /// If the shapes disagree, a length is above `time`, or a target within a sequence is not a tag.
     pub(crate) fn loss(self, targets: &Tensor) -> Result<Tensor> {
-        let targets = Targets::of(self, targets)?;
+        let targets = TagSequences::of(self, targets)?;
         dispatch(Loss { scores: self, targets: &targets }, self.emissions)
     }
 
@@ -40,7 +41,7 @@ impl ChainScores<'_> {
     /// # Errors
     /// As [`ChainScores::loss`].
     pub(crate) fn losses(self, targets: &Tensor) -> Result<Vec<f64>> {
-        let Targets { sequences, time } = Targets::of(self, targets)?;
+        let TagSequences { sequences, time } = TagSequences::of(self, targets)?;
         self.for_each(time, |chain, emissions, row| {
             let y = &sequences[row];
             chain.loss(&emissions[..y.len() * chain.tags()], y)
@@ -98,13 +99,13 @@ fn side_by_side<T: Send + Sync>(count: usize, work: impl Fn(usize) -> T + Sync) 
 }
 
 /// The tags of each sequence, without padding.
-struct Targets {
+struct TagSequences {
     sequences: Vec<Vec<u32>>,
     /// Steps of the batch.
     time: usize,
 }
 
-impl Targets {
+impl TagSequences {
     /// Check and read (batch, time) `targets`.
     fn of(scores: ChainScores<'_>, targets: &Tensor) -> Result<Self> {
         let (lengths, time) = scores.lengths()?;
@@ -125,14 +126,14 @@ impl Targets {
 /// The choice between the implementations of the summed loss.
 struct Loss<'a> {
     scores: ChainScores<'a>,
-    targets: &'a Targets,
+    targets: &'a TagSequences,
 }
 
 impl Operation for Loss<'_> {
     type Output = Tensor;
 
     fn cpu<O: GradientOperand<Sum: Real>>(self, _isa: Isa) -> Result<Tensor> {
-        let Self { scores, targets: Targets { sequences, time } } = self;
+        let Self { scores, targets: TagSequences { sequences, time } } = self;
         let op = ChainLoss::<O::Sum> {
             sequences: sequences.clone(),
             time: *time,

@@ -19,7 +19,7 @@ const ROWS: usize = 1024;
 
 /// The summed loss of some rows, without a gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Score {
+pub struct CrossEntropySum {
     /// `-log p(target)` in nats, summed over rows.
     pub loss: f64,
     /// Rows whose target has the highest score.
@@ -28,7 +28,7 @@ pub struct Score {
 
 /// A linear layer and examples for it.
 #[derive(Clone, Copy)]
-pub(crate) struct Examples<'a> {
+pub(crate) struct LinearExamples<'a> {
     /// (rows, features).
     pub rows: &'a Tensor,
     /// (classes, features).
@@ -39,7 +39,7 @@ pub(crate) struct Examples<'a> {
     pub targets: &'a Tensor,
 }
 
-impl Examples<'_> {
+impl LinearExamples<'_> {
     /// Compute the mean of `-log softmax(rows W^T + b)[target]` over the rows: a scalar with a gradient. `smoothing`,
     /// at least 0 and below 1, of each target's probability is spread evenly over all classes.
     ///
@@ -53,15 +53,15 @@ impl Examples<'_> {
     /// highest score.
     ///
     /// # Errors
-    /// As [`Examples::mean_loss`].
-    pub(crate) fn score(self) -> Result<Score> {
-        dispatch(Scoring(self), self.rows)
+    /// As [`LinearExamples::mean_loss`].
+    pub(crate) fn sum(self) -> Result<CrossEntropySum> {
+        dispatch(SummedLoss(self), self.rows)
     }
 
     /// Compute `-log p(target)` of each row in nats, without a gradient.
     ///
     /// # Errors
-    /// As [`Examples::mean_loss`].
+    /// As [`LinearExamples::mean_loss`].
     pub(crate) fn losses(self) -> Result<Vec<f64>> {
         dispatch(RowLosses(self), self.rows)
     }
@@ -79,7 +79,7 @@ impl Examples<'_> {
 }
 
 struct MeanLoss<'a> {
-    examples: Examples<'a>,
+    examples: LinearExamples<'a>,
     smoothing: f64,
 }
 
@@ -112,57 +112,57 @@ impl Operation for MeanLoss<'_> {
     }
 
     fn reference(self) -> Result<Tensor> {
-        let Examples { rows, weight, bias, targets } = self.examples;
+        let LinearExamples { rows, weight, bias, targets } = self.examples;
         let outputs = reference::linear(rows, weight, bias)?;
         let sum = reference::cross_entropy(&outputs, targets, self.smoothing)?;
         (sum / rows.dim(0)? as f64)?.to_dtype(rows.dtype())
     }
 }
 
-struct Scoring<'a>(Examples<'a>);
+struct SummedLoss<'a>(LinearExamples<'a>);
 
-impl Operation for Scoring<'_> {
-    type Output = Score;
+impl Operation for SummedLoss<'_> {
+    type Output = CrossEntropySum;
 
-    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Score> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<CrossEntropySum> {
         self.kernel::<O>(isa)
     }
 
-    fn int8(self, isa: Isa) -> Result<Score> {
+    fn int8(self, isa: Isa) -> Result<CrossEntropySum> {
         self.0.check_int8()?;
         self.kernel::<Int8>(isa)
     }
 
-    fn reference(self) -> Result<Score> {
-        let mut score = Score::default();
+    fn reference(self) -> Result<CrossEntropySum> {
+        let mut sum = CrossEntropySum::default();
         self.0.for_each_chunk(|outputs, targets| {
             let loss = reference::cross_entropy(outputs, targets, 0.)?;
-            score.loss += loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            sum.loss += loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
             let correct = outputs.argmax(D::Minus1)?.eq(targets)?.to_dtype(DType::U32)?;
-            score.correct += correct.sum_all()?.to_scalar::<u32>()? as usize;
+            sum.correct += correct.sum_all()?.to_scalar::<u32>()? as usize;
             Ok(())
         })?;
-        Ok(score)
+        Ok(sum)
     }
 }
 
-impl Examples<'_> {
+impl LinearExamples<'_> {
     /// Refuse examples with too many features for int8.
     fn check_int8(&self) -> Result<()> {
         check_depth(&[self.weight.dim(1)?])
     }
 }
 
-impl Scoring<'_> {
-    fn kernel<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Score> {
+impl SummedLoss<'_> {
+    fn kernel<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<CrossEntropySum> {
         CheckedExamples::of(self.0)?.read::<O::Sum, _>(|examples| {
             let losses = cpu::losses::<O>(isa, examples);
-            Score { loss: losses.sum(), correct: losses.correct }
+            CrossEntropySum { loss: losses.sum(), correct: losses.correct }
         })
     }
 }
 
-struct RowLosses<'a>(Examples<'a>);
+struct RowLosses<'a>(LinearExamples<'a>);
 
 impl RowLosses<'_> {
     fn kernel<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Vec<f64>> {
@@ -205,8 +205,8 @@ struct CheckedExamples {
 }
 
 impl CheckedExamples {
-    fn of(examples: Examples<'_>) -> Result<Self> {
-        let Examples { rows, weight, bias, targets } = examples;
+    fn of(examples: LinearExamples<'_>) -> Result<Self> {
+        let LinearExamples { rows, weight, bias, targets } = examples;
         let (classes, features) = weight.dims2()?;
         let targets: Vec<u32> = targets.to_dtype(DType::U32)?.to_vec1()?;
         if rows.dims() != [targets.len(), features] {

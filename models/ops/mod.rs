@@ -23,7 +23,7 @@ mod storage;
 pub(crate) mod stream;
 
 pub use backend::without_fused;
-pub use cross_entropy::Score;
+pub use cross_entropy::CrossEntropySum;
 pub use inference::round_to_int8;
 pub use parameter_gradients::{LossGradients, backward};
 pub use precision::Precision;

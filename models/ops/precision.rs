@@ -18,8 +18,8 @@ pub enum Precision {
     /// All digits of an f32.
     #[default]
     F32,
-    /// Operands rounded to bf16, which has 8 binary digits: in recurrent layers, streams and linear layers. Sums and
-    /// everything else stay in f32, and so does attention. Fast on processors with instructions for it, the same
+    /// Operands rounded to bf16, which has 8 binary digits: in recurrent layers, decoders with attention, streams and
+    /// linear layers. Sums and everything else stay in f32, and so do the scores and weighted sums of attention. Fast on processors with instructions for it, the same
     /// elsewhere.
     Bf16,
     /// For inference alone. Operands are integers of 8 bits: weights with one scale a row, and what they are multiplied

@@ -1,5 +1,7 @@
 //! Options of one pass of a layer over a batch of sequences, in one direction.
 
+use crate::kernels::time_step;
+
 /// Lengths, direction and noise of a pass.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SequenceOptions<'a> {
@@ -13,7 +15,7 @@ pub(crate) struct SequenceOptions<'a> {
 impl SequenceOptions<'_> {
     /// Return the time step at `position` in the order of the recurrence.
     pub(crate) fn time_step(&self, position: usize, time: usize) -> usize {
-        if self.reverse { time - 1 - position } else { position }
+        time_step(position, time, self.reverse)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-use super::backend::{Arithmetic, Backend, Operands};
+use super::backend::{Arithmetic, Backend, OperandType};
 use super::inference::check_depth;
 use super::layer_weights::LayerWeights;
 use super::packing::{pack, packed_if_frozen};
@@ -59,12 +59,12 @@ impl FusedStream {
         if !layers.iter().all(fused) {
             return Ok(None);
         }
-        Ok(Some(match Operands::of_f32()? {
-            Operands::F32(isa) => Self::F32(packed_stream(isa, layers, zoneout, decoder)?),
-            Operands::Rounded(isa) => Self::Rounded(packed_stream(isa, layers, zoneout, decoder)?),
+        Ok(Some(match OperandType::of_f32()? {
+            OperandType::F32(isa) => Self::F32(packed_stream(isa, layers, zoneout, decoder)?),
+            OperandType::Rounded(isa) => Self::Rounded(packed_stream(isa, layers, zoneout, decoder)?),
             #[cfg(target_arch = "x86_64")]
-            Operands::Bf16(isa) => Self::Bf16(packed_stream(isa, layers, zoneout, decoder)?),
-            Operands::Int8(isa) => {
+            OperandType::Bf16(isa) => Self::Bf16(packed_stream(isa, layers, zoneout, decoder)?),
+            OperandType::Int8(isa) => {
                 let layers_depths = layers.iter().map(|(_, weights)| [weights.input(), weights.hidden]);
                 check_depth(&layers_depths.collect::<Vec<_>>().concat())?;
                 Self::Int8(packed_stream(isa, layers, zoneout, decoder)?)

@@ -141,7 +141,7 @@ fn padding_changes_nothing() {
         let (model, _) = translator(&config, DType::F32);
         let scores = |source, target| -> Vec<Vec<Vec<f32>>> {
             let (hidden, _) = model.encode(&pair(source, target), None, Some(&[4, 2])).unwrap();
-            model.decode(&hidden).unwrap().to_vec3().unwrap() // (batch, target, vocabulary)
+            model.outputs(&hidden).unwrap().to_vec3().unwrap() // (batch, target, vocabulary)
         };
         let (short, long) = (scores(5, 4), scores(9, 7));
         for (row, target) in TARGETS.iter().enumerate() {
@@ -159,7 +159,7 @@ fn writing_step_by_step_gives_the_scores_of_teacher_forcing() {
     for config in configs() {
         let (model, _) = translator(&config, DType::F64);
         let (hidden, _) = model.encode(&pair(5, 4), None, None).unwrap();
-        let expected: Vec<Vec<Vec<f64>>> = model.decode(&hidden).unwrap().to_vec3().unwrap();
+        let expected: Vec<Vec<Vec<f64>>> = model.outputs(&hidden).unwrap().to_vec3().unwrap();
         let (memory, state) = model.read_source(&rows(&SOURCES, 5), Some(&[3, 5])).unwrap();
         // The rows change places, as in beam search.
         let (memory, mut state) = (memory.select(&[1, 0]).unwrap(), state.select(&[1, 0]).unwrap());

@@ -9,6 +9,8 @@ KIND is one of
     loss        the weights w of the scalar  sum(ys * w.ys) + sum(h_n * w.h_n) + sum(c_n * w.c_n)
     gradient    of that scalar, by parameter or input; computed in f64, stored as f32
 
+attention.py and crf.py name the tensors of their own cases.
+
 Its metadata has one entry, `cases`: a JSON object from case to the options that build its layer.
 """
 

@@ -10,7 +10,7 @@ pub(super) const README: &str = "README.md";
 pub const CURVE: &str = "curve.svg";
 /// The settings of the run.
 pub const RECIPE: &str = "recipe.toml";
-/// Only in an exported bundle.
+/// The checksums of an exported bundle. Other bundles have none.
 pub(super) const CHECKSUMS: &str = "SHA256SUMS";
 pub(super) const LAST: &str = "training/last.safetensors";
 pub(super) const BEST: &str = "training/best.safetensors";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::is_bundle;
 use super::files::CONFIG;
-use super::swap::{Place, exists};
+use super::swap::{BundlePath, exists};
 use crate::error::plain;
 use crate::{Error, Result};
 
@@ -23,7 +23,7 @@ pub(super) fn find(path: &Path) -> Result<PathBuf> {
     if !exists(path) && path.file_name().is_none() {
         return Err(Error::file(path, "does not exist"));
     }
-    let found = Place::new(path)?.readable();
+    let found = BundlePath::new(path)?.readable();
     match fs::metadata(&found) {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => return Err(Error::file(path, file_problem(&found))),

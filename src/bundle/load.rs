@@ -71,7 +71,7 @@ pub struct TrainingState {
 
 /// The file `training/state.json`.
 #[derive(Serialize, Deserialize)]
-pub(super) struct State {
+pub(super) struct StateFile {
     /// The number of lines that `metrics.jsonl` had.
     pub(super) metrics_lines: usize,
     pub(super) state: Value,
@@ -94,7 +94,7 @@ pub fn load(path: &Path) -> Result<Loaded> {
         return Err(Error::file(path.join(TOKENIZER), problem));
     }
     let (known, state) = match exists(&path.join(STATE)).then(|| read_state(&path, &checksums)) {
-        Some(Ok(State { metrics_lines, state })) => (metrics_lines, Some(Ok(state))),
+        Some(Ok(StateFile { metrics_lines, state })) => (metrics_lines, Some(Ok(state))),
         // The model can be used without the state of its training.
         Some(Err(problem)) => (usize::MAX, Some(Err(problem))),
         None => (usize::MAX, None),
@@ -271,7 +271,7 @@ impl Loaded {
 }
 
 /// Read `training/state.json` of a bundle. The error is the problem alone.
-fn read_state(bundle: &Path, checksums: &Checksums) -> Result<State, String> {
+fn read_state(bundle: &Path, checksums: &Checksums) -> Result<StateFile, String> {
     let problem = |error| match error {
         Error::File { problem, .. } => problem,
         error => error.to_string(),

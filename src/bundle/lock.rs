@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::swap::{Place, cannot_save};
+use super::swap::{BundlePath, cannot_save};
 use crate::{Error, Result};
 
 /// The locks of this process, by path.
@@ -29,7 +29,7 @@ impl Lock {
     ///
     /// # Errors
     /// If another process holds the lock, or the file cannot be written.
-    pub(super) fn acquire(place: &Place) -> Result<Self> {
+    pub(super) fn acquire(place: &BundlePath) -> Result<Self> {
         let failed = |error: io::Error| cannot_save(place.bundle(), &error);
         let path = fs::canonicalize(place.parent()).map_err(failed)?.join(place.beside_name("lock"));
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_process_shares_its_lock_and_removes_the_file_at_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::new(&dir.path().join("model")).unwrap();
+        let place = BundlePath::new(&dir.path().join("model")).unwrap();
         let path = dir.path().join(".model.lock");
         let first = Lock::acquire(&place).unwrap();
         let second = Lock::acquire(&place).unwrap();
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn another_holder_is_named_and_a_stale_file_is_taken_over() {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::new(&dir.path().join("model")).unwrap();
+        let place = BundlePath::new(&dir.path().join("model")).unwrap();
         let path = dir.path().join(".model.lock");
         fs::write(&path, "4242\n").unwrap();
         // As another process would: past the registry of this one.

@@ -15,9 +15,9 @@ use super::files::{
 };
 use super::find::find;
 use super::int8;
-use super::load::{Loaded, State, TrainingState, load, metrics_lines};
+use super::load::{Loaded, StateFile, TrainingState, load, metrics_lines};
 use super::lock::Lock;
-use super::swap::{Partial, Place, Swap, cannot_save, exists};
+use super::swap::{BundlePath, Partial, Swap, cannot_save, exists};
 use super::tensors;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
@@ -59,7 +59,7 @@ pub struct Training<'a> {
 /// Saves the bundle of a run repeatedly, each time in a single step.
 #[derive(Debug)]
 pub struct BundleWriter {
-    place: Place,
+    place: BundlePath,
     /// Keeps other processes from writing to the bundle.
     _lock: Lock,
     metrics: Vec<String>,
@@ -88,7 +88,7 @@ impl BundleWriter {
     /// As [`BundleWriter::create`]. `trains` tells whether the new bundle is that of a run, which could resume the
     /// existing one instead.
     pub(super) fn create_for(path: &Path, force: bool, trains: bool) -> Result<Self> {
-        let place = Place::new(path)?;
+        let place = BundlePath::new(path)?;
         fs::create_dir_all(place.parent()).map_err(|error| cannot_save(path, &error))?;
         let lock = Lock::acquire(&place)?;
         place.recover()?;
@@ -116,7 +116,7 @@ impl BundleWriter {
     /// another process is writing to it.
     pub fn resume(path: &Path) -> Result<(Self, Loaded, TrainingState)> {
         find(path)?;
-        let place = Place::new(path)?;
+        let place = BundlePath::new(path)?;
         let lock = Lock::acquire(&place)?;
         place.recover()?;
         let loaded = load(path)?;
@@ -247,7 +247,7 @@ impl BundleWriter {
             }
             write(OPTIMIZER, &tensors::encode(training.optimizer)?)?;
             write(CARRY, &tensors::encode(training.carry)?)?;
-            let state = State { metrics_lines: self.metrics.len(), state: training.state.clone() };
+            let state = StateFile { metrics_lines: self.metrics.len(), state: training.state.clone() };
             write(STATE, &json(&state)?)?;
         }
         if self.sealed {
@@ -264,7 +264,7 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 /// Refuse to replace anything but a bundle or an empty folder that is not write-protected.
-fn check_replaceable(place: &Place) -> Result<()> {
+fn check_replaceable(place: &BundlePath) -> Result<()> {
     let path = place.bundle();
     if !exists(path) {
         return Ok(());

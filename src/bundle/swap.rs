@@ -4,7 +4,7 @@
 //! two directories in one system call; the partial directory is the previous bundle after that and is removed.
 //! If the file system cannot exchange, the bundle is renamed to `.NAME.old` and the partial directory to the
 //! bundle. A crash between the two renames leaves the complete previous bundle under `.NAME.old`, which
-//! [`Place::readable`] finds and [`Place::recover`] renames back.
+//! [`BundlePath::readable`] finds and [`BundlePath::recover`] renames back.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -30,12 +30,12 @@ pub(super) enum Swap {
 
 /// The path of a bundle, resolved.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct BundlePath {
     bundle: PathBuf,
     name: OsString,
 }
 
-impl Place {
+impl BundlePath {
     /// Return the place that a path names; a link stands for its target.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ impl Place {
 
 /// A new directory that is being filled. It is removed with its contents when dropped.
 pub(super) struct Partial<'a> {
-    place: &'a Place,
+    place: &'a BundlePath,
     path: PathBuf,
     /// Marks this directory as used for other processes.
     _lock: Option<File>,

@@ -26,7 +26,7 @@ pub const HAS_STACK: &str = "invariant: clap accepts only cells, which have stac
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Network")]
 #[group(id = "network-flags")]
-pub struct Args {
+pub struct ArchitectureArgs {
     /// Width of the token embeddings [default: chosen by the task]
     #[arg(long, value_name = "N", value_parser = number::size, aliases = ["emsize", "embedding-size", "input-encoding-size"])]
     pub embedding: Option<usize>,
@@ -82,7 +82,8 @@ pub struct Args {
     #[arg(long, value_name = "P", value_parser = number::share)]
     zoneout: Option<f64>,
 
-    /// Score whole sequences of tags with a conditional random field [default: true if the tags mark spans, as BIO does]
+    /// Score whole sequences of tags with a conditional random field [default: true if the tags mark spans, as BIO
+    /// does]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
     crf: Option<bool>,
@@ -161,7 +162,7 @@ pub const SHAPE: [&str; 18] = [
     "init",
 ];
 
-impl Args {
+impl ArchitectureArgs {
     /// Return the configuration of the network for `task`.
     pub fn config(
         &self,
@@ -312,7 +313,7 @@ impl Args {
         }
     }
 
-    /// Return the configuration of the stack for a cell that [`check`](Args::check) has accepted.
+    /// Return the configuration of the stack for a cell that [`check`](ArchitectureArgs::check) has accepted.
     fn stack(&self, cell: StackEntry, options: StackOptions) -> RecurrentConfig {
         let stack = cell.stack.expect(HAS_STACK);
         let mut rnn = stack(options);
@@ -371,13 +372,13 @@ mod tests {
     fn every_flag_of_the_network_shapes_or_regularises_it() {
         let rnn = RecurrentConfig::Lstm(LstmConfig::new(2, 2));
         let network = ModelConfig::Rnnlm(RnnlmConfig::new(3, rnn));
-        let command = Args::augment_args(Command::new("network"));
+        let command = ArchitectureArgs::augment_args(Command::new("network"));
         let mut regularising = 0;
         for arg in command.get_arguments().filter(|arg| !SHAPE.contains(&arg.get_id().as_str())) {
             let flag = format!("--{}", arg.get_long().unwrap());
             let value = if arg.get_id() == "locked_dropout" { flag } else { format!("{flag}=0.5") };
             let matches = command.clone().get_matches_from(["network", &value]);
-            let args = Args::from_arg_matches(&matches).unwrap();
+            let args = ArchitectureArgs::from_arg_matches(&matches).unwrap();
             assert_ne!(args.regularized(&network), network, "{value} would do nothing with --from");
             regularising += 1;
         }

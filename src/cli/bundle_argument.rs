@@ -40,8 +40,8 @@ impl<'a> Bundle<'a> {
         &self.path
     }
 
-    /// Return the same error, about the files of the bundle as the user knows them: `hf://OWNER/NAME/config.json` instead of
-    /// a path in the cache.
+    /// Return the same error, about the files of the bundle as the user knows them: `hf://OWNER/NAME/config.json`
+    /// instead of a path in the cache.
     pub fn named(&self, error: Error) -> Error {
         let Error::File { path, problem } = error else { return error };
         let path = match path.strip_prefix(&self.path) {

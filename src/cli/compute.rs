@@ -1,7 +1,7 @@
 //! The device and the threads of a command.
 
 use crate::cli::note::note;
-use rnn_zoo::device::{DeviceChoice, set_threads};
+use rnn_zoo::device::{DeviceChoice, start_thread_pool};
 use rnn_zoo::models::kernels::{self, Isa};
 use rnn_zoo::{Error, Result};
 
@@ -44,7 +44,7 @@ fn use_threads(asked: usize) -> Result<()> {
     let threads = asked.min(most);
     let wanted = threads.to_string();
     if threads == 0 || THREADS.iter().all(|name| std::env::var(name).is_ok_and(|size| size == wanted)) {
-        return set_threads(threads);
+        return start_thread_pool(threads);
     }
     if asked > most {
         // More threads than cores wait for each other.
@@ -58,5 +58,5 @@ fn use_threads(asked: usize) -> Result<()> {
         // `exec` returns only if it fails; the size of rayon's pool, which computes matrix products, can still be set.
         let _ = again.exec();
     }
-    set_threads(threads)
+    start_thread_pool(threads)
 }

@@ -128,8 +128,8 @@ impl DataArgs {
         self.fractions().check_sequences(spec)
     }
 
-    /// Print the facts about the data that the user should know. Return the split that the user names, or the part of the
-    /// training data that was held out; `None` for the usual split.
+    /// Print the facts about the data that the user should know. Return the split that the user names, or the part of
+    /// the training data that was held out; `None` for the usual split.
     ///
     /// # Errors
     /// If the data cannot be read.

@@ -61,7 +61,7 @@ pub struct Args {
     #[command(flatten)]
     data: DataArgs,
 
-    /// Sequences in a batch. A text is cut into as many lanes: with 1, the default, every token has all tokens before it
+    /// Sequences in a batch. A text is cut into as many rows: with 1, the default, every token has all tokens before it
     /// as context, more are faster
     #[arg(long, value_name = "N", value_parser = number::count)]
     batch_size: Option<usize>,
@@ -94,7 +94,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let spec = args.walk.apply(args.data.spec(data, &model.config));
     let split = args.data.announced_split(&spec, &model.config)?;
     let (dataset, split) = task.read_split(&spec, split, model.names())?;
-    let lanes = args.batch_size.unwrap_or(match dataset {
+    let rows = args.batch_size.unwrap_or(match dataset {
         Dataset::Stream { .. } => 1,
         Dataset::Examples(_) => BATCH,
     });
@@ -103,7 +103,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         None => task.meter(model.names()),
     };
     dataset.notes().iter().for_each(|note| note!("{note}"));
-    let scores = evaluate(model.network.as_ref(), &dataset, lanes, meter, &device)?;
+    let scores = evaluate(model.network.as_ref(), &dataset, rows, meter, &device)?;
     let floor = match &model.tokenizer {
         Some(tokenizer) => tasks::floor(&spec, tokenizer, &dataset)?,
         None => None,

@@ -28,7 +28,7 @@ pub struct Args {
 
     /// Type of the stored parameters; loading converts them back [default: unchanged]
     #[arg(long, value_name = "DTYPE")]
-    dtype: Option<Precision>,
+    dtype: Option<StoredDtype>,
 
     /// Keep the training state, which --resume needs
     #[arg(long)]
@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Precision {
+enum StoredDtype {
     /// 32 bits.
     F32,
     /// 16 bits: 11 bits of precision, up to 65504.
@@ -54,10 +54,10 @@ enum Precision {
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let dtype = args.dtype.map(|precision| match precision {
-        Precision::F32 => StoredType::Float(DType::F32),
-        Precision::F16 => StoredType::Float(DType::F16),
-        Precision::Bf16 => StoredType::Float(DType::BF16),
-        Precision::Int8 => StoredType::Int8,
+        StoredDtype::F32 => StoredType::Float(DType::F32),
+        StoredDtype::F16 => StoredType::Float(DType::F16),
+        StoredDtype::Bf16 => StoredType::Float(DType::BF16),
+        StoredDtype::Int8 => StoredType::Int8,
     });
     let options = Export { dtype, with_training: args.with_training, force: args.force };
     let found = Bundle::find(&args.bundle)?;

@@ -8,7 +8,8 @@ use super::{flags, number};
 /// The form of tables of time series.
 #[derive(Debug, clap::Args)]
 pub struct TimeArgs {
-    /// Column of the times of a table of time series [default: the first column of dates, or else the order of the rows]
+    /// Column of the times of a table of time series [default: the first column of dates, or else the order of the
+    /// rows]
     #[arg(long, value_name = "NAME")]
     time_column: Option<String>,
 
@@ -59,7 +60,8 @@ pub struct ForecastArgs {
     #[arg(long)]
     calendar: bool,
 
-    /// Steps of a forecast [default: 48 hours, 14 days, 13 weeks, 18 months, 8 quarters or 6 years; less for short series]
+    /// Steps of a forecast [default: 48 hours, 14 days, 13 weeks, 18 months, 8 quarters or 6 years; less for short
+    /// series]
     #[arg(long, value_name = "N", value_parser = number::size)]
     horizon: Option<usize>,
 
@@ -67,8 +69,8 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "N", value_parser = number::size)]
     window: Option<usize>,
 
-    /// Cut the window into segments of N steps, each a step of the network; 1 reads step by step [default: a season of 24
-    /// steps or more]
+    /// Cut the window into segments of N steps, each a step of the network; 1 reads step by step [default: a season of
+    /// 24 steps or more]
     #[arg(long, value_name = "N", value_parser = number::size)]
     segment: Option<usize>,
 
@@ -89,7 +91,8 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "N", value_parser = number::size)]
     rows: Option<usize>,
 
-    /// mse, mae, smape, pinball (quantiles), gaussian or student-t (distributions) [default: mae; pinball with --quantiles]
+    /// mse, mae, smape, pinball (quantiles), gaussian or student-t (distributions) [default: mae; pinball with
+    /// --quantiles]
     #[arg(long, value_name = "NAME", value_parser = flags::parsed::<ForecastLoss>)]
     loss: Option<ForecastLoss>,
 
@@ -97,13 +100,13 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "LEVELS", value_delimiter = ',', value_parser = number::share)]
     quantiles: Vec<f64>,
 
-    /// Scale of a window: standard (deviation of the column), season (mean seasonal difference in the window), level (mean
-    /// size), deviation or none [default: standard for one series, season for several]
+    /// Scale of a window: standard (deviation of the column), season (mean seasonal difference in the window), level
+    /// (mean size), deviation or none [default: standard for one series, season for several]
     #[arg(long, value_name = "NAME", value_parser = flags::named::<Scaling>(&["standard", "season", "level", "deviation", "none"]), hide_possible_values = true)]
     scaling: Option<Scaling>,
 
-    /// Value that is subtracted from a window: its last value, its mean or zero [default: last; mean for several series with
-    /// seasons of 24 steps or more]
+    /// Value that is subtracted from a window: its last value, its mean or zero [default: last; mean for several series
+    /// with seasons of 24 steps or more]
     #[arg(long, value_name = "NAME", value_parser = flags::named::<Centre>(&["last", "mean", "zero"]), hide_possible_values = true)]
     centre: Option<Centre>,
 

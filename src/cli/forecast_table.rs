@@ -15,8 +15,8 @@ pub fn forecast_table(out: &mut impl Write, answers: &[Answer]) -> anyhow::Resul
     for Answer { json, .. } in answers {
         let steps = json["mean"].as_array().map_or(0, Vec::len);
         for step in 0..steps {
-            let series = quoted(json["series"].as_str().unwrap_or_default());
-            let time = quoted(json["times"][step].as_str().unwrap_or_default());
+            let series = csv_field(json["series"].as_str().unwrap_or_default());
+            let time = csv_field(json["times"][step].as_str().unwrap_or_default());
             let quantiles = levels.iter().map(|level| json["quantiles"][level][step].to_string());
             let fields = [series, time, json["mean"][step].to_string()].into_iter().chain(quantiles);
             writeln!(out, "{}", fields.collect::<Vec<_>>().join(","))?;
@@ -26,7 +26,7 @@ pub fn forecast_table(out: &mut impl Write, answers: &[Answer]) -> anyhow::Resul
 }
 
 /// A field in quotes where it needs them.
-fn quoted(field: &str) -> String {
+fn csv_field(field: &str) -> String {
     match field.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", field.replace('"', "\"\"")),
         false => field.to_string(),

@@ -12,8 +12,8 @@ use check::Checked;
 use print::Printer;
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::generate::{
-    Batch, BatchEvent, BeamSearch, Finish, Opening, Reader, SavedText, Specials, TextOptions, TypedPrompt,
-    no_candidate,
+    BatchEvent, BeamSearch, Finish, Opening, PromptBatch, Reader, SavedText, Specials, TextOptions,
+    TypedPrompt, no_candidate,
 };
 use rnn_zoo::tokenizer::Note;
 
@@ -49,14 +49,14 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else {
         let (length, logprobs, resumable) = (args.length, args.json, args.save_state.is_some());
         let options = TextOptions { sampling, banned, length, end, logprobs, resumable };
-        let batch = Batch::new(&model, opening, prompts, args.count, options)?;
+        let batch = PromptBatch::new(&model, opening, prompts, args.count, options)?;
         write_samples(&model, batch, args)?;
     }
     Ok(Outcome::Done)
 }
 
 /// Sample `--count` texts for each prompt.
-fn write_samples(model: &Model, mut batch: Batch<'_>, args: &Args) -> anyhow::Result<()> {
+fn write_samples(model: &Model, mut batch: PromptBatch<'_>, args: &Args) -> anyhow::Result<()> {
     let mut printer = Printer::new(args.json);
     let (mut failed, mut newest) = (false, None);
     while let Some(events) = batch.step()? {

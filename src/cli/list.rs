@@ -7,7 +7,7 @@ use rnn_zoo::bundle;
 use rnn_zoo::data::source::Builtin;
 use rnn_zoo::models::MODELS;
 use rnn_zoo::regular_file;
-use rnn_zoo::tasks::figures::{ACCURACY, BLEU, F1, MACRO_F1, PERPLEXITY, SMAPE, in_words};
+use rnn_zoo::tasks::figures::{ACCURACY, BLEU, F1, MACRO_F1, PERPLEXITY, SMAPE, figure_text};
 use serde_json::{Map, Value, json};
 
 use super::flags::in_flags;
@@ -85,8 +85,10 @@ fn score_text(score: &Map<String, Value>) -> String {
     let split = score.get("scores").and_then(|scores| scores["split"].as_str()).unwrap_or_default();
     let figures = [PERPLEXITY, ACCURACY, MACRO_F1, F1, BLEU, SMAPE].into_iter();
     let figures = figures.filter(|name| *name != ACCURACY || number(PERPLEXITY).is_none());
-    let figures: String =
-        figures.filter_map(|name| in_words(name, number(name)?)).map(|words| format!(", {words}")).collect();
+    let figures: String = figures
+        .filter_map(|name| figure_text(name, number(name)?))
+        .map(|words| format!(", {words}"))
+        .collect();
     let loss = number("loss").map_or(String::new(), |loss| format!("loss {loss:.4}"));
     format!("{} {split}: {loss}{figures}", text("data"))
 }

@@ -13,12 +13,12 @@ use super::recipe::{RecipeSource, expand, settings, with_valued_switches};
 use super::refusal::usage_of;
 
 impl Cli {
-    /// Parse the arguments of the program, with the settings of the recipe that they name. Return `None` if they asked for
-    /// the help or the version, which is printed.
+    /// Parse the arguments of the program, with the settings of the recipe that they name. Return `None` if they asked
+    /// for the help or the version, which is printed.
     ///
     /// # Errors
-    /// If the recipe cannot be read, or has settings that `rnn train` does not have; if clap refuses the arguments; and if
-    /// the help cannot be written.
+    /// If the recipe cannot be read, or has settings that `rnn train` does not have; if clap refuses the arguments; and
+    /// if the help cannot be written.
     pub fn read(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<Option<Self>> {
         let command = with_valued_switches(with_groups(Self::command()));
         let arguments = arguments.collect();

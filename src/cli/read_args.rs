@@ -21,8 +21,8 @@ pub struct ReadArgs {
     #[arg(long, value_name = "NAME")]
     pub label_column: Option<String>,
 
-    /// Column of the words of a column file: a number from 0, from -1 for the last, or a name of CoNLL-U [default: 0, or
-    /// form]
+    /// Column of the words of a column file: a number from 0, from -1 for the last, or a name of CoNLL-U [default: 0,
+    /// or form]
     #[arg(long, value_name = "COLUMN", value_parser = flags::parsed::<Column>, allow_hyphen_values = true)]
     word_column: Option<Column>,
 
@@ -75,8 +75,8 @@ impl ReadArgs {
         (named != TaggingColumns::default()).then_some(named)
     }
 
-    /// Refuse columns that data of that form does not have. `task` is that of the model that reads the data, if there is
-    /// one.
+    /// Refuse columns that data of that form does not have. `task` is that of the model that reads the data, if there
+    /// is one.
     ///
     /// # Errors
     /// For such a flag.

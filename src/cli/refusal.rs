@@ -8,66 +8,115 @@ use super::flags::Usage;
 /// Return the refusal in the form `FLAG: problem; expected ...`. `arguments` are those of the program, which has the
 /// commands of `command`.
 pub fn usage_of(error: &Error, command: &Command, arguments: &[String]) -> Usage {
-    let (help, form) = command_in(command, arguments);
-    let given = strings(error, ContextKind::InvalidArg);
-    let value = text(error, ContextKind::InvalidValue).unwrap_or_default();
-    let flag = given.first().map(|flag| bare(flag)).unwrap_or_default();
-    let leave_out = || format!("is not a flag of `{help}`; `{help} --help` lists them");
-    let (flag, problem) = match error.kind() {
-        ErrorKind::InvalidSubcommand => {
-            let name = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
-            let nearest = near(&strings(error, ContextKind::SuggestedSubcommand));
-            (shortened(&name), format!("is not a command{nearest} (`rnn --help` lists them)"))
-        }
-        ErrorKind::UnknownArgument if !flag.starts_with('-') => {
-            (shortened(&flag), format!("is one argument too many; expected {form}"))
-        }
-        ErrorKind::UnknownArgument => match near(&strings(error, ContextKind::SuggestedArg)) {
-            nearest if nearest.is_empty() => (flag, leave_out()),
-            nearest => (flag, format!("is not a flag of `{help}`{nearest}")),
-        },
-        ErrorKind::ValueValidation => {
-            let problem = std::error::Error::source(error).map_or(String::new(), ToString::to_string);
-            (flag, format!("{} cannot be used: {problem}", shortened(&value)))
-        }
-        ErrorKind::InvalidValue if value.is_empty() => {
-            let form = given.first().map(|flag| flag.replace(['<', '>'], "")).unwrap_or_default();
-            (flag, format!("has no value; expected {form}"))
-        }
-        ErrorKind::InvalidValue => {
-            let nearest = near(&strings(error, ContextKind::SuggestedValue));
-            let names = rnn_zoo::listing::listed(strings(error, ContextKind::ValidValue), ", ");
-            (flag, format!("there is no {}{nearest} (expected {names})", shortened(&value)))
-        }
-        ErrorKind::TooManyValues => (flag, format!("takes no value; leave {} out", shortened(&value))),
-        ErrorKind::NoEquals => (flag, "takes its value after `=`".into()),
-        ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
-            (flag, format!("has too few values; `{help} --help` describes it"))
-        }
-        ErrorKind::ArgumentConflict => {
-            let others: Vec<String> =
-                strings(error, ContextKind::PriorArg).iter().map(|flag| bare(flag)).collect();
-            match others.iter().all(|other| *other == flag) {
-                true => (flag, "is given twice; leave one out".into()),
-                false => (flag, format!("cannot be used with {}; leave one out", others.join(" and "))),
-            }
-        }
-        ErrorKind::MissingRequiredArgument if flag.starts_with("--") => {
-            let problem = match needing(&flag, command, arguments) {
-                Some(other) => format!("is missing; {other} needs it, see `{help} --help`"),
-                None => format!("is required; expected {form}"),
-            };
-            (flag, problem)
-        }
-        ErrorKind::MissingRequiredArgument => {
-            let names: Vec<String> = given.iter().map(|name| in_words(name)).collect();
-            let are = if names.len() == 1 { "is" } else { "are" };
-            (names.join(" and "), format!("{are} missing; expected {form}"))
-        }
-        ErrorKind::InvalidUtf8 => (flag_or(flag, "an argument"), "is not UTF-8".into()),
-        _ => (flag_or(flag, "the command line"), error.kind().to_string()),
-    };
+    let refusal = Refusal::new(error, command, arguments);
+    let described = refusal.name().or_else(|| refusal.value()).or_else(|| refusal.combination());
+    let (flag, problem) = described.unwrap_or_else(|| match error.kind() {
+        ErrorKind::InvalidUtf8 => (flag_or(&refusal.flag, "an argument"), "is not UTF-8".into()),
+        kind => (flag_or(&refusal.flag, "the command line"), kind.to_string()),
+    });
     Usage { flag, problem }
+}
+
+/// An error of clap with its context.
+struct Refusal<'a> {
+    error: &'a Error,
+    command: &'a Command,
+    arguments: &'a [String],
+    /// The command that the arguments name, as `rnn train`.
+    help: String,
+    /// The form of its arguments.
+    form: String,
+    /// The arguments that the error is about, as clap prints them.
+    given: Vec<String>,
+    /// The first of them without its value.
+    flag: String,
+}
+
+impl<'a> Refusal<'a> {
+    fn new(error: &'a Error, command: &'a Command, arguments: &'a [String]) -> Self {
+        let (help, form) = command_in(command, arguments);
+        let given = strings(error, ContextKind::InvalidArg);
+        let flag = given.first().map(|flag| bare(flag)).unwrap_or_default();
+        Self { error, command, arguments, help, form, given, flag }
+    }
+
+    /// The flag, and the problem that a command, a flag or an argument of that name does not exist.
+    fn name(&self) -> Option<(String, String)> {
+        let Self { error, help, form, flag, .. } = self;
+        Some(match error.kind() {
+            ErrorKind::InvalidSubcommand => {
+                let name = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+                let nearest = near(&strings(error, ContextKind::SuggestedSubcommand));
+                (in_backticks(&name), format!("is not a command{nearest} (`rnn --help` lists them)"))
+            }
+            ErrorKind::UnknownArgument if !flag.starts_with('-') => {
+                (in_backticks(flag), format!("is one argument too many; expected {form}"))
+            }
+            ErrorKind::UnknownArgument => match near(&strings(error, ContextKind::SuggestedArg)) {
+                nearest if nearest.is_empty() => {
+                    (flag.clone(), format!("is not a flag of `{help}`; `{help} --help` lists them"))
+                }
+                nearest => (flag.clone(), format!("is not a flag of `{help}`{nearest}")),
+            },
+            _ => return None,
+        })
+    }
+
+    /// The flag, and the problem of its value.
+    fn value(&self) -> Option<(String, String)> {
+        let error = self.error;
+        let value = text(error, ContextKind::InvalidValue).unwrap_or_default();
+        let problem = match error.kind() {
+            ErrorKind::ValueValidation => {
+                let problem = std::error::Error::source(error).map_or(String::new(), ToString::to_string);
+                format!("{} cannot be used: {problem}", in_backticks(&value))
+            }
+            ErrorKind::InvalidValue if value.is_empty() => {
+                let form = self.given.first().map(|flag| flag.replace(['<', '>'], "")).unwrap_or_default();
+                format!("has no value; expected {form}")
+            }
+            ErrorKind::InvalidValue => {
+                let nearest = near(&strings(error, ContextKind::SuggestedValue));
+                let names = rnn_zoo::listing::listed(strings(error, ContextKind::ValidValue), ", ");
+                format!("there is no {}{nearest} (expected {names})", in_backticks(&value))
+            }
+            ErrorKind::TooManyValues => format!("takes no value; leave {} out", in_backticks(&value)),
+            ErrorKind::NoEquals => "takes its value after `=`".into(),
+            ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
+                format!("has too few values; `{} --help` describes it", self.help)
+            }
+            _ => return None,
+        };
+        Some((self.flag.clone(), problem))
+    }
+
+    /// The flag, and the problem that it cannot be used with another or that one is missing.
+    fn combination(&self) -> Option<(String, String)> {
+        let Self { error, help, form, given, flag, .. } = self;
+        let problem = match error.kind() {
+            ErrorKind::ArgumentConflict => {
+                let others: Vec<String> =
+                    strings(error, ContextKind::PriorArg).iter().map(|flag| bare(flag)).collect();
+                match others.iter().all(|other| other == flag) {
+                    true => "is given twice; leave one out".into(),
+                    false => format!("cannot be used with {}; leave one out", others.join(" and ")),
+                }
+            }
+            ErrorKind::MissingRequiredArgument if flag.starts_with("--") => {
+                match needing(flag, self.command, self.arguments) {
+                    Some(other) => format!("is missing; {other} needs it, see `{help} --help`"),
+                    None => format!("is required; expected {form}"),
+                }
+            }
+            ErrorKind::MissingRequiredArgument => {
+                let names: Vec<String> = given.iter().map(|name| without_brackets(name)).collect();
+                let are = if names.len() == 1 { "is" } else { "are" };
+                return Some((names.join(" and "), format!("{are} missing; expected {form}")));
+            }
+            _ => return None,
+        };
+        Some((flag.clone(), problem))
+    }
 }
 
 /// The command that the arguments name, as `rnn train`, and the form of its arguments.
@@ -111,17 +160,17 @@ fn bare(flag: &str) -> String {
 }
 
 /// The names of a missing argument, without brackets: `--text or --data` of `<--text <TEXT>|--data <DATA>>`.
-fn in_words(name: &str) -> String {
+fn without_brackets(name: &str) -> String {
     let name = name.strip_prefix('<').and_then(|name| name.strip_suffix('>')).unwrap_or(name);
     name.split('|').map(bare).collect::<Vec<_>>().join(" or ")
 }
 
-fn flag_or(flag: String, other: &str) -> String {
-    if flag.is_empty() { other.into() } else { flag }
+fn flag_or(flag: &str, other: &str) -> String {
+    if flag.is_empty() { other.into() } else { flag.into() }
 }
 
 /// A value as the user typed it, between backticks; long ones are cut.
-pub fn shortened(value: &str) -> String {
+pub fn in_backticks(value: &str) -> String {
     const LONGEST: usize = 80;
     match value.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("`{}...`", &value[..end]),

@@ -26,7 +26,7 @@ impl SearchArgs {
     /// For such a flag, and for an invalid value.
     pub fn options(self, bundle: &str, model: &Model) -> anyhow::Result<Option<SearchOptions>> {
         let flag = self.beams.map(|_| "--beams").or(self.length_penalty.map(|_| "--length-penalty"));
-        match (model.network.translate(), flag) {
+        match (model.network.sequence_to_sequence(), flag) {
             (None, Some(flag)) => {
                 let task = model.config.task;
                 Err(usage(

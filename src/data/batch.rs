@@ -66,8 +66,8 @@ pub trait Examples: fmt::Debug + Send + Sync {
         vec![]
     }
 
-    /// The size of an example, such as its number of steps. If examples have sizes, the batches of a shuffled epoch have
-    /// examples of similar size, so that they need less padding.
+    /// The size of an example, such as its number of steps. If examples have sizes, the batches of a shuffled epoch
+    /// have examples of similar size, so that they need less padding.
     fn size(&self, _row: usize) -> Option<usize> {
         None
     }

@@ -13,8 +13,8 @@ const CONLLU: [&str; 10] = ["id", "form", "lemma", "upos", "xpos", "feats", "hea
 /// The number of columns of CoNLL-U.
 pub(super) const CONLLU_COLUMNS: usize = CONLLU.len();
 
-/// A column of a column file. Its text is a number from 0, a negative number from the end (-1 for the last column), or a
-/// name of CoNLL-U.
+/// A column of a column file. Its text is a number from 0, a negative number from the end (-1 for the last column), or
+/// a name of CoNLL-U.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
     /// The number of columns before it.

@@ -57,8 +57,8 @@ pub fn has_columns_of_words(source: &Source) -> Result<bool> {
 /// `test`. Fetch a file of the hub.
 ///
 /// # Errors
-/// If a file cannot be fetched or read, has no rows or no such columns; if the folder has no training file or two files for
-/// one split; and for built-ins.
+/// If a file cannot be fetched or read, has no rows or no such columns; if the folder has no training file or two files
+/// for one split; and for built-ins.
 pub fn open(source: &Source, options: &ColumnOptions) -> Result<Divided<ColumnFile>> {
     match source {
         Source::Builtin(builtin) => {

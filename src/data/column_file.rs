@@ -156,8 +156,8 @@ fn looks_like_conllu(file: &Utf8File) -> Result<bool> {
     Ok(false)
 }
 
-/// Whether the lines of a file have columns: the rows at its beginning have equally many, at least two, with tabs between
-/// them or an empty line after some of them.
+/// Whether the lines of a file have columns: the rows at its beginning have equally many, at least two, with tabs
+/// between them or an empty line after some of them.
 ///
 /// # Errors
 /// If the file cannot be read.

@@ -33,8 +33,8 @@ impl Corpus {
     /// columns asked for. `seed` is for the built-in generators. Records are split by [`SplitRule::Drawn`].
     ///
     /// # Errors
-    /// If a file cannot be fetched or read, or holds no text; if columns are named for a source without columns; and for
-    /// `builtin:adding` and `builtin:copy`, which are not text.
+    /// If a file cannot be fetched or read, or holds no text; if columns are named for a source without columns; and
+    /// for `builtin:adding` and `builtin:copy`, which are not text.
     pub fn open(source: &Source, options: &ReadOptions, seed: u64) -> Result<Self> {
         let content = match source {
             Source::Builtin(builtin) => Content::builtin(*builtin, options, seed)?,

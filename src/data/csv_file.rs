@@ -9,7 +9,7 @@ use super::delimiter::Delimiter;
 use super::file_reader::FileReader;
 use super::piece::Piece;
 use super::read_options::ReadOptions;
-use super::records::{LONGEST_RECORD, Place, RecordFormat, Records, piece};
+use super::records::{LONGEST_RECORD, RecordFormat, RecordStart, Records, piece};
 use super::utf8_file::Utf8File;
 use crate::{Error, Result};
 
@@ -58,13 +58,13 @@ impl CsvFile {
     fn reader(&self) -> CsvRecords {
         let (range, line) = (self.file.range(), 1);
         CsvRecords {
-            reader: self.reader_at(Place { byte: range.start, line }),
+            reader: self.reader_at(RecordStart { byte: range.start, line }),
             record: CsvRecord::default(),
             table: self.clone(),
         }
     }
 
-    fn reader_at(&self, place: Place) -> CsvReader<BufReader<FileReader>> {
+    fn reader_at(&self, place: RecordStart) -> CsvReader<BufReader<FileReader>> {
         let bytes = self.file.reader(place.byte..self.file.range().end);
         let bytes = BufReader::with_capacity(1 << 16, bytes);
         CsvReader::new(bytes, self.delimiter.byte(), place.byte, place.line)
@@ -176,11 +176,11 @@ impl CsvRecords {
 }
 
 impl Records for CsvRecords {
-    fn place(&self) -> Place {
-        Place { byte: self.reader.byte(), line: self.reader.line() }
+    fn place(&self) -> RecordStart {
+        RecordStart { byte: self.reader.byte(), line: self.reader.line() }
     }
 
-    fn seek(&mut self, place: Place) -> Result<()> {
+    fn seek(&mut self, place: RecordStart) -> Result<()> {
         self.reader = self.table.reader_at(place);
         Ok(())
     }

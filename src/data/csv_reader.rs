@@ -1,9 +1,9 @@
 //! The records of a delimited table, byte by byte.
 //!
-//! The grammar is that of RFC 4180, read leniently: any of `\n`, `\r\n` and `\r` ends a record; empty lines are skipped;
-//! a quote inside an unquoted field is a character like any other, and so is text after the closing quote of a field
-//! on the same line. A quoted field that runs over several lines must end at a delimiter or at the end of a line: a
-//! quote too many would otherwise swallow records.
+//! The grammar is that of RFC 4180, read leniently: any of `\n`, `\r\n` and `\r` ends a record; empty lines are
+//! skipped; a quote inside an unquoted field is a character like any other, and so is text after the closing quote of a
+//! field on the same line. A quoted field that runs over several lines must end at a delimiter or at the end of a line:
+//! a quote too many would otherwise swallow records.
 
 use std::io::{self, BufRead};
 
@@ -58,7 +58,7 @@ pub(super) enum CsvError {
 
 /// The position within a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum RecordPosition {
     FieldStart,
     Unquoted,
     /// Inside quotes, which were opened on this line.
@@ -126,8 +126,8 @@ impl<R: BufRead> CsvReader<R> {
         record.ends.clear();
         record.long_quote = None;
         record.line = self.line;
-        let mut state = State::FieldStart;
-        while state != State::RecordEnd {
+        let mut state = RecordPosition::FieldStart;
+        while state != RecordPosition::RecordEnd {
             let buffer = self.reader.fill_buf().map_err(CsvError::Io)?;
             if buffer.is_empty() {
                 return Self::finish(state, record);
@@ -141,10 +141,10 @@ impl<R: BufRead> CsvReader<R> {
                     self.line += 1;
                 }
                 self.previous = byte;
-                if state == State::FieldStart && record.is_blank() {
+                if state == RecordPosition::FieldStart && record.is_blank() {
                     record.line = self.line;
                 }
-                if state == State::RecordEnd {
+                if state == RecordPosition::RecordEnd {
                     break;
                 }
             }
@@ -152,7 +152,7 @@ impl<R: BufRead> CsvReader<R> {
             self.byte += used as u64;
             if record.bytes.len() > LONGEST_RECORD {
                 return Err(match state {
-                    State::Quoted(opened) => CsvError::Unclosed { opened },
+                    RecordPosition::Quoted(opened) => CsvError::Unclosed { opened },
                     _ => CsvError::TooLong { line: record.line },
                 });
             }
@@ -172,10 +172,10 @@ impl<R: BufRead> CsvReader<R> {
     }
 
     /// End the last record, which has no line end.
-    fn finish(state: State, record: &mut CsvRecord) -> Result<bool, CsvError> {
+    fn finish(state: RecordPosition, record: &mut CsvRecord) -> Result<bool, CsvError> {
         match state {
-            State::Quoted(opened) => Err(CsvError::Unclosed { opened }),
-            State::FieldStart if record.is_blank() => Ok(false),
+            RecordPosition::Quoted(opened) => Err(CsvError::Unclosed { opened }),
+            RecordPosition::FieldStart if record.is_blank() => Ok(false),
             _ => {
                 record.end_field();
                 Ok(true)
@@ -185,37 +185,45 @@ impl<R: BufRead> CsvReader<R> {
 }
 
 /// Read one byte of a record. `line` is that of the byte.
-fn step(state: State, byte: u8, delimiter: u8, line: u64, record: &mut CsvRecord) -> Result<State, CsvError> {
-    let plain = |record: &mut CsvRecord, next: State| {
+fn step(
+    state: RecordPosition,
+    byte: u8,
+    delimiter: u8,
+    line: u64,
+    record: &mut CsvRecord,
+) -> Result<RecordPosition, CsvError> {
+    let plain = |record: &mut CsvRecord, next: RecordPosition| {
         record.bytes.push(byte);
         Ok(next)
     };
     match (state, byte) {
-        (State::FieldStart, b'"') => Ok(State::Quoted(line)),
-        (State::FieldStart, b'\n' | b'\r') if record.is_blank() => Ok(State::FieldStart),
-        (State::AfterQuote(opened), b'"') => plain(record, State::Quoted(opened)),
-        (State::Quoted(opened), b'"') => {
+        (RecordPosition::FieldStart, b'"') => Ok(RecordPosition::Quoted(line)),
+        (RecordPosition::FieldStart, b'\n' | b'\r') if record.is_blank() => Ok(RecordPosition::FieldStart),
+        (RecordPosition::AfterQuote(opened), b'"') => plain(record, RecordPosition::Quoted(opened)),
+        (RecordPosition::Quoted(opened), b'"') => {
             if line > opened {
                 record.long_quote = Some((opened, line));
             }
-            Ok(State::AfterQuote(opened))
+            Ok(RecordPosition::AfterQuote(opened))
         }
-        (State::Quoted(opened), _) => plain(record, State::Quoted(opened)),
+        (RecordPosition::Quoted(opened), _) => plain(record, RecordPosition::Quoted(opened)),
         (_, byte) if byte == delimiter => {
             record.end_field();
-            Ok(State::FieldStart)
+            Ok(RecordPosition::FieldStart)
         }
         (_, b'\n' | b'\r') => {
             record.end_field();
-            Ok(State::RecordEnd)
+            Ok(RecordPosition::RecordEnd)
         }
-        (State::AfterQuote(opened) | State::Padding(opened), b' ' | b'\t') if line > opened => {
-            plain(record, State::Padding(opened))
+        (RecordPosition::AfterQuote(opened) | RecordPosition::Padding(opened), b' ' | b'\t')
+            if line > opened =>
+        {
+            plain(record, RecordPosition::Padding(opened))
         }
-        (State::AfterQuote(opened) | State::Padding(opened), _) if line > opened => {
+        (RecordPosition::AfterQuote(opened) | RecordPosition::Padding(opened), _) if line > opened => {
             Err(CsvError::TextAfterQuote { opened, closed: line })
         }
-        _ => plain(record, State::Unquoted),
+        _ => plain(record, RecordPosition::Unquoted),
     }
 }
 

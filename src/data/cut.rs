@@ -1,4 +1,4 @@
-//! The division of a split into batches: lanes of a stream side by side, and windows of their steps.
+//! The division of a split into batches: a stream as the rows of a batch, and windows of their steps.
 
 use rand::RngExt;
 use rnn_zoo_models::normal;
@@ -13,7 +13,7 @@ pub struct Cut {
     pub batch_size: usize,
     /// Steps of a window of a stream.
     pub window: usize,
-    /// Whether to drop the tokens beyond the last step that all lanes have. Training needs lanes of one length;
+    /// Whether to drop the tokens beyond the last step that all rows have. Training needs rows of one length;
     /// evaluation reads every token.
     pub trim: bool,
     /// Whether to draw the length of every window of a shuffled epoch anew, around `window`, so that the windows of
@@ -22,11 +22,11 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// The number of steps of the longest lane.
+    /// The number of steps of the longest row.
     ///
     /// # Errors
-    /// If the training data is too short for one window of every lane; the message names options that fit.
-    pub(super) fn lane_length(self, tokens: usize) -> Result<usize> {
+    /// If the training data is too short for one window of every row; the message names options that fit.
+    pub(super) fn row_length(self, tokens: usize) -> Result<usize> {
         let Self { batch_size, window, trim, .. } = self;
         if !trim {
             return Ok(tokens.div_ceil(batch_size));
@@ -51,17 +51,17 @@ impl Cut {
         Ok(tokens / batch_size)
     }
 
-    /// The steps at which the windows of a lane of `lane` steps begin, and the end of the last.
-    pub(super) fn bounds(self, lane: usize, shuffle: Option<(u64, usize)>) -> Vec<usize> {
+    /// The steps at which the windows of a row of `steps` steps begin, and the end of the last.
+    pub(super) fn bounds(self, steps: usize, shuffle: Option<(u64, usize)>) -> Vec<usize> {
         let Self { window, vary, .. } = self;
         let Some((seed, epoch)) = shuffle.filter(|_| vary) else {
-            return (0..lane).step_by(window).chain([lane]).collect();
+            return (0..steps).step_by(window).chain([steps]).collect();
         };
         let mut rng = rng::stream(seed, Purpose::Windows, epoch as u64);
         let mut bounds = vec![0];
         let mut at = 0;
-        while at < lane {
-            at = (at + drawn_window(window, &mut rng)).min(lane);
+        while at < steps {
+            at = (at + drawn_window(window, &mut rng)).min(steps);
             bounds.push(at);
         }
         bounds

@@ -1,7 +1,7 @@
 //! The data that a model is trained and evaluated on, cut into batches.
 //!
-//! A language model reads one long stream, cut into as many lanes as the batch has rows. Each batch is the next window
-//! of every lane, and the state after one window is the initial state of the next (truncated backpropagation through
+//! A language model reads one long stream, cut into the rows of a batch. Each batch is the next window
+//! of every row, and the state after one window is the initial state of the next (truncated backpropagation through
 //! time). Other models read examples: shuffled every epoch, padded to the longest of their batch, each from a state of
 //! zero.
 //!
@@ -54,8 +54,8 @@ impl Dataset {
         self.len() == 0
     }
 
-    /// Count the text that a tokenizer does not know; `unknown` is its unknown token, if it has one. Characters that the
-    /// tokenizer drops are counted in a stream alone.
+    /// Count the text that a tokenizer does not know; `unknown` is its unknown token, if it has one. Characters that
+    /// the tokenizer drops are counted in a stream alone.
     pub fn unknown(&self, unknown: Option<u32>) -> Unknown {
         match self {
             Self::Stream { tokens, .. } => tokens.unknown(),
@@ -125,7 +125,7 @@ impl Dataset {
     /// If the training data is too short for one batch. The message names the options that would help.
     pub fn epoch(&self, cut: Cut, shuffle: Option<(u64, usize)>) -> Result<Epoch<'_>> {
         let (order, bounds) = match self {
-            Self::Stream { .. } => (vec![], cut.bounds(cut.lane_length(self.len())?, shuffle)),
+            Self::Stream { .. } => (vec![], cut.bounds(cut.row_length(self.len())?, shuffle)),
             Self::Examples(examples) => {
                 if cut.trim && examples.is_empty() {
                     return Err(Error::Message("the training split is empty; use more data".into()));
@@ -178,7 +178,7 @@ pub struct Epoch<'a> {
     cut: Cut,
     /// The order of the examples.
     order: Vec<usize>,
-    /// The first time step of a lane, or the first example of the order, of each batch; then the end of the last.
+    /// The first time step of a row, or the first example of the order, of each batch; then the end of the last.
     bounds: Vec<usize>,
 }
 
@@ -217,17 +217,17 @@ impl Epoch<'_> {
         }
     }
 
-    /// Window `index` of every lane. Token `t` is the target at step `t` and the input one step later.
+    /// Window `index` of every row. Token `t` is the target at step `t` and the input one step later.
     fn window(&self, index: usize, tokens: &SplitTokens, start: u32, device: &Device) -> Result<Batch> {
         let Cut { batch_size, trim, .. } = self.cut;
         let count = self.data.len();
-        let lane = if trim { count / batch_size } else { count.div_ceil(batch_size) };
+        let row_length = if trim { count / batch_size } else { count.div_ceil(batch_size) };
         let from = self.bounds[index];
         let width = self.bounds[index + 1] - from;
         let mut windows = Windows::of(width);
         for row in 0..batch_size {
-            let begin = (row * lane + from).min(count);
-            let length = width.min(((row + 1) * lane).min(count).saturating_sub(begin));
+            let begin = (row * row_length + from).min(count);
+            let length = width.min(((row + 1) * row_length).min(count).saturating_sub(begin));
             let start = (begin == 0).then_some(start);
             windows.push(start, length, |before, span| tokens.read((begin - before) as u64, span))?;
         }

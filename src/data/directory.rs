@@ -25,8 +25,8 @@ impl Directory {
     /// Find the files of the folder at `path`.
     ///
     /// # Errors
-    /// If the folder cannot be read or has no training file, or two files for one split; if a file cannot be read; if one
-    /// file is plain text and another has records.
+    /// If the folder cannot be read or has no training file, or two files for one split; if a file cannot be read; if
+    /// one file is plain text and another has records.
     pub(super) fn open(path: &Path, options: &ReadOptions) -> Result<Self> {
         std::fs::read_dir(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
         let open = |names: &[&str]| find(path, names)?.map(|file| formats::open(&file, options)).transpose();

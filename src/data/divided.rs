@@ -1,7 +1,7 @@
 //! Data in train, valid and test: one file, of which a draw sets records aside, or a folder with a file for each.
 //!
-//! The draw is that of records (see [`SplitRule::Drawn`](super::SplitRule::Drawn)) with a single class: it depends on the
-//! number of items alone. A folder without a validation file gives up a fraction of its training file.
+//! The draw is that of records (see [`SplitRule::Drawn`](super::SplitRule::Drawn)) with a single class: it depends on
+//! the number of items alone. A folder without a validation file gives up a fraction of its training file.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -175,7 +175,7 @@ impl<F: Items> Divided<F> {
                 self.files(split).into_iter().map(Items::items).collect::<Result<_>>()?;
             return match parts.is_empty() {
                 true => Err(self.absent(split)),
-                false => Ok(Box::new(UntilError(Some(parts.into_iter().flatten())))),
+                false => Ok(Box::new(UntilError::new(parts.into_iter().flatten()))),
             };
         };
         let quotas = self.quotas(fractions)?;
@@ -184,7 +184,7 @@ impl<F: Items> Divided<F> {
         }
         let mut draw = Draw::new(&quotas);
         let selected = self.train.items()?.filter(move |item| item.is_err() || draw.next("") == split);
-        Ok(Box::new(UntilError(Some(selected))))
+        Ok(Box::new(UntilError::new(selected)))
     }
 
     /// Facts that a user should know about the files of a split, or about those that training reads if it is `None`.
@@ -270,7 +270,13 @@ impl<F: Items> Divided<F> {
 }
 
 /// Iterator that ends after the first error.
-struct UntilError<I>(Option<I>);
+pub(super) struct UntilError<I>(Option<I>);
+
+impl<I> UntilError<I> {
+    pub(super) fn new(items: I) -> Self {
+        Self(Some(items))
+    }
+}
 
 impl<T, I: Iterator<Item = Result<T>>> Iterator for UntilError<I> {
     type Item = Result<T>;

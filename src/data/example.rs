@@ -90,6 +90,14 @@ impl Examples for Vec<Example> {
     fn for_each_token(&self, visit: &mut dyn FnMut(u32)) {
         self.iter().flat_map(|example| example.input.tokens()).for_each(|&token| visit(token));
     }
+
+    /// Texts with a class have a size, their number of tokens.
+    fn size(&self, row: usize) -> Option<usize> {
+        match &self[row] {
+            Example { input: Input::Tokens(tokens), target: Target::Class(_) } => Some(tokens.len()),
+            _ => None,
+        }
+    }
 }
 
 /// A batch of sequences, padded with zeros to the longest.

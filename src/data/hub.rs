@@ -110,7 +110,7 @@ pub fn bundle_address(argument: &str) -> Option<(&str, &str)> {
 }
 
 /// A file that was not downloaded.
-struct Problem {
+struct FetchError {
     error: Error,
     /// Whether the hub, or the cache when offline, has no such file.
     absent: bool,
@@ -118,7 +118,7 @@ struct Problem {
 
 /// Return the path of a file of `repo` in the cache. If it is not there, download it from the hub, where the address of
 /// the repository is `page`.
-fn fetch(endpoint: &Endpoint, page: &str, repo: &Repo, file: &str) -> Result<PathBuf, Problem> {
+fn fetch(endpoint: &Endpoint, page: &str, repo: &Repo, file: &str) -> Result<PathBuf, FetchError> {
     let url = format!("{}/{page}/resolve/{}/{file}", endpoint.url, repo.revision());
     if file.contains(|c: char| c.is_whitespace() || c.is_control() || "?#\\".contains(c))
         || file.split('/').any(|part| matches!(part, "" | "." | ".."))
@@ -141,7 +141,7 @@ fn fetch(endpoint: &Endpoint, page: &str, repo: &Repo, file: &str) -> Result<Pat
     client.download(&url, &endpoint.cache, repo, file).map_err(|error| explain(&url, error))
 }
 
-fn explain(url: &str, error: DownloadError) -> Problem {
+fn explain(url: &str, error: DownloadError) -> FetchError {
     match error {
         DownloadError::Status(404) => refused(url, "not found (404); check owner, name and file", true),
         DownloadError::Status(code @ (401 | 403)) => {
@@ -168,8 +168,8 @@ fn explain(url: &str, error: DownloadError) -> Problem {
     }
 }
 
-fn refused(url: &str, problem: &str, absent: bool) -> Problem {
-    Problem { error: Error::Message(format!("{url}: {problem}")), absent }
+fn refused(url: &str, problem: &str, absent: bool) -> FetchError {
+    FetchError { error: Error::Message(format!("{url}: {problem}")), absent }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::file_reader::FileReader;
 use super::json_object::JsonObject;
 use super::piece::Piece;
 use super::read_options::ReadOptions;
-use super::records::{LONGEST_RECORD, Place, RecordFormat, Records, piece};
+use super::records::{LONGEST_RECORD, RecordFormat, RecordStart, Records, piece};
 use super::utf8_file::Utf8File;
 use crate::listing::listed;
 use crate::{Error, Result};
@@ -86,11 +86,11 @@ struct JsonlRecords {
 }
 
 impl Records for JsonlRecords {
-    fn place(&self) -> Place {
+    fn place(&self) -> RecordStart {
         self.objects.next
     }
 
-    fn seek(&mut self, place: Place) -> Result<()> {
+    fn seek(&mut self, place: RecordStart) -> Result<()> {
         self.objects.seek(place);
         Ok(())
     }
@@ -109,16 +109,16 @@ struct Objects {
     reader: BufReader<FileReader>,
     file: Utf8File,
     /// The place of the next line.
-    next: Place,
+    next: RecordStart,
 }
 
 impl Objects {
     fn open(file: Utf8File) -> Self {
-        let next = Place { byte: file.range().start, line: 1 };
+        let next = RecordStart { byte: file.range().start, line: 1 };
         Self { reader: BufReader::new(file.reader(file.range())), file, next }
     }
 
-    fn seek(&mut self, place: Place) {
+    fn seek(&mut self, place: RecordStart) {
         self.next = place;
         self.reader = BufReader::new(self.file.reader(place.byte..self.file.range().end));
     }

@@ -13,7 +13,7 @@ use super::division::{Division, SplitRule};
 use super::formats;
 use super::fractions::Fractions;
 use super::hub::{self, Endpoint};
-use super::parallel_text::{Pair, PairCensus, PairFile, census, is_complete};
+use super::parallel_text::{PairCensus, PairFile, TextPair, census, is_complete};
 use super::piece::Piece;
 use super::read_options::ReadOptions;
 use super::source::{Source, Split};
@@ -30,13 +30,13 @@ struct PairTable {
     census: OnceLock<PairCensus>,
 }
 
-/// Open a table of pairs, or a folder with `train`, and optionally `valid` (also `validation`, `val` or `dev`) and `test`.
-/// Fetch a file of the hub. `options.columns.text` names the column of the sources, `options.columns.label` that of the
-/// targets.
+/// Open a table of pairs, or a folder with `train`, and optionally `valid` (also `validation`, `val` or `dev`) and
+/// `test`. Fetch a file of the hub. `options.columns.text` names the column of the sources, `options.columns.label`
+/// that of the targets.
 ///
 /// # Errors
-/// If a file cannot be fetched or read, is no table or has no such columns; if the label column is not named; if the folder
-/// has no training file or two files for one split; and for built-ins.
+/// If a file cannot be fetched or read, is no table or has no such columns; if the label column is not named; if the
+/// folder has no training file or two files for one split; and for built-ins.
 pub fn open(source: &Source, options: &ReadOptions) -> Result<Divided<PairFile>> {
     match source {
         Source::Builtin(builtin) => Err(Error::invalid(
@@ -85,23 +85,23 @@ fn open_file(path: &Path, options: &ReadOptions) -> Result<PairFile> {
 
 impl PairTable {
     /// The pairs of all records, numbered.
-    fn pairs(&self) -> Result<impl Iterator<Item = Result<Pair>> + Send + use<>> {
+    fn pairs(&self) -> Result<impl Iterator<Item = Result<TextPair>> + Send + use<>> {
         let numbered = (1..).zip(self.file.pieces(Split::All, ALL)?);
         Ok(numbered.map(|(number, piece)| {
             let Piece { text, label, .. } = piece?;
-            Ok(Pair { source: text, target: label.unwrap_or_default(), number })
+            Ok(TextPair { source: text, target: label.unwrap_or_default(), number })
         }))
     }
 }
 
 impl Items for PairTable {
-    type Item = Pair;
+    type Item = TextPair;
 
     fn path(&self) -> &Path {
         self.file.path()
     }
 
-    fn items(&self) -> Result<ItemsOf<Pair>> {
+    fn items(&self) -> Result<ItemsOf<TextPair>> {
         Ok(Box::new(self.pairs()?.filter(is_complete)))
     }
 
@@ -138,8 +138,8 @@ mod tests {
     fn records_with_an_empty_side_are_skipped_and_counted() {
         let text = "a,id,q\nA,1,\"x,\ny\"\n,2,z\nB,3,\nC,4,w\n";
         let (_folder, data) = table("t.csv", text).unwrap();
-        let pairs: Vec<Pair> = data.items(Split::All).unwrap().collect::<Result<_>>().unwrap();
-        let pair = |source: &str, target: &str, number| Pair {
+        let pairs: Vec<TextPair> = data.items(Split::All).unwrap().collect::<Result<_>>().unwrap();
+        let pair = |source: &str, target: &str, number| TextPair {
             source: source.into(),
             target: target.into(),
             number,

@@ -21,7 +21,7 @@ use crate::{Error, Result};
 
 /// A text and its translation, or a question and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pair {
+pub struct TextPair {
     /// The text to translate.
     pub source: String,
     /// Its translation.
@@ -31,7 +31,7 @@ pub struct Pair {
 }
 
 /// Pairs of one file, or of two parallel files.
-pub type PairFile = Box<dyn Items<Item = Pair>>;
+pub type PairFile = Box<dyn Items<Item = TextPair>>;
 
 /// The extensions of the files of two languages, such as `en` and `de`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +83,8 @@ pub fn languages_of(folder: &Path) -> Result<Vec<String>> {
 /// Open a folder of parallel text.
 ///
 /// # Errors
-/// If a training file is missing, a file has no counterpart in the other language, there are two validation sets, or a file
-/// is empty or not text. Unequal numbers of lines are found when they are read.
+/// If a training file is missing, a file has no counterpart in the other language, there are two validation sets, or a
+/// file is empty or not text. Unequal numbers of lines are found when they are read.
 pub fn open(folder: &Path, languages: &Languages, encoding: Option<Encoding>) -> Result<Divided<PairFile>> {
     if languages.source == languages.target {
         let problem =
@@ -178,13 +178,13 @@ impl ParallelFiles {
 }
 
 impl Items for ParallelFiles {
-    type Item = Pair;
+    type Item = TextPair;
 
     fn path(&self) -> &Path {
         self.source.path()
     }
 
-    fn items(&self) -> Result<ItemsOf<Pair>> {
+    fn items(&self) -> Result<ItemsOf<TextPair>> {
         Ok(Box::new(self.lines().filter(is_complete)))
     }
 
@@ -210,11 +210,11 @@ struct PairLines {
 }
 
 impl PairLines {
-    fn read(&mut self) -> Result<Option<Pair>> {
+    fn read(&mut self) -> Result<Option<TextPair>> {
         match (self.source.next().transpose()?, self.target.next().transpose()?) {
             (None, None) => Ok(None),
             (Some(source), Some(target)) => {
-                Ok(Some(Pair { source: source.text, target: target.text, number: source.number }))
+                Ok(Some(TextPair { source: source.text, target: target.text, number: source.number }))
             }
             (source, target) => {
                 let counts = [source.map_or(0, |line| line.number), target.map_or(0, |line| line.number)];
@@ -244,7 +244,7 @@ impl PairLines {
 }
 
 impl Iterator for PairLines {
-    type Item = Result<Pair>;
+    type Item = Result<TextPair>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
@@ -261,7 +261,7 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// Whether a pair has two texts. Errors stay.
-pub(super) fn is_complete(pair: &Result<Pair>) -> bool {
+pub(super) fn is_complete(pair: &Result<TextPair>) -> bool {
     pair.as_ref().map_or(true, |pair| !is_blank(&pair.source) && !is_blank(&pair.target))
 }
 
@@ -272,14 +272,14 @@ pub(super) fn is_complete(pair: &Result<Pair>) -> bool {
 pub(super) fn census(
     known: &OnceLock<PairCensus>,
     path: &Path,
-    pairs: impl Iterator<Item = Result<Pair>>,
+    pairs: impl Iterator<Item = Result<TextPair>>,
 ) -> Result<PairCensus> {
     if let Some(census) = known.get() {
         return Ok(*census);
     }
     let mut census = PairCensus::default();
     for pair in pairs {
-        let Pair { source, target, .. } = pair?;
+        let TextPair { source, target, .. } = pair?;
         match (is_blank(&source), is_blank(&target)) {
             (true, _) => census.no_source += 1,
             (false, true) => census.no_target += 1,
@@ -334,7 +334,7 @@ mod tests {
     }
 
     fn pairs(data: &Divided<PairFile>, split: Split) -> Vec<String> {
-        let shown = |pair: Pair| format!("{} {}|{}", pair.number, pair.source, pair.target);
+        let shown = |pair: TextPair| format!("{} {}|{}", pair.number, pair.source, pair.target);
         data.items(split).unwrap().map(|pair| shown(pair.unwrap())).collect()
     }
 

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::iter;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::data_file::DataFile;
+use super::divided::UntilError;
 use super::division::{Division, SplitRule};
 use super::draw::{Draw, Quotas};
 use super::fractions::{Fractions, records_in};
@@ -40,10 +42,10 @@ pub(super) trait RecordFormat: Debug + Send + Sync {
 /// A reader of records.
 pub(super) trait Records: Send {
     /// The place where the next record begins.
-    fn place(&self) -> Place;
+    fn place(&self) -> RecordStart;
 
     /// Continue at a record that begins at `place`.
-    fn seek(&mut self, place: Place) -> Result<()>;
+    fn seek(&mut self, place: RecordStart) -> Result<()>;
 
     /// Read the next record; `None` after the last. A text that is missing is empty.
     fn read(&mut self) -> Result<Option<Piece>>;
@@ -51,7 +53,7 @@ pub(super) trait Records: Send {
 
 /// The place where a record begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct RecordStart {
     /// Bytes before it.
     pub byte: u64,
     /// Number of its first line, counted from 1.
@@ -79,7 +81,7 @@ struct Census {
     /// Complete records of each class; of the class `""` if there are no labels.
     classes: BTreeMap<String, u64>,
     /// The place of every [`STRIDE`]th record.
-    places: Vec<Place>,
+    places: Vec<RecordStart>,
 }
 
 /// Records between two places of a [`Census`]: few enough to skip, many enough to keep it small.
@@ -172,8 +174,9 @@ impl<F: RecordFormat> RecordFile<F> {
 
     /// All records, or those that `keep` selects.
     fn selected(&self, mut keep: impl FnMut(&Piece) -> bool + Send + 'static) -> Result<Pieces> {
-        let records = UntilError(Some(self.format.records()?));
-        Ok(Box::new(records.filter(move |piece| piece.as_ref().map_or(true, &mut keep))))
+        Ok(Box::new(
+            pieces(self.format.records()?).filter(move |piece| piece.as_ref().map_or(true, &mut keep)),
+        ))
     }
 
     /// The records with these numbers, counted from 0.
@@ -186,7 +189,7 @@ impl<F: RecordFormat> RecordFile<F> {
             skip %= STRIDE;
         }
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        Ok(Box::new(UntilError(Some(records)).skip(skip as usize).take(length)))
+        Ok(Box::new(pieces(records).skip(skip as usize).take(length)))
     }
 
     /// The numbers of the records of a split by [`SplitRule::Tail`].
@@ -294,19 +297,9 @@ fn gap(piece: &Piece, labelled: bool) -> Option<Gap> {
     (labelled && piece.label.as_deref().is_none_or(blank)).then_some(Gap::Label)
 }
 
-/// Iterator that ends after the first error.
-struct UntilError(Option<Box<dyn Records>>);
-
-impl Iterator for UntilError {
-    type Item = Result<Piece>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let next = self.0.as_mut()?.read().transpose();
-        if !matches!(next, Some(Ok(_))) {
-            self.0 = None;
-        }
-        next
-    }
+/// The records from here on, up to the first error.
+fn pieces(mut records: Box<dyn Records>) -> impl Iterator<Item = Result<Piece>> + Send {
+    UntilError::new(iter::from_fn(move || records.read().transpose()))
 }
 
 /// The piece of a record of the file at `path`.
@@ -353,11 +346,11 @@ mod tests {
     }
 
     impl Records for TenRecords {
-        fn place(&self) -> Place {
-            Place { byte: self.0, line: self.0 + 1 }
+        fn place(&self) -> RecordStart {
+            RecordStart { byte: self.0, line: self.0 + 1 }
         }
 
-        fn seek(&mut self, place: Place) -> Result<()> {
+        fn seek(&mut self, place: RecordStart) -> Result<()> {
             self.0 = place.byte;
             Ok(())
         }

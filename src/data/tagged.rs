@@ -131,6 +131,10 @@ impl Examples for TaggedSentences {
         self.sentences.iter().flat_map(|sentence| &sentence.tokens).for_each(|&token| visit(token));
     }
 
+    fn size(&self, row: usize) -> Option<usize> {
+        Some(self.sentences[row].tokens.len())
+    }
+
     fn parts(&self, row: usize) -> Vec<String> {
         let spellings = self.sentences[row].spellings.iter();
         spellings.map(|&spelling| self.words[spelling as usize].clone()).collect()

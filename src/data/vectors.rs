@@ -1,7 +1,8 @@
 //! Word vectors in the text format of GloVe and word2vec.
 //!
-//! Each line is a word and its numbers with blanks between them. word2vec begins with a line of two whole numbers, those of
-//! words and dimensions. A few words of GloVe's largest files hold blanks: the last numbers of a line are the vector.
+//! Each line is a word and its numbers with blanks between them. word2vec begins with a line of two whole numbers,
+//! those of words and dimensions. A few words of GloVe's largest files hold blanks: the last numbers of a line are the
+//! vector.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -32,8 +33,8 @@ impl Vectors {
     /// Read the vectors of those words that `wanted` accepts. The first of two vectors of a word counts.
     ///
     /// # Errors
-    /// If the file cannot be read, holds no vectors, or a line has fewer or more numbers than the first or one that is not
-    /// finite. The error names the line.
+    /// If the file cannot be read, holds no vectors, or a line has fewer or more numbers than the first or one that is
+    /// not finite. The error names the line.
     pub fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self> {
         let VectorReader { first, lines, width } = VectorReader::open(path)?;
         let mut rows = HashMap::new();
@@ -90,8 +91,8 @@ impl VectorReader {
     }
 }
 
-/// Split a line into the word and the `width` texts behind it; `None` if there are fewer texts, or more and the word with
-/// blanks would end in a number.
+/// Split a line into the word and the `width` texts behind it; `None` if there are fewer texts, or more and the word
+/// with blanks would end in a number.
 fn split(line: &str, width: usize) -> Option<(&str, Vec<&str>)> {
     let line = line.trim_end();
     let mut rest = line;

@@ -41,4 +41,8 @@ impl Examples for Weighted {
     fn for_each_token(&self, visit: &mut dyn FnMut(u32)) {
         self.examples.for_each_token(visit);
     }
+
+    fn size(&self, row: usize) -> Option<usize> {
+        self.examples.size(row)
+    }
 }

@@ -19,9 +19,9 @@ impl Windows {
         Self { width, inputs: vec![], targets: vec![], lengths: vec![] }
     }
 
-    /// Add `length` steps of a text. `start` is the token that is read before the first token of a text. It is `None` if
-    /// the window begins later in the text; then the token before the window is read. `read` fills the span that it is
-    /// given; its first argument is the number of tokens of the span that are before the window.
+    /// Add `length` steps of a text. `start` is the token that is read before the first token of a text. It is `None`
+    /// if the window begins later in the text; then the token before the window is read. `read` fills the span that it
+    /// is given; its first argument is the number of tokens of the span that are before the window.
     pub(crate) fn push(
         &mut self,
         start: Option<u32>,

@@ -65,7 +65,7 @@ impl Carried {
     ///
     /// # Errors
     /// Errors from candle.
-    pub fn reset_lanes(&mut self, p: f64, rng: &mut Rng) -> Result<()> {
+    pub fn reset_rows(&mut self, p: f64, rng: &mut Rng) -> Result<()> {
         let Some(State { h, c }) = &self.state else { return Ok(()) };
         let (_, batch, _) = h.dims3()?;
         let keep: Vec<f32> = (0..batch).map(|_| if rng.random::<f64>() < p { 0. } else { 1. }).collect();
@@ -128,15 +128,15 @@ mod tests {
     }
 
     #[test]
-    fn lanes_are_reset_whole() {
+    fn rows_are_reset_whole() {
         let ones = || Tensor::ones((1, 64, 2), DType::F64, &Device::Cpu).unwrap();
         let mut carried = Carried::from(State { h: ones(), c: Some(ones()) });
-        carried.reset_lanes(0.5, &mut stream(1, Purpose::Noise, 0)).unwrap();
+        carried.reset_rows(0.5, &mut stream(1, Purpose::Noise, 0)).unwrap();
         let State { h, c } = carried.state().unwrap();
         assert_eq!(numbers(h), numbers(c.as_ref().unwrap()));
-        let lanes: Vec<f64> = numbers(h).chunks(2).map(|lane| lane[0] + lane[1]).collect();
-        assert!(lanes.iter().all(|&sum| sum == 0. || sum == 2.));
-        let zeros = lanes.iter().filter(|&&sum| sum == 0.).count();
-        assert!((20..44).contains(&zeros), "{zeros} of 64 lanes are zero");
+        let rows: Vec<f64> = numbers(h).chunks(2).map(|row| row[0] + row[1]).collect();
+        assert!(rows.iter().all(|&sum| sum == 0. || sum == 2.));
+        let zeros = rows.iter().filter(|&&sum| sum == 0.).count();
+        assert!((20..44).contains(&zeros), "{zeros} of 64 rows are zero");
     }
 }

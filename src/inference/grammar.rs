@@ -11,6 +11,7 @@ use crate::data::builtin::reber;
 use crate::data::builtin::text::TRAINING_STRINGS;
 use crate::inference::carry::Carried;
 use crate::inference::model::Model;
+use crate::logits::softmax;
 use crate::rng::{self, Purpose};
 
 /// Counts of correct predictions on a grammar's strings.
@@ -98,13 +99,6 @@ impl PartReader<'_> {
         let Model { network, device, .. } = self.model;
         let input = Tensor::from_vec(tokens, (1, ()), device)?; // (1, time)
         let hidden = self.carried.read(network.as_ref(), &input)?;
-        Ok(network.decode(&hidden)?.squeeze(0)?.to_dtype(DType::F32)?.to_vec2()?)
+        Ok(network.outputs(&hidden)?.squeeze(0)?.to_dtype(DType::F32)?.to_vec2()?)
     }
-}
-
-fn softmax(scores: &[f32]) -> Vec<f64> {
-    let highest = scores.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-    let exponentials: Vec<f64> = scores.iter().map(|&score| f64::from(score - highest).exp()).collect();
-    let total: f64 = exponentials.iter().sum();
-    exponentials.iter().map(|e| e / total).collect()
 }

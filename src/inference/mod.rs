@@ -5,7 +5,6 @@ pub mod carry;
 pub mod evaluate;
 pub mod generate;
 pub mod grammar;
-mod logits;
 pub mod model;
 pub mod predict;
 pub mod score;

@@ -213,11 +213,11 @@ mod tests {
             Ok((build_frozen(config, tensors, &Device::Cpu)?, ()))
         })
         .unwrap();
-        assert_eq!(address(model.network.decoder().weight()), address(&read.unwrap()));
+        assert_eq!(address(model.network.output_layer().weight()), address(&read.unwrap()));
 
         let (model, parameters) = Model::load_trainable(&path, &Device::Cpu).unwrap();
         let variable = parameters.get("decoder.weight").unwrap();
-        assert_eq!(address(model.network.decoder().weight()), address(variable));
+        assert_eq!(address(model.network.output_layer().weight()), address(variable));
         assert_eq!(variable.sum_all().unwrap().to_scalar::<f32>().unwrap(), 900.);
     }
 

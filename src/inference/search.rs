@@ -1,7 +1,7 @@
 //! Greedy and beam search for translations, of several sources side by side.
 //!
-//! The search of each source is that of [`BeamSearch`](super::generate::BeamSearch): each turn extends every text of the
-//! beam by every token, and the N most probable are the next beam. A text that ends with `<eos>` among the N most
+//! The search of each source is that of [`BeamSearch`](super::generate::BeamSearch): each turn extends every text of
+//! the beam by every token, and the N most probable are the next beam. A text that ends with `<eos>` among the N most
 //! probable is finished. The search of a source ends when N texts are finished, or at the greatest length, where the
 //! texts of the beam are finished too. The translation is the finished text with the highest score,
 //!
@@ -12,11 +12,11 @@
 //! One beam is greedy search. With as many beams as there are texts, the translation is the best of all.
 
 use candle_core::{D, DType, Tensor};
-use rnn_zoo_models::{AttentionState, Translate, WrittenStep};
+use rnn_zoo_models::{AttentionState, SequenceToSequence, WrittenStep};
 
 use super::candidates::{Extensions, best, check_options};
-use super::logits::log_sum_exp;
 use crate::error::overflow;
+use crate::logits::{first_highest, log_sum_exp};
 use crate::{Error, Result};
 
 /// The most beams of a source.
@@ -100,7 +100,7 @@ struct OneSource {
 }
 
 /// The results of a step, on the processor.
-struct Step {
+struct StepResults {
     /// (texts, vocabulary), one row after another.
     scores: Vec<f32>,
     vocabulary: usize,
@@ -108,7 +108,7 @@ struct Step {
     weights: Vec<Vec<f32>>,
 }
 
-impl Step {
+impl StepResults {
     fn new(written: &WrittenStep) -> Result<Self> {
         let scores = written.scores.to_dtype(DType::F32)?;
         let vocabulary = scores.dim(D::Minus1)?;
@@ -126,7 +126,7 @@ impl Search {
     ///
     /// # Errors
     /// If the sources do not fit the network, a score is NaN or infinite, and errors from candle.
-    pub fn run(&self, network: &dyn Translate, sources: Sources<'_>) -> Result<Vec<Found>> {
+    pub fn run(&self, network: &dyn SequenceToSequence, sources: Sources<'_>) -> Result<Vec<Found>> {
         let (memory, mut state) = network.read_source(sources.tokens, sources.lengths)?;
         let sizes = sources.words.iter().copied().zip(sources.limits.iter().copied());
         let mut open: Vec<OneSource> = sizes.enumerate().map(OneSource::new).collect();
@@ -138,7 +138,7 @@ impl Search {
             let tokens: Vec<u32> =
                 texts.map(|text| text.tokens.last().copied().unwrap_or(self.start)).collect();
             let written = network.write_step(&tokens, &of_rows, &state)?;
-            let step = Step::new(&written)?;
+            let step = StepResults::new(&written)?;
             let mut parents = vec![];
             let mut first = 0;
             for one in &mut open {
@@ -164,9 +164,9 @@ impl Search {
         Ok(found)
     }
 
-    /// Extend the texts of one source, which are rows from `first` on. Return for each text of the new beam the row that it
-    /// extends.
-    fn turn(&self, one: &mut OneSource, step: &Step, first: usize) -> Result<Vec<usize>> {
+    /// Extend the texts of one source, which are rows from `first` on. Return for each text of the new beam the row
+    /// that it extends.
+    fn turn(&self, one: &mut OneSource, step: &StepResults, first: usize) -> Result<Vec<usize>> {
         let SearchOptions { beams, .. } = self.options;
         let texts = one.beam.iter().enumerate().map(|(parent, text)| {
             let scores = step.scores(first + parent);
@@ -191,7 +191,8 @@ impl Search {
             } else if beam.len() < beams {
                 text.tokens.push(candidate.token);
                 let weights = &step.weights[row];
-                text.attended.push(highest(&weights[..one.words.min(weights.len())]));
+                text.attended
+                    .push(first_highest(&weights[..one.words.min(weights.len())]).unwrap_or_default());
                 beam.push(text);
                 parents.push(row);
             }
@@ -234,12 +235,6 @@ fn select(state: &AttentionState, rows: &[usize], count: usize) -> Result<Attent
         true => Ok(state.clone()),
         false => Ok(state.select(rows)?),
     }
-}
-
-/// The place of the highest value, the first one of several.
-fn highest(values: &[f32]) -> usize {
-    let better = |best: usize, place: usize| if values[place] > values[best] { place } else { best };
-    (0..values.len()).reduce(better).unwrap_or_default()
 }
 
 #[cfg(test)]

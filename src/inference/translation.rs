@@ -29,15 +29,15 @@ impl<'m> Translation<'m> {
     /// If the model does not translate, or an option is invalid.
     pub fn new(model: &'m Model, options: SearchOptions) -> Result<Self> {
         options.validate()?;
-        if model.network.translate().is_none() {
+        if model.network.sequence_to_sequence().is_none() {
             let problem = format!("its task is {}: it does not translate", model.config.task);
             return Err(model.refuse(problem));
         }
         Ok(Self { model, vocabularies: Vocabularies::of(model.names())?, options })
     }
 
-    /// Answer texts, in their order: a text that is empty or blank by an empty one. Also return facts about the texts that the
-    /// user should know.
+    /// Answer texts, in their order: a text that is empty or blank by an empty one. Also return facts about the texts
+    /// that the user should know.
     ///
     /// # Errors
     /// If an output is NaN or infinite, and errors from candle.

@@ -10,8 +10,8 @@
 //! bp   = min(1, exp(1 - reference length / translation length))
 //! ```
 //!
-//! The first `p_n` whose `c_n` is 0 becomes `100 / (2 t_n)`, the next `100 / (4 t_n)`, and so on ("exp" smoothing). BLEU
-//! is 0 if no token is right, or if no translation has four tokens. Case counts. The signature of sacrebleu is
+//! The first `p_n` whose `c_n` is 0 becomes `100 / (2 t_n)`, the next `100 / (4 t_n)`, and so on ("exp" smoothing).
+//! BLEU is 0 if no token is right, or if no translation has four tokens. Case counts. The signature of sacrebleu is
 //! `nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp`.
 
 use std::collections::HashMap;
@@ -132,8 +132,8 @@ fn is_blank(c: char) -> bool {
 
 /// A line with blanks between its tokens, which the tokenizer `13a` of sacrebleu (`mteval-v13a.pl` of NIST) finds.
 ///
-/// It splits off ASCII punctuation but apostrophes and hyphens, a period or comma unless it stands between digits, and a
-/// hyphen after a digit. It decodes `&quot;`, `&amp;`, `&lt;` and `&gt;` and removes `<skipped>`.
+/// It splits off ASCII punctuation but apostrophes and hyphens, a period or comma unless it stands between digits, and
+/// a hyphen after a digit. It decodes `&quot;`, `&amp;`, `&lt;` and `&gt;` and removes `<skipped>`.
 pub fn tokenize_13a(line: &str) -> String {
     let mut text =
         line.trim_end_matches(is_blank).replace("<skipped>", "").replace("-\n", "").replace('\n', " ");

@@ -73,7 +73,7 @@ impl ClassReport {
             order.sort_by_key(|&class| std::cmp::Reverse(scores[class].support));
         }
         let shown = &order[..order.len().min(TABLE_CLASSES)];
-        let labels: Vec<String> = shown.iter().map(|&class| shortened(&self.labels[class])).collect();
+        let labels: Vec<String> = shown.iter().map(|&class| cell_text(&self.labels[class])).collect();
         let width = width_of(labels.iter().map(String::as_str).chain(["class"]));
         let mut lines = vec![format!("{:width$}  precision  recall      F1  support", "class")];
         for (label, &class) in labels.iter().zip(shown) {
@@ -87,7 +87,7 @@ impl ClassReport {
     }
 
     fn matrix_lines(&self) -> Vec<String> {
-        let labels: Vec<String> = self.labels.iter().map(|label| shortened(label)).collect();
+        let labels: Vec<String> = self.labels.iter().map(|label| cell_text(label)).collect();
         let matrix = self.matrix();
         let counts: Vec<String> = matrix.iter().flatten().map(u64::to_string).collect();
         let title = "true \\ predicted";
@@ -133,7 +133,7 @@ fn width_of<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
 }
 
 /// A label without control characters, cut to [`LABEL_WIDTH`] characters.
-fn shortened(label: &str) -> String {
+fn cell_text(label: &str) -> String {
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     match label.chars().count() <= LABEL_WIDTH {
         true => label.chars().map(plain).collect(),

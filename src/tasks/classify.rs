@@ -18,7 +18,7 @@ use super::first_use::FirstUse;
 use super::meter::{ClassMeter, Meter};
 use super::names::Names;
 use super::network::{NetworkKind, NetworkOptions, predictor};
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use super::task::{Answerer, Questions, Task, TextReader, figures_line, finite_outputs};
 use super::text;
 use crate::data::corpus::Corpus;
@@ -26,10 +26,11 @@ use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
 use crate::data::source::Split;
 use crate::data::weighted::Weighted;
-use crate::inference::evaluate::Scores;
+use crate::inference::evaluate::EvaluationResult;
 use crate::listing::listed;
+use crate::logits::first_highest;
 use crate::tokenizer::{Kind, Tokenizer};
-use crate::training::{LossUnit, loss};
+use crate::training::LossUnit;
 use crate::{Error, Result};
 
 /// One class for a whole text.
@@ -69,7 +70,7 @@ impl Task for Classify {
         Ok(Prepared {
             splits,
             text_column: corpus.text_column().map(String::from),
-            shape: Shape {
+            shape: NetworkShape {
                 vocabulary: Some(tokenizer.vocabulary_size()),
                 features: 0,
                 outputs: labels.len(),
@@ -129,7 +130,7 @@ impl Task for Classify {
     fn network(
         &self,
         rnn: RecurrentConfig,
-        shape: Shape,
+        shape: NetworkShape,
         _schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
@@ -161,7 +162,7 @@ impl Task for Classify {
         &CRITERIA
     }
 
-    fn report(&self, scores: &Scores, unit: &str) -> Vec<String> {
+    fn report(&self, scores: &EvaluationResult, unit: &str) -> Vec<String> {
         let mut lines = vec![format!("loss {:.4} nats a {unit}", scores.loss), figures_line(&scores.figures)];
         if let Some(classes) = &scores.classes {
             lines.push(String::new());
@@ -280,7 +281,7 @@ fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Res
 
 /// The most probable class, and the probability of each.
 fn most_probable(probabilities: &[f64], labels: &[String]) -> Answer {
-    let class = loss::highest(probabilities);
+    let class = first_highest(probabilities).unwrap_or_default();
     let probability = probabilities.get(class).copied().unwrap_or_default();
     let label = labels.get(class).map_or("", String::as_str);
     let each: Map<String, Value> =

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::data_spec::{DataSpec, Origin, Prepared};
 use super::names::Names;
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use super::text;
 use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
@@ -34,17 +34,16 @@ impl SeriesSchema {
     /// # Errors
     /// If the schema is not one of a classifier of series.
     pub(super) fn read(schema: &Value) -> Result<Option<Self>> {
-        let wrong = |problem: String| Error::Message(format!("`schema` in config.json {problem}"));
         if schema.is_null() {
             return Ok(None);
         }
         let schema = Self::deserialize(schema)
-            .map_err(|error| wrong(format!("is not one of a classifier of series: {error}")))?;
+            .map_err(|error| Error::schema(format!("is not one of a classifier of series: {error}")))?;
         let width = schema.dimensions.len();
         let is_sound = width > 0 && schema.mean.len() == width && schema.scale.len() == width;
         match is_sound && schema.scale.iter().all(|&scale| scale > 0.) {
             true => Ok(Some(schema)),
-            false => Err(wrong("has no mean and positive scale for each dimension".into())),
+            false => Err(Error::schema("has no mean and positive scale for each dimension")),
         }
     }
 
@@ -105,7 +104,7 @@ pub(super) fn prepare(
     Ok(Prepared {
         splits: Splits { train, valid },
         tokenizer: None,
-        shape: Shape { vocabulary: None, features: schema.dimensions.len(), outputs: labels.len() },
+        shape: NetworkShape { vocabulary: None, features: schema.dimensions.len(), outputs: labels.len() },
         labels,
         text_column: None,
         unit: LossUnit::of_classes("sequence"),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::class_weights::ClassWeights;
 use super::forecast_spec::ForecastSpec;
 use super::pair_sides::PairSides;
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use crate::data::column::Column;
 use crate::data::column_corpus::{self, is_column_source};
 use crate::data::column_file::{ColumnFile, ColumnOptions};
@@ -142,7 +142,7 @@ pub struct Prepared {
     /// The column of records that holds the text; `None` for running text.
     pub text_column: Option<String>,
     /// Input and output sizes of the network.
-    pub shape: Shape,
+    pub shape: NetworkShape,
     /// The unit of the loss.
     pub unit: LossUnit,
     /// The task's own description of inputs and outputs, such as further vocabularies or the scale of numbers. A bundle

@@ -8,10 +8,10 @@ use rnn_zoo_models::Precision;
 /// The data of a run where the user names none.
 pub const STORY: &str = "builtin:story";
 
-/// The fewest lanes of a batch before its window shrinks too.
-const FEW_LANES: usize = 4;
+/// The fewest rows of a batch before its window shrinks too.
+const FEWEST_ROWS: usize = 4;
 
-/// The shortest window of these lanes. A text that is shorter still has fewer lanes.
+/// The shortest window of these rows. A text that is shorter still has fewer rows.
 const SHORT_WINDOW: usize = 16;
 
 /// Settings of a run where the user gives none.
@@ -102,18 +102,18 @@ impl Defaults {
     }
 
     /// Shrink the batch and the window of running text, each unless the user sets it, until `tokens` fill one window
-    /// of every lane. The batch shrinks first, to four lanes, then the window.
+    /// of every row. The batch shrinks first, to four rows, then the window.
     #[must_use]
     pub fn fitted(self, tokens: usize, batch_size: Option<usize>, bptt: Option<usize>) -> Self {
-        let lanes = |window: usize| (tokens / window.max(1)).clamp(1, self.batch_size);
-        let window = |lanes: usize| (tokens / lanes.max(1)).clamp(1, self.bptt);
+        let rows = |window: usize| (tokens / window.max(1)).clamp(1, self.batch_size);
+        let window = |rows: usize| (tokens / rows.max(1)).clamp(1, self.bptt);
         let (batch_size, bptt) = match (batch_size, bptt) {
             (Some(_), Some(_)) => (self.batch_size, self.bptt),
             (Some(batch_size), None) => (self.batch_size, window(batch_size)),
-            (None, Some(bptt)) => (lanes(bptt), self.bptt),
+            (None, Some(bptt)) => (rows(bptt), self.bptt),
             (None, None) => {
-                let few = FEW_LANES.min(self.batch_size).min(tokens / SHORT_WINDOW);
-                let batch_size = lanes(self.bptt).max(few);
+                let few = FEWEST_ROWS.min(self.batch_size).min(tokens / SHORT_WINDOW);
+                let batch_size = rows(self.bptt).max(few);
                 (batch_size, window(batch_size))
             }
         };

@@ -99,7 +99,7 @@ impl<'de> Deserialize<'de> for Figures {
 }
 
 /// A figure in words, with a percentage for a fraction; `None` for one that repeats another.
-pub fn in_words(name: &str, value: f64) -> Option<String> {
+pub fn figure_text(name: &str, value: f64) -> Option<String> {
     let percentage = |words: &str, percent: f64| Some(format!("{words} {percent:.2} %"));
     match name {
         BITS | MSE => None,

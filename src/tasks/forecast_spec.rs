@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::data::time_series::{Centre, Scaling};
 use crate::{Error, Result};
 
-/// The columns of time series, the steps of a forecast, and its head. Those that are absent have defaults, which depend on
-/// the data.
+/// The columns of time series, the steps of a forecast, and its head. Those that are absent have defaults, which depend
+/// on the data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ForecastSpec {

@@ -15,7 +15,7 @@ use super::first_use::FirstUse;
 use super::meter::{Meter, TokenMeter};
 use super::names::Names;
 use super::network::{NetworkKind, NetworkOptions};
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use super::task::{Answerer, Task};
 use super::text;
 use crate::data::builtin::{Floor, reber, story};
@@ -23,7 +23,7 @@ use crate::data::corpus::Corpus;
 use crate::data::dataset::Dataset;
 use crate::data::source::{Builtin, Source, Split};
 use crate::data::tokens::SplitTokens;
-use crate::inference::evaluate::Scores;
+use crate::inference::evaluate::EvaluationResult;
 use crate::tokenizer::{Scheme, Tokenizer};
 use crate::training::{LossUnit, Options, Sampler};
 use crate::{Error, Result};
@@ -75,7 +75,7 @@ impl Task for Lm {
             splits,
             labels,
             text_column: corpus.text_column().map(String::from),
-            shape: Shape { vocabulary: Some(vocabulary), features: 0, outputs: vocabulary },
+            shape: NetworkShape { vocabulary: Some(vocabulary), features: 0, outputs: vocabulary },
             unit: LossUnit { floor, ..self.unit(Some(&tokenizer)) },
             tokenizer: Some(tokenizer),
             schema: Value::Null,
@@ -100,7 +100,7 @@ impl Task for Lm {
     fn network(
         &self,
         rnn: RecurrentConfig,
-        shape: Shape,
+        shape: NetworkShape,
         _schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
@@ -163,8 +163,8 @@ impl Task for Lm {
         &CRITERIA
     }
 
-    fn report(&self, scores: &Scores, unit: &str) -> Vec<String> {
-        let Scores { loss, figures, .. } = scores;
+    fn report(&self, scores: &EvaluationResult, unit: &str) -> Vec<String> {
+        let EvaluationResult { loss, figures, .. } = scores;
         let perplexity = figures.get(PERPLEXITY).map(|value| format!(", perplexity {value:.2}"));
         let bits = figures.get(BITS).map(|value| format!("{value:.4} bits a {unit}"));
         let loss = format!("loss {loss:.4} nats a {unit}{}", perplexity.unwrap_or_default());

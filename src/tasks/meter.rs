@@ -9,7 +9,7 @@ use super::figures::{ACCURACY, Figures};
 use crate::Result;
 use crate::data::batch::Batch;
 use crate::inference::carry::Carried;
-use crate::training::loss::{self, Sum};
+use crate::training::loss::{self, LossSum};
 
 /// Sums up an evaluation, batch by batch.
 pub trait Meter {
@@ -56,15 +56,15 @@ pub struct Measured {
 /// The figures of naive forecasts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Baselines {
-    /// Those of the last value.
+    /// The figures of a forecast of the last value.
     pub naive: Figures,
-    /// Those of the values a season before.
+    /// The figures of a forecast of the values a season before.
     pub seasonal_naive: Figures,
 }
 
 impl Measured {
     /// The results of a cross-entropy in nats that is summed over tokens, without the accuracy.
-    pub fn of_nats(total: &Sum) -> Self {
+    pub fn of_nats(total: &LossSum) -> Self {
         let loss = total.loss / total.count.max(1) as f64;
         Self { targets: total.count, loss, figures: Figures::of_nats(loss), classes: None, baselines: None }
     }
@@ -72,7 +72,7 @@ impl Measured {
 
 /// Cross-entropy, perplexity and accuracy of the next token.
 #[derive(Default)]
-pub(super) struct TokenMeter(Sum);
+pub(super) struct TokenMeter(LossSum);
 
 impl Meter for TokenMeter {
     fn add(&mut self, network: &dyn Network, batch: &Batch, carried: &mut Carried) -> Result<()> {
@@ -91,7 +91,7 @@ impl Meter for TokenMeter {
 /// Cross-entropy of classes, and counts of true and predicted classes: one class for each sequence, or one for each
 /// time step.
 pub(super) struct ClassMeter {
-    sum: Sum,
+    sum: LossSum,
     confusion: Confusion,
     labels: Vec<String>,
     /// The figures that follow from the counts.
@@ -101,7 +101,7 @@ pub(super) struct ClassMeter {
 impl ClassMeter {
     /// A meter of classes called `labels`. `figures` computes the figures to report.
     pub(super) fn new(labels: &[String], figures: fn(&Confusion) -> Figures) -> Self {
-        Self { sum: Sum::default(), confusion: Confusion::default(), labels: labels.to_vec(), figures }
+        Self { sum: LossSum::default(), confusion: Confusion::default(), labels: labels.to_vec(), figures }
     }
 }
 
@@ -120,7 +120,7 @@ impl Meter for ClassMeter {
     }
 
     fn measured(&self) -> Measured {
-        let Sum { loss, count, .. } = self.sum;
+        let LossSum { loss, count, .. } = self.sum;
         Measured {
             targets: count,
             loss: loss / count.max(1) as f64,

@@ -77,7 +77,7 @@ pub use network::NetworkOptions;
 pub use pair_sides::PairSides;
 pub use pair_spec::of_sides;
 pub use registry::{TASKS, suited};
-pub use shape::Shape;
+pub use shape::NetworkShape;
 pub use tag::Tag;
 pub use task::{Answerer, BatchLoss, Questions, Task, TextReader};
 pub use translate::Translate;

@@ -2,7 +2,7 @@
 
 use rnn_zoo_models::{AttentionScore, ModelConfig, PredictorConfig, Readout, RecurrentConfig};
 
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use crate::{Error, Result};
 
 /// Options of a network besides its recurrent stack. A task refuses those that its network does not have.
@@ -71,8 +71,8 @@ impl NetworkOptions {
         }
     }
 
-    /// Every option that not all kinds of network have: those that have it, whether the option is set, and an error about
-    /// it.
+    /// Every option that not all kinds of network have: those that have it, whether the option is set, and an error
+    /// about it.
     fn of_some_kinds(&self) -> [(&'static [NetworkKind], bool, OptionError); 8] {
         use NetworkKind::{Classifier, LanguageModel, Tagger, Translator};
         [
@@ -99,7 +99,7 @@ pub(super) type OptionError = fn(String) -> Error;
 pub(super) fn predictor(
     readout: Readout,
     rnn: RecurrentConfig,
-    shape: Shape,
+    shape: NetworkShape,
     options: &NetworkOptions,
 ) -> ModelConfig {
     ModelConfig::Predictor(PredictorConfig {

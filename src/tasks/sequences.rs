@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::data_spec::{DataSpec, Prepared};
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use crate::Result;
 use crate::data::dataset::Dataset;
 use crate::data::example::Example;
@@ -33,7 +33,7 @@ impl Sequences {
         &self,
         data: &DataSpec,
         labels: &[String],
-        shape: Shape,
+        shape: NetworkShape,
         unit: LossUnit,
     ) -> Result<Prepared> {
         data.require_builtin(self.task, self.builtin)?;

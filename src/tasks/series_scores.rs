@@ -9,8 +9,8 @@
 //! scale = mean |x[t] - x[t - m]| over the history x of the series
 //! ```
 //!
-//! sMAPE and MASE are those of the M4 competition (Makridakis et al. 2020, "The M4 competition: 100,000 time series and 61
-//! forecasting methods"), which forecasts the same number of steps of each series.
+//! sMAPE and MASE are those of the M4 competition (Makridakis et al. 2020, "The M4 competition: 100,000 time series and
+//! 61 forecasting methods"), which forecasts the same number of steps of each series.
 //!
 //! A missing value is NaN. It is left out of every mean, but a forecast that is NaN makes the errors NaN.
 
@@ -108,8 +108,8 @@ fn mean(sum: f64, count: u64) -> Option<f64> {
 }
 
 /// The mean absolute difference between the values of `history` that lie `season` steps apart, by which MASE divides.
-/// Pairs with a missing value are left out. `None` if there is no pair, or if the mean is 0 or infinite: a constant series
-/// has no scale.
+/// Pairs with a missing value are left out. `None` if there is no pair, or if the mean is 0 or infinite: a constant
+/// series has no scale.
 pub fn seasonal_scale(history: &[f64], season: usize) -> Option<f64> {
     let later = history.get(season.max(1)..)?;
     let differences = later.iter().zip(history).map(|(later, earlier)| (later - earlier).abs());
@@ -125,8 +125,8 @@ pub fn naive(history: &[f64], horizon: usize) -> Vec<f64> {
     vec![last.copied().unwrap_or(f64::NAN); horizon]
 }
 
-/// The seasonal naive forecast: at each of `horizon` steps the last value of `history` that lies whole seasons of `season`
-/// steps before. A step without such a value has the naive forecast.
+/// The seasonal naive forecast: at each of `horizon` steps the last value of `history` that lies whole seasons of
+/// `season` steps before. A step without such a value has the naive forecast.
 pub fn seasonal_naive(history: &[f64], season: usize, horizon: usize) -> Vec<f64> {
     let season = season.max(1);
     let mut forecast = naive(history, horizon);

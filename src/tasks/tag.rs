@@ -20,7 +20,7 @@ use super::meter::Meter;
 use super::names::Names;
 use super::network::{NetworkKind, NetworkOptions, predictor};
 use super::sequences::Sequences;
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use super::tag_meter::{TagMeter, TagScores, refuse_smoothing};
 use super::tag_words::{self, TagSchema};
 use super::task::{
@@ -34,7 +34,7 @@ use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
 use crate::data::source::{Builtin, Source, Split};
 use crate::inference::carry::Carried;
-use crate::inference::evaluate::Scores;
+use crate::inference::evaluate::EvaluationResult;
 use crate::rng::Rng;
 use crate::tokenizer::{Kind, Tokenizer};
 use crate::training::{LossUnit, Options};
@@ -94,7 +94,8 @@ impl Task for Tag {
             data.require_columns(self.name())?;
             return tag_words::prepare(data, origin, self.unit(None));
         }
-        let shape = Shape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY };
+        let shape =
+            NetworkShape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY };
         COPY.prepare(data, origin.labels(), shape, self.unit(None))
     }
 
@@ -128,7 +129,7 @@ impl Task for Tag {
     fn network(
         &self,
         rnn: RecurrentConfig,
-        shape: Shape,
+        shape: NetworkShape,
         schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
@@ -182,7 +183,7 @@ impl Task for Tag {
         &CRITERIA
     }
 
-    fn report(&self, scores: &Scores, unit: &str) -> Vec<String> {
+    fn report(&self, scores: &EvaluationResult, unit: &str) -> Vec<String> {
         vec![format!("loss {:.4} nats a {unit}", scores.loss), figures_line(&scores.figures)]
     }
 
@@ -209,7 +210,7 @@ fn is_copy(data: &DataSpec) -> Result<bool> {
 /// The network of a tagger of words. Its stack over characters has the cell of `rnn`.
 fn tagger(
     mut rnn: RecurrentConfig,
-    shape: Shape,
+    shape: NetworkShape,
     schema: &TagSchema,
     options: &NetworkOptions,
 ) -> TaggerConfig {

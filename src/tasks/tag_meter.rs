@@ -10,6 +10,7 @@ use super::meter::{Measured, Meter};
 use super::spans::SpanScores;
 use crate::data::batch::{Batch, Targets};
 use crate::inference::carry::Carried;
+use crate::logits::first_highest;
 use crate::training::loss;
 use crate::{Error, Result};
 
@@ -43,7 +44,7 @@ impl TagScores<'_> {
         let Some(crf) = network.crf() else { return loss::cross_entropy(*network, hidden, batch, smoothing) };
         refuse_smoothing(smoothing)?;
         let (tags, lengths) = (self.tags()?, batch.lengths.as_deref());
-        let mean = crf.loss(&network.decode(hidden)?, tags, lengths, Reduction::TokenMean)?;
+        let mean = crf.loss(&network.outputs(hidden)?, tags, lengths, Reduction::TokenMean)?;
         Ok((mean, self.words()?))
     }
 
@@ -73,14 +74,14 @@ impl TagScores<'_> {
         let rows = emissions.to_vec3::<f64>()?;
         let tags = rows.iter().enumerate().map(|(row, steps)| {
             let length = lengths.map_or(steps.len(), |lengths| lengths[row]);
-            steps[..length].iter().map(|scores| loss::highest(scores) as u32).collect()
+            steps[..length].iter().map(|scores| first_highest(scores).unwrap_or_default() as u32).collect()
         });
         Ok(Some(tags.collect()))
     }
 
     /// The scores of the tags, (batch, time, tags), without a gradient.
     fn emissions(&self) -> Result<Tensor> {
-        Ok(self.network.decode(&self.hidden.detach())?)
+        Ok(self.network.outputs(&self.hidden.detach())?)
     }
 
     /// The true tags, (batch, time).

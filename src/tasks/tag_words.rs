@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::data_spec::{DataSpec, Known, Origin, Prepared, TaggingColumns, TokenizerSpec};
 use super::names::Names;
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use super::spans::are_spans;
 use super::text;
 use crate::data::column_file::{ColumnFile, Sentence};
@@ -45,11 +45,9 @@ impl TagSchema {
     pub(super) fn read(schema: &Value) -> Result<Option<Self>> {
         match schema {
             Value::Null => Ok(None),
-            schema => Self::deserialize(schema).map(Some).map_err(|error| {
-                Error::Message(format!(
-                    "`schema` in config.json is not a tagger's: {error}; train the model anew"
-                ))
-            }),
+            schema => Self::deserialize(schema)
+                .map(Some)
+                .map_err(|error| Error::schema(format!("is not one of a tagger: {error}"))),
         }
     }
 
@@ -82,7 +80,11 @@ pub(super) fn prepare(data: &DataSpec, origin: Origin, unit: LossUnit) -> Result
     Ok(Prepared {
         splits,
         text_column: None,
-        shape: Shape { vocabulary: Some(tokenizer.vocabulary_size()), features: 0, outputs: labels.len() },
+        shape: NetworkShape {
+            vocabulary: Some(tokenizer.vocabulary_size()),
+            features: 0,
+            outputs: labels.len(),
+        },
         unit,
         schema: serde_json::to_value(&schema).map_err(|error| Error::Message(error.to_string()))?,
         tokenizer: Some(tokenizer),
@@ -90,8 +92,8 @@ pub(super) fn prepare(data: &DataSpec, origin: Origin, unit: LossUnit) -> Result
     })
 }
 
-/// Read a split for a trained model. With `tagged`, each tag must be one that the model knows; otherwise the tags of the
-/// data are ignored.
+/// Read a split for a trained model. With `tagged`, each tag must be one that the model knows; otherwise the tags of
+/// the data are ignored.
 pub(super) fn read_split(
     data: &DataSpec,
     split: Option<Split>,

@@ -12,18 +12,18 @@ use super::answer::Answer;
 use super::criterion::Criterion;
 use super::data_spec::{DataSpec, Origin, Prepared};
 use super::defaults::{Defaults, STORY};
-use super::figures::{Figures, in_words};
+use super::figures::{Figures, figure_text};
 use super::first_use::FirstUse;
 use super::meter::Meter;
 use super::names::Names;
 use super::network::NetworkOptions;
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use crate::data::batch::Batch;
 use crate::data::dataset::Dataset;
 use crate::data::source::Split;
 use crate::error::overflow;
 use crate::inference::carry::Carried;
-use crate::inference::evaluate::Scores;
+use crate::inference::evaluate::EvaluationResult;
 use crate::tokenizer::{Kind, Tokenizer};
 use crate::training::{LossUnit, Options, Sampler, loss};
 use crate::{Error, Result};
@@ -70,7 +70,8 @@ pub trait Task: Send + Sync {
         STORY
     }
 
-    /// The data as a trained model with that schema reads it: columns that the user does not name are those of the model.
+    /// The data as a trained model with that schema reads it: columns that the user does not name are those of the
+    /// model.
     ///
     /// # Errors
     /// If the schema is not one of the task.
@@ -129,7 +130,7 @@ pub trait Task: Send + Sync {
     fn network(
         &self,
         rnn: RecurrentConfig,
-        shape: Shape,
+        shape: NetworkShape,
         schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig>;
@@ -207,7 +208,7 @@ pub trait Task: Send + Sync {
     }
 
     /// The report of an evaluation about `scores`, as lines of text. `unit` is the name of a target.
-    fn report(&self, scores: &Scores, unit: &str) -> Vec<String>;
+    fn report(&self, scores: &EvaluationResult, unit: &str) -> Vec<String>;
 
     // Answers.
 
@@ -281,7 +282,7 @@ pub(super) fn check_windows(task: &str, options: &Options) -> Result<()> {
 /// If the batch does not fit the network or an output is NaN or infinite, and errors from candle.
 pub(super) fn finite_outputs(network: &dyn Network, batch: &Batch) -> Result<Tensor> {
     let (hidden, _) = network.encode(&batch.inputs, None, batch.lengths.as_deref())?;
-    let outputs = network.decode(&hidden)?.to_dtype(DType::F64)?;
+    let outputs = network.outputs(&hidden)?.to_dtype(DType::F64)?;
     let sum = loss::scalar(&outputs.sum_all()?)?;
     match sum.is_finite() {
         true => Ok(outputs),
@@ -296,7 +297,7 @@ pub(super) fn overflowing() -> Error {
 
 /// The figures of `scores` as a line of text: percentages for fractions.
 pub(super) fn figures_line(figures: &Figures) -> String {
-    let words: Vec<String> = figures.iter().filter_map(|(name, value)| in_words(name, value)).collect();
+    let words: Vec<String> = figures.iter().filter_map(|(name, value)| figure_text(name, value)).collect();
     words.join(", ")
 }
 

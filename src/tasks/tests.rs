@@ -76,7 +76,7 @@ fn records_become_classes_in_sorted_order() {
     let (_dir, spec) = records("good film,yes\nbad,no\n,yes\nfilm,\n", "bad film,no\n");
     let prepared = Classify.prepare(&spec, words()).unwrap();
     assert_eq!(prepared.labels, ["no", "yes"]);
-    assert_eq!(prepared.shape, Shape { vocabulary: Some(5), features: 0, outputs: 2 }); // with two specials
+    assert_eq!(prepared.shape, NetworkShape { vocabulary: Some(5), features: 0, outputs: 2 }); // with two specials
     let train = whole(&prepared.splits.train);
     assert_eq!(train.lengths, Some(vec![2, 1]));
     let Targets::Classes(classes) = train.targets else { panic!("a class for each record") };

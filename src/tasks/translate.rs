@@ -15,17 +15,17 @@ use super::first_use::FirstUse;
 use super::meter::Meter;
 use super::names::Names;
 use super::network::{NetworkKind, NetworkOptions};
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use super::task::{Answerer, Questions, Task, TextReader, figures_line};
 use super::translate_meter::{TranslateMeter, translations};
 use super::translate_pairs;
-pub use super::translate_pairs::{Texts, pairs};
+pub use super::translate_pairs::{TextPairs, pairs};
 use super::vocabularies::{TranslateSchema, Vocabularies};
 use crate::Result;
 use crate::data::batch::Examples;
 use crate::data::dataset::Dataset;
 use crate::data::source::{Builtin, Source, Split};
-use crate::inference::evaluate::Scores;
+use crate::inference::evaluate::EvaluationResult;
 use crate::inference::search::{Found, SearchOptions};
 use crate::tokenizer::Tokenizer;
 use crate::training::LossUnit;
@@ -87,7 +87,7 @@ impl Task for Translate {
     fn network(
         &self,
         rnn: RecurrentConfig,
-        shape: Shape,
+        shape: NetworkShape,
         schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
@@ -130,7 +130,7 @@ impl Task for Translate {
         &CRITERIA
     }
 
-    fn report(&self, scores: &Scores, unit: &str) -> Vec<String> {
+    fn report(&self, scores: &EvaluationResult, unit: &str) -> Vec<String> {
         vec![format!("loss {:.4} nats a {unit}", scores.loss), figures_line(&scores.figures)]
     }
 
@@ -178,7 +178,7 @@ pub fn translate(
     let mut found = vec![Found::default(); texts.len()];
     let rows: Vec<usize> = (0..texts.len()).filter(|&row| !texts[row].trim().is_empty()).collect();
     if !rows.is_empty() {
-        let batch = pairs.batch(&rows, network.decoder().weight().device())?;
+        let batch = pairs.batch(&rows, network.output_layer().weight().device())?;
         let translated =
             translations(network, batch.inputs.as_pair()?, vocabularies, options, keeps_weights)?;
         rows.into_iter().zip(translated).for_each(|(row, translation)| found[row] = translation);

@@ -10,16 +10,16 @@ use super::vocabularies::Vocabularies;
 use crate::data::batch::Batch;
 use crate::inference::carry::Carried;
 use crate::inference::search::{Found, Search, SearchOptions, Sources};
-use crate::training::loss::{self, Sum};
+use crate::training::loss::{self, LossSum};
 use crate::{Error, Result};
 
-/// Cross-entropy and perplexity of the targets' tokens with teacher forcing; BLEU, chrF and exact match of the translations
-/// that a search finds.
+/// Cross-entropy and perplexity of the targets' tokens with teacher forcing; BLEU, chrF and exact match of the
+/// translations that a search finds.
 pub(super) struct TranslateMeter {
     /// The reason why nothing can be translated.
     vocabularies: Result<Vocabularies>,
     options: SearchOptions,
-    loss: Sum,
+    loss: LossSum,
     bleu: BleuCounts,
     chrf: ChrfCounts,
     exact: u64,
@@ -29,7 +29,7 @@ pub(super) struct TranslateMeter {
 impl TranslateMeter {
     pub(super) fn new(vocabularies: Result<Vocabularies>, options: SearchOptions) -> Self {
         let (bleu, chrf) = (BleuCounts::default(), ChrfCounts::default());
-        Self { vocabularies, options, loss: Sum::default(), bleu, chrf, exact: 0, lines: 0 }
+        Self { vocabularies, options, loss: LossSum::default(), bleu, chrf, exact: 0, lines: 0 }
     }
 
     /// Translate the sources, and count how the translations agree with the targets.
@@ -68,7 +68,7 @@ impl Meter for TranslateMeter {
     }
 
     fn measured(&self) -> Measured {
-        let Sum { loss, count, .. } = self.loss;
+        let LossSum { loss, count, .. } = self.loss;
         let loss = loss / count.max(1) as f64;
         let exact = self.exact as f64 / self.lines.max(1) as f64;
         let figures = Figures::default().with(PERPLEXITY, loss.exp()).with(BLEU, self.bleu.score());
@@ -90,7 +90,7 @@ pub(super) fn translations(
     options: SearchOptions,
     keeps_weights: bool,
 ) -> Result<Vec<Found>> {
-    let Some(network) = network.translate() else {
+    let Some(network) = network.sequence_to_sequence() else {
         return Err(Error::Message("the network of this model writes no translations".into()));
     };
     let (batch, steps) = pair.source.dims2()?;

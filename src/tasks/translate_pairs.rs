@@ -3,9 +3,9 @@
 use super::data_spec::{DataSpec, Known, Origin, Prepared, TokenizerSpec};
 use super::names::Names;
 use super::sequences::EXAMPLES;
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use super::text;
-use super::vocabularies::{Encoded, MOST_TOKENS, Vocabularies};
+use super::vocabularies::{EncodedText, MOST_TOKENS, Vocabularies};
 use crate::data::batch::Examples;
 use crate::data::builtin::dates;
 use crate::data::dataset::Dataset;
@@ -20,16 +20,16 @@ use crate::training::{LossUnit, Splits};
 use crate::{Error, Result};
 
 /// The pairs of a run, in splits.
-enum Corpus {
+enum PairCorpus {
     Files(Divided<PairFile>),
     /// Dates that are drawn from this seed.
     Dates(u64),
 }
 
 /// Pairs of texts, source and target, as they are asked for.
-pub type Texts = Box<dyn Iterator<Item = Result<[String; 2]>> + Send>;
+pub type TextPairs = Box<dyn Iterator<Item = Result<[String; 2]>> + Send>;
 
-impl Corpus {
+impl PairCorpus {
     fn open(data: &DataSpec) -> Result<Self> {
         Ok(data.pair_corpus()?.map_or(Self::Dates(data.seed), Self::Files))
     }
@@ -48,7 +48,7 @@ impl Corpus {
         }
     }
 
-    fn texts(&self, split: Split) -> Result<Texts> {
+    fn texts(&self, split: Split) -> Result<TextPairs> {
         match self {
             Self::Files(corpus) => {
                 let pairs = corpus.items(split)?;
@@ -78,8 +78,8 @@ impl Corpus {
 ///
 /// # Errors
 /// If the data cannot be read or is no pairs of texts. Reading can also fail at each pair.
-pub fn pairs(data: &DataSpec, split: Option<Split>) -> Result<(Texts, Split)> {
-    let corpus = Corpus::open(data)?;
+pub fn pairs(data: &DataSpec, split: Option<Split>) -> Result<(TextPairs, Split)> {
+    let corpus = PairCorpus::open(data)?;
     let split = split.unwrap_or_else(|| corpus.default_split());
     Ok((corpus.texts(split)?, split))
 }
@@ -90,7 +90,7 @@ pub(super) fn prepare(
     origin: Origin,
     unit: impl Fn(&Tokenizer) -> LossUnit,
 ) -> Result<Prepared> {
-    let corpus = Corpus::open(data)?;
+    let corpus = PairCorpus::open(data)?;
     let vocabularies = match origin {
         Origin::Trained(spec) => learn(&corpus, data, &spec)?,
         Origin::Loaded(Known { tokenizer, schema, labels }) => {
@@ -110,7 +110,7 @@ pub(super) fn prepare(
     Ok(Prepared {
         splits: Splits { train: train.into(), valid },
         text_column: None,
-        shape: Shape {
+        shape: NetworkShape {
             vocabulary: Some(vocabularies.source().vocabulary_size()),
             features: 0,
             outputs: vocabularies.target().vocabulary_size(),
@@ -128,7 +128,7 @@ pub(super) fn read_split(
     split: Option<Split>,
     names: Names<'_>,
 ) -> Result<(Dataset, Split)> {
-    let corpus = Corpus::open(data)?;
+    let corpus = PairCorpus::open(data)?;
     let split = split.unwrap_or_else(|| corpus.default_split());
     let pairs = encode(corpus.texts(split)?, &Vocabularies::of(names)?, Length::Cut)?;
     match pairs.is_empty() {
@@ -145,7 +145,7 @@ pub(super) fn read_texts(texts: &[String], vocabularies: &Vocabularies) -> Resul
 }
 
 /// The tokenizers of the training split.
-fn learn(corpus: &Corpus, data: &DataSpec, spec: &TokenizerSpec) -> Result<Vocabularies> {
+fn learn(corpus: &PairCorpus, data: &DataSpec, spec: &TokenizerSpec) -> Result<Vocabularies> {
     let TokenizerSpec { kind, limits, lowercase } = spec;
     let of = |texts: Box<dyn Iterator<Item = Result<String>> + Send>| {
         Tokenizer::train(kind, texts, *limits, *lowercase)
@@ -167,12 +167,12 @@ enum Length {
     Cut,
 }
 
-fn encode(texts: Texts, vocabularies: &Vocabularies, rule: Length) -> Result<TokenPairs> {
+fn encode(texts: TextPairs, vocabularies: &Vocabularies, rule: Length) -> Result<TokenPairs> {
     let mut pairs = TokenPairs::new(vocabularies.end()?);
     let mut long = 0;
     for texts in texts {
         let texts = texts?;
-        let Encoded { tokens: source, cut } = vocabularies.encode_source(&texts[0])?;
+        let EncodedText { tokens: source, cut } = vocabularies.encode_source(&texts[0])?;
         let target = vocabularies.encode_target(&texts[1])?;
         let is_long = cut || target.cut;
         long += u64::from(is_long);

@@ -29,9 +29,8 @@ impl TranslateSchema {
     /// # Errors
     /// If the schema is not that of a translator.
     pub(super) fn read(schema: &Value) -> Result<Self> {
-        Self::deserialize(schema).map_err(|error| {
-            Error::Message(format!("`schema` in config.json is not a translator's: {error}"))
-        })
+        Self::deserialize(schema)
+            .map_err(|error| Error::schema(format!("is not one of a translator: {error}")))
     }
 }
 
@@ -45,7 +44,7 @@ pub struct Vocabularies {
 }
 
 /// A text as tokens.
-pub(super) struct Encoded {
+pub(super) struct EncodedText {
     /// The tokens, at most [`MOST_TOKENS`], with the end token.
     pub tokens: Vec<u32>,
     /// Whether tokens were cut off.
@@ -101,17 +100,17 @@ impl Vocabularies {
         })
     }
 
-    /// The greatest number of tokens of the translation of a source with so many tokens: at least that of the longest target in
-    /// training.
+    /// The greatest number of tokens of the translation of a source with so many tokens: at least that of the longest
+    /// target in training.
     pub fn limit(&self, source: usize) -> usize {
         (2 * source + SLACK).max(self.longest_target).min(MOST_TOKENS)
     }
 
-    pub(super) fn encode_source(&self, text: &str) -> Result<Encoded> {
+    pub(super) fn encode_source(&self, text: &str) -> Result<EncodedText> {
         encode(&self.source, text)
     }
 
-    pub(super) fn encode_target(&self, text: &str) -> Result<Encoded> {
+    pub(super) fn encode_target(&self, text: &str) -> Result<EncodedText> {
         encode(self.target(), text)
     }
 
@@ -145,7 +144,7 @@ impl Vocabularies {
     }
 }
 
-fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Encoded> {
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<EncodedText> {
     let mut tokens = vec![];
     tokenizer.append_ended(text, End::Record, &mut tokens)?;
     let cut = tokens.len() > MOST_TOKENS;
@@ -158,7 +157,7 @@ fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Encoded> {
     if tokens.is_empty() {
         tokens.push(tokenizer.unknown().unwrap_or(0)); // a foreign tokenizer without an end
     }
-    Ok(Encoded { tokens, cut })
+    Ok(EncodedText { tokens, cut })
 }
 
 #[cfg(test)]
@@ -202,9 +201,9 @@ mod tests {
     #[test]
     fn long_texts_are_cut_and_end() {
         let tokenizer = tokenizer(&Kind::Char, "ab");
-        let Encoded { tokens, cut } = encode(&tokenizer, &"ab".repeat(5000)).unwrap();
+        let EncodedText { tokens, cut } = encode(&tokenizer, &"ab".repeat(5000)).unwrap();
         assert_eq!((tokens.len(), cut, tokens.last().copied()), (MOST_TOKENS, true, tokenizer.end()));
-        let Encoded { tokens, cut } = encode(&tokenizer, "").unwrap();
+        let EncodedText { tokens, cut } = encode(&tokenizer, "").unwrap();
         assert_eq!((tokens, cut), (vec![tokenizer.end().unwrap()], false));
     }
 }

@@ -7,24 +7,24 @@ use super::encode::Tokenizer;
 use super::encoder::Encoder;
 use crate::contain::contain;
 
-/// A decoder that turns tokens into text one by one, and withholds only incomplete characters. Its memory does not grow with the
-/// number of tokens.
+/// A decoder that turns tokens into text one by one, and withholds only incomplete characters. Its memory does not grow
+/// with the number of tokens.
 ///
 /// To continue a prompt, push the tokens of the prompt first and discard their text.
 #[derive(Clone, Debug)]
 pub struct Decoder<'t> {
     tokenizer: &'t Tokenizer,
-    state: State,
+    state: Withheld,
 }
 
 /// The withheld part of a decoder's text, from which [`Tokenizer::resume_decoder`] continues.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct DecoderState(State);
+pub struct DecoderState(Withheld);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum State {
+enum Withheld {
     Characters,
     /// `at_start` tells whether the next word begins a line and takes no space before it.
     Words {
@@ -70,10 +70,10 @@ impl Tokenizer {
 impl<'t> Decoder<'t> {
     fn new(tokenizer: &'t Tokenizer) -> Self {
         let state = match tokenizer.encoder {
-            Encoder::Characters(_) => State::Characters,
-            Encoder::Words(_) => State::Words { at_start: true },
-            Encoder::General { byte_level: true } => State::Bytes(Vec::new()),
-            Encoder::General { byte_level: false } => State::Window { ids: Vec::new(), settled: 0 },
+            Encoder::Characters(_) => Withheld::Characters,
+            Encoder::Words(_) => Withheld::Words { at_start: true },
+            Encoder::General { byte_level: true } => Withheld::Bytes(Vec::new()),
+            Encoder::General { byte_level: false } => Withheld::Window { ids: Vec::new(), settled: 0 },
         };
         Self { tokenizer, state }
     }
@@ -82,7 +82,7 @@ impl<'t> Decoder<'t> {
     fn resume(tokenizer: &'t Tokenizer, DecoderState(state): DecoderState) -> Option<Self> {
         let decoder = Self::new(tokenizer);
         let fits = match (&decoder.state, &state) {
-            (State::Window { .. }, State::Window { ids, settled }) => *settled <= ids.len(),
+            (Withheld::Window { .. }, Withheld::Window { ids, settled }) => *settled <= ids.len(),
             (expected, found) => std::mem::discriminant(expected) == std::mem::discriminant(found),
         };
         fits.then_some(Self { state, ..decoder })
@@ -102,17 +102,17 @@ impl<'t> Decoder<'t> {
         }
         let Some(token) = self.tokenizer.token(id) else { return String::new() };
         match &mut self.state {
-            State::Characters if Some(id) == self.tokenizer.unknown => REPLACEMENT.to_string(),
-            State::Characters => token.to_string(),
-            State::Words { at_start } => match std::mem::replace(at_start, false) {
+            Withheld::Characters if Some(id) == self.tokenizer.unknown => REPLACEMENT.to_string(),
+            Withheld::Characters => token.to_string(),
+            Withheld::Words { at_start } => match std::mem::replace(at_start, false) {
                 true => token.to_string(),
                 false => format!(" {token}"),
             },
-            State::Bytes(bytes) => {
+            Withheld::Bytes(bytes) => {
                 append_bytes(token, bytes);
                 whole_characters(bytes)
             }
-            State::Window { ids, settled } => {
+            Withheld::Window { ids, settled } => {
                 ids.push(id);
                 slide(self.tokenizer, ids, settled)
             }
@@ -123,13 +123,13 @@ impl<'t> Decoder<'t> {
     /// line.
     pub fn finish(&mut self) -> String {
         match &mut self.state {
-            State::Characters => String::new(),
-            State::Words { at_start } => {
+            Withheld::Characters => String::new(),
+            Withheld::Words { at_start } => {
                 *at_start = true;
                 String::new()
             }
-            State::Bytes(bytes) => String::from_utf8_lossy(&std::mem::take(bytes)).into_owned(),
-            State::Window { ids, settled } => {
+            Withheld::Bytes(bytes) => String::from_utf8_lossy(&std::mem::take(bytes)).into_owned(),
+            Withheld::Window { ids, settled } => {
                 let (ids, settled) = (std::mem::take(ids), std::mem::take(settled));
                 let given = text_of(self.tokenizer, &ids[..settled]);
                 let all = text_of(self.tokenizer, &ids);
@@ -139,7 +139,8 @@ impl<'t> Decoder<'t> {
     }
 }
 
-/// Remove the complete characters at the front of `bytes`, and return them; bytes that cannot begin a character become U+FFFD.
+/// Remove the complete characters at the front of `bytes`, and return them; bytes that cannot begin a character become
+/// U+FFFD.
 fn whole_characters(bytes: &mut Vec<u8>) -> String {
     let mut text = String::new();
     let mut used = 0;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::encoder::Encoder;
 use super::end::End;
-use super::normalizer::{Form, Normalizer};
+use super::normalizer::{Normalizer, UnicodeForm};
 use super::scheme::Scheme;
 use super::unknown::Unknown;
 use super::{byte_level, character};
@@ -141,7 +141,7 @@ impl Tokenizer {
         if !self.tries_forms || fewest.tokens == 0 || text.is_ascii() {
             return Ok(fewest);
         }
-        for form in Form::ALL {
+        for form in UnicodeForm::ALL {
             let mut in_form = vec![];
             let unknown = self.append(&form.of(text), end, &mut in_form)?;
             if unknown.tokens < fewest.tokens {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::Tokenizer;
-use super::normalizer::Form;
+use super::normalizer::UnicodeForm;
 use super::note::Note;
 use super::prompt::Prompt;
 use crate::Result;
@@ -28,7 +28,7 @@ impl Tokenizer {
         if unknown(&best.1) == 0 || text.is_ascii() {
             return Ok(best);
         }
-        for form in Form::ALL {
+        for form in UnicodeForm::ALL {
             let normal = form.of(&normal);
             let mut prompt = self.encode_prompt(&normal)?;
             if unknown(&prompt) < unknown(&best.1) {

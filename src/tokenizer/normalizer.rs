@@ -28,7 +28,7 @@ pub(super) enum LineEnd {
 
 /// A Unicode normal form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum UnicodeForm {
     /// Composed characters.
     Nfc,
     /// Decomposed characters.
@@ -41,7 +41,7 @@ pub(super) struct Normalizer {
     /// The line end that all others become; `None` leaves them.
     pub(super) line_end: Option<LineEnd>,
     /// The form that text is converted to; `None` leaves it.
-    pub(super) form: Option<Form>,
+    pub(super) form: Option<UnicodeForm>,
     /// Whether text is converted to lower case.
     pub(super) lowercase: bool,
 }
@@ -100,7 +100,7 @@ impl LineEnd {
     }
 }
 
-impl Form {
+impl UnicodeForm {
     /// Both forms.
     pub(super) const ALL: [Self; 2] = [Self::Nfc, Self::Nfd];
 
@@ -159,7 +159,8 @@ impl Normalizer {
     pub(super) fn to_wrapper(self) -> Option<NormalizerWrapper> {
         let line_end = self.line_end.map(LineEnd::step);
         let case = self.lowercase.then_some(NormalizerWrapper::Lowercase(Lowercase));
-        let mut steps: Vec<_> = line_end.into_iter().chain(self.form.map(Form::step)).chain(case).collect();
+        let mut steps: Vec<_> =
+            line_end.into_iter().chain(self.form.map(UnicodeForm::step)).chain(case).collect();
         match steps.len() {
             0 | 1 => steps.pop(),
             _ => Some(NormalizerWrapper::Sequence(Sequence::new(steps))),
@@ -182,7 +183,7 @@ impl Normalizer {
         }
         if let [first @ (NormalizerWrapper::NFC(_) | NormalizerWrapper::NFD(_)), rest @ ..] = steps {
             let composed = matches!(first, NormalizerWrapper::NFC(_));
-            normalizer.form = Some(if composed { Form::Nfc } else { Form::Nfd });
+            normalizer.form = Some(if composed { UnicodeForm::Nfc } else { UnicodeForm::Nfd });
             steps = rest;
         }
         if let [NormalizerWrapper::Lowercase(_), rest @ ..] = steps {
@@ -214,10 +215,10 @@ impl FormDetector {
     }
 
     /// The only form that all text is in; `None` if it is in both, as ASCII is, or in neither.
-    pub(super) fn form(self) -> Option<Form> {
+    pub(super) fn form(self) -> Option<UnicodeForm> {
         match self {
-            Self { composed: true, decomposed: false } => Some(Form::Nfc),
-            Self { composed: false, decomposed: true } => Some(Form::Nfd),
+            Self { composed: true, decomposed: false } => Some(UnicodeForm::Nfc),
+            Self { composed: false, decomposed: true } => Some(UnicodeForm::Nfd),
             _ => None,
         }
     }
@@ -240,7 +241,7 @@ mod tests {
     #[test]
     fn steps_survive_the_file_format() {
         for line_end in [None, Some(LineEnd::Lf), Some(LineEnd::CrLf), Some(LineEnd::Cr)] {
-            for form in [None, Some(Form::Nfc), Some(Form::Nfd)] {
+            for form in [None, Some(UnicodeForm::Nfc), Some(UnicodeForm::Nfd)] {
                 for lowercase in [false, true] {
                     let normalizer = Normalizer { line_end, form, lowercase };
                     let wrapper = normalizer.to_wrapper();
@@ -248,7 +249,7 @@ mod tests {
                 }
             }
         }
-        let other = Sequence::new(vec![Form::Nfc.step(), LineEnd::Lf.step()]);
+        let other = Sequence::new(vec![UnicodeForm::Nfc.step(), LineEnd::Lf.step()]);
         assert_eq!(Normalizer::from_wrapper(Some(&NormalizerWrapper::Sequence(other))), None);
     }
 
@@ -260,11 +261,11 @@ mod tests {
             pieces.iter().for_each(|piece| detector.read(piece));
             detector.form()
         };
-        assert_eq!(form(&["ascii", composed]), Some(Form::Nfc));
-        assert_eq!(form(&[decomposed, "ascii"]), Some(Form::Nfd));
+        assert_eq!(form(&["ascii", composed]), Some(UnicodeForm::Nfc));
+        assert_eq!(form(&[decomposed, "ascii"]), Some(UnicodeForm::Nfd));
         assert_eq!(form(&["ascii", "漢字"]), None);
         assert_eq!(form(&[composed, decomposed]), None);
-        assert_eq!(Form::Nfc.of(decomposed), composed);
-        assert_eq!(Form::Nfd.of(composed), decomposed);
+        assert_eq!(UnicodeForm::Nfc.of(decomposed), composed);
+        assert_eq!(UnicodeForm::Nfd.of(composed), decomposed);
     }
 }

@@ -6,8 +6,9 @@ use super::encoder::Encoder;
 use crate::contain::contain;
 
 impl Tokenizer {
-    /// For each token of a text, in order, the part of the text that it stands for. Return `None` if a foreign tokenizer
-    /// cannot encode the text. After a change of the Unicode form there may be more or fewer parts than tokens.
+    /// For each token of a text, in order, the part of the text that it stands for. Return `None` if a foreign
+    /// tokenizer cannot encode the text. After a change of the Unicode form there may be more or fewer parts than
+    /// tokens.
     pub fn parts<'t>(&self, text: &'t str) -> Option<Vec<&'t str>> {
         match &self.encoder {
             Encoder::Characters(_) => Some(character::split(text).collect()),
@@ -20,8 +21,8 @@ impl Tokenizer {
         }
     }
 
-    /// As [`Tokenizer::parts`], but the whole word between blanks instead of a part of it, unless tokens are characters.
-    /// Punctuation that a tokenizer of words cuts off stays cut off.
+    /// As [`Tokenizer::parts`], but the whole word between blanks instead of a part of it, unless tokens are
+    /// characters. Punctuation that a tokenizer of words cuts off stays cut off.
     pub fn whole_parts<'t>(&self, text: &'t str) -> Option<Vec<&'t str>> {
         let parts = self.parts(text)?;
         let Encoder::General { byte_level: true } = &self.encoder else { return Some(parts) };

@@ -27,8 +27,8 @@ impl Tokenizer {
     /// Every line end (`\n`, `\r\n` or `\r`) becomes `\n`, here and whenever the tokenizer is used. If all texts are
     /// composed (NFC) or all decomposed (NFD), other text is converted to that Unicode form when the tokenizer is used.
     ///
-    /// `limits` are those of a vocabulary of characters or words; `Some(n)` keeps the most frequent. The size of a BPE vocabulary is part of the kind. With `lowercase`, text is lower-cased here and
-    /// whenever the tokenizer is used.
+    /// `limits` are those of a vocabulary of characters or words; `Some(n)` keeps the most frequent. The size of a BPE
+    /// vocabulary is part of the kind. With `lowercase`, text is lower-cased here and whenever the tokenizer is used.
     ///
     /// # Errors
     /// If a text is an error or no text has a token, `max_vocab` is below 3, or `lowercase` is used with a file; and

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::loss_unit::LossUnit;
 use super::trainer::Trainer;
 use crate::bundle::{CURVE, Config, RECIPE};
-use crate::tasks::figures::in_words;
+use crate::tasks::figures::figure_text;
 use crate::tasks::{Criterion, DataSpec};
 
 /// Commands that the model card shows, quoted for a shell. Those in [`CardCommands::next`] run in the bundle's
@@ -90,11 +90,11 @@ fn scores(config: &Config, trainer: &Trainer, unit: &LossUnit, commands: Option<
     if config.task.is_language_model() {
         let reading =
             commands.map_or(String::new(), |commands| format!("; `{}` reads a text in 1", commands.evaluate));
-        let _ = writeln!(rows, "| validation lanes | {}{reading} |", trainer.lanes);
+        let _ = writeln!(rows, "| validation batch rows | {}{reading} |", trainer.valid_rows);
     }
     // Those of a language model follow from the loss.
     for criterion in config.task.criteria().iter().filter(|_| !unit.perplexity) {
-        let figure = criterion.figure.and_then(|name| in_words(name, best.figures.get(name)?));
+        let figure = criterion.figure.and_then(|name| figure_text(name, best.figures.get(name)?));
         let _ = figure.map_or(Ok(()), |figure| writeln!(rows, "| validation | {figure} |"));
     }
     if trainer.options.metric != Criterion::LOSS.name {

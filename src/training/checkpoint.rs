@@ -137,7 +137,7 @@ impl Checkpoint {
         let stopped = tensors.restore(&folder, &parameters, &options, saved.progress, device)?;
         let mut trainer =
             Trainer::resume(objective, network, parameters, options, stopped, &prepared.splits, device)?;
-        trainer.lanes = saved.lanes.max(1);
+        trainer.valid_rows = saved.valid_rows.max(1);
         // A run that was interrupted after its last step still lacks its last evaluation.
         let step = trainer.progress.step;
         let judged = prepared.splits.valid.is_none() || last_evaluation(&loaded.metrics) == Some(step);

@@ -17,19 +17,19 @@ const EMBEDDING: &str = "encoder.weight";
 pub struct Filled {
     /// Tokens with a vector.
     pub tokens: usize,
-    /// Those of them that have the vector of their lower-case form.
+    /// Tokens with the vector of their lower-case form.
     pub in_lower_case: usize,
     /// Tokens of the vocabulary.
     pub of: usize,
 }
 
 impl Run {
-    /// Set the embeddings of tokens to the vectors of a file in the format of GloVe or word2vec. A token without a vector of
-    /// its own takes that of its lower-case form; the others keep their random rows.
+    /// Set the embeddings of tokens to the vectors of a file in the format of GloVe or word2vec. A token without a
+    /// vector of its own takes that of its lower-case form; the others keep their random rows.
     ///
     /// # Errors
-    /// If the file cannot be read, has another width than the embedding or a vector for none of the tokens, or the network
-    /// reads no tokens; and errors from candle.
+    /// If the file cannot be read, has another width than the embedding or a vector for none of the tokens, or the
+    /// network reads no tokens; and errors from candle.
     pub fn fill_embedding(&mut self, path: &Path) -> Result<Filled> {
         let unsuited = || Error::invalid("vectors", "the network reads no text; leave it out");
         let tokenizer = self.tokenizer().ok_or_else(unsuited)?;

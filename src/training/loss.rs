@@ -4,9 +4,10 @@ use std::ops::AddAssign;
 
 use candle_core::{D, DType, Tensor};
 use rnn_zoo_models::ops::reference;
-use rnn_zoo_models::{Network, Score};
+use rnn_zoo_models::{CrossEntropySum, Network};
 
 use crate::data::batch::{Batch, Targets};
+use crate::logits::first_highest;
 use crate::{Error, Result};
 
 /// The mean cross-entropy over the targets of a batch, in nats, a scalar that can be differentiated, and the number of
@@ -25,11 +26,11 @@ pub fn cross_entropy(
     let (hidden, targets) = classes(hidden, batch)?;
     let mean = match &batch.targets {
         Targets::Weighted { weights, .. } => {
-            let losses = reference::losses(&network.decode(&hidden)?, &targets, smoothing)?; // (targets)
+            let losses = reference::losses(&network.outputs(&hidden)?, &targets, smoothing)?; // (targets)
             let weights = weights.to_dtype(losses.dtype())?;
             (losses * weights)?.mean_all()?
         }
-        _ => network.decoder().cross_entropy(&hidden, &targets, smoothing)?,
+        _ => network.output_layer().cross_entropy(&hidden, &targets, smoothing)?,
     };
     Ok((mean, targets.dim(0)?))
 }
@@ -42,12 +43,12 @@ pub fn cross_entropy(
 pub fn squared_error(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<(Tensor, usize)> {
     let targets = values(batch)?;
     let count = targets.dim(0)?;
-    Ok(((summed_squares(&network.decode(hidden)?, targets)? / count as f64)?, count))
+    Ok(((summed_squares(&network.outputs(hidden)?, targets)? / count as f64)?, count))
 }
 
 /// The losses of a batch in an evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Sum {
+pub struct LossSum {
     /// The loss summed over all targets.
     pub loss: f64,
     /// Number of targets.
@@ -56,7 +57,7 @@ pub struct Sum {
     pub correct: usize,
 }
 
-impl AddAssign for Sum {
+impl AddAssign for LossSum {
     fn add_assign(&mut self, other: Self) {
         self.loss += other.loss;
         self.count += other.count;
@@ -68,40 +69,38 @@ impl AddAssign for Sum {
 ///
 /// # Errors
 /// As [`cross_entropy`].
-pub fn cross_entropy_sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Sum> {
+pub fn cross_entropy_sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<LossSum> {
     let (hidden, targets) = classes(&hidden.detach(), batch)?;
-    let Score { loss, correct } = network.decoder().score(&hidden, &targets)?;
-    Ok(Sum { loss, count: targets.dim(0)?, correct })
+    let CrossEntropySum { loss, correct } = network.output_layer().cross_entropy_sum(&hidden, &targets)?;
+    Ok(LossSum { loss, count: targets.dim(0)?, correct })
 }
 
-/// The class of each target of a batch and the class that the network predicts, the one with the highest output: sequence
-/// after sequence, each step by step, without padding. The prediction is `None` if an output is NaN or infinite.
+/// The class of each target of a batch and the class that the network predicts, the one with the highest output:
+/// sequence after sequence, each step by step, without padding. The prediction is `None` if an output is NaN or
+/// infinite.
 ///
 /// # Errors
 /// If the targets are not classes, and errors from candle.
 pub fn predictions(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Vec<(u32, Option<u32>)>> {
     let (hidden, targets) = classes(&hidden.detach(), batch)?;
-    let outputs = network.decode(&hidden)?.to_dtype(DType::F64)?.to_vec2::<f64>()?; // (targets, classes)
-    let predicted = outputs
-        .iter()
-        .map(|outputs| outputs.iter().all(|output| output.is_finite()).then(|| highest(outputs) as u32));
+    let outputs = network.outputs(&hidden)?.to_dtype(DType::F64)?.to_vec2::<f64>()?; // (targets, classes)
+    let predicted = outputs.iter().map(|outputs| {
+        outputs
+            .iter()
+            .all(|output| output.is_finite())
+            .then(|| first_highest(outputs).unwrap_or_default() as u32)
+    });
     Ok(targets.to_vec1::<u32>()?.into_iter().zip(predicted).collect())
-}
-
-/// The index of the highest value, the first one of several; 0 if there is none.
-pub fn highest(values: &[f64]) -> usize {
-    let better = |best: usize, index: usize| if values[index] > values[best] { index } else { best };
-    (0..values.len()).reduce(better).unwrap_or_default()
 }
 
 /// The squared error summed over the sequences of a batch, without a gradient.
 ///
 /// # Errors
 /// As [`squared_error`].
-pub fn squared_error_sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Sum> {
+pub fn squared_error_sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<LossSum> {
     let targets = values(batch)?;
-    let loss = scalar(&summed_squares(&network.decode(&hidden.detach())?, targets)?)?;
-    Ok(Sum { loss, count: targets.dim(0)?, correct: 0 })
+    let loss = scalar(&summed_squares(&network.outputs(&hidden.detach())?, targets)?)?;
+    Ok(LossSum { loss, count: targets.dim(0)?, correct: 0 })
 }
 
 /// The loss of each target, in nats and without a gradient: sequence after sequence, each step by step, without
@@ -111,7 +110,7 @@ pub fn squared_error_sum(network: &dyn Network, hidden: &Tensor, batch: &Batch) 
 /// If the targets are numbers, and errors from candle.
 pub fn each(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> Result<Vec<f64>> {
     let (hidden, targets) = classes(&hidden.detach(), batch)?;
-    Ok(network.decoder().losses(&hidden, &targets)?)
+    Ok(network.output_layer().losses(&hidden, &targets)?)
 }
 
 /// A scalar as f64, whatever its dtype.

@@ -14,7 +14,7 @@ pub struct Metric {
     /// `train` or `valid`.
     pub split: String,
     /// Mean loss. For `train`, over the steps since the last line. For `valid`, over the validation split or its
-    /// first 250,000 tokens, read in 1 to 16 lanes.
+    /// first 250,000 tokens, read in 1 to 16 rows.
     pub loss: f64,
     /// The other figures of the task. For `train`, only those that follow from a loss in nats; none with smoothed
     /// labels.

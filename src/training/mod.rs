@@ -19,7 +19,6 @@ mod clock;
 mod divergence;
 mod embedding;
 pub mod gradients;
-mod lanes;
 pub mod loss;
 mod loss_unit;
 mod metric;
@@ -40,6 +39,7 @@ mod step;
 pub mod tensorboard;
 mod train;
 mod trainer;
+mod valid_rows;
 mod validate;
 
 pub use card::CardCommands;

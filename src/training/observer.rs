@@ -1,6 +1,6 @@
 //! Events of a training run.
 
-use crate::inference::evaluate::Scores;
+use crate::inference::evaluate::EvaluationResult;
 
 /// Receives the events of a training run. Each method does nothing by default; `()` ignores all events.
 pub trait Observer {
@@ -49,7 +49,7 @@ pub struct Evaluation {
     /// Epochs completed.
     pub epoch: usize,
     /// Loss and metrics.
-    pub scores: Scores,
+    pub scores: EvaluationResult,
     /// Whether it is the best so far, by the metric that the run chooses its checkpoint by.
     pub best: bool,
     /// Learning rate of the last step.

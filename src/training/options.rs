@@ -27,7 +27,7 @@ pub struct Options {
     /// Draw each window's length around `bptt`, and scale its learning rate with it.
     #[serde(default)]
     pub vary_bptt: bool,
-    /// Chance that a lane of a stream starts a window from a state of zero (Melis, Dyer and Blunsom 2018). Without,
+    /// Chance that a row of a stream starts a window from a state of zero (Melis, Dyer and Blunsom 2018). Without,
     /// a model rarely sees the zero state that generation starts from.
     #[serde(default)]
     pub state_reset: f64,

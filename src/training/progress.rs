@@ -89,8 +89,8 @@ pub struct Best {
 }
 
 impl Best {
-    /// Whether this evaluation is better than `other` by `criterion`. Of two with the same value, the one with the lower
-    /// loss is better.
+    /// Whether this evaluation is better than `other` by `criterion`. Of two with the same value, the one with the
+    /// lower loss is better.
     pub(super) fn is_better(&self, other: &Self, criterion: Criterion) -> bool {
         let [own, best] = [self, other].map(|scores| criterion.value(scores.loss, &scores.figures));
         criterion.is_better(own, best) || (own == best && self.loss < other.loss)

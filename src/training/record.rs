@@ -6,12 +6,12 @@ use rnn_zoo_models::State;
 use serde::{Deserialize, Serialize};
 
 use super::card::{self, CardCommands, Extras};
-use super::lanes;
 use super::options::Options;
 use super::plot::{Axis, History, Picture, PlottedRun};
 use super::progress::Progress;
 use super::report::Reporter;
 use super::trainer::Trainer;
+use super::valid_rows;
 use crate::bundle::{BundleWriter, Config, Contents, Training};
 use crate::parameters::NamedTensors;
 use crate::tasks::DataSpec;
@@ -39,9 +39,9 @@ pub(super) struct Saved {
     pub(super) progress: Progress,
     pub(super) data: DataSpec,
     pub(super) fingerprint: u64,
-    /// The number of lanes of validation.
-    #[serde(default = "lanes::of_older_runs")]
-    pub(super) lanes: usize,
+    /// The number of batch rows of validation.
+    #[serde(default = "valid_rows::of_older_runs", rename = "lanes")]
+    pub(super) valid_rows: usize,
 }
 
 impl RunBundle {
@@ -60,7 +60,7 @@ impl RunBundle {
             progress: trainer.progress.clone(),
             data: self.data.clone(),
             fingerprint: self.fingerprint,
-            lanes: trainer.lanes,
+            valid_rows: trainer.valid_rows,
         };
         let state = serde_json::to_value(&saved).map_err(|error| Error::Message(error.to_string()))?;
         let mut carry = NamedTensors::new();

@@ -12,7 +12,7 @@ use super::metric::Metric;
 use super::observer::{Evaluation, Observer, StepTaken};
 use super::tensorboard::EventWriter;
 use crate::tasks::Figures;
-use crate::tasks::figures::{PERPLEXITY, in_words};
+use crate::tasks::figures::{PERPLEXITY, figure_text};
 
 /// Reports the progress of a run to the terminal, `metrics.jsonl` and TensorBoard.
 pub struct Reporter {
@@ -92,7 +92,7 @@ impl Reporter {
 
 /// A figure in words, after two blanks; nothing for figures that repeat another.
 fn after_blanks(name: &str, value: f64) -> String {
-    in_words(name, value).map_or(String::new(), |words| format!("  {words}"))
+    figure_text(name, value).map_or(String::new(), |words| format!("  {words}"))
 }
 
 impl Observer for Reporter {

@@ -13,7 +13,6 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 
 use super::card::CardCommands;
-use super::lanes;
 use super::loss_unit::LossUnit;
 use super::objective::Objective;
 use super::options::Options;
@@ -24,6 +23,7 @@ use super::splits::Splits;
 use super::tensorboard::EventWriter;
 use super::train::Ending;
 use super::trainer::Trainer;
+use super::valid_rows;
 use crate::Result;
 use crate::bundle::{BundleWriter, Config, Loaded};
 use crate::data::dataset::Dataset;
@@ -68,7 +68,7 @@ impl Run {
         let tokenizer = prepared.tokenizer.map(Arc::new);
         let objective = Objective::new(&config, tokenizer.clone());
         let mut trainer = Trainer::new(objective, network, parameters, options, total_steps, device)?;
-        trainer.lanes = lanes::of(&prepared.splits);
+        trainer.valid_rows = valid_rows::of(&prepared.splits);
         let fingerprint = prepared.splits.fingerprint()?;
         let config = Config { data: Some(data.summary()?), ..config };
         let history = History::default();

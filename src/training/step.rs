@@ -104,7 +104,7 @@ impl Trainer {
         let Self { network, objective, options, carried, noise, .. } = self;
         let network = network.as_ref();
         if options.state_reset > 0. && !batch.fresh {
-            carried.reset_lanes(options.state_reset, noise)?;
+            carried.reset_rows(options.state_reset, noise)?;
         }
         let BatchLoss { mean, targets, penalty } =
             objective.task.loss(network, batch, carried, Some(noise), options.label_smoothing)?;

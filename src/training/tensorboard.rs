@@ -30,8 +30,8 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Create an event file in `folder`, for a run that continues after `step`; 0 is before the first. Files from before
-    /// the run was resumed stay, and TensorBoard drops their events beyond that step.
+    /// Create an event file in `folder`, for a run that continues after `step`; 0 is before the first. Files from
+    /// before the run was resumed stay, and TensorBoard drops their events beyond that step.
     ///
     /// # Errors
     /// A folder that cannot be written to; and one with event files already, if the run is a new one and

@@ -118,8 +118,8 @@ impl Trainer {
     }
 
     /// Add a step to the running loss and notify the observer. A report is due at intervals, before an evaluation and
-    /// after the last step. The last one does not end the interval: a run that is resumed beyond this end must not depend
-    /// on it.
+    /// after the last step. The last one does not end the interval: a run that is resumed beyond this end must not
+    /// depend on it.
     fn report(
         &mut self,
         StepLoss { mean, targets }: StepLoss,

@@ -4,7 +4,6 @@ use candle_core::Device;
 use rnn_zoo_models::Network;
 
 use super::clock::Clock;
-use super::lanes;
 use super::objective::Objective;
 use super::optim::{AverageState, Optimizer};
 use super::options::Options;
@@ -13,6 +12,7 @@ use super::running_loss::RunningLoss;
 use super::sampler::Sampler;
 use super::schedule::Scheduler;
 use super::splits::Splits;
+use super::valid_rows;
 use crate::inference::carry::Carried;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::rng::{self, Position, Purpose, Rng};
@@ -49,8 +49,8 @@ pub struct Trainer {
     pub selected: Option<NamedTensors>,
     /// The evaluation of the parameters for inference.
     pub selected_score: Option<Best>,
-    /// The number of lanes that validation reads running text in.
-    pub lanes: usize,
+    /// The number of batch rows that validation cuts running text into.
+    pub valid_rows: usize,
     /// Writes a sample of text after each evaluation.
     pub sampler: Option<Sampler>,
     /// The generator of dropout masks.
@@ -155,7 +155,7 @@ impl Trainer {
             best,
             selected: None,
             selected_score: None,
-            lanes: lanes::of_older_runs(),
+            valid_rows: valid_rows::of_older_runs(),
             sampler: None,
             noise,
             clock: Clock::start(progress.seconds),

@@ -7,7 +7,7 @@ use super::splits::Splits;
 use super::trainer::Trainer;
 use crate::Result;
 use crate::data::dataset::Dataset;
-use crate::inference::evaluate::{Scores, measure};
+use crate::inference::evaluate::{EvaluationResult, measure};
 use crate::parameters::NamedTensors;
 
 impl Trainer {
@@ -150,11 +150,11 @@ impl Trainer {
     }
 
     /// The scores of the network as it is.
-    fn measure(&self, valid: &Dataset) -> Result<Scores> {
-        let lanes = match valid {
-            Dataset::Stream { .. } => self.lanes,
+    fn measure(&self, valid: &Dataset) -> Result<EvaluationResult> {
+        let rows = match valid {
+            Dataset::Stream { .. } => self.valid_rows,
             Dataset::Examples(_) => self.options.batch_size,
         };
-        measure(self.network.as_ref(), valid, lanes, self.objective.meter(), &self.device)
+        measure(self.network.as_ref(), valid, rows, self.objective.meter(), &self.device)
     }
 }

@@ -137,8 +137,8 @@ fn bundle_without_reports_and_card_works() {
     assert_eq!(folder.done("generate moved"), said);
 }
 
-/// Run `rnn` with file sizes limited to `blocks` of 512 bytes, like a full disk. The system ends a program with a signal
-/// then, unless the program ignores it.
+/// Run `rnn` with file sizes limited to `blocks` of 512 bytes, like a full disk. The system ends a program with a
+/// signal then, unless the program ignores it.
 #[cfg(target_os = "linux")]
 fn on_a_full_disk(folder: &Folder, line: &str, blocks: usize) -> std::process::Output {
     let program = assert_cmd::cargo::cargo_bin!("rnn").display().to_string();

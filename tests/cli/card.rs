@@ -21,7 +21,7 @@ fn card_names_the_commands_that_repeat_evaluate_and_use_the_run() {
     let card = String::from_utf8(folder.bytes("m/README.md")).unwrap();
     for line in [
         "| settings | [recipe.toml](recipe.toml); to repeat it: `rnn train --recipe recipe.toml --out BUNDLE` |\n",
-        "| validation lanes | 1; `rnn eval` reads a text in 1 |\n",
+        "| validation batch rows | 1; `rnn eval` reads a text in 1 |\n",
         "\n\n![Learning curve](curve.svg)\n\nUse it:\n\n",
     ] {
         assert!(card.contains(line), "{line}: {card}");

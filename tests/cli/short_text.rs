@@ -38,15 +38,15 @@ fn long_text_keeps_the_defaults() {
 }
 
 #[test]
-fn validation_says_its_lanes() {
+fn validation_says_its_rows() {
     let folder = Folder::new();
     folder.write("short.txt", text());
     let told = train(&folder, "--batch-size 4 --bptt 8");
-    assert!(told.contains("validation targets in 1 lane,"), "{told}");
+    assert!(told.contains("validation targets in 1 batch row,"), "{told}");
     let card = String::from_utf8(folder.bytes("m/README.md")).unwrap();
-    assert!(card.contains("| validation lanes | 1; `rnn eval` reads a text in 1 |"), "{card}");
+    assert!(card.contains("| validation batch rows | 1; `rnn eval` reads a text in 1 |"), "{card}");
     assert_eq!(folder.json("m/training/state.json")["state"]["lanes"], 1);
     folder.write("short.txt", text().repeat(80));
     let told = train(&folder, "--batch-size 4 --bptt 8");
-    assert!(told.contains("validation targets in 16 lanes,"), "{told}");
+    assert!(told.contains("validation targets in 16 batch rows,"), "{told}");
 }

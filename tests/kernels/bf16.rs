@@ -1,8 +1,8 @@
 //! Products of operands in bf16, for every instruction set that this machine has.
 //!
 //! The oracle is the reference in f64 whose products round their operands to bf16. Its pointwise part has more digits
-//! than that of the kernels, so now and then a state or a gradient lies on the other side of a tie and is rounded to the
-//! neighbour: single elements differ by up to the last place of a bf16, and the root mean square by far less.
+//! than that of the kernels, so now and then a state or a gradient lies on the other side of a tie and is rounded to
+//! the neighbour: single elements differ by up to the last place of a bf16, and the root mean square by far less.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};

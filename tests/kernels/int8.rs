@@ -112,7 +112,7 @@ fn losses(
     let targets: Vec<u32> = (0..rows).map(|row| (row * 7 % classes) as u32).collect();
     let targets = Tensor::new(targets, &Device::Cpu)?;
     let mut found = linear.losses(&xs, &targets)?;
-    found.push(linear.score(&xs, &targets)?.loss);
+    found.push(linear.cross_entropy_sum(&xs, &targets)?.loss);
     found.extend(values(&linear.forward(&xs)?.get(0)?)?);
     Ok(found)
 }

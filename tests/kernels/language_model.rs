@@ -30,7 +30,7 @@ fn training_of(
         let Encoded { hidden, penalty, .. } =
             model.encode_t(&(&inputs).into(), None, lengths, Some(&mut noise))?;
         let targets = inputs.flatten_all()?;
-        let loss = model.decoder().cross_entropy(&hidden.flatten(0, 1)?, &targets, smoothing)?;
+        let loss = model.output_layer().cross_entropy(&hidden.flatten(0, 1)?, &targets, smoothing)?;
         penalty.map_or(Ok(loss.clone()), |penalty| loss + penalty)
     };
     let found = backward(&loss()?)?;
@@ -98,7 +98,7 @@ fn gradients_of_a_shared_parameter_add_up() {
     let run = || {
         let (hidden, _) = model.encode(&(&tokens).into(), None, None).unwrap();
         let hidden = hidden.flatten(0, 1).unwrap();
-        let loss = model.decoder().cross_entropy(&hidden, &tokens.flatten_all().unwrap(), 0.).unwrap();
+        let loss = model.output_layer().cross_entropy(&hidden, &tokens.flatten_all().unwrap(), 0.).unwrap();
         let encoder = map.data().lock().unwrap()["encoder.weight"].clone();
         values(&backward(&loss).unwrap().get(&encoder).unwrap().unwrap()).unwrap()
     };

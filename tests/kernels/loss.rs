@@ -49,7 +49,7 @@ pub(super) fn loss_of(
     let targets: Vec<u32> = (0..rows).map(|_| rng.random_range(0..classes as u32)).collect();
     let targets = Tensor::from_vec(targets, rows, &Device::Cpu)?;
     let linear = Linear::new(weight.as_tensor().clone(), Some(bias.as_tensor().clone()));
-    let score = linear.score(&xs, &targets)?;
+    let score = linear.cross_entropy_sum(&xs, &targets)?;
     let mut results = Results::from([("summed loss".into(), vec![score.loss, score.correct as f64])]);
     results.insert("losses".into(), linear.losses(&xs, &targets)?);
     let loss = linear.cross_entropy(&xs, &targets, smoothing)?;
@@ -97,7 +97,7 @@ fn losses_are_exact_for_large_scores() {
     for (scores, target, expected) in [([[1.], [2.], [3.]], 2u32, by_hand), ([[1e4], [0.], [-1e4]], 0, 0.)] {
         let linear = Linear::new(Tensor::new(&scores, &Device::Cpu).unwrap(), None);
         let target = Tensor::new(&[target], &Device::Cpu).unwrap();
-        let run = || linear.score(&xs, &target).unwrap().loss;
+        let run = || linear.cross_entropy_sum(&xs, &target).unwrap().loss;
         for found in [run(), without_fused(run)] {
             assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
         }
@@ -106,7 +106,7 @@ fn losses_are_exact_for_large_scores() {
     let xs = Tensor::ones((2500, 1), DType::F64, &Device::Cpu).unwrap();
     let linear = Linear::new(Tensor::new(&[[1f64], [2.], [3.]], &Device::Cpu).unwrap(), None);
     let targets = Tensor::full(2u32, 2500, &Device::Cpu).unwrap();
-    let score = without_fused(|| linear.score(&xs, &targets).unwrap());
+    let score = without_fused(|| linear.cross_entropy_sum(&xs, &targets).unwrap());
     assert!((score.loss - 2500. * by_hand).abs() < 1e-9 && score.correct == 2500, "{score:?}");
     let losses = without_fused(|| linear.losses(&xs, &targets).unwrap());
     assert!(losses.len() == 2500 && losses.iter().all(|loss| (loss - by_hand).abs() < 1e-12));
@@ -117,7 +117,7 @@ fn the_first_of_equal_highest_scores_is_the_prediction() {
     let linear = Linear::new(Tensor::zeros((40, 1), DType::F32, &Device::Cpu).unwrap(), None);
     let xs = Tensor::ones((3, 1), DType::F32, &Device::Cpu).unwrap();
     let targets = Tensor::new(&[0u32, 1, 39], &Device::Cpu).unwrap();
-    let run = || linear.score(&xs, &targets).unwrap().correct;
+    let run = || linear.cross_entropy_sum(&xs, &targets).unwrap().correct;
     assert_eq!((run(), without_fused(run)), (1, 1));
 }
 

@@ -86,7 +86,7 @@ fn token_streams_equal_sequences() {
         let tokens = [3u32, 36, 0, 7, 7];
         let inputs = Tensor::new(&tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
         let (hidden, state) = model.encode(&(&inputs).into(), None, None).unwrap();
-        let expected = model.decode(&hidden).unwrap().squeeze(0).unwrap().to_vec2::<f32>().unwrap();
+        let expected = model.outputs(&hidden).unwrap().squeeze(0).unwrap().to_vec2::<f32>().unwrap();
         let mut stream = model.stream().unwrap().expect("a language model on the processor has a stream");
         for (token, expected) in tokens.iter().zip(expected) {
             let scores = stream.read(*token).unwrap();
@@ -168,7 +168,7 @@ fn projection_and_decoder_stay_separate_products() {
     set("projection.weight", &[above_one, -1., 0., 0., 0., 0.]);
     set("encoder.weight", &[above_one; 18]);
     let inputs = Tensor::new(&[[3u32]], &Device::Cpu).unwrap();
-    let decoded = model.decode(&model.encode(&(&inputs).into(), None, None).unwrap().0).unwrap();
+    let decoded = model.outputs(&model.encode(&(&inputs).into(), None, None).unwrap().0).unwrap();
     assert_eq!(decoded.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [f32::EPSILON * above_one; 9]);
     assert_eq!(model.stream().unwrap().unwrap().read(3).unwrap(), [f32::EPSILON * above_one; 9]);
 }

@@ -41,7 +41,7 @@ fn draw(readout: Readout, rnn: &RecurrentConfig, seed: u64) -> Result<Drawn> {
 }
 
 fn scores(network: &Predictor, xs: &Tensor, lengths: Option<&[usize]>) -> Result<Tensor> {
-    network.decode(&network.encode(&Inputs::from(xs), None, lengths)?.0)
+    network.outputs(&network.encode(&Inputs::from(xs), None, lengths)?.0)
 }
 
 fn any_readout() -> impl Strategy<Value = Readout> {

@@ -14,7 +14,7 @@ use rnn_zoo::models::{
     RnnlmConfig, SimpleRnnOptions, StackOptions,
 };
 use rnn_zoo::rng::{Purpose, stream};
-use rnn_zoo::tasks::{DataSpec, Origin, Prepared, Shape, Tag, Task, TokenizerSpec};
+use rnn_zoo::tasks::{DataSpec, NetworkShape, Origin, Prepared, Tag, Task, TokenizerSpec};
 use rnn_zoo::tokenizer::{Kind, Limits};
 use rnn_zoo::training::optim::OptimizerConfig;
 use rnn_zoo::training::schedule::Schedule;
@@ -108,7 +108,11 @@ impl Problem {
             tokenizer: None,
             labels: vec![],
             text_column: None,
-            shape: Shape { vocabulary: Some(copy::VOCABULARY), features: 0, outputs: copy::VOCABULARY },
+            shape: NetworkShape {
+                vocabulary: Some(copy::VOCABULARY),
+                features: 0,
+                outputs: copy::VOCABULARY,
+            },
             unit: Tag.unit(None),
             schema: serde_json::Value::Null,
         }
@@ -195,7 +199,7 @@ pub(super) struct Model {
 pub(super) const PLAIN: Model = Model { cell: 1, layers: 1, noise: [0.; 5], locked: false, tied: false };
 
 impl Model {
-    fn network(&self, task: &dyn Task, shape: Shape) -> ModelConfig {
+    fn network(&self, task: &dyn Task, shape: NetworkShape) -> ModelConfig {
         let [dropout, recurrent_dropout, weight_drop, zoneout, embedding_dropout] = self.noise;
         let shared = StackOptions {
             num_layers: self.layers,

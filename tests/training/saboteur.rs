@@ -75,8 +75,8 @@ impl Network for Saboteur {
         Ok(encoded)
     }
 
-    fn decoder(&self) -> &Linear {
-        self.inner.decoder()
+    fn output_layer(&self) -> &Linear {
+        self.inner.output_layer()
     }
 
     fn zero_state(&self, batch: usize) -> candle_core::Result<State> {

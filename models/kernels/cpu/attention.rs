@@ -1,7 +1,7 @@
 //! One step of attention over the outputs of an encoder, for each row of a batch.
 //!
 //! ```text
-//! e_s = h . key_s                      or given
+//! e_s = query . key_s                  or v . tanh(query + key_s)
 //! w = softmax of e over the steps s of the row's source
 //! context = sum over s of w_s value_s
 //! ```
@@ -9,19 +9,18 @@
 use pulp::Simd;
 
 use super::memory::SharedPtr;
-use super::product::MAX_LANES;
 use super::real::Real;
 use super::simd::{Isa, Vector};
-use super::tuning::PARALLEL_POINTWISE_UNITS;
+use super::tuning::{PARALLEL_POINTWISE_UNITS, PARALLEL_STEP_MULTIPLICATIONS};
 use super::workers::{Kernel, Worker, run_kernel, threads_for};
+use rows::{add_weighted, dot, softmax, tanh_score, tanh_score_backward};
 
-/// Vectors of sums that are kept in registers.
-const SUMS: usize = 4;
+mod rows;
 
 /// The encoder's outputs and keys that a decoder attends to.
 #[derive(Clone, Copy)]
 pub(crate) struct Attended<'a, E> {
-    /// (batch, source, hidden).
+    /// (batch, source, features).
     pub(crate) keys: &'a [E],
     /// (batch, source, width).
     pub(crate) values: &'a [E],
@@ -29,24 +28,37 @@ pub(crate) struct Attended<'a, E> {
     pub(crate) lengths: Option<&'a [usize]>,
     pub(crate) batch: usize,
     pub(crate) source: usize,
-    pub(crate) hidden: usize,
+    pub(crate) features: usize,
     pub(crate) width: usize,
 }
 
-/// The scores of a step.
+/// The operands of the scores of a step, besides the keys.
 #[derive(Clone, Copy)]
-pub(crate) enum Scores<'a, E> {
-    /// The dot products of this hidden state, (batch, hidden), and the keys.
-    Dot(&'a [E]),
-    /// (batch, source).
-    Given(&'a [E]),
+pub(crate) struct Query<'a, E> {
+    /// (batch, features).
+    pub(crate) rows: &'a [E],
+    /// v, (features), of the score v . tanh(query + key). Without it the score is the dot product of query and key.
+    pub(crate) v: Option<&'a [E]>,
+}
+
+/// The gradients that a step of attention computes.
+pub(crate) struct AttentionGradients<'a, E> {
+    /// Of the scores, (batch, source).
+    pub(crate) scores: &'a mut [E],
+    /// Of the queries, (batch, features), to which the step adds.
+    pub(crate) queries: &'a mut [E],
+    /// Of the keys, (batch, source, features), and of v for each row of the batch, (batch, features), to which the step
+    /// adds; with v.
+    pub(crate) keys_and_v: Option<(&'a mut [E], &'a mut [E])>,
 }
 
 impl<E: Real> Attended<'_, E> {
-    fn check(&self) {
-        let Self { batch, source, hidden, width, .. } = *self;
-        assert_eq!(self.keys.len(), batch * source * hidden, "keys of {batch} by {source} by {hidden}");
+    fn check(&self, query: Query<'_, E>) {
+        let Self { batch, source, features, width, .. } = *self;
+        assert_eq!(self.keys.len(), batch * source * features, "keys of {batch} by {source} by {features}");
         assert_eq!(self.values.len(), batch * source * width, "values of {batch} by {source} by {width}");
+        assert_eq!(query.rows.len(), batch * features, "queries");
+        assert!(query.v.is_none_or(|v| v.len() == features), "v");
         if let Some(lengths) = self.lengths {
             assert!(
                 lengths.len() == batch && lengths.iter().all(|length| (1..=source).contains(length)),
@@ -56,7 +68,7 @@ impl<E: Real> Attended<'_, E> {
     }
 
     fn workers(&self) -> usize {
-        threads_for(self.batch * self.source * (self.hidden + self.width), PARALLEL_POINTWISE_UNITS)
+        threads_for(self.batch * self.source * (self.features + self.width), PARALLEL_POINTWISE_UNITS)
     }
 
     fn length(&self, row: usize) -> usize {
@@ -71,44 +83,50 @@ impl<E: Real> Attended<'_, E> {
     pub(crate) fn attend(
         &self,
         isa: Isa,
-        scores: Scores<'_, E>,
+        query: Query<'_, E>,
         weights: &mut [E],
         (contexts, stride): (&mut [E], usize),
     ) {
-        let Self { batch, source, hidden, width, .. } = *self;
-        self.check();
-        let expected = match scores {
-            Scores::Dot(h) => (h.len(), batch * hidden),
-            Scores::Given(scores) => (scores.len(), batch * source),
-        };
-        assert_eq!(expected.0, expected.1, "scores");
+        let Self { batch, source, width, .. } = *self;
+        self.check(query);
         assert_eq!(weights.len(), batch * source, "weights");
         assert!(stride >= width && contexts.len() == batch * stride, "contexts");
         let (weights, contexts) = (SharedPtr::new(weights), SharedPtr::new(contexts));
-        let kernel = Forward { attended: self, scores, weights, contexts, stride };
+        let kernel = Forward { attended: self, query, weights, contexts, stride };
         // SAFETY: sizes were checked above.
         unsafe { run_kernel(isa, self.workers(), &kernel) };
     }
 
-    /// Compute the gradients of the scores, (batch, source), from the weights and the gradient of the weighted sums, (batch,
-    /// width). Add the gradient of the hidden state, (batch, hidden), if the scores are dot products.
+    /// Compute the gradients from the weights and the gradient of the weighted sums, (batch, width).
     ///
     /// # Panics
-    /// If a slice does not have its size.
+    /// If a slice does not have its size, or the gradients do not have v exactly if the query has.
     pub(crate) fn backward(
         &self,
         isa: Isa,
+        query: Query<'_, E>,
         (weights, d_contexts): (&[E], &[E]),
-        d_scores: &mut [E],
-        d_h: Option<&mut [E]>,
+        gradients: AttentionGradients<'_, E>,
     ) {
-        let Self { batch, source, hidden, width, .. } = *self;
-        self.check();
-        assert_eq!((weights.len(), d_scores.len()), (batch * source, batch * source), "weights");
+        let Self { batch, source, features, width, .. } = *self;
+        let AttentionGradients { scores, queries, keys_and_v } = gradients;
+        self.check(query);
+        assert_eq!((weights.len(), scores.len()), (batch * source, batch * source), "weights");
         assert_eq!(d_contexts.len(), batch * width, "gradients of contexts");
-        assert!(d_h.as_ref().is_none_or(|d_h| d_h.len() == batch * hidden), "gradients of hidden states");
-        let (d_scores, d_h) = (SharedPtr::new(d_scores), d_h.map(SharedPtr::new));
-        let kernel = Backward { attended: self, weights, d_contexts, d_scores, d_h };
+        assert_eq!(queries.len(), batch * features, "gradients of queries");
+        assert_eq!(keys_and_v.is_some(), query.v.is_some(), "gradients of v");
+        if let Some((keys, v)) = &keys_and_v {
+            assert_eq!((keys.len(), v.len()), (self.keys.len(), queries.len()), "gradients of keys and v");
+        }
+        let kernel = Backward {
+            attended: self,
+            query,
+            weights,
+            d_contexts,
+            scores: SharedPtr::new(scores),
+            queries: SharedPtr::new(queries),
+            keys_and_v: keys_and_v.map(|(keys, v)| (SharedPtr::new(keys), SharedPtr::new(v))),
+        };
         // SAFETY: sizes were checked above.
         unsafe { run_kernel(isa, self.workers(), &kernel) };
     }
@@ -116,7 +134,7 @@ impl<E: Real> Attended<'_, E> {
 
 struct Forward<'a, E> {
     attended: &'a Attended<'a, E>,
-    scores: Scores<'a, E>,
+    query: Query<'a, E>,
     weights: SharedPtr<E>,
     contexts: SharedPtr<E>,
     stride: usize,
@@ -127,27 +145,26 @@ impl<E: Real> Kernel for Forward<'_, E> {
     /// All slices must have their sizes.
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
-        let Attended { keys, values, batch, source, hidden, width, .. } = *self.attended;
+        let Attended { keys, values, batch, source, features, width, .. } = *self.attended;
         for row in worker.share(batch) {
             let length = self.attended.length(row);
             // SAFETY: the caller's promise; workers write different rows.
             unsafe {
                 let weights = self.weights.at(row * source);
+                let query = self.query.rows.as_ptr().add(row * features);
                 for s in 0..length {
-                    *weights.add(s) = match self.scores {
-                        Scores::Dot(h) => {
-                            let key = keys.as_ptr().add((row * source + s) * hidden);
-                            dot(simd, key, h.as_ptr().add(row * hidden), hidden)
-                        }
-                        Scores::Given(scores) => *scores.as_ptr().add(row * source + s),
+                    let key = keys.as_ptr().add((row * source + s) * features);
+                    *weights.add(s) = match self.query.v {
+                        Some(v) => tanh_score(simd, [query, key, v.as_ptr()], features),
+                        None => dot(simd, key, query, features),
                     };
                 }
                 softmax(simd, weights, length);
                 (length..source).for_each(|s| *weights.add(s) = E::zero());
                 let context = self.contexts.at(row * self.stride);
                 std::slice::from_raw_parts_mut(context, width).fill(E::zero());
-                let rows = values.as_ptr().add(row * source * width);
-                add_weighted(simd, (weights, length), (rows, width), context);
+                let values = values.as_ptr().add(row * source * width);
+                add_weighted(simd, length, (weights, 1), (values, width), (context, width));
             }
         }
     }
@@ -155,10 +172,12 @@ impl<E: Real> Kernel for Forward<'_, E> {
 
 struct Backward<'a, E> {
     attended: &'a Attended<'a, E>,
+    query: Query<'a, E>,
     weights: &'a [E],
     d_contexts: &'a [E],
-    d_scores: SharedPtr<E>,
-    d_h: Option<SharedPtr<E>>,
+    scores: SharedPtr<E>,
+    queries: SharedPtr<E>,
+    keys_and_v: Option<(SharedPtr<E>, SharedPtr<E>)>,
 }
 
 impl<E: Real> Kernel for Backward<'_, E> {
@@ -166,28 +185,102 @@ impl<E: Real> Kernel for Backward<'_, E> {
     /// All slices must have their sizes.
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
-        let Attended { keys, values, batch, source, hidden, width, .. } = *self.attended;
+        let Attended { values, batch, source, width, .. } = *self.attended;
         for row in worker.share(batch) {
             let length = self.attended.length(row);
             // SAFETY: the caller's promise; workers write different rows.
             unsafe {
                 let weights = self.weights.as_ptr().add(row * source);
-                let d_scores = self.d_scores.at(row * source);
+                let scores = self.scores.at(row * source);
                 let mut mean = E::zero();
                 for s in 0..length {
                     let value = values.as_ptr().add((row * source + s) * width);
                     let d_weight = dot(simd, value, self.d_contexts.as_ptr().add(row * width), width);
                     mean += *weights.add(s) * d_weight;
-                    *d_scores.add(s) = d_weight;
+                    *scores.add(s) = d_weight;
                 }
                 for s in 0..length {
-                    *d_scores.add(s) = *weights.add(s) * (*d_scores.add(s) - mean);
+                    *scores.add(s) = *weights.add(s) * (*scores.add(s) - mean);
                 }
-                (length..source).for_each(|s| *d_scores.add(s) = E::zero());
-                if let Some(d_h) = self.d_h {
-                    let rows = keys.as_ptr().add(row * source * hidden);
-                    add_weighted(simd, (d_scores, length), (rows, hidden), d_h.at(row * hidden));
-                }
+                (length..source).for_each(|s| *scores.add(s) = E::zero());
+                self.through_scores(simd, row, length, scores);
+            }
+        }
+    }
+}
+
+impl<E: Real> Backward<'_, E> {
+    /// Add the gradients of the operands of the scores of one row.
+    ///
+    /// # Safety
+    /// All slices must have their sizes, and the row `length` gradients of scores.
+    #[inline(always)]
+    unsafe fn through_scores<S: Simd>(&self, simd: S, row: usize, length: usize, scores: *const E) {
+        let Attended { keys, source, features, .. } = *self.attended;
+        // SAFETY: the caller's promise; workers write different rows.
+        unsafe {
+            let keys = keys.as_ptr().add(row * source * features);
+            let d_query = self.queries.at(row * features);
+            let (Some(v), Some((d_keys, d_v))) = (self.query.v, self.keys_and_v) else {
+                return add_weighted(simd, length, (scores, 1), (keys, features), (d_query, features));
+            };
+            let query = self.query.rows.as_ptr().add(row * features);
+            let (d_keys, d_v) = (d_keys.at(row * source * features), d_v.at(row * features));
+            for s in 0..length {
+                let operands = [query, keys.add(s * features), v.as_ptr()];
+                let gradients = [d_query, d_keys.add(s * features), d_v];
+                tanh_score_backward(simd, operands, *scores.add(s), gradients, features);
+            }
+        }
+    }
+}
+
+/// Add to `sums`, (batch, n, m), the outer products of `left`, (batch, steps, n), and `right`, (batch, steps, m), summed over
+/// the steps of each row of the batch. `right` has `stride` elements from one step to the next.
+///
+/// # Panics
+/// If the sizes disagree.
+pub(crate) fn add_outer_products_of_rows<E: Real>(
+    isa: Isa,
+    steps: usize,
+    (left, n): (&[E], usize),
+    (right, m, stride): (&[E], usize, usize),
+    sums: &mut [E],
+) {
+    let batch = sums.len() / (n * m).max(1);
+    assert_eq!((left.len(), sums.len()), (batch * steps * n, batch * n * m), "outer products of rows");
+    let rows = batch * steps;
+    assert!(m <= stride && (rows == 0 || right.len() >= (rows - 1) * stride + m), "rows of {m}");
+    let limit = threads_for(rows * n * m, PARALLEL_STEP_MULTIPLICATIONS);
+    let kernel = OuterProductsOfRows { steps, left, n, right, m, stride, batch, sums: SharedPtr::new(sums) };
+    // SAFETY: sizes were checked above.
+    unsafe { run_kernel(isa, limit, &kernel) };
+}
+
+struct OuterProductsOfRows<'a, E> {
+    steps: usize,
+    left: &'a [E],
+    n: usize,
+    right: &'a [E],
+    m: usize,
+    stride: usize,
+    batch: usize,
+    sums: SharedPtr<E>,
+}
+
+impl<E: Real> Kernel for OuterProductsOfRows<'_, E> {
+    /// # Safety
+    /// All slices must have their sizes.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        let Self { steps, left, n, right, m, stride, batch, sums } = *self;
+        for index in worker.share(batch * n) {
+            let (row, column) = (index / n, index % n);
+            // SAFETY: the caller's promise; workers write different rows of the sums.
+            unsafe {
+                let weights = left.as_ptr().add(row * steps * n + column);
+                let rows = right.as_ptr().add(row * steps * stride);
+                add_weighted(simd, steps, (weights, n), (rows, stride), (sums.at(index * m), m));
             }
         }
     }
@@ -220,93 +313,5 @@ impl<E: Real> Kernel for Tanh<E> {
                 Vector::<S, E>::load_first(simd, to, count).tanh().store_first(to, count);
             }
         }
-    }
-}
-
-/// Compute the dot product of two vectors of `count` elements.
-///
-/// # Safety
-/// `count` elements must be readable at both.
-#[inline(always)]
-unsafe fn dot<S: Simd, E: Real>(simd: S, a: *const E, b: *const E, count: usize) -> E {
-    let lanes = E::lanes::<S>();
-    let whole = count - count % (SUMS * lanes);
-    let mut sums = [Vector::<S, E>::zero(simd); SUMS];
-    let mut stored = [E::zero(); MAX_LANES];
-    // SAFETY: the caller's promise; no vector has more than `MAX_LANES` elements.
-    unsafe {
-        for from in (0..whole).step_by(SUMS * lanes) {
-            for (index, sum) in sums.iter_mut().enumerate() {
-                let at = from + index * lanes;
-                *sum = Vector::load(simd, a.add(at)).mul_add(Vector::load(simd, b.add(at)), *sum);
-            }
-        }
-        for from in (whole..count).step_by(lanes) {
-            let rest = lanes.min(count - from);
-            let [a, b] = [a, b].map(|values| Vector::load_first(simd, values.add(from), rest));
-            sums[0] = a.mul_add(b, sums[0]);
-        }
-        ((sums[0] + sums[1]) + (sums[2] + sums[3])).store(stored.as_mut_ptr());
-    }
-    stored[..lanes].iter().fold(E::zero(), |sum, &x| sum + x)
-}
-
-/// Add the rows, each of `width` elements, times their weights to `sums`.
-///
-/// # Safety
-/// There must be as many rows as weights, and `width` sums.
-#[inline(always)]
-unsafe fn add_weighted<S: Simd, E: Real>(
-    simd: S,
-    (weights, count): (*const E, usize),
-    (rows, width): (*const E, usize),
-    sums: *mut E,
-) {
-    let lanes = E::lanes::<S>();
-    let whole = width - width % (SUMS * lanes);
-    // SAFETY: the caller's promise.
-    unsafe {
-        for from in (0..whole).step_by(SUMS * lanes) {
-            let mut block: [Vector<S, E>; SUMS] = Vector::load_all(simd, sums.add(from));
-            for s in 0..count {
-                let weight = Vector::splat(simd, *weights.add(s));
-                let row = rows.add(s * width + from);
-                for (index, sum) in block.iter_mut().enumerate() {
-                    *sum = weight.mul_add(Vector::load(simd, row.add(index * lanes)), *sum);
-                }
-            }
-            Vector::store_all(block, sums.add(from));
-        }
-        for from in (whole..width).step_by(lanes) {
-            let rest = lanes.min(width - from);
-            let mut sum = Vector::load_first(simd, sums.add(from), rest);
-            for s in 0..count {
-                let weight = Vector::splat(simd, *weights.add(s));
-                sum = weight.mul_add(Vector::load_first(simd, rows.add(s * width + from), rest), sum);
-            }
-            sum.store_first(sums.add(from), rest);
-        }
-    }
-}
-
-/// Replace `count` scores by their softmax.
-///
-/// # Safety
-/// `count` elements must be writable.
-#[inline(always)]
-unsafe fn softmax<S: Simd, E: Real>(simd: S, scores: *mut E, count: usize) {
-    let lanes = E::lanes::<S>();
-    // SAFETY: the caller's promise.
-    unsafe {
-        let values = std::slice::from_raw_parts_mut(scores, count);
-        let Some(&first) = values.first() else { return };
-        let highest = values.iter().fold(first, |a, &b| if b > a { b } else { a });
-        for from in (0..count).step_by(lanes) {
-            let rest = lanes.min(count - from);
-            let shifted = Vector::load_first(simd, scores.add(from), rest) - Vector::splat(simd, highest);
-            shifted.exp().store_first(scores.add(from), rest);
-        }
-        let sum = values.iter().fold(E::zero(), |sum, &x| sum + x);
-        values.iter_mut().for_each(|value| *value /= sum);
     }
 }

@@ -68,8 +68,8 @@ unsafe impl Send for Block {}
 // SAFETY: as above.
 unsafe impl Sync for Block {}
 
-/// Freed blocks, oldest first. Training asks for the same sizes at every step. Fresh memory from the system costs a page
-/// fault for each page, which takes longer than the kernels that fill it.
+/// Freed blocks, oldest first. Training asks for the same sizes at every step. Fresh memory from the system costs a
+/// page fault for each page, which takes longer than the kernels that fill it.
 static SPARE: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 
 impl Block {

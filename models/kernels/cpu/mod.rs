@@ -44,7 +44,7 @@ mod stream;
 mod tuning;
 mod workers;
 
-pub(crate) use attention::{Attended, Scores, tanh};
+pub(crate) use attention::{Attended, AttentionGradients, Query, add_outer_products_of_rows, tanh};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use bf16::Bf16;
 pub(crate) use bf16::{RoundedF32, bf16_isa, has_pairs};
@@ -53,14 +53,16 @@ pub(crate) use int8::{Int8, MAX_DEPTH, has_dot, int8_isa, scale_of};
 pub(crate) use memory::Buffer;
 pub(crate) use packed_layer::PackedLayer;
 pub(crate) use padding::padded;
-pub(crate) use pointwise::{StepGradients, StepInputs, StepOutputs, step, step_backward};
-pub(crate) use product::{GradientOperand, Operand, PackedMatrix, SequenceLayout, linear};
+pub(crate) use pointwise::{StepInputs, StepOutputs, saved_per_unit, step, step_backward};
+pub(crate) use product::{GradientOperand, Operand, PackedMatrix, SequenceLayout, linear, outer_products};
 pub(crate) use project::{InputShape, LayerInput, ProjectionGradients, project_backward};
 pub(crate) use real::Real;
 pub(crate) use recurrence::{
     Gates, RecurrenceGradients, RecurrenceInputs, RecurrenceOutputs, SavedActivations, Sequence,
     SequenceShape, Zoneout, backward, forward,
 };
+pub(crate) use simd::Float;
 pub use simd::Isa;
 pub(crate) use stream::{PackedStream, StreamLayer, StreamLinear};
+pub(crate) use workers::run_items;
 pub use workers::{run_chunked, set_threads, threads};

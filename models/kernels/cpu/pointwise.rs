@@ -47,6 +47,18 @@ pub(crate) struct StepGradients<E> {
     pub(crate) c: Option<Vec<E>>,
 }
 
+/// Return how many numbers [`step`] saves for each unit.
+///
+/// # Panics
+/// As [`step`].
+pub(crate) fn saved_per_unit(kind: CellKind) -> usize {
+    match kind {
+        CellKind::Simple(_) => 1,
+        CellKind::Lstm | CellKind::Gru => 4,
+        CellKind::GruBefore => panic!("invariant: a step with a second product is not pointwise"),
+    }
+}
+
 /// Compute the new state of every unit; `rows` and `hidden` are the sizes of the matrices.
 ///
 /// # Panics
@@ -57,7 +69,7 @@ pub(crate) fn step<E: Real>(
     (rows, hidden): (usize, usize),
     inputs: &StepInputs<'_, E>,
 ) -> StepOutputs<E> {
-    let shape = Shape { rows, hidden };
+    let shape = StepShape { rows, hidden };
     match kind {
         CellKind::Simple(nonlinearity) => forward::<E, _, 1, 1>(isa, SimpleUnit(nonlinearity), shape, inputs),
         CellKind::Lstm => forward::<E, _, 4, 4>(isa, LstmUnit, shape, inputs),
@@ -66,8 +78,8 @@ pub(crate) fn step<E: Real>(
     }
 }
 
-/// Compute the gradients of the inputs of [`step`], from the numbers that it saved, the old state `h` and `c`, and the gradients
-/// `dh` and `dc` of the new state.
+/// Compute the gradients of the inputs of [`step`], from the numbers that it saved, the old state `h` and `c`, and the
+/// gradients `dh` and `dc` of the new state.
 ///
 /// # Panics
 /// As [`step`].
@@ -79,8 +91,8 @@ pub(crate) fn step_backward<E: Real>(
     (h, c): (&[E], Option<&[E]>),
     (dh, dc): (&[E], Option<&[E]>),
 ) -> StepGradients<E> {
-    let shape = Shape { rows, hidden };
-    let state = State { h, c, dh, dc };
+    let shape = StepShape { rows, hidden };
+    let state = StateAndGradient { h, c, dh, dc };
     match kind {
         CellKind::Simple(nonlinearity) => {
             backward::<E, _, 1, 1>(isa, SimpleUnit(nonlinearity), shape, saved, state)
@@ -93,12 +105,12 @@ pub(crate) fn step_backward<E: Real>(
 
 /// The sizes of a step.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+struct StepShape {
     rows: usize,
     hidden: usize,
 }
 
-impl Shape {
+impl StepShape {
     /// Return the number of units.
     fn len(self) -> usize {
         self.rows * self.hidden
@@ -121,7 +133,7 @@ impl Shape {
 
 /// The state before a step and the gradients of the state after it.
 #[derive(Clone, Copy)]
-struct State<'a, E> {
+struct StateAndGradient<'a, E> {
     h: &'a [E],
     c: Option<&'a [E]>,
     dh: &'a [E],
@@ -131,7 +143,7 @@ struct State<'a, E> {
 fn forward<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     isa: Isa,
     cell: C,
-    shape: Shape,
+    shape: StepShape,
     inputs: &StepInputs<'_, E>,
 ) -> StepOutputs<E> {
     let (len, gates) = (shape.len(), G * shape.hidden);
@@ -142,7 +154,7 @@ fn forward<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     let mut h = vec![E::zero(); len];
     let mut c = vec![E::zero(); if C::CELL_STATE { len } else { 0 }];
     let mut saved = vec![E::zero(); K * len];
-    let kernel = Forward::<_, _, G, K> {
+    let kernel = PointwiseForward::<_, _, G, K> {
         cell,
         shape,
         inputs,
@@ -155,9 +167,9 @@ fn forward<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     StepOutputs { h, c: C::CELL_STATE.then_some(c), saved }
 }
 
-struct Forward<'a, E, C, const G: usize, const K: usize> {
+struct PointwiseForward<'a, E, C, const G: usize, const K: usize> {
     cell: C,
-    shape: Shape,
+    shape: StepShape,
     inputs: &'a StepInputs<'a, E>,
     h: SharedPtr<E>,
     /// Empty for a cell without a cell state.
@@ -166,7 +178,9 @@ struct Forward<'a, E, C, const G: usize, const K: usize> {
     saved: SharedPtr<E>,
 }
 
-impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Forward<'_, E, C, G, K> {
+impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
+    for PointwiseForward<'_, E, C, G, K>
+{
     /// # Safety
     /// Every slice and output must have the size of the shape.
     #[inline(always)]
@@ -208,9 +222,9 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for For
 fn backward<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     isa: Isa,
     cell: C,
-    shape: Shape,
+    shape: StepShape,
     saved: &[E],
-    state: State<'_, E>,
+    state: StateAndGradient<'_, E>,
 ) -> StepGradients<E> {
     let len = shape.len();
     assert_eq!(saved.len(), K * len, "saved activations for {shape:?}");
@@ -225,7 +239,7 @@ fn backward<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     let mut product = vec![E::zero(); G * len];
     let mut h = vec![E::zero(); len];
     let mut c = vec![E::zero(); if C::CELL_STATE { len } else { 0 }];
-    let kernel = Backward::<_, _, G, K> {
+    let kernel = PointwiseBackward::<_, _, G, K> {
         cell,
         shape,
         saved,
@@ -240,11 +254,11 @@ fn backward<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize>(
     StepGradients { x, product, h, c: C::CELL_STATE.then_some(c) }
 }
 
-struct Backward<'a, E, C, const G: usize, const K: usize> {
+struct PointwiseBackward<'a, E, C, const G: usize, const K: usize> {
     cell: C,
-    shape: Shape,
+    shape: StepShape,
     saved: &'a [E],
-    state: State<'a, E>,
+    state: StateAndGradient<'a, E>,
     x: SharedPtr<E>,
     product: SharedPtr<E>,
     h: SharedPtr<E>,
@@ -252,7 +266,9 @@ struct Backward<'a, E, C, const G: usize, const K: usize> {
     c: SharedPtr<E>,
 }
 
-impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for Backward<'_, E, C, G, K> {
+impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
+    for PointwiseBackward<'_, E, C, G, K>
+{
     /// # Safety
     /// Every slice and output must have the size of the shape.
     #[inline(always)]

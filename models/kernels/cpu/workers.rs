@@ -1,12 +1,13 @@
 //! The threads of the kernels.
 //!
 //! Starting and joining threads at every time step would cost more than the step. Workers start once per sequence
-//! instead, and synchronise within it by spinning at a [`Barrier`], which takes a fraction of a microsecond. They run on
-//! candle's thread pool: a second pool that spins would compete with it for the cores.
+//! instead, and synchronise within it by spinning at a [`Barrier`], which takes a fraction of a microsecond. They run
+//! on candle's thread pool: a second pool that spins would compete with it for the cores.
 
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::utils::barrier_pool;
 use pulp::{Simd, WithSimd};
@@ -93,6 +94,20 @@ pub fn run_chunked(total: usize, work: impl Fn(Range<usize>) + Sync) {
         return work(0..total);
     }
     barrier_pool().execute_chunked(total, |range| as_worker(|| work(range)));
+}
+
+/// Run `work` on every item, concurrently, and return the results in the order of the items. Kernels that `work` calls for
+/// one of several items run on the thread of that item alone; those for a single item run on all threads.
+pub(crate) fn run_items<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let slots: Vec<_> = items.into_iter().map(|item| Mutex::new((Some(item), None))).collect();
+    run(slots.len().min(threads()), &|worker| {
+        for slot in &slots[worker.share(slots.len())] {
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.1 = slot.0.take().map(&work);
+        }
+    });
+    let result = |slot: Mutex<(_, Option<R>)>| slot.into_inner().unwrap_or_else(PoisonError::into_inner).1;
+    slots.into_iter().filter_map(result).collect()
 }
 
 /// Run `work` on this thread, marked as a worker.
@@ -186,8 +201,6 @@ impl Barrier {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     #[test]
@@ -229,6 +242,15 @@ mod tests {
         let expected = if count > 1 { vec![(0, 0, 1), (1, 0, 1)] } else { vec![] };
         assert_eq!(nested, expected);
         assert!(!IS_WORKER.get(), "the mark outlives the worker");
+    }
+
+    #[test]
+    fn items_give_their_results_in_order() {
+        for count in [0, 1, 2, 7] {
+            let results = run_items((0..count).collect(), |item| (item * item, IS_WORKER.get()));
+            let is_worker = count > 1 && threads() > 1;
+            assert_eq!(results, (0..count).map(|item| (item * item, is_worker)).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
 use crate::layers::init::normal;
-use crate::ops::{backward, without_fused};
+use crate::ops::{Precision, backward, without_fused};
 use crate::{GruCell, LstmCell, SimpleRnnCell};
 
 const INPUT: usize = 3;
@@ -14,7 +14,7 @@ const MEMORY: usize = 4;
 const TARGET: usize = 4;
 const SOURCE: usize = 6;
 
-/// A decoder in f64 with random operands. All parameters and operands are variables.
+/// A decoder with random operands. All parameters and operands are variables.
 struct Case<C: Cell> {
     decoder: AttentionDecoder<C>,
     parameters: Vec<(String, Var)>,
@@ -35,9 +35,13 @@ fn random(dims: &[usize], rng: &mut ChaCha8Rng) -> Tensor {
 
 impl<C: Cell> Case<C> {
     fn new(score: AttentionScore, lengths: &[usize]) -> Self {
+        Self::of(DType::F64, score, lengths)
+    }
+
+    fn of(dtype: DType, score: AttentionScore, lengths: &[usize]) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
         let map = VarMap::new();
-        let vb = VarBuilder::from_varmap(&map, DType::F64, &Device::Cpu);
+        let vb = VarBuilder::from_varmap(&map, dtype, &Device::Cpu);
         let config = StackOptions::new(INPUT, HIDDEN).with_cell(C::Options::default());
         let decoder = AttentionDecoder::<C>::new(&config, MEMORY, score, vb).unwrap();
         decoder.reset_parameters(&mut rng).unwrap();
@@ -45,7 +49,9 @@ impl<C: Cell> Case<C> {
             map.data().lock().unwrap().iter().map(|(name, var)| (name.clone(), var.clone())).collect();
         parameters.sort_by(|a, b| a.0.cmp(&b.0));
         let batch = lengths.len();
-        let mut variable = |dims: &[usize]| Var::from_tensor(&random(dims, &mut rng)).unwrap();
+        let mut random = |dims: &[usize]| random(dims, &mut rng).to_dtype(dtype).unwrap();
+        let weights = random(&[batch, TARGET, HIDDEN]);
+        let mut variable = |dims: &[usize]| Var::from_tensor(&random(dims)).unwrap();
         Self {
             decoder,
             parameters,
@@ -55,7 +61,7 @@ impl<C: Cell> Case<C> {
             c: C::CELL_STATE.then(|| variable(&[1, batch, HIDDEN])),
             attentional: variable(&[batch, HIDDEN]),
             lengths: lengths.to_vec(),
-            weights: random(&[batch, TARGET, HIDDEN], &mut rng),
+            weights,
         }
     }
 
@@ -133,7 +139,7 @@ impl<C: Cell> Case<C> {
 }
 
 fn elements(tensor: &Tensor) -> Vec<f64> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
 fn assert_close(name: &str, found: &[f64], expected: &[f64], tolerance: f64) {
@@ -146,12 +152,40 @@ fn assert_close(name: &str, found: &[f64], expected: &[f64], tolerance: f64) {
 #[test]
 fn gradients_equal_the_reference_and_central_differences() {
     for score in [AttentionScore::General, AttentionScore::Concat] {
-        for lengths in [&[6, 1, 4][..], &[2], &[6, 6]] {
+        for lengths in [&[6, 1, 4][..], &[2], &[6, 6], &[4; 19]] {
             Case::<LstmCell>::new(score, lengths).check();
             Case::<GruCell>::new(score, lengths).check();
             Case::<SimpleRnnCell>::new(score, lengths).check();
         }
     }
+}
+
+#[test]
+fn products_have_the_precision_of_the_thread() {
+    for score in [AttentionScore::General, AttentionScore::Concat] {
+        let case = Case::<GruCell>::of(DType::F32, score, &[4; 19]);
+        let all = || {
+            let gradients = case.gradients().into_iter().flat_map(|(_, gradient)| gradient);
+            elements(&case.run().ys).into_iter().chain(gradients).collect::<Vec<_>>()
+        };
+        let (exact, found) = (all(), Precision::Bf16.scope(all));
+        let expected = Precision::Bf16.scope(|| without_fused(all));
+        assert_close("bf16", &found, &expected, 0.03);
+        let error = exact.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0., f64::max);
+        assert!(error > 1e-3, "operands are not rounded: {error}");
+    }
+}
+
+#[test]
+fn kernels_of_a_decoder_give_the_same_bits_on_any_number_of_threads() {
+    let case = Case::<LstmCell>::of(DType::F32, AttentionScore::Concat, &[5; 40]);
+    let all = || (elements(&case.run().ys), case.gradients());
+    let expected = all();
+    for threads in [1, 3] {
+        crate::kernels::set_threads(threads);
+        assert_eq!(all(), expected, "{threads} threads");
+    }
+    crate::kernels::set_threads(usize::MAX);
 }
 
 #[test]

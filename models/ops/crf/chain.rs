@@ -58,8 +58,8 @@ impl Chain {
         self.tags
     }
 
-    /// Compute -log p(y) = log sum over y' of exp(s(y')) - s(y) for the tag sequence `y`, without gradients. `emissions` is
-    /// (steps, tags).
+    /// Compute -log p(y) = log sum over y' of exp(s(y')) - s(y) for the tag sequence `y`, without gradients.
+    /// `emissions` is (steps, tags).
     pub(super) fn loss(&self, emissions: &[f64], y: &[u32]) -> f64 {
         match y.len() {
             0 => 0.,
@@ -67,8 +67,8 @@ impl Chain {
         }
     }
 
-    /// Compute the loss of the tag sequence `y` and its gradients: the expected counts of tags and transitions under the model
-    /// less those of `y`.
+    /// Compute the loss of the tag sequence `y` and its gradients: the expected counts of tags and transitions under
+    /// the model less those of `y`.
     pub(super) fn loss_and_gradients(&self, emissions: &[f64], y: &[u32]) -> SequenceLoss {
         let (tags, steps) = (self.tags, y.len());
         let mut d_potentials = vec![0.; (tags + 2) * tags];

@@ -13,20 +13,23 @@
 //! the backward pass. Nothing of the size
 //! (batch, target, source, features) exists; with `tanh` scores (batch, source, features) does, one step at a time.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use super::extra_operand::ExtraOperand;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{self, Attended, GradientOperand, Isa, PackedMatrix, Real, Scores};
+use crate::kernels::cpu::{Attended, GradientOperand, Isa, PackedMatrix, Query, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
+use forward::Results;
 use packed::ForwardWeights;
 
 mod backward;
+mod forward;
 mod packed;
-mod tanh_score;
+mod steps;
 
 pub(crate) use packed::{PackedWeights, pack_weights};
 
@@ -91,14 +94,16 @@ struct Decode<'a> {
 impl Operation for Decode<'_> {
     type Output = Option<DecoderOutput>;
 
-    fn cpu<O: GradientOperand<Sum: Real>>(self, _isa: Isa) -> Result<Self::Output> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
         let Self { kind, inputs } = self;
         let (batch, target, rows) = inputs.gates.dims3()?;
         if kind.has_second_product() || target == 0 {
             return Ok(None);
         }
         let (_, source, width) = inputs.values.dims3()?;
-        let sizes = Sizes { batch, target, source, hidden: inputs.hh.dim(1)?, width, gates: rows };
+        let hidden = inputs.hh.dim(1)?;
+        let features = inputs.score.map_or(Ok(hidden), |(query, _)| query.dim(0))?;
+        let sizes = Sizes { batch, target, source, hidden, features, width, gates: rows };
         sizes.check(&inputs)?;
         let mut token = Tensor::zeros(1, inputs.gates.dtype(), &Device::Cpu)?;
         let mut connect = |tensor: &Tensor| -> Result<ExtraOperand<O::Sum>> {
@@ -122,29 +127,31 @@ impl Operation for Decode<'_> {
             c: inputs.c.map(&mut connect).transpose()?,
             attentional: connect(inputs.attentional)?,
         };
-        let isa = Isa::current()?; // the products of the decoder are in f32 in every precision
-        let weights = match inputs.packed.and_then(|packed| packed.of::<O::Sum>()) {
+        let weights = match inputs.packed.and_then(PackedWeights::of::<O>) {
             Some(weights) => weights,
-            None => Arc::new(ForwardWeights::pack(isa, inputs.feed, inputs.hh, inputs.combine)?),
+            None => Arc::new(ForwardWeights::<O>::pack(isa, inputs.feed, inputs.hh, inputs.combine)?),
         };
+        let query = inputs.score.map(|(query, _)| packed::transposed(isa, query)).transpose()?;
         let results = Arc::new(OnceLock::new());
         let lengths = inputs.source_lengths.map(<[usize]>::to_vec);
-        let op = AttentionDecoder { kind, isa, sizes, lengths, weights, operands, results: results.clone() };
+        let op = AttentionDecoder {
+            kind,
+            isa,
+            sizes,
+            lengths,
+            weights,
+            query,
+            operands,
+            results: results.clone(),
+        };
         let ys = token.apply_op1(op)?;
         let Some(results) = results.get() else { bail!("a decoder left no results") };
-        let last = |states: &[O::Sum]| {
-            Tensor::from_slice(
-                &states[states.len() - batch * sizes.hidden..],
-                (batch, sizes.hidden),
-                &Device::Cpu,
-            )
-        };
-        let alignments = batch_first(&results.weights, [target, batch, source]);
+        let tensor = |elements: &[O::Sum], shape: &[usize]| Tensor::from_slice(elements, shape, &Device::Cpu);
         Ok(Some(DecoderOutput {
             ys,
-            alignments: Tensor::from_vec(alignments, (batch, target, source), &Device::Cpu)?,
-            h: last(&results.h)?,
-            c: inputs.c.map(|_| last(&results.c)).transpose()?,
+            alignments: tensor(&results.weights, &[batch, target, source])?,
+            h: tensor(&results.last_h, &[batch, hidden])?,
+            c: inputs.c.map(|_| tensor(&results.last_c, &[batch, hidden])).transpose()?,
         }))
     }
 
@@ -185,6 +192,8 @@ struct Sizes {
     target: usize,
     source: usize,
     hidden: usize,
+    /// Features of the keys.
+    features: usize,
     /// Features of the values.
     width: usize,
     /// Rows of the recurrent weights: gates * hidden.
@@ -194,9 +203,8 @@ struct Sizes {
 impl Sizes {
     /// Check the shapes of the inputs and the lengths of the sources.
     fn check(&self, inputs: &DecoderInputs<'_>) -> Result<()> {
-        let Self { batch, source, hidden, width, gates, .. } = *self;
+        let Self { batch, source, hidden, features, width, gates, .. } = *self;
         mask(inputs.source_lengths, (batch, source), inputs.gates)?;
-        let features = inputs.score.map_or(Ok(hidden), |(query, _)| query.dim(0))?;
         for (name, tensor, expected) in [
             ("the feeding weights", inputs.feed, &[gates, hidden][..]),
             ("the recurrent weights", inputs.hh, &[gates, hidden]),
@@ -211,11 +219,6 @@ impl Sizes {
             }
         }
         Ok(())
-    }
-
-    /// Elements of a step of the hidden state.
-    fn state(&self) -> usize {
-        self.batch * self.hidden
     }
 }
 
@@ -235,154 +238,58 @@ struct Operands<E> {
 }
 
 /// The op from a token, behind all operands, to the attentional states, (batch, target, hidden).
-struct AttentionDecoder<E> {
+struct AttentionDecoder<O: GradientOperand<Sum: Real>> {
     kind: CellKind,
     isa: Isa,
     sizes: Sizes,
     /// Steps of each source.
     lengths: Option<Vec<usize>>,
     /// The weights of the forward pass.
-    weights: Arc<ForwardWeights<E>>,
-    operands: Operands<E>,
-    results: Arc<OnceLock<Results<E>>>,
+    weights: Arc<ForwardWeights<O>>,
+    /// Q of a `tanh` score, for products with hidden states.
+    query: Option<PackedMatrix<O>>,
+    operands: Operands<O::Sum>,
+    results: Arc<OnceLock<Results<O::Sum>>>,
 }
 
-/// The results of the forward pass, which the backward pass reads.
-struct Results<E> {
-    /// For each step, the numbers that the backward pass of the cell needs.
-    saved: Vec<Vec<E>>,
-    /// The initial hidden state and that after each step, (1 + target, batch, hidden).
-    h: Vec<E>,
-    /// The cell states, likewise; empty for a cell that has none.
-    c: Vec<E>,
-    /// The attentional states, likewise.
-    attentional: Vec<E>,
-    /// The attention weights, (target, batch, source).
-    weights: Vec<E>,
-    /// The weighted sums of the values and the hidden states, (target, batch, width + hidden).
-    context_and_h: Vec<E>,
-}
-
-impl<E: Real> ExtraOperand<E> {
-    /// Return the tensor without its place in candle's graph.
-    fn detached(&self) -> Tensor {
-        self.tensor().detach()
-    }
-
-    /// Return the elements.
-    fn elements(&self) -> Result<Vec<E>> {
-        self.detached().flatten_all()?.to_vec1::<E>()
-    }
-
-    /// Pack a matrix, for products with its columns.
-    fn packed(&self, isa: Isa) -> Result<PackedMatrix<E>> {
-        let size = self.tensor().dims2()?;
-        read::<E, _, 1>([Some(self.tensor())], |[matrix]| PackedMatrix::new(isa, matrix, size))
-    }
-}
-
-/// Exchange the first two dimensions of (steps, batch, features).
-fn batch_first<E: Copy>(elements: &[E], [steps, batch, features]: [usize; 3]) -> Vec<E> {
-    let mut exchanged = Vec::with_capacity(elements.len());
-    for row in 0..batch {
-        for step in 0..steps {
-            exchanged.extend_from_slice(&elements[(step * batch + row) * features..][..features]);
-        }
-    }
-    exchanged
-}
-
-impl<E: Real> AttentionDecoder<E> {
-    /// Call `f` with what the decoder attends to. Keys of a `tanh` score are not multiplied.
-    fn attend<T>(&self, f: impl FnOnce(&Attended<'_, E>) -> T) -> Result<T> {
-        let Sizes { batch, source, hidden, width, .. } = self.sizes;
-        let Operands { keys, values, score, .. } = &self.operands;
-        let lengths = self.lengths.as_deref();
-        read::<E, _, 2>([Some(keys.tensor()), Some(values.tensor())], |[keys, values]| {
-            let (keys, hidden) = if score.is_some() { (&[][..], 0) } else { (keys, hidden) };
-            f(&Attended { keys, values, lengths, batch, source, hidden, width })
+impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
+    /// Call `f` with what rows `rows` of the batch attend to.
+    fn attend<T>(&self, rows: Range<usize>, f: impl FnOnce(&Attended<'_, O::Sum>) -> T) -> Result<T> {
+        let Sizes { source, features, width, .. } = self.sizes;
+        let Operands { keys, values, .. } = &self.operands;
+        let lengths = self.lengths.as_deref().map(|lengths| &lengths[rows.clone()]);
+        let of_rows = |features: usize| rows.start * source * features..rows.end * source * features;
+        read::<O::Sum, _, 2>([Some(keys.tensor()), Some(values.tensor())], |[keys, values]| {
+            let (keys, values) = (&keys[of_rows(features)], &values[of_rows(width)]);
+            f(&Attended { keys, values, lengths, batch: rows.len(), source, features, width })
         })
     }
 
-    fn forward(&self) -> Result<Results<E>> {
-        let Sizes { batch, target, source, hidden, width, gates } = self.sizes;
-        let operands = &self.operands;
-        let isa = self.isa;
-        let ForwardWeights { feed, hh, combine, .. } = &*self.weights;
-        let tanh = self.tanh_score()?;
-        let by_row = operands.gates.elements()?;
-        let mut x = batch_first(&by_row, [batch, target, gates]); // (target, batch, gates)
-        let mut results = Results {
-            saved: Vec::with_capacity(target),
-            h: operands.h.elements()?,
-            c: operands.c.as_ref().map_or(Ok(vec![]), ExtraOperand::elements)?,
-            attentional: operands.attentional.elements()?,
-            weights: vec![E::zero(); target * batch * source],
-            context_and_h: vec![E::zero(); target * batch * (width + hidden)],
-        };
-        let state = self.sizes.state();
-        let mut product = vec![E::zero(); batch * gates];
-        for t in 0..target {
-            let x = &mut x[t * batch * gates..][..batch * gates];
-            feed.add_product(&results.attentional[t * state..], x);
-            product.fill(E::zero());
-            hh.add_product(&results.h[t * state..], &mut product);
-            self.cell(x, &product, t, &mut results)?;
-
-            let Results { h, weights, context_and_h, attentional, .. } = &mut results;
-            let h = &h[(t + 1) * state..];
-            let weights = &mut weights[t * batch * source..][..batch * source];
-            let both = &mut context_and_h[t * batch * (width + hidden)..][..batch * (width + hidden)];
-            let given = tanh.as_ref().map(|tanh| tanh.scores(h)).transpose()?;
-            let scores = given.as_deref().map_or(Scores::Dot(h), Scores::Given);
-            self.attend(|attended| attended.attend(isa, scores, weights, (&mut *both, width + hidden)))?;
-            for (both, h) in both.chunks_exact_mut(width + hidden).zip(h.chunks_exact(hidden)) {
-                both[width..].copy_from_slice(h);
-            }
-            let mut combined = vec![E::zero(); state];
-            combine.add_product(both, &mut combined);
-            cpu::tanh(isa, &mut combined);
-            attentional.extend_from_slice(&combined);
-        }
-        Ok(results)
-    }
-
-    /// Compute step `t` of the cell, and append its results.
-    fn cell(&self, x: &[E], product: &[E], t: usize, results: &mut Results<E>) -> Result<()> {
-        let Sizes { batch, hidden, .. } = self.sizes;
-        let from = t * self.sizes.state();
-        let bias = self.operands.bias.as_ref().map(ExtraOperand::tensor);
-        let cpu::StepOutputs { h, c, saved } = read::<E, _, 1>([bias], |[bias_elements]| {
-            let bias = bias.is_some().then_some(bias_elements);
-            let c = (!results.c.is_empty()).then(|| &results.c[from..]);
-            let inputs = cpu::StepInputs { x, product, bias, h: &results.h[from..], c };
-            cpu::step(self.isa, self.kind, (batch, hidden), &inputs)
-        })?;
-        results.h.extend_from_slice(&h);
-        results.c.extend(c.into_iter().flatten());
-        results.saved.push(saved);
-        Ok(())
+    /// Call `f` with the operands of the scores for `queries`, (rows, features).
+    fn with_query<T>(&self, queries: &[O::Sum], f: impl FnOnce(Query<'_, O::Sum>) -> T) -> Result<T> {
+        let v = self.operands.score.as_ref().map(|(_, v)| v.tensor());
+        read::<O::Sum, _, 1>([v], |[elements]| f(Query { rows: queries, v: v.map(|_| elements) }))
     }
 }
 
-impl<E: Real> CustomOp1 for AttentionDecoder<E> {
+impl<O: GradientOperand<Sum: Real>> CustomOp1 for AttentionDecoder<O> {
     fn name(&self) -> &'static str {
         "attention-decoder"
     }
 
     fn cpu_fwd(&self, _token: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let results = self.forward()?;
+        let (ys, results) = self.forward()?;
         let Sizes { batch, target, hidden, .. } = self.sizes;
-        let ys = batch_first(&results.attentional[self.sizes.state()..], [target, batch, hidden]);
         let _ = self.results.set(results); // an op runs forward once
-        Ok((E::to_cpu_storage_owned(ys), (batch, target, hidden).into()))
+        Ok((O::Sum::to_cpu_storage_owned(ys), (batch, target, hidden).into()))
     }
 
-    fn bwd(&self, token: &Tensor, _ys: &Tensor, d_ys: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, token: &Tensor, ys: &Tensor, d_ys: &Tensor) -> Result<Option<Tensor>> {
         let Some(results) = self.results.get() else {
             bail!("a decoder saved nothing for its backward pass")
         };
-        self.backward(results, &d_ys.detach().flatten_all()?.to_vec1::<E>()?)?;
+        let (ys, d_ys) = (ys.detach(), d_ys.detach().contiguous()?);
+        read::<O::Sum, _, 2>([Some(&ys), Some(&d_ys)], |[ys, d_ys]| self.backward(results, ys, d_ys))??;
         Ok(Some(token.zeros_like()?))
     }
 }

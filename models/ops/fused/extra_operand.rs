@@ -1,6 +1,7 @@
 //! Operands of the recurrence beyond the three that candle's ops take.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
@@ -33,6 +34,11 @@ impl<E: Real> ExtraOperand<E> {
 
     pub(super) fn tensor(&self) -> &Tensor {
         &self.tensor
+    }
+
+    /// Return the elements of some rows of the batch, the first dimension.
+    pub(super) fn rows(&self, rows: Range<usize>) -> Result<Vec<E>> {
+        self.tensor.detach().narrow(0, rows.start, rows.len())?.flatten_all()?.to_vec1()
     }
 
     /// Hand the gradient to the operand's node.

@@ -6,10 +6,10 @@
 //! ```
 //!
 //! Candle's ops take at most three tensors and return one. The gates and their gradient are large, and only the next
-//! node reads them. They pass through a side channel in the kernels' own layout, without the copies and sums that candle
-//! makes of a tensor. In candle's graph a token, a tensor of a single zero, stands for them and fixes the order of the
-//! nodes. An `ExtraOperand` node connects one more operand of
-//! the recurrence to the token, so that its gradient reaches candle's graph.
+//! node reads them. They pass through a side channel in the kernels' own layout, without the copies and sums that
+//! candle makes of a tensor. In candle's graph a token, a tensor of a single zero, stands for them and fixes the order
+//! of the nodes. An `ExtraOperand` node connects one more operand of the recurrence to the token, so that its gradient
+//! reaches candle's graph.
 
 mod attention_decoder;
 mod extra_operand;

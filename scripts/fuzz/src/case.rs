@@ -56,8 +56,9 @@ impl Builder<'_> {
     /// Writes the inputs and the arguments of a random command, whose name is returned.
     fn command(&mut self) -> Result<String> {
         let command = match self.rng.random_range(0..100) {
-            0..16 => return self.train_on_data(),
-            16..24 => return self.train_with_tokenizer(),
+            0..10 => return self.train_on_data(),
+            10..19 => return self.train_task(),
+            19..24 => return self.train_with_tokenizer(),
             24..32 => return self.train_recipe(),
             32..42 => return self.resume(),
             42..47 => return self.train_from(),
@@ -92,10 +93,16 @@ impl Builder<'_> {
         let name = pick(names, &mut self.rng);
         self.seeds.copy(name, self.place)?;
         if self.rng.random_bool(0.8) {
-            let file = if name == "folder" { "folder/train.txt" } else { name };
-            self.mutate(Path::new(file))?;
+            self.mutate_data(name)?;
         }
         Ok(name)
+    }
+
+    /// Mutates a data source, or one of the training files of its folder.
+    fn mutate_data(&mut self, name: &str) -> Result<()> {
+        let files = self.seeds.training_files(name)?;
+        let file = files[self.rng.random_range(0..files.len())].clone();
+        self.mutate(&file)
     }
 
     fn mutate(&mut self, file: &Path) -> Result<()> {
@@ -141,6 +148,20 @@ impl Builder<'_> {
         Ok("train".into())
     }
 
+    /// Trains as a bundle of the seeds was trained, on mutated data.
+    fn train_task(&mut self) -> Result<String> {
+        let with_files: Vec<_> = BUNDLES.iter().filter(|bundle| !bundle.is_builtin()).collect();
+        let bundle = *pick(&with_files, &mut self.rng);
+        self.seeds.copy(bundle.data[0], self.place)?;
+        self.mutate_data(bundle.data[0])?;
+        self.push(["train"]);
+        self.push(bundle.train.iter().copied());
+        self.push(["--out", "out", "--data"]);
+        self.push(bundle.data.iter().copied());
+        self.push(SHORT.iter().copied());
+        Ok("train".into())
+    }
+
     fn train_with_tokenizer(&mut self) -> Result<String> {
         let tokenizer = pick(&["words.json", "pairs.json"], &mut self.rng);
         self.seeds.copy(tokenizer, self.place)?;
@@ -181,23 +202,24 @@ impl Builder<'_> {
     fn read_data(&mut self, command: &str) -> Result<String> {
         let damage = self.rng.random_bool(0.5);
         let task = if command == "predict" {
-            Some(pick(&["classify", "tag", "forecast"], &mut self.rng))
+            Some(pick(&["classify", "tag", "forecast", "translate"], &mut self.rng))
         } else {
             None
         };
         let bundle = self.bundle(task, damage)?;
         self.push([command, bundle.name, "--data"]);
-        match damage || bundle.data[0].starts_with("builtin") {
-            true => {
-                self.copy_data(&bundle)?;
-                self.push(bundle.data.iter().copied());
+        if damage || bundle.is_builtin() || self.rng.random_bool(0.7) {
+            self.copy_data(&bundle)?;
+            if !damage && !bundle.is_builtin() {
+                self.mutate_data(bundle.data[0])?;
             }
-            false => {
-                let data = self.data_source(if bundle.task == "classify" { TABLES } else { DATA })?;
-                self.push([data]);
-                self.push(bundle.data[1..].iter().copied());
-            }
+            self.push([bundle.data[0]]);
+        } else {
+            // Data of any form.
+            let data = self.data_source(DATA)?;
+            self.push([data]);
         }
+        self.push(bundle.data[1..].iter().copied());
         if self.rng.random_bool(0.6) {
             self.push(["--json"]);
         }
@@ -205,7 +227,7 @@ impl Builder<'_> {
     }
 
     fn copy_data(&mut self, bundle: &Bundle) -> Result<()> {
-        match bundle.data[0].starts_with("builtin") {
+        match bundle.is_builtin() {
             true => Ok(()),
             false => self.seeds.copy(bundle.data[0], self.place),
         }
@@ -261,6 +283,10 @@ impl Builder<'_> {
     fn data(&mut self) -> Result<String> {
         let data = self.data_source(DATA)?;
         self.push(["data", data]);
+        let bundle = BUNDLES.iter().find(|bundle| bundle.data[0] == data);
+        if let Some(bundle) = bundle.filter(|_| self.rng.random_bool(0.7)) {
+            self.push(bundle.data[1..].iter().copied());
+        }
         Ok("data".into())
     }
 

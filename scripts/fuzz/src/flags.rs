@@ -50,6 +50,10 @@ const AMOUNTS: &[&str] = &[
     "--top-k",
     "--cache",
     "--threads",
+    "--horizon",
+    "--window",
+    "--segment",
+    "--season",
 ];
 
 /// Flags that name something to write. Devices and parent folders are no values for them: the fuzzer may run as root.
@@ -99,6 +103,16 @@ const TEXTS: &[&str] = &[
     "step",
     "all",
     "test",
+    "date",
+    "sales",
+    "shop",
+    "a,b",
+    "0.1,0.9",
+    "en",
+    "de",
+    "question",
+    "parallel",
+    "signals.ts",
 ];
 const PLACES: &[&str] = &[
     "out",

@@ -5,6 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Result;
+use crate::case::files;
+
+/// Lines of the texts.
+const SENTENCES: [&str; 3] =
+    ["The cat sat on the mat.", "A dog ran to the old house.", "Why did it rain today?"];
 
 /// The folder of valid inputs.
 pub struct Seeds {
@@ -22,10 +27,20 @@ pub struct Bundle {
     /// `--data` and its column flags, for a command that reads data.
     pub data: &'static [&'static str],
     /// Arguments of the training, but for data and `--out`.
-    train: &'static [&'static str],
+    pub train: &'static [&'static str],
+}
+
+impl Bundle {
+    /// Whether its data is built in, without a file.
+    pub fn is_builtin(&self) -> bool {
+        self.data[0].starts_with("builtin")
+    }
 }
 
 const COLUMNS: &[&str] = &["table.csv", "--text-column", "text", "--label-column", "label"];
+const SIGNALS: &[&str] = &["signals.csv", "--series-column", "id", "--label-column", "class"];
+const PARALLEL: &[&str] = &["parallel", "--source-lang", "en", "--target-lang", "de"];
+const QUESTIONS: &[&str] = &["questions.csv", "--source-column", "question", "--target-column", "answer"];
 
 /// All bundles of the seeds.
 pub const BUNDLES: &[Bundle] = &[
@@ -50,6 +65,29 @@ pub const BUNDLES: &[Bundle] = &[
         data: &["builtin:adding"],
         train: &["simple-rnn", "--task", "forecast"],
     },
+    Bundle { name: "tagger", task: "tag", data: &["tags.conll"], train: &["lstm", "--task", "tag", "--crf"] },
+    Bundle { name: "archive", task: "classify", data: &["signals.ts"], train: &["gru"] },
+    Bundle { name: "signals", task: "classify", data: SIGNALS, train: &["simple-rnn"] },
+    Bundle {
+        name: "months",
+        task: "forecast",
+        data: &["series.csv"],
+        train: &["gru", "--task", "forecast", "--target", "a", "--horizon", "4", "--window", "8"],
+    },
+    Bundle {
+        name: "shops",
+        task: "forecast",
+        data: &["shops.csv", "--series-column", "shop"],
+        train: &["lstm", "--task", "forecast", "--horizon", "4", "--window", "8", "--quantiles", "0.1,0.9"],
+    },
+    Bundle {
+        name: "wide",
+        task: "forecast",
+        data: &["wide.csv", "--wide"],
+        train: &["gru", "--task", "forecast", "--horizon", "4", "--window", "8", "--season", "6"],
+    },
+    Bundle { name: "translator", task: "translate", data: PARALLEL, train: &["gru", "--tokenizer", "word"] },
+    Bundle { name: "dialogue", task: "translate", data: QUESTIONS, train: &["lstm", "--shared-vocabulary"] },
 ];
 
 /// Data files and folders of the seeds.
@@ -69,10 +107,16 @@ pub const DATA: &[&str] = &[
     "array.json",
     "series.csv",
     "tags.conll",
+    "signals.ts",
+    "signals.csv",
+    "shops.csv",
+    "wide.csv",
+    "questions.csv",
     "folder",
+    "parallel",
 ];
 
-/// Those with the columns `text` and `label`.
+/// Tables with the columns `text` and `label`.
 pub const TABLES: &[&str] = &["table.csv", "table.tsv", "semicolons.csv", "rows.jsonl"];
 
 /// Flags that keep a training short.
@@ -119,6 +163,16 @@ impl Seeds {
         &self.rnn
     }
 
+    /// The training files of the input `name`: itself, or those in its folder.
+    pub fn training_files(&self, name: &str) -> Result<Vec<PathBuf>> {
+        if !self.folder.join(name).is_dir() {
+            return Ok(vec![name.into()]);
+        }
+        let mut names = files(&self.folder.join(name), Path::new(name))?;
+        names.retain(|name| name.file_stem().is_some_and(|stem| stem == "train"));
+        Ok(names)
+    }
+
     /// Copies the input `name`, a file or a folder, to `place`.
     pub fn copy(&self, name: &str, place: &Path) -> Result<()> {
         copy(&self.folder.join(name), &place.join(name))
@@ -152,48 +206,92 @@ impl Seeds {
         Err(format!("a command on valid inputs failed: rnn {}: {problem}", arguments.join(" ")).into())
     }
 
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
+        Ok(fs::write(self.folder.join(name), bytes)?)
+    }
+
     fn write_data(&self) -> Result<()> {
-        let write = |name: &str, bytes: &[u8]| fs::write(self.folder.join(name), bytes);
-        let sentences = ["The cat sat on the mat.", "A dog ran to the old house.", "Why did it rain today?"];
-        let story: String = (0..60).map(|line| format!("{}\n", sentences[line % 3])).collect();
+        self.write_texts()?;
+        self.write_tables()?;
+        self.write_series()?;
+        self.write_pairs()
+    }
+
+    /// Plain texts in several encodings and with several line ends, a column file, and a folder of splits.
+    fn write_texts(&self) -> Result<()> {
+        let story: String = (0..60).map(|line| format!("{}\n", SENTENCES[line % 3])).collect();
         let utf16 = [0xfeff].into_iter().chain(story.encode_utf16()).flat_map(u16::to_le_bytes);
-        write("story.txt", story.as_bytes())?;
-        write("crlf.txt", story.replace('\n', "\r\n").as_bytes())?;
-        write("cr.txt", story.replace('\n', "\r").as_bytes())?;
-        write("korean.txt", "나랏말싸미 듕귁에 달아 문자와로 서르 사맛디 아니할쎄\n".repeat(20).as_bytes())?;
-        write("utf16.txt", &utf16.collect::<Vec<_>>())?;
+        self.write("story.txt", &story)?;
+        self.write("crlf.txt", story.replace('\n', "\r\n"))?;
+        self.write("cr.txt", story.replace('\n', "\r"))?;
+        self.write("korean.txt", "나랏말싸미 듕귁에 달아 문자와로 서르 사맛디 아니할쎄\n".repeat(20))?;
+        self.write("utf16.txt", utf16.collect::<Vec<_>>())?;
         // "Hello, how are you" in Korean, in its old encoding.
-        write(
-            "cp949.txt",
-            &b"\xbe\xc8\xb3\xe7\xc7\xcf\xbc\xbc\xbf\xe4 \xb9\xdd\xb0\xa9\xbd\xc0\xb4\xcf\xb4\xd9\n"
-                .repeat(20),
-        )?;
-        write("latin1.txt", &b"Caf\xe9 cr\xe8me, d\xe9j\xe0 vu\n".repeat(20))?;
-        write("empty.txt", b"")?;
-        let table = |delimiter: &str| {
-            let row = |line: usize| {
-                format!("{}{delimiter}{}\n", sentences[line % 3], ["calm", "busy", "wet"][line % 3])
-            };
-            format!("text{delimiter}label\n{}", (0..60).map(row).collect::<String>())
-        };
-        write("table.csv", table(",").as_bytes())?;
-        write("table.tsv", table("\t").as_bytes())?;
-        write("semicolons.csv", table(";").as_bytes())?;
-        let object = |line: usize| {
-            format!("{}\n", serde_json::json!({"text": sentences[line % 3], "label": line % 2}))
-        };
-        write("rows.jsonl", (0..60).map(object).collect::<String>().as_bytes())?;
-        let objects: Vec<_> =
-            sentences.iter().map(|text| serde_json::json!({"text": text, "label": "a"})).collect();
-        write("array.json", serde_json::to_string(&objects)?.as_bytes())?;
-        let value = |day: usize| format!("2026-01-{:02},{}.5,{}\n", day % 28 + 1, day % 7, day % 3);
-        write("series.csv", format!("date,a,b\n{}", (0..90).map(value).collect::<String>()).as_bytes())?;
-        write("tags.conll", "The DT O\ncat NN B-NP\nsat VB O\n\n".repeat(20).as_bytes())?;
+        let cp949 = b"\xbe\xc8\xb3\xe7\xc7\xcf\xbc\xbc\xbf\xe4 \xb9\xdd\xb0\xa9\xbd\xc0\xb4\xcf\xb4\xd9\n";
+        self.write("cp949.txt", cp949.repeat(20))?;
+        self.write("latin1.txt", b"Caf\xe9 cr\xe8me, d\xe9j\xe0 vu\n".repeat(20))?;
+        self.write("empty.txt", "")?;
+        self.write("tags.conll", "The DT O\ncat NN B-NP\nsat VB O\n\n".repeat(20))?;
         fs::create_dir(self.folder.join("folder"))?;
         for name in ["train", "valid", "test"] {
-            write(&format!("folder/{name}.txt"), story.as_bytes())?;
+            self.write(&format!("folder/{name}.txt"), &story)?;
         }
         Ok(())
+    }
+
+    /// Tables of texts with labels.
+    fn write_tables(&self) -> Result<()> {
+        for (name, delimiter) in [("table.csv", ","), ("table.tsv", "\t"), ("semicolons.csv", ";")] {
+            let row = |line: usize| {
+                format!("{}{delimiter}{}\n", SENTENCES[line % 3], ["calm", "busy", "wet"][line % 3])
+            };
+            let rows = (0..60).map(row).collect::<String>();
+            self.write(name, format!("text{delimiter}label\n{rows}"))?;
+        }
+        let object = |line: usize| {
+            format!("{}\n", serde_json::json!({"text": SENTENCES[line % 3], "label": line % 2}))
+        };
+        self.write("rows.jsonl", (0..60).map(object).collect::<String>())?;
+        let objects = SENTENCES.map(|text| serde_json::json!({"text": text, "label": "a"}));
+        self.write("array.json", serde_json::to_string(&objects)?)
+    }
+
+    /// Series to forecast, one column each, as a long and as a wide table, and series with classes.
+    fn write_series(&self) -> Result<()> {
+        let month = |at: usize| format!("{}-{:02}-01", 1990 + at / 12, at % 12 + 1);
+        let value = |at: usize| format!("{},{}.5,{}\n", month(at), at % 7, at % 3);
+        self.write("series.csv", format!("date,a,b\n{}", (0..90).map(value).collect::<String>()))?;
+        let sale = |at: usize| format!("{},{},{}\n", month(at / 2), ["north", "south"][at % 2], 9 + at % 14);
+        self.write("shops.csv", format!("date,shop,sales\n{}", (0..120).map(sale).collect::<String>()))?;
+        let row = |series: usize| {
+            let values = (0..30).map(|at| format!(",{}", series + at % 6)).collect::<String>();
+            format!("M{series}{values}\n")
+        };
+        let header = (0..31).map(|at| format!("V{at}")).collect::<Vec<_>>().join(",");
+        self.write("wide.csv", format!("{header}\n{}", (1..9).map(row).collect::<String>()))?;
+        let line = |n: usize| format!("{n},1,2:0,{},?:{}\n", n % 2, ["a", "b"][n % 2]);
+        let header = "# made up\n@problemName x\n@dimensions 2\n@classLabel true a b\n@data\n";
+        self.write("signals.ts", format!("{header}{}", (0..30).map(line).collect::<String>()))?;
+        let rows = |n: usize| {
+            let class = ["up", "down"][n % 2];
+            format!("s{n},1,{n},{class}\ns{n},,{},{class}\n", n + 1)
+        };
+        self.write("signals.csv", format!("id,x,y,class\n{}", (0..30).map(rows).collect::<String>()))
+    }
+
+    /// Texts with translations: parallel files and a table.
+    fn write_pairs(&self) -> Result<()> {
+        fs::create_dir(self.folder.join("parallel"))?;
+        let pairs = [("the cat sleeps", "die Katze schläft"), ("a dog eats", "ein Hund frisst")];
+        for (name, count) in [("train", 40), ("valid", 6), ("test", 6)] {
+            let lines = |side: fn((&str, &str)) -> String| (0..count).map(|n| side(pairs[n % 2])).collect();
+            let (english, german): (String, String) =
+                (lines(|pair| format!("{}\n", pair.0)), lines(|pair| format!("{}\n", pair.1)));
+            self.write(&format!("parallel/{name}.en"), english)?;
+            self.write(&format!("parallel/{name}.de"), german)?;
+        }
+        let row = |n: usize| format!("{},\"Yes, {n}.\"\n", SENTENCES[n % 3]);
+        self.write("questions.csv", format!("question,answer\n{}", (0..60).map(row).collect::<String>()))
     }
 }
 

@@ -358,7 +358,7 @@ mod processes {
                 std::thread::sleep(Duration::from_micros(1_700 * round));
                 running.kill().unwrap();
                 running.wait().unwrap();
-                let place = Place::new(&path).unwrap();
+                let place = BundlePath::new(&path).unwrap();
                 assert!(generation(&path) > 0.5);
                 place.recover().unwrap();
             }

@@ -5,16 +5,16 @@ fn paths_are_normalised() {
     for (path, bundle, parent) in
         [("model", "model", "."), ("model/", "model", "."), ("a/./b/", "a/b", "a"), ("/x/y", "/x/y", "/x")]
     {
-        let place = Place::new(Path::new(path)).unwrap();
+        let place = BundlePath::new(Path::new(path)).unwrap();
         assert_eq!((place.bundle(), place.parent()), (Path::new(bundle), Path::new(parent)));
     }
-    assert_eq!(Place::new(Path::new("a/model")).unwrap().old(), Path::new("a/.model.old"));
-    assert!(Place::new(Path::new("/")).is_err());
+    assert_eq!(BundlePath::new(Path::new("a/model")).unwrap().old(), Path::new("a/.model.old"));
+    assert!(BundlePath::new(Path::new("/")).is_err());
 }
 
 #[test]
 fn current_directory_is_resolved() {
-    let here = Place::new(Path::new(".")).unwrap();
+    let here = BundlePath::new(Path::new(".")).unwrap();
     assert_eq!(here.bundle(), std::env::current_dir().unwrap().canonicalize().unwrap());
 }
 
@@ -27,7 +27,7 @@ fn leftovers_of_dead_processes_alone_are_removed() {
         fs::create_dir(at(name)).unwrap();
     }
     let living = lock(&at(".model.partial-2"));
-    drop(Place::new(&at("model")).unwrap().begin().unwrap());
+    drop(BundlePath::new(&at("model")).unwrap().begin().unwrap());
     let left = |name: &str| at(name).exists();
     assert_eq!([left(".model.partial-1"), left(".model.partial-2")], [false, true]);
     assert!(left(".model.partial-x") && left(".models.partial-1"), "other names are kept");
@@ -37,7 +37,7 @@ fn leftovers_of_dead_processes_alone_are_removed() {
 #[test]
 fn bundle_is_restored_when_the_second_rename_fails() {
     let dir = tempfile::tempdir().unwrap();
-    let place = Place::new(&dir.path().join("model")).unwrap();
+    let place = BundlePath::new(&dir.path().join("model")).unwrap();
     fs::create_dir(place.bundle()).unwrap();
     let partial = place.begin().unwrap();
     fs::remove_dir(&partial.path).unwrap();

@@ -6,7 +6,7 @@ use rnn_zoo::Error;
 use rnn_zoo::data::Split;
 use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::inference::Model;
-use rnn_zoo::inference::evaluate::{Cache, Dynamic, Scores, Statistics};
+use rnn_zoo::inference::evaluate::{Cache, Dynamic, EvaluationResult, Statistics};
 use rnn_zoo::tasks::DataSpec;
 use rnn_zoo::tasks::figures::{BITS, PERPLEXITY};
 use rnn_zoo::tokenizer::Scheme;
@@ -40,8 +40,8 @@ pub struct AdaptiveArgs {
     #[arg(long, value_name = "N", value_parser = number::count, requires = "dynamic")]
     dynamic_segment: Option<usize>,
 
-    /// The data that the model was trained on: divide each step by the root mean square of the gradients on its training
-    /// split; takes about as long as an epoch of training
+    /// The data that the model was trained on: divide each step by the root mean square of the gradients on its
+    /// training split; takes about as long as an epoch of training
     #[arg(long, value_name = "DATA", requires = "dynamic")]
     dynamic_stats: Option<String>,
 
@@ -76,7 +76,7 @@ pub struct Subject<'a> {
 pub struct Adapted {
     /// `dynamic` or `cache`, the key in JSON.
     pub name: &'static str,
-    scores: Scores,
+    scores: EvaluationResult,
     /// A JSON object of the settings.
     settings: Value,
 }
@@ -169,7 +169,7 @@ impl Adapted {
 
     /// The scores and settings as a line of text. `unit` is the name of a token.
     pub fn as_text(&self, unit: &str) -> String {
-        let Scores { loss, ref figures, seconds, .. } = self.scores;
+        let EvaluationResult { loss, ref figures, seconds, .. } = self.scores;
         let perplexity = figures.get(PERPLEXITY).map(|value| format!(", perplexity {value:.2}"));
         let bits = figures.get(BITS).map(|value| format!(", {value:.4} bits a {unit}"));
         let settings = self.settings.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());

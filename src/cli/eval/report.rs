@@ -1,7 +1,7 @@
 //! The results of `rnn eval` as text and JSON.
 
 use rnn_zoo::data::Split;
-use rnn_zoo::inference::evaluate::Scores;
+use rnn_zoo::inference::evaluate::EvaluationResult;
 use rnn_zoo::inference::grammar::Legality;
 use rnn_zoo::listing::{counted, has};
 use rnn_zoo::tasks::Task;
@@ -19,7 +19,7 @@ pub struct Report {
     /// The name of a target.
     pub unit: &'static str,
     /// The scores of the model as it is.
-    pub scores: Scores,
+    pub scores: EvaluationResult,
     /// Unknown tokens and dropped characters; `None` if the model does not read text.
     pub unknown: Option<Unknown>,
     /// The lowest loss that a model can reach, if it is known.

@@ -139,7 +139,8 @@ pub(super) struct BeamArgs {
     #[arg(conflicts_with_all = ["greedy", "seed", "save_state"])]
     pub(super) beams: Option<usize>,
 
-    /// Rank texts by log-probability over length to the power of X: 0 favours short ones, above 1 long ones [default: 1]
+    /// Rank texts by log-probability over length to the power of X: 0 favours short ones, above 1 long ones [default:
+    /// 1]
     #[arg(long, value_name = "X", value_parser = number::finite, requires = "beams")]
     pub(super) length_penalty: Option<f64>,
 }

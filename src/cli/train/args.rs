@@ -64,10 +64,10 @@ pub struct Args {
     pub tensorboard: Option<PathBuf>,
 
     #[command(flatten)]
-    pub data: DataArgs,
+    pub data: TrainDataArgs,
 
     #[command(flatten)]
-    pub network: architecture::Args,
+    pub network: architecture::ArchitectureArgs,
 
     #[command(flatten)]
     pub length: LengthArgs,
@@ -93,7 +93,7 @@ fn sha256(text: &str) -> Result<String, String> {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Data")]
 #[group(id = "data-flags")]
-pub struct DataArgs {
+pub struct TrainDataArgs {
     /// A text, .csv, .tsv or .jsonl file, a folder of train, valid and test, builtin:story|reber|adding|copy|dates,
     /// or hf://datasets/OWNER/NAME/FILE [default: builtin:story; builtin:dates for translate]
     #[arg(long, value_name = "DATA", alias = "input")]
@@ -109,8 +109,8 @@ pub struct DataArgs {
     #[command(flatten)]
     forecast: ForecastArgs,
 
-    /// Fraction held out for validation; 0 holds out nothing [default: 0.05 of a file; 0.1 of the train file of a folder
-    /// without valid]
+    /// Fraction held out for validation; 0 holds out nothing [default: 0.05 of a file; 0.1 of the train file of a
+    /// folder without valid]
     #[arg(long, value_name = "X", value_parser = number::share, alias = "val_frac")]
     valid_fraction: Option<f64>,
 
@@ -118,7 +118,8 @@ pub struct DataArgs {
     #[arg(long, value_name = "X", value_parser = number::share)]
     test_fraction: Option<f64>,
 
-    /// char, word (cut at blanks alone), treebank (punctuation and contractions cut off, too), bpe:N or the path of a tokenizer.json [default: char; word for rnnlm and classify]
+    /// char, word (cut at blanks alone), treebank (punctuation and contractions cut off, too), bpe:N or the path of a
+    /// tokenizer.json [default: char; word for rnnlm and classify]
     #[arg(long, value_name = "TOKENIZER", value_parser = flags::parsed::<Kind>)]
     pub tokenizer: Option<Kind>,
 
@@ -147,7 +148,7 @@ pub struct DataArgs {
     shared_vocabulary: bool,
 }
 
-impl DataArgs {
+impl TrainDataArgs {
     /// Return the tokenizer to build for a model of that name and task.
     pub fn tokenizer(&self, model: &str, task: &dyn Task) -> TokenizerSpec {
         let kind = self.tokenizer.clone().unwrap_or_else(|| match model {

@@ -9,8 +9,8 @@ use rnn_zoo::tasks::{DataSpec, Prepared};
 
 use crate::cli::note::note;
 
-/// Print the classes of the test split that the training split lacks, and whether the classes are as many as the records.
-/// Training does not need the test split, so that problems with it are left to `rnn eval`.
+/// Print the classes of the test split that the training split lacks, and whether the classes are as many as the
+/// records. Training does not need the test split, so that problems with it are left to `rnn eval`.
 pub fn announce(data: &DataSpec, prepared: &Prepared) {
     if prepared.labels.is_empty() {
         return;

@@ -18,9 +18,9 @@ pub fn command_line() -> String {
 pub fn introduce(run: &Run, device: &Device) {
     let splits = run.splits();
     let (train, valid) = (splits.train.len(), splits.valid.as_ref().map_or(0, |valid| valid.len()));
-    let lanes = match &splits.valid {
+    let rows = match &splits.valid {
         Some(Dataset::Stream { .. }) => {
-            format!(" in {} lane{}", run.trainer.lanes, plural(run.trainer.lanes))
+            format!(" in {} batch row{}", run.trainer.valid_rows, plural(run.trainer.valid_rows))
         }
         _ => String::new(),
     };
@@ -28,7 +28,7 @@ pub fn introduce(run: &Run, device: &Device) {
         format!(", a vocabulary of {} {}s", tokenizer.vocabulary_size(), tokenizer.unit())
     });
     note!(
-        "{} ({}): {} parameters on {}; {train} training targets, {valid} validation targets{lanes}{vocabulary}",
+        "{} ({}): {} parameters on {}; {train} training targets, {valid} validation targets{rows}{vocabulary}",
         run.config().model,
         run.config().task,
         run.trainer.parameters.count(),

@@ -23,7 +23,7 @@ use crate::cli::flags::usage;
 use crate::cli::next_commands::for_card;
 use crate::cli::note::note;
 use crate::cli::read_args::announce;
-use crate::cli::refusal::shortened;
+use crate::cli::refusal::in_backticks;
 
 /// Return a run before its first step.
 pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
@@ -310,7 +310,7 @@ fn known_model(name: &str) -> anyhow::Result<&'static ModelEntry> {
     }
     let hint = nearest(&wanted, MODELS.iter().map(|entry| entry.name))
         .map_or(String::new(), |nearest| format!("; did you mean {nearest}?"));
-    let problem = format!("there is no model {}{hint} (all: {})", shortened(name), model_names());
+    let problem = format!("there is no model {}{hint} (all: {})", in_backticks(name), model_names());
     Err(usage("MODEL", problem))
 }
 

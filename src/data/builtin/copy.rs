@@ -74,7 +74,8 @@ mod tests {
     /// Compute the cross-entropy, in nats per step, of the best answer without memory of the symbols.
     ///
     /// It answers the blanks with certainty and each symbol with probability 1/8, so it loses ln 8 at `remembered` of
-    /// the steps: `remembered ln 8 / (2 remembered + delay + 1)`, the baseline of Arjovsky et al., `10 ln 8 / (T + 20)`.
+    /// the steps: `remembered ln 8 / (2 remembered + delay + 1)`, the baseline of Arjovsky et al.,
+    /// `10 ln 8 / (T + 20)`.
     fn memoryless_cross_entropy(remembered: usize, delay: usize) -> f64 {
         remembered as f64 * f64::from(SYMBOLS).ln() / length(remembered, delay) as f64
     }

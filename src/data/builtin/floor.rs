@@ -2,9 +2,9 @@
 
 /// The entropy of a corpus whose grammar is known: no model's expected loss is below it.
 ///
-/// A corpus is a series of independent stories, each ending in a newline; for [`reber`](super::reber) a story is one string. If a
-/// text has only one derivation, the entropy of a story is that of the choices of its derivation. Divided by the
-/// expected number of tokens, it is the loss per token of a perfect model on infinite text.
+/// A corpus is a series of independent stories, each ending in a newline; for [`reber`](super::reber) a story is one
+/// string. If a text has only one derivation, the entropy of a story is that of the choices of its derivation. Divided
+/// by the expected number of tokens, it is the loss per token of a perfect model on infinite text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Floor {
     /// The entropy of a story, in nats.

@@ -1,5 +1,5 @@
-//! A notation for probabilistic grammars with variables. A corpus is sampled from a grammar, and its entropy is computed
-//! from it.
+//! A notation for probabilistic grammars with variables. A corpus is sampled from a grammar, and its entropy is
+//! computed from it.
 //!
 //! # Notation
 //! ```text

@@ -41,7 +41,7 @@ const INNER_END: usize = 7;
 
 /// A state of the automaton of the embedded grammar.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
+enum AutomatonState {
     Start,
     /// Before the symbol to remember.
     Fork,
@@ -55,9 +55,9 @@ enum State {
     End,
 }
 
-impl State {
+impl AutomatonState {
     /// The symbols that can come next, all with the same probability, and the states after them.
-    fn arcs(self) -> Vec<(char, State)> {
+    fn arcs(self) -> Vec<(char, AutomatonState)> {
         match self {
             Self::Start => vec![('B', Self::Fork)],
             Self::Fork => {
@@ -77,7 +77,7 @@ impl State {
 pub fn strings(mut rng: Rng) -> impl Iterator<Item = String> {
     std::iter::repeat_with(move || {
         let mut string = String::new();
-        let mut state = State::Start;
+        let mut state = AutomatonState::Start;
         while let arcs = state.arcs()
             && !arcs.is_empty()
         {
@@ -92,8 +92,9 @@ pub fn strings(mut rng: Rng) -> impl Iterator<Item = String> {
 /// The symbols that may follow `prefix`: empty behind a whole string, `None` where no string of the
 /// grammar begins with `prefix`.
 pub fn allowed(prefix: &str) -> Option<Vec<char>> {
-    let follow = |state: State, symbol| state.arcs().into_iter().find(|arc| arc.0 == symbol).map(|arc| arc.1);
-    let state = prefix.chars().try_fold(State::Start, follow)?;
+    let follow =
+        |state: AutomatonState, symbol| state.arcs().into_iter().find(|arc| arc.0 == symbol).map(|arc| arc.1);
+    let state = prefix.chars().try_fold(AutomatonState::Start, follow)?;
     Some(state.arcs().into_iter().map(|(symbol, _)| symbol).collect())
 }
 
@@ -114,24 +115,24 @@ pub fn floor() -> Floor {
 
 /// Expectations over the paths from a node to the end.
 #[derive(Clone, Copy, Default, PartialEq)]
-struct Expected {
+struct PathMeans {
     nats: f64,
     symbols: f64,
 }
 
 /// Solve `E(node) = cost(node) + mean over arcs of E(next)` by fixed-point iteration, until no value changes. It
 /// converges because each loop ends with probability 1/2 or more.
-fn inner_expectations() -> Expected {
-    let mut expected = [Expected::default(); INNER_END + 1];
+fn inner_expectations() -> PathMeans {
+    let mut expected = [PathMeans::default(); INNER_END + 1];
     loop {
         let before = expected;
         for (node, arcs) in INNER.iter().enumerate() {
             let choices = arcs.len() as f64;
-            let mean = |part: fn(&Expected) -> f64| {
+            let mean = |part: fn(&PathMeans) -> f64| {
                 arcs.iter().map(|&(_, next)| part(&expected[next])).sum::<f64>() / choices
             };
             expected[node] =
-                Expected { nats: choices.ln() + mean(|e| e.nats), symbols: 1.0 + mean(|e| e.symbols) };
+                PathMeans { nats: choices.ln() + mean(|e| e.nats), symbols: 1.0 + mean(|e| e.symbols) };
         }
         if expected == before {
             return expected[0];
@@ -208,7 +209,7 @@ mod tests {
         let mut taken: BTreeMap<(String, char), f64> = BTreeMap::new();
         let mut visits: BTreeMap<String, f64> = BTreeMap::new();
         for string in strings(stream(1, Purpose::Test, 0)).take(20_000) {
-            let mut state = State::Start;
+            let mut state = AutomatonState::Start;
             for symbol in string.chars() {
                 *taken.entry((format!("{state:?}"), symbol)).or_default() += 1.0;
                 *visits.entry(format!("{state:?}")).or_default() += 1.0;

@@ -36,20 +36,20 @@ fn classes(batch: &Batch) -> &Tensor {
     }
 }
 
-/// The inputs and targets of each lane in a whole epoch, without padding.
-fn lanes(epoch: &Epoch<'_>, count: usize) -> Vec<(Vec<u32>, Vec<u32>)> {
-    let mut lanes = vec![(vec![], vec![]); count];
+/// The inputs and targets of each row in a whole epoch, without padding.
+fn whole_rows(epoch: &Epoch<'_>, count: usize) -> Vec<(Vec<u32>, Vec<u32>)> {
+    let mut found = vec![(vec![], vec![]); count];
     for index in 0..epoch.len() {
         let batch = epoch.batch(index, &Device::Cpu).unwrap();
         assert_eq!(batch.fresh, index == 0, "the state goes on from window to window");
         let (inputs, targets) = (rows(batch.inputs.as_steps().unwrap()), rows(classes(&batch)));
-        for (row, (read, answer)) in lanes.iter_mut().enumerate() {
+        for (row, (read, answer)) in found.iter_mut().enumerate() {
             let length = batch.lengths.as_ref().map_or(inputs[row].len(), |lengths| lengths[row]);
             read.extend_from_slice(&inputs[row][..length]);
             answer.extend_from_slice(&targets[row][..length]);
         }
     }
-    lanes
+    found
 }
 
 fn numbers(text: &str) -> Vec<usize> {
@@ -59,21 +59,21 @@ fn numbers(text: &str) -> Vec<usize> {
 proptest! {
     #[test]
     fn evaluation_asks_for_every_token_once_after_the_one_before_it(
-        count in 1..200usize, lane_count in 1..40usize, window in 1..60usize,
+        count in 1..200usize, row_count in 1..40usize, window in 1..60usize,
     ) {
         let data = stream(count);
-        let batch_size = lane_count.min(count);
+        let batch_size = row_count.min(count);
         let epoch = data.epoch(Cut { batch_size, window, trim: false, vary: false }, None).unwrap();
-        let lanes = lanes(&epoch, batch_size);
-        let targets: Vec<u32> = lanes.iter().flat_map(|(_, targets)| targets.clone()).collect();
+        let rows = whole_rows(&epoch, batch_size);
+        let targets: Vec<u32> = rows.iter().flat_map(|(_, targets)| targets.clone()).collect();
         prop_assert_eq!(targets, ids(count));
-        for (token, before) in lanes.iter().flat_map(|(read, targets)| targets.iter().zip(read)) {
+        for (token, before) in rows.iter().flat_map(|(read, targets)| targets.iter().zip(read)) {
             prop_assert_eq!(*before, if *token == 1 { START } else { token - 1 });
         }
     }
 
     #[test]
-    fn training_lanes_are_equally_long_stretches_and_read_the_target_before(
+    fn training_rows_are_equally_long_stretches_and_read_the_target_before(
         batch_size in 1..9usize, window in 1..20usize, more in 0..200usize,
     ) {
         let count = batch_size * window + more;
@@ -81,10 +81,10 @@ proptest! {
         let epoch = data.epoch(Cut { batch_size, window, trim: true, vary: false }, None).unwrap();
         prop_assert!((0..epoch.len()).all(|index| epoch.batch(index, &Device::Cpu).unwrap().lengths.is_none()));
         let length = count / batch_size;
-        for (lane, (read, targets)) in lanes(&epoch, batch_size).into_iter().enumerate() {
-            prop_assert_eq!(&targets, &ids(count)[lane * length..][..length]);
+        for (row, (read, targets)) in whole_rows(&epoch, batch_size).into_iter().enumerate() {
+            prop_assert_eq!(&targets, &ids(count)[row * length..][..length]);
             prop_assert_eq!(&read[1..], &targets[..length - 1]);
-            prop_assert_eq!(read[0], if lane == 0 { START } else { targets[0] - 1 });
+            prop_assert_eq!(read[0], if row == 0 { START } else { targets[0] - 1 });
         }
     }
 
@@ -165,9 +165,9 @@ fn varied_windows_read_every_token_once_and_are_others_in_every_epoch() {
     let cut = Cut { batch_size: 20, window: 35, trim: true, vary: true };
     let widths = |seed, number| {
         let epoch = data.epoch(cut, Some((seed, number))).unwrap();
-        let read = lanes(&epoch, 20);
+        let read = whole_rows(&epoch, 20);
         let fixed = data.epoch(Cut { vary: false, ..cut }, None).unwrap();
-        assert_eq!(read, lanes(&fixed, 20));
+        assert_eq!(read, whole_rows(&fixed, 20));
         let width = |index| epoch.batch(index, &Device::Cpu).unwrap().inputs.steps().unwrap();
         (0..epoch.len()).map(width).collect::<Vec<_>>()
     };
@@ -175,7 +175,7 @@ fn varied_windows_read_every_token_once_and_are_others_in_every_epoch() {
     assert_eq!(first, widths(1, 0));
     assert_ne!(first, widths(1, 1));
     assert_ne!(first, widths(2, 0));
-    // All but the last, which ends with the lane: around 35, some around half of it.
+    // All but the last, which ends with the row: around 35, some around half of it.
     let mut whole = first[..first.len() - 1].to_vec();
     assert!(whole.iter().all(|width| (5..=45).contains(width)), "{whole:?}");
     whole.sort_unstable();

@@ -76,12 +76,12 @@ pub fn is_ts_source(source: &Source) -> bool {
 
 /// Open series with classes: a `.ts` file or a table, or a folder of such files. `columns` are those of tables.
 ///
-/// `NAME_TRAIN.ts` brings `NAME_TEST.ts` beside it along as the test split. A folder holds one such pair, or `train`, and
-/// optionally `valid` and `test`, with the extension `.ts`, `.csv` or `.tsv`.
+/// `NAME_TRAIN.ts` brings `NAME_TEST.ts` beside it along as the test split. A folder holds one such pair, or `train`,
+/// and optionally `valid` and `test`, with the extension `.ts`, `.csv` or `.tsv`.
 ///
 /// # Errors
-/// If a file cannot be fetched or read or is invalid, the folder has several pairs or no training file, or a table is to be
-/// read without columns.
+/// If a file cannot be fetched or read or is invalid, the folder has several pairs or no training file, or a table is
+/// to be read without columns.
 pub fn open(
     source: &Source,
     columns: Option<&SeriesColumns>,

@@ -33,8 +33,8 @@ impl LabelledSeries {
         self.values.iter().filter(|value| value.is_nan()).count()
     }
 
-    /// Replace missing values: between two values of a dimension by linear interpolation, before the first and after the
-    /// last by the nearest, and in a dimension without any value by the one of `without`.
+    /// Replace missing values: between two values of a dimension by linear interpolation, before the first and after
+    /// the last by the nearest, and in a dimension without any value by the one of `without`.
     pub fn fill(&mut self, without: &[f64]) {
         let width = self.dimensions.len();
         for (dimension, &usual) in without.iter().enumerate() {

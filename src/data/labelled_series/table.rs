@@ -45,8 +45,8 @@ pub(super) struct SeriesTable {
 /// Read a table.
 ///
 /// # Errors
-/// If the file cannot be read or lacks a column, a row is ragged, a series has two classes, no column holds numbers, or a
-/// value of one that does is no finite number.
+/// If the file cannot be read or lacks a column, a row is ragged, a series has two classes, no column holds numbers, or
+/// a value of one that does is no finite number.
 pub(super) fn read(path: &Path, columns: &SeriesColumns) -> Result<SeriesTable> {
     let rows = TableRows::read(path, columns.delimiter, columns.encoding)?;
     let series_at = rows.place(&columns.series, "series_column")?;

@@ -17,8 +17,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Divide `steps` by fractions. A split whose fraction is not 0 has at least one forecast of `horizon` steps, as long as
-    /// half of the series is left to train on.
+    /// Divide `steps` by fractions. A split whose fraction is not 0 has at least one forecast of `horizon` steps, as
+    /// long as half of the series is left to train on.
     pub fn of_fractions(steps: usize, fractions: Fractions, horizon: usize) -> Self {
         let held_out = |fraction: f64| {
             let share = records_in(fraction, steps as u64) as usize;
@@ -37,8 +37,8 @@ impl Bounds {
         Self { train: steps - valid - test, valid: steps - test, test: steps }
     }
 
-    /// Hold out the last `horizon` of `steps` for validation; none if fewer than as many are left to train on. `test` steps
-    /// follow.
+    /// Hold out the last `horizon` of `steps` for validation; none if fewer than as many are left to train on. `test`
+    /// steps follow.
     pub fn of_last(steps: usize, horizon: usize, test: usize) -> Self {
         let valid = if steps >= 2 * horizon { horizon } else { 0 };
         Self { train: steps - valid, valid: steps, test: steps + test }

@@ -82,7 +82,8 @@ impl TimeSeriesCorpus {
         self.wide
     }
 
-    /// The splits of each series, for forecasts of `horizon` steps. `rows` limits the steps of each series that are divided.
+    /// The splits of each series, for forecasts of `horizon` steps. `rows` limits the steps of each series that are
+    /// divided.
     pub fn bounds(&self, horizon: usize, rows: Option<usize>) -> Vec<Bounds> {
         let of_series = |(at, series): (usize, &TimeSeries)| {
             let steps = series.values.len();
@@ -97,8 +98,8 @@ impl TimeSeriesCorpus {
         self.table.series.iter().enumerate().map(of_series).collect()
     }
 
-    /// The step after the last known one of each series, from which forecasts begin. Those of a test file that was not named
-    /// itself are not known.
+    /// The step after the last known one of each series, from which forecasts begin. Those of a test file that was not
+    /// named itself are not known.
     pub fn ends(&self) -> Vec<usize> {
         match &self.before_test {
             Some(before) if !self.is_test => before.clone(),

@@ -1,15 +1,15 @@
 //! Forms of timestamps.
 //!
-//! A timestamp is an integer, or a date in one of the forms of [`FORMS`]; then it is held as milliseconds since 1970. A date
-//! with an offset is converted to UTC; one without is taken as it stands.
+//! A timestamp is an integer, or a date in one of the forms of [`FORMS`]; then it is held as milliseconds since 1970. A
+//! date with an offset is converted to UTC; one without is taken as it stands.
 
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use serde::{Deserialize, Serialize};
 
-/// The forms of dates in the notation of `strftime`, in the order in which they are tried. A column has the first that fits
-/// all its rows; see [`Form::find`].
+/// The forms of dates in the notation of `strftime`, in the order in which they are tried. A column has the first that
+/// fits all its rows; see [`TimeFormat::find`].
 const FORMS: [&str; 26] = [
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%dT%H:%M:%S%.f",
@@ -45,9 +45,9 @@ const INTEGER: &str = "integer";
 /// The form of a column of timestamps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Form(String);
+pub struct TimeFormat(String);
 
-impl Form {
+impl TimeFormat {
     /// Whether timestamps are integers, not dates.
     pub fn is_integer(&self) -> bool {
         self.0 == INTEGER
@@ -96,7 +96,7 @@ impl Form {
     }
 }
 
-impl fmt::Display for Form {
+impl fmt::Display for TimeFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn found(texts: &[&str]) -> (String, Vec<String>) {
-        let form = Form::find(texts).unwrap();
+        let form = TimeFormat::find(texts).unwrap();
         let shown = texts.iter().map(|text| form.text(form.parse(text).unwrap())).collect();
         (form.to_string(), shown)
     }
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn the_first_row_of_another_form_is_named() {
         let texts = ["2020-01-01", "2020-01-02", "tomorrow", "2020-01-04"];
-        assert_eq!(Form::find(&texts), Err(2));
-        assert_eq!(Form::find(&["", "x"]), Err(0));
+        assert_eq!(TimeFormat::find(&texts), Err(2));
+        assert_eq!(TimeFormat::find(&["", "x"]), Err(0));
     }
 }

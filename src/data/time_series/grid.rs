@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, Timelike};
 use serde::{Deserialize, Serialize};
 
-use super::form::Form;
+use super::form::TimeFormat;
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -14,15 +14,15 @@ const DAY: i64 = 24 * HOUR;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TimeGrid {
     /// The form.
-    pub form: Form,
+    pub form: TimeFormat,
     /// The step.
-    pub step: Step,
+    pub step: Interval,
 }
 
 /// The step between two timestamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Step {
+pub enum Interval {
     /// A difference of integers, or of dates in milliseconds.
     Fixed(i64),
     /// Months of the calendar.
@@ -71,24 +71,24 @@ impl Frequency {
 
 impl TimeGrid {
     /// The clock of timestamps, which ascend within each series. It has the step that is most frequent.
-    pub(super) fn find(form: Form, series: &[Vec<i64>]) -> Self {
+    pub(super) fn find(form: TimeFormat, series: &[Vec<i64>]) -> Self {
         let pairs = || series.iter().flat_map(|times| times.windows(2)).map(|pair| (pair[0], pair[1]));
         if !form.is_integer()
             && let Some(step) = months(series)
         {
             return Self { form, step };
         }
-        Self { form, step: Step::Fixed(most_frequent(pairs().map(|(a, b)| b - a)).max(1)) }
+        Self { form, step: Interval::Fixed(most_frequent(pairs().map(|(a, b)| b - a)).max(1)) }
     }
 
     /// The number of steps from `start` to `time`; `None` if `time` lies between two steps.
     pub fn steps(&self, start: i64, time: i64) -> Option<i64> {
         match self.step {
-            Step::Fixed(step) => {
+            Interval::Fixed(step) => {
                 let distance = time.checked_sub(start)?;
                 (distance.rem_euclid(step) == 0).then(|| distance.div_euclid(step))
             }
-            Step::Months { count, .. } => {
+            Interval::Months { count, .. } => {
                 let distance = month_number(start)? - month_number(time)?;
                 (distance % i64::from(count) == 0).then(|| -distance / i64::from(count))
             }
@@ -98,8 +98,8 @@ impl TimeGrid {
     /// The timestamp `steps` after `start`.
     pub fn time(&self, start: i64, steps: i64) -> i64 {
         match self.step {
-            Step::Fixed(step) => start.saturating_add(step.saturating_mul(steps)),
-            Step::Months { count, ends } => {
+            Interval::Fixed(step) => start.saturating_add(step.saturating_mul(steps)),
+            Interval::Months { count, ends } => {
                 let months = u32::try_from(steps).unwrap_or(0).saturating_mul(count);
                 let moved = date(start).and_then(|date| date.checked_add_months(Months::new(months)));
                 let moved = moved.map(|date| if ends { month_end(date).unwrap_or(date) } else { date });
@@ -117,18 +117,18 @@ impl TimeGrid {
     pub fn frequency(&self) -> Frequency {
         match self.step {
             _ if self.form.is_integer() => Frequency::UNKNOWN,
-            Step::Fixed(HOUR) => Frequency::HOURLY,
-            Step::Fixed(DAY) => Frequency::DAILY,
-            Step::Fixed(step) if step == 7 * DAY => Frequency::WEEKLY,
-            Step::Fixed(step) if step < DAY && DAY % step == 0 => {
+            Interval::Fixed(HOUR) => Frequency::HOURLY,
+            Interval::Fixed(DAY) => Frequency::DAILY,
+            Interval::Fixed(step) if step == 7 * DAY => Frequency::WEEKLY,
+            Interval::Fixed(step) if step < DAY && DAY % step == 0 => {
                 let season = (DAY / step) as usize;
                 Frequency { season, horizon: season.min(96) }
             }
-            Step::Fixed(_) => Frequency::UNKNOWN,
-            Step::Months { count: 1, .. } => Frequency::MONTHLY,
-            Step::Months { count: 3, .. } => Frequency::QUARTERLY,
-            Step::Months { count: 12, .. } => Frequency::YEARLY,
-            Step::Months { count, .. } => {
+            Interval::Fixed(_) => Frequency::UNKNOWN,
+            Interval::Months { count: 1, .. } => Frequency::MONTHLY,
+            Interval::Months { count: 3, .. } => Frequency::QUARTERLY,
+            Interval::Months { count: 12, .. } => Frequency::YEARLY,
+            Interval::Months { count, .. } => {
                 let season = if 12 % count == 0 { 12 / count } else { 1 };
                 Frequency { season: season as usize, horizon: 10 }
             }
@@ -138,16 +138,16 @@ impl TimeGrid {
     /// The step in words.
     pub fn words(&self) -> String {
         match self.step {
-            Step::Fixed(step) if self.form.is_integer() => step.to_string(),
-            Step::Fixed(step) => {
+            Interval::Fixed(step) if self.form.is_integer() => step.to_string(),
+            Interval::Fixed(step) => {
                 let units =
                     [(7 * DAY, "week"), (DAY, "day"), (HOUR, "hour"), (60_000, "minute"), (1000, "second")];
                 let unit = units.into_iter().find(|(unit, _)| step % unit == 0);
                 let (unit, name) = unit.unwrap_or((1, "millisecond"));
                 counted(step / unit, name)
             }
-            Step::Months { count, .. } if count % 12 == 0 => counted(i64::from(count / 12), "year"),
-            Step::Months { count, .. } => counted(i64::from(count), "month"),
+            Interval::Months { count, .. } if count % 12 == 0 => counted(i64::from(count / 12), "year"),
+            Interval::Months { count, .. } => counted(i64::from(count), "month"),
         }
     }
 
@@ -156,16 +156,16 @@ impl TimeGrid {
         self.calendar(0).len()
     }
 
-    /// Features of a timestamp, each a sine and a cosine: the hour of the day, the day of the week, the month of the year,
-    /// so far as they change within a season of the step. None for integers.
+    /// Features of a timestamp, each a sine and a cosine: the hour of the day, the day of the week, the month of the
+    /// year, so far as they change within a season of the step. None for integers.
     pub fn calendar(&self, time: i64) -> Vec<f32> {
         let Some(date) = date(time).filter(|_| !self.form.is_integer()) else { return vec![] };
         let day = f64::from(date.num_seconds_from_midnight()) / 86_400.;
         let week = (f64::from(date.weekday().num_days_from_monday()) + day) / 7.;
         let year = f64::from(date.ordinal0()) / 365.25;
         let phases: &[f64] = match self.step {
-            Step::Fixed(step) if step < DAY => &[day, week, year],
-            Step::Fixed(step) if step < 7 * DAY => &[week, year],
+            Interval::Fixed(step) if step < DAY => &[day, week, year],
+            Interval::Fixed(step) if step < 7 * DAY => &[week, year],
             _ => &[year],
         };
         let turn = |phase: &f64| (std::f64::consts::TAU * phase).sin_cos();
@@ -177,9 +177,9 @@ fn counted(number: i64, unit: &str) -> String {
     if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
 }
 
-/// The step in months of dates that are all on the same day of their month and time of day, or on the last day; `None` for
-/// others.
-fn months(series: &[Vec<i64>]) -> Option<Step> {
+/// The step in months of dates that are all on the same day of their month and time of day, or on the last day; `None`
+/// for others.
+fn months(series: &[Vec<i64>]) -> Option<Interval> {
     let all = || series.iter().flatten().filter_map(|&time| date(time));
     let first = all().next()?;
     let same_day = all().all(|date| date.day() == first.day() && date.time() == first.time());
@@ -192,7 +192,7 @@ fn months(series: &[Vec<i64>]) -> Option<Step> {
         .flat_map(|times| times.windows(2))
         .filter_map(|pair| Some(month_number(pair[1])? - month_number(pair[0])?));
     let count = u32::try_from(most_frequent(numbers)).ok().filter(|&count| count > 0)?;
-    Some(Step::Months { count, ends: ends && !same_day })
+    Some(Interval::Months { count, ends: ends && !same_day })
 }
 
 /// The most frequent of positive numbers, the smallest of several; 0 if there are none.
@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     fn clock(texts: &[&str]) -> (TimeGrid, Vec<i64>) {
-        let form = Form::find(texts).unwrap();
+        let form = TimeFormat::find(texts).unwrap();
         let times: Vec<i64> = texts.iter().map(|text| form.parse(text).unwrap()).collect();
         (TimeGrid::find(form, std::slice::from_ref(&times)), times)
     }

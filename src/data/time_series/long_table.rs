@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::columns::TimeColumns;
-use super::form::Form;
+use super::form::TimeFormat;
 use super::grid::TimeGrid;
 use super::series::{Covariates, TimeSeries, TimeTable};
 use crate::data::table_rows::TableRows;
@@ -72,7 +72,7 @@ struct ColumnPlaces {
     time: Option<usize>,
     series: Option<usize>,
     targets: Vec<usize>,
-    /// Those known only up to the forecast, then those known in advance.
+    /// Features that are known only up to the forecast, then features that are known in advance.
     covariates: Vec<usize>,
 }
 
@@ -113,7 +113,7 @@ fn usual_time(rows: &TableRows, series: Option<usize>) -> Option<usize> {
     const NAMES: [&str; 9] = ["date", "time", "datetime", "timestamp", "ds", "month", "year", "day", "week"];
     let text = |at: usize| rows.rows.first().map_or("", |(_, fields)| fields[at].as_str());
     let is_named = |at: usize| NAMES.contains(&rows.names[at].trim().to_lowercase().as_str());
-    let form = |at: usize| Form::find(&[text(at)]).ok();
+    let form = |at: usize| TimeFormat::find(&[text(at)]).ok();
     let mut others = (0..rows.names.len()).filter(|&at| Some(at) != series);
     let dated = others.clone().find(|&at| {
         let dash = text(at).contains(['-', '/', '.', ':', 'Q', ' ']);
@@ -123,10 +123,10 @@ fn usual_time(rows: &TableRows, series: Option<usize>) -> Option<usize> {
 }
 
 /// The form of the timestamps.
-fn form(rows: &TableRows, at: usize) -> Result<Form> {
+fn form(rows: &TableRows, at: usize) -> Result<TimeFormat> {
     let texts = rows.rows.iter().map(|(_, fields)| fields[at].as_str());
     let texts: Vec<&str> = texts.collect();
-    Form::find(&texts).map_err(|row| {
+    TimeFormat::find(&texts).map_err(|row| {
         let (text, column) = (&rows.rows[row].1[at], &rows.names[at]);
         let other = if row > 0 { " of the form of the rows before" } else { "" };
         rows.problem(
@@ -139,7 +139,7 @@ fn form(rows: &TableRows, at: usize) -> Result<Form> {
     })
 }
 
-fn times(rows: &TableRows, at: usize, form: &Form) -> Result<Vec<i64>> {
+fn times(rows: &TableRows, at: usize, form: &TimeFormat) -> Result<Vec<i64>> {
     let time = |(row, (_, fields)): (usize, &(u64, Vec<String>))| {
         form.parse(&fields[at]).ok_or_else(|| rows.problem(row, format!("{:?} is not a time", fields[at])))
     };

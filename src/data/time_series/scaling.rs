@@ -10,8 +10,8 @@
 //! | deviation | standard deviation of the values of the window |
 //! | none | 1 |
 //!
-//! A scale of 0, as that of constant values, is 1. Logarithms have no size, because it depends on the unit of the values: the
-//! mean difference has half a percent added.
+//! A scale of 0, as that of constant values, is 1. Logarithms have no size, because it depends on the unit of the
+//! values: the mean difference has half a percent added.
 
 use serde::{Deserialize, Serialize};
 
@@ -76,8 +76,8 @@ impl CovariateScale {
 }
 
 impl Scaling {
-    /// The scale of a window, none of whose values is missing. `unit` is the standard deviation of its column, `season` the
-    /// steps of a season, and `log` tells whether the values are logarithms.
+    /// The scale of a window, none of whose values is missing. `unit` is the standard deviation of its column, `season`
+    /// the steps of a season, and `log` tells whether the values are logarithms.
     pub fn scale(self, window: &[f64], unit: f64, season: usize, log: bool) -> f64 {
         let size = || mean(window.iter().map(|value| value.abs()));
         let scale = match self {

@@ -68,8 +68,8 @@ impl TimeSeries {
     }
 }
 
-/// `values` with the last known value in place of each NaN, and the first known one before it. All are 0 if none is known.
-/// No value depends on a later one, but for those before the first.
+/// `values` with the last known value in place of each NaN, and the first known one before it. All are 0 if none is
+/// known. No value depends on a later one, but for those before the first.
 pub(super) fn carried_forward(values: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
     let mut last = values.clone().find(|value| !value.is_nan()).unwrap_or(0.);
     let carry = |value: f64| {

@@ -73,8 +73,8 @@ pub struct ScaledWindow {
 }
 
 impl Scales {
-    /// The number that is scaled in place of a value. With logarithms, values of 0 or less are the smallest positive number
-    /// of f32.
+    /// The number that is scaled in place of a value. With logarithms, values of 0 or less are the smallest positive
+    /// number of f32.
     pub fn inner(&self, value: f64) -> f64 {
         match self.log {
             true if value.is_nan() => value,

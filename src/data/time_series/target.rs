@@ -51,8 +51,8 @@ impl TargetWindow {
         &values[..self.at.min(values.len())]
     }
 
-    /// A number of the network in the unit of the series. Where logarithms are forecast, it is at most 20 times the largest
-    /// value of the window, and at least a twentieth of the least.
+    /// A number of the network in the unit of the series. Where logarithms are forecast, it is at most 20 times the
+    /// largest value of the window, and at least a twentieth of the least.
     pub fn restored(&self, number: f64) -> f64 {
         let inner = number * self.scale + self.centre;
         let [least, most] = self.range;

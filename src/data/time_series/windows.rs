@@ -17,8 +17,8 @@ use crate::data::source::Split;
 pub enum Stride {
     /// So many steps.
     Steps(usize),
-    /// As few steps as leave at most so many windows. It has no divisor in common with a season, so that forecasts begin
-    /// at all of its steps.
+    /// As few steps as leave at most so many windows. It has no divisor in common with a season, so that forecasts
+    /// begin at all of its steps.
     Most(usize),
 }
 
@@ -34,8 +34,8 @@ pub struct SeriesWindows {
 
 impl SeriesWindows {
     /// The windows whose forecasts lie within a split. `bounds` are those of the series. The steps before may lie in
-    /// another split. In training and in the split of everything they begin with a whole window of steps, or with the last
-    /// forecast of a series that is too short for it. `naive_error` computes the divisor of MASE from a history.
+    /// another split. In training and in the split of everything they begin with a whole window of steps, or with the
+    /// last forecast of a series that is too short for it. `naive_error` computes the divisor of MASE from a history.
     pub fn of_split(
         set: Arc<SeriesSet>,
         bounds: &[Bounds],

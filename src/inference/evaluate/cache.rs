@@ -18,13 +18,13 @@ use candle_core::{DType, Device, Tensor};
 use rnn_zoo_models::Network;
 
 use super::plain::WINDOW;
-use super::scores::Scores;
+use super::scores::EvaluationResult;
 use crate::data::batch::Targets;
 use crate::data::cut::Cut;
 use crate::data::dataset::Dataset;
 use crate::inference::carry::Carried;
 use crate::tasks::Measured;
-use crate::training::loss::{self, Sum};
+use crate::training::loss::{self, LossSum};
 use crate::{Error, Result};
 
 /// The approximate number of similarities in memory at once.
@@ -45,20 +45,25 @@ impl Cache {
     /// A memory of 500 tokens with a share of 0.15 of the mixture.
     pub const DEFAULT: Self = Self { window: 500, theta: 0.5, lambda: 0.15 };
 
-    /// Score every token of a stream once, in one lane, each from the tokens before it. The first token has the
+    /// Score every token of a stream once, in one row, each from the tokens before it. The first token has the
     /// probability that the network gives it, because the cache is empty. The accuracy is not computed.
     ///
     /// # Errors
     /// If the data is not a stream of tokens or cannot be read, a setting is out of range, or the loss is NaN or
     /// infinite, and errors from candle.
-    pub fn evaluate(&self, network: &dyn Network, data: &Dataset, device: &Device) -> Result<Scores> {
+    pub fn evaluate(
+        &self,
+        network: &dyn Network,
+        data: &Dataset,
+        device: &Device,
+    ) -> Result<EvaluationResult> {
         let began = Instant::now();
-        let mut total = Sum::default();
+        let mut total = LossSum::default();
         self.read(network, data, device, &mut |losses| {
             total.loss += losses.iter().sum::<f64>();
             total.count += losses.len();
         })?;
-        Scores::new(Measured::of_nats(&total), began).finite()
+        EvaluationResult::new(Measured::of_nats(&total), began).finite()
     }
 
     /// Pass the loss of every token to `found`, window by window.
@@ -162,8 +167,8 @@ impl Past {
         [start..start + first, 0..steps.len() - first]
     }
 
-    /// Add `states`, (steps, hidden), and the tokens that followed them, in place of the oldest steps. There are at most
-    /// as many as rows.
+    /// Add `states`, (steps, hidden), and the tokens that followed them, in place of the oldest steps. There are at
+    /// most as many as rows.
     fn append(&mut self, states: &Tensor, next: &[u32]) -> Result<()> {
         let (added, hidden) = states.dims2()?;
         let states = states.contiguous()?;

@@ -1,6 +1,6 @@
 //! Dynamic evaluation: a language model that continues training on the text it is scored on.
 //!
-//! Krause et al. 2018, "Dynamic Evaluation of Neural Sequence Models". The text is read in segments of a few
+//! Krause et al. 2018, "Dynamic EvaluationResult of Neural Sequence Models". The text is read in segments of a few
 //! tokens. Each segment is scored first. Then the parameters `p` take one gradient step on its mean loss `L`, and
 //! decay towards their trained values `p_0`:
 //!
@@ -14,14 +14,14 @@
 //! | the paper's, with [`Statistics`] | RMS + 2e-5 | RMS / mean RMS, so that decay R is at most 1 |
 //!
 //! RMS is the root mean square of each parameter's gradient on the training data. As in the authors' program, one
-//! gradient is that of 100 lanes together, and the mean RMS is the mean over tensors of their mean RMS.
+//! gradient is that of 100 rows together, and the mean RMS is the mean over tensors of their mean RMS.
 
 use std::time::Instant;
 
 use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Tensor, WithDType, bail};
 use rnn_zoo_models::Network;
 
-use super::scores::Scores;
+use super::scores::EvaluationResult;
 use crate::data::cut::Cut;
 use crate::data::dataset::Dataset;
 use crate::inference::carry::Carried;
@@ -29,7 +29,7 @@ use crate::parallel::{self, PIECE};
 use crate::parameters::{NamedTensors, Parameters};
 use crate::tasks::Measured;
 use crate::training::gradients::Gradients;
-use crate::training::loss::{self, Sum};
+use crate::training::loss::{self, LossSum};
 use crate::{Error, Result};
 
 /// Bounds the step of a parameter whose gradients were zero in training.
@@ -38,8 +38,8 @@ const EPSILON: f64 = 2e-5;
 /// A larger loss means that the parameters have diverged.
 const LARGEST_LOSS: f64 = 1e4;
 
-/// The number of lanes of training data in one gradient.
-const LANES: usize = 100;
+/// The number of rows of training data in one gradient.
+const ROWS: usize = 100;
 
 /// Settings of dynamic evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +63,7 @@ impl Dynamic {
         }
     }
 
-    /// Score every token of a stream once, in one lane, each with parameters trained on the segments before its
+    /// Score every token of a stream once, in one row, each with parameters trained on the segments before its
     /// own. `network` is built from `parameters`, which are restored at the end. The accuracy is not computed.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Dynamic {
         statistics: Option<&Statistics>,
         data: &Dataset,
         device: &Device,
-    ) -> Result<Scores> {
+    ) -> Result<EvaluationResult> {
         self.check(data)?;
         if let Some(statistics) = statistics {
             let check = parameters.check(&statistics.rms);
@@ -85,14 +85,14 @@ impl Dynamic {
         let trained = parameters.to_tensors()?;
         let update = Update::new(self, statistics, &trained)?;
         let began = Instant::now();
-        let mut total = Sum::default();
+        let mut total = LossSum::default();
         let read = self.read(network, parameters, &update, data, device, &mut |losses| {
             total.loss += losses.iter().sum::<f64>();
             total.count += losses.len();
         });
         parameters.set_all(&trained)?;
         read?;
-        Scores::new(Measured::of_nats(&total), began).finite()
+        EvaluationResult::new(Measured::of_nats(&total), began).finite()
     }
 
     /// Pass the loss of every token to `found`, segment by segment.
@@ -173,7 +173,7 @@ impl Statistics {
         segment: usize,
         device: &Device,
     ) -> Result<Self> {
-        let batch_size = LANES.min(data.len() / segment.max(1)).max(1);
+        let batch_size = ROWS.min(data.len() / segment.max(1)).max(1);
         let epoch = data.epoch(Cut { batch_size, window: segment.max(1), trim: false, vary: false }, None)?;
         let mut squares = NamedTensors::new();
         for (name, var) in parameters.iter() {

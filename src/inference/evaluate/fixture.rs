@@ -48,7 +48,7 @@ pub(super) fn step(network: &dyn Network, token: u32, state: Option<&State>) -> 
     let (hidden, state) = network.encode(&input.into(), state, None).unwrap();
     let numbers = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f64>().unwrap();
     let shares: Vec<f64> =
-        numbers(&network.decode(&hidden).unwrap()).iter().map(|score| score.exp()).collect();
+        numbers(&network.outputs(&hidden).unwrap()).iter().map(|score| score.exp()).collect();
     let total: f64 = shares.iter().sum();
     (numbers(&hidden), shares.iter().map(|share| share / total).collect(), state.detach())
 }

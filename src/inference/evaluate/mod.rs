@@ -15,4 +15,4 @@ pub use cache::Cache;
 pub use dynamic::{Dynamic, Statistics};
 pub use plain::evaluate;
 pub(crate) use plain::{WINDOW, measure};
-pub use scores::Scores;
+pub use scores::EvaluationResult;

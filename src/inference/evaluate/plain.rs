@@ -1,11 +1,11 @@
-//! Evaluation with the parameters as trained.
+//! EvaluationResult with the parameters as trained.
 
 use std::time::Instant;
 
 use candle_core::Device;
 use rnn_zoo_models::Network;
 
-use super::scores::Scores;
+use super::scores::EvaluationResult;
 use crate::Result;
 use crate::data::cut::Cut;
 use crate::data::dataset::Dataset;
@@ -17,9 +17,9 @@ pub(crate) const WINDOW: usize = 256;
 
 /// Score every target of `data` once. `meter` is a new one of the model's task.
 ///
-/// A stream is split into `batch_size` lanes that form a batch. Each lane starts from a state of zero and the
-/// token before it. With one lane every token is predicted from all tokens before it; more lanes are faster, but
-/// lose the context at the beginning of each lane.
+/// A stream is split into `batch_size` rows that form a batch. Each row starts from a state of zero and the
+/// token before it. With one row every token is predicted from all tokens before it; more rows are faster, but
+/// lose the context at the beginning of each row.
 ///
 /// # Errors
 /// If the data cannot be read or the loss is NaN or infinite, and errors from candle.
@@ -29,7 +29,7 @@ pub fn evaluate(
     batch_size: usize,
     meter: Box<dyn Meter>,
     device: &Device,
-) -> Result<Scores> {
+) -> Result<EvaluationResult> {
     measure(network, data, batch_size, meter, device)?.finite()
 }
 
@@ -43,16 +43,16 @@ pub(crate) fn measure(
     batch_size: usize,
     mut meter: Box<dyn Meter>,
     device: &Device,
-) -> Result<Scores> {
+) -> Result<EvaluationResult> {
     let began = Instant::now();
-    let lanes = batch_size.clamp(1, data.len().max(1));
-    let epoch = data.epoch(Cut { batch_size: lanes, window: WINDOW, trim: false, vary: false }, None)?;
+    let rows = batch_size.clamp(1, data.len().max(1));
+    let epoch = data.epoch(Cut { batch_size: rows, window: WINDOW, trim: false, vary: false }, None)?;
     let mut carried = Carried::default();
     for index in 0..epoch.len() {
         let batch = epoch.batch(index, device)?;
         meter.add_with_parts(network, &batch, &mut carried, &|| epoch.parts(index))?;
     }
-    Ok(Scores::new(meter.measured(), began))
+    Ok(EvaluationResult::new(meter.measured(), began))
 }
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ mod tests {
     }
 
     /// Targets and accuracy.
-    fn accuracy(scores: &Scores) -> (usize, Option<f64>) {
+    fn accuracy(scores: &EvaluationResult) -> (usize, Option<f64>) {
         (scores.tokens, scores.figures.get(ACCURACY))
     }
 
@@ -100,7 +100,7 @@ mod tests {
         for &id in ids {
             let input = Tensor::new(&[[before]], &Device::Cpu).unwrap();
             let (hidden, next) = network.encode(&input.into(), state.as_ref(), None).unwrap();
-            let scores = network.decode(&hidden).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let scores = network.outputs(&hidden).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
             let own = scores[id as usize];
             loss -= (own.exp() / scores.iter().map(|score| score.exp()).sum::<f64>()).ln();
             right += usize::from(scores.iter().all(|&score| score <= own));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn one_lane_predicts_each_token_from_all_before_it() {
+    fn one_row_predicts_each_token_from_all_before_it() {
         let count = 2 * WINDOW + 10;
         let ids = tokens(&mut stream(1, Purpose::Train, 0), count);
         let data = text(&ids);
@@ -124,19 +124,19 @@ mod tests {
     }
 
     #[test]
-    fn lanes_start_from_zero_and_cover_every_token() {
+    fn rows_start_from_zero_and_cover_every_token() {
         let ids = tokens(&mut stream(2, Purpose::Train, 0), 101);
         let data = text(&ids);
         let (network, _) = language_model();
-        for lanes in [3, 16, 60, 500] {
-            let length = ids.len().div_ceil(lanes);
+        for rows in [3, 16, 60, 500] {
+            let length = ids.len().div_ceil(rows);
             let mut before = START;
             let mut loss = 0.;
-            for lane in ids.chunks(length) {
-                loss += by_hand(network.as_ref(), before, lane).0;
-                before = lane[lane.len() - 1];
+            for row in ids.chunks(length) {
+                loss += by_hand(network.as_ref(), before, row).0;
+                before = row[row.len() - 1];
             }
-            let scores = evaluate(network.as_ref(), &data, lanes, meter(&Lm), &Device::Cpu).unwrap();
+            let scores = evaluate(network.as_ref(), &data, rows, meter(&Lm), &Device::Cpu).unwrap();
             assert_eq!(scores.tokens, ids.len());
             assert_close(scores.loss, loss / ids.len() as f64);
         }
@@ -186,7 +186,7 @@ mod tests {
         let input = Input::Features { values: vec![0.5; 6], width: 3 };
         let xs = Tensor::full(0.5, (1, 2, 3), &Device::Cpu).unwrap();
         let (hidden, _) = network.encode(&xs.into(), None, None).unwrap();
-        let outputs = network.decode(&hidden).unwrap().to_vec2::<f64>().unwrap();
+        let outputs = network.outputs(&hidden).unwrap().to_vec2::<f64>().unwrap();
         let data = Dataset::from(vec![Example { input, target: Target::Values(vec![1., -1.]) }]);
         let scores = evaluate(network.as_ref(), &data, 4, meter(&Forecast), &Device::Cpu).unwrap();
         let [first, second] = [(outputs[0][0] - 1.).abs(), (outputs[0][1] + 1.).abs()];

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 /// The result of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Scores {
+pub struct EvaluationResult {
     /// The number of targets in the split.
     pub tokens: usize,
     /// The mean loss: nats per target, or squared error.
@@ -30,7 +30,7 @@ pub struct Scores {
     pub tokens_per_second: f64,
 }
 
-impl Scores {
+impl EvaluationResult {
     /// The results of an evaluation that began at `began` and ends now.
     pub(super) fn new(measured: Measured, began: Instant) -> Self {
         let Measured { targets, loss, figures, classes, baselines } = measured;

@@ -16,7 +16,7 @@ const SIDE_BY_SIDE: u64 = 64;
 ///
 /// A text begins when at most 63 texts before it, from the first that has not ended, have begun. So the memory does
 /// not grow with the number of texts, even if a caller keeps later texts until the first has ended.
-pub struct Batch<'m> {
+pub struct PromptBatch<'m> {
     model: &'m Model,
     session: Session<'m>,
     opening: Opening,
@@ -51,7 +51,7 @@ pub enum BatchEvent {
     Written(Event),
 }
 
-impl<'m> Batch<'m> {
+impl<'m> PromptBatch<'m> {
     /// A batch of `count` texts for each of `prompts`.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use super::finish::{Finish, no_candidate};
 use super::reader::Reader;
 use super::transcript::Transcript;
 use crate::inference::candidates::{Candidate, Extensions, best, check_options};
-use crate::inference::logits::log_sum_exp;
+use crate::logits::log_sum_exp;
 use crate::{Error, Result};
 
 /// The most beams. Each has a state, which takes memory.

@@ -1,7 +1,7 @@
 //! Text from a trained language model, one token at a time, in memory that does not grow with the text.
 //!
-//! [`write()`] writes one text. A [`Session`] writes texts side by side that may join and leave at any step; a [`Batch`] writes all texts for a
-//! list of prompts in one; [`BeamSearch`] searches for the most probable texts.
+//! [`write()`] writes one text. A [`Session`] writes texts side by side that may join and leave at any step; a
+//! [`PromptBatch`] writes all texts for a list of prompts in one; [`BeamSearch`] searches for the most probable texts.
 //!
 //! | file | contents |
 //! |---|---|
@@ -38,7 +38,7 @@ mod text;
 mod transcript;
 mod write;
 
-pub use batch::{Batch, BatchEvent};
+pub use batch::{BatchEvent, PromptBatch};
 pub use beam::{BeamSearch, Hypothesis};
 pub use context::Context;
 pub use event::{Event, TextId};

@@ -12,13 +12,13 @@ use crate::Result;
 pub struct Reader<'a> {
     network: &'a dyn Network,
     device: Device,
-    backend: Backend,
+    state: ReaderState,
     /// Logits, (rows, vocabulary), after [`Reader::read`]; empty before.
     scores: Vec<f32>,
     rows: usize,
 }
 
-enum Backend {
+enum ReaderState {
     /// The fused kernels.
     Stream(TokenStream),
     /// Plain tensors, for networks and devices without fused kernels; the state is `None` without rows.
@@ -31,19 +31,19 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Errors from candle.
     pub fn new(network: &'a dyn Network, device: &Device) -> Result<Self> {
-        let backend = match network.stream()? {
+        let state = match network.stream()? {
             Some(mut stream) => {
                 stream.select(&[])?;
-                Backend::Stream(stream)
+                ReaderState::Stream(stream)
             }
-            None => Backend::Tensors(None),
+            None => ReaderState::Tensors(None),
         };
-        Ok(Self { network, device: device.clone(), backend, scores: vec![], rows: 0 })
+        Ok(Self { network, device: device.clone(), state, scores: vec![], rows: 0 })
     }
 
     /// The number of tokens that are scored.
     pub(super) fn vocabulary(&self) -> usize {
-        self.network.decoder().weight().dims()[0]
+        self.network.output_layer().weight().dims()[0]
     }
 
     /// Keep the rows `rows`, in that order; a row may come several times.
@@ -53,9 +53,9 @@ impl<'a> Reader<'a> {
         }
         self.rows = rows.len();
         self.scores.clear();
-        match &mut self.backend {
-            Backend::Stream(stream) => stream.select(rows)?,
-            Backend::Tensors(state) => {
+        match &mut self.state {
+            ReaderState::Stream(stream) => stream.select(rows)?,
+            ReaderState::Tensors(state) => {
                 let kept = state.as_ref().filter(|_| !rows.is_empty());
                 *state = kept.map(|state| state.select(rows)).transpose()?;
             }
@@ -65,9 +65,9 @@ impl<'a> Reader<'a> {
 
     /// Append rows that go on from `state`, (layers, rows, hidden).
     pub(super) fn append(&mut self, state: &State) -> Result<()> {
-        match &mut self.backend {
-            Backend::Stream(stream) => stream.append(state)?,
-            Backend::Tensors(before) => {
+        match &mut self.state {
+            ReaderState::Stream(stream) => stream.append(state)?,
+            ReaderState::Tensors(before) => {
                 let states: Vec<State> = before.take().into_iter().chain([state.clone()]).collect();
                 *before = Some(State::join(&states)?);
             }
@@ -80,15 +80,15 @@ impl<'a> Reader<'a> {
     /// Read the next token of each row.
     pub(super) fn read(&mut self, tokens: &[u32]) -> Result<()> {
         self.scores.clear();
-        match &mut self.backend {
-            Backend::Stream(stream) => {
+        match &mut self.state {
+            ReaderState::Stream(stream) => {
                 stream.read_all(tokens)?;
                 for row in 0..tokens.len() {
                     self.scores.extend_from_slice(stream.scores(row)?);
                 }
             }
-            Backend::Tensors(None) => {}
-            Backend::Tensors(Some(state)) => {
+            ReaderState::Tensors(None) => {}
+            ReaderState::Tensors(Some(state)) => {
                 // On the CPU a product of several rows is rounded differently from one of a single row.
                 let together = if self.device.is_cpu() { 1 } else { tokens.len() };
                 let rows: Vec<usize> = (0..tokens.len()).collect();
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
                         self.network.encode(&inputs.into(), Some(&state.select(rows)?), None)?;
                     // Parameters in training keep a graph, which would grow with every token.
                     states.push(after.detach());
-                    let scores = self.network.decode(&hidden.detach().squeeze(1)?)?.to_dtype(DType::F32)?;
+                    let scores = self.network.outputs(&hidden.detach().squeeze(1)?)?.to_dtype(DType::F32)?;
                     self.scores.extend(scores.flatten_all()?.to_vec1::<f32>()?);
                 }
                 *state = State::join(&states)?;
@@ -116,10 +116,10 @@ impl<'a> Reader<'a> {
 
     /// The state of a row after the token that it read last, (layers, 1, hidden).
     pub(super) fn state(&mut self, row: usize) -> Result<State> {
-        Ok(match &mut self.backend {
-            Backend::Stream(stream) => stream.state()?.select(&[row])?,
-            Backend::Tensors(Some(state)) => state.select(&[row])?,
-            Backend::Tensors(None) => self.network.zero_state(1)?,
+        Ok(match &mut self.state {
+            ReaderState::Stream(stream) => stream.state()?.select(&[row])?,
+            ReaderState::Tensors(Some(state)) => state.select(&[row])?,
+            ReaderState::Tensors(None) => self.network.zero_state(1)?,
         })
     }
 }

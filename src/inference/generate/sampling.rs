@@ -7,6 +7,7 @@ use rand::RngExt;
 
 use super::best_first::BestFirst;
 use super::recent::Recent;
+use crate::logits::first_highest;
 use crate::rng::Rng;
 use crate::{Error, Result};
 
@@ -108,7 +109,7 @@ impl Sampling {
                 *score = f64::NEG_INFINITY;
             }
         }
-        Some((highest(&scores)?, scores))
+        Some((first_highest(&scores)?, scores))
     }
 
     fn penalise(&self, scores: &mut [f64], recent: &Recent) {
@@ -155,17 +156,6 @@ impl Sampling {
         }
         weights
     }
-}
-
-/// The index of the highest score, the first of equal ones; `None` if every score is NaN or minus infinity.
-fn highest(scores: &[f64]) -> Option<usize> {
-    let mut best = (None, f64::NEG_INFINITY);
-    for (token, &score) in scores.iter().enumerate() {
-        if score > best.1 {
-            best = (Some(token), score);
-        }
-    }
-    best.0
 }
 
 /// Ban all but the `k` highest scores. Of equal ones the first are kept.

@@ -15,7 +15,7 @@ use super::reader::Reader;
 use super::text::{Text, TextOptions};
 use crate::Result;
 use crate::inference::evaluate::WINDOW;
-use crate::inference::logits::log_probability;
+use crate::logits::log_probability;
 use crate::rng::Rng;
 
 /// Texts that a network writes side by side.

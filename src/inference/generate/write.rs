@@ -1,6 +1,6 @@
 //! One text for one prompt.
 
-use super::batch::{Batch, BatchEvent};
+use super::batch::{BatchEvent, PromptBatch};
 use super::finish::{Finish, no_candidate};
 use super::opening::{Opening, TypedPrompt};
 use super::sampling::Sampling;
@@ -20,7 +20,7 @@ pub fn write(model: &Model, prompt: &str, sampling: Sampling, length: usize, see
     let options = TextOptions { sampling, banned, length, end, logprobs: false, resumable: false };
     let opening = Opening { saved: None, stops: vec![], seed: Some(seed) };
     let prompt = TypedPrompt::new(model, prompt.into())?;
-    let mut batch = Batch::new(model, opening, vec![prompt], 1, options)?;
+    let mut batch = PromptBatch::new(model, opening, vec![prompt], 1, options)?;
     let mut text = String::new();
     while let Some(events) = batch.step()? {
         for event in events {

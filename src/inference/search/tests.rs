@@ -46,12 +46,12 @@ fn found(network: &dyn Network, search: &Search, limit: usize) -> Vec<Found> {
     let (tokens, lengths) = sources();
     let limits = vec![limit; lengths.len()];
     let sources = Sources { tokens: &tokens, lengths: Some(&lengths), words: &[3, 1, 2], limits: &limits };
-    search.run(network.translate().unwrap(), sources).unwrap()
+    search.run(network.sequence_to_sequence().unwrap(), sources).unwrap()
 }
 
 /// The log-probability of a text, `ended` with `<eos>`, one token at a time.
 fn logprob(network: &dyn Network, source: usize, text: &[u32], ended: bool) -> f64 {
-    let network = network.translate().unwrap();
+    let network = network.sequence_to_sequence().unwrap();
     let (tokens, lengths) = sources();
     let tokens = tokens.narrow(0, source, 1).unwrap();
     let (memory, mut state) = network.read_source(&tokens, Some(&lengths[source..=source])).unwrap();
@@ -141,7 +141,8 @@ fn sources_side_by_side_are_translated_as_alone() {
             let alone = tokens.narrow(0, row, 1).unwrap().narrow(1, 0, lengths[row]).unwrap();
             let words = [lengths[row] - 1];
             let sources = Sources { tokens: &alone, lengths: None, words: &words, limits: &[6] };
-            let alone = search(beams, 1.).run(network.translate().unwrap(), sources).unwrap().remove(0);
+            let alone =
+                search(beams, 1.).run(network.sequence_to_sequence().unwrap(), sources).unwrap().remove(0);
             assert_eq!((&alone.tokens, &alone.attended), (&together.tokens, &together.attended));
             assert!((alone.score - together.score).abs() < 1e-5);
         }

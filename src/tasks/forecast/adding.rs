@@ -42,7 +42,7 @@ impl Meter for ErrorMeter {
         self.sequences += sum.count;
         let numbers =
             |tensor: &Tensor| Ok::<_, Error>(tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
-        let forecasts = numbers(&network.decode(&hidden.detach())?)?;
+        let forecasts = numbers(&network.outputs(&hidden.detach())?)?;
         self.errors.add(&numbers(loss::values(batch)?)?, &forecasts, None);
         Ok(())
     }

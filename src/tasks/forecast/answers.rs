@@ -54,7 +54,7 @@ type WindowForecast<'a> = (&'a TargetWindow, Vec<f64>, Vec<Vec<f64>>);
 fn forecasts<'a>(network: &'a dyn Network, questions: &'a Questions) -> Result<Vec<WindowForecast<'a>>> {
     let (head, targets) = of_batch(network, &questions.batch)?;
     let (hidden, _) = network.encode(&questions.batch.inputs, None, None)?;
-    let outputs = network.decode(&hidden)?.to_dtype(DType::F64)?.to_vec3::<f64>()?; // (batch, horizon, outputs)
+    let outputs = network.outputs(&hidden)?.to_dtype(DType::F64)?.to_vec3::<f64>()?; // (batch, horizon, outputs)
     let found = targets.windows.iter().zip(&outputs).map(|(window, outputs)| {
         let (mean, quantiles) = of_window(head, outputs, window);
         match mean.iter().chain(quantiles.iter().flatten()).all(|number| number.is_finite()) {
@@ -102,8 +102,8 @@ fn described(window: &TargetWindow, mean: &[f64], levels: &[f64], quantiles: Vec
 /// The forecasts of the first `most` series of a table, or of the one called `name`, beside their values.
 ///
 /// # Errors
-/// If the data cannot be read or does not suit the model, there is no such series, or a forecast is NaN or infinite, and
-/// errors from candle.
+/// If the data cannot be read or does not suit the model, there is no such series, or a forecast is NaN or infinite,
+/// and errors from candle.
 pub fn curves(
     network: &dyn Network,
     names: Names<'_>,

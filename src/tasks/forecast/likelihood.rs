@@ -25,7 +25,8 @@ pub(super) fn normal(errors: &Tensor, scales: &Tensor) -> Result<Tensor> {
     (scales.log()? + ((errors / scales)?.sqr()? * 0.5)?)? + constant
 }
 
-/// Compute the negative log-likelihood of errors under Student's t distributions with these scales and degrees of freedom.
+/// Compute the negative log-likelihood of errors under Student's t distributions with these scales and degrees of
+/// freedom.
 pub(super) fn student(errors: &Tensor, scales: &Tensor, freedom: &Tensor) -> Result<Tensor> {
     let half = (freedom * 0.5)?;
     let above = (&half + 0.5)?;

@@ -21,8 +21,8 @@ use crate::{Error, Result};
 /// Bounds the derivative of the percentage error where both numbers are 0.
 const LEAST_SIZE: f64 = 1e-6;
 
-/// Compute the loss summed over values, a scalar that can be differentiated, and the number of values that are not missing.
-/// `outputs` is (batch, horizon, outputs).
+/// Compute the loss summed over values, a scalar that can be differentiated, and the number of values that are not
+/// missing. `outputs` is (batch, horizon, outputs).
 ///
 /// # Errors
 /// If the outputs do not fit the head, and errors from candle.

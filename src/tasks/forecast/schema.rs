@@ -48,9 +48,8 @@ impl ForecastSchema {
         if schema.is_null() {
             return Ok(None);
         }
-        let wrong = |problem: String| Error::Message(format!("`schema` in config.json {problem}"));
         let schema = Self::deserialize(schema)
-            .map_err(|error| wrong(format!("is not one of a forecaster: {error}")))?;
+            .map_err(|error| Error::schema(format!("is not one of a forecaster: {error}")))?;
         let Scales { units, covariates, past_features, .. } = &schema.scales;
         let names = schema.features.len() + schema.known.len();
         let counts = units.len() == schema.targets.len()
@@ -62,7 +61,7 @@ impl ForecastSchema {
         let sizes = [schema.sizes.window, schema.sizes.horizon, schema.sizes.season];
         match counts && scales && sizes.iter().all(|size| (1..1 << 24).contains(size)) {
             true => Ok(Some(schema)),
-            false => Err(wrong("has no positive scale for each column, or a size out of range".into())),
+            false => Err(Error::schema("has no positive scale for each column, or a size out of range")),
         }
     }
 

@@ -85,7 +85,7 @@ pub(super) fn of_batch<'a>(
 impl Meter for SeriesMeter {
     fn add(&mut self, network: &dyn Network, batch: &Batch, carried: &mut Carried) -> Result<()> {
         let (head, targets) = of_batch(network, batch)?;
-        let outputs = network.decode(&carried.encode(network, batch)?.detach())?;
+        let outputs = network.outputs(&carried.encode(network, batch)?.detach())?;
         let (loss, values) = summed(head, &outputs, targets)?;
         self.loss += scalar(&loss)?;
         self.values += values;

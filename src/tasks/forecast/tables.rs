@@ -14,7 +14,7 @@ use crate::data::time_series::{
 use crate::tasks::data_spec::{DataSpec, Origin, Prepared};
 use crate::tasks::forecast_spec::{ForecastSpec, ForecastStart};
 use crate::tasks::series_scores::seasonal_scale;
-use crate::tasks::shape::Shape;
+use crate::tasks::shape::NetworkShape;
 use crate::training::{LossUnit, Splits};
 use crate::{Error, Result};
 
@@ -56,7 +56,11 @@ pub(super) fn prepare(data: &DataSpec, origin: &Origin) -> Result<Prepared> {
         tokenizer: None,
         labels: vec![],
         text_column: None,
-        shape: Shape { vocabulary: None, features: splits.set.channels(), outputs: schema.head.outputs() },
+        shape: NetworkShape {
+            vocabulary: None,
+            features: splits.set.channels(),
+            outputs: schema.head.outputs(),
+        },
         unit: unit(&schema.head),
         schema: schema.to_value()?,
     })

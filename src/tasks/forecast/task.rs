@@ -13,7 +13,7 @@ use crate::data::batch::{Batch, Targets};
 use crate::data::dataset::Dataset;
 use crate::data::source::{Builtin, Source, Split};
 use crate::inference::carry::Carried;
-use crate::inference::evaluate::Scores;
+use crate::inference::evaluate::EvaluationResult;
 use crate::tasks::answer::Answer;
 use crate::tasks::criterion::Criterion;
 use crate::tasks::data_spec::{DataSpec, Origin, Prepared};
@@ -22,7 +22,7 @@ use crate::tasks::figures::{MAE, MASE, MSE, RMSE, SMAPE};
 use crate::tasks::meter::{Baselines, Meter};
 use crate::tasks::names::Names;
 use crate::tasks::network::{NetworkOptions, predictor};
-use crate::tasks::shape::Shape;
+use crate::tasks::shape::NetworkShape;
 use crate::tasks::task::{Answerer, BatchLoss, Questions, Task, check_windows, figures_line};
 use crate::tokenizer::Tokenizer;
 use crate::training::loss;
@@ -79,7 +79,7 @@ impl Task for Forecast {
         if data.is_time_series()? {
             return tables::prepare(data, &origin);
         }
-        let shape = Shape { vocabulary: None, features: 2, outputs: 1 };
+        let shape = NetworkShape { vocabulary: None, features: 2, outputs: 1 };
         ADDING.prepare(data, origin.labels(), shape, self.unit(None))
     }
 
@@ -105,7 +105,7 @@ impl Task for Forecast {
     fn network(
         &self,
         mut rnn: RecurrentConfig,
-        shape: Shape,
+        shape: NetworkShape,
         schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
@@ -183,7 +183,7 @@ impl Task for Forecast {
             return Ok(BatchLoss { mean, targets, penalty });
         }
         let (head, targets) = of_batch(network, batch)?;
-        let (sum, values) = summed(head, &network.decode(&hidden)?, targets)?;
+        let (sum, values) = summed(head, &network.outputs(&hidden)?, targets)?;
         Ok(BatchLoss { mean: (sum / values.max(1) as f64)?, targets: targets.windows.len(), penalty })
     }
 
@@ -206,7 +206,7 @@ impl Task for Forecast {
         &CRITERIA
     }
 
-    fn report(&self, scores: &Scores, _unit: &str) -> Vec<String> {
+    fn report(&self, scores: &EvaluationResult, _unit: &str) -> Vec<String> {
         let Some(Baselines { naive, seasonal_naive }) = &scores.baselines else {
             return vec![format!("squared error {:.6}", scores.loss), figures_line(&scores.figures)];
         };

@@ -160,9 +160,9 @@ fn with_slices<T: UpdateFloat>(
 ) -> candle_core::Result<()> {
     struct Borrow<'a, T> {
         rest: &'a [&'a Tensor],
-        state: RefCell<Option<State<'a, T>>>,
+        state: RefCell<Option<TakenSlices<'a, T>>>,
     }
-    type State<'a, T> = (Vec<&'a mut [T]>, &'a mut dyn FnMut(Vec<&mut [T]>));
+    type TakenSlices<'a, T> = (Vec<&'a mut [T]>, &'a mut dyn FnMut(Vec<&mut [T]>));
     impl<T: UpdateFloat> InplaceOp1 for Borrow<'_, T> {
         fn name(&self) -> &'static str {
             "optimizer-step"

@@ -1,6 +1,6 @@
 //! The picture of the attention behind a translation.
 
-use super::grid::{Cell, Grid};
+use super::grid::{Grid, GridCell};
 use crate::{Error, Result};
 
 /// The most tokens of a side of a picture.
@@ -46,7 +46,7 @@ impl AttentionMap {
                 return Err(Error::Message(problem));
             }
         }
-        let cell = |&weight: &f32| Cell { shade: f64::from(weight), text: String::new() };
+        let cell = |&weight: &f32| GridCell { shade: f64::from(weight), text: String::new() };
         // A blank has no shape of its own.
         let shown = |tokens: &[String]| tokens.iter().map(|token| token.replace(' ', "\u{2423}")).collect();
         Ok(Grid {

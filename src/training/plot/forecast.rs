@@ -57,7 +57,8 @@ impl ForecastPicture {
     }
 }
 
-/// Points of a line; steps of the forecast are counted from 0, those before it are negative. A missing value ends a line.
+/// Points of a line; steps of the forecast are counted from 0, those before it are negative. A missing value ends a
+/// line.
 fn lines(values: &[f64], first: i64) -> Vec<Vec<(f64, f64)>> {
     let mut lines = vec![vec![]];
     for (step, &value) in values.iter().enumerate() {

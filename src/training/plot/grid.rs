@@ -32,12 +32,12 @@ pub(super) struct Grid {
     /// Names of the columns; at least one.
     pub columns: Vec<String>,
     /// The cells, row by row.
-    pub cells: Vec<Vec<Cell>>,
+    pub cells: Vec<Vec<GridCell>>,
 }
 
 /// A cell of a grid.
 #[derive(Clone, Debug)]
-pub(super) struct Cell {
+pub(super) struct GridCell {
     /// From 0, white, to 1.
     pub shade: f64,
     /// The text in the cell.
@@ -115,7 +115,7 @@ impl Grid {
         &self,
         area: &DrawingArea<B, Shift>,
         [x, y]: [u32; 2],
-        cell: &Cell,
+        cell: &GridCell,
     ) -> Result<()> {
         let side = self.side();
         let corners = [(x as i32, y as i32), ((x + side) as i32, (y + side) as i32)];

@@ -92,9 +92,9 @@ impl From<&Metric> for Point {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     /// Reports of training.
-    pub train: Series,
+    pub train: SplitReports,
     /// Reports of validation.
-    pub valid: Series,
+    pub valid: SplitReports,
     /// Bounds on the steps of an epoch, as far as the reports tell.
     epoch: (f64, f64),
 }
@@ -151,7 +151,7 @@ impl History {
 
 /// The reports of one split, by step.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub struct SplitReports {
     kept: Vec<Point>,
     /// Reports that have not yet been thinned, fewer than `stride`.
     fresh: Vec<Point>,
@@ -159,13 +159,13 @@ pub struct Series {
     stride: usize,
 }
 
-impl Default for Series {
+impl Default for SplitReports {
     fn default() -> Self {
         Self { kept: vec![], fresh: vec![], stride: 1 }
     }
 }
 
-impl Series {
+impl SplitReports {
     /// Add a report. One that goes back in time takes the place of those after it: the run was resumed
     /// from before them.
     pub fn push(&mut self, point: Point) {
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_long_run_keeps_its_shape_in_few_points() {
-        let mut series = Series::default();
+        let mut series = SplitReports::default();
         let loss = |step: usize| if step == 54_321 { 9. } else { 1. + (step as f64 / 1000.).sin() };
         for step in 1..=100_000 {
             series.push(point(step, loss(step)));
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_resumed_run_replaces_what_it_repeats() {
-        let mut series = Series::default();
+        let mut series = SplitReports::default();
         for (step, loss) in [(1, 5.), (2, 4.), (3, 3.), (2, 4.5), (3, 3.5)] {
             series.push(point(step, loss));
         }

@@ -65,7 +65,7 @@ fn entries(runs: &[PlottedRun]) -> Vec<(String, Option<RGBAColor>)> {
     match runs {
         [run] => {
             let [train, valid] = colors(0, 1);
-            let mut entries = vec![(shortened(&run.name), None)];
+            let mut entries = vec![(without_beginning(&run.name), None)];
             for (label, color, series) in
                 [("training", train, &run.history.train), ("validation", valid, &run.history.valid)]
             {
@@ -78,7 +78,8 @@ fn entries(runs: &[PlottedRun]) -> Vec<(String, Option<RGBAColor>)> {
         _ => {
             let color = |index| Some(colors(index, runs.len())[1]);
             let runs = runs.iter().enumerate();
-            let mut entries: Vec<_> = runs.map(|(at, run)| (shortened(&run.name), color(at))).collect();
+            let mut entries: Vec<_> =
+                runs.map(|(at, run)| (without_beginning(&run.name), color(at))).collect();
             entries.push(("(pale: training; strong: validation)".into(), None));
             entries
         }
@@ -86,7 +87,7 @@ fn entries(runs: &[PlottedRun]) -> Vec<(String, Option<RGBAColor>)> {
 }
 
 /// Shorten a name at its beginning: the end of a path tells runs apart.
-fn shortened(name: &str) -> String {
+fn without_beginning(name: &str) -> String {
     let letters = name.chars().count();
     match letters > LONGEST_NAME {
         true => format!("...{}", name.chars().skip(letters + 3 - LONGEST_NAME).collect::<String>()),

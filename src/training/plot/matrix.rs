@@ -1,13 +1,13 @@
 //! The picture of a confusion matrix.
 
-use super::grid::{Cell, Grid};
+use super::grid::{Grid, GridCell};
 use crate::{Error, Result};
 
 /// The most classes of a picture.
 pub const MOST_CLASSES: usize = 40;
 
-/// A confusion matrix: a row for each true class, a column for each predicted class. The shade of a cell is the share of
-/// its row.
+/// A confusion matrix: a row for each true class, a column for each predicted class. The shade of a cell is the share
+/// of its row.
 #[derive(Clone, Debug)]
 pub struct Matrix {
     /// A line above the matrix.
@@ -45,7 +45,7 @@ impl Matrix {
         let row = |counts: &Vec<u64>| {
             let total = counts.iter().sum::<u64>().max(1);
             let text = |count: u64| if count == 0 { String::new() } else { count.to_string() };
-            let cell = |&count: &u64| Cell { shade: count as f64 / total as f64, text: text(count) };
+            let cell = |&count: &u64| GridCell { shade: count as f64 / total as f64, text: text(count) };
             counts.iter().map(cell).collect()
         };
         Ok(Grid {

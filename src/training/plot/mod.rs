@@ -22,7 +22,7 @@ mod style;
 pub use attention::{AttentionMap, MOST_ATTENDED};
 pub use axis::Axis;
 pub use forecast::ForecastPicture;
-pub use history::{History, Point, Series};
+pub use history::{History, Point, SplitReports};
 pub use matrix::{MOST_CLASSES, Matrix};
 pub use picture::Picture;
 pub use quantity::Quantity;

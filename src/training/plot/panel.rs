@@ -5,7 +5,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axis::Axis;
-use super::history::Series;
+use super::history::SplitReports;
 use super::quantity::Quantity;
 use super::run::PlottedRun;
 use super::scale::Scale;
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 const MOST_DOTS: usize = 80;
 
 /// One panel of a picture.
-pub(super) struct Panel<'a> {
+pub(super) struct PlotPanel<'a> {
     pub(super) runs: &'a [PlottedRun],
     pub(super) quantity: Quantity,
     pub(super) axis: Axis,
@@ -32,7 +32,7 @@ struct Curve {
     dots: bool,
 }
 
-impl Panel<'_> {
+impl PlotPanel<'_> {
     /// Draw the panel on the whole of `area`.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Panel<'_> {
         let mut curves = vec![];
         for (index, run) in runs.iter().enumerate() {
             let [train, valid] = colors(index, runs.len());
-            let points = |series: &Series| -> Vec<(f64, f64)> {
+            let points = |series: &SplitReports| -> Vec<(f64, f64)> {
                 let both = |point| Some((axis.of(&run.history, point)?, quantity.of(point)?));
                 series.points().filter_map(both).collect()
             };

@@ -5,7 +5,7 @@ use plotters::prelude::*;
 
 use super::axis::Axis;
 use super::legend;
-use super::panel::Panel;
+use super::panel::PlotPanel;
 use super::png::Canvas;
 use super::quantity::Quantity;
 use super::run::PlottedRun;
@@ -77,7 +77,7 @@ impl Picture {
         for (index, &quantity) in self.quantities.iter().enumerate() {
             let last = index + 1 == self.quantities.len();
             let height = PANEL + if last { BOTTOM } else { 0 };
-            let panel = Panel { runs, quantity, axis: self.axis, last };
+            let panel = PlotPanel { runs, quantity, axis: self.axis, last };
             panel.draw(&area.clone().shrink((0, top), (WIDTH, height)))?;
             top += height;
         }

@@ -121,8 +121,8 @@ impl Quantity {
         !matches!(self, Self::Lr | Self::TokensPerSecond)
     }
 
-    /// Return whether the values need a logarithmic scale. A learning rate that falls to almost nothing at the end, as with
-    /// a cosine schedule, does not: at least half of its values must be small.
+    /// Return whether the values need a logarithmic scale. A learning rate that falls to almost nothing at the end, as
+    /// with a cosine schedule, does not: at least half of its values must be small.
     pub(super) fn is_logarithmic(self, values: &[f64]) -> bool {
         let most = values.iter().copied().fold(0., f64::max);
         let small = values.iter().filter(|value| **value < most / LOGARITHMIC).count();

@@ -50,7 +50,8 @@ fn permit() -> bool {
     const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
     const TILE_DATA: i64 = 18;
     let result: i64;
-    // SAFETY: this system call takes two numbers and touches no memory of the program; `syscall` overwrites rcx and r11.
+    // SAFETY: this system call takes two numbers and touches no memory of the program; `syscall` overwrites rcx and
+    // r11.
     unsafe {
         std::arch::asm!(
             "syscall",

@@ -39,8 +39,8 @@ pub(crate) fn bf16_isa() -> Result<Isa> {
     }
 }
 
-/// The least ratio of speeds at which an instruction set is preferred to another. Their results differ in the last bits,
-/// so noise in the measurement must not decide.
+/// The least ratio of speeds at which an instruction set is preferred to another. Their results differ in the last
+/// bits, so noise in the measurement must not decide.
 const GAIN: f64 = 1.3;
 
 /// Measure the instruction sets of this processor.

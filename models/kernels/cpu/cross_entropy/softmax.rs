@@ -56,7 +56,8 @@ impl<O: Operand> LossWork<'_, O> {
                 let highest = |block| *self.buffers.highest.at(self.block_index(block, column));
                 let sum = |block| self.buffers.sums.at(self.block_index(block, column));
                 let top = (0..blocks).map(highest).fold(highest(0), |a, b| if a > b { a } else { b });
-                // The logarithm of the factor from a block's exponentials to those relative to the highest score of all.
+                // The logarithm of the factor from a block's exponentials to those relative to the highest score of
+                // all.
                 let scale = |block| -> f64 { (highest(block) - top).into() };
                 let total: f64 = (0..blocks).map(|block| (*sum(block)).into() * scale(block).exp()).sum();
                 let target_score = *self.buffers.target_scores.at(row);

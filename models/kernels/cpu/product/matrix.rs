@@ -1,29 +1,30 @@
-//! A matrix that is packed once and multiplied with many left-hand sides.
+//! Products of plain matrices: with a matrix that is packed once, and sums of outer products.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
-use super::super::memory::SharedPtr;
-use super::super::real::Real;
-use super::super::simd::{Isa, Vector};
+use super::super::memory::{SharedPtr, filled};
+use super::super::simd::{Float, Isa, Vector};
 use super::super::tuning::PARALLEL_STEP_MULTIPLICATIONS;
 use super::super::workers::{Kernel, Worker, run_kernel, threads, threads_for};
 use super::dense::dense;
-use super::left::LeftRows;
+use super::operand::GradientOperand;
+use super::operands::Operands;
+use super::outer::{OuterLeft, outer};
 use super::panels::{Panel, PanelShape, Panels};
 
 /// A right-hand side of products, packed.
-pub(crate) struct PackedMatrix<E> {
+pub(crate) struct PackedMatrix<O> {
     isa: Isa,
-    panels: Panels<E>,
+    panels: Panels<O>,
     columns: usize,
 }
 
-impl<E: Real> PackedMatrix<E> {
+impl<O: GradientOperand> PackedMatrix<O> {
     /// Pack a matrix of `depth` rows, (depth, columns).
     ///
     /// # Panics
     /// If the matrix does not have the size.
-    pub(crate) fn new(isa: Isa, matrix: &[E], size: (usize, usize)) -> Self {
+    pub(crate) fn new(isa: Isa, matrix: &[O::Sum], size: (usize, usize)) -> Self {
         Self::packed(isa, matrix, size, false)
     }
 
@@ -31,13 +32,13 @@ impl<E: Real> PackedMatrix<E> {
     ///
     /// # Panics
     /// As [`PackedMatrix::new`].
-    pub(crate) fn transposed(isa: Isa, matrix: &[E], (columns, depth): (usize, usize)) -> Self {
+    pub(crate) fn transposed(isa: Isa, matrix: &[O::Sum], (columns, depth): (usize, usize)) -> Self {
         Self::packed(isa, matrix, (depth, columns), true)
     }
 
-    fn packed(isa: Isa, matrix: &[E], (depth, columns): (usize, usize), is_transposed: bool) -> Self {
+    fn packed(isa: Isa, matrix: &[O::Sum], (depth, columns): (usize, usize), is_transposed: bool) -> Self {
         assert_eq!(matrix.len(), depth * columns, "a matrix of {depth} by {columns}");
-        let lanes = isa.lanes::<E>();
+        let lanes = isa.lanes::<O::Sum>();
         let shape = PanelShape { depth, groups: columns.div_ceil(lanes), group_vectors: 1, lanes };
         let packed = Self { isa, panels: Panels::new(shape, threads()), columns };
         let packer = Packer { packed: &packed, matrix, is_transposed };
@@ -47,11 +48,21 @@ impl<E: Real> PackedMatrix<E> {
         packed
     }
 
+    /// Compute `left * matrix`, (rows, columns), of `left` (rows, depth).
+    ///
+    /// # Panics
+    /// If the sizes disagree, or the depth is 0.
+    pub(crate) fn product(&self, left: &[O::Sum]) -> Vec<O::Sum> {
+        let mut product = vec![O::Sum::ZERO; left.len() / self.panels.depth() * self.columns];
+        self.add_product(left, &mut product);
+        product
+    }
+
     /// Compute `sums += left * matrix`, of `left` (rows, depth) and `sums` (rows, columns).
     ///
     /// # Panics
     /// If the sizes disagree.
-    pub(crate) fn add_product(&self, left: &[E], sums: &mut [E]) {
+    pub(crate) fn add_product(&self, left: &[O::Sum], sums: &mut [O::Sum]) {
         let (depth, columns) = (self.panels.depth(), self.columns);
         if depth == 0 || columns == 0 {
             return;
@@ -62,20 +73,25 @@ impl<E: Real> PackedMatrix<E> {
             (rows * depth, rows * columns),
             "a product by {depth} by {columns}"
         );
-        let kernel = Product { matrix: self, left, rows, sums: SharedPtr::new(sums) };
+        let left = Operands::new(left, depth);
+        let kernel = Product { matrix: self, left: &left, rows, sums: SharedPtr::new(sums) };
         let limit = threads_for(rows * depth * columns, PARALLEL_STEP_MULTIPLICATIONS);
         // SAFETY: sizes were checked above.
         unsafe { run_kernel(self.isa, limit, &kernel) };
     }
 }
 
-struct Packer<'a, E: Real> {
-    packed: &'a PackedMatrix<E>,
-    matrix: &'a [E],
+struct Packer<'a, O: GradientOperand> {
+    packed: &'a PackedMatrix<O>,
+    matrix: &'a [O::Sum],
     is_transposed: bool,
 }
 
-impl<E: Real> Kernel for Packer<'_, E> {
+impl<O: GradientOperand> Kernel for Packer<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// The matrix must have the size of the panels, which no other thread may use meanwhile.
     #[inline(always)]
@@ -98,38 +114,114 @@ impl<E: Real> Kernel for Packer<'_, E> {
     }
 }
 
-struct Product<'a, E: Real> {
-    matrix: &'a PackedMatrix<E>,
-    left: &'a [E],
+struct Product<'a, O: GradientOperand> {
+    matrix: &'a PackedMatrix<O>,
+    left: &'a Operands<'a, O>,
     rows: usize,
-    sums: SharedPtr<E>,
+    sums: SharedPtr<O::Sum>,
 }
 
-impl<E: Real> Kernel for Product<'_, E> {
+impl<O: GradientOperand> Kernel for Product<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
     /// # Safety
     /// `left` must have the rows and the depth of the matrix, and `sums` the rows and its columns.
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let PackedMatrix { panels, columns, .. } = self.matrix;
-        let (depth, columns) = (panels.depth(), *columns);
+        let columns = *columns;
         let list: Vec<Panel> = panels.share(worker).collect();
-        // SAFETY: the caller's promise; workers have different columns.
+        // SAFETY: the caller's promise; workers round different rows, read them after the barrier, and have different
+        // columns.
         unsafe {
-            let left = |row: usize| LeftRows::new(self.left.as_ptr().add(row * depth), depth);
+            self.left.round(simd, worker);
+            if !O::IS_SUM {
+                worker.wait();
+            }
+            let left = |row: usize| self.left.rows(row, 1);
             let place = |row: usize, panel: Panel| {
                 let first = panels.first_column(panel);
                 (self.sums.at(row * columns + first), panels.width(panel).min(columns - first))
             };
-            let start = |row: usize, panel: Panel, tile: *mut E| {
+            let start = |row: usize, panel: Panel, tile: *mut O::Sum| {
                 let (from, count) = place(row, panel);
-                Vector::<S, E>::clear(simd, tile, panels.width(panel));
-                Vector::<S, E>::copy(simd, from, tile, count);
+                Vector::<S, O::Sum>::clear(simd, tile, panels.width(panel));
+                Vector::<S, O::Sum>::copy(simd, from, tile, count);
             };
-            let done = |row: usize, panel: Panel, tile: *mut E| {
+            let done = |row: usize, panel: Panel, tile: *mut O::Sum| {
                 let (to, count) = place(row, panel);
-                Vector::<S, E>::copy(simd, tile, to, count);
+                Vector::<S, O::Sum>::copy(simd, tile, to, count);
             };
             dense(simd, 0..self.rows, (left, usize::MAX), panels, &list, start, done);
+        }
+    }
+}
+
+/// Compute the sum over rows of the outer products of `left`, (rows, n), and `right`, (rows, m): `left^T right`, (n, m).
+/// It is the gradient of a weight matrix from those of the outputs and the inputs.
+///
+/// # Panics
+/// If the sizes disagree.
+pub(crate) fn outer_products<O: GradientOperand>(
+    isa: Isa,
+    (left, n): (&[O::Sum], usize),
+    (right, m): (&[O::Sum], usize),
+) -> Vec<O::Sum> {
+    if n == 0 || m == 0 {
+        return vec![];
+    }
+    let rows = left.len() / n;
+    assert_eq!((left.len(), right.len()), (rows * n, rows * m), "outer products of {n} by {m}");
+    let limit = threads_for(rows * n * m, PARALLEL_STEP_MULTIPLICATIONS);
+    let lanes = isa.lanes::<O::Sum>();
+    let shape = PanelShape { depth: rows, groups: m.div_ceil(lanes), group_vectors: 1, lanes };
+    let panels = Panels::<O>::with_max_vectors(O::OUTER_VECTORS, shape, limit);
+    let operands = Operands::new(left, n);
+    // SAFETY: sizes were checked above; `outer` reaches every row of the result, and writes all its columns.
+    unsafe {
+        filled(n * m, |sums| {
+            let kernel = OuterProducts { left: &operands, n, right, m, panels: &panels, sums };
+            run_kernel(isa, limit, &kernel);
+        })
+    }
+}
+
+struct OuterProducts<'a, O: GradientOperand> {
+    left: &'a Operands<'a, O>,
+    n: usize,
+    right: &'a [O::Sum],
+    m: usize,
+    /// Panels of the right side.
+    panels: &'a Panels<O>,
+    sums: SharedPtr<O::Sum>,
+}
+
+impl<O: GradientOperand> Kernel for OuterProducts<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
+    /// # Safety
+    /// Both sides must have the rows of the panels, and `sums` n by m elements.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        let Self { left, n, right, m, panels, sums } = *self;
+        // SAFETY: the caller's promise. Workers round different rows and pack different panels, read both after the
+        // barrier, and write different rows of the result.
+        unsafe {
+            left.round(simd, worker);
+            let row = |k: usize| Some(right.as_ptr().add(k * m));
+            for panel in panels.share(worker) {
+                panels.pack_rows(simd, panel, (panels.depth(), m), row);
+            }
+            worker.wait();
+            let start = left.rows(0, 1).start;
+            let stride = left.stride();
+            let vector = |k: usize, _vector: usize| start.add(k * stride);
+            let left = OuterLeft { vector, vectors: 1, width: n };
+            outer(simd, worker, left, panels, m, |column| Some(sums.at(column * m)));
         }
     }
 }

@@ -18,7 +18,7 @@
 //! | `tile.rs`, `micro_kernel.rs` | the sizes of tiles; the product of one tile |
 //! | `dense.rs` | `left * right` |
 //! | `linear.rs` | the product of a linear layer on plain matrices |
-//! | `matrix.rs` | a plain matrix as right-hand side of many products |
+//! | `matrix.rs` | products of plain matrices: with a packed one, and sums of outer products |
 //! | `outer.rs` | `left^T * right` and column sums, for gradients of weights and biases |
 
 mod dense;
@@ -37,7 +37,7 @@ pub(crate) use dense::{add_product, dense};
 pub(crate) use layout::SequenceLayout;
 pub(crate) use left::LeftRows;
 pub(crate) use linear::linear;
-pub(crate) use matrix::PackedMatrix;
+pub(crate) use matrix::{PackedMatrix, outer_products};
 pub(crate) use micro_kernel::TileProduct;
 pub(crate) use operand::{GradientOperand, Operand, SumVector};
 pub(crate) use operands::Operands;

@@ -84,8 +84,8 @@ pub(crate) trait Operand: Pod + Send + Sync {
         limit: Self::Sum,
     );
 
-    /// Pack one vector of columns of a panel whose rows are `width` elements wide: column `c` is the row of `depth` sums
-    /// at `columns[c]`, or zero for null.
+    /// Pack one vector of columns of a panel whose rows are `width` elements wide: column `c` is the row of `depth`
+    /// sums at `columns[c]`, or zero for null.
     ///
     /// # Safety
     /// Every row must have the depth, and `to` room for as many rows, rounded up to [`Operand::INTERLEAVED`].

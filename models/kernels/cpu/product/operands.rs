@@ -8,8 +8,8 @@ use super::super::workers::Worker;
 use super::left::LeftRows;
 use super::operand::Operand;
 
-/// The rows of a matrix as operands: the matrix itself if its elements are operands, else a rounded copy, whose rows are
-/// filled up with zeros to [`Operand::DEPTH_STEP`].
+/// The rows of a matrix as operands: the matrix itself if its elements are operands, else a rounded copy, whose rows
+/// are filled up with zeros to [`Operand::DEPTH_STEP`].
 pub(crate) struct Operands<'a, O: Operand> {
     sums: &'a [O::Sum],
     width: usize,

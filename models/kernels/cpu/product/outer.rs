@@ -34,8 +34,8 @@ impl<F> OuterLeft<F> {
     }
 }
 
-/// Compute `left^T * right`. Column `m` of `left` gives the row of `columns` elements that starts at `result(m)`; columns
-/// without a result are skipped. Every worker computes a share of `left`'s columns.
+/// Compute `left^T * right`. Column `m` of `left` gives the row of `columns` elements that starts at `result(m)`;
+/// columns without a result are skipped. Every worker computes a share of `left`'s columns.
 ///
 /// Tiles are as tall as registers allow. Their left side is packed first: `OUTER_BLOCK_TILES` tiles at a time,
 /// `DEPTH_BLOCK` deep. No tile spans two vectors of `left`.

@@ -1,7 +1,7 @@
 //! Right-hand sides of products, packed in the order in which the micro-kernel reads them.
 //!
-//! Operands with [`Operand::INTERLEAVED`] rows have the elements of so many consecutive rows side by side: columns 0, 1,
-//! .. of a panel with pairs are (row 0, row 1) of column 0, (row 0, row 1) of column 1, ..
+//! Operands with [`Operand::INTERLEAVED`] rows have the elements of so many consecutive rows side by side: columns 0,
+//! 1, .. of a panel with pairs are (row 0, row 1) of column 0, (row 0, row 1) of column 1, ..
 
 use std::ops::Range;
 

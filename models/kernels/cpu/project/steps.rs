@@ -99,8 +99,8 @@ impl<'a, O: Operand> StepProjection<'a, O> {
     /// `to(step, row, group)` is the address of a group of gates; `step` counts from the first of `times`.
     ///
     /// # Safety
-    /// Rows, steps and panels must be within the sizes, and the weights packed. `operands` must have room for all rows of
-    /// all steps; no other thread may use it, or what `to` returns, meanwhile.
+    /// Rows, steps and panels must be within the sizes, and the weights packed. `operands` must have room for all rows
+    /// of all steps; no other thread may use it, or what `to` returns, meanwhile.
     #[inline(always)]
     pub(crate) unsafe fn run<S: Simd>(
         &self,

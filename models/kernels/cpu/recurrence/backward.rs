@@ -94,17 +94,13 @@ impl<E: Float> BackwardCall<'_, E> {
         &self,
         cell: C,
     ) -> RecurrenceGradients<O> {
-        let &Self { isa, sequence, inputs, saved, d_ys, d_state } = self;
+        let &Self { isa, sequence, inputs, saved, d_ys, .. } = self;
         let shape = sequence.shape;
-        let SequenceShape { batch, hidden, output, .. } = shape;
         let lanes = isa.lanes::<E>();
         let plan = Plan::new::<O>(shape, lanes, threads());
         check::<E, C, G, K>(sequence, inputs, &plan);
         self.check_gradients::<C, G, K>(&plan);
-        let (h_width, c_width) = (plan.h_width(), plan.c_width());
-        let (d_h, d_c) = d_state.map(|state| state.split_at(batch * output)).unzip();
-        let dh = padded_rows(d_h, (batch, output), h_width);
-        let dc = padded_rows(d_c.filter(|_| C::CELL_STATE), (batch, hidden), c_width);
+        let (dh, dc) = self.final_state(&plan, C::CELL_STATE);
         let weights = StepWeights::new(C::SECOND_PRODUCT, shape, inputs.weight, inputs.projection);
         let space = Workspace::<O>::new::<C, G, K>(&plan, shape, weights.second.is_some());
         let mut d_bias = inputs.bias.map(|bias| vec![E::ZERO; bias.len()]);
@@ -138,10 +134,11 @@ impl<E: Float> BackwardCall<'_, E> {
                 run_kernel(isa, plan.workers, &kernel);
             })
         };
+        let SequenceShape { batch, hidden, output, .. } = shape;
         // SAFETY: the pass has left the gradient of the initial state in both buffers.
         let (d_h, d_c) = unsafe {
-            let d_h = unpadded_rows(&dh, (batch, output), h_width);
-            (d_h, C::CELL_STATE.then(|| unpadded_rows(&dc, (batch, hidden), c_width)))
+            let d_h = unpadded_rows(&dh, (batch, output), plan.h_width());
+            (d_h, C::CELL_STATE.then(|| unpadded_rows(&dc, (batch, hidden), plan.c_width())))
         };
         RecurrenceGradients {
             gates: space.d_gates,
@@ -151,6 +148,14 @@ impl<E: Float> BackwardCall<'_, E> {
             bias: d_bias,
             projection: d_projection,
         }
+    }
+
+    /// Return the gradients of the final hidden state and, with `cell_state`, of the final cell state, in padded rows.
+    fn final_state(&self, plan: &Plan, cell_state: bool) -> (Buffer<E>, Buffer<E>) {
+        let SequenceShape { batch, hidden, output, .. } = self.sequence.shape;
+        let (d_h, d_c) = self.d_state.map(|state| state.split_at(batch * output)).unzip();
+        let dh = padded_rows(d_h, (batch, output), plan.h_width());
+        (dh, padded_rows(d_c.filter(|_| cell_state), (batch, hidden), plan.c_width()))
     }
 
     /// Refuse saved activations and gradients of other sizes.

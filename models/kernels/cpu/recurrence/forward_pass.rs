@@ -30,8 +30,8 @@ pub(super) struct ForwardPass<'a, O: Operand, C, const G: usize, const K: usize>
     /// The recurrent bias, in the order of the gates.
     pub(super) bias: &'a Buffer<O::Sum>,
     pub(super) panels: &'a StepPanels<O>,
-    /// The state, (batch, padded output) and (batch, padded hidden): before the pass the initial one, after it the final
-    /// one.
+    /// The state, (batch, padded output) and (batch, padded hidden): before the pass the initial one, after it the
+    /// final one.
     pub(super) h: &'a Buffer<O::Sum>,
     pub(super) c: &'a Buffer<O::Sum>,
     /// (batch, time, output).

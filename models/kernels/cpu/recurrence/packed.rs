@@ -13,7 +13,7 @@ use crate::kernels::cell_kind::CellKind;
 pub(crate) struct StepPanels<O> {
     /// The right-hand side of the recurrent product.
     pub(crate) hidden: Panels<O>,
-    /// That of the projection, or of the second recurrent product.
+    /// The right-hand side of the projection, or of the second recurrent product.
     pub(crate) second: Option<Panels<O>>,
 }
 

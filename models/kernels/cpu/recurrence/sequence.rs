@@ -4,6 +4,7 @@ use pulp::Simd;
 
 use super::super::simd::{Float, Vector};
 use super::shape::SequenceShape;
+use crate::kernels::time_step;
 
 /// Sizes and options of a sequence.
 pub(crate) struct Sequence<E> {
@@ -31,7 +32,7 @@ pub(crate) enum Zoneout<E> {
 impl<E: Float> Sequence<E> {
     /// Return the time step at `position` in the order of the recurrence.
     pub(super) fn time_step(&self, position: usize) -> usize {
-        if self.reverse { self.shape.time - 1 - position } else { position }
+        time_step(position, self.shape.time, self.reverse)
     }
 
     /// Return whether step `t` is within the length of the row.
@@ -45,12 +46,8 @@ impl<E: Float> Sequence<E> {
     /// `index` must be within the masks, if any.
     #[inline(always)]
     pub(super) unsafe fn retained_h<S: Simd>(&self, simd: S, index: usize) -> Retained<S, E> {
-        match &self.zoneout {
-            Zoneout::Off => Retained::None,
-            Zoneout::Mix(share) => Retained::Mix(Vector::splat(simd, *share)),
-            // SAFETY: the caller's promise.
-            Zoneout::Masks(h, _) => Retained::Mask(unsafe { Vector::load(simd, h.as_ptr().add(index)) }),
-        }
+        // SAFETY: the caller's promise.
+        unsafe { self.retained(simd, index, |h, _| h) }
     }
 
     /// Return the zoneout of one vector of the cell state; `index` is that of the layout of units.
@@ -59,11 +56,28 @@ impl<E: Float> Sequence<E> {
     /// As [`Sequence::retained_h`].
     #[inline(always)]
     pub(super) unsafe fn retained_c<S: Simd>(&self, simd: S, index: usize) -> Retained<S, E> {
+        // SAFETY: the caller's promise.
+        unsafe { self.retained(simd, index, |_, c| c) }
+    }
+
+    /// Return the zoneout of one vector. `mask` picks one of the masks, of the hidden state and of the cell state.
+    ///
+    /// # Safety
+    /// `index` must be within that mask, if there is one.
+    #[inline(always)]
+    unsafe fn retained<S: Simd>(
+        &self,
+        simd: S,
+        index: usize,
+        mask: impl for<'a> FnOnce(&'a [E], &'a [E]) -> &'a [E],
+    ) -> Retained<S, E> {
         match &self.zoneout {
             Zoneout::Off => Retained::None,
             Zoneout::Mix(share) => Retained::Mix(Vector::splat(simd, *share)),
             // SAFETY: the caller's promise.
-            Zoneout::Masks(_, c) => Retained::Mask(unsafe { Vector::load(simd, c.as_ptr().add(index)) }),
+            Zoneout::Masks(h, c) => {
+                Retained::Mask(unsafe { Vector::load(simd, mask(h, c).as_ptr().add(index)) })
+            }
         }
     }
 

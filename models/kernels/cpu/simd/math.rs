@@ -9,8 +9,8 @@
 //! sigmoid is never less than 1.6e-38.
 //!
 //! The short functions have the digits that an operand in bf16 keeps, and some more: a relative error of at most 2^-13,
-//! a sixteenth of the last place of a bf16, in half the time. Two exceptions at the ends of the range: the short sigmoid
-//! is never less than 4.7e-38, and the short tanh never more than 1 - 2^-15 in magnitude.
+//! a sixteenth of the last place of a bf16, in half the time. Two exceptions at the ends of the range: the short
+//! sigmoid is never less than 4.7e-38, and the short tanh never more than 1 - 2^-15 in magnitude.
 
 use pulp::Simd;
 

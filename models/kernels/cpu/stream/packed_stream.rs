@@ -27,8 +27,8 @@ impl<O: Operand> PackedStream<O> {
     /// Make a stream of one sequence. The first layer of `decoder` reads the output of the last of `layers`.
     ///
     /// # Panics
-    /// If there is no recurrent layer, if a layer does not have as many features as the one before has outputs, or if one
-    /// was packed for another instruction set's vectors.
+    /// If there is no recurrent layer, if a layer does not have as many features as the one before has outputs, or if
+    /// one was packed for another instruction set's vectors.
     pub(crate) fn new(isa: Isa, layers: Vec<StreamLayer<O>>, decoder: Vec<StreamLinear<O>>) -> Self {
         let lanes = isa.lanes::<O::Sum>();
         assert!(layers.iter().all(|layer| layer.lanes() == lanes), "vectors of a recurrent layer");

@@ -72,7 +72,7 @@ impl<O: Operand> RoundedRows<O> {
         for row in 0..batch {
             // SAFETY: the caller's promise; each worker has its own memory.
             unsafe {
-                O::round_row(simd, sums.start.add(row * sums.width), to.add(row * stride), depth, limit)
+                O::round_row(simd, sums.start.add(row * sums.width), to.add(row * stride), depth, limit);
             };
         }
         LeftRows { is_padded: true, ..LeftRows::new(to.cast_const(), stride) }

@@ -1,198 +1,312 @@
 //! Gradients of the attention decoder.
 
-use candle_core::{Device, Result, Tensor};
+use std::ops::Range;
 
-use super::tanh_score::TanhGradients;
-use super::{AttentionDecoder, Results, Sizes, batch_first};
-use crate::kernels::cpu::{self, PackedMatrix, Real};
+use candle_core::Result;
 
-/// The gradients that the steps leave for the products after the backward pass, each (target, batch, features).
-struct StepGradients<E> {
-    /// Of the input's part of the gates, (.., gates).
-    x: Vec<E>,
-    /// Of the recurrent product, (.., gates).
-    product: Vec<E>,
-    /// Of the scores, (.., source).
-    scores: Vec<E>,
-    /// Of the weighted sums of the values, (.., width).
-    context: Vec<E>,
-    /// Of the argument of the attentional state's tanh, (.., hidden).
-    combined: Vec<E>,
-    /// Of the queries Q h, (.., features), with a `tanh` score.
-    query: Vec<E>,
-    /// Of the keys and of v, with a `tanh` score.
-    tanh: Option<(Tensor, Tensor)>,
+use super::forward::Results;
+use super::packed::packed;
+use super::steps::{Parts, rows_of};
+use super::{AttentionDecoder, Sizes};
+use crate::kernels::cpu::{
+    self, AttentionGradients, Float, GradientOperand, PackedMatrix, Real, add_outer_products_of_rows,
+    outer_products, run_items,
+};
+
+/// The weights of the backward pass, for products with their columns.
+struct BackwardWeights<O> {
+    feed: PackedMatrix<O>,
+    hh: PackedMatrix<O>,
+    combine: PackedMatrix<O>,
+    /// Q of a `tanh` score.
+    query: Option<PackedMatrix<O>>,
 }
 
-/// The gradients of the state that a step reads.
-struct StateGradients<E> {
-    /// (batch, hidden).
+/// Gradients of one row of the batch after another.
+struct Gradients<E> {
+    /// Of the input's part of the gates, (batch, target, gates).
+    x: Vec<E>,
+    /// Of the recurrent product, (batch, target, gates).
+    product: Vec<E>,
+    /// Of the argument of the attentional state's tanh, (batch, target, hidden).
+    combined: Vec<E>,
+    /// Of the queries Q h, (batch, target, features); empty without a `tanh` score.
+    queries: Vec<E>,
+    /// Of v, (batch, features); empty without a `tanh` score.
+    v: Vec<E>,
+    /// (batch, source, features).
+    keys: Vec<E>,
+    /// (batch, source, width).
+    values: Vec<E>,
+    /// Of the initial states, (batch, hidden).
     h: Vec<E>,
-    /// (batch, hidden), for a cell with a cell state.
-    c: Option<Vec<E>>,
-    /// (batch, hidden).
+    /// Empty for a cell without a cell state.
+    c: Vec<E>,
     attentional: Vec<E>,
 }
 
-/// Compute the sum over rows of outer products, of (rows, n) and (rows, m): (n, m).
-fn outer<E: Real>(left: &[E], right: &[E], rows: usize) -> Result<Vec<E>> {
-    let matrix = |values: &[E]| Tensor::from_slice(values, (rows, values.len() / rows.max(1)), &Device::Cpu);
-    matrix(left)?.t()?.matmul(&matrix(right)?)?.flatten_all()?.to_vec1()
+/// A worker's share of the gradients.
+struct Share<'a, E> {
+    rows: Range<usize>,
+    x: &'a mut [E],
+    product: &'a mut [E],
+    combined: &'a mut [E],
+    queries: &'a mut [E],
+    v: &'a mut [E],
+    keys: &'a mut [E],
+    values: &'a mut [E],
+    h: &'a mut [E],
+    c: &'a mut [E],
+    attentional: &'a mut [E],
 }
 
-/// Compute the sum over steps of outer products within each row of the batch, of (steps, batch, n) and (steps, batch,
-/// m): (batch, n, m).
-fn batch_outer<E: Real>(left: &[E], right: &[E], (steps, batch): (usize, usize)) -> Result<Vec<E>> {
-    let by_row = |values: &[E]| {
-        let features = values.len() / (steps * batch).max(1);
-        Tensor::from_vec(
-            batch_first(values, [steps, batch, features]),
-            (batch, steps, features),
-            &Device::Cpu,
-        )
-    };
-    by_row(left)?.transpose(1, 2)?.matmul(&by_row(right)?)?.flatten_all()?.to_vec1()
+/// The results of the forward pass, the attentional states after each step and their gradients, (batch, target, hidden).
+struct Saved<'a, E> {
+    results: &'a Results<E>,
+    ys: &'a [E],
+    d_ys: &'a [E],
 }
 
-/// `x` times the slope of tanh where its value is `y`.
-fn through_tanh<E: Real>(x: E, y: E) -> E {
-    x * (E::one() - y * y)
+/// The gradients of the states between two steps of a share, (rows, hidden).
+struct StateGradients<E> {
+    h: Vec<E>,
+    /// `None` for a cell without a cell state.
+    c: Option<Vec<E>>,
+    attentional: Vec<E>,
 }
 
-impl<E: Real> AttentionDecoder<E> {
-    /// Compute the gradients of all operands, from `d_ys`, (batch, target, hidden).
-    pub(super) fn backward(&self, results: &Results<E>, d_ys: &[E]) -> Result<()> {
-        let Sizes { batch, target, source, hidden, width, gates } = self.sizes;
-        let operands = &self.operands;
-        let (isa, state) = (self.isa, self.sizes.state());
-        let (feed, hh) = (operands.feed.packed(isa)?, operands.hh.packed(isa)?);
-        let combine = operands.combine.packed(isa)?;
-        let tanh = self.tanh_score()?;
-        let query = operands.score.as_ref().map(|(query, _)| query.packed(isa)).transpose()?;
-        let d_ys = batch_first(d_ys, [batch, target, hidden]); // (target, batch, hidden)
-        let zeros = |features: usize| vec![E::zero(); target * batch * features];
-        let mut gradients = StepGradients {
-            x: zeros(gates),
-            product: zeros(gates),
-            scores: zeros(source),
-            context: zeros(width),
-            combined: zeros(hidden),
-            query: vec![],
-            tanh: None,
-        };
-        let mut queries = vec![];
-        let mut after = StateGradients {
-            h: vec![E::zero(); state],
-            c: operands.c.as_ref().map(|_| vec![E::zero(); state]),
-            attentional: vec![E::zero(); state],
-        };
-        for t in (0..target).rev() {
-            let step = |features: usize| t * batch * features..(t + 1) * batch * features;
-            let combined = &mut gradients.combined[step(hidden)];
-            let ys = &results.attentional[(t + 1) * state..];
-            for (index, combined) in combined.iter_mut().enumerate() {
-                *combined = through_tanh(d_ys[t * state + index] + after.attentional[index], ys[index]);
-            }
-            let context = &mut gradients.context[step(width)];
-            let mut d_h = std::mem::take(&mut after.h);
-            self.through_combine(&combine, combined, context, &mut d_h);
-            let weights = &results.weights[step(source)];
-            let scores = &mut gradients.scores[step(source)];
-            let through_keys = tanh.is_none().then_some(&mut d_h[..]);
-            self.attend(|attended| attended.backward(isa, (weights, context), scores, through_keys))?;
-            if let (Some(tanh), Some(query)) = (&tanh, &query) {
-                let step = tanh.backward(&results.h[(t + 1) * state..][..state], scores)?;
-                query.add_product(&step.query, &mut d_h);
-                queries.push(gradients.add_tanh(step)?);
-            }
+/// The backward pass of one share.
+struct BackwardSteps<'a, O: GradientOperand<Sum: Real>> {
+    decoder: &'a AttentionDecoder<O>,
+    weights: &'a BackwardWeights<O>,
+    saved: &'a Saved<'a, O::Sum>,
+    share: Share<'a, O::Sum>,
+    /// The gradients of the states after the current step, from later steps.
+    after: StateGradients<O::Sum>,
+    /// Gradients of the weighted sums, (rows, target, width).
+    contexts: Vec<O::Sum>,
+    /// Gradients of the scores, (rows, target, source).
+    scores: Vec<O::Sum>,
+}
 
-            let of_cell = self.cell_backward(results, t, &d_h, after.c.as_deref())?;
-            gradients.x[step(gates)].copy_from_slice(&of_cell.x);
-            gradients.product[step(gates)].copy_from_slice(&of_cell.product);
-            after = StateGradients { h: of_cell.h, c: of_cell.c, attentional: vec![E::zero(); state] };
-            hh.add_product(&of_cell.product, &mut after.h);
-            feed.add_product(&of_cell.x, &mut after.attentional);
+impl<E: Real> Gradients<E> {
+    fn new(sizes: &Sizes, has_c: bool, has_query: bool) -> Self {
+        let Sizes { batch, target, source, hidden, features, width, gates } = *sizes;
+        let zeros = |len: usize| vec![E::zero(); batch * len];
+        let features_of_queries = if has_query { features } else { 0 };
+        Self {
+            x: zeros(target * gates),
+            product: zeros(target * gates),
+            combined: zeros(target * hidden),
+            queries: zeros(target * features_of_queries),
+            v: zeros(features_of_queries),
+            keys: zeros(source * features),
+            values: zeros(source * width),
+            h: zeros(hidden),
+            c: zeros(if has_c { hidden } else { 0 }),
+            attentional: zeros(hidden),
         }
-        gradients.query = queries.into_iter().rev().flatten().collect();
-        operands.h.put_gradient(after.h);
-        if let (Some(c), Some(d_c)) = (&operands.c, after.c) {
-            c.put_gradient(d_c);
-        }
-        operands.attentional.put_gradient(after.attentional);
-        self.put_products(results, gradients)
     }
 
-    /// Compute the gradient of the weighted sums of the values, and add that of the hidden state, from that of the argument
-    /// of the attentional state's tanh.
-    fn through_combine(&self, combine: &PackedMatrix<E>, combined: &[E], context: &mut [E], d_h: &mut [E]) {
-        let Sizes { batch, hidden, width, .. } = self.sizes;
-        let mut both = vec![E::zero(); batch * (width + hidden)];
-        combine.add_product(combined, &mut both);
-        for (row, both) in both.chunks_exact(width + hidden).enumerate() {
-            context[row * width..][..width].copy_from_slice(&both[..width]);
-            let d_h = &mut d_h[row * hidden..][..hidden];
+    /// Divide the gradients among workers.
+    fn divide(&mut self, sizes: &Sizes) -> Vec<Share<'_, E>> {
+        let shares = sizes.shares();
+        let rows = shares.first().map_or(0, Range::len);
+        let Self { x, product, combined, queries, v, keys, values, h, c, attentional } = self;
+        let mut parts = [x, product, combined, queries, v, keys, values, h, c, attentional]
+            .map(|elements| Parts::new(elements, sizes.batch, rows));
+        let share = |rows| {
+            let [x, product, combined, queries, v, keys, values, h, c, attentional] =
+                parts.each_mut().map(Parts::take);
+            Share { rows, x, product, combined, queries, v, keys, values, h, c, attentional }
+        };
+        shares.into_iter().map(share).collect()
+    }
+}
+
+impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
+    /// Compute the gradients of all operands, from the results, the attentional states `ys` after each step and their gradients
+    /// `d_ys`, (batch, target, hidden).
+    pub(super) fn backward(&self, results: &Results<O::Sum>, ys: &[O::Sum], d_ys: &[O::Sum]) -> Result<()> {
+        let operands = &self.operands;
+        let query = operands.score.as_ref();
+        let weights = BackwardWeights::<O> {
+            feed: packed(self.isa, operands.feed.tensor())?,
+            hh: packed(self.isa, operands.hh.tensor())?,
+            combine: packed(self.isa, operands.combine.tensor())?,
+            query: query.map(|(query, _)| packed(self.isa, query.tensor())).transpose()?,
+        };
+        let mut gradients = Gradients::new(&self.sizes, operands.c.is_some(), query.is_some());
+        let saved = Saved { results, ys, d_ys };
+        let done =
+            run_items(gradients.divide(&self.sizes), |share| self.backward_share(&weights, &saved, share));
+        done.into_iter().collect::<Result<()>>()?;
+        self.put_gradients(results, gradients);
+        Ok(())
+    }
+
+    /// Compute all steps of a share, from the last to the first.
+    fn backward_share(
+        &self,
+        weights: &BackwardWeights<O>,
+        saved: &Saved<'_, O::Sum>,
+        share: Share<'_, O::Sum>,
+    ) -> Result<()> {
+        let Sizes { target, source, hidden, width, .. } = self.sizes;
+        let zeros = |features: usize| vec![O::Sum::ZERO; share.rows.len() * features];
+        let after = StateGradients {
+            h: zeros(hidden),
+            c: self.operands.c.as_ref().map(|_| zeros(hidden)),
+            attentional: zeros(hidden),
+        };
+        let (contexts, scores) = (zeros(target * width), zeros(target * source));
+        let mut steps = BackwardSteps { decoder: self, weights, saved, share, after, contexts, scores };
+        for t in (0..target).rev() {
+            steps.through_combine(t);
+            steps.through_attention(t)?;
+            steps.through_cell(t);
+        }
+        steps.finish();
+        Ok(())
+    }
+
+    /// Hand the gradients to the operands, after the products over all steps.
+    fn put_gradients(&self, results: &Results<O::Sum>, gradients: Gradients<O::Sum>) {
+        let Sizes { hidden, features, width, gates, .. } = self.sizes;
+        let Gradients { x, product, combined, queries, v, keys, values, h, c, attentional } = gradients;
+        let operands = &self.operands;
+        let outer =
+            |left: &[O::Sum], n, right: &[O::Sum], m| outer_products::<O>(self.isa, (left, n), (right, m));
+        operands.feed.put_gradient(outer(&x, gates, &results.attentional, hidden));
+        operands.hh.put_gradient(outer(&product, gates, &results.h, hidden));
+        operands.combine.put_gradient(outer(&combined, hidden, &results.context_and_h, width + hidden));
+        if let Some(bias) = &operands.bias {
+            bias.put_gradient(column_sums(&product, gates));
+        }
+        if let Some((query, of_v)) = &operands.score {
+            let rows = results.context_and_h.chunks_exact(width + hidden);
+            let h: Vec<_> = rows.flat_map(|row| &row[width..]).copied().collect();
+            query.put_gradient(outer(&queries, features, &h, hidden));
+            of_v.put_gradient(column_sums(&v, features));
+        }
+        operands.gates.put_gradient(x);
+        operands.keys.put_gradient(keys);
+        operands.values.put_gradient(values);
+        operands.h.put_gradient(h);
+        operands.c.iter().for_each(|operand| operand.put_gradient(c.clone()));
+        operands.attentional.put_gradient(attentional);
+    }
+}
+
+/// Compute the sums of the columns of (rows, columns).
+fn column_sums<E: Real>(elements: &[E], columns: usize) -> Vec<E> {
+    let mut sums = vec![E::zero(); columns];
+    for row in elements.chunks_exact(columns) {
+        sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
+    }
+    sums
+}
+
+impl<O: GradientOperand<Sum: Real>> BackwardSteps<'_, O> {
+    /// Return step `t` of an array (batch, target, features) for the rows of the share, (rows, features).
+    fn step(&self, t: usize, elements: &[O::Sum]) -> Vec<O::Sum> {
+        let Sizes { batch, target, .. } = self.decoder.sizes;
+        let mut step = vec![];
+        let layout = self.decoder.sizes.steps(elements.len() / (batch * target));
+        layout.read(t, rows_of(elements, batch, &self.share.rows), &mut step);
+        step
+    }
+
+    /// Compute the gradients of the weighted sums of the values of step `t`, and add that of the hidden state to `after`.
+    fn through_combine(&mut self, t: usize) {
+        let Sizes { hidden, width, .. } = self.decoder.sizes;
+        let (ys, mut combined) = (self.step(t, self.saved.ys), self.step(t, self.saved.d_ys));
+        for ((combined, &after), &y) in combined.iter_mut().zip(&self.after.attentional).zip(&ys) {
+            *combined = (*combined + after) * (O::Sum::ONE - y * y);
+        }
+        self.decoder.sizes.steps(hidden).write(t, &combined, self.share.combined);
+        let mut both = vec![O::Sum::ZERO; self.share.rows.len() * (width + hidden)];
+        self.weights.combine.add_product(&combined, &mut both);
+        let context: Vec<_> =
+            both.chunks_exact(width + hidden).flat_map(|row| &row[..width]).copied().collect();
+        self.decoder.sizes.steps(width).write(t, &context, &mut self.contexts);
+        for (d_h, both) in self.after.h.chunks_exact_mut(hidden).zip(both.chunks_exact(width + hidden)) {
             d_h.iter_mut().zip(&both[width..]).for_each(|(d_h, &more)| *d_h += more);
         }
     }
 
-    /// Compute the gradients of the inputs of step `t` of the cell, from those of its results.
-    fn cell_backward(
-        &self,
-        results: &Results<E>,
-        t: usize,
-        d_h: &[E],
-        d_c: Option<&[E]>,
-    ) -> Result<cpu::StepGradients<E>> {
-        let Sizes { batch, hidden, .. } = self.sizes;
-        let state = self.sizes.state();
-        let before = |states: &'_ [E]| -> Vec<E> { states[t * state..][..state].to_vec() };
-        let h = before(&results.h);
-        let c = (!results.c.is_empty()).then(|| before(&results.c));
-        let saved = &results.saved[t];
-        Ok(cpu::step_backward(self.isa, self.kind, (batch, hidden), saved, (&h, c.as_deref()), (d_h, d_c)))
-    }
-
-    /// Compute the gradients that are products over all steps.
-    fn put_products(&self, results: &Results<E>, gradients: StepGradients<E>) -> Result<()> {
-        let Sizes { batch, target, gates, .. } = self.sizes;
-        let (rows, steps, state) = (target * batch, (target, batch), self.sizes.state());
-        let StepGradients { x, product, scores, context, combined, query, tanh } = gradients;
-        let operands = &self.operands;
-        let before = |states: &'_ [E]| -> Vec<E> { states[..target * state].to_vec() };
-
-        operands.feed.put_gradient(outer(&x, &before(&results.attentional), rows)?);
-        operands.hh.put_gradient(outer(&product, &before(&results.h), rows)?);
-        if let Some(bias) = &operands.bias {
-            let mut sums = vec![E::zero(); gates];
-            for row in product.chunks_exact(gates) {
-                sums.iter_mut().zip(row).for_each(|(sum, &more)| *sum += more);
-            }
-            bias.put_gradient(sums);
-        }
-        operands.gates.put_gradient(batch_first(&x, [target, batch, gates]));
-        operands.combine.put_gradient(outer(&combined, &results.context_and_h, rows)?);
-        operands.values.put_gradient(batch_outer(&results.weights, &context, steps)?);
-        let h = &results.h[state..];
-        match (&operands.score, tanh) {
-            (Some((of_query, v)), Some((d_keys, d_v))) => {
-                of_query.put_gradient(outer(&query, h, rows)?);
-                v.put_gradient(d_v.to_vec1()?);
-                operands.keys.put_gradient(d_keys.flatten_all()?.to_vec1()?);
-            }
-            _ => operands.keys.put_gradient(batch_outer(&scores, h, steps)?),
+    /// Compute the gradients of the scores of step `t`, and add those of their operands.
+    fn through_attention(&mut self, t: usize) -> Result<()> {
+        let Sizes { source, hidden, features, width, .. } = self.decoder.sizes;
+        let (decoder, rows) = (self.decoder, self.share.rows.clone());
+        let weights = self.step(t, &self.saved.results.weights);
+        let h: Vec<_> = self.step(t, &self.saved.results.context_and_h);
+        let h: Vec<_> = h.chunks_exact(width + hidden).flat_map(|row| &row[width..]).copied().collect();
+        let mut context = vec![];
+        decoder.sizes.steps(width).read(t, &self.contexts, &mut context);
+        let mut scores = vec![O::Sum::ZERO; weights.len()];
+        let mut d_queries = vec![];
+        let queries = decoder.query.as_ref().map(|query| {
+            d_queries = vec![O::Sum::ZERO; rows.len() * features];
+            query.product(&h)
+        });
+        let gradients = match queries {
+            Some(_) => AttentionGradients {
+                scores: &mut scores,
+                queries: &mut d_queries,
+                keys_and_v: Some((&mut *self.share.keys, &mut *self.share.v)),
+            },
+            None => AttentionGradients { scores: &mut scores, queries: &mut self.after.h, keys_and_v: None },
+        };
+        decoder.attend(rows, |attended| {
+            decoder.with_query(queries.as_ref().unwrap_or(&h), |query| {
+                attended.backward(decoder.isa, query, (&weights, &context), gradients);
+            })
+        })??;
+        decoder.sizes.steps(source).write(t, &scores, &mut self.scores);
+        if let Some(query) = &self.weights.query {
+            query.add_product(&d_queries, &mut self.after.h);
+            decoder.sizes.steps(features).write(t, &d_queries, self.share.queries);
         }
         Ok(())
     }
-}
 
-impl<E: Real> StepGradients<E> {
-    /// Add the gradients of a `tanh` score of one step. Return that of the query.
-    fn add_tanh(&mut self, step: TanhGradients<E>) -> Result<Vec<E>> {
-        let TanhGradients { keys, query, v } = step;
-        self.tanh = Some(match self.tanh.take() {
-            Some((all_keys, all_v)) => ((all_keys + keys)?, (all_v + v)?),
-            None => (keys, v),
-        });
-        Ok(query)
+    /// Compute the gradients of the gates of step `t` and of the states before it.
+    fn through_cell(&mut self, t: usize) {
+        let Sizes { hidden, gates, .. } = self.decoder.sizes;
+        let results = self.saved.results;
+        let (saved, h) = (self.step(t, &results.saved), self.step(t, &results.h));
+        let c = self.after.c.as_ref().map(|_| self.step(t, &results.c));
+        let of_cell = cpu::step_backward(
+            self.decoder.isa,
+            self.decoder.kind,
+            (self.share.rows.len(), hidden),
+            &saved,
+            (&h, c.as_deref()),
+            (&self.after.h, self.after.c.as_deref()),
+        );
+        self.decoder.sizes.steps(gates).write(t, &of_cell.x, self.share.x);
+        self.decoder.sizes.steps(gates).write(t, &of_cell.product, self.share.product);
+        (self.after.h, self.after.c) = (of_cell.h, of_cell.c);
+        self.weights.hh.add_product(&of_cell.product, &mut self.after.h);
+        self.after.attentional.fill(O::Sum::ZERO);
+        self.weights.feed.add_product(&of_cell.x, &mut self.after.attentional);
+    }
+
+    /// Write the gradients of the initial states, and those that sum over all steps of a row.
+    fn finish(self) {
+        let Sizes { batch, target, source, hidden, width, .. } = self.decoder.sizes;
+        let Self { decoder, saved, share, after, contexts, scores, .. } = self;
+        share.h.copy_from_slice(&after.h);
+        after.c.iter().for_each(|c| share.c.copy_from_slice(c));
+        share.attentional.copy_from_slice(&after.attentional);
+        let weights = rows_of(&saved.results.weights, batch, &share.rows);
+        let contexts = (&contexts[..], width, width);
+        add_outer_products_of_rows(decoder.isa, target, (weights, source), contexts, share.values);
+        if decoder.query.is_none() {
+            let h = &rows_of(&saved.results.context_and_h, batch, &share.rows)[width..];
+            let h = (h, hidden, width + hidden);
+            add_outer_products_of_rows(decoder.isa, target, (&scores, source), h, share.keys);
+        }
     }
 }

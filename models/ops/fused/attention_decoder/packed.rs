@@ -10,13 +10,13 @@ use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
 
 /// The weights of the forward pass.
-pub(super) struct ForwardWeights<E> {
-    pub(super) feed: PackedMatrix<E>,
-    pub(super) hh: PackedMatrix<E>,
-    pub(super) combine: PackedMatrix<E>,
+pub(super) struct ForwardWeights<O> {
+    pub(super) feed: PackedMatrix<O>,
+    pub(super) hh: PackedMatrix<O>,
+    pub(super) combine: PackedMatrix<O>,
 }
 
-impl<E: Real> ForwardWeights<E> {
+impl<O: GradientOperand<Sum: Real>> ForwardWeights<O> {
     /// Pack the weights as they are now, each (outputs, inputs).
     pub(super) fn pack(isa: Isa, feed: &Tensor, hh: &Tensor, combine: &Tensor) -> Result<Self> {
         Ok(Self {
@@ -27,11 +27,21 @@ impl<E: Real> ForwardWeights<E> {
     }
 }
 
-/// Pack the transpose of a matrix, for products with its rows.
-pub(super) fn transposed<E: Real>(isa: Isa, matrix: &Tensor) -> Result<PackedMatrix<E>> {
+/// Pack a matrix, for products with its columns.
+pub(super) fn packed<O: GradientOperand<Sum: Real>>(isa: Isa, matrix: &Tensor) -> Result<PackedMatrix<O>> {
     let size = matrix.dims2()?;
     let matrix = matrix.contiguous()?;
-    read::<E, _, 1>([Some(&matrix)], |[matrix]| PackedMatrix::transposed(isa, matrix, size))
+    read::<O::Sum, _, 1>([Some(&matrix)], |[matrix]| PackedMatrix::new(isa, matrix, size))
+}
+
+/// Pack the transpose of a matrix, for products with its rows.
+pub(super) fn transposed<O: GradientOperand<Sum: Real>>(
+    isa: Isa,
+    matrix: &Tensor,
+) -> Result<PackedMatrix<O>> {
+    let size = matrix.dims2()?;
+    let matrix = matrix.contiguous()?;
+    read::<O::Sum, _, 1>([Some(&matrix)], |[matrix]| PackedMatrix::transposed(isa, matrix, size))
 }
 
 /// The packed weights of a decoder, for all steps that they are used in.
@@ -45,8 +55,8 @@ impl std::fmt::Debug for PackedWeights {
 }
 
 impl PackedWeights {
-    /// Return the weights if they are packed for these elements.
-    pub(super) fn of<E: Real>(&self) -> Option<Arc<ForwardWeights<E>>> {
+    /// Return the weights if they are packed as these operands.
+    pub(super) fn of<O: GradientOperand>(&self) -> Option<Arc<ForwardWeights<O>>> {
         self.0.clone().downcast().ok()
     }
 }
@@ -65,9 +75,9 @@ struct Pack<'a>([&'a Tensor; 3]);
 impl Operation for Pack<'_> {
     type Output = Option<PackedWeights>;
 
-    fn cpu<O: GradientOperand<Sum: Real>>(self, _isa: Isa) -> Result<Self::Output> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
         let [feed, hh, combine] = self.0;
-        let weights = ForwardWeights::<O::Sum>::pack(Isa::current()?, feed, hh, combine)?;
+        let weights = ForwardWeights::<O>::pack(isa, feed, hh, combine)?;
         Ok(Some(PackedWeights(Arc::new(weights))))
     }
 

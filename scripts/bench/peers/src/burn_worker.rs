@@ -1,5 +1,5 @@
-//! Burn's side of compare.py, on burn-flex, which replaces the deprecated burn-ndarray as CPU backend. Not tried: burn-candle has no stable release for
-//! this Burn, burn-tch is libtorch, and burn-cpu needs an LLVM of its own.
+//! Burn's side of compare.py, on burn-flex, which replaces the deprecated burn-ndarray as CPU backend. Not tried:
+//! burn-candle has no stable release for this Burn, burn-tch is libtorch, and burn-cpu needs an LLVM of its own.
 
 mod serve;
 

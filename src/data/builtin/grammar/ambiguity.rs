@@ -1,10 +1,10 @@
 //! A proof, for tests, that a grammar is unambiguous: each text has one derivation.
 //!
-//! It compares all options of every choice, under all bindings that the choice can depend on, and searches for a text of
-//! one option that is a prefix of a text of another. If there is none, the texts of every piece form a prefix code, and
-//! each text has one derivation. The proof is by induction over pieces: a printed text trivially; a sequence, because
-//! each part can end at one place only; a choice, because no two options print the same text, or one a prefix of the
-//! other.
+//! It compares all options of every choice, under all bindings that the choice can depend on, and searches for a text
+//! of one option that is a prefix of a text of another. If there is none, the texts of every piece form a prefix code,
+//! and each text has one derivation. The proof is by induction over pieces: a printed text trivially; a sequence,
+//! because each part can end at one place only; a choice, because no two options print the same text, or one a prefix
+//! of the other.
 
 use std::collections::HashSet;
 

@@ -3,7 +3,7 @@
 use super::{Grammar, GrammarPiece, Rule, Table, VARIABLES, Variable};
 
 /// A line that is not indented, and the entries below it.
-struct Block {
+struct Section {
     header: String,
     entries: Vec<String>,
 }
@@ -11,7 +11,7 @@ struct Block {
 impl Grammar {
     /// Parse a grammar. The error is the problem.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (tables, rules): (Vec<Block>, Vec<Block>) =
+        let (tables, rules): (Vec<Section>, Vec<Section>) =
             blocks(text)?.into_iter().partition(|block| block.header.contains('='));
         let mut parser = Parser {
             rule_names: rules.iter().map(|block| block.header.clone()).collect(),
@@ -59,14 +59,14 @@ impl Grammar {
 }
 
 /// Split the text into blocks, without comments and with continued lines joined.
-fn blocks(text: &str) -> Result<Vec<Block>, String> {
-    let mut blocks: Vec<Block> = Vec::new();
+fn blocks(text: &str) -> Result<Vec<Section>, String> {
+    let mut blocks: Vec<Section> = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
         let content = line.trim();
         match (line.len() - line.trim_start().len(), blocks.last_mut()) {
-            (0, _) => blocks.push(Block { header: content.into(), entries: Vec::new() }),
+            (0, _) => blocks.push(Section { header: content.into(), entries: Vec::new() }),
             (2, Some(block)) => block.entries.push(content.into()),
-            (3.., Some(Block { entries, .. })) if !entries.is_empty() => {
+            (3.., Some(Section { entries, .. })) if !entries.is_empty() => {
                 let entry = entries.last_mut().expect("invariant: checked by the guard");
                 entry.push(' ');
                 entry.push_str(content);
@@ -81,7 +81,7 @@ fn blocks(text: &str) -> Result<Vec<Block>, String> {
 }
 
 /// Read `person = name, he` and rows such as `Anna, Clara: she`.
-fn table(block: &Block) -> Result<Table, String> {
+fn table(block: &Section) -> Result<Table, String> {
     let words = |list: &str| list.split(',').map(|word| word.trim().to_string()).collect::<Vec<_>>();
     let (name, columns) = block.header.split_once('=').expect("invariant: a table's header has a `=`");
     let columns = words(columns);
@@ -108,7 +108,7 @@ struct Parser {
 }
 
 impl Parser {
-    fn rule(&mut self, block: &Block) -> Result<GrammarPiece, String> {
+    fn rule(&mut self, block: &Section) -> Result<GrammarPiece, String> {
         let mut options = Vec::new();
         for entry in &block.entries {
             let (weight, mut text) = weighted(entry);

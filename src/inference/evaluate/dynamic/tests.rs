@@ -238,26 +238,26 @@ fn in_place_step_matches_tensor_ops() {
 }
 
 #[test]
-fn statistics_are_rms_gradients_over_all_lanes() {
+fn statistics_are_rms_gradients_over_all_rows() {
     const H: f64 = 1e-5;
     let (network, parameters) = language_model();
-    // 100 lanes of four tokens, in two segments.
-    let ids = tokens(&mut stream(5, Purpose::Train, 0), 4 * LANES);
+    // 100 rows of four tokens, in two segments.
+    let ids = tokens(&mut stream(5, Purpose::Train, 0), 4 * ROWS);
     let found = Statistics::collect(network.as_ref(), &parameters, &text(&ids), 2, &Device::Cpu).unwrap();
     let trained = get(&parameters);
-    let lane_losses = |part: usize, states: &[Option<State>]| {
+    let row_losses = |part: usize, states: &[Option<State>]| {
         let (mut sum, mut after) = (0., vec![]);
-        for (lane, state) in states.iter().enumerate() {
-            let from = 4 * lane + 2 * part;
+        for (row, state) in states.iter().enumerate() {
+            let from = 4 * row + 2 * part;
             let before = if from == 0 { START } else { ids[from - 1] };
             let (losses, state) = segment(network.as_ref(), before, &ids[from..from + 2], state.clone());
             sum += losses.iter().sum::<f64>();
             after.push(state);
         }
-        (sum / (2 * LANES) as f64, after)
+        (sum / (2 * ROWS) as f64, after)
     };
-    let fresh = vec![None; LANES];
-    let later = lane_losses(0, &fresh).1;
+    let fresh = vec![None; ROWS];
+    let later = row_losses(0, &fresh).1;
     for (tensor, (name, rms)) in found.rms.iter().enumerate() {
         let at = trained[tensor].len() / 2;
         let mut squares = 0.;
@@ -266,7 +266,7 @@ fn statistics_are_rms_gradients_over_all_lanes() {
                 let mut other = trained.clone();
                 other[tensor][at] += change;
                 set(&parameters, &other);
-                lane_losses(part, states).0
+                row_losses(part, states).0
             };
             squares += ((loss(H) - loss(-H)) / (2. * H)).powi(2);
         }

@@ -1,0 +1,182 @@
+//! The forward pass of the attention decoder.
+
+use std::ops::Range;
+
+use candle_core::Result;
+
+use super::steps::{Parts, Steps};
+use super::{AttentionDecoder, Operands, Sizes};
+use crate::kernels::cpu::{self, Float, GradientOperand, Real, run_items, threads};
+use crate::ops::fused::extra_operand::ExtraOperand;
+use crate::ops::storage::read;
+
+/// Rows of a worker's share of the batch, at least: products of fewer read their weights for too few.
+const MIN_ROWS: usize = 8;
+
+/// The results of the forward pass, which the backward pass reads, in the order (batch, target, features).
+pub(super) struct Results<E> {
+    /// The numbers that the backward pass of the cell needs.
+    pub(super) saved: Vec<E>,
+    /// The hidden state before each step, (.., hidden).
+    pub(super) h: Vec<E>,
+    /// The cell state before each step; empty for a cell that has none.
+    pub(super) c: Vec<E>,
+    /// The attentional state before each step, (.., hidden).
+    pub(super) attentional: Vec<E>,
+    /// The attention weights, (.., source).
+    pub(super) weights: Vec<E>,
+    /// The weighted sum of the values and the hidden state after each step, (.., width + hidden).
+    pub(super) context_and_h: Vec<E>,
+    /// The hidden state after the last step, (batch, hidden).
+    pub(super) last_h: Vec<E>,
+    /// The cell state likewise; empty for a cell that has none.
+    pub(super) last_c: Vec<E>,
+}
+
+/// A worker's share of the results, and of the attentional states after each step.
+struct Share<'a, E> {
+    rows: Range<usize>,
+    saved: &'a mut [E],
+    h: &'a mut [E],
+    c: &'a mut [E],
+    attentional: &'a mut [E],
+    weights: &'a mut [E],
+    context_and_h: &'a mut [E],
+    last_h: &'a mut [E],
+    last_c: &'a mut [E],
+    ys: &'a mut [E],
+}
+
+/// The states between two steps of a share, (rows, hidden).
+struct States<E> {
+    h: Vec<E>,
+    /// `None` for a cell without a cell state.
+    c: Option<Vec<E>>,
+    attentional: Vec<E>,
+}
+
+impl Sizes {
+    /// Return the ranges of rows that workers take.
+    pub(super) fn shares(&self) -> Vec<Range<usize>> {
+        let rows = self.batch.div_ceil(threads().min(self.batch / MIN_ROWS).max(1)).max(1);
+        (0..self.batch).step_by(rows).map(|first| first..self.batch.min(first + rows)).collect()
+    }
+
+    /// Return the sizes of an array of the target's steps.
+    pub(super) fn steps(&self, features: usize) -> Steps {
+        Steps { steps: self.target, features }
+    }
+}
+
+impl<E: Real> Results<E> {
+    fn new(sizes: &Sizes, saved: usize, has_c: bool) -> Self {
+        let Sizes { batch, target, source, hidden, width, .. } = *sizes;
+        let zeros = |features: usize| vec![E::zero(); batch * target * features];
+        Self {
+            saved: zeros(saved),
+            h: zeros(hidden),
+            c: zeros(if has_c { hidden } else { 0 }),
+            attentional: zeros(hidden),
+            weights: zeros(source),
+            context_and_h: zeros(width + hidden),
+            last_h: vec![E::zero(); batch * hidden],
+            last_c: vec![E::zero(); if has_c { batch * hidden } else { 0 }],
+        }
+    }
+
+    /// Divide the results and `ys`, (batch, target, hidden), among workers.
+    fn divide<'a>(&'a mut self, sizes: &Sizes, ys: &'a mut [E]) -> Vec<Share<'a, E>> {
+        let shares = sizes.shares();
+        let rows = shares.first().map_or(0, Range::len);
+        let Self { saved, h, c, attentional, weights, context_and_h, last_h, last_c } = self;
+        let mut parts = [saved, h, c, attentional, weights, context_and_h, last_h, last_c]
+            .map(|elements| Parts::new(elements, sizes.batch, rows));
+        let mut ys = Parts::new(ys, sizes.batch, rows);
+        let share = |rows| {
+            let [saved, h, c, attentional, weights, context_and_h, last_h, last_c] =
+                parts.each_mut().map(Parts::take);
+            let ys = ys.take();
+            Share { rows, saved, h, c, attentional, weights, context_and_h, last_h, last_c, ys }
+        };
+        shares.into_iter().map(share).collect()
+    }
+}
+
+impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
+    /// Compute the attentional states, (batch, target, hidden), and the other results.
+    pub(super) fn forward(&self) -> Result<(Vec<O::Sum>, Results<O::Sum>)> {
+        let Sizes { batch, target, hidden, .. } = self.sizes;
+        let saved = cpu::saved_per_unit(self.kind) * hidden;
+        let mut results = Results::new(&self.sizes, saved, self.operands.c.is_some());
+        let mut ys = vec![O::Sum::ZERO; batch * target * hidden];
+        let shares = results.divide(&self.sizes, &mut ys);
+        let done = run_items(shares, |share| self.forward_share(share));
+        done.into_iter().collect::<Result<()>>()?;
+        Ok((ys, results))
+    }
+
+    /// Return the initial states of some rows of the batch.
+    fn initial(&self, rows: &Range<usize>) -> Result<States<O::Sum>> {
+        let Operands { h, c, attentional, .. } = &self.operands;
+        let of_rows = |operand: &ExtraOperand<O::Sum>| operand.rows(rows.clone());
+        Ok(States {
+            h: of_rows(h)?,
+            c: c.as_ref().map(of_rows).transpose()?,
+            attentional: of_rows(attentional)?,
+        })
+    }
+
+    /// Compute all steps of a share.
+    fn forward_share(&self, share: Share<'_, O::Sum>) -> Result<()> {
+        let Sizes { target, source, hidden, width, gates, .. } = self.sizes;
+        let count = share.rows.len();
+        let zeros = |features: usize| vec![O::Sum::ZERO; count * features];
+        let gates_of_rows = self.operands.gates.rows(share.rows.clone())?; // (rows, target, gates)
+        let mut states = self.initial(&share.rows)?;
+        let mut x = vec![];
+        let (mut weights, mut both) = (zeros(source), zeros(width + hidden));
+        for t in 0..target {
+            self.sizes.steps(hidden).write(t, &states.h, share.h);
+            self.sizes.steps(hidden).write(t, &states.attentional, share.attentional);
+            states.c.iter().for_each(|c| self.sizes.steps(hidden).write(t, c, share.c));
+
+            self.sizes.steps(gates).read(t, &gates_of_rows, &mut x);
+            self.weights.feed.add_product(&states.attentional, &mut x);
+            let saved = self.cell(&x, &self.weights.hh.product(&states.h), &mut states)?;
+            self.sizes.steps(saved.len() / count).write(t, &saved, share.saved);
+
+            let queries = self.query.as_ref().map(|query| query.product(&states.h));
+            let queries = queries.as_ref().unwrap_or(&states.h);
+            self.attend(share.rows.clone(), |attended| {
+                let contexts = (&mut both[..], width + hidden);
+                self.with_query(queries, |query| attended.attend(self.isa, query, &mut weights, contexts))
+            })??;
+            for (both, h) in both.chunks_exact_mut(width + hidden).zip(states.h.chunks_exact(hidden)) {
+                both[width..].copy_from_slice(h);
+            }
+            states.attentional = self.weights.combine.product(&both);
+            cpu::tanh(self.isa, &mut states.attentional);
+
+            self.sizes.steps(source).write(t, &weights, share.weights);
+            self.sizes.steps(width + hidden).write(t, &both, share.context_and_h);
+            self.sizes.steps(hidden).write(t, &states.attentional, share.ys);
+        }
+        share.last_h.copy_from_slice(&states.h);
+        states.c.iter().for_each(|c| share.last_c.copy_from_slice(c));
+        Ok(())
+    }
+
+    /// Compute a step of the cell: replace `states`, and return the numbers that the backward pass needs.
+    fn cell(&self, x: &[O::Sum], product: &[O::Sum], states: &mut States<O::Sum>) -> Result<Vec<O::Sum>> {
+        let hidden = self.sizes.hidden;
+        let rows = states.h.len() / hidden;
+        let bias = self.operands.bias.as_ref().map(ExtraOperand::tensor);
+        let cpu::StepOutputs { h, c, saved } = read::<O::Sum, _, 1>([bias], |[bias_elements]| {
+            let bias = bias.map(|_| bias_elements);
+            let inputs = cpu::StepInputs { x, product, bias, h: &states.h, c: states.c.as_deref() };
+            cpu::step(self.isa, self.kind, (rows, hidden), &inputs)
+        })?;
+        (states.h, states.c) = (h, c);
+        Ok(saved)
+    }
+}
