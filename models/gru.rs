@@ -115,6 +115,10 @@ impl Cell for GruCell {
         })
     }
 
+    fn has_bounded_state(_options: &GruOptions) -> bool {
+        true
+    }
+
     fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State> {
         let [r_x, z_x, n_x] = split_gates(gates_x)?; // each (batch, hidden)
         let (z, n) = match self.reset {

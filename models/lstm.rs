@@ -103,6 +103,10 @@ impl Cell for LstmCell {
         Some(CellKind::Lstm)
     }
 
+    fn has_bounded_state(options: &LstmOptions) -> bool {
+        options.projection.is_none()
+    }
+
     fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State> {
         let Some(c) = &state.c else { bail!("an LSTM's state needs both h and c") };
         let gates = (gates_x + self.weights.project_hidden(h)?)?; // (batch, 4 * hidden)

@@ -88,6 +88,10 @@ impl Cell for SimpleRnnCell {
         Some(CellKind::Simple(self.nonlinearity))
     }
 
+    fn has_bounded_state(options: &SimpleRnnOptions) -> bool {
+        options.nonlinearity == Nonlinearity::Tanh
+    }
+
     fn step(&self, gates_x: &Tensor, h: &Tensor, _state: &State) -> Result<State> {
         let sum = (gates_x + self.weights.project_hidden(h)?)?; // (batch, hidden)
         let h = match self.nonlinearity {

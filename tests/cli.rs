@@ -12,6 +12,7 @@ mod export;
 mod forecast;
 mod from;
 mod generate;
+mod int8;
 mod no_effect;
 mod pipes;
 mod plot;

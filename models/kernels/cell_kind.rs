@@ -43,6 +43,12 @@ impl CellKind {
         self == Self::GruBefore
     }
 
+    /// Return whether every unit of the hidden state, before a projection, lies in [-1, 1] after each step from such a
+    /// state.
+    pub(crate) fn is_bounded(self) -> bool {
+        self != Self::Simple(Nonlinearity::Relu)
+    }
+
     /// Return the number of gates per unit.
     pub(crate) fn gates(self) -> usize {
         match self {

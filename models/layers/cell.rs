@@ -57,6 +57,11 @@ pub trait Cell: Clone + Send + Sync + Sized {
         None
     }
 
+    /// Return whether every element of the hidden state lies in [-1, 1]. In int8, such a state has a fixed scale.
+    fn has_bounded_state(_options: &Self::Options) -> bool {
+        false
+    }
+
     /// Return the initial sum of each gate's two biases, one entry for each of the `GATES`.
     fn initial_bias(_options: &Self::Options, _init: Init) -> Vec<GateBias> {
         vec![GateBias::Scheme; Self::GATES]

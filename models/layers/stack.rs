@@ -54,6 +54,7 @@ impl<C: Cell> Stack<C> {
                 bias: stack.bias,
                 layer_norm: stack.layer_norm,
                 cell_state: C::CELL_STATE,
+                bounded_state: C::has_bounded_state(&config.cell),
                 init: stack.init,
                 gate_biases: C::initial_bias(&config.cell, stack.init),
             };

@@ -68,6 +68,8 @@ pub struct WeightsConfig {
     pub layer_norm: bool,
     /// Whether the cell has a cell state, which layer normalisation then applies to.
     pub cell_state: bool,
+    /// Whether every element of the hidden state lies in [-1, 1].
+    pub bounded_state: bool,
     /// Scheme of the initial values.
     pub init: Init,
     /// The initial sum of each gate's two biases. Gates without an entry keep what `init` draws.
@@ -196,7 +198,7 @@ impl Weights {
     /// # Errors
     /// If `h` does not have `output` features.
     pub fn project_hidden(&self, h: &Tensor) -> Result<Tensor> {
-        let gates = reference::product(h, &self.hh_t)?;
+        let gates = reference::product_within(h, &self.hh_t, self.state_limit())?;
         match &self.norms {
             Some(norms) => norms.hh.forward(&gates),
             None => Ok(gates),
@@ -210,7 +212,12 @@ impl Weights {
     /// If there are fewer gates, or `h` does not have `output` features.
     pub fn project_hidden_gates(&self, h: &Tensor, first: usize, count: usize) -> Result<Tensor> {
         let columns = self.hh_t.narrow(1, first * self.hidden_size(), count * self.hidden_size())?;
-        reference::product(h, &columns)
+        reference::product_within(h, &columns, self.state_limit())
+    }
+
+    /// Return the bound of the hidden state, or zero without one.
+    fn state_limit(&self) -> f32 {
+        if self.config.bounded_state { 1. } else { 0. }
     }
 
     /// Drop recurrent weights with probability `p`. The transposed weights stay a view: CUDA's matrix product
@@ -243,7 +250,7 @@ impl Weights {
     /// If `h` does not have `hidden` features.
     pub fn project_output(&self, h: Tensor) -> Result<Tensor> {
         match &self.hr {
-            Some(hr) => reference::product(&h, &hr.t()?),
+            Some(hr) => reference::product_within(&h, &hr.t()?, 1.), // that of an LSTM is bounded
             None => Ok(h),
         }
     }

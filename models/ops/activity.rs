@@ -17,7 +17,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
 use super::backend::{Operation, dispatch};
 use super::storage::{elements, read, tensor_like};
-use crate::kernels::cpu::{Isa, Operand, Real};
+use crate::kernels::cpu::{GradientOperand, Isa, Real};
 
 /// Weights of the two penalties; 0 disables one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,7 +55,7 @@ struct Penalty<'a> {
 impl Operation for Penalty<'_> {
     type Output = Tensor;
 
-    fn cpu<O: Operand<Sum: Real>>(self, _isa: Isa) -> Result<Tensor> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, _isa: Isa) -> Result<Tensor> {
         let Self { weights, ys, dropped, sequences } = self;
         let op = Activity::<O::Sum> { weights, sequences, element: PhantomData };
         ys.contiguous()?.apply_op2(&dropped.contiguous()?, op)?.reshape(())

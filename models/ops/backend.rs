@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use super::precision::Precision;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::cpu::{Bf16, has_pairs};
-use crate::kernels::cpu::{Isa, Operand, Real, RoundedF32, bf16_isa};
+use crate::kernels::cpu::{GradientOperand, Isa, Real, RoundedF32, bf16_isa, int8_isa};
 
 thread_local! {
     /// Whether this thread is inside [`without_fused`].
@@ -57,6 +57,8 @@ pub(super) enum OperandType {
     /// bf16, by instructions for them.
     #[cfg(target_arch = "x86_64")]
     Bf16(Isa),
+    /// int8.
+    Int8(Isa),
 }
 
 impl OperandType {
@@ -75,6 +77,7 @@ impl OperandType {
                 }
                 Ok(Self::Rounded(isa))
             }
+            Precision::Int8 => Ok(Self::Int8(int8_isa()?)),
         }
     }
 }
@@ -102,7 +105,15 @@ pub(super) trait Operation {
 
     /// Compute the result with the kernels of the processor. All float tensors are in `O::Sum`; `isa` multiplies
     /// operands of type `O`.
-    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output>;
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output>;
+
+    /// Compute the result in int8, without gradients; in f32 unless the operation has products in int8.
+    fn int8(self, _isa: Isa) -> Result<Self::Output>
+    where
+        Self: Sized,
+    {
+        self.cpu::<f32>(Isa::current()?)
+    }
 
     /// Compute the result in plain candle ops.
     fn reference(self) -> Result<Self::Output>;
@@ -114,6 +125,7 @@ pub(super) fn dispatch<P: Operation>(operation: P, tensor: &Tensor) -> Result<P:
         Backend::Cpu(Arithmetic::F32) => match OperandType::of_f32()? {
             OperandType::F32(isa) => operation.cpu::<f32>(isa),
             OperandType::Rounded(isa) => operation.cpu::<RoundedF32>(isa),
+            OperandType::Int8(isa) => operation.int8(isa),
             #[cfg(target_arch = "x86_64")]
             OperandType::Bf16(isa) => operation.cpu::<Bf16>(isa),
         },

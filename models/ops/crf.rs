@@ -11,7 +11,7 @@ use self::chain::{Chain, SequenceLoss};
 use super::backend::{Operation, dispatch};
 use super::reference;
 use super::storage::elements;
-use crate::kernels::cpu::{Isa, Operand, Real};
+use crate::kernels::cpu::{GradientOperand, Isa, Real};
 use crate::kernels::run_chunked;
 
 /// The scores of a batch of sequences under a chain.
@@ -132,7 +132,7 @@ struct Loss<'a> {
 impl Operation for Loss<'_> {
     type Output = Tensor;
 
-    fn cpu<O: Operand<Sum: Real>>(self, _isa: Isa) -> Result<Tensor> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, _isa: Isa) -> Result<Tensor> {
         let Self { scores, targets: TagSequences { sequences, time } } = self;
         let op = ChainLoss::<O::Sum> {
             sequences: sequences.clone(),

@@ -8,10 +8,11 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use super::backend::{Operation, dispatch};
+use super::inference::{check_depth, refuse_gradients};
 use super::parameter_gradients::collect;
 use super::reference;
 use super::storage::{elements, read};
-use crate::kernels::cpu::{self, Isa, Operand, Real};
+use crate::kernels::cpu::{self, GradientOperand, Int8, Isa, Operand, Real};
 
 /// Rows that the reference scores at a time, which bounds the memory of (rows, classes).
 const ROWS: usize = 1024;
@@ -85,7 +86,7 @@ struct MeanLoss<'a> {
 impl Operation for MeanLoss<'_> {
     type Output = Tensor;
 
-    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Tensor> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Tensor> {
         let CheckedExamples { rows, weight, bias, targets } = CheckedExamples::of(self.examples)?;
         let op = CrossEntropy::<O> {
             isa,
@@ -96,6 +97,18 @@ impl Operation for MeanLoss<'_> {
             operand: PhantomData,
         };
         rows.apply_op3(&weight, &bias, op)?.reshape(())
+    }
+
+    fn int8(self, isa: Isa) -> Result<Tensor> {
+        let Self { examples, smoothing } = self;
+        examples.check_int8()?;
+        let checked = CheckedExamples::of(examples)?;
+        let mean = checked.read::<f32, _>(|inputs| {
+            let inputs = cpu::CrossEntropyInputs { smoothing, ..*inputs };
+            cpu::losses::<Int8>(isa, &inputs).sum() / checked.targets.len() as f64
+        })?;
+        let mean = Tensor::new(mean as f32, &Device::Cpu)?;
+        refuse_gradients(mean, &[&checked.rows, &checked.weight, &checked.bias])
     }
 
     fn reference(self) -> Result<Tensor> {
@@ -111,11 +124,13 @@ struct SummedLoss<'a>(LinearExamples<'a>);
 impl Operation for SummedLoss<'_> {
     type Output = CrossEntropySum;
 
-    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<CrossEntropySum> {
-        CheckedExamples::of(self.0)?.read::<O::Sum, _>(|examples| {
-            let losses = cpu::cross_entropy::<O>(isa, examples, false);
-            CrossEntropySum { loss: losses.sum(), correct: losses.correct }
-        })
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<CrossEntropySum> {
+        self.kernel::<O>(isa)
+    }
+
+    fn int8(self, isa: Isa) -> Result<CrossEntropySum> {
+        self.0.check_int8()?;
+        self.kernel::<Int8>(isa)
     }
 
     fn reference(self) -> Result<CrossEntropySum> {
@@ -131,16 +146,43 @@ impl Operation for SummedLoss<'_> {
     }
 }
 
+impl LinearExamples<'_> {
+    /// Refuse examples with too many features for int8.
+    fn check_int8(&self) -> Result<()> {
+        check_depth(&[self.weight.dim(1)?])
+    }
+}
+
+impl SummedLoss<'_> {
+    fn kernel<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<CrossEntropySum> {
+        CheckedExamples::of(self.0)?.read::<O::Sum, _>(|examples| {
+            let losses = cpu::losses::<O>(isa, examples);
+            CrossEntropySum { loss: losses.sum(), correct: losses.correct }
+        })
+    }
+}
+
 struct RowLosses<'a>(LinearExamples<'a>);
+
+impl RowLosses<'_> {
+    fn kernel<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Vec<f64>> {
+        CheckedExamples::of(self.0)?.read::<O::Sum, _>(|examples| {
+            let losses = cpu::losses::<O>(isa, examples).losses;
+            losses.iter().map(|loss| loss.to_f64()).collect()
+        })
+    }
+}
 
 impl Operation for RowLosses<'_> {
     type Output = Vec<f64>;
 
-    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Vec<f64>> {
-        CheckedExamples::of(self.0)?.read::<O::Sum, _>(|examples| {
-            let losses = cpu::cross_entropy::<O>(isa, examples, false).losses;
-            losses.iter().map(|loss| loss.to_f64()).collect()
-        })
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Vec<f64>> {
+        self.kernel::<O>(isa)
+    }
+
+    fn int8(self, isa: Isa) -> Result<Vec<f64>> {
+        self.0.check_int8()?;
+        self.kernel::<Int8>(isa)
     }
 
     fn reference(self) -> Result<Vec<f64>> {
@@ -206,7 +248,7 @@ struct CrossEntropy<O> {
     operand: PhantomData<O>,
 }
 
-impl<O: Operand<Sum: Real>> CustomOp3 for CrossEntropy<O> {
+impl<O: GradientOperand<Sum: Real>> CustomOp3 for CrossEntropy<O> {
     fn name(&self) -> &'static str {
         "linear-cross-entropy"
     }

@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, b
 use super::backend::{Operation, dispatch};
 use super::parameter_gradients::collect;
 use super::storage::{elements, read, tensor_like};
-use crate::kernels::cpu::{Isa, Operand, Real};
+use crate::kernels::cpu::{GradientOperand, Isa, Real};
 
 /// Look up the rows of `weight`, (vocabulary, features), for `tokens`, (batch, time): (batch, time, features).
 ///
@@ -30,7 +30,7 @@ struct Lookup<'a> {
 impl Operation for Lookup<'_> {
     type Output = Tensor;
 
-    fn cpu<O: Operand<Sum: Real>>(self, _isa: Isa) -> Result<Tensor> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, _isa: Isa) -> Result<Tensor> {
         let tokens: Vec<u32> = self.tokens.flatten_all()?.to_dtype(DType::U32)?.to_vec1()?;
         let vocabulary = self.weight.dim(0)?;
         if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {

@@ -5,9 +5,10 @@ use std::marker::PhantomData;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use super::backend::{Operation, dispatch};
+use super::inference::{check_depth, refuse_gradients};
 use super::reference;
 use super::storage::{elements, read, tensor_like};
-use crate::kernels::cpu::{Isa, Operand, PackedMatrix, Real, outer_products};
+use crate::kernels::cpu::{self, GradientOperand, Int8, Isa, PackedMatrix, Real, outer_products};
 
 /// Compute a linear layer, `xs W^T + b`: (rows, features) to (rows, outputs), with `weight` (outputs, features) and
 /// `bias` (outputs). A row of the result does not depend on the other rows.
@@ -28,20 +29,39 @@ struct Product<'a> {
     weight: &'a Tensor,
 }
 
-impl Operation for Product<'_> {
-    type Output = Tensor;
-
-    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Tensor> {
-        let Self { xs, weight } = self;
-        let ((rows, features), (outputs, inputs)) = (xs.dims2()?, weight.dims2()?);
+impl Product<'_> {
+    /// Return the number of rows, features and outputs.
+    fn sizes(&self) -> Result<[usize; 3]> {
+        let ((rows, features), (outputs, inputs)) = (self.xs.dims2()?, self.weight.dims2()?);
         if features != inputs {
             bail!("rows have {features} features; expected {inputs}, the inputs of a linear layer");
         }
+        Ok([rows, features, outputs])
+    }
+}
+
+impl Operation for Product<'_> {
+    type Output = Tensor;
+
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Tensor> {
+        let Self { xs, weight } = self;
+        let [rows, features, outputs] = self.sizes()?;
         if rows == 0 || features == 0 || outputs == 0 {
             return self.reference();
         }
         let op = LinearOp::<O> { isa, operand: PhantomData };
         xs.contiguous()?.apply_op2(&weight.contiguous()?, op)
+    }
+
+    fn int8(self, isa: Isa) -> Result<Tensor> {
+        let Self { xs, weight } = self;
+        let [rows, features, outputs] = self.sizes()?;
+        check_depth(&[features])?;
+        let tensors = [&xs.contiguous()?, &weight.contiguous()?];
+        let ys = read::<f32, _, 2>(tensors.map(Some), |[xs, weight]| {
+            cpu::linear::<Int8>(isa, xs, weight, (rows, features, outputs))
+        })?;
+        refuse_gradients(Tensor::from_vec(ys, (rows, outputs), xs.device())?, &[xs, weight])
     }
 
     fn reference(self) -> Result<Tensor> {
@@ -55,7 +75,7 @@ struct LinearOp<O> {
     operand: PhantomData<O>,
 }
 
-impl<O: Operand<Sum: Real>> CustomOp2 for LinearOp<O> {
+impl<O: GradientOperand<Sum: Real>> CustomOp2 for LinearOp<O> {
     fn name(&self) -> &'static str {
         "linear"
     }

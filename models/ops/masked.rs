@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use super::backend::{Operation, dispatch};
 use super::parameter_gradients::collect;
 use super::storage::{elements, read, tensor_like};
-use crate::kernels::cpu::{Isa, Operand, Real};
+use crate::kernels::cpu::{GradientOperand, Isa, Real};
 
 /// Multiply `weight` by `mask`, whose elements are in row-major order.
 ///
@@ -31,7 +31,7 @@ struct Masking<'a> {
 impl Operation for Masking<'_> {
     type Output = Tensor;
 
-    fn cpu<O: Operand<Sum: Real>>(self, _isa: Isa) -> Result<Tensor> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, _isa: Isa) -> Result<Tensor> {
         self.weight.contiguous()?.apply_op1(Masked::<O::Sum> { mask: self.mask, element: PhantomData })
     }
 

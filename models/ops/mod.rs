@@ -9,6 +9,7 @@ pub(crate) mod crf;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 pub(crate) mod fused;
+mod inference;
 pub(crate) mod layer_weights;
 pub(crate) mod linear;
 pub(crate) mod masked;
@@ -23,5 +24,6 @@ pub(crate) mod stream;
 
 pub use backend::without_fused;
 pub use cross_entropy::CrossEntropySum;
+pub use inference::round_to_int8;
 pub use parameter_gradients::{LossGradients, backward};
 pub use precision::Precision;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::cpu::{bf16_isa, has_pairs};
+use crate::kernels::cpu::{bf16_isa, has_dot, has_pairs, int8_isa};
 
 /// The precision of the operands of matrix products in f32.
 ///
@@ -22,6 +22,9 @@ pub enum Precision {
     /// linear layers. Sums and everything else stay in f32, and so do the scores and weighted sums of attention. Fast
     /// on processors with instructions for it, the same elsewhere.
     Bf16,
+    /// For inference alone. Operands are integers of 8 bits: weights with one scale a row, and what they are multiplied
+    /// with too. Products are summed exactly; everything else is in f32. The same results on every processor.
+    Int8,
 }
 
 thread_local! {
@@ -33,6 +36,7 @@ impl fmt::Display for Precision {
         f.write_str(match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
         })
     }
 }
@@ -44,7 +48,8 @@ impl FromStr for Precision {
         match name {
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
-            _ => Err(format!("{name:?} is no precision; expected f32 or bf16")),
+            "int8" => Ok(Self::Int8),
+            _ => Err(format!("{name:?} is no precision; expected f32, bf16 or int8")),
         }
     }
 }
@@ -55,6 +60,11 @@ impl Precision {
         *self == Self::F32
     }
 
+    /// Return whether there are gradients in this precision.
+    pub fn has_gradients(self) -> bool {
+        self != Self::Int8
+    }
+
     /// Return the precision of this thread: that of the innermost [`Precision::scope`], else [`Precision::F32`].
     pub fn current() -> Self {
         SCOPE.get()
@@ -62,7 +72,11 @@ impl Precision {
 
     /// Return whether the kernels multiply operands of this precision with instructions for it on this processor.
     pub fn is_fast(self) -> bool {
-        self == Self::F32 || bf16_isa().is_ok_and(has_pairs)
+        match self {
+            Self::F32 => true,
+            Self::Bf16 => bf16_isa().is_ok_and(has_pairs),
+            Self::Int8 => int8_isa().is_ok_and(has_dot),
+        }
     }
 
     /// Run `work`, in which this thread's layers have this precision.

@@ -3,7 +3,9 @@
 
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 
+use super::inference::refuse_gradients;
 use super::precision::Precision;
+use crate::kernels::cpu::scale_of;
 
 /// Compute a linear layer, `xs W^T + b`: (rows, features) to (rows, outputs), with `weight` (outputs, features) and
 /// `bias` (outputs).
@@ -25,12 +27,51 @@ pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
 /// # Errors
 /// If the shapes disagree.
 pub(crate) fn product(left: &Tensor, right: &Tensor) -> Result<Tensor> {
+    product_within(left, right, 0.)
+}
+
+/// Compute the matrix product as [`product`]. In int8, the scale of each row of `left` is at least that of a largest
+/// magnitude of `limit`.
+///
+/// # Errors
+/// If the shapes disagree.
+pub(crate) fn product_within(left: &Tensor, right: &Tensor, limit: f32) -> Result<Tensor> {
     match (Precision::current(), left.dtype()) {
+        (Precision::Int8, DType::F32 | DType::F64) if left.elem_count() > 0 => {
+            int8_product(left, right, limit)
+        }
         (Precision::Bf16, DType::F32 | DType::F64) => {
             with_rounded_gradient(&rounded(left)?.matmul(&rounded(right)?)?)
         }
         _ => left.matmul(right),
     }
+}
+
+/// Compute the product of `left`, (rows, features), and `right`, (features, outputs), rounded to int8 with a scale for each
+/// row and each output. The sums of integers are exact: an f64 holds them. There are no gradients.
+fn int8_product(left: &Tensor, right: &Tensor, limit: f32) -> Result<Tensor> {
+    let (rows, row_scales) = integers(&left.detach(), 1, limit)?;
+    let (columns, column_scales) = integers(&right.detach(), 0, 0.)?;
+    let sums = rows.matmul(&columns)?;
+    let product = sums.broadcast_mul(&column_scales)?.broadcast_mul(&row_scales)?;
+    refuse_gradients(product.to_dtype(left.dtype())?, &[left, right])
+}
+
+/// Round to integers, with one scale along dimension `dim`; both are returned in f64.
+fn integers(xs: &Tensor, dim: usize, limit: f32) -> Result<(Tensor, Tensor)> {
+    /// 1.5 * 2^52: a sum with it is rounded to an integer, of two equally near to the even one.
+    const INTEGERS: f64 = 6_755_399_441_055_744.;
+    let xs = xs.to_dtype(DType::F32)?; // as the kernels, so that they find the same integers
+    let largest = xs.abs()?.max_keepdim(dim)?;
+    let shape = largest.shape().clone();
+    let largest: Vec<f32> = largest.flatten_all()?.to_vec1()?;
+    let scale = |&largest: &f32| scale_of(if largest < limit { limit } else { largest });
+    let scales: Vec<f32> = largest.iter().map(scale).collect();
+    let factors = scales.iter().map(|&scale| if scale == 0. { 0. } else { 1. / scale }).collect();
+    let tensor = |values: Vec<f32>| Tensor::from_vec(values, &shape, xs.device());
+    // A NaN is no largest magnitude, and stays one here.
+    let scaled = xs.broadcast_mul(&tensor(factors)?)?.to_dtype(DType::F64)?;
+    Ok((((scaled + INTEGERS)? - INTEGERS)?, tensor(scales)?.to_dtype(DType::F64)?))
 }
 
 /// Round to bf16; the gradient is that of the identity.

@@ -3,13 +3,14 @@
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::backend::{Arithmetic, Backend, OperandType};
+use super::inference::check_depth;
 use super::layer_weights::LayerWeights;
 use super::packing::{pack, packed_if_frozen};
 use super::storage::read;
 use crate::kernels::CellKind;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::cpu::Bf16;
-use crate::kernels::cpu::{self, Isa, Operand, RoundedF32};
+use crate::kernels::cpu::{self, Int8, Isa, Operand, RoundedF32};
 
 /// Layers, and perhaps a decoder, that read one step of a batch of sequences after another. Tensors and sums are in
 /// f32; there is a variant for each type of operands.
@@ -18,6 +19,7 @@ pub(crate) enum FusedStream {
     Rounded(cpu::PackedStream<RoundedF32>),
     #[cfg(target_arch = "x86_64")]
     Bf16(cpu::PackedStream<Bf16>),
+    Int8(cpu::PackedStream<Int8>),
 }
 
 /// Evaluate an expression of the stream of any type of operands.
@@ -28,6 +30,7 @@ macro_rules! with {
             FusedStream::Rounded($name) => $value,
             #[cfg(target_arch = "x86_64")]
             FusedStream::Bf16($name) => $value,
+            FusedStream::Int8($name) => $value,
         }
     };
 }
@@ -61,6 +64,11 @@ impl FusedStream {
             OperandType::Rounded(isa) => Self::Rounded(packed_stream(isa, layers, zoneout, decoder)?),
             #[cfg(target_arch = "x86_64")]
             OperandType::Bf16(isa) => Self::Bf16(packed_stream(isa, layers, zoneout, decoder)?),
+            OperandType::Int8(isa) => {
+                let layers_depths = layers.iter().map(|(_, weights)| [weights.input(), weights.hidden]);
+                check_depth(&layers_depths.collect::<Vec<_>>().concat())?;
+                Self::Int8(packed_stream(isa, layers, zoneout, decoder)?)
+            }
         }))
     }
 

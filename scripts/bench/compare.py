@@ -366,13 +366,43 @@ def bf16(bench):
         print_ratios(title, "shape", rows[quantity], [f"{name} in bf16" for name in names] + ["ours in f32"])
 
 
+def int8(bench):
+    """Compare layers and steps in int8 with PyTorch and ONNX Runtime in int8, and with ours in f32."""
+    peers = {name: peer for name, peer in bench.peers.items() if name in ("pytorch", "onnxruntime")}
+    names = [peer.name for peer in peers.values()]
+    rows = {"forward_ms": [], "step_us": []}
+
+    def measure(quantity, label, request, flop):
+        medians = bench.row(request | {"precision": "int8"}, flop, peers)
+        in_f32 = bench.row(request, flop, {})[Ours.name]
+        found = ratios(medians, quantity, names)
+        rows[quantity].append((label, [*found, in_f32[quantity] / medians[Ours.name][quantity]]))
+
+    for cell in CELLS:
+        for shape in LAYER_SHAPES:
+            request = {"work": "layer", "cell": cell} | dict(zip(LAYER_SIZES, shape))
+            measure("forward_ms", f"{cell} {'x'.join(map(str, shape))}", request, 4 * layer_flop(cell, *shape))
+        for size in STEP_SIZES:
+            request = {"work": "step", "cell": cell, "input": size, "hidden": size}
+            measure("step_us", f"{cell} {size}", request, 50 * layer_flop(cell, 1, 1, size, size))
+    print(f"Instructions for int8: {features('amx_int8', 'avx512_vnni', 'avx_vnni', 'avx512f', 'avx2')}\n")
+    columns = [f"{name} in int8" for name in names] + ["ours in f32"]
+    print_ratios("A layer in int8, forward", "cell, time x batch x input x hidden", rows["forward_ms"], columns)
+    print_ratios("One step in int8 at batch 1", "cell, input = hidden", rows["step_us"], columns)
+
+
 def bf16_features():
     """The processor's features for products of bf16."""
+    return features("amx_bf16", "avx512_bf16", "avx512f", "avx2")
+
+
+def features(*names):
+    """Those of these features that the processor has."""
     flags = next(line for line in Path("/proc/cpuinfo").open() if line.startswith("flags")).split()
-    return ", ".join(sorted(flag for flag in flags if flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2"))) or "none"
+    return ", ".join(sorted(flag for flag in flags if flag in names)) or "none"
 
 
-WORKS = {"bf16": bf16, "layer": layer, "step": step, "lm": lm, "peak": peak, "memory": memory, "growth": growth}
+WORKS = {"bf16": bf16, "int8": int8, "layer": layer, "step": step, "lm": lm, "peak": peak, "memory": memory, "growth": growth}
 
 
 def machine(rnn):

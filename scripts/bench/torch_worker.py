@@ -1,6 +1,7 @@
 """The PyTorch worker of compare.py: eager mode, time-major, in inference_mode where nothing is trained."""
 
 import torch
+import torch.ao.quantization
 from serve import STEPS, THREADS, median_seconds, serve
 from torch import nn
 
@@ -11,7 +12,10 @@ ADAMS = {"fused": {"fused": True}, "foreach": {"foreach": True}, "plain": {"fore
 
 def layer(request):
     """Time a layer; in bf16 as a module in bfloat16 and under autocast, and return the faster of each quantity."""
-    if request.get("precision", "f32") == "f32":
+    precision = request.get("precision", "f32")
+    if precision == "int8":
+        return int8_layer(request)
+    if precision == "f32":
         return layer_times(request, torch.float32, autocast=False)
     found = [layer_times(request, torch.bfloat16, autocast=False), layer_times(request, torch.float32, autocast=True)]
     return {quantity: min(times[quantity] for times in found) for quantity in found[0]}
@@ -40,19 +44,43 @@ def layer_times(request, dtype, autocast):
     return {"forward_ms": forward_seconds * 1e3, "train_ms": median_seconds(train, repeat) * 1e3}
 
 
+def int8_layer(request):
+    """Time a layer after `quantize_dynamic`, which knows LSTM and GRU."""
+    if request["cell"] == "simple-rnn":
+        return {}
+    rnn = quantised(LAYERS[request["cell"]](request["input"], request["hidden"]))
+    xs = torch.randn(request["time"], request["batch"], request["input"])
+
+    @torch.inference_mode()
+    def forward():
+        rnn(xs)
+
+    return {"forward_ms": median_seconds(forward, request["repeat"]) * 1e3}
+
+
+def quantised(module):
+    """The module with weights in int8 and activations that are quantised as they come."""
+    kinds = {*LAYERS.values(), *CELLS.values()} - {nn.RNN}
+    return torch.ao.quantization.quantize_dynamic(nn.Sequential(module), kinds, dtype=torch.qint8)[0]
+
+
 def bf16(enabled):
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)
 
 
 def step(request):
     """Time one step with a layer and with a cell, and return the faster."""
-    run = [layer_steps(request), cell_steps(request)]
+    run = [cell_steps(request)]
+    if request.get("precision") != "int8" or request["cell"] != "simple-rnn":
+        run.append(layer_steps(request))
     seconds = min(median_seconds(steps, request["repeat"]) for steps in run)
     return {"step_us": seconds / STEPS * 1e6}
 
 
 def layer_steps(request):
     rnn = LAYERS[request["cell"]](request["input"], request["hidden"])
+    if request.get("precision") == "int8":
+        rnn = quantised(rnn)
     x = torch.randn(1, 1, request["input"])
 
     @torch.inference_mode()
@@ -66,6 +94,8 @@ def layer_steps(request):
 
 def cell_steps(request):
     cell = CELLS[request["cell"]](request["input"], request["hidden"])
+    if request.get("precision") == "int8":
+        cell = quantised(cell)
     x = torch.randn(1, request["input"])
 
     @torch.inference_mode()

@@ -22,6 +22,14 @@ const RESTORE: &str = "copy the bundle again, or train the model again";
 /// The version of the directory layout, the only one that this program reads and writes.
 pub const FORMAT: u64 = 1;
 
+/// A way to store matrices as integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quantisation {
+    /// Integers of 8 bits with one scale a row.
+    Int8,
+}
+
 /// The contents of `config.json`, from which the model is built.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -49,6 +57,9 @@ pub struct Config {
     /// The training data and its splits; absent in older bundles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<TrainingData>,
+    /// How `model.safetensors` stores matrices, if not as floats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Quantisation>,
     /// The float type that the model computes in.
     #[serde(with = "dtype_name")]
     pub dtype: DType,
@@ -71,6 +82,7 @@ impl Config {
             text_column: data.text_column.clone(),
             schema: data.schema.clone(),
             data: None,
+            stored: None,
             dtype: DType::F32,
             zoo_version: env!("CARGO_PKG_VERSION").to_string(),
             created_with: String::new(),

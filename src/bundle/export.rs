@@ -5,6 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Tensor};
 
+use super::config::{Config, Quantisation};
 use super::files::{CURVE, MODEL, README, TOKENIZER};
 use super::load::load;
 use super::read;
@@ -12,12 +13,20 @@ use super::save::{BundleWriter, Contents, Training};
 use crate::parameters::{NamedTensors, converted};
 use crate::{Error, Result};
 
+/// The type in which parameters are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredType {
+    /// A float type.
+    Float(DType),
+    /// Matrices as int8 with one scale a row, vectors in f32.
+    Int8,
+}
+
 /// Options of an export.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Export {
-    /// The float type of the stored parameters; unchanged if `None`. The model still computes in the type of
-    /// `config.json`.
-    pub dtype: Option<DType>,
+    /// The type of the stored parameters; unchanged if `None`. The model still computes in the type of `config.json`.
+    pub dtype: Option<StoredType>,
     /// Whether the run can be resumed from the export.
     pub with_training: bool,
     /// Whether to replace an existing bundle.
@@ -28,7 +37,8 @@ pub struct Export {
 ///
 /// # Errors
 /// As [`load`] and [`BundleWriter::create`], and if the parameters do not fit the configuration, are NaN or
-/// infinite, or exceed the range of the float type, or if both paths name the same bundle.
+/// infinite, or exceed the range of the float type, or if both paths name the same bundle, or an int8 bundle is to have
+/// training state.
 pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
     let loaded = load(path)?;
     let same = |path: &Path| fs::canonicalize(path).ok();
@@ -37,10 +47,21 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
     }
     let model = loaded.path.join(MODEL);
     let before = loaded.stored_parameters()?;
-    let weights = match options.dtype {
-        Some(dtype) => before.iter().map(|entry| in_dtype(entry, dtype, &model)).collect::<Result<_>>()?,
-        None => before.clone(),
+    let (weights, stored) = match options.dtype {
+        Some(StoredType::Float(dtype)) => {
+            (before.iter().map(|entry| in_dtype(entry, dtype, &model)).collect::<Result<_>>()?, None)
+        }
+        Some(StoredType::Int8) => {
+            let f32 = before.iter().map(|entry| in_dtype(entry, DType::F32, &model));
+            (f32.collect::<Result<_>>()?, Some(Quantisation::Int8))
+        }
+        None => (before.clone(), loaded.config.stored),
     };
+    if stored.is_some() && options.with_training {
+        let problem = "holds training state, which goes with parameters in a float type; choose another option \
+                       `dtype`, or leave option `with_training` out";
+        return Err(Error::file(path, problem));
+    }
     // Parsed only as a check. The original bytes are written: serialising the parsed tokenizer may change them.
     let tokenizer = match loaded.tokenizer_bytes()? {
         Some(bytes) => {
@@ -56,10 +77,12 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
         let problem = "holds no training state to export; leave option `with_training` out";
         return Err(Error::file(path, problem));
     }
-    let readme = card(&readme.unwrap_or_default(), path, &[&before, &weights], training.is_some());
+    let types = [types(&before, loaded.config.stored), types(&weights, stored)];
+    let readme = card(&readme.unwrap_or_default(), path, &types, training.is_some());
+    let config = Config { stored, ..loaded.config.clone() };
     let writer = BundleWriter::create_for(out, options.force, false)?;
     writer.exporting(&loaded).save(&Contents {
-        config: &loaded.config,
+        config: &config,
         weights: &weights,
         tokenizer: tokenizer.as_deref(),
         readme: &readme,
@@ -82,21 +105,25 @@ fn in_dtype((name, tensor): (&String, &Tensor), dtype: DType, file: &Path) -> Re
     Ok((name.clone(), value))
 }
 
+/// Return the names of the types in which parameters are stored.
+fn types(parameters: &NamedTensors, stored: Option<Quantisation>) -> String {
+    if stored.is_some() {
+        return "int8".to_string();
+    }
+    let mut names: Vec<&str> = parameters.values().map(|tensor| tensor.dtype().as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(" and ")
+}
+
 /// Return the model card with a line about the export, which replaces that of an earlier export.
-fn card(before: &str, path: &Path, weights: &[&NamedTensors; 2], resumable: bool) -> String {
+fn card(before: &str, path: &Path, [from, to]: &[String; 2], resumable: bool) -> String {
     const MARK: &str = "\nExported by rnn-zoo ";
     let (card, behind) = match before.split_once(MARK) {
         Some((card, earlier)) => (card, earlier.split_once('\n').map_or("", |(_, behind)| behind)),
         None => (before, ""),
     };
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    let types = |weights: &NamedTensors| {
-        let mut names: Vec<&str> = weights.values().map(|tensor| tensor.dtype().as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names.join(" and ")
-    };
-    let [from, to] = weights.map(types);
     let precision =
         if from == to { format!("parameters in {to}") } else { format!("parameters in {to} for {from}") };
     let training = if resumable { "with its training state" } else { "without training state" };
@@ -117,7 +144,7 @@ mod tests {
 
     /// Save a bundle without a tokenizer, with every parameter at `value`.
     fn bundle(path: &Path, value: f32) {
-        let config = super::super::Config { tokenizer: None, ..config() };
+        let config = Config { tokenizer: None, ..config() };
         let (map, builder) = Parameters::builder(config.dtype, &Device::Cpu);
         config.network.build(builder).unwrap();
         let weights = Parameters::from(&map).to_tensors().unwrap();
@@ -139,7 +166,7 @@ mod tests {
     fn parameters_beyond_the_float_type_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let of = |dtype| Export { dtype: Some(dtype), ..Export::default() };
+        let of = |dtype| Export { dtype: Some(StoredType::Float(dtype)), ..Export::default() };
         bundle(&path("large"), 1e6);
         let error = export(&path("large"), &path("f16"), &of(DType::F16)).unwrap_err().to_string();
         assert!(error.contains("model.safetensors: tensor decoder.bias has values beyond f16"), "{error}");
@@ -156,7 +183,7 @@ mod tests {
     fn card_mentions_only_the_last_export() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let of = |dtype| Export { dtype: Some(dtype), ..Export::default() };
+        let of = |dtype| Export { dtype: Some(StoredType::Float(dtype)), ..Export::default() };
         bundle(&path("a"), 1.);
         export(&path("a"), &path("b"), &of(DType::F16)).unwrap();
         export(&path("b"), &path("c"), &of(DType::F32)).unwrap();

@@ -19,6 +19,7 @@ pub(super) fn config() -> Config {
         text_column: None,
         schema: serde_json::Value::Null,
         data: None,
+        stored: None,
         dtype: DType::F32,
         zoo_version: "0.1.0".into(),
         created_with: "a test".into(),

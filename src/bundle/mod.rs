@@ -24,6 +24,7 @@ mod files;
 mod find;
 #[cfg(test)]
 mod fixture;
+mod int8;
 mod load;
 mod lock;
 mod read;
@@ -32,8 +33,8 @@ mod swap;
 mod tensor_file;
 mod tensors;
 
-pub use config::{Config, FORMAT, is_bundle, is_trace};
-pub use export::{Export, export};
+pub use config::{Config, FORMAT, Quantisation, is_bundle, is_trace};
+pub use export::{Export, StoredType, export};
 pub use files::{CURVE, METRICS, RECIPE};
 pub use load::{Loaded, Parts, TrainingState, load};
 pub use save::{BundleWriter, Contents, Training};

@@ -8,12 +8,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::checksums::Checksums;
-use super::config::{Config, is_bundle};
+use super::config::{Config, Quantisation, is_bundle};
 use super::files::{
     AVERAGE, BEST, CARRY, CHECKSUMS, CONFIG, CURVE, LAST, METRICS, MODEL, OPTIMIZER, README, RECIPE, STATE,
     TOKENIZER,
 };
 use super::find::find;
+use super::int8;
 use super::load::{Loaded, StateFile, TrainingState, load, metrics_lines};
 use super::lock::Lock;
 use super::swap::{BundlePath, Partial, Swap, cannot_save, exists};
@@ -221,7 +222,11 @@ impl BundleWriter {
             partial.write(name, bytes)
         };
         write(CONFIG, &json(contents.config)?)?;
-        write(MODEL, &tensors::encode(contents.weights)?)?;
+        let weights = match contents.config.stored {
+            Some(Quantisation::Int8) => int8::encode(contents.weights)?,
+            None => tensors::encode(contents.weights)?,
+        };
+        write(MODEL, &weights)?;
         if let Some(tokenizer) = contents.tokenizer {
             write(TOKENIZER, tokenizer.as_bytes())?;
         }

@@ -18,6 +18,7 @@ use candle_core::{DType, Device, Tensor};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 
+use super::int8::{self, Quantised};
 use crate::outline::Outline;
 use crate::parameters::{NamedTensors, converted};
 use crate::{Error, Result};
@@ -86,7 +87,16 @@ impl<'a, R: Read> TensorFile<'a, R> {
     pub(super) fn check(&self, outline: &Outline) -> Result<()> {
         let mut found = BTreeMap::new();
         for (name, info) in &self.tensors {
-            let dtype = DType::try_from(info.dtype).map_err(|error| self.unusable(name, &error))?;
+            if self.integers_of(name).is_some() {
+                continue;
+            }
+            let dtype = match info.dtype {
+                Dtype::I8 => {
+                    self.check_scales(name, info)?;
+                    DType::F32
+                }
+                dtype => DType::try_from(dtype).map_err(|error| self.unusable(name, &error))?,
+            };
             found.insert(name.as_str(), (info.shape.as_slice(), dtype));
         }
         outline.check(&found).map_err(|problem| {
@@ -94,7 +104,32 @@ impl<'a, R: Read> TensorFile<'a, R> {
         })
     }
 
-    /// Read all tensors onto a device, in the dtypes of the file.
+    /// Return the name of the integers that `name` has the scales of.
+    fn integers_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let integers = int8::integers_name(name)?;
+        self.info(integers).is_some_and(|info| info.dtype == Dtype::I8).then_some(integers)
+    }
+
+    /// Return the description of a tensor.
+    fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.iter().find(|(other, _)| other == name).map(|(_, info)| info)
+    }
+
+    /// Check that integers have a scale for each row.
+    fn check_scales(&self, name: &str, info: &TensorInfo) -> Result<()> {
+        let expected = &info.shape[..info.shape.len().saturating_sub(1)];
+        let scales = int8::scales_name(name);
+        let problem = match self.info(&scales) {
+            None => format!("tensor {name} is I8, but there is no tensor {scales}"),
+            Some(found) if found.dtype != Dtype::F32 || found.shape != expected => {
+                format!("tensor {scales} is {:?} {:?}; expected F32 {expected:?}", found.dtype, found.shape)
+            }
+            Some(_) => return Ok(()),
+        };
+        Err(Error::file(self.path, format!("{problem}; copy it again")))
+    }
+
+    /// Read all tensors onto a device, in the dtypes of the file; integers of type I8 as f32.
     ///
     /// # Errors
     /// If the file cannot be read, or has a dtype that candle does not know.
@@ -128,6 +163,14 @@ impl<'a, R: Read> TensorFile<'a, R> {
     ) -> Result<NamedTensors> {
         let mut read = NamedTensors::new();
         let mut bytes = Vec::new();
+        let mut quantised: BTreeMap<String, Quantised> = BTreeMap::new();
+        for (name, info) in &self.tensors {
+            if info.dtype == Dtype::I8 {
+                self.check_scales(name, info)?;
+                quantised
+                    .insert(name.clone(), Quantised { shape: info.shape.clone(), ..Quantised::default() });
+            }
+        }
         for (name, info) in std::mem::take(&mut self.tensors) {
             let (from, to) = info.data_offsets;
             bytes.clear();
@@ -139,12 +182,29 @@ impl<'a, R: Read> TensorFile<'a, R> {
                 );
                 return Err(Error::file(self.path, problem));
             }
+            let integers = int8::integers_name(&name).and_then(|integers| quantised.get_mut(integers));
+            if let Some(integers) = integers {
+                integers.scales = bytes.clone();
+                continue;
+            }
+            if let Some(integers) = quantised.get_mut(&name) {
+                integers.integers = bytes.clone();
+                continue;
+            }
             let view = TensorView::new(info.dtype, info.shape, &bytes)
                 .map_err(|error| Error::file(self.path, format!("tensor {name}: {error}")))?;
             let tensor = load(&name, &view).map_err(|error| match error {
                 Error::Tensor(error) => self.unusable(&name, &error),
                 error => Error::file(self.path, error),
             })?;
+            read.insert(name, tensor);
+        }
+        for (name, integers) in quantised {
+            let failed = |problem: String| Error::file(self.path, format!("tensor {name}: {problem}"));
+            let bytes = integers.dequantised().map_err(failed)?;
+            let view = TensorView::new(Dtype::F32, integers.shape, &bytes)
+                .map_err(|error| failed(error.to_string()))?;
+            let tensor = load(&name, &view).map_err(|error| Error::file(self.path, error))?;
             read.insert(name, tensor);
         }
         Ok(read)
@@ -242,6 +302,31 @@ mod tests {
         assert!(read(&of(1e39), DType::F64).is_ok());
         assert_eq!(read(&of(1e39), DType::F32).unwrap_err(), "m: tensor w has values beyond f32");
         assert_eq!(read(&of(-1e5), DType::F16).unwrap_err(), "m: tensor w has values beyond f16");
+    }
+
+    #[test]
+    fn integers_are_read_with_their_scales_or_refused() {
+        let header = |scales: &str| {
+            format!(r#"{{"w":{{"dtype":"I8","shape":[2,3],"data_offsets":[8,14]}},{scales}}}"#)
+        };
+        let right = header(r#""w.scales":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#);
+        let integers = [127u8, 0, 0x81, 1, 2, 3];
+        let of = |header: &str, scales: [f32; 2]| {
+            file(header, &[&scales[0].to_le_bytes()[..], &scales[1].to_le_bytes(), &integers].concat())
+        };
+        let bytes = of(&right, [0.5, 2.]);
+        let open = || TensorFile::open(Path::new("m"), &bytes[..], bytes.len() as u64).unwrap();
+        let read = open().parameters(DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(read["w"].to_vec2::<f32>().unwrap(), [[63.5, 0., -63.5], [2., 4., 6.]]);
+        assert_eq!(read.len(), 1);
+        let outline: Outline = [("w".to_string(), (2, 3).into())].into_iter().collect();
+        open().check(&outline).unwrap();
+        let other = header(r#""v":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#);
+        assert!(problem(&of(&other, [1.; 2])).contains("tensor w is I8, but there is no tensor w.scales"));
+        let shape = header(r#""w.scales":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}"#);
+        assert!(problem(&of(&shape, [1.; 2])).contains("tensor w.scales is F32 [1, 2]; expected F32 [2]"));
+        assert!(problem(&of(&right, [1., f32::NAN])).contains("tensor w.scales holds NaN or infinity"));
+        assert!(problem(&of(&right, [1., -1.])).contains("tensor w: has a negative scale"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::data::source::{Builtin, Source};
 use rnn_zoo::inference::evaluate::evaluate;
 use rnn_zoo::inference::{Model, grammar};
+use rnn_zoo::models::Precision;
 use rnn_zoo::tasks;
 
 use super::bundle_argument::load_model;
@@ -144,6 +145,10 @@ impl Args {
             return Err(usage(flag, problem));
         }
         match self.adaptive.flag() {
+            Some("--dynamic") if !Precision::current().has_gradients() => {
+                let flags = format!("--dynamic with --precision {}", Precision::current());
+                Err(usage(&flags, "it trains, and that precision has no gradients; use f32 or bf16"))
+            }
             Some(flag) if !task.is_language_model() => {
                 let problem = format!(
                     "{} is a {task} model; only a language model adapts to the text at hand",

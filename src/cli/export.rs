@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use candle_core::DType;
-use rnn_zoo::bundle::{self, Export};
+use rnn_zoo::bundle::{self, Export, StoredType};
 
 use super::bundle_argument::Bundle;
 use super::outcome::Outcome;
@@ -15,6 +15,7 @@ use crate::cli::note::note;
 Examples:
   rnn export my-gru --out my-gru-small                  without training state
   rnn export my-gru --out my-gru-f16 --dtype f16        with parameters of half the size
+  rnn export my-gru --out my-gru-int8 --dtype int8      of a quarter: matrices as integers with one scale a row
   rnn export my-gru --out my-gru-whole --with-training  with everything that --resume needs")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
@@ -25,7 +26,7 @@ pub struct Args {
     #[arg(long, value_name = "BUNDLE")]
     out: PathBuf,
 
-    /// Float type of the stored parameters; loading converts them back [default: unchanged]
+    /// Type of the stored parameters; loading converts them back [default: unchanged]
     #[arg(long, value_name = "DTYPE")]
     dtype: Option<StoredDtype>,
 
@@ -46,14 +47,17 @@ enum StoredDtype {
     F16,
     /// 16 bits: 8 bits of precision, the range of f32.
     Bf16,
+    /// 8 bits: integers with one scale for each row of a matrix; vectors in f32.
+    Int8,
 }
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let dtype = args.dtype.map(|precision| match precision {
-        StoredDtype::F32 => DType::F32,
-        StoredDtype::F16 => DType::F16,
-        StoredDtype::Bf16 => DType::BF16,
+        StoredDtype::F32 => StoredType::Float(DType::F32),
+        StoredDtype::F16 => StoredType::Float(DType::F16),
+        StoredDtype::Bf16 => StoredType::Float(DType::BF16),
+        StoredDtype::Int8 => StoredType::Int8,
     });
     let options = Export { dtype, with_training: args.with_training, force: args.force };
     let found = Bundle::find(&args.bundle)?;

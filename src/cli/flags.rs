@@ -10,7 +10,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 93] = [
+const FLAGS: [(&str, &str); 94] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
@@ -77,6 +77,7 @@ const FLAGS: [(&str, &str); 93] = [
     ("momentum", "--momentum"),
     ("optimizer", "--optimizer"),
     ("out", "--out"),
+    ("precision", "--precision"),
     ("quantities", "--metric"),
     ("readout", "--readout"),
     ("repetition_penalty", "--repetition-penalty"),

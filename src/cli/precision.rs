@@ -7,8 +7,8 @@ use crate::cli::note::note;
 /// The flag of the precision.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct PrecisionArg {
-    /// Digits of the factors of matrix products: f32 or bf16, which is faster on processors with AMX or AVX512-BF16;
-    /// parameters and sums are in f32 either way
+    /// Digits of the factors of matrix products: f32; bf16, which is faster on processors with AMX or AVX512-BF16; or
+    /// int8, integers with one scale for each row of weights. Parameters and states are in f32 in any case
     #[arg(long, value_name = "NAME", value_parser = parse, default_value_t = Precision::F32, help_heading = "Compute")]
     precision: Precision,
 }
@@ -16,6 +16,14 @@ pub struct PrecisionArg {
 /// Parse the name of a precision.
 pub fn parse(name: &str) -> Result<Precision, String> {
     name.parse()
+}
+
+/// Parse the name of a precision that models are trained in.
+pub fn parse_of_training(name: &str) -> Result<Precision, String> {
+    match parse(name)? {
+        precision if precision.has_gradients() => Ok(precision),
+        precision => Err(format!("{precision} is a precision of inference; expected f32 or bf16")),
+    }
 }
 
 impl PrecisionArg {

@@ -123,7 +123,7 @@ pub struct TrainingArgs {
 
     /// Digits of the factors of matrix products: f32 or bf16, which is several times faster on processors with AMX or
     /// AVX512-BF16; parameters and sums are in f32 either way
-    #[arg(long, value_name = "NAME", value_parser = precision::parse, default_value_t = Precision::F32, hide_default_value = true)]
+    #[arg(long, value_name = "NAME", value_parser = precision::parse_of_training, default_value_t = Precision::F32, hide_default_value = true)]
     pub precision: Precision,
 }
 

@@ -102,6 +102,10 @@ impl Options {
                 "label_smoothing",
                 format!("is {label_smoothing}; expected a share below 1"),
             )),
+            Self { precision, .. } if !precision.has_gradients() => {
+                let problem = format!("is {precision}, a precision of inference; expected f32 or bf16");
+                Err(Error::invalid("precision", problem))
+            }
             Self { lr, .. } if !lr.is_finite() || lr < 0. => Err(Error::invalid(
                 "lr",
                 format!("the learning rate is {lr}, but must be a number of at least 0"),
@@ -178,7 +182,7 @@ mod tests {
         let usual = Defaults::default().options().unwrap();
         usual.validate().unwrap();
         type Change = fn(&mut Options);
-        let changes: [(&str, Change); 10] = [
+        let changes: [(&str, Change); 11] = [
             ("batch_size", |options| options.batch_size = 0),
             ("bptt", |options| options.bptt = 0),
             ("accumulate", |options| options.accumulate = 0),
@@ -189,6 +193,7 @@ mod tests {
             ("label_smoothing", |options| options.label_smoothing = f64::NAN),
             ("lr", |options| options.lr = -5.),
             ("clip", |options| options.clip = f64::NAN),
+            ("precision", |options| options.precision = Precision::Int8),
         ];
         for (field, change) in changes {
             let mut options = usual.clone();

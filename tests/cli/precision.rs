@@ -42,7 +42,7 @@ fn every_command_that_reads_a_bundle_takes_a_precision() {
         folder.done(&format!("{line} --precision bf16"));
     }
     for line in ["generate m", "score m text.txt", "predict m --text a", "eval m --data text.txt"] {
-        folder.refused(&format!("{line} --precision fp8"), 2, &["--precision", "fp8", "f32 or bf16"]);
+        folder.refused(&format!("{line} --precision fp8"), 2, &["--precision", "fp8", "f32, bf16 or int8"]);
     }
     for work in ["layer", "step", "lm"] {
         let line =

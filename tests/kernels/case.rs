@@ -67,6 +67,15 @@ pub(super) type Results = BTreeMap<String, Vec<f64>>;
 
 impl Case {
     pub(super) fn run(&self, dtype: DType) -> Result<Results> {
+        self.results(dtype, true)
+    }
+
+    /// Return the outputs alone.
+    pub(super) fn outputs(&self, dtype: DType) -> Result<Results> {
+        self.results(dtype, false)
+    }
+
+    fn results(&self, dtype: DType, with_gradients: bool) -> Result<Results> {
         let mut rng = stream(self.seed, Purpose::Parameters, 0);
         let layer = Layer::new(&self.config, dtype, &Device::Cpu, &mut rng)?;
         let state = layer.random_state(self.batch, &mut rng)?;
@@ -93,6 +102,9 @@ impl Case {
             results.insert(name.to_string(), values(&tensor)?);
             let weights = random(tensor.dims(), dtype, &mut rng)?;
             loss = (loss + (tensor * weights)?.sum_all()?)?;
+        }
+        if !with_gradients {
+            return Ok(results);
         }
         let gradients = backward(&loss)?;
         for (name, var) in &variables {

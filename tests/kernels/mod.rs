@@ -6,6 +6,7 @@ mod bf16;
 mod case;
 mod cells;
 mod crf;
+mod int8;
 mod language_model;
 mod layers;
 mod loss;

@@ -7,6 +7,7 @@
 //! | `workers.rs`, `memory.rs` | threads, and the buffers that they share |
 //! | `product/` | every matrix product, from one micro-kernel |
 //! | `bf16/`, `amx/` | products of operands in bf16, and the tiles for them |
+//! | `int8/` | products of operands in int8, for inference |
 //! | `padding.rs` | between plain matrices and padded rows |
 //! | `project/` | the input's part of the gates |
 //! | `cell.rs` | the pointwise part of every cell |
@@ -29,6 +30,7 @@ mod attention;
 mod bf16;
 mod cell;
 mod cross_entropy;
+mod int8;
 mod memory;
 mod packed_layer;
 mod padding;
@@ -46,12 +48,13 @@ pub(crate) use attention::{Attended, AttentionGradients, Query, add_outer_produc
 #[cfg(target_arch = "x86_64")]
 pub(crate) use bf16::Bf16;
 pub(crate) use bf16::{RoundedF32, bf16_isa, has_pairs};
-pub(crate) use cross_entropy::{CrossEntropyGradients, CrossEntropyInputs, cross_entropy};
+pub(crate) use cross_entropy::{CrossEntropyGradients, CrossEntropyInputs, cross_entropy, losses};
+pub(crate) use int8::{Int8, MAX_DEPTH, has_dot, int8_isa, scale_of};
 pub(crate) use memory::Buffer;
 pub(crate) use packed_layer::PackedLayer;
 pub(crate) use padding::padded;
 pub(crate) use pointwise::{StepInputs, StepOutputs, saved_per_unit, step, step_backward};
-pub(crate) use product::{Operand, PackedMatrix, SequenceLayout, outer_products};
+pub(crate) use product::{GradientOperand, Operand, PackedMatrix, SequenceLayout, linear, outer_products};
 pub(crate) use project::{InputShape, LayerInput, ProjectionGradients, project_backward};
 pub(crate) use real::Real;
 pub(crate) use recurrence::{

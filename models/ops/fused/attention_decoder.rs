@@ -20,7 +20,7 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, 
 
 use super::extra_operand::ExtraOperand;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{Attended, Isa, Operand, PackedMatrix, Query, Real};
+use crate::kernels::cpu::{Attended, GradientOperand, Isa, PackedMatrix, Query, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
 use forward::Results;
@@ -94,7 +94,7 @@ struct Decode<'a> {
 impl Operation for Decode<'_> {
     type Output = Option<DecoderOutput>;
 
-    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
         let Self { kind, inputs } = self;
         let (batch, target, rows) = inputs.gates.dims3()?;
         if kind.has_second_product() || target == 0 {
@@ -243,7 +243,7 @@ struct Operands<E> {
 }
 
 /// The op from a token, behind all operands, to the attentional states, (batch, target, hidden).
-struct AttentionDecoder<O: Operand<Sum: Real>> {
+struct AttentionDecoder<O: GradientOperand<Sum: Real>> {
     kind: CellKind,
     isa: Isa,
     sizes: Sizes,
@@ -257,7 +257,7 @@ struct AttentionDecoder<O: Operand<Sum: Real>> {
     results: Arc<OnceLock<Results<O::Sum>>>,
 }
 
-impl<O: Operand<Sum: Real>> AttentionDecoder<O> {
+impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
     /// Call `f` with what rows `rows` of the batch attend to.
     fn attend<T>(&self, rows: Range<usize>, f: impl FnOnce(&Attended<'_, O::Sum>) -> T) -> Result<T> {
         let Sizes { source, features, width, .. } = self.sizes;
@@ -277,7 +277,7 @@ impl<O: Operand<Sum: Real>> AttentionDecoder<O> {
     }
 }
 
-impl<O: Operand<Sum: Real>> CustomOp1 for AttentionDecoder<O> {
+impl<O: GradientOperand<Sum: Real>> CustomOp1 for AttentionDecoder<O> {
     fn name(&self) -> &'static str {
         "attention-decoder"
     }

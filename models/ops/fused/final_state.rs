@@ -5,15 +5,15 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 
 use super::side_channel::SideChannel;
-use crate::kernels::cpu::{Operand, Real};
+use crate::kernels::cpu::{GradientOperand, Real};
 
 /// The op from the outputs to the final state, which comes from the side channel: (batch * output) hidden, then
 /// (batch * hidden) cell. Its backward pass puts the gradient into the side channel and returns zeros for the outputs.
-pub(super) struct FinalState<O: Operand> {
+pub(super) struct FinalState<O: GradientOperand> {
     pub(super) channel: Arc<SideChannel<O>>,
 }
 
-impl<O: Operand<Sum: Real>> CustomOp1 for FinalState<O> {
+impl<O: GradientOperand<Sum: Real>> CustomOp1 for FinalState<O> {
     fn name(&self) -> &'static str {
         "final-state"
     }

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 
 use super::side_channel::SideChannel;
-use crate::kernels::cpu::{self, Isa, Operand, Real};
+use crate::kernels::cpu::{self, GradientOperand, Isa, Real};
 use crate::ops::parameter_gradients::collect;
 use crate::ops::storage::{read, tensor_like};
 
 /// The op `xs W^T + b` of the input (batch, time, input), the weights (gates * hidden, input) and the bias (gates *
 /// hidden), the input's part of the gates. Its forward pass only returns a token: the recurrence computes the product,
 /// whose results it can then read from the cache.
-pub(super) struct InputProjection<O: Operand> {
+pub(super) struct InputProjection<O: GradientOperand> {
     pub(super) isa: Isa,
     pub(super) shape: cpu::InputShape,
     pub(super) channel: Arc<SideChannel<O>>,
 }
 
-impl<O: Operand<Sum: Real>> CustomOp3 for InputProjection<O> {
+impl<O: GradientOperand<Sum: Real>> CustomOp3 for InputProjection<O> {
     fn name(&self) -> &'static str {
         "input-projection"
     }

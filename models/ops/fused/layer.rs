@@ -11,11 +11,13 @@ use super::recurrence::Recurrence;
 use super::sequence::kernel_sequence;
 use super::side_channel::SideChannel;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{self, Isa, Operand, Real};
+use crate::kernels::cpu::{self, GradientOperand, Int8, Isa, Real};
 use crate::ops::backend::{Operation, dispatch};
+use crate::ops::inference::{check_depth, refuse_gradients};
 use crate::ops::layer_weights::LayerWeights;
 use crate::ops::packing::packed_if_frozen;
 use crate::ops::sequence::SequenceOptions;
+use crate::ops::storage::read;
 
 /// The results of [`layer`].
 pub(crate) struct LayerOutput {
@@ -69,10 +71,56 @@ impl LayerCall<'_> {
     }
 }
 
+impl LayerCall<'_> {
+    /// Run the layer in int8, without a graph.
+    fn inference(self, isa: Isa) -> Result<LayerOutput> {
+        let Self { kind, weights, xs, h, c, options } = self;
+        let (batch, time, input) = xs.dims3()?;
+        let (hidden, output, gates) = (weights.hidden, weights.output(), kind.gates());
+        check_depth(&[input, output, hidden])?;
+        let shape = cpu::SequenceShape { batch, time, hidden, output, gates };
+        let packed = packed_if_frozen::<Int8>(isa, kind, weights)?;
+        let sequence = kernel_sequence(shape, isa.lanes::<f32>(), options);
+        let b_hh = weights.b_hh.filter(|_| !kind.folds_bias());
+        let tensors = [Some(xs), Some(weights.ih), Some(&self.gate_bias()?), Some(weights.hh), Some(h), c]
+            .into_iter()
+            .chain([b_hh, weights.hr])
+            .map(|tensor| tensor.map(Tensor::contiguous).transpose())
+            .collect::<Result<Vec<_>>>()?;
+        let tensors: [Option<&Tensor>; 8] = std::array::from_fn(|index| tensors[index].as_ref());
+        let given = [c, b_hh, weights.hr].map(|tensor| tensor.is_some());
+        let outputs = read::<f32, _, 8>(tensors, |[xs, ih, bias, hh, h, c, b_hh, hr]| {
+            let [c, b_hh, hr] = [(given[0], c), (given[1], b_hh), (given[2], hr)]
+                .map(|(is_given, elements)| is_given.then_some(elements));
+            let input = cpu::LayerInput {
+                shape: cpu::InputShape { batch, time, input, hidden, gates },
+                xs,
+                weight: ih,
+                bias: Some(bias),
+                packed: packed.as_ref().map(|packed| packed.input()),
+            };
+            let inputs = cpu::RecurrenceInputs { weight: hh, h, c, bias: b_hh, projection: hr };
+            let recurrent = packed.as_ref().map(|packed| packed.recurrent());
+            cpu::forward(isa, kind, &sequence, cpu::Gates::Of(input), &inputs, recurrent, false)
+        })?;
+        let operands: Vec<&Tensor> = tensors.into_iter().flatten().collect();
+        let mut state = outputs.state;
+        let cells = state.split_off(batch * output);
+        let tensor = |elements: Vec<f32>, shape: &[usize]| {
+            refuse_gradients(Tensor::from_vec(elements, shape, xs.device())?, &operands)
+        };
+        Ok(LayerOutput {
+            ys: tensor(outputs.ys, &[batch, time, output])?,
+            h: tensor(state, &[batch, output])?,
+            c: given[0].then(|| tensor(cells, &[batch, hidden])).transpose()?,
+        })
+    }
+}
+
 impl Operation for LayerCall<'_> {
     type Output = Option<LayerOutput>;
 
-    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
         let Self { kind, weights, xs, h, c, options } = self;
         let (batch, time, input) = xs.dims3()?;
         let (hidden, output, gates) = (weights.hidden, weights.output(), kind.gates());
@@ -117,6 +165,10 @@ impl Operation for LayerCall<'_> {
         let part = |from, width| state.narrow(0, from, batch * width)?.reshape((batch, width));
         let c = has_cell_state.then(|| part(batch * output, hidden)).transpose()?;
         Ok(Some(LayerOutput { h: part(0, output)?, c, ys }))
+    }
+
+    fn int8(self, isa: Isa) -> Result<Self::Output> {
+        self.inference(isa).map(Some)
     }
 
     /// Return `None`: the reference is a loop over the step of the cell, which the layer runs.

@@ -7,13 +7,13 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDTyp
 use super::extra_operand::ExtraOperand;
 use super::side_channel::SideChannel;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{self, Isa, Operand, Real};
+use crate::kernels::cpu::{self, GradientOperand, Isa, Real};
 use crate::ops::parameter_gradients::collect;
 use crate::ops::storage::{elements, read, tensor_like};
 
 /// The op from the token of the gates, the recurrent weights (gates * hidden, output) and the initial hidden state
 /// (batch, output) to the outputs (batch, time, output). It puts the final state into the side channel.
-pub(super) struct Recurrence<O: Operand> {
+pub(super) struct Recurrence<O: GradientOperand> {
     pub(super) isa: Isa,
     pub(super) kind: CellKind,
     pub(super) sequence: cpu::Sequence<O::Sum>,
@@ -36,7 +36,7 @@ pub(super) struct Recurrence<O: Operand> {
     pub(super) channel: Arc<SideChannel<O>>,
 }
 
-impl<O: Operand<Sum: Real>> Recurrence<O> {
+impl<O: GradientOperand<Sum: Real>> Recurrence<O> {
     /// Return the operands that are not arguments in candle's graph: cell state, bias, projection.
     fn operands(&self) -> [Option<&Tensor>; 3] {
         [&self.c, &self.bias, &self.projection].map(|operand| operand.as_ref().map(ExtraOperand::tensor))
@@ -59,7 +59,7 @@ impl<O: Operand<Sum: Real>> Recurrence<O> {
     }
 }
 
-impl<O: Operand<Sum: Real>> CustomOp3 for Recurrence<O> {
+impl<O: GradientOperand<Sum: Real>> CustomOp3 for Recurrence<O> {
     fn name(&self) -> &'static str {
         "recurrence"
     }

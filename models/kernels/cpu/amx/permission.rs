@@ -14,6 +14,12 @@ impl Amx {
         static PERMITTED: OnceLock<bool> = OnceLock::new();
         PERMITTED.get_or_init(|| has_tiles() && saves_tiles() && permit()).then_some(Self(()))
     }
+
+    /// Return whether there are products of int8 too (bit 25). CPUID is slow in a virtual machine, so it is asked once.
+    pub(crate) fn has_int8(self) -> bool {
+        static HAS_INT8: OnceLock<bool> = OnceLock::new();
+        *HAS_INT8.get_or_init(|| __cpuid_count(7, 0).edx & 1 << 25 != 0)
+    }
 }
 
 /// Return whether the processor has tiles (bit 24) and their products of bf16 (bit 22).

@@ -7,7 +7,7 @@ use candle_core::Result;
 use pulp::{Simd, WithSimd};
 
 use super::super::memory::Buffer;
-use super::super::product::{LeftRows, Operand, PanelShape, Panels, add_product};
+use super::super::product::{GradientOperand, LeftRows, PanelShape, Panels, add_product};
 use super::super::simd::Isa;
 use super::super::workers::{Kernel, Worker, run_kernel};
 #[cfg(target_arch = "x86_64")]
@@ -74,7 +74,7 @@ const DEPTH: usize = 256;
 const VECTORS: usize = 4;
 
 /// Return the shortest time of some products.
-fn time<O: Operand<Sum = f32>>(isa: Isa) -> Duration {
+fn time<O: GradientOperand<Sum = f32>>(isa: Isa) -> Duration {
     let lanes = isa.lanes::<f32>();
     let shape = PanelShape { depth: DEPTH, groups: VECTORS, group_vectors: 1, lanes };
     let left = vec![O::round(0.5); ROWS * DEPTH];
@@ -93,14 +93,14 @@ fn time<O: Operand<Sum = f32>>(isa: Isa) -> Duration {
 }
 
 /// Packs a panel and multiplies it several times.
-struct Probe<'a, O: Operand> {
+struct Probe<'a, O: GradientOperand> {
     panels: &'a Panels<O>,
     left: &'a [O],
     sums: &'a Buffer<O::Sum>,
     elapsed: &'a OnceLock<Duration>,
 }
 
-impl<O: Operand> Kernel for Probe<'_, O> {
+impl<O: GradientOperand> Kernel for Probe<'_, O> {
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
         O::run_as(isa, part);
     }

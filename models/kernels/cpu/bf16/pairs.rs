@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::bytemuck::{Pod, Zeroable};
 use pulp::{Simd, WithSimd};
 
-use super::super::product::{LeftRows, Operand, TileProduct};
+use super::super::product::{GradientOperand, LeftRows, Operand, TileProduct};
 use super::super::simd::{Bf16Digits, Isa, Vector, bf16_bits};
 use super::super::tuning::TILE_VECTORS;
 use super::unit::{Unit, unit};
@@ -32,8 +32,6 @@ impl Operand for Bf16 {
     const IS_SUM: bool = false;
     const INTERLEAVED: usize = 2;
     const DEPTH_STEP: usize = 32;
-    const BY_ROW: bool = true;
-    const OUTER_VECTORS: usize = TILE_VECTORS;
 
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
         super::unit::run_as(isa, part);
@@ -41,11 +39,6 @@ impl Operand for Bf16 {
 
     #[inline(always)]
     fn max_rows<S: Simd>(_vectors: usize) -> usize {
-        MAX_ROWS
-    }
-
-    #[inline(always)]
-    fn outer_rows<S: Simd>() -> usize {
         MAX_ROWS
     }
 
@@ -61,16 +54,58 @@ impl Operand for Bf16 {
         Self(bf16_bits(sum))
     }
 
-    fn operands<'a>(sums: &'a [f32], rounded: &'a mut Vec<Self>) -> &'a [Self] {
-        rounded.clear();
-        rounded.extend(sums.iter().map(|&sum| Self::round(sum)));
-        rounded
-    }
-
     #[inline(always)]
     unsafe fn store_rounded<S: Simd>(sums: Vector<S, f32>, to: *mut Self) {
         // SAFETY: the caller's promise.
         unsafe { sums.store_bf16(to.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn round_row<S: Simd>(simd: S, from: *const f32, to: *mut Self, count: usize, _limit: f32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Self::copy_rounded(simd, from, to, count);
+            to.add(count).write_bytes(0, Self::row_len(count) - count);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose<S: Simd>(
+        _simd: S,
+        columns: &[*const f32],
+        depth: usize,
+        to: *mut Self,
+        width: usize,
+    ) {
+        // SAFETY: the caller's promise; `run_as` takes processors with these instructions only.
+        unsafe { transpose::columns_of_sums(columns, depth, to.cast(), width) };
+    }
+
+    #[inline(always)]
+    unsafe fn multiply<S: Simd>(_simd: S, size: (usize, usize), product: TileProduct<Self, f32>) {
+        let TileProduct { depth, left, panel, tile, .. } = product;
+        let LeftRows { start, row_stride, depth_stride, run, run_stride, is_padded } = left;
+        let left =
+            LeftRows { start: start.cast::<u16>(), row_stride, depth_stride, run, run_stride, is_padded };
+        let product = TileProduct { depth, left, panel: panel.cast(), tile, prefetch: std::ptr::null() };
+        // SAFETY: the caller's promise; the unit is that of the processor.
+        unsafe {
+            match unit() {
+                Some(Unit::Tiles) => tiles::multiply(size, product),
+                Some(Unit::Dot) => dot::multiply(size, product),
+                None => panic!("invariant: a product of pairs outside a kernel of pairs"),
+            }
+        }
+    }
+}
+
+impl GradientOperand for Bf16 {
+    const BY_ROW: bool = true;
+    const OUTER_VECTORS: usize = TILE_VECTORS;
+
+    #[inline(always)]
+    fn outer_rows<S: Simd>() -> usize {
+        MAX_ROWS
     }
 
     #[inline(always)]
@@ -110,18 +145,6 @@ impl Operand for Bf16 {
     }
 
     #[inline(always)]
-    unsafe fn transpose<S: Simd>(
-        _simd: S,
-        columns: &[*const f32],
-        depth: usize,
-        to: *mut Self,
-        width: usize,
-    ) {
-        // SAFETY: the caller's promise; `run_as` takes processors with these instructions only.
-        unsafe { transpose::columns_of_sums(columns, depth, to.cast(), width) };
-    }
-
-    #[inline(always)]
     unsafe fn pack_outer<S: Simd>(
         row: impl Fn(usize) -> *const Self,
         depth: Range<usize>,
@@ -145,22 +168,5 @@ impl Operand for Bf16 {
             }
         }
         LeftRows { is_padded: true, ..LeftRows::new(to.cast_const(), stride) }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply<S: Simd>(_simd: S, size: (usize, usize), product: TileProduct<Self, f32>) {
-        let TileProduct { depth, left, panel, tile, .. } = product;
-        let LeftRows { start, row_stride, depth_stride, run, run_stride, is_padded } = left;
-        let left =
-            LeftRows { start: start.cast::<u16>(), row_stride, depth_stride, run, run_stride, is_padded };
-        let product = TileProduct { depth, left, panel: panel.cast(), tile, prefetch: std::ptr::null() };
-        // SAFETY: the caller's promise; the unit is that of the processor.
-        unsafe {
-            match unit() {
-                Some(Unit::Tiles) => tiles::multiply(size, product),
-                Some(Unit::Dot) => dot::multiply(size, product),
-                None => panic!("invariant: a product of pairs outside a kernel of pairs"),
-            }
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::Simd;
 use pulp::bytemuck::{Pod, Zeroable};
 
-use super::super::product::{LeftRows, Operand, TileProduct};
+use super::super::product::{GradientOperand, LeftRows, Operand, TileProduct};
 use super::super::simd::{Bf16Digits, Vector, bf16_bits, from_bf16_bits};
 
 /// A bf16 stored as the f32 of the same value. Its products are those of f32: the product of two bf16 is exact in f32.
@@ -29,11 +29,6 @@ impl Operand for RoundedF32 {
     }
 
     #[inline(always)]
-    fn outer_rows<S: Simd>() -> usize {
-        <f32 as Operand>::outer_rows::<S>()
-    }
-
-    #[inline(always)]
     fn split_rows(rows: Range<usize>, max: usize) -> impl Iterator<Item = Range<usize>> {
         <f32 as Operand>::split_rows(rows, max)
     }
@@ -43,16 +38,33 @@ impl Operand for RoundedF32 {
         Self(from_bf16_bits(bf16_bits(sum)))
     }
 
-    fn operands<'a>(sums: &'a [f32], rounded: &'a mut Vec<Self>) -> &'a [Self] {
-        rounded.clear();
-        rounded.extend(sums.iter().map(|&sum| Self::round(sum)));
-        rounded
-    }
-
     #[inline(always)]
     unsafe fn store_rounded<S: Simd>(sums: Vector<S, f32>, to: *mut Self) {
         // SAFETY: the caller's promise.
         unsafe { sums.rounded_to_bf16().store(to.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn round_row<S: Simd>(simd: S, from: *const f32, to: *mut Self, count: usize, _limit: f32) {
+        // SAFETY: the caller's promise; a row has no padding.
+        unsafe { Self::copy_rounded(simd, from, to, count) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply<S: Simd>(simd: S, size: (usize, usize), product: TileProduct<Self, f32>) {
+        let TileProduct { depth, left, panel, tile, prefetch } = product;
+        let LeftRows { start, row_stride, depth_stride, run, run_stride, is_padded } = left;
+        let left = LeftRows { start: start.cast(), row_stride, depth_stride, run, run_stride, is_padded };
+        let product = TileProduct { depth, left, panel: panel.cast(), tile, prefetch: prefetch.cast() };
+        // SAFETY: the caller's promise; the operands are f32.
+        unsafe { <f32 as Operand>::multiply(simd, size, product) };
+    }
+}
+
+impl GradientOperand for RoundedF32 {
+    #[inline(always)]
+    fn outer_rows<S: Simd>() -> usize {
+        <f32 as GradientOperand>::outer_rows::<S>()
     }
 
     #[inline(always)]
@@ -85,15 +97,5 @@ impl Operand for RoundedF32 {
             // SAFETY: the caller's promise.
             unsafe { Vector::load(simd, sums.add(offset)).rounded_to_bf16().store(sums.add(offset)) };
         }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply<S: Simd>(simd: S, size: (usize, usize), product: TileProduct<Self, f32>) {
-        let TileProduct { depth, left, panel, tile, prefetch } = product;
-        let LeftRows { start, row_stride, depth_stride, run, run_stride, is_padded } = left;
-        let left = LeftRows { start: start.cast(), row_stride, depth_stride, run, run_stride, is_padded };
-        let product = TileProduct { depth, left, panel: panel.cast(), tile, prefetch: prefetch.cast() };
-        // SAFETY: the caller's promise; the operands are f32.
-        unsafe { <f32 as Operand>::multiply(simd, size, product) };
     }
 }

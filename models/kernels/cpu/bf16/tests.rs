@@ -1,7 +1,7 @@
 //! Tests of the products against sums of rounded operands in f64.
 
 use super::super::memory::Buffer;
-use super::super::product::{Operand, SequenceLayout};
+use super::super::product::{GradientOperand, Operand, SequenceLayout};
 use super::super::project::{InputShape, LayerInput, project, project_backward};
 use super::super::simd::{Isa, bf16_bits, from_bf16_bits};
 use super::{RoundedF32, has_pairs};
@@ -96,7 +96,7 @@ fn products_are_sums_of_rounded_operands() {
 type Gradients = [Vec<f32>; 3];
 
 /// Compute the gradients from those of the gates, (rows of a sequence side by side, gates * hidden).
-fn gradients<O: Operand<Sum = f32>>(
+fn gradients<O: GradientOperand<Sum = f32>>(
     isa: Isa,
     shape: InputShape,
     xs: &[f32],

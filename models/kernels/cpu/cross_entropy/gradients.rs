@@ -6,14 +6,32 @@ use pulp::Simd;
 
 use super::super::memory::Buffer;
 use super::super::product::{
-    LeftRows, MAX_LANES, Operand, Panel, PanelShape, Panels, SumVector, TileProduct, dense,
+    GradientOperand, LeftRows, MAX_LANES, Panel, PanelShape, Panels, SumVector, TileProduct, dense,
 };
 use super::super::simd::{Float, Vector};
 use super::super::tuning::{CLASS_DEPTH_BLOCK, TILE_VECTORS};
 use super::super::workers::Worker;
 use super::work::{LossGradientPtrs, LossWork};
 
-impl<O: Operand> LossWork<'_, O> {
+impl<O: GradientOperand> LossWork<'_, O> {
+    /// Pack the rows of a set for the weights' gradient, if there is one.
+    #[inline(always)]
+    pub(super) unsafe fn pack_operands<S: Simd>(
+        &self,
+        simd: S,
+        index: usize,
+        set: Range<usize>,
+        worker: Worker<'_>,
+    ) {
+        let Some(operands) = self.operands.get(index) else { return };
+        let features = self.shape.features;
+        let row = |row: usize| Some(self.rows[(set.start + row) * features..][..features].as_ptr());
+        for panel in operands.share(worker) {
+            // SAFETY: the rows are cut to the width of the panels.
+            unsafe { operands.pack_rows(simd, panel, (set.len(), features), row) };
+        }
+    }
+
     /// Set the gradients of some classes to zero, for a batch without rows.
     pub(super) unsafe fn clear_gradients(&self, classes: Range<usize>, gradients: &LossGradientPtrs<O::Sum>) {
         let features = self.shape.features;

@@ -1,9 +1,11 @@
 //! The entry point, the buffers, and the order of the stages.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use super::super::memory::filled;
-use super::super::product::{Operand, Operands, PanelShape, Panels};
+use super::super::product::{GradientOperand, Operand, Operands, PanelShape, Panels};
 use super::super::simd::{Float, Isa};
 use super::super::tuning::PARALLEL_PROJECTION_MULTIPLICATIONS;
 use super::super::workers::{Kernel, Worker, run_kernel, threads_for};
@@ -70,10 +72,33 @@ impl<E: Float> CrossEntropyOutputs<E> {
 ///
 /// # Panics
 /// If the sizes of the slices disagree, or a target is not below the number of classes.
-pub(crate) fn cross_entropy<O: Operand>(
+pub(crate) fn cross_entropy<O: GradientOperand>(
     isa: Isa,
     inputs: &CrossEntropyInputs<'_, O::Sum>,
     wants_gradients: bool,
+) -> CrossEntropyOutputs<O::Sum> {
+    // SAFETY: the promise of `compute`.
+    compute::<O>(isa, inputs, wants_gradients, |workers, work| unsafe { run_kernel(isa, workers, work) })
+}
+
+/// Compute the losses of all rows.
+///
+/// # Panics
+/// As [`cross_entropy`].
+pub(crate) fn losses<O: Operand>(
+    isa: Isa,
+    inputs: &CrossEntropyInputs<'_, O::Sum>,
+) -> CrossEntropyOutputs<O::Sum> {
+    // SAFETY: the promise of `compute`.
+    compute::<O>(isa, inputs, false, |workers, work| unsafe { run_kernel(isa, workers, &Losses(work)) })
+}
+
+/// Make the buffers, and call `run` with them and the number of workers. All sizes are those that [`LossWork`] states.
+fn compute<O: Operand>(
+    isa: Isa,
+    inputs: &CrossEntropyInputs<'_, O::Sum>,
+    wants_gradients: bool,
+    run_work: impl Fn(usize, &LossWork<'_, O>),
 ) -> CrossEntropyOutputs<O::Sum> {
     let lanes = isa.lanes::<O::Sum>();
     let shape = inputs.shape(lanes);
@@ -103,8 +128,7 @@ pub(crate) fn cross_entropy<O: Operand>(
             operands: &operands,
             gradients,
         };
-        // SAFETY: all sizes are those that `LossWork` states, and targets were checked.
-        unsafe { run_kernel(isa, workers, &work) };
+        run_work(workers, &work); // targets were checked
     };
     let gradients = match wants_gradients {
         true => Some(with_gradients(shape, run)),
@@ -141,7 +165,61 @@ fn with_gradients<E: Float>(
     CrossEntropyGradients { rows: d_rows, weight: d_weight, bias: d_bias }
 }
 
-impl<O: Operand> Kernel for LossWork<'_, O> {
+impl<O: Operand> LossWork<'_, O> {
+    /// Compute the losses of a set; `blocks` are those of the worker. A barrier must follow.
+    #[inline(always)]
+    unsafe fn losses_of_set<S: Simd>(
+        &self,
+        simd: S,
+        (index, set): (usize, Range<usize>),
+        blocks: Range<usize>,
+        worker: Worker<'_>,
+    ) {
+        let shape = self.shape;
+        // SAFETY: as stated for `LossWork`.
+        unsafe {
+            worker.wait();
+            // Block by block, while its scores are in the cache.
+            for block in blocks {
+                self.score(simd, index, shape.classes_of(block));
+                self.save_target_scores(set.clone(), shape.classes_of(block));
+                self.exponentials(simd, set.clone(), block);
+            }
+            worker.wait();
+            if worker.index == 0 {
+                self.reduce(set);
+            }
+        }
+    }
+}
+
+/// The kernel without gradients.
+struct Losses<'a, O: Operand>(&'a LossWork<'a, O>);
+
+impl<O: Operand> Kernel for Losses<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
+    /// # Safety
+    /// As stated for [`LossWork`].
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        let work = self.0;
+        let blocks = worker.share(work.shape.blocks());
+        // SAFETY: the caller's promise.
+        unsafe {
+            work.weight_operands.round(simd, worker);
+            for (index, set) in work.shape.sets().enumerate() {
+                work.pack(simd, index, set.clone(), worker);
+                work.losses_of_set(simd, (index, set), blocks.clone(), worker);
+                worker.wait();
+            }
+        }
+    }
+}
+
+impl<O: GradientOperand> Kernel for LossWork<'_, O> {
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
         O::run_as(isa, part);
     }
@@ -161,17 +239,8 @@ impl<O: Operand> Kernel for LossWork<'_, O> {
             self.weight_operands.round(simd, worker);
             for (index, set) in shape.sets().enumerate() {
                 self.pack(simd, index, set.clone(), worker);
-                worker.wait();
-                // Block by block, while its scores are in the cache.
-                for block in blocks.clone() {
-                    self.score(simd, index, shape.classes_of(block));
-                    self.save_target_scores(set.clone(), shape.classes_of(block));
-                    self.exponentials(simd, set.clone(), block);
-                }
-                worker.wait();
-                if worker.index == 0 {
-                    self.reduce(set.clone());
-                }
+                self.pack_operands(simd, index, set.clone(), worker);
+                self.losses_of_set(simd, (index, set.clone()), blocks.clone(), worker);
                 if let Some(gradients) = &self.gradients {
                     worker.wait();
                     for block in blocks.clone() {

@@ -31,4 +31,4 @@ mod shape;
 mod softmax;
 mod work;
 
-pub(crate) use kernel::{CrossEntropyGradients, CrossEntropyInputs, cross_entropy};
+pub(crate) use kernel::{CrossEntropyGradients, CrossEntropyInputs, cross_entropy, losses};

@@ -24,12 +24,6 @@ impl<O: Operand> LossWork<'_, O> {
             for panel in columns.share(worker) {
                 columns.pack_transposed(simd, panel, row);
             }
-            if let Some(operands) = self.operands.get(index) {
-                let size = (set.len(), features);
-                for panel in operands.share(worker) {
-                    operands.pack_rows(simd, panel, size, row);
-                }
-            }
         }
     }
 

@@ -6,7 +6,7 @@ use pulp::Simd;
 
 use super::super::memory::{Buffer, CACHE_LINE};
 use super::super::simd::Float;
-use super::super::tuning::{DENSE_BLOCK_ELEMENTS, DENSE_BLOCK_ROWS, DEPTH_BLOCK, TILE_ROWS, TILE_VECTORS};
+use super::super::tuning::{DENSE_BLOCK_ELEMENTS, DENSE_BLOCK_ROWS, TILE_ROWS, TILE_VECTORS};
 use super::left::LeftRows;
 use super::micro_kernel::TileProduct;
 use super::operand::Operand;
@@ -15,7 +15,7 @@ use super::tile::split_evenly;
 
 /// Compute `sums += left * panel` for `rows` rows. The rows of `sums` have the width of the panel, without gaps.
 ///
-/// The depth is taken in blocks of [`DEPTH_BLOCK`]; within a block, tile after tile of the rows.
+/// The depth is taken in blocks of [`Operand::DEPTH_BLOCK`]; within a block, tile after tile of the rows.
 ///
 /// # Safety
 /// `left` must have `rows` rows of the panels' depth, the panel must be packed, and `sums` must have the size.
@@ -28,8 +28,8 @@ pub(crate) unsafe fn add_product<S: Simd, O: Operand>(
     sums: *mut O::Sum,
 ) {
     let (vectors, width) = (right.vectors(panel), right.width(panel));
-    for from in (0..right.depth()).step_by(DEPTH_BLOCK) {
-        let depth = DEPTH_BLOCK.min(right.depth() - from);
+    for from in (0..right.depth()).step_by(O::DEPTH_BLOCK) {
+        let depth = O::DEPTH_BLOCK.min(right.depth() - from);
         let block = right.row(panel, from).cast_const();
         let mut prefetched = 0;
         for rows in O::split_rows(0..rows, O::max_rows::<S>(vectors)) {
@@ -69,7 +69,7 @@ fn split_at_multiples(rows: Range<usize>, stride_run: usize) -> impl Iterator<It
 /// `left(row)` returns a view of the rows from `row` on. The stride between rows is constant only from one multiple of
 /// `stride_run` to the next, so no tile crosses such a multiple.
 ///
-/// Rows are taken in blocks that stay in the cache while all panels pass by. If the panels are at most [`DEPTH_BLOCK`]
+/// Rows are taken in blocks that stay in the cache while all panels pass by. If the panels are at most [`Operand::DEPTH_BLOCK`]
 /// deep, each tile is finished at once. Deeper panels are taken in blocks of the depth: one block is multiplied with
 /// all rows of the row block before the next, and partial sums are kept in memory.
 ///
@@ -87,7 +87,7 @@ pub(crate) unsafe fn dense<S: Simd, O: Operand>(
 ) {
     let sums = Buffer::<O::Sum>::new(DENSE_BLOCK_ROWS.max(TILE_ROWS) * TILE_VECTORS * O::Sum::lanes::<S>());
     let sums = sums.at(0);
-    let is_deep = right.depth() > DEPTH_BLOCK;
+    let is_deep = right.depth() > O::DEPTH_BLOCK;
     let block_rows = if is_deep { DENSE_BLOCK_ROWS } else { DENSE_BLOCK_ELEMENTS / right.depth().max(1) };
     for block in split_evenly(rows, block_rows) {
         for &panel in panels {

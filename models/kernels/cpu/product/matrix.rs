@@ -7,7 +7,7 @@ use super::super::simd::{Float, Isa, Vector};
 use super::super::tuning::PARALLEL_STEP_MULTIPLICATIONS;
 use super::super::workers::{Kernel, Worker, run_kernel, threads, threads_for};
 use super::dense::dense;
-use super::operand::Operand;
+use super::operand::GradientOperand;
 use super::operands::Operands;
 use super::outer::{OuterLeft, outer};
 use super::panels::{Panel, PanelShape, Panels};
@@ -19,7 +19,7 @@ pub(crate) struct PackedMatrix<O> {
     columns: usize,
 }
 
-impl<O: Operand> PackedMatrix<O> {
+impl<O: GradientOperand> PackedMatrix<O> {
     /// Pack a matrix of `depth` rows, (depth, columns).
     ///
     /// # Panics
@@ -81,13 +81,13 @@ impl<O: Operand> PackedMatrix<O> {
     }
 }
 
-struct Packer<'a, O: Operand> {
+struct Packer<'a, O: GradientOperand> {
     packed: &'a PackedMatrix<O>,
     matrix: &'a [O::Sum],
     is_transposed: bool,
 }
 
-impl<O: Operand> Kernel for Packer<'_, O> {
+impl<O: GradientOperand> Kernel for Packer<'_, O> {
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
         O::run_as(isa, part);
     }
@@ -114,14 +114,14 @@ impl<O: Operand> Kernel for Packer<'_, O> {
     }
 }
 
-struct Product<'a, O: Operand> {
+struct Product<'a, O: GradientOperand> {
     matrix: &'a PackedMatrix<O>,
     left: &'a Operands<'a, O>,
     rows: usize,
     sums: SharedPtr<O::Sum>,
 }
 
-impl<O: Operand> Kernel for Product<'_, O> {
+impl<O: GradientOperand> Kernel for Product<'_, O> {
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
         O::run_as(isa, part);
     }
@@ -164,7 +164,7 @@ impl<O: Operand> Kernel for Product<'_, O> {
 ///
 /// # Panics
 /// If the sizes disagree.
-pub(crate) fn outer_products<O: Operand>(
+pub(crate) fn outer_products<O: GradientOperand>(
     isa: Isa,
     (left, n): (&[O::Sum], usize),
     (right, m): (&[O::Sum], usize),
@@ -188,7 +188,7 @@ pub(crate) fn outer_products<O: Operand>(
     }
 }
 
-struct OuterProducts<'a, O: Operand> {
+struct OuterProducts<'a, O: GradientOperand> {
     left: &'a Operands<'a, O>,
     n: usize,
     right: &'a [O::Sum],
@@ -198,7 +198,7 @@ struct OuterProducts<'a, O: Operand> {
     sums: SharedPtr<O::Sum>,
 }
 
-impl<O: Operand> Kernel for OuterProducts<'_, O> {
+impl<O: GradientOperand> Kernel for OuterProducts<'_, O> {
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
         O::run_as(isa, part);
     }

@@ -6,7 +6,7 @@ use pulp::bytemuck::Pod;
 use pulp::{Simd, WithSimd};
 
 use super::super::simd::{AllDigits, Digits, Float, Isa, Vector};
-use super::super::tuning::{OUTER_TILE_VECTORS, TRANSPOSE_DEPTH};
+use super::super::tuning::{DEPTH_BLOCK, OUTER_TILE_VECTORS, TRANSPOSE_DEPTH};
 use super::left::LeftRows;
 use super::micro_kernel::TileProduct;
 use super::tile::{MAX_LANES, max_rows, multiply_floats, split_evenly};
@@ -17,9 +17,9 @@ pub(crate) type SumVector<S, O> = Vector<S, <O as Operand>::Sum>;
 /// The stored type of the factors of a product: packed panels and left rows. Sums, and all pointwise work, have
 /// the type [`Operand::Sum`]; everything that enters a product is rounded from it when it is packed or stored.
 ///
-/// `f32` and `f64` are their own sum type, so rounding is the identity. The operands of `bf16/` are narrower; what a
-/// processor's instructions for them demand of the layout is stated by the constants, and [`Operand::multiply`] is
-/// their micro-kernel.
+/// `f32` and `f64` are their own sum type, so rounding is the identity. The operands of `bf16/` and `int8/` are narrower;
+/// what a processor's instructions for them demand of the layout is stated by the constants, and [`Operand::multiply`] is
+/// their micro-kernel. Those of training are a [`GradientOperand`] too.
 pub(crate) trait Operand: Pod + Send + Sync {
     /// The type of sums. It has at least the size of the operand type.
     type Sum: Float;
@@ -30,17 +30,21 @@ pub(crate) trait Operand: Pod + Send + Sync {
     /// Whether the operands are the sums themselves.
     const IS_SUM: bool;
 
-    /// Rows of the depth that a panel interleaves element by element: 1 or 2.
+    /// Whether a row of left operands has a scale of its own, so that it can only be rounded as a whole. A panel then has
+    /// the scales of its columns behind its last row.
+    const IS_SCALED: bool = false;
+
+    /// Rows of the depth that a panel interleaves element by element: 1, 2 or 4.
     const INTERLEAVED: usize = 1;
 
     /// The multiple to which panels and padded left rows are filled up with zeros along the depth.
     const DEPTH_STEP: usize = 1;
 
-    /// Whether sequences of operands are stored row by row; see `SequenceLayout`.
-    const BY_ROW: bool = false;
+    /// Depth that a product sums at a time.
+    const DEPTH_BLOCK: usize = DEPTH_BLOCK;
 
-    /// Vectors in a row of a tile of `outer`.
-    const OUTER_VECTORS: usize = OUTER_TILE_VECTORS;
+    /// Elements behind each column of a panel: its scale.
+    const COLUMN_TAIL: usize = 0;
 
     /// Run `part`, one worker's part of a kernel, as compiled for `isa`.
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
@@ -50,48 +54,35 @@ pub(crate) trait Operand: Pod + Send + Sync {
     /// Return the most rows of a tile that is `vectors` wide.
     fn max_rows<S: Simd>(vectors: usize) -> usize;
 
-    /// Return the rows of a tile of `outer`.
-    fn outer_rows<S: Simd>() -> usize;
-
     /// Split `rows` into tiles of at most `max` rows.
     fn split_rows(rows: Range<usize>, max: usize) -> impl Iterator<Item = Range<usize>>;
 
     /// Round `sum` to the operand type.
     fn round(sum: Self::Sum) -> Self;
 
-    /// Return `sums` as operands: the same slice if the types are equal, else rounded into `rounded`.
-    fn operands<'a>(sums: &'a [Self::Sum], rounded: &'a mut Vec<Self>) -> &'a [Self];
-
-    /// Round a vector of sums and store it.
+    /// Round a vector of sums and store it: of a hidden state, if the operands are scaled.
     ///
     /// # Safety
     /// A vector of operands must be writable at `to`.
     unsafe fn store_rounded<S: Simd>(sums: Vector<S, Self::Sum>, to: *mut Self);
 
-    /// Round one vector of [`Operand::INTERLEAVED`] consecutive rows of a panel and store them; `row(i)` is the vector
-    /// of the `i`-th of these rows.
-    ///
-    /// # Safety
-    /// As many vectors of operands must be writable at `to`.
-    unsafe fn store_interleaved<S: Simd>(row: impl Fn(usize) -> Vector<S, Self::Sum>, to: *mut Self);
+    /// Return the number of elements of a row of `count` left operands, filled up and with its scale.
+    fn row_len(count: usize) -> usize {
+        count.next_multiple_of(Self::DEPTH_STEP)
+    }
 
-    /// Load a vector of operands as sums.
+    /// Round a row of `count` sums into a row of operands. The scale of scaled operands is that of the largest magnitude,
+    /// but at least that of `limit`.
     ///
     /// # Safety
-    /// A vector of operands must be readable at `from`.
-    unsafe fn load_widened<S: Simd>(simd: S, from: *const Self) -> Vector<S, Self::Sum>;
-
-    /// Round `count` sums into operands.
-    ///
-    /// # Safety
-    /// `count` elements must be readable at `from` and writable at `to`, without overlap.
-    unsafe fn copy_rounded<S: Simd>(simd: S, from: *const Self::Sum, to: *mut Self, count: usize);
-
-    /// Round `count` sums, in whole vectors, into operands that begin at the same address.
-    ///
-    /// # Safety
-    /// `count` sums, rounded up to whole vectors, must be writable at `sums`.
-    unsafe fn round_in_place<S: Simd>(simd: S, sums: *mut Self::Sum, count: usize);
+    /// `count` sums must be readable at `from` and [`Operand::row_len`] operands writable at `to`, without overlap.
+    unsafe fn round_row<S: Simd>(
+        simd: S,
+        from: *const Self::Sum,
+        to: *mut Self,
+        count: usize,
+        limit: Self::Sum,
+    );
 
     /// Pack one vector of columns of a panel whose rows are `width` elements wide: column `c` is the row of `depth`
     /// sums at `columns[c]`, or zero for null.
@@ -128,12 +119,57 @@ pub(crate) trait Operand: Pod + Send + Sync {
         }
     }
 
-    /// Pack the left side of a tile of `outer`: `count` columns, at most [`Operand::outer_rows`], of a matrix whose row
+    /// Compute a [`TileProduct`] of `rows` by `vectors`.
+    ///
+    /// # Safety
+    /// `left` must have `rows` rows of `depth` elements, `panel` `depth * vectors` vectors, filled up to
+    /// [`Operand::DEPTH_STEP`], and `tile` `rows * vectors` vectors; `rows` is at most [`Operand::max_rows`] and `vectors`
+    /// at most [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
+    unsafe fn multiply<S: Simd>(simd: S, size: (usize, usize), product: TileProduct<Self, Self::Sum>);
+}
+
+/// Operands of training: what the backward pass does with them beside.
+pub(crate) trait GradientOperand: Operand {
+    /// Whether sequences of operands are stored row by row; see `SequenceLayout`.
+    const BY_ROW: bool = false;
+
+    /// Vectors in a row of a tile of `outer`.
+    const OUTER_VECTORS: usize = OUTER_TILE_VECTORS;
+
+    /// Return the rows of a tile of `outer`.
+    fn outer_rows<S: Simd>() -> usize;
+
+    /// Round one vector of [`Operand::INTERLEAVED`] consecutive rows of a panel and store them; `row(i)` is the vector of
+    /// the `i`-th of these rows.
+    ///
+    /// # Safety
+    /// As many vectors of operands must be writable at `to`.
+    unsafe fn store_interleaved<S: Simd>(row: impl Fn(usize) -> Vector<S, Self::Sum>, to: *mut Self);
+
+    /// Load a vector of operands as sums.
+    ///
+    /// # Safety
+    /// A vector of operands must be readable at `from`.
+    unsafe fn load_widened<S: Simd>(simd: S, from: *const Self) -> Vector<S, Self::Sum>;
+
+    /// Round `count` sums into operands.
+    ///
+    /// # Safety
+    /// `count` elements must be readable at `from` and writable at `to`, without overlap.
+    unsafe fn copy_rounded<S: Simd>(simd: S, from: *const Self::Sum, to: *mut Self, count: usize);
+
+    /// Round `count` sums, in whole vectors, into operands that begin at the same address.
+    ///
+    /// # Safety
+    /// `count` sums, rounded up to whole vectors, must be writable at `sums`.
+    unsafe fn round_in_place<S: Simd>(simd: S, sums: *mut Self::Sum, count: usize);
+
+    /// Pack the left side of a tile of `outer`: `count` columns, at most [`GradientOperand::outer_rows`], of a matrix whose row
     /// `k` starts at `row(k)`. Return it as the rows of a left side. Its depth is that of `depth`, rounded up to
     /// [`Operand::DEPTH_STEP`] with zeros.
     ///
     /// # Safety
-    /// The rows must have the columns, and `to` room for [`Operand::outer_rows`] times the rounded depth.
+    /// The rows must have the columns, and `to` room for [`GradientOperand::outer_rows`] times the rounded depth.
     #[inline(always)]
     unsafe fn pack_outer<S: Simd>(
         row: impl Fn(usize) -> *const Self,
@@ -154,14 +190,6 @@ pub(crate) trait Operand: Pod + Send + Sync {
         }
         LeftRows::transposed(to.cast_const(), height)
     }
-
-    /// Compute a [`TileProduct`] of `rows` by `vectors`.
-    ///
-    /// # Safety
-    /// `left` must have `rows` rows of `depth` elements, `panel` `depth * vectors` vectors, filled up to
-    /// [`Operand::DEPTH_STEP`], and `tile` `rows * vectors` vectors; `rows` is at most [`Operand::max_rows`] and
-    /// `vectors` at most [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
-    unsafe fn multiply<S: Simd>(simd: S, size: (usize, usize), product: TileProduct<Self, Self::Sum>);
 }
 
 macro_rules! own_sum {
@@ -177,11 +205,6 @@ macro_rules! own_sum {
             }
 
             #[inline(always)]
-            fn outer_rows<S: Simd>() -> usize {
-                const { max_rows::<S>(OUTER_TILE_VECTORS) }
-            }
-
-            #[inline(always)]
             fn split_rows(rows: Range<usize>, max: usize) -> impl Iterator<Item = Range<usize>> {
                 split_evenly(rows, max)
             }
@@ -192,14 +215,34 @@ macro_rules! own_sum {
             }
 
             #[inline(always)]
-            fn operands<'a>(sums: &'a [Self], _rounded: &'a mut Vec<Self>) -> &'a [Self] {
-                sums
-            }
-
-            #[inline(always)]
             unsafe fn store_rounded<S: Simd>(sums: Vector<S, Self>, to: *mut Self) {
                 // SAFETY: the caller's promise.
                 unsafe { sums.store(to) }
+            }
+
+            #[inline(always)]
+            unsafe fn round_row<S: Simd>(
+                _simd: S,
+                from: *const Self,
+                to: *mut Self,
+                count: usize,
+                _limit: Self,
+            ) {
+                // SAFETY: the caller's promise.
+                unsafe { to.copy_from_nonoverlapping(from, count) }
+            }
+
+            #[inline(always)]
+            unsafe fn multiply<S: Simd>(simd: S, size: (usize, usize), product: TileProduct<Self, Self>) {
+                // SAFETY: the caller's promise.
+                unsafe { multiply_floats::<S, Self>(simd, size, product) }
+            }
+        }
+
+        impl GradientOperand for $float {
+            #[inline(always)]
+            fn outer_rows<S: Simd>() -> usize {
+                const { max_rows::<S>(OUTER_TILE_VECTORS) }
             }
 
             #[inline(always)]
@@ -222,12 +265,6 @@ macro_rules! own_sum {
 
             #[inline(always)]
             unsafe fn round_in_place<S: Simd>(_simd: S, _sums: *mut Self, _count: usize) {}
-
-            #[inline(always)]
-            unsafe fn multiply<S: Simd>(simd: S, size: (usize, usize), product: TileProduct<Self, Self>) {
-                // SAFETY: the caller's promise.
-                unsafe { multiply_floats::<S, Self>(simd, size, product) }
-            }
         }
     };
 }

@@ -3,6 +3,7 @@
 use pulp::Simd;
 
 use super::super::memory::Buffer;
+use super::super::simd::Float;
 use super::super::workers::Worker;
 use super::left::LeftRows;
 use super::operand::Operand;
@@ -19,13 +20,13 @@ impl<'a, O: Operand> Operands<'a, O> {
     /// Make room for the operands of `sums`, (rows, width). The workers then call [`Operands::round`].
     pub(crate) fn new(sums: &'a [O::Sum], width: usize) -> Self {
         let rows = sums.len() / width.max(1);
-        let len = if O::IS_SUM { 0 } else { rows * width.next_multiple_of(O::DEPTH_STEP) };
+        let len = if O::IS_SUM { 0 } else { rows * O::row_len(width) };
         Self { sums, width, rounded: Buffer::new(len) }
     }
 
     /// Return the distance between two rows, in operands.
     pub(crate) fn stride(&self) -> usize {
-        if O::IS_SUM { self.width } else { self.width.next_multiple_of(O::DEPTH_STEP) }
+        if O::IS_SUM { self.width } else { O::row_len(self.width) }
     }
 
     /// Round one worker's share of the rows.
@@ -42,8 +43,7 @@ impl<'a, O: Operand> Operands<'a, O> {
             // SAFETY: both have that row; workers write different rows.
             unsafe {
                 let to = self.rounded.at(row * stride);
-                O::copy_rounded(simd, self.sums.as_ptr().add(row * width), to, width);
-                to.add(width).write_bytes(0, stride - width);
+                O::round_row(simd, self.sums.as_ptr().add(row * width), to, width, O::Sum::ZERO);
             }
         }
     }

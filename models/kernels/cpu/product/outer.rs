@@ -11,7 +11,7 @@ use super::super::workers::Worker;
 use super::layout::SequenceLayout;
 use super::left::LeftRows;
 use super::micro_kernel::TileProduct;
-use super::operand::Operand;
+use super::operand::GradientOperand;
 use super::panels::{Panel, Panels};
 use super::tile::{MAX_LANES, split_evenly};
 
@@ -42,9 +42,9 @@ impl<F> OuterLeft<F> {
 ///
 /// # Safety
 /// `left` must have as many rows as `right` has depth; `right` must be packed in panels of at most
-/// [`Operand::OUTER_VECTORS`]; every row of the result must have `columns` elements that no other thread uses.
+/// [`GradientOperand::OUTER_VECTORS`]; every row of the result must have `columns` elements that no other thread uses.
 #[inline(always)]
-pub(crate) unsafe fn outer<S: Simd, O: Operand>(
+pub(crate) unsafe fn outer<S: Simd, O: GradientOperand>(
     simd: S,
     worker: Worker<'_>,
     left: OuterLeft<impl Fn(usize, usize) -> *const O>,
@@ -79,7 +79,9 @@ struct Outer<'a, O, L, R> {
 }
 
 /// Both functions are unsafe for the reasons of [`outer`].
-impl<O: Operand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O::Sum>> Outer<'_, O, L, R> {
+impl<O: GradientOperand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O::Sum>>
+    Outer<'_, O, L, R>
+{
     /// Return the vector of a tile, and the tile's elements within it.
     #[inline(always)]
     fn elements<S: Simd>(&self, tile: usize) -> (usize, Range<usize>) {
@@ -157,7 +159,7 @@ impl<O: Operand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O:
 /// # Safety
 /// `start` must point to elements in that layout, whose width is a multiple of the lanes.
 #[inline(always)]
-pub(crate) unsafe fn column_sums<S: Simd, O: Operand>(
+pub(crate) unsafe fn column_sums<S: Simd, O: GradientOperand>(
     simd: S,
     worker: Worker<'_>,
     (start, layout): (*const O, SequenceLayout),

@@ -11,7 +11,7 @@ use super::super::memory::Buffer;
 use super::super::simd::{Float, Vector};
 use super::super::tuning::{L2_BYTES, TILE_VECTORS};
 use super::super::workers::Worker;
-use super::operand::Operand;
+use super::operand::{GradientOperand, Operand};
 use super::tile::{MAX_LANES, split_evenly};
 
 /// The shape of a packed right-hand side: `depth` rows by `groups * group_vectors * lanes` columns.
@@ -62,7 +62,8 @@ impl<O: Operand> Panels<O> {
             let share = groups * worker / workers..groups * (worker + 1) / workers;
             for groups in split_evenly(share, max_vectors / group_vectors) {
                 list.push(Panel { first: groups.start, groups: groups.len(), offset });
-                offset += groups.len() * group_vectors * lanes * depth.next_multiple_of(O::DEPTH_STEP);
+                let column = depth.next_multiple_of(O::DEPTH_STEP) + O::COLUMN_TAIL;
+                offset += groups.len() * group_vectors * lanes * column;
             }
             shares.push(from..list.len());
         }
@@ -91,7 +92,7 @@ impl<O: Operand> Panels<O> {
     }
 
     /// Return the panels of one worker. There may be fewer workers than the panels were divided among.
-    pub(crate) fn share(&self, worker: Worker<'_>) -> impl Iterator<Item = Panel> {
+    pub(crate) fn share(&self, worker: Worker<'_>) -> impl DoubleEndedIterator<Item = Panel> {
         let shares = self.shares.iter().skip(worker.index).step_by(worker.count);
         shares.flat_map(|share| &self.list[share.clone()]).copied()
     }
@@ -161,6 +162,22 @@ impl<O: Operand> Panels<O> {
         }
     }
 
+    /// Write zeros behind the first `depth` rows of a panel, up to the next multiple of [`Operand::DEPTH_STEP`].
+    ///
+    /// # Safety
+    /// No other thread may use the panel meanwhile.
+    unsafe fn clear_from(&self, panel: Panel, depth: usize) {
+        let from = depth / O::INTERLEAVED * O::INTERLEAVED;
+        let count = (depth.next_multiple_of(O::DEPTH_STEP) - from) * self.width(panel);
+        if O::DEPTH_STEP > 1 {
+            // SAFETY: the panel is filled up to a multiple of the step; the rest is the caller's promise.
+            unsafe { self.row(panel, from).write_bytes(0, count) };
+        }
+    }
+}
+
+/// Right-hand sides of the backward pass.
+impl<O: GradientOperand> Panels<O> {
     /// Pack a panel vector by vector: `vector(k, v)` is vector `v` of row `k` of the right-hand side.
     ///
     /// # Safety
@@ -249,19 +266,6 @@ impl<O: Operand> Panels<O> {
                 // SAFETY: the panel has `depth` rows of `width` elements.
                 unsafe { O::store_interleaved(vector, self.row(panel, k).add(column * O::INTERLEAVED)) };
             }
-        }
-    }
-
-    /// Write zeros behind the first `depth` rows of a panel, up to the next multiple of [`Operand::DEPTH_STEP`].
-    ///
-    /// # Safety
-    /// No other thread may use the panel meanwhile.
-    unsafe fn clear_from(&self, panel: Panel, depth: usize) {
-        let from = depth / O::INTERLEAVED * O::INTERLEAVED;
-        let count = (depth.next_multiple_of(O::DEPTH_STEP) - from) * self.width(panel);
-        if O::DEPTH_STEP > 1 {
-            // SAFETY: the panel is filled up to a multiple of the step; the rest is the caller's promise.
-            unsafe { self.row(panel, from).write_bytes(0, count) };
         }
     }
 }

@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 
 use super::super::memory::{Buffer, SharedPtr, filled};
 use super::super::padding::weight_row;
-use super::super::product::{Operand, OuterLeft, PanelShape, Panels, column_sums, dense, outer};
+use super::super::product::{GradientOperand, OuterLeft, PanelShape, Panels, column_sums, dense, outer};
 use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::{Kernel, Worker, run_kernel};
 use super::shape::InputShape;
@@ -23,7 +23,7 @@ pub(crate) struct ProjectionGradients<E> {
 ///
 /// # Panics
 /// If a slice or buffer does not have the size of `shape`.
-pub(crate) fn project_backward<O: Operand>(
+pub(crate) fn project_backward<O: GradientOperand>(
     isa: Isa,
     shape: InputShape,
     xs: &[O::Sum],
@@ -75,7 +75,7 @@ pub(crate) fn project_backward<O: Operand>(
 }
 
 /// The kernel of [`project_backward`].
-struct ProjectionBackward<'a, O: Operand> {
+struct ProjectionBackward<'a, O: GradientOperand> {
     shape: InputShape,
     xs: &'a [O::Sum],
     weight: &'a [O::Sum],
@@ -89,7 +89,7 @@ struct ProjectionBackward<'a, O: Operand> {
     d_bias: SharedPtr<O::Sum>,
 }
 
-impl<O: Operand> Kernel for ProjectionBackward<'_, O> {
+impl<O: GradientOperand> Kernel for ProjectionBackward<'_, O> {
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
         O::run_as(isa, part);
     }
@@ -112,7 +112,7 @@ impl<O: Operand> Kernel for ProjectionBackward<'_, O> {
 }
 
 /// The parts of [`ProjectionBackward::run`]; unsafe for the same reason.
-impl<O: Operand> ProjectionBackward<'_, O> {
+impl<O: GradientOperand> ProjectionBackward<'_, O> {
     #[inline(always)]
     unsafe fn pack<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let InputShape { time, input, hidden, gates, .. } = self.shape;

@@ -1,7 +1,7 @@
 //! The sizes of a projection, and the order in which it takes its rows.
 
 use super::super::padding::padded;
-use super::super::product::{Operand, PanelShape, SequenceLayout};
+use super::super::product::{GradientOperand, PanelShape, SequenceLayout};
 use super::super::tuning::{PARALLEL_PROJECTION_MULTIPLICATIONS, SPLIT_ROWS_PER_WORKER, STEP_MAJOR_BATCH};
 use super::super::workers::threads_for;
 
@@ -42,7 +42,7 @@ impl InputShape {
     }
 
     /// Return the layout of the gradients of the gates.
-    pub(super) fn gradient_layout<O: Operand>(self, lanes: usize) -> SequenceLayout {
+    pub(super) fn gradient_layout<O: GradientOperand>(self, lanes: usize) -> SequenceLayout {
         SequenceLayout { by_row: O::BY_ROW, ..self.layout(lanes) }
     }
 

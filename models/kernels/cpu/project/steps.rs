@@ -92,7 +92,7 @@ impl<'a, O: Operand> StepProjection<'a, O> {
 
     /// Return the distance between two rows of operands.
     fn stride(&self) -> usize {
-        self.input.shape.input.next_multiple_of(O::DEPTH_STEP)
+        O::row_len(self.input.shape.input)
     }
 
     /// Compute the gates of the units of `panels`, for the time steps `times` of the batch rows `rows`.
@@ -118,8 +118,8 @@ impl<'a, O: Operand> StepProjection<'a, O> {
             for (step, t) in times.clone().enumerate() {
                 for (r, row) in rows.clone().enumerate() {
                     let operand = operands.at((step * count + r) * stride);
-                    O::copy_rounded(simd, self.input.xs[(row * time + t) * input..].as_ptr(), operand, input);
-                    operand.add(input).write_bytes(0, stride - input);
+                    let from = self.input.xs[(row * time + t) * input..].as_ptr();
+                    O::round_row(simd, from, operand, input, O::Sum::ZERO);
                 }
             }
             // Step and row of each row of operands: a table, for a division takes longer than a row of a tile.

@@ -3,7 +3,7 @@
 use super::super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit};
 use super::super::memory::{Buffer, SharedPtr, filled};
 use super::super::padding::{padded_rows, unpadded_rows};
-use super::super::product::{Operand, PanelShape, Panels};
+use super::super::product::{GradientOperand, PanelShape, Panels};
 use super::super::simd::{Float, Isa};
 use super::super::workers::{run_kernel, threads};
 use super::arguments::{RecurrenceGradients, RecurrenceInputs, SavedActivations, check};
@@ -20,7 +20,7 @@ use crate::kernels::cell_kind::CellKind;
 ///
 /// # Panics
 /// If a slice does not have the size of the sequence's shape.
-pub(crate) fn backward<O: Operand>(
+pub(crate) fn backward<O: GradientOperand>(
     isa: Isa,
     kind: CellKind,
     sequence: &Sequence<O::Sum>,
@@ -38,7 +38,7 @@ pub(crate) fn backward<O: Operand>(
 }
 
 /// The packed operands and intermediate gradients of a backward pass.
-struct Workspace<O: Operand> {
+struct Workspace<O: GradientOperand> {
     /// Right-hand sides of the products of a step: gates to hidden state, and outputs of the second product to units.
     panels: StepPanels<O>,
     /// The operands of the recurrent product of all steps, as right-hand side.
@@ -51,7 +51,7 @@ struct Workspace<O: Operand> {
     d_second: Buffer<O>,
 }
 
-impl<O: Operand> Workspace<O> {
+impl<O: GradientOperand> Workspace<O> {
     /// Make room for the pass of a cell; the kernel writes everything.
     fn new<C: Pointwise<G, K>, const G: usize, const K: usize>(
         plan: &Plan,
@@ -90,7 +90,7 @@ struct BackwardCall<'a, E> {
 }
 
 impl<E: Float> BackwardCall<'_, E> {
-    fn with_cell<O: Operand<Sum = E>, C: Pointwise<G, K>, const G: usize, const K: usize>(
+    fn with_cell<O: GradientOperand<Sum = E>, C: Pointwise<G, K>, const G: usize, const K: usize>(
         &self,
         cell: C,
     ) -> RecurrenceGradients<O> {

@@ -6,7 +6,7 @@ use pulp::Simd;
 
 use super::super::cell::{CellGradient, Pointwise};
 use super::super::memory::Buffer;
-use super::super::product::{LeftRows, Operand, Panel, SumVector, add_product};
+use super::super::product::{GradientOperand, LeftRows, Panel, SumVector, add_product};
 use super::super::simd::Vector;
 use super::super::workers::{Kernel, Worker};
 use super::arguments::SavedActivations;
@@ -17,7 +17,7 @@ use super::shape::SequenceShape;
 use super::step_product::{StepProduct, WorkerProducts};
 
 /// The backward pass of a sequence.
-pub(super) struct BackwardPass<'a, O: Operand, C, const G: usize, const K: usize> {
+pub(super) struct BackwardPass<'a, O: GradientOperand, C, const G: usize, const K: usize> {
     pub(super) cell: C,
     pub(super) sequence: &'a Sequence<O::Sum>,
     pub(super) plan: Plan,
@@ -39,7 +39,9 @@ pub(super) struct BackwardPass<'a, O: Operand, C, const G: usize, const K: usize
     pub(super) d_second: &'a Buffer<O>,
 }
 
-impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for BackwardPass<'_, O, C, G, K> {
+impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
+    for BackwardPass<'_, O, C, G, K>
+{
     /// # Safety
     /// All buffers must have the sizes that the fields of [`BackwardPass`] state.
     #[inline(always)]
@@ -75,12 +77,12 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
 ///
 /// All functions are unsafe for the reason of [`BackwardPass::run`]; rows, units and outputs must be within the
 /// sizes, `unit` and `output` counted in vectors. All but [`BackwardRound::hidden`] need `position > 0`.
-struct BackwardRound<'a, O: Operand, C, const G: usize, const K: usize> {
+struct BackwardRound<'a, O: GradientOperand, C, const G: usize, const K: usize> {
     pass: &'a BackwardPass<'a, O, C, G, K>,
     position: usize,
 }
 
-impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRound<'_, O, C, G, K> {
+impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRound<'_, O, C, G, K> {
     /// Return the time step of the cell.
     #[inline(always)]
     fn t(&self) -> usize {
@@ -295,9 +297,11 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardRou
 }
 
 /// `d_product W_h`: from the gates of the later step to the hidden state between the two.
-struct StateGradient<'a, O: Operand, C, const G: usize, const K: usize>(&'a BackwardRound<'a, O, C, G, K>);
+struct StateGradient<'a, O: GradientOperand, C, const G: usize, const K: usize>(
+    &'a BackwardRound<'a, O, C, G, K>,
+);
 
-impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>
+impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>
     for StateGradient<'_, O, C, G, K>
 {
     #[inline(always)]
@@ -330,9 +334,11 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
 }
 
 /// The gradient from the outputs of the projection, or of the second product, to its operand, and through the cell.
-struct SecondGradient<'a, O: Operand, C, const G: usize, const K: usize>(&'a BackwardRound<'a, O, C, G, K>);
+struct SecondGradient<'a, O: GradientOperand, C, const G: usize, const K: usize>(
+    &'a BackwardRound<'a, O, C, G, K>,
+);
 
-impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>
+impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct<O>
     for SecondGradient<'_, O, C, G, K>
 {
     #[inline(always)]

@@ -7,7 +7,7 @@ use super::super::memory::{Buffer, filled};
 use super::super::padding::{gate_order, padded_rows, unpadded_rows};
 use super::super::product::{Operand, SequenceLayout};
 use super::super::project::{LayerInput, StepProjection, project};
-use super::super::simd::Isa;
+use super::super::simd::{Float, Isa};
 use super::super::workers::{Kernel, Worker, run_kernel, threads};
 use super::arguments::{RecurrenceInputs, RecurrenceOutputs, SavedActivations, check};
 use super::chunked_input::ChunkedInput;
@@ -90,8 +90,14 @@ impl<O: Operand> ForwardCall<'_, O> {
             true => saved_activations::<O, C, G, K>(&plan, inputs, shape, gates),
             false => (Some(gates), None),
         };
-        let operands = [Buffer::new(batch * h_width), Buffer::new(batch * h_width)];
-        let second_operand = Buffer::new(if has_second { batch * c_width } else { 0 });
+        let [h_len, second_len] = [batch * h_width, if has_second { batch * c_width } else { 0 }];
+        let rounded = |len: usize| Buffer::new(if O::IS_SCALED { 0 } else { len });
+        let unrounded = |len: usize| Buffer::new(if O::IS_SCALED { len } else { 0 });
+        let operands = [rounded(h_len), rounded(h_len)];
+        let second_operand = rounded(second_len);
+        let unrounded = [h_len, h_len, second_len].map(unrounded);
+        let is_bounded = kind.is_bounded() && inputs.projection.is_none();
+        let limit = if is_bounded { O::Sum::ONE } else { O::Sum::ZERO };
         // SAFETY: every buffer has the size that `ForwardPass` states, and the kernel writes every output.
         let (ys, state) = unsafe {
             let ys = filled(batch * time * output, |ys| {
@@ -109,6 +115,8 @@ impl<O: Operand> ForwardCall<'_, O> {
                     saved: saved.as_ref(),
                     operands: operands.each_ref(),
                     second_operand: &second_operand,
+                    unrounded: unrounded.each_ref(),
+                    limit,
                 };
                 run_kernel(isa, plan.workers, &ForwardKernel { pass, fresh: fresh.as_ref(), weights });
             });

@@ -7,7 +7,7 @@ use pulp::Simd;
 use super::super::cell::{CellOutput, Pointwise};
 use super::super::memory::{Buffer, SharedPtr};
 use super::super::product::{LeftRows, Operand, Panel, SumVector, TileProduct, add_product};
-use super::super::simd::Vector;
+use super::super::simd::{Float, Vector};
 use super::super::workers::{Kernel, Worker};
 use super::arguments::SavedActivations;
 use super::chunked_input::ChunkedInput;
@@ -41,6 +41,10 @@ pub(super) struct ForwardPass<'a, O: Operand, C, const G: usize, const K: usize>
     pub(super) operands: [&'a Buffer<O>; 2],
     /// The operand of the projection or of the second product, (batch, padded hidden).
     pub(super) second_operand: &'a Buffer<O>,
+    /// The three in place of those, if operands are scaled: each worker then rounds the rows that it reads.
+    pub(super) unrounded: [&'a Buffer<O::Sum>; 3],
+    /// The bound of the hidden state as operand of the recurrent product, or zero without one.
+    pub(super) limit: O::Sum,
 }
 
 impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for ForwardPass<'_, O, C, G, K> {
@@ -48,7 +52,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
     /// All buffers must have the sizes that the fields of [`ForwardPass`] state.
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
-        let SequenceShape { batch, time, .. } = self.sequence.shape;
+        let SequenceShape { batch, time, hidden, output, .. } = self.sequence.shape;
         let WorkerProducts { recurrent, second, synchronises, sums } =
             WorkerProducts::new(&self.plan, batch, self.panels, worker);
         let sums = sums.at(0);
@@ -60,6 +64,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
             let part =
                 self.input.map(|input| input.part(&self.plan, self.plan.rows(batch, worker).rows, worker));
             let gates = (self.gates, self.plan.unit_layout(self.sequence.shape, G));
+            let rounded = RoundedRows::new(self, self.plan.rows(batch, worker).rows);
             for position in 0..time {
                 if let Some(part) = &part {
                     part.chunk(simd, self.sequence, position, gates);
@@ -67,12 +72,15 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
                 let t = self.sequence.time_step(position);
                 let slot = self.input.map_or(t, |input| input.slot(position, t));
                 let [operand, next_operand] = [position % 2, (position + 1) % 2].map(|at| self.operands[at]);
-                let step = ForwardStep { pass: self, t, slot, operand, next_operand };
+                let now = position % 2;
+                let step = ForwardStep { pass: self, t, slot, now, operand, next_operand, rounded: &rounded };
+                rounded.round(simd, (self.unrounded[now], self.plan.h_width()), output, self.limit);
                 recurrent.run(simd, &RecurrentProduct(&step), sums);
                 if let Some(second) = &second {
                     if synchronises {
                         worker.wait();
                     }
+                    rounded.round(simd, (self.unrounded[2], self.plan.c_width()), hidden, O::Sum::ONE);
                     second.run(simd, &SecondProduct(&step), sums);
                 }
                 if synchronises {
@@ -97,9 +105,81 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardPass
                 unsafe {
                     let h = Vector::load(simd, self.h.at(index));
                     let h = self.sequence.masked(simd, h, index);
-                    O::store_rounded(h, self.operands[0].at(index));
+                    store::<S, O>(h, (self.operands[0], self.unrounded[0]), index);
                 }
             }
+        }
+    }
+}
+
+/// Store a vector of an operand, rounded if it can be rounded by itself.
+///
+/// # Safety
+/// `index` must be that of a vector of the buffer.
+#[inline(always)]
+unsafe fn store<S: Simd, O: Operand>(
+    sums: SumVector<S, O>,
+    (rounded, unrounded): (&Buffer<O>, &Buffer<O::Sum>),
+    index: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match O::IS_SCALED {
+            true => sums.store(unrounded.at(index)),
+            false => O::store_rounded(sums, rounded.at(index)),
+        }
+    }
+}
+
+/// Memory of one worker for scaled operands: its rows of the batch, of the product that is next.
+struct RoundedRows<O: Operand> {
+    rows: Range<usize>,
+    elements: Buffer<O>,
+}
+
+impl<O: Operand> RoundedRows<O> {
+    fn new<C: Pointwise<G, K>, const G: usize, const K: usize>(
+        pass: &ForwardPass<'_, O, C, G, K>,
+        rows: Range<usize>,
+    ) -> Self {
+        let SequenceShape { hidden, output, .. } = pass.sequence.shape;
+        let width = if pass.panels.second.is_some() { hidden.max(output) } else { output };
+        let len = if O::IS_SCALED { rows.len() * O::row_len(width) } else { 0 };
+        Self { rows, elements: Buffer::new(len) }
+    }
+
+    /// Round the first `depth` elements of the rows of `sums`, which are `width` wide.
+    ///
+    /// # Safety
+    /// `sums` must have the rows of the batch, and the depth be one of a product of the pass.
+    #[inline(always)]
+    unsafe fn round<S: Simd>(
+        &self,
+        simd: S,
+        (sums, width): (&Buffer<O::Sum>, usize),
+        depth: usize,
+        limit: O::Sum,
+    ) {
+        if !O::IS_SCALED {
+            return;
+        }
+        for (index, row) in self.rows.clone().enumerate() {
+            let to = self.elements.at(index * O::row_len(depth));
+            // SAFETY: the caller's promise.
+            unsafe { O::round_row(simd, sums.at(row * width), to, depth, limit) };
+        }
+    }
+
+    /// Return the rows from `row` on as left-hand side of `depth`: these, if operands are scaled, else those of
+    /// `operand`, which are `width` wide.
+    fn left(&self, row: usize, operand: &Buffer<O>, (depth, width): (usize, usize)) -> LeftRows<O> {
+        match O::IS_SCALED {
+            true => {
+                let stride = O::row_len(depth);
+                let start = self.elements.at((row - self.rows.start) * stride);
+                LeftRows { is_padded: true, ..LeftRows::new(start.cast_const(), stride) }
+            }
+            false => LeftRows::new(operand.at(row * width).cast_const(), width),
         }
     }
 }
@@ -111,8 +191,11 @@ struct ForwardStep<'a, O: Operand, C, const G: usize, const K: usize> {
     t: usize,
     /// The step of the memory of the gates.
     slot: usize,
+    /// Which of the two operands is that of this step.
+    now: usize,
     operand: &'a Buffer<O>,
     next_operand: &'a Buffer<O>,
+    rounded: &'a RoundedRows<O>,
 }
 
 impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep<'_, O, C, G, K> {
@@ -213,7 +296,8 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep
                 (old_h, old_h.zeroed())
             };
             y.store_first(pass.ys.at((row * time + t) * features + column), features - column);
-            O::store_rounded(sequence.masked(simd, h, h_index), self.next_operand.at(h_index));
+            let next = (self.next_operand, pass.unrounded[1 - self.now]);
+            store::<S, O>(sequence.masked(simd, h, h_index), next, h_index);
             if let Some(saved) = pass.saved {
                 h.store(saved.h.at(index));
             }
@@ -249,7 +333,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
         let (pass, width) = (self.0.pass, self.0.pass.plan.h_width());
         let product = TileProduct {
             depth: pass.sequence.shape.output,
-            left: LeftRows::new(self.0.operand.at(rows.start * width).cast_const(), width),
+            left: self.0.rounded.left(rows.start, self.0.operand, (pass.sequence.shape.output, width)),
             panel: pass.panels.hidden.row(panel, 0).cast_const(),
             tile: sums,
             prefetch: std::ptr::null(),
@@ -270,7 +354,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
                 None => step.output(simd, (row, unit), h),
                 Some(_) => {
                     let index = row * pass.plan.c_width() + unit * pass.plan.lanes;
-                    O::store_rounded(h, pass.second_operand.at(index));
+                    store::<S, O>(h, (pass.second_operand, pass.unrounded[2]), index);
                 }
             }
         }
@@ -300,7 +384,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
     unsafe fn multiply<S: Simd>(&self, simd: S, rows: Range<usize>, panel: Panel, sums: *mut O::Sum) {
         let (pass, width) = (self.0.pass, self.0.pass.plan.c_width());
         let Some(panels) = &pass.panels.second else { return };
-        let left = LeftRows::new(pass.second_operand.at(rows.start * width).cast_const(), width);
+        let left = self.0.rounded.left(rows.start, pass.second_operand, (pass.sequence.shape.hidden, width));
         // SAFETY: the caller's promise.
         unsafe { add_product(simd, rows.len(), left, (panels, panel), sums) }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::product::{Operand, Panel, Panels, SequenceLayout};
+use super::super::product::{GradientOperand, Operand, Panel, Panels, SequenceLayout};
 use super::super::tuning::{
     CHUNK_BYTES, CHUNK_MIN_ROWS, CHUNK_WEIGHT_BYTES, L2_BYTES, PARALLEL_SEQUENCE_MULTIPLICATIONS,
     PARALLEL_STEP_MULTIPLICATIONS, SPLIT_BATCH_PER_THREAD,
@@ -76,12 +76,16 @@ impl Plan {
     }
 
     /// Return the layout of `count` operands per unit and step.
-    pub(super) fn unit_operands<O: Operand>(&self, shape: SequenceShape, count: usize) -> SequenceLayout {
+    pub(super) fn unit_operands<O: GradientOperand>(
+        &self,
+        shape: SequenceShape,
+        count: usize,
+    ) -> SequenceLayout {
         SequenceLayout { by_row: O::BY_ROW, ..self.unit_layout(shape, count) }
     }
 
     /// Return the layout of operands per output and step.
-    pub(super) fn output_operands<O: Operand>(&self, shape: SequenceShape) -> SequenceLayout {
+    pub(super) fn output_operands<O: GradientOperand>(&self, shape: SequenceShape) -> SequenceLayout {
         SequenceLayout { by_row: O::BY_ROW, ..self.output_layout(shape) }
     }
 

@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 use super::super::cell::Pointwise;
 use super::super::memory::SharedPtr;
 use super::super::padding::weight_row;
-use super::super::product::{Operand, OuterLeft, Panels, column_sums, outer};
+use super::super::product::{GradientOperand, OuterLeft, Panels, column_sums, outer};
 use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::{Kernel, Worker};
 use super::backward_pass::BackwardPass;
@@ -15,7 +15,7 @@ use super::shape::SequenceShape;
 
 /// The whole backward kernel: packs the weights, runs the [`BackwardPass`], packs the operands of the forward
 /// products, and sums the gradients of the weights over all rows and steps.
-pub(super) struct BackwardKernel<'a, O: Operand, C, const G: usize, const K: usize> {
+pub(super) struct BackwardKernel<'a, O: GradientOperand, C, const G: usize, const K: usize> {
     pub(super) pass: BackwardPass<'a, O, C, G, K>,
     pub(super) weights: StepWeights<'a, O::Sum>,
     /// The operands of the recurrent product of all steps, as right-hand side.
@@ -27,7 +27,7 @@ pub(super) struct BackwardKernel<'a, O: Operand, C, const G: usize, const K: usi
     pub(super) d_projection: Option<SharedPtr<O::Sum>>,
 }
 
-impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
+impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
     for BackwardKernel<'_, O, C, G, K>
 {
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
@@ -54,7 +54,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
 }
 
 /// The parts of [`BackwardKernel::run`]; unsafe for the same reason.
-impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKernel<'_, O, C, G, K> {
+impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> BackwardKernel<'_, O, C, G, K> {
     /// Return the number of rows of the weights of the first product.
     fn first_rows(&self) -> usize {
         self.weights.first.len() / self.pass.sequence.shape.output.max(1)

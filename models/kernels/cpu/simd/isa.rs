@@ -16,7 +16,7 @@ pub struct AmxToken(pub(in super::super) Amx);
 
 /// An instruction set of this processor.
 ///
-/// The first two differ from AVX-512 in products whose operands are in bf16 alone.
+/// Some differ from AVX-512 or AVX2 in nothing but products whose operands are in bf16 or int8.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Isa {
@@ -28,6 +28,14 @@ pub enum Isa {
     #[cfg(target_arch = "x86_64")]
     #[doc(hidden)]
     Avx512Bf16(pulp::x86::V4),
+    /// AVX-512, and products of int8 with `vpdpbusd`.
+    #[cfg(target_arch = "x86_64")]
+    #[doc(hidden)]
+    Avx512Vnni(pulp::x86::V4),
+    /// AVX2, and products of int8 with `vpdpbusd`.
+    #[cfg(target_arch = "x86_64")]
+    #[doc(hidden)]
+    AvxVnni(pulp::x86::V3),
     /// 512-bit vectors (x86-64-v4).
     #[cfg(target_arch = "x86_64")]
     Avx512(pulp::x86::V4),
@@ -65,6 +73,41 @@ impl Isa {
         Self::with_bf16().into_iter().chain(Self::available()).collect()
     }
 
+    /// Return the instruction sets of this processor that have products of int8, best first.
+    #[cfg(target_arch = "x86_64")]
+    fn with_int8() -> Vec<Self> {
+        let has_avx512 = std::is_x86_feature_detected!("avx512vnni");
+        let avx512 = pulp::x86::V4::try_new().filter(|_| has_avx512);
+        let amx = avx512.zip(Amx::try_new().filter(|amx| amx.has_int8()));
+        let avx = pulp::x86::V3::try_new().filter(|_| std::is_x86_feature_detected!("avxvnni"));
+        let amx = amx.map(|(simd, amx)| Self::Amx(simd, AmxToken(amx)));
+        let sets = [amx, avx512.map(Self::Avx512Vnni), avx.map(Self::AvxVnni)];
+        sets.into_iter().flatten().collect()
+    }
+
+    /// Other processors have none that the kernels use.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn with_int8() -> Vec<Self> {
+        vec![]
+    }
+
+    /// Return all instruction sets for products of int8: those that have such products, then those of
+    /// [`Isa::available`].
+    pub fn available_for_int8() -> Vec<Self> {
+        Self::with_int8().into_iter().chain(Self::available()).collect()
+    }
+
+    /// Return all instruction sets that `RNN_ZOO_SIMD` can name.
+    fn named() -> Vec<Self> {
+        let mut sets = Self::with_bf16();
+        for isa in Self::available_for_int8() {
+            if sets.iter().all(|set| set.name() != isa.name()) {
+                sets.push(isa);
+            }
+        }
+        sets
+    }
+
     /// Return all instruction sets of this processor for f32, best first.
     pub fn available() -> Vec<Self> {
         let mut available = Vec::new();
@@ -86,6 +129,10 @@ impl Isa {
             Self::Amx(..) => "amx",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Bf16(_) => "avx512bf16",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(_) => "avx512vnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => "avxvnni",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
@@ -134,7 +181,7 @@ impl Isa {
     /// Return the instruction set called `name`, or the best.
     fn choose(name: Option<&str>) -> std::result::Result<Self, String> {
         let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(Self::available()[0]) };
-        let available = Self::available_for_bf16();
+        let available = Self::named();
         available.iter().copied().find(|isa| isa.name() == name).ok_or_else(|| {
             let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
             format!("RNN_ZOO_SIMD is {name:?}; this processor has {}", names.join(", "))
@@ -158,9 +205,11 @@ impl Isa {
     pub(crate) fn run<W: WithSimd>(self, work: W) -> W::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Amx(simd, _) | Self::Avx512Bf16(simd) | Self::Avx512(simd) => Simd::vectorize(simd, work),
+            Self::Amx(simd, _) | Self::Avx512Bf16(simd) | Self::Avx512Vnni(simd) | Self::Avx512(simd) => {
+                Simd::vectorize(simd, work)
+            }
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(simd) => Simd::vectorize(simd, work),
+            Self::AvxVnni(simd) | Self::Avx2(simd) => Simd::vectorize(simd, work),
             #[cfg(target_arch = "aarch64")]
             Self::Neon(simd) => Simd::vectorize(simd, work),
             Self::Portable(simd) => Simd::vectorize(simd, work),
@@ -171,9 +220,9 @@ impl Isa {
     pub(crate) fn lanes<E>(self) -> usize {
         let bytes = match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Amx(..) | Self::Avx512Bf16(_) | Self::Avx512(_) => 64,
+            Self::Amx(..) | Self::Avx512Bf16(_) | Self::Avx512Vnni(_) | Self::Avx512(_) => 64,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => 32,
+            Self::AvxVnni(_) | Self::Avx2(_) => 32,
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => 16,
             Self::Portable(_) => 16,
@@ -192,7 +241,7 @@ mod tests {
 
     #[test]
     fn names_select_and_unknown_names_are_refused() {
-        for isa in Isa::available_for_bf16() {
+        for isa in Isa::named() {
             assert_eq!(Isa::choose(Some(isa.name())).unwrap().name(), isa.name());
         }
         let problem = Isa::choose(Some("mmx")).unwrap_err();

@@ -7,8 +7,10 @@
 //! | `float.rs` | the element types, as operations on registers |
 //! | `vector.rs` | a register with operators |
 //! | `half.rs` | rounding to bf16 |
+//! | `byte.rs` | rounding to int8 |
 //! | `digits.rs` | functions with all digits, or with those of a bf16 |
 
+mod byte;
 mod digits;
 mod float;
 mod half;

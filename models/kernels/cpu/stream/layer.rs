@@ -14,7 +14,7 @@ use super::super::project::InputShape;
 use super::super::recurrence::SequenceShape;
 use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::Worker;
-use super::rows::{left_rows, tile_rows};
+use super::rows::{RoundedRows, SumRows, alternating, tile_rows};
 use crate::kernels::cell_kind::CellKind;
 
 /// A recurrent layer with its state.
@@ -136,6 +136,17 @@ impl<O: Operand> StreamLayer<O> {
         (&self.h[index], self.h_width())
     }
 
+    /// Return the number of elements of the widest row that enters a product.
+    pub(super) fn max_width(&self) -> usize {
+        self.input.max(self.output).max(self.hidden)
+    }
+
+    /// Return the bound of the hidden state as operand, or zero without one.
+    fn limit(&self) -> O::Sum {
+        let is_bounded = self.kind.is_bounded() && self.packed.recurrent().panels().second.is_none();
+        if is_bounded { O::Sum::ONE } else { O::Sum::ZERO }
+    }
+
     /// Return the state of sequence `row`: (output) hidden and, if there is one, (hidden) cell.
     ///
     /// # Safety
@@ -177,11 +188,14 @@ impl<O: Operand> StreamLayer<O> {
         &self,
         simd: S,
         worker: Worker<'_>,
-        x: LeftRows<O>,
+        (x, rounded): (LeftRows<O>, &RoundedRows<O>),
         step: StreamStep,
     ) {
         // SAFETY: the caller's promise.
         unsafe {
+            let h = SumRows { start: self.h[step.current].at(0), width: self.h_width() };
+            let h = rounded.left(simd, (worker, 1), h, (step.batch, self.output), self.limit());
+            let x = (x, h);
             match self.kind {
                 CellKind::Simple(nonlinearity) => {
                     let cell = SimpleUnit(nonlinearity);
@@ -193,7 +207,7 @@ impl<O: Operand> StreamLayer<O> {
             }
             if let Some(projection) = &self.packed.recurrent().panels().second {
                 worker.wait();
-                self.project::<S, SINGLE>(simd, worker, projection, step);
+                self.project::<S, SINGLE>(simd, (worker, rounded), projection, step);
             }
         }
     }
@@ -208,18 +222,18 @@ impl<O: Operand> StreamLayer<O> {
         simd: S,
         worker: Worker<'_>,
         cell: C,
-        x: LeftRows<O>,
+        (x, h): (LeftRows<O>, LeftRows<O>),
         step: StreamStep,
     ) {
         let (inputs, recurrent) = (self.packed.input().panels(), &self.packed.recurrent().panels().hidden);
         let (mut sums, mut gates) = (TileBuffer::<O::Sum>::new(), TileBuffer::<O::Sum>::new());
         let (sums, gates) = (sums.as_mut_ptr(), gates.as_mut_ptr());
-        let mut rounded = Vec::new();
         // SAFETY: the caller's promise. Both sets of panels hold the same units, for they have as many groups and
         // workers. No worker writes to the old hidden state.
         unsafe {
-            let h = left_rows(&self.h[step.current], (step.batch, self.h_width()), &mut rounded);
-            for (of_x, of_h) in inputs.share(worker).zip(recurrent.share(worker)) {
+            let of_inputs = alternating(inputs.share(worker), step.current);
+            let of_recurrent = alternating(recurrent.share(worker), step.current);
+            for (of_x, of_h) in of_inputs.zip(of_recurrent) {
                 let width = inputs.width(of_x);
                 let bias = self.input_bias.at(inputs.first_column(of_x));
                 for rows in tile_rows::<S, SINGLE>(step.batch, of_x.groups * G) {
@@ -313,7 +327,7 @@ impl<O: Operand> StreamLayer<O> {
     unsafe fn project<S: Simd, const SINGLE: bool>(
         &self,
         simd: S,
-        worker: Worker<'_>,
+        (worker, rounded): (Worker<'_>, &RoundedRows<O>),
         projection: &Panels<O>,
         StreamStep { batch, current }: StreamStep,
     ) {
@@ -321,10 +335,10 @@ impl<O: Operand> StreamLayer<O> {
         let lanes = O::Sum::lanes::<S>();
         let mut sums = TileBuffer::<O::Sum>::new();
         let sums = sums.as_mut_ptr();
-        let mut rounded = Vec::new();
         // SAFETY: the caller's promise.
         unsafe {
-            let unprojected = left_rows(&self.unprojected, (batch, self.c_width()), &mut rounded);
+            let unprojected = SumRows { start: self.unprojected.at(0), width: self.c_width() };
+            let unprojected = rounded.left(simd, (worker, 1), unprojected, (batch, self.hidden), O::Sum::ONE);
             for panel in projection.share(worker) {
                 let width = projection.width(panel);
                 for rows in tile_rows::<S, SINGLE>(batch, projection.vectors(panel)) {

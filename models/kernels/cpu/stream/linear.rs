@@ -7,7 +7,8 @@ use super::super::padding::padded;
 use super::super::product::{LeftRows, Operand, PanelShape, Panels, SumVector, TileBuffer, add_product};
 use super::super::simd::{Float, Isa};
 use super::super::workers::{Kernel, Worker, run_kernel, threads};
-use super::rows::tile_rows;
+use super::layer::StreamStep;
+use super::rows::{alternating, tile_rows};
 
 /// A linear layer behind the recurrent ones, a decoder for example.
 pub(crate) struct StreamLinear<O: Operand> {
@@ -61,7 +62,7 @@ impl<O: Operand> StreamLinear<O> {
         self.ys = ys;
     }
 
-    /// Compute one worker's outputs from `batch` rows of `x`.
+    /// Compute one worker's outputs from the rows of `x`, as many as the batch has.
     ///
     /// # Safety
     /// `x` must have the rows, of the layer's features, and `ys` as many; workers must not share outputs.
@@ -70,12 +71,13 @@ impl<O: Operand> StreamLinear<O> {
         &self,
         simd: S,
         worker: Worker<'_>,
-        (x, batch): (LeftRows<O>, usize),
+        x: LeftRows<O>,
+        StreamStep { batch, current }: StreamStep,
     ) {
         let panels = &self.panels;
         let mut sums = TileBuffer::<O::Sum>::new();
         let sums = sums.as_mut_ptr();
-        for panel in panels.share(worker) {
+        for panel in alternating(panels.share(worker), current) {
             let (width, first) = (panels.width(panel), panels.first_column(panel));
             for rows in tile_rows::<S, SINGLE>(batch, panels.vectors(panel)) {
                 // SAFETY: the caller's promise.

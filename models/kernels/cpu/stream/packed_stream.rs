@@ -3,13 +3,13 @@
 use pulp::{Simd, WithSimd};
 
 use super::super::memory::Buffer;
-use super::super::product::{LeftRows, Operand};
-use super::super::simd::Isa;
+use super::super::product::Operand;
+use super::super::simd::{Float, Isa};
 use super::super::tuning::PARALLEL_STREAM_MULTIPLICATIONS;
-use super::super::workers::{Kernel, Worker, run_kernel, threads_for};
+use super::super::workers::{Kernel, Worker, run_kernel, threads, threads_for};
 use super::layer::{StreamLayer, StreamStep};
 use super::linear::StreamLinear;
-use super::rows::left_rows;
+use super::rows::{RoundedRows, SumRows};
 
 /// Recurrent layers, and linear layers behind them if there is a decoder, that read one step after another.
 pub(crate) struct PackedStream<O: Operand> {
@@ -17,6 +17,8 @@ pub(crate) struct PackedStream<O: Operand> {
     layers: Vec<StreamLayer<O>>,
     /// The linear layers in their order; the outputs of the last one are the scores.
     decoder: Vec<StreamLinear<O>>,
+    /// Memory for rows of operands.
+    rounded: RoundedRows<O>,
     /// The batch, and which of each layer's two hidden states is the current one.
     state: StreamStep,
 }
@@ -40,14 +42,16 @@ impl<O: Operand> PackedStream<O> {
             assert_eq!(width, Some(linear.features()), "features of a linear layer");
             width = Some(linear.outputs());
         }
-        Self { isa, layers, decoder, state: StreamStep { batch: 1, current: 0 } }
+        let rounded = RoundedRows::new(threads(), 1, max_width(&layers, &decoder));
+        Self { isa, layers, decoder, rounded, state: StreamStep { batch: 1, current: 0 } }
     }
 
     /// Return the number of workers for a step.
     fn workers(&self) -> usize {
         let recurrent: usize = self.layers.iter().map(StreamLayer::multiplications).sum();
         let linear: usize = self.decoder.iter().map(|linear| linear.features() * linear.outputs()).sum();
-        threads_for((recurrent + linear) * self.state.batch, PARALLEL_STREAM_MULTIPLICATIONS)
+        let workers = threads_for((recurrent + linear) * self.state.batch, PARALLEL_STREAM_MULTIPLICATIONS);
+        workers.min(self.rounded.workers())
     }
 
     /// Return the number of sequences in the batch.
@@ -84,6 +88,7 @@ impl<O: Operand> PackedStream<O> {
 
     fn replace_state(&mut self, batch: usize, gather: impl Fn(&Buffer<O::Sum>, usize) -> Buffer<O::Sum>) {
         self.state.batch = batch;
+        self.rounded = RoundedRows::new(threads(), batch, max_width(&self.layers, &self.decoder));
         for layer in &mut self.layers {
             layer.replace_state(self.state, &gather);
         }
@@ -105,8 +110,7 @@ impl<O: Operand> PackedStream<O> {
     /// If `x` has another size.
     pub(crate) fn step(&mut self, x: &[O::Sum]) {
         assert_eq!(x.len(), self.state.batch * self.input_size(), "features of a step");
-        let mut rounded = Vec::new();
-        let step = StreamKernel { stream: self, x: O::operands(x, &mut rounded) };
+        let step = StreamKernel { stream: self, x };
         // SAFETY: the constructors and `replace_state` make every buffer as large as the weights and the batch
         // demand. Workers share `self` through `step` alone, and `self` is borrowed mutably.
         unsafe { run_kernel(self.isa, self.workers(), &step) };
@@ -143,10 +147,16 @@ impl<O: Operand> PackedStream<O> {
     }
 }
 
+/// Return the number of elements of the widest row that enters a product.
+fn max_width<O: Operand>(layers: &[StreamLayer<O>], decoder: &[StreamLinear<O>]) -> usize {
+    let recurrent = layers.iter().map(StreamLayer::max_width);
+    recurrent.chain(decoder.iter().map(StreamLinear::features)).max().unwrap_or(0)
+}
+
 /// The kernel of a step.
 struct StreamKernel<'a, O: Operand> {
     stream: &'a PackedStream<O>,
-    x: &'a [O],
+    x: &'a [O::Sum],
 }
 
 impl<O: Operand> Kernel for StreamKernel<'_, O> {
@@ -176,24 +186,27 @@ impl<O: Operand> StreamKernel<'_, O> {
     /// As [`StreamKernel::run`].
     #[inline(always)]
     unsafe fn layers<S: Simd, const SINGLE: bool>(&self, simd: S, worker: Worker<'_>) {
-        let PackedStream { layers, decoder, state, .. } = self.stream;
-        let (mut rounded, mut x) = (Vec::new(), LeftRows::new(self.x.as_ptr(), self.stream.input_size()));
+        let PackedStream { layers, decoder, rounded, state, .. } = self.stream;
+        let width = self.stream.input_size();
+        let (mut x, mut depth) = (SumRows { start: self.x.as_ptr(), width }, width);
         // SAFETY: the caller's promise. Workers write their own units and outputs, and read those of others only
         // after a barrier.
         unsafe {
             for layer in layers {
-                layer.step::<S, SINGLE>(simd, worker, x, *state);
+                let left = rounded.left(simd, (worker, 0), x, (state.batch, depth), O::Sum::ZERO);
+                layer.step::<S, SINGLE>(simd, worker, (left, rounded), *state);
                 worker.wait();
                 let (h, width) = layer.h(1 - state.current);
-                x = left_rows(h, (state.batch, width), &mut rounded);
+                (x, depth) = (SumRows { start: h.at(0), width }, layer.output());
             }
             for (index, linear) in decoder.iter().enumerate() {
                 if let Some(previous) = index.checked_sub(1).map(|index| &decoder[index]) {
                     worker.wait();
                     let (ys, width) = previous.ys();
-                    x = left_rows(ys, (state.batch, width), &mut rounded);
+                    (x, depth) = (SumRows { start: ys.at(0), width }, previous.outputs());
                 }
-                linear.step::<S, SINGLE>(simd, worker, (x, state.batch));
+                let left = rounded.left(simd, (worker, 0), x, (state.batch, depth), O::Sum::ZERO);
+                linear.step::<S, SINGLE>(simd, worker, left, *state);
             }
         }
     }

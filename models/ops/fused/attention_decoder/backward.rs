@@ -9,8 +9,8 @@ use super::packed::packed;
 use super::steps::{Parts, rows_of};
 use super::{AttentionDecoder, Sizes};
 use crate::kernels::cpu::{
-    self, AttentionGradients, Float, Operand, PackedMatrix, Real, add_outer_products_of_rows, outer_products,
-    run_items,
+    self, AttentionGradients, Float, GradientOperand, PackedMatrix, Real, add_outer_products_of_rows,
+    outer_products, run_items,
 };
 
 /// The weights of the backward pass, for products with their columns.
@@ -77,7 +77,7 @@ struct StateGradients<E> {
 }
 
 /// The backward pass of one share.
-struct BackwardSteps<'a, O: Operand<Sum: Real>> {
+struct BackwardSteps<'a, O: GradientOperand<Sum: Real>> {
     decoder: &'a AttentionDecoder<O>,
     weights: &'a BackwardWeights<O>,
     saved: &'a Saved<'a, O::Sum>,
@@ -125,7 +125,7 @@ impl<E: Real> Gradients<E> {
     }
 }
 
-impl<O: Operand<Sum: Real>> AttentionDecoder<O> {
+impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
     /// Compute the gradients of all operands, from the results, the attentional states `ys` after each step and their
     /// gradients `d_ys`, (batch, target, hidden).
     pub(super) fn backward(&self, results: &Results<O::Sum>, ys: &[O::Sum], d_ys: &[O::Sum]) -> Result<()> {
@@ -208,7 +208,7 @@ fn column_sums<E: Real>(elements: &[E], columns: usize) -> Vec<E> {
     sums
 }
 
-impl<O: Operand<Sum: Real>> BackwardSteps<'_, O> {
+impl<O: GradientOperand<Sum: Real>> BackwardSteps<'_, O> {
     /// Return step `t` of an array (batch, target, features) for the rows of the share, (rows, features).
     fn step(&self, t: usize, elements: &[O::Sum]) -> Vec<O::Sum> {
         let Sizes { batch, target, .. } = self.decoder.sizes;

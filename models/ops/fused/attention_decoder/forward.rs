@@ -6,7 +6,7 @@ use candle_core::Result;
 
 use super::steps::{Parts, Steps};
 use super::{AttentionDecoder, Operands, Sizes};
-use crate::kernels::cpu::{self, Float, Operand, Real, run_items, threads};
+use crate::kernels::cpu::{self, Float, GradientOperand, Real, run_items, threads};
 use crate::ops::fused::extra_operand::ExtraOperand;
 use crate::ops::storage::read;
 
@@ -102,7 +102,7 @@ impl<E: Real> Results<E> {
     }
 }
 
-impl<O: Operand<Sum: Real>> AttentionDecoder<O> {
+impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
     /// Compute the attentional states, (batch, target, hidden), and the other results.
     pub(super) fn forward(&self) -> Result<(Vec<O::Sum>, Results<O::Sum>)> {
         let Sizes { batch, target, hidden, .. } = self.sizes;

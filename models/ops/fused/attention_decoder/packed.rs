@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use crate::kernels::cpu::{Isa, Operand, PackedMatrix, Real};
+use crate::kernels::cpu::{GradientOperand, Isa, PackedMatrix, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
 
@@ -16,7 +16,7 @@ pub(super) struct ForwardWeights<O> {
     pub(super) combine: PackedMatrix<O>,
 }
 
-impl<O: Operand<Sum: Real>> ForwardWeights<O> {
+impl<O: GradientOperand<Sum: Real>> ForwardWeights<O> {
     /// Pack the weights as they are now, each (outputs, inputs).
     pub(super) fn pack(isa: Isa, feed: &Tensor, hh: &Tensor, combine: &Tensor) -> Result<Self> {
         Ok(Self {
@@ -28,14 +28,17 @@ impl<O: Operand<Sum: Real>> ForwardWeights<O> {
 }
 
 /// Pack a matrix, for products with its columns.
-pub(super) fn packed<O: Operand<Sum: Real>>(isa: Isa, matrix: &Tensor) -> Result<PackedMatrix<O>> {
+pub(super) fn packed<O: GradientOperand<Sum: Real>>(isa: Isa, matrix: &Tensor) -> Result<PackedMatrix<O>> {
     let size = matrix.dims2()?;
     let matrix = matrix.contiguous()?;
     read::<O::Sum, _, 1>([Some(&matrix)], |[matrix]| PackedMatrix::new(isa, matrix, size))
 }
 
 /// Pack the transpose of a matrix, for products with its rows.
-pub(super) fn transposed<O: Operand<Sum: Real>>(isa: Isa, matrix: &Tensor) -> Result<PackedMatrix<O>> {
+pub(super) fn transposed<O: GradientOperand<Sum: Real>>(
+    isa: Isa,
+    matrix: &Tensor,
+) -> Result<PackedMatrix<O>> {
     let size = matrix.dims2()?;
     let matrix = matrix.contiguous()?;
     read::<O::Sum, _, 1>([Some(&matrix)], |[matrix]| PackedMatrix::transposed(isa, matrix, size))
@@ -53,7 +56,7 @@ impl std::fmt::Debug for PackedWeights {
 
 impl PackedWeights {
     /// Return the weights if they are packed as these operands.
-    pub(super) fn of<O: Operand>(&self) -> Option<Arc<ForwardWeights<O>>> {
+    pub(super) fn of<O: GradientOperand>(&self) -> Option<Arc<ForwardWeights<O>>> {
         self.0.clone().downcast().ok()
     }
 }
@@ -72,7 +75,7 @@ struct Pack<'a>([&'a Tensor; 3]);
 impl Operation for Pack<'_> {
     type Output = Option<PackedWeights>;
 
-    fn cpu<O: Operand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
+    fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
         let [feed, hh, combine] = self.0;
         let weights = ForwardWeights::<O>::pack(isa, feed, hh, combine)?;
         Ok(Some(PackedWeights(Arc::new(weights))))

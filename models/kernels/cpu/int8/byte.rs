@@ -1,0 +1,201 @@
+//! The operand: an integer of a byte.
+
+use std::ops::Range;
+
+use pulp::bytemuck::{Pod, Zeroable};
+use pulp::{Simd, WithSimd};
+
+use super::super::product::{LeftRows, MAX_LANES, Operand, TileProduct};
+use super::super::simd::{Bf16Digits, Isa, Vector};
+use super::portable;
+use super::scale::{MAX_DEPTH, inverse, largest_magnitude, scale_of};
+#[cfg(target_arch = "x86_64")]
+use super::{
+    dot, tiles,
+    unit::{Unit, unit},
+};
+
+/// An integer: of a left row unsigned, with [`OFFSET`] added; of a panel signed.
+///
+/// A left row is filled up to [`Operand::DEPTH_STEP`], with bytes that have no meaning, for the panel has zeros there. Its
+/// scale, an f32, follows, and fills a cache line.
+///
+/// A panel has the elements of four rows side by side, column by column. Behind its last row, it has the scale of each
+/// column, an f32, and then [`OFFSET`] times the sum of each column, an i32.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub(crate) struct Int8(u8);
+
+// SAFETY: a transparent u8, for which all bits are values.
+unsafe impl Zeroable for Int8 {}
+// SAFETY: as above.
+unsafe impl Pod for Int8 {}
+
+/// What is added to left operands, so that they are unsigned.
+pub(super) const OFFSET: u8 = 128;
+
+/// Depth of a tile of AMX.
+pub(super) const STEP: usize = 64;
+
+/// Rows of two tiles of AMX.
+const MAX_ROWS: usize = 32;
+
+/// A product of a tile: pointers to bytes, and what depends on the layout.
+#[derive(Clone, Copy)]
+pub(super) struct ByteProduct {
+    pub(super) rows: usize,
+    pub(super) vectors: usize,
+    pub(super) depth: usize,
+    pub(super) left: *const u8,
+    pub(super) left_stride: usize,
+    pub(super) panel: *const i8,
+    pub(super) tile: *mut f32,
+}
+
+impl ByteProduct {
+    /// Return the scale of a left row.
+    ///
+    /// # Safety
+    /// The row must exist.
+    #[inline(always)]
+    pub(super) unsafe fn left_scale(&self, row: usize) -> f32 {
+        let offset = row * self.left_stride + self.depth.next_multiple_of(STEP);
+        // SAFETY: the caller's promise; the scale is behind the row.
+        unsafe { self.left.add(offset).cast::<f32>().read_unaligned() }
+    }
+
+    /// Return the addresses of the scales and of the offsets of the columns, for vectors of `lanes`.
+    ///
+    /// # Safety
+    /// The panel must be complete.
+    #[inline(always)]
+    pub(super) unsafe fn columns(&self, lanes: usize) -> (*const f32, *const i32) {
+        let width = self.vectors * lanes;
+        // SAFETY: the caller's promise; both are behind the rows of the panel.
+        unsafe {
+            let scales = self.panel.add(self.depth.next_multiple_of(STEP) * width);
+            (scales.cast(), scales.add(4 * width).cast())
+        }
+    }
+}
+
+impl Operand for Int8 {
+    type Sum = f32;
+    type Digits = Bf16Digits;
+    const IS_SUM: bool = false;
+    const IS_SCALED: bool = true;
+    const INTERLEAVED: usize = 4;
+    const DEPTH_STEP: usize = STEP;
+    const DEPTH_BLOCK: usize = MAX_DEPTH;
+    const COLUMN_TAIL: usize = 8;
+
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        super::unit::run_as(isa, part);
+    }
+
+    #[inline(always)]
+    fn max_rows<S: Simd>(_vectors: usize) -> usize {
+        MAX_ROWS
+    }
+
+    /// Split into tiles of `max` rows and a rest, rather than evenly: tiles of AMX take the same time for fewer rows.
+    #[inline(always)]
+    fn split_rows(rows: Range<usize>, max: usize) -> impl Iterator<Item = Range<usize>> {
+        let end = rows.end;
+        rows.step_by(max).map(move |from| from..end.min(from + max))
+    }
+
+    #[inline(always)]
+    fn round(_sum: f32) -> Self {
+        unreachable!("invariant: an int8 has a meaning only within its row")
+    }
+
+    #[inline(always)]
+    unsafe fn store_rounded<S: Simd>(_sums: Vector<S, f32>, _to: *mut Self) {
+        unreachable!("invariant: an int8 has a meaning only within its row")
+    }
+
+    fn row_len(count: usize) -> usize {
+        count.next_multiple_of(STEP) + STEP
+    }
+
+    #[inline(always)]
+    unsafe fn round_row<S: Simd>(simd: S, from: *const f32, to: *mut Self, count: usize, limit: f32) {
+        // SAFETY: the caller's promise. Whole vectors fit, for the row is filled up.
+        unsafe {
+            let largest = largest_magnitude(simd, from, count);
+            // Not `max`, which prefers numbers to NaN.
+            let scale = scale_of(if largest < limit { limit } else { largest });
+            let factor = Vector::splat(simd, inverse(scale));
+            for offset in (0..count).step_by(Vector::<S, f32>::len()) {
+                let x = Vector::load_first(simd, from.add(offset), count - offset);
+                (x * factor).store_offset_bytes(to.add(offset).cast());
+            }
+            to.add(count.next_multiple_of(STEP)).cast::<f32>().write_unaligned(scale);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose<S: Simd>(simd: S, columns: &[*const f32], depth: usize, to: *mut Self, width: usize) {
+        let mut block = [0u8; STEP + MAX_LANES];
+        // SAFETY: the caller's promise; the panel has zeros behind its depth, and then room for scales and offsets.
+        unsafe {
+            let scales = to.add(depth.next_multiple_of(STEP) * width);
+            let offsets = scales.add(4 * width);
+            for (lane, &column) in columns.iter().enumerate() {
+                let (mut scale, mut sum) = (0., 0i32);
+                if !column.is_null() {
+                    scale = scale_of(largest_magnitude(simd, column, depth));
+                    let factor = Vector::splat(simd, inverse(scale));
+                    for from in (0..depth).step_by(STEP) {
+                        let count = STEP.min(depth - from);
+                        for offset in (0..count).step_by(Vector::<S, f32>::len()) {
+                            let x = Vector::load_first(simd, column.add(from + offset), count - offset);
+                            (x * factor).store_offset_bytes(block.as_mut_ptr().add(offset));
+                        }
+                        for (index, byte) in block[..count].iter().enumerate() {
+                            let (k, weight) = (from + index, byte.wrapping_sub(OFFSET));
+                            to.add(k / 4 * 4 * width + lane * 4 + k % 4).write(Self(weight));
+                            sum += i32::from(weight as i8);
+                        }
+                    }
+                } else {
+                    for k in 0..depth {
+                        to.add(k / 4 * 4 * width + lane * 4 + k % 4).write(Self(0));
+                    }
+                }
+                scales.add(4 * lane).cast::<f32>().write_unaligned(scale);
+                offsets.add(4 * lane).cast::<i32>().write_unaligned(sum * i32::from(OFFSET));
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply<S: Simd>(simd: S, (rows, vectors): (usize, usize), product: TileProduct<Self, f32>) {
+        let TileProduct { depth, left, panel, tile, .. } = product;
+        let LeftRows { start, row_stride, .. } = left;
+        debug_assert!(left.depth_stride == 1 && left.run == usize::MAX && depth <= MAX_DEPTH);
+        let product = ByteProduct {
+            rows,
+            vectors,
+            depth,
+            left: start.cast(),
+            left_stride: row_stride,
+            panel: panel.cast(),
+            tile,
+        };
+        // SAFETY: the caller's promise; the unit is that of the processor.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            match unit() {
+                Unit::Tiles if rows >= tiles::MIN_ROWS => return tiles::multiply(product),
+                Unit::Tiles | Unit::Avx512Vnni => return dot::avx512_vnni(product),
+                Unit::AvxVnni => return dot::avx_vnni(product),
+                Unit::Avx2Twice => return dot::avx2_twice(product),
+                Unit::Avx2 => return dot::avx2(product),
+                Unit::Portable => {}
+            }
+            portable::multiply(simd, product);
+        }
+    }
+}
