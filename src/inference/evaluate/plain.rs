@@ -45,6 +45,7 @@ pub(crate) fn measure(
     device: &Device,
 ) -> Result<Scores> {
     let began = Instant::now();
+    meter.expect_foreign(data.foreign_labels());
     let lanes = batch_size.clamp(1, data.len().max(1));
     let epoch = data.epoch(Cut { batch_size: lanes, window: WINDOW, trim: false, vary: false }, None)?;
     let mut carried = Carried::default();
