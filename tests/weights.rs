@@ -10,12 +10,14 @@ use sha2::{Digest, Sha256};
 const TOLERANCE: f64 = 1e-3;
 
 /// Every bundle in `weights/`, by name.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "gru-etth1",
     "gru-m4-hourly",
     "gru-multi30k",
     "gru-shakespeare",
     "gru-story",
+    "gru-trec",
+    "lstm-conll2000",
     "lstm-shakespeare",
     "lstm-story",
     "rnnlm-ptb",

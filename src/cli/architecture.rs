@@ -54,6 +54,7 @@ pub struct ArchitectureArgs {
     pub merge: Option<Merge>,
 
     /// Vector of a sequence that a classifier reads: last (the last step of each direction), mean, max or attention
+    /// [default: max for texts, last for series]
     #[arg(long, value_name = "NAME", value_parser = flags::named::<Readout>(&["last", "mean", "max", "attention"]), hide_possible_values = true)]
     readout: Option<Readout>,
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use rnn_zoo::Error;
 use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::listing::counted;
 use rnn_zoo::models::Precision;
@@ -77,9 +78,9 @@ pub struct TrainingArgs {
     weight_decay: Option<f64>,
 
     /// Average of the parameters to evaluate and save: ema:DECAY, swa:START (a share of the run) or
-    /// nt-asgd:EVALUATIONS (without improvement) [default: none]
-    #[arg(long, value_name = "NAME", value_parser = flags::parsed::<Average>)]
-    average: Option<Average>,
+    /// nt-asgd:EVALUATIONS (without improvement), or none [default: ema:0.99 of a classifier of texts, otherwise none]
+    #[arg(long, value_name = "NAME", value_parser = flags::parsed::<AverageChoice>)]
+    average: Option<AverageChoice>,
 
     /// Schedule of the learning rate: constant, step, plateau, cosine or one-cycle [default: cosine]
     #[arg(long, value_name = "NAME", value_parser = flags::parsed::<Schedule>)]
@@ -104,8 +105,8 @@ pub struct TrainingArgs {
 
     /// Metric that chooses the best checkpoint and that --early-stop follows: loss; accuracy too but for a forecaster;
     /// macro-f1 of a classifier, f1 of a tagger; mae, rmse and smape of a forecaster; bleu, chrf and exact of a
-    /// translator [default: f1 or accuracy of a tagger of words; bleu, chrf or exact of a translator, as its data suits;
-    /// otherwise loss]
+    /// translator [default: f1 or accuracy of a tagger of words, accuracy of a classifier of texts; bleu, chrf or exact
+    /// of a translator, as its data suits; otherwise loss]
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
 
@@ -125,6 +126,21 @@ pub struct TrainingArgs {
     /// AVX512-BF16; parameters and sums are in f32 either way
     #[arg(long, value_name = "NAME", value_parser = precision::parse_of_training, default_value_t = Precision::F32, hide_default_value = true)]
     pub precision: Precision,
+}
+
+/// An average of the parameters, or none.
+#[derive(Clone, Copy, Debug)]
+struct AverageChoice(Option<Average>);
+
+impl FromStr for AverageChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "none" => Ok(Self(None)),
+            _ => text.parse().map(|average| Self(Some(average))),
+        }
+    }
 }
 
 /// The period of evaluations: a number of steps, or `None` for an epoch.
@@ -243,7 +259,7 @@ impl TrainingArgs {
             similar_sizes: true,
             accumulate: self.accumulate,
             label_smoothing: self.label_smoothing,
-            average: self.average,
+            average: self.average.map_or(defaults.average, |AverageChoice(average)| average),
             optimizer: self.optimizer(defaults)?,
             lr: self.lr.unwrap_or(lr * defaults.lr_scale),
             schedule: self.schedule()?,

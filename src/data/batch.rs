@@ -72,6 +72,12 @@ pub trait Examples: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The names of classes that occur among the targets and that the model does not have. Their numbers follow those of
+    /// the model's classes.
+    fn foreign_labels(&self) -> &[String] {
+        &[]
+    }
+
     /// Facts about the examples that the user should know, each one line.
     fn notes(&self) -> &[String] {
         &[]

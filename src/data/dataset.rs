@@ -75,6 +75,16 @@ impl Dataset {
         }
     }
 
+    /// The classes that the model does not have; see [`Examples::foreign_labels`]. A stream has none.
+    ///
+    /// [`Examples::foreign_labels`]: super::batch::Examples::foreign_labels
+    pub fn foreign_labels(&self) -> &[String] {
+        match self {
+            Self::Stream { .. } => &[],
+            Self::Examples(examples) => examples.foreign_labels(),
+        }
+    }
+
     /// The parts of each example; see [`Examples::parts`]. A stream has none.
     pub fn parts(&self) -> Vec<Vec<String>> {
         match self {

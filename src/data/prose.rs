@@ -3,6 +3,9 @@
 /// The number of lines that a table must have.
 const LINES: usize = 3;
 
+/// The number of lines that sentences in columns must have: verses of as many words as each other are rarely as long.
+const ROWS: usize = 12;
+
 /// A note about text that looks like records, from its beginning; `None` for prose.
 pub(super) fn looks_like(head: &str) -> Option<String> {
     let start = head.trim_start();
@@ -16,9 +19,28 @@ pub(super) fn looks_like(head: &str) -> Option<String> {
     if after("{").is_some_and(|rest| rest.starts_with('"')) {
         return Some(format!("looks like JSON, but {read}; for records, name it .jsonl"));
     }
+    if let Some(columns) = columns_of_words(head) {
+        return Some(format!(
+            "looks like sentences of {columns} columns, a word a line, but {read}; for a tagger, add option `task = tag`"
+        ));
+    }
     columns_of(head).map(|columns| {
         format!("looks like a table of {columns} columns between tabs, but {read}; for records, name it .tsv")
     })
+}
+
+/// The number of columns between tabs or blanks, if all lines have as many but for the empty ones between sentences, and
+/// the last, which may be cut off.
+fn columns_of_words(head: &str) -> Option<usize> {
+    let whole = head.rsplit_once('\n').map_or("", |(lines, _)| lines);
+    let (sentences, rows): (Vec<&str>, Vec<&str>) = whole.lines().partition(|line| line.trim().is_empty());
+    let fields = |row: &str| match row.contains('\t') {
+        true => row.split('\t').count(),
+        false => row.split_ascii_whitespace().count(),
+    };
+    let columns = rows.first().map(|row| fields(row)).filter(|&columns| columns > 1)?;
+    let alike = rows.iter().all(|row| fields(row) == columns);
+    (alike && rows.len() >= ROWS && !sentences.is_empty()).then_some(columns)
 }
 
 /// The number of columns between tabs, if all lines but the last, which may be cut off, have as many.
@@ -45,16 +67,22 @@ mod tests {
 
     #[test]
     fn records_in_disguise_are_noticed() {
+        let words = "The DT B\ncat NN I\n\n".repeat(6) + "It PR";
+        let tagged = "The\tDT\ncat\tNN\n\n".repeat(6);
         let table = "text\tlabel\na\tx\nb\ty\nc\tx\nd\t";
         for (text, expected) in [
             ("[\n  {\"text\": 1}]", "a JSON array"),
             ("[\"a\", \"b\"]", "a JSON array"),
             ("{\"text\": \"a\"}\n", "name it .jsonl"),
             (table, "a table of 2 columns"),
+            (&words, "sentences of 3 columns"),
+            (&tagged, "sentences of 2 columns"),
         ] {
             assert!(looks_like(text).unwrap().contains(expected), "{text}");
         }
-        for prose in ["", "[1] A footnote.\n", "{ }", "\tindented\n\tlines\nand\nothers\n", "a\tb\n"] {
+        let verses = "O rose\nthou art\n\nsick the\n".repeat(3);
+        for prose in [&verses, "", "[1] A footnote.\n", "{ }", "\tindented\n\tlines\nand\nothers\n", "a\tb\n"]
+        {
             assert_eq!(looks_like(prose), None, "{prose}");
         }
     }

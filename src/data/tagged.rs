@@ -7,6 +7,7 @@ use rnn_zoo_models::{Inputs, Words};
 
 use super::batch::{Batch, Examples, Targets};
 use crate::Result;
+use crate::listing::{counted, has, listed};
 
 /// A sentence as numbers. Each field has one entry for each word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +31,11 @@ pub struct TaggedSentences {
     /// The characters of each distinct word, at least one.
     characters: Vec<Vec<u32>>,
     numbers: HashMap<String, u32>,
+    /// The tags that the model does not have.
+    foreign: Vec<String>,
+    /// The number of words with such a tag.
+    foreign_words: usize,
+    notes: Vec<String>,
 }
 
 impl TaggedSentences {
@@ -48,6 +54,31 @@ impl TaggedSentences {
         self.characters.push(characters);
         self.numbers.insert(word.to_string(), number);
         number
+    }
+
+    /// Count a word with a tag that is none of the `known` tags of the model. Return the tag's number, which follows those
+    /// of the model.
+    pub fn foreign_tag(&mut self, tag: &str, known: usize) -> u32 {
+        self.foreign_words += 1;
+        let place = self.foreign.iter().position(|other| other == tag).unwrap_or_else(|| {
+            self.foreign.push(tag.to_string());
+            self.foreign.len() - 1
+        });
+        (known + place) as u32
+    }
+
+    /// Note the words with a tag that the model does not have, if there are any.
+    #[must_use]
+    pub fn with_note(mut self) -> Self {
+        if self.foreign_words > 0 {
+            let tags = listed(self.foreign.iter().map(|tag| format!("{tag:?}")), ", ");
+            let (words, has) = (counted(self.foreign_words as u64, "word"), has(self.foreign_words as u64));
+            self.notes.push(format!(
+                "{words} {has} a tag that the model does not know ({tags}): an error in every metric, and the loss leaves \
+                 the sentence out"
+            ));
+        }
+        self
     }
 
     /// Add a sentence. Its spellings are numbers that [`TaggedSentences::spelling`] returned.
@@ -133,6 +164,14 @@ impl Examples for TaggedSentences {
 
     fn size(&self, row: usize) -> Option<usize> {
         Some(self.sentences[row].tokens.len())
+    }
+
+    fn foreign_labels(&self) -> &[String] {
+        &self.foreign
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     fn parts(&self, row: usize) -> Vec<String> {

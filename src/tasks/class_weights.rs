@@ -134,11 +134,32 @@ mod tests {
         text.parse::<ClassWeights>()?.of(&labels, &counts)
     }
 
+    /// A case of `tests/golden/class_weights.json`, which `scripts/golden/class_weights.py` makes.
+    #[derive(Deserialize)]
+    struct Case {
+        counts: Vec<u64>,
+        weights: Vec<f64>,
+    }
+
     #[test]
-    fn balanced_classes_have_equal_shares() {
-        // sklearn.utils.class_weight.compute_class_weight("balanced", ..) of 6, 3 and 1 examples.
-        let expected = [10. / 18., 10. / 9., 10. / 3.].map(|weight: f64| weight as f32);
-        assert_eq!(weights("balanced", [6, 3, 1]).unwrap().unwrap(), expected);
+    fn balanced_weights_are_those_of_scikit_learn() {
+        let cases: Vec<Case> =
+            serde_json::from_str(include_str!("../../tests/golden/class_weights.json")).unwrap();
+        for Case { counts, weights } in cases {
+            let labels: Vec<String> = (0..counts.len()).map(|class| class.to_string()).collect();
+            let found = ClassWeights::Balanced.of(&labels, &counts).unwrap().unwrap();
+            assert_eq!(found.len(), weights.len());
+            for (found, expected) in found.into_iter().zip(weights) {
+                assert!(
+                    (f64::from(found) / expected - 1.).abs() < 1e-6,
+                    "{counts:?}: {found} for {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn absent_classes_take_no_share() {
         assert_eq!(weights("none", [6, 3, 1]).unwrap(), None);
         let absent = weights("balanced", [6, 0, 2]).unwrap().unwrap();
         assert_eq!((absent[0], absent[2]), (8f32 / 12., 2.));

@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::classify_series::{self, SeriesSchema};
 use super::confusion::Confusion;
 use super::criterion::Criterion;
-use super::data_spec::{DataSpec, Origin, Prepared};
+use super::data_spec::{DataSpec, Origin, Prepared, TokenizerSpec};
 use super::defaults::{Defaults, Sizes};
 use super::figures::{ACCURACY, Figures, MACRO_F1};
 use super::first_use::FirstUse;
@@ -29,9 +29,13 @@ use crate::data::weighted::Weighted;
 use crate::inference::evaluate::EvaluationResult;
 use crate::listing::listed;
 use crate::logits::first_highest;
-use crate::tokenizer::{Kind, Tokenizer};
+use crate::tokenizer::{Kind, Limits, Tokenizer};
+use crate::training::optim::Average;
 use crate::training::LossUnit;
 use crate::{Error, Result};
+
+/// Training records from which on the default vocabulary leaves out words that occur once.
+const MANY_RECORDS: usize = 1000;
 
 /// One class for a whole text.
 pub struct Classify;
@@ -58,9 +62,12 @@ impl Task for Classify {
         }
         check(data)?;
         let corpus = data.corpus()?;
-        let labels = match origin.labels() {
-            [] => labels_of(&corpus)?,
-            labels => labels.to_vec(),
+        let (labels, origin) = match origin {
+            Origin::Trained(spec) => {
+                let (labels, records) = labels_of(&corpus)?;
+                (labels, Origin::Trained(without_single_words(spec, records)))
+            }
+            loaded => (loaded.labels().to_vec(), loaded),
         };
         let tokenizer = text::tokenizer(&corpus, origin)?;
         let splits = text::splits(&corpus, |split| match split {
@@ -134,15 +141,24 @@ impl Task for Classify {
         _schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
-        Ok(predictor(options.readout.unwrap_or(Readout::Last), rnn, shape, options))
+        // The state at the end of a series sums it up; a text has its telling words anywhere.
+        let usual = if shape.vocabulary.is_some() { Readout::Max } else { Readout::Last };
+        Ok(predictor(options.readout.unwrap_or(usual), rnn, shape, options))
     }
 
     fn defaults(&self, _data: &DataSpec, prepared: &Prepared) -> Defaults {
         if prepared.tokenizer.is_none() {
             return defaults_of_series();
         }
-        let sizes = Sizes { embedding: 100, hidden: 128, layers: 1, dropout: 0.4, bidirectional: true };
-        Defaults { sizes, ..Defaults::default() }
+        let sizes = Sizes { embedding: 300, hidden: 200, layers: 1, dropout: 0.4, bidirectional: true };
+        Defaults {
+            sizes,
+            epochs: 6,
+            batch_size: 16,
+            average: Some(Average::Ema { decay: 0.99 }),
+            metric: "accuracy",
+            ..Defaults::default()
+        }
     }
 
     fn unit(&self, tokenizer: Option<&Tokenizer>) -> LossUnit {
@@ -248,18 +264,27 @@ fn weighted(examples: Vec<Example>, labels: &[String], data: &DataSpec) -> Resul
     })
 }
 
-/// The classes of the training split, sorted.
-fn labels_of(corpus: &Corpus) -> Result<Vec<String>> {
-    let mut labels = BTreeSet::new();
+/// The tokenizer to build from so many records. Of many, words that occur once are unknown, unless the user says
+/// otherwise, so that the embedding of unknown words is trained and no single record is learned by its rare words.
+fn without_single_words(spec: TokenizerSpec, records: usize) -> TokenizerSpec {
+    let min_count = (spec.kind.is_of_words() && records >= MANY_RECORDS).then_some(2);
+    let limits = Limits { min_count: spec.limits.min_count.or(min_count), ..spec.limits };
+    TokenizerSpec { limits, ..spec }
+}
+
+/// The classes of the training split, sorted, and the number of its records.
+fn labels_of(corpus: &Corpus) -> Result<(Vec<String>, usize)> {
+    let (mut labels, mut records) = (BTreeSet::new(), 0);
     for piece in corpus.pieces(Split::Train)? {
         labels.extend(piece?.label);
+        records += 1;
     }
     if labels.len() < 2 {
         let found = listed(&labels, ", ");
         let problem = format!("the training split has one class ({found}); expected at least two");
         return Err(Error::file(corpus.name(), problem));
     }
-    Ok(labels.into_iter().collect())
+    Ok((labels.into_iter().collect(), records))
 }
 
 /// Series are few and long, so that training passes over them more often.

@@ -3,6 +3,7 @@
 use super::criterion::Criterion;
 use crate::Result;
 use crate::training::Options;
+use crate::training::optim::Average;
 use rnn_zoo_models::Precision;
 
 /// The data of a run where the user names none.
@@ -31,6 +32,8 @@ pub struct Defaults {
     pub lr: f64,
     /// Largest norm of the gradient.
     pub clip: f64,
+    /// The average of the parameters that is evaluated and kept in their place.
+    pub average: Option<Average>,
     /// Steps between evaluations; `None` evaluates at the end of every epoch.
     pub eval_every: Option<usize>,
     /// Factor of a learning rate that the user does not give.
@@ -65,6 +68,7 @@ impl Default for Defaults {
             optimizer: "adam",
             lr: 2e-3,
             clip: 1.,
+            average: None,
             eval_every: None,
             lr_scale: 1.,
             metric: Criterion::LOSS.name,
@@ -91,7 +95,7 @@ impl Defaults {
             label_smoothing: 0.,
             optimizer: self.optimizer.parse()?,
             lr: self.lr * self.lr_scale,
-            average: None,
+            average: self.average,
             schedule: "cosine".parse()?,
             clip: self.clip,
             eval_every: self.eval_every,

@@ -19,6 +19,10 @@ pub trait Meter {
     /// If the batch does not fit the network, and errors from candle.
     fn add(&mut self, network: &dyn Network, batch: &Batch, carried: &mut Carried) -> Result<()>;
 
+    /// Take the names of classes that occur among the targets and that the model does not have; see
+    /// [`Examples::foreign_labels`](crate::data::batch::Examples::foreign_labels). Called once, before the first batch.
+    fn expect_foreign(&mut self, _labels: &[String]) {}
+
     /// As [`Meter::add`], for metrics of the examples as the user wrote them: `parts` returns the parts of each; see
     /// [`Examples::parts`](crate::data::batch::Examples::parts).
     ///

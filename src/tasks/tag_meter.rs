@@ -84,6 +84,20 @@ impl TagScores<'_> {
         Ok(self.network.outputs(&self.hidden.detach())?)
     }
 
+    /// The hidden states and the batch of some of the sentences.
+    fn of_rows(&self, rows: &[u32]) -> Result<(Tensor, Batch)> {
+        let Self { hidden, batch, .. } = self;
+        let index = Tensor::new(rows, hidden.device())?;
+        let lengths = batch.lengths.as_ref();
+        let batch = Batch {
+            inputs: batch.inputs.clone(),
+            targets: Targets::Classes(self.tags()?.index_select(&index, 0)?),
+            lengths: lengths.map(|lengths| rows.iter().map(|&row| lengths[row as usize]).collect()),
+            fresh: batch.fresh,
+        };
+        Ok((hidden.index_select(&index, 0)?, batch))
+    }
+
     /// The true tags, (batch, time).
     fn tags(&self) -> Result<&Tensor> {
         match &self.batch.targets {
@@ -106,17 +120,40 @@ impl TagScores<'_> {
 /// Loss, accuracy over words, and precision, recall and F1: of spans, or as means over the tags.
 pub(super) struct TagMeter {
     loss: f64,
+    /// The words whose loss is in the sum.
+    loss_words: usize,
     confusion: Confusion,
     /// The spans, if the tags mark spans.
     spans: Option<SpanScores>,
     labels: Vec<String>,
+    /// The number of the model's tags; larger numbers are tags that it does not have. `None` if there are none.
+    known: Option<u32>,
 }
 
 impl TagMeter {
     /// A meter of tags called `labels`. `spans` tells whether they mark spans.
     pub(super) fn new(labels: &[String], spans: bool) -> Self {
         let spans = spans.then(SpanScores::default);
-        Self { loss: 0., confusion: Confusion::default(), spans, labels: labels.to_vec() }
+        let confusion = Confusion::default();
+        Self { loss: 0., loss_words: 0, confusion, spans, labels: labels.to_vec(), known: None }
+    }
+
+    /// Add the losses of the sentences, but of those with a tag that the model does not have: their loss is infinite.
+    fn add_loss(&mut self, scores: &TagScores<'_>, truth: &[Vec<u32>]) -> Result<()> {
+        let known = self.known.unwrap_or(u32::MAX);
+        let is_known = |tags: &[u32]| tags.iter().all(|&tag| tag < known);
+        let rows: Vec<u32> =
+            (0..).zip(truth).filter(|(_, tags)| is_known(tags)).map(|(row, _)| row).collect();
+        if rows.len() == truth.len() {
+            self.loss += scores.loss_sum()?;
+            self.loss_words += scores.words()?;
+        } else if !rows.is_empty() {
+            let (hidden, batch) = scores.of_rows(&rows)?;
+            let scores = TagScores { network: scores.network, hidden: &hidden, batch: &batch };
+            self.loss += scores.loss_sum()?;
+            self.loss_words += scores.words()?;
+        }
+        Ok(())
     }
 
     /// Add the true and the predicted tags of a sentence.
@@ -131,6 +168,13 @@ impl TagMeter {
 }
 
 impl Meter for TagMeter {
+    fn expect_foreign(&mut self, labels: &[String]) {
+        if !labels.is_empty() {
+            self.known = Some(self.labels.len() as u32);
+            self.labels.extend_from_slice(labels);
+        }
+    }
+
     fn add(&mut self, network: &dyn Network, batch: &Batch, carried: &mut Carried) -> Result<()> {
         let hidden = carried.encode(network, batch)?;
         let scores = TagScores { network, hidden: &hidden, batch };
@@ -139,8 +183,8 @@ impl Meter for TagMeter {
             self.loss = f64::NAN;
             return Ok(());
         };
-        self.loss += scores.loss_sum()?;
         let truth = scores.tags()?.to_vec2::<u32>()?; // (batch, time)
+        self.add_loss(&scores, &truth)?;
         for (truth, predicted) in truth.iter().zip(predicted) {
             self.add_sentence(&truth[..predicted.len()], &predicted);
         }
@@ -164,7 +208,7 @@ impl Meter for TagMeter {
         Measured {
             baselines: None,
             targets: words,
-            loss: self.loss / words.max(1) as f64,
+            loss: self.loss / self.loss_words.max(1) as f64,
             figures: figures.with(PRECISION, precision).with(RECALL, recall).with(F1, f1),
             classes: self.spans.is_none().then(classes),
         }

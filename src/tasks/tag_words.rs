@@ -74,9 +74,11 @@ pub(super) fn prepare(data: &DataSpec, origin: Origin, unit: LossUnit) -> Result
         }
     };
     let encoder = WordEncoder::new(&tokenizer, &labels, &schema);
-    let read = |split| encoder.read(&corpus, split, true);
-    let valid = if corpus.has(Split::Valid)? { Some(read(Split::Valid)?) } else { None };
-    let splits = Splits { train: read(Split::Train)?, valid };
+    let valid = match corpus.has(Split::Valid)? {
+        true => Some(encoder.read(&corpus, Split::Valid, TagRule::Count)?),
+        false => None,
+    };
+    let splits = Splits { train: encoder.read(&corpus, Split::Train, TagRule::Refuse)?, valid };
     Ok(Prepared {
         splits,
         text_column: None,
@@ -92,8 +94,7 @@ pub(super) fn prepare(data: &DataSpec, origin: Origin, unit: LossUnit) -> Result
     })
 }
 
-/// Read a split for a trained model. With `tagged`, each tag must be one that the model knows; otherwise the tags of
-/// the data are ignored.
+/// Read a split for a trained model. Without `tagged`, the tags of the data are ignored.
 pub(super) fn read_split(
     data: &DataSpec,
     split: Option<Split>,
@@ -107,7 +108,8 @@ pub(super) fn read_split(
     };
     let split = split.unwrap_or_else(|| corpus.default_split());
     let encoder = WordEncoder::new(text::require(names.tokenizer)?, names.labels, schema);
-    Ok((encoder.read(&corpus, split, tagged)?, split))
+    let rule = if tagged { TagRule::Count } else { TagRule::Ignore };
+    Ok((encoder.read(&corpus, split, rule)?, split))
 }
 
 /// Read texts, each a sentence of words between blanks.
@@ -126,7 +128,7 @@ pub(super) fn read_texts(texts: &[String], names: Names<'_>) -> Result<Dataset> 
         let words: Vec<String> = text.split_whitespace().map(String::from).collect();
         Ok(Sentence { words, ..Sentence::default() })
     });
-    encoder.encode(Box::new(sentences.collect::<Vec<_>>().into_iter()), "the text", false)
+    encoder.encode(Box::new(sentences.collect::<Vec<_>>().into_iter()), "the text", TagRule::Ignore)
 }
 
 /// The tokenizer, the tags and the schema of the training split.
@@ -171,6 +173,17 @@ fn learn(
     Ok((tokenizer, tags.into_iter().collect(), schema))
 }
 
+/// The treatment of the tags of sentences.
+#[derive(Clone, Copy)]
+enum TagRule {
+    /// A tag that the model does not know is an error: it cannot be learned.
+    Refuse,
+    /// A tag that the model does not know gets a number beyond those of the model, so that it counts as an error.
+    Count,
+    /// The tags are not read.
+    Ignore,
+}
+
 /// Converts sentences to numbers.
 struct WordEncoder<'a> {
     tokenizer: &'a Tokenizer,
@@ -185,13 +198,13 @@ impl<'a> WordEncoder<'a> {
         Self { tokenizer, labels, schema, characters }
     }
 
-    fn read(&self, corpus: &Divided<ColumnFile>, split: Split, tagged: bool) -> Result<Dataset> {
+    fn read(&self, corpus: &Divided<ColumnFile>, split: Split, rule: TagRule) -> Result<Dataset> {
         let name = format!("the {split} split of {}", corpus.path().display());
-        self.encode(corpus.items(split)?, &name, tagged)
+        self.encode(corpus.items(split)?, &name, rule)
     }
 
     /// Convert sentences. `name` is that of the data in errors.
-    fn encode(&self, sentences: ItemsOf<Sentence>, name: &str, tagged: bool) -> Result<Dataset> {
+    fn encode(&self, sentences: ItemsOf<Sentence>, name: &str, rule: TagRule) -> Result<Dataset> {
         let mut data = TaggedSentences::default();
         let mut tokens = HashMap::new();
         for sentence in sentences {
@@ -205,14 +218,24 @@ impl<'a> WordEncoder<'a> {
                     entry.insert(self.token(word)?);
                 }
             }
+            let tags = match rule {
+                TagRule::Ignore => vec![0; spellings.len()],
+                TagRule::Refuse => {
+                    self.tags(&sentence, |place| Err(self.unknown_tag(&sentence, place, name)))?
+                }
+                TagRule::Count => {
+                    let known = self.labels.len();
+                    self.tags(&sentence, |place| Ok(data.foreign_tag(&sentence.tags[place], known)))?
+                }
+            };
             data.push(TaggedSentence {
                 tokens: spellings.iter().map(|spelling| tokens[spelling]).collect(),
                 columns: self.columns(&sentence),
-                tags: if tagged { self.tags(&sentence, name)? } else { vec![0; spellings.len()] },
+                tags,
                 spellings,
             });
         }
-        Ok(Dataset::Examples(Box::new(data)))
+        Ok(Dataset::Examples(Box::new(data.with_note())))
     }
 
     /// The token of a word, which may hold blanks.
@@ -233,20 +256,23 @@ impl<'a> WordEncoder<'a> {
         columns.map(|(known, values)| values.iter().map(|value| number(known, value)).collect()).collect()
     }
 
-    fn tags(&self, sentence: &Sentence, name: &str) -> Result<Vec<u32>> {
+    /// The numbers of the tags. `foreign` gives that of a word whose tag the model does not know, by its place.
+    fn tags(&self, sentence: &Sentence, mut foreign: impl FnMut(usize) -> Result<u32>) -> Result<Vec<u32>> {
         let number = |(place, tag): (usize, &String)| match self.labels.binary_search(tag) {
             Ok(number) => Ok(number as u32),
-            Err(_) => {
-                let word = &sentence.words[place];
-                let problem = format!(
-                    "{name} has the tag {tag:?} (word {word:?} of the sentence from line {} on), but the model knows \
-                     only {}; leave such sentences out, or train anew on all tags",
-                    sentence.line,
-                    listed(self.labels, ", ")
-                );
-                Err(Error::Message(problem))
-            }
+            Err(_) => foreign(place),
         };
         sentence.tags.iter().enumerate().map(number).collect()
+    }
+
+    /// An error about the tag of the word at `place`.
+    fn unknown_tag(&self, sentence: &Sentence, place: usize, name: &str) -> Error {
+        let (word, tag) = (&sentence.words[place], &sentence.tags[place]);
+        Error::Message(format!(
+            "{name} has the tag {tag:?} (word {word:?} of the sentence from line {} on), but the model knows only {}; \
+             leave such sentences out, or train anew on all tags",
+            sentence.line,
+            listed(self.labels, ", ")
+        ))
     }
 }

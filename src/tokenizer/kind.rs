@@ -27,6 +27,13 @@ const SMALLEST_BPE: usize = 258;
 /// The largest vocabulary of byte pairs. Training allocates memory for all of it.
 const LARGEST_BPE: usize = 1_000_000;
 
+impl Kind {
+    /// Whether the vocabulary holds words, which are counted.
+    pub fn is_of_words(&self) -> bool {
+        matches!(self, Self::Word | Self::Treebank)
+    }
+}
+
 impl FromStr for Kind {
     type Err = Error;
 

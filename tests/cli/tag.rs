@@ -98,8 +98,32 @@ fn folder_of_text_files_is_read_if_the_task_is_named() {
     folder.done(&format!("train gru --data d --task tag --out m {TINY_SEQUENCES}"));
     let scores: Value = serde_json::from_str(&folder.done("eval m --data d --json")).unwrap();
     assert_eq!(scores["split"], json!("test"));
-    folder.write("d/test.txt", "Ada NNP B-ORG\n");
-    folder.refused("eval m --data d", 1, &["the test split of d has the tag \"B-ORG\"", "\"Ada\"", "line 1"]);
+}
+
+#[test]
+fn unknown_tags_are_errors_of_an_evaluation() {
+    let folder = Folder::new();
+    folder.write("d/train.txt", sentences(40));
+    folder.write("d/valid.txt", format!("{}\nAda NNP B-ORG\nLee NNP I-ORG\n", sentences(6)));
+    folder.write("known/test.txt", sentences(6));
+    folder.write("known/train.txt", sentences(6));
+    let output =
+        folder.rnn(&format!("train gru --data d --task tag --out m {TINY_SEQUENCES}")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let note = "validation: 2 words have a tag that the model does not know (\"B-ORG\", \"I-ORG\")";
+    assert!(output.status.success() && said.contains(note), "{said}");
+    let scores = |data: &str| -> Value {
+        serde_json::from_str(&folder.done(&format!("eval m --data {data} --json"))).unwrap()
+    };
+    let (found, known) = (scores("d --split valid"), scores("known --split test"));
+    // Both words are wrong; the loss leaves their sentence out.
+    let words = known["tokens"].as_f64().unwrap();
+    let expected = known["accuracy"].as_f64().unwrap() * words / (words + 2.);
+    assert!((found["accuracy"].as_f64().unwrap() - expected).abs() < 1e-9, "{found} {known}");
+    assert!((found["loss"].as_f64().unwrap() / known["loss"].as_f64().unwrap() - 1.).abs() < 1e-6, "{found}");
+    // Tags to learn must be known.
+    folder.write("e/train.txt", format!("{}\nAda NNP B-ORG\n", sentences(40)));
+    folder.refused("train --from m --data e --out n", 1, &["the tag \"B-ORG\"", "\"Ada\"", "knows only"]);
 }
 
 #[test]
@@ -222,7 +246,8 @@ fn tags_of_the_test_file_alone_are_said_before_training() {
     folder.write("d/test.conll", "Ada NNP B-ORG\nLee NNP O\n");
     let output = folder.rnn(&format!("train gru --data d --out m {TINY_SEQUENCES}")).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    let warning = "the test split of d has classes that the training split lacks (\"B-ORG\")";
+    let warning = "the test split of d has classes that the training split lacks (\"B-ORG\"); `rnn eval` counts \
+                   them as errors";
     assert!(output.status.success() && said.contains(warning), "{said}");
 }
 

@@ -124,7 +124,8 @@ pub struct TrainDataArgs {
     #[arg(long, value_name = "N", value_parser = number::whole)]
     pub max_vocab: Option<usize>,
 
-    /// Keep only tokens that occur at least N times in the training split; the rest become `<unk>`
+    /// Keep only tokens that occur at least N times in the training split; the rest become `<unk>` [default: 2 for tags of
+    /// words, and for classes of 1,000 texts or more, each without --vectors; otherwise 1]
     #[arg(long, value_name = "N", value_parser = number::occurrences)]
     min_count: Option<u64>,
 
@@ -156,11 +157,9 @@ impl TrainDataArgs {
             "rnnlm" => Kind::Word,
             _ => task.tokenizer(),
         });
-        TokenizerSpec {
-            kind,
-            limits: Limits { max: self.max_vocab, min_count: self.min_count },
-            lowercase: self.lowercase,
-        }
+        // A word vector is worth having for a rare word, too.
+        let min_count = self.min_count.or(self.vectors.as_ref().map(|_| 1).filter(|_| kind.is_of_words()));
+        TokenizerSpec { kind, limits: Limits { max: self.max_vocab, min_count }, lowercase: self.lowercase }
     }
 
     /// The first flag about a forecaster that the user gave.

@@ -26,9 +26,10 @@ pub fn announce(data: &DataSpec, prepared: &Prepared) {
     let Ok(mut foreign) = test_classes(data) else { return };
     foreign.retain(|class| !prepared.labels.contains(class));
     if !foreign.is_empty() {
+        let effect = if data.is_columns().unwrap_or(false) { "counts them as errors" } else { "refuses it" };
         let names = listed(foreign.iter().map(|class| format!("{class:?}")), ", ");
         note!(
-            "warning: the test split of {} has classes that the training split lacks ({names}); `rnn eval` refuses it",
+            "warning: the test split of {} has classes that the training split lacks ({names}); `rnn eval` {effect}",
             data.data
         );
     }

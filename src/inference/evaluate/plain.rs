@@ -45,6 +45,7 @@ pub(crate) fn measure(
     device: &Device,
 ) -> Result<EvaluationResult> {
     let began = Instant::now();
+    meter.expect_foreign(data.foreign_labels());
     let rows = batch_size.clamp(1, data.len().max(1));
     let epoch = data.epoch(Cut { batch_size: rows, window: WINDOW, trim: false, vary: false }, None)?;
     let mut carried = Carried::default();

@@ -133,8 +133,8 @@ impl FromStr for Average {
         };
         average.ok_or_else(|| {
             let problem = format!(
-                "{text:?} is not an average; expected ema:DECAY or swa:START with a number of at least 0 and below 1, \
-                 or nt-asgd:EVALUATIONS"
+                "{text:?} is not an average; expected none, ema:DECAY or swa:START with a number of at least 0 and \
+                 below 1, or nt-asgd:EVALUATIONS"
             );
             Error::invalid("average", problem)
         })
