@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::layers::init::{Distribution, parameter};
 use crate::layers::linear::{Linear, linear_distribution};
 use crate::layers::state::Output;
+use crate::ops::reference;
 
 /// The vectors of a sequence's hidden states that an output layer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,10 +132,8 @@ fn max(ys: &Tensor, lengths: Option<&[usize]>) -> Result<Tensor> {
 /// length 0 keep their first step, whose output is zero.
 fn padding(ys: &Tensor, lengths: Option<&[usize]>) -> Result<Option<Tensor>> {
     let Some(lengths) = lengths else { return Ok(None) };
-    let (batch, time, _) = ys.dims3()?;
-    let row = |length: usize| (0..time).map(move |t| if t < length.max(1) { 0. } else { f64::NEG_INFINITY });
-    let values: Vec<f64> = lengths.iter().flat_map(|&length| row(length)).collect();
-    Tensor::from_vec(values, (batch, time), ys.device())?.to_dtype(ys.dtype()).map(Some)
+    let lengths: Vec<usize> = lengths.iter().map(|&length| length.max(1)).collect();
+    reference::padding_mask(&lengths, ys.dim(1)?, ys).map(Some)
 }
 
 /// Additive attention with a learned vector.

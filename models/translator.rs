@@ -118,7 +118,8 @@ impl Translator {
         check_vocabulary(target_vocabulary)?;
         if shared && source_vocabulary != target_vocabulary {
             bail!(
-                "a shared embedding has one vocabulary; found {source_vocabulary} source and {target_vocabulary} target tokens"
+                "a shared embedding has one vocabulary; found {source_vocabulary} source and {target_vocabulary} \
+                 target tokens"
             );
         }
         let rnn = config.rnn.build(vb.pp("rnn"))?;

@@ -6,8 +6,7 @@
 //! - The number of threads does not change the kernels' results. It is fixed all the same.
 //! - Without vector instructions the kernels round each product and each sum, and use no mathematical functions of the
 //!   system. On aarch64 they fuse the two, so the tests of exact bytes run on x86-64 alone.
-//! - Training and scoring in f32 multiply matrices in the kernels alone. The answers of the classifier use candle's
-//!   product, which depends on the processor, but are printed with four digits.
+//! - Training, scoring and answers in f32 multiply matrices in the kernels alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
-use rnn_zoo::data::cut::Cut;
+use rnn_zoo::data::cut::{Cut, Shuffle};
 use rnn_zoo::inference::evaluate::evaluate;
 use rnn_zoo::rng::{Purpose, stream};
 use rnn_zoo::tasks::{Classify, Lm, Names, Tag, Task};
@@ -173,7 +173,10 @@ fn the_first_step_follows_the_gradient_of_loss_and_penalties() -> Result<()> {
         let splits = run.splits();
         let (batch_size, window, vary) = (options.batch_size, options.bptt, options.vary_bptt);
         let cut = Cut { batch_size, window, trim: true, vary };
-        let batch = splits.train.epoch(cut, Some((options.seed, 0)))?.batch(0, &Device::Cpu)?;
+        let batch = splits
+            .train
+            .epoch(cut, Some(Shuffle { seed: options.seed, epoch: 0, similar_sizes: true }))?
+            .batch(0, &Device::Cpu)?;
         let network = run.trainer.network.as_ref();
         let mut noise = stream(0, Purpose::Noise, 0);
         let encoded = network.encode_t(&batch.inputs, None, None, Some(&mut noise))?;

@@ -10,9 +10,10 @@ use sha2::{Digest, Sha256};
 const TOLERANCE: f64 = 1e-3;
 
 /// Every bundle in `weights/`, by name.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "gru-etth1",
     "gru-m4-hourly",
+    "gru-multi30k",
     "gru-shakespeare",
     "gru-story",
     "lstm-shakespeare",

@@ -29,7 +29,9 @@ use crate::layers::recurrent::Recurrent;
 use crate::layers::stack::Stack;
 use crate::layers::state::State;
 use crate::layers::weights::zeros;
-use crate::ops::fused::{DecoderInputs, DecoderOutput, PackedWeights, decode, mask, pack_weights};
+use crate::ops::fused::{
+    DecoderInputs, DecoderOutput, PackedWeights, check_source_lengths, decode, pack_weights,
+};
 use crate::ops::linear::linear;
 use crate::ops::reference;
 
@@ -375,7 +377,9 @@ impl<C: Cell> AttentionDecoder<C> {
         let (batch, target, _) = xs.dims3()?;
         let keys = &memory.keys;
         let source = keys.dim(1)?;
-        let mask = mask(memory.lengths.as_deref(), (batch, source), keys)?;
+        check_source_lengths(memory.lengths.as_deref(), (batch, source))?;
+        let mask = memory.lengths.as_deref().map(|lengths| reference::padding_mask(lengths, source, keys));
+        let mask = mask.transpose()?;
         let cell = self.cell();
         let (mut state, mut attentional) = (state.cell.layer(0)?, state.attentional.clone());
         let (mut ys, mut alignments) = (Vec::with_capacity(target), Vec::with_capacity(target));

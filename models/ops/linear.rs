@@ -10,11 +10,8 @@ use super::reference;
 use super::storage::{elements, read, tensor_like};
 use crate::kernels::cpu::{self, GradientOperand, Int8, Isa, PackedMatrix, Real, outer_products};
 
-/// Rows from which packing the weights for one product takes less time than candle's product loses.
-const MIN_ROWS: usize = 8;
-
 /// Compute a linear layer, `xs W^T + b`: (rows, features) to (rows, outputs), with `weight` (outputs, features) and
-/// `bias` (outputs).
+/// `bias` (outputs). A row of the result does not depend on the other rows.
 ///
 /// # Errors
 /// If the shapes disagree.
@@ -41,7 +38,7 @@ impl Operation for Product<'_> {
         if features != inputs {
             bail!("rows have {features} features; expected {inputs}, the inputs of a linear layer");
         }
-        if rows < MIN_ROWS || features == 0 || outputs == 0 {
+        if rows == 0 || features == 0 || outputs == 0 {
             return self.reference();
         }
         let op = LinearOp::<O> { isa, operand: PhantomData };
@@ -146,7 +143,7 @@ mod tests {
             let values: Vec<f32> = (0..dims.iter().product()).map(|_| normal(&mut rng) as f32).collect();
             Tensor::from_vec(values, dims, &Device::Cpu).unwrap()
         };
-        for [rows, features, outputs] in [[1, 5, 3], [8, 1, 1], [9, 33, 17], [40, 16, 64], [130, 70, 5]] {
+        for [rows, features, outputs] in [[1, 5, 3], [7, 1, 1], [9, 33, 17], [40, 16, 64], [130, 70, 5]] {
             let variables = [random(&[rows, features]), random(&[outputs, features]), random(&[outputs])]
                 .map(|tensor| Var::from_tensor(&tensor).unwrap());
             let weights = random(&[rows, outputs]);
@@ -160,6 +157,26 @@ mod tests {
                         "{found}, expected {expected}, {precision}"
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_do_not_depend_on_each_other() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let mut random = |rows: usize| {
+            let values: Vec<f32> = (0..rows * 33).map(|_| normal(&mut rng) as f32).collect();
+            Tensor::from_vec(values, (rows, 33), &Device::Cpu).unwrap()
+        };
+        let (xs, weight) = (random(20), random(9));
+        for precision in [Precision::F32, Precision::Bf16] {
+            let rows = |from, count| -> Vec<Vec<f32>> {
+                let rows = xs.narrow(0, from, count).unwrap();
+                precision.scope(|| linear(&rows, &weight, None)).unwrap().to_vec2().unwrap()
+            };
+            let all = rows(0, 20);
+            for (row, expected) in all.iter().enumerate() {
+                assert_eq!(&rows(row, 1)[0], expected, "{precision}");
             }
         }
     }

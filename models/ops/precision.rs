@@ -19,8 +19,8 @@ pub enum Precision {
     #[default]
     F32,
     /// Operands rounded to bf16, which has 8 binary digits: in recurrent layers, decoders with attention, streams and
-    /// linear layers. Sums and everything else stay in f32, and so do the scores and weighted sums of attention. Fast on processors with instructions for it, the same
-    /// elsewhere.
+    /// linear layers. Sums and everything else stay in f32, and so do the scores and weighted sums of attention. Fast
+    /// on processors with instructions for it, the same elsewhere.
     Bf16,
     /// For inference alone. Operands are integers of 8 bits: weights with one scale a row, and what they are multiplied
     /// with too. Products are summed exactly; everything else is in f32. The same results on every processor.

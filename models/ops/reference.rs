@@ -1,7 +1,7 @@
 //! The reference: the ops in plain candle ops, for any device and float type. It is slow, and every faster
 //! implementation is compared with it.
 
-use candle_core::{D, DType, Result, Tensor, bail};
+use candle_core::{D, DType, Device, Result, Tensor, bail};
 
 use super::inference::refuse_gradients;
 use super::precision::Precision;
@@ -92,6 +92,18 @@ fn with_rounded_gradient(xs: &Tensor) -> Result<Tensor> {
     let upper = xs.to_dtype(DType::BF16)?.to_dtype(xs.dtype())?; // candle converts its gradient to bf16
     let lower = (xs.detach() - upper.detach())?; // exact
     upper + lower
+}
+
+/// Make what is added to scores (batch, steps) before a softmax: 0 for the steps of each sequence and -inf for its
+/// padding, of the type and on the device of `like`.
+///
+/// # Errors
+/// Errors from candle.
+pub(crate) fn padding_mask(lengths: &[usize], steps: usize, like: &Tensor) -> Result<Tensor> {
+    let row = |length: usize| (0..steps).map(move |t| if t < length { 0. } else { f64::NEG_INFINITY });
+    let mask: Vec<f64> = lengths.iter().flat_map(|&length| row(length)).collect();
+    let mask = Tensor::from_vec(mask, (lengths.len(), steps), &Device::Cpu)?.to_dtype(like.dtype())?;
+    mask.to_device(like.device())
 }
 
 /// Normalise the last dimension to mean 0 and variance 1, then scale and shift it (Ba et al. 2016). `weight` and

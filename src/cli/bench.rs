@@ -228,6 +228,7 @@ impl LayerArgs {
             bptt: self.time,
             vary_bptt: false,
             state_reset: 0.,
+            similar_sizes: true,
             accumulate: 1,
             label_smoothing: 0.,
             optimizer,

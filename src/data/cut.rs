@@ -21,6 +21,18 @@ pub struct Cut {
     pub vary: bool,
 }
 
+/// The draw of the order of examples, and of the windows of a stream, for one epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Shuffle {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Number of the epoch.
+    pub epoch: usize,
+    /// Whether examples that have a size share a batch with others of similar size; see
+    /// [`Examples::size`](super::batch::Examples::size).
+    pub similar_sizes: bool,
+}
+
 impl Cut {
     /// The number of steps of the longest row.
     ///
@@ -52,9 +64,9 @@ impl Cut {
     }
 
     /// The steps at which the windows of a row of `steps` steps begin, and the end of the last.
-    pub(super) fn bounds(self, steps: usize, shuffle: Option<(u64, usize)>) -> Vec<usize> {
+    pub(super) fn bounds(self, steps: usize, shuffle: Option<Shuffle>) -> Vec<usize> {
         let Self { window, vary, .. } = self;
-        let Some((seed, epoch)) = shuffle.filter(|_| vary) else {
+        let Some(Shuffle { seed, epoch, .. }) = shuffle.filter(|_| vary) else {
             return (0..steps).step_by(window).chain([steps]).collect();
         };
         let mut rng = rng::stream(seed, Purpose::Windows, epoch as u64);

@@ -11,7 +11,7 @@ use candle_core::Device;
 use rand::seq::SliceRandom;
 
 use super::batch::{Batch, Examples};
-use super::cut::Cut;
+use super::cut::{Cut, Shuffle};
 use super::example::Example;
 use super::tokens::SplitTokens;
 use super::windows::Windows;
@@ -119,11 +119,11 @@ impl Dataset {
         Ok(hash.0)
     }
 
-    /// One pass over the data. With `shuffle`, a seed and an epoch, examples come in an order that depends on both.
+    /// One pass over the data. With `shuffle`, examples come in an order that depends on its seed and epoch.
     ///
     /// # Errors
     /// If the training data is too short for one batch. The message names the options that would help.
-    pub fn epoch(&self, cut: Cut, shuffle: Option<(u64, usize)>) -> Result<Epoch<'_>> {
+    pub fn epoch(&self, cut: Cut, shuffle: Option<Shuffle>) -> Result<Epoch<'_>> {
         let (order, bounds) = match self {
             Self::Stream { .. } => (vec![], cut.bounds(cut.row_length(self.len())?, shuffle)),
             Self::Examples(examples) => {
@@ -131,10 +131,12 @@ impl Dataset {
                     return Err(Error::Message("the training split is empty; use more data".into()));
                 }
                 let mut order: Vec<usize> = (0..examples.len()).collect();
-                if let Some((seed, epoch)) = shuffle {
+                if let Some(Shuffle { seed, epoch, similar_sizes }) = shuffle {
                     let mut rng = rng::stream(seed, Purpose::Shuffle, epoch as u64);
                     order.shuffle(&mut rng);
-                    if let Some(bounds) = bucket(&mut order, examples.as_ref(), cut.batch_size, &mut rng) {
+                    let has_size = order.first().is_some_and(|&row| examples.size(row).is_some());
+                    if similar_sizes && has_size {
+                        let bounds = bucket(&mut order, examples.as_ref(), cut.batch_size, &mut rng);
                         return Ok(Epoch { data: self, cut, order, bounds });
                     }
                 }
@@ -148,15 +150,8 @@ impl Dataset {
 /// Batches whose examples are sorted by size together.
 const POOL: usize = 50;
 
-/// Put examples of similar size side by side, in batches whose order is drawn. Return the bounds of the batches; `None`
-/// if the examples have no size.
-fn bucket(
-    order: &mut Vec<usize>,
-    examples: &dyn Examples,
-    batch_size: usize,
-    rng: &mut Rng,
-) -> Option<Vec<usize>> {
-    examples.size(*order.first()?)?;
+/// Put examples of similar size side by side, in batches whose order is drawn. Return the bounds of the batches.
+fn bucket(order: &mut Vec<usize>, examples: &dyn Examples, batch_size: usize, rng: &mut Rng) -> Vec<usize> {
     for pool in order.chunks_mut(batch_size.saturating_mul(POOL)) {
         pool.sort_by_key(|&row| examples.size(row));
     }
@@ -168,7 +163,7 @@ fn bucket(
     });
     let bounds = [0].into_iter().chain(ends).collect();
     *order = batches.concat();
-    Some(bounds)
+    bounds
 }
 
 /// One pass over a split.

@@ -86,6 +86,7 @@ impl Defaults {
             bptt: self.bptt,
             vary_bptt: false,
             state_reset: 0.,
+            similar_sizes: true,
             accumulate: 1,
             label_smoothing: 0.,
             optimizer: self.optimizer.parse()?,

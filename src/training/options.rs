@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::optim::{Average, OptimizerConfig};
 use super::schedule::Schedule;
 use super::splits::Splits;
-use crate::data::cut::Cut;
+use crate::data::cut::{Cut, Shuffle};
 use crate::data::dataset::Epoch;
 use crate::{Error, Result};
 
@@ -31,6 +31,10 @@ pub struct Options {
     /// a model rarely sees the zero state that generation starts from.
     #[serde(default)]
     pub state_reset: f64,
+    /// Whether texts and sentences share a batch with others of similar length, so that they need less padding. False in
+    /// runs of programs that did not do this, which resume as they began.
+    #[serde(default)]
+    pub similar_sizes: bool,
     /// Batches whose gradients make one step.
     #[serde(default = "one")]
     pub accumulate: usize,
@@ -139,7 +143,7 @@ impl Options {
             if total >= most {
                 break;
             }
-            total += steps(&splits.train.epoch(self.cut(), Some((self.seed, number)))?);
+            total += steps(&splits.train.epoch(self.cut(), Some(self.shuffle(number)))?);
         }
         Ok(total.min(most))
     }
@@ -149,7 +153,12 @@ impl Options {
     /// # Errors
     /// If the training data is too short for one batch.
     pub(super) fn batches(&self, splits: &Splits, epoch: usize) -> Result<usize> {
-        Ok(splits.train.epoch(self.cut(), Some((self.seed, epoch)))?.len())
+        Ok(splits.train.epoch(self.cut(), Some(self.shuffle(epoch)))?.len())
+    }
+
+    /// The draw of an epoch's batches.
+    pub(super) fn shuffle(&self, epoch: usize) -> Shuffle {
+        Shuffle { seed: self.seed, epoch, similar_sizes: self.similar_sizes }
     }
 
     /// The cut of the training split into batches.

@@ -78,7 +78,7 @@ impl Trainer {
         observer.started(self.progress.step, total);
         while self.progress.step < total {
             let number = self.progress.epoch;
-            let epoch = splits.train.epoch(self.options.cut(), Some((self.options.seed, number)))?;
+            let epoch = splits.train.epoch(self.options.cut(), Some(self.options.shuffle(number)))?;
             while self.progress.epoch == number && self.progress.step < total {
                 let lr = self.learning_rate();
                 let loss = self.step(self.next_batches(&epoch), lr)?;

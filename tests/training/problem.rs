@@ -245,6 +245,7 @@ pub(super) fn options(steps: usize) -> Options {
         lr: 0.02,
         vary_bptt: false,
         state_reset: 0.,
+        similar_sizes: true,
         accumulate: 1,
         label_smoothing: 0.,
         average: None,

@@ -235,8 +235,8 @@ impl<E: Real> Backward<'_, E> {
     }
 }
 
-/// Add to `sums`, (batch, n, m), the outer products of `left`, (batch, steps, n), and `right`, (batch, steps, m), summed over
-/// the steps of each row of the batch. `right` has `stride` elements from one step to the next.
+/// Add to `sums`, (batch, n, m), the outer products of `left`, (batch, steps, n), and `right`, (batch, steps, m),
+/// summed over the steps of each row of the batch. `right` has `stride` elements from one step to the next.
 ///
 /// # Panics
 /// If the sizes disagree.

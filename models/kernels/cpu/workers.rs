@@ -6,14 +6,17 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use candle_core::utils::barrier_pool;
 use pulp::{Simd, WithSimd};
 
 use super::simd::Isa;
 use super::tuning::BARRIER_SPINS;
+
+/// The state of a lock that one worker takes.
+const NOT_POISONED: &str = "invariant: a thread that panics with the lock ends the call";
 
 /// The limit that [`set_threads`] has set; 0 without one.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -96,18 +99,20 @@ pub fn run_chunked(total: usize, work: impl Fn(Range<usize>) + Sync) {
     barrier_pool().execute_chunked(total, |range| as_worker(|| work(range)));
 }
 
-/// Run `work` on every item, concurrently, and return the results in the order of the items. Kernels that `work` calls for
-/// one of several items run on the thread of that item alone; those for a single item run on all threads.
+/// Run `work` on every item, concurrently, and return the results in the order of the items. Kernels that `work` calls
+/// for one of several items run on the thread of that item alone; those for a single item run on all threads. `work`
+/// must not call ops of candle that run on its thread pool. The process aborts if `work` panics for one of several
+/// items.
 pub(crate) fn run_items<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let slots: Vec<_> = items.into_iter().map(|item| Mutex::new((Some(item), None))).collect();
     run(slots.len().min(threads()), &|worker| {
         for slot in &slots[worker.share(slots.len())] {
-            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slot = slot.lock().expect(NOT_POISONED);
             slot.1 = slot.0.take().map(&work);
         }
     });
-    let result = |slot: Mutex<(_, Option<R>)>| slot.into_inner().unwrap_or_else(PoisonError::into_inner).1;
-    slots.into_iter().filter_map(result).collect()
+    let result = |slot: Mutex<(_, Option<R>)>| slot.into_inner().expect(NOT_POISONED).1;
+    slots.into_iter().map(|slot| result(slot).expect("invariant: a worker took every item")).collect()
 }
 
 /// Run `work` on this thread, marked as a worker.
@@ -248,8 +253,9 @@ mod tests {
     fn items_give_their_results_in_order() {
         for count in [0, 1, 2, 7] {
             let results = run_items((0..count).collect(), |item| (item * item, IS_WORKER.get()));
-            let is_worker = count > 1 && threads() > 1;
-            assert_eq!(results, (0..count).map(|item| (item * item, is_worker)).collect::<Vec<_>>());
+            let squares: Vec<usize> = results.iter().map(|(square, _)| *square).collect();
+            assert_eq!(squares, (0..count).map(|item| item * item).collect::<Vec<_>>());
+            assert!(count > 1 || results.iter().all(|(_, is_worker)| !is_worker));
         }
     }
 

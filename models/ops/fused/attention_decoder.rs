@@ -8,10 +8,10 @@
 //! a_t = tanh(C [sum over s of w_ts value_s; h_t])     the attentional state, which is the output
 //! ```
 //!
-//! Input feeding makes every step depend on the attention of the step before, so the steps cannot be batched. Their weights
-//! are packed once for all steps. Their weight gradients can be batched: they are products over all steps at once, after
-//! the backward pass. Nothing of the size
-//! (batch, target, source, features) exists; with `tanh` scores (batch, source, features) does, one step at a time.
+//! Input feeding makes every step depend on the attention of the step before, so the steps cannot be batched. Their
+//! weights are packed once for all steps. Their weight gradients can be batched: they are products over all steps at
+//! once, after the backward pass. The rows of the batch do not depend on each other, so workers take shares of the
+//! batch through all steps, without a barrier. Nothing of the size (batch, target, source, features) exists.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -104,7 +104,7 @@ impl Operation for Decode<'_> {
         let hidden = inputs.hh.dim(1)?;
         let features = inputs.score.map_or(Ok(hidden), |(query, _)| query.dim(0))?;
         let sizes = Sizes { batch, target, source, hidden, features, width, gates: rows };
-        sizes.check(&inputs)?;
+        sizes.check(kind, &inputs)?;
         let mut token = Tensor::zeros(1, inputs.gates.dtype(), &Device::Cpu)?;
         let mut connect = |tensor: &Tensor| -> Result<ExtraOperand<O::Sum>> {
             let (operand, next) = ExtraOperand::connect(tensor, token.clone())?;
@@ -161,28 +161,19 @@ impl Operation for Decode<'_> {
     }
 }
 
-/// Make the mask of the scores: 0 for the steps of each source and -inf for the padding, (batch, source), of the type
-/// and on the device of `like`. Return `None` without lengths.
+/// Check the number of steps of each source.
 ///
 /// # Errors
 /// If there are more or fewer lengths than sources, or a length is not in 1 to `source`.
-pub(crate) fn mask(
-    lengths: Option<&[usize]>,
-    (batch, source): (usize, usize),
-    like: &Tensor,
-) -> Result<Option<Tensor>> {
-    let Some(lengths) = lengths else { return Ok(None) };
+pub(crate) fn check_source_lengths(lengths: Option<&[usize]>, (batch, source): (usize, usize)) -> Result<()> {
+    let Some(lengths) = lengths else { return Ok(()) };
     if lengths.len() != batch {
         bail!("{} source lengths for a batch of {batch}; expected one a sequence", lengths.len());
     }
-    if let Some((row, length)) = lengths.iter().enumerate().find(|&(_, &n)| !(1..=source).contains(&n)) {
-        bail!("source {row} has length {length}; expected 1 to {source}");
+    match lengths.iter().enumerate().find(|&(_, &length)| !(1..=source).contains(&length)) {
+        Some((row, length)) => bail!("source {row} has length {length}; expected 1 to {source}"),
+        None => Ok(()),
     }
-    let score = |t, length| if t < length { 0. } else { f64::NEG_INFINITY };
-    let mask: Vec<f64> =
-        lengths.iter().flat_map(|&length| (0..source).map(move |t| score(t, length))).collect();
-    let mask = Tensor::from_vec(mask, (batch, source), &Device::Cpu)?.to_dtype(like.dtype())?;
-    Ok(Some(mask.to_device(like.device())?))
 }
 
 /// The sizes of a batch and a decoder.
@@ -202,10 +193,23 @@ struct Sizes {
 
 impl Sizes {
     /// Check the shapes of the inputs and the lengths of the sources.
-    fn check(&self, inputs: &DecoderInputs<'_>) -> Result<()> {
+    fn check(&self, kind: CellKind, inputs: &DecoderInputs<'_>) -> Result<()> {
         let Self { batch, source, hidden, features, width, gates, .. } = *self;
-        mask(inputs.source_lengths, (batch, source), inputs.gates)?;
-        for (name, tensor, expected) in [
+        check_source_lengths(inputs.source_lengths, (batch, source))?;
+        if gates != kind.gates() * hidden {
+            bail!("the gates are {gates} numbers; expected {} a unit for {hidden} units", kind.gates());
+        }
+        if inputs.c.is_some() != kind.has_cell_state() {
+            bail!("a cell state is for an LSTM, and an LSTM needs one");
+        }
+        let optional = [
+            ("the bias", inputs.bias, &[gates][..]),
+            ("the cell state", inputs.c, &[batch, hidden]),
+            ("the query weights", inputs.score.map(|(query, _)| query), &[features, hidden]),
+            ("the score weights", inputs.score.map(|(_, v)| v), &[features]),
+        ];
+        let optional = optional.into_iter().filter_map(|(name, tensor, shape)| Some((name, tensor?, shape)));
+        let required = [
             ("the feeding weights", inputs.feed, &[gates, hidden][..]),
             ("the recurrent weights", inputs.hh, &[gates, hidden]),
             ("the keys", inputs.keys, &[batch, source, features]),
@@ -213,9 +217,10 @@ impl Sizes {
             ("the weights of the attentional state", inputs.combine, &[hidden, width + hidden]),
             ("the hidden state", inputs.h, &[batch, hidden]),
             ("the attentional state", inputs.attentional, &[batch, hidden]),
-        ] {
+        ];
+        for (name, tensor, expected) in required.into_iter().chain(optional) {
             if tensor.dims() != expected {
-                bail!("{name} are {:?}; expected {expected:?}", tensor.dims());
+                bail!("the shape of {name} is {:?}; expected {expected:?}", tensor.dims());
             }
         }
         Ok(())

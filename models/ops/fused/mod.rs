@@ -20,5 +20,7 @@ mod recurrence;
 mod sequence;
 mod side_channel;
 
-pub(crate) use attention_decoder::{DecoderInputs, DecoderOutput, PackedWeights, decode, mask, pack_weights};
+pub(crate) use attention_decoder::{
+    DecoderInputs, DecoderOutput, PackedWeights, check_source_lengths, decode, pack_weights,
+};
 pub(crate) use layer::{LayerOutput, layer};

@@ -106,9 +106,6 @@ pub struct TrainDataArgs {
     #[command(flatten)]
     pub read: ReadArgs,
 
-    #[command(flatten)]
-    forecast: ForecastArgs,
-
     /// Fraction held out for validation; 0 holds out nothing [default: 0.05 of a file; 0.1 of the train file of a
     /// folder without valid]
     #[arg(long, value_name = "X", value_parser = number::share, alias = "val_frac")]
@@ -146,6 +143,10 @@ pub struct TrainDataArgs {
     /// One vocabulary and one embedding for both sides of a translator, instead of one for each
     #[arg(long, conflicts_with = "from")]
     shared_vocabulary: bool,
+
+    // Last, because its heading is that of all flags behind it.
+    #[command(flatten)]
+    forecast: ForecastArgs,
 }
 
 impl TrainDataArgs {

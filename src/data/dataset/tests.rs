@@ -107,14 +107,14 @@ proptest! {
         let data = examples(count);
         let cut = Cut { batch_size, window: 1, trim: true, vary: false };
         let order = |shuffle| data.epoch(cut, shuffle).unwrap().order;
-        let drawn = order(Some((seed, number)));
+        let drawn = order(Some(Shuffle { seed, epoch: number, similar_sizes: true }));
         let mut sorted = drawn.clone();
         sorted.sort_unstable();
         prop_assert_eq!(&sorted, &(0..count).collect::<Vec<_>>());
         prop_assert_eq!(&order(None), &sorted);
-        prop_assert_eq!(&order(Some((seed, number))), &drawn);
-        prop_assert_ne!(&order(Some((seed, number + 1))), &drawn);
-        prop_assert_ne!(&order(Some((seed.wrapping_add(1), number))), &drawn);
+        prop_assert_eq!(&order(Some(Shuffle { seed, epoch: number, similar_sizes: true })), &drawn);
+        prop_assert_ne!(&order(Some(Shuffle { seed, epoch: number + 1, similar_sizes: true })), &drawn);
+        prop_assert_ne!(&order(Some(Shuffle { seed: seed.wrapping_add(1), epoch: number, similar_sizes: true })), &drawn);
     }
 
     #[test]
@@ -122,7 +122,7 @@ proptest! {
         count in 1..40usize, batch_size in 1..9usize, seed: u64,
     ) {
         let data = examples(count);
-        let epoch = data.epoch(Cut { batch_size, window: 1, trim: true, vary: false }, Some((seed, 0))).unwrap();
+        let epoch = data.epoch(Cut { batch_size, window: 1, trim: true, vary: false }, Some(Shuffle { seed, epoch: 0, similar_sizes: true })).unwrap();
         let mut seen = 0;
         for index in 0..epoch.len() {
             let batch = epoch.batch(index, &Device::Cpu).unwrap();
@@ -139,6 +139,42 @@ proptest! {
             }
         }
         prop_assert_eq!(seen, count);
+    }
+}
+
+proptest! {
+    #[test]
+    fn batches_of_texts_hold_each_once_beside_texts_of_similar_length(
+        lengths in proptest::collection::vec(1..30usize, 1..60), batch_size in 1..9usize, seed: u64,
+    ) {
+        let example = |&length: &usize| Example {
+            input: Input::Tokens(vec![1; length]),
+            target: Target::Class(0),
+        };
+        let data = Dataset::from(lengths.iter().map(example).collect::<Vec<_>>());
+        let cut = Cut { batch_size, window: 1, trim: true, vary: false };
+        let epoch = |similar_sizes| {
+            data.epoch(cut, Some(Shuffle { seed, epoch: 0, similar_sizes })).unwrap()
+        };
+        let similar = epoch(true);
+        let mut order = similar.order.clone();
+        order.sort_unstable();
+        prop_assert_eq!(order, (0..lengths.len()).collect::<Vec<_>>());
+        prop_assert_eq!(similar.len(), lengths.len().div_ceil(batch_size));
+        let mut ranges: Vec<(usize, usize)> = (0..similar.len())
+            .map(|index| {
+                let batch = similar.batch(index, &Device::Cpu).unwrap();
+                let longest = batch.inputs.steps().unwrap();
+                let lengths = batch.lengths.unwrap_or(vec![longest]);
+                (*lengths.iter().min().unwrap(), longest)
+            })
+            .collect();
+        // All of them are one pool, so that the lengths of one batch end where those of the next begin.
+        ranges.sort_unstable();
+        prop_assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{:?}", ranges);
+        let mut plain = epoch(false).order;
+        plain.sort_unstable();
+        prop_assert_eq!(plain, (0..lengths.len()).collect::<Vec<_>>());
     }
 }
 
@@ -164,7 +200,7 @@ fn varied_windows_read_every_token_once_and_are_others_in_every_epoch() {
     let data = stream(20 * 2000);
     let cut = Cut { batch_size: 20, window: 35, trim: true, vary: true };
     let widths = |seed, number| {
-        let epoch = data.epoch(cut, Some((seed, number))).unwrap();
+        let epoch = data.epoch(cut, Some(Shuffle { seed, epoch: number, similar_sizes: true })).unwrap();
         let read = whole_rows(&epoch, 20);
         let fixed = data.epoch(Cut { vary: false, ..cut }, None).unwrap();
         assert_eq!(read, whole_rows(&fixed, 20));

@@ -92,8 +92,8 @@ pub(super) unsafe fn tanh_score_backward<S: Simd, E: Real>(
     }
 }
 
-/// Add `count` rows, times a weight each, to `width` sums. There are `weight_stride` elements from one weight to the next, and
-/// `stride` from one row to the next.
+/// Add `count` rows, times a weight each, to `width` sums. There are `weight_stride` elements from one weight to the
+/// next, and `stride` from one row to the next.
 ///
 /// # Safety
 /// There must be so many weights and rows of `width` elements, and `width` sums.

@@ -159,8 +159,8 @@ impl<O: GradientOperand> Kernel for Product<'_, O> {
     }
 }
 
-/// Compute the sum over rows of the outer products of `left`, (rows, n), and `right`, (rows, m): `left^T right`, (n, m).
-/// It is the gradient of a weight matrix from those of the outputs and the inputs.
+/// Compute the sum over rows of the outer products of `left`, (rows, n), and `right`, (rows, m): `left^T right`, (n,
+/// m). It is the gradient of a weight matrix from those of the outputs and the inputs.
 ///
 /// # Panics
 /// If the sizes disagree.

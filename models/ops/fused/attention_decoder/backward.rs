@@ -60,7 +60,8 @@ struct Share<'a, E> {
     attentional: &'a mut [E],
 }
 
-/// The results of the forward pass, the attentional states after each step and their gradients, (batch, target, hidden).
+/// The results of the forward pass, the attentional states after each step and their gradients, (batch, target,
+/// hidden).
 struct Saved<'a, E> {
     results: &'a Results<E>,
     ys: &'a [E],
@@ -125,8 +126,8 @@ impl<E: Real> Gradients<E> {
 }
 
 impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
-    /// Compute the gradients of all operands, from the results, the attentional states `ys` after each step and their gradients
-    /// `d_ys`, (batch, target, hidden).
+    /// Compute the gradients of all operands, from the results, the attentional states `ys` after each step and their
+    /// gradients `d_ys`, (batch, target, hidden).
     pub(super) fn backward(&self, results: &Results<O::Sum>, ys: &[O::Sum], d_ys: &[O::Sum]) -> Result<()> {
         let operands = &self.operands;
         let query = operands.score.as_ref();
@@ -217,7 +218,8 @@ impl<O: GradientOperand<Sum: Real>> BackwardSteps<'_, O> {
         step
     }
 
-    /// Compute the gradients of the weighted sums of the values of step `t`, and add that of the hidden state to `after`.
+    /// Compute the gradients of the weighted sums of the values of step `t`, and add that of the hidden state to
+    /// `after`.
     fn through_combine(&mut self, t: usize) {
         let Sizes { hidden, width, .. } = self.decoder.sizes;
         let (ys, mut combined) = (self.step(t, self.saved.ys), self.step(t, self.saved.d_ys));

@@ -61,8 +61,8 @@ impl PackedWeights {
     }
 }
 
-/// Pack the weights of a decoder as they are now: those of the previous attentional state, the recurrent ones and those of
-/// the attentional state. Return `None` if there are no kernels for the tensors.
+/// Pack the weights of a decoder as they are now: those of the previous attentional state, the recurrent ones and those
+/// of the attentional state. Return `None` if there are no kernels for the tensors.
 ///
 /// # Errors
 /// If one of them is no matrix.

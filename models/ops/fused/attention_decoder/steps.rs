@@ -1,4 +1,5 @@
-//! Arrays (batch, steps, features), read and written one step at a time, and divided among workers by rows of the batch.
+//! Arrays (batch, steps, features), read and written one step at a time, and divided among workers by rows of the
+//! batch.
 
 use std::ops::Range;
 
