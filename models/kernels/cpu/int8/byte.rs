@@ -7,6 +7,7 @@ use pulp::{Simd, WithSimd};
 
 use super::super::product::{LeftRows, MAX_LANES, Operand, TileProduct};
 use super::super::simd::{Bf16Digits, Isa, Vector};
+use super::layout::{ByteProduct, OFFSET, STEP};
 use super::portable;
 use super::scale::{MAX_DEPTH, inverse, largest_magnitude, scale_of};
 #[cfg(target_arch = "x86_64")]
@@ -31,53 +32,8 @@ unsafe impl Zeroable for Int8 {}
 // SAFETY: as above.
 unsafe impl Pod for Int8 {}
 
-/// What is added to left operands, so that they are unsigned.
-pub(super) const OFFSET: u8 = 128;
-
-/// Depth of a tile of AMX.
-pub(super) const STEP: usize = 64;
-
 /// Rows of two tiles of AMX.
 const MAX_ROWS: usize = 32;
-
-/// A product of a tile: pointers to bytes, and what depends on the layout.
-#[derive(Clone, Copy)]
-pub(super) struct ByteProduct {
-    pub(super) rows: usize,
-    pub(super) vectors: usize,
-    pub(super) depth: usize,
-    pub(super) left: *const u8,
-    pub(super) left_stride: usize,
-    pub(super) panel: *const i8,
-    pub(super) tile: *mut f32,
-}
-
-impl ByteProduct {
-    /// Return the scale of a left row.
-    ///
-    /// # Safety
-    /// The row must exist.
-    #[inline(always)]
-    pub(super) unsafe fn left_scale(&self, row: usize) -> f32 {
-        let offset = row * self.left_stride + self.depth.next_multiple_of(STEP);
-        // SAFETY: the caller's promise; the scale is behind the row.
-        unsafe { self.left.add(offset).cast::<f32>().read_unaligned() }
-    }
-
-    /// Return the addresses of the scales and of the offsets of the columns, for vectors of `lanes`.
-    ///
-    /// # Safety
-    /// The panel must be complete.
-    #[inline(always)]
-    pub(super) unsafe fn columns(&self, lanes: usize) -> (*const f32, *const i32) {
-        let width = self.vectors * lanes;
-        // SAFETY: the caller's promise; both are behind the rows of the panel.
-        unsafe {
-            let scales = self.panel.add(self.depth.next_multiple_of(STEP) * width);
-            (scales.cast(), scales.add(4 * width).cast())
-        }
-    }
-}
 
 impl Operand for Int8 {
     type Sum = f32;

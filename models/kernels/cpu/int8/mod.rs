@@ -26,17 +26,22 @@
 //! | `scale.rs` | the rule of the scales |
 //! | `byte.rs` | the operand: its layout and rounding |
 //! | `unit.rs` | which instructions a thread uses |
+//! | `layout.rs` | a product of a tile in that layout |
+//! | `instructions.rs` | what the product of a tile needs of instructions |
 //! | `dot.rs` | the product of a tile in registers, for any of them |
 //! | `x86.rs`, `portable.rs` | the instructions |
 //! | `tiles.rs` | the product with AMX |
 
 mod byte;
+mod layout;
 mod portable;
 mod scale;
 mod unit;
 
 #[cfg(target_arch = "x86_64")]
 mod dot;
+#[cfg(target_arch = "x86_64")]
+mod instructions;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 #[cfg(target_arch = "x86_64")]

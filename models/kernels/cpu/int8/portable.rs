@@ -4,7 +4,7 @@ use pulp::Simd;
 
 use super::super::product::MAX_LANES;
 use super::super::simd::Vector;
-use super::byte::{ByteProduct, OFFSET};
+use super::layout::{ByteProduct, OFFSET};
 
 /// Compute a product.
 ///

@@ -3,8 +3,8 @@
 use std::arch::x86_64::__m512i;
 
 use super::super::amx::{ByteTiles, multiply_bytes};
-use super::byte::{ByteProduct, STEP};
-use super::dot::Dot;
+use super::instructions::Dot;
+use super::layout::{ByteProduct, STEP};
 use super::x86::Avx512Vnni;
 
 /// Rows from which tiles are faster than `vpdpbusd`.

@@ -10,8 +10,8 @@ use std::arch::x86_64::{
 };
 
 use super::super::tuning::{TILE_SUMS_OF_16_REGISTERS, TILE_SUMS_OF_32_REGISTERS};
-use super::byte::OFFSET;
-use super::dot::Dot;
+use super::instructions::Dot;
+use super::layout::OFFSET;
 
 /// `vpdpbusd` of 512 bits.
 pub(super) struct Avx512Vnni;
