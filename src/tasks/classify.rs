@@ -30,8 +30,8 @@ use crate::inference::evaluate::EvaluationResult;
 use crate::listing::listed;
 use crate::logits::first_highest;
 use crate::tokenizer::{Kind, Limits, Tokenizer};
-use crate::training::optim::Average;
 use crate::training::LossUnit;
+use crate::training::optim::Average;
 use crate::{Error, Result};
 
 /// Training records from which on the default vocabulary leaves out words that occur once.

@@ -23,12 +23,15 @@ use crate::kernels::CellKind;
 use crate::kernels::cpu::{Attended, GradientOperand, Isa, PackedMatrix, Query, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
-use forward::Results;
 use packed::ForwardWeights;
+use results::Results;
+use sizes::Sizes;
 
 mod backward;
 mod forward;
 mod packed;
+mod results;
+mod sizes;
 mod steps;
 
 pub(crate) use packed::{PackedWeights, pack_weights};
@@ -174,21 +177,6 @@ pub(crate) fn check_source_lengths(lengths: Option<&[usize]>, (batch, source): (
         Some((row, length)) => bail!("source {row} has length {length}; expected 1 to {source}"),
         None => Ok(()),
     }
-}
-
-/// The sizes of a batch and a decoder.
-#[derive(Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    target: usize,
-    source: usize,
-    hidden: usize,
-    /// Features of the keys.
-    features: usize,
-    /// Features of the values.
-    width: usize,
-    /// Rows of the recurrent weights: gates * hidden.
-    gates: usize,
 }
 
 impl Sizes {

@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use candle_core::Result;
 
-use super::forward::Results;
+use super::AttentionDecoder;
 use super::packed::packed;
+use super::results::Results;
+use super::sizes::Sizes;
 use super::steps::{Parts, rows_of};
-use super::{AttentionDecoder, Sizes};
 use crate::kernels::cpu::{
     self, AttentionGradients, Float, GradientOperand, PackedMatrix, Real, add_outer_products_of_rows,
     outer_products, run_items,

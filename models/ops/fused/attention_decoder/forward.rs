@@ -4,48 +4,12 @@ use std::ops::Range;
 
 use candle_core::Result;
 
-use super::steps::{Parts, Steps};
-use super::{AttentionDecoder, Operands, Sizes};
-use crate::kernels::cpu::{self, Float, GradientOperand, Real, run_items, threads};
+use super::results::{Results, Share};
+use super::sizes::Sizes;
+use super::{AttentionDecoder, Operands};
+use crate::kernels::cpu::{self, Float, GradientOperand, Real, run_items};
 use crate::ops::fused::extra_operand::ExtraOperand;
 use crate::ops::storage::read;
-
-/// Rows of a worker's share of the batch, at least: products of fewer read their weights for too few.
-const MIN_ROWS: usize = 8;
-
-/// The results of the forward pass, which the backward pass reads, in the order (batch, target, features).
-pub(super) struct Results<E> {
-    /// The numbers that the backward pass of the cell needs.
-    pub(super) saved: Vec<E>,
-    /// The hidden state before each step, (.., hidden).
-    pub(super) h: Vec<E>,
-    /// The cell state before each step; empty for a cell that has none.
-    pub(super) c: Vec<E>,
-    /// The attentional state before each step, (.., hidden).
-    pub(super) attentional: Vec<E>,
-    /// The attention weights, (.., source).
-    pub(super) weights: Vec<E>,
-    /// The weighted sum of the values and the hidden state after each step, (.., width + hidden).
-    pub(super) context_and_h: Vec<E>,
-    /// The hidden state after the last step, (batch, hidden).
-    pub(super) last_h: Vec<E>,
-    /// The cell state likewise; empty for a cell that has none.
-    pub(super) last_c: Vec<E>,
-}
-
-/// A worker's share of the results, and of the attentional states after each step.
-struct Share<'a, E> {
-    rows: Range<usize>,
-    saved: &'a mut [E],
-    h: &'a mut [E],
-    c: &'a mut [E],
-    attentional: &'a mut [E],
-    weights: &'a mut [E],
-    context_and_h: &'a mut [E],
-    last_h: &'a mut [E],
-    last_c: &'a mut [E],
-    ys: &'a mut [E],
-}
 
 /// The states between two steps of a share, (rows, hidden).
 struct States<E> {
@@ -53,53 +17,6 @@ struct States<E> {
     /// `None` for a cell without a cell state.
     c: Option<Vec<E>>,
     attentional: Vec<E>,
-}
-
-impl Sizes {
-    /// Return the ranges of rows that workers take.
-    pub(super) fn shares(&self) -> Vec<Range<usize>> {
-        let rows = self.batch.div_ceil(threads().min(self.batch / MIN_ROWS).max(1)).max(1);
-        (0..self.batch).step_by(rows).map(|first| first..self.batch.min(first + rows)).collect()
-    }
-
-    /// Return the sizes of an array of the target's steps.
-    pub(super) fn steps(&self, features: usize) -> Steps {
-        Steps { steps: self.target, features }
-    }
-}
-
-impl<E: Real> Results<E> {
-    fn new(sizes: &Sizes, saved: usize, has_c: bool) -> Self {
-        let Sizes { batch, target, source, hidden, width, .. } = *sizes;
-        let zeros = |features: usize| vec![E::zero(); batch * target * features];
-        Self {
-            saved: zeros(saved),
-            h: zeros(hidden),
-            c: zeros(if has_c { hidden } else { 0 }),
-            attentional: zeros(hidden),
-            weights: zeros(source),
-            context_and_h: zeros(width + hidden),
-            last_h: vec![E::zero(); batch * hidden],
-            last_c: vec![E::zero(); if has_c { batch * hidden } else { 0 }],
-        }
-    }
-
-    /// Divide the results and `ys`, (batch, target, hidden), among workers.
-    fn divide<'a>(&'a mut self, sizes: &Sizes, ys: &'a mut [E]) -> Vec<Share<'a, E>> {
-        let shares = sizes.shares();
-        let rows = shares.first().map_or(0, Range::len);
-        let Self { saved, h, c, attentional, weights, context_and_h, last_h, last_c } = self;
-        let mut parts = [saved, h, c, attentional, weights, context_and_h, last_h, last_c]
-            .map(|elements| Parts::new(elements, sizes.batch, rows));
-        let mut ys = Parts::new(ys, sizes.batch, rows);
-        let share = |rows| {
-            let [saved, h, c, attentional, weights, context_and_h, last_h, last_c] =
-                parts.each_mut().map(Parts::take);
-            let ys = ys.take();
-            Share { rows, saved, h, c, attentional, weights, context_and_h, last_h, last_c, ys }
-        };
-        shares.into_iter().map(share).collect()
-    }
 }
 
 impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {

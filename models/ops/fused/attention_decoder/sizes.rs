@@ -1,0 +1,37 @@
+//! The sizes of a decoder, and the shares of its workers.
+
+use std::ops::Range;
+
+use super::steps::Steps;
+use crate::kernels::cpu::threads;
+
+/// Rows of a worker's share of the batch, at least: products of fewer read their weights for too few.
+const MIN_ROWS: usize = 8;
+
+/// The sizes of a batch and a decoder.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    pub(super) target: usize,
+    pub(super) source: usize,
+    pub(super) hidden: usize,
+    /// Features of the keys.
+    pub(super) features: usize,
+    /// Features of the values.
+    pub(super) width: usize,
+    /// Rows of the recurrent weights: gates * hidden.
+    pub(super) gates: usize,
+}
+
+impl Sizes {
+    /// Return the ranges of rows that workers take.
+    pub(super) fn shares(&self) -> Vec<Range<usize>> {
+        let rows = self.batch.div_ceil(threads().min(self.batch / MIN_ROWS).max(1)).max(1);
+        (0..self.batch).step_by(rows).map(|first| first..self.batch.min(first + rows)).collect()
+    }
+
+    /// Return the sizes of an array of the target's steps.
+    pub(super) fn steps(&self, features: usize) -> Steps {
+        Steps { steps: self.target, features }
+    }
+}
