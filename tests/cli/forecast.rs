@@ -69,6 +69,10 @@ fn long_table_trains_a_forecaster_of_each_series() {
     }
     let mae = |figures: &Value| figures["mae"].as_f64().unwrap();
     assert!(mae(&scores["seasonal_naive"]) < mae(&scores["naive"]), "{scores}");
+    // A season of the user is that of naive forecasts: the scales of the model's windows keep their own.
+    let other = self::scores(&folder, "eval m --data shops.csv --json --season 5");
+    assert_eq!((mae(&other), &other["loss"]), (mae(&scores), &scores["loss"]));
+    assert!(mae(&other["seasonal_naive"]) > mae(&scores["seasonal_naive"]), "{other}");
     let walked = |stride| scores_count(&folder, stride);
     assert_eq!((walked(1), walked(3)), (6, 2), "6 of the 120 days are the test of each of two series");
 }

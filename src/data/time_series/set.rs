@@ -49,6 +49,8 @@ pub struct SeriesSet {
     pub clock: Option<TimeGrid>,
     /// Steps of windows.
     pub sizes: WindowSizes,
+    /// Steps of a season of naive forecasts and of MASE; that of `sizes` unless it is set.
+    pub naive_season: usize,
     /// The scales.
     pub scales: Scales,
     /// The values of each series, or their logarithms, without missing ones.
@@ -104,7 +106,7 @@ impl SeriesSet {
                 None => Arc::new(scaled(one, &scales.covariates)),
             });
         }
-        Self { series, clock, sizes, scales, filled, covariates }
+        Self { series, clock, sizes, naive_season: sizes.season, scales, filled, covariates }
     }
 
     /// The number of channels of a step of a window.
@@ -122,7 +124,7 @@ impl SeriesSet {
         clock.map_or(0, TimeGrid::calendar_features)
     }
 
-    /// ScaledWindow the window of a series before step `at`. Steps before the series have its first value and features.
+    /// Cut and scale the window of a series before step `at`. Steps before the series have its first value and features.
     pub fn cut(&self, series: usize, at: usize) -> ScaledWindow {
         let WindowSizes { window, horizon, season } = self.sizes;
         let Scales { scaling, centre, log, ref units, past_features, .. } = self.scales;

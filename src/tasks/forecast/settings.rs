@@ -1,4 +1,4 @@
-//! WindowSizes, scales and head of a forecaster where the user gives none.
+//! Sizes, scales and head of a forecaster where the user gives none.
 //!
 //! | setting | default |
 //! |---|---|

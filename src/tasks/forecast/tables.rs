@@ -1,4 +1,4 @@
-//! SeriesWindows of tables of time series.
+//! Windows of tables of time series: training data, splits and questions.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::data::time_series::{
     Bounds, SeriesSet, SeriesWindows, Stride, TimeGrid, TimeSeries, TimeSeriesCorpus,
 };
 use crate::tasks::data_spec::{DataSpec, Origin, Prepared};
-use crate::tasks::forecast_spec::{ForecastSpec, ForecastStart};
+use crate::tasks::forecast_spec::ForecastStart;
 use crate::tasks::series_scores::seasonal_scale;
 use crate::tasks::shape::NetworkShape;
 use crate::training::{LossUnit, Splits};
@@ -94,21 +94,13 @@ pub(super) fn read_split(
     let corpus = data.time_series()?;
     check_grid(schema, &corpus)?;
     let split = split.unwrap_or_else(|| corpus.default_split());
-    let spec = data.forecasting.clone().unwrap_or_default();
-    let schema = with_season(schema, &spec);
-    let splits = TableSplits::new(&data, corpus, &schema);
-    let found = splits.split(split, Stride::Steps(spec.stride.unwrap_or(1)));
+    let stride = data.forecasting.as_ref().and_then(|spec| spec.stride);
+    let splits = TableSplits::new(&data, corpus, schema);
+    let found = splits.split(split, Stride::Steps(stride.unwrap_or(1)));
     match found.is_empty() {
         true => Err(splits.too_short(split)),
         false => Ok((found, split)),
     }
-}
-
-/// The schema with the season of the user, which only naive forecasts and scores depend on.
-fn with_season(schema: &ForecastSchema, spec: &ForecastSpec) -> ForecastSchema {
-    let mut schema = schema.clone();
-    schema.sizes.season = spec.season.unwrap_or(schema.sizes.season).max(1);
-    schema
 }
 
 /// The windows before the steps that are to be forecast: one for each series.
@@ -155,10 +147,14 @@ struct TableSplits {
 }
 
 impl TableSplits {
+    /// The season of the user, if one is given, is that of naive forecasts and scores alone.
     fn new(data: &DataSpec, corpus: TimeSeriesCorpus, schema: &ForecastSchema) -> Self {
         let bounds = corpus.bounds(schema.sizes.horizon, schema.rows);
         let table = corpus.table;
-        let set = SeriesSet::new(table.series, table.clock, schema.sizes, schema.scales.clone());
+        let mut set = SeriesSet::new(table.series, table.clock, schema.sizes, schema.scales.clone());
+        if let Some(season) = data.forecasting.as_ref().and_then(|spec| spec.season) {
+            set.naive_season = season.max(1);
+        }
         Self { set: Arc::new(set), bounds, path: data.data.clone() }
     }
 
@@ -168,7 +164,7 @@ impl TableSplits {
             Split::All => self.set.series.iter().map(whole).collect(),
             Split::Train | Split::Valid | Split::Test => self.bounds.clone(),
         };
-        let (set, season) = (Arc::clone(&self.set), self.set.sizes.season);
+        let (set, season) = (Arc::clone(&self.set), self.set.naive_season);
         let naive_error = |history: &[f64]| seasonal_scale(history, season);
         Dataset::Examples(Box::new(SeriesWindows::of_split(set, &bounds, split, stride, naive_error)))
     }
