@@ -255,6 +255,20 @@ fn rows_that_are_repaired_are_counted() {
 }
 
 #[test]
+fn a_test_file_with_other_steps_is_refused() {
+    let folder = Folder::new();
+    folder.write("x-train.csv", daily(60, plain));
+    let weekly = (9..13).map(|week| plain(&date(7 * week), week)).collect::<String>();
+    folder.write("x-test.csv", format!("date,y\n{weekly}"));
+    let train = format!("train gru --task forecast --data x-train.csv --out m {TINY} {TINY_SEQUENCES}");
+    let mentions = ["x-test.csv", "its steps are 1 week, but those of the training file are 1 day"];
+    folder.refused(&train, 1, &mentions);
+    // One row alone tells no step.
+    folder.write("x-test.csv", format!("date,y\n{}", plain(&date(60), 4)));
+    folder.done(&train);
+}
+
+#[test]
 fn bad_tables_are_errors_with_their_row() {
     let folder = Folder::new();
     let train = format!("train gru --task forecast --data bad.csv {TINY} {TINY_SEQUENCES} --out m");

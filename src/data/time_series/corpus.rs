@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::bounds::Bounds;
 use super::columns::TimeColumns;
-use super::grid::Frequency;
+use super::grid::{Frequency, TimeGrid};
 use super::series::{Covariates, TimeSeries, TimeTable};
 use super::{long_table, wide_table};
 use crate::data::fingerprint::fingerprint;
@@ -222,6 +222,14 @@ fn append(table: &mut TimeTable, test: TimeTable, path: &Path) -> Result<()> {
     let mut places: HashMap<(String, usize), usize> = HashMap::new();
     for (at, series) in table.series.iter().enumerate() {
         places.insert((series.name.clone(), series.column), at);
+    }
+    if let (Some(own), Some(found)) = (&table.clock, &test.clock)
+        && !own.same_step(found)
+        && test.tells_step()
+    {
+        let [own, found] = [own, found].map(TimeGrid::words);
+        let problem = format!("its steps are {found}, but those of the training file are {own}");
+        return Err(Error::file(path, problem));
     }
     let mut unknown = 0;
     for later in test.series {

@@ -81,6 +81,15 @@ impl TimeGrid {
         Self { form, step: Interval::Fixed(most_frequent(pairs().map(|(a, b)| b - a)).max(1)) }
     }
 
+    /// Whether the step is that of another grid. Whether timestamps are the last days of their months is not compared:
+    /// a few rows do not tell.
+    pub fn same_step(&self, other: &Self) -> bool {
+        match (self.step, other.step) {
+            (Interval::Months { count, .. }, Interval::Months { count: other, .. }) => count == other,
+            (own, other) => own == other,
+        }
+    }
+
     /// The number of steps from `start` to `time`; `None` if `time` lies between two steps.
     pub fn steps(&self, start: i64, time: i64) -> Option<i64> {
         match self.step {

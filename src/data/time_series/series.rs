@@ -43,6 +43,13 @@ pub struct TimeTable {
     pub notes: Vec<String>,
 }
 
+impl TimeTable {
+    /// Whether a series has two steps or more, so that the timestamps tell the distance between steps.
+    pub fn tells_step(&self) -> bool {
+        self.series.iter().any(|series| series.values.len() > 1)
+    }
+}
+
 impl Covariates {
     /// The number of steps.
     pub fn len(&self) -> usize {

@@ -130,8 +130,7 @@ pub(super) fn questions(data: &DataSpec, schema: &ForecastSchema) -> Result<Seri
 /// Refuse data with another step than that of the model.
 fn check_grid(schema: &ForecastSchema, corpus: &TimeSeriesCorpus) -> Result<()> {
     let (Some(own), Some(found)) = (&schema.clock, &corpus.table.clock) else { return Ok(()) };
-    let several = corpus.table.series.iter().any(|series| series.values.len() > 1);
-    if own.step == found.step || !several {
+    if own.same_step(found) || !corpus.table.tells_step() {
         return Ok(());
     }
     let [own, found] = [own, found].map(TimeGrid::words);
