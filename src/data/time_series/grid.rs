@@ -70,7 +70,7 @@ impl Frequency {
 }
 
 impl TimeGrid {
-    /// The clock of timestamps, which ascend within each series. It has the step that is most frequent.
+    /// The grid of timestamps, which ascend within each series. It has the step that is most frequent.
     pub(super) fn find(form: TimeFormat, series: &[Vec<i64>]) -> Self {
         let pairs = || series.iter().flat_map(|times| times.windows(2)).map(|pair| (pair[0], pair[1]));
         if !form.is_integer()
@@ -98,8 +98,9 @@ impl TimeGrid {
                 (distance.rem_euclid(step) == 0).then(|| distance.div_euclid(step))
             }
             Interval::Months { count, .. } => {
-                let distance = month_number(start)? - month_number(time)?;
-                (distance % i64::from(count) == 0).then(|| -distance / i64::from(count))
+                let distance = month_number(time)? - month_number(start)?;
+                let steps = (distance % i64::from(count) == 0).then(|| distance / i64::from(count))?;
+                (self.time(start, steps) == time).then_some(steps)
             }
         }
     }
@@ -109,8 +110,7 @@ impl TimeGrid {
         match self.step {
             Interval::Fixed(step) => start.saturating_add(step.saturating_mul(steps)),
             Interval::Months { count, ends } => {
-                let months = u32::try_from(steps).unwrap_or(0).saturating_mul(count);
-                let moved = date(start).and_then(|date| date.checked_add_months(Months::new(months)));
+                let moved = date(start).and_then(|date| moved(date, steps.saturating_mul(i64::from(count))));
                 let moved = moved.map(|date| if ends { month_end(date).unwrap_or(date) } else { date });
                 moved.map_or(start, |date| date.and_utc().timestamp_millis())
             }
@@ -165,8 +165,8 @@ impl TimeGrid {
         self.calendar(0).len()
     }
 
-    /// Features of a timestamp, each a sine and a cosine: the hour of the day, the day of the week, the month of the
-    /// year, so far as they change within a season of the step. None for integers.
+    /// Features of a timestamp, each a sine and a cosine: the time of the day for steps of less than a day, the time of
+    /// the week for steps of less than a week, and the day of the year. None for integers.
     pub fn calendar(&self, time: i64) -> Vec<f32> {
         let Some(date) = date(time).filter(|_| !self.form.is_integer()) else { return vec![] };
         let day = f64::from(date.num_seconds_from_midnight()) / 86_400.;
@@ -213,6 +213,12 @@ fn most_frequent(numbers: impl Iterator<Item = i64>) -> i64 {
 
 fn date(time: i64) -> Option<NaiveDateTime> {
     DateTime::from_timestamp_millis(time).map(|date| date.naive_utc())
+}
+
+/// The same day and time of another month, at most the last day of that month.
+fn moved(date: NaiveDateTime, months: i64) -> Option<NaiveDateTime> {
+    let distance = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
+    if months < 0 { date.checked_sub_months(distance) } else { date.checked_add_months(distance) }
 }
 
 fn month_number(time: i64) -> Option<i64> {
@@ -262,6 +268,22 @@ mod tests {
         assert_eq!(clock.steps(times[0], times[3]), Some(6));
         assert_eq!(clock.steps(times[0], times[1] + HOUR), None);
         assert_eq!(clock.steps(times[1], times[0]), Some(-1));
+    }
+
+    #[test]
+    fn a_day_between_two_months_is_none() {
+        for (texts, before, between) in [
+            (["2020-01-01", "2020-02-01", "2020-03-01"], "2019-11-01", "2024-01-17"),
+            (["2020-01-31", "2020-02-29", "2020-03-31"], "2019-11-30", "2024-01-30"),
+            (["2020-01-30", "2020-03-30", "2020-04-30"], "2019-11-30", "2020-05-29"),
+        ] {
+            let (clock, times) = clock(&texts);
+            let steps = |text: &str| clock.steps(times[0], clock.form.parse(text).unwrap());
+            assert_eq!((steps(before), steps(between)), (Some(-2), None), "{texts:?}");
+        }
+        let (clock, times) = clock(&["2020-01-31", "2020-02-29", "2020-03-31"]);
+        let last = clock.form.parse("2020-04-30").unwrap();
+        assert_eq!((clock.steps(times[0], last), clock.steps(times[1], last)), (Some(3), Some(2)));
     }
 
     #[test]
