@@ -21,6 +21,7 @@ use crate::data::time_series::{
 };
 use crate::tasks::forecast_spec::{ForecastLoss, ForecastSpec};
 use crate::tasks::network::OptionError;
+use crate::listing::listed;
 use crate::{Error, Result};
 
 /// The levels of quantiles where the user names none.
@@ -89,9 +90,10 @@ pub(super) fn check_unchanged(spec: &ForecastSpec, schema: &ForecastSchema) -> R
             return Err(error(format!("is {own} in the model, not {given}; leave it out")));
         }
     }
-    let Scales { scaling, centre, log, .. } = schema.scales;
+    check_columns(spec, schema)?;
+    let Scales { scaling, centre, log, calendar, .. } = schema.scales;
     let given_head = spec.loss.is_some() || !spec.quantiles.is_empty();
-    let changed: [(bool, OptionError); 5] = [
+    let changed: [(bool, OptionError); 6] = [
         (spec.scaling.is_some_and(|given| given != scaling), |problem| {
             Error::invalid("forecasting.scaling", problem)
         }),
@@ -102,12 +104,32 @@ pub(super) fn check_unchanged(spec: &ForecastSpec, schema: &ForecastSchema) -> R
         (spec.linear.is_some_and(|given| given != schema.linear), |problem| {
             Error::invalid("forecasting.linear", problem)
         }),
+        (spec.calendar && !calendar && schema.clock.is_some(), |problem| Error::invalid("forecasting.calendar", problem)),
         (given_head && head(spec)? != schema.head, |problem| Error::invalid("forecasting.loss", problem)),
     ];
     match changed.iter().find(|(changed, _)| *changed) {
         Some((_, error)) => Err(error("is another one in the model; leave it out".into())),
         None => Ok(()),
     }
+}
+
+/// Refuse columns that differ from those of the model.
+fn check_columns(spec: &ForecastSpec, schema: &ForecastSchema) -> Result<()> {
+    // A row of a wide table has no columns to name.
+    let targets = if schema.wide { &[][..] } else { &spec.targets };
+    let columns: [(&[String], &[String], OptionError); 3] = [
+        (&schema.targets, targets, |problem| Error::invalid("forecasting.targets", problem)),
+        (&schema.features, &spec.features, |problem| Error::invalid("forecasting.features", problem)),
+        (&schema.known, &spec.known, |problem| Error::invalid("forecasting.known", problem)),
+    ];
+    for (own, given, error) in columns {
+        if !given.is_empty() && given != own {
+            let own = if own.is_empty() { "none".into() } else { listed(own, ", ") };
+            let given = listed(given, ", ");
+            return Err(error(format!("the model reads {own} here, not {given}; leave it out")));
+        }
+    }
+    Ok(())
 }
 
 /// The head of a loss.

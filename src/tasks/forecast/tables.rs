@@ -32,13 +32,15 @@ pub(super) fn prepare(data: &DataSpec, origin: &Origin) -> Result<Prepared> {
         Origin::Loaded(known) => ForecastSchema::read(&known.schema)?,
     };
     let data = match &known {
-        Some(schema) => &completed(data.clone(), schema),
+        Some(schema) => {
+            settings::check_unchanged(&spec, schema)?;
+            &completed(data.clone(), schema)
+        }
         None => data,
     };
     let corpus = data.time_series()?;
     let schema = match known {
         Some(schema) => {
-            settings::check_unchanged(&spec, &schema)?;
             check_grid(&schema, &corpus)?;
             schema
         }
