@@ -204,6 +204,24 @@ fn all_columns_of_a_table_are_forecast_in_segments() {
 }
 
 #[test]
+fn columns_of_named_series_are_told_apart() {
+    let folder = Folder::new();
+    folder.write("shops.csv", shops(60));
+    let flags = format!("--series-column shop --target sales,weekend {TINY} {TINY_SEQUENCES}");
+    folder.done(&format!("train gru --data shops.csv --out m {flags}"));
+    let table = folder.done("predict m --data shops.csv --csv");
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("series,target,time,mean", 1 + 4 * 4));
+    assert!(lines[1].starts_with("north,sales,2023-03-02,"), "{table}");
+    assert!(lines[5].starts_with("north,weekend,2023-03-02,"), "{table}");
+    let found = answers(&folder.done("predict m --data shops.csv --json"));
+    let names = |answer: &Value| (answer["series"].clone(), answer["target"].clone());
+    assert_eq!(names(&found[3]), (json!("south"), json!("weekend")));
+    let said = folder.done("predict m --data shops.csv");
+    assert!(said.lines().nth(1).is_some_and(|line| line.starts_with("north  weekend  2023-03-02  ")), "{said}");
+}
+
+#[test]
 fn a_resumed_forecaster_has_the_bytes_of_one_left_alone() {
     let folder = Folder::new();
     folder.write("days.csv", daily(80, plain));
