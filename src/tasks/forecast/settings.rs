@@ -4,11 +4,13 @@
 //! |---|---|
 //! | season | that of the step: 24 hours, 7 days, 12 months, 4 quarters, otherwise 1; see [`TimeGrid::frequency`] |
 //! | horizon | that of the M4 competition for the step, at most a sixth of the longest series |
-//! | window | 14 seasons of 24 steps or more, otherwise 3 seasons or 4 horizons, 8 without seasons; less for short series |
+//! | window | 14 seasons of 24 steps or more, otherwise 3 seasons or 4 horizons, the longer, 8 horizons without seasons |
 //! | segment | a season, if the forecast has at least two; otherwise step by step |
-//! | scaling | one series: its standard deviation. Several: seasonal differences, of logarithms if all values are positive |
-//! | linear | beside the stack, unless a single series is read in segments |
+//! | scaling | named series: seasonal differences, of logarithms if all values are positive. Else standard deviations |
+//! | linear | beside the stack, unless a table without named series is read in segments |
 //! | loss | absolute error; the pinball loss with quantiles |
+//!
+//! A table has named series if it is wide or has a column of names. Windows are shorter for short series.
 //!
 //! [`TimeGrid::frequency`]: crate::data::time_series::TimeGrid::frequency
 
