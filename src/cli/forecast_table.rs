@@ -5,8 +5,8 @@ use std::io::Write;
 use rnn_zoo::tasks::Answer;
 use serde_json::Value;
 
-/// Write the steps of forecasts as CSV: series, target (if there are several), time, mean, and a column for each level of
-/// quantiles.
+/// Write the steps of forecasts as CSV: series, target (if there are several), time, mean, and a column for each level
+/// of quantiles.
 pub fn forecast_table(out: &mut impl Write, answers: &[Answer]) -> anyhow::Result<()> {
     let levels: Vec<String> = answers
         .first()

@@ -9,7 +9,8 @@
 //! scale = mean |x[t] - x[t - m]| over the history x of the series
 //! ```
 //!
-//! A series that is forecast from several of its steps counts in MASE once for each. The other means are over all values.
+//! A series that is forecast from several of its steps counts in MASE once for each. The other means are over all
+//! values.
 //!
 //! sMAPE and MASE are those of the M4 competition (Makridakis et al. 2020, "The M4 competition: 100,000 time series and
 //! 61 forecasting methods"), which forecasts the same number of steps of each series.
@@ -33,8 +34,8 @@ pub struct SeriesScores {
 }
 
 impl SeriesScores {
-    /// Add a forecast of a series, one of several or the only one. `values` and `forecast` hold the same steps; `scale` is that of the history, see
-    /// [`seasonal_scale`]. A forecast without a scale counts for all metrics but MASE.
+    /// Add a forecast of a series, one of several or the only one. `values` and `forecast` hold the same steps; `scale`
+    /// is that of the history, see [`seasonal_scale`]. A forecast without a scale counts for all metrics but MASE.
     pub fn add(&mut self, values: &[f64], forecast: &[f64], scale: Option<f64>) {
         debug_assert_eq!(values.len(), forecast.len(), "the same steps");
         let (mut points, mut absolute) = (0, 0.);

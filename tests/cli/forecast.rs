@@ -54,6 +54,7 @@ fn long_table_trains_a_forecaster_of_each_series() {
     let config = folder.json("m/config.json");
     assert_eq!((&config["task"], &config["network"]["network"]), (&json!("forecast"), &json!("forecaster")));
     assert_eq!(config["schema"]["time"], "date");
+    assert_eq!(config["schema"]["clock"]["step"], json!({ "fixed": 86_400_000 }));
 
     let found = answers(&folder.done("predict m --data shops.csv --json"));
     assert_eq!(found.len(), 2);
@@ -218,7 +219,10 @@ fn columns_of_named_series_are_told_apart() {
     let names = |answer: &Value| (answer["series"].clone(), answer["target"].clone());
     assert_eq!(names(&found[3]), (json!("south"), json!("weekend")));
     let said = folder.done("predict m --data shops.csv");
-    assert!(said.lines().nth(1).is_some_and(|line| line.starts_with("north  weekend  2023-03-02  ")), "{said}");
+    assert!(
+        said.lines().nth(1).is_some_and(|line| line.starts_with("north  weekend  2023-03-02  ")),
+        "{said}"
+    );
 }
 
 #[test]

@@ -236,7 +236,7 @@ fn month_end(date: NaiveDateTime) -> Option<NaiveDateTime> {
 mod tests {
     use super::*;
 
-    fn clock(texts: &[&str]) -> (TimeGrid, Vec<i64>) {
+    fn grid(texts: &[&str]) -> (TimeGrid, Vec<i64>) {
         let form = TimeFormat::find(texts).unwrap();
         let times: Vec<i64> = texts.iter().map(|text| form.parse(text).unwrap()).collect();
         (TimeGrid::find(form, std::slice::from_ref(&times)), times)
@@ -254,20 +254,20 @@ mod tests {
             (["2018-01-01", "2019-01-01", "2020-01-01"], "1 year", 1, "2021-01-01"),
             (["1998", "1999", "2000"], "1", 1, "2001"),
         ] {
-            let (clock, times) = clock(&texts);
-            assert_eq!((clock.words().as_str(), clock.frequency().season), (words, season), "{texts:?}");
-            assert_eq!(clock.text(times[0], 3), next);
-            let steps: Vec<_> = times.iter().map(|&time| clock.steps(times[0], time)).collect();
+            let (grid, times) = grid(&texts);
+            assert_eq!((grid.words().as_str(), grid.frequency().season), (words, season), "{texts:?}");
+            assert_eq!(grid.text(times[0], 3), next);
+            let steps: Vec<_> = times.iter().map(|&time| grid.steps(times[0], time)).collect();
             assert_eq!(steps, [Some(0), Some(1), Some(2)], "{texts:?}");
         }
     }
 
     #[test]
     fn a_gap_is_steps_and_a_time_between_steps_is_none() {
-        let (clock, times) = clock(&["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-07"]);
-        assert_eq!(clock.steps(times[0], times[3]), Some(6));
-        assert_eq!(clock.steps(times[0], times[1] + HOUR), None);
-        assert_eq!(clock.steps(times[1], times[0]), Some(-1));
+        let (grid, times) = grid(&["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-07"]);
+        assert_eq!(grid.steps(times[0], times[3]), Some(6));
+        assert_eq!(grid.steps(times[0], times[1] + HOUR), None);
+        assert_eq!(grid.steps(times[1], times[0]), Some(-1));
     }
 
     #[test]
@@ -277,20 +277,20 @@ mod tests {
             (["2020-01-31", "2020-02-29", "2020-03-31"], "2019-11-30", "2024-01-30"),
             (["2020-01-30", "2020-03-30", "2020-04-30"], "2019-11-30", "2020-05-29"),
         ] {
-            let (clock, times) = clock(&texts);
-            let steps = |text: &str| clock.steps(times[0], clock.form.parse(text).unwrap());
+            let (grid, times) = grid(&texts);
+            let steps = |text: &str| grid.steps(times[0], grid.form.parse(text).unwrap());
             assert_eq!((steps(before), steps(between)), (Some(-2), None), "{texts:?}");
         }
-        let (clock, times) = clock(&["2020-01-31", "2020-02-29", "2020-03-31"]);
-        let last = clock.form.parse("2020-04-30").unwrap();
-        assert_eq!((clock.steps(times[0], last), clock.steps(times[1], last)), (Some(3), Some(2)));
+        let (grid, times) = grid(&["2020-01-31", "2020-02-29", "2020-03-31"]);
+        let last = grid.form.parse("2020-04-30").unwrap();
+        assert_eq!((grid.steps(times[0], last), grid.steps(times[1], last)), (Some(3), Some(2)));
     }
 
     #[test]
     fn calendar_repeats_after_a_week_and_a_day() {
-        let (clock, times) = clock(&["2020-01-01 00:00", "2020-01-01 01:00"]);
+        let (grid, times) = grid(&["2020-01-01 00:00", "2020-01-01 01:00"]);
         let close = |a: f32, b: f32| (a - b).abs() < 1e-6;
-        let [first, day, week] = [0, 24, 168].map(|steps| clock.calendar(clock.time(times[0], steps)));
+        let [first, day, week] = [0, 24, 168].map(|steps| grid.calendar(grid.time(times[0], steps)));
         assert_eq!(first.len(), 6);
         assert!(close(first[0], day[0]) && !close(first[2], day[2]) && close(first[2], week[2]));
         assert!(!close(first[4], week[4]));

@@ -32,7 +32,7 @@ pub struct Covariates {
 #[derive(Clone, Debug, Default)]
 pub struct TimeTable {
     /// The timestamps; `None` for tables without.
-    pub clock: Option<TimeGrid>,
+    pub grid: Option<TimeGrid>,
     /// Names of the columns that are forecast.
     pub targets: Vec<String>,
     /// The column of the timestamps.

@@ -66,11 +66,7 @@ fn forecasts<'a>(network: &'a dyn Network, questions: &'a Questions) -> Result<V
 }
 
 /// Forecast each series of a batch.
-pub(super) fn answer(
-    network: &dyn Network,
-    questions: &Questions,
-    names: Names<'_>,
-) -> Result<Vec<Answer>> {
+pub(super) fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Result<Vec<Answer>> {
     let targets = ForecastSchema::read(names.schema)?.map_or_else(Vec::new, |schema| schema.targets);
     let levels = network.head().map_or(&[][..], Head::levels);
     let found = forecasts(network, questions)?;
@@ -91,7 +87,7 @@ fn described(
     let set = &window.set;
     let times: Vec<String> =
         (window.at..window.at + mean.len()).map(|step| set.time(window.series, step)).collect();
-    let start = match set.clock {
+    let start = match set.grid {
         Some(_) => Value::from(times[0].clone()),
         None => Value::from(window.at),
     };

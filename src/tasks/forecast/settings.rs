@@ -4,7 +4,7 @@
 //! |---|---|
 //! | season | that of the step: 24 hours, 7 days, 12 months, 4 quarters, otherwise 1; see [`TimeGrid::frequency`] |
 //! | horizon | that of the M4 competition for the step, at most a sixth of the longest series |
-//! | window | 14 seasons of 24 steps or more, otherwise 3 seasons or 4 horizons, the longer, 8 horizons without seasons |
+//! | window | 14 seasons of 24 steps or more, otherwise 3 seasons or 4 horizons, the longer, 8 horizons without |
 //! | segment | a season, if the forecast has at least two; otherwise step by step |
 //! | scaling | named series: seasonal differences, of logarithms if all values are positive. Else standard deviations |
 //! | linear | beside the stack, unless a table without named series is read in segments |
@@ -21,9 +21,9 @@ use crate::data::source::Split;
 use crate::data::time_series::{
     Bounds, Centre, CovariateScale, Scales, Scaling, TimeSeries, TimeSeriesCorpus, WindowSizes,
 };
+use crate::listing::listed;
 use crate::tasks::forecast_spec::{ForecastLoss, ForecastSpec};
 use crate::tasks::network::OptionError;
-use crate::listing::listed;
 use crate::{Error, Result};
 
 /// The levels of quantiles where the user names none.
@@ -62,7 +62,7 @@ pub(super) fn complete(
         targets: corpus.table.targets.clone(),
         features: spec.features.clone(),
         known: spec.known.clone(),
-        clock: corpus.table.clock.clone(),
+        grid: corpus.table.grid.clone(),
         rows: spec.rows,
         sizes,
         scales: scales(spec, corpus, &bounds, single, season, several),
@@ -106,7 +106,9 @@ pub(super) fn check_unchanged(spec: &ForecastSpec, schema: &ForecastSchema) -> R
         (spec.linear.is_some_and(|given| given != schema.linear), |problem| {
             Error::invalid("forecasting.linear", problem)
         }),
-        (spec.calendar && !calendar && schema.clock.is_some(), |problem| Error::invalid("forecasting.calendar", problem)),
+        (spec.calendar && !calendar && schema.grid.is_some(), |problem| {
+            Error::invalid("forecasting.calendar", problem)
+        }),
         (given_head && head(spec)? != schema.head, |problem| Error::invalid("forecasting.loss", problem)),
     ];
     match changed.iter().find(|(changed, _)| *changed) {
@@ -172,16 +174,16 @@ fn window(spec: &ForecastSpec, season: usize, horizon: usize, bounds: &[Bounds])
     let longest = steps.last().copied().unwrap_or(0);
     if longest <= horizon {
         let problem = format!(
-            "the longest series has {longest} steps to train on, too few for a forecast of {horizon}; expected a smaller \
-             one, or longer series"
+            "the longest series has {longest} steps to train on, too few for a forecast of {horizon}; expected a \
+             smaller one, or longer series"
         );
         return Err(Error::invalid("forecasting.horizon", problem));
     }
     if let Some(window) = spec.window {
         if window + horizon > longest {
             let problem = format!(
-                "a window of {window} steps and a forecast of {horizon} are more than the {longest} steps of the longest \
-                 series that are trained on; expected at most {}",
+                "a window of {window} steps and a forecast of {horizon} are more than the {longest} steps of the \
+                 longest series that are trained on; expected at most {}",
                 longest - horizon
             );
             return Err(Error::invalid("forecasting.window", problem));
@@ -226,7 +228,7 @@ fn scales(
         standardised_errors: several && scaling == Scaling::Standard && !log,
         covariates: covariates(corpus, bounds, spec.features.len() + spec.known.len()),
         past_features: spec.features.len(),
-        calendar: spec.calendar && corpus.table.clock.is_some(),
+        calendar: spec.calendar && corpus.table.grid.is_some(),
     };
     let unit = |column: usize| {
         let own = train.iter().filter(|(other, _)| *other == column);

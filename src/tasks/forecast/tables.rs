@@ -131,7 +131,7 @@ pub(super) fn questions(data: &DataSpec, schema: &ForecastSchema) -> Result<Seri
 
 /// Refuse data with another step than that of the model.
 fn check_grid(schema: &ForecastSchema, corpus: &TimeSeriesCorpus) -> Result<()> {
-    let (Some(own), Some(found)) = (&schema.clock, &corpus.table.clock) else { return Ok(()) };
+    let (Some(own), Some(found)) = (&schema.grid, &corpus.table.grid) else { return Ok(()) };
     if own.same_step(found) || !corpus.table.tells_step() {
         return Ok(());
     }
@@ -152,7 +152,7 @@ impl TableSplits {
     fn new(data: &DataSpec, corpus: TimeSeriesCorpus, schema: &ForecastSchema) -> Self {
         let bounds = corpus.bounds(schema.sizes.horizon, schema.rows);
         let table = corpus.table;
-        let mut set = SeriesSet::new(table.series, table.clock, schema.sizes, schema.scales.clone());
+        let mut set = SeriesSet::new(table.series, table.grid, schema.sizes, schema.scales.clone());
         if let Some(season) = data.forecasting.as_ref().and_then(|spec| spec.season) {
             set.naive_season = season.max(1);
         }
@@ -173,16 +173,15 @@ impl TableSplits {
     /// The step of each series at a time; `None` for series that have no steps before it or end before it.
     fn steps_of(&self, time: &str, ends: &[usize]) -> Result<Vec<Option<usize>>> {
         let invalid = |problem: String| Error::invalid("forecasting.start", problem);
-        let steps: Vec<Option<usize>> = match &self.set.clock {
-            Some(clock) => {
-                let moment = clock.form.parse(time).ok_or_else(|| {
+        let steps: Vec<Option<usize>> = match &self.set.grid {
+            Some(grid) => {
+                let moment = grid.form.parse(time).ok_or_else(|| {
                     let example = self.set.time(0, 0);
                     invalid(format!(
                         "{time:?} has another form than the times of the data, such as {example}"
                     ))
                 })?;
-                let step =
-                    |start: i64| clock.steps(start, moment).and_then(|step| usize::try_from(step).ok());
+                let step = |start: i64| grid.steps(start, moment).and_then(|step| usize::try_from(step).ok());
                 self.set.series.iter().map(|series| step(series.start)).collect()
             }
             None => {
@@ -213,8 +212,8 @@ impl TableSplits {
             let rows = series.covariates.len();
             if rows < at + horizon {
                 let problem = format!(
-                    "series {:?} has features for {} of the {horizon} steps to forecast; add rows with the features that are \
-                     known in advance, and without a value",
+                    "series {:?} has features for {} of the {horizon} steps to forecast; add rows with the features \
+                     that are known in advance, and without a value",
                     series.name,
                     rows.saturating_sub(at)
                 );
@@ -229,8 +228,8 @@ impl TableSplits {
         let problem = match split {
             Split::All => format!("has no series with more than {horizon} steps, those of a forecast"),
             _ => format!(
-                "has no {split} split: no series has {horizon} steps in it, those of a forecast; use option `split = all`, \
-                 longer series, or a larger fraction"
+                "has no {split} split: no series has {horizon} steps in it, those of a forecast; use option \
+                 `split = all`, longer series, or a larger fraction"
             ),
         };
         Error::file(&self.path, problem)
