@@ -55,7 +55,7 @@ fn scores_on_corpora_of_naive_forecasts_are_those_of_m4() {
             scores.add(values, &forecast, seasonal_scale(history, season));
         }
         let found = [scores.smape(), scores.mase()].map(|score| format!("{:.3}", score.unwrap()));
-        assert_eq!((found, scores.unscaled_series()), (expected.map(String::from), 0), "{name}");
+        assert_eq!((found, scores.unscaled_forecasts()), (expected.map(String::from), 0), "{name}");
     }
 }
 

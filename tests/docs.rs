@@ -7,6 +7,9 @@ use std::process::Command;
 /// The largest README, in bytes: one page.
 const LARGEST_README: u64 = 9 * 1024;
 
+/// The most characters of a line.
+const WIDEST_LINE: usize = 120;
+
 /// Commands without `--device`, which the test runs with `--help`.
 const WITHOUT_DEVICE: [&str; 6] = ["completions", "data", "export", "list", "man", "plot"];
 
@@ -318,4 +321,68 @@ fn ratios_by_peer(speed: &str, row: &str) -> Vec<Vec<f64>> {
     }
     ratios.retain(|ratios| !ratios.is_empty());
     ratios
+}
+
+/// The files below a folder, without what is built or downloaded.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let built = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        name == "target" || name == "__pycache__" || name == ".venv"
+    };
+    let kept = entries.filter(|path| !built(path));
+    kept.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+/// Whether a line of a source file has to be narrow: comments in Rust, whose code rustfmt wraps, and in shell scripts,
+/// and every line of Python. Rows of tables in comments are as long as their cells.
+fn is_narrow(extension: &str, line: &str) -> bool {
+    let line = line.trim_start();
+    match extension {
+        "rs" => line.starts_with("//") && !line.trim_start_matches(['/', '!', ' ']).starts_with('|'),
+        "py" => true,
+        _ => line.starts_with('#'),
+    }
+}
+
+/// The lines of a file that are too wide, as file, line and width.
+fn wide_lines<'t>(path: &Path, lines: impl Iterator<Item = (usize, &'t str)>) -> Vec<String> {
+    let wide = lines.filter(|(_, line)| line.chars().count() > WIDEST_LINE);
+    let name = path.strip_prefix(root()).unwrap().display();
+    wide.map(|(number, line)| format!("{name}:{}: {} characters", number + 1, line.chars().count())).collect()
+}
+
+#[test]
+fn comments_are_at_most_120_characters_wide() {
+    let mut wide = vec![];
+    for path in
+        ["src", "models", "tests", "scripts"].iter().flat_map(|folder| files_below(&root().join(folder)))
+    {
+        let extension = path.extension().unwrap_or_default().to_str().unwrap();
+        let Some(text) =
+            std::fs::read_to_string(&path).ok().filter(|_| ["rs", "py", "sh", ""].contains(&extension))
+        else {
+            continue;
+        };
+        wide.extend(wide_lines(
+            &path,
+            text.lines().enumerate().filter(|(_, line)| is_narrow(extension, line)),
+        ));
+    }
+    assert!(wide.is_empty(), "wider than {WIDEST_LINE}:\n{}", wide.join("\n"));
+}
+
+#[test]
+fn prose_is_at_most_120_characters_wide() {
+    let mut wide = vec![];
+    for (path, text) in pages() {
+        let mut fenced = false;
+        let prose = text.lines().enumerate().filter(|(_, line)| {
+            fenced ^= line.starts_with("```");
+            // Rows of tables, output and pictures cannot be wrapped.
+            !fenced && !line.starts_with('|') && !line.starts_with("![")
+        });
+        wide.extend(wide_lines(&path, prose));
+    }
+    assert!(wide.is_empty(), "wider than {WIDEST_LINE}:\n{}", wide.join("\n"));
 }

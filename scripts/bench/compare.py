@@ -2,10 +2,10 @@
 """Compares the speed of rnn-zoo and its peers on two threads of this machine, or as many as BENCH_THREADS says. Prints
 Markdown. `run` builds all of them.
 
-Every figure is a ratio of medians, the peer's time / ours: above 1, ours is faster. For each row, ours and every peer are
-measured alternately for several rounds. Each round gives a median over repetitions; the median of these counts. Peers are
-worker processes that wait on stdin while another one is measured. A measurement that other programs disturbed is
-repeated, because two threads that wait for each other lose much more time than was taken from them. Linux only.
+Every figure is a ratio of medians, the peer's time / ours: above 1, ours is faster. For each row, ours and every peer
+are measured alternately for several rounds. Each round gives a median over repetitions; the median of these counts.
+Peers are worker processes that wait on stdin while another one is measured. A measurement that other programs disturbed
+is repeated, because two threads that wait for each other lose much more time than was taken from them. Linux only.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     scripts/bench/race RECIPE DATA STEPS EVERY [--first torch]
 
-DATA is a folder with train.txt and valid.txt. Both evaluate every EVERY steps; the learning rate falls over STEPS. Prints
-every evaluation of both, and for each loss that both reached the ratio of PyTorch's seconds to ours.
+DATA is a folder with train.txt and valid.txt. Both evaluate every EVERY steps; the learning rate falls over STEPS.
+Prints every evaluation of both, and for each loss that both reached the ratio of PyTorch's seconds to ours.
 """
 
 import argparse
@@ -68,7 +68,8 @@ def main():
     for _, seconds, loss in found["torch"]:
         our_seconds = reached(found["ours"], loss)
         if our_seconds is not None:
-            print(f"loss {loss:.4f}: PyTorch {seconds:.1f} s, ours {our_seconds:.1f} s, ratio {seconds / our_seconds:.2f}")
+            times = f"PyTorch {seconds:.1f} s, ours {our_seconds:.1f} s"
+            print(f"loss {loss:.4f}: {times}, ratio {seconds / our_seconds:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the table of speed in README.md from the tables in docs/speed.md: geometric means of the ratios of each cell."""
+"""Prints README.md's table of speed: geometric means of the ratios of each cell in the tables of docs/speed.md."""
 
 import re
 import statistics

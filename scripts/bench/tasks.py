@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares the training step of each task with PyTorch on two threads, or as many as BENCH_THREADS says. Prints Markdown.
+"""Compares the training step of each task with PyTorch; prints Markdown. Both have BENCH_THREADS threads, or two.
 
     scripts/bench/tasks [--rounds N] [--steps N] [--only TASK]
 
@@ -23,13 +23,16 @@ from serve import THREADS
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 EVERY = 10  # steps that are timed together
-COMMON = f"--dropout 0 --clip 1 --lr 0.001 --seed 1 --threads {THREADS} --log-every {EVERY} --eval-every 1000000 --force"
+COMMON = (
+    f"--dropout 0 --clip 1 --lr 0.001 --seed 1 --threads {THREADS} --log-every {EVERY} --eval-every 1000000 "
+    "--force"
+)
 TASKS = {
-    "classify": "gru --data {data} --label-column label --bidirectional --readout last --tokenizer word --embedding 200 "
-    "--hidden 200 --layers 1 --batch-size 64",
+    "classify": "gru --data {data} --label-column label --bidirectional --readout last --tokenizer word "
+    "--embedding 200 --hidden 200 --layers 1 --batch-size 64",
     "tag": "lstm --data {data} --task tag --embedding 100 --hidden 200 --characters 25 --batch-size 32",
-    "forecast": "gru --task forecast --data {data}/series.csv --series-column series --target value --window 168 --horizon 48 "
-    "--segment 1 --linear=false --loss mae --hidden 128 --layers 1 --batch-size 64",
+    "forecast": "gru --task forecast --data {data}/series.csv --series-column series --target value --window 168 "
+    "--horizon 48 --segment 1 --linear=false --loss mae --hidden 128 --layers 1 --batch-size 64",
     "translate": "gru --data {data} --source-lang xx --target-lang yy --tokenizer word --embedding 256 --hidden 256 "
     "--layers 1 --batch-size 64",
 }

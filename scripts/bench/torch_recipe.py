@@ -1,8 +1,8 @@
 """Trains a recipe of `rnn train` in PyTorch, as a PyTorch user would write it: RECIPE DATA VALID STEPS EVERY.
 
-The model is an LSTM language model over words or characters; KNOWN lists the keys that a recipe may have. DATA and VALID are
-text files. Prints a line of JSON at every evaluation: step, seconds of training, nats a token. If the recipe keeps an
-average of the parameters, the average is evaluated.
+The model is an LSTM language model over words or characters; KNOWN lists the keys that a recipe may have. DATA and
+VALID are text files. Prints a line of JSON at every evaluation: step, seconds of training, nats a token. If the recipe
+keeps an average of the parameters, the average is evaluated.
 """
 
 import json

@@ -69,7 +69,9 @@ def schedules(losses):
         "cosine_warmup": (lambda o: warm_cosine(o, WARMUP, 0.0), steps),
         "one_cycle": (lambda o: lr.OneCycleLR(o, max_lr=BASE, total_steps=TOTAL), steps[:-1]),
         "one_cycle_set": (
-            lambda o: lr.OneCycleLR(o, max_lr=BASE, total_steps=TOTAL, pct_start=0.45, div_factor=10, final_div_factor=50),
+            lambda o: lr.OneCycleLR(
+                o, max_lr=BASE, total_steps=TOTAL, pct_start=0.45, div_factor=10, final_div_factor=50
+            ),
             steps[:-1],
         ),
     }

@@ -2,9 +2,9 @@
 
 Usage: python translation_scores.py ../../tests/golden/translation_scores.json [MULTI30K]
 
-The values are those of sacrebleu with its defaults and one reference a line. The sentences were written for this script.
-MULTI30K is the folder of `val.de` and `test_2016_flickr.de`: of these the scores alone are written, because the corpus
-is no part of the repository. Without it, the scores that the file has are kept.
+The values are those of sacrebleu with its defaults and one reference a line. The sentences were written for this
+script. MULTI30K is the folder of `val.de` and `test_2016_flickr.de`: of these the scores alone are written, because the
+corpus is no part of the repository. Without it, the scores that the file has are kept.
 """
 
 import json

@@ -47,11 +47,12 @@ Examples:
 
 Figures of a classifier: accuracy; macro_f1, the mean F1 of the classes that occur in the data or among the answers;
 per_class with precision, recall, f1 and support (0 / 0 is 0); confusion with a row for each true class, in the order
-of labels. Of a tagger: accuracy over time steps; precision, recall and f1 as means over the tags. Of a forecaster:
-mae, rmse, mse, smape in percent, mase, and the same of two naive forecasts. Of several columns that are standardised,
-mae, rmse and mse are those of standardised values. A forecaster is evaluated at every step of the split, or with
---stride at every so many. Of a translator: perplexity with the true tokens before each; bleu and chrf as sacrebleu
-computes them, and exact, the share of translations that are right word for word, all with --beams."
+of labels. Of a tagger: accuracy over words; precision, recall and f1 over spans where the tags are BIO or BIOES,
+otherwise as means over the tags. Of a forecaster: mae, rmse, mse, smape in percent, mase, and the same of two naive
+forecasts. Of several columns that are standardised, mae, rmse and mse are those of standardised values. A forecaster is
+evaluated at every step of the split, or with --stride at every so many. Of a translator: perplexity with the true
+tokens before each; bleu and chrf as sacrebleu computes them, and exact, the share of translations that are right word
+for word, all with --beams."
 )]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME

@@ -10,7 +10,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 94] = [
+const FLAGS: [(&str, &str); 95] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
@@ -45,6 +45,7 @@ const FLAGS: [(&str, &str); 94] = [
     ("epochs", "--epochs"),
     ("eval_every", "--eval-every"),
     ("force", "--force"),
+    ("forecasting.calendar", "--calendar"),
     ("forecasting.centre", "--centre"),
     ("forecasting.features", "--features"),
     ("forecasting.horizon", "--horizon"),

@@ -56,7 +56,8 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     known_features: Vec<String>,
 
-    /// Add the hour, day of the week and day of the year of the times as features
+    /// Add the time of the day (steps of less than a day), the time of the week (less than a week) and the day of the
+    /// year as features
     #[arg(long)]
     calendar: bool,
 
@@ -65,16 +66,18 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "N", value_parser = number::size)]
     horizon: Option<usize>,
 
-    /// Steps before a forecast that the network reads [default: 14 days of hours, else 3 seasons or 4 horizons]
+    /// Steps before a forecast that the network reads [default: 14 seasons of 24 steps or more, else 3 seasons or
+    /// 4 horizons, the longer, or 8 horizons without seasons; less for short series]
     #[arg(long, value_name = "N", value_parser = number::size)]
     window: Option<usize>,
 
     /// Cut the window into segments of N steps, each a step of the network; 1 reads step by step [default: a season of
-    /// 24 steps or more]
+    /// 24 steps or more, if a forecast has two of them, else 1]
     #[arg(long, value_name = "N", value_parser = number::size)]
     segment: Option<usize>,
 
-    /// Add a linear layer from the window to the forecast [default: true, but for a single series in segments]
+    /// Add a linear layer from the window to the forecast [default: true; false for a table without
+    /// --series-column and --wide that is read in segments]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
     linear: Option<bool>,
@@ -101,16 +104,18 @@ pub struct ForecastArgs {
     quantiles: Vec<f64>,
 
     /// Scale of a window: standard (deviation of the column), season (mean seasonal difference in the window), level
-    /// (mean size), deviation or none [default: standard for one series, season for several]
-    #[arg(long, value_name = "NAME", value_parser = flags::named::<Scaling>(&["standard", "season", "level", "deviation", "none"]), hide_possible_values = true)]
+    /// (mean size), deviation or none [default: season with --series-column or --wide, else standard]
+    #[arg(long, value_name = "NAME", hide_possible_values = true,
+          value_parser = flags::named::<Scaling>(&["standard", "season", "level", "deviation", "none"]))]
     scaling: Option<Scaling>,
 
-    /// Value that is subtracted from a window: its last value, its mean or zero [default: last; mean for several series
-    /// with seasons of 24 steps or more]
-    #[arg(long, value_name = "NAME", value_parser = flags::named::<Centre>(&["last", "mean", "zero"]), hide_possible_values = true)]
+    /// Value that is subtracted from a window: its last value, its mean or zero [default: last; with --series-column or
+    /// --wide and seasons of 24 steps or more mean]
+    #[arg(long, value_name = "NAME", hide_possible_values = true,
+          value_parser = flags::named::<Centre>(&["last", "mean", "zero"]))]
     centre: Option<Centre>,
 
-    /// Forecast logarithms [default: true for several series of positive values]
+    /// Forecast logarithms [default: true with --series-column or --wide, if all values in training are positive]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
     log_values: Option<bool>,

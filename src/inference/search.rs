@@ -9,7 +9,8 @@
 //! ln p(tokens | source) / tokens^length_penalty          an <eos> at the end counts as a token
 //! ```
 //!
-//! One beam is greedy search. With as many beams as there are texts, the translation is the best of all.
+//! One beam is greedy search. With a beam for every text that the decoder could have
+//! written so far, the search is exhaustive.
 
 use candle_core::{D, DType, Tensor};
 use rnn_zoo_models::{AttentionState, SequenceToSequence, WrittenStep};

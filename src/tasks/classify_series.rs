@@ -13,6 +13,7 @@ use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
 use crate::data::labelled_series::LabelledSeries;
 use crate::data::source::Split;
+use crate::data::time_series::CovariateScale;
 use crate::listing::listed;
 use crate::training::{LossUnit, Splits};
 use crate::{Error, Result};
@@ -51,18 +52,12 @@ impl SeriesSchema {
     fn learn(series: &[LabelledSeries]) -> Self {
         let dimensions = series.first().map_or_else(Vec::new, |first| first.dimensions.to_vec());
         let width = dimensions.len();
-        let (mut mean, mut scale) = (vec![], vec![]);
-        for dimension in 0..width {
-            let values = || {
-                let all = series.iter().flat_map(move |one| one.values.iter().skip(dimension).step_by(width));
-                all.copied().filter(|value| !value.is_nan())
-            };
-            let count = values().count().max(1) as f64;
-            let centre = values().sum::<f64>() / count;
-            let deviation = (values().map(|value| (value - centre).powi(2)).sum::<f64>() / count).sqrt();
-            mean.push(centre);
-            scale.push(if deviation > f64::EPSILON * centre.abs() { deviation } else { 1. });
-        }
+        let of_dimension = |dimension: usize| {
+            let values = series.iter().flat_map(move |one| one.values.iter().skip(dimension).step_by(width));
+            let CovariateScale { mean, scale } = CovariateScale::of(values.copied());
+            (mean, scale)
+        };
+        let (mean, scale) = (0..width).map(of_dimension).unzip();
         Self { dimensions, mean, scale }
     }
 

@@ -5,9 +5,12 @@
 //! ```text
 //! MAE   = mean |y - f|            MSE = mean (y - f)^2            RMSE = sqrt(MSE)
 //! sMAPE = mean 200 |y - f| / (|y| + |f|), in percent; 0 / 0 = 0
-//! MASE  = mean over series of (mean |y - f|) / scale
+//! MASE  = mean over forecasts of (mean |y - f|) / scale
 //! scale = mean |x[t] - x[t - m]| over the history x of the series
 //! ```
+//!
+//! A series that is forecast from several of its steps counts in MASE once for each. The other means are over all
+//! values.
 //!
 //! sMAPE and MASE are those of the M4 competition (Makridakis et al. 2020, "The M4 competition: 100,000 time series and
 //! 61 forecasting methods"), which forecasts the same number of steps of each series.
@@ -16,7 +19,7 @@
 
 use std::ops::AddAssign;
 
-/// Sums of errors, from which the metrics follow. Those of several series are added.
+/// Sums of errors, from which the metrics follow. Those of several forecasts are added.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SeriesScores {
     /// Values that are not missing.
@@ -24,15 +27,15 @@ pub struct SeriesScores {
     absolute: f64,
     squared: f64,
     relative: f64,
-    /// Series with a scale.
-    scaled_series: u64,
+    /// Forecasts of series with a scale.
+    scaled_forecasts: u64,
     scaled: f64,
-    unscaled_series: u64,
+    unscaled_forecasts: u64,
 }
 
 impl SeriesScores {
-    /// Add the forecast of a series. `values` and `forecast` hold the same steps; `scale` is that of the history, see
-    /// [`seasonal_scale`]. A series without a scale counts for all metrics but MASE.
+    /// Add a forecast of a series, one of several or the only one. `values` and `forecast` hold the same steps; `scale`
+    /// is that of the history, see [`seasonal_scale`]. A forecast without a scale counts for all metrics but MASE.
     pub fn add(&mut self, values: &[f64], forecast: &[f64], scale: Option<f64>) {
         debug_assert_eq!(values.len(), forecast.len(), "the same steps");
         let (mut points, mut absolute) = (0, 0.);
@@ -49,9 +52,9 @@ impl SeriesScores {
             _ if points == 0 => {}
             Some(scale) => {
                 self.scaled += absolute / points as f64 / scale;
-                self.scaled_series += 1;
+                self.scaled_forecasts += 1;
             }
-            None => self.unscaled_series += 1,
+            None => self.unscaled_forecasts += 1,
         }
     }
 
@@ -60,9 +63,9 @@ impl SeriesScores {
         self.points
     }
 
-    /// The number of series that MASE leaves out, because they have no scale.
-    pub fn unscaled_series(&self) -> u64 {
-        self.unscaled_series
+    /// The number of forecasts that MASE leaves out, because their series have no scale.
+    pub fn unscaled_forecasts(&self) -> u64 {
+        self.unscaled_forecasts
     }
 
     /// Mean absolute error; `None` if there are no values.
@@ -85,9 +88,9 @@ impl SeriesScores {
         mean(self.relative, self.points)
     }
 
-    /// Mean absolute scaled error; `None` if no series has a scale.
+    /// Mean absolute scaled error; `None` if no forecast has one.
     pub fn mase(&self) -> Option<f64> {
-        mean(self.scaled, self.scaled_series)
+        mean(self.scaled, self.scaled_forecasts)
     }
 }
 
@@ -97,9 +100,9 @@ impl AddAssign for SeriesScores {
         self.absolute += other.absolute;
         self.squared += other.squared;
         self.relative += other.relative;
-        self.scaled_series += other.scaled_series;
+        self.scaled_forecasts += other.scaled_forecasts;
         self.scaled += other.scaled;
-        self.unscaled_series += other.unscaled_series;
+        self.unscaled_forecasts += other.unscaled_forecasts;
     }
 }
 
@@ -168,7 +171,7 @@ mod tests {
         let found = scores(&[1., NAN, 0.], &[2., 7., 0.], None);
         assert_eq!((found.points(), found.mae(), found.mse()), (2, Some(0.5), Some(0.5)));
         assert!((found.smape().unwrap() - 100. / 3.).abs() < 1e-12);
-        assert_eq!((found.mase(), found.unscaled_series()), (None, 1));
+        assert_eq!((found.mase(), found.unscaled_forecasts()), (None, 1));
         assert_eq!(scores(&[NAN], &[1.], Some(1.)), SeriesScores::default());
     }
 

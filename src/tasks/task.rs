@@ -1,4 +1,5 @@
-//! The trait of tasks: everything that differs between language models, classifiers, taggers and forecasters.
+//! The trait of tasks: everything that differs between language models, classifiers, taggers, forecasters and
+//! translators.
 
 use std::fmt;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// Cross-entropy and perplexity of the targets' tokens with teacher forcing; BLEU, chrF and exact match of the
 /// translations that a search finds.
 pub(super) struct TranslateMeter {
-    /// The reason why nothing can be translated.
+    /// The vocabularies of the model, or the error in reading them, which is reported at the first batch.
     vocabularies: Result<Vocabularies>,
     options: SearchOptions,
     loss: LossSum,

@@ -95,7 +95,8 @@ impl Vocabularies {
     /// If a foreign tokenizer has none.
     pub fn end(&self) -> Result<u32> {
         self.target().end().ok_or_else(|| {
-            let problem = "has no token that ends a text (<eos>, </s>, <|endoftext|> or [SEP]), which translation needs";
+            let problem =
+                "has no token that ends a text (<eos>, </s>, <|endoftext|> or [SEP]), which translation needs";
             Error::invalid("tokenizer", problem)
         })
     }

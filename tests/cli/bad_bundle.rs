@@ -23,74 +23,20 @@ fn fill(file: &Path, parameter: &str, value: f32) {
     candle_core::safetensors::save(&tensors, file).unwrap();
 }
 
-#[test]
-fn damage_is_named_with_the_file() {
+/// A file of the bundle `m`, its damaged content (`None` without the file), and a part of the error.
+type Damage = (&'static str, Option<Vec<u8>>, &'static str);
+
+/// A folder of the bundles `m`, `other` of another cell and `words` of another tokenizer.
+fn three_bundles() -> Folder {
     let folder = Folder::with_model();
     folder.done(&format!("train gru --data text.txt --out other {TINY}"));
     folder.done(&format!("train rnnlm --data text.txt --out words {TINY}"));
-    let weights = folder.bytes("m/model.safetensors");
-    let config = |change: fn(&mut Value)| {
-        let mut config = folder.json("m/config.json");
-        change(&mut config);
-        config.to_string().into_bytes()
-    };
-    let decoder = |value: Value| {
-        let mut tokenizer = folder.json("m/tokenizer.json");
-        tokenizer["decoder"] = value;
-        tokenizer.to_string().into_bytes()
-    };
-    let mut inserted = folder.bytes("m/tokenizer.json");
-    let place = inserted.windows(9).position(|bytes| bytes == b"\"decoder\"").unwrap();
-    inserted.insert(place + 12, b'F');
-    let (model, settings, tokenizer) = ("m/model.safetensors", "m/config.json", "m/tokenizer.json");
-    let cases: Vec<(&str, Option<Vec<u8>>, &str)> = vec![
-        (model, None, "is missing"),
-        (model, Some(vec![]), "cut short"),
-        (model, Some(weights[..5].to_vec()), "cut short"),
-        (model, Some(weights[..weights.len() / 2].to_vec()), "cut short"),
-        (model, Some(weights[..weights.len() - 1].to_vec()), "cut short"),
-        (model, Some([&weights[..], b"more"].concat()), "not what its header says"),
-        (model, Some(folder.bytes("text.txt")), "not a safetensors file"),
-        (model, Some(b"PK\x03\x04\0\0\x08\x08 archive/data.pkl".to_vec()), "is a PyTorch checkpoint (.pth)"),
-        (model, Some(header(u64::MAX, "")), "its header would have 18446744073709551615 bytes"),
-        (model, Some(header(4 << 20, &"[".repeat(4 << 20))), "not a safetensors file"),
-        (model, Some(folder.bytes("other/model.safetensors")), "rnn.bias_hh_l0 has shape [24]"),
-        (model, Some(folder.bytes("words/model.safetensors")), "does not belong to this config.json"),
-        (
-            settings,
-            Some(config(|c| c["network"]["rnn"]["hidden_size"] = 9.into())),
-            "model.safetensors: tensor",
-        ),
-        (
-            settings,
-            Some(config(|c| c["network"]["rnn"]["num_layers"] = 2.into())),
-            "has no tensor rnn.bias_hh_l1",
-        ),
-        (settings, Some(config(|c| c["network"]["rnn"]["hidden_size"] = 0.into())), "hidden_size is 0"),
-        (
-            settings,
-            Some(config(|c| c["network"]["rnn"]["hidden_size"] = 80_000_000_000_u64.into())),
-            "hidden_size",
-        ),
-        (settings, Some(config(|c| c["network"]["vocabulary_size"] = 9.into())), "tokenizer.json: has"),
-        (settings, Some(config(|c| c["format"] = 2.into())), "newer than the 1 read here; upgrade rnn-zoo"),
-        (settings, Some(config(|c| c["format"] = Value::Null)), "has no `format` number"),
-        (settings, Some(config(|c| c["task"] = "sing".into())), "unknown variant `sing`"),
-        (settings, Some(config(|c| c["network"]["rnn"]["cell"] = "elman".into())), "elman"),
-        (settings, Some(b"{\"format\": 1".to_vec()), "cut short or not JSON"),
-        (settings, Some(vec![0xff; 40]), "UTF-8"),
-        (settings, Some("[".repeat(1 << 20).into_bytes()), "cut short or not JSON"),
-        (settings, None, "config.json"),
-        (tokenizer, Some(folder.bytes("words/tokenizer.json")), "but the model was trained with"),
-        (tokenizer, Some(b"{".to_vec()), "not a tokenizer.json of the Hugging Face tokenizers format"),
-        (tokenizer, Some(vec![]), "not a tokenizer.json"),
-        (tokenizer, Some(inserted), "not a tokenizer.json of the Hugging Face tokenizers format"),
-        (tokenizer, Some(decoder(5.into())), "not a tokenizer.json of the Hugging Face tokenizers format"),
-        (tokenizer, Some(decoder(serde_json::json!({"type": 5}))), "not a tokenizer.json"),
-        (tokenizer, Some("[".repeat(1 << 20).into_bytes()), "nested deeper than 128 levels"),
-        (tokenizer, None, "is missing, but the model needs its char tokenizer"),
-    ];
-    for (file, content, mention) in cases {
+    folder
+}
+
+/// Refuse the bundle with each damage, and list the others beside it.
+fn refuse_each(folder: &Folder, damages: Vec<Damage>) {
+    for (file, content, mention) in damages {
         let whole = folder.bytes(file);
         match content {
             Some(content) => folder.write(file, content),
@@ -106,6 +52,83 @@ fn damage_is_named_with_the_file() {
         folder.write(file, whole);
     }
     folder.done("generate m");
+}
+
+#[test]
+fn damaged_parameters_are_named_with_the_file() {
+    let folder = three_bundles();
+    let weights = folder.bytes("m/model.safetensors");
+    let contents = [
+        (None, "is missing"),
+        (Some(vec![]), "cut short"),
+        (Some(weights[..5].to_vec()), "cut short"),
+        (Some(weights[..weights.len() / 2].to_vec()), "cut short"),
+        (Some(weights[..weights.len() - 1].to_vec()), "cut short"),
+        (Some([&weights[..], b"more"].concat()), "not what its header says"),
+        (Some(folder.bytes("text.txt")), "not a safetensors file"),
+        (Some(b"PK\x03\x04\0\0\x08\x08 archive/data.pkl".to_vec()), "is a PyTorch checkpoint (.pth)"),
+        (Some(header(u64::MAX, "")), "its header would have 18446744073709551615 bytes"),
+        (Some(header(4 << 20, &"[".repeat(4 << 20))), "not a safetensors file"),
+        (Some(folder.bytes("other/model.safetensors")), "rnn.bias_hh_l0 has shape [24]"),
+        (Some(folder.bytes("words/model.safetensors")), "does not belong to this config.json"),
+    ];
+    let of_file = contents.map(|(content, mention)| ("m/model.safetensors", content, mention));
+    refuse_each(&folder, of_file.into());
+}
+
+#[test]
+fn damaged_settings_are_named_with_the_file() {
+    let folder = three_bundles();
+    let config = |change: fn(&mut Value)| {
+        let mut config = folder.json("m/config.json");
+        change(&mut config);
+        config.to_string().into_bytes()
+    };
+    let rnn = |name: &'static str, value: Value| {
+        let mut config = folder.json("m/config.json");
+        config["network"]["rnn"][name] = value;
+        config.to_string().into_bytes()
+    };
+    let contents = [
+        (Some(rnn("hidden_size", 9.into())), "model.safetensors: tensor"),
+        (Some(rnn("num_layers", 2.into())), "has no tensor rnn.bias_hh_l1"),
+        (Some(rnn("hidden_size", 0.into())), "hidden_size is 0"),
+        (Some(rnn("hidden_size", 80_000_000_000_u64.into())), "hidden_size"),
+        (Some(rnn("cell", "elman".into())), "elman"),
+        (Some(config(|c| c["network"]["vocabulary_size"] = 9.into())), "tokenizer.json: has"),
+        (Some(config(|c| c["format"] = 2.into())), "newer than the 1 read here; upgrade rnn-zoo"),
+        (Some(config(|c| c["format"] = Value::Null)), "has no `format` number"),
+        (Some(config(|c| c["task"] = "sing".into())), "unknown variant `sing`"),
+        (Some(b"{\"format\": 1".to_vec()), "cut short or not JSON"),
+        (Some(vec![0xff; 40]), "UTF-8"),
+        (Some("[".repeat(1 << 20).into_bytes()), "cut short or not JSON"),
+        (None, "config.json"),
+    ];
+    refuse_each(&folder, contents.map(|(content, mention)| ("m/config.json", content, mention)).into());
+}
+
+#[test]
+fn damaged_tokenizers_are_named_with_the_file() {
+    let folder = three_bundles();
+    let decoder = |value: Value| {
+        let mut tokenizer = folder.json("m/tokenizer.json");
+        tokenizer["decoder"] = value;
+        tokenizer.to_string().into_bytes()
+    };
+    let mut inserted = folder.bytes("m/tokenizer.json");
+    let place = inserted.windows(9).position(|bytes| bytes == b"\"decoder\"").unwrap();
+    inserted.insert(place + 12, b'F');
+    let contents = [
+        (Some(folder.bytes("words/tokenizer.json")), "but the model was trained with"),
+        (Some(b"{".to_vec()), "not a tokenizer.json of the Hugging Face tokenizers format"),
+        (Some(vec![]), "not a tokenizer.json"),
+        (Some(inserted), "not a tokenizer.json of the Hugging Face tokenizers format"),
+        (Some(decoder(5.into())), "not a tokenizer.json of the Hugging Face tokenizers format"),
+        (Some(decoder(serde_json::json!({"type": 5}))), "not a tokenizer.json"),
+        (Some("[".repeat(1 << 20).into_bytes()), "nested deeper than 128 levels"),
+        (None, "is missing, but the model needs its char tokenizer"),
+    ];
+    refuse_each(&folder, contents.map(|(content, mention)| ("m/tokenizer.json", content, mention)).into());
 }
 
 #[test]

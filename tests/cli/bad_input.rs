@@ -62,9 +62,16 @@ fn data_that_cannot_be_learned_from_is_named() {
     }
 }
 
-#[test]
-fn flags_that_make_no_sense_are_named() {
+/// Refuse training with each of the flags, and name all of the mentions.
+fn refuse_flags(flags: impl IntoIterator<Item = (String, Vec<&'static str>)>) {
     let folder = Folder::new();
+    for (flags, mentions) in flags {
+        folder.refused(&format!("train lstm --data text.txt --out m {flags}"), 2, &mentions);
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_named() {
     let zeros = "--hidden --embedding --layers --batch-size --bptt --epochs --max-steps --eval-every --log-every \
                  --early-stop --projection --max-vocab --threads";
     let zeros = zeros.split_whitespace().map(|flag| (format!("{flag} 0"), vec![flag]));
@@ -96,7 +103,11 @@ fn flags_that_make_no_sense_are_named() {
         ("--hidden 99999999999999999999", "--hidden"),
         ("--projection 20 --hidden 8", "--projection"),
     ];
-    let numbers = numbers.map(|(flags, name)| (flags.to_string(), vec![name]));
+    refuse_flags(zeros.chain(numbers.map(|(flags, name)| (flags.to_string(), vec![name]))));
+}
+
+#[test]
+fn choices_that_make_no_sense_are_named() {
     let choices = [
         ("--average mean", vec!["--average", "ema:DECAY"]),
         ("--average ema:1", vec!["--average", "below 1"]),
@@ -128,10 +139,12 @@ fn flags_that_make_no_sense_are_named() {
         ("--hiden 8", vec!["--hiden", "--hidden"]),
         ("--save-every 8", vec!["--save-every"]),
     ];
-    let choices = choices.map(|(flags, names)| (flags.to_string(), names));
-    for (flags, names) in zeros.chain(numbers).chain(choices) {
-        folder.refused(&format!("train lstm --data text.txt --out m {flags}"), 2, &names);
-    }
+    refuse_flags(choices.map(|(flags, names)| (flags.to_string(), names)));
+}
+
+#[test]
+fn a_file_that_is_no_tokenizer_is_named() {
+    let folder = Folder::new();
     for tokenizer in ["{}", "{", "no json"] {
         folder.write("broken.json", tokenizer);
         let line = "train lstm --data text.txt --out m --tokenizer broken.json";

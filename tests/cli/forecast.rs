@@ -54,6 +54,7 @@ fn long_table_trains_a_forecaster_of_each_series() {
     let config = folder.json("m/config.json");
     assert_eq!((&config["task"], &config["network"]["network"]), (&json!("forecast"), &json!("forecaster")));
     assert_eq!(config["schema"]["time"], "date");
+    assert_eq!(config["schema"]["clock"]["step"], json!({ "fixed": 86_400_000 }));
 
     let found = answers(&folder.done("predict m --data shops.csv --json"));
     assert_eq!(found.len(), 2);
@@ -69,6 +70,10 @@ fn long_table_trains_a_forecaster_of_each_series() {
     }
     let mae = |figures: &Value| figures["mae"].as_f64().unwrap();
     assert!(mae(&scores["seasonal_naive"]) < mae(&scores["naive"]), "{scores}");
+    // A season of the user is that of naive forecasts: the scales of the model's windows keep their own.
+    let other = self::scores(&folder, "eval m --data shops.csv --json --season 5");
+    assert_eq!((mae(&other), &other["loss"]), (mae(&scores), &scores["loss"]));
+    assert!(mae(&other["seasonal_naive"]) > mae(&scores["seasonal_naive"]), "{other}");
     let walked = |stride| scores_count(&folder, stride);
     assert_eq!((walked(1), walked(3)), (6, 2), "6 of the 120 days are the test of each of two series");
 }
@@ -200,6 +205,27 @@ fn all_columns_of_a_table_are_forecast_in_segments() {
 }
 
 #[test]
+fn columns_of_named_series_are_told_apart() {
+    let folder = Folder::new();
+    folder.write("shops.csv", shops(60));
+    let flags = format!("--series-column shop --target sales,weekend {TINY} {TINY_SEQUENCES}");
+    folder.done(&format!("train gru --data shops.csv --out m {flags}"));
+    let table = folder.done("predict m --data shops.csv --csv");
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("series,target,time,mean", 1 + 4 * 4));
+    assert!(lines[1].starts_with("north,sales,2023-03-02,"), "{table}");
+    assert!(lines[5].starts_with("north,weekend,2023-03-02,"), "{table}");
+    let found = answers(&folder.done("predict m --data shops.csv --json"));
+    let names = |answer: &Value| (answer["series"].clone(), answer["target"].clone());
+    assert_eq!(names(&found[3]), (json!("south"), json!("weekend")));
+    let said = folder.done("predict m --data shops.csv");
+    assert!(
+        said.lines().nth(1).is_some_and(|line| line.starts_with("north  weekend  2023-03-02  ")),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_resumed_forecaster_has_the_bytes_of_one_left_alone() {
     let folder = Folder::new();
     folder.write("days.csv", daily(80, plain));
@@ -221,6 +247,15 @@ fn a_resumed_forecaster_has_the_bytes_of_one_left_alone() {
         2,
         &["--horizon", "is 4 in the model, not 9"],
     );
+    for (flags, mentions) in [
+        ("--target z", ["--target", "the model reads y here, not z"]),
+        ("--features y", ["--features", "the model reads none here, not y"]),
+        ("--known-features y", ["--known-features", "the model reads none here, not y"]),
+        ("--calendar", ["--calendar", "is another one in the model"]),
+    ] {
+        folder.refused(&format!("train --from whole --data other.csv {flags}"), 2, &mentions);
+    }
+    folder.done("train --from whole --data other.csv --target y --max-steps 1 --out same");
     folder.done("export whole --out small --dtype f16");
     folder.done("predict small --data days.csv");
 }
@@ -248,6 +283,20 @@ fn rows_that_are_repaired_are_counted() {
     folder.done(&format!("train gru --task forecast --data flat.csv {TINY} {TINY_SEQUENCES} --out flat"));
     let found = answers(&folder.done("predict flat --data flat.csv --json"));
     assert!(found[0]["mean"][0].as_f64().unwrap().is_finite());
+}
+
+#[test]
+fn a_test_file_with_other_steps_is_refused() {
+    let folder = Folder::new();
+    folder.write("x-train.csv", daily(60, plain));
+    let weekly = (9..13).map(|week| plain(&date(7 * week), week)).collect::<String>();
+    folder.write("x-test.csv", format!("date,y\n{weekly}"));
+    let train = format!("train gru --task forecast --data x-train.csv --out m {TINY} {TINY_SEQUENCES}");
+    let mentions = ["x-test.csv", "its steps are 1 week, but those of the training file are 1 day"];
+    folder.refused(&train, 1, &mentions);
+    // One row alone tells no step.
+    folder.write("x-test.csv", format!("date,y\n{}", plain(&date(60), 4)));
+    folder.done(&train);
 }
 
 #[test]

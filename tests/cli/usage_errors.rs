@@ -2,14 +2,41 @@
 
 use super::{Folder, TINY};
 
-#[test]
-fn refused_arguments_are_one_line_with_advice() {
+/// Refuse each line, with all its mentions, in one line of words of the user.
+fn refuse_each<const N: usize>(lines: [(&str, [&str; 2]); N]) {
     let folder = Folder::new();
-    for (line, mentions) in [
+    for (line, mentions) in lines {
+        folder.refused(line, 2, &mentions);
+        let said = String::from_utf8(folder.rnn(line).output().unwrap().stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "rnn {line}\n{said}");
+        for jargon in ["invalid digit", "unknown variant", "error:", "Usage:", "literal"] {
+            assert!(!said.contains(jargon), "rnn {line}\n{said}");
+        }
+    }
+}
+
+#[test]
+fn words_that_are_unknown_missing_or_too_many_are_named() {
+    refuse_each([
         ("generte m", ["`generte`: is not a command; did you mean generate?", "`rnn --help`"]),
         ("train lstm --hiden 8", ["--hiden: is not a flag of `rnn train`", "did you mean --hidden?"]),
         ("train lstm --qqq", ["--qqq: is not a flag of `rnn train`", "`rnn train --help` lists them"]),
         ("train lstm gru", ["`gru`: is one argument too many", "expected `rnn train"]),
+        ("train lstm --hidden", ["--hidden: has no value", "expected --hidden N"]),
+        ("export m", ["--out: is required; expected `rnn export", "--out <BUNDLE>"]),
+        ("bench layer", ["--model: is required; expected `rnn bench layer", "--model <NAME>"]),
+        ("bench layer --hidden 8", ["--model: is required; expected `rnn bench layer", "--model <NAME>"]),
+        ("train foo", ["MODEL: there is no model `foo` (all: ", "lstm, gru"]),
+        ("train ltsm", ["MODEL: there is no model `ltsm`; did you mean lstm?", "simple-rnn"]),
+        ("generate", ["BUNDLE: is missing; expected `rnn generate", "BUNDLE"]),
+        ("predict m", ["--text or --data: is missing", "expected"]),
+        ("completions", ["SHELL: is missing", "expected `rnn completions"]),
+    ]);
+}
+
+#[test]
+fn values_that_cannot_be_used_are_named() {
+    refuse_each([
         ("train lstm --dropout 2", ["--dropout: `2` cannot be used", "expected a number of at least 0"]),
         ("train lstm --dropout x", ["--dropout: `x` cannot be used", "expected a number of at least 0"]),
         ("train lstm --seed x", ["--seed: `x` cannot be used", "expected a whole number from 0 to "]),
@@ -23,14 +50,27 @@ fn refused_arguments_are_one_line_with_advice() {
         ("train gru --bidirectional --merge add", ["--merge: there is no `add`", "concat, sum, mul, ave"]),
         ("train simple-rnn --nonlinearity elu", ["--nonlinearity: there is no `elu`", "tanh, relu"]),
         ("train lstm --task clasify", ["--task: there is no `clasify`", "did you mean classify?"]),
-        ("train lstm --hidden", ["--hidden: has no value", "expected --hidden N"]),
-        ("train lstm --hidden 8 --hidden 9", ["--hidden: is given twice", "leave one out"]),
         ("train lstm --tied=perhaps", ["--tied: ", "perhaps"]),
+        (
+            "train lstm --min-count x",
+            ["--min-count: `x` cannot be used", "expected a whole number of at least 1"],
+        ),
+        (
+            "train lstm --warmup 99999999999999999999",
+            [
+                "--warmup: `99999999999999999999` cannot be used",
+                "expected a whole number from 0 to 18446744073709551615",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn flags_that_need_or_exclude_another_are_named() {
+    refuse_each([
+        ("train lstm --hidden 8 --hidden 9", ["--hidden: is given twice", "leave one out"]),
         ("train lstm --merge sum", ["--merge: a language model reads in one direction", "leave it out"]),
         ("generate m --greedy --top-k 5", ["--greedy: cannot be used with --top-k", "leave one out"]),
-        ("export m", ["--out: is required; expected `rnn export", "--out <BUNDLE>"]),
-        ("bench layer", ["--model: is required; expected `rnn bench layer", "--model <NAME>"]),
-        ("bench layer --hidden 8", ["--model: is required; expected `rnn bench layer", "--model <NAME>"]),
         (
             "generate m --repetition-window 3",
             ["--repetition-penalty: is missing; --repetition-window needs it", "see `rnn generate --help`"],
@@ -48,30 +88,7 @@ fn refused_arguments_are_one_line_with_advice() {
             "generate m --prompts - --encoding cp949",
             ["--encoding: standard input is always read as UTF-8", "leave it out"],
         ),
-        (
-            "train lstm --min-count x",
-            ["--min-count: `x` cannot be used", "expected a whole number of at least 1"],
-        ),
-        (
-            "train lstm --warmup 99999999999999999999",
-            [
-                "--warmup: `99999999999999999999` cannot be used",
-                "expected a whole number from 0 to 18446744073709551615",
-            ],
-        ),
-        ("train foo", ["MODEL: there is no model `foo` (all: ", "lstm, gru"]),
-        ("train ltsm", ["MODEL: there is no model `ltsm`; did you mean lstm?", "simple-rnn"]),
-        ("generate", ["BUNDLE: is missing; expected `rnn generate", "BUNDLE"]),
-        ("predict m", ["--text or --data: is missing", "expected"]),
-        ("completions", ["SHELL: is missing", "expected `rnn completions"]),
-    ] {
-        folder.refused(line, 2, &mentions);
-        let said = String::from_utf8(folder.rnn(line).output().unwrap().stderr).unwrap();
-        assert_eq!(said.lines().count(), 1, "rnn {line}\n{said}");
-        for jargon in ["invalid digit", "unknown variant", "error:", "Usage:", "literal"] {
-            assert!(!said.contains(jargon), "rnn {line}\n{said}");
-        }
-    }
+    ]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::bounds::Bounds;
 use super::columns::TimeColumns;
-use super::grid::Frequency;
+use super::grid::{Frequency, TimeGrid};
 use super::series::{Covariates, TimeSeries, TimeTable};
 use super::{long_table, wide_table};
 use crate::data::fingerprint::fingerprint;
@@ -68,7 +68,7 @@ impl TimeSeriesCorpus {
         };
         let name = train.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let named = Frequency::of_name(&name).unwrap_or(Frequency::UNKNOWN);
-        let frequency = table.clock.as_ref().map_or(named, |clock| clock.frequency());
+        let frequency = table.grid.as_ref().map_or(named, |grid| grid.frequency());
         Ok(Self { table, frequency, train, wide: columns.wide, before_test, is_test, fractions })
     }
 
@@ -152,9 +152,9 @@ impl TimeSeriesCorpus {
             let count = constant.len();
             notes.push(format!("{path}: {count} constant series ({})", listed(constant, ", ")));
         }
-        let clock = table.clock.as_ref().zip(table.time.as_ref());
-        let step = match clock {
-            Some((clock, time)) => format!(", a step of {} in `{time}`", clock.words()),
+        let grid = table.grid.as_ref().zip(table.time.as_ref());
+        let step = match grid {
+            Some((grid, time)) => format!(", a step of {} in `{time}`", grid.words()),
             None if self.wide => String::new(),
             None => ", without a column of times: steps are rows".into(),
         };
@@ -223,6 +223,14 @@ fn append(table: &mut TimeTable, test: TimeTable, path: &Path) -> Result<()> {
     for (at, series) in table.series.iter().enumerate() {
         places.insert((series.name.clone(), series.column), at);
     }
+    if let (Some(own), Some(found)) = (&table.grid, &test.grid)
+        && !own.same_step(found)
+        && test.tells_step()
+    {
+        let [own, found] = [own, found].map(TimeGrid::words);
+        let problem = format!("its steps are {found}, but those of the training file are {own}");
+        return Err(Error::file(path, problem));
+    }
     let mut unknown = 0;
     for later in test.series {
         let Some(&at) = places.get(&(later.name.clone(), later.column)) else {
@@ -231,8 +239,8 @@ fn append(table: &mut TimeTable, test: TimeTable, path: &Path) -> Result<()> {
         };
         let series = &mut table.series[at];
         let end = series.values.len();
-        let step = match &table.clock {
-            Some(clock) => clock.steps(series.start, later.start),
+        let step = match &table.grid {
+            Some(grid) => grid.steps(series.start, later.start),
             None => Some(end as i64),
         };
         let Some(step) = step.and_then(|step| usize::try_from(step).ok()).filter(|step| *step >= end) else {

@@ -70,7 +70,7 @@ impl Frequency {
 }
 
 impl TimeGrid {
-    /// The clock of timestamps, which ascend within each series. It has the step that is most frequent.
+    /// The grid of timestamps, which ascend within each series. It has the step that is most frequent.
     pub(super) fn find(form: TimeFormat, series: &[Vec<i64>]) -> Self {
         let pairs = || series.iter().flat_map(|times| times.windows(2)).map(|pair| (pair[0], pair[1]));
         if !form.is_integer()
@@ -81,6 +81,15 @@ impl TimeGrid {
         Self { form, step: Interval::Fixed(most_frequent(pairs().map(|(a, b)| b - a)).max(1)) }
     }
 
+    /// Whether the step is that of another grid. Whether timestamps are the last days of their months is not compared:
+    /// a few rows do not tell.
+    pub fn same_step(&self, other: &Self) -> bool {
+        match (self.step, other.step) {
+            (Interval::Months { count, .. }, Interval::Months { count: other, .. }) => count == other,
+            (own, other) => own == other,
+        }
+    }
+
     /// The number of steps from `start` to `time`; `None` if `time` lies between two steps.
     pub fn steps(&self, start: i64, time: i64) -> Option<i64> {
         match self.step {
@@ -89,8 +98,9 @@ impl TimeGrid {
                 (distance.rem_euclid(step) == 0).then(|| distance.div_euclid(step))
             }
             Interval::Months { count, .. } => {
-                let distance = month_number(start)? - month_number(time)?;
-                (distance % i64::from(count) == 0).then(|| -distance / i64::from(count))
+                let distance = month_number(time)? - month_number(start)?;
+                let steps = (distance % i64::from(count) == 0).then(|| distance / i64::from(count))?;
+                (self.time(start, steps) == time).then_some(steps)
             }
         }
     }
@@ -100,8 +110,7 @@ impl TimeGrid {
         match self.step {
             Interval::Fixed(step) => start.saturating_add(step.saturating_mul(steps)),
             Interval::Months { count, ends } => {
-                let months = u32::try_from(steps).unwrap_or(0).saturating_mul(count);
-                let moved = date(start).and_then(|date| date.checked_add_months(Months::new(months)));
+                let moved = date(start).and_then(|date| moved(date, steps.saturating_mul(i64::from(count))));
                 let moved = moved.map(|date| if ends { month_end(date).unwrap_or(date) } else { date });
                 moved.map_or(start, |date| date.and_utc().timestamp_millis())
             }
@@ -156,8 +165,8 @@ impl TimeGrid {
         self.calendar(0).len()
     }
 
-    /// Features of a timestamp, each a sine and a cosine: the hour of the day, the day of the week, the month of the
-    /// year, so far as they change within a season of the step. None for integers.
+    /// Features of a timestamp, each a sine and a cosine: the time of the day for steps of less than a day, the time of
+    /// the week for steps of less than a week, and the day of the year. None for integers.
     pub fn calendar(&self, time: i64) -> Vec<f32> {
         let Some(date) = date(time).filter(|_| !self.form.is_integer()) else { return vec![] };
         let day = f64::from(date.num_seconds_from_midnight()) / 86_400.;
@@ -206,6 +215,12 @@ fn date(time: i64) -> Option<NaiveDateTime> {
     DateTime::from_timestamp_millis(time).map(|date| date.naive_utc())
 }
 
+/// The same day and time of another month, at most the last day of that month.
+fn moved(date: NaiveDateTime, months: i64) -> Option<NaiveDateTime> {
+    let distance = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
+    if months < 0 { date.checked_sub_months(distance) } else { date.checked_add_months(distance) }
+}
+
 fn month_number(time: i64) -> Option<i64> {
     date(time).map(|date| 12 * i64::from(date.year()) + i64::from(date.month0()))
 }
@@ -221,7 +236,7 @@ fn month_end(date: NaiveDateTime) -> Option<NaiveDateTime> {
 mod tests {
     use super::*;
 
-    fn clock(texts: &[&str]) -> (TimeGrid, Vec<i64>) {
+    fn grid(texts: &[&str]) -> (TimeGrid, Vec<i64>) {
         let form = TimeFormat::find(texts).unwrap();
         let times: Vec<i64> = texts.iter().map(|text| form.parse(text).unwrap()).collect();
         (TimeGrid::find(form, std::slice::from_ref(&times)), times)
@@ -239,27 +254,43 @@ mod tests {
             (["2018-01-01", "2019-01-01", "2020-01-01"], "1 year", 1, "2021-01-01"),
             (["1998", "1999", "2000"], "1", 1, "2001"),
         ] {
-            let (clock, times) = clock(&texts);
-            assert_eq!((clock.words().as_str(), clock.frequency().season), (words, season), "{texts:?}");
-            assert_eq!(clock.text(times[0], 3), next);
-            let steps: Vec<_> = times.iter().map(|&time| clock.steps(times[0], time)).collect();
+            let (grid, times) = grid(&texts);
+            assert_eq!((grid.words().as_str(), grid.frequency().season), (words, season), "{texts:?}");
+            assert_eq!(grid.text(times[0], 3), next);
+            let steps: Vec<_> = times.iter().map(|&time| grid.steps(times[0], time)).collect();
             assert_eq!(steps, [Some(0), Some(1), Some(2)], "{texts:?}");
         }
     }
 
     #[test]
     fn a_gap_is_steps_and_a_time_between_steps_is_none() {
-        let (clock, times) = clock(&["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-07"]);
-        assert_eq!(clock.steps(times[0], times[3]), Some(6));
-        assert_eq!(clock.steps(times[0], times[1] + HOUR), None);
-        assert_eq!(clock.steps(times[1], times[0]), Some(-1));
+        let (grid, times) = grid(&["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-07"]);
+        assert_eq!(grid.steps(times[0], times[3]), Some(6));
+        assert_eq!(grid.steps(times[0], times[1] + HOUR), None);
+        assert_eq!(grid.steps(times[1], times[0]), Some(-1));
+    }
+
+    #[test]
+    fn a_day_between_two_months_is_none() {
+        for (texts, before, between) in [
+            (["2020-01-01", "2020-02-01", "2020-03-01"], "2019-11-01", "2024-01-17"),
+            (["2020-01-31", "2020-02-29", "2020-03-31"], "2019-11-30", "2024-01-30"),
+            (["2020-01-30", "2020-03-30", "2020-04-30"], "2019-11-30", "2020-05-29"),
+        ] {
+            let (grid, times) = grid(&texts);
+            let steps = |text: &str| grid.steps(times[0], grid.form.parse(text).unwrap());
+            assert_eq!((steps(before), steps(between)), (Some(-2), None), "{texts:?}");
+        }
+        let (grid, times) = grid(&["2020-01-31", "2020-02-29", "2020-03-31"]);
+        let last = grid.form.parse("2020-04-30").unwrap();
+        assert_eq!((grid.steps(times[0], last), grid.steps(times[1], last)), (Some(3), Some(2)));
     }
 
     #[test]
     fn calendar_repeats_after_a_week_and_a_day() {
-        let (clock, times) = clock(&["2020-01-01 00:00", "2020-01-01 01:00"]);
+        let (grid, times) = grid(&["2020-01-01 00:00", "2020-01-01 01:00"]);
         let close = |a: f32, b: f32| (a - b).abs() < 1e-6;
-        let [first, day, week] = [0, 24, 168].map(|steps| clock.calendar(clock.time(times[0], steps)));
+        let [first, day, week] = [0, 24, 168].map(|steps| grid.calendar(grid.time(times[0], steps)));
         assert_eq!(first.len(), 6);
         assert!(close(first[0], day[0]) && !close(first[2], day[2]) && close(first[2], week[2]));
         assert!(!close(first[4], week[4]));

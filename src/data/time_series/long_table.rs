@@ -56,8 +56,8 @@ pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
     let moved: usize = groups.iter_mut().map(|(_, rows)| sort(rows, &times)).sum();
     let of_series = |rows: &Vec<usize>| rows.iter().map(|&row| times[row]).collect::<Vec<i64>>();
     let all: Vec<Vec<i64>> = groups.iter().map(|(_, rows)| of_series(rows)).collect();
-    let clock = form.map(|form| TimeGrid::find(form, &all));
-    let mut table = assemble(&rows, &places, &groups, clock, &all)?;
+    let grid = form.map(|form| TimeGrid::find(form, &all));
+    let mut table = assemble(&rows, &places, &groups, grid, &all)?;
     if moved > 0 {
         let count = counted(moved as u64, "row");
         table
@@ -180,20 +180,20 @@ fn sort(rows: &mut [usize], times: &[i64]) -> usize {
     late
 }
 
-/// The series of the groups. `times` are those of their rows; without a clock they are numbers of steps.
+/// The series of the groups. `times` are those of their rows; without a grid they are numbers of steps.
 fn assemble(
     rows: &TableRows,
     places: &ColumnPlaces,
     groups: &[(String, Vec<usize>)],
-    clock: Option<TimeGrid>,
+    grid: Option<TimeGrid>,
     times: &[Vec<i64>],
 ) -> Result<TimeTable> {
     let targets: Vec<String> = places.targets.iter().map(|&at| rows.names[at].clone()).collect();
     let time = places.time.map(|at| rows.names[at].clone());
-    let mut table = TimeTable { clock, targets, time, series: vec![], notes: vec![] };
+    let mut table = TimeTable { grid, targets, time, series: vec![], notes: vec![] };
     let mut gaps = 0;
     for ((name, own), times) in groups.iter().zip(times) {
-        let steps = steps(rows, own, times, table.clock.as_ref())?;
+        let steps = steps(rows, own, times, table.grid.as_ref())?;
         let length = steps.last().map_or(0, |last| last + 1);
         gaps += length - own.len();
         let column = |at: usize| -> Result<Vec<f64>> {
@@ -235,20 +235,20 @@ fn assemble(
 }
 
 /// The step of each row of a series, from the first.
-fn steps(rows: &TableRows, own: &[usize], times: &[i64], clock: Option<&TimeGrid>) -> Result<Vec<usize>> {
-    let Some(clock) = clock else { return Ok((0..own.len()).collect()) };
+fn steps(rows: &TableRows, own: &[usize], times: &[i64], grid: Option<&TimeGrid>) -> Result<Vec<usize>> {
+    let Some(grid) = grid else { return Ok((0..own.len()).collect()) };
     let mut steps = Vec::with_capacity(own.len());
     for (at, &row) in own.iter().enumerate() {
-        let text = clock.form.text(times[at]);
-        let Some(step) = clock.steps(times[0], times[at]) else {
-            let (first, words) = (clock.form.text(times[0]), clock.words());
+        let text = grid.form.text(times[at]);
+        let Some(step) = grid.steps(times[0], times[at]) else {
+            let (first, words) = (grid.form.text(times[0]), grid.words());
             let problem =
                 format!("{text} is not a whole number of steps after {first}; the usual step is {words}");
             return Err(rows.problem(row, problem));
         };
         if step > MOST_GAPS * (own.len() as i64 + 1) {
             let problem =
-                format!("{text} is {step} steps of {} after the first row; is it right?", clock.words());
+                format!("{text} is {step} steps of {} after the first row; is it right?", grid.words());
             return Err(rows.problem(row, problem));
         }
         if steps.last().is_some_and(|last| *last as i64 == step) {

@@ -10,8 +10,9 @@
 //! | deviation | standard deviation of the values of the window |
 //! | none | 1 |
 //!
-//! A scale of 0, as that of constant values, is 1. Logarithms have no size, because it depends on the unit of the
-//! values: the mean difference has half a percent added.
+//! A scale of 0, as the deviation of constant values, is 1. A window of the constant value v has the scale |v| / 1000
+//! of `season` and |v| of `level`. Logarithms have no size, because it depends on the unit of the values: the mean
+//! difference has half a percent added.
 
 use serde::{Deserialize, Serialize};
 

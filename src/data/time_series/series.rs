@@ -32,7 +32,7 @@ pub struct Covariates {
 #[derive(Clone, Debug, Default)]
 pub struct TimeTable {
     /// The timestamps; `None` for tables without.
-    pub clock: Option<TimeGrid>,
+    pub grid: Option<TimeGrid>,
     /// Names of the columns that are forecast.
     pub targets: Vec<String>,
     /// The column of the timestamps.
@@ -41,6 +41,13 @@ pub struct TimeTable {
     pub series: Vec<TimeSeries>,
     /// Facts that a user should know, each as a line.
     pub notes: Vec<String>,
+}
+
+impl TimeTable {
+    /// Whether a series has two steps or more, so that the timestamps tell the distance between steps.
+    pub fn tells_step(&self) -> bool {
+        self.series.iter().any(|series| series.values.len() > 1)
+    }
 }
 
 impl Covariates {

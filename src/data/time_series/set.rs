@@ -46,9 +46,11 @@ pub struct SeriesSet {
     /// The series.
     pub series: Vec<TimeSeries>,
     /// Their timestamps.
-    pub clock: Option<TimeGrid>,
+    pub grid: Option<TimeGrid>,
     /// Steps of windows.
     pub sizes: WindowSizes,
+    /// Steps of a season of naive forecasts and of MASE; that of `sizes` unless it is set.
+    pub naive_season: usize,
     /// The scales.
     pub scales: Scales,
     /// The values of each series, or their logarithms, without missing ones.
@@ -91,7 +93,7 @@ impl Scales {
 
 impl SeriesSet {
     /// Prepare series to be cut.
-    pub fn new(series: Vec<TimeSeries>, clock: Option<TimeGrid>, sizes: WindowSizes, scales: Scales) -> Self {
+    pub fn new(series: Vec<TimeSeries>, grid: Option<TimeGrid>, sizes: WindowSizes, scales: Scales) -> Self {
         let filled = series.iter().map(|one| carried_forward(one.values.iter().map(|&v| scales.inner(v))));
         let filled = filled.collect();
         let mut covariates: Vec<Arc<Vec<Vec<f32>>>> = Vec::with_capacity(series.len());
@@ -104,7 +106,7 @@ impl SeriesSet {
                 None => Arc::new(scaled(one, &scales.covariates)),
             });
         }
-        Self { series, clock, sizes, scales, filled, covariates }
+        Self { series, grid, sizes, naive_season: sizes.season, scales, filled, covariates }
     }
 
     /// The number of channels of a step of a window.
@@ -118,11 +120,12 @@ impl SeriesSet {
     }
 
     fn calendar_features(&self) -> usize {
-        let clock = self.clock.as_ref().filter(|_| self.scales.calendar);
-        clock.map_or(0, TimeGrid::calendar_features)
+        let grid = self.grid.as_ref().filter(|_| self.scales.calendar);
+        grid.map_or(0, TimeGrid::calendar_features)
     }
 
-    /// ScaledWindow the window of a series before step `at`. Steps before the series have its first value and features.
+    /// Cut and scale the window of a series before step `at`. Steps before the series have its first value and
+    /// features.
     pub fn cut(&self, series: usize, at: usize) -> ScaledWindow {
         let WindowSizes { window, horizon, season } = self.sizes;
         let Scales { scaling, centre, log, ref units, past_features, .. } = self.scales;
@@ -153,8 +156,8 @@ impl SeriesSet {
         for feature in self.covariates[series].iter().skip(first) {
             into.push(feature.get(step).or(feature.last()).copied().unwrap_or(0.));
         }
-        if let Some(clock) = self.clock.as_ref().filter(|_| self.scales.calendar) {
-            into.extend(clock.calendar(clock.time(self.series[series].start, step as i64)));
+        if let Some(grid) = self.grid.as_ref().filter(|_| self.scales.calendar) {
+            into.extend(grid.calendar(grid.time(self.series[series].start, step as i64)));
         }
     }
 
@@ -166,8 +169,8 @@ impl SeriesSet {
 
     /// The text of the timestamp of a step; its number if there are no timestamps.
     pub fn time(&self, series: usize, step: usize) -> String {
-        match &self.clock {
-            Some(clock) => clock.text(self.series[series].start, step as i64),
+        match &self.grid {
+            Some(grid) => grid.text(self.series[series].start, step as i64),
             None => step.to_string(),
         }
     }

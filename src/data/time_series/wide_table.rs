@@ -51,5 +51,5 @@ pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
         0 => vec![],
         _ => vec![format!("{empty} series without any value left out")],
     };
-    Ok(TimeTable { clock: None, targets: vec![VALUE.into()], time: None, series, notes })
+    Ok(TimeTable { grid: None, targets: vec![VALUE.into()], time: None, series, notes })
 }

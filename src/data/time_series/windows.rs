@@ -1,4 +1,4 @@
-//! SeriesWindows of series as examples of a network.
+//! Windows of series as examples of a network.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub enum Stride {
     Most(usize),
 }
 
-/// SeriesWindows of series, each with the steps after it.
+/// Windows of series, each with the steps after it.
 #[derive(Debug)]
 pub struct SeriesWindows {
     set: Arc<SeriesSet>,

@@ -1,6 +1,6 @@
 //! Dynamic evaluation: a language model that continues training on the text it is scored on.
 //!
-//! Krause et al. 2018, "Dynamic EvaluationResult of Neural Sequence Models". The text is read in segments of a few
+//! Krause et al. 2018, "Dynamic Evaluation of Neural Sequence Models". The text is read in segments of a few
 //! tokens. Each segment is scored first. Then the parameters `p` take one gradient step on its mean loss `L`, and
 //! decay towards their trained values `p_0`:
 //!

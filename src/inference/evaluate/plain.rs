@@ -1,4 +1,4 @@
-//! EvaluationResult with the parameters as trained.
+//! Evaluation with the parameters as trained.
 
 use std::time::Instant;
 

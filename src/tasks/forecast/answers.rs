@@ -66,20 +66,28 @@ fn forecasts<'a>(network: &'a dyn Network, questions: &'a Questions) -> Result<V
 }
 
 /// Forecast each series of a batch.
-pub(super) fn answer(network: &dyn Network, questions: &Questions) -> Result<Vec<Answer>> {
+pub(super) fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Result<Vec<Answer>> {
+    let targets = ForecastSchema::read(names.schema)?.map_or_else(Vec::new, |schema| schema.targets);
     let levels = network.head().map_or(&[][..], Head::levels);
     let found = forecasts(network, questions)?;
     Ok(found
         .into_iter()
-        .map(|(window, mean, quantiles)| described(window, &mean, levels, quantiles))
+        .map(|(window, mean, quantiles)| described(window, &targets, &mean, levels, quantiles))
         .collect())
 }
 
-fn described(window: &TargetWindow, mean: &[f64], levels: &[f64], quantiles: Vec<Vec<f64>>) -> Answer {
+/// The answer of a window. `targets` are the names of the columns that are forecast.
+fn described(
+    window: &TargetWindow,
+    targets: &[String],
+    mean: &[f64],
+    levels: &[f64],
+    quantiles: Vec<Vec<f64>>,
+) -> Answer {
     let set = &window.set;
     let times: Vec<String> =
         (window.at..window.at + mean.len()).map(|step| set.time(window.series, step)).collect();
-    let start = match set.clock {
+    let start = match set.grid {
         Some(_) => Value::from(times[0].clone()),
         None => Value::from(window.at),
     };
@@ -88,15 +96,20 @@ fn described(window: &TargetWindow, mean: &[f64], levels: &[f64], quantiles: Vec
     let mut json = json!({ "series": window.name(), "start": start, "mean": mean, "quantiles": quantiles });
     // The columns of a named series are told apart.
     let column = set.series[window.series].column;
-    let several = set.scales.units.len() > 1;
-    if let (true, Some(object)) = (several, json.as_object_mut()) {
-        object.insert("column".into(), json!(column));
-    }
+    let target = targets.get(column).filter(|_| targets.len() > 1);
     if let Some(object) = json.as_object_mut() {
+        if let Some(target) = target {
+            object.insert("column".into(), json!(column));
+            object.insert("target".into(), json!(target));
+        }
         object.insert("times".into(), json!(times));
     }
     let words: Vec<String> = mean.iter().map(|value| format!("{value:.6}")).collect();
-    Answer { text: format!("{}  {}  {}", window.name(), times[0], words.join(" ")), json }
+    let name = match target {
+        Some(target) if target != window.name() => format!("{}  {target}", window.name()),
+        _ => window.name().to_string(),
+    };
+    Answer { text: format!("{name}  {}  {}", times[0], words.join(" ")), json }
 }
 
 /// The forecasts of the first `most` series of a table, or of the one called `name`, beside their values.

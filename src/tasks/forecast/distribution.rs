@@ -3,7 +3,7 @@
 use rnn_zoo_models::Head;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-use super::likelihood::{LEAST_FREEDOM, LEAST_SCALE};
+use super::likelihood::{LEAST_FREEDOM, LEAST_SCALE, MOST_FREEDOM};
 
 /// The forecast of a step, in the numbers of the network.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +34,7 @@ pub(super) fn forecast(head: &Head, outputs: &[f64]) -> StepForecast {
         Head::StudentT { .. } => {
             let scale = softplus(outputs[1]) + LEAST_SCALE;
             let freedom = softplus(outputs[2]) + LEAST_FREEDOM;
-            let quantile = |level: f64| match StudentsT::new(0., 1., freedom.min(1e6)) {
+            let quantile = |level: f64| match StudentsT::new(0., 1., freedom.min(MOST_FREEDOM)) {
                 Ok(student) => outputs[0] + scale * student.inverse_cdf(level),
                 Err(_) => f64::NAN,
             };

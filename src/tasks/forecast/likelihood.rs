@@ -13,6 +13,10 @@ pub(super) const LEAST_SCALE: f64 = 1e-4;
 /// The least degrees of freedom, above which the variance is finite.
 pub(super) const LEAST_FREEDOM: f64 = 2.;
 
+/// The most degrees of freedom. The quantiles of such a distribution are those of the normal distribution to one part
+/// in ten thousand. [`log_gamma`] overflows in f32 from 6e5 degrees on, and is a difference of large numbers before.
+pub(super) const MOST_FREEDOM: f64 = 1e4;
+
 /// Compute log(1 + exp x) without overflow.
 pub(super) fn softplus(xs: &Tensor) -> Result<Tensor> {
     let tail = (xs.abs()?.neg()?.exp()? + 1.)?.log()?;
@@ -36,7 +40,8 @@ pub(super) fn student(errors: &Tensor, scales: &Tensor, freedom: &Tensor) -> Res
     ((ratio + spread)? + scales.log()?)? + (above * tail)?
 }
 
-/// Compute the logarithm of the gamma function of positive numbers: its recurrence up to x + 7, then Stirling's series.
+/// Compute the logarithm of the gamma function of positive numbers: Stirling's series at x + 7, less the logarithm of
+/// the product of x to x + 6. The product is finite in f32 up to x = 3e5.
 pub(super) fn log_gamma(xs: &Tensor) -> Result<Tensor> {
     const SHIFT: usize = 7;
     let mut product = xs.clone();

@@ -14,7 +14,7 @@
 use candle_core::{D, Tensor};
 use rnn_zoo_models::{Head, PointLoss};
 
-use super::likelihood::{LEAST_FREEDOM, LEAST_SCALE, normal, softplus, student};
+use super::likelihood::{LEAST_FREEDOM, LEAST_SCALE, MOST_FREEDOM, normal, softplus, student};
 use crate::data::time_series::WindowTargets;
 use crate::{Error, Result};
 
@@ -46,7 +46,7 @@ pub fn summed(head: &Head, outputs: &Tensor, targets: &WindowTargets) -> Result<
         }
         Head::StudentT { .. } => {
             let scale = (softplus(&output(1)?)? + LEAST_SCALE)?;
-            let freedom = (softplus(&output(2)?)? + LEAST_FREEDOM)?;
+            let freedom = (softplus(&output(2)?)? + LEAST_FREEDOM)?.minimum(MOST_FREEDOM)?;
             student(&(output(0)? - &values)?, &scale, &freedom)?
         }
     };
@@ -219,6 +219,23 @@ mod tests {
         let head = Head::Quantiles { levels: vec![0.1, 0.5, 0.9] };
         let found = forecast(&head, &[3., 1., 2.]);
         assert_eq!((found.mean, found.quantiles), (2., vec![1., 2., 3.]));
+    }
+
+    #[test]
+    fn very_many_degrees_of_freedom_are_a_normal_distribution() {
+        let Golden { levels, cases } = golden();
+        let targets = targets(&cases[0]);
+        let outputs: Vec<f32> = (0..20).flat_map(|at| [at as f32 / 10., 0.5, 1e4 * 4f32.powi(at)]).collect();
+        let outputs = candle_core::Var::from_vec(outputs, (4, 5, 3), &Device::Cpu).unwrap();
+        let [.., gaussian, student] = heads(&levels);
+        let (sum, count) = summed(&student, &outputs, &targets).unwrap();
+        let expected = summed(&gaussian, &outputs.narrow(2, 0, 2).unwrap(), &targets).unwrap().0;
+        let [found, expected] =
+            [&sum, &expected].map(|sum| sum.to_scalar::<f32>().unwrap() as f64 / count as f64);
+        assert!((found - expected).abs() < 0.02 * (1. + expected.abs()), "{found} is not {expected}");
+        let gradients = sum.backward().unwrap();
+        let gradient = gradients.get(&outputs).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(gradient.iter().all(|gradient| gradient.is_finite()), "{gradient:?}");
     }
 
     #[test]

@@ -21,8 +21,9 @@ pub(super) struct ForecastSchema {
     pub(super) features: Vec<String>,
     /// Features that are known in advance.
     pub(super) known: Vec<String>,
-    /// The timestamps of the training data; null without any.
-    pub(super) clock: Option<TimeGrid>,
+    /// The timestamps of the training data; null without any. `clock` is its name in bundles.
+    #[serde(rename = "clock")]
+    pub(super) grid: Option<TimeGrid>,
     /// Steps of each series of the training data that were divided into splits; null for all.
     pub(super) rows: Option<usize>,
     /// Steps of windows, forecasts and seasons.

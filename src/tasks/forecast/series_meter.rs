@@ -92,10 +92,10 @@ impl Meter for SeriesMeter {
         self.windows += targets.windows.len();
         for (window, forecast) in targets.windows.iter().zip(means(head, &outputs, &targets.windows)?) {
             let values = window.values();
-            let sizes = window.set.sizes;
+            let (season, horizon) = (window.set.naive_season, window.set.sizes.horizon);
             self.model.add(window, &values, &forecast);
-            self.naive.add(window, &values, &naive(window.history(), sizes.horizon));
-            let seasonal = seasonal_naive(window.history(), sizes.season, sizes.horizon);
+            self.naive.add(window, &values, &naive(window.history(), horizon));
+            let seasonal = seasonal_naive(window.history(), season, horizon);
             self.seasonal.add(window, &values, &seasonal);
         }
         Ok(())

@@ -1,14 +1,16 @@
-//! WindowSizes, scales and head of a forecaster where the user gives none.
+//! Sizes, scales and head of a forecaster where the user gives none.
 //!
 //! | setting | default |
 //! |---|---|
 //! | season | that of the step: 24 hours, 7 days, 12 months, 4 quarters, otherwise 1; see [`TimeGrid::frequency`] |
 //! | horizon | that of the M4 competition for the step, at most a sixth of the longest series |
-//! | window | 14 seasons of 24 steps or more, otherwise 3 seasons or 4 horizons, 8 without seasons; less for short series |
+//! | window | 14 seasons of 24 steps or more, otherwise 3 seasons or 4 horizons, the longer, 8 horizons without |
 //! | segment | a season, if the forecast has at least two; otherwise step by step |
-//! | scaling | one series: its standard deviation. Several: seasonal differences, of logarithms if all values are positive |
-//! | linear | beside the stack, unless a single series is read in segments |
+//! | scaling | named series: seasonal differences, of logarithms if all values are positive. Else standard deviations |
+//! | linear | beside the stack, unless a table without named series is read in segments |
 //! | loss | absolute error; the pinball loss with quantiles |
+//!
+//! A table has named series if it is wide or has a column of names. Windows are shorter for short series.
 //!
 //! [`TimeGrid::frequency`]: crate::data::time_series::TimeGrid::frequency
 
@@ -19,6 +21,7 @@ use crate::data::source::Split;
 use crate::data::time_series::{
     Bounds, Centre, CovariateScale, Scales, Scaling, TimeSeries, TimeSeriesCorpus, WindowSizes,
 };
+use crate::listing::listed;
 use crate::tasks::forecast_spec::{ForecastLoss, ForecastSpec};
 use crate::tasks::network::OptionError;
 use crate::{Error, Result};
@@ -59,7 +62,7 @@ pub(super) fn complete(
         targets: corpus.table.targets.clone(),
         features: spec.features.clone(),
         known: spec.known.clone(),
-        clock: corpus.table.clock.clone(),
+        grid: corpus.table.grid.clone(),
         rows: spec.rows,
         sizes,
         scales: scales(spec, corpus, &bounds, single, season, several),
@@ -89,9 +92,10 @@ pub(super) fn check_unchanged(spec: &ForecastSpec, schema: &ForecastSchema) -> R
             return Err(error(format!("is {own} in the model, not {given}; leave it out")));
         }
     }
-    let Scales { scaling, centre, log, .. } = schema.scales;
+    check_columns(spec, schema)?;
+    let Scales { scaling, centre, log, calendar, .. } = schema.scales;
     let given_head = spec.loss.is_some() || !spec.quantiles.is_empty();
-    let changed: [(bool, OptionError); 5] = [
+    let changed: [(bool, OptionError); 6] = [
         (spec.scaling.is_some_and(|given| given != scaling), |problem| {
             Error::invalid("forecasting.scaling", problem)
         }),
@@ -102,12 +106,34 @@ pub(super) fn check_unchanged(spec: &ForecastSpec, schema: &ForecastSchema) -> R
         (spec.linear.is_some_and(|given| given != schema.linear), |problem| {
             Error::invalid("forecasting.linear", problem)
         }),
+        (spec.calendar && !calendar && schema.grid.is_some(), |problem| {
+            Error::invalid("forecasting.calendar", problem)
+        }),
         (given_head && head(spec)? != schema.head, |problem| Error::invalid("forecasting.loss", problem)),
     ];
     match changed.iter().find(|(changed, _)| *changed) {
         Some((_, error)) => Err(error("is another one in the model; leave it out".into())),
         None => Ok(()),
     }
+}
+
+/// Refuse columns that differ from those of the model.
+fn check_columns(spec: &ForecastSpec, schema: &ForecastSchema) -> Result<()> {
+    // A row of a wide table has no columns to name.
+    let targets = if schema.wide { &[][..] } else { &spec.targets };
+    let columns: [(&[String], &[String], OptionError); 3] = [
+        (&schema.targets, targets, |problem| Error::invalid("forecasting.targets", problem)),
+        (&schema.features, &spec.features, |problem| Error::invalid("forecasting.features", problem)),
+        (&schema.known, &spec.known, |problem| Error::invalid("forecasting.known", problem)),
+    ];
+    for (own, given, error) in columns {
+        if !given.is_empty() && given != own {
+            let own = if own.is_empty() { "none".into() } else { listed(own, ", ") };
+            let given = listed(given, ", ");
+            return Err(error(format!("the model reads {own} here, not {given}; leave it out")));
+        }
+    }
+    Ok(())
 }
 
 /// The head of a loss.
@@ -148,16 +174,16 @@ fn window(spec: &ForecastSpec, season: usize, horizon: usize, bounds: &[Bounds])
     let longest = steps.last().copied().unwrap_or(0);
     if longest <= horizon {
         let problem = format!(
-            "the longest series has {longest} steps to train on, too few for a forecast of {horizon}; expected a smaller \
-             one, or longer series"
+            "the longest series has {longest} steps to train on, too few for a forecast of {horizon}; expected a \
+             smaller one, or longer series"
         );
         return Err(Error::invalid("forecasting.horizon", problem));
     }
     if let Some(window) = spec.window {
         if window + horizon > longest {
             let problem = format!(
-                "a window of {window} steps and a forecast of {horizon} are more than the {longest} steps of the longest \
-                 series that are trained on; expected at most {}",
+                "a window of {window} steps and a forecast of {horizon} are more than the {longest} steps of the \
+                 longest series that are trained on; expected at most {}",
                 longest - horizon
             );
             return Err(Error::invalid("forecasting.window", problem));
@@ -202,7 +228,7 @@ fn scales(
         standardised_errors: several && scaling == Scaling::Standard && !log,
         covariates: covariates(corpus, bounds, spec.features.len() + spec.known.len()),
         past_features: spec.features.len(),
-        calendar: spec.calendar && corpus.table.clock.is_some(),
+        calendar: spec.calendar && corpus.table.grid.is_some(),
     };
     let unit = |column: usize| {
         let own = train.iter().filter(|(other, _)| *other == column);

@@ -1,4 +1,4 @@
-//! SeriesWindows of tables of time series.
+//! Windows of tables of time series: training data, splits and questions.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::data::time_series::{
     Bounds, SeriesSet, SeriesWindows, Stride, TimeGrid, TimeSeries, TimeSeriesCorpus,
 };
 use crate::tasks::data_spec::{DataSpec, Origin, Prepared};
-use crate::tasks::forecast_spec::{ForecastSpec, ForecastStart};
+use crate::tasks::forecast_spec::ForecastStart;
 use crate::tasks::series_scores::seasonal_scale;
 use crate::tasks::shape::NetworkShape;
 use crate::training::{LossUnit, Splits};
@@ -32,13 +32,15 @@ pub(super) fn prepare(data: &DataSpec, origin: &Origin) -> Result<Prepared> {
         Origin::Loaded(known) => ForecastSchema::read(&known.schema)?,
     };
     let data = match &known {
-        Some(schema) => &completed(data.clone(), schema),
+        Some(schema) => {
+            settings::check_unchanged(&spec, schema)?;
+            &completed(data.clone(), schema)
+        }
         None => data,
     };
     let corpus = data.time_series()?;
     let schema = match known {
         Some(schema) => {
-            settings::check_unchanged(&spec, &schema)?;
             check_grid(&schema, &corpus)?;
             schema
         }
@@ -94,21 +96,13 @@ pub(super) fn read_split(
     let corpus = data.time_series()?;
     check_grid(schema, &corpus)?;
     let split = split.unwrap_or_else(|| corpus.default_split());
-    let spec = data.forecasting.clone().unwrap_or_default();
-    let schema = with_season(schema, &spec);
-    let splits = TableSplits::new(&data, corpus, &schema);
-    let found = splits.split(split, Stride::Steps(spec.stride.unwrap_or(1)));
+    let stride = data.forecasting.as_ref().and_then(|spec| spec.stride);
+    let splits = TableSplits::new(&data, corpus, schema);
+    let found = splits.split(split, Stride::Steps(stride.unwrap_or(1)));
     match found.is_empty() {
         true => Err(splits.too_short(split)),
         false => Ok((found, split)),
     }
-}
-
-/// The schema with the season of the user, which only naive forecasts and scores depend on.
-fn with_season(schema: &ForecastSchema, spec: &ForecastSpec) -> ForecastSchema {
-    let mut schema = schema.clone();
-    schema.sizes.season = spec.season.unwrap_or(schema.sizes.season).max(1);
-    schema
 }
 
 /// The windows before the steps that are to be forecast: one for each series.
@@ -137,9 +131,8 @@ pub(super) fn questions(data: &DataSpec, schema: &ForecastSchema) -> Result<Seri
 
 /// Refuse data with another step than that of the model.
 fn check_grid(schema: &ForecastSchema, corpus: &TimeSeriesCorpus) -> Result<()> {
-    let (Some(own), Some(found)) = (&schema.clock, &corpus.table.clock) else { return Ok(()) };
-    let several = corpus.table.series.iter().any(|series| series.values.len() > 1);
-    if own.step == found.step || !several {
+    let (Some(own), Some(found)) = (&schema.grid, &corpus.table.grid) else { return Ok(()) };
+    if own.same_step(found) || !corpus.table.tells_step() {
         return Ok(());
     }
     let [own, found] = [own, found].map(TimeGrid::words);
@@ -155,10 +148,14 @@ struct TableSplits {
 }
 
 impl TableSplits {
+    /// The season of the user, if one is given, is that of naive forecasts and scores alone.
     fn new(data: &DataSpec, corpus: TimeSeriesCorpus, schema: &ForecastSchema) -> Self {
         let bounds = corpus.bounds(schema.sizes.horizon, schema.rows);
         let table = corpus.table;
-        let set = SeriesSet::new(table.series, table.clock, schema.sizes, schema.scales.clone());
+        let mut set = SeriesSet::new(table.series, table.grid, schema.sizes, schema.scales.clone());
+        if let Some(season) = data.forecasting.as_ref().and_then(|spec| spec.season) {
+            set.naive_season = season.max(1);
+        }
         Self { set: Arc::new(set), bounds, path: data.data.clone() }
     }
 
@@ -168,7 +165,7 @@ impl TableSplits {
             Split::All => self.set.series.iter().map(whole).collect(),
             Split::Train | Split::Valid | Split::Test => self.bounds.clone(),
         };
-        let (set, season) = (Arc::clone(&self.set), self.set.sizes.season);
+        let (set, season) = (Arc::clone(&self.set), self.set.naive_season);
         let naive_error = |history: &[f64]| seasonal_scale(history, season);
         Dataset::Examples(Box::new(SeriesWindows::of_split(set, &bounds, split, stride, naive_error)))
     }
@@ -176,16 +173,15 @@ impl TableSplits {
     /// The step of each series at a time; `None` for series that have no steps before it or end before it.
     fn steps_of(&self, time: &str, ends: &[usize]) -> Result<Vec<Option<usize>>> {
         let invalid = |problem: String| Error::invalid("forecasting.start", problem);
-        let steps: Vec<Option<usize>> = match &self.set.clock {
-            Some(clock) => {
-                let moment = clock.form.parse(time).ok_or_else(|| {
+        let steps: Vec<Option<usize>> = match &self.set.grid {
+            Some(grid) => {
+                let moment = grid.form.parse(time).ok_or_else(|| {
                     let example = self.set.time(0, 0);
                     invalid(format!(
                         "{time:?} has another form than the times of the data, such as {example}"
                     ))
                 })?;
-                let step =
-                    |start: i64| clock.steps(start, moment).and_then(|step| usize::try_from(step).ok());
+                let step = |start: i64| grid.steps(start, moment).and_then(|step| usize::try_from(step).ok());
                 self.set.series.iter().map(|series| step(series.start)).collect()
             }
             None => {
@@ -216,8 +212,8 @@ impl TableSplits {
             let rows = series.covariates.len();
             if rows < at + horizon {
                 let problem = format!(
-                    "series {:?} has features for {} of the {horizon} steps to forecast; add rows with the features that are \
-                     known in advance, and without a value",
+                    "series {:?} has features for {} of the {horizon} steps to forecast; add rows with the features \
+                     that are known in advance, and without a value",
                     series.name,
                     rows.saturating_sub(at)
                 );
@@ -232,8 +228,8 @@ impl TableSplits {
         let problem = match split {
             Split::All => format!("has no series with more than {horizon} steps, those of a forecast"),
             _ => format!(
-                "has no {split} split: no series has {horizon} steps in it, those of a forecast; use option `split = all`, \
-                 longer series, or a larger fraction"
+                "has no {split} split: no series has {horizon} steps in it, those of a forecast; use option \
+                 `split = all`, longer series, or a larger fraction"
             ),
         };
         Error::file(&self.path, problem)

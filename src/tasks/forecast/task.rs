@@ -223,9 +223,9 @@ impl Task for Forecast {
     }
 }
 
-fn answer(network: &dyn Network, questions: &Questions, _names: Names<'_>) -> Result<Vec<Answer>> {
+fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Result<Vec<Answer>> {
     match questions.batch.targets {
-        Targets::Windows(_) => answers::answer(network, questions),
+        Targets::Windows(_) => answers::answer(network, questions, names),
         _ => adding::answer(network, questions),
     }
 }
