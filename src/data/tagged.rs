@@ -162,10 +162,6 @@ impl Examples for TaggedSentences {
         self.sentences.iter().flat_map(|sentence| &sentence.tokens).for_each(|&token| visit(token));
     }
 
-    fn size(&self, row: usize) -> Option<usize> {
-        Some(self.sentences[row].tokens.len())
-    }
-
     fn foreign_labels(&self) -> &[String] {
         &self.foreign
     }

@@ -31,7 +31,7 @@ pub struct Options {
     /// a model rarely sees the zero state that generation starts from.
     #[serde(default)]
     pub state_reset: f64,
-    /// Whether texts and sentences share a batch with others of similar length, so that they need less padding. False in
+    /// Whether texts share a batch with others of similar length, so that they need less padding. False in
     /// runs of programs that did not do this, which resume as they began.
     #[serde(default)]
     pub similar_sizes: bool,
