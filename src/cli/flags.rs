@@ -10,7 +10,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 93] = [
+const FLAGS: [(&str, &str); 96] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
@@ -53,12 +53,14 @@ const FLAGS: [(&str, &str); 93] = [
     ("forecasting.log", "--log-values"),
     ("forecasting.loss", "--loss"),
     ("forecasting.quantiles", "--quantiles"),
+    ("forecasting.rows", "--rows"),
     ("forecasting.scaling", "--scaling"),
     ("forecasting.season", "--season"),
     ("forecasting.segment", "--segment"),
     ("forecasting.start", "--at"),
     ("forecasting.targets", "--target"),
     ("forecasting.time", "--time-column"),
+    ("forecasting.wide", "--wide"),
     ("forecasting.window", "--window"),
     ("fractions", "--valid-fraction and --test-fraction"),
     ("fractions.test", "--test-fraction"),
@@ -92,6 +94,7 @@ const FLAGS: [(&str, &str); 93] = [
     ("tar", "--tar"),
     ("target_column", "--target-column"),
     ("target_lang", "--target-lang"),
+    ("target_tokenizer", "--target-tokenizer"),
     ("task", "--task"),
     ("temperature", "--temperature"),
     ("tensorboard", "--tensorboard"),
