@@ -6,6 +6,7 @@
 //! | quantiles | one number for each level |
 //! | gaussian | mean, and the standard deviation before softplus |
 //! | student-t | location, and scale and degrees of freedom before softplus |
+//! | negative-binomial | mean and shape before softplus |
 
 use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,11 @@ pub enum Head {
         /// The levels of the quantiles that are reported.
         levels: Vec<f64>,
     },
+    /// A negative binomial distribution of counts, trained by its likelihood.
+    NegativeBinomial {
+        /// The levels of the quantiles that are reported.
+        levels: Vec<f64>,
+    },
 }
 
 /// The loss of a single number.
@@ -54,7 +60,7 @@ impl Head {
         match self {
             Self::Mean { .. } => 1,
             Self::Quantiles { levels } => levels.len(),
-            Self::Gaussian { .. } => 2,
+            Self::Gaussian { .. } | Self::NegativeBinomial { .. } => 2,
             Self::StudentT { .. } => 3,
         }
     }
@@ -63,7 +69,10 @@ impl Head {
     pub fn locations(&self) -> usize {
         match self {
             Self::Quantiles { levels } => levels.len(),
-            Self::Mean { .. } | Self::Gaussian { .. } | Self::StudentT { .. } => 1,
+            Self::Mean { .. }
+            | Self::Gaussian { .. }
+            | Self::StudentT { .. }
+            | Self::NegativeBinomial { .. } => 1,
         }
     }
 
@@ -71,7 +80,10 @@ impl Head {
     pub fn levels(&self) -> &[f64] {
         match self {
             Self::Mean { .. } => &[],
-            Self::Quantiles { levels } | Self::Gaussian { levels } | Self::StudentT { levels } => levels,
+            Self::Quantiles { levels }
+            | Self::Gaussian { levels }
+            | Self::StudentT { levels }
+            | Self::NegativeBinomial { levels } => levels,
         }
     }
 

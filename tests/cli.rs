@@ -10,6 +10,8 @@ mod eval;
 mod exit_codes;
 mod export;
 mod forecast;
+mod forecast_counts;
+mod forecast_files;
 mod from;
 mod generate;
 mod int8;

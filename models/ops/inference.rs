@@ -9,8 +9,8 @@ use crate::kernels::cpu::{MAX_DEPTH, scale_of};
 /// The error of a backward pass.
 const NO_GRADIENTS: &str = "int8 is a precision of inference and has no gradients; train in f32 or bf16";
 
-/// Return `result`, which has no graph and depends on `operands`. If one of them is trained, a backward pass through the
-/// result is an error, rather than one without gradients.
+/// Return `result`, which has no graph and depends on `operands`. If one of them is trained, a backward pass through
+/// the result is an error, rather than one without gradients.
 ///
 /// # Errors
 /// If the result is that of training on another device than the processor.

@@ -47,8 +47,8 @@ pub(crate) fn product_within(left: &Tensor, right: &Tensor, limit: f32) -> Resul
     }
 }
 
-/// Compute the product of `left`, (rows, features), and `right`, (features, outputs), rounded to int8 with a scale for each
-/// row and each output. The sums of integers are exact: an f64 holds them. There are no gradients.
+/// Compute the product of `left`, (rows, features), and `right`, (features, outputs), rounded to int8 with a scale for
+/// each row and each output. The sums of integers are exact: an f64 holds them. There are no gradients.
 fn int8_product(left: &Tensor, right: &Tensor, limit: f32) -> Result<Tensor> {
     let (rows, row_scales) = integers(&left.detach(), 1, limit)?;
     let (columns, column_scales) = integers(&right.detach(), 0, 0.)?;

@@ -2,8 +2,8 @@
 
 Usage: python forecast_losses.py ../../tests/golden/forecast_losses.json
 
-Distributions are those of SciPy; the other losses are written out from their definitions. Outputs are drawn from a
-seeded generator: (windows, steps, outputs of a step). A value that is missing is null.
+Distributions are those of SciPy; the other losses are written out from their definitions. Outputs are drawn from a seeded
+generator: (windows, steps, outputs of a step). A value that is missing is null. Counts have a scale for all their steps.
 """
 
 import json
@@ -69,10 +69,29 @@ def case(rng, log):
     }
 
 
+def counts(rng, scale):
+    outputs = rng.normal(size=(3 * STEPS, 2)) * [2, 3]
+    mean = scale * (softplus(outputs[:, 0]) + 1e-4)
+    shape = softplus(outputs[:, 1]) + 1e-4
+    # The number of successes and their probability: the variance is mean + shape * mean^2.
+    binomial = stats.nbinom(1 / shape, 1 / (1 + shape * mean))
+    values = rng.poisson(mean * rng.uniform(0, 2, len(mean)))
+    return {
+        "scale": scale,
+        "outputs": outputs.tolist(),
+        "counts": values.astype(float).tolist(),
+        "losses": (-binomial.logpmf(values)).tolist(),
+        "means": mean.tolist(),
+        "quantiles": np.stack([binomial.ppf(level) for level in LEVELS], 1).tolist(),
+    }
+
+
 def main(path):
     rng = np.random.default_rng(13)
     with open(path, "w") as file:
-        json.dump({"levels": LEVELS, "cases": [case(rng, log) for log in (False, True, False)]}, file, indent=1)
+        cases = [case(rng, log) for log in (False, True, False)]
+        golden = {"levels": LEVELS, "cases": cases, "counts": [counts(rng, scale) for scale in (0.2, 1, 30, 1e5)]}
+        json.dump(golden, file, indent=1)
         file.write("\n")
 
 

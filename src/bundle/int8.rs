@@ -1,8 +1,8 @@
 //! Parameters stored as int8: each matrix as integers of type I8 with the scale of each row, an F32, beside it.
 //!
 //! A matrix NAME of shape (.., columns) is the tensors NAME (I8, the same shape) and NAME.scales (F32, without the last
-//! dimension): an element is `integer * scale`. Vectors stay in F32. The rule of the scales is that of products in int8,
-//! which find the same integers and scales again.
+//! dimension): an element is `integer * scale`. Vectors stay in F32. The rule of the scales is that of products in
+//! int8, which find the same integers and scales again.
 
 use candle_core::{DType, Device};
 use rnn_zoo_models::ops::round_to_int8;

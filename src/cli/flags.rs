@@ -10,7 +10,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 95] = [
+const FLAGS: [(&str, &str); 98] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
@@ -54,12 +54,14 @@ const FLAGS: [(&str, &str); 95] = [
     ("forecasting.log", "--log-values"),
     ("forecasting.loss", "--loss"),
     ("forecasting.quantiles", "--quantiles"),
+    ("forecasting.rows", "--rows"),
     ("forecasting.scaling", "--scaling"),
     ("forecasting.season", "--season"),
     ("forecasting.segment", "--segment"),
     ("forecasting.start", "--at"),
     ("forecasting.targets", "--target"),
     ("forecasting.time", "--time-column"),
+    ("forecasting.wide", "--wide"),
     ("forecasting.window", "--window"),
     ("fractions", "--valid-fraction and --test-fraction"),
     ("fractions.test", "--test-fraction"),
@@ -94,6 +96,7 @@ const FLAGS: [(&str, &str); 95] = [
     ("tar", "--tar"),
     ("target_column", "--target-column"),
     ("target_lang", "--target-lang"),
+    ("target_tokenizer", "--target-tokenizer"),
     ("task", "--task"),
     ("temperature", "--temperature"),
     ("tensorboard", "--tensorboard"),

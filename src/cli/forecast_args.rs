@@ -94,8 +94,8 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "N", value_parser = number::size)]
     rows: Option<usize>,
 
-    /// mse, mae, smape, pinball (quantiles), gaussian or student-t (distributions) [default: mae; pinball with
-    /// --quantiles]
+    /// mse, mae, smape, pinball (quantiles), gaussian, student-t or, for counts, negative-binomial (distributions)
+    /// [default: mae; pinball with --quantiles]
     #[arg(long, value_name = "NAME", value_parser = flags::parsed::<ForecastLoss>)]
     loss: Option<ForecastLoss>,
 

@@ -63,6 +63,12 @@ impl GivenFractions {
             Some(flag) if !spec.is_text()? && matches!(spec.source()?, Source::Builtin(_)) => {
                 Err(usage(flag, format!("{} has its own splits; leave this out", spec.data)))
             }
+            _ if self.valid.is_some()
+                && spec.is_time_series()?
+                && spec.time_series()?.valid_file().is_some() =>
+            {
+                Err(own_split("--valid-fraction", &spec.data, Split::Valid, true))
+            }
             _ if self.test.is_some()
                 && !spec.is_text()?
                 && matches!(spec.source()?, Source::Directory(_)) =>

@@ -3,16 +3,16 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// A JSON object. Unlike [`Map`], it is not read from text that names a field twice.
+/// A JSON object, its fields in the order of the text. It is not read from text that names a field twice.
 #[derive(Clone, Debug)]
-pub(super) struct JsonObject(Map<String, Value>);
+pub(super) struct JsonObject(Vec<(String, Value)>);
 
 impl JsonObject {
     /// The value of a field.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
     }
 
     /// All names and values.
@@ -37,12 +37,12 @@ impl<'de> Visitor<'de> for Fields {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<JsonObject, A::Error> {
-        let mut object = Map::new();
+        let mut object: Vec<(String, Value)> = vec![];
         while let Some((name, value)) = fields.next_entry::<String, Value>()? {
-            if object.contains_key(&name) {
+            if object.iter().any(|(own, _)| *own == name) {
                 return Err(A::Error::custom(format!("two fields are called `{name}`")));
             }
-            object.insert(name, value);
+            object.push((name, value));
         }
         Ok(JsonObject(object))
     }

@@ -105,7 +105,7 @@ impl Records for JsonlRecords {
 }
 
 /// The objects of a file.
-struct Objects {
+pub(super) struct Objects {
     reader: BufReader<FileReader>,
     file: Utf8File,
     /// The place of the next line.
@@ -113,7 +113,7 @@ struct Objects {
 }
 
 impl Objects {
-    fn open(file: Utf8File) -> Self {
+    pub fn open(file: Utf8File) -> Self {
         let next = RecordStart { byte: file.range().start, line: 1 };
         Self { reader: BufReader::new(file.reader(file.range())), file, next }
     }
@@ -124,7 +124,7 @@ impl Objects {
     }
 
     /// The object of the next line that is not blank, with the line's number; `None` after the last.
-    fn next_object(&mut self) -> Result<Option<(u64, JsonObject)>> {
+    pub fn next_object(&mut self) -> Result<Option<(u64, JsonObject)>> {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
@@ -190,7 +190,7 @@ fn text_of(path: &Path, line: u64, object: &JsonObject, name: &str) -> Result<St
 }
 
 /// The kind of a value, with its article.
-fn kind(value: &Value) -> &'static str {
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a truth value",

@@ -52,6 +52,7 @@ mod formats;
 pub mod fractions;
 pub mod hub;
 mod json_object;
+mod json_rows;
 mod jsonl_file;
 pub mod labelled_series;
 mod lines;

@@ -29,8 +29,8 @@ pub(super) fn looks_like(head: &str) -> Option<String> {
     })
 }
 
-/// The number of columns between tabs or blanks, if all lines have as many but for the empty ones between sentences, and
-/// the last, which may be cut off.
+/// The number of columns between tabs or blanks, if all lines have as many but for the empty ones between sentences,
+/// and the last, which may be cut off.
 fn columns_of_words(head: &str) -> Option<usize> {
     let whole = head.rsplit_once('\n').map_or("", |(lines, _)| lines);
     let (sentences, rows): (Vec<&str>, Vec<&str>) = whole.lines().partition(|line| line.trim().is_empty());

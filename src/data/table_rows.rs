@@ -1,4 +1,4 @@
-//! The rows of a delimited table, held in memory as text.
+//! The rows of a table, delimited or JSONL, held in memory as text.
 
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,9 @@ use super::csv_file::{csv_problem, find_delimiter};
 use super::csv_reader::{CsvReader, CsvRecord};
 use super::delimiter::Delimiter;
 use super::encoding::Encoding;
+use super::json_rows;
 use super::numbers;
+use super::read_options::ReadOptions;
 use super::utf8_file::Utf8File;
 use crate::listing::listed;
 use crate::{Error, Result};
@@ -22,40 +24,31 @@ pub(super) struct TableRows {
 }
 
 impl TableRows {
-    /// Read a table. The delimiter and the encoding are detected if they are `None`.
+    /// Read a table: JSONL by its extension, otherwise delimited. The delimiter and the encoding are detected if they are
+    /// `None`.
     ///
     /// # Errors
-    /// If the file cannot be read, a row is ragged, or there are no rows below the header.
+    /// If the file cannot be read, a row is ragged, there are no rows, or JSONL is given a delimiter.
     pub(super) fn read(
         path: &Path,
         delimiter: Option<Delimiter>,
         encoding: Option<Encoding>,
     ) -> Result<Self> {
-        let file = Utf8File::open(path, encoding)?;
-        let is_tsv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
-        let usual = if is_tsv { Delimiter::TAB } else { Delimiter::COMMA };
-        let delimiter = delimiter.map_or_else(|| find_delimiter(&file, usual), Ok)?;
-        let bytes = BufReader::with_capacity(1 << 16, file.reader(file.range()));
-        let mut reader = CsvReader::new(bytes, delimiter.byte(), file.range().start, 1);
-        let mut record = CsvRecord::default();
-        let mut rows: Vec<(u64, Vec<String>)> = vec![];
-        while reader.read(&mut record).map_err(|error| csv_problem(path, error))? {
-            let line = record.line();
-            let text = |at| String::from_utf8(record.field(at).to_vec());
-            let fields = (0..record.len()).map(text).collect::<Result<Vec<_>, _>>();
-            let fields = fields.map_err(|_| Error::file(path, format!("line {line} is not UTF-8 text")))?;
-            if let Some((_, first)) = rows.first().filter(|(_, first)| first.len() != fields.len()) {
-                let (found, expected) = (fields.len(), first.len());
-                let problem = format!("line {line}: {found} fields where the header has {expected}");
-                return Err(Error::file(path, problem));
+        let (names, rows) = match json_rows::is_jsonl(path) {
+            true => {
+                let options = ReadOptions { delimiter, ..ReadOptions::default() };
+                options.refuse_delimiter(&path.display().to_string())?;
+                json_rows::read(path, encoding)?
             }
-            rows.push((line, fields));
+            false => delimited(path, delimiter, encoding)?,
+        };
+        match rows.is_empty() {
+            true => {
+                let form = if json_rows::is_jsonl(path) { "an object" } else { "a header and a row" };
+                Err(Error::file(path, format!("has no rows; expected {form} for each time step")))
+            }
+            false => Ok(Self { path: path.to_path_buf(), names, rows }),
         }
-        if rows.len() < 2 {
-            return Err(Error::file(path, "has no rows; expected a header and a row for each time step"));
-        }
-        let (_, names) = rows.remove(0);
-        Ok(Self { path: path.to_path_buf(), names, rows })
     }
 
     /// The place of the column called `name`. `field` is the option that names it.
@@ -110,4 +103,37 @@ impl TableRows {
     pub(super) fn problem(&self, row: usize, problem: impl std::fmt::Display) -> Error {
         Error::file(&self.path, format!("line {}: {problem}", self.rows[row].0))
     }
+}
+
+/// The header of a delimited table, and its rows with their lines.
+fn delimited(
+    path: &Path,
+    delimiter: Option<Delimiter>,
+    encoding: Option<Encoding>,
+) -> Result<(Vec<String>, Vec<(u64, Vec<String>)>)> {
+    let file = Utf8File::open(path, encoding)?;
+    let is_tsv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
+    let usual = if is_tsv { Delimiter::TAB } else { Delimiter::COMMA };
+    let delimiter = delimiter.map_or_else(|| find_delimiter(&file, usual), Ok)?;
+    let bytes = BufReader::with_capacity(1 << 16, file.reader(file.range()));
+    let mut reader = CsvReader::new(bytes, delimiter.byte(), file.range().start, 1);
+    let mut record = CsvRecord::default();
+    let mut names: Option<Vec<String>> = None;
+    let mut rows: Vec<(u64, Vec<String>)> = vec![];
+    while reader.read(&mut record).map_err(|error| csv_problem(path, error))? {
+        let line = record.line();
+        let text = |at| String::from_utf8(record.field(at).to_vec());
+        let fields = (0..record.len()).map(text).collect::<Result<Vec<_>, _>>();
+        let fields = fields.map_err(|_| Error::file(path, format!("line {line} is not UTF-8 text")))?;
+        match &names {
+            None => names = Some(fields),
+            Some(names) if names.len() != fields.len() => {
+                let (found, expected) = (fields.len(), names.len());
+                let problem = format!("line {line}: {found} fields where the header has {expected}");
+                return Err(Error::file(path, problem));
+            }
+            Some(_) => rows.push((line, fields)),
+        }
+    }
+    Ok((names.unwrap_or_default(), rows))
 }

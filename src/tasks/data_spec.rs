@@ -125,6 +125,8 @@ pub struct Known {
 pub struct TokenizerSpec {
     /// Characters, words, byte pairs or a file.
     pub kind: Kind,
+    /// The kind for the targets of a translator; `None` if it is the same.
+    pub target: Option<Kind>,
     /// The tokens to keep.
     pub limits: Limits,
     /// Whether text is converted to lower case.
@@ -163,7 +165,7 @@ impl Origin {
 impl From<Kind> for Origin {
     /// A tokenizer of that kind, with all tokens of the training split.
     fn from(kind: Kind) -> Self {
-        Self::Trained(TokenizerSpec { kind, limits: Limits::default(), lowercase: false })
+        Self::Trained(TokenizerSpec { kind, target: None, limits: Limits::default(), lowercase: false })
     }
 }
 

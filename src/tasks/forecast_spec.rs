@@ -81,17 +81,20 @@ pub enum ForecastLoss {
     Gaussian,
     /// Likelihood of Student's t distribution.
     StudentT,
+    /// Likelihood of a negative binomial distribution, of counts.
+    NegativeBinomial,
 }
 
 impl ForecastLoss {
     /// All losses with their names.
-    pub const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::Mse, "mse"),
         (Self::Mae, "mae"),
         (Self::Smape, "smape"),
         (Self::Pinball, "pinball"),
         (Self::Gaussian, "gaussian"),
         (Self::StudentT, "student-t"),
+        (Self::NegativeBinomial, "negative-binomial"),
     ];
 }
 

@@ -14,7 +14,12 @@ fn spec(data: impl Into<String>) -> DataSpec {
 }
 
 fn words() -> Origin {
-    Origin::Trained(TokenizerSpec { kind: Kind::Word, limits: Limits::default(), lowercase: false })
+    Origin::Trained(TokenizerSpec {
+        kind: Kind::Word,
+        target: None,
+        limits: Limits::default(),
+        lowercase: false,
+    })
 }
 
 /// A folder of `train.csv` and `valid.csv` with a text and a label column.

@@ -13,7 +13,7 @@ pub(super) fn tokenizer(corpus: &Corpus, origin: Origin) -> Result<Tokenizer> {
     match origin {
         Origin::Loaded(Known { tokenizer: Some(tokenizer), .. }) => Ok(*tokenizer),
         Origin::Loaded(Known { tokenizer: None, .. }) => Err(unread("text")),
-        Origin::Trained(TokenizerSpec { kind, limits, lowercase }) => {
+        Origin::Trained(TokenizerSpec { kind, limits, lowercase, .. }) => {
             Tokenizer::train(&kind, corpus.texts(Split::Train)?, limits, lowercase)
         }
     }

@@ -15,7 +15,7 @@ use crate::data::parallel_text::PairFile;
 use crate::data::source::Split;
 use crate::listing::{counted, thousands};
 use crate::rng::{self, Purpose};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Kind, Tokenizer};
 use crate::training::{LossUnit, Splits};
 use crate::{Error, Result};
 
@@ -146,17 +146,22 @@ pub(super) fn read_texts(texts: &[String], vocabularies: &Vocabularies) -> Resul
 
 /// The tokenizers of the training split.
 fn learn(corpus: &PairCorpus, data: &DataSpec, spec: &TokenizerSpec) -> Result<Vocabularies> {
-    let TokenizerSpec { kind, limits, lowercase } = spec;
-    let of = |texts: Box<dyn Iterator<Item = Result<String>> + Send>| {
+    let TokenizerSpec { kind, target, limits, lowercase } = spec;
+    let of = |kind: &Kind, texts: Box<dyn Iterator<Item = Result<String>> + Send>| {
         Tokenizer::train(kind, texts, *limits, *lowercase)
     };
+    let of_target = target.as_ref().unwrap_or(kind);
     let side = |side: usize| -> Result<Box<dyn Iterator<Item = Result<String>> + Send>> {
         let texts = corpus.texts(Split::Train)?;
         Ok(Box::new(texts.map(move |pair| pair.map(|mut pair| std::mem::take(&mut pair[side])))))
     };
     match data.shared_vocabulary {
-        true => Ok(Vocabularies::new(of(Box::new(side(0)?.chain(side(1)?)))?, None)),
-        false => Ok(Vocabularies::new(of(side(0)?)?, Some(of(side(1)?)?))),
+        true if of_target != kind => {
+            let problem = "one vocabulary has one tokenizer; leave one of the two out";
+            Err(Error::invalid("target_tokenizer", problem))
+        }
+        true => Ok(Vocabularies::new(of(kind, Box::new(side(0)?.chain(side(1)?)))?, None)),
+        false => Ok(Vocabularies::new(of(kind, side(0)?)?, Some(of(of_target, side(1)?)?))),
     }
 }
 

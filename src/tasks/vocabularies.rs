@@ -115,15 +115,18 @@ impl Vocabularies {
         encode(self.target(), text)
     }
 
-    /// The text of a translation. The text of an unknown token is the word of the source that it attends to most.
+    /// The text of a translation. The text of an unknown token is the word of the source that it attends to most,
+    /// unless one of the two sides has characters and the other has words.
     pub fn text(&self, found: &Found, source: &str) -> String {
         let tokenizer = self.target();
         let unknown = tokenizer.unknown();
-        if !found.tokens.iter().any(|token| Some(*token) == unknown) {
+        let of_characters = |tokenizer: &Tokenizer| tokenizer.scheme() == Scheme::Char;
+        let is_known = found.tokens.iter().all(|token| Some(*token) != unknown);
+        if is_known || of_characters(tokenizer) != of_characters(&self.source) {
             return tokenizer.decode(&found.tokens).trim_end_matches('\n').to_string();
         }
         let words = self.source.whole_parts(source).unwrap_or_default();
-        let between = if tokenizer.scheme() == Scheme::Char { "" } else { " " };
+        let between = if of_characters(tokenizer) { "" } else { " " };
         let mut pieces: Vec<String> = vec![];
         let mut known = vec![];
         let flush = |known: &mut Vec<u32>, pieces: &mut Vec<String>| {
@@ -197,6 +200,14 @@ mod tests {
         let vocabularies = Vocabularies::new(tokenizer(&Kind::Char, "abc "), None);
         let [a, b] = vocabularies.source().encode("ab").unwrap()[..] else { panic!("two characters") };
         assert_eq!(vocabularies.text(&found(&[a, 0, b], &[0, 2, 1]), "a xb"), "axb");
+    }
+
+    #[test]
+    fn unknown_characters_of_a_target_are_no_words_of_the_source() {
+        let target = Some(tokenizer(&Kind::Char, "abc "));
+        let vocabularies = Vocabularies::new(tokenizer(&Kind::Word, "x y"), target);
+        let a = vocabularies.target().encode("a").unwrap()[0];
+        assert_eq!(vocabularies.text(&found(&[a, 0, a], &[0, 1, 1]), "x y"), "a<unk>a");
     }
 
     #[test]

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::{Folder, TINY_SEQUENCES};
 
 /// Sizes of a forecaster of milliseconds.
-const TINY: &str = "--horizon 4 --window 8";
+pub(super) const TINY: &str = "--horizon 4 --window 8";
 
 /// A long table of `count` days of two shops, with a holiday that is known in advance.
-fn shops(count: usize) -> String {
+pub(super) fn shops(count: usize) -> String {
     let row = |at: usize| {
         let (day, shop) = (at / 2, ["north", "south"][at % 2]);
         let sales = 10 + 5 * (at % 2) + [0, 1, 3, 2, 1, 6, 7][day % 7] + day / 28;
@@ -18,7 +18,7 @@ fn shops(count: usize) -> String {
 }
 
 /// Day `number` of 2023.
-fn date(number: usize) -> String {
+pub(super) fn date(number: usize) -> String {
     let (mut day, mut month) = (number, 0);
     let lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     while day >= lengths[month] {
@@ -29,7 +29,7 @@ fn date(number: usize) -> String {
 }
 
 /// A table of one value a day, of the rows that `row` makes of a date and a number.
-fn daily(count: usize, row: impl Fn(&str, usize) -> String) -> String {
+pub(super) fn daily(count: usize, row: impl Fn(&str, usize) -> String) -> String {
     format!("date,y\n{}", (0..count).map(|day| row(&date(day), day)).collect::<String>())
 }
 
@@ -37,11 +37,11 @@ fn plain(date: &str, day: usize) -> String {
     format!("{date},{}\n", 10 + day % 7)
 }
 
-fn answers(output: &str) -> Vec<Value> {
+pub(super) fn answers(output: &str) -> Vec<Value> {
     output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn scores(folder: &Folder, line: &str) -> Value {
+pub(super) fn scores(folder: &Folder, line: &str) -> Value {
     serde_json::from_str(&folder.done(line)).unwrap()
 }
 

@@ -1,5 +1,7 @@
 //! Translation: parallel files and tables of pairs in, a text for each source out.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{Folder, TINY_SEQUENCES};
@@ -96,6 +98,61 @@ fn unknown_words_are_those_that_are_attended_to() {
     let output = folder.rnn("predict m --text").arg("the animal Okapi runs").output().unwrap();
     let text = super::written(&output, "predict");
     assert!(text.starts_with("das Tier ") && text.ends_with(" läuft\n") && !text.contains("<unk>"), "{text}");
+}
+
+#[test]
+fn each_side_has_a_tokenizer_of_its_own() {
+    let folder = parallel();
+    let run = format!("train gru --data d {LANGUAGES} {TRAINED} --target-tokenizer char --seed 5");
+    folder.done(&format!("{run} --epochs 40 --out m"));
+    let config = folder.json("m/config.json");
+    let sizes =
+        ["source_vocabulary", "target_vocabulary"].map(|name| config["network"][name].as_u64().unwrap());
+    // The, four animals, three verbs, <unk> and <eos>; the letters of the German sentences.
+    let letters = sentences(120)[1].chars().filter(|letter| *letter != '\n').collect::<BTreeSet<_>>().len();
+    assert_eq!(sizes, [10, letters as u64 + 2]);
+    let target: Value = serde_json::from_str(config["schema"]["target_tokenizer"].as_str().unwrap()).unwrap();
+    assert!(target["model"]["vocab"].get("ä").is_some(), "{target}");
+
+    let output = folder.rnn("predict m --text").arg("the dog eats").output().unwrap();
+    assert_eq!(super::written(&output, "predict"), "das Tier namens Hund frisst\n");
+    let scores: Value = serde_json::from_str(&folder.done("eval m --data d --json")).unwrap();
+    assert_eq!(scores["exact"], json!(1.0), "{scores}");
+    let recipe = String::from_utf8(folder.bytes("m/recipe.toml")).unwrap();
+    assert!(recipe.contains("\ntarget-tokenizer = \"char\"\n"), "{recipe}");
+
+    folder.done(&format!("{run} --epochs 2 --schedule constant --out whole"));
+    folder.done(&format!("{run} --epochs 1 --schedule constant --out halves"));
+    folder.done("train --resume halves --epochs 2");
+    let last = "training/last.safetensors";
+    assert!(folder.bytes(&format!("halves/{last}")) == folder.bytes(&format!("whole/{last}")));
+    folder.done("train --recipe whole/recipe.toml --out again");
+    assert!(folder.bytes("again/model.safetensors") == folder.bytes("whole/model.safetensors"));
+    folder.done(&format!("train --from whole --data d {LANGUAGES} --max-steps 2 --out tuned"));
+    assert_eq!(folder.json("tuned/config.json")["schema"], folder.json("whole/config.json")["schema"]);
+}
+
+#[test]
+fn target_tokenizers_without_effect_are_refused() {
+    let folder = parallel();
+    let train = format!("train gru --data d {LANGUAGES} {TINY_SEQUENCES} --out m --target-tokenizer");
+    for (flags, mentions) in [
+        ("char --shared-vocabulary", &["--target-tokenizer", "--shared-vocabulary"][..]),
+        ("bpe:300 --max-vocab 9", &["--max-vocab: --target-tokenizer bpe:300", "leave one of the two out"]),
+        ("letters", &["--target-tokenizer"]),
+    ] {
+        folder.refused(&format!("{train} {flags}"), 2, mentions);
+    }
+    let problem = "--target-tokenizer: only a translator reads two texts";
+    folder.refused("train gru --data text.txt --target-tokenizer char --out m", 2, &[problem]);
+    folder.done(&format!("{train} char"));
+    folder.refused("train --from m --data d --target-tokenizer word", 2, &["--target-tokenizer", "--from"]);
+    folder.write("r.toml", "shared-vocabulary = true\ntarget-tokenizer = \"char\"\n");
+    folder.refused(
+        &format!("train gru --recipe r.toml --data d {LANGUAGES} --out n"),
+        2,
+        &["target-tokenizer"],
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Products of operands in int8, for every instruction set that this machine has.
 //!
-//! The oracle is the reference in f64, whose products round their operands by the same rule and sum integers exactly. Its
-//! pointwise part has more digits than that of the kernels, so now and then a state lies on the other side of a tie and is
-//! rounded to the neighbouring integer. The unit tests of the kernels hold single products to the bit.
+//! The oracle is the reference in f64, whose products round their operands by the same rule and sum integers exactly.
+//! Its pointwise part has more digits than that of the kernels, so now and then a state lies on the other side of a tie
+//! and is rounded to the neighbouring integer. The unit tests of the kernels hold single products to the bit.
 
 use std::collections::HashMap;
 

@@ -82,7 +82,7 @@ impl Problem {
             return Ok(self.few());
         }
         let kind = if self.task.name() == "classify" { Kind::Word } else { Kind::Char };
-        let spec = TokenizerSpec { kind, limits: Limits::default(), lowercase: false };
+        let spec = TokenizerSpec { kind, target: None, limits: Limits::default(), lowercase: false };
         self.task.prepare(&self.data, Origin::Trained(spec))
     }
 

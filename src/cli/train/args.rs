@@ -35,7 +35,7 @@ pub struct Args {
     pub model: Option<String>,
 
     /// Fine-tune: start from the parameters, the network and the tokenizer of a bundle; regularisation may differ
-    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["task", "tokenizer", "max_vocab", "min_count", "lowercase"],
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["task", "tokenizer", "target_tokenizer", "max_vocab", "min_count", "lowercase"],
           conflicts_with_all = architecture::SHAPE)]
     pub from: Option<String>,
 
@@ -120,6 +120,10 @@ pub struct TrainDataArgs {
     #[arg(long, value_name = "TOKENIZER", value_parser = flags::parsed::<Kind>)]
     pub tokenizer: Option<Kind>,
 
+    /// Tokenizer of the targets of a translator [default: that of --tokenizer]
+    #[arg(long, value_name = "TOKENIZER", value_parser = flags::parsed::<Kind>, conflicts_with = "shared_vocabulary")]
+    pub target_tokenizer: Option<Kind>,
+
     /// Keep only the N most frequent tokens; the rest become `<unk>`
     #[arg(long, value_name = "N", value_parser = number::whole)]
     pub max_vocab: Option<usize>,
@@ -159,7 +163,12 @@ impl TrainDataArgs {
         });
         // A word vector is worth having for a rare word, too.
         let min_count = self.min_count.or(self.vectors.as_ref().map(|_| 1).filter(|_| kind.is_of_words()));
-        TokenizerSpec { kind, limits: Limits { max: self.max_vocab, min_count }, lowercase: self.lowercase }
+        TokenizerSpec {
+            kind,
+            target: self.target_tokenizer.clone(),
+            limits: Limits { max: self.max_vocab, min_count },
+            lowercase: self.lowercase,
+        }
     }
 
     /// The first flag about a forecaster that the user gave.

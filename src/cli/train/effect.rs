@@ -25,9 +25,17 @@ pub fn check(args: &Args, task: &dyn Task, data: &DataSpec) -> anyhow::Result<()
         let problem = "a language model learns no classes; leave it out, or choose --task classify";
         return Err(usage("--label-column", problem));
     }
-    if data.shared_vocabulary && !data.is_pairs()? {
-        let problem = format!("only a translator reads two texts, not --task {name}; leave it out");
-        return Err(usage("--shared-vocabulary", problem));
+    let of_pairs = [
+        ("--shared-vocabulary", data.shared_vocabulary),
+        ("--target-tokenizer", args.data.target_tokenizer.is_some()),
+    ];
+    if let Some((flag, _)) = of_pairs.iter().find(|(_, given)| *given)
+        && !data.is_pairs()?
+    {
+        return Err(usage(
+            *flag,
+            format!("only a translator reads two texts, not --task {name}; leave it out"),
+        ));
     }
     if let Some(flag) = args.data.forecasting().filter(|_| !task.reads_time_series()) {
         return Err(usage(flag, format!("only a forecaster has it, not --task {name}; leave it out")));
@@ -55,16 +63,18 @@ fn check_tokenizer(args: &Args, data: &DataSpec) -> anyhow::Result<()> {
         let problem = "a tagger of column files reads words anyway; leave it out";
         return Err(usage("--tokenizer", problem));
     }
-    let problem = match (&args.data.tokenizer, args.data.max_vocab) {
-        (Some(Kind::Bpe(size)), Some(_)) => {
-            format!("--tokenizer bpe:{size} has {size} tokens; leave one of the two out")
-        }
-        (Some(Kind::File(path)), Some(_)) => {
-            format!("{} has its own vocabulary; leave one of the two out", path.display())
-        }
-        _ => return Ok(()),
-    };
-    Err(usage("--max-vocab", problem))
+    let kinds = [("--tokenizer", &args.data.tokenizer), ("--target-tokenizer", &args.data.target_tokenizer)];
+    for (flag, kind) in kinds.into_iter().filter(|_| args.data.max_vocab.is_some()) {
+        let problem = match kind {
+            Some(Kind::Bpe(size)) => format!("{flag} bpe:{size} has {size} tokens; leave one of the two out"),
+            Some(Kind::File(path)) => {
+                format!("{} has its own vocabulary; leave one of the two out", path.display())
+            }
+            _ => continue,
+        };
+        return Err(usage("--max-vocab", problem));
+    }
+    Ok(())
 }
 
 /// Refuse `--locked-dropout` for a network without dropout.

@@ -38,10 +38,10 @@ fn of_window(head: &Head, outputs: &[Vec<f64>], window: &TargetWindow) -> (Vec<f
     let mut mean = vec![];
     let mut quantiles = vec![vec![]; head.levels().len()];
     for outputs in outputs {
-        let step = forecast(head, outputs);
-        mean.push(window.restored(step.mean));
+        let step = forecast(head, outputs, window);
+        mean.push(step.mean);
         for (level, quantile) in quantiles.iter_mut().zip(step.quantiles) {
-            level.push(window.restored(quantile));
+            level.push(quantile);
         }
     }
     (mean, quantiles)

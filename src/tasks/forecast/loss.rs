@@ -9,13 +9,14 @@
 //! pinball    mean over levels q of max(q (y - f_q), (q - 1) (y - f_q))
 //! ```
 //!
-//! Distributions are trained by their likelihood; see `likelihood.rs`.
+//! Distributions are trained by their likelihood; see `likelihood.rs`, and `counts.rs` for counts.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 use rnn_zoo_models::{Head, PointLoss};
 
+use super::counts;
 use super::likelihood::{LEAST_FREEDOM, LEAST_SCALE, MOST_FREEDOM, normal, softplus, student};
-use crate::data::time_series::WindowTargets;
+use crate::data::time_series::{TargetWindow, WindowTargets};
 use crate::{Error, Result};
 
 /// Bounds the derivative of the percentage error where both numbers are 0.
@@ -49,9 +50,13 @@ pub fn summed(head: &Head, outputs: &Tensor, targets: &WindowTargets) -> Result<
             let freedom = (softplus(&output(2)?)? + LEAST_FREEDOM)?.minimum(MOST_FREEDOM)?;
             student(&(output(0)? - &values)?, &scale, &freedom)?
         }
+        Head::NegativeBinomial { .. } => {
+            let scales = of_rows(targets, &values.to_dtype(DType::F64)?, |window| window.scale)?;
+            counts::loss([&output(0)?, &output(1)?], &values, &scales)?
+        }
     };
     let losses = known.where_cond(&losses, &losses.zeros_like()?)?;
-    let count = known.to_dtype(candle_core::DType::F32)?.sum_all()?.to_scalar::<f32>()?;
+    let count = known.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?;
     Ok((losses.sum_all()?, count as usize))
 }
 
@@ -62,21 +67,22 @@ fn point(loss: PointLoss, outputs: &Tensor, values: &Tensor, targets: &WindowTar
         PointLoss::Mse => Ok(errors.sqr()?),
         PointLoss::Mae => Ok(errors.abs()?),
         PointLoss::Smape => {
-            let of_rows = |number: &dyn Fn(f64, f64) -> f64| -> Result<Tensor> {
-                let numbers = targets.windows.iter().map(|window| number(window.centre, window.scale));
-                let numbers = Tensor::from_iter(numbers, outputs.device())?.to_dtype(outputs.dtype())?;
-                Ok(numbers.unsqueeze(1)?) // (batch, 1)
-            };
             if targets.windows.first().is_some_and(|window| window.set.scales.log) {
-                let half = of_rows(&|_, scale| scale / 2.)?;
+                let half = of_rows(targets, outputs, |window| window.scale / 2.)?;
                 return Ok((errors.abs()?.broadcast_mul(&half)?.tanh()? * 2.)?);
             }
-            let centre = of_rows(&|centre, scale| centre / scale)?;
+            let centre = of_rows(targets, outputs, |window| window.centre / window.scale)?;
             let size = |numbers: &Tensor| numbers.broadcast_add(&centre)?.abs();
             let sizes = ((size(outputs)? + size(values)?)? + LEAST_SIZE)?;
             Ok(((errors.abs()? * 2.)? / sizes)?)
         }
     }
+}
+
+/// One number for each window, (batch, 1), on the device and with the precision of `like`.
+fn of_rows(targets: &WindowTargets, like: &Tensor, number: impl Fn(&TargetWindow) -> f64) -> Result<Tensor> {
+    let numbers = Tensor::from_iter(targets.windows.iter().map(number), like.device())?;
+    Ok(numbers.to_dtype(like.dtype())?.unsqueeze(1)?)
 }
 
 /// The mean pinball loss over the levels, (batch, horizon). `outputs` is (batch, horizon, levels).
@@ -97,7 +103,7 @@ mod tests {
 
     use super::super::distribution::forecast;
     use super::*;
-    use crate::data::time_series::{Centre, Scales, Scaling, SeriesSet, TargetWindow, WindowSizes};
+    use crate::data::time_series::{Centre, Scales, Scaling, SeriesSet, WindowSizes};
 
     /// The file `tests/golden/forecast_losses.json`, which `scripts/golden/forecast_losses.py` makes.
     #[derive(Deserialize)]
@@ -201,9 +207,15 @@ mod tests {
             for (head, expected) in [(gaussian, &case.gaussian_quantiles), (student, &case.student_quantiles)]
             {
                 for (level, expected) in expected.iter().enumerate() {
-                    let found =
-                        case.outputs.iter().flatten().map(|step| forecast(&head, step).quantiles[level]);
-                    for (found, expected) in found.zip(expected.iter().flatten()) {
+                    let rows = targets(case).windows.into_iter().zip(case.outputs.iter().zip(expected));
+                    let steps = rows.flat_map(|(window, (outputs, expected))| {
+                        let steps = outputs.iter().zip(expected);
+                        let pair = |(outputs, expected): (&Vec<f64>, &f64)| {
+                            (forecast(&head, outputs, &window).quantiles[level], window.restored(*expected))
+                        };
+                        steps.map(pair).collect::<Vec<_>>()
+                    });
+                    for (found, expected) in steps {
                         assert!(
                             (found - expected).abs() < 1e-6 * (1. + expected.abs()),
                             "{found}, {expected}"
@@ -217,8 +229,10 @@ mod tests {
     #[test]
     fn quantiles_do_not_cross() {
         let head = Head::Quantiles { levels: vec![0.1, 0.5, 0.9] };
-        let found = forecast(&head, &[3., 1., 2.]);
-        assert_eq!((found.mean, found.quantiles), (2., vec![1., 2., 3.]));
+        let mut window = targets(&golden().cases[0]).windows.remove(0);
+        (window.centre, window.scale) = (10., 2.);
+        let found = forecast(&head, &[3., 1., 2.], &window);
+        assert_eq!((found.mean, found.quantiles), (14., vec![12., 14., 16.]));
     }
 
     #[test]

@@ -9,11 +9,13 @@
 //! | `tables.rs` | windows of tables as training data, splits and questions |
 //! | `likelihood.rs`, `loss.rs` | losses of the heads |
 //! | `distribution.rs` | mean and quantiles of the outputs |
+//! | `counts.rs` | counts: their likelihood, mean and quantiles |
 //! | `series_meter.rs` | metrics, beside those of naive forecasts |
 //! | `answers.rs` | forecasts as answers and as curves |
 
 mod adding;
 mod answers;
+mod counts;
 mod distribution;
 mod likelihood;
 pub mod loss;

@@ -63,7 +63,7 @@ pub(super) fn means(
 ) -> Result<Vec<Vec<f64>>> {
     let outputs = outputs.to_dtype(DType::F64)?.to_vec3::<f64>()?; // (batch, horizon, outputs)
     let of_window = |(steps, window): (&Vec<Vec<f64>>, &TargetWindow)| {
-        steps.iter().map(|outputs| window.restored(forecast(head, outputs).mean)).collect()
+        steps.iter().map(|outputs| forecast(head, outputs, window).mean).collect()
     };
     Ok(outputs.iter().zip(windows).map(of_window).collect())
 }

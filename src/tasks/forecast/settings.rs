@@ -7,6 +7,7 @@
 //! | window | 14 seasons of 24 steps or more, otherwise 3 seasons or 4 horizons, the longer, 8 horizons without |
 //! | segment | a season, if the forecast has at least two; otherwise step by step |
 //! | scaling | named series: seasonal differences, of logarithms if all values are positive. Else standard deviations |
+//! | scaling of counts | with `loss = negative-binomial` the mean size, the centre 0 and no logarithms |
 //! | linear | beside the stack, unless a table without named series is read in segments |
 //! | loss | absolute error; the pinball loss with quantiles |
 //!
@@ -43,6 +44,11 @@ pub(super) fn complete(
     names_series: bool,
 ) -> Result<ForecastSchema> {
     let head = head(spec)?;
+    check_counts(spec)?;
+    if spec.rows.is_some() && corpus.has_several_files() {
+        let problem = "a single file is divided, not one with files that continue it; leave it out";
+        return Err(Error::invalid("forecasting.rows", problem));
+    }
     let series = &corpus.table.series;
     let longest = series.iter().map(|one| one.values.len()).max().unwrap_or(0);
     let season = spec.season.unwrap_or(corpus.frequency.season).max(1);
@@ -157,14 +163,41 @@ fn head(spec: &ForecastSpec) -> Result<Head> {
         ForecastLoss::Pinball => Head::Quantiles { levels },
         ForecastLoss::Gaussian => Head::Gaussian { levels },
         ForecastLoss::StudentT => Head::StudentT { levels },
+        ForecastLoss::NegativeBinomial => Head::NegativeBinomial { levels },
     };
     if matches!(head, Head::Mean { .. }) && !spec.quantiles.is_empty() {
         let problem = "a loss of single numbers has no quantiles; choose option `forecasting.loss = pinball`, \
-                       option `forecasting.loss = gaussian` or option `forecasting.loss = student-t`";
+                       option `forecasting.loss = gaussian`, option `forecasting.loss = student-t` or \
+                       option `forecasting.loss = negative-binomial`";
         return Err(Error::invalid("forecasting.quantiles", problem));
     }
     head.check().map_err(|error| Error::invalid("forecasting.quantiles", error.to_string()))?;
     Ok(head)
+}
+
+/// Refuse scales that counts do not have.
+fn check_counts(spec: &ForecastSpec) -> Result<()> {
+    if spec.loss != Some(ForecastLoss::NegativeBinomial) {
+        return Ok(());
+    }
+    let others: [(bool, &str, OptionError); 3] = [
+        (spec.scaling.is_some_and(|scaling| scaling != Scaling::Level), "scaled by their level", |problem| {
+            Error::invalid("forecasting.scaling", problem)
+        }),
+        (spec.centre.is_some_and(|centre| centre != Centre::Zero), "not centred", |problem| {
+            Error::invalid("forecasting.centre", problem)
+        }),
+        (spec.log == Some(true), "forecast themselves, not their logarithms", |problem| {
+            Error::invalid("forecasting.log", problem)
+        }),
+    ];
+    match others.into_iter().find(|(other, ..)| *other) {
+        Some((_, words, error)) => {
+            let counts = "the counts of option `forecasting.loss = negative-binomial`";
+            Err(error(format!("{counts} are {words}; leave it out, or choose another loss")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The steps of a window. Refuse series that are all too short for a forecast.
@@ -213,10 +246,15 @@ fn scales(
         series.iter().zip(bounds).map(|(one, bounds)| (one.column, trained(one, bounds))).collect();
     let mut known = train.iter().flat_map(|(_, values)| values).filter(|value| !value.is_nan());
     let positive = known.all(|value| *value > 0.);
-    let log = spec.log.unwrap_or(!single && positive);
-    let within = Scaling::Season;
-    let scaling = spec.scaling.unwrap_or(if single { Scaling::Standard } else { within });
+    let counts = spec.loss == Some(ForecastLoss::NegativeBinomial);
+    let log = spec.log.unwrap_or(!single && positive && !counts);
+    let scaling = spec.scaling.unwrap_or(match (counts, single) {
+        (true, _) => Scaling::Level,
+        (false, true) => Scaling::Standard,
+        (false, false) => Scaling::Season,
+    });
     let centre = match (single, season) {
+        _ if counts => Centre::Zero,
         (false, LONG_SEASON..) => Centre::Mean,
         _ => Centre::Last,
     };

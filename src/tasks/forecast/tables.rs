@@ -1,9 +1,11 @@
 //! Windows of tables of time series: training data, splits and questions.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rnn_zoo_models::{Head, PointLoss};
 
+use super::counts;
 use super::schema::ForecastSchema;
 use super::settings;
 use crate::data::dataset::Dataset;
@@ -46,13 +48,23 @@ pub(super) fn prepare(data: &DataSpec, origin: &Origin) -> Result<Prepared> {
         }
         None => settings::complete(&spec, &corpus, data.series_column.is_some())?,
     };
+    check_values(&schema, &corpus)?;
     let stride = spec.stride.map_or(Stride::Most(MOST_TRAINED), Stride::Steps);
+    let valid_file = corpus.valid_file().map(Path::to_path_buf);
     let splits = TableSplits::new(data, corpus, &schema);
     let train = splits.split(Split::Train, stride);
     if train.is_empty() {
         return Err(splits.too_short(Split::Train));
     }
     let valid = splits.split(Split::Valid, Stride::Most(MOST_VALIDATED));
+    if let Some(path) = valid_file.filter(|_| valid.is_empty()) {
+        let horizon = schema.sizes.horizon;
+        let problem = format!(
+            "no series has {horizon} steps in it, those of a forecast; expected more rows, or a smaller option \
+             `forecasting.horizon`"
+        );
+        return Err(Error::file(path, problem));
+    }
     Ok(Prepared {
         splits: Splits { train, valid: Some(valid).filter(|valid| !valid.is_empty()) },
         tokenizer: None,
@@ -75,7 +87,9 @@ fn unit(head: &Head) -> LossUnit {
         Head::Mean { loss: PointLoss::Mae } => "absolute error",
         Head::Mean { loss: PointLoss::Smape } => "percentage error",
         Head::Quantiles { .. } => "pinball loss",
-        Head::Gaussian { .. } | Head::StudentT { .. } => "negative log-likelihood",
+        Head::Gaussian { .. } | Head::StudentT { .. } | Head::NegativeBinomial { .. } => {
+            "negative log-likelihood"
+        }
     };
     LossUnit { name, ..LossUnit::of_numbers("sequence") }
 }
@@ -95,6 +109,7 @@ pub(super) fn read_split(
     let data = completed(data.clone(), schema);
     let corpus = data.time_series()?;
     check_grid(schema, &corpus)?;
+    check_values(schema, &corpus)?;
     let split = split.unwrap_or_else(|| corpus.default_split());
     let stride = data.forecasting.as_ref().and_then(|spec| spec.stride);
     let splits = TableSplits::new(&data, corpus, schema);
@@ -110,6 +125,7 @@ pub(super) fn questions(data: &DataSpec, schema: &ForecastSchema) -> Result<Seri
     let data = completed(data.clone(), schema);
     let corpus = data.time_series()?;
     check_grid(schema, &corpus)?;
+    check_values(schema, &corpus)?;
     let spec = data.forecasting.clone().unwrap_or_default();
     let ends = corpus.ends();
     let (splits, horizon) = (TableSplits::new(&data, corpus, schema), schema.sizes.horizon);
@@ -138,6 +154,14 @@ fn check_grid(schema: &ForecastSchema, corpus: &TimeSeriesCorpus) -> Result<()> 
     let [own, found] = [own, found].map(TimeGrid::words);
     let problem = format!("its steps are {found}, but the model was trained on steps of {own}");
     Err(Error::file(corpus.path(), problem))
+}
+
+/// Refuse values that the head does not forecast.
+fn check_values(schema: &ForecastSchema, corpus: &TimeSeriesCorpus) -> Result<()> {
+    match schema.head {
+        Head::NegativeBinomial { .. } => counts::check(corpus),
+        Head::Mean { .. } | Head::Quantiles { .. } | Head::Gaussian { .. } | Head::StudentT { .. } => Ok(()),
+    }
 }
 
 /// Cuts the splits of a corpus.

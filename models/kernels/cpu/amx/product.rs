@@ -114,8 +114,8 @@ macro_rules! instruction {
 
 /// Define a function that computes a product for one or two tiles of rows by some vectors from `first` on.
 ///
-/// The sums are loaded into tiles 0 to 3 or cleared, one tile of the depth after another is multiplied, and the tail, if
-/// there is one, in a last round of the same loop.
+/// The sums are loaded into tiles 0 to 3 or cleared, one tile of the depth after another is multiplied, and the tail,
+/// if there is one, in a last round of the same loop.
 macro_rules! product {
     (
         $name:ident, $dot:literal, $initial:ident,

@@ -18,8 +18,8 @@ use super::{
 
 /// An integer: of a left row unsigned, with [`OFFSET`] added; of a panel signed.
 ///
-/// A left row is filled up to [`Operand::DEPTH_STEP`], with bytes that have no meaning, for the panel has zeros there. Its
-/// scale, an f32, follows, and fills a cache line.
+/// A left row is filled up to [`Operand::DEPTH_STEP`], with bytes that have no meaning, for the panel has zeros there.
+/// Its scale, an f32, follows, and fills a cache line.
 ///
 /// A panel has the elements of four rows side by side, column by column. Behind its last row, it has the scale of each
 /// column, an f32, and then [`OFFSET`] times the sum of each column, an i32.

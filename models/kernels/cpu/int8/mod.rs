@@ -1,10 +1,10 @@
 //! Products whose operands are int8 and whose sums are i32, for inference.
 //!
 //! A row of weights has one scale, and so has a row of left operands: the largest magnitude of the row divided by 127,
-//! rounded up to 17 binary digits. An operand is its number divided by the scale, rounded to the nearest integer, of two
-//! equally near to the even one; it lies in -127..=127. A product is the exact sum of products of integers, converted to
-//! f32 and multiplied by both scales. The scale of a hidden state that lies in [-1, 1] is that of a largest magnitude of
-//! 1, whatever the row holds.
+//! rounded up to 17 binary digits. An operand is its number divided by the scale, rounded to the nearest integer, of
+//! two equally near to the even one; it lies in -127..=127. A product is the exact sum of products of integers,
+//! converted to f32 and multiplied by both scales. The scale of a hidden state that lies in [-1, 1] is that of a
+//! largest magnitude of 1, whatever the row holds.
 //!
 //! Two rules follow. A row with a NaN or an infinity has a scale of NaN, and with it all its products. A row whose
 //! magnitudes are all below 2^-100 has a scale of zero.

@@ -14,9 +14,9 @@ const SMALLEST: f32 = f32::from_bits((127 - 100) << 23);
 /// The most features that a sum in i32 holds: 2^31 / 127^2, rounded down to a power of two.
 pub(crate) const MAX_DEPTH: usize = 1 << 17;
 
-/// Return the scale of operands whose largest magnitude is `largest`: a hundred-and-twenty-seventh of it, rounded up to 17
-/// binary digits. The product with an operand is then exact, and the rounding of such products finds the same operands
-/// and the same scale again. NaN if `largest` is NaN or infinite, zero if it is too small.
+/// Return the scale of operands whose largest magnitude is `largest`: a hundred-and-twenty-seventh of it, rounded up to
+/// 17 binary digits. The product with an operand is then exact, and the rounding of such products finds the same
+/// operands and the same scale again. NaN if `largest` is NaN or infinite, zero if it is too small.
 pub(crate) fn scale_of(largest: f32) -> f32 {
     if !largest.is_finite() {
         return f32::NAN;

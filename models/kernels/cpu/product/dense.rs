@@ -69,9 +69,9 @@ fn split_at_multiples(rows: Range<usize>, stride_run: usize) -> impl Iterator<It
 /// `left(row)` returns a view of the rows from `row` on. The stride between rows is constant only from one multiple of
 /// `stride_run` to the next, so no tile crosses such a multiple.
 ///
-/// Rows are taken in blocks that stay in the cache while all panels pass by. If the panels are at most [`Operand::DEPTH_BLOCK`]
-/// deep, each tile is finished at once. Deeper panels are taken in blocks of the depth: one block is multiplied with
-/// all rows of the row block before the next, and partial sums are kept in memory.
+/// Rows are taken in blocks that stay in the cache while all panels pass by. If the panels are at most
+/// [`Operand::DEPTH_BLOCK`] deep, each tile is finished at once. Deeper panels are taken in blocks of the depth: one
+/// block is multiplied with all rows of the row block before the next, and partial sums are kept in memory.
 ///
 /// # Safety
 /// `left` must have all `rows` and the depth of `right`, whose panels must be packed.

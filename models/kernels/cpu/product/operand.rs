@@ -18,8 +18,8 @@ pub(crate) type SumVector<S, O> = Vector<S, <O as Operand>::Sum>;
 /// the type [`Operand::Sum`]; everything that enters a product is rounded from it when it is packed or stored.
 ///
 /// `f32` and `f64` are their own sum type, so rounding is the identity. The operands of `bf16/` and `int8/` are narrower;
-/// what a processor's instructions for them demand of the layout is stated by the constants, and [`Operand::multiply`] is
-/// their micro-kernel. Those of training are a [`GradientOperand`] too.
+/// what a processor's instructions for them demand of the layout is stated by the constants, and [`Operand::multiply`]
+/// is their micro-kernel. Those of training are a [`GradientOperand`] too.
 pub(crate) trait Operand: Pod + Send + Sync {
     /// The type of sums. It has at least the size of the operand type.
     type Sum: Float;
@@ -30,8 +30,8 @@ pub(crate) trait Operand: Pod + Send + Sync {
     /// Whether the operands are the sums themselves.
     const IS_SUM: bool;
 
-    /// Whether a row of left operands has a scale of its own, so that it can only be rounded as a whole. A panel then has
-    /// the scales of its columns behind its last row.
+    /// Whether a row of left operands has a scale of its own, so that it can only be rounded as a whole. A panel then
+    /// has the scales of its columns behind its last row.
     const IS_SCALED: bool = false;
 
     /// Rows of the depth that a panel interleaves element by element: 1, 2 or 4.
@@ -71,8 +71,8 @@ pub(crate) trait Operand: Pod + Send + Sync {
         count.next_multiple_of(Self::DEPTH_STEP)
     }
 
-    /// Round a row of `count` sums into a row of operands. The scale of scaled operands is that of the largest magnitude,
-    /// but at least that of `limit`.
+    /// Round a row of `count` sums into a row of operands. The scale of scaled operands is that of the largest
+    /// magnitude, but at least that of `limit`.
     ///
     /// # Safety
     /// `count` sums must be readable at `from` and [`Operand::row_len`] operands writable at `to`, without overlap.
@@ -123,8 +123,8 @@ pub(crate) trait Operand: Pod + Send + Sync {
     ///
     /// # Safety
     /// `left` must have `rows` rows of `depth` elements, `panel` `depth * vectors` vectors, filled up to
-    /// [`Operand::DEPTH_STEP`], and `tile` `rows * vectors` vectors; `rows` is at most [`Operand::max_rows`] and `vectors`
-    /// at most [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
+    /// [`Operand::DEPTH_STEP`], and `tile` `rows * vectors` vectors; `rows` is at most [`Operand::max_rows`] and
+    /// `vectors` at most [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
     unsafe fn multiply<S: Simd>(simd: S, size: (usize, usize), product: TileProduct<Self, Self::Sum>);
 }
 
@@ -139,8 +139,8 @@ pub(crate) trait GradientOperand: Operand {
     /// Return the rows of a tile of `outer`.
     fn outer_rows<S: Simd>() -> usize;
 
-    /// Round one vector of [`Operand::INTERLEAVED`] consecutive rows of a panel and store them; `row(i)` is the vector of
-    /// the `i`-th of these rows.
+    /// Round one vector of [`Operand::INTERLEAVED`] consecutive rows of a panel and store them; `row(i)` is the vector
+    /// of the `i`-th of these rows.
     ///
     /// # Safety
     /// As many vectors of operands must be writable at `to`.
@@ -164,9 +164,9 @@ pub(crate) trait GradientOperand: Operand {
     /// `count` sums, rounded up to whole vectors, must be writable at `sums`.
     unsafe fn round_in_place<S: Simd>(simd: S, sums: *mut Self::Sum, count: usize);
 
-    /// Pack the left side of a tile of `outer`: `count` columns, at most [`GradientOperand::outer_rows`], of a matrix whose row
-    /// `k` starts at `row(k)`. Return it as the rows of a left side. Its depth is that of `depth`, rounded up to
-    /// [`Operand::DEPTH_STEP`] with zeros.
+    /// Pack the left side of a tile of `outer`: `count` columns, at most [`GradientOperand::outer_rows`], of a matrix
+    /// whose row `k` starts at `row(k)`. Return it as the rows of a left side. Its depth is that of `depth`, rounded up
+    /// to [`Operand::DEPTH_STEP`] with zeros.
     ///
     /// # Safety
     /// The rows must have the columns, and `to` room for [`GradientOperand::outer_rows`] times the rounded depth.

@@ -19,8 +19,8 @@ pub(super) fn tile_rows<S: Simd, const SINGLE: bool>(
     split_evenly(0..batch, max)
 }
 
-/// Return panels in their order, or in the opposite order at every other step. Weights that exceed the cache are then read
-/// from the end that was read last, which is still there.
+/// Return panels in their order, or in the opposite order at every other step. Weights that exceed the cache are then
+/// read from the end that was read last, which is still there.
 #[inline(always)]
 pub(super) fn alternating(
     mut panels: impl DoubleEndedIterator<Item = Panel>,
@@ -51,8 +51,8 @@ impl<O: Operand> RoundedRows<O> {
         self.0[0].len()
     }
 
-    /// Return `batch` rows of `depth` sums as left-hand side, rounded into part `part` of the worker's memory if operands
-    /// have another type. See [`Operand::round_row`] for `limit`.
+    /// Return `batch` rows of `depth` sums as left-hand side, rounded into part `part` of the worker's memory if
+    /// operands have another type. See [`Operand::round_row`] for `limit`.
     ///
     /// # Safety
     /// The rows must exist, no thread may write to them while the result is in use, and part `part` must not be in use.
