@@ -402,7 +402,9 @@ def features(*names):
     return ", ".join(sorted(flag for flag in flags if flag in names)) or "none"
 
 
-WORKS = {"bf16": bf16, "int8": int8, "layer": layer, "step": step, "lm": lm, "peak": peak, "memory": memory, "growth": growth}
+WORKS = {
+    "bf16": bf16, "int8": int8, "layer": layer, "step": step, "lm": lm, "peak": peak, "memory": memory, "growth": growth
+}
 
 
 def machine(rnn):

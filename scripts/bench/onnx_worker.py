@@ -18,8 +18,8 @@ def random(*shape):
 
 
 def session(cell, time, batch, width, hidden, int8=False):
-    """A session of a model with the inputs `x`, `h` and `c` and the outputs `ys`, `h_next` and `c_next`; with `int8`, of
-    one after `quantize_dynamic`."""
+    """A session of a model with the inputs `x`, `h` and `c` and the outputs `ys`, `h_next` and `c_next`; with `int8`,
+    of one after `quantize_dynamic`."""
     operator, gates = OPERATORS[cell]
     weights = {"w": (1, gates * hidden, width), "r": (1, gates * hidden, hidden), "b": (1, 2 * gates * hidden)}
     states = ["h", "c"] if cell == "lstm" else ["h"]

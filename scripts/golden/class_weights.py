@@ -3,8 +3,8 @@
 Usage: python class_weights.py ../../tests/golden/class_weights.json
 
 The weight of a class is n / (k * count), with n examples, k classes and `count` examples of the class: the formula of
-scikit-learn's `compute_class_weight("balanced", ..)`. The values are computed here in exact fractions, so that the script
-needs no package. If scikit-learn is installed, the script checks that it gives the same values.
+scikit-learn's `compute_class_weight("balanced", ..)`. The values are computed here in exact fractions, so that the
+script needs no package. If scikit-learn is installed, the script checks that it gives the same values.
 """
 
 import json

@@ -2,8 +2,9 @@
 
 Usage: python forecast_losses.py ../../tests/golden/forecast_losses.json
 
-Distributions are those of SciPy; the other losses are written out from their definitions. Outputs are drawn from a seeded
-generator: (windows, steps, outputs of a step). A value that is missing is null. Counts have a scale for all their steps.
+Distributions are those of SciPy; the other losses are written out from their definitions. Outputs are drawn from a
+seeded generator: (windows, steps, outputs of a step). A value that is missing is null. Counts have a scale for all
+their steps.
 """
 
 import json

@@ -72,8 +72,8 @@ pub trait Examples: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The names of classes that occur among the targets and that the model does not have. Their numbers follow those of
-    /// the model's classes.
+    /// The names of classes that occur among the targets and that the model does not have. Their numbers follow those
+    /// of the model's classes.
     fn foreign_labels(&self) -> &[String] {
         &[]
     }

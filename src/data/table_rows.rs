@@ -24,8 +24,8 @@ pub(super) struct TableRows {
 }
 
 impl TableRows {
-    /// Read a table: JSONL by its extension, otherwise delimited. The delimiter and the encoding are detected if they are
-    /// `None`.
+    /// Read a table: JSONL by its extension, otherwise delimited. The delimiter and the encoding are detected if they
+    /// are `None`.
     ///
     /// # Errors
     /// If the file cannot be read, a row is ragged, there are no rows, or JSONL is given a delimiter.

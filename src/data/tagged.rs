@@ -56,8 +56,8 @@ impl TaggedSentences {
         number
     }
 
-    /// Count a word with a tag that is none of the `known` tags of the model. Return the tag's number, which follows those
-    /// of the model.
+    /// Count a word with a tag that is none of the `known` tags of the model. Return the tag's number, which follows
+    /// those of the model.
     pub fn foreign_tag(&mut self, tag: &str, known: usize) -> u32 {
         self.foreign_words += 1;
         let place = self.foreign.iter().position(|other| other == tag).unwrap_or_else(|| {

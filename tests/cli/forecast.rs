@@ -247,13 +247,15 @@ fn a_resumed_forecaster_has_the_bytes_of_one_left_alone() {
         2,
         &["--horizon", "is 4 in the model, not 9"],
     );
+    let columns = daily(90, |date, day| format!("{date},{},{day}\n", 3 * (day % 7)));
+    folder.write("columns.csv", columns.replace("date,y", "date,y,z"));
     for (flags, mentions) in [
         ("--target z", ["--target", "the model reads y here, not z"]),
-        ("--features y", ["--features", "the model reads none here, not y"]),
-        ("--known-features y", ["--known-features", "the model reads none here, not y"]),
+        ("--features z", ["--features", "the model reads none here, not z"]),
+        ("--known-features z", ["--known-features", "the model reads none here, not z"]),
         ("--calendar", ["--calendar", "is another one in the model"]),
     ] {
-        folder.refused(&format!("train --from whole --data other.csv {flags}"), 2, &mentions);
+        folder.refused(&format!("train --from whole --data columns.csv {flags}"), 2, &mentions);
     }
     folder.done("train --from whole --data other.csv --target y --max-steps 1 --out same");
     folder.done("export whole --out small --dtype f16");

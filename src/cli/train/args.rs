@@ -128,8 +128,8 @@ pub struct TrainDataArgs {
     #[arg(long, value_name = "N", value_parser = number::whole)]
     pub max_vocab: Option<usize>,
 
-    /// Keep only tokens that occur at least N times in the training split; the rest become `<unk>` [default: 2 for tags of
-    /// words, and for classes of 1,000 texts or more, each without --vectors; otherwise 1]
+    /// Keep only tokens that occur at least N times in the training split; the rest become `<unk>` [default: 2 for tags
+    /// of words, and for classes of 1,000 texts or more, each without --vectors; otherwise 1]
     #[arg(long, value_name = "N", value_parser = number::occurrences)]
     min_count: Option<u64>,
 

@@ -7,8 +7,8 @@
 //! binomial
 //! ```
 //!
-//! `z` is a count, `m` its mean and `a` its shape: the variance is m + a m^2. So Salinas et al. 2020 ("DeepAR: Probabilistic
-//! forecasting with autoregressive recurrent networks") write it.
+//! `z` is a count, `m` its mean and `a` its shape: the variance is m + a m^2. So Salinas et al. 2020 ("DeepAR:
+//! Probabilistic forecasting with autoregressive recurrent networks") write it.
 
 use candle_core::{Result, Tensor};
 

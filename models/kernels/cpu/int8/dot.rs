@@ -90,7 +90,8 @@ macro_rules! product {
         /// Compute a product.
         ///
         /// # Safety
-        /// That of [`Operand::multiply`](super::super::product::Operand::multiply), on a processor with the instructions.
+        /// That of [`Operand::multiply`](super::super::product::Operand::multiply), on a processor with the
+        /// instructions.
         pub(super) unsafe fn $name(product: ByteProduct) {
             #[target_feature(enable = $features)]
             unsafe fn sized<const R: usize, const V: usize, const N: usize>(

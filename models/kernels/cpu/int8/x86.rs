@@ -128,8 +128,8 @@ impl Dot for AvxVnni {
     }
 }
 
-/// `vpmaddubsw`, which multiplies unsigned by signed bytes and adds two products, saturating. It takes the magnitudes of
-/// the left operands, and the weights with their signs.
+/// `vpmaddubsw`, which multiplies unsigned by signed bytes and adds two products, saturating. It takes the magnitudes
+/// of the left operands, and the weights with their signs.
 pub(super) struct Avx2;
 
 /// Left operands: their magnitudes, and themselves.

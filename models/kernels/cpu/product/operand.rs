@@ -17,9 +17,9 @@ pub(crate) type SumVector<S, O> = Vector<S, <O as Operand>::Sum>;
 /// The stored type of the factors of a product: packed panels and left rows. Sums, and all pointwise work, have
 /// the type [`Operand::Sum`]; everything that enters a product is rounded from it when it is packed or stored.
 ///
-/// `f32` and `f64` are their own sum type, so rounding is the identity. The operands of `bf16/` and `int8/` are narrower;
-/// what a processor's instructions for them demand of the layout is stated by the constants, and [`Operand::multiply`]
-/// is their micro-kernel. Those of training are a [`GradientOperand`] too.
+/// `f32` and `f64` are their own sum type, so rounding is the identity. The operands of `bf16/` and `int8/` are
+/// narrower; what a processor's instructions for them demand of the layout is stated by the constants, and
+/// [`Operand::multiply`] is their micro-kernel. Those of training are a [`GradientOperand`] too.
 pub(crate) trait Operand: Pod + Send + Sync {
     /// The type of sums. It has at least the size of the operand type.
     type Sum: Float;

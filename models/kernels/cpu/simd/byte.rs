@@ -19,8 +19,8 @@ impl<S: Simd> Vector<S, f32> {
         Self::from_lanes(simd, simd.abs_f32s(self.lanes()))
     }
 
-    /// Round every lane, a number of -127..=127, to the nearest integer, add 128, and store the bytes side by side. Lanes
-    /// that are no such numbers become any bytes.
+    /// Round every lane, a number of -127..=127, to the nearest integer, add 128, and store the bytes side by side.
+    /// Lanes that are no such numbers become any bytes.
     ///
     /// # Safety
     /// As many bytes as the vector has lanes must be writable at `to`.
