@@ -207,7 +207,7 @@ mod tests {
         let target = Some(tokenizer(&Kind::Char, "abc "));
         let vocabularies = Vocabularies::new(tokenizer(&Kind::Word, "x y"), target);
         let a = vocabularies.target().encode("a").unwrap()[0];
-        assert_eq!(vocabularies.text(&found(&[a, 0, a], &[0, 1, 1]), "x y"), "a<unk>a");
+        assert_eq!(vocabularies.text(&found(&[a, 0, a], &[0, 1, 1]), "x y"), "a\u{FFFD}a");
     }
 
     #[test]
