@@ -19,6 +19,9 @@ use super::utf8_file::Utf8File;
 use crate::listing::thousands;
 use crate::{Error, Result};
 
+/// The line of a row, and its fields, as many as the table has columns.
+pub(super) type LineAndFields = (u64, Vec<String>);
+
 /// The most different fields of a file.
 const MOST_FIELDS: usize = 10_000;
 
@@ -36,11 +39,11 @@ pub(super) fn is_jsonl(path: &Path) -> bool {
 pub(super) fn read(
     path: &Path,
     encoding: Option<Encoding>,
-) -> Result<(Vec<String>, Vec<(u64, Vec<String>)>)> {
+) -> Result<(Vec<String>, Vec<LineAndFields>)> {
     let mut objects = Objects::open(Utf8File::open(path, encoding)?);
     let mut names: Vec<String> = vec![];
     let mut places: HashMap<String, usize> = HashMap::new();
-    let mut rows: Vec<(u64, Vec<String>)> = vec![];
+    let mut rows: Vec<LineAndFields> = vec![];
     while let Some((line, object)) = objects.next_object()? {
         let mut fields = vec![String::new(); names.len()];
         for (name, value) in object.iter() {

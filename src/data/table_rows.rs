@@ -7,7 +7,7 @@ use super::csv_file::{csv_problem, find_delimiter};
 use super::csv_reader::{CsvReader, CsvRecord};
 use super::delimiter::Delimiter;
 use super::encoding::Encoding;
-use super::json_rows;
+use super::json_rows::{self, LineAndFields};
 use super::numbers;
 use super::read_options::ReadOptions;
 use super::utf8_file::Utf8File;
@@ -20,7 +20,7 @@ pub(super) struct TableRows {
     /// Names of the columns.
     pub(super) names: Vec<String>,
     /// The line of each row, and its fields, as many as names.
-    pub(super) rows: Vec<(u64, Vec<String>)>,
+    pub(super) rows: Vec<LineAndFields>,
 }
 
 impl TableRows {
@@ -110,7 +110,7 @@ fn delimited(
     path: &Path,
     delimiter: Option<Delimiter>,
     encoding: Option<Encoding>,
-) -> Result<(Vec<String>, Vec<(u64, Vec<String>)>)> {
+) -> Result<(Vec<String>, Vec<LineAndFields>)> {
     let file = Utf8File::open(path, encoding)?;
     let is_tsv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
     let usual = if is_tsv { Delimiter::TAB } else { Delimiter::COMMA };
@@ -119,7 +119,7 @@ fn delimited(
     let mut reader = CsvReader::new(bytes, delimiter.byte(), file.range().start, 1);
     let mut record = CsvRecord::default();
     let mut names: Option<Vec<String>> = None;
-    let mut rows: Vec<(u64, Vec<String>)> = vec![];
+    let mut rows: Vec<LineAndFields> = vec![];
     while reader.read(&mut record).map_err(|error| csv_problem(path, error))? {
         let line = record.line();
         let text = |at| String::from_utf8(record.field(at).to_vec());

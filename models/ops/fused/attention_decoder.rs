@@ -20,7 +20,7 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, 
 
 use super::extra_operand::ExtraOperand;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{Attended, GradientOperand, Isa, PackedMatrix, Query, Real};
+use crate::kernels::cpu::{Attended, Float, GradientOperand, Isa, PackedMatrix, Query, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
 use packed::ForwardWeights;
@@ -271,8 +271,9 @@ impl<O: GradientOperand<Sum: Real>> CustomOp1 for AttentionDecoder<O> {
     }
 
     fn cpu_fwd(&self, _token: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (ys, results) = self.forward()?;
         let Sizes { batch, target, hidden, .. } = self.sizes;
+        let mut ys = vec![O::Sum::ZERO; batch * target * hidden];
+        let results = self.forward(&mut ys)?;
         let _ = self.results.set(results); // an op runs forward once
         Ok((O::Sum::to_cpu_storage_owned(ys), (batch, target, hidden).into()))
     }

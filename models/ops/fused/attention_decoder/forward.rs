@@ -20,16 +20,14 @@ struct States<E> {
 }
 
 impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
-    /// Compute the attentional states, (batch, target, hidden), and the other results.
-    pub(super) fn forward(&self) -> Result<(Vec<O::Sum>, Results<O::Sum>)> {
-        let Sizes { batch, target, hidden, .. } = self.sizes;
-        let saved = cpu::saved_per_unit(self.kind) * hidden;
+    /// Write the attentional states to `ys`, (batch, target, hidden), and return the other results.
+    pub(super) fn forward(&self, ys: &mut [O::Sum]) -> Result<Results<O::Sum>> {
+        let saved = cpu::saved_per_unit(self.kind) * self.sizes.hidden;
         let mut results = Results::new(&self.sizes, saved, self.operands.c.is_some());
-        let mut ys = vec![O::Sum::ZERO; batch * target * hidden];
-        let shares = results.divide(&self.sizes, &mut ys);
-        let done = run_items(shares, |share| self.forward_share(share));
+        let shares = results.divide(&self.sizes, ys);
+        let done = run_items(shares, |mut share| self.forward_share(&mut share));
         done.into_iter().collect::<Result<()>>()?;
-        Ok((ys, results))
+        Ok(results)
     }
 
     /// Return the initial states of some rows of the batch.
@@ -44,7 +42,7 @@ impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
     }
 
     /// Compute all steps of a share.
-    fn forward_share(&self, share: Share<'_, O::Sum>) -> Result<()> {
+    fn forward_share(&self, share: &mut Share<'_, O::Sum>) -> Result<()> {
         let Sizes { target, source, hidden, width, gates, .. } = self.sizes;
         let count = share.rows.len();
         let zeros = |features: usize| vec![O::Sum::ZERO; count * features];
