@@ -36,10 +36,7 @@ pub(super) fn is_jsonl(path: &Path) -> bool {
 ///
 /// # Errors
 /// If the file cannot be read, a line is no object, or a field holds a list or an object.
-pub(super) fn read(
-    path: &Path,
-    encoding: Option<Encoding>,
-) -> Result<(Vec<String>, Vec<LineAndFields>)> {
+pub(super) fn read(path: &Path, encoding: Option<Encoding>) -> Result<(Vec<String>, Vec<LineAndFields>)> {
     let mut objects = Objects::open(Utf8File::open(path, encoding)?);
     let mut names: Vec<String> = vec![];
     let mut places: HashMap<String, usize> = HashMap::new();
