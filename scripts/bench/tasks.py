@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the training step of each task with PyTorch; prints Markdown. Both have BENCH_THREADS threads, or two.
 
-    scripts/bench/tasks [--rounds N] [--steps N] [--only TASK]
+    scripts/bench/tasks [--rounds N] [--steps N] [--only TASK] [--precision f32|bf16]
 
 Both train on the same random data (task_data.py) with the same sizes, batches of similar lengths, Adam and clipped
 gradients. A round trains with one after the other; a figure is the median over rounds of the median time of ten steps.
