@@ -4,8 +4,9 @@
     scripts/bench/tasks [--rounds N] [--steps N] [--only TASK] [--precision f32|bf16]
 
 Both train on the same random data (task_data.py) with the same sizes, Adam and clipped gradients. PyTorch's batches
-have sentences of similar length; so have ours, but for the tagger, whose F1 is better without. A round trains with one after the other; a figure is the median over rounds of the median time of ten steps.
-Ours is a run of `rnn train` and makes its batches in the step; PyTorch's are made beforehand.
+have sentences of similar length; so have ours, but for the tagger, whose F1 is better without. A round trains with one
+after the other; a figure is the median over rounds of the median time of ten steps. Ours is a run of `rnn train` and
+makes its batches in the step; PyTorch's are made beforehand.
 """
 
 import argparse
