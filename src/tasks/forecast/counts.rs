@@ -168,8 +168,8 @@ mod tests {
 
     #[test]
     fn gradients_are_central_differences() {
-        // Losses of counts near 1e9 are differences of large numbers, exact to about 1e-8.
-        const EPSILON: f64 = 1e-3;
+        // The losses of counts of some 100,000 are differences of large numbers; with 1e-5 their rounding is 5e-5.
+        const EPSILON: f64 = 1e-4;
         for case in golden().counts {
             let outputs = outputs(&case);
             let variable = Var::from_tensor(&outputs).unwrap();
@@ -185,7 +185,7 @@ mod tests {
                 };
                 let (expected, found) = ((moved(EPSILON) - moved(-EPSILON)) / (2. * EPSILON), gradient[at]);
                 assert!(
-                    (found - expected).abs() < 1e-4 * (1. + expected.abs()),
+                    (found - expected).abs() < 1e-5 * (1. + expected.abs()),
                     "scale {}, number {at}: {found}, {expected}",
                     case.scale
                 );
