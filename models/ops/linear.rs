@@ -8,7 +8,7 @@ use super::backend::{Operation, dispatch};
 use super::inference::{check_depth, refuse_gradients};
 use super::reference;
 use super::storage::{elements, read, tensor_like};
-use crate::kernels::cpu::{self, GradientOperand, Int8, Isa, PackedMatrix, Real, outer_products};
+use crate::kernels::cpu::{GradientOperand, Int8, Isa, PackedMatrix, Real, outer_products};
 
 /// Compute a linear layer, `xs W^T + b`: (rows, features) to (rows, outputs), with `weight` (outputs, features) and
 /// `bias` (outputs). A row of the result does not depend on the other rows.
@@ -56,10 +56,13 @@ impl Operation for Product<'_> {
     fn int8(self, isa: Isa) -> Result<Tensor> {
         let Self { xs, weight } = self;
         let [rows, features, outputs] = self.sizes()?;
+        if rows == 0 || features == 0 || outputs == 0 {
+            return self.reference();
+        }
         check_depth(&[features])?;
         let tensors = [&xs.contiguous()?, &weight.contiguous()?];
         let ys = read::<f32, _, 2>(tensors.map(Some), |[xs, weight]| {
-            cpu::linear::<Int8>(isa, xs, weight, (rows, features, outputs))
+            PackedMatrix::<Int8>::transposed(isa, weight, (outputs, features)).product(xs)
         })?;
         refuse_gradients(Tensor::from_vec(ys, (rows, outputs), xs.device())?, &[xs, weight])
     }

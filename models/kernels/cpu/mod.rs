@@ -54,7 +54,7 @@ pub(crate) use memory::Buffer;
 pub(crate) use packed_layer::PackedLayer;
 pub(crate) use padding::padded;
 pub(crate) use pointwise::{StepInputs, StepOutputs, saved_per_unit, step, step_backward};
-pub(crate) use product::{GradientOperand, Operand, PackedMatrix, SequenceLayout, linear, outer_products};
+pub(crate) use product::{GradientOperand, Operand, PackedMatrix, SequenceLayout, outer_products};
 pub(crate) use project::{InputShape, LayerInput, ProjectionGradients, project_backward};
 pub(crate) use real::Real;
 pub(crate) use recurrence::{

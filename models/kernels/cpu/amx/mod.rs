@@ -18,7 +18,7 @@ mod product;
 mod session;
 
 pub(crate) use permission::Amx;
-pub(crate) use product::{ByteTiles, PairProduct, multiply, multiply_bytes};
+pub(crate) use product::{Tiles, bytes, pairs};
 pub(crate) use session::TileSession;
 #[cfg(test)]
 pub(crate) use session::stored_configuration;

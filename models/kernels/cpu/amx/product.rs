@@ -13,29 +13,10 @@ const ROW_BYTES: usize = 64;
 /// Bytes of a tile, and of a vector of a panel over the depth of a tile.
 const TILE_BYTES: usize = 1024;
 
-/// The product `tile += left * panel` of up to 32 rows. bf16 are stored as `u16`.
+/// A product of up to 32 rows with a panel: `sums += left * panel` of pairs of bf16, or `sums = left * panel` of unsigned
+/// by signed bytes. All elements are addressed as bytes.
 #[derive(Clone, Copy)]
-pub(crate) struct PairProduct {
-    /// Rows, 1 to 32.
-    pub(crate) rows: usize,
-    /// Vectors of 16 columns in a row of the panel and of the tile, 1 to 4.
-    pub(crate) vectors: usize,
-    /// The left rows, and the bytes from one to the next.
-    pub(crate) left: *const u16,
-    pub(crate) left_bytes: usize,
-    /// The depth in tiles of 32 elements, without the tail.
-    pub(crate) tiles: usize,
-    /// The rest of the left rows as a block of 32 rows of 32 elements, filled up with zeros; or null.
-    pub(crate) tail: *const u16,
-    /// The panel: pairs of rows, filled up with zeros to whole tiles.
-    pub(crate) panel: *const u16,
-    /// The sums, rows of `16 * vectors` side by side.
-    pub(crate) tile: *mut f32,
-}
-
-/// The product `sums = left * panel` of up to 32 rows, of unsigned by signed bytes.
-#[derive(Clone, Copy)]
-pub(crate) struct ByteTiles {
+pub(crate) struct Tiles {
     /// Rows, 1 to 32.
     pub(crate) rows: usize,
     /// Vectors of 16 columns in a row of the panel and of the sums, 1 to 4.
@@ -43,53 +24,14 @@ pub(crate) struct ByteTiles {
     /// The left rows, and the bytes from one to the next.
     pub(crate) left: *const u8,
     pub(crate) left_bytes: usize,
-    /// The depth in tiles of 64 elements.
+    /// The depth in tiles of 64 bytes, without the tail.
     pub(crate) tiles: usize,
-    /// The panel: four rows side by side, filled up with zeros to whole tiles.
-    pub(crate) panel: *const i8,
-    /// The sums, rows of `16 * vectors` side by side.
-    pub(crate) sums: *mut i32,
-}
-
-/// Compute a product of pairs. Each element is one sum in ascending order of depth, whatever the number of rows and
-/// vectors.
-///
-/// # Safety
-/// A [`TileSession`](super::TileSession) must be in progress on this thread. All memory must have the size that the
-/// fields state; `rows` and `vectors` must be within their bounds.
-pub(crate) unsafe fn multiply(product: PairProduct) {
-    let PairProduct { rows, vectors, left, left_bytes, tiles, tail, panel, tile } = product;
-    let (left, tail) = (left.cast(), tail.cast());
-    let tiles =
-        Tiles { rows, vectors, left, left_bytes, tiles, tail, panel: panel.cast(), sums: tile.cast() };
-    // SAFETY: the caller's promise.
-    unsafe { pairs::multiply(tiles) }
-}
-
-/// Compute a product of bytes.
-///
-/// # Safety
-/// As [`multiply`], in a session of a processor with tiles for int8.
-pub(crate) unsafe fn multiply_bytes(product: ByteTiles) {
-    let ByteTiles { rows, vectors, left, left_bytes, tiles, panel, sums } = product;
-    let tail = std::ptr::null();
-    let tiles =
-        Tiles { rows, vectors, left, left_bytes, tiles, tail, panel: panel.cast(), sums: sums.cast() };
-    // SAFETY: the caller's promise.
-    unsafe { bytes::multiply(tiles) }
-}
-
-/// A product of either kind; the fields are those of [`PairProduct`].
-#[derive(Clone, Copy)]
-struct Tiles {
-    rows: usize,
-    vectors: usize,
-    left: *const u8,
-    left_bytes: usize,
-    tiles: usize,
-    tail: *const u8,
-    panel: *const u8,
-    sums: *mut u8,
+    /// The rest of the left rows as a block of 32 rows of 64 bytes, filled up with zeros; or null.
+    pub(crate) tail: *const u8,
+    /// The panel: two rows of bf16 or four of bytes side by side, filled up with zeros to whole tiles.
+    pub(crate) panel: *const u8,
+    /// The sums, rows of `16 * vectors` elements of four bytes side by side.
+    pub(crate) sums: *mut u8,
 }
 
 /// The initial value of a tile of sums: from memory, or zero.
@@ -123,7 +65,7 @@ macro_rules! product {
         step: [$($kind:ident $first:literal $($other:literal)*),*]
     ) => {
         /// # Safety
-        /// As [`multiply`], with tiles configured for the rows.
+        /// As [`pairs::multiply`], with tiles configured for the rows.
         unsafe fn $name(product: Tiles, first: usize) {
             let Tiles { vectors, left, left_bytes, tiles, tail, panel, sums, .. } = product;
             let row_bytes = vectors * ROW_BYTES;
@@ -175,14 +117,17 @@ macro_rules! product {
 /// Define the products of one kind of elements, in a module.
 macro_rules! products {
     ($module:ident, $dot:literal, $initial:ident) => {
-        mod $module {
+        pub(crate) mod $module {
             use super::*;
 
-            /// Compute a product of any size.
+            /// Compute a product. Each element is one sum in ascending order of depth, whatever the number of rows and
+            /// vectors.
             ///
             /// # Safety
-            /// As [`super::multiply`].
-            pub(super) unsafe fn multiply(product: Tiles) {
+            /// A [`TileSession`](super::super::TileSession) must be in progress on this thread, of a processor with the
+            /// instruction. All memory must have the size that the fields state; `rows` and `vectors` must be within
+            /// their bounds.
+            pub(crate) unsafe fn multiply(product: Tiles) {
                 let Tiles { rows, vectors, .. } = product;
                 debug_assert!((1..=2 * TILE_HEIGHT).contains(&rows) && (1..=4).contains(&vectors));
                 let upper = rows.min(TILE_HEIGHT);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::bytemuck::{Pod, Zeroable};
 use pulp::{Simd, WithSimd};
 
-use super::super::product::{GradientOperand, LeftRows, Operand, TileProduct};
+use super::super::product::{GradientOperand, LeftRows, Operand, TileProduct, split_full};
 use super::super::simd::{Bf16Digits, Isa, Vector, bf16_bits};
 use super::super::tuning::TILE_VECTORS;
 use super::unit::{Unit, unit};
@@ -42,11 +42,9 @@ impl Operand for Bf16 {
         MAX_ROWS
     }
 
-    /// Split into tiles of `max` rows and a rest, rather than evenly: tiles of AMX take the same time for fewer rows.
     #[inline(always)]
     fn split_rows(rows: Range<usize>, max: usize) -> impl Iterator<Item = Range<usize>> {
-        let end = rows.end;
-        rows.step_by(max).map(move |from| from..end.min(from + max))
+        split_full(rows, max)
     }
 
     #[inline(always)]

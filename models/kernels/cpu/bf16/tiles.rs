@@ -1,6 +1,6 @@
 //! The product of a tile with AMX.
 
-use super::super::amx::{PairProduct, multiply as multiply_pairs};
+use super::super::amx::{Tiles, pairs};
 use super::super::product::TileProduct;
 use super::left::with_neighbours;
 
@@ -25,27 +25,27 @@ pub(super) unsafe fn multiply((rows, vectors): (usize, usize), product: TileProd
         with_neighbours((rows, vectors), product, |product| {
             let TileProduct { depth, left, panel, tile, .. } = product;
             let start = left.start;
-            let mut pairs = PairProduct {
+            let mut tiles = Tiles {
                 rows,
                 vectors,
-                left: start,
+                left: start.cast(),
                 left_bytes: left.row_stride * 2,
                 tiles: if left.is_padded { depth.div_ceil(STEP) } else { depth / STEP },
                 tail: std::ptr::null(),
                 panel: panel.cast(),
-                tile,
+                sums: tile.cast(),
             };
             let rest = depth % STEP;
             if left.is_padded || rest == 0 {
-                return multiply_pairs(pairs);
+                return pairs::multiply(tiles);
             }
             let mut tail = Tail([0; STEP * STEP]);
             for r in 0..rows {
                 let from = start.add(r * left.row_stride + depth - rest);
                 tail.0[r * STEP..].as_mut_ptr().copy_from_nonoverlapping(from, rest);
             }
-            pairs.tail = tail.0.as_ptr();
-            multiply_pairs(pairs);
+            tiles.tail = tail.0.as_ptr().cast();
+            pairs::multiply(tiles);
         });
     }
 }

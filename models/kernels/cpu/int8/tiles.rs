@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::__m512i;
 
-use super::super::amx::{ByteTiles, multiply_bytes};
+use super::super::amx::{Tiles, bytes};
 use super::instructions::Dot;
 use super::layout::{ByteProduct, STEP};
 use super::x86::Avx512Vnni;
@@ -23,7 +23,16 @@ pub(super) unsafe fn multiply(product: ByteProduct) {
     let tiles = depth.div_ceil(STEP);
     // SAFETY: the caller's promise; left rows and panels are filled up to whole tiles, and the product writes all sums.
     unsafe {
-        multiply_bytes(ByteTiles { rows, vectors, left, left_bytes: left_stride, tiles, panel, sums });
+        bytes::multiply(Tiles {
+            rows,
+            vectors,
+            left,
+            left_bytes: left_stride,
+            tiles,
+            tail: std::ptr::null(),
+            panel: panel.cast(),
+            sums: sums.cast(),
+        });
         finish(product, sums, tile);
     }
 }

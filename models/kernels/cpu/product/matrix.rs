@@ -7,7 +7,7 @@ use super::super::simd::{Float, Isa, Vector};
 use super::super::tuning::PARALLEL_STEP_MULTIPLICATIONS;
 use super::super::workers::{Kernel, Worker, run_kernel, threads, threads_for};
 use super::dense::dense;
-use super::operand::GradientOperand;
+use super::operand::{GradientOperand, Operand};
 use super::operands::Operands;
 use super::outer::{OuterLeft, outer};
 use super::panels::{Panel, PanelShape, Panels};
@@ -25,27 +25,38 @@ impl<O: GradientOperand> PackedMatrix<O> {
     /// # Panics
     /// If the matrix does not have the size.
     pub(crate) fn new(isa: Isa, matrix: &[O::Sum], size: (usize, usize)) -> Self {
-        Self::packed(isa, matrix, size, false)
+        let packed = Self::empty(isa, matrix, size);
+        let packer = RowPacker { packed: &packed, matrix };
+        // SAFETY: the panels are new, and the size of the matrix was checked.
+        unsafe { run_kernel(isa, packing_threads(matrix.len()), &packer) };
+        packed
     }
+}
 
+/// Return the number of threads that pack so many elements.
+fn packing_threads(elements: usize) -> usize {
+    threads_for(elements, PARALLEL_STEP_MULTIPLICATIONS)
+}
+
+impl<O: Operand> PackedMatrix<O> {
     /// Pack the transpose of a matrix (columns, depth).
     ///
     /// # Panics
-    /// As [`PackedMatrix::new`].
+    /// If the matrix does not have the size.
     pub(crate) fn transposed(isa: Isa, matrix: &[O::Sum], (columns, depth): (usize, usize)) -> Self {
-        Self::packed(isa, matrix, (depth, columns), true)
+        let packed = Self::empty(isa, matrix, (depth, columns));
+        let packer = TransposePacker { packed: &packed, matrix };
+        // SAFETY: the panels are new, and the size of the matrix was checked.
+        unsafe { run_kernel(isa, packing_threads(matrix.len()), &packer) };
+        packed
     }
 
-    fn packed(isa: Isa, matrix: &[O::Sum], (depth, columns): (usize, usize), is_transposed: bool) -> Self {
+    /// Make panels for a matrix, which is not packed yet.
+    fn empty(isa: Isa, matrix: &[O::Sum], (depth, columns): (usize, usize)) -> Self {
         assert_eq!(matrix.len(), depth * columns, "a matrix of {depth} by {columns}");
         let lanes = isa.lanes::<O::Sum>();
         let shape = PanelShape { depth, groups: columns.div_ceil(lanes), group_vectors: 1, lanes };
-        let packed = Self { isa, panels: Panels::new(shape, threads()), columns };
-        let packer = Packer { packed: &packed, matrix, is_transposed };
-        let limit = threads_for(matrix.len(), PARALLEL_STEP_MULTIPLICATIONS);
-        // SAFETY: the panels are new, and the size of the matrix was checked.
-        unsafe { run_kernel(isa, limit, &packer) };
-        packed
+        Self { isa, panels: Panels::new(shape, threads()), columns }
     }
 
     /// Compute `left * matrix`, (rows, columns), of `left` (rows, depth).
@@ -81,13 +92,13 @@ impl<O: GradientOperand> PackedMatrix<O> {
     }
 }
 
-struct Packer<'a, O: GradientOperand> {
+/// The kernel that packs a matrix (depth, columns).
+struct RowPacker<'a, O: GradientOperand> {
     packed: &'a PackedMatrix<O>,
     matrix: &'a [O::Sum],
-    is_transposed: bool,
 }
 
-impl<O: GradientOperand> Kernel for Packer<'_, O> {
+impl<O: GradientOperand> Kernel for RowPacker<'_, O> {
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
         O::run_as(isa, part);
     }
@@ -97,31 +108,48 @@ impl<O: GradientOperand> Kernel for Packer<'_, O> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let PackedMatrix { panels, columns, .. } = self.packed;
-        let depth = panels.depth();
+        let size = (panels.depth(), *columns);
         for panel in panels.share(worker) {
-            // SAFETY: rows and columns within the matrix; each worker has its own panels.
-            unsafe {
-                let start = self.matrix.as_ptr();
-                if self.is_transposed {
-                    panels.pack_transposed(simd, panel, |column| {
-                        (column < *columns).then(|| start.add(column * depth))
-                    });
-                } else {
-                    panels.pack_rows(simd, panel, (depth, *columns), |k| Some(start.add(k * columns)));
-                }
-            }
+            // SAFETY: rows within the matrix; each worker has its own panels.
+            unsafe { panels.pack_rows(simd, panel, size, |k| Some(self.matrix.as_ptr().add(k * columns))) };
         }
     }
 }
 
-struct Product<'a, O: GradientOperand> {
+/// The kernel that packs the transpose of a matrix (columns, depth).
+struct TransposePacker<'a, O: Operand> {
+    packed: &'a PackedMatrix<O>,
+    matrix: &'a [O::Sum],
+}
+
+impl<O: Operand> Kernel for TransposePacker<'_, O> {
+    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
+        O::run_as(isa, part);
+    }
+
+    /// # Safety
+    /// As [`RowPacker::run`].
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        let PackedMatrix { panels, columns, .. } = self.packed;
+        let depth = panels.depth();
+        let column =
+            |column: usize| (column < *columns).then(|| self.matrix[column * depth..][..depth].as_ptr());
+        for panel in panels.share(worker) {
+            // SAFETY: columns within the matrix; each worker has its own panels.
+            unsafe { panels.pack_transposed(simd, panel, column) };
+        }
+    }
+}
+
+struct Product<'a, O: Operand> {
     matrix: &'a PackedMatrix<O>,
     left: &'a Operands<'a, O>,
     rows: usize,
     sums: SharedPtr<O::Sum>,
 }
 
-impl<O: GradientOperand> Kernel for Product<'_, O> {
+impl<O: Operand> Kernel for Product<'_, O> {
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
         O::run_as(isa, part);
     }

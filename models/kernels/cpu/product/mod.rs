@@ -17,14 +17,12 @@
 //! | `panels.rs` | packed right-hand sides |
 //! | `tile.rs`, `micro_kernel.rs` | the sizes of tiles; the product of one tile |
 //! | `dense.rs` | `left * right` |
-//! | `linear.rs` | the product of a linear layer on plain matrices |
 //! | `matrix.rs` | products of plain matrices: with a packed one, and sums of outer products |
 //! | `outer.rs` | `left^T * right` and column sums, for gradients of weights and biases |
 
 mod dense;
 mod layout;
 mod left;
-mod linear;
 mod matrix;
 mod micro_kernel;
 mod operand;
@@ -36,11 +34,10 @@ mod tile;
 pub(crate) use dense::{add_product, dense};
 pub(crate) use layout::SequenceLayout;
 pub(crate) use left::LeftRows;
-pub(crate) use linear::linear;
 pub(crate) use matrix::{PackedMatrix, outer_products};
 pub(crate) use micro_kernel::TileProduct;
 pub(crate) use operand::{GradientOperand, Operand, SumVector};
 pub(crate) use operands::Operands;
 pub(crate) use outer::{OuterLeft, column_sums, outer};
 pub(crate) use panels::{Panel, PanelShape, Panels};
-pub(crate) use tile::{MAX_LANES, TileBuffer, max_rows, split_evenly};
+pub(crate) use tile::{MAX_LANES, TileBuffer, max_rows, split_evenly, split_full};

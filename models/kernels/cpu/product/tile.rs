@@ -42,6 +42,12 @@ pub(crate) fn split_evenly(rows: Range<usize>, max: usize) -> impl Iterator<Item
     (0..parts).map(move |part| start + count * part / parts..start + count * (part + 1) / parts)
 }
 
+/// Split `rows` into tiles of `max` rows and a rest: tiles of AMX take the same time for fewer rows.
+pub(crate) fn split_full(rows: Range<usize>, max: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = rows.end;
+    rows.step_by(max).map(move |from| from..end.min(from + max))
+}
+
 /// Compute the product of a tile of `rows` by `vectors`, with factors of the type of the sums.
 ///
 /// # Safety
