@@ -13,8 +13,8 @@ const ROW_BYTES: usize = 64;
 /// Bytes of a tile, and of a vector of a panel over the depth of a tile.
 const TILE_BYTES: usize = 1024;
 
-/// A product of up to 32 rows with a panel: `sums += left * panel` of pairs of bf16, or `sums = left * panel` of unsigned
-/// by signed bytes. All elements are addressed as bytes.
+/// A product of up to 32 rows with a panel: `sums += left * panel` of pairs of bf16, or `sums = left * panel` of
+/// unsigned by signed bytes. All elements are addressed as bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Tiles {
     /// Rows, 1 to 32.
