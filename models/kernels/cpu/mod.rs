@@ -8,6 +8,7 @@
 //! | `product/` | every matrix product, from one micro-kernel |
 //! | `bf16/`, `amx/` | products of operands in bf16, and the tiles for them |
 //! | `int8/` | products of operands in int8, for inference |
+//! | `active_steps.rs` | the steps of a padded batch that are computed |
 //! | `padding.rs` | between plain matrices and padded rows |
 //! | `project/` | the input's part of the gates |
 //! | `cell.rs` | the pointwise part of every cell |
@@ -24,6 +25,7 @@
 //!
 //! Every function that is re-exported here takes slices, checks their sizes, and is safe.
 
+mod active_steps;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod attention;
@@ -44,6 +46,7 @@ mod stream;
 mod tuning;
 mod workers;
 
+pub(crate) use active_steps::ActiveSteps;
 pub(crate) use attention::{Attended, AttentionGradients, Query, add_outer_products_of_rows, tanh};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use bf16::Bf16;

@@ -39,33 +39,33 @@ pub(crate) fn gate_order<E: Float>(
     ordered
 }
 
-/// Pad every row of `values`, (rows, columns), with zeros to `width`. Without values, return zeros.
+/// Take `rows` of `values`, of `columns` each, and pad them with zeros to `width`. Without values, return zeros.
 pub(crate) fn padded_rows<E: Float>(
     values: Option<&[E]>,
-    (rows, columns): (usize, usize),
+    (rows, columns): (&[usize], usize),
     width: usize,
 ) -> Buffer<E> {
-    let buffer = Buffer::<E>::zeros(rows * width);
+    let buffer = Buffer::<E>::zeros(rows.len() * width);
     let Some(values) = values else { return buffer };
-    for row in 0..rows {
-        let values = &values[row * columns..][..columns];
+    for (row, &from) in rows.iter().enumerate() {
+        let values = &values[from * columns..][..columns];
         // SAFETY: a row of the buffer has at least `columns` elements, and there is no other reference to it.
         unsafe { buffer.at(row * width).copy_from_nonoverlapping(values.as_ptr(), columns) };
     }
     buffer
 }
 
-/// Copy the (rows, columns) that `buffer` holds in rows of `width`.
+/// Copy `rows` of `buffer`, which are `width` wide, of `columns` each.
 ///
 /// # Safety
 /// The buffer must be written and must have the size.
 pub(crate) unsafe fn unpadded_rows<E: Float>(
     buffer: &Buffer<E>,
-    (rows, columns): (usize, usize),
+    (rows, columns): (&[usize], usize),
     width: usize,
 ) -> Vec<E> {
-    let mut values = Vec::with_capacity(rows * columns);
-    for row in 0..rows {
+    let mut values = Vec::with_capacity(rows.len() * columns);
+    for &row in rows {
         // SAFETY: the caller's promise; a row of the buffer has at least `columns` elements.
         values.extend_from_slice(unsafe { std::slice::from_raw_parts(buffer.at(row * width), columns) });
     }

@@ -94,6 +94,7 @@ impl LayerCall<'_> {
                 .map(|(is_given, elements)| is_given.then_some(elements));
             let input = cpu::LayerInput {
                 shape: cpu::InputShape { batch, time, input, hidden, gates },
+                active: &sequence.active,
                 xs,
                 weight: ih,
                 bias: Some(bias),
@@ -129,7 +130,9 @@ impl Operation for LayerCall<'_> {
         let channel = Arc::new(SideChannel::<O>::default());
 
         let input_shape = cpu::InputShape { batch, time, input, hidden, gates };
-        let projection = InputProjection { isa, shape: input_shape, channel: channel.clone() };
+        let sequence = kernel_sequence(shape, isa.lanes::<O::Sum>(), options);
+        let active = sequence.active.clone();
+        let projection = InputProjection { isa, shape: input_shape, active, channel: channel.clone() };
         let input = [xs.contiguous()?, weights.ih.contiguous()?, self.gate_bias()?];
         let [xs, ih, bias] = &input;
         let mut token = xs.apply_op3(ih, bias, projection)?;
@@ -149,7 +152,7 @@ impl Operation for LayerCall<'_> {
         let recurrence = Recurrence {
             isa,
             kind,
-            sequence: kernel_sequence(shape, isa.lanes::<O::Sum>(), options),
+            sequence,
             input: input.each_ref().map(Tensor::detach),
             input_shape,
             packed,

@@ -82,7 +82,9 @@ impl<O: GradientOperand<Sum: Real>> CustomOp3 for Recurrence<O> {
             let inputs = self.inputs(weight, h, [c, bias, projection]);
             let packed_input = self.packed.as_ref().map(|packed| packed.input());
             let shape = self.input_shape;
-            let input = cpu::LayerInput { shape, xs, weight: ih, bias: Some(b_ih), packed: packed_input };
+            let active = &self.sequence.active;
+            let input =
+                cpu::LayerInput { shape, active, xs, weight: ih, bias: Some(b_ih), packed: packed_input };
             let gates = cpu::Gates::Of(input);
             cpu::forward(self.isa, self.kind, &self.sequence, gates, &inputs, packed, self.save)
         };

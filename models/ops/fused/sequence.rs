@@ -9,23 +9,26 @@ pub(super) fn kernel_sequence<E: Real>(
     lanes: usize,
     options: &SequenceOptions<'_>,
 ) -> cpu::Sequence<E> {
+    let active = cpu::ActiveSteps::new(options.lengths, (shape.batch, shape.time));
     cpu::Sequence {
         shape,
-        lengths: options.lengths.map(<[usize]>::to_vec),
         reverse: options.reverse,
-        zoneout: zoneout(shape, lanes, options),
+        zoneout: zoneout(shape, &active, lanes, options),
         recurrent_mask: options
             .noise
             .dropout
             .as_ref()
-            .map(|factors| padded_factors(factors, shape.output, cpu::padded(shape.output, lanes))),
+            .map(|factors| padded_factors(factors, (active.sequences(), shape.output), lanes)),
+        active: active.into(),
     }
 }
 
-/// Copy factors of rows of `width`, each padded with zeros to `padded_width`.
-fn padded_factors<E: Real>(factors: &[f32], width: usize, padded_width: usize) -> Vec<E> {
-    let mut padded = vec![E::zero(); factors.len() / width * padded_width];
-    for (to, from) in padded.chunks_exact_mut(padded_width).zip(factors.chunks_exact(width)) {
+/// Copy the factors of `sequences`, (batch, width), in this order, each padded with zeros to whole vectors.
+fn padded_factors<E: Real>(factors: &[f32], (sequences, width): (&[usize], usize), lanes: usize) -> Vec<E> {
+    let padded_width = cpu::padded(width, lanes);
+    let mut padded = vec![E::zero(); sequences.len() * padded_width];
+    for (to, &sequence) in padded.chunks_exact_mut(padded_width).zip(sequences) {
+        let from = &factors[sequence * width..][..width];
         to.iter_mut().zip(from).for_each(|(to, &factor)| *to = E::from_f64(factor.into()));
     }
     padded
@@ -33,6 +36,7 @@ fn padded_factors<E: Real>(factors: &[f32], width: usize, padded_width: usize) -
 
 fn zoneout<E: Real>(
     shape: cpu::SequenceShape,
+    active: &cpu::ActiveSteps,
     lanes: usize,
     options: &SequenceOptions<'_>,
 ) -> cpu::Zoneout<E> {
@@ -52,7 +56,7 @@ fn zoneout<E: Real>(
     let [mut h, mut c] = [output, hidden].map(|width| vec![E::zero(); layout(width).len()]);
     let set = |elements: &mut [E], width: usize, t: usize, mask: &[bool]| {
         for (index, _) in mask.iter().enumerate().filter(|(_, keeps)| **keeps) {
-            let (row, unit) = (index / width, index % width);
+            let (row, unit) = (active.rows()[index / width], index % width);
             elements[layout(width).at(t, unit / lanes, row) + unit % lanes] = E::one();
         }
     };

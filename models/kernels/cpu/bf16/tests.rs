@@ -1,5 +1,6 @@
 //! Tests of the products against sums of rounded operands in f64.
 
+use super::super::active_steps::ActiveSteps;
 use super::super::memory::Buffer;
 use super::super::product::{GradientOperand, Operand, SequenceLayout};
 use super::super::project::{InputShape, LayerInput, project, project_backward};
@@ -34,7 +35,8 @@ fn with_operands<T>(isa: Isa, pairs: impl FnOnce() -> T, plain: impl FnOnce() ->
 fn gates(isa: Isa, shape: InputShape, xs: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
     fn run<O: Operand<Sum = f32>>(isa: Isa, shape: InputShape, data: [&[f32]; 3]) -> Buffer<f32> {
         let [xs, weight, bias] = data;
-        project::<O>(isa, &LayerInput { shape, xs, weight, bias: Some(bias), packed: None })
+        let active = ActiveSteps::new(None, (shape.batch, shape.time));
+        project::<O>(isa, &LayerInput { shape, active: &active, xs, weight, bias: Some(bias), packed: None })
     }
     let data = [xs, weight, bias];
     let gates =
@@ -116,7 +118,8 @@ fn gradients<O: GradientOperand<Sum = f32>>(
             unsafe { *operands.at(index) = O::round(value) };
         }
     }
-    let found = project_backward::<O>(isa, shape, xs, weight, &operands, true);
+    let active = ActiveSteps::new(None, (batch, time));
+    let found = project_backward::<O>(isa, (shape, &active), xs, weight, &operands, true);
     [found.xs.unwrap_or_default(), found.weight, found.bias]
 }
 

@@ -136,7 +136,7 @@ impl<O: GradientOperand> LossWork<'_, O> {
             dense(
                 simd,
                 classes,
-                (left, usize::MAX),
+                (left, |_| usize::MAX),
                 operands,
                 operands.all(),
                 |class, panel, tile| {

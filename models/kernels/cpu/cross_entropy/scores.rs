@@ -38,7 +38,7 @@ impl<O: Operand> LossWork<'_, O> {
             dense(
                 simd,
                 classes,
-                (left, usize::MAX),
+                (left, |_| usize::MAX),
                 columns,
                 columns.all(),
                 |class, panel, tile| {

@@ -49,14 +49,14 @@ pub(crate) unsafe fn add_product<S: Simd, O: Operand>(
     }
 }
 
-/// Split `rows` at the multiples of `stride_run`.
-fn split_at_multiples(rows: Range<usize>, stride_run: usize) -> impl Iterator<Item = Range<usize>> {
+/// Split `rows` where runs of one stride end.
+fn split_runs(rows: Range<usize>, run_end: impl Fn(usize) -> usize) -> impl Iterator<Item = Range<usize>> {
     let mut rest = rows;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let end = rest.end.min((rest.start / stride_run + 1).saturating_mul(stride_run));
+        let end = rest.end.min(run_end(rest.start));
         let run = rest.start..end;
         rest.start = end;
         Some(run)
@@ -66,8 +66,8 @@ fn split_at_multiples(rows: Range<usize>, stride_run: usize) -> impl Iterator<It
 /// Compute `left * right` for some rows and panels. For each row of a tile, `start(row, panel, tile_row)` writes the
 /// initial values of the sums and `done(row, panel, tile_row)` reads the result.
 ///
-/// `left(row)` returns a view of the rows from `row` on. The stride between rows is constant only from one multiple of
-/// `stride_run` to the next, so no tile crosses such a multiple.
+/// `left(row)` returns a view of the rows from `row` on. The stride between rows is constant up to `run_end(row)`, which
+/// exceeds `row` and which no tile crosses.
 ///
 /// Rows are taken in blocks that stay in the cache while all panels pass by. If the panels are at most
 /// [`Operand::DEPTH_BLOCK`] deep, each tile is finished at once. Deeper panels are taken in blocks of the depth: one
@@ -79,7 +79,7 @@ fn split_at_multiples(rows: Range<usize>, stride_run: usize) -> impl Iterator<It
 pub(crate) unsafe fn dense<S: Simd, O: Operand>(
     simd: S,
     rows: Range<usize>,
-    (left, stride_run): (impl Fn(usize) -> LeftRows<O>, usize),
+    (left, run_end): (impl Fn(usize) -> LeftRows<O>, impl Fn(usize) -> usize),
     right: &Panels<O>,
     panels: &[Panel],
     mut start: impl FnMut(usize, Panel, *mut O::Sum),
@@ -93,8 +93,7 @@ pub(crate) unsafe fn dense<S: Simd, O: Operand>(
         for &panel in panels {
             let width = right.width(panel);
             let max = if is_deep { DENSE_BLOCK_ROWS } else { O::max_rows::<S>(right.vectors(panel)) };
-            for rows in split_at_multiples(block.clone(), stride_run).flat_map(|run| O::split_rows(run, max))
-            {
+            for rows in split_runs(block.clone(), &run_end).flat_map(|run| O::split_rows(run, max)) {
                 // SAFETY: `sums` has room for a block; the caller promises both sides of the product.
                 unsafe {
                     for (r, row) in rows.clone().enumerate() {

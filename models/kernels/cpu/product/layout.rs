@@ -64,9 +64,4 @@ impl SequenceLayout {
         // SAFETY: the caller's promise.
         LeftRows { row_stride: self.step_len(), ..unsafe { self.rows_of_step(start, t, row) } }
     }
-
-    /// Return the step and the batch row of row `index` of the flattened (time, batch).
-    pub(crate) fn step_and_row(self, index: usize) -> (usize, usize) {
-        (index / self.batch, index % self.batch)
-    }
 }

@@ -182,7 +182,7 @@ impl<O: Operand> Kernel for Product<'_, O> {
                 let (to, count) = place(row, panel);
                 Vector::<S, O::Sum>::copy(simd, tile, to, count);
             };
-            dense(simd, 0..self.rows, (left, usize::MAX), panels, &list, start, done);
+            dense(simd, 0..self.rows, (left, |_| usize::MAX), panels, &list, start, done);
         }
     }
 }

@@ -8,11 +8,13 @@ use super::super::workers::Worker;
 use super::left::LeftRows;
 use super::operand::Operand;
 
-/// The rows of a matrix as operands: the matrix itself if its elements are operands, else a rounded copy, whose rows
-/// are filled up with zeros to [`Operand::DEPTH_STEP`].
+/// The rows of a matrix as operands: the matrix itself if its elements are operands and all rows are taken, else a
+/// rounded copy, whose rows are filled up with zeros to [`Operand::DEPTH_STEP`].
 pub(crate) struct Operands<'a, O: Operand> {
     sums: &'a [O::Sum],
     width: usize,
+    /// The rows to take, in this order; `None` means all.
+    picked: Option<Vec<usize>>,
     rounded: Buffer<O>,
 }
 
@@ -21,12 +23,23 @@ impl<'a, O: Operand> Operands<'a, O> {
     pub(crate) fn new(sums: &'a [O::Sum], width: usize) -> Self {
         let rows = sums.len() / width.max(1);
         let len = if O::IS_SUM { 0 } else { rows * O::row_len(width) };
-        Self { sums, width, rounded: Buffer::new(len) }
+        Self { sums, width, picked: None, rounded: Buffer::new(len) }
+    }
+
+    /// Make room for the operands of these rows of `sums`, (rows, width), in this order.
+    pub(crate) fn of_rows(sums: &'a [O::Sum], width: usize, rows: Vec<usize>) -> Self {
+        let rounded = Buffer::new(rows.len() * O::row_len(width));
+        Self { sums, width, picked: Some(rows), rounded }
+    }
+
+    /// Return whether the operands are a copy.
+    fn is_copy(&self) -> bool {
+        !O::IS_SUM || self.picked.is_some()
     }
 
     /// Return the distance between two rows, in operands.
     pub(crate) fn stride(&self) -> usize {
-        if O::IS_SUM { self.width } else { O::row_len(self.width) }
+        if self.is_copy() { O::row_len(self.width) } else { self.width }
     }
 
     /// Round one worker's share of the rows.
@@ -35,30 +48,29 @@ impl<'a, O: Operand> Operands<'a, O> {
     /// Each worker must call this, and a barrier must follow before the rows are read.
     #[inline(always)]
     pub(crate) unsafe fn round<S: Simd>(&self, simd: S, worker: Worker<'_>) {
-        if O::IS_SUM {
+        if !self.is_copy() {
             return;
         }
         let (width, stride) = (self.width, self.stride());
-        for row in worker.share(self.sums.len() / width.max(1)) {
-            // SAFETY: both have that row; workers write different rows.
-            unsafe {
-                let to = self.rounded.at(row * stride);
-                O::round_row(simd, self.sums.as_ptr().add(row * width), to, width, O::Sum::ZERO);
-            }
+        let picked = self.picked.as_deref();
+        for row in worker.share(picked.map_or(self.sums.len() / width.max(1), <[usize]>::len)) {
+            let from = &self.sums[picked.map_or(row, |rows| rows[row]) * width..][..width];
+            // SAFETY: the copy has that row; workers write different rows.
+            unsafe { O::round_row(simd, from.as_ptr(), self.rounded.at(row * stride), width, O::Sum::ZERO) };
         }
     }
 
-    /// Return the rows from `row` on, each `step` rows behind the one before.
+    /// Return the rows from `row` on, each `step` rows behind the one before, counted among those that are taken.
     ///
     /// # Safety
-    /// The matrix must have that row.
+    /// There must be such a row.
     pub(crate) unsafe fn rows(&self, row: usize, step: usize) -> LeftRows<O> {
-        let start = match O::IS_SUM {
-            true => self.sums.as_ptr().cast(),
-            false => self.rounded.at(0).cast_const(),
+        let start = match self.is_copy() {
+            true => self.rounded.at(0).cast_const(),
+            false => self.sums.as_ptr().cast(),
         };
         // SAFETY: the caller's promise.
         let start = unsafe { start.add(row * self.stride()) };
-        LeftRows { is_padded: !O::IS_SUM, ..LeftRows::new(start, step * self.stride()) }
+        LeftRows { is_padded: self.is_copy(), ..LeftRows::new(start, step * self.stride()) }
     }
 }

@@ -153,16 +153,16 @@ impl<O: GradientOperand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option
     }
 }
 
-/// Sum over all steps and rows, for one worker's share of the columns. `done(column, sums)` receives the sums of one
+/// Sum over `steps`, each a step and a row, for one worker's share of the columns. `done(column, sums)` receives the sums of one
 /// vector of columns, the first of which is `column`.
 ///
 /// # Safety
-/// `start` must point to elements in that layout, whose width is a multiple of the lanes.
+/// `start` must point to elements in that layout, whose width is a multiple of the lanes, and the steps be within it.
 #[inline(always)]
 pub(crate) unsafe fn column_sums<S: Simd, O: GradientOperand>(
     simd: S,
     worker: Worker<'_>,
-    (start, layout): (*const O, SequenceLayout),
+    (start, layout, steps): (*const O, SequenceLayout, &[(usize, usize)]),
     mut done: impl FnMut(usize, &[O::Sum]),
 ) {
     let lanes = O::Sum::lanes::<S>();
@@ -172,11 +172,9 @@ pub(crate) unsafe fn column_sums<S: Simd, O: GradientOperand>(
         // SAFETY: the caller's promise; no vector has more than `MAX_LANES` elements.
         unsafe {
             let mut sum = Vector::zero(simd);
-            for t in 0..layout.time {
-                for row in 0..layout.batch {
-                    let from = layout.at(t, vector / gates, row) + vector % gates * lanes;
-                    sum = sum + O::load_widened(simd, start.add(from));
-                }
+            for &(t, row) in steps {
+                let from = layout.at(t, vector / gates, row) + vector % gates * lanes;
+                sum = sum + O::load_widened(simd, start.add(from));
             }
             sum.store(sums.as_mut_ptr());
         }

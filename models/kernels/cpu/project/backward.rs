@@ -2,12 +2,13 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::super::active_steps::ActiveSteps;
 use super::super::memory::{Buffer, SharedPtr, filled};
 use super::super::padding::weight_row;
 use super::super::product::{GradientOperand, OuterLeft, PanelShape, Panels, column_sums, dense, outer};
 use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::{Kernel, Worker, run_kernel};
-use super::shape::InputShape;
+use super::shape::{InputShape, splits_rows};
 
 /// Gradients of the arguments of [`project`](super::project).
 pub(crate) struct ProjectionGradients<E> {
@@ -19,13 +20,13 @@ pub(crate) struct ProjectionGradients<E> {
     pub(crate) bias: Vec<E>,
 }
 
-/// Compute the gradients of a projection from that of its gates.
+/// Compute the gradients of a projection from that of its gates. Steps beyond the lengths have no part in them.
 ///
 /// # Panics
 /// If a slice or buffer does not have the size of `shape`.
 pub(crate) fn project_backward<O: GradientOperand>(
     isa: Isa,
-    shape: InputShape,
+    (shape, active): (InputShape, &ActiveSteps),
     xs: &[O::Sum],
     weight: &[O::Sum],
     d_gates: &Buffer<O>,
@@ -39,21 +40,25 @@ pub(crate) fn project_backward<O: GradientOperand>(
         (rows * input, gates * hidden * input, rows * gate_width),
         "sizes of xs, weight and gates for {shape:?}"
     );
-    let workers = shape.workers(lanes);
+    assert_eq!(active.size(), (shape.batch, shape.time), "steps for {shape:?}");
+    let steps = active.by_sequence();
+    let workers = shape.workers(steps.len(), lanes);
     let panels = |depth| PanelShape { depth, groups: input.div_ceil(lanes), group_vectors: 1, lanes };
     let weights = wants_xs.then(|| Panels::new(panels(gate_width), workers));
-    let inputs = Panels::with_max_vectors(O::OUTER_VECTORS, panels(rows), workers);
+    let inputs = Panels::with_max_vectors(O::OUTER_VECTORS, panels(steps.len()), workers);
     let mut d_xs = None;
     let mut d_bias = vec![O::Sum::ZERO; gates * hidden];
     // SAFETY: sizes were checked above. The kernel writes every element of both results: `outer` reaches every
-    // row of the weights, `dense` every row of the input.
+    // row of the weights, `dense` every active row of the input, and the others are cleared.
     let d_weight = unsafe {
         filled(weight.len(), |d_weight| {
             let mut run = |d_xs| {
-                let (weights, inputs) = (weights.as_ref(), &inputs);
+                let (weights, inputs, steps) = (weights.as_ref(), &inputs, &steps);
                 let d_bias = SharedPtr::new(&mut d_bias);
                 let kernel = ProjectionBackward {
                     shape,
+                    active,
+                    steps,
                     xs,
                     weight,
                     d_gates,
@@ -77,6 +82,9 @@ pub(crate) fn project_backward<O: GradientOperand>(
 /// The kernel of [`project_backward`].
 struct ProjectionBackward<'a, O: GradientOperand> {
     shape: InputShape,
+    active: &'a ActiveSteps,
+    /// Step and row of each active step, in the order of sums over steps.
+    steps: &'a [(usize, usize)],
     xs: &'a [O::Sum],
     weight: &'a [O::Sum],
     d_gates: &'a Buffer<O>,
@@ -117,7 +125,6 @@ impl<O: GradientOperand> ProjectionBackward<'_, O> {
     unsafe fn pack<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let InputShape { time, input, hidden, gates, .. } = self.shape;
         let lanes = O::Sum::lanes::<S>();
-        let layout = self.shape.layout(lanes);
         // SAFETY: the caller's promise.
         unsafe {
             if let Some(weights) = self.weights {
@@ -128,8 +135,8 @@ impl<O: GradientOperand> ProjectionBackward<'_, O> {
                 }
             }
             let row = |index: usize| {
-                let (t, row) = layout.step_and_row(index);
-                Some(self.xs.as_ptr().add((row * time + t) * input))
+                let (t, row) = self.steps[index];
+                Some(self.xs.as_ptr().add((self.active.sequence(row) * time + t) * input))
             };
             let size = (self.inputs.depth(), input);
             for panel in self.inputs.share(worker) {
@@ -143,17 +150,18 @@ impl<O: GradientOperand> ProjectionBackward<'_, O> {
     unsafe fn gradient_of_xs<S: Simd>(&self, simd: S, worker: Worker<'_>, weights: &Panels<O>) {
         let InputShape { time, input, .. } = self.shape;
         let layout = self.shape.gradient_layout::<O>(O::Sum::lanes::<S>());
-        let order = self.shape.row_order();
+        let by_step = self.shape.is_by_step();
+        let order = self.active.order(by_step);
         let d_gates = self.d_gates.at(0).cast_const();
-        let (rows, panel_list) = match self.shape.splits_rows(worker.count) {
-            true => (worker.share(self.shape.rows()), weights.all().to_vec()),
-            false => (0..self.shape.rows(), weights.share(worker).collect()),
+        let (rows, panel_list) = match splits_rows(order.len(), worker.count) {
+            true => (worker.share(order.len()), weights.all().to_vec()),
+            false => (0..order.len(), weights.share(worker).collect()),
         };
         // SAFETY: the caller's promise.
         unsafe {
             let left = |index| {
                 let (t, row) = order.step_and_row(index);
-                match order.by_step {
+                match by_step {
                     true => layout.rows_of_step(d_gates, t, row),
                     false => layout.steps_of_row(d_gates, t, row),
                 }
@@ -161,17 +169,22 @@ impl<O: GradientOperand> ProjectionBackward<'_, O> {
             dense(
                 simd,
                 rows,
-                (left, order.stride_run()),
+                (left, |index| order.run_end(index)),
                 weights,
                 &panel_list,
                 |_, panel, tile| Vector::<S, O::Sum>::clear(simd, tile, weights.width(panel)),
                 |index, panel, tile| {
                     let (t, row) = order.step_and_row(index);
                     let first = weights.first_column(panel);
-                    let to = self.d_xs.at((row * time + t) * input + first);
+                    let to = self.d_xs.at((self.active.sequence(row) * time + t) * input + first);
                     Vector::<S, O::Sum>::copy(simd, tile, to, weights.width(panel).min(input - first));
                 },
             );
+            for row in worker.share(self.shape.batch) {
+                let steps = self.active.steps(row);
+                let sequence = self.active.sequence(row);
+                self.d_xs.at((sequence * time + steps) * input).write_bytes(0, (time - steps) * input);
+            }
         }
     }
 
@@ -185,13 +198,13 @@ impl<O: GradientOperand> ProjectionBackward<'_, O> {
         // SAFETY: the caller's promise.
         unsafe {
             let vector = |index, vector| {
-                let (t, row) = layout.step_and_row(index);
+                let (t, row) = self.steps[index];
                 d_gates.add(layout.at(t, vector, row))
             };
             let left = OuterLeft::new(vector, layout);
             let result = |column| Some(self.d_weight.at(weight_row(column, gates, hidden, lanes)? * input));
             outer(simd, worker, left, self.inputs, input, result);
-            column_sums(simd, worker, (d_gates, layout), |column, sums| {
+            column_sums(simd, worker, (d_gates, layout, self.steps), |column, sums| {
                 for (lane, &sum) in sums.iter().enumerate() {
                     if let Some(row) = weight_row(column + lane, gates, hidden, lanes) {
                         *self.d_bias.at(row) = sum;

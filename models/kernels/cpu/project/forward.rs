@@ -2,13 +2,14 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::super::active_steps::{ActiveSteps, StepOrder};
 use super::super::memory::Buffer;
 use super::super::padding::gate_order;
 use super::super::product::{Operand, Operands, dense};
 use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::{Kernel, Worker, run_kernel};
 use super::packed::PackedInput;
-use super::shape::InputShape;
+use super::shape::{InputShape, splits_rows};
 use super::steps::LayerInput;
 
 /// Compute the input's part of the gates, `xs weight^T + bias`, as a
@@ -18,17 +19,23 @@ use super::steps::LayerInput;
 /// # Panics
 /// If a slice does not have the size of `shape`, or `packed` was made for another shape or vector length.
 pub(crate) fn project<O: Operand>(isa: Isa, input: &LayerInput<'_, O>) -> Buffer<O::Sum> {
-    let LayerInput { shape, xs, weight, bias, packed } = *input;
+    let LayerInput { shape, active, xs, weight, bias, packed } = *input;
     let InputShape { input: features, hidden, gates, .. } = shape;
     let lanes = isa.lanes::<O::Sum>();
     input.check(lanes);
-    let workers = shape.workers(lanes);
+    let order = active.order(shape.is_by_step());
+    let workers = shape.workers(order.len(), lanes);
     let fresh = packed.is_none().then(|| PackedInput::uninitialised(shape, lanes, workers));
     let packed_weight = packed.or(fresh.as_ref()).expect("invariant: fresh if not packed");
     let result = Buffer::new(shape.rows() * shape.gate_width(lanes));
     let projection = Projection {
         shape,
-        xs: Operands::new(xs, features),
+        active,
+        xs: match active.is_full() {
+            true => Operands::new(xs, features),
+            false => Operands::of_rows(xs, features, order.rows_of(active)),
+        },
+        order,
         unpacked: packed.is_none().then_some(weight),
         packed: packed_weight,
         bias: &gate_order(bias, gates, hidden, lanes),
@@ -42,6 +49,9 @@ pub(crate) fn project<O: Operand>(isa: Isa, input: &LayerInput<'_, O>) -> Buffer
 /// The kernel of [`project`].
 struct Projection<'a, O: Operand> {
     shape: InputShape,
+    active: &'a ActiveSteps,
+    order: StepOrder,
+    /// The input of all steps in their place, or, if some are not active, of the active ones in the order.
     xs: Operands<'a, O>,
     /// The weights, unless they are packed already.
     unpacked: Option<&'a [O::Sum]>,
@@ -60,10 +70,8 @@ impl<O: Operand> Kernel for Projection<'_, O> {
     /// Every slice and buffer must have the size of the shape.
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
-        let (shape, panels) = (self.shape, self.packed.panels());
+        let (shape, order, panels) = (self.shape, &self.order, self.packed.panels());
         let layout = shape.layout(O::Sum::lanes::<S>());
-        let order = shape.row_order();
-        let row_step = if order.by_step { shape.time } else { 1 };
         // SAFETY: the caller's promise. Workers write different rows, or different columns, and read panels
         // that others packed only after the barrier.
         unsafe {
@@ -72,18 +80,24 @@ impl<O: Operand> Kernel for Projection<'_, O> {
             }
             self.xs.round(simd, worker);
             worker.wait();
-            let (rows, panel_list) = match shape.splits_rows(worker.count) {
-                true => (worker.share(shape.rows()), panels.all().to_vec()),
-                false => (0..shape.rows(), panels.share(worker).collect()),
+            let (rows, panel_list) = match splits_rows(order.len(), worker.count) {
+                true => (worker.share(order.len()), panels.all().to_vec()),
+                false => (0..order.len(), panels.share(worker).collect()),
             };
+            let (is_full, row_step) =
+                (self.active.is_full(), if shape.is_by_step() { shape.time } else { 1 });
             let left = |index| {
                 let (t, row) = order.step_and_row(index);
-                self.xs.rows(row * shape.time + t, row_step)
+                match is_full {
+                    true => self.xs.rows(row * shape.time + t, row_step),
+                    false => self.xs.rows(index, 1),
+                }
             };
+            let run_end = |index| if is_full { order.run_end(index) } else { usize::MAX };
             dense(
                 simd,
                 rows,
-                (left, order.stride_run()),
+                (left, run_end),
                 panels,
                 &panel_list,
                 |_, panel, tile| {
@@ -117,7 +131,9 @@ mod tests {
     /// Compute the gates of [`SHAPE`].
     fn gates(isa: Isa, packed: Option<&PackedInput<f32>>) -> Vec<f32> {
         let (xs, weight) = (values(2 * 3 * 5), values(3 * 20 * 5));
-        let input = LayerInput { shape: SHAPE, xs: &xs, weight: &weight, bias: None, packed };
+        let active = ActiveSteps::new(None, (2, 3));
+        let input =
+            LayerInput { shape: SHAPE, active: &active, xs: &xs, weight: &weight, bias: None, packed };
         let gates = project::<f32>(isa, &input);
         // SAFETY: `project` has written all gates.
         unsafe { std::slice::from_raw_parts(gates.at(0), gates.len()) }.to_vec()

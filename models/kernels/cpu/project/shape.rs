@@ -1,4 +1,4 @@
-//! The sizes of a projection, and the order in which it takes its rows.
+//! The sizes of a projection.
 
 use super::super::padding::padded;
 use super::super::product::{GradientOperand, PanelShape, SequenceLayout};
@@ -52,42 +52,20 @@ impl InputShape {
         PanelShape { depth: self.input, groups, group_vectors: self.gates, lanes }
     }
 
-    /// Return the number of workers for one product.
-    pub(super) fn workers(self, lanes: usize) -> usize {
-        let multiplications = self.rows() * self.input * self.gate_width(lanes);
+    /// Return the number of workers for one product of `rows` rows.
+    pub(super) fn workers(self, rows: usize, lanes: usize) -> usize {
+        let multiplications = rows * self.input * self.gate_width(lanes);
         threads_for(multiplications, PARALLEL_PROJECTION_MULTIPLICATIONS)
     }
 
-    /// Return whether workers split the rows of a product rather than its panels.
-    pub(super) fn splits_rows(self, workers: usize) -> bool {
-        self.rows() >= SPLIT_ROWS_PER_WORKER * workers
-    }
-
-    pub(super) fn row_order(self) -> RowOrder {
-        RowOrder { by_step: self.batch >= STEP_MAJOR_BATCH, batch: self.batch, time: self.time }
+    /// Return whether a product takes its rows step by step with the whole batch each, rather than, for a batch too small
+    /// to fill a tile, batch row by batch row with all steps each.
+    pub(super) fn is_by_step(self) -> bool {
+        self.batch >= STEP_MAJOR_BATCH
     }
 }
 
-/// The order in which a product takes the rows of the input: step by step with the whole batch each, or, for a
-/// batch too small to fill a tile, batch row by batch row with all steps each.
-#[derive(Clone, Copy)]
-pub(super) struct RowOrder {
-    pub(super) by_step: bool,
-    batch: usize,
-    time: usize,
-}
-
-impl RowOrder {
-    /// Return the step and the batch row of row `index`.
-    pub(super) fn step_and_row(self, index: usize) -> (usize, usize) {
-        match self.by_step {
-            true => (index / self.batch, index % self.batch),
-            false => (index % self.time, index / self.time),
-        }
-    }
-
-    /// Return the number of rows between multiples of which consecutive rows have one stride.
-    pub(super) fn stride_run(self) -> usize {
-        if self.by_step { self.batch } else { self.time.max(1) }
-    }
+/// Return whether workers split the rows of a product rather than its panels.
+pub(super) fn splits_rows(rows: usize, workers: usize) -> bool {
+    rows >= SPLIT_ROWS_PER_WORKER * workers
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use pulp::Simd;
 
+use super::super::active_steps::ActiveSteps;
 use super::super::memory::Buffer;
 use super::super::padding::gate_order;
 use super::super::product::{LeftRows, Operand, Panel, dense};
@@ -16,6 +17,8 @@ use super::shape::InputShape;
 #[derive(Clone, Copy)]
 pub(crate) struct LayerInput<'a, O: Operand> {
     pub(crate) shape: InputShape,
+    /// The steps to compute.
+    pub(crate) active: &'a ActiveSteps,
     /// (batch, time, input).
     pub(crate) xs: &'a [O::Sum],
     /// (gates * hidden, input).
@@ -32,7 +35,8 @@ impl<O: Operand> LayerInput<'_, O> {
     /// # Panics
     /// If a slice does not have the size of the shape, or the weights were packed for another shape or vector length.
     pub(super) fn check(&self, lanes: usize) {
-        let InputShape { input, hidden, gates, .. } = self.shape;
+        let InputShape { batch, time, input, hidden, gates } = self.shape;
+        assert_eq!(self.active.size(), (batch, time), "steps for {:?}", self.shape);
         assert_eq!(
             (self.xs.len(), self.weight.len(), self.bias.map_or(gates * hidden, <[O::Sum]>::len)),
             (self.shape.rows() * input, gates * hidden * input, gates * hidden),
@@ -95,7 +99,8 @@ impl<'a, O: Operand> StepProjection<'a, O> {
         O::row_len(self.input.shape.input)
     }
 
-    /// Compute the gates of the units of `panels`, for the time steps `times` of the batch rows `rows`.
+    /// Compute the gates of the units of `panels`, for the active ones among the time steps `times` of the batch rows
+    /// `rows`.
     /// `to(step, row, group)` is the address of a group of gates; `step` counts from the first of `times`.
     ///
     /// # Safety
@@ -112,19 +117,19 @@ impl<'a, O: Operand> StepProjection<'a, O> {
     ) {
         let InputShape { time, input, gates, .. } = self.input.shape;
         let (stride, group_width) = (self.stride(), gates * O::Sum::lanes::<S>());
-        let count = rows.len();
+        // Step and row of each row of operands.
+        let active =
+            |step| rows.start..rows.end.min(self.input.active.count(times.start + step)).max(rows.start);
+        let places: Vec<(usize, usize)> =
+            (0..times.len()).flat_map(|step| active(step).map(move |row| (step, row))).collect();
         // SAFETY: the caller's promise.
         unsafe {
-            for (step, t) in times.clone().enumerate() {
-                for (r, row) in rows.clone().enumerate() {
-                    let operand = operands.at((step * count + r) * stride);
-                    let from = self.input.xs[(row * time + t) * input..].as_ptr();
-                    O::round_row(simd, from, operand, input, O::Sum::ZERO);
-                }
+            for (index, &(step, row)) in places.iter().enumerate() {
+                let from = self.input.xs
+                    [(self.input.active.sequence(row) * time + times.start + step) * input..]
+                    .as_ptr();
+                O::round_row(simd, from, operands.at(index * stride), input, O::Sum::ZERO);
             }
-            // Step and row of each row of operands: a table, for a division takes longer than a row of a tile.
-            let places: Vec<(usize, usize)> =
-                (0..times.len()).flat_map(|step| rows.clone().map(move |row| (step, row))).collect();
             let left = |index| LeftRows {
                 is_padded: true,
                 ..LeftRows::new(operands.at(index * stride).cast_const(), stride)
@@ -132,7 +137,7 @@ impl<'a, O: Operand> StepProjection<'a, O> {
             dense(
                 simd,
                 0..places.len(),
-                (left, usize::MAX),
+                (left, |_| usize::MAX),
                 self.packed().panels(),
                 panels,
                 |_, panel, tile| {

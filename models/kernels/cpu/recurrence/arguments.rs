@@ -23,7 +23,8 @@ pub(crate) struct RecurrenceInputs<'a, E> {
     pub(crate) projection: Option<&'a [E]>,
 }
 
-/// The activations that the backward pass needs. All but the initial state are in sequence layout.
+/// The activations that the backward pass needs. All but the initial state are in sequence layout; of steps that are not
+/// active they are unwritten.
 pub(crate) struct SavedActivations<E> {
     /// The K numbers per unit of [`Pointwise`].
     pub(super) cells: Buffer<E>,
@@ -69,7 +70,7 @@ pub(super) fn check<E: Float, C: Pointwise<G, K>, const G: usize, const K: usize
     plan: &Plan,
 ) {
     let shape = sequence.shape;
-    let SequenceShape { batch, hidden, output, gates, .. } = shape;
+    let SequenceShape { batch, time, hidden, output, gates } = shape;
     assert_eq!(gates, G, "gates of {shape:?}");
     assert_eq!(inputs.weight.len(), gates * hidden * output, "recurrent weights for {shape:?}");
     assert_eq!(inputs.h.len(), batch * output, "hidden state for {shape:?}");
@@ -80,7 +81,7 @@ pub(super) fn check<E: Float, C: Pointwise<G, K>, const G: usize, const K: usize
     assert!(fits, "projection for {shape:?}");
     // Only a cell whose pointwise part ignores the old hidden state can have one of another width.
     assert!(inputs.projection.is_none() || C::CELL_STATE, "projection of a cell without cell state");
-    assert!(sequence.lengths.as_ref().is_none_or(|lengths| lengths.len() == batch), "lengths for {shape:?}");
+    assert_eq!(sequence.active.size(), (batch, time), "steps for {shape:?}");
     let mask = plan.h_width() * batch;
     let fits = sequence.recurrent_mask.as_ref().is_none_or(|recurrent_mask| recurrent_mask.len() == mask);
     assert!(fits, "recurrent mask for {shape:?}");

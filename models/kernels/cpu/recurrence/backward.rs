@@ -52,19 +52,19 @@ struct Workspace<O: GradientOperand> {
 }
 
 impl<O: GradientOperand> Workspace<O> {
-    /// Make room for the pass of a cell; the kernel writes everything.
+    /// Make room for the pass of a cell over so many active steps; the kernel writes whatever it reads.
     fn new<C: Pointwise<G, K>, const G: usize, const K: usize>(
         plan: &Plan,
         shape: SequenceShape,
+        steps: usize,
         has_second: bool,
     ) -> Self {
         let SequenceShape { batch, time, output, .. } = shape;
         let gate_width = plan.unit_vectors * G * plan.lanes;
         let panel_shape = |groups, depth| PanelShape { depth, groups, group_vectors: 1, lanes: plan.lanes };
         let step_panels = |groups, depth| Panels::new(panel_shape(groups, depth), plan.workers);
-        let operand_panels = |groups| {
-            Panels::with_max_vectors(O::OUTER_VECTORS, panel_shape(groups, batch * time), plan.workers)
-        };
+        let operand_panels =
+            |groups| Panels::with_max_vectors(O::OUTER_VECTORS, panel_shape(groups, steps), plan.workers);
         Self {
             panels: StepPanels {
                 hidden: step_panels(plan.output_vectors, gate_width),
@@ -102,7 +102,8 @@ impl<E: Float> BackwardCall<'_, E> {
         self.check_gradients::<C, G, K>(&plan);
         let (dh, dc) = self.final_state(&plan, C::CELL_STATE);
         let weights = StepWeights::new(C::SECOND_PRODUCT, shape, inputs.weight, inputs.projection);
-        let space = Workspace::<O>::new::<C, G, K>(&plan, shape, weights.second.is_some());
+        let steps = sequence.active.by_sequence();
+        let space = Workspace::<O>::new::<C, G, K>(&plan, shape, steps.len(), weights.second.is_some());
         let mut d_bias = inputs.bias.map(|bias| vec![E::ZERO; bias.len()]);
         let mut d_projection = inputs.projection.map(|weight| vec![E::ZERO; weight.len()]);
         // SAFETY: every buffer has the size that `BackwardPass` states; the kernel writes every gradient of the
@@ -125,6 +126,7 @@ impl<E: Float> BackwardCall<'_, E> {
                 let kernel = BackwardKernel {
                     pass,
                     weights,
+                    steps: &steps,
                     operands: &space.operands,
                     second_operands: space.second_operands.as_ref(),
                     d_weight,
@@ -134,11 +136,12 @@ impl<E: Float> BackwardCall<'_, E> {
                 run_kernel(isa, plan.workers, &kernel);
             })
         };
-        let SequenceShape { batch, hidden, output, .. } = shape;
+        let SequenceShape { hidden, output, .. } = shape;
+        let rows = sequence.active.rows();
         // SAFETY: the pass has left the gradient of the initial state in both buffers.
         let (d_h, d_c) = unsafe {
-            let d_h = unpadded_rows(&dh, (batch, output), plan.h_width());
-            (d_h, C::CELL_STATE.then(|| unpadded_rows(&dc, (batch, hidden), plan.c_width())))
+            let d_h = unpadded_rows(&dh, (rows, output), plan.h_width());
+            (d_h, C::CELL_STATE.then(|| unpadded_rows(&dc, (rows, hidden), plan.c_width())))
         };
         RecurrenceGradients {
             gates: space.d_gates,
@@ -154,8 +157,9 @@ impl<E: Float> BackwardCall<'_, E> {
     fn final_state(&self, plan: &Plan, cell_state: bool) -> (Buffer<E>, Buffer<E>) {
         let SequenceShape { batch, hidden, output, .. } = self.sequence.shape;
         let (d_h, d_c) = self.d_state.map(|state| state.split_at(batch * output)).unzip();
-        let dh = padded_rows(d_h, (batch, output), plan.h_width());
-        (dh, padded_rows(d_c.filter(|_| cell_state), (batch, hidden), plan.c_width()))
+        let sequences = self.sequence.active.sequences();
+        let dh = padded_rows(d_h, (sequences, output), plan.h_width());
+        (dh, padded_rows(d_c.filter(|_| cell_state), (sequences, hidden), plan.c_width()))
     }
 
     /// Refuse saved activations and gradients of other sizes.

@@ -46,9 +46,10 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Ker
     /// All buffers must have the sizes that the fields of [`BackwardPass`] state.
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
-        let SequenceShape { batch, time, .. } = self.sequence.shape;
+        let time = self.sequence.shape.time;
+        let active = &*self.sequence.active;
         let WorkerProducts { recurrent, second, synchronises, sums } =
-            WorkerProducts::new(&self.plan, batch, self.panels, worker);
+            WorkerProducts::new(&self.plan, active, self.panels, worker);
         let sums = sums.at(0);
         // SAFETY: rows and columns are within the sizes that the caller promises. Workers write different rows,
         // or different columns of them, and read those of others only after a barrier.
@@ -57,12 +58,12 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Ker
             // One more round than there are steps: the last one computes the gradient of the initial state.
             for position in (0..=time).rev() {
                 let round = BackwardRound { pass: self, position };
-                recurrent.run(simd, &StateGradient(&round), sums);
+                recurrent.run(simd, &StateGradient(&round), round.later_rows().max(round.rows()), sums);
                 if let Some(second) = second.as_ref().filter(|_| position > 0) {
                     if synchronises {
                         worker.wait();
                     }
-                    second.run(simd, &SecondGradient(&round), sums);
+                    second.run(simd, &SecondGradient(&round), round.rows(), sums);
                 }
                 if synchronises {
                     worker.wait();
@@ -87,6 +88,28 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
     #[inline(always)]
     fn t(&self) -> usize {
         self.pass.sequence.time_step(self.position - 1)
+    }
+
+    /// Return the number of rows at the time step of the cell.
+    fn rows(&self) -> usize {
+        if self.position == 0 { 0 } else { self.pass.sequence.active.count(self.t()) }
+    }
+
+    /// Return the number of rows at the time step at `position`.
+    fn later_rows(&self) -> usize {
+        let sequence = self.pass.sequence;
+        match self.position < sequence.shape.time {
+            true => sequence.active.count(sequence.time_step(self.position)),
+            false => 0,
+        }
+    }
+
+    /// Return the time step whose state the cell has read, unless the cell's is the first active step of the row.
+    #[inline(always)]
+    fn step_before(&self, row: usize) -> Option<usize> {
+        let sequence = self.pass.sequence;
+        let t = (self.position > 1).then(|| sequence.time_step(self.position - 2))?;
+        (row < sequence.active.count(t)).then_some(t)
     }
 
     /// Return the index of the first of `count` numbers per unit at the time step of the cell.
@@ -118,25 +141,18 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
         // SAFETY: the caller's promise.
         unsafe {
             let state = pass.dh.at(h_index);
-            let mut dh = sequence.masked(simd, product, h_index) + Vector::load(simd, state);
-            if self.position == 0 {
+            let dh = sequence.masked(simd, product, h_index) + Vector::load(simd, state);
+            if row >= self.rows() {
                 dh.store(state);
                 return;
             }
             let t = self.t();
             let index = pass.plan.output_layout(sequence.shape).at(t, output, row);
-            // Zoneout passes this part to the state before the cell.
-            let mut retained_dh = dh;
-            if sequence.is_active(row, t) {
-                let dy = pass.d_ys.as_ptr().add((row * time + t) * features + column);
-                dh = dh + Vector::load_first(simd, dy, features - column);
-                let (retained, new) = sequence.retained_h(simd, index).blend_backward(dh);
-                retained_dh = retained.unwrap_or(dh.zeroed());
-                dh = new;
-            } else {
-                dh = dh.zeroed();
-            }
-            retained_dh.store(state);
+            let dy = pass.d_ys.as_ptr().add((sequence.active.sequence(row) * time + t) * features + column);
+            let dh = dh + Vector::load_first(simd, dy, features - column);
+            // Zoneout passes a part to the state before the cell.
+            let (retained_dh, dh) = sequence.retained_h(simd, index).blend_backward(dh);
+            retained_dh.unwrap_or(dh.zeroed()).store(state);
             if C::SECOND_PRODUCT {
                 self.finish(simd, (row, output), dh);
             } else if pass.panels.second.is_some() {
@@ -171,12 +187,9 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
     #[inline(always)]
     unsafe fn old_h<S: Simd>(&self, simd: S, row: usize, unit: usize) -> SumVector<S, O> {
         let pass = self.pass;
-        let address = match self.position > 1 {
-            true => {
-                let layout = pass.plan.output_layout(pass.sequence.shape);
-                pass.saved.h.at(layout.at(pass.sequence.time_step(self.position - 2), unit, row))
-            }
-            false => pass.saved.initial_h.at((row * pass.plan.output_vectors + unit) * pass.plan.lanes),
+        let address = match self.step_before(row) {
+            Some(t) => pass.saved.h.at(pass.plan.output_layout(pass.sequence.shape).at(t, unit, row)),
+            None => pass.saved.initial_h.at((row * pass.plan.output_vectors + unit) * pass.plan.lanes),
         };
         // SAFETY: the caller's promise.
         unsafe { Vector::load(simd, address) }
@@ -191,12 +204,9 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
         (row, unit): (usize, usize),
     ) -> SumVector<S, O> {
         let pass = self.pass;
-        let address = match self.position > 1 {
-            true => {
-                let layout = pass.plan.unit_layout(pass.sequence.shape, 1);
-                cs.at(layout.at(pass.sequence.time_step(self.position - 2), unit, row))
-            }
-            false => pass.saved.initial_c.at((row * pass.plan.unit_vectors + unit) * pass.plan.lanes),
+        let address = match self.step_before(row) {
+            Some(t) => cs.at(pass.plan.unit_layout(pass.sequence.shape, 1).at(t, unit, row)),
+            None => pass.saved.initial_c.at((row * pass.plan.unit_vectors + unit) * pass.plan.lanes),
         };
         // SAFETY: the caller's promise.
         unsafe { Vector::load(simd, address) }
@@ -211,10 +221,6 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
         let Plan { lanes, unit_vectors, output_vectors, .. } = pass.plan;
         // SAFETY: the caller's promise.
         unsafe {
-            if !sequence.is_active(row, self.t()) {
-                self.clear_gates(simd, (row, unit));
-                return;
-            }
             let zero = Vector::zero(simd);
             let (mut h, mut c, mut dc) = (zero, zero, zero);
             let h_index = (row * output_vectors + unit) * lanes;
@@ -275,25 +281,6 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
             }
         }
     }
-
-    /// Write zeros to the gradients of the gates, for a step beyond the length of the row.
-    #[inline(always)]
-    unsafe fn clear_gates<S: Simd>(&self, simd: S, (row, unit): (usize, usize)) {
-        let (pass, lanes) = (self.pass, self.pass.plan.lanes);
-        let index = self.gate_index(row, unit);
-        let zero: SumVector<S, O> = Vector::zero(simd);
-        // SAFETY: the caller's promise.
-        unsafe {
-            for g in 0..G {
-                O::store_rounded(zero, pass.d_gates.at(index + g * lanes));
-            }
-            if C::SEPARATE_PRODUCT_GRADIENT {
-                for g in 0..G {
-                    O::store_rounded(zero, pass.d_product.at(index + g * lanes));
-                }
-            }
-        }
-    }
 }
 
 /// `d_product W_h`: from the gates of the later step to the hidden state between the two.
@@ -310,12 +297,13 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Ste
         unsafe { Vector::zero(simd).store(sums) };
     }
 
-    /// Add the product. The last step has no later one, so its product is zero.
+    /// Add the product for the rows that have a later step; that of the others is zero.
     #[inline(always)]
     unsafe fn multiply<S: Simd>(&self, simd: S, rows: Range<usize>, panel: Panel, sums: *mut O::Sum) {
         let (pass, position) = (self.0.pass, self.0.position);
         let sequence = pass.sequence;
-        if position < sequence.shape.time {
+        let rows = rows.start..rows.end.min(self.0.later_rows());
+        if !rows.is_empty() {
             let layout = pass.plan.unit_operands::<O>(sequence.shape, G);
             // SAFETY: the caller's promise.
             unsafe {

@@ -82,12 +82,13 @@ impl<O: Operand> ForwardCall<'_, O> {
         let packed = packed.or(fresh.as_ref()).expect("invariant: fresh if not packed");
 
         let (h_width, c_width) = (plan.h_width(), plan.c_width());
-        let h = padded_rows(Some(inputs.h), (batch, output), h_width);
-        let c = padded_rows(inputs.c, (batch, hidden), c_width);
+        let active = &*sequence.active;
+        let h = padded_rows(Some(inputs.h), (active.sequences(), output), h_width);
+        let c = padded_rows(inputs.c, (active.sequences(), hidden), c_width);
         let bias = gate_order(inputs.bias, G, hidden, lanes);
         let (gates, input) = gates_of(isa, &plan, shape, gates, save && K == G);
         let (gates, saved) = match save {
-            true => saved_activations::<O, C, G, K>(&plan, inputs, shape, gates),
+            true => saved_activations::<O, C, G, K>(&plan, inputs, (shape, active.sequences()), gates),
             false => (Some(gates), None),
         };
         let [h_len, second_len] = [batch * h_width, if has_second { batch * c_width } else { 0 }];
@@ -120,9 +121,9 @@ impl<O: Operand> ForwardCall<'_, O> {
                 };
                 run_kernel(isa, plan.workers, &ForwardKernel { pass, fresh: fresh.as_ref(), weights });
             });
-            let mut state = unpadded_rows(&h, (batch, output), h_width);
+            let mut state = unpadded_rows(&h, (active.rows(), output), h_width);
             if C::CELL_STATE {
-                state.extend(unpadded_rows(&c, (batch, hidden), c_width));
+                state.extend(unpadded_rows(&c, (active.rows(), hidden), c_width));
             }
             (ys, state)
         };
@@ -183,10 +184,10 @@ type GatesBuffer<O> = Option<Buffer<<O as Operand>::Sum>>;
 fn saved_activations<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize>(
     plan: &Plan,
     inputs: &RecurrenceInputs<'_, O::Sum>,
-    shape: SequenceShape,
+    (shape, sequences): (SequenceShape, &[usize]),
     gates: Buffer<O::Sum>,
 ) -> (GatesBuffer<O>, Option<SavedActivations<O::Sum>>) {
-    let SequenceShape { batch, hidden, output, .. } = shape;
+    let SequenceShape { hidden, output, .. } = shape;
     let per_unit = |count| Buffer::new(plan.unit_layout(shape, count).len());
     let (gates, cells) = if K == G { (None, gates) } else { (Some(gates), per_unit(K)) };
     let has_second = inputs.projection.is_some() || C::SECOND_PRODUCT;
@@ -195,8 +196,8 @@ fn saved_activations<O: Operand, C: Pointwise<G, K>, const G: usize, const K: us
         h: Buffer::new(plan.output_layout(shape).len()),
         c: C::CELL_STATE.then(|| per_unit(1)),
         second_operand: has_second.then(|| per_unit(1)),
-        initial_h: padded_rows(Some(inputs.h), (batch, output), plan.h_width()),
-        initial_c: padded_rows(inputs.c, (batch, hidden), plan.c_width()),
+        initial_h: padded_rows(Some(inputs.h), (sequences, output), plan.h_width()),
+        initial_c: padded_rows(inputs.c, (sequences, hidden), plan.c_width()),
     };
     (gates, Some(saved))
 }
@@ -237,6 +238,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
+    use super::super::super::active_steps::ActiveSteps;
     use super::super::super::product::SequenceLayout;
     use super::super::sequence::Zoneout;
     use super::*;
@@ -253,7 +255,7 @@ mod tests {
         let lanes = isa.lanes::<f32>();
         let sequence = Sequence {
             shape: SHAPE,
-            lengths: None,
+            active: ActiveSteps::new(None, (2, 3)).into(),
             reverse: false,
             zoneout: Zoneout::Off,
             recurrent_mask: None,

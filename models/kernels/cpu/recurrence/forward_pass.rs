@@ -53,18 +53,22 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
         let SequenceShape { batch, time, hidden, output, .. } = self.sequence.shape;
+        let active = &*self.sequence.active;
         let WorkerProducts { recurrent, second, synchronises, sums } =
-            WorkerProducts::new(&self.plan, batch, self.panels, worker);
+            WorkerProducts::new(&self.plan, active, self.panels, worker);
         let sums = sums.at(0);
         // SAFETY: rows and columns are within the sizes that the caller promises. Workers write different rows,
         // or different columns of them, and read those of others only after a barrier.
         unsafe {
-            self.first_operand(simd, worker.share(batch));
+            for row in worker.share(batch) {
+                self.first_operands(simd, row);
+                self.clear_padding(row);
+            }
             worker.wait();
-            let part =
-                self.input.map(|input| input.part(&self.plan, self.plan.rows(batch, worker).rows, worker));
+            let rows = self.plan.rows(active, worker).rows;
+            let part = self.input.map(|input| input.part(&self.plan, rows.clone(), worker));
             let gates = (self.gates, self.plan.unit_layout(self.sequence.shape, G));
-            let rounded = RoundedRows::new(self, self.plan.rows(batch, worker).rows);
+            let rounded = RoundedRows::new(self, rows);
             for position in 0..time {
                 if let Some(part) = &part {
                     part.chunk(simd, self.sequence, position, gates);
@@ -74,14 +78,20 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
                 let [operand, next_operand] = [position % 2, (position + 1) % 2].map(|at| self.operands[at]);
                 let now = position % 2;
                 let step = ForwardStep { pass: self, t, slot, now, operand, next_operand, rounded: &rounded };
-                rounded.round(simd, (self.unrounded[now], self.plan.h_width()), output, self.limit);
-                recurrent.run(simd, &RecurrentProduct(&step), sums);
+                let batch = active.count(t);
+                rounded.round(simd, batch, (self.unrounded[now], self.plan.h_width()), (output, self.limit));
+                recurrent.run(simd, &RecurrentProduct(&step), batch, sums);
                 if let Some(second) = &second {
                     if synchronises {
                         worker.wait();
                     }
-                    rounded.round(simd, (self.unrounded[2], self.plan.c_width()), hidden, O::Sum::ONE);
-                    second.run(simd, &SecondProduct(&step), sums);
+                    rounded.round(
+                        simd,
+                        batch,
+                        (self.unrounded[2], self.plan.c_width()),
+                        (hidden, O::Sum::ONE),
+                    );
+                    second.run(simd, &SecondProduct(&step), batch, sums);
                 }
                 if synchronises {
                     worker.wait();
@@ -92,23 +102,34 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
 }
 
 impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardPass<'_, O, C, G, K> {
-    /// Write the operand of the first step.
+    /// Write the operands of the first step of a row, which in a reverse recurrence may be at any position.
     ///
     /// # Safety
-    /// As [`ForwardPass::run`]; `rows` must be within the batch.
+    /// As [`ForwardPass::run`]; `row` must be within the batch.
     #[inline(always)]
-    unsafe fn first_operand<S: Simd>(&self, simd: S, rows: Range<usize>) {
+    unsafe fn first_operands<S: Simd>(&self, simd: S, row: usize) {
         let width = self.plan.h_width();
-        for row in rows {
-            for index in (row * width..(row + 1) * width).step_by(self.plan.lanes) {
-                // SAFETY: the caller's promise.
-                unsafe {
-                    let h = Vector::load(simd, self.h.at(index));
-                    let h = self.sequence.masked(simd, h, index);
-                    store::<S, O>(h, (self.operands[0], self.unrounded[0]), index);
+        for index in (row * width..(row + 1) * width).step_by(self.plan.lanes) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let h = Vector::load(simd, self.h.at(index));
+                let h = self.sequence.masked(simd, h, index);
+                for at in 0..2 {
+                    store::<S, O>(h, (self.operands[at], self.unrounded[at]), index);
                 }
             }
         }
+    }
+
+    /// Write zeros to the outputs of a row beyond its active steps.
+    ///
+    /// # Safety
+    /// As [`ForwardPass::run`]; `row` must be within the batch.
+    unsafe fn clear_padding(&self, row: usize) {
+        let SequenceShape { time, output, .. } = self.sequence.shape;
+        let (steps, sequence) = (self.sequence.active.steps(row), self.sequence.active.sequence(row));
+        // SAFETY: the caller's promise.
+        unsafe { self.ys.at((sequence * time + steps) * output).write_bytes(0, (time - steps) * output) };
     }
 }
 
@@ -148,7 +169,7 @@ impl<O: Operand> RoundedRows<O> {
         Self { rows, elements: Buffer::new(len) }
     }
 
-    /// Round the first `depth` elements of the rows of `sums`, which are `width` wide.
+    /// Round the first `depth` elements of the worker's rows among the first `batch` of `sums`, which are `width` wide.
     ///
     /// # Safety
     /// `sums` must have the rows of the batch, and the depth be one of a product of the pass.
@@ -156,14 +177,14 @@ impl<O: Operand> RoundedRows<O> {
     unsafe fn round<S: Simd>(
         &self,
         simd: S,
+        batch: usize,
         (sums, width): (&Buffer<O::Sum>, usize),
-        depth: usize,
-        limit: O::Sum,
+        (depth, limit): (usize, O::Sum),
     ) {
         if !O::IS_SCALED {
             return;
         }
-        for (index, row) in self.rows.clone().enumerate() {
+        for (index, row) in self.rows.clone().enumerate().take_while(|&(_, row)| row < batch) {
             let to = self.elements.at(index * O::row_len(depth));
             // SAFETY: the caller's promise.
             unsafe { O::round_row(simd, sums.at(row * width), to, depth, limit) };
@@ -236,7 +257,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep
             let output: CellOutput<S, O::Sum, K> =
                 pass.cell.forward::<O::Digits, _, _>(gates, product, h, old_c);
             let mut c = old_c;
-            if C::CELL_STATE && pass.sequence.is_active(row, self.t) {
+            if C::CELL_STATE {
                 let index = pass.plan.unit_layout(pass.sequence.shape, 1).at(self.t, unit, row);
                 c = pass.sequence.retained_c(simd, index).blend(old_c, output.c);
                 c.store(state);
@@ -288,14 +309,10 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardStep
         unsafe {
             let state = pass.h.at(h_index);
             let old_h = Vector::load(simd, state);
-            let (h, y) = if sequence.is_active(row, t) {
-                let h = sequence.retained_h(simd, index).blend(old_h, h);
-                h.store(state);
-                (h, h)
-            } else {
-                (old_h, old_h.zeroed())
-            };
-            y.store_first(pass.ys.at((row * time + t) * features + column), features - column);
+            let h = sequence.retained_h(simd, index).blend(old_h, h);
+            h.store(state);
+            let y = (sequence.active.sequence(row) * time + t) * features + column;
+            h.store_first(pass.ys.at(y), features - column);
             let next = (self.next_operand, pass.unrounded[1 - self.now]);
             store::<S, O>(sequence.masked(simd, h, h_index), next, h_index);
             if let Some(saved) = pass.saved {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::super::active_steps::ActiveSteps;
 use super::super::product::{GradientOperand, Operand, Panel, Panels, SequenceLayout};
 use super::super::tuning::{
     CHUNK_BYTES, CHUNK_MIN_ROWS, CHUNK_WEIGHT_BYTES, L2_BYTES, PARALLEL_SEQUENCE_MULTIPLICATIONS,
@@ -105,10 +106,10 @@ impl Plan {
     }
 
     /// Return one worker's rows of the batch.
-    pub(super) fn rows(&self, batch: usize, worker: Worker<'_>) -> WorkerRows {
+    pub(super) fn rows(&self, active: &ActiveSteps, worker: Worker<'_>) -> WorkerRows {
         match self.splits_batch {
-            true => WorkerRows { rows: worker.share(batch), synchronises: false },
-            false => WorkerRows { rows: 0..batch, synchronises: worker.count > 1 },
+            true => WorkerRows { rows: active.share(worker), synchronises: false },
+            false => WorkerRows { rows: 0..active.size().0, synchronises: worker.count > 1 },
         }
     }
 

@@ -1,7 +1,10 @@
 //! The options of a sequence: lengths, direction, zoneout and recurrent dropout.
 
+use std::sync::Arc;
+
 use pulp::Simd;
 
+use super::super::active_steps::ActiveSteps;
 use super::super::simd::{Float, Vector};
 use super::shape::SequenceShape;
 use crate::kernels::time_step;
@@ -9,8 +12,8 @@ use crate::kernels::time_step;
 /// Sizes and options of a sequence.
 pub(crate) struct Sequence<E> {
     pub(crate) shape: SequenceShape,
-    /// Steps of each row; `None` means all.
-    pub(crate) lengths: Option<Vec<usize>>,
+    /// The steps within the lengths of the sequences.
+    pub(crate) active: Arc<ActiveSteps>,
     /// Whether the recurrence runs from the last step to the first.
     pub(crate) reverse: bool,
     pub(crate) zoneout: Zoneout<E>,
@@ -33,11 +36,6 @@ impl<E: Float> Sequence<E> {
     /// Return the time step at `position` in the order of the recurrence.
     pub(super) fn time_step(&self, position: usize) -> usize {
         time_step(position, self.shape.time, self.reverse)
-    }
-
-    /// Return whether step `t` is within the length of the row.
-    pub(super) fn is_active(&self, row: usize, t: usize) -> bool {
-        self.lengths.as_ref().is_none_or(|lengths| t < lengths[row])
     }
 
     /// Return the zoneout of one vector of the hidden state; `index` is that of the layout of outputs.

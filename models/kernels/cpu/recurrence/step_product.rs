@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use pulp::Simd;
 
+use super::super::active_steps::ActiveSteps;
 use super::super::memory::Buffer;
 use super::super::product::{Operand, Panel, Panels};
 use super::super::tuning::{RECURRENT_BLOCK_ROWS, TILE_ROWS, TILE_VECTORS};
@@ -58,8 +59,13 @@ pub(super) struct WorkerProducts<'a, O: Operand> {
 
 impl<'a, O: Operand> WorkerProducts<'a, O> {
     /// Assign the worker its rows of a batch and its panels.
-    pub(super) fn new(plan: &Plan, batch: usize, panels: &'a StepPanels<O>, worker: Worker<'_>) -> Self {
-        let part = plan.rows(batch, worker);
+    pub(super) fn new(
+        plan: &Plan,
+        active: &ActiveSteps,
+        panels: &'a StepPanels<O>,
+        worker: Worker<'_>,
+    ) -> Self {
+        let part = plan.rows(active, worker);
         let product = |panels| WorkerProduct::new(plan, &part, panels, worker);
         Self {
             recurrent: product(&panels.hidden),
@@ -82,15 +88,22 @@ impl<'a, O: Operand> WorkerProduct<'a, O> {
         Self { panels, list: plan.panels(panels, worker), rows: part.rows.clone() }
     }
 
-    /// Take `product` for all rows and panels of the worker. `sums` is memory for a tile.
+    /// Take `product` for all panels of the worker, and its rows among the first `batch`. `sums` is memory for a tile.
     ///
     /// # Safety
     /// The sizes of the pass must be those of the panels and the plan, and `sums` have room for the largest tile.
     #[inline(always)]
-    pub(super) unsafe fn run<S: Simd, P: StepProduct<O>>(&self, simd: S, product: &P, sums: *mut O::Sum) {
+    pub(super) unsafe fn run<S: Simd, P: StepProduct<O>>(
+        &self,
+        simd: S,
+        product: &P,
+        batch: usize,
+        sums: *mut O::Sum,
+    ) {
+        let rows = self.rows.start.min(batch)..self.rows.end.min(batch);
         for &panel in &self.list {
             let max_rows = P::max_rows::<S>(self.panels.vectors(panel));
-            for rows in O::split_rows(self.rows.clone(), max_rows) {
+            for rows in O::split_rows(rows.clone(), max_rows) {
                 // SAFETY: the caller's promise.
                 unsafe { self.tile(simd, product, rows, panel, sums) };
             }

@@ -18,6 +18,8 @@ use super::shape::SequenceShape;
 pub(super) struct BackwardKernel<'a, O: GradientOperand, C, const G: usize, const K: usize> {
     pub(super) pass: BackwardPass<'a, O, C, G, K>,
     pub(super) weights: StepWeights<'a, O::Sum>,
+    /// Step and row of each active step: the rows of the products over the whole sequence.
+    pub(super) steps: &'a [(usize, usize)],
     /// The operands of the recurrent product of all steps, as right-hand side.
     pub(super) operands: &'a Panels<O>,
     /// The operands of the projection or of the second product.
@@ -94,10 +96,10 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
         // SAFETY: the caller's promise.
         unsafe {
             let operand = |index: usize, output: usize| {
-                let (t, row) = layout.step_and_row(index);
+                let (t, row) = self.steps[index];
                 let h_index = (row * output_vectors + output) * lanes;
                 let before = if sequence.reverse { t + 1 } else { t.wrapping_sub(1) };
-                let h = match before < sequence.shape.time {
+                let h = match before < sequence.shape.time && row < sequence.active.count(before) {
                     true => saved.h.at(layout.at(before, output, row)),
                     false => saved.initial_h.at(h_index),
                 };
@@ -119,7 +121,7 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
         // SAFETY: the caller's promise.
         unsafe {
             let operand = |index, unit| {
-                let (t, row) = layout.step_and_row(index);
+                let (t, row) = self.steps[index];
                 Vector::load(simd, saved.at(layout.at(t, unit, row)))
             };
             for panel in panels.share(worker) {
@@ -138,7 +140,7 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
         // SAFETY: the caller's promise.
         unsafe {
             let vector = |index, unit| {
-                let (t, row) = layout.step_and_row(index);
+                let (t, row) = self.steps[index];
                 d_product.add(layout.at(t, unit, row))
             };
             let left = OuterLeft::new(vector, layout);
@@ -148,7 +150,7 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
             };
             outer(simd, worker, left, self.operands, output, result);
             let Some(d_bias) = self.d_bias else { return };
-            column_sums(simd, worker, (d_product, layout), |column, sums| {
+            column_sums(simd, worker, (d_product, layout, self.steps), |column, sums| {
                 for (lane, &sum) in sums.iter().enumerate() {
                     if let Some(row) = weight_row(column + lane, G, hidden, lanes) {
                         *d_bias.at(row) = sum;
@@ -172,7 +174,7 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
             let (Some(panels), Some(d_weight)) = (self.second_operands, d_weight) else { return };
             let d_second = self.pass.d_second.at(0).cast_const();
             let vector = |index, output| {
-                let (t, row) = layout.step_and_row(index);
+                let (t, row) = self.steps[index];
                 d_second.add(layout.at(t, output, row))
             };
             let left = OuterLeft::new(vector, layout);
