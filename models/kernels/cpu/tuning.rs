@@ -18,8 +18,12 @@ pub(crate) const TILE_ROWS: usize = 12;
 /// panel and a broadcast left element.
 pub(crate) const TILE_SUMS_OF_32_REGISTERS: usize = 24;
 
-/// The same on processors with 16 registers.
+/// Vectors of sums in a tile of int8 on processors with 16 registers.
 pub(crate) const TILE_SUMS_OF_16_REGISTERS: usize = 12;
+
+/// Rows of the tallest tile of 1, 2, 3 and 4 vectors on processors with 16 registers. With one more the compiler keeps
+/// a sum in memory, and the product takes up to twice the time.
+pub(crate) const TILE_ROWS_OF_16_REGISTERS: [usize; 4] = [12, 5, 3, 3];
 
 /// Vectors in a row of a tile of `outer` (gradients of weights). Narrow tiles are tall, and the packed left side
 /// is then copied in few moves.
@@ -123,7 +127,10 @@ pub(crate) const BARRIER_SPINS: u32 = 1 << 14;
 
 // Values that the code does not support do not compile.
 const _: () = assert!(TILE_VECTORS <= 4 && OUTER_TILE_VECTORS <= TILE_VECTORS && TILE_ROWS <= 12);
-const _: () =
-    assert!(TILE_SUMS_OF_16_REGISTERS <= TILE_SUMS_OF_32_REGISTERS && TILE_SUMS_OF_32_REGISTERS <= 24);
+const _: () = assert!(TILE_SUMS_OF_32_REGISTERS <= 24);
+const _: () = {
+    let [one, two, three, four] = TILE_ROWS_OF_16_REGISTERS;
+    assert!(one <= 12 && two <= 12 && three <= 8 && four <= 6);
+};
 const _: () = assert!(DEPTH_BLOCK.is_multiple_of(192)); // of 1, 3 and 4 gates in vectors of 2 to 16 lanes
 const _: () = assert!(TILE_VECTORS >= 4); // the gates of an LSTM are not divided among tiles

@@ -36,6 +36,16 @@ impl SequenceLayout {
         }
     }
 
+    /// Return the index of the first vector of each of `steps`, a step and a row each.
+    pub(crate) fn starts(self, steps: &[(usize, usize)]) -> Vec<usize> {
+        steps.iter().map(|&(t, row)| self.at(t, 0, row)).collect()
+    }
+
+    /// Return the distance between the vectors of a row.
+    pub(crate) fn vector_stride(self) -> usize {
+        if self.by_row { self.width } else { self.batch * self.width }
+    }
+
     /// Return the batch rows of step `t` from `row` on, as left-hand side of a product whose depth is all vectors.
     ///
     /// # Safety

@@ -247,8 +247,8 @@ impl<O: GradientOperand> Kernel for OuterProducts<'_, O> {
             worker.wait();
             let start = left.rows(0, 1).start;
             let stride = left.stride();
-            let vector = |k: usize, _vector: usize| start.add(k * stride);
-            let left = OuterLeft { vector, vectors: 1, width: n };
+            let left =
+                OuterLeft { row: |k: usize| start.add(k * stride), vectors: 1, width: n, vector_stride: n };
             outer(simd, worker, left, panels, m, |column| Some(sums.at(column * m)));
         }
     }

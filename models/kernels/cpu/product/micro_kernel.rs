@@ -45,12 +45,23 @@ pub(super) unsafe fn multiply_tile<S: Simd, E: Float, const R: usize, const V: u
                     prefetch_line(prefetch);
                     prefetch = prefetch.wrapping_add(CACHE_LINE / size_of::<E>());
                 }
-                let right: [Vector<S, E>; V] = Vector::load_all(simd, panel.add(k * width));
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let factor = *start.add(r * left.row_stride + k * left.depth_stride);
-                    let factor = Vector::splat(simd, factor);
-                    for (sum, right) in sums.iter_mut().zip(right) {
-                        *sum = factor.mul_add(right, *sum);
+                let factor = |r| Vector::splat(simd, *start.add(r * left.row_stride + k * left.depth_stride));
+                // Of the factors of both sides, the fewer are held in registers.
+                if S::REGISTER_COUNT < 32 && R <= V {
+                    let factors: [Vector<S, E>; R] = std::array::from_fn(factor);
+                    for v in 0..V {
+                        let right = Vector::load(simd, panel.add(k * width + v * E::lanes::<S>()));
+                        for (sums, factor) in sums.iter_mut().zip(factors) {
+                            sums[v] = factor.mul_add(right, sums[v]);
+                        }
+                    }
+                } else {
+                    let right: [Vector<S, E>; V] = Vector::load_all(simd, panel.add(k * width));
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let factor = factor(r);
+                        for (sum, right) in sums.iter_mut().zip(right) {
+                            *sum = factor.mul_add(right, *sum);
+                        }
                     }
                 }
             }

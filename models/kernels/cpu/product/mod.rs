@@ -38,6 +38,6 @@ pub(crate) use matrix::{PackedMatrix, outer_products};
 pub(crate) use micro_kernel::TileProduct;
 pub(crate) use operand::{GradientOperand, Operand, SumVector};
 pub(crate) use operands::Operands;
-pub(crate) use outer::{OuterLeft, column_sums, outer};
+pub(crate) use outer::{column_sums, outer, steps_left};
 pub(crate) use panels::{Panel, PanelShape, Panels};
 pub(crate) use tile::{MAX_LANES, TileBuffer, max_rows, split_evenly, split_full};

@@ -15,22 +15,27 @@ use super::operand::GradientOperand;
 use super::panels::{Panel, Panels};
 use super::tile::{MAX_LANES, split_evenly};
 
-/// The left-hand side of [`outer`]. Its columns come in `vectors` vectors of `width` elements: vector `v` of
-/// row `k` starts at `vector(k, v)`.
+/// The left-hand side of [`outer`]. Its columns come in `vectors` vectors of `width` elements, `vector_stride` apart. Row
+/// `k` starts at `row(k)`.
 pub(crate) struct OuterLeft<F> {
-    pub(crate) vector: F,
+    pub(crate) row: F,
     pub(crate) vectors: usize,
     pub(crate) width: usize,
+    pub(crate) vector_stride: usize,
 }
 
-impl<F> OuterLeft<F> {
-    /// Make a left-hand side of a sequence in `layout`; `vector(k, v)` returns the address of vector `v` of row `k`.
-    pub(crate) fn new(vector: F, layout: SequenceLayout) -> Self {
-        match layout.by_row {
-            // The vectors of a row are neighbours, so tiles need not end with them.
-            true => Self { vector, vectors: 1, width: layout.vectors * layout.width },
-            false => Self { vector, vectors: layout.vectors, width: layout.width },
-        }
+/// Make a left-hand side of the steps of a sequence in `layout`, whose rows begin at `starts` from `from`.
+pub(crate) fn steps_left<'a, O>(
+    from: *const O,
+    starts: &'a [usize],
+    layout: SequenceLayout,
+) -> OuterLeft<impl Fn(usize) -> *const O + use<'a, O>> {
+    let row = move |k: usize| from.wrapping_add(starts[k]);
+    let vector_stride = layout.vector_stride();
+    match layout.by_row {
+        // The vectors of a row are neighbours, so tiles need not end with them.
+        true => OuterLeft { row, vectors: 1, width: layout.vectors * layout.width, vector_stride },
+        false => OuterLeft { row, vectors: layout.vectors, width: layout.width, vector_stride },
     }
 }
 
@@ -47,7 +52,7 @@ impl<F> OuterLeft<F> {
 pub(crate) unsafe fn outer<S: Simd, O: GradientOperand>(
     simd: S,
     worker: Worker<'_>,
-    left: OuterLeft<impl Fn(usize, usize) -> *const O>,
+    left: OuterLeft<impl Fn(usize) -> *const O>,
     right: &Panels<O>,
     columns: usize,
     result: impl Fn(usize) -> Option<*mut O::Sum>,
@@ -79,9 +84,7 @@ struct Outer<'a, O, L, R> {
 }
 
 /// Both functions are unsafe for the reasons of [`outer`].
-impl<O: GradientOperand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option<*mut O::Sum>>
-    Outer<'_, O, L, R>
-{
+impl<O: GradientOperand, L: Fn(usize) -> *const O, R: Fn(usize) -> Option<*mut O::Sum>> Outer<'_, O, L, R> {
     /// Return the vector of a tile, and the tile's elements within it.
     #[inline(always)]
     fn elements<S: Simd>(&self, tile: usize) -> (usize, Range<usize>) {
@@ -101,7 +104,8 @@ impl<O: GradientOperand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option
         unsafe {
             for (index, tile) in tiles.clone().enumerate() {
                 let (vector, elements) = self.elements::<S>(tile);
-                let row = |k| (self.left.vector)(k, vector).add(elements.start);
+                let offset = vector * self.left.vector_stride + elements.start;
+                let row = |k| (self.left.row)(k).add(offset);
                 lefts[index] = O::pack_outer::<S>(row, depth.clone(), elements.len(), packed(index));
             }
             for &panel in self.right.all() {
@@ -153,16 +157,16 @@ impl<O: GradientOperand, L: Fn(usize, usize) -> *const O, R: Fn(usize) -> Option
     }
 }
 
-/// Sum over `steps`, each a step and a row, for one worker's share of the columns. `done(column, sums)` receives the sums of one
+/// Sum over the steps whose rows begin at `starts` from `from`, for one worker's share of the columns. `done(column, sums)` receives the sums of one
 /// vector of columns, the first of which is `column`.
 ///
 /// # Safety
-/// `start` must point to elements in that layout, whose width is a multiple of the lanes, and the steps be within it.
+/// There must be such rows, in that layout, whose width is a multiple of the lanes.
 #[inline(always)]
 pub(crate) unsafe fn column_sums<S: Simd, O: GradientOperand>(
     simd: S,
     worker: Worker<'_>,
-    (start, layout, steps): (*const O, SequenceLayout, &[(usize, usize)]),
+    (from, starts, layout): (*const O, &[usize], SequenceLayout),
     mut done: impl FnMut(usize, &[O::Sum]),
 ) {
     let lanes = O::Sum::lanes::<S>();
@@ -172,9 +176,9 @@ pub(crate) unsafe fn column_sums<S: Simd, O: GradientOperand>(
         // SAFETY: the caller's promise; no vector has more than `MAX_LANES` elements.
         unsafe {
             let mut sum = Vector::zero(simd);
-            for &(t, row) in steps {
-                let from = layout.at(t, vector / gates, row) + vector % gates * lanes;
-                sum = sum + O::load_widened(simd, start.add(from));
+            let offset = vector / gates * layout.vector_stride() + vector % gates * lanes;
+            for start in starts {
+                sum = sum + O::load_widened(simd, from.add(start + offset));
             }
             sum.store(sums.as_mut_ptr());
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::super::simd::Float;
-use super::super::tuning::{TILE_ROWS, TILE_SUMS_OF_16_REGISTERS, TILE_SUMS_OF_32_REGISTERS};
+use super::super::tuning::{TILE_ROWS, TILE_ROWS_OF_16_REGISTERS, TILE_SUMS_OF_32_REGISTERS};
 use super::micro_kernel::{TileProduct, multiply_tile};
 
 /// The most lanes of any vector.
@@ -16,8 +16,10 @@ const TILE_LEN: usize = TILE_SUMS_OF_32_REGISTERS * MAX_LANES;
 
 /// Return the most rows of a tile that is `vectors` wide.
 pub(crate) const fn max_rows<S: Simd>(vectors: usize) -> usize {
-    let sums = if S::REGISTER_COUNT >= 32 { TILE_SUMS_OF_32_REGISTERS } else { TILE_SUMS_OF_16_REGISTERS };
-    let rows = sums / vectors;
+    let rows = match S::REGISTER_COUNT >= 32 {
+        true => TILE_SUMS_OF_32_REGISTERS / vectors,
+        false => TILE_ROWS_OF_16_REGISTERS[vectors - 1],
+    };
     if rows < TILE_ROWS { rows } else { TILE_ROWS }
 }
 

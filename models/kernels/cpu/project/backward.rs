@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 use super::super::active_steps::ActiveSteps;
 use super::super::memory::{Buffer, SharedPtr, filled};
 use super::super::padding::weight_row;
-use super::super::product::{GradientOperand, OuterLeft, PanelShape, Panels, column_sums, dense, outer};
+use super::super::product::{GradientOperand, PanelShape, Panels, column_sums, dense, outer, steps_left};
 use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::{Kernel, Worker, run_kernel};
 use super::shape::{InputShape, splits_rows};
@@ -197,14 +197,11 @@ impl<O: GradientOperand> ProjectionBackward<'_, O> {
         let d_gates = self.d_gates.at(0).cast_const();
         // SAFETY: the caller's promise.
         unsafe {
-            let vector = |index, vector| {
-                let (t, row) = self.steps[index];
-                d_gates.add(layout.at(t, vector, row))
-            };
-            let left = OuterLeft::new(vector, layout);
+            let starts = layout.starts(self.steps);
+            let left = steps_left(d_gates, &starts, layout);
             let result = |column| Some(self.d_weight.at(weight_row(column, gates, hidden, lanes)? * input));
             outer(simd, worker, left, self.inputs, input, result);
-            column_sums(simd, worker, (d_gates, layout, self.steps), |column, sums| {
+            column_sums(simd, worker, (d_gates, &starts, layout), |column, sums| {
                 for (lane, &sum) in sums.iter().enumerate() {
                     if let Some(row) = weight_row(column + lane, gates, hidden, lanes) {
                         *self.d_bias.at(row) = sum;

@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 use super::super::cell::Pointwise;
 use super::super::memory::SharedPtr;
 use super::super::padding::weight_row;
-use super::super::product::{GradientOperand, OuterLeft, Panels, column_sums, outer};
+use super::super::product::{GradientOperand, Panels, column_sums, outer, steps_left};
 use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::{Kernel, Worker};
 use super::backward_pass::BackwardPass;
@@ -139,18 +139,15 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
         let d_product = self.pass.d_product.at(0).cast_const();
         // SAFETY: the caller's promise.
         unsafe {
-            let vector = |index, unit| {
-                let (t, row) = self.steps[index];
-                d_product.add(layout.at(t, unit, row))
-            };
-            let left = OuterLeft::new(vector, layout);
+            let starts = layout.starts(self.steps);
+            let left = steps_left(d_product, &starts, layout);
             let result = |column| {
                 let row = weight_row(column, G, hidden, lanes)?;
                 (row < first_rows).then(|| self.d_weight.at(row * output))
             };
             outer(simd, worker, left, self.operands, output, result);
             let Some(d_bias) = self.d_bias else { return };
-            column_sums(simd, worker, (d_product, layout, self.steps), |column, sums| {
+            column_sums(simd, worker, (d_product, &starts, layout), |column, sums| {
                 for (lane, &sum) in sums.iter().enumerate() {
                     if let Some(row) = weight_row(column + lane, G, hidden, lanes) {
                         *d_bias.at(row) = sum;
@@ -173,11 +170,8 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
             };
             let (Some(panels), Some(d_weight)) = (self.second_operands, d_weight) else { return };
             let d_second = self.pass.d_second.at(0).cast_const();
-            let vector = |index, output| {
-                let (t, row) = self.steps[index];
-                d_second.add(layout.at(t, output, row))
-            };
-            let left = OuterLeft::new(vector, layout);
+            let starts = layout.starts(self.steps);
+            let left = steps_left(d_second, &starts, layout);
             let result = |row| (row < output).then(|| d_weight.at(row * hidden));
             outer(simd, worker, left, panels, hidden, result);
         }
