@@ -18,7 +18,7 @@ use crate::layers::state::{Output, State};
 use crate::layers::stream::Stream;
 use crate::layers::weights::{Weights, WeightsConfig, zeros};
 use crate::ops::fused::{self, LayerOutput};
-use crate::ops::reference::clear_padding;
+use crate::ops::reference::{check_lengths, clear_padding};
 use crate::ops::sequence::SequenceOptions;
 
 /// A stack of recurrent layers of one kind of cell: [`SimpleRnn`](crate::SimpleRnn), [`Lstm`](crate::Lstm) or
@@ -131,7 +131,9 @@ impl<C: Cell> Stack<C> {
                 return Ok((ys, State { h, c }));
             }
         }
-        let gates_x = weights.project_input(xs, cell.folds_hidden_bias())?;
+        // The kernels read no padding; here it would reach the gradients of the weights.
+        let xs = lengths.map_or_else(|| Ok(xs.clone()), |lengths| clear_padding(xs, lengths))?;
+        let gates_x = weights.project_input(&xs, cell.folds_hidden_bias())?;
         scan(cell.as_ref(), &gates_x, initial, &options)
     }
 
@@ -170,7 +172,7 @@ where
         lengths: Option<&[usize]>,
         mut noise: Noise<'_>,
     ) -> Result<Output> {
-        let (batch, _, features) = xs.dims3()?;
+        let (batch, time, features) = xs.dims3()?;
         if features != self.config.stack.input_size {
             let expected = self.config.stack.input_size;
             bail!("the input is {:?}; expected (batch, time, {expected})", xs.dims());
@@ -180,10 +182,10 @@ where
             None => self.zero_state(batch)?,
         };
         self.check_state(&initial, batch)?;
-        let mut ys = match lengths {
-            Some(lengths) => clear_padding(xs, lengths)?,
-            None => xs.clone(),
-        };
+        if let Some(lengths) = lengths {
+            check_lengths(lengths, (batch, time))?;
+        }
+        let mut ys = xs.clone();
         let mask = self.config.stack.dropout_mask();
         let mut states = Vec::with_capacity(self.cells.len());
         for layer in 0..self.config.stack.num_layers {

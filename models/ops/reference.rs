@@ -186,21 +186,30 @@ fn log_sum_exp(xs: &Tensor, dim: usize) -> Result<Tensor> {
     xs.broadcast_sub(&highest)?.exp()?.sum(dim)?.log()? + highest.squeeze(dim)?
 }
 
+/// Refuse lengths that do not fit a batch of `batch` sequences of `time` steps.
+///
+/// # Errors
+/// If there are not `batch` lengths, or a length is above `time`.
+pub(crate) fn check_lengths(lengths: &[usize], (batch, time): (usize, usize)) -> Result<()> {
+    if lengths.len() != batch {
+        bail!("{} lengths for a batch of {batch}; expected one a sequence", lengths.len());
+    }
+    match lengths.iter().enumerate().find(|&(_, &length)| length > time) {
+        Some((row, length)) => bail!("sequence {row} has length {length} in a batch of {time} steps"),
+        None => Ok(()),
+    }
+}
+
 /// Set the padding, all steps past a sequence's length, to zero. `xs` is (batch, time, features).
 ///
 /// The padding is replaced, not multiplied by zero: an infinity or NaN there reaches neither a result nor a
 /// gradient.
 ///
 /// # Errors
-/// If there are not `batch` lengths, or a length is above `time`.
+/// Those of [`check_lengths`].
 pub fn clear_padding(xs: &Tensor, lengths: &[usize]) -> Result<Tensor> {
     let (batch, time, _) = xs.dims3()?;
-    if lengths.len() != batch {
-        bail!("{} lengths for a batch of {batch}; expected one a sequence", lengths.len());
-    }
-    if let Some((row, length)) = lengths.iter().enumerate().find(|&(_, &length)| length > time) {
-        bail!("sequence {row} has length {length} in a batch of {time} steps");
-    }
+    check_lengths(lengths, (batch, time))?;
     let mask: Vec<u8> =
         lengths.iter().flat_map(|&length| (0..time).map(move |t| u8::from(t < length))).collect();
     let mask = Tensor::from_vec(mask, (batch, time, 1), xs.device())?;

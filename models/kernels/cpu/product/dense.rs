@@ -66,8 +66,8 @@ fn split_runs(rows: Range<usize>, run_end: impl Fn(usize) -> usize) -> impl Iter
 /// Compute `left * right` for some rows and panels. For each row of a tile, `start(row, panel, tile_row)` writes the
 /// initial values of the sums and `done(row, panel, tile_row)` reads the result.
 ///
-/// `left(row)` returns a view of the rows from `row` on. The stride between rows is constant up to `run_end(row)`, which
-/// exceeds `row` and which no tile crosses.
+/// `left(row)` returns a view of the rows from `row` on. The stride between rows is constant up to
+/// `run_end(row)`, which exceeds `row`; no tile crosses it.
 ///
 /// Rows are taken in blocks that stay in the cache while all panels pass by. If the panels are at most
 /// [`Operand::DEPTH_BLOCK`] deep, each tile is finished at once. Deeper panels are taken in blocks of the depth: one

@@ -15,8 +15,8 @@ use super::operand::GradientOperand;
 use super::panels::{Panel, Panels};
 use super::tile::{MAX_LANES, split_evenly};
 
-/// The left-hand side of [`outer`]. Its columns come in `vectors` vectors of `width` elements, `vector_stride` apart. Row
-/// `k` starts at `row(k)`.
+/// The left-hand side of [`outer`]. Its columns come in `vectors` vectors of `width` elements, `vector_stride` apart.
+/// Row `k` starts at `row(k)`.
 pub(crate) struct OuterLeft<F> {
     pub(crate) row: F,
     pub(crate) vectors: usize,
@@ -157,8 +157,8 @@ impl<O: GradientOperand, L: Fn(usize) -> *const O, R: Fn(usize) -> Option<*mut O
     }
 }
 
-/// Sum over the steps whose rows begin at `starts` from `from`, for one worker's share of the columns. `done(column, sums)` receives the sums of one
-/// vector of columns, the first of which is `column`.
+/// Sum over the steps whose rows begin at `starts` from `from`, for one worker's share of the columns.
+/// `done(column, sums)` receives the sums of one vector of columns, the first of which is `column`.
 ///
 /// # Safety
 /// There must be such rows, in that layout, whose width is a multiple of the lanes.

@@ -58,8 +58,8 @@ impl InputShape {
         threads_for(multiplications, PARALLEL_PROJECTION_MULTIPLICATIONS)
     }
 
-    /// Return whether a product takes its rows step by step with the whole batch each, rather than, for a batch too small
-    /// to fill a tile, batch row by batch row with all steps each.
+    /// Return whether a product takes its rows step by step with the whole batch each, rather than row by row with all
+    /// steps each, as for a batch too small to fill a tile.
     pub(super) fn is_by_step(self) -> bool {
         self.batch >= STEP_MAJOR_BATCH
     }

@@ -23,8 +23,8 @@ pub(crate) struct RecurrenceInputs<'a, E> {
     pub(crate) projection: Option<&'a [E]>,
 }
 
-/// The activations that the backward pass needs. All but the initial state are in sequence layout; of steps that are not
-/// active they are unwritten.
+/// The activations that the backward pass needs. All but the initial state are in sequence layout; beyond the length of
+/// a sequence they are unwritten.
 pub(crate) struct SavedActivations<E> {
     /// The K numbers per unit of [`Pointwise`].
     pub(super) cells: Buffer<E>,
