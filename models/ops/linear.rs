@@ -16,7 +16,7 @@ use crate::kernels::cpu::{GradientOperand, Int8, Isa, PackedMatrix, Real, outer_
 /// # Errors
 /// If the shapes disagree.
 pub(crate) fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let ys = dispatch(Product { xs, weight }, xs)?;
+    let ys = dispatch(LinearProduct { xs, weight }, xs)?;
     match bias {
         Some(bias) => ys.broadcast_add(bias),
         None => Ok(ys),
@@ -24,12 +24,12 @@ pub(crate) fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Res
 }
 
 /// The product of (rows, features) and the transpose of (outputs, features).
-struct Product<'a> {
+struct LinearProduct<'a> {
     xs: &'a Tensor,
     weight: &'a Tensor,
 }
 
-impl Product<'_> {
+impl LinearProduct<'_> {
     /// Return the number of rows, features and outputs.
     fn sizes(&self) -> Result<[usize; 3]> {
         let ((rows, features), (outputs, inputs)) = (self.xs.dims2()?, self.weight.dims2()?);
@@ -40,7 +40,7 @@ impl Product<'_> {
     }
 }
 
-impl Operation for Product<'_> {
+impl Operation for LinearProduct<'_> {
     type Output = Tensor;
 
     fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Tensor> {

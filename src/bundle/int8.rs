@@ -26,7 +26,7 @@ pub(super) fn integers_name(name: &str) -> Option<&str> {
 }
 
 /// A tensor as it is stored.
-struct Stored {
+struct StoredTensor {
     name: String,
     dtype: Dtype,
     shape: Vec<usize>,
@@ -47,7 +47,7 @@ pub(super) fn encode(parameters: &NamedTensors) -> Result<Vec<u8>> {
         let columns = match shape[..] {
             [_, .., columns] if columns > 0 => columns,
             _ => {
-                stored.push(Stored { name, dtype: Dtype::F32, shape, bytes: floats(&values) });
+                stored.push(StoredTensor { name, dtype: Dtype::F32, shape, bytes: floats(&values) });
                 continue;
             }
         };
@@ -59,13 +59,18 @@ pub(super) fn encode(parameters: &NamedTensors) -> Result<Vec<u8>> {
         }
         let (scales_name, scales_shape) = (scales_name(&name), shape[..shape.len() - 1].to_vec());
         let scales = floats(&scales);
-        stored.push(Stored { name: scales_name, dtype: Dtype::F32, shape: scales_shape, bytes: scales });
+        stored.push(StoredTensor {
+            name: scales_name,
+            dtype: Dtype::F32,
+            shape: scales_shape,
+            bytes: scales,
+        });
         let bytes = integers.into_iter().map(|integer| integer as u8).collect();
-        stored.push(Stored { name, dtype: Dtype::I8, shape, bytes });
+        stored.push(StoredTensor { name, dtype: Dtype::I8, shape, bytes });
     }
     let failed = |error| Error::Message(format!("cannot write tensors as safetensors: {error}"));
     let mut views = Vec::with_capacity(stored.len());
-    for Stored { name, dtype, shape, bytes } in &stored {
+    for StoredTensor { name, dtype, shape, bytes } in &stored {
         views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(failed)?));
     }
     safetensors::serialize(views, None).map_err(failed)

@@ -12,7 +12,7 @@ use super::optim::Optimizer;
 use super::options::Options;
 use super::plot::History;
 use super::progress::Progress;
-use super::record::{RunBundle, Saved};
+use super::record::{RunBundle, RunState};
 use super::run::Run;
 use super::train::Ending;
 use super::trainer::{Stopped, Trainer};
@@ -26,7 +26,7 @@ use crate::{Error, Result};
 pub struct Checkpoint {
     /// The options of the run. Its length may be changed before the run resumes.
     pub options: Options,
-    saved: Saved,
+    saved: RunState,
     loaded: Loaded,
     writer: BundleWriter,
     tensors: Tensors,
@@ -56,7 +56,7 @@ impl Checkpoint {
             Error::Invalid { field, problem } => damaged(format!("option `{field}`: {problem}")),
             error => damaged(error.to_string()),
         };
-        let saved: Saved = serde_json::from_value(state).map_err(|error| damaged(error.to_string()))?;
+        let saved: RunState = serde_json::from_value(state).map_err(|error| damaged(error.to_string()))?;
         let valid = saved.options.validate().and_then(|()| saved.progress.scheduler.validate());
         let valid = valid.and_then(|()| loaded.config.task.criterion(&saved.options.metric));
         valid.map_err(invalid)?;

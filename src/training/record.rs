@@ -34,7 +34,7 @@ pub(super) struct RunBundle {
 
 /// The state of a run besides tensors: `state` in `training/state.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Saved {
+pub(super) struct RunState {
     pub(super) options: Options,
     pub(super) progress: Progress,
     pub(super) data: DataSpec,
@@ -55,7 +55,7 @@ impl RunBundle {
             self.history.push(&metric.split, (&metric).into());
         }
         let last = trainer.parameters.to_tensors()?;
-        let saved = Saved {
+        let saved = RunState {
             options: trainer.options.clone(),
             progress: trainer.progress.clone(),
             data: self.data.clone(),

@@ -19,7 +19,7 @@ mod rows;
 
 /// The encoder's outputs and keys that a decoder attends to.
 #[derive(Clone, Copy)]
-pub(crate) struct Attended<'a, E> {
+pub(crate) struct AttentionSource<'a, E> {
     /// (batch, source, features).
     pub(crate) keys: &'a [E],
     /// (batch, source, width).
@@ -52,7 +52,7 @@ pub(crate) struct AttentionGradients<'a, E> {
     pub(crate) keys_and_v: Option<(&'a mut [E], &'a mut [E])>,
 }
 
-impl<E: Real> Attended<'_, E> {
+impl<E: Real> AttentionSource<'_, E> {
     fn check(&self, query: Query<'_, E>) {
         let Self { batch, source, features, width, .. } = *self;
         assert_eq!(self.keys.len(), batch * source * features, "keys of {batch} by {source} by {features}");
@@ -133,7 +133,7 @@ impl<E: Real> Attended<'_, E> {
 }
 
 struct Forward<'a, E> {
-    attended: &'a Attended<'a, E>,
+    attended: &'a AttentionSource<'a, E>,
     query: Query<'a, E>,
     weights: SharedPtr<E>,
     contexts: SharedPtr<E>,
@@ -145,7 +145,7 @@ impl<E: Real> Kernel for Forward<'_, E> {
     /// All slices must have their sizes.
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
-        let Attended { keys, values, batch, source, features, width, .. } = *self.attended;
+        let AttentionSource { keys, values, batch, source, features, width, .. } = *self.attended;
         for row in worker.share(batch) {
             let length = self.attended.length(row);
             // SAFETY: the caller's promise; workers write different rows.
@@ -171,7 +171,7 @@ impl<E: Real> Kernel for Forward<'_, E> {
 }
 
 struct Backward<'a, E> {
-    attended: &'a Attended<'a, E>,
+    attended: &'a AttentionSource<'a, E>,
     query: Query<'a, E>,
     weights: &'a [E],
     d_contexts: &'a [E],
@@ -185,7 +185,7 @@ impl<E: Real> Kernel for Backward<'_, E> {
     /// All slices must have their sizes.
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
-        let Attended { values, batch, source, width, .. } = *self.attended;
+        let AttentionSource { values, batch, source, width, .. } = *self.attended;
         for row in worker.share(batch) {
             let length = self.attended.length(row);
             // SAFETY: the caller's promise; workers write different rows.
@@ -216,7 +216,7 @@ impl<E: Real> Backward<'_, E> {
     /// All slices must have their sizes, and the row `length` gradients of scores.
     #[inline(always)]
     unsafe fn through_scores<S: Simd>(&self, simd: S, row: usize, length: usize, scores: *const E) {
-        let Attended { keys, source, features, .. } = *self.attended;
+        let AttentionSource { keys, source, features, .. } = *self.attended;
         // SAFETY: the caller's promise; workers write different rows.
         unsafe {
             let keys = keys.as_ptr().add(row * source * features);

@@ -47,7 +47,7 @@ mod tuning;
 mod workers;
 
 pub(crate) use active_steps::ActiveSteps;
-pub(crate) use attention::{Attended, AttentionGradients, Query, add_outer_products_of_rows, tanh};
+pub(crate) use attention::{AttentionGradients, AttentionSource, Query, add_outer_products_of_rows, tanh};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use bf16::Bf16;
 pub(crate) use bf16::{RoundedF32, bf16_isa, has_pairs};

@@ -20,12 +20,12 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, 
 
 use super::extra_operand::ExtraOperand;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{Attended, Float, GradientOperand, Isa, PackedMatrix, Query, Real};
+use crate::kernels::cpu::{AttentionSource, Float, GradientOperand, Isa, PackedMatrix, Query, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::storage::read;
 use packed::ForwardWeights;
 use results::Results;
-use sizes::Sizes;
+use sizes::DecoderSizes;
 
 mod backward;
 mod forward;
@@ -106,7 +106,7 @@ impl Operation for Decode<'_> {
         let (_, source, width) = inputs.values.dims3()?;
         let hidden = inputs.hh.dim(1)?;
         let features = inputs.score.map_or(Ok(hidden), |(query, _)| query.dim(0))?;
-        let sizes = Sizes { batch, target, source, hidden, features, width, gates: rows };
+        let sizes = DecoderSizes { batch, target, source, hidden, features, width, gates: rows };
         sizes.check(kind, &inputs)?;
         let mut token = Tensor::zeros(1, inputs.gates.dtype(), &Device::Cpu)?;
         let mut connect = |tensor: &Tensor| -> Result<ExtraOperand<O::Sum>> {
@@ -114,7 +114,7 @@ impl Operation for Decode<'_> {
             token = next;
             Ok(operand)
         };
-        let operands = Operands {
+        let operands = DecoderOperands {
             gates: connect(inputs.gates)?,
             feed: connect(inputs.feed)?,
             hh: connect(inputs.hh)?,
@@ -137,16 +137,7 @@ impl Operation for Decode<'_> {
         let query = inputs.score.map(|(query, _)| packed::transposed(isa, query)).transpose()?;
         let results = Arc::new(OnceLock::new());
         let lengths = inputs.source_lengths.map(<[usize]>::to_vec);
-        let op = AttentionDecoder {
-            kind,
-            isa,
-            sizes,
-            lengths,
-            weights,
-            query,
-            operands,
-            results: results.clone(),
-        };
+        let op = DecoderOp { kind, isa, sizes, lengths, weights, query, operands, results: results.clone() };
         let ys = token.apply_op1(op)?;
         let Some(results) = results.get() else { bail!("a decoder left no results") };
         let tensor = |elements: &[O::Sum], shape: &[usize]| Tensor::from_slice(elements, shape, &Device::Cpu);
@@ -179,7 +170,7 @@ pub(crate) fn check_source_lengths(lengths: Option<&[usize]>, (batch, source): (
     }
 }
 
-impl Sizes {
+impl DecoderSizes {
     /// Check the shapes of the inputs and the lengths of the sources.
     fn check(&self, kind: CellKind, inputs: &DecoderInputs<'_>) -> Result<()> {
         let Self { batch, source, hidden, features, width, gates, .. } = *self;
@@ -216,7 +207,7 @@ impl Sizes {
 }
 
 /// The tensors of [`DecoderInputs`], connected to candle's graph.
-struct Operands<E> {
+struct DecoderOperands<E> {
     gates: ExtraOperand<E>,
     feed: ExtraOperand<E>,
     hh: ExtraOperand<E>,
@@ -231,30 +222,30 @@ struct Operands<E> {
 }
 
 /// The op from a token, behind all operands, to the attentional states, (batch, target, hidden).
-struct AttentionDecoder<O: GradientOperand<Sum: Real>> {
+struct DecoderOp<O: GradientOperand<Sum: Real>> {
     kind: CellKind,
     isa: Isa,
-    sizes: Sizes,
+    sizes: DecoderSizes,
     /// Steps of each source.
     lengths: Option<Vec<usize>>,
     /// The weights of the forward pass.
     weights: Arc<ForwardWeights<O>>,
     /// Q of a `tanh` score, for products with hidden states.
     query: Option<PackedMatrix<O>>,
-    operands: Operands<O::Sum>,
+    operands: DecoderOperands<O::Sum>,
     results: Arc<OnceLock<Results<O::Sum>>>,
 }
 
-impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
+impl<O: GradientOperand<Sum: Real>> DecoderOp<O> {
     /// Call `f` with what rows `rows` of the batch attend to.
-    fn attend<T>(&self, rows: Range<usize>, f: impl FnOnce(&Attended<'_, O::Sum>) -> T) -> Result<T> {
-        let Sizes { source, features, width, .. } = self.sizes;
-        let Operands { keys, values, .. } = &self.operands;
+    fn attend<T>(&self, rows: Range<usize>, f: impl FnOnce(&AttentionSource<'_, O::Sum>) -> T) -> Result<T> {
+        let DecoderSizes { source, features, width, .. } = self.sizes;
+        let DecoderOperands { keys, values, .. } = &self.operands;
         let lengths = self.lengths.as_deref().map(|lengths| &lengths[rows.clone()]);
         let of_rows = |features: usize| rows.start * source * features..rows.end * source * features;
         read::<O::Sum, _, 2>([Some(keys.tensor()), Some(values.tensor())], |[keys, values]| {
             let (keys, values) = (&keys[of_rows(features)], &values[of_rows(width)]);
-            f(&Attended { keys, values, lengths, batch: rows.len(), source, features, width })
+            f(&AttentionSource { keys, values, lengths, batch: rows.len(), source, features, width })
         })
     }
 
@@ -265,13 +256,13 @@ impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
     }
 }
 
-impl<O: GradientOperand<Sum: Real>> CustomOp1 for AttentionDecoder<O> {
+impl<O: GradientOperand<Sum: Real>> CustomOp1 for DecoderOp<O> {
     fn name(&self) -> &'static str {
         "attention-decoder"
     }
 
     fn cpu_fwd(&self, _token: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let Sizes { batch, target, hidden, .. } = self.sizes;
+        let DecoderSizes { batch, target, hidden, .. } = self.sizes;
         let mut ys = vec![O::Sum::ZERO; batch * target * hidden];
         let results = self.forward(&mut ys)?;
         let _ = self.results.set(results); // an op runs forward once

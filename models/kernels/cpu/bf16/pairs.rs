@@ -8,7 +8,7 @@ use pulp::{Simd, WithSimd};
 use super::super::product::{GradientOperand, LeftRows, Operand, TileProduct, split_full};
 use super::super::simd::{Bf16Digits, Isa, Vector, bf16_bits};
 use super::super::tuning::TILE_VECTORS;
-use super::unit::{Unit, unit};
+use super::unit::{Bf16Unit, unit};
 use super::{dot, tiles, transpose};
 
 /// A bf16. Panels have pairs of rows side by side, and are filled up to the depth of AMX's tiles.
@@ -89,8 +89,8 @@ impl Operand for Bf16 {
         // SAFETY: the caller's promise; the unit is that of the processor.
         unsafe {
             match unit() {
-                Some(Unit::Tiles) => tiles::multiply(size, product),
-                Some(Unit::Dot) => dot::multiply(size, product),
+                Some(Bf16Unit::Tiles) => tiles::multiply(size, product),
+                Some(Bf16Unit::Dot) => dot::multiply(size, product),
                 None => panic!("invariant: a product of pairs outside a kernel of pairs"),
             }
         }

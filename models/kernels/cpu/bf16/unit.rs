@@ -9,7 +9,7 @@ use super::super::simd::Isa;
 
 /// Instructions that multiply pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(super) enum Bf16Unit {
     /// Tiles, within a [`TileSession`].
     Tiles,
     /// `vdpbf16ps`.
@@ -17,12 +17,12 @@ pub(super) enum Unit {
 }
 
 thread_local! {
-    static UNIT: Cell<Option<Unit>> = const { Cell::new(None) };
+    static UNIT: Cell<Option<Bf16Unit>> = const { Cell::new(None) };
 }
 
 /// Return the unit of this thread, inside [`run_as`].
 #[inline(always)]
-pub(super) fn unit() -> Option<Unit> {
+pub(super) fn unit() -> Option<Bf16Unit> {
     UNIT.get()
 }
 
@@ -32,15 +32,15 @@ pub(super) fn unit() -> Option<Unit> {
 /// If the instruction set has no unit for pairs.
 pub(super) fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
     /// Restores the previous unit, also on unwinding.
-    struct Restore(Option<Unit>);
+    struct Restore(Option<Bf16Unit>);
     impl Drop for Restore {
         fn drop(&mut self) {
             UNIT.set(self.0);
         }
     }
     let (simd, unit, _session) = match isa {
-        Isa::Amx(simd, amx) => (simd, Unit::Tiles, Some(TileSession::new(amx.0))),
-        Isa::Avx512Bf16(simd) => (simd, Unit::Dot, None),
+        Isa::Amx(simd, amx) => (simd, Bf16Unit::Tiles, Some(TileSession::new(amx.0))),
+        Isa::Avx512Bf16(simd) => (simd, Bf16Unit::Dot, None),
         _ => panic!("invariant: pairs of bf16 need amx or avx512bf16, not {}", isa.name()),
     };
     let _restore = Restore(UNIT.replace(Some(unit)));

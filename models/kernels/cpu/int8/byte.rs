@@ -13,7 +13,7 @@ use super::scale::{MAX_DEPTH, inverse, largest_magnitude, scale_of};
 #[cfg(target_arch = "x86_64")]
 use super::{
     dot, tiles,
-    unit::{Unit, unit},
+    unit::{Int8Unit, unit},
 };
 
 /// An integer: of a left row unsigned, with [`OFFSET`] added; of a panel signed.
@@ -142,12 +142,12 @@ impl Operand for Int8 {
         unsafe {
             #[cfg(target_arch = "x86_64")]
             match unit() {
-                Unit::Tiles if rows >= tiles::MIN_ROWS => return tiles::multiply(product),
-                Unit::Tiles | Unit::Avx512Vnni => return dot::avx512_vnni(product),
-                Unit::AvxVnni => return dot::avx_vnni(product),
-                Unit::Avx2Twice => return dot::avx2_twice(product),
-                Unit::Avx2 => return dot::avx2(product),
-                Unit::Portable => {}
+                Int8Unit::Tiles if rows >= tiles::MIN_ROWS => return tiles::multiply(product),
+                Int8Unit::Tiles | Int8Unit::Avx512Vnni => return dot::avx512_vnni(product),
+                Int8Unit::AvxVnni => return dot::avx_vnni(product),
+                Int8Unit::Avx2Twice => return dot::avx2_twice(product),
+                Int8Unit::Avx2 => return dot::avx2(product),
+                Int8Unit::Portable => {}
             }
             portable::multiply(simd, product);
         }

@@ -11,7 +11,7 @@ use super::super::simd::Isa;
 
 /// Instructions that multiply int8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(super) enum Int8Unit {
     /// Tiles, within a [`TileSession`], and `vpdpbusd` of 512 bits.
     #[cfg(target_arch = "x86_64")]
     Tiles,
@@ -31,7 +31,7 @@ pub(super) enum Unit {
     Portable,
 }
 
-impl Unit {
+impl Int8Unit {
     /// Return the unit of an instruction set.
     fn of(isa: Isa) -> Self {
         match isa {
@@ -57,18 +57,18 @@ impl Unit {
 }
 
 thread_local! {
-    static UNIT: Cell<Unit> = const { Cell::new(Unit::Portable) };
+    static UNIT: Cell<Int8Unit> = const { Cell::new(Int8Unit::Portable) };
 }
 
 /// Return the unit of this thread, inside [`run_as`].
 #[inline(always)]
-pub(super) fn unit() -> Unit {
+pub(super) fn unit() -> Int8Unit {
     UNIT.get()
 }
 
 /// Return whether an instruction set has instructions of its own for sums of products of int8.
 pub(crate) fn has_dot(isa: Isa) -> bool {
-    Unit::of(isa) != Unit::Portable
+    Int8Unit::of(isa) != Int8Unit::Portable
 }
 
 /// Return the instruction set for products of int8 that this thread calls: that of [`Isa::scope`], else that of
@@ -86,16 +86,16 @@ pub(crate) fn int8_isa() -> Result<Isa> {
 /// Run `part` with the unit of `isa`, as compiled for its vectors.
 pub(super) fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
     /// Restores the previous unit, also on unwinding.
-    struct Restore(Unit);
+    struct Restore(Int8Unit);
     impl Drop for Restore {
         fn drop(&mut self) {
             UNIT.set(self.0);
         }
     }
-    let unit = Unit::of(isa);
+    let unit = Int8Unit::of(isa);
     #[cfg(target_arch = "x86_64")]
     let _session = match isa {
-        Isa::Amx(_, amx) if unit == Unit::Tiles => Some(TileSession::new(amx.0)),
+        Isa::Amx(_, amx) if unit == Int8Unit::Tiles => Some(TileSession::new(amx.0)),
         _ => None,
     };
     let _restore = Restore(UNIT.replace(unit));

@@ -85,7 +85,7 @@ impl<O: Operand> PackedMatrix<O> {
             "a product by {depth} by {columns}"
         );
         let left = Operands::new(left, depth);
-        let kernel = Product { matrix: self, left: &left, rows, sums: SharedPtr::new(sums) };
+        let kernel = MatrixProduct { matrix: self, left: &left, rows, sums: SharedPtr::new(sums) };
         let limit = threads_for(rows * depth * columns, PARALLEL_STEP_MULTIPLICATIONS);
         // SAFETY: sizes were checked above.
         unsafe { run_kernel(self.isa, limit, &kernel) };
@@ -142,14 +142,14 @@ impl<O: Operand> Kernel for TransposePacker<'_, O> {
     }
 }
 
-struct Product<'a, O: Operand> {
+struct MatrixProduct<'a, O: Operand> {
     matrix: &'a PackedMatrix<O>,
     left: &'a Operands<'a, O>,
     rows: usize,
     sums: SharedPtr<O::Sum>,
 }
 
-impl<O: Operand> Kernel for Product<'_, O> {
+impl<O: Operand> Kernel for MatrixProduct<'_, O> {
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
         O::run_as(isa, part);
     }

@@ -14,7 +14,7 @@ use super::super::project::InputShape;
 use super::super::recurrence::SequenceShape;
 use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::Worker;
-use super::rows::{RoundedRows, SumRows, alternating, tile_rows};
+use super::rows::{StreamRows, SumRows, alternating, tile_rows};
 use crate::kernels::cell_kind::CellKind;
 
 /// A recurrent layer with its state.
@@ -188,7 +188,7 @@ impl<O: Operand> StreamLayer<O> {
         &self,
         simd: S,
         worker: Worker<'_>,
-        (x, rounded): (LeftRows<O>, &RoundedRows<O>),
+        (x, rounded): (LeftRows<O>, &StreamRows<O>),
         step: StreamStep,
     ) {
         // SAFETY: the caller's promise.
@@ -327,7 +327,7 @@ impl<O: Operand> StreamLayer<O> {
     unsafe fn project<S: Simd, const SINGLE: bool>(
         &self,
         simd: S,
-        (worker, rounded): (Worker<'_>, &RoundedRows<O>),
+        (worker, rounded): (Worker<'_>, &StreamRows<O>),
         projection: &Panels<O>,
         StreamStep { batch, current }: StreamStep,
     ) {

@@ -9,7 +9,7 @@ use super::super::tuning::PARALLEL_STREAM_MULTIPLICATIONS;
 use super::super::workers::{Kernel, Worker, run_kernel, threads, threads_for};
 use super::layer::{StreamLayer, StreamStep};
 use super::linear::StreamLinear;
-use super::rows::{RoundedRows, SumRows};
+use super::rows::{StreamRows, SumRows};
 
 /// Recurrent layers, and linear layers behind them if there is a decoder, that read one step after another.
 pub(crate) struct PackedStream<O: Operand> {
@@ -18,7 +18,7 @@ pub(crate) struct PackedStream<O: Operand> {
     /// The linear layers in their order; the outputs of the last one are the scores.
     decoder: Vec<StreamLinear<O>>,
     /// Memory for rows of operands.
-    rounded: RoundedRows<O>,
+    rounded: StreamRows<O>,
     /// The batch, and which of each layer's two hidden states is the current one.
     state: StreamStep,
 }
@@ -42,7 +42,7 @@ impl<O: Operand> PackedStream<O> {
             assert_eq!(width, Some(linear.features()), "features of a linear layer");
             width = Some(linear.outputs());
         }
-        let rounded = RoundedRows::new(threads(), 1, max_width(&layers, &decoder));
+        let rounded = StreamRows::new(threads(), 1, max_width(&layers, &decoder));
         Self { isa, layers, decoder, rounded, state: StreamStep { batch: 1, current: 0 } }
     }
 
@@ -88,7 +88,7 @@ impl<O: Operand> PackedStream<O> {
 
     fn replace_state(&mut self, batch: usize, gather: impl Fn(&Buffer<O::Sum>, usize) -> Buffer<O::Sum>) {
         self.state.batch = batch;
-        self.rounded = RoundedRows::new(threads(), batch, max_width(&self.layers, &self.decoder));
+        self.rounded = StreamRows::new(threads(), batch, max_width(&self.layers, &self.decoder));
         for layer in &mut self.layers {
             layer.replace_state(self.state, &gather);
         }

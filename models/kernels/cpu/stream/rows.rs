@@ -37,9 +37,9 @@ pub(super) struct SumRows<E> {
 }
 
 /// Memory of each worker for rows of operands: of the input, and of the state or of the operand of the projection.
-pub(super) struct RoundedRows<O>([Vec<Buffer<O>>; 2]);
+pub(super) struct StreamRows<O>([Vec<Buffer<O>>; 2]);
 
-impl<O: Operand> RoundedRows<O> {
+impl<O: Operand> StreamRows<O> {
     /// Make memory for `workers` with rows of up to `width` elements.
     pub(super) fn new(workers: usize, batch: usize, width: usize) -> Self {
         let len = if O::IS_SUM { 0 } else { batch * O::row_len(width) };

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use candle_core::Result;
 
-use super::AttentionDecoder;
+use super::DecoderOp;
 use super::packed::packed;
 use super::results::Results;
-use super::sizes::Sizes;
-use super::steps::{Parts, rows_of};
+use super::sizes::DecoderSizes;
+use super::steps::{RowParts, rows_of};
 use crate::kernels::cpu::{
     self, AttentionGradients, Float, GradientOperand, PackedMatrix, Real, add_outer_products_of_rows,
     outer_products, run_items,
@@ -24,7 +24,7 @@ struct BackwardWeights<O> {
 }
 
 /// Gradients of one row of the batch after another.
-struct Gradients<E> {
+struct DecoderGradients<E> {
     /// Of the input's part of the gates, (batch, target, gates).
     x: Vec<E>,
     /// Of the recurrent product, (batch, target, gates).
@@ -47,7 +47,7 @@ struct Gradients<E> {
 }
 
 /// A worker's share of the gradients.
-struct Share<'a, E> {
+struct GradientsShare<'a, E> {
     rows: Range<usize>,
     x: &'a mut [E],
     product: &'a mut [E],
@@ -63,7 +63,7 @@ struct Share<'a, E> {
 
 /// The results of the forward pass, the attentional states after each step and their gradients, (batch, target,
 /// hidden).
-struct Saved<'a, E> {
+struct ForwardResults<'a, E> {
     results: &'a Results<E>,
     ys: &'a [E],
     d_ys: &'a [E],
@@ -79,10 +79,10 @@ struct StateGradients<E> {
 
 /// The backward pass of one share.
 struct BackwardSteps<'a, O: GradientOperand<Sum: Real>> {
-    decoder: &'a AttentionDecoder<O>,
+    decoder: &'a DecoderOp<O>,
     weights: &'a BackwardWeights<O>,
-    saved: &'a Saved<'a, O::Sum>,
-    share: Share<'a, O::Sum>,
+    saved: &'a ForwardResults<'a, O::Sum>,
+    share: GradientsShare<'a, O::Sum>,
     /// The gradients of the states after the current step, from later steps.
     after: StateGradients<O::Sum>,
     /// Gradients of the weighted sums, (rows, target, width).
@@ -91,9 +91,9 @@ struct BackwardSteps<'a, O: GradientOperand<Sum: Real>> {
     scores: Vec<O::Sum>,
 }
 
-impl<E: Real> Gradients<E> {
-    fn new(sizes: &Sizes, has_c: bool, has_query: bool) -> Self {
-        let Sizes { batch, target, source, hidden, features, width, gates } = *sizes;
+impl<E: Real> DecoderGradients<E> {
+    fn new(sizes: &DecoderSizes, has_c: bool, has_query: bool) -> Self {
+        let DecoderSizes { batch, target, source, hidden, features, width, gates } = *sizes;
         let zeros = |len: usize| vec![E::zero(); batch * len];
         let features_of_queries = if has_query { features } else { 0 };
         Self {
@@ -111,22 +111,22 @@ impl<E: Real> Gradients<E> {
     }
 
     /// Divide the gradients among workers.
-    fn divide(&mut self, sizes: &Sizes) -> Vec<Share<'_, E>> {
+    fn divide(&mut self, sizes: &DecoderSizes) -> Vec<GradientsShare<'_, E>> {
         let shares = sizes.shares();
         let rows = shares.first().map_or(0, Range::len);
         let Self { x, product, combined, queries, v, keys, values, h, c, attentional } = self;
         let mut parts = [x, product, combined, queries, v, keys, values, h, c, attentional]
-            .map(|elements| Parts::new(elements, sizes.batch, rows));
+            .map(|elements| RowParts::new(elements, sizes.batch, rows));
         let share = |rows| {
             let [x, product, combined, queries, v, keys, values, h, c, attentional] =
-                parts.each_mut().map(Parts::take);
-            Share { rows, x, product, combined, queries, v, keys, values, h, c, attentional }
+                parts.each_mut().map(RowParts::take);
+            GradientsShare { rows, x, product, combined, queries, v, keys, values, h, c, attentional }
         };
         shares.into_iter().map(share).collect()
     }
 }
 
-impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
+impl<O: GradientOperand<Sum: Real>> DecoderOp<O> {
     /// Compute the gradients of all operands, from the results, the attentional states `ys` after each step and their
     /// gradients `d_ys`, (batch, target, hidden).
     pub(super) fn backward(&self, results: &Results<O::Sum>, ys: &[O::Sum], d_ys: &[O::Sum]) -> Result<()> {
@@ -138,8 +138,8 @@ impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
             combine: packed(self.isa, operands.combine.tensor())?,
             query: query.map(|(query, _)| packed(self.isa, query.tensor())).transpose()?,
         };
-        let mut gradients = Gradients::new(&self.sizes, operands.c.is_some(), query.is_some());
-        let saved = Saved { results, ys, d_ys };
+        let mut gradients = DecoderGradients::new(&self.sizes, operands.c.is_some(), query.is_some());
+        let saved = ForwardResults { results, ys, d_ys };
         let done =
             run_items(gradients.divide(&self.sizes), |share| self.backward_share(&weights, &saved, share));
         done.into_iter().collect::<Result<()>>()?;
@@ -151,10 +151,10 @@ impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
     fn backward_share(
         &self,
         weights: &BackwardWeights<O>,
-        saved: &Saved<'_, O::Sum>,
-        share: Share<'_, O::Sum>,
+        saved: &ForwardResults<'_, O::Sum>,
+        share: GradientsShare<'_, O::Sum>,
     ) -> Result<()> {
-        let Sizes { target, source, hidden, width, .. } = self.sizes;
+        let DecoderSizes { target, source, hidden, width, .. } = self.sizes;
         let zeros = |features: usize| vec![O::Sum::ZERO; share.rows.len() * features];
         let after = StateGradients {
             h: zeros(hidden),
@@ -173,9 +173,10 @@ impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
     }
 
     /// Hand the gradients to the operands, after the products over all steps.
-    fn put_gradients(&self, results: &Results<O::Sum>, gradients: Gradients<O::Sum>) {
-        let Sizes { hidden, features, width, gates, .. } = self.sizes;
-        let Gradients { x, product, combined, queries, v, keys, values, h, c, attentional } = gradients;
+    fn put_gradients(&self, results: &Results<O::Sum>, gradients: DecoderGradients<O::Sum>) {
+        let DecoderSizes { hidden, features, width, gates, .. } = self.sizes;
+        let DecoderGradients { x, product, combined, queries, v, keys, values, h, c, attentional } =
+            gradients;
         let operands = &self.operands;
         let outer =
             |left: &[O::Sum], n, right: &[O::Sum], m| outer_products::<O>(self.isa, (left, n), (right, m));
@@ -212,7 +213,7 @@ fn column_sums<E: Real>(elements: &[E], columns: usize) -> Vec<E> {
 impl<O: GradientOperand<Sum: Real>> BackwardSteps<'_, O> {
     /// Return step `t` of an array (batch, target, features) for the rows of the share, (rows, features).
     fn step(&self, t: usize, elements: &[O::Sum]) -> Vec<O::Sum> {
-        let Sizes { batch, target, .. } = self.decoder.sizes;
+        let DecoderSizes { batch, target, .. } = self.decoder.sizes;
         let mut step = vec![];
         let layout = self.decoder.sizes.steps(elements.len() / (batch * target));
         layout.read(t, rows_of(elements, batch, &self.share.rows), &mut step);
@@ -222,7 +223,7 @@ impl<O: GradientOperand<Sum: Real>> BackwardSteps<'_, O> {
     /// Compute the gradients of the weighted sums of the values of step `t`, and add that of the hidden state to
     /// `after`.
     fn through_combine(&mut self, t: usize) {
-        let Sizes { hidden, width, .. } = self.decoder.sizes;
+        let DecoderSizes { hidden, width, .. } = self.decoder.sizes;
         let (ys, mut combined) = (self.step(t, self.saved.ys), self.step(t, self.saved.d_ys));
         for ((combined, &after), &y) in combined.iter_mut().zip(&self.after.attentional).zip(&ys) {
             *combined = (*combined + after) * (O::Sum::ONE - y * y);
@@ -240,7 +241,7 @@ impl<O: GradientOperand<Sum: Real>> BackwardSteps<'_, O> {
 
     /// Compute the gradients of the scores of step `t`, and add those of their operands.
     fn through_attention(&mut self, t: usize) -> Result<()> {
-        let Sizes { source, hidden, features, width, .. } = self.decoder.sizes;
+        let DecoderSizes { source, hidden, features, width, .. } = self.decoder.sizes;
         let (decoder, rows) = (self.decoder, self.share.rows.clone());
         let weights = self.step(t, &self.saved.results.weights);
         let h: Vec<_> = self.step(t, &self.saved.results.context_and_h);
@@ -276,7 +277,7 @@ impl<O: GradientOperand<Sum: Real>> BackwardSteps<'_, O> {
 
     /// Compute the gradients of the gates of step `t` and of the states before it.
     fn through_cell(&mut self, t: usize) {
-        let Sizes { hidden, gates, .. } = self.decoder.sizes;
+        let DecoderSizes { hidden, gates, .. } = self.decoder.sizes;
         let results = self.saved.results;
         let (saved, h) = (self.step(t, &results.saved), self.step(t, &results.h));
         let c = self.after.c.as_ref().map(|_| self.step(t, &results.c));
@@ -298,7 +299,7 @@ impl<O: GradientOperand<Sum: Real>> BackwardSteps<'_, O> {
 
     /// Write the gradients of the initial states, and those that sum over all steps of a row.
     fn finish(self) {
-        let Sizes { batch, target, source, hidden, width, .. } = self.decoder.sizes;
+        let DecoderSizes { batch, target, source, hidden, width, .. } = self.decoder.sizes;
         let Self { decoder, saved, share, after, contexts, scores, .. } = self;
         share.h.copy_from_slice(&after.h);
         after.c.iter().for_each(|c| share.c.copy_from_slice(c));

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use candle_core::Result;
 
-use super::results::{Results, Share};
-use super::sizes::Sizes;
-use super::{AttentionDecoder, Operands};
+use super::results::{Results, ResultsShare};
+use super::sizes::DecoderSizes;
+use super::{DecoderOp, DecoderOperands};
 use crate::kernels::cpu::{self, Float, GradientOperand, Real, run_items};
 use crate::ops::fused::extra_operand::ExtraOperand;
 use crate::ops::storage::read;
@@ -19,7 +19,7 @@ struct States<E> {
     attentional: Vec<E>,
 }
 
-impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
+impl<O: GradientOperand<Sum: Real>> DecoderOp<O> {
     /// Write the attentional states to `ys`, (batch, target, hidden), and return the other results.
     pub(super) fn forward(&self, ys: &mut [O::Sum]) -> Result<Results<O::Sum>> {
         let saved = cpu::saved_per_unit(self.kind) * self.sizes.hidden;
@@ -32,7 +32,7 @@ impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
 
     /// Return the initial states of some rows of the batch.
     fn initial(&self, rows: &Range<usize>) -> Result<States<O::Sum>> {
-        let Operands { h, c, attentional, .. } = &self.operands;
+        let DecoderOperands { h, c, attentional, .. } = &self.operands;
         let of_rows = |operand: &ExtraOperand<O::Sum>| operand.rows(rows.clone());
         Ok(States {
             h: of_rows(h)?,
@@ -42,8 +42,8 @@ impl<O: GradientOperand<Sum: Real>> AttentionDecoder<O> {
     }
 
     /// Compute all steps of a share.
-    fn forward_share(&self, share: &mut Share<'_, O::Sum>) -> Result<()> {
-        let Sizes { target, source, hidden, width, gates, .. } = self.sizes;
+    fn forward_share(&self, share: &mut ResultsShare<'_, O::Sum>) -> Result<()> {
+        let DecoderSizes { target, source, hidden, width, gates, .. } = self.sizes;
         let count = share.rows.len();
         let zeros = |features: usize| vec![O::Sum::ZERO; count * features];
         let gates_of_rows = self.operands.gates.rows(share.rows.clone())?; // (rows, target, gates)

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::sizes::Sizes;
-use super::steps::Parts;
+use super::sizes::DecoderSizes;
+use super::steps::RowParts;
 use crate::kernels::cpu::Real;
 
 /// The results of the forward pass, which the backward pass reads, in the order (batch, target, features).
@@ -27,7 +27,7 @@ pub(super) struct Results<E> {
 }
 
 /// A worker's share of the results, and of the attentional states after each step.
-pub(super) struct Share<'a, E> {
+pub(super) struct ResultsShare<'a, E> {
     pub(super) rows: Range<usize>,
     pub(super) saved: &'a mut [E],
     pub(super) h: &'a mut [E],
@@ -41,8 +41,8 @@ pub(super) struct Share<'a, E> {
 }
 
 impl<E: Real> Results<E> {
-    pub(super) fn new(sizes: &Sizes, saved: usize, has_c: bool) -> Self {
-        let Sizes { batch, target, source, hidden, width, .. } = *sizes;
+    pub(super) fn new(sizes: &DecoderSizes, saved: usize, has_c: bool) -> Self {
+        let DecoderSizes { batch, target, source, hidden, width, .. } = *sizes;
         let zeros = |features: usize| vec![E::zero(); batch * target * features];
         Self {
             saved: zeros(saved),
@@ -57,18 +57,22 @@ impl<E: Real> Results<E> {
     }
 
     /// Divide the results and `ys`, (batch, target, hidden), among workers.
-    pub(super) fn divide<'a>(&'a mut self, sizes: &Sizes, ys: &'a mut [E]) -> Vec<Share<'a, E>> {
+    pub(super) fn divide<'a>(
+        &'a mut self,
+        sizes: &DecoderSizes,
+        ys: &'a mut [E],
+    ) -> Vec<ResultsShare<'a, E>> {
         let shares = sizes.shares();
         let rows = shares.first().map_or(0, Range::len);
         let Self { saved, h, c, attentional, weights, context_and_h, last_h, last_c } = self;
         let mut parts = [saved, h, c, attentional, weights, context_and_h, last_h, last_c]
-            .map(|elements| Parts::new(elements, sizes.batch, rows));
-        let mut ys = Parts::new(ys, sizes.batch, rows);
+            .map(|elements| RowParts::new(elements, sizes.batch, rows));
+        let mut ys = RowParts::new(ys, sizes.batch, rows);
         let share = |rows| {
             let [saved, h, c, attentional, weights, context_and_h, last_h, last_c] =
-                parts.each_mut().map(Parts::take);
+                parts.each_mut().map(RowParts::take);
             let ys = ys.take();
-            Share { rows, saved, h, c, attentional, weights, context_and_h, last_h, last_c, ys }
+            ResultsShare { rows, saved, h, c, attentional, weights, context_and_h, last_h, last_c, ys }
         };
         shares.into_iter().map(share).collect()
     }

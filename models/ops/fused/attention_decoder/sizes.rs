@@ -10,7 +10,7 @@ const MIN_ROWS: usize = 8;
 
 /// The sizes of a batch and a decoder.
 #[derive(Clone, Copy)]
-pub(super) struct Sizes {
+pub(super) struct DecoderSizes {
     pub(super) batch: usize,
     pub(super) target: usize,
     pub(super) source: usize,
@@ -23,7 +23,7 @@ pub(super) struct Sizes {
     pub(super) gates: usize,
 }
 
-impl Sizes {
+impl DecoderSizes {
     /// Return the ranges of rows that workers take.
     pub(super) fn shares(&self) -> Vec<Range<usize>> {
         let rows = self.batch.div_ceil(threads().min(self.batch / MIN_ROWS).max(1)).max(1);

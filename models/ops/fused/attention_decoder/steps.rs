@@ -38,12 +38,12 @@ pub(super) fn rows_of<'a, E>(elements: &'a [E], batch: usize, rows: &Range<usize
 
 /// Divide an array of whole rows into parts of `rows` rows, the last of which may have fewer; an empty array into empty
 /// parts.
-pub(super) struct Parts<'a, E> {
+pub(super) struct RowParts<'a, E> {
     rest: &'a mut [E],
     len: usize,
 }
 
-impl<'a, E> Parts<'a, E> {
+impl<'a, E> RowParts<'a, E> {
     /// `batch` is the number of rows of `elements`.
     pub(super) fn new(elements: &'a mut [E], batch: usize, rows: usize) -> Self {
         let len = elements.len() / batch.max(1) * rows;
