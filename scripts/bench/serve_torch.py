@@ -129,7 +129,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8090)
     torch.set_num_threads(1)
-    uvicorn.run(application(Model(BUNDLE)), port=parser.parse_args().port, log_level="warning", loop="uvloop", http="httptools")
+    port = parser.parse_args().port
+    uvicorn.run(application(Model(BUNDLE)), port=port, log_level="warning", loop="uvloop", http="httptools")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ def write(page: Page) -> None:
     assert page.one("#text .prompt").get_property("textContent") == "<b>ROMEO:</b>\n"
     tokens = page.all("#text .token")
     assert len(tokens) == 200
-    shares = [float(token.value_of_css_property("--p") or token.get_attribute("style").split(":")[1].strip(" ;")) for token in tokens[:20]]
+    style = "return getComputedStyle(arguments[0]).getPropertyValue('--p')"
+    shares = [float(page.browser.execute_script(style, token)) for token in tokens[:20]]
     assert all(0 < share <= 1 for share in shares), shares
     # By keyboard to the third token, and from there on with another.
     tokens[0].send_keys(Keys.ARROW_RIGHT)
@@ -135,19 +136,40 @@ def predict(page: Page) -> None:
     answer(page, "A man is riding a horse.", 1)
     assert "Mann" in page.one(".answer p").text
     for row in page.all(".matrix tr")[1:]:
-        weights = [float(cell.get_attribute("title").split(": ")[1].rstrip("%")) for cell in row.find_elements(By.TAG_NAME, "td")]
+        titles = [cell.get_attribute("title") for cell in row.find_elements(By.TAG_NAME, "td")]
+        weights = [float(title.rsplit(": ", 1)[1].rstrip("%")) for title in titles]
         assert abs(sum(weights) - 100) < 0.5 * len(weights) + 1, weights
 
     page.choose("gru-etth1")
     names = ["HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"]
-    rows = [
-        f"2020-01-{1 + hour // 24:02d} {hour % 24:02d}:00:00," + ",".join(f"{math.sin(hour / 24 * math.tau + at):.3f}" for at in range(7))
-        for hour in range(31 * 24)
-    ]
+    rows = []
+    for hour in range(31 * 24):
+        values = ",".join(f"{math.sin(hour / 24 * math.tau + at):.3f}" for at in range(7))
+        rows.append(f"2020-01-{1 + hour // 24:02d} {hour % 24:02d}:00:00,{values}")
     answer(page, "\n".join(["date," + ",".join(names), *rows]), 7)
     assert [heading.text for heading in page.all(".answer h2")] == names
     points = page.one(".answer svg .mean").get_attribute("points").split(" ")
     assert len(points) == 96
+
+
+def runs(page: Page) -> None:
+    page.one("#tab-runs").click()
+    page.until(lambda: len(page.all("#run-list li")) >= 12)
+    page.no_problem()
+    last = page.one("#run-list").text
+    assert "lstm-shakespeare" in last and "valid loss 1.4" in last, last
+    shown = len(page.all("#chart .curve"))
+    assert shown >= 20
+    for box in page.all("#run-list input"):
+        label = box.find_element(By.XPATH, "..").text
+        if not label.startswith(("lstm-shakespeare", "gru-shakespeare")):
+            box.click()
+    assert len(page.all("#chart .curve")) == 4
+    assert page.all("#chart .valid title")[1].get_property("textContent") == "lstm-shakespeare, valid: 1.4619"
+    table = page.one("#settings").text
+    assert '"gru"' in table and '"lstm"' in table, table
+    Select(page.one("#figure")).select_by_value("lr")
+    assert "lr by step" == page.one("#chart svg").get_attribute("aria-label")
 
 
 def answer(page: Page, text: str, count: int) -> None:
@@ -190,6 +212,8 @@ def drive(page: Page, arguments: argparse.Namespace) -> None:
     inspect(page)
     picture("serve-inspect.png")
     predict(page)
+    runs(page)
+    picture("serve-runs.png")
     # A phone: nothing is wider than the screen.
     page.browser.set_window_size(390, 800)
     widths = page.browser.execute_script("return [document.body.scrollWidth, window.innerWidth]")

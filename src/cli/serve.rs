@@ -32,8 +32,12 @@ A bundle that is replaced on disk is loaded beside the old one and takes over; a
 SIGTERM let running requests end.")]
 pub struct Args {
     /// Bundles, or hf://OWNER/NAME; requests call each by the name of its folder
-    #[arg(value_name = "BUNDLE", required = true)]
+    #[arg(value_name = "BUNDLE", required_unless_present = "runs")]
     bundles: Vec<String>,
+
+    /// Folder whose runs the page shows, also while they train
+    #[arg(long, value_name = "FOLDER")]
+    runs: Option<PathBuf>,
 
     /// Address to listen on; another than a loopback address needs --api-key-file or --no-auth
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
@@ -114,8 +118,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let bundles = args.sources()?;
     let precision = args.precision.announced();
     let limits = args.limits.limits();
+    if let Some(folder) = args.runs.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(usage("--runs", format!("{} is no folder; name one that holds runs", folder.display())));
+    }
+    let runs = args.runs.clone();
     let address = SocketAddr::new(args.host, args.port);
-    let server = Server::bind(Options { bundles, address, device, precision, access, limits })?;
+    let server = Server::bind(Options { bundles, runs, address, device, precision, access, limits })?;
     // The line that scripts wait for; --port 0 has no other way to say the port.
     writeln!(std::io::stdout(), "http://{}", server.address()?)?;
     std::io::stdout().flush()?;

@@ -102,7 +102,10 @@ fn write_until_error(
     jobs: &Receiver<Job>,
     metrics: &BundleMetrics,
 ) -> Result<()> {
+    // The weights are packed at the first request, so a bundle that no one asks for takes less memory.
+    let Ok(first) = jobs.recv() else { return Ok(()) };
     let mut crowd = Crowd::new(model, streams, metrics)?;
+    crowd.add(first);
     loop {
         if crowd.is_idle() {
             let Ok(job) = jobs.recv() else { return Ok(()) };

@@ -7,6 +7,7 @@
 //! | `routes.rs`, `access.rs` | routes; keys, hosts, origins |
 //! | `completions.rs`, `completion_request.rs`, `completion_reply.rs` | `/v1/completions` |
 //! | `predictions.rs`, `scores.rs`, `inspections.rs` | `/v1/predict`, `/v1/score`, `/v1/inspect` |
+//! | `runs.rs` | `/v1/runs` |
 //! | `engine.rs`, `crowd.rs`, `job.rs` | the thread of a bundle, which writes all its texts side by side |
 //! | `library.rs` | the bundles, and their replacement while the server runs |
 //! | `state_token.rs` | the signed state of a text, which a client keeps |
@@ -32,6 +33,7 @@ mod predictions;
 mod problem;
 mod report;
 mod routes;
+mod runs;
 mod scores;
 mod server;
 mod state_token;

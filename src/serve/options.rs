@@ -21,6 +21,8 @@ pub struct BundleSource {
 pub struct Options {
     /// The bundles, with different names.
     pub bundles: Vec<BundleSource>,
+    /// The folder of the runs that the page shows.
+    pub runs: Option<PathBuf>,
     /// The address to listen on. Port 0 takes any that is free.
     pub address: SocketAddr,
     /// The device of the parameters.

@@ -9,7 +9,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, type and text of each file.
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("/", HTML, include_str!("page/index.html")),
     ("/style.css", STYLE, include_str!("page/style.css")),
     ("/main.js", SCRIPT, include_str!("page/main.js")),
@@ -17,6 +17,7 @@ const FILES: [(&str, &str, &str); 7] = [
     ("/write.js", SCRIPT, include_str!("page/write.js")),
     ("/inspect.js", SCRIPT, include_str!("page/inspect.js")),
     ("/predict.js", SCRIPT, include_str!("page/predict.js")),
+    ("/runs.js", SCRIPT, include_str!("page/runs.js")),
 ];
 
 /// A route for each file.

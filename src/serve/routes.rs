@@ -21,7 +21,7 @@ use super::library::Library;
 use super::metrics::Metrics;
 use super::options::Options;
 use super::problem::Problem;
-use super::{inspections, page, predictions, scores};
+use super::{inspections, page, predictions, runs, scores};
 use crate::Result;
 
 /// Fields of a completion that are texts, also where they look like numbers.
@@ -47,6 +47,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/predict", post(predict))
         .route("/v1/score", post(score))
         .route("/v1/inspect", post(inspect))
+        .route("/v1/runs", get(all_runs))
         .route("/metrics", get(metrics))
         .route("/props", get(props))
         .layer(middleware::from_fn_with_state(Arc::clone(&access), require_key))
@@ -93,6 +94,15 @@ async fn model(State(shared): App, axum::extract::Path(name): axum::extract::Pat
     Ok(Json(described(name, &engine)).into_response())
 }
 
+async fn all_runs(State(shared): App) -> Answered {
+    let Some(folder) = shared.options.runs.clone() else {
+        let problem = "no folder of runs is served; start the server with --runs FOLDER";
+        return Err(Problem::request(StatusCode::NOT_FOUND, problem));
+    };
+    let found = tokio::task::spawn_blocking(move || runs::runs(&folder)).await;
+    Ok(Json(found.map_err(|_| Problem::failure("the runs cannot be read"))?).into_response())
+}
+
 /// A model in OpenAI's shape, with its task.
 fn described(name: &str, engine: &Engine) -> Value {
     let config = &engine.model.config;
@@ -123,8 +133,9 @@ async fn props(State(shared): App) -> Json<Value> {
         },
         "routes": [
             "GET /v1/models", "POST /v1/completions", "GET /v1/completions", "POST /v1/predict",
-            "POST /v1/score", "POST /v1/inspect", "GET /health", "GET /metrics", "GET /props",
+            "POST /v1/score", "POST /v1/inspect", "GET /v1/runs", "GET /health", "GET /metrics", "GET /props",
         ],
+        "runs": shared.options.runs.is_some(),
         "models": models.collect::<Vec<_>>(),
     }))
 }

@@ -41,6 +41,6 @@ fn page_loads_only_what_the_server_sends() {
         at += 1;
     }
     modules.sort();
-    assert_eq!(modules, ["api.js", "inspect.js", "main.js", "predict.js", "write.js"]);
+    assert_eq!(modules, ["api.js", "inspect.js", "main.js", "predict.js", "runs.js", "write.js"]);
     assert!(server.get("/style.css").header.contains("content-type: text/css"));
 }

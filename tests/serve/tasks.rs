@@ -88,7 +88,12 @@ fn scores_are_those_of_the_command() {
 #[test]
 fn server_describes_itself() {
     let folder = Folder::with_model();
-    let server = Server::start(&folder, "m --streams 3");
+    assert_eq!(Server::start(&folder, "m").get("/v1/runs").status, 404);
+    let server = Server::start(&folder, "m --streams 3 --runs .");
+    let runs = server.get("/v1/runs").json();
+    assert_eq!((&runs["data"][0]["name"], runs["data"].as_array().unwrap().len()), (&json!("m"), 1));
+    assert_eq!(runs["data"][0]["settings"]["hidden"], 8);
+    assert!(runs["data"][0]["reports"][0]["loss"].is_f64());
     assert_eq!(server.get("/health").json(), json!({"status": "ok"}));
     let models = server.get("/v1/models").json();
     assert_eq!((&models["object"], &models["data"][0]["id"]), (&json!("list"), &json!("m")));

@@ -67,6 +67,14 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
+/** A new element of a drawing. */
+export function drawn(name, attributes, text) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
 /** A row with a name, a bar and a percentage. */
 export function bar(kind, name, share) {
   const length = element("i");

@@ -3,6 +3,7 @@
 import { ask, byId, element, showProblem, useKey } from "./api.js";
 import { startInspect } from "./inspect.js";
 import { modelChosen, startPredict } from "./predict.js";
+import { runsShown, startRuns } from "./runs.js";
 import { startWrite } from "./write.js";
 
 const tabs = [...byId("tabs").children];
@@ -14,6 +15,7 @@ function chosen() {
 
 /** Whether a pane can use a model. */
 function suits(tab, model) {
+  if (tab.id === "tab-runs") return true;
   return (tab.id === "tab-predict") === (model.task !== "lm");
 }
 
@@ -25,18 +27,20 @@ function show(tab) {
     byId(other.getAttribute("aria-controls")).hidden = !selected;
   }
   const model = models.find((model) => suits(tab, model));
-  if (model && !suits(tab, chosen())) {
+  if (model && chosen() && !suits(tab, chosen())) {
     byId("model").value = model.id;
   }
   modelChosen(chosen());
+  runsShown(tab.id === "tab-runs");
 }
 
-for (const [at, tab] of tabs.entries()) {
+for (const tab of tabs) {
   tab.addEventListener("click", () => show(tab));
   tab.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
-    const next = tabs[(at + step + tabs.length) % tabs.length];
+    const shown = tabs.filter((tab) => !tab.hidden);
+    const next = shown[(shown.indexOf(tab) + step + shown.length) % shown.length];
     next.focus();
     show(next);
   });
@@ -44,7 +48,10 @@ for (const [at, tab] of tabs.entries()) {
 
 async function load() {
   try {
-    models = (await ask("/props")).models;
+    const props = await ask("/props");
+    models = props.models;
+    for (const tab of tabs) tab.hidden = !models.some((model) => suits(tab, model));
+    byId("tab-runs").hidden = !props.runs;
     byId("key-form").hidden = true;
     showProblem();
   } catch (error) {
@@ -53,7 +60,7 @@ async function load() {
   }
   const option = (model) => element("option", { value: model.id }, `${model.id} (${model.task})`);
   byId("model").replaceChildren(...models.map(option));
-  show(tabs.find((tab) => suits(tab, models[0])));
+  show(tabs.find((tab) => !tab.hidden && (models.length === 0 || suits(tab, models[0]))));
 }
 
 byId("model").addEventListener("change", () => {
@@ -69,4 +76,5 @@ byId("key-form").addEventListener("submit", (event) => {
 startWrite(chosen);
 startInspect(chosen);
 startPredict(chosen);
+startRuns();
 load();

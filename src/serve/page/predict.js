@@ -1,6 +1,6 @@
 // The pane "Predict": a form and a picture for each task.
 
-import { ask, bar, byId, element, showProblem } from "./api.js";
+import { ask, bar, byId, drawn, element, showProblem } from "./api.js";
 
 /** History that is shown before a forecast, as a multiple of its length. */
 const HISTORY = 3;
@@ -100,13 +100,6 @@ function column(text, name) {
   const named = rows[0].indexOf(name);
   const at = named < 0 ? rows[0].length - 1 : named;
   return rows.slice(1).map((row) => Number(row[at])).filter(Number.isFinite);
-}
-
-function drawn(name, attributes, text) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
 }
 
 function forecast(answer, text) {
