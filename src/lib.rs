@@ -27,6 +27,8 @@ mod parallel;
 pub mod parameters;
 pub mod regular_file;
 pub mod rng;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod tasks;
 pub mod tokenizer;
 pub mod training;

@@ -42,33 +42,33 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Flags that make a run of milliseconds.
-const TINY: &str = "--hidden 8 --embedding 8 --layers 1 --batch-size 4 --bptt 8 --max-steps 3";
+pub(crate) const TINY: &str = "--hidden 8 --embedding 8 --layers 1 --batch-size 4 --bptt 8 --max-steps 3";
 
 /// As [`TINY`], for models of whole sequences, which have no windows.
-const TINY_SEQUENCES: &str = "--hidden 8 --embedding 8 --layers 1 --batch-size 4 --max-steps 3";
+pub(crate) const TINY_SEQUENCES: &str = "--hidden 8 --embedding 8 --layers 1 --batch-size 4 --max-steps 3";
 
 /// A folder that a user works in, with a small text in `text.txt`.
-struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         folder.write("text.txt", text());
         folder
     }
 
     /// A folder with a tiny language model of the text in `m`, a character LSTM.
-    fn with_model() -> Self {
+    pub(crate) fn with_model() -> Self {
         let folder = Self::new();
         folder.done(&format!("train lstm --data text.txt --out m {TINY}"));
         folder
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
@@ -83,7 +83,7 @@ impl Folder {
     }
 
     /// `rnn` in this folder; the arguments in `line` hold no spaces.
-    fn rnn(&self, line: &str) -> Command {
+    pub(crate) fn rnn(&self, line: &str) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("rnn"));
         // With backtraces on, as many have them: an error is one line all the same.
         command.current_dir(&self.0).env("RUST_BACKTRACE", "1").args(line.split_whitespace());
@@ -91,13 +91,13 @@ impl Folder {
     }
 
     /// Run a command that succeeds; return its standard output.
-    fn done(&self, line: &str) -> String {
+    pub(crate) fn done(&self, line: &str) -> String {
         written(&self.rnn(line).output().unwrap(), line)
     }
 
     /// Run a command that fails with `code` and an error that mentions all of `mentions`, and that
     /// leaves every file as it was.
-    fn refused(&self, line: &str, code: i32, mentions: &[&str]) {
+    pub(crate) fn refused(&self, line: &str, code: i32, mentions: &[&str]) {
         let before = self.snapshot();
         let output = self.rnn(line).output().unwrap();
         assert_one_line(&output, code, mentions, line);
@@ -132,7 +132,7 @@ fn text() -> String {
 }
 
 /// Sixty records of a class and a text below `header`.
-fn records(header: &str) -> String {
+pub(crate) fn records(header: &str) -> String {
     let record = |n: usize| format!("{},{}\n", ["odd", "even"][n % 2], "ab ".repeat(n % 5 + n % 2 + 1));
     format!("{header}\n{}", (0..60).map(record).collect::<String>())
 }

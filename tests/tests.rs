@@ -14,6 +14,8 @@ mod old_bundles;
 mod optim;
 mod properties;
 mod random_layer;
+#[cfg(feature = "serve")]
+mod serve;
 mod training;
 mod weights;
 

@@ -38,5 +38,5 @@ pub use export::{Export, StoredType, export};
 pub use files::{CURVE, METRICS, RECIPE};
 pub use load::{Loaded, Parts, TrainingState, load};
 pub use save::{BundleWriter, Contents, Training};
+pub(crate) use tensors::{decode, encode_with, read_tensors_and_metadata, write_tensors};
 pub use tensors::{load_weights, read_tensors};
-pub(crate) use tensors::{read_tensors_and_metadata, write_tensors};

@@ -16,7 +16,11 @@ pub(super) fn encode(tensors: &NamedTensors) -> Result<Vec<u8>> {
     encode_with(tensors, None)
 }
 
-fn encode_with(tensors: &NamedTensors, metadata: Option<HashMap<String, String>>) -> Result<Vec<u8>> {
+/// Serialise tensors as [`encode`] does, with metadata.
+pub(crate) fn encode_with(
+    tensors: &NamedTensors,
+    metadata: Option<HashMap<String, String>>,
+) -> Result<Vec<u8>> {
     let local = |(name, tensor): (&String, &Tensor)| {
         Ok((name.clone(), tensor.detach().to_device(&Device::Cpu)?.contiguous()?))
     };
@@ -42,6 +46,13 @@ pub(crate) fn read_tensors_and_metadata(
     let file = TensorFile::open(path, reader, size)?;
     let metadata = file.metadata().clone();
     Ok((file.tensors(device)?, metadata))
+}
+
+/// Read the bytes of a safetensors file onto the CPU. `name` stands for the file in errors.
+pub(crate) fn decode(name: &Path, bytes: &[u8]) -> Result<(NamedTensors, HashMap<String, String>)> {
+    let file = TensorFile::open(name, bytes, bytes.len() as u64)?;
+    let metadata = file.metadata().clone();
+    Ok((file.tensors(&Device::Cpu)?, metadata))
 }
 
 /// Set `parameters` to the values in a safetensors file, converted to their dtype and device.

@@ -3,6 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::outcome::Outcome;
+#[cfg(feature = "serve")]
+use super::serve;
 use super::{bench, data, eval, export, generate, list, plot, predict, score, shell, train};
 
 /// Train recurrent networks on your data, keep them as bundles, and use them
@@ -32,6 +34,8 @@ pub(super) enum Command {
     Score(score::Args),
     Plot(plot::Args),
     Export(export::Args),
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::Args>),
     Bench(bench::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -50,6 +54,8 @@ impl Cli {
             Command::Score(args) => args.precision.scope(|| score::run(&args)),
             Command::Plot(args) => plot::run(&args),
             Command::Export(args) => export::run(&args),
+            #[cfg(feature = "serve")]
+            Command::Serve(args) => serve::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Completions(args) => shell::completions(&args, Self::command()),
             Command::Man(args) => shell::man(&args, Self::command()),

@@ -10,7 +10,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 98] = [
+const FLAGS: [(&str, &str); 99] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
@@ -80,6 +80,7 @@ const FLAGS: [(&str, &str); 98] = [
     ("momentum", "--momentum"),
     ("optimizer", "--optimizer"),
     ("out", "--out"),
+    ("port", "--port"),
     ("precision", "--precision"),
     ("quantities", "--metric"),
     ("readout", "--readout"),

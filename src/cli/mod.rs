@@ -36,6 +36,8 @@ mod recipe;
 mod refusal;
 mod score;
 mod search_args;
+#[cfg(feature = "serve")]
+mod serve;
 mod shell;
 mod texts;
 mod train;

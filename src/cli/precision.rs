@@ -29,8 +29,13 @@ pub fn parse_of_training(name: &str) -> Result<Precision, String> {
 impl PrecisionArg {
     /// Run `work` in the precision.
     pub fn scope<T>(self, work: impl FnOnce() -> T) -> T {
+        self.announced().scope(work)
+    }
+
+    /// Return the precision, and say once if this processor has no instructions for it.
+    pub fn announced(self) -> Precision {
         announce(self.precision);
-        self.precision.scope(work)
+        self.precision
     }
 }
 

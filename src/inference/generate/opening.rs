@@ -30,6 +30,11 @@ impl TypedPrompt {
         Ok(Self { text: text.into_owned(), tokens, typed })
     }
 
+    /// The number of its tokens.
+    pub fn token_count(&self) -> usize {
+        self.tokens.ids.len()
+    }
+
     /// Warnings for the user.
     pub fn notes(&self) -> &[Note] {
         &self.tokens.notes
@@ -53,6 +58,17 @@ impl Opening {
     /// # Errors
     /// If the saved text is from another kind of tokenizer, and errors from candle.
     pub fn begin<'m>(&self, model: &'m Model, prompt: &TypedPrompt) -> Result<(Text<'m>, String)> {
+        let (mut text, shown) = self.unread(model, prompt)?;
+        text.context.read(model.network.as_ref(), &model.device)?;
+        Ok((text, shown))
+    }
+
+    /// Begin the first text of a prompt as [`Opening::begin`] does, but leave the prompt to be read by the
+    /// [`Session`](super::Session) that the text joins, window by window.
+    ///
+    /// # Errors
+    /// As [`Opening::begin`].
+    pub fn unread<'m>(&self, model: &'m Model, prompt: &TypedPrompt) -> Result<(Text<'m>, String)> {
         let network = model.network.as_ref();
         let rng = self.seeded(prompt, 0);
         let mut text = match &self.saved {
@@ -60,12 +76,11 @@ impl Opening {
             None => Text::new(network, model.tokenizer()?, model.start_token()?, &self.stops, rng)?,
         };
         let shown = text.prompt(&prompt.text, &prompt.tokens);
-        text.context.read(network, &model.device)?;
         Ok((text, shown))
     }
 
     /// The random numbers of text number `sample` of a prompt, which begins like `text`.
-    pub(super) fn rng(&self, text: &Text<'_>, prompt: &TypedPrompt, sample: usize) -> Rng {
+    pub fn rng(&self, text: &Text<'_>, prompt: &TypedPrompt, sample: usize) -> Rng {
         match self.saved.is_some() && self.seed.is_none() {
             true => text.rng.clone(),
             false => self.seeded(prompt, sample),

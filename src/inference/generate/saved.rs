@@ -17,7 +17,7 @@ use super::context::Context;
 use super::recent::Recent;
 use super::text::Text;
 use super::transcript::{HeldBack, Transcript};
-use crate::bundle::{read_tensors_and_metadata, write_tensors};
+use crate::bundle::{decode, encode_with, read_tensors_and_metadata, write_tensors};
 use crate::inference::model::Model;
 use crate::parameters::NamedTensors;
 use crate::regular_file;
@@ -80,24 +80,20 @@ impl SavedText {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(path: &Path, text: &Text<'_>, model: &Model) -> Result<()> {
-        let mut context = text.context.clone();
-        context.read(model.network.as_ref(), &model.device)?;
-        let entry = StateEntry {
-            format: FORMAT,
-            fingerprint: model.fingerprint().to_string(),
-            model: model.config.model.clone(),
-            last: context.last,
-            rng: Position::from(&text.rng),
-            held: text.transcript.held_back(),
-        };
-        let entry = serde_json::to_string(&entry).map_err(|error| Error::file(path, error))?;
-        let mut tensors = NamedTensors::from([("h".to_string(), context.state.h)]);
-        tensors.extend(context.state.c.map(|c| ("c".to_string(), c)));
-        let ages = context.recent.ages();
-        if !ages.is_empty() {
-            tensors.insert("ages".into(), Tensor::new(ages, &Device::Cpu)?);
-        }
-        write_tensors(path, &tensors, HashMap::from([(ENTRY.to_string(), entry)]))
+        let (tensors, metadata) = parts(text, model).map_err(|error| match error {
+            Error::Message(problem) => Error::file(path, problem),
+            error => error,
+        })?;
+        write_tensors(path, &tensors, metadata)
+    }
+
+    /// Return the bytes of the file that [`SavedText::save`] writes.
+    ///
+    /// # Errors
+    /// Errors from candle.
+    pub fn to_bytes(text: &Text<'_>, model: &Model) -> Result<Vec<u8>> {
+        let (tensors, metadata) = parts(text, model)?;
+        encode_with(&tensors, Some(metadata))
     }
 
     /// Read a file that [`SavedText::save`] wrote for the same model.
@@ -109,6 +105,25 @@ impl SavedText {
             return Err(Error::file(path, "no such file; expected one that `SavedText::save` wrote"));
         }
         let (entry, tensors) = read_entry(path, model)?;
+        Self::restore(path, entry, &tensors, model)
+    }
+
+    /// Read the bytes of [`SavedText::to_bytes`]. `name` stands for the file in errors.
+    ///
+    /// # Errors
+    /// As [`SavedText::load`].
+    pub fn from_bytes(name: &str, bytes: &[u8], model: &Model) -> Result<Self> {
+        let path = Path::new(name);
+        let limit = largest_file(model)?;
+        if bytes.len() as u64 > limit {
+            return Err(too_large(path, bytes.len() as u64, limit));
+        }
+        let (tensors, metadata) = decode(path, bytes)?;
+        Self::restore(path, entry_of(path, &metadata)?, &tensors, model)
+    }
+
+    /// The text of a file's parts.
+    fn restore(path: &Path, entry: StateEntry, tensors: &NamedTensors, model: &Model) -> Result<Self> {
         if entry.fingerprint != model.fingerprint() {
             let problem = format!(
                 "was saved by another model, a {}: its state means nothing to this one; give the bundle that it \
@@ -155,6 +170,28 @@ impl SavedText {
     }
 }
 
+/// The tensors and the metadata of a text's file.
+fn parts(text: &Text<'_>, model: &Model) -> Result<(NamedTensors, HashMap<String, String>)> {
+    let mut context = text.context.clone();
+    context.read(model.network.as_ref(), &model.device)?;
+    let entry = StateEntry {
+        format: FORMAT,
+        fingerprint: model.fingerprint().to_string(),
+        model: model.config.model.clone(),
+        last: context.last,
+        rng: Position::from(&text.rng),
+        held: text.transcript.held_back(),
+    };
+    let entry = serde_json::to_string(&entry).map_err(|error| Error::Message(error.to_string()))?;
+    let mut tensors = NamedTensors::from([("h".to_string(), context.state.h)]);
+    tensors.extend(context.state.c.map(|c| ("c".to_string(), c)));
+    let ages = context.recent.ages();
+    if !ages.is_empty() {
+        tensors.insert("ages".into(), Tensor::new(ages, &Device::Cpu)?);
+    }
+    Ok((tensors, HashMap::from([(ENTRY.to_string(), entry)])))
+}
+
 /// The tokens so far, from the ages of at most `vocabulary` tokens; `None` if they do not fit.
 fn recent(ages: Option<&Tensor>, vocabulary: usize) -> Result<Option<Recent>> {
     let Some(ages) = ages else { return Ok(Some(Recent::default())) };
@@ -166,9 +203,7 @@ fn recent(ages: Option<&Tensor>, vocabulary: usize) -> Result<Option<Recent>> {
 fn read_entry(path: &Path, model: &Model) -> Result<(StateEntry, NamedTensors)> {
     let limit = largest_file(model)?;
     if let Some(size) = std::fs::metadata(path).ok().map(|file| file.len()).filter(|&size| size > limit) {
-        let problem =
-            format!("has {size} bytes, but a text of this model takes at most {limit}; give another file");
-        return Err(Error::file(path, problem));
+        return Err(too_large(path, size, limit));
     }
     let (mut file, _) = regular_file::open(path)?;
     let mut head = [0; 9];
@@ -178,6 +213,17 @@ fn read_entry(path: &Path, model: &Model) -> Result<(StateEntry, NamedTensors)> 
         return Err(Error::file(path, problem));
     }
     let (tensors, metadata) = read_tensors_and_metadata(path, &Device::Cpu)?;
+    Ok((entry_of(path, &metadata)?, tensors))
+}
+
+fn too_large(path: &Path, size: u64, limit: u64) -> Error {
+    let problem =
+        format!("has {size} bytes, but a text of this model takes at most {limit}; give another file");
+    Error::file(path, problem)
+}
+
+/// Read the entry of a file's metadata.
+fn entry_of(path: &Path, metadata: &HashMap<String, String>) -> Result<StateEntry> {
     let Some(entry) = metadata.get(ENTRY) else {
         let problem = "holds tensors, but no text to go on with; `SavedText::save` writes one";
         return Err(Error::file(path, problem));
@@ -189,7 +235,7 @@ fn read_entry(path: &Path, model: &Model) -> Result<(StateEntry, NamedTensors)> 
             format!("has format {format}, but this program reads {FORMAT}; use the rnn-zoo that wrote it");
         return Err(Error::file(path, problem));
     }
-    Ok((serde_json::from_str(entry).map_err(broken)?, tensors))
+    serde_json::from_str(entry).map_err(broken)
 }
 
 /// The size of the largest file that a text of `model` is saved in, in bytes: eight for each element of the state

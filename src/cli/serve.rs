@@ -1,0 +1,212 @@
+//! `rnn serve`: bundles behind an HTTP server.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rnn_zoo::serve::{Access, BundleSource, Limits, Options, Server};
+
+use super::bundle_argument::Bundle;
+use super::compute::Compute;
+use super::flags::usage;
+use super::number;
+use super::outcome::Outcome;
+use super::precision::PrecisionArg;
+use crate::cli::note::note;
+
+/// The largest file of keys, in bytes.
+const LARGEST_KEYS: u64 = 1 << 20;
+
+/// Serve bundles over HTTP: OpenAI's completions, predictions, scores, and a page
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rnn serve weights/lstm-shakespeare                 then open http://127.0.0.1:8080 in a browser
+  rnn serve my-model my-classifier --port 9000
+  curl -N http://127.0.0.1:8080/v1/completions -H 'Content-Type: application/json' \\
+    -d '{\"prompt\": \"ROMEO:\", \"max_tokens\": 200, \"stream\": true}'
+  rnn serve my-model --host 0.0.0.0 --api-key-file keys.txt
+
+A bundle that is replaced on disk is loaded beside the old one and takes over; a broken one is refused. Ctrl-C and
+SIGTERM let running requests end.")]
+pub struct Args {
+    /// Bundles, or hf://OWNER/NAME; requests call each by the name of its folder
+    #[arg(value_name = "BUNDLE", required_unless_present = "runs")]
+    bundles: Vec<String>,
+
+    /// Folder whose runs the page shows, also while they train
+    #[arg(long, value_name = "FOLDER")]
+    runs: Option<PathBuf>,
+
+    /// Address to listen on; another than a loopback address needs --api-key-file or --no-auth
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    host: IpAddr,
+
+    /// Port to listen on; 0 takes any that is free
+    #[arg(long, value_name = "N", default_value_t = 8080)]
+    port: u16,
+
+    /// File of keys, one a line; requests name one as `Authorization: Bearer KEY`
+    #[arg(long, value_name = "FILE", conflicts_with = "no_auth")]
+    api_key_file: Option<PathBuf>,
+
+    /// Answer anyone who reaches the address
+    #[arg(long)]
+    no_auth: bool,
+
+    /// Let web pages of this origin read answers (CORS), such as https://example.org; may be given several times
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+
+    #[command(flatten)]
+    compute: Compute,
+    #[command(flatten)]
+    pub(super) precision: PrecisionArg,
+}
+
+/// Limits of requests.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// Texts that a bundle writes at a time
+    #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 64)]
+    streams: usize,
+
+    /// Texts that wait for a place; further requests are answered with status 429
+    #[arg(long, value_name = "N", value_parser = number::whole, default_value_t = 256)]
+    queue: usize,
+
+    /// Bytes of a request's body
+    #[arg(long, value_name = "BYTES", value_parser = number::count, default_value_t = 1 << 20)]
+    max_body: usize,
+
+    /// Tokens of a prompt; bytes of a text to predict or score
+    #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 32_768)]
+    max_prompt: usize,
+
+    /// Tokens of a text
+    #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 4096)]
+    max_tokens: usize,
+
+    /// Seconds of a request
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "300")]
+    timeout: Duration,
+
+    /// Seconds in which a client must send a header, and again the body
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
+    read_timeout: Duration,
+
+    /// Seconds that running requests have after Ctrl-C or SIGTERM
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
+    grace: Duration,
+}
+
+/// Parse a time, at most a day.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.001..=86_400.).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds from 0.001 to 86400".to_string())
+}
+
+/// Run the command.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let device = args.compute.open()?;
+    let access = args.access()?;
+    let bundles = args.sources()?;
+    let precision = args.precision.announced();
+    let limits = args.limits.limits();
+    if let Some(folder) = args.runs.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(usage("--runs", format!("{} is no folder; name one that holds runs", folder.display())));
+    }
+    let runs = args.runs.clone();
+    let address = SocketAddr::new(args.host, args.port);
+    let server = Server::bind(Options { bundles, runs, address, device, precision, access, limits })?;
+    // The line that scripts wait for; --port 0 has no other way to say the port.
+    writeln!(std::io::stdout(), "http://{}", server.address()?)?;
+    std::io::stdout().flush()?;
+    server.run()?;
+    Ok(Outcome::Done)
+}
+
+impl Args {
+    /// The bundles under different names.
+    fn sources(&self) -> anyhow::Result<Vec<BundleSource>> {
+        let mut sources: Vec<BundleSource> = vec![];
+        for argument in &self.bundles {
+            let bundle = Bundle::find(argument)?;
+            let name = name(argument, bundle.path());
+            if let Some(other) = sources.iter().find(|other| other.name == name) {
+                let problem = format!(
+                    "{argument} and {} would both be called {name}; rename one of the folders",
+                    other.path.display()
+                );
+                return Err(usage("BUNDLE", problem));
+            }
+            sources.push(BundleSource { name, path: bundle.path().to_path_buf() });
+        }
+        Ok(sources)
+    }
+
+    fn access(&self) -> anyhow::Result<Access> {
+        let loopback = self.host.is_loopback();
+        if !loopback && self.api_key_file.is_none() && !self.no_auth {
+            let problem = format!(
+                "{} can be reached from other machines; add --api-key-file FILE, or --no-auth to answer anyone",
+                self.host
+            );
+            return Err(usage("--host", problem));
+        }
+        if !loopback && self.no_auth {
+            note!("--no-auth: anyone who reaches {} is answered", self.host);
+        }
+        let keys = self.api_key_file.as_deref().map(read_keys).transpose()?.unwrap_or_default();
+        let loopback_only = loopback && keys.is_empty();
+        Ok(Access { keys, origins: self.allow_origin.clone(), loopback_only })
+    }
+}
+
+impl LimitArgs {
+    fn limits(&self) -> Limits {
+        Limits {
+            body: self.max_body,
+            prompt: self.max_prompt,
+            length: self.max_tokens,
+            streams: self.streams,
+            queue: self.queue,
+            time: self.timeout,
+            read: self.read_timeout,
+            grace: self.grace,
+        }
+    }
+}
+
+/// The name of a bundle in requests: that of its folder, or on the hub its address without `hf://`.
+fn name(argument: &str, path: &Path) -> String {
+    if let Some(address) = argument.strip_prefix("hf://") {
+        return address.to_string();
+    }
+    // `.` and `..` have no name of their own.
+    let full = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    full.file_name().map_or_else(|| argument.to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The keys of a file, one a line.
+fn read_keys(path: &Path) -> anyhow::Result<Vec<String>> {
+    let refused = |problem: String| usage("--api-key-file", format!("{}: {problem}", path.display()));
+    let size = std::fs::metadata(path).map(|file| file.len());
+    if let Ok(size) = size
+        && size > LARGEST_KEYS
+    {
+        return Err(refused(format!("has {size} bytes; expected keys, one a line")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| rnn_zoo::Error::file(path, error))?;
+    let keys: Vec<String> =
+        text.lines().map(str::trim).filter(|key| !key.is_empty()).map(String::from).collect();
+    match keys.is_empty() {
+        true => Err(refused("holds no key; expected one a line".into())),
+        false => Ok(keys),
+    }
+}

@@ -1,0 +1,93 @@
+//! Who may ask: keys, hosts, origins. Headers that protect the page.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use subtle::{Choice, ConstantTimeEq};
+
+use super::options::Access;
+use super::problem::Problem;
+
+/// The page runs its own scripts only, and shows in no frame of another page.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Headers of every answer.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::VARY, "origin"),
+];
+
+/// Refuse requests that may not ask, and add headers to every answer.
+pub(super) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    let origin = allowed_origin(&access, request.headers());
+    let answered = match (check_host(&access, request.headers()), &origin) {
+        (Err(problem), _) => problem.into_response(),
+        (Ok(()), Some(_)) if request.method() == Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        (Ok(()), _) => next.run(request).await,
+    };
+    let mut response = answered;
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("authorization, content-type"),
+        );
+    }
+    response
+}
+
+/// Refuse requests without a key, if there are keys.
+pub(super) async fn require_key(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    if access.keys.is_empty() || has_key(&access, request.headers()) {
+        return next.run(request).await;
+    }
+    let problem = "Authorization: no key, or an unknown one; expected `Bearer` and a key of --api-key-file";
+    Problem::request(StatusCode::UNAUTHORIZED, problem).into_response()
+}
+
+/// Compare a request's key with all keys, in a time that depends on neither.
+fn has_key(access: &Access, headers: &HeaderMap) -> bool {
+    let given =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    // Hashes have one length, which the comparison needs.
+    let given = Sha256::digest(given.unwrap_or_default());
+    let equal = |key: &String| Sha256::digest(key.as_bytes()).ct_eq(&given);
+    access.keys.iter().map(equal).fold(Choice::from(0), |any, one| any | one).into()
+}
+
+fn allowed_origin(access: &Access, headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    access
+        .origins
+        .iter()
+        .any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
+        .then(|| origin.clone())
+}
+
+/// Refuse names of other machines, see [`Access::loopback_only`].
+fn check_host(access: &Access, headers: &HeaderMap) -> Result<(), Problem> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let Some(host) = host.filter(|_| access.loopback_only) else { return Ok(()) };
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let name = name.map_or(host, |(name, _)| name);
+    match name == "localhost"
+        || name == "[::1]"
+        || name.starts_with("127.") && name.parse::<std::net::Ipv4Addr>().is_ok()
+    {
+        true => Ok(()),
+        false => {
+            let problem = "Host: names another machine than this; expected localhost or a loopback address";
+            Err(Problem::request(StatusCode::FORBIDDEN, problem))
+        }
+    }
+}

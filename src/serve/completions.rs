@@ -1,0 +1,202 @@
+//! `/v1/completions`: texts at once, or as they grow.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, channel, unbounded_channel};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::completion_reply::{Choice, Heading, Usage};
+use super::completion_request::CompletionRequest;
+use super::engine::Engine;
+use super::job::{Job, Piece};
+use super::options::Limits;
+use super::problem::Problem;
+use super::state_token;
+use crate::inference::Model;
+use crate::inference::generate::{Opening, Specials, TextOptions, TypedPrompt};
+
+/// The events of a stream that wait for the client to read them.
+const EVENTS: usize = 16;
+
+/// The last event of a stream.
+const DONE: &str = "[DONE]";
+
+/// Texts that are being written for a request.
+struct Writing {
+    request: CompletionRequest,
+    heading: Heading,
+    usage: Usage,
+    pieces: UnboundedReceiver<Piece>,
+    choices: Vec<Choice>,
+    deadline: Instant,
+}
+
+/// Answer a request that came at `arrived`.
+pub(super) async fn complete(
+    engine: Arc<Engine>,
+    model: &str,
+    request: CompletionRequest,
+    limits: &Limits,
+    arrived: Instant,
+) -> Result<Response, Problem> {
+    let writing = begin(&engine, model, request, limits, arrived).await?;
+    if !writing.request.stream {
+        return Ok(Json(writing.whole().await?).into_response());
+    }
+    let (sender, receiver) = channel(EVENTS);
+    // The task ends as soon as the client does not read any more. It holds the engine until then.
+    tokio::spawn(async move {
+        writing.send(&sender).await;
+        drop(engine);
+    });
+    let mut response = Sse::new(ReceiverStream::new(receiver)).into_response();
+    // Proxies such as nginx would collect the events otherwise.
+    response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// Hand the texts of a request to the thread of the bundle.
+async fn begin(
+    engine: &Arc<Engine>,
+    model: &str,
+    request: CompletionRequest,
+    limits: &Limits,
+    arrived: Instant,
+) -> Result<Writing, Problem> {
+    let places = engine.places(request.texts())?;
+    let seed = match (&request.state, request.seed) {
+        (Some(_), seed) => seed,
+        // Below 2^53, so that a client in JavaScript can send it back.
+        (None, seed) => Some(seed.unwrap_or_else(|| u64::from(rand::random::<u32>()))),
+    };
+    let most = limits.prompt;
+    let loaded = Arc::clone(&engine.model);
+    let (typed, state, stops) = (request.prompts.clone(), request.state.clone(), request.stops.clone());
+    let prepared = tokio::task::spawn_blocking(move || {
+        let saved = state.map(|state| state_token::decode(&state, &loaded)).transpose()?;
+        let prompts = typed.into_iter().map(|typed| prompt(&loaded, typed, most));
+        let prompts = prompts.collect::<Result<Vec<_>, _>>()?;
+        Ok::<_, Problem>((prompts, Opening { saved, stops, seed }, Specials::of(&loaded)?))
+    });
+    let (prompts, opening, Specials { end, banned }) =
+        prepared.await.map_err(|_| Problem::failure("the server failed at this request"))??;
+    let usage = Usage { prompt: prompts.iter().map(TypedPrompt::token_count).sum(), completion: 0 };
+    let (sender, pieces) = unbounded_channel();
+    let deadline = arrived + limits.time;
+    let options = TextOptions {
+        sampling: request.sampling,
+        banned,
+        length: request.length,
+        end,
+        logprobs: true,
+        resumable: request.return_state,
+    };
+    engine.write(Job {
+        prompts,
+        opening,
+        count: request.best_of,
+        options,
+        alternatives: request.logprobs.unwrap_or(0),
+        pieces: sender,
+        deadline,
+        arrived,
+        places,
+    })?;
+    let choices = (0..request.texts()).map(|_| Choice::default()).collect();
+    let heading = Heading::new(model, seed);
+    Ok(Writing { request, heading, usage, pieces, choices, deadline })
+}
+
+fn prompt(model: &Model, typed: String, most: usize) -> Result<TypedPrompt, Problem> {
+    let prompt = TypedPrompt::new(model, typed)?;
+    match prompt.token_count() {
+        count if count > most => {
+            Err(Problem::field("prompt", format!("has {count} tokens; expected at most {most}")))
+        }
+        _ => Ok(prompt),
+    }
+}
+
+impl Writing {
+    /// Receive a piece and add it to its text. Return the number of the text.
+    async fn receive(&mut self) -> Result<usize, Problem> {
+        let piece = tokio::time::timeout_at(self.deadline.into(), self.pieces.recv()).await;
+        let piece = match piece {
+            Ok(Some(piece)) => piece,
+            Ok(None) if self.deadline > Instant::now() => {
+                return Err(Problem::failure("the model failed at this request"));
+            }
+            Ok(None) | Err(_) => return Err(Problem::timeout()),
+        };
+        let text = piece.text;
+        self.usage.completion += usize::from(piece.token.is_some());
+        self.choices[text].add(piece, self.request.echo)?;
+        Ok(text)
+    }
+
+    fn is_ended(&self) -> bool {
+        self.choices.iter().all(Choice::is_ended)
+    }
+
+    /// The whole answer.
+    async fn whole(mut self) -> Result<Value, Problem> {
+        while !self.is_ended() {
+            self.receive().await?;
+        }
+        let CompletionRequest { n, best_of, logprobs, .. } = self.request;
+        let mut chosen = vec![];
+        for choices in self.choices.chunks_mut(best_of) {
+            let mut best: Vec<&mut Choice> = choices.iter_mut().collect();
+            if best_of > n {
+                best.sort_by(|a, b| b.quality().total_cmp(&a.quality()));
+            }
+            for choice in best.into_iter().take(n) {
+                let index = chosen.len();
+                chosen.push(choice.take(index, logprobs.is_some()));
+            }
+        }
+        Ok(self.heading.object(chosen, Some(self.usage)))
+    }
+
+    /// Send the texts as they grow.
+    async fn send(mut self, client: &Sender<Result<Event, Infallible>>) {
+        let ended = tokio::select! {
+            () = client.closed() => return,
+            ended = self.send_pieces(client) => ended,
+        };
+        if let Err(problem) = ended {
+            send(client, &problem.json()).await;
+        } else if self.request.stream_usage {
+            send(client, &self.heading.object(vec![], Some(self.usage))).await;
+        }
+        // Nothing is left to do if the client is gone.
+        let _ = client.send(Ok(Event::default().data(DONE))).await;
+    }
+
+    async fn send_pieces(&mut self, client: &Sender<Result<Event, Infallible>>) -> Result<(), Problem> {
+        let logprobs = self.request.logprobs.is_some();
+        while !self.is_ended() {
+            let text = self.receive().await?;
+            let choice = &mut self.choices[text];
+            let has_news = choice.is_news();
+            let object = choice.take(text, logprobs);
+            if has_news && (logprobs || object["text"] != "" || choice.is_ended()) {
+                send(client, &self.heading.object(vec![object], None)).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn send(client: &Sender<Result<Event, Infallible>>, object: &Value) {
+    let event = Event::default().json_data(object).unwrap_or_else(|error| {
+        Event::default().data(json!({ "error": { "message": error.to_string() } }).to_string())
+    });
+    let _ = client.send(Ok(event)).await;
+}

@@ -1,0 +1,68 @@
+//! `/v1/inspect`: what a language model holds in its hidden units while it reads a text, and what each token costs.
+
+use std::sync::Arc;
+
+use candle_core::{DType, IndexOp, Tensor};
+use serde_json::{Value, json};
+
+use super::engine::Engine;
+use super::fields::Fields;
+use super::problem::Problem;
+use crate::inference::Model;
+use crate::logits::log_probability;
+use crate::{Error, Result};
+
+/// The longest text, in tokens: the answer has a number for each token and unit.
+const MOST_TOKENS: usize = 2000;
+
+/// Values are sent with this many levels on either side of zero.
+const LEVELS: f32 = 1000.;
+
+/// Answer a request.
+pub(super) async fn inspect(engine: Arc<Engine>, model: &str, mut fields: Fields) -> Result<Value, Problem> {
+    let text = fields.text("input")?;
+    let text = text.ok_or_else(|| Problem::field("input", "is missing; expected a text to read"))?;
+    fields.end()?;
+    let mut object = engine.compute(move |model| read(model, &text)).await?;
+    object["model"] = json!(model);
+    Ok(object)
+}
+
+fn read(model: &Model, text: &str) -> Result<Value, Problem> {
+    if !model.config.task.is_language_model() {
+        let problem = format!("its task is {}; only a language model is inspected", model.config.task);
+        return Err(Problem::field("model", problem));
+    }
+    let tokenizer = model.tokenizer()?;
+    let tokens = tokenizer.encode_prompt_in_known_form(text)?.1.ids;
+    if !(1..=MOST_TOKENS).contains(&tokens.len()) {
+        let problem = format!("has {} tokens; expected 1 to {MOST_TOKENS}", tokens.len());
+        return Err(Problem::field("input", problem));
+    }
+    let (hidden, bits) = states(model, &tokens)?;
+    let shown: Vec<String> =
+        tokens.iter().map(|&token| tokenizer.token_text(token).unwrap_or_default().into_owned()).collect();
+    Ok(json!({ "tokens": shown, "bits": bits, "scale": LEVELS, "units": hidden }))
+}
+
+/// The outputs of the top layer after each token, a row for each unit, as whole numbers of [`LEVELS`]; and the bits
+/// that each token costs after those before it.
+fn states(model: &Model, tokens: &[u32]) -> Result<(Vec<Vec<i32>>, Vec<f64>)> {
+    let network = model.network.as_ref();
+    let read: Vec<u32> = [model.start_token()?].into_iter().chain(tokens.iter().copied()).collect();
+    let inputs = Tensor::new(read, &model.device)?.unsqueeze(0)?; // (1, 1 + time)
+    let (hidden, _) = network.encode(&inputs.into(), None, None)?;
+    let hidden = hidden.detach().squeeze(0)?.to_dtype(DType::F32)?; // (1 + time, hidden)
+    let mut bits = vec![];
+    for (at, &token) in tokens.iter().enumerate() {
+        let scores = network.outputs(&hidden.i(at..at + 1)?)?.to_dtype(DType::F32)?;
+        let logprob = log_probability(&scores.flatten_all()?.to_vec1::<f32>()?, token);
+        if !logprob.is_finite() {
+            return Err(Error::Message("the scores are NaN or infinite; train the model anew".into()));
+        }
+        bits.push(-logprob / std::f64::consts::LN_2);
+    }
+    let units = hidden.i(1..)?.t()?.contiguous()?.to_vec2::<f32>()?; // (hidden, time)
+    let levels = |unit: Vec<f32>| unit.into_iter().map(|value| (value * LEVELS).round() as i32).collect();
+    Ok((units.into_iter().map(levels).collect(), bits))
+}

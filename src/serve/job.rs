@@ -1,0 +1,66 @@
+//! The work that a request hands to the thread of a bundle, and what comes back.
+
+use std::time::Instant;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::inference::generate::{Finish, Opening, TextOptions, TypedPrompt};
+
+/// Texts to write.
+pub(super) struct Job {
+    /// The prompts.
+    pub prompts: Vec<TypedPrompt>,
+    /// What they have in common.
+    pub opening: Opening,
+    /// The number of texts for each prompt.
+    pub count: usize,
+    /// The options of each text.
+    pub options: TextOptions,
+    /// The number of alternatives to each token that are returned.
+    pub alternatives: usize,
+    /// Where the texts go, piece by piece. It holds at most as many pieces as tokens were asked for. The job ends when
+    /// the receiver is gone.
+    pub pieces: UnboundedSender<Piece>,
+    /// When the job ends at the latest.
+    pub deadline: Instant,
+    /// When the request came.
+    pub arrived: Instant,
+    /// The places of the texts, which become free when the job ends.
+    pub places: OwnedSemaphorePermit,
+}
+
+impl Job {
+    /// The number of texts.
+    pub(super) fn texts(&self) -> usize {
+        self.prompts.len() * self.count
+    }
+}
+
+/// An addition to a text of a job.
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// The number of the text: those of the first prompt, then those of the second, ...
+    pub text: usize,
+    /// What can be shown.
+    pub shown: String,
+    /// Whether `shown` is the prompt, or text that came before it.
+    pub is_prompt: bool,
+    /// The token, and what the model expected.
+    pub token: Option<Token>,
+    /// Why the text has ended, if it has.
+    pub finish: Option<Finish>,
+    /// The state of a text that has ended, if it was asked for.
+    pub state: Option<String>,
+}
+
+/// A token of a text.
+#[derive(Debug)]
+pub(super) struct Token {
+    /// The token, for people to read.
+    pub text: String,
+    /// Its log-probability in nats, before the rules of sampling.
+    pub logprob: f64,
+    /// The most probable tokens in its place and their log-probabilities.
+    pub alternatives: Vec<(String, f64)>,
+}

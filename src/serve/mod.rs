@@ -1,0 +1,42 @@
+//! The HTTP server of `rnn serve`: OpenAI's routes for completions, routes for the other tasks, and a page.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `server.rs`, `listen.rs`, `report.rs` | the server from start to end; connections and their limits; messages |
+//! | `options.rs` | options and limits |
+//! | `routes.rs`, `access.rs` | routes; keys, hosts, origins |
+//! | `completions.rs`, `completion_request.rs`, `completion_reply.rs` | `/v1/completions` |
+//! | `predictions.rs`, `scores.rs`, `inspections.rs` | `/v1/predict`, `/v1/score`, `/v1/inspect` |
+//! | `runs.rs` | `/v1/runs` |
+//! | `engine.rs`, `crowd.rs`, `job.rs` | the thread of a bundle, which writes all its texts side by side |
+//! | `library.rs` | the bundles, and their replacement while the server runs |
+//! | `state_token.rs` | the signed state of a text, which a client keeps |
+//! | `problem.rs`, `fields.rs` | errors in OpenAI's shape; the fields of a request |
+//! | `metrics.rs` | figures for Prometheus |
+//! | `page.rs`, `page/` | the page |
+
+mod access;
+mod completion_reply;
+mod completion_request;
+mod completions;
+mod crowd;
+mod engine;
+mod fields;
+mod inspections;
+mod job;
+mod library;
+mod listen;
+mod metrics;
+mod options;
+mod page;
+mod predictions;
+mod problem;
+mod report;
+mod routes;
+mod runs;
+mod scores;
+mod server;
+mod state_token;
+
+pub use options::{Access, BundleSource, Limits, Options};
+pub use server::Server;

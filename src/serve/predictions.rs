@@ -1,0 +1,144 @@
+//! `/v1/predict`: classes, tags, forecasts and translations, each the object that `rnn predict --json` prints.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::engine::Engine;
+use super::fields::Fields;
+use super::options::Limits;
+use super::problem::Problem;
+use crate::inference::Model;
+use crate::inference::predict::{answer, read_texts};
+use crate::inference::search::SearchOptions;
+use crate::inference::translation::Translation;
+use crate::tasks::{Answer, DataSpec};
+use crate::{Error, Result};
+
+/// The most inputs of a request.
+const MOST_INPUTS: usize = 256;
+
+/// The most beams of a request: each has a state, which takes memory.
+const MOST_BEAMS: u64 = 64;
+
+/// The formats of a table in a request.
+const FORMATS: [&str; 3] = ["csv", "tsv", "jsonl"];
+
+/// Inputs to answer.
+struct Request {
+    inputs: Vec<String>,
+    /// The search for translations, if the request names it.
+    search: Option<SearchOptions>,
+    /// The format of an input that is a table.
+    format: String,
+    /// Whether translations come with their attention.
+    alignment: bool,
+}
+
+/// Answer a request.
+pub(super) async fn predict(
+    engine: Arc<Engine>,
+    model: &str,
+    fields: Fields,
+    limits: &Limits,
+) -> Result<Value, Problem> {
+    let request = Request::read(fields)?;
+    let most = limits.prompt;
+    let results = engine.compute(move |model| request.answer(model, most)).await?;
+    Ok(json!({ "object": "list", "model": model, "data": results }))
+}
+
+impl Request {
+    fn read(mut fields: Fields) -> Result<Self, Problem> {
+        let inputs = fields.texts("input", MOST_INPUTS)?;
+        let inputs =
+            inputs.ok_or_else(|| Problem::field("input", "is missing; expected a text to answer"))?;
+        let usual = SearchOptions::default();
+        let beams = fields.whole("beams", 1, MOST_BEAMS)?;
+        let penalty = fields.number("length_penalty")?;
+        let search = (beams.is_some() || penalty.is_some()).then(|| SearchOptions {
+            beams: beams.unwrap_or(usual.beams),
+            length_penalty: penalty.unwrap_or(usual.length_penalty),
+        });
+        let format = fields.text("format")?.unwrap_or_else(|| FORMATS[0].into());
+        if !FORMATS.contains(&format.as_str()) {
+            return Err(Problem::field("format", format!("expected one of {}", FORMATS.join(", "))));
+        }
+        let alignment = fields.flag("alignment")?;
+        fields.end()?;
+        Ok(Self { inputs, search, format, alignment })
+    }
+
+    fn answer(&self, model: &Model, most: usize) -> Result<Vec<Value>, Problem> {
+        let translates = model.network.sequence_to_sequence().is_some();
+        if !translates && (self.search.is_some() || self.alignment) {
+            let name = if self.alignment { "alignment" } else { "beams" };
+            let problem = format!("the model's task is {}; only translators have it", model.config.task);
+            return Err(Problem::field(name, problem));
+        }
+        if model.config.task.is_language_model() {
+            let problem = "is a language model; ask /v1/completions or /v1/score";
+            return Err(Problem::field("model", problem));
+        }
+        let tables = !translates && model.config.task.text_reader().is_none();
+        // A byte is at least as much as a token; a table is bounded by the size of the body.
+        if let Some(long) = self.inputs.iter().find(|input| !tables && input.len() > most) {
+            let problem = format!("has {} bytes; expected at most {most}", long.len());
+            return Err(Problem::field("input", problem));
+        }
+        if translates {
+            return self.translate(model);
+        }
+        let json = |answers: Vec<Answer>| answers.into_iter().map(|answer| answer.json);
+        if !tables {
+            let data = read_texts(model, &self.inputs).map_err(about_input)?;
+            return Ok(json(answer(model, &data).map_err(about_input)?).collect());
+        }
+        let mut found = vec![];
+        for input in &self.inputs {
+            found.extend(json(self.answer_table(model, input).map_err(about_input)?));
+        }
+        Ok(found)
+    }
+
+    fn translate(&self, model: &Model) -> Result<Vec<Value>, Problem> {
+        let translation = Translation::new(model, self.search.unwrap_or_default())?;
+        let (answers, _) = translation.answer(&self.inputs)?;
+        let mut found = vec![];
+        for (input, answer) in self.inputs.iter().zip(answers) {
+            let mut object = answer.json;
+            if self.alignment && !input.trim().is_empty() {
+                let alignment = translation.align(input)?;
+                object["alignment"] = json!({
+                    "source": alignment.source, "target": alignment.target, "weights": alignment.weights,
+                });
+            }
+            found.push(object);
+        }
+        Ok(found)
+    }
+
+    /// Answer a table of series. It is read from a file of a name that the server chooses, because tables may be
+    /// larger than memory elsewhere and are read from files only.
+    fn answer_table(&self, model: &Model, table: &str) -> Result<Vec<Answer>> {
+        let failed = |error: std::io::Error| Error::Message(format!("a temporary file: {error}"));
+        let suffix = format!(".{}", self.format);
+        let mut file = tempfile::Builder::new().suffix(&suffix).tempfile().map_err(failed)?;
+        file.write_all(table.as_bytes()).map_err(failed)?;
+        let path = file.path().to_string_lossy().into_owned();
+        let task = model.config.task;
+        let spec = task.question_data(DataSpec::new(&path), &model.config.schema)?;
+        let data = task.read_questions(&spec, Some(crate::data::Split::All), model.names())?;
+        answer(model, &data)
+    }
+}
+
+/// An error about the inputs, without the name of a file that the client does not know.
+fn about_input(error: Error) -> Problem {
+    match error {
+        Error::File { problem, .. } => Problem::field("input", problem),
+        Error::Invalid { problem, .. } => Problem::field("input", problem),
+        error => Problem::field("input", error),
+    }
+}

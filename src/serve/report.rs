@@ -1,0 +1,8 @@
+//! Lines for the person who runs the server.
+
+use std::io::Write;
+
+/// Print a line on standard error, which may be closed.
+pub(super) fn report(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,50 @@
+//! `/v1/score`: the log-probability of texts, as `rnn score --json --tokens` prints it.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::engine::Engine;
+use super::fields::Fields;
+use super::options::Limits;
+use super::problem::Problem;
+use crate::inference::score::score_lines;
+
+/// The most texts of a request.
+const MOST_TEXTS: usize = 256;
+
+/// Answer a request.
+pub(super) async fn score(
+    engine: Arc<Engine>,
+    model: &str,
+    mut fields: Fields,
+    limits: &Limits,
+) -> Result<Value, Problem> {
+    let texts = fields.texts("input", MOST_TEXTS)?;
+    let texts = texts.ok_or_else(|| Problem::field("input", "is missing; expected a text to score"))?;
+    let tokens = fields.flag("tokens")?;
+    fields.end()?;
+    let total: usize = texts.iter().map(String::len).sum();
+    if total > limits.prompt {
+        let problem = format!("has {total} bytes; expected at most {} together", limits.prompt);
+        return Err(Problem::field("input", problem));
+    }
+    let data = engine.compute(move |model| {
+        let scores = score_lines(model, &texts)?;
+        let tokenizer = model.tokenizer()?;
+        let shown = |id: &u32| tokenizer.token_text(*id).unwrap_or_default().into_owned();
+        let object = |(text, score): (&String, &crate::inference::score::LineScore)| {
+            let mut object = json!({
+                "logprob": score.logprob(), "tokens": score.tokens.len(),
+                "unknown": score.unknown.total(), "text": text,
+            });
+            if tokens {
+                object["token_texts"] = json!(score.tokens.iter().map(shown).collect::<Vec<_>>());
+                object["token_logprobs"] = json!(score.logprobs);
+            }
+            object
+        };
+        Ok(texts.iter().zip(&scores).map(object).collect::<Vec<_>>())
+    });
+    Ok(json!({ "object": "list", "model": model, "data": data.await? }))
+}

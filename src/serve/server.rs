@@ -1,0 +1,96 @@
+//! The server from start to end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::library::Library;
+use super::listen::serve;
+use super::metrics::Metrics;
+use super::options::Options;
+use super::report::report;
+use super::routes::{Shared, router};
+use crate::{Error, Result};
+
+/// A server that has loaded its bundles and listens.
+pub struct Server {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    /// The sizes and times of the bundles' files before they were loaded.
+    stamps: Vec<Vec<Option<(u64, SystemTime)>>>,
+}
+
+impl Server {
+    /// Load the bundles, and listen.
+    ///
+    /// # Errors
+    /// If a bundle cannot be loaded, or the address is taken.
+    pub fn bind(options: Options) -> Result<Self> {
+        let metrics = Arc::new(Metrics::new()?);
+        let (library, stamps) = Library::load(&options, &metrics)?;
+        let listener = TcpListener::bind(options.address).map_err(|error| {
+            let problem = format!("cannot listen on {}: {}", options.address, crate::error::plain(&error));
+            Error::invalid("port", format!("{problem}; give another, or 0 for any that is free"))
+        })?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let (library, options) = (Arc::new(library), Arc::new(options));
+        Ok(Self { listener, shared: Arc::new(Shared { library, metrics, options }), stamps })
+    }
+
+    /// Return the address that the server listens on.
+    ///
+    /// # Errors
+    /// Errors of the system.
+    pub fn address(&self) -> Result<SocketAddr> {
+        self.listener.local_addr().map_err(failed)
+    }
+
+    /// Answer requests until the program is told to end (Ctrl-C, or SIGTERM on Unix); then let running ones end, up to
+    /// the time of grace.
+    ///
+    /// # Errors
+    /// Errors of the system.
+    pub fn run(self) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+        let ended = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(self.listener).map_err(failed)?;
+            let Shared { library, metrics, options } = &*self.shared;
+            let watch = Arc::clone(library).watch(Arc::clone(options), Arc::clone(metrics), self.stamps);
+            let watch = tokio::spawn(watch);
+            let end = told_to_end().map_err(failed)?;
+            serve(listener, router(Arc::clone(&self.shared)), &options.limits, end).await;
+            watch.abort();
+            Ok(())
+        });
+        // Requests that did not end in time are dropped.
+        runtime.shutdown_background();
+        ended
+    }
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::Message(format!("the server failed: {error}"))
+}
+
+/// Wait for Ctrl-C or SIGTERM. A second one ends the program at once.
+#[cfg(unix)]
+fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        report("ending: running requests have until --grace; once more ends at once");
+        tokio::spawn(async move {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            std::process::exit(130);
+        });
+    })
+}
+
+/// Wait for Ctrl-C.
+#[cfg(not(unix))]
+fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

@@ -1,0 +1,72 @@
+//! Who may ask: keys, hosts, origins, and what the command line refuses.
+
+use super::client::Server;
+use crate::cli::Folder;
+
+fn get(path: &str, more: &str) -> Vec<u8> {
+    let host = if more.contains("Host:") { "" } else { "Host: localhost\r\n" };
+    format!("GET {path} HTTP/1.1\r\n{host}{more}Connection: close\r\n\r\n").into_bytes()
+}
+
+#[test]
+fn keys_open_every_route_but_health_and_the_page() {
+    let folder = Folder::with_model();
+    folder.write("keys", "first-key\n\n second-key \n");
+    let server = Server::start(&folder, "m --api-key-file keys");
+    let status = |key: &str| server.send(&get("/v1/models", &format!("Authorization: {key}\r\n"))).status;
+    assert_eq!(["Bearer first-key", "Bearer second-key"].map(status), [200, 200]);
+    for key in ["Bearer first-ke", "Bearer first-key2", "Bearer ", "Basic first-key", "first-key", ""] {
+        assert_eq!(status(key), 401, "{key}");
+    }
+    for route in ["/v1/models", "/metrics", "/props", "/v1/completions?prompt=a"] {
+        let reply = server.get(route);
+        assert_eq!((reply.status, &reply.json()["error"]["type"]), (401, &"authentication_error".into()));
+        assert!(reply.header.contains("www-authenticate: bearer"), "{}", reply.header);
+    }
+    assert_eq!(server.post("/v1/completions", "{}").status, 401);
+    assert_eq!(["/health", "/"].map(|path| server.get(path).status), [200, 200]);
+}
+
+#[test]
+fn other_hosts_and_origins_are_refused_unless_allowed() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m --allow-origin https://a.example");
+    for (host, status) in [
+        ("localhost", 200),
+        ("localhost:8080", 200),
+        ("127.0.0.1:99", 200),
+        ("[::1]:8080", 200),
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost.evil.example:8080", 403),
+    ] {
+        assert_eq!(server.send(&get("/v1/models", &format!("Host: {host}\r\n"))).status, status, "{host}");
+    }
+    let of = |origin: &str| server.send(&get("/v1/models", &format!("Origin: {origin}\r\n"))).header;
+    assert!(of("https://a.example").contains("access-control-allow-origin: https://a.example"));
+    for other in ["https://b.example", "https://a.example.b", "null"] {
+        assert!(!of(other).contains("access-control"), "{other}");
+    }
+    // A page of another origin can post without asking only in types that are refused.
+    let plain = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n\
+                  Connection: close\r\nContent-Length: 2\r\n\r\n{}";
+    assert_eq!(server.send(plain).status, 415);
+}
+
+#[test]
+fn command_line_refuses_what_is_unsafe_or_cannot_be_served() {
+    let folder = Folder::with_model();
+    std::fs::create_dir(folder.path("other")).unwrap();
+    folder.write("empty", "\n\n");
+    folder.refused("serve m --host 0.0.0.0", 2, &["--host", "--api-key-file", "--no-auth"]);
+    folder.refused("serve m --api-key-file empty", 2, &["--api-key-file", "empty", "one a line"]);
+    folder.refused("serve m --api-key-file nowhere", 1, &["nowhere", "no such file"]);
+    folder.refused("serve m ./m", 2, &["BUNDLE", "both be called m"]);
+    folder.refused("serve other", 1, &["other"]);
+    folder.refused("serve m --runs nowhere", 2, &["--runs", "nowhere is no folder"]);
+    folder.refused("serve", 2, &["BUNDLE"]);
+    folder.refused("serve m --timeout 0", 2, &["--timeout", "seconds from 0.001 to 86400"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    folder.refused(&format!("serve m --port {port}"), 2, &["--port", "another"]);
+}

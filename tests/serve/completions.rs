@@ -1,0 +1,232 @@
+//! `/v1/completions`: texts are those of `rnn generate`, whoever else is served.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::client::Server;
+use crate::cli::{Folder, TINY};
+
+/// Requests, and for each the flags of the command that writes the same text.
+fn requests() -> Vec<(Value, Vec<&'static str>)> {
+    let rules: [(Value, Vec<&str>); 6] = [
+        (json!({}), vec![]),
+        (json!({"temperature": 0.7, "top_p": 0.9}), vec!["--temperature", "0.7", "--top-p", "0.9"]),
+        (json!({"top_k": 5, "repeat_penalty": 1.3}), vec!["--top-k", "5", "--repetition-penalty", "1.3"]),
+        (json!({"min_p": 0.05, "stop": "us"}), vec!["--min-p", "0.05", "--stop", "us"]),
+        (
+            json!({"typical_p": 0.8, "stop": ["w t", "\n"]}),
+            vec!["--typical-p", "0.8", "--stop", "w t", "--stop", "\n"],
+        ),
+        (json!({"temperature": 0}), vec!["--greedy"]),
+    ];
+    let request = |number: usize| {
+        let (fields, flags) = rules[number % rules.len()].clone();
+        let prompt = ["the", "cat", "dog by", ""][number % 4];
+        let length = 20 + 7 * number;
+        let mut body = json!({"model": "m", "prompt": prompt, "max_tokens": length, "seed": number});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        (body, flags)
+    };
+    (0..24).map(request).collect()
+}
+
+/// The text that the command writes for a request.
+fn written(folder: &Folder, body: &Value, flags: &[&str]) -> String {
+    let (length, seed) = (&body["max_tokens"], &body["seed"]);
+    let mut command = folder.rnn(&format!("generate m --json --length {length}"));
+    if flags != ["--greedy"] {
+        command.arg("--seed").arg(seed.to_string());
+    }
+    let output = command.args(flags).arg("--prompt").arg(body["prompt"].as_str().unwrap()).output().unwrap();
+    assert!(output.status.success(), "{body}: {}", String::from_utf8_lossy(&output.stderr));
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    object["text"].as_str().unwrap().to_string()
+}
+
+#[test]
+fn texts_in_a_crowd_are_those_of_the_command() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m --streams 5");
+    let requests = requests();
+    let found: Vec<String> = std::thread::scope(|scope| {
+        let ask = |(number, (body, _)): (usize, &(Value, Vec<&str>))| {
+            let (mut body, server) = (body.clone(), &server);
+            scope.spawn(move || {
+                // Every other client reads its text as it grows.
+                body["stream"] = json!(number % 2 == 0);
+                let reply = server.post("/v1/completions", &body.to_string());
+                assert_eq!(reply.status, 200, "{body}: {reply:?}");
+                match number % 2 {
+                    0 => reply.streamed().concat(),
+                    _ => reply.json()["choices"][0]["text"].as_str().unwrap().to_string(),
+                }
+            })
+        };
+        let clients: Vec<_> = requests.iter().enumerate().map(ask).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    for ((body, flags), found) in requests.iter().zip(found) {
+        assert_eq!(found, written(&folder, body, flags), "{body}");
+    }
+    // They were written side by side.
+    assert!(server.metric("rnn_batch_size_sum") > 1.5 * server.metric("rnn_batch_size_count"));
+}
+
+#[test]
+fn several_prompts_and_texts_come_in_order() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m");
+    let body = json!({"prompt": ["the", "a"], "n": 3, "max_tokens": 30, "seed": 4, "echo": true});
+    let reply = server.ask("/v1/completions", &body);
+    let lines = |prompt: &str| {
+        let line = format!("generate m --length 30 --seed 4 --count 3 --json --prompt {prompt}");
+        let texts = folder.done(&line);
+        let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].clone();
+        texts.lines().map(|line| format!("{prompt}{}", text(line).as_str().unwrap())).collect::<Vec<_>>()
+    };
+    let choices = reply["choices"].as_array().unwrap();
+    let found: Vec<&str> = choices.iter().map(|choice| choice["text"].as_str().unwrap()).collect();
+    assert_eq!(found, [lines("the"), lines("a")].concat());
+    let indices: Vec<_> = choices.iter().map(|choice| choice["index"].as_u64().unwrap()).collect();
+    assert_eq!(indices, [0, 1, 2, 3, 4, 5]);
+    assert!(choices.iter().all(|choice| choice["finish_reason"] == "length"));
+    let usage = json!({"prompt_tokens": 4, "completion_tokens": 180, "total_tokens": 184});
+    assert_eq!((&reply["usage"], &reply["seed"]), (&usage, &json!(4)));
+    assert_eq!(reply["object"], "text_completion");
+}
+
+#[test]
+fn best_texts_are_the_most_probable() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m");
+    let ask = |more: Value| {
+        let mut body = json!({"prompt": "the", "max_tokens": 9, "seed": 2, "logprobs": 0});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server.ask("/v1/completions", &body)["choices"].as_array().unwrap().clone()
+    };
+    let mean = |choice: &Value| {
+        let logprobs = choice["logprobs"]["token_logprobs"].as_array().unwrap();
+        logprobs.iter().map(|logprob| logprob.as_f64().unwrap()).sum::<f64>() / logprobs.len() as f64
+    };
+    let mut all = ask(json!({"n": 6}));
+    all.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
+    let best = ask(json!({"n": 2, "best_of": 6}));
+    assert_eq!(best.len(), 2);
+    assert_eq!((&best[0]["text"], &best[1]["text"]), (&all[0]["text"], &all[1]["text"]));
+}
+
+#[test]
+fn tokens_come_with_their_alternatives() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m");
+    let body = json!({"prompt": "the", "max_tokens": 12, "temperature": 0, "logprobs": 3});
+    let choice = server.ask("/v1/completions", &body)["choices"][0].clone();
+    let logprobs = &choice["logprobs"];
+    let tokens = logprobs["tokens"].as_array().unwrap();
+    let text: String = tokens.iter().map(|token| token.as_str().unwrap()).collect();
+    assert_eq!(text, choice["text"].as_str().unwrap());
+    for at in 0..12 {
+        let top: BTreeMap<String, f64> =
+            serde_json::from_value(logprobs["top_logprobs"][at].clone()).unwrap();
+        // The model may rank a special token, which is never written, above the token.
+        let highest = top.values().copied().fold(f64::NEG_INFINITY, f64::max);
+        let own = logprobs["token_logprobs"][at].as_f64().unwrap();
+        assert!(top.len() == 3 && own <= highest && own < 0., "{at}: {top:?}, {own}");
+        if let Some(listed) = top.get(tokens[at].as_str().unwrap()) {
+            assert_eq!(*listed, own);
+        }
+        assert_eq!(logprobs["text_offset"][at], json!(at));
+    }
+    let sum: f64 = (0..12).map(|at| logprobs["token_logprobs"][at].as_f64().unwrap()).sum();
+    let line = folder.done("generate m --prompt the --length 12 --greedy --json");
+    let expected = serde_json::from_str::<Value>(&line).unwrap()["logprob"].as_f64().unwrap();
+    assert!((sum - expected).abs() < 1e-9, "{sum} {expected}");
+}
+
+#[test]
+fn state_goes_on_on_another_server_of_the_same_bundle_only() {
+    let folder = Folder::with_model();
+    folder.done(&format!("train gru --data text.txt --out other {TINY}"));
+    let whole = folder.done("generate m --prompt the --length 60 --seed 9");
+    let server = Server::start(&folder, "m other");
+    let ask = |server: &Server, body: Value| server.ask("/v1/completions", &body)["choices"][0].clone();
+    let first = ask(
+        &server,
+        json!({"model": "m", "prompt": "the", "max_tokens": 25, "seed": 9, "return_state": true, "echo": true}),
+    );
+    let state = first["state"].as_str().unwrap().to_string();
+    let changed = format!("{}A{}", &state[..400], &state[401..]);
+    let with = |model: &str, state: &str| json!({"model": model, "state": state}).to_string();
+    for (body, mention) in [
+        (with("other", &state), "belongs to another bundle"),
+        (with("m", &changed), "was changed"),
+        (with("m", "bm8="), "is not a state"),
+        (with("m", "..."), "is not a state"),
+    ] {
+        let message = server.refused("/v1/completions", &body, 400, Some("state"));
+        assert!(message.contains(mention), "{message}");
+    }
+    drop(server);
+    let server = Server::start(&folder, "m");
+    let second = ask(&server, json!({"state": state, "max_tokens": 35}));
+    let text = format!("{}{}\n", first["text"].as_str().unwrap(), second["text"].as_str().unwrap());
+    assert_eq!(text, whole);
+}
+
+#[test]
+fn streams_have_the_form_that_clients_expect() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m");
+    let body = json!({
+        "prompt": "the", "max_tokens": 5, "stream": true, "stream_options": {"include_usage": true}, "user": "me",
+        "presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "suffix": null,
+    });
+    let reply = server.post("/v1/completions", &body.to_string());
+    assert!(reply.header.contains("content-type: text/event-stream"), "{}", reply.header);
+    let events = reply.events();
+    assert_eq!(events.len(), 6);
+    assert!(events.iter().all(|event| event["id"] == events[0]["id"]));
+    assert_eq!(events[3]["choices"][0]["finish_reason"], Value::Null);
+    assert_eq!(events[4]["choices"][0]["finish_reason"], "length");
+    assert_eq!(events[5]["choices"], json!([]));
+    assert_eq!(events[5]["usage"]["completion_tokens"], 5);
+    // A browser's EventSource can only GET.
+    let got = server.get("/v1/completions?prompt=the&max_tokens=5&seed=3");
+    let line = folder.done("generate m --prompt the --length 5 --seed 3");
+    assert_eq!(format!("the{}\n", got.streamed().concat()), line);
+}
+
+#[test]
+fn wrong_fields_are_named() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m --max-tokens 50 --max-prompt 10 --streams 4");
+    for (body, param, mention) in [
+        (r#"{"max_tokens": 51}"#, "max_tokens", "is 51; expected a whole number from 0 to 50"),
+        (r#"{"max_tokens": 1e9}"#, "max_tokens", "expected a whole number"),
+        (r#"{"temperature": -1}"#, "temperature", "expected 0 (greedy) or more"),
+        (r#"{"temperature": 1e308, "top_p": 2}"#, "top_p", "2 is not a probability"),
+        (r#"{"repeat_penalty": 0}"#, "repeat_penalty", "expected above 0"),
+        (r#"{"prompt": [1, 2]}"#, "prompt", "expected a string, or an array of 1 to 4 strings"),
+        (r#"{"prompt": "the cat by the"}"#, "prompt", "has 14 tokens; expected at most 10"),
+        (r#"{"n": 5}"#, "n", "is 5; expected a whole number from 1 to 4"),
+        (r#"{"n": 3, "prompt": ["a", "b"]}"#, "best_of", "more than the 4"),
+        (r#"{"n": 2, "best_of": 1}"#, "best_of", "expected a whole number from 2 to 4"),
+        (r#"{"best_of": 2, "stream": true}"#, "best_of", "known at their end only"),
+        (r#"{"stop": ["a", ""]}"#, "stop", "the empty text"),
+        (r#"{"seed": -1}"#, "seed", "expected a whole number from 0"),
+        (r#"{"seed": 1e400}"#, "body", "is not JSON"),
+        (r#"{"suffix": "x"}"#, "suffix", "read forward only"),
+        (r#"{"presence_penalty": 1}"#, "presence_penalty", "use repeat_penalty"),
+        (r#"{"logit_bias": {"5": 1}}"#, "logit_bias", "not available"),
+        (r#"{"stream_options": 1}"#, "stream_options", "include_usage"),
+        (r#"{"tempreature": 1}"#, "tempreature", "is no field of this route"),
+        (r#"{"echo": true, "logprobs": 1}"#, "echo", "/v1/score"),
+        (r#"{"return_state": true, "n": 2}"#, "return_state", "belongs to one text"),
+    ] {
+        let message = server.refused("/v1/completions", body, 400, Some(param));
+        assert!(message.starts_with(&format!("{param}: ")) && message.contains(mention), "{body}: {message}");
+    }
+    let missing = server.refused("/v1/completions", r#"{"model": "../m"}"#, 404, Some("model"));
+    assert_eq!(missing, "model: \"../m\" is not served; expected one of m");
+}

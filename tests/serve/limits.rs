@@ -1,0 +1,92 @@
+//! Places, the queue, time, clients that go away, and the end of the server.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::client::{Server, post, read_reply};
+use crate::cli::Folder;
+
+/// The body of a request whose text takes long.
+fn long(more: &str) -> String {
+    format!(r#"{{"prompt": "the", "max_tokens": 100000000, "stream": true{more}}}"#)
+}
+
+const LONG: &str = "m --max-tokens 100000000";
+
+/// Open a stream and read its first bytes.
+fn begun(server: &Server) -> std::net::TcpStream {
+    let mut stream = server.connect();
+    stream.write_all(&post("/v1/completions", &long(""), "")).unwrap();
+    let mut start = [0; 600];
+    stream.read_exact(&mut start).unwrap();
+    assert!(start.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&start));
+    stream
+}
+
+#[test]
+fn full_queue_is_status_429_and_a_client_that_goes_away_frees_its_place() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, &format!("{LONG} --streams 2 --queue 1"));
+    let streams = [begun(&server), begun(&server)];
+    let mut queued = server.connect();
+    queued.write_all(&post("/v1/completions", r#"{"prompt": "the", "max_tokens": 4}"#, "")).unwrap();
+    server.until("a text waits", || server.metric("rnn_queue{") == 1.);
+    let reply = server.post("/v1/completions", &long(""));
+    assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (429, Some("rate_limit_exceeded")));
+    assert!(reply.header.contains("retry-after: 1"), "{}", reply.header);
+    assert_eq!(server.metric("rnn_streams{"), 2.);
+    // The queued text gets the place of a client that breaks its connection.
+    drop(streams);
+    assert_eq!(read_reply(queued).status, 200);
+    server.until("all places are free", || server.metric("rnn_streams{") == 0.);
+    assert_eq!(server.ask("/v1/completions", &json!({"n": 2, "max_tokens": 2}))["choices"][1]["index"], 1);
+}
+
+#[test]
+fn crowd_beyond_the_limit_gets_answers_or_429_and_nothing_else() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m --streams 4 --queue 8");
+    let body = r#"{"prompt": "the", "max_tokens": 400}"#;
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let clients: Vec<_> =
+            (0..100).map(|_| scope.spawn(|| server.post("/v1/completions", body).status)).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    let count = |status| statuses.iter().filter(|&&found| found == status).count();
+    assert_eq!(count(200) + count(429), 100, "{statuses:?}");
+    assert!(count(200) >= 12, "{statuses:?}");
+}
+
+#[test]
+fn request_ends_at_its_time() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, &format!("{LONG} --timeout 0.5"));
+    let whole = server.post("/v1/completions", r#"{"max_tokens": 100000000}"#);
+    assert_eq!((whole.status, whole.json()["error"]["code"].as_str()), (504, Some("timeout")));
+    let streamed = server.post("/v1/completions", &long("")).events();
+    assert_eq!(streamed.last().unwrap()["error"]["code"], "timeout");
+    server.until("all places are free", || server.metric("rnn_streams{") == 0.);
+}
+
+#[cfg(unix)]
+#[test]
+fn server_that_is_told_to_end_lets_requests_end_up_to_the_grace() {
+    let folder = Folder::with_model();
+    let mut server = Server::start(&folder, &format!("{LONG} --grace 20"));
+    let mut stream = server.connect();
+    stream.write_all(&post("/v1/completions", r#"{"max_tokens": 30000, "stream": true}"#, "")).unwrap();
+    stream.read_exact(&mut [0; 300]).unwrap();
+    assert_eq!(server.terminate(), Some(0));
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("\"finish_reason\":\"length\"") && rest.contains("[DONE]"), "cut short");
+    assert!(std::net::TcpStream::connect(&server.address).is_err());
+
+    let mut server = Server::start(&folder, &format!("{LONG} --grace 0.3"));
+    let _endless = begun(&server);
+    let began = std::time::Instant::now();
+    assert_eq!(server.terminate(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(20));
+}

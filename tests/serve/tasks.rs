@@ -1,0 +1,119 @@
+//! `/v1/predict`, `/v1/score`, `/v1/inspect` and the routes about the server.
+
+use serde_json::{Value, json};
+
+use super::client::Server;
+use crate::cli::{Folder, TINY_SEQUENCES, records};
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn answers_are_those_of_the_command() {
+    let folder = Folder::new();
+    folder.write("records.csv", records("label,text"));
+    folder.done(&format!("train lstm --task classify --data records.csv --out classifier {TINY_SEQUENCES}"));
+    folder
+        .done(&format!("train gru --task translate --data builtin:dates --out translator {TINY_SEQUENCES}"));
+    let rows: String = (0..200).map(|n| format!("{n},{}\n", (f64::from(n) / 5.).sin())).collect();
+    let table = format!("step,value\n{rows}");
+    folder.write("series.csv", &table);
+    folder.done(&format!(
+        "train gru --task forecast --data series.csv --rows 8 --horizon 3 --out forecaster {TINY_SEQUENCES}"
+    ));
+    let server = Server::start(&folder, "classifier translator forecaster");
+    let ask = |model: &str, input: Value| {
+        server.ask("/v1/predict", &json!({"model": model, "input": input}))["data"]
+            .as_array()
+            .unwrap()
+            .clone()
+    };
+    folder.write("questions.txt", "ab ab\nab\n");
+    let classes = lines(&folder.done("predict classifier --data questions.txt --json"));
+    assert_eq!(ask("classifier", json!(["ab ab", "ab"])), classes);
+    assert_eq!(ask("classifier", json!("ab")), classes[1..]);
+    let date = folder.rnn("predict translator --json --text").arg("3 may 1999").output().unwrap();
+    let date = lines(&String::from_utf8(date.stdout).unwrap());
+    assert_eq!(ask("translator", json!("3 may 1999")), date);
+    let forecast = lines(&folder.done("predict forecaster --data series.csv --json"));
+    assert_eq!(ask("forecaster", json!(table)), forecast);
+    assert_eq!(forecast[0]["mean"].as_array().unwrap().len(), 3);
+
+    let body = json!({"model": "translator", "input": "3 may 1999", "beams": 3, "alignment": true});
+    let aligned = &server.ask("/v1/predict", &body)["data"][0]["alignment"];
+    let (targets, weights) = (aligned["target"].as_array().unwrap(), aligned["weights"].as_array().unwrap());
+    assert_eq!(targets.len(), weights.len());
+    let width = aligned["source"].as_array().unwrap().len();
+    assert!(weights.iter().all(|row| row.as_array().unwrap().len() == width));
+
+    let refused =
+        |body: Value, param: &str| server.refused("/v1/predict", &body.to_string(), 400, Some(param));
+    let broken = refused(json!({"model": "forecaster", "input": "a,b\nx,y\n"}), "input");
+    assert!(!broken.contains("/tmp"), "{broken}");
+    refused(json!({"model": "classifier"}), "input");
+    refused(json!({"model": "classifier", "input": "ab", "beams": 2}), "beams");
+    refused(json!({"model": "classifier", "input": "ab", "format": "xls"}), "format");
+    let text = server.refused("/v1/completions", r#"{"model": "classifier"}"#, 400, Some("model"));
+    assert!(text.contains("its task is classify; only a language model writes"), "{text}");
+    let none = server.refused("/v1/predict", r#"{"input": "ab"}"#, 400, Some("model"));
+    assert_eq!(none, "model: is missing; expected one of classifier, translator, forecaster");
+}
+
+#[test]
+fn scores_are_those_of_the_command() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m");
+    folder.write("lines.txt", "the cat\na dog by us\n");
+    let expected = lines(&folder.done("score m lines.txt --json --tokens"));
+    let body = json!({"input": ["the cat", "a dog by us"], "tokens": true});
+    assert_eq!(server.ask("/v1/score", &body)["data"], json!(expected));
+
+    // What a text costs when it is inspected is what it costs when it is scored.
+    let inspected = server.ask("/v1/inspect", &json!({"input": "the cat"}));
+    let bits: Vec<f64> = serde_json::from_value(inspected["bits"].clone()).unwrap();
+    assert_eq!((bits.len(), inspected["tokens"][4].as_str()), (7, Some("c")));
+    for (at, bits) in bits.iter().enumerate() {
+        let nats = expected[0]["token_logprobs"][at].as_f64().unwrap();
+        assert!((bits * std::f64::consts::LN_2 + nats).abs() < 1e-6, "{at}: {bits} bits, {nats} nats");
+    }
+    let units = inspected["units"].as_array().unwrap();
+    assert_eq!((units.len(), units[0].as_array().unwrap().len()), (8, 7));
+    let within = |value: &Value| (-1000..=1000).contains(&value.as_i64().unwrap());
+    assert!(units.iter().all(|unit| unit.as_array().unwrap().iter().all(within)));
+    assert!(units.iter().any(|unit| unit[0] != unit[6]));
+    server.refused("/v1/inspect", r#"{"input": ""}"#, 400, Some("input"));
+}
+
+#[test]
+fn server_describes_itself() {
+    let folder = Folder::with_model();
+    assert_eq!(Server::start(&folder, "m").get("/v1/runs").status, 404);
+    let server = Server::start(&folder, "m --streams 3 --runs .");
+    let runs = server.get("/v1/runs").json();
+    assert_eq!((&runs["data"][0]["name"], runs["data"].as_array().unwrap().len()), (&json!("m"), 1));
+    assert_eq!(runs["data"][0]["settings"]["hidden"], 8);
+    assert!(runs["data"][0]["reports"][0]["loss"].is_f64());
+    assert_eq!(server.get("/health").json(), json!({"status": "ok"}));
+    let models = server.get("/v1/models").json();
+    assert_eq!((&models["object"], &models["data"][0]["id"]), (&json!("list"), &json!("m")));
+    assert_eq!(models["data"][0]["task"], "lm");
+    assert_eq!(server.get("/v1/models/m").json(), models["data"][0]);
+    assert_eq!(server.get("/v1/models/x").status, 404);
+    let props = server.get("/props").json();
+    assert_eq!((&props["limits"]["streams"], &props["models"][0]["id"]), (&json!(3), &json!("m")));
+    assert_eq!(props["models"][0]["network"]["rnn"]["hidden_size"], 8);
+    server.ask("/v1/completions", &json!({"prompt": "the", "max_tokens": 7}));
+    server.post("/v1/completions", "{");
+    let count = |status| {
+        server.metric(&format!("rnn_requests_total{{route=\"/v1/completions\",status=\"{status}\"}}"))
+    };
+    assert_eq!((count(200), count(400)), (1., 1.));
+    assert_eq!(server.metric("rnn_tokens_total{kind=\"completion\",model=\"m\"}"), 7.);
+    assert_eq!(server.metric("rnn_tokens_total{kind=\"prompt\",model=\"m\"}"), 3.);
+    assert_eq!(server.metric("rnn_first_token_seconds_count"), 1.);
+    assert_eq!(server.metric("rnn_batch_size_count"), 7.);
+    let other = server.get("/no/such/route");
+    assert_eq!((other.status, other.json()["error"]["type"].as_str()), (404, Some("invalid_request_error")));
+    assert_eq!(server.get("/v1/score").status, 405);
+}
