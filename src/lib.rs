@@ -17,6 +17,7 @@ mod contain;
 pub mod data;
 pub mod device;
 pub mod error;
+pub mod formats;
 mod hash;
 pub mod inference;
 pub mod listing;

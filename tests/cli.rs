@@ -9,6 +9,7 @@ mod data;
 mod eval;
 mod exit_codes;
 mod export;
+mod export_onnx;
 mod forecast;
 mod forecast_counts;
 mod forecast_files;

@@ -11,6 +11,7 @@ mod hub;
 mod imports;
 mod kernels;
 mod old_bundles;
+mod onnx;
 mod optim;
 mod properties;
 mod random_layer;

@@ -197,7 +197,7 @@ impl Loaded {
     }
 
     /// Return the bytes of `tokenizer.json`; `None` for a model that reads no text.
-    pub(super) fn tokenizer_bytes(&self) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn tokenizer_bytes(&self) -> Result<Option<Vec<u8>>> {
         let reads_text = self.config.tokenizer.is_some();
         reads_text.then(|| self.checksums.read(&self.path, TOKENIZER)).transpose()
     }

@@ -1,30 +1,36 @@
-//! `rnn export`: copies of a bundle for shipping.
+//! `rnn export`: copies of a bundle for shipping, and files for other frameworks.
 
 use std::path::PathBuf;
 
 use candle_core::DType;
 use rnn_zoo::bundle::{self, Export, StoredType};
+use rnn_zoo::formats::onnx;
 
 use super::bundle_argument::Bundle;
 use super::outcome::Outcome;
 use crate::cli::note::note;
 
-/// Copy a bundle for use elsewhere: smaller, with checksums
+/// Copy a bundle for use elsewhere: smaller, with checksums, or as a file of another framework
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   rnn export my-gru --out my-gru-small                  without training state
   rnn export my-gru --out my-gru-f16 --dtype f16        with parameters of half the size
   rnn export my-gru --out my-gru-int8 --dtype int8      of a quarter: matrices as integers with one scale a row
-  rnn export my-gru --out my-gru-whole --with-training  with everything that --resume needs")]
+  rnn export my-gru --out my-gru-whole --with-training  with everything that --resume needs
+  rnn export my-gru --out my-gru.onnx --format onnx     as a graph for ONNX Runtime, its tokenizer beside it")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
     bundle: String,
 
-    /// The new bundle
-    #[arg(long, value_name = "BUNDLE")]
+    /// The new bundle, or the file with --format
+    #[arg(long, value_name = "BUNDLE|FILE")]
     out: PathBuf,
+
+    /// Write a file for another framework instead of a bundle
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["dtype", "with_training"])]
+    format: Option<Format>,
 
     /// Type of the stored parameters; loading converts them back [default: unchanged]
     #[arg(long, value_name = "DTYPE")]
@@ -34,9 +40,15 @@ pub struct Args {
     #[arg(long)]
     with_training: bool,
 
-    /// Replace an existing bundle
+    /// Replace an existing bundle or file
     #[arg(long)]
     force: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// A graph of opset 17 with parameters in f32.
+    Onnx,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -61,6 +73,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     });
     let options = Export { dtype, with_training: args.with_training, force: args.force };
     let found = Bundle::find(&args.bundle)?;
+    if let Some(Format::Onnx) = args.format {
+        let files = onnx::export(found.path(), &args.out, args.force).map_err(|error| found.named(error))?;
+        files.iter().for_each(|file| note!("exported {}", file.display()));
+        return Ok(Outcome::Done);
+    }
     bundle::export(found.path(), &args.out, &options).map_err(|error| found.named(error))?;
     note!("exported {}", args.out.display());
     Ok(Outcome::Done)

@@ -1,0 +1,3 @@
+//! Models in the formats of other frameworks.
+
+pub mod onnx;

@@ -1,0 +1,43 @@
+//! `rnn export --format onnx`: the graph with its tokenizer beside it.
+
+use std::path::Path;
+
+use candle_core::{DType, Device};
+use rnn_zoo::bundle::read_tensors;
+use rnn_zoo::formats::onnx;
+
+use super::Folder;
+
+#[test]
+fn onnx_file_has_the_parameters_and_its_tokenizer_beside_it() {
+    let folder = Folder::with_model();
+    folder.done("export m --format onnx --out m.onnx");
+    assert!(folder.bytes("m.tokenizer.json") == folder.bytes("m/tokenizer.json"));
+    let found = onnx::decode(Path::new("m.onnx"), &folder.bytes("m.onnx")).unwrap();
+    let expected = read_tensors(&folder.path("m/model.safetensors"), &Device::Cpu).unwrap();
+    assert!(found.parameters.keys().eq(expected.keys()));
+    for (name, tensor) in &expected {
+        assert_eq!(tensor.dtype(), DType::F32);
+        let values = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values(&found.parameters[name]), values(tensor), "{name}");
+    }
+    assert_eq!(serde_json::to_value(&found.config).unwrap(), folder.json("m/config.json"));
+}
+
+#[test]
+fn onnx_export_replaces_files_with_force_alone_and_names_what_it_cannot_do() {
+    let folder = Folder::with_model();
+    folder.write("m.tokenizer.json", "mine");
+    folder.refused("export m --format onnx --out m.onnx", 1, &["m.tokenizer.json: exists", "--force"]);
+    folder.done("export m --format onnx --out m.onnx --force");
+    folder.done("export m --format onnx --out m.onnx --force");
+    folder.refused("export m --format onnx --out m", 1, &["m", "--out"]);
+    folder.refused("export m --format onnx --out n.onnx --dtype f16", 2, &["--dtype", "--format"]);
+    folder.refused("export m --format onnx --out missing/n.onnx", 1, &["missing/n.onnx: cannot be written"]);
+    folder.done(&format!("train lstm --data text.txt --out norm --layer-norm {}", super::TINY));
+    folder.refused(
+        "export norm --format onnx --out n.onnx",
+        1,
+        &["norm: the recurrent stack has layer norm"],
+    );
+}
