@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -123,8 +124,8 @@ def predict(page: Page) -> None:
     page.browser.execute_script("document.getElementById('model').dispatchEvent(new Event('change'))")
     page.until(lambda: page.one("#tab-predict").get_attribute("aria-selected") == "true")
     answer(page, "Who wrote Hamlet ?\nHow far is the moon ?", 2)
-    assert [heading.text for heading in page.all(".answer h2")] == ["HUM", "NUM"]
-    shares = [float(span.text.rstrip("%")) for span in page.all(".answer:first-child .bar span")]
+    assert [heading.text for heading in page.all("#answers .answer h2")] == ["HUM", "NUM"]
+    shares = [float(span.text.rstrip("%")) for span in page.all("#answers .answer:first-child .bar span")]
     assert abs(sum(shares) - 100) < 0.5, shares
 
     page.choose("lstm-conll2000")
@@ -134,7 +135,7 @@ def predict(page: Page) -> None:
 
     page.choose("gru-multi30k")
     answer(page, "A man is riding a horse.", 1)
-    assert "Mann" in page.one(".answer p").text
+    assert "Mann" in page.one("#answers .answer p").text
     for row in page.all(".matrix tr")[1:]:
         titles = [cell.get_attribute("title") for cell in row.find_elements(By.TAG_NAME, "td")]
         weights = [float(title.rsplit(": ", 1)[1].rstrip("%")) for title in titles]
@@ -147,8 +148,8 @@ def predict(page: Page) -> None:
         values = ",".join(f"{math.sin(hour / 24 * math.tau + at):.3f}" for at in range(7))
         rows.append(f"2020-01-{1 + hour // 24:02d} {hour % 24:02d}:00:00,{values}")
     answer(page, "\n".join(["date," + ",".join(names), *rows]), 7)
-    assert [heading.text for heading in page.all(".answer h2")] == names
-    points = page.one(".answer svg .mean").get_attribute("points").split(" ")
+    assert [heading.text for heading in page.all("#answers .answer h2")] == names
+    points = page.one("#answers .answer svg .mean").get_attribute("points").split(" ")
     assert len(points) == 96
 
 
@@ -169,14 +170,14 @@ def runs(page: Page) -> None:
     table = page.one("#settings").text
     assert '"gru"' in table and '"lstm"' in table, table
     Select(page.one("#figure")).select_by_value("lr")
-    assert "lr by step" == page.one("#chart svg").get_attribute("aria-label")
+    page.until(lambda: page.one("#chart svg").get_attribute("aria-label") == "lr by step")
 
 
 def answer(page: Page, text: str, count: int) -> None:
-    page.until(lambda: page.all(".answer") == [])
+    page.until(lambda: page.all("#answers .answer") == [])
     page.fill("#predict-input", text)
     page.submit("predict")
-    page.until(lambda: len(page.all(".answer")) == count or page.one("#problem").get_property("textContent"))
+    page.until(lambda: len(page.all("#answers .answer")) == count or page.one("#problem").get_property("textContent"))
     page.no_problem()
 
 
@@ -190,7 +191,7 @@ def main() -> None:
         for flag in [*FLAGS, f"--user-data-dir={profile}", "--window-size=1200,800"]:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        browser = webdriver.Chrome(options=options, service=webdriver.ChromeService("chromedriver"))
+        browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
         try:
             drive(Page(browser), arguments)
         finally:
