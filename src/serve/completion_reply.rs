@@ -49,7 +49,7 @@ impl Heading {
     }
 
     /// An object with choices.
-    pub(super) fn object(&self, choices: Vec<Value>, usage: Option<Usage>) -> Value {
+    pub(super) fn object(&self, choices: &[Value], usage: Option<Usage>) -> Value {
         let mut object = json!({
             "id": self.id, "object": "text_completion", "created": self.created, "model": self.model,
             "choices": choices,

@@ -161,7 +161,7 @@ impl Writing {
                 chosen.push(choice.take(index, logprobs.is_some()));
             }
         }
-        Ok(self.heading.object(chosen, Some(self.usage)))
+        Ok(self.heading.object(&chosen, Some(self.usage)))
     }
 
     /// Send the texts as they grow.
@@ -173,7 +173,7 @@ impl Writing {
         if let Err(problem) = ended {
             send(client, &problem.json()).await;
         } else if self.request.stream_usage {
-            send(client, &self.heading.object(vec![], Some(self.usage))).await;
+            send(client, &self.heading.object(&[], Some(self.usage))).await;
         }
         // Nothing is left to do if the client is gone.
         let _ = client.send(Ok(Event::default().data(DONE))).await;
@@ -187,7 +187,7 @@ impl Writing {
             let has_news = choice.is_news();
             let object = choice.take(text, logprobs);
             if has_news && (logprobs || object["text"] != "" || choice.is_ended()) {
-                send(client, &self.heading.object(vec![object], None)).await;
+                send(client, &self.heading.object(&[object], None)).await;
             }
         }
         Ok(())

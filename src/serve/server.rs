@@ -68,6 +68,7 @@ impl Server {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // for `map_err`
 fn failed(error: std::io::Error) -> Error {
     Error::Message(format!("the server failed: {error}"))
 }
