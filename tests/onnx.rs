@@ -235,7 +235,7 @@ fn damaged_onnx_files_are_one_line_and_never_panic() {
     }
     // A length of 4 GB in front of a graph: nothing is allocated for it.
     assert!(problem(&[0x3a, 0xff, 0xff, 0xff, 0xff, 0x0f]).contains("is cut short or not an ONNX file"));
-    assert!(problem(b"").contains("expected a file of `rnn export --format onnx`"));
+    assert!(problem(b"").contains("expected a file that this program exported"));
     let mut rng = stream(1, Purpose::Parameters, 0);
     for _ in 0..2000 {
         let mut bytes = whole.clone();

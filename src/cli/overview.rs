@@ -7,7 +7,7 @@ use clap::Command;
 /// The commands by purpose, in the order of the help.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Train", &["train", "list", "data"]),
-    ("Use", &["generate", "predict", "score"]),
+    ("Use", &["generate", "predict", "score", "serve"]),
     ("Measure", &["eval", "plot", "bench"]),
     ("Ship", &["export", "completions", "man"]),
 ];

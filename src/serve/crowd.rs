@@ -70,15 +70,14 @@ impl<'m> Crowd<'m> {
     pub(super) fn step(&mut self) -> Result<()> {
         self.drop_ended()?;
         self.admit()?;
+        if !self.writing.is_empty() {
+            self.metrics.batch.observe(self.writing.len() as f64);
+            for event in self.session.step()? {
+                self.deliver(event)?;
+            }
+        }
         self.metrics.queue.set(self.waiting.iter().map(Job::texts).sum::<usize>() as i64);
         self.metrics.streams.set(self.writing.len() as i64);
-        if self.writing.is_empty() {
-            return Ok(());
-        }
-        self.metrics.batch.observe(self.writing.len() as f64);
-        for event in self.session.step()? {
-            self.deliver(event)?;
-        }
         Ok(())
     }
 

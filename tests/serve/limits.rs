@@ -78,9 +78,14 @@ fn server_that_is_told_to_end_lets_requests_end_up_to_the_grace() {
     let mut stream = server.connect();
     stream.write_all(&post("/v1/completions", r#"{"max_tokens": 30000, "stream": true}"#, "")).unwrap();
     stream.read_exact(&mut [0; 300]).unwrap();
+    // The server cannot end before the client has read the text.
+    let reader = std::thread::spawn(move || {
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).unwrap();
+        rest
+    });
     assert_eq!(server.terminate(), Some(0));
-    let mut rest = String::new();
-    stream.read_to_string(&mut rest).unwrap();
+    let rest = reader.join().unwrap();
     assert!(rest.contains("\"finish_reason\":\"length\"") && rest.contains("[DONE]"), "cut short");
     assert!(std::net::TcpStream::connect(&server.address).is_err());
 

@@ -13,7 +13,9 @@ fn lines(text: &str) -> Vec<Value> {
 fn answers_are_those_of_the_command() {
     let folder = Folder::new();
     folder.write("records.csv", records("label,text"));
-    folder.done(&format!("train lstm --task classify --data records.csv --out classifier {TINY_SEQUENCES}"));
+    folder.done(&format!(
+        "train lstm --task classify --data records.csv --label-column label --out classifier {TINY_SEQUENCES}"
+    ));
     folder
         .done(&format!("train gru --task translate --data builtin:dates --out translator {TINY_SEQUENCES}"));
     let rows: String = (0..200).map(|n| format!("{n},{}\n", (f64::from(n) / 5.).sin())).collect();

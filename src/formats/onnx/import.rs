@@ -35,7 +35,7 @@ pub fn decode(path: &Path, bytes: &[u8]) -> Result<Imported> {
     let text = model.metadata().get(CONFIG).map(ToString::to_string);
     let text = text.ok_or_else(|| {
         let name = model.producer_name();
-        file(format!("was written by {name:?}; expected a file of `rnn export --format onnx`"))
+        file(format!("was written by {name:?}; expected a file that this program exported"))
     })?;
     let config: Config = serde_json::from_str(&text).map_err(|error| {
         file(format!("has no valid configuration in its metadata: {error}; export it again"))
