@@ -99,7 +99,7 @@ def write(page: Page) -> None:
 
 def inspect(page: Page) -> None:
     page.one("#tab-inspect").click()
-    text = 'He said: "Once more unto the breach."\nAnd so they went.\n'
+    text = "He said: once more unto the breach.\nAnd so they went.\n"
     page.fill("#inspect-text", text)
     page.submit("inspect")
     page.until(lambda: f"{len(text)} tokens cost" in page.one("#inspect-status").text)

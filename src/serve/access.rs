@@ -51,7 +51,7 @@ pub(super) async fn require_key(State(access): State<Arc<Access>>, request: Requ
     if access.keys.is_empty() || has_key(&access, request.headers()) {
         return next.run(request).await;
     }
-    let problem = "Authorization: no key, or an unknown one; expected `Bearer` and a key of --api-key-file";
+    let problem = "Authorization: no key, or an unknown one; expected `Bearer` and a key of the server";
     Problem::request(StatusCode::UNAUTHORIZED, problem).into_response()
 }
 

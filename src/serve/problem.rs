@@ -48,7 +48,7 @@ impl Problem {
 
     /// A request that takes longer than it may.
     pub(super) fn timeout() -> Self {
-        let message = "the request takes longer than --timeout allows; ask for less";
+        let message = "the request takes longer than the server allows; ask for less";
         Self { code: Some("timeout"), ..Self::new(StatusCode::GATEWAY_TIMEOUT, message) }
     }
 

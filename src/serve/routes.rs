@@ -96,7 +96,7 @@ async fn model(State(shared): App, axum::extract::Path(name): axum::extract::Pat
 
 async fn all_runs(State(shared): App) -> Answered {
     let Some(folder) = shared.options.runs.clone() else {
-        let problem = "no folder of runs is served; start the server with --runs FOLDER";
+        let problem = "no folder of runs is served; start the server with one";
         return Err(Problem::request(StatusCode::NOT_FOUND, problem));
     };
     let found = tokio::task::spawn_blocking(move || runs::runs(&folder)).await;

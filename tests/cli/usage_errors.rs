@@ -23,7 +23,7 @@ fn words_that_are_unknown_missing_or_too_many_are_named() {
         ("train lstm --qqq", ["--qqq: is not a flag of `rnn train`", "`rnn train --help` lists them"]),
         ("train lstm gru", ["`gru`: is one argument too many", "expected `rnn train"]),
         ("train lstm --hidden", ["--hidden: has no value", "expected --hidden N"]),
-        ("export m", ["--out: is required; expected `rnn export", "--out <BUNDLE>"]),
+        ("export m", ["--out: is required; expected `rnn export", "--out <BUNDLE|FILE>"]),
         ("bench layer", ["--model: is required; expected `rnn bench layer", "--model <NAME>"]),
         ("bench layer --hidden 8", ["--model: is required; expected `rnn bench layer", "--model <NAME>"]),
         ("train foo", ["MODEL: there is no model `foo` (all: ", "lstm, gru"]),
