@@ -129,9 +129,10 @@ def predict(page: Page) -> None:
     assert abs(sum(shares) - 100) < 0.5, shares
 
     page.choose("lstm-conll2000")
-    answer(page, "He reckons the current account deficit will narrow .", 1)
-    tags = [tag.get_property("textContent") for tag in page.all(".tagged small")]
-    assert tags[:3] == ["B-NP", "B-VP", "B-NP"], tags
+    # This tagger reads parts of speech too, which plain text does not have.
+    page.fill("#predict-input", "He reckons the current account deficit will narrow .")
+    page.submit("predict")
+    page.until(lambda: "further columns" in page.one("#problem").get_property("textContent"))
 
     page.choose("gru-multi30k")
     answer(page, "A man is riding a horse.", 1)

@@ -10,7 +10,7 @@ use super::bundle_argument::Bundle;
 use super::outcome::Outcome;
 use crate::cli::note::note;
 
-/// Copy a bundle for use elsewhere: smaller, with checksums, or as a file of another framework
+/// Copy a bundle to ship it, or write it for another framework
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

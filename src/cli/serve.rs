@@ -18,7 +18,7 @@ use crate::cli::note::note;
 /// The largest file of keys, in bytes.
 const LARGEST_KEYS: u64 = 1 << 20;
 
-/// Serve bundles over HTTP: OpenAI's API, answers of every task, a page
+/// Serve bundles over HTTP, with OpenAI's routes and a page
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -12,7 +12,8 @@ let timer = null;
 
 /** Start the pane. */
 export function startRuns() {
-  for (const id of ["figure", "smoothing", "log-scale"]) byId(id).addEventListener("input", show);
+  for (const id of ["figure", "log-scale"]) byId(id).addEventListener("change", show);
+  byId("smoothing").addEventListener("input", show);
 }
 
 /** Look at the runs as long as the pane is shown. */
