@@ -206,7 +206,7 @@ pub(crate) fn check_lengths(lengths: &[usize], (batch, time): (usize, usize)) ->
 /// gradient.
 ///
 /// # Errors
-/// Those of [`check_lengths`].
+/// If there are not `batch` lengths, or a length is above `time`.
 pub fn clear_padding(xs: &Tensor, lengths: &[usize]) -> Result<Tensor> {
     let (batch, time, _) = xs.dims3()?;
     check_lengths(lengths, (batch, time))?;

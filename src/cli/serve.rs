@@ -55,7 +55,7 @@ pub struct Args {
     #[arg(long)]
     no_auth: bool,
 
-    /// Let web pages of this origin read answers (CORS), such as https://example.org; may be given several times
+    /// Let web pages of this origin read answers (CORS), such as `https://example.org`; may be given several times
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
 
