@@ -21,6 +21,7 @@ mod pipes;
 mod plot;
 mod precision;
 mod predict;
+mod processes;
 mod recipe;
 mod resume;
 mod saved_text;

@@ -10,7 +10,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 99] = [
+const FLAGS: [(&str, &str); 100] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
@@ -84,6 +84,7 @@ const FLAGS: [(&str, &str); 99] = [
     ("precision", "--precision"),
     ("quantities", "--metric"),
     ("readout", "--readout"),
+    ("reduce", "--reduce"),
     ("repetition_penalty", "--repetition-penalty"),
     ("repetition_window", "--repetition-window"),
     ("runs", "RUN"),

@@ -6,6 +6,7 @@ use super::bleu::BleuCounts;
 use super::chrf::ChrfCounts;
 use super::figures::{BLEU, CHRF, EXACT, Figures, PERPLEXITY};
 use super::meter::{Measured, Meter};
+use super::sums;
 use super::vocabularies::Vocabularies;
 use crate::data::batch::Batch;
 use crate::inference::carry::Carried;
@@ -65,6 +66,24 @@ impl Meter for TranslateMeter {
         self.add(network, batch, carried)?;
         // Training reports a loss that is NaN as divergence; nothing can be written then.
         if self.loss.loss.is_finite() { self.compare(network, batch, &parts()) } else { Ok(()) }
+    }
+
+    fn sums(&self) -> Result<Vec<u8>> {
+        sums::encode(&(&self.loss, &self.bleu, &self.chrf, self.exact, self.lines))
+    }
+
+    fn combine(&mut self, parts: &[Vec<u8>]) -> Result<()> {
+        (self.loss, self.bleu, self.chrf, self.exact, self.lines) = Default::default();
+        for part in parts {
+            let (loss, bleu, chrf, exact, lines) =
+                sums::decode::<(LossSum, BleuCounts, ChrfCounts, u64, u64)>(part)?;
+            self.loss += loss;
+            self.bleu += bleu;
+            self.chrf += chrf;
+            self.exact += exact;
+            self.lines += lines;
+        }
+        Ok(())
     }
 
     fn measured(&self) -> Measured {
