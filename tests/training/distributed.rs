@@ -2,10 +2,13 @@
 
 use std::sync::atomic::AtomicBool;
 
+use candle_core::{Device, Tensor};
 use half::bf16;
+use rnn_zoo::data::cut::Cut;
 use rnn_zoo::distributed::{Wire, all_reduce, any, gather};
+use rnn_zoo::inference::carry::Carried;
 use rnn_zoo::models::Precision;
-use rnn_zoo::tasks::{Classify, Forecast, Lm, Tag, Task};
+use rnn_zoo::tasks::{Classify, Forecast, Lm, Measured, Names, Tag, Task};
 use rnn_zoo::training::optim::Average;
 use rnn_zoo::training::{Ending, Options, Run};
 use rnn_zoo::{Error, Result};
@@ -25,7 +28,7 @@ fn close(found: f64, expected: f64) -> bool {
 fn train_on(problem: &Problem, size: usize, name: &str, model: &Model, options: &Options) -> Result<()> {
     let train = |mut run: Run| {
         assert_eq!(run.train(&AtomicBool::new(false))?, Ending::Finished);
-        let numbers = |tensor: &candle_core::Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+        let numbers = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
         let parameters = run.trainer.parameters.to_tensors()?;
         Ok::<_, Error>(parameters.values().map(numbers).collect::<candle_core::Result<Vec<_>>>()?)
     };
@@ -235,6 +238,50 @@ fn different_parameters_are_refused_before_the_first_step() -> Result<()> {
     for error in errors {
         let error = error.unwrap_err().to_string();
         assert!(error.starts_with("rank 1 has parameters with the checksum "), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn sums_of_evaluations_in_two_processes_are_those_of_one() -> Result<()> {
+    for task in [&Lm as &dyn Task, &Classify, &Tag, &Forecast] {
+        let problem = Problem::new(task, true)?;
+        let run = problem.start("model", &PLAIN, &options(1))?;
+        let (network, config) = (run.trainer.network.as_ref(), run.config());
+        let meter = || {
+            let (tokenizer, labels, schema) = (run.tokenizer(), &config.labels, &config.schema);
+            task.meter(Names { tokenizer, labels, schema })
+        };
+        let (mut one, mut first, mut second) = (meter(), meter(), meter());
+        let cut = Cut { batch_size: 4, window: 8, trim: false, vary: false };
+        let epoch = run.splits().train.epoch(cut, None)?;
+        assert!(epoch.len() > 2, "{task}");
+        for index in 0..epoch.len() {
+            let batch = epoch.batch(index, &Device::Cpu)?;
+            let part = if 2 * index < epoch.len() { &mut first } else { &mut second };
+            one.add(network, &batch, &mut Carried::default())?;
+            part.add(network, &batch, &mut Carried::default())?;
+        }
+        let parts = [first.sums()?, second.sums()?];
+        first.combine(&parts)?;
+        let (found, expected) = (first.measured(), one.measured());
+        assert_eq!((found.targets, &found.classes), (expected.targets, &expected.classes), "{task}");
+        let baselines = |measured: &Measured| {
+            let naive =
+                measured.baselines.iter().flat_map(|baselines| [&baselines.naive, &baselines.seasonal_naive]);
+            naive
+                .flat_map(|figures| figures.iter().map(|(_, value)| value).collect::<Vec<_>>())
+                .collect::<Vec<_>>()
+        };
+        let all = |measured: &Measured| {
+            let figures = measured.figures.iter().map(|(_, value)| value);
+            std::iter::once(measured.loss).chain(figures).chain(baselines(measured)).collect::<Vec<_>>()
+        };
+        let (found, expected) = (all(&found), all(&expected));
+        assert_eq!(found.len(), expected.len(), "{task}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1.), "{task}: {found}, {expected}");
+        }
     }
     Ok(())
 }
