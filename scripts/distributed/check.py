@@ -52,9 +52,13 @@ def write_data(folder):
     (folder / "series.csv").write_text("step,y\n" + "".join(f"{step},{value(step)}\n" for step in range(900)))
 
 
-def command(ranks, line):
-    """Return the command of a run on so many processes, each of one thread."""
-    start = ["mpirun", "--oversubscribe", "--bind-to", "none", "--quiet", "-n", str(ranks)] if ranks > 1 else []
+def command(ranks, line, wait=1):
+    """Return the command of a run on so many processes, each of one thread. After Ctrl-C mpirun waits `wait` seconds
+    until it sends SIGTERM, and as long until it kills.
+    """
+    waits = ["--mca", "odls_base_sigkill_timeout", str(wait)]
+    launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "--quiet", *waits]
+    start = [*launcher, "-n", str(ranks)] if ranks > 1 else []
     return [*start, RNN, *line.split(), *([] if "--threads" in line else ["--threads", "1"])]
 
 
@@ -163,29 +167,29 @@ def files(bundle):
     return {name: (bundle / name).read_bytes() for name in names}
 
 
-def spawn(folder, ranks, line):
+def spawn(folder, ranks, line, wait=1):
     """Start a run, and return it once its processes are there."""
     errors = (folder / "stderr.txt").open("w")
-    started = subprocess.Popen(command(ranks, line), cwd=folder, stderr=errors, stdout=errors)
+    started = subprocess.Popen(command(ranks, line, wait), cwd=folder, stderr=errors, stdout=errors)
     wait_for(lambda: len(processes_of(started.pid)) == ranks or started.poll() is not None, 60, "start")
     return started
 
 
 def interrupt(folder):
-    """SIGINT and SIGTERM to the launcher's processes save the run once."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Ctrl-C to the launcher, and SIGTERM to one of the processes, save the run once."""
+    for name, number in (("Ctrl-C to mpirun", signal.SIGINT), ("SIGTERM to rank 1", signal.SIGTERM)):
         bundle = folder / "interrupted"
-        started = spawn(folder, 2, f"{NOISY} --max-steps 100000 --eval-every 100000 --out interrupted --force")
+        line = f"{NOISY} --max-steps 100000 --out interrupted --force".replace("--eval-every 20", "--eval-every 9999")
+        started = spawn(folder, 2, line, 5)
         time.sleep(3)
-        for process in processes_of(started.pid):
-            os.kill(process, number)
+        os.kill(started.pid if number == signal.SIGINT else processes_of(started.pid)[1], number)
         started.wait(timeout=60)
         text = (folder / "stderr.txt").read_text()
         said = [line for line in text.splitlines() if line.startswith("stopped after step ")]
         state = json.loads((bundle / "training/state.json").read_text())
         step = state["state"]["progress"]["step"]
         passed = len(said) == 1 and said[0].startswith(f"stopped after step {step};")
-        check(f"{number.name} to both processes saves once", passed, said[0] if said else text)
+        check(f"{name} saves once", passed, said[0] if said else text)
 
 
 def kills(folder):
