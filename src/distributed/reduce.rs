@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A rank sends and receives about twice the bytes of the numbers, whatever the number of ranks, as in a ring. MPI's own
-//! all-reduce chooses among algorithms with different orders of sums, by message size and library; here the same number
-//! of ranks gives the same bytes on every library and network.
+//! all-reduce chooses among algorithms with different orders of sums, by message size and library; here the same
+//! number of ranks gives the same bytes on every library and network.
 
 use std::ops::AddAssign;
 
