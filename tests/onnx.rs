@@ -100,7 +100,8 @@ fn classifiers() -> Vec<(String, ModelConfig)> {
         let vocabulary_size = (readout != Readout::Max).then_some(VOCABULARY);
         let options = StackOptions { num_layers: 2, bidirectional, ..StackOptions::new(4, 5) };
         for (cell, rnn) in stacks(&options) {
-            let config = PredictorConfig { vocabulary_size, outputs: 3, readout, dropout: 0.5, rnn };
+            let config =
+                PredictorConfig { vocabulary_size, dropout: 0.5, ..PredictorConfig::new(3, readout, rnn) };
             let name = format!("classify-{cell}-{bidirectional:?}-{readout:?}");
             cases.push((name, ModelConfig::Predictor(config)));
         }

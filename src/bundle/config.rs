@@ -57,7 +57,7 @@ pub struct Config {
     /// The training data and its splits; absent in older bundles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<TrainingData>,
-    /// How `model.safetensors` stores matrices, if not as floats.
+    /// The format of matrices in `model.safetensors`, if they are not floats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<Quantisation>,
     /// The float type that the model computes in.

@@ -119,7 +119,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let precision = args.precision.announced();
     let limits = args.limits.limits();
     if let Some(folder) = args.runs.as_ref().filter(|folder| !folder.is_dir()) {
-        return Err(usage("--runs", format!("{} is no folder; name one that holds runs", folder.display())));
+        return Err(usage(
+            "--runs",
+            format!("{} is not a folder; name one that holds runs", folder.display()),
+        ));
     }
     let runs = args.runs.clone();
     let address = SocketAddr::new(args.host, args.port);

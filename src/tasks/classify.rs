@@ -141,6 +141,10 @@ impl Task for Classify {
         _schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
+        if shape.vocabulary.is_none() && options.embedding_dropout.is_some() {
+            let problem = "numeric series have no embedding; leave it out";
+            return Err(Error::invalid("embedding_dropout", problem));
+        }
         // The state at the end of a series sums it up; a text has its telling words anywhere.
         let usual = if shape.vocabulary.is_some() { Readout::Max } else { Readout::Last };
         Ok(predictor(options.readout.unwrap_or(usual), rnn, shape, options))

@@ -222,7 +222,7 @@ fn of_dates() -> Defaults {
     }
 }
 
-/// About 450 steps at least, which a few pairs need to be learned by heart.
+/// About 450 steps at least, which a few pairs need to be memorised.
 fn of_few_pairs(pairs: usize) -> Defaults {
     Defaults {
         sizes: Sizes { embedding: 64, hidden: 128, layers: 1, dropout: 0.2, bidirectional: true },

@@ -63,7 +63,7 @@ fn command_line_refuses_what_is_unsafe_or_cannot_be_served() {
     folder.refused("serve m --api-key-file nowhere", 1, &["nowhere", "no such file"]);
     folder.refused("serve m ./m", 2, &["BUNDLE", "both be called m"]);
     folder.refused("serve other", 1, &["other"]);
-    folder.refused("serve m --runs nowhere", 2, &["--runs", "nowhere is no folder"]);
+    folder.refused("serve m --runs nowhere", 2, &["--runs", "nowhere is not a folder"]);
     folder.refused("serve", 2, &["BUNDLE"]);
     folder.refused("serve m --timeout 0", 2, &["--timeout", "seconds from 0.001 to 86400"]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -220,7 +220,7 @@ fn wrong_fields_are_named() {
         (r#"{"presence_penalty": 1}"#, "presence_penalty", "use repeat_penalty"),
         (r#"{"logit_bias": {"5": 1}}"#, "logit_bias", "not available"),
         (r#"{"stream_options": 1}"#, "stream_options", "include_usage"),
-        (r#"{"tempreature": 1}"#, "tempreature", "is no field of this route"),
+        (r#"{"tempreature": 1}"#, "tempreature", "is not a field of this route"),
         (r#"{"echo": true, "logprobs": 1}"#, "echo", "/v1/score"),
         (r#"{"return_state": true, "n": 2}"#, "return_state", "belongs to one text"),
     ] {

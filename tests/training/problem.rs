@@ -230,7 +230,14 @@ impl Model {
         }
         let readout = if task.name() == "tag" { Readout::Every } else { Readout::Last };
         let (vocabulary_size, outputs) = (shape.vocabulary, shape.outputs);
-        ModelConfig::Predictor(PredictorConfig { vocabulary_size, outputs, readout, dropout, rnn })
+        ModelConfig::Predictor(PredictorConfig {
+            vocabulary_size,
+            outputs,
+            readout,
+            dropout,
+            embedding_dropout,
+            rnn,
+        })
     }
 }
 

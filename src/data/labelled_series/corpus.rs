@@ -16,7 +16,7 @@ use crate::listing::{listed, thousands};
 use crate::{Error, Result};
 
 /// Extensions of files of series.
-const EXTENSIONS: [&str; 3] = ["ts", "csv", "tsv"];
+const EXTENSIONS: [&str; 4] = ["ts", "csv", "tsv", "jsonl"];
 
 /// Series with classes in splits.
 pub type SeriesCorpus = Divided<SeriesFile>;
@@ -77,7 +77,7 @@ pub fn is_ts_source(source: &Source) -> bool {
 /// Open series with classes: a `.ts` file or a table, or a folder of such files. `columns` are those of tables.
 ///
 /// `NAME_TRAIN.ts` brings `NAME_TEST.ts` beside it along as the test split. A folder holds one such pair, or `train`,
-/// and optionally `valid` and `test`, with the extension `.ts`, `.csv` or `.tsv`.
+/// and optionally `valid` and `test`, with the extension `.ts`, `.csv`, `.tsv` or `.jsonl`.
 ///
 /// # Errors
 /// If a file cannot be fetched or read or is invalid, the folder has several pairs or no training file, or a table is

@@ -91,7 +91,7 @@ fn unit(head: &Head) -> LossUnit {
             "negative log-likelihood"
         }
     };
-    LossUnit { name, ..LossUnit::of_numbers("sequence") }
+    LossUnit { name, ..LossUnit::of_numbers("value") }
 }
 
 /// The data with the columns of a model.

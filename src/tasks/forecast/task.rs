@@ -184,7 +184,7 @@ impl Task for Forecast {
         }
         let (head, targets) = of_batch(network, batch)?;
         let (sum, values) = summed(head, &network.outputs(&hidden)?, targets)?;
-        Ok(BatchLoss { mean: (sum / values.max(1) as f64)?, targets: targets.windows.len(), penalty })
+        Ok(BatchLoss { mean: (sum / values.max(1) as f64)?, targets: values, penalty })
     }
 
     fn meter(&self, names: Names<'_>) -> Box<dyn Meter> {

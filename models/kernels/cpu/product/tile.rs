@@ -4,12 +4,9 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::super::simd::Float;
+use super::super::simd::{Float, MAX_LANES};
 use super::super::tuning::{TILE_ROWS, TILE_ROWS_OF_16_REGISTERS, TILE_SUMS_OF_32_REGISTERS};
 use super::micro_kernel::{TileProduct, multiply_tile};
-
-/// The most lanes of any vector.
-pub(crate) const MAX_LANES: usize = 16;
 
 /// Elements of the largest tile.
 const TILE_LEN: usize = TILE_SUMS_OF_32_REGISTERS * MAX_LANES;
