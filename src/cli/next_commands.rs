@@ -28,6 +28,7 @@ pub(super) fn next_commands(run: &Run, bundle: &str) -> [String; 2] {
             format!("rnn predict {bundle} --text 'some text'")
         }
         FirstUse::AnswerText | FirstUse::AnswerData => format!("rnn predict {bundle} {read}"),
+        FirstUse::DrawForecast => format!("rnn plot {bundle} --forecast {read} --out forecast.svg"),
     };
     [first, format!("rnn eval {bundle} {read}{split}")]
 }

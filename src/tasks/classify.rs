@@ -45,6 +45,10 @@ impl Task for Classify {
         "classify"
     }
 
+    fn model(&self) -> &'static str {
+        "a classifier"
+    }
+
     fn summary(&self) -> &'static str {
         "One class for a whole text or series"
     }
@@ -242,8 +246,9 @@ fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String])
         let label = piece.label.unwrap_or_default();
         let Ok(class) = labels.binary_search(&label) else {
             let problem = format!(
-                "its {split} split has the class {label:?}, but the model knows only {}; leave such records out, or \
-                 train anew on all classes",
+                "{} the class {label:?}, but the model knows only {}; leave such records out, or \
+                 train a new model on all classes",
+                if split == Split::All { "has".into() } else { format!("its {split} split has") },
                 listed(labels, ", ")
             );
             return Err(Error::file(corpus.name(), problem));

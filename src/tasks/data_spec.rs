@@ -242,6 +242,10 @@ impl DataSpec {
     /// # Errors
     /// If the source cannot be read, lacks a column or holds an invalid value.
     pub fn series_corpus(&self, values: Option<&[String]>) -> Result<SeriesCorpus> {
+        let source = self.source()?;
+        if is_ts_source(&source) {
+            self.refuse_columns()?;
+        }
         let columns = self.series_column.clone().map(|series| SeriesColumns {
             series,
             label: self.columns.label.clone(),
@@ -249,8 +253,22 @@ impl DataSpec {
             delimiter: self.delimiter,
             encoding: self.encoding,
         });
-        labelled_series::open(&self.source()?, columns.as_ref(), self.encoding)?
-            .with_fractions(self.fractions)
+        labelled_series::open(&source, columns.as_ref(), self.encoding)?.with_fractions(self.fractions)
+    }
+
+    /// Refuse names of columns, which a `.ts` file does not have.
+    fn refuse_columns(&self) -> Result<()> {
+        for (field, given) in [
+            ("columns.label", &self.columns.label),
+            ("columns.text", &self.columns.text),
+            ("series_column", &self.series_column),
+        ] {
+            if given.is_some() {
+                let problem = format!("{} is a .ts file, which has no columns; leave it out", self.data);
+                return Err(Error::invalid(field, problem));
+            }
+        }
+        Ok(())
     }
 
     /// The time series of tables.

@@ -48,6 +48,10 @@ impl Task for Lm {
         "lm"
     }
 
+    fn model(&self) -> &'static str {
+        "a language model"
+    }
+
     fn summary(&self) -> &'static str {
         "Predict the next token"
     }

@@ -68,6 +68,10 @@ impl Task for Tag {
         COPY.task
     }
 
+    fn model(&self) -> &'static str {
+        "a tagger"
+    }
+
     fn summary(&self) -> &'static str {
         "One tag for every word"
     }

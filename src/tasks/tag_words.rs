@@ -118,8 +118,8 @@ pub(super) fn read_texts(texts: &[String], names: Names<'_>) -> Result<Dataset> 
     if !schema.columns.is_empty() {
         let columns = listed(schema.data.features.iter().map(ToString::to_string), ", ");
         let problem = format!(
-            "the model reads the further columns {columns} of each word, which plain text does not have; use a column \
-             file"
+            "the model also reads column {columns} of each word, which plain text does not have; give it a column file \
+             with option `data`"
         );
         return Err(Error::Message(problem));
     }
@@ -270,7 +270,7 @@ impl<'a> WordEncoder<'a> {
         let (word, tag) = (&sentence.words[place], &sentence.tags[place]);
         Error::Message(format!(
             "{name} has the tag {tag:?} (word {word:?} of the sentence from line {} on), but the model knows only {}; \
-             leave such sentences out, or train anew on all tags",
+             leave such sentences out, or train a new model on all tags",
             sentence.line,
             listed(self.labels, ", ")
         ))

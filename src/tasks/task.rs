@@ -37,6 +37,9 @@ pub trait Task: Send + Sync {
     /// The name on the command line and in `config.json`.
     fn name(&self) -> &'static str;
 
+    /// The model in words, such as `a classifier`.
+    fn model(&self) -> &'static str;
+
     /// A description in one line, for help texts.
     fn summary(&self) -> &'static str;
 

@@ -45,6 +45,10 @@ impl Task for Translate {
         "translate"
     }
 
+    fn model(&self) -> &'static str {
+        "a translator"
+    }
+
     fn summary(&self) -> &'static str {
         "Text to text: translations, answers to questions"
     }

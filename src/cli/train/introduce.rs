@@ -28,11 +28,13 @@ pub fn introduce(run: &Run, device: &Device) {
         format!(", a vocabulary of {} {}s", tokenizer.vocabulary_size(), tokenizer.unit())
     });
     note!(
-        "{} ({}): {} parameters on {}; {train} training targets, {valid} validation targets{rows}{vocabulary}",
+        "{} ({}): {} parameters on {}; {train} training target{}, {valid} validation target{}{rows}{vocabulary}",
         run.config().model,
         run.config().task,
         run.trainer.parameters.count(),
         rnn_zoo::device::name(device),
+        plural(train),
+        plural(valid),
     );
     let valid_notes =
         splits.valid.iter().flat_map(|valid| valid.notes()).map(|note| format!("validation: {note}"));

@@ -19,6 +19,7 @@ use crate::tasks::criterion::Criterion;
 use crate::tasks::data_spec::{DataSpec, Origin, Prepared};
 use crate::tasks::defaults::{Defaults, Sizes};
 use crate::tasks::figures::{MAE, MASE, MSE, RMSE, SMAPE};
+use crate::tasks::first_use::FirstUse;
 use crate::tasks::meter::{Baselines, Meter};
 use crate::tasks::names::Names;
 use crate::tasks::network::{NetworkOptions, predictor};
@@ -47,6 +48,10 @@ pub struct Forecast;
 impl Task for Forecast {
     fn name(&self) -> &'static str {
         ADDING.task
+    }
+
+    fn model(&self) -> &'static str {
+        "a forecaster"
     }
 
     fn summary(&self) -> &'static str {
@@ -216,6 +221,13 @@ impl Task for Forecast {
             format!("naive: {}", figures_line(naive)),
             format!("seasonal naive: {}", figures_line(seasonal_naive)),
         ]
+    }
+
+    fn first_use(&self, schema: &Value) -> FirstUse {
+        match ForecastSchema::read(schema) {
+            Ok(Some(schema)) if !schema.known.is_empty() => FirstUse::DrawForecast,
+            _ => FirstUse::AnswerData,
+        }
     }
 
     fn answerer(&self) -> Option<Answerer> {

@@ -5,7 +5,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::chart::draw_axes;
-use super::png::Canvas;
+use super::png::{Canvas, encode};
 use super::scale::{Scale, ticks};
 use super::style::{BOTTOM, LEFT, MARGIN, PANEL, WIDTH, colors, draw_error, text_style};
 use crate::Result;
@@ -37,11 +37,8 @@ impl ForecastPicture {
     /// # Errors
     /// Errors of the drawing library.
     pub fn png(&self) -> Result<Vec<u8>> {
-        let size = tiny_skia::Pixmap::new(WIDTH, self.height());
-        let mut pixels = size.ok_or_else(|| draw_error("it is too large"))?;
-        pixels.fill(tiny_skia::Color::WHITE);
-        self.draw(&Canvas(&mut pixels).into_drawing_area())?;
-        pixels.encode_png().map_err(draw_error)
+        let draw = |canvas: Canvas<'_>| self.draw(&canvas.into_drawing_area());
+        encode((WIDTH, self.height()), &self.svg()?, draw)
     }
 
     fn height(&self) -> u32 {
