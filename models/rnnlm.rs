@@ -171,6 +171,10 @@ impl Network for Rnnlm {
         &self.decoder
     }
 
+    fn gates(&self, inputs: &Inputs) -> Result<Vec<(&'static str, Tensor)>> {
+        self.rnn.gates(&self.encoder.forward(inputs.as_steps()?)?)
+    }
+
     fn stream(&self) -> Result<Option<TokenStream>> {
         let projection = self.projection.clone().map(|weight| Linear::new(weight, None));
         let decoder: Vec<Linear> = projection.into_iter().chain([self.decoder.clone()]).collect();

@@ -100,6 +100,10 @@ struct LimitArgs {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     read_timeout: Duration,
 
+    /// Seconds in which a client must take some bytes of an answer that is ready
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
+    write_timeout: Duration,
+
     /// Seconds that running requests have after Ctrl-C or SIGTERM
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
     grace: Duration,
@@ -181,6 +185,7 @@ impl LimitArgs {
             queue: self.queue,
             time: self.timeout,
             read: self.read_timeout,
+            write: self.write_timeout,
             grace: self.grace,
         }
     }
