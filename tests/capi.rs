@@ -276,6 +276,23 @@ fn models_without_streams_are_refused() {
     }
 }
 
+#[test]
+fn header_declares_every_function() {
+    // scripts/interop/header --check compares the whole text.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let header = read("include/rnn_zoo.h");
+    let sources = ["problem", "model", "stream"].map(|name| read(&format!("src/capi/{name}.rs"))).concat();
+    let functions = sources.split("extern \"C\" fn ").skip(1).map(|rest| rest.split('(').next().unwrap());
+    let functions: Vec<&str> = functions.collect();
+    assert_eq!(functions.len(), sources.matches("#[unsafe(no_mangle)]").count());
+    assert!(
+        functions.len() > 10 && functions.iter().all(|name| header.contains(&format!("{name}("))),
+        "{functions:?}"
+    );
+    assert!(header.contains(&format!("RNN_ZOO_CODE_PANIC = {},", RnnZooCode::Panic as i32)));
+}
+
 /// The shared library, as `scripts/interop/c/run` names it, and its folder of programs.
 fn library() -> (PathBuf, PathBuf) {
     let library = std::env::var_os("RNN_ZOO_C_LIBRARY")

@@ -88,8 +88,8 @@ pub unsafe extern "C" fn rnn_zoo_model_start_token(model: *const RnnZooModel, to
     })
 }
 
-/// Encode the UTF-8 text `text` as tokens. `*count` becomes their number, also if it exceeds `capacity`; then nothing is
-/// copied, and the code is `RNN_ZOO_CODE_RANGE`.
+/// Encode the UTF-8 text `text` as tokens. `*count` becomes their number, also if it exceeds `capacity`; then nothing
+/// is copied, and the code is `RNN_ZOO_CODE_RANGE`.
 ///
 /// # Safety
 /// `model` is null or a model that is not freed; `text` is null or ends with NUL; `tokens` is null or has room for

@@ -80,7 +80,8 @@ impl<'a> Cached<'a> {
         Err(Failure::Locked(path))
     }
 
-    /// Make the contents `etag` the file `file` of `commit`, and the revision that commit. Returns the path of the file.
+    /// Make the contents `etag` the file `file` of `commit`, and the revision that commit. Returns the path of the
+    /// file.
     ///
     /// # Errors
     /// If the cache cannot be written.

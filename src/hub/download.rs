@@ -44,7 +44,11 @@ pub(super) fn download(client: &Client, url: &str, cached: &Cached<'_>, file: &s
 
 /// Request the first byte of a file.
 fn metadata(client: &Client, url: &str) -> Result<Metadata> {
-    let answer = client.send(&Request::get(url)?.with(RANGE.as_str(), "bytes=0-0"))?;
+    let answer = match client.send(&Request::get(url)?.with(RANGE.as_str(), "bytes=0-0")) {
+        // A file without bytes has no first one.
+        Err(Failure::Status(416, _)) => client.send(&Request::get(url)?)?,
+        answer => answer?,
+    };
     let missing = |name: &str| Failure::Protocol(format!("its answer has no usable {name}"));
     let (etag, commit) = answer
         .of_hub
@@ -54,7 +58,7 @@ fn metadata(client: &Client, url: &str) -> Result<Metadata> {
         .ok_or_else(|| missing("ETag and X-Repo-Commit"))?;
     match range(answer.response.headers()) {
         Some((0, size)) => Ok(Metadata { etag, commit, size }),
-        // A server that cannot send a part of a file, or a file of no bytes, which has none.
+        // A server that cannot send a part of a file, or a file without bytes.
         _ if answer.response.status() == StatusCode::OK => {
             let size = answer.response.body().content_length().ok_or_else(|| missing("Content-Length"))?;
             Ok(Metadata { etag, commit, size })

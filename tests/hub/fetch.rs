@@ -103,7 +103,10 @@ fn reply(answer: &Response, request: &Request) -> Reply {
             return Reply::new("429 Too Many Requests", "").with("Retry-After", 1);
         }
     };
-    let range = request.header("range").unwrap_or_default();
+    let etag =
+        if let Response::Named(_, etag) = answer { etag.clone() } else { format!("tag{}", content.len()) };
+    let named = |reply: Reply| reply.with("ETag", format!("\"{etag}\"")).with("X-Repo-Commit", COMMIT);
+    let Some(range) = request.header("range") else { return named(Reply::new("200 OK", content.as_slice())) };
     let (first, last) = range.trim_start_matches("bytes=").split_once('-').unwrap_or(("0", ""));
     let first: usize = first.parse().unwrap_or(0);
     let last = last.parse().map_or(content.len(), |last: usize| last + 1);
@@ -111,11 +114,8 @@ fn reply(answer: &Response, request: &Request) -> Reply {
         return Reply::new("416 Range Not Satisfiable", "");
     }
     let body = &content[first..last];
-    let etag =
-        if let Response::Named(_, etag) = answer { etag.clone() } else { format!("tag{}", content.len()) };
     let range = format!("bytes {first}-{}/{}", last - 1, content.len());
-    let reply = Reply::new("206 Partial Content", body).with("ETag", format!("\"{etag}\""));
-    let reply = reply.with("X-Repo-Commit", COMMIT).with("Content-Range", range);
+    let reply = named(Reply::new("206 Partial Content", body)).with("Content-Range", range);
     let reply = if announced { reply } else { reply.unannounced() };
     match (cut && body.len() > 1, answer) {
         // The one-byte request for the size is always answered.
@@ -249,6 +249,14 @@ fn contents_with_another_hash_are_rejected() {
         hub.answer(FILE, Response::Named(CSV.into(), right.into()));
         assert_eq!(std::fs::read(fetch(&hub).unwrap()).unwrap(), CSV);
     }
+}
+
+#[test]
+fn file_without_bytes_is_fetched() {
+    // The hash of no bytes by Git.
+    let empty = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+    let hub = Hub::new(&[(FILE, Response::Named(vec![], empty.into()))]);
+    assert_eq!(std::fs::read(fetch(&hub).unwrap()).unwrap(), b"");
 }
 
 #[test]

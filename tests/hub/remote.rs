@@ -25,7 +25,7 @@ pub(super) struct State {
     /// Contents that were uploaded by LFS, by SHA-256.
     pub(super) store: BTreeMap<String, Vec<u8>>,
     /// Parts that wait to be joined.
-    parts: BTreeMap<usize, Vec<u8>>,
+    pub(super) parts: BTreeMap<usize, Vec<u8>>,
     /// The messages of commits, and the branch of each.
     pub(super) commits: Vec<(String, String)>,
     /// Answers in place of those of a path, in order.
