@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::Error;
-
 /// The largest number of characters of a server's own words in a message.
 const LONGEST_REASON: usize = 300;
 
@@ -24,8 +22,8 @@ pub(super) enum Failure {
     Damaged,
     /// The cache cannot be written.
     Cache(PathBuf, std::io::Error),
-    /// A file to upload cannot be read.
-    Local(Error),
+    /// A file to upload cannot be read; the message names it.
+    Local(String),
 }
 
 /// A result with a [`Failure`].
@@ -84,7 +82,7 @@ impl Failure {
                 let place = path.display();
                 format!("cannot be kept in {place}: {error}; set HF_HOME to another folder")
             }
-            Self::Local(error) => error.to_string(),
+            Self::Local(message) => message.clone(),
         }
     }
 }

@@ -62,7 +62,7 @@ impl Repository<'_> {
         let name = self.name;
         let because = |reason: &str| if reason.is_empty() { String::new() } else { format!(" ({reason})") };
         let problem = match failure {
-            Failure::Local(error) => return Error::Message(error.to_string()),
+            Failure::Local(message) => return Error::Message(message.clone()),
             Failure::Status(401, reason) => format!(
                 "not authorised (401){}: the token is not valid; set HF_TOKEN to a token that may write to {name}",
                 because(reason)

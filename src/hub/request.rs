@@ -86,7 +86,8 @@ impl Payload<'_> {
 
 impl FilePart<'_> {
     fn open(&self) -> Result<impl Read + use<>> {
-        let unreadable = |error| Failure::Local(Error::file(self.path, format!("cannot be read: {error}")));
+        let unreadable =
+            |error| Failure::Local(Error::file(self.path, format!("cannot be read: {error}")).to_string());
         let mut file = File::open(self.path).map_err(unreadable)?;
         file.seek(SeekFrom::Start(self.start)).map_err(unreadable)?;
         self.bar.set_position(self.start);

@@ -100,7 +100,7 @@ fn reply(answer: &Response, request: &Request) -> Reply {
                 return reply(then, request);
             }
             *left -= 1;
-            return Reply::new("429 Too Many Requests", "").with("Retry-After", 1);
+            return Reply::new("429 Too Many Requests", "").with("Retry-After", "1");
         }
     };
     let etag =

@@ -3,6 +3,7 @@
 use std::process::Output;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::remote::{PART, Remote, State};
 use super::server::{Reply, Server};
@@ -180,16 +181,14 @@ fn storage_gets_no_token() {
     let stored = Remote::new(State { exists: true, ..State::default() });
     let case = Case::empty();
     case.remote.state.lock().unwrap().storage = stored.server.url.clone();
-    // What the other host stores, the hub must verify: here it trusts.
-    let trusting = Reply::new("200 OK", "{}");
-    let model = case.read("m/model.safetensors");
-    let oid = {
-        use sha2::{Digest, Sha256};
-        Sha256::digest(&model).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
-    case.instead(&format!("/store/verify/{oid}"), &[trusting]);
+    // The hub verifies what the other host stores: here it trusts.
+    case.folder.done("export m --out slim");
+    let model = case.read("slim/model.safetensors");
+    let oid: String = Sha256::digest(&model).iter().map(|byte| format!("{byte:02x}")).collect();
+    case.instead(&format!("/store/verify/{oid}"), &[Reply::new("200 OK", "{}")]);
     case.instead(COMMIT_MAIN, &[Reply::new("409 Conflict", "")]);
-    case.refused("push m me/lstm");
+    let error = case.refused("push slim me/lstm");
+    assert!(error.contains("conflict (409)"), "{error}");
     let requests = stored.server.requests();
     assert!(!requests.is_empty() && requests.iter().all(|request| request.header("authorization").is_none()));
     assert!(stored.state.lock().unwrap().store[&oid] == model);
@@ -245,7 +244,8 @@ fn public_repository_is_not_taken_for_a_private_one() {
 #[test]
 fn server_that_is_busy_is_asked_again_after_its_time() {
     let case = Case::empty();
-    let busy = |seconds: u64| Reply::new("429 Too Many Requests", "").with("Retry-After", seconds);
+    let busy =
+        |seconds: u64| Reply::new("429 Too Many Requests", "").with("Retry-After", seconds.to_string());
     case.instead(COMMIT_MAIN, &[busy(1)]);
     case.done("push m me/lstm");
     assert_eq!(case.commits().len(), 1);
