@@ -13,12 +13,15 @@
 
 pub mod atomic;
 pub mod bundle;
+#[cfg(feature = "capi")]
+pub mod capi;
 mod contain;
 pub mod data;
 pub mod device;
 pub mod error;
 pub mod formats;
 mod hash;
+pub mod hub;
 pub mod inference;
 pub mod listing;
 mod logits;

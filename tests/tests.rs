@@ -1,6 +1,8 @@
 //! The integration tests, one binary.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[cfg(feature = "capi")]
+mod capi;
 mod cli;
 mod corpora;
 mod docs;

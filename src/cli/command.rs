@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::outcome::Outcome;
 #[cfg(feature = "serve")]
 use super::serve;
-use super::{bench, data, eval, export, generate, list, plot, predict, score, shell, train};
+use super::{bench, data, eval, export, generate, list, plot, predict, push, score, shell, train};
 
 /// Train recurrent networks on your data, keep them as bundles, and use them
 #[derive(Debug, Parser)]
@@ -34,6 +34,7 @@ pub(super) enum Command {
     Score(score::Args),
     Plot(plot::Args),
     Export(export::Args),
+    Push(push::Args),
     #[cfg(feature = "serve")]
     Serve(Box<serve::Args>),
     Bench(bench::Args),
@@ -54,6 +55,7 @@ impl Cli {
             Command::Score(args) => args.precision.scope(|| score::run(&args)),
             Command::Plot(args) => plot::run(&args),
             Command::Export(args) => export::run(&args),
+            Command::Push(args) => push::run(&args),
             #[cfg(feature = "serve")]
             Command::Serve(args) => serve::run(&args),
             Command::Bench(args) => bench::run(&args),

@@ -10,7 +10,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 99] = [
+const FLAGS: [(&str, &str); 103] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
@@ -70,6 +70,7 @@ const FLAGS: [(&str, &str); 99] = [
     ("label_smoothing", "--label-smoothing"),
     ("layers", "--layers"),
     ("length_penalty", "--length-penalty"),
+    ("license", "--license"),
     ("log_every", "--log-every"),
     ("lowercase", "--lowercase"),
     ("lr", "--lr"),
@@ -82,10 +83,13 @@ const FLAGS: [(&str, &str); 99] = [
     ("out", "--out"),
     ("port", "--port"),
     ("precision", "--precision"),
+    ("private", "--private"),
     ("quantities", "--metric"),
     ("readout", "--readout"),
     ("repetition_penalty", "--repetition-penalty"),
     ("repetition_window", "--repetition-window"),
+    ("repository", "OWNER/NAME"),
+    ("revision", "--revision"),
     ("runs", "RUN"),
     ("save_state", "--save-state"),
     ("schedule", "--schedule"),

@@ -30,6 +30,7 @@ mod parse;
 mod plot;
 mod precision;
 mod predict;
+mod push;
 mod quote;
 mod read_args;
 mod recipe;

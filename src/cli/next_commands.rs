@@ -61,6 +61,6 @@ fn split_to_score(config: &Config, data: &DataSpec) -> Option<Split> {
     match data.source().ok()? {
         Source::Builtin(_) => None,
         Source::Directory(_) => Some(held_out).filter(|split| *split != Split::Test),
-        Source::File(_) | Source::Hub { .. } => Some(held_out),
+        Source::File(_) | Source::Hub(_) => Some(held_out),
     }
 }

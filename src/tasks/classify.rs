@@ -53,6 +53,11 @@ impl Task for Classify {
         "One class for a whole text or series"
     }
 
+    fn pipeline_tag(&self, reads_text: bool) -> Option<&'static str> {
+        // The hub has no name for classes of series.
+        reads_text.then_some("text-classification")
+    }
+
     fn suits(&self, data: &DataSpec) -> Result<bool> {
         Ok(data.is_series()? || data.is_text()? && data.columns.label.is_some())
     }

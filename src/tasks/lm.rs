@@ -56,6 +56,10 @@ impl Task for Lm {
         "Predict the next token"
     }
 
+    fn pipeline_tag(&self, _reads_text: bool) -> Option<&'static str> {
+        Some("text-generation")
+    }
+
     fn is_language_model(&self) -> bool {
         true
     }

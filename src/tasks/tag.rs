@@ -76,6 +76,10 @@ impl Task for Tag {
         "One tag for every word"
     }
 
+    fn pipeline_tag(&self, _reads_text: bool) -> Option<&'static str> {
+        Some("token-classification")
+    }
+
     fn suits(&self, data: &DataSpec) -> Result<bool> {
         Ok(is_copy(data)? || data.is_columns()?)
     }

@@ -48,6 +48,9 @@ pub trait Task: Send + Sync {
         false
     }
 
+    /// The name of the task on the Hugging Face hub, if it has one there, for a model that reads text or not.
+    fn pipeline_tag(&self, reads_text: bool) -> Option<&'static str>;
+
     // Data.
 
     /// Whether this is the task that `data` is for, if the user names none. At most one task of the registry says so.

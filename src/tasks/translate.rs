@@ -53,6 +53,10 @@ impl Task for Translate {
         "Text to text: translations, answers to questions"
     }
 
+    fn pipeline_tag(&self, _reads_text: bool) -> Option<&'static str> {
+        Some("translation")
+    }
+
     fn suits(&self, data: &DataSpec) -> Result<bool> {
         data.is_pairs()
     }

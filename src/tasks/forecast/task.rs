@@ -58,6 +58,10 @@ impl Task for Forecast {
         "Numbers from a series"
     }
 
+    fn pipeline_tag(&self, _reads_text: bool) -> Option<&'static str> {
+        Some("time-series-forecasting")
+    }
+
     fn suits(&self, data: &DataSpec) -> Result<bool> {
         Ok(data.source()? == Source::Builtin(Builtin::Adding) || data.forecasting.is_some())
     }
