@@ -20,6 +20,6 @@ mod ship;
 mod vocabulary;
 
 pub use convert::{Converted, convert};
-pub use format::{Format, ImportOptions, Imported};
+pub use format::{Format, ImportOptions, Imported, NewFile};
 pub use registry::{FORMATS, recognised};
 pub use ship::ship;

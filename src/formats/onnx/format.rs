@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::export::encode;
-use super::import;
+use super::import::{Decoded, decode};
 use crate::bundle::Config;
 use crate::formats::format::{Format, ImportOptions, Imported, NewFile};
 use crate::parameters::NamedTensors;
@@ -35,7 +35,7 @@ impl Format for Onnx {
 
     fn import(&self, path: &Path, options: &ImportOptions) -> Result<Imported> {
         let bytes = regular_file::read(path, LARGEST)?;
-        let import::Imported { config, parameters } = import::decode(path, &bytes)?;
+        let Decoded { config, parameters } = decode(path, &bytes)?;
         let mut notes = vec![];
         // The file that an export puts beside the graph.
         let beside = path.with_extension("tokenizer.json");

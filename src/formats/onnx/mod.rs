@@ -25,4 +25,4 @@ mod stack;
 
 pub use export::encode;
 pub use format::Onnx;
-pub use import::{Imported, decode};
+pub use import::{Decoded, decode};

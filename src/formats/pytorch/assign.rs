@@ -4,7 +4,7 @@
 //! end with `weight_ih_l0` and so on. The embedding and the output layer are matrices whose shapes fit the stack; where
 //! several fit, their names decide.
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
 use super::sizes::Sizes;
 use crate::listing::{listed, nearest};
@@ -23,6 +23,7 @@ const CRF: [&str; 3] = ["start_transitions", "transitions", "end_transitions"];
 const ENCODER: &str = "encoder.weight";
 const DECODER: &str = "decoder.weight";
 const BIAS: &str = "decoder.bias";
+const PROJECTION: &str = "projection.weight";
 
 /// The parameters of a network under our names.
 pub(super) struct Assigned {
@@ -47,9 +48,9 @@ pub(super) fn assign(mut tensors: NamedTensors, names: &[(String, String)]) -> R
     let sizes = Sizes::of(&parameters)?;
     let mut notes = vec![];
     if !parameters.contains_key(ENCODER) {
-        let has_bias = |name: &str| tensors.contains_key(&format!("{}bias", name.trim_end_matches("weight")));
-        let fits =
-            |name: &str, tensor: &Tensor| tensor.dims().get(1) == Some(&sizes.input) && !has_bias(name);
+        let fits = |name: &str, tensor: &Tensor| {
+            tensor.dims().get(1) == Some(&sizes.input) && !tensors.contains_key(&bias_of(name))
+        };
         let found = one(&tensors, "embedding", ENCODER, &EMBEDDINGS, fits)?;
         let problem = || {
             let input = sizes.input;
@@ -60,7 +61,7 @@ pub(super) fn assign(mut tensors: NamedTensors, names: &[(String, String)]) -> R
         };
         move_to(&mut tensors, &mut parameters, &found.ok_or_else(problem)?, ENCODER);
     }
-    let tied = decoder(&mut tensors, &mut parameters, &sizes, &mut notes)?;
+    let tied = output_layer(&mut tensors, &mut parameters, &sizes, &mut notes)?;
     let mut crf = parameters.keys().any(|name| name.starts_with("crf."));
     for part in CRF {
         let found = tensors.keys().find(|name| name.rsplit('.').next() == Some(part)).cloned();
@@ -136,46 +137,97 @@ fn is_of_stack(name: &str) -> bool {
 }
 
 /// Move the output layer. Returns whether it uses the embedding.
-fn decoder(
+fn output_layer(
     tensors: &mut NamedTensors,
     parameters: &mut NamedTensors,
     sizes: &Sizes,
     notes: &mut Vec<String>,
 ) -> Result<bool> {
-    if !parameters.contains_key(DECODER) {
-        let fits = |_: &str, tensor: &Tensor| tensor.dims().get(1) == Some(&sizes.output);
-        if let Some(name) = one(tensors, "output layer", DECODER, &DECODERS, fits)? {
-            let bias = format!("{}bias", name.trim_end_matches("weight"));
-            move_to(tensors, parameters, &name, DECODER);
-            move_to(tensors, parameters, &bias, BIAS);
+    let embedding = parameters[ENCODER].clone();
+    let fits = |_: &str, tensor: &Tensor| tensor.dims().get(1) == Some(&sizes.output);
+    let tied = if let Some(weight) = parameters.get(DECODER) {
+        let tied = are_same(weight, &embedding)?;
+        if tied {
+            parameters.remove(DECODER);
         }
-    }
-    let embedding = &parameters[ENCODER];
-    let rows = match parameters.get(DECODER) {
-        Some(weight) => weight.dims().first().copied().unwrap_or_default(),
-        None => embedding.dims().first().copied().unwrap_or_default(),
+        tied
+    } else if let Some(name) = copy_of(tensors, &embedding)? {
+        tensors.remove(&name);
+        move_to(tensors, parameters, &bias_of(&name), BIAS);
+        true
+    } else if let Some(name) = one(tensors, "output layer", DECODER, &DECODERS, fits)? {
+        move_to(tensors, parameters, &bias_of(&name), BIAS);
+        move_to(tensors, parameters, &name, DECODER);
+        false
+    } else {
+        notes.push("the file has no output layer, so it is the embedding (tied weights)".to_string());
+        true
     };
-    let tied = match parameters.get(DECODER) {
-        Some(weight) => are_same(weight, embedding)?,
-        None => {
-            notes.push("the file has no output layer, so it is the embedding (tied weights)".to_string());
-            true
-        }
-    };
-    if tied {
-        parameters.remove(DECODER);
-        // The bias of a layer without a matrix of its own keeps its name.
-        let bias = tensors.iter().find(|(name, tensor)| name.ends_with("bias") && tensor.dims() == [rows]);
-        if let Some(name) = bias.map(|(name, _)| name.clone()).filter(|_| !parameters.contains_key(BIAS)) {
-            move_to(tensors, parameters, &name, BIAS);
-        }
+    if tied && sizes.input != sizes.output {
+        projection(tensors, parameters, sizes)?;
     }
-    if !parameters.contains_key(BIAS) {
-        notes.push("the output layer has no bias; one of zeros is added".to_string());
-        let zeros = Tensor::zeros(rows, parameters[ENCODER].dtype(), &candle_core::Device::Cpu)?;
-        parameters.insert(BIAS.to_string(), zeros);
-    }
+    let weight = parameters.get(DECODER).unwrap_or(&embedding);
+    bias(tensors, parameters, weight.dims().first().copied().unwrap_or_default(), tied, notes)?;
     Ok(tied)
+}
+
+/// Move the projection from the stack's output to the width of the embedding, which the output layer uses.
+fn projection(tensors: &mut NamedTensors, parameters: &mut NamedTensors, sizes: &Sizes) -> Result<()> {
+    if parameters.contains_key(PROJECTION) {
+        return Ok(());
+    }
+    let Sizes { input, output, .. } = *sizes;
+    let fits = |name: &str, tensor: &Tensor| {
+        tensor.dims() == [input, output] && !tensors.contains_key(&bias_of(name))
+    };
+    let name = one(tensors, "projection", PROJECTION, &["proj"], fits)?.ok_or_else(|| {
+        Error::Message(format!(
+            "has no output layer for the {output} outputs of its recurrent layer, and no projection to the {input} \
+             columns of its embedding; name one with option `names = THEIRS={DECODER}`"
+        ))
+    })?;
+    move_to(tensors, parameters, &name, PROJECTION);
+    Ok(())
+}
+
+/// Move the bias of an output layer of `rows` rows, or add one of zeros.
+fn bias(
+    tensors: &mut NamedTensors,
+    parameters: &mut NamedTensors,
+    rows: usize,
+    tied: bool,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    if parameters.contains_key(BIAS) {
+        return Ok(());
+    }
+    // An output layer without a matrix of its own may have a bias of any name.
+    let found =
+        tensors.iter().find(|(name, tensor)| tied && name.ends_with("bias") && tensor.dims() == [rows]);
+    match found.map(|(name, _)| name.clone()) {
+        Some(name) => move_to(tensors, parameters, &name, BIAS),
+        None => {
+            notes.push("the output layer has no bias; one of zeros is added".to_string());
+            let zeros = Tensor::zeros(rows, parameters[ENCODER].dtype(), &Device::Cpu)?;
+            parameters.insert(BIAS.to_string(), zeros);
+        }
+    }
+    Ok(())
+}
+
+/// Return the name of a tensor that is the same as `tensor`.
+fn copy_of(tensors: &NamedTensors, tensor: &Tensor) -> Result<Option<String>> {
+    for (name, other) in tensors {
+        if are_same(other, tensor)? {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Return the name of the bias beside a matrix.
+fn bias_of(matrix: &str) -> String {
+    format!("{}bias", matrix.trim_end_matches("weight"))
 }
 
 /// Return the name of the only matrix that `fits`, or of the only one whose name has one of `words`.
@@ -223,6 +275,6 @@ fn are_same(one: &Tensor, other: &Tensor) -> Result<bool> {
     if one.dims() != other.dims() || one.dtype() != other.dtype() {
         return Ok(false);
     }
-    let different = one.ne(other)?.to_dtype(candle_core::DType::F32)?.sum_all()?;
+    let different = one.ne(other)?.to_dtype(DType::F32)?.sum_all()?;
     Ok(different.to_scalar::<f32>()? == 0.)
 }

@@ -3,7 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `file.rs` | the containers: zip archives and legacy files |
-//! | `unpickle.rs`, `object.rs` | pickles as data, without executing anything |
+//! | `unpickle.rs`, `opcode.rs`, `pickle_bytes.rs`, `object.rs` | pickles as data, without executing anything |
 //! | `state.rs` | the tensors of a pickle by name |
 //! | `tensors.rs` | the tensors of a file, also of safetensors |
 //! | `assign.rs`, `sizes.rs` | tensors under our names, and the sizes that follow from their shapes |
@@ -17,6 +17,8 @@ mod format;
 mod import;
 mod module;
 mod object;
+mod opcode;
+mod pickle_bytes;
 mod sizes;
 mod state;
 mod tensors;

@@ -24,14 +24,13 @@ const LONGEST_NAME: usize = 256;
 pub(super) fn tensors(pickle: &Pickle) -> Result<BTreeMap<String, View>, String> {
     let mut root = pickle.root;
     for _ in 0..DEEPEST {
-        let reader = Reader { pickle, visits: 0, found: BTreeMap::new() };
-        let found = reader.read(root)?;
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        let entry = ENTRIES.iter().find_map(|name| pickle.entry(root, name));
-        let Some(entry) = entry else { break };
-        root = entry;
+        let mut entries = ENTRIES.iter().filter_map(|name| pickle.entry(root, name));
+        let Some(inner) = entries.find(|&id| pickle.holds_more(id)) else { break };
+        root = inner;
+    }
+    let found = Reader { pickle, visits: 0, found: BTreeMap::new() }.read(root)?;
+    if !found.is_empty() {
+        return Ok(found);
     }
     let names: Vec<&str> = match &pickle.objects[pickle.root] {
         Object::Dict(entries) => entries.iter().filter_map(|&(key, _)| pickle.text(key)).collect(),
@@ -49,6 +48,11 @@ impl Pickle {
     fn entry(&self, dict: Id, name: &str) -> Option<Id> {
         let Object::Dict(entries) = &self.objects[dict] else { return None };
         entries.iter().find(|&&(key, _)| self.text(key) == Some(name)).map(|&(_, value)| value)
+    }
+
+    /// Whether an object may be a state dict or a module.
+    fn holds_more(&self, id: Id) -> bool {
+        matches!(self.objects[id], Object::Dict(_) | Object::Instance(_))
     }
 
     fn text(&self, id: Id) -> Option<&str> {

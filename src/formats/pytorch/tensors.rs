@@ -26,8 +26,8 @@ pub(super) struct Found {
 /// If it is damaged, or a tensor does not fit its storage.
 pub(super) fn read(path: &Path, head: &[u8]) -> Result<Found> {
     if head.starts_with(ZIP) || head.starts_with(LEGACY) {
-        let (file, _) = regular_file::open(path)?;
-        let found = TorchFile::open(file).and_then(|mut file| pickled(&mut file));
+        let (file, size) = regular_file::open(path)?;
+        let found = TorchFile::open(file).and_then(|mut file| pickled(&mut file, size));
         return found.map_err(|problem| Error::file(path, problem));
     }
     let (floats, others): (Vec<_>, Vec<_>) =
@@ -36,7 +36,8 @@ pub(super) fn read(path: &Path, head: &[u8]) -> Result<Found> {
     Ok(Found { tensors: floats.into_iter().collect(), others: others.into_iter().map(kind).collect() })
 }
 
-fn pickled(file: &mut TorchFile) -> Result<Found, String> {
+/// Read the tensors of a pickle from a file of `size` bytes.
+fn pickled(file: &mut TorchFile, size: u64) -> Result<Found, String> {
     let mut names: BTreeMap<&View, Vec<&str>> = BTreeMap::new();
     let mut others = BTreeMap::new();
     let views = state::tensors(&file.pickle)?;
@@ -46,7 +47,7 @@ fn pickled(file: &mut TorchFile) -> Result<Found, String> {
             Element::Other(kind) => drop(others.insert(name.clone(), kind.clone())),
         }
     }
-    check_sizes(&names)?;
+    check_sizes(&names, size)?;
     let mut tensors = NamedTensors::new();
     let mut last: Option<(&Storage, Vec<u8>)> = None;
     // The views are sorted by storage, so that each storage is read once.
@@ -62,22 +63,33 @@ fn pickled(file: &mut TorchFile) -> Result<Found, String> {
     Ok(Found { tensors, others })
 }
 
-/// Check that every view fits its storage, and that all views together have no more elements than their storages: a
-/// small file could otherwise describe any number of tensors of its size.
-fn check_sizes(names: &BTreeMap<&View, Vec<&str>>) -> Result<(), String> {
+/// Check that every view fits its storage, that all views together have no more elements than their storages, and that
+/// these have no more bytes than the file, of `size` bytes: a small file could otherwise describe any number of tensors
+/// by naming the same bytes again.
+fn check_sizes(names: &BTreeMap<&View, Vec<&str>>, size: u64) -> Result<(), String> {
     let mut viewed: u64 = 0;
     for (view, names) in names {
         let elements = view.elements().map_err(|problem| format!("tensor {} {problem}", names[0]))?;
         viewed = viewed.saturating_add(elements as u64);
     }
     let storages: BTreeSet<&Storage> = names.keys().map(|view| &view.storage).collect();
-    let stored = storages.iter().map(|storage| storage.count as u64).fold(0, u64::saturating_add);
-    match viewed <= stored {
-        true => Ok(()),
-        false => Err(format!(
-            "has tensors that overlap: {viewed} elements in storages of {stored}; save copies of them"
-        )),
+    let (mut elements, mut bytes): (u64, u64) = (0, 0);
+    for Storage { element, count, .. } in storages {
+        elements = elements.saturating_add(*count as u64);
+        let width = element.size().unwrap_or_default() as u64;
+        bytes = bytes.saturating_add((*count as u64).saturating_mul(width));
     }
+    if viewed > elements {
+        return Err(format!(
+            "has tensors that overlap: {viewed} elements in storages of {elements}; save copies of them"
+        ));
+    }
+    if bytes > size {
+        return Err(format!(
+            "has {size} bytes, but its tensors need {bytes}; it is cut short or damaged; copy it again"
+        ));
+    }
+    Ok(())
 }
 
 /// Return the tensor that a view describes, of the bytes of its storage.

@@ -12,15 +12,11 @@ use std::io::Read;
 use std::rc::Rc;
 
 use super::object::{Element, Id, Object, Pickle, Storage, View};
-
-/// The longest pickle, in bytes. The elements of tensors are not part of it.
-const MOST_BYTES: u64 = 16 << 20;
+use super::opcode as op;
+use super::pickle_bytes::{LONGEST_NAME, PickleBytes, malformed};
 
 /// The most objects of a pickle.
 const MOST_OBJECTS: usize = 1 << 19;
-
-/// The longest name of a class or function, with its module, in bytes.
-const LONGEST_NAME: usize = 200;
 
 /// The most dimensions of a tensor.
 const MOST_DIMENSIONS: usize = 8;
@@ -34,7 +30,7 @@ const NEWEST_PROTOCOL: u8 = 5;
 /// If it is cut short, too large, malformed, or calls a function that does not make a tensor or a dictionary.
 pub(super) fn unpickle(reader: impl Read) -> Result<Pickle, String> {
     let mut machine = Machine {
-        reader: reader.take(MOST_BYTES),
+        bytes: PickleBytes::new(reader),
         objects: vec![],
         stack: vec![],
         marks: vec![],
@@ -51,7 +47,7 @@ enum Step {
 }
 
 struct Machine<R> {
-    reader: std::io::Take<R>,
+    bytes: PickleBytes<R>,
     objects: Vec<Object>,
     stack: Vec<Id>,
     /// The heights of the stack at the marks.
@@ -62,46 +58,51 @@ struct Machine<R> {
 impl<R: Read> Machine<R> {
     /// Execute one operation.
     fn step(&mut self) -> Result<Step, String> {
-        let [operation] = self.array()?;
+        let [operation] = self.bytes.array()?;
         match operation {
-            0x80 => self.check_protocol()?,
-            0x95 => drop(self.array::<8>()?), // FRAME: the size of what follows, for buffered readers
-            b'.' => return Ok(Step::Stop),
-            b'(' => self.marks.push(self.stack.len()),
-            b'0' => drop(self.pop()?),
-            b'1' => drop(self.pop_to_mark()?),
-            b'2' => {
-                let top = self.top()?;
-                self.stack.push(top);
-            }
-            b'N' => self.push(Object::Other)?,
-            0x88 | 0x89 => self.push(Object::Bool(operation == 0x88))?,
-            b'J' | b'K' | b'M' | 0x8a => self.integer(operation)?,
-            b'G' => {
-                self.array::<8>()?;
+            op::PROTO => self.check_protocol()?,
+            op::FRAME => drop(self.bytes.array::<8>()?),
+            op::STOP => return Ok(Step::Stop),
+            op::MARK => self.mark()?,
+            op::POP => drop(self.pop()?),
+            op::POP_MARK => drop(self.pop_to_mark()?),
+            op::DUP => self.place(self.top()?)?,
+            op::NONE => self.push(Object::Other)?,
+            op::TRUE | op::FALSE => self.push(Object::Bool(operation == op::TRUE))?,
+            op::INT4 | op::INT1 | op::INT2 | op::LONG => self.integer(operation)?,
+            op::FLOAT => {
+                self.bytes.array::<8>()?;
                 self.push(Object::Other)?;
             }
-            b'X' | 0x8c | 0x8d | b'T' | b'U' | b'B' | b'C' | 0x8e => self.text(operation)?,
-            b'}' => self.push(Object::Dict(vec![]))?,
-            b']' => self.push(Object::List(vec![]))?,
-            0x8f => self.push(Object::Other)?, // an empty set
-            b')' => self.push(Object::Tuple(vec![]))?,
-            0x85..=0x87 => {
-                let items = self.pop_many(usize::from(operation - 0x84))?;
+            op::TEXT4
+            | op::TEXT1
+            | op::TEXT8
+            | op::OLD_TEXT4
+            | op::OLD_TEXT1
+            | op::BYTES4
+            | op::BYTES1
+            | op::BYTES8 => self.text(operation)?,
+            op::EMPTY_DICT => self.push(Object::Dict(vec![]))?,
+            op::EMPTY_LIST => self.push(Object::List(vec![]))?,
+            op::EMPTY_SET => self.push(Object::Other)?,
+            op::EMPTY_TUPLE => self.push(Object::Tuple(vec![]))?,
+            op::TUPLE1..=op::TUPLE3 => {
+                let items = self.pop_many(usize::from(operation - op::TUPLE1) + 1)?;
                 self.push(Object::Tuple(items))?;
             }
-            b't' | b'l' | b'd' | 0x91 => self.collect(operation)?,
-            b'a' | b'e' | b's' | b'u' | 0x90 => self.add(operation)?,
-            b'q' | b'r' | 0x94 => self.memoize(operation)?,
-            b'h' | b'j' => self.recall(operation)?,
-            b'c' | 0x93 => self.global(operation)?,
-            b'Q' => self.persistent()?,
-            b'R' => self.call()?,
-            0x81 => {
+            op::TUPLE | op::LIST | op::DICT | op::FROZEN_SET => self.collect(operation)?,
+            op::APPEND | op::APPENDS | op::SET_ITEM | op::SET_ITEMS | op::ADD_ITEMS => self.add(operation)?,
+            op::PUT1 | op::PUT4 | op::MEMOIZE => self.memoize(operation)?,
+            op::GET1 | op::GET4 => self.recall(operation)?,
+            op::GLOBAL | op::STACK_GLOBAL => self.global(operation)?,
+            op::INSTANCE => return Err(calls(&self.bytes.qualified_name()?)),
+            op::PERSISTENT => self.persistent()?,
+            op::REDUCE => self.call()?,
+            op::NEW_OBJECT => {
                 self.pop_many(2)?; // the class and the arguments of `__new__`
                 self.push(Object::Instance(None))?;
             }
-            b'b' => self.build()?,
+            op::BUILD => self.build()?,
             other => {
                 return Err(format!(
                     "has the operation {other:#04x} in its pickle, which no file of tensors needs"
@@ -112,7 +113,7 @@ impl<R: Read> Machine<R> {
     }
 
     fn check_protocol(&mut self) -> Result<(), String> {
-        match self.array()? {
+        match self.bytes.array()? {
             [version] if version <= NEWEST_PROTOCOL => Ok(()),
             [version] => {
                 Err(format!("has a pickle of protocol {version}; expected at most {NEWEST_PROTOCOL}"))
@@ -120,55 +121,16 @@ impl<R: Read> Machine<R> {
         }
     }
 
-    // Bytes.
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let mut bytes = [0; N];
-        let read = self.reader.read_exact(&mut bytes);
-        read.map_err(|_| self.cut_short())?;
-        Ok(bytes)
-    }
-
-    fn bytes(&mut self, length: u64) -> Result<Vec<u8>, String> {
-        if length > self.reader.limit() {
-            return Err(format!(
-                "has a text of {length} bytes in its pickle; expected at most {MOST_BYTES} in all"
-            ));
-        }
-        let mut bytes = vec![];
-        let read = self.reader.by_ref().take(length).read_to_end(&mut bytes);
-        match read {
-            Ok(read) if read as u64 == length => Ok(bytes),
-            _ => Err(self.cut_short()),
-        }
-    }
-
-    fn line(&mut self) -> Result<String, String> {
-        let mut line = vec![];
-        loop {
-            match self.array()? {
-                [b'\n'] => return Ok(String::from_utf8_lossy(&line).into_owned()),
-                [byte] if line.len() < LONGEST_NAME => line.push(byte),
-                _ => return Err(malformed()),
-            }
-        }
-    }
-
-    fn cut_short(&self) -> String {
-        match self.reader.limit() {
-            0 => format!("has a pickle of more than {MOST_BYTES} bytes"),
-            _ => "is cut short or not a PyTorch file; copy it again".to_string(),
-        }
-    }
+    // Values.
 
     fn integer(&mut self, operation: u8) -> Result<(), String> {
         let number = match operation {
-            b'J' => i64::from(i32::from_le_bytes(self.array()?)),
-            b'K' => i64::from(self.array::<1>()?[0]),
-            b'M' => i64::from(u16::from_le_bytes(self.array()?)),
+            op::INT4 => i64::from(i32::from_le_bytes(self.bytes.array()?)),
+            op::INT1 => i64::from(self.bytes.array::<1>()?[0]),
+            op::INT2 => i64::from(u16::from_le_bytes(self.bytes.array()?)),
             _ => {
-                let [length] = self.array()?;
-                let digits = self.bytes(length.into())?;
+                let [length] = self.bytes.array()?;
+                let digits = self.bytes.vec(length.into())?;
                 let Some(number) = signed(&digits) else { return self.push(Object::Other) };
                 number
             }
@@ -178,23 +140,35 @@ impl<R: Read> Machine<R> {
 
     fn text(&mut self, operation: u8) -> Result<(), String> {
         let length = match operation {
-            0x8c | b'U' | b'C' => u64::from(self.array::<1>()?[0]),
-            0x8d | 0x8e => u64::from_le_bytes(self.array()?),
-            _ => u64::from(u32::from_le_bytes(self.array()?)),
+            op::TEXT1 | op::OLD_TEXT1 | op::BYTES1 => u64::from(self.bytes.array::<1>()?[0]),
+            op::TEXT8 | op::BYTES8 => u64::from_le_bytes(self.bytes.array()?),
+            _ => u64::from(u32::from_le_bytes(self.bytes.array()?)),
         };
-        let bytes = self.bytes(length)?;
+        let bytes = self.bytes.vec(length)?;
         // Bytes that are not text hold nothing that is read.
         self.push(String::from_utf8(bytes).map_or(Object::Other, |text| Object::Text(text.into())))
     }
 
     // The stack.
 
+    /// Push a new object.
     fn push(&mut self, object: Object) -> Result<(), String> {
-        if self.objects.len() >= MOST_OBJECTS {
-            return Err(format!("has more than {MOST_OBJECTS} objects in its pickle"));
-        }
-        self.stack.push(self.objects.len());
+        check_count(self.objects.len())?;
+        self.place(self.objects.len())?;
         self.objects.push(object);
+        Ok(())
+    }
+
+    /// Push an object that exists.
+    fn place(&mut self, id: Id) -> Result<(), String> {
+        check_count(self.stack.len())?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    fn mark(&mut self) -> Result<(), String> {
+        check_count(self.marks.len())?;
+        self.marks.push(self.stack.len());
         Ok(())
     }
 
@@ -225,26 +199,23 @@ impl<R: Read> Machine<R> {
 
     fn memoize(&mut self, operation: u8) -> Result<(), String> {
         let place = match operation {
-            b'q' => u32::from(self.array::<1>()?[0]),
-            b'r' => u32::from_le_bytes(self.array()?),
+            op::PUT1 => u32::from(self.bytes.array::<1>()?[0]),
+            op::PUT4 => u32::from_le_bytes(self.bytes.array()?),
             _ => self.memo.len() as u32,
         };
         let top = self.top()?;
-        if self.memo.len() >= MOST_OBJECTS {
-            return Err(format!("has more than {MOST_OBJECTS} objects in its pickle"));
-        }
+        check_count(self.memo.len())?;
         self.memo.insert(place, top);
         Ok(())
     }
 
     fn recall(&mut self, operation: u8) -> Result<(), String> {
         let place = match operation {
-            b'h' => u32::from(self.array::<1>()?[0]),
-            _ => u32::from_le_bytes(self.array()?),
+            op::GET1 => u32::from(self.bytes.array::<1>()?[0]),
+            _ => u32::from_le_bytes(self.bytes.array()?),
         };
         let object = self.memo.get(&place).copied().ok_or_else(malformed)?;
-        self.stack.push(object);
-        Ok(())
+        self.place(object)
     }
 
     // Containers.
@@ -253,9 +224,9 @@ impl<R: Read> Machine<R> {
     fn collect(&mut self, operation: u8) -> Result<(), String> {
         let items = self.pop_to_mark()?;
         self.push(match operation {
-            b't' => Object::Tuple(items),
-            b'l' => Object::List(items),
-            b'd' => Object::Dict(pairs(&items)?),
+            op::TUPLE => Object::Tuple(items),
+            op::LIST => Object::List(items),
+            op::DICT => Object::Dict(pairs(&items)?),
             _ => Object::Other, // a frozen set
         })
     }
@@ -263,14 +234,14 @@ impl<R: Read> Machine<R> {
     /// Add objects to the container below them.
     fn add(&mut self, operation: u8) -> Result<(), String> {
         let items = match operation {
-            b'a' => self.pop_many(1)?,
-            b's' => self.pop_many(2)?,
+            op::APPEND => self.pop_many(1)?,
+            op::SET_ITEM => self.pop_many(2)?,
             _ => self.pop_to_mark()?,
         };
         let container = self.top()?;
         match (&mut self.objects[container], operation) {
-            (Object::List(list), b'a' | b'e') => list.extend(items),
-            (Object::Dict(dict), b's' | b'u') => dict.extend(pairs(&items)?),
+            (Object::List(list), op::APPEND | op::APPENDS) => list.extend(items),
+            (Object::Dict(dict), op::SET_ITEM | op::SET_ITEMS) => dict.extend(pairs(&items)?),
             // A set, or an object of another class that is a list or a dictionary.
             (Object::Other | Object::Instance(_), _) => {}
             _ => return Err(malformed()),
@@ -292,7 +263,7 @@ impl<R: Read> Machine<R> {
 
     fn global(&mut self, operation: u8) -> Result<(), String> {
         let name = match operation {
-            b'c' => format!("{}.{}", self.line()?, self.line()?),
+            op::GLOBAL => self.bytes.qualified_name()?,
             _ => match &self.pop_many(2)?[..] {
                 &[module, name] => {
                     let (module, name) = (self.as_text(module)?, self.as_text(name)?);
@@ -321,7 +292,7 @@ impl<R: Read> Machine<R> {
                     count: self.as_size(count)?,
                 })
             }
-            [kind, class, ..] if &**self.as_text(kind)? == "module" => self.objects[class].clone(),
+            [kind, class, ..] if &**self.as_text(kind)? == "module" => return self.place(class),
             _ => return Err(malformed()),
         };
         self.push(object)
@@ -343,17 +314,9 @@ impl<R: Read> Machine<R> {
                 | "torch._utils._rebuild_parameter_with_state"
                 | "torch.Size",
                 &[value, ..],
-            ) => {
-                self.stack.push(value);
-                return Ok(());
-            }
+            ) => return self.place(value),
             ("torch.device" | "__builtin__.set" | "builtins.set", _) => Object::Other,
-            (name, _) => {
-                return Err(format!(
-                    "calls {name:?} when it is loaded, which is not done here; save the tensors alone: \
-                     torch.save(model.state_dict(), FILE)"
-                ));
-            }
+            (name, _) => return Err(calls(name)),
         };
         self.push(result)
     }
@@ -412,6 +375,16 @@ fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>, String> {
     }
 }
 
-fn malformed() -> String {
-    "has a malformed pickle; save or copy it again".to_string()
+fn check_count(count: usize) -> Result<(), String> {
+    match count < MOST_OBJECTS {
+        true => Ok(()),
+        false => Err(format!("has more than {MOST_OBJECTS} objects in its pickle")),
+    }
+}
+
+fn calls(name: &str) -> String {
+    format!(
+        "calls {name:?} when it is loaded, which is not done here; save the tensors alone: \
+         torch.save(model.state_dict(), FILE)"
+    )
 }
