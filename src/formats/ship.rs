@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 
 use super::format::{Format, NewFile};
+use super::vocabulary::BESIDE;
 use crate::bundle::load;
 use crate::{Error, Result, atomic};
 
@@ -22,7 +23,7 @@ pub fn ship(path: &Path, format: &dyn Format, out: &Path, force: bool) -> Result
         Error::Message(problem) => Error::file(path, problem),
         error => error,
     })?;
-    let beside = |bytes| NewFile { path: out.with_extension("tokenizer.json"), bytes };
+    let beside = |bytes| NewFile { path: out.with_extension(BESIDE), bytes };
     files.extend(tokenizer.map(beside));
     for file in &files {
         check_replaceable(&file.path, force)?;

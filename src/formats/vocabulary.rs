@@ -17,20 +17,37 @@ use crate::error::json_problem;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result, regular_file};
 
+/// The extension of the tokenizer beside an exported file.
+pub(super) const BESIDE: &str = "tokenizer.json";
+
 /// The largest file of tokens or labels, in bytes.
 const LARGEST: u64 = 64 << 20;
 
-/// Read the tokenizer of an embedding with `rows` rows from the file that `options` names.
+/// Read the tokenizer of an embedding with `rows` rows from the file that `options` names, or from the one that an
+/// export puts beside the file at `model`.
 ///
 /// # Errors
 /// If there is no such file, it is damaged, or it has another number of tokens.
-pub(super) fn tokenizer(options: &ImportOptions, rows: usize) -> Result<Tokenizer> {
-    let Some(path) = &options.vocabulary else {
-        let problem = format!(
-            "the file has no tokens; name a file with the {rows} tokens of its embedding: one a line, JSON, or a \
-             tokenizer.json"
-        );
-        return Err(Error::invalid("vocabulary", problem));
+pub(super) fn tokenizer(
+    model: &Path,
+    options: &ImportOptions,
+    rows: usize,
+    notes: &mut Vec<String>,
+) -> Result<Tokenizer> {
+    let beside = model.with_extension(BESIDE);
+    let path = match &options.vocabulary {
+        Some(path) => path,
+        None if beside.exists() => {
+            notes.push(format!("read the tokenizer from {}", beside.display()));
+            &beside
+        }
+        None => {
+            let problem = format!(
+                "the file has no tokens; name a file with the {rows} tokens of its embedding: one a line, JSON, or a \
+                 tokenizer.json"
+            );
+            return Err(Error::invalid("vocabulary", problem));
+        }
     };
     let bytes = regular_file::read(path, LARGEST)?;
     let failed = |problem: String| Error::file(path, problem);
@@ -99,11 +116,15 @@ fn by_number<'t>(
             ));
         }
     }
-    Ok(tokens)
+    distinct(path, tokens)
 }
 
 fn numbered(path: &Path, tokens: impl Iterator<Item = String>) -> Result<BTreeMap<u32, String>> {
-    let tokens: BTreeMap<u32, String> = (0..).zip(tokens).collect();
+    distinct(path, (0..).zip(tokens).collect())
+}
+
+/// Return the tokens, none of which may have two numbers.
+fn distinct(path: &Path, tokens: BTreeMap<u32, String>) -> Result<BTreeMap<u32, String>> {
     let mut numbers: BTreeMap<&str, u32> = BTreeMap::new();
     for (number, token) in &tokens {
         if let Some(other) = numbers.insert(token, *number) {
@@ -145,7 +166,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         let options = ImportOptions { vocabulary: Some(file.path().into()), ..ImportOptions::default() };
-        tokenizer(&options, rows)
+        tokenizer(Path::new("no/model"), &options, rows, &mut vec![])
     }
 
     #[test]
@@ -183,6 +204,7 @@ mod tests {
             ("the\ncat\n", "no token for unknown words"),
             ("a\na\n", "has the token \"a\" twice, as number 0 and 1"),
             (r#"{"a": 0, "b": 0}"#, "gives the number 0 to \"a\" and to \"b\""),
+            (r#"{"1": "a", "0": "a"}"#, "has the token \"a\" twice, as number 0 and 1"),
             (r#"{"a": "b"}"#, "has no number for the token \"b\""),
             (r#"{"a": -1}"#, "has no number for the token \"a\""),
             (r#"{"a": 4294967295}"#, "token number 4294967295 is out of range"),
@@ -195,7 +217,8 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
             assert_eq!(error.lines().count(), 1, "{error}");
         }
-        let missing = tokenizer(&ImportOptions::default(), 9).unwrap_err();
+        let missing =
+            tokenizer(Path::new("no/model"), &ImportOptions::default(), 9, &mut vec![]).unwrap_err();
         assert!(missing.to_string().contains("name a file with the 9 tokens"), "{missing}");
     }
 }

@@ -1,5 +1,7 @@
 //! `rnn convert`: files of PyTorch and ONNX as bundles that every command takes.
 
+use serde_json::Value;
+
 use super::Folder;
 
 /// A folder with the golden file `file` of PyTorch, and with its vocabulary and labels.
@@ -27,7 +29,7 @@ fn converted_language_model_works_with_every_command() {
         (&config["model"], &config["task"], &config["tokenizer"]),
         (&"lstm".into(), &"lm".into(), &"word".into())
     );
-    let figures: serde_json::Value =
+    let figures: Value =
         serde_json::from_str(&folder.done("eval m --data lines.txt --split test --json")).unwrap();
     assert!(
         figures["perplexity"].as_f64().is_some_and(|perplexity| perplexity > 1. && perplexity < 100.),
@@ -42,6 +44,9 @@ fn converted_language_model_works_with_every_command() {
     folder.done("convert m.onnx --out from-onnx");
     assert!(folder.bytes("from-onnx/model.safetensors") == folder.bytes("m/model.safetensors"));
     assert!(folder.bytes("from-onnx/tokenizer.json") == folder.bytes("m/tokenizer.json"));
+    folder.done("export m --format pytorch --out m.safetensors");
+    folder.done("convert m.safetensors --out from-pytorch"); // with the tokenizer beside it
+    assert!(folder.bytes("from-pytorch/model.safetensors") == folder.bytes("m/model.safetensors"));
     folder.done("train --from m --data lines.txt --out tuned --batch-size 4 --bptt 4 --max-steps 2");
     folder.done("eval tuned --data lines.txt --split test");
 }
@@ -50,25 +55,24 @@ fn converted_language_model_works_with_every_command() {
 fn converted_classifier_and_tagger_predict() {
     let folder = folder_with("classifier.pt");
     folder.done("convert classifier.pt --out c --vocab words.txt --task classify --labels labels.txt");
-    let answer: serde_json::Value = serde_json::from_str(&folder.done("predict c --text w3 --json")).unwrap();
+    let answer: Value = serde_json::from_str(&folder.done("predict c --text w3 --json")).unwrap();
     assert_eq!(answer["probabilities"].as_object().unwrap().len(), 5);
     folder.write("data.csv", "label,text\nO,w2 w3\nB-A,w4\n");
     let figures = folder.done("eval c --data data.csv --json");
-    let figures: serde_json::Value = serde_json::from_str(figures.lines().last().unwrap()).unwrap();
+    let figures: Value = serde_json::from_str(figures.lines().last().unwrap()).unwrap();
     assert_eq!(figures["task"], "classify");
 
     let folder = folder_with("gru-1-both-directions-bias.bin");
     folder.done(
         "convert gru-1-both-directions-bias.bin --out t --vocab words.txt --task tag --labels labels.txt",
     );
-    let answer: serde_json::Value = serde_json::from_str(&folder.done("predict t --text w3 --json")).unwrap();
+    let answer: Value = serde_json::from_str(&folder.done("predict t --text w3 --json")).unwrap();
     assert_eq!(
         (answer["tokens"].as_array().unwrap().len(), answer["tags"].as_array().unwrap().len()),
         (1, 1)
     );
     folder.write("data.conll", "w2 O\nw3 B-A\n\nw4 I-A\n");
-    let figures: serde_json::Value =
-        serde_json::from_str(&folder.done("eval t --data data.conll --json")).unwrap();
+    let figures: Value = serde_json::from_str(&folder.done("eval t --data data.conll --json")).unwrap();
     assert!(figures["f1"].is_number(), "spans are known by their tags: {figures}");
 }
 

@@ -154,7 +154,7 @@ fn compressed_records_and_values_that_are_not_finite_are_refused() {
             (0..archive.len() - 4).filter(|&at| archive[at..].starts_with(signature)).collect();
         places.into_iter().for_each(|at| archive[at + method] = 8);
     }
-    reader.refused(&archive, "compress");
+    reader.refused(&archive, "has a compressed record");
     let mut tensors = std::fs::read(golden(FILES[4])).unwrap();
     let end = tensors.len();
     tensors[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());

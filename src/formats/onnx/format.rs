@@ -6,9 +6,9 @@ use super::export::encode;
 use super::import::{Decoded, decode};
 use crate::bundle::Config;
 use crate::formats::format::{Format, ImportOptions, Imported, NewFile};
+use crate::formats::vocabulary;
 use crate::parameters::NamedTensors;
-use crate::tokenizer::Tokenizer;
-use crate::{Error, Result, regular_file};
+use crate::{Result, regular_file};
 
 /// The largest file that is read, in bytes: the largest message of protocol buffers.
 const LARGEST: u64 = 1 << 31;
@@ -37,22 +37,9 @@ impl Format for Onnx {
         let bytes = regular_file::read(path, LARGEST)?;
         let Decoded { config, parameters } = decode(path, &bytes)?;
         let mut notes = vec![];
-        // The file that an export puts beside the graph.
-        let beside = path.with_extension("tokenizer.json");
-        let vocabulary = match &options.vocabulary {
-            None if config.tokenizer.is_some() && beside.exists() => {
-                notes.push(format!("read the tokenizer from {}", beside.display()));
-                Some(beside)
-            }
-            given => given.clone(),
-        };
-        let tokenizer = match (&config.tokenizer, vocabulary) {
-            (None, _) => None,
-            (Some(_), Some(file)) => Some(Tokenizer::from_file(file)?),
-            (Some(_), None) => {
-                let problem = "the graph has no tokenizer; name its tokenizer.json";
-                return Err(Error::invalid("vocabulary", problem));
-            }
+        let tokenizer = match (&config.tokenizer, config.network.vocabulary_size()) {
+            (Some(_), Some(rows)) => Some(vocabulary::tokenizer(path, options, rows, &mut notes)?),
+            _ => None,
         };
         let Config { task, network, labels, schema, text_column, .. } = config;
         Ok(Imported { task, network, parameters, tokenizer, labels, schema, text_column, notes })

@@ -164,12 +164,19 @@ fn pickle_name(archive: &ZipArchive<File>) -> Option<String> {
 
 /// Open a record, which must not be compressed: a small file could otherwise hold any number of bytes.
 fn record<'a>(archive: &'a mut ZipArchive<File>, name: &str) -> Result<impl Read + use<'a>, String> {
-    let found = contain(|| archive.by_name(name))?;
-    let record = found.map_err(|error| format!("has no record {name}: {error}; copy the file again"))?;
-    match record.compression() {
-        CompressionMethod::Stored => Ok(record),
-        _ => Err(format!("has a compressed record {name}; expected an archive as torch.save writes it")),
+    let index =
+        archive.index_for_name(name).ok_or_else(|| format!("has no record {name}; copy the file again"))?;
+    let damaged = |error: String| format!("has a damaged record {name}: {error}; copy the file again");
+    let method = contain(|| archive.by_index_raw(index).map(|record| record.compression()));
+    match method.map_err(damaged)?.map_err(|error| damaged(error.to_string()))? {
+        CompressionMethod::Stored => {}
+        _ => {
+            return Err(format!(
+                "has a compressed record {name}; expected an archive as torch.save writes it"
+            ));
+        }
     }
+    contain(|| archive.by_index(index)).map_err(damaged)?.map_err(|error| damaged(error.to_string()))
 }
 
 /// Return the size of each storage's elements, by key.
