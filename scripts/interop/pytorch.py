@@ -206,7 +206,7 @@ def word_language_model(program, folder, ptb):
     torch.manual_seed(1)
     corpus = Corpus(ptb)
     model = WordModel(len(corpus.words), 100, 100)
-    train(model, corpus.train, steps=300)
+    train(model, corpus.train, steps=200)
     torch.save(model, folder / "model.pt")
     (folder / "words.txt").write_text("\n".join(corpus.words) + "\n", encoding="utf-8")
     bundle = folder / "bundle"
@@ -220,6 +220,8 @@ def word_language_model(program, folder, ptb):
 
 def main():
     warnings.simplefilter("ignore")
+    # Threads of PyTorch spin while they wait, which on a busy machine takes many times as long as one thread.
+    torch.set_num_threads(1)
     program = str(Path(sys.argv[1]).resolve())
     draw = random.Random(15)
     torch.manual_seed(15)
