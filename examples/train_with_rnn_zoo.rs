@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use rnn_zoo::bundle::{BundleWriter, Config};
+use rnn_zoo::distributed::SingleProcess;
 use rnn_zoo::inference::Model;
 use rnn_zoo::models::{RecurrentConfig, StackOptions};
 use rnn_zoo::tasks::{self, DataSpec, NetworkOptions};
@@ -34,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let defaults = task.defaults(&data, &prepared);
     let options = Options { epochs: None, max_steps: Some(300), ..defaults.options()? };
     let writer = BundleWriter::create(&bundle, false)?;
-    let mut run = Run::start(writer, config, data, prepared, options, &device)?;
+    let mut run = Run::start(writer, config, data, prepared, options, &device, SingleProcess::ranks())?;
     let ending = run.train(&AtomicBool::new(false))?; // `true` from another thread stops and saves
     println!("{ending:?} after {} steps", run.trainer.progress.step);
 

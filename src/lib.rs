@@ -6,6 +6,7 @@
 //! | use of a trained model: text, scores, answers | [`inference::Model`], then [`inference::generate`], [`inference::score`] or [`inference::predict`] |
 //! | training, with checkpoints that resume to the byte | [`training::Run`] over [`tasks::DataSpec`] |
 //! | the training loop without files | [`training::Trainer`] |
+//! | training on several processes | [`distributed`] |
 //! | files of text and their tokens | [`data::Corpus`], [`tokenizer::Tokenizer`] |
 //!
 //! The folder `examples/` has programs that train, load and use models. Every [`Error`] names the file or the option
@@ -18,7 +19,9 @@ pub mod capi;
 mod contain;
 pub mod data;
 pub mod device;
+pub mod distributed;
 pub mod error;
+mod float_bits;
 pub mod formats;
 mod hash;
 pub mod hub;

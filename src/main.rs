@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use cli::flags::{self, Usage};
-use cli::{Cli, Outcome};
+use cli::{Cli, Outcome, processes};
 use rnn_zoo::Error;
 use rnn_zoo::models::kernels::{ReportingAllocator, keep_freed_memory, report_writes_beyond_limit};
 
@@ -25,30 +25,36 @@ fn main() -> ExitCode {
     let command = match Cli::read(std::env::args_os()) {
         Ok(Some(command)) => command,
         Ok(None) => return ExitCode::SUCCESS,
-        Err(error) => return report(Err(error)),
+        Err(error) => return ExitCode::from(report(Err(error))),
     };
-    let run = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || report(command.run()));
-    match run.map(std::thread::JoinHandle::join) {
+    let run = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+        let code = report(command.run());
+        processes::leave(code);
+        code
+    });
+    ExitCode::from(match run.map(std::thread::JoinHandle::join) {
         Ok(Ok(code)) => code,
         // The panic has printed itself.
-        Ok(Err(_)) => ExitCode::FAILURE,
+        Ok(Err(_)) => 1,
         Err(error) => report(Err(anyhow::anyhow!("cannot start a thread: {error}"))),
-    }
+    })
 }
 
 /// Print an error, and return the exit code: 0 done, 2 for a wrong flag or argument, 1 for any other failure, 130 after
 /// Ctrl-C.
-fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
+fn report(outcome: anyhow::Result<Outcome>) -> u8 {
     match outcome {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Interrupted) => ExitCode::from(130),
+        Ok(Outcome::Done) => 0,
+        Ok(Outcome::Interrupted) => 130,
         // The reader of the output closed the pipe, as `head` does.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => 0,
         Err(error) => {
             let error = flags::in_flags(about_output(error));
+            processes::wait_turn();
+            let line = format!("{error:#}").replace('\n', " ");
             // Not `eprintln`, which panics if standard error cannot be written.
-            let _ = writeln!(std::io::stderr(), "rnn: {}", format!("{error:#}").replace('\n', " "));
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+            let _ = writeln!(std::io::stderr(), "rnn: {}{line}", processes::place());
+            if error.is::<Usage>() { 2 } else { 1 }
         }
     }
 }

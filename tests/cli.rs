@@ -22,6 +22,7 @@ mod pipes;
 mod plot;
 mod precision;
 mod predict;
+mod processes;
 mod recipe;
 mod resume;
 mod saved_text;

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
+use rnn_zoo::distributed::SingleProcess;
 use rnn_zoo::inference::evaluate::evaluate;
 use rnn_zoo::tasks::{Classify, Lm, Names, Tag, Task};
 use rnn_zoo::training::optim::{Average, OptimizerConfig};
@@ -13,9 +14,11 @@ use rnn_zoo::training::schedule::Schedule;
 use rnn_zoo::training::{CardCommands, Checkpoint, Ending, Options, Run};
 use rnn_zoo::{Error, Result};
 
+mod distributed;
 mod problem;
 mod saboteur;
 mod step;
+mod threads;
 
 use problem::*;
 use saboteur::*;
@@ -274,11 +277,11 @@ fn an_unscheduled_last_evaluation_chooses_the_kept_model_only() -> Result<()> {
     let files = problem.files("model");
     assert!(files["model.safetensors"] == files["training/last.safetensors"]);
     assert!(files["training/best.safetensors"] != files["training/last.safetensors"]);
-    let checkpoint = Checkpoint::open(&problem.bundle("model"))?;
+    let checkpoint = Checkpoint::open(&problem.bundle("model"), &SingleProcess)?;
     assert_eq!(checkpoint.progress().best.as_ref().map(|best| (best.step, best.loss)), Some(evaluations[0]));
     let stopped = Options { max_steps: Some(100), ..options };
     train_and_stop(problem.start("stopped", &PLAIN, &stopped)?, 4)?;
-    let stopped = Checkpoint::open(&problem.bundle("stopped"))?;
+    let stopped = Checkpoint::open(&problem.bundle("stopped"), &SingleProcess)?;
     let memory = |checkpoint: &Checkpoint| {
         let mut progress = checkpoint.progress().clone();
         progress.scheduler.set_total_steps(0);
@@ -294,7 +297,7 @@ fn ctrl_c_ends_the_step_and_saves() -> Result<()> {
     let mut run = problem.start("model", &PLAIN, &options(100))?;
     assert_eq!(run.train(&AtomicBool::new(true))?, Ending::Interrupted);
     assert_eq!(run.trainer.progress.step, 1);
-    let checkpoint = Checkpoint::open(&problem.bundle("model"))?;
+    let checkpoint = Checkpoint::open(&problem.bundle("model"), &SingleProcess)?;
     assert_eq!((checkpoint.progress(), &checkpoint.options), (&run.trainer.progress, &run.trainer.options));
     Ok(())
 }

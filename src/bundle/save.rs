@@ -60,8 +60,8 @@ pub struct Training<'a> {
 #[derive(Debug)]
 pub struct BundleWriter {
     place: BundlePath,
-    /// Keeps other processes from writing to the bundle.
-    _lock: Lock,
+    /// Keeps other processes from writing to the bundle; `None` if another process of the run writes it.
+    _lock: Option<Lock>,
     metrics: Vec<String>,
     /// The text of `recipe.toml`.
     recipe: Option<String>,
@@ -103,8 +103,20 @@ impl BundleWriter {
             return Err(Error::file(path, format!("{problem}{resume}")));
         }
         place.begin().map(drop)?;
-        let metrics = Vec::new();
-        Ok(Self { place, _lock: lock, metrics, recipe: None, sealed: false, saved: false, as_found: false })
+        Ok(Self { _lock: Some(lock), ..Self::without_lock(place) })
+    }
+
+    /// Return the writer of a new run in a process that never saves, because another one of the run does.
+    ///
+    /// # Errors
+    /// If the path cannot be that of a bundle.
+    pub fn beside(path: &Path) -> Result<Self> {
+        Ok(Self::without_lock(BundlePath::new(path)?))
+    }
+
+    fn without_lock(place: BundlePath) -> Self {
+        let (metrics, recipe) = (vec![], None);
+        Self { place, _lock: None, metrics, recipe, sealed: false, saved: false, as_found: false }
     }
 
     /// Create the writer of a resumed run, and read the run's bundle and state. The bundle does not change
@@ -119,16 +131,31 @@ impl BundleWriter {
         let place = BundlePath::new(path)?;
         let lock = Lock::acquire(&place)?;
         place.recover()?;
+        let (writer, loaded, training) = Self::stopped(place, path)?;
+        check_replaceable(&writer.place)?;
+        writer.place.begin().map(drop)?;
+        Ok((Self { _lock: Some(lock), ..writer }, loaded, training))
+    }
+
+    /// As [`BundleWriter::resume`], in a process that never saves, because another one of the run does.
+    ///
+    /// # Errors
+    /// As [`load`] and [`Loaded::training`], and if the bundle has no training state.
+    pub fn resume_beside(path: &Path) -> Result<(Self, Loaded, TrainingState)> {
+        find(path)?;
+        Self::stopped(BundlePath::new(path)?, path)
+    }
+
+    /// Read the bundle and the state of a stopped run.
+    fn stopped(place: BundlePath, path: &Path) -> Result<(Self, Loaded, TrainingState)> {
         let loaded = load(path)?;
         let Some(training) = loaded.training()? else {
             let problem = "holds a model but no training state, so it cannot be resumed; `Run::start_from` \
                            starts another run from it";
             return Err(Error::file(path, problem));
         };
-        check_replaceable(&place)?;
-        place.begin().map(drop)?;
         let (metrics, recipe) = (loaded.metrics.clone(), loaded.recipe.clone());
-        let writer = Self { place, _lock: lock, metrics, recipe, sealed: false, saved: true, as_found: true };
+        let writer = Self { metrics, recipe, saved: true, as_found: true, ..Self::without_lock(place) };
         Ok((writer, loaded, training))
     }
 

@@ -204,7 +204,7 @@ fn language_model(LanguageModel { shape, optimizer }: &LanguageModel) -> anyhow:
         lengths: None,
         fresh: true,
     };
-    let seconds = median(shape.repeat, &device, || trainer.step([Ok(batch.clone())], lr).map(drop))?;
+    let seconds = median(shape.repeat, &device, || trainer.step([Ok(Some(batch.clone()))], lr).map(drop))?;
     Ok(json!({
         "model": shape.model.name, "vocab": shape.vocab, "embedding": embedding, "hidden": shape.hidden,
         "layers": shape.layers, "time": shape.time, "batch": shape.batch, "optimizer": optimizer.name(),
@@ -242,6 +242,7 @@ impl LayerArgs {
             log_every: 1,
             seed: 1,
             precision: Precision::current(),
+            reduce: Precision::F32,
         }
     }
 

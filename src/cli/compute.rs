@@ -2,6 +2,7 @@
 
 use crate::cli::note::note;
 use rnn_zoo::device::{DeviceChoice, start_thread_pool};
+use rnn_zoo::distributed::{Cores, Launch};
 use rnn_zoo::models::kernels::{self, Isa};
 use rnn_zoo::{Error, Result};
 
@@ -12,7 +13,7 @@ pub struct Compute {
     #[arg(long, value_name = "DEVICE", default_value = "cpu", help_heading = "Compute")]
     device: String,
 
-    /// Threads on the CPU [default: one a core]
+    /// Threads on the CPU [default: one a core; of several processes, the cores divided by those of the machine]
     #[arg(long, value_name = "N", help_heading = "Compute")]
     threads: Option<usize>,
 }
@@ -23,7 +24,8 @@ impl Compute {
     /// # Errors
     /// If there is no such device, or the number of threads is zero.
     pub fn open(&self) -> Result<candle_core::Device> {
-        if let Some(threads) = self.threads {
+        let share = || Launch::of_environment().map(|launch| Cores::of(launch).threads());
+        if let Some(threads) = self.threads.or_else(share) {
             use_threads(threads)?;
             kernels::set_threads(threads);
         }

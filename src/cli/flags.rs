@@ -11,7 +11,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 108] = [
+const FLAGS: [(&str, &str); 109] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
@@ -90,6 +90,7 @@ const FLAGS: [(&str, &str); 108] = [
     ("private", "--private"),
     ("quantities", "--metric"),
     ("readout", "--readout"),
+    ("reduce", "--reduce"),
     ("repetition_penalty", "--repetition-penalty"),
     ("repetition_window", "--repetition-window"),
     ("repository", "OWNER/NAME"),

@@ -31,6 +31,7 @@ mod parse;
 mod plot;
 mod precision;
 mod predict;
+pub mod processes;
 mod push;
 mod quote;
 mod read_args;

@@ -22,26 +22,28 @@ use start::start;
 use super::flags::usage;
 use super::next_commands::next_commands;
 use super::outcome::Outcome;
-use super::precision;
 use super::quote::quoted_path;
+use super::{precision, processes};
 use crate::cli::note::note;
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    // Before MPI starts: to set the number of threads, the program starts once more.
     let device = args.compute.open()?;
+    let ranks = processes::start()?;
     let mut run = match &args.resume {
-        Some(bundle) => match resume(bundle, args, &device)? {
+        Some(bundle) => match resume(bundle, args, &device, &ranks)? {
             Some(run) => run,
             None => return Ok(Outcome::Done),
         },
-        None => start(args, &device).map_err(|error| args.settings.blame(error))?,
+        None => start(args, &device, &ranks).map_err(|error| args.settings.blame(error))?,
     };
-    if let Some(folder) = &args.tensorboard {
+    if let Some(folder) = args.tensorboard.as_ref().filter(|_| ranks.is_first()) {
         check_tensorboard(folder, run.path())?;
         run.watch(EventWriter::create(folder, run.trainer.progress.step, args.force)?);
     }
     // Before this point Ctrl-C has nothing to save.
-    let stop = stop_on_interrupt(&run)?;
+    let stop = stop_on_interrupt(&run, ranks.size() > 1)?;
     drive(run, &stop)
 }
 
@@ -107,17 +109,20 @@ fn announce_missed(run: &Run) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Return a flag that the first Ctrl-C sets; the second ends the process. Before this call, the first one does.
-fn stop_on_interrupt(run: &Run) -> anyhow::Result<Arc<AtomicBool>> {
+/// Return a flag that the first Ctrl-C sets; the second ends the process. Before this call, the first one does. Of
+/// several processes none ends at the second: a terminal sends one signal and the launcher another.
+fn stop_on_interrupt(run: &Run, several: bool) -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = stop.clone();
     let path = run.path().display().to_string();
-    ctrlc::set_handler(move || {
-        if seen.swap(true, Ordering::SeqCst) {
+    ctrlc::set_handler(move || match (seen.swap(true, Ordering::SeqCst), several) {
+        (false, false) => note!("stopping after this step, then saving {path}; Ctrl-C again stops at once"),
+        (false, true) => note!("stopping after this step, then saving {path}"),
+        (true, false) => {
             note!("stopped at once: the steps since the last checkpoint are not saved");
             std::process::exit(130);
         }
-        note!("stopping after this step, then saving {path}; Ctrl-C again stops at once");
+        (true, true) => {}
     })?;
     Ok(stop)
 }

@@ -126,6 +126,10 @@ pub struct TrainingArgs {
     /// AVX512-BF16; parameters and sums are in f32 either way
     #[arg(long, value_name = "NAME", value_parser = precision::parse_of_training, default_value_t = Precision::F32, hide_default_value = true)]
     pub precision: Precision,
+
+    /// Digits of gradients on their way between the processes that mpirun started: f32, or bf16 for half the bytes
+    #[arg(long, value_name = "NAME", value_parser = precision::parse_of_training, default_value_t = Precision::F32, hide_default_value = true)]
+    reduce: Precision,
 }
 
 /// An average of the parameters, or none.
@@ -274,6 +278,7 @@ impl TrainingArgs {
             log_every: self.log_every.unwrap_or(100),
             seed: self.seed,
             precision: self.precision,
+            reduce: self.reduce,
         })
     }
 }

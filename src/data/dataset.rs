@@ -7,12 +7,15 @@
 //!
 //! A batch depends only on its epoch and its number, so a run can resume at any batch.
 
+use std::ops::Range;
+
 use candle_core::Device;
 use rand::seq::SliceRandom;
 
 use super::batch::{Batch, Examples};
 use super::cut::{Cut, Shuffle};
 use super::example::Example;
+use super::share::Share;
 use super::tokens::SplitTokens;
 use super::windows::Windows;
 use crate::hash::Fnv1a;
@@ -203,34 +206,59 @@ impl Epoch<'_> {
     /// # Errors
     /// If the tokens cannot be read back from the disk, and errors from candle.
     pub fn batch(&self, index: usize, device: &Device) -> Result<Batch> {
+        let whole = self.share(index, Share::WHOLE, device)?;
+        Ok(whole.expect("invariant: a batch has at least one row"))
+    }
+
+    /// The part of the batch with number `index` that one of several processes computes; `None` if the batch has fewer
+    /// rows than there are processes, and none for this one.
+    ///
+    /// # Errors
+    /// As [`Epoch::batch`].
+    pub fn share(&self, index: usize, share: Share, device: &Device) -> Result<Option<Batch>> {
         match self.data {
-            Dataset::Stream { tokens, start } => self.window(index, tokens, *start, device),
+            Dataset::Stream { tokens, start } => {
+                let rows = share.rows(self.cut.batch_size);
+                (!rows.is_empty()).then(|| self.window(index, rows, (tokens, *start), device)).transpose()
+            }
             Dataset::Examples(examples) => {
-                examples.batch(&self.order[self.bounds[index]..self.bounds[index + 1]], device)
+                let rows = self.rows(index, share);
+                (!rows.is_empty()).then(|| examples.batch(&rows, device)).transpose()
             }
         }
     }
 
-    /// The parts of each example of the batch with number `index`; see [`Examples::parts`]. A stream has none.
-    pub fn parts(&self, index: usize) -> Vec<Vec<String>> {
+    /// The parts of each example of a share of the batch with number `index`; see [`Examples::parts`]. A stream has
+    /// none.
+    pub fn parts(&self, index: usize, share: Share) -> Vec<Vec<String>> {
         match self.data {
             Dataset::Stream { .. } => vec![],
             Dataset::Examples(examples) => {
-                let rows = &self.order[self.bounds[index]..self.bounds[index + 1]];
-                rows.iter().map(|&row| examples.parts(row)).collect()
+                self.rows(index, share).into_iter().map(|row| examples.parts(row)).collect()
             }
         }
     }
 
-    /// Window `index` of every row. Token `t` is the target at step `t` and the input one step later.
-    fn window(&self, index: usize, tokens: &SplitTokens, start: u32, device: &Device) -> Result<Batch> {
+    /// The examples of a share of the batch with number `index`.
+    fn rows(&self, index: usize, share: Share) -> Vec<usize> {
+        share.examples(&self.order[self.bounds[index]..self.bounds[index + 1]])
+    }
+
+    /// Window `index` of some of the rows. Token `t` is the target at step `t` and the input one step later.
+    fn window(
+        &self,
+        index: usize,
+        rows: Range<usize>,
+        (tokens, start): (&SplitTokens, u32),
+        device: &Device,
+    ) -> Result<Batch> {
         let Cut { batch_size, trim, .. } = self.cut;
         let count = self.data.len();
         let row_length = if trim { count / batch_size } else { count.div_ceil(batch_size) };
         let from = self.bounds[index];
         let width = self.bounds[index + 1] - from;
         let mut windows = Windows::of(width);
-        for row in 0..batch_size {
+        for row in rows {
             let begin = (row * row_length + from).min(count);
             let length = width.min(((row + 1) * row_length).min(count).saturating_sub(begin));
             let start = (begin == 0).then_some(start);

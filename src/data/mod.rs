@@ -14,7 +14,7 @@
 //! TimeSeries series to forecast                    time_series/, table_rows.rs, numbers.rs
 //! Vectors    word vectors of GloVe and word2vec   vectors.rs
 //! Weighted   examples of weighted classes         weighted.rs
-//! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs
+//! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs, share.rs
 //! Divided    sentences with tags, or pairs of     divided.rs; column_corpus.rs, column_file.rs, column.rs;
 //!            lines, in train, valid and test      parallel_text.rs, pair_table.rs
 //! SplitData  any of these, in splits            split_data.rs
@@ -62,6 +62,7 @@ pub mod piece;
 mod prose;
 pub mod read_options;
 mod records;
+mod share;
 pub mod source;
 pub mod split_data;
 mod table_rows;
@@ -83,6 +84,7 @@ pub use formats::has_columns;
 pub use fractions::Fractions;
 pub use piece::{Piece, Pieces};
 pub use read_options::ReadOptions;
+pub use share::Share;
 pub use source::{Builtin, Source, Split};
 pub use tokens::SplitTokens;
 pub use utf8_file::open_utf8;

@@ -18,11 +18,13 @@ use std::collections::HashMap;
 use std::iter::Sum;
 use std::ops::AddAssign;
 
+use serde::{Deserialize, Serialize};
+
 /// The length of the longest n-grams.
 const ORDER: usize = 4;
 
 /// Counts from which BLEU follows; those of a corpus are the sums of those of its lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BleuCounts {
     /// Tokens of the translations.
     pub length: u64,

@@ -13,6 +13,8 @@
 use std::iter::Sum;
 use std::ops::AddAssign;
 
+use serde::{Deserialize, Serialize};
+
 use super::bleu::{shared, words};
 
 /// The length of the longest n-grams.
@@ -22,7 +24,7 @@ const ORDER: usize = 6;
 const BETA: f64 = 2.;
 
 /// Counts from which chrF follows; those of a corpus are the sums of those of its lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChrfCounts {
     /// N-grams of the translations, by n from 1 to 6; those of lines whose reference has none of that length are left
     /// out.

@@ -11,14 +11,41 @@
 //! in neither does not count.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Numbers of targets by true and by predicted class.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<ClassCount>", into = "Vec<ClassCount>")]
 pub struct Confusion {
     /// By true class, then by predicted class.
     counts: BTreeMap<(u32, u32), u64>,
+}
+
+/// A true class, a predicted class and their number of targets: JSON has no pairs as keys.
+type ClassCount = (u32, u32, u64);
+
+impl From<Vec<ClassCount>> for Confusion {
+    fn from(counts: Vec<ClassCount>) -> Self {
+        Self {
+            counts: counts.into_iter().map(|(truth, predicted, count)| ((truth, predicted), count)).collect(),
+        }
+    }
+}
+
+impl From<Confusion> for Vec<ClassCount> {
+    fn from(confusion: Confusion) -> Self {
+        confusion.counts.into_iter().map(|((truth, predicted), count)| (truth, predicted, count)).collect()
+    }
+}
+
+impl AddAssign for Confusion {
+    fn add_assign(&mut self, other: Self) {
+        for (classes, count) in other.counts {
+            *self.counts.entry(classes).or_default() += count;
+        }
+    }
 }
 
 /// The metrics of one class.

@@ -84,6 +84,7 @@ impl Defaults {
     pub fn options(&self) -> Result<Options> {
         Ok(Options {
             precision: Precision::F32,
+            reduce: Precision::F32,
             epochs: Some(self.epochs),
             max_steps: None,
             batch_size: self.batch_size,

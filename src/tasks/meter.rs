@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::class_report::ClassReport;
 use super::confusion::Confusion;
 use super::figures::{ACCURACY, Figures};
+use super::sums;
 use crate::Result;
 use crate::data::batch::Batch;
 use crate::inference::carry::Carried;
@@ -37,6 +38,19 @@ pub trait Meter {
     ) -> Result<()> {
         self.add(network, batch, carried)
     }
+
+    /// The sums so far as bytes, for the other processes of a run.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    fn sums(&self) -> Result<Vec<u8>>;
+
+    /// Replace the sums by the totals of `parts`, added in this order. Each is the result of [`Meter::sums`] in one
+    /// process.
+    ///
+    /// # Errors
+    /// If a part is that of another meter.
+    fn combine(&mut self, parts: &[Vec<u8>]) -> Result<()>;
 
     /// The results over all batches.
     fn measured(&self) -> Measured;
@@ -85,6 +99,18 @@ impl Meter for TokenMeter {
         Ok(())
     }
 
+    fn sums(&self) -> Result<Vec<u8>> {
+        sums::encode(&self.0)
+    }
+
+    fn combine(&mut self, parts: &[Vec<u8>]) -> Result<()> {
+        self.0 = LossSum::default();
+        for part in parts {
+            self.0 += sums::decode::<LossSum>(part)?;
+        }
+        Ok(())
+    }
+
     fn measured(&self) -> Measured {
         let measured = Measured::of_nats(&self.0);
         let accuracy = self.0.correct as f64 / measured.targets.max(1) as f64;
@@ -119,6 +145,20 @@ impl Meter for ClassMeter {
                 // The loss of infinite outputs may be finite, but means nothing.
                 None => self.sum.loss = f64::NAN,
             }
+        }
+        Ok(())
+    }
+
+    fn sums(&self) -> Result<Vec<u8>> {
+        sums::encode(&(&self.sum, &self.confusion))
+    }
+
+    fn combine(&mut self, parts: &[Vec<u8>]) -> Result<()> {
+        (self.sum, self.confusion) = Default::default();
+        for part in parts {
+            let (sum, confusion) = sums::decode::<(LossSum, Confusion)>(part)?;
+            self.sum += sum;
+            self.confusion += confusion;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@
 //! | `data_spec.rs`, `shape.rs`, `names.rs` | a run's data, the sizes and the names that follow from it |
 //! | `text.rs`, `sequences.rs` | data of tasks on text, and on built-in sequences |
 //! | `network.rs`, `defaults.rs` | options of a network, default settings of a run |
-//! | `meter.rs`, `figures.rs` | sums and figures of an evaluation |
+//! | `meter.rs`, `figures.rs`, `sums.rs` | sums and figures of an evaluation, sums of several processes |
 //! | `confusion.rs`, `class_report.rs` | counts of true and predicted classes, their metrics and tables |
 //! | `classify_series.rs` | numeric series as data of the classifier |
 //! | `class_weights.rs` | weights of classes in the training loss |
@@ -48,6 +48,7 @@ mod sequences;
 pub mod series_scores;
 mod shape;
 pub mod spans;
+mod sums;
 mod tag;
 mod tag_meter;
 mod tag_words;

@@ -19,16 +19,24 @@
 
 use std::ops::AddAssign;
 
+use serde::{Deserialize, Serialize};
+
+use crate::float_bits;
+
 /// Sums of errors, from which the metrics follow. Those of several forecasts are added.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SeriesScores {
     /// Values that are not missing.
     points: u64,
+    #[serde(with = "float_bits")]
     absolute: f64,
+    #[serde(with = "float_bits")]
     squared: f64,
+    #[serde(with = "float_bits")]
     relative: f64,
     /// Forecasts of series with a scale.
     scaled_forecasts: u64,
+    #[serde(with = "float_bits")]
     scaled: f64,
     unscaled_forecasts: u64,
 }

@@ -18,6 +18,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::confusion::ClassScore;
 
 /// The letters of tags that belong to a span.
@@ -38,7 +40,7 @@ pub struct Span {
 }
 
 /// Numbers of spans.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpanCounts {
     /// Predicted spans that are right.
     pub right: u64,
@@ -49,7 +51,7 @@ pub struct SpanCounts {
 }
 
 /// Numbers of spans by type, summed over sentences.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpanScores {
     types: BTreeMap<String, SpanCounts>,
 }

@@ -181,7 +181,7 @@ impl Task for Tag {
     ) -> Result<BatchLoss> {
         let (hidden, penalty) = carried.encode_t(network, batch, noise)?;
         let (mean, targets) = TagScores { network, hidden: &hidden, batch }.loss(smoothing)?;
-        Ok(BatchLoss { mean, targets, penalty })
+        Ok(BatchLoss { mean, targets, values: targets, penalty })
     }
 
     fn meter(&self, names: Names<'_>) -> Box<dyn Meter> {

@@ -8,10 +8,11 @@ use super::confusion::{ClassScore, Confusion, MacroAverage};
 use super::figures::{ACCURACY, F1, Figures, PRECISION, RECALL};
 use super::meter::{Measured, Meter};
 use super::spans::SpanScores;
+use super::sums;
 use crate::data::batch::{Batch, Targets};
 use crate::inference::carry::Carried;
 use crate::logits::first_highest;
-use crate::training::loss;
+use crate::training::loss::{self, LossSum};
 use crate::{Error, Result};
 
 /// Refuse label smoothing for a network with a conditional random field.
@@ -187,6 +188,26 @@ impl Meter for TagMeter {
         self.add_loss(&scores, &truth)?;
         for (truth, predicted) in truth.iter().zip(predicted) {
             self.add_sentence(&truth[..predicted.len()], &predicted);
+        }
+        Ok(())
+    }
+
+    fn sums(&self) -> Result<Vec<u8>> {
+        let Self { loss, loss_words, confusion, spans, .. } = self;
+        sums::encode(&(LossSum { loss: *loss, count: *loss_words, correct: 0 }, confusion, spans))
+    }
+
+    fn combine(&mut self, parts: &[Vec<u8>]) -> Result<()> {
+        (self.loss, self.loss_words, self.confusion) = Default::default();
+        self.spans = self.spans.as_ref().map(|_| SpanScores::default());
+        for part in parts {
+            let (sum, confusion, spans) = sums::decode::<(LossSum, Confusion, Option<SpanScores>)>(part)?;
+            self.loss += sum.loss;
+            self.loss_words += sum.count;
+            self.confusion += confusion;
+            if let (Some(sum), Some(spans)) = (&mut self.spans, spans) {
+                sum.merge(&spans);
+            }
         }
         Ok(())
     }

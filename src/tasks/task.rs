@@ -192,7 +192,7 @@ pub trait Task: Send + Sync {
     ) -> Result<BatchLoss> {
         let (hidden, penalty) = carried.encode_t(network, batch, noise)?;
         let (mean, targets) = loss::cross_entropy(network, &hidden, batch, smoothing)?;
-        Ok(BatchLoss { mean, targets, penalty })
+        Ok(BatchLoss { mean, targets, values: targets, penalty })
     }
 
     /// A meter of the task's metrics, for one evaluation.
@@ -268,10 +268,13 @@ pub struct Questions {
 
 /// The loss of a batch in training.
 pub struct BatchLoss {
-    /// The mean over the targets, a scalar.
+    /// The mean over the values of the targets, a scalar.
     pub mean: Tensor,
-    /// Number of targets.
+    /// Number of targets, by which batches are weighted.
     pub targets: usize,
+    /// Number of values in the mean: that of the targets, or the values of windows that are not missing. The parts of a
+    /// batch are weighted by it.
+    pub values: usize,
     /// A scalar that is added to the mean and not reported.
     pub penalty: Option<Tensor>,
 }

@@ -6,6 +6,7 @@ use super::bleu::BleuCounts;
 use super::chrf::ChrfCounts;
 use super::figures::{BLEU, CHRF, EXACT, Figures, PERPLEXITY};
 use super::meter::{Measured, Meter};
+use super::sums;
 use super::vocabularies::Vocabularies;
 use crate::data::batch::Batch;
 use crate::inference::carry::Carried;
@@ -67,6 +68,24 @@ impl Meter for TranslateMeter {
         if self.loss.loss.is_finite() { self.compare(network, batch, &parts()) } else { Ok(()) }
     }
 
+    fn sums(&self) -> Result<Vec<u8>> {
+        sums::encode(&(&self.loss, &self.bleu, &self.chrf, self.exact, self.lines))
+    }
+
+    fn combine(&mut self, parts: &[Vec<u8>]) -> Result<()> {
+        (self.loss, self.bleu, self.chrf, self.exact, self.lines) = Default::default();
+        for part in parts {
+            let (loss, bleu, chrf, exact, lines) =
+                sums::decode::<(LossSum, BleuCounts, ChrfCounts, u64, u64)>(part)?;
+            self.loss += loss;
+            self.bleu += bleu;
+            self.chrf += chrf;
+            self.exact += exact;
+            self.lines += lines;
+        }
+        Ok(())
+    }
+
     fn measured(&self) -> Measured {
         let LossSum { loss, count, .. } = self.loss;
         let loss = loss / count.max(1) as f64;
@@ -102,4 +121,41 @@ pub(super) fn translations(
     let search = Search { options, start: end, end, keeps_weights };
     let lengths = pair.source_lengths.as_deref();
     search.run(network, Sources { tokens: &pair.source, lengths, words: &words, limits: &limits })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_two_processes_are_those_of_one() {
+        let meter = |lines: &[(&str, &str)]| {
+            let unused = Err(Error::Message("no vocabularies".into()));
+            let mut meter = TranslateMeter::new(unused, SearchOptions::default());
+            for (text, reference) in lines {
+                meter.loss += LossSum { loss: text.len() as f64 / 7., count: reference.len(), correct: 0 };
+                meter.bleu += BleuCounts::new(text, reference);
+                meter.chrf += ChrfCounts::new(text, reference);
+                meter.exact += u64::from(text == reference);
+                meter.lines += 1;
+            }
+            meter
+        };
+        let lines =
+            [("a b c d e", "a b c d e"), ("one two three four", "one two four"), ("x y z a", "x y z b")];
+        let parts = [meter(&lines[..1]).sums().unwrap(), meter(&lines[1..]).sums().unwrap()];
+        let (mut found, expected) = (meter(&lines[2..]), meter(&lines));
+        found.combine(&parts).unwrap();
+        assert_eq!((found.lines, found.exact), (3, 1));
+        let (found, expected) = (found.measured(), expected.measured());
+        assert!((found.loss - expected.loss).abs() < 1e-12);
+        for ((name, found), (_, expected)) in found.figures.iter().zip(expected.figures.iter()) {
+            assert!((found - expected).abs() < 1e-9, "{name}: {found}, {expected}");
+        }
+        let mut diverged = meter(&lines);
+        diverged.loss.loss = f64::NAN;
+        let sums = diverged.sums().unwrap();
+        diverged.combine(&[sums]).unwrap();
+        assert!(diverged.measured().loss.is_nan());
+    }
 }

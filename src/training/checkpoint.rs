@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use rnn_zoo_models::State;
 use serde_json::Value;
 
+use super::facts::agree_on_run;
 use super::objective::Objective;
 use super::optim::Optimizer;
 use super::options::Options;
@@ -17,6 +18,7 @@ use super::run::Run;
 use super::train::Ending;
 use super::trainer::{Stopped, Trainer};
 use crate::bundle::{BundleWriter, Config, Loaded, TrainingState};
+use crate::distributed::{Communicator, Ranks};
 use crate::inference::carry::Carried;
 use crate::parameters::{self, NamedTensors, Parameters};
 use crate::tasks::{Origin, Prepared};
@@ -42,12 +44,23 @@ struct Tensors {
 }
 
 impl Checkpoint {
-    /// Read the bundle at `path`.
+    /// Read the bundle at `path`. All processes of the run read it, the first before the others, because it completes
+    /// what a crash left.
     ///
     /// # Errors
     /// If the bundle cannot be read or resumed, or its state is not that of a run; the message names the file.
-    pub fn open(path: &Path) -> Result<Self> {
-        let (writer, loaded, training) = BundleWriter::resume(path)?;
+    pub fn open(path: &Path, ranks: &dyn Communicator) -> Result<Self> {
+        let (writer, loaded, training) = match ranks.is_first() {
+            true => {
+                let opened = BundleWriter::resume(path)?;
+                ranks.barrier();
+                opened
+            }
+            false => {
+                ranks.barrier();
+                BundleWriter::resume_beside(path)?
+            }
+        };
         let TrainingState { last, best, average, optimizer, carry, state } = training;
         let damaged = |problem: String| {
             loaded.unusable_training("training/state.json", &format!("is not the state of a run: {problem}"))
@@ -61,6 +74,9 @@ impl Checkpoint {
         let valid = valid.and_then(|()| loaded.config.task.criterion(&saved.options.metric));
         valid.map_err(invalid)?;
         saved.progress.check(usize::MAX).map_err(damaged)?; // its data is not read yet
+        if saved.other_noise.iter().any(|noise| noise.restore().is_none()) {
+            return Err(damaged("`other_noise` has no positions of random generators".into()));
+        }
         let tensors = Tensors { last, best, average, optimizer, carry };
         Ok(Self { options: saved.options.clone(), saved, loaded, writer, tensors })
     }
@@ -68,6 +84,11 @@ impl Checkpoint {
     /// Return the position at which the run stopped.
     pub fn progress(&self) -> &Progress {
         &self.saved.progress
+    }
+
+    /// Return the number of processes of the run when it stopped. With another number it goes on with other bytes.
+    pub fn processes(&self) -> usize {
+        1 + self.saved.other_noise.len()
     }
 
     /// Check the parameters for inference, which resuming does not read.
@@ -110,11 +131,11 @@ impl Checkpoint {
         config.task.prepare(&self.saved.data, Origin::Loaded(config.known(tokenizer)))
     }
 
-    /// Resume the run on its data.
+    /// Resume the run on its data, on as many processes as before or on others.
     ///
     /// # Errors
-    /// If the data has changed or a tensor does not fit the model, and errors from candle.
-    pub fn resume(self, prepared: Prepared, device: &Device) -> Result<Run> {
+    /// If the data has changed, a tensor does not fit the model, or the processes differ; and errors from candle.
+    pub fn resume(self, prepared: Prepared, device: &Device, ranks: Ranks) -> Result<Run> {
         let Self { options, saved, loaded, writer, tensors } = self;
         let fingerprint = prepared.splits.fingerprint()?;
         if fingerprint != saved.fingerprint {
@@ -138,6 +159,7 @@ impl Checkpoint {
         let mut trainer =
             Trainer::resume(objective, network, parameters, options, stopped, &prepared.splits, device)?;
         trainer.valid_rows = saved.valid_rows.max(1);
+        trainer.join(ranks, &saved.other_noise)?;
         // A run that was interrupted after its last step still lacks its last evaluation.
         let step = trainer.progress.step;
         let judged = prepared.splits.valid.is_none() || last_evaluation(&loaded.metrics) == Some(step);
@@ -148,6 +170,7 @@ impl Checkpoint {
         let history = History::read(&loaded.metrics.join("\n")).unwrap_or_default();
         let (config, data) = (loaded.config, saved.data);
         let record = RunBundle { config, data, tokenizer, fingerprint, writer, history, commands: None };
+        agree_on_run(&trainer, &record)?;
         Ok(Run::new(trainer, record, prepared.splits, prepared.unit, ended, device))
     }
 }

@@ -5,10 +5,11 @@ use std::ops::AddAssign;
 use candle_core::{D, DType, Tensor};
 use rnn_zoo_models::ops::reference;
 use rnn_zoo_models::{CrossEntropySum, Network};
+use serde::{Deserialize, Serialize};
 
 use crate::data::batch::{Batch, Targets};
 use crate::logits::first_highest;
-use crate::{Error, Result};
+use crate::{Error, Result, float_bits};
 
 /// The mean cross-entropy over the targets of a batch, in nats, a scalar that can be differentiated, and the number of
 /// targets. Of classes with weights the loss of each is multiplied by its weight, and the sum divided by the number of
@@ -47,9 +48,10 @@ pub fn squared_error(network: &dyn Network, hidden: &Tensor, batch: &Batch) -> R
 }
 
 /// The losses of a batch in an evaluation.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LossSum {
     /// The loss summed over all targets.
+    #[serde(with = "float_bits")]
     pub loss: f64,
     /// Number of targets.
     pub count: usize,

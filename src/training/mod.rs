@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `train.rs` | the loop |
 //! | `step.rs`, `gradients.rs`, `loss.rs` | one optimizer step |
+//! | `share_pass.rs`, `reduction.rs` | sums of losses and gradients over the processes of a run |
+//! | `gathered.rs`, `facts.rs` | states of the processes, and what must be the same on all |
 //! | `validate.rs` | evaluation, and the choice of the parameters to keep |
 //! | `trainer.rs`, `progress.rs` | the state of the loop |
 //! | `optim/`, `schedule.rs` | optimizers, averages of parameters, learning rates |
@@ -18,6 +20,8 @@ mod checkpoint;
 mod clock;
 mod divergence;
 mod embedding;
+mod facts;
+mod gathered;
 pub mod gradients;
 pub mod loss;
 mod loss_unit;
@@ -29,11 +33,13 @@ mod options;
 pub mod plot;
 mod progress;
 mod record;
+mod reduction;
 pub mod report;
 mod run;
 mod running_loss;
 mod sampler;
 pub mod schedule;
+mod share_pass;
 mod splits;
 mod step;
 pub mod tensorboard;

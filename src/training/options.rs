@@ -67,6 +67,9 @@ pub struct Options {
     /// The precision of matrix products, in steps and evaluations.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
+    /// The precision of gradients on their way between processes; sums are in f32.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub reduce: Precision,
 }
 
 /// The default of [`Options::accumulate`].
@@ -105,6 +108,9 @@ impl Options {
             Self { precision, .. } if !precision.has_gradients() => {
                 let problem = format!("is {precision}, a precision of inference; expected f32 or bf16");
                 Err(Error::invalid("precision", problem))
+            }
+            Self { reduce, .. } if !reduce.has_gradients() => {
+                Err(Error::invalid("reduce", format!("is {reduce}; expected f32 or bf16")))
             }
             Self { lr, .. } if !lr.is_finite() || lr < 0. => Err(Error::invalid(
                 "lr",
@@ -182,7 +188,7 @@ mod tests {
         let usual = Defaults::default().options().unwrap();
         usual.validate().unwrap();
         type Change = fn(&mut Options);
-        let changes: [(&str, Change); 11] = [
+        let changes: [(&str, Change); 12] = [
             ("batch_size", |options| options.batch_size = 0),
             ("bptt", |options| options.bptt = 0),
             ("accumulate", |options| options.accumulate = 0),
@@ -194,6 +200,7 @@ mod tests {
             ("lr", |options| options.lr = -5.),
             ("clip", |options| options.clip = f64::NAN),
             ("precision", |options| options.precision = Precision::Int8),
+            ("reduce", |options| options.reduce = Precision::Int8),
         ];
         for (field, change) in changes {
             let mut options = usual.clone();

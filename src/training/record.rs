@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rnn_zoo_models::State;
 use serde::{Deserialize, Serialize};
 
 use super::card::{self, CardCommands, Extras};
+use super::gathered::Gathered;
 use super::options::Options;
 use super::plot::{Axis, History, Picture, PlottedRun};
 use super::progress::Progress;
@@ -13,7 +13,7 @@ use super::report::Reporter;
 use super::trainer::Trainer;
 use super::valid_rows;
 use crate::bundle::{BundleWriter, Config, Contents, Training};
-use crate::parameters::NamedTensors;
+use crate::rng::Position;
 use crate::tasks::DataSpec;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -42,14 +42,23 @@ pub(super) struct RunState {
     /// The number of batch rows of validation.
     #[serde(default = "valid_rows::of_older_runs", rename = "lanes")]
     pub(super) valid_rows: usize,
+    /// The positions of the generators of dropout masks of the processes after the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) other_noise: Vec<Position>,
 }
 
 impl RunBundle {
-    /// Save the run as a bundle.
+    /// Save the run as a bundle. `gathered` is the state of all its processes.
     ///
     /// # Errors
     /// If the bundle cannot be written, and errors from candle.
-    pub(super) fn save(&mut self, trainer: &Trainer, reporter: &mut Reporter) -> Result<()> {
+    pub(super) fn save(
+        &mut self,
+        trainer: &Trainer,
+        gathered: Gathered,
+        reporter: &mut Reporter,
+    ) -> Result<()> {
+        let Gathered { carry, other_noise } = gathered;
         for metric in reporter.metrics.drain(..) {
             self.writer.append_metrics(&metric)?;
             self.history.push(&metric.split, (&metric).into());
@@ -61,13 +70,9 @@ impl RunBundle {
             data: self.data.clone(),
             fingerprint: self.fingerprint,
             valid_rows: trainer.valid_rows,
+            other_noise,
         };
         let state = serde_json::to_value(&saved).map_err(|error| Error::Message(error.to_string()))?;
-        let mut carry = NamedTensors::new();
-        if let Some(State { h, c }) = trainer.carried.state() {
-            carry.insert("h".into(), h.clone());
-            carry.extend(c.iter().map(|c| ("c".to_string(), c.clone())));
-        }
         let tokenizer = self.tokenizer.as_ref().map(|tokenizer| tokenizer.to_json()).transpose()?;
         let curve = self.curve();
         let extras = Extras {

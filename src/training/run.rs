@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 
 use super::card::CardCommands;
+use super::facts::{agree_on_run, agree_on_start};
 use super::loss_unit::LossUnit;
 use super::objective::Objective;
 use super::options::Options;
@@ -27,6 +28,7 @@ use super::valid_rows;
 use crate::Result;
 use crate::bundle::{BundleWriter, Config, Loaded};
 use crate::data::dataset::Dataset;
+use crate::distributed::Ranks;
 use crate::memory::Estimate;
 use crate::parameters;
 use crate::tasks::{DataSpec, Prepared};
@@ -43,11 +45,12 @@ pub struct Run {
 }
 
 impl Run {
-    /// Return a run before its first step, to be saved by `writer`.
+    /// Return a run before its first step, to be saved by `writer`. Each of several processes starts the same run, and
+    /// the first saves it.
     ///
     /// # Errors
-    /// If the configuration or an option is invalid, the data is too short for a batch, or the machine has less memory
-    /// than training takes, and errors from candle.
+    /// If the configuration or an option is invalid, the data is too short for a batch, the machine has less memory
+    /// than training takes, or the processes differ; and errors from candle.
     pub fn start(
         writer: BundleWriter,
         config: Config,
@@ -55,12 +58,14 @@ impl Run {
         prepared: Prepared,
         options: Options,
         device: &Device,
+        ranks: Ranks,
     ) -> Result<Self> {
         let total_steps = options.total_steps(&prepared.splits)?;
         if device.is_cpu() {
+            let rows = options.batch_size.div_ceil(ranks.size());
             let positions = match &prepared.splits.train {
-                Dataset::Stream { .. } => options.batch_size.saturating_mul(options.bptt),
-                Dataset::Examples(examples) => options.batch_size.min(examples.len()),
+                Dataset::Stream { .. } => rows.saturating_mul(options.bptt),
+                Dataset::Examples(examples) => rows.min(examples.len()),
             };
             Estimate::of_training(&config.network, &options.optimizer, positions)?.check()?;
         }
@@ -69,10 +74,12 @@ impl Run {
         let objective = Objective::new(&config, tokenizer.clone());
         let mut trainer = Trainer::new(objective, network, parameters, options, total_steps, device)?;
         trainer.valid_rows = valid_rows::of(&prepared.splits);
+        trainer.join(ranks, &[])?;
         let fingerprint = prepared.splits.fingerprint()?;
         let config = Config { data: Some(data.summary()?), ..config };
         let history = History::default();
         let record = RunBundle { config, data, tokenizer, fingerprint, writer, history, commands: None };
+        agree_on_run(&trainer, &record)?;
         Ok(Self::new(trainer, record, prepared.splits, prepared.unit, None, device))
     }
 
@@ -88,20 +95,27 @@ impl Run {
         let Options { seed, label_smoothing, .. } = trainer.options;
         let Config { task, text_column, .. } = &record.config;
         let tokenizer = record.tokenizer.as_ref();
-        trainer.sampler =
-            tokenizer.and_then(|tokenizer| task.sampler(tokenizer, text_column.is_some(), seed, device));
+        trainer.sampler = tokenizer
+            .filter(|_| trainer.ranks.is_first())
+            .and_then(|tokenizer| task.sampler(tokenizer, text_column.is_some(), seed, device));
         let reporter = Reporter::new(unit, label_smoothing > 0.);
         Self { trainer, splits, reporter, record, ended }
     }
 
-    /// Train to the end, or until `stop` is set. Save the bundle after every scheduled evaluation, at the end and
-    /// on a stop.
+    /// Train to the end, or until `stop` is set in any of the processes. The first reports, and saves the bundle after
+    /// every scheduled evaluation, at the end and on a stop.
     ///
     /// # Errors
-    /// As [`Trainer::run`]. A bundle saved before stays as it is.
+    /// If the processes start from different parameters, and as [`Trainer::run`]. A bundle saved before stays as it is.
     pub fn train(&mut self, stop: &AtomicBool) -> Result<Ending> {
         let Self { trainer, splits, reporter, record, .. } = self;
-        let mut save = |trainer: &Trainer, reporter: &mut Reporter| record.save(trainer, reporter);
+        agree_on_start(trainer)?;
+        if !trainer.ranks.is_first() {
+            let mut gather = |trainer: &Trainer, _: &mut ()| trainer.gathered().map(drop);
+            return trainer.run(splits, &mut (), stop, &mut gather);
+        }
+        let mut save =
+            |trainer: &Trainer, reporter: &mut Reporter| record.save(trainer, trainer.gathered()?, reporter);
         let ending = trainer.run(splits, reporter, stop, &mut save);
         reporter.end();
         ending
@@ -126,7 +140,11 @@ impl Run {
             // Selects the parameters at the end of the run, which the state of the training does not hold.
             self.trainer.final_evaluation(&self.splits, &mut ())?;
         }
-        self.record.save(&self.trainer, &mut self.reporter)
+        let gathered = self.trainer.gathered()?;
+        match self.trainer.ranks.is_first() {
+            true => self.record.save(&self.trainer, gathered, &mut self.reporter),
+            false => Ok(()),
+        }
     }
 
     /// The ending of the run before it was resumed; `None` if there are steps left.
@@ -140,7 +158,10 @@ impl Run {
     /// If the parameters do not fit the network; and as [`Trainer::evaluate_start`].
     pub fn start_from(&mut self, bundle: &Loaded) -> Result<()> {
         bundle.load_weights(&self.trainer.parameters)?;
-        self.trainer.evaluate_start(&self.splits, &mut self.reporter)
+        match self.trainer.ranks.is_first() {
+            true => self.trainer.evaluate_start(&self.splits, &mut self.reporter),
+            false => self.trainer.evaluate_start(&self.splits, &mut ()),
+        }
     }
 
     /// Show commands on the model card, from the next save on. Without a call it shows none.

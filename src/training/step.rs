@@ -3,8 +3,11 @@
 use super::divergence;
 use super::gradients::{Gradients, clip_by_norm};
 use super::loss;
+use super::reduction::sum_over_ranks;
+use super::share_pass::{SharePass, Total};
 use super::trainer::Trainer;
 use crate::data::batch::Batch;
+use crate::inference::carry::Carried;
 use crate::rng::Position;
 use crate::tasks::BatchLoss;
 use crate::{Error, Result};
@@ -21,9 +24,9 @@ pub struct StepLoss {
 /// Gradients and loss of the batches of one step.
 #[derive(Default)]
 struct Accumulated {
-    /// Summed over targets.
+    /// Summed over targets, of this process.
     gradients: Gradients,
-    /// Summed over targets.
+    /// Summed over targets, of all processes.
     loss: f64,
     targets: usize,
     batches: usize,
@@ -33,24 +36,30 @@ struct Accumulated {
 
 impl Trainer {
     /// Take one optimizer step along the gradient of the mean loss over all targets of `batches`, at learning rate
-    /// `lr`. A batch that is not fresh continues from the state that the batch before it left.
+    /// `lr`. A batch that is not fresh continues from the state that the batch before it left. Of several processes,
+    /// each gives its share of every batch, or `None` if it has none.
     ///
     /// # Errors
     /// If a batch cannot be read, the loss or the norm of the gradient is NaN or infinite, or the loss has diverged,
     /// and errors from candle.
-    pub fn step(&mut self, batches: impl IntoIterator<Item = Result<Batch>>, lr: f64) -> Result<StepLoss> {
+    pub fn step(
+        &mut self,
+        batches: impl IntoIterator<Item = Result<Option<Batch>>>,
+        lr: f64,
+    ) -> Result<StepLoss> {
         self.options.precision.scope(|| self.step_in_scope(batches, lr))
     }
 
     /// Take a step as [`Trainer::step`], in the precision of the scope.
     fn step_in_scope(
         &mut self,
-        batches: impl IntoIterator<Item = Result<Batch>>,
+        batches: impl IntoIterator<Item = Result<Option<Batch>>>,
         lr: f64,
     ) -> Result<StepLoss> {
         let step = self.progress.step + 1;
-        let Accumulated { mut gradients, loss, targets, batches, time } =
-            self.accumulate(batches, step, lr)?;
+        let Accumulated { gradients, loss, targets, batches, time } = self.accumulate(batches, step, lr)?;
+        let mut gradients =
+            sum_over_ranks(self.ranks.as_ref(), gradients, &self.parameters, self.options.reduce)?;
         gradients.divide(targets.max(1) as f64);
         let norm = match self.options.clip {
             clip if clip > 0. => clip_by_norm(&mut gradients, clip)?,
@@ -79,40 +88,53 @@ impl Trainer {
     /// Sum gradients and losses over the targets of all batches, so that every target has the same weight.
     fn accumulate(
         &mut self,
-        batches: impl IntoIterator<Item = Result<Batch>>,
+        batches: impl IntoIterator<Item = Result<Option<Batch>>>,
         step: usize,
         lr: f64,
     ) -> Result<Accumulated> {
         let mut sum = Accumulated::default();
         for batch in batches {
-            let batch = batch?;
-            let (mut gradients, loss, targets) = self.gradients(&batch)?;
+            let mut pass = match batch? {
+                Some(batch) => self.pass(&batch)?,
+                None => self.without_share(),
+            };
+            let Total { loss, targets, weight } = pass.total(self.ranks.as_ref());
             divergence::check(&mut self.progress.first_loss, "loss", step, loss, lr)?;
-            gradients.multiply(targets as f64);
-            sum.gradients.add(gradients)?;
+            if weight > 0. {
+                pass.gradients.multiply(targets as f64 * weight);
+                sum.gradients.add(pass.gradients)?;
+            }
             sum.loss += loss * targets as f64;
             sum.targets += targets;
             sum.batches += 1;
-            sum.time += batch.inputs.steps()?;
+            sum.time += pass.time;
             self.progress.batch += 1;
         }
         Ok(sum)
     }
 
-    /// Compute the gradients of the mean loss of a batch, that loss without penalties, and the number of targets.
-    fn gradients(&mut self, batch: &Batch) -> Result<(Gradients, f64, usize)> {
+    /// The pass of a batch that has no rows for this process.
+    fn without_share(&mut self) -> SharePass {
+        // No state of an earlier batch may stay, which a resumed run would not have.
+        self.carried = Carried::default();
+        SharePass::default()
+    }
+
+    /// Compute the gradients of the mean loss of a batch, or of this process's share of it.
+    fn pass(&mut self, batch: &Batch) -> Result<SharePass> {
         let Self { network, objective, options, carried, noise, .. } = self;
         let network = network.as_ref();
         if options.state_reset > 0. && !batch.fresh {
             carried.reset_rows(options.state_reset, noise)?;
         }
-        let BatchLoss { mean, targets, penalty } =
+        let BatchLoss { mean, targets, values, penalty } =
             objective.task.loss(network, batch, carried, Some(noise), options.label_smoothing)?;
         let value = loss::scalar(&mean)?;
         let loss = match penalty {
             Some(penalty) => (mean + penalty)?,
             None => mean,
         };
-        Ok((Gradients::of(&loss, &self.parameters)?, value, targets))
+        let gradients = Gradients::of(&loss, &self.parameters)?;
+        Ok(SharePass { gradients, loss: value, targets, values, time: batch.inputs.steps()? })
     }
 }

@@ -10,7 +10,8 @@
 //!     at intervals: evaluate, remember the best, save
 //! ```
 //!
-//! `step.rs` has one step, `validate.rs` an evaluation.
+//! `step.rs` has one step, `validate.rs` an evaluation. Several processes run the same loop: each computes its share of
+//! every batch and of the validation data, and what follows from sums over all is the same on each.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,6 +24,7 @@ use super::trainer::Trainer;
 use crate::Result;
 use crate::data::batch::Batch;
 use crate::data::dataset::Epoch;
+use crate::distributed::any;
 
 /// Reason for the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +100,7 @@ impl Trainer {
                         return Ok(Ending::EarlyStopped);
                     }
                 }
-                if stop.load(Ordering::Relaxed) {
+                if any(self.ranks.as_ref(), stop.load(Ordering::Relaxed)) {
                     self.select_best();
                     save(self, observer)?;
                     return Ok(Ending::Interrupted);
@@ -110,11 +112,14 @@ impl Trainer {
         Ok(Ending::Finished)
     }
 
-    /// The batches of the next step.
-    fn next_batches<'e>(&self, epoch: &'e Epoch<'e>) -> impl Iterator<Item = Result<Batch>> + use<'e> {
-        let (from, device) = (self.progress.batch, self.device.clone());
+    /// This process's share of the batches of the next step.
+    fn next_batches<'e>(
+        &self,
+        epoch: &'e Epoch<'e>,
+    ) -> impl Iterator<Item = Result<Option<Batch>>> + use<'e> {
+        let (from, device, share) = (self.progress.batch, self.device.clone(), self.ranks.share());
         let to = epoch.len().min(from + self.options.accumulate);
-        (from..to).map(move |index| epoch.batch(index, &device))
+        (from..to).map(move |index| epoch.share(index, share, &device))
     }
 
     /// Add a step to the running loss and notify the observer. A report is due at intervals, before an evaluation and

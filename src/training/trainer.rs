@@ -13,6 +13,7 @@ use super::sampler::Sampler;
 use super::schedule::Scheduler;
 use super::splits::Splits;
 use super::valid_rows;
+use crate::distributed::{Ranks, SingleProcess};
 use crate::inference::carry::Carried;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::rng::{self, Position, Purpose, Rng};
@@ -23,6 +24,9 @@ use crate::{Error, Result};
 ///
 /// The next step depends on the parameters, [`Progress`], the optimizer's state and the carried hidden state, and
 /// on nothing else. A run that is stopped and resumed from these ends with the same bytes as one left alone.
+///
+/// Of several processes each has a trainer. All take the same steps with the same parameters; each computes its share of
+/// every batch.
 pub struct Trainer {
     /// The network.
     pub network: Box<dyn Network>,
@@ -53,6 +57,8 @@ pub struct Trainer {
     pub valid_rows: usize,
     /// Writes a sample of text after each evaluation.
     pub sampler: Option<Sampler>,
+    /// The processes of the run.
+    pub(super) ranks: Ranks,
     /// The generator of dropout masks.
     pub(super) noise: Rng,
     pub(super) clock: Clock,
@@ -157,6 +163,7 @@ impl Trainer {
             selected_score: None,
             valid_rows: valid_rows::of_older_runs(),
             sampler: None,
+            ranks: SingleProcess::ranks(),
             noise,
             clock: Clock::start(progress.seconds),
             device: device.clone(),

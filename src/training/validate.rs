@@ -155,6 +155,7 @@ impl Trainer {
             Dataset::Stream { .. } => self.valid_rows,
             Dataset::Examples(_) => self.options.batch_size,
         };
-        measure(self.network.as_ref(), valid, rows, self.objective.meter(), &self.device)
+        let (network, meter) = (self.network.as_ref(), self.objective.meter());
+        measure(network, valid, rows, meter, &self.device, self.ranks.as_ref())
     }
 }

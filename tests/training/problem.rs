@@ -9,17 +9,21 @@ use rnn_zoo::data::builtin::copy;
 use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::data::example::{Example, Input, Target};
 use rnn_zoo::data::{Columns, Fractions};
+use rnn_zoo::distributed::{Ranks, SingleProcess};
 use rnn_zoo::models::{
     GruOptions, LstmOptions, Merge, ModelConfig, Precision, PredictorConfig, Readout, RecurrentConfig,
     RnnlmConfig, SimpleRnnOptions, StackOptions,
 };
 use rnn_zoo::rng::{Purpose, stream};
-use rnn_zoo::tasks::{DataSpec, NetworkShape, Origin, Prepared, Tag, Task, TokenizerSpec};
+use rnn_zoo::tasks::{
+    DataSpec, ForecastSpec, NetworkOptions, NetworkShape, Origin, Prepared, Tag, Task, TokenizerSpec,
+};
 use rnn_zoo::tokenizer::{Kind, Limits};
 use rnn_zoo::training::optim::OptimizerConfig;
 use rnn_zoo::training::schedule::Schedule;
 use rnn_zoo::training::{Checkpoint, Metric, Options, Run, Splits};
 use rnn_zoo::{Error, Result};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// The files whose bytes do not depend on interruptions.
@@ -49,7 +53,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// About 300 characters to predict, 36 short texts of two classes, or 30 sequences to copy.
+    /// About 300 characters to predict, 36 short texts of two classes, 30 sequences to copy, or a series of 90 steps.
     pub(super) fn new(task: &'static dyn Task, valid: bool) -> Result<Self> {
         let dir = tempfile::tempdir().map_err(|error| Error::Message(error.to_string()))?;
         let mut columns = Columns::default();
@@ -65,11 +69,26 @@ impl Problem {
                 write(&dir.path().join("data.csv"), &format!("text,label\n{rows}"))?
             }
             "tag" => "builtin:copy".into(),
+            "forecast" => {
+                // Some values are missing, so that windows have different numbers of them.
+                let row = |step: usize| match step % 7 {
+                    3 => format!("{step},\n"),
+                    _ => format!("{step},{:.3}\n", (step as f64 / 3.).sin() + (step % 5) as f64 / 10.),
+                };
+                let rows: String = (0..90).map(row).collect();
+                write(&dir.path().join("data.csv"), &format!("step,y\n{rows}"))?
+            }
             _ => write(&dir.path().join("data.txt"), &"the cat sat on the mat; ".repeat(14))?,
         };
         let fractions =
             if valid { Fractions { valid: 0.2, test: 0.05 } } else { Fractions { valid: 0., test: 0. } };
-        Ok(Self { dir, data: DataSpec { columns, fractions, ..DataSpec::new(data) }, task, valid })
+        let mut data = DataSpec { columns, fractions, ..DataSpec::new(data) };
+        if task.reads_time_series() {
+            let targets = vec!["y".into()];
+            let (horizon, window) = (Some(3), Some(6));
+            data.forecasting = Some(ForecastSpec { targets, horizon, window, ..ForecastSpec::default() });
+        }
+        Ok(Self { dir, data, task, valid })
     }
 
     pub(super) fn bundle(&self, name: &str) -> PathBuf {
@@ -114,22 +133,30 @@ impl Problem {
                 outputs: copy::VOCABULARY,
             },
             unit: Tag.unit(None),
-            schema: serde_json::Value::Null,
+            schema: Value::Null,
         }
     }
 
     pub(super) fn start(&self, name: &str, model: &Model, options: &Options) -> Result<Run> {
-        let writer = BundleWriter::create(&self.bundle(name), false)?;
+        self.start_on(SingleProcess::ranks(), name, model, options)
+    }
+
+    /// Start a run of several processes in one of them.
+    pub(super) fn start_on(&self, ranks: Ranks, name: &str, model: &Model, options: &Options) -> Result<Run> {
+        let writer = match ranks.is_first() {
+            true => BundleWriter::create(&self.bundle(name), false)?,
+            false => BundleWriter::beside(&self.bundle(name))?,
+        };
         let prepared = self.prepare()?;
         let config = Config {
             format: FORMAT,
             model: "lstm".into(),
             task: self.task,
-            network: model.network(self.task, prepared.shape),
+            network: model.network(self.task, prepared.shape, &prepared.schema)?,
             tokenizer: prepared.tokenizer.as_ref().map(|tokenizer| tokenizer.scheme()),
             labels: prepared.labels.clone(),
             text_column: prepared.text_column.clone(),
-            schema: serde_json::Value::Null,
+            schema: prepared.schema.clone(),
             data: None,
             converted_from: None,
             stored: None,
@@ -137,14 +164,24 @@ impl Problem {
             zoo_version: "0.1.0".into(),
             created_with: "a test".into(),
         };
-        Run::start(writer, config, self.data.clone(), prepared, options.clone(), &Device::Cpu)
+        Run::start(writer, config, self.data.clone(), prepared, options.clone(), &Device::Cpu, ranks)
     }
 
     pub(super) fn resume(&self, name: &str, change: impl FnOnce(&mut Options)) -> Result<Run> {
-        let mut checkpoint = Checkpoint::open(&self.bundle(name))?;
+        self.resume_on(SingleProcess::ranks(), name, change)
+    }
+
+    /// Resume a run of several processes in one of them.
+    pub(super) fn resume_on(
+        &self,
+        ranks: Ranks,
+        name: &str,
+        change: impl FnOnce(&mut Options),
+    ) -> Result<Run> {
+        let mut checkpoint = Checkpoint::open(&self.bundle(name), ranks.as_ref())?;
         change(&mut checkpoint.options);
         let prepared = self.prepare_again(&checkpoint)?;
-        checkpoint.resume(prepared, &Device::Cpu)
+        checkpoint.resume(prepared, &Device::Cpu, ranks)
     }
 
     pub(super) fn files(&self, name: &str) -> Files {
@@ -200,7 +237,7 @@ pub(super) struct Model {
 pub(super) const PLAIN: Model = Model { cell: 1, layers: 1, noise: [0.; 5], locked: false, tied: false };
 
 impl Model {
-    fn network(&self, task: &dyn Task, shape: NetworkShape) -> ModelConfig {
+    fn network(&self, task: &dyn Task, shape: NetworkShape, schema: &Value) -> Result<ModelConfig> {
         let [dropout, recurrent_dropout, weight_drop, zoneout, embedding_dropout] = self.noise;
         let shared = StackOptions {
             num_layers: self.layers,
@@ -210,35 +247,38 @@ impl Model {
             weight_drop,
             zoneout,
             bidirectional: (!task.is_language_model() && self.locked).then_some(Merge::Concat),
-            ..StackOptions::new(6, 8)
+            ..StackOptions::new(if task.reads_time_series() { shape.features } else { 6 }, 8)
         };
         let rnn = match self.cell {
             0 => RecurrentConfig::SimpleRnn(shared.with_cell(SimpleRnnOptions::default())),
             1 => RecurrentConfig::Lstm(shared.with_cell(LstmOptions::default())),
             _ => RecurrentConfig::Gru(shared.with_cell(GruOptions::default())),
         };
+        if task.reads_time_series() {
+            return task.network(rnn, shape, schema, &NetworkOptions::default());
+        }
         if task.is_language_model() {
             let config = RnnlmConfig::new(shape.outputs, rnn);
             let penalty = if self.tied { 0.1 } else { 0. };
-            return ModelConfig::Rnnlm(RnnlmConfig {
+            return Ok(ModelConfig::Rnnlm(RnnlmConfig {
                 dropout,
                 embedding_dropout,
                 tied: self.tied,
                 ar: penalty,
                 tar: penalty,
                 ..config
-            });
+            }));
         }
         let readout = if task.name() == "tag" { Readout::Every } else { Readout::Last };
         let (vocabulary_size, outputs) = (shape.vocabulary, shape.outputs);
-        ModelConfig::Predictor(PredictorConfig {
+        Ok(ModelConfig::Predictor(PredictorConfig {
             vocabulary_size,
             outputs,
             readout,
             dropout,
             embedding_dropout,
             rnn,
-        })
+        }))
     }
 }
 
@@ -265,5 +305,6 @@ pub(super) fn options(steps: usize) -> Options {
         log_every: 1000,
         seed: 1,
         precision: Precision::F32,
+        reduce: Precision::F32,
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use candle_core::Device;
 use rnn_zoo::Error;
 use rnn_zoo::bundle::RECIPE;
+use rnn_zoo::distributed::{Ranks, any};
 use rnn_zoo::training::optim::Average;
 use rnn_zoo::training::schedule::Schedule;
 use rnn_zoo::training::{Checkpoint, Ending, Options, Run};
@@ -19,14 +20,14 @@ use crate::cli::quote::quoted_path;
 use crate::cli::training::Period;
 
 /// Resume the run in `bundle`. Prints why, and returns `None`, if the run has ended.
-pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Option<Run>> {
+pub fn resume(bundle: &Path, args: &Args, device: &Device, ranks: &Ranks) -> anyhow::Result<Option<Run>> {
     if let Some(flag) = args.settings.beside_length() {
         let path = quoted_path(&bundle.display().to_string());
         let problem =
             format!("a resumed run keeps its settings; leave it out, or start another with --from {path}");
         return Err(usage(format!("{flag} with --resume"), problem));
     }
-    let mut checkpoint = Checkpoint::open(bundle)?;
+    let mut checkpoint = Checkpoint::open(bundle, ranks.as_ref())?;
     let progress = checkpoint.progress().clone();
     let before = (checkpoint.options.epochs, checkpoint.options.max_steps);
     args.length.extend(&mut checkpoint.options, &progress)?;
@@ -42,10 +43,13 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
     }
     let prepared = checkpoint.prepare().map_err(|error| without_data(error, checkpoint.data()))?;
     let damage = checkpoint.check_model().err();
-    let mut run = checkpoint.resume(prepared, device)?;
+    let processes = checkpoint.processes();
+    let mut run = checkpoint.resume(prepared, device, ranks.clone())?;
     run.show_commands(for_card(&run));
-    if let Some(error) = damage {
+    if any(ranks.as_ref(), damage.is_some()) {
         run.rewrite()?;
+    }
+    if let Some(error) = damage {
         note!("the damaged model is written again from the state of the training ({error})");
     }
     let (path, step) = (run.path().display(), run.trainer.progress.step);
@@ -65,6 +69,12 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device) -> anyhow::Result<Opt
         None => {
             if changed {
                 announce_length(&run.trainer.options);
+            }
+            if processes != ranks.size() {
+                note!(
+                    "processes: {processes} before, {} now; the bytes of the run will differ from those of one left alone",
+                    ranks.size()
+                );
             }
             introduce(&run, device);
             return Ok(Some(run));

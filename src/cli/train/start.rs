@@ -6,6 +6,7 @@ use candle_core::Device;
 use rnn_zoo::Error;
 use rnn_zoo::bundle::{self, BundleWriter, Config, Loaded};
 use rnn_zoo::data::vectors::Vectors;
+use rnn_zoo::distributed::Ranks;
 use rnn_zoo::listing::{nearest, thousands};
 use rnn_zoo::models::{MODELS, ModelConfig, ModelEntry};
 use rnn_zoo::tasks::{self, DataSpec, Defaults, Origin, Prepared, Task};
@@ -27,12 +28,12 @@ use crate::cli::read_args::announce;
 use crate::cli::refusal::in_backticks;
 
 /// Return a run before its first step.
-pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
+pub fn start(args: &Args, device: &Device, ranks: &Ranks) -> anyhow::Result<Run> {
     let given = args.data.spec(args.training.seed);
     let learner = Learner::new(args, &given)?;
     learner.check_flags(args, &given)?;
     let data = learner.with_columns(given.clone())?;
-    let writer = learner.writer(args, &data)?;
+    let writer = learner.writer(args, &data, ranks.is_first())?;
     note!("reading {} ...", data.data);
     if data.is_text()? {
         let corpus = data.corpus().map_err(|error| blame(error, given.columns.label.is_none()))?;
@@ -52,7 +53,7 @@ pub fn start(args: &Args, device: &Device) -> anyhow::Result<Run> {
     learner.task.check_options(&options, Some(&network))?;
     check_validation(args, &options, &prepared)?;
     let config = learner.config(network, &prepared);
-    let mut run = Run::start(writer, config, data, prepared, options, device)?;
+    let mut run = Run::start(writer, config, data, prepared, options, device, ranks.clone())?;
     run.show_commands(for_card(&run));
     introduce(&run, device);
     if let Some(vectors) = &args.data.vectors {
@@ -137,8 +138,8 @@ impl Learner {
         }
     }
 
-    /// Return the writer of the run's bundle.
-    fn writer(&self, args: &Args, data: &DataSpec) -> anyhow::Result<BundleWriter> {
+    /// Return the writer of the run's bundle. `saves` tells whether this process is the one that writes it.
+    fn writer(&self, args: &Args, data: &DataSpec, saves: bool) -> anyhow::Result<BundleWriter> {
         let name = match &args.from {
             Some(bundle) => format!("{}-on", stem(bundle)),
             None => self.entry.name.to_string(),
@@ -150,7 +151,11 @@ impl Learner {
             keep_apart(&out, &bundle.path)?;
             settings.set("from-sha256", sha256);
         }
-        Ok(BundleWriter::create(&out, args.force)?.with_recipe(settings.to_toml()))
+        let writer = match saves {
+            true => BundleWriter::create(&out, args.force)?,
+            false => BundleWriter::beside(&out)?,
+        };
+        Ok(writer.with_recipe(settings.to_toml()))
     }
 
     /// Read the data, with the tokenizer and the labels of `--from` if there are any.
@@ -244,7 +249,7 @@ fn fill(run: &mut Run, vectors: &Path) -> anyhow::Result<()> {
         count => format!(", {} of them by their lower-case form", thousands(count as u64)),
     };
     let [tokens, of] = [tokens, of].map(|count| thousands(count as u64));
-    eprintln!("{}: vectors for {tokens} of {of} tokens{lower}", vectors.display());
+    note!("{}: vectors for {tokens} of {of} tokens{lower}", vectors.display());
     Ok(())
 }
 

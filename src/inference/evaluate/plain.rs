@@ -9,6 +9,7 @@ use super::scores::EvaluationResult;
 use crate::Result;
 use crate::data::cut::Cut;
 use crate::data::dataset::Dataset;
+use crate::distributed::{Communicator, SingleProcess, gather};
 use crate::inference::carry::Carried;
 use crate::tasks::Meter;
 
@@ -30,10 +31,11 @@ pub fn evaluate(
     meter: Box<dyn Meter>,
     device: &Device,
 ) -> Result<EvaluationResult> {
-    measure(network, data, batch_size, meter, device)?.finite()
+    measure(network, data, batch_size, meter, device, &SingleProcess)?.finite()
 }
 
-/// Score as [`evaluate`] does, with a loss that may be NaN: training reports that as divergence.
+/// Score as [`evaluate`] does, with a loss that may be NaN: training reports that as divergence. Each process reads its
+/// share of every batch, and all return the same scores.
 ///
 /// # Errors
 /// If the data cannot be read, and errors from candle.
@@ -43,15 +45,21 @@ pub(crate) fn measure(
     batch_size: usize,
     mut meter: Box<dyn Meter>,
     device: &Device,
+    ranks: &dyn Communicator,
 ) -> Result<EvaluationResult> {
     let began = Instant::now();
     meter.expect_foreign(data.foreign_labels());
     let rows = batch_size.clamp(1, data.len().max(1));
     let epoch = data.epoch(Cut { batch_size: rows, window: WINDOW, trim: false, vary: false }, None)?;
     let mut carried = Carried::default();
+    let share = ranks.share();
     for index in 0..epoch.len() {
-        let batch = epoch.batch(index, device)?;
-        meter.add_with_parts(network, &batch, &mut carried, &|| epoch.parts(index))?;
+        let Some(batch) = epoch.share(index, share, device)? else { continue };
+        meter.add_with_parts(network, &batch, &mut carried, &|| epoch.parts(index, share))?;
+    }
+    if ranks.size() > 1 {
+        let sums = gather(ranks, &meter.sums()?);
+        meter.combine(&sums)?;
     }
     Ok(EvaluationResult::new(meter.measured(), began))
 }

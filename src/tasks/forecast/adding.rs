@@ -15,8 +15,9 @@ use crate::tasks::figures::{Figures, MAE, MSE, RMSE, SMAPE};
 use crate::tasks::meter::{Measured, Meter};
 use crate::tasks::sequences::Sequences;
 use crate::tasks::series_scores::SeriesScores;
+use crate::tasks::sums;
 use crate::tasks::task::{Questions, finite_outputs};
-use crate::training::loss;
+use crate::training::loss::{self, LossSum};
 use crate::{Error, Result};
 
 /// Time steps of a sequence of `builtin:adding`.
@@ -44,6 +45,21 @@ impl Meter for ErrorMeter {
             |tensor: &Tensor| Ok::<_, Error>(tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
         let forecasts = numbers(&network.outputs(&hidden.detach())?)?;
         self.errors.add(&numbers(loss::values(batch)?)?, &forecasts, None);
+        Ok(())
+    }
+
+    fn sums(&self) -> Result<Vec<u8>> {
+        sums::encode(&(LossSum { loss: self.loss, count: self.sequences, correct: 0 }, &self.errors))
+    }
+
+    fn combine(&mut self, parts: &[Vec<u8>]) -> Result<()> {
+        *self = Self::default();
+        for part in parts {
+            let (sum, errors) = sums::decode::<(LossSum, SeriesScores)>(part)?;
+            self.loss += sum.loss;
+            self.sequences += sum.count;
+            self.errors += errors;
+        }
         Ok(())
     }
 

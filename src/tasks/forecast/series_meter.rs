@@ -1,7 +1,10 @@
 //! Metrics of forecasts of time series, beside those of naive forecasts.
 
+use std::ops::AddAssign;
+
 use candle_core::DType;
 use rnn_zoo_models::{Head, Network};
+use serde::{Deserialize, Serialize};
 
 use super::distribution::forecast;
 use super::loss::summed;
@@ -11,12 +14,14 @@ use crate::inference::carry::Carried;
 use crate::tasks::figures::{Figures, MAE, MASE, MSE, RMSE, SMAPE};
 use crate::tasks::meter::{Baselines, Measured, Meter};
 use crate::tasks::series_scores::{SeriesScores, naive, seasonal_naive};
+use crate::tasks::sums;
 use crate::training::loss::scalar;
-use crate::{Error, Result};
+use crate::{Error, Result, float_bits};
 
 /// Errors of forecasts, and of naive forecasts of the same values. The loss is the mean over values.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct SeriesMeter {
+    #[serde(with = "float_bits")]
     loss: f64,
     values: usize,
     windows: usize,
@@ -26,10 +31,17 @@ pub(super) struct SeriesMeter {
 }
 
 /// Errors in the units of the series, and in standardised units.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct SeriesErrors {
     own: SeriesScores,
     standardised: SeriesScores,
+}
+
+impl AddAssign for SeriesErrors {
+    fn add_assign(&mut self, other: Self) {
+        self.own += other.own;
+        self.standardised += other.standardised;
+    }
 }
 
 impl SeriesErrors {
@@ -97,6 +109,24 @@ impl Meter for SeriesMeter {
             self.naive.add(window, &values, &naive(window.history(), horizon));
             let seasonal = seasonal_naive(window.history(), season, horizon);
             self.seasonal.add(window, &values, &seasonal);
+        }
+        Ok(())
+    }
+
+    fn sums(&self) -> Result<Vec<u8>> {
+        sums::encode(self)
+    }
+
+    fn combine(&mut self, parts: &[Vec<u8>]) -> Result<()> {
+        *self = Self::default();
+        for part in parts {
+            let Self { loss, values, windows, model, naive, seasonal } = sums::decode(part)?;
+            self.loss += loss;
+            self.values += values;
+            self.windows += windows;
+            self.model += model;
+            self.naive += naive;
+            self.seasonal += seasonal;
         }
         Ok(())
     }

@@ -91,7 +91,7 @@ fn unit(head: &Head) -> LossUnit {
             "negative log-likelihood"
         }
     };
-    LossUnit { name, ..LossUnit::of_numbers("value") }
+    LossUnit { name, ..LossUnit::of_numbers("sequence") }
 }
 
 /// The data with the columns of a model.

@@ -189,11 +189,12 @@ impl Task for Forecast {
         let (hidden, penalty) = carried.encode_t(network, batch, noise)?;
         if !matches!(batch.targets, Targets::Windows(_)) {
             let (mean, targets) = loss::squared_error(network, &hidden, batch)?;
-            return Ok(BatchLoss { mean, targets, penalty });
+            return Ok(BatchLoss { mean, targets, values: targets, penalty });
         }
         let (head, targets) = of_batch(network, batch)?;
         let (sum, values) = summed(head, &network.outputs(&hidden)?, targets)?;
-        Ok(BatchLoss { mean: (sum / values.max(1) as f64)?, targets: values, penalty })
+        let mean = (sum / values.max(1) as f64)?;
+        Ok(BatchLoss { mean, targets: targets.windows.len(), values, penalty })
     }
 
     fn meter(&self, names: Names<'_>) -> Box<dyn Meter> {

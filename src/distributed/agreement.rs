@@ -1,0 +1,78 @@
+//! Comparison of the processes of a run before the first step.
+
+use super::collect::gather;
+use super::communicator::Communicator;
+use crate::{Error, Result};
+
+/// A fact that must be the same on all processes: its name in errors, and its value.
+pub type Fact = (String, String);
+
+/// The most characters of a value in an error.
+const LONGEST: usize = 60;
+
+/// Compare facts with those of the other processes.
+///
+/// # Errors
+/// If one differs, the same error on all processes. It names the lowest rank that differs from rank 0, and the fact.
+pub fn agree(ranks: &dyn Communicator, facts: &[Fact]) -> Result<()> {
+    let unreadable = |error| Error::Message(format!("facts of another process cannot be read: {error}"));
+    let own = serde_json::to_vec(facts).map_err(unreadable)?;
+    let all = gather(ranks, &own).into_iter().map(|facts| serde_json::from_slice(&facts));
+    let all: Vec<Vec<Fact>> = all.collect::<Result<_, _>>().map_err(unreadable)?;
+    let (first, others) = all.split_first().expect("invariant: there is a first process");
+    for (rank, facts) in (1..).zip(others) {
+        if let Some((name, theirs, expected)) = difference(first, facts) {
+            return Err(Error::Message(format!(
+                "rank {rank} has {name} {theirs}, but rank 0 has {expected}; start every process with the same \
+                 program, data and options"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The first fact that differs: its name, the value that was found and the one that was expected. A fact that is missing
+/// has its default.
+fn difference(expected: &[Fact], found: &[Fact]) -> Option<(String, String, String)> {
+    let value = |facts: &[Fact], name: &str| {
+        let fact = facts.iter().find(|(other, _)| other == name);
+        fact.map_or("the default".to_string(), |(_, value)| shortened(value))
+    };
+    let differs = |name: &&String| {
+        let of = |facts: &[Fact]| facts.iter().find(|(other, _)| other == *name).cloned();
+        of(expected) != of(found)
+    };
+    let name = expected.iter().chain(found).map(|(name, _)| name).find(differs)?;
+    Some((name.clone(), value(found, name), value(expected, name)))
+}
+
+fn shortened(value: &str) -> String {
+    match value.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}...", &value[..at]),
+        None => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distributed::SingleProcess;
+
+    fn facts(values: &[(&str, &str)]) -> Vec<Fact> {
+        values.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    #[test]
+    fn the_first_difference_is_named_with_both_values() {
+        let own = facts(&[("build", "a"), ("data", "b")]);
+        assert_eq!(difference(&own, &own), None);
+        let other = facts(&[("build", "a"), ("data", &"é".repeat(100))]);
+        let (name, found, expected) = difference(&own, &other).unwrap();
+        assert_eq!((name.as_str(), expected.as_str()), ("data", "b"));
+        assert_eq!(found, "é".repeat(LONGEST) + "...");
+        let missing = difference(&own, &own[..1]).unwrap();
+        assert_eq!(missing, ("data".into(), "the default".into(), "b".into()));
+        assert_eq!(difference(&own[..1], &own).unwrap().2, "the default");
+        agree(&SingleProcess, &own).unwrap();
+    }
+}

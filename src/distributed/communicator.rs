@@ -1,0 +1,69 @@
+//! The trait through which the processes of a run exchange data, and the plain case of a single process.
+
+use std::sync::Arc;
+
+use crate::data::Share;
+
+/// The processes of a run, as each of them holds them.
+pub type Ranks = Arc<dyn Communicator>;
+
+/// The processes of a run, each with its rank. All processes make the same calls in the same order, and each call waits
+/// for the others. The calls have no errors: a process that fails ends the others, too.
+pub trait Communicator: Send + Sync {
+    /// The number of this process, counted from 0. The first reads standard input, prints and writes files.
+    fn rank(&self) -> usize;
+
+    /// The number of processes.
+    fn size(&self) -> usize;
+
+    /// Exchange parts of equal length: part `r` of `sent` is for rank `r`, and part `r` of `received` is from it. Both
+    /// have the same length, a multiple of the number of processes.
+    fn all_to_all(&self, sent: &[u8], received: &mut [u8]);
+
+    /// Collect `own` of all ranks in `all`, in the order of the ranks. `own` has the same length on each.
+    fn all_gather(&self, own: &[u8], all: &mut [u8]);
+
+    /// Wait until all ranks have made this call.
+    fn barrier(&self);
+
+    /// Whether this is the process that reads standard input, prints and writes files.
+    fn is_first(&self) -> bool {
+        self.rank() == 0
+    }
+
+    /// The part of every batch that this process computes.
+    fn share(&self) -> Share {
+        Share { rank: self.rank(), size: self.size() }
+    }
+}
+
+/// A single process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SingleProcess;
+
+impl SingleProcess {
+    /// A run on this process alone.
+    pub fn ranks() -> Ranks {
+        Arc::new(Self)
+    }
+}
+
+impl Communicator for SingleProcess {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn all_to_all(&self, sent: &[u8], received: &mut [u8]) {
+        received.copy_from_slice(sent);
+    }
+
+    fn all_gather(&self, own: &[u8], all: &mut [u8]) {
+        all.copy_from_slice(own);
+    }
+
+    fn barrier(&self) {}
+}

@@ -1,0 +1,79 @@
+//! Processes that MPI connects.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mpi::Threading;
+use mpi::environment::Universe;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::{Communicator as _, CommunicatorCollectives};
+
+use super::communicator::{Communicator, Ranks};
+use super::launch::Launch;
+use crate::{Error, Result};
+
+/// MPI while it runs. Dropping it waits for all processes, which a process that has failed must not do.
+static UNIVERSE: Mutex<Option<Universe>> = Mutex::new(None);
+
+/// The processes of MPI's world.
+struct Mpi {
+    rank: usize,
+    size: usize,
+}
+
+/// Start MPI in a process that `launch` describes.
+///
+/// # Errors
+/// If MPI runs already, or the launcher belongs to another MPI than this program.
+pub(super) fn start(launch: Launch) -> Result<Ranks> {
+    // Any thread may abort all processes.
+    let Some((universe, _)) = mpi::initialize_with_threading(Threading::Multiple) else {
+        return Err(Error::Message("MPI runs already in this process".into()));
+    };
+    let world = universe.world();
+    let [rank, size] = [world.rank(), world.size()].map(|number| number as usize);
+    *UNIVERSE.lock().unwrap_or_else(PoisonError::into_inner) = Some(universe);
+    if (rank, size) != (launch.rank, launch.size) {
+        return Err(Error::Message(format!(
+            "the launcher started {} processes, but MPI connects {size}: launcher and program belong to different \
+             libraries of MPI, or the launcher runs without its part for MPI; build the program with the library of the \
+             launcher",
+            launch.size
+        )));
+    }
+    Ok(Arc::new(Mpi { rank, size }))
+}
+
+/// Wait for all processes and end MPI, if it runs.
+pub(super) fn finish() {
+    drop(UNIVERSE.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
+/// End all processes if MPI runs.
+pub(super) fn abort(code: i32) {
+    let running = UNIVERSE.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+    if running {
+        SimpleCommunicator::world().abort(code);
+    }
+}
+
+impl Communicator for Mpi {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn all_to_all(&self, sent: &[u8], received: &mut [u8]) {
+        SimpleCommunicator::world().all_to_all_into(sent, received);
+    }
+
+    fn all_gather(&self, own: &[u8], all: &mut [u8]) {
+        SimpleCommunicator::world().all_gather_into(own, all);
+    }
+
+    fn barrier(&self) {
+        SimpleCommunicator::world().barrier();
+    }
+}

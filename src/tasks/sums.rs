@@ -1,0 +1,26 @@
+//! The sums of a meter as bytes, for the other processes of a run.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+/// Return sums as bytes.
+///
+/// # Errors
+/// If they cannot be written as JSON.
+pub(super) fn encode(sums: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(sums).map_err(unsuited)
+}
+
+/// Return the sums that [`encode`] was given.
+///
+/// # Errors
+/// If they are sums of another meter.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(unsuited)
+}
+
+fn unsuited(error: serde_json::Error) -> Error {
+    Error::Message(format!("sums of an evaluation do not pass between processes: {error}"))
+}

@@ -1,0 +1,99 @@
+//! The processes of a run as threads of this one.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use rnn_zoo::distributed::{Communicator, Ranks};
+
+/// A rank that waits longer for the others has been left by one that failed.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// The stack of a rank; the graph of a sequence is walked recursively.
+const STACK_BYTES: usize = 1 << 26;
+
+/// One of several ranks, which are threads.
+struct Thread {
+    rank: usize,
+    meeting: Arc<Meeting>,
+}
+
+/// The place where ranks exchange messages.
+struct Meeting {
+    size: usize,
+    round: Mutex<Round>,
+    changed: Condvar,
+}
+
+/// The messages of one call.
+#[derive(Default)]
+struct Round {
+    sent: Vec<Option<Vec<u8>>>,
+    /// Ranks that have read all messages.
+    readers: usize,
+}
+
+impl Meeting {
+    /// Send a message and return those of all ranks.
+    fn exchange(&self, rank: usize, message: &[u8]) -> Vec<Vec<u8>> {
+        let mut round = self.round.lock().unwrap();
+        // The others may still read the messages of the call before.
+        while round.sent[rank].is_some() {
+            round = self.changed.wait_timeout(round, LONGEST_WAIT).unwrap().0;
+        }
+        round.sent[rank] = Some(message.to_vec());
+        self.changed.notify_all();
+        while round.sent.iter().any(Option::is_none) {
+            let (woken, waited) = self.changed.wait_timeout(round, LONGEST_WAIT).unwrap();
+            assert!(!waited.timed_out(), "rank {rank} waits for a rank that has failed");
+            round = woken;
+        }
+        let messages = round.sent.iter().flatten().cloned().collect();
+        round.readers += 1;
+        if round.readers == self.size {
+            *round = Round { sent: vec![None; self.size], readers: 0 };
+            self.changed.notify_all();
+        }
+        messages
+    }
+}
+
+impl Communicator for Thread {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.meeting.size
+    }
+
+    fn all_to_all(&self, sent: &[u8], received: &mut [u8]) {
+        let part = sent.len() / self.size();
+        let messages = self.meeting.exchange(self.rank, sent);
+        for (own, message) in received.chunks_exact_mut(part).zip(messages) {
+            own.copy_from_slice(&message[self.rank * part..(self.rank + 1) * part]);
+        }
+    }
+
+    fn all_gather(&self, own: &[u8], all: &mut [u8]) {
+        all.copy_from_slice(&self.meeting.exchange(self.rank, own).concat());
+    }
+
+    fn barrier(&self) {
+        self.meeting.exchange(self.rank, &[]);
+    }
+}
+
+/// Run `work` on `size` ranks and return its results in the order of the ranks.
+pub(super) fn on_ranks<T: Send>(size: usize, work: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
+    let round = Mutex::new(Round { sent: vec![None; size], readers: 0 });
+    let meeting = Arc::new(Meeting { size, round, changed: Condvar::new() });
+    std::thread::scope(|scope| {
+        let start = |rank: usize| {
+            let (meeting, work) = (Arc::clone(&meeting), &work);
+            let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
+            builder.spawn_scoped(scope, move || work(Arc::new(Thread { rank, meeting }))).unwrap()
+        };
+        let ranks: Vec<_> = (0..size).map(start).collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    })
+}
