@@ -110,7 +110,10 @@ fn network(
         name if name == Classify.name() => {
             notes.push(format!("the classifier reads {}", read_by(readout)));
             let vocabulary_size = Some(vocabulary);
-            ModelConfig::Predictor(PredictorConfig { vocabulary_size, outputs, readout, dropout: 0., rnn })
+            ModelConfig::Predictor(PredictorConfig {
+                vocabulary_size,
+                ..PredictorConfig::new(outputs, readout, rnn)
+            })
         }
         _ => ModelConfig::Tagger(TaggerConfig {
             vocabulary_size: vocabulary,
