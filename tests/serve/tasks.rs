@@ -59,8 +59,11 @@ fn answers_are_those_of_the_command() {
     refused(json!({"model": "classifier", "input": "ab", "beams": 2}), "beams");
     refused(json!({"model": "classifier", "input": "ab", "format": "xls"}), "format");
     refused(json!({"model": "classifier", "input": "ab c", "format": "conll"}), "format");
-    let text = server.refused("/v1/completions", r#"{"model": "classifier"}"#, 400, Some("model"));
-    assert!(text.contains("its task is classify; only a language model writes"), "{text}");
+    for more in ["", r#", "prompt": "ab", "echo": true, "logprobs": 1"#] {
+        let body = format!(r#"{{"model": "classifier"{more}}}"#);
+        let text = server.refused("/v1/completions", &body, 400, Some("model"));
+        assert!(text.contains("its task is classify; only a language model writes"), "{text}");
+    }
     let none = server.refused("/v1/predict", r#"{"input": "ab"}"#, 400, Some("model"));
     assert_eq!(none, "model: is missing; expected one of classifier, translator, forecaster");
 }
