@@ -26,7 +26,14 @@ fn answers_are_those_of_the_command() {
     folder.done(&format!(
         "train gru --task forecast --data series.csv --rows 8 --horizon 3 --out forecaster {TINY_SEQUENCES}"
     ));
-    let server = Server::start(&folder, "classifier translator forecaster");
+    let stores: String =
+        (0..200).flat_map(|n| ["a", "b"].map(|store| format!("{n},{store},{}\n", n % 7))).collect();
+    let stores = format!("step,store,value\n{stores}");
+    folder.write("stores.csv", &stores);
+    folder.done(&format!(
+        "train gru --task forecast --data stores.csv --series-column store --horizon 3 --out of_stores {TINY_SEQUENCES}"
+    ));
+    let server = Server::start(&folder, "classifier translator forecaster of_stores");
     let ask = |model: &str, input: Value| {
         server.ask("/v1/predict", &json!({"model": model, "input": input}))["data"]
             .as_array()
@@ -43,6 +50,9 @@ fn answers_are_those_of_the_command() {
     let forecast = lines(&folder.done("predict forecaster --data series.csv --json"));
     assert_eq!(ask("forecaster", json!(table)), forecast);
     assert_eq!(forecast[0]["mean"].as_array().unwrap().len(), 3);
+    let forecast = lines(&folder.done("predict of_stores --data stores.csv --json"));
+    assert_eq!(ask("of_stores", json!(stores)), forecast);
+    assert_eq!(forecast.len(), 2);
 
     let body = json!({"model": "translator", "input": "3 may 1999", "beams": 3, "alignment": true});
     let aligned = &server.ask("/v1/predict", &body)["data"][0]["alignment"];
@@ -65,7 +75,7 @@ fn answers_are_those_of_the_command() {
         assert!(text.contains("its task is classify; only a language model writes"), "{text}");
     }
     let none = server.refused("/v1/predict", r#"{"input": "ab"}"#, 400, Some("model"));
-    assert_eq!(none, "model: is missing; expected one of classifier, translator, forecaster");
+    assert_eq!(none, "model: is missing; expected one of classifier, translator, forecaster, of_stores");
 }
 
 #[test]
