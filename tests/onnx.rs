@@ -54,6 +54,7 @@ impl Case {
             text_column: None,
             schema: serde_json::Value::Null,
             data: None,
+            converted_from: None,
             stored: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),

@@ -14,6 +14,7 @@ mod old_bundles;
 mod onnx;
 mod optim;
 mod properties;
+mod pytorch;
 mod random_layer;
 #[cfg(feature = "serve")]
 mod serve;

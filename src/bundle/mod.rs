@@ -33,7 +33,7 @@ mod swap;
 mod tensor_file;
 mod tensors;
 
-pub use config::{Config, FORMAT, Quantisation, is_bundle, is_trace};
+pub use config::{Config, ConvertedFrom, FORMAT, Quantisation, is_bundle, is_trace};
 pub use export::{Export, StoredType, export};
 pub use files::{CURVE, METRICS, RECIPE};
 pub use load::{Loaded, Parts, TrainingState, load};

@@ -7,6 +7,7 @@ mod bundle_argument;
 mod command;
 mod compute;
 mod confusion;
+mod convert;
 mod data;
 mod data_args;
 mod eval;

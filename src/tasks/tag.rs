@@ -118,6 +118,10 @@ impl Task for Tag {
         }
     }
 
+    fn schema_of_texts(&self, labels: &[String]) -> Value {
+        json!(TagSchema::of_words(labels))
+    }
+
     fn tokenizer(&self) -> Kind {
         Kind::Word
     }

@@ -51,6 +51,11 @@ impl TagSchema {
         }
     }
 
+    /// The schema of a model that reads words alone and gives them these tags.
+    pub(super) fn of_words(labels: &[String]) -> Self {
+        Self { spans: are_spans(labels.iter().map(String::as_str)), ..Self::default() }
+    }
+
     /// The sizes of the vocabularies of the further columns.
     pub(super) fn column_sizes(&self) -> impl Iterator<Item = usize> {
         self.columns.iter().map(|values| values.len() + 1)

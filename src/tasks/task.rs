@@ -136,6 +136,11 @@ pub trait Task: Send + Sync {
         options: &NetworkOptions,
     ) -> Result<ModelConfig>;
 
+    /// The schema of a model that another program trained on texts alone; `labels` are its classes or tags.
+    fn schema_of_texts(&self, _labels: &[String]) -> Value {
+        Value::Null
+    }
+
     /// Settings of a run where the user gives none.
     fn defaults(&self, _data: &DataSpec, _prepared: &Prepared) -> Defaults {
         Defaults::default()

@@ -131,6 +131,7 @@ impl Problem {
             text_column: prepared.text_column.clone(),
             schema: serde_json::Value::Null,
             data: None,
+            converted_from: None,
             stored: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),
