@@ -94,7 +94,7 @@ fn words_with_further_columns_are_tagged_as_by_the_command() {
     assert_eq!(found["data"][0]["tokens"], json!(["w1", "v"]));
     assert_eq!(server.get("/props").json()["models"][0]["columns"], json!(["1"]));
     let plain = server.refused("/v1/predict", r#"{"input": "w1 v"}"#, 400, Some("input"));
-    assert!(plain.contains("further columns 1"), "{plain}");
+    assert!(plain.contains("also reads column 1 of each word"), "{plain}");
     let short =
         server.refused("/v1/predict", r#"{"input": "w1\nv\n", "format": "conll"}"#, 400, Some("input"));
     assert!(!short.contains("/tmp") && !short.contains(".tmp"), "{short}");
