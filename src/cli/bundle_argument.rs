@@ -7,8 +7,8 @@ use rnn_zoo::hub::{self, BundleAddress, Endpoint};
 use rnn_zoo::inference::Model;
 use rnn_zoo::{Error, Result};
 
-/// A BUNDLE argument: the folder, fetched first if the argument is `hf://OWNER/NAME[@REVISION]`, and the name that the user
-/// gave it.
+/// A BUNDLE argument: the folder, fetched first if the argument is `hf://OWNER/NAME[@REVISION]`, and the name that the
+/// user gave it.
 pub struct Bundle<'a> {
     argument: &'a str,
     path: PathBuf,

@@ -59,8 +59,8 @@ pub fn place() -> String {
     Launch::of_environment().map_or(String::new(), |launch| format!("rank {}: ", launch.rank))
 }
 
-/// Wait before an error is printed. Where all processes fail for the same reason, the first to print ends the others, so
-/// that there is one line.
+/// Wait before an error is printed. Where all processes fail for the same reason, the first to print ends the others,
+/// so that there is one line.
 pub fn wait_turn() {
     if let Some(Launch { rank: rank @ 1.., .. }) = Launch::of_environment() {
         sleep(Duration::from_millis((300 + 30 * rank as u64).min(3000)));

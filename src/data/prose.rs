@@ -49,8 +49,8 @@ fn columns_of_words(head: &str) -> Option<usize> {
     (alike && rows.len() >= ROWS && !sentences.is_empty()).then_some(columns)
 }
 
-/// The number of columns between delimiters outside quotes, if at least `least` lines, all but the last, which may be cut
-/// off, have as many.
+/// The number of columns between delimiters outside quotes, if at least `least` lines, all but the last, which may be
+/// cut off, have as many.
 fn columns_of(head: &str, delimiter: char, least: usize) -> Option<usize> {
     let whole =
         if head.ends_with('\n') { head } else { head.rsplit_once('\n').map_or("", |(lines, _)| lines) };
@@ -64,6 +64,10 @@ fn columns_of(head: &str, delimiter: char, least: usize) -> Option<usize> {
     };
     let counts: Vec<usize> = whole.lines().filter(|line| !line.is_empty()).map(delimiters).collect();
     let first = counts.first().copied().filter(|&count| count > 0)?;
+    // A sentence has a blank after its comma, the names of columns have none.
+    if whole.lines().next().is_some_and(|names| names.contains(&format!("{delimiter} "))) {
+        return None;
+    }
     let alike = counts.iter().all(|&count| count == first);
     (alike && counts.len() >= least).then_some(first + 1)
 }
@@ -90,7 +94,7 @@ mod tests {
             assert!(looks_like(text).unwrap().contains(expected), "{text}");
         }
         let verses = "O rose\nthou art\n\nsick the\n".repeat(3);
-        let few = "Well, then\nyes, well\n".repeat(5);
+        let few = "Well, then\nyes, well\n".repeat(20);
         for prose in
             [&verses, &few, "", "[1] A footnote.\n", "{ }", "\tindented\n\tlines\nand\nothers\n", "a\tb\n"]
         {

@@ -31,8 +31,8 @@ pub fn agree(ranks: &dyn Communicator, facts: &[Fact]) -> Result<()> {
     Ok(())
 }
 
-/// The first fact that differs: its name, the value that was found and the one that was expected. A fact that is missing
-/// has its default.
+/// The first fact that differs: its name, the value that was found and the one that was expected. A fact that is
+/// missing has its default.
 fn difference(expected: &[Fact], found: &[Fact]) -> Option<(String, String, String)> {
     let value = |facts: &[Fact], name: &str| {
         let fact = facts.iter().find(|(other, _)| other == name);

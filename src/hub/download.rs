@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
-use ureq::http::header::{CONTENT_RANGE, ETAG, RANGE};
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, RANGE};
 use ureq::http::{HeaderMap, StatusCode};
 
 use super::cache::{Cached, create_parent, is_file_name};
@@ -60,7 +60,8 @@ fn metadata(client: &Client, url: &str) -> Result<Metadata> {
         Some((0, size)) => Ok(Metadata { etag, commit, size }),
         // A server that cannot send a part of a file, or a file without bytes.
         _ if answer.response.status() == StatusCode::OK => {
-            let size = answer.response.body().content_length().ok_or_else(|| missing("Content-Length"))?;
+            let size = text(answer.response.headers(), CONTENT_LENGTH.as_str());
+            let size = size.and_then(|size| size.parse().ok()).ok_or_else(|| missing("Content-Length"))?;
             Ok(Metadata { etag, commit, size })
         }
         _ => Err(missing("Content-Range")),

@@ -71,6 +71,7 @@ async fn begin(
     limits: &Limits,
     arrived: Instant,
 ) -> Result<Writing, Problem> {
+    engine.check_writes()?;
     let places = engine.places(request.texts())?;
     let seed = match (&request.state, request.seed) {
         (Some(_), seed) => seed,

@@ -143,7 +143,10 @@ impl Request {
         file.write_all(table.as_bytes()).map_err(failed)?;
         let path = file.path().to_string_lossy().into_owned();
         let task = model.config.task;
-        let spec = task.question_data(DataSpec::new(&path), &model.config.schema)?;
+        // The columns are those of the training data.
+        let series_column = model.config.data.as_ref().and_then(|data| data.series_column.clone());
+        let spec = DataSpec { series_column, ..DataSpec::new(&path) };
+        let spec = task.question_data(spec, &model.config.schema)?;
         let data = task.read_questions(&spec, Some(crate::data::Split::All), model.names())?;
         answer(model, &data)
     }

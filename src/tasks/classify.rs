@@ -1,6 +1,6 @@
 //! `classify`: one class for a whole text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use candle_core::D;
 use candle_nn::ops::softmax;
@@ -246,10 +246,11 @@ fn check(data: &DataSpec) -> Result<()> {
 }
 
 fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String]) -> Result<Vec<Example>> {
+    let numbers: HashMap<&str, u32> = labels.iter().map(String::as_str).zip(0..).collect();
     let examples = corpus.pieces(split)?.map(|piece| {
         let piece = piece?;
         let label = piece.label.unwrap_or_default();
-        let Ok(class) = labels.binary_search(&label) else {
+        let Some(&class) = numbers.get(label.as_str()) else {
             let problem = format!(
                 "{} the class {label:?}, but the model knows only {}; leave such records out, or \
                  train a new model on all classes",
@@ -259,7 +260,7 @@ fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String])
             return Err(Error::file(corpus.name(), problem));
         };
         let input = Input::Tokens(tokenizer.encode(&piece.text)?);
-        Ok(Example { input, target: Target::Class(class as u32) })
+        Ok(Example { input, target: Target::Class(class) })
     });
     examples.collect()
 }

@@ -258,17 +258,17 @@ impl DataSpec {
 
     /// Refuse names of columns, which a `.ts` file does not have.
     fn refuse_columns(&self) -> Result<()> {
-        for (field, given) in [
-            ("columns.label", &self.columns.label),
-            ("columns.text", &self.columns.text),
-            ("series_column", &self.series_column),
-        ] {
-            if given.is_some() {
-                let problem = format!("{} is a .ts file, which has no columns; leave it out", self.data);
-                return Err(Error::invalid(field, problem));
-            }
+        let problem = || format!("{} is a .ts file, which has no columns; leave it out", self.data);
+        if self.columns.label.is_some() {
+            return Err(Error::invalid("columns.label", problem()));
         }
-        Ok(())
+        if self.columns.text.is_some() {
+            return Err(Error::invalid("columns.text", problem()));
+        }
+        match self.series_column {
+            Some(_) => Err(Error::invalid("series_column", problem())),
+            None => Ok(()),
+        }
     }
 
     /// The time series of tables.

@@ -123,8 +123,7 @@ pub(super) fn read_texts(texts: &[String], names: Names<'_>) -> Result<Dataset> 
     if !schema.columns.is_empty() {
         let columns = listed(schema.data.features.iter().map(ToString::to_string), ", ");
         let problem = format!(
-            "the model also reads column {columns} of each word, which plain text does not have; give it a column file \
-             with option `data`"
+            "the model also reads column {columns} of each word, which plain text does not have; give it a column file"
         );
         return Err(Error::Message(problem));
     }

@@ -32,8 +32,8 @@ pub(super) fn sum_over_ranks(
     }
 }
 
-/// Sum the gradients in one buffer: those of all parameters in name order, zero where there is none, and then the number
-/// of processes that have each.
+/// Sum the gradients in one buffer: those of all parameters in name order, zero where there is none, and then the
+/// number of processes that have each.
 fn summed<W: Wire<Sum: WithDType>>(
     ranks: &dyn Communicator,
     gradients: &Gradients,

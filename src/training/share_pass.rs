@@ -26,8 +26,8 @@ pub(super) struct Total {
 }
 
 impl SharePass {
-    /// Return the loss of the batch. The mean over all values is that of the shares' means, weighted by their numbers of
-    /// values; so is its gradient.
+    /// Return the loss of the batch. The mean over all values is that of the shares' means, weighted by their numbers
+    /// of values; so is its gradient.
     pub(super) fn total(&self, ranks: &dyn Communicator) -> Total {
         let Self { loss, targets, values, .. } = *self;
         if ranks.size() == 1 {

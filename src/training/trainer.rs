@@ -25,8 +25,8 @@ use crate::{Error, Result};
 /// The next step depends on the parameters, [`Progress`], the optimizer's state and the carried hidden state, and
 /// on nothing else. A run that is stopped and resumed from these ends with the same bytes as one left alone.
 ///
-/// Of several processes each has a trainer. All take the same steps with the same parameters; each computes its share of
-/// every batch.
+/// Of several processes each has a trainer. All take the same steps with the same parameters; each computes its share
+/// of every batch.
 pub struct Trainer {
     /// The network.
     pub network: Box<dyn Network>,

@@ -126,7 +126,7 @@ fn ts_files_are_classified() {
     assert_eq!(config["schema"]["dimensions"], serde_json::json!(["1", "2"]));
     assert_eq!(config["labels"], serde_json::json!(["a", "b"]));
     let line = format!("train gru --data d {SERIES} --embedding-dropout 0.1");
-    folder.refused(&line, 1, &["--embedding-dropout: numeric series have no embedding"]);
+    folder.refused(&line, 2, &["--embedding-dropout: numeric series have no embedding"]);
     let eval = |data: &str| -> serde_json::Value {
         serde_json::from_str(&folder.done(&format!("eval m --data {data} --json"))).unwrap()
     };

@@ -85,7 +85,7 @@ fn numbers_that_are_no_counts_are_refused_with_their_step() {
             "eval m --data bad.csv".into(),
             "predict m --data bad.csv".into(),
         ] {
-            folder.refused(&line, 1, &[&problem, "--loss negative-binomial expects whole numbers from 0"]);
+            folder.refused(&line, 1, &[&problem, "--loss negative-binomial needs whole numbers from 0"]);
         }
     }
     folder.write("steps.csv", format!("y\n{}", "3\n4\n".repeat(20) + "1.5\n"));

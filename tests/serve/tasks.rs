@@ -26,7 +26,14 @@ fn answers_are_those_of_the_command() {
     folder.done(&format!(
         "train gru --task forecast --data series.csv --rows 8 --horizon 3 --out forecaster {TINY_SEQUENCES}"
     ));
-    let server = Server::start(&folder, "classifier translator forecaster");
+    let stores: String =
+        (0..200).flat_map(|n| ["a", "b"].map(|store| format!("{n},{store},{}\n", n % 7))).collect();
+    let stores = format!("step,store,value\n{stores}");
+    folder.write("stores.csv", &stores);
+    folder.done(&format!(
+        "train gru --task forecast --data stores.csv --series-column store --horizon 3 --out of_stores {TINY_SEQUENCES}"
+    ));
+    let server = Server::start(&folder, "classifier translator forecaster of_stores");
     let ask = |model: &str, input: Value| {
         server.ask("/v1/predict", &json!({"model": model, "input": input}))["data"]
             .as_array()
@@ -43,6 +50,9 @@ fn answers_are_those_of_the_command() {
     let forecast = lines(&folder.done("predict forecaster --data series.csv --json"));
     assert_eq!(ask("forecaster", json!(table)), forecast);
     assert_eq!(forecast[0]["mean"].as_array().unwrap().len(), 3);
+    let forecast = lines(&folder.done("predict of_stores --data stores.csv --json"));
+    assert_eq!(ask("of_stores", json!(stores)), forecast);
+    assert_eq!(forecast.len(), 2);
 
     let body = json!({"model": "translator", "input": "3 may 1999", "beams": 3, "alignment": true});
     let aligned = &server.ask("/v1/predict", &body)["data"][0]["alignment"];
@@ -59,10 +69,13 @@ fn answers_are_those_of_the_command() {
     refused(json!({"model": "classifier", "input": "ab", "beams": 2}), "beams");
     refused(json!({"model": "classifier", "input": "ab", "format": "xls"}), "format");
     refused(json!({"model": "classifier", "input": "ab c", "format": "conll"}), "format");
-    let text = server.refused("/v1/completions", r#"{"model": "classifier"}"#, 400, Some("model"));
-    assert!(text.contains("its task is classify; only a language model writes"), "{text}");
+    for more in ["", r#", "prompt": "ab", "echo": true, "logprobs": 1"#] {
+        let body = format!(r#"{{"model": "classifier"{more}}}"#);
+        let text = server.refused("/v1/completions", &body, 400, Some("model"));
+        assert!(text.contains("its task is classify; only a language model writes"), "{text}");
+    }
     let none = server.refused("/v1/predict", r#"{"input": "ab"}"#, 400, Some("model"));
-    assert_eq!(none, "model: is missing; expected one of classifier, translator, forecaster");
+    assert_eq!(none, "model: is missing; expected one of classifier, translator, forecaster, of_stores");
 }
 
 #[test]
@@ -81,7 +94,7 @@ fn words_with_further_columns_are_tagged_as_by_the_command() {
     assert_eq!(found["data"][0]["tokens"], json!(["w1", "v"]));
     assert_eq!(server.get("/props").json()["models"][0]["columns"], json!(["1"]));
     let plain = server.refused("/v1/predict", r#"{"input": "w1 v"}"#, 400, Some("input"));
-    assert!(plain.contains("further columns 1"), "{plain}");
+    assert!(plain.contains("also reads column 1 of each word"), "{plain}");
     let short =
         server.refused("/v1/predict", r#"{"input": "w1\nv\n", "format": "conll"}"#, 400, Some("input"));
     assert!(!short.contains("/tmp") && !short.contains(".tmp"), "{short}");

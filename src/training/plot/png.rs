@@ -22,8 +22,8 @@ const FONT: (FontWeight, RasterHeight) = (FontWeight::Regular, RasterHeight::Siz
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;
 
-/// Return the bytes of a PNG file of `width` by `height` pixels that `draw` draws on white. `svg` is the same picture, for
-/// its letters.
+/// Return the bytes of a PNG file of `width` by `height` pixels that `draw` draws on white. `svg` is the same picture,
+/// for its letters.
 ///
 /// # Errors
 /// If the picture is too large or has a letter that the font does not have, and the errors of `draw`.
