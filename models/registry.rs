@@ -227,6 +227,7 @@ mod tests {
   "outputs": 3,
   "readout": "last",
   "dropout": 0.1,
+  "embedding_dropout": 0.0,
   "rnn": {
     "cell": "lstm",
     "input_size": 4,
