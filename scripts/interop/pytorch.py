@@ -138,8 +138,8 @@ def compare(program, draw, folder):
     returned = model(tokens)[0] if network.task == "lm" else model(tokens, lengths)
     if getattr(stack, "proj_size", 0):
         return difference(returned), None
-    rnn(program, "export", bundle, "--format", "onnx", "--out", folder / "back.onnx")
-    return difference(returned), difference(in_onnx(folder / "back.onnx", tokens, lengths))
+    rnn(program, "export", bundle, "--format", "onnx", "--out", folder / "graph.onnx")
+    return difference(returned), difference(in_onnx(folder / "graph.onnx", tokens, lengths))
 
 
 class WordModel(nn.Module):
