@@ -85,6 +85,32 @@ pub struct GruCell {
     reset: Reset,
 }
 
+impl GruCell {
+    /// Compute the reset gate, the update gate and the candidate, each (batch, hidden).
+    fn activations(&self, gates_x: &Tensor, h: &Tensor) -> Result<[Tensor; 3]> {
+        let [r_x, z_x, n_x] = split_gates(gates_x)?;
+        Ok(match self.reset {
+            Reset::After => {
+                let gates_h = self.weights.project_hidden(h)?; // (batch, 3 * hidden)
+                let gates_h = match self.weights.hidden_bias() {
+                    Some(bias) => gates_h.broadcast_add(bias)?,
+                    None => gates_h,
+                };
+                let [r_h, z_h, n_h] = split_gates(&gates_h)?;
+                let r = sigmoid(&(r_x + r_h)?)?;
+                let n = (n_x + (&r * n_h)?)?.tanh()?;
+                [r, sigmoid(&(z_x + z_h)?)?, n]
+            }
+            Reset::Before => {
+                let [r_h, z_h] = split_gates(&self.weights.project_hidden_gates(h, 0, 2)?)?;
+                let r = sigmoid(&(r_x + r_h)?)?;
+                let n_h = self.weights.project_hidden_gates(&(&r * h)?, 2, 1)?; // (batch, hidden)
+                [r, sigmoid(&(z_x + z_h)?)?, (n_x + n_h)?.tanh()?]
+            }
+        })
+    }
+}
+
 impl Cell for GruCell {
     type Options = GruOptions;
     const GATES: usize = 3;
@@ -120,27 +146,14 @@ impl Cell for GruCell {
     }
 
     fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State> {
-        let [r_x, z_x, n_x] = split_gates(gates_x)?; // each (batch, hidden)
-        let (z, n) = match self.reset {
-            Reset::After => {
-                let gates_h = self.weights.project_hidden(h)?; // (batch, 3 * hidden)
-                let gates_h = match self.weights.hidden_bias() {
-                    Some(bias) => gates_h.broadcast_add(bias)?,
-                    None => gates_h,
-                };
-                let [r_h, z_h, n_h] = split_gates(&gates_h)?;
-                let r = sigmoid(&(r_x + r_h)?)?;
-                (sigmoid(&(z_x + z_h)?)?, (n_x + (r * n_h)?)?.tanh()?)
-            }
-            Reset::Before => {
-                let [r_h, z_h] = split_gates(&self.weights.project_hidden_gates(h, 0, 2)?)?;
-                let r = sigmoid(&(r_x + r_h)?)?;
-                let n_h = self.weights.project_hidden_gates(&(r * h)?, 2, 1)?; // (batch, hidden)
-                (sigmoid(&(z_x + z_h)?)?, (n_x + n_h)?.tanh()?)
-            }
-        };
+        let [_, z, n] = self.activations(gates_x, h)?; // each (batch, hidden)
         let h = (&n + (z * (&state.h - &n)?)?)?; // (1 - z) n + z h
         Ok(State { h, c: None })
+    }
+
+    fn gates(&self, gates_x: &Tensor, h: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
+        let [r, z, n] = self.activations(gates_x, h)?;
+        Ok(vec![("reset", r), ("update", z), ("candidate", n)])
     }
 
     fn initial_bias(options: &GruOptions, _init: Init) -> Vec<GateBias> {

@@ -78,6 +78,15 @@ pub struct LstmCell {
     weights: Weights,
 }
 
+impl LstmCell {
+    /// Compute the input gate, the forget gate, the candidate and the output gate, each (batch, hidden).
+    fn activations(&self, gates_x: &Tensor, h: &Tensor) -> Result<[Tensor; 4]> {
+        let gates = (gates_x + self.weights.project_hidden(h)?)?; // (batch, 4 * hidden)
+        let [i, f, g, o] = split_gates(&gates)?;
+        Ok([sigmoid(&i)?, sigmoid(&f)?, g.tanh()?, sigmoid(&o)?])
+    }
+}
+
 impl Cell for LstmCell {
     type Options = LstmOptions;
     const GATES: usize = 4;
@@ -109,15 +118,19 @@ impl Cell for LstmCell {
 
     fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State> {
         let Some(c) = &state.c else { bail!("an LSTM's state needs both h and c") };
-        let gates = (gates_x + self.weights.project_hidden(h)?)?; // (batch, 4 * hidden)
-        let [i, f, g, o] = split_gates(&gates)?; // each (batch, hidden)
-        let c = ((sigmoid(&f)? * c)? + (sigmoid(&i)? * g.tanh()?)?)?;
+        let [i, f, g, o] = self.activations(gates_x, h)?; // each (batch, hidden)
+        let c = ((f * c)? + (i * g)?)?;
         let shown = match self.weights.norms.as_ref().and_then(|norms| norms.c.as_ref()) {
             Some(norm) => norm.forward(&c)?,
             None => c.clone(),
         };
-        let h = (sigmoid(&o)? * shown.tanh()?)?;
+        let h = (o * shown.tanh()?)?;
         Ok(State { h: self.weights.project_output(h)?, c: Some(c) })
+    }
+
+    fn gates(&self, gates_x: &Tensor, h: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
+        let [i, f, g, o] = self.activations(gates_x, h)?;
+        Ok(vec![("input", i), ("forget", f), ("candidate", g), ("output", o)])
     }
 
     fn projection(options: &LstmOptions) -> Option<usize> {

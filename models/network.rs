@@ -71,6 +71,15 @@ pub trait Network: Send + Sync {
         None
     }
 
+    /// Compute the gates of the last recurrent layer at every step; see [`Recurrent::gates`](crate::Recurrent::gates).
+    /// Return nothing for a network that is no language model.
+    ///
+    /// # Errors
+    /// As [`Network::encode_t`].
+    fn gates(&self, _inputs: &Inputs) -> Result<Vec<(&'static str, Tensor)>> {
+        Ok(vec![])
+    }
+
     /// Make a stream that reads one token after another, with the present parameters. Return `None` if there are no
     /// kernels for it, and for a network that reads features or has an output only at the end.
     ///

@@ -44,8 +44,18 @@ pub struct PredictorConfig {
     pub readout: Readout,
     /// Dropout on the embeddings and on the stack's output; locked if the stack's dropout is.
     pub dropout: f64,
+    /// Probability that a token's embedding is dropped throughout a batch (Gal and Ghahramani 2016).
+    #[serde(default)]
+    pub embedding_dropout: f64,
     /// The recurrent stack.
     pub rnn: RecurrentConfig,
+}
+
+impl PredictorConfig {
+    /// Configure a predictor of features, without dropout.
+    pub fn new(outputs: usize, readout: Readout, rnn: RecurrentConfig) -> Self {
+        Self { vocabulary_size: None, outputs, readout, dropout: 0., embedding_dropout: 0., rnn }
+    }
 }
 
 /// A recurrent stack with a linear layer on top.
@@ -56,6 +66,7 @@ pub struct Predictor {
     decoder: Linear,
     dropout: f64,
     mask: DropoutMask,
+    embedding_dropout: f64,
 }
 
 impl Predictor {
@@ -67,6 +78,7 @@ impl Predictor {
     pub fn new(config: &PredictorConfig, vb: VarBuilder<'_>) -> Result<Self> {
         check_size("outputs", config.outputs)?;
         check_probability("dropout", config.dropout)?;
+        check_probability("embedding_dropout", config.embedding_dropout)?;
         config.vocabulary_size.map_or(Ok(()), check_vocabulary)?; // before the stack is allocated
         let rnn = config.rnn.build(vb.pp("rnn"))?;
         let encoder = config
@@ -83,6 +95,7 @@ impl Predictor {
             rnn,
             dropout: config.dropout,
             mask: config.rnn.stack().dropout_mask(),
+            embedding_dropout: config.embedding_dropout,
         })
     }
 }
@@ -98,7 +111,8 @@ impl Network for Predictor {
         let inputs = inputs.as_steps()?; // (batch, time) or (batch, time, features)
         let xs = match &self.encoder {
             Some(encoder) => {
-                let xs = encoder.forward(inputs)?; // (batch, time, embedding)
+                // (batch, time, embedding)
+                let xs = encoder.forward_t(inputs, self.embedding_dropout, noise.as_deref_mut())?;
                 dropout(&xs, self.dropout, self.mask, noise.as_deref_mut())?
             }
             None => inputs.to_dtype(self.decoder.weight().dtype())?, // features come in f32
@@ -155,13 +169,7 @@ mod tests {
     fn a_module_has_the_outputs_of_its_readout() {
         let pooled = Readout::POOLED.map(|readout| (readout, vec![2, 3]));
         for (readout, dims) in pooled.into_iter().chain([(Readout::Every, vec![2, 5, 3])]) {
-            let config = PredictorConfig {
-                vocabulary_size: None,
-                outputs: 3,
-                readout,
-                dropout: 0.,
-                rnn: RecurrentConfig::Gru(GruConfig::new(4, 6)),
-            };
+            let config = PredictorConfig::new(3, readout, RecurrentConfig::Gru(GruConfig::new(4, 6)));
             let map = VarMap::new();
             let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
             let model = Predictor::new(&config, vb).unwrap();

@@ -227,6 +227,7 @@ mod tests {
   "outputs": 3,
   "readout": "last",
   "dropout": 0.1,
+  "embedding_dropout": 0.0,
   "rnn": {
     "cell": "lstm",
     "input_size": 4,
@@ -281,11 +282,8 @@ mod tests {
         };
         let cell = LstmOptions { projection: Some(6), forget_bias: Some(1.5), chrono: None };
         let expected = ModelConfig::Predictor(PredictorConfig {
-            vocabulary_size: None,
-            outputs: 3,
-            readout: Readout::Last,
             dropout: 0.1,
-            rnn: RecurrentConfig::Lstm(LstmConfig { stack, cell }),
+            ..PredictorConfig::new(3, Readout::Last, RecurrentConfig::Lstm(LstmConfig { stack, cell }))
         });
         assert_eq!(config, expected);
     }

@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inputs::Inputs;
 use crate::layers::config::check_probability;
-use crate::layers::dropout::{DropoutMask, Noise, dropout, mask};
+use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, check_vocabulary};
 use crate::layers::init::{Distribution, parameter};
 use crate::layers::linear::{Linear, linear_distribution};
@@ -151,14 +151,8 @@ impl Network for Rnnlm {
     ) -> Result<Encoded> {
         let trains = noise.is_some();
         let inputs = inputs.as_steps()?; // (batch, time)
-        let mut xs = self.encoder.forward(inputs)?; // (batch, time, embedding)
-        if let Some(rng) = noise.as_deref_mut().filter(|_| self.embedding_dropout > 0.) {
-            // One factor per token, applied to the rows that were read: the matrix has far more rows.
-            let encoder = self.encoder.weight();
-            let tokens = mask(&[encoder.dims()[0]], self.embedding_dropout, encoder, rng)?;
-            let read = tokens.index_select(&inputs.flatten_all()?, 0)?.reshape(inputs.shape())?;
-            xs = xs.broadcast_mul(&read.unsqueeze(2)?)?; // (batch, time, 1)
-        }
+        // (batch, time, embedding)
+        let xs = self.encoder.forward_t(inputs, self.embedding_dropout, noise.as_deref_mut())?;
         let xs = dropout(&xs, self.dropout, self.mask, noise.as_deref_mut())?;
         let output = self.rnn.run_t(&xs, state, lengths, noise.as_deref_mut())?;
         let dropped = dropout(&output.ys, self.dropout, self.mask, noise)?; // (batch, time, output)
@@ -175,6 +169,10 @@ impl Network for Rnnlm {
 
     fn output_layer(&self) -> &Linear {
         &self.decoder
+    }
+
+    fn gates(&self, inputs: &Inputs) -> Result<Vec<(&'static str, Tensor)>> {
+        self.rnn.gates(&self.encoder.forward(inputs.as_steps()?)?)
     }
 
     fn stream(&self) -> Result<Option<TokenStream>> {

@@ -14,6 +14,8 @@
 
 pub mod atomic;
 pub mod bundle;
+#[cfg(feature = "capi")]
+pub mod capi;
 mod contain;
 pub mod data;
 pub mod device;
@@ -22,6 +24,7 @@ pub mod error;
 mod float_bits;
 pub mod formats;
 mod hash;
+pub mod hub;
 pub mod inference;
 pub mod listing;
 mod logits;

@@ -5,6 +5,7 @@ mod bad_input;
 mod bench;
 mod card;
 mod classify;
+mod convert;
 mod data;
 mod eval;
 mod exit_codes;

@@ -11,7 +11,7 @@ const LARGEST_README: u64 = 9 * 1024;
 const WIDEST_LINE: usize = 120;
 
 /// Commands without `--device`, which the test runs with `--help`.
-const WITHOUT_DEVICE: [&str; 6] = ["completions", "data", "export", "list", "man", "plot"];
+const WITHOUT_DEVICE: [&str; 8] = ["completions", "convert", "data", "export", "list", "man", "plot", "push"];
 
 /// A device that does not exist. Commands open the device first, so they end before they read or write anything.
 const NO_DEVICE: &str = "no-such-device";

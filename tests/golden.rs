@@ -21,7 +21,7 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const OUTPUT_TOLERANCE: f64 = 1e-5;
 const GRADIENT_TOLERANCE: f64 = 1e-4;
@@ -84,10 +84,10 @@ fn attention_with_input_feeding_matches_pytorch() -> Result<()> {
 }
 
 /// One case of a fixture file: the options that build its layer, and its tensors by kind and name.
-struct Case<O> {
-    name: String,
-    options: O,
-    kinds: BTreeMap<String, BTreeMap<String, Tensor>>,
+pub struct Case<O> {
+    pub name: String,
+    pub options: O,
+    pub kinds: BTreeMap<String, BTreeMap<String, Tensor>>,
 }
 
 /// The results of a layer for a case's inputs.
@@ -147,7 +147,7 @@ struct AttentionOptions {
 }
 
 /// Read `tests/golden/FILE.safetensors`. Tests run in the package's root.
-fn load<O: DeserializeOwned>(file: &str) -> Result<Vec<Case<O>>> {
+pub fn load<O: DeserializeOwned>(file: &str) -> Result<Vec<Case<O>>> {
     let path = Path::new("tests/golden").join(file);
     let bytes = std::fs::read(path.with_extension("safetensors"))?;
     let (_, header) = SafeTensors::read_metadata(&bytes)?;

@@ -54,6 +54,7 @@ impl Case {
             text_column: None,
             schema: serde_json::Value::Null,
             data: None,
+            converted_from: None,
             stored: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),
@@ -100,7 +101,8 @@ fn classifiers() -> Vec<(String, ModelConfig)> {
         let vocabulary_size = (readout != Readout::Max).then_some(VOCABULARY);
         let options = StackOptions { num_layers: 2, bidirectional, ..StackOptions::new(4, 5) };
         for (cell, rnn) in stacks(&options) {
-            let config = PredictorConfig { vocabulary_size, outputs: 3, readout, dropout: 0.5, rnn };
+            let config =
+                PredictorConfig { vocabulary_size, dropout: 0.5, ..PredictorConfig::new(3, readout, rnn) };
             let name = format!("classify-{cell}-{bidirectional:?}-{readout:?}");
             cases.push((name, ModelConfig::Predictor(config)));
         }

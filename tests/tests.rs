@@ -1,6 +1,8 @@
 //! The integration tests, one binary.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[cfg(feature = "capi")]
+mod capi;
 mod cli;
 mod corpora;
 mod docs;
@@ -14,6 +16,7 @@ mod old_bundles;
 mod onnx;
 mod optim;
 mod properties;
+mod pytorch;
 mod random_layer;
 #[cfg(feature = "serve")]
 mod serve;

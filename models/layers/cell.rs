@@ -52,6 +52,15 @@ pub trait Cell: Clone + Send + Sync + Sized {
     /// Errors from candle.
     fn step(&self, gates_x: &Tensor, h: &Tensor, state: &State) -> Result<State>;
 
+    /// Compute the gates of one step, whose arguments are those of [`Cell::step`]. Return their names and values, each
+    /// (batch, hidden); nothing for a cell without gates.
+    ///
+    /// # Errors
+    /// Errors from candle.
+    fn gates(&self, _gates_x: &Tensor, _h: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
+        Ok(vec![])
+    }
+
     /// Return the features of an LSTM's projected output, if there is a projection.
     fn projection(_options: &Self::Options) -> Option<usize> {
         None

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
+use crate::layers::dropout::{Noise, mask};
 use crate::layers::init::{Distribution, parameter};
 use crate::ops::embedding::{copy_row, embed};
 
@@ -44,6 +45,20 @@ impl Embedding {
         embed(&self.weight, tokens)
     }
 
+    /// Look up `tokens`, (batch, time), and with `noise` drop each token of the vocabulary with probability `dropout`
+    /// throughout the batch (Gal and Ghahramani 2016): (batch, time, features).
+    ///
+    /// # Errors
+    /// If a token is not in the vocabulary.
+    pub(crate) fn forward_t(&self, tokens: &Tensor, dropout: f64, noise: Noise<'_>) -> Result<Tensor> {
+        let xs = self.forward(tokens)?; // (batch, time, features)
+        let Some(rng) = noise.filter(|_| dropout > 0.) else { return Ok(xs) };
+        // One factor per token, applied to the rows that were read: the matrix has far more rows.
+        let factors = mask(&[self.weight.dim(0)?], dropout, &self.weight, rng)?;
+        let read = factors.index_select(&tokens.flatten_all()?, 0)?.reshape(tokens.shape())?;
+        xs.broadcast_mul(&read.unsqueeze(2)?) // (batch, time, 1)
+    }
+
     /// Copy the embedding as it is now, contiguous and without a gradient. Later changes of a variable do not reach
     /// it.
     pub(crate) fn snapshot(&self) -> Result<Self> {
@@ -72,4 +87,32 @@ pub(crate) fn check_vocabulary(size: usize) -> Result<()> {
         return Ok(());
     }
     bail!("vocabulary_size is {size}; expected 1 to {LARGEST_VOCABULARY}")
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn a_dropped_token_is_zero_wherever_it_is_read_and_the_others_are_scaled() -> Result<()> {
+        let weight = Tensor::arange(1f32, 101., &Device::Cpu)?.reshape((50, 2))?;
+        let embedding = Embedding::new(weight);
+        let tokens: Vec<u32> = (0..50).chain(0..50).collect();
+        let tokens = Tensor::from_vec(tokens, (2, 50), &Device::Cpu)?;
+        let plain: Vec<Vec<Vec<f32>>> = embedding.forward_t(&tokens, 0.5, None)?.to_vec3()?;
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let dropped: Vec<Vec<Vec<f32>>> = embedding.forward_t(&tokens, 0.5, Some(&mut rng))?.to_vec3()?;
+        assert_eq!(dropped[0], dropped[1], "a token has one factor in the batch");
+        let zeros = dropped[0].iter().filter(|row| **row == [0., 0.]).count();
+        assert!((10..40).contains(&zeros), "{zeros} of 50 tokens are dropped");
+        for (dropped, plain) in dropped[0].iter().zip(&plain[0]) {
+            let scaled: Vec<f32> = plain.iter().map(|value| value * 2.).collect();
+            assert!(*dropped == [0., 0.] || *dropped == scaled, "{dropped:?} of {plain:?}");
+        }
+        Ok(())
+    }
 }

@@ -62,6 +62,14 @@ pub trait Recurrent: Send + Sync {
     /// As [`Recurrent::run_t`], and for a stack of both directions: its backward direction starts at the end.
     fn step(&self, x: &Tensor, state: &State) -> Result<(Tensor, State)>;
 
+    /// Compute the gates of the last layer at every step of `xs`, from a zero state and outside training. Return their
+    /// names and values, each (batch, time, hidden), and an LSTM's cell state under the name `cell`. Return nothing for
+    /// cells without gates, and for both directions.
+    ///
+    /// # Errors
+    /// If the shape of `xs` disagrees with the configuration.
+    fn gates(&self, xs: &Tensor) -> Result<Vec<(&'static str, Tensor)>>;
+
     /// Make a stream that reads one step after another, from a state of zeros, with the present weights. The linear
     /// layers of `decoder` follow the stack, in their order.
     ///

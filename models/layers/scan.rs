@@ -57,6 +57,34 @@ pub(crate) fn scan<C: Cell>(
     Ok((Tensor::stack(&ys, 1)?, state))
 }
 
+/// Compute the gates of `cell` at every step, and an LSTM's cell state after it, with the arguments of [`scan`]. Return
+/// their names and values, each (batch, time, hidden).
+///
+/// # Errors
+/// Errors from the cell and from candle.
+pub(crate) fn scan_gates<C: Cell>(
+    cell: &C,
+    gates_x: &Tensor,
+    initial: &State,
+) -> Result<Vec<(&'static str, Tensor)>> {
+    let mut state = initial.clone();
+    let mut found: Vec<(&'static str, Vec<Tensor>)> = vec![];
+    for gates_x in unstack_time(gates_x)? {
+        let mut gates = cell.gates(&gates_x, &state.h)?;
+        if gates.is_empty() {
+            break;
+        }
+        state = cell.step(&gates_x, &state.h, &state)?;
+        gates.extend(state.c.clone().map(|c| ("cell", c)));
+        found.resize_with(gates.len(), Default::default);
+        for ((name, steps), (gate, value)) in found.iter_mut().zip(gates) {
+            *name = gate;
+            steps.push(value);
+        }
+    }
+    found.into_iter().map(|(name, steps)| Ok((name, Tensor::stack(&steps, 1)?))).collect()
+}
+
 /// Return the steps of (batch, time, features), each (batch, features).
 ///
 /// The sequence is halved recursively. The gradient of a slice is a tensor of the size of the sliced tensor, so slicing

@@ -13,7 +13,7 @@ use crate::layers::gate_bias::check_gate_biases;
 use crate::layers::linear::Linear;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::recurrent_noise::{PassShape, draw_noise};
-use crate::layers::scan::scan;
+use crate::layers::scan::{scan, scan_gates};
 use crate::layers::state::{Output, State};
 use crate::layers::stream::Stream;
 use crate::layers::weights::{Weights, WeightsConfig, zeros};
@@ -205,6 +205,20 @@ where
         Ok((output.ys.squeeze(1)?, output.state))
     }
 
+    fn gates(&self, xs: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
+        if self.config.stack.bidirectional.is_some() {
+            return Ok(vec![]);
+        }
+        let (initial, last) = (self.zero_state(xs.dim(0)?)?, self.cells.len() - 1);
+        let (mut ys, mut states) = (xs.clone(), vec![]);
+        for layer in 0..last {
+            ys = self.layer(layer, &ys, &initial, None, None, &mut states)?;
+        }
+        let cell = &self.cells[last];
+        let gates_x = cell.weights().project_input(&ys, cell.folds_hidden_bias())?;
+        scan_gates(cell, &gates_x, &initial.layer(last)?)
+    }
+
     fn stream(&self, decoder: &[Linear]) -> Result<Option<Stream>> {
         if self.config.stack.bidirectional.is_some() {
             return Ok(None);
@@ -296,5 +310,41 @@ mod tests {
         assert_eq!((projected.input_size(), projected.output_size()), (4, 6));
         assert_eq!((state.h.dims(), state.c.unwrap().dims()), (&[4, 5, 3][..], &[4, 5, 8][..]));
         assert_eq!(lstm(Some(Merge::Mul)).output_size(), 8);
+    }
+
+    #[test]
+    fn gates_of_the_last_layer_explain_its_outputs() {
+        let map = candle_nn::VarMap::new();
+        let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+        let stack = StackOptions { num_layers: 2, ..StackOptions::new(4, 8) };
+        let xs = Tensor::randn(0f32, 1., (3, 5, 4), &Device::Cpu).unwrap();
+        let named = |gates: &[(&'static str, Tensor)], name: &str| {
+            gates.iter().find(|(gate, _)| *gate == name).map(|(_, value)| value.clone()).unwrap()
+        };
+        let close = |found: Tensor, expected: &Tensor| {
+            let far = (found - expected).unwrap().abs().unwrap().max_all().unwrap();
+            assert!(far.to_scalar::<f32>().unwrap() < 1e-5);
+        };
+
+        let lstm = Lstm::new(&stack.clone().into(), vb.pp("lstm")).unwrap();
+        let gates = lstm.gates(&xs).unwrap();
+        let names: Vec<_> = gates.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["input", "forget", "candidate", "output", "cell"]);
+        let cell = named(&gates, "cell"); // (batch, time, hidden)
+        close(
+            (named(&gates, "output") * cell.tanh().unwrap()).unwrap(),
+            &lstm.run(&xs, None, None).unwrap().ys,
+        );
+
+        let gru = Gru::new(&stack.clone().into(), vb.pp("gru")).unwrap();
+        let gates = gru.gates(&xs).unwrap();
+        let (z, n) = (named(&gates, "update"), named(&gates, "candidate"));
+        let ys = gru.run(&xs, None, None).unwrap().ys;
+        let before = ys.narrow(1, 0, 4).unwrap().pad_with_zeros(1, 1, 0).unwrap(); // h of the step before
+        close((&n + (z * (before - &n).unwrap()).unwrap()).unwrap(), &ys);
+
+        let simple = crate::SimpleRnn::new(&stack.into(), vb.pp("simple")).unwrap();
+        assert!(simple.gates(&xs).unwrap().is_empty());
+        assert!(self::lstm(Some(Merge::Sum)).gates(&xs).unwrap().is_empty());
     }
 }

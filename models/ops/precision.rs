@@ -49,7 +49,7 @@ impl FromStr for Precision {
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
             "int8" => Ok(Self::Int8),
-            _ => Err(format!("{name:?} is no precision; expected f32, bf16 or int8")),
+            _ => Err(format!("{name:?} is not a precision; expected f32, bf16 or int8")),
         }
     }
 }

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -32,6 +33,45 @@ source.onmessage = ({ data }) => {
   text += JSON.parse(data).choices[0].text;
 };
 source.onerror = () => { source.close(); done("error"); };
+"""
+
+# Roles of elements that a screen reader must be able to name.
+NAMED = set("button checkbox combobox group image img slider tab table tablist tabpanel textbox".split())
+
+# The panes whose pictures the docs show.
+PICTURED = ["write", "inspect"]
+
+# The least contrast between a text and its ground (WCAG 2, level AA).
+CONTRAST = 4.5
+
+# Texts that are shown with less contrast, and how much they have.
+FAINT = """
+const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+function over(ground, colour) {
+  context.fillStyle = `rgb(${ground})`;
+  context.fillRect(0, 0, 1, 1);
+  context.fillStyle = colour;
+  context.fillRect(0, 0, 1, 1);
+  return [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+}
+function ground(element) {
+  const below = element.parentElement ? ground(element.parentElement) : [255, 255, 255];
+  return over(below, getComputedStyle(element).backgroundColor);
+}
+function light(rgb) {
+  const [r, g, b] = rgb.map((part) => part / 255).map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+const written = (node) => node.nodeType === Node.TEXT_NODE && node.data.trim() !== "";
+const shown = [...document.querySelectorAll("body *:not(:disabled, svg *)")].filter(
+  (element) => [...element.childNodes].some(written) && element.checkVisibility(),
+);
+return shown.flatMap((element) => {
+  const below = ground(element);
+  const lights = [light(below), light(over(below, getComputedStyle(element).color))].sort((a, b) => b - a);
+  const contrast = (lights[0] + 0.05) / (lights[1] + 0.05);
+  return contrast < arguments[0] ? [`${element.textContent.slice(0, 40)}: ${contrast.toFixed(2)}`] : [];
+});
 """
 
 
@@ -97,9 +137,23 @@ def write(page: Page) -> None:
     assert page.one("#text .prompt").get_property("textContent").startswith("<b>ROMEO:</b>\n" + kept)
 
 
+def sample(page: Page) -> None:
+    """Write a text and open a token, for the picture."""
+    page.fill("#prompt", "ROMEO:\n")
+    page.fill("#max_tokens", "180")
+    page.submit("write")
+    page.until(lambda: page.one("#write-status").text.startswith("180 tokens") and not page.one("#stop").is_enabled())
+    # A click opens the least probable of the tokens.
+    style = "return [...arguments].map((token) => Number(token.style.getPropertyValue('--p')))"
+    tokens = page.all("#text .token")
+    shares = page.browser.execute_script(style, *tokens)
+    tokens[shares.index(min(shares))].click()
+    assert len(page.all("#alternatives .bar")) == 10
+
+
 def inspect(page: Page) -> None:
     page.one("#tab-inspect").click()
-    text = "He said: once more unto the breach.\nAnd so they went.\n"
+    text = "Once more\nunto the breach.\n"
     page.fill("#inspect-text", text)
     page.submit("inspect")
     page.until(lambda: f"{len(text)} tokens cost" in page.one("#inspect-status").text)
@@ -117,6 +171,12 @@ def inspect(page: Page) -> None:
     assert page.one("#unit").get_property("value") != first
     assert page.one("#map").get_property("width") == len(text)
     assert page.one("#map").get_property("height") == len(options)
+    # The gates are those of the chosen unit: the output gate and the cell state give its value.
+    unit = page.one("#unit").get_property("value")
+    page.until(lambda: f"Gates of unit {unit} " in page.one("#gates-caption").get_property("textContent"))
+    names = [chart.get_attribute("aria-label").split(":")[0] for chart in page.all("#gates svg")]
+    assert sorted(names) == ["candidate", "cell", "forget", "input", "output"], names
+    assert len(page.one("#gates .mean").get_attribute("points").split(" ")) == len(text)
 
 
 def predict(page: Page) -> None:
@@ -129,10 +189,13 @@ def predict(page: Page) -> None:
     assert abs(sum(shares) - 100) < 0.5, shares
 
     page.choose("lstm-conll2000")
-    # This tagger reads parts of speech too, which plain text does not have.
-    page.fill("#predict-input", "He reckons the current account deficit will narrow .")
-    page.submit("predict")
-    page.until(lambda: "further columns" in page.one("#problem").get_property("textContent"))
+    # This tagger reads parts of speech too.
+    page.until(lambda: "further column" in page.one("#predict-label").text)
+    words = "He PRP,reckons VBZ,the DT,current JJ,account NN,deficit NN,will MD,narrow VB,. .".split(",")
+    answer(page, "\n".join([*words, "", "Prices NNS", "rose VBD"]), 2)
+    tagged = page.all("#answers .answer:first-child .tagged")
+    tags = [span.find_element(By.TAG_NAME, "small").text.strip() for span in tagged]
+    assert tags == ["B-NP", "B-VP", "B-NP", "I-NP", "I-NP", "I-NP", "B-VP", "I-VP", ""], tags
 
     page.choose("gru-multi30k")
     answer(page, "A man is riding a horse.", 1)
@@ -189,7 +252,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as profile:
         options = webdriver.ChromeOptions()
-        for flag in [*FLAGS, f"--user-data-dir={profile}", "--window-size=1200,800"]:
+        for flag in [*FLAGS, f"--user-data-dir={profile}", "--hide-scrollbars", "--window-size=1200,800"]:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
@@ -200,26 +263,90 @@ def main() -> None:
     print("browser: ok")
 
 
+def picture(page: Page, path: Path) -> None:
+    """Write a screenshot of the whole pane."""
+    page.browser.execute_script("window.scrollTo(0, 0)")
+    height = page.browser.execute_script("return document.querySelector('main').getBoundingClientRect().bottom")
+    screen = {"width": 1200, "height": math.ceil(height), "deviceScaleFactor": 1, "mobile": False}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    page.browser.save_screenshot(str(path))
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def accessible(page: Page) -> None:
+    """Every element of the pane that a screen reader announces has a name."""
+    nodes = page.browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    shown = [node for node in nodes if not node["ignored"] and node["role"]["value"] in NAMED]
+    assert len(shown) > 5
+    unnamed = [node["role"]["value"] for node in shown if not node["name"]["value"].strip()]
+    assert unnamed == [], unnamed
+
+
+def readable(page: Page) -> None:
+    """Every text of the pane has enough contrast, in dark and in light."""
+    grounds = set()
+    for scheme in ["dark", "light"]:
+        # Without motion, because a colour that changes slowly has no contrast of its own.
+        features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in features.items()]
+        page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        faint = page.browser.execute_script(FAINT, CONTRAST)
+        assert faint == [], (scheme, faint)
+        grounds.add(page.browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
+    assert len(grounds) == 2, grounds
+
+
+def fits(page: Page) -> None:
+    """On a phone nothing is wider than the screen."""
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    width = page.browser.execute_script("return document.documentElement.scrollWidth")
+    assert width <= phone["width"], width
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def keyboard(page: Page) -> None:
+    """The arrow keys move between panes, Tab from the panes to all controls of the pane."""
+    page.choose("lstm-shakespeare")
+    page.one("#tab-write").click()
+    page.one("#tab-write").send_keys(Keys.ARROW_RIGHT)
+    assert page.browser.switch_to.active_element.get_attribute("id") == "tab-inspect"
+    assert page.one("#inspect").is_displayed() and not page.one("#write").is_displayed()
+    page.browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
+    found = []
+    while len(found) < 20 and found[-1:] != ["start"]:
+        ActionChains(page.browser).send_keys(Keys.TAB).perform()
+        found.append(page.browser.switch_to.active_element.get_attribute("id"))
+    sliders = ["max_tokens", "temperature", "top_p", "min_p", "repeat_penalty"]
+    assert found == ["model", "prompt", *sliders, "seed", "start"], found
+    page.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    page.until(lambda: page.one("#write-status").text.startswith("200 tokens") and not page.one("#stop").is_enabled())
+
+
 def drive(page: Page, arguments: argparse.Namespace) -> None:
-    def picture(name: str) -> None:
-        if arguments.pictures:
-            page.browser.execute_script("window.scrollTo(0, 0)")
-            page.browser.save_screenshot(str(arguments.pictures / name))
+    def finish(name: str) -> None:
+        """Check what holds of every pane, and take a picture."""
+        if arguments.pictures and name in PICTURED:
+            picture(page, arguments.pictures / f"serve-{name}.png")
+        accessible(page)
+        readable(page)
+        fits(page)
+        print(f"browser: {name}: ok")
 
     page.browser.get(arguments.url)
     page.until(lambda: len(page.all("#model option")) == 5)
     assert page.browser.execute_async_script(EVENT_SOURCE) not in ("", "error")
     write(page)
-    picture("serve-write.png")
+    keyboard(page)
+    sample(page)
+    finish("write")
     inspect(page)
-    picture("serve-inspect.png")
+    finish("inspect")
     predict(page)
+    finish("predict")
     runs(page)
-    picture("serve-runs.png")
-    # A phone: nothing is wider than the screen.
-    page.browser.set_window_size(390, 800)
-    widths = page.browser.execute_script("return [document.body.scrollWidth, window.innerWidth]")
-    assert widths[0] <= widths[1], widths
+    finish("runs")
+    # Neither an error of a script nor a violation of the Content-Security-Policy.
     errors = [entry["message"] for entry in page.browser.get_log("browser") if entry["level"] == "SEVERE"]
     assert errors == [], errors
 

@@ -30,6 +30,15 @@ pub enum Quantisation {
     Int8,
 }
 
+/// The file that a model was converted from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConvertedFrom {
+    /// The name of its format.
+    pub format: String,
+    /// The name of the file, without its folder.
+    pub file: String,
+}
+
 /// The contents of `config.json`, from which the model is built.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -57,7 +66,10 @@ pub struct Config {
     /// The training data and its splits; absent in older bundles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<TrainingData>,
-    /// How `model.safetensors` stores matrices, if not as floats.
+    /// The file of another framework that the model was converted from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub converted_from: Option<ConvertedFrom>,
+    /// The format of matrices in `model.safetensors`, if they are not floats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<Quantisation>,
     /// The float type that the model computes in.
@@ -82,6 +94,7 @@ impl Config {
             text_column: data.text_column.clone(),
             schema: data.schema.clone(),
             data: None,
+            converted_from: None,
             stored: None,
             dtype: DType::F32,
             zoo_version: env!("CARGO_PKG_VERSION").to_string(),

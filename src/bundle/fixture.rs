@@ -19,6 +19,7 @@ pub(super) fn config() -> Config {
         text_column: None,
         schema: serde_json::Value::Null,
         data: None,
+        converted_from: None,
         stored: None,
         dtype: DType::F32,
         zoo_version: "0.1.0".into(),

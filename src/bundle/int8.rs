@@ -12,7 +12,7 @@ use safetensors::tensor::TensorView;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 
-/// What follows the name of a tensor of integers in the name of its scales.
+/// The suffix that makes the name of the scales from that of a tensor of integers.
 const SUFFIX: &str = ".scales";
 
 /// Return the name of the scales of the integers `name`.

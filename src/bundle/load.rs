@@ -147,6 +147,11 @@ impl Loaded {
         Ok(Parts { parameters, tokenizer, fingerprint: format!("{:016x}", hash.0) })
     }
 
+    /// The checksums of an exported bundle; none for another.
+    pub(super) fn checksums(&self) -> &Checksums {
+        &self.checksums
+    }
+
     /// Read the parameters of `model.safetensors` in the dtypes of the file, onto the CPU.
     ///
     /// # Errors

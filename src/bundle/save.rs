@@ -87,7 +87,7 @@ impl BundleWriter {
 
     /// As [`BundleWriter::create`]. `trains` tells whether the new bundle is that of a run, which could resume the
     /// existing one instead.
-    pub(super) fn create_for(path: &Path, force: bool, trains: bool) -> Result<Self> {
+    pub(crate) fn create_for(path: &Path, force: bool, trains: bool) -> Result<Self> {
         let place = BundlePath::new(path)?;
         fs::create_dir_all(place.parent()).map_err(|error| cannot_save(path, &error))?;
         let lock = Lock::acquire(&place)?;

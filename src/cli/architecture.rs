@@ -67,7 +67,7 @@ pub struct ArchitectureArgs {
           hide_possible_values = true)]
     pub locked_dropout: Option<bool>,
 
-    /// Dropout of whole rows of the embedding
+    /// Dropout of whole rows of the embedding, of a language model or a classifier
     #[arg(long, value_name = "P", value_parser = number::share, aliases = ["dropoute"])]
     embedding_dropout: Option<f64>,
 
@@ -229,6 +229,7 @@ impl ArchitectureArgs {
             }),
             ModelConfig::Predictor(config) => ModelConfig::Predictor(PredictorConfig {
                 dropout: self.dropout.unwrap_or(config.dropout),
+                embedding_dropout: self.embedding_dropout.unwrap_or(config.embedding_dropout),
                 rnn: self.regularized_stack(config.rnn),
                 ..config
             }),
@@ -273,13 +274,7 @@ impl ArchitectureArgs {
             ..StackOptions::new(self.embedding.unwrap_or(1), self.hidden.unwrap_or(1))
         };
         let of_cell = cell.stack.expect(HAS_STACK);
-        let network = ModelConfig::Predictor(PredictorConfig {
-            vocabulary_size: None,
-            outputs: 1,
-            readout: Readout::Last,
-            dropout: 0.,
-            rnn: of_cell(stack),
-        });
+        let network = ModelConfig::Predictor(PredictorConfig::new(1, Readout::Last, of_cell(stack)));
         let estimate = Estimate::of_training(&network, optimizer, 1);
         let estimate = estimate.map_err(|error| usage("--hidden", error.to_string()))?;
         Ok(estimate.check()?)

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use rnn_zoo::data::hub::{self, Endpoint};
+use rnn_zoo::hub::{self, BundleAddress, Endpoint};
 use rnn_zoo::inference::Model;
 use rnn_zoo::{Error, Result};
 
-/// A BUNDLE argument: the folder, fetched first if the argument is `hf://OWNER/NAME`, and the name that the user
-/// gave it.
+/// A BUNDLE argument: the folder, fetched first if the argument is `hf://OWNER/NAME[@REVISION]`, and the name that the
+/// user gave it.
 pub struct Bundle<'a> {
     argument: &'a str,
     path: PathBuf,
@@ -24,12 +24,8 @@ impl<'a> Bundle<'a> {
             let problem = "is empty; expected the folder of a bundle, or hf://OWNER/NAME";
             return Err(Error::invalid("BUNDLE", problem));
         }
-        let path = match hub::bundle_address(argument) {
-            Some((owner, name)) => hub::bundle(&Endpoint::from_env()?, owner, name)?,
-            None if argument.starts_with("hf://") => {
-                let problem = "is not the address of a bundle on the hub; expected hf://OWNER/NAME";
-                return Err(Error::file(argument, problem));
-            }
+        let path = match BundleAddress::parse(argument)? {
+            Some(address) => hub::bundle(&Endpoint::from_env()?, &address)?,
             None => argument.into(),
         };
         Ok(Self { argument, path })

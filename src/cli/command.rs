@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::outcome::Outcome;
 #[cfg(feature = "serve")]
 use super::serve;
-use super::{bench, data, eval, export, generate, list, plot, predict, score, shell, train};
+use super::{bench, convert, data, eval, export, generate, list, plot, predict, push, score, shell, train};
 
 /// Train recurrent networks on your data, keep them as bundles, and use them
 #[derive(Debug, Parser)]
@@ -33,7 +33,9 @@ pub(super) enum Command {
     Predict(predict::Args),
     Score(score::Args),
     Plot(plot::Args),
+    Convert(convert::Args),
     Export(export::Args),
+    Push(push::Args),
     #[cfg(feature = "serve")]
     Serve(Box<serve::Args>),
     Bench(bench::Args),
@@ -53,7 +55,9 @@ impl Cli {
             Command::Predict(args) => args.precision.scope(|| predict::run(&args)),
             Command::Score(args) => args.precision.scope(|| score::run(&args)),
             Command::Plot(args) => plot::run(&args),
+            Command::Convert(args) => convert::run(&args),
             Command::Export(args) => export::run(&args),
+            Command::Push(args) => push::run(&args),
             #[cfg(feature = "serve")]
             Command::Serve(args) => serve::run(&args),
             Command::Bench(args) => bench::run(&args),

@@ -24,7 +24,7 @@ pub fn confusion(bundle: &str, args: &DataArgs, compute: &Compute) -> anyhow::Re
     let (dataset, split) = task.read_split(&spec, split, model.names())?;
     let scores = evaluate(model.network.as_ref(), &dataset, BATCH, task.meter(model.names()), &device)?;
     let Some(classes) = scores.classes else {
-        let problem = format!("{bundle} is a {task} model, which counts no classes; name a classifier");
+        let problem = format!("{bundle} is {}, which counts no classes; name a classifier", task.model());
         return Err(usage("--confusion", problem));
     };
     let title = format!("{bundle} on {data} ({split})");

@@ -142,7 +142,7 @@ impl Args {
         };
         let task = model.config.task;
         if let Some(flag) = self.walk.given().filter(|_| !task.reads_time_series()) {
-            let problem = format!("{} is a {task} model; only a forecaster has it", self.bundle);
+            let problem = format!("{} is {}; only a forecaster has it", self.bundle, task.model());
             return Err(usage(flag, problem));
         }
         match self.adaptive.flag() {
@@ -152,8 +152,9 @@ impl Args {
             }
             Some(flag) if !task.is_language_model() => {
                 let problem = format!(
-                    "{} is a {task} model; only a language model adapts to the text at hand",
-                    self.bundle
+                    "{} is {}; only a language model adapts to the text at hand",
+                    self.bundle,
+                    task.model()
                 );
                 Err(usage(flag, problem))
             }

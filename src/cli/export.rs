@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use candle_core::DType;
 use rnn_zoo::bundle::{self, Export, StoredType};
-use rnn_zoo::formats::onnx;
+use rnn_zoo::formats::{self, Format};
 
 use super::bundle_argument::Bundle;
+use super::flags;
 use super::outcome::Outcome;
 use crate::cli::note::note;
 
@@ -18,7 +19,8 @@ Examples:
   rnn export my-gru --out my-gru-f16 --dtype f16        with parameters of half the size
   rnn export my-gru --out my-gru-int8 --dtype int8      of a quarter: matrices as integers with one scale a row
   rnn export my-gru --out my-gru-whole --with-training  with everything that --resume needs
-  rnn export my-gru --out my-gru.onnx --format onnx     as a graph for ONNX Runtime, its tokenizer beside it")]
+  rnn export my-gru --out my-gru.onnx --format onnx     as a graph for ONNX Runtime, its tokenizer beside it
+  rnn export my-gru --out my-gru.safetensors --format pytorch   for load_state_dict, the Python module beside it")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]
@@ -29,8 +31,13 @@ pub struct Args {
     out: PathBuf,
 
     /// Write a file for another framework instead of a bundle
-    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["dtype", "with_training"])]
-    format: Option<Format>,
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = flags::format(),
+        conflicts_with_all = ["dtype", "with_training"]
+    )]
+    format: Option<&'static dyn Format>,
 
     /// Type of the stored parameters; loading converts them back [default: unchanged]
     #[arg(long, value_name = "DTYPE")]
@@ -43,12 +50,6 @@ pub struct Args {
     /// Replace an existing bundle or file
     #[arg(long)]
     force: bool,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Format {
-    /// A graph of opset 17 with parameters in f32.
-    Onnx,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -73,8 +74,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     });
     let options = Export { dtype, with_training: args.with_training, force: args.force };
     let found = Bundle::find(&args.bundle)?;
-    if let Some(Format::Onnx) = args.format {
-        let files = onnx::export(found.path(), &args.out, args.force).map_err(|error| found.named(error))?;
+    if let Some(format) = args.format {
+        let files = formats::ship(found.path(), format, &args.out, args.force);
+        let files = files.map_err(|error| found.named(error))?;
         files.iter().for_each(|file| note!("exported {}", file.display()));
         return Ok(Outcome::Done);
     }

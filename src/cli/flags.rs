@@ -5,12 +5,13 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use rnn_zoo::Error;
 use rnn_zoo::data::Split;
+use rnn_zoo::formats::{FORMATS, Format};
 use rnn_zoo::models::{MODELS, ModelEntry};
 use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 100] = [
+const FLAGS: [(&str, &str); 109] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
@@ -68,8 +69,10 @@ const FLAGS: [(&str, &str); 100] = [
     ("fractions.valid", "--valid-fraction"),
     ("hidden", "--hidden"),
     ("label_smoothing", "--label-smoothing"),
+    ("labels", "--labels"),
     ("layers", "--layers"),
     ("length_penalty", "--length-penalty"),
+    ("license", "--license"),
     ("log_every", "--log-every"),
     ("lowercase", "--lowercase"),
     ("lr", "--lr"),
@@ -78,15 +81,20 @@ const FLAGS: [(&str, &str); 100] = [
     ("min_count", "--min-count"),
     ("min_p", "--min-p"),
     ("momentum", "--momentum"),
+    ("names", "--map"),
+    ("nonlinearity", "--nonlinearity"),
     ("optimizer", "--optimizer"),
     ("out", "--out"),
     ("port", "--port"),
     ("precision", "--precision"),
+    ("private", "--private"),
     ("quantities", "--metric"),
     ("readout", "--readout"),
     ("reduce", "--reduce"),
     ("repetition_penalty", "--repetition-penalty"),
     ("repetition_window", "--repetition-window"),
+    ("repository", "OWNER/NAME"),
+    ("revision", "--revision"),
     ("runs", "RUN"),
     ("save_state", "--save-state"),
     ("schedule", "--schedule"),
@@ -108,8 +116,10 @@ const FLAGS: [(&str, &str); 100] = [
     ("top_k", "--top-k"),
     ("top_p", "--top-p"),
     ("typical_p", "--typical-p"),
+    ("unknown", "--unknown"),
     ("vary_bptt", "--vary-bptt"),
     ("vectors", "--vectors"),
+    ("vocabulary", "--vocab"),
     ("with_training", "--with-training"),
 ];
 
@@ -204,6 +214,11 @@ pub fn split() -> impl TypedValueParser<Value = Split> {
 /// Parse the name of a task; help and shell completions list all names.
 pub fn task() -> impl TypedValueParser<Value = &'static dyn Task> {
     one_of(TASKS.iter().map(|&task| (task, task.name(), task.summary())).collect())
+}
+
+/// Parse the name of a format; help and shell completions list all names.
+pub fn format() -> impl TypedValueParser<Value = &'static dyn Format> {
+    one_of(FORMATS.iter().map(|&format| (format, format.name(), format.summary())).collect())
 }
 
 /// Parse the name of a cell; help and shell completions list all names.

@@ -41,7 +41,7 @@ impl ForecastPlotArgs {
         let model = load_model(bundle, &device)?;
         let task = model.config.task;
         if !task.reads_time_series() {
-            let problem = format!("{bundle} is a {task} model; name a forecaster");
+            let problem = format!("{bundle} is {}; name a forecaster", task.model());
             return Err(usage("--forecast", problem));
         }
         let spec = args.spec(args.data.as_deref().unwrap_or_default(), &model.config);

@@ -28,6 +28,7 @@ pub(super) fn next_commands(run: &Run, bundle: &str) -> [String; 2] {
             format!("rnn predict {bundle} --text 'some text'")
         }
         FirstUse::AnswerText | FirstUse::AnswerData => format!("rnn predict {bundle} {read}"),
+        FirstUse::DrawForecast => format!("rnn plot {bundle} --forecast {read} --out forecast.svg"),
     };
     [first, format!("rnn eval {bundle} {read}{split}")]
 }
@@ -60,6 +61,6 @@ fn split_to_score(config: &Config, data: &DataSpec) -> Option<Split> {
     match data.source().ok()? {
         Source::Builtin(_) => None,
         Source::Directory(_) => Some(held_out).filter(|split| *split != Split::Test),
-        Source::File(_) | Source::Hub { .. } => Some(held_out),
+        Source::File(_) | Source::Hub(_) => Some(held_out),
     }
 }

@@ -9,7 +9,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Train", &["train", "list", "data"]),
     ("Use", &["generate", "predict", "score", "serve"]),
     ("Measure", &["eval", "plot", "bench"]),
-    ("Ship", &["export", "completions", "man"]),
+    ("Ship", &["convert", "export", "push", "completions", "man"]),
 ];
 
 /// Return `command`, the whole command line, with a help that lists its commands in groups.

@@ -114,7 +114,7 @@ impl Args {
         match given.iter().find(|(_, given)| *given) {
             Some((flag, _)) if !task.reads_time_series() || model.config.schema.is_null() => {
                 let problem =
-                    format!("{} is a {task} model; only a forecaster of tables has it", self.bundle);
+                    format!("{} is {}; only a forecaster of tables has it", self.bundle, task.model());
                 Err(usage(*flag, problem))
             }
             _ => Ok(()),

@@ -1,5 +1,11 @@
 //! Arguments quoted for a shell.
 
+/// Return the command line of this process, quoted for a shell.
+pub(super) fn command_line() -> String {
+    let arguments = std::env::args().skip(1).map(|argument| quoted(&argument));
+    std::iter::once("rnn".to_string()).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
 /// Return an argument quoted for a shell.
 pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=,@+".contains(c);

@@ -178,9 +178,9 @@ pub fn in_backticks(value: &str) -> String {
     }
 }
 
-/// `; did you mean NAME?` for the first of the names, if there is one.
+/// `; did you mean NAME?` for the most similar of the names, which is the last, if there is one.
 fn near(names: &[String]) -> String {
-    names.first().map_or(String::new(), |name| format!("; did you mean {name}?"))
+    names.last().map_or(String::new(), |name| format!("; did you mean {name}?"))
 }
 
 fn text(error: &Error, kind: ContextKind) -> Option<String> {

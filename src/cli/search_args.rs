@@ -31,7 +31,7 @@ impl SearchArgs {
                 let task = model.config.task;
                 Err(usage(
                     flag,
-                    format!("{bundle} is a {task} model, which does not translate; leave it out"),
+                    format!("{bundle} is {}, which does not translate; leave it out", task.model()),
                 ))
             }
             (None, None) => Ok(None),

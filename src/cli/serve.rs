@@ -100,6 +100,10 @@ struct LimitArgs {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     read_timeout: Duration,
 
+    /// Seconds in which a client must take some bytes of an answer that is ready
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
+    write_timeout: Duration,
+
     /// Seconds that running requests have after Ctrl-C or SIGTERM
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
     grace: Duration,
@@ -119,7 +123,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let precision = args.precision.announced();
     let limits = args.limits.limits();
     if let Some(folder) = args.runs.as_ref().filter(|folder| !folder.is_dir()) {
-        return Err(usage("--runs", format!("{} is no folder; name one that holds runs", folder.display())));
+        return Err(usage(
+            "--runs",
+            format!("{} is not a folder; name one that holds runs", folder.display()),
+        ));
     }
     let runs = args.runs.clone();
     let address = SocketAddr::new(args.host, args.port);
@@ -178,6 +185,7 @@ impl LimitArgs {
             queue: self.queue,
             time: self.timeout,
             read: self.read_timeout,
+            write: self.write_timeout,
             grace: self.grace,
         }
     }

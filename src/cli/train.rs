@@ -102,8 +102,9 @@ fn announce_missed(run: &Run) -> anyhow::Result<()> {
     let names = missed.iter().map(|(label, support)| format!("{label:?} ({support} there)"));
     let classes = if missed.len() == 1 { "class" } else { "classes" };
     note!(
-        "warning: the model never predicts the {classes} {} on the validation split; more examples of it may help",
-        listed(names, ", ")
+        "warning: the model never predicts the {classes} {} on the validation split; more examples of {} may help",
+        listed(names, ", "),
+        if missed.len() == 1 { "it" } else { "them" }
     );
     Ok(())
 }

@@ -66,7 +66,7 @@ impl Request<'_> {
             return Ok(Texts::Lines(open_lines(data, &self.data.read)?));
         }
         match spec.source()? {
-            Source::File(_) | Source::Hub { .. } => records(&spec, self.data.split),
+            Source::File(_) | Source::Hub(_) => records(&spec, self.data.split),
             Source::Directory(_) | Source::Builtin(_) => {
                 self.data.announce_default(&spec)?;
                 let (dataset, _) = model.config.task.read_split(&spec, self.data.split, model.names())?;

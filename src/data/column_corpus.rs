@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::column_file::{ColumnFile, ColumnOptions, has_extension, looks_like_columns};
 use super::divided::{Divided, VALID_NAMES, find, names_of};
-use super::hub::{self, Endpoint};
 use super::source::Source;
+use crate::hub::{self, Endpoint};
 use crate::{Error, Result};
 
 /// Extensions that only column files have.
@@ -36,7 +36,7 @@ pub fn is_column_source(source: &Source, is_tagging: bool) -> Result<bool> {
     match source {
         Source::Builtin(_) => Ok(false),
         Source::File(path) => Ok(has_one(path)),
-        Source::Hub { file, .. } => Ok(has_one(Path::new(file))),
+        Source::Hub(address) => Ok(has_one(Path::new(&address.file))),
         Source::Directory(folder) => Ok(find(folder, &["train"], extensions)?.is_some()),
     }
 }
@@ -66,8 +66,8 @@ pub fn open(source: &Source, options: &ColumnOptions) -> Result<Divided<ColumnFi
             Err(Error::invalid("data", problem))
         }
         Source::File(path) => Ok(Divided::file(ColumnFile::open(path, options)?)),
-        Source::Hub { owner, name, file } => {
-            let path = hub::dataset_file(&Endpoint::from_env()?, owner, name, file)?;
+        Source::Hub(address) => {
+            let path = hub::data_file(&Endpoint::from_env()?, address)?;
             Ok(Divided::file(ColumnFile::open(&path, options)?))
         }
         Source::Directory(folder) => open_folder(folder, options),

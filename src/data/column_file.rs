@@ -245,7 +245,7 @@ impl Layout {
         let tag = self.tag.as_ref()?;
         if word == tag {
             return Some(format!(
-                "column {word} cannot be the word and the tag at once; expected two columns"
+                "column {word} cannot be the word and the tag at once; expected two columns between blanks or tabs"
             ));
         }
         if features.contains(tag) {

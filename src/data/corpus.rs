@@ -7,10 +7,10 @@ use super::division::{Division, SplitRule};
 use super::fingerprint::fingerprint;
 use super::formats;
 use super::fractions::Fractions;
-use super::hub::{self, Endpoint};
 use super::piece::Pieces;
 use super::read_options::ReadOptions;
 use super::source::{Builtin, Source, Split};
+use crate::hub::{self, Endpoint};
 use crate::{Error, Result};
 
 /// A corpus that has been found and looked at, but not read.
@@ -40,8 +40,8 @@ impl Corpus {
             Source::Builtin(builtin) => Content::builtin(*builtin, options, seed)?,
             Source::File(path) => Content::File(formats::open(path, options)?),
             Source::Directory(path) => Content::Directory(Box::new(Directory::open(path, options)?)),
-            Source::Hub { owner, name, file } => {
-                let path = hub::dataset_file(&Endpoint::from_env()?, owner, name, file)?;
+            Source::Hub(address) => {
+                let path = hub::data_file(&Endpoint::from_env()?, address)?;
                 Content::File(formats::open(&path, options)?)
             }
         };

@@ -35,7 +35,8 @@ impl Directory {
                 formats::extensions().map(|extension| format!("train.{extension}")).collect();
             let of_words: Vec<String> = column_corpus::extensions().map(|kind| format!(".{kind}")).collect();
             let problem = format!(
-                "has no {}; a data folder needs one (a tagger reads column files: train{})",
+                "has no {}; a data folder needs one (a tagger reads column files: train{}; a translator needs the \
+                 extensions of its files: option `source_lang = A` and option `target_lang = B`)",
                 any_of(&names),
                 any_of(&of_words)
             );

@@ -6,7 +6,6 @@
 //! DataFile   a file in one format                 formats.rs lists the formats: text_file.rs, csv_file.rs, ...
 //! Utf8File   a file in any encoding, as UTF-8     utf8_file.rs, detect.rs, encoding.rs
 //! Division   train, valid and test of a file      division.rs, draw.rs
-//! hub        files fetched on demand              hub.rs
 //! builtin    generators, which need no file       builtin/
 //! Tokens     a split as token numbers             tokens.rs
 //! Examples   independent sequences                example.rs
@@ -42,7 +41,6 @@ mod detect;
 mod directory;
 pub mod divided;
 pub mod division;
-mod download;
 mod draw;
 pub mod encoding;
 pub mod example;
@@ -50,7 +48,6 @@ mod file_reader;
 mod fingerprint;
 mod formats;
 pub mod fractions;
-pub mod hub;
 mod json_object;
 mod json_rows;
 mod jsonl_file;

@@ -12,11 +12,11 @@ use super::divided::{Divided, Items, ItemsOf, VALID_NAMES, find, names_of};
 use super::division::{Division, SplitRule};
 use super::formats;
 use super::fractions::Fractions;
-use super::hub::{self, Endpoint};
 use super::parallel_text::{PairCensus, PairFile, TextPair, census, is_complete};
 use super::piece::Piece;
 use super::read_options::ReadOptions;
 use super::source::{Source, Split};
+use crate::hub::{self, Endpoint};
 use crate::{Error, Result};
 
 /// All records, those with an empty side too.
@@ -44,8 +44,8 @@ pub fn open(source: &Source, options: &ReadOptions) -> Result<Divided<PairFile>>
             format!("builtin:{} has no columns; expected a table", builtin.name()),
         )),
         Source::File(path) => Ok(Divided::file(open_file(path, options)?)),
-        Source::Hub { owner, name, file } => {
-            let path = hub::dataset_file(&Endpoint::from_env()?, owner, name, file)?;
+        Source::Hub(address) => {
+            let path = hub::data_file(&Endpoint::from_env()?, address)?;
             Ok(Divided::file(open_file(&path, options)?))
         }
         Source::Directory(folder) => open_folder(folder, options),

@@ -24,8 +24,14 @@ pub(super) fn looks_like(head: &str) -> Option<String> {
             "looks like sentences of {columns} columns, a word a line, but {read}; for a tagger, add option `task = tag`"
         ));
     }
-    columns_of(head).map(|columns| {
-        format!("looks like a table of {columns} columns between tabs, but {read}; for records, name it .tsv")
+    // Prose rarely has tabs, but may have a comma in each of a few lines.
+    let delimiters =
+        [('\t', "tabs", "tsv", LINES), (',', "commas", "csv", ROWS), (';', "semicolons", "csv", ROWS)];
+    delimiters.into_iter().find_map(|(delimiter, name, extension, least)| {
+        let columns = columns_of(head, delimiter, least)?;
+        Some(format!(
+            "looks like a table of {columns} columns between {name}, but {read}; for records, name it .{extension}"
+        ))
     })
 }
 
@@ -43,22 +49,27 @@ fn columns_of_words(head: &str) -> Option<usize> {
     (alike && rows.len() >= ROWS && !sentences.is_empty()).then_some(columns)
 }
 
-/// The number of columns between tabs, if all lines but the last, which may be cut off, have as many.
-fn columns_of(head: &str) -> Option<usize> {
-    let mut lines: Vec<&str> = head.lines().collect();
-    if !head.ends_with('\n') {
-        lines.pop();
+/// The number of columns between delimiters outside quotes, if at least `least` lines, all but the last, which may be
+/// cut off, have as many.
+fn columns_of(head: &str, delimiter: char, least: usize) -> Option<usize> {
+    let whole =
+        if head.ends_with('\n') { head } else { head.rsplit_once('\n').map_or("", |(lines, _)| lines) };
+    let delimiters = |line: &str| {
+        let mut quoted = false;
+        let outside = line.chars().filter(|&letter| {
+            quoted ^= letter == '"';
+            !quoted && letter == delimiter
+        });
+        outside.count()
+    };
+    let counts: Vec<usize> = whole.lines().filter(|line| !line.is_empty()).map(delimiters).collect();
+    let first = counts.first().copied().filter(|&count| count > 0)?;
+    // A sentence has a blank after its comma, the names of columns have none.
+    if whole.lines().next().is_some_and(|names| names.contains(&format!("{delimiter} "))) {
+        return None;
     }
-    let mut tabs = lines.iter().filter(|line| !line.is_empty()).map(|line| line.matches('\t').count());
-    let first = tabs.next().filter(|&tabs| tabs > 0)?;
-    let mut alike = 1;
-    for tabs in tabs {
-        if tabs != first {
-            return None;
-        }
-        alike += 1;
-    }
-    (alike >= LINES).then_some(first + 1)
+    let alike = counts.iter().all(|&count| count == first);
+    (alike && counts.len() >= least).then_some(first + 1)
 }
 
 #[cfg(test)]
@@ -69,19 +80,23 @@ mod tests {
     fn records_in_disguise_are_noticed() {
         let words = "The DT B\ncat NN I\n\n".repeat(6) + "It PR";
         let tagged = "The\tDT\ncat\tNN\n\n".repeat(6);
+        let commas = "id,text,label\n1,\"well, a\",x\n".repeat(7);
         let table = "text\tlabel\na\tx\nb\ty\nc\tx\nd\t";
         for (text, expected) in [
             ("[\n  {\"text\": 1}]", "a JSON array"),
             ("[\"a\", \"b\"]", "a JSON array"),
             ("{\"text\": \"a\"}\n", "name it .jsonl"),
-            (table, "a table of 2 columns"),
+            (table, "a table of 2 columns between tabs"),
+            (&commas, "a table of 3 columns between commas"),
             (&words, "sentences of 3 columns"),
             (&tagged, "sentences of 2 columns"),
         ] {
             assert!(looks_like(text).unwrap().contains(expected), "{text}");
         }
         let verses = "O rose\nthou art\n\nsick the\n".repeat(3);
-        for prose in [&verses, "", "[1] A footnote.\n", "{ }", "\tindented\n\tlines\nand\nothers\n", "a\tb\n"]
+        let few = "Well, then\nyes, well\n".repeat(20);
+        for prose in
+            [&verses, &few, "", "[1] A footnote.\n", "{ }", "\tindented\n\tlines\nand\nothers\n", "a\tb\n"]
         {
             assert_eq!(looks_like(prose), None, "{prose}");
         }

@@ -161,12 +161,11 @@ impl<F: RecordFormat> RecordFile<F> {
 
     /// The numbers of records that lack something.
     fn gaps(&self, census: &Census) -> String {
-        let no_text = (census.no_text > 0).then(|| {
-            format!("{} have no text in `{}`", thousands(census.no_text), self.format.text_column())
-        });
+        let no_text = (census.no_text > 0)
+            .then(|| format!("{} no text in `{}`", count_having(census.no_text), self.format.text_column()));
         let no_label = (census.no_label > 0).then(|| {
             let column = self.format.label_column().unwrap_or_default();
-            format!("{} have no label in `{column}`", thousands(census.no_label))
+            format!("{} no label in `{column}`", count_having(census.no_label))
         });
         let gaps: Vec<String> = [no_text, no_label].into_iter().flatten().collect();
         format!("of {} records {}", thousands(census.all), gaps.join(" and "))
@@ -300,6 +299,11 @@ fn gap(piece: &Piece, labelled: bool) -> Option<Gap> {
 /// The records from here on, up to the first error.
 fn pieces(mut records: Box<dyn Records>) -> impl Iterator<Item = Result<Piece>> + Send {
     UntilError::new(iter::from_fn(move || records.read().transpose()))
+}
+
+/// A number of records and the verb, as in `1 has` and `2 have`.
+fn count_having(records: u64) -> String {
+    format!("{} {}", thousands(records), if records == 1 { "has" } else { "have" })
 }
 
 /// The piece of a record of the file at `path`.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::plain;
+use crate::hub::FileAddress;
 use crate::listing::nearest;
 use crate::{Error, Result};
 
@@ -20,14 +21,7 @@ pub enum Source {
     /// A folder that holds `train`, and optionally `valid` and `test`.
     Directory(PathBuf),
     /// A file of a data set on the Hugging Face hub.
-    Hub {
-        /// The user or organisation.
-        owner: String,
-        /// The data set.
-        name: String,
-        /// The file inside it; may lie in folders.
-        file: String,
-    },
+    Hub(FileAddress),
 }
 
 /// The corpora and tasks that the program makes itself.
@@ -88,7 +82,7 @@ impl FromStr for Builtin {
 impl FromStr for Source {
     type Err = Error;
 
-    /// Parse the DATA argument: `builtin:NAME`, `hf://datasets/OWNER/NAME/FILE`, a folder or a file.
+    /// Parse the DATA argument: `builtin:NAME`, `hf://datasets/OWNER/NAME[@REVISION]/FILE`, a folder or a file.
     ///
     /// # Errors
     /// If `data` has none of these forms, or names a file that does not exist.
@@ -96,9 +90,9 @@ impl FromStr for Source {
         if let Some(name) = data.strip_prefix("builtin:") {
             return name.parse().map(Self::Builtin);
         }
-        if let Some(address) = data.strip_prefix("hf://") {
-            return hub_file(address).ok_or_else(|| {
-                let form = "hf://datasets/OWNER/NAME/FILE";
+        if data.starts_with("hf://") {
+            return FileAddress::parse(data).map(Self::Hub).ok_or_else(|| {
+                let form = "hf://datasets/OWNER/NAME/FILE, or NAME@REVISION";
                 Error::invalid("data", format!("`{data}` is not a data file of the hub; expected {form}"))
             });
         }
@@ -109,18 +103,6 @@ impl FromStr for Source {
             Err(error) => Err(missing(data, &error)),
         }
     }
-}
-
-/// Split `datasets/OWNER/NAME/FILE`; `None` if a part is missing or would leave its folder.
-fn hub_file(address: &str) -> Option<Source> {
-    let mut parts = address.strip_prefix("datasets/")?.splitn(3, '/');
-    let (owner, name, file) = (parts.next()?, parts.next()?, parts.next()?);
-    let sound = |part: &str| !part.is_empty() && part != "." && part != "..";
-    (sound(owner) && sound(name) && file.split('/').all(sound)).then(|| Source::Hub {
-        owner: owner.to_string(),
-        name: name.to_string(),
-        file: file.to_string(),
-    })
 }
 
 fn missing(data: &str, error: &std::io::Error) -> Error {
@@ -141,7 +123,7 @@ impl fmt::Display for Source {
         match self {
             Self::Builtin(builtin) => write!(f, "builtin:{}", builtin.name()),
             Self::File(path) | Self::Directory(path) => write!(f, "{}", path.display()),
-            Self::Hub { owner, name, file } => write!(f, "hf://datasets/{owner}/{name}/{file}"),
+            Self::Hub(address) => write!(f, "{address}"),
         }
     }
 }
@@ -217,12 +199,7 @@ mod tests {
         assert_eq!(parse("builtin:reber"), Source::Builtin(Builtin::Reber));
         assert_eq!(parse(&folder.path().display().to_string()), Source::Directory(folder.path().into()));
         assert_eq!(parse(&file.display().to_string()), Source::File(file));
-        let (owner, name) = ("o".to_string(), "n".to_string());
-        assert_eq!(
-            parse("hf://datasets/o/n/deep/f.csv"),
-            Source::Hub { owner, name, file: "deep/f.csv".into() }
-        );
-        for text in ["builtin:story", "hf://datasets/o/n/deep/f.csv"] {
+        for text in ["builtin:story", "hf://datasets/o/n/deep/f.csv", "hf://datasets/o/n@v1/f.csv"] {
             assert_eq!(parse(text).to_string(), text);
         }
     }

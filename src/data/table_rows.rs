@@ -87,6 +87,13 @@ impl TableRows {
             .is_some_and(|value| value.is_ok())
     }
 
+    /// The first value of a column, in words, if it is not a number.
+    pub(super) fn first_text(&self, at: usize) -> Option<String> {
+        let (line, fields) = self.rows.iter().find(|(_, fields)| numbers::value(&fields[at]).is_err())?;
+        let problem = numbers::value(&fields[at]).err()?;
+        Some(format!("; line {line}: `{}`: {problem}", self.names[at]))
+    }
+
     /// The number in column `at` of the row at place `row`; NaN if it is missing.
     ///
     /// # Errors

@@ -1,3 +1,25 @@
-//! Models in the formats of other frameworks.
+//! Models in the formats of other frameworks, both ways.
+//!
+//! | file | content |
+//! |---|---|
+//! | `format.rs` | the trait of formats, what an import needs and what it finds |
+//! | `registry.rs` | the list of formats |
+//! | `convert.rs` | a file of any format as a bundle |
+//! | `ship.rs` | a bundle as files of a format |
+//! | `vocabulary.rs` | tokens by number, from text or JSON, as a tokenizer |
+//! | `onnx/`, `pytorch/` | one format each |
+//!
+//! A new format is a file or folder that implements [`Format`], and a line in `registry.rs`.
 
+mod convert;
+mod format;
 pub mod onnx;
+pub mod pytorch;
+mod registry;
+mod ship;
+mod vocabulary;
+
+pub use convert::{Converted, convert};
+pub use format::{Format, ImportOptions, Imported, NewFile};
+pub use registry::{FORMATS, recognised};
+pub use ship::ship;

@@ -50,8 +50,8 @@ pub(crate) struct Extensions<'a> {
     pub scores: &'a [f32],
 }
 
-/// The first `most` candidates after `last`, in their order, without tokens that are not `allowed`. Tokens whose
-/// probability is 0 or NaN are none.
+/// The first `most` candidates after `last`, in their order, of `allowed` tokens only. Tokens with a probability
+/// of 0 or NaN are left out.
 pub(crate) fn best<'a>(
     most: usize,
     last: Option<&Candidate>,

@@ -158,6 +158,7 @@ mod tests {
             text_column: None,
             schema: Value::Null,
             data: None,
+            converted_from: None,
             stored: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),

@@ -16,10 +16,9 @@ const BATCH: usize = 64;
 /// If the model does not read single texts or has no tokenizer, and errors of a foreign tokenizer.
 pub fn read_texts(model: &Model, texts: &[String]) -> Result<Dataset> {
     let Some(read) = model.config.task.text_reader() else {
-        let problem = format!(
-            "its task is {}: it gives text no class; train with option `task = classify`",
-            model.config.task
-        );
+        answerer(model)?;
+        let problem =
+            format!("is {}, which reads no single texts; give it option `data`", model.config.task.model());
         return Err(model.refuse(problem));
     };
     read(texts, model.names())

@@ -26,7 +26,11 @@ const HEADERS: [(HeaderName, &str); 4] = [
 /// Refuse requests that may not ask, and add headers to every answer.
 pub(super) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let origin = allowed_origin(&access, request.headers());
-    let answered = match (check_host(&access, request.headers()), &origin) {
+    let checked = check_host(&access, request.headers()).and_then(|()| match &origin {
+        None => check_site(request.uri().path(), request.headers()),
+        Some(_) => Ok(()),
+    });
+    let answered = match (checked, &origin) {
         (Err(problem), _) => problem.into_response(),
         (Ok(()), Some(_)) if request.method() == Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
         (Ok(()), _) => next.run(request).await,
@@ -87,6 +91,20 @@ fn check_host(access: &Access, headers: &HeaderMap) -> Result<(), Problem> {
         true => Ok(()),
         false => {
             let problem = "Host: names another machine than this; expected localhost or a loopback address";
+            Err(Problem::request(StatusCode::FORBIDDEN, problem))
+        }
+    }
+}
+
+/// Refuse requests of other sites' pages. They cannot read an answer, but a picture or a stream that they load with
+/// GET would make the server work.
+fn check_site(path: &str, headers: &HeaderMap) -> Result<(), Problem> {
+    let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
+    match path.starts_with("/v1/") && matches!(site, Some("cross-site" | "same-site")) {
+        false => Ok(()),
+        true => {
+            let problem =
+                "Sec-Fetch-Site: the request comes from a page of another origin, which is not allowed";
             Err(Problem::request(StatusCode::FORBIDDEN, problem))
         }
     }

@@ -1,41 +1,78 @@
 //! The answer of a completion, in OpenAI's shape.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::job::{Piece, Token};
+use super::job::Piece;
 use super::problem::Problem;
+use super::token::Token;
 use crate::inference::generate::{Finish, no_candidate};
 
 /// What all objects of an answer have in common.
+#[derive(Serialize)]
 pub(super) struct Heading {
-    /// The identifier of the answer.
-    pub id: String,
-    /// The name of the model.
-    pub model: String,
-    /// The seed of the texts, unless they go on with the random numbers of a state.
-    pub seed: Option<u64>,
+    id: String,
+    object: &'static str,
     created: u64,
+    model: String,
+    /// The seed of the texts, unless they go on with the random numbers of a state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+}
+
+/// An object of an answer: the whole answer, or an event of a stream. A stream has one for each token, so it is written
+/// without a tree of values between.
+#[derive(Serialize)]
+pub(super) struct Object<'a> {
+    #[serde(flatten)]
+    heading: &'a Heading,
+    choices: &'a [Sent],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
 }
 
 /// Counts of tokens.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Serialize)]
 pub(super) struct Usage {
-    /// Tokens of the prompts.
-    pub prompt: usize,
-    /// Tokens written.
-    pub completion: usize,
+    #[serde(rename = "prompt_tokens")]
+    prompt: usize,
+    #[serde(rename = "completion_tokens")]
+    completion: usize,
+    #[serde(rename = "total_tokens")]
+    total: usize,
+}
+
+/// A part of a text that is sent, or all of it.
+#[derive(Serialize)]
+pub(super) struct Sent {
+    index: usize,
+    text: String,
+    logprobs: Option<Logprobs>,
+    finish_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Logprobs {
+    tokens: Vec<String>,
+    token_logprobs: Vec<f64>,
+    top_logprobs: Vec<BTreeMap<String, f64>>,
+    /// The number of characters before each token.
+    text_offset: Vec<usize>,
 }
 
 /// A text as far as it has been written.
 #[derive(Default)]
 pub(super) struct Choice {
     text: String,
-    tokens: Vec<Token>,
-    /// The number of characters before each token.
-    offsets: Vec<usize>,
+    /// Tokens that have not been sent, each with the number of characters before it.
+    tokens: Vec<(Token, usize)>,
     characters: usize,
+    /// The sum of the log-probabilities of the tokens written, and their number.
+    quality: (f64, usize),
     finish: Option<Finish>,
     state: Option<String>,
 }
@@ -45,28 +82,41 @@ impl Heading {
     pub(super) fn new(model: &str, seed: Option<u64>) -> Self {
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let id = format!("cmpl-{:032x}", rand::random::<u128>());
-        Self { id, model: model.to_string(), seed, created: created.as_secs() }
+        Self { id, object: "text_completion", created: created.as_secs(), model: model.to_string(), seed }
     }
 
     /// An object with choices.
-    pub(super) fn object(&self, choices: &[Value], usage: Option<Usage>) -> Value {
-        let mut object = json!({
-            "id": self.id, "object": "text_completion", "created": self.created, "model": self.model,
-            "choices": choices,
-        });
-        if let Some(seed) = self.seed {
-            object["seed"] = json!(seed);
-        }
-        if let Some(Usage { prompt, completion }) = usage {
-            object["usage"] = json!({
-                "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
-            });
-        }
-        object
+    pub(super) fn object<'a>(&'a self, choices: &'a [Sent], usage: Option<Usage>) -> Object<'a> {
+        Object { heading: self, choices, usage }
+    }
+}
+
+impl Usage {
+    /// The counts of prompts of so many tokens, before the first token is written.
+    pub(super) fn of_prompts(prompt: usize) -> Self {
+        Self { prompt, completion: 0, total: prompt }
+    }
+
+    /// Count a token written.
+    pub(super) fn add(&mut self) {
+        self.completion += 1;
+        self.total += 1;
+    }
+}
+
+impl Sent {
+    /// Whether there is something to send.
+    pub(super) fn is_news(&self) -> bool {
+        !self.text.is_empty() || self.logprobs.is_some() || self.finish_reason.is_some()
     }
 }
 
 impl Choice {
+    /// A text whose answer begins with the tokens of its prompt.
+    pub(super) fn after(prompt: Vec<(Token, usize)>) -> Self {
+        Self { tokens: prompt, ..Self::default() }
+    }
+
     /// Add a piece; `echo` tells whether the prompt is part of the text.
     ///
     /// # Errors
@@ -76,8 +126,9 @@ impl Choice {
             return Err(Problem::failure(no_candidate().to_string()));
         }
         if let Some(token) = piece.token {
-            self.tokens.push(token);
-            self.offsets.push(self.characters);
+            self.quality.0 += token.logprob;
+            self.quality.1 += 1;
+            self.tokens.push((token, self.characters));
         }
         if echo || !piece.is_prompt {
             self.characters += piece.shown.chars().count();
@@ -88,49 +139,43 @@ impl Choice {
         Ok(())
     }
 
-    /// Whether there is something to send.
-    pub(super) fn is_news(&self) -> bool {
-        !self.text.is_empty() || !self.tokens.is_empty() || self.finish.is_some()
-    }
-
     /// Whether the text has ended.
     pub(super) fn is_ended(&self) -> bool {
         self.finish.is_some()
     }
 
-    /// The mean log-probability of its tokens, by which the best of several texts are chosen.
+    /// The mean log-probability of the tokens written, by which the best of several texts are chosen.
     pub(super) fn quality(&self) -> f64 {
-        let total: f64 = self.tokens.iter().map(|token| token.logprob).sum();
-        total / self.tokens.len().max(1) as f64
+        let (total, count) = self.quality;
+        total / count.max(1) as f64
     }
 
-    /// Its object, and nothing more to send of it. `logprobs` tells whether tokens are shown.
-    pub(super) fn take(&mut self, index: usize, logprobs: bool) -> Value {
+    /// What has not been sent of it. `logprobs` tells whether tokens are shown.
+    pub(super) fn take(&mut self, index: usize, logprobs: bool) -> Sent {
         let tokens = std::mem::take(&mut self.tokens);
-        let offsets = std::mem::take(&mut self.offsets);
-        let reason = self.finish.map(|finish| if finish == Finish::Length { "length" } else { "stop" });
-        let mut object = json!({
-            "index": index,
-            "text": std::mem::take(&mut self.text),
-            "logprobs": logprobs.then(|| shown_tokens(&tokens, &offsets)),
-            "finish_reason": reason,
-        });
-        if let Some(state) = self.state.take() {
-            object["state"] = json!(state);
+        let finish_reason =
+            self.finish.map(|finish| if finish == Finish::Length { "length" } else { "stop" });
+        Sent {
+            index,
+            text: std::mem::take(&mut self.text),
+            logprobs: (logprobs && (!tokens.is_empty() || self.finish.is_some()))
+                .then(|| Logprobs::of(tokens)),
+            finish_reason,
+            state: self.state.take(),
         }
-        object
     }
 }
 
-fn shown_tokens(tokens: &[Token], offsets: &[usize]) -> Value {
-    let top = |token: &Token| -> Value {
-        let pairs = token.alternatives.iter().map(|(text, logprob)| (text.clone(), json!(logprob)));
-        Value::Object(pairs.collect())
-    };
-    json!({
-        "tokens": tokens.iter().map(|token| &token.text).collect::<Vec<_>>(),
-        "token_logprobs": tokens.iter().map(|token| token.logprob).collect::<Vec<_>>(),
-        "top_logprobs": tokens.iter().map(top).collect::<Vec<_>>(),
-        "text_offset": offsets,
-    })
+impl Logprobs {
+    fn of(tokens: Vec<(Token, usize)>) -> Self {
+        let mut shown =
+            Self { tokens: vec![], token_logprobs: vec![], top_logprobs: vec![], text_offset: vec![] };
+        for (token, offset) in tokens {
+            shown.tokens.push(token.text);
+            shown.token_logprobs.push(token.logprob);
+            shown.top_logprobs.push(token.alternatives.into_iter().collect());
+            shown.text_offset.push(offset);
+        }
+        shown
+    }
 }

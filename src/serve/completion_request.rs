@@ -80,6 +80,11 @@ impl CompletionRequest {
         self.prompts.len() * self.best_of
     }
 
+    /// Whether the tokens of the prompts are part of the answer.
+    pub(super) fn echoes_tokens(&self) -> bool {
+        self.echo && self.logprobs.is_some()
+    }
+
     fn check(&self, limits: &Limits) -> Result<(), Problem> {
         if self.texts() > limits.streams {
             let problem = format!(
@@ -100,8 +105,8 @@ impl CompletionRequest {
             let problem = "the best texts are known at their end only; leave it out, or leave out stream";
             return Err(Problem::field("best_of", problem));
         }
-        if self.echo && self.logprobs.is_some() {
-            let problem = "a prompt has no log-probabilities here; leave it out, and ask /v1/score for them";
+        if self.echoes_tokens() && self.state.is_some() {
+            let problem = "the text of a state has no log-probabilities; leave out echo, logprobs or state";
             return Err(Problem::field("echo", problem));
         }
         if (self.return_state || self.state.is_some()) && self.texts() > 1 {

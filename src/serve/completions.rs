@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, channel, unbounded_channel};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -17,7 +17,9 @@ use super::engine::Engine;
 use super::job::{Job, Piece};
 use super::options::Limits;
 use super::problem::Problem;
+use super::prompt_tokens::prompt_tokens;
 use super::state_token;
+use super::token::Token;
 use crate::inference::Model;
 use crate::inference::generate::{Opening, Specials, TextOptions, TypedPrompt};
 
@@ -47,7 +49,7 @@ pub(super) async fn complete(
 ) -> Result<Response, Problem> {
     let writing = begin(&engine, model, request, limits, arrived).await?;
     if !writing.request.stream {
-        return Ok(Json(writing.whole().await?).into_response());
+        return writing.whole().await;
     }
     let (sender, receiver) = channel(EVENTS);
     // The task ends as soon as the client does not read any more. It holds the engine until then.
@@ -69,6 +71,7 @@ async fn begin(
     limits: &Limits,
     arrived: Instant,
 ) -> Result<Writing, Problem> {
+    engine.check_writes()?;
     let places = engine.places(request.texts())?;
     let seed = match (&request.state, request.seed) {
         (Some(_), seed) => seed,
@@ -86,15 +89,16 @@ async fn begin(
     });
     let (prompts, opening, Specials { end, banned }) =
         prepared.await.map_err(|_| Problem::failure("the server failed at this request"))??;
-    let usage = Usage { prompt: prompts.iter().map(TypedPrompt::token_count).sum(), completion: 0 };
-    let (sender, pieces) = unbounded_channel();
+    let usage = Usage::of_prompts(prompts.iter().map(TypedPrompt::token_count).sum());
     let deadline = arrived + limits.time;
+    let (prompts, echoed) = echoed(engine, prompts, &request, deadline).await?;
+    let (sender, pieces) = unbounded_channel();
     let options = TextOptions {
         sampling: request.sampling,
         banned,
         length: request.length,
         end,
-        logprobs: true,
+        logprobs: request.logprobs.is_some() || request.best_of > request.n,
         resumable: request.return_state,
     };
     engine.write(Job {
@@ -108,9 +112,29 @@ async fn begin(
         arrived,
         places,
     })?;
-    let choices = (0..request.texts()).map(|_| Choice::default()).collect();
+    let choices = echoed.into_iter().flat_map(|tokens| std::iter::repeat_n(tokens, request.best_of));
+    let choices = choices.map(Choice::after).collect();
     let heading = Heading::new(model, seed);
     Ok(Writing { request, heading, usage, pieces, choices, deadline })
+}
+
+/// The prompts, and for each its tokens if they are part of the answer.
+async fn echoed(
+    engine: &Arc<Engine>,
+    prompts: Vec<TypedPrompt>,
+    request: &CompletionRequest,
+    deadline: Instant,
+) -> Result<(Vec<TypedPrompt>, Vec<Vec<(Token, usize)>>), Problem> {
+    let Some(count) = request.logprobs.filter(|_| request.echo) else {
+        let none = prompts.iter().map(|_| vec![]).collect();
+        return Ok((prompts, none));
+    };
+    let computed = engine.compute(move |model| {
+        let tokens = prompts.iter().map(|prompt| prompt_tokens(model, prompt, count));
+        let tokens = tokens.collect::<crate::Result<Vec<_>>>()?;
+        Ok((prompts, tokens))
+    });
+    tokio::time::timeout_at(deadline.into(), computed).await.map_err(|_| Problem::timeout())?
 }
 
 fn prompt(model: &Model, typed: String, most: usize) -> Result<TypedPrompt, Problem> {
@@ -135,7 +159,9 @@ impl Writing {
             Ok(None) | Err(_) => return Err(Problem::timeout()),
         };
         let text = piece.text;
-        self.usage.completion += usize::from(piece.token.is_some());
+        if piece.written {
+            self.usage.add();
+        }
         self.choices[text].add(piece, self.request.echo)?;
         Ok(text)
     }
@@ -145,7 +171,7 @@ impl Writing {
     }
 
     /// The whole answer.
-    async fn whole(mut self) -> Result<Value, Problem> {
+    async fn whole(mut self) -> Result<Response, Problem> {
         while !self.is_ended() {
             self.receive().await?;
         }
@@ -161,7 +187,7 @@ impl Writing {
                 chosen.push(choice.take(index, logprobs.is_some()));
             }
         }
-        Ok(self.heading.object(&chosen, Some(self.usage)))
+        Ok(Json(self.heading.object(&chosen, Some(self.usage))).into_response())
     }
 
     /// Send the texts as they grow.
@@ -183,20 +209,16 @@ impl Writing {
         let logprobs = self.request.logprobs.is_some();
         while !self.is_ended() {
             let text = self.receive().await?;
-            let choice = &mut self.choices[text];
-            let has_news = choice.is_news();
-            let object = choice.take(text, logprobs);
-            if has_news && (logprobs || object["text"] != "" || choice.is_ended()) {
-                send(client, &self.heading.object(&[object], None)).await;
+            let sent = self.choices[text].take(text, logprobs);
+            if sent.is_news() {
+                send(client, &self.heading.object(&[sent], None)).await;
             }
         }
         Ok(())
     }
 }
 
-async fn send(client: &Sender<Result<Event, Infallible>>, object: &Value) {
-    let event = Event::default().json_data(object).unwrap_or_else(|error| {
-        Event::default().data(json!({ "error": { "message": error.to_string() } }).to_string())
-    });
+async fn send(client: &Sender<Result<Event, Infallible>>, object: &impl Serialize) {
+    let event = Event::default().json_data(object).expect("an object of an answer is JSON");
     let _ = client.send(Ok(event)).await;
 }

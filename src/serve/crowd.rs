@@ -7,13 +7,14 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::job::{Job, Piece, Token};
+use super::job::{Job, Piece};
 use super::metrics::BundleMetrics;
+use super::report::report;
 use super::state_token;
+use super::token::Token;
 use crate::Result;
 use crate::inference::Model;
 use crate::inference::generate::{Event, Session, TextId};
-use crate::logits::log_sum_exp;
 
 /// The jobs of a bundle.
 pub(super) struct Crowd<'m> {
@@ -25,6 +26,8 @@ pub(super) struct Crowd<'m> {
     /// The most texts at a time.
     streams: usize,
     metrics: &'m BundleMetrics,
+    /// The texts that wait and that are written, as counted in the metrics.
+    counted: (i64, i64),
 }
 
 /// A text that is being written.
@@ -33,8 +36,6 @@ struct Writing {
     text: usize,
     /// Whether it has a token.
     begun: bool,
-    /// Whether tokens are returned.
-    logprobs: bool,
     job: Rc<Begun>,
 }
 
@@ -53,7 +54,7 @@ impl<'m> Crowd<'m> {
     pub(super) fn new(model: &'m Model, streams: usize, metrics: &'m BundleMetrics) -> Result<Self> {
         let session = Session::new(model.network.as_ref(), &model.device)?;
         let (waiting, writing) = (VecDeque::new(), BTreeMap::new());
-        Ok(Self { model, session, waiting, writing, streams, metrics })
+        Ok(Self { model, session, waiting, writing, streams, metrics, counted: (0, 0) })
     }
 
     /// Whether there is nothing to do.
@@ -69,16 +70,24 @@ impl<'m> Crowd<'m> {
     /// Drop the texts of clients that are gone or out of time, let waiting jobs in, and add a token to each text.
     pub(super) fn step(&mut self) -> Result<()> {
         self.drop_ended()?;
-        self.admit()?;
+        self.admit();
         if !self.writing.is_empty() {
             self.metrics.batch.observe(self.writing.len() as f64);
             for event in self.session.step()? {
                 self.deliver(event)?;
             }
         }
-        self.metrics.queue.set(self.waiting.iter().map(Job::texts).sum::<usize>() as i64);
-        self.metrics.streams.set(self.writing.len() as i64);
+        let queue: usize = self.waiting.iter().map(Job::texts).sum();
+        self.count(queue as i64, self.writing.len() as i64);
         Ok(())
+    }
+
+    /// Count texts that wait and that are written. The figures are sums, because a bundle that has been replaced still
+    /// ends its texts.
+    fn count(&mut self, queue: i64, streams: i64) {
+        let (old_queue, old_streams) = std::mem::replace(&mut self.counted, (queue, streams));
+        self.metrics.queue.add(queue - old_queue);
+        self.metrics.streams.add(streams - old_streams);
     }
 
     fn drop_ended(&mut self) -> Result<()> {
@@ -95,22 +104,26 @@ impl<'m> Crowd<'m> {
     }
 
     /// Let jobs in, in the order of arrival, while there is room for all texts of the next one.
-    fn admit(&mut self) -> Result<()> {
+    fn admit(&mut self) {
         while let Some(job) = self.waiting.front() {
             if !self.writing.is_empty() && self.writing.len() + job.texts() > self.streams {
                 break;
             }
             let Some(job) = self.waiting.pop_front() else { break };
-            self.begin(job)?;
+            if let Err(error) = self.begin(job) {
+                // The job is dropped, which its request notices.
+                report(&format!("{}: {error}", self.model.path().display()));
+            }
         }
-        Ok(())
     }
 
     fn begin(&mut self, job: Job) -> Result<()> {
         let Job { prompts, opening, count, options, alternatives, pieces, deadline, arrived, places } = job;
         let begun = Rc::new(Begun { alternatives, pieces, deadline, arrived, _places: places });
-        for (number, prompt) in prompts.iter().enumerate() {
-            let (text, shown) = opening.unread(self.model, prompt)?;
+        // All of them before the first joins, so that an error concerns this job alone.
+        let texts = prompts.iter().map(|prompt| opening.unread(self.model, prompt));
+        let texts = texts.collect::<Result<Vec<_>>>()?;
+        for (number, (prompt, (text, shown))) in prompts.iter().zip(texts).enumerate() {
             self.metrics.prompt_tokens.inc_by(prompt.token_count() as u64);
             let rngs: Vec<_> = (0..count).map(|sample| opening.rng(&text, prompt, sample)).collect();
             let ids = self.session.join_all(text, options.clone(), rngs);
@@ -122,12 +135,12 @@ impl<'m> Crowd<'m> {
                     text,
                     shown,
                     is_prompt: true,
+                    written: false,
                     token: None,
                     finish: None,
                     state: None,
                 });
-                let (logprobs, job) = (options.logprobs, Rc::clone(&begun));
-                self.writing.insert(id, Writing { text, begun: false, logprobs, job });
+                self.writing.insert(id, Writing { text, begun: false, job: Rc::clone(&begun) });
             }
         }
         Ok(())
@@ -142,13 +155,12 @@ impl<'m> Crowd<'m> {
                 self.metrics.first_token.observe(writing.job.arrived.elapsed().as_secs_f64());
             }
         }
-        let (text, job, logprobs) = (writing.text, Rc::clone(&writing.job), writing.logprobs);
+        let (text, job) = (writing.text, Rc::clone(&writing.job));
         let token = match (event.token, event.logprob) {
-            (Some(token), Some(logprob)) if logprobs => Some(Token {
-                text: self.model.tokenizer()?.token_text(token).unwrap_or_default().into_owned(),
-                logprob,
-                alternatives: self.alternatives(event.id, job.alternatives)?,
-            }),
+            (Some(token), Some(logprob)) => {
+                let scores = self.session.scores(event.id).unwrap_or_default();
+                Some(Token::new(self.model, token, logprob, scores, job.alternatives)?)
+            }
             _ => None,
         };
         let mut state = None;
@@ -159,24 +171,14 @@ impl<'m> Crowd<'m> {
                 state = Some(state_token::encode(&text, self.model)?);
             }
         }
-        let piece = Piece { text, shown: event.shown, is_prompt: false, token, finish: event.finish, state };
-        let _ = job.pieces.send(piece);
+        let (written, shown, finish) = (event.token.is_some(), event.shown, event.finish);
+        let _ = job.pieces.send(Piece { text, shown, is_prompt: false, written, token, finish, state });
         Ok(())
     }
+}
 
-    /// The `count` most probable tokens in the place of a text's newest.
-    fn alternatives(&self, id: TextId, count: usize) -> Result<Vec<(String, f64)>> {
-        let Some(scores) = self.session.scores(id).filter(|_| count > 0) else { return Ok(vec![]) };
-        let total = log_sum_exp(scores);
-        let mut order: Vec<usize> = (0..scores.len()).collect();
-        let by_score = |a: &usize, b: &usize| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b));
-        if count < order.len() {
-            order.select_nth_unstable_by(count, by_score);
-            order.truncate(count);
-        }
-        order.sort_unstable_by(by_score);
-        let tokenizer = self.model.tokenizer()?;
-        let shown = |token: usize| tokenizer.token_text(token as u32).unwrap_or_default().into_owned();
-        Ok(order.into_iter().map(|token| (shown(token), f64::from(scores[token]) - total)).collect())
+impl Drop for Crowd<'_> {
+    fn drop(&mut self) {
+        self.count(0, 0);
     }
 }

@@ -60,13 +60,22 @@ impl Engine {
         Arc::clone(&self.places).try_acquire_many_owned(count).map_err(|_| Problem::busy())
     }
 
+    /// Refuse a model that is no language model.
+    pub(super) fn check_writes(&self) -> Result<(), Problem> {
+        self.jobs()?;
+        Ok(())
+    }
+
+    fn jobs(&self) -> Result<&Sender<Job>, Problem> {
+        let task = self.model.config.task;
+        let problem = || Problem::field("model", format!("its task is {task}; only a language model writes"));
+        self.jobs.as_ref().ok_or_else(problem)
+    }
+
     /// Hand texts to the thread.
     pub(super) fn write(&self, job: Job) -> Result<(), Problem> {
-        let Some(jobs) = &self.jobs else {
-            let task = self.model.config.task;
-            return Err(Problem::field("model", format!("its task is {task}; only a language model writes")));
-        };
-        jobs.send(job)
+        self.jobs()?
+            .send(job)
             .map_err(|_| Problem::failure("the thread of the bundle has ended; start the server again"))
     }
 

@@ -100,7 +100,7 @@ impl Fields {
             Some(name) => {
                 let name: String = name.chars().take(LONGEST_QUOTE).collect();
                 let known = self.known.join(", ");
-                Err(Problem::field(&name, format!("is no field of this route; expected {known}")))
+                Err(Problem::field(&name, format!("is not a field of this route; expected {known}")))
             }
         }
     }
@@ -141,7 +141,7 @@ mod tests {
         let stop = message(&fields.texts("stop", 4).unwrap_err());
         assert_eq!(stop, "stop: is an array of 1; expected a string, or an array of 1 to 4 strings");
         let unknown = message(&fields.end().unwrap_err());
-        assert_eq!(unknown, "x: is no field of this route; expected n, seed, stream, stop");
+        assert_eq!(unknown, "x: is not a field of this route; expected n, seed, stream, stop");
         for (text, start) in [
             ("[1]", "body: is an array of 1"),
             ("{\"a\": 1e999}", "body: line 1, column"),

@@ -1,9 +1,10 @@
-//! `/v1/inspect`: what a language model holds in its hidden units while it reads a text, and what each token costs.
+//! `/v1/inspect`: what a language model holds in its hidden units while it reads a text, what each token costs, and the
+//! gates of a unit.
 
 use std::sync::Arc;
 
 use candle_core::{DType, IndexOp, Tensor};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::engine::Engine;
 use super::fields::Fields;
@@ -22,36 +23,72 @@ const LEVELS: f32 = 1000.;
 pub(super) async fn inspect(engine: Arc<Engine>, model: &str, mut fields: Fields) -> Result<Value, Problem> {
     let text = fields.text("input")?;
     let text = text.ok_or_else(|| Problem::field("input", "is missing; expected a text to read"))?;
+    let unit = fields.whole("unit", 0, u64::from(u32::MAX))?;
     fields.end()?;
-    let mut object = engine.compute(move |model| read(model, &text)).await?;
+    let compute = move |model: &Model| match unit {
+        None => all_units(model, &text),
+        Some(unit) => gates(model, &text, unit),
+    };
+    let mut object = engine.compute(compute).await?;
     object["model"] = json!(model);
     Ok(object)
 }
 
-fn read(model: &Model, text: &str) -> Result<Value, Problem> {
+/// The tokens of a text, with the values of all units and the bits of each token.
+fn all_units(model: &Model, text: &str) -> Result<Value, Problem> {
+    let tokens = tokens(model, text)?;
+    let (hidden, bits) = states(model, &tokens)?;
+    let tokenizer = model.tokenizer()?;
+    let shown: Vec<String> =
+        tokens.iter().map(|&token| tokenizer.token_text(token).unwrap_or_default().into_owned()).collect();
+    Ok(json!({ "tokens": shown, "bits": bits, "scale": LEVELS, "units": hidden }))
+}
+
+/// The gates of a unit after each token of a text.
+fn gates(model: &Model, text: &str, unit: usize) -> Result<Value, Problem> {
+    let tokens = tokens(model, text)?;
+    let gates = model.network.gates(&inputs(model, &tokens)?.into()).map_err(Error::from)?;
+    let mut found = Map::new();
+    for (name, values) in gates {
+        let units = values.dims()[2];
+        if unit >= units {
+            return Err(Problem::field("unit", format!("is {unit}; expected 0 to {}", units - 1)));
+        }
+        found.insert(name.into(), json!(of_unit(&values, unit)?));
+    }
+    Ok(json!({ "unit": unit, "gates": found }))
+}
+
+/// The values of a unit after each token, from (1, 1 + time, hidden).
+fn of_unit(values: &Tensor, unit: usize) -> Result<Vec<f32>> {
+    Ok(values.i((0, 1.., unit))?.to_dtype(DType::F32)?.to_vec1()?)
+}
+
+/// The tokens of a text that may be inspected.
+fn tokens(model: &Model, text: &str) -> Result<Vec<u32>, Problem> {
     if !model.config.task.is_language_model() {
         let problem = format!("its task is {}; only a language model is inspected", model.config.task);
         return Err(Problem::field("model", problem));
     }
-    let tokenizer = model.tokenizer()?;
-    let tokens = tokenizer.encode_prompt_in_known_form(text)?.1.ids;
+    let tokens = model.tokenizer()?.encode_prompt_in_known_form(text)?.1.ids;
     if !(1..=MOST_TOKENS).contains(&tokens.len()) {
         let problem = format!("has {} tokens; expected 1 to {MOST_TOKENS}", tokens.len());
         return Err(Problem::field("input", problem));
     }
-    let (hidden, bits) = states(model, &tokens)?;
-    let shown: Vec<String> =
-        tokens.iter().map(|&token| tokenizer.token_text(token).unwrap_or_default().into_owned()).collect();
-    Ok(json!({ "tokens": shown, "bits": bits, "scale": LEVELS, "units": hidden }))
+    Ok(tokens)
+}
+
+/// The start token and the tokens of a text, (1, 1 + time).
+fn inputs(model: &Model, tokens: &[u32]) -> Result<Tensor> {
+    let read: Vec<u32> = [model.start_token()?].into_iter().chain(tokens.iter().copied()).collect();
+    Ok(Tensor::new(read, &model.device)?.unsqueeze(0)?)
 }
 
 /// The outputs of the top layer after each token, a row for each unit, as whole numbers of [`LEVELS`]; and the bits
 /// that each token costs after those before it.
 fn states(model: &Model, tokens: &[u32]) -> Result<(Vec<Vec<i32>>, Vec<f64>)> {
     let network = model.network.as_ref();
-    let read: Vec<u32> = [model.start_token()?].into_iter().chain(tokens.iter().copied()).collect();
-    let inputs = Tensor::new(read, &model.device)?.unsqueeze(0)?; // (1, 1 + time)
-    let (hidden, _) = network.encode(&inputs.into(), None, None)?;
+    let (hidden, _) = network.encode(&inputs(model, tokens)?.into(), None, None)?;
     let hidden = hidden.detach().squeeze(0)?.to_dtype(DType::F32)?; // (1 + time, hidden)
     let mut bits = vec![];
     for (at, &token) in tokens.iter().enumerate() {

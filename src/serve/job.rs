@@ -5,6 +5,7 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::token::Token;
 use crate::inference::generate::{Finish, Opening, TextOptions, TypedPrompt};
 
 /// Texts to write.
@@ -46,21 +47,12 @@ pub(super) struct Piece {
     pub shown: String,
     /// Whether `shown` is the prompt, or text that came before it.
     pub is_prompt: bool,
-    /// The token, and what the model expected.
+    /// Whether a token was written.
+    pub written: bool,
+    /// The token and what the model expected, if [log-probabilities](TextOptions::logprobs) were asked for.
     pub token: Option<Token>,
     /// Why the text has ended, if it has.
     pub finish: Option<Finish>,
     /// The state of a text that has ended, if it was asked for.
     pub state: Option<String>,
-}
-
-/// A token of a text.
-#[derive(Debug)]
-pub(super) struct Token {
-    /// The token, for people to read.
-    pub text: String,
-    /// Its log-probability in nats, before the rules of sampling.
-    pub logprob: f64,
-    /// The most probable tokens in its place and their log-probabilities.
-    pub alternatives: Vec<(String, f64)>,
 }

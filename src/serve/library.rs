@@ -83,7 +83,8 @@ impl Library {
         loop {
             tokio::time::sleep(LOOK).await;
             for (entry, seen) in self.shelf.iter().zip(&mut seen) {
-                let found = stamp(&entry.source.path);
+                let path = entry.source.path.clone();
+                let Ok(found) = tokio::task::spawn_blocking(move || stamp(&path)).await else { continue };
                 if found == *seen {
                     continue;
                 }

@@ -10,6 +10,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 use super::options::Limits;
 
@@ -56,10 +57,12 @@ pub(super) async fn serve(
         // Tokens are small packets, which must not wait for each other.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.write));
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
         tokio::spawn(async move {
             let _place = place;
-            // A client that breaks the connection, or sends no HTTP, is no event.
+            // A client that breaks the connection, does not read its answer, or sends no HTTP is no event.
             let _ = connection.await;
         });
     }

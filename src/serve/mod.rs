@@ -6,6 +6,7 @@
 //! | `options.rs` | options and limits |
 //! | `routes.rs`, `access.rs` | routes; keys, hosts, origins |
 //! | `completions.rs`, `completion_request.rs`, `completion_reply.rs` | `/v1/completions` |
+//! | `token.rs`, `prompt_tokens.rs` | tokens with their alternatives; those of a prompt |
 //! | `predictions.rs`, `scores.rs`, `inspections.rs` | `/v1/predict`, `/v1/score`, `/v1/inspect` |
 //! | `runs.rs` | `/v1/runs` |
 //! | `engine.rs`, `crowd.rs`, `job.rs` | the thread of a bundle, which writes all its texts side by side |
@@ -31,12 +32,14 @@ mod options;
 mod page;
 mod predictions;
 mod problem;
+mod prompt_tokens;
 mod report;
 mod routes;
 mod runs;
 mod scores;
 mod server;
 mod state_token;
+mod token;
 
 pub use options::{Access, BundleSource, Limits, Options};
 pub use server::Server;

@@ -64,6 +64,8 @@ pub struct Limits {
     pub time: Duration,
     /// The time in which a client must send a request's header, and again its body.
     pub read: Duration,
+    /// The time in which a client must take some bytes of an answer that is ready.
+    pub write: Duration,
     /// The time that running requests have after the server is told to end.
     pub grace: Duration,
 }
@@ -78,6 +80,7 @@ impl Default for Limits {
             queue: 256,
             time: Duration::from_secs(300),
             read: Duration::from_secs(10),
+            write: Duration::from_secs(30),
             grace: Duration::from_secs(30),
         }
     }

@@ -22,15 +22,18 @@ const MOST_INPUTS: usize = 256;
 /// The most beams of a request: each has a state, which takes memory.
 const MOST_BEAMS: u64 = 64;
 
-/// The formats of a table in a request.
-const FORMATS: [&str; 3] = ["csv", "tsv", "jsonl"];
+/// The formats of a table in a request, or of words with their columns: extensions of their files.
+const FORMATS: [&str; 4] = ["csv", "tsv", "jsonl", COLUMNS];
+
+/// The format of words with their columns, one word a line.
+const COLUMNS: &str = "conll";
 
 /// Inputs to answer.
 struct Request {
     inputs: Vec<String>,
     /// The search for translations, if the request names it.
     search: Option<SearchOptions>,
-    /// The format of an input that is a table.
+    /// The format of an input that is a table, or words with their columns.
     format: String,
     /// Whether translations come with their attention.
     alignment: bool,
@@ -71,17 +74,10 @@ impl Request {
     }
 
     fn answer(&self, model: &Model, most: usize) -> Result<Vec<Value>, Problem> {
+        self.check(model)?;
         let translates = model.network.sequence_to_sequence().is_some();
-        if !translates && (self.search.is_some() || self.alignment) {
-            let name = if self.alignment { "alignment" } else { "beams" };
-            let problem = format!("the model's task is {}; only translators have it", model.config.task);
-            return Err(Problem::field(name, problem));
-        }
-        if model.config.task.is_language_model() {
-            let problem = "is a language model; ask /v1/completions or /v1/score";
-            return Err(Problem::field("model", problem));
-        }
-        let tables = !translates && model.config.task.text_reader().is_none();
+        let reads_text = translates || model.config.task.text_reader().is_some();
+        let tables = !reads_text || self.format == COLUMNS;
         // A byte is at least as much as a token; a table is bounded by the size of the body.
         if let Some(long) = self.inputs.iter().find(|input| !tables && input.len() > most) {
             let problem = format!("has {} bytes; expected at most {most}", long.len());
@@ -102,6 +98,25 @@ impl Request {
         Ok(found)
     }
 
+    /// Refuse what the model's task does not have.
+    fn check(&self, model: &Model) -> Result<(), Problem> {
+        let translates = model.network.sequence_to_sequence().is_some();
+        if !translates && (self.search.is_some() || self.alignment) {
+            let name = if self.alignment { "alignment" } else { "beams" };
+            let problem = format!("the model's task is {}; only translators have it", model.config.task);
+            return Err(Problem::field(name, problem));
+        }
+        if self.format == COLUMNS && model.config.task.name() != "tag" {
+            let problem = format!("the model's task is {}; only taggers read {COLUMNS}", model.config.task);
+            return Err(Problem::field("format", problem));
+        }
+        if model.config.task.is_language_model() {
+            let problem = "is a language model; ask /v1/completions or /v1/score";
+            return Err(Problem::field("model", problem));
+        }
+        Ok(())
+    }
+
     fn translate(&self, model: &Model) -> Result<Vec<Value>, Problem> {
         let translation = Translation::new(model, self.search.unwrap_or_default())?;
         let (answers, _) = translation.answer(&self.inputs)?;
@@ -119,8 +134,8 @@ impl Request {
         Ok(found)
     }
 
-    /// Answer a table of series. It is read from a file of a name that the server chooses, because tables may be
-    /// larger than memory elsewhere and are read from files only.
+    /// Answer a table of series, or words with their columns. It is read from a file of a name that the server chooses,
+    /// because tables may be larger than memory elsewhere and are read from files only.
     fn answer_table(&self, model: &Model, table: &str) -> Result<Vec<Answer>> {
         let failed = |error: std::io::Error| Error::Message(format!("a temporary file: {error}"));
         let suffix = format!(".{}", self.format);
@@ -128,7 +143,10 @@ impl Request {
         file.write_all(table.as_bytes()).map_err(failed)?;
         let path = file.path().to_string_lossy().into_owned();
         let task = model.config.task;
-        let spec = task.question_data(DataSpec::new(&path), &model.config.schema)?;
+        // The columns are those of the training data.
+        let series_column = model.config.data.as_ref().and_then(|data| data.series_column.clone());
+        let spec = DataSpec { series_column, ..DataSpec::new(&path) };
+        let spec = task.question_data(spec, &model.config.schema)?;
         let data = task.read_questions(&spec, Some(crate::data::Split::All), model.names())?;
         answer(model, &data)
     }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 
 use super::access::{guard, require_key};
 use super::completion_request::CompletionRequest;
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub library: Arc<Library>,
     pub metrics: Arc<Metrics>,
     pub options: Arc<Options>,
+    /// The turn of the one request at a time that reads the runs, which may be large.
+    pub runs: Arc<Semaphore>,
 }
 
 type App = State<Arc<Shared>>;
@@ -99,7 +102,12 @@ async fn all_runs(State(shared): App) -> Answered {
         let problem = "no folder of runs is served; start the server with one";
         return Err(Problem::request(StatusCode::NOT_FOUND, problem));
     };
-    let found = tokio::task::spawn_blocking(move || runs::runs(&folder)).await;
+    let turn = Arc::clone(&shared.runs).acquire_owned().await;
+    let found = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        runs::runs(&folder)
+    });
+    let found = found.await;
     Ok(Json(found.map_err(|_| Problem::failure("the runs cannot be read"))?).into_response())
 }
 
@@ -121,6 +129,8 @@ async fn props(State(shared): App) -> Json<Value> {
         object["labels"] = json!(config.labels);
         object["vocabulary"] = json!(engine.model.tokenizer.as_ref().map(|tokens| tokens.vocabulary_size()));
         object["translates"] = json!(engine.model.network.sequence_to_sequence().is_some());
+        // What a tagger reads beside each word.
+        object["columns"] = json!(config.schema.pointer("/data/features"));
         object["reads_text"] = json!(engine.model.tokenizer.is_some());
         object
     });

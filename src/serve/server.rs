@@ -4,6 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::sync::Semaphore;
+
 use super::library::Library;
 use super::listen::serve;
 use super::metrics::Metrics;
@@ -34,7 +36,8 @@ impl Server {
         })?;
         listener.set_nonblocking(true).map_err(failed)?;
         let (library, options) = (Arc::new(library), Arc::new(options));
-        Ok(Self { listener, shared: Arc::new(Shared { library, metrics, options }), stamps })
+        let runs = Arc::new(Semaphore::new(1));
+        Ok(Self { listener, shared: Arc::new(Shared { library, metrics, options, runs }), stamps })
     }
 
     /// Return the address that the server listens on.
@@ -54,7 +57,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
         let ended = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(self.listener).map_err(failed)?;
-            let Shared { library, metrics, options } = &*self.shared;
+            let Shared { library, metrics, options, .. } = &*self.shared;
             let watch = Arc::clone(library).watch(Arc::clone(options), Arc::clone(metrics), self.stamps);
             let watch = tokio::spawn(watch);
             let end = told_to_end().map_err(failed)?;

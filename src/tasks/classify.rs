@@ -1,6 +1,6 @@
 //! `classify`: one class for a whole text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use candle_core::D;
 use candle_nn::ops::softmax;
@@ -45,8 +45,17 @@ impl Task for Classify {
         "classify"
     }
 
+    fn model(&self) -> &'static str {
+        "a classifier"
+    }
+
     fn summary(&self) -> &'static str {
         "One class for a whole text or series"
+    }
+
+    fn pipeline_tag(&self, reads_text: bool) -> Option<&'static str> {
+        // The hub has no name for classes of series.
+        reads_text.then_some("text-classification")
     }
 
     fn suits(&self, data: &DataSpec) -> Result<bool> {
@@ -141,6 +150,10 @@ impl Task for Classify {
         _schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
+        if shape.vocabulary.is_none() && options.embedding_dropout.is_some() {
+            let problem = "numeric series have no embedding; leave it out";
+            return Err(Error::invalid("embedding_dropout", problem));
+        }
         // The state at the end of a series sums it up; a text has its telling words anywhere.
         let usual = if shape.vocabulary.is_some() { Readout::Max } else { Readout::Last };
         Ok(predictor(options.readout.unwrap_or(usual), rnn, shape, options))
@@ -233,19 +246,21 @@ fn check(data: &DataSpec) -> Result<()> {
 }
 
 fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, labels: &[String]) -> Result<Vec<Example>> {
+    let numbers: HashMap<&str, u32> = labels.iter().map(String::as_str).zip(0..).collect();
     let examples = corpus.pieces(split)?.map(|piece| {
         let piece = piece?;
         let label = piece.label.unwrap_or_default();
-        let Ok(class) = labels.binary_search(&label) else {
+        let Some(&class) = numbers.get(label.as_str()) else {
             let problem = format!(
-                "its {split} split has the class {label:?}, but the model knows only {}; leave such records out, or \
-                 train anew on all classes",
+                "{} the class {label:?}, but the model knows only {}; leave such records out, or \
+                 train a new model on all classes",
+                if split == Split::All { "has".into() } else { format!("its {split} split has") },
                 listed(labels, ", ")
             );
             return Err(Error::file(corpus.name(), problem));
         };
         let input = Input::Tokens(tokenizer.encode(&piece.text)?);
-        Ok(Example { input, target: Target::Class(class as u32) })
+        Ok(Example { input, target: Target::Class(class) })
     });
     examples.collect()
 }

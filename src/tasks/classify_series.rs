@@ -149,7 +149,7 @@ impl SeriesReader<'_> {
             let (place, known) = (&series.place, listed(self.labels, ", "));
             let problem = format!(
                 "{place} of its {split} split has the class {label:?}, but the model knows only {known}; leave such \
-                 series out, or train anew on all classes"
+                 series out, or train a new model on all classes"
             );
             return Err(Error::file(&self.data.data, problem));
         };

@@ -12,4 +12,6 @@ pub enum FirstUse {
     AnswerText,
     /// Answer the sequences of the training data's source.
     AnswerData,
+    /// Draw forecasts of the last steps of the training data, which has no features of later ones.
+    DrawForecast,
 }

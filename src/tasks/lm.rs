@@ -48,8 +48,16 @@ impl Task for Lm {
         "lm"
     }
 
+    fn model(&self) -> &'static str {
+        "a language model"
+    }
+
     fn summary(&self) -> &'static str {
         "Predict the next token"
+    }
+
+    fn pipeline_tag(&self, _reads_text: bool) -> Option<&'static str> {
+        Some("text-generation")
     }
 
     fn is_language_model(&self) -> bool {

@@ -77,7 +77,7 @@ impl NetworkOptions {
         use NetworkKind::{Classifier, LanguageModel, Tagger, Translator};
         [
             (&[LanguageModel, Translator], self.tied, |problem| Error::invalid("tied", problem)),
-            (&[LanguageModel], self.embedding_dropout.is_some(), |problem| {
+            (&[LanguageModel, Classifier], self.embedding_dropout.is_some(), |problem| {
                 Error::invalid("embedding_dropout", problem)
             }),
             (&[LanguageModel], self.ar.is_some(), |problem| Error::invalid("ar", problem)),
@@ -104,9 +104,8 @@ pub(super) fn predictor(
 ) -> ModelConfig {
     ModelConfig::Predictor(PredictorConfig {
         vocabulary_size: shape.vocabulary,
-        outputs: shape.outputs,
-        readout,
         dropout: options.dropout,
-        rnn,
+        embedding_dropout: options.embedding_dropout.unwrap_or_default(),
+        ..PredictorConfig::new(shape.outputs, readout, rnn)
     })
 }

@@ -9,8 +9,8 @@
 //! | `B I O E S` | BIOES (IOBES), where `E` ends a span and `S` is a span of one word |
 //! | `B I O L U` | BILOU, where `L` is `E` and `U` is `S` |
 //!
-//! A sequence that breaks its scheme still has spans: `I` after `O`, after `E` or after another type begins one. A
-//! predicted span is right if a true span has the same type, beginning and end.
+//! A sequence that breaks its scheme still has spans: `I` after `O`, `E` or `S` (`L`, `U`), or after another type,
+//! begins one. A predicted span is right if a true span has the same type, beginning and end.
 //!
 //! ```text
 //! precision = right / predicted      recall = right / true      F1 = 2 right / (predicted + true)      0 / 0 = 0

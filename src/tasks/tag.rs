@@ -68,8 +68,16 @@ impl Task for Tag {
         COPY.task
     }
 
+    fn model(&self) -> &'static str {
+        "a tagger"
+    }
+
     fn summary(&self) -> &'static str {
         "One tag for every word"
+    }
+
+    fn pipeline_tag(&self, _reads_text: bool) -> Option<&'static str> {
+        Some("token-classification")
     }
 
     fn suits(&self, data: &DataSpec) -> Result<bool> {
@@ -116,6 +124,10 @@ impl Task for Tag {
             Some(schema) => Ok(tag_words::read_split(data, split, names, &schema, false)?.0),
             None => Ok(COPY.read_split(data, split)?.0),
         }
+    }
+
+    fn schema_of_texts(&self, labels: &[String]) -> Value {
+        json!(TagSchema::of_words(labels))
     }
 
     fn tokenizer(&self) -> Kind {

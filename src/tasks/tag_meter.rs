@@ -127,7 +127,8 @@ pub(super) struct TagMeter {
     /// The spans, if the tags mark spans.
     spans: Option<SpanScores>,
     labels: Vec<String>,
-    /// The number of the model's tags; larger numbers are tags that it does not have. `None` if there are none.
+    /// The number of the model's tags; this number and larger ones are tags that it does not have. `None` if there are
+    /// none.
     known: Option<u32>,
 }
 

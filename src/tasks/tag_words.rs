@@ -51,6 +51,11 @@ impl TagSchema {
         }
     }
 
+    /// The schema of a model that reads words alone and gives them these tags.
+    pub(super) fn of_words(labels: &[String]) -> Self {
+        Self { spans: are_spans(labels.iter().map(String::as_str)), ..Self::default() }
+    }
+
     /// The sizes of the vocabularies of the further columns.
     pub(super) fn column_sizes(&self) -> impl Iterator<Item = usize> {
         self.columns.iter().map(|values| values.len() + 1)
@@ -118,8 +123,7 @@ pub(super) fn read_texts(texts: &[String], names: Names<'_>) -> Result<Dataset> 
     if !schema.columns.is_empty() {
         let columns = listed(schema.data.features.iter().map(ToString::to_string), ", ");
         let problem = format!(
-            "the model reads the further columns {columns} of each word, which plain text does not have; use a column \
-             file"
+            "the model also reads column {columns} of each word, which plain text does not have; give it a column file"
         );
         return Err(Error::Message(problem));
     }
@@ -270,7 +274,7 @@ impl<'a> WordEncoder<'a> {
         let (word, tag) = (&sentence.words[place], &sentence.tags[place]);
         Error::Message(format!(
             "{name} has the tag {tag:?} (word {word:?} of the sentence from line {} on), but the model knows only {}; \
-             leave such sentences out, or train anew on all tags",
+             leave such sentences out, or train a new model on all tags",
             sentence.line,
             listed(self.labels, ", ")
         ))

@@ -37,6 +37,9 @@ pub trait Task: Send + Sync {
     /// The name on the command line and in `config.json`.
     fn name(&self) -> &'static str;
 
+    /// The model in words, such as `a classifier`.
+    fn model(&self) -> &'static str;
+
     /// A description in one line, for help texts.
     fn summary(&self) -> &'static str;
 
@@ -44,6 +47,9 @@ pub trait Task: Send + Sync {
     fn is_language_model(&self) -> bool {
         false
     }
+
+    /// The name of the task on the Hugging Face hub, if it has one there, for a model that reads text or not.
+    fn pipeline_tag(&self, reads_text: bool) -> Option<&'static str>;
 
     // Data.
 
@@ -135,6 +141,11 @@ pub trait Task: Send + Sync {
         schema: &Value,
         options: &NetworkOptions,
     ) -> Result<ModelConfig>;
+
+    /// The schema of a model that another program trained on texts alone; `labels` are its classes or tags.
+    fn schema_of_texts(&self, _labels: &[String]) -> Value {
+        Value::Null
+    }
 
     /// Settings of a run where the user gives none.
     fn defaults(&self, _data: &DataSpec, _prepared: &Prepared) -> Defaults {

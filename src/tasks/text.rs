@@ -44,7 +44,10 @@ pub(super) fn split(
 
 /// An error about data that the model of a run does not read.
 pub(super) fn unread(data: &str) -> Error {
-    Error::invalid("data", format!("is {data}, which the model does not read"))
+    Error::invalid(
+        "data",
+        format!("is {data}, which the model does not read; give it data of the kind that it was trained on"),
+    )
 }
 
 /// The tokenizer of a model that was trained on text.

@@ -45,8 +45,16 @@ impl Task for Translate {
         "translate"
     }
 
+    fn model(&self) -> &'static str {
+        "a translator"
+    }
+
     fn summary(&self) -> &'static str {
         "Text to text: translations, answers to questions"
+    }
+
+    fn pipeline_tag(&self, _reads_text: bool) -> Option<&'static str> {
+        Some("translation")
     }
 
     fn suits(&self, data: &DataSpec) -> Result<bool> {
@@ -222,7 +230,7 @@ fn of_dates() -> Defaults {
     }
 }
 
-/// About 450 steps at least, which a few pairs need to be learned by heart.
+/// About 450 steps at least, which a few pairs need to be memorised.
 fn of_few_pairs(pairs: usize) -> Defaults {
     Defaults {
         sizes: Sizes { embedding: 64, hidden: 128, layers: 1, dropout: 0.2, bidirectional: true },

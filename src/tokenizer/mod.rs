@@ -35,6 +35,7 @@ mod encoder;
 mod end;
 mod file;
 mod form;
+mod given;
 mod json;
 mod kind;
 mod normalizer;

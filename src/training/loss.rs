@@ -192,13 +192,7 @@ mod tests {
 
     #[test]
     fn weighted_loss_is_the_sum_of_weighted_losses_over_the_number_of_targets() {
-        let config = PredictorConfig {
-            vocabulary_size: None,
-            outputs: 3,
-            readout: Readout::Last,
-            dropout: 0.,
-            rnn: RecurrentConfig::Gru(GruConfig::new(2, 2)),
-        };
+        let config = PredictorConfig::new(3, Readout::Last, RecurrentConfig::Gru(GruConfig::new(2, 2)));
         let (network, _) = build(&ModelConfig::Predictor(config), DType::F64, &Device::Cpu).unwrap();
         let hidden = Tensor::new(&[[0.3f64, -1.], [2., 0.5], [-0.7, 0.1]], &Device::Cpu).unwrap();
         let classes = Tensor::new(&[0u32, 2, 1], &Device::Cpu).unwrap();

@@ -197,8 +197,8 @@ impl Scheduler {
         self.total_steps = total_steps;
     }
 
-    /// The learning rate of step `step` in epoch `epoch`, both counted from 0. Beyond the last step the rate is
-    /// constant.
+    /// The learning rate of step `step` in epoch `epoch`, both counted from 0. Beyond the last step
+    /// the rates of `cosine` and `one-cycle` are constant.
     pub fn learning_rate(&self, step: usize, epoch: usize) -> f64 {
         match self.schedule {
             Schedule::Constant => self.base,

@@ -238,7 +238,11 @@ fn unsuited_models_are_refused() {
     folder.write("binary.txt", [0x80; 100]);
     for (line, code, mentions) in [
         ("generate adding --prompt once", 2, vec!["adding: its task is forecast", "only a language model"]),
-        ("predict m --text hello", 2, vec!["m: its task is lm", "--task classify"]),
+        (
+            "predict m --text hello",
+            2,
+            vec!["m: a language model predicts the next token only", "rnn generate"],
+        ),
         ("predict m --data text.txt", 2, vec!["m: a language model", "rnn generate"]),
         ("predict adding --text hello", 2, vec!["adding: ", "forecast"]),
         ("predict adding --data text.txt", 2, vec!["--data", "builtin:adding"]),

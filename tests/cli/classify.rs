@@ -35,7 +35,9 @@ fn readout_of_a_bundle_is_its_own() {
     let folder = Folder::new();
     folder.write("a.csv", records("label,text"));
     for readout in ["last", "mean", "max", "attention"] {
-        folder.done(&format!("train gru --data a.csv {TEXT} --readout {readout} --out {readout}"));
+        folder.done(&format!(
+            "train gru --data a.csv {TEXT} --readout {readout} --embedding-dropout 0.1 --out {readout}"
+        ));
         assert_eq!(folder.json(&format!("{readout}/config.json"))["network"]["readout"], readout);
         assert!(folder.done(&format!("predict {readout} --text ab")).contains("\t0."));
     }
@@ -123,6 +125,8 @@ fn ts_files_are_classified() {
     let config = folder.json("m/config.json");
     assert_eq!(config["schema"]["dimensions"], serde_json::json!(["1", "2"]));
     assert_eq!(config["labels"], serde_json::json!(["a", "b"]));
+    let line = format!("train gru --data d {SERIES} --embedding-dropout 0.1");
+    folder.refused(&line, 2, &["--embedding-dropout: numeric series have no embedding"]);
     let eval = |data: &str| -> serde_json::Value {
         serde_json::from_str(&folder.done(&format!("eval m --data {data} --json"))).unwrap()
     };

@@ -97,7 +97,7 @@ fn invalid_adaptation_is_refused() {
     let folder = Folder::with_model();
     folder.done(&format!("train gru --data builtin:copy --out copy {TINY_SEQUENCES}"));
     for (line, code, mentions) in [
-        ("eval copy --data builtin:copy --dynamic", 2, vec!["--dynamic", "copy is a tag model"]),
+        ("eval copy --data builtin:copy --dynamic", 2, vec!["--dynamic", "copy is a tagger"]),
         ("eval copy --data builtin:copy --cache 5", 2, vec!["--cache", "only a language model"]),
         ("eval m --data text.txt --cache 5 --dynamic", 2, vec!["--cache", "--dynamic"]),
         ("eval m --data text.txt --dynamic --batch-size 4", 2, vec!["--dynamic", "--batch-size"]),

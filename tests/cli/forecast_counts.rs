@@ -79,17 +79,17 @@ fn numbers_that_are_no_counts_are_refused_with_their_step() {
     folder.done(&format!("{train} good.csv --out m"));
     for number in ["2.5", "-1", "10000000000"] {
         folder.write("bad.csv", with(number));
-        let problem = format!("bad.csv: series `y`: {number} at 2023-01-10 is no count");
+        let problem = format!("bad.csv: series `y`: {number} at 2023-01-10 is not a count");
         for line in [
             format!("{train} bad.csv --out n"),
             "eval m --data bad.csv".into(),
             "predict m --data bad.csv".into(),
         ] {
-            folder.refused(&line, 1, &[&problem, "--loss negative-binomial expects whole numbers from 0"]);
+            folder.refused(&line, 1, &[&problem, "--loss negative-binomial needs whole numbers from 0"]);
         }
     }
     folder.write("steps.csv", format!("y\n{}", "3\n4\n".repeat(20) + "1.5\n"));
-    folder.refused(&format!("{train} steps.csv --out n"), 1, &["1.5 at step 40 is no count"]);
+    folder.refused(&format!("{train} steps.csv --out n"), 1, &["1.5 at step 40 is not a count"]);
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn model_of_the_hub_has_the_name_that_the_user_typed() {
     folder.write("hub/models--me--lstm/refs/main", revision);
     let line = "predict hf://me/lstm --text hello";
     let output = folder.rnn(line).env("HF_HUB_CACHE", "hub").env("HF_HUB_OFFLINE", "1").output().unwrap();
-    assert_one_line(&output, 2, &["rnn: hf://me/lstm: its task is lm"], line);
+    assert_one_line(&output, 2, &["rnn: hf://me/lstm: a language model predicts the next token only"], line);
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn further_columns_are_read_by_number() {
     assert_eq!((&config["network"]["crf"], &config["network"]["characters"]), (&json!(false), &Value::Null));
     // The bundle keeps the columns.
     folder.done("eval m --data names.conll");
-    folder.refused("predict m --text Bob", 1, &["reads the further columns 1", "use a column file"]);
+    folder.refused("predict m --text Bob", 1, &["also reads column 1 of each word", "give it a column file"]);
     folder.done(&format!("{run} --tag-column 1 --out pos --crf --force"));
     let scored: Value = serde_json::from_str(&folder.done("eval pos --data names.conll --json")).unwrap();
     let answers = answers(&folder.done("predict pos --data names.conll --json"));

@@ -25,8 +25,7 @@ struct Drawn {
 }
 
 fn draw(readout: Readout, rnn: &RecurrentConfig, seed: u64) -> Result<Drawn> {
-    let config =
-        PredictorConfig { vocabulary_size: None, outputs: 3, readout, dropout: 0., rnn: rnn.clone() };
+    let config = PredictorConfig::new(3, readout, rnn.clone());
     let map = VarMap::new();
     let network = Predictor::new(&config, VarBuilder::from_varmap(&map, DType::F64, &Device::Cpu))?;
     let mut rng = stream(seed, Purpose::Parameters, 0);

@@ -47,6 +47,19 @@ fn other_hosts_and_origins_are_refused_unless_allowed() {
     for other in ["https://b.example", "https://a.example.b", "null"] {
         assert!(!of(other).contains("access-control"), "{other}");
     }
+    // Nor can it make the server write by a picture or a stream that it loads.
+    let path = "/v1/completions?prompt=a&max_tokens=1";
+    for (site, more, status) in [
+        ("cross-site", "", 403),
+        ("same-site", "Origin: https://b.example\r\n", 403),
+        ("cross-site", "Origin: https://a.example\r\n", 200),
+        ("same-origin", "", 200),
+        ("none", "", 200),
+    ] {
+        let reply = server.send(&get(path, &format!("Sec-Fetch-Site: {site}\r\n{more}")));
+        assert_eq!(reply.status, status, "{site} {more}");
+    }
+    assert_eq!(server.send(&get("/", "Sec-Fetch-Site: cross-site\r\n")).status, 200);
     // A page of another origin can post without asking only in types that are refused.
     let plain = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n\
                   Connection: close\r\nContent-Length: 2\r\n\r\n{}";
@@ -63,7 +76,7 @@ fn command_line_refuses_what_is_unsafe_or_cannot_be_served() {
     folder.refused("serve m --api-key-file nowhere", 1, &["nowhere", "no such file"]);
     folder.refused("serve m ./m", 2, &["BUNDLE", "both be called m"]);
     folder.refused("serve other", 1, &["other"]);
-    folder.refused("serve m --runs nowhere", 2, &["--runs", "nowhere is no folder"]);
+    folder.refused("serve m --runs nowhere", 2, &["--runs", "nowhere is not a folder"]);
     folder.refused("serve", 2, &["BUNDLE"]);
     folder.refused("serve m --timeout 0", 2, &["--timeout", "seconds from 0.001 to 86400"]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

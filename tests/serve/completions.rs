@@ -97,6 +97,24 @@ fn several_prompts_and_texts_come_in_order() {
 }
 
 #[test]
+fn several_texts_are_streamed_side_by_side() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m");
+    let mut body =
+        json!({"prompt": ["the", "a"], "n": 2, "best_of": 2, "max_tokens": 20, "seed": 4, "echo": true});
+    let whole = server.ask("/v1/completions", &body);
+    let texts: Vec<&str> =
+        whole["choices"].as_array().unwrap().iter().map(|choice| choice["text"].as_str().unwrap()).collect();
+    body["stream"] = json!(true);
+    let reply = server.post("/v1/completions", &body.to_string());
+    assert_eq!(reply.streamed(), texts);
+    let indices: Vec<u64> =
+        reply.events()[4..].iter().filter_map(|event| event["choices"][0]["index"].as_u64()).collect();
+    // No text waits for the end of another.
+    assert_eq!(indices[..8], [0, 1, 2, 3, 0, 1, 2, 3]);
+}
+
+#[test]
 fn best_texts_are_the_most_probable() {
     let folder = Folder::with_model();
     let server = Server::start(&folder, "m");
@@ -142,6 +160,38 @@ fn tokens_come_with_their_alternatives() {
     let line = folder.done("generate m --prompt the --length 12 --greedy --json");
     let expected = serde_json::from_str::<Value>(&line).unwrap()["logprob"].as_f64().unwrap();
     assert!((sum - expected).abs() < 1e-9, "{sum} {expected}");
+}
+
+#[test]
+fn tokens_of_an_echoed_prompt_are_those_of_a_score() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m");
+    folder.write("line.txt", "the cat\n");
+    let scored: Value = serde_json::from_str(&folder.done("score m line.txt --json --tokens")).unwrap();
+    let mut body = json!({"prompt": "the cat", "n": 2, "max_tokens": 2, "echo": true, "logprobs": 2});
+    let whole = server.ask("/v1/completions", &body);
+    for choice in whole["choices"].as_array().unwrap() {
+        let logprobs = &choice["logprobs"];
+        let tokens: Vec<&str> =
+            logprobs["tokens"].as_array().unwrap().iter().map(|token| token.as_str().unwrap()).collect();
+        assert_eq!((tokens.len(), tokens.concat().as_str()), (9, choice["text"].as_str().unwrap()));
+        assert_eq!(logprobs["text_offset"], json!([0, 1, 2, 3, 4, 5, 6, 7, 8]));
+        assert_eq!(logprobs["top_logprobs"][3].as_object().unwrap().len(), 2);
+        for at in 0..7 {
+            let [found, expected] = [&logprobs["token_logprobs"][at], &scored["token_logprobs"][at]]
+                .map(|value| value.as_f64().unwrap());
+            assert!((found - expected).abs() < 1e-6, "{at}: {found} {expected}");
+        }
+    }
+    // Without a token of its own, as tools that score texts ask for it; and at the start of a stream.
+    body["max_tokens"] = json!(0);
+    let first = server.ask("/v1/completions", &body)["choices"][0].clone();
+    assert_eq!((&first["text"], &first["finish_reason"]), (&json!("the cat"), &json!("length")));
+    assert_eq!(first["logprobs"]["tokens"].as_array().unwrap().len(), 7);
+    body["max_tokens"] = json!(2);
+    body["stream"] = json!(true);
+    let events = server.post("/v1/completions", &body.to_string()).events();
+    assert_eq!(events[0]["choices"][0]["logprobs"], first["logprobs"]);
 }
 
 #[test]
@@ -220,8 +270,8 @@ fn wrong_fields_are_named() {
         (r#"{"presence_penalty": 1}"#, "presence_penalty", "use repeat_penalty"),
         (r#"{"logit_bias": {"5": 1}}"#, "logit_bias", "not available"),
         (r#"{"stream_options": 1}"#, "stream_options", "include_usage"),
-        (r#"{"tempreature": 1}"#, "tempreature", "is no field of this route"),
-        (r#"{"echo": true, "logprobs": 1}"#, "echo", "/v1/score"),
+        (r#"{"tempreature": 1}"#, "tempreature", "is not a field of this route"),
+        (r#"{"echo": true, "logprobs": 1, "state": "x"}"#, "echo", "the text of a state"),
         (r#"{"return_state": true, "n": 2}"#, "return_state", "belongs to one text"),
     ] {
         let message = server.refused("/v1/completions", body, 400, Some(param));

@@ -29,6 +29,9 @@ fn headers_that_come_slowly_or_not_at_all_end_the_connection() {
     let began = Instant::now();
     // Half-open: nothing is ever sent. Slow-loris: a line every 200 ms, for ever.
     let mut silent = server.connect();
+    // Idle: a request is answered, and no other comes.
+    let mut idle = server.connect();
+    idle.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut slow = server.connect();
     slow.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n").unwrap();
     let mut number = 0;
@@ -38,6 +41,9 @@ fn headers_that_come_slowly_or_not_at_all_end_the_connection() {
         assert!(began.elapsed() < Duration::from_secs(20), "the slow connection is still open");
     }
     assert_eq!(silent.read(&mut [0; 1]).unwrap_or(0), 0);
+    let mut answer = String::new();
+    idle.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("}"), "{answer}");
     assert!(began.elapsed() < Duration::from_secs(20));
     is_served(&server);
 }

@@ -60,6 +60,20 @@ fn crowd_beyond_the_limit_gets_answers_or_429_and_nothing_else() {
 }
 
 #[test]
+fn client_that_does_not_read_loses_its_connection_and_its_place() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, &format!("{LONG} --streams 1 --queue 1 --write-timeout 0.5"));
+    let unread = begun(&server);
+    let waiting = server.post("/v1/completions", r#"{"prompt": "the", "max_tokens": 4}"#);
+    assert_eq!(waiting.status, 200, "{waiting:?}");
+    server.until("the place is free", || server.metric("rnn_streams{") == 0.);
+    // What the system had taken from the server is still there, and then nothing.
+    let mut rest = vec![];
+    let _ = { unread }.read_to_end(&mut rest);
+    assert!(rest.len() > 1000 && !rest.ends_with(b"data: [DONE]\n\n"), "{} bytes", rest.len());
+}
+
+#[test]
 fn request_ends_at_its_time() {
     let folder = Folder::with_model();
     let server = Server::start(&folder, &format!("{LONG} --timeout 0.5"));

@@ -1,5 +1,7 @@
 //! `/v1/predict`, `/v1/score`, `/v1/inspect` and the routes about the server.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::client::Server;
@@ -24,7 +26,14 @@ fn answers_are_those_of_the_command() {
     folder.done(&format!(
         "train gru --task forecast --data series.csv --rows 8 --horizon 3 --out forecaster {TINY_SEQUENCES}"
     ));
-    let server = Server::start(&folder, "classifier translator forecaster");
+    let stores: String =
+        (0..200).flat_map(|n| ["a", "b"].map(|store| format!("{n},{store},{}\n", n % 7))).collect();
+    let stores = format!("step,store,value\n{stores}");
+    folder.write("stores.csv", &stores);
+    folder.done(&format!(
+        "train gru --task forecast --data stores.csv --series-column store --horizon 3 --out of_stores {TINY_SEQUENCES}"
+    ));
+    let server = Server::start(&folder, "classifier translator forecaster of_stores");
     let ask = |model: &str, input: Value| {
         server.ask("/v1/predict", &json!({"model": model, "input": input}))["data"]
             .as_array()
@@ -41,6 +50,9 @@ fn answers_are_those_of_the_command() {
     let forecast = lines(&folder.done("predict forecaster --data series.csv --json"));
     assert_eq!(ask("forecaster", json!(table)), forecast);
     assert_eq!(forecast[0]["mean"].as_array().unwrap().len(), 3);
+    let forecast = lines(&folder.done("predict of_stores --data stores.csv --json"));
+    assert_eq!(ask("of_stores", json!(stores)), forecast);
+    assert_eq!(forecast.len(), 2);
 
     let body = json!({"model": "translator", "input": "3 may 1999", "beams": 3, "alignment": true});
     let aligned = &server.ask("/v1/predict", &body)["data"][0]["alignment"];
@@ -56,10 +68,36 @@ fn answers_are_those_of_the_command() {
     refused(json!({"model": "classifier"}), "input");
     refused(json!({"model": "classifier", "input": "ab", "beams": 2}), "beams");
     refused(json!({"model": "classifier", "input": "ab", "format": "xls"}), "format");
-    let text = server.refused("/v1/completions", r#"{"model": "classifier"}"#, 400, Some("model"));
-    assert!(text.contains("its task is classify; only a language model writes"), "{text}");
+    refused(json!({"model": "classifier", "input": "ab c", "format": "conll"}), "format");
+    for more in ["", r#", "prompt": "ab", "echo": true, "logprobs": 1"#] {
+        let body = format!(r#"{{"model": "classifier"{more}}}"#);
+        let text = server.refused("/v1/completions", &body, 400, Some("model"));
+        assert!(text.contains("its task is classify; only a language model writes"), "{text}");
+    }
     let none = server.refused("/v1/predict", r#"{"input": "ab"}"#, 400, Some("model"));
-    assert_eq!(none, "model: is missing; expected one of classifier, translator, forecaster");
+    assert_eq!(none, "model: is missing; expected one of classifier, translator, forecaster, of_stores");
+}
+
+#[test]
+fn words_with_further_columns_are_tagged_as_by_the_command() {
+    let folder = Folder::new();
+    let sentences: String = (0..40).map(|n| format!("w{} A X\nv B Y\n\n", n % 7)).collect();
+    folder.write("words.conll", &sentences);
+    let line = format!("--feature-columns 1 --out tagger {TINY_SEQUENCES}");
+    folder.done(&format!("train gru --task tag --data words.conll {line}"));
+    let server = Server::start(&folder, "tagger");
+    let words = "w1 A\nv B\n\nv B\n";
+    folder.write("questions.conll", words);
+    let expected = lines(&folder.done("predict tagger --data questions.conll --json"));
+    let found = server.ask("/v1/predict", &json!({"input": words, "format": "conll"}));
+    assert_eq!((&found["data"], expected.len()), (&json!(expected), 2));
+    assert_eq!(found["data"][0]["tokens"], json!(["w1", "v"]));
+    assert_eq!(server.get("/props").json()["models"][0]["columns"], json!(["1"]));
+    let plain = server.refused("/v1/predict", r#"{"input": "w1 v"}"#, 400, Some("input"));
+    assert!(plain.contains("also reads column 1 of each word"), "{plain}");
+    let short =
+        server.refused("/v1/predict", r#"{"input": "w1\nv\n", "format": "conll"}"#, 400, Some("input"));
+    assert!(!short.contains("/tmp") && !short.contains(".tmp"), "{short}");
 }
 
 #[test]
@@ -85,6 +123,19 @@ fn scores_are_those_of_the_command() {
     assert!(units.iter().all(|unit| unit.as_array().unwrap().iter().all(within)));
     assert!(units.iter().any(|unit| unit[0] != unit[6]));
     server.refused("/v1/inspect", r#"{"input": ""}"#, 400, Some("input"));
+
+    // The gates of an LSTM's unit give the value of the unit.
+    let gates = server.ask("/v1/inspect", &json!({"input": "the cat", "unit": 5}))["gates"].clone();
+    let gates: BTreeMap<String, Vec<f64>> = serde_json::from_value(gates).unwrap();
+    let names: Vec<&str> = gates.keys().map(String::as_str).collect();
+    assert_eq!(names, ["candidate", "cell", "forget", "input", "output"]);
+    for at in 0..7 {
+        let value = gates["output"][at] * gates["cell"][at].tanh();
+        let expected = units[5][at].as_f64().unwrap() / 1000.;
+        assert!((value - expected).abs() < 1e-3, "{at}: {value} {expected}");
+    }
+    let beyond = server.refused("/v1/inspect", r#"{"input": "a", "unit": 8}"#, 400, Some("unit"));
+    assert_eq!(beyond, "unit: is 8; expected 0 to 7");
 }
 
 #[test]

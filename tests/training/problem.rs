@@ -158,6 +158,7 @@ impl Problem {
             text_column: prepared.text_column.clone(),
             schema: prepared.schema.clone(),
             data: None,
+            converted_from: None,
             stored: None,
             dtype: DType::F32,
             zoo_version: "0.1.0".into(),
@@ -270,7 +271,14 @@ impl Model {
         }
         let readout = if task.name() == "tag" { Readout::Every } else { Readout::Last };
         let (vocabulary_size, outputs) = (shape.vocabulary, shape.outputs);
-        Ok(ModelConfig::Predictor(PredictorConfig { vocabulary_size, outputs, readout, dropout, rnn }))
+        Ok(ModelConfig::Predictor(PredictorConfig {
+            vocabulary_size,
+            outputs,
+            readout,
+            dropout,
+            embedding_dropout,
+            rnn,
+        }))
     }
 }
 

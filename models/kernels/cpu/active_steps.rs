@@ -82,7 +82,8 @@ impl ActiveSteps {
         self.counts.iter().sum()
     }
 
-    /// Return one worker's rows of the batch. All workers have about as many steps.
+    /// Return one worker's rows of the batch. The steps of all rows are divided evenly; a row goes to the worker in
+    /// whose share its first step lies.
     pub(crate) fn share(&self, worker: Worker<'_>) -> Range<usize> {
         let steps = worker.share(self.len());
         let [mut from, mut to, mut before] = [0; 3];
@@ -96,7 +97,7 @@ impl ActiveSteps {
     }
 
     /// Return step and row of each active step, step by step, in the order of the sequences: that of sums over steps.
-    pub(crate) fn by_sequence(&self) -> Vec<(usize, usize)> {
+    pub(crate) fn in_batch_order(&self) -> Vec<(usize, usize)> {
         let of_step = |t| self.rows.iter().filter(move |&&row| row < self.count(t)).map(move |&row| (t, row));
         (0..self.counts.len()).flat_map(of_step).collect()
     }
@@ -169,7 +170,7 @@ mod tests {
         assert_eq!((0..4).map(|t| steps.count(t)).collect::<Vec<_>>(), [3, 3, 1, 0]);
         assert_eq!((0..4).map(|row| steps.steps(row)).collect::<Vec<_>>(), [3, 2, 2, 0]);
         assert_eq!((steps.len(), steps.is_full()), (7, false));
-        assert_eq!(steps.by_sequence(), [(0, 1), (0, 0), (0, 2), (1, 1), (1, 0), (1, 2), (2, 0)]);
+        assert_eq!(steps.in_batch_order(), [(0, 1), (0, 0), (0, 2), (1, 1), (1, 0), (1, 2), (2, 0)]);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! are scalar multiply-adds. `scripts/bench/tune NAME VALUE...` measures other values of one constant; it
 //! relies on one constant per line, `pub(crate) const NAME: TYPE = VALUE;`.
 
-// Tiles of matrix products. The micro-kernel is instantiated for the sizes that these four allow; larger values
-// need further lines in `product/tile.rs`.
+// Tiles of matrix products. The micro-kernels are instantiated for the sizes that these constants allow; larger values
+// need further lines in `product/tile.rs` and `bf16/dot.rs`, other ones in `int8/dot.rs`.
 
 /// Vectors in a row of the widest tile. A wider tile uses each left element for more columns, but leaves registers for
 /// fewer rows.
@@ -18,7 +18,7 @@ pub(crate) const TILE_ROWS: usize = 12;
 /// panel and a broadcast left element.
 pub(crate) const TILE_SUMS_OF_32_REGISTERS: usize = 24;
 
-/// Vectors of sums in a tile of int8 on processors with 16 registers.
+/// Vectors of sums in a tile of int8 on processors with 16 registers; those with 32 divide each sum in parts up to it.
 pub(crate) const TILE_SUMS_OF_16_REGISTERS: usize = 12;
 
 /// Rows of the tallest tile of 1, 2, 3 and 4 vectors on processors with 16 registers. With one more the compiler keeps
@@ -111,8 +111,9 @@ pub(crate) const CLASS_BLOCK_MIN: usize = 16;
 /// Classes of the largest block. Changes last bits likewise.
 pub(crate) const CLASS_BLOCK_MAX: usize = 256;
 
-/// Classes whose weights are packed at a time for the gradient of the rows.
-pub(crate) const CLASS_DEPTH_BLOCK: usize = 512;
+/// Classes whose weights are packed at a time for the gradient of the rows. Their scores of a tile's rows, a cache line
+/// for each class, stay in the L1 cache beside the packed weights while all tiles pass by.
+pub(crate) const CLASS_DEPTH_BLOCK: usize = 128;
 
 // Memory and threads.
 

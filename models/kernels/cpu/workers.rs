@@ -15,7 +15,7 @@ use pulp::{Simd, WithSimd};
 use super::simd::Isa;
 use super::tuning::BARRIER_SPINS;
 
-/// The state of a lock that one worker takes.
+/// The message if the lock of an item is poisoned.
 const NOT_POISONED: &str = "invariant: a thread that panics with the lock ends the call";
 
 /// The limit that [`set_threads`] has set; 0 without one.

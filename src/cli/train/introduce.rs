@@ -6,14 +6,6 @@ use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::listing::{counted, has};
 use rnn_zoo::training::Run;
 
-use crate::cli::quote::quoted;
-
-/// Return the command line of this process, quoted for a shell.
-pub fn command_line() -> String {
-    let arguments = std::env::args().skip(1).map(|argument| quoted(&argument));
-    std::iter::once("rnn".to_string()).chain(arguments).collect::<Vec<_>>().join(" ")
-}
-
 /// Print a description of the model and its data.
 pub fn introduce(run: &Run, device: &Device) {
     let splits = run.splits();
@@ -28,11 +20,13 @@ pub fn introduce(run: &Run, device: &Device) {
         format!(", a vocabulary of {} {}s", tokenizer.vocabulary_size(), tokenizer.unit())
     });
     note!(
-        "{} ({}): {} parameters on {}; {train} training targets, {valid} validation targets{rows}{vocabulary}",
+        "{} ({}): {} parameters on {}; {train} training target{}, {valid} validation target{}{rows}{vocabulary}",
         run.config().model,
         run.config().task,
         run.trainer.parameters.count(),
         rnn_zoo::device::name(device),
+        plural(train),
+        plural(valid),
     );
     let valid_notes =
         splits.valid.iter().flat_map(|valid| valid.notes()).map(|note| format!("validation: {note}"));

@@ -11,10 +11,11 @@ use rnn_zoo::training::schedule::Schedule;
 use rnn_zoo::training::{Checkpoint, Ending, Options, Run};
 
 use super::args::Args;
-use super::introduce::{command_line, introduce};
+use super::introduce::introduce;
 use crate::cli::flags::usage;
 use crate::cli::next_commands::for_card;
 use crate::cli::note::note;
+use crate::cli::quote::command_line;
 use crate::cli::quote::quoted_path;
 use crate::cli::training::Period;
 

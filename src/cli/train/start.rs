@@ -18,11 +18,12 @@ use rnn_zoo::training::{Filled, Options, Run};
 use super::args::Args;
 use super::classes;
 use super::effect;
-use super::introduce::{command_line, introduce};
+use super::introduce::introduce;
 use crate::cli::bundle_argument::Bundle;
 use crate::cli::flags::usage;
 use crate::cli::next_commands::for_card;
 use crate::cli::note::note;
+use crate::cli::quote::command_line;
 use crate::cli::read_args::announce;
 use crate::cli::refusal::in_backticks;
 

@@ -10,13 +10,13 @@ use super::ts_file;
 use crate::data::archive_names::{TRAIN, is_ts, test_of};
 use crate::data::divided::{Divided, Items, ItemsOf, VALID_NAMES, find, names_of};
 use crate::data::encoding::Encoding;
-use crate::data::hub::{self, Endpoint};
 use crate::data::source::Source;
+use crate::hub::{self, Endpoint};
 use crate::listing::{listed, thousands};
 use crate::{Error, Result};
 
 /// Extensions of files of series.
-const EXTENSIONS: [&str; 3] = ["ts", "csv", "tsv"];
+const EXTENSIONS: [&str; 4] = ["ts", "csv", "tsv", "jsonl"];
 
 /// Series with classes in splits.
 pub type SeriesCorpus = Divided<SeriesFile>;
@@ -67,7 +67,7 @@ pub fn is_ts_source(source: &Source) -> bool {
     match source {
         Source::Builtin(_) => false,
         Source::File(path) => is_ts(path),
-        Source::Hub { file, .. } => is_ts(Path::new(file)),
+        Source::Hub(address) => is_ts(Path::new(&address.file)),
         Source::Directory(folder) => {
             folder.join("train.ts").exists() || pairs(folder).is_ok_and(|pairs| !pairs.is_empty())
         }
@@ -77,7 +77,7 @@ pub fn is_ts_source(source: &Source) -> bool {
 /// Open series with classes: a `.ts` file or a table, or a folder of such files. `columns` are those of tables.
 ///
 /// `NAME_TRAIN.ts` brings `NAME_TEST.ts` beside it along as the test split. A folder holds one such pair, or `train`,
-/// and optionally `valid` and `test`, with the extension `.ts`, `.csv` or `.tsv`.
+/// and optionally `valid` and `test`, with the extension `.ts`, `.csv`, `.tsv` or `.jsonl`.
 ///
 /// # Errors
 /// If a file cannot be fetched or read or is invalid, the folder has several pairs or no training file, or a table is
@@ -92,9 +92,7 @@ pub fn open(
         Source::Builtin(builtin) => {
             Err(Error::invalid("data", format!("builtin:{} holds no series with classes", builtin.name())))
         }
-        Source::Hub { owner, name, file } => {
-            open(&hub::dataset_file(&Endpoint::from_env()?, owner, name, file)?).map(Divided::file)
-        }
+        Source::Hub(address) => open(&hub::data_file(&Endpoint::from_env()?, address)?).map(Divided::file),
         Source::File(path) => match test_of(path).filter(|test| test.exists()) {
             Some(test) => folder_of(path, path, &test, open),
             None => open(path).map(Divided::file),

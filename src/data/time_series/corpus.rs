@@ -21,9 +21,9 @@ use super::{long_table, wide_table};
 use crate::data::divided::VALID_NAMES;
 use crate::data::fingerprint::fingerprint;
 use crate::data::fractions::Fractions;
-use crate::data::hub::{self, Endpoint};
 use crate::data::json_rows::is_jsonl;
 use crate::data::source::{Source, Split};
+use crate::hub::{self, Endpoint};
 use crate::listing::{counted, listed};
 use crate::{Error, Result};
 
@@ -259,8 +259,8 @@ impl Files {
                 let problem = format!("builtin:{} holds no time series in a table", builtin.name());
                 Err(Error::invalid("data", problem))
             }
-            Source::Hub { owner, name, file } => {
-                let train = hub::dataset_file(&Endpoint::from_env()?, owner, name, file)?;
+            Source::Hub(address) => {
+                let train = hub::data_file(&Endpoint::from_env()?, address)?;
                 Ok(Self { train, valid: None, test: None, named: Split::All })
             }
             Source::File(path) => Self::around(path),

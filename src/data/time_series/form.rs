@@ -3,9 +3,10 @@
 //! A timestamp is an integer, or a date in one of the forms of [`FORMS`]; then it is held as milliseconds since 1970. A
 //! date with an offset is converted to UTC; one without is taken as it stands.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime};
 use serde::{Deserialize, Serialize};
 
 /// The forms of dates in the notation of `strftime`, in the order in which they are tried. A column has the first that
@@ -56,16 +57,13 @@ impl TimeFormat {
     /// Find the form of a column. `Err` has the first text that no form fits where the others do.
     ///
     /// If several forms fit, as `%m/%d/%Y` and `%d/%m/%Y` may, the column has the one with the fewest different steps
-    /// between successive rows, and of equal ones the first.
+    /// between successive rows, counted in months if all rows are of one day of the month; of equal ones the first.
     pub(super) fn find(texts: &[&str]) -> Result<Self, usize> {
         let fits = |form: &str| texts.iter().all(|text| parse(form, text).is_some());
         let dates = FORMS.iter().filter(|form| fits(form));
         let steps = |form: &str| {
             let times: Vec<i64> = texts.iter().filter_map(|text| parse(form, text)).collect();
-            let mut steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            steps.sort_unstable();
-            steps.dedup();
-            steps.len()
+            different_steps(&times)
         };
         if let Some(form) = dates.min_by_key(|form| steps(form)) {
             return Ok(Self((*form).into()));
@@ -100,6 +98,20 @@ impl fmt::Display for TimeFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
+}
+
+/// The number of different steps between successive timestamps: in months if all are of one day of the month, and in
+/// milliseconds.
+fn different_steps(times: &[i64]) -> (usize, usize) {
+    let dates = times.iter().filter_map(|&time| Some(DateTime::from_timestamp_millis(time)?.naive_utc()));
+    let (days, months): (BTreeSet<u32>, Vec<i64>) =
+        dates.map(|date| (date.day(), 12 * i64::from(date.year()) + i64::from(date.month()))).unzip();
+    let count = |places: &[i64]| {
+        let steps: BTreeSet<i64> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        steps.len()
+    };
+    let exact = count(times);
+    (if days.len() == 1 { count(&months) } else { exact }, exact)
 }
 
 /// The timestamp of a text in a form.
@@ -163,6 +175,10 @@ mod tests {
     fn of_two_forms_that_fit_the_more_regular_one_is_chosen() {
         assert_eq!(found(&["01/02/2020", "02/02/2020", "03/02/2020"]).0, "%d/%m/%Y");
         assert_eq!(found(&["02/01/2020", "02/02/2020", "02/03/2020"]).0, "%m/%d/%Y");
+        let months: Vec<String> =
+            (0..24).map(|n| format!("01/{:02}/{}", n % 12 + 1, 2010 + n / 12)).collect();
+        let months: Vec<&str> = months.iter().map(String::as_str).collect();
+        assert_eq!(found(&months).0, "%d/%m/%Y", "months of two years have other lengths");
     }
 
     #[test]

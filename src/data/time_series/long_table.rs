@@ -94,9 +94,11 @@ impl ColumnPlaces {
         };
         let names = listed(&rows.names, ", ");
         if targets.is_empty() {
+            let reason =
+                (0..rows.names.len()).filter(free).find_map(|at| rows.first_text(at)).unwrap_or_default();
             return Err(Error::file(
                 &rows.path,
-                format!("has no column of numbers to forecast (columns: {names})"),
+                format!("has no column of numbers to forecast (columns: {names}){reason}"),
             ));
         }
         if let Some(&twice) = targets.iter().find(|at| !free(at)) {

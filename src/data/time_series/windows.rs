@@ -15,7 +15,7 @@ use crate::data::source::Split;
 /// The distance between the beginnings of successive forecasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stride {
-    /// So many steps.
+    /// A fixed number of steps.
     Steps(usize),
     /// As few steps as leave at most so many windows. It has no divisor in common with a season, so that forecasts
     /// begin at all of its steps.
@@ -85,7 +85,7 @@ impl Stride {
             Self::Steps(steps) => steps.max(1),
             Self::Most(most) => {
                 let mut steps = windows.div_ceil(most.max(1)).max(1);
-                while season > 1 && greatest_divisor(steps, season) > 1 {
+                while season > 1 && greatest_common_divisor(steps, season) > 1 {
                     steps += 1;
                 }
                 steps
@@ -94,8 +94,8 @@ impl Stride {
     }
 }
 
-fn greatest_divisor(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { greatest_divisor(b, a % b) }
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 impl Examples for SeriesWindows {

@@ -1,51 +1,19 @@
-//! A bundle as an ONNX file, with its tokenizer beside it.
+//! A bundle's network as an ONNX file.
 
-use std::path::{Path, PathBuf};
-
-use candle_core::Device;
 use prost::Message;
 
 use super::graph::Graph;
 use super::network::network;
 use super::proto::{IR_VERSION, Model, OPSET, OperatorSet, Property};
-use crate::bundle::{Config, load};
+use crate::bundle::Config;
 use crate::parameters::NamedTensors;
-use crate::{Error, Result, atomic};
+use crate::{Error, Result};
 
 /// The largest size of a message of protocol buffers, in bytes.
 const LARGEST: usize = 1 << 31;
 
 /// The key of `config.json` in the metadata.
 pub(super) const CONFIG: &str = "rnn_zoo.config";
-
-/// Write the bundle at `path` as an ONNX file, and its tokenizer, if it has one, as `STEM.tokenizer.json` in the same
-/// folder. Returns the files. Existing ones are replaced with `force` alone.
-///
-/// # Errors
-/// If the bundle cannot be loaded, its network has parts that ONNX does not have, or a file exists or cannot be
-/// written.
-pub fn export(path: &Path, out: &Path, force: bool) -> Result<Vec<PathBuf>> {
-    let loaded = load(path)?;
-    let tokenizer = loaded.tokenizer_bytes()?;
-    let mut files = vec![out.to_path_buf()];
-    files.extend(tokenizer.is_some().then(|| out.with_extension("tokenizer.json")));
-    if let Some(existing) = files.iter().find(|file| file.exists() && (!force || file.is_dir())) {
-        let remedy = if existing.is_dir() {
-            "is a folder; choose another option `out`"
-        } else {
-            "exists; set option `force` to replace it, or choose another option `out`"
-        };
-        return Err(Error::file(existing, remedy));
-    }
-    let parameters = loaded.read(&Device::Cpu)?.parameters;
-    let bytes = encode(&loaded.config, &parameters).map_err(|error| Error::file(path, error))?;
-    let contents = [Some(bytes), tokenizer].into_iter().flatten();
-    for (file, bytes) in files.iter().zip(contents) {
-        let written = atomic::write(file, &bytes);
-        written.map_err(|error| Error::file(file, format!("cannot be written: {error}")))?;
-    }
-    Ok(files)
-}
 
 /// Encode a network as an ONNX model: its graph, its parameters in f32, and `config.json` in the metadata.
 ///

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 
 /// A model of an ONNX file.
 #[derive(Debug)]
-pub struct Imported {
+pub struct Decoded {
     /// The configuration of the bundle that was exported.
     pub config: Config,
     /// The parameters under their names of PyTorch, in f32.
@@ -28,7 +28,7 @@ pub struct Imported {
 /// # Errors
 /// If the bytes are not such a model: cut short, of another program, or with tensors that are missing, named twice,
 /// stored in another file, not finite, or whose size disagrees with their shape.
-pub fn decode(path: &Path, bytes: &[u8]) -> Result<Imported> {
+pub fn decode(path: &Path, bytes: &[u8]) -> Result<Decoded> {
     let file = |problem: String| Error::file(path, problem);
     let model = Model::decode(bytes)
         .map_err(|error| file(format!("is cut short or not an ONNX file: {error}; export it again")))?;
@@ -54,7 +54,7 @@ pub fn decode(path: &Path, bytes: &[u8]) -> Result<Imported> {
     for (name, rnn) in stacks(&config.network) {
         unpack(&mut tensors, &name, rnn).map_err(|error| file(error.to_string()))?;
     }
-    Ok(Imported { config, parameters: tensors })
+    Ok(Decoded { config, parameters: tensors })
 }
 
 /// Return the recurrent stacks of a network with the prefixes of their parameters.

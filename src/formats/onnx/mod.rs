@@ -7,13 +7,15 @@
 //! | `stack.rs` | recurrent stacks as the operators RNN, LSTM and GRU |
 //! | `readout.rs` | readouts of classifiers |
 //! | `network.rs`, `forecaster.rs` | whole networks |
-//! | `export.rs` | a bundle as a file |
+//! | `export.rs` | a bundle's network as a file |
 //! | `import.rs` | such a file as a configuration and parameters |
+//! | `format.rs` | both as a format of the registry |
 //!
 //! `docs/formats.md` describes the inputs and outputs of each graph.
 
 mod export;
 mod forecaster;
+mod format;
 mod graph;
 mod import;
 mod network;
@@ -21,5 +23,6 @@ mod proto;
 mod readout;
 mod stack;
 
-pub use export::{encode, export};
-pub use import::{Imported, decode};
+pub use export::encode;
+pub use format::Onnx;
+pub use import::{Decoded, decode};

@@ -216,14 +216,14 @@ impl Update {
     fn new(dynamic: &Dynamic, statistics: Option<&Statistics>, trained: &NamedTensors) -> Result<Self> {
         let Dynamic { lr, decay, .. } = *dynamic;
         let Some(statistics) = statistics else {
-            let fixed = trained.iter().map(|(name, home)| Ok((name.clone(), home.unsqueeze(0)?)));
+            let fixed = trained.iter().map(|(name, tensor)| Ok((name.clone(), tensor.unsqueeze(0)?)));
             return Ok(Self { fixed: fixed.collect::<Result<_>>()?, rates: Some([lr, decay]) });
         };
         let mean = statistics.mean()?.max(f64::MIN_POSITIVE);
-        let fixed = trained.iter().zip(statistics.rms.values()).map(|((name, home), rms)| {
+        let fixed = trained.iter().zip(statistics.rms.values()).map(|((name, tensor), rms)| {
             let lrs = ((rms + EPSILON)?.recip()? * lr)?;
             let decays = (rms * (decay / mean))?.minimum(1.)?;
-            Ok((name.clone(), Tensor::stack(&[home, &lrs, &decays], 0)?))
+            Ok((name.clone(), Tensor::stack(&[tensor, &lrs, &decays], 0)?))
         });
         Ok(Self { fixed: fixed.collect::<Result<_>>()?, rates: None })
     }
@@ -256,24 +256,25 @@ impl Update {
 
     /// Updates a parameter in place, in one pass over memory.
     fn move_all<T: WithDType>(&self, present: &mut [T], gradient: &[T], fixed: &[T]) {
-        let (home, own) = fixed.split_at(present.len());
-        let pieces = present.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).zip(home.chunks(PIECE));
+        let (trained, own) = fixed.split_at(present.len());
+        let pieces = present.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).zip(trained.chunks(PIECE));
         let Some([lr, decay]) = self.rates else {
-            let (lrs, decays) = own.split_at(home.len());
+            let (lrs, decays) = own.split_at(trained.len());
             let rates = lrs.chunks(PIECE).zip(decays.chunks(PIECE));
-            parallel::map(pieces.zip(rates).collect(), |(((present, gradient), home), (lrs, decays))| {
+            parallel::map(pieces.zip(rates).collect(), |(((present, gradient), trained), (lrs, decays))| {
                 let rates = lrs.iter().zip(decays);
-                for (((p, &g), &home), (&lr, &decay)) in present.iter_mut().zip(gradient).zip(home).zip(rates)
+                for (((p, &g), &trained), (&lr, &decay)) in
+                    present.iter_mut().zip(gradient).zip(trained).zip(rates)
                 {
-                    *p = *p + decay * (home - *p) - lr * g;
+                    *p = *p + decay * (trained - *p) - lr * g;
                 }
             });
             return;
         };
         let (lr, decay) = (T::from_f64(lr), T::from_f64(decay));
-        parallel::map(pieces.collect(), |((present, gradient), home)| {
-            for ((p, &g), &home) in present.iter_mut().zip(gradient).zip(home) {
-                *p = *p + decay * (home - *p) - lr * g;
+        parallel::map(pieces.collect(), |((present, gradient), trained)| {
+            for ((p, &g), &trained) in present.iter_mut().zip(gradient).zip(trained) {
+                *p = *p + decay * (trained - *p) - lr * g;
             }
         });
     }

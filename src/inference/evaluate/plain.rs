@@ -85,10 +85,8 @@ mod tests {
         let rnn = RecurrentConfig::Lstm(rnn.into());
         network(&ModelConfig::Predictor(PredictorConfig {
             vocabulary_size,
-            outputs,
-            readout,
             dropout: 0.5,
-            rnn,
+            ..PredictorConfig::new(outputs, readout, rnn)
         }))
         .0
     }

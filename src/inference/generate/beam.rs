@@ -183,16 +183,16 @@ impl BeamSearch {
         let offsets: Vec<f64> = beam.iter().enumerate().map(offset).collect();
         let most = SORTED_AT_ONCE.max(2 * self.beams);
         let mut last = None;
-        let best = move || {
+        let next_part = move || {
             let texts = offsets.iter().enumerate().map(|(parent, &offset)| {
                 let scores = reader.scores(parent);
                 Extensions { parent, offset, scores }
             });
-            let best = best(most, last.as_ref(), texts, |token| !self.banned.contains(&token));
-            last = Some(*best.last()?);
-            Some(best)
+            let part = best(most, last.as_ref(), texts, |token| !self.banned.contains(&token));
+            last = Some(*part.last()?);
+            Some(part)
         };
-        iter::from_fn(best).flatten()
+        iter::from_fn(next_part).flatten()
     }
 
     /// End a text and compute its score.

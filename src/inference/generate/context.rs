@@ -39,30 +39,50 @@ impl Context {
         Self { state, last, unread: VecDeque::new(), recent }
     }
 
-    /// Append the tokens of a prompt. [`Context::read_window`] reads them.
+    /// Append the tokens of a prompt. [`Context::read_windows`] reads them.
     pub fn extend(&mut self, prompt: &[u32]) {
         self.unread.extend(prompt);
         prompt.iter().for_each(|&token| self.recent.push(token));
     }
 
-    /// The number of tokens that the next [`Context::read_window`] reads: 0 after the last window of the prompt,
+    /// The number of tokens that the next [`Context::read_windows`] reads: 0 after the last window of the prompt,
     /// at most 256.
     pub fn window(&self) -> usize {
         self.unread.len().min(WINDOW)
     }
 
-    /// Read one window of the prompt, without scores.
+    /// Read one window of the prompt of each of several texts side by side, without scores. Texts whose prompt has been
+    /// read stay as they are.
     ///
     /// # Errors
     /// Errors from candle.
-    pub fn read_window(&mut self, network: &dyn Network, device: &Device) -> Result<()> {
-        let mut window: Vec<u32> = self.unread.drain(..self.window()).collect();
-        let Some(next) = window.pop() else { return Ok(()) };
-        window.insert(0, self.last);
-        let inputs = Tensor::new(window, device)?.unsqueeze(0)?; // (1, time)
-        self.state = network.encode(&inputs.into(), Some(&self.state), None)?.1.detach();
-        self.last = next;
+    pub fn read_windows<'c>(
+        contexts: impl IntoIterator<Item = &'c mut Self>,
+        network: &dyn Network,
+        device: &Device,
+    ) -> Result<()> {
+        let mut contexts: Vec<_> = contexts.into_iter().filter(|context| context.window() > 0).collect();
+        let windows: Vec<Vec<u32>> = contexts.iter_mut().map(|context| context.take_window()).collect();
+        let lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
+        let Some(&longest) = lengths.iter().max() else { return Ok(()) };
+        let padding = |window: &Vec<u32>| std::iter::repeat_n(0, longest - window.len());
+        let inputs = windows.iter().flat_map(|window| window.iter().copied().chain(padding(window)));
+        let inputs = Tensor::from_iter(inputs, device)?.reshape((windows.len(), longest))?; // (texts, time)
+        let states: Vec<State> = contexts.iter().map(|context| context.state.clone()).collect();
+        let lengths = lengths.iter().any(|&length| length < longest).then_some(&lengths[..]);
+        let (_, after) = network.encode(&inputs.into(), Some(&State::join(&states)?), lengths)?;
+        for (row, context) in contexts.into_iter().enumerate() {
+            context.state = after.select(&[row])?.detach();
+        }
         Ok(())
+    }
+
+    /// Take the next window from the prompt: `last` and the tokens after it but one, which is the new `last`.
+    fn take_window(&mut self) -> Vec<u32> {
+        let window: Vec<u32> = self.unread.drain(..self.window()).collect();
+        let read = [self.last].into_iter().chain(window.iter().copied()).take(window.len()).collect();
+        self.last = window.last().copied().unwrap_or(self.last);
+        read
     }
 
     /// Read the whole prompt.
@@ -71,7 +91,7 @@ impl Context {
     /// Errors from candle.
     pub fn read(&mut self, network: &dyn Network, device: &Device) -> Result<()> {
         while self.window() > 0 {
-            self.read_window(network, device)?;
+            Self::read_windows([&mut *self], network, device)?;
         }
         Ok(())
     }

@@ -30,9 +30,14 @@ impl TypedPrompt {
         Ok(Self { text: text.into_owned(), tokens, typed })
     }
 
+    /// Its tokens.
+    pub fn ids(&self) -> &[u32] {
+        &self.tokens.ids
+    }
+
     /// The number of its tokens.
     pub fn token_count(&self) -> usize {
-        self.tokens.ids.len()
+        self.ids().len()
     }
 
     /// Warnings for the user.

@@ -41,6 +41,11 @@ impl<'a> Reader<'a> {
         Ok(Self { network, device: device.clone(), state, scores: vec![], rows: 0 })
     }
 
+    /// Whether the fused kernels read, whose results for a row do not depend on the other rows.
+    pub(super) fn is_fused(&self) -> bool {
+        matches!(self.state, ReaderState::Stream(_))
+    }
+
     /// The number of tokens that are scored.
     pub(super) fn vocabulary(&self) -> usize {
         self.network.output_layer().weight().dims()[0]

@@ -1,6 +1,6 @@
 //! Continuous batching: texts that are written side by side, and that join and leave at any step.
 //!
-//! Each step reads at most one window of prompts and then adds a token to every text whose prompt has been read.
+//! Each step reads at most one window of prompts, and then adds a token to every text whose prompt has been read.
 //! So a long prompt delays the other texts by one window a step, not by its length. On the CPU every text is to
 //! the bit what it would be alone, whatever the others are and whenever they join or leave.
 
@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use candle_core::Device;
 use rnn_zoo_models::{Network, State};
 
+use super::context::Context;
 use super::event::{Event, TextId};
 use super::finish::Finish;
 use super::reader::Reader;
@@ -179,14 +180,32 @@ impl<'m> Session<'m> {
         self.reader.select(&kept)
     }
 
-    /// Read prompts, at most a window, and give the texts whose prompt has been read their rows.
-    fn admit(&mut self) -> Result<Vec<Event>> {
-        let (mut budget, mut events, mut states) = (WINDOW, vec![], vec![]);
-        while let Some(waiting) = self.waiting.front_mut() {
-            budget = waiting.read(self.network, &self.device, budget)?;
+    /// Read windows of prompts, side by side if that changes no bit; at most [`WINDOW`] tokens together.
+    fn read_prompts(&mut self) -> Result<()> {
+        let (mut budget, mut contexts) = (WINDOW, vec![]);
+        for waiting in &mut self.waiting {
+            // The first that does not fit is the last, so that no prompt overtakes another.
+            let Some(rest) = budget.checked_sub(waiting.window()) else { break };
+            budget = rest;
             if !waiting.is_read() {
-                break;
+                contexts.push(&mut waiting.text.context);
             }
+        }
+        let together = if self.reader.is_fused() { contexts.len().max(1) } else { 1 };
+        contexts.chunks_mut(together).try_for_each(|contexts| {
+            Context::read_windows(
+                contexts.iter_mut().map(|context| &mut **context),
+                self.network,
+                &self.device,
+            )
+        })
+    }
+
+    /// Read prompts, and give the texts whose prompt has been read their rows.
+    fn admit(&mut self) -> Result<Vec<Event>> {
+        self.read_prompts()?;
+        let (mut events, mut states) = (vec![], vec![]);
+        while self.waiting.front().is_some_and(Waiting::is_read) {
             let Some(waiting) = self.waiting.pop_front() else { break };
             for (id, rng) in waiting.samples {
                 let text = Text { rng, ..waiting.text.clone() };
@@ -225,19 +244,13 @@ impl<'m> Session<'m> {
 }
 
 impl Waiting<'_> {
-    /// Whether the prompt has been read, or all texts that begin with it have left.
-    fn is_read(&self) -> bool {
-        self.samples.is_empty() || self.text.context.window() == 0
+    /// The number of tokens of the prompt that are read next: 0 once it has been read, and if all its texts have left.
+    fn window(&self) -> usize {
+        if self.samples.is_empty() { 0 } else { self.text.context.window() }
     }
 
-    /// Read windows of the prompt of at most `budget` tokens together; returns what is left of the budget.
-    fn read(&mut self, network: &dyn Network, device: &Device, mut budget: usize) -> Result<usize> {
-        let context = &mut self.text.context;
-        while !self.samples.is_empty() && (1..=budget).contains(&context.window()) {
-            budget -= context.window();
-            context.read_window(network, device)?;
-        }
-        Ok(budget)
+    fn is_read(&self) -> bool {
+        self.window() == 0
     }
 }
 

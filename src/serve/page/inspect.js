@@ -1,13 +1,15 @@
 // The pane "Look inside": the hidden units of a language model while it reads a text.
 
-import { ask, byId, element, showProblem, visible } from "./api.js";
+import { ask, byId, drawn, element, showProblem, visible } from "./api.js";
 
 const COLD = [43, 108, 176];
 const WARM = [220, 110, 50];
 /** The most bits that have a shade of their own. */
 const MOST_BITS = 12;
+/** The size of the curve of a gate, and the place of its name. */
+const [WIDTH, HEIGHT, NAMES] = [720, 44, 90];
 
-/** What was read: tokens, bits, units (a row of values in [-1, 1] for each). */
+/** What was read: model, input, tokens, bits, units (a row of values in [-1, 1] for each). */
 let read = null;
 /** The numbers of the units in the chosen order. */
 let order = [];
@@ -20,9 +22,10 @@ export function startInspect(model) {
     event.preventDefault();
     showProblem();
     try {
-      const answer = await ask("/v1/inspect", { model: model().id, input: byId("inspect-text").value });
+      const input = byId("inspect-text").value;
+      const answer = await ask("/v1/inspect", { model: model().id, input });
       const units = answer.units.map((unit) => unit.map((value) => value / answer.scale));
-      read = { ...answer, units };
+      read = { ...answer, input, units };
     } catch (error) {
       showProblem(error);
       return;
@@ -105,6 +108,40 @@ function show() {
     `${read.tokens.length} tokens cost ${total.toFixed(1)} bits, ` +
     `${(total / read.tokens.length).toFixed(2)} a token; ${read.units.length} units`;
   draw();
+  showGates(read, unit);
+}
+
+/** Show the gates of a unit over the text. */
+async function showGates({ model, input, tokens }, unit) {
+  let gates;
+  try {
+    ({ gates } = await ask("/v1/inspect", { model, input, unit }));
+  } catch (error) {
+    showProblem(error);
+    return;
+  }
+  // Another unit may have been chosen meanwhile.
+  if (Number(byId("unit").value) !== unit) return;
+  byId("gates").replaceChildren(...Object.entries(gates).map(([name, values]) => curve(name, values, tokens)));
+  byId("gates-caption").textContent =
+    `Gates of unit ${unit} after each token: 0 is closed, 1 is open. Candidate and cell state lie around 0.`;
+  byId("gates-figure").hidden = Object.keys(gates).length === 0;
+}
+
+/** The curve of a gate, between 0 and 1, or around 0 if it has negative values. */
+function curve(name, values, tokens) {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const high = Math.max(1, most, -least);
+  const low = least < 0 ? -high : 0;
+  const x = (at) => NAMES + ((at + 0.5) / values.length) * (WIDTH - NAMES);
+  const y = (value) => HEIGHT - 4 - ((value - low) / (high - low)) * (HEIGHT - 8);
+  const label = `${name}: ${least.toFixed(2)} to ${most.toFixed(2)} over ${tokens.length} tokens`;
+  const chart = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label });
+  const points = values.map((value, at) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+  const zero = { class: "zero", x1: NAMES, x2: WIDTH, y1: y(0), y2: y(0) };
+  chart.append(drawn("text", { x: 0, y: HEIGHT / 2 + 4 }, name), drawn("line", zero));
+  chart.append(drawn("polyline", { class: "mean", points }));
+  return chart;
 }
 
 /** Draw the heat map: a pixel for each unit and token. */

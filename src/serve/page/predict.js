@@ -19,11 +19,13 @@ export function startPredict(model) {
     event.preventDefault();
     showProblem();
     const text = byId("predict-input").value;
-    const input = readsTable(chosen()) ? text : text.split("\n").filter((line) => line.trim());
+    const whole = readsTable(chosen()) || readsColumns(chosen());
+    const input = whole ? text : text.split("\n").filter((line) => line.trim());
     const began = performance.now();
     try {
       const body = { model: chosen().id, input };
       if (chosen().task === "translate") body.alignment = true;
+      if (readsColumns(chosen())) body.format = "conll";
       const { data } = await ask("/v1/predict", body);
       byId("answers").replaceChildren(...data.map((answer) => picture(answer, input, text)));
       byId("predict-status").textContent = `${data.length} answers in ${Math.round(performance.now() - began)} ms`;
@@ -37,9 +39,21 @@ export function startPredict(model) {
 export function modelChosen(model) {
   if (!model || model.task === "lm") return;
   const table = readsTable(model);
-  byId("predict-label").textContent = table ? "Table of a series (CSV)" : "Text, one a line";
+  byId("predict-label").textContent = label(model);
   byId("file-label").hidden = !table;
   byId("answers").replaceChildren();
+}
+
+function label(model) {
+  if (readsTable(model)) return "Table of a series (CSV)";
+  if (!readsColumns(model)) return "Text, one a line";
+  const columns = model.columns.length === 1 ? "its further column" : `its ${model.columns.length} further columns`;
+  return `A word and ${columns} on each line, an empty line between sentences`;
+}
+
+/** Whether a model reads more of each word than its text, such as its part of speech. */
+function readsColumns(model) {
+  return model.task === "tag" && model.columns?.length > 0;
 }
 
 function readsTable(model) {

@@ -38,7 +38,10 @@ async function look() {
   const before = byId("figure").value;
   byId("figure").replaceChildren(...[...names].map((name) => element("option", { value: name }, name)));
   byId("figure").value = names.has(before) ? before : "loss";
+  // The switches are made anew; the keyboard stays where it was.
+  const focused = document.activeElement?.dataset.run;
   byId("run-list").replaceChildren(...runs.map(toggle));
+  if (focused) byId("run-list").querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();
   show();
 }
 
@@ -47,6 +50,7 @@ const colour = (at) => `hsl(${(at * 137) % 360} 60% 50%)`;
 /** The switch of a run. */
 function toggle(run, at) {
   const box = element("input", { type: "checkbox", checked: !hidden.has(run.name) });
+  box.dataset.run = run.name;
   box.addEventListener("change", () => {
     hidden[box.checked ? "delete" : "add"](run.name);
     show();

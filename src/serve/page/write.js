@@ -3,6 +3,7 @@
 import { bar, byId, element, showProblem, stream, visible } from "./api.js";
 
 const ALTERNATIVES = 10;
+const BLANKS = { " ": "space", "\n": "line end", "\t": "tab" };
 const SLIDERS = ["max_tokens", "temperature", "top_p", "min_p", "repeat_penalty"];
 
 /** The prompt of the text that is shown, and its tokens: shown, token, logprob, alternatives. */
@@ -74,6 +75,8 @@ function add(choice) {
     tokens.push({ text, name, logprob: logprobs[at], alternatives: Object.entries(tops[at]) });
     const span = element("span", { className: "token", tabIndex: tokens.length === 1 ? 0 : -1 }, text);
     span.setAttribute("role", "button");
+    // Blanks have no name that could be spoken.
+    if (!text.trim()) span.setAttribute("aria-label", BLANKS[name] ?? visible(name));
     const probability = Math.exp(logprobs[at]);
     span.style.setProperty("--p", probability);
     span.title = `${visible(name)}: ${(probability * 100).toFixed(1)}%`;

@@ -94,9 +94,8 @@ fn described(
     let quantiles: Map<String, Value> =
         levels.iter().zip(quantiles).map(|(level, steps)| (level.to_string(), json!(steps))).collect();
     let mut json = json!({ "series": window.name(), "start": start, "mean": mean, "quantiles": quantiles });
-    // The columns of a named series are told apart.
     let column = set.series[window.series].column;
-    let target = targets.get(column).filter(|_| targets.len() > 1);
+    let target = target_of(window, targets);
     if let Some(object) = json.as_object_mut() {
         if let Some(target) = target {
             object.insert("column".into(), json!(column));
@@ -105,11 +104,21 @@ fn described(
         object.insert("times".into(), json!(times));
     }
     let words: Vec<String> = mean.iter().map(|value| format!("{value:.6}")).collect();
-    let name = match target {
+    let name = full_name(window, targets);
+    Answer { text: format!("{name}  {}  {}", times[0], words.join(" ")), json }
+}
+
+/// The column of a window, if the model forecasts several of a series.
+fn target_of<'a>(window: &TargetWindow, targets: &'a [String]) -> Option<&'a String> {
+    targets.get(window.set.series[window.series].column).filter(|_| targets.len() > 1)
+}
+
+/// The name of a window's series, and of its column if there are several.
+fn full_name(window: &TargetWindow, targets: &[String]) -> String {
+    match target_of(window, targets) {
         Some(target) if target != window.name() => format!("{}  {target}", window.name()),
         _ => window.name().to_string(),
-    };
-    Answer { text: format!("{name}  {}  {}", times[0], words.join(" ")), json }
+    }
 }
 
 /// The forecasts of the first `most` series of a table, or of the one called `name`, beside their values.
@@ -140,7 +149,7 @@ pub fn curves(
     let questions = Questions { batch: windows.batch(&rows, device)?, before: 0, parts: vec![] };
     let levels = network.head().map_or(&[][..], Head::levels);
     let curve = |(window, mean, quantiles): WindowForecast<'_>| ForecastCurve {
-        name: window.name().into(),
+        name: full_name(window, &schema.targets),
         start: window.set.time(window.series, window.at),
         history: window.history().to_vec(),
         values: window.values(),

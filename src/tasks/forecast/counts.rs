@@ -79,8 +79,8 @@ pub(super) fn check(corpus: &TimeSeriesCorpus) -> Result<()> {
             None => format!("step {step}"),
         };
         let problem = format!(
-            "series `{}`: {} at {time} is no count; option `forecasting.loss = negative-binomial` expects whole numbers from \
-             0 to {MOST:e}, another loss reads others",
+            "series `{}`: {} at {time} is not a count; option `forecasting.loss = negative-binomial` needs whole numbers from \
+             0 to {MOST:e}; choose another loss for other values",
             series.name, series.values[step]
         );
         return Err(Error::file(corpus.path(), problem));

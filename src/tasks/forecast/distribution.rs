@@ -1,4 +1,4 @@
-//! Mean and quantiles of a forecaster's outputs for a step.
+//! Point forecast and quantiles from a forecaster's outputs for a step.
 
 use rnn_zoo_models::Head;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
@@ -10,7 +10,7 @@ use crate::data::time_series::TargetWindow;
 /// The forecast of a step, in the unit of its series.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct StepForecast {
-    /// The mean of a distribution, the median of quantiles.
+    /// The point forecast: the mean of a distribution, the median of quantiles, or the output that a loss trained.
     pub(super) mean: f64,
     /// The quantiles of the head's levels, ascending.
     pub(super) quantiles: Vec<f64>,

@@ -1,14 +1,14 @@
 //! Negative log-likelihoods in plain tensor ops, which have gradients.
 //!
 //! ```text
-//! normal        log s + (y - m)^2 / 2 s^2 + log(2 pi) / 2
+//! normal        log s + (y - m)^2 / (2 s^2) + log(2 pi) / 2
 //! Student's t   log G(v/2) - log G((v + 1)/2) + log(v pi) / 2 + log s + (v + 1)/2 log(1 + (y - m)^2 / (v s^2))
 //! negative      log G(z + 1) + log G(1/a) - log G(z + 1/a) + log(1 + a m) / a - z log(a m / (1 + a m))
 //! binomial
 //! ```
 //!
-//! `z` is a count, `m` its mean and `a` its shape: the variance is m + a m^2. So Salinas et al. 2020 ("DeepAR:
-//! Probabilistic forecasting with autoregressive recurrent networks") write it.
+//! `z` is a count, `m` its mean and `a` its shape: the variance is m + a m^2, as in Salinas et al. 2020
+//! ("DeepAR: Probabilistic forecasting with autoregressive recurrent networks").
 
 use candle_core::{Result, Tensor};
 
@@ -79,7 +79,7 @@ pub(super) fn log_gamma(xs: &Tensor) -> Result<Tensor> {
     let xs = (xs + SHIFT as f64)?;
     let inverse = xs.recip()?;
     let square = inverse.sqr()?;
-    // 1/12 x - 1/360 x^3 + 1/1260 x^5 - 1/1680 x^7
+    // 1/(12 x) - 1/(360 x^3) + 1/(1260 x^5) - 1/(1680 x^7)
     let mut series = ((&square * (-1. / 1680.))? + 1. / 1260.)?;
     for coefficient in [-1. / 360., 1. / 12.] {
         series = ((series * &square)? + coefficient)?;

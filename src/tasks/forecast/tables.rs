@@ -223,7 +223,7 @@ impl TableSplits {
         let (first, last) = (self.set.time(0, 1), self.set.time(0, ends[0]));
         let name = &self.set.series[0].name;
         Err(invalid(format!(
-            "{time} is a step of no series that follows known ones; expected {first} to {last} in {name}"
+            "no series has a forecast from {time} on: known steps must come before it; expected {first} to {last} in {name}"
         )))
     }
 

@@ -19,6 +19,7 @@ use crate::tasks::criterion::Criterion;
 use crate::tasks::data_spec::{DataSpec, Origin, Prepared};
 use crate::tasks::defaults::{Defaults, Sizes};
 use crate::tasks::figures::{MAE, MASE, MSE, RMSE, SMAPE};
+use crate::tasks::first_use::FirstUse;
 use crate::tasks::meter::{Baselines, Meter};
 use crate::tasks::names::Names;
 use crate::tasks::network::{NetworkOptions, predictor};
@@ -49,8 +50,16 @@ impl Task for Forecast {
         ADDING.task
     }
 
+    fn model(&self) -> &'static str {
+        "a forecaster"
+    }
+
     fn summary(&self) -> &'static str {
         "Numbers from a series"
+    }
+
+    fn pipeline_tag(&self, _reads_text: bool) -> Option<&'static str> {
+        Some("time-series-forecasting")
     }
 
     fn suits(&self, data: &DataSpec) -> Result<bool> {
@@ -217,6 +226,13 @@ impl Task for Forecast {
             format!("naive: {}", figures_line(naive)),
             format!("seasonal naive: {}", figures_line(seasonal_naive)),
         ]
+    }
+
+    fn first_use(&self, schema: &Value) -> FirstUse {
+        match ForecastSchema::read(schema) {
+            Ok(Some(schema)) if !schema.known.is_empty() => FirstUse::DrawForecast,
+            _ => FirstUse::AnswerData,
+        }
     }
 
     fn answerer(&self) -> Option<Answerer> {

@@ -1,7 +1,8 @@
 //! Averages of parameters over training steps. They often score better than the parameters of any one step.
 //!
 //! - EMA (Polyak and Juditsky 1992; Tarvainen and Valpola 2017): `a += (1 - d) * (p - a)` after every step,
-//!   with `d = min(decay, (1 + t) / (10 + t))`, so that the first steps have little weight.
+//!   with `d = min(decay, (1 + t) / (10 + t))`, where `t` counts the steps in the average, this one included, so that
+//!   the first steps have little weight.
 //! - SWA (Izmailov et al. 2018): the mean over all steps after a given fraction of the run.
 //! - NT-ASGD (Merity, Keskar and Socher 2017): the mean over all steps after the trigger, which is the first
 //!   evaluation that is worse than the best of those more than `patience` evaluations before it.

@@ -4,9 +4,10 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::png::Canvas;
+use super::chart::draw_axes;
+use super::png::{Canvas, encode};
 use super::scale::{Scale, ticks};
-use super::style::{BOTTOM, GRID, INK, LEFT, MARGIN, PANEL, ROW, WIDTH, colors, draw_error, text_style};
+use super::style::{BOTTOM, LEFT, MARGIN, PANEL, WIDTH, colors, draw_error, text_style};
 use crate::Result;
 use crate::tasks::forecast::ForecastCurve;
 
@@ -36,11 +37,8 @@ impl ForecastPicture {
     /// # Errors
     /// Errors of the drawing library.
     pub fn png(&self) -> Result<Vec<u8>> {
-        let size = tiny_skia::Pixmap::new(WIDTH, self.height());
-        let mut pixels = size.ok_or_else(|| draw_error("it is too large"))?;
-        pixels.fill(tiny_skia::Color::WHITE);
-        self.draw(&Canvas(&mut pixels).into_drawing_area())?;
-        pixels.encode_png().map_err(draw_error)
+        let draw = |canvas: Canvas<'_>| self.draw(&canvas.into_drawing_area());
+        encode((WIDTH, self.height()), &self.svg()?, draw)
     }
 
     fn height(&self) -> u32 {
@@ -97,22 +95,8 @@ fn draw_panel<B: DrawingBackend>(curve: &ForecastCurve, area: &DrawingArea<B, Sh
         if bands.is_empty() { String::new() } else { format!(" with quantiles {}", bands.join(", ")) };
     let label = Text::new(format!("forecast{bands}"), (beside, 2), style.color(&forecast));
     area.draw(&label).map_err(draw_error)?;
-    let mut chart = ChartBuilder::on(area)
-        .margin_top(ROW)
-        .margin_right(2 * MARGIN)
-        .margin_bottom(MARGIN)
-        .set_label_area_size(LabelAreaPosition::Left, LEFT)
-        .set_label_area_size(LabelAreaPosition::Bottom, BOTTOM)
-        .build_cartesian_2d(x, Scale::of(&all, false))
-        .map_err(draw_error)?;
-    let mut mesh = chart.configure_mesh();
-    mesh.bold_line_style(GRID.stroke_width(2))
-        .light_line_style(TRANSPARENT)
-        .axis_style(INK.stroke_width(2))
-        .label_style(text_style(HPos::Left, VPos::Top))
-        .axis_desc_style(text_style(HPos::Left, VPos::Top))
-        .x_desc(format!("steps from {}", curve.start));
-    mesh.draw().map_err(draw_error)?;
+    let title = format!("steps from {}", curve.start);
+    let mut chart = draw_axes(area, (x, Scale::of(&all, false)), Some(&title))?;
     let pairs = curve.quantiles.iter().zip(curve.quantiles.iter().rev()).take(curve.quantiles.len() / 2);
     for ((_, low), (_, high)) in pairs {
         let step = |(step, value): (usize, &f64)| (step as f64, *value);

@@ -4,7 +4,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::png::Canvas;
+use super::png::{Canvas, encode};
 use super::style::{GRID, INK, MARGIN, ROW, STRONG, WIDTH, draw_error, text_style};
 use crate::Result;
 
@@ -60,11 +60,8 @@ impl Grid {
     /// # Errors
     /// As [`Grid::svg`].
     pub(super) fn png(&self) -> Result<Vec<u8>> {
-        let size = tiny_skia::Pixmap::new(WIDTH, self.height());
-        let mut pixels = size.ok_or_else(|| draw_error("it is too large"))?;
-        pixels.fill(tiny_skia::Color::WHITE);
-        self.draw(&Canvas(&mut pixels).into_drawing_area())?;
-        pixels.encode_png().map_err(draw_error)
+        let draw = |canvas: Canvas<'_>| self.draw(&canvas.into_drawing_area());
+        encode((WIDTH, self.height()), &self.svg()?, draw)
     }
 
     /// The side of a cell in pixels.

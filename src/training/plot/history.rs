@@ -2,15 +2,13 @@
 
 use serde::Deserialize;
 
-use crate::tasks::figures::{
-    ACCURACY, BITS, BLEU, CHRF, EXACT, F1, MACRO_F1, MAE, MASE, MSE, PERPLEXITY, RMSE, SMAPE,
-};
+use crate::tasks::Figures;
 use crate::training::metric::Metric;
 
 /// The number of reports kept per split, and at most twice that: more than a picture has columns.
 const KEPT: usize = 1000;
 
-/// A report of a run. A figure is `None` if the task has none, or if it was NaN.
+/// A report of a run. A number is `None` if it is missing or was NaN.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Point {
     /// Optimizer steps taken.
@@ -22,32 +20,9 @@ pub struct Point {
     pub seconds: Option<f64>,
     /// Mean loss.
     pub loss: Option<f64>,
-    /// Perplexity.
-    pub perplexity: Option<f64>,
-    /// Bits per token.
-    pub bits_per_token: Option<f64>,
-    /// Share of right answers.
-    pub accuracy: Option<f64>,
-    /// Mean F1 over classes.
-    pub macro_f1: Option<f64>,
-    /// F1 of tags.
-    pub f1: Option<f64>,
-    /// Mean absolute error.
-    pub mae: Option<f64>,
-    /// Root of the mean squared error.
-    pub rmse: Option<f64>,
-    /// Mean squared error.
-    pub mse: Option<f64>,
-    /// Symmetric mean absolute percentage error.
-    pub smape: Option<f64>,
-    /// Mean absolute scaled error.
-    pub mase: Option<f64>,
-    /// BLEU of translations.
-    pub bleu: Option<f64>,
-    /// chrF of translations.
-    pub chrf: Option<f64>,
-    /// Fraction of translations that are right word for word.
-    pub exact: Option<f64>,
+    /// The other figures, without those that were NaN.
+    #[serde(flatten)]
+    pub figures: Figures,
     /// Learning rate.
     pub lr: Option<f64>,
     /// Targets a second.
@@ -69,19 +44,7 @@ impl From<&Metric> for Point {
             epoch: metric.epoch,
             seconds: Some(metric.seconds),
             loss: Some(metric.loss),
-            perplexity: metric.figures.get(PERPLEXITY),
-            bits_per_token: metric.figures.get(BITS),
-            accuracy: metric.figures.get(ACCURACY),
-            macro_f1: metric.figures.get(MACRO_F1),
-            f1: metric.figures.get(F1),
-            mae: metric.figures.get(MAE),
-            rmse: metric.figures.get(RMSE),
-            mse: metric.figures.get(MSE),
-            smape: metric.figures.get(SMAPE),
-            mase: metric.figures.get(MASE),
-            bleu: metric.figures.get(BLEU),
-            chrf: metric.figures.get(CHRF),
-            exact: metric.figures.get(EXACT),
+            figures: metric.figures.clone(),
             lr: Some(metric.lr),
             tokens_per_second: Some(metric.tokens_per_second),
         }

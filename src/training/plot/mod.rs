@@ -6,6 +6,7 @@
 
 mod attention;
 mod axis;
+mod chart;
 mod forecast;
 mod grid;
 mod history;

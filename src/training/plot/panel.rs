@@ -5,11 +5,12 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axis::Axis;
+use super::chart::draw_axes;
 use super::history::SplitReports;
 use super::quantity::Quantity;
 use super::run::PlottedRun;
 use super::scale::Scale;
-use super::style::{BOTTOM, GRID, INK, LEFT, MARGIN, ROW, colors, draw_error, text_style};
+use super::style::{LEFT, colors, draw_error, text_style};
 use crate::{Error, Result};
 
 /// A line of more validation points than this has no dots.
@@ -51,24 +52,7 @@ impl PlotPanel<'_> {
         let heading = format!("{}{note}", self.quantity);
         let heading = Text::new(heading, (LEFT as i32, 2), text_style(HPos::Left, VPos::Top));
         area.draw(&heading).map_err(draw_error)?;
-        let mut chart = ChartBuilder::on(area)
-            .margin_top(ROW)
-            .margin_right(2 * MARGIN)
-            .margin_bottom(MARGIN)
-            .set_label_area_size(LabelAreaPosition::Left, LEFT)
-            .set_label_area_size(LabelAreaPosition::Bottom, if self.last { BOTTOM } else { 0 })
-            .build_cartesian_2d(x, y)
-            .map_err(draw_error)?;
-        let mut mesh = chart.configure_mesh();
-        mesh.bold_line_style(GRID.stroke_width(2))
-            .light_line_style(TRANSPARENT)
-            .axis_style(INK.stroke_width(2))
-            .label_style(text_style(HPos::Left, VPos::Top))
-            .axis_desc_style(text_style(HPos::Left, VPos::Top));
-        if self.last {
-            mesh.x_desc(title);
-        }
-        mesh.draw().map_err(draw_error)?;
+        let mut chart = draw_axes(area, (x, y), self.last.then_some(title))?;
         for Curve { points, color, width, dots } in curves {
             let single = points.len() == 1;
             let line = LineSeries::new(points.clone(), color.stroke_width(width));

@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use super::axis::Axis;
 use super::legend;
 use super::panel::PlotPanel;
-use super::png::Canvas;
+use super::png::{Canvas, encode};
 use super::quantity::Quantity;
 use super::run::PlottedRun;
 use super::style::{BOTTOM, MARGIN, MOST_RUNS, PANEL, WIDTH, draw_error};
@@ -58,11 +58,8 @@ impl Picture {
     /// # Errors
     /// As [`Picture::svg`].
     pub fn png(&self, runs: &[PlottedRun]) -> Result<Vec<u8>> {
-        let size = tiny_skia::Pixmap::new(WIDTH, self.height(runs));
-        let mut pixels = size.ok_or_else(|| draw_error("it is too large"))?;
-        pixels.fill(tiny_skia::Color::WHITE);
-        self.draw(runs, &Canvas(&mut pixels).into_drawing_area())?;
-        pixels.encode_png().map_err(draw_error)
+        let draw = |canvas: Canvas<'_>| self.draw(runs, &canvas.into_drawing_area());
+        encode((WIDTH, self.height(runs)), &self.svg(runs)?, draw)
     }
 
     fn height(&self, runs: &[PlottedRun]) -> u32 {

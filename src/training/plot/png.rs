@@ -15,9 +15,35 @@ use tiny_skia::{
     Transform,
 };
 
-const LETTERS: (FontWeight, RasterHeight) = (FontWeight::Regular, RasterHeight::Size32);
+use super::style::draw_error;
+use crate::Error;
+
+const FONT: (FontWeight, RasterHeight) = (FontWeight::Regular, RasterHeight::Size32);
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;
+
+/// Return the bytes of a PNG file of `width` by `height` pixels that `draw` draws on white. `svg` is the same picture,
+/// for its letters.
+///
+/// # Errors
+/// If the picture is too large or has a letter that the font does not have, and the errors of `draw`.
+pub(super) fn encode(
+    (width, height): (u32, u32),
+    svg: &str,
+    draw: impl FnOnce(Canvas<'_>) -> crate::Result<()>,
+) -> crate::Result<Vec<u8>> {
+    let is_missing = |letter: &char| !letter.is_control() && get_raster(*letter, FONT.0, FONT.1).is_none();
+    if let Some(letter) = svg.chars().find(is_missing) {
+        let problem = format!(
+            "a PNG picture has Latin letters alone, and this one needs {letter:?}; draw an .svg file"
+        );
+        return Err(Error::Message(problem));
+    }
+    let mut pixels = Pixmap::new(width, height).ok_or_else(|| draw_error("it is too large"))?;
+    pixels.fill(Color::WHITE);
+    draw(Canvas(&mut pixels))?;
+    pixels.encode_png().map_err(draw_error)
+}
 
 /// A white picture to draw on.
 pub(super) struct Canvas<'a>(pub(super) &'a mut Pixmap);
@@ -157,9 +183,7 @@ impl DrawingBackend for Canvas<'_> {
             VPos::Bottom => -height,
         };
         for (index, letter) in text.chars().enumerate() {
-            // Letters of other scripts are not there; a question mark says so.
-            let raster =
-                get_raster(letter, LETTERS.0, LETTERS.1).or_else(|| get_raster('?', LETTERS.0, LETTERS.1));
+            let raster = get_raster(letter, FONT.0, FONT.1);
             let rows = raster.iter().flat_map(|raster| raster.rows()).enumerate();
             for (y, row) in rows {
                 for (x, &share) in row.iter().enumerate().filter(|(_, share)| **share > 0) {
@@ -177,8 +201,8 @@ impl DrawingBackend for Canvas<'_> {
         text: &str,
         _style: &T,
     ) -> Result<(u32, u32), DrawingErrorKind<Infallible>> {
-        let width = text.chars().count() * get_raster_width(LETTERS.0, LETTERS.1);
-        Ok((width as u32, LETTERS.1.val() as u32))
+        let width = text.chars().count() * get_raster_width(FONT.0, FONT.1);
+        Ok((width as u32, FONT.1.val() as u32))
     }
 }
 
@@ -194,7 +218,7 @@ mod tests {
         let mut pixels = Pixmap::new(200, 60).unwrap();
         pixels.fill(tiny_skia::Color::WHITE);
         let area = Canvas(&mut pixels).into_drawing_area();
-        area.draw(&Text::new("lé한", (100, 30), text_style(HPos::Center, VPos::Center))).unwrap();
+        area.draw(&Text::new("léo", (100, 30), text_style(HPos::Center, VPos::Center))).unwrap();
         drop(area);
         let dark: Vec<(usize, usize)> = pixels
             .pixels()
@@ -210,5 +234,12 @@ mod tests {
         let (top, bottom) = ends(|dot| dot.1);
         assert!((70..100).contains(&left) && (100..130).contains(&right), "{left} {right}");
         assert!((14..30).contains(&top) && (30..46).contains(&bottom), "{top} {bottom}");
+    }
+
+    #[test]
+    fn letters_without_a_picture_are_refused() {
+        assert!(encode((9, 9), "<text>né</text>\n", |_| Ok(())).unwrap().starts_with(b"\x89PNG"));
+        let error = encode((9, 9), "<text>n배</text>", |_| Ok(())).unwrap_err().to_string();
+        assert!(error.contains("needs '배'; draw an .svg file"), "{error}");
     }
 }

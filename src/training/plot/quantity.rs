@@ -4,6 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::history::Point;
+use crate::tasks::figures::{
+    ACCURACY, BITS, BLEU, CHRF, EXACT, F1, MACRO_F1, MAE, MASE, MSE, PERPLEXITY, RMSE, SMAPE,
+};
 use crate::{Error, Result};
 
 /// A metric is shown on a logarithmic scale if its values differ by more than this factor.
@@ -97,19 +100,19 @@ impl Quantity {
     pub(super) fn of(self, point: &Point) -> Option<f64> {
         let value = match self {
             Self::Loss => point.loss,
-            Self::Perplexity => point.perplexity,
-            Self::Bits => point.bits_per_token,
-            Self::Accuracy => point.accuracy,
-            Self::MacroF1 => point.macro_f1,
-            Self::F1 => point.f1,
-            Self::Mae => point.mae,
-            Self::Rmse => point.rmse,
-            Self::Mse => point.mse,
-            Self::Smape => point.smape,
-            Self::Mase => point.mase,
-            Self::Bleu => point.bleu,
-            Self::Chrf => point.chrf,
-            Self::Exact => point.exact,
+            Self::Perplexity => point.figures.get(PERPLEXITY),
+            Self::Bits => point.figures.get(BITS),
+            Self::Accuracy => point.figures.get(ACCURACY),
+            Self::MacroF1 => point.figures.get(MACRO_F1),
+            Self::F1 => point.figures.get(F1),
+            Self::Mae => point.figures.get(MAE),
+            Self::Rmse => point.figures.get(RMSE),
+            Self::Mse => point.figures.get(MSE),
+            Self::Smape => point.figures.get(SMAPE),
+            Self::Mase => point.figures.get(MASE),
+            Self::Bleu => point.figures.get(BLEU),
+            Self::Chrf => point.figures.get(CHRF),
+            Self::Exact => point.figures.get(EXACT),
             Self::Lr => point.lr,
             Self::TokensPerSecond => point.tokens_per_second,
         };

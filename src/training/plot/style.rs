@@ -37,7 +37,7 @@ pub(super) const LEFT: u32 = 150;
 /// Height of the numbers and the title of the horizontal axis.
 pub(super) const BOTTOM: u32 = 90;
 /// Font size.
-const LETTERS: u32 = 30;
+const FONT_SIZE: u32 = 30;
 
 /// Return the colours of training and validation of run `index` out of `runs`.
 pub(super) fn colors(index: usize, runs: usize) -> [RGBAColor; 2] {
@@ -52,7 +52,7 @@ pub(super) fn colors(index: usize, runs: usize) -> [RGBAColor; 2] {
 
 /// Return the style of text with that anchor.
 pub(super) fn text_style(h_pos: HPos, v_pos: VPos) -> TextStyle<'static> {
-    TextStyle::from(("sans-serif", LETTERS).into_font()).color(&INK).pos(Pos::new(h_pos, v_pos))
+    TextStyle::from(("sans-serif", FONT_SIZE).into_font()).color(&INK).pos(Pos::new(h_pos, v_pos))
 }
 
 /// Return an error of the drawing library.

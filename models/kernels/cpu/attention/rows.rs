@@ -2,9 +2,8 @@
 
 use pulp::Simd;
 
-use super::super::product::MAX_LANES;
 use super::super::real::Real;
-use super::super::simd::Vector;
+use super::super::simd::{MAX_LANES, Vector};
 
 /// Vectors of sums that are kept in registers.
 const SUMS: usize = 4;

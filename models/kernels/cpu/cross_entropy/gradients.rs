@@ -6,9 +6,9 @@ use pulp::Simd;
 
 use super::super::memory::Buffer;
 use super::super::product::{
-    GradientOperand, LeftRows, MAX_LANES, Panel, PanelShape, Panels, SumVector, TileProduct, dense,
+    GradientOperand, LeftRows, Panel, PanelShape, Panels, SumVector, TileProduct, dense,
 };
-use super::super::simd::{Float, Vector};
+use super::super::simd::{Float, MAX_LANES, Vector};
 use super::super::tuning::{CLASS_DEPTH_BLOCK, TILE_VECTORS};
 use super::super::workers::Worker;
 use super::work::{LossGradientPtrs, LossWork};
@@ -112,7 +112,7 @@ impl<O: GradientOperand> LossWork<'_, O> {
 
     /// Return the distance between the gradients of two classes' scores, in operands.
     fn score_stride(&self) -> usize {
-        self.shape.set_rows * (size_of::<O::Sum>() / size_of::<O>())
+        self.shape.score_stride * (size_of::<O::Sum>() / size_of::<O>())
     }
 
     /// Compute `d W += d s h^T` for some classes.

@@ -5,8 +5,8 @@ use std::ops::Range;
 use pulp::bytemuck::{Pod, Zeroable};
 use pulp::{Simd, WithSimd};
 
-use super::super::product::{LeftRows, MAX_LANES, Operand, TileProduct, split_full};
-use super::super::simd::{Bf16Digits, Isa, Vector};
+use super::super::product::{LeftRows, Operand, TileProduct, split_full};
+use super::super::simd::{Bf16Digits, Isa, MAX_LANES, Vector};
 use super::layout::{ByteProduct, OFFSET, STEP};
 use super::portable;
 use super::scale::{MAX_DEPTH, inverse, largest_magnitude, scale_of};

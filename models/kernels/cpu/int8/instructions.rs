@@ -1,4 +1,4 @@
-//! What the product of a tile needs of instructions.
+//! The instructions that the product of a tile needs.
 
 /// Instructions for sums of products of four neighbours.
 ///

@@ -1,6 +1,6 @@
 //! The layout of operands, and a product of a tile in it.
 
-/// What is added to left operands, so that they are unsigned.
+/// The number that is added to left operands to make them unsigned.
 pub(super) const OFFSET: u8 = 128;
 
 /// Depth of a tile of AMX.

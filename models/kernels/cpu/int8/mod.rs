@@ -25,9 +25,9 @@
 //! |---|---|
 //! | `scale.rs` | the rule of the scales |
 //! | `byte.rs` | the operand: its layout and rounding |
-//! | `unit.rs` | which instructions a thread uses |
+//! | `unit.rs` | the instructions that a thread uses |
 //! | `layout.rs` | a product of a tile in that layout |
-//! | `instructions.rs` | what the product of a tile needs of instructions |
+//! | `instructions.rs` | the instructions that the product of a tile needs |
 //! | `dot.rs` | the product of a tile in registers, for any of them |
 //! | `x86.rs`, `portable.rs` | the instructions |
 //! | `tiles.rs` | the product with AMX |

@@ -2,8 +2,7 @@
 
 use pulp::Simd;
 
-use super::super::product::MAX_LANES;
-use super::super::simd::Vector;
+use super::super::simd::{MAX_LANES, Vector};
 use super::layout::{ByteProduct, OFFSET};
 
 /// Compute a product.

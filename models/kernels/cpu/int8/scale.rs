@@ -2,8 +2,7 @@
 
 use pulp::Simd;
 
-use super::super::product::MAX_LANES;
-use super::super::simd::Vector;
+use super::super::simd::{MAX_LANES, Vector};
 
 /// The largest magnitude of an operand.
 const LARGEST: f32 = 127.;

@@ -16,7 +16,8 @@ pub(crate) struct LeftRows<T> {
     /// `usize::MAX` for a single run.
     pub(crate) run: usize,
     pub(crate) run_stride: usize,
-    /// Whether zeros follow the elements of every row, up to the next multiple of [`Operand::DEPTH_STEP`].
+    /// Whether elements that do not change a product follow those of every row, up to the next multiple of
+    /// [`Operand::DEPTH_STEP`]: zeros, or any where the panel has zeros.
     ///
     /// [`Operand::DEPTH_STEP`]: super::Operand::DEPTH_STEP
     pub(crate) is_padded: bool,

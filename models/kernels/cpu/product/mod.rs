@@ -40,4 +40,4 @@ pub(crate) use operand::{GradientOperand, Operand, SumVector};
 pub(crate) use operands::Operands;
 pub(crate) use outer::{column_sums, outer, steps_left};
 pub(crate) use panels::{Panel, PanelShape, Panels};
-pub(crate) use tile::{MAX_LANES, TileBuffer, max_rows, split_evenly, split_full};
+pub(crate) use tile::{TileBuffer, max_rows, split_evenly, split_full};

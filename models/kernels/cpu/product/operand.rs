@@ -5,11 +5,11 @@ use std::ops::Range;
 use pulp::bytemuck::Pod;
 use pulp::{Simd, WithSimd};
 
-use super::super::simd::{AllDigits, Digits, Float, Isa, Vector};
+use super::super::simd::{AllDigits, Digits, Float, Isa, MAX_LANES, Vector};
 use super::super::tuning::{DEPTH_BLOCK, OUTER_TILE_VECTORS, TRANSPOSE_DEPTH};
 use super::left::LeftRows;
 use super::micro_kernel::TileProduct;
-use super::tile::{MAX_LANES, max_rows, multiply_floats, split_evenly};
+use super::tile::{max_rows, multiply_floats, split_evenly};
 
 /// A vector of the sum type of `O`.
 pub(crate) type SumVector<S, O> = Vector<S, <O as Operand>::Sum>;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::super::memory::Buffer;
-use super::super::simd::{Float, Vector};
+use super::super::simd::{Float, MAX_LANES, Vector};
 use super::super::tuning::{DEPTH_BLOCK, OUTER_BLOCK_TILES};
 use super::super::workers::Worker;
 use super::layout::SequenceLayout;
@@ -13,7 +13,7 @@ use super::left::LeftRows;
 use super::micro_kernel::TileProduct;
 use super::operand::GradientOperand;
 use super::panels::{Panel, Panels};
-use super::tile::{MAX_LANES, split_evenly};
+use super::tile::split_evenly;
 
 /// The left-hand side of [`outer`]. Its columns come in `vectors` vectors of `width` elements, `vector_stride` apart.
 /// Row `k` starts at `row(k)`.

@@ -8,11 +8,11 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::super::memory::Buffer;
-use super::super::simd::{Float, Vector};
+use super::super::simd::{Float, MAX_LANES, Vector};
 use super::super::tuning::{L2_BYTES, TILE_VECTORS};
 use super::super::workers::Worker;
 use super::operand::{GradientOperand, Operand};
-use super::tile::{MAX_LANES, split_evenly};
+use super::tile::split_evenly;
 
 /// The shape of a packed right-hand side: `depth` rows by `groups * group_vectors * lanes` columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +93,8 @@ impl<O: Operand> Panels<O> {
 
     /// Return the panels of one worker. There may be fewer workers than the panels were divided among.
     pub(crate) fn share(&self, worker: Worker<'_>) -> impl DoubleEndedIterator<Item = Panel> {
-        let shares = self.shares.iter().skip(worker.index).step_by(worker.count);
-        shares.flat_map(|share| &self.list[share.clone()]).copied()
+        let shares = &self.shares[worker.share(self.shares.len())];
+        shares.iter().flat_map(|share| &self.list[share.clone()]).copied()
     }
 
     /// Return the width of a panel in vectors.

@@ -4,12 +4,9 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::super::simd::Float;
+use super::super::simd::{Float, MAX_LANES};
 use super::super::tuning::{TILE_ROWS, TILE_ROWS_OF_16_REGISTERS, TILE_SUMS_OF_32_REGISTERS};
 use super::micro_kernel::{TileProduct, multiply_tile};
-
-/// The most lanes of any vector.
-pub(crate) const MAX_LANES: usize = 16;
 
 /// Elements of the largest tile.
 const TILE_LEN: usize = TILE_SUMS_OF_32_REGISTERS * MAX_LANES;
@@ -37,11 +34,13 @@ impl<E: Float> TileBuffer<E> {
     }
 }
 
-/// Split `rows` into as few ranges of at most `max` rows as possible, of about equal length.
+/// Split `rows` into as few ranges of at most `max` rows as possible, of about equal length, the longest first: the
+/// first tile of a panel fetches it from memory, which more rows hide.
 pub(crate) fn split_evenly(rows: Range<usize>, max: usize) -> impl Iterator<Item = Range<usize>> {
     let (start, count) = (rows.start, rows.len());
     let parts = count.div_ceil(max);
-    (0..parts).map(move |part| start + count * part / parts..start + count * (part + 1) / parts)
+    let end = move |part: usize| start + (count * part).div_ceil(parts);
+    (0..parts).map(move |part| end(part)..end(part + 1))
 }
 
 /// Split `rows` into tiles of `max` rows and a rest: tiles of AMX take the same time for fewer rows.

@@ -41,7 +41,7 @@ pub(crate) fn project_backward<O: GradientOperand>(
         "sizes of xs, weight and gates for {shape:?}"
     );
     assert_eq!(active.size(), (shape.batch, shape.time), "steps for {shape:?}");
-    let steps = active.by_sequence();
+    let steps = active.in_batch_order();
     let workers = shape.workers(steps.len(), lanes);
     let panels = |depth| PanelShape { depth, groups: input.div_ceil(lanes), group_vectors: 1, lanes };
     let weights = wants_xs.then(|| Panels::new(panels(gate_width), workers));

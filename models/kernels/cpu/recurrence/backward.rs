@@ -102,7 +102,7 @@ impl<E: Float> BackwardCall<'_, E> {
         self.check_gradients::<C, G, K>(&plan);
         let (dh, dc) = self.final_state(&plan, C::CELL_STATE);
         let weights = StepWeights::new(C::SECOND_PRODUCT, shape, inputs.weight, inputs.projection);
-        let steps = sequence.active.by_sequence();
+        let steps = sequence.active.in_batch_order();
         let space = Workspace::<O>::new::<C, G, K>(&plan, shape, steps.len(), weights.second.is_some());
         let mut d_bias = inputs.bias.map(|bias| vec![E::ZERO; bias.len()]);
         let mut d_projection = inputs.projection.map(|weight| vec![E::ZERO; weight.len()]);

@@ -212,7 +212,7 @@ struct ForwardStep<'a, O: Operand, C, const G: usize, const K: usize> {
     t: usize,
     /// The step of the memory of the gates.
     slot: usize,
-    /// Which of the two operands is that of this step.
+    /// The index of this step's operand among the two.
     now: usize,
     operand: &'a Buffer<O>,
     next_operand: &'a Buffer<O>,

@@ -2,14 +2,11 @@
 
 use pulp::Simd;
 
-use super::Vector;
+use super::{MAX_LANES, Vector};
 
 /// 1.5 * 2^23. In a sum with it, an f32 has no digits behind the point: it is rounded to the nearest integer, of two
 /// equally near to the even one, and the lowest byte is that integer.
 const INTEGERS: f32 = 12_582_912.;
-
-/// The most lanes of a vector of f32.
-const MAX_LANES: usize = 16;
 
 impl<S: Simd> Vector<S, f32> {
     /// Compute the absolute value.

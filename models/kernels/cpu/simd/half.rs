@@ -4,10 +4,7 @@
 
 use pulp::Simd;
 
-use super::Vector;
-
-/// The most lanes of a vector of f32.
-const MAX_LANES: usize = 16;
+use super::{MAX_LANES, Vector};
 
 /// The bit that makes a NaN quiet: a NaN whose other digits are all in the lower half would become an infinity.
 const QUIET: u32 = 0x0040_0000;

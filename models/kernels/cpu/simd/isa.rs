@@ -78,7 +78,9 @@ impl Isa {
     fn with_int8() -> Vec<Self> {
         let has_avx512 = std::is_x86_feature_detected!("avx512vnni");
         let avx512 = pulp::x86::V4::try_new().filter(|_| has_avx512);
-        let amx = avx512.zip(Amx::try_new().filter(|amx| amx.has_int8()));
+        // `Isa::Amx` stands for products of bf16 too, which round with AVX512-BF16.
+        let rounds_bf16 = std::is_x86_feature_detected!("avx512bf16");
+        let amx = avx512.zip(Amx::try_new().filter(|amx| amx.has_int8() && rounds_bf16));
         let avx = pulp::x86::V3::try_new().filter(|_| std::is_x86_feature_detected!("avxvnni"));
         let amx = amx.map(|(simd, amx)| Self::Amx(simd, AmxToken(amx)));
         let sets = [amx, avx512.map(Self::Avx512Vnni), avx.map(Self::AvxVnni)];

@@ -23,4 +23,4 @@ pub(crate) use digits::{AllDigits, Bf16Digits, Digits};
 pub(crate) use float::Float;
 pub(crate) use half::{bf16_bits, from_bf16_bits};
 pub use isa::Isa;
-pub(crate) use vector::Vector;
+pub(crate) use vector::{MAX_LANES, Vector};

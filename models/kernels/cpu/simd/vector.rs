@@ -6,6 +6,9 @@ use pulp::Simd;
 
 use super::float::Float;
 
+/// The most lanes of any vector.
+pub(crate) const MAX_LANES: usize = 16;
+
 /// A register of elements, together with the zero-sized token that proves the instruction set, so that
 /// `a * b + c` needs no further argument.
 #[derive(Clone, Copy)]

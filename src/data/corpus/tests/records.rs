@@ -101,7 +101,7 @@ fn incomplete_records_are_skipped_and_counted() {
         (
             "a.jsonl",
             "cde",
-            "of 6 records 1 have no text in `text` and 2 have no label in `label`; these are skipped",
+            "of 6 records 1 has no text in `text` and 2 have no label in `label`; these are skipped",
         ),
     ] {
         let corpus = open_file(&folder, name, &columns("", "label")).unwrap();

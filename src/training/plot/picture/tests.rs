@@ -1,11 +1,13 @@
 use super::super::history::{History, Point};
 use super::*;
+use crate::tasks::Figures;
 
 fn run(name: &str, reports: &[(&str, usize, f64)]) -> PlottedRun {
     let mut history = History::default();
     for &(split, step, loss) in reports {
         let lr = Some(0.1 / step as f64);
-        let point = Point { step, loss: Some(loss), perplexity: Some(loss.exp()), lr, ..Point::default() };
+        let figures = Figures::of_nats(loss);
+        let point = Point { step, loss: Some(loss), figures, lr, ..Point::default() };
         history.push(split, point);
     }
     PlottedRun { name: name.into(), history }

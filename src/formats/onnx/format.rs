@@ -1,0 +1,51 @@
+//! ONNX as a format of the registry.
+
+use std::path::Path;
+
+use super::export::encode;
+use super::import::{Decoded, decode};
+use crate::bundle::Config;
+use crate::formats::format::{Format, ImportOptions, Imported, NewFile};
+use crate::formats::vocabulary;
+use crate::parameters::NamedTensors;
+use crate::{Result, regular_file};
+
+/// The largest file that is read, in bytes: the largest message of protocol buffers.
+const LARGEST: u64 = 1 << 31;
+
+/// The first bytes of a file: the field of the format's version, of which there are 1 to 32.
+const VERSION_FIELD: u8 = 8;
+const VERSIONS: std::ops::RangeInclusive<u8> = 1..=32;
+
+/// ONNX graphs.
+pub struct Onnx;
+
+impl Format for Onnx {
+    fn name(&self) -> &'static str {
+        "onnx"
+    }
+
+    fn summary(&self) -> &'static str {
+        "ONNX graph of opset 17 (.onnx)"
+    }
+
+    fn recognises(&self, _path: &Path, head: &[u8]) -> bool {
+        matches!(head, [VERSION_FIELD, version, ..] if VERSIONS.contains(version))
+    }
+
+    fn import(&self, path: &Path, options: &ImportOptions) -> Result<Imported> {
+        let bytes = regular_file::read(path, LARGEST)?;
+        let Decoded { config, parameters } = decode(path, &bytes)?;
+        let mut notes = vec![];
+        let tokenizer = match (&config.tokenizer, config.network.vocabulary_size()) {
+            (Some(_), Some(rows)) => Some(vocabulary::tokenizer(path, options, rows, &mut notes)?),
+            _ => None,
+        };
+        let Config { task, network, labels, schema, text_column, .. } = config;
+        Ok(Imported { task, network, parameters, tokenizer, labels, schema, text_column, notes })
+    }
+
+    fn export(&self, config: &Config, parameters: &NamedTensors, out: &Path) -> Result<Vec<NewFile>> {
+        Ok(vec![NewFile { path: out.to_path_buf(), bytes: encode(config, parameters)? }])
+    }
+}

@@ -1,0 +1,31 @@
+//! The list of formats.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::format::{Format, HEAD};
+use super::onnx::Onnx;
+use super::pytorch::Pytorch;
+use crate::{Error, Result, regular_file};
+
+/// All formats.
+pub const FORMATS: [&dyn Format; 2] = [&Pytorch, &Onnx];
+
+/// Return the format of a file, by its content.
+///
+/// # Errors
+/// If the file cannot be read or is of no format that is known.
+pub fn recognised(path: &Path) -> Result<&'static dyn Format> {
+    let (file, _) = regular_file::open(path)?;
+    let mut head = vec![];
+    let read = file.take(HEAD as u64).read_to_end(&mut head);
+    read.map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
+    FORMATS.into_iter().find(|format| format.recognises(path, &head)).ok_or_else(|| {
+        let known: Vec<&str> = FORMATS.iter().map(|format| format.summary()).collect();
+        let problem = match head.is_empty() {
+            true => "is empty".to_string(),
+            false => format!("is none of the formats that are read: {}", known.join("; ")),
+        };
+        Error::file(path, problem)
+    })
+}

@@ -1,0 +1,224 @@
+//! Tokens by number, as other programs store them, and names of classes.
+//!
+//! | file | content |
+//! |---|---|
+//! | text | one token a line, the first is number 0 |
+//! | JSON list | tokens, the first is number 0 |
+//! | JSON object | numbers by token, or tokens by number |
+//! | `tokenizer.json` | a tokenizer of the Hugging Face format |
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::format::ImportOptions;
+use crate::error::json_problem;
+use crate::tokenizer::Tokenizer;
+use crate::{Error, Result, regular_file};
+
+/// The extension of the tokenizer beside an exported file.
+pub(super) const BESIDE: &str = "tokenizer.json";
+
+/// The largest file of tokens or labels, in bytes.
+const LARGEST: u64 = 64 << 20;
+
+/// Read the tokenizer of an embedding with `rows` rows from the file that `options` names, or from the one that an
+/// export puts beside the file at `model`.
+///
+/// # Errors
+/// If there is no such file, it is damaged, or it has another number of tokens.
+pub(super) fn tokenizer(
+    model: &Path,
+    options: &ImportOptions,
+    rows: usize,
+    notes: &mut Vec<String>,
+) -> Result<Tokenizer> {
+    let beside = model.with_extension(BESIDE);
+    let path = match &options.vocabulary {
+        Some(path) => path,
+        None if beside.exists() => {
+            notes.push(format!("read the tokenizer from {}", beside.display()));
+            &beside
+        }
+        None => {
+            let problem = format!(
+                "the file has no tokens; name a file with the {rows} tokens of its embedding: one a line, JSON, or a \
+                 tokenizer.json"
+            );
+            return Err(Error::invalid("vocabulary", problem));
+        }
+    };
+    let bytes = regular_file::read(path, LARGEST)?;
+    let failed = |problem: String| Error::file(path, problem);
+    let tokenizer = match tokens(path, &bytes)? {
+        Some(tokens) => Tokenizer::of_tokens(&tokens, options.unknown.as_deref()).map_err(failed)?,
+        None => Tokenizer::from_json(&bytes).map_err(failed)?,
+    };
+    match tokenizer.vocabulary_size() {
+        found if found == rows => Ok(tokenizer),
+        found => Err(failed(format!(
+            "has {found} tokens, but the embedding has {rows} rows; give the vocabulary that the model was trained with"
+        ))),
+    }
+}
+
+/// Return the tokens of a file by number; `None` if it is a `tokenizer.json`.
+fn tokens(path: &Path, bytes: &[u8]) -> Result<Option<BTreeMap<u32, String>>> {
+    let text = text(path, bytes)?;
+    if !text.trim_start().starts_with(['{', '[']) || text.lines().next().is_some_and(is_bracketed) {
+        return numbered(path, text.lines().map(String::from)).map(Some);
+    }
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        Error::file(path, format!("is cut short or not JSON: {}; expected tokens", json_problem(&error)))
+    })?;
+    match value {
+        Value::Object(object) if object.get("model").is_some_and(Value::is_object) => Ok(None),
+        Value::Object(object) => {
+            let pairs = object.iter().map(|(key, value)| match value {
+                Value::String(token) => (key.parse().ok(), token),
+                value => (value.as_u64().and_then(|number| number.try_into().ok()), key),
+            });
+            by_number(path, pairs).map(Some)
+        }
+        Value::Array(list) => {
+            let list = list.into_iter().map(|token| match token {
+                Value::String(token) => Ok(token),
+                other => Err(Error::file(path, format!("has the token {other}; expected a list of texts"))),
+            });
+            numbered(path, list.collect::<Result<Vec<_>>>()?.into_iter()).map(Some)
+        }
+        _ => Err(Error::file(path, "is JSON, but no list or object of tokens")),
+    }
+}
+
+/// Whether a line is a token such as `[PAD]`, not the beginning of JSON.
+fn is_bracketed(line: &str) -> bool {
+    line.starts_with('[') && line.ends_with(']') && serde_json::from_str::<Value>(line).is_err()
+}
+
+fn by_number<'t>(
+    path: &Path,
+    pairs: impl Iterator<Item = (Option<u32>, &'t String)>,
+) -> Result<BTreeMap<u32, String>> {
+    let mut tokens = BTreeMap::new();
+    for (number, token) in pairs {
+        let Some(number) = number else {
+            let problem = format!(
+                "has no number for the token {token:?}; expected numbers by token, or tokens by number"
+            );
+            return Err(Error::file(path, problem));
+        };
+        if let Some(other) = tokens.insert(number, token.clone()) {
+            return Err(Error::file(
+                path,
+                format!("gives the number {number} to {other:?} and to {token:?}"),
+            ));
+        }
+    }
+    distinct(path, tokens)
+}
+
+fn numbered(path: &Path, tokens: impl Iterator<Item = String>) -> Result<BTreeMap<u32, String>> {
+    distinct(path, (0..).zip(tokens).collect())
+}
+
+/// Return the tokens, none of which may have two numbers.
+fn distinct(path: &Path, tokens: BTreeMap<u32, String>) -> Result<BTreeMap<u32, String>> {
+    let mut numbers: BTreeMap<&str, u32> = BTreeMap::new();
+    for (number, token) in &tokens {
+        if let Some(other) = numbers.insert(token, *number) {
+            let problem = format!("has the token {token:?} twice, as number {other} and {number}");
+            return Err(Error::file(path, problem));
+        }
+    }
+    Ok(tokens)
+}
+
+/// Read the names of `outputs` classes or tags from the file that `options` names.
+///
+/// # Errors
+/// If there is no such file, or it has another number of lines or a line twice.
+pub(super) fn labels(options: &ImportOptions, outputs: usize) -> Result<Vec<String>> {
+    let Some(path) = &options.labels else {
+        let problem = format!("the file has no names of its {outputs} outputs; name a file with one a line");
+        return Err(Error::invalid("labels", problem));
+    };
+    let bytes = regular_file::read(path, LARGEST)?;
+    let labels = numbered(path, text(path, &bytes)?.lines().map(String::from))?;
+    match labels.len() {
+        found if found == outputs => Ok(labels.into_values().collect()),
+        found => Err(Error::file(path, format!("has {found} lines, but the network has {outputs} outputs"))),
+    }
+}
+
+fn text<'b>(path: &Path, bytes: &'b [u8]) -> Result<&'b str> {
+    let text = std::str::from_utf8(bytes);
+    let text = text.map_err(|error| Error::file(path, format!("is not UTF-8 text: {error}")))?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, rows: usize) -> Result<Tokenizer> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let options = ImportOptions { vocabulary: Some(file.path().into()), ..ImportOptions::default() };
+        tokenizer(Path::new("no/model"), &options, rows, &mut vec![])
+    }
+
+    #[test]
+    fn all_forms_give_the_same_tokens() {
+        for text in [
+            "<unk>\n<eos>\nthe\ncat\n",
+            "\u{feff}<unk>\r\n<eos>\r\nthe\r\ncat",
+            r#"["<unk>", "<eos>", "the", "cat"]"#,
+            r#"{"the": 2, "<unk>": 0, "cat": 3, "<eos>": 1}"#,
+            r#"{"2": "the", "0": "<unk>", "3": "cat", "1": "<eos>"}"#,
+        ] {
+            let tokenizer = read(text, 4).unwrap();
+            assert_eq!(tokenizer.encode("the cat sat").unwrap(), [2, 3, 0], "{text}");
+            assert_eq!((tokenizer.unknown(), tokenizer.end()), (Some(0), Some(1)));
+            let again = read(&tokenizer.to_json().unwrap(), 4).unwrap();
+            assert_eq!(again.encode("the cat sat").unwrap(), [2, 3, 0], "a tokenizer.json");
+        }
+        assert_eq!(read("[PAD]\n[UNK]\nthe\n", 3).unwrap().unknown(), Some(1));
+    }
+
+    #[test]
+    fn characters_are_recognised_and_need_no_unknown_token() {
+        let tokenizer = read(r#"["\n", " ", "a", "b"]"#, 4).unwrap();
+        assert_eq!(tokenizer.encode("ab a\n").unwrap(), [2, 3, 1, 2, 0]);
+        assert_eq!(tokenizer.decode(&[2, 3, 1, 2, 0]), "ab a\n");
+        assert!(tokenizer.encode("c").is_err(), "no token for it");
+        let tokenizer = read(r#"["<unk>", "\n", "a"]"#, 3).unwrap();
+        assert_eq!((tokenizer.encode("a\nc").unwrap(), tokenizer.unit()), (vec![2, 1, 0], "character"));
+    }
+
+    #[test]
+    fn problems_are_one_line_each() {
+        for (text, expected) in [
+            ("a b\n<unk>\n", "token \"a b\" contains white space"),
+            ("the\ncat\n", "no token for unknown words"),
+            ("a\na\n", "has the token \"a\" twice, as number 0 and 1"),
+            (r#"{"a": 0, "b": 0}"#, "gives the number 0 to \"a\" and to \"b\""),
+            (r#"{"1": "a", "0": "a"}"#, "has the token \"a\" twice, as number 0 and 1"),
+            (r#"{"a": "b"}"#, "has no number for the token \"b\""),
+            (r#"{"a": -1}"#, "has no number for the token \"a\""),
+            (r#"{"a": 4294967295}"#, "token number 4294967295 is out of range"),
+            (r#"["a", 1]"#, "has the token 1; expected a list of texts"),
+            ("{\"a\": 0", "is cut short or not JSON"),
+            ("", "has no tokens"),
+            ("<unk>\nthe\n", "has 2 tokens, but the embedding has 9 rows"),
+        ] {
+            let error = read(text, 9).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+        let missing =
+            tokenizer(Path::new("no/model"), &ImportOptions::default(), 9, &mut vec![]).unwrap_err();
+        assert!(missing.to_string().contains("name a file with the 9 tokens"), "{missing}");
+    }
+}
