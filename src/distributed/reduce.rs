@@ -6,8 +6,8 @@
 //! all-gather    every rank receives the sums of all parts
 //! ```
 //!
-//! A rank sends and receives about twice the bytes of the numbers, whatever the number of ranks, as in a ring. MPI's own
-//! all-reduce chooses among algorithms with different orders of sums, by message size and library; here the same
+//! A rank sends and receives about twice the bytes of the numbers, whatever the number of ranks, as in a ring. MPI's
+//! own all-reduce chooses among algorithms with different orders of sums, by message size and library; here the same
 //! number of ranks gives the same bytes on every library and network.
 
 use std::ops::AddAssign;
