@@ -10,7 +10,8 @@ use crate::bundle::load;
 use crate::{Error, Result, atomic};
 
 /// Write the bundle at `path` in a format, as `out` and the files that the format puts beside it, and its tokenizer, if
-/// it has one, as `STEM.tokenizer.json`. Returns the files. Existing ones are replaced with `force` alone.
+/// it has one, as `STEM.tokenizer.json`. Returns the files. Existing ones of
+/// other content are replaced with `force` alone.
 ///
 /// # Errors
 /// If the bundle cannot be loaded, the format has no such network, or a file exists or cannot be written.
@@ -25,7 +26,9 @@ pub fn ship(path: &Path, format: &dyn Format, out: &Path, force: bool) -> Result
     })?;
     let beside = |bytes| NewFile { path: out.with_extension(BESIDE), bytes };
     files.extend(tokenizer.map(beside));
-    for file in &files {
+    // An export to another format beside this one leaves the same tokenizer.
+    let is_there = |file: &&NewFile| std::fs::read(&file.path).is_ok_and(|bytes| bytes == file.bytes);
+    for file in files.iter().filter(|file| !is_there(file)) {
         check_replaceable(&file.path, force)?;
     }
     for NewFile { path, bytes } in &files {

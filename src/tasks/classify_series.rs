@@ -79,7 +79,10 @@ pub(super) fn prepare(
     weigh: impl Fn(Vec<Example>, &[String]) -> Result<Dataset>,
 ) -> Result<Prepared> {
     let (labels, schema) = match origin {
-        Origin::Trained(_) => (vec![], None),
+        Origin::Trained(_) => {
+            data.check_columns()?;
+            (vec![], None)
+        }
         Origin::Loaded(known) => (known.labels, SeriesSchema::read(&known.schema)?),
     };
     if schema.is_none() && !labels.is_empty() {

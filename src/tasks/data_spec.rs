@@ -242,10 +242,6 @@ impl DataSpec {
     /// # Errors
     /// If the source cannot be read, lacks a column or holds an invalid value.
     pub fn series_corpus(&self, values: Option<&[String]>) -> Result<SeriesCorpus> {
-        let source = self.source()?;
-        if is_ts_source(&source) {
-            self.refuse_columns()?;
-        }
         let columns = self.series_column.clone().map(|series| SeriesColumns {
             series,
             label: self.columns.label.clone(),
@@ -253,11 +249,18 @@ impl DataSpec {
             delimiter: self.delimiter,
             encoding: self.encoding,
         });
-        labelled_series::open(&source, columns.as_ref(), self.encoding)?.with_fractions(self.fractions)
+        labelled_series::open(&self.source()?, columns.as_ref(), self.encoding)?
+            .with_fractions(self.fractions)
     }
 
-    /// Refuse names of columns, which a `.ts` file does not have.
-    fn refuse_columns(&self) -> Result<()> {
+    /// Refuse names of columns for a `.ts` file, which has none.
+    ///
+    /// # Errors
+    /// For the first such name, and if there is no such source.
+    pub(super) fn check_columns(&self) -> Result<()> {
+        if !is_ts_source(&self.source()?) {
+            return Ok(());
+        }
         let problem = || format!("{} is a .ts file, which has no columns; leave it out", self.data);
         if self.columns.label.is_some() {
             return Err(Error::invalid("columns.label", problem()));

@@ -127,6 +127,8 @@ fn ts_files_are_classified() {
     assert_eq!(config["labels"], serde_json::json!(["a", "b"]));
     let line = format!("train gru --data d {SERIES} --embedding-dropout 0.1");
     folder.refused(&line, 2, &["--embedding-dropout: numeric series have no embedding"]);
+    let line = format!("train gru --data d {SERIES} --label-column label");
+    folder.refused(&line, 2, &["--label-column: d is a .ts file, which has no columns"]);
     let eval = |data: &str| -> serde_json::Value {
         serde_json::from_str(&folder.done(&format!("eval m --data {data} --json"))).unwrap()
     };

@@ -31,7 +31,7 @@ fn answers_are_those_of_the_command() {
     let stores = format!("step,store,value\n{stores}");
     folder.write("stores.csv", &stores);
     folder.done(&format!(
-        "train gru --task forecast --data stores.csv --series-column store --horizon 3 --out of_stores {TINY_SEQUENCES}"
+        "train gru --task forecast --data stores.csv --series-column store --target value --horizon 3 --out of_stores {TINY_SEQUENCES}"
     ));
     let server = Server::start(&folder, "classifier translator forecaster of_stores");
     let ask = |model: &str, input: Value| {
