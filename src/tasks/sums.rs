@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// # Errors
 /// If they cannot be written as JSON.
 pub(super) fn encode(sums: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(sums).map_err(unsuited)
+    serde_json::to_vec(sums).map_err(|error| unsuited(&error))
 }
 
 /// Return the sums that [`encode`] was given.
@@ -18,9 +18,9 @@ pub(super) fn encode(sums: &impl Serialize) -> Result<Vec<u8>> {
 /// # Errors
 /// If they are sums of another meter.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(unsuited)
+    serde_json::from_slice(bytes).map_err(|error| unsuited(&error))
 }
 
-fn unsuited(error: serde_json::Error) -> Error {
+fn unsuited(error: &serde_json::Error) -> Error {
     Error::Message(format!("sums of an evaluation do not pass between processes: {error}"))
 }
