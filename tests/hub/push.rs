@@ -329,8 +329,8 @@ fn metadata_has_the_scores_of_the_saved_parameters() {
     case.done("push m me/lstm");
     let card = String::from_utf8(case.remote.state.lock().unwrap().files["README.md"].clone()).unwrap();
     let reports = String::from_utf8(case.read("m/metrics.jsonl")).unwrap();
-    let reports = reports.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let last = reports.filter(|report| report["split"] == "valid").last().unwrap();
+    let mut reports = reports.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let last = reports.rfind(|report| report["split"] == "valid").unwrap();
     for line in [
         "tags:\n- rnn-zoo\n- candle\n- \"lstm\"\n",
         "metrics:\n- perplexity\n- accuracy\n",

@@ -69,7 +69,7 @@ fn dictionary(entries: &[&[u8]]) -> Vec<u8> {
 /// The entry of a tensor of one dimension in a storage of `count` elements.
 fn entry(name: u8, count: u32, length: u32) -> Vec<u8> {
     let storage = [
-        &b"((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\00X\x03\0\0\0cpuJ"[..],
+        &b"((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuJ"[..],
         &count.to_le_bytes(),
         b"tQ",
     ]
