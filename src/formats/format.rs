@@ -22,7 +22,7 @@ pub trait Format: Send + Sync {
     /// A description in one line, for help texts.
     fn summary(&self) -> &'static str;
 
-    /// Whether a file is of this format, by its content. `head` holds its first [`HEAD`] bytes, or all if it is
+    /// Whether a file is of this format, by its content. `head` holds its first `HEAD` bytes, or all if it is
     /// shorter.
     fn recognises(&self, path: &Path, head: &[u8]) -> bool;
 
