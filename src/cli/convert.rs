@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     vocab: Option<PathBuf>,
 
-    /// The token for text outside the vocabulary, if it is not spelt like <unk>
+    /// The token for text outside the vocabulary, if it is not spelt like `<unk>`
     #[arg(long, value_name = "TOKEN", requires = "vocab")]
     unknown: Option<String>,
 
