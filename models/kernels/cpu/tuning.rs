@@ -111,9 +111,8 @@ pub(crate) const CLASS_BLOCK_MIN: usize = 16;
 /// Classes of the largest block. Changes last bits likewise.
 pub(crate) const CLASS_BLOCK_MAX: usize = 256;
 
-/// Classes whose weights are packed at a time for the gradient of the rows. Their scores of a tile's rows, a cache line
-/// for each class, stay in the L1 cache beside the packed weights while all tiles pass by.
-pub(crate) const CLASS_DEPTH_BLOCK: usize = 128;
+/// Classes whose weights are packed at a time for the gradient of the rows.
+pub(crate) const CLASS_DEPTH_BLOCK: usize = 512;
 
 // Memory and threads.
 

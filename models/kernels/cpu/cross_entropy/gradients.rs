@@ -112,7 +112,7 @@ impl<O: GradientOperand> LossWork<'_, O> {
 
     /// Return the distance between the gradients of two classes' scores, in operands.
     fn score_stride(&self) -> usize {
-        self.shape.score_stride * (size_of::<O::Sum>() / size_of::<O>())
+        self.shape.set_rows * (size_of::<O::Sum>() / size_of::<O>())
     }
 
     /// Compute `d W += d s h^T` for some classes.

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::super::memory::CACHE_LINE;
 use super::super::padding::padded;
 use super::super::tuning::{CLASS_BLOCK_MAX, CLASS_BLOCK_MIN, CLASS_BLOCKS, SCORE_ROW_VECTORS, SCORES};
 
@@ -15,9 +14,6 @@ pub(super) struct LossShape {
     pub(super) lanes: usize,
     /// Batch rows of a set, whole vectors.
     pub(super) set_rows: usize,
-    /// The distance between the scores of two classes: a power of two would map the scores of a row in all classes to
-    /// a few sets of the L1 cache.
-    pub(super) score_stride: usize,
     /// Classes of a block.
     block_classes: usize,
 }
@@ -27,11 +23,10 @@ impl LossShape {
         let max_rows = (SCORES / classes.max(1) / lanes).clamp(1, SCORE_ROW_VECTORS) * lanes;
         let sets = rows.div_ceil(max_rows).max(1);
         let set_rows = padded(rows.div_ceil(sets), lanes).max(lanes);
-        let score_stride = set_rows + CACHE_LINE / size_of::<f32>();
         let block_classes = classes / CLASS_BLOCKS;
         let block_classes =
             block_classes.next_multiple_of(CLASS_BLOCK_MIN).clamp(CLASS_BLOCK_MIN, CLASS_BLOCK_MAX);
-        Self { rows, features, classes, lanes, set_rows, score_stride, block_classes }
+        Self { rows, features, classes, lanes, set_rows, block_classes }
     }
 
     /// Return the batch rows of each set.

@@ -34,7 +34,7 @@ pub(super) struct LossWork<'a, O: Operand> {
 
 /// The intermediate results of a cross-entropy.
 pub(super) struct LossBuffers<E> {
-    /// The scores of a set, (classes, score stride); then their exponentials; then their gradients.
+    /// The scores of a set, (classes, set rows); then their exponentials; then their gradients.
     pub(super) scores: Buffer<E>,
     /// The highest score of a block in each row, and the sum of `exp(score - highest)`, (blocks, set rows).
     pub(super) highest: Buffer<E>,
@@ -54,7 +54,7 @@ impl<E: Float> LossBuffers<E> {
         let per_block = || Buffer::new(shape.blocks() * shape.set_rows);
         let per_row = || Buffer::new(shape.rows);
         Self {
-            scores: Buffer::new(shape.score_stride * shape.classes),
+            scores: Buffer::new(shape.set_rows * shape.classes),
             highest: per_block(),
             sums: per_block(),
             totals: per_block(),
@@ -75,7 +75,7 @@ pub(super) struct LossGradientPtrs<E> {
 impl<O: Operand> LossWork<'_, O> {
     /// Return the address of the scores of a class.
     pub(super) fn scores_of(&self, class: usize) -> *mut O::Sum {
-        self.buffers.scores.at(class * self.shape.score_stride)
+        self.buffers.scores.at(class * self.shape.set_rows)
     }
 
     /// Return the index of a block's number for a column of the set.
