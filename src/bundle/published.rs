@@ -23,7 +23,7 @@ pub struct Publication {
 pub struct PublishedFile {
     /// The path inside the bundle, with slashes.
     pub name: &'static str,
-    /// What it holds.
+    /// The contents.
     pub contents: FileContents,
 }
 

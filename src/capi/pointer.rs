@@ -9,7 +9,7 @@ fn null(name: &str) -> Problem {
     Problem::new(RnnZooCode::Argument, format!("{name} is a null pointer"))
 }
 
-/// What a pointer points to. `name` is the argument, for the error.
+/// Return a shared reference to what a pointer points to. `name` is the argument, for the error.
 ///
 /// # Safety
 /// A pointer that is not null points to a valid `T`, which nothing changes meanwhile.
@@ -18,7 +18,7 @@ pub(super) unsafe fn shared<'a, T>(pointer: *const T, name: &str) -> Result<&'a 
     unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
 }
 
-/// What a pointer points to, to be changed.
+/// Return an exclusive reference to what a pointer points to.
 ///
 /// # Safety
 /// A pointer that is not null points to a valid `T`, which nothing else uses meanwhile.

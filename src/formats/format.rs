@@ -58,7 +58,7 @@ pub struct NewFile {
     pub bytes: Vec<u8>,
 }
 
-/// What an import needs and the file does not hold.
+/// The facts that an import needs and the file does not hold.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
     /// A file with the tokens: one a line, JSON in either direction, or a `tokenizer.json`.

@@ -52,7 +52,7 @@ impl Client {
     /// A client that sends the token of `endpoint` to its hub only.
     ///
     /// # Errors
-    /// If the hub's address is none.
+    /// If the hub's address is malformed.
     pub(super) fn new(endpoint: &Endpoint) -> Result<Self> {
         let agent = Agent::config_builder()
             .max_redirects(0)

@@ -19,7 +19,7 @@ pub(super) struct Candidate<'a> {
     pub(super) sample: &'a [u8],
 }
 
-/// How the hub wants a file.
+/// The way in which the hub wants a file.
 #[derive(Debug, Deserialize)]
 pub(super) struct Wish {
     path: String,

@@ -18,7 +18,7 @@ pub(super) enum Failure {
     Protocol(String),
     /// Another process is downloading the same file; the path of its lock.
     Locked(PathBuf),
-    /// What arrived is not what the hub announced.
+    /// The bytes that arrived are not those that the hub announced.
     Damaged,
     /// The cache cannot be written.
     Cache(PathBuf, std::io::Error),

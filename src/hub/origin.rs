@@ -26,7 +26,7 @@ impl Origin {
 /// Parse an address.
 ///
 /// # Errors
-/// If it is none.
+/// If it is malformed.
 pub(super) fn address(url: &str) -> Result<Uri> {
     url.parse()
         .map_err(|error| Failure::Protocol(format!("{:?} is not an address: {error}", without_query(url))))
@@ -35,7 +35,7 @@ pub(super) fn address(url: &str) -> Result<Uri> {
 /// The address that `location` names in an answer from `base`.
 ///
 /// # Errors
-/// If it is none.
+/// If it is malformed.
 pub(super) fn resolve(base: &Uri, location: &str) -> Result<Uri> {
     let invalid = || Failure::Protocol(format!("it redirects to {location:?}, which is not an address"));
     let (scheme, authority) = (base.scheme_str().unwrap_or_default(), base.authority().ok_or_else(invalid)?);

@@ -105,10 +105,10 @@ pub fn push(endpoint: &Endpoint, path: &Path, name: &RepoName, options: &Push) -
 /// A file of a bundle, ready to be sent.
 struct Prepared {
     name: &'static str,
-    /// Where it lies; for contents that are not on disk, its name.
+    /// The path on disk; for contents that are not on disk, the name.
     path: PathBuf,
     size: u64,
-    /// When the file on disk was last written.
+    /// The time when the file on disk was last written.
     modified: Option<SystemTime>,
     /// The contents of a small file; the first bytes of a large one.
     bytes: Vec<u8>,

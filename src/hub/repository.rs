@@ -97,7 +97,7 @@ impl Repository<'_> {
         match self.client.send(&request) {
             Ok(_) => return Ok(()),
             Err(Failure::Status(409, _)) => {}
-            // Who may not make a repository may be allowed to write to one.
+            // A token that may not make a repository may be allowed to write to one.
             Err(failure @ Failure::Status(403, _)) => {
                 return self.describe("").map(drop).map_err(|_| self.failed(&url, &failure));
             }

@@ -150,7 +150,7 @@ impl Choice {
         total / count.max(1) as f64
     }
 
-    /// What has not been sent of it. `logprobs` tells whether tokens are shown.
+    /// Take the part of it that has not been sent. `logprobs` tells whether tokens are shown.
     pub(super) fn take(&mut self, index: usize, logprobs: bool) -> Sent {
         let tokens = std::mem::take(&mut self.tokens);
         let finish_reason =

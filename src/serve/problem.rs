@@ -74,7 +74,7 @@ impl From<Error> for Problem {
         match error {
             Error::Invalid { field, problem } => Self::field(field_of(field), problem),
             Error::Unsuited { problem, .. } => Self::field("model", problem),
-            // Where the files lie is nothing for a client.
+            // A client does not need the paths of files.
             Error::File { problem, .. } => Self::failure(problem),
             error @ Error::Message(_) => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
             error => Self::failure(error.to_string()),

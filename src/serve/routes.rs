@@ -129,7 +129,7 @@ async fn props(State(shared): App) -> Json<Value> {
         object["labels"] = json!(config.labels);
         object["vocabulary"] = json!(engine.model.tokenizer.as_ref().map(|tokens| tokens.vocabulary_size()));
         object["translates"] = json!(engine.model.network.sequence_to_sequence().is_some());
-        // What a tagger reads beside each word.
+        // The columns that a tagger reads beside each word.
         object["columns"] = json!(config.schema.pointer("/data/features"));
         object["reads_text"] = json!(engine.model.tokenizer.is_some());
         object

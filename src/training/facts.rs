@@ -1,4 +1,4 @@
-//! What must be the same on all processes of a run.
+//! The facts that must be the same on all processes of a run.
 
 use candle_core::DType;
 use sha2::{Digest, Sha256};

@@ -67,7 +67,7 @@ fn client_that_does_not_read_loses_its_connection_and_its_place() {
     let waiting = server.post("/v1/completions", r#"{"prompt": "the", "max_tokens": 4}"#);
     assert_eq!(waiting.status, 200, "{waiting:?}");
     server.until("the place is free", || server.metric("rnn_streams{") == 0.);
-    // What the system had taken from the server is still there, and then nothing.
+    // The bytes that the system had taken from the server are still there, and nothing after them.
     let mut rest = vec![];
     let _ = { unread }.read_to_end(&mut rest);
     assert!(rest.len() > 1000 && !rest.ends_with(b"data: [DONE]\n\n"), "{} bytes", rest.len());

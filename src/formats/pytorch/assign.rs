@@ -33,7 +33,7 @@ pub(super) struct Assigned {
     pub(super) tied: bool,
     /// Whether there is a conditional random field.
     pub(super) crf: bool,
-    /// What was assumed, one line each.
+    /// The assumptions that were made, one line each.
     pub(super) notes: Vec<String>,
 }
 

@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// Prefixes that wrappers of modules add to every name.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 
-/// What the shapes of a network's ends leave to the task.
+/// The ends of a network, which the task tells apart.
 struct Ends {
     /// Rows of the embedding.
     vocabulary: usize,
