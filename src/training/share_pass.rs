@@ -21,8 +21,7 @@ pub(super) struct Total {
     /// The mean over the values.
     pub(super) loss: f64,
     pub(super) targets: usize,
-    /// The fraction of the values that this process has; 1 for a single process.
-    pub(super) weight: f64,
+    pub(super) values: usize,
 }
 
 impl SharePass {
@@ -31,14 +30,14 @@ impl SharePass {
     pub(super) fn total(&self, ranks: &dyn Communicator) -> Total {
         let Self { loss, targets, values, .. } = *self;
         if ranks.size() == 1 {
-            return Total { loss, targets, weight: 1. };
+            return Total { loss, targets, values };
         }
         let shares = gather_numbers(ranks, [loss, targets as f64, values as f64]);
-        let all = shares.iter().map(|[.., values]| values).sum::<f64>().max(1.);
+        let all = shares.iter().map(|[.., values]| values).sum::<f64>();
         Total {
-            loss: shares.iter().map(|[loss, _, values]| loss * (values / all)).sum(),
+            loss: shares.iter().map(|[loss, _, values]| loss * (values / all.max(1.))).sum(),
             targets: shares.iter().map(|[_, targets, _]| targets).sum::<f64>() as usize,
-            weight: values as f64 / all,
+            values: all as usize,
         }
     }
 }

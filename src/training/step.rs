@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// The training loss of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepLoss {
-    /// The mean loss over the targets, before the step and without penalties.
+    /// The mean loss over the values, before the step and without penalties.
     pub mean: f64,
     /// The number of targets.
     pub targets: usize,
@@ -24,18 +24,19 @@ pub struct StepLoss {
 /// Gradients and loss of the batches of one step.
 #[derive(Default)]
 struct Accumulated {
-    /// Summed over targets, of this process.
+    /// Summed over values, of this process.
     gradients: Gradients,
-    /// Summed over targets, of all processes.
+    /// Summed over values, of all processes.
     loss: f64,
     targets: usize,
+    values: usize,
     batches: usize,
     /// Time steps, summed over batches.
     time: usize,
 }
 
 impl Trainer {
-    /// Take one optimizer step along the gradient of the mean loss over all targets of `batches`, at learning rate
+    /// Take one optimizer step along the gradient of the mean loss over all values of `batches`, at learning rate
     /// `lr`. A batch that is not fresh continues from the state that the batch before it left. Of several processes,
     /// each gives its share of every batch, or `None` if it has none.
     ///
@@ -57,10 +58,11 @@ impl Trainer {
         lr: f64,
     ) -> Result<StepLoss> {
         let step = self.progress.step + 1;
-        let Accumulated { gradients, loss, targets, batches, time } = self.accumulate(batches, step, lr)?;
+        let Accumulated { gradients, loss, targets, values, batches, time } =
+            self.accumulate(batches, step, lr)?;
         let mut gradients =
             sum_over_ranks(self.ranks.as_ref(), gradients, &self.parameters, self.options.reduce)?;
-        gradients.divide(targets.max(1) as f64);
+        gradients.divide(values.max(1) as f64);
         let norm = match self.options.clip {
             clip if clip > 0. => clip_by_norm(&mut gradients, clip)?,
             _ => gradients.norm()?,
@@ -82,10 +84,10 @@ impl Trainer {
         }
         self.progress.noise = Position::from(&self.noise);
         self.progress.step = step;
-        Ok(StepLoss { mean: loss / targets.max(1) as f64, targets })
+        Ok(StepLoss { mean: loss / values.max(1) as f64, targets })
     }
 
-    /// Sum gradients and losses over the targets of all batches, so that every target has the same weight.
+    /// Sum gradients and losses over the values of all batches, so that every value has the same weight.
     fn accumulate(
         &mut self,
         batches: impl IntoIterator<Item = Result<Option<Batch>>>,
@@ -98,14 +100,15 @@ impl Trainer {
                 Some(batch) => self.pass(&batch)?,
                 None => self.without_share(),
             };
-            let Total { loss, targets, weight } = pass.total(self.ranks.as_ref());
+            let Total { loss, targets, values } = pass.total(self.ranks.as_ref());
             divergence::check(&mut self.progress.first_loss, "loss", step, loss, lr)?;
-            if weight > 0. {
-                pass.gradients.multiply(targets as f64 * weight);
+            if pass.values > 0 {
+                pass.gradients.multiply(pass.values as f64);
                 sum.gradients.add(pass.gradients)?;
             }
-            sum.loss += loss * targets as f64;
+            sum.loss += loss * values as f64;
             sum.targets += targets;
+            sum.values += values;
             sum.batches += 1;
             sum.time += pass.time;
             self.progress.batch += 1;
