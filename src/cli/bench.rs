@@ -30,9 +30,9 @@ use super::precision::PrecisionArg;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rnn bench layer --model lstm --batch 20 --time 35 --input 650 --hidden 650 --json
+  rnn bench layer --model lstm --batch 20 --time 35 --input 650 --hidden 650
   rnn bench step --model gru --input 256 --hidden 256 --json
-  rnn bench lm --model lstm --vocab 10000 --embedding 200 --hidden 200 --layers 2 --time 20 --batch 20 --json")]
+  rnn bench lm --model lstm --vocab 10000 --hidden 200 --layers 2 --json")]
 pub struct Args {
     /// Quantity to time
     #[command(subcommand)]

@@ -1,5 +1,6 @@
 //! `rnn plot --confusion`: the confusion matrix of a model on data.
 
+use rnn_zoo::inference::BATCH;
 use rnn_zoo::inference::evaluate::evaluate;
 use rnn_zoo::training::plot::Matrix;
 
@@ -7,9 +8,6 @@ use super::bundle_argument::load_model;
 use super::compute::Compute;
 use super::data_args::DataArgs;
 use super::flags::usage;
-
-/// Number of sequences in a batch.
-const BATCH: usize = 64;
 
 /// Return the confusion matrix of a bundle on the data of the flags.
 pub fn confusion(bundle: &str, args: &DataArgs, compute: &Compute) -> anyhow::Result<Matrix> {

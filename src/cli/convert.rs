@@ -18,10 +18,10 @@ use super::quote::command_line;
 Examples:
   rnn convert model.pt --out my-lstm --vocab words.txt
   rnn convert model.safetensors --out my-gru --vocab tokenizer.json
-  rnn convert model.pt --out topics --vocab words.json --task classify --labels topics.txt
-  rnn convert model.pt --out my-lstm --vocab words.txt --map out2.weight=decoder.weight --map out2.bias=decoder.bias
+  rnn convert model.pt --out topics --vocab words.json --labels topics.txt
+  rnn convert model.pt --out my-lstm --vocab words.txt --map x.bias=decoder.bias
 
-The format is known by the content: a state dict, a checkpoint with one, or a whole module of PyTorch (.pt, .pth, .bin,
+The format is known by the content: a state dict, a checkpoint with one, or a whole module of PyTorch (.pt, .pth, .bin, \
 .safetensors), or a graph that `rnn export --format onnx` wrote. Nothing in the file is executed.")]
 pub struct Args {
     /// The file to convert

@@ -17,13 +17,13 @@ use super::read_args::{ReadArgs, announce};
 /// Print the texts of a data source: as a model reads them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The column of --label-column is not printed: the text is the other. Records of each class are split alike, so name it
+The column of --label-column is not printed: the text is the other. Records of each class are split alike, so name it \
 to see the splits of a classifier. Pairs of texts are printed with a tab between them.
 
 Examples:
-  rnn data builtin:story | head -3                             what the built-in stories look like
-  rnn data builtin:story --split train > train.txt             for other programs
-  rnn data reviews.csv --text-column review --split valid      what `rnn train` would hold out")]
+  rnn data builtin:story | head -3                         the built-in stories
+  rnn data builtin:story --split train > train.txt         for other programs
+  rnn data reviews.csv --text-column review --split valid  the part held out")]
 pub struct Args {
     /// A text, .csv, .tsv or .jsonl file, a folder, builtin:story|reber|dates or hf://datasets/OWNER/NAME/FILE
     #[arg(value_name = "DATA")]

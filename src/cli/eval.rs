@@ -10,7 +10,7 @@ use report::Report;
 use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::data::source::{Builtin, Source};
 use rnn_zoo::inference::evaluate::evaluate;
-use rnn_zoo::inference::{Model, grammar};
+use rnn_zoo::inference::{BATCH, Model, grammar};
 use rnn_zoo::models::Precision;
 use rnn_zoo::tasks;
 
@@ -29,29 +29,26 @@ use crate::cli::note::note;
 /// Strings of the grammar that a model of `builtin:reber` is tested on.
 const GRAMMAR_STRINGS: usize = 1000;
 
-/// Default number of examples in a batch.
-const BATCH: usize = 64;
-
 /// Evaluate a model on data: the loss and the metrics of its task
 #[derive(Debug, clap::Args)]
 #[command(
     allow_negative_numbers = true,
     after_help = "\
 Examples:
-  rnn eval my-model --data my.txt                   the test split of the training file; all of another file
-  rnn eval my-model --data ptb/ --split valid       one split of a folder
-  rnn eval lstm-story --data builtin:story --json   the built-in test split, as JSON
-  rnn eval my-classifier --data test.csv            accuracy, macro F1, a table of classes, a confusion matrix
-  rnn eval my-model --data ptb/ --cache 500         also with a memory of the last 500 words
-  rnn eval my-model --data ptb/ --dynamic           also with a model that continues to learn
+  rnn eval my-model --data my.txt                  what was held out
+  rnn eval my-model --data ptb/ --split valid      one split of a folder
+  rnn eval lstm-story --data builtin:story --json  built-in data, as JSON
+  rnn eval my-classifier --data test.csv           accuracy and more, by class
+  rnn eval my-model --data ptb/ --cache 500        with a memory of words
+  rnn eval my-model --data ptb/ --dynamic          with a model that learns
 
-Figures of a classifier: accuracy; macro_f1, the mean F1 of the classes that occur in the data or among the answers;
-per_class with precision, recall, f1 and support (0 / 0 is 0); confusion with a row for each true class, in the order
-of labels. Of a tagger: accuracy over words; precision, recall and f1 over spans where the tags are BIO or BIOES,
-otherwise as means over the tags. Of a forecaster: mae, rmse, mse, smape in percent, mase, and the same of two naive
-forecasts. Of several columns that are standardised, mae, rmse and mse are those of standardised values. A forecaster is
-evaluated at every step of the split, or with --stride at every so many. Of a translator: perplexity with the true
-tokens before each; bleu and chrf as sacrebleu computes them, and exact, the share of translations that are right word
+Figures of a classifier: accuracy; macro_f1, the mean F1 of the classes that occur in the data or among the answers; \
+per_class with precision, recall, f1 and support (0 / 0 is 0); confusion with a row for each true class, in the order \
+of labels. Of a tagger: accuracy over words; precision, recall and f1 over spans where the tags are BIO or BIOES, \
+otherwise as means over the tags. Of a forecaster: mae, rmse, mse, smape in percent, mase, and the same of two naive \
+forecasts. Of several columns that are standardised, mae, rmse and mse are those of standardised values. A forecaster is \
+evaluated at every step of the split, or with --stride at every so many. Of a translator: perplexity with the true \
+tokens before each; bleu and chrf as sacrebleu computes them, and exact, the share of translations that are right word \
 for word, all with --beams."
 )]
 pub struct Args {

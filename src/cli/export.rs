@@ -15,12 +15,12 @@ use crate::cli::note::note;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rnn export my-gru --out my-gru-small                  without training state
-  rnn export my-gru --out my-gru-f16 --dtype f16        with parameters of half the size
-  rnn export my-gru --out my-gru-int8 --dtype int8      of a quarter: matrices as integers with one scale a row
-  rnn export my-gru --out my-gru-whole --with-training  with everything that --resume needs
-  rnn export my-gru --out my-gru.onnx --format onnx     as a graph for ONNX Runtime, its tokenizer beside it
-  rnn export my-gru --out my-gru.safetensors --format pytorch   for load_state_dict, the Python module beside it")]
+  rnn export my-gru --out my-gru-small
+  rnn export my-gru --out my-gru-f16 --dtype f16               half the size
+  rnn export my-gru --out my-gru-int8 --dtype int8             a quarter
+  rnn export my-gru --out my-gru-whole --with-training         for --resume
+  rnn export my-gru --out my-gru.onnx --format onnx            for ONNX Runtime
+  rnn export my-gru --out my-gru.safetensors --format pytorch  for PyTorch")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]

@@ -44,6 +44,12 @@ impl ForecastPlotArgs {
             let problem = format!("{bundle} is {}; name a forecaster", task.model());
             return Err(usage("--forecast", problem));
         }
+        if let Some(flag) = args.given_of_splits() {
+            return Err(usage(
+                flag,
+                "forecasts are drawn over all steps of the data; leave it out, or use --at",
+            ));
+        }
         let spec = args.spec(args.data.as_deref().unwrap_or_default(), &model.config);
         let start = self.at.clone().map_or(ForecastStart::Last, ForecastStart::At);
         let spec = starting(spec, start);

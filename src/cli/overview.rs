@@ -47,4 +47,19 @@ mod tests {
         assert_eq!(grouped.len(), names.len(), "{grouped:?}");
         assert_eq!(BTreeSet::from_iter(grouped), BTreeSet::from_iter(names));
     }
+
+    #[test]
+    fn notes_after_the_flags_fit_any_terminal() {
+        for command in Cli::command().get_subcommands() {
+            let notes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for paragraph in notes.split("\n\n") {
+                // clap breaks a paragraph at the width of the terminal, so it is one line. Examples stay as they are.
+                let (examples, prose): (Vec<&str>, Vec<&str>) =
+                    paragraph.lines().partition(|line| line.starts_with("  "));
+                assert!(prose.len() <= 1, "{}: {prose:?}", command.get_name());
+                let long: Vec<_> = examples.iter().filter(|line| line.len() > 80).collect();
+                assert!(long.is_empty(), "{}: {long:?}", command.get_name());
+            }
+        }
+    }
 }

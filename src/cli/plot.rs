@@ -23,8 +23,8 @@ use crate::cli::note::note;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rnn plot my-gru                                  draw the curve of a run into plot.svg
-  rnn plot my-gru my-lstm --out both.png           two runs in one picture
+  rnn plot my-gru                         draw the curve of a run into plot.svg
+  rnn plot my-gru my-lstm --out both.png  two runs in one picture
   rnn plot my-classifier --confusion --data test.csv
   rnn plot my-translator --attention 'a man rides a bicycle'
   rnn plot my-forecaster --forecast --data sales.csv
@@ -98,6 +98,9 @@ impl Args {
 
     /// Draw the attention of a bundle over a text.
     fn alignment(&self, text: &str, is_png: bool) -> anyhow::Result<Vec<u8>> {
+        if let Some(flag) = self.data.given() {
+            return Err(usage(flag, "is about --data, but --attention draws one text; leave it out"));
+        }
         let map = alignment(self.bundle("--attention")?, text, &self.compute)?;
         Ok(if is_png { map.png()? } else { map.svg()?.into_bytes() })
     }
@@ -118,8 +121,8 @@ impl Args {
 
     /// Draw the curves of runs.
     fn curves(&self, is_png: bool) -> anyhow::Result<Vec<u8>> {
-        if self.data.data.is_some() {
-            return Err(usage("--data", "belongs to --confusion and --forecast; leave it out"));
+        if let Some(flag) = self.data.data.as_ref().map(|_| "--data").or_else(|| self.data.given()) {
+            return Err(usage(flag, "belongs to --confusion and --forecast; leave it out"));
         }
         let runs = self.runs.iter().map(|name| read(name)).collect::<Result<Vec<_>>>()?;
         let mut picture = Picture::usual(&runs, self.x)?;

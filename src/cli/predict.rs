@@ -28,14 +28,14 @@ use crate::cli::note::note;
 Examples:
   rnn predict my-classifier --text 'Who wrote Hamlet ?'
   rnn predict my-classifier --data questions.csv --text-column text --json
-  rnn predict my-classifier --data - <questions.txt            the lines of standard input, as they arrive
+  rnn predict my-classifier --data - <questions.txt           as lines arrive
   rnn predict lstm-adding --data builtin:adding --split test
-  rnn predict my-translator --data sources.txt --beams 5       a line each; - is standard input
-  rnn predict my-forecaster --data sales.csv --csv            the steps after the last known one
+  rnn predict my-translator --data sources.txt --beams 5      each line
+  rnn predict my-forecaster --data sales.csv --csv            from the end on
   rnn predict my-forecaster --data sales.csv --at 2024-01-01  from that time on
 
-With --json, a classifier prints label, probability, and probabilities by label; a tagger tokens and tags; a forecaster
-series, start, mean and quantiles, where start is the time of the first value, or its step, counted from 0; a translator
+With --json, a classifier prints label, probability, and probabilities by label; a tagger tokens and tags; a forecaster \
+series, start, mean and quantiles, where start is the time of the first value, or its step, counted from 0; a translator \
 source, text and score, the log-probability divided by the number of tokens.")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
@@ -68,6 +68,22 @@ pub struct Args {
     compute: Compute,
     #[command(flatten)]
     pub(super) precision: PrecisionArg,
+}
+
+/// Print a note if the first line of standard input is the header of a table like that of the training: its lines are
+/// answered as they stand.
+fn note_of_header(line: &str, model: &Model) {
+    let Some(column) = model.config.text_column.as_deref() else { return };
+    let has_column = |delimiter: char| {
+        let mut names = line.split(delimiter).map(|name| name.trim().trim_matches('"'));
+        line.contains(delimiter) && names.any(|name| name == column)
+    };
+    if [',', '\t', ';'].into_iter().any(has_column) {
+        note!(
+            "standard input begins with {line:?}, the header of a table; its lines are answered whole (--data FILE.csv \
+             answers the column `{column}`)"
+        );
+    }
 }
 
 /// Run the command.
@@ -107,12 +123,19 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 impl Args {
-    /// Refuse flags that only a forecaster has.
+    /// Refuse flags that only a forecaster has, and those that it does not.
     fn check_forecast(&self, model: &Model) -> anyhow::Result<()> {
+        let is_forecaster = model.config.task.reads_time_series() && !model.config.schema.is_null();
+        if let Some(flag) = self.data.given_of_splits().filter(|_| is_forecaster) {
+            return Err(usage(
+                flag,
+                "a forecast goes on from the end of the data; leave it out, or use --at",
+            ));
+        }
         let given = [("--csv", self.csv), ("--at", self.at.is_some())];
         let task = model.config.task;
         match given.iter().find(|(_, given)| *given) {
-            Some((flag, _)) if !task.reads_time_series() || model.config.schema.is_null() => {
+            Some((flag, _)) if !is_forecaster => {
                 let problem =
                     format!("{} is {}; only a forecaster of tables has it", self.bundle, task.model());
                 Err(usage(*flag, problem))
@@ -129,8 +152,12 @@ impl Args {
         let mut lines = open_lines("-", &self.data.read)?;
         let tokenizer = model.tokenizer.as_ref();
         let (mut unknown, mut tokens) = (0, 0);
+        let mut is_first = true;
         loop {
             let (texts, more) = lines.available();
+            if let Some(first) = texts.first().filter(|_| std::mem::take(&mut is_first)) {
+                note_of_header(first, model);
+            }
             if !texts.is_empty() {
                 let data = read_texts(model, &texts)?;
                 unknown += unknown::count(&data, tokenizer).map_or(0, |unknown| unknown.tokens);

@@ -14,14 +14,14 @@ use crate::cli::note::note;
 /// Push a bundle to the Hugging Face hub, as one commit
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The repository is made if it does not exist. The model card there begins with the hub's metadata: task, tags, data set
-and scores; the bundle on disk does not change. HF_TOKEN, or the file that `hf auth login` writes, is the token.
+The repository is made if it does not exist. The model card there begins with the hub's metadata: task, tags, data set \
+and scores; the bundle on disk does not change. HF_TOKEN, or the file that `hf auth login` writes, is the token. \
 The address of the commit is printed.
 
 Examples:
   rnn push my-gru me/my-gru --private
-  rnn export my-gru --out slim && rnn push slim me/my-gru --license mit     without training state
-  rnn push my-gru me/my-gru --revision v2                                   on a branch, for hf://me/my-gru@v2")]
+  rnn export my-gru --out slim && rnn push slim me/my-gru --license mit
+  rnn push my-gru me/my-gru --revision v2")]
 pub struct Args {
     /// A bundle
     #[arg(value_name = "BUNDLE")]

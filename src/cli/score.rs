@@ -22,14 +22,14 @@ use crate::cli::note::note;
 /// Print the log-probability of each line, in nats
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each line is scored on its own. Its end counts as a token, unless the model was trained on text without line
+Each line is scored on its own. Its end counts as a token, unless the model was trained on text without line \
 ends. One line is printed for each line read, in the same order.
 
 Examples:
-  rnn score my-model hypotheses.txt                          one line each: logprob, tokens, text, between tabs
-  nbest | rnn score my-model | sort -rg | head -1            the most likely line
-  rnn score my-model hypotheses.txt --json --tokens          one JSON object a line, with every token
-  rnn score my-model reviews.csv --text-column review        one line a record")]
+  rnn score my-model hypotheses.txt                    logprob, tokens, text
+  nbest | rnn score my-model | sort -rg | head -1      the most likely line
+  rnn score my-model hypotheses.txt --json --tokens    every token
+  rnn score my-model reviews.csv --text-column review  one line a record")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
     #[arg(value_name = "BUNDLE")]

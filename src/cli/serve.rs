@@ -22,13 +22,14 @@ const LARGEST_KEYS: u64 = 1 << 20;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rnn serve weights/lstm-shakespeare                 then open http://127.0.0.1:8080 in a browser
+  rnn serve weights/lstm-shakespeare  then open http://127.0.0.1:8080
   rnn serve my-model my-classifier --port 9000
-  curl -N http://127.0.0.1:8080/v1/completions -H 'Content-Type: application/json' \\
+  curl -N http://127.0.0.1:8080/v1/completions \\
+    -H 'Content-Type: application/json' \\
     -d '{\"prompt\": \"ROMEO:\", \"max_tokens\": 200, \"stream\": true}'
   rnn serve my-model --host 0.0.0.0 --api-key-file keys.txt
 
-A bundle that is replaced on disk is loaded beside the old one and takes over; a broken one is refused. Ctrl-C and
+A bundle that is replaced on disk is loaded beside the old one and takes over; a broken one is refused. Ctrl-C and \
 SIGTERM let running requests end.")]
 pub struct Args {
     /// Bundles, or hf://OWNER/NAME; requests call each by the name of its folder

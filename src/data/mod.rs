@@ -14,6 +14,7 @@
 //! TimeSeries series to forecast                    time_series/, table_rows.rs, numbers.rs
 //! Vectors    word vectors of GloVe and word2vec   vectors.rs
 //! Weighted   examples of weighted classes         weighted.rs
+//! Named      examples with names                  named.rs
 //! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs, share.rs
 //! Divided    sentences with tags, or pairs of     divided.rs; column_corpus.rs, column_file.rs, column.rs;
 //!            lines, in train, valid and test      parallel_text.rs, pair_table.rs
@@ -53,6 +54,7 @@ mod json_rows;
 mod jsonl_file;
 pub mod labelled_series;
 mod lines;
+pub mod named;
 mod numbered_lines;
 mod numbers;
 pub mod pair_table;

@@ -12,3 +12,6 @@ pub mod search;
 pub mod translation;
 
 pub use model::Model;
+
+/// The number of examples in a batch of an evaluation, or of answers.
+pub const BATCH: usize = 64;

@@ -3,12 +3,10 @@
 use crate::data::Share;
 use crate::data::cut::Cut;
 use crate::data::dataset::Dataset;
+use crate::inference::BATCH;
 use crate::inference::model::Model;
 use crate::tasks::{Answer, Answerer, Questions};
 use crate::{Error, Result};
-
-/// Number of sequences in a batch.
-const BATCH: usize = 64;
 
 /// Convert texts to the sequences that the model reads.
 ///

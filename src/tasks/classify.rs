@@ -316,7 +316,21 @@ fn figures(confusion: &Confusion) -> Figures {
 fn answer(network: &dyn Network, questions: &Questions, names: Names<'_>) -> Result<Vec<Answer>> {
     let outputs = finite_outputs(network, &questions.batch)?; // (batch, classes)
     let probabilities = softmax(&outputs, D::Minus1)?.to_vec2::<f64>()?;
-    Ok(probabilities.iter().map(|row| most_probable(row, names.labels)).collect())
+    let answers = probabilities.iter().zip(&questions.parts).map(|(row, parts)| {
+        let answer = most_probable(row, names.labels);
+        // A series of a table has a name; texts have none.
+        match parts.first() {
+            Some(name) => named(name, answer),
+            None => answer,
+        }
+    });
+    Ok(answers.collect())
+}
+
+/// The answer with the name of its series.
+fn named(name: &str, Answer { text, mut json }: Answer) -> Answer {
+    json["series"] = name.into();
+    Answer { text: format!("{}\t{text}", name.replace(['\n', '\t'], " ")), json }
 }
 
 /// The most probable class, and the probability of each.

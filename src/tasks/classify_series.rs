@@ -12,6 +12,7 @@ use super::text;
 use crate::data::dataset::Dataset;
 use crate::data::example::{Example, Input, Target};
 use crate::data::labelled_series::LabelledSeries;
+use crate::data::named::Named;
 use crate::data::source::Split;
 use crate::data::time_series::CovariateScale;
 use crate::listing::listed;
@@ -125,7 +126,7 @@ pub(super) fn read_split(
     let series = corpus.items(split)?;
     let examples = match labelled {
         true => reader.examples(series, split)?,
-        false => series.map(|one| reader.example(one?, 0)).collect::<Result<_>>()?,
+        false => return Ok((reader.questions(series)?, split)),
     };
     Ok((examples.into(), split))
 }
@@ -166,6 +167,20 @@ impl SeriesReader<'_> {
             return Err(Error::file(&self.data.data, problem));
         }
         Ok(Example { input: self.schema.features(series), target: Target::Class(class) })
+    }
+
+    /// Convert series without their classes, with their names if they have any.
+    fn questions(&self, series: impl Iterator<Item = Result<LabelledSeries>>) -> Result<Dataset> {
+        let (mut examples, mut names) = (vec![], vec![]);
+        for one in series {
+            let one = one?;
+            names.extend(one.name.clone());
+            examples.push(self.example(one, 0)?);
+        }
+        Ok(match names.len() == examples.len() {
+            true => Dataset::Examples(Box::new(Named { examples, names })),
+            false => examples.into(),
+        })
     }
 
     fn unlabelled(&self, series: &LabelledSeries) -> Error {

@@ -211,8 +211,14 @@ impl<'a> WordEncoder<'a> {
     fn encode(&self, sentences: ItemsOf<Sentence>, name: &str, rule: TagRule) -> Result<Dataset> {
         let mut data = TaggedSentences::default();
         let mut tokens = HashMap::new();
+        let mut first_values = vec![];
+        let mut is_known = vec![false; self.schema.columns.len()];
         for sentence in sentences {
             let sentence = sentence?;
+            if first_values.is_empty() {
+                first_values =
+                    sentence.features.iter().filter_map(|values| values.first().cloned()).collect();
+            }
             let spell =
                 |word: &str| word.chars().map(|c| self.characters.get(&c).copied().unwrap_or(0)).collect();
             let spellings: Vec<u32> =
@@ -232,12 +238,17 @@ impl<'a> WordEncoder<'a> {
                     self.tags(&sentence, |place| Ok(data.foreign_tag(&sentence.tags[place], known)))?
                 }
             };
-            data.push(TaggedSentence {
-                tokens: spellings.iter().map(|spelling| tokens[spelling]).collect(),
-                columns: self.columns(&sentence),
-                tags,
-                spellings,
-            });
+            let columns = self.columns(&sentence);
+            for (is_known, values) in is_known.iter_mut().zip(&columns) {
+                *is_known |= values.iter().any(|&value| value > 0);
+            }
+            let tokens = spellings.iter().map(|spelling| tokens[spelling]).collect();
+            data.push(TaggedSentence { tokens, columns, tags, spellings });
+        }
+        if let Some((column, (_, first))) =
+            is_known.iter().zip(&first_values).enumerate().find(|(_, (is_known, _))| !**is_known)
+        {
+            return Err(self.foreign_column(column, first, name));
         }
         Ok(Dataset::Examples(Box::new(data.with_note())))
     }
@@ -267,6 +278,17 @@ impl<'a> WordEncoder<'a> {
             Err(_) => foreign(place),
         };
         sentence.tags.iter().enumerate().map(number).collect()
+    }
+
+    /// An error about a further column without any value of training, such as one that holds the tags.
+    fn foreign_column(&self, column: usize, first: &str, name: &str) -> Error {
+        let place = self.schema.data.features.get(column).map(ToString::to_string).unwrap_or_default();
+        let tags = if self.labels.iter().any(|tag| tag == first) { "tags such as " } else { "" };
+        Error::Message(format!(
+            "column {place} of {name} holds {tags}{first:?} and none of the values that the model was trained on ({}); \
+             name the columns that hold those with option `tagging.features`",
+            listed(&self.schema.columns[column], ", ")
+        ))
     }
 
     /// An error about the tag of the word at `place`.

@@ -1,5 +1,7 @@
 //! `rnn train` of classifiers: readouts, class weights, tokenizers, word vectors, numeric series.
 
+use serde_json::Value;
+
 use super::{Folder, assert_one_line, records, written};
 
 /// The rate is constant, so that a longer run begins like a shorter one.
@@ -129,7 +131,7 @@ fn ts_files_are_classified() {
     folder.refused(&line, 2, &["--embedding-dropout: numeric series have no embedding"]);
     let line = format!("train gru --data d {SERIES} --label-column label");
     folder.refused(&line, 2, &["--label-column: d is a .ts file, which has no columns"]);
-    let eval = |data: &str| -> serde_json::Value {
+    let eval = |data: &str| -> Value {
         serde_json::from_str(&folder.done(&format!("eval m --data {data} --json"))).unwrap()
     };
     assert_eq!(eval("d")["loss"], eval("d/x_TRAIN.ts")["loss"]);
@@ -172,7 +174,11 @@ fn long_tables_are_classified() {
     assert!(found.contains("columns without numbers are left out (day)"), "{found}");
     folder.done("eval m --data a.csv");
     folder.write("new.csv", "y,id,x\n1,p,2\n2,p,3\n1,q,1\n");
-    assert_eq!(folder.done("predict m --data new.csv").lines().count(), 2);
+    let answers = folder.done("predict m --data new.csv --json");
+    let series = answers.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["series"].clone());
+    assert_eq!(series.collect::<Vec<_>>(), ["p", "q"]);
+    let lines = folder.done("predict m --data new.csv");
+    assert_eq!(lines.lines().map(|line| line.split('\t').count()).collect::<Vec<_>>(), [3, 3], "{lines}");
     folder.write("without.csv", "id,y\np,1\n");
     folder.refused("predict m --data without.csv", 1, &["without.csv", "has no `x`"]);
     folder.refused("train gru --data a.csv --series-column id --out n", 2, &["--label-column"]);

@@ -127,6 +127,9 @@ fn a_folder_without_a_test_file_is_evaluated_on_validation() {
     folder.done(&format!("train gru --data d --out m {COLUMNS} {TINY} {TINY_SEQUENCES}"));
     let found = scores(&folder, "eval m --data d --json");
     assert_eq!((&found["split"], &found["tokens"]), (&json!("valid"), &json!(2 * 7)));
+    for line in ["predict m --data d --split valid", "plot m --forecast --data d --split valid"] {
+        folder.refused(line, 2, &["--split", "--at"]);
+    }
 }
 
 #[test]

@@ -86,6 +86,8 @@ fn invalid_plots_are_refused() {
         ("plot m --out nowhere/m.svg", 1, ["nowhere/m.svg: cannot be written", "--out"]),
         ("plot m --metric loss,speed", 2, ["--metric", "expected loss, perplexity"]),
         ("plot m --x epoch", 2, ["--x epoch: no epoch of m is known to be over", "--x step"]),
+        ("plot m --split test", 2, ["--split", "belongs to --confusion and --forecast"]),
+        ("plot m --attention a --seed 3", 2, ["--seed", "draws one text"]),
         ("plot", 2, ["RUN", "RUN: is missing"]),
         (&format!("plot {runs}"), 2, ["RUN: 8 runs", "7 at most"]),
     ] {

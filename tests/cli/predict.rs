@@ -176,6 +176,10 @@ fn lines_of_standard_input_are_answered() {
     let unknown = "2 of 7 words (28.57 %) are unknown to the model\n";
     assert_eq!(String::from_utf8(odd.stderr).unwrap(), unknown);
     assert!(folder.rnn("predict m --data -").write_stdin("").output().unwrap().stdout.is_empty());
+    let table = folder.rnn("predict m --data -").write_stdin("animal,text\ncat,the cat\n").output().unwrap();
+    let note = String::from_utf8(table.stderr).unwrap();
+    assert!(note.contains("\"animal,text\", the header of a table"), "{note}");
+    assert_eq!(String::from_utf8(table.stdout).unwrap().lines().count(), 2);
     folder.refused("predict m --text -", 2, &["--text", "use --data -"]);
 }
 

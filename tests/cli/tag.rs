@@ -237,6 +237,12 @@ fn column_files_without_tags_are_answered() {
         1,
         &["words.conll: line 1", "no feature column `1`"],
     );
+    folder.write("tags.conll", without(&[0, 2]));
+    folder.refused(
+        "predict features --data tags.conll",
+        1,
+        &["column 1 of the", "tags.conll holds tags such as", "--feature-columns"],
+    );
 }
 
 #[test]

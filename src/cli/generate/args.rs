@@ -19,14 +19,15 @@ const SAMPLING: [&str; 7] =
     after_help = "\
 Examples:
   rnn generate lstm-story --length 500
-  rnn generate my-model --prompt 'Once upon a time' --temperature 0.7 --top-p 0.9
+  rnn generate my-model --prompt 'Once upon' --temperature 0.7 --top-p 0.9
   rnn generate my-model --prompt i --count 5 --seed 7
   rnn generate my-model --prompt 'The king' --beams 8 --count 3 --stop .
   rnn generate my-model --prompts questions.txt --json > answers.jsonl
-  rnn generate my-model --save-state story.state && rnn generate my-model --state story.state
+  rnn generate my-model --save-state story.state
+  rnn generate my-model --state story.state --count 3
   cat chapter.txt | rnn generate my-model --prompt - --greedy
 
-The rules of sampling apply in Hugging Face's order: repetition penalty, temperature, top-k, top-p, min-p,
+The rules of sampling apply in Hugging Face's order: repetition penalty, temperature, top-k, top-p, min-p, \
 typical-p; each applies to the distribution that the rules before it leave."
 )]
 pub struct Args {
@@ -98,7 +99,7 @@ pub(super) struct SamplingArgs {
     pub(super) temperature: f64,
 
     /// Always pick the most probable token
-    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "min_p", "typical_p"])]
+    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "min_p", "typical_p", "seed"])]
     pub(super) greedy: bool,
 
     /// Pick among the N most probable tokens

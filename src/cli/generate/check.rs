@@ -61,6 +61,9 @@ impl Args {
         if self.save_state.is_some() && self.count > 1 {
             return Err(usage("--save-state", "keeps one text; leave out --count"));
         }
+        if self.sampling.greedy && self.count > 1 {
+            return Err(usage("--count", "greedy texts are all alike; leave it out, or leave out --greedy"));
+        }
         let own_numbers = self.state.is_some() && self.beams.beams.is_none() && self.sampling.seed.is_none();
         if own_numbers && self.count > 1 {
             let problem =

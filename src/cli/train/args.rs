@@ -19,15 +19,15 @@ use crate::cli::{architecture, flags, number};
     allow_negative_numbers = true,
     after_help = "\
 Examples:
-  rnn train lstm                                       characters of the built-in stories
-  rnn train gru --data my.txt --out my-gru             a text file
-  rnn train rnnlm --data ptb/ --tied --dropout 0.4     a folder of train, valid and test
-  rnn train lstm --data q.csv --text-column text --label-column label --task classify
-  rnn train gru --task translate --data multi30k/ --source-lang en --target-lang de --tokenizer bpe:8000
+  rnn train lstm                                    built-in stories
+  rnn train gru --data my.txt --out my-gru          a text file
+  rnn train rnnlm --data ptb/ --tied --dropout 0.4  a folder of splits
+  rnn train lstm --task classify --data q.csv --label-column label
+  rnn train gru --task translate --data pairs/ --source-lang en --target-lang de
   rnn train gru --task forecast --data sales.csv --target sales --horizon 12
-  rnn train --recipe my-gru/recipe.toml --lr 0.001     a run again, at another learning rate
-  rnn train --from my-gru --data other.txt             fine-tune a model on other text
-  rnn train --resume my-gru --epochs 20                continue a run"
+  rnn train --recipe my-gru/recipe.toml --lr 0.001  again, slower
+  rnn train --from my-gru --data other.txt          fine-tune a model
+  rnn train --resume my-gru --epochs 20             continue a run"
 )]
 pub struct Args {
     /// simple-rnn, lstm, gru or rnnlm (`rnn list` describes them)

@@ -9,6 +9,8 @@ pub struct LabelledSeries {
     pub number: u64,
     /// The place for messages: the line of a `.ts` file, or the name of the series in a table.
     pub place: String,
+    /// The name of the series in a table; a `.ts` file has none.
+    pub name: Option<String>,
     /// Names of the dimensions.
     pub dimensions: Arc<[String]>,
     /// The values, (time, dimensions), flattened; NaN where one is missing.
@@ -78,7 +80,7 @@ mod tests {
         let dimensions: Arc<[String]> = ["a".into(), "b".into()].into();
         let values = vec![1., N, N, N, 3., N];
         let mut series =
-            LabelledSeries { number: 1, place: "line 1".into(), dimensions, values, label: None };
+            LabelledSeries { number: 1, place: "line 1".into(), name: None, dimensions, values, label: None };
         assert_eq!((series.len(), series.missing()), (3, 4));
         series.fill(&[0., 7.]);
         assert_eq!(series.values, [1., 7., 2., 7., 3., 7.]);

@@ -89,6 +89,7 @@ fn group(
             found.push(LabelledSeries {
                 number: found.len() as u64 + 1,
                 place: format!("series {name:?}"),
+                name: Some(name.to_string()),
                 dimensions: dimensions.clone(),
                 values: vec![],
                 label: label.clone(),

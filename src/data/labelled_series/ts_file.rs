@@ -67,6 +67,7 @@ pub(super) fn read(path: &Path, encoding: Option<Encoding>) -> Result<Vec<Labell
         found.push(LabelledSeries {
             number: number_in_file,
             place: format!("line {number}"),
+            name: None,
             dimensions,
             values: values.collect(),
             label,

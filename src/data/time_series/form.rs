@@ -77,6 +77,17 @@ impl TimeFormat {
         Err(forms.map(reach).max().unwrap_or(0))
     }
 
+    /// The form with day and month exchanged, if it fits a column as well: nothing in its rows tells the two apart.
+    pub(super) fn exchanged(&self, texts: &[&str]) -> Option<&'static str> {
+        let [theirs, ours] = ["%d/%m", "%m/%d"];
+        let other = *FORMS
+            .iter()
+            .find(|form| form.starts_with(theirs) && form.replacen(theirs, ours, 1) == self.0)?;
+        let times: Option<Vec<i64>> = texts.iter().map(|text| parse(other, text)).collect();
+        let own: Vec<i64> = texts.iter().filter_map(|text| parse(&self.0, text)).collect();
+        (different_steps(&times?).0 == different_steps(&own).0).then_some(other)
+    }
+
     /// The timestamp in a text; `None` if it has another form.
     pub fn parse(&self, text: &str) -> Option<i64> {
         parse(&self.0, text)
@@ -179,6 +190,13 @@ mod tests {
             (0..24).map(|n| format!("01/{:02}/{}", n % 12 + 1, 2010 + n / 12)).collect();
         let months: Vec<&str> = months.iter().map(String::as_str).collect();
         assert_eq!(found(&months).0, "%d/%m/%Y", "months of two years have other lengths");
+        // Days of January, or the first days of months.
+        let doubtful = &months[..12];
+        let other = |texts: &[&str]| TimeFormat::find(texts).unwrap().exchanged(texts);
+        assert_eq!((found(doubtful).0.as_str(), other(doubtful)), ("%m/%d/%Y", Some("%d/%m/%Y")));
+        assert_eq!(other(&["02/01/2020", "02/02/2020", "02/03/2020", "02/04/2020", "02/06/2020"]), None);
+        assert_eq!(other(&["12/31/2019", "01/01/2020"]), None);
+        assert_eq!(other(&["2019-01-02", "2019-01-03"]), None);
     }
 
     #[test]

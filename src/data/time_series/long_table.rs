@@ -39,13 +39,13 @@ const MOST_GAPS: i64 = 100;
 pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
     let rows = TableRows::read(path, columns.delimiter, columns.encoding)?;
     let places = ColumnPlaces::find(&rows, columns)?;
-    let (form, times) = match places.time {
+    let (form, times, doubt) = match places.time {
         Some(at) => {
-            let form = form(&rows, at)?;
+            let (form, doubt) = form(&rows, at)?;
             let times = times(&rows, at, &form)?;
-            (Some(form), times)
+            (Some(form), times, doubt)
         }
-        None => (None, (0..rows.rows.len() as i64).collect()),
+        None => (None, (0..rows.rows.len() as i64).collect(), None),
     };
     let mut groups = grouped(&rows, &places)?;
     if places.time.is_none() {
@@ -58,6 +58,7 @@ pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
     let all: Vec<Vec<i64>> = groups.iter().map(|(_, rows)| of_series(rows)).collect();
     let grid = form.map(|form| TimeGrid::find(form, &all));
     let mut table = assemble(&rows, &places, &groups, grid, &all)?;
+    table.notes.extend(doubt);
     if moved > 0 {
         let count = counted(moved as u64, "row");
         table
@@ -124,11 +125,11 @@ fn usual_time(rows: &TableRows, series: Option<usize>) -> Option<usize> {
     dated.or_else(|| others.find(|&at| is_named(at) && form(at).is_some()))
 }
 
-/// The form of the timestamps.
-fn form(rows: &TableRows, at: usize) -> Result<TimeFormat> {
+/// The form of the timestamps, and a note if another fits as well.
+fn form(rows: &TableRows, at: usize) -> Result<(TimeFormat, Option<String>)> {
     let texts = rows.rows.iter().map(|(_, fields)| fields[at].as_str());
     let texts: Vec<&str> = texts.collect();
-    TimeFormat::find(&texts).map_err(|row| {
+    let form = TimeFormat::find(&texts).map_err(|row| {
         let (text, column) = (&rows.rows[row].1[at], &rows.names[at]);
         let other = if row > 0 { " of the form of the rows before" } else { "" };
         rows.problem(
@@ -138,7 +139,15 @@ fn form(rows: &TableRows, at: usize) -> Result<TimeFormat> {
                                    2020-12-31 or 2020-12-31 23:00"
             ),
         )
-    })
+    })?;
+    let doubt = form.exchanged(&texts).map(|_| {
+        let (column, first) = (&rows.names[at], texts.first().unwrap_or(&""));
+        format!(
+            "`{column}` is read as month/day, as in {first}, though day/month fits its rows as well; write years first, as \
+             in 2020-12-31, if that is wrong"
+        )
+    });
+    Ok((form, doubt))
 }
 
 fn times(rows: &TableRows, at: usize, form: &TimeFormat) -> Result<Vec<i64>> {

@@ -3,16 +3,11 @@
 use std::ops::Range;
 
 use super::super::product::{LeftRows, TileProduct};
+use super::layout::{MAX_ROWS, STEP};
 use super::transpose;
 
 /// Elements of the depth that are copied at a time.
 const BLOCK_DEPTH: usize = 256;
-
-/// Rows of the tallest product.
-const MAX_ROWS: usize = 32;
-
-/// Depth of a tile: rows are filled up to it with zeros.
-const STEP: usize = 32;
 
 /// Call `multiply` with products whose left side has its elements side by side: with the product itself if it has, else
 /// with one block of the depth after another.

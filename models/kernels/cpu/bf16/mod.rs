@@ -17,6 +17,7 @@
 //! |---|---|
 //! | `rounded.rs` | operands for any processor |
 //! | `pairs.rs` | operands for AMX and AVX512-BF16: layout and rounding |
+//! | `layout.rs` | sizes of tiles |
 //! | `unit.rs` | which of the two a thread uses |
 //! | `left.rs` | left sides whose elements are not neighbours, copied |
 //! | `tiles.rs`, `dot.rs` | the product of each |
@@ -28,6 +29,8 @@ mod rounded;
 
 #[cfg(target_arch = "x86_64")]
 mod dot;
+#[cfg(target_arch = "x86_64")]
+mod layout;
 #[cfg(target_arch = "x86_64")]
 mod left;
 #[cfg(target_arch = "x86_64")]

@@ -8,6 +8,7 @@ use pulp::{Simd, WithSimd};
 use super::super::product::{GradientOperand, LeftRows, Operand, TileProduct, split_full};
 use super::super::simd::{Bf16Digits, Isa, Vector, bf16_bits};
 use super::super::tuning::TILE_VECTORS;
+use super::layout::{MAX_ROWS, STEP};
 use super::unit::{Bf16Unit, unit};
 use super::{dot, tiles, transpose};
 
@@ -23,15 +24,12 @@ unsafe impl Zeroable for Bf16 {}
 // SAFETY: as above.
 unsafe impl Pod for Bf16 {}
 
-/// Rows of two tiles of AMX: each tile of a panel that is loaded serves both.
-const MAX_ROWS: usize = 32;
-
 impl Operand for Bf16 {
     type Sum = f32;
     type Digits = Bf16Digits;
     const IS_SUM: bool = false;
     const INTERLEAVED: usize = 2;
-    const DEPTH_STEP: usize = 32;
+    const DEPTH_STEP: usize = STEP;
 
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
         super::unit::run_as(isa, part);

@@ -2,14 +2,12 @@
 
 use super::super::amx::{Tiles, pairs};
 use super::super::product::TileProduct;
+use super::layout::{MAX_ROWS, STEP};
 use super::left::with_neighbours;
-
-/// Elements of the depth in a tile, and rows of a tail.
-const STEP: usize = 32;
 
 /// The rest of the left rows behind the last whole tile, filled up with zeros.
 #[repr(align(64))]
-struct Tail([u16; STEP * STEP]);
+struct Tail([u16; MAX_ROWS * STEP]);
 
 /// Compute a [`TileProduct`] of `rows` by `vectors`.
 ///
@@ -39,7 +37,7 @@ pub(super) unsafe fn multiply((rows, vectors): (usize, usize), product: TileProd
             if left.is_padded || rest == 0 {
                 return pairs::multiply(tiles);
             }
-            let mut tail = Tail([0; STEP * STEP]);
+            let mut tail = Tail([0; MAX_ROWS * STEP]);
             for r in 0..rows {
                 let from = start.add(r * left.row_stride + depth - rest);
                 tail.0[r * STEP..].as_mut_ptr().copy_from_nonoverlapping(from, rest);

@@ -9,7 +9,7 @@ use super::super::product::{
     GradientOperand, LeftRows, Panel, PanelShape, Panels, SumVector, TileProduct, dense,
 };
 use super::super::simd::{Float, MAX_LANES, Vector};
-use super::super::tuning::{CLASS_DEPTH_BLOCK, TILE_VECTORS};
+use super::super::tuning::CLASS_DEPTH_BLOCK;
 use super::super::workers::Worker;
 use super::work::{LossGradientPtrs, LossWork};
 
@@ -155,6 +155,9 @@ impl<O: GradientOperand> LossWork<'_, O> {
     }
 
     /// Compute `d h = W^T d s` for one worker's share of the features.
+    ///
+    /// Classes are the outer loop: the scores of a block of them stay in the cache while all panels read them, which
+    /// costs a pass over the sums a block.
     #[inline(always)]
     pub(super) unsafe fn gradient_of_rows<S: Simd>(
         &self,
@@ -167,21 +170,30 @@ impl<O: GradientOperand> LossWork<'_, O> {
         let depth = CLASS_DEPTH_BLOCK.min(classes);
         let shape = PanelShape { depth, groups: features.div_ceil(lanes), group_vectors: 1, lanes };
         let weights = Panels::new(shape, self.workers);
-        let sums = Buffer::<O::Sum>::new(self.shape.set_rows * TILE_VECTORS * lanes);
-        let sums = sums.at(0);
-        for panel in weights.share(worker) {
-            let (width, first) = (weights.width(panel), weights.first_column(panel));
-            // SAFETY: as stated for `LossWork`; the panels are this worker's own.
-            unsafe {
-                SumVector::<S, O>::clear(simd, sums, set.len() * width);
-                for from in (0..classes).step_by(CLASS_DEPTH_BLOCK) {
-                    let classes = from..classes.min(from + CLASS_DEPTH_BLOCK);
-                    self.add_rows_product(simd, set.len(), (&weights, panel), classes, sums);
+        let columns: usize = weights.share(worker).map(|panel| weights.width(panel)).sum();
+        let buffer = Buffer::<O::Sum>::new(set.len() * columns);
+        // The sums of each panel follow those of the one before.
+        let sums = |before: usize| buffer.at(set.len() * before);
+        // SAFETY: as stated for `LossWork`; the panels are this worker's own.
+        unsafe {
+            SumVector::<S, O>::clear(simd, sums(0), set.len() * columns);
+            for from in (0..classes).step_by(CLASS_DEPTH_BLOCK) {
+                let classes = from..classes.min(from + CLASS_DEPTH_BLOCK);
+                let mut before = 0;
+                for panel in weights.share(worker) {
+                    self.add_rows_product(simd, set.len(), (&weights, panel), classes.clone(), sums(before));
+                    before += weights.width(panel);
                 }
+            }
+            let mut before = 0;
+            for panel in weights.share(worker) {
+                let (width, first) = (weights.width(panel), weights.first_column(panel));
                 for (r, row) in set.clone().enumerate() {
                     let to = gradients.rows.at(row * features + first);
-                    SumVector::<S, O>::copy(simd, sums.add(r * width), to, width.min(features - first));
+                    let from = sums(before).add(r * width);
+                    SumVector::<S, O>::copy(simd, from, to, width.min(features - first));
                 }
+                before += width;
             }
         }
     }
