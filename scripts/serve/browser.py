@@ -233,6 +233,12 @@ def runs(page: Page) -> None:
     assert page.all("#chart .valid title")[1].get_property("textContent") == "lstm-shakespeare, valid: 1.4619"
     table = page.one("#settings").text
     assert '"gru"' in table and '"lstm"' in table, table
+    button = next(button for button in page.all("#run-list button") if button.accessible_name == "Text of gru-story")
+    button.click()
+    page.until(lambda: page.all("#sample figcaption") and page.one("#sample").is_displayed())
+    caption = page.one("#sample figcaption").text
+    assert caption.startswith("gru-story at step") and len(page.one("#sample pre").text) > 200, caption
+    page.no_problem()
     Select(page.one("#figure")).select_by_value("lr")
     page.until(lambda: page.one("#chart svg").get_attribute("aria-label") == "lr by step")
 

@@ -1,7 +1,7 @@
 //! The names of a bundle's files.
 
-pub(super) const CONFIG: &str = "config.json";
-pub(super) const MODEL: &str = "model.safetensors";
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const MODEL: &str = "model.safetensors";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 /// The reports of the run, one JSON object a line.
 pub const METRICS: &str = "metrics.jsonl";

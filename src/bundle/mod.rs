@@ -36,6 +36,8 @@ mod tensors;
 
 pub use config::{Config, ConvertedFrom, FORMAT, Quantisation, is_bundle, is_trace};
 pub use export::{Export, StoredType, export};
+#[cfg(feature = "serve")]
+pub(crate) use files::{CONFIG, MODEL};
 pub use files::{CURVE, METRICS, RECIPE};
 pub use load::{Loaded, Parts, TrainingState, load};
 pub use published::{FileContents, Publication, PublishedFile};

@@ -8,7 +8,7 @@
 //! | `completions.rs`, `completion_request.rs`, `completion_reply.rs` | `/v1/completions` |
 //! | `token.rs`, `prompt_tokens.rs` | tokens with their alternatives; those of a prompt |
 //! | `predictions.rs`, `scores.rs`, `inspections.rs` | `/v1/predict`, `/v1/score`, `/v1/inspect` |
-//! | `runs.rs` | `/v1/runs` |
+//! | `runs.rs`, `samples.rs` | `/v1/runs`, `/v1/runs/sample` |
 //! | `engine.rs`, `crowd.rs`, `job.rs` | the thread of a bundle, which writes all its texts side by side |
 //! | `library.rs` | the bundles, and their replacement while the server runs |
 //! | `state_token.rs` | the signed state of a text, which a client keeps |
@@ -36,6 +36,7 @@ mod prompt_tokens;
 mod report;
 mod routes;
 mod runs;
+mod samples;
 mod scores;
 mod server;
 mod state_token;

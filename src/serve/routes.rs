@@ -1,5 +1,6 @@
 //! The routes of the server.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +23,7 @@ use super::library::Library;
 use super::metrics::Metrics;
 use super::options::Options;
 use super::problem::Problem;
-use super::{inspections, page, predictions, runs, scores};
+use super::{inspections, page, predictions, runs, samples, scores};
 use crate::Result;
 
 /// Fields of a completion that are texts, also where they look like numbers.
@@ -51,6 +52,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/score", post(score))
         .route("/v1/inspect", post(inspect))
         .route("/v1/runs", get(all_runs))
+        .route("/v1/runs/sample", get(run_sample))
         .route("/metrics", get(metrics))
         .route("/props", get(props))
         .layer(middleware::from_fn_with_state(Arc::clone(&access), require_key))
@@ -98,17 +100,13 @@ async fn model(State(shared): App, axum::extract::Path(name): axum::extract::Pat
 }
 
 async fn all_runs(State(shared): App) -> Answered {
-    let Some(folder) = shared.options.runs.clone() else {
-        let problem = "no folder of runs is served; start the server with one";
-        return Err(Problem::request(StatusCode::NOT_FOUND, problem));
-    };
-    let turn = Arc::clone(&shared.runs).acquire_owned().await;
-    let found = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        runs::runs(&folder)
-    });
-    let found = found.await;
-    Ok(Json(found.map_err(|_| Problem::failure("the runs cannot be read"))?).into_response())
+    shared.of_runs(|folder| Ok(runs::runs(folder))).await
+}
+
+async fn run_sample(State(shared): App, Query(pairs): Query<Vec<(String, String)>>) -> Answered {
+    let run = pairs.into_iter().find_map(|(name, value)| (name == "run").then_some(value));
+    let run = run.ok_or_else(|| Problem::field("run", "is missing; expected the name of a run"))?;
+    shared.of_runs(move |folder| samples::sample(folder, &run)).await
 }
 
 /// A model in OpenAI's shape, with its task.
@@ -143,7 +141,8 @@ async fn props(State(shared): App) -> Json<Value> {
         },
         "routes": [
             "GET /v1/models", "POST /v1/completions", "GET /v1/completions", "POST /v1/predict",
-            "POST /v1/score", "POST /v1/inspect", "GET /v1/runs", "GET /health", "GET /metrics", "GET /props",
+            "POST /v1/score", "POST /v1/inspect", "GET /v1/runs", "GET /v1/runs/sample",
+            "GET /health", "GET /metrics", "GET /props",
         ],
         "runs": shared.options.runs.is_some(),
         "models": models.collect::<Vec<_>>(),
@@ -186,6 +185,24 @@ async fn inspect(State(shared): App, headers: HeaderMap, body: Body) -> Answered
 }
 
 impl Shared {
+    /// Answer a question about the folder of runs, one at a time.
+    async fn of_runs(
+        &self,
+        answer: impl FnOnce(&Path) -> Result<Value, Problem> + Send + 'static,
+    ) -> Answered {
+        let Some(folder) = self.options.runs.clone() else {
+            let problem = "no folder of runs is served; start the server with one";
+            return Err(Problem::request(StatusCode::NOT_FOUND, problem));
+        };
+        let turn = Arc::clone(&self.runs).acquire_owned().await;
+        let found = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            answer(&folder)
+        });
+        let found = found.await.map_err(|_| Problem::failure("the runs cannot be read"))?;
+        Ok(Json(found?).into_response())
+    }
+
     /// Read the body of a request, within its size and time.
     async fn fields(&self, headers: &HeaderMap, body: Body) -> Result<Fields, Problem> {
         let limits = &self.options.limits;

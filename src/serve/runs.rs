@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::bundle::{METRICS, RECIPE};
+use crate::bundle::{CONFIG, METRICS, MODEL, RECIPE};
+use crate::tasks::{Lm, Task};
 
 /// How far below the folder a run may lie.
 const DEPTH: usize = 3;
@@ -22,24 +23,49 @@ const MOST_REPORTS: usize = 2000;
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 32 << 20;
 
-/// The runs under `folder`: name, reports, settings. Files that cannot be read, or are half written, are left out.
+/// The runs under `folder`: name, whether a text of the run can be had, reports, settings. Files that cannot be read,
+/// or are half written, are left out.
 pub(super) fn runs(folder: &Path) -> Value {
-    let mut found = vec![];
-    let (mut open, mut looked) = (vec![(folder.to_path_buf(), 0)], 0);
-    while let Some((path, depth)) = open.pop().filter(|_| looked < MOST_FOLDERS) {
-        looked += 1;
-        if path.join(METRICS).is_file() {
-            found.push(path);
-        } else if depth < DEPTH {
-            open.extend(folders(&path).into_iter().map(|path| (path, depth + 1)));
-        }
-    }
-    found.sort();
-    let runs = found.iter().take(MOST_RUNS).map(|path| {
-        let name = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
-        json!({ "name": name, "reports": reports(path), "settings": settings(path) })
+    let runs = Run::all(folder).into_iter().map(|run| {
+        let (reports, settings) = (reports(&run.path), settings(&run.path));
+        json!({ "name": run.name, "writes": run.writes(), "reports": reports, "settings": settings })
     });
     json!({ "object": "list", "data": runs.collect::<Vec<_>>() })
+}
+
+/// A run under a folder.
+pub(super) struct Run {
+    /// Its path below the folder.
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+}
+
+impl Run {
+    /// Find the runs under `folder`, in the order of their names.
+    pub(super) fn all(folder: &Path) -> Vec<Self> {
+        let mut found = vec![];
+        let (mut open, mut looked) = (vec![(folder.to_path_buf(), 0)], 0);
+        while let Some((path, depth)) = open.pop().filter(|_| looked < MOST_FOLDERS) {
+            looked += 1;
+            if path.join(METRICS).is_file() {
+                found.push(path);
+            } else if depth < DEPTH {
+                open.extend(folders(&path).into_iter().map(|path| (path, depth + 1)));
+            }
+        }
+        found.sort();
+        let named = |path: PathBuf| {
+            let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+            Self { name, path }
+        };
+        found.into_iter().take(MOST_RUNS).map(named).collect()
+    }
+
+    /// Whether the run is a language model with a checkpoint.
+    pub(super) fn writes(&self) -> bool {
+        let config = text(&self.path.join(CONFIG)).and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        config.is_some_and(|config| config["task"] == Lm.name()) && self.path.join(MODEL).is_file()
+    }
 }
 
 /// The folders in a folder, but hidden ones, such as those of a save that has not ended.
@@ -95,5 +121,12 @@ mod tests {
         let b = &found["data"][1];
         assert_eq!(b["reports"], json!([{"step": 1, "split": "train", "loss": 2.5}]));
         assert_eq!(b["settings"], json!({"hidden": 64, "model": "gru"}));
+        write("b/config.json", "{\"task\": \"lm\"}");
+        assert_eq!(runs(folder.path())["data"][1]["writes"], false, "without parameters");
+        write("b/model.safetensors", "");
+        write("a/deep/er/config.json", "{\"task\": \"classify\"}");
+        write("a/deep/er/model.safetensors", "");
+        let found = runs(folder.path());
+        assert_eq!((&found["data"][0]["writes"], &found["data"][1]["writes"]), (&json!(false), &json!(true)));
     }
 }

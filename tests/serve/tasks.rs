@@ -146,6 +146,15 @@ fn server_describes_itself() {
     let runs = server.get("/v1/runs").json();
     assert_eq!((&runs["data"][0]["name"], runs["data"].as_array().unwrap().len()), (&json!("m"), 1));
     assert_eq!(runs["data"][0]["settings"]["hidden"], 8);
+    assert_eq!(runs["data"][0]["writes"], true);
+    let sample = server.get("/v1/runs/sample?run=m");
+    let written = folder.done("generate m --length 200 --temperature 0.8 --seed 1");
+    assert_eq!(sample.json()["text"].as_str().unwrap().to_owned() + "\n", written);
+    folder.write("c/metrics.jsonl", "{}\n");
+    for (run, status) in [("no", 404), ("../m", 404), ("c", 400)] {
+        assert_eq!(server.get(&format!("/v1/runs/sample?run={run}")).status, status, "{run}");
+    }
+    assert_eq!(server.get("/v1/runs/sample").status, 400);
     assert!(runs["data"][0]["reports"][0]["loss"].is_f64());
     assert_eq!(server.get("/health").json(), json!({"status": "ok"}));
     let models = server.get("/v1/models").json();

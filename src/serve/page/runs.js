@@ -9,6 +9,8 @@ let runs = [];
 /** The names of the runs that are not drawn. */
 const hidden = new Set();
 let timer = null;
+/** The name of the run whose text is shown, and its reports at the time of that text. */
+let sampled = { name: null, reports: 0 };
 
 /** Start the pane. */
 export function startRuns() {
@@ -43,6 +45,23 @@ async function look() {
   byId("run-list").replaceChildren(...runs.map(toggle));
   if (focused) byId("run-list").querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();
   show();
+  const run = runs.find(({ name }) => name === sampled.name);
+  if (run && run.reports.length !== sampled.reports) sample(run);
+}
+
+/** Show a text by the newest checkpoint of a run. It is asked for again whenever the run has reported. */
+async function sample(run) {
+  sampled = { name: run.name, reports: run.reports.length };
+  try {
+    const { text } = await ask(`/v1/runs/sample?run=${encodeURIComponent(run.name)}`);
+    if (sampled.name !== run.name) return;
+    const step = run.reports.at(-1)?.step ?? 0;
+    byId("sample").querySelector("figcaption").textContent = `${run.name} at step ${step} writes:`;
+    byId("sample").querySelector("pre").textContent = text;
+    byId("sample").hidden = false;
+  } catch (error) {
+    showProblem(error);
+  }
 }
 
 const colour = (at) => `hsl(${(at * 137) % 360} 60% 50%)`;
@@ -59,7 +78,11 @@ function toggle(run, at) {
   mark.style.background = colour(at);
   const last = run.reports.filter((report) => report.split === "valid").at(-1) ?? run.reports.at(-1);
   const state = last ? ` step ${last.step}, ${last.split} loss ${last.loss?.toFixed(4)}` : "";
-  return element("li", {}, element("label", {}, box, mark, run.name, element("small", {}, state)));
+  const label = element("label", {}, box, mark, run.name, element("small", {}, state));
+  if (!run.writes) return element("li", {}, label);
+  const button = element("button", { type: "button", ariaLabel: `Text of ${run.name}` }, "Text");
+  button.addEventListener("click", () => sample(run));
+  return element("li", {}, label, button);
 }
 
 /** An exponential mean, as TensorBoard has it, from the first value on. */
