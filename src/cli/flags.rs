@@ -103,6 +103,7 @@ const FLAGS: [(&str, &str); 109] = [
     ("source_lang", "--source-lang"),
     ("split", "--split"),
     ("state_reset", "--state-reset"),
+    ("tagging.features", "--feature-columns"),
     ("tar", "--tar"),
     ("target_column", "--target-column"),
     ("target_lang", "--target-lang"),

@@ -284,11 +284,12 @@ impl<'a> WordEncoder<'a> {
     fn foreign_column(&self, column: usize, first: &str, name: &str) -> Error {
         let place = self.schema.data.features.get(column).map(ToString::to_string).unwrap_or_default();
         let tags = if self.labels.iter().any(|tag| tag == first) { "tags such as " } else { "" };
-        Error::Message(format!(
-            "column {place} of {name} holds {tags}{first:?} and none of the values that the model was trained on ({}); \
-             name the columns that hold those with option `tagging.features`",
-            listed(&self.schema.columns[column], ", ")
-        ))
+        let known = listed(&self.schema.columns[column], ", ");
+        let problem = format!(
+            "column {place} of {name} holds {tags}{first:?} and none of the values that the model was trained on ({known}); \
+             name the columns that hold those"
+        );
+        Error::invalid("tagging.features", problem)
     }
 
     /// An error about the tag of the word at `place`.

@@ -240,7 +240,7 @@ fn column_files_without_tags_are_answered() {
     folder.write("tags.conll", without(&[0, 2]));
     folder.refused(
         "predict features --data tags.conll",
-        1,
+        2,
         &["column 1 of the", "tags.conll holds tags such as", "--feature-columns"],
     );
 }
