@@ -11,7 +11,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 109] = [
+const FLAGS: [(&str, &str); 110] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
