@@ -20,6 +20,7 @@ Examples:
   rnn export my-gru --out my-gru-int8 --dtype int8      of a quarter: matrices as integers with one scale a row
   rnn export my-gru --out my-gru-whole --with-training  with everything that --resume needs
   rnn export my-gru --out my-gru.onnx --format onnx     as a graph for ONNX Runtime, its tokenizer beside it
+  rnn export my-gru --out my-gru.keras --format keras   for keras.models.load_model, its tokenizer beside it
   rnn export my-gru --out my-gru.safetensors --format pytorch   for load_state_dict, the Python module beside it")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME
