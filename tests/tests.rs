@@ -11,6 +11,7 @@ mod golden;
 mod gradients;
 mod hub;
 mod imports;
+mod keras;
 mod kernels;
 mod old_bundles;
 mod onnx;

@@ -12,17 +12,19 @@ use super::note::note;
 use super::outcome::Outcome;
 use super::quote::command_line;
 
-/// Convert a model of PyTorch or ONNX to a bundle
+/// Convert a model of PyTorch, Keras or ONNX to a bundle
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   rnn convert model.pt --out my-lstm --vocab words.txt
   rnn convert model.safetensors --out my-gru --vocab tokenizer.json
   rnn convert model.pt --out topics --vocab words.json --labels topics.txt
+  rnn convert model.keras --out reviews --vocab word_index.json
   rnn convert model.pt --out my-lstm --vocab words.txt --map x.bias=decoder.bias
 
 The format is known by the content: a state dict, a checkpoint with one, or a whole module of PyTorch (.pt, .pth, .bin, \
-.safetensors), or a graph that `rnn export --format onnx` wrote. Nothing in the file is executed.")]
+.safetensors), a model or the weights of Keras 2 or 3 (.keras, .h5, .weights.h5), or a graph that `rnn export --format \
+onnx` wrote. Nothing in the file is executed.")]
 pub struct Args {
     /// The file to convert
     #[arg(value_name = "FILE")]

@@ -20,6 +20,7 @@ Examples:
   rnn export my-gru --out my-gru-int8 --dtype int8             a quarter
   rnn export my-gru --out my-gru-whole --with-training         for --resume
   rnn export my-gru --out my-gru.onnx --format onnx            for ONNX Runtime
+  rnn export my-gru --out my-gru.keras --format keras          for Keras
   rnn export my-gru --out my-gru.safetensors --format pytorch  for PyTorch")]
 pub struct Args {
     /// A bundle, or hf://OWNER/NAME

@@ -7,12 +7,13 @@
 //! | `convert.rs` | a file of any format as a bundle |
 //! | `ship.rs` | a bundle as files of a format |
 //! | `vocabulary.rs` | tokens by number, from text or JSON, as a tokenizer |
-//! | `onnx/`, `pytorch/` | one format each |
+//! | `keras/`, `onnx/`, `pytorch/` | one format each |
 //!
 //! A new format is a file or folder that implements [`Format`], and a line in `registry.rs`.
 
 mod convert;
 mod format;
+pub mod keras;
 pub mod onnx;
 pub mod pytorch;
 mod registry;

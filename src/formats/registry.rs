@@ -4,12 +4,13 @@ use std::io::Read;
 use std::path::Path;
 
 use super::format::{Format, HEAD};
+use super::keras::Keras;
 use super::onnx::Onnx;
 use super::pytorch::Pytorch;
 use crate::{Error, Result, regular_file};
 
 /// All formats.
-pub const FORMATS: [&dyn Format; 2] = [&Pytorch, &Onnx];
+pub const FORMATS: [&dyn Format; 3] = [&Pytorch, &Keras, &Onnx];
 
 /// Return the format of a file, by its content.
 ///

@@ -8,7 +8,7 @@
 //! | `tokenizer.json` | a tokenizer of the Hugging Face format |
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ use crate::{Error, Result, regular_file};
 pub(super) const BESIDE: &str = "tokenizer.json";
 
 /// The largest file of tokens or labels, in bytes.
-const LARGEST: u64 = 64 << 20;
+pub(super) const LARGEST: u64 = 64 << 20;
 
 /// Read the tokenizer of an embedding with `rows` rows from the file that `options` names, or from the one that an
 /// export puts beside the file at `model`.
@@ -34,21 +34,7 @@ pub(super) fn tokenizer(
     rows: usize,
     notes: &mut Vec<String>,
 ) -> Result<Tokenizer> {
-    let beside = model.with_extension(BESIDE);
-    let path = match &options.vocabulary {
-        Some(path) => path,
-        None if beside.exists() => {
-            notes.push(format!("read the tokenizer from {}", beside.display()));
-            &beside
-        }
-        None => {
-            let problem = format!(
-                "the file has no tokens; name a file with the {rows} tokens of its embedding: one a line, JSON, or a \
-                 tokenizer.json"
-            );
-            return Err(Error::invalid("vocabulary", problem));
-        }
-    };
+    let path = &file(model, options, rows, notes)?;
     let bytes = regular_file::read(path, LARGEST)?;
     let failed = |problem: String| Error::file(path, problem);
     let tokenizer = match tokens(path, &bytes)? {
@@ -63,8 +49,36 @@ pub(super) fn tokenizer(
     }
 }
 
+/// Return the file with the tokens of an embedding with `rows` rows: the one that `options` names, or the one that an
+/// export puts beside the file at `model`.
+///
+/// # Errors
+/// If there is no such file.
+pub(super) fn file(
+    model: &Path,
+    options: &ImportOptions,
+    rows: usize,
+    notes: &mut Vec<String>,
+) -> Result<PathBuf> {
+    let beside = model.with_extension(BESIDE);
+    match &options.vocabulary {
+        Some(path) => Ok(path.clone()),
+        None if beside.exists() => {
+            notes.push(format!("read the tokenizer from {}", beside.display()));
+            Ok(beside)
+        }
+        None => {
+            let problem = format!(
+                "the file has no tokens; name a file with the {rows} tokens of its embedding: one a line, JSON, or a \
+                 tokenizer.json"
+            );
+            Err(Error::invalid("vocabulary", problem))
+        }
+    }
+}
+
 /// Return the tokens of a file by number; `None` if it is a `tokenizer.json`.
-fn tokens(path: &Path, bytes: &[u8]) -> Result<Option<BTreeMap<u32, String>>> {
+pub(super) fn tokens(path: &Path, bytes: &[u8]) -> Result<Option<BTreeMap<u32, String>>> {
     let text = text(path, bytes)?;
     if !text.trim_start().starts_with(['{', '[']) || text.lines().next().is_some_and(is_bracketed) {
         return numbered(path, text.lines().map(String::from)).map(Some);

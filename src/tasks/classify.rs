@@ -123,6 +123,10 @@ impl Task for Classify {
         }
     }
 
+    fn schema_of_features(&self, features: usize) -> Option<Value> {
+        serde_json::to_value(SeriesSchema::unscaled(features)).ok()
+    }
+
     fn label_column(&self) -> Option<&'static str> {
         Some("label")
     }

@@ -49,6 +49,15 @@ impl SeriesSchema {
         }
     }
 
+    /// The schema of `features` numbers that are read as they are. The dimensions have numbers from 1.
+    pub(super) fn unscaled(features: usize) -> Self {
+        Self {
+            dimensions: (1..=features).map(|dimension| dimension.to_string()).collect(),
+            mean: vec![0.; features],
+            scale: vec![1.; features],
+        }
+    }
+
     /// Compute means and standard deviations over all values of `series` that are not missing.
     fn learn(series: &[LabelledSeries]) -> Self {
         let dimensions = series.first().map_or_else(Vec::new, |first| first.dimensions.to_vec());
@@ -149,7 +158,8 @@ impl SeriesReader<'_> {
 
     fn labelled(&self, series: LabelledSeries, split: Split) -> Result<Example> {
         let Some(label) = &series.label else { return Err(self.unlabelled(&series)) };
-        let Ok(class) = self.labels.binary_search(label) else {
+        // The labels of a converted model are in the order of its outputs.
+        let Some(class) = self.labels.iter().position(|known| known == label) else {
             let (place, known) = (&series.place, listed(self.labels, ", "));
             let problem = format!(
                 "{place} of its {split} split has the class {label:?}, but the model knows only {known}; leave such \

@@ -147,6 +147,12 @@ pub trait Task: Send + Sync {
         Value::Null
     }
 
+    /// The schema of a model that another program trained on sequences of `features` numbers; `None` if the task reads
+    /// no numbers, or needs to know more of them.
+    fn schema_of_features(&self, _features: usize) -> Option<Value> {
+        None
+    }
+
     /// Settings of a run where the user gives none.
     fn defaults(&self, _data: &DataSpec, _prepared: &Prepared) -> Defaults {
         Defaults::default()

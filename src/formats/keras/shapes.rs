@@ -1,0 +1,195 @@
+//! The layers of a model whose file has arrays alone.
+//!
+//! Names of groups tell classes and their order, shapes tell sizes, kinds of cells, biases and directions. Not told are
+//! a nonlinearity, which the user gives, whether the last recurrent layer returns all outputs, which the task decides,
+//! and how directions are merged unless they are concatenated.
+
+use std::collections::BTreeMap;
+
+use rnn_zoo_models::{Merge, Nonlinearity, Readout, Reset};
+
+use super::architecture::Architecture;
+use super::layer::{Activation, Cell, Dense, Embedding, Kind, Layer, Recurrent};
+use super::store::Store;
+
+/// The advice for what arrays do not tell.
+const ADVICE: &str = "save the model as .keras, or put model.to_json() beside the file as";
+
+/// Groups of layers without arrays that matter outside training.
+const PASSED: [&str; 9] = [
+    "input_layer",
+    "masking",
+    "dropout",
+    "spatial_dropout1d",
+    "alpha_dropout",
+    "gaussian_dropout",
+    "gaussian_noise",
+    "activity_regularization",
+    "activation",
+];
+
+/// Return the layers of a file of Keras 3. `json` is the name of the file that may lie beside it. The error is the
+/// problem alone.
+///
+/// # Errors
+/// If the arrays do not tell the layers.
+pub(super) fn architecture(
+    store: &Store,
+    container: &str,
+    nonlinearity: Nonlinearity,
+    json: &str,
+    notes: &mut Vec<String>,
+) -> Result<Architecture, String> {
+    let mut reader = Reader { store, container, nonlinearity, json, notes };
+    let mut groups = store.groups(container)?;
+    groups.sort_by_key(|group| {
+        let (class, number) = class_of(group);
+        (stage(class), number)
+    });
+    let mut layers = vec![];
+    for group in &groups {
+        layers.extend(reader.layer(group)?);
+    }
+    reader.merges(&mut layers)?;
+    let groups: BTreeMap<String, String> =
+        layers.iter().map(|layer| (layer.name.clone(), layer.name.clone())).collect();
+    Ok(Architecture { layers, groups })
+}
+
+/// Return the class and the number of a group: `lstm_1` is the second layer of its class.
+fn class_of(group: &str) -> (&str, usize) {
+    match group.rsplit_once('_').map(|(class, number)| (class, number.parse())) {
+        Some((class, Ok(number))) => (class, number),
+        _ => (group, 0),
+    }
+}
+
+/// Return the place of a class in the order of layers.
+fn stage(class: &str) -> usize {
+    match class {
+        "embedding" => 0,
+        "simple_rnn" | "lstm" | "gru" | "bidirectional" => 1,
+        "global_max_pooling1d" | "global_average_pooling1d" => 2,
+        _ => 3,
+    }
+}
+
+struct Reader<'a> {
+    store: &'a Store,
+    container: &'a str,
+    nonlinearity: Nonlinearity,
+    json: &'a str,
+    notes: &'a mut Vec<String>,
+}
+
+impl Reader<'_> {
+    fn layer(&mut self, group: &str) -> Result<Option<Layer>, String> {
+        let (class, _) = class_of(group);
+        let kind = match class {
+            _ if PASSED.contains(&class) => return Ok(None),
+            "embedding" => {
+                let [rows, width] = self.matrix(group, "vars/0")?;
+                Kind::Embedding(Embedding { rows, width, mask_zero: false })
+            }
+            "simple_rnn" | "lstm" | "gru" => Kind::Recurrent(self.recurrent(group, "cell/vars", None)?),
+            "bidirectional" => {
+                Kind::Recurrent(self.recurrent(group, "forward_layer/cell/vars", Some(Merge::Concat))?)
+            }
+            "global_max_pooling1d" => Kind::Pool(Readout::Max),
+            "global_average_pooling1d" => Kind::Pool(Readout::Mean),
+            "dense" => Kind::Dense(self.dense(group, "vars", false)?),
+            "time_distributed" => Kind::Dense(self.dense(group, "layer/vars", true)?),
+            _ => return Err(self.untold(&format!("has a layer {group}, whose effect no array tells"))),
+        };
+        Ok(Some(Layer { name: group.to_string(), class: class.to_string(), kind }))
+    }
+
+    fn recurrent(&mut self, group: &str, folder: &str, merge: Option<Merge>) -> Result<Recurrent, String> {
+        let [units, columns] = self.matrix(group, &format!("{folder}/1"))?;
+        let arrays = self.store.datasets(&format!("{}/{group}/{folder}", self.container))?;
+        let bias = arrays.iter().any(|name| name == "2");
+        let cell = match columns.checked_div(units).filter(|_| columns.is_multiple_of(units)) {
+            Some(1) => {
+                self.notes.push(format!(
+                    "the activation of the layer {group} is taken to be {}; set option `nonlinearity` if it is not",
+                    if self.nonlinearity == Nonlinearity::Relu { "relu" } else { "tanh" }
+                ));
+                Cell::Simple(self.nonlinearity)
+            }
+            Some(3) if bias => {
+                let shape = self.shape(group, &format!("{folder}/2"))?;
+                Cell::Gru(if shape.len() == 2 { Reset::After } else { Reset::Before })
+            }
+            Some(3) => {
+                self.notes.push(format!("the layer {group} is taken to reset after the product"));
+                Cell::Gru(Reset::After)
+            }
+            Some(4) => Cell::Lstm,
+            _ => {
+                return Err(format!(
+                    "has a recurrent kernel of shape [{units}, {columns}] in {group}; expected 1, 3 or 4 times as many \
+                     columns as rows"
+                ));
+            }
+        };
+        Ok(Recurrent { cell, units, bias, sequences: None, merge })
+    }
+
+    fn dense(&mut self, group: &str, folder: &str, wrapped: bool) -> Result<Dense, String> {
+        let [_, units] = self.matrix(group, &format!("{folder}/0"))?;
+        let arrays = self.store.datasets(&format!("{}/{group}/{folder}", self.container))?;
+        let activation = match units {
+            1 => {
+                self.notes.push(format!("the activation of the layer {group} is taken to be sigmoid"));
+                Activation::Sigmoid
+            }
+            _ => Activation::Linear, // or softmax, which comes after the scores
+        };
+        Ok(Dense { units, bias: arrays.iter().any(|name| name == "1"), activation, wrapped })
+    }
+
+    /// Set what follows from the layers above: which layers return all outputs, and the merges of directions, of which
+    /// the next layer shows concatenation alone.
+    fn merges(&self, layers: &mut [Layer]) -> Result<(), String> {
+        for at in 0..layers.len() {
+            let Kind::Recurrent(recurrent) = layers[at].kind else { continue };
+            let mut rest = layers[at + 1..].iter();
+            let above = rest.find(|layer| !matches!(layer.kind, Kind::Pool(_)));
+            let Some(above) = above else { continue };
+            let read = match above.kind {
+                Kind::Recurrent(_) => {
+                    let folder = if recurrent.merge.is_some() { "forward_layer/cell" } else { "cell" };
+                    self.matrix(&above.name, &format!("{folder}/vars/0"))
+                }
+                Kind::Dense(dense) if dense.wrapped => self.matrix(&above.name, "layer/vars/0"),
+                _ => self.matrix(&above.name, "vars/0"),
+            };
+            let [read, _] = read?;
+            if recurrent.merge.is_some() && read != 2 * recurrent.units {
+                let problem = format!(
+                    "has directions in {} that are not concatenated, and no array tells how they are merged",
+                    layers[at].name
+                );
+                return Err(self.untold(&problem));
+            }
+            let sequences = matches!(above.kind, Kind::Recurrent(_)).then_some(true);
+            layers[at].kind = Kind::Recurrent(Recurrent { sequences, ..recurrent });
+        }
+        Ok(())
+    }
+
+    fn matrix(&self, group: &str, path: &str) -> Result<[usize; 2], String> {
+        let shape = self.shape(group, path)?;
+        shape.try_into().map_err(|shape: Vec<usize>| {
+            format!("has an array {}/{group}/{path} of shape {shape:?}; expected a matrix", self.container)
+        })
+    }
+
+    fn shape(&self, group: &str, path: &str) -> Result<Vec<usize>, String> {
+        self.store.shape(&format!("{}/{group}/{path}", self.container))
+    }
+
+    fn untold(&self, problem: &str) -> String {
+        format!("{problem}; {ADVICE} {}", self.json)
+    }
+}

@@ -1,0 +1,208 @@
+//! The tokenizer of a Keras model: of its `TextVectorization`, or of a file with the `word_index` of a Keras
+//! `Tokenizer`.
+//!
+//! Keras numbers words from 1 or 2, as 0 is padding, and an embedding may have more rows than there are words. Numbers
+//! without a word get tokens that no text contains.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::formats::format::ImportOptions;
+use crate::formats::vocabulary;
+use crate::tokenizer::Tokenizer;
+use crate::{Error, Result, regular_file};
+
+/// The token of padding, where the vocabulary has none.
+const PADDING: &str = "<pad>";
+
+/// The token of a `TextVectorization` for words outside its vocabulary.
+const OUTSIDE: &str = "[UNK]";
+
+/// The characters that `TextVectorization` removes.
+const PUNCTUATION: &str = r##"!"#$%&()*+,-./:;<=>?@[\]^_`{|}~'"##;
+
+/// The characters that `Tokenizer` replaces by spaces unless it is told otherwise.
+const FILTERS: &str = "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n";
+
+/// Tokens by number, and what happens to text before it is cut into them.
+struct Words {
+    tokens: BTreeMap<u32, String>,
+    unknown: Option<String>,
+    lower: bool,
+    /// Characters that are replaced, and by what.
+    filters: Option<(String, &'static str)>,
+}
+
+/// Read the tokenizer of an embedding with `rows` rows. `text` has the options of a `TextVectorization` in the model,
+/// and `lines` its tokens, if the file stores them apart.
+///
+/// # Errors
+/// If there are no tokens, their file is damaged, or the options have no counterpart in this program.
+pub(super) fn tokenizer(
+    path: &Path,
+    options: &ImportOptions,
+    rows: usize,
+    text: Option<(&Value, Option<&str>)>,
+    notes: &mut Vec<String>,
+) -> Result<Tokenizer> {
+    let failed = |path: &Path| {
+        let path = path.to_path_buf();
+        move |problem: String| Error::file(&path, problem)
+    };
+    if let (Some((config, lines)), None) = (text, &options.vocabulary) {
+        let words = vectorization(config, lines).map_err(failed(path))?;
+        return words.fitted(rows, notes).and_then(|words| words.tokenizer(options)).map_err(failed(path));
+    }
+    let file = vocabulary::file(path, options, rows, notes)?;
+    let bytes = regular_file::read(&file, vocabulary::LARGEST)?;
+    let words = match keras_tokenizer(&bytes).map_err(failed(&file))? {
+        Some(words) => words,
+        None => match vocabulary::tokens(&file, &bytes)? {
+            Some(tokens) if is_word_index(&tokens) => word_index(tokens, notes),
+            _ => return vocabulary::tokenizer(path, options, rows, &mut vec![]),
+        },
+    };
+    words.fitted(rows, notes).and_then(|words| words.tokenizer(options)).map_err(failed(&file))
+}
+
+/// Whether numbers begin with 1, as those of a Keras `Tokenizer` do.
+fn is_word_index(tokens: &BTreeMap<u32, String>) -> bool {
+    tokens.first_key_value().is_some_and(|(&number, _)| number == 1)
+}
+
+/// Return the words of the `word_index` of a `Tokenizer`. If no word is one that it would have changed, it is taken to
+/// have changed text as it does by default.
+fn word_index(tokens: BTreeMap<u32, String>, notes: &mut Vec<String>) -> Words {
+    let is_special = |token: &str| token.starts_with('<') || token.starts_with('[');
+    let is_unchanged =
+        |token: &str| token.to_lowercase() == *token && !token.contains(|c| FILTERS.contains(c));
+    let changes = tokens.values().any(|token| token.chars().count() > 1)
+        && tokens.values().all(|token| is_special(token) || is_unchanged(token));
+    if changes {
+        notes.push(
+            "text is converted to lower case without punctuation, as the Tokenizer of Keras does by default"
+                .to_string(),
+        );
+    }
+    let filters = changes.then(|| (FILTERS.to_string(), " "));
+    Words { tokens, unknown: None, lower: changes, filters }
+}
+
+/// Read what `Tokenizer.to_json()` of Keras writes; `None` if the file is another.
+fn keras_tokenizer(bytes: &[u8]) -> Result<Option<Words>, String> {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return Ok(None) };
+    if value["class_name"] != "Tokenizer" {
+        return Ok(None);
+    }
+    let config = &value["config"];
+    let index = config["word_index"].as_str().unwrap_or_default();
+    let index: BTreeMap<String, u32> =
+        serde_json::from_str(index).map_err(|error| format!("has a word_index that is not JSON: {error}"))?;
+    let tokens: BTreeMap<u32, String> = index.into_iter().map(|(word, number)| (number, word)).collect();
+    let filters = config["filters"].as_str().filter(|filters| !filters.is_empty());
+    Ok(Some(Words {
+        tokens,
+        unknown: config["oov_token"].as_str().map(String::from),
+        lower: config["lower"].as_bool().unwrap_or(true),
+        filters: filters.map(|filters| (filters.to_string(), " ")),
+    }))
+}
+
+/// Return the words of a `TextVectorization`.
+fn vectorization(config: &Value, lines: Option<&str>) -> Result<Words, String> {
+    let refused = |key: &str, expected: &str| {
+        Err(format!("has a layer TextVectorization with {key} {}; expected {expected}", config[key]))
+    };
+    if config["output_mode"].as_str().is_some_and(|mode| mode != "int") {
+        return refused("output_mode", "int");
+    }
+    if !config["ngrams"].is_null() {
+        return refused("ngrams", "none");
+    }
+    if !["whitespace", "character"].contains(&config["split"].as_str().unwrap_or_default()) {
+        return refused("split", "whitespace or character");
+    }
+    let (lower, strip) = match config["standardize"].as_str() {
+        Some("lower_and_strip_punctuation") => (true, true),
+        Some("lower") => (true, false),
+        Some("strip_punctuation") => (false, true),
+        None if config["standardize"].is_null() => (false, false),
+        _ => return refused("standardize", "lower, strip_punctuation or both"),
+    };
+    let listed = config["vocabulary"].as_array().map(|tokens| {
+        tokens.iter().map(|token| token.as_str().unwrap_or_default().to_string()).collect::<Vec<_>>()
+    });
+    let lines = || lines.map(|lines| lines.split('\n').map(String::from).collect::<Vec<_>>());
+    let mut tokens = listed.or_else(lines).ok_or(
+        "has a layer TextVectorization without its vocabulary; give the tokens with option `vocabulary`",
+    )?;
+    // The list that a user gives may leave out the first two.
+    if tokens.first().is_some_and(|token| !token.is_empty() && token != OUTSIDE) {
+        tokens.insert(0, OUTSIDE.to_string());
+    }
+    if tokens.first().is_some_and(|token| token == OUTSIDE) {
+        tokens.insert(0, String::new());
+    }
+    Ok(Words {
+        tokens: (0..).zip(tokens).collect(),
+        unknown: Some(OUTSIDE.to_string()),
+        lower,
+        filters: strip.then(|| (PUNCTUATION.to_string(), "")),
+    })
+}
+
+impl Words {
+    /// Return exactly `rows` words: a `Tokenizer` knows more than it uses, and an embedding may have rows to spare.
+    fn fitted(mut self, rows: usize, notes: &mut Vec<String>) -> Result<Self, String> {
+        let rows = u32::try_from(rows).map_err(|_| "has an embedding of too many rows".to_string())?;
+        let spare = self.tokens.split_off(&rows);
+        if !spare.is_empty() {
+            notes.push(format!(
+                "{} of the words have numbers beyond the {rows} rows of the embedding, and are unknown",
+                spare.len()
+            ));
+        }
+        let last = self.tokens.last_key_value().map_or(0, |(&number, _)| number);
+        if rows - 1 > last {
+            notes.push(format!("the last {} rows of the embedding have no token", rows - 1 - last));
+        }
+        let taken: Vec<String> = self.tokens.values().cloned().collect();
+        for number in 0..rows {
+            let is_padding = number == 0 && !taken.iter().any(|token| token == PADDING);
+            let name = if is_padding { PADDING.to_string() } else { format!("<unused-{number}>") };
+            self.tokens.entry(number).or_insert(name);
+        }
+        Ok(self)
+    }
+
+    /// Make a tokenizer. The error is the problem alone.
+    fn tokenizer(self, options: &ImportOptions) -> Result<Tokenizer, String> {
+        let Self { tokens, unknown, lower, filters } = self;
+        let tokenizer = Tokenizer::of_tokens(&tokens, options.unknown.as_deref().or(unknown.as_deref()))?;
+        let lower = lower.then(|| json!({ "type": "Lowercase" }));
+        let filters = filters.map(|(characters, other)| {
+            let class: String = characters.chars().map(escaped).collect();
+            json!({ "type": "Replace", "pattern": { "Regex": format!("[{class}]") }, "content": other })
+        });
+        let steps: Vec<Value> = lower.into_iter().chain(filters).collect();
+        if steps.is_empty() {
+            return Ok(tokenizer);
+        }
+        let text = tokenizer.to_json().map_err(|error| error.to_string())?;
+        let mut value: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        value["normalizer"] = json!({ "type": "Sequence", "normalizers": steps });
+        Tokenizer::from_json(value.to_string().as_bytes())
+    }
+}
+
+/// Return a character as it stands inside the brackets of a regular expression.
+fn escaped(character: char) -> String {
+    match character {
+        '\t' => "\\t".to_string(),
+        '\n' => "\\n".to_string(),
+        '\\' | '[' | ']' | '^' | '-' | '&' | '~' => format!("\\{character}"),
+        c => c.to_string(),
+    }
+}
