@@ -19,10 +19,12 @@ Examples:
   rnn convert model.pt --out my-lstm --vocab words.txt
   rnn convert model.safetensors --out my-gru --vocab tokenizer.json
   rnn convert model.pt --out topics --vocab words.json --task classify --labels topics.txt
+  rnn convert model.onnx --out my-lstm --vocab words.txt
   rnn convert model.pt --out my-lstm --vocab words.txt --map out2.weight=decoder.weight --map out2.bias=decoder.bias
 
 The format is known by the content: a state dict, a checkpoint with one, or a whole module of PyTorch (.pt, .pth, .bin,
-.safetensors), or a graph that `rnn export --format onnx` wrote. Nothing in the file is executed.")]
+.safetensors), or an ONNX graph, of `rnn export --format onnx` or of another program. Nothing in the file is executed.
+An ONNX graph shows tensors, readout and nonlinearity by itself; --map, --readout and --nonlinearity are for PyTorch.")]
 pub struct Args {
     /// The file to convert
     #[arg(value_name = "FILE")]
