@@ -1,12 +1,17 @@
 //! ONNX: exported parameters come back to the byte, what ONNX does not have is refused, and files for
 //! `scripts/interop/onnx`, which compares outputs with ONNX Runtime's.
 
+mod files;
+mod hostile;
+mod nodes;
+mod proto;
+
 use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor};
 use rand::RngExt;
-use rnn_zoo::bundle::{Config, FORMAT};
+use rnn_zoo::bundle::{Config, FORMAT, Quantisation};
 use rnn_zoo::formats::onnx;
 use rnn_zoo::models::{
     CharactersConfig, ColumnConfig, ForecasterConfig, GruConfig, GruOptions, Head, Inputs, LstmConfig,
@@ -65,6 +70,14 @@ impl Case {
 
     fn encode(&self) -> Vec<u8> {
         onnx::encode(&self.config, &self.parameters).unwrap()
+    }
+
+    /// The same network with its matrices rounded to int8.
+    fn in_int8(mut self) -> Self {
+        self.name = format!("int8-{}", self.name);
+        self.config.stored = Some(Quantisation::Int8);
+        self.parameters = onnx::decode(Path::new("a.onnx"), &self.encode()).unwrap().parameters;
+        self
     }
 }
 
@@ -191,8 +204,8 @@ fn bits(tensor: &Tensor) -> (Vec<usize>, Vec<u32>) {
 }
 
 #[test]
-fn onnx_keeps_every_byte_of_the_parameters() {
-    for case in cases() {
+fn onnx_keeps_every_byte_of_the_parameters_in_f32_and_in_int8() {
+    for case in cases().into_iter().chain(cases().into_iter().map(Case::in_int8)) {
         let found = onnx::decode(Path::new("a.onnx"), &case.encode()).unwrap();
         assert_eq!(found.config, case.config, "{}", case.name);
         assert!(
@@ -344,10 +357,11 @@ fn values(case: &Case, rng: &mut Rng) -> Result<HashMap<String, Tensor>> {
 fn onnx_graphs_with_their_values() {
     let folder = std::env::var("RNN_ZOO_ONNX").expect("RNN_ZOO_ONNX names an empty folder");
     let seed = std::env::var("RNN_ZOO_SEED").map_or(0, |seed| seed.parse().expect("a seed is a number"));
-    for (index, case) in cases().iter().enumerate() {
+    let int8 = cases().into_iter().map(Case::in_int8);
+    for (index, case) in cases().into_iter().chain(int8).enumerate() {
         let mut rng = stream(seed, Purpose::Parameters, index as u64);
         let path = Path::new(&folder).join(&case.name);
-        let values = values(case, &mut rng).unwrap();
+        let values = values(&case, &mut rng).unwrap();
         candle_core::safetensors::save(&values, path.with_extension("safetensors")).unwrap();
         std::fs::write(path.with_extension("onnx"), case.encode()).unwrap();
     }

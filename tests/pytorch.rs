@@ -26,10 +26,10 @@ struct FileOptions {
 }
 
 /// A folder with the vocabulary and the labels of the golden networks.
-struct Folder(TempDir);
+pub struct Folder(TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         let words: String = (2..11).map(|word| format!("w{word}\n")).collect();
         std::fs::write(folder.path("words.txt"), format!("<unk>\n<eos>\n{words}")).unwrap();
@@ -37,7 +37,7 @@ impl Folder {
         folder
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -53,7 +53,7 @@ impl Folder {
         }
     }
 
-    fn convert(&self, file: &Path, bundle: &str, options: &ImportOptions) -> rnn_zoo::Result<Converted> {
+    pub fn convert(&self, file: &Path, bundle: &str, options: &ImportOptions) -> rnn_zoo::Result<Converted> {
         convert(file, &self.path(bundle), options, "a test", false)
     }
 }
@@ -72,7 +72,7 @@ fn bits(tensor: &Tensor) -> (Vec<usize>, Vec<u32>) {
 }
 
 /// Assert that `found` has the tensors of `expected` to the bit, and no more but a bias of zeros.
-fn assert_same(found: &NamedTensors, expected: &NamedTensors, name: &str) {
+pub fn assert_same(found: &NamedTensors, expected: &NamedTensors, name: &str) {
     for (parameter, tensor) in found {
         match expected.get(parameter) {
             Some(expected) => assert!(bits(tensor) == bits(expected), "{name}: {parameter}"),
@@ -86,7 +86,7 @@ fn assert_same(found: &NamedTensors, expected: &NamedTensors, name: &str) {
 }
 
 /// Compute the outputs of a network for tokens (batch, time), from a zero state.
-fn outputs(network: &ModelConfig, parameters: &NamedTensors, tokens: &Tensor) -> Result<Tensor> {
+pub fn outputs(network: &ModelConfig, parameters: &NamedTensors, tokens: &Tensor) -> Result<Tensor> {
     let parameters = parameters.clone().into_iter().collect();
     let built = network.build(VarBuilder::from_tensors(parameters, DType::F32, &Device::Cpu))?;
     let inputs = match network {
@@ -103,7 +103,7 @@ fn outputs(network: &ModelConfig, parameters: &NamedTensors, tokens: &Tensor) ->
     Ok(built.outputs(&hidden)?)
 }
 
-fn largest_difference(one: &Tensor, other: &Tensor) -> Result<f32> {
+pub fn largest_difference(one: &Tensor, other: &Tensor) -> Result<f32> {
     assert_eq!(one.dims(), other.dims());
     Ok((one - other)?.abs()?.flatten_all()?.max(D::Minus1)?.to_scalar()?)
 }

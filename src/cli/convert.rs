@@ -20,11 +20,13 @@ Examples:
   rnn convert model.safetensors --out my-gru --vocab tokenizer.json
   rnn convert model.pt --out topics --vocab words.json --labels topics.txt
   rnn convert model.keras --out reviews --vocab word_index.json
+  rnn convert model.onnx --out my-lstm --vocab words.txt
   rnn convert model.pt --out my-lstm --vocab words.txt --map x.bias=decoder.bias
 
 The format is known by the content: a state dict, a checkpoint with one, or a whole module of PyTorch (.pt, .pth, .bin, \
-.safetensors), a model or the weights of Keras 2 or 3 (.keras, .h5, .weights.h5), or a graph that `rnn export --format \
-onnx` wrote. Nothing in the file is executed.")]
+.safetensors), a model or the weights of Keras 2 or 3 (.keras, .h5, .weights.h5), or an ONNX graph, of `rnn export \
+--format onnx` or of another program. Nothing in the file is executed. An ONNX graph shows tensors, readout and \
+nonlinearity by itself; --map, --readout and --nonlinearity are for the others.")]
 pub struct Args {
     /// The file to convert
     #[arg(value_name = "FILE")]

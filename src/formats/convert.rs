@@ -48,7 +48,7 @@ pub fn convert(
     check(&found.network, &found.parameters).map_err(|problem| Error::file(path, problem))?;
     let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let converted_from = ConvertedFrom { format: format.name().to_string(), file };
-    let Imported { task, network, parameters, tokenizer, labels, schema, text_column, notes } = found;
+    let Imported { task, network, parameters, tokenizer, labels, schema, text_column, stored, notes } = found;
     let config = Config {
         format: FORMAT,
         model: cell(network.rnn()).to_string(),
@@ -60,7 +60,7 @@ pub fn convert(
         schema,
         data: None,
         converted_from: Some(converted_from),
-        stored: None,
+        stored,
         dtype: DType::F32,
         zoo_version: env!("CARGO_PKG_VERSION").to_string(),
         created_with: command.to_string(),

@@ -7,7 +7,7 @@ use rnn_zoo_models::{ModelConfig, Nonlinearity, Readout};
 use serde_json::Value;
 
 use crate::Result;
-use crate::bundle::Config;
+use crate::bundle::{Config, Quantisation};
 use crate::parameters::NamedTensors;
 use crate::tasks::Task;
 use crate::tokenizer::Tokenizer;
@@ -109,6 +109,8 @@ pub struct Imported {
     pub schema: Value,
     /// The column of records that a language model was trained on; `None` for running text.
     pub text_column: Option<String>,
+    /// The format of matrices, if the file does not hold them as floats.
+    pub stored: Option<Quantisation>,
     /// Remarks for the user, one line each: what was assumed, and what was left out.
     pub notes: Vec<String>,
 }

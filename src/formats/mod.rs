@@ -6,12 +6,14 @@
 //! | `registry.rs` | the list of formats |
 //! | `convert.rs` | a file of any format as a bundle |
 //! | `ship.rs` | a bundle as files of a format |
+//! | `ends.rs` | the task that the embedding and the output layer of a network show |
 //! | `vocabulary.rs` | tokens by number, from text or JSON, as a tokenizer |
 //! | `keras/`, `onnx/`, `pytorch/` | one format each |
 //!
 //! A new format is a file or folder that implements [`Format`], and a line in `registry.rs`.
 
 mod convert;
+mod ends;
 mod format;
 pub mod keras;
 pub mod onnx;

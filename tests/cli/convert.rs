@@ -1,8 +1,10 @@
 //! `rnn convert`: files of PyTorch and ONNX as bundles that every command takes.
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::Folder;
+use crate::golden::{Case, load};
 
 /// A folder with the golden file `file` of PyTorch, and with its vocabulary and labels.
 fn folder_with(file: &str) -> Folder {
@@ -125,4 +127,43 @@ fn conversion_names_what_is_missing_and_changes_nothing() {
     folder.refused(open, 2, &["--task", "the network has 5 outputs for 11 tokens"]);
     folder.refused(&format!("{open} --task classify"), 2, &["--labels", "names of its 5 outputs"]);
     folder.refused(&format!("{open} --task lm"), 2, &["--task", "as many outputs as tokens"]);
+}
+
+/// Write a file that another program wrote, of the golden fixtures, to a folder.
+fn write_graph(folder: &Folder, name: &str) {
+    let cases: Vec<Case<IgnoredAny>> = load("onnx_files").unwrap();
+    let case = cases.iter().find(|case| case.name == name).unwrap();
+    let model = case.kinds["input"]["model"].to_vec1::<u8>().unwrap();
+    folder.write(&format!("{name}.onnx"), model);
+}
+
+#[test]
+fn onnx_graphs_of_other_programs_are_converted_with_a_vocabulary_and_labels() {
+    let folder = folder_with(LSTM);
+    for name in ["lstm-2-one-direction-bias", "gru-2-both-directions-none", "mean"] {
+        write_graph(&folder, name);
+    }
+    folder.done("convert lstm-2-one-direction-bias.onnx --out lm --vocab words.txt");
+    let config = folder.json("lm/config.json");
+    assert_eq!((&config["task"], &config["converted_from"]["format"]), (&"lm".into(), &"onnx".into()));
+    folder.done("generate lm --prompt w2 --length 5 --seed 1");
+    folder.done("convert gru-2-both-directions-none.onnx --out tag --vocab words.txt --labels labels.txt");
+    folder.done("predict tag --text w3 --json");
+    folder.done("convert mean.onnx --out classify --vocab words.txt --labels labels.txt");
+    let config = folder.json("classify/config.json");
+    assert_eq!((&config["task"], &config["network"]["readout"]), (&"classify".into(), &"mean".into()));
+    folder.done("predict classify --text w3 --json");
+    let refused =
+        |line: &str, code, mentions: &[&str]| folder.refused(&format!("convert {line}"), code, mentions);
+    refused("mean.onnx --out m", 2, &["--labels", "names of its 5 outputs"]);
+    refused("mean.onnx --out m --labels labels.txt", 2, &["--vocab", "the 11 tokens of its embedding"]);
+    refused("mean.onnx --out m --task tag", 2, &["--task", "one vector for a text (mean)"]);
+    refused(
+        "gru-2-both-directions-none.onnx --out m --task classify",
+        2,
+        &["--task", "outputs for every word"],
+    );
+    refused("gru-2-both-directions-none.onnx --out m --task lm", 2, &["--task", "as many outputs as tokens"]);
+    refused("mean.onnx --out m --readout max", 2, &["--readout", "leave it out"]);
+    refused("mean.onnx --out m --map a=b", 2, &["--map", "leave it out"]);
 }

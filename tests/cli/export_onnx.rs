@@ -41,3 +41,18 @@ fn onnx_export_replaces_files_with_force_alone_and_names_what_it_cannot_do() {
         &["norm: the recurrent stack has layer norm"],
     );
 }
+
+#[test]
+fn int8_bundle_is_a_graph_of_a_quarter_of_the_size_and_comes_back_to_the_byte() {
+    let folder = Folder::new();
+    let sizes = "--hidden 120 --embedding 100 --layers 2 --batch-size 4 --bptt 8 --max-steps 3";
+    folder.done(&format!("train rnnlm --data text.txt --out m {sizes}"));
+    folder.done("export m --out int8 --dtype int8");
+    folder.done("export m --format onnx --out m.onnx");
+    folder.done("export int8 --format onnx --out int8.onnx");
+    let sizes = ["m.onnx", "int8.onnx"].map(|name| folder.bytes(name).len());
+    assert!(10 * sizes[1] <= 3 * sizes[0], "{sizes:?}");
+    folder.done("convert int8.onnx --out back");
+    assert!(folder.bytes("back/model.safetensors") == folder.bytes("int8/model.safetensors"));
+    assert_eq!(folder.json("back/config.json")["stored"], "int8");
+}

@@ -5,7 +5,7 @@ use prost::Message;
 use super::graph::Graph;
 use super::network::network;
 use super::proto::{IR_VERSION, Model, OPSET, OperatorSet, Property};
-use crate::bundle::Config;
+use crate::bundle::{Config, Quantisation};
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 
@@ -15,13 +15,13 @@ const LARGEST: usize = 1 << 31;
 /// The key of `config.json` in the metadata.
 pub(super) const CONFIG: &str = "rnn_zoo.config";
 
-/// Encode a network as an ONNX model: its graph, its parameters in f32, and `config.json` in the metadata.
+/// Encode a network as an ONNX model: its graph, its parameters in f32 or, if the bundle stores
+/// them so, in int8, and `config.json` in the metadata.
 ///
 /// # Errors
 /// If the network has parts that ONNX does not have, a parameter is missing, or all are larger than 2 GiB.
 pub fn encode(config: &Config, parameters: &NamedTensors) -> Result<Vec<u8>> {
-    let config = &Config { stored: None, ..config.clone() }; // the graph has them in f32, also those of int8
-    let mut graph = Graph::new(&config.model, parameters);
+    let mut graph = Graph::new(&config.model, parameters, config.stored == Some(Quantisation::Int8));
     network(&mut graph, &config.network)?;
     let json = |value: serde_json::Result<String>| {
         value.map_err(|error| Error::Message(format!("the configuration is not JSON: {error}")))

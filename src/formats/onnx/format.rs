@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use super::decode::model;
 use super::export::encode;
-use super::import::{Decoded, decode};
+use super::foreign;
+use super::import::{Decoded, own};
 use crate::bundle::Config;
 use crate::formats::format::{Format, ImportOptions, Imported, NewFile};
 use crate::formats::vocabulary;
 use crate::parameters::NamedTensors;
-use crate::{Result, regular_file};
+use crate::{Error, Result, regular_file};
 
 /// The largest file that is read, in bytes: the largest message of protocol buffers.
 const LARGEST: u64 = 1 << 31;
@@ -26,7 +28,7 @@ impl Format for Onnx {
     }
 
     fn summary(&self) -> &'static str {
-        "ONNX graph of opset 17 (.onnx)"
+        "ONNX graph of opset 9 or later (.onnx)"
     }
 
     fn recognises(&self, _path: &Path, head: &[u8]) -> bool {
@@ -35,14 +37,17 @@ impl Format for Onnx {
 
     fn import(&self, path: &Path, options: &ImportOptions) -> Result<Imported> {
         let bytes = regular_file::read(path, LARGEST)?;
-        let Decoded { config, parameters } = decode(path, &bytes)?;
+        let model = model(bytes.into()).map_err(|problem| Error::file(path, problem))?;
+        let Some(Decoded { config, parameters }) = own(path, &model)? else {
+            return foreign::import(path, &model, options);
+        };
         let mut notes = vec![];
         let tokenizer = match (&config.tokenizer, config.network.vocabulary_size()) {
             (Some(_), Some(rows)) => Some(vocabulary::tokenizer(path, options, rows, &mut notes)?),
             _ => None,
         };
-        let Config { task, network, labels, schema, text_column, .. } = config;
-        Ok(Imported { task, network, parameters, tokenizer, labels, schema, text_column, notes })
+        let Config { task, network, labels, schema, text_column, stored, .. } = config;
+        Ok(Imported { task, network, parameters, tokenizer, labels, schema, text_column, stored, notes })
     }
 
     fn export(&self, config: &Config, parameters: &NamedTensors, out: &Path) -> Result<Vec<NewFile>> {

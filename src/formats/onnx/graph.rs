@@ -1,6 +1,7 @@
 //! A graph under construction: operators are added in the order in which they run.
 
 use candle_core::{DType, Tensor};
+use rnn_zoo_models::ops::round_to_int8;
 
 use super::proto::{
     Attribute, AttributeKind, Dimension, Element, Graph as Message, Node, Shape, Tensor as Stored,
@@ -54,16 +55,27 @@ fn attribute(name: &str, kind: AttributeKind) -> Attribute {
     Attribute { name: Some(name.to_string()), kind: Some(kind as i32), ..Attribute::default() }
 }
 
+/// Return the name of the scales of the integers `name`, which is that of bundles too.
+pub(super) fn scales_name(name: &str) -> String {
+    format!("{name}.scales")
+}
+
 /// A graph under construction over the parameters of a network.
 pub(super) struct Graph<'a> {
     parameters: &'a NamedTensors,
+    /// Whether matrices are integers with one scale a row.
+    quantised: bool,
     message: Message,
 }
 
 impl<'a> Graph<'a> {
-    /// Start an empty graph.
-    pub(super) fn new(name: &str, parameters: &'a NamedTensors) -> Self {
-        Self { parameters, message: Message { name: Some(name.to_string()), ..Message::default() } }
+    /// Start an empty graph. If it is `quantised`, its matrices are integers of 8 bits with one scale a row.
+    pub(super) fn new(name: &str, parameters: &'a NamedTensors, quantised: bool) -> Self {
+        Self {
+            parameters,
+            quantised,
+            message: Message { name: Some(name.to_string()), ..Message::default() },
+        }
     }
 
     /// Return the message of the graph.
@@ -83,7 +95,51 @@ impl<'a> Graph<'a> {
     /// once.
     pub(super) fn parameter(&mut self, name: &str) -> Result<Value> {
         let value = self.tensor(name)?;
-        self.constant(name, &value)
+        self.matrix(name, &value)
+    }
+
+    /// Add a tensor of rows as a constant: in f32, or as int8 with DequantizeLinear after it. Vectors are always in f32.
+    pub(super) fn matrix(&mut self, name: &str, value: &Tensor) -> Result<Value> {
+        if !self.quantised || value.rank() < 2 {
+            return self.constant(name, value);
+        }
+        let (integers, scales) = self.integers_and_scales(name, value)?;
+        let floats = format!("{name}/f32");
+        if self.message.node.iter().any(|node| node.output.contains(&floats)) {
+            return Ok(Value(floats));
+        }
+        // The operator has scales along one dimension, so that the rows of both directions lie in one.
+        let rows = if value.rank() > 2 { format!("{name}/rows") } else { floats.clone() };
+        self.add("DequantizeLinear", &[&integers, &scales], vec![int("axis", 0)], vec![rows.clone()]);
+        if value.rank() > 2 {
+            let dims: Vec<i64> = value.dims().iter().map(|&size| size as i64).collect();
+            let shape = self.integers(&dims);
+            self.add("Reshape", &[&Value(rows), &shape], vec![], vec![floats.clone()]);
+        }
+        Ok(Value(floats))
+    }
+
+    /// Add a tensor as integers (rows, columns) and the scale of each row, (rows). The rule is that of bundles.
+    fn integers_and_scales(&mut self, name: &str, value: &Tensor) -> Result<(Value, Value)> {
+        let scales_name = scales_name(name);
+        let names = (Value(name.to_string()), Value(scales_name.clone()));
+        if self.message.initializer.iter().any(|stored| stored.name() == name) {
+            return Ok(names);
+        }
+        let rows = value.flatten_to(value.rank().saturating_sub(2))?.to_vec2::<f32>()?;
+        let columns = rows.first().map_or(0, Vec::len);
+        let mut integers = vec![0; rows.len() * columns];
+        let places = integers.chunks_exact_mut(columns.max(1));
+        let scales: Vec<f32> =
+            rows.iter().zip(places).map(|(row, place)| round_to_int8(row, place)).collect();
+        if scales.iter().any(|scale| !scale.is_finite()) {
+            return Err(Error::Message(format!("tensor {name} holds NaN or infinity")));
+        }
+        let bytes = integers.into_iter().map(|integer| integer as u8).collect();
+        self.store(name.to_string(), (Element::Int8, &[rows.len(), columns]), bytes);
+        let bytes = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+        self.store(scales_name, (Element::Float, &[rows.len()]), bytes);
+        Ok(names)
     }
 
     /// Add a tensor in f32 as a constant.
@@ -123,8 +179,8 @@ impl<'a> Graph<'a> {
             dims: dims.iter().map(|&size| size as i64).collect(),
             data_type: Some(element as i32),
             name: Some(name),
-            raw_data: Some(bytes),
-            data_location: None,
+            raw_data: Some(bytes.into()),
+            ..Stored::default()
         });
     }
 
@@ -167,7 +223,14 @@ impl<'a> Graph<'a> {
     fn add(&mut self, kind: &str, inputs: &[&Value], attribute: Vec<Attribute>, output: Vec<String>) {
         let name = Some(self.fresh(kind));
         let input = inputs.iter().map(|value| value.0.clone()).collect();
-        self.message.node.push(Node { input, output, name, op_type: Some(kind.to_string()), attribute });
+        self.message.node.push(Node {
+            input,
+            output,
+            name,
+            op_type: Some(kind.to_string()),
+            attribute,
+            domain: None,
+        });
     }
 
     /// Return a name that nothing in the graph has: parameters have no slash.
@@ -234,8 +297,18 @@ impl<'a> Graph<'a> {
 
     /// Look up rows of the parameter `name`: (..) to (.., features).
     pub(super) fn embedding(&mut self, name: &str, indices: &Value) -> Result<Value> {
-        let matrix = self.parameter(name)?;
-        Ok(self.op("Gather", &[&matrix, indices]))
+        if !self.quantised {
+            let matrix = self.parameter(name)?;
+            return Ok(self.op("Gather", &[&matrix, indices]));
+        }
+        // Of the integers and scales, so that each call makes floats of these rows alone.
+        let matrix = self.tensor(name)?;
+        let (integers, scales) = self.integers_and_scales(name, &matrix)?;
+        let rows = self.op("Gather", &[&integers, indices]); // (.., features)
+        let rows = self.op_with("Cast", &[&rows], vec![int("to", Element::Float as i64)]);
+        let scales = self.op("Gather", &[&scales, indices]); // (..)
+        let scales = self.unsqueeze(&scales, -1);
+        Ok(self.op("Mul", &[&rows, &scales]))
     }
 
     /// Return whether the network has a parameter of that name.

@@ -1,16 +1,19 @@
 //! ONNX files that this program wrote, as a configuration and parameters.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
-use prost::Message;
+use candle_core::{D, DType, Tensor};
+use prost::bytes::Bytes;
 use rnn_zoo_models::{ModelConfig, RecurrentConfig};
 
+use super::decode::model;
 use super::export::CONFIG;
-use super::proto::{Element, Model, Tensor as Stored};
-use super::stack::{gates, reorder, suffixes};
+use super::graph::scales_name;
+use super::proto::{Graph, Model};
+use super::stack::{ours, suffixes};
+use super::tensor::{Elements, Folder};
 use crate::bundle::Config;
+use crate::error::json_problem;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 
@@ -26,35 +29,65 @@ pub struct Decoded {
 /// Decode a model that [`encode`](super::encode) has written. `path` is for errors.
 ///
 /// # Errors
-/// If the bytes are not such a model: cut short, of another program, or with tensors that are missing, named twice,
-/// stored in another file, not finite, or whose size disagrees with their shape.
+/// If the bytes are not such a model: cut short, of another program, or with tensors that are missing, named twice, not
+/// finite, or whose size disagrees with their shape.
 pub fn decode(path: &Path, bytes: &[u8]) -> Result<Decoded> {
-    let file = |problem: String| Error::file(path, problem);
-    let model = Model::decode(bytes)
-        .map_err(|error| file(format!("is cut short or not an ONNX file: {error}; export it again")))?;
-    let text = model.metadata().get(CONFIG).map(ToString::to_string);
-    let text = text.ok_or_else(|| {
+    let model = model(Bytes::copy_from_slice(bytes)).map_err(|problem| Error::file(path, problem))?;
+    own(path, &model)?.ok_or_else(|| {
         let name = model.producer_name();
-        file(format!("was written by {name:?}; expected a file that this program exported"))
-    })?;
+        Error::file(path, format!("was written by {name:?}; expected a file that this program exported"))
+    })
+}
+
+/// Return what a model holds that this program wrote; `None` for one of another program.
+///
+/// # Errors
+/// As [`decode`].
+pub(super) fn own(path: &Path, model: &Model) -> Result<Option<Decoded>> {
+    let file = |problem: String| Error::file(path, problem);
+    let Some(text) = model.metadata().get(CONFIG).map(ToString::to_string) else { return Ok(None) };
     let config: Config = serde_json::from_str(&text).map_err(|error| {
-        file(format!("has no valid configuration in its metadata: {error}; export it again"))
+        let problem = json_problem(&error);
+        file(format!("has no valid configuration in its metadata: {problem}; export it again"))
     })?;
-    let mut tensors = BTreeMap::new();
-    for stored in model.graph.unwrap_or_default().initializer {
-        if stored.data_type() != Element::Float || stored.name().contains('/') {
-            continue; // a number of the graph, not a parameter
-        }
-        let name = stored.name().to_string();
-        let tensor = tensor(&stored).map_err(|problem| file(format!("tensor {name} {problem}")))?;
-        if tensors.insert(name.clone(), tensor).is_some() {
-            return Err(file(format!("has two tensors of the name {name}; expected one; export it again")));
-        }
-    }
+    let mut parameters =
+        model.graph.as_ref().map_or(Ok(NamedTensors::new()), |graph| tensors(path, graph)).map_err(file)?;
     for (name, rnn) in stacks(&config.network) {
-        unpack(&mut tensors, &name, rnn).map_err(|error| file(error.to_string()))?;
+        unpack(&mut parameters, &name, rnn).map_err(|error| file(error.to_string()))?;
     }
-    Ok(Decoded { config, parameters: tensors })
+    Ok(Some(Decoded { config, parameters }))
+}
+
+/// Return the parameters in f32, those of layers as the operators have them.
+fn tensors(path: &Path, graph: &Graph) -> Result<NamedTensors, String> {
+    let folder = Folder::of(path);
+    let mut tensors = NamedTensors::new();
+    let mut integers = NamedTensors::new();
+    for stored in graph.initializer.iter().filter(|stored| !stored.name().contains('/')) {
+        let name = stored.name();
+        let of_tensor = |problem: &str| format!("tensor {name} {problem}");
+        let (named, tensor) = match folder.elements(stored).map_err(|problem| of_tensor(&problem))? {
+            Elements::Floats(tensor) => (&mut tensors, tensor),
+            Elements::Quantised(tensor) => (&mut integers, tensor),
+            Elements::Integers(..) => return Err(of_tensor("has whole numbers; expected floats or int8")),
+        };
+        if !is_finite(&tensor).map_err(|error| Error::from(error).to_string())? {
+            return Err(of_tensor("holds NaN or infinity; expected finite numbers"));
+        }
+        if named.insert(name.to_string(), tensor).is_some() {
+            return Err(format!("has two tensors of the name {name}; expected one; export it again"));
+        }
+    }
+    for (name, tensor) in integers {
+        let scales = tensors.remove(&scales_name(&name));
+        let scales =
+            scales.filter(|scales| tensor.rank() > 0 && scales.dims() == &tensor.dims()[..tensor.rank() - 1]);
+        let scales =
+            scales.ok_or_else(|| format!("has no scales for the rows of tensor {name}; export it again"))?;
+        let floats = scales.unsqueeze(D::Minus1).and_then(|scales| tensor.broadcast_mul(&scales));
+        tensors.insert(name, floats.map_err(|error| Error::from(error).to_string())?);
+    }
+    Ok(tensors)
 }
 
 /// Return the recurrent stacks of a network with the prefixes of their parameters.
@@ -68,33 +101,41 @@ fn stacks(network: &ModelConfig) -> Vec<(String, &RecurrentConfig)> {
     stacks
 }
 
-/// Replace the tensors W, R and B of a stack by its parameters.
+/// Replace the tensors W, R and B of a stack by its parameters. Those of int8 have the rows of both directions one after
+/// another.
 fn unpack(tensors: &mut NamedTensors, name: &str, config: &RecurrentConfig) -> Result<()> {
-    let order = gates(config);
-    // The place of each of our gates in the order of ONNX.
-    let mut back = vec![0; order.len()];
-    order.iter().enumerate().for_each(|(place, &gate)| back[gate] = place);
+    let directions = config.stack().directions();
     for layer in 0..config.stack().num_layers {
         let mut take = |kind: &str, rank: usize| {
             let key = format!("{name}.{kind}_l{layer}");
-            let tensor = tensors.remove(&key).filter(|tensor| tensor.rank() == rank);
-            tensor
-                .ok_or_else(|| Error::Message(format!("has no tensor {key} of rank {rank}; export it again")))
-        };
-        let mut found = vec![("weight_ih", take("W", 3)?), ("weight_hh", take("R", 3)?)];
-        if config.stack().bias {
-            let halves = take("B", 2)?.chunk(2, 1)?;
-            found.extend(["bias_ih", "bias_hh"].into_iter().zip(halves));
-        }
-        for (direction, suffix) in suffixes(config, layer).into_iter().enumerate() {
-            for (kind, tensor) in &found {
-                let rows = tensor.get(direction)?.chunk(back.len(), 0)?.len();
-                if rows != back.len() {
-                    let problem =
-                        format!("has {rows} gates in {name}, layer {layer}; expected {}", back.len());
-                    return Err(Error::Message(problem));
+            let tensor = match tensors.remove(&key) {
+                Some(tensor) if tensor.rank() + 1 == rank && kind != "B" => {
+                    Tensor::stack(&tensor.chunk(directions, 0)?, 0)?
                 }
-                let tensor = reorder(&tensor.get(direction)?, &back)?.contiguous()?;
+                Some(tensor) if tensor.rank() == rank => tensor,
+                _ => {
+                    return Err(Error::Message(format!(
+                        "has no tensor {key} of rank {rank}; export it again"
+                    )));
+                }
+            };
+            match tensor.dim(0)? {
+                found if found == directions => Ok(tensor),
+                found => {
+                    let problem =
+                        format!("has {found} directions in {key}; expected {directions}; export it again");
+                    Err(Error::Message(problem))
+                }
+            }
+        };
+        let (w, r) = (take("W", 3)?, take("R", 3)?);
+        let b = config.stack().bias.then(|| take("B", 2)).transpose()?;
+        let directions = ours(config, &w, &r, b.as_ref()).map_err(|error| match error {
+            Error::Message(problem) => Error::Message(format!("{problem} in {name}, layer {layer}")),
+            error => error,
+        })?;
+        for (suffix, parameters) in suffixes(config, layer).into_iter().zip(directions) {
+            for (kind, tensor) in parameters {
                 tensors.insert(format!("{name}.{kind}_{suffix}"), tensor);
             }
         }
@@ -102,26 +143,8 @@ fn unpack(tensors: &mut NamedTensors, name: &str, config: &RecurrentConfig) -> R
     Ok(())
 }
 
-/// Return the elements of a stored tensor. The error is the problem alone.
-fn tensor(stored: &Stored) -> Result<Tensor, String> {
-    if stored.data_location() != 0 {
-        return Err("is in another file; expected its elements in this one".to_string());
-    }
-    let sizes = stored.dims.iter().map(|&size| usize::try_from(size).ok());
-    let dims = sizes.collect::<Option<Vec<_>>>();
-    let elements =
-        dims.as_ref().and_then(|dims| dims.iter().try_fold(4_usize, |n, &size| n.checked_mul(size)));
-    let (Some(dims), Some(bytes)) = (dims, elements) else {
-        return Err(format!("has the shape {:?}; expected sizes from 0", stored.dims));
-    };
-    let raw = stored.raw_data();
-    if raw.len() != bytes {
-        return Err(format!("has {} bytes; its shape {dims:?} needs {bytes}; export it again", raw.len()));
-    }
-    let (words, _) = raw.as_chunks::<4>();
-    let elements: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
-    if elements.iter().any(|element| !element.is_finite()) {
-        return Err("holds NaN or infinity; expected finite numbers".to_string());
-    }
-    Tensor::from_vec(elements, dims, &Device::Cpu).map_err(|error| error.to_string())
+/// Whether all elements are finite.
+fn is_finite(tensor: &Tensor) -> candle_core::Result<bool> {
+    let elements = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    Ok(elements.into_iter().all(f32::is_finite))
 }

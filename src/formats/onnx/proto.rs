@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use prost::bytes::Bytes;
+
 /// The version of the file format: that of ONNX 1.12, which introduced [`OPSET`].
 pub(super) const IR_VERSION: i64 = 8;
 
@@ -15,8 +17,14 @@ pub(super) const OPSET: i64 = 17;
 pub(super) enum Element {
     Undefined = 0,
     Float = 1,
+    Uint8 = 2,
+    Int8 = 3,
     Int32 = 6,
     Int64 = 7,
+    Bool = 9,
+    Float16 = 10,
+    Double = 11,
+    Bfloat16 = 16,
 }
 
 /// The kind of an attribute's value.
@@ -27,6 +35,7 @@ pub(super) enum AttributeKind {
     Float = 1,
     Int = 2,
     String = 3,
+    Tensor = 4,
     Ints = 7,
     Strings = 8,
 }
@@ -96,6 +105,8 @@ pub(super) struct Node {
     pub(super) op_type: Option<String>,
     #[prost(message, repeated, tag = "5")]
     pub(super) attribute: Vec<Attribute>,
+    #[prost(string, optional, tag = "7")]
+    pub(super) domain: Option<String>,
 }
 
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -108,6 +119,8 @@ pub(super) struct Attribute {
     pub(super) i: Option<i64>,
     #[prost(bytes = "vec", optional, tag = "4")]
     pub(super) s: Option<Vec<u8>>,
+    #[prost(message, optional, boxed, tag = "5")]
+    pub(super) t: Option<Box<Tensor>>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(super) ints: Vec<i64>,
     #[prost(bytes = "vec", repeated, tag = "9")]
@@ -122,11 +135,23 @@ pub(super) struct Tensor {
     pub(super) dims: Vec<i64>,
     #[prost(enumeration = "Element", optional, tag = "2")]
     pub(super) data_type: Option<i32>,
+    #[prost(float, repeated, tag = "4")]
+    pub(super) float_data: Vec<f32>,
+    /// Elements of 32 bits or less that are no f32; floats by their bits.
+    #[prost(int32, repeated, tag = "5")]
+    pub(super) int32_data: Vec<i32>,
+    #[prost(int64, repeated, tag = "7")]
+    pub(super) int64_data: Vec<i64>,
     #[prost(string, optional, tag = "8")]
     pub(super) name: Option<String>,
-    /// The elements in row-major order, little-endian.
-    #[prost(bytes = "vec", optional, tag = "9")]
-    pub(super) raw_data: Option<Vec<u8>>,
+    /// The elements in row-major order, little-endian; or they are in one of the fields above.
+    #[prost(bytes = "bytes", optional, tag = "9")]
+    pub(super) raw_data: Option<Bytes>,
+    #[prost(double, repeated, tag = "10")]
+    pub(super) double_data: Vec<f64>,
+    /// Where in another file the elements are: `location`, `offset` and `length`.
+    #[prost(message, repeated, tag = "13")]
+    pub(super) external_data: Vec<Property>,
     /// 1 if the elements are in another file.
     #[prost(int32, optional, tag = "14")]
     pub(super) data_location: Option<i32>,

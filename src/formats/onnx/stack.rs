@@ -155,6 +155,39 @@ pub(super) fn reorder(tensor: &Tensor, order: &[usize]) -> Result<Tensor> {
     Ok(Tensor::cat(&blocks, 0)?)
 }
 
+/// Return the parameters of each direction of a layer, under our names without their suffix. W is (directions, gates *
+/// hidden, input), R (directions, gates * hidden, hidden), B (directions, 2 * gates * hidden).
+///
+/// # Errors
+/// If the rows are not those of the cell's gates.
+pub(super) fn ours(
+    config: &RecurrentConfig,
+    w: &Tensor,
+    r: &Tensor,
+    b: Option<&Tensor>,
+) -> Result<Vec<Vec<(&'static str, Tensor)>>> {
+    let order = gates(config);
+    // The place of each of our gates in the order of ONNX.
+    let mut back = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(place, &gate)| back[gate] = place);
+    let mut found = vec![("weight_ih", w.clone()), ("weight_hh", r.clone())];
+    if let Some(b) = b {
+        found.extend(["bias_ih", "bias_hh"].into_iter().zip(b.chunk(2, 1)?));
+    }
+    let of_direction = |direction: usize| {
+        let parts = found.iter().map(|(kind, tensor)| {
+            let tensor = tensor.get(direction)?;
+            let rows = tensor.chunk(back.len(), 0)?.len();
+            if rows != back.len() {
+                return Err(Error::Message(format!("has {rows} gates; expected {}", back.len())));
+            }
+            Ok((*kind, reorder(&tensor, &back)?.contiguous()?))
+        });
+        parts.collect::<Result<Vec<_>>>()
+    };
+    (0..w.dim(0)?).map(of_direction).collect()
+}
+
 /// Add W (directions, gates * hidden, input), R (directions, gates * hidden, hidden) and B (directions, 2 * gates *
 /// hidden) of a layer.
 fn weights(graph: &mut Graph<'_>, name: &str, config: &RecurrentConfig, layer: usize) -> Result<[Value; 3]> {
@@ -166,8 +199,8 @@ fn weights(graph: &mut Graph<'_>, name: &str, config: &RecurrentConfig, layer: u
         Ok(Tensor::stack(&parts.collect::<Result<Vec<_>>>()?, 0)?)
     };
     let [w, r] = [of_kind(graph, "weight_ih")?, of_kind(graph, "weight_hh")?];
-    let w = graph.constant(&format!("{name}.W_l{layer}"), &w)?;
-    let r = graph.constant(&format!("{name}.R_l{layer}"), &r)?;
+    let w = graph.matrix(&format!("{name}.W_l{layer}"), &w)?;
+    let r = graph.matrix(&format!("{name}.R_l{layer}"), &r)?;
     if !config.stack().bias {
         return Ok([w, r, Value::none()]);
     }

@@ -1,0 +1,103 @@
+//! The embedding and the output layer of a network of another framework, from which its task follows.
+
+use rnn_zoo_models::{ModelConfig, PredictorConfig, Readout, RecurrentConfig, RnnlmConfig, TaggerConfig};
+
+use super::format::ImportOptions;
+use crate::listing::listed;
+use crate::tasks::{Classify, Lm, Tag, Task};
+use crate::{Error, Result};
+
+/// The ends of a network, which the task tells apart.
+pub(super) struct Ends {
+    /// Rows of the embedding.
+    pub(super) vocabulary: usize,
+    /// Rows of the output layer.
+    pub(super) outputs: usize,
+    /// Whether the output layer uses the embedding.
+    pub(super) tied: bool,
+    /// Whether there is a conditional random field.
+    pub(super) crf: bool,
+}
+
+/// Return the task: the user's, or the one that the shapes leave no doubt about.
+///
+/// # Errors
+/// If the shapes leave a doubt, or the network is of another task.
+pub(super) fn task(options: &ImportOptions, ends: &Ends, bidirectional: bool) -> Result<&'static dyn Task> {
+    let Ends { vocabulary, outputs, tied, crf } = *ends;
+    let known: [&'static dyn Task; 3] = [&Lm, &Classify, &Tag];
+    let task = match options.task {
+        Some(task) => known.into_iter().find(|known| known.name() == task.name()).ok_or_else(|| {
+            let names = listed(known.iter().map(|task| task.name()), ", ");
+            let name = task.name();
+            Error::invalid("task", format!("{name} networks are not converted; expected one of {names}"))
+        })?,
+        None if crf => &Tag,
+        None if outputs == vocabulary && !bidirectional => &Lm,
+        None => {
+            let problem = format!(
+                "the network has {outputs} outputs for {vocabulary} tokens; say whether they are classes of a text \
+                 (classify) or of each word (tag)"
+            );
+            return Err(Error::invalid("task", problem));
+        }
+    };
+    let is_lm = task.name() == Lm.name();
+    let problem = if is_lm && outputs != vocabulary {
+        format!("a language model has as many outputs as tokens; this network has {outputs} for {vocabulary}")
+    } else if is_lm && bidirectional {
+        "a language model reads from left to right; this network reads in both directions".to_string()
+    } else if tied && !is_lm {
+        "an output layer that is the embedding belongs to a language model".to_string()
+    } else if crf && task.name() != Tag.name() {
+        "a conditional random field belongs to a tagger".to_string()
+    } else {
+        return Ok(task);
+    };
+    Err(Error::invalid("task", problem))
+}
+
+/// Return the configuration of the network of a task.
+pub(super) fn network(
+    task: &dyn Task,
+    ends: &Ends,
+    rnn: RecurrentConfig,
+    readout: Readout,
+    notes: &mut Vec<String>,
+) -> ModelConfig {
+    let Ends { vocabulary, outputs, tied, crf } = *ends;
+    match task.name() {
+        name if name == Lm.name() => {
+            ModelConfig::Rnnlm(RnnlmConfig { tied, ..RnnlmConfig::new(vocabulary, rnn) })
+        }
+        name if name == Classify.name() => {
+            notes.push(format!("the classifier reads {}", read_by(readout)));
+            let vocabulary_size = Some(vocabulary);
+            ModelConfig::Predictor(PredictorConfig {
+                vocabulary_size,
+                ..PredictorConfig::new(outputs, readout, rnn)
+            })
+        }
+        _ => ModelConfig::Tagger(TaggerConfig {
+            vocabulary_size: vocabulary,
+            embedding_size: rnn.stack().input_size,
+            characters: None,
+            columns: vec![],
+            outputs,
+            crf,
+            dropout: 0.,
+            rnn,
+        }),
+    }
+}
+
+/// Return what a classifier reads, for a note.
+fn read_by(readout: Readout) -> &'static str {
+    match readout {
+        Readout::Every => "every output",
+        Readout::Last => "the last output of each direction",
+        Readout::Mean => "the mean of all outputs",
+        Readout::Max => "the largest of all outputs",
+        Readout::Attention => "a weighted mean of all outputs",
+    }
+}
