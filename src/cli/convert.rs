@@ -25,8 +25,8 @@ Examples:
 
 The format is known by the content: a state dict, a checkpoint with one, or a whole module of PyTorch (.pt, .pth, .bin, \
 .safetensors), a model or the weights of Keras 2 or 3 (.keras, .h5, .weights.h5), or an ONNX graph, of `rnn export \
---format onnx` or of another program. Nothing in the file is executed. An ONNX graph shows tensors, readout and \
-nonlinearity by itself; --map, --readout and --nonlinearity are for the others.")]
+--format onnx` or of another program. Nothing in the file is executed. --map is for PyTorch; --readout and \
+--nonlinearity are for files that do not show them.")]
 pub struct Args {
     /// The file to convert
     #[arg(value_name = "FILE")]
