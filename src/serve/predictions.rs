@@ -13,7 +13,7 @@ use crate::inference::Model;
 use crate::inference::predict::{answer, read_texts};
 use crate::inference::search::SearchOptions;
 use crate::inference::translation::Translation;
-use crate::tasks::{Answer, DataSpec};
+use crate::tasks::{Answer, DataSpec, ForecastSpec, ForecastStart};
 use crate::{Error, Result};
 
 /// The most inputs of a request.
@@ -23,7 +23,7 @@ const MOST_INPUTS: usize = 256;
 const MOST_BEAMS: u64 = 64;
 
 /// The formats of a table in a request, or of words with their columns: extensions of their files.
-const FORMATS: [&str; 4] = ["csv", "tsv", "jsonl", COLUMNS];
+const FORMATS: [&str; 5] = ["csv", "tsv", "jsonl", "ts", COLUMNS];
 
 /// The format of words with their columns, one word a line.
 const COLUMNS: &str = "conll";
@@ -37,6 +37,8 @@ struct Request {
     format: String,
     /// Whether translations come with their attention.
     alignment: bool,
+    /// The first step of forecasts; `None` for the one after the last that is known.
+    at: Option<String>,
 }
 
 /// Answer a request.
@@ -69,15 +71,15 @@ impl Request {
             return Err(Problem::field("format", format!("expected one of {}", FORMATS.join(", "))));
         }
         let alignment = fields.flag("alignment")?;
+        let at = fields.text("at")?;
         fields.end()?;
-        Ok(Self { inputs, search, format, alignment })
+        Ok(Self { inputs, search, format, alignment, at })
     }
 
     fn answer(&self, model: &Model, most: usize) -> Result<Vec<Value>, Problem> {
         self.check(model)?;
         let translates = model.network.sequence_to_sequence().is_some();
-        let reads_text = translates || model.config.task.text_reader().is_some();
-        let tables = !reads_text || self.format == COLUMNS;
+        let tables = model.tokenizer.is_none() || self.format == COLUMNS;
         // A byte is at least as much as a token; a table is bounded by the size of the body.
         if let Some(long) = self.inputs.iter().find(|input| !tables && input.len() > most) {
             let problem = format!("has {} bytes; expected at most {most}", long.len());
@@ -109,6 +111,10 @@ impl Request {
         if self.format == COLUMNS && model.config.task.name() != "tag" {
             let problem = format!("the model's task is {}; only taggers read {COLUMNS}", model.config.task);
             return Err(Problem::field("format", problem));
+        }
+        if self.at.is_some() && !model.config.task.reads_time_series() {
+            let problem = format!("the model's task is {}; only forecasters have it", model.config.task);
+            return Err(Problem::field("at", problem));
         }
         if model.config.task.is_language_model() {
             let problem = "is a language model; ask /v1/completions or /v1/score";
@@ -145,7 +151,9 @@ impl Request {
         let task = model.config.task;
         // The columns are those of the training data.
         let series_column = model.config.data.as_ref().and_then(|data| data.series_column.clone());
-        let spec = DataSpec { series_column, ..DataSpec::new(&path) };
+        let start = self.at.clone().map(ForecastStart::At);
+        let forecasting = start.map(|start| ForecastSpec { start, ..ForecastSpec::default() });
+        let spec = DataSpec { series_column, forecasting, ..DataSpec::new(&path) };
         let spec = task.question_data(spec, &model.config.schema)?;
         let data = task.read_questions(&spec, Some(crate::data::Split::All), model.names())?;
         answer(model, &data)

@@ -53,6 +53,12 @@ fn answers_are_those_of_the_command() {
     let forecast = lines(&folder.done("predict of_stores --data stores.csv --json"));
     assert_eq!(ask("of_stores", json!(stores)), forecast);
     assert_eq!(forecast.len(), 2);
+    let earlier = lines(&folder.done("predict forecaster --data series.csv --at 150 --json"));
+    let at = server.ask("/v1/predict", &json!({"model": "forecaster", "input": table, "at": "150"}));
+    assert_eq!(at["data"].as_array(), Some(&earlier));
+    assert_ne!(earlier, lines(&folder.done("predict forecaster --data series.csv --json")));
+    let refused = r#"{"model": "classifier", "input": "a", "at": "3"}"#;
+    server.refused("/v1/predict", refused, 400, Some("at"));
 
     let body = json!({"model": "translator", "input": "3 may 1999", "beams": 3, "alignment": true});
     let aligned = &server.ask("/v1/predict", &body)["data"][0]["alignment"];
@@ -136,6 +142,27 @@ fn scores_are_those_of_the_command() {
     }
     let beyond = server.refused("/v1/inspect", r#"{"input": "a", "unit": 8}"#, 400, Some("unit"));
     assert_eq!(beyond, "unit: is 8; expected 0 to 7");
+}
+
+#[test]
+fn series_are_classified() {
+    let folder = Folder::new();
+    let rows = |n: usize| format!("s{n},{},0,{1}\ns{n},{},1,{1}\n", n % 2, ["up", "down"][n % 2]);
+    let table = format!("id,x,y,class\n{}", (0..40).map(rows).collect::<String>());
+    folder.write("train.csv", &table);
+    folder.done(&format!(
+        "train gru --data train.csv --series-column id --label-column class --out m {TINY_SEQUENCES}"
+    ));
+    folder.write("new.csv", "y,id,x\n1,p,2\n2,p,3\n1,q,1\n");
+    let expected = lines(&folder.done("predict m --data new.csv --json"));
+    let server = Server::start(&folder, "m");
+    let answers = server.ask("/v1/predict", &json!({"input": "y,id,x\n1,p,2\n2,p,3\n1,q,1\n"}));
+    assert_eq!(answers["data"], json!(expected));
+    assert_eq!(answers["data"][1]["series"], "q");
+    let series = "@problemName x\n@dimensions 2\n@classLabel true up down\n@data\n2,3:1,2:up\n";
+    let answer = server.ask("/v1/predict", &json!({"input": series, "format": "ts"}));
+    assert_eq!(answer["data"].as_array().unwrap().len(), 1);
+    server.refused("/v1/predict", r#"{"input": "y,id\n1,p\n"}"#, 400, Some("input"));
 }
 
 #[test]

@@ -110,7 +110,7 @@ pub(super) fn import(path: &Path, options: &ImportOptions) -> Result<Imported> {
         }
     };
     let text_column = ours.and_then(|ours| ours.text_column);
-    Ok(Imported { task, network, parameters, tokenizer, labels, schema, text_column, notes })
+    Ok(Imported { task, network, parameters, tokenizer, labels, schema, text_column, stored: None, notes })
 }
 
 /// Return the number of labels of a network.
