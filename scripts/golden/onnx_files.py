@@ -1,7 +1,8 @@
 """ONNX files of PyTorch's two exporters: small networks as torch.onnx.export writes them, with their outputs.
 
 tests/golden/onnx_files.safetensors has, for each of them, the file as bytes under input/model, the data beside it if
-there is any under input/data, the parameters under the names of rnn-zoo, tokens (batch, time), and the outputs for them.
+there is any under input/data, the parameters under the names of rnn-zoo, tokens (batch, time), and the outputs for
+them.
 """
 
 import contextlib
@@ -158,7 +159,8 @@ def export(network, arguments, path):
     o = network.o
     version = {"opset_version": o["opset"]} if o["opset"] else {}
     names = ["tokens", *("h0", "c0")[: len(arguments) - 1]]
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    with warnings.catch_warnings(), quiet[0], quiet[1]:
         warnings.simplefilter("ignore")
         if o["dynamo"]:
             batch, time = (torch.export.Dim(name, min=1, max=1000) for name in ("batch", "time"))
@@ -171,12 +173,12 @@ def export(network, arguments, path):
             folding = {"do_constant_folding": o["folded"]}
             torch.onnx.export(network, arguments, path, dynamo=False, input_names=names, **shapes, **folding, **version)
     model = onnx.load(path)
-    model.graph.ClearField("doc_string")
-    for message in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+    graph = model.graph
+    for message in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
         for field in ("metadata_props", "doc_string"):
             with contextlib.suppress(ValueError):
                 message.ClearField(field)
-    model.graph.ClearField("value_info")
+    graph.ClearField("value_info")
     external = dict(save_as_external_data=True, location=DATA, size_threshold=64) if o["external"] else {}
     onnx.save(model, path, **external)
 

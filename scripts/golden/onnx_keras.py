@@ -2,8 +2,8 @@
 
     pip install numpy==1.26.4 onnx==1.16.2 safetensors tensorflow-cpu==2.15.1 tf2onnx==1.17.0
 
-tests/golden/onnx_keras.safetensors has, for each of them, the file as bytes under input/model, tokens (batch, time), and
-the outputs for them.
+tests/golden/onnx_keras.safetensors has, for each of them, the file as bytes under input/model, tokens (batch, time),
+and the outputs for them.
 """
 
 import os

@@ -1,9 +1,9 @@
 """Compare random networks of PyTorch with what rnn-zoo makes of the graphs that PyTorch's exporters write of them.
 
-scripts/interop/onnx --rnn RNN runs this file. Each network goes through torch.onnx.export and `rnn convert` to a bundle,
-and through `rnn export` to ONNX Runtime. Its outputs are compared with those of PyTorch and of the exporter's own graph.
-Once more with the bundle in int8: as a graph of integers, against PyTorch with the weights that int8 holds. The graph
-comes back by `rnn convert` with the bytes of the bundle.
+scripts/interop/onnx --rnn RNN runs this file. Each network goes through torch.onnx.export and `rnn convert` to a
+bundle, and through `rnn export` to ONNX Runtime. Its outputs are compared with those of PyTorch and of the exporter's
+own graph. Once more with the bundle in int8: as a graph of integers, against PyTorch with the weights that int8 holds.
+The graph comes back by `rnn convert` with the bytes of the bundle.
 """
 
 import logging
@@ -65,8 +65,8 @@ def run(path, feeds):
 
 
 def compare(program, draw, folder):
-    """Takes one random network through rnn-zoo. Returns the largest differences: of the converted network to PyTorch and
-    to the exporter's graph, and of the network in int8 to PyTorch."""
+    """Takes one random network through rnn-zoo. Returns the largest differences: of the converted network to PyTorch
+    and to the exporter's graph, and of the network in int8 to PyTorch."""
     o = options(draw)
     if not o["dynamo"]:
         o["opset"] = draw.choice([9, 11, 13, 17, 20])

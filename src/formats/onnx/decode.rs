@@ -20,8 +20,8 @@ pub(super) fn model(bytes: Bytes) -> Result<Model, String> {
     let memory = Part::Model.memory(&bytes);
     if memory > LARGEST {
         return Err(format!(
-            "describes a graph that takes more than {LARGEST} bytes beside its raw data; export the network without its \
-             loops unrolled"
+            "describes a graph that takes more than {LARGEST} bytes beside its raw data; export the network without \
+             its loops unrolled"
         ));
     }
     Model::decode(bytes)

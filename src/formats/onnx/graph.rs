@@ -98,7 +98,7 @@ impl<'a> Graph<'a> {
         self.matrix(name, &value)
     }
 
-    /// Add a tensor of rows as a constant: in f32, or as int8 with DequantizeLinear after it. Vectors are always in f32.
+    /// Add a tensor of rows as a constant: in f32, or as int8 with DequantizeLinear after it. Vectors are in f32.
     pub(super) fn matrix(&mut self, name: &str, value: &Tensor) -> Result<Value> {
         if !self.quantised || value.rank() < 2 {
             return self.constant(name, value);

@@ -101,8 +101,8 @@ fn stacks(network: &ModelConfig) -> Vec<(String, &RecurrentConfig)> {
     stacks
 }
 
-/// Replace the tensors W, R and B of a stack by its parameters. Those of int8 have the rows of both directions one after
-/// another.
+/// Replace the tensors W, R and B of a stack by its parameters. Those of int8 have the rows of both directions one
+/// after another.
 fn unpack(tensors: &mut NamedTensors, name: &str, config: &RecurrentConfig) -> Result<()> {
     let directions = config.stack().directions();
     for layer in 0..config.stack().num_layers {

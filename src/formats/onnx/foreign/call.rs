@@ -5,6 +5,16 @@ use candle_core::Tensor;
 use super::size::Size;
 use super::value::{Flow, Value};
 use crate::formats::onnx::proto::{Attribute, Node};
+use crate::formats::onnx::tensor::MOST_INTEGERS;
+
+/// The largest number of characters of a name in a message.
+const LONGEST: usize = 80;
+
+/// The problem of constants that would take too much memory.
+pub(super) const TOO_LARGE: &str = "computes constants that are much larger than those of the file";
+
+/// The result of an operator, or the problem with it as a sentence about it.
+pub(super) type Outcome = Result<Value, String>;
 
 /// An operator with the values that it reads.
 pub(super) struct Call<'g> {
@@ -13,6 +23,8 @@ pub(super) struct Call<'g> {
     pub(super) inputs: Vec<Option<Value>>,
     /// The version of the operators.
     pub(super) opset: i64,
+    /// The bytes that computed constants may still take.
+    pub(super) budget: usize,
 }
 
 impl<'g> Call<'g> {
@@ -65,6 +77,9 @@ impl<'g> Call<'g> {
     /// Return the whole numbers that are the attribute `name`, or, in later versions, the input at `place`.
     pub(super) fn numbers(&self, name: &str, place: usize) -> Result<Option<Vec<Size>>, String> {
         match self.attribute(name) {
+            Some(attribute) if attribute.ints.len() > MOST_INTEGERS => {
+                Err(format!("has more than {MOST_INTEGERS} numbers as {name}"))
+            }
             Some(attribute) => Ok(Some(attribute.ints.iter().map(|&number| Size::fixed(number)).collect())),
             None => Ok(self.sizes(place)?.map(<[Size]>::to_vec)),
         }
@@ -84,6 +99,11 @@ impl<'g> Call<'g> {
     pub(super) fn axis(&self, default: i64, rank: usize) -> Result<usize, String> {
         at(self.int("axis", default), rank)
     }
+}
+
+/// Return the beginning of a name, which may be of any length.
+pub(super) fn shortened(name: &str) -> String {
+    name.chars().take(LONGEST).collect()
 }
 
 /// Return the place of a dimension, which is counted from the end if it is negative.

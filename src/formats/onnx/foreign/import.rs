@@ -99,12 +99,12 @@ fn check_options(options: &ImportOptions) -> Result<()> {
 fn classifier(options: &ImportOptions, readout: Readout) -> Result<&'static dyn Task> {
     match options.task {
         Some(task) if task.name() != Classify.name() => {
-            let name = task.name();
+            let (name, readout) = (task.name(), format!("{readout:?}").to_lowercase());
             let problem = format!(
-                "{name} networks have outputs for every word; this one has one vector for a text ({readout:?}), as those \
-                 of classify"
+                "{name} networks have outputs for every word; this one has one vector for a text ({readout}), as \
+                 classifiers have"
             );
-            Err(Error::invalid("task", problem.to_lowercase()))
+            Err(Error::invalid("task", problem))
         }
         _ => Ok(&Classify),
     }
@@ -114,7 +114,8 @@ fn classifier(options: &ImportOptions, readout: Readout) -> Result<&'static dyn 
 fn of_steps(options: &ImportOptions, ends: &Ends, bidirectional: bool) -> Result<&'static dyn Task> {
     match options.task {
         Some(task) if task.name() == Classify.name() => {
-            let problem = "classify networks have one vector of outputs for a text; this one has outputs for every word";
+            let problem =
+                "classifiers have one vector of outputs for a text; this network has outputs for every word";
             Err(Error::invalid("task", problem))
         }
         None if ends.outputs != ends.vocabulary || bidirectional => Ok(&Tag),

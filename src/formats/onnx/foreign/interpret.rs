@@ -8,9 +8,9 @@ use std::path::Path;
 
 use candle_core::Tensor;
 
-use super::call::Call;
+use super::call::{Call, TOO_LARGE, shortened};
 use super::recurrent::RecurrentLayer;
-use super::size::Dim;
+use super::size::{Dim, MOST_DIMENSIONS, Size};
 use super::value::{Axis, Content, Flow, Hidden, Joined, Value};
 use crate::formats::onnx::proto::{Graph, Model, Node, Tensor as Stored, Value as Declared};
 use crate::formats::onnx::tensor::{Elements, Folder, MOST_INTEGERS};
@@ -20,6 +20,9 @@ const OLDEST: i64 = 9;
 
 /// The largest measure of all values together, beside tensors.
 const MOST_VALUES: usize = 1 << 20;
+
+/// The most inputs of an operator.
+const MOST_INPUTS: usize = 1 << 16;
 
 /// Tensors that are computed from those of the file may take so many times the space of these, and this much more.
 const COMPUTED: (usize, usize) = (8, 1 << 20);
@@ -76,7 +79,7 @@ impl<'g> Interpreter<'g> {
         let mut stored = HashMap::new();
         for tensor in &graph.initializer {
             if stored.insert(tensor.name(), tensor).is_some() {
-                let name = tensor.name();
+                let name = shortened(tensor.name());
                 return Err(format!("has two tensors of the name {name:?}; expected one; export it again"));
             }
         }
@@ -100,7 +103,8 @@ impl<'g> Interpreter<'g> {
             for name in node.output.iter().filter(|name| !name.is_empty()) {
                 if !names.insert(name) {
                     return Err(format!(
-                        "computes {name:?} twice; expected every name once; export it again"
+                        "computes {:?} twice; expected every name once; export it again",
+                        shortened(name)
                     ));
                 }
             }
@@ -111,7 +115,8 @@ impl<'g> Interpreter<'g> {
 
     /// Return an output of the graph.
     pub(super) fn output(&mut self, name: &'g str) -> Value {
-        self.value(name).unwrap_or_else(|| Value::Unknown(format!("has no value {name:?}, an output").into()))
+        let missing = || Value::Unknown(format!("has no value {:?}, an output", shortened(name)).into());
+        self.value(name).unwrap_or_else(missing)
     }
 
     /// Check that an output of the graph is understood.
@@ -132,6 +137,10 @@ impl<'g> Interpreter<'g> {
         }
         let shape = input.kind.as_ref().and_then(|kind| kind.tensor.as_ref()?.shape.as_ref());
         let dims = shape.map_or(&[][..], |shape| &shape.dim);
+        if dims.len() > MOST_DIMENSIONS {
+            let name = shortened(input.name());
+            return Err(format!("has the input {name:?} of more than {MOST_DIMENSIONS} dimensions"));
+        }
         let axes = dims.iter().map(|dim| {
             let next = self.dims.len();
             let name = match dim.name() {
@@ -144,7 +153,9 @@ impl<'g> Interpreter<'g> {
         let value = Value::Flow(Flow { content: Content::Input, axes: axes.collect() });
         match self.values.insert(input.name(), value) {
             None => Ok(()),
-            Some(_) => Err(format!("has two inputs of the name {:?}; export it again", input.name())),
+            Some(_) => {
+                Err(format!("has two inputs of the name {:?}; export it again", shortened(input.name())))
+            }
         }
     }
 
@@ -161,8 +172,9 @@ impl<'g> Interpreter<'g> {
 
     /// Read a tensor of the file.
     pub(super) fn read(&mut self, stored: &Stored) -> Value {
-        let unknown =
-            |problem: String| Value::Unknown(format!("tensor {:?} {problem}", stored.name()).into());
+        let unknown = |problem: String| {
+            Value::Unknown(format!("tensor {:?} {problem}", shortened(stored.name())).into())
+        };
         let times = COMPUTED.0;
         match self.folder.elements(stored) {
             Err(problem) => unknown(problem),
@@ -175,7 +187,7 @@ impl<'g> Interpreter<'g> {
                 Value::Quantised(tensor)
             }
             Ok(Elements::Integers(numbers, rank)) if rank <= 1 && numbers.len() <= MOST_INTEGERS => {
-                Value::Integers(numbers.into_iter().map(super::size::Size::fixed).collect(), rank)
+                Value::Integers(numbers.into_iter().map(Size::fixed).collect(), rank)
             }
             Ok(Elements::Integers(numbers, rank)) => {
                 let count = numbers.len();
@@ -191,7 +203,7 @@ impl<'g> Interpreter<'g> {
         // The problem of a loop is the loop, not its conditions.
         let inputs = if is_control(node) { Ok(vec![]) } else { self.inputs(node) };
         let found = inputs.and_then(|inputs| {
-            let call = Call { node, inputs, opset: self.opset };
+            let call = Call { node, inputs, opset: self.opset, budget: self.budget };
             let problem = |problem| format!("{} {problem}", described(node));
             let values = self.apply(&call).map_err(problem)?;
             self.check(&values).map_err(problem)?;
@@ -214,6 +226,9 @@ impl<'g> Interpreter<'g> {
 
     /// Return the inputs of an operator, unless one comes from what is not understood.
     fn inputs(&mut self, node: &Node) -> Result<Vec<Option<Value>>, String> {
+        if node.input.len() > MOST_INPUTS {
+            return Err(format!("{} has more than {MOST_INPUTS} inputs", described(node)));
+        }
         let mut inputs = vec![];
         for name in &node.input {
             inputs.push(match (name.as_str(), self.value(name)) {
@@ -224,8 +239,9 @@ impl<'g> Interpreter<'g> {
                 (_, Some(value)) => Some(value),
                 (_, None) => {
                     return Err(format!(
-                        "{} reads {name:?}, which no operator before it computes; export it again",
-                        described(node)
+                        "{} reads {:?}, which no operator before it computes; export it again",
+                        described(node),
+                        shortened(name)
                     ));
                 }
             });
@@ -233,12 +249,17 @@ impl<'g> Interpreter<'g> {
         Ok(inputs)
     }
 
-    /// Count the memory of computed constants.
+    /// Count the memory of computed constants, and bound dimensions.
     fn check(&mut self, values: &[Value]) -> Result<(), String> {
         for value in values {
+            if let Value::Flow(flow) = value
+                && flow.axes.len() > MOST_DIMENSIONS
+            {
+                return Err(format!("computes a tensor of more than {MOST_DIMENSIONS} dimensions"));
+            }
             if let Value::Constant(tensor) | Value::Quantised(tensor) = value {
                 let rest = self.budget.checked_sub(bytes(tensor));
-                self.budget = rest.ok_or("computes constants that are much larger than those of the file")?;
+                self.budget = rest.ok_or(TOO_LARGE)?;
             }
         }
         Ok(())
@@ -268,13 +289,12 @@ pub(super) fn is_control(node: &Node) -> bool {
 
 /// Name an operator for a message.
 pub(super) fn described(node: &Node) -> String {
-    let kind: String = node.op_type().chars().take(60).collect();
+    let kind = shortened(node.op_type());
     let domain = if is_standard(node.domain()) { "" } else { node.domain() };
     let dot = if domain.is_empty() { "" } else { "." };
     let name =
         if node.name().is_empty() { node.output.first().map_or("", String::as_str) } else { node.name() };
-    let name: String = name.chars().take(120).collect();
-    let domain: String = domain.chars().take(60).collect();
+    let (name, domain) = (shortened(name), shortened(domain));
     format!("the operator {domain}{dot}{kind} ({name:?})")
 }
 

@@ -48,6 +48,9 @@ impl Interpreter<'_> {
             }
             (Value::Constant(tensor), Value::Integers(indices, rank)) => {
                 let place = call.axis(0, tensor.rank())?;
+                if indices.len() > tensor.dims()[place] {
+                    return Err("repeats parts of a constant".to_string());
+                }
                 let parts = indices.iter().map(|index| narrowed(tensor, place, &Range::one(index)));
                 let joined = Tensor::cat(&parts.collect::<Result<Vec<_>, _>>()?, place);
                 let joined =

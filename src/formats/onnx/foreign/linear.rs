@@ -6,7 +6,6 @@ use candle_core::{D, Tensor};
 
 use super::call::{Call, at};
 use super::constant::reason;
-use super::operators::features;
 use super::value::{Axis, Content, Flow, Linear, Scores, Value};
 
 /// The version of the operators in which Softmax normalises one dimension, not all from one on.
@@ -57,7 +56,7 @@ fn linear(flow: &Flow, layer: Linear) -> Result<Value, String> {
             return Err("is no output layer, as it does not read the outputs of recurrent layers".to_string());
         }
     };
-    if features(flow) != Some(inputs) {
+    if flow.features() != Some(inputs) {
         return Err(format!(
             "multiplies by a matrix of {inputs} rows, which are not the features of its input"
         ));

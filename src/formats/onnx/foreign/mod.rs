@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `size.rs`, `value.rs` | sizes and values of a graph, as far as they are followed |
 //! | `interpret.rs`, `call.rs`, `operators.rs` | one operator after another |
-//! | `reshape.rs`, `pick.rs` | operators on tensors that flow through the network |
+//! | `shaping.rs` | operators that change shapes, take parts and join |
+//! | `reshape.rs`, `pick.rs` | the same on tensors that flow through the network |
 //! | `constant.rs` | operators on constants |
 //! | `layers.rs`, `recurrent.rs`, `linear.rs` | embeddings, recurrent and linear layers |
 //! | `network.rs` | the layers between outputs and embedding as a network |
@@ -21,6 +22,7 @@ mod operators;
 mod pick;
 mod recurrent;
 mod reshape;
+mod shaping;
 mod size;
 mod value;
 

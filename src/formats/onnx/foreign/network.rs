@@ -88,8 +88,8 @@ pub(super) fn network(interpreter: &Interpreter<'_>, scores: &Scores) -> Result<
         Kind::Cell => return Err(message("has an output layer that reads cell states; expected outputs")),
         Kind::Step(_) => {
             return Err(message(
-                "has an output layer that reads a direction at a step that is not its last; the backward direction ends at \
-                 the first step",
+                "has an output layer that reads a direction at a step that is not its last; the backward direction ends \
+                 at the first step",
             ));
         }
     };
@@ -194,8 +194,8 @@ fn stack(interpreter: &Interpreter<'_>, top: &Joined) -> Result<(RecurrentConfig
         if !is_alike || level.cells.len() != levels[0].cells.len() || (both && level.merge != levels[0].merge)
         {
             return Err(Error::Message(format!(
-                "has recurrent layers of different kinds, sizes or directions, {name} among them; stacks of one kind are \
-                 converted"
+                "has recurrent layers of different kinds, sizes or directions, {name} among them; stacks of one kind \
+                 are converted"
             )));
         }
         for ((layer, part), end) in level.cells.iter().zip(["", "_reverse"]) {

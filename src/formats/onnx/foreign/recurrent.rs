@@ -5,8 +5,10 @@ use rnn_zoo_models::{
     GruOptions, LstmOptions, Merge, Nonlinearity, RecurrentConfig, Reset, SimpleRnnOptions, StackOptions,
 };
 
+use super::call::shortened;
 use crate::formats::onnx::proto::{Attribute, Node};
 use crate::formats::onnx::stack::{ours, suffixes};
+use crate::listing::listed;
 use crate::parameters::NamedTensors;
 
 /// The directions of a recurrent layer.
@@ -137,7 +139,8 @@ impl Options {
                     "bidirectional" => Direction::Both,
                     other => {
                         return Err(format!(
-                            "has the direction {other:?}; expected forward, reverse or bidirectional"
+                            "has the direction {:?}; expected forward, reverse or bidirectional",
+                            shortened(other)
                         ));
                     }
                 }
@@ -156,7 +159,7 @@ impl Options {
                     "couples its input and forget gates (input_forget), which our cells do not".to_string()
                 );
             }
-            (name, _) => return Err(format!("has the unknown attribute {name}")),
+            (name, _) => return Err(format!("has the unknown attribute {}", shortened(name))),
         }
         Ok(())
     }
@@ -167,7 +170,7 @@ impl Options {
         if self.activations.is_empty() || self.activations.iter().eq(of_each) {
             return Ok(());
         }
-        let (found, expected) = (self.activations.join(", "), expected.join(", "));
+        let (found, expected) = (listed(&self.activations, ", "), expected.join(", "));
         Err(format!("has the activations {found}; our cell has {expected}"))
     }
 

@@ -1,5 +1,8 @@
 //! Sizes of tensors, which may differ from call to call.
 
+/// The most dimensions of a tensor.
+pub(super) const MOST_DIMENSIONS: usize = 16;
+
 /// A dimension of an input of the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Dim {
@@ -45,9 +48,9 @@ impl Size {
         self.number() == Some(-1) || of.plus(-1).as_ref() == Some(self)
     }
 
-    /// Return the product with another size; `None` if it has no such form.
+    /// Return the product with another size; `None` if it has no such form, or more factors than any tensor has.
     pub(super) fn times(&self, other: &Self) -> Option<Self> {
-        if self.offset != 0 || other.offset != 0 {
+        if self.offset != 0 || other.offset != 0 || self.free.len() + other.free.len() > MOST_DIMENSIONS {
             return None;
         }
         let mut free = [&self.free[..], &other.free].concat();
@@ -110,8 +113,8 @@ pub(super) fn requested(before: &[Size], target: &[Size], zero_copies: bool) -> 
     (product(before)? == product(&after)?).then_some(after)
 }
 
-/// Return where the dimensions `after` a Reshape come from; `None` if they are no joined, split, added and removed ones.
-/// Dimensions `before` that `stay` are not removed, even of size 1.
+/// Return where the dimensions `after` a Reshape come from; `None` if they are no joined, split, added and removed
+/// ones. Dimensions `before` that `stay` are not removed, even of size 1.
 pub(super) fn origins(before: &[Size], after: &[Size], stays: impl Fn(usize) -> bool) -> Option<Vec<Origin>> {
     let is_one = |size: Option<&Size>| size.is_some_and(|size| size.number() == Some(1));
     let (mut from, mut to, mut origins) = (0, 0, vec![]);

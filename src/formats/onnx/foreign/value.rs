@@ -120,6 +120,16 @@ pub(super) enum Axis {
     Features(usize),
 }
 
+impl Flow {
+    /// Return the features of the last dimension.
+    pub(super) fn features(&self) -> Option<usize> {
+        match self.axes.last() {
+            Some(Axis::Features(size)) => Some(*size),
+            _ => None,
+        }
+    }
+}
+
 impl Hidden {
     /// Recognise outputs at the first or last step as the last ones of their directions.
     pub(super) fn settle(&mut self) {
