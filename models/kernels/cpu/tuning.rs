@@ -4,8 +4,6 @@
 //! are scalar multiply-adds. `scripts/bench/tune NAME VALUE...` measures other values of one constant; it
 //! relies on one constant per line, `pub(crate) const NAME: TYPE = VALUE;`.
 
-use std::time::Duration;
-
 // Tiles of matrix products. The micro-kernels are instantiated for the sizes that these constants allow; larger values
 // need further lines in `product/tile.rs` and `bf16/dot.rs`, other ones in `int8/dot.rs`.
 
@@ -123,12 +121,6 @@ pub(crate) const SPARE_BYTES: usize = 1 << 28;
 
 /// Bytes of a buffer below which it goes back to the allocator, which is fast enough for small requests.
 pub(crate) const SPARE_MIN_BYTES: usize = 1 << 16;
-
-/// The shortest time in which kernels run on one worker after other programs took the cores of several.
-pub(crate) const CONTENTION_PAUSE: Duration = Duration::from_millis(100);
-
-/// The longest such time, after which several workers are tried again.
-pub(crate) const CONTENTION_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Spins at a barrier before a worker yields its time slice: the worker that it waits for may need the core.
 pub(crate) const BARRIER_SPINS: u32 = 1 << 14;

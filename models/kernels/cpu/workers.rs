@@ -7,13 +7,11 @@
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::utils::barrier_pool;
 use pulp::{Simd, WithSimd};
 
-use super::contention::{Contention, now};
 use super::simd::Isa;
 use super::tuning::BARRIER_SPINS;
 
@@ -22,9 +20,6 @@ const NOT_POISONED: &str = "invariant: a thread that panics with the lock ends t
 
 /// The limit that [`set_threads`] has set; 0 without one.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
-
-/// Whether other programs take the cores of the workers.
-static CONTENTION: Contention = Contention::new();
 
 thread_local! {
     /// Whether this thread runs the body of a worker.
@@ -76,31 +71,23 @@ impl Worker<'_> {
 }
 
 /// Run `work` once per worker, concurrently, with at most `limit` workers; return when all are done. There may
-/// be fewer workers than `limit`, such as one while other programs take the cores: `work` reads [`Worker::count`].
+/// be fewer workers than `limit`: `work` reads [`Worker::count`].
 pub(crate) fn run(limit: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
-    // A thread of the pool cannot wait for the pool: it would wait for itself.
-    let count = if IS_WORKER.get() { 1 } else { limit.min(barrier_pool().n_workers() + 1) };
-    let begin = if count > 1 { now() } else { Duration::ZERO };
-    if count <= 1 || CONTENTION.is_paused(begin) {
-        return work(Worker { index: 0, count: 1, barrier: &Barrier::default() });
-    }
-    let stalled = run_on_pool(count, work);
-    let end = now();
-    CONTENTION.learn(end, end - begin, stalled);
-}
-
-/// Run `work` once on each of `count` threads of candle's pool and return how long they stalled at barriers, in sum.
-fn run_on_pool(count: usize, work: &(dyn Fn(Worker<'_>) + Sync)) -> Duration {
     let barrier = Barrier::default();
+    let pool = barrier_pool().n_workers() + 1;
+    // A thread of the pool cannot wait for the pool: it would wait for itself.
+    let count = if IS_WORKER.get() { 1 } else { limit.min(pool) };
+    if count <= 1 {
+        return work(Worker { index: 0, count: 1, barrier: &barrier });
+    }
     // The pool numbers its threads from 0 and the caller last; here the caller is worker 0.
-    let caller = barrier_pool().n_workers();
+    let caller = pool - 1;
     barrier_pool().execute(|thread| {
         let index = if thread == caller { 0 } else { thread + 1 };
         if index < count {
             as_worker(|| abort_on_unwind(|| work(Worker { index, count, barrier: &barrier })));
         }
     });
-    barrier.stalled()
 }
 
 /// Run `work` on ranges that together cover the indices below `total`, on all threads of candle's pool. Kernels that
@@ -195,8 +182,6 @@ fn abort_on_unwind(work: impl FnOnce()) {
 struct Barrier {
     arrived: AtomicUsize,
     round: AtomicUsize,
-    /// Nanoseconds that workers have waited after their spins.
-    stalled: AtomicU64,
 }
 
 impl Barrier {
@@ -207,23 +192,15 @@ impl Barrier {
             self.round.store(round.wrapping_add(1), Ordering::Release);
             return;
         }
-        for _ in 0..BARRIER_SPINS {
-            if self.round.load(Ordering::Acquire) != round {
-                return;
-            }
-            std::hint::spin_loop();
-        }
-        let begin = now();
+        let mut spins = 0;
         while self.round.load(Ordering::Acquire) == round {
-            std::thread::yield_now();
+            spins += 1;
+            if spins < BARRIER_SPINS {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
         }
-        let stalled = (now() - begin).as_nanos();
-        self.stalled.fetch_add(u64::try_from(stalled).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// Return how long workers have waited after their spins, in sum.
-    fn stalled(&self) -> Duration {
-        Duration::from_nanos(self.stalled.load(Ordering::Relaxed))
     }
 }
 
@@ -233,11 +210,11 @@ mod tests {
 
     #[test]
     fn every_worker_runs_once_and_barrier_holds_all() {
-        for count in [1, 2, 3, 5].map(|limit: usize| limit.min(barrier_pool().n_workers() + 1)) {
+        for limit in [1, 2, 3, 5] {
             let rounds = 50;
             let arrivals: Vec<AtomicUsize> = (0..rounds).map(|_| AtomicUsize::new(0)).collect();
             let seen = Mutex::new(vec![]);
-            run_on_pool(count, &|worker| {
+            run(limit, &|worker| {
                 for arrivals in &arrivals {
                     arrivals.fetch_add(1, Ordering::Relaxed);
                     worker.wait();
@@ -249,6 +226,7 @@ mod tests {
             });
             let mut seen = seen.into_inner().unwrap();
             seen.sort_unstable();
+            let count = limit.min(barrier_pool().n_workers() + 1);
             assert_eq!(seen, (0..count).map(|index| (index, count)).collect::<Vec<_>>());
         }
     }
@@ -256,8 +234,7 @@ mod tests {
     #[test]
     fn nested_run_has_one_worker() {
         let nested = Mutex::new(vec![]);
-        let count = 2.min(barrier_pool().n_workers() + 1);
-        run_on_pool(count, &|outer| {
+        run(2, &|outer| {
             let marked = outer.count > 1;
             assert_eq!(IS_WORKER.get(), marked);
             if marked {
@@ -266,6 +243,7 @@ mod tests {
         });
         let mut nested = nested.into_inner().unwrap();
         nested.sort_unstable();
+        let count = 2.min(barrier_pool().n_workers() + 1);
         let expected = if count > 1 { vec![(0, 0, 1), (1, 0, 1)] } else { vec![] };
         assert_eq!(nested, expected);
         assert!(!IS_WORKER.get(), "the mark outlives the worker");
