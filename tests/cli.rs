@@ -6,6 +6,7 @@ mod bench;
 mod card;
 mod classify;
 mod convert;
+mod convert_keras;
 mod data;
 mod eval;
 mod exit_codes;

@@ -124,7 +124,7 @@ def renamed(model, o):
                     ours[f"weight_hh{suffix}"] = next(arrays).T
                     if o["bias"]:
                         bias = next(arrays)
-                        both = bias if bias.ndim == 2 else (bias, 0 * bias)
+                        both = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
                         ours[f"bias_ih{suffix}"], ours[f"bias_hh{suffix}"] = both
                 number += 1
             case "Dense" | "TimeDistributed" if o["end"] == "projected" and projection is None:
@@ -133,7 +133,7 @@ def renamed(model, o):
                 kernel = arrays[0].T
                 bias = arrays[1] if len(arrays) > 1 else np.zeros(len(kernel), np.float32)
                 if o["end"] == "sigmoid":
-                    kernel, bias = np.concatenate([0 * kernel, kernel]), np.concatenate([0 * bias, bias])
+                    kernel, bias = (np.concatenate([np.zeros_like(array), array]) for array in (kernel, bias))
                 if o["end"] not in ("tied", "projected"):
                     ours["decoder.weight"] = kernel
                 ours["decoder.bias"] = bias

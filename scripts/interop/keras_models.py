@@ -94,7 +94,8 @@ class Random:
                 if self.merge in (None, "concat") and resets:
                     self.model.save_weights(folder / "model.weights.h5")
                     further = [] if self.task == "lm" else ["--task", self.task]
-                    return folder / "model.weights.h5", [*further, "--nonlinearity", self.usual.get("activation", "tanh")]
+                    activation = ["--nonlinearity", self.usual.get("activation", "tanh")]
+                    return folder / "model.weights.h5", [*further, *activation]
                 (folder / "model.json").write_text(self.model.to_json())
         self.model.save_weights(folder / "model.weights.h5")
         return folder / "model.weights.h5", []
@@ -162,8 +163,8 @@ def perplexity(model, text, start):
     ys, *state = stepper(embedding(inputs), initial_state=[h, c])
     whole = keras.Model([inputs, h, c], [dense(ys), *state])
     stepper.set_weights(lstm.get_weights())
-    before = np.concatenate([[start], text[:-1]]).astype(np.float32)
-    state, total = [np.zeros((1, lstm.units), np.float32)] * 2, 0.0
+    before = torch.tensor(np.concatenate([[start], text[:-1]]), dtype=torch.float32)
+    state, total = [torch.zeros(1, lstm.units)] * 2, 0.0
     for at in range(0, len(text), 500):
         with torch.no_grad():
             scores, *state = whole([before[None, at : at + 500], *state])

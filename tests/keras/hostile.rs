@@ -110,7 +110,7 @@ fn lengths_of_gigabytes_and_values_that_are_not_finite_are_refused() {
     for (rows, columns, expected) in [
         (1 << 30, 4, "need 17179869184; it is cut short or damaged"),
         (u64::MAX, 4, "has a length of 18446744073709551615 in the array"),
-        (4, 4, "the embedding has 4 rows"),
+        (4, 4, "has a damaged array layers/embedding/vars/0"),
     ] {
         let error = reader.problem(&replaced(&whole, &sizes(11, 4), &sizes(rows, columns))).unwrap();
         assert!(error.contains(expected), "{expected}: {error}");

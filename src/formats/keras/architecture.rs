@@ -1,6 +1,7 @@
 //! The layers of a Keras model, from its configuration.
 //!
-//! A model is a `Sequential`, or a `Functional` (older files: `Model`) whose layers follow one another without a branch.
+//! A model is a `Sequential`, or a `Functional` (older files: `Model`) whose layers follow one another without a
+//! branch.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -87,7 +87,7 @@ impl Writer<'_> {
 
     /// Add a layer without arrays.
     fn plain(&mut self, class: &str, name: &str) {
-        self.layers.push(layer(class, json!({ "name": name })));
+        self.layers.push(layer(class, &json!({ "name": name })));
     }
 
     fn group(&mut self, path: String, name: &str, arrays: Vec<Tensor>) {
@@ -97,7 +97,7 @@ impl Writer<'_> {
     /// Add the input and the embedding.
     fn inputs(&mut self, network: &ModelConfig) -> Result<()> {
         let input = |shape: Value, dtype: &str, name: &str| {
-            layer("InputLayer", json!({ "batch_shape": shape, "dtype": dtype, "name": name }))
+            layer("InputLayer", &json!({ "batch_shape": shape, "dtype": dtype, "name": name }))
         };
         if network.vocabulary_size().is_none() {
             let features = network.rnn().stack().input_size;
@@ -109,7 +109,7 @@ impl Writer<'_> {
         self.layers.push(input(json!([null, null]), "int32", "tokens"));
         let options =
             json!({ "name": "embedding", "input_dim": rows, "output_dim": width, "mask_zero": false });
-        self.layers.push(layer("Embedding", options));
+        self.layers.push(layer("Embedding", &options));
         self.group("layers/embedding".to_string(), "embedding", vec![matrix]);
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Writer<'_> {
                 }
             }
             let Some(merge) = stack.bidirectional else {
-                self.layers.push(layer(class, options));
+                self.layers.push(layer(class, &options));
                 let arrays = self.direction(number, "", stack.bias, cell)?;
                 self.group(format!("layers/{name}/cell"), &format!("{group}_cell"), arrays);
                 continue;
@@ -155,8 +155,8 @@ impl Writer<'_> {
                 Merge::Mul => "mul",
                 Merge::Ave => "ave",
             };
-            let options = json!({ "name": both, "merge_mode": merge, "layer": layer(class, options) });
-            self.layers.push(layer("Bidirectional", options));
+            let options = json!({ "name": both, "merge_mode": merge, "layer": layer(class, &options) });
+            self.layers.push(layer("Bidirectional", &options));
             for (part, suffix) in [("forward_layer", ""), ("backward_layer", "_reverse")] {
                 let arrays = self.direction(number, suffix, stack.bias, cell)?;
                 self.group(format!("layers/{both}/{part}/cell"), &format!("{group}_cell"), arrays);
@@ -197,7 +197,7 @@ impl Writer<'_> {
         let units = arrays[0].dim(1)?;
         let options =
             json!({ "name": name, "units": units, "use_bias": arrays.len() > 1, "activation": "linear" });
-        self.layers.push(layer("Dense", options));
+        self.layers.push(layer("Dense", &options));
         self.group(format!("layers/{group}"), name, arrays);
         Ok(())
     }
@@ -215,6 +215,6 @@ fn kind(rnn: &RecurrentConfig) -> (&'static str, &'static str, Cell) {
 }
 
 /// Return the configuration of a layer.
-fn layer(class: &str, options: Value) -> Value {
+fn layer(class: &str, options: &Value) -> Value {
     json!({ "module": "keras.layers", "class_name": class, "config": options, "registered_name": null })
 }

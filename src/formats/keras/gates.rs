@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | input weights | `kernel` (input, gates * units) | `weight_ih` (gates * hidden, input) |
 //! | recurrent weights | `recurrent_kernel` (units, gates * units) | `weight_hh` (gates * hidden, hidden) |
-//! | biases | `bias` (gates * units), or (2, gates * units) for a GRU that resets after the product | `bias_ih`, `bias_hh` |
+//! | biases | `bias` (gates * units), (2, gates * units) with `reset_after` | `bias_ih`, `bias_hh` |
 //! | gates of an LSTM | i, f, c, o | i, f, g, o |
 //! | gates of a GRU | z, r, h | r, z, n |
 //!

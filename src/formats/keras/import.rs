@@ -32,6 +32,7 @@ pub(super) fn import(path: &Path, options: &ImportOptions) -> Result<Imported> {
     let KerasFile { architecture, store, vocabulary: lines, ours } = KerasFile::open(path)?;
     let mut notes = vec![];
     let weights = Weights::of(&store).map_err(failed)?;
+    let is_told = architecture.is_some();
     let architecture = match (&architecture, weights.container()) {
         (Some(json), _) => Architecture::read(json),
         (None, Some(container)) => {
@@ -56,6 +57,9 @@ pub(super) fn import(path: &Path, options: &ImportOptions) -> Result<Imported> {
     }
     let Assembled { mut parameters, input, outputs, tied, notes: further } =
         assemble(&plan, &weights, &architecture.groups).map_err(failed)?;
+    if is_told {
+        weights.check_used(&architecture.groups).map_err(failed)?;
+    }
     notes.extend(further);
     note_masks(&architecture, &plan, &mut notes);
 

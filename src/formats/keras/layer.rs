@@ -295,6 +295,5 @@ impl Options<'_> {
 
 /// A name of a file, or its beginning if it is long.
 fn shortened(name: &str) -> String {
-    let name: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
-    name
+    name.chars().filter(|c| !c.is_control()).take(60).collect()
 }

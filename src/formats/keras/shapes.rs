@@ -57,7 +57,7 @@ pub(super) fn architecture(
 }
 
 /// Return the class and the number of a group: `lstm_1` is the second layer of its class.
-fn class_of(group: &str) -> (&str, usize) {
+pub(super) fn class_of(group: &str) -> (&str, usize) {
     match group.rsplit_once('_').map(|(class, number)| (class, number.parse())) {
         Some((class, Ok(number))) => (class, number),
         _ => (group, 0),

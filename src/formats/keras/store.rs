@@ -50,6 +50,10 @@ impl Store {
     pub(super) fn open(bytes: Vec<u8>) -> Result<Self, String> {
         let size = bytes.len() as u64;
         let file = safely(|| File::from_source(LimitedSource::new(bytes)))?;
+        let whole = file.superblock().eof_address;
+        if whole > size {
+            return Err(format!("has {size} bytes of {whole}"));
+        }
         Ok(Self { file, size, taken: Cell::new(0) })
     }
 
@@ -92,7 +96,8 @@ impl Store {
         if !self.has_group(path) {
             return Ok(vec![]);
         }
-        let mut names = safely(|| self.file.group(path)?.groups())?;
+        let names = safely(|| self.file.group(path)?.groups());
+        let mut names = names.map_err(|problem| format!("has a damaged group {path}: {problem}"))?;
         names.sort();
         Ok(names)
     }
@@ -105,7 +110,8 @@ impl Store {
         if !self.has_group(path) {
             return Ok(vec![]);
         }
-        let mut names = safely(|| self.file.group(path)?.datasets())?;
+        let names = safely(|| self.file.group(path)?.datasets());
+        let mut names = names.map_err(|problem| format!("has a damaged group {path}: {problem}"))?;
         names.sort();
         Ok(names)
     }
@@ -217,5 +223,10 @@ fn is_float(kind: &DType) -> bool {
 
 /// Call the reader. Its panics become errors.
 fn safely<T>(call: impl FnOnce() -> Result<T, hdf5_pure::Error>) -> Result<T, String> {
-    contain(call)?.map_err(|error| error.to_string())
+    contain(call)?.map_err(|error| {
+        let error = error.to_string();
+        // The names of the reader's own errors.
+        let error = error.trim_start_matches("HDF5 format error: ");
+        error.trim_start_matches("byte source error: ").to_string()
+    })
 }

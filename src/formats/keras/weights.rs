@@ -6,11 +6,18 @@
 //! | `.keras` of TensorFlow 2.12 | the same in `_layer_checkpoint_dependencies` |
 //! | `.h5` | `model_weights/NAME/PATH`; the attribute `weight_names` of `NAME` lists the paths |
 
+use std::collections::BTreeMap;
+
 use super::layer::{Kind, Layer};
+use super::shapes::class_of;
 use super::store::{Array, Store};
 
 /// The groups that hold all layers.
 const CONTAINERS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
+
+/// The classes of layers with arrays that matter outside training.
+const WITH_ARRAYS: [&str; 7] =
+    ["embedding", "simple_rnn", "lstm", "gru", "bidirectional", "dense", "time_distributed"];
 
 /// The group of all layers in a `.h5` file of a whole model.
 const LEGACY: &str = "model_weights";
@@ -54,6 +61,24 @@ impl<'s> Weights<'s> {
         match self.layout {
             Layout::Numbered(container) => Some(container),
             Layout::Named(_) => None,
+        }
+    }
+
+    /// Refuse a file of Keras 3 with arrays of a layer that the model does not have. `groups` are those of its layers.
+    ///
+    /// # Errors
+    /// If there is such a layer.
+    pub(super) fn check_used(&self, groups: &BTreeMap<String, String>) -> Result<(), String> {
+        let Layout::Numbered(container) = self.layout else { return Ok(()) };
+        let is_used = |group: &String| {
+            let (class, _) = class_of(group);
+            !WITH_ARRAYS.contains(&class) || groups.values().any(|used| used == group)
+        };
+        match self.store.groups(container)?.iter().find(|group| !is_used(group)) {
+            None => Ok(()),
+            Some(group) => Err(format!(
+                "has weights in {container}/{group} that no layer of its configuration has; save the model again"
+            )),
         }
     }
 
