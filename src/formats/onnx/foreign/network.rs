@@ -51,7 +51,7 @@ pub(super) fn scores<'g>(
         match &found {
             // Probabilities beside their scores.
             Some(other) if same(other) => {
-                found = Some(if scores.sigmoid { scores } else { Rc::clone(other) })
+                found = Some(if scores.sigmoid { scores } else { Rc::clone(other) });
             }
             Some(_) => {
                 return Err(format!(

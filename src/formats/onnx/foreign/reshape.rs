@@ -102,7 +102,7 @@ impl Flow {
                 Some(Axis::Free(dims.collect::<Option<Vec<_>>>()?.concat()))
             }
             [stacks @ .., Axis::Features(size)] => {
-                let count = stacked(stacks)?;
+                let count = stacked(stacks).filter(|&count| count > 0)?;
                 let Content::Hidden(hidden) = content else { return None };
                 // The joined dimensions must be the innermost ones.
                 let last = self.axes[end..].iter().all(|axis| !matches!(axis, Axis::Stack(_)));
@@ -141,12 +141,15 @@ impl Flow {
             Axis::Features(_) => {
                 let mut sizes = numbers(sizes)?;
                 let features = sizes.pop()?;
-                let count = sizes.iter().product::<usize>();
+                let count = sizes.iter().try_fold(1_usize, |count, &size| count.checked_mul(size))?;
                 let Content::Hidden(Hidden { cells, .. }) = content else { return None };
                 let last = self.axes[place..].iter().all(|axis| !matches!(axis, Axis::Stack(_)));
-                let whole = cells
-                    .iter()
-                    .all(|cell| cell.merge == Merge::Concat && count > 0 && cell.parts.len() % count == 0);
+                let whole = cells.iter().all(|cell| {
+                    cell.merge == Merge::Concat
+                        && count > 0
+                        && !cell.parts.is_empty()
+                        && cell.parts.len() % count == 0
+                });
                 if !last || !whole {
                     return None;
                 }

@@ -121,7 +121,7 @@ pub(super) fn slice(call: &Call<'_>) -> Outcome {
     if steps.iter().any(|step| step.number() != Some(1)) {
         return Err("takes every other step, or steps from the end".to_string());
     }
-    if starts.len() != ends.len() {
+    if starts.is_empty() || starts.len() != ends.len() {
         return Err("has other numbers of starts and ends".to_string());
     }
     let ranges = |rank: usize| {
@@ -183,7 +183,9 @@ pub(super) fn split(call: &Call<'_>) -> Result<Vec<Value>, String> {
             Some(sizes) => sizes.iter().map(Size::number).collect::<Option<Vec<_>>>(),
             None => size(place).map(|size| {
                 let each = size.max(0).unsigned_abs().div_ceil(count.max(1) as u64) as i64;
-                (0..count as i64).map(|at| each.min(size - at * each).max(0)).collect()
+                (0..count as i64)
+                    .map(|at| each.min(size.saturating_sub(each.saturating_mul(at))).max(0))
+                    .collect()
             }),
         };
         let sizes = sizes.filter(|sizes| sizes.len() == count).ok_or("has parts of unknown sizes")?;

@@ -68,7 +68,7 @@ impl Size {
 
     /// Return the quotient; `None` if it is no whole number in every call.
     pub(super) fn divided_by(&self, other: &Self) -> Option<Self> {
-        if self.offset != 0 || other.offset != 0 || other.factor == 0 || self.factor % other.factor != 0 {
+        if self.offset != 0 || other.offset != 0 || self.factor.checked_rem(other.factor)? != 0 {
             return None;
         }
         let mut free = self.free.clone();
