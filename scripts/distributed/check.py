@@ -27,7 +27,8 @@ KILLS = int(os.environ.get("KILLS", "20"))
 
 # The options of a language model, a classifier and a forecaster.
 TASKS = {
-    "language model": "lstm --data text.txt --hidden 64 --embedding 32 --batch-size 16 --bptt 16 --lr 0.002",
+    "language model": "lstm --data text.txt --hidden 64 --embedding 32 --batch-size 16 --bptt 16 --lr 0.002"
+    " --dropout 0 --state-reset 0",
     "classifier": "gru --data texts.csv --label-column label --task classify --hidden 24 --embedding 16 --batch-size 12"
     " --lr 0.001 --average none --dropout 0",
     "forecaster": "gru --data series.csv --task forecast --target y --horizon 6 --window 24 --hidden 24"
