@@ -56,6 +56,7 @@ def main():
         for _ in range(rounds):
             for name, way in ways.items():
                 times[name].append(way())
+                print(f"{name}: {[round(lap) for lap in times[name][-1]]}", file=sys.stderr, flush=True)
     print("| | step, ms | fastest, ms | to 1 process |\n|---|---|---|---|")
     medians = {name: statistics.median(sum(laps, [])) for name, laps in times.items()}
     first = medians["1 process, 2 threads"]
