@@ -27,7 +27,8 @@ KILLS = int(os.environ.get("KILLS", "20"))
 
 # The options of a language model, a classifier and a forecaster.
 TASKS = {
-    "language model": "lstm --data text.txt --hidden 64 --embedding 32 --batch-size 16 --bptt 16 --lr 0.002",
+    "language model": "lstm --data text.txt --hidden 64 --embedding 32 --batch-size 16 --bptt 16 --lr 0.002"
+    " --dropout 0 --state-reset 0",
     "classifier": "gru --data texts.csv --label-column label --task classify --hidden 24 --embedding 16 --batch-size 12"
     " --lr 0.001 --average none --dropout 0",
     "forecaster": "gru --data series.csv --task forecast --target y --horizon 6 --window 24 --hidden 24"
@@ -57,7 +58,7 @@ def command(ranks, line, wait=1):
     until it sends SIGTERM, and as long until it kills.
     """
     waits = ["--mca", "odls_base_sigkill_timeout", str(wait)]
-    launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "--quiet", *waits]
+    launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", *waits]
     start = [*launcher, "-n", str(ranks)] if ranks > 1 else []
     return [*start, RNN, *line.split(), *([] if "--threads" in line else ["--threads", "1"])]
 
@@ -117,14 +118,20 @@ def failures(folder):
         ("missing file", usual.replace("text.txt", "missing.txt"), ["rnn: rank 1: missing.txt: no such file"]),
         ("other option", usual.replace("--lr 0.002", "--lr 0.003"), ["rank 1 has --lr 0.003, but rank 0 has 0.002"]),
         ("other data", usual.replace("text.txt", "other.txt"), ["rank 1 has training data with the checksum"]),
-        ("wrong flag", usual + " --hidden x", ["rnn: rank 1: --hidden"]),
+        ("wrong flag", usual.replace("--hidden 64", "--hidden x"), ["rnn: rank 1: --hidden"]),
+        ("other build", usual, ["rank 1 has the program "]),
     ]
+    # A file that differs in its last byte.
+    build = folder / "other-rnn"
+    build.write_bytes(Path(RNN).read_bytes() + b"\0")
+    build.chmod(0o755)
     (folder / "other.txt").write_text((folder / "text.txt").read_text().replace("a", "e", 5))
     for name, line, expected in cases:
         began = time.monotonic()
         start = command(2, usual)
         start[start.index("-n") + 1] = "1"
-        both = [*start, ":", "-n", "1", RNN, *line.split(), "--threads", "1"]
+        other = build if name == "other build" else RNN
+        both = [*start, ":", "-n", "1", other, *line.split(), "--threads", "1"]
         done = subprocess.run(both, cwd=folder, capture_output=True, text=True, timeout=120)
         seconds = time.monotonic() - began
         own = [text for text in done.stderr.splitlines() if text.startswith("rnn: ")]
@@ -194,7 +201,7 @@ def interrupt(folder):
 
 def kills(folder):
     """Runs whose processes are killed at random, and resumed, end with the bytes of one left alone."""
-    draw, killed, runs, longest = random.Random(2), 0, 0, 0.0
+    draw, killed, named, runs, longest = random.Random(2), 0, 0, 0, 0.0
     ranks, length = 2, 1200
     run(folder, ranks, f"{NOISY} --max-steps {length} --out whole --force")
     expected = files(folder / "whole")
@@ -207,8 +214,12 @@ def kills(folder):
             victims = processes_of(started.pid)
             if killed < KILLS and len(victims) == ranks and started.poll() is None:
                 began = time.monotonic()
-                os.kill(draw.choice(victims), signal.SIGKILL)
+                victim = draw.choice(victims)
+                os.kill(victim, signal.SIGKILL)
                 started.wait(timeout=60)
+                # The launcher starts ranks in their order. The number of the process in its line is 0.
+                rank = victims.index(victim)
+                named += f"mpirun noticed that process rank {rank} with" in (folder / "stderr.txt").read_text()
                 longest = max(longest, time.monotonic() - began)
                 killed += 1
             elif started.wait(timeout=600) == 0:
@@ -217,6 +228,7 @@ def kills(folder):
                 line = "train --resume killed"
         same = files(bundle) == expected
         check(f"run {runs}: bytes after {killed} kills so far are those of the run left alone", same, same)
+    check("kills that the launcher reports with the rank", named == killed, f"{named} of {killed}")
     check(f"{killed} kills: seconds until all processes have ended, at most", longest < END, f"{longest:.1f}")
 
 

@@ -1,10 +1,11 @@
-//! `rnn bench`: the speed of layers, single steps and training steps on this machine.
+//! `rnn bench`: the speed of layers, single steps, training steps and sums over processes.
 
-use std::io::Write;
-use std::time::Instant;
+mod measure;
+mod reduce;
 
 use candle_core::{DType, Device, Tensor};
 use clap::Subcommand;
+use measure::{median, print};
 use rnn_zoo::data::batch::{Batch, Targets};
 use rnn_zoo::memory::Estimate;
 use rnn_zoo::models::{
@@ -26,13 +27,14 @@ use super::number;
 use super::outcome::Outcome;
 use super::precision::PrecisionArg;
 
-/// Time layers, single steps and training steps on this machine
+/// Time layers, single steps, training steps and sums over processes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   rnn bench layer --model lstm --batch 20 --time 35 --input 650 --hidden 650
   rnn bench step --model gru --input 256 --hidden 256 --json
-  rnn bench lm --model lstm --vocab 10000 --hidden 200 --layers 2 --json")]
+  rnn bench lm --model lstm --vocab 10000 --hidden 200 --layers 2 --json
+  mpirun -n 2 rnn bench reduce --numbers 10000000 --json")]
 pub struct Args {
     /// Quantity to time
     #[command(subcommand)]
@@ -47,6 +49,8 @@ enum BenchCommand {
     Step(LayerArgs),
     /// A training step of a language model: forward, backward and the optimizer
     Lm(LanguageModel),
+    /// The sum of gradients over the processes that mpirun started
+    Reduce(reduce::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -101,20 +105,19 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let shape = match &args.quantity {
         BenchCommand::Layer(shape) | BenchCommand::Step(shape) => shape,
         BenchCommand::Lm(model) => &model.shape,
+        BenchCommand::Reduce(args) => {
+            if let Some(found) = reduce::run(args)? {
+                print(&found, args.json)?;
+            }
+            return Ok(Outcome::Done);
+        }
     };
     let found = shape.precision.scope(|| match &args.quantity {
-        BenchCommand::Layer(shape) => Ok(layer(shape)?),
-        BenchCommand::Step(shape) => Ok(step(shape)?),
         BenchCommand::Lm(model) => language_model(model),
+        BenchCommand::Step(shape) => Ok(step(shape)?),
+        _ => Ok(layer(shape)?),
     })?;
-    let mut out = std::io::stdout().lock();
-    if shape.json {
-        writeln!(out, "{found}")?;
-    } else if let Some(found) = found.as_object() {
-        for (name, value) in found {
-            writeln!(out, "{name:<20} {value}")?;
-        }
-    }
+    print(&found, shape.json)?;
     Ok(Outcome::Done)
 }
 
@@ -268,20 +271,4 @@ fn random(shape: impl Into<candle_core::Shape>, device: &Device) -> Result<Tenso
     let count = shape.elem_count();
     let values: Vec<f32> = (0..count).map(|at| ((at * 31 % 97) as f32 - 48.) / 48.).collect();
     Ok(Tensor::from_vec(values, shape, device)?.to_dtype(DType::F32)?)
-}
-
-/// Return the median time of `repeat` runs in seconds, after two warm-up runs.
-fn median(repeat: usize, device: &Device, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
-    for _ in 0..2 {
-        run()?;
-    }
-    let mut seconds = Vec::with_capacity(repeat);
-    for _ in 0..repeat.max(1) {
-        let began = Instant::now();
-        run()?;
-        device.synchronize()?;
-        seconds.push(began.elapsed().as_secs_f64());
-    }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds[seconds.len() / 2])
 }

@@ -16,9 +16,10 @@ pub trait Communicator: Send + Sync {
     /// The number of processes.
     fn size(&self) -> usize;
 
-    /// Exchange parts of equal length: part `r` of `sent` is for rank `r`, and part `r` of `received` is from it. Both
-    /// have the same length, a multiple of the number of processes.
-    fn all_to_all(&self, sent: &[u8], received: &mut [u8]);
+    /// Send part `r` of `sent` to rank `r`, and fill part `r` of `received` with what rank `r` sends to this one. There
+    /// is a part for each rank; a sender and its receiver have the same length, and the parts of this rank stay as they
+    /// are.
+    fn exchange(&self, sent: &[&[u8]], received: &mut [&mut [u8]]);
 
     /// Collect `own` of all ranks in `all`, in the order of the ranks. `own` has the same length on each.
     fn all_gather(&self, own: &[u8], all: &mut [u8]);
@@ -57,9 +58,7 @@ impl Communicator for SingleProcess {
         1
     }
 
-    fn all_to_all(&self, sent: &[u8], received: &mut [u8]) {
-        received.copy_from_slice(sent);
-    }
+    fn exchange(&self, _: &[&[u8]], _: &mut [&mut [u8]]) {}
 
     fn all_gather(&self, own: &[u8], all: &mut [u8]) {
         all.copy_from_slice(own);

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mpi::Threading;
 use mpi::environment::Universe;
+use mpi::request::multiple_scope;
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator as _, CommunicatorCollectives};
+use mpi::traits::{Communicator as _, CommunicatorCollectives, Destination, Source};
 
 use super::communicator::{Communicator, Ranks};
 use super::launch::Launch;
@@ -65,8 +66,24 @@ impl Communicator for Mpi {
         self.size
     }
 
-    fn all_to_all(&self, sent: &[u8], received: &mut [u8]) {
-        SimpleCommunicator::world().all_to_all_into(sent, received);
+    // MPI's own all-to-all wants all parts in one buffer and copies those of this rank.
+    fn exchange(&self, sent: &[&[u8]], received: &mut [&mut [u8]]) {
+        let world = SimpleCommunicator::world();
+        let process = |rank: usize| world.process_at_rank(rank as i32);
+        multiple_scope(2 * self.size, |scope, requests| {
+            for (rank, part) in received.iter_mut().enumerate() {
+                if rank != self.rank && !part.is_empty() {
+                    requests.add(process(rank).immediate_receive_into(scope, &mut **part));
+                }
+            }
+            // Each rank begins with its next, so that no rank receives from all at once.
+            for rank in (self.rank + 1..self.size).chain(0..self.rank) {
+                if !sent[rank].is_empty() {
+                    requests.add(process(rank).immediate_send(scope, sent[rank]));
+                }
+            }
+            requests.wait_all(&mut Vec::with_capacity(2 * self.size));
+        });
     }
 
     fn all_gather(&self, own: &[u8], all: &mut [u8]) {

@@ -1,6 +1,6 @@
 //! The sum of gradients over all processes.
 
-use candle_core::{DType, Device, Tensor, WithDType};
+use candle_core::{DType, Device, Storage, Tensor, Var, WithDType};
 use half::bf16;
 use rnn_zoo_models::Precision;
 
@@ -8,6 +8,10 @@ use super::gradients::Gradients;
 use crate::Result;
 use crate::distributed::{Communicator, Wire, all_reduce};
 use crate::parameters::{NamedTensors, Parameters};
+
+/// The most numbers of parameters that travel together, unless a single one has more. Glibc returns buffers of more than
+/// 32 MiB to the system, and new pages cost more than the messages.
+const GROUP: usize = 1 << 22;
 
 /// Return the sum of the gradients of all processes, the same to the bit on each. A parameter has a gradient if it has
 /// one in any process. A single process keeps its gradients as they are. `precision` is that of the gradients on their
@@ -32,40 +36,70 @@ pub(super) fn sum_over_ranks(
     }
 }
 
-/// Sum the gradients in one buffer: those of all parameters in name order, zero where there is none, and then the
-/// number of processes that have each.
+/// Sum the gradients group by group, in name order.
 fn summed<W: Wire<Sum: WithDType>>(
     ranks: &dyn Communicator,
     gradients: &Gradients,
     parameters: &Parameters,
 ) -> Result<Gradients> {
-    let zero = W::Sum::from_f64(0.);
-    let factor = gradients.factor();
-    let mut numbers = Vec::with_capacity(parameters.count() + parameters.len());
-    let mut present = Vec::with_capacity(parameters.len());
-    for (name, var) in parameters.iter() {
-        let gradient = gradients.get(name);
-        match gradient {
-            Some(gradient) => {
-                let scaled = gradient.to_device(&Device::Cpu)?.to_dtype(W::Sum::DTYPE)?.affine(factor, 0.)?;
-                numbers.extend(scaled.flatten_all()?.to_vec1::<W::Sum>()?);
-            }
-            None => numbers.resize(numbers.len() + var.elem_count(), zero),
-        }
-        present.push(W::Sum::from_f64(if gradient.is_some() { 1. } else { 0. }));
-    }
-    numbers.extend(present);
-    all_reduce::<W>(ranks, &mut numbers);
-    let (numbers, present) = numbers.split_at(parameters.count());
     let mut sums = NamedTensors::new();
-    let mut rest = numbers;
-    for ((name, var), present) in parameters.iter().zip(present) {
-        let (own, after) = rest.split_at(var.elem_count());
-        rest = after;
-        if present.to_f64() > 0. {
-            let sum = Tensor::from_slice(own, var.shape(), var.device())?.to_dtype(var.dtype())?;
-            sums.insert(name.to_string(), sum);
+    let mut group = vec![];
+    let mut numbers = 0;
+    for (name, var) in parameters.iter() {
+        if numbers > 0 && numbers + var.elem_count() > GROUP {
+            sum_group::<W>(ranks, gradients, &group, &mut sums)?;
+            group.clear();
+            numbers = 0;
+        }
+        group.push((name, var));
+        numbers += var.elem_count();
+    }
+    sum_group::<W>(ranks, gradients, &group, &mut sums)?;
+    Ok(sums.into())
+}
+
+/// Add to `sums` those of a group of parameters. They travel in one buffer: the gradients of all parameters of the group,
+/// zero where there is none, and then the number of processes that have each.
+fn sum_group<W: Wire<Sum: WithDType>>(
+    ranks: &dyn Communicator,
+    gradients: &Gradients,
+    group: &[(&str, &Var)],
+    sums: &mut NamedTensors,
+) -> Result<()> {
+    let count = group.iter().map(|(_, var)| var.elem_count()).sum::<usize>();
+    let mut numbers = Vec::with_capacity(count + group.len());
+    for (name, var) in group {
+        match gradients.get(name) {
+            Some(gradient) => append(&mut numbers, gradient, gradients.factor())?,
+            None => numbers.resize(numbers.len() + var.elem_count(), W::Sum::from_f64(0.)),
         }
     }
-    Ok(sums.into())
+    let present = group.iter().map(|(name, _)| if gradients.get(name).is_some() { 1. } else { 0. });
+    numbers.extend(present.map(W::Sum::from_f64));
+    all_reduce::<W>(ranks, &mut numbers);
+    let present = numbers.split_off(count);
+    let sum = Tensor::from_vec(numbers, count, &Device::Cpu)?;
+    let mut start = 0;
+    for ((name, var), present) in group.iter().zip(present) {
+        let count = var.elem_count();
+        if present.to_f64() > 0. {
+            // On the CPU a part of the sums, without a copy.
+            let own = sum.narrow(0, start, count)?.reshape(var.shape())?;
+            sums.insert(name.to_string(), own.to_device(var.device())?.to_dtype(var.dtype())?);
+        }
+        start += count;
+    }
+    Ok(())
+}
+
+/// Append the numbers of a gradient, multiplied by `factor`.
+fn append<T: WithDType>(numbers: &mut Vec<T>, gradient: &Tensor, factor: f64) -> Result<()> {
+    let gradient = gradient.to_device(&Device::Cpu)?.to_dtype(T::DTYPE)?.contiguous()?;
+    let (storage, layout) = gradient.storage_and_layout();
+    let (Storage::Cpu(storage), Some((from, to))) = (&*storage, layout.contiguous_offsets()) else {
+        unreachable!("invariant: the gradient is contiguous and on the CPU");
+    };
+    let factor = T::from_f64(factor);
+    numbers.extend(T::cpu_storage_as_slice(storage)?[from..to].iter().map(|&number| number * factor));
+    Ok(())
 }

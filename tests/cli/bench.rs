@@ -1,4 +1,4 @@
-//! `rnn bench lm`: the trainer's own step, with the optimizer that is asked for.
+//! `rnn bench`: the trainer's own step with the optimizer that is asked for, and sums over processes.
 
 use serde_json::Value;
 
@@ -15,4 +15,11 @@ fn every_optimizer_can_be_timed() {
         assert!(found["step_ms"].as_f64().unwrap() > 0. && found["parameters"] == 20 * 4 + 120 + 20 * 4 + 20);
     }
     folder.refused(&format!("{run} --optimizer lion"), 2, &["--optimizer", "lion", "rmsprop"]);
+}
+
+#[test]
+fn a_single_process_has_nothing_to_sum() {
+    let folder = Folder::new();
+    folder.refused("bench reduce --numbers 4", 1, &["single process", "mpirun -n 2"]);
+    folder.refused("bench reduce --reduce int8", 2, &["--reduce", "int8", "f32 or bf16"]);
 }

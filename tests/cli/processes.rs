@@ -1,4 +1,5 @@
-//! Training as one of several processes. `scripts/distributed/check` drives builds with MPI.
+//! Training as one of several processes, and on two that Open MPI's `mpirun` starts where the feature `mpi` is built and
+//! `mpirun` is installed. `scripts/distributed/check` has longer runs, and ends processes.
 
 use super::{Folder, TINY, assert_one_line};
 
@@ -43,4 +44,108 @@ fn a_single_process_sends_no_gradients() {
     let mut train = folder.rnn(&format!("train lstm --data text.txt --out n {TINY}"));
     let alone = train.env("SLURM_NTASKS", "2").env("SLURM_PROCID", "0").output().unwrap();
     assert!(alone.status.success());
+}
+
+/// Two real processes.
+#[cfg(feature = "mpi")]
+mod two {
+    use std::process::{Command, Output};
+    use std::time::{Duration, Instant};
+
+    use serde_json::Value;
+
+    use crate::cli::{Folder, TINY, TINY_SEQUENCES, assert_one_line, records};
+
+    /// The launcher of two processes in `folder`; none without Open MPI.
+    fn mpirun(folder: &Folder) -> Option<Command> {
+        let version = Command::new("mpirun").arg("--version").output().ok()?;
+        if !String::from_utf8_lossy(&version.stdout).contains("Open MPI") {
+            return None;
+        }
+        let mut launcher = Command::new("mpirun");
+        // Of a root user, as in a container, Open MPI wants a word.
+        for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] {
+            launcher.env(name, "1");
+        }
+        launcher.current_dir(folder.path("")).args(["--oversubscribe", "--bind-to", "none", "--quiet"]);
+        Some(launcher)
+    }
+
+    /// Run a command line in each of two processes.
+    fn on_two(folder: &Folder, lines: [&str; 2]) -> Option<Output> {
+        let mut launcher = mpirun(folder)?;
+        for (rank, line) in lines.into_iter().enumerate() {
+            launcher
+                .args([":"].iter().take(rank))
+                .args(["-n", "1"])
+                .arg(assert_cmd::cargo::cargo_bin!("rnn"));
+            launcher.args(line.split_whitespace()).args(["--threads", "1"]);
+        }
+        Some(launcher.output().unwrap())
+    }
+
+    /// The losses of a run, one after the other.
+    fn losses(folder: &Folder, bundle: &str) -> Vec<f64> {
+        let lines = String::from_utf8(folder.bytes(&format!("{bundle}/metrics.jsonl"))).unwrap();
+        let loss = |line: &str| serde_json::from_str::<Value>(line).unwrap()["loss"].as_f64().unwrap();
+        lines.lines().map(loss).collect()
+    }
+
+    #[test]
+    fn curve_is_that_of_one_process() {
+        let folder = Folder::new();
+        folder.write("texts.csv", records("label,text"));
+        let series: String = (0..120).map(|step| format!("{step},{}\n", step % 7)).collect();
+        folder.write("series.csv", format!("step,y\n{series}"));
+        for (name, line) in [
+            ("lm", format!("lstm --data text.txt {TINY} --state-reset 0")),
+            ("classes", format!("gru --data texts.csv --label-column label --average none {TINY_SEQUENCES}")),
+            (
+                "forecast",
+                format!(
+                    "gru --data series.csv --task forecast --target y --horizon 3 --window 9 {TINY_SEQUENCES}"
+                ),
+            ),
+        ] {
+            let line = line.replace("--max-steps 3", "--max-steps 30");
+            let line = format!("train {line} --dropout 0 --log-every 1 --out");
+            let [one, two] = [format!("{line} {name}-1"), format!("{line} {name}-2")];
+            let Some(output) = on_two(&folder, [&two, &two]) else { return };
+            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+            folder.done(&one);
+            let [found, expected] = [2, 1].map(|size| losses(&folder, &format!("{name}-{size}")));
+            assert!(found.len() == expected.len() && found.len() > 30, "{name}: {} lines", found.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() <= 1e-4 * expected.abs(), "{name}: {found}, {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_that_fails_ends_both() {
+        let folder = Folder::new();
+        let usual = format!("train lstm --data text.txt --out m {TINY}");
+        for (other, code, mentions) in [
+            (usual.replace("text.txt", "none.txt"), 1, ["rank 1: none.txt", "no such file"]),
+            (format!("{usual} --lr 0.5"), 1, ["rank 1 has --lr 0.5", "start every process with the same"]),
+            (format!("{usual} --seed x"), 2, ["rank 1: --seed", "x"]),
+        ] {
+            let began = Instant::now();
+            let Some(mut output) = on_two(&folder, [&usual, &other]) else { return };
+            assert!(began.elapsed() < Duration::from_secs(20), "{other}");
+            let text = String::from_utf8(output.stderr).unwrap();
+            output.stderr = text.lines().filter(|line| line.starts_with("rnn: ")).collect::<String>().into();
+            assert_one_line(&output, code, &mentions, &other);
+            assert!(!folder.path("m").exists());
+        }
+    }
+
+    #[test]
+    fn sums_are_timed() {
+        let folder = Folder::new();
+        let line = "bench reduce --numbers 1000 --repeat 1 --reduce bf16 --json";
+        let Some(output) = on_two(&folder, [line, line]) else { return };
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(found["processes"] == 2 && found["reduce_ms"].as_f64().unwrap() > 0., "{found}");
+    }
 }

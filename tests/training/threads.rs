@@ -24,23 +24,26 @@ struct Meeting {
     changed: Condvar,
 }
 
+/// The parts that a rank sends in a call.
+type Message = Vec<Vec<u8>>;
+
 /// The messages of one call.
 #[derive(Default)]
 struct Round {
-    sent: Vec<Option<Vec<u8>>>,
+    sent: Vec<Option<Message>>,
     /// Ranks that have read all messages.
     readers: usize,
 }
 
 impl Meeting {
     /// Send a message and return those of all ranks.
-    fn exchange(&self, rank: usize, message: &[u8]) -> Vec<Vec<u8>> {
+    fn exchange(&self, rank: usize, message: Message) -> Vec<Message> {
         let mut round = self.round.lock().unwrap();
         // The others may still read the messages of the call before.
         while round.sent[rank].is_some() {
             round = self.changed.wait_timeout(round, LONGEST_WAIT).unwrap().0;
         }
-        round.sent[rank] = Some(message.to_vec());
+        round.sent[rank] = Some(message);
         self.changed.notify_all();
         while round.sent.iter().any(Option::is_none) {
             let (woken, waited) = self.changed.wait_timeout(round, LONGEST_WAIT).unwrap();
@@ -66,20 +69,21 @@ impl Communicator for Thread {
         self.meeting.size
     }
 
-    fn all_to_all(&self, sent: &[u8], received: &mut [u8]) {
-        let part = sent.len() / self.size();
-        let messages = self.meeting.exchange(self.rank, sent);
-        for (own, message) in received.chunks_exact_mut(part).zip(messages) {
-            own.copy_from_slice(&message[self.rank * part..(self.rank + 1) * part]);
+    fn exchange(&self, sent: &[&[u8]], received: &mut [&mut [u8]]) {
+        let messages = self.meeting.exchange(self.rank, sent.iter().map(|part| part.to_vec()).collect());
+        for (rank, (part, message)) in received.iter_mut().zip(messages).enumerate() {
+            if rank != self.rank {
+                part.copy_from_slice(&message[self.rank]);
+            }
         }
     }
 
     fn all_gather(&self, own: &[u8], all: &mut [u8]) {
-        all.copy_from_slice(&self.meeting.exchange(self.rank, own).concat());
+        all.copy_from_slice(&self.meeting.exchange(self.rank, vec![own.to_vec()]).concat().concat());
     }
 
     fn barrier(&self) {
-        self.meeting.exchange(self.rank, &[]);
+        self.meeting.exchange(self.rank, vec![]);
     }
 }
 
