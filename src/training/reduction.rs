@@ -9,8 +9,8 @@ use crate::Result;
 use crate::distributed::{Communicator, Wire, all_reduce};
 use crate::parameters::{NamedTensors, Parameters};
 
-/// The most numbers of parameters that travel together, unless a single one has more. Glibc returns buffers of more than
-/// 32 MiB to the system, and new pages cost more than the messages.
+/// The most numbers of parameters that travel together, unless a single one has more. Glibc returns buffers of more
+/// than 32 MiB to the system, and new pages cost more than the messages.
 const GROUP: usize = 1 << 22;
 
 /// Return the sum of the gradients of all processes, the same to the bit on each. A parameter has a gradient if it has
@@ -58,8 +58,8 @@ fn summed<W: Wire<Sum: WithDType>>(
     Ok(sums.into())
 }
 
-/// Add to `sums` those of a group of parameters. They travel in one buffer: the gradients of all parameters of the group,
-/// zero where there is none, and then the number of processes that have each.
+/// Add to `sums` those of a group of parameters. They travel in one buffer: the gradients of all parameters of the
+/// group, zero where there is none, and then the number of processes that have each.
 fn sum_group<W: Wire<Sum: WithDType>>(
     ranks: &dyn Communicator,
     gradients: &Gradients,

@@ -1,5 +1,5 @@
-//! Training as one of several processes, and on two that Open MPI's `mpirun` starts where the feature `mpi` is built and
-//! `mpirun` is installed. `scripts/distributed/check` has longer runs, and ends processes.
+//! Training as one of several processes, and on two that Open MPI's `mpirun` starts where the feature `mpi` is built
+//! and `mpirun` is installed. `scripts/distributed/check` has longer runs, and ends processes.
 
 use super::{Folder, TINY, assert_one_line};
 

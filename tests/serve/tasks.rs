@@ -147,7 +147,10 @@ fn scores_are_those_of_the_command() {
 #[test]
 fn series_are_classified() {
     let folder = Folder::new();
-    let rows = |n: usize| format!("s{n},{},0,{1}\ns{n},{},1,{1}\n", n % 2, ["up", "down"][n % 2]);
+    let rows = |n: usize| {
+        let (x, class) = (n % 2, ["up", "down"][n % 2]);
+        format!("s{n},{x},0,{class}\ns{n},{x},1,{class}\n")
+    };
     let table = format!("id,x,y,class\n{}", (0..40).map(rows).collect::<String>());
     folder.write("train.csv", &table);
     folder.done(&format!(
