@@ -84,13 +84,13 @@ fn results<'g>(interpreter: &mut Interpreter<'g>, graph: &'g Graph) -> Result<st
 /// Refuse options for what a graph shows by itself.
 fn check_options(options: &ImportOptions) -> Result<()> {
     let problem = "an ONNX graph shows it by itself; leave it out";
-    let found = [
-        (!options.names.is_empty(), "names"),
-        (options.nonlinearity != Nonlinearity::Tanh, "nonlinearity"),
-        (options.readout != Readout::Last, "readout"),
+    let refused = [
+        (!options.names.is_empty(), Error::invalid("names", problem)),
+        (options.nonlinearity != Nonlinearity::Tanh, Error::invalid("nonlinearity", problem)),
+        (options.readout != Readout::Last, Error::invalid("readout", problem)),
     ];
-    match found.into_iter().find(|(given, _)| *given) {
-        Some((_, field)) => Err(Error::invalid(field, problem)),
+    match refused.into_iter().find(|(given, _)| *given) {
+        Some((_, error)) => Err(error),
         None => Ok(()),
     }
 }
