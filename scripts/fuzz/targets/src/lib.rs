@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rnn_zoo::data::{Columns, Corpus, Source, Split};
+use rnn_zoo::formats::{FORMATS, ImportOptions};
 
 thread_local! {
     static FOLDER: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
@@ -36,6 +37,12 @@ pub fn read_data(name: &str, contents: &[u8]) {
             }
         }
     });
+}
+
+/// Imports a model of the format `name` without a vocabulary, which would be read after all tensors.
+pub fn import(name: &str, contents: &[u8]) {
+    let format = FORMATS.iter().find(|format| format.name() == name).expect("the name is that of a format");
+    with_file("model", contents, |path| drop(format.import(path, &ImportOptions::default())));
 }
 
 /// Lets a panic unwind, as it does in the program, so that those which the library contains are no failures.

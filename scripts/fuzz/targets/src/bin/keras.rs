@@ -2,14 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rnn_zoo::formats::{ImportOptions, recognised};
-use rnn_zoo_fuzz_targets::{unwind_panics, with_file};
+use rnn_zoo_fuzz_targets::{import, unwind_panics};
 
-fuzz_target!(init: unwind_panics(), |data: &[u8]| {
-    with_file("model.keras", data, |path| {
-        if let Ok(format) = recognised(path) {
-            // Without a vocabulary, which is read after all arrays.
-            drop(format.import(path, &ImportOptions::default()));
-        }
-    });
-});
+fuzz_target!(init: unwind_panics(), |data: &[u8]| import("keras", data));
