@@ -5,6 +5,7 @@
 //! | `tuning.rs` | all tuning constants |
 //! | `simd/` | vectors for every instruction set |
 //! | `workers.rs`, `memory.rs` | threads, and the buffers that they share |
+//! | `contention.rs` | other programs on the cores of the threads |
 //! | `product/` | every matrix product, from one micro-kernel |
 //! | `bf16/`, `amx/` | products of operands in bf16, and the tiles for them |
 //! | `int8/` | products of operands in int8, for inference |
@@ -31,6 +32,7 @@ mod amx;
 mod attention;
 mod bf16;
 mod cell;
+mod contention;
 mod cross_entropy;
 mod int8;
 mod memory;

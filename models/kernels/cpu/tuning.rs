@@ -4,6 +4,8 @@
 //! are scalar multiply-adds. `scripts/bench/tune NAME VALUE...` measures other values of one constant; it
 //! relies on one constant per line, `pub(crate) const NAME: TYPE = VALUE;`.
 
+use std::time::Duration;
+
 // Tiles of matrix products. The micro-kernels are instantiated for the sizes that these constants allow; larger values
 // need further lines in `product/tile.rs` and `bf16/dot.rs`, other ones in `int8/dot.rs`.
 
@@ -124,6 +126,18 @@ pub(crate) const SPARE_MIN_BYTES: usize = 1 << 16;
 
 /// Spins at a barrier before a worker yields its time slice: the worker that it waits for may need the core.
 pub(crate) const BARRIER_SPINS: u32 = 1 << 14;
+
+/// Time of all workers after which it is decided whether other programs take too much of it.
+pub(crate) const CONTENTION_SAMPLE: Duration = Duration::from_millis(20);
+
+/// Share of the workers' time without a core from which one worker alone is faster.
+pub(crate) const CONTENTION_SHARE: f64 = 0.2;
+
+/// Time for which kernels have one worker after a sample with too much contention. Doubles with every such sample.
+pub(crate) const CONTENTION_PAUSE: Duration = Duration::from_millis(250);
+
+/// Times that the pause doubles, at most.
+pub(crate) const CONTENTION_DOUBLINGS: u64 = 5;
 
 // Values that the code does not support do not compile.
 const _: () = assert!(TILE_VECTORS <= 4 && OUTER_TILE_VECTORS <= TILE_VECTORS && TILE_ROWS <= 12);

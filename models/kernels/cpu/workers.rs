@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use candle_core::utils::barrier_pool;
 use pulp::{Simd, WithSimd};
 
+use super::contention::{self, CONTENTION};
 use super::simd::Isa;
 use super::tuning::BARRIER_SPINS;
 
@@ -71,8 +72,20 @@ impl Worker<'_> {
 }
 
 /// Run `work` once per worker, concurrently, with at most `limit` workers; return when all are done. There may
-/// be fewer workers than `limit`: `work` reads [`Worker::count`].
+/// be fewer workers than `limit`, one while other programs take the cores: `work` reads [`Worker::count`].
 pub(crate) fn run(limit: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
+    let alone = limit <= 1 || IS_WORKER.get() || CONTENTION.is_high();
+    run_all(if alone { 1 } else { limit }, &|worker| match worker.count {
+        1 => work(worker),
+        _ => CONTENTION.measure(|| work(worker)),
+    });
+    if !alone {
+        CONTENTION.decide(contention::now());
+    }
+}
+
+/// [`run`], whatever other programs do.
+fn run_all(limit: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
     let barrier = Barrier::default();
     let pool = barrier_pool().n_workers() + 1;
     // A thread of the pool cannot wait for the pool: it would wait for itself.
@@ -93,7 +106,7 @@ pub(crate) fn run(limit: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
 /// Run `work` on ranges that together cover the indices below `total`, on all threads of candle's pool. Kernels that
 /// `work` calls run on the calling thread alone: a thread of the pool that waited for the pool would wait for itself.
 pub fn run_chunked(total: usize, work: impl Fn(Range<usize>) + Sync) {
-    if IS_WORKER.get() {
+    if IS_WORKER.get() || CONTENTION.is_high() {
         return work(0..total);
     }
     barrier_pool().execute_chunked(total, |range| as_worker(|| work(range)));
@@ -214,7 +227,7 @@ mod tests {
             let rounds = 50;
             let arrivals: Vec<AtomicUsize> = (0..rounds).map(|_| AtomicUsize::new(0)).collect();
             let seen = Mutex::new(vec![]);
-            run(limit, &|worker| {
+            run_all(limit, &|worker| {
                 for arrivals in &arrivals {
                     arrivals.fetch_add(1, Ordering::Relaxed);
                     worker.wait();
@@ -234,11 +247,11 @@ mod tests {
     #[test]
     fn nested_run_has_one_worker() {
         let nested = Mutex::new(vec![]);
-        run(2, &|outer| {
+        run_all(2, &|outer| {
             let marked = outer.count > 1;
             assert_eq!(IS_WORKER.get(), marked);
             if marked {
-                run(2, &|inner| nested.lock().unwrap().push((outer.index, inner.index, inner.count)));
+                run_all(2, &|inner| nested.lock().unwrap().push((outer.index, inner.index, inner.count)));
             }
         });
         let mut nested = nested.into_inner().unwrap();
