@@ -3,7 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `communicator.rs` | the trait that training knows, and the single process |
-//! | `reduce.rs`, `collect.rs` | sums in the order of the ranks, and small values of all ranks |
+//! | `reduce.rs`, `collect.rs` | sums in the order of the ranks, small values of all ranks, a value of the first |
 //! | `agreement.rs` | refusal of processes that differ |
 //! | `launch.rs`, `cores.rs` | the launcher of this process, and its threads |
 //! | `processes.rs` | beginning and end |
@@ -19,8 +19,9 @@ mod mpi;
 mod processes;
 mod reduce;
 
+pub(crate) use agreement::refusal;
 pub use agreement::{Fact, agree};
-pub use collect::{any, gather, gather_numbers};
+pub use collect::{any, broadcast, gather, gather_numbers};
 pub use communicator::{Communicator, Ranks, SingleProcess};
 pub use cores::Cores;
 pub use launch::Launch;
