@@ -1,5 +1,5 @@
-/* Time the exchange of a gradient between two processes beside a computation: one after the other, and at once with MPI's
- * non-blocking calls. See the script `overlap`.
+/* Time the exchange of a gradient between two processes beside a computation: one after the other, and at once with the
+ * non-blocking calls of MPI. See the script `overlap`.
  *
  * Usage: overlap NUMBERS MILLISECONDS ROUNDS. Prints a line of Markdown per way, medians in milliseconds. */
 #include <mpi.h>

@@ -64,7 +64,7 @@ pub(super) fn agree_on_run(
     }
     let option = |(field, value): Fact| (format!("option `{field}`"), value);
     let mut facts: Vec<Fact> = fields(&trainer.options)?.into_iter().map(option).collect();
-    facts.push(("the network".into(), serde_json::to_string(network).map_err(unwritten)?));
+    facts.push(("the network".into(), serde_json::to_string(network).map_err(|error| unwritten(&error))?));
     let tokenizer = tokenizer.map(Tokenizer::to_json).transpose()?.unwrap_or_default();
     let tokenizer = fnv1a(tokenizer.as_bytes());
     facts.push(("a tokenizer with the checksum".into(), format!("{tokenizer:016x}")));
@@ -83,12 +83,12 @@ pub(super) fn agreed_fingerprint(ranks: &dyn Communicator, splits: &Splits) -> R
 
 /// The fields of a structure and their values as JSON.
 fn fields(structure: &impl Serialize) -> Result<Vec<Fact>> {
-    let fields = serde_json::to_value(structure).map_err(unwritten)?;
+    let fields = serde_json::to_value(structure).map_err(|error| unwritten(&error))?;
     let fields = fields.as_object().into_iter().flatten();
     Ok(fields.map(|(field, value)| (field.clone(), value.to_string())).collect())
 }
 
-fn unwritten(error: serde_json::Error) -> Error {
+fn unwritten(error: &serde_json::Error) -> Error {
     Error::Message(error.to_string())
 }
 
