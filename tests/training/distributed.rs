@@ -20,7 +20,7 @@ use rnn_zoo::{Error, Result};
 use tempfile::TempDir;
 
 use super::problem::*;
-use super::threads::on_ranks;
+use super::threads::{on_connected_ranks, on_ranks};
 use super::train_and_stop;
 
 /// Rounding differs between numbers of processes, because sums are in another order.
@@ -226,6 +226,25 @@ fn gradients_in_bf16_are_rounded_and_learn_as_well() -> Result<()> {
     let last = |name| Ok::<_, Error>(problem.evaluations(name)?.last().map_or(f64::NAN, |(_, loss)| *loss));
     let (exact, rounded) = (last("exact")?, last("rounded")?);
     assert!((rounded - exact).abs() < 0.02 * exact, "loss {rounded} after rounding, {exact} without");
+    Ok(())
+}
+
+#[test]
+fn gradients_summed_on_devices_have_the_same_bytes() -> Result<()> {
+    for (task, reduce) in
+        [(&Lm as &dyn Task, Precision::F32), (&Lm, Precision::Bf16), (&Classify, Precision::F32)]
+    {
+        let problem = Problem::new(task, true)?;
+        // The last batch of an epoch leaves a process without examples, and so without gradients.
+        let options = Options { batch_size: 8, bptt: 5, lr: 0.005, reduce, ..options(20) };
+        train_on(&problem, 3, "usual", &PLAIN, &options)?;
+        let ends = on_connected_ranks(3, |ranks| {
+            problem.start_on(ranks, "connected", &PLAIN, &options)?.train(&AtomicBool::new(false))
+        });
+        ends.into_iter().collect::<Result<Vec<_>>>()?;
+        let differing = differences(&problem.files("usual"), &problem.files("connected"));
+        assert!(differing.is_empty(), "{task} in {reduce}: {differing:?} differ");
+    }
     Ok(())
 }
 
