@@ -260,7 +260,9 @@ fn the_kept_model_is_that_of_the_best_evaluation() -> Result<()> {
     let (last_step, last) = evaluations[evaluations.len() - 1];
     assert!(last_step == 30 && best < last, "the last evaluation, {last}, is the best: choose another rate");
     let model = rnn_zoo::inference::model::Model::load(&problem.bundle("model"), &Device::Cpu)?;
-    let Some(valid) = problem.prepare()?.splits.valid else { panic!("a fifth is for validation") };
+    let Some(valid) = problem.prepare(&SingleProcess)?.splits.valid else {
+        panic!("a fifth is for validation")
+    };
     let scores = evaluate(model.network.as_ref(), &valid, rows, Lm.meter(Names::default()), &Device::Cpu)?;
     assert_eq!(scores.loss, best);
     Ok(())

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use args::Args;
 use resume::resume;
 use rnn_zoo::Error;
+use rnn_zoo::distributed::connect_devices;
 use rnn_zoo::listing::listed;
 use rnn_zoo::training::tensorboard::EventWriter;
 use rnn_zoo::training::{Ending, Run};
@@ -30,7 +31,7 @@ use crate::cli::note::note;
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     // Before MPI starts: to set the number of threads, the program starts once more.
     let device = args.compute.open()?;
-    let ranks = processes::start()?;
+    let ranks = connect_devices(processes::start()?, &device)?;
     let mut run = match &args.resume {
         Some(bundle) => match resume(bundle, args, &device, &ranks)? {
             Some(run) => run,

@@ -7,8 +7,9 @@ use super::division::{Division, SplitRule};
 use super::fingerprint::fingerprint;
 use super::formats;
 use super::fractions::Fractions;
-use super::piece::Pieces;
+use super::piece::{Pieces, share_of};
 use super::read_options::ReadOptions;
+use super::share::Share;
 use super::source::{Builtin, Source, Split};
 use crate::hub::{self, Endpoint};
 use crate::{Error, Result};
@@ -181,13 +182,24 @@ impl Corpus {
     /// If the file or folder cannot be read or has no such split. Reading can also fail at each piece: for text that
     /// is not UTF-8, a record with too many fields, a line that is not JSON.
     pub fn pieces(&self, split: Split) -> Result<Pieces> {
+        self.part(split, Share::WHOLE)
+    }
+
+    /// The pieces of the part of a split that one of several processes encodes. The parts are neighbours and join to
+    /// the split; in running text of files each is a range of whole lines, and only that is read.
+    ///
+    /// # Errors
+    /// As [`pieces`](Self::pieces).
+    pub fn part(&self, split: Split, share: Share) -> Result<Pieces> {
         match &self.content {
-            Content::Builtin { builtin, seed } => Ok(text::pieces(*builtin, *seed, split)),
+            Content::Builtin { builtin, seed } => {
+                share_of(share, || Ok(text::pieces(*builtin, *seed, split)))
+            }
             Content::File(file) => {
                 self.check_split(file.as_ref(), split)?;
-                file.pieces(split, self.division)
+                file.part(split, self.division, share)
             }
-            Content::Directory(folder) => folder.pieces(split, self.division),
+            Content::Directory(folder) => folder.part(split, self.division, share),
         }
     }
 

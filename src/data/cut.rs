@@ -1,8 +1,11 @@
 //! The division of a split into batches: a stream as the rows of a batch, and windows of their steps.
 
+use std::ops::Range;
+
 use rand::RngExt;
 use rnn_zoo_models::normal;
 
+use super::share::Share;
 use crate::rng::{self, Purpose, Rng};
 use crate::{Error, Result};
 
@@ -61,6 +64,21 @@ impl Cut {
             return Err(Error::Message(problem));
         }
         Ok(tokens / batch_size)
+    }
+
+    /// The positions of the tokens that a share of the rows reads: those of the rows, and the one before them.
+    ///
+    /// # Errors
+    /// As [`Cut::row_length`].
+    pub(super) fn span(self, tokens: usize, share: Share) -> Result<Range<u64>> {
+        let length = self.row_length(tokens)?;
+        let rows = share.rows(self.batch_size);
+        if rows.is_empty() {
+            return Ok(0..0);
+        }
+        let end = (rows.end * length).min(tokens);
+        let start = (rows.start * length).saturating_sub(1).min(end);
+        Ok(start as u64..end as u64)
     }
 
     /// The steps at which the windows of a row of `steps` steps begin, and the end of the last.

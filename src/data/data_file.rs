@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use super::division::Division;
-use super::piece::Pieces;
+use super::piece::{Pieces, share_of};
+use super::share::Share;
 use super::source::Split;
 use crate::Result;
 
@@ -34,4 +35,13 @@ pub trait DataFile: Debug + Send + Sync {
     /// If the file cannot be read. Reading can also fail at each piece, for text that is not UTF-8 and records that
     /// are malformed.
     fn pieces(&self, split: Split, division: Division) -> Result<Pieces>;
+
+    /// The pieces of the part of a split that one of several processes encodes. The parts are neighbours and join to
+    /// the split. By default they have the same number of pieces, and the file is read to count them.
+    ///
+    /// # Errors
+    /// As [`DataFile::pieces`].
+    fn part(&self, split: Split, division: Division, share: Share) -> Result<Pieces> {
+        share_of(share, || self.pieces(split, division))
+    }
 }

@@ -18,6 +18,7 @@ use super::example::Example;
 use super::share::Share;
 use super::tokens::SplitTokens;
 use super::windows::Windows;
+use crate::distributed::Communicator;
 use crate::hash::Fnv1a;
 use crate::rng::{self, Purpose, Rng};
 use crate::tokenizer::Unknown;
@@ -108,28 +109,34 @@ impl Dataset {
         }
     }
 
-    /// A hash of all inputs and targets (FNV-1a), to detect data that has changed.
+    /// A hash of all inputs and targets (FNV-1a), to detect data that has changed. The processes of `ranks` have the
+    /// parts of a stream, and each has all examples.
     ///
     /// # Errors
     /// If the tokens cannot be read back from the disk.
-    pub fn fingerprint(&self) -> Result<u64> {
+    pub fn fingerprint(&self, ranks: &dyn Communicator) -> Result<u64> {
         let mut hash = Fnv1a::new();
-        let mut add = |word: u32| hash.add(word);
         match self {
             Self::Stream { tokens, start } => {
-                add(*start);
-                let mut ids = vec![0; 1 << 16];
-                let mut at = 0;
-                while at < tokens.len() {
-                    let ids = &mut ids[..(tokens.len() - at).min(1 << 16) as usize];
-                    tokens.read(at, ids)?;
-                    ids.iter().for_each(|&id| add(id));
-                    at += ids.len() as u64;
-                }
+                hash.add(*start);
+                tokens.add_to(&mut hash, ranks)?;
             }
-            Self::Examples(examples) => examples.hash(&mut add),
+            Self::Examples(examples) => examples.hash(&mut |word| hash.add(word)),
         }
         Ok(hash.0)
+    }
+
+    /// Keep of a stream what this process reads in epochs of this cut: its share of the rows. The processes exchange
+    /// the parts that they have encoded. Examples all stay, because every epoch shuffles them.
+    ///
+    /// # Errors
+    /// As [`Dataset::epoch`], if the tokens cannot be read back from the disk, and if the temporary folder is full.
+    pub fn keep_rows(&mut self, cut: Cut, ranks: &dyn Communicator) -> Result<()> {
+        let count = self.len();
+        match self {
+            Self::Stream { tokens, .. } => tokens.keep(cut.span(count, ranks.share())?, ranks),
+            Self::Examples(_) => Ok(()),
+        }
     }
 
     /// One pass over the data. With `shuffle`, examples come in an order that depends on its seed and epoch.

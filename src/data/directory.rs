@@ -7,8 +7,9 @@ use super::data_file::DataFile;
 use super::division::{Division, SplitRule};
 use super::formats;
 use super::fractions::Fractions;
-use super::piece::Pieces;
+use super::piece::{Pieces, share_of};
 use super::read_options::ReadOptions;
+use super::share::Share;
 use super::source::Split;
 use crate::{Error, Result};
 
@@ -118,25 +119,26 @@ impl Directory {
         }
     }
 
-    /// The pieces of one split.
+    /// The pieces of a share of one split; see [`DataFile::part`].
     ///
     /// # Errors
     /// If the folder has no file for the split, or its training file is too short to be divided.
-    pub(super) fn pieces(&self, split: Split, division: Division) -> Result<Pieces> {
-        let all = |file: &dyn DataFile| file.pieces(Split::All, division);
+    pub(super) fn part(&self, split: Split, division: Division, share: Share) -> Result<Pieces> {
+        let all = |file: &dyn DataFile| file.part(Split::All, division, share);
         match split {
             Split::Train | Split::Valid if self.gives_up(division) => {
                 let division = without_test(division);
                 match self.train.has(split, division)? {
-                    true => self.train.pieces(split, division),
+                    true => self.train.part(split, division, share),
                     false => Err(self.too_short(split)),
                 }
             }
-            Split::All => {
-                let parts: Vec<Pieces> =
-                    self.files(Some(split)).into_iter().map(all).collect::<Result<_>>()?;
-                Ok(Box::new(parts.into_iter().flatten()))
-            }
+            Split::All => share_of(share, || {
+                let whole = |file: &dyn DataFile| file.pieces(split, division);
+                let files: Vec<Pieces> =
+                    self.files(Some(split)).into_iter().map(whole).collect::<Result<_>>()?;
+                Ok(Box::new(files.into_iter().flatten()))
+            }),
             Split::Train => all(self.train.as_ref()),
             Split::Valid => all(self.valid.as_deref().ok_or_else(|| self.absent(split))?),
             Split::Test => all(self.test.as_deref().ok_or_else(|| self.absent(split))?),

@@ -1,5 +1,6 @@
 //! A piece of text, the unit in which a corpus is read.
 
+use super::share::Share;
 use crate::Result;
 use crate::tokenizer::End;
 
@@ -16,3 +17,15 @@ pub struct Piece {
 
 /// Pieces of a split, in order. After an error there are no more.
 pub type Pieces = Box<dyn Iterator<Item = Result<Piece>> + Send>;
+
+/// The share of one of several processes in pieces: neighbours. `pieces` returns all of them at each call.
+///
+/// # Errors
+/// As `pieces`.
+pub(super) fn share_of(share: Share, pieces: impl Fn() -> Result<Pieces>) -> Result<Pieces> {
+    if share == Share::WHOLE {
+        return pieces();
+    }
+    let own = share.rows(pieces()?.count());
+    Ok(Box::new(pieces()?.skip(own.start).take(own.len())))
+}

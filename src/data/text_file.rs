@@ -12,6 +12,7 @@ use super::lines::{LONGEST_PIECE, Lines};
 use super::piece::Pieces;
 use super::prose;
 use super::read_options::ReadOptions;
+use super::share::Share;
 use super::source::Split;
 use super::utf8_file::Utf8File;
 use crate::tokenizer::{End, character};
@@ -141,6 +142,19 @@ impl TextFile {
             Split::All => self.range(),
         })
     }
+
+    /// The share of one of several processes in a range: whole lines; none if a line of another goes on to its end.
+    fn lines_of(&self, range: Range<u64>, Share { rank, size }: Share) -> std::io::Result<Range<u64>> {
+        let length = u128::from(range.end - range.start);
+        let bound = |rank: usize| -> std::io::Result<u64> {
+            let place = range.start + (length * rank as u128 / size as u128) as u64;
+            match place > range.start && place < range.end {
+                true => Ok(self.line_end(place, range.end)?.unwrap_or(range.end)),
+                false => Ok(place),
+            }
+        };
+        Ok(bound(rank)?..bound(rank + 1)?)
+    }
 }
 
 impl DataFile for TextFile {
@@ -165,7 +179,13 @@ impl DataFile for TextFile {
     }
 
     fn pieces(&self, split: Split, division: Division) -> Result<Pieces> {
-        let range = self.split(split, division.fractions)?;
+        self.part(split, division, Share::WHOLE)
+    }
+
+    /// The parts have about the same number of bytes, and end where a line does.
+    fn part(&self, split: Split, division: Division, share: Share) -> Result<Pieces> {
+        let range = self.lines_of(self.split(split, division.fractions)?, share);
+        let range = range.map_err(|error| Error::file(self.file.path(), error))?;
         let last = if range.end == self.end { End::Line } else { End::None };
         let reader = self.reader(range.clone());
         Ok(Box::new(Lines::new(reader, self.file.path().to_path_buf(), range.start, last)))

@@ -1,13 +1,17 @@
-//! The tokens of a split: in memory if there are few, otherwise in a temporary file.
+//! The tokens of a split: in memory if there are few, otherwise in a temporary file. `tokens/parts.rs` divides them
+//! among the processes of a run.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::{Corpus, Piece, Split};
 use crate::tokenizer::{Tokenizer, Unknown};
 use crate::{Error, Result};
+
+mod parts;
 
 /// The most bytes of tokens that stay in memory.
 const SMALL: usize = 16 << 20;
@@ -19,10 +23,15 @@ const BATCH: usize = 4 << 20;
 ///
 /// A token takes two bytes if the vocabulary has at most 65,536 entries, otherwise four. The temporary file has no
 /// name and is deleted with the stream, however the program ends.
+///
+/// Of several processes each holds a part of the tokens; the counts are those of all.
 #[derive(Debug)]
 pub struct SplitTokens {
     storage: Storage,
     width: Width,
+    /// The positions of the tokens that this process holds.
+    held: Range<u64>,
+    /// The number of tokens of all processes.
     len: u64,
     characters: u64,
     unknown: Unknown,
@@ -67,10 +76,11 @@ impl SplitTokens {
         small: usize,
     ) -> Result<Self> {
         let width = if tokenizer.vocabulary_size() <= 1 << 16 { Width::Two } else { Width::Four };
-        let mut spool = Spool { memory: Vec::new(), file: None, small };
+        let mut spool = Spool::new(small);
         let mut stream = Self {
             storage: Storage::Memory(Vec::new()),
             width,
+            held: 0..0,
             len: 0,
             characters: 0,
             unknown: Unknown::default(),
@@ -89,16 +99,17 @@ impl SplitTokens {
         }
         stream.append(&batch, tokenizer, &mut spool)?;
         stream.storage = spool.finish()?;
+        stream.held = 0..stream.len;
         Ok(stream)
     }
 
     /// A stream of these tokens, each below 65,536.
     #[cfg(test)]
     pub(crate) fn from_ids(ids: &[u32]) -> Self {
-        let mut spool = Spool { memory: Vec::new(), file: None, small: usize::MAX };
+        let mut spool = Spool::new(usize::MAX);
         spool.write(ids, Width::Two).unwrap();
-        let storage = spool.finish().unwrap();
-        Self { storage, width: Width::Two, len: ids.len() as u64, characters: 0, unknown: Unknown::default() }
+        let (storage, len) = (spool.finish().unwrap(), ids.len() as u64);
+        Self { storage, width: Width::Two, held: 0..len, len, characters: 0, unknown: Unknown::default() }
     }
 
     fn append(&mut self, batch: &[Piece], tokenizer: &Tokenizer, spool: &mut Spool) -> Result<()> {
@@ -151,22 +162,21 @@ impl SplitTokens {
     /// it.
     ///
     /// # Errors
-    /// If the range reaches past the end, or the temporary file cannot be read.
+    /// If the range reaches past the end or to tokens that this process does not hold, or the temporary file cannot be
+    /// read.
     pub fn read(&self, start: u64, ids: &mut [u32]) -> Result<()> {
-        let end = start.checked_add(ids.len() as u64).filter(|&end| end <= self.len);
-        let Some(end) = end else {
-            let wanted = ids.len();
-            return Err(Error::Message(format!(
-                "no {wanted} tokens from {start} on: there are {}",
-                self.len
-            )));
-        };
-        let width = self.width.bytes();
+        let (wanted, held) = (ids.len(), &self.held);
+        let end = start.checked_add(wanted as u64).filter(|&end| end <= self.len.min(held.end));
+        if end.is_none() || start < held.start {
+            let problem = format!("no {wanted} tokens from {start} on: there are {}", self.len);
+            return Err(Error::Message(format!("{problem}, here those of {held:?}")));
+        }
+        let (width, place) = (self.width.bytes(), start - held.start);
         match &self.storage {
-            Storage::Memory(bytes) => self.unpack(&bytes[start as usize * width..end as usize * width], ids),
+            Storage::Memory(bytes) => self.unpack(&bytes[place as usize * width..][..wanted * width], ids),
             Storage::File(file) => {
-                let mut bytes = vec![0; ids.len() * width];
-                read_exact_at(file, &mut bytes, start * width as u64).map_err(|error| spool_error(&error))?;
+                let mut bytes = vec![0; wanted * width];
+                read_exact_at(file, &mut bytes, place * width as u64).map_err(|error| spool_error(&error))?;
                 self.unpack(&bytes, ids);
             }
         }
@@ -197,6 +207,10 @@ struct Spool {
 }
 
 impl Spool {
+    fn new(small: usize) -> Self {
+        Self { memory: Vec::new(), file: None, small }
+    }
+
     fn write(&mut self, ids: &[u32], width: Width) -> Result<()> {
         match width {
             // A vocabulary of at most 2^16 has no greater number.

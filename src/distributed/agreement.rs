@@ -22,13 +22,18 @@ pub fn agree(ranks: &dyn Communicator, facts: &[Fact]) -> Result<()> {
     let (first, others) = all.split_first().expect("invariant: there is a first process");
     for (rank, facts) in (1..).zip(others) {
         if let Some((name, theirs, expected)) = difference(first, facts) {
-            return Err(Error::Message(format!(
-                "rank {rank} has {name} {theirs}, but rank 0 has {expected}; start every process with the same \
-                 program, data and options"
-            )));
+            return Err(refusal(rank, &name, &theirs, &expected));
         }
     }
     Ok(())
+}
+
+/// An error about a rank that has another value of a fact than rank 0.
+pub(crate) fn refusal(rank: usize, name: &str, theirs: &str, expected: &str) -> Error {
+    Error::Message(format!(
+        "rank {rank} has {name} {theirs}, but rank 0 has {expected}; start every process with the same program, data \
+         and options"
+    ))
 }
 
 /// The first fact that differs: its name, the value that was found and the one that was expected. A fact that is

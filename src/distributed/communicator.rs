@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::device_sum::DeviceSum;
 use crate::data::Share;
 
 /// The processes of a run, as each of them holds them.
@@ -26,6 +27,11 @@ pub trait Communicator: Send + Sync {
 
     /// Wait until all ranks have made this call.
     fn barrier(&self);
+
+    /// The connection between the devices of the ranks; `None` if they have none and exchange tensors through memory.
+    fn devices(&self) -> Option<&dyn DeviceSum> {
+        None
+    }
 
     /// Whether this is the process that reads standard input, prints and writes files.
     fn is_first(&self) -> bool {

@@ -1,9 +1,13 @@
 //! The beginning and the end of the work of several processes.
 
+use candle_core::Device;
+
 use super::communicator::{Ranks, SingleProcess};
 use super::launch::Launch;
 #[cfg(feature = "mpi")]
 use super::mpi;
+#[cfg(feature = "nccl")]
+use super::nccl;
 use crate::Result;
 
 /// Join the other processes of the launcher that started this one, or return a single process if there are none. Call
@@ -29,6 +33,25 @@ fn join(Launch { size, .. }: Launch) -> Result<Ranks> {
         "started as one of {size} processes, but this build has no MPI; rebuild with `cargo build --release --features \
          mpi`, or start a single process"
     )))
+}
+
+/// Connect the devices of the processes, if they are CUDA devices and this build has NCCL: then sums of tensors stay on
+/// them. Otherwise the processes stay as they are.
+///
+/// # Errors
+/// If NCCL cannot connect them.
+#[cfg(feature = "nccl")]
+pub fn connect_devices(ranks: Ranks, device: &Device) -> Result<Ranks> {
+    nccl::connect(ranks, device)
+}
+
+/// Connect the devices of the processes. This build has no NCCL and leaves the processes as they are.
+///
+/// # Errors
+/// None.
+#[cfg(not(feature = "nccl"))]
+pub fn connect_devices(ranks: Ranks, _device: &Device) -> Result<Ranks> {
+    Ok(ranks)
 }
 
 /// Wait until all processes have finished, and leave them. Does nothing in a single process.

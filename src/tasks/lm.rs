@@ -23,6 +23,7 @@ use crate::data::corpus::Corpus;
 use crate::data::dataset::Dataset;
 use crate::data::source::{Builtin, Source, Split};
 use crate::data::tokens::SplitTokens;
+use crate::distributed::{Communicator, SingleProcess, agree};
 use crate::inference::evaluate::EvaluationResult;
 use crate::tokenizer::{Scheme, Tokenizer};
 use crate::training::{LossUnit, Options, Sampler};
@@ -69,11 +70,18 @@ impl Task for Lm {
     }
 
     fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared> {
+        self.prepare_share(data, origin, &SingleProcess)
+    }
+
+    /// The first process builds the tokenizer, and each encodes its part of the text.
+    fn prepare_share(&self, data: &DataSpec, origin: Origin, ranks: &dyn Communicator) -> Result<Prepared> {
         data.require_text(self.name())?;
         let corpus = data.corpus()?;
         let labels = origin.labels().to_vec();
-        let tokenizer = text::tokenizer(&corpus, origin)?;
-        let mut splits = text::splits(&corpus, |split| read(&corpus, split, &tokenizer))?;
+        let valid = if corpus.has(Split::Valid)? { "some" } else { "none" };
+        agree(ranks, &[("validation data:".into(), valid.into())])?;
+        let tokenizer = text::shared_tokenizer(&corpus, origin, ranks)?;
+        let mut splits = text::splits(&corpus, |split| read(&corpus, split, &tokenizer, ranks))?;
         if let Some(Dataset::Stream { tokens, .. }) = &mut splits.valid {
             tokens.truncate(VALIDATION_TOKENS);
         }
@@ -98,7 +106,7 @@ impl Task for Lm {
     ) -> Result<(Dataset, Split)> {
         data.require_text(self.name())?;
         let tokenizer = text::require(names.tokenizer)?;
-        text::split(data, split, |corpus, split| read(corpus, split, tokenizer))
+        text::split(data, split, |corpus, split| read(corpus, split, tokenizer, &SingleProcess))
     }
 
     fn check_network(&self, options: &NetworkOptions) -> Result<()> {
@@ -213,8 +221,8 @@ pub fn floor(data: &DataSpec, tokenizer: &Tokenizer, split: &Dataset) -> Result<
     })
 }
 
-fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer) -> Result<Dataset> {
-    let tokens = SplitTokens::encode(corpus, split, tokenizer)?;
+fn read(corpus: &Corpus, split: Split, tokenizer: &Tokenizer, ranks: &dyn Communicator) -> Result<Dataset> {
+    let tokens = SplitTokens::encode_part(corpus, split, tokenizer, ranks)?;
     Ok(Dataset::Stream { tokens, start: tokenizer.start(corpus.is_records()) })
 }
 

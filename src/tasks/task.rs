@@ -22,6 +22,7 @@ use super::shape::NetworkShape;
 use crate::data::batch::Batch;
 use crate::data::dataset::Dataset;
 use crate::data::source::Split;
+use crate::distributed::Communicator;
 use crate::error::overflow;
 use crate::inference::carry::Carried;
 use crate::inference::evaluate::EvaluationResult;
@@ -96,6 +97,14 @@ pub trait Task: Send + Sync {
     /// # Errors
     /// If the data cannot be read or does not suit the task.
     fn prepare(&self, data: &DataSpec, origin: Origin) -> Result<Prepared>;
+
+    /// Read training and validation data as one of several processes. By default each reads all of it.
+    ///
+    /// # Errors
+    /// As [`Task::prepare`].
+    fn prepare_share(&self, data: &DataSpec, origin: Origin, _ranks: &dyn Communicator) -> Result<Prepared> {
+        self.prepare(data, origin)
+    }
 
     /// Read one split for a trained model. Return the split that was read, too: `split`, or the default of the
     /// data if it is `None`.

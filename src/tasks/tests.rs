@@ -7,6 +7,7 @@ use crate::data::Split;
 use crate::data::batch::{Batch, Targets};
 use crate::data::cut::Cut;
 use crate::data::dataset::Dataset;
+use crate::distributed::SingleProcess;
 use crate::tokenizer::{Kind, Limits};
 
 fn spec(data: impl Into<String>) -> DataSpec {
@@ -107,7 +108,7 @@ fn built_in_sequences_of_the_splits_are_the_seed_and_differ() {
     let read = |spec: &DataSpec, split| Tag.read_split(spec, Some(split), Names::default()).unwrap().0;
     let [valid, test, all] = [Split::Valid, Split::Test, Split::All].map(|split| read(&copies, split));
     assert_eq!((valid.len(), test.len(), all.len()), (EXAMPLES[1], EXAMPLES[2], EXAMPLES.iter().sum()));
-    let hash = |data: &Dataset| data.fingerprint().unwrap();
+    let hash = |data: &Dataset| data.fingerprint(&SingleProcess).unwrap();
     assert_eq!(hash(&valid), hash(&read(&copies, Split::Valid)));
     assert_ne!(hash(&valid), hash(&test));
     assert_ne!(hash(&valid), hash(&read(&DataSpec { seed: 4, ..copies.clone() }, Split::Valid)));

@@ -4,6 +4,7 @@ use super::data_spec::{DataSpec, Known, Origin, TokenizerSpec};
 use crate::data::corpus::Corpus;
 use crate::data::dataset::Dataset;
 use crate::data::source::Split;
+use crate::distributed::{Communicator, broadcast};
 use crate::tokenizer::Tokenizer;
 use crate::training::Splits;
 use crate::{Error, Result};
@@ -17,6 +18,23 @@ pub(super) fn tokenizer(corpus: &Corpus, origin: Origin) -> Result<Tokenizer> {
             Tokenizer::train(&kind, corpus.texts(Split::Train)?, limits, lowercase)
         }
     }
+}
+
+/// The tokenizer of a run of several processes. The first builds it, so that the others need not read the text.
+pub(super) fn shared_tokenizer(
+    corpus: &Corpus,
+    origin: Origin,
+    ranks: &dyn Communicator,
+) -> Result<Tokenizer> {
+    if ranks.size() == 1 || matches!(origin, Origin::Loaded(_)) {
+        return tokenizer(corpus, origin);
+    }
+    let built = match ranks.is_first() {
+        true => tokenizer(corpus, origin)?.to_json()?,
+        false => String::new(),
+    };
+    Tokenizer::from_json(&broadcast(ranks, built.into_bytes()))
+        .map_err(|problem| Error::Message(format!("the tokenizer of the first process {problem}")))
 }
 
 /// The training and validation splits. `read` reads one split.

@@ -7,11 +7,12 @@ use candle_core::{Device, Tensor};
 use rnn_zoo_models::State;
 use serde_json::Value;
 
-use super::facts::agree_on_run;
+use super::facts::{agree_on_run, agreed_fingerprint};
 use super::objective::Objective;
 use super::optim::Optimizer;
 use super::options::Options;
 use super::plot::History;
+use super::prepare::prepare;
 use super::progress::Progress;
 use super::record::{RunBundle, RunState};
 use super::run::Run;
@@ -121,23 +122,24 @@ impl Checkpoint {
         Path::new(&self.saved.data.data)
     }
 
-    /// Read the run's data again, with the tokenizer and the labels that the run started with.
+    /// Read the run's data again, with the tokenizer and the labels that the run started with. All processes of the run
+    /// read it.
     ///
     /// # Errors
-    /// If the data or the tokenizer cannot be read.
-    pub fn prepare(&self) -> Result<Prepared> {
+    /// If the data or the tokenizer cannot be read; and as [`prepare`].
+    pub fn prepare(&self, ranks: &dyn Communicator) -> Result<Prepared> {
         let tokenizer = self.loaded.tokenizer()?;
         let config = &self.loaded.config;
-        config.task.prepare(&self.saved.data, Origin::Loaded(config.known(tokenizer)))
+        prepare(config.task, &self.saved.data, Origin::Loaded(config.known(tokenizer)), ranks)
     }
 
     /// Resume the run on its data, on as many processes as before or on others.
     ///
     /// # Errors
     /// If the data has changed, a tensor does not fit the model, or the processes differ; and errors from candle.
-    pub fn resume(self, prepared: Prepared, device: &Device, ranks: Ranks) -> Result<Run> {
+    pub fn resume(self, mut prepared: Prepared, device: &Device, ranks: Ranks) -> Result<Run> {
         let Self { options, saved, loaded, writer, tensors } = self;
-        let fingerprint = prepared.splits.fingerprint()?;
+        let fingerprint = agreed_fingerprint(ranks.as_ref(), &prepared.splits)?;
         if fingerprint != saved.fingerprint {
             let problem = "has changed since the run was started with it; restore it, or start another run";
             return Err(Error::file(&saved.data.data, problem));
@@ -169,8 +171,9 @@ impl Checkpoint {
         };
         let history = History::read(&loaded.metrics.join("\n")).unwrap_or_default();
         let (config, data) = (loaded.config, saved.data);
+        agree_on_run(&trainer, &config.network, tokenizer.as_deref())?;
+        prepared.splits.keep_rows(trainer.options.cut(), trainer.valid_rows, trainer.ranks.as_ref())?;
         let record = RunBundle { config, data, tokenizer, fingerprint, writer, history, commands: None };
-        agree_on_run(&trainer, &record)?;
         Ok(Run::new(trainer, record, prepared.splits, prepared.unit, ended, device))
     }
 }

@@ -8,6 +8,7 @@
 //! | `gathered.rs`, `facts.rs` | states of the processes, and what must be the same on all |
 //! | `validate.rs` | evaluation, and the choice of the parameters to keep |
 //! | `trainer.rs`, `progress.rs` | the state of the loop |
+//! | `prepare.rs`, `splits.rs` | the data of a run |
 //! | `optim/`, `schedule.rs` | optimizers, averages of parameters, learning rates |
 //! | `observer.rs` | events of the loop |
 //! | `report.rs`, `tensorboard.rs` | an observer: terminal, `metrics.jsonl`, TensorBoard |
@@ -31,6 +32,7 @@ mod observer;
 pub mod optim;
 mod options;
 pub mod plot;
+mod prepare;
 mod progress;
 mod record;
 mod reduction;
@@ -56,6 +58,7 @@ pub use metric::Metric;
 pub use objective::Objective;
 pub use observer::{Evaluation, Observer, StepTaken};
 pub use options::Options;
+pub use prepare::prepare;
 pub use progress::{Best, Progress};
 pub use run::Run;
 pub use running_loss::RunningLoss;

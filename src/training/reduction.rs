@@ -6,7 +6,7 @@ use rnn_zoo_models::Precision;
 
 use super::gradients::Gradients;
 use crate::Result;
-use crate::distributed::{Communicator, Wire, all_reduce};
+use crate::distributed::{Communicator, DeviceSum, Wire, all_reduce};
 use crate::parameters::{NamedTensors, Parameters};
 
 /// The most numbers of parameters that travel together, unless a single one has more. Glibc returns buffers of more
@@ -29,11 +29,57 @@ pub(super) fn sum_over_ranks(
         return Ok(gradients);
     }
     let is_f64 = parameters.iter().any(|(_, var)| var.dtype() == DType::F64);
+    if let Some(devices) = ranks.devices() {
+        let dtype = match precision {
+            Precision::Bf16 => DType::BF16,
+            _ if is_f64 => DType::F64,
+            _ => DType::F32,
+        };
+        return summed_on_devices(devices, &gradients, parameters, dtype);
+    }
     match precision {
         Precision::Bf16 => summed::<bf16>(ranks, &gradients, parameters),
         _ if is_f64 => summed::<f64>(ranks, &gradients, parameters),
         _ => summed::<f32>(ranks, &gradients, parameters),
     }
+}
+
+/// Sum the gradients where they are, in one buffer of the device: those of all parameters in name order, zero where
+/// there is none, and then the number of processes that have each.
+fn summed_on_devices(
+    devices: &dyn DeviceSum,
+    gradients: &Gradients,
+    parameters: &Parameters,
+    dtype: DType,
+) -> Result<Gradients> {
+    let mut pieces = vec![];
+    for (name, var) in parameters.iter() {
+        let piece = match gradients.get(name) {
+            Some(gradient) => gradient.affine(gradients.factor(), 0.)?,
+            None => var.zeros_like()?,
+        };
+        pieces.push(piece.flatten_all()?.to_dtype(dtype)?);
+    }
+    let Some(device) = pieces.first().map(|piece| piece.device().clone()) else {
+        return Ok(Gradients::default());
+    };
+    let present: Vec<f32> =
+        parameters.iter().map(|(name, _)| f32::from(u8::from(gradients.get(name).is_some()))).collect();
+    pieces.push(Tensor::new(present, &device)?.to_dtype(dtype)?);
+    let sum = Tensor::cat(&pieces, 0)?;
+    devices.sum(&sum)?;
+    let count = parameters.count();
+    let present = sum.narrow(0, count, parameters.len())?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+    let mut sums = NamedTensors::new();
+    let mut start = 0;
+    for ((name, var), present) in parameters.iter().zip(present) {
+        if present > 0. {
+            let own = sum.narrow(0, start, var.elem_count())?.reshape(var.shape())?;
+            sums.insert(name.to_string(), own.to_dtype(var.dtype())?);
+        }
+        start += var.elem_count();
+    }
+    Ok(sums.into())
 }
 
 /// Sum the gradients group by group, in name order.

@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 
 use super::card::CardCommands;
-use super::facts::{agree_on_run, agree_on_start};
+use super::facts::{agree_on_run, agree_on_start, agreed_fingerprint};
 use super::loss_unit::LossUnit;
 use super::objective::Objective;
 use super::options::Options;
@@ -45,8 +45,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// Return a run before its first step, to be saved by `writer`. Each of several processes starts the same run, and
-    /// the first saves it.
+    /// Return a run before its first step, to be saved by `writer`. Each of several processes starts the same run, on
+    /// what [`prepare`](super::prepare::prepare) read there, and the first saves it.
     ///
     /// # Errors
     /// If the configuration or an option is invalid, the data is too short for a batch, the machine has less memory
@@ -55,7 +55,7 @@ impl Run {
         writer: BundleWriter,
         config: Config,
         data: DataSpec,
-        prepared: Prepared,
+        mut prepared: Prepared,
         options: Options,
         device: &Device,
         ranks: Ranks,
@@ -75,11 +75,14 @@ impl Run {
         let mut trainer = Trainer::new(objective, network, parameters, options, total_steps, device)?;
         trainer.valid_rows = valid_rows::of(&prepared.splits);
         trainer.join(ranks, &[])?;
-        let fingerprint = prepared.splits.fingerprint()?;
-        let config = Config { data: Some(data.summary()?), ..config };
+        agree_on_run(&trainer, &config.network, tokenizer.as_deref())?;
+        let fingerprint = agreed_fingerprint(trainer.ranks.as_ref(), &prepared.splits)?;
+        prepared.splits.keep_rows(trainer.options.cut(), trainer.valid_rows, trainer.ranks.as_ref())?;
+        // The other processes write no bundle, and the summary has a checksum of all data.
+        let summary = trainer.ranks.is_first().then(|| data.summary()).transpose()?;
+        let config = Config { data: summary, ..config };
         let history = History::default();
         let record = RunBundle { config, data, tokenizer, fingerprint, writer, history, commands: None };
-        agree_on_run(&trainer, &record)?;
         Ok(Self::new(trainer, record, prepared.splits, prepared.unit, None, device))
     }
 

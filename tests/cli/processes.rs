@@ -122,12 +122,46 @@ mod two {
     }
 
     #[test]
+    fn parts_of_a_text_are_those_of_one_process() {
+        let folder = Folder::new();
+        let line =
+            |number: usize| format!("line {number} of a text {}\n", "with more words ".repeat(number % 5));
+        folder.write("lines.txt", (0..400).map(line).collect::<String>());
+        let state = |bundle: &str| -> Value {
+            serde_json::from_slice(&folder.bytes(&format!("{bundle}/training/state.json"))).unwrap()
+        };
+        for tokenizer in ["char", "word", "bpe:300"] {
+            let line = format!(
+                "train lstm --data lines.txt --tokenizer {tokenizer} --dropout 0 --log-every 1 {TINY}"
+            );
+            let [one, two] = [1, 2].map(|size| format!("{tokenizer}-{size}").replace(':', "-"));
+            let other = format!("{line} --out {two}");
+            let Some(output) = on_two(&folder, [&other, &other]) else { return };
+            assert!(output.status.success(), "{tokenizer}: {}", String::from_utf8_lossy(&output.stderr));
+            folder.done(&format!("{line} --out {one}"));
+            let file = |bundle: &str| folder.bytes(&format!("{bundle}/tokenizer.json"));
+            assert!(file(&one) == file(&two), "{tokenizer}: the tokenizers differ");
+            let fingerprint = |bundle: &str| state(bundle)["state"]["fingerprint"].clone();
+            assert_eq!(fingerprint(&one), fingerprint(&two), "{tokenizer}");
+            let (found, expected) = (losses(&folder, &two), losses(&folder, &one));
+            assert!(found.len() == expected.len() && found.len() > 3, "{tokenizer}: {} lines", found.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!(
+                    (found - expected).abs() <= 1e-4 * expected.abs(),
+                    "{tokenizer}: {found}, {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_process_that_fails_ends_both() {
         let folder = Folder::new();
         let usual = format!("train lstm --data text.txt --out m {TINY}");
         for (other, code, mentions) in [
             (usual.replace("text.txt", "none.txt"), 1, ["rank 1: none.txt", "no such file"]),
             (format!("{usual} --lr 0.5"), 1, ["rank 1 has --lr 0.5", "start every process with the same"]),
+            (format!("{usual} --tokenizer word"), 1, ["rank 1 has --tokenizer word", "rank 0 has char"]),
             (format!("{usual} --seed x"), 2, ["rank 1: --seed", "x"]),
         ] {
             let began = Instant::now();

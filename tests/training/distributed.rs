@@ -1,20 +1,26 @@
 //! Training on several processes: the same curve as on one, exact resume, and refusal of processes that differ.
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::{Device, Tensor};
 use half::bf16;
+use rnn_zoo::data::batch::{Batch, Targets};
 use rnn_zoo::data::cut::Cut;
-use rnn_zoo::distributed::{Wire, all_reduce, any, gather};
+use rnn_zoo::data::dataset::{Dataset, Epoch};
+use rnn_zoo::data::{Corpus, ReadOptions, Share, Source, Split, SplitTokens};
+use rnn_zoo::distributed::{Communicator, SingleProcess, Wire, all_reduce, any, broadcast, gather};
 use rnn_zoo::inference::carry::Carried;
 use rnn_zoo::models::Precision;
-use rnn_zoo::tasks::{Classify, Forecast, Lm, Measured, Names, Tag, Task};
+use rnn_zoo::tasks::{Classify, DataSpec, Forecast, Lm, Measured, Names, Tag, Task};
+use rnn_zoo::tokenizer::{Kind, Tokenizer};
 use rnn_zoo::training::optim::Average;
-use rnn_zoo::training::{Ending, Options, Run};
+use rnn_zoo::training::{self, Ending, Options, Run};
 use rnn_zoo::{Error, Result};
+use tempfile::TempDir;
 
 use super::problem::*;
-use super::threads::on_ranks;
+use super::threads::{on_connected_ranks, on_ranks};
 use super::train_and_stop;
 
 /// Rounding differs between numbers of processes, because sums are in another order.
@@ -71,12 +77,107 @@ fn sums_are_those_of_all_ranks_in_their_order() {
 fn values_of_all_ranks_come_in_their_order() {
     let found = on_ranks(3, |ranks| {
         let own = vec![ranks.rank() as u8; ranks.rank()];
-        (gather(ranks.as_ref(), &own), any(ranks.as_ref(), ranks.rank() == 1), any(ranks.as_ref(), false))
+        let first = broadcast(ranks.as_ref(), vec![7; 3 - ranks.rank()]);
+        let all = gather(ranks.as_ref(), &own);
+        (all, first, any(ranks.as_ref(), ranks.rank() == 1), any(ranks.as_ref(), false))
     });
-    for (bytes, one, none) in found {
+    for (bytes, first, one, none) in found {
         assert_eq!(bytes, [vec![], vec![1], vec![2, 2]]);
+        assert_eq!(first, [7; 3]);
         assert!(one && !none);
     }
+}
+
+/// A file of many lines, each with its number.
+fn write_lines(folder: &TempDir) -> PathBuf {
+    let path = folder.path().join("lines.txt");
+    let line = |number: usize| format!("line {number} of a text {}\n", "with more words ".repeat(number % 5));
+    std::fs::write(&path, (0..300).map(line).collect::<String>()).unwrap();
+    path
+}
+
+fn problem_of(error: impl std::fmt::Display) -> Error {
+    Error::Message(error.to_string())
+}
+
+#[test]
+fn rows_that_processes_keep_are_those_of_the_whole_text() -> Result<()> {
+    let folder = tempfile::tempdir().map_err(problem_of)?;
+    let corpus = Corpus::open(&Source::File(write_lines(&folder)), &ReadOptions::default(), 1)?;
+    let numbers = |batch: Batch| -> Result<_> {
+        let Targets::Classes(classes) = &batch.targets else { panic!("tokens are classes") };
+        let inputs = batch.inputs.as_steps()?.to_vec2::<u32>()?;
+        Ok((inputs, classes.to_vec2::<u32>()?, batch.lengths, batch.fresh))
+    };
+    for kind in [Kind::Char, Kind::Word, Kind::Bpe(300)] {
+        let tokenizer = Tokenizer::train(&kind, corpus.texts(Split::Train)?, None, false)?;
+        let read = |ranks: &dyn Communicator| -> Result<Dataset> {
+            let tokens = SplitTokens::encode_part(&corpus, Split::Train, &tokenizer, ranks)?;
+            Ok(Dataset::Stream { tokens, start: tokenizer.start(false) })
+        };
+        let whole = read(&SingleProcess)?;
+        let training = Cut { batch_size: 10, window: 7, trim: true, vary: false };
+        for cut in [training, Cut { batch_size: 3, trim: false, ..training }] {
+            for size in [2, 3, 4] {
+                let kept = on_ranks(size, |ranks| {
+                    let mut own = read(ranks.as_ref())?;
+                    let fingerprint = own.fingerprint(ranks.as_ref())?;
+                    own.keep_rows(cut, ranks.as_ref())?;
+                    Ok::<_, Error>((own, fingerprint))
+                });
+                for (rank, kept) in kept.into_iter().enumerate() {
+                    let (own, fingerprint) = kept?;
+                    assert_eq!(fingerprint, whole.fingerprint(&SingleProcess)?, "{kind} on {size}");
+                    let counts = |data: &Dataset| (data.len(), data.unknown(tokenizer.unknown()));
+                    assert_eq!(counts(&own), counts(&whole));
+                    let (own, whole) = (own.epoch(cut, None)?, whole.epoch(cut, None)?);
+                    assert_eq!(own.len(), whole.len());
+                    for index in 0..whole.len() {
+                        let of = |epoch: &Epoch<'_>| {
+                            let batch = epoch.share(index, Share { rank, size }, &Device::Cpu)?;
+                            batch.map(numbers).transpose()
+                        };
+                        assert_eq!(of(&own)?, of(&whole)?, "{kind} on {size}, rank {rank}, batch {index}");
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn text_that_differs_is_refused_where_a_process_reads_it() -> Result<()> {
+    let folder = tempfile::tempdir().map_err(problem_of)?;
+    let path = write_lines(&folder);
+    let text = std::fs::read_to_string(&path).map_err(problem_of)?;
+    let read = |other: &str| -> Result<Vec<Result<usize>>> {
+        let copy = folder.path().join("copy.txt");
+        std::fs::write(&copy, other).map_err(problem_of)?;
+        Ok(on_ranks(2, |ranks| {
+            let file = if ranks.is_first() { &path } else { &copy };
+            let data = DataSpec::new(file.display().to_string());
+            let prepared = training::prepare(&Lm, &data, Kind::Char.into(), ranks.as_ref())?;
+            Ok(prepared.splits.train.len())
+        }))
+    };
+    let refused = |other: &str| -> Result<String> {
+        let errors: Vec<String> =
+            read(other)?.into_iter().map(|found| found.unwrap_err().to_string()).collect();
+        assert_eq!(errors[0], errors[1]);
+        Ok(errors[0].clone())
+    };
+    for other in [text.replace("line 200 ", "line 2OO "), text[..text.len() - 2000].to_string()] {
+        let error = refused(&other)?;
+        assert!(error.starts_with("rank 1 has a part of the train split with the checksum "), "{error}");
+    }
+    let error = refused(&text.replace("line 282 ", "line 28Z "))?;
+    assert!(error.starts_with("rank 1 has a part of the valid split with the checksum "), "{error}");
+    // The second process does not read the first lines: they are those of the first process.
+    let counts: Vec<usize> =
+        read(&text.replace("line 20 ", "line 2O "))?.into_iter().collect::<Result<_>>()?;
+    assert_eq!(counts[0], counts[1]);
+    Ok(())
 }
 
 #[test]
@@ -125,6 +226,25 @@ fn gradients_in_bf16_are_rounded_and_learn_as_well() -> Result<()> {
     let last = |name| Ok::<_, Error>(problem.evaluations(name)?.last().map_or(f64::NAN, |(_, loss)| *loss));
     let (exact, rounded) = (last("exact")?, last("rounded")?);
     assert!((rounded - exact).abs() < 0.02 * exact, "loss {rounded} after rounding, {exact} without");
+    Ok(())
+}
+
+#[test]
+fn gradients_summed_on_devices_have_the_same_bytes() -> Result<()> {
+    for (task, reduce) in
+        [(&Lm as &dyn Task, Precision::F32), (&Lm, Precision::Bf16), (&Classify, Precision::F32)]
+    {
+        let problem = Problem::new(task, true)?;
+        // The last batch of an epoch leaves a process without examples, and so without gradients.
+        let options = Options { batch_size: 8, bptt: 5, lr: 0.005, reduce, ..options(20) };
+        train_on(&problem, 3, "usual", &PLAIN, &options)?;
+        let ends = on_connected_ranks(3, |ranks| {
+            problem.start_on(ranks, "connected", &PLAIN, &options)?.train(&AtomicBool::new(false))
+        });
+        ends.into_iter().collect::<Result<Vec<_>>>()?;
+        let differing = differences(&problem.files("usual"), &problem.files("connected"));
+        assert!(differing.is_empty(), "{task} in {reduce}: {differing:?} differ");
+    }
     Ok(())
 }
 
@@ -216,7 +336,7 @@ fn processes_that_differ_are_refused() -> Result<()> {
     let error = refused(|options| options.lr = 0.5, false);
     assert!(error.starts_with("rank 1 has option `lr` 0.5, but rank 0 has 0.02; start every"), "{error}");
     let error = refused(|_| (), true);
-    assert!(error.starts_with("rank 1 has the network "), "{error}");
+    assert!(error.starts_with("rank 1 has the task classify, but rank 0 has lm; start every"), "{error}");
     let few = on_ranks(3, |ranks| {
         let few = Options { batch_size: 2, bptt: 5, ..options(3) };
         problem.start_on(ranks, "few", &PLAIN, &few).map(drop).unwrap_err().to_string()

@@ -9,7 +9,7 @@ use rnn_zoo::data::builtin::copy;
 use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::data::example::{Example, Input, Target};
 use rnn_zoo::data::{Columns, Fractions};
-use rnn_zoo::distributed::{Ranks, SingleProcess};
+use rnn_zoo::distributed::{Communicator, Ranks, SingleProcess};
 use rnn_zoo::models::{
     GruOptions, LstmOptions, Merge, ModelConfig, Precision, PredictorConfig, Readout, RecurrentConfig,
     RnnlmConfig, SimpleRnnOptions, StackOptions,
@@ -21,7 +21,7 @@ use rnn_zoo::tasks::{
 use rnn_zoo::tokenizer::{Kind, Limits};
 use rnn_zoo::training::optim::OptimizerConfig;
 use rnn_zoo::training::schedule::Schedule;
-use rnn_zoo::training::{Checkpoint, Metric, Options, Run, Splits};
+use rnn_zoo::training::{self, Checkpoint, Metric, Options, Run, Splits};
 use rnn_zoo::{Error, Result};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -96,18 +96,18 @@ impl Problem {
     }
 
     /// The data of a new run; a few short sequences of the copying problem.
-    pub(super) fn prepare(&self) -> Result<Prepared> {
+    pub(super) fn prepare(&self, ranks: &dyn Communicator) -> Result<Prepared> {
         if self.task.name() == "tag" {
             return Ok(self.few());
         }
         let kind = if self.task.name() == "classify" { Kind::Word } else { Kind::Char };
         let spec = TokenizerSpec { kind, target: None, limits: Limits::default(), lowercase: false };
-        self.task.prepare(&self.data, Origin::Trained(spec))
+        training::prepare(self.task, &self.data, Origin::Trained(spec), ranks)
     }
 
     /// The data of a resumed run.
-    fn prepare_again(&self, checkpoint: &Checkpoint) -> Result<Prepared> {
-        if self.task.name() == "tag" { Ok(self.few()) } else { checkpoint.prepare() }
+    fn prepare_again(&self, checkpoint: &Checkpoint, ranks: &dyn Communicator) -> Result<Prepared> {
+        if self.task.name() == "tag" { Ok(self.few()) } else { checkpoint.prepare(ranks) }
     }
 
     fn few(&self) -> Prepared {
@@ -147,7 +147,7 @@ impl Problem {
             true => BundleWriter::create(&self.bundle(name), false)?,
             false => BundleWriter::beside(&self.bundle(name))?,
         };
-        let prepared = self.prepare()?;
+        let prepared = self.prepare(ranks.as_ref())?;
         let config = Config {
             format: FORMAT,
             model: "lstm".into(),
@@ -180,7 +180,7 @@ impl Problem {
     ) -> Result<Run> {
         let mut checkpoint = Checkpoint::open(&self.bundle(name), ranks.as_ref())?;
         change(&mut checkpoint.options);
-        let prepared = self.prepare_again(&checkpoint)?;
+        let prepared = self.prepare_again(&checkpoint, ranks.as_ref())?;
         checkpoint.resume(prepared, &Device::Cpu, ranks)
     }
 

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use rnn_zoo::distributed::{Communicator, Ranks};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, bail};
+use half::bf16;
+use rnn_zoo::Result;
+use rnn_zoo::distributed::{Communicator, DeviceSum, Ranks, all_reduce};
 
 /// A rank that waits longer for the others has been left by one that failed.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
@@ -15,6 +18,8 @@ const STACK_BYTES: usize = 1 << 26;
 struct Thread {
     rank: usize,
     meeting: Arc<Meeting>,
+    /// Whether gradients are summed as on connected devices.
+    connected: bool,
 }
 
 /// The place where ranks exchange messages.
@@ -85,17 +90,57 @@ impl Communicator for Thread {
     fn barrier(&self) {
         self.meeting.exchange(self.rank, vec![]);
     }
+
+    fn devices(&self) -> Option<&dyn DeviceSum> {
+        self.connected.then_some(self)
+    }
+}
+
+/// The CPU as a device of each thread.
+impl DeviceSum for Thread {
+    fn sum(&self, numbers: &Tensor) -> Result<()> {
+        Ok(numbers.inplace_op1(self)?)
+    }
+}
+
+impl InplaceOp1 for Thread {
+    fn name(&self) -> &'static str {
+        "sum over threads"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        assert_eq!(layout.contiguous_offsets(), Some((0, layout.shape().elem_count())));
+        match storage {
+            CpuStorage::F32(numbers) => all_reduce::<f32>(self, numbers),
+            CpuStorage::BF16(numbers) => {
+                let mut sums: Vec<f32> = numbers.iter().map(|number| number.to_f32()).collect();
+                all_reduce::<bf16>(self, &mut sums);
+                numbers.iter_mut().zip(sums).for_each(|(number, sum)| *number = bf16::from_f32(sum));
+            }
+            _ => bail!("gradients are in f32 or bf16"),
+        }
+        Ok(())
+    }
 }
 
 /// Run `work` on `size` ranks and return its results in the order of the ranks.
 pub(super) fn on_ranks<T: Send>(size: usize, work: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
+    run(size, false, work)
+}
+
+/// Run `work` as [`on_ranks`] does, on ranks whose devices are connected.
+pub(super) fn on_connected_ranks<T: Send>(size: usize, work: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
+    run(size, true, work)
+}
+
+fn run<T: Send>(size: usize, connected: bool, work: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
     let round = Mutex::new(Round { sent: vec![None; size], readers: 0 });
     let meeting = Arc::new(Meeting { size, round, changed: Condvar::new() });
     std::thread::scope(|scope| {
         let start = |rank: usize| {
             let (meeting, work) = (Arc::clone(&meeting), &work);
             let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
-            builder.spawn_scoped(scope, move || work(Arc::new(Thread { rank, meeting }))).unwrap()
+            builder.spawn_scoped(scope, move || work(Arc::new(Thread { rank, meeting, connected }))).unwrap()
         };
         let ranks: Vec<_> = (0..size).map(start).collect();
         ranks.into_iter().map(|rank| rank.join().unwrap()).collect()

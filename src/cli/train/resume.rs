@@ -41,7 +41,8 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device, ranks: &Ranks) -> any
             Err(error) => note!("the recipe keeps its old length: {error}"),
         }
     }
-    let prepared = checkpoint.prepare().map_err(|error| without_data(error, checkpoint.data()))?;
+    let prepared =
+        checkpoint.prepare(ranks.as_ref()).map_err(|error| without_data(error, checkpoint.data()))?;
     let damage = checkpoint.check_model().err();
     let processes = checkpoint.processes();
     let mut run = checkpoint.resume(prepared, device, ranks.clone())?;

@@ -6,14 +6,14 @@ use candle_core::Device;
 use rnn_zoo::Error;
 use rnn_zoo::bundle::{self, BundleWriter, Config, Loaded};
 use rnn_zoo::data::vectors::Vectors;
-use rnn_zoo::distributed::Ranks;
+use rnn_zoo::distributed::{Communicator, Ranks};
 use rnn_zoo::listing::{nearest, thousands};
 use rnn_zoo::models::{MODELS, ModelConfig, ModelEntry};
 use rnn_zoo::tasks::{self, DataSpec, Defaults, Origin, Prepared, Task};
 use rnn_zoo::tokenizer::Tokenizer;
 use rnn_zoo::training::optim::Average;
 use rnn_zoo::training::schedule::Schedule;
-use rnn_zoo::training::{Filled, Options, Run};
+use rnn_zoo::training::{self, Filled, Options, Run};
 
 use super::args::Args;
 use super::classes;
@@ -42,7 +42,7 @@ pub fn start(args: &Args, device: &Device, ranks: &Ranks) -> anyhow::Result<Run>
     if let Some(files) = data.split_data()? {
         announce(files.as_ref(), None)?;
     }
-    let prepared = learner.prepare(args, &data)?;
+    let prepared = learner.prepare(args, &data, ranks.as_ref())?;
     announce_text(&data, &prepared);
     classes::announce(&data, &prepared);
     let defaults = learner.defaults(&data, &prepared);
@@ -159,7 +159,7 @@ impl Learner {
     }
 
     /// Read the data, with the tokenizer and the labels of `--from` if there are any.
-    fn prepare(&self, args: &Args, data: &DataSpec) -> anyhow::Result<Prepared> {
+    fn prepare(&self, args: &Args, data: &DataSpec, ranks: &dyn Communicator) -> anyhow::Result<Prepared> {
         let origin = match &self.basis {
             Some(Basis { bundle, .. }) => {
                 let tokenizer = bundle.tokenizer()?.map(Tokenizer::with_known_line_ends);
@@ -167,7 +167,7 @@ impl Learner {
             }
             None => Origin::Trained(args.data.tokenizer(self.entry.name, self.task)),
         };
-        Ok(self.task.prepare(data, origin)?)
+        Ok(training::prepare(self.task, data, origin, ranks)?)
     }
 
     /// Settings where the user gives none.

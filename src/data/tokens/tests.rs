@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{End, ReadOptions, Source};
+use crate::data::{End, ReadOptions, Share, Source};
 use crate::tokenizer::Kind;
 
 fn pieces(texts: &[&str]) -> Vec<Piece> {
@@ -85,6 +85,62 @@ fn byte_pairs_encode_the_same_in_parallel() {
             .unwrap();
     let stream = stream(&texts, &tokenizer, 100);
     assert_eq!(tokenizer.decode(&all(&stream)), texts.concat());
+}
+
+#[test]
+fn parts_join_to_the_whole() {
+    let line = |number: usize| {
+        let rest = ["그리고 끝.", "don't stop; it's late", "\u{1112}\u{1161}\u{11AB}", ""][number % 4];
+        format!("line {number}\tof {} 🏽 {rest}", "words ".repeat(number % 9))
+    };
+    let lines: Vec<String> = (0..400).map(line).collect();
+    let long = format!("{}\n{}\nthe end", "a short line", "long words ".repeat(30_000));
+    let records: String = lines.iter().map(|line| format!("\"{line}\"\n")).collect();
+    let files = [
+        ("lines.txt", lines.join("\n")),
+        ("windows.txt", lines.join("\r\n")),
+        ("macintosh.txt", lines.join("\r")),
+        ("ended.txt", lines.join("\n") + "\n"),
+        ("long.txt", long),
+        ("records.csv", format!("text\n{records}")),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let mut corpora =
+        vec![Corpus::open(&Source::Builtin(crate::data::Builtin::Reber), &ReadOptions::default(), 1)];
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        corpora.push(Corpus::open(&Source::File(folder.path().join(name)), &ReadOptions::default(), 1));
+    }
+    for corpus in corpora {
+        let corpus = corpus.unwrap();
+        for kind in [Kind::Char, Kind::Word, Kind::Treebank, Kind::Bpe(300)] {
+            let tokenizer =
+                Tokenizer::train(&kind, corpus.texts(Split::Train).unwrap(), None, false).unwrap();
+            for split in [Split::Train, Split::Valid, Split::All] {
+                let whole = SplitTokens::encode(&corpus, split, &tokenizer).unwrap();
+                for size in [2, 3, 7] {
+                    let part = |rank| {
+                        let pieces = corpus.part(split, Share { rank, size }).unwrap();
+                        SplitTokens::collect(pieces, &tokenizer, 100).unwrap()
+                    };
+                    let parts: Vec<SplitTokens> = (0..size).map(part).collect();
+                    let joined: Vec<u32> = parts.iter().flat_map(all).collect();
+                    assert!(joined == all(&whole), "{} {kind} {split} in {size} parts", corpus.name());
+                    assert_eq!(parts.iter().map(SplitTokens::characters).sum::<u64>(), whole.characters());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn lines_are_divided_evenly() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.txt");
+    std::fs::write(&path, "seven.\n".repeat(1000)).unwrap();
+    let corpus = Corpus::open(&Source::File(path), &ReadOptions::default(), 1).unwrap();
+    let lines = |rank| corpus.part(Split::All, Share { rank, size: 3 }).unwrap().count();
+    assert_eq!([0, 1, 2].map(lines), [334, 333, 333]);
 }
 
 /// Reports speed and peak memory on 200 MB of text; run with

@@ -14,5 +14,5 @@ mod scores;
 pub use cache::Cache;
 pub use dynamic::{Dynamic, Statistics};
 pub use plain::evaluate;
-pub(crate) use plain::{WINDOW, measure};
+pub(crate) use plain::{WINDOW, cut, measure};
 pub use scores::EvaluationResult;

@@ -49,8 +49,7 @@ pub(crate) fn measure(
 ) -> Result<EvaluationResult> {
     let began = Instant::now();
     meter.expect_foreign(data.foreign_labels());
-    let rows = batch_size.clamp(1, data.len().max(1));
-    let epoch = data.epoch(Cut { batch_size: rows, window: WINDOW, trim: false, vary: false }, None)?;
+    let epoch = data.epoch(cut(data, batch_size), None)?;
     let mut carried = Carried::default();
     let share = ranks.share();
     for index in 0..epoch.len() {
@@ -62,6 +61,11 @@ pub(crate) fn measure(
         meter.combine(&sums)?;
     }
     Ok(EvaluationResult::new(meter.measured(), began))
+}
+
+/// The cut of an evaluation into at most `batch_size` rows.
+pub(crate) fn cut(data: &Dataset, batch_size: usize) -> Cut {
+    Cut { batch_size: batch_size.clamp(1, data.len().max(1)), window: WINDOW, trim: false, vary: false }
 }
 
 #[cfg(test)]
