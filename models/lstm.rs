@@ -38,7 +38,7 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor};
 use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 
@@ -93,10 +93,6 @@ impl Cell for LstmCell {
     const CELL_STATE: bool = true;
 
     fn new(_options: &LstmOptions, weights: Weights) -> Result<Self> {
-        if weights.output_size() > weights.hidden_size() || weights.output_size() == 0 {
-            let (hidden, projection) = (weights.hidden_size(), weights.output_size());
-            bail!("the projection is {projection}; expected 1 to the hidden size, {hidden}");
-        }
         Ok(Self { weights })
     }
 

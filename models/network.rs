@@ -14,7 +14,7 @@ use crate::layers::state::State;
 use crate::layers::stream::Stream;
 use crate::sequence_to_sequence::SequenceToSequence;
 
-/// A network of two parts: [`encode`](Network::encode) runs the recurrence, and [`decode`](Network::outputs) computes
+/// A network of two parts: [`encode`](Network::encode) runs the recurrence, and [`outputs`](Network::outputs) computes
 /// scores of its hidden states. So a loss over a large vocabulary need not hold all scores at a time.
 pub trait Network: Send + Sync {
     /// Run `inputs` from `state`, or zero if it is `None`, to the hidden states that the decoder reads. With a

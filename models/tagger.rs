@@ -31,8 +31,8 @@ use crate::layers::config::{check_probability, check_size};
 use crate::layers::crf::Crf;
 use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, embedding};
-use crate::layers::init::Distribution;
-use crate::layers::linear::{Linear, linear, linear_distribution};
+use crate::layers::init::{Distribution, parameter};
+use crate::layers::linear::{Linear, linear_distribution};
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
 use crate::network::{Encoded, Network};
@@ -138,11 +138,14 @@ impl Tagger {
         let columns = config.columns.iter().enumerate().map(|(column, config)| {
             embedding(config.vocabulary_size, config.embedding_size, vb.pp(format!("columns.{column}")))
         });
+        let width = rnn.output_size();
+        let weight = parameter(&vb, (config.outputs, width), "decoder.weight", linear_distribution(width))?;
+        let bias = parameter(&vb, config.outputs, "decoder.bias", Distribution::Constant(0.))?;
         Ok(Self {
             encoder: embedding(config.vocabulary_size, config.embedding_size, vb.pp("encoder"))?,
             characters,
             columns: columns.collect::<Result<_>>()?,
-            decoder: linear(rnn.output_size(), config.outputs, vb.pp("decoder"))?,
+            decoder: Linear::new(weight, Some(bias)),
             crf: config.crf.then(|| Crf::new(config.outputs, vb.pp("crf"))).transpose()?,
             rnn,
             dropout: config.dropout,

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_the_system_are_in_plawith_plain_words() {
+    fn errors_of_the_system_are_in_plain_words() {
         let error = |code| std::io::Error::from_raw_os_error(code);
         assert!(
             !Error::file("a", format!("cannot open: {}; try b", error(24))).to_string().contains("os error")

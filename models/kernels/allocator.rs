@@ -4,8 +4,7 @@
 ///
 /// A training step frees all its tensors and the next one allocates the same sizes again. Every page that comes from
 /// the system costs a page fault. This is for programs, not for libraries: it changes the whole process. It has no
-/// effect without glibc.
-/// `MALLOC_*` variables that the user has set take precedence.
+/// effect without glibc. `MALLOC_*` variables that the user has set take precedence.
 ///
 /// # Safety
 /// No other thread may run yet: allocations read these settings without a lock.

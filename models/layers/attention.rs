@@ -337,6 +337,9 @@ impl<C: Cell> AttentionDecoder<C> {
         let (Some(kind), Some(weights)) = (cell.kind(), cell.weights().fused()) else { return Ok(None) };
         weights.check(kind)?;
         let (batch, target, input) = xs.dims3()?;
+        if target == 0 || kind.has_second_product() {
+            return Ok(None); // before the product of the gates
+        }
         let (hidden, rows) = (weights.hidden, weights.ih.dim(0)?);
         let embedded = weights.ih.narrow(1, 0, input)?;
         let mut gates = linear(&xs.reshape((batch * target, input))?, &embedded, None)?;

@@ -79,7 +79,7 @@ impl Linear {
             bail!("a scalar cannot enter a linear layer")
         };
         let rows = xs.reshape((leading.iter().product::<usize>(), *last))?; // (rows, inputs)
-        *last = self.weight.dims()[0];
+        *last = self.weight.dim(0)?;
         linear::linear(&rows, &self.weight, self.bias())?.reshape(dims)
     }
 

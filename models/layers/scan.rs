@@ -57,8 +57,8 @@ pub(crate) fn scan<C: Cell>(
     Ok((Tensor::stack(&ys, 1)?, state))
 }
 
-/// Compute the gates of `cell` at every step, and an LSTM's cell state after it, with the arguments of [`scan`]. Return
-/// their names and values, each (batch, time, hidden).
+/// Compute the gates of `cell` at every step, and an LSTM's cell state after it, with `gates_x` and `initial` as in
+/// [`scan`]. Return their names and values, each (batch, time, hidden).
 ///
 /// # Errors
 /// Errors from the cell and from candle.
@@ -66,15 +66,16 @@ pub(crate) fn scan_gates<C: Cell>(
     cell: &C,
     gates_x: &Tensor,
     initial: &State,
+    mode: &ZoneoutMode,
 ) -> Result<Vec<(&'static str, Tensor)>> {
     let mut state = initial.clone();
     let mut found: Vec<(&'static str, Vec<Tensor>)> = vec![];
-    for gates_x in unstack_time(gates_x)? {
+    for (position, gates_x) in unstack_time(gates_x)?.into_iter().enumerate() {
         let mut gates = cell.gates(&gates_x, &state.h)?;
         if gates.is_empty() {
             break;
         }
-        state = cell.step(&gates_x, &state.h, &state)?;
+        state = zoneout(&state, cell.step(&gates_x, &state.h, &state)?, mode, position)?;
         gates.extend(state.c.clone().map(|c| ("cell", c)));
         found.resize_with(gates.len(), Default::default);
         for ((name, steps), (gate, value)) in found.iter_mut().zip(gates) {

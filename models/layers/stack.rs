@@ -19,7 +19,7 @@ use crate::layers::stream::Stream;
 use crate::layers::weights::{Weights, WeightsConfig, zeros};
 use crate::ops::fused::{self, LayerOutput};
 use crate::ops::reference::{check_lengths, clear_padding};
-use crate::ops::sequence::SequenceOptions;
+use crate::ops::sequence::{SequenceOptions, ZoneoutMode};
 
 /// A stack of recurrent layers of one kind of cell: [`SimpleRnn`](crate::SimpleRnn), [`Lstm`](crate::Lstm) or
 /// [`Gru`](crate::Gru).
@@ -44,6 +44,9 @@ impl<C: Cell> Stack<C> {
         check_gate_biases(&C::initial_bias(&config.cell, Init::Pytorch), stack.bias)?;
         let projection = C::projection(&config.cell);
         let output = projection.unwrap_or(stack.hidden_size);
+        if !(1..=stack.hidden_size).contains(&output) {
+            bail!("the projection is {output}; expected 1 to the hidden size, {}", stack.hidden_size);
+        }
         let mut cells = Vec::with_capacity(stack.num_layers * stack.directions());
         for layer in 0..stack.num_layers {
             let weights = WeightsConfig {
@@ -216,7 +219,11 @@ where
         }
         let cell = &self.cells[last];
         let gates_x = cell.weights().project_input(&ys, cell.folds_hidden_bias())?;
-        scan_gates(cell, &gates_x, &initial.layer(last)?)
+        let zoneout = match self.config.stack.zoneout {
+            0. => ZoneoutMode::Off,
+            share => ZoneoutMode::Mix(share),
+        };
+        scan_gates(cell, &gates_x, &initial.layer(last)?, &zoneout)
     }
 
     fn stream(&self, decoder: &[Linear]) -> Result<Option<Stream>> {
@@ -342,6 +349,16 @@ mod tests {
         let ys = gru.run(&xs, None, None).unwrap().ys;
         let before = ys.narrow(1, 0, 4).unwrap().pad_with_zeros(1, 1, 0).unwrap(); // h of the step before
         close((&n + (z * (before - &n).unwrap()).unwrap()).unwrap(), &ys);
+
+        // Zoneout mixes in a share of the state before, also without training.
+        let mixing = StackOptions { num_layers: 1, zoneout: 0.3, ..StackOptions::new(4, 8) };
+        let gru = Gru::new(&mixing.into(), vb.pp("mixing")).unwrap();
+        let gates = gru.gates(&xs).unwrap();
+        let (z, n) = (named(&gates, "update"), named(&gates, "candidate"));
+        let ys = gru.run(&xs, None, None).unwrap().ys;
+        let before = ys.narrow(1, 0, 4).unwrap().pad_with_zeros(1, 1, 0).unwrap();
+        let new = (&n + (z * (&before - &n).unwrap()).unwrap()).unwrap();
+        close(((new * 0.7).unwrap() + (before * 0.3).unwrap()).unwrap(), &ys);
 
         let simple = crate::SimpleRnn::new(&stack.into(), vb.pp("simple")).unwrap();
         assert!(simple.gates(&xs).unwrap().is_empty());

@@ -68,12 +68,7 @@ impl ChainScores<'_> {
             );
         }
         let lengths = self.lengths.map_or_else(|| vec![time; batch], <[usize]>::to_vec);
-        if lengths.len() != batch {
-            bail!("{} lengths for a batch of {batch}; expected one a sequence", lengths.len());
-        }
-        if let Some((row, length)) = lengths.iter().enumerate().find(|&(_, &length)| length > time) {
-            bail!("sequence {row} has length {length} in a batch of {time} steps");
-        }
+        reference::check_lengths(&lengths, (batch, time))?;
         Ok((lengths, time))
     }
 

@@ -47,10 +47,14 @@ impl Operation for Lookup<'_> {
 /// Copy a row of contiguous f32 `weight`, (vocabulary, features), on the processor.
 ///
 /// # Errors
-/// If the row is not in the vocabulary, or `to` is wider.
+/// If the row is not in the vocabulary, or `to` has not its width.
 pub(crate) fn copy_row(weight: &Tensor, row: usize, to: &mut [f32]) -> Result<()> {
+    let features = weight.dim(1)?;
+    if to.len() != features {
+        bail!("a row of {features} features cannot be copied to {}", to.len());
+    }
     let copied = read::<f32, _, 1>([Some(weight)], |[weight]| {
-        let row = weight.get(row * to.len()..)?.get(..to.len())?;
+        let row = weight.get(row * features..)?.get(..features)?;
         to.copy_from_slice(row);
         Some(())
     })?;

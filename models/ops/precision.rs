@@ -23,7 +23,8 @@ pub enum Precision {
     /// on processors with instructions for it, the same elsewhere.
     Bf16,
     /// For inference alone. Operands are integers of 8 bits: weights with one scale a row, and what they are multiplied
-    /// with too. Products are summed exactly; everything else is in f32. The same results on every processor.
+    /// with too. Products are summed exactly; everything else is in f32. The same results on every
+    /// processor, but for the last digits of the gates' functions.
     Int8,
 }
 

@@ -65,8 +65,9 @@ impl FusedStream {
             #[cfg(target_arch = "x86_64")]
             OperandType::Bf16(isa) => Self::Bf16(packed_stream(isa, layers, zoneout, decoder)?),
             OperandType::Int8(isa) => {
-                let layers_depths = layers.iter().map(|(_, weights)| [weights.input(), weights.hidden]);
-                check_depth(&layers_depths.collect::<Vec<_>>().concat())?;
+                let of_layers = layers.iter().flat_map(|(_, weights)| [weights.input(), weights.hidden]);
+                let of_decoder = decoder.iter().map(|layer| layer.weight.dims()[1]);
+                check_depth(&of_layers.chain(of_decoder).collect::<Vec<_>>())?;
                 Self::Int8(packed_stream(isa, layers, zoneout, decoder)?)
             }
         }))

@@ -33,6 +33,8 @@ pub(super) struct TensorFile<'a, R> {
     metadata: HashMap<String, String>,
     /// Names and descriptions, in the order of the data.
     tensors: Vec<(String, TensorInfo)>,
+    /// The places of the names in `tensors`.
+    places: HashMap<String, usize>,
 }
 
 /// The values that a tensor may have.
@@ -71,8 +73,10 @@ impl<'a, R: Read> TensorFile<'a, R> {
             return Err(failed(cut_short(size)));
         }
         let tensor = |name: String| header.info(&name).cloned().map(|info| (name, info));
-        let tensors = header.offset_keys().into_iter().filter_map(tensor).collect();
-        Ok(Self { path, reader, tensors, metadata: header.metadata().clone().unwrap_or_default() })
+        let tensors: Vec<(String, TensorInfo)> =
+            header.offset_keys().into_iter().filter_map(tensor).collect();
+        let places = tensors.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect();
+        Ok(Self { path, reader, tensors, places, metadata: header.metadata().clone().unwrap_or_default() })
     }
 
     /// Return the file's metadata: texts by key.
@@ -112,7 +116,7 @@ impl<'a, R: Read> TensorFile<'a, R> {
 
     /// Return the description of a tensor.
     fn info(&self, name: &str) -> Option<&TensorInfo> {
-        self.tensors.iter().find(|(other, _)| other == name).map(|(_, info)| info)
+        self.places.get(name).map(|&place| &self.tensors[place].1)
     }
 
     /// Check that integers have a scale for each row.

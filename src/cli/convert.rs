@@ -56,13 +56,13 @@ pub struct Args {
     #[arg(long, value_name = "TASK", value_parser = flags::task())]
     task: Option<&'static dyn Task>,
 
-    /// The outputs that a classifier reads: last, mean, max or attention
+    /// The outputs that a classifier reads: last, mean or max
     #[arg(
         long,
         value_name = "READOUT",
         default_value = "last",
         hide_possible_values = true,
-        value_parser = flags::named::<Readout>(&["last", "mean", "max", "attention"])
+        value_parser = flags::named::<Readout>(&["last", "mean", "max"])
     )]
     readout: Readout,
 

@@ -36,6 +36,11 @@ pub fn memory(text: &str) -> Result<usize, String> {
     read(text, "a whole number from 1 to 100000", |count| (1..=100_000).contains(count))
 }
 
+/// Parse a number of repeated measurements, at most 100,000.
+pub fn repetitions(text: &str) -> Result<usize, String> {
+    read(text, "a whole number from 1 to 100000", |count| (1..=100_000).contains(count))
+}
+
 /// Parse a number of layers.
 pub fn layers(text: &str) -> Result<usize, String> {
     read(text, &format!("a whole number from 1 to {MOST_LAYERS}"), |layers| {

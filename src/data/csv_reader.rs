@@ -92,6 +92,11 @@ impl CsvRecord {
         self.long_quote
     }
 
+    /// The bytes that the record takes in memory.
+    fn size(&self) -> usize {
+        self.bytes.len() + size_of::<usize>() * self.ends.len()
+    }
+
     fn is_blank(&self) -> bool {
         self.bytes.is_empty() && self.ends.is_empty()
     }
@@ -150,7 +155,7 @@ impl<R: BufRead> CsvReader<R> {
             }
             self.reader.consume(used);
             self.byte += used as u64;
-            if record.bytes.len() > LONGEST_RECORD {
+            if record.size() > LONGEST_RECORD {
                 return Err(match state {
                     RecordPosition::Quoted(opened) => CsvError::Unclosed { opened },
                     _ => CsvError::TooLong { line: record.line },

@@ -1,12 +1,13 @@
 //! JSONL files: one JSON object a line.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::file_reader::FileReader;
 use super::json_object::JsonObject;
+use super::line_end::read_line;
 use super::piece::Piece;
 use super::read_options::ReadOptions;
 use super::records::{LONGEST_RECORD, RecordFormat, RecordStart, Records, piece};
@@ -128,8 +129,9 @@ impl Objects {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
-            let read = self.reader.by_ref().take(LONGEST_RECORD as u64 + 1).read_until(b'\n', &mut bytes);
-            self.next.byte += read.map_err(|error| Error::file(self.file.path(), error))? as u64;
+            read_line(&mut self.reader, LONGEST_RECORD + 1, &mut bytes)
+                .map_err(|error| Error::file(self.file.path(), error))?;
+            self.next.byte += bytes.len() as u64;
             if bytes.is_empty() {
                 return Ok(None);
             }

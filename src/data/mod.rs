@@ -53,6 +53,7 @@ mod json_object;
 mod json_rows;
 mod jsonl_file;
 pub mod labelled_series;
+mod line_end;
 mod lines;
 pub mod named;
 mod numbered_lines;

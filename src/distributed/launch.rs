@@ -27,10 +27,11 @@ impl Launch {
 
     fn of(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let number = |name: &str| variable(name).and_then(|value| leading_number(&value));
-        let mut places = LAUNCHERS.iter().filter_map(|[rank, size, _]| Some((number(rank)?, number(size)?)));
-        let (rank, size) = places.find(|&(rank, size)| size > 1 && rank < size)?;
-        let local_size = LAUNCHERS.iter().find_map(|[.., local]| number(local)).unwrap_or(1);
-        Some(Self { rank, size, local_size: local_size.clamp(1, size) })
+        let mut places = LAUNCHERS
+            .iter()
+            .filter_map(|[rank, size, local]| Some((number(rank)?, number(size)?, number(local))));
+        let (rank, size, local_size) = places.find(|&(rank, size, _)| size > 1 && rank < size)?;
+        Some(Self { rank, size, local_size: local_size.unwrap_or(1).clamp(1, size) })
     }
 }
 

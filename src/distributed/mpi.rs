@@ -46,7 +46,9 @@ pub(super) fn start(launch: Launch) -> Result<Ranks> {
 
 /// Wait for all processes and end MPI, if it runs.
 pub(super) fn finish() {
-    drop(UNIVERSE.lock().unwrap_or_else(PoisonError::into_inner).take());
+    // Without the lock, for which `abort` would wait.
+    let universe = UNIVERSE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    drop(universe);
 }
 
 /// End all processes if MPI runs.

@@ -32,11 +32,19 @@ pub struct ClassReport {
 }
 
 impl ClassReport {
-    /// The report of `confusion`. `labels` are the names of the classes; a class without one is called by its number.
+    /// The report of `confusion`. `labels` are the names of the classes; a class without one is called by its number,
+    /// with `#` before it if that is the name of another.
     pub fn new(confusion: Confusion, labels: &[String]) -> Self {
         let highest = confusion.scores().last_key_value().map_or(0, |(class, _)| *class as usize + 1);
-        let unnamed = (labels.len()..highest).map(|class| class.to_string());
-        Self { labels: labels.iter().cloned().chain(unnamed).collect(), confusion }
+        let mut named = labels.to_vec();
+        for class in labels.len()..highest {
+            let mut name = class.to_string();
+            while named.contains(&name) {
+                name.insert(0, '#');
+            }
+            named.push(name);
+        }
+        Self { labels: named, confusion }
     }
 
     /// The classes that occur among the targets and were never predicted, with their numbers of targets.
@@ -169,6 +177,9 @@ mod tests {
     fn classes_without_a_name_are_called_by_their_number() {
         let json = serde_json::to_value(report(&[(2, 1)], &["a"])).unwrap();
         assert_eq!(json["labels"], json!(["a", "1", "2"]));
+        let json = serde_json::to_value(report(&[(2, 1)], &["2"])).unwrap();
+        assert_eq!(json["labels"], json!(["2", "1", "#2"]));
+        assert_eq!(json["per_class"]["#2"]["support"], 1);
     }
 
     #[test]

@@ -94,6 +94,12 @@ impl Options {
             Self { batch_size: 0, .. } => Err(Error::invalid("batch_size", problem)),
             Self { bptt: 0, .. } => Err(Error::invalid("bptt", problem)),
             Self { accumulate: 0, .. } => Err(Error::invalid("accumulate", problem)),
+            Self { epochs: Some(0), .. } => Err(Error::invalid("epochs", problem)),
+            Self { max_steps: Some(0), .. } => Err(Error::invalid("max_steps", problem)),
+            Self { average: Some(average), .. } if !average.is_valid() => Err(Error::invalid(
+                "average",
+                format!("is {average:?}; expected a share of at least 0 and below 1"),
+            )),
             Self { early_stop: Some(0), .. } => Err(Error::invalid("early_stop", problem)),
             Self { eval_every: Some(0), .. } => Err(Error::invalid("eval_every", problem)),
             Self { log_every: 0, .. } => Err(Error::invalid("log_every", problem)),

@@ -54,20 +54,28 @@ impl Progress {
             true => Ok(()),
             false => Err(format!("`progress.{name}` is {value}; expected a number of at least 0")),
         };
+        // Negative log-likelihoods of densities lie below 0, too.
+        let finite = |name: &str, value: f64| match value.is_finite() {
+            true => Ok(()),
+            false => Err(format!("`progress.{name}` is {value}; expected a finite number")),
+        };
         let taken = "the steps that were taken";
         at_most("step", step, total, "the steps of the run")?;
         at_most("epoch", epoch, step, taken)?;
         at_most("batch", batch, batches.saturating_sub(1), "the last batch of an epoch, counted from 0")?;
         at_most("without_improvement", without_improvement, step, taken)?;
         at_most("running.steps", self.running.steps(), step, taken)?;
-        not_negative("first_loss", self.first_loss.unwrap_or_default())?;
+        finite("first_loss", self.first_loss.unwrap_or_default())?;
         if !self.running.is_valid() {
-            return Err("`progress.running` has a loss or time that is negative or not finite".into());
+            return Err(
+                "`progress.running` has a loss that is not finite, or a time that is no number of at least 0"
+                    .into(),
+            );
         }
         not_negative("seconds", self.seconds)?;
         if let Some(best) = &self.best {
             at_most("best.step", best.step, step, taken)?;
-            not_negative("best.loss", best.loss)?;
+            finite("best.loss", best.loss)?;
         }
         match self.noise.restore() {
             Some(_) => Ok(()),

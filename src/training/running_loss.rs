@@ -39,7 +39,7 @@ impl RunningLoss {
         self.targets as f64 / self.seconds.max(1e-9)
     }
 
-    /// Whether the values are finite and non-negative.
+    /// Whether loss and time are finite, and the time is not negative.
     pub(super) fn is_valid(&self) -> bool {
         self.loss.is_finite() && (0. ..f64::MAX).contains(&self.seconds)
     }

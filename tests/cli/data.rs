@@ -166,9 +166,16 @@ fn line_ends_are_printed_as_models_read_them() {
     let long = "x".repeat(70_000);
     let lines = ["the cat", long.as_str(), "", "saw us"];
     let expected: String = lines.map(|line| format!("{line}\n")).concat();
-    for (name, end) in [("lf.txt", "\n"), ("crlf.txt", "\r\n"), ("cr.txt", "\r"), ("crlf.conll", "\r\n")] {
+    for (name, end) in
+        [("lf.txt", "\n"), ("crlf.txt", "\r\n"), ("cr.txt", "\r"), ("crlf.conll", "\r\n"), ("cr.conll", "\r")]
+    {
         folder.write(name, lines.map(|line| format!("{line}{end}")).concat());
         assert!(folder.done(&format!("data {name}")) == expected, "{name}");
+    }
+    let objects = ["{\"text\": \"the cat\"}", "{\"text\": \"saw us\"}"];
+    for end in ["\n", "\r\n", "\r"] {
+        folder.write("a.jsonl", objects.map(|object| format!("{object}{end}")).concat());
+        assert_eq!(folder.done("data a.jsonl"), "the cat\nsaw us\n");
     }
     folder.write("a.csv", "text\n\"the\r\ncat\"\nsaw\n");
     assert_eq!(folder.done("data a.csv"), "the\ncat\nsaw\n");

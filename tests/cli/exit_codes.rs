@@ -105,10 +105,16 @@ fn memory_that_cannot_be_had_is_an_error_with_its_size() {
         2,
         &["--vocab", "takes at least", "this machine has"],
     );
-    // An allocation that no estimate foresees.
-    folder.refused(
-        "bench layer --model gru --hidden 8 --batch 1000000000 --time 100000 --repeat 1",
-        1,
-        &["out of memory: ", " bytes cannot be allocated"],
-    );
+    for size in ["--batch 1000000000 --time 100000", "--batch 10000000000 --time 1000000000"] {
+        folder.refused(
+            &format!("bench layer --model gru --hidden 8 --repeat 1 {size}"),
+            2,
+            &["--batch, --time", "takes at least", "this machine has"],
+        );
+    }
+    // An allocation that no estimate foresees, in 3 GB of address space.
+    let program = assert_cmd::cargo::cargo_bin!("rnn");
+    let script = "ulimit -v 3000000; exec \"$0\" bench layer --model gru --hidden 8 --batch 100000 --time 1000 --repeat 1";
+    let output = std::process::Command::new("sh").args(["-c", script]).arg(program).output().unwrap();
+    super::assert_one_line(&output, 1, &["out of memory: ", " bytes cannot be allocated"], script);
 }

@@ -89,6 +89,13 @@ fn bench_times_what_users_get() {
     for flag in ["--batch", "--time", "--hidden", "--layers", "--vocab", "--repeat"] {
         folder.refused(&format!("bench lm --model lstm {flag} 0"), 2, &[flag]);
     }
+    folder.refused("bench step --model lstm --repeat 2000000000000000000", 2, &["--repeat", "100000"]);
+    folder.refused("bench layer --model lstm --layers 5000", 2, &["--layers", "1 to 1000"]);
+    for (quantity, flag) in
+        [("step", "--batch"), ("step", "--vocab"), ("layer", "--embedding"), ("lm", "--input")]
+    {
+        folder.refused(&format!("bench {quantity} --model lstm {flag} 3"), 2, &[flag]);
+    }
 }
 
 /// A shell's `PROGRAM | true` and `PROGRAM > /dev/full`.

@@ -12,7 +12,7 @@ pub fn median(repeat: usize, device: &Device, mut run: impl FnMut() -> Result<()
     for _ in 0..2 {
         run()?;
     }
-    let mut seconds = Vec::with_capacity(repeat);
+    let mut seconds = vec![];
     for _ in 0..repeat.max(1) {
         let began = Instant::now();
         run()?;

@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long, value_name = "HEX", requires = "from", value_parser = sha256)]
     pub from_sha256: Option<String>,
 
-    /// Read settings from a TOML file; flags override it, even --tied=false; each long flag is a key
+    /// Read settings from a TOML file; flags override it, even --tied=false; its keys are the long flags of settings
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
 

@@ -156,7 +156,14 @@ fn vectorization(config: &Value, lines: Option<&str>) -> Result<Words, String> {
 impl Words {
     /// Return exactly `rows` words: a `Tokenizer` knows more than it uses, and an embedding may have rows to spare.
     fn fitted(mut self, rows: usize, notes: &mut Vec<String>) -> Result<Self, String> {
-        let rows = u32::try_from(rows).map_err(|_| "has an embedding of too many rows".to_string())?;
+        let rows = match u32::try_from(rows) {
+            Ok(rows @ 1..) => rows,
+            _ => {
+                return Err(format!(
+                    "has an embedding of {rows} rows; expected at least 1, and no more than 2^32"
+                ));
+            }
+        };
         let spare = self.tokens.split_off(&rows);
         if !spare.is_empty() {
             notes.push(format!(

@@ -121,7 +121,7 @@ fn contiguous_run(view: &View) -> (usize, usize) {
     let (mut outer, mut run) = (view.shape.len(), 1);
     while outer > 0 && (view.stride[outer - 1] == run || view.shape[outer - 1] == 1) {
         outer -= 1;
-        run *= view.shape[outer];
+        run = run.saturating_mul(view.shape[outer]);
     }
     (outer, run)
 }

@@ -40,6 +40,16 @@ pub enum Average {
     },
 }
 
+impl Average {
+    /// Whether its share is in [0, 1).
+    pub(crate) fn is_valid(self) -> bool {
+        match self {
+            Self::Ema { decay: share } | Self::Swa { start: share } => (0. ..1.).contains(&share),
+            Self::NtAsgd { .. } => true,
+        }
+    }
+}
+
 /// The state of an average besides its tensors. Checkpoints contain it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AverageState {

@@ -17,7 +17,7 @@ use super::rounded::RoundedF32;
 /// Return whether an instruction set multiplies pairs of bf16.
 pub(crate) fn has_pairs(isa: Isa) -> bool {
     #[cfg(target_arch = "x86_64")]
-    if matches!(isa, Isa::Amx(..) | Isa::Avx512Bf16(_)) {
+    if matches!(isa, Isa::Amx(..) | Isa::Avx512Bf16(..)) {
         return true;
     }
     let _ = isa;

@@ -40,7 +40,7 @@ pub(super) fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
     }
     let (simd, unit, _session) = match isa {
         Isa::Amx(simd, amx) => (simd, Bf16Unit::Tiles, Some(TileSession::new(amx.0))),
-        Isa::Avx512Bf16(simd) => (simd, Bf16Unit::Dot, None),
+        Isa::Avx512Bf16(simd, _) => (simd, Bf16Unit::Dot, None),
         _ => panic!("invariant: pairs of bf16 need amx or avx512bf16, not {}", isa.name()),
     };
     let _restore = Restore(UNIT.replace(Some(unit)));

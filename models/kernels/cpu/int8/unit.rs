@@ -40,15 +40,15 @@ impl Int8Unit {
                 Self::Tiles
             }
             #[cfg(target_arch = "x86_64")]
-            Isa::Amx(..) | Isa::Avx512Bf16(_) if std::is_x86_feature_detected!("avx512vnni") => {
+            Isa::Amx(..) | Isa::Avx512Bf16(..) if std::is_x86_feature_detected!("avx512vnni") => {
                 Self::Avx512Vnni
             }
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Vnni(_) => Self::Avx512Vnni,
+            Isa::Avx512Vnni(..) => Self::Avx512Vnni,
             #[cfg(target_arch = "x86_64")]
-            Isa::Amx(..) | Isa::Avx512Bf16(_) | Isa::Avx512(_) => Self::Avx2Twice,
+            Isa::Amx(..) | Isa::Avx512Bf16(..) | Isa::Avx512(_) => Self::Avx2Twice,
             #[cfg(target_arch = "x86_64")]
-            Isa::AvxVnni(_) => Self::AvxVnni,
+            Isa::AvxVnni(..) => Self::AvxVnni,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) => Self::Avx2,
             _ => Self::Portable,

@@ -14,7 +14,22 @@ use super::super::amx::Amx;
 #[derive(Clone, Copy, Debug)]
 pub struct AmxToken(pub(in super::super) Amx);
 
-/// An instruction set of this processor.
+/// Proof that the processor has AVX512-BF16.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512Bf16Token(());
+
+/// Proof that the processor has AVX512-VNNI.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512VnniToken(());
+
+/// Proof that the processor has AVX-VNNI.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub struct AvxVnniToken(());
+
+/// An instruction set of this processor. Only the functions of this type make one, after they have found it.
 ///
 /// Some differ from AVX-512 or AVX2 in nothing but products whose operands are in bf16 or int8.
 #[derive(Clone, Copy, Debug)]
@@ -27,15 +42,15 @@ pub enum Isa {
     /// AVX-512, and products of bf16 with `vdpbf16ps`.
     #[cfg(target_arch = "x86_64")]
     #[doc(hidden)]
-    Avx512Bf16(pulp::x86::V4),
+    Avx512Bf16(pulp::x86::V4, Avx512Bf16Token),
     /// AVX-512, and products of int8 with `vpdpbusd`.
     #[cfg(target_arch = "x86_64")]
     #[doc(hidden)]
-    Avx512Vnni(pulp::x86::V4),
+    Avx512Vnni(pulp::x86::V4, Avx512VnniToken),
     /// AVX2, and products of int8 with `vpdpbusd`.
     #[cfg(target_arch = "x86_64")]
     #[doc(hidden)]
-    AvxVnni(pulp::x86::V3),
+    AvxVnni(pulp::x86::V3, AvxVnniToken),
     /// 512-bit vectors (x86-64-v4).
     #[cfg(target_arch = "x86_64")]
     Avx512(pulp::x86::V4),
@@ -58,7 +73,7 @@ impl Isa {
             return vec![]; // AMX rounds with these instructions
         }
         let amx = Amx::try_new().map(|amx| Self::Amx(simd, AmxToken(amx)));
-        amx.into_iter().chain([Self::Avx512Bf16(simd)]).collect()
+        amx.into_iter().chain([Self::Avx512Bf16(simd, Avx512Bf16Token(()))]).collect()
     }
 
     /// Other processors have none that the kernels use.
@@ -83,7 +98,9 @@ impl Isa {
         let amx = avx512.zip(Amx::try_new().filter(|amx| amx.has_int8() && rounds_bf16));
         let avx = pulp::x86::V3::try_new().filter(|_| std::is_x86_feature_detected!("avxvnni"));
         let amx = amx.map(|(simd, amx)| Self::Amx(simd, AmxToken(amx)));
-        let sets = [amx, avx512.map(Self::Avx512Vnni), avx.map(Self::AvxVnni)];
+        let avx512 = avx512.map(|simd| Self::Avx512Vnni(simd, Avx512VnniToken(())));
+        let avx = avx.map(|simd| Self::AvxVnni(simd, AvxVnniToken(())));
+        let sets = [amx, avx512, avx];
         sets.into_iter().flatten().collect()
     }
 
@@ -130,11 +147,11 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Amx(..) => "amx",
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16(_) => "avx512bf16",
+            Self::Avx512Bf16(..) => "avx512bf16",
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni(_) => "avx512vnni",
+            Self::Avx512Vnni(..) => "avx512vnni",
             #[cfg(target_arch = "x86_64")]
-            Self::AvxVnni(_) => "avxvnni",
+            Self::AvxVnni(..) => "avxvnni",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
@@ -207,11 +224,12 @@ impl Isa {
     pub(crate) fn run<W: WithSimd>(self, work: W) -> W::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Amx(simd, _) | Self::Avx512Bf16(simd) | Self::Avx512Vnni(simd) | Self::Avx512(simd) => {
-                Simd::vectorize(simd, work)
-            }
+            Self::Amx(simd, _)
+            | Self::Avx512Bf16(simd, _)
+            | Self::Avx512Vnni(simd, _)
+            | Self::Avx512(simd) => Simd::vectorize(simd, work),
             #[cfg(target_arch = "x86_64")]
-            Self::AvxVnni(simd) | Self::Avx2(simd) => Simd::vectorize(simd, work),
+            Self::AvxVnni(simd, _) | Self::Avx2(simd) => Simd::vectorize(simd, work),
             #[cfg(target_arch = "aarch64")]
             Self::Neon(simd) => Simd::vectorize(simd, work),
             Self::Portable(simd) => Simd::vectorize(simd, work),
@@ -222,9 +240,9 @@ impl Isa {
     pub(crate) fn lanes<E>(self) -> usize {
         let bytes = match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Amx(..) | Self::Avx512Bf16(_) | Self::Avx512Vnni(_) | Self::Avx512(_) => 64,
+            Self::Amx(..) | Self::Avx512Bf16(..) | Self::Avx512Vnni(..) | Self::Avx512(_) => 64,
             #[cfg(target_arch = "x86_64")]
-            Self::AvxVnni(_) | Self::Avx2(_) => 32,
+            Self::AvxVnni(..) | Self::Avx2(_) => 32,
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => 16,
             Self::Portable(_) => 16,
