@@ -38,7 +38,7 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 

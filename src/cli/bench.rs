@@ -140,7 +140,7 @@ struct TimingArgs {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let (timing, found) = match &args.quantity {
         BenchCommand::Layer(args) => (&args.timing, args.timing.precision.scope(|| layer(args))?),
-        BenchCommand::Step(args) => (&args.timing, args.timing.precision.scope(|| Ok(step(args)?))?),
+        BenchCommand::Step(args) => (&args.timing, args.timing.precision.scope(|| step(args))?),
         BenchCommand::Lm(args) => (&args.timing, args.timing.precision.scope(|| language_model(args))?),
         BenchCommand::Reduce(args) => {
             if let Some(found) = reduce::run(args)? {
