@@ -71,6 +71,10 @@ fn answers_are_those_of_the_command() {
         |body: Value, param: &str| server.refused("/v1/predict", &body.to_string(), 400, Some(param));
     let broken = refused(json!({"model": "forecaster", "input": "a,b\nx,y\n"}), "input");
     assert!(!broken.contains("/tmp"), "{broken}");
+    // A table whose gaps would fill the memory.
+    let steps: String = (0..12_000).chain([1_190_000]).map(|n| format!("{n},1\n")).collect();
+    let gaps = refused(json!({"model": "forecaster", "input": format!("step,value\n{steps}")}), "input");
+    assert!(gaps.contains("without a row up to here, too many to fill"), "{gaps}");
     refused(json!({"model": "classifier"}), "input");
     refused(json!({"model": "classifier", "input": "ab", "beams": 2}), "beams");
     refused(json!({"model": "classifier", "input": "ab", "format": "xls"}), "format");
@@ -192,6 +196,12 @@ fn server_describes_itself() {
     assert_eq!(models["data"][0]["task"], "lm");
     assert_eq!(server.get("/v1/models/m").json(), models["data"][0]);
     assert_eq!(server.get("/v1/models/x").status, 404);
+    // A bundle of the hub has a slash in its name.
+    let slash = server.get("/v1/models/me/my-gru").json();
+    assert_eq!(slash["error"]["code"], "model_not_found", "{slash}");
+    let foreign = server.get("/v1/models/%FF");
+    assert_eq!((foreign.status, &foreign.json()["error"]["param"]), (400, &json!("model")));
+    assert_eq!(runs["truncated"], false);
     let props = server.get("/props").json();
     assert_eq!((&props["limits"]["streams"], &props["models"][0]["id"]), (&json!(3), &json!("m")));
     assert_eq!(props["models"][0]["network"]["rnn"]["hidden_size"], 8);

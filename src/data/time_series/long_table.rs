@@ -31,6 +31,12 @@ use crate::{Error, Result};
 /// The most steps of a series, in times its rows: more gaps than rows by this factor are an error in a timestamp.
 const MOST_GAPS: i64 = 100;
 
+/// The most values of a table with its gaps filled, in times the values that it has.
+const MOST_FILLED: usize = 10;
+
+/// Values that a table with its gaps filled may have besides, since small tables may have many gaps.
+const MORE_FILLED: usize = 1_000_000;
+
 /// Read a long table.
 ///
 /// # Errors
@@ -202,11 +208,21 @@ fn assemble(
     let targets: Vec<String> = places.targets.iter().map(|&at| rows.names[at].clone()).collect();
     let time = places.time.map(|at| rows.names[at].clone());
     let mut table = TimeTable { grid, targets, time, series: vec![], notes: vec![] };
-    let mut gaps = 0;
+    let columns = places.targets.len() + places.covariates.len();
+    let most = (MOST_FILLED * rows.rows.len()).saturating_mul(columns).saturating_add(MORE_FILLED);
+    let (mut gaps, mut filled) = (0, 0_usize);
     for ((name, own), times) in groups.iter().zip(times) {
         let steps = steps(rows, own, times, table.grid.as_ref())?;
         let length = steps.last().map_or(0, |last| last + 1);
         gaps += length - own.len();
+        filled = filled.saturating_add(length.saturating_mul(columns));
+        if filled > most {
+            let problem = format!(
+                "the table has {} without a row up to here, too many to fill; is the time right?",
+                counted(gaps as u64, "step")
+            );
+            return Err(rows.problem(own.last().copied().unwrap_or(0), problem));
+        }
         let column = |at: usize| -> Result<Vec<f64>> {
             let mut values = vec![f64::NAN; length];
             for (&row, &step) in own.iter().zip(&steps) {
