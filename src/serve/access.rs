@@ -104,8 +104,8 @@ fn check_host(access: &Access, headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Refuse requests of other sites' pages, but a link to the page and the check of health. They cannot read an answer, but a picture or a stream that they load with
-/// GET would make the server work.
+/// Refuse requests of other sites' pages, but a link to the page and the check of health. They cannot read an answer,
+/// but a picture or a stream that they load with GET would make the server work.
 fn check_site(path: &str, headers: &HeaderMap) -> Result<(), Problem> {
     let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
     match matches!(path, "/" | "/health") || !matches!(site, Some("cross-site" | "same-site")) {

@@ -55,7 +55,7 @@ impl Engine {
                 std::thread::Builder::new()
                     .name("rnn-texts".into())
                     .spawn(move || {
-                        precision.scope(|| write_texts(&model, &own, streams, &receiver, &metrics))
+                        precision.scope(|| write_texts(&model, &own, streams, &receiver, &metrics));
                     })
                     .map_err(|error| Error::Message(format!("cannot start a thread: {error}")))?;
                 Some(Writer { jobs, key })

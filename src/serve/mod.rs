@@ -2,7 +2,8 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `server.rs`, `listen.rs`, `paced.rs`, `report.rs` | the server from start to end; connections and their limits; messages |
+//! | `server.rs`, `report.rs` | the server from start to end; messages |
+//! | `listen.rs`, `paced.rs` | connections and their limits |
 //! | `options.rs` | options and limits |
 //! | `routes.rs`, `access.rs` | routes; keys, hosts, origins |
 //! | `completions.rs`, `completion_request.rs`, `completion_reply.rs` | `/v1/completions` |

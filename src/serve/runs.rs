@@ -19,8 +19,8 @@ const MOST_RUNS: usize = 64;
 /// The most folders that are looked into.
 const MOST_FOLDERS: usize = 4096;
 
-/// The most reports of a run that are sent, and one more for each split. Of more, every second, third, ... of each split
-/// is, and the last.
+/// The most reports of a run that are sent, and one more for each split. Of more, every second, third, ... of each
+/// split is, and its last.
 const MOST_REPORTS: usize = 2000;
 
 /// The largest file that is read, in bytes.
