@@ -2,8 +2,8 @@
 """Load `rnn serve` and print what it takes. The server runs on one core and this client on the others.
 
 Prints tokens a second and the median time to the first token of one client and of 64; the server's memory after 500
-and after 10,000 requests; the answers to 1,000 clients at once against 64 places and a queue of 64; the places after clients that went
-away. `--url` measures a server that runs already, such as scripts/bench/serve_torch.py.
+and after 10,000 requests; the answers to 1,000 clients at once against 64 places and a queue of 64; the places after
+clients that went away. `--url` measures a server that runs already, such as scripts/bench/serve_torch.py.
 """
 
 import argparse

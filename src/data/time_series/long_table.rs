@@ -290,3 +290,23 @@ fn steps(rows: &TableRows, own: &[usize], times: &[i64], grid: Option<&TimeGrid>
     }
     Ok(steps)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_that_would_take_much_memory_are_refused() {
+        let columns = TimeColumns { time: Some("step".into()), ..TimeColumns::default() };
+        let read = |last: usize| {
+            let file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+            let rows: String = (0..12_000).chain([last]).map(|step| format!("{step},1\n")).collect();
+            std::fs::write(file.path(), format!("step,value\n{rows}")).unwrap();
+            read(file.path(), &columns)
+        };
+        assert_eq!(read(1_100_000).unwrap().series[0].values.len(), 1_100_001);
+        let error = read(1_190_000).unwrap_err().to_string();
+        let expected = "line 12002: the table has 1,178,000 steps without a row up to here, too many to fill; is the time right?";
+        assert!(error.ends_with(expected), "{error}");
+    }
+}
