@@ -2,8 +2,8 @@
 """Load `rnn serve` and print what it takes. The server runs on one core and this client on the others.
 
 Prints tokens a second and the median time to the first token of one client and of 64; the server's memory after 500
-and after 10,000 requests; the answers to 1,000 clients at once against 64 places; the places after clients that went
-away. `--url` measures a server that runs already, such as scripts/bench/serve_torch.py.
+and after 10,000 requests; the answers to 1,000 clients at once against 64 places and a queue of 64; the places after
+clients that went away. `--url` measures a server that runs already, such as scripts/bench/serve_torch.py.
 """
 
 import argparse
@@ -116,6 +116,7 @@ def main():
     parser.add_argument("--url", help="measure the throughput of this server instead of starting one")
     parser.add_argument("--length", type=int, default=1000, help="tokens of a text")
     parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--precision", choices=["f32", "bf16", "int8"], default="f32", help="of the server")
     arguments = parser.parse_args()
     if arguments.url:
         host, port = arguments.url.removeprefix("http://").rstrip("/").split(":")
@@ -123,7 +124,7 @@ def main():
         return
     cores = sorted(os.sched_getaffinity(0))
     line = ["taskset", "-c", str(cores[0]), PROGRAM, "serve", BUNDLE, "--port", "0", "--threads", "1"]
-    limit = ["--streams", "64", "--queue", "64"]
+    limit = ["--streams", "64", "--queue", "64", "--precision", arguments.precision]
     with subprocess.Popen(line + limit, stdout=subprocess.PIPE, text=True) as process:
         if len(cores) > 1:
             os.sched_setaffinity(0, cores[1:])

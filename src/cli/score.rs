@@ -9,7 +9,6 @@ use rnn_zoo::inference::score::{LineScore, score_lines};
 use rnn_zoo::listing::{counted, has};
 use rnn_zoo::tasks::DataSpec;
 use rnn_zoo::tokenizer::{Tokenizer, Unknown};
-use serde_json::{Value, json};
 
 use super::bundle_argument::load_model;
 use super::compute::Compute;
@@ -77,7 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         for (text, score) in texts.iter().zip(&scores) {
             seen.add(score);
             match args.json {
-                true => writeln!(out, "{}", as_json(tokenizer, text, score, args.tokens))?,
+                true => writeln!(out, "{}", score.json(tokenizer, text, args.tokens))?,
                 false => write_text(&mut out, tokenizer, text, score, args.tokens)?,
             }
         }
@@ -129,22 +128,6 @@ impl Seen {
             );
         }
     }
-}
-
-fn as_json(tokenizer: &Tokenizer, text: &str, score: &LineScore, tokens: bool) -> Value {
-    let mut line = json!({
-        "logprob": score.logprob(),
-        "tokens": score.tokens.len(),
-        "unknown": score.unknown.total(),
-        "text": text,
-    });
-    if tokens {
-        let texts: Vec<_> =
-            score.tokens.iter().map(|&id| tokenizer.token_text(id).unwrap_or_default()).collect();
-        line["token_texts"] = json!(texts);
-        line["token_logprobs"] = json!(score.logprobs);
-    }
-    line
 }
 
 fn write_text(

@@ -10,10 +10,14 @@ use rnn_zoo::serve::{Access, BundleSource, Limits, Options, Server};
 use super::bundle_argument::Bundle;
 use super::compute::Compute;
 use super::flags::usage;
+use super::input;
 use super::number;
 use super::outcome::Outcome;
 use super::precision::PrecisionArg;
 use crate::cli::note::note;
+
+/// The most texts that may be written at a time, and that may wait.
+const MOST_TEXTS: usize = 1_000_000;
 
 /// The largest file of keys, in bytes.
 const LARGEST_KEYS: u64 = 1 << 20;
@@ -56,8 +60,9 @@ pub struct Args {
     #[arg(long)]
     no_auth: bool,
 
-    /// Let web pages of this origin read answers (CORS), such as `https://example.org`; may be given several times
-    #[arg(long, value_name = "ORIGIN")]
+    /// Let web pages of this origin read answers (CORS), such as `https://example.org`, or `*` for all; may be given
+    /// several times
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     allow_origin: Vec<String>,
 
     #[command(flatten)]
@@ -74,11 +79,11 @@ pub struct Args {
 #[command(next_help_heading = "Limits")]
 struct LimitArgs {
     /// Texts that a bundle writes at a time
-    #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 64)]
+    #[arg(long, value_name = "N", value_parser = streams, default_value_t = 64)]
     streams: usize,
 
     /// Texts that wait for a place; further requests are answered with status 429
-    #[arg(long, value_name = "N", value_parser = number::whole, default_value_t = 256)]
+    #[arg(long, value_name = "N", value_parser = queue, default_value_t = 256)]
     queue: usize,
 
     /// Bytes of a request's body
@@ -108,6 +113,44 @@ struct LimitArgs {
     /// Seconds that running requests have after Ctrl-C or SIGTERM
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
     grace: Duration,
+}
+
+/// Parse a number of texts that are written at a time.
+fn streams(text: &str) -> Result<usize, String> {
+    texts(text, 1)
+}
+
+/// Parse a number of texts that wait.
+fn queue(text: &str) -> Result<usize, String> {
+    texts(text, 0)
+}
+
+fn texts(text: &str, least: usize) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (least..=MOST_TEXTS).contains(count));
+    count.ok_or_else(|| format!("expected a whole number from {least} to {MOST_TEXTS}"))
+}
+
+/// Parse an origin as browsers send it: `*`, `null`, or a scheme and a host in lower case, perhaps with a port.
+fn origin(text: &str) -> Result<String, String> {
+    let is_origin = || {
+        let (scheme, host) = text.split_once("://")?;
+        let colon = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+        let (host, port) = colon.map_or((host, None), |(host, port)| (host, Some(port)));
+        // Browsers leave out the usual port.
+        let usual = matches!((scheme, port), ("http", Some("80")) | ("https", Some("443")));
+        let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|n| n.to_string() == port));
+        let fits = |part: &str, more: &str| {
+            let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || more.contains(c);
+            !part.is_empty() && part.chars().all(fits)
+        };
+        Some(fits(scheme, "+-.") && fits(host, "-._[]:") && port_fits && !usual)
+    };
+    match matches!(text, "*" | "null") || is_origin() == Some(true) {
+        true => Ok(text.to_string()),
+        false => Err("expected *, null, or an origin as browsers send it, such as https://example.org or \
+                      http://localhost:3000: lower case, without a path or a usual port"
+            .to_string()),
+    }
 }
 
 /// Parse a time, at most a day.
@@ -205,17 +248,43 @@ fn name(argument: &str, path: &Path) -> String {
 /// The keys of a file, one a line.
 fn read_keys(path: &Path) -> anyhow::Result<Vec<String>> {
     let refused = |problem: String| usage("--api-key-file", format!("{}: {problem}", path.display()));
-    let size = std::fs::metadata(path).map(|file| file.len());
-    if let Ok(size) = size
-        && size > LARGEST_KEYS
-    {
-        return Err(refused(format!("has {size} bytes; expected keys, one a line")));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| rnn_zoo::Error::file(path, error))?;
+    let text = input::text(path, LARGEST_KEYS).map_err(|error| rnn_zoo::Error::file(path, error))?;
+    // Editors on Windows write a byte order mark before the first key.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let keys: Vec<String> =
         text.lines().map(str::trim).filter(|key| !key.is_empty()).map(String::from).collect();
     match keys.is_empty() {
         true => Err(refused("holds no key; expected one a line".into())),
         false => Ok(keys),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_those_that_browsers_send() {
+        for text in
+            ["*", "null", "https://example.org", "http://localhost:3000", "http://[::1]", "http://[::1]:8080"]
+        {
+            assert_eq!(origin(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "",
+            "example.org",
+            "https://example.org/",
+            "https://example.org/a",
+            "HTTPS://example.org",
+            "https://Example.org",
+            "https://",
+            "https://example.org:",
+            "https://example.org:443",
+            "https://me@example.org",
+            "https://example.org:99999",
+            "https://a b",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
+        }
     }
 }

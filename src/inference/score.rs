@@ -1,6 +1,8 @@
 //! Log-probabilities of single lines, each on its own, as needed to rank the hypotheses of a recogniser or
 //! translator.
 
+use serde_json::{Value, json};
+
 use crate::data::windows::Windows;
 use crate::error::overflow;
 use crate::inference::carry::Carried;
@@ -25,6 +27,23 @@ impl LineScore {
     /// The log-probability of the whole line, including its end, in nats.
     pub fn logprob(&self) -> f64 {
         self.logprobs.iter().sum()
+    }
+
+    /// Return the object that is printed for the line `text`, with each token if `tokens` is set.
+    pub fn json(&self, tokenizer: &Tokenizer, text: &str, tokens: bool) -> Value {
+        let mut line = json!({
+            "logprob": self.logprob(),
+            "tokens": self.tokens.len(),
+            "unknown": self.unknown.total(),
+            "text": text,
+        });
+        if tokens {
+            let texts: Vec<_> =
+                self.tokens.iter().map(|&id| tokenizer.token_text(id).unwrap_or_default()).collect();
+            line["token_texts"] = json!(texts);
+            line["token_logprobs"] = json!(self.logprobs);
+        }
+        line
     }
 }
 

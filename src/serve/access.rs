@@ -15,6 +15,9 @@ use super::problem::Problem;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// The scheme of keys, in any case (RFC 9110).
+const BEARER: &[u8] = b"bearer ";
+
 /// Headers of every answer.
 const HEADERS: [(HeaderName, &str); 4] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -61,8 +64,10 @@ pub(super) async fn require_key(State(access): State<Arc<Access>>, request: Requ
 
 /// Compare a request's key with all keys, in a time that depends on neither.
 fn has_key(access: &Access, headers: &HeaderMap) -> bool {
-    let given =
-        headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, key) = value.as_bytes().split_at_checked(BEARER.len())?;
+        scheme.eq_ignore_ascii_case(BEARER).then_some(key)
+    });
     // Hashes have one length, which the comparison needs.
     let given = Sha256::digest(given.unwrap_or_default());
     let equal = |key: &String| Sha256::digest(key.as_bytes()).ct_eq(&given);
@@ -80,8 +85,11 @@ fn allowed_origin(access: &Access, headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Refuse names of other machines, see [`Access::loopback_only`].
 fn check_host(access: &Access, headers: &HeaderMap) -> Result<(), Problem> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let Some(host) = host.filter(|_| access.loopback_only) else { return Ok(()) };
+    if !access.loopback_only {
+        return Ok(());
+    }
+    // A request without a name, or with one that is no text, names another machine too.
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
     let name = name.map_or(host, |(name, _)| name);
     match name == "localhost"
@@ -96,13 +104,13 @@ fn check_host(access: &Access, headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Refuse requests of other sites' pages. They cannot read an answer, but a picture or a stream that they load with
-/// GET would make the server work.
+/// Refuse requests of other sites' pages, but a link to the page and the check of health. They cannot read an answer,
+/// but a picture or a stream that they load with GET would make the server work.
 fn check_site(path: &str, headers: &HeaderMap) -> Result<(), Problem> {
     let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
-    match path.starts_with("/v1/") && matches!(site, Some("cross-site" | "same-site")) {
-        false => Ok(()),
-        true => {
+    match matches!(path, "/" | "/health") || !matches!(site, Some("cross-site" | "same-site")) {
+        true => Ok(()),
+        false => {
             let problem =
                 "Sec-Fetch-Site: the request comes from a page of another origin, which is not allowed";
             Err(Problem::request(StatusCode::FORBIDDEN, problem))

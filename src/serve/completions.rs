@@ -2,9 +2,8 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -14,12 +13,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::completion_reply::{Choice, Heading, Usage};
 use super::completion_request::CompletionRequest;
 use super::engine::Engine;
-use super::job::{Job, Piece};
+use super::job::{Job, Piece, Places};
 use super::options::Limits;
 use super::problem::Problem;
 use super::prompt_tokens::prompt_tokens;
-use super::state_token;
 use super::token::Token;
+use super::whole_body;
 use crate::inference::Model;
 use crate::inference::generate::{Opening, Specials, TextOptions, TypedPrompt};
 
@@ -37,6 +36,7 @@ struct Writing {
     pieces: UnboundedReceiver<Piece>,
     choices: Vec<Choice>,
     deadline: Instant,
+    places: Places,
 }
 
 /// Answer a request that came at `arrived`.
@@ -53,8 +53,9 @@ pub(super) async fn complete(
     }
     let (sender, receiver) = channel(EVENTS);
     // The task ends as soon as the client does not read any more. It holds the engine until then.
+    let last = limits.write;
     tokio::spawn(async move {
-        writing.send(&sender).await;
+        writing.send(&sender, last).await;
         drop(engine);
     });
     let mut response = Sse::new(ReceiverStream::new(receiver)).into_response();
@@ -71,7 +72,7 @@ async fn begin(
     limits: &Limits,
     arrived: Instant,
 ) -> Result<Writing, Problem> {
-    engine.check_writes()?;
+    let key = engine.state_key()?;
     let places = engine.places(request.texts())?;
     let seed = match (&request.state, request.seed) {
         (Some(_), seed) => seed,
@@ -82,7 +83,7 @@ async fn begin(
     let loaded = Arc::clone(&engine.model);
     let (typed, state, stops) = (request.prompts.clone(), request.state.clone(), request.stops.clone());
     let prepared = tokio::task::spawn_blocking(move || {
-        let saved = state.map(|state| state_token::decode(&state, &loaded)).transpose()?;
+        let saved = state.map(|state| key.decode(&state, &loaded)).transpose()?;
         let prompts = typed.into_iter().map(|typed| prompt(&loaded, typed, most));
         let prompts = prompts.collect::<Result<Vec<_>, _>>()?;
         Ok::<_, Problem>((prompts, Opening { saved, stops, seed }, Specials::of(&loaded)?))
@@ -91,7 +92,7 @@ async fn begin(
         prepared.await.map_err(|_| Problem::failure("the server failed at this request"))??;
     let usage = Usage::of_prompts(prompts.iter().map(TypedPrompt::token_count).sum());
     let deadline = arrived + limits.time;
-    let (prompts, echoed) = echoed(engine, prompts, &request, deadline).await?;
+    let (prompts, echoed) = echoed(engine, &places, prompts, &request, deadline).await?;
     let (sender, pieces) = unbounded_channel();
     let options = TextOptions {
         sampling: request.sampling,
@@ -110,17 +111,18 @@ async fn begin(
         pieces: sender,
         deadline,
         arrived,
-        places,
+        places: Arc::clone(&places),
     })?;
     let choices = echoed.into_iter().flat_map(|tokens| std::iter::repeat_n(tokens, request.best_of));
     let choices = choices.map(Choice::after).collect();
     let heading = Heading::new(model, seed);
-    Ok(Writing { request, heading, usage, pieces, choices, deadline })
+    Ok(Writing { request, heading, usage, pieces, choices, deadline, places })
 }
 
 /// The prompts, and for each its tokens if they are part of the answer.
 async fn echoed(
     engine: &Arc<Engine>,
+    places: &Places,
     prompts: Vec<TypedPrompt>,
     request: &CompletionRequest,
     deadline: Instant,
@@ -129,7 +131,7 @@ async fn echoed(
         let none = prompts.iter().map(|_| vec![]).collect();
         return Ok((prompts, none));
     };
-    let computed = engine.compute(move |model| {
+    let computed = engine.compute_within(Arc::clone(places), move |model| {
         let tokens = prompts.iter().map(|prompt| prompt_tokens(model, prompt, count));
         let tokens = tokens.collect::<crate::Result<Vec<_>>>()?;
         Ok((prompts, tokens))
@@ -150,6 +152,10 @@ fn prompt(model: &Model, typed: String, most: usize) -> Result<TypedPrompt, Prob
 impl Writing {
     /// Receive a piece and add it to its text. Return the number of the text.
     async fn receive(&mut self) -> Result<usize, Problem> {
+        // A piece that is ready would be received after the deadline too.
+        if self.deadline <= Instant::now() {
+            return Err(Problem::timeout());
+        }
         let piece = tokio::time::timeout_at(self.deadline.into(), self.pieces.recv()).await;
         let piece = match piece {
             Ok(Some(piece)) => piece,
@@ -187,22 +193,25 @@ impl Writing {
                 chosen.push(choice.take(index, logprobs.is_some()));
             }
         }
-        Ok(Json(self.heading.object(&chosen, Some(self.usage))).into_response())
+        let object = serde_json::to_vec(&self.heading.object(&chosen, Some(self.usage)));
+        let object = object.map_err(|_| Problem::failure("the answer is no JSON"))?;
+        Ok(whole_body::answer(object, self.deadline, self.places))
     }
 
-    /// Send the texts as they grow.
-    async fn send(mut self, client: &Sender<Result<Event, Infallible>>) {
+    /// Send the texts as they grow. A client that reads too slowly is waited for up to the deadline, and then up to
+    /// `last` for the end of the stream.
+    async fn send(mut self, client: &Sender<Result<Event, Infallible>>, last: Duration) {
+        let deadline = self.deadline.into();
         let ended = tokio::select! {
             () = client.closed() => return,
-            ended = self.send_pieces(client) => ended,
+            ended = tokio::time::timeout_at(deadline, self.send_pieces(client)) => ended,
         };
-        if let Err(problem) = ended {
-            send(client, &problem.json()).await;
-        } else if self.request.stream_usage {
-            send(client, &self.heading.object(&[], Some(self.usage))).await;
-        }
-        // Nothing is left to do if the client is gone.
-        let _ = client.send(Ok(Event::default().data(DONE))).await;
+        let ended = ended.unwrap_or_else(|_| Err(Problem::timeout()));
+        // What is left is small, and needs no place.
+        drop((self.pieces, self.places));
+        let usage = self.request.stream_usage.then_some(self.usage);
+        // Nothing is left to do if the client does not take the end.
+        let _ = tokio::time::timeout(last, send_end(client, &self.heading, usage, ended)).await;
     }
 
     async fn send_pieces(&mut self, client: &Sender<Result<Event, Infallible>>) -> Result<(), Problem> {
@@ -221,4 +230,19 @@ impl Writing {
 async fn send(client: &Sender<Result<Event, Infallible>>, object: &impl Serialize) {
     let event = Event::default().json_data(object).expect("an object of an answer is JSON");
     let _ = client.send(Ok(event)).await;
+}
+
+/// Send the end of a stream.
+async fn send_end(
+    client: &Sender<Result<Event, Infallible>>,
+    heading: &Heading,
+    usage: Option<Usage>,
+    ended: Result<(), Problem>,
+) {
+    match (ended, usage) {
+        (Err(problem), _) => send(client, &problem.json()).await,
+        (Ok(()), Some(usage)) => send(client, &heading.object(&[], Some(usage))).await,
+        (Ok(()), None) => {}
+    }
+    let _ = client.send(Ok(Event::default().data(DONE))).await;
 }

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Instant;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::job::{Job, Piece};
+use super::job::{Job, Piece, Places};
 use super::metrics::BundleMetrics;
 use super::report::report;
-use super::state_token;
+use super::state_token::StateKey;
 use super::token::Token;
 use crate::Result;
 use crate::inference::Model;
@@ -19,6 +18,8 @@ use crate::inference::generate::{Event, Session, TextId};
 /// The jobs of a bundle.
 pub(super) struct Crowd<'m> {
     model: &'m Model,
+    /// The key of the states of texts.
+    key: &'m StateKey,
     session: Session<'m>,
     /// Jobs without places, in the order of arrival.
     waiting: VecDeque<Job>,
@@ -46,15 +47,20 @@ struct Begun {
     deadline: Instant,
     arrived: Instant,
     /// Held until the last text has ended.
-    _places: OwnedSemaphorePermit,
+    _places: Places,
 }
 
 impl<'m> Crowd<'m> {
     /// No texts yet, and room for `streams` of them.
-    pub(super) fn new(model: &'m Model, streams: usize, metrics: &'m BundleMetrics) -> Result<Self> {
+    pub(super) fn new(
+        model: &'m Model,
+        key: &'m StateKey,
+        streams: usize,
+        metrics: &'m BundleMetrics,
+    ) -> Result<Self> {
         let session = Session::new(model.network.as_ref(), &model.device)?;
         let (waiting, writing) = (VecDeque::new(), BTreeMap::new());
-        Ok(Self { model, session, waiting, writing, streams, metrics, counted: (0, 0) })
+        Ok(Self { model, key, session, waiting, writing, streams, metrics, counted: (0, 0) })
     }
 
     /// Whether there is nothing to do.
@@ -168,7 +174,7 @@ impl<'m> Crowd<'m> {
             self.writing.remove(&event.id);
             // `leave` returns a text only if its state was asked for.
             if let Some(text) = self.session.leave(event.id)? {
-                state = Some(state_token::encode(&text, self.model)?);
+                state = Some(self.key.encode(&text, self.model)?);
             }
         }
         let (written, shown, finish) = (event.token.is_some(), event.shown, event.finish);

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use rnn_zoo_models::Precision;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::crowd::Crowd;
-use super::job::Job;
+use super::job::{Job, Places};
 use super::metrics::BundleMetrics;
 use super::problem::Problem;
 use super::report::report;
+use super::state_token::StateKey;
 use crate::inference::Model;
 use crate::{Error, Result};
 
@@ -19,18 +20,25 @@ pub(super) struct Engine {
     /// The model.
     pub model: Arc<Model>,
     precision: Precision,
-    jobs: Option<Sender<Job>>,
+    /// The thread that writes the texts of a language model.
+    writer: Option<Writer>,
     /// Places of texts that are written or wait.
     places: Arc<Semaphore>,
     /// The place of the one request at a time that is no text to write.
     work: Arc<Semaphore>,
 }
 
+/// The way to the thread of a language model.
+struct Writer {
+    jobs: Sender<Job>,
+    key: Arc<StateKey>,
+}
+
 impl Engine {
     /// Serve `model`: write at most `streams` texts at a time, and let `queue` more wait.
     ///
     /// # Errors
-    /// If the thread cannot be started.
+    /// If the parameters cannot be read again, or the thread cannot be started.
     pub(super) fn start(
         model: Model,
         precision: Precision,
@@ -38,43 +46,47 @@ impl Engine {
         metrics: BundleMetrics,
     ) -> Result<Self> {
         let model = Arc::new(model);
-        let jobs = match model.config.task.is_language_model() {
+        let writer = match model.config.task.is_language_model() {
             false => None,
             true => {
-                let (sender, receiver) = channel();
-                let model = Arc::clone(&model);
+                let (jobs, receiver) = channel();
+                let key = Arc::new(StateKey::of(&model)?);
+                let (model, own) = (Arc::clone(&model), Arc::clone(&key));
                 std::thread::Builder::new()
                     .name("rnn-texts".into())
-                    .spawn(move || precision.scope(|| write_texts(&model, streams, &receiver, &metrics)))
+                    .spawn(move || {
+                        precision.scope(|| write_texts(&model, &own, streams, &receiver, &metrics));
+                    })
                     .map_err(|error| Error::Message(format!("cannot start a thread: {error}")))?;
-                Some(sender)
+                Some(Writer { jobs, key })
             }
         };
-        let places = Arc::new(Semaphore::new(streams + queue));
-        Ok(Self { model, precision, jobs, places, work: Arc::new(Semaphore::new(1)) })
+        let places = Arc::new(Semaphore::new(place_count(streams, queue)));
+        Ok(Self { model, precision, writer, places, work: Arc::new(Semaphore::new(1)) })
     }
 
     /// Take places for `count` texts.
-    pub(super) fn places(&self, count: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(super) fn places(&self, count: usize) -> Result<Places, Problem> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        Arc::clone(&self.places).try_acquire_many_owned(count).map_err(|_| Problem::busy())
+        let places = Arc::clone(&self.places).try_acquire_many_owned(count);
+        places.map(Arc::new).map_err(|_| Problem::busy())
     }
 
-    /// Refuse a model that is no language model.
-    pub(super) fn check_writes(&self) -> Result<(), Problem> {
-        self.jobs()?;
-        Ok(())
+    /// Return the key of the states of texts. Refuse a model that is no language model.
+    pub(super) fn state_key(&self) -> Result<Arc<StateKey>, Problem> {
+        Ok(Arc::clone(&self.writer()?.key))
     }
 
-    fn jobs(&self) -> Result<&Sender<Job>, Problem> {
+    fn writer(&self) -> Result<&Writer, Problem> {
         let task = self.model.config.task;
         let problem = || Problem::field("model", format!("its task is {task}; only a language model writes"));
-        self.jobs.as_ref().ok_or_else(problem)
+        self.writer.as_ref().ok_or_else(problem)
     }
 
     /// Hand texts to the thread.
     pub(super) fn write(&self, job: Job) -> Result<(), Problem> {
-        self.jobs()?
+        self.writer()?
+            .jobs
             .send(job)
             .map_err(|_| Problem::failure("the thread of the bundle has ended; start the server again"))
     }
@@ -84,36 +96,50 @@ impl Engine {
         self: &Arc<Self>,
         work: impl FnOnce(&Model) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let place = self.places(1)?;
+        self.compute_within(self.places(1)?, work).await
+    }
+
+    /// As [`Engine::compute`], for a request that has places.
+    pub(super) async fn compute_within<T: Send + 'static>(
+        self: &Arc<Self>,
+        places: Places,
+        work: impl FnOnce(&Model) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
         let turn = Arc::clone(&self.work).acquire_owned().await;
         let turn = turn.map_err(|_| Problem::failure("the server ends"))?;
         let engine = Arc::clone(self);
         let computed = tokio::task::spawn_blocking(move || {
             // Held until the end of the work, also if the client is gone.
-            let _held = (place, turn);
+            let _held = (places, turn);
             engine.precision.scope(|| work(&engine.model))
         });
         computed.await.map_err(|_| Problem::failure("the server failed at this request"))?
     }
 }
 
+/// The places of `streams` texts that are written and `queue` texts that wait, at most as many as can be counted.
+fn place_count(streams: usize, queue: usize) -> usize {
+    streams.saturating_add(queue).min(Semaphore::MAX_PERMITS)
+}
+
 /// Write texts until no one can ask for more.
-fn write_texts(model: &Model, streams: usize, jobs: &Receiver<Job>, metrics: &BundleMetrics) {
+fn write_texts(model: &Model, key: &StateKey, streams: usize, jobs: &Receiver<Job>, metrics: &BundleMetrics) {
     // After an error all texts are dropped, which their requests notice, and the next ones begin anew.
-    while let Err(error) = write_until_error(model, streams, jobs, metrics) {
+    while let Err(error) = write_until_error(model, key, streams, jobs, metrics) {
         report(&format!("{}: {error}", model.path().display()));
     }
 }
 
 fn write_until_error(
     model: &Model,
+    key: &StateKey,
     streams: usize,
     jobs: &Receiver<Job>,
     metrics: &BundleMetrics,
 ) -> Result<()> {
     // The weights are packed at the first request, so a bundle that no one asks for takes less memory.
     let Ok(first) = jobs.recv() else { return Ok(()) };
-    let mut crowd = Crowd::new(model, streams, metrics)?;
+    let mut crowd = Crowd::new(model, key, streams, metrics)?;
     crowd.add(first);
     loop {
         if crowd.is_idle() {
@@ -122,5 +148,18 @@ fn write_until_error(
         }
         jobs.try_iter().for_each(|job| crowd.add(job));
         crowd.step()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_as_many_as_can_be_counted() {
+        assert_eq!(place_count(64, 0), 64);
+        for queue in [usize::MAX / 2, usize::MAX] {
+            assert_eq!(Semaphore::new(place_count(64, queue)).available_permits(), Semaphore::MAX_PERMITS);
+        }
     }
 }

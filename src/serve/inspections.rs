@@ -95,7 +95,7 @@ fn states(model: &Model, tokens: &[u32]) -> Result<(Vec<Vec<i32>>, Vec<f64>)> {
         let scores = network.outputs(&hidden.i(at..at + 1)?)?.to_dtype(DType::F32)?;
         let logprob = log_probability(&scores.flatten_all()?.to_vec1::<f32>()?, token);
         if !logprob.is_finite() {
-            return Err(Error::Message("the scores are NaN or infinite; train the model anew".into()));
+            return Err(model.failed("the scores are NaN or infinite; train the model anew"));
         }
         bits.push(-logprob / std::f64::consts::LN_2);
     }

@@ -1,5 +1,6 @@
 //! The work that a request hands to the thread of a bundle, and what comes back.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -7,6 +8,10 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::token::Token;
 use crate::inference::generate::{Finish, Opening, TextOptions, TypedPrompt};
+
+/// The places of the texts of a request. They are free when the texts have ended and the client has been given all of
+/// the answer, so that answers that no one reads do not pile up.
+pub(super) type Places = Arc<OwnedSemaphorePermit>;
 
 /// Texts to write.
 pub(super) struct Job {
@@ -27,8 +32,8 @@ pub(super) struct Job {
     pub deadline: Instant,
     /// When the request came.
     pub arrived: Instant,
-    /// The places of the texts, which become free when the job ends.
-    pub places: OwnedSemaphorePermit,
+    /// The places of the texts.
+    pub places: Places,
 }
 
 impl Job {

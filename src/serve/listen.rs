@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 
 use super::options::Limits;
+use super::paced::Paced;
 
 /// The most connections. Others wait in the system's queue.
 const CONNECTIONS: usize = 4096;
@@ -59,7 +60,8 @@ pub(super) async fn serve(
         let service = TowerToHyperService::new(router.clone());
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(limits.write));
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
+        let stream = Paced::new(Box::pin(stream), limits.time);
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             let _place = place;
             // A client that breaks the connection, does not read its answer, or sends no HTTP is no event.

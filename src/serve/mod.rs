@@ -2,7 +2,8 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `server.rs`, `listen.rs`, `report.rs` | the server from start to end; connections and their limits; messages |
+//! | `server.rs`, `report.rs` | the server from start to end; messages |
+//! | `listen.rs`, `paced.rs` | connections and their limits |
 //! | `options.rs` | options and limits |
 //! | `routes.rs`, `access.rs` | routes; keys, hosts, origins |
 //! | `completions.rs`, `completion_request.rs`, `completion_reply.rs` | `/v1/completions` |
@@ -12,11 +13,13 @@
 //! | `engine.rs`, `crowd.rs`, `job.rs` | the thread of a bundle, which writes all its texts side by side |
 //! | `library.rs` | the bundles, and their replacement while the server runs |
 //! | `state_token.rs` | the signed state of a text, which a client keeps |
-//! | `problem.rs`, `fields.rs` | errors in OpenAI's shape; the fields of a request |
+//! | `problem.rs`, `bodies.rs`, `fields.rs` | errors in OpenAI's shape; the body of a request and its fields |
+//! | `whole_body.rs` | the body of a whole completion |
 //! | `metrics.rs` | figures for Prometheus |
 //! | `page.rs`, `page/` | the page |
 
 mod access;
+mod bodies;
 mod completion_reply;
 mod completion_request;
 mod completions;
@@ -29,6 +32,7 @@ mod library;
 mod listen;
 mod metrics;
 mod options;
+mod paced;
 mod page;
 mod predictions;
 mod problem;
@@ -41,6 +45,7 @@ mod scores;
 mod server;
 mod state_token;
 mod token;
+mod whole_body;
 
 pub use options::{Access, BundleSource, Limits, Options};
 pub use server::Server;

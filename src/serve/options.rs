@@ -52,7 +52,7 @@ pub struct Access {
 pub struct Limits {
     /// The largest body of a request, in bytes.
     pub body: usize,
-    /// The most tokens of a prompt or input.
+    /// The most tokens of a prompt. Of inputs to predict, the most bytes of each; of texts to score, of all together.
     pub prompt: usize,
     /// The most tokens that a request may ask for.
     pub length: usize,
@@ -60,7 +60,8 @@ pub struct Limits {
     pub streams: usize,
     /// The most texts that wait for a place; further requests are answered with status 429.
     pub queue: usize,
-    /// The time of a request, from its last byte to the last byte of the answer.
+    /// The time of a request, from its last byte to the last of the answer that is handed to its connection; and the
+    /// time in which a client must take what is buffered for the connection.
     pub time: Duration,
     /// The time in which a client must send a request's header, and again its body.
     pub read: Duration,

@@ -91,11 +91,11 @@ impl Request {
         let json = |answers: Vec<Answer>| answers.into_iter().map(|answer| answer.json);
         if !tables {
             let data = read_texts(model, &self.inputs).map_err(about_input)?;
-            return Ok(json(answer(model, &data).map_err(about_input)?).collect());
+            return Ok(json(answer(model, &data)?).collect());
         }
         let mut found = vec![];
         for input in &self.inputs {
-            found.extend(json(self.answer_table(model, input).map_err(about_input)?));
+            found.extend(json(self.answer_table(model, input)?));
         }
         Ok(found)
     }
@@ -142,8 +142,8 @@ impl Request {
 
     /// Answer a table of series, or words with their columns. It is read from a file of a name that the server chooses,
     /// because tables may be larger than memory elsewhere and are read from files only.
-    fn answer_table(&self, model: &Model, table: &str) -> Result<Vec<Answer>> {
-        let failed = |error: std::io::Error| Error::Message(format!("a temporary file: {error}"));
+    fn answer_table(&self, model: &Model, table: &str) -> Result<Vec<Answer>, Problem> {
+        let failed = |error: std::io::Error| Problem::failure(format!("a temporary file: {error}"));
         let suffix = format!(".{}", self.format);
         let mut file = tempfile::Builder::new().suffix(&suffix).tempfile().map_err(failed)?;
         file.write_all(table.as_bytes()).map_err(failed)?;
@@ -154,17 +154,38 @@ impl Request {
         let start = self.at.clone().map(ForecastStart::At);
         let forecasting = start.map(|start| ForecastSpec { start, ..ForecastSpec::default() });
         let spec = DataSpec { series_column, forecasting, ..DataSpec::new(&path) };
-        let spec = task.question_data(spec, &model.config.schema)?;
-        let data = task.read_questions(&spec, Some(crate::data::Split::All), model.names())?;
-        answer(model, &data)
+        let data = task
+            .question_data(spec, &model.config.schema)
+            .and_then(|spec| task.read_questions(&spec, Some(crate::data::Split::All), model.names()))
+            .map_err(about_input)?;
+        Ok(answer(model, &data)?)
     }
 }
 
-/// An error about the inputs, without the name of a file that the client does not know.
+/// An error of reading the inputs, without the name of a file that the client does not know.
 fn about_input(error: Error) -> Problem {
     match error {
-        Error::File { problem, .. } => Problem::field("input", problem),
-        Error::Invalid { problem, .. } => Problem::field("input", problem),
-        error => Problem::field("input", error),
+        Error::File { problem, .. } | Error::Invalid { problem, .. } | Error::Unsuited { problem, .. } => {
+            Problem::field("input", problem)
+        }
+        error @ Error::Message(_) => Problem::field("input", error),
+        error => Problem::failure(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_the_server_are_no_errors_of_the_input() {
+        let kind =
+            |problem: Problem| problem.json()["error"]["type"].as_str().unwrap_or_default().to_string();
+        let tensor = || Error::Tensor(candle_core::Error::Msg("no memory".into()));
+        assert_eq!(kind(about_input(tensor())), "server_error");
+        assert_eq!(kind(about_input(Error::file("a.csv", "line 1: x"))), "invalid_request_error");
+        // Answering reads no input any more.
+        assert_eq!(kind(Problem::from(tensor())), "server_error");
+        assert_eq!(kind(Problem::from(Error::file("m", "overflows"))), "server_error");
     }
 }

@@ -5,11 +5,11 @@ use candle_core::{DType, Tensor};
 use rnn_zoo_models::State;
 
 use super::token::Token;
+use crate::Result;
 use crate::inference::Model;
 use crate::inference::evaluate::WINDOW;
 use crate::inference::generate::TypedPrompt;
 use crate::logits::log_probability;
-use crate::{Error, Result};
 
 /// Read a prompt from a state of zero. Return each token with its `count` most probable alternatives, and the number
 /// of characters before it.
@@ -35,7 +35,7 @@ pub(super) fn prompt_tokens(
         for (scores, &token) in scores.to_dtype(DType::F32)?.to_vec2::<f32>()?.iter().zip(window) {
             let logprob = log_probability(scores, token);
             if !logprob.is_finite() {
-                return Err(Error::Message("the scores are NaN or infinite; train the model anew".into()));
+                return Err(model.failed("the scores are NaN or infinite; train the model anew"));
             }
             found.push((Token::new(model, token, logprob, scores, count)?, characters));
             characters += decoder.push(token).chars().count();

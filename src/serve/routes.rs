@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::{Body, to_bytes};
-use axum::extract::{MatchedPath, Query, Request, State};
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{MatchedPath, Path as UrlPath, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +16,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use super::access::{guard, require_key};
+use super::bodies::Bodies;
 use super::completion_request::CompletionRequest;
 use super::completions::complete;
 use super::engine::Engine;
@@ -29,13 +31,28 @@ use crate::Result;
 /// Fields of a completion that are texts, also where they look like numbers.
 const TEXTS: [&str; 5] = ["model", "prompt", "state", "stop", "user"];
 
+/// The most requests that read the runs or wait for their turn.
+const RUNS_PLACES: usize = 8;
+
 /// What the routes share.
 pub(super) struct Shared {
     pub library: Arc<Library>,
     pub metrics: Arc<Metrics>,
     pub options: Arc<Options>,
+    bodies: Bodies,
+    /// Places of requests that read the runs or wait for their turn.
+    runs_places: Semaphore,
     /// The turn of the one request at a time that reads the runs, which may be large.
-    pub runs: Arc<Semaphore>,
+    runs: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// What the routes of a server with these bundles share.
+    pub(super) fn new(library: Library, metrics: Arc<Metrics>, options: Options) -> Self {
+        let bodies = Bodies::new(options.limits.body);
+        let (runs_places, runs) = (Semaphore::new(RUNS_PLACES), Arc::new(Semaphore::new(1)));
+        Self { library: Arc::new(library), metrics, options: Arc::new(options), bodies, runs_places, runs }
+    }
 }
 
 type App = State<Arc<Shared>>;
@@ -46,7 +63,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     let access = Arc::new(shared.options.access.clone());
     Router::new()
         .route("/v1/models", get(models))
-        .route("/v1/models/{name}", get(model))
+        .route("/v1/models/{*name}", get(model))
         .route("/v1/completions", post(completions).get(completions_of_query))
         .route("/v1/predict", post(predict))
         .route("/v1/score", post(score))
@@ -94,19 +111,21 @@ async fn models(State(shared): App) -> Json<Value> {
     Json(json!({ "object": "list", "data": models }))
 }
 
-async fn model(State(shared): App, axum::extract::Path(name): axum::extract::Path<String>) -> Answered {
+/// A model, whose name may have slashes, as on the hub.
+async fn model(State(shared): App, name: Result<UrlPath<String>, PathRejection>) -> Answered {
+    let UrlPath(name) = name.map_err(|_| Problem::field("model", "is not UTF-8; see /v1/models for all"))?;
     let (name, engine) = shared.library.get(Some(&name))?;
     Ok(Json(described(name, &engine)).into_response())
 }
 
 async fn all_runs(State(shared): App) -> Answered {
-    shared.of_runs(|folder| Ok(runs::runs(folder))).await
+    shared.timed(shared.of_runs(|folder| Ok(runs::runs(folder)))).await
 }
 
 async fn run_sample(State(shared): App, Query(pairs): Query<Vec<(String, String)>>) -> Answered {
     let run = pairs.into_iter().find_map(|(name, value)| (name == "run").then_some(value));
     let run = run.ok_or_else(|| Problem::field("run", "is missing; expected the name of a run"))?;
-    shared.of_runs(move |folder| samples::sample(folder, &run)).await
+    shared.timed(shared.of_runs(move |folder| samples::sample(folder, &run))).await
 }
 
 /// A model in OpenAI's shape, with its task.
@@ -160,8 +179,13 @@ async fn completions_of_query(State(shared): App, Query(pairs): Query<Vec<(Strin
         true => Value::String(text),
         false => serde_json::from_str(&text).unwrap_or(Value::String(text)),
     };
-    let mut values: Map<String, Value> =
-        pairs.into_iter().map(|(name, text)| (name.clone(), value(&name, text))).collect();
+    let mut values = Map::new();
+    for (name, text) in pairs {
+        let value = value(&name, text);
+        if values.insert(name.clone(), value).is_some() {
+            return Err(Problem::field(&name, "is given twice; expected once"));
+        }
+    }
     values.insert("stream".into(), Value::Bool(true));
     shared.complete(Fields::new(values)).await
 }
@@ -189,44 +213,23 @@ impl Shared {
     async fn of_runs(
         &self,
         answer: impl FnOnce(&Path) -> Result<Value, Problem> + Send + 'static,
-    ) -> Answered {
+    ) -> Result<Value, Problem> {
         let Some(folder) = self.options.runs.clone() else {
             let problem = "no folder of runs is served; start the server with one";
             return Err(Problem::request(StatusCode::NOT_FOUND, problem));
         };
+        let _place = self.runs_places.try_acquire().map_err(|_| Problem::busy())?;
         let turn = Arc::clone(&self.runs).acquire_owned().await;
         let found = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             answer(&folder)
         });
-        let found = found.await.map_err(|_| Problem::failure("the runs cannot be read"))?;
-        Ok(Json(found?).into_response())
+        found.await.map_err(|_| Problem::failure("the runs cannot be read"))?
     }
 
     /// Read the body of a request, within its size and time.
     async fn fields(&self, headers: &HeaderMap, body: Body) -> Result<Fields, Problem> {
-        let limits = &self.options.limits;
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        // Web pages of other origins can send any other type without asking.
-        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-            let problem = "Content-Type: expected application/json";
-            return Err(Problem::request(StatusCode::UNSUPPORTED_MEDIA_TYPE, problem));
-        }
-        let too_large = || {
-            let problem = format!("body: is larger than {} bytes; send less", limits.body);
-            Problem::request(StatusCode::PAYLOAD_TOO_LARGE, problem)
-        };
-        let announced =
-            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length: u64| length > limits.body as u64) {
-            return Err(too_large());
-        }
-        let read = tokio::time::timeout(limits.read, to_bytes(body, limits.body)).await;
-        let read = read.map_err(|_| {
-            let problem = format!("body: does not end within {} seconds", limits.read.as_secs());
-            Problem::request(StatusCode::REQUEST_TIMEOUT, problem)
-        })?;
-        Fields::parse(&read.map_err(|_| too_large())?)
+        self.bodies.fields(headers, body, &self.options.limits).await
     }
 
     fn model(&self, fields: &mut Fields) -> Result<(&str, Arc<Engine>), Problem> {

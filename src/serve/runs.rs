@@ -1,8 +1,10 @@
 //! `/v1/runs`: the reports and settings of the runs under a folder, also of those that still train.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::bundle::{CONFIG, METRICS, MODEL, RECIPE};
@@ -17,20 +19,23 @@ const MOST_RUNS: usize = 64;
 /// The most folders that are looked into.
 const MOST_FOLDERS: usize = 4096;
 
-/// The most reports of a run that are sent. Of more, every second, third, ... is.
+/// The most reports of a run that are sent, and one more for each split. Of more, every second, third, ... of each
+/// split is, and its last.
 const MOST_REPORTS: usize = 2000;
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 32 << 20;
 
 /// The runs under `folder`: name, whether a text of the run can be had, reports, settings. Files that cannot be read,
-/// or are half written, are left out.
+/// or are half written, are left out. `truncated` tells whether there are more runs than are sent.
 pub(super) fn runs(folder: &Path) -> Value {
-    let runs = Run::all(folder).into_iter().map(|run| {
-        let (reports, settings) = (reports(&run.path), settings(&run.path));
+    let (runs, truncated) = Run::all(folder);
+    let runs = runs.into_iter().map(|run| {
+        let metrics = text(&run.path.join(METRICS)).unwrap_or_default();
+        let (reports, settings) = (reports(&metrics), settings(&run.path));
         json!({ "name": run.name, "writes": run.writes(), "reports": reports, "settings": settings })
     });
-    json!({ "object": "list", "data": runs.collect::<Vec<_>>() })
+    json!({ "object": "list", "data": runs.collect::<Vec<_>>(), "truncated": truncated })
 }
 
 /// A run under a folder.
@@ -41,11 +46,12 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Find the runs under `folder`, in the order of their names.
-    pub(super) fn all(folder: &Path) -> Vec<Self> {
+    /// Find the runs under `folder`, in the order of their names. Return whether there are more.
+    pub(super) fn all(folder: &Path) -> (Vec<Self>, bool) {
         let mut found = vec![];
         let (mut open, mut looked) = (vec![(folder.to_path_buf(), 0)], 0);
-        while let Some((path, depth)) = open.pop().filter(|_| looked < MOST_FOLDERS) {
+        while looked < MOST_FOLDERS {
+            let Some((path, depth)) = open.pop() else { break };
             looked += 1;
             if path.join(METRICS).is_file() {
                 found.push(path);
@@ -53,12 +59,13 @@ impl Run {
                 open.extend(folders(&path).into_iter().map(|path| (path, depth + 1)));
             }
         }
+        let truncated = !open.is_empty() || found.len() > MOST_RUNS;
         found.sort();
         let named = |path: PathBuf| {
             let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
             Self { name, path }
         };
-        found.into_iter().take(MOST_RUNS).map(named).collect()
+        (found.into_iter().take(MOST_RUNS).map(named).collect(), truncated)
     }
 
     /// Whether the run is a language model with a checkpoint.
@@ -84,11 +91,26 @@ fn text(path: &Path) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 
-fn reports(run: &Path) -> Vec<Value> {
-    let text = text(&run.join(METRICS)).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
+/// The split of a report.
+#[derive(Deserialize)]
+struct ReportSplit {
+    split: Option<String>,
+}
+
+/// The reports of a run. Of many, each split is thinned by itself, since splits may take turns, and keeps its last.
+fn reports(metrics: &str) -> Vec<Value> {
+    let lines: Vec<&str> = metrics.lines().collect();
     let every = lines.len().div_ceil(MOST_REPORTS).max(1);
-    lines.iter().step_by(every).filter_map(|line| serde_json::from_str(line).ok()).collect()
+    let mut splits: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
+    for (at, line) in lines.iter().enumerate() {
+        if let Ok(ReportSplit { split }) = serde_json::from_str(line) {
+            splits.entry(split).or_default().push(at);
+        }
+    }
+    let kept = splits.values().flat_map(|split| split.iter().rev().step_by(every));
+    let mut kept: Vec<usize> = kept.copied().collect();
+    kept.sort_unstable();
+    kept.into_iter().filter_map(|at| serde_json::from_str(lines[at]).ok()).collect()
 }
 
 fn settings(run: &Path) -> Value {
@@ -128,5 +150,42 @@ mod tests {
         write("a/deep/er/model.safetensors", "");
         let found = runs(folder.path());
         assert_eq!((&found["data"][0]["writes"], &found["data"][1]["writes"]), (&json!(false), &json!(true)));
+    }
+
+    #[test]
+    fn splits_that_take_turns_are_thinned_each_with_its_last_report() {
+        let line = |step: usize| {
+            let split = ["train", "valid"][step % 2];
+            format!("{{\"step\":{step},\"split\":\"{split}\"}}\n")
+        };
+        let count = 2 * MOST_REPORTS + 3;
+        let found = reports(&(0..count).map(line).collect::<String>());
+        let steps = |split: &str| -> Vec<u64> {
+            let own = found.iter().filter(|report| report["split"] == split);
+            own.map(|report| report["step"].as_u64().unwrap()).collect()
+        };
+        assert!(found.len() <= MOST_REPORTS + 2, "{}", found.len());
+        for (split, last) in [("train", count - 1), ("valid", count - 2)] {
+            let steps = steps(split);
+            assert_eq!(
+                (steps.len(), steps.last()),
+                ((count / 2).div_ceil(3), Some(&(last as u64))),
+                "{split}"
+            );
+        }
+        assert!(found.is_sorted_by_key(|report| report["step"].as_u64()));
+    }
+
+    #[test]
+    fn runs_that_are_left_out_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for run in 0..=MOST_RUNS {
+            assert_eq!(runs(folder.path())["truncated"], false, "{run}");
+            let path = folder.path().join(run.to_string());
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join(METRICS), "{}\n").unwrap();
+        }
+        let found = runs(folder.path());
+        assert_eq!((found["data"].as_array().unwrap().len(), &found["truncated"]), (MOST_RUNS, &json!(true)));
     }
 }

@@ -26,7 +26,7 @@ const SEED: u64 = 1;
 /// If no run has that name, it has no checkpoint yet, or it is no language model.
 pub(super) fn sample(folder: &Path, name: &str) -> Result<Value, Problem> {
     // A run is found among those that are listed, so that no path of a request reaches the file system.
-    let run = Run::all(folder).into_iter().find(|run| run.name == name).ok_or_else(|| {
+    let run = Run::all(folder).0.into_iter().find(|run| run.name == name).ok_or_else(|| {
         let problem = format!("run: {name:?} is none of the runs; see /v1/runs");
         Problem::request(StatusCode::NOT_FOUND, problem)
     })?;

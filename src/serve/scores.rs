@@ -32,19 +32,8 @@ pub(super) async fn score(
     let data = engine.compute(move |model| {
         let scores = score_lines(model, &texts)?;
         let tokenizer = model.tokenizer()?;
-        let shown = |id: &u32| tokenizer.token_text(*id).unwrap_or_default().into_owned();
-        let object = |(text, score): (&String, &crate::inference::score::LineScore)| {
-            let mut object = json!({
-                "logprob": score.logprob(), "tokens": score.tokens.len(),
-                "unknown": score.unknown.total(), "text": text,
-            });
-            if tokens {
-                object["token_texts"] = json!(score.tokens.iter().map(shown).collect::<Vec<_>>());
-                object["token_logprobs"] = json!(score.logprobs);
-            }
-            object
-        };
-        Ok(texts.iter().zip(&scores).map(object).collect::<Vec<_>>())
+        let scored = texts.iter().zip(&scores);
+        Ok(scored.map(|(text, score)| score.json(tokenizer, text, tokens)).collect::<Vec<_>>())
     });
     Ok(json!({ "object": "list", "model": model, "data": data.await? }))
 }

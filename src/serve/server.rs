@@ -4,8 +4,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::Semaphore;
-
 use super::library::Library;
 use super::listen::serve;
 use super::metrics::Metrics;
@@ -35,9 +33,7 @@ impl Server {
             Error::invalid("port", format!("{problem}; give another, or 0 for any that is free"))
         })?;
         listener.set_nonblocking(true).map_err(failed)?;
-        let (library, options) = (Arc::new(library), Arc::new(options));
-        let runs = Arc::new(Semaphore::new(1));
-        Ok(Self { listener, shared: Arc::new(Shared { library, metrics, options, runs }), stamps })
+        Ok(Self { listener, shared: Arc::new(Shared::new(library, metrics, options)), stamps })
     }
 
     /// Return the address that the server listens on.

@@ -106,6 +106,14 @@ fn other_files_are_refused_as_saved_texts() {
     other[place("\"shape\":[1,1,8]") + 13] = b'4'; // half the numbers, in the same place
     folder.write("odd", &other);
     folder.refused("generate m --state odd", 1, &["odd: is not a safetensors file"]);
+    // A hidden state of NaN.
+    let mut other = bytes.clone();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let at = 8 + length + header["h"]["data_offsets"][0].as_u64().unwrap() as usize;
+    other[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    folder.write("nan", &other);
+    folder.refused("generate m --state nan", 1, &["nan: tensor h has values that are NaN"]);
     // A moved model is the same model.
     std::fs::rename(folder.path("m"), folder.path("moved")).unwrap();
     assert!(!folder.done("generate moved --state s --length 5").is_empty());

@@ -11,10 +11,10 @@ fn get(path: &str, more: &str) -> Vec<u8> {
 #[test]
 fn keys_open_every_route_but_health_and_the_page() {
     let folder = Folder::with_model();
-    folder.write("keys", "first-key\n\n second-key \n");
+    folder.write("keys", "\u{feff}first-key\n\n second-key \n");
     let server = Server::start(&folder, "m --api-key-file keys");
     let status = |key: &str| server.send(&get("/v1/models", &format!("Authorization: {key}\r\n"))).status;
-    assert_eq!(["Bearer first-key", "Bearer second-key"].map(status), [200, 200]);
+    assert_eq!(["Bearer first-key", "bearer second-key"].map(status), [200, 200]);
     for key in ["Bearer first-ke", "Bearer first-key2", "Bearer ", "Basic first-key", "first-key", ""] {
         assert_eq!(status(key), 401, "{key}");
     }
@@ -42,6 +42,10 @@ fn other_hosts_and_origins_are_refused_unless_allowed() {
     ] {
         assert_eq!(server.send(&get("/v1/models", &format!("Host: {host}\r\n"))).status, status, "{host}");
     }
+    let nameless = b"GET /v1/models HTTP/1.1\r\nConnection: close\r\n\r\n";
+    assert_eq!(server.send(nameless).status, 403);
+    let foreign = "Host: l\u{f6}calhost\r\n";
+    assert_eq!(server.send(&get("/v1/models", foreign)).status, 403);
     let of = |origin: &str| server.send(&get("/v1/models", &format!("Origin: {origin}\r\n"))).header;
     assert!(of("https://a.example").contains("access-control-allow-origin: https://a.example"));
     for other in ["https://b.example", "https://a.example.b", "null"] {
@@ -59,7 +63,11 @@ fn other_hosts_and_origins_are_refused_unless_allowed() {
         let reply = server.send(&get(path, &format!("Sec-Fetch-Site: {site}\r\n{more}")));
         assert_eq!(reply.status, status, "{site} {more}");
     }
-    assert_eq!(server.send(&get("/", "Sec-Fetch-Site: cross-site\r\n")).status, 200);
+    for (path, status) in
+        [("/", 200), ("/health", 200), ("/metrics", 403), ("/props", 403), ("/runs.js", 403)]
+    {
+        assert_eq!(server.send(&get(path, "Sec-Fetch-Site: cross-site\r\n")).status, status, "{path}");
+    }
     // A page of another origin can post without asking only in types that are refused.
     let plain = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n\
                   Connection: close\r\nContent-Length: 2\r\n\r\n{}";
@@ -78,6 +86,18 @@ fn command_line_refuses_what_is_unsafe_or_cannot_be_served() {
     folder.refused("serve other", 1, &["other"]);
     folder.refused("serve m --runs nowhere", 2, &["--runs", "nowhere is not a folder"]);
     folder.refused("serve", 2, &["BUNDLE"]);
+    for (flag, count) in [("--queue", "9223372036854775807"), ("--streams", "18446744073709551615")] {
+        folder.refused(&format!("serve m {flag} {count}"), 2, &[flag, "to 1000000"]);
+    }
+    for origin in ["https://example.org/", "example.org", "HTTPS://example.org"] {
+        folder.refused(
+            &format!("serve m --allow-origin {origin}"),
+            2,
+            &["--allow-origin", "as browsers send it"],
+        );
+    }
+    folder.write("large", "a\n".repeat(1 << 20));
+    folder.refused("serve m --api-key-file large", 1, &["large", "more than 1048576 bytes"]);
     folder.refused("serve m --timeout 0", 2, &["--timeout", "seconds from 0.001 to 86400"]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 
 use super::client::Server;
@@ -208,7 +211,14 @@ fn state_goes_on_on_another_server_of_the_same_bundle_only() {
     let state = first["state"].as_str().unwrap().to_string();
     let changed = format!("{}A{}", &state[..400], &state[401..]);
     let with = |model: &str, state: &str| json!({"model": model, "state": state}).to_string();
+    // The fingerprint, which every client can read, does not sign.
+    let bytes = STANDARD.decode(&state).unwrap();
+    let fingerprint = server.get("/v1/models/m").json()["fingerprint"].as_str().unwrap().to_string();
+    let mut signer = Hmac::<sha2::Sha256>::new_from_slice(fingerprint.as_bytes()).unwrap();
+    signer.update(&bytes[32..]);
+    let forged = STANDARD.encode([&signer.finalize().into_bytes()[..], &bytes[32..]].concat());
     for (body, mention) in [
+        (with("m", &forged), "was changed"),
         (with("other", &state), "belongs to another bundle"),
         (with("m", &changed), "was changed"),
         (with("m", "bm8="), "is not a state"),
@@ -245,6 +255,8 @@ fn streams_have_the_form_that_clients_expect() {
     let got = server.get("/v1/completions?prompt=the&max_tokens=5&seed=3");
     let line = folder.done("generate m --prompt the --length 5 --seed 3");
     assert_eq!(format!("the{}\n", got.streamed().concat()), line);
+    let twice = server.get("/v1/completions?prompt=the&prompt=a");
+    assert_eq!((twice.status, &twice.json()["error"]["param"]), (400, &json!("prompt")));
 }
 
 #[test]

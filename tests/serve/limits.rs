@@ -74,6 +74,37 @@ fn client_that_does_not_read_loses_its_connection_and_its_place() {
 }
 
 #[test]
+fn text_that_no_one_reads_keeps_its_place_up_to_its_time() {
+    let folder = Folder::with_model();
+    let start = |more: &str| Server::start(&folder, &format!("{LONG} --streams 1 --queue 0 {more}"));
+    let short = |server: &Server| server.post("/v1/completions", r#"{"max_tokens": 1}"#).status;
+    let server = start("--write-timeout 60");
+    let mut unread = server.connect();
+    // More bytes than the system takes from the server.
+    let body = r#"{"max_tokens": 40000, "logprobs": 20, "stream": true}"#;
+    unread.write_all(&post("/v1/completions", body, "")).unwrap();
+    let written = || server.metric("rnn_tokens_total{kind=\"completion\"") == 40000.;
+    server.until("the text is written", written);
+    assert_eq!(short(&server), 429);
+    drop(unread);
+    server.until("the place is free", || short(&server) == 200);
+
+    let server = start("--write-timeout 60 --timeout 1");
+    let mut unread = server.connect();
+    unread.write_all(&post("/v1/completions", &long(r#", "logprobs": 20"#), "")).unwrap();
+    server.until("the text begins", || server.metric("rnn_streams{") == 1.);
+    server.until("the place is free", || short(&server) == 200);
+}
+
+#[test]
+fn echoed_tokens_need_no_place_of_their_own() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m --streams 1 --queue 0");
+    let body = json!({"prompt": "the", "echo": true, "logprobs": 1, "max_tokens": 1});
+    assert_eq!(server.ask("/v1/completions", &body)["choices"][0]["logprobs"]["tokens"][0], "t");
+}
+
+#[test]
 fn request_ends_at_its_time() {
     let folder = Folder::with_model();
     let server = Server::start(&folder, &format!("{LONG} --timeout 0.5"));

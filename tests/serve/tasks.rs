@@ -192,6 +192,12 @@ fn server_describes_itself() {
     assert_eq!(models["data"][0]["task"], "lm");
     assert_eq!(server.get("/v1/models/m").json(), models["data"][0]);
     assert_eq!(server.get("/v1/models/x").status, 404);
+    // A bundle of the hub has a slash in its name.
+    let slash = server.get("/v1/models/me/my-gru").json();
+    assert_eq!(slash["error"]["code"], "model_not_found", "{slash}");
+    let foreign = server.get("/v1/models/%FF");
+    assert_eq!((foreign.status, &foreign.json()["error"]["param"]), (400, &json!("model")));
+    assert_eq!(runs["truncated"], false);
     let props = server.get("/props").json();
     assert_eq!((&props["limits"]["streams"], &props["models"][0]["id"]), (&json!(3), &json!("m")));
     assert_eq!(props["models"][0]["network"]["rnn"]["hidden_size"], 8);

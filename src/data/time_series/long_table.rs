@@ -31,6 +31,12 @@ use crate::{Error, Result};
 /// The most steps of a series, in times its rows: more gaps than rows by this factor are an error in a timestamp.
 const MOST_GAPS: i64 = 100;
 
+/// The most values of a table with its gaps filled, in times the values that it has.
+const MOST_FILLED: usize = 10;
+
+/// Values that a table with its gaps filled may have besides, since small tables may have many gaps.
+const MORE_FILLED: usize = 1_000_000;
+
 /// Read a long table.
 ///
 /// # Errors
@@ -202,11 +208,21 @@ fn assemble(
     let targets: Vec<String> = places.targets.iter().map(|&at| rows.names[at].clone()).collect();
     let time = places.time.map(|at| rows.names[at].clone());
     let mut table = TimeTable { grid, targets, time, series: vec![], notes: vec![] };
-    let mut gaps = 0;
+    let columns = places.targets.len() + places.covariates.len();
+    let most = (MOST_FILLED * rows.rows.len()).saturating_mul(columns).saturating_add(MORE_FILLED);
+    let (mut gaps, mut filled) = (0, 0_usize);
     for ((name, own), times) in groups.iter().zip(times) {
         let steps = steps(rows, own, times, table.grid.as_ref())?;
         let length = steps.last().map_or(0, |last| last + 1);
         gaps += length - own.len();
+        filled = filled.saturating_add(length.saturating_mul(columns));
+        if filled > most {
+            let problem = format!(
+                "the table has {} without a row up to here, too many to fill; is the time right?",
+                counted(gaps as u64, "step")
+            );
+            return Err(rows.problem(own.last().copied().unwrap_or(0), problem));
+        }
         let column = |at: usize| -> Result<Vec<f64>> {
             let mut values = vec![f64::NAN; length];
             for (&row, &step) in own.iter().zip(&steps) {
@@ -273,4 +289,24 @@ fn steps(rows: &TableRows, own: &[usize], times: &[i64], grid: Option<&TimeGrid>
         steps.push(step as usize);
     }
     Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_that_would_take_much_memory_are_refused() {
+        let columns = TimeColumns { time: Some("step".into()), ..TimeColumns::default() };
+        let read = |last: usize| {
+            let file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+            let rows: String = (0..12_000).chain([last]).map(|step| format!("{step},1\n")).collect();
+            std::fs::write(file.path(), format!("step,value\n{rows}")).unwrap();
+            read(file.path(), &columns)
+        };
+        assert_eq!(read(1_100_000).unwrap().series[0].values.len(), 1_100_001);
+        let error = read(1_190_000).unwrap_err().to_string();
+        let expected = "line 12002: the table has 1,178,000 steps without a row up to here, too many to fill; is the time right?";
+        assert!(error.ends_with(expected), "{error}");
+    }
 }

@@ -33,6 +33,9 @@ const ENTRY: &str = "rnn_zoo_text";
 /// The largest header of a file, in bytes: far more than the text that can be held back.
 const LARGEST_HEADER: u64 = 16 << 20;
 
+/// The largest magnitude of a value of a state. A hidden state rarely exceeds 1, a cell state the number of its steps.
+const LARGEST_VALUE: f64 = 1e9;
+
 /// The entry in the file's metadata.
 #[derive(Serialize, Deserialize)]
 struct StateEntry {
@@ -146,6 +149,13 @@ impl SavedText {
             if found.dims() != zero.dims() {
                 let (found, expected) = (found.dims(), zero.dims());
                 return Err(broken(format!("tensor {name} has shape {found:?}, not {expected:?}")));
+            }
+            let values = found.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+            // NaN is in no range.
+            if !values.iter().all(|value| (-LARGEST_VALUE..=LARGEST_VALUE).contains(value)) {
+                return Err(broken(format!(
+                    "tensor {name} has values that are NaN or beyond {LARGEST_VALUE:e}"
+                )));
             }
             Ok(found.to_dtype(zero.dtype())?.to_device(zero.device())?)
         };

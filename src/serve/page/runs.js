@@ -6,11 +6,13 @@ const LOOK = 2000;
 const [WIDTH, HEIGHT, MARGIN] = [760, 320, 48];
 
 let runs = [];
+/** Whether the folder has more runs than are sent. */
+let truncated = false;
 /** The names of the runs that are not drawn. */
 const hidden = new Set();
 let timer = null;
-/** The name of the run whose text is shown, and its reports at the time of that text. */
-let sampled = { name: null, reports: 0 };
+/** The name of the run whose text is shown, and its newest step at the time of that text. */
+let sampled = { name: null, step: 0 };
 
 /** Start the pane. */
 export function startRuns() {
@@ -27,9 +29,9 @@ export function runsShown(shown) {
 
 async function look() {
   try {
-    const { data } = await ask("/v1/runs");
-    if (JSON.stringify(data) === JSON.stringify(runs)) return;
-    runs = data;
+    const found = await ask("/v1/runs");
+    if (found.truncated === truncated && JSON.stringify(found.data) === JSON.stringify(runs)) return;
+    [runs, truncated] = [found.data, found.truncated];
   } catch (error) {
     clearInterval(timer);
     showProblem(error);
@@ -46,23 +48,24 @@ async function look() {
   if (focused) byId("run-list").querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();
   show();
   const run = runs.find(({ name }) => name === sampled.name);
-  if (run && run.reports.length !== sampled.reports) sample(run);
+  if (run && newestStep(run) !== sampled.step) sample(run);
 }
 
 /** Show a text by the newest checkpoint of a run. It is asked for again whenever the run has reported. */
 async function sample(run) {
-  sampled = { name: run.name, reports: run.reports.length };
+  sampled = { name: run.name, step: newestStep(run) };
   try {
     const { text } = await ask(`/v1/runs/sample?run=${encodeURIComponent(run.name)}`);
     if (sampled.name !== run.name) return;
-    const step = run.reports.at(-1)?.step ?? 0;
-    byId("sample").querySelector("figcaption").textContent = `${run.name} at step ${step} writes:`;
+    byId("sample").querySelector("figcaption").textContent = `${run.name} at step ${newestStep(run)} writes:`;
     byId("sample").querySelector("pre").textContent = text;
     byId("sample").hidden = false;
   } catch (error) {
     showProblem(error);
   }
 }
+
+const newestStep = (run) => run.reports.at(-1)?.step ?? 0;
 
 const colour = (at) => `hsl(${(at * 137) % 360} 60% 50%)`;
 
@@ -109,7 +112,8 @@ function curves(figure, weight) {
 }
 
 function show() {
-  byId("runs-status").textContent = `${runs.length} runs; solid: valid, thin: train`;
+  const more = truncated ? ", and more in the folder" : "";
+  byId("runs-status").textContent = `${runs.length} runs${more}; solid: valid, thin: train`;
   const figure = byId("figure").value;
   const log = byId("log-scale").checked;
   const scaled = (value) => (log ? Math.log(Math.max(value, Number.MIN_VALUE)) : value);
