@@ -169,7 +169,7 @@ mod tests {
             let steps = steps(split);
             assert_eq!(
                 (steps.len(), steps.last()),
-                ((count / 2).div_ceil(3), Some(&(last as u64))),
+                ((last / 2 + 1).div_ceil(3), Some(&(last as u64))),
                 "{split}"
             );
         }

@@ -306,7 +306,8 @@ mod tests {
         };
         assert_eq!(read(1_100_000).unwrap().series[0].values.len(), 1_100_001);
         let error = read(1_190_000).unwrap_err().to_string();
-        let expected = "line 12002: the table has 1,178,000 steps without a row up to here, too many to fill; is the time right?";
+        let expected = "line 12002: the table has 1,178,000 steps without a row up to here, too many to fill; \
+                        is the time right?";
         assert!(error.ends_with(expected), "{error}");
     }
 }
