@@ -15,6 +15,7 @@ mod export_onnx;
 mod forecast;
 mod forecast_counts;
 mod forecast_files;
+mod forecast_times;
 mod from;
 mod generate;
 mod int8;

@@ -57,9 +57,14 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
         }
         None => (before.clone(), loaded.config.stored),
     };
+    let training = if options.with_training { loaded.training()? } else { None };
+    if options.with_training && training.is_none() {
+        let problem = "holds no training state to export; leave option `with_training` out";
+        return Err(Error::file(path, problem));
+    }
     if stored.is_some() && options.with_training {
-        let problem = "holds training state, which goes with parameters in a float type; choose another option \
-                       `dtype`, or leave option `with_training` out";
+        let problem = "holds training state, which int8 parameters have not: choose another option `dtype`, or leave \
+                       option `with_training` out";
         return Err(Error::file(path, problem));
     }
     // Parsed only as a check. The original bytes are written: serialising the parsed tokenizer may change them.
@@ -72,11 +77,6 @@ pub fn export(path: &Path, out: &Path, options: &Export) -> Result<()> {
     };
     let text = |name| read::optional_text(&loaded.path.join(name));
     let (readme, curve) = (text(README)?, text(CURVE)?);
-    let training = if options.with_training { loaded.training()? } else { None };
-    if options.with_training && training.is_none() {
-        let problem = "holds no training state to export; leave option `with_training` out";
-        return Err(Error::file(path, problem));
-    }
     let types = [types(&before, loaded.config.stored), types(&weights, stored)];
     let readme = card(&readme.unwrap_or_default(), path, &types, training.is_some());
     let config = Config { stored, ..loaded.config.clone() };

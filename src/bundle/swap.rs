@@ -202,7 +202,7 @@ impl Drop for Partial<'_> {
 pub(super) fn cannot_save(path: &Path, error: &io::Error) -> Error {
     let advice = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            "free some space, or choose another place with option `out`"
+            "free some space, or let a new run choose another place with option `out`"
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "make its folder writable, or choose another place with option `out`"

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use rnn_zoo::Error;
+use rnn_zoo::data::column_file::Sentence;
 use rnn_zoo::data::source::Split;
 use rnn_zoo::tasks::DataSpec;
 use rnn_zoo::tasks::translate::pairs;
@@ -18,7 +19,8 @@ use super::read_args::{ReadArgs, announce};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The column of --label-column is not printed: the text is the other. Records of each class are split alike, so name it \
-to see the splits of a classifier. Pairs of texts are printed with a tab between them.
+to see the splits of a classifier. Pairs of texts are printed with a tab between them, the sentences of a column file \
+as word, features and tag. A line end within a record is printed as \\n.
 
 Examples:
   rnn data builtin:story | head -3                         the built-in stories
@@ -69,6 +71,13 @@ fn print(args: &Args) -> anyhow::Result<Outcome> {
     if spec.is_pairs()? {
         return print_pairs(&spec, args.split);
     }
+    if spec.is_columns()? {
+        return print_columns(&spec, args.split);
+    }
+    if spec.is_series()? {
+        let problem = format!("{} holds numeric series with classes, no texts to print", spec.data);
+        return Err(Error::invalid("data", problem).into());
+    }
     let corpus = spec.corpus()?;
     fractions.check(&corpus)?;
     let split = args.split.unwrap_or(corpus.default_split());
@@ -80,10 +89,30 @@ fn print(args: &Args) -> anyhow::Result<Outcome> {
         // The piece before may end within a `\r\n`, of which the line end is printed.
         let rest = text.strip_prefix('\n').filter(|_| after_return).unwrap_or(&text);
         after_return = text.ends_with('\r') && !corpus.is_records();
-        out.write_all(fold_line_ends(rest).as_bytes())?;
-        if corpus.is_records() {
-            out.write_all(b"\n")?;
+        let text = fold_line_ends(rest);
+        match corpus.is_records() {
+            // A record may hold several lines, and is one for programs that read lines.
+            true => writeln!(out, "{}", text.replace('\n', "\\n"))?,
+            false => out.write_all(text.as_bytes())?,
         }
+    }
+    out.flush()?;
+    Ok(Outcome::Done)
+}
+
+/// Print sentences as a column file: a word, its features and its tag a line, with tabs between them.
+fn print_columns(spec: &DataSpec, split: Option<Split>) -> anyhow::Result<Outcome> {
+    let corpus = spec.column_corpus(None)?;
+    let split = split.unwrap_or(corpus.default_split());
+    announce(&corpus, Some(split))?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for sentence in corpus.items(split)? {
+        let Sentence { words, tags, features, .. } = sentence?;
+        for (at, word) in words.iter().enumerate() {
+            let fields = features.iter().map(|values| &values[at]).chain(&tags[at..=at]);
+            writeln!(out, "{word}{}", fields.map(|field| format!("\t{field}")).collect::<String>())?;
+        }
+        writeln!(out)?;
     }
     out.flush()?;
     Ok(Outcome::Done)

@@ -1,10 +1,11 @@
 //! Errors as the user reads them: the library names fields, the command line names flags.
 
+use std::convert::Infallible;
 use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use rnn_zoo::Error;
-use rnn_zoo::data::Split;
+use rnn_zoo::data::{Split, composed};
 use rnn_zoo::formats::{FORMATS, Format};
 use rnn_zoo::models::{MODELS, ModelEntry};
 use rnn_zoo::tasks::{TASKS, Task};
@@ -205,6 +206,11 @@ pub fn parsed<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
         Ok(Usage { problem, .. }) => problem,
         Err(error) => error.to_string(),
     })
+}
+
+/// The name of a column, with composed characters as the columns of data have.
+pub fn column(text: &str) -> Result<String, Infallible> {
+    Ok(composed(text.to_string()))
 }
 
 /// Parse the name of a split; help and shell completions list all names.

@@ -10,7 +10,7 @@ use super::{flags, number};
 pub struct TimeArgs {
     /// Column of the times of a table of time series [default: the first column of dates, or else the order of the
     /// rows]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::column)]
     time_column: Option<String>,
 
     /// Read a table whose rows are time series: a name, then the values
@@ -45,15 +45,15 @@ impl TimeArgs {
 #[group(id = "forecast-flags")]
 pub struct ForecastArgs {
     /// Columns to forecast, with commas between them, or all [default: all that hold numbers]
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = flags::column)]
     target: Vec<String>,
 
     /// Columns that help and are known only up to the forecast
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = flags::column)]
     features: Vec<String>,
 
     /// Columns that help and are known in advance, as holidays are; the data has rows for the steps of a forecast
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = flags::column)]
     known_features: Vec<String>,
 
     /// Add the time of the day (steps of less than a day), the time of the week (less than a week) and the day of the
@@ -100,7 +100,7 @@ pub struct ForecastArgs {
     loss: Option<ForecastLoss>,
 
     /// Levels of quantiles, with commas between them [default: 0.1,0.5,0.9 of a loss that has quantiles]
-    #[arg(long, value_name = "LEVELS", value_delimiter = ',', value_parser = number::share)]
+    #[arg(long, value_name = "LEVELS", value_delimiter = ',', value_parser = number::level)]
     quantiles: Vec<f64>,
 
     /// Scale of a window: standard (deviation of the column), season (mean seasonal difference in the window), level

@@ -28,7 +28,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.compute.open()?;
     let model = load_model(&args.bundle, &device)?;
     if !model.config.task.is_language_model() {
-        let problem = format!("its task is {}; only a language model writes", model.config.task);
+        let problem =
+            format!("its task is {}; only a language model writes, use `rnn predict`", model.config.task);
         return Err(usage(&args.bundle, problem));
     }
     if let Some(path) = &args.save_state {

@@ -16,7 +16,10 @@ pub(super) fn text_of(input: impl Read, limit: u64) -> Result<String> {
     if bytes.len() as u64 > limit {
         return Err(Error::other(format!("it has more than {limit} bytes")));
     }
-    String::from_utf8(bytes).map_err(|error| Error::other(format!("it is not UTF-8: {}", error.utf8_error())))
+    String::from_utf8(bytes).map_err(|error| {
+        let advice = "convert it, as `iconv -f cp949 -t utf-8` does";
+        Error::other(format!("it is not UTF-8: {}; {advice}", error.utf8_error()))
+    })
 }
 
 #[cfg(test)]
@@ -28,6 +31,7 @@ mod tests {
         assert_eq!(text_of(&b"abc"[..], 3).unwrap(), "abc");
         assert_eq!(text_of(&b"abcd"[..], 3).unwrap_err().to_string(), "it has more than 3 bytes");
         assert_eq!(text_of(std::io::repeat(b'a'), 9).unwrap_err().to_string(), "it has more than 9 bytes");
-        assert!(text_of(&b"\xff"[..], 3).unwrap_err().to_string().starts_with("it is not UTF-8"));
+        let problem = text_of(&b"\xff"[..], 3).unwrap_err().to_string();
+        assert!(problem.starts_with("it is not UTF-8") && problem.contains("iconv"), "{problem}");
     }
 }

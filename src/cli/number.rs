@@ -63,6 +63,11 @@ pub fn share(text: &str) -> Result<f64, String> {
     read(text, "a number of at least 0 and below 1", |p| (0. ..1.).contains(p))
 }
 
+/// Parse the level of a quantile.
+pub fn level(text: &str) -> Result<f64, String> {
+    read(text, "a number above 0 and below 1", |p: &f64| *p > 0. && *p < 1.)
+}
+
 /// Parse a finite number of at least 0.
 pub fn not_negative(text: &str) -> Result<f64, String> {
     read(text, "a number of at least 0", |x: &f64| *x >= 0. && x.is_finite())

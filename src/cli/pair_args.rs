@@ -2,6 +2,8 @@
 
 use rnn_zoo::tasks::PairSides;
 
+use super::flags;
+
 /// The sides of pairs of texts.
 #[derive(Debug, clap::Args)]
 pub struct PairArgs {
@@ -14,11 +16,11 @@ pub struct PairArgs {
     target_lang: Option<String>,
 
     /// Column or field that holds the texts to translate, or the questions
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::column)]
     source_column: Option<String>,
 
     /// Column or field that holds their translations, or the answers
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::column)]
     target_column: Option<String>,
 }
 

@@ -101,6 +101,9 @@ impl Args {
         if let Some(flag) = self.data.given() {
             return Err(usage(flag, "is about --data, but --attention draws one text; leave it out"));
         }
+        if text.trim().is_empty() {
+            return Err(usage("--attention", "is empty; expected a text to translate"));
+        }
         let map = alignment(self.bundle("--attention")?, text, &self.compute)?;
         Ok(if is_png { map.png()? } else { map.svg()?.into_bytes() })
     }

@@ -14,11 +14,11 @@ use crate::cli::note::note;
 #[derive(Debug, clap::Args)]
 pub struct ReadArgs {
     /// Column or field that holds the text
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::column)]
     pub text_column: Option<String>,
 
     /// Column or field that holds the class
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::column)]
     pub label_column: Option<String>,
 
     /// Column of the words of a column file: a number from 0, from -1 for the last, or a name of CoNLL-U [default: 0,
@@ -36,7 +36,7 @@ pub struct ReadArgs {
     feature_columns: Vec<Column>,
 
     /// Column that names the series of a row, in a long table of numeric series to classify or to forecast
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::column)]
     pub series_column: Option<String>,
 
     #[command(flatten)]

@@ -50,7 +50,11 @@ impl<'a> Refusal<'a> {
                 (in_backticks(&name), format!("is not a command{nearest} (`rnn --help` lists them)"))
             }
             ErrorKind::UnknownArgument if !flag.starts_with('-') => {
-                (in_backticks(flag), format!("is one argument too many; expected {form}"))
+                (in_backticks(flag), format!("is one argument too many; expected {form}{}", self.as_data()))
+            }
+            ErrorKind::UnknownArgument if elsewhere(help, flag).is_some() => {
+                let advice = elsewhere(help, flag).unwrap_or_default();
+                (flag.clone(), format!("is not a flag of `{help}`: {advice}"))
             }
             ErrorKind::UnknownArgument => match near(&strings(error, ContextKind::SuggestedArg)) {
                 nearest if nearest.is_empty() => {
@@ -60,6 +64,18 @@ impl<'a> Refusal<'a> {
             },
             _ => return None,
         })
+    }
+
+    /// `; did you mean --data FILE?` for an argument of a command that names its data by a flag.
+    fn as_data(&self) -> String {
+        let named = self.arguments.iter().skip(1).find_map(|name| self.command.find_subcommand(name));
+        let has_data =
+            named.is_some_and(|command| command.get_arguments().any(|arg| arg.get_long() == Some("data")));
+        let is_given = self.arguments.iter().any(|argument| bare(argument) == "--data");
+        match has_data && !is_given && self.flag.contains(['.', '/', ':']) {
+            true => format!("; did you mean --data {}?", self.flag),
+            false => String::new(),
+        }
     }
 
     /// The flag, and the problem of its value.
@@ -167,6 +183,16 @@ fn without_brackets(name: &str) -> String {
 
 fn flag_or(flag: &str, other: &str) -> String {
     if flag.is_empty() { other.into() } else { flag.into() }
+}
+
+/// Advice about a flag that another command or program has.
+fn elsewhere(command: &str, flag: &str) -> Option<&'static str> {
+    const ELSEWHERE: [(&str, &str, &str); 3] = [
+        ("rnn score", "--data", "the file follows the bundle, as in `rnn score BUNDLE FILE`"),
+        ("rnn generate", "--do-sample", "texts are drawn unless --greedy or --beams is given"),
+        ("rnn generate", "--do_sample", "texts are drawn unless --greedy or --beams is given"),
+    ];
+    ELSEWHERE.iter().find(|(of, name, _)| (*of, *name) == (command, flag)).map(|(.., advice)| *advice)
 }
 
 /// A value as the user typed it, between backticks; long ones are cut.

@@ -10,7 +10,7 @@ use super::number;
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct SearchArgs {
     /// Translate with beam search over N texts; 1 is greedy search [default: 1]
-    #[arg(long, value_name = "N", value_parser = number::count, alias = "beam")]
+    #[arg(long, value_name = "N", value_parser = number::count, aliases = ["beam", "num-beams", "num_beams"])]
     beams: Option<usize>,
 
     /// Exponent of the length in the ranking of a beam search: 0 favours short texts, 1 ranks by the mean per token

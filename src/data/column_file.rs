@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use super::column::{CONLLU_COLUMNS, Column};
+use super::compose::composed;
 use super::divided::{Items, ItemsOf};
 use super::encoding::Encoding;
 use super::numbered_lines::{NumberedLine, NumberedLines};
@@ -262,7 +263,8 @@ impl Layout {
         }
     }
 
-    /// Add a row to a sentence, unless it is that of a multiword token or an empty node.
+    /// Add a row to a sentence, unless it is that of a multiword token or an empty node. Tags and features are
+    /// composed.
     fn add(&self, sentence: &mut Sentence, row: &NumberedLine) -> Result<(), String> {
         let fields = self.fields(&row.text);
         if fields.len() != self.columns {
@@ -294,9 +296,9 @@ impl Layout {
             sentence.features.resize(self.features.len(), vec![]);
         }
         sentence.words.push(fields[self.word].to_string());
-        sentence.tags.extend(self.tag.map(|place| fields[place].to_string()));
+        sentence.tags.extend(self.tag.map(|place| composed(fields[place].to_string())));
         for (values, &place) in sentence.features.iter_mut().zip(&self.features) {
-            values.push(fields[place].to_string());
+            values.push(composed(fields[place].to_string()));
         }
         Ok(())
     }

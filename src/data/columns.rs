@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::compose::composed;
 use crate::listing::listed;
 use crate::{Error, Result};
 
@@ -38,7 +39,7 @@ impl Columns {
         }
         let all = format!("({noun}: {})", listed(names.iter().map(|name| visible(name)), ", "));
         let find = |wanted: &str, advice: &str| {
-            let place = names.iter().position(|name| *name == wanted).ok_or_else(|| {
+            let place = names.iter().position(|name| alike(name, wanted)).ok_or_else(|| {
                 let near = names.iter().find(|name| name.trim() == wanted.trim());
                 let hint =
                     near.map_or(String::new(), |near| format!("; did you mean {near:?}? Blanks count"));
@@ -71,9 +72,9 @@ impl Columns {
 }
 
 /// `place`, if no other column has its name.
-fn unique(path: &Path, names: &[&str], place: usize) -> Result<usize> {
+pub(super) fn unique(path: &Path, names: &[&str], place: usize) -> Result<usize> {
     let name = names[place];
-    match names.iter().enumerate().find(|&(other, &same)| other != place && same == name) {
+    match names.iter().enumerate().find(|&(other, same)| other != place && alike(same, name)) {
         Some((other, _)) => {
             let (place, other) = (place + 1, other + 1);
             let problem = format!("columns {place} and {other} are both called `{name}`; rename one of them");
@@ -83,8 +84,13 @@ fn unique(path: &Path, names: &[&str], place: usize) -> Result<usize> {
     }
 }
 
+/// Whether two names are equal when they are composed.
+fn alike(name: &str, other: &str) -> bool {
+    name == other || composed(name.to_string()) == composed(other.to_string())
+}
+
 /// A name as messages show it: in quotes if it is empty or has blanks at its ends.
-fn visible(name: &str) -> String {
+pub(super) fn visible(name: &str) -> String {
     match name.is_empty() || name.trim() != name {
         true => format!("{name:?}"),
         false => name.to_string(),

@@ -20,6 +20,8 @@ const HEAD: u64 = 1 << 16;
 #[derive(Clone, Debug)]
 pub(super) struct CsvFile {
     file: Utf8File,
+    /// The place of the header.
+    start: RecordStart,
     delimiter: Delimiter,
     /// Whether the delimiter is not that of the file's extension.
     found: bool,
@@ -36,8 +38,9 @@ impl CsvFile {
         let file = Utf8File::open(path, options.encoding)?;
         let delimiter = options.delimiter.map_or_else(|| find_delimiter(&file, usual), Ok)?;
         let found = options.delimiter.is_none() && delimiter != usual;
-        let mut table =
-            Self { file, delimiter, found, names: vec![], places: Places { text: 0, label: None } };
+        let start = separator_line(&file)?.start;
+        let places = Places { text: 0, label: None };
+        let mut table = Self { file, start, delimiter, found, names: vec![], places };
         let mut records = table.reader();
         let record = match records.read_record()? {
             true => records.record,
@@ -56,12 +59,7 @@ impl CsvFile {
 
     /// A reader at the header.
     fn reader(&self) -> CsvRecords {
-        let (range, line) = (self.file.range(), 1);
-        CsvRecords {
-            reader: self.reader_at(RecordStart { byte: range.start, line }),
-            record: CsvRecord::default(),
-            table: self.clone(),
-        }
+        CsvRecords { reader: self.reader_at(self.start), record: CsvRecord::default(), table: self.clone() }
     }
 
     fn reader_at(&self, place: RecordStart) -> CsvReader<BufReader<FileReader>> {
@@ -123,14 +121,46 @@ pub(super) fn csv_problem(path: &Path, error: CsvError) -> Error {
     Error::file(path, problem)
 }
 
+/// The line `sep=;` that Excel reads and writes above the header.
+pub(super) struct SeparatorLine {
+    /// The delimiter that it names; `None` if there is no such line.
+    delimiter: Option<Delimiter>,
+    /// The place of the header.
+    pub(super) start: RecordStart,
+}
+
+/// Read the line that names the delimiter, if the first one does.
+pub(super) fn separator_line(file: &Utf8File) -> Result<SeparatorLine> {
+    let byte = file.range().start;
+    let line = head(file, 16)?;
+    let end = line.iter().position(|&byte| byte == b'\n').map_or(line.len(), |end| end + 1);
+    let text = std::str::from_utf8(&line[..end]).unwrap_or_default();
+    let named = text.strip_prefix("sep=").map(|rest| rest.trim_end_matches(['\r', '\n']));
+    let delimiter = named.and_then(|name| name.parse().ok());
+    let start = match delimiter {
+        Some(_) => RecordStart { byte: byte + end as u64, line: 2 },
+        None => RecordStart { byte, line: 1 },
+    };
+    Ok(SeparatorLine { delimiter, start })
+}
+
 /// Find the delimiter of a table in its first bytes.
 pub(super) fn find_delimiter(file: &Utf8File, usual: Delimiter) -> Result<Delimiter> {
+    if let Some(delimiter) = separator_line(file)?.delimiter {
+        return Ok(delimiter);
+    }
+    let head = head(file, HEAD)?;
     let range = file.range();
-    let mut head = vec![];
-    let read = file.reader(range.clone()).take(HEAD).read_to_end(&mut head);
-    read.map_err(|error| Error::file(file.path(), error))?;
     let complete = head.len() as u64 == range.end - range.start;
     Ok(Delimiter::find(&head, complete, usual))
+}
+
+/// The first bytes of a file.
+fn head(file: &Utf8File, bytes: u64) -> Result<Vec<u8>> {
+    let mut head = vec![];
+    let read = file.reader(file.range()).take(bytes).read_to_end(&mut head);
+    read.map_err(|error| Error::file(file.path(), error))?;
+    Ok(head)
 }
 
 impl RecordFormat for CsvFile {

@@ -27,10 +27,12 @@
 mod archive_names;
 pub mod batch;
 pub mod builtin;
+mod class_names;
 pub mod column;
 pub mod column_corpus;
 pub mod column_file;
 pub mod columns;
+mod compose;
 pub mod corpus;
 mod csv_file;
 mod csv_reader;
@@ -79,6 +81,7 @@ pub mod weighted;
 pub(crate) mod windows;
 
 pub use columns::Columns;
+pub use compose::composed;
 pub use corpus::Corpus;
 pub use delimiter::Delimiter;
 pub use division::SplitRule;

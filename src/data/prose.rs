@@ -21,7 +21,7 @@ pub(super) fn looks_like(head: &str) -> Option<String> {
     }
     if let Some(columns) = columns_of_words(head) {
         return Some(format!(
-            "looks like sentences of {columns} columns, a word a line, but {read}; for a tagger, add option `task = tag`"
+            "looks like sentences of {columns} columns, a word a line, but {read}; a tagger reads its columns"
         ));
     }
     // Prose rarely has tabs, but may have a comma in each of a few lines.

@@ -10,6 +10,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::class_names;
+use super::compose::composed;
 use super::data_file::DataFile;
 use super::divided::UntilError;
 use super::division::{Division, SplitRule};
@@ -17,7 +19,7 @@ use super::draw::{Draw, Quotas};
 use super::fractions::{Fractions, records_in};
 use super::piece::{Piece, Pieces};
 use super::source::Split;
-use crate::listing::{counted, listed, thousands};
+use crate::listing::thousands;
 use crate::tokenizer::End;
 use crate::{Error, Result};
 
@@ -213,28 +215,6 @@ impl Census {
         }
     }
 
-    /// A note about labels that differ from another one only in blanks at their ends.
-    fn blank_note(&self, column: &str) -> Option<String> {
-        let mut spellings: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
-        for (label, &count) in &self.classes {
-            spellings.entry(label.trim()).or_default().push((label, count));
-        }
-        let several = spellings.values().filter(|spellings| spellings.len() > 1);
-        let blank = several.flatten().filter(|(label, _)| label.trim() != *label);
-        let (count, labels) = blank.fold((0, vec![]), |(sum, mut labels), (label, count)| {
-            labels.push(format!("{label:?}"));
-            (sum + count, labels)
-        });
-        (count > 0).then(|| {
-            format!(
-                "{} in `{column}` with blanks at the ends ({}) that other labels lack; these are classes of their own: \
-                 remove the blanks to join them",
-                counted(count, "label"),
-                listed(labels, ", ")
-            )
-        })
-    }
-
     fn incomplete(&self) -> u64 {
         self.no_text + self.no_label
     }
@@ -256,7 +236,8 @@ impl<F: RecordFormat> DataFile for RecordFile<F> {
             if census.incomplete() > 0 {
                 notes.push(format!("{}; these are skipped", self.gaps(census)));
             }
-            notes.extend(census.blank_note(self.format.label_column().unwrap_or_default()));
+            let column = self.format.label_column().unwrap_or_default();
+            notes.extend(class_names::notes(&census.classes, column));
         }
         Ok(notes)
     }
@@ -306,14 +287,14 @@ fn count_having(records: u64) -> String {
     format!("{} {}", thousands(records), if records == 1 { "has" } else { "have" })
 }
 
-/// The piece of a record of the file at `path`.
+/// The piece of a record of the file at `path`. Its label is composed.
 ///
 /// # Errors
 /// If the text holds a NUL byte; `line` is the record's line.
 pub(super) fn piece(path: &Path, line: u64, text: String, label: Option<String>) -> Result<Piece> {
     match text.contains('\0') {
         true => Err(Error::file(path, format!("line {line} holds a NUL byte; expected text"))),
-        false => Ok(Piece { text, label, end: End::Record }),
+        false => Ok(Piece { text, label: label.map(composed), end: End::Record }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The location of a corpus, and the names of its splits.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -99,22 +99,34 @@ impl FromStr for Source {
         let path = PathBuf::from(data);
         match std::fs::metadata(&path) {
             Ok(found) if found.is_dir() => Ok(Self::Directory(path)),
+            Ok(_) if is_spreadsheet(&path) => {
+                Err(Error::file(path, "is a spreadsheet; save it as a .csv file, with UTF-8 as its encoding"))
+            }
             Ok(_) => Ok(Self::File(path)),
             Err(error) => Err(missing(data, &error)),
         }
     }
 }
 
+fn is_spreadsheet(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    ["xlsx", "xls", "xlsm", "ods", "numbers"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
 fn missing(data: &str, error: &std::io::Error) -> Error {
     if Builtin::ALL.iter().any(|builtin| builtin.name() == data) {
         return Error::file(data, format!("no such file or folder; did you mean builtin:{data}?"));
+    }
+    let forms = "a text, .csv, .tsv or .jsonl file, a folder, builtin:NAME or hf://datasets/OWNER/NAME/FILE";
+    if data == "-" {
+        let problem = format!("standard input is not data, which is read more than once; expected {forms}");
+        return Error::invalid("data", problem);
     }
     let problem = plain(error);
     let name = if data.is_empty() { "an empty path" } else { data };
     if error.kind() == std::io::ErrorKind::PermissionDenied {
         return Error::file(name, format!("{problem}; check the permissions of the file and of its folders"));
     }
-    let forms = "a text, .csv, .tsv or .jsonl file, a folder, builtin:NAME or hf://datasets/OWNER/NAME/FILE";
     Error::file(name, format!("{problem}; expected {forms}"))
 }
 
@@ -211,6 +223,11 @@ mod tests {
         assert!(problem("builtin:stroy").to_string().contains("did you mean builtin:story?"));
         assert!(!problem("builtin:elephant").to_string().contains("did you mean"));
         assert!(problem("reber").to_string().contains("did you mean builtin:reber?"));
+        assert!(problem("-").to_string().contains("standard input is not data"));
+        let folder = tempfile::tempdir().unwrap();
+        let sheet = folder.path().join("a.XLSX");
+        std::fs::write(&sheet, "PK").unwrap();
+        assert!(problem(&sheet.display().to_string()).to_string().contains("save it as a .csv file"));
         assert!(problem("no/such/file.txt").to_string().starts_with("no/such/file.txt: no such file"));
         let denied = missing("a/b.txt", &std::io::ErrorKind::PermissionDenied.into()).to_string();
         assert_eq!(

@@ -3,7 +3,9 @@
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use super::csv_file::{csv_problem, find_delimiter};
+use super::columns::{unique, visible};
+use super::compose::composed;
+use super::csv_file::{csv_problem, find_delimiter, separator_line};
 use super::csv_reader::{CsvReader, CsvRecord};
 use super::delimiter::Delimiter;
 use super::encoding::Encoding;
@@ -14,7 +16,7 @@ use super::utf8_file::Utf8File;
 use crate::listing::listed;
 use crate::{Error, Result};
 
-/// The rows of a table, as text.
+/// The rows of a table, as composed text.
 pub(super) struct TableRows {
     pub(super) path: PathBuf,
     /// Names of the columns.
@@ -42,6 +44,11 @@ impl TableRows {
             }
             false => delimited(path, delimiter, encoding)?,
         };
+        let names: Vec<String> = names.into_iter().map(composed).collect();
+        let rows: Vec<LineAndFields> = rows
+            .into_iter()
+            .map(|(line, fields)| (line, fields.into_iter().map(composed).collect()))
+            .collect();
         match rows.is_empty() {
             true => {
                 let form = if json_rows::is_jsonl(path) { "an object" } else { "a header and a row" };
@@ -54,7 +61,7 @@ impl TableRows {
     /// The place of the column called `name`. `field` is the option that names it.
     ///
     /// # Errors
-    /// If there is no such column.
+    /// If there is no such column, or there are two.
     pub(super) fn place(&self, name: &str, field: &'static str) -> Result<usize> {
         self.position(name, &format!("choose one with option `{field}`"))
     }
@@ -62,7 +69,7 @@ impl TableRows {
     /// The place of the column called `name`, which a model reads.
     ///
     /// # Errors
-    /// If there is no such column.
+    /// If there is no such column, or there are two.
     pub(super) fn known_place(&self, name: &str) -> Result<usize> {
         self.position(
             name,
@@ -71,20 +78,49 @@ impl TableRows {
     }
 
     fn position(&self, name: &str, advice: &str) -> Result<usize> {
-        let found = self.names.iter().position(|column| column == name);
-        found.ok_or_else(|| {
-            let names = listed(&self.names, ", ");
+        let wanted = composed(name.to_string());
+        let found = self.names.iter().position(|column| *column == wanted).ok_or_else(|| {
+            let names = listed(self.names.iter().map(|name| visible(name)), ", ");
             Error::file(&self.path, format!("has no `{name}` (columns: {names}); {advice}"))
+        })?;
+        self.check_unique(found)?;
+        Ok(found)
+    }
+
+    /// Refuse a column whose name another one has.
+    pub(super) fn check_unique(&self, at: usize) -> Result<()> {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        unique(&self.path, &names, at).map(drop)
+    }
+
+    /// Whether the first row of a delimited table seems to be no header: from column `first` on, it has numbers alone,
+    /// which do not ascend by equal steps as numbers of columns do.
+    pub(super) fn lacks_header(&self, first: usize) -> bool {
+        let names = self.names.get(first..).unwrap_or_default();
+        let end = names.iter().rposition(|name| !name.trim().is_empty()).map_or(0, |last| last + 1);
+        let numbers: Option<Vec<f64>> = names[..end].iter().map(|name| name.trim().parse().ok()).collect();
+        numbers.is_some_and(|numbers| {
+            let step = numbers.get(1).map_or(0., |second| second - numbers[0]);
+            let is_step = |pair: &[f64]| (pair[1] - pair[0] - step).abs() < 1e-6 * step;
+            let tells_step = numbers.len() > 2 || numbers.iter().all(|number| number.fract() == 0.);
+            numbers.len() > 1 && !(step > 0. && tells_step && numbers.windows(2).all(is_step))
         })
     }
 
-    /// Whether the first value of a column that is not missing is a number.
+    /// The error of a table without header. `example` is one.
+    pub(super) fn no_header(&self, example: &str) -> Error {
+        let first = listed(self.names.iter().map(|name| visible(name)), ", ");
+        let problem = format!(
+            "has no header: its first row is {first}; expected the names of its columns, such as {example}"
+        );
+        Error::file(&self.path, problem)
+    }
+
+    /// Whether the first value of a column that is not missing is a number; `true` and `false` are words.
     pub(super) fn holds_numbers(&self, at: usize) -> bool {
-        let values = self.rows.iter().map(|(_, fields)| numbers::value(&fields[at]));
-        values
-            .into_iter()
-            .find(|value| !matches!(value, Ok(value) if value.is_nan()))
-            .is_some_and(|value| value.is_ok())
+        let mut known =
+            self.rows.iter().map(|(_, fields)| fields[at].as_str()).filter(|text| !numbers::is_missing(text));
+        known.next().is_some_and(|text| numbers::value(text).is_ok() && !numbers::is_truth(text))
     }
 
     /// The first value of a column, in words, if it is not a number.
@@ -122,8 +158,9 @@ fn delimited(
     let is_tsv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
     let usual = if is_tsv { Delimiter::TAB } else { Delimiter::COMMA };
     let delimiter = delimiter.map_or_else(|| find_delimiter(&file, usual), Ok)?;
-    let bytes = BufReader::with_capacity(1 << 16, file.reader(file.range()));
-    let mut reader = CsvReader::new(bytes, delimiter.byte(), file.range().start, 1);
+    let start = separator_line(&file)?.start;
+    let bytes = BufReader::with_capacity(1 << 16, file.reader(start.byte..file.range().end));
+    let mut reader = CsvReader::new(bytes, delimiter.byte(), start.byte, start.line);
     let mut record = CsvRecord::default();
     let mut names: Option<Vec<String>> = None;
     let mut rows: Vec<LineAndFields> = vec![];
@@ -143,4 +180,26 @@ fn delimited(
         }
     }
     Ok((names.unwrap_or_default(), rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lacks_header(header: &str) -> bool {
+        let names = header.split(',').map(String::from).collect();
+        TableRows { path: "t.csv".into(), names, rows: vec![] }.lacks_header(1)
+    }
+
+    #[test]
+    fn numbers_that_do_not_count_columns_are_no_header() {
+        for header in ["a,5.5,3,4", "a,5,5,5", "a,605,586,586,,", "a,0.5,3", "a,3,2,1"] {
+            assert!(lacks_header(header), "{header}");
+        }
+        for header in
+            ["name,1,2,3", "id,0,1,2,,", "name,2000,2005,2010", "s,0.1,0.2,0.3,0.4", "a,V1,2", "a", "a,7"]
+        {
+            assert!(!lacks_header(header), "{header}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use super::data_spec::DataSpec;
 use crate::data::ReadOptions;
 use crate::data::divided::Divided;
 use crate::data::pair_table;
-use crate::data::parallel_text::{self, PairFile, languages_of};
+use crate::data::parallel_text::{self, Languages, PairFile, languages_of};
 use crate::data::source::{Builtin, Source};
 use crate::listing::listed;
 use crate::{Error, Result};
@@ -50,10 +50,12 @@ impl DataSpec {
                 );
                 return Err(Error::file(folder, problem));
             }
-            (_, Some(_), None) => {
-                let problem = "names parallel files, which lie in a folder; for a table use option `source_column = A` \
-                               and option `target_column = B`";
-                return Err(Error::invalid("source_lang", problem));
+            (_, Some(Languages { source, target }), None) => {
+                let problem = format!(
+                    "parallel files ({source} and {target}) lie in a folder; name the columns of a table with option \
+                     `source_column = A` and option `target_column = B`"
+                );
+                return Err(Error::file(&self.data, problem));
             }
             (_, None, None) => {
                 let problem =
@@ -68,6 +70,7 @@ impl DataSpec {
 /// The same error, about the sides instead of the columns of text and label.
 pub fn of_sides(error: Error) -> Error {
     let renamed = |problem: String| {
+        let problem = problem.replace("the text and the class", "the source and the target");
         problem.replace("`columns.text", "`source_column").replace("`columns.label", "`target_column")
     };
     match error {

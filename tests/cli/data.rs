@@ -166,19 +166,23 @@ fn line_ends_are_printed_as_models_read_them() {
     let long = "x".repeat(70_000);
     let lines = ["the cat", long.as_str(), "", "saw us"];
     let expected: String = lines.map(|line| format!("{line}\n")).concat();
-    for (name, end) in
-        [("lf.txt", "\n"), ("crlf.txt", "\r\n"), ("cr.txt", "\r"), ("crlf.conll", "\r\n"), ("cr.conll", "\r")]
-    {
+    for (name, end) in [("lf.txt", "\n"), ("crlf.txt", "\r\n"), ("cr.txt", "\r"), ("crlf.log", "\r\n")] {
         folder.write(name, lines.map(|line| format!("{line}{end}")).concat());
         assert!(folder.done(&format!("data {name}")) == expected, "{name}");
     }
+    let words = ["the DT", "cat NN", "", "saw VB"];
+    let printed = ["\n", "\r\n", "\r"].map(|end| {
+        folder.write("a.conll", words.map(|line| format!("{line}{end}")).concat());
+        folder.done("data a.conll")
+    });
+    assert!(printed[0].contains("cat") && printed[1] == printed[0] && printed[2] == printed[0], "{printed:?}");
     let objects = ["{\"text\": \"the cat\"}", "{\"text\": \"saw us\"}"];
     for end in ["\n", "\r\n", "\r"] {
         folder.write("a.jsonl", objects.map(|object| format!("{object}{end}")).concat());
         assert_eq!(folder.done("data a.jsonl"), "the cat\nsaw us\n");
     }
     folder.write("a.csv", "text\n\"the\r\ncat\"\nsaw\n");
-    assert_eq!(folder.done("data a.csv"), "the\ncat\nsaw\n");
+    assert_eq!(folder.done("data a.csv"), "the\\ncat\nsaw\n");
 }
 
 #[test]
@@ -188,4 +192,76 @@ fn ascii_is_read_as_utf_8() {
     assert_eq!(folder.done("data korean.txt --encoding ascii"), "한국어는 그리고\n");
     folder.write("latin.txt", encoding_rs::WINDOWS_1252.encode("déjà vu\n").0);
     folder.refused("data latin.txt --encoding ascii", 1, &["latin.txt", "UTF-8"]);
+}
+
+#[test]
+fn column_files_are_printed_by_column_and_series_refused() {
+    let folder = Folder::new();
+    folder.write("a.conll", "The DT O\ncat NN B\n\nIt PR O\n");
+    assert_eq!(folder.done("data a.conll"), "The\tO\ncat\tB\n\nIt\tO\n\n");
+    assert_eq!(folder.done("data a.conll --tag-column 1"), "The\tDT\ncat\tNN\n\nIt\tPR\n\n");
+    assert_eq!(
+        folder.done("data a.conll --feature-columns 1 --split all"),
+        "The\tDT\tO\ncat\tNN\tB\n\nIt\tPR\tO\n\n"
+    );
+    folder.write("a.ts", "@classLabel true a b\n@data\n1,2:a\n");
+    folder.refused("data a.ts", 2, &["DATA: a.ts holds numeric series"]);
+}
+
+#[test]
+fn a_record_is_printed_on_one_line() {
+    let folder = Folder::new();
+    folder.write("a.csv", "sep=,\r\ntext,label\r\n\"a\r\nb\",x\r\nc,y\r\n");
+    assert_eq!(folder.done("data a.csv --label-column label"), "a\\nb\nc\n");
+}
+
+#[test]
+fn composed_and_decomposed_labels_are_one_class() {
+    let folder = Folder::new();
+    let [composed, decomposed] = ["긍정", "\u{1100}\u{1173}\u{11bc}\u{110c}\u{1165}\u{11bc}"];
+    let row = |n: usize| format!("film {n},{}\n", [composed, decomposed, "부정"][n % 3]);
+    let rows: String = (0..60).map(row).collect();
+    folder.write("k.csv", format!("text,\u{1107}\u{116e}\u{11ab}류\n{rows}"));
+    folder.done(&format!("train gru --data k.csv --label-column 분류 --out m {TINY_SEQUENCES}"));
+    assert_eq!(folder.json("m/config.json")["labels"], json!([composed, "부정"]));
+    let word = |n: usize| format!("w{n} {}\n{}", [composed, decomposed, "x"][n % 3], ["", "\n"][n % 2]);
+    folder.write("k.conll", (0..120).map(word).collect::<String>());
+    folder.done(&format!("train gru --data k.conll --out t {TINY_SEQUENCES}"));
+    assert_eq!(folder.json("t/config.json")["labels"], json!(["x", composed]));
+}
+
+#[test]
+fn classes_that_seem_to_be_mistakes_are_noted() {
+    let folder = Folder::new();
+    let rows: String = (0..60).map(|n| format!("film {n},{}\n", ["1", "1.0", "NA", "2"][n % 4])).collect();
+    folder.write("c.csv", format!("text,label\n{rows}"));
+    let line = format!("train gru --data c.csv --label-column label --out m {TINY_SEQUENCES}");
+    let said = String::from_utf8(folder.rnn(&line).output().unwrap().stderr).unwrap();
+    assert!(said.contains("15 labels in `label` (\"NA\") count as a class"), "{said}");
+    assert!(said.contains("the same numbers (\"1\", \"1.0\")"), "{said}");
+}
+
+#[test]
+fn data_that_cannot_be_read_says_what_to_do() {
+    let folder = Folder::new();
+    folder.write("book.txt", text());
+    folder.write("x.xlsx", "PK");
+    folder.refused("train gru --data - --out m", 2, &["--data: standard input is not data"]);
+    folder.refused(
+        "train gru --data x.xlsx --out m",
+        1,
+        &["x.xlsx: is a spreadsheet; save it as a .csv file"],
+    );
+    folder.refused("train gru book.txt --out m", 2, &["`book.txt`", "did you mean --data book.txt?"]);
+    folder.refused(
+        "score m --data book.txt",
+        2,
+        &["--data: is not a flag of `rnn score`", "rnn score BUNDLE FILE"],
+    );
+    folder.refused("generate m --do-sample", 2, &["--do-sample", "texts are drawn unless --greedy"]);
+    folder.write("p.csv", "en,de\nx,y\n");
+    let same = "train gru --task translate --data p.csv --source-column en --target-column en --out m";
+    folder.refused(same, 1, &["`en` cannot be the source and the target at once"]);
+    let files = "train gru --task translate --data p.csv --source-lang en --target-lang de --out m";
+    folder.refused(files, 1, &["p.csv: parallel files (en and de) lie in a folder", "--source-column"]);
 }

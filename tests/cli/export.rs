@@ -146,6 +146,7 @@ fn parameters_of_another_model_are_not_exported() {
 fn exports_that_would_lose_data_are_refused() {
     let folder = Folder::with_model();
     folder.done("export m --out slim");
+    folder.done("export m --out int8 --dtype int8");
     for (line, code, mentions) in [
         ("export m --out m --force", 1, ["m: is the bundle itself", "--out"]),
         ("export m --out ./m/../m --force", 1, ["is the bundle itself", "--out"]),
@@ -154,6 +155,8 @@ fn exports_that_would_lose_data_are_refused() {
         ("train lstm --out m", 1, ["m: is a bundle already", "`rnn train --resume BUNDLE`"]),
         ("export m --out text.txt --force", 1, ["text.txt: is a file", "--out"]),
         ("export slim --out z --with-training", 1, ["slim: holds no training state", "--with-training"]),
+        ("export int8 --out z --with-training", 1, ["int8: holds no training state", "--with-training"]),
+        ("export m --out z --dtype int8 --with-training", 1, ["m: holds training state", "int8 parameters"]),
         ("export nothing --out z", 1, ["nothing: there is no bundle here", "rnn train"]),
         ("export m --out z --dtype f64", 2, ["--dtype", "bf16"]),
         ("export m", 2, ["--out", "is required"]),

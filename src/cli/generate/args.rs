@@ -49,7 +49,7 @@ pub struct Args {
     pub(super) encoding: Option<Encoding>,
 
     /// Greatest number of tokens to write
-    #[arg(long, value_name = "N", value_parser = number::whole, alias = "words", default_value_t = 200)]
+    #[arg(long, value_name = "N", value_parser = number::whole, aliases = ["words", "max-new-tokens", "max_new_tokens"], default_value_t = 200)]
     pub(super) length: usize,
 
     /// End a text before this string; may be given several times
@@ -137,7 +137,7 @@ pub(super) struct SamplingArgs {
 pub(super) struct BeamArgs {
     /// Search for the most probable text in a beam of N texts, instead of sampling
     #[arg(long, value_name = "N", value_parser = number::whole, conflicts_with_all = SAMPLING)]
-    #[arg(conflicts_with_all = ["greedy", "seed", "save_state"])]
+    #[arg(conflicts_with_all = ["greedy", "seed", "save_state"], aliases = ["num-beams", "num_beams"])]
     pub(super) beams: Option<usize>,
 
     /// Rank texts by log-probability over length to the power of X: 0 favours short ones, above 1 long ones [default:

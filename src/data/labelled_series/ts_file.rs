@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::series::LabelledSeries;
+use crate::data::composed;
 use crate::data::encoding::Encoding;
 use crate::data::numbered_lines::{NumberedLine, NumberedLines};
 use crate::data::numbers;
@@ -102,7 +103,7 @@ fn header(path: &Path, lines: &mut NumberedLines) -> Result<Header> {
                 ));
             }
             "@classlabel" if value.eq_ignore_ascii_case("true") => {
-                header.classes = words.map(String::from).collect();
+                header.classes = words.map(|class| composed(class.into())).collect();
                 if header.classes.is_empty() {
                     return Err(problem("@classLabel true needs the names of the classes"));
                 }
@@ -130,10 +131,10 @@ fn parse(line: &str, header: &Header) -> Result<(Vec<Vec<f64>>, Option<String>),
         true => (line, None),
         false => {
             let (dimensions, label) = line.rsplit_once(':').ok_or("no `:` before the class")?;
-            (dimensions, Some(label.trim()).filter(|&label| label != "?"))
+            (dimensions, Some(composed(label.trim().into())).filter(|label| label != "?"))
         }
     };
-    if let Some(label) = label.filter(|label| !header.classes.iter().any(|class| class == label)) {
+    if let Some(label) = label.as_ref().filter(|label| !header.classes.iter().any(|class| class == *label)) {
         let classes = listed(&header.classes, ", ");
         return Err(format!("the class {label:?} is not among those of @classLabel: {classes}"));
     }
@@ -146,7 +147,7 @@ fn parse(line: &str, header: &Header) -> Result<(Vec<Vec<f64>>, Option<String>),
         let (found, dimension) = (columns[at].len(), at + 1);
         return Err(format!("dimension {dimension} has {found} values, expected {longest} as in the others"));
     }
-    Ok((columns, label.map(String::from)))
+    Ok((columns, label))
 }
 
 #[cfg(test)]

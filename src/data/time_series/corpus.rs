@@ -10,13 +10,13 @@
 //! Without a `valid` file validation is the end of `train`: a fraction of a long table, the last forecast of a wide
 //! one.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::append::append;
 use super::bounds::Bounds;
 use super::columns::TimeColumns;
-use super::grid::{Frequency, TimeGrid};
-use super::series::{Covariates, TimeSeries, TimeTable};
+use super::grid::Frequency;
+use super::series::{TimeSeries, TimeTable};
 use super::{long_table, wide_table};
 use crate::data::divided::VALID_NAMES;
 use crate::data::fingerprint::fingerprint;
@@ -29,6 +29,9 @@ use crate::{Error, Result};
 
 /// Extensions of tables.
 const EXTENSIONS: [&str; 4] = ["csv", "tsv", "jsonl", "json"];
+
+/// The most rows that [`TimeSeriesCorpus::fewest_rows`] adds.
+const MOST_ADDED: usize = 100;
 
 /// The word for the training file in the names of files.
 const TRAIN: &str = "train";
@@ -128,6 +131,16 @@ impl TimeSeriesCorpus {
         self.table.series.iter().enumerate().map(of_series).collect()
     }
 
+    /// The fewest rows of a single series, more than `rows`, of which some are left to train forecasts of one step on.
+    pub fn fewest_rows(&self, rows: usize) -> usize {
+        let trained = |steps: usize| match (self.files.valid.is_some(), self.wide) {
+            (true, _) => steps,
+            (false, true) => Bounds::of_last(steps, 1, 0).train,
+            (false, false) => Bounds::of_fractions(steps, self.fractions, 1).train,
+        };
+        (rows + 1..=rows + MOST_ADDED).find(|&steps| trained(steps) > 1).unwrap_or(rows + MOST_ADDED)
+    }
+
     /// The step after the last known one of each series, from which forecasts begin: the end of the file that was
     /// named; of a folder that of the validation file, because the steps of the test file are not known.
     pub fn ends(&self) -> Vec<usize> {
@@ -207,6 +220,7 @@ impl TimeSeriesCorpus {
         }
         let grid = table.grid.as_ref().zip(table.time.as_ref());
         let step = match grid {
+            Some((_, time)) if !table.tells_step() => format!(", a single time in `{time}`"),
             Some((grid, time)) => format!(", a step of {} in `{time}`", grid.words()),
             None if self.wide => String::new(),
             None => ", without a column of times: steps are rows".into(),
@@ -334,59 +348,4 @@ fn sibling(path: &Path, from: &str, to: &[&str]) -> Result<Option<PathBuf>> {
         }
         (first, _) => Ok(first),
     }
-}
-
-/// Append the steps of a validation or test file to the series of the same names.
-fn append(table: &mut TimeTable, more: TimeTable, path: &Path) -> Result<()> {
-    let mut places: HashMap<(String, usize), usize> = HashMap::new();
-    for (at, series) in table.series.iter().enumerate() {
-        places.insert((series.name.clone(), series.column), at);
-    }
-    if let (Some(own), Some(found)) = (&table.grid, &more.grid)
-        && !own.same_step(found)
-        && more.tells_step()
-    {
-        let [own, found] = [own, found].map(TimeGrid::words);
-        let problem = format!("its steps are {found}, but those of the training file are {own}");
-        return Err(Error::file(path, problem));
-    }
-    let (mut unknown, all) = (0, more.series.len());
-    for later in more.series {
-        let Some(&at) = places.get(&(later.name.clone(), later.column)) else {
-            unknown += 1;
-            continue;
-        };
-        let series = &mut table.series[at];
-        let end = series.values.len();
-        let step = match &table.grid {
-            Some(grid) => grid.steps(series.start, later.start),
-            None => Some(end as i64),
-        };
-        let Some(step) = step.and_then(|step| usize::try_from(step).ok()).filter(|step| *step >= end) else {
-            let problem =
-                format!("series `{}` does not begin after its steps in the files before", later.name);
-            return Err(Error::file(path, problem));
-        };
-        series.values.resize(step, f64::NAN);
-        series.values.extend(&later.values);
-        if series.covariates.width > 0 {
-            let width = series.covariates.width;
-            let mut values = series.covariates.values.clone();
-            values.resize(step * width, f64::NAN);
-            values.extend(&later.covariates.values);
-            series.covariates = Covariates { width, values }.into();
-        }
-    }
-    let name = path.file_name().unwrap_or_default().display();
-    if unknown == all {
-        let names = listed(table.series.iter().map(|series| &series.name), ", ");
-        let problem =
-            format!("continues no series of the training file; expected rows of its series ({names})");
-        return Err(Error::file(path, problem));
-    }
-    table.notes.extend(more.notes.into_iter().map(|note| format!("{name}: {note}")));
-    if unknown > 0 {
-        table.notes.push(format!("{unknown} series of {name} alone left out"));
-    }
-    Ok(())
 }

@@ -23,9 +23,10 @@ use std::sync::Arc;
 use super::columns::TimeColumns;
 use super::form::TimeFormat;
 use super::grid::TimeGrid;
+use super::long_columns::LongColumns;
 use super::series::{Covariates, TimeSeries, TimeTable};
 use crate::data::table_rows::TableRows;
-use crate::listing::{counted, listed};
+use crate::listing::counted;
 use crate::{Error, Result};
 
 /// The most steps of a series, in times its rows: more gaps than rows by this factor are an error in a timestamp.
@@ -44,7 +45,7 @@ const MORE_FILLED: usize = 1_000_000;
 /// twice or lies between two steps, or a value is no finite number.
 pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
     let rows = TableRows::read(path, columns.delimiter, columns.encoding)?;
-    let places = ColumnPlaces::find(&rows, columns)?;
+    let places = LongColumns::find(&rows, columns)?;
     let (form, times, doubt) = match places.time {
         Some(at) => {
             let (form, doubt) = form(&rows, at)?;
@@ -57,7 +58,8 @@ pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
     if places.time.is_none() {
         // The steps of each series are its rows.
         let steps = groups.iter().map(|(name, rows)| (name.clone(), (0..rows.len() as i64).collect()));
-        return assemble(&rows, &places, &groups, None, &steps.map(|(_, steps)| steps).collect::<Vec<_>>());
+        let steps: Vec<Vec<i64>> = steps.map(|(_, steps)| steps).collect();
+        return assemble(&rows, &places, &groups, None, &steps);
     }
     let moved: usize = groups.iter_mut().map(|(_, rows)| sort(rows, &times)).sum();
     let of_series = |rows: &Vec<usize>| rows.iter().map(|&row| times[row]).collect::<Vec<i64>>();
@@ -72,63 +74,6 @@ pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
             .push(format!("{count} out of order; sorted by `{}`", rows.names[places.time.unwrap_or(0)]));
     }
     Ok(table)
-}
-
-/// The places of the columns.
-struct ColumnPlaces {
-    time: Option<usize>,
-    series: Option<usize>,
-    targets: Vec<usize>,
-    /// Features that are known only up to the forecast, then features that are known in advance.
-    covariates: Vec<usize>,
-}
-
-impl ColumnPlaces {
-    fn find(rows: &TableRows, columns: &TimeColumns) -> Result<Self> {
-        let place = |name: &String, field| rows.place(name, field);
-        let series = columns.series.as_ref().map(|name| place(name, "series_column")).transpose()?;
-        let time = match &columns.time {
-            Some(name) => Some(place(name, "forecasting.time")?),
-            None => usual_time(rows, series),
-        };
-        let features = columns.features.iter().map(|name| place(name, "forecasting.features"));
-        let known = columns.known.iter().map(|name| place(name, "forecasting.known"));
-        let covariates: Vec<usize> = features.chain(known).collect::<Result<_>>()?;
-        let free = |at: &usize| Some(*at) != time && Some(*at) != series && !covariates.contains(at);
-        let targets: Vec<usize> = match columns.targets.as_slice() {
-            [] => (0..rows.names.len()).filter(free).filter(|&at| rows.holds_numbers(at)).collect(),
-            names => names.iter().map(|name| place(name, "forecasting.targets")).collect::<Result<_>>()?,
-        };
-        let names = listed(&rows.names, ", ");
-        if targets.is_empty() {
-            let reason =
-                (0..rows.names.len()).filter(free).find_map(|at| rows.first_text(at)).unwrap_or_default();
-            return Err(Error::file(
-                &rows.path,
-                format!("has no column of numbers to forecast (columns: {names}){reason}"),
-            ));
-        }
-        if let Some(&twice) = targets.iter().find(|at| !free(at)) {
-            let name = &rows.names[twice];
-            let problem = format!("`{name}` cannot be forecast: it holds the time, the series or a feature");
-            return Err(Error::invalid("forecasting.targets", problem));
-        }
-        Ok(Self { time, series, targets, covariates })
-    }
-}
-
-/// The first column whose first row is a date, or that is called so.
-fn usual_time(rows: &TableRows, series: Option<usize>) -> Option<usize> {
-    const NAMES: [&str; 9] = ["date", "time", "datetime", "timestamp", "ds", "month", "year", "day", "week"];
-    let text = |at: usize| rows.rows.first().map_or("", |(_, fields)| fields[at].as_str());
-    let is_named = |at: usize| NAMES.contains(&rows.names[at].trim().to_lowercase().as_str());
-    let form = |at: usize| TimeFormat::find(&[text(at)]).ok();
-    let mut others = (0..rows.names.len()).filter(|&at| Some(at) != series);
-    let dated = others.clone().find(|&at| {
-        let dash = text(at).contains(['-', '/', '.', ':', 'Q', ' ']);
-        dash && form(at).is_some_and(|form| !form.is_integer())
-    });
-    dated.or_else(|| others.find(|&at| is_named(at) && form(at).is_some()))
 }
 
 /// The form of the timestamps, and a note if another fits as well.
@@ -146,11 +91,13 @@ fn form(rows: &TableRows, at: usize) -> Result<(TimeFormat, Option<String>)> {
             ),
         )
     })?;
-    let doubt = form.exchanged(&texts).map(|_| {
+    let doubt = form.exchanged(&texts).map(|other| {
         let (column, first) = (&rows.names[at], texts.first().unwrap_or(&""));
         format!(
-            "`{column}` is read as month/day, as in {first}, though day/month fits its rows as well; write years first, as \
-             in 2020-12-31, if that is wrong"
+            "`{column}` is read as {}, as in {first}, though {} fits its rows as well; write years first, as in \
+             2020-12-31, if that is wrong",
+            form.words(),
+            other.words()
         )
     });
     Ok((form, doubt))
@@ -164,7 +111,7 @@ fn times(rows: &TableRows, at: usize, form: &TimeFormat) -> Result<Vec<i64>> {
 }
 
 /// The rows of each series, in the order in which the series begin.
-fn grouped(rows: &TableRows, places: &ColumnPlaces) -> Result<Vec<(String, Vec<usize>)>> {
+fn grouped(rows: &TableRows, places: &LongColumns) -> Result<Vec<(String, Vec<usize>)>> {
     let Some(at) = places.series else {
         return Ok(vec![(String::new(), (0..rows.rows.len()).collect())]);
     };
@@ -200,14 +147,14 @@ fn sort(rows: &mut [usize], times: &[i64]) -> usize {
 /// The series of the groups. `times` are those of their rows; without a grid they are numbers of steps.
 fn assemble(
     rows: &TableRows,
-    places: &ColumnPlaces,
+    places: &LongColumns,
     groups: &[(String, Vec<usize>)],
     grid: Option<TimeGrid>,
     times: &[Vec<i64>],
 ) -> Result<TimeTable> {
     let targets: Vec<String> = places.targets.iter().map(|&at| rows.names[at].clone()).collect();
     let time = places.time.map(|at| rows.names[at].clone());
-    let mut table = TimeTable { grid, targets, time, series: vec![], notes: vec![] };
+    let mut table = TimeTable { grid, targets, time, series: vec![], notes: places.notes.clone() };
     let columns = places.targets.len() + places.covariates.len();
     let most = (MOST_FILLED * rows.rows.len()).saturating_mul(columns).saturating_add(MORE_FILLED);
     let (mut gaps, mut filled) = (0, 0_usize);

@@ -23,9 +23,13 @@ const VALUE: &str = "value";
 /// Read a wide table.
 ///
 /// # Errors
-/// If the file cannot be read, a row is ragged, a name occurs twice, or a value is no finite number.
+/// If the file cannot be read, its first row seems to be no header, a row is ragged, a name occurs twice, or a value is
+/// no finite number.
 pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
     let rows = TableRows::read(path, columns.delimiter, columns.encoding)?;
+    if rows.lacks_header(1) {
+        return Err(rows.no_header("name,1,2,3"));
+    }
     let covariates = Arc::new(Covariates::default());
     let mut lines: HashMap<&str, usize> = HashMap::new();
     let mut series = vec![];

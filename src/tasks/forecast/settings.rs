@@ -22,7 +22,7 @@ use crate::data::source::Split;
 use crate::data::time_series::{
     Bounds, Centre, CovariateScale, Scales, Scaling, TimeSeries, TimeSeriesCorpus, WindowSizes,
 };
-use crate::listing::listed;
+use crate::listing::{counted, listed};
 use crate::tasks::forecast_spec::{ForecastLoss, ForecastSpec};
 use crate::tasks::network::OptionError;
 use crate::{Error, Result};
@@ -59,7 +59,7 @@ pub(super) fn complete(
         Some(segment) => Some(segment).filter(|&segment| segment > 1),
         None => Some(season).filter(|&season| season >= LONG_SEASON && horizon >= 2 * season),
     };
-    let window = window(spec, season, horizon, &bounds)?.next_multiple_of(segment.unwrap_or(1));
+    let window = window(spec, season, horizon, corpus, &bounds)?.next_multiple_of(segment.unwrap_or(1));
     let sizes = WindowSizes { window, horizon, season };
     let several = corpus.table.targets.len() > 1;
     Ok(ForecastSchema {
@@ -171,7 +171,7 @@ fn head(spec: &ForecastSpec) -> Result<Head> {
                        option `forecasting.loss = negative-binomial`";
         return Err(Error::invalid("forecasting.quantiles", problem));
     }
-    head.check().map_err(|error| Error::invalid("forecasting.quantiles", error.to_string()))?;
+    head.check().map_err(|error| Error::invalid("forecasting.quantiles", Error::from(error).to_string()))?;
     Ok(head)
 }
 
@@ -201,10 +201,23 @@ fn check_counts(spec: &ForecastSpec) -> Result<()> {
 }
 
 /// The steps of a window. Refuse series that are all too short for a forecast.
-fn window(spec: &ForecastSpec, season: usize, horizon: usize, bounds: &[Bounds]) -> Result<usize> {
+fn window(
+    spec: &ForecastSpec,
+    season: usize,
+    horizon: usize,
+    corpus: &TimeSeriesCorpus,
+    bounds: &[Bounds],
+) -> Result<usize> {
     let mut steps: Vec<usize> = bounds.iter().map(|bounds| bounds.train).collect();
     steps.sort_unstable();
     let longest = steps.last().copied().unwrap_or(0);
+    if longest <= horizon && spec.horizon.is_none() {
+        let rows = corpus.table.series.iter().map(|one| one.values.len()).max().unwrap_or(0);
+        let (found, needed) = (counted(rows as u64, "step"), corpus.fewest_rows(rows));
+        let problem =
+            format!("its longest series has {found}, too few to train on; expected at least {needed}");
+        return Err(Error::file(corpus.path(), problem));
+    }
     if longest <= horizon {
         let problem = format!(
             "the longest series has {longest} steps to train on, too few for a forecast of {horizon}; expected a \
