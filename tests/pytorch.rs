@@ -171,7 +171,14 @@ fn names_that_are_unusual_are_given_or_left_out() -> Result<()> {
             "has a.b, scale, which no part of the network is known for",
         ),
         (&[("aw", "decoder.weight"), ("steps", "")], "the file has no tensor aw; the file has a.w"),
-        (&[("a.w", "x"), ("a.b", "x"), ("steps", "")], "x is given twice; expected one tensor for it"),
+        (
+            &[("a.w", "decoder.bias"), ("a.b", "decoder.bias"), ("steps", "")],
+            "decoder.bias is given twice; expected one tensor for it",
+        ),
+        (
+            &[("a.w", "decoder"), ("steps", "")],
+            "decoder is no parameter here; expected encoder.weight, rnn.weight_ih_l0 and so on",
+        ),
     ] {
         let error = convert(names).unwrap_err();
         assert!(error.contains(problem), "{error}");

@@ -7,6 +7,7 @@ mod cli;
 mod corpora;
 mod docs;
 mod forecaster;
+mod formats;
 mod golden;
 mod gradients;
 mod hub;

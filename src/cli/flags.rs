@@ -223,9 +223,9 @@ pub fn task() -> impl TypedValueParser<Value = &'static dyn Task> {
     one_of(TASKS.iter().map(|&task| (task, task.name(), task.summary())).collect())
 }
 
-/// Parse the name of a format; help and shell completions list all names.
+/// Parse the name of a format that an export writes; help and shell completions list all names.
 pub fn format() -> impl TypedValueParser<Value = &'static dyn Format> {
-    one_of(FORMATS.iter().map(|&format| (format, format.name(), format.summary())).collect())
+    one_of(FORMATS.iter().map(|&format| (format, format.name(), format.export_summary())).collect())
 }
 
 /// Parse the name of a cell; help and shell completions list all names.

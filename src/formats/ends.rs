@@ -1,5 +1,6 @@
 //! The embedding and the output layer of a network of another framework, from which its task follows.
 
+use candle_core::Tensor;
 use rnn_zoo_models::{ModelConfig, PredictorConfig, Readout, RecurrentConfig, RnnlmConfig, TaggerConfig};
 
 use super::format::ImportOptions;
@@ -35,8 +36,9 @@ pub(super) fn task(options: &ImportOptions, ends: &Ends, bidirectional: bool) ->
         None if crf => &Tag,
         None if outputs == vocabulary && !bidirectional => &Lm,
         None => {
+            let both = if bidirectional { " and reads in both directions" } else { "" };
             let problem = format!(
-                "the network has {outputs} outputs for {vocabulary} tokens; say whether they are classes of a text \
+                "the network has {outputs} outputs for {vocabulary} tokens{both}; say whether they are classes of a text \
                  (classify) or of each word (tag)"
             );
             return Err(Error::invalid("task", problem));
@@ -56,6 +58,39 @@ pub(super) fn task(options: &ImportOptions, ends: &Ends, bidirectional: bool) ->
     };
     Err(Error::invalid("task", problem))
 }
+
+/// Refuse options that have no effect on a network of the task.
+///
+/// # Errors
+/// If the options name labels for a language model, or what is read for another task than a classifier.
+pub(super) fn check_options(options: &ImportOptions, task: &dyn Task) -> Result<()> {
+    let (is_lm, is_classifier) = (task.name() == Lm.name(), task.name() == Classify.name());
+    let name = task.name();
+    if is_lm && options.labels.is_some() {
+        let problem = "the network has as many outputs as tokens, so it is taken for a language model, which has no \
+                       labels; set option `task` to classify or tag if they are classes";
+        return Err(Error::invalid("labels", problem));
+    }
+    if !is_classifier && options.readout != Readout::Last {
+        let problem = format!(
+            "only classifiers have one, and the task is {name}; leave it out, or set option `task` to classify"
+        );
+        return Err(Error::invalid("readout", problem));
+    }
+    Ok(())
+}
+
+/// Return a parameter of an output layer of two classes whose softmax is the sigmoid of one output: zeros for the first
+/// class, then the rows of the output.
+///
+/// # Errors
+/// If the tensor cannot be read.
+pub(super) fn with_first_class(tensor: &Tensor) -> candle_core::Result<Tensor> {
+    Tensor::cat(&[&tensor.zeros_like()?, tensor], 0)
+}
+
+/// The remark about an output layer that [`with_first_class`] extended, whose file has no sigmoid.
+pub(super) const TWO_CLASSES: &str = "the one output is taken for a score before a sigmoid, and made two classes; the first is that of scores below 0";
 
 /// Return the configuration of the network of a task.
 pub(super) fn network(

@@ -22,6 +22,9 @@ pub trait Format: Send + Sync {
     /// A description in one line, for help texts.
     fn summary(&self) -> &'static str;
 
+    /// A description in one line of the files that [`Format::export`] writes, for help texts.
+    fn export_summary(&self) -> &'static str;
+
     /// Whether a file is of this format, by its content. `head` holds its first `HEAD` bytes, or all if it is
     /// shorter.
     fn recognises(&self, path: &Path, head: &[u8]) -> bool;

@@ -3,14 +3,26 @@
 use std::io::Read;
 use std::path::Path;
 
+use zip::ZipArchive;
+
 use super::format::{Format, HEAD};
 use super::keras::Keras;
 use super::onnx::Onnx;
 use super::pytorch::Pytorch;
+use crate::contain::contain;
 use crate::{Error, Result, regular_file};
 
 /// All formats.
 pub const FORMATS: [&dyn Format; 3] = [&Pytorch, &Keras, &Onnx];
+
+/// The first bytes of a zip archive, which the files of several programs are.
+const ZIP: &[u8] = b"PK\x03\x04";
+
+/// Whether a zip archive has its directory, which is at its end.
+fn is_whole_zip(path: &Path) -> bool {
+    let Ok((file, _)) = regular_file::open(path) else { return false };
+    contain(|| ZipArchive::new(file).is_ok()).is_ok_and(|is_whole| is_whole)
+}
 
 /// Return the format of a file, by its content.
 ///
@@ -23,9 +35,12 @@ pub fn recognised(path: &Path) -> Result<&'static dyn Format> {
     read.map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
     FORMATS.into_iter().find(|format| format.recognises(path, &head)).ok_or_else(|| {
         let known: Vec<&str> = FORMATS.iter().map(|format| format.summary()).collect();
-        let problem = match head.is_empty() {
-            true => "is empty".to_string(),
-            false => format!("is none of the formats that are read: {}", known.join("; ")),
+        let problem = match &head[..] {
+            [] => "is empty".to_string(),
+            _ if head.starts_with(ZIP) && !is_whole_zip(path) => {
+                "is a zip archive that is cut short; copy it again".to_string()
+            }
+            _ => format!("is none of the formats that are read: {}", known.join("; ")),
         };
         Error::file(path, problem)
     })

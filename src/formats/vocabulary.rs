@@ -38,7 +38,13 @@ pub(super) fn tokenizer(
     let bytes = regular_file::read(path, LARGEST)?;
     let failed = |problem: String| Error::file(path, problem);
     let tokenizer = match tokens(path, &bytes)? {
-        Some(tokens) => Tokenizer::of_tokens(&tokens, options.unknown.as_deref()).map_err(failed)?,
+        Some(tokens) => {
+            let tokenizer = Tokenizer::of_tokens(&tokens, options.unknown.as_deref()).map_err(failed)?;
+            if tokenizer.unknown().is_none() {
+                notes.push("no token stands for unknown characters; text with others is refused".to_string());
+            }
+            tokenizer
+        }
         None => Tokenizer::from_json(&bytes).map_err(failed)?,
     };
     match tokenizer.vocabulary_size() {
@@ -152,7 +158,7 @@ fn distinct(path: &Path, tokens: BTreeMap<u32, String>) -> Result<BTreeMap<u32, 
 /// Read the names of `outputs` classes or tags from the file that `options` names.
 ///
 /// # Errors
-/// If there is no such file, or it has another number of lines or a line twice.
+/// If there is no such file, or it has another number of lines or a line twice. One output is a score, of two classes.
 pub(super) fn labels(options: &ImportOptions, outputs: usize) -> Result<Vec<String>> {
     let Some(path) = &options.labels else {
         let problem = format!("the file has no names of its {outputs} outputs; name a file with one a line");
@@ -162,6 +168,11 @@ pub(super) fn labels(options: &ImportOptions, outputs: usize) -> Result<Vec<Stri
     let labels = numbered(path, text(path, &bytes)?.lines().map(String::from))?;
     match labels.len() {
         found if found == outputs => Ok(labels.into_values().collect()),
+        1 if outputs == 2 => {
+            let problem = "has one line, but a class alone decides nothing; one output is a score, and regression is not \
+                           converted; for a classifier of two classes give two labels, that of scores below 0 first";
+            Err(Error::file(path, problem))
+        }
         found => Err(Error::file(path, format!("has {found} lines, but the network has {outputs} outputs"))),
     }
 }
@@ -206,9 +217,27 @@ mod tests {
         let tokenizer = read(r#"["\n", " ", "a", "b"]"#, 4).unwrap();
         assert_eq!(tokenizer.encode("ab a\n").unwrap(), [2, 3, 1, 2, 0]);
         assert_eq!(tokenizer.decode(&[2, 3, 1, 2, 0]), "ab a\n");
-        assert!(tokenizer.encode("c").is_err(), "no token for it");
+        let error = tokenizer.encode("ab\nacC").unwrap_err().to_string();
+        assert!(error.contains("the character \"c\" is not in the vocabulary"), "{error}");
         let tokenizer = read(r#"["<unk>", "\n", "a"]"#, 3).unwrap();
         assert_eq!((tokenizer.encode("a\nc").unwrap(), tokenizer.unit()), (vec![2, 1, 0], "character"));
+    }
+
+    #[test]
+    fn one_output_needs_two_labels() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let options = ImportOptions { labels: Some(file.path().into()), ..ImportOptions::default() };
+        std::fs::write(file.path(), "no\nyes\n").unwrap();
+        assert_eq!(labels(&options, 2).unwrap(), ["no", "yes"]);
+        std::fs::write(file.path(), "price\n").unwrap();
+        let error = labels(&options, 2).unwrap_err().to_string();
+        assert!(error.contains("one output is a score, and regression is not converted"), "{error}");
+        assert!(
+            labels(&options, 3)
+                .unwrap_err()
+                .to_string()
+                .contains("has 1 lines, but the network has 3 outputs")
+        );
     }
 
     #[test]
@@ -216,6 +245,9 @@ mod tests {
         for (text, expected) in [
             ("a b\n<unk>\n", "token \"a b\" contains white space"),
             ("the\ncat\n", "no token for unknown words"),
+            ("[UNK]\nthe\n##s\n", "has \"##s\" and other pieces of words"),
+            ("[UNK]\n▁the\ns\n", "has \"▁the\" and other pieces of words"),
+            ("[UNK]\nthe\nĠsat\n", "has \"Ġsat\" and other pieces of words"),
             ("a\na\n", "has the token \"a\" twice, as number 0 and 1"),
             (r#"{"a": 0, "b": 0}"#, "gives the number 0 to \"a\" and to \"b\""),
             (r#"{"1": "a", "0": "a"}"#, "has the token \"a\" twice, as number 0 and 1"),

@@ -8,6 +8,7 @@ use super::encoder::Encoder;
 use super::end::End;
 use super::normalizer::{Normalizer, UnicodeForm};
 use super::scheme::Scheme;
+use super::special::are_characters;
 use super::unknown::Unknown;
 use super::{byte_level, character};
 use crate::contain::contain;
@@ -166,7 +167,10 @@ impl Tokenizer {
                 // The library is given foreign files, some of which make it panic at certain texts.
                 let encoding = contain(|| self.inner.encode_fast(text, false))
                     .map_err(|panic| cannot_encode(&panic, "repair the tokenizer's file, or use another"))?
-                    .map_err(|error| cannot_encode(&error, "use one that has an unknown token"))?;
+                    .map_err(|error| {
+                        let missing = self.missing(text).unwrap_or_else(|| error.to_string());
+                        cannot_encode(&missing, "use one that has an unknown token")
+                    })?;
                 ids.extend_from_slice(encoding.get_ids());
                 dropped = self.dropped(text).len() as u64;
             }
@@ -181,6 +185,16 @@ impl Tokenizer {
             ids.extend(self.end);
         }
         Ok(Unknown { tokens: unknown, dropped })
+    }
+
+    /// Name the first character or word of a text that has no token; `None` if each has one by itself.
+    fn missing(&self, text: &str) -> Option<String> {
+        let fails = |part: &&str| contain(|| self.inner.encode_fast(*part, false).is_err()).unwrap_or(true);
+        let (unit, part) = match are_characters(self.tokens.iter().flatten().map(String::as_str)) {
+            true => ("character", character::split(text).find(fails)?),
+            false => ("word", text.split_whitespace().find(fails)?),
+        };
+        Some(format!("the {unit} {part:?} is not in the vocabulary"))
     }
 
     /// Append the tokens of words. In running text with the line end `\r`, an end token follows each line but the last:

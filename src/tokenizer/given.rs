@@ -9,9 +9,7 @@ use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 
 use super::character;
 use super::encode::Tokenizer;
-
-/// Tokens that stand for text outside a vocabulary, as other programs spell them.
-const UNKNOWN: [&str; 8] = ["<unk>", "<UNK>", "[UNK]", "<|unk|>", "<oov>", "<OOV>", "UNK", "unk"];
+use super::special::{UNKNOWN, are_characters, piece};
 
 impl Tokenizer {
     /// Make a tokenizer of tokens by number: of characters if every token but the special ones, such as `<unk>` and
@@ -33,17 +31,22 @@ impl Tokenizer {
             Some(token) => Some(token),
             None => UNKNOWN.into_iter().find(|token| has(token)),
         };
-        let of_characters =
-            tokens.values().all(|token| is_special(token) || character::split(token).count() == 1);
+        let of_characters = are_characters(tokens.values().map(String::as_str));
         if !of_characters {
             if let Some(token) = tokens.values().find(|token| token.contains(char::is_whitespace)) {
                 return Err(format!(
                     "token {token:?} contains white space, so these are no words; give the tokenizer.json"
                 ));
             }
+            if let Some(token) = piece(tokens.values().map(String::as_str)) {
+                return Err(format!(
+                    "has {token:?} and other pieces of words, which a list does not join; give the tokenizer.json"
+                ));
+            }
             if unknown.is_none() {
                 return Err(format!(
-                    "has no token for unknown words, such as {}; name it with option `unknown`",
+                    "has no token for unknown words, such as {}; name it with option `unknown`, or, if there is none, \
+                     the token that other words become, such as that of padding",
                     UNKNOWN[..3].join(", ")
                 ));
             }
@@ -65,12 +68,11 @@ impl Tokenizer {
         }
         Self::new(inner)
     }
-}
 
-/// Whether a token is spelt like one that stands for no text of its own: `<eos>`, `[PAD]`, or nothing at all.
-fn is_special(token: &str) -> bool {
-    let enclosed = |open: char, close: char| token.starts_with(open) && token.ends_with(close);
-    token.is_empty()
-        || UNKNOWN.contains(&token)
-        || (token.len() > 2 && (enclosed('<', '>') || enclosed('[', ']')))
+    /// Whether [`Tokenizer::of_tokens`] needs to be told the token for unknown words: these are no characters, and none
+    /// is spelt like one.
+    pub(crate) fn lacks_unknown(tokens: &BTreeMap<u32, String>) -> bool {
+        let mut spelt = tokens.values().map(String::as_str);
+        !spelt.any(|token| UNKNOWN.contains(&token)) && !are_characters(tokens.values().map(String::as_str))
+    }
 }

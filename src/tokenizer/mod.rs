@@ -43,6 +43,7 @@ mod note;
 mod prompt;
 mod scheme;
 mod spans;
+mod special;
 mod train;
 mod treebank;
 mod unknown;

@@ -103,6 +103,21 @@ fn conversion_names_what_is_missing_and_changes_nothing() {
         &["--map", "the file has no tensor a"],
     );
     refused(
+        &format!("{LSTM} --out m --vocab words.txt --labels labels.txt"),
+        2,
+        &["--labels", "a language model, which has no labels", "--task"],
+    );
+    refused(
+        &format!("{LSTM} --out m --vocab words.txt --readout mean"),
+        2,
+        &["--readout", "only classifiers have one, and the task is lm"],
+    );
+    refused(
+        &format!("{LSTM} --out m --vocab words.txt --map decoder.weight=decoder"),
+        2,
+        &["--map", "decoder is no parameter here; expected encoder.weight"],
+    );
+    refused(
         &format!("{LSTM} --out m --vocab words.txt --task forecast"),
         2,
         &["--task", "lm, classify, tag"],
@@ -118,6 +133,9 @@ fn conversion_names_what_is_missing_and_changes_nothing() {
     folder.refused("export m --format pytorch --out m.pt", 2, &["--out", "ends with .safetensors"]);
     folder.done("export m --format pytorch --out p.safetensors");
     folder.refused("export m --format pytorch --out p.safetensors", 1, &["p.safetensors: exists", "--force"]);
+    folder.refused("export m --format onnx --out m.pb", 2, &["--out", "ends with .onnx"]);
+    let help = folder.done("export --help");
+    assert!(help.contains("PyTorch state dict (.safetensors)") && !help.contains(".pth"), "{help}");
     folder.done(&format!("train lstm --data text.txt --out norm --layer-norm {}", super::TINY));
     let part = "the recurrent stack has layer normalisation, which the layers of PyTorch do not have";
     folder.refused("export norm --format pytorch --out n.safetensors", 1, &[part]);

@@ -31,7 +31,8 @@ fn onnx_export_replaces_files_with_force_alone_and_names_what_it_cannot_do() {
     folder.refused("export m --format onnx --out m.onnx", 1, &["m.tokenizer.json: exists", "--force"]);
     folder.done("export m --format onnx --out m.onnx --force");
     folder.done("export m --format onnx --out m.onnx --force");
-    folder.refused("export m --format onnx --out m", 1, &["m", "--out"]);
+    folder.write("dir.onnx/file", "");
+    folder.refused("export m --format onnx --out dir.onnx", 1, &["dir.onnx", "--out"]);
     folder.refused("export m --format onnx --out n.onnx --dtype f16", 2, &["--dtype", "--format"]);
     folder.refused("export m --format onnx --out missing/n.onnx", 1, &["missing/n.onnx: cannot be written"]);
     folder.done(&format!("train lstm --data text.txt --out norm --layer-norm {}", super::TINY));

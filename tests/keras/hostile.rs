@@ -9,12 +9,12 @@ use rnn_zoo::rng::{Purpose, stream};
 
 use super::{Folder, golden};
 
-/// One file of each container.
-const FILES: [&str; 4] = [
-    "lstm-2-one-direction-none.keras",
-    "lstm-2-both-directions-bias.h5",
-    "gru-after-2-one-direction-none.weights.h5",
-    "old-gru.h5",
+/// One file of each container, and the names of its outputs; a language model has none.
+const FILES: [(&str, Option<&str>); 4] = [
+    ("lstm-2-one-direction-none.keras", None),
+    ("lstm-2-both-directions-bias.h5", Some("5.txt")),
+    ("gru-after-2-one-direction-none.weights.h5", None),
+    ("old-gru.h5", Some("5.txt")),
 ];
 
 /// Reads files of given bytes.
@@ -24,11 +24,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn new() -> Self {
+    fn new(labels: Option<&str>) -> Self {
         let folder = Folder::new();
         let options = ImportOptions {
             vocabulary: Some(folder.path("words.txt")),
-            labels: Some(folder.path("5.txt")),
+            labels: labels.map(|name| folder.path(name)),
             ..ImportOptions::default()
         };
         Self { folder, options }
@@ -65,9 +65,9 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 
 #[test]
 fn files_that_are_cut_short_or_changed_are_one_line_and_never_panic() {
-    let reader = Reader::new();
     let mut rng = stream(1, Purpose::Parameters, 0);
-    for file in FILES {
+    for (file, labels) in FILES {
+        let reader = Reader::new(labels);
         let whole = std::fs::read(golden(file)).unwrap();
         assert_eq!(reader.problem(&whole), None, "{file}");
         for length in (0..whole.len()).step_by(97) {
@@ -86,7 +86,7 @@ fn files_that_are_cut_short_or_changed_are_one_line_and_never_panic() {
 
 #[test]
 fn files_that_are_made_to_take_memory_or_time_are_refused_at_once() {
-    let reader = Reader::new();
+    let reader = Reader::new(None);
     for (file, expected) in [
         ("cyclic.weights.h5", "has no readable array layers/embedding/vars/0"),
         ("huge.weights.h5", "has 10472 bytes, but its arrays up to layers/embedding/vars/0 need 17179869184"),
@@ -103,7 +103,7 @@ fn files_that_are_made_to_take_memory_or_time_are_refused_at_once() {
 
 #[test]
 fn lengths_of_gigabytes_and_values_that_are_not_finite_are_refused() {
-    let reader = Reader::new();
+    let reader = Reader::new(None);
     let whole = std::fs::read(golden("gru-after-2-one-direction-none.weights.h5")).unwrap();
     let sizes = |rows: u64, columns: u64| [rows.to_le_bytes(), columns.to_le_bytes()].concat();
     // The embedding has 11 rows of 4 columns.
@@ -137,8 +137,8 @@ fn lengths_of_gigabytes_and_values_that_are_not_finite_are_refused() {
 
 #[test]
 fn compressed_records_and_missing_parts_are_refused() {
-    let reader = Reader::new();
-    let whole = std::fs::read(golden(FILES[0])).unwrap();
+    let reader = Reader::new(None);
+    let whole = std::fs::read(golden(FILES[0].0)).unwrap();
     let mut compressed = whole.clone();
     for (signature, method) in [(b"PK\x03\x04", 8), (b"PK\x01\x02", 10)] {
         let places: Vec<usize> =
@@ -148,7 +148,7 @@ fn compressed_records_and_missing_parts_are_refused() {
     reader.refused(&compressed, "has a compressed record config.json");
     // Names of the same length, so that nothing else moves.
     let renamed = |from: &str, to: &str| {
-        let whole = std::fs::read(golden(FILES[1])).unwrap();
+        let whole = std::fs::read(golden(FILES[1].0)).unwrap();
         replaced(&whole, from.as_bytes(), to.as_bytes())
     };
     reader.refused(&renamed("model_weights", "m0del_weights"), "has no group of layers");

@@ -3,7 +3,8 @@
 use std::io::{Cursor, Read, Write};
 use std::path::PathBuf;
 
-use rnn_zoo::formats::ImportOptions;
+use candle_core::Tensor;
+use rnn_zoo::formats::{ImportOptions, recognised};
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
@@ -13,6 +14,8 @@ use super::{Folder, golden};
 /// An archive of two layers: gru, gru_1 or lstm, lstm_1, in one direction.
 const GRU: &str = "gru-before-2-one-direction-none.keras";
 const LSTM: &str = "lstm-2-one-direction-none.keras";
+/// One output with a sigmoid.
+const SIGMOID: &str = "classifier-sigmoid.keras";
 const BOTH: &str = "simple_rnn-2-both-directions-none.keras";
 
 /// The records of an archive by name.
@@ -118,6 +121,7 @@ fn layers_and_options_without_a_counterpart_are_refused_by_name() {
             "with activation relu; expected softmax",
         ),
         (GRU, "Dense", 0, Box::new(set("activation", json!("sigmoid"))), "the sigmoid of several outputs"),
+        (SIGMOID, "Dense", 0, Box::new(set("activation", json!("softmax"))), "of one output is always 1"),
         (
             GRU,
             "Dense",
@@ -218,7 +222,7 @@ fn options_that_contradict_the_layers_are_refused() {
         ),
         ("classifier.h5", ImportOptions { task: of("tag"), ..none() }, "a tagger reads each output"),
         (LSTM, ImportOptions { names: vec![("a".into(), "b".into())], ..none() }, "leave the option out"),
-        (LSTM, ImportOptions { vocabulary: None, ..none() }, "name a file with the 11 tokens"),
+        (LSTM, ImportOptions { vocabulary: None, labels: None, ..none() }, "name a file with the 11 tokens"),
         ("classifier.h5", ImportOptions { labels: None, ..none() }, "no names of its 5 outputs"),
         (
             "lstm-2-both-directions-none.weights.h5",
@@ -240,4 +244,26 @@ fn options_that_contradict_the_layers_are_refused() {
     std::fs::copy(golden("old-weights.h5"), &alone).unwrap();
     let error = folder.convert(&alone, "refused", &options(&folder)).unwrap_err().to_string();
     assert!(error.contains("has weights without the model's configuration"), "{error}");
+}
+
+#[test]
+fn one_output_without_a_sigmoid_is_two_classes() {
+    let folder = Folder::new();
+    std::fs::write(folder.path("2.txt"), "no\nyes\n").unwrap();
+    let given = |labels: &str| ImportOptions { labels: Some(folder.path(labels)), ..options(&folder) };
+    let dense = name_of(SIGMOID, "Dense", 0);
+    let linear =
+        changed(&folder, SIGMOID, |model| layer(model, &dense)["config"]["activation"] = json!("linear"));
+    let format = recognised(&linear).unwrap();
+    let expected = format.import(&golden(SIGMOID), &given("2.txt")).unwrap();
+    let found = format.import(&linear, &given("2.txt")).unwrap();
+    assert_eq!((found.network, &found.labels), (expected.network, &expected.labels));
+    for (name, tensor) in &expected.parameters {
+        let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values(&found.parameters[name]), values(tensor), "{name}");
+    }
+    assert!(found.notes.iter().any(|note| note.contains("made two classes")), "{:?}", found.notes);
+    std::fs::write(folder.path("1.txt"), "price\n").unwrap();
+    let error = format.import(&linear, &given("1.txt")).unwrap_err().to_string();
+    assert!(error.contains("regression is not converted"), "{error}");
 }

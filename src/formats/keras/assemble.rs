@@ -10,6 +10,7 @@ use super::layer::{Activation, Cell, Layer, Recurrent};
 use super::plan::Plan;
 use super::store::Array;
 use super::weights::{Arrays, Weights};
+use crate::formats::ends::{TWO_CLASSES, with_first_class};
 use crate::parameters::NamedTensors;
 
 /// The parameters of a network.
@@ -158,9 +159,14 @@ impl Reader<'_> {
         }
         .map_err(|error| error.to_string())?;
         if dense.activation == Activation::Sigmoid {
-            let classes = two_classes(layer, &weight, &bias)?;
-            [weight, bias] = classes;
+            check_sigmoid(layer, dense.units)?;
             self.notes.push("the sigmoid of one output is the softmax of two classes".to_string());
+        } else if dense.units == 1 {
+            self.notes.push(TWO_CLASSES.to_string());
+        }
+        if dense.units == 1 {
+            let classes = with_first_class(&weight).and_then(|weight| Ok([weight, with_first_class(&bias)?]));
+            [weight, bias] = classes.map_err(|error| error.to_string())?;
         }
         let tied = embedding.is_some_and(|embedding| are_same(embedding, &weight));
         if let Some((layer, projection)) = plan.projection {
@@ -182,17 +188,15 @@ impl Reader<'_> {
     }
 }
 
-/// Return the output layer of two classes whose softmax is the sigmoid of one output.
-fn two_classes(layer: &Layer, weight: &Tensor, bias: &Tensor) -> Result<[Tensor; 2], String> {
-    if weight.dims()[0] != 1 {
-        return Err(format!(
+/// Refuse the sigmoid of several outputs.
+fn check_sigmoid(layer: &Layer, units: usize) -> Result<(), String> {
+    match units {
+        1 => Ok(()),
+        _ => Err(format!(
             "has a layer {} with the sigmoid of several outputs; expected softmax, or one output",
             layer.title()
-        ));
+        )),
     }
-    let with_zeros = |tensor: &Tensor| Tensor::cat(&[&tensor.zeros_like()?, tensor], 0);
-    let both = with_zeros(weight).and_then(|weight| Ok([weight, with_zeros(bias)?]));
-    both.map_err(|error| error.to_string())
 }
 
 fn exactly<const N: usize>(arrays: Arrays) -> Result<[Array; N], String> {

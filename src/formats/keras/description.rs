@@ -40,7 +40,10 @@ pub(super) fn describe(config: &Config, parameters: &NamedTensors) -> Result<Des
             Readout::Every
         }
         ModelConfig::Translator(_) | ModelConfig::Forecaster(_) => {
-            return Err(refused(&format!("the network is that of {}", config.task)));
+            return Err(Error::Message(format!(
+                "the network is that of {}, which is not exported to Keras",
+                config.task
+            )));
         }
     };
     writer.stack(rnn, readout != Readout::Last)?;

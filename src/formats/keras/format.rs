@@ -22,6 +22,10 @@ impl Format for Keras {
         "Keras model (.keras, .h5, .weights.h5)"
     }
 
+    fn export_summary(&self) -> &'static str {
+        "Keras 3 archive (.keras)"
+    }
+
     fn recognises(&self, path: &Path, head: &[u8]) -> bool {
         is_keras(path, head)
     }

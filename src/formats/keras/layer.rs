@@ -241,6 +241,13 @@ impl Options<'_> {
             "sigmoid" => Activation::Sigmoid,
             other => return Err(self.refused("activation", other, "softmax or linear")),
         };
+        if activation == Activation::Softmax && self.size("units")? == 1 {
+            return Err(self.refused(
+                "activation",
+                "softmax",
+                "sigmoid, as the softmax of one output is always 1",
+            ));
+        }
         Ok(Dense { units: self.size("units")?, bias: self.flag("use_bias", true), activation, wrapped })
     }
 

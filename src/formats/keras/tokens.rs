@@ -30,9 +30,33 @@ const FILTERS: &str = "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n";
 struct Words {
     tokens: BTreeMap<u32, String>,
     unknown: Option<String>,
-    lower: bool,
+    lower: Option<Lower>,
     /// Characters that are replaced, and by what.
     filters: Option<(String, &'static str)>,
+}
+
+/// The letters that become lower case.
+#[derive(Clone, Copy, PartialEq)]
+enum Lower {
+    /// A to Z, as TensorFlow does for `TextVectorization`.
+    Ascii,
+    /// All, as Python does for `Tokenizer`.
+    All,
+}
+
+impl Lower {
+    /// Return the steps of a normalizer.
+    fn steps(self) -> Vec<Value> {
+        match self {
+            Self::All => vec![json!({ "type": "Lowercase" })],
+            Self::Ascii => ('A'..='Z')
+                .map(|letter| {
+                    let content = letter.to_ascii_lowercase();
+                    json!({ "type": "Replace", "pattern": { "String": letter }, "content": content })
+                })
+                .collect(),
+        }
+    }
 }
 
 /// Read the tokenizer of an embedding with `rows` rows. `text` has the options of a `TextVectorization` in the model,
@@ -53,7 +77,9 @@ pub(super) fn tokenizer(
     };
     if let (Some((config, lines)), None) = (text, &options.vocabulary) {
         let words = vectorization(config, lines).map_err(failed(path))?;
-        return words.fitted(rows, notes).and_then(|words| words.tokenizer(options)).map_err(failed(path));
+        note_length(config, notes);
+        let words = words.fitted(rows, notes);
+        return words.and_then(|words| words.tokenizer(options, notes)).map_err(failed(path));
     }
     let file = vocabulary::file(path, options, rows, notes)?;
     let bytes = regular_file::read(&file, vocabulary::LARGEST)?;
@@ -64,7 +90,17 @@ pub(super) fn tokenizer(
             _ => return vocabulary::tokenizer(path, options, rows, &mut vec![]),
         },
     };
-    words.fitted(rows, notes).and_then(|words| words.tokenizer(options)).map_err(failed(&file))
+    words.fitted(rows, notes).and_then(|words| words.tokenizer(options, notes)).map_err(failed(&file))
+}
+
+/// Say what becomes of the length that a `TextVectorization` cuts texts to.
+fn note_length(config: &Value, notes: &mut Vec<String>) {
+    if let Some(length) = config["output_sequence_length"].as_u64() {
+        notes.push(format!(
+            "Keras reads the first {length} tokens of a text (output_sequence_length); here all are read, so cut texts \
+             as for Keras"
+        ));
+    }
 }
 
 /// Whether numbers begin with 1, as those of a Keras `Tokenizer` do.
@@ -87,7 +123,7 @@ fn word_index(tokens: BTreeMap<u32, String>, notes: &mut Vec<String>) -> Words {
         );
     }
     let filters = changes.then(|| (FILTERS.to_string(), " "));
-    Words { tokens, unknown: None, lower: changes, filters }
+    Words { tokens, unknown: None, lower: changes.then_some(Lower::All), filters }
 }
 
 /// Read what `Tokenizer.to_json()` of Keras writes; `None` if the file is another.
@@ -105,7 +141,7 @@ fn keras_tokenizer(bytes: &[u8]) -> Result<Option<Words>, String> {
     Ok(Some(Words {
         tokens,
         unknown: config["oov_token"].as_str().map(String::from),
-        lower: config["lower"].as_bool().unwrap_or(true),
+        lower: config["lower"].as_bool().unwrap_or(true).then_some(Lower::All),
         filters: filters.map(|filters| (filters.to_string(), " ")),
     }))
 }
@@ -148,7 +184,7 @@ fn vectorization(config: &Value, lines: Option<&str>) -> Result<Words, String> {
     Ok(Words {
         tokens: (0..).zip(tokens).collect(),
         unknown: Some(OUTSIDE.to_string()),
-        lower,
+        lower: lower.then_some(Lower::Ascii),
         filters: strip.then(|| (PUNCTUATION.to_string(), "")),
     })
 }
@@ -185,15 +221,21 @@ impl Words {
     }
 
     /// Make a tokenizer. The error is the problem alone.
-    fn tokenizer(self, options: &ImportOptions) -> Result<Tokenizer, String> {
-        let Self { tokens, unknown, lower, filters } = self;
+    fn tokenizer(self, options: &ImportOptions, notes: &mut Vec<String>) -> Result<Tokenizer, String> {
+        let Self { tokens, mut unknown, lower, filters } = self;
+        if unknown.is_none() && options.unknown.is_none() && Tokenizer::lacks_unknown(&tokens) {
+            unknown = tokens.get(&0).cloned();
+            notes.push(
+                "the words have no oov_token, so Keras leaves out unknown ones; here each is read as token 0, the padding"
+                    .to_string(),
+            );
+        }
         let tokenizer = Tokenizer::of_tokens(&tokens, options.unknown.as_deref().or(unknown.as_deref()))?;
-        let lower = lower.then(|| json!({ "type": "Lowercase" }));
         let filters = filters.map(|(characters, other)| {
             let class: String = characters.chars().map(escaped).collect();
             json!({ "type": "Replace", "pattern": { "Regex": format!("[{class}]") }, "content": other })
         });
-        let steps: Vec<Value> = lower.into_iter().chain(filters).collect();
+        let steps: Vec<Value> = lower.map_or(vec![], Lower::steps).into_iter().chain(filters).collect();
         if steps.is_empty() {
             return Ok(tokenizer);
         }
@@ -211,5 +253,42 @@ fn escaped(character: char) -> String {
         '\n' => "\\n".to_string(),
         '\\' | '[' | ']' | '^' | '-' | '&' | '~' => format!("\\{character}"),
         c => c.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(tokens: &[(u32, &str)]) -> BTreeMap<u32, String> {
+        tokens.iter().map(|&(number, token)| (number, token.to_string())).collect()
+    }
+
+    #[test]
+    fn text_vectorization_converts_ascii_letters_alone() {
+        let config = json!({
+            "split": "whitespace", "standardize": "lower", "output_sequence_length": 4,
+            "vocabulary": ["", "[UNK]", "été", "Été", "cat"],
+        });
+        let words = vectorization(&config, None).unwrap();
+        let tokenizer = words.tokenizer(&ImportOptions::default(), &mut vec![]).unwrap();
+        assert_eq!(tokenizer.encode("ÉTé ÉtÉ CAT été").unwrap(), [3, 1, 4, 2]);
+        let mut notes = vec![];
+        note_length(&config, &mut notes);
+        assert!(notes[0].contains("the first 4 tokens"), "{notes:?}");
+    }
+
+    #[test]
+    fn unknown_words_without_a_token_are_padding() {
+        let mut notes = vec![];
+        let words = word_index(index(&[(1, "the"), (2, "été")]), &mut notes).fitted(3, &mut notes).unwrap();
+        let tokenizer = words.tokenizer(&ImportOptions::default(), &mut notes).unwrap();
+        assert_eq!(tokenizer.encode("The ÉTÉ sat").unwrap(), [1, 2, 0]);
+        assert!(notes.iter().any(|note| note.contains("each is read as token 0")), "{notes:?}");
+        let mut notes = vec![];
+        let words = word_index(index(&[(1, "<OOV>"), (2, "the")]), &mut notes).fitted(3, &mut notes).unwrap();
+        let tokenizer = words.tokenizer(&ImportOptions::default(), &mut notes).unwrap();
+        assert_eq!((tokenizer.encode("the sat").unwrap(), tokenizer.unknown()), (vec![2, 1], Some(1)));
+        assert!(!notes.iter().any(|note| note.contains("token 0")), "{notes:?}");
     }
 }

@@ -31,6 +31,10 @@ impl Format for Onnx {
         "ONNX graph of opset 9 or later (.onnx)"
     }
 
+    fn export_summary(&self) -> &'static str {
+        "ONNX graph of opset 17 (.onnx)"
+    }
+
     fn recognises(&self, _path: &Path, head: &[u8]) -> bool {
         matches!(head, [VERSION_FIELD, version, ..] if VERSIONS.contains(version))
     }
@@ -51,6 +55,10 @@ impl Format for Onnx {
     }
 
     fn export(&self, config: &Config, parameters: &NamedTensors, out: &Path) -> Result<Vec<NewFile>> {
+        if out.extension().is_none_or(|extension| extension != "onnx") {
+            let problem = format!("is {}; expected a name that ends with .onnx", out.display());
+            return Err(Error::invalid("out", problem));
+        }
         Ok(vec![NewFile { path: out.to_path_buf(), bytes: encode(config, parameters)? }])
     }
 }

@@ -89,6 +89,13 @@ fn given(tensors: &mut NamedTensors, names: &[(String, String)]) -> Result<Named
             let near = near.map_or(String::new(), |name| format!("; the file has {name}"));
             return Err(Error::invalid("names", format!("the file has no tensor {theirs}{near}")));
         };
+        if !ours.is_empty() && !is_ours(ours) {
+            let problem = format!(
+                "{ours} is no parameter here; expected {ENCODER}, rnn.weight_ih_l0 and so on, {PROJECTION}, {DECODER}, \
+                 {BIAS} or crf.transitions"
+            );
+            return Err(Error::invalid("names", problem));
+        }
         if !ours.is_empty() && parameters.insert(ours.clone(), tensor).is_some() {
             return Err(Error::invalid(
                 "names",
@@ -97,6 +104,13 @@ fn given(tensors: &mut NamedTensors, names: &[(String, String)]) -> Result<Named
         }
     }
     Ok(parameters)
+}
+
+/// Whether a name is one of our parameters.
+fn is_ours(name: &str) -> bool {
+    [ENCODER, DECODER, BIAS, PROJECTION].contains(&name)
+        || name.strip_prefix("rnn.").is_some_and(is_of_stack)
+        || name.strip_prefix("crf.").is_some_and(|part| CRF.contains(&part))
 }
 
 /// Move the parameters of the recurrent stack.
@@ -115,7 +129,11 @@ fn stack(tensors: &mut NamedTensors, parameters: &mut NamedTensors) -> Result<()
         }
         _ => {
             let names = listed(prefixes.iter().map(|prefix| format!("{prefix}{FIRST}")), ", ");
-            let problem = format!("has several recurrent stacks, {names}; networks with one are converted");
+            let second = prefixes[1];
+            let problem = format!(
+                "has several recurrent stacks, {names}; networks with one are converted; name the parameters of layers of \
+                 one by their layer, as with option `names = {second}{FIRST}=rnn.weight_ih_l1`"
+            );
             return Err(Error::Message(problem));
         }
     };

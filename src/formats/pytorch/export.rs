@@ -1,16 +1,19 @@
 //! A network as safetensors under the names of a PyTorch module, with that module in a Python file beside them.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use rnn_zoo_models::ModelConfig;
 
 use super::module::module;
+use super::tensors::CONFIG;
 use crate::bundle::{Config, encode_with};
 use crate::formats::format::NewFile;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 
-/// Encode a network as `out`, which is named `STEM.safetensors`, and `STEM.py`.
+/// Encode a network as `out`, which is named `STEM.safetensors` and has the configuration in its metadata, and
+/// `STEM.py`.
 ///
 /// # Errors
 /// If `out` has another extension, or the network has parts that PyTorch's layers do not have.
@@ -29,7 +32,9 @@ pub(super) fn export(config: &Config, parameters: &NamedTensors, out: &Path) -> 
         let embedding = parameters.get("encoder.weight").cloned();
         parameters.extend(embedding.map(|matrix| ("decoder.weight".to_string(), matrix)));
     }
-    let bytes = encode_with(&parameters, None)?;
+    let json = serde_json::to_string(config).map_err(|error| Error::Message(error.to_string()))?;
+    let metadata = HashMap::from([(CONFIG.to_string(), json)]);
+    let bytes = encode_with(&parameters, Some(metadata))?;
     Ok(vec![
         NewFile { path: out.to_path_buf(), bytes },
         NewFile { path: out.with_extension("py"), bytes: python.into_bytes() },

@@ -26,6 +26,10 @@ impl Format for Pytorch {
         "PyTorch state dict (.pt, .pth, .bin, .safetensors)"
     }
 
+    fn export_summary(&self) -> &'static str {
+        "PyTorch state dict (.safetensors), and the Python file that loads it"
+    }
+
     fn recognises(&self, path: &Path, head: &[u8]) -> bool {
         match head {
             _ if head.starts_with(ZIP) => is_torch_archive(path),

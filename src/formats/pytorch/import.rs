@@ -6,9 +6,10 @@ use std::path::Path;
 use rnn_zoo_models::{Nonlinearity, RecurrentConfig};
 
 use super::assign::{Assigned, assign};
+use super::own;
 use super::sizes::Sizes;
 use super::tensors::{Found, read};
-use crate::formats::ends::{Ends, network, task};
+use crate::formats::ends::{Ends, TWO_CLASSES, check_options, network, task, with_first_class};
 use crate::formats::format::{ImportOptions, Imported};
 use crate::formats::vocabulary;
 use crate::parameters::NamedTensors;
@@ -24,17 +25,28 @@ const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 /// If the file is damaged, its tensors are not those of an embedding, a recurrent stack and an output layer, or an
 /// option is missing.
 pub(super) fn import(path: &Path, head: &[u8], options: &ImportOptions) -> Result<Imported> {
-    let Found { tensors, others } = read(path, head)?;
+    let Found { tensors, others, config, layers } = read(path, head)?;
+    if let Some(config) = config {
+        return own::import(path, &config, tensors, options);
+    }
     check_others(path, &others, options)?;
     // Tensors without floats have been left out.
     let is_float = |theirs: &str| !others.keys().any(|other| unwrapped(other) == theirs);
     let names = options.names.iter().map(|(theirs, ours)| (unwrapped(theirs).to_string(), ours.clone()));
     let names: Vec<(String, String)> = names.filter(|(theirs, _)| is_float(theirs)).collect();
-    let Assigned { parameters, sizes, tied, crf, mut notes } = assign(unwrap_all(path, tensors)?, &names)?;
+    let Assigned { mut parameters, sizes, tied, crf, mut notes } =
+        assign(unwrap_all(path, tensors)?, &names)?;
     let rows = |name: &str| parameters[name].dims().first().copied().unwrap_or_default();
-    let ends = Ends { vocabulary: rows("encoder.weight"), outputs: rows("decoder.bias"), tied, crf };
+    let mut ends = Ends { vocabulary: rows("encoder.weight"), outputs: rows("decoder.bias"), tied, crf };
     let task = task(options, &ends, sizes.bidirectional)?;
-    let rnn = recurrent(&sizes, options, &mut notes)?;
+    check_options(options, task)?;
+    layers.check(ends.outputs).map_err(|problem| Error::file(path, problem))?;
+    let rnn = recurrent(&sizes, options, layers.nonlinearity, &mut notes)?;
+    if ends.outputs == 1 && task.name() != Lm.name() && !crf {
+        two_classes(&mut parameters)?;
+        ends.outputs = 2;
+        notes.push(TWO_CLASSES.to_string());
+    }
     let labels = match task.name() == Lm.name() {
         true => vec![],
         false => vocabulary::labels(options, ends.outputs)?,
@@ -72,9 +84,18 @@ fn check_others(path: &Path, others: &BTreeMap<String, String>, options: &Import
     }
 }
 
-/// Return the configuration of the stack.
-fn recurrent(sizes: &Sizes, options: &ImportOptions, notes: &mut Vec<String>) -> Result<RecurrentConfig> {
+/// Return the configuration of the stack. A whole module has `told` its nonlinearity.
+fn recurrent(
+    sizes: &Sizes,
+    options: &ImportOptions,
+    told: Option<Nonlinearity>,
+    notes: &mut Vec<String>,
+) -> Result<RecurrentConfig> {
     match (sizes.is_simple(), options.nonlinearity) {
+        (true, Nonlinearity::Relu) if told == Some(Nonlinearity::Tanh) => {
+            return Err(Error::invalid("nonlinearity", "the module tells it, and it is tanh; leave it out"));
+        }
+        (true, Nonlinearity::Tanh) if told.is_some() => {}
         (false, Nonlinearity::Relu) => {
             return Err(Error::invalid(
                 "nonlinearity",
@@ -87,7 +108,18 @@ fn recurrent(sizes: &Sizes, options: &ImportOptions, notes: &mut Vec<String>) ->
         ),
         _ => {}
     }
-    Ok(sizes.config(options.nonlinearity))
+    Ok(sizes.config(told.unwrap_or(options.nonlinearity)))
+}
+
+/// Make two classes of an output layer with one output.
+fn two_classes(parameters: &mut NamedTensors) -> Result<()> {
+    for name in ["decoder.weight", "decoder.bias"] {
+        if let Some(tensor) = parameters.get(name) {
+            let both = with_first_class(tensor)?;
+            parameters.insert(name.to_string(), both);
+        }
+    }
+    Ok(())
 }
 
 /// Return tensors under their names without the prefixes of wrappers.

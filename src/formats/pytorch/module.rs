@@ -139,9 +139,10 @@ fn parts(config: &Config, parameters: &NamedTensors) -> Result<Parts> {
             }
             Ok(Parts { layers, arguments: "tokens, lengths", forward: steps() })
         }
-        ModelConfig::Translator(_) | ModelConfig::Forecaster(_) => {
-            Err(refused(&format!("the network is that of {}", config.task)))
-        }
+        ModelConfig::Translator(_) | ModelConfig::Forecaster(_) => Err(Error::Message(format!(
+            "the network is that of {}, which is not exported to PyTorch",
+            config.task
+        ))),
     }
 }
 

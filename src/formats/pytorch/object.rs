@@ -31,7 +31,10 @@ pub(super) enum Object {
     Storage(Storage),
     Tensor(View),
     /// An object of any class, with its attributes once they are set.
-    Instance(Option<Id>),
+    Instance {
+        class: Id,
+        attributes: Option<Id>,
+    },
 }
 
 /// The elements of one or more tensors, which are not in the pickle itself.

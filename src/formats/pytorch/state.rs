@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use rnn_zoo_models::Nonlinearity;
+
+use super::layers::{Layers, layer_class};
 use super::object::{Id, Object, Pickle, View};
 use crate::listing::listed;
 
@@ -17,20 +20,21 @@ const MOST_VISITS: usize = 1 << 16;
 /// The longest name of a parameter or module inside its own module, in bytes.
 const LONGEST_NAME: usize = 256;
 
-/// Return the tensors of a pickle by name. The error is the problem alone.
+/// Return the tensors of a pickle by name, and what the classes of modules tell. The error is the problem alone.
 ///
 /// # Errors
 /// If it holds no state dict or module, or a name twice.
-pub(super) fn tensors(pickle: &Pickle) -> Result<BTreeMap<String, View>, String> {
+pub(super) fn tensors(pickle: &Pickle) -> Result<(BTreeMap<String, View>, Layers), String> {
     let mut root = pickle.root;
     for _ in 0..DEEPEST {
         let mut entries = ENTRIES.iter().filter_map(|name| pickle.entry(root, name));
         let Some(inner) = entries.find(|&id| pickle.holds_more(id)) else { break };
         root = inner;
     }
-    let found = Reader { pickle, visits: 0, found: BTreeMap::new() }.read(root)?;
+    let reader = Reader { pickle, visits: 0, found: BTreeMap::new(), layers: Layers::default() };
+    let (found, layers) = reader.read(root)?;
     if !found.is_empty() {
-        return Ok(found);
+        return Ok((found, layers));
     }
     let names: Vec<&str> = match &pickle.objects[pickle.root] {
         Object::Dict(entries) => entries.iter().filter_map(|&(key, _)| pickle.text(key)).collect(),
@@ -52,7 +56,7 @@ impl Pickle {
 
     /// Whether an object may be a state dict or a module.
     fn holds_more(&self, id: Id) -> bool {
-        matches!(self.objects[id], Object::Dict(_) | Object::Instance(_))
+        matches!(self.objects[id], Object::Dict(_) | Object::Instance { .. })
     }
 
     fn text(&self, id: Id) -> Option<&str> {
@@ -67,17 +71,19 @@ struct Reader<'p> {
     pickle: &'p Pickle,
     visits: usize,
     found: BTreeMap<String, View>,
+    layers: Layers,
 }
 
 impl Reader<'_> {
     /// Return the tensors of a state dict or of a module.
-    fn read(mut self, root: Id) -> Result<BTreeMap<String, View>, String> {
+    fn read(mut self, root: Id) -> Result<(BTreeMap<String, View>, Layers), String> {
         match &self.pickle.objects[root] {
             Object::Dict(entries) => self.entries(entries, "")?,
-            Object::Instance(Some(_)) => self.module(root, "", 0)?,
+            Object::Instance { .. } => self.module(root, "", 0)?,
             _ => {}
         }
-        Ok(self.found)
+        self.layers.end(self.found.len());
+        Ok((self.found, self.layers))
     }
 
     /// Add the tensors among the entries of a dictionary.
@@ -114,11 +120,25 @@ impl Reader<'_> {
             ));
         }
         let pickle = self.pickle;
-        let Object::Instance(Some(attributes)) = pickle.objects[module] else { return Ok(()) };
+        let Object::Instance { class, attributes: Some(attributes) } = pickle.objects[module] else {
+            return Ok(());
+        };
+        let before = self.found.len();
         if let Some(Object::Dict(entries)) =
             pickle.entry(attributes, "_parameters").map(|id| &pickle.objects[id])
         {
             self.entries(entries, prefix)?;
+        }
+        match pickle.entry(attributes, "mode").and_then(|id| pickle.text(id)) {
+            Some("RNN_TANH") => self.layers.nonlinearity = Some(Nonlinearity::Tanh),
+            Some("RNN_RELU") => self.layers.nonlinearity = Some(Nonlinearity::Relu),
+            _ => {}
+        }
+        if let Object::Global(class) = &pickle.objects[class]
+            && let Some(class) = layer_class(class)
+            && self.found.len() == before
+        {
+            self.layers.add(prefix, class, before);
         }
         let modules = pickle.entry(attributes, "_modules").map(|id| &pickle.objects[id]);
         let Some(Object::Dict(modules)) = modules else { return Ok(()) };

@@ -6,11 +6,15 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 
 use super::file::{LEGACY, TorchFile, ZIP};
+use super::layers::Layers;
 use super::object::{Element, Storage, View};
 use super::state;
-use crate::bundle::read_tensors;
+use crate::bundle::read_tensors_and_metadata;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result, regular_file};
+
+/// The key of `config.json` in the metadata of an exported file.
+pub(super) const CONFIG: &str = "rnn_zoo.config";
 
 /// The tensors of a file.
 pub(super) struct Found {
@@ -18,6 +22,10 @@ pub(super) struct Found {
     pub(super) tensors: NamedTensors,
     /// The names of the others, which can be no parameters, with the type of their elements.
     pub(super) others: BTreeMap<String, String>,
+    /// The configuration that an export of this program adds.
+    pub(super) config: Option<String>,
+    /// The layers of a whole module.
+    pub(super) layers: Layers,
 }
 
 /// Read the tensors of a file.
@@ -30,17 +38,23 @@ pub(super) fn read(path: &Path, head: &[u8]) -> Result<Found> {
         let found = TorchFile::open(file).and_then(|mut file| pickled(&mut file, size));
         return found.map_err(|problem| Error::file(path, problem));
     }
+    let (tensors, mut metadata) = read_tensors_and_metadata(path, &Device::Cpu)?;
     let (floats, others): (Vec<_>, Vec<_>) =
-        read_tensors(path, &Device::Cpu)?.into_iter().partition(|(_, tensor)| tensor.dtype().is_float());
+        tensors.into_iter().partition(|(_, tensor)| tensor.dtype().is_float());
     let kind = |(name, tensor): (String, Tensor)| (name, tensor.dtype().as_str().to_string());
-    Ok(Found { tensors: floats.into_iter().collect(), others: others.into_iter().map(kind).collect() })
+    Ok(Found {
+        tensors: floats.into_iter().collect(),
+        others: others.into_iter().map(kind).collect(),
+        config: metadata.remove(CONFIG),
+        layers: Layers::default(),
+    })
 }
 
 /// Read the tensors of a pickle from a file of `size` bytes.
 fn pickled(file: &mut TorchFile, size: u64) -> Result<Found, String> {
     let mut names: BTreeMap<&View, Vec<&str>> = BTreeMap::new();
     let mut others = BTreeMap::new();
-    let views = state::tensors(&file.pickle)?;
+    let (views, layers) = state::tensors(&file.pickle)?;
     for (name, view) in &views {
         match &view.storage.element {
             Element::Float(_) => names.entry(view).or_default().push(name),
@@ -60,7 +74,7 @@ fn pickled(file: &mut TorchFile, size: u64) -> Result<Found, String> {
         tensors.extend(names.iter().map(|name| ((*name).to_string(), tensor.clone())));
         last = Some((&view.storage, bytes));
     }
-    Ok(Found { tensors, others })
+    Ok(Found { tensors, others, config: None, layers })
 }
 
 /// Check that every view fits its storage, that all views together have no more elements than their storages, and that

@@ -99,8 +99,8 @@ impl<R: Read> Machine<R> {
             op::PERSISTENT => self.persistent()?,
             op::REDUCE => self.call()?,
             op::NEW_OBJECT => {
-                self.pop_many(2)?; // the class and the arguments of `__new__`
-                self.push(Object::Instance(None))?;
+                let parts = self.pop_many(2)?; // the class and the arguments of `__new__`
+                self.push(Object::Instance { class: parts[0], attributes: None })?;
             }
             op::BUILD => self.build()?,
             other => {
@@ -243,7 +243,7 @@ impl<R: Read> Machine<R> {
             (Object::List(list), op::APPEND | op::APPENDS) => list.extend(items),
             (Object::Dict(dict), op::SET_ITEM | op::SET_ITEMS) => dict.extend(pairs(&items)?),
             // A set, or an object of another class that is a list or a dictionary.
-            (Object::Other | Object::Instance(_), _) => {}
+            (Object::Other | Object::Instance { .. }, _) => {}
             _ => return Err(malformed()),
         }
         Ok(())
@@ -253,7 +253,7 @@ impl<R: Read> Machine<R> {
     fn build(&mut self) -> Result<(), String> {
         let state = self.pop()?;
         let object = self.top()?;
-        if let Object::Instance(attributes) = &mut self.objects[object] {
+        if let Object::Instance { attributes, .. } = &mut self.objects[object] {
             *attributes = Some(state);
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::interpret::Interpreter;
 use super::network::{Found, network as network_of, scores};
 use super::recurrent::RecurrentLayer;
 use super::value::Scores;
-use crate::formats::ends::{Ends, network, task};
+use crate::formats::ends::{Ends, check_options as check_effect, network, task};
 use crate::formats::format::{ImportOptions, Imported};
 use crate::formats::onnx::decode::model;
 use crate::formats::onnx::proto::{Graph, Model};
@@ -36,6 +36,7 @@ pub(in super::super) fn import(path: &Path, model: &Model, options: &ImportOptio
         Some(readout) => classifier(options, readout)?,
         None => of_steps(options, &ends, bidirectional)?,
     };
+    check_effect(options, task)?;
     // Only a language model is stored with one matrix for both.
     let mut parameters = parameters;
     if tied && task.name() != Lm.name() {

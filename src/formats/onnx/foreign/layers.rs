@@ -57,7 +57,7 @@ impl Interpreter<'_> {
                     joined.and_then(|joined| if *rank == 0 { joined.squeeze(place) } else { Ok(joined) });
                 joined.map(Value::Constant).map_err(reason)
             }
-            (Value::Zeros, _) => Ok(Value::Zeros),
+            (Value::Zeros(_), _) => Ok(Value::Zeros(None)),
             _ => Err("takes elements in a way that is not understood".to_string()),
         }
     }
@@ -80,7 +80,7 @@ impl Interpreter<'_> {
         let problem = || "has weights that are no constants".to_string();
         let [w, r] = [1, 2].map(|place| weights(place).ok().flatten().ok_or_else(problem));
         let weights = Weights { w: w?, r: r?, b: weights(3).map_err(|_| problem())? };
-        check_inputs(call)?;
+        check_inputs(call, weights.r.dims().last().copied())?;
         let layer = RecurrentLayer::decode(call.node, &weights)?;
         let xs = call.flow(0)?;
         let [time, batch] = check_input(xs, &layer, weights.w.dims()[2])?;
@@ -131,8 +131,9 @@ impl Interpreter<'_> {
     }
 }
 
-/// Check the inputs of a recurrent operator behind its weights: lengths and initial states of zero or of the caller.
-fn check_inputs(call: &Call<'_>) -> Result<(), String> {
+/// Check the inputs of a recurrent operator behind its weights: lengths and initial states of zero or of the caller, of
+/// as many numbers as there are `units`.
+fn check_inputs(call: &Call<'_>, units: Option<usize>) -> Result<(), String> {
     let is_input = |flow: &Flow| matches!(flow.content, Content::Input | Content::State);
     match call.optional(4) {
         None => {}
@@ -143,8 +144,11 @@ fn check_inputs(call: &Call<'_>) -> Result<(), String> {
     }
     for place in [5, 6] {
         match call.optional(place) {
-            None | Some(Value::Zeros) => {}
-            Some(Value::Constant(tensor)) if is_zero(tensor) => {}
+            None => {}
+            Some(Value::Zeros(last)) => check_state(*last, units)?,
+            Some(Value::Constant(tensor)) if is_zero(tensor) => {
+                check_state(tensor.dims().last().map(|&size| size as i64), units)?;
+            }
             Some(Value::Flow(flow)) if is_input(flow) => {}
             Some(_) => {
                 return Err("starts from a state that is neither zero nor an input of the graph".to_string());
@@ -152,9 +156,20 @@ fn check_inputs(call: &Call<'_>) -> Result<(), String> {
         }
     }
     match call.optional(7) {
-        None | Some(Value::Zeros) => Ok(()),
+        None | Some(Value::Zeros(_)) => Ok(()),
         Some(Value::Constant(tensor)) if is_zero(tensor) => Ok(()),
         Some(_) => Err("has peepholes, which our cells do not have".to_string()),
+    }
+}
+
+/// Check the size of an initial state, if it is known.
+fn check_state(size: Option<i64>, units: Option<usize>) -> Result<(), String> {
+    match (size, units) {
+        (Some(size), Some(units)) if size != units as i64 => Err(format!(
+            "starts from a state of {size} numbers for {units} units; PyTorch's exporter (dynamo=True) drops the \
+             projection of an nn.LSTM; convert the state dict"
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -87,6 +87,11 @@ fn fitting(bias: &Tensor, weight: &Tensor) -> Result<Tensor, String> {
     }
 }
 
+/// Return the number of results.
+fn outputs(scores: &Scores) -> Option<usize> {
+    scores.linears.last().and_then(|last| last.weight.dim(D::Minus2).ok())
+}
+
 /// Softmax, its logarithm or a sigmoid over the results, which networks of this program apply by themselves.
 pub(super) fn normalised(call: &Call<'_>) -> Result<Value, String> {
     let mut flow = call.flow(0)?.clone();
@@ -95,12 +100,13 @@ pub(super) fn normalised(call: &Call<'_>) -> Result<Value, String> {
     };
     let rank = flow.axes.len();
     if call.node.op_type() == "Sigmoid" {
-        let outputs = scores.linears.last().and_then(|last| last.weight.dim(D::Minus2).ok());
-        if outputs != Some(1) {
+        if outputs(scores) != Some(1) {
             return Err("gives each output a probability of its own; expected a softmax over all".to_string());
         }
         *scores = Rc::new(Scores { sigmoid: true, ..(**scores).clone() });
-    } else if at(call.int("axis", if call.opset < ONE_DIMENSION { 1 } else { -1 }), rank)? + 1 != rank {
+    } else if flow.axes.last() != Some(&Axis::Features(outputs(scores).unwrap_or_default()))
+        || at(call.int("axis", if call.opset < ONE_DIMENSION { 1 } else { -1 }), rank)? + 1 != rank
+    {
         return Err("normalises another dimension than the last one".to_string());
     }
     Ok(Value::Flow(flow))

@@ -8,6 +8,7 @@ use rnn_zoo_models::{Merge, Nonlinearity, Readout, RecurrentConfig};
 use super::interpret::{Interpreter, Layer, Source};
 use super::recurrent::Direction;
 use super::value::{Content, Joined, Kind, Linear, Part, Scores, Value};
+use crate::formats::ends::{TWO_CLASSES, with_first_class};
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 
@@ -98,15 +99,12 @@ pub(super) fn network(interpreter: &Interpreter<'_>, scores: &Scores) -> Result<
     let (rnn, embedding, mut parameters) = stack(interpreter, top)?;
     let (tied, linear) = ends(&embedding, linears, &mut parameters)?;
     let (mut weight, mut bias) = (linear.weight.clone(), linear.bias.clone());
-    if *sigmoid {
-        // The probabilities of a softmax over 0 and x are those of a sigmoid of x.
-        let zeros = |tensor: &Tensor| Tensor::cat(&[&tensor.zeros_like()?, tensor], 0);
-        weight = zeros(&weight)?;
-        bias = bias.map(|bias| zeros(&bias)).transpose()?;
-        notes.push(
-            "the output with a sigmoid is made two classes; the first is that of probabilities near 0"
-                .to_string(),
-        );
+    if *sigmoid || weight.dim(0)? == 1 {
+        weight = with_first_class(&weight)?;
+        bias = bias.map(|bias| with_first_class(&bias)).transpose()?;
+        let of_sigmoid =
+            "the output with a sigmoid is made two classes; the first is that of probabilities near 0";
+        notes.push(if *sigmoid { of_sigmoid } else { TWO_CLASSES }.to_string());
     }
     let outputs = weight.dim(0)?;
     if let [first, second] = top.parts[..]

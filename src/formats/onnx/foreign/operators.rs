@@ -98,7 +98,7 @@ fn cast(call: &Call<'_>) -> Outcome {
         (Value::Constant(tensor) | Value::Quantised(tensor), Some(dtype)) => {
             tensor.to_dtype(dtype).map(Value::Constant).map_err(reason)
         }
-        (value @ (Value::Flow(_) | Value::Zeros), _) | (value @ Value::Integers(..), None) => {
+        (value @ (Value::Flow(_) | Value::Zeros(_)), _) | (value @ Value::Integers(..), None) => {
             Ok(value.clone())
         }
         _ => Err("makes floats of whole numbers, or whole numbers of floats".to_string()),
@@ -120,24 +120,38 @@ fn shape(call: &Call<'_>) -> Outcome {
 }
 
 fn constant_of_shape(call: &Call<'_>) -> Outcome {
+    let zeros = Value::Zeros(last_size(call, 0));
     match call.attribute("value").and_then(|value| value.t.as_ref()) {
-        None => Ok(Value::Zeros),
+        None => Ok(zeros),
         Some(value) => {
             let raw = value.raw_data.iter().flat_map(|raw| raw.iter()).all(|&byte| byte == 0);
             let others =
                 value.float_data.iter().all(|&x| x == 0.) && value.int64_data.iter().all(|&x| x == 0);
             match raw && others {
-                true => Ok(Value::Zeros),
+                true => Ok(zeros),
                 false => Err("makes a tensor of numbers that are not zero".to_string()),
             }
         }
     }
 }
 
+/// Return the last of the sizes that the input at `place` holds, if it is the same in every call.
+fn last_size(call: &Call<'_>, place: usize) -> Option<i64> {
+    match call.optional(place) {
+        Some(Value::Integers(sizes, 1)) => sizes.last().and_then(Size::number),
+        _ => None,
+    }
+}
+
 fn expand(call: &Call<'_>) -> Outcome {
     match call.input(0)? {
-        Value::Zeros => Ok(Value::Zeros),
-        Value::Constant(tensor) if is_zero(tensor) => Ok(Value::Zeros),
+        // A size that is repeated to is at least 1.
+        Value::Zeros(_) => Ok(Value::Zeros(last_size(call, 1).filter(|&size| size > 1))),
+        Value::Constant(tensor) if is_zero(tensor) => {
+            let own = tensor.dims().last().map(|&size| size as i64);
+            let size = last_size(call, 1).max(own);
+            Ok(Value::Zeros(size.filter(|&size| size > 1)))
+        }
         _ => Err("repeats a tensor that is not zero".to_string()),
     }
 }

@@ -36,7 +36,10 @@ impl Flow {
             Some(places) => places.contains(place),
             None => self.axes[*place].is_one(),
         };
-        if let Some(place) = (0..self.axes.len()).find(|place| removed(place) && !self.axes[*place].is_one())
+        // Of results, one output may be a dimension that an exporter removes by name.
+        let of_results = places.is_some() && matches!(self.content, Content::Scores(_));
+        let is_one = |axis: &Axis| axis.is_one() || (of_results && *axis == Axis::Features(1));
+        if let Some(place) = (0..self.axes.len()).find(|place| removed(place) && !is_one(&self.axes[*place]))
         {
             return Err(format!("removes dimension {place}, whose size is not always 1"));
         }

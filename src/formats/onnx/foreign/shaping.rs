@@ -165,13 +165,20 @@ fn each(
     Ok(match call.input(0)? {
         Value::Constant(tensor) => Value::Constant(constant(tensor)?),
         Value::Quantised(tensor) => Value::Quantised(constant(tensor)?),
-        Value::Zeros => Value::Zeros,
+        Value::Zeros(last) => Value::Zeros(last.filter(|_| keeps_last(call))),
         Value::Flow(found) if found.is_state() => Value::Flow(found.clone()),
         Value::Flow(found) => Value::Flow(flow(found)?),
         Value::Integers(..) | Value::Unknown(_) => {
             return Err("changes the shape of whole numbers in a way that is not understood".to_string());
         }
     })
+}
+
+/// Whether an operator leaves the last dimension of a state, of which it takes some layers.
+fn keeps_last(call: &Call<'_>) -> bool {
+    let axes = || call.numbers("axes", 3).ok().flatten();
+    call.node.op_type() == "Slice"
+        && axes().is_some_and(|axes| axes.iter().all(|axis| axis.number() == Some(0)))
 }
 
 /// Split.
@@ -211,7 +218,7 @@ pub(super) fn split(call: &Call<'_>) -> Result<Vec<Value>, String> {
             let (place, ranges) = pieces(flow.axes.len(), &size)?;
             ranges.iter().map(|range| flow.narrowed(place, range).map(Value::Flow)).collect()
         }
-        Value::Zeros => Ok(vec![Value::Zeros; count]),
+        Value::Zeros(_) => Ok(vec![Value::Zeros(None); count]),
         _ => Err("splits whole numbers".to_string()),
     }
 }
@@ -227,13 +234,13 @@ pub(super) fn concat(call: &Call<'_>) -> Outcome {
             Value::Integers(sizes, 1) => integers.extend(sizes.clone()),
             Value::Constant(tensor) => constants.push(tensor),
             Value::Flow(flow) => flows.push(flow),
-            Value::Zeros => zeros += 1,
+            Value::Zeros(_) => zeros += 1,
             _ => return Err("joins values that are not understood".to_string()),
         }
     }
     match inputs.len() {
         0 => Err("has no inputs".to_string()),
-        count if zeros == count => Ok(Value::Zeros),
+        count if zeros == count => Ok(Value::Zeros(None)),
         count if flows.len() == count => {
             let state = |flow: &&Flow| matches!(flow.content, Content::State | Content::Input);
             let place = if flows.iter().all(state) { 0 } else { call.axis(0, flows[0].axes.len())? };

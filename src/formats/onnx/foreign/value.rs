@@ -16,8 +16,8 @@ pub(super) enum Value {
     Quantised(Tensor),
     /// Whole numbers, as of shapes and indices. A scalar has one and the rank 0.
     Integers(Vec<Size>, usize),
-    /// Zeros of any shape.
-    Zeros,
+    /// Zeros of any shape, with the last size if it is known.
+    Zeros(Option<i64>),
     /// A tensor that flows through the network.
     Flow(Flow),
     /// A value of an operator that is not understood, with the problem.
