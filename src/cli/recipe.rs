@@ -1,4 +1,4 @@
-//! Recipes: the settings of `rnn train` in a TOML file, one key for every long flag.
+//! Recipes: the settings of `rnn train` in a TOML file, one key for each long flag of a setting.
 //!
 //! ```toml
 //! model = "rnnlm"
