@@ -175,7 +175,10 @@ fn line_ends_are_printed_as_models_read_them() {
         folder.write("a.conll", words.map(|line| format!("{line}{end}")).concat());
         folder.done("data a.conll")
     });
-    assert!(printed[0].contains("cat") && printed[1] == printed[0] && printed[2] == printed[0], "{printed:?}");
+    assert!(
+        printed[0].contains("cat") && printed[1] == printed[0] && printed[2] == printed[0],
+        "{printed:?}"
+    );
     let objects = ["{\"text\": \"the cat\"}", "{\"text\": \"saw us\"}"];
     for end in ["\n", "\r\n", "\r"] {
         folder.write("a.jsonl", objects.map(|object| format!("{object}{end}")).concat());
