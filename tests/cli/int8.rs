@@ -19,8 +19,8 @@ fn every_command_that_infers_takes_int8_and_training_refuses_it() {
     for line in ["generate m --length 5 --seed 1", "score m text.txt"] {
         folder.done(&format!("{line} --precision int8"));
     }
-    for work in ["layer", "step"] {
-        let line = format!("bench {work} --model lstm --hidden 8 --time 3 --batch 2 --repeat 1 --json");
+    for work in ["layer --time 3 --batch 2", "step"] {
+        let line = format!("bench {work} --model lstm --hidden 8 --repeat 1 --json");
         assert!(folder.done(&format!("{line} --precision int8")).contains("\"lstm\""), "{work}");
     }
     let refusal = ["--precision", "int8 is a precision of inference", "f32 or bf16"];

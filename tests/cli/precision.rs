@@ -44,9 +44,8 @@ fn every_command_that_reads_a_bundle_takes_a_precision() {
     for line in ["generate m", "score m text.txt", "predict m --text a", "eval m --data text.txt"] {
         folder.refused(&format!("{line} --precision fp8"), 2, &["--precision", "fp8", "f32, bf16 or int8"]);
     }
-    for work in ["layer", "step", "lm"] {
-        let line =
-            format!("bench {work} --model gru --hidden 8 --time 3 --batch 2 --vocab 20 --repeat 1 --json");
+    for work in ["layer --time 3 --batch 2", "step", "lm --time 3 --batch 2 --vocab 20"] {
+        let line = format!("bench {work} --model gru --hidden 8 --repeat 1 --json");
         assert!(folder.done(&format!("{line} --precision bf16")).contains("\"gru\""), "{work}");
     }
 }

@@ -42,7 +42,8 @@ pub(crate) fn threads_for(multiplications: usize, parallel_from: usize) -> usize
     if multiplications < parallel_from { 1 } else { threads() }
 }
 
-/// Limit the workers of all later kernels but those of [`run_chunked`], to one at least. Results do not depend on the number of workers.
+/// Limit the workers of all later kernels but those of [`run_chunked`], to one at least. Results do not depend on the
+/// number of workers.
 pub fn set_threads(threads: usize) {
     THREADS.store(threads.max(1), Ordering::Relaxed);
 }
@@ -104,9 +105,9 @@ fn run_all(limit: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
 }
 
 /// Run `work` on ranges that together cover the indices below `total`, on all threads of candle's pool, whatever the
-/// limit of [`set_threads`]. Kernels that `work` calls run on the calling thread alone: a thread of the pool that waited
-/// for the pool would wait for itself. `work` must not call ops of candle that run on its thread pool. The process
-/// aborts if `work` panics on several threads.
+/// limit of [`set_threads`]. Kernels that `work` calls run on the calling thread alone: a thread of the pool that
+/// waited for the pool would wait for itself. `work` must not call ops of candle that run on its thread pool. The
+/// process aborts if `work` panics on several threads.
 pub fn run_chunked(total: usize, work: impl Fn(Range<usize>) + Sync) {
     if IS_WORKER.get() || CONTENTION.is_high() {
         return work(0..total);

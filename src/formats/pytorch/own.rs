@@ -50,18 +50,23 @@ fn check_options(config: &Config, options: &ImportOptions) -> Result<()> {
         ModelConfig::Predictor(network) => Some(network.readout),
         _ => None,
     };
-    let is_relu = matches!(config.network.rnn(), RecurrentConfig::SimpleRnn(config) if config.cell.nonlinearity == Nonlinearity::Relu);
+    let is_relu = match config.network.rnn() {
+        RecurrentConfig::SimpleRnn(config) => config.cell.nonlinearity == Nonlinearity::Relu,
+        _ => false,
+    };
+    let problem = "the file, an export of this program, tells it; leave it out";
     let refused = [
-        (!options.names.is_empty(), "names"),
-        (options.task.is_some_and(|task| task.name() != config.task.name()), "task"),
-        (options.readout != Readout::Last && Some(options.readout) != readout, "readout"),
-        (options.nonlinearity == Nonlinearity::Relu && !is_relu, "nonlinearity"),
-        (options.labels.is_some() && config.labels.is_empty(), "labels"),
+        (!options.names.is_empty(), Error::invalid("names", problem)),
+        (options.task.is_some_and(|task| task.name() != config.task.name()), Error::invalid("task", problem)),
+        (
+            options.readout != Readout::Last && Some(options.readout) != readout,
+            Error::invalid("readout", problem),
+        ),
+        (options.nonlinearity == Nonlinearity::Relu && !is_relu, Error::invalid("nonlinearity", problem)),
+        (options.labels.is_some() && config.labels.is_empty(), Error::invalid("labels", problem)),
     ];
     match refused.into_iter().find(|(is_refused, _)| *is_refused) {
-        Some((_, field)) => {
-            Err(Error::invalid(field, "the file, an export of this program, tells it; leave it out"))
-        }
+        Some((_, error)) => Err(error),
         None => Ok(()),
     }
 }
