@@ -12,7 +12,7 @@ use rnn_zoo::tasks::{TASKS, Task};
 use serde::de::DeserializeOwned;
 
 /// The flag or argument for each option that an error of the library can name.
-const FLAGS: [(&str, &str); 110] = [
+const FLAGS: [(&str, &str); 111] = [
     ("accumulate", "--accumulate"),
     ("ar", "--ar"),
     ("attention_score", "--attention-score"),
@@ -77,6 +77,7 @@ const FLAGS: [(&str, &str); 110] = [
     ("log_every", "--log-every"),
     ("lowercase", "--lowercase"),
     ("lr", "--lr"),
+    ("max_steps", "--max-steps"),
     ("max_vocab", "--max-vocab"),
     ("metric", "--metric"),
     ("min_count", "--min-count"),
