@@ -18,7 +18,7 @@ const INTEGER: &str = "integer";
 /// The form in which dates with different offsets are written.
 const UTC: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
 
-/// The form of a column of timestamps: [`INTEGER`], or that of a date in the notation of `strftime`.
+/// The form of a column of timestamps: integers, or that of a date in the notation of `strftime`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TimeFormat(String);
