@@ -7,6 +7,7 @@ use super::columns::{Columns, Places};
 use super::csv_reader::{CsvError, CsvReader, CsvRecord};
 use super::delimiter::Delimiter;
 use super::file_reader::FileReader;
+use super::line_end::{read_line, without_end};
 use super::piece::Piece;
 use super::read_options::ReadOptions;
 use super::records::{LONGEST_RECORD, RecordFormat, RecordStart, Records, piece};
@@ -132,13 +133,12 @@ pub(super) struct SeparatorLine {
 /// Read the line that names the delimiter, if the first one does.
 pub(super) fn separator_line(file: &Utf8File) -> Result<SeparatorLine> {
     let byte = file.range().start;
-    let line = head(file, 16)?;
-    let end = line.iter().position(|&byte| byte == b'\n').map_or(line.len(), |end| end + 1);
-    let text = std::str::from_utf8(&line[..end]).unwrap_or_default();
-    let named = text.strip_prefix("sep=").map(|rest| rest.trim_end_matches(['\r', '\n']));
-    let delimiter = named.and_then(|name| name.parse().ok());
+    let mut line = vec![];
+    read_line(&mut &head(file, 16)?[..], 16, &mut line).map_err(|error| Error::file(file.path(), error))?;
+    let text = std::str::from_utf8(without_end(&line)).unwrap_or_default();
+    let delimiter = text.strip_prefix("sep=").and_then(|name| name.parse().ok());
     let start = match delimiter {
-        Some(_) => RecordStart { byte: byte + end as u64, line: 2 },
+        Some(_) => RecordStart { byte: byte + line.len() as u64, line: 2 },
         None => RecordStart { byte, line: 1 },
     };
     Ok(SeparatorLine { delimiter, start })

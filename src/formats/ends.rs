@@ -63,7 +63,7 @@ pub(super) fn task(options: &ImportOptions, ends: &Ends, bidirectional: bool) ->
 ///
 /// # Errors
 /// If the options name labels for a language model, or what is read for another task than a classifier.
-pub(super) fn check_options(options: &ImportOptions, task: &dyn Task) -> Result<()> {
+pub(super) fn check_effect(options: &ImportOptions, task: &dyn Task) -> Result<()> {
     let (is_lm, is_classifier) = (task.name() == Lm.name(), task.name() == Classify.name());
     let name = task.name();
     if is_lm && options.labels.is_some() {
@@ -90,7 +90,8 @@ pub(super) fn with_first_class(tensor: &Tensor) -> candle_core::Result<Tensor> {
 }
 
 /// The remark about an output layer that [`with_first_class`] extended, whose file has no sigmoid.
-pub(super) const TWO_CLASSES: &str = "the one output is taken for a score before a sigmoid, and made two classes; the first is that of scores below 0";
+pub(super) const TWO_CLASSES: &str = "the one output is taken for a score before a sigmoid, and made two classes; the \
+                                      first is that of scores below 0";
 
 /// Return the configuration of the network of a task.
 pub(super) fn network(

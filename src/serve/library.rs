@@ -98,6 +98,11 @@ impl Library {
                         *entry.engine.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(engine);
                         report(&format!("{name}: the bundle has changed; the new one is served"));
                     }
+                    Ok(Err(_)) if !entry.source.path.exists() => {
+                        report(&format!(
+                            "{name}: its folder is gone; the bundle is still served from memory"
+                        ));
+                    }
                     Ok(Err(error)) => {
                         let problem = "has changed but cannot be loaded; the old one is still served";
                         report(&format!("{name}: {problem}: {error}"));

@@ -96,10 +96,13 @@ impl Options {
             Self { accumulate: 0, .. } => Err(Error::invalid("accumulate", problem)),
             Self { epochs: Some(0), .. } => Err(Error::invalid("epochs", problem)),
             Self { max_steps: Some(0), .. } => Err(Error::invalid("max_steps", problem)),
-            Self { average: Some(average), .. } if !average.is_valid() => Err(Error::invalid(
-                "average",
-                format!("is {average:?}; expected a share of at least 0 and below 1"),
-            )),
+            Self { average: Some(average), .. }
+                if average.share().is_some_and(|share| !(0. ..1.).contains(&share)) =>
+            {
+                let share = average.share().unwrap_or_default();
+                let problem = format!("has the share {share}; expected at least 0 and below 1");
+                Err(Error::invalid("average", problem))
+            }
             Self { early_stop: Some(0), .. } => Err(Error::invalid("early_stop", problem)),
             Self { eval_every: Some(0), .. } => Err(Error::invalid("eval_every", problem)),
             Self { log_every: 0, .. } => Err(Error::invalid("log_every", problem)),

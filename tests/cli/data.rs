@@ -181,6 +181,9 @@ fn line_ends_are_printed_as_models_read_them() {
     );
     let objects = ["{\"text\": \"the cat\"}", "{\"text\": \"saw us\"}"];
     for end in ["\n", "\r\n", "\r"] {
+        let table = ["sep=;", "text;stars", "the cat;1", "saw us;2"].map(|line| format!("{line}{end}"));
+        folder.write("separator.csv", table.concat());
+        assert_eq!(folder.done("data separator.csv --text-column text"), "the cat\nsaw us\n", "{end:?}");
         folder.write("a.jsonl", objects.map(|object| format!("{object}{end}")).concat());
         assert_eq!(folder.done("data a.jsonl"), "the cat\nsaw us\n");
     }

@@ -124,7 +124,8 @@ mod tests {
         contention.add(CONTENTION_SAMPLE / 2, CONTENTION_SAMPLE / 2);
         contention.decide(1);
         assert!(!contention.is_high());
-        sampled(&contention, 1.0, now());
+        let later = now() + nanoseconds(Duration::from_secs(3600));
+        sampled(&contention, 1.0, later);
         assert!(contention.is_high());
     }
 

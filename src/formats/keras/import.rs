@@ -13,7 +13,7 @@ use super::plan::Plan;
 use super::shapes;
 use super::tokens;
 use super::weights::Weights;
-use crate::formats::ends::check_options;
+use crate::formats::ends::check_effect;
 use crate::formats::format::{ImportOptions, Imported};
 use crate::formats::vocabulary;
 use crate::listing::listed;
@@ -181,7 +181,7 @@ impl Facts {
         {
             return Err(Error::invalid("readout", "the layers tell what is read; leave the option out"));
         }
-        check_options(options, task)?;
+        check_effect(options, task)?;
         Ok(task)
     }
 

@@ -9,7 +9,7 @@ use super::assign::{Assigned, assign};
 use super::own;
 use super::sizes::Sizes;
 use super::tensors::{Found, read};
-use crate::formats::ends::{Ends, TWO_CLASSES, check_options, network, task, with_first_class};
+use crate::formats::ends::{Ends, TWO_CLASSES, check_effect, network, task, with_first_class};
 use crate::formats::format::{ImportOptions, Imported};
 use crate::formats::vocabulary;
 use crate::parameters::NamedTensors;
@@ -39,7 +39,7 @@ pub(super) fn import(path: &Path, head: &[u8], options: &ImportOptions) -> Resul
     let rows = |name: &str| parameters[name].dims().first().copied().unwrap_or_default();
     let mut ends = Ends { vocabulary: rows("encoder.weight"), outputs: rows("decoder.bias"), tied, crf };
     let task = task(options, &ends, sizes.bidirectional)?;
-    check_options(options, task)?;
+    check_effect(options, task)?;
     layers.check(ends.outputs).map_err(|problem| Error::file(path, problem))?;
     let rnn = recurrent(&sizes, options, layers.nonlinearity, &mut notes)?;
     if ends.outputs == 1 && task.name() != Lm.name() && !crf {

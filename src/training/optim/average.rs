@@ -41,11 +41,11 @@ pub enum Average {
 }
 
 impl Average {
-    /// Whether its share is in [0, 1).
-    pub(crate) fn is_valid(self) -> bool {
+    /// Return the decay or the start, which must be in [0, 1), if it has one.
+    pub(crate) fn share(self) -> Option<f64> {
         match self {
-            Self::Ema { decay: share } | Self::Swa { start: share } => (0. ..1.).contains(&share),
-            Self::NtAsgd { .. } => true,
+            Self::Ema { decay: share } | Self::Swa { start: share } => Some(share),
+            Self::NtAsgd { .. } => None,
         }
     }
 }

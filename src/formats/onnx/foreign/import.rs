@@ -9,7 +9,7 @@ use super::interpret::Interpreter;
 use super::network::{Found, network as network_of, scores};
 use super::recurrent::RecurrentLayer;
 use super::value::Scores;
-use crate::formats::ends::{Ends, check_options as check_effect, network, task};
+use crate::formats::ends::{Ends, check_effect, network, task};
 use crate::formats::format::{ImportOptions, Imported};
 use crate::formats::onnx::decode::model;
 use crate::formats::onnx::proto::{Graph, Model};
