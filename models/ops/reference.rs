@@ -180,10 +180,17 @@ pub fn chain_loss(emissions: &Tensor, potentials: &Tensor, targets: &[Vec<u32>])
     Ok(total)
 }
 
-/// Compute log sum exp along dimension `dim`, which is removed.
+/// Compute log sum exp along dimension `dim`, which is removed. Where all of `xs` are -inf, so is the result, and the
+/// gradient is 0.
 fn log_sum_exp(xs: &Tensor, dim: usize) -> Result<Tensor> {
     let highest = xs.detach().max_keepdim(dim)?;
-    xs.broadcast_sub(&highest)?.exp()?.sum(dim)?.log()? + highest.squeeze(dim)?
+    let is_empty = highest.eq(f64::NEG_INFINITY)?;
+    // -inf minus -inf, and the gradient of the logarithm at 0, would be NaN.
+    let shift = is_empty.where_cond(&highest.zeros_like()?, &highest)?;
+    let sum = xs.broadcast_sub(&shift)?.exp()?.sum_keepdim(dim)?;
+    let sum = is_empty.where_cond(&sum.ones_like()?, &sum)?;
+    let log = (sum.log()? + shift)?;
+    is_empty.where_cond(&highest, &log)?.squeeze(dim)
 }
 
 /// Refuse lengths that do not fit a batch of `batch` sequences of `time` steps.

@@ -19,17 +19,45 @@ proptest! {
         tags in 1..9usize, lengths in prop::collection::vec(0..8usize, 1..6), scale in 0.1..20f64, seed: u64,
     ) {
         for (dtype, tolerance) in [(DType::F64, 1e-10), (DType::F32, 2e-4)] {
-            let run = || loss_of(dtype, tags, &lengths, scale, seed);
+            let run = || loss_of(dtype, tags, &lengths, (scale, 0.), seed);
             check_close(&format!("{dtype:?}"), &run()?, &without_fused(run)?, tolerance)?;
+        }
+    }
+
+    #[test]
+    fn scores_of_minus_infinity_have_no_probability_and_no_nan(
+        tags in 1..6usize, lengths in prop::collection::vec(0..8usize, 1..6), share in 0.3..1f64, seed: u64,
+    ) {
+        for (dtype, tolerance) in [(DType::F64, 1e-10), (DType::F32, 2e-4)] {
+            let run = || loss_of(dtype, tags, &lengths, (2., share), seed);
+            let (found, expected) = (run()?, without_fused(run)?);
+            for (name, values) in found.iter().chain(&expected) {
+                prop_assert!(values.iter().all(|value| value.is_finite()), "{} {:?}", name, values);
+            }
+            check_close(&format!("{dtype:?}"), &found, &expected, tolerance)?;
         }
     }
 }
 
-/// The losses of random sequences and the gradients of three times their sum.
-fn loss_of(dtype: DType, tags: usize, lengths: &[usize], scale: f64, seed: u64) -> Result<Results> {
+/// The losses of random sequences and the gradients of three times their sum. The scores have the size `scale`;
+/// `forbidden` is the share of those that are -inf, among those of a tag other than 0. The targets are then the best
+/// tags.
+fn loss_of(
+    dtype: DType,
+    tags: usize,
+    lengths: &[usize],
+    (scale, forbidden): (f64, f64),
+    seed: u64,
+) -> Result<Results> {
     let mut rng = stream(seed, Purpose::Parameters, 0);
     let (batch, time) = (lengths.len(), lengths.iter().max().map_or(0, |&longest| longest.max(1)));
-    let mut variable = |dims: &[usize]| Var::from_tensor(&(random(dims, dtype, &mut rng)? * scale)?);
+    let mut variable = |dims: &[usize]| {
+        let scores = (random(dims, dtype, &mut rng)? * scale)?;
+        let is_forbidden = (0..scores.elem_count()).map(|at| at % tags > 0 && rng.random_bool(forbidden));
+        let mask: Vec<f64> =
+            is_forbidden.map(|is_forbidden| if is_forbidden { f64::NEG_INFINITY } else { 0. }).collect();
+        Var::from_tensor(&(scores + Tensor::from_vec(mask, dims, &Device::Cpu)?.to_dtype(dtype)?)?)
+    };
     let variables = [
         ("emissions", variable(&[batch, time, tags])?),
         ("start_transitions", variable(&[tags])?),
@@ -39,8 +67,15 @@ fn loss_of(dtype: DType, tags: usize, lengths: &[usize], scale: f64, seed: u64) 
     let tensors = variables.iter().map(|(name, var)| (name.to_string(), var.as_tensor().clone())).collect();
     let crf = Crf::new(tags, VarBuilder::from_tensors(tensors, dtype, &Device::Cpu))?;
     let targets: Vec<u32> = (0..batch * time).map(|_| rng.random_range(0..tags as u32)).collect();
-    let targets = Tensor::from_vec(targets, (batch, time), &Device::Cpu)?;
     let emissions = variables[0].1.as_tensor();
+    let targets = match forbidden > 0. {
+        true => {
+            let best = crf.decode(emissions, Some(lengths))?;
+            best.into_iter().flat_map(|tags| [tags, vec![0; time]].concat().into_iter().take(time)).collect()
+        }
+        false => targets,
+    };
+    let targets = Tensor::from_vec(targets, (batch, time), &Device::Cpu)?;
     let loss = crf.loss(emissions, &targets, Some(lengths), Reduction::Sum)?;
     let losses = crf.losses(emissions, &targets, Some(lengths))?;
     let mut results =
