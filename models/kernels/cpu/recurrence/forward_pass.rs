@@ -6,13 +6,14 @@ use pulp::Simd;
 
 use super::super::cell::{CellOutput, Pointwise};
 use super::super::memory::{Buffer, SharedPtr};
-use super::super::product::{LeftRows, Operand, Panel, SumVector, TileProduct, add_product};
+use super::super::product::{Operand, Panel, SumVector, TileProduct, add_product};
 use super::super::simd::{Float, Vector};
 use super::super::workers::{Kernel, Worker};
 use super::arguments::SavedActivations;
 use super::chunked_input::ChunkedInput;
 use super::packed::StepPanels;
 use super::plan::Plan;
+use super::rounded_rows::{RoundedRows, store};
 use super::sequence::Sequence;
 use super::shape::SequenceShape;
 use super::step_product::{StepProduct, WorkerProducts};
@@ -68,7 +69,7 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel for 
             let rows = self.plan.rows(active, worker).rows;
             let part = self.input.map(|input| input.part(&self.plan, rows.clone(), worker));
             let gates = (self.gates, self.plan.unit_layout(self.sequence.shape, G));
-            let rounded = RoundedRows::new(self, rows);
+            let rounded = RoundedRows::new(self.sequence.shape, second.is_some(), rows);
             for position in 0..time {
                 if let Some(part) = &part {
                     part.chunk(simd, self.sequence, position, gates);
@@ -130,78 +131,6 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> ForwardPass
         let (steps, sequence) = (self.sequence.active.steps(row), self.sequence.active.sequence(row));
         // SAFETY: the caller's promise.
         unsafe { self.ys.at((sequence * time + steps) * output).write_bytes(0, (time - steps) * output) };
-    }
-}
-
-/// Store a vector of an operand, rounded if it can be rounded by itself.
-///
-/// # Safety
-/// `index` must be that of a vector of the buffer.
-#[inline(always)]
-unsafe fn store<S: Simd, O: Operand>(
-    sums: SumVector<S, O>,
-    (rounded, unrounded): (&Buffer<O>, &Buffer<O::Sum>),
-    index: usize,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match O::IS_SCALED {
-            true => sums.store(unrounded.at(index)),
-            false => O::store_rounded(sums, rounded.at(index)),
-        }
-    }
-}
-
-/// Memory of one worker for scaled operands: its rows of the batch, of the product that is next.
-struct RoundedRows<O: Operand> {
-    rows: Range<usize>,
-    elements: Buffer<O>,
-}
-
-impl<O: Operand> RoundedRows<O> {
-    fn new<C: Pointwise<G, K>, const G: usize, const K: usize>(
-        pass: &ForwardPass<'_, O, C, G, K>,
-        rows: Range<usize>,
-    ) -> Self {
-        let SequenceShape { hidden, output, .. } = pass.sequence.shape;
-        let width = if pass.panels.second.is_some() { hidden.max(output) } else { output };
-        let len = if O::IS_SCALED { rows.len() * O::row_len(width) } else { 0 };
-        Self { rows, elements: Buffer::new(len) }
-    }
-
-    /// Round the first `depth` elements of the worker's rows among the first `batch` of `sums`, which are `width` wide.
-    ///
-    /// # Safety
-    /// `sums` must have the rows of the batch, and the depth be one of a product of the pass.
-    #[inline(always)]
-    unsafe fn round<S: Simd>(
-        &self,
-        simd: S,
-        batch: usize,
-        (sums, width): (&Buffer<O::Sum>, usize),
-        (depth, limit): (usize, O::Sum),
-    ) {
-        if !O::IS_SCALED {
-            return;
-        }
-        for (index, row) in self.rows.clone().enumerate().take_while(|&(_, row)| row < batch) {
-            let to = self.elements.at(index * O::row_len(depth));
-            // SAFETY: the caller's promise.
-            unsafe { O::round_row(simd, sums.at(row * width), to, depth, limit) };
-        }
-    }
-
-    /// Return the rows from `row` on as left-hand side of `depth`: these, if operands are scaled, else those of
-    /// `operand`, which are `width` wide.
-    fn left(&self, row: usize, operand: &Buffer<O>, (depth, width): (usize, usize)) -> LeftRows<O> {
-        match O::IS_SCALED {
-            true => {
-                let stride = O::row_len(depth);
-                let start = self.elements.at((row - self.rows.start) * stride);
-                LeftRows { is_padded: true, ..LeftRows::new(start.cast_const(), stride) }
-            }
-            false => LeftRows::new(operand.at(row * width).cast_const(), width),
-        }
     }
 }
 

@@ -17,6 +17,7 @@
 //! | `arguments.rs` | inputs, outputs, saved activations and gradients |
 //! | `chunked_input.rs` | the input's part of the gates, a few steps at a time |
 //! | `step_product.rs` | one product of a step, tile by tile: the loop that both passes share |
+//! | `rounded_rows.rs` | the operands of a step's products |
 //! | `forward_pass.rs`, `backward_pass.rs` | the steps of each pass |
 //! | `weight_gradients.rs` | the products after the backward pass |
 //! | `forward.rs`, `backward.rs` | entry points: check sizes, make buffers, choose the cell |
@@ -29,6 +30,7 @@ mod forward;
 mod forward_pass;
 mod packed;
 mod plan;
+mod rounded_rows;
 mod sequence;
 mod shape;
 mod step_product;
