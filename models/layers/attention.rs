@@ -30,10 +30,14 @@ use crate::layers::stack::Stack;
 use crate::layers::state::State;
 use crate::layers::weights::zeros;
 use crate::ops::fused::{
-    DecoderInputs, DecoderOutput, PackedWeights, check_source_lengths, decode, pack_weights,
+    DecoderInputs, DecoderMatrices, DecoderOutput, check_source_lengths, decode, pack_weights,
 };
 use crate::ops::linear::linear;
 use crate::ops::reference;
+
+mod state;
+
+pub use state::{Attended, AttendedStep, AttentionMemory, AttentionState};
 
 /// The score of a step of the source for a step of the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,72 +48,6 @@ pub enum AttentionScore {
     General,
     /// `v . tanh(Q h + K m)`.
     Concat,
-}
-
-/// The state of a decoder between two steps of the target.
-#[derive(Clone, Debug)]
-pub struct AttentionState {
-    /// The state of the cell: `h`, and `c` for an LSTM, each (1, batch, hidden).
-    pub cell: State,
-    /// The attentional state a, (batch, hidden).
-    pub attentional: Tensor,
-}
-
-/// The source as a decoder reads it; [`AttentionDecoder::memory`] makes it once for all steps of the target.
-#[derive(Clone, Debug)]
-pub struct AttentionMemory {
-    /// The outputs of an encoder, (batch, source, memory).
-    outputs: Tensor,
-    /// The outputs multiplied by W or K, (batch, source, hidden).
-    keys: Tensor,
-    /// Steps of each source; all of them if `None`.
-    lengths: Option<Vec<usize>>,
-    /// The weights of the attentional state in the cell's input, (gates * hidden, hidden), and the packed weights.
-    /// `None` if there are no kernels for them.
-    prepared: Option<(Tensor, PackedWeights)>,
-}
-
-impl AttentionMemory {
-    /// Return the sources of these rows of the batch, in this order. A row may occur several times, as in beam search.
-    ///
-    /// # Errors
-    /// If a row is not below the batch.
-    pub fn select(&self, rows: &[usize]) -> Result<Self> {
-        let batch = self.outputs.dim(0)?;
-        if let Some(row) = rows.iter().find(|&&row| row >= batch) {
-            bail!("row {row} is not in a batch of {batch}");
-        }
-        let indices: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-        let indices = Tensor::new(indices, self.outputs.device())?;
-        Ok(Self {
-            outputs: self.outputs.contiguous()?.index_select(&indices, 0)?,
-            keys: self.keys.contiguous()?.index_select(&indices, 0)?,
-            lengths: self.lengths.as_ref().map(|lengths| rows.iter().map(|&row| lengths[row]).collect()),
-            prepared: self.prepared.clone(),
-        })
-    }
-}
-
-/// The results of [`AttentionDecoder::step`].
-#[derive(Clone, Debug)]
-pub struct AttendedStep {
-    /// The attentional state, (batch, hidden), which predicts the next token.
-    pub y: Tensor,
-    /// The attention weights, (batch, source).
-    pub weights: Tensor,
-    /// The state after the step.
-    pub state: AttentionState,
-}
-
-/// The results of [`AttentionDecoder::run`].
-#[derive(Clone, Debug)]
-pub struct Attended {
-    /// The attentional states, (batch, target, hidden).
-    pub ys: Tensor,
-    /// The attention weights, (batch, target, source), without a gradient.
-    pub alignments: Tensor,
-    /// The state after the last step, without a gradient.
-    pub state: AttentionState,
 }
 
 /// A decoder of one layer with attention and input feeding.
@@ -139,19 +77,6 @@ pub struct AttentionDecoder<C: Cell> {
     /// Q and v of [`AttentionScore::Concat`].
     concat: Option<(Tensor, Tensor)>,
     combine: Tensor,
-}
-
-impl AttentionState {
-    /// Return the state of these rows of the batch, in this order. A row may occur several times, as in beam search.
-    ///
-    /// # Errors
-    /// If `rows` is empty, or one of them is not below the batch.
-    pub fn select(&self, rows: &[usize]) -> Result<Self> {
-        let indices: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-        let indices = Tensor::new(indices, self.attentional.device())?;
-        let attentional = self.attentional.contiguous()?.index_select(&indices, 0)?;
-        Ok(Self { cell: self.cell.select(rows)?, attentional })
-    }
 }
 
 /// An [`AttentionDecoder`] of any kind of cell.
@@ -273,16 +198,15 @@ impl<C: Cell> AttentionDecoder<C> {
         let flat = outputs.reshape((batch * source, features))?;
         let keys = linear(&flat, &self.key, None)?.reshape((batch, source, self.hidden_size()))?;
         let (outputs, lengths) = (outputs.contiguous()?, lengths.map(<[usize]>::to_vec));
-        Ok(AttentionMemory { outputs, keys, lengths, prepared: self.prepare()? })
+        let packed = self.matrices().map(pack_weights).transpose()?.flatten();
+        Ok(AttentionMemory { outputs, keys, lengths, packed })
     }
 
-    /// Return the weights of the attentional state in the cell's input, and all weights packed for the fused op.
-    fn prepare(&self) -> Result<Option<(Tensor, PackedWeights)>> {
-        let Some(weights) = self.cell().weights().fused() else { return Ok(None) };
-        let (columns, hidden) = (weights.ih.dim(1)?, weights.hidden);
-        let feed = weights.ih.narrow(1, columns - hidden, hidden)?.contiguous()?;
-        let packed = pack_weights(&feed, weights.hh, &self.combine)?;
-        Ok(packed.map(|packed| (feed, packed)))
+    /// Return the matrices that the fused op reads; `None` if there is none for the cell.
+    fn matrices(&self) -> Option<DecoderMatrices<'_>> {
+        let weights = self.cell().weights().fused()?;
+        let query = self.concat.as_ref().map(|(query, _)| query);
+        Some(DecoderMatrices { ih: weights.ih, hh: weights.hh, query, combine: &self.combine })
     }
 
     /// Run the decoder over the embeddings `xs` of the target, (batch, target, input), from `state`.
@@ -334,43 +258,29 @@ impl<C: Cell> AttentionDecoder<C> {
         state: &AttentionState,
     ) -> Result<Option<Attended>> {
         let cell = self.cell();
-        let (Some(kind), Some(weights)) = (cell.kind(), cell.weights().fused()) else { return Ok(None) };
-        weights.check(kind)?;
-        let (batch, target, input) = xs.dims3()?;
-        if target == 0 || kind.has_second_product() {
-            return Ok(None); // before the product of the gates
-        }
-        let (hidden, rows) = (weights.hidden, weights.ih.dim(0)?);
-        let embedded = weights.ih.narrow(1, 0, input)?;
-        let mut gates = linear(&xs.reshape((batch * target, input))?, &embedded, None)?;
-        for bias in [weights.b_ih, weights.b_hh.filter(|_| kind.folds_bias())].into_iter().flatten() {
-            gates = gates.broadcast_add(bias)?;
-        }
-        let State { h, c } = state.cell.layer(0)?;
-        let feed = match &memory.prepared {
-            Some((feed, _)) => feed.clone(),
-            None => weights.ih.narrow(1, input, hidden)?,
+        let (Some(kind), Some(weights), Some(matrices)) =
+            (cell.kind(), cell.weights().fused(), self.matrices())
+        else {
+            return Ok(None);
         };
+        weights.check(kind)?;
+        let State { h, c } = state.cell.layer(0)?;
         let inputs = DecoderInputs {
-            gates: &gates.reshape((batch, target, rows))?,
-            feed: &feed,
-            hh: weights.hh,
-            bias: weights.b_hh.filter(|_| !kind.folds_bias()),
+            xs,
+            matrices,
+            b_ih: weights.b_ih,
+            b_hh: weights.b_hh,
             keys: &memory.keys,
             values: &memory.outputs,
-            score: self.concat.as_ref().map(|(query, v)| (query, v)),
-            combine: &self.combine,
+            score: self.concat.as_ref().map(|(_, v)| v),
             h: &h,
             c: c.as_ref(),
             attentional: &state.attentional,
             source_lengths: memory.lengths.as_deref(),
-            packed: memory.prepared.as_ref().map(|(_, packed)| packed),
+            packed: memory.packed.as_ref(),
         };
         let Some(DecoderOutput { ys, alignments, h, c }) = decode(kind, inputs)? else { return Ok(None) };
-        let attentional = match target {
-            0 => state.attentional.clone(),
-            _ => ys.narrow(1, target - 1, 1)?.squeeze(1)?.detach(),
-        };
+        let attentional = ys.narrow(1, xs.dim(1)? - 1, 1)?.squeeze(1)?.detach();
         let cell = State { h: h.unsqueeze(0)?, c: c.map(|c| c.unsqueeze(0)).transpose()? };
         Ok(Some(Attended { ys, alignments, state: AttentionState { cell, attentional } }))
     }

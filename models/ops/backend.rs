@@ -107,7 +107,8 @@ pub(super) trait Operation {
     /// operands of type `O`.
     fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output>;
 
-    /// Compute the result in int8, without gradients; in f32 unless the operation has products in int8.
+    /// Compute the result in int8. An operation with products of weights rounds their operands and has no gradients;
+    /// one without, this default, computes in f32.
     fn int8(self, _isa: Isa) -> Result<Self::Output>
     where
         Self: Sized,

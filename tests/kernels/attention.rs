@@ -8,12 +8,13 @@ use proptest::prelude::*;
 use rnn_zoo::models::kernels::Isa;
 use rnn_zoo::models::ops::without_fused;
 use rnn_zoo::models::{
-    AttentionDecoder, AttentionScore, AttentionState, Cell, GruCell, GruOptions, LstmCell, Reset,
-    SimpleRnnCell, StackOptions, State, backward,
+    AttentionDecoder, AttentionScore, AttentionState, Cell, GruCell, GruOptions, LstmCell, Nonlinearity,
+    Precision, Reset, SimpleRnnCell, SimpleRnnOptions, StackOptions, State, backward,
 };
 use rnn_zoo::rng::{Purpose, Rng, stream};
 
 use super::case::{Results, check_close};
+use super::int8::{INT8_STEP, check_near, in_int8, oracle};
 use crate::random_layer::{random, values};
 
 /// Sizes of a batch and a decoder.
@@ -54,10 +55,10 @@ proptest! {
     fn decoders_and_their_gradients_equal_the_reference(case in any_case(), cell in 0..4usize) {
         for (dtype, tolerance) in [(DType::F64, 1e-11), (DType::F32, 1e-4)] {
             let run = || match cell {
-                0 => run::<SimpleRnnCell>(&case, Default::default(), dtype),
-                1 => run::<LstmCell>(&case, Default::default(), dtype),
-                2 => run::<GruCell>(&case, Default::default(), dtype),
-                _ => run::<GruCell>(&case, GruOptions { reset: Reset::Before, ..Default::default() }, dtype),
+                0 => run::<SimpleRnnCell>(&case, Default::default(), dtype, true),
+                1 => run::<LstmCell>(&case, Default::default(), dtype, true),
+                2 => run::<GruCell>(&case, Default::default(), dtype, true),
+                _ => run::<GruCell>(&case, reset_before(), dtype, true),
             };
             let expected = without_fused(run)?;
             for isa in Isa::available() {
@@ -67,8 +68,62 @@ proptest! {
     }
 }
 
-/// The outputs and final states of random sequences, and the gradients of a weighted sum of the outputs.
-fn run<C: Cell>(case: &Case, options: C::Options, dtype: DType) -> Result<Results> {
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn decoders_in_int8_equal_the_oracle(case in any_case(), cell in 0..5usize) {
+        let run = |dtype| match cell {
+            0 => run::<SimpleRnnCell>(&case, Default::default(), dtype, false),
+            1 => run::<SimpleRnnCell>(&case, SimpleRnnOptions { nonlinearity: Nonlinearity::Relu }, dtype, false),
+            2 => run::<LstmCell>(&case, Default::default(), dtype, false),
+            3 => run::<GruCell>(&case, Default::default(), dtype, false),
+            _ => run::<GruCell>(&case, reset_before(), dtype, false),
+        };
+        let expected = oracle(|| run(DType::F64))?;
+        for isa in Isa::available_for_int8() {
+            let found = in_int8(isa, || run(DType::F32))?;
+            check_near(isa.name(), &found, &expected, 4. * INT8_STEP)?;
+        }
+    }
+}
+
+fn reset_before() -> GruOptions {
+    GruOptions { reset: Reset::Before, ..Default::default() }
+}
+
+#[test]
+fn decoders_in_int8_have_the_same_bits_step_by_step_and_refuse_gradients() {
+    let mut rng = stream(8, Purpose::Parameters, 0);
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    let config = StackOptions::new(7, 20).with_cell(Default::default());
+    let decoder = AttentionDecoder::<LstmCell>::new(&config, 6, AttentionScore::Concat, vb).unwrap();
+    decoder.reset_parameters(&mut rng).unwrap();
+    let xs = random(&[3, 4, 7], DType::F32, &mut rng).unwrap();
+    let outputs = random(&[3, 5, 6], DType::F32, &mut rng).unwrap();
+    Precision::Int8.scope(|| {
+        let memory = decoder.memory(&outputs, None).unwrap();
+        let mut state = decoder.zero_state(3).unwrap();
+        let whole = decoder.run(&xs, &memory, &state).unwrap();
+        for t in 0..4 {
+            let step = decoder.step(&xs.get_on_dim(1, t).unwrap(), &memory, &state).unwrap();
+            let expected = whole.ys.get_on_dim(1, t).unwrap();
+            assert_eq!(values(&step.y).unwrap(), values(&expected).unwrap(), "step {t}");
+            state = step.state;
+        }
+        // Weights that were packed in another precision are packed anew.
+        let of_f32 = Precision::F32.scope(|| decoder.memory(&outputs, None)).unwrap();
+        let start = decoder.zero_state(3).unwrap();
+        assert!(decoder.run(&xs, &of_f32, &start).is_ok());
+        assert!(Precision::F32.scope(|| decoder.run(&xs, &memory, &start)).is_ok());
+        let problem = backward(&whole.ys.sum_all().unwrap()).map(|_| ()).unwrap_err().to_string();
+        assert!(problem.contains("int8 is a precision of inference and has no gradients"), "{problem}");
+    });
+}
+
+/// The outputs and final states of random sequences, and the gradients of a weighted sum of the outputs if wanted.
+fn run<C: Cell>(case: &Case, options: C::Options, dtype: DType, with_gradients: bool) -> Result<Results> {
     let Case { input, hidden, memory, target, source, ref lengths, score, seed } = *case;
     let mut rng = stream(seed, Purpose::Parameters, 0);
     let map = VarMap::new();
@@ -101,6 +156,9 @@ fn run<C: Cell>(case: &Case, options: C::Options, dtype: DType) -> Result<Result
     ]);
     if let Some(c) = &found.state.cell.c {
         results.insert("c".into(), values(c)?);
+    }
+    if !with_gradients {
+        return Ok(results);
     }
     for (name, var) in [("xs", xs), ("memory", outputs), ("h0", h), ("c0", c), ("a0", attentional)] {
         variables.insert(name.into(), var);

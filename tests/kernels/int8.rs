@@ -17,16 +17,16 @@ use rnn_zoo::rng::{Purpose, Rng, stream};
 use super::case::{Case, Results, any_case, large};
 use crate::random_layer::{Check, Kind, random, values};
 
-/// The distance of neighbouring integers, for a largest magnitude of 1.
-const STEP: f64 = 1. / 127.;
+/// The distance between neighbouring integers, for a largest magnitude of 1.
+pub(super) const INT8_STEP: f64 = 1. / 127.;
 
 /// Run `work` in int8 with an instruction set.
-fn in_int8<T>(isa: Isa, work: impl FnOnce() -> T) -> T {
+pub(super) fn in_int8<T>(isa: Isa, work: impl FnOnce() -> T) -> T {
     Precision::Int8.scope(|| isa.scope(work))
 }
 
 /// Run `work` with the oracle: in int8, without kernels.
-fn oracle<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn oracle<T>(work: impl FnOnce() -> T) -> T {
     Precision::Int8.scope(|| without_fused(work))
 }
 
@@ -44,7 +44,7 @@ fn distance(found: &[f64], expected: &[f64]) -> f64 {
 
 /// Check that the root mean square of the error of each tensor is at most `tolerance` times that of what is expected,
 /// or times 0.1 if that is smaller.
-fn check_near(what: &str, found: &Results, expected: &Results, tolerance: f64) -> Check {
+pub(super) fn check_near(what: &str, found: &Results, expected: &Results, tolerance: f64) -> Check {
     prop_assert_eq!(found.len(), expected.len(), "{}", what);
     for (name, expected) in expected {
         let error = distance(&found[name], expected);
@@ -73,7 +73,7 @@ proptest! {
         let mut first: Option<Results> = None;
         for isa in Isa::available_for_int8() {
             let found = in_int8(isa, || case.outputs(DType::F32))?;
-            check_near(isa.name(), &found, &expected, 4. * STEP)?;
+            check_near(isa.name(), &found, &expected, 4. * INT8_STEP)?;
             if fuses(isa) {
                 let first = first.get_or_insert_with(|| found.clone());
                 prop_assert_eq!(bits(&found), bits(first), "{}", isa.name());
@@ -135,7 +135,8 @@ fn products_of_several_blocks_equal_the_oracle() {
         let expected = oracle(|| case.outputs(DType::F64)).unwrap();
         for isa in Isa::available_for_int8() {
             let found = in_int8(isa, || case.outputs(DType::F32)).unwrap();
-            check_near(isa.name(), &found, &expected, 2. * STEP).unwrap_or_else(|error| panic!("{error}"));
+            check_near(isa.name(), &found, &expected, 2. * INT8_STEP)
+                .unwrap_or_else(|error| panic!("{error}"));
         }
     }
 }

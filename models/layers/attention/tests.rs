@@ -119,7 +119,7 @@ impl<C: Cell> Case<C> {
 
     /// Check three elements of each gradient.
     fn check_against_central_differences(&self) {
-        const STEP: f64 = 1e-5;
+        const DIFFERENCE: f64 = 1e-5;
         let gradients = self.gradients();
         for ((name, var), (_, gradient)) in self.variables().iter().zip(&gradients) {
             let values = elements(var);
@@ -130,7 +130,7 @@ impl<C: Cell> Case<C> {
                     var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap()).unwrap();
                     self.loss().to_scalar::<f64>().unwrap()
                 };
-                let slope = (shifted(STEP) - shifted(-STEP)) / (2. * STEP);
+                let slope = (shifted(DIFFERENCE) - shifted(-DIFFERENCE)) / (2. * DIFFERENCE);
                 shifted(0.);
                 assert!((slope - gradient[at]).abs() < 1e-7, "{name}[{at}]: {} is not {slope}", gradient[at]);
             }

@@ -20,8 +20,10 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, 
 
 use super::extra_operand::ExtraOperand;
 use crate::kernels::CellKind;
-use crate::kernels::cpu::{AttentionSource, Float, GradientOperand, Isa, PackedMatrix, Query, Real};
+use crate::kernels::cpu::{AttentionSource, Float, GradientOperand, Int8, Isa, Operand, Query, Real};
 use crate::ops::backend::{Operation, dispatch};
+use crate::ops::inference::refuse_gradients;
+use crate::ops::linear::linear;
 use crate::ops::storage::read;
 use packed::ForwardWeights;
 use results::Results;
@@ -29,44 +31,14 @@ use sizes::DecoderSizes;
 
 mod backward;
 mod forward;
+mod inputs;
 mod packed;
 mod results;
 mod sizes;
 mod steps;
 
-pub(crate) use packed::{PackedWeights, pack_weights};
-
-/// The tensors that a decoder reads.
-#[derive(Clone, Copy)]
-pub(crate) struct DecoderInputs<'a> {
-    /// The part of the gates from the target's embeddings, with the biases that can be added beforehand, (batch,
-    /// target, gates * hidden).
-    pub gates: &'a Tensor,
-    /// The weights of the previous attentional state, (gates * hidden, hidden).
-    pub feed: &'a Tensor,
-    /// The recurrent weights, (gates * hidden, hidden).
-    pub hh: &'a Tensor,
-    /// The recurrent bias, (gates * hidden), unless it is part of `gates`.
-    pub bias: Option<&'a Tensor>,
-    /// (batch, source, hidden), or (batch, source, features) with `score`.
-    pub keys: &'a Tensor,
-    /// (batch, source, width).
-    pub values: &'a Tensor,
-    /// The weights Q (features, hidden) and v (features) of a `tanh` score; `None` for a dot product.
-    pub score: Option<(&'a Tensor, &'a Tensor)>,
-    /// The weights C of the attentional state, (hidden, width + hidden).
-    pub combine: &'a Tensor,
-    /// The initial hidden state, (batch, hidden).
-    pub h: &'a Tensor,
-    /// The initial cell state, (batch, hidden), if the cell has one.
-    pub c: Option<&'a Tensor>,
-    /// The initial attentional state, (batch, hidden).
-    pub attentional: &'a Tensor,
-    /// Steps of each source, at least 1; all of them if `None`.
-    pub source_lengths: Option<&'a [usize]>,
-    /// The weights, if they have been packed before.
-    pub packed: Option<&'a PackedWeights>,
-}
+pub(crate) use inputs::{DecoderInputs, check_source_lengths};
+pub(crate) use packed::{DecoderMatrices, PackedWeights, pack_weights};
 
 /// The results of [`decode`]; only `ys` has a gradient.
 pub(crate) struct DecoderOutput {
@@ -80,73 +52,170 @@ pub(crate) struct DecoderOutput {
     pub c: Option<Tensor>,
 }
 
-/// Run the decoder over the whole target. Return `None` if there are no kernels for the tensors or the cell.
+/// Run the decoder over the whole target. Return `None` if there are no kernels for the tensors or the cell, or the
+/// target has no steps.
 ///
 /// # Errors
 /// If the shapes disagree.
 pub(crate) fn decode(kind: CellKind, inputs: DecoderInputs<'_>) -> Result<Option<DecoderOutput>> {
-    dispatch(Decode { kind, inputs }, inputs.gates)
+    dispatch(Decode { kind, inputs }, inputs.xs)
 }
 
 /// The choice between the implementations of the decoder.
+#[derive(Clone, Copy)]
 struct Decode<'a> {
     kind: CellKind,
     inputs: DecoderInputs<'a>,
+}
+
+impl Decode<'_> {
+    /// Return the checked sizes, with the embeddings as part of the operand of the feeding weights if `feeds_input`.
+    /// Return `None` if there are no kernels for the cell, or the target has no steps.
+    fn sizes(&self, feeds_input: bool) -> Result<Option<DecoderSizes>> {
+        let Self { kind, inputs } = self;
+        let DecoderMatrices { hh, query, .. } = inputs.matrices;
+        let ((batch, target, input), (gates, hidden)) = (inputs.xs.dims3()?, hh.dims2()?);
+        if kind.has_second_product() || target == 0 {
+            return Ok(None);
+        }
+        let (_, source, width) = inputs.values.dims3()?;
+        let features = query.map_or(Ok(hidden), |query| query.dim(0))?;
+        let fed = if feeds_input { input } else { 0 };
+        let sizes = DecoderSizes { batch, target, source, hidden, features, width, gates, fed };
+        inputs.check(*kind, &sizes)?;
+        Ok(Some(sizes))
+    }
+
+    /// Return the biases that can be added to the gates beforehand.
+    fn folded_biases(&self) -> impl Iterator<Item = &Tensor> {
+        let b_hh = self.inputs.b_hh.filter(|_| self.kind.folds_bias());
+        [self.inputs.b_ih, b_hh].into_iter().flatten()
+    }
+
+    /// Return the part of the gates from the embeddings, with the biases, (batch, target, gates * hidden).
+    fn gates(&self, DecoderSizes { batch, target, gates, .. }: DecoderSizes) -> Result<Tensor> {
+        let (xs, input) = (self.inputs.xs, self.inputs.xs.dim(2)?);
+        let embedded = self.inputs.matrices.ih.narrow(1, 0, input)?;
+        let mut sums = linear(&xs.reshape((batch * target, input))?, &embedded, None)?;
+        for bias in self.folded_biases() {
+            sums = sums.broadcast_add(bias)?;
+        }
+        sums.reshape((batch, target, gates))
+    }
+
+    /// Return the biases alone as the part of the gates, (batch, target, gates * hidden).
+    fn biases(&self, DecoderSizes { batch, target, gates, .. }: DecoderSizes) -> Result<Tensor> {
+        let mut sums = Tensor::zeros(gates, self.inputs.xs.dtype(), &Device::Cpu)?;
+        for bias in self.folded_biases() {
+            sums = (sums + bias)?;
+        }
+        sums.broadcast_as((batch, target, gates))
+    }
+
+    /// Connect the tensors that the kernels read, in a fixed order. `gates` is the part of the gates that is known
+    /// beforehand, and `feed` the tensor of [`ForwardWeights::feed`]; `fed` are the embeddings if it multiplies them.
+    fn operands<E>(
+        &self,
+        (fed, gates): (Option<&Tensor>, &Tensor),
+        feed: &Tensor,
+        mut connect: impl FnMut(&Tensor) -> Result<ExtraOperand<E>>,
+    ) -> Result<DecoderOperands<E>> {
+        let inputs = &self.inputs;
+        let DecoderMatrices { hh, query, combine, .. } = inputs.matrices;
+        Ok(DecoderOperands {
+            fed: fed.map(&mut connect).transpose()?,
+            gates: connect(gates)?,
+            feed: connect(feed)?,
+            hh: connect(hh)?,
+            bias: inputs.b_hh.filter(|_| !self.kind.folds_bias()).map(&mut connect).transpose()?,
+            keys: connect(inputs.keys)?,
+            values: connect(inputs.values)?,
+            score: match (query, inputs.score) {
+                (Some(query), Some(v)) => Some((connect(query)?, connect(v)?)),
+                _ => None,
+            },
+            combine: connect(combine)?,
+            h: connect(inputs.h)?,
+            c: inputs.c.map(&mut connect).transpose()?,
+            attentional: connect(inputs.attentional)?,
+        })
+    }
+
+    /// Return the output of the attentional states `ys` and the other results.
+    fn output<E: Real>(
+        &self,
+        sizes: DecoderSizes,
+        ys: Tensor,
+        results: &Results<E>,
+    ) -> Result<DecoderOutput> {
+        let DecoderSizes { batch, target, source, hidden, .. } = sizes;
+        let tensor = |elements: &[E], shape: &[usize]| Tensor::from_slice(elements, shape, &Device::Cpu);
+        Ok(DecoderOutput {
+            ys,
+            alignments: tensor(&results.weights, &[batch, target, source])?,
+            h: tensor(&results.last_h, &[batch, hidden])?,
+            c: self.inputs.c.map(|_| tensor(&results.last_c, &[batch, hidden])).transpose()?,
+        })
+    }
 }
 
 impl Operation for Decode<'_> {
     type Output = Option<DecoderOutput>;
 
     fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
+        let Some(sizes) = self.sizes(false)? else { return Ok(None) };
         let Self { kind, inputs } = self;
-        let (batch, target, rows) = inputs.gates.dims3()?;
-        if kind.has_second_product() || target == 0 {
-            return Ok(None);
-        }
-        let (_, source, width) = inputs.values.dims3()?;
-        let hidden = inputs.hh.dim(1)?;
-        let features = inputs.score.map_or(Ok(hidden), |(query, _)| query.dim(0))?;
-        let sizes = DecoderSizes { batch, target, source, hidden, features, width, gates: rows };
-        sizes.check(kind, &inputs)?;
-        let mut token = Tensor::zeros(1, inputs.gates.dtype(), &Device::Cpu)?;
-        let mut connect = |tensor: &Tensor| -> Result<ExtraOperand<O::Sum>> {
+        let gates = self.gates(sizes)?;
+        let (feed, weights) = match inputs.packed.and_then(PackedWeights::of::<O>) {
+            Some(packed) => packed,
+            None => {
+                let feed = inputs.matrices.feed()?;
+                let weights = inputs.matrices.pack::<O>(isa, &feed)?;
+                (feed, Arc::new(weights))
+            }
+        };
+        let mut token = Tensor::zeros(1, inputs.xs.dtype(), &Device::Cpu)?;
+        let operands = self.operands((None, &gates), &feed, |tensor| {
             let (operand, next) = ExtraOperand::connect(tensor, token.clone())?;
             token = next;
             Ok(operand)
-        };
-        let operands = DecoderOperands {
-            gates: connect(inputs.gates)?,
-            feed: connect(inputs.feed)?,
-            hh: connect(inputs.hh)?,
-            bias: inputs.bias.map(&mut connect).transpose()?,
-            keys: connect(inputs.keys)?,
-            values: connect(inputs.values)?,
-            score: match inputs.score {
-                Some((query, v)) => Some((connect(query)?, connect(v)?)),
-                None => None,
-            },
-            combine: connect(inputs.combine)?,
-            h: connect(inputs.h)?,
-            c: inputs.c.map(&mut connect).transpose()?,
-            attentional: connect(inputs.attentional)?,
-        };
-        let weights = match inputs.packed.and_then(PackedWeights::of::<O>) {
-            Some(weights) => weights,
-            None => Arc::new(ForwardWeights::<O>::pack(isa, inputs.feed, inputs.hh, inputs.combine)?),
-        };
-        let query = inputs.score.map(|(query, _)| packed::transposed(isa, query)).transpose()?;
+        })?;
         let results = Arc::new(OnceLock::new());
         let lengths = inputs.source_lengths.map(<[usize]>::to_vec);
-        let op = DecoderOp { kind, isa, sizes, lengths, weights, query, operands, results: results.clone() };
+        let op = DecoderOp::<O> {
+            decoder: Decoder { kind, isa, sizes, lengths, weights, operands },
+            results: results.clone(),
+        };
         let ys = token.apply_op1(op)?;
         let Some(results) = results.get() else { bail!("a decoder left no results") };
-        let tensor = |elements: &[O::Sum], shape: &[usize]| Tensor::from_slice(elements, shape, &Device::Cpu);
-        Ok(Some(DecoderOutput {
-            ys,
-            alignments: tensor(&results.weights, &[batch, target, source])?,
-            h: tensor(&results.last_h, &[batch, hidden])?,
-            c: inputs.c.map(|_| tensor(&results.last_c, &[batch, hidden])).transpose()?,
-        }))
+        Ok(Some(self.output(sizes, ys, results)?))
+    }
+
+    /// Run the decoder in int8, without a graph. A row of the input's weights has one scale, and so has a row of their
+    /// operand, the embedding and the attentional state: their product is taken at every step.
+    fn int8(self, isa: Isa) -> Result<Self::Output> {
+        let Some(sizes) = self.sizes(true)? else { return Ok(None) };
+        let Self { kind, inputs } = self;
+        let DecoderMatrices { ih, hh, query, combine } = inputs.matrices;
+        let (feed, weights) = match inputs.packed.and_then(PackedWeights::of::<Int8>) {
+            Some(packed) => packed,
+            None => {
+                inputs.matrices.check_int8()?;
+                (ih.clone(), Arc::new(inputs.matrices.pack::<Int8>(isa, ih)?))
+            }
+        };
+        let biases = self.biases(sizes)?;
+        let operands = self.operands((Some(inputs.xs), &biases), &feed, ExtraOperand::unconnected)?;
+        let lengths = inputs.source_lengths.map(<[usize]>::to_vec);
+        let decoder = Decoder::<Int8> { kind, isa, sizes, lengths, weights, operands };
+        let DecoderSizes { batch, target, hidden, .. } = sizes;
+        let mut ys = vec![0.; batch * target * hidden];
+        let results = decoder.forward(&mut ys)?;
+        let required = [inputs.xs, ih, hh, combine, inputs.keys, inputs.values, inputs.h, inputs.attentional];
+        let optional = [query, inputs.score, inputs.b_ih, inputs.b_hh, inputs.c].into_iter().flatten();
+        let tensors: Vec<&Tensor> = required.into_iter().chain(optional).collect();
+        let ys = refuse_gradients(Tensor::from_vec(ys, (batch, target, hidden), &Device::Cpu)?, &tensors)?;
+        Ok(Some(self.output(sizes, ys, &results)?))
     }
 
     /// Return `None`: the reference is a loop over the step of the cell, which the layer runs.
@@ -155,60 +224,13 @@ impl Operation for Decode<'_> {
     }
 }
 
-/// Check the number of steps of each source.
-///
-/// # Errors
-/// If there are more or fewer lengths than sources, or a length is not in 1 to `source`.
-pub(crate) fn check_source_lengths(lengths: Option<&[usize]>, (batch, source): (usize, usize)) -> Result<()> {
-    let Some(lengths) = lengths else { return Ok(()) };
-    if lengths.len() != batch {
-        bail!("{} source lengths for a batch of {batch}; expected one a sequence", lengths.len());
-    }
-    match lengths.iter().enumerate().find(|&(_, &length)| !(1..=source).contains(&length)) {
-        Some((row, length)) => bail!("source {row} has length {length}; expected 1 to {source}"),
-        None => Ok(()),
-    }
-}
-
-impl DecoderSizes {
-    /// Check the shapes of the inputs and the lengths of the sources.
-    fn check(&self, kind: CellKind, inputs: &DecoderInputs<'_>) -> Result<()> {
-        let Self { batch, source, hidden, features, width, gates, .. } = *self;
-        check_source_lengths(inputs.source_lengths, (batch, source))?;
-        if gates != kind.gates() * hidden {
-            bail!("the gates are {gates} numbers; expected {} a unit for {hidden} units", kind.gates());
-        }
-        if inputs.c.is_some() != kind.has_cell_state() {
-            bail!("a cell state is for an LSTM, and an LSTM needs one");
-        }
-        let optional = [
-            ("the bias", inputs.bias, &[gates][..]),
-            ("the cell state", inputs.c, &[batch, hidden]),
-            ("the query weights", inputs.score.map(|(query, _)| query), &[features, hidden]),
-            ("the score weights", inputs.score.map(|(_, v)| v), &[features]),
-        ];
-        let optional = optional.into_iter().filter_map(|(name, tensor, shape)| Some((name, tensor?, shape)));
-        let required = [
-            ("the feeding weights", inputs.feed, &[gates, hidden][..]),
-            ("the recurrent weights", inputs.hh, &[gates, hidden]),
-            ("the keys", inputs.keys, &[batch, source, features]),
-            ("the values", inputs.values, &[batch, source, width]),
-            ("the weights of the attentional state", inputs.combine, &[hidden, width + hidden]),
-            ("the hidden state", inputs.h, &[batch, hidden]),
-            ("the attentional state", inputs.attentional, &[batch, hidden]),
-        ];
-        for (name, tensor, expected) in required.into_iter().chain(optional) {
-            if tensor.dims() != expected {
-                bail!("the shape of {name} is {:?}; expected {expected:?}", tensor.dims());
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The tensors of [`DecoderInputs`], connected to candle's graph.
 struct DecoderOperands<E> {
+    /// The embeddings, if they are part of the operand of `feed`.
+    fed: Option<ExtraOperand<E>>,
+    /// The part of the gates that is known beforehand, (batch, target, gates * hidden).
     gates: ExtraOperand<E>,
+    /// The tensor of [`ForwardWeights::feed`].
     feed: ExtraOperand<E>,
     hh: ExtraOperand<E>,
     bias: Option<ExtraOperand<E>>,
@@ -221,8 +243,8 @@ struct DecoderOperands<E> {
     attentional: ExtraOperand<E>,
 }
 
-/// The op from a token, behind all operands, to the attentional states, (batch, target, hidden).
-struct DecoderOp<O: GradientOperand<Sum: Real>> {
+/// A decoder with its weights and operands.
+struct Decoder<O: Operand<Sum: Real>> {
     kind: CellKind,
     isa: Isa,
     sizes: DecoderSizes,
@@ -230,13 +252,10 @@ struct DecoderOp<O: GradientOperand<Sum: Real>> {
     lengths: Option<Vec<usize>>,
     /// The weights of the forward pass.
     weights: Arc<ForwardWeights<O>>,
-    /// Q of a `tanh` score, for products with hidden states.
-    query: Option<PackedMatrix<O>>,
     operands: DecoderOperands<O::Sum>,
-    results: Arc<OnceLock<Results<O::Sum>>>,
 }
 
-impl<O: GradientOperand<Sum: Real>> DecoderOp<O> {
+impl<O: Operand<Sum: Real>> Decoder<O> {
     /// Call `f` with what rows `rows` of the batch attend to.
     fn attend<T>(&self, rows: Range<usize>, f: impl FnOnce(&AttentionSource<'_, O::Sum>) -> T) -> Result<T> {
         let DecoderSizes { source, features, width, .. } = self.sizes;
@@ -256,15 +275,21 @@ impl<O: GradientOperand<Sum: Real>> DecoderOp<O> {
     }
 }
 
+/// The op from a token, after all operands, to the attentional states, (batch, target, hidden).
+struct DecoderOp<O: GradientOperand<Sum: Real>> {
+    decoder: Decoder<O>,
+    results: Arc<OnceLock<Results<O::Sum>>>,
+}
+
 impl<O: GradientOperand<Sum: Real>> CustomOp1 for DecoderOp<O> {
     fn name(&self) -> &'static str {
         "attention-decoder"
     }
 
     fn cpu_fwd(&self, _token: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let DecoderSizes { batch, target, hidden, .. } = self.sizes;
+        let DecoderSizes { batch, target, hidden, .. } = self.decoder.sizes;
         let mut ys = vec![O::Sum::ZERO; batch * target * hidden];
-        let results = self.forward(&mut ys)?;
+        let results = self.decoder.forward(&mut ys)?;
         let _ = self.results.set(results); // an op runs forward once
         Ok((O::Sum::to_cpu_storage_owned(ys), (batch, target, hidden).into()))
     }
@@ -274,7 +299,9 @@ impl<O: GradientOperand<Sum: Real>> CustomOp1 for DecoderOp<O> {
             bail!("a decoder saved nothing for its backward pass")
         };
         let (ys, d_ys) = (ys.detach(), d_ys.detach().contiguous()?);
-        read::<O::Sum, _, 2>([Some(&ys), Some(&d_ys)], |[ys, d_ys]| self.backward(results, ys, d_ys))??;
+        read::<O::Sum, _, 2>([Some(&ys), Some(&d_ys)], |[ys, d_ys]| {
+            self.decoder.backward(results, ys, d_ys)
+        })??;
         Ok(Some(token.zeros_like()?))
     }
 }

@@ -32,6 +32,11 @@ impl<E: Real> ExtraOperand<E> {
         Ok((Self { tensor, gradient: Some(gradient) }, token))
     }
 
+    /// Make an operand without a gradient.
+    pub(super) fn unconnected(tensor: &Tensor) -> Result<Self> {
+        Ok(Self { tensor: tensor.contiguous()?.detach(), gradient: None })
+    }
+
     pub(super) fn tensor(&self) -> &Tensor {
         &self.tensor
     }

@@ -21,6 +21,6 @@ mod sequence;
 mod side_channel;
 
 pub(crate) use attention_decoder::{
-    DecoderInputs, DecoderOutput, PackedWeights, check_source_lengths, decode, pack_weights,
+    DecoderInputs, DecoderMatrices, DecoderOutput, PackedWeights, check_source_lengths, decode, pack_weights,
 };
 pub(crate) use layer::{LayerOutput, layer};

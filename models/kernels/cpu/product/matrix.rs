@@ -64,8 +64,16 @@ impl<O: Operand> PackedMatrix<O> {
     /// # Panics
     /// If the sizes disagree, or the depth is 0.
     pub(crate) fn product(&self, left: &[O::Sum]) -> Vec<O::Sum> {
+        self.product_within(left, O::Sum::ZERO)
+    }
+
+    /// Compute the product as [`PackedMatrix::product`]. See [`Operand::round_row`] for `limit`.
+    ///
+    /// # Panics
+    /// As [`PackedMatrix::product`].
+    pub(crate) fn product_within(&self, left: &[O::Sum], limit: O::Sum) -> Vec<O::Sum> {
         let mut product = vec![O::Sum::ZERO; left.len() / self.panels.depth() * self.columns];
-        self.add_product(left, &mut product);
+        self.add_product_within(left, limit, &mut product);
         product
     }
 
@@ -74,6 +82,14 @@ impl<O: Operand> PackedMatrix<O> {
     /// # Panics
     /// If the sizes disagree.
     pub(crate) fn add_product(&self, left: &[O::Sum], sums: &mut [O::Sum]) {
+        self.add_product_within(left, O::Sum::ZERO, sums);
+    }
+
+    /// Compute the sums as [`PackedMatrix::add_product`]. See [`Operand::round_row`] for `limit`.
+    ///
+    /// # Panics
+    /// As [`PackedMatrix::add_product`].
+    fn add_product_within(&self, left: &[O::Sum], limit: O::Sum, sums: &mut [O::Sum]) {
         let (depth, columns) = (self.panels.depth(), self.columns);
         if depth == 0 || columns == 0 {
             return;
@@ -84,7 +100,7 @@ impl<O: Operand> PackedMatrix<O> {
             (rows * depth, rows * columns),
             "a product by {depth} by {columns}"
         );
-        let left = Operands::new(left, depth);
+        let left = Operands::new(left, depth).within(limit);
         let kernel = MatrixProduct { matrix: self, left: &left, rows, sums: SharedPtr::new(sums) };
         let limit = threads_for(rows * depth * columns, PARALLEL_STEP_MULTIPLICATIONS);
         // SAFETY: sizes were checked above.

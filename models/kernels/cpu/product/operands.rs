@@ -15,6 +15,8 @@ pub(crate) struct Operands<'a, O: Operand> {
     width: usize,
     /// The rows to take, in this order; `None` means all.
     picked: Option<Vec<usize>>,
+    /// See [`Operand::round_row`].
+    limit: O::Sum,
     rounded: Buffer<O>,
 }
 
@@ -23,13 +25,18 @@ impl<'a, O: Operand> Operands<'a, O> {
     pub(crate) fn new(sums: &'a [O::Sum], width: usize) -> Self {
         let rows = sums.len() / width.max(1);
         let len = if O::IS_SUM { 0 } else { rows * O::row_len(width) };
-        Self { sums, width, picked: None, rounded: Buffer::new(len) }
+        Self { sums, width, picked: None, limit: O::Sum::ZERO, rounded: Buffer::new(len) }
+    }
+
+    /// Round with this limit, see [`Operand::round_row`], in place of zero.
+    pub(crate) fn within(self, limit: O::Sum) -> Self {
+        Self { limit, ..self }
     }
 
     /// Make room for the operands of these rows of `sums`, (rows, width), in this order.
     pub(crate) fn of_rows(sums: &'a [O::Sum], width: usize, rows: Vec<usize>) -> Self {
         let rounded = Buffer::new(rows.len() * O::row_len(width));
-        Self { sums, width, picked: Some(rows), rounded }
+        Self { sums, width, picked: Some(rows), limit: O::Sum::ZERO, rounded }
     }
 
     /// Return whether the operands are a copy.
@@ -56,11 +63,11 @@ impl<'a, O: Operand> Operands<'a, O> {
         for row in worker.share(picked.map_or(self.sums.len() / width.max(1), <[usize]>::len)) {
             let from = &self.sums[picked.map_or(row, |rows| rows[row]) * width..][..width];
             // SAFETY: the copy has that row; workers write different rows.
-            unsafe { O::round_row(simd, from.as_ptr(), self.rounded.at(row * stride), width, O::Sum::ZERO) };
+            unsafe { O::round_row(simd, from.as_ptr(), self.rounded.at(row * stride), width, self.limit) };
         }
     }
 
-    /// Return the rows from `row` on, each `step` rows behind the one before, counted among those that are taken.
+    /// Return the rows from `row` on, each `step` rows after the one before, counted among those that are taken.
     ///
     /// # Safety
     /// There must be such a row.

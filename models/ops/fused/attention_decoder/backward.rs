@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::Result;
 
-use super::DecoderOp;
+use super::Decoder;
 use super::packed::packed;
 use super::results::Results;
 use super::sizes::DecoderSizes;
@@ -79,7 +79,7 @@ struct StateGradients<E> {
 
 /// The backward pass of one share.
 struct BackwardSteps<'a, O: GradientOperand<Sum: Real>> {
-    decoder: &'a DecoderOp<O>,
+    decoder: &'a Decoder<O>,
     weights: &'a BackwardWeights<O>,
     saved: &'a ForwardResults<'a, O::Sum>,
     share: GradientsShare<'a, O::Sum>,
@@ -93,7 +93,7 @@ struct BackwardSteps<'a, O: GradientOperand<Sum: Real>> {
 
 impl<E: Real> DecoderGradients<E> {
     fn new(sizes: &DecoderSizes, has_c: bool, has_query: bool) -> Self {
-        let DecoderSizes { batch, target, source, hidden, features, width, gates } = *sizes;
+        let DecoderSizes { batch, target, source, hidden, features, width, gates, .. } = *sizes;
         let zeros = |len: usize| vec![E::zero(); batch * len];
         let features_of_queries = if has_query { features } else { 0 };
         Self {
@@ -126,7 +126,7 @@ impl<E: Real> DecoderGradients<E> {
     }
 }
 
-impl<O: GradientOperand<Sum: Real>> DecoderOp<O> {
+impl<O: GradientOperand<Sum: Real>> Decoder<O> {
     /// Compute the gradients of all operands, from the results, the attentional states `ys` after each step and their
     /// gradients `d_ys`, (batch, target, hidden).
     pub(super) fn backward(&self, results: &Results<O::Sum>, ys: &[O::Sum], d_ys: &[O::Sum]) -> Result<()> {
@@ -250,7 +250,7 @@ impl<O: GradientOperand<Sum: Real>> BackwardSteps<'_, O> {
         decoder.sizes.steps(width).read(t, &self.contexts, &mut context);
         let mut scores = vec![O::Sum::ZERO; weights.len()];
         let mut d_queries = vec![];
-        let queries = decoder.query.as_ref().map(|query| {
+        let queries = decoder.weights.query.as_ref().map(|query| {
             d_queries = vec![O::Sum::ZERO; rows.len() * features];
             query.product(&h)
         });
@@ -307,7 +307,7 @@ impl<O: GradientOperand<Sum: Real>> BackwardSteps<'_, O> {
         let weights = rows_of(&saved.results.weights, batch, &share.rows);
         let contexts = (&contexts[..], width, width);
         add_outer_products_of_rows(decoder.isa, target, (weights, source), contexts, share.values);
-        if decoder.query.is_none() {
+        if decoder.weights.query.is_none() {
             let h = &rows_of(&saved.results.context_and_h, batch, &share.rows)[width..];
             let h = (h, hidden, width + hidden);
             add_outer_products_of_rows(decoder.isa, target, (&scores, source), h, share.keys);

@@ -1,13 +1,14 @@
 //! The forward pass of the attention decoder.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use candle_core::Result;
 
 use super::results::{Results, ResultsShare};
 use super::sizes::DecoderSizes;
-use super::{DecoderOp, DecoderOperands};
-use crate::kernels::cpu::{self, Float, GradientOperand, Real, run_items};
+use super::{Decoder, DecoderOperands};
+use crate::kernels::cpu::{self, Float, Operand, Real, run_items};
 use crate::ops::fused::extra_operand::ExtraOperand;
 use crate::ops::storage::read;
 
@@ -19,7 +20,7 @@ struct States<E> {
     attentional: Vec<E>,
 }
 
-impl<O: GradientOperand<Sum: Real>> DecoderOp<O> {
+impl<O: Operand<Sum: Real>> Decoder<O> {
     /// Write the attentional states to `ys`, (batch, target, hidden), and return the other results.
     pub(super) fn forward(&self, ys: &mut [O::Sum]) -> Result<Results<O::Sum>> {
         let saved = cpu::saved_per_unit(self.kind) * self.sizes.hidden;
@@ -47,6 +48,8 @@ impl<O: GradientOperand<Sum: Real>> DecoderOp<O> {
         let count = share.rows.len();
         let zeros = |features: usize| vec![O::Sum::ZERO; count * features];
         let gates_of_rows = self.operands.gates.rows(share.rows.clone())?; // (rows, target, gates)
+        let fed_of_rows = self.operands.fed.as_ref().map(|fed| fed.rows(share.rows.clone())).transpose()?;
+        let limit = if self.kind.is_bounded() { O::Sum::ONE } else { O::Sum::ZERO };
         let mut states = self.initial(&share.rows)?;
         let mut x = vec![];
         let (mut weights, mut both) = (zeros(source), zeros(width + hidden));
@@ -56,11 +59,13 @@ impl<O: GradientOperand<Sum: Real>> DecoderOp<O> {
             states.c.iter().for_each(|c| self.sizes.steps(hidden).write(t, c, share.c));
 
             self.sizes.steps(gates).read(t, &gates_of_rows, &mut x);
-            self.weights.feed.add_product(&states.attentional, &mut x);
-            let saved = self.cell(&x, &self.weights.hh.product(&states.h), &mut states)?;
+            let fed = self.fed(t, fed_of_rows.as_deref(), &states.attentional);
+            self.weights.feed.add_product(&fed, &mut x);
+            let product = self.weights.hh.product_within(&states.h, limit);
+            let saved = self.cell(&x, &product, &mut states)?;
             self.sizes.steps(saved.len() / count).write(t, &saved, share.saved);
 
-            let queries = self.query.as_ref().map(|query| query.product(&states.h));
+            let queries = self.weights.query.as_ref().map(|query| query.product(&states.h));
             let queries = queries.as_ref().unwrap_or(&states.h);
             self.attend(share.rows.clone(), |attended| {
                 let contexts = (&mut both[..], width + hidden);
@@ -79,6 +84,17 @@ impl<O: GradientOperand<Sum: Real>> DecoderOp<O> {
         share.last_h.copy_from_slice(&states.h);
         states.c.iter().for_each(|c| share.last_c.copy_from_slice(c));
         Ok(())
+    }
+
+    /// Return the operand of the feeding weights at step `t`, (rows, fed + hidden): the embeddings, if they are part of
+    /// it, and the attentional state.
+    fn fed<'a>(&self, t: usize, embedded: Option<&[O::Sum]>, attentional: &'a [O::Sum]) -> Cow<'a, [O::Sum]> {
+        let DecoderSizes { fed, hidden, .. } = self.sizes;
+        let Some(embedded) = embedded.filter(|_| fed > 0) else { return attentional.into() };
+        let mut step = vec![];
+        self.sizes.steps(fed).read(t, embedded, &mut step);
+        let rows = step.chunks_exact(fed).zip(attentional.chunks_exact(hidden));
+        rows.flat_map(|(x, attentional)| [x, attentional].concat()).collect()
     }
 
     /// Compute a step of the cell: replace `states`, and return the numbers that the backward pass needs.

@@ -5,26 +5,58 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use crate::kernels::cpu::{GradientOperand, Isa, PackedMatrix, Real};
+use crate::kernels::cpu::{GradientOperand, Int8, Isa, Operand, PackedMatrix, Real};
 use crate::ops::backend::{Operation, dispatch};
+use crate::ops::inference::check_depth;
 use crate::ops::storage::read;
+
+/// The matrices of a decoder, each (outputs, inputs).
+#[derive(Clone, Copy)]
+pub(crate) struct DecoderMatrices<'a> {
+    /// The weights of the embedding and of the previous attentional state, (gates * hidden, input + hidden).
+    pub ih: &'a Tensor,
+    /// The recurrent weights, (gates * hidden, hidden).
+    pub hh: &'a Tensor,
+    /// The weights Q of the query of a `tanh` score, (features, hidden); `None` for a dot product.
+    pub query: Option<&'a Tensor>,
+    /// The weights C of the attentional state, (hidden, width + hidden).
+    pub combine: &'a Tensor,
+}
+
+impl DecoderMatrices<'_> {
+    /// Return the weights of the previous attentional state, (gates * hidden, hidden).
+    pub(super) fn feed(&self) -> Result<Tensor> {
+        let (columns, hidden) = (self.ih.dim(1)?, self.hh.dim(1)?);
+        self.ih.narrow(1, columns.saturating_sub(hidden), hidden)?.contiguous()
+    }
+
+    /// Refuse products in int8 whose sums may not fit an i32.
+    ///
+    /// # Errors
+    /// If a matrix has too many inputs.
+    pub(super) fn check_int8(&self) -> Result<()> {
+        check_depth(&[self.ih.dim(1)?, self.hh.dim(1)?, self.combine.dim(1)?])
+    }
+
+    /// Pack the weights as they are now, with `feed` as the weights that multiply the previous attentional state.
+    pub(super) fn pack<O: Operand<Sum: Real>>(self, isa: Isa, feed: &Tensor) -> Result<ForwardWeights<O>> {
+        Ok(ForwardWeights {
+            feed: transposed(isa, feed)?,
+            hh: transposed(isa, self.hh)?,
+            query: self.query.map(|query| transposed(isa, query)).transpose()?,
+            combine: transposed(isa, self.combine)?,
+        })
+    }
+}
 
 /// The weights of the forward pass.
 pub(super) struct ForwardWeights<O> {
+    /// The weights of the previous attentional state; in int8 those of the embedding and of that state, whose rows have
+    /// one scale.
     pub(super) feed: PackedMatrix<O>,
     pub(super) hh: PackedMatrix<O>,
+    pub(super) query: Option<PackedMatrix<O>>,
     pub(super) combine: PackedMatrix<O>,
-}
-
-impl<O: GradientOperand<Sum: Real>> ForwardWeights<O> {
-    /// Pack the weights as they are now, each (outputs, inputs).
-    pub(super) fn pack(isa: Isa, feed: &Tensor, hh: &Tensor, combine: &Tensor) -> Result<Self> {
-        Ok(Self {
-            feed: transposed(isa, feed)?,
-            hh: transposed(isa, hh)?,
-            combine: transposed(isa, combine)?,
-        })
-    }
 }
 
 /// Pack a matrix, for products with its columns.
@@ -35,10 +67,7 @@ pub(super) fn packed<O: GradientOperand<Sum: Real>>(isa: Isa, matrix: &Tensor) -
 }
 
 /// Pack the transpose of a matrix, for products with its rows.
-pub(super) fn transposed<O: GradientOperand<Sum: Real>>(
-    isa: Isa,
-    matrix: &Tensor,
-) -> Result<PackedMatrix<O>> {
+fn transposed<O: Operand<Sum: Real>>(isa: Isa, matrix: &Tensor) -> Result<PackedMatrix<O>> {
     let size = matrix.dims2()?;
     let matrix = matrix.contiguous()?;
     read::<O::Sum, _, 1>([Some(&matrix)], |[matrix]| PackedMatrix::transposed(isa, matrix, size))
@@ -46,7 +75,12 @@ pub(super) fn transposed<O: GradientOperand<Sum: Real>>(
 
 /// The packed weights of a decoder, for all steps that they are used in.
 #[derive(Clone)]
-pub(crate) struct PackedWeights(Arc<dyn Any + Send + Sync>);
+pub(crate) struct PackedWeights {
+    /// The weights of [`ForwardWeights::feed`].
+    feed: Tensor,
+    /// [`ForwardWeights`] of some operand.
+    packed: Arc<dyn Any + Send + Sync>,
+}
 
 impl std::fmt::Debug for PackedWeights {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,30 +89,36 @@ impl std::fmt::Debug for PackedWeights {
 }
 
 impl PackedWeights {
-    /// Return the weights if they are packed as these operands.
-    pub(super) fn of<O: GradientOperand>(&self) -> Option<Arc<ForwardWeights<O>>> {
-        self.0.clone().downcast().ok()
+    /// Return the weights of [`ForwardWeights::feed`] and all weights, if they are packed as these operands.
+    pub(super) fn of<O: Operand>(&self) -> Option<(Tensor, Arc<ForwardWeights<O>>)> {
+        Some((self.feed.clone(), self.packed.clone().downcast().ok()?))
     }
 }
 
-/// Pack the weights of a decoder as they are now: those of the previous attentional state, the recurrent ones and those
-/// of the attentional state. Return `None` if there are no kernels for the tensors.
+/// Pack the weights of a decoder as they are now. Return `None` if there are no kernels for the tensors.
 ///
 /// # Errors
 /// If one of them is no matrix.
-pub(crate) fn pack_weights(feed: &Tensor, hh: &Tensor, combine: &Tensor) -> Result<Option<PackedWeights>> {
-    dispatch(Pack([feed, hh, combine]), hh)
+pub(crate) fn pack_weights(matrices: DecoderMatrices<'_>) -> Result<Option<PackedWeights>> {
+    dispatch(Pack(matrices), matrices.hh)
 }
 
-struct Pack<'a>([&'a Tensor; 3]);
+struct Pack<'a>(DecoderMatrices<'a>);
 
 impl Operation for Pack<'_> {
     type Output = Option<PackedWeights>;
 
     fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
-        let [feed, hh, combine] = self.0;
-        let weights = ForwardWeights::<O>::pack(isa, feed, hh, combine)?;
-        Ok(Some(PackedWeights(Arc::new(weights))))
+        let feed = self.0.feed()?;
+        let packed = Arc::new(self.0.pack::<O>(isa, &feed)?);
+        Ok(Some(PackedWeights { feed, packed }))
+    }
+
+    fn int8(self, isa: Isa) -> Result<Self::Output> {
+        self.0.check_int8()?;
+        let feed = self.0.ih.clone();
+        let packed = Arc::new(self.0.pack::<Int8>(isa, &feed)?);
+        Ok(Some(PackedWeights { feed, packed }))
     }
 
     fn reference(self) -> Result<Self::Output> {

@@ -21,6 +21,8 @@ pub(super) struct DecoderSizes {
     pub(super) width: usize,
     /// Rows of the recurrent weights: gates * hidden.
     pub(super) gates: usize,
+    /// Features of the embedding in the operand of the feeding weights; 0 if `gates` contains their product.
+    pub(super) fed: usize,
 }
 
 impl DecoderSizes {
