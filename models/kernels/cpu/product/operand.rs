@@ -20,6 +20,10 @@ pub(crate) type SumVector<S, O> = Vector<S, <O as Operand>::Sum>;
 /// `f32` and `f64` are their own sum type, so rounding is the identity. The operands of `bf16/` and `int8/` are
 /// narrower; what a processor's instructions for them demand of the layout is stated by the constants, and
 /// [`Operand::multiply`] is their micro-kernel. Those of training are a [`GradientOperand`] too.
+///
+/// Int8 is scaled ([`Operand::IS_SCALED`]): an integer has a meaning only with the scale of its row. Left rows are
+/// rounded by [`Operand::round_row`] and columns of panels by [`Operand::transpose`], both as a whole;
+/// [`Operand::round`] and [`Operand::store_rounded`], which round single numbers, are never called.
 pub(crate) trait Operand: Pod + Send + Sync {
     /// The type of sums. It has at least the size of the operand type.
     type Sum: Float;
@@ -30,8 +34,8 @@ pub(crate) trait Operand: Pod + Send + Sync {
     /// Whether the operands are the sums themselves.
     const IS_SUM: bool;
 
-    /// Whether a row of left operands has a scale of its own, so that it can only be rounded as a whole. A panel then
-    /// has the scales of its columns behind its last row.
+    /// Whether a row of left operands has a scale of its own, so that it can only be rounded as a whole. The scale then
+    /// follows the row, and those of the columns follow the last row of a panel.
     const IS_SCALED: bool = false;
 
     /// Rows of the depth that a panel interleaves element by element: 1, 2 or 4.
@@ -43,7 +47,7 @@ pub(crate) trait Operand: Pod + Send + Sync {
     /// Depth that a product sums at a time.
     const DEPTH_BLOCK: usize = DEPTH_BLOCK;
 
-    /// Elements behind each column of a panel: its scale.
+    /// Elements that follow each column of a panel: its scale, and what else the products of int8 need of it.
     const COLUMN_TAIL: usize = 0;
 
     /// Run `part`, one worker's part of a kernel, as compiled for `isa`.
@@ -58,9 +62,15 @@ pub(crate) trait Operand: Pod + Send + Sync {
     fn split_rows(rows: Range<usize>, max: usize) -> impl Iterator<Item = Range<usize>>;
 
     /// Round `sum` to the operand type.
+    ///
+    /// # Panics
+    /// If operands are scaled.
     fn round(sum: Self::Sum) -> Self;
 
-    /// Round a vector of sums and store it: of a hidden state, if the operands are scaled.
+    /// Round a vector of sums and store it.
+    ///
+    /// # Panics
+    /// If operands are scaled.
     ///
     /// # Safety
     /// A vector of operands must be writable at `to`.
@@ -85,10 +95,12 @@ pub(crate) trait Operand: Pod + Send + Sync {
     );
 
     /// Pack one vector of columns of a panel whose rows are `width` elements wide: column `c` is the row of `depth`
-    /// sums at `columns[c]`, or zero for null.
+    /// sums at `columns[c]`, or zero for null. Scaled operands write the scales too.
     ///
     /// # Safety
-    /// Every row must have the depth, and `to` room for as many rows, rounded up to [`Operand::INTERLEAVED`].
+    /// Every row must have the depth. `to` must have room for as many rows, rounded up to [`Operand::INTERLEAVED`]; for
+    /// scaled operands it must be in a panel with zeros up to [`Operand::DEPTH_STEP`] and [`Operand::COLUMN_TAIL`] after
+    /// that.
     #[inline(always)]
     unsafe fn transpose<S: Simd>(
         simd: S,
@@ -123,12 +135,12 @@ pub(crate) trait Operand: Pod + Send + Sync {
     ///
     /// # Safety
     /// `left` must have `rows` rows of `depth` elements, `panel` `depth * vectors` vectors, filled up to
-    /// [`Operand::DEPTH_STEP`], and `tile` `rows * vectors` vectors; `rows` is at most [`Operand::max_rows`] and
-    /// `vectors` at most [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
+    /// [`Operand::DEPTH_STEP`], both with the scales of scaled operands, and `tile` `rows * vectors` vectors; `rows` is
+    /// at most [`Operand::max_rows`] and `vectors` at most [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
     unsafe fn multiply<S: Simd>(simd: S, size: (usize, usize), product: TileProduct<Self, Self::Sum>);
 }
 
-/// Operands of training: what the backward pass does with them beside.
+/// Operands that have a backward pass, which is what training needs; none of them is scaled.
 pub(crate) trait GradientOperand: Operand {
     /// Whether sequences of operands are stored row by row; see `SequenceLayout`.
     const BY_ROW: bool = false;
