@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::workers::Worker;
 
 /// The steps of a padded batch that are within the lengths of its sequences.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ActiveSteps {
     /// The sequence of each row.
     sequences: Vec<usize>,

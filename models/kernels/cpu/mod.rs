@@ -55,16 +55,15 @@ pub(crate) use bf16::Bf16;
 pub(crate) use bf16::{RoundedF32, bf16_isa, has_pairs};
 pub(crate) use cross_entropy::{CrossEntropyGradients, CrossEntropyInputs, cross_entropy, losses};
 pub(crate) use int8::{Int8, MAX_DEPTH, has_dot, int8_isa, scale_of};
-pub(crate) use memory::Buffer;
 pub(crate) use packed_layer::PackedLayer;
 pub(crate) use padding::padded;
 pub(crate) use pointwise::{StepInputs, StepOutputs, saved_per_unit, step, step_backward};
 pub(crate) use product::{GradientOperand, Operand, PackedMatrix, SequenceLayout, outer_products};
-pub(crate) use project::{InputShape, LayerInput, ProjectionGradients, project_backward};
+pub(crate) use project::{GateGradients, InputShape, LayerInput, ProjectionGradients, project_backward};
 pub(crate) use real::Real;
 pub(crate) use recurrence::{
-    Gates, RecurrenceGradients, RecurrenceInputs, RecurrenceOutputs, SavedActivations, Sequence,
-    SequenceShape, Zoneout, backward, forward,
+    RecurrenceGradients, RecurrenceInputs, RecurrenceOutputs, SavedActivations, Sequence, SequenceShape,
+    Zoneout, backward, forward,
 };
 pub(crate) use simd::Float;
 pub use simd::Isa;

@@ -40,11 +40,15 @@ pub(crate) fn gate_order<E: Float>(
 }
 
 /// Take `rows` of `values`, of `columns` each, and pad them with zeros to `width`. Without values, return zeros.
+///
+/// # Panics
+/// If there are fewer values, or `columns` exceeds `width`.
 pub(crate) fn padded_rows<E: Float>(
     values: Option<&[E]>,
     (rows, columns): (&[usize], usize),
     width: usize,
 ) -> Buffer<E> {
+    assert!(columns <= width, "{columns} columns in rows of {width}");
     let buffer = Buffer::<E>::zeros(rows.len() * width);
     let Some(values) = values else { return buffer };
     for (row, &from) in rows.iter().enumerate() {
@@ -58,7 +62,7 @@ pub(crate) fn padded_rows<E: Float>(
 /// Copy `rows` of `buffer`, which are `width` wide, of `columns` each.
 ///
 /// # Safety
-/// The buffer must be written and must have the size.
+/// The rows must be within the buffer and written, and `columns` at most `width`.
 pub(crate) unsafe fn unpadded_rows<E: Float>(
     buffer: &Buffer<E>,
     (rows, columns): (&[usize], usize),

@@ -15,7 +15,6 @@ use crate::ops::storage::{read, tensor_like};
 pub(super) struct InputProjection<O: GradientOperand> {
     pub(super) isa: Isa,
     pub(super) shape: cpu::InputShape,
-    pub(super) active: Arc<cpu::ActiveSteps>,
     pub(super) channel: Arc<SideChannel<O>>,
 }
 
@@ -48,8 +47,7 @@ impl<O: GradientOperand<Sum: Real>> CustomOp3 for InputProjection<O> {
         let wants_xs = xs.track_op();
         let cpu::ProjectionGradients { xs: d_xs, weight: d_weight, bias: d_bias } =
             read::<O::Sum, _, 2>([Some(xs), Some(weight)], |[xs, weight]| {
-                let size = (self.shape, &*self.active);
-                cpu::project_backward::<O>(self.isa, size, xs, weight, &d_gates, wants_xs)
+                cpu::project_backward::<O>(self.isa, self.shape, xs, weight, &d_gates, wants_xs)
             })?;
         let d_xs = d_xs.map(|d_xs| tensor_like(d_xs, xs)).transpose()?;
         let d_weight = collect(weight, tensor_like(d_weight, weight)?)?;

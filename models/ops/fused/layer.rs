@@ -102,7 +102,7 @@ impl LayerCall<'_> {
             };
             let inputs = cpu::RecurrenceInputs { weight: hh, h, c, bias: b_hh, projection: hr };
             let recurrent = packed.as_ref().map(|packed| packed.recurrent());
-            cpu::forward(isa, kind, &sequence, cpu::Gates::Of(input), &inputs, recurrent, false)
+            cpu::forward(isa, kind, &sequence, input, &inputs, recurrent, false)
         })?;
         let operands: Vec<&Tensor> = tensors.into_iter().flatten().collect();
         let mut state = outputs.state;
@@ -131,8 +131,7 @@ impl Operation for LayerCall<'_> {
 
         let input_shape = cpu::InputShape { batch, time, input, hidden, gates };
         let sequence = kernel_sequence(shape, isa.lanes::<O::Sum>(), options);
-        let active = sequence.active.clone();
-        let projection = InputProjection { isa, shape: input_shape, active, channel: channel.clone() };
+        let projection = InputProjection { isa, shape: input_shape, channel: channel.clone() };
         let input = [xs.contiguous()?, weights.ih.contiguous()?, self.gate_bias()?];
         let [xs, ih, bias] = &input;
         let mut token = xs.apply_op3(ih, bias, projection)?;

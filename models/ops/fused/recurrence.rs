@@ -85,8 +85,7 @@ impl<O: GradientOperand<Sum: Real>> CustomOp3 for Recurrence<O> {
             let active = &self.sequence.active;
             let input =
                 cpu::LayerInput { shape, active, xs, weight: ih, bias: Some(b_ih), packed: packed_input };
-            let gates = cpu::Gates::Of(input);
-            cpu::forward(self.isa, self.kind, &self.sequence, gates, &inputs, packed, self.save)
+            cpu::forward(self.isa, self.kind, &self.sequence, input, &inputs, packed, self.save)
         };
         let cpu::RecurrenceOutputs { ys, state, saved } = read::<O::Sum, _, 6>(tensors, run)?;
         if let Some(saved) = saved {

@@ -13,7 +13,7 @@ pub(super) struct SideChannel<O: Operand> {
     /// The gradient of the final state, back to the recurrence, if the loss depends on that state.
     pub(super) d_state: Slot<Tensor>,
     /// The gradient of the gates, back to the input projection.
-    pub(super) d_gates: Slot<cpu::Buffer<O>>,
+    pub(super) d_gates: Slot<cpu::GateGradients<O>>,
 }
 
 impl<O: Operand> Default for SideChannel<O> {

@@ -3,7 +3,7 @@
 use super::super::active_steps::ActiveSteps;
 use super::super::memory::Buffer;
 use super::super::product::{GradientOperand, Operand, SequenceLayout};
-use super::super::project::{InputShape, LayerInput, project, project_backward};
+use super::super::project::{GateGradients, InputShape, LayerInput, project, project_backward};
 use super::super::simd::{Isa, bf16_bits, from_bf16_bits};
 use super::{RoundedF32, has_pairs};
 
@@ -118,8 +118,8 @@ fn gradients<O: GradientOperand<Sum = f32>>(
             unsafe { *operands.at(index) = O::round(value) };
         }
     }
-    let active = ActiveSteps::new(None, (batch, time));
-    let found = project_backward::<O>(isa, (shape, &active), xs, weight, &operands, true);
+    let d_gates = GateGradients::new(operands, ActiveSteps::new(None, (batch, time)).into(), lanes);
+    let found = project_backward::<O>(isa, shape, xs, weight, &d_gates, true);
     [found.xs.unwrap_or_default(), found.weight, found.bias]
 }
 

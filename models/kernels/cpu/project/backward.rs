@@ -1,5 +1,7 @@
 //! The backward products of a projection.
 
+use std::sync::Arc;
+
 use pulp::{Simd, WithSimd};
 
 use super::super::active_steps::ActiveSteps;
@@ -9,6 +11,21 @@ use super::super::product::{GradientOperand, PanelShape, Panels, column_sums, de
 use super::super::simd::{Float, Isa, Vector};
 use super::super::workers::{Kernel, Worker, run_kernel};
 use super::shape::{InputShape, splits_rows};
+
+/// The gradient of the input's part of the gates, as the backward pass of the recurrence leaves it.
+pub(crate) struct GateGradients<O> {
+    /// In [`SequenceLayout`](super::super::product::SequenceLayout); unwritten beyond the active steps.
+    elements: Buffer<O>,
+    active: Arc<ActiveSteps>,
+    lanes: usize,
+}
+
+impl<O: GradientOperand> GateGradients<O> {
+    /// `elements` must be written in all active steps, in vectors of `lanes`.
+    pub(in crate::kernels::cpu) fn new(elements: Buffer<O>, active: Arc<ActiveSteps>, lanes: usize) -> Self {
+        Self { elements, active, lanes }
+    }
+}
 
 /// Gradients of the arguments of [`project`](super::project).
 pub(crate) struct ProjectionGradients<E> {
@@ -23,16 +40,19 @@ pub(crate) struct ProjectionGradients<E> {
 /// Compute the gradients of a projection from that of its gates. Steps beyond the lengths have no part in them.
 ///
 /// # Panics
-/// If a slice or buffer does not have the size of `shape`.
+/// If a slice or the gradient of the gates does not have the size of `shape`, or that gradient has another vector
+/// length.
 pub(crate) fn project_backward<O: GradientOperand>(
     isa: Isa,
-    (shape, active): (InputShape, &ActiveSteps),
+    shape: InputShape,
     xs: &[O::Sum],
     weight: &[O::Sum],
-    d_gates: &Buffer<O>,
+    d_gates: &GateGradients<O>,
     wants_xs: bool,
 ) -> ProjectionGradients<O::Sum> {
     let lanes = isa.lanes::<O::Sum>();
+    let GateGradients { elements: d_gates, active, lanes: found } = d_gates;
+    assert_eq!(*found, lanes, "vector length of the gradient of the gates");
     let InputShape { input, hidden, gates, .. } = shape;
     let (rows, gate_width) = (shape.rows(), shape.gate_width(lanes));
     assert_eq!(

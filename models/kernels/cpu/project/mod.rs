@@ -8,7 +8,7 @@ mod packed;
 mod shape;
 mod steps;
 
-pub(crate) use backward::{ProjectionGradients, project_backward};
+pub(crate) use backward::{GateGradients, ProjectionGradients, project_backward};
 pub(crate) use forward::project;
 pub(crate) use packed::PackedInput;
 pub(crate) use shape::InputShape;

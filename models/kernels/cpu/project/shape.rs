@@ -6,7 +6,7 @@ use super::super::tuning::{PARALLEL_PROJECTION_MULTIPLICATIONS, SPLIT_ROWS_PER_W
 use super::super::workers::threads_for;
 
 /// Sizes of a projection of the input.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InputShape {
     pub(crate) batch: usize,
     pub(crate) time: usize,

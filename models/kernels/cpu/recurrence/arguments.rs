@@ -1,8 +1,12 @@
 //! The arguments and results of both passes.
 
+use std::sync::Arc;
+
+use super::super::active_steps::ActiveSteps;
 use super::super::cell::Pointwise;
 use super::super::memory::Buffer;
 use super::super::product::Operand;
+use super::super::project::GateGradients;
 use super::super::simd::Float;
 use super::plan::Plan;
 use super::sequence::{Sequence, Zoneout};
@@ -26,6 +30,10 @@ pub(crate) struct RecurrenceInputs<'a, E> {
 /// The activations that the backward pass needs. All but the initial state are in sequence layout; beyond the length of
 /// a sequence they are unwritten.
 pub(crate) struct SavedActivations<E> {
+    /// The steps that are written.
+    pub(super) active: Arc<ActiveSteps>,
+    /// Elements of the vectors of the layouts.
+    pub(super) lanes: usize,
     /// The K numbers per unit of [`Pointwise`].
     pub(super) cells: Buffer<E>,
     /// The hidden state after each step.
@@ -52,7 +60,7 @@ pub(crate) struct RecurrenceOutputs<E> {
 /// The gradients of what [`forward`](super::forward()) read.
 pub(crate) struct RecurrenceGradients<O: Operand> {
     /// The gradient of the input's part of the gates.
-    pub(crate) gates: Buffer<O>,
+    pub(crate) gates: GateGradients<O>,
     pub(crate) weight: Vec<O::Sum>,
     pub(crate) h: Vec<O::Sum>,
     pub(crate) c: Option<Vec<O::Sum>>,

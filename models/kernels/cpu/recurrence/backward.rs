@@ -4,6 +4,7 @@ use super::super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit
 use super::super::memory::{Buffer, SharedPtr, filled};
 use super::super::padding::{padded_rows, unpadded_rows};
 use super::super::product::{GradientOperand, PanelShape, Panels};
+use super::super::project::GateGradients;
 use super::super::simd::{Float, Isa};
 use super::super::workers::{run_kernel, threads};
 use super::arguments::{RecurrenceGradients, RecurrenceInputs, SavedActivations, check};
@@ -19,7 +20,7 @@ use crate::kernels::cell_kind::CellKind;
 /// output), and of its final state, (batch * output) hidden, then (batch * hidden) cell; `None` is a zero gradient.
 ///
 /// # Panics
-/// If a slice does not have the size of the sequence's shape.
+/// If a slice does not have the size of the sequence's shape, or `saved` is of other steps or another vector length.
 pub(crate) fn backward<O: GradientOperand>(
     isa: Isa,
     kind: CellKind,
@@ -144,7 +145,8 @@ impl<E: Float> BackwardCall<'_, E> {
             (d_h, C::CELL_STATE.then(|| unpadded_rows(&dc, (rows, hidden), plan.c_width())))
         };
         RecurrenceGradients {
-            gates: space.d_gates,
+            // The pass has written the gradients of all active steps.
+            gates: GateGradients::new(space.d_gates, sequence.active.clone(), lanes),
             weight: d_weight,
             h: d_h,
             c: d_c,
@@ -170,7 +172,9 @@ impl<E: Float> BackwardCall<'_, E> {
         assert_eq!(self.d_ys.len(), batch * time * output, "gradient of the outputs for {shape:?}");
         let fits = self.d_state.is_none_or(|state| state.len() == batch * output + cells);
         assert!(fits, "gradient of the state for {shape:?}");
-        let SavedActivations { cells, h, c, second_operand, initial_h, initial_c } = self.saved;
+        let SavedActivations { active, lanes, cells, h, c, second_operand, initial_h, initial_c } =
+            self.saved;
+        assert!(*lanes == plan.lanes && **active == *self.sequence.active, "saved steps for {shape:?}");
         let has_second = self.inputs.projection.is_some() || C::SECOND_PRODUCT;
         let units = plan.unit_layout(shape, 1).len();
         assert_eq!(
@@ -185,5 +189,49 @@ impl<E: Float> BackwardCall<'_, E> {
         );
         let initial = (batch * plan.h_width(), batch * plan.c_width());
         assert_eq!((initial_h.len(), initial_c.len()), initial, "saved initial state for {shape:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::super::super::active_steps::ActiveSteps;
+    use super::super::super::project::{InputShape, LayerInput};
+    use super::super::forward::forward;
+    use super::super::sequence::Zoneout;
+    use super::*;
+
+    #[test]
+    fn activations_of_other_steps_are_refused() {
+        let isa = Isa::available()[0];
+        let shape = SequenceShape { batch: 2, time: 3, hidden: 5, output: 5, gates: 3 };
+        let sequence = |lengths: &[usize]| Sequence {
+            shape,
+            active: ActiveSteps::new(Some(lengths), (2, 3)).into(),
+            reverse: false,
+            zoneout: Zoneout::Off,
+            recurrent_mask: None,
+        };
+        let (short, long) = (sequence(&[1, 2]), sequence(&[3, 2]));
+        let (xs, ih, weight, h) = (vec![0.5f32; 6], vec![0.1; 15], vec![0.1; 75], vec![0.; 10]);
+        let input = LayerInput {
+            shape: InputShape { batch: 2, time: 3, input: 1, hidden: 5, gates: 3 },
+            active: &short.active,
+            xs: &xs,
+            weight: &ih,
+            bias: None,
+            packed: None,
+        };
+        let inputs = RecurrenceInputs { weight: &weight, h: &h, c: None, bias: None, projection: None };
+        let outputs = forward::<f32>(isa, CellKind::Gru, &short, input, &inputs, None, true);
+        let (saved, d_ys) = (outputs.saved.unwrap(), vec![1.; 30]);
+        let gradients = |sequence| {
+            let run = || backward::<f32>(isa, CellKind::Gru, sequence, &inputs, &saved, (&d_ys, None)).h;
+            catch_unwind(AssertUnwindSafe(run))
+        };
+        assert!(gradients(&short).unwrap().iter().all(|gradient| gradient.is_finite()));
+        let problem = *gradients(&long).unwrap_err().downcast::<String>().unwrap();
+        assert!(problem.starts_with("saved steps"), "{problem}");
     }
 }

@@ -6,7 +6,7 @@ use super::super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit
 use super::super::memory::{Buffer, filled};
 use super::super::padding::{gate_order, padded_rows, unpadded_rows};
 use super::super::product::{Operand, SequenceLayout};
-use super::super::project::{LayerInput, StepProjection, project};
+use super::super::project::{InputShape, LayerInput, StepProjection, project};
 use super::super::simd::{Float, Isa};
 use super::super::workers::{Kernel, Worker, run_kernel, threads};
 use super::arguments::{RecurrenceInputs, RecurrenceOutputs, SavedActivations, check};
@@ -18,31 +18,24 @@ use super::sequence::Sequence;
 use super::shape::SequenceShape;
 use crate::kernels::cell_kind::CellKind;
 
-/// The input's part of the gates.
-pub(crate) enum Gates<'a, O: Operand> {
-    /// All of it, in [`SequenceLayout`](super::super::product::SequenceLayout).
-    Ready(Buffer<O::Sum>),
-    /// Computed from the input.
-    Of(LayerInput<'a, O>),
-}
-
-/// Run a sequence from the input's part of the gates. `save` requests what [`backward`](super::backward()) needs.
+/// Run a sequence over an input. `save` requests what [`backward`](super::backward()) needs.
 ///
 /// With `packed`, made from the same weights, the weights are not packed again.
 ///
 /// # Panics
-/// If a slice does not have the size of the sequence's shape, or `packed` was made for another kind of cell, shape
-/// or vector length.
+/// If a slice does not have the size of the sequence's shape, the input is that of another sequence, or `packed` was
+/// made for another kind of cell, shape or vector length, or divided among other workers than the packed weights of the
+/// input.
 pub(crate) fn forward<O: Operand>(
     isa: Isa,
     kind: CellKind,
     sequence: &Sequence<O::Sum>,
-    gates: Gates<'_, O>,
+    input: LayerInput<'_, O>,
     inputs: &RecurrenceInputs<'_, O::Sum>,
     packed: Option<&PackedRecurrence<O>>,
     save: bool,
 ) -> RecurrenceOutputs<O::Sum> {
-    let run = ForwardCall { isa, kind, sequence, gates, inputs, packed, save };
+    let run = ForwardCall { isa, kind, sequence, input, inputs, packed, save };
     match kind {
         CellKind::Simple(nonlinearity) => run.with_cell::<_, 1, 1>(SimpleUnit(nonlinearity)),
         CellKind::Lstm => run.with_cell::<_, 4, 4>(LstmUnit),
@@ -56,7 +49,7 @@ struct ForwardCall<'a, O: Operand> {
     isa: Isa,
     kind: CellKind,
     sequence: &'a Sequence<O::Sum>,
-    gates: Gates<'a, O>,
+    input: LayerInput<'a, O>,
     inputs: &'a RecurrenceInputs<'a, O::Sum>,
     packed: Option<&'a PackedRecurrence<O>>,
     save: bool,
@@ -67,13 +60,14 @@ impl<O: Operand> ForwardCall<'_, O> {
         self,
         cell: C,
     ) -> RecurrenceOutputs<O::Sum> {
-        let Self { isa, kind, sequence, gates, inputs, packed, save } = self;
+        let Self { isa, kind, sequence, input, inputs, packed, save } = self;
         let shape = sequence.shape;
         let SequenceShape { batch, time, hidden, output, .. } = shape;
         let lanes = isa.lanes::<O::Sum>();
         let plan = Plan::new::<O>(shape, lanes, threads());
         check::<O::Sum, C, G, K>(sequence, inputs, &plan);
         check_packed(packed, kind, shape, inputs.projection.is_some(), lanes);
+        check_input(&input, sequence);
         let weights = StepWeights::new(C::SECOND_PRODUCT, shape, inputs.weight, inputs.projection);
         let has_second = weights.second.is_some();
         let fresh = packed
@@ -86,9 +80,13 @@ impl<O: Operand> ForwardCall<'_, O> {
         let h = padded_rows(Some(inputs.h), (active.sequences(), output), h_width);
         let c = padded_rows(inputs.c, (active.sequences(), hidden), c_width);
         let bias = gate_order(inputs.bias, G, hidden, lanes);
-        let (gates, input) = gates_of(isa, &plan, shape, gates, save && K == G);
+        let (gates, input) = gates_of(isa, &plan, shape, input, save && K == G);
+        if let Some(input) = &input {
+            let divides = input.projection.packed().panels().divides_as(&packed.panels().hidden);
+            assert!(divides, "packed weights of input and recurrence that are divided among other workers");
+        }
         let (gates, saved) = match save {
-            true => saved_activations::<O, C, G, K>(&plan, inputs, (shape, active.sequences()), gates),
+            true => saved_activations::<O, C, G, K>(&plan, inputs, sequence, gates),
             false => (Some(gates), None),
         };
         let [h_len, second_len] = [batch * h_width, if has_second { batch * c_width } else { 0 }];
@@ -148,28 +146,35 @@ fn check_packed<O: Operand>(
     );
 }
 
+/// Refuse the input of another sequence: its gates would not be those that the recurrence reads.
+///
+/// # Panics
+/// If the sizes or the steps of the input are not those of the sequence.
+fn check_input<O: Operand>(input: &LayerInput<'_, O>, sequence: &Sequence<O::Sum>) {
+    let SequenceShape { batch, time, hidden, gates, .. } = sequence.shape;
+    let InputShape { input: features, .. } = input.shape;
+    let expected = InputShape { batch, time, input: features, hidden, gates };
+    assert_eq!(input.shape, expected, "input of a recurrence");
+    assert!(*input.active == *sequence.active, "steps of input and recurrence for {expected:?}");
+}
+
 /// Return the gates of all steps, or memory for them and their computation a few steps at a time. `keeps` says that the
 /// gates of all steps need memory.
 ///
 /// # Panics
-/// If the gates or a slice of the input do not have the size of the shape.
+/// If a slice of the input does not have the size of its shape.
 fn gates_of<'a, O: Operand>(
     isa: Isa,
     plan: &Plan,
     shape: SequenceShape,
-    gates: Gates<'a, O>,
+    input: LayerInput<'a, O>,
     keeps: bool,
 ) -> (Buffer<O::Sum>, Option<ChunkedInput<'a, O>>) {
     let layout = plan.unit_layout(shape, shape.gates);
-    let input = match gates {
-        Gates::Ready(gates) => {
-            assert_eq!(gates.len(), layout.len(), "gates for {shape:?}");
-            return (gates, None);
-        }
-        Gates::Of(input) => input,
-    };
     let Some(steps) = plan.chunk_steps::<O>(shape, input.shape.input) else {
-        return gates_of(isa, plan, shape, Gates::Ready(project(isa, &input)), keeps);
+        let gates = project(isa, &input);
+        assert_eq!(gates.len(), layout.len(), "gates for {shape:?}");
+        return (gates, None);
     };
     let memory = if keeps { layout } else { SequenceLayout { time: steps, ..layout } };
     let projection = StepProjection::new(input, plan.lanes, plan.workers);
@@ -184,14 +189,17 @@ type GatesBuffer<O> = Option<Buffer<<O as Operand>::Sum>>;
 fn saved_activations<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize>(
     plan: &Plan,
     inputs: &RecurrenceInputs<'_, O::Sum>,
-    (shape, sequences): (SequenceShape, &[usize]),
+    Sequence { shape, active, .. }: &Sequence<O::Sum>,
     gates: Buffer<O::Sum>,
 ) -> (GatesBuffer<O>, Option<SavedActivations<O::Sum>>) {
+    let (shape, sequences) = (*shape, active.sequences());
     let SequenceShape { hidden, output, .. } = shape;
     let per_unit = |count| Buffer::new(plan.unit_layout(shape, count).len());
     let (gates, cells) = if K == G { (None, gates) } else { (Some(gates), per_unit(K)) };
     let has_second = inputs.projection.is_some() || C::SECOND_PRODUCT;
     let saved = SavedActivations {
+        active: active.clone(),
+        lanes: plan.lanes,
         cells,
         h: Buffer::new(plan.output_layout(shape).len()),
         c: C::CELL_STATE.then(|| per_unit(1)),
@@ -239,12 +247,12 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::super::super::active_steps::ActiveSteps;
-    use super::super::super::product::SequenceLayout;
     use super::super::sequence::Zoneout;
     use super::*;
     use crate::kernels::cell_kind::Nonlinearity;
 
     const SHAPE: SequenceShape = SequenceShape { batch: 2, time: 3, hidden: 20, output: 20, gates: 3 };
+    const INPUT: InputShape = InputShape { batch: 2, time: 3, input: 5, hidden: 20, gates: 3 };
 
     fn values(count: usize) -> Vec<f32> {
         (0..count).map(|index| (index as f32 * 0.37).sin() / 4.).collect()
@@ -252,7 +260,17 @@ mod tests {
 
     /// Compute the outputs of cells of `kind` and [`SHAPE`].
     fn outputs(isa: Isa, kind: CellKind, packed: Option<&PackedRecurrence<f32>>) -> Vec<f32> {
-        let lanes = isa.lanes::<f32>();
+        outputs_of(isa, kind, INPUT, ActiveSteps::new(None, (2, 3)), packed)
+    }
+
+    /// Compute the outputs of cells of `kind` and [`SHAPE`] over an input of this shape and these steps.
+    fn outputs_of(
+        isa: Isa,
+        kind: CellKind,
+        shape: InputShape,
+        steps: ActiveSteps,
+        packed: Option<&PackedRecurrence<f32>>,
+    ) -> Vec<f32> {
         let sequence = Sequence {
             shape: SHAPE,
             active: ActiveSteps::new(None, (2, 3)).into(),
@@ -260,16 +278,12 @@ mod tests {
             zoneout: Zoneout::Off,
             recurrent_mask: None,
         };
-        let layout = SequenceLayout {
-            batch: 2,
-            time: 3,
-            vectors: 20usize.div_ceil(lanes),
-            width: 3 * lanes,
-            by_row: false,
-        };
+        let InputShape { batch, time, input, hidden, gates } = shape;
+        let (xs, ih) = (values(batch * time * input), values(gates * hidden * input));
+        let input = LayerInput { shape, active: &steps, xs: &xs, weight: &ih, bias: None, packed: None };
         let (weight, h) = (values(3 * 20 * 20), values(2 * 20));
         let inputs = RecurrenceInputs { weight: &weight, h: &h, c: None, bias: None, projection: None };
-        forward(isa, kind, &sequence, Gates::Ready(Buffer::zeros(layout.len())), &inputs, packed, false).ys
+        forward(isa, kind, &sequence, input, &inputs, packed, false).ys
     }
 
     fn packed(isa: Isa, kind: CellKind, shape: SequenceShape, projects: bool) -> PackedRecurrence<f32> {
@@ -314,6 +328,20 @@ mod tests {
             let refused = catch_unwind(AssertUnwindSafe(|| outputs(isa, gru, Some(&packed))));
             let message = *refused.unwrap_err().downcast::<String>().unwrap();
             assert!(message.starts_with("packed recurrent weights do not fit"), "{kind:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn inputs_of_other_sequences_are_refused() {
+        let isa = Isa::available()[0];
+        let swapped = InputShape { batch: 3, time: 2, ..INPUT };
+        for (shape, steps, message) in [
+            (swapped, ActiveSteps::new(None, (3, 2)), "input of a recurrence"),
+            (INPUT, ActiveSteps::new(Some(&[3, 1]), (2, 3)), "steps of input and recurrence"),
+        ] {
+            let run = || outputs_of(isa, CellKind::Gru, shape, steps, None);
+            let problem = *catch_unwind(AssertUnwindSafe(run)).unwrap_err().downcast::<String>().unwrap();
+            assert!(problem.contains(message), "{problem}");
         }
     }
 

@@ -38,7 +38,7 @@ mod weight_gradients;
 
 pub(crate) use arguments::{RecurrenceGradients, RecurrenceInputs, RecurrenceOutputs, SavedActivations};
 pub(crate) use backward::backward;
-pub(crate) use forward::{Gates, forward};
+pub(crate) use forward::forward;
 pub(crate) use packed::PackedRecurrence;
 pub(crate) use sequence::{Sequence, Zoneout};
 pub(crate) use shape::SequenceShape;
