@@ -1,10 +1,14 @@
 //! The embedding and the output layer of a network of another framework, from which its task follows.
 
+use std::path::Path;
+
 use candle_core::Tensor;
 use rnn_zoo_models::{ModelConfig, PredictorConfig, Readout, RecurrentConfig, RnnlmConfig, TaggerConfig};
 
-use super::format::ImportOptions;
+use super::format::{ImportOptions, Imported};
+use super::vocabulary;
 use crate::listing::listed;
+use crate::parameters::NamedTensors;
 use crate::tasks::{Classify, Lm, Tag, Task};
 use crate::{Error, Result};
 
@@ -94,7 +98,7 @@ pub(super) const TWO_CLASSES: &str = "the one output is taken for a score before
                                       first is that of scores below 0";
 
 /// Return the configuration of the network of a task.
-pub(super) fn network(
+fn network(
     task: &dyn Task,
     ends: &Ends,
     rnn: RecurrentConfig,
@@ -124,6 +128,35 @@ pub(super) fn network(
             dropout: 0.,
             rnn,
         }),
+    }
+}
+
+/// A network over tokens as a file of another framework describes it, without its tokens and labels.
+pub(super) struct TextNetwork {
+    pub(super) task: &'static dyn Task,
+    pub(super) ends: Ends,
+    pub(super) rnn: RecurrentConfig,
+    pub(super) readout: Readout,
+    pub(super) parameters: NamedTensors,
+    pub(super) notes: Vec<String>,
+}
+
+impl TextNetwork {
+    /// Add the tokens and the labels that the options name. `path` is that of the file.
+    ///
+    /// # Errors
+    /// If an option is missing, or its file cannot be read.
+    pub(super) fn imported(self, path: &Path, options: &ImportOptions) -> Result<Imported> {
+        let Self { task, ends, rnn, readout, parameters, mut notes } = self;
+        let labels = match task.name() == Lm.name() {
+            true => vec![],
+            false => vocabulary::labels(options, ends.outputs)?,
+        };
+        let tokenizer = Some(vocabulary::tokenizer(path, options, ends.vocabulary, &mut notes)?);
+        let network = network(task, &ends, rnn, readout, &mut notes);
+        let schema = task.schema_of_texts(&labels);
+        let (text_column, stored) = (None, None);
+        Ok(Imported { task, network, parameters, tokenizer, labels, schema, text_column, stored, notes })
     }
 }
 

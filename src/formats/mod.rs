@@ -7,6 +7,7 @@
 //! | `convert.rs` | a file of any format as a bundle |
 //! | `ship.rs` | a bundle as files of a format |
 //! | `ends.rs` | the task that the embedding and the output layer of a network show |
+//! | `own_config.rs` | the configuration in a file that this program exported |
 //! | `vocabulary.rs` | tokens by number, from text or JSON, as a tokenizer |
 //! | `keras/`, `onnx/`, `pytorch/` | one format each |
 //!
@@ -17,6 +18,7 @@ mod ends;
 mod format;
 pub mod keras;
 pub mod onnx;
+mod own_config;
 pub mod pytorch;
 mod registry;
 mod ship;

@@ -8,7 +8,7 @@ use super::foreign;
 use super::import::{Decoded, own};
 use crate::bundle::Config;
 use crate::formats::format::{Format, ImportOptions, Imported, NewFile};
-use crate::formats::vocabulary;
+use crate::formats::own_config;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result, regular_file};
 
@@ -45,13 +45,7 @@ impl Format for Onnx {
         let Some(Decoded { config, parameters }) = own(path, &model)? else {
             return foreign::import(path, &model, options);
         };
-        let mut notes = vec![];
-        let tokenizer = match (&config.tokenizer, config.network.vocabulary_size()) {
-            (Some(_), Some(rows)) => Some(vocabulary::tokenizer(path, options, rows, &mut notes)?),
-            _ => None,
-        };
-        let Config { task, network, labels, schema, text_column, stored, .. } = config;
-        Ok(Imported { task, network, parameters, tokenizer, labels, schema, text_column, stored, notes })
+        own_config::imported(path, config, parameters, options)
     }
 
     fn export(&self, config: &Config, parameters: &NamedTensors, out: &Path) -> Result<Vec<NewFile>> {

@@ -9,9 +9,8 @@ use super::assign::{Assigned, assign};
 use super::own;
 use super::sizes::Sizes;
 use super::tensors::{Found, read};
-use crate::formats::ends::{Ends, TWO_CLASSES, check_effect, network, task, with_first_class};
+use crate::formats::ends::{Ends, TWO_CLASSES, TextNetwork, check_effect, task, with_first_class};
 use crate::formats::format::{ImportOptions, Imported};
-use crate::formats::vocabulary;
 use crate::parameters::NamedTensors;
 use crate::tasks::{Lm, Task};
 use crate::{Error, Result};
@@ -47,24 +46,8 @@ pub(super) fn import(path: &Path, head: &[u8], options: &ImportOptions) -> Resul
         ends.outputs = 2;
         notes.push(TWO_CLASSES.to_string());
     }
-    let labels = match task.name() == Lm.name() {
-        true => vec![],
-        false => vocabulary::labels(options, ends.outputs)?,
-    };
-    let tokenizer = Some(vocabulary::tokenizer(path, options, ends.vocabulary, &mut notes)?);
-    let network = network(task, &ends, rnn, options.readout, &mut notes);
-    let schema = task.schema_of_texts(&labels);
-    Ok(Imported {
-        task,
-        network,
-        parameters,
-        tokenizer,
-        labels,
-        schema,
-        text_column: None,
-        stored: None,
-        notes,
-    })
+    let readout = options.readout;
+    TextNetwork { task, ends, rnn, readout, parameters, notes }.imported(path, options)
 }
 
 /// Refuse tensors that hold no floats, unless the user leaves them out.

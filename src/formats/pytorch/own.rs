@@ -7,7 +7,7 @@ use rnn_zoo_models::{ModelConfig, Nonlinearity, Readout, RecurrentConfig};
 use crate::bundle::Config;
 use crate::error::json_problem;
 use crate::formats::format::{ImportOptions, Imported};
-use crate::formats::vocabulary;
+use crate::formats::{own_config, vocabulary};
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 
@@ -21,7 +21,7 @@ pub(super) fn import(
     mut parameters: NamedTensors,
     options: &ImportOptions,
 ) -> Result<Imported> {
-    let config: Config = serde_json::from_str(text).map_err(|error| {
+    let mut config: Config = serde_json::from_str(text).map_err(|error| {
         let problem = json_problem(&error);
         Error::file(path, format!("has no valid configuration in its metadata: {problem}; export it again"))
     })?;
@@ -31,17 +31,12 @@ pub(super) fn import(
     {
         parameters.remove("decoder.weight"); // the embedding under its second name
     }
-    let mut notes = vec![];
-    let tokenizer = match (&config.tokenizer, config.network.vocabulary_size()) {
-        (Some(_), Some(rows)) => Some(vocabulary::tokenizer(path, options, rows, &mut notes)?),
-        _ => None,
-    };
-    let Config { task, network, mut labels, mut schema, text_column, .. } = config;
     if options.labels.is_some() {
-        labels = vocabulary::labels(options, labels.len())?;
-        schema = task.schema_of_texts(&labels);
+        config.labels = vocabulary::labels(options, config.labels.len())?;
+        config.schema = config.task.schema_of_texts(&config.labels);
     }
-    Ok(Imported { task, network, parameters, tokenizer, labels, schema, text_column, stored: None, notes })
+    config.stored = None; // the file holds floats
+    own_config::imported(path, config, parameters, options)
 }
 
 /// Refuse options that contradict the configuration.

@@ -9,11 +9,10 @@ use super::interpret::Interpreter;
 use super::network::{Found, network as network_of, scores};
 use super::recurrent::RecurrentLayer;
 use super::value::Scores;
-use crate::formats::ends::{Ends, check_effect, network, task};
+use crate::formats::ends::{Ends, TextNetwork, check_effect, task};
 use crate::formats::format::{ImportOptions, Imported};
 use crate::formats::onnx::decode::model;
 use crate::formats::onnx::proto::{Graph, Model};
-use crate::formats::vocabulary;
 use crate::tasks::{Classify, Lm, Tag, Task};
 use crate::{Error, Result};
 
@@ -28,7 +27,7 @@ pub(in super::super) fn import(path: &Path, model: &Model, options: &ImportOptio
     let graph = model.graph.as_ref().ok_or_else(|| file("has no graph; export it again".to_string()))?;
     let mut interpreter = Interpreter::run(path, model, graph).map_err(file)?;
     let scores = results(&mut interpreter, graph).map_err(file)?;
-    let Found { rnn, readout, vocabulary: rows, outputs, tied, parameters, mut notes } =
+    let Found { rnn, readout, vocabulary: rows, outputs, tied, mut parameters, notes } =
         network_of(&interpreter, &scores)?;
     let bidirectional = rnn.stack().bidirectional.is_some();
     let ends = Ends { vocabulary: rows, outputs, tied, crf: false };
@@ -38,29 +37,12 @@ pub(in super::super) fn import(path: &Path, model: &Model, options: &ImportOptio
     };
     check_effect(options, task)?;
     // Only a language model is stored with one matrix for both.
-    let mut parameters = parameters;
     if tied && task.name() != Lm.name() {
         let matrix = parameters["encoder.weight"].clone();
         parameters.insert("decoder.weight".to_string(), matrix);
     }
-    let labels = match task.name() == Lm.name() {
-        true => vec![],
-        false => vocabulary::labels(options, outputs)?,
-    };
-    let tokenizer = Some(vocabulary::tokenizer(path, options, rows, &mut notes)?);
-    let network = network(task, &ends, rnn, readout.unwrap_or(Readout::Every), &mut notes);
-    let schema = task.schema_of_texts(&labels);
-    Ok(Imported {
-        task,
-        network,
-        parameters,
-        tokenizer,
-        labels,
-        schema,
-        text_column: None,
-        stored: None,
-        notes,
-    })
+    let readout = readout.unwrap_or(Readout::Every);
+    TextNetwork { task, ends, rnn, readout, parameters, notes }.imported(path, options)
 }
 
 /// Return the recurrent layers of a model, in the order of its operators. `path` is that of its file.
