@@ -37,37 +37,29 @@ pub trait Wire: Pod + Send + Sync {
     fn unchanged(numbers: &mut [Self::Sum]) -> Option<&mut [Self]>;
 }
 
-impl Wire for f32 {
-    type Sum = Self;
+/// Let numbers of a type travel as they are.
+macro_rules! travels_unchanged {
+    ($float:ident) => {
+        impl Wire for $float {
+            type Sum = Self;
 
-    fn encode(number: Self) -> Self {
-        number
-    }
+            fn encode(number: Self) -> Self {
+                number
+            }
 
-    fn decode(self) -> Self {
-        self
-    }
+            fn decode(self) -> Self {
+                self
+            }
 
-    fn unchanged(numbers: &mut [Self]) -> Option<&mut [Self]> {
-        Some(numbers)
-    }
+            fn unchanged(numbers: &mut [Self]) -> Option<&mut [Self]> {
+                Some(numbers)
+            }
+        }
+    };
 }
 
-impl Wire for f64 {
-    type Sum = Self;
-
-    fn encode(number: Self) -> Self {
-        number
-    }
-
-    fn decode(self) -> Self {
-        self
-    }
-
-    fn unchanged(numbers: &mut [Self]) -> Option<&mut [Self]> {
-        Some(numbers)
-    }
-}
+travels_unchanged!(f32);
+travels_unchanged!(f64);
 
 /// Half the bytes of f32: the numbers of each rank and their sum are rounded, and the sum itself is computed in f32.
 impl Wire for bf16 {

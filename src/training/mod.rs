@@ -66,4 +66,4 @@ pub use sampler::Sampler;
 pub use splits::Splits;
 pub use step::StepLoss;
 pub use train::Ending;
-pub use trainer::{Stopped, Trainer};
+pub use trainer::Trainer;

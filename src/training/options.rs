@@ -4,7 +4,7 @@ use rnn_zoo_models::Precision;
 use serde::{Deserialize, Serialize};
 
 use super::optim::{Average, OptimizerConfig};
-use super::schedule::Schedule;
+use super::schedule::{Schedule, check_learning_rate};
 use super::splits::Splits;
 use crate::data::cut::{Cut, Shuffle};
 use crate::data::dataset::Epoch;
@@ -121,14 +121,10 @@ impl Options {
             Self { reduce, .. } if !reduce.has_gradients() => {
                 Err(Error::invalid("reduce", format!("is {reduce}; expected f32 or bf16")))
             }
-            Self { lr, .. } if !lr.is_finite() || lr < 0. => Err(Error::invalid(
-                "lr",
-                format!("the learning rate is {lr}, but must be a number of at least 0"),
-            )),
             Self { clip, .. } if clip.is_nan() || clip < 0. => {
                 Err(Error::invalid("clip", format!("is {clip}; expected a norm of at least 0")))
             }
-            _ => self.schedule.validate(),
+            _ => check_learning_rate(self.lr).and_then(|()| self.schedule.validate()),
         }
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::optim::AverageState;
 use super::running_loss::RunningLoss;
 use super::schedule::Scheduler;
-use crate::rng::Position;
+use crate::rng::{Position, Rng};
 use crate::tasks::{Criterion, Figures};
 
 /// The position of a run: with the parameters, the optimizer's state and the carried hidden state, it determines
@@ -77,10 +77,16 @@ impl Progress {
             at_most("best.step", best.step, step, taken)?;
             finite("best.loss", best.loss)?;
         }
-        match self.noise.restore() {
-            Some(_) => Ok(()),
-            None => Err("`progress.noise` is not a position of the random generator".into()),
-        }
+        self.noise().map(drop)
+    }
+
+    /// The generator of dropout masks at its position.
+    ///
+    /// # Errors
+    /// The problem, if the position is impossible.
+    pub(super) fn noise(&self) -> Result<Rng, String> {
+        let problem = || "`progress.noise` is not a position of the random generator".to_string();
+        self.noise.restore().ok_or_else(problem)
     }
 }
 

@@ -164,19 +164,15 @@ impl Scheduler {
     /// # Errors
     /// If the learning rate is negative, NaN or infinite, or the schedule is invalid, see [`Schedule::validate`].
     pub fn new(schedule: Schedule, base_learning_rate: f64, total_steps: usize) -> Result<Self> {
-        schedule.validate()?;
-        if !(base_learning_rate >= 0.0 && base_learning_rate.is_finite()) {
-            let problem =
-                format!("the learning rate is {base_learning_rate}, but must be a number of at least 0");
-            return Err(Error::invalid("lr", problem));
-        }
-        Ok(Self {
+        let scheduler = Self {
             schedule,
             base: base_learning_rate,
             total_steps,
             ends_at_last_step: true,
             plateau: PlateauState::default(),
-        })
+        };
+        scheduler.validate()?;
+        Ok(scheduler)
     }
 
     /// Check a schedule that was read from a file.
@@ -184,7 +180,8 @@ impl Scheduler {
     /// # Errors
     /// As [`Scheduler::new`].
     pub fn validate(&self) -> Result<()> {
-        Self::new(self.schedule.clone(), self.base, self.total_steps).map(drop)
+        check_learning_rate(self.base)?;
+        self.schedule.validate()
     }
 
     /// The number of steps of the run.
@@ -240,6 +237,20 @@ impl Scheduler {
         if state.without_improvement > patience {
             state.without_improvement = 0;
             state.reductions += 1;
+        }
+    }
+}
+
+/// Check a learning rate.
+///
+/// # Errors
+/// If it is negative, NaN or infinite.
+pub(super) fn check_learning_rate(rate: f64) -> Result<()> {
+    match rate >= 0.0 && rate.is_finite() {
+        true => Ok(()),
+        false => {
+            let problem = format!("the learning rate is {rate}, but must be a number of at least 0");
+            Err(Error::invalid("lr", problem))
         }
     }
 }

@@ -66,17 +66,17 @@ pub struct Trainer {
 }
 
 /// The state of a stopped run, without its parameters.
-pub struct Stopped {
+pub(super) struct Stopped {
     /// The optimizer and its state.
-    pub optimizer: Optimizer,
+    pub(super) optimizer: Optimizer,
     /// The position of the run.
-    pub progress: Progress,
+    pub(super) progress: Progress,
     /// The hidden state at the end of the last window.
-    pub carried: Carried,
+    pub(super) carried: Carried,
     /// The average of the parameters.
-    pub average: Option<NamedTensors>,
+    pub(super) average: Option<NamedTensors>,
     /// The parameters at the best scheduled evaluation.
-    pub best: Option<NamedTensors>,
+    pub(super) best: Option<NamedTensors>,
 }
 
 impl Trainer {
@@ -115,11 +115,11 @@ impl Trainer {
         Self::assemble(objective, network, parameters, options, start, device)
     }
 
-    /// A run that continues from a checkpoint.
+    /// A run that continues from a checkpoint, whose progress [`Progress::check`] has accepted.
     ///
     /// # Errors
-    /// If an option or the progress is invalid, or the training data is too short for a batch.
-    pub fn resume(
+    /// If an option is invalid, or the training data is too short for a batch.
+    pub(super) fn resume(
         objective: Objective,
         network: Box<dyn Network>,
         parameters: Parameters,
@@ -128,10 +128,7 @@ impl Trainer {
         splits: &Splits,
         device: &Device,
     ) -> Result<Self> {
-        options.validate()?;
-        let progress = &mut stopped.progress;
-        progress.check(options.batches(splits, progress.epoch)?).map_err(Error::Message)?;
-        progress.scheduler.set_total_steps(options.total_steps(splits)?);
+        stopped.progress.scheduler.set_total_steps(options.total_steps(splits)?);
         let mut trainer = Self::assemble(objective, network, parameters, options, stopped, device)?;
         trainer.select_best();
         Ok(trainer)
@@ -146,9 +143,7 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self> {
         let Stopped { optimizer, progress, carried, average, best } = stopped;
-        let noise = progress.noise.restore().ok_or_else(|| {
-            Error::Message("`progress.noise` is not a position of the random generator".into())
-        })?;
+        let noise = progress.noise().map_err(Error::Message)?;
         Ok(Self {
             criterion: objective.task.criterion(&options.metric)?,
             objective,
