@@ -39,7 +39,7 @@ use crate::layers::config::{LARGEST_SIZE, check_probability, check_size};
 use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, embedding};
 use crate::layers::init::{Distribution, parameter};
-use crate::layers::linear::{Linear, linear, linear_distribution, linear_no_bias};
+use crate::layers::linear::{Linear, linear, linear_no_bias};
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
 use crate::network::{Encoded, Network};
@@ -310,22 +310,14 @@ impl Network for Forecaster {
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
         self.rnn.reset_parameters(rng)?;
-        reset_linear(&self.decoder, rng)?;
+        self.decoder.reset(rng)?;
         if let Some(Segments { embedding, position, series, known, .. }) = &self.segments {
-            reset_linear(embedding, rng)?;
+            embedding.reset(rng)?;
             EMBEDDING_DISTRIBUTION.draw(position, rng)?;
             series.as_ref().map_or(Ok(()), |series| EMBEDDING_DISTRIBUTION.draw(series.weight(), rng))?;
-            known.as_ref().map_or(Ok(()), |known| reset_linear(known, rng))?;
+            known.as_ref().map_or(Ok(()), |known| known.reset(rng))?;
         }
         let Some(linear) = &self.linear else { return Ok(()) };
-        let zero = Distribution::Constant(0.);
-        zero.draw(linear.weight(), rng)?;
-        linear.bias().map_or(Ok(()), |bias| zero.draw(bias, rng))
+        linear.draw([Distribution::Constant(0.); 2], rng)
     }
-}
-
-fn reset_linear(layer: &Linear, rng: &mut dyn Rng) -> Result<()> {
-    let distribution = linear_distribution(layer.weight().dim(1)?);
-    distribution.draw(layer.weight(), rng)?;
-    layer.bias().map_or(Ok(()), |bias| distribution.draw(bias, rng))
 }

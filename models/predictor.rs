@@ -23,8 +23,7 @@ use crate::inputs::Inputs;
 use crate::layers::config::{check_probability, check_size};
 use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, check_vocabulary, embedding};
-use crate::layers::init::{Distribution, parameter};
-use crate::layers::linear::{Linear, linear_distribution};
+use crate::layers::linear::{Linear, linear_zero_bias};
 use crate::layers::module::ForwardT;
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
@@ -86,12 +85,11 @@ impl Predictor {
             .map(|size| embedding(size, rnn.input_size(), vb.pp("encoder")))
             .transpose()?;
         let width = rnn.output_size();
-        let weight = parameter(&vb, (config.outputs, width), "decoder.weight", linear_distribution(width))?;
-        let bias = parameter(&vb, config.outputs, "decoder.bias", Distribution::Constant(0.))?;
+        let decoder = linear_zero_bias(width, config.outputs, vb.pp("decoder"))?;
         Ok(Self {
             encoder,
             reader: ReadoutLayer::new(config.readout, width, &vb)?,
-            decoder: Linear::new(weight, Some(bias)),
+            decoder,
             rnn,
             dropout: config.dropout,
             mask: config.rnn.stack().dropout_mask(),
@@ -142,9 +140,7 @@ impl Network for Predictor {
             EMBEDDING_DISTRIBUTION.draw(encoder.weight(), rng)?;
         }
         self.rnn.reset_parameters(rng)?;
-        let weight = self.decoder.weight();
-        linear_distribution(weight.dim(1)?).draw(weight, rng)?;
-        self.decoder.bias().map_or(Ok(()), |bias| Distribution::Constant(0.).draw(bias, rng))?;
+        self.decoder.reset_zero_bias(rng)?;
         self.reader.reset_parameters(rng)
     }
 }

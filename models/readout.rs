@@ -23,8 +23,8 @@ use candle_nn::ops::softmax;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::init::{Distribution, parameter};
-use crate::layers::linear::{Linear, linear_distribution};
+use crate::layers::init::parameter;
+use crate::layers::linear::{Linear, linear_distribution, linear_zero_bias};
 use crate::layers::state::Output;
 use crate::ops::reference;
 
@@ -55,7 +55,7 @@ pub(crate) enum ReadoutLayer {
     Last,
     Mean,
     Max,
-    Attention(Attention),
+    Attention(AttentionPooling),
 }
 
 impl ReadoutLayer {
@@ -69,7 +69,7 @@ impl ReadoutLayer {
             Readout::Last => Self::Last,
             Readout::Mean => Self::Mean,
             Readout::Max => Self::Max,
-            Readout::Attention => Self::Attention(Attention::new(width, &vb.pp("attention"))?),
+            Readout::Attention => Self::Attention(AttentionPooling::new(width, &vb.pp("attention"))?),
         })
     }
 
@@ -137,18 +137,17 @@ fn padding(ys: &Tensor, lengths: Option<&[usize]>) -> Result<Option<Tensor>> {
 }
 
 /// Additive attention with a learned vector.
-pub(crate) struct Attention {
+pub(crate) struct AttentionPooling {
     projection: Linear,
     /// (output).
     vector: Tensor,
 }
 
-impl Attention {
+impl AttentionPooling {
     fn new(width: usize, vb: &VarBuilder<'_>) -> Result<Self> {
-        let weight = parameter(vb, (width, width), "weight", linear_distribution(width))?;
-        let bias = parameter(vb, width, "bias", Distribution::Constant(0.))?;
+        let projection = linear_zero_bias(width, width, vb.clone())?;
         let vector = parameter(vb, width, "vector", linear_distribution(width))?;
-        Ok(Self { projection: Linear::new(weight, Some(bias)), vector })
+        Ok(Self { projection, vector })
     }
 
     /// Compute the weighted mean over the steps of each sequence, (batch, output).
@@ -164,10 +163,7 @@ impl Attention {
     }
 
     fn reset_parameters(&self, rng: &mut dyn Rng) -> Result<()> {
-        let weight = self.projection.weight();
-        let distribution = linear_distribution(weight.dim(1)?);
-        distribution.draw(weight, rng)?;
-        self.projection.bias().map_or(Ok(()), |bias| Distribution::Constant(0.).draw(bias, rng))?;
-        distribution.draw(&self.vector, rng)
+        self.projection.reset_zero_bias(rng)?;
+        linear_distribution(self.vector.dim(0)?).draw(&self.vector, rng)
     }
 }

@@ -31,8 +31,7 @@ use crate::layers::config::{check_probability, check_size};
 use crate::layers::crf::Crf;
 use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, embedding};
-use crate::layers::init::{Distribution, parameter};
-use crate::layers::linear::{Linear, linear_distribution};
+use crate::layers::linear::{Linear, linear_zero_bias};
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
 use crate::network::{Encoded, Network};
@@ -139,13 +138,12 @@ impl Tagger {
             embedding(config.vocabulary_size, config.embedding_size, vb.pp(format!("columns.{column}")))
         });
         let width = rnn.output_size();
-        let weight = parameter(&vb, (config.outputs, width), "decoder.weight", linear_distribution(width))?;
-        let bias = parameter(&vb, config.outputs, "decoder.bias", Distribution::Constant(0.))?;
+        let decoder = linear_zero_bias(width, config.outputs, vb.pp("decoder"))?;
         Ok(Self {
             encoder: embedding(config.vocabulary_size, config.embedding_size, vb.pp("encoder"))?,
             characters,
             columns: columns.collect::<Result<_>>()?,
-            decoder: Linear::new(weight, Some(bias)),
+            decoder,
             crf: config.crf.then(|| Crf::new(config.outputs, vb.pp("crf"))).transpose()?,
             rnn,
             dropout: config.dropout,
@@ -213,9 +211,7 @@ impl Network for Tagger {
             EMBEDDING_DISTRIBUTION.draw(column.weight(), rng)?;
         }
         self.rnn.reset_parameters(rng)?;
-        let weight = self.decoder.weight();
-        linear_distribution(weight.dim(1)?).draw(weight, rng)?;
-        self.decoder.bias().map_or(Ok(()), |bias| Distribution::Constant(0.).draw(bias, rng))?;
+        self.decoder.reset_zero_bias(rng)?;
         self.crf.as_ref().map_or(Ok(()), |crf| crf.reset_parameters(rng))
     }
 }

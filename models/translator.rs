@@ -36,7 +36,7 @@ use crate::layers::config::{StackConfig, StackOptions, check_probability};
 use crate::layers::dropout::{DropoutMask, Noise, dropout};
 use crate::layers::embedding::{EMBEDDING_DISTRIBUTION, Embedding, check_vocabulary, embedding};
 use crate::layers::init::{Distribution, parameter};
-use crate::layers::linear::{Linear, linear, linear_distribution, linear_no_bias};
+use crate::layers::linear::{Linear, linear, linear_no_bias};
 use crate::layers::recurrent::Recurrent;
 use crate::layers::state::State;
 use crate::lstm::LstmCell;
@@ -256,11 +256,7 @@ impl Network for Translator {
         }
         self.rnn.reset_parameters(rng)?;
         self.target_rnn.reset_parameters(rng)?;
-        for layer in self.bridge.layers().chain(&self.projection) {
-            let distribution = linear_distribution(layer.weight().dim(1)?);
-            distribution.draw(layer.weight(), rng)?;
-            layer.bias().map_or(Ok(()), |bias| distribution.draw(bias, rng))?;
-        }
+        self.bridge.layers().chain(&self.projection).try_for_each(|layer| layer.reset(rng))?;
         self.decoder.bias().map_or(Ok(()), |bias| Distribution::Constant(0.).draw(bias, rng))
     }
 }

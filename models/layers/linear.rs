@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use rand::Rng;
 
 use crate::layers::config::check_probability;
 use crate::layers::init::{Distribution, parameter};
@@ -26,6 +27,15 @@ pub fn linear(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linea
 pub fn linear_no_bias(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linear> {
     let weight = parameter(&vb, (outputs, inputs), "weight", linear_distribution(inputs))?;
     Ok(Linear::new(weight, None))
+}
+
+/// Make a linear layer as [`linear()`], whose bias starts at zero.
+///
+/// # Errors
+/// As [`linear()`].
+pub(crate) fn linear_zero_bias(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linear> {
+    let bias = parameter(&vb, outputs, "bias", Distribution::Constant(0.))?;
+    Ok(Linear { bias: Some(bias), ..linear_no_bias(inputs, outputs, vb)? })
 }
 
 /// Return PyTorch's distribution of the parameters of a linear layer.
@@ -62,6 +72,32 @@ impl Linear {
     /// Return the weights, (outputs, inputs).
     pub fn weight(&self) -> &Tensor {
         &self.weight
+    }
+
+    /// Draw the parameters anew as [`linear()`] does.
+    ///
+    /// # Errors
+    /// If a parameter is not a variable.
+    pub(crate) fn reset(&self, rng: &mut dyn Rng) -> Result<()> {
+        let distribution = linear_distribution(self.weight.dim(1)?);
+        self.draw([distribution; 2], rng)
+    }
+
+    /// Draw the weights anew and set the bias to zero, as [`linear_zero_bias`] does.
+    ///
+    /// # Errors
+    /// If a parameter is not a variable.
+    pub(crate) fn reset_zero_bias(&self, rng: &mut dyn Rng) -> Result<()> {
+        self.draw([linear_distribution(self.weight.dim(1)?), Distribution::Constant(0.)], rng)
+    }
+
+    /// Draw weights and bias anew from these distributions.
+    ///
+    /// # Errors
+    /// If a parameter is not a variable.
+    pub(crate) fn draw(&self, [weight, bias]: [Distribution; 2], rng: &mut dyn Rng) -> Result<()> {
+        weight.draw(&self.weight, rng)?;
+        self.bias().map_or(Ok(()), |parameter| bias.draw(parameter, rng))
     }
 
     /// Return the bias, (outputs).

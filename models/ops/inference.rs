@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
 
-use crate::kernels::cpu::{MAX_DEPTH, scale_of};
+use crate::kernels::cpu::{MAX_DEPTH, inverse, scale_of};
 
 /// The error of a backward pass.
 const NO_GRADIENTS: &str = "int8 is a precision of inference and has no gradients; train in f32 or bf16";
@@ -48,7 +48,7 @@ pub fn round_to_int8(row: &[f32], integers: &mut [i8]) -> f32 {
     let is_finite = row.iter().all(|x| x.is_finite());
     let largest = row.iter().fold(0f32, |largest, x| largest.max(x.abs()));
     let scale = scale_of(if is_finite { largest } else { f32::NAN });
-    let factor = if scale > 0. { 1. / scale } else { 0. };
+    let factor = inverse(scale);
     for (integer, x) in integers.iter_mut().zip(row) {
         *integer = (x * factor).round_ties_even() as i8;
     }

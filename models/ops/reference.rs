@@ -5,7 +5,7 @@ use candle_core::{D, DType, Device, Result, Tensor, bail};
 
 use super::inference::refuse_gradients;
 use super::precision::Precision;
-use crate::kernels::cpu::scale_of;
+use crate::kernels::cpu::{inverse, scale_of};
 
 /// Compute a linear layer, `xs W^T + b`: (rows, features) to (rows, outputs), with `weight` (outputs, features) and
 /// `bias` (outputs).
@@ -67,7 +67,7 @@ fn integers(xs: &Tensor, dim: usize, limit: f32) -> Result<(Tensor, Tensor)> {
     let largest: Vec<f32> = largest.flatten_all()?.to_vec1()?;
     let scale = |&largest: &f32| scale_of(if largest < limit { limit } else { largest });
     let scales: Vec<f32> = largest.iter().map(scale).collect();
-    let factors = scales.iter().map(|&scale| if scale == 0. { 0. } else { 1. / scale }).collect();
+    let factors = scales.iter().map(|&scale| inverse(scale)).collect();
     let tensor = |values: Vec<f32>| Tensor::from_vec(values, &shape, xs.device());
     // A NaN is no largest magnitude, and stays one here.
     let scaled = xs.broadcast_mul(&tensor(factors)?)?.to_dtype(DType::F64)?;

@@ -8,7 +8,14 @@
 use pulp::Simd;
 
 use super::simd::{Digits, Float, Vector};
-use crate::kernels::cell_kind::Nonlinearity;
+use crate::kernels::cell_kind::{CellKind, Nonlinearity};
+
+/// Return the bound of the hidden state as operand of a product, see [`Operand::round_row`], or zero without one.
+///
+/// [`Operand::round_row`]: super::product::Operand::round_row
+pub(crate) fn state_limit<E: Float>(kind: CellKind, projects: bool) -> E {
+    if kind.is_bounded() && !projects { E::ONE } else { E::ZERO }
+}
 
 /// The pointwise part of a cell with `G` gates that saves `K` numbers per unit for the backward pass.
 pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync + 'static {

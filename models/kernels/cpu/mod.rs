@@ -53,8 +53,9 @@ pub(crate) use attention::{AttentionGradients, AttentionSource, Query, add_outer
 #[cfg(target_arch = "x86_64")]
 pub(crate) use bf16::Bf16;
 pub(crate) use bf16::{RoundedF32, bf16_isa, has_pairs};
+pub(crate) use cell::state_limit;
 pub(crate) use cross_entropy::{CrossEntropyGradients, CrossEntropyInputs, cross_entropy, losses};
-pub(crate) use int8::{Int8, MAX_DEPTH, has_dot, int8_isa, scale_of};
+pub(crate) use int8::{Int8, MAX_DEPTH, has_dot, int8_isa, inverse, scale_of};
 pub(crate) use packed_layer::PackedLayer;
 pub(crate) use padding::padded;
 pub(crate) use pointwise::{StepInputs, StepOutputs, saved_per_unit, step, step_backward};

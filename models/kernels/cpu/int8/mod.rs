@@ -51,5 +51,5 @@ mod x86;
 mod tests;
 
 pub(crate) use byte::Int8;
-pub(crate) use scale::{MAX_DEPTH, scale_of};
+pub(crate) use scale::{MAX_DEPTH, inverse, scale_of};
 pub(crate) use unit::{has_dot, int8_isa};

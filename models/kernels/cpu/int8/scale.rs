@@ -27,8 +27,8 @@ pub(crate) fn scale_of(largest: f32) -> f32 {
     f32::from_bits(((largest / LARGEST).to_bits() + LOWER) & !LOWER)
 }
 
-/// Return the factor from numbers to operands.
-pub(super) fn inverse(scale: f32) -> f32 {
+/// Return the factor from numbers to operands, the inverse of the scale; zero for a scale of zero.
+pub(crate) fn inverse(scale: f32) -> f32 {
     if scale == 0. { 0. } else { 1. / scale }
 }
 

@@ -51,6 +51,11 @@ impl<O: Operand> PackedMatrix<O> {
         packed
     }
 
+    /// Return the panels alone.
+    pub(crate) fn into_panels(self) -> Panels<O> {
+        self.panels
+    }
+
     /// Make panels for a matrix, which is not packed yet.
     fn empty(isa: Isa, matrix: &[O::Sum], (depth, columns): (usize, usize)) -> Self {
         assert_eq!(matrix.len(), depth * columns, "a matrix of {depth} by {columns}");

@@ -2,12 +2,12 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit};
+use super::super::cell::{GruBeforeUnit, GruUnit, LstmUnit, Pointwise, SimpleUnit, state_limit};
 use super::super::memory::{Buffer, filled};
 use super::super::padding::{gate_order, padded_rows, unpadded_rows};
 use super::super::product::{Operand, SequenceLayout};
 use super::super::project::{InputShape, LayerInput, StepProjection, project};
-use super::super::simd::{Float, Isa};
+use super::super::simd::Isa;
 use super::super::workers::{Kernel, Worker, run_kernel, threads};
 use super::arguments::{RecurrenceInputs, RecurrenceOutputs, SavedActivations, check};
 use super::chunked_input::ChunkedInput;
@@ -95,8 +95,6 @@ impl<O: Operand> ForwardCall<'_, O> {
         let operands = [rounded(h_len), rounded(h_len)];
         let second_operand = rounded(second_len);
         let unrounded = [h_len, h_len, second_len].map(unrounded);
-        let is_bounded = kind.is_bounded() && inputs.projection.is_none();
-        let limit = if is_bounded { O::Sum::ONE } else { O::Sum::ZERO };
         // SAFETY: every buffer has the size that `ForwardPass` states, and the kernel writes every output.
         let (ys, state) = unsafe {
             let ys = filled(batch * time * output, |ys| {
@@ -115,7 +113,7 @@ impl<O: Operand> ForwardCall<'_, O> {
                     operands: operands.each_ref(),
                     second_operand: &second_operand,
                     unrounded: unrounded.each_ref(),
-                    limit,
+                    limit: state_limit(kind, inputs.projection.is_some()),
                 };
                 run_kernel(isa, plan.workers, &ForwardKernel { pass, fresh: fresh.as_ref(), weights });
             });

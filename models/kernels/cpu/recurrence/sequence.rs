@@ -111,7 +111,7 @@ impl<S: Simd, E: Float> Retained<S, E> {
     pub(super) fn blend(self, old: Vector<S, E>, new: Vector<S, E>) -> Vector<S, E> {
         match self {
             Self::None => new,
-            Self::Mix(share) => share.mul_add(old, share.complement() * new),
+            Self::Mix(share) => share.mix(old, new),
             Self::Mask(mask) => mask.if_greater(mask.zeroed(), old, new),
         }
     }

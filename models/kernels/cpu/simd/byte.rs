@@ -2,11 +2,8 @@
 
 use pulp::Simd;
 
+use super::math::ROUND;
 use super::{MAX_LANES, Vector};
-
-/// 1.5 * 2^23. In a sum with it, an f32 has no digits behind the point: it is rounded to the nearest integer, of two
-/// equally near to the even one, and the lowest byte is that integer.
-const INTEGERS: f32 = 12_582_912.;
 
 impl<S: Simd> Vector<S, f32> {
     /// Compute the absolute value.
@@ -24,7 +21,7 @@ impl<S: Simd> Vector<S, f32> {
     #[inline(always)]
     pub(crate) unsafe fn store_offset_bytes(self, to: *mut u8) {
         let simd = self.simd();
-        let integers = (self + Self::splat(simd, INTEGERS)).lanes();
+        let integers = (self + Self::splat(simd, ROUND)).lanes(); // the integer is the lowest byte
         let bytes = simd.xor_u32s(simd.transmute_u32s_f32s(integers), simd.splat_u32s(0x80));
         let mut lanes = [0u32; MAX_LANES];
         // SAFETY: a register of u32 has at most `MAX_LANES` lanes; the rest is the caller's promise.

@@ -16,8 +16,9 @@ use pulp::Simd;
 
 use super::mul_add::mul_add_f32s;
 
-/// 1.5 * 2^23. The sum `x + ROUND` rounds `x` to an integer and holds that integer in its lowest bits.
-const ROUND: f32 = 12_582_912.;
+/// 1.5 * 2^23. The sum `x + ROUND` has no digits after the point: it rounds `x` to the nearest integer, of two equally
+/// near to the even one, and holds that integer in its lowest bits.
+pub(super) const ROUND: f32 = 12_582_912.;
 /// ln 2 = `LN2_HIGH + LN2_LOW`. `LN2_HIGH` has so few digits that its product with `n` is exact.
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;

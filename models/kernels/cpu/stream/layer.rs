@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pulp::Simd;
 
-use super::super::cell::{GruUnit, LstmUnit, Pointwise, SimpleUnit};
+use super::super::cell::{GruUnit, LstmUnit, Pointwise, SimpleUnit, state_limit};
 use super::super::memory::Buffer;
 use super::super::packed_layer::PackedLayer;
 use super::super::padding::{gate_order, padded};
@@ -141,12 +141,6 @@ impl<O: Operand> StreamLayer<O> {
         self.input.max(self.output).max(self.hidden)
     }
 
-    /// Return the bound of the hidden state as operand, or zero without one.
-    fn limit(&self) -> O::Sum {
-        let is_bounded = self.kind.is_bounded() && self.packed.recurrent().panels().second.is_none();
-        if is_bounded { O::Sum::ONE } else { O::Sum::ZERO }
-    }
-
     /// Return the state of sequence `row`: (output) hidden and, if there is one, (hidden) cell.
     ///
     /// # Safety
@@ -194,7 +188,8 @@ impl<O: Operand> StreamLayer<O> {
         // SAFETY: the caller's promise.
         unsafe {
             let h = SumRows { start: self.h[step.current].at(0), width: self.h_width() };
-            let h = rounded.left(simd, (worker, 1), h, (step.batch, self.output), self.limit());
+            let limit = state_limit(self.kind, self.packed.recurrent().panels().second.is_some());
+            let h = rounded.left(simd, (worker, 1), h, (step.batch, self.output), limit);
             let x = (x, h);
             match self.kind {
                 CellKind::Simple(nonlinearity) => {
@@ -361,10 +356,7 @@ impl<O: Operand> StreamLayer<O> {
     #[inline(always)]
     fn blend<S: Simd>(&self, simd: S, old: SumVector<S, O>, new: SumVector<S, O>) -> SumVector<S, O> {
         match self.zoneout {
-            Some(share) => {
-                let share = Vector::splat(simd, share);
-                share.mul_add(old, share.complement() * new)
-            }
+            Some(share) => Vector::splat(simd, share).mix(old, new),
             None => new,
         }
     }

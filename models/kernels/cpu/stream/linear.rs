@@ -1,16 +1,16 @@
 //! A linear layer of a stream.
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 use super::super::memory::Buffer;
 use super::super::padding::padded;
-use super::super::product::{LeftRows, Operand, PanelShape, Panels, SumVector, TileBuffer, add_product};
+use super::super::product::{LeftRows, Operand, PackedMatrix, Panels, SumVector, TileBuffer, add_product};
 use super::super::simd::{Float, Isa};
-use super::super::workers::{Kernel, Worker, run_kernel, threads};
+use super::super::workers::Worker;
 use super::layer::StreamStep;
 use super::rows::{alternating, tile_rows};
 
-/// A linear layer behind the recurrent ones, a decoder for example.
+/// A linear layer after the recurrent ones, a decoder for example.
 pub(crate) struct StreamLinear<O: Operand> {
     panels: Panels<O>,
     outputs: usize,
@@ -29,10 +29,7 @@ impl<O: Operand> StreamLinear<O> {
         let lanes = isa.lanes::<O::Sum>();
         let (outputs, features) = (bias.len(), weight.len() / bias.len().max(1));
         assert_eq!(weight.len(), outputs * features, "weights of a linear layer of {outputs} outputs");
-        let shape = PanelShape { depth: features, groups: outputs.div_ceil(lanes), group_vectors: 1, lanes };
-        let panels = Panels::new(shape, threads());
-        // SAFETY: the panels are new, so no other thread uses them.
-        unsafe { run_kernel(isa, 1, &LinearPacker { panels: &panels, weight }) };
+        let panels = PackedMatrix::<O>::transposed(isa, weight, (outputs, features)).into_panels();
         let ys = Buffer::zeros(padded(outputs, lanes));
         let mut bias = bias.to_vec();
         bias.resize(ys.len(), O::Sum::ZERO);
@@ -97,29 +94,6 @@ impl<O: Operand> StreamLinear<O> {
                     }
                 }
             }
-        }
-    }
-}
-
-struct LinearPacker<'a, O: Operand> {
-    panels: &'a Panels<O>,
-    weight: &'a [O::Sum],
-}
-
-impl<O: Operand> Kernel for LinearPacker<'_, O> {
-    fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
-        O::run_as(isa, part);
-    }
-
-    /// # Safety
-    /// No other thread may use the panels meanwhile.
-    #[inline(always)]
-    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
-        let features = self.panels.depth();
-        let column = |output: usize| Some(self.weight.get(output * features..)?.get(..features)?.as_ptr());
-        for panel in self.panels.share(worker) {
-            // SAFETY: the rows are cut to the depth; the rest is the caller's promise.
-            unsafe { self.panels.pack_transposed(simd, panel, column) };
         }
     }
 }

@@ -49,7 +49,7 @@ impl<O: Operand<Sum: Real>> Decoder<O> {
         let zeros = |features: usize| vec![O::Sum::ZERO; count * features];
         let gates_of_rows = self.operands.gates.rows(share.rows.clone())?; // (rows, target, gates)
         let fed_of_rows = self.operands.fed.as_ref().map(|fed| fed.rows(share.rows.clone())).transpose()?;
-        let limit = if self.kind.is_bounded() { O::Sum::ONE } else { O::Sum::ZERO };
+        let limit = cpu::state_limit(self.kind, false);
         let mut states = self.initial(&share.rows)?;
         let mut x = vec![];
         let (mut weights, mut both) = (zeros(source), zeros(width + hidden));
