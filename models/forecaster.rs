@@ -113,7 +113,8 @@ pub struct Forecaster {
     rnn: Box<dyn Recurrent>,
     segments: Option<Segments>,
     decoder: Linear,
-    linear: Option<Linear>,
+    /// The linear layer from the window to the forecast.
+    direct: Option<Linear>,
 }
 
 /// The layers around the stack that reads segments.
@@ -192,14 +193,14 @@ impl Forecaster {
         let beside = if segments.is_some() { 0 } else { config.horizon * config.known };
         let decoder = linear(rnn.output_size() + beside, steps * config.head.outputs(), vb.pp("decoder"))?;
         let zero = Distribution::Constant(0.);
-        let linear = match config.linear {
+        let direct = match config.linear {
             true => Some(Linear::new(
                 parameter(&vb, (config.horizon, config.window), "linear.weight", zero)?,
                 Some(parameter(&vb, config.horizon, "linear.bias", zero)?),
             )),
             false => None,
         };
-        Ok(Self { config: config.clone(), rnn, segments, decoder, linear })
+        Ok(Self { config: config.clone(), rnn, segments, decoder, direct })
     }
 
     /// Refuse windows of another shape than the configuration's.
@@ -263,9 +264,9 @@ impl Network for Forecaster {
         let past = inputs.past.to_dtype(self.decoder.weight().dtype())?; // values come in f32
         let (vectors, state) = self.vectors(inputs, &past, noise.as_deref_mut())?;
         let vectors = dropout(&vectors, self.config.dropout, DropoutMask::PerElement, noise)?;
-        let Some(linear) = &self.linear else { return Ok(Encoded { hidden: vectors, state, penalty: None }) };
+        let Some(layer) = &self.direct else { return Ok(Encoded { hidden: vectors, state, penalty: None }) };
         let (steps, count) = self.config.spans();
-        let direct = linear.forward(&past.narrow(2, 0, 1)?.squeeze(2)?)?; // (batch, horizon)
+        let direct = layer.forward(&past.narrow(2, 0, 1)?.squeeze(2)?)?; // (batch, horizon)
         let direct = direct.pad_with_zeros(1, 0, steps * count - self.config.horizon)?;
         let direct = direct.reshape((direct.dim(0)?, count, steps))?;
         Ok(Encoded { hidden: Tensor::cat(&[vectors, direct], 2)?, state, penalty: None })
@@ -284,7 +285,7 @@ impl Network for Forecaster {
         let decoded = self.decoder.forward(&hidden.narrow(2, 0, features)?.contiguous()?)?;
         let decoded = decoded.reshape((batch, count * steps, outputs))?;
         let decoded = decoded.narrow(1, 0, self.config.horizon)?;
-        if self.linear.is_none() {
+        if self.direct.is_none() {
             return Ok(decoded);
         }
         let direct = hidden.narrow(2, features, steps)?.contiguous()?.reshape((batch, count * steps, 1))?;
@@ -317,7 +318,7 @@ impl Network for Forecaster {
             series.as_ref().map_or(Ok(()), |series| EMBEDDING_DISTRIBUTION.draw(series.weight(), rng))?;
             known.as_ref().map_or(Ok(()), |known| known.reset(rng))?;
         }
-        let Some(linear) = &self.linear else { return Ok(()) };
-        linear.draw([Distribution::Constant(0.); 2], rng)
+        let Some(direct) = &self.direct else { return Ok(()) };
+        direct.draw([Distribution::Constant(0.); 2], rng)
     }
 }

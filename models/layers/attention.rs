@@ -32,7 +32,7 @@ use crate::layers::weights::zeros;
 use crate::ops::fused::{
     DecoderInputs, DecoderMatrices, DecoderOutput, check_source_lengths, decode, pack_weights,
 };
-use crate::ops::linear::linear;
+use crate::ops::linear::linear_forward;
 use crate::ops::reference;
 
 mod state;
@@ -196,7 +196,7 @@ impl<C: Cell> AttentionDecoder<C> {
             bail!("the encoder's outputs have {features} features; expected {expected}");
         }
         let flat = outputs.reshape((batch * source, features))?;
-        let keys = linear(&flat, &self.key, None)?.reshape((batch, source, self.hidden_size()))?;
+        let keys = linear_forward(&flat, &self.key, None)?.reshape((batch, source, self.hidden_size()))?;
         let (outputs, lengths) = (outputs.contiguous()?, lengths.map(<[usize]>::to_vec));
         let packed = self.matrices().map(pack_weights).transpose()?.flatten();
         Ok(AttentionMemory { outputs, keys, lengths, packed })

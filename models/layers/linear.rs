@@ -7,7 +7,7 @@ use rand::Rng;
 use crate::layers::config::check_probability;
 use crate::layers::init::{Distribution, parameter};
 use crate::ops::cross_entropy::{CrossEntropySum, LinearExamples};
-use crate::ops::linear;
+use crate::ops::linear::linear_forward;
 
 /// Make a linear layer with parameters from `vb`: `weight` (outputs, inputs) and `bias` (outputs). Parameters that `vb`
 /// creates are uniform in ±1/√inputs, as PyTorch's.
@@ -116,7 +116,7 @@ impl Linear {
         };
         let rows = xs.reshape((leading.iter().product::<usize>(), *last))?; // (rows, inputs)
         *last = self.weight.dim(0)?;
-        linear::linear(&rows, &self.weight, self.bias())?.reshape(dims)
+        linear_forward(&rows, &self.weight, self.bias())?.reshape(dims)
     }
 
     /// Compute the mean softmax cross-entropy of the outputs in nats, a scalar with a gradient.

@@ -15,7 +15,7 @@ use super::storage::{elements, read};
 use crate::kernels::cpu::{self, GradientOperand, Int8, Isa, Operand, Real};
 
 /// Rows that the reference scores at a time, which bounds the memory of (rows, classes).
-const ROWS: usize = 1024;
+const CHUNK_ROWS: usize = 1024;
 
 /// The summed loss of some rows, without a gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -69,9 +69,10 @@ impl LinearExamples<'_> {
     /// Call `f` for one chunk of rows after another, with the outputs, (chunk, classes), and targets, (chunk).
     fn for_each_chunk(self, mut f: impl FnMut(&Tensor, &Tensor) -> Result<()>) -> Result<()> {
         let count = self.rows.dim(0)?;
-        for from in (0..count).step_by(ROWS) {
-            let size = ROWS.min(count - from);
-            let outputs = reference::linear(&self.rows.narrow(0, from, size)?, self.weight, self.bias)?;
+        for from in (0..count).step_by(CHUNK_ROWS) {
+            let size = CHUNK_ROWS.min(count - from);
+            let outputs =
+                reference::linear_forward(&self.rows.narrow(0, from, size)?, self.weight, self.bias)?;
             f(&outputs.detach(), &self.targets.narrow(0, from, size)?)?;
         }
         Ok(())
@@ -113,7 +114,7 @@ impl Operation for MeanLoss<'_> {
 
     fn reference(self) -> Result<Tensor> {
         let LinearExamples { rows, weight, bias, targets } = self.examples;
-        let outputs = reference::linear(rows, weight, bias)?;
+        let outputs = reference::linear_forward(rows, weight, bias)?;
         let sum = reference::cross_entropy(&outputs, targets, self.smoothing)?;
         (sum / rows.dim(0)? as f64)?.to_dtype(rows.dtype())
     }

@@ -15,7 +15,7 @@ use crate::kernels::cpu::{GradientOperand, Int8, Isa, PackedMatrix, Real, outer_
 ///
 /// # Errors
 /// If the shapes disagree.
-pub(crate) fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub(crate) fn linear_forward(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let ys = dispatch(LinearProduct { xs, weight }, xs)?;
     match bias {
         Some(bias) => ys.broadcast_add(bias),
@@ -68,7 +68,7 @@ impl Operation for LinearProduct<'_> {
     }
 
     fn reference(self) -> Result<Tensor> {
-        reference::linear(self.xs, self.weight, None)
+        reference::linear_forward(self.xs, self.weight, None)
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
     /// The result, and the gradients of xs, weight and bias.
     fn computed(variables: &[Var; 3], weights: &Tensor) -> Vec<Vec<f64>> {
         let [xs, weight, bias] = variables;
-        let ys = linear(xs, weight, Some(bias)).unwrap();
+        let ys = linear_forward(xs, weight, Some(bias)).unwrap();
         let gradients = backward(&(&ys * weights).unwrap().sum_all().unwrap()).unwrap();
         let elements = |tensor: &Tensor| -> Vec<f64> {
             tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
@@ -180,7 +180,7 @@ mod tests {
         for precision in [Precision::F32, Precision::Bf16] {
             let rows = |from, count| -> Vec<Vec<f32>> {
                 let rows = xs.narrow(0, from, count).unwrap();
-                precision.scope(|| linear(&rows, &weight, None)).unwrap().to_vec2().unwrap()
+                precision.scope(|| linear_forward(&rows, &weight, None)).unwrap().to_vec2().unwrap()
             };
             let all = rows(0, 20);
             for (row, expected) in all.iter().enumerate() {

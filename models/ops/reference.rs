@@ -12,7 +12,7 @@ use crate::kernels::cpu::{inverse, scale_of};
 ///
 /// # Errors
 /// If the shapes disagree.
-pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub fn linear_forward(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let ys = product(xs, &weight.t()?)?;
     match bias {
         Some(bias) => ys.broadcast_add(bias),

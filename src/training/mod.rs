@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `train.rs` | the loop |
 //! | `step.rs`, `gradients.rs`, `loss.rs` | one optimizer step |
-//! | `share_pass.rs`, `reduction.rs` | sums of losses and gradients over the processes of a run |
+//! | `share_pass.rs`, `rank_sum.rs` | sums of losses and gradients over the processes of a run |
 //! | `gathered.rs`, `facts.rs` | states of the processes, and what must be the same on all |
 //! | `validate.rs` | evaluation, and the choice of the parameters to keep |
 //! | `trainer.rs`, `progress.rs` | the state of the loop |
@@ -34,8 +34,8 @@ mod options;
 pub mod plot;
 mod prepare;
 mod progress;
+mod rank_sum;
 mod record;
-mod reduction;
 pub mod report;
 mod run;
 mod running_loss;

@@ -3,7 +3,7 @@
 use super::divergence;
 use super::gradients::{Gradients, clip_by_norm};
 use super::loss;
-use super::reduction::sum_over_ranks;
+use super::rank_sum::sum_over_ranks;
 use super::share_pass::{SharePass, Total};
 use super::trainer::Trainer;
 use crate::data::batch::Batch;

@@ -14,7 +14,7 @@ use rnn_zoo::models::{
 use rnn_zoo::rng::{Purpose, Rng, stream};
 
 use super::case::{Results, check_close};
-use super::int8::{INT8_STEP, check_near, in_int8, oracle};
+use super::int8::{INT8_SPACING, check_near, in_int8, oracle};
 use crate::random_layer::{random, values};
 
 /// Sizes of a batch and a decoder.
@@ -83,7 +83,7 @@ proptest! {
         let expected = oracle(|| run(DType::F64))?;
         for isa in Isa::available_for_int8() {
             let found = in_int8(isa, || run(DType::F32))?;
-            check_near(isa.name(), &found, &expected, 4. * INT8_STEP)?;
+            check_near(isa.name(), &found, &expected, 4. * INT8_SPACING)?;
         }
     }
 }

@@ -18,7 +18,7 @@ use super::case::{Case, Results, any_case, large};
 use crate::random_layer::{Check, Kind, random, values};
 
 /// The distance between neighbouring integers, for a largest magnitude of 1.
-pub(super) const INT8_STEP: f64 = 1. / 127.;
+pub(super) const INT8_SPACING: f64 = 1. / 127.;
 
 /// Run `work` in int8 with an instruction set.
 pub(super) fn in_int8<T>(isa: Isa, work: impl FnOnce() -> T) -> T {
@@ -73,7 +73,7 @@ proptest! {
         let mut first: Option<Results> = None;
         for isa in Isa::available_for_int8() {
             let found = in_int8(isa, || case.outputs(DType::F32))?;
-            check_near(isa.name(), &found, &expected, 4. * INT8_STEP)?;
+            check_near(isa.name(), &found, &expected, 4. * INT8_SPACING)?;
             if fuses(isa) {
                 let first = first.get_or_insert_with(|| found.clone());
                 prop_assert_eq!(bits(&found), bits(first), "{}", isa.name());
@@ -135,7 +135,7 @@ fn products_of_several_blocks_equal_the_oracle() {
         let expected = oracle(|| case.outputs(DType::F64)).unwrap();
         for isa in Isa::available_for_int8() {
             let found = in_int8(isa, || case.outputs(DType::F32)).unwrap();
-            check_near(isa.name(), &found, &expected, 2. * INT8_STEP)
+            check_near(isa.name(), &found, &expected, 2. * INT8_SPACING)
                 .unwrap_or_else(|error| panic!("{error}"));
         }
     }

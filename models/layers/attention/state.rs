@@ -27,8 +27,8 @@ impl AttentionState {
     }
 }
 
-/// The source as a decoder reads it. [`AttentionDecoder::memory`](crate::AttentionDecoder::memory) makes it once for all
-/// steps of the target.
+/// The source as a decoder reads it. [`AttentionDecoder::memory`](crate::AttentionDecoder::memory) makes it once for
+/// all steps of the target.
 #[derive(Clone, Debug)]
 pub struct AttentionMemory {
     /// The outputs of an encoder, (batch, source, memory).

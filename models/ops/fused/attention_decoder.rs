@@ -23,7 +23,7 @@ use crate::kernels::CellKind;
 use crate::kernels::cpu::{AttentionSource, Float, GradientOperand, Int8, Isa, Operand, Query, Real};
 use crate::ops::backend::{Operation, dispatch};
 use crate::ops::inference::refuse_gradients;
-use crate::ops::linear::linear;
+use crate::ops::linear::linear_forward;
 use crate::ops::storage::read;
 use packed::ForwardWeights;
 use results::Results;
@@ -96,7 +96,7 @@ impl Decode<'_> {
     fn gates(&self, DecoderSizes { batch, target, gates, .. }: DecoderSizes) -> Result<Tensor> {
         let (xs, input) = (self.inputs.xs, self.inputs.xs.dim(2)?);
         let embedded = self.inputs.matrices.ih.narrow(1, 0, input)?;
-        let mut sums = linear(&xs.reshape((batch * target, input))?, &embedded, None)?;
+        let mut sums = linear_forward(&xs.reshape((batch * target, input))?, &embedded, None)?;
         for bias in self.folded_biases() {
             sums = sums.broadcast_add(bias)?;
         }

@@ -39,7 +39,7 @@ const EPSILON: f64 = 2e-5;
 const LARGEST_LOSS: f64 = 1e4;
 
 /// The number of rows of training data in one gradient.
-const ROWS: usize = 100;
+const ROWS_PER_GRADIENT: usize = 100;
 
 /// Settings of dynamic evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -173,7 +173,7 @@ impl Statistics {
         segment: usize,
         device: &Device,
     ) -> Result<Self> {
-        let batch_size = ROWS.min(data.len() / segment.max(1)).max(1);
+        let batch_size = ROWS_PER_GRADIENT.min(data.len() / segment.max(1)).max(1);
         let epoch = data.epoch(Cut { batch_size, window: segment.max(1), trim: false, vary: false }, None)?;
         let mut squares = NamedTensors::new();
         for (name, var) in parameters.iter() {

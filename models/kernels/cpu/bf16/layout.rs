@@ -4,4 +4,4 @@
 pub(super) const MAX_ROWS: usize = 32;
 
 /// The depth of a tile of AMX: rows are filled up to it with zeros.
-pub(super) const STEP: usize = 32;
+pub(super) const TILE_DEPTH: usize = 32;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::product::{LeftRows, TileProduct};
-use super::layout::{MAX_ROWS, STEP};
+use super::layout::{MAX_ROWS, TILE_DEPTH};
 use super::transpose;
 
 /// Elements of the depth that are copied at a time.
@@ -45,10 +45,10 @@ pub(super) unsafe fn with_neighbours(
 /// `left` must have the rows and the depth. The processor must have AVX-512.
 unsafe fn copy(left: LeftRows<u16>, rows: usize, depth: Range<usize>, block: &mut [u16]) {
     let start = left.start;
-    let padded = depth.len().next_multiple_of(STEP);
+    let padded = depth.len().next_multiple_of(TILE_DEPTH);
     if left.row_stride == 1 && left.run == usize::MAX {
         // A transposed matrix: consecutive rows are neighbours in memory.
-        for k in (0..padded).step_by(STEP) {
+        for k in (0..padded).step_by(TILE_DEPTH) {
             let rows_of = std::array::from_fn(|i| match k + i < depth.len() {
                 true => start.wrapping_add((depth.start + k + i) * left.depth_stride),
                 false => std::ptr::null(),

@@ -12,9 +12,9 @@
 //! take and leave as zero. The pointwise functions of the cells have the digits of a bf16 and some more
 //! ([`Bf16Digits`](super::simd::Bf16Digits)); states, saved activations and gradients of states stay in f32.
 //!
-//! The gradient of a bias is a sum in f32. In a recurrent layer its terms are the gradients of the gates rounded to bf16:
-//! they are stored once, as the operands of the other backward products, so that an f32 copy of all steps is neither
-//! written nor read. In a decoder with attention, a linear layer and a cross-entropy the terms are in f32.
+//! The gradient of a bias is a sum in f32. In a recurrent layer its terms are the gradients of the gates rounded to
+//! bf16: they are stored once, as the operands of the other backward products, so that an f32 copy of all steps is
+//! neither written nor read. In a decoder with attention, a linear layer and a cross-entropy the terms are in f32.
 //!
 //! | file | content |
 //! |---|---|

@@ -8,7 +8,7 @@ use pulp::{Simd, WithSimd};
 use super::super::product::{GradientOperand, LeftRows, Operand, TileProduct, split_full};
 use super::super::simd::{Bf16Digits, Isa, Vector, bf16_bits};
 use super::super::tuning::TILE_VECTORS;
-use super::layout::{MAX_ROWS, STEP};
+use super::layout::{MAX_ROWS, TILE_DEPTH};
 use super::unit::{Bf16Unit, unit};
 use super::{dot, tiles, transpose};
 
@@ -29,7 +29,7 @@ impl Operand for Bf16 {
     type Digits = Bf16Digits;
     const IS_SUM: bool = false;
     const INTERLEAVED: usize = 2;
-    const DEPTH_STEP: usize = STEP;
+    const DEPTH_MULTIPLE: usize = TILE_DEPTH;
 
     fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
         super::unit::run_as(isa, part);
@@ -147,15 +147,15 @@ impl GradientOperand for Bf16 {
         count: usize,
         to: *mut Self,
     ) -> LeftRows<Self> {
-        let stride = depth.len().next_multiple_of(Self::DEPTH_STEP);
-        for (index, from) in depth.clone().step_by(Self::DEPTH_STEP).enumerate() {
-            let mut rows = [std::ptr::null(); Self::DEPTH_STEP];
+        let stride = depth.len().next_multiple_of(Self::DEPTH_MULTIPLE);
+        for (index, from) in depth.clone().step_by(Self::DEPTH_MULTIPLE).enumerate() {
+            let mut rows = [std::ptr::null(); Self::DEPTH_MULTIPLE];
             for (k, row_start) in (from..depth.end).zip(&mut rows) {
                 *row_start = row(k).cast::<u16>();
             }
             // SAFETY: the caller's promise; `run_as` takes processors with these instructions only.
             unsafe {
-                let to = to.add(index * Self::DEPTH_STEP).cast::<u16>();
+                let to = to.add(index * Self::DEPTH_MULTIPLE).cast::<u16>();
                 for column in (0..count).step_by(16) {
                     let rows = rows.map(|row: *const u16| if row.is_null() { row } else { row.add(column) });
                     let count = (count - column).min(16);

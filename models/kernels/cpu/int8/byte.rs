@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 
 use super::super::product::{LeftRows, Operand, TileProduct, split_full};
 use super::super::simd::{Bf16Digits, Isa, MAX_LANES, Vector};
-use super::layout::{ByteProduct, OFFSET, STEP};
+use super::layout::{ByteProduct, OFFSET, TILE_DEPTH};
 use super::portable;
 use super::scale::{MAX_DEPTH, inverse, largest_magnitude, scale_of};
 #[cfg(target_arch = "x86_64")]
@@ -18,8 +18,8 @@ use super::{
 
 /// An integer: of a left row unsigned, with [`OFFSET`] added; of a panel signed.
 ///
-/// A left row is filled up to [`Operand::DEPTH_STEP`], with bytes that have no meaning, for the panel has zeros there.
-/// Its scale, an f32, follows, and fills a cache line.
+/// A left row is filled up to [`Operand::DEPTH_MULTIPLE`], with bytes that have no meaning, for the panel has zeros
+/// there. Its scale, an f32, follows, and fills a cache line.
 ///
 /// A panel has the elements of four rows side by side, column by column. Behind its last row, it has the scale of each
 /// column, an f32, and then [`OFFSET`] times the sum of each column, an i32.
@@ -41,7 +41,7 @@ impl Operand for Int8 {
     const IS_SUM: bool = false;
     const IS_SCALED: bool = true;
     const INTERLEAVED: usize = 4;
-    const DEPTH_STEP: usize = STEP;
+    const DEPTH_MULTIPLE: usize = TILE_DEPTH;
     const DEPTH_BLOCK: usize = MAX_DEPTH;
     const COLUMN_TAIL: usize = 8;
 
@@ -70,7 +70,7 @@ impl Operand for Int8 {
     }
 
     fn row_len(count: usize) -> usize {
-        count.next_multiple_of(STEP) + STEP
+        count.next_multiple_of(TILE_DEPTH) + TILE_DEPTH
     }
 
     #[inline(always)]
@@ -85,24 +85,24 @@ impl Operand for Int8 {
                 let x = Vector::load_first(simd, from.add(offset), count - offset);
                 (x * factor).store_offset_bytes(to.add(offset).cast());
             }
-            to.add(count.next_multiple_of(STEP)).cast::<f32>().write_unaligned(scale);
+            to.add(count.next_multiple_of(TILE_DEPTH)).cast::<f32>().write_unaligned(scale);
         }
     }
 
     #[inline(always)]
     unsafe fn transpose<S: Simd>(simd: S, columns: &[*const f32], depth: usize, to: *mut Self, width: usize) {
-        let mut block = [0u8; STEP + MAX_LANES];
+        let mut block = [0u8; TILE_DEPTH + MAX_LANES];
         // SAFETY: the caller's promise; the panel has zeros behind its depth, and then room for scales and offsets.
         unsafe {
-            let scales = to.add(depth.next_multiple_of(STEP) * width);
+            let scales = to.add(depth.next_multiple_of(TILE_DEPTH) * width);
             let offsets = scales.add(4 * width);
             for (lane, &column) in columns.iter().enumerate() {
                 let (mut scale, mut sum) = (0., 0i32);
                 if !column.is_null() {
                     scale = scale_of(largest_magnitude(simd, column, depth));
                     let factor = Vector::splat(simd, inverse(scale));
-                    for from in (0..depth).step_by(STEP) {
-                        let count = STEP.min(depth - from);
+                    for from in (0..depth).step_by(TILE_DEPTH) {
+                        let count = TILE_DEPTH.min(depth - from);
                         for offset in (0..count).step_by(Vector::<S, f32>::len()) {
                             let x = Vector::load_first(simd, column.add(from + offset), count - offset);
                             (x * factor).store_offset_bytes(block.as_mut_ptr().add(offset));

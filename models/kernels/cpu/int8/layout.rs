@@ -4,7 +4,7 @@
 pub(super) const OFFSET: u8 = 128;
 
 /// Depth of a tile of AMX.
-pub(super) const STEP: usize = 64;
+pub(super) const TILE_DEPTH: usize = 64;
 
 /// A product of a tile: pointers to bytes, and what depends on the layout.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ impl ByteProduct {
     /// The row must exist.
     #[inline(always)]
     pub(super) unsafe fn left_scale(&self, row: usize) -> f32 {
-        let offset = row * self.left_stride + self.depth.next_multiple_of(STEP);
+        let offset = row * self.left_stride + self.depth.next_multiple_of(TILE_DEPTH);
         // SAFETY: the caller's promise; the scale is behind the row.
         unsafe { self.left.add(offset).cast::<f32>().read_unaligned() }
     }
@@ -39,7 +39,7 @@ impl ByteProduct {
         let width = self.vectors * lanes;
         // SAFETY: the caller's promise; both are behind the rows of the panel.
         unsafe {
-            let scales = self.panel.add(self.depth.next_multiple_of(STEP) * width);
+            let scales = self.panel.add(self.depth.next_multiple_of(TILE_DEPTH) * width);
             (scales.cast(), scales.add(4 * width).cast())
         }
     }

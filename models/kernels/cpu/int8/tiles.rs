@@ -4,7 +4,7 @@ use std::arch::x86_64::__m512i;
 
 use super::super::amx::{Tiles, bytes};
 use super::instructions::Dot;
-use super::layout::{ByteProduct, STEP};
+use super::layout::{ByteProduct, TILE_DEPTH};
 use super::x86::Avx512Vnni;
 
 /// Rows from which tiles are faster than `vpdpbusd`.
@@ -20,7 +20,7 @@ pub(super) unsafe fn multiply(product: ByteProduct) {
     // The sums of the largest product, vectors side by side.
     let mut sums = std::mem::MaybeUninit::<[__m512i; 32 * 4]>::uninit();
     let sums = sums.as_mut_ptr().cast::<i32>();
-    let tiles = depth.div_ceil(STEP);
+    let tiles = depth.div_ceil(TILE_DEPTH);
     // SAFETY: the caller's promise; left rows and panels are filled up to whole tiles, and the product writes all sums.
     unsafe {
         bytes::multiply(Tiles {

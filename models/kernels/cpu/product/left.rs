@@ -17,9 +17,9 @@ pub(crate) struct LeftRows<T> {
     pub(crate) run: usize,
     pub(crate) run_stride: usize,
     /// Whether elements that do not change a product follow those of every row, up to the next multiple of
-    /// [`Operand::DEPTH_STEP`]: zeros, or any where the panel has zeros.
+    /// [`Operand::DEPTH_MULTIPLE`]: zeros, or any where the panel has zeros.
     ///
-    /// [`Operand::DEPTH_STEP`]: super::Operand::DEPTH_STEP
+    /// [`Operand::DEPTH_MULTIPLE`]: super::Operand::DEPTH_MULTIPLE
     pub(crate) is_padded: bool,
 }
 

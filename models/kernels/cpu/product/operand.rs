@@ -42,7 +42,7 @@ pub(crate) trait Operand: Pod + Send + Sync {
     const INTERLEAVED: usize = 1;
 
     /// The multiple to which panels and padded left rows are filled up with zeros along the depth.
-    const DEPTH_STEP: usize = 1;
+    const DEPTH_MULTIPLE: usize = 1;
 
     /// Depth that a product sums at a time.
     const DEPTH_BLOCK: usize = DEPTH_BLOCK;
@@ -78,7 +78,7 @@ pub(crate) trait Operand: Pod + Send + Sync {
 
     /// Return the number of elements of a row of `count` left operands, filled up and with its scale.
     fn row_len(count: usize) -> usize {
-        count.next_multiple_of(Self::DEPTH_STEP)
+        count.next_multiple_of(Self::DEPTH_MULTIPLE)
     }
 
     /// Round a row of `count` sums into a row of operands. The scale of scaled operands is that of the largest
@@ -99,8 +99,8 @@ pub(crate) trait Operand: Pod + Send + Sync {
     ///
     /// # Safety
     /// Every row must have the depth. `to` must have room for as many rows, rounded up to [`Operand::INTERLEAVED`]; for
-    /// scaled operands it must be in a panel with zeros up to [`Operand::DEPTH_STEP`] and [`Operand::COLUMN_TAIL`] after
-    /// that.
+    /// scaled operands it must be in a panel with zeros up to [`Operand::DEPTH_MULTIPLE`] and room for
+    /// [`Operand::COLUMN_TAIL`] after that.
     #[inline(always)]
     unsafe fn transpose<S: Simd>(
         simd: S,
@@ -135,8 +135,8 @@ pub(crate) trait Operand: Pod + Send + Sync {
     ///
     /// # Safety
     /// `left` must have `rows` rows of `depth` elements, `panel` `depth * vectors` vectors, filled up to
-    /// [`Operand::DEPTH_STEP`], both with the scales of scaled operands, and `tile` `rows * vectors` vectors; `rows` is
-    /// at most [`Operand::max_rows`] and `vectors` at most [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
+    /// [`Operand::DEPTH_MULTIPLE`], both with the scales of scaled operands, and `tile` `rows * vectors` vectors. `rows`
+    /// is at most [`Operand::max_rows`] and `vectors` at most [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
     unsafe fn multiply<S: Simd>(simd: S, size: (usize, usize), product: TileProduct<Self, Self::Sum>);
 }
 
@@ -178,7 +178,7 @@ pub(crate) trait GradientOperand: Operand {
 
     /// Pack the left side of a tile of `outer`: `count` columns, at most [`GradientOperand::outer_rows`], of a matrix
     /// whose row `k` starts at `row(k)`. Return it as the rows of a left side. Its depth is that of `depth`, rounded up
-    /// to [`Operand::DEPTH_STEP`] with zeros.
+    /// to [`Operand::DEPTH_MULTIPLE`] with zeros.
     ///
     /// # Safety
     /// The rows must have the columns, and `to` room for [`GradientOperand::outer_rows`] times the rounded depth.

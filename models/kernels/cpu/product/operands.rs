@@ -9,7 +9,7 @@ use super::left::LeftRows;
 use super::operand::Operand;
 
 /// The rows of a matrix as operands: the matrix itself if its elements are operands and all rows are taken, else a
-/// rounded copy, whose rows are filled up with zeros to [`Operand::DEPTH_STEP`].
+/// rounded copy, whose rows are filled up with zeros to [`Operand::DEPTH_MULTIPLE`].
 pub(crate) struct Operands<'a, O: Operand> {
     sums: &'a [O::Sum],
     width: usize,

@@ -60,7 +60,7 @@ pub(crate) unsafe fn outer<S: Simd, O: GradientOperand>(
     let height = O::outer_rows::<S>();
     let tiles_per_vector = left.width.div_ceil(height);
     let tiles = worker.share(left.vectors * tiles_per_vector);
-    let depth = DEPTH_BLOCK.min(right.depth()).next_multiple_of(O::DEPTH_STEP);
+    let depth = DEPTH_BLOCK.min(right.depth()).next_multiple_of(O::DEPTH_MULTIPLE);
     let packed = Buffer::<O>::new(depth * OUTER_BLOCK_TILES * height);
     let outer = Outer { left, right, columns, result, packed };
     let sums = Buffer::<O::Sum>::new(height * O::OUTER_VECTORS * O::Sum::lanes::<S>());
@@ -97,7 +97,7 @@ impl<O: GradientOperand, L: Fn(usize) -> *const O, R: Fn(usize) -> Option<*mut O
     /// Compute one block of the depth for some tiles and all panels.
     #[inline(always)]
     unsafe fn block<S: Simd>(&self, simd: S, depth: Range<usize>, tiles: Range<usize>, sums: *mut O::Sum) {
-        let padded = depth.len().next_multiple_of(O::DEPTH_STEP);
+        let padded = depth.len().next_multiple_of(O::DEPTH_MULTIPLE);
         let packed = |index: usize| self.packed.at(index * padded * O::outer_rows::<S>());
         let mut lefts = [LeftRows::new(packed(0).cast_const(), 0); OUTER_BLOCK_TILES];
         // SAFETY: `packed` has room for the block; the rest is the caller's promise.

@@ -62,7 +62,7 @@ impl<O: Operand> Panels<O> {
             let share = groups * worker / workers..groups * (worker + 1) / workers;
             for groups in split_evenly(share, max_vectors / group_vectors) {
                 list.push(Panel { first: groups.start, groups: groups.len(), offset });
-                let column = depth.next_multiple_of(O::DEPTH_STEP) + O::COLUMN_TAIL;
+                let column = depth.next_multiple_of(O::DEPTH_MULTIPLE) + O::COLUMN_TAIL;
                 offset += groups.len() * group_vectors * lanes * column;
             }
             shares.push(from..list.len());
@@ -162,14 +162,14 @@ impl<O: Operand> Panels<O> {
         }
     }
 
-    /// Write zeros behind the first `depth` rows of a panel, up to the next multiple of [`Operand::DEPTH_STEP`].
+    /// Write zeros behind the first `depth` rows of a panel, up to the next multiple of [`Operand::DEPTH_MULTIPLE`].
     ///
     /// # Safety
     /// No other thread may use the panel meanwhile.
     unsafe fn clear_from(&self, panel: Panel, depth: usize) {
         let from = depth / O::INTERLEAVED * O::INTERLEAVED;
-        let count = (depth.next_multiple_of(O::DEPTH_STEP) - from) * self.width(panel);
-        if O::DEPTH_STEP > 1 {
+        let count = (depth.next_multiple_of(O::DEPTH_MULTIPLE) - from) * self.width(panel);
+        if O::DEPTH_MULTIPLE > 1 {
             // SAFETY: the panel is filled up to a multiple of the step; the rest is the caller's promise.
             unsafe { self.row(panel, from).write_bytes(0, count) };
         }

@@ -242,7 +242,7 @@ fn statistics_are_rms_gradients_over_all_rows() {
     const H: f64 = 1e-5;
     let (network, parameters) = language_model();
     // 100 rows of four tokens, in two segments.
-    let ids = tokens(&mut stream(5, Purpose::Train, 0), 4 * ROWS);
+    let ids = tokens(&mut stream(5, Purpose::Train, 0), 4 * ROWS_PER_GRADIENT);
     let found = Statistics::collect(network.as_ref(), &parameters, &text(&ids), 2, &Device::Cpu).unwrap();
     let trained = get(&parameters);
     let row_losses = |part: usize, states: &[Option<State>]| {
@@ -254,9 +254,9 @@ fn statistics_are_rms_gradients_over_all_rows() {
             sum += losses.iter().sum::<f64>();
             after.push(state);
         }
-        (sum / (2 * ROWS) as f64, after)
+        (sum / (2 * ROWS_PER_GRADIENT) as f64, after)
     };
-    let fresh = vec![None; ROWS];
+    let fresh = vec![None; ROWS_PER_GRADIENT];
     let later = row_losses(0, &fresh).1;
     for (tensor, (name, rms)) in found.rms.iter().enumerate() {
         let at = trained[tensor].len() / 2;
