@@ -22,7 +22,7 @@
 //! |---|---|
 //! | `embedding.weight`, `embedding.bias` | `U` (input, segment * channels), `c` (input), only for segments |
 //! | `rnn.*` | those of the stack |
-//! | `position.weight` | `p` (segments of the forecast, input, or half of it beside `series`), only for segments |
+//! | `position.weight` | `p` (segments of the forecast, input, or half of it with `series`), only for segments |
 //! | `series.weight` | `s` (series, the other half of input), only for segments of several series |
 //! | `known.weight` | `V` (input, segment * known), only for segments with known features |
 //! | `decoder.weight`, `decoder.bias` | `W` (steps * outputs, output size), `b`; steps are a segment's or all |

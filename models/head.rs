@@ -65,7 +65,7 @@ impl Head {
         }
     }
 
-    /// Return the number of outputs that move with the values of the series. They come first.
+    /// Return the number of outputs that shift with the level of the series: its locations. They come first.
     pub fn locations(&self) -> usize {
         match self {
             Self::Quantiles { levels } => levels.len(),

@@ -3,9 +3,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 
 /// The system's allocator, except that a failed allocation calls a function that ends the program. Without it, Rust
-/// aborts the process, which leaves no exit code to tell the reason by.
+/// aborts the process, and the exit code does not show the reason.
 ///
-/// For programs alone: code that copes with a failed allocation never sees one.
+/// This is for programs, not for libraries: code that handles a failed allocation is never called.
 #[derive(Debug)]
 pub struct ReportingAllocator {
     end: fn(usize) -> !,

@@ -10,10 +10,10 @@ use crate::kernels::cpu::{MAX_DEPTH, inverse, scale_of};
 const NO_GRADIENTS: &str = "int8 is a precision of inference and has no gradients; train in f32 or bf16";
 
 /// Return `result`, which has no graph and depends on `operands`. If one of them is trained, a backward pass through
-/// the result is an error, rather than one without gradients.
+/// the result is an error; without this, the gradients would be missing without an error.
 ///
 /// # Errors
-/// If the result is that of training on another device than the processor.
+/// If an operand is trained and the result is on another device than the processor.
 pub(crate) fn refuse_gradients(result: Tensor, operands: &[&Tensor]) -> Result<Tensor> {
     let Some(trained) = operands.iter().find(|tensor| tensor.track_op()) else { return Ok(result) };
     let (shape, flat) = (result.shape().clone(), result.flatten_all()?);

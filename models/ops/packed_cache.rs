@@ -18,7 +18,7 @@ struct CacheEntry {
     packed: Arc<dyn Any + Send + Sync>,
 }
 
-/// Everything beside the weights that a packing depends on.
+/// Everything besides the weights that a packing depends on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct PackingKey {
     /// The type of the operands.

@@ -1,9 +1,8 @@
 //! Gradients of parameters that bypass candle's gradient store.
 //!
 //! Candle's backward pass makes a tensor of zeros for every operand of an op and adds to it the gradient that the op
-//! returns. For a parameter that one op uses, these are three passes over memory, which take longer than the products.
-//! During [`backward`] the fused ops put the gradients of variables into a map of the thread instead and return none to
-//! candle.
+//! returns. For a parameter that one op uses, these are three passes over its memory. During [`backward`] the fused ops
+//! put the gradients of variables into a map of the thread instead and return none to candle.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,7 +23,7 @@ pub struct LossGradients {
 
 /// Compute the gradients of `loss`. The result is that of [`Tensor::backward`], and it is faster.
 ///
-/// The nodes of a fused layer pass gradients to one another beside candle's store. So backward passes of losses
+/// The nodes of a fused layer pass gradients to one another outside candle's store. So backward passes of losses
 /// that share the call of a layer must run one after another, not at the same time.
 ///
 /// # Errors

@@ -59,7 +59,7 @@ fn int8_product(left: &Tensor, right: &Tensor, limit: f32) -> Result<Tensor> {
 
 /// Round to integers, with one scale along dimension `dim`; both are returned in f64.
 fn integers(xs: &Tensor, dim: usize, limit: f32) -> Result<(Tensor, Tensor)> {
-    /// 1.5 * 2^52: a sum with it is rounded to an integer, of two equally near to the even one.
+    /// 1.5 * 2^52: a sum with it is rounded to the nearest integer, of two equally near to the even one.
     const INTEGERS: f64 = 6_755_399_441_055_744.;
     let xs = xs.to_dtype(DType::F32)?; // as the kernels, so that they find the same integers
     let largest = xs.abs()?.max_keepdim(dim)?;
@@ -69,7 +69,7 @@ fn integers(xs: &Tensor, dim: usize, limit: f32) -> Result<(Tensor, Tensor)> {
     let scales: Vec<f32> = largest.iter().map(scale).collect();
     let factors = scales.iter().map(|&scale| inverse(scale)).collect();
     let tensor = |values: Vec<f32>| Tensor::from_vec(values, &shape, xs.device());
-    // A NaN is no largest magnitude, and stays one here.
+    // The maximum ignores NaN, which stays NaN in the product with its factor.
     let scaled = xs.broadcast_mul(&tensor(factors)?)?.to_dtype(DType::F64)?;
     Ok((((scaled + INTEGERS)? - INTEGERS)?, tensor(scales)?.to_dtype(DType::F64)?))
 }

@@ -10,7 +10,7 @@ use crate::distributed::{Communicator, DeviceSum, Wire, all_reduce};
 use crate::parameters::{NamedTensors, Parameters};
 
 /// The most numbers of parameters that travel together, unless a single one has more. Glibc returns buffers of more
-/// than 32 MiB to the system, and new pages cost more than the messages.
+/// than 32 MiB to the system, and each page of a new one costs a page fault.
 const GROUP: usize = 1 << 22;
 
 /// Return the sum of the gradients of all processes, the same to the bit on each. A parameter has a gradient if it has

@@ -20,7 +20,7 @@ pub(crate) struct ActiveSteps {
 }
 
 impl ActiveSteps {
-    /// Make the steps of `batch` sequences of the lengths, each at most `time`; `None` means all.
+    /// Make the steps of `batch` sequences of these lengths, each at most `time`; `None` means `time` steps each.
     ///
     /// # Panics
     /// If there are not `batch` lengths, or one exceeds `time`.
@@ -96,7 +96,8 @@ impl ActiveSteps {
         from..if worker.index + 1 == worker.count { self.rows.len() } else { to }
     }
 
-    /// Return step and row of each active step, step by step, in the order of the sequences: that of sums over steps.
+    /// Return time step and row of each active step: one time step after another, each in the order of the sequences.
+    /// Sums over steps are taken in this order.
     pub(crate) fn in_batch_order(&self) -> Vec<(usize, usize)> {
         let of_step = |t| self.rows.iter().filter(move |&&row| row < self.count(t)).map(move |&row| (t, row));
         (0..self.counts.len()).flat_map(of_step).collect()

@@ -100,7 +100,7 @@ impl<E: Real> AttentionSource<'_, E> {
     /// Compute the gradients from the weights and the gradient of the weighted sums, (batch, width).
     ///
     /// # Panics
-    /// If a slice does not have its size, or the gradients do not have v exactly if the query has.
+    /// If a slice does not have its size, or only one of the query and the gradients has v.
     pub(crate) fn backward(
         &self,
         isa: Isa,

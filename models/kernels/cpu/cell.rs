@@ -1,6 +1,6 @@
 //! The pointwise part of every cell, forward and backward: the new state of a unit from its recurrent product. The
-//! equations are those at the head of `lstm.rs`, `gru.rs` and `simple_rnn.rs`. `D` says with how many digits the
-//! functions are computed.
+//! equations are those at the head of `lstm.rs`, `gru.rs` and `simple_rnn.rs`. `D` sets the number of digits of the
+//! functions.
 //!
 //! To add a cell, implement [`Pointwise`] here. Tiling, threads, lengths, noise and all products of both passes
 //! come from `recurrence/`.

@@ -1,7 +1,7 @@
 //! Detection of other programs on the cores of the workers.
 //!
-//! Workers that synchronise at every time step wait for the one that lost its core, so that a program beside them costs
-//! many times its share. While workers lose much of their time, kernels run with one worker.
+//! Workers that synchronise at every time step wait for the one that lost its core, so that another program on one core
+//! slows down all of them. While workers lose much of their time, kernels run with one worker.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,13 +15,13 @@ pub(super) static CONTENTION: Contention = Contention::new();
 /// Time zero of [`now`].
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Time that workers had, and time of it without a core, in nanoseconds.
+/// Time of the workers, and the part of it without a core, in nanoseconds.
 pub(super) struct Contention {
     elapsed: AtomicU64,
     lost: AtomicU64,
     /// When several workers may run again.
     resume: AtomicU64,
-    /// Pauses one after the other, each twice as long as the one before.
+    /// Number of consecutive pauses, each twice as long as the one before.
     pauses: AtomicU64,
 }
 

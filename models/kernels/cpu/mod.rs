@@ -10,7 +10,7 @@
 //! | `bf16/`, `amx/` | products of operands in bf16, and the tiles for them |
 //! | `int8/` | products of operands in int8, for inference |
 //! | `active_steps.rs` | the steps of a padded batch that are computed |
-//! | `padding.rs` | between plain matrices and padded rows |
+//! | `padding.rs` | conversions between plain matrices and padded rows |
 //! | `project/` | the input's part of the gates |
 //! | `cell.rs` | the pointwise part of every cell |
 //! | `recurrence/` | the recurrence over a sequence |
@@ -21,8 +21,8 @@
 //! | `cross_entropy/` | a linear layer and its loss |
 //! | `real.rs` | the element types of tensors that have kernels |
 //!
-//! Two types run through all of it. An [`Operand`](product::Operand) is what the factors of products are stored
-//! as; its `Sum` is what products are summed in, and what all pointwise work and every slice of a caller has.
+//! Two types are used throughout. An [`Operand`](product::Operand) is the stored type of the factors of products; its
+//! `Sum` is the type of the sums, of all pointwise work and of every slice of a caller.
 //!
 //! Every function that is re-exported here takes slices, checks their sizes, and is safe.
 

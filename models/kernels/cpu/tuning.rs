@@ -24,7 +24,7 @@ pub(crate) const TILE_SUMS_OF_32_REGISTERS: usize = 24;
 pub(crate) const TILE_SUMS_OF_16_REGISTERS: usize = 12;
 
 /// Rows of the tallest tile of 1, 2, 3 and 4 vectors on processors with 16 registers. With one more the compiler keeps
-/// a sum in memory, and the product takes up to twice the time.
+/// a sum in memory, and the product is slower.
 pub(crate) const TILE_ROWS_OF_16_REGISTERS: [usize; 4] = [12, 5, 3, 3];
 
 /// Vectors in a row of a tile of `outer` (gradients of weights). Narrow tiles are tall, and the packed left side
@@ -70,7 +70,7 @@ pub(crate) const STEP_MAJOR_BATCH: usize = 6;
 /// Multiplications of a sequence below which a single thread is faster.
 pub(crate) const PARALLEL_SEQUENCE_MULTIPLICATIONS: usize = 500_000;
 
-/// Multiplications of a time step below which a barrier takes longer than half the step.
+/// Multiplications of a time step below which a single thread is faster: the barrier takes too much of the step.
 pub(crate) const PARALLEL_STEP_MULTIPLICATIONS: usize = 50_000;
 
 /// Rows of the batch per thread from which workers may split the batch.
@@ -83,7 +83,7 @@ pub(crate) const RECURRENT_BLOCK_ROWS: usize = 48;
 /// Bytes of the gates that a worker computes from the input at a time, with operands narrower than sums.
 pub(crate) const CHUNK_BYTES: usize = 1 << 19;
 
-/// Rows that are computed at a time at least: a product of fewer reads its weights for too few.
+/// The least number of rows that are computed at a time: with fewer, a product is bound by reading its weights.
 pub(crate) const CHUNK_MIN_ROWS: usize = 64;
 
 /// Bytes of a worker's weights, of the input and the recurrence, up to which the gates are computed in chunks.

@@ -1,8 +1,8 @@
 //! The threads of the kernels.
 //!
 //! Starting and joining threads at every time step would cost more than the step. Workers start once per sequence
-//! instead, and synchronise within it by spinning at a [`Barrier`], which takes a fraction of a microsecond. They run
-//! on candle's thread pool: a second pool that spins would compete with it for the cores.
+//! instead, and synchronise within it by spinning at a [`Barrier`]. They run on candle's thread pool: a second pool
+//! that spins would compete with it for the cores.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -85,7 +85,7 @@ pub(crate) fn run(limit: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
     }
 }
 
-/// [`run`], whatever other programs do.
+/// Run as [`run`], without regard to other programs.
 fn run_all(limit: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
     let barrier = Barrier::default();
     let pool = barrier_pool().n_workers() + 1;

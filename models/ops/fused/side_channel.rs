@@ -1,4 +1,4 @@
-//! Values that pass between the nodes of a layer beside candle's tensors.
+//! Values that pass between the nodes of a layer outside candle's tensors.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,4 @@
-//! The bytes of an HDF5 file behind a limit on how much is read.
+//! The bytes of an HDF5 file, with a limit on how much is read.
 //!
 //! The addresses in a file may lead through the same bytes any number of times: trees whose nodes share their children
 //! have as many paths as two to the power of their depth. A limit on reads bounds the time and memory that they cost.

@@ -29,7 +29,7 @@ fn has_tiles() -> bool {
     __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & needed == needed
 }
 
-/// Return whether the system saves the configuration (bit 17) and the data (bit 18) of tiles of a thread that it stops.
+/// Return whether the system saves the configuration (bit 17) and the data (bit 18) of tiles when it switches threads.
 fn saves_tiles() -> bool {
     let needed = 1 << 18 | 1 << 17;
     if __cpuid(1).ecx & 1 << 27 == 0 {
@@ -66,7 +66,7 @@ fn permit() -> bool {
     result == 0
 }
 
-/// Other systems have their own ways to permit tiles, which this crate does not know.
+/// Return `false`: how to ask other systems for permission is not implemented.
 #[cfg(not(target_os = "linux"))]
 fn permit() -> bool {
     false

@@ -47,8 +47,8 @@ struct TileConfiguration {
 }
 
 /// Configure tiles of these heights, if they are not: 0 and 1 (sums) and 4 (left) of `upper` rows, 2 and 3 (sums) and 5
-/// (left) of `lower` rows, 6 and 7 (right) of 16 pairs of rows; all of 64 bytes a row. It takes a tenth of a
-/// microsecond, so products of one height should follow each other.
+/// (left) of `lower` rows, 6 and 7 (right) of 16 pairs of rows; all of 64 bytes a row. The instruction is slow, so
+/// products of one height should follow each other.
 ///
 /// # Safety
 /// A [`TileSession`] must be in progress on this thread, and both heights be in 1..=16.

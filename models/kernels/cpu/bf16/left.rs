@@ -1,4 +1,4 @@
-//! Left sides whose elements are not neighbours, copied block by block into rows that are.
+//! Strided left-hand sides, copied block by block to contiguous rows.
 
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ use super::transpose;
 /// Elements of the depth that are copied at a time.
 const BLOCK_DEPTH: usize = 256;
 
-/// Call `multiply` with products whose left side has its elements side by side: with the product itself if it has, else
-/// with one block of the depth after another.
+/// Call `multiply` with products whose left rows are contiguous: with the product itself if its rows are, else with one
+/// block of the depth after another.
 ///
 /// # Safety
 /// That of [`Operand::multiply`](super::super::product::Operand::multiply) for `rows` by `vectors`.

@@ -1,6 +1,6 @@
 //! Products whose operands are rounded to bf16 and whose sums are in f32.
 //!
-//! The same meaning on every processor, with three implementations:
+//! The meaning is the same on every processor. There are three implementations:
 //!
 //! | instruction set | operands | product |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! | every other | [`RoundedF32`]: f32 with the digits of a bf16 | the micro-kernel of f32 |
 //!
 //! They differ in the order of rounding within a sum, and in subnormal numbers (below 1.2e-38), which the first two
-//! take and leave as zero. The pointwise functions of the cells have the digits of a bf16 and some more
+//! treat as zero. The pointwise functions of the cells have the digits of a bf16 and some more
 //! ([`Bf16Digits`](super::simd::Bf16Digits)); states, saved activations and gradients of states stay in f32.
 //!
 //! The gradient of a bias is a sum in f32. In a recurrent layer its terms are the gradients of the gates rounded to
@@ -22,7 +22,7 @@
 //! | `pairs.rs` | operands for AMX and AVX512-BF16: layout and rounding |
 //! | `layout.rs` | sizes of tiles |
 //! | `unit.rs` | which of the two a thread uses |
-//! | `left.rs` | left sides whose elements are not neighbours, copied |
+//! | `left.rs` | strided left-hand sides, copied to contiguous rows |
 //! | `tiles.rs`, `dot.rs` | the product of each |
 //! | `transpose.rs` | blocks of 16 by 16 pairs |
 //! | `choice.rs` | the instruction set that is fastest in bf16 |

@@ -5,7 +5,7 @@ use super::super::product::TileProduct;
 use super::layout::{MAX_ROWS, TILE_DEPTH};
 use super::left::with_neighbours;
 
-/// The rest of the left rows behind the last whole tile, filled up with zeros.
+/// The rest of the left rows after the last whole tile, filled up with zeros.
 #[repr(align(64))]
 struct Tail([u16; MAX_ROWS * TILE_DEPTH]);
 

@@ -156,8 +156,8 @@ impl<O: GradientOperand> LossWork<'_, O> {
 
     /// Compute `d h = W^T d s` for one worker's share of the features.
     ///
-    /// Classes are the outer loop: the scores of a block of them stay in the cache while all panels read them, which
-    /// costs a pass over the sums a block.
+    /// Classes are the outer loop: the scores of a block of them stay in the cache while all panels read them. The cost
+    /// is one pass over the sums for each block.
     #[inline(always)]
     pub(super) unsafe fn gradient_of_rows<S: Simd>(
         &self,

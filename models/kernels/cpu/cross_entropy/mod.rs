@@ -1,5 +1,5 @@
-//! A linear layer and the cross-entropy of its softmax, fused: the scores of all classes for all rows never exist
-//! at once, and the gradients come with the loss.
+//! A linear layer and the cross-entropy of its softmax, fused: the scores of all classes for all rows are never in
+//! memory at once, and the gradients are computed with the loss.
 //!
 //! With `s = W h + b` the scores of a row, and `e` the label smoothing:
 //!

@@ -16,13 +16,13 @@ use super::{
     unit::{Int8Unit, unit},
 };
 
-/// An integer: of a left row unsigned, with [`OFFSET`] added; of a panel signed.
+/// An integer: unsigned with [`OFFSET`] added in a left row, signed in a panel.
 ///
 /// A left row is filled up to [`Operand::DEPTH_MULTIPLE`], with bytes that have no meaning, for the panel has zeros
 /// there. Its scale, an f32, follows, and fills a cache line.
 ///
-/// A panel has the elements of four rows side by side, column by column. Behind its last row, it has the scale of each
-/// column, an f32, and then [`OFFSET`] times the sum of each column, an i32.
+/// A panel has the elements of four rows side by side, column by column. The scale of each column, an f32, follows the
+/// last row, and then [`OFFSET`] times the sum of each column, an i32.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub(crate) struct Int8(u8);
@@ -92,7 +92,7 @@ impl Operand for Int8 {
     #[inline(always)]
     unsafe fn transpose<S: Simd>(simd: S, columns: &[*const f32], depth: usize, to: *mut Self, width: usize) {
         let mut block = [0u8; TILE_DEPTH + MAX_LANES];
-        // SAFETY: the caller's promise; the panel has zeros behind its depth, and then room for scales and offsets.
+        // SAFETY: the caller's promise; the panel has zeros after its depth, and then room for scales and offsets.
         unsafe {
             let scales = to.add(depth.next_multiple_of(TILE_DEPTH) * width);
             let offsets = scales.add(4 * width);

@@ -49,7 +49,7 @@ unsafe fn tile<D: Dot, const R: usize, const V: usize, const N: usize>(
     }
 }
 
-/// Add the products of four neighbours to all sums of a tile.
+/// Add the products of four consecutive elements to all sums of a tile.
 ///
 /// # Safety
 /// As [`tile`].

@@ -1,6 +1,6 @@
 //! The instructions that the product of a tile needs.
 
-/// Instructions for sums of products of four neighbours.
+/// Instructions for sums of products of four consecutive elements.
 ///
 /// # Safety
 /// All functions need a processor with the instructions.

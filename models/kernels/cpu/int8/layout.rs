@@ -26,7 +26,7 @@ impl ByteProduct {
     #[inline(always)]
     pub(super) unsafe fn left_scale(&self, row: usize) -> f32 {
         let offset = row * self.left_stride + self.depth.next_multiple_of(TILE_DEPTH);
-        // SAFETY: the caller's promise; the scale is behind the row.
+        // SAFETY: the caller's promise; the scale follows the row.
         unsafe { self.left.add(offset).cast::<f32>().read_unaligned() }
     }
 
@@ -37,7 +37,7 @@ impl ByteProduct {
     #[inline(always)]
     pub(super) unsafe fn columns(&self, lanes: usize) -> (*const f32, *const i32) {
         let width = self.vectors * lanes;
-        // SAFETY: the caller's promise; both are behind the rows of the panel.
+        // SAFETY: the caller's promise; both follow the rows of the panel.
         unsafe {
             let scales = self.panel.add(self.depth.next_multiple_of(TILE_DEPTH) * width);
             (scales.cast(), scales.add(4 * width).cast())

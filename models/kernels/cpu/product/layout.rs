@@ -3,7 +3,7 @@
 use super::left::LeftRows;
 
 /// The layout (time, vectors, batch, width), the order in which the recurrence visits elements: a tile of the
-/// recurrent product, some rows by one vector of units, is read and written front to back.
+/// recurrent product, some rows by one vector of units, is read and written sequentially.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SequenceLayout {
     pub(crate) batch: usize,

@@ -135,8 +135,9 @@ pub(crate) trait Operand: Pod + Send + Sync {
     ///
     /// # Safety
     /// `left` must have `rows` rows of `depth` elements, `panel` `depth * vectors` vectors, filled up to
-    /// [`Operand::DEPTH_MULTIPLE`], both with the scales of scaled operands, and `tile` `rows * vectors` vectors. `rows`
-    /// is at most [`Operand::max_rows`] and `vectors` at most [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
+    /// [`Operand::DEPTH_MULTIPLE`], both with the scales of scaled operands, and `tile` `rows * vectors` vectors.
+    /// `rows` is at most [`Operand::max_rows`] and `vectors` at most
+    /// [`TILE_VECTORS`](super::super::tuning::TILE_VECTORS).
     unsafe fn multiply<S: Simd>(simd: S, size: (usize, usize), product: TileProduct<Self, Self::Sum>);
 }
 

@@ -1,6 +1,6 @@
 //! Right-hand sides of products, packed in the order in which the micro-kernel reads them.
 //!
-//! Operands with [`Operand::INTERLEAVED`] rows have the elements of so many consecutive rows side by side: columns 0,
+//! Operands with [`Operand::INTERLEAVED`] rows have the elements of that many consecutive rows side by side: columns 0,
 //! 1, .. of a panel with pairs are (row 0, row 1) of column 0, (row 0, row 1) of column 1, ..
 
 use std::ops::Range;
@@ -162,7 +162,7 @@ impl<O: Operand> Panels<O> {
         }
     }
 
-    /// Write zeros behind the first `depth` rows of a panel, up to the next multiple of [`Operand::DEPTH_MULTIPLE`].
+    /// Write zeros after the first `depth` rows of a panel, up to the next multiple of [`Operand::DEPTH_MULTIPLE`].
     ///
     /// # Safety
     /// No other thread may use the panel meanwhile.
@@ -170,7 +170,7 @@ impl<O: Operand> Panels<O> {
         let from = depth / O::INTERLEAVED * O::INTERLEAVED;
         let count = (depth.next_multiple_of(O::DEPTH_MULTIPLE) - from) * self.width(panel);
         if O::DEPTH_MULTIPLE > 1 {
-            // SAFETY: the panel is filled up to a multiple of the step; the rest is the caller's promise.
+            // SAFETY: the panel is filled up to that multiple; the rest is the caller's promise.
             unsafe { self.row(panel, from).write_bytes(0, count) };
         }
     }

@@ -34,8 +34,8 @@ impl<E: Float> TileBuffer<E> {
     }
 }
 
-/// Split `rows` into as few ranges of at most `max` rows as possible, of about equal length, the longest first: the
-/// first tile of a panel fetches it from memory, which more rows hide.
+/// Split `rows` into as few ranges of at most `max` rows as possible, of about equal length. The longest come first:
+/// the first tile of a panel loads it from memory, and more rows hide the latency.
 pub(crate) fn split_evenly(rows: Range<usize>, max: usize) -> impl Iterator<Item = Range<usize>> {
     let (start, count) = (rows.start, rows.len());
     let parts = count.div_ceil(max);

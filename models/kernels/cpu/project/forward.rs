@@ -51,7 +51,7 @@ struct Projection<'a, O: Operand> {
     shape: InputShape,
     active: &'a ActiveSteps,
     order: StepOrder,
-    /// The input of all steps in their place, or, if some are not active, of the active ones in the order.
+    /// The input of all steps, or, if some are not active, of the active steps in `order`.
     xs: Operands<'a, O>,
     /// The weights, unless they are packed already.
     unpacked: Option<&'a [O::Sum]>,

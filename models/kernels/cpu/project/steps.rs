@@ -100,8 +100,7 @@ impl<'a, O: Operand> StepProjection<'a, O> {
     }
 
     /// Compute the gates of the units of `panels`, for the active ones among the time steps `times` of the batch rows
-    /// `rows`.
-    /// `to(step, row, group)` is the address of a group of gates; `step` counts from the first of `times`.
+    /// `rows`. `to(step, row, group)` is the address of a group of gates; `step` counts from the first of `times`.
     ///
     /// # Safety
     /// Rows, steps and panels must be within the sizes, and the weights packed. `operands` must have room for all rows

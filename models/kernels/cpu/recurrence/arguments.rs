@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::sequence::{Sequence, Zoneout};
 use super::shape::SequenceShape;
 
-/// The numbers that a recurrence reads, beside the gates and the [`Sequence`].
+/// The arrays that a recurrence reads, besides the input and the [`Sequence`].
 #[derive(Clone, Copy)]
 pub(crate) struct RecurrenceInputs<'a, E> {
     /// (gates * hidden, output).

@@ -1,4 +1,4 @@
-//! The input's part of the gates, a few steps at a time: what is computed is read while it is in the cache.
+//! The input's part of the gates, a few steps at a time, so that it is read while it is in the cache.
 
 use std::ops::Range;
 

@@ -56,11 +56,11 @@ impl Plan {
     /// Return the number of steps whose input's part of the gates is computed at a time, right before they are needed;
     /// `None` for all of them in advance.
     ///
-    /// A chunk pays if a worker's part of both matrices of weights stays in its cache, and the gates of all steps would
-    /// not.
+    /// Chunks are faster if a worker's part of both matrices of weights stays in its cache and the gates of all steps
+    /// would not.
     pub(super) fn chunk_steps<O: Operand>(&self, shape: SequenceShape, input: usize) -> Option<usize> {
         let SequenceShape { batch, time, hidden, output, gates } = shape;
-        // Of f32, chunks are not measured.
+        // Chunks have not been measured in f32.
         let is_narrow = size_of::<O>() < size_of::<O::Sum>();
         let shares = |of_units: bool| if of_units != self.splits_batch { self.workers } else { 1 };
         let weights = gates * hidden * (output + input) * size_of::<O>() / shares(true);

@@ -31,7 +31,7 @@ pub struct AvxVnniToken(());
 
 /// An instruction set of this processor. Only the functions of this type make one, after they have found it.
 ///
-/// Some differ from AVX-512 or AVX2 in nothing but products whose operands are in bf16 or int8.
+/// Some differ from AVX-512 or AVX2 only in products of bf16 or int8.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Isa {

@@ -9,8 +9,9 @@
 //! sigmoid is never less than 1.6e-38.
 //!
 //! The short functions have the digits that an operand in bf16 keeps, and some more: a relative error of at most 2^-13,
-//! a sixteenth of the last place of a bf16, in half the time. Two exceptions at the ends of the range: the short
-//! sigmoid is never less than 4.7e-38, and the short tanh never more than 1 - 2^-15 in magnitude.
+//! a sixteenth of the last place of a bf16, over the same values in this file's tests. They take less time. Two
+//! exceptions at the ends of the range: the short sigmoid is never less than 4.7e-38, and the short tanh never more
+//! than 1 - 2^-15 in magnitude.
 
 use pulp::Simd;
 
@@ -89,7 +90,7 @@ pub(super) fn tanh_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// Compute `1 / x` for `x` in 1..=2^125, with a relative error of at most 2^-17 and never more than the exact value.
 ///
 /// A float's bits grow almost as its logarithm, so a constant minus the bits of `x` is a first guess, at most 5.1 %
-/// off; each step of Newton's method squares the error. Three times faster than a division.
+/// off; each step of Newton's method squares the error. It is faster than a division.
 #[inline(always)]
 fn short_reciprocal<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let one = simd.splat_f32s(1.);

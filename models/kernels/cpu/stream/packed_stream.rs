@@ -11,7 +11,7 @@ use super::layer::{StreamLayer, StreamStep};
 use super::linear::StreamLinear;
 use super::rows::{StreamRows, SumRows};
 
-/// Recurrent layers, and linear layers behind them if there is a decoder, that read one step after another.
+/// Recurrent layers, and linear layers after them if there is a decoder, that read one step after another.
 pub(crate) struct PackedStream<O: Operand> {
     isa: Isa,
     layers: Vec<StreamLayer<O>>,

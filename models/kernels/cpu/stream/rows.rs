@@ -29,7 +29,7 @@ pub(super) fn alternating(
     std::iter::from_fn(move || if current == 0 { panels.next() } else { panels.next_back() })
 }
 
-/// Rows of sums, each `width` behind the one before.
+/// Rows of sums, each `width` elements after the one before.
 #[derive(Clone, Copy)]
 pub(super) struct SumRows<E> {
     pub(super) start: *const E,

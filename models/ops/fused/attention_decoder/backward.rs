@@ -23,7 +23,7 @@ struct BackwardWeights<O> {
     query: Option<PackedMatrix<O>>,
 }
 
-/// Gradients of one row of the batch after another.
+/// The gradients of all operands, each in the order of the rows of the batch.
 struct DecoderGradients<E> {
     /// Of the input's part of the gates, (batch, target, gates).
     x: Vec<E>,

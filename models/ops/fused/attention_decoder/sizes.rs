@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::steps::Steps;
 use crate::kernels::cpu::threads;
 
-/// Rows of a worker's share of the batch, at least: products of fewer read their weights for too few.
+/// The least number of rows of a worker's share: with fewer, a product is bound by reading its weights.
 const MIN_ROWS: usize = 8;
 
 /// The sizes of a batch and a decoder.

@@ -131,7 +131,7 @@ impl Interpreter<'_> {
     }
 }
 
-/// Check the inputs of a recurrent operator behind its weights: lengths and initial states of zero or of the caller, of
+/// Check the inputs of a recurrent operator after its weights: lengths and initial states of zero or of the caller, of
 /// as many numbers as there are `units`.
 fn check_inputs(call: &Call<'_>, units: Option<usize>) -> Result<(), String> {
     let is_input = |flow: &Flow| matches!(flow.content, Content::Input | Content::State);

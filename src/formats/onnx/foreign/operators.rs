@@ -168,7 +168,7 @@ fn reduce(call: &Call<'_>) -> Outcome {
     }))
 }
 
-/// Pooling reduces all dimensions behind the first two.
+/// Pooling reduces all dimensions after the first two.
 fn pool(call: &Call<'_>) -> Outcome {
     let flow = call.flow(0)?;
     let operator = if call.node.op_type() == "GlobalMaxPool" { "ReduceMax" } else { "ReduceMean" };
