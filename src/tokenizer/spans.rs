@@ -23,7 +23,7 @@ impl Tokenizer {
 
     /// A text that is cut after the part of each of its `count` tokens; the pieces join to the text. Text between parts
     /// belongs to the token after it, and what follows the last part to the last token.
-    pub(crate) fn divided<'t>(&self, text: &'t str, count: usize) -> Vec<&'t str> {
+    pub fn divided<'t>(&self, text: &'t str, count: usize) -> Vec<&'t str> {
         let ends = self.parts(text).unwrap_or_default().into_iter().map(|part| match part {
             "" => 0, // perhaps no part of the text
             part => part.as_ptr() as usize - text.as_ptr() as usize + part.len(),

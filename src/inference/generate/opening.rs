@@ -42,7 +42,7 @@ impl TypedPrompt {
 
     /// The part of the prompt, as it is shown, that each token stands for. The parts join to the prompt, unless it has
     /// no token.
-    pub(crate) fn parts(&self, tokenizer: &Tokenizer) -> Vec<String> {
+    pub fn parts(&self, tokenizer: &Tokenizer) -> Vec<String> {
         if tokenizer.scheme() == Scheme::Word {
             let mut decoder = tokenizer.decoder();
             return self.ids().iter().map(|&id| decoder.push(id)).collect();

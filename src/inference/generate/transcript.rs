@@ -42,7 +42,7 @@ impl<'t> Transcript<'t> {
     }
 
     /// The decoder of its tokens.
-    pub(crate) fn decoder(&self) -> &Decoder<'t> {
+    pub fn decoder(&self) -> &Decoder<'t> {
         &self.decoder
     }
 
