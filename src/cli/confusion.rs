@@ -12,7 +12,7 @@ use super::flags::usage;
 /// Return the confusion matrix of a bundle on the data of the flags.
 pub fn confusion(bundle: &str, args: &DataArgs, compute: &Compute) -> anyhow::Result<Matrix> {
     let Some(data) = args.data.as_deref() else {
-        return Err(usage("--confusion", "needs --data: the records whose classes are counted"));
+        return Err(usage("--confusion", "needs --data, the records to classify"));
     };
     let device = compute.open()?;
     let model = load_model(bundle, &device)?;
@@ -22,7 +22,7 @@ pub fn confusion(bundle: &str, args: &DataArgs, compute: &Compute) -> anyhow::Re
     let (dataset, split) = task.read_split(&spec, split, model.names())?;
     let scores = evaluate(model.network.as_ref(), &dataset, BATCH, task.meter(model.names()), &device)?;
     let Some(classes) = scores.classes else {
-        let problem = format!("{bundle} is {}, which counts no classes; name a classifier", task.model());
+        let problem = format!("{bundle} is {}, which has no classes; name a classifier", task.model());
         return Err(usage("--confusion", problem));
     };
     let title = format!("{bundle} on {data} ({split})");

@@ -15,7 +15,7 @@ use super::number;
 use super::outcome::Outcome;
 use super::read_args::{ReadArgs, announce};
 
-/// Print the texts of a data source: as a model reads them
+/// Print the texts of a data source as a model reads them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The column of --label-column is not printed: the text is the other. Records of each class are split alike, so name it \

@@ -55,8 +55,8 @@ impl DataArgs {
         config.task.completed(spec.clone(), &config.schema).unwrap_or(spec)
     }
 
-    /// The texts of the data, those without a label too. Of records the label column of the training data is not the
-    /// text; the user's must be there.
+    /// The texts of the data, including those without a label. In records, the label column of the training data is
+    /// not read as the text. A label column that the user names must exist.
     ///
     /// # Errors
     /// If the data cannot be read or lacks a column that the user names.
@@ -128,7 +128,7 @@ impl DataArgs {
         self.fractions().check_sequences(spec)
     }
 
-    /// Print the facts about the data that the user should know. Return the split that the user names, or the part of
+    /// Print the notes about the data. Return the split that the user names, or the part of
     /// the training data that was held out; `None` for the usual split.
     ///
     /// # Errors

@@ -39,8 +39,8 @@ Examples:
   rnn eval my-model --data ptb/ --split valid      one split of a folder
   rnn eval lstm-story --data builtin:story --json  built-in data, as JSON
   rnn eval my-classifier --data test.csv           accuracy and more, by class
-  rnn eval my-model --data ptb/ --cache 500        with a memory of words
-  rnn eval my-model --data ptb/ --dynamic          with a model that learns
+  rnn eval my-model --data ptb/ --cache 500        with a neural cache
+  rnn eval my-model --data ptb/ --dynamic          with dynamic evaluation
 
 Figures of a classifier: accuracy; macro_f1, the mean F1 of the classes that occur in the data or among the answers; \
 per_class with precision, recall, f1 and support (0 / 0 is 0); confusion with a row for each true class, in the order \

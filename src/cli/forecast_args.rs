@@ -128,7 +128,7 @@ impl ForecastArgs {
             return spec;
         }
         let before = spec.forecasting.take().unwrap_or_default();
-        let all = self.target.len() == 1 && self.target[0] == "all";
+        let all = self.names_all_targets();
         spec.forecasting = Some(ForecastSpec {
             targets: if all { vec![] } else { self.target.clone() },
             features: self.features.clone(),
@@ -149,6 +149,11 @@ impl ForecastArgs {
             ..before
         });
         spec
+    }
+
+    /// Whether the user asked for all columns by `--target all`.
+    pub fn names_all_targets(&self) -> bool {
+        self.target == ["all"]
     }
 
     /// The first flag that the user gave.

@@ -1,4 +1,4 @@
-//! Lines for the user beside the answer.
+//! Notes to the user on standard error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

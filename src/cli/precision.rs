@@ -7,8 +7,8 @@ use crate::cli::note::note;
 /// The flag of the precision.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct PrecisionArg {
-    /// Digits of the factors of matrix products: f32; bf16, which is faster on processors with AMX or AVX512-BF16; or
-    /// int8, integers with one scale for each row of weights. Parameters and states are in f32 in any case
+    /// Precision of the operands of matrix products: f32; bf16, which is faster on processors with AMX or AVX512-BF16;
+    /// or int8, integers with one scale for each row of weights. Parameters and states are in f32 in any case
     #[arg(long, value_name = "NAME", value_parser = parse, default_value_t = Precision::F32, help_heading = "Compute")]
     precision: Precision,
 }

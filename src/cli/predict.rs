@@ -127,10 +127,7 @@ impl Args {
     fn check_forecast(&self, model: &Model) -> anyhow::Result<()> {
         let is_forecaster = model.config.task.reads_time_series() && !model.config.schema.is_null();
         if let Some(flag) = self.data.given_of_splits().filter(|_| is_forecaster) {
-            return Err(usage(
-                flag,
-                "a forecast goes on from the end of the data; leave it out, or use --at",
-            ));
+            return Err(usage(flag, "a forecast starts at the end of the data; leave it out, or use --at"));
         }
         let given = [("--csv", self.csv), ("--at", self.at.is_some())];
         let task = model.config.task;

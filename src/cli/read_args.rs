@@ -133,7 +133,7 @@ impl ReadArgs {
     }
 }
 
-/// Print the facts about a split of data, or about what training reads, that the user should know.
+/// Print the notes about a split of data, or about what training reads.
 pub fn announce(data: &dyn SplitData, split: Option<Split>) -> anyhow::Result<()> {
     for note in data.notes(split)? {
         note!("{}", flags::translated(&note));

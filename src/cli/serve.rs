@@ -1,7 +1,7 @@
 //! `rnn serve`: bundles behind an HTTP server.
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,19 +44,20 @@ pub struct Args {
     #[arg(long, value_name = "FOLDER")]
     runs: Option<PathBuf>,
 
-    /// Address to listen on; another than a loopback address needs --api-key-file or --no-auth
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    /// IP address to listen on, or localhost; one that other machines reach needs --api-key-file or --no-auth
+    #[arg(long, value_name = "ADDRESS", value_parser = host, default_value = "127.0.0.1")]
     host: IpAddr,
 
     /// Port to listen on; 0 takes any that is free
     #[arg(long, value_name = "N", default_value_t = 8080)]
     port: u16,
 
-    /// File of keys, one a line; requests name one as `Authorization: Bearer KEY`
+    /// File of keys, one a line; lines that begin with # are comments. Requests name a key as `Authorization: Bearer
+    /// KEY`
     #[arg(long, value_name = "FILE", conflicts_with = "no_auth")]
     api_key_file: Option<PathBuf>,
 
-    /// Answer anyone who reaches the address
+    /// Answer requests without a key
     #[arg(long)]
     no_auth: bool,
 
@@ -113,6 +114,14 @@ struct LimitArgs {
     /// Seconds that running requests have after Ctrl-C or SIGTERM
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
     grace: Duration,
+}
+
+/// Parse an IP address, or `localhost`.
+fn host(text: &str) -> Result<IpAddr, String> {
+    match text {
+        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
+        text => text.parse().map_err(|_| "expected an IP address, such as 0.0.0.0, or localhost".to_string()),
+    }
 }
 
 /// Parse a number of texts that are written at a time.
@@ -205,13 +214,13 @@ impl Args {
         let loopback = self.host.is_loopback();
         if !loopback && self.api_key_file.is_none() && !self.no_auth {
             let problem = format!(
-                "{} can be reached from other machines; add --api-key-file FILE, or --no-auth to answer anyone",
+                "{} can be reached from other machines; add --api-key-file FILE, or --no-auth to answer requests without a key",
                 self.host
             );
             return Err(usage("--host", problem));
         }
         if !loopback && self.no_auth {
-            note!("--no-auth: anyone who reaches {} is answered", self.host);
+            note!("--no-auth: every request to {} is answered, without a key", self.host);
         }
         let keys = self.api_key_file.as_deref().map(read_keys).transpose()?.unwrap_or_default();
         let loopback_only = loopback && keys.is_empty();
@@ -245,14 +254,14 @@ fn name(argument: &str, path: &Path) -> String {
     full.file_name().map_or_else(|| argument.to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// The keys of a file, one a line.
+/// The keys of a file, one a line. Lines that begin with `#` are comments.
 fn read_keys(path: &Path) -> anyhow::Result<Vec<String>> {
     let refused = |problem: String| usage("--api-key-file", format!("{}: {problem}", path.display()));
     let text = input::text(path, LARGEST_KEYS).map_err(|error| rnn_zoo::Error::file(path, error))?;
     // Editors on Windows write a byte order mark before the first key.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let keys: Vec<String> =
-        text.lines().map(str::trim).filter(|key| !key.is_empty()).map(String::from).collect();
+    let is_key = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    let keys: Vec<String> = text.lines().map(str::trim).filter(is_key).map(String::from).collect();
     match keys.is_empty() {
         true => Err(refused("holds no key; expected one a line".into())),
         false => Ok(keys),

@@ -22,7 +22,18 @@ pub(super) enum Texts {
     Read(std::vec::IntoIter<String>),
 }
 
+/// The name of standard input in errors.
+pub(super) const STANDARD_INPUT: &str = "standard input";
+
 impl Texts {
+    /// The noun for a text.
+    pub(super) fn unit(&self) -> &'static str {
+        match self {
+            Self::Records(_) => "record",
+            Self::Lines(_) | Self::Read(_) => "line",
+        }
+    }
+
     /// Read at least one text, if there is one, and return whether more may follow.
     pub(super) fn available(&mut self) -> (Vec<String>, Result<bool, Error>) {
         match self {
@@ -57,7 +68,7 @@ pub(super) fn open_lines(file: &str, read: &ReadArgs) -> anyhow::Result<InputLin
         return Err(encoding_of_standard_input());
     }
     Ok(match file {
-        "-" => InputLines::new("standard input", Box::new(std::io::stdin())),
+        "-" => InputLines::new(STANDARD_INPUT, Box::new(std::io::stdin())),
         path => InputLines::new(path, open_text(Path::new(path), encoding, LINES_FORM)?),
     })
 }

@@ -1,4 +1,4 @@
-//! `rnn train`: a named model on the user's data, or a run continued.
+//! `rnn train`: a new run, or a run that is resumed.
 
 mod args;
 mod classes;
@@ -52,8 +52,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn check_tensorboard(folder: &Path, bundle: &Path) -> anyhow::Result<()> {
     let [folder, inside] = [folder, bundle].map(|path| absolute(path).unwrap_or_else(|_| path.to_path_buf()));
     if folder.starts_with(inside) {
-        let problem =
-            format!("lies inside {}, which a save replaces; choose a folder elsewhere", bundle.display());
+        let problem = format!("is inside {}, which a save replaces; choose another folder", bundle.display());
         return Err(usage("--tensorboard", problem));
     }
     Ok(())

@@ -122,12 +122,12 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "N", value_parser = number::seed, default_value_t = 1)]
     pub seed: u64,
 
-    /// Digits of the factors of matrix products: f32 or bf16, which is several times faster on processors with AMX or
-    /// AVX512-BF16; parameters and sums are in f32 either way
+    /// Precision of the operands of matrix products: f32 or bf16, which is several times faster on processors with AMX
+    /// or AVX512-BF16; parameters and sums are in f32 either way
     #[arg(long, value_name = "NAME", value_parser = precision::parse_of_training, default_value_t = Precision::F32, hide_default_value = true)]
     pub precision: Precision,
 
-    /// Digits of gradients on their way between the processes that mpirun started: f32, or bf16 for half the bytes
+    /// Precision of the gradients that the processes of mpirun exchange: f32, or bf16 for half the bytes
     #[arg(long, value_name = "NAME", value_parser = precision::parse_of_training, default_value_t = Precision::F32, hide_default_value = true)]
     reduce: Precision,
 }

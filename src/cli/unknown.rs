@@ -1,4 +1,4 @@
-//! The text in the data of a model that its tokenizer does not know.
+//! Counts of tokens that a model's tokenizer does not know.
 
 use rnn_zoo::data::dataset::Dataset;
 use rnn_zoo::tokenizer::{Tokenizer, Unknown};

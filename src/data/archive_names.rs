@@ -16,7 +16,7 @@ pub(crate) fn test_of(path: &Path) -> Option<PathBuf> {
     Some(path.with_file_name(format!("{name}_TEST.ts")))
 }
 
-/// Whether a path is a training file that its test file stands beside.
+/// Whether a path is a training file with a test file beside it.
 pub(crate) fn is_training_file(path: &Path) -> bool {
     test_of(path).is_some_and(|test| test.exists())
 }

@@ -78,7 +78,7 @@ pub trait Examples: fmt::Debug + Send + Sync {
         &[]
     }
 
-    /// Facts about the examples that the user should know, each one line.
+    /// Notes for the user about the examples, each one line.
     fn notes(&self) -> &[String] {
         &[]
     }

@@ -1,10 +1,9 @@
 //! Sentences with tags in train, valid and test: one column file, or a folder with a file for each.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::column_file::{ColumnFile, ColumnOptions, has_extension, looks_like_columns};
-use super::divided::{Divided, VALID_NAMES, find, names_of};
+use super::divided::{Divided, find, names_of};
 use super::source::Source;
 use crate::hub::{self, Endpoint};
 use crate::{Error, Result};
@@ -75,18 +74,11 @@ pub fn open(source: &Source, options: &ColumnOptions) -> Result<Divided<ColumnFi
 }
 
 fn open_folder(folder: &Path, options: &ColumnOptions) -> Result<Divided<ColumnFile>> {
-    let open = |names: &[&str]| {
-        let found = find(folder, names, &ALL_EXTENSIONS)?;
-        found.map(|path| ColumnFile::open(&path, options)).transpose()
-    };
-    let train = open(&["train"])?.ok_or_else(|| {
+    let found = Divided::in_folder(folder, &ALL_EXTENSIONS, |path| ColumnFile::open(path, options))?;
+    found.ok_or_else(|| {
         let names = names_of("train", &ALL_EXTENSIONS);
         Error::file(folder, format!("has no training file ({names}); a folder of column files needs one"))
-    })?;
-    let valid = open(&VALID_NAMES)?;
-    let tests: BTreeMap<String, ColumnFile> =
-        open(&["test"])?.into_iter().map(|file| ("test".to_string(), file)).collect();
-    Ok(Divided::folder(folder, train, valid, tests))
+    })
 }
 
 #[cfg(test)]

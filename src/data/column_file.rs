@@ -2,7 +2,7 @@
 //!
 //! Columns are separated by tabs if the first row holds a tab, otherwise by blanks. Each row has as many columns as the
 //! first. A line that begins with `-DOCSTART-` or `#begin document`, `#end document` or, as the first line of a
-//! sentence, with `# id `, is no row. Other lines that begin with `#` are rows, because `#` is also a word.
+//! sentence, with `# id `, is not a row. Other lines that begin with `#` are rows, because `#` is also a word.
 //!
 //! A file is read as CoNLL-U if its extension is `.conllu`, or if its first row has ten columns with tabs and the first
 //! is a number. Then every line that begins with `#` is a comment, and the rows of multiword tokens (`1-2`) and empty
@@ -16,6 +16,7 @@ use super::compose::composed;
 use super::divided::{Items, ItemsOf};
 use super::encoding::Encoding;
 use super::numbered_lines::{NumberedLine, NumberedLines};
+use super::until_error::until_error;
 use super::utf8_file::Utf8File;
 use crate::listing::thousands;
 use crate::{Error, Result};
@@ -104,9 +105,10 @@ impl ColumnFile {
         Ok(Self { file, layout, sentences: OnceLock::new() })
     }
 
-    /// The sentences in order, read as they are asked for. After an error there are no more.
-    pub fn sentences(&self) -> Sentences {
-        Sentences { lines: NumberedLines::new(&self.file), layout: self.layout.clone(), done: false }
+    /// The sentences in order, read lazily. After an error there are no more.
+    pub fn sentences(&self) -> ItemsOf<Sentence> {
+        let mut rows = Rows { lines: NumberedLines::new(&self.file), layout: self.layout.clone() };
+        Box::new(until_error(move || rows.sentence()))
     }
 }
 
@@ -118,7 +120,7 @@ impl Items for ColumnFile {
     }
 
     fn items(&self) -> Result<ItemsOf<Sentence>> {
-        Ok(Box::new(self.sentences()))
+        Ok(self.sentences())
     }
 
     fn count(&self) -> Result<u64> {
@@ -321,16 +323,15 @@ fn counted(columns: usize) -> String {
     format!("{columns} column{}", if columns == 1 { "" } else { "s" })
 }
 
-/// The sentences of a file.
-#[derive(Debug)]
-pub struct Sentences {
+/// The rows of a file.
+struct Rows {
     lines: NumberedLines,
     layout: Layout,
-    done: bool,
 }
 
-impl Sentences {
-    fn read(&mut self) -> Result<Option<Sentence>> {
+impl Rows {
+    /// Read the rows of the next sentence; `None` after the last.
+    fn sentence(&mut self) -> Result<Option<Sentence>> {
         let mut sentence = Sentence::default();
         while let Some(line) = self.lines.next().transpose()? {
             let is_first = sentence.words.is_empty();
@@ -344,19 +345,6 @@ impl Sentences {
             }
         }
         Ok((!sentence.words.is_empty()).then_some(sentence))
-    }
-}
-
-impl Iterator for Sentences {
-    type Item = Result<Sentence>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let sentence = self.read().transpose();
-        self.done = !matches!(sentence, Some(Ok(_)));
-        sentence
     }
 }
 

@@ -102,7 +102,7 @@ impl Corpus {
         }
     }
 
-    /// A hash of a single file, to tell the training data of a model; `None` for other sources.
+    /// A hash of a single file, to recognise the training data of a model; `None` for other sources.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -129,7 +129,7 @@ impl Corpus {
         Ok(Split::All)
     }
 
-    /// Facts that a user should know about the files of a split, or about those that training reads if it is `None`:
+    /// Notes for the user about the files of a split, or about those that training reads if it is `None`:
     /// encodings and delimiters that were assumed, records that are skipped, data that is held out. Each is one line.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl Corpus {
         }
     }
 
-    /// The pieces of one split, read as they are asked for.
+    /// The pieces of one split, read lazily.
     ///
     /// # Errors
     /// If the file or folder cannot be read or has no such split. Reading can also fail at each piece: for text that

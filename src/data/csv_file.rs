@@ -89,9 +89,7 @@ impl CsvFile {
         let (found, expected, line) = (record.len(), self.names.len(), record.line());
         let advice = match (record.long_quote(), found > expected) {
             (Some((opened, closed)), _) => {
-                format!(
-                    "a quote opens on line {opened} and closes on line {closed}: is it closed in the right place?"
-                )
+                format!("a quote opens on line {opened} and closes on line {closed}: check where it closes")
             }
             (None, true) => format!("quote a field that holds the delimiter `{}`", self.delimiter),
             (None, false) => {

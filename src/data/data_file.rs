@@ -17,7 +17,7 @@ pub trait DataFile: Debug + Send + Sync {
     /// The column that the text is read from; `None` for running text.
     fn text_column(&self) -> Option<&str>;
 
-    /// Facts that a user should know: an encoding or delimiter that was assumed, records that are skipped.
+    /// Notes for the user: an encoding or delimiter that was assumed, records that are skipped.
     ///
     /// # Errors
     /// If the file cannot be read, or has too few complete records.
@@ -29,7 +29,7 @@ pub trait DataFile: Debug + Send + Sync {
     /// If the file cannot be read.
     fn has(&self, split: Split, division: Division) -> Result<bool>;
 
-    /// The pieces of a split, in the order of the file, read as they are asked for.
+    /// The pieces of a split, in the order of the file, read lazily.
     ///
     /// # Errors
     /// If the file cannot be read. Reading can also fail at each piece, for text that is not UTF-8 and records that

@@ -71,7 +71,7 @@ impl Dataset {
         }
     }
 
-    /// Facts about the data that the user should know, each one line.
+    /// Notes for the user about the data, each one line.
     pub fn notes(&self) -> &[String] {
         match self {
             Self::Stream { .. } => &[],

@@ -82,7 +82,7 @@ impl Directory {
         split != Split::Valid || self.valid.is_some()
     }
 
-    /// Whether the training file gives up a fraction for validation.
+    /// Whether a fraction of the training file is held out for validation.
     fn gives_up(&self, Division { fractions, rule, .. }: Division) -> bool {
         self.valid.is_none() && rule == SplitRule::Drawn && fractions.valid > 0.
     }
@@ -174,7 +174,7 @@ fn find(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
     let mut found = files.map(|file| folder.join(file)).filter(|path| path.exists());
     let (first, second) = (found.next(), found.next());
     if let (Some(first), Some(second)) = (&first, second) {
-        let problem = format!("stands beside {}; keep one of them", second.display());
+        let problem = format!("exists beside {}; keep one of them", second.display());
         return Err(Error::file(first, problem));
     }
     Ok(first)

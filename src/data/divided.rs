@@ -1,7 +1,7 @@
 //! Data in train, valid and test: one file, of which a draw sets records aside, or a folder with a file for each.
 //!
 //! The draw is that of records (see [`SplitRule::Drawn`](super::SplitRule::Drawn)) with a single class: it depends on
-//! the number of items alone. A folder without a validation file gives up a fraction of its training file.
+//! the number of items alone. A folder without a validation file holds out a fraction of its training file.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -11,13 +11,14 @@ use super::draw::{Draw, Quotas};
 use super::fingerprint::fingerprint;
 use super::fractions::Fractions;
 use super::source::Split;
+use super::until_error::UntilError;
 use crate::listing::listed;
 use crate::{Error, Result};
 
 /// The names of a validation file, without extension.
 pub(super) const VALID_NAMES: [&str; 4] = ["valid", "validation", "val", "dev"];
 
-/// Items, read as they are asked for. After an error there are no more.
+/// Items, read lazily. After an error there are no more.
 pub type ItemsOf<T> = Box<dyn Iterator<Item = Result<T>> + Send>;
 
 /// A file, or files that belong together, of items: sentences, or pairs of lines.
@@ -40,7 +41,7 @@ pub trait Items: Debug + Send + Sync {
     /// If an item cannot be read.
     fn count(&self) -> Result<u64>;
 
-    /// Facts that a user should know, each as one line after the name of the file: an encoding that was assumed, lines
+    /// Notes for the user, each as one line after the name of the file: an encoding that was assumed, lines
     /// that are skipped.
     ///
     /// # Errors
@@ -99,6 +100,23 @@ impl<F: Items> Divided<F> {
         Self { path: path.to_path_buf(), train, valid, tests, is_folder: true, fractions }
     }
 
+    /// A folder with `train`, and perhaps `valid` and `test`, each a file with one of `extensions` that `open` opens;
+    /// `None` without `train`.
+    ///
+    /// # Errors
+    /// If there are two files for one split, and errors of `open`.
+    pub(super) fn in_folder(
+        folder: &Path,
+        extensions: &[&str],
+        open: impl Fn(&Path) -> Result<F>,
+    ) -> Result<Option<Self>> {
+        let opened = |names: &[&str]| find(folder, names, extensions)?.map(|path| open(&path)).transpose();
+        let Some(train) = opened(&["train"])? else { return Ok(None) };
+        let valid = opened(&VALID_NAMES)?;
+        let tests = opened(&["test"])?.into_iter().map(|file| ("test".to_string(), file)).collect();
+        Ok(Some(Self::folder(folder, train, valid, tests)))
+    }
+
     /// Set the fractions that are held out; without effect on a folder with a validation file.
     ///
     /// # Errors
@@ -142,7 +160,7 @@ impl<F: Items> Divided<F> {
         Ok(Split::All)
     }
 
-    /// A hash of a single file, to tell the training data of a model; `None` for a folder.
+    /// A hash of a single file, to recognise the training data of a model; `None` for a folder.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -187,7 +205,7 @@ impl<F: Items> Divided<F> {
         Ok(Box::new(UntilError::new(selected)))
     }
 
-    /// Facts that a user should know about the files of a split, or about those that training reads if it is `None`.
+    /// Notes for the user about the files of a split, or about those that training reads if it is `None`.
     /// Each is one line.
     ///
     /// # Errors
@@ -269,27 +287,6 @@ impl<F: Items> Divided<F> {
     }
 }
 
-/// Iterator that ends after the first error.
-pub(super) struct UntilError<I>(Option<I>);
-
-impl<I> UntilError<I> {
-    pub(super) fn new(items: I) -> Self {
-        Self(Some(items))
-    }
-}
-
-impl<T, I: Iterator<Item = Result<T>>> Iterator for UntilError<I> {
-    type Item = Result<T>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let next = self.0.as_mut()?.next();
-        if !matches!(next, Some(Ok(_))) {
-            self.0 = None;
-        }
-        next
-    }
-}
-
 /// The one file in `folder` called one of `names`, with one of the extensions.
 ///
 /// # Errors
@@ -299,7 +296,7 @@ pub(super) fn find(folder: &Path, names: &[&str], extensions: &[&str]) -> Result
     let found: Vec<PathBuf> = files.map(|file| folder.join(file)).filter(|path| path.exists()).collect();
     match found.as_slice() {
         [first, second, ..] => {
-            let problem = format!("stands beside {}; keep one of them", second.display());
+            let problem = format!("exists beside {}; keep one of them", second.display());
             Err(Error::file(first, problem))
         }
         _ => Ok(found.into_iter().next()),

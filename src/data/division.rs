@@ -14,7 +14,7 @@ pub enum SplitRule {
     Tail,
     /// Records drawn at random, the same share of each class. The draw depends on the file alone, not on the seed of
     /// a run, so that runs are compared on the same records. Records without text or label are skipped; a folder
-    /// without a validation file gives up a fraction of its training file.
+    /// without a validation file holds out a fraction of its training file.
     Drawn,
 }
 

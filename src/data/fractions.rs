@@ -31,7 +31,7 @@ impl Default for Fractions {
 
 impl Fractions {
     /// The fractions of a source where the user names none: the default, and 10 % for the validation of a folder
-    /// or of a training file that brings its test file along.
+    /// or of a training file with a test file beside it.
     pub fn of(source: &Source) -> Self {
         let usual = Self::default();
         match source {

@@ -35,7 +35,7 @@ pub(super) fn is_jsonl(path: &Path) -> bool {
 /// as names.
 ///
 /// # Errors
-/// If the file cannot be read, a line is no object, or a field holds a list or an object.
+/// If the file cannot be read, a line is not an object, or a field holds a list or an object.
 pub(super) fn read(path: &Path, encoding: Option<Encoding>) -> Result<(Vec<String>, Vec<LineAndFields>)> {
     let mut objects = Objects::open(Utf8File::open(path, encoding)?);
     let mut names: Vec<String> = vec![];
@@ -69,7 +69,7 @@ pub(super) fn read(path: &Path, encoding: Option<Encoding>) -> Result<(Vec<Strin
     Ok((names, rows))
 }
 
-/// The text of a value; the kind of one that is no text.
+/// The text of a value; the kind of one that is not text.
 fn text(value: &Value) -> Result<String, &'static str> {
     match value {
         Value::Null => Ok(String::new()),

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
 use super::file_reader::FileReader;
-use super::piece::Piece;
+use super::piece::{Piece, Pieces};
+use super::until_error::until_error;
 use crate::tokenizer::{End, character};
 use crate::{Error, Result};
 
@@ -22,14 +23,18 @@ pub(super) struct Lines {
     buffer: Vec<u8>,
     /// The end of a last line that has no line end.
     last: End,
-    done: bool,
 }
 
 impl Lines {
     /// The lines that `reader` reads from byte `offset` of the file at `path` on. `last` is the end of a last line
     /// without line end.
     pub fn new(reader: BufReader<FileReader>, path: PathBuf, offset: u64, last: End) -> Self {
-        Self { reader, path, offset, buffer: Vec::new(), last, done: false }
+        Self { reader, path, offset, buffer: Vec::new(), last }
+    }
+
+    /// The lines in order. After an error there are no more.
+    pub fn pieces(mut self) -> Pieces {
+        Box::new(until_error(move || self.advance()))
     }
 
     fn advance(&mut self) -> Result<Option<Piece>> {
@@ -89,19 +94,6 @@ impl Lines {
         let place = self.offset + place as u64;
         let problem = "is not UTF-8 text; expected text, or another encoding that option `encoding` names";
         Error::file(&self.path, format!("byte {place} {problem}"))
-    }
-}
-
-impl Iterator for Lines {
-    type Item = Result<Piece>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let piece = self.advance().transpose();
-        self.done = !matches!(piece, Some(Ok(_)));
-        piece
     }
 }
 

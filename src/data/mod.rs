@@ -11,14 +11,14 @@
 //! Examples   independent sequences                example.rs
 //! TokenPairs texts with translations              pairs.rs
 //! Series     numeric series with classes          labelled_series/, archive_names.rs
-//! TimeSeries series to forecast                    time_series/, table_rows.rs, numbers.rs
+//! TimeSeries series to forecast                   time_series/, table_rows.rs, numbers.rs
 //! Vectors    word vectors of GloVe and word2vec   vectors.rs
 //! Weighted   examples of weighted classes         weighted.rs
 //! Named      examples with names                  named.rs
 //! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs, share.rs
 //! Divided    sentences with tags, or pairs of     divided.rs; column_corpus.rs, column_file.rs, column.rs;
-//!            lines, in train, valid and test      parallel_text.rs, pair_table.rs
-//! SplitData  any of these, in splits            split_data.rs
+//!            lines, in train, valid and test      parallel_text.rs, pair_table.rs, until_error.rs
+//! SplitData  any of these, in splits              split_data.rs
 //! ```
 //!
 //! No whole file is held in memory: text is read piece by piece, and the tokens of a large split are written to a
@@ -75,6 +75,7 @@ pub mod tagged;
 mod text_file;
 pub mod time_series;
 pub mod tokens;
+mod until_error;
 mod utf8_file;
 pub mod vectors;
 pub mod weighted;

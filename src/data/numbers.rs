@@ -7,7 +7,7 @@ const MISSING: [&str; 6] = ["", "?", "nan", "na", "n/a", "null"];
 /// `false`.
 ///
 /// # Errors
-/// If the text is no number, or the number is infinite. The error is the problem, without its place.
+/// If the text is not a number, or the number is infinite. The error is the problem, without its place.
 pub(super) fn value(text: &str) -> Result<f64, String> {
     let text = text.trim();
     if is_missing(text) {

@@ -3,12 +3,11 @@
 //! Records are divided without regard to the target: each is a class of its own for [`Corpus`](super::Corpus), which
 //! could set none aside.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use super::data_file::DataFile;
-use super::divided::{Divided, Items, ItemsOf, VALID_NAMES, find, names_of};
+use super::divided::{Divided, Items, ItemsOf, names_of};
 use super::division::{Division, SplitRule};
 use super::formats;
 use super::fractions::Fractions;
@@ -35,7 +34,7 @@ struct PairTable {
 /// that of the targets.
 ///
 /// # Errors
-/// If a file cannot be fetched or read, is no table or has no such columns; if the label column is not named; if the
+/// If a file cannot be fetched or read, is not a table or has no such columns; if the label column is not named; if the
 /// folder has no training file or two files for one split; and for built-ins.
 pub fn open(source: &Source, options: &ReadOptions) -> Result<Divided<PairFile>> {
     match source {
@@ -56,18 +55,11 @@ fn open_folder(folder: &Path, options: &ReadOptions) -> Result<Divided<PairFile>
     let extensions: Vec<&str> = formats::extensions()
         .filter(|extension| formats::has_columns(Path::new(&format!("a.{extension}"))))
         .collect();
-    let open = |names: &[&str]| {
-        let found = find(folder, names, &extensions)?;
-        found.map(|path| open_file(&path, options)).transpose()
-    };
-    let train = open(&["train"])?.ok_or_else(|| {
+    let found = Divided::in_folder(folder, &extensions, |path| open_file(path, options))?;
+    found.ok_or_else(|| {
         let names = names_of("train", &extensions);
         Error::file(folder, format!("has no training file ({names}); a folder of tables needs one"))
-    })?;
-    let valid = open(&VALID_NAMES)?;
-    let tests: BTreeMap<String, PairFile> =
-        open(&["test"])?.into_iter().map(|file| ("test".to_string(), file)).collect();
-    Ok(Divided::folder(folder, train, valid, tests))
+    })
 }
 
 fn open_file(path: &Path, options: &ReadOptions) -> Result<PairFile> {

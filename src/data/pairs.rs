@@ -37,7 +37,7 @@ impl TokenPairs {
         self.texts.push(texts);
     }
 
-    /// Add a fact that the user should know.
+    /// Add a note for the user.
     pub fn note(&mut self, note: String) {
         self.notes.push(note);
     }

@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 use super::divided::{Divided, Items, ItemsOf, VALID_NAMES, find};
 use super::encoding::Encoding;
 use super::numbered_lines::NumberedLines;
+use super::until_error::until_error;
 use super::utf8_file::Utf8File;
 use crate::listing::{listed, thousands};
 use crate::{Error, Result};
@@ -171,9 +172,11 @@ fn no_train(folder: &Path, languages: &Languages) -> Error {
 }
 
 impl ParallelFiles {
-    fn lines(&self) -> PairLines {
+    /// The lines of the two files side by side, the empty ones too. After an error there are no more.
+    fn lines(&self) -> ItemsOf<TextPair> {
         let [source, target] = [&self.source, &self.target].map(NumberedLines::new);
-        PairLines { source, target, done: false }
+        let mut lines = PairLines { source, target };
+        Box::new(until_error(move || lines.read()))
     }
 }
 
@@ -202,11 +205,10 @@ impl Items for ParallelFiles {
     }
 }
 
-/// The lines of two files side by side, the empty ones too. After an error there are no more.
+/// A reader of two files side by side.
 struct PairLines {
     source: NumberedLines,
     target: NumberedLines,
-    done: bool,
 }
 
 impl PairLines {
@@ -240,19 +242,6 @@ impl PairLines {
             thousands(target)
         );
         Ok(Error::file(self.source.path(), problem))
-    }
-}
-
-impl Iterator for PairLines {
-    type Item = Result<TextPair>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let pair = self.read().transpose();
-        self.done = !matches!(pair, Some(Ok(_)));
-        pair
     }
 }
 

@@ -34,7 +34,7 @@ impl ReadOptions {
         self.refuse_delimiter(source)
     }
 
-    /// Return an error if a delimiter was given for `source`, which is no table.
+    /// Return an error if a delimiter was given for `source`, which is not a table.
     pub(super) fn refuse_delimiter(&self, source: &str) -> Result<()> {
         match self.delimiter {
             Some(_) => {

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::iter;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,12 +12,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::class_names;
 use super::compose::composed;
 use super::data_file::DataFile;
-use super::divided::UntilError;
 use super::division::{Division, SplitRule};
 use super::draw::{Draw, Quotas};
 use super::fractions::{Fractions, records_in};
 use super::piece::{Piece, Pieces};
 use super::source::Split;
+use super::until_error::until_error;
 use crate::listing::thousands;
 use crate::tokenizer::End;
 use crate::{Error, Result};
@@ -34,7 +33,7 @@ pub(super) trait RecordFormat: Debug + Send + Sync {
     /// The name of the column that the label is read from, if there is one.
     fn label_column(&self) -> Option<&str>;
 
-    /// Facts that a user should know about the file.
+    /// Notes for the user about the file.
     fn notes(&self) -> Vec<String>;
 
     /// A reader at the first record.
@@ -279,7 +278,7 @@ fn gap(piece: &Piece, labelled: bool) -> Option<Gap> {
 
 /// The records from here on, up to the first error.
 fn pieces(mut records: Box<dyn Records>) -> impl Iterator<Item = Result<Piece>> + Send {
-    UntilError::new(iter::from_fn(move || records.read().transpose()))
+    until_error(move || records.read())
 }
 
 /// A number of records and the verb, as in `1 has` and `2 have`.

@@ -17,13 +17,13 @@ pub trait SplitData {
     /// If a file cannot be read.
     fn held_out(&self) -> Result<Split>;
 
-    /// A hash of a single file, to tell the training data of a model; `None` for other sources.
+    /// A hash of a single file, to recognise the training data of a model; `None` for other sources.
     ///
     /// # Errors
     /// If the file cannot be read.
     fn fingerprint(&self) -> Result<Option<String>>;
 
-    /// Facts that a user should know about the files of a split, or about those that training reads if it is `None`.
+    /// Notes for the user about the files of a split, or about those that training reads if it is `None`.
     /// Each is one line.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl SplitData for TimeSeriesCorpus {
         self.fingerprint()
     }
 
-    /// The facts about all splits, which are of one table.
+    /// The notes about all splits, which are of one table.
     fn notes(&self, _split: Option<Split>) -> Result<Vec<String>> {
         Ok(self.notes())
     }

@@ -93,8 +93,8 @@ impl TableRows {
         unique(&self.path, &names, at).map(drop)
     }
 
-    /// Whether the first row of a delimited table seems to be no header: from column `first` on, it has numbers alone,
-    /// which do not ascend by equal steps as numbers of columns do.
+    /// Whether the first row of a delimited table does not seem to be a header: from column `first` on, it has numbers
+    /// alone, which do not ascend by equal steps as numbers of columns do.
     pub(super) fn lacks_header(&self, first: usize) -> bool {
         let names = self.names.get(first..).unwrap_or_default();
         let end = names.iter().rposition(|name| !name.trim().is_empty()).map_or(0, |last| last + 1);
@@ -133,7 +133,7 @@ impl TableRows {
     /// The number in column `at` of the row at place `row`; NaN if it is missing.
     ///
     /// # Errors
-    /// If the text is no finite number; the error has the line and the column.
+    /// If the text is not a finite number; the error has the line and the column.
     pub(super) fn number(&self, row: usize, at: usize) -> Result<f64> {
         let (line, fields) = &self.rows[row];
         numbers::value(&fields[at]).map_err(|text| {

@@ -188,6 +188,6 @@ impl DataFile for TextFile {
         let range = range.map_err(|error| Error::file(self.file.path(), error))?;
         let last = if range.end == self.end { End::Line } else { End::None };
         let reader = self.reader(range.clone());
-        Ok(Box::new(Lines::new(reader, self.file.path().to_path_buf(), range.start, last)))
+        Ok(Lines::new(reader, self.file.path().to_path_buf(), range.start, last).pieces())
     }
 }

@@ -63,7 +63,7 @@ impl Vectors {
 
 /// The lines of a file of vectors.
 struct VectorReader {
-    /// The first line, if it is no header.
+    /// The first line, if it is not a header.
     first: Option<NumberedLine>,
     lines: NumberedLines,
     width: usize,

@@ -89,7 +89,7 @@ impl Model {
         Error::Unsuited { model: self.name.clone(), problem: problem.into() }
     }
 
-    /// An error about a result of the model, under the name that the user knows it by.
+    /// An error about a result of the model, under the name that the user gave it.
     pub(crate) fn failed(&self, problem: impl Into<String>) -> Error {
         Error::file(&self.name, problem.into())
     }

@@ -86,8 +86,8 @@ enum ScoredEnd {
     Record,
     /// A line end in running text.
     Line,
-    /// None: the model was trained on running text, and its vocabulary knows no line end. The end token was no target
-    /// of its training, so its score means nothing.
+    /// None: the model was trained on running text, and its vocabulary has no line end. The end token was not a target
+    /// in training, so its score means nothing.
     None,
 }
 

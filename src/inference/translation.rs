@@ -36,8 +36,8 @@ impl<'m> Translation<'m> {
         Ok(Self { model, vocabularies: Vocabularies::of(model.names())?, options })
     }
 
-    /// Answer texts, in their order: a text that is empty or blank by an empty one. Also return facts about the texts
-    /// that the user should know.
+    /// Answer texts, in their order: a text that is empty or blank by an empty one. Also return notes for the user
+    /// about the texts.
     ///
     /// # Errors
     /// If an output is NaN or infinite, and errors from candle.

@@ -1,4 +1,4 @@
-//! Who may ask: keys, hosts, origins. Headers that protect the page.
+//! Access control: keys, hosts, origins. Headers that protect the page.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -11,7 +11,7 @@ use subtle::{Choice, ConstantTimeEq};
 use super::options::Access;
 use super::problem::Problem;
 
-/// The page runs its own scripts only, and shows in no frame of another page.
+/// The page runs its own scripts only, and no other page can frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -26,7 +26,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::VARY, "origin"),
 ];
 
-/// Refuse requests that may not ask, and add headers to every answer.
+/// Refuse requests without access, and add headers to every answer.
 pub(super) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let origin = allowed_origin(&access, request.headers());
     let checked = check_host(&access, request.headers()).and_then(|()| match &origin {
@@ -62,7 +62,7 @@ pub(super) async fn require_key(State(access): State<Arc<Access>>, request: Requ
     Problem::request(StatusCode::UNAUTHORIZED, problem).into_response()
 }
 
-/// Compare a request's key with all keys, in a time that depends on neither.
+/// Compare a request's key with all keys in constant time.
 fn has_key(access: &Access, headers: &HeaderMap) -> bool {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.as_bytes().split_at_checked(BEARER.len())?;
@@ -88,7 +88,7 @@ fn check_host(access: &Access, headers: &HeaderMap) -> Result<(), Problem> {
     if !access.loopback_only {
         return Ok(());
     }
-    // A request without a name, or with one that is no text, names another machine too.
+    // A request without a name, or with one that is not text, names another machine too.
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
     let name = name.map_or(host, |(name, _)| name);
@@ -98,7 +98,7 @@ fn check_host(access: &Access, headers: &HeaderMap) -> Result<(), Problem> {
     {
         true => Ok(()),
         false => {
-            let problem = "Host: names another machine than this; expected localhost or a loopback address";
+            let problem = "Host: names another machine; expected localhost or a loopback address";
             Err(Problem::request(StatusCode::FORBIDDEN, problem))
         }
     }

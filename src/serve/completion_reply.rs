@@ -10,20 +10,20 @@ use super::problem::Problem;
 use super::token::Token;
 use crate::inference::generate::{Finish, no_candidate};
 
-/// What all objects of an answer have in common.
+/// The fields that all objects of an answer have.
 #[derive(Serialize)]
 pub(super) struct Heading {
     id: String,
     object: &'static str,
     created: u64,
     model: String,
-    /// The seed of the texts, unless they go on with the random numbers of a state.
+    /// The seed of the texts, unless they continue with the random numbers of a state.
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
 }
 
-/// An object of an answer: the whole answer, or an event of a stream. A stream has one for each token, so it is written
-/// without a tree of values between.
+/// An object of an answer: the whole answer, or an event of a stream. A stream has one for each token, so it is
+/// serialised without an intermediate tree of values.
 #[derive(Serialize)]
 pub(super) struct Object<'a> {
     #[serde(flatten)]
@@ -57,6 +57,7 @@ pub(super) struct Sent {
 
 #[derive(Serialize)]
 struct Logprobs {
+    /// The text that each token adds; they join to the text.
     tokens: Vec<String>,
     token_logprobs: Vec<f64>,
     top_logprobs: Vec<BTreeMap<String, f64>>,
@@ -64,17 +65,29 @@ struct Logprobs {
     text_offset: Vec<usize>,
 }
 
-/// A text as far as it has been written.
+/// A text that is being written.
 #[derive(Default)]
 pub(super) struct Choice {
     text: String,
-    /// Tokens that have not been sent, each with the number of characters before it.
-    tokens: Vec<(Token, usize)>,
+    /// Tokens that have not been sent.
+    tokens: Vec<Placed>,
+    /// The end of the text that belongs to no token yet: what a state held back, which the next token takes.
+    tokenless: String,
+    /// The number of characters of all tokens.
     characters: usize,
     /// The sum of the log-probabilities of the tokens written, and their number.
     quality: (f64, usize),
     finish: Option<Finish>,
     state: Option<String>,
+}
+
+/// A token in its text.
+struct Placed {
+    token: Token,
+    /// The text that it adds.
+    text: String,
+    /// The number of characters before it.
+    offset: usize,
 }
 
 impl Heading {
@@ -112,9 +125,18 @@ impl Sent {
 }
 
 impl Choice {
-    /// A text whose answer begins with the tokens of its prompt.
-    pub(super) fn after(prompt: Vec<(Token, usize)>) -> Self {
-        Self { tokens: prompt, ..Self::default() }
+    /// A text whose answer begins with the tokens of its prompt, each with the part of the prompt that it stands for.
+    pub(super) fn after(prompt: Vec<(Token, String)>) -> Self {
+        let mut choice = Self::default();
+        prompt.into_iter().for_each(|(token, text)| choice.place(token, text));
+        choice
+    }
+
+    /// Append a token that adds `text`.
+    fn place(&mut self, token: Token, text: String) {
+        let offset = self.characters;
+        self.characters += text.chars().count();
+        self.tokens.push(Placed { token, text, offset });
     }
 
     /// Add a piece; `echo` tells whether the prompt is part of the text.
@@ -125,14 +147,20 @@ impl Choice {
         if piece.finish == Some(Finish::Failed) {
             return Err(Problem::failure(no_candidate().to_string()));
         }
-        if let Some(token) = piece.token {
+        if let Some(token) = piece.token.as_ref().filter(|_| piece.written) {
             self.quality.0 += token.logprob;
             self.quality.1 += 1;
-            self.tokens.push((token, self.characters));
         }
-        if echo || !piece.is_prompt {
-            self.characters += piece.shown.chars().count();
-            self.text.push_str(&piece.shown);
+        let added = if echo || !piece.is_prompt { piece.shown } else { String::new() };
+        self.text.push_str(&added);
+        match piece.token {
+            Some(token) => {
+                let text = std::mem::take(&mut self.tokenless) + &added;
+                self.place(token, text);
+            }
+            // The text of a prompt is that of its tokens, if it has any.
+            None if piece.is_prompt && !self.tokens.is_empty() => {}
+            None => self.tokenless.push_str(&added),
         }
         self.finish = self.finish.or(piece.finish);
         self.state = self.state.take().or(piece.state);
@@ -153,11 +181,13 @@ impl Choice {
     /// Take the part of it that has not been sent. `logprobs` tells whether tokens are shown.
     pub(super) fn take(&mut self, index: usize, logprobs: bool) -> Sent {
         let tokens = std::mem::take(&mut self.tokens);
+        // Text that belongs to no token yet is sent with the token that takes it.
+        let waits = logprobs && tokens.is_empty() && self.finish.is_none();
         let finish_reason =
             self.finish.map(|finish| if finish == Finish::Length { "length" } else { "stop" });
         Sent {
             index,
-            text: std::mem::take(&mut self.text),
+            text: if waits { String::new() } else { std::mem::take(&mut self.text) },
             logprobs: (logprobs && (!tokens.is_empty() || self.finish.is_some()))
                 .then(|| Logprobs::of(tokens)),
             finish_reason,
@@ -167,11 +197,11 @@ impl Choice {
 }
 
 impl Logprobs {
-    fn of(tokens: Vec<(Token, usize)>) -> Self {
+    fn of(tokens: Vec<Placed>) -> Self {
         let mut shown =
             Self { tokens: vec![], token_logprobs: vec![], top_logprobs: vec![], text_offset: vec![] };
-        for (token, offset) in tokens {
-            shown.tokens.push(token.text);
+        for Placed { token, text, offset } in tokens {
+            shown.tokens.push(text);
             shown.token_logprobs.push(token.logprob);
             shown.top_logprobs.push(token.alternatives.into_iter().collect());
             shown.text_offset.push(offset);

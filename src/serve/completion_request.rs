@@ -11,7 +11,7 @@ const MOST_STOPS: usize = 16;
 /// The most alternatives to a token.
 const MOST_ALTERNATIVES: u64 = 20;
 
-/// The number of tokens if a request does not say; OpenAI's.
+/// The default number of tokens, that of OpenAI's server.
 const USUAL_LENGTH: usize = 16;
 
 /// A request for texts.
@@ -29,7 +29,7 @@ pub(super) struct CompletionRequest {
     pub sampling: Sampling,
     /// The strings that end a text.
     pub stops: Vec<String>,
-    /// The seed; without one, a state goes on with its own random numbers, and other texts get a new seed.
+    /// The seed; without one, a state continues with its own random numbers, and other texts get a new seed.
     pub seed: Option<u64>,
     /// Whether texts begin with the prompt.
     pub echo: bool,
@@ -41,7 +41,7 @@ pub(super) struct CompletionRequest {
     pub stream_usage: bool,
     /// Whether the state of the text is returned.
     pub return_state: bool,
-    /// The state to go on from.
+    /// The state to continue from.
     pub state: Option<String>,
 }
 
@@ -49,7 +49,7 @@ impl CompletionRequest {
     /// Read all fields but `model`.
     pub(super) fn read(mut fields: Fields, limits: &Limits) -> Result<Self, Problem> {
         let fields_of = &mut fields;
-        let prompts = fields_of.texts("prompt", limits.streams)?.unwrap_or_else(|| vec![String::new()]);
+        let prompts = fields_of.texts("prompt", 1, limits.streams)?.unwrap_or_else(|| vec![String::new()]);
         let length = fields_of.whole("max_tokens", 0, limits.length as u64)?;
         let length = length.unwrap_or(USUAL_LENGTH.min(limits.length));
         let n = fields_of.whole("n", 1, limits.streams as u64)?;
@@ -60,7 +60,7 @@ impl CompletionRequest {
             n: n.unwrap_or(1),
             best_of: best_of.or(n).unwrap_or(1),
             sampling: sampling(fields_of)?,
-            stops: fields_of.texts("stop", MOST_STOPS)?.unwrap_or_default(),
+            stops: fields_of.texts("stop", 0, MOST_STOPS)?.unwrap_or_default(),
             seed: fields_of.seed("seed")?,
             echo: fields_of.flag("echo")?,
             logprobs: fields_of.whole("logprobs", 0, MOST_ALTERNATIVES)?,
@@ -98,11 +98,11 @@ impl CompletionRequest {
         if self.stops.iter().any(String::is_empty) {
             return Err(Problem::field(
                 "stop",
-                "the empty text is everywhere; expected a text to end before",
+                "is an empty string; expected strings of at least one character",
             ));
         }
         if self.stream && self.best_of > self.n {
-            let problem = "the best texts are known at their end only; leave it out, or leave out stream";
+            let problem = "needs whole texts to choose from; leave it out, or leave out stream";
             return Err(Problem::field("best_of", problem));
         }
         if self.echoes_tokens() && self.state.is_some() {

@@ -64,7 +64,7 @@ pub(super) async fn complete(
     Ok(response)
 }
 
-/// Hand the texts of a request to the thread of the bundle.
+/// Send the texts of a request to the thread of the bundle.
 async fn begin(
     engine: &Arc<Engine>,
     model: &str,
@@ -126,7 +126,7 @@ async fn echoed(
     prompts: Vec<TypedPrompt>,
     request: &CompletionRequest,
     deadline: Instant,
-) -> Result<(Vec<TypedPrompt>, Vec<Vec<(Token, usize)>>), Problem> {
+) -> Result<(Vec<TypedPrompt>, Vec<Vec<(Token, String)>>), Problem> {
     let Some(count) = request.logprobs.filter(|_| request.echo) else {
         let none = prompts.iter().map(|_| vec![]).collect();
         return Ok((prompts, none));
@@ -194,7 +194,7 @@ impl Writing {
             }
         }
         let object = serde_json::to_vec(&self.heading.object(&chosen, Some(self.usage)));
-        let object = object.map_err(|_| Problem::failure("the answer is no JSON"))?;
+        let object = object.map_err(|_| Problem::failure("the answer cannot be written as JSON"))?;
         Ok(whole_body::answer(object, self.deadline, self.places))
     }
 

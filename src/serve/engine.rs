@@ -6,12 +6,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use rnn_zoo_models::Precision;
 use tokio::sync::Semaphore;
 
-use super::crowd::Crowd;
 use super::job::{Job, Places};
 use super::metrics::BundleMetrics;
 use super::problem::Problem;
 use super::report::report;
 use super::state_token::StateKey;
+use super::text_batch::TextBatch;
 use crate::inference::Model;
 use crate::{Error, Result};
 
@@ -19,28 +19,32 @@ use crate::{Error, Result};
 pub(super) struct Engine {
     /// The model.
     pub model: Arc<Model>,
+    /// When the bundle was written, in seconds since 1970.
+    pub created: u64,
     precision: Precision,
     /// The thread that writes the texts of a language model.
     writer: Option<Writer>,
     /// Places of texts that are written or wait.
     places: Arc<Semaphore>,
-    /// The place of the one request at a time that is no text to write.
+    /// The place of the one request at a time that is not a text to write.
     work: Arc<Semaphore>,
 }
 
-/// The way to the thread of a language model.
+/// The sender of jobs to the thread of a language model.
 struct Writer {
     jobs: Sender<Job>,
     key: Arc<StateKey>,
 }
 
 impl Engine {
-    /// Serve `model`: write at most `streams` texts at a time, and let `queue` more wait.
+    /// Serve `model`, which was written at `created`: write at most `streams` texts at a time, and let `queue` more
+    /// wait.
     ///
     /// # Errors
     /// If the parameters cannot be read again, or the thread cannot be started.
     pub(super) fn start(
         model: Model,
+        created: u64,
         precision: Precision,
         (streams, queue): (usize, usize),
         metrics: BundleMetrics,
@@ -62,7 +66,7 @@ impl Engine {
             }
         };
         let places = Arc::new(Semaphore::new(place_count(streams, queue)));
-        Ok(Self { model, precision, writer, places, work: Arc::new(Semaphore::new(1)) })
+        Ok(Self { model, created, precision, writer, places, work: Arc::new(Semaphore::new(1)) })
     }
 
     /// Take places for `count` texts.
@@ -72,7 +76,7 @@ impl Engine {
         places.map(Arc::new).map_err(|_| Problem::busy())
     }
 
-    /// Return the key of the states of texts. Refuse a model that is no language model.
+    /// Return the key of the states of texts. Refuse a model that is not a language model.
     pub(super) fn state_key(&self) -> Result<Arc<StateKey>, Problem> {
         Ok(Arc::clone(&self.writer()?.key))
     }
@@ -83,7 +87,7 @@ impl Engine {
         self.writer.as_ref().ok_or_else(problem)
     }
 
-    /// Hand texts to the thread.
+    /// Send texts to the thread.
     pub(super) fn write(&self, job: Job) -> Result<(), Problem> {
         self.writer()?
             .jobs
@@ -122,7 +126,7 @@ fn place_count(streams: usize, queue: usize) -> usize {
     streams.saturating_add(queue).min(Semaphore::MAX_PERMITS)
 }
 
-/// Write texts until no one can ask for more.
+/// Write texts until all senders of jobs are dropped.
 fn write_texts(model: &Model, key: &StateKey, streams: usize, jobs: &Receiver<Job>, metrics: &BundleMetrics) {
     // After an error all texts are dropped, which their requests notice, and the next ones begin anew.
     while let Err(error) = write_until_error(model, key, streams, jobs, metrics) {
@@ -137,17 +141,17 @@ fn write_until_error(
     jobs: &Receiver<Job>,
     metrics: &BundleMetrics,
 ) -> Result<()> {
-    // The weights are packed at the first request, so a bundle that no one asks for takes less memory.
+    // The weights are packed at the first request, so a bundle without requests takes less memory.
     let Ok(first) = jobs.recv() else { return Ok(()) };
-    let mut crowd = Crowd::new(model, key, streams, metrics)?;
-    crowd.add(first);
+    let mut batch = TextBatch::new(model, key, streams, metrics)?;
+    batch.add(first);
     loop {
-        if crowd.is_idle() {
+        if batch.is_idle() {
             let Ok(job) = jobs.recv() else { return Ok(()) };
-            crowd.add(job);
+            batch.add(job);
         }
-        jobs.try_iter().for_each(|job| crowd.add(job));
-        crowd.step()?;
+        jobs.try_iter().for_each(|job| batch.add(job));
+        batch.step()?;
     }
 }
 

@@ -70,12 +70,17 @@ impl Fields {
         self.read(name, "a string", |value| value.as_str().map(String::from))
     }
 
-    /// A string, or an array of 1 to `most` strings.
-    pub(super) fn texts(&mut self, name: &'static str, most: usize) -> Result<Option<Vec<String>>, Problem> {
-        let expected = format!("a string, or an array of 1 to {most} strings");
+    /// A string, or an array of at least `least` and at most `most` strings.
+    pub(super) fn texts(
+        &mut self,
+        name: &'static str,
+        least: usize,
+        most: usize,
+    ) -> Result<Option<Vec<String>>, Problem> {
+        let expected = format!("a string, or an array of {least} to {most} strings");
         self.read(name, &expected, |value| match value {
             Value::String(text) => Some(vec![text.clone()]),
-            Value::Array(texts) if (1..=most).contains(&texts.len()) => {
+            Value::Array(texts) if (least..=most).contains(&texts.len()) => {
                 texts.iter().map(|text| text.as_str().map(String::from)).collect()
             }
             _ => None,
@@ -138,7 +143,7 @@ mod tests {
         assert!(message(&fields.seed("seed").unwrap_err()).starts_with("seed: is 1000.0; expected a whole"));
         let stream = message(&fields.flag("stream").unwrap_err());
         assert_eq!(stream, "stream: is \"yes\"; expected true or false");
-        let stop = message(&fields.texts("stop", 4).unwrap_err());
+        let stop = message(&fields.texts("stop", 1, 4).unwrap_err());
         assert_eq!(stop, "stop: is an array of 1; expected a string, or an array of 1 to 4 strings");
         let unknown = message(&fields.end().unwrap_err());
         assert_eq!(unknown, "x: is not a field of this route; expected n, seed, stream, stop");

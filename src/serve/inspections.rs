@@ -1,5 +1,5 @@
-//! `/v1/inspect`: what a language model holds in its hidden units while it reads a text, what each token costs, and the
-//! gates of a unit.
+//! `/v1/inspect`: the values of the hidden units of a language model while it reads a text, the bits of each token, and
+//! the gates of a unit.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The work that a request hands to the thread of a bundle, and what comes back.
+//! The work that a request sends to the thread of a bundle, and the pieces of text that it receives.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use super::token::Token;
 use crate::inference::generate::{Finish, Opening, TextOptions, TypedPrompt};
 
 /// The places of the texts of a request. They are free when the texts have ended and the client has been given all of
-/// the answer, so that answers that no one reads do not pile up.
+/// the answer, so that unread answers do not use memory without limit.
 pub(super) type Places = Arc<OwnedSemaphorePermit>;
 
 /// Texts to write.
@@ -25,8 +25,8 @@ pub(super) struct Job {
     pub options: TextOptions,
     /// The number of alternatives to each token that are returned.
     pub alternatives: usize,
-    /// Where the texts go, piece by piece. It holds at most as many pieces as tokens were asked for. The job ends when
-    /// the receiver is gone.
+    /// The channel of the pieces of the texts. It holds at most as many pieces as tokens were asked for. The job ends
+    /// when the receiver is dropped.
     pub pieces: UnboundedSender<Piece>,
     /// When the job ends at the latest.
     pub deadline: Instant,
@@ -54,7 +54,7 @@ pub(super) struct Piece {
     pub is_prompt: bool,
     /// Whether a token was written.
     pub written: bool,
-    /// The token and what the model expected, if [log-probabilities](TextOptions::logprobs) were asked for.
+    /// The token with its alternatives, if [log-probabilities](TextOptions::logprobs) were asked for.
     pub token: Option<Token>,
     /// Why the text has ended, if it has.
     pub finish: Option<Finish>,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::engine::Engine;
 use super::metrics::Metrics;
@@ -12,15 +12,15 @@ use super::report::report;
 use crate::Result;
 use crate::inference::Model;
 
-/// The time between two looks at the files of the bundles.
-const LOOK: Duration = Duration::from_secs(1);
+/// The time between two checks of the files of the bundles.
+const CHECK: Duration = Duration::from_secs(1);
 
 /// The files of a bundle that a new model changes.
 const FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
 
 /// The bundles.
 pub(super) struct Library {
-    shelf: Vec<Entry>,
+    entries: Vec<Entry>,
 }
 
 /// A bundle.
@@ -38,21 +38,21 @@ impl Library {
     /// # Errors
     /// If one of them cannot be loaded.
     pub(super) fn load(options: &Options, metrics: &Metrics) -> Result<(Self, Vec<Stamp>)> {
-        let (mut shelf, mut stamps) = (vec![], vec![]);
+        let (mut entries, mut stamps) = (vec![], vec![]);
         for source in &options.bundles {
             // Before the load, so that a change during it is seen later.
             stamps.push(stamp(&source.path));
             let engine = RwLock::new(Arc::new(load(source, options, metrics)?));
-            shelf.push(Entry { source: source.clone(), engine });
+            entries.push(Entry { source: source.clone(), engine });
         }
-        Ok((Self { shelf }, stamps))
+        Ok((Self { entries }, stamps))
     }
 
     /// The bundle of a request, which need not name one if there is only one.
     pub(super) fn get(&self, name: Option<&str>) -> Result<(&str, Arc<Engine>), Problem> {
-        let entry = match (name, &self.shelf[..]) {
+        let entry = match (name, &self.entries[..]) {
             (None, [only]) => Some(only),
-            (name, shelf) => shelf.iter().find(|entry| Some(entry.source.name.as_str()) == name),
+            (name, entries) => entries.iter().find(|entry| Some(entry.source.name.as_str()) == name),
         };
         match (entry, name) {
             (Some(entry), _) => Ok((&entry.source.name, entry.engine())),
@@ -65,14 +65,14 @@ impl Library {
 
     /// All bundles in the order of the command line.
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, Arc<Engine>)> {
-        self.shelf.iter().map(|entry| (entry.source.name.as_str(), entry.engine()))
+        self.entries.iter().map(|entry| (entry.source.name.as_str(), entry.engine()))
     }
 
     fn names(&self) -> String {
-        self.shelf.iter().map(|entry| entry.source.name.as_str()).collect::<Vec<_>>().join(", ")
+        self.entries.iter().map(|entry| entry.source.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Look at the files from time to time. A bundle that has changed is loaded beside the old one and takes over new
+    /// Check the files once a second. A bundle that has changed is loaded beside the old one and takes over new
     /// requests; running ones end with the old. One that cannot be loaded is reported once, and the old one stays.
     pub(super) async fn watch(
         self: Arc<Self>,
@@ -81,8 +81,8 @@ impl Library {
         mut seen: Vec<Stamp>,
     ) {
         loop {
-            tokio::time::sleep(LOOK).await;
-            for (entry, seen) in self.shelf.iter().zip(&mut seen) {
+            tokio::time::sleep(CHECK).await;
+            for (entry, seen) in self.entries.iter().zip(&mut seen) {
                 let path = entry.source.path.clone();
                 let Ok(found) = tokio::task::spawn_blocking(move || stamp(&path)).await else { continue };
                 if found == *seen {
@@ -123,7 +123,9 @@ impl Entry {
 fn load(source: &BundleSource, options: &Options, metrics: &Metrics) -> Result<Engine> {
     let model = Model::load(&source.path, &options.device)?.named(&source.name);
     let places = (options.limits.streams, options.limits.queue);
-    Engine::start(model, options.precision, places, metrics.of(&source.name))
+    let changed = stamp(&source.path).into_iter().flatten().map(|(_, time)| time).max();
+    let created = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_secs();
+    Engine::start(model, created, options.precision, places, metrics.of(&source.name))
 }
 
 fn stamp(path: &Path) -> Stamp {

@@ -1,4 +1,4 @@
-//! Connections: accepted up to a limit, with limits of header and time, and ended gently.
+//! Connections: accepted up to a limit, with limits of header and time, and a graceful shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::options::Limits;
 use super::paced::Paced;
+use super::refusal_body::RefusalBody;
 
 /// The most connections. Others wait in the system's queue.
 const CONNECTIONS: usize = 4096;
@@ -41,6 +42,7 @@ pub(super) async fn serve(
         .max_buf_size(HEADER);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let largest = format!("{HEADER} bytes, or has more than {HEADER_LINES} lines");
     tokio::pin!(end);
     loop {
         let accepted = async {
@@ -60,11 +62,11 @@ pub(super) async fn serve(
         let service = TowerToHyperService::new(router.clone());
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(limits.write));
-        let stream = Paced::new(Box::pin(stream), limits.time);
+        let stream = RefusalBody::new(Paced::new(Box::pin(stream), limits.time), &largest);
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             let _place = place;
-            // A client that breaks the connection, does not read its answer, or sends no HTTP is no event.
+            // Clients that break the connection, do not read their answer, or do not send HTTP are not reported.
             let _ = connection.await;
         });
     }

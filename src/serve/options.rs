@@ -29,13 +29,13 @@ pub struct Options {
     pub device: Device,
     /// The precision of matrix products.
     pub precision: Precision,
-    /// Who may ask.
+    /// Access control.
     pub access: Access,
     /// Limits of requests.
     pub limits: Limits,
 }
 
-/// Who may ask, and from where.
+/// Access control.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     /// The keys of which a request must name one; with none, every request is answered.
@@ -43,7 +43,7 @@ pub struct Access {
     /// Origins of web pages that may read answers.
     pub origins: Vec<String>,
     /// Whether only requests that name this machine in `Host` are answered. A web page could otherwise reach a
-    /// loopback address under a name of its own (DNS rebinding).
+    /// loopback address through a name of its own (DNS rebinding).
     pub loopback_only: bool,
 }
 
@@ -60,14 +60,14 @@ pub struct Limits {
     pub streams: usize,
     /// The most texts that wait for a place; further requests are answered with status 429.
     pub queue: usize,
-    /// The time of a request, from its last byte to the last of the answer that is handed to its connection; and the
+    /// The time of a request, from its last byte to the last of the answer that its connection has buffered; and the
     /// time in which a client must take what is buffered for the connection.
     pub time: Duration,
     /// The time in which a client must send a request's header, and again its body.
     pub read: Duration,
     /// The time in which a client must take some bytes of an answer that is ready.
     pub write: Duration,
-    /// The time that running requests have after the server is told to end.
+    /// The time that running requests have after the signal to end.
     pub grace: Duration,
 }
 

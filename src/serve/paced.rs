@@ -1,4 +1,4 @@
-//! A connection whose client must take what is ready within a time, however slowly it takes single bytes.
+//! A connection with a limit of time for each buffer that is written.
 
 use std::io;
 use std::pin::Pin;

@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use super::engine::Engine;
 use super::fields::Fields;
 use super::options::Limits;
-use super::problem::Problem;
+use super::problem::{Problem, field_of, in_fields};
 use crate::inference::Model;
 use crate::inference::predict::{answer, read_texts};
 use crate::inference::search::SearchOptions;
 use crate::inference::translation::Translation;
+use crate::listing::listed;
 use crate::tasks::{Answer, DataSpec, ForecastSpec, ForecastStart};
 use crate::{Error, Result};
 
@@ -23,7 +24,10 @@ const MOST_INPUTS: usize = 256;
 const MOST_BEAMS: u64 = 64;
 
 /// The formats of a table in a request, or of words with their columns: extensions of their files.
-const FORMATS: [&str; 5] = ["csv", "tsv", "jsonl", "ts", COLUMNS];
+const FORMATS: [&str; 5] = ["csv", "tsv", "jsonl", SERIES, COLUMNS];
+
+/// The format of series without columns.
+const SERIES: &str = "ts";
 
 /// The format of words with their columns, one word a line.
 const COLUMNS: &str = "conll";
@@ -39,6 +43,8 @@ struct Request {
     alignment: bool,
     /// The first step of forecasts; `None` for the one after the last that is known.
     at: Option<String>,
+    /// The column of a table that names the series of a row; `None` for that of the training data.
+    series_column: Option<String>,
 }
 
 /// Answer a request.
@@ -56,7 +62,7 @@ pub(super) async fn predict(
 
 impl Request {
     fn read(mut fields: Fields) -> Result<Self, Problem> {
-        let inputs = fields.texts("input", MOST_INPUTS)?;
+        let inputs = fields.texts("input", 1, MOST_INPUTS)?;
         let inputs =
             inputs.ok_or_else(|| Problem::field("input", "is missing; expected a text to answer"))?;
         let usual = SearchOptions::default();
@@ -72,8 +78,9 @@ impl Request {
         }
         let alignment = fields.flag("alignment")?;
         let at = fields.text("at")?;
+        let series_column = fields.text("series_column")?;
         fields.end()?;
-        Ok(Self { inputs, search, format, alignment, at })
+        Ok(Self { inputs, search, format, alignment, at, series_column })
     }
 
     fn answer(&self, model: &Model, most: usize) -> Result<Vec<Value>, Problem> {
@@ -90,7 +97,7 @@ impl Request {
         }
         let json = |answers: Vec<Answer>| answers.into_iter().map(|answer| answer.json);
         if !tables {
-            let data = read_texts(model, &self.inputs).map_err(about_input)?;
+            let data = read_texts(model, &self.inputs).map_err(|error| about_input(error, None))?;
             return Ok(json(answer(model, &data)?).collect());
         }
         let mut found = vec![];
@@ -116,6 +123,17 @@ impl Request {
             let problem = format!("the model's task is {}; only forecasters have it", model.config.task);
             return Err(Problem::field("at", problem));
         }
+        if self.series_column.is_some() && (model.tokenizer.is_some() || self.format == SERIES) {
+            let problem = "names a column of a table; only forecasters and classifiers of series read one (csv, tsv, jsonl)";
+            return Err(Problem::field("series_column", problem));
+        }
+        if let Some(columns) = further_columns(model).filter(|_| self.format != COLUMNS) {
+            let problem = format!(
+                "the model also reads column {columns} of each word; set \"format\" to \"{COLUMNS}\", and give a word \
+                 and its columns on each line of input"
+            );
+            return Err(Problem::field("format", problem));
+        }
         if model.config.task.is_language_model() {
             let problem = "is a language model; ask /v1/completions or /v1/score";
             return Err(Problem::field("model", problem));
@@ -140,8 +158,8 @@ impl Request {
         Ok(found)
     }
 
-    /// Answer a table of series, or words with their columns. It is read from a file of a name that the server chooses,
-    /// because tables may be larger than memory elsewhere and are read from files only.
+    /// Answer a table of series, or words with their columns. It is written to a temporary file, because tables
+    /// are read from files only.
     fn answer_table(&self, model: &Model, table: &str) -> Result<Vec<Answer>, Problem> {
         let failed = |error: std::io::Error| Problem::failure(format!("a temporary file: {error}"));
         let suffix = format!(".{}", self.format);
@@ -149,27 +167,40 @@ impl Request {
         file.write_all(table.as_bytes()).map_err(failed)?;
         let path = file.path().to_string_lossy().into_owned();
         let task = model.config.task;
-        // The columns are those of the training data.
-        let series_column = model.config.data.as_ref().and_then(|data| data.series_column.clone());
+        let trained = model.config.data.as_ref().and_then(|data| data.series_column.clone());
+        let series_column = self.series_column.clone().or(trained);
         let start = self.at.clone().map(ForecastStart::At);
         let forecasting = start.map(|start| ForecastSpec { start, ..ForecastSpec::default() });
         let spec = DataSpec { series_column, forecasting, ..DataSpec::new(&path) };
         let data = task
             .question_data(spec, &model.config.schema)
             .and_then(|spec| task.read_questions(&spec, Some(crate::data::Split::All), model.names()))
-            .map_err(about_input)?;
+            .map_err(|error| about_input(error, Some(&path)))?;
         Ok(answer(model, &data)?)
     }
 }
 
-/// An error of reading the inputs, without the name of a file that the client does not know.
-fn about_input(error: Error) -> Problem {
+/// The further columns that a tagger reads beside each word; `None` if there are none.
+fn further_columns(model: &Model) -> Option<String> {
+    let columns = model.config.schema.pointer("/data/features")?.as_array()?;
+    let names = columns.iter().map(|column| column.as_str().map_or_else(|| column.to_string(), String::from));
+    Some(listed(names, ", ")).filter(|names| !names.is_empty())
+}
+
+/// An error of reading the inputs. A client does not know the temporary file at `path` that they were read from.
+fn about_input(error: Error, path: Option<&str>) -> Problem {
+    let shown = |problem: &str| {
+        let problem = in_fields(problem);
+        path.map_or(problem.clone(), |path| problem.replace(path, "the request's data"))
+    };
     match error {
-        Error::File { problem, .. } | Error::Invalid { problem, .. } | Error::Unsuited { problem, .. } => {
-            Problem::field("input", problem)
+        Error::Invalid { field, problem } => {
+            Problem::field(field_of(field).unwrap_or("input"), shown(&problem))
         }
-        error @ Error::Message(_) => Problem::field("input", error),
-        error => Problem::failure(error.to_string()),
+        Error::File { problem, .. } | Error::Unsuited { problem, .. } | Error::Message(problem) => {
+            Problem::field("input", shown(&problem))
+        }
+        error => Problem::failure(shown(&error.to_string())),
     }
 }
 
@@ -182,8 +213,8 @@ mod tests {
         let kind =
             |problem: Problem| problem.json()["error"]["type"].as_str().unwrap_or_default().to_string();
         let tensor = || Error::Tensor(candle_core::Error::Msg("no memory".into()));
-        assert_eq!(kind(about_input(tensor())), "server_error");
-        assert_eq!(kind(about_input(Error::file("a.csv", "line 1: x"))), "invalid_request_error");
+        assert_eq!(kind(about_input(tensor(), None)), "server_error");
+        assert_eq!(kind(about_input(Error::file("a.csv", "line 1: x"), None)), "invalid_request_error");
         // Answering reads no input any more.
         assert_eq!(kind(Problem::from(tensor())), "server_error");
         assert_eq!(kind(Problem::from(Error::file("m", "overflows"))), "server_error");

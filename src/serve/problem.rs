@@ -72,7 +72,7 @@ impl Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
-            Error::Invalid { field, problem } => Self::field(field_of(field), problem),
+            Error::Invalid { field, problem } => Self::field(field_of(field).unwrap_or(field), problem),
             Error::Unsuited { problem, .. } => Self::field("model", problem),
             // A client does not need the paths of files.
             Error::File { problem, .. } => Self::failure(problem),
@@ -82,13 +82,25 @@ impl From<Error> for Problem {
     }
 }
 
-/// The field of a request for an option of the library.
-fn field_of(option: &'static str) -> &'static str {
-    match option {
-        "repetition_penalty" => "repeat_penalty",
-        "repetition_window" => "repeat_last_n",
-        option => option,
-    }
+/// The options of the library that a request sets, and the field of each.
+const FIELDS: [(&str, &str); 4] = [
+    ("forecasting.start", "at"),
+    ("repetition_penalty", "repeat_penalty"),
+    ("repetition_window", "repeat_last_n"),
+    ("series_column", "series_column"),
+];
+
+/// The field of a request for an option of the library; `None` if it has another name in no request.
+pub(super) fn field_of(option: &str) -> Option<&'static str> {
+    FIELDS.iter().find(|(name, _)| *name == option).map(|(_, field)| *field)
+}
+
+/// Replace each "option `NAME`" that a request sets by its field.
+pub(super) fn in_fields(text: &str) -> String {
+    let replaced = |text: String, (option, field): &(&str, &str)| {
+        text.replace(&format!("option `{option}`"), &format!("`{field}`"))
+    };
+    FIELDS.iter().fold(text.to_string(), replaced)
 }
 
 impl IntoResponse for Problem {

@@ -1,5 +1,5 @@
-//! The tokens of a prompt with what the model expected in their places, for an answer that has them (`echo` with
-//! `logprobs`).
+//! The tokens of a prompt with the model's most probable tokens in their places, for an answer that has them (`echo`
+//! with `logprobs`).
 
 use candle_core::{DType, Tensor};
 use rnn_zoo_models::State;
@@ -11,8 +11,8 @@ use crate::inference::evaluate::WINDOW;
 use crate::inference::generate::TypedPrompt;
 use crate::logits::log_probability;
 
-/// Read a prompt from a state of zero. Return each token with its `count` most probable alternatives, and the number
-/// of characters before it.
+/// Read a prompt from a state of zero. Return each token with its `count` most probable alternatives, and the part of
+/// the prompt that it stands for; the parts join to the prompt as it is shown.
 ///
 /// # Errors
 /// If a log-probability is NaN or infinite, and errors from candle.
@@ -20,10 +20,10 @@ pub(super) fn prompt_tokens(
     model: &Model,
     prompt: &TypedPrompt,
     count: usize,
-) -> Result<Vec<(Token, usize)>> {
-    let network = model.network.as_ref();
-    let mut decoder = model.tokenizer()?.decoder();
-    let (mut last, mut state, mut characters) = (model.start_token()?, None::<State>, 0);
+) -> Result<Vec<(Token, String)>> {
+    let (network, tokenizer) = (model.network.as_ref(), model.tokenizer()?);
+    let mut decoder = tokenizer.decoder();
+    let (mut last, mut state) = (model.start_token()?, None::<State>);
     let mut found = Vec::with_capacity(prompt.ids().len());
     for window in prompt.ids().chunks(WINDOW) {
         let read: Vec<u32> = [last].iter().chain(window).copied().take(window.len()).collect();
@@ -37,9 +37,9 @@ pub(super) fn prompt_tokens(
             if !logprob.is_finite() {
                 return Err(model.failed("the scores are NaN or infinite; train the model anew"));
             }
-            found.push((Token::new(model, token, logprob, scores, count)?, characters));
-            characters += decoder.push(token).chars().count();
+            found.push(Token::new(tokenizer, &decoder, logprob, scores, count));
+            decoder.push(token);
         }
     }
-    Ok(found)
+    Ok(found.into_iter().zip(prompt.parts(tokenizer)).collect())
 }

@@ -1,4 +1,4 @@
-//! Lines for the person who runs the server.
+//! Messages of the server on standard error.
 
 use std::io::Write;
 

@@ -132,7 +132,7 @@ async fn run_sample(State(shared): App, Query(pairs): Query<Vec<(String, String)
 fn described(name: &str, engine: &Engine) -> Value {
     let config = &engine.model.config;
     json!({
-        "id": name, "object": "model", "created": 0, "owned_by": "rnn-zoo",
+        "id": name, "object": "model", "created": engine.created, "owned_by": "rnn-zoo",
         "task": config.task.name(), "architecture": config.model, "fingerprint": engine.model.fingerprint(),
     })
 }

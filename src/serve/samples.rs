@@ -23,7 +23,7 @@ const SEED: u64 = 1;
 /// Write a text with the run named `name` under `folder`.
 ///
 /// # Errors
-/// If no run has that name, it has no checkpoint yet, or it is no language model.
+/// If no run has that name, it has no checkpoint yet, or it is not a language model.
 pub(super) fn sample(folder: &Path, name: &str) -> Result<Value, Problem> {
     // A run is found among those that are listed, so that no path of a request reaches the file system.
     let run = Run::all(folder).0.into_iter().find(|run| run.name == name).ok_or_else(|| {
@@ -31,7 +31,7 @@ pub(super) fn sample(folder: &Path, name: &str) -> Result<Value, Problem> {
         Problem::request(StatusCode::NOT_FOUND, problem)
     })?;
     if !run.writes() {
-        return Err(Problem::field("run", format!("{name} is no language model with a checkpoint")));
+        return Err(Problem::field("run", format!("{name} is not a language model with a checkpoint")));
     }
     let model = Model::load(&run.path, &Device::Cpu)?;
     let sampling = Sampling { temperature: TEMPERATURE, ..Sampling::default() };

@@ -20,7 +20,7 @@ pub(super) async fn score(
     mut fields: Fields,
     limits: &Limits,
 ) -> Result<Value, Problem> {
-    let texts = fields.texts("input", MOST_TEXTS)?;
+    let texts = fields.texts("input", 1, MOST_TEXTS)?;
     let texts = texts.ok_or_else(|| Problem::field("input", "is missing; expected a text to score"))?;
     let tokens = fields.flag("tokens")?;
     fields.end()?;

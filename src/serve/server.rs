@@ -44,7 +44,7 @@ impl Server {
         self.listener.local_addr().map_err(failed)
     }
 
-    /// Answer requests until the program is told to end (Ctrl-C, or SIGTERM on Unix); then let running ones end, up to
+    /// Answer requests until a signal to end (Ctrl-C, or SIGTERM on Unix); then let running ones end, up to
     /// the time of grace.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        report("ending: running requests have time to end; a second signal ends at once");
+        report("shutting down: running requests may still end; a second signal ends at once");
         tokio::spawn(async move {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
             std::process::exit(130);

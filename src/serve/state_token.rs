@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// The number of bytes of a signature.
 const SIGNATURE: usize = 32;
 
-/// What the key's hash begins with, so that it is no published checksum of a file.
+/// What the key's hash begins with, so that it is not a published checksum of a file.
 const PURPOSE: &[u8] = b"rnn-zoo state of a text\0";
 
 /// The key of a bundle's states.
@@ -63,7 +63,10 @@ impl StateKey {
                 "was changed, or belongs to another bundle; give a state as the same bundle returned it",
             ));
         }
-        SavedText::from_bytes("state", bytes, model).map_err(|error| Problem::field("state", error))
+        SavedText::from_bytes("state", bytes, model).map_err(|error| match error {
+            Error::File { problem, .. } => refused(&problem),
+            error => Problem::field("state", error),
+        })
     }
 
     fn signer(&self, bytes: &[u8]) -> Hmac<Sha256> {

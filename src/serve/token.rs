@@ -1,38 +1,39 @@
-//! Tokens with what the model expected in their place.
+//! Tokens with the model's most probable tokens in their place.
 
-use crate::Result;
-use crate::inference::Model;
 use crate::logits::log_sum_exp;
+use crate::tokenizer::{Decoder, Tokenizer};
 
 /// A token of a text.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
-    /// The token, for people to read.
-    pub text: String,
     /// Its log-probability in nats, before the rules of sampling.
     pub logprob: f64,
-    /// The most probable tokens in its place and their log-probabilities.
+    /// The texts of the most probable tokens in its place, and their log-probabilities.
     pub alternatives: Vec<(String, f64)>,
 }
 
 impl Token {
-    /// A token of `model` with the `count` most probable tokens in its place; `scores` are the logits of all.
-    ///
-    /// # Errors
-    /// If the model has no tokenizer.
-    pub(super) fn new(model: &Model, token: u32, logprob: f64, scores: &[f32], count: usize) -> Result<Self> {
-        let text = shown(model, token)?;
-        Ok(Self { text, logprob, alternatives: alternatives(model, scores, count)? })
+    /// A token with the `count` most probable tokens in its place. `decoder` has the text before it; `scores` are the
+    /// logits of all tokens.
+    pub(super) fn new(
+        tokenizer: &Tokenizer,
+        decoder: &Decoder<'_>,
+        logprob: f64,
+        scores: &[f32],
+        count: usize,
+    ) -> Self {
+        Self { logprob, alternatives: alternatives(tokenizer, decoder, scores, count) }
     }
 }
 
-fn shown(model: &Model, token: u32) -> Result<String> {
-    Ok(model.tokenizer()?.token_text(token).unwrap_or_default().into_owned())
-}
-
-fn alternatives(model: &Model, scores: &[f32], count: usize) -> Result<Vec<(String, f64)>> {
+fn alternatives(
+    tokenizer: &Tokenizer,
+    decoder: &Decoder<'_>,
+    scores: &[f32],
+    count: usize,
+) -> Vec<(String, f64)> {
     if count == 0 {
-        return Ok(vec![]);
+        return vec![];
     }
     let total = log_sum_exp(scores);
     let mut order: Vec<usize> = (0..scores.len()).collect();
@@ -42,8 +43,29 @@ fn alternatives(model: &Model, scores: &[f32], count: usize) -> Result<Vec<(Stri
         order.truncate(count);
     }
     order.sort_unstable_by(by_score);
-    order
-        .into_iter()
-        .map(|token| Ok((shown(model, token as u32)?, f64::from(scores[token]) - total)))
-        .collect()
+    let mut found: Vec<(String, f64)> = vec![];
+    for token in order {
+        let mut text = added(tokenizer, decoder, token as u32);
+        if found.iter().any(|(other, _)| *other == text) {
+            text = spelling(tokenizer, token as u32);
+        }
+        found.push((text, f64::from(scores[token]) - total));
+    }
+    found
+}
+
+/// The text that a token would add, such as ` cat`; its spelling, if it is the end token or adds no whole character.
+fn added(tokenizer: &Tokenizer, decoder: &Decoder<'_>, token: u32) -> String {
+    let text = match Some(token) == tokenizer.end() {
+        true => String::new(),
+        false => decoder.clone().push(token),
+    };
+    match text.is_empty() || text.contains(char::REPLACEMENT_CHARACTER) {
+        true => spelling(tokenizer, token),
+        false => text,
+    }
+}
+
+fn spelling(tokenizer: &Tokenizer, token: u32) -> String {
+    tokenizer.token_text(token).unwrap_or_default().into_owned()
 }

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::job::Places;
 
-/// Bytes that are handed to a connection at a time.
+/// Bytes that are written to a connection at a time.
 const PIECE: usize = 16 << 10;
 
-/// The bytes of an answer that have not been handed over.
+/// The bytes of an answer that have not been written.
 struct Pieces {
     bytes: Vec<u8>,
     at: usize,

@@ -117,7 +117,7 @@ impl Task for Classify {
         match SeriesSchema::read(names.schema)? {
             Some(schema) => Ok(classify_series::read_split(data, split, names, &schema, false)?.0),
             None => {
-                data.corpus()?; // the error of data that is no text at all
+                data.corpus()?; // the error of data that is not text at all
                 Err(text::unread("numeric series"))
             }
         }

@@ -319,7 +319,7 @@ impl DataSpec {
         })
     }
 
-    /// The data as a bundle keeps it, so that an evaluation can tell it again and use the same splits.
+    /// The data as a bundle keeps it, so that an evaluation recognises it and uses the same splits.
     ///
     /// # Errors
     /// If the source cannot be read.

@@ -121,8 +121,7 @@ impl Task for Lm {
         options: &NetworkOptions,
     ) -> Result<ModelConfig> {
         if rnn.stack().bidirectional.is_some() {
-            let problem =
-                "a language model reads from left to right: with both directions it would see the answer";
+            let problem = "a language model reads from left to right: with both directions it would read the tokens that it predicts";
             return Err(Error::invalid("bidirectional", problem));
         }
         let plain = RnnlmConfig::new(shape.outputs, rnn);

@@ -22,5 +22,5 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 }
 
 fn unsuited(error: &serde_json::Error) -> Error {
-    Error::Message(format!("sums of an evaluation do not pass between processes: {error}"))
+    Error::Message(format!("sums of an evaluation cannot be sent between processes: {error}"))
 }

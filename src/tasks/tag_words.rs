@@ -203,7 +203,11 @@ impl<'a> WordEncoder<'a> {
     }
 
     fn read(&self, corpus: &Divided<ColumnFile>, split: Split, rule: TagRule) -> Result<Dataset> {
-        let name = format!("the {split} split of {}", corpus.path().display());
+        let path = corpus.path().display();
+        let name = match split {
+            Split::All => path.to_string(),
+            Split::Train | Split::Valid | Split::Test => format!("the {split} split of {path}"),
+        };
         self.encode(corpus.items(split)?, &name, rule)
     }
 

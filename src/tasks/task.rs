@@ -54,7 +54,7 @@ pub trait Task: Send + Sync {
 
     // Data.
 
-    /// Whether this is the task that `data` is for, if the user names none. At most one task of the registry says so.
+    /// Whether this is the task for `data` if the user names none; true for at most one task of the registry.
     ///
     /// # Errors
     /// If the source of the data does not exist.

@@ -156,7 +156,7 @@ impl Task for Translate {
 }
 
 impl Translate {
-    /// Refuse data that is no pairs of texts.
+    /// Refuse data that does not hold pairs of texts.
     fn require_pairs(&self, data: &DataSpec) -> Result<()> {
         match data.is_pairs()? {
             true => Ok(()),
@@ -199,7 +199,7 @@ pub fn translate(
 pub struct Translations {
     /// The translation of each text; without tokens for a text that is empty or blank.
     pub found: Vec<Found>,
-    /// Facts about the texts that the user should know.
+    /// Notes for the user about the texts.
     pub notes: Vec<String>,
 }
 

@@ -26,7 +26,7 @@ enum PairCorpus {
     Dates(u64),
 }
 
-/// Pairs of texts, source and target, as they are asked for.
+/// Pairs of texts, source and target, read lazily.
 pub type TextPairs = Box<dyn Iterator<Item = Result<[String; 2]>> + Send>;
 
 impl PairCorpus {
@@ -77,7 +77,7 @@ impl PairCorpus {
 /// The pairs of a split as they are, source and target, and the split: `split`, or the default of the data.
 ///
 /// # Errors
-/// If the data cannot be read or is no pairs of texts. Reading can also fail at each pair.
+/// If the data cannot be read or does not hold pairs of texts. Reading can also fail at each pair.
 pub fn pairs(data: &DataSpec, split: Option<Split>) -> Result<(TextPairs, Split)> {
     let corpus = PairCorpus::open(data)?;
     let split = split.unwrap_or_else(|| corpus.default_split());

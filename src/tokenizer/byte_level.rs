@@ -31,7 +31,7 @@ pub(super) fn append_bytes(token: &str, bytes: &mut Vec<u8>) {
     }
 }
 
-/// The text of a byte-level token. Bytes that are no whole character become `\xNN`.
+/// The text of a byte-level token. Bytes that are not a whole character become `\xNN`.
 pub(super) fn escaped(token: &str) -> String {
     let mut bytes = vec![];
     append_bytes(token, &mut bytes);

@@ -35,7 +35,7 @@ impl Tokenizer {
         if !of_characters {
             if let Some(token) = tokens.values().find(|token| token.contains(char::is_whitespace)) {
                 return Err(format!(
-                    "token {token:?} contains white space, so these are no words; give the tokenizer.json"
+                    "token {token:?} contains white space, so these are not words; give the tokenizer.json"
                 ));
             }
             if let Some(token) = piece(tokens.values().map(String::as_str)) {
@@ -69,8 +69,8 @@ impl Tokenizer {
         Self::new(inner)
     }
 
-    /// Whether [`Tokenizer::of_tokens`] needs to be told the token for unknown words: these are no characters, and none
-    /// is spelt like one.
+    /// Whether [`Tokenizer::of_tokens`] needs to be given the token for unknown words: these are not characters, and
+    /// none is spelt like one.
     pub(crate) fn lacks_unknown(tokens: &BTreeMap<u32, String>) -> bool {
         let mut spelt = tokens.values().map(String::as_str);
         !spelt.any(|token| UNKNOWN.contains(&token)) && !are_characters(tokens.values().map(String::as_str))

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Folder, TINY_SEQUENCES};
+use super::{Folder, TINY_SEQUENCES, assert_one_line, written};
 
 /// Sizes of a forecaster of milliseconds.
 pub(super) const TINY: &str = "--horizon 4 --window 8";
@@ -137,6 +137,37 @@ fn wide_table_is_evaluated_beyond_the_end_of_its_training_file() {
 }
 
 #[test]
+fn gaps_of_a_test_file_are_no_targets_and_short_series_are_counted() {
+    let folder = Folder::new();
+    let row = |name: usize| {
+        let values: Vec<String> = (0..72).map(|month| (100 * (name + 1) + month % 12).to_string()).collect();
+        format!("M{name},{}\n", values.join(","))
+    };
+    let header = |steps: usize| {
+        format!("name,{}\n", (1..=steps).map(|at| at.to_string()).collect::<Vec<_>>().join(","))
+    };
+    folder.write("monthly-train.csv", header(72) + &(0..3).map(row).collect::<String>());
+    let flags = format!("--task forecast --wide --season 12 --horizon 6 --window 24 {TINY_SEQUENCES}");
+    folder.done(&format!("train gru --data monthly-train.csv --out m {flags}"));
+    let tested = |rows: &str| {
+        folder.write("monthly-test.csv", header(6) + rows);
+        folder.rnn("eval m --data monthly-train.csv --split test --json").output().unwrap()
+    };
+    // A gap within, a series that ends early, and a gap at the start.
+    let output = tested("M0,100,,102,103,104,105\nM1,200,201,202,203,,\nM2,,301,302,303,304,305\n");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let scores: Value = serde_json::from_str(&written(&output, "eval")).unwrap();
+    assert_eq!(scores["tokens"], 2, "{scores}");
+    for figures in [&scores, &scores["naive"], &scores["seasonal_naive"]] {
+        assert!(figures["smape"].is_f64(), "{scores}");
+    }
+    assert_eq!(scores["seasonal_naive"]["mae"], 0., "the months repeat, and gaps do not count");
+    assert!(said.contains("1 of 3 series left out: fewer than 6 steps"), "{said}");
+    let output = tested("M0,100,101,,,,\nM1,200,,,,,\n");
+    assert_one_line(&output, 1, &["has no test split", "no series has 6 steps in it"], "short");
+}
+
+#[test]
 fn quantiles_and_distributions_are_answered_and_drawn() {
     let folder = Folder::new();
     folder.write("days.csv", daily(100, plain));
@@ -202,6 +233,9 @@ fn all_columns_of_a_table_are_forecast_in_segments() {
         .map(|answer| answer["series"].clone())
         .collect();
     assert_eq!(names, ["a", "b"]);
+    folder.done("train --from m --data hours.csv --target all --max-steps 1 --out tuned");
+    let targets = |bundle: &str| folder.json(&format!("{bundle}/config.json"))["schema"]["targets"].clone();
+    assert_eq!((targets("tuned"), targets("m")), (json!(["a", "b"]), json!(["a", "b"])));
 }
 
 #[test]
@@ -215,6 +249,8 @@ fn columns_of_named_series_are_told_apart() {
     assert_eq!((lines[0], lines.len()), ("series,target,time,mean", 1 + 4 * 4));
     assert!(lines[1].starts_with("north,sales,2023-03-02,"), "{table}");
     assert!(lines[5].starts_with("north,weekend,2023-03-02,"), "{table}");
+    folder.done("train --from m --data shops.csv --max-steps 1 --out tuned");
+    assert_eq!(folder.json("tuned/config.json")["data"]["series_column"], "shop");
     let found = answers(&folder.done("predict m --data shops.csv --json"));
     let names = |answer: &Value| (answer["series"].clone(), answer["target"].clone());
     assert_eq!(names(&found[3]), (json!("south"), json!("weekend")));
@@ -251,9 +287,10 @@ fn a_resumed_forecaster_has_the_bytes_of_one_left_alone() {
     folder.write("columns.csv", columns.replace("date,y", "date,y,z"));
     for (flags, mentions) in [
         ("--target z", ["--target", "the model reads y here, not z"]),
+        ("--target all", ["--target", "forecasts y, but all columns of numbers of columns.csv are y, z"]),
         ("--features z", ["--features", "the model reads none here, not z"]),
         ("--known-features z", ["--known-features", "the model reads none here, not z"]),
-        ("--calendar", ["--calendar", "is another one in the model"]),
+        ("--calendar", ["--calendar", "differs from that of the model"]),
     ] {
         folder.refused(&format!("train --from whole --data columns.csv {flags}"), 2, &mentions);
     }

@@ -174,5 +174,5 @@ fn files_that_do_not_follow_are_refused() {
     );
     folder.refused(&format!("{train} --rows 50"), 2, &["--rows", "a single file is divided"]);
     folder.write("d/valid.csv", part(80..90));
-    folder.refused(&train, 1, &["valid.csv: stands beside", "val.jsonl", "keep one of them"]);
+    folder.refused(&train, 1, &["valid.csv: exists beside", "val.jsonl", "keep one of them"]);
 }

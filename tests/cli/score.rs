@@ -108,7 +108,7 @@ fn one_line_is_printed_for_each_line_read() {
     assert_eq!(
         score(&folder, "", format!("\u{feff}{}\n", lines.join("\n"))),
         found,
-        "a byte-order mark is no text"
+        "a byte-order mark is not text"
     );
     assert_eq!(score(&folder, "", ""), "");
 }
@@ -265,6 +265,32 @@ fn dropped_text_is_counted() {
     assert_eq!(scores["unknown"], json!(3));
     let output = folder.rnn("generate m --length 3 --prompt").arg("axb").output().unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "`x` has no token and is left out\n");
+}
+
+/// Words, without an unknown token.
+const WORDS_ALONE: &str = r#"{"version":"1.0","added_tokens":[],"pre_tokenizer":{"type":"Whitespace"},
+    "model":{"type":"WordLevel","vocab":{"a":0,"b":1,"c":2},"unk_token":"<unk>"}}"#;
+
+#[test]
+fn lines_before_one_without_tokens_are_scored_and_the_line_is_named() {
+    let folder = Folder::new();
+    folder.write("words.json", WORDS_ALONE);
+    folder.write("abc.txt", "a b c b a\n".repeat(200));
+    folder.done(&format!("train lstm --data abc.txt --tokenizer words.json --out m {TINY}"));
+    folder.write("lines.txt", "a b\nc\na d\nb\n");
+    let expected = score(&folder, "", "a b\nc\n");
+    for (line, input, name) in
+        [("score m lines.txt", "", "lines.txt"), ("score m", "a b\nc\na d\nb\n", "standard input")]
+    {
+        let output = folder.rnn(line).write_stdin(input).output().unwrap();
+        let problem = format!("{name}: line 3: the tokenizer cannot encode this text");
+        assert_one_line(&output, 1, &[&problem, "\"d\""], line);
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "{line}");
+    }
+    folder.write("records.csv", "text\na b\nc\na d\n");
+    let output = folder.rnn("score m records.csv --text-column text").output().unwrap();
+    assert_one_line(&output, 1, &["records.csv: record 3: the tokenizer cannot encode"], "records");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
 }
 
 #[test]

@@ -241,7 +241,7 @@ fn column_files_without_tags_are_answered() {
     folder.refused(
         "predict features --data tags.conll",
         2,
-        &["column 1 of the", "tags.conll holds tags such as", "--feature-columns"],
+        &["column 1 of tags.conll holds tags such as", "--feature-columns"],
     );
 }
 

@@ -69,6 +69,6 @@ fn folder_inside_the_bundle_is_refused() {
     let folder = Folder::new();
     for events in ["m", "m/logs", "./m/logs"] {
         let line = format!("train lstm --data text.txt {TINY} --out m --tensorboard {events}");
-        folder.refused(&line, 2, &["--tensorboard: lies inside m", "choose a folder elsewhere"]);
+        folder.refused(&line, 2, &["--tensorboard: is inside m", "choose another folder"]);
     }
 }

@@ -70,7 +70,10 @@ fn flags_that_need_or_exclude_another_are_named() {
     refuse_each([
         ("train lstm --hidden 8 --hidden 9", ["--hidden: is given twice", "leave one out"]),
         ("train lstm --merge sum", ["--merge: a language model reads in one direction", "leave it out"]),
-        ("generate m --greedy --count 2", ["--count: greedy texts are all alike", "leave out --greedy"]),
+        (
+            "generate m --greedy --count 2",
+            ["--count: greedy search gives the same text each time", "leave out --greedy"],
+        ),
         ("generate m --greedy --seed 2", ["--greedy: cannot be used with --seed", "leave one out"]),
         ("generate m --greedy --top-k 5", ["--greedy: cannot be used with --top-k", "leave one out"]),
         (

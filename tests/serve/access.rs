@@ -11,11 +11,19 @@ fn get(path: &str, more: &str) -> Vec<u8> {
 #[test]
 fn keys_open_every_route_but_health_and_the_page() {
     let folder = Folder::with_model();
-    folder.write("keys", "\u{feff}first-key\n\n second-key \n");
+    folder.write("keys", "\u{feff}first-key\n\n # of the page\n second-key \n");
     let server = Server::start(&folder, "m --api-key-file keys");
     let status = |key: &str| server.send(&get("/v1/models", &format!("Authorization: {key}\r\n"))).status;
     assert_eq!(["Bearer first-key", "bearer second-key"].map(status), [200, 200]);
-    for key in ["Bearer first-ke", "Bearer first-key2", "Bearer ", "Basic first-key", "first-key", ""] {
+    for key in [
+        "Bearer # of the page",
+        "Bearer first-ke",
+        "Bearer first-key2",
+        "Bearer ",
+        "Basic first-key",
+        "first-key",
+        "",
+    ] {
         assert_eq!(status(key), 401, "{key}");
     }
     for route in ["/v1/models", "/metrics", "/props", "/v1/completions?prompt=a"] {
@@ -75,11 +83,20 @@ fn other_hosts_and_origins_are_refused_unless_allowed() {
 }
 
 #[test]
+fn localhost_is_the_loopback_address() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m --host localhost");
+    assert!(server.address.starts_with("127.0.0.1:"), "{}", server.address);
+    assert_eq!(server.get("/health").status, 200);
+}
+
+#[test]
 fn command_line_refuses_what_is_unsafe_or_cannot_be_served() {
     let folder = Folder::with_model();
     std::fs::create_dir(folder.path("other")).unwrap();
-    folder.write("empty", "\n\n");
+    folder.write("empty", "\n# no key\n");
     folder.refused("serve m --host 0.0.0.0", 2, &["--host", "--api-key-file", "--no-auth"]);
+    folder.refused("serve m --host example.org", 2, &["--host", "expected an IP address", "localhost"]);
     folder.refused("serve m --api-key-file empty", 2, &["--api-key-file", "empty", "one a line"]);
     folder.refused("serve m --api-key-file nowhere", 1, &["nowhere", "no such file"]);
     folder.refused("serve m ./m", 2, &["BUNDLE", "both be called m"]);

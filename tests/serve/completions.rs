@@ -165,6 +165,77 @@ fn tokens_come_with_their_alternatives() {
     assert!((sum - expected).abs() < 1e-9, "{sum} {expected}");
 }
 
+/// The tokens of a choice. Each begins where its offset says.
+fn tokens_in_place(logprobs: &Value, mut before: usize) -> Vec<String> {
+    let tokens: Vec<String> = serde_json::from_value(logprobs["tokens"].clone()).unwrap();
+    for (token, offset) in tokens.iter().zip(logprobs["text_offset"].as_array().unwrap()) {
+        assert_eq!(*offset, json!(before), "{logprobs}");
+        before += token.chars().count();
+    }
+    tokens
+}
+
+#[test]
+fn tokens_join_to_the_text() {
+    let folder = Folder::new();
+    folder.write("korean.txt", "한국어는 그리고\n".repeat(80));
+    folder.done(&format!("train rnnlm --data text.txt --out words {TINY}"));
+    folder.done(&format!("train gru --data korean.txt --tokenizer bpe:280 --out bytes {TINY}"));
+    let server = Server::start(&folder, "words bytes");
+    for (model, prompt, stop) in [
+        ("words", "the  Cat by", json!(null)),
+        ("words", "", json!(["the cat", "of us us"])),
+        ("bytes", "한국 x", json!(null)),
+        ("bytes", "", json!(["한국", "\n\n"])),
+    ] {
+        for (echo, seed) in [(false, 1), (false, 2), (true, 3)] {
+            let mut body = json!({"model": model, "prompt": prompt, "stop": stop, "echo": echo, "seed": seed,
+                                  "max_tokens": 40, "logprobs": 3});
+            let whole = server.ask("/v1/completions", &body)["choices"][0].clone();
+            let tokens = tokens_in_place(&whole["logprobs"], 0);
+            assert_eq!(tokens.concat(), whole["text"].as_str().unwrap(), "{body}");
+            assert!(!tokens.is_empty(), "{body}");
+            // Alternatives have the blank before a word too.
+            for (before, top) in
+                tokens.iter().zip(&whole["logprobs"]["top_logprobs"].as_array().unwrap()[1..])
+            {
+                let spelt = |name: &str| name.starts_with(' ') == (before != "\n") || name == "<eos>";
+                assert!(model != "words" || top.as_object().unwrap().keys().all(|name| spelt(name)), "{top}");
+            }
+            body["stream"] = json!(true);
+            let mut streamed = String::new();
+            for event in server.post("/v1/completions", &body.to_string()).events() {
+                let choice = &event["choices"][0];
+                let tokens = tokens_in_place(&choice["logprobs"], streamed.chars().count());
+                assert_eq!(tokens.concat(), choice["text"].as_str().unwrap(), "{event}");
+                streamed += &tokens.concat();
+            }
+            assert_eq!(streamed, whole["text"].as_str().unwrap(), "{body}");
+        }
+    }
+}
+
+#[test]
+fn text_that_a_state_holds_back_belongs_to_the_next_token() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, "m");
+    // Every text may begin the stop string, so all of it is held back.
+    let whole = server.ask("/v1/completions", &json!({"prompt": "the", "max_tokens": 1, "seed": 5}));
+    let first = whole["choices"][0]["text"].as_str().unwrap();
+    let body = json!({"prompt": "the", "max_tokens": 1, "seed": 5, "return_state": true, "logprobs": 0,
+                      "stop": format!("{first}\u{1}")});
+    let held = server.ask("/v1/completions", &body)["choices"][0].clone();
+    assert_eq!((&held["text"], &held["logprobs"]["tokens"]), (&json!(""), &json!([""])));
+    let mut body = json!({"state": held["state"], "max_tokens": 3, "logprobs": 0});
+    let next = server.ask("/v1/completions", &body)["choices"][0].clone();
+    let tokens = tokens_in_place(&next["logprobs"], 0);
+    assert!(tokens[0].starts_with(first) && tokens.len() == 3, "{next}");
+    assert_eq!(tokens.concat(), next["text"].as_str().unwrap());
+    body["stream"] = json!(true);
+    let events = server.post("/v1/completions", &body.to_string()).events();
+    assert_eq!(events[0]["choices"][0]["text"], json!(tokens[0]));
+}
+
 #[test]
 fn tokens_of_an_echoed_prompt_are_those_of_a_score() {
     let folder = Folder::with_model();
@@ -229,9 +300,18 @@ fn state_goes_on_on_another_server_of_the_same_bundle_only() {
     }
     drop(server);
     let server = Server::start(&folder, "m");
-    let second = ask(&server, json!({"state": state, "max_tokens": 35}));
+    let second = ask(&server, json!({"state": state, "max_tokens": 35, "stop": []}));
     let text = format!("{}{}\n", first["text"].as_str().unwrap(), second["text"].as_str().unwrap());
     assert_eq!(text, whole);
+    // A seed starts other random numbers; the answer names it.
+    let seeded =
+        |seed: u64| server.ask("/v1/completions", &json!({"state": state, "max_tokens": 35, "seed": seed}));
+    assert_eq!(seeded(3)["choices"], seeded(3)["choices"]);
+    assert_ne!(seeded(3)["choices"][0]["text"], second["text"]);
+    assert_ne!(seeded(3)["choices"], seeded(4)["choices"]);
+    assert_eq!(seeded(3)["seed"], 3);
+    let own = server.ask("/v1/completions", &json!({"state": state, "max_tokens": 35}));
+    assert!(own.get("seed").is_none(), "{own}");
 }
 
 #[test]
@@ -274,8 +354,8 @@ fn wrong_fields_are_named() {
         (r#"{"n": 5}"#, "n", "is 5; expected a whole number from 1 to 4"),
         (r#"{"n": 3, "prompt": ["a", "b"]}"#, "best_of", "more than the 4"),
         (r#"{"n": 2, "best_of": 1}"#, "best_of", "expected a whole number from 2 to 4"),
-        (r#"{"best_of": 2, "stream": true}"#, "best_of", "known at their end only"),
-        (r#"{"stop": ["a", ""]}"#, "stop", "the empty text"),
+        (r#"{"best_of": 2, "stream": true}"#, "best_of", "needs whole texts"),
+        (r#"{"stop": ["a", ""]}"#, "stop", "is an empty string"),
         (r#"{"seed": -1}"#, "seed", "expected a whole number from 0"),
         (r#"{"seed": 1e400}"#, "body", "is not JSON"),
         (r#"{"suffix": "x"}"#, "suffix", "read forward only"),

@@ -108,6 +108,20 @@ fn header_of_100_megabytes_is_refused_without_its_memory() {
 }
 
 #[test]
+fn header_that_is_too_large_is_a_json_error() {
+    let folder = Folder::with_model();
+    let server = Server::start(&folder, LINE);
+    let lines = "X: a\r\n".repeat(100);
+    let reply = server.send(format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n").as_bytes());
+    assert_eq!(reply.status, 431, "{reply:?}");
+    assert!(reply.header.contains("content-type: application/json"), "{}", reply.header);
+    let error = &reply.json()["error"];
+    let problem = "header: is larger than 32768 bytes, or has more than 64 lines; send less";
+    assert_eq!((&error["message"], &error["type"]), (&problem.into(), &"invalid_request_error".into()));
+    is_served(&server);
+}
+
+#[test]
 fn bytes_that_are_no_text_or_no_http_are_refused() {
     let folder = Folder::with_model();
     let server = Server::start(&folder, LINE);

@@ -59,6 +59,11 @@ fn answers_are_those_of_the_command() {
     assert_ne!(earlier, lines(&folder.done("predict forecaster --data series.csv --json")));
     let refused = r#"{"model": "classifier", "input": "a", "at": "3"}"#;
     server.refused("/v1/predict", refused, 400, Some("at"));
+    let late = json!({"model": "forecaster", "input": table, "at": "900"}).to_string();
+    let late = server.refused("/v1/predict", &late, 400, Some("at"));
+    assert!(late.contains("no series has a forecast from 900 on"), "{late}");
+    let refused = r#"{"model": "classifier", "input": "a", "series_column": "id"}"#;
+    server.refused("/v1/predict", refused, 400, Some("series_column"));
 
     let body = json!({"model": "translator", "input": "3 may 1999", "beams": 3, "alignment": true});
     let aligned = &server.ask("/v1/predict", &body)["data"][0]["alignment"];
@@ -99,8 +104,8 @@ fn words_with_further_columns_are_tagged_as_by_the_command() {
     assert_eq!((&found["data"], expected.len()), (&json!(expected), 2));
     assert_eq!(found["data"][0]["tokens"], json!(["w1", "v"]));
     assert_eq!(server.get("/props").json()["models"][0]["columns"], json!(["1"]));
-    let plain = server.refused("/v1/predict", r#"{"input": "w1 v"}"#, 400, Some("input"));
-    assert!(plain.contains("also reads column 1 of each word"), "{plain}");
+    let plain = server.refused("/v1/predict", r#"{"input": "w1 v"}"#, 400, Some("format"));
+    assert!(plain.contains("also reads column 1 of each word; set \"format\" to \"conll\""), "{plain}");
     let short =
         server.refused("/v1/predict", r#"{"input": "w1\nv\n", "format": "conll"}"#, 400, Some("input"));
     assert!(!short.contains("/tmp") && !short.contains(".tmp"), "{short}");
@@ -166,6 +171,38 @@ fn series_are_classified() {
     let answer = server.ask("/v1/predict", &json!({"input": series, "format": "ts"}));
     assert_eq!(answer["data"].as_array().unwrap().len(), 1);
     server.refused("/v1/predict", r#"{"input": "y,id\n1,p\n"}"#, 400, Some("input"));
+    // Another table names its series in another column.
+    let other = json!({"input": "y,x,name\n1,2,p\n2,3,p\n1,1,q\n", "series_column": "name"});
+    assert_eq!(server.ask("/v1/predict", &other)["data"], json!(expected));
+    let body = r#"{"input": "y,x,name\n1,2,p\n", "series_column": "id"}"#;
+    let missing = server.refused("/v1/predict", body, 400, Some("input"));
+    assert!(
+        missing.contains("has no `id` (columns: y, x, name); choose one with `series_column`"),
+        "{missing}"
+    );
+    let body = json!({"input": series, "format": "ts", "series_column": "id"}).to_string();
+    let useless = server.refused("/v1/predict", &body, 400, Some("series_column"));
+    assert!(useless.contains("names a column of a table"), "{useless}");
+}
+
+#[test]
+fn converted_classifier_of_series_reads_a_table_whose_columns_are_numbers() {
+    let folder = Folder::new();
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/keras/own-lstm.keras");
+    folder.write("own-lstm.keras", std::fs::read(golden).unwrap());
+    folder.write("labels.txt", "z\ny\nx\n");
+    folder.done("convert own-lstm.keras --out m --labels labels.txt");
+    let table = "series,1,2,3,4\na,0,1,0,1\na,1,0,1,0\nb,2,2,2,2\n";
+    folder.write("new.csv", table);
+    let expected = lines(&folder.done("predict m --data new.csv --series-column series --json"));
+    assert_eq!(expected.len(), 2);
+    let server = Server::start(&folder, "m");
+    let answers = server.ask("/v1/predict", &json!({"input": table, "series_column": "series"}));
+    assert_eq!(answers["data"], json!(expected));
+    let body = json!({ "input": table }).to_string();
+    let unnamed = server.refused("/v1/predict", &body, 400, Some("series_column"));
+    let problem = "series_column: the request's data is a table; name the column that holds the series";
+    assert_eq!(unnamed, problem);
 }
 
 #[test]
@@ -190,6 +227,9 @@ fn server_describes_itself() {
     let models = server.get("/v1/models").json();
     assert_eq!((&models["object"], &models["data"][0]["id"]), (&json!("list"), &json!("m")));
     assert_eq!(models["data"][0]["task"], "lm");
+    let created = models["data"][0]["created"].as_u64().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!((now - 3600..=now).contains(&created), "{created}");
     assert_eq!(server.get("/v1/models/m").json(), models["data"][0]);
     assert_eq!(server.get("/v1/models/x").status, 404);
     // A bundle of the hub has a slash in its name.

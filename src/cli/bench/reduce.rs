@@ -16,7 +16,7 @@ pub struct Args {
     /// Numbers that each process has, as many as the parameters of a network
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 10_000_000)]
     numbers: usize,
-    /// Digits of the numbers on their way: f32, or bf16 for half the bytes
+    /// Precision of the numbers that are exchanged: f32, or bf16 for half the bytes
     #[arg(long, value_name = "NAME", value_parser = precision::parse_of_training, default_value_t = Precision::F32)]
     reduce: Precision,
     /// Repetitions; the median of their times is printed

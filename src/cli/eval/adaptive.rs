@@ -19,9 +19,7 @@ use crate::cli::number;
 /// Two methods that adapt a language model to the text. Each has its own scores beside the plain ones; the bundle does
 /// not change.
 #[derive(Debug, clap::Args)]
-#[command(
-    next_help_heading = "Adapting to the text (language models; figures of their own beside the plain ones)"
-)]
+#[command(next_help_heading = "Adaptation to the text (language models; reported beside the plain scores)")]
 pub struct AdaptiveArgs {
     /// Dynamic evaluation: take a gradient step on each segment after it is scored
     #[arg(long, conflicts_with_all = ["cache", "batch_size"])]

@@ -71,8 +71,8 @@ impl Report {
         let count = Some(unknown.tokens).filter(|&count| count > 0)?;
         let share = 100. * count as f64 / scores.tokens.max(1) as f64;
         Some(format!(
-            "{count} {unit}s ({share:.2} %) are unknown to the model and scored as <unk>, which is easier than the \
-             words that it stands for"
+            "{count} {unit}s ({share:.2} %) are unknown to the model and scored as <unk>, which is easier to \
+             predict than the words themselves"
         ))
     }
 

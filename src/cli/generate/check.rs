@@ -55,19 +55,21 @@ impl Args {
             return Err(usage("--count", problem));
         }
         if self.stop.iter().any(String::is_empty) {
-            let problem = "the empty text is everywhere; expected a text to end before";
+            let problem = "is an empty string; expected strings of at least one character";
             return Err(usage("--stop", problem));
         }
         if self.save_state.is_some() && self.count > 1 {
             return Err(usage("--save-state", "keeps one text; leave out --count"));
         }
         if self.sampling.greedy && self.count > 1 {
-            return Err(usage("--count", "greedy texts are all alike; leave it out, or leave out --greedy"));
+            return Err(usage(
+                "--count",
+                "greedy search gives the same text each time; leave it out, or leave out --greedy",
+            ));
         }
         let own_numbers = self.state.is_some() && self.beams.beams.is_none() && self.sampling.seed.is_none();
         if own_numbers && self.count > 1 {
-            let problem =
-                "the text goes on in one way with its own random numbers; give a --seed for several";
+            let problem = "a saved text has one sequence of random numbers, so that all texts would be equal; give a --seed";
             return Err(usage("--count", problem));
         }
         Ok(())

@@ -47,7 +47,7 @@ impl Printer {
         }
     }
 
-    /// Print everything whose turn has come.
+    /// Print all texts whose predecessors have ended.
     pub(super) fn print(&mut self) -> io::Result<()> {
         while let Some(mut entry) = self.texts.first_entry() {
             let text = entry.get_mut();

@@ -7,7 +7,7 @@ use rnn_zoo::tokenizer::fold_line_ends;
 use super::args::Args;
 use crate::cli::flags::usage;
 use crate::cli::input;
-use crate::cli::texts::open_text;
+use crate::cli::texts::{STANDARD_INPUT, open_text};
 
 /// The most bytes of prompts.
 const LARGEST: u64 = 64 << 20;
@@ -33,7 +33,7 @@ impl Args {
         };
         if text.is_empty() {
             let name =
-                if path.as_os_str() == "-" { "standard input".into() } else { path.display().to_string() };
+                if path.as_os_str() == "-" { STANDARD_INPUT.into() } else { path.display().to_string() };
             return Err(usage("--prompts", format!("{name} is empty; expected a prompt a line")));
         }
         // Some editors put a byte-order mark in front.

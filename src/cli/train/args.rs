@@ -151,7 +151,7 @@ pub struct TrainDataArgs {
 
     // Last, because its heading is that of all flags behind it.
     #[command(flatten)]
-    forecast: ForecastArgs,
+    pub forecast: ForecastArgs,
 }
 
 impl TrainDataArgs {

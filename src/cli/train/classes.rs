@@ -1,4 +1,4 @@
-//! Notes on the classes of the data, before a run that they would spoil.
+//! Notes on the classes of the data, printed before training.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The description of a run that begins or continues.
+//! The description of a run, printed at its start.
 
 use crate::cli::note::note;
 use candle_core::Device;

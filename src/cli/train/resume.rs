@@ -1,4 +1,4 @@
-//! A stopped run that continues.
+//! A stopped run that is resumed.
 
 use std::path::Path;
 
@@ -73,7 +73,7 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device, ranks: &Ranks) -> any
             }
             if processes != ranks.size() {
                 note!(
-                    "processes: {processes} before, {} now; the bytes of the run will differ from those of one left alone",
+                    "processes: {processes} before, {} now; the result will differ from that of a run without interruption",
                     ranks.size()
                 );
             }

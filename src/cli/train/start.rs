@@ -7,9 +7,9 @@ use rnn_zoo::Error;
 use rnn_zoo::bundle::{self, BundleWriter, Config, Loaded};
 use rnn_zoo::data::vectors::Vectors;
 use rnn_zoo::distributed::{Communicator, Ranks};
-use rnn_zoo::listing::{nearest, thousands};
+use rnn_zoo::listing::{listed, nearest, thousands};
 use rnn_zoo::models::{MODELS, ModelConfig, ModelEntry};
-use rnn_zoo::tasks::{self, DataSpec, Defaults, Origin, Prepared, Task};
+use rnn_zoo::tasks::{self, DataSpec, Defaults, ForecastSpec, Origin, Prepared, Task};
 use rnn_zoo::tokenizer::Tokenizer;
 use rnn_zoo::training::optim::Average;
 use rnn_zoo::training::schedule::Schedule;
@@ -33,6 +33,7 @@ pub fn start(args: &Args, device: &Device, ranks: &Ranks) -> anyhow::Result<Run>
     let learner = Learner::new(args, &given)?;
     learner.check_flags(args, &given)?;
     let data = learner.with_columns(given.clone())?;
+    learner.check_all_targets(args, &data)?;
     let writer = learner.writer(args, &data, ranks.is_first())?;
     note!("reading {} ...", data.data);
     if data.is_text()? {
@@ -103,7 +104,7 @@ impl Learner {
         }
         if basis.is_some() && task.is_language_model() && data.columns.label.is_some() {
             let problem = "the bundle of --from is a language model, which learns no classes; leave this out, or train \
-                           a classifier from nothing";
+                           a classifier anew";
             return Err(usage("--label-column", problem));
         }
         Ok(Self { entry, task, basis })
@@ -123,9 +124,12 @@ impl Learner {
         Ok(self.task.check_options(&options, None)?)
     }
 
-    /// Return the data with the label column that the bundle of --from was trained on, unless the user names one.
+    /// Return the data with the columns that the bundle of --from was trained on, unless the user names others.
     fn with_columns(&self, mut data: DataSpec) -> anyhow::Result<DataSpec> {
         let trained = self.basis.as_ref().and_then(|basis| basis.bundle.config.data.as_ref());
+        if data.series_column.is_none() {
+            data.series_column = trained.and_then(|trained| trained.series_column.clone());
+        }
         if let Some(trained) = trained.and_then(|trained| trained.sides.as_ref()) {
             data.sides = Some(data.sides.unwrap_or_default().or(trained));
         }
@@ -136,6 +140,25 @@ impl Learner {
             Some(Basis { bundle, .. }) => Ok(self.task.completed(data, &bundle.config.schema)?),
             None => Ok(data),
         }
+    }
+
+    /// Refuse `--target all` if the model of --from forecasts only some columns of the data.
+    fn check_all_targets(&self, args: &Args, data: &DataSpec) -> anyhow::Result<()> {
+        let Some(spec) = data.forecasting.as_ref().filter(|spec| !spec.wide) else { return Ok(()) };
+        if self.basis.is_none() || !args.data.forecast.names_all_targets() {
+            return Ok(());
+        }
+        let forecasting = Some(ForecastSpec { targets: vec![], ..spec.clone() });
+        let all = DataSpec { forecasting, ..data.clone() }.time_series()?.table.targets;
+        if all == spec.targets {
+            return Ok(());
+        }
+        let [own, all] = [&spec.targets, &all].map(|names| listed(names, ", "));
+        let problem = format!(
+            "the model of --from forecasts {own}, but all columns of numbers of {} are {all}; leave it out",
+            data.data
+        );
+        Err(usage("--target", problem))
     }
 
     /// Return the writer of the run's bundle. `saves` tells whether this process is the one that writes it.
@@ -209,7 +232,7 @@ fn blame(error: Error, of_bundle: bool) -> anyhow::Error {
 /// Load the bundle of `--from`, and compare its parameters with `--from-sha256`.
 fn load_basis(argument: &str, args: &Args) -> anyhow::Result<Basis> {
     if args.data.data.is_none() {
-        return Err(usage("--from", "needs --data: what is the model to learn now?"));
+        return Err(usage("--from", "needs --data, the data to fine-tune on"));
     }
     let found = Bundle::find(argument)?;
     let bundle = bundle::load(found.path()).map_err(|error| found.named(error))?;
@@ -270,7 +293,7 @@ fn own_model(given: Option<&'static ModelEntry>, config: &Config) -> anyhow::Res
 fn keep_apart(out: &Path, from: &Path) -> anyhow::Result<()> {
     match (out.canonicalize(), from.canonicalize()) {
         (Ok(out), Ok(from)) if out == from => {
-            Err(usage("--out", "is where the bundle of --from lies; choose another folder"))
+            Err(usage("--out", "is the folder of the bundle of --from; choose another one"))
         }
         _ => Ok(()),
     }

@@ -233,7 +233,7 @@ fn a_folder_needs_a_train_file_and_says_which_split_it_lacks() {
         error(&[("test.txt", b"a\n")])
             .contains("has no train.txt, train.csv, train.tsv, train.jsonl or train.json")
     );
-    assert!(error(&[("train.txt", b"a\n"), ("train.csv", b"text\na\n")]).contains("stands beside"));
+    assert!(error(&[("train.txt", b"a\n"), ("train.csv", b"text\na\n")]).contains("exists beside"));
     assert!(error(&[("train.txt", b"a\n"), ("test.csv", b"text\na\n")]).contains("another kind"));
     assert!(error(&[("train.txt", b"a\n"), ("valid.txt", b"")]).contains("is empty"));
 }

@@ -8,7 +8,7 @@ use super::series::LabelledSeries;
 use super::table::{self, SeriesColumns, SeriesTable};
 use super::ts_file;
 use crate::data::archive_names::{TRAIN, is_ts, test_of};
-use crate::data::divided::{Divided, Items, ItemsOf, VALID_NAMES, find, names_of};
+use crate::data::divided::{Divided, Items, ItemsOf, names_of};
 use crate::data::encoding::Encoding;
 use crate::data::source::Source;
 use crate::hub::{self, Endpoint};
@@ -76,7 +76,7 @@ pub fn is_ts_source(source: &Source) -> bool {
 
 /// Open series with classes: a `.ts` file or a table, or a folder of such files. `columns` are those of tables.
 ///
-/// `NAME_TRAIN.ts` brings `NAME_TEST.ts` beside it along as the test split. A folder holds one such pair, or `train`,
+/// With `NAME_TRAIN.ts`, `NAME_TEST.ts` in the same folder is the test split. A folder holds one such pair, or `train`,
 /// and optionally `valid` and `test`, with the extension `.ts`, `.csv`, `.tsv` or `.jsonl`.
 ///
 /// # Errors
@@ -102,12 +102,8 @@ pub fn open(
 }
 
 fn open_folder(folder: &Path, open: impl Fn(&Path) -> Result<SeriesFile>) -> Result<SeriesCorpus> {
-    let found = |names: &[&str]| find(folder, names, &EXTENSIONS);
-    if let Some(train) = found(&["train"])? {
-        let valid = found(&VALID_NAMES)?.map(|path| open(&path)).transpose()?;
-        let test = found(&["test"])?.map(|path| open(&path)).transpose()?;
-        let tests = test.into_iter().map(|file| ("test".to_string(), file)).collect();
-        return Ok(Divided::folder(folder, open(&train)?, valid, tests));
+    if let Some(files) = Divided::in_folder(folder, &EXTENSIONS, &open)? {
+        return Ok(files);
     }
     match pairs(folder)?.as_slice() {
         [train] => folder_of(folder, train, &test_of(train).unwrap_or_default(), open),

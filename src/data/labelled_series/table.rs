@@ -46,7 +46,7 @@ pub(super) struct SeriesTable {
 ///
 /// # Errors
 /// If the file cannot be read or lacks a column, a row is ragged, a series has two classes, no column holds numbers, or
-/// a value of one that does is no finite number.
+/// a value of one that does is not a finite number.
 pub(super) fn read(path: &Path, columns: &SeriesColumns) -> Result<SeriesTable> {
     let rows = TableRows::read(path, columns.delimiter, columns.encoding)?;
     let series_at = rows.place(&columns.series, "series_column")?;

@@ -41,7 +41,7 @@ struct Header {
 ///
 /// # Errors
 /// If the file cannot be read or is not such a file, a series has fewer or more dimensions than the one before, its
-/// dimensions differ in length, a value is no finite number, or a class is not among those of the header.
+/// dimensions differ in length, a value is not a finite number, or a class is not among those of the header.
 pub(super) fn read(path: &Path, encoding: Option<Encoding>) -> Result<Vec<LabelledSeries>> {
     let file = Utf8File::open(path, encoding)?;
     let mut lines = NumberedLines::new(&file).longest(LONGEST_LINE);

@@ -1,4 +1,4 @@
-//! Series that go on in another file.
+//! Series that continue in another file.
 
 use std::collections::HashMap;
 use std::path::Path;

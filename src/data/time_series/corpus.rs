@@ -200,7 +200,7 @@ impl TimeSeriesCorpus {
         }
     }
 
-    /// Facts that a user should know, each as one line.
+    /// Notes for the user, each as one line.
     pub fn notes(&self) -> Vec<String> {
         let path = self.path().display();
         let table = &self.table;
@@ -344,7 +344,7 @@ fn sibling(path: &Path, from: &str, to: &[&str]) -> Result<Option<PathBuf>> {
     let mut found = names.map(|name| path.with_file_name(name)).filter(|path| path.exists());
     match (found.next(), found.next()) {
         (Some(first), Some(second)) => {
-            Err(Error::file(first, format!("stands beside {}; keep one of them", second.display())))
+            Err(Error::file(first, format!("exists beside {}; keep one of them", second.display())))
         }
         (first, _) => Ok(first),
     }

@@ -1,6 +1,6 @@
 //! The places of time, series, targets and features among the columns of a long table.
 //!
-//! A column that is called as times are, or whose text looks like one, is never passed over in silence: if it has no
+//! A column that is called as times are, or whose text looks like one, is never ignored silently: if it has no
 //! form that is known, it is an error or a note.
 
 use super::columns::TimeColumns;
@@ -23,7 +23,7 @@ pub(super) struct LongColumns {
     pub(super) targets: Vec<usize>,
     /// Features that are known only up to the forecast, then features that are known in advance.
     pub(super) covariates: Vec<usize>,
-    /// Facts about columns that a user should know.
+    /// Notes for the user about columns.
     pub(super) notes: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ impl LongColumns {
         (0..rows.names.len()).filter(|&at| self.is_free(at) && !self.targets.contains(&at))
     }
 
-    /// Refuse a first row that is no header.
+    /// Refuse a first row that is not a header.
     fn check_header(&self, rows: &TableRows) -> Result<()> {
         let is_time = self.time.is_some_and(|at| {
             let form = TimeFormat::find(&[&rows.names[at]]);
@@ -232,7 +232,7 @@ mod tests {
             notes.len() == 1 && notes[0].contains("`stamp` (\"Tue 28/02/2023\") has no form"),
             "{notes:?}"
         );
-        // A number is no date unless its column is called so.
+        // A number is not a date unless its column is called so.
         assert_eq!(usual("v,w\n2000.05,1\n2345.6,1\n").0, None);
     }
 

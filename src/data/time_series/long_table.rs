@@ -13,7 +13,7 @@
 //! | a time twice in a series | an error |
 //! | a time between two steps | an error |
 //! | steps without a row | missing values, and counted |
-//! | a value missing | see [`carried_forward`](super::series::carried_forward); it is no target |
+//! | a value missing | see [`carried_forward`](super::series::carried_forward); it is not a target |
 //! | rows without targets at the end | future steps, which have features that are known in advance |
 
 use std::collections::HashMap;
@@ -42,7 +42,7 @@ const MORE_FILLED: usize = 1_000_000;
 ///
 /// # Errors
 /// If the file cannot be read or lacks a column, a row is ragged, a timestamp has another form than the others, occurs
-/// twice or lies between two steps, or a value is no finite number.
+/// twice or lies between two steps, or a value is not a finite number.
 pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
     let rows = TableRows::read(path, columns.delimiter, columns.encoding)?;
     let places = LongColumns::find(&rows, columns)?;
@@ -165,7 +165,7 @@ fn assemble(
         filled = filled.saturating_add(length.saturating_mul(columns));
         if filled > most {
             let problem = format!(
-                "the table has {} without a row up to here, too many to fill; is the time right?",
+                "the table has {} without a row up to here, too many to fill; check the time",
                 counted(gaps as u64, "step")
             );
             return Err(rows.problem(own.last().copied().unwrap_or(0), problem));
@@ -222,7 +222,7 @@ fn steps(rows: &TableRows, own: &[usize], times: &[i64], grid: Option<&TimeGrid>
         };
         if step > MOST_GAPS * (own.len() as i64 + 1) {
             let problem =
-                format!("{text} is {step} steps of {} after the first row; is it right?", grid.words());
+                format!("{text} is {step} steps of {} after the first row; check the time", grid.words());
             return Err(rows.problem(row, problem));
         }
         if steps.last().is_some_and(|last| *last as i64 == step) {
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(read(1_100_000).unwrap().series[0].values.len(), 1_100_001);
         let error = read(1_190_000).unwrap_err().to_string();
         let expected = "line 12002: the table has 1,178,000 steps without a row up to here, too many to fill; \
-                        is the time right?";
+                        check the time";
         assert!(error.ends_with(expected), "{error}");
     }
 }

@@ -136,7 +136,7 @@ mod tests {
     }
 
     proptest! {
-        /// A network sees the same window, whatever the unit of the series.
+        /// The network reads the same window, whatever the unit of the series.
         #[test]
         fn scaled_windows_do_not_depend_on_the_unit(
             window in prop::collection::vec(1f64..100., 5..40),

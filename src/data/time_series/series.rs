@@ -39,7 +39,7 @@ pub struct TimeTable {
     pub time: Option<String>,
     /// The series, those of one name together.
     pub series: Vec<TimeSeries>,
-    /// Facts that a user should know, each as a line.
+    /// Notes for the user, each as a line.
     pub notes: Vec<String>,
 }
 

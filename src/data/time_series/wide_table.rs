@@ -23,8 +23,8 @@ const VALUE: &str = "value";
 /// Read a wide table.
 ///
 /// # Errors
-/// If the file cannot be read, its first row seems to be no header, a row is ragged, a name occurs twice, or a value is
-/// no finite number.
+/// If the file cannot be read, its first row does not seem to be a header, a row is ragged, a name occurs twice, or a
+/// value is not a finite number.
 pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
     let rows = TableRows::read(path, columns.delimiter, columns.encoding)?;
     if rows.lacks_header(1) {

@@ -11,6 +11,7 @@ use super::target::{TargetWindow, WindowTargets};
 use crate::Result;
 use crate::data::batch::{Batch, Examples, Targets};
 use crate::data::source::Split;
+use crate::listing::thousands;
 
 /// The distance between the beginnings of successive forecasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub struct SeriesWindows {
     places: Vec<(u32, u32)>,
     /// The divisor of MASE of each series.
     naive_errors: Vec<Option<f64>>,
+    notes: Vec<String>,
 }
 
 impl SeriesWindows {
@@ -63,20 +65,33 @@ impl SeriesWindows {
             places.extend(own.map(|at| (series as u32, at as u32)));
             naive_errors[series] = naive_error(&values[..first]);
         }
-        Self { set, places, naive_errors }
+        let notes = note_of_short(&starts, split, sizes.horizon).into_iter().collect();
+        Self { set, places, naive_errors, notes }
     }
 
     /// One window before each of these steps, of the series of the same number.
     pub fn before(set: Arc<SeriesSet>, steps: &[Option<usize>]) -> Self {
         let places = steps.iter().enumerate().filter_map(|(series, at)| Some((series as u32, (*at)? as u32)));
         let (places, count) = (places.collect(), set.series.len());
-        Self { set, places, naive_errors: vec![None; count] }
+        Self { set, places, naive_errors: vec![None; count], notes: vec![] }
     }
 
     /// The name of the series of a window.
     pub fn name(&self, row: usize) -> &str {
         &self.set.series[self.places[row].0 as usize].name
     }
+}
+
+/// A note of the series that are too short for a forecast in a split that is scored.
+fn note_of_short(starts: &[Option<(usize, usize)>], split: Split, horizon: usize) -> Option<String> {
+    let short = starts.iter().filter(|start| start.is_none()).count();
+    (short > 0 && matches!(split, Split::Valid | Split::Test)).then(|| {
+        format!(
+            "{} of {} series left out: fewer than {horizon} steps, those of a forecast, in their {split} split",
+            thousands(short as u64),
+            thousands(starts.len() as u64)
+        )
+    })
 }
 
 impl Stride {
@@ -133,6 +148,10 @@ impl Examples for SeriesWindows {
             lengths: None,
             fresh: true,
         })
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     fn hash(&self, add: &mut dyn FnMut(u32)) {

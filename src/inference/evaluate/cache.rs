@@ -215,7 +215,7 @@ fn log_sum(a: f64, b: f64) -> f64 {
 }
 
 fn no_stream() -> Error {
-    Error::invalid("cache", "only a language model reads the running text that a cache remembers")
+    Error::invalid("cache", "only a language model reads running text, which a cache needs")
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ impl Dynamic {
     fn check(&self, data: &Dataset) -> Result<()> {
         let Self { lr, decay, segment } = *self;
         if matches!(data, Dataset::Examples(_)) {
-            let problem = "only a language model reads running text, which it can learn from as it goes";
+            let problem = "only a language model reads running text, which dynamic evaluation needs";
             return Err(Error::invalid("dynamic", problem));
         }
         if !(lr >= 0. && lr.is_finite()) {

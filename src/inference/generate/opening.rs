@@ -5,7 +5,7 @@ use super::text::{Text, text_rng};
 use crate::Result;
 use crate::inference::model::Model;
 use crate::rng::Rng;
-use crate::tokenizer::{Note, Prompt};
+use crate::tokenizer::{Note, Prompt, Scheme, Tokenizer};
 
 /// The seed of texts for which none is given.
 const SEED: u64 = 1;
@@ -38,6 +38,16 @@ impl TypedPrompt {
     /// The number of its tokens.
     pub fn token_count(&self) -> usize {
         self.ids().len()
+    }
+
+    /// The part of the prompt, as it is shown, that each token stands for. The parts join to the prompt, unless it has
+    /// no token.
+    pub fn parts(&self, tokenizer: &Tokenizer) -> Vec<String> {
+        if tokenizer.scheme() == Scheme::Word {
+            let mut decoder = tokenizer.decoder();
+            return self.ids().iter().map(|&id| decoder.push(id)).collect();
+        }
+        tokenizer.divided(&self.text, self.token_count()).into_iter().map(String::from).collect()
     }
 
     /// Warnings for the user.

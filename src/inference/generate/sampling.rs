@@ -61,12 +61,11 @@ impl Sampling {
             return Err(Error::invalid("temperature", problem));
         }
         if !(penalty > 0. && penalty.is_finite()) {
-            let problem =
-                format!("{penalty} is not a penalty; expected above 0: 1 for none, 1.2 for a usual one");
+            let problem = format!("{penalty} is not a penalty; expected above 0: 1 for none, often 1.2");
             return Err(Error::invalid("repetition_penalty", problem));
         }
         if self.repetition_window == Some(0) {
-            let problem = "0 tokens repeat nothing; expected 1 or more";
+            let problem = "is 0; expected 1 or more tokens";
             return Err(Error::invalid("repetition_window", problem));
         }
         if self.top_k == Some(0) {

@@ -129,8 +129,8 @@ impl SavedText {
     fn restore(path: &Path, entry: StateEntry, tensors: &NamedTensors, model: &Model) -> Result<Self> {
         if entry.fingerprint != model.fingerprint() {
             let problem = format!(
-                "was saved by another model, a {}: its state means nothing to this one; give the bundle that it \
-                 was written with, as it was then",
+                "was saved by another model, a {}: its state cannot be used with this one; give the \
+                 bundle that wrote it, unchanged",
                 entry.model
             );
             return Err(Error::file(path, problem));
@@ -235,7 +235,7 @@ fn too_large(path: &Path, size: u64, limit: u64) -> Error {
 /// Read the entry of a file's metadata.
 fn entry_of(path: &Path, metadata: &HashMap<String, String>) -> Result<StateEntry> {
     let Some(entry) = metadata.get(ENTRY) else {
-        let problem = "holds tensors, but no text to go on with; `SavedText::save` writes one";
+        let problem = "holds tensors, but no text to continue; `SavedText::save` writes one";
         return Err(Error::file(path, problem));
     };
     let broken = |error| Error::file(path, format!("its metadata cannot be read: {error}; copy it again"));

@@ -152,7 +152,7 @@ impl<'m> Session<'m> {
     /// Read a window of the prompts that are waiting, and add a token to each text that is being written.
     ///
     /// # Errors
-    /// Errors from candle. Texts whose scores are NaN are no error here, but [`Finish::Failed`].
+    /// Errors from candle. Texts whose scores are NaN are not errors here, but [`Finish::Failed`].
     pub fn step(&mut self) -> Result<Vec<Event>> {
         self.drop_rows()?;
         let mut events = self.admit()?;

@@ -9,7 +9,7 @@ use crate::tokenizer::{Scheme, Tokenizer};
 pub struct Specials {
     /// The token that ends a text; `None` if no text of the training data ended with one.
     pub end: Option<u32>,
-    /// Tokens that were no targets in training, so that their scores mean nothing: the unknown token, and the end
+    /// Tokens that were not targets in training, so that their scores mean nothing: the unknown token, and the end
     /// token of a model of running text.
     pub banned: Vec<u32>,
 }

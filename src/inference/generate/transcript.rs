@@ -41,6 +41,11 @@ impl<'t> Transcript<'t> {
         HeldBack { decoder: self.decoder.state(), text: self.stop.held().to_string() }
     }
 
+    /// The decoder of its tokens.
+    pub fn decoder(&self) -> &Decoder<'t> {
+        &self.decoder
+    }
+
     /// Append a prompt, in which no stop string is searched for. Returns the text to show for it, after all that
     /// was held back.
     pub fn prompt(&mut self, text: &str, prompt: &Prompt) -> String {

@@ -13,7 +13,7 @@ use crate::inference::model::Model;
 /// the model read it, and the text.
 ///
 /// # Errors
-/// If the model is no language model or an option of `sampling` is invalid, and errors from candle.
+/// If the model is not a language model or an option of `sampling` is invalid, and errors from candle.
 pub fn write(model: &Model, prompt: &str, sampling: Sampling, length: usize, seed: u64) -> Result<String> {
     sampling.validate()?;
     let Specials { end, banned } = Specials::of(model)?;

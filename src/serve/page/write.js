@@ -6,7 +6,7 @@ const ALTERNATIVES = 10;
 const BLANKS = { " ": "space", "\n": "line end", "\t": "tab" };
 const SLIDERS = ["max_tokens", "temperature", "top_p", "min_p", "repeat_penalty"];
 
-/** The prompt of the text that is shown, and its tokens: shown, token, logprob, alternatives. */
+/** The prompt of the text that is shown, and its tokens: text, logprob, alternatives. */
 let prompt = "";
 let tokens = [];
 let running = null;
@@ -69,17 +69,15 @@ async function write(given) {
 
 function add(choice) {
   const { tokens: names = [], token_logprobs: logprobs, top_logprobs: tops } = choice.logprobs ?? {};
-  for (const [at, name] of names.entries()) {
-    // Parts of characters are held back; their text comes with a later token.
-    const text = at === 0 ? choice.text : "";
-    tokens.push({ text, name, logprob: logprobs[at], alternatives: Object.entries(tops[at]) });
+  for (const [at, text] of names.entries()) {
+    tokens.push({ text, logprob: logprobs[at], alternatives: Object.entries(tops[at]) });
     const span = element("span", { className: "token", tabIndex: tokens.length === 1 ? 0 : -1 }, text);
     span.setAttribute("role", "button");
     // Blanks have no name that could be spoken.
-    if (!text.trim()) span.setAttribute("aria-label", BLANKS[name] ?? visible(name));
+    if (!text.trim()) span.setAttribute("aria-label", BLANKS[text] ?? named(text));
     const probability = Math.exp(logprobs[at]);
     span.style.setProperty("--p", probability);
-    span.title = `${visible(name)}: ${(probability * 100).toFixed(1)}%`;
+    span.title = `${named(text)}: ${(probability * 100).toFixed(1)}%`;
     span.dataset.at = tokens.length - 1;
     byId("text").append(span);
   }
@@ -128,10 +126,10 @@ function open(span) {
       const row = bar("button", name, Math.exp(logprob));
       row.type = "button";
       row.setAttribute("aria-label", `Continue with ${visible(name)}, ${(Math.exp(logprob) * 100).toFixed(1)} percent`);
-      row.addEventListener("click", () => write(before(at) + replaced(token, name)));
+      row.addEventListener("click", () => write(before(at) + name));
       return row;
     });
-  const title = element("h2", {}, `Instead of “${visible(token.name)}”: choose one to continue from`);
+  const title = element("h2", {}, `Instead of “${named(token.text)}”: choose one to continue from`);
   const panel = byId("alternatives");
   panel.replaceChildren(title, ...rows);
   panel.hidden = false;
@@ -143,7 +141,7 @@ function before(at) {
   return prompt + tokens.slice(0, at).map((token) => token.text).join("");
 }
 
-/** The text of another token in a token's place, with the blank before it. */
-function replaced(token, name) {
-  return token.text.endsWith(token.name) ? token.text.slice(0, token.text.length - token.name.length) + name : name;
+/** The name of a token. The text of a part of a character comes with the token that completes it. */
+function named(text) {
+  return text ? visible(text) : "part of a character";
 }

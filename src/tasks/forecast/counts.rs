@@ -66,7 +66,7 @@ fn least_with(distribution: &NegativeBinomial, level: f64) -> Option<f64> {
     Some(above as f64)
 }
 
-/// Refuse series with values that are no counts.
+/// Refuse series with values that are not counts.
 ///
 /// # Errors
 /// For the first such value, with its series and its time or step.

@@ -78,7 +78,7 @@ pub(super) fn complete(
     })
 }
 
-/// Refuse settings that differ from those of the model whose training goes on.
+/// Refuse settings that differ from those of the model that is fine-tuned.
 ///
 /// # Errors
 /// For such a setting.
@@ -118,7 +118,7 @@ pub(super) fn check_unchanged(spec: &ForecastSpec, schema: &ForecastSchema) -> R
         (given_head && head(spec)? != schema.head, |problem| Error::invalid("forecasting.loss", problem)),
     ];
     match changed.iter().find(|(changed, _)| *changed) {
-        Some((_, error)) => Err(error("is another one in the model; leave it out".into())),
+        Some((_, error)) => Err(error("differs from that of the model; leave it out".into())),
         None => Ok(()),
     }
 }

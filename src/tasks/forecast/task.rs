@@ -168,7 +168,7 @@ impl Task for Forecast {
     fn check_options(&self, options: &Options, _network: Option<&ModelConfig>) -> Result<()> {
         check_windows(self.name(), options)?;
         if options.label_smoothing > 0. {
-            let problem = "classes alone have it; leave it out for option `task = forecast`";
+            let problem = "it applies to classes only; leave it out for option `task = forecast`";
             return Err(Error::invalid("label_smoothing", problem));
         }
         Ok(())

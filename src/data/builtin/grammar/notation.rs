@@ -179,7 +179,7 @@ impl Parser {
             }
         };
         if variable >= VARIABLES {
-            return Err(format!("`{name}` is one variable too many: there is room for {VARIABLES}"));
+            return Err(format!("`{name}` is one variable too many; expected at most {VARIABLES}"));
         }
         let scope = vec![GrammarPiece::Form { variable, column: 0 }, self.sequence(text)?];
         Ok(GrammarPiece::Bind { variable, scope: Box::new(GrammarPiece::Sequence(scope)) })
@@ -195,7 +195,7 @@ impl Parser {
         }
         let rule = find(self.rule_names.iter().map(String::as_str), name)?;
         if rule <= self.current {
-            return Err(format!("`{name}` must stand below the rule that calls it"));
+            return Err(format!("`{name}` must be below the rule that calls it"));
         }
         Ok(GrammarPiece::Rule(rule))
     }
@@ -230,7 +230,7 @@ mod tests {
             ("start\n", "`start` has no entries"),
             ("  lost\n", "`lost`: indent entries by 2, continued lines by more"),
             ("start\n  <nobody>\n", "nothing is called `nobody` in `<nobody>`"),
-            ("start\n  <start>\n", "`start` must stand below the rule that calls it in `<start>`"),
+            ("start\n  <start>\n", "`start` must be below the rule that calls it in `<start>`"),
             ("start\n  (a|b\n", "`(` without `)` in `(a|b`"),
             ("start\n  a <b\n", "`<` without `>` in `a <b`"),
             ("start\n  a|b\n", "`|b` is left over in `a|b`: put choices in parentheses"),

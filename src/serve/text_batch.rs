@@ -1,4 +1,4 @@
-//! The texts that a bundle writes side by side: requests join and leave at any step.
+//! Continuous batching: the texts of a bundle are written in one batch, which requests join and leave at any step.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -13,17 +13,18 @@ use super::state_token::StateKey;
 use super::token::Token;
 use crate::Result;
 use crate::inference::Model;
-use crate::inference::generate::{Event, Session, TextId};
+use crate::inference::generate::{Event, Finish, Session, TextId};
+use crate::tokenizer::Decoder;
 
 /// The jobs of a bundle.
-pub(super) struct Crowd<'m> {
+pub(super) struct TextBatch<'m> {
     model: &'m Model,
     /// The key of the states of texts.
     key: &'m StateKey,
     session: Session<'m>,
-    /// Jobs without places, in the order of arrival.
+    /// Jobs that wait for room, in the order of arrival.
     waiting: VecDeque<Job>,
-    writing: BTreeMap<TextId, Writing>,
+    writing: BTreeMap<TextId, Writing<'m>>,
     /// The most texts at a time.
     streams: usize,
     metrics: &'m BundleMetrics,
@@ -32,9 +33,11 @@ pub(super) struct Crowd<'m> {
 }
 
 /// A text that is being written.
-struct Writing {
+struct Writing<'m> {
     /// Its number in the job.
     text: usize,
+    /// The decoder of its tokens, for the texts of the alternatives to the next one.
+    decoder: Decoder<'m>,
     /// Whether it has a token.
     begun: bool,
     job: Rc<Begun>,
@@ -50,7 +53,7 @@ struct Begun {
     _places: Places,
 }
 
-impl<'m> Crowd<'m> {
+impl<'m> TextBatch<'m> {
     /// No texts yet, and room for `streams` of them.
     pub(super) fn new(
         model: &'m Model,
@@ -73,7 +76,8 @@ impl<'m> Crowd<'m> {
         self.waiting.push_back(job);
     }
 
-    /// Drop the texts of clients that are gone or out of time, let waiting jobs in, and add a token to each text.
+    /// Drop the texts of clients that have disconnected or whose time is over, admit waiting jobs, and add a token to
+    /// each text.
     pub(super) fn step(&mut self) -> Result<()> {
         self.drop_ended()?;
         self.admit();
@@ -109,7 +113,7 @@ impl<'m> Crowd<'m> {
         Ok(())
     }
 
-    /// Let jobs in, in the order of arrival, while there is room for all texts of the next one.
+    /// Admit jobs in the order of arrival, while there is room for all texts of the next one.
     fn admit(&mut self) {
         while let Some(job) = self.waiting.front() {
             if !self.writing.is_empty() && self.writing.len() + job.texts() > self.streams {
@@ -131,12 +135,13 @@ impl<'m> Crowd<'m> {
         let texts = texts.collect::<Result<Vec<_>>>()?;
         for (number, (prompt, (text, shown))) in prompts.iter().zip(texts).enumerate() {
             self.metrics.prompt_tokens.inc_by(prompt.token_count() as u64);
+            let decoder = text.transcript.decoder().clone();
             let rngs: Vec<_> = (0..count).map(|sample| opening.rng(&text, prompt, sample)).collect();
             let ids = self.session.join_all(text, options.clone(), rngs);
             for (sample, id) in ids.into_iter().enumerate() {
                 let text = number * count + sample;
                 let shown = shown.clone();
-                // A client that is gone is noticed at the next step.
+                // A client that has disconnected is noticed at the next step.
                 let _ = begun.pieces.send(Piece {
                     text,
                     shown,
@@ -146,7 +151,8 @@ impl<'m> Crowd<'m> {
                     finish: None,
                     state: None,
                 });
-                self.writing.insert(id, Writing { text, begun: false, job: Rc::clone(&begun) });
+                let (decoder, job) = (decoder.clone(), Rc::clone(&begun));
+                self.writing.insert(id, Writing { text, decoder, begun: false, job });
             }
         }
         Ok(())
@@ -162,13 +168,19 @@ impl<'m> Crowd<'m> {
             }
         }
         let (text, job) = (writing.text, Rc::clone(&writing.job));
-        let token = match (event.token, event.logprob) {
-            (Some(token), Some(logprob)) => {
+        // The end token is a token of the answer only if text that was held back comes with it.
+        let is_shown = event.finish != Some(Finish::Eos) || !event.shown.is_empty();
+        let token = match event.logprob.filter(|_| is_shown) {
+            Some(logprob) => {
                 let scores = self.session.scores(event.id).unwrap_or_default();
-                Some(Token::new(self.model, token, logprob, scores, job.alternatives)?)
+                let tokenizer = self.model.tokenizer()?;
+                Some(Token::new(tokenizer, &writing.decoder, logprob, scores, job.alternatives))
             }
-            _ => None,
+            None => None,
         };
+        if let Some(token) = event.token.filter(|_| job.alternatives > 0) {
+            writing.decoder.push(token);
+        }
         let mut state = None;
         if event.finish.is_some() {
             self.writing.remove(&event.id);
@@ -183,7 +195,7 @@ impl<'m> Crowd<'m> {
     }
 }
 
-impl Drop for Crowd<'_> {
+impl Drop for TextBatch<'_> {
     fn drop(&mut self) {
         self.count(0, 0);
     }
