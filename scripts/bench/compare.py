@@ -167,7 +167,7 @@ class Bench:
         for _ in range(self.rounds):
             for contender in (self.ours, *peers.values()):
                 for quantity, value in self.quiet.measure(contender, request).items():
-                    if quantity.endswith(("_ms", "_us", "_gflops")):
+                    if quantity.endswith(("_ms", "_us", "_gflops")) and value is not None:
                         found.setdefault(contender.name, {}).setdefault(quantity, []).append(value)
         medians = {
             name: {quantity: statistics.median(values) for quantity, values in quantities.items()}

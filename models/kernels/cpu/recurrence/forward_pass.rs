@@ -263,6 +263,13 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
         O::max_rows::<S>(vectors)
     }
 
+    /// The gates of consecutive rows of a group are neighbours. A panel of one group has no other columns.
+    #[inline(always)]
+    fn started(&self, row: usize, panel: Panel) -> Option<*mut O::Sum> {
+        let starts_from_gates = const { !C::SEPARATE_PRODUCT_GRADIENT && !C::SECOND_PRODUCT };
+        (starts_from_gates && panel.groups == 1).then(|| self.0.gates(row, panel.first))
+    }
+
     #[inline(always)]
     unsafe fn start<S: Simd>(&self, simd: S, row: usize, unit: usize, sums: *mut O::Sum) {
         let pass = self.0.pass;

@@ -14,7 +14,7 @@ use super::plan::{Plan, WorkerRows};
 
 /// One product of a time step, and the work on its sums.
 ///
-/// A tile passes three stages: [`start`](Self::start) writes the initial values of its sums,
+/// A tile passes three stages: [`start`](Self::start) writes the initial values of its sums, unless they are there,
 /// [`multiply`](Self::multiply) adds the product, and [`finish`](Self::finish) does the pointwise part while the
 /// sums are in the cache. The first and the last are called for every batch row and group of columns.
 ///
@@ -24,6 +24,13 @@ pub(super) trait StepProduct<O: Operand> {
     #[inline(always)]
     fn max_rows<S: Simd>(_vectors: usize) -> usize {
         RECURRENT_BLOCK_ROWS
+    }
+
+    /// Return the memory of the sums of a tile from `row` on, if it has their initial values already, in the layout of
+    /// a tile: then [`start`](Self::start) is not called, and the sums take the place of those values.
+    #[inline(always)]
+    fn started(&self, _row: usize, _panel: Panel) -> Option<*mut O::Sum> {
+        None
     }
 
     /// Write the initial values of the sums of one row and group.
@@ -121,9 +128,11 @@ impl<'a, O: Operand> WorkerProduct<'a, O> {
         sums: *mut O::Sum,
     ) {
         let (width, group_width) = (self.panels.width(panel), self.panels.group_width());
+        let started = product.started(rows.start, panel);
+        let sums = started.unwrap_or(sums);
         // SAFETY: the caller's promise.
         unsafe {
-            for (r, row) in rows.clone().enumerate() {
+            for (r, row) in rows.clone().enumerate().filter(|_| started.is_none()) {
                 for group in 0..panel.groups {
                     let sums = sums.add(r * width + group * group_width);
                     product.start(simd, row, panel.first + group, sums);

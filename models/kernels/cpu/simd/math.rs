@@ -15,14 +15,30 @@
 
 use pulp::Simd;
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use super::mul_add::mul_add_f32s;
 
 /// 1.5 * 2^23. The sum `x + ROUND` has no digits after the point: it rounds `x` to the nearest integer, of two equally
 /// near to the even one, and holds that integer in its lowest bits.
 pub(super) const ROUND: f32 = 12_582_912.;
 /// ln 2 = `LN2_HIGH + LN2_LOW`. `LN2_HIGH` has so few digits that its product with `n` is exact.
-const LN2_HIGH: f32 = 0.693_359_4;
-const LN2_LOW: f32 = -2.121_944_4e-4;
+pub(super) const LN2_HIGH: f32 = 0.693_359_4;
+pub(super) const LN2_LOW: f32 = -2.121_944_4e-4;
+
+/// Coefficients of `P` and `Q` in the short tanh, `x P(x^2) / Q(x^2)`.
+pub(super) const SHORT_TANH_NUMERATOR: [f32; 3] = [0.999_948, 0.102_417_54, 6.705_618_6e-4];
+pub(super) const SHORT_TANH_DENOMINATOR: [f32; 3] = [1., 0.435_432_3, 0.012_819_847];
+
+/// Return the result of the function of that name in `avx512.rs`, if `S` is AVX-512.
+macro_rules! on_avx512 {
+    ($function:ident, $simd:ident, $x:ident) => {
+        #[cfg(target_arch = "x86_64")]
+        if let Some((simd, x)) = avx512::register($simd, $x) {
+            return avx512::vector::<S>(avx512::$function(simd, x));
+        }
+    };
+}
 
 /// Compute `2^(n - shift)` and `exp(r) - 1`, for `x` in -87.3..=88.7.
 #[inline(always)]
@@ -54,6 +70,7 @@ fn at_most<S: Simd>(simd: S, a: S::f32s, most: f32) -> S::f32s {
 /// Compute exp in f32.
 #[inline(always)]
 pub(super) fn exp_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    on_avx512!(exp, simd, x);
     let splat = |x| simd.splat_f32s(x);
     let within = at_most(simd, x, 88.722_84);
     // Half of the power, doubled at the end: the largest f32 needs 2^128, which is not an f32.
@@ -68,6 +85,7 @@ pub(super) fn exp_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// cancels digits.
 #[inline(always)]
 pub(super) fn sigmoid_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    on_avx512!(sigmoid, simd, x);
     let splat = |x| simd.splat_f32s(x);
     let magnitude = at_most(simd, simd.abs_f32s(x), 87.);
     let (power, exp_minus_one) = split(simd, simd.sub_f32s(splat(0.), magnitude), 0);
@@ -79,6 +97,7 @@ pub(super) fn sigmoid_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// Compute tanh in f32: `e / (e + 2)` with `e = exp(2|x|) - 1`, which keeps all digits near zero, and the sign of `x`.
 #[inline(always)]
 pub(super) fn tanh_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    on_avx512!(tanh, simd, x);
     let splat = |x| simd.splat_f32s(x);
     let magnitude = at_most(simd, simd.abs_f32s(x), 9.02); // beyond, tanh is 1 in f32
     let (power, exp_minus_one) = split(simd, simd.add_f32s(magnitude, magnitude), 0);
@@ -116,6 +135,7 @@ fn within<S: Simd>(simd: S, a: S::f32s, most: f32) -> S::f32s {
 /// the best for the relative error, gives `2^f` of the rest `f` between -1/2 and 1/2.
 #[inline(always)]
 pub(super) fn short_sigmoid_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    on_avx512!(short_sigmoid, simd, x);
     let splat = |x| simd.splat_f32s(x);
     let t = within(simd, simd.mul_f32s(x, splat(-std::f32::consts::LOG2_E)), 124.);
     let rounded = simd.add_f32s(t, splat(ROUND));
@@ -129,17 +149,22 @@ pub(super) fn short_sigmoid_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     short_reciprocal(simd, mul_add_f32s(simd, power, power_of_f, splat(1.)))
 }
 
+/// Compute `a + b x + c x^2`.
+#[inline(always)]
+fn quadratic<S: Simd>(simd: S, x: S::f32s, [a, b, c]: [f32; 3]) -> S::f32s {
+    let sum = mul_add_f32s(simd, simd.splat_f32s(c), x, simd.splat_f32s(b));
+    mul_add_f32s(simd, sum, x, simd.splat_f32s(a))
+}
+
 /// Compute tanh in f32 with the digits of a bf16: `x P(x^2) / Q(x^2)` of degree 2 each, the best for the relative error
 /// up to 5, beyond which tanh is 1 to these digits.
 #[inline(always)]
 pub(super) fn short_tanh_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let splat = |x| simd.splat_f32s(x);
+    on_avx512!(short_tanh, simd, x);
     let x = within(simd, x, 5.);
     let square = simd.mul_f32s(x, x);
-    let numerator = mul_add_f32s(simd, splat(6.705_618_6e-4), square, splat(0.102_417_54));
-    let numerator = mul_add_f32s(simd, numerator, square, splat(0.999_948));
-    let denominator = mul_add_f32s(simd, splat(0.012_819_847), square, splat(0.435_432_3));
-    let denominator = mul_add_f32s(simd, denominator, square, splat(1.));
+    let numerator = quadratic(simd, square, SHORT_TANH_NUMERATOR);
+    let denominator = quadratic(simd, square, SHORT_TANH_DENOMINATOR);
     simd.mul_f32s(simd.mul_f32s(x, numerator), short_reciprocal(simd, denominator))
 }
 
