@@ -64,7 +64,7 @@ fn split(simd: V4, x: __m512, sign: f32) -> (__m512, __m512) {
     let q = polynomial(
         simd,
         rest,
-        [0.499_999_94, odd(0.166_665_21), 0.041_668_388, odd(0.008_368_717), 0.001_381_459_9],
+        [0.499_999_94, odd(0.166_665_21), 0.041_668_39, odd(0.008_368_717), 0.001_381_459_9],
     );
     let square = f._mm512_mul_ps(rest, rest);
     let linear = f._mm512_mul_ps(rest, f._mm512_set1_ps(sign));
