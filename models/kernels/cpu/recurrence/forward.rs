@@ -258,7 +258,7 @@ mod tests {
 
     /// Compute the outputs of cells of `kind` and [`SHAPE`].
     fn outputs(isa: Isa, kind: CellKind, packed: Option<&PackedRecurrence<f32>>) -> Vec<f32> {
-        outputs_of(isa, kind, INPUT, ActiveSteps::new(None, (2, 3)), packed)
+        outputs_of(isa, kind, INPUT, &ActiveSteps::new(None, (2, 3)), packed)
     }
 
     /// Compute the outputs of cells of `kind` and [`SHAPE`] over an input of this shape and these steps.
@@ -266,7 +266,7 @@ mod tests {
         isa: Isa,
         kind: CellKind,
         shape: InputShape,
-        steps: ActiveSteps,
+        steps: &ActiveSteps,
         packed: Option<&PackedRecurrence<f32>>,
     ) -> Vec<f32> {
         let sequence = Sequence {
@@ -278,7 +278,7 @@ mod tests {
         };
         let InputShape { batch, time, input, hidden, gates } = shape;
         let (xs, ih) = (values(batch * time * input), values(gates * hidden * input));
-        let input = LayerInput { shape, active: &steps, xs: &xs, weight: &ih, bias: None, packed: None };
+        let input = LayerInput { shape, active: steps, xs: &xs, weight: &ih, bias: None, packed: None };
         let (weight, h) = (values(3 * 20 * 20), values(2 * 20));
         let inputs = RecurrenceInputs { weight: &weight, h: &h, c: None, bias: None, projection: None };
         forward(isa, kind, &sequence, input, &inputs, packed, false).ys
@@ -337,7 +337,7 @@ mod tests {
             (swapped, ActiveSteps::new(None, (3, 2)), "input of a recurrence"),
             (INPUT, ActiveSteps::new(Some(&[3, 1]), (2, 3)), "steps of input and recurrence"),
         ] {
-            let run = || outputs_of(isa, CellKind::Gru, shape, steps, None);
+            let run = || outputs_of(isa, CellKind::Gru, shape, &steps, None);
             let problem = *catch_unwind(AssertUnwindSafe(run)).unwrap_err().downcast::<String>().unwrap();
             assert!(problem.contains(message), "{problem}");
         }
