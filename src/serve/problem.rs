@@ -97,8 +97,8 @@ pub(super) fn field_of(option: &str) -> Option<&'static str> {
 
 /// Replace each "option `NAME`" that a request sets by its field.
 pub(super) fn in_fields(text: &str) -> String {
-    let replaced = |text: String, (option, field): &(&str, &str)| {
-        text.replace(&format!("option `{option}`"), &format!("`{field}`"))
+    let replaced = |text: String, (field, name): &(&str, &str)| {
+        text.replace(&format!("option `{field}`"), &format!("`{name}`"))
     };
     FIELDS.iter().fold(text.to_string(), replaced)
 }
