@@ -23,7 +23,8 @@ def ratios(text):
             continue
         label, *values = cells(line)
         if not peers:
-            peers = [next((peer for peer in PEERS if value.startswith(peer)), None) for value in values]
+            # "PyTorch in bf16" is not a column of this table.
+            peers = [next((peer for peer in PEERS if re.match(rf"{peer}( [\d(]|$)", value)), None) for value in values]
             continue
         if cell := re.match(r"(simple-rnn|lstm|gru) \d", label):
             row = cell[1]

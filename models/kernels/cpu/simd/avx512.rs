@@ -1,7 +1,7 @@
 //! exp, tanh and sigmoid with instructions that only AVX-512 has: rounding to an integer, multiplication by a power of
 //! two, and an estimate of the reciprocal. `math.rs` states what the functions compute and their errors.
 //!
-//! A division of 16 lanes takes as long as eight multiplications, so none divides: an estimate of the reciprocal with a
+//! None divides, because a division takes many times as long as a multiplication: an estimate of the reciprocal with a
 //! relative error of 2^-14 gives a quotient, and its rest the correction.
 
 use std::any::TypeId;
