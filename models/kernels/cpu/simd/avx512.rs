@@ -1,8 +1,8 @@
 //! exp, tanh and sigmoid with instructions that only AVX-512 has: rounding to an integer, multiplication by a power of
 //! two, and an estimate of the reciprocal. `math.rs` states what the functions compute and their errors.
 //!
-//! None divides, because a division takes many times as long as a multiplication: an estimate of the reciprocal with a
-//! relative error of 2^-14 gives a quotient, and its rest the correction.
+//! None divides, because a division takes many times as long as a multiplication: an estimate of the reciprocal, with a
+//! relative error of 2^-14, is corrected once.
 
 use std::any::TypeId;
 use std::arch::x86_64::{
@@ -71,14 +71,24 @@ fn split(simd: V4, x: __m512, sign: f32) -> (__m512, __m512) {
     (n, f._mm512_fmadd_ps(square, q, linear))
 }
 
-/// Compute `a / b` for `b` in 1..=2^125 from an estimate of `1 / b`.
+/// Compute `1 / x` for `x` in 1..=2^125: the estimate, and one step of Newton's method.
+#[inline(always)]
+fn reciprocal(simd: V4, x: __m512) -> __m512 {
+    let f = simd.avx512f;
+    let estimate = f._mm512_rcp14_ps(x);
+    let rest = f._mm512_fnmadd_ps(estimate, x, f._mm512_set1_ps(1.));
+    f._mm512_fmadd_ps(rest, estimate, estimate)
+}
+
+/// Compute `a / b` for `b` in 1..=2^125, more exactly than `a` times the reciprocal: the estimate is corrected by what
+/// it leaves of `a`. The sign of a zero is lost.
 #[inline(always)]
 fn quotient(simd: V4, a: __m512, b: __m512) -> __m512 {
     let f = simd.avx512f;
     let inverse = f._mm512_rcp14_ps(b);
-    let y = f._mm512_mul_ps(a, inverse);
-    let rest = f._mm512_fnmadd_ps(y, b, a);
-    f._mm512_fmadd_ps(rest, inverse, y)
+    let estimate = f._mm512_mul_ps(a, inverse);
+    let rest = f._mm512_fnmadd_ps(estimate, b, a);
+    f._mm512_fmadd_ps(rest, inverse, estimate)
 }
 
 /// Compute `min(x, most)`. NaN stays NaN: of a NaN and a number, the instruction returns its second operand.
@@ -108,7 +118,7 @@ pub(super) fn sigmoid(simd: V4, x: __m512) -> __m512 {
     let (f, one) = (simd.avx512f, simd.avx512f._mm512_set1_ps(1.));
     let (n, exp_minus_one) = split(simd, at_least(simd, at_most(simd, x, 87.), -87.), -1.);
     let e = f._mm512_scalef_ps(f._mm512_add_ps(exp_minus_one, one), n);
-    quotient(simd, one, f._mm512_add_ps(one, e))
+    reciprocal(simd, f._mm512_add_ps(one, e))
 }
 
 /// Compute tanh: `e / (e + 2)` with `e = exp(2|x|) - 1`, and the sign of `x`.
@@ -135,7 +145,7 @@ pub(super) fn short_sigmoid(simd: V4, x: __m512) -> __m512 {
     let power_of_rest = polynomial(simd, rest, [0.999_925_2, 0.695_833_54, 0.226_067_16, 0.078_024_52]);
     // The instruction rounds `t` down.
     let e = f._mm512_scalef_ps(power_of_rest, t);
-    quotient(simd, one, f._mm512_add_ps(e, one))
+    reciprocal(simd, f._mm512_add_ps(e, one))
 }
 
 /// Compute tanh with the digits of a bf16, by the function of `math.rs`.
@@ -146,5 +156,5 @@ pub(super) fn short_tanh(simd: V4, x: __m512) -> __m512 {
     let square = f._mm512_mul_ps(x, x);
     let numerator = polynomial(simd, square, super::math::SHORT_TANH_NUMERATOR);
     let denominator = polynomial(simd, square, super::math::SHORT_TANH_DENOMINATOR);
-    quotient(simd, f._mm512_mul_ps(x, numerator), denominator)
+    f._mm512_mul_ps(f._mm512_mul_ps(x, numerator), reciprocal(simd, denominator))
 }
