@@ -184,10 +184,10 @@ pub fn chain_loss(emissions: &Tensor, potentials: &Tensor, targets: &[Vec<u32>])
 /// gradient is 0.
 fn log_sum_exp(xs: &Tensor, dim: usize) -> Result<Tensor> {
     let highest = xs.detach().max_keepdim(dim)?;
-    let is_empty = highest.eq(f64::NEG_INFINITY)?;
-    // -inf minus -inf, and the gradient of the logarithm at 0, would be NaN.
-    let shift = is_empty.where_cond(&highest.zeros_like()?, &highest)?;
+    // -inf minus -inf, and the gradient of the logarithm at 0, would be NaN. A NaN beside -inf stays NaN.
+    let shift = highest.eq(f64::NEG_INFINITY)?.where_cond(&highest.zeros_like()?, &highest)?;
     let sum = xs.broadcast_sub(&shift)?.exp()?.sum_keepdim(dim)?;
+    let is_empty = sum.eq(0.)?;
     let sum = is_empty.where_cond(&sum.ones_like()?, &sum)?;
     let log = (sum.log()? + shift)?;
     is_empty.where_cond(&highest, &log)?.squeeze(dim)

@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 8080)]
     port: u16,
 
-    /// File of keys, one a line; lines that begin with # are comments. Requests name a key as `Authorization: Bearer
+    /// File of keys, one a line; lines that begin with "# " are comments. Requests name a key as `Authorization: Bearer
     /// KEY`
     #[arg(long, value_name = "FILE", conflicts_with = "no_auth")]
     api_key_file: Option<PathBuf>,
@@ -254,13 +254,13 @@ fn name(argument: &str, path: &Path) -> String {
     full.file_name().map_or_else(|| argument.to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// The keys of a file, one a line. Lines that begin with `#` are comments.
+/// The keys of a file, one a line. Lines of `#`, alone or before a blank, are comments.
 fn read_keys(path: &Path) -> anyhow::Result<Vec<String>> {
     let refused = |problem: String| usage("--api-key-file", format!("{}: {problem}", path.display()));
     let text = input::text(path, LARGEST_KEYS).map_err(|error| rnn_zoo::Error::file(path, error))?;
     // Editors on Windows write a byte order mark before the first key.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let is_key = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    let is_key = |line: &&str| !line.is_empty() && *line != "#" && !line.starts_with("# ");
     let keys: Vec<String> = text.lines().map(str::trim).filter(is_key).map(String::from).collect();
     match keys.is_empty() {
         true => Err(refused("holds no key; expected one a line".into())),

@@ -22,6 +22,10 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
     /// Whether there is a cell state beside the hidden state.
     const CELL_STATE: bool = false;
 
+    /// Whether [`Pointwise::start`] returns the input's part of the gates, and [`Pointwise::forward`] does not read it:
+    /// the sums may then take its place in memory.
+    const STARTS_FROM_INPUT: bool = false;
+
     /// Whether the gradient of the recurrent part of the gates differs from that of the input's part.
     const SEPARATE_PRODUCT_GRADIENT: bool = false;
 
@@ -59,7 +63,8 @@ pub(crate) trait Pointwise<const G: usize, const K: usize>: Copy + Send + Sync +
         x
     }
 
-    /// Compute the new state of a unit, from the input's part `x` of the gates, the `product` that started from
+    /// Compute the new state of a unit, from the input's part `x` of the gates (without meaning if
+    /// [`Pointwise::STARTS_FROM_INPUT`]), the `product` that started from
     /// [`Pointwise::start`], and the old state.
     fn forward<D: Digits, S: Simd, E: Float>(
         self,
@@ -114,6 +119,7 @@ pub(crate) struct LstmUnit;
 
 impl Pointwise<4, 4> for LstmUnit {
     const CELL_STATE: bool = true;
+    const STARTS_FROM_INPUT: bool = true;
 
     #[inline(always)]
     fn forward<D: Digits, S: Simd, E: Float>(
@@ -256,6 +262,8 @@ impl Pointwise<3, 3> for GruBeforeUnit {
 pub(crate) struct SimpleUnit(pub(crate) Nonlinearity);
 
 impl Pointwise<1, 1> for SimpleUnit {
+    const STARTS_FROM_INPUT: bool = true;
+
     #[inline(always)]
     fn forward<D: Digits, S: Simd, E: Float>(
         self,

@@ -1,5 +1,6 @@
 //! A new run, with random parameters or those of another bundle.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -150,7 +151,9 @@ impl Learner {
         }
         let forecasting = Some(ForecastSpec { targets: vec![], ..spec.clone() });
         let all = DataSpec { forecasting, ..data.clone() }.time_series()?.table.targets;
-        if all == spec.targets {
+        // The model keeps its order of the columns.
+        let sorted = |names: &[String]| BTreeSet::from_iter(names.to_vec());
+        if sorted(&all) == sorted(&spec.targets) {
             return Ok(());
         }
         let [own, all] = [&spec.targets, &all].map(|names| listed(names, ", "));

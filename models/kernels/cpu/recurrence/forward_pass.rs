@@ -23,8 +23,9 @@ pub(super) struct ForwardPass<'a, O: Operand, C, const G: usize, const K: usize>
     pub(super) cell: C,
     pub(super) sequence: &'a Sequence<O::Sum>,
     pub(super) plan: Plan,
-    /// The input's part of the gates. The same memory as `saved.cells` if that has the same size; a cell with a
-    /// second product keeps its saved numbers here in any case.
+    /// The input's part of the gates, whose place the sums of the recurrent product take if a tile starts from it. The
+    /// same memory as `saved.cells` if that has the same size; a cell with a second product keeps its saved numbers
+    /// here in any case.
     pub(super) gates: &'a Buffer<O::Sum>,
     /// The input, if its part of the gates is computed a few steps at a time.
     pub(super) input: Option<&'a ChunkedInput<'a, O>>,
@@ -263,11 +264,11 @@ impl<O: Operand, C: Pointwise<G, K>, const G: usize, const K: usize> StepProduct
         O::max_rows::<S>(vectors)
     }
 
-    /// The gates of consecutive rows of a group are neighbours. A panel of one group has no other columns.
+    /// The gates of consecutive rows of a group are neighbours, and a panel of one group has no other columns. Workers
+    /// have different rows, or different groups.
     #[inline(always)]
-    fn started(&self, row: usize, panel: Panel) -> Option<*mut O::Sum> {
-        let starts_from_gates = const { !C::SEPARATE_PRODUCT_GRADIENT && !C::SECOND_PRODUCT };
-        (starts_from_gates && panel.groups == 1).then(|| self.0.gates(row, panel.first))
+    unsafe fn started(&self, row: usize, panel: Panel) -> Option<*mut O::Sum> {
+        (C::STARTS_FROM_INPUT && panel.groups == 1).then(|| self.0.gates(row, panel.first))
     }
 
     #[inline(always)]

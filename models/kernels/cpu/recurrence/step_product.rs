@@ -28,8 +28,11 @@ pub(super) trait StepProduct<O: Operand> {
 
     /// Return the memory of the sums of a tile from `row` on, if it has their initial values already, in the layout of
     /// a tile: then [`start`](Self::start) is not called, and the sums take the place of those values.
+    ///
+    /// # Safety
+    /// Row and panel must be within the sizes of the pass and the share of this worker, which alone uses the memory.
     #[inline(always)]
-    fn started(&self, _row: usize, _panel: Panel) -> Option<*mut O::Sum> {
+    unsafe fn started(&self, _row: usize, _panel: Panel) -> Option<*mut O::Sum> {
         None
     }
 
@@ -128,10 +131,11 @@ impl<'a, O: Operand> WorkerProduct<'a, O> {
         sums: *mut O::Sum,
     ) {
         let (width, group_width) = (self.panels.width(panel), self.panels.group_width());
-        let started = product.started(rows.start, panel);
-        let sums = started.unwrap_or(sums);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's promise: rows and panel are those of this worker. What `started` returns has the tile's
+        // layout and room for its rows, else `sums` has.
         unsafe {
+            let started = product.started(rows.start, panel);
+            let sums = started.unwrap_or(sums);
             for (r, row) in rows.clone().enumerate().filter(|_| started.is_none()) {
                 for group in 0..panel.groups {
                     let sums = sums.add(r * width + group * group_width);

@@ -186,7 +186,7 @@ impl<S: Simd, E: Float> Vector<S, E> {
         Self::splat(self.simd, E::ONE) - self
     }
 
-    /// Compute the mean of two vectors with `self` as the weight of `a`: `self * a + (1 - self) * b`.
+    /// Compute the weighted mean `self * a + (1 - self) * b`.
     #[inline(always)]
     pub(crate) fn mix(self, a: Self, b: Self) -> Self {
         self.mul_add(a, self.complement() * b)
