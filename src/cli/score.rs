@@ -83,7 +83,6 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         out.flush()?;
         if let Some(error) = failed {
-            seen.report(model.tokenizer()?.unit());
             return Err(args.at(input.unit(), seen.lines + 1, error).into());
         }
         match end {

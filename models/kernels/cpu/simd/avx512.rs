@@ -80,8 +80,8 @@ fn reciprocal(simd: V4, x: __m512) -> __m512 {
     f._mm512_fmadd_ps(rest, estimate, estimate)
 }
 
-/// Compute `a / b` for `b` from 1 to below 2^126, more exactly than `a` times the reciprocal: the estimate is corrected by what
-/// it leaves of `a`. The sign of a zero is lost.
+/// Compute `a / b` for `b` from 1 to below 2^126, more exactly than `a` times the reciprocal: the estimate is corrected
+/// by what it leaves of `a`. The sign of a zero is lost.
 #[inline(always)]
 fn quotient(simd: V4, a: __m512, b: __m512) -> __m512 {
     let f = simd.avx512f;

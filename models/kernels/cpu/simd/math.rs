@@ -1,8 +1,8 @@
 //! exp, tanh and sigmoid of a vector.
 //!
 //! In f32 all three are built on `exp(x) = 2^n exp(r)`, where `n` is the integer nearest to `x / ln 2`, so that
-//! `|r| <= ln(2) / 2`. For such `r`, seven terms of the Taylor series are exact to the last bit; `avx512.rs` has another
-//! polynomial. In f64, which serves checks rather than speed, each lane calls the standard library.
+//! `|r| <= ln(2) / 2`. For such `r`, seven terms of the Taylor series are exact to the last bit; `avx512.rs` has
+//! another polynomial. In f64, which serves checks rather than speed, each lane calls the standard library.
 //!
 //! Errors in f32, measured over every 251st value by this file's tests: exp at most 1.1 units in the last
 //! place, sigmoid and tanh at most 2.5. Two exceptions at the bottom of the range: exp is 0 below -86.98, and
