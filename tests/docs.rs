@@ -314,8 +314,12 @@ fn ratios_by_peer(speed: &str, row: &str) -> Vec<Vec<f64>> {
         }
         if belongs(cells[0]) {
             for (name, cell) in header.iter().zip(&cells).skip(1) {
-                let peer = PEERS.iter().position(|peer| name.starts_with(peer)).unwrap();
-                ratios[peer].extend(cell.parse::<f64>());
+                // "PyTorch in bf16" and "ours in f32" are columns of other tables.
+                let named =
+                    |peer: &&str| name.strip_prefix(*peer).is_some_and(|rest| !rest.starts_with(" in "));
+                if let Some(peer) = PEERS.iter().position(|peer| named(&peer)) {
+                    ratios[peer].extend(cell.parse::<f64>());
+                }
             }
         }
     }
