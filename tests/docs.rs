@@ -315,9 +315,10 @@ fn ratios_by_peer(speed: &str, row: &str) -> Vec<Vec<f64>> {
         if belongs(cells[0]) {
             for (name, cell) in header.iter().zip(&cells).skip(1) {
                 // "PyTorch in bf16" and "ours in f32" are columns of other tables.
-                let named =
-                    |peer: &&str| name.strip_prefix(*peer).is_some_and(|rest| !rest.starts_with(" in "));
-                if let Some(peer) = PEERS.iter().position(|peer| named(&peer)) {
+                let is_in_f32 = |rest: &str| !rest.starts_with(" in ");
+                if let Some(peer) =
+                    PEERS.iter().position(|peer| name.strip_prefix(peer).is_some_and(is_in_f32))
+                {
                     ratios[peer].extend(cell.parse::<f64>());
                 }
             }
