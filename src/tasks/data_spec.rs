@@ -279,7 +279,7 @@ impl DataSpec {
     /// # Errors
     /// If the source cannot be read, lacks a column or holds an invalid value.
     pub fn time_series(&self) -> Result<TimeSeriesCorpus> {
-        let ForecastSpec { wide, time, targets, features, known, .. } =
+        let ForecastSpec { wide, time, targets, features, known, of_model, .. } =
             self.forecasting.clone().unwrap_or_default();
         let columns = TimeColumns {
             wide,
@@ -288,6 +288,7 @@ impl DataSpec {
             targets,
             features,
             known,
+            of_model,
             delimiter: self.delimiter,
             encoding: self.encoding,
         };

@@ -22,6 +22,9 @@ pub struct ForecastSpec {
     pub features: Vec<String>,
     /// Features that are known in advance.
     pub known: Vec<String>,
+    /// Whether a trained model reads these columns, so that no others can be named.
+    #[serde(skip)]
+    pub of_model: bool,
     /// Steps of a forecast.
     pub horizon: Option<usize>,
     /// Steps before a forecast that the network reads.

@@ -78,6 +78,24 @@ fn long_table_trains_a_forecaster_of_each_series() {
     assert_eq!((walked(1), walked(3)), (6, 2), "6 of the 120 days are the test of each of two series");
 }
 
+#[test]
+fn a_single_row_has_the_step_of_the_training_data() {
+    let folder = Folder::new();
+    folder.write("shops.csv", shops(120));
+    folder.write("one.csv", "date,shop,sales,weekend\n2024-02-28,north,3,0\n2024-12-31,south,4,0\n");
+    let flags = format!("--task forecast --series-column shop --target sales {TINY} {TINY_SEQUENCES}");
+    folder.done(&format!("train gru --data shops.csv --out m {flags}"));
+    let found = answers(&folder.done("predict m --data one.csv --json"));
+    assert_eq!(found[0]["times"], json!(["2024-02-29", "2024-03-01", "2024-03-02", "2024-03-03"]));
+    assert_eq!(found[1]["times"][0], "2025-01-01");
+    // A column that the model reads is not one to choose.
+    folder.write("less.csv", "date,shop\n2024-02-28,north\n");
+    for command in ["predict", "eval"] {
+        let line = format!("{command} m --data less.csv");
+        folder.refused(&line, 1, &["has no `sales`", "the model reads this column: add it"]);
+    }
+}
+
 /// The number of forecasts of an evaluation with a stride.
 fn scores_count(folder: &Folder, stride: usize) -> u64 {
     let found = scores(folder, &format!("eval m --data shops.csv --json --stride {stride}"));

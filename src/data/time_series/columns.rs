@@ -18,6 +18,8 @@ pub struct TimeColumns {
     pub features: Vec<String>,
     /// Features that are known in advance.
     pub known: Vec<String>,
+    /// Whether a trained model reads these columns, so that no others can be named.
+    pub of_model: bool,
     /// The delimiter; `None` detects it.
     pub delimiter: Option<Delimiter>,
     /// The character encoding; `None` detects it.

@@ -11,7 +11,26 @@ use crate::listing::listed;
 use crate::{Error, Result};
 
 /// Names of columns that hold times.
-const TIME_NAMES: [&str; 9] = ["date", "time", "datetime", "timestamp", "ds", "month", "year", "day", "week"];
+const TIME_NAMES: [&str; 18] = [
+    "date",
+    "time",
+    "datetime",
+    "timestamp",
+    "ds",
+    "month",
+    "year",
+    "day",
+    "week",
+    "날짜",
+    "일자",
+    "일시",
+    "日付",
+    "日時",
+    "日期",
+    "时间",
+    "datum",
+    "fecha",
+];
 
 /// The fewest columns of numbers, if they are more than the rows, of which a note recommends a wide table.
 const MANY_COLUMNS: usize = 10;
@@ -34,8 +53,11 @@ impl LongColumns {
     /// If a column that was asked for is missing or another one has its name, no column holds numbers, or a column that
     /// is called as times are has no form that is known.
     pub(super) fn find(rows: &TableRows, columns: &TimeColumns) -> Result<Self> {
-        let place = |name: &String, field| rows.place(name, field);
-        let series = columns.series.as_ref().map(|name| place(name, "series_column")).transpose()?;
+        let series = columns.series.as_ref().map(|name| rows.place(name, "series_column")).transpose()?;
+        let place = |name: &String, field| match columns.of_model {
+            true => rows.known_place(name),
+            false => rows.place(name, field),
+        };
         let time = match &columns.time {
             Some(name) => Some(place(name, "forecasting.time")?),
             None => usual_time(rows, series),
@@ -216,6 +238,8 @@ mod tests {
         let named = TimeColumns { targets: vec!["year".into()], ..TimeColumns::default() };
         assert_eq!(found("year\n1.5\n2.5\n", &named).unwrap().1, ["year"]);
         assert_eq!(usual("date,v\n2000.01,1\n2000.02,2\n").0.as_deref(), Some("date"));
+        let compact = usual("날짜,매출\n20240101,1\n20240102,2\n");
+        assert_eq!((compact.0.as_deref(), &compact.1[..]), (Some("날짜"), &["매출".to_string()][..]));
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl ForecastSchema {
             targets: if self.wide { vec![] } else { or(spec.targets, &self.targets) },
             features: or(spec.features, &self.features),
             known: or(spec.known, &self.known),
+            of_model: true,
             rows: spec.rows.or(self.rows),
             ..spec
         }

@@ -175,8 +175,14 @@ impl TableSplits {
     /// The season of the user, if one is given, is that of naive forecasts and scores alone.
     fn new(data: &DataSpec, corpus: TimeSeriesCorpus, schema: &ForecastSchema) -> Self {
         let bounds = corpus.bounds(schema.sizes.horizon, schema.rows);
+        let tells_step = corpus.table.tells_step();
         let table = corpus.table;
-        let mut set = SeriesSet::new(table.series, table.grid, schema.sizes, schema.scales.clone());
+        // A single row of each series has no step: it is that of the training data.
+        let grid = table.grid.map(|grid| match &schema.grid {
+            Some(own) if !tells_step => TimeGrid { step: own.step, ..grid },
+            _ => grid,
+        });
+        let mut set = SeriesSet::new(table.series, grid, schema.sizes, schema.scales.clone());
         if let Some(season) = data.forecasting.as_ref().and_then(|spec| spec.season) {
             set.naive_season = season.max(1);
         }
