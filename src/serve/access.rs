@@ -26,7 +26,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::VARY, "origin"),
 ];
 
-/// Refuse requests without access, and add headers to every answer.
+/// Refuse requests without access, and add headers to every answer of a route.
 pub(super) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let origin = allowed_origin(&access, request.headers());
     let checked = check_host(&access, request.headers()).and_then(|()| match &origin {

@@ -71,7 +71,7 @@ pub(super) struct Choice {
     text: String,
     /// Tokens that have not been sent.
     tokens: Vec<Placed>,
-    /// The end of the text that belongs to no token yet: what a state held back, which the next token takes.
+    /// The end of the text that belongs to no token yet, which the next token takes: an echoed prompt without tokens.
     tokenless: String,
     /// The number of characters of all tokens.
     characters: usize,

@@ -57,6 +57,9 @@ impl Library {
         match (entry, name) {
             (Some(entry), _) => Ok((&entry.source.name, entry.engine())),
             (None, Some(name)) => Err(Problem::no_model(name, &self.names())),
+            (None, None) if self.entries.is_empty() => {
+                Err(Problem::field("model", "no bundle is served; start the server with one"))
+            }
             (None, None) => {
                 Err(Problem::field("model", format!("is missing; expected one of {}", self.names())))
             }

@@ -37,8 +37,8 @@ struct Request {
     inputs: Vec<String>,
     /// The search for translations, if the request names it.
     search: Option<SearchOptions>,
-    /// The format of an input that is a table, or words with their columns.
-    format: String,
+    /// The format of an input that is a table, or words with their columns, if the request names it.
+    format: Option<String>,
     /// Whether translations come with their attention.
     alignment: bool,
     /// The first step of forecasts; `None` for the one after the last that is known.
@@ -72,8 +72,8 @@ impl Request {
             beams: beams.unwrap_or(usual.beams),
             length_penalty: penalty.unwrap_or(usual.length_penalty),
         });
-        let format = fields.text("format")?.unwrap_or_else(|| FORMATS[0].into());
-        if !FORMATS.contains(&format.as_str()) {
+        let format = fields.text("format")?;
+        if format.as_ref().is_some_and(|format| !FORMATS.contains(&format.as_str())) {
             return Err(Problem::field("format", format!("expected one of {}", FORMATS.join(", "))));
         }
         let alignment = fields.flag("alignment")?;
@@ -83,10 +83,14 @@ impl Request {
         Ok(Self { inputs, search, format, alignment, at, series_column })
     }
 
+    fn format(&self) -> &str {
+        self.format.as_deref().unwrap_or(FORMATS[0])
+    }
+
     fn answer(&self, model: &Model, most: usize) -> Result<Vec<Value>, Problem> {
         self.check(model)?;
         let translates = model.network.sequence_to_sequence().is_some();
-        let tables = model.tokenizer.is_none() || self.format == COLUMNS;
+        let tables = model.tokenizer.is_none() || self.format() == COLUMNS;
         // A byte is at least as much as a token; a table is bounded by the size of the body.
         if let Some(long) = self.inputs.iter().find(|input| !tables && input.len() > most) {
             let problem = format!("has {} bytes; expected at most {most}", long.len());
@@ -115,19 +119,28 @@ impl Request {
             let problem = format!("the model's task is {}; only translators have it", model.config.task);
             return Err(Problem::field(name, problem));
         }
-        if self.format == COLUMNS && model.config.task.name() != "tag" {
+        if self.format() == COLUMNS && model.config.task.name() != "tag" {
             let problem = format!("the model's task is {}; only taggers read {COLUMNS}", model.config.task);
+            return Err(Problem::field("format", problem));
+        }
+        if self.format.is_some() && self.format() != COLUMNS && model.tokenizer.is_some() {
+            let problem = "the model reads texts; only forecasters and classifiers of series read a table";
+            return Err(Problem::field("format", problem));
+        }
+        if self.format() == SERIES && model.config.task.reads_time_series() {
+            let problem = format!("the model's task is {}; expected csv, tsv or jsonl", model.config.task);
             return Err(Problem::field("format", problem));
         }
         if self.at.is_some() && !model.config.task.reads_time_series() {
             let problem = format!("the model's task is {}; only forecasters have it", model.config.task);
             return Err(Problem::field("at", problem));
         }
-        if self.series_column.is_some() && (model.tokenizer.is_some() || self.format == SERIES) {
-            let problem = "names a column of a table; only forecasters and classifiers of series read one (csv, tsv, jsonl)";
+        if self.series_column.is_some() && (model.tokenizer.is_some() || self.format() == SERIES) {
+            let problem = "names a column of a table; only forecasters and classifiers of series read one (csv, tsv, \
+                           jsonl)";
             return Err(Problem::field("series_column", problem));
         }
-        if let Some(columns) = further_columns(model).filter(|_| self.format != COLUMNS) {
+        if let Some(columns) = further_columns(model).filter(|_| self.format() != COLUMNS) {
             let problem = format!(
                 "the model also reads column {columns} of each word; set \"format\" to \"{COLUMNS}\", and give a word \
                  and its columns on each line of input"
@@ -162,7 +175,7 @@ impl Request {
     /// are read from files only.
     fn answer_table(&self, model: &Model, table: &str) -> Result<Vec<Answer>, Problem> {
         let failed = |error: std::io::Error| Problem::failure(format!("a temporary file: {error}"));
-        let suffix = format!(".{}", self.format);
+        let suffix = format!(".{}", self.format());
         let mut file = tempfile::Builder::new().suffix(&suffix).tempfile().map_err(failed)?;
         file.write_all(table.as_bytes()).map_err(failed)?;
         let path = file.path().to_string_lossy().into_owned();

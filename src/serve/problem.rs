@@ -90,7 +90,7 @@ const FIELDS: [(&str, &str); 4] = [
     ("series_column", "series_column"),
 ];
 
-/// The field of a request for an option of the library; `None` if it has another name in no request.
+/// The field of a request for an option of the library; `None` if no request sets it under another name.
 pub(super) fn field_of(option: &str) -> Option<&'static str> {
     FIELDS.iter().find(|(name, _)| *name == option).map(|(_, field)| *field)
 }

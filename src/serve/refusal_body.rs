@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::problem::Problem;
 
 /// The start of the library's answer. No route answers with this status.
-const START: &[u8] = b"HTTP/1.1 431 ";
+const START: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n";
 
 /// The end of an answer without a body.
 const END: &[u8] = b"\r\n\r\n";
@@ -31,7 +31,7 @@ impl<S> RefusalBody<S> {
         let problem = Problem::request(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, problem);
         let body = problem.json().to_string();
         let answer = format!(
-            "Request Header Fields Too Large\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+            "content-type: application/json\r\nx-content-type-options: nosniff\r\ncontent-length: {}\r\n\
              connection: close\r\n\r\n{body}",
             body.len()
         );

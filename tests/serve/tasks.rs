@@ -80,6 +80,12 @@ fn answers_are_those_of_the_command() {
     refused(json!({"model": "classifier", "input": "ab", "beams": 2}), "beams");
     refused(json!({"model": "classifier", "input": "ab", "format": "xls"}), "format");
     refused(json!({"model": "classifier", "input": "ab c", "format": "conll"}), "format");
+    let text = refused(json!({"model": "classifier", "input": "text\nab\n", "format": "csv"}), "format");
+    assert!(text.contains("the model reads texts"), "{text}");
+    let text = refused(json!({"model": "forecaster", "input": table, "format": "ts"}), "format");
+    assert!(text.contains("expected csv, tsv or jsonl"), "{text}");
+    let text = refused(json!({"model": "forecaster", "input": "step\n1\n"}), "input");
+    assert!(text.contains("has no `value`") && text.contains("add it"), "{text}");
     for more in ["", r#", "prompt": "ab", "echo": true, "logprobs": 1"#] {
         let body = format!(r#"{{"model": "classifier"{more}}}"#);
         let text = server.refused("/v1/completions", &body, 400, Some("model"));
