@@ -87,7 +87,7 @@ impl Head {
         }
     }
 
-    /// Refuse levels that are no quantiles.
+    /// Refuse levels that are not quantiles.
     ///
     /// # Errors
     /// If a level is outside (0, 1), they do not ascend, or quantiles have none.

@@ -72,7 +72,7 @@ pub trait Network: Send + Sync {
     }
 
     /// Compute the gates of the last recurrent layer at every step; see [`Recurrent::gates`](crate::Recurrent::gates).
-    /// Return nothing for a network that is no language model.
+    /// Return nothing for a network that is not a language model.
     ///
     /// # Errors
     /// As [`Network::encode_t`].

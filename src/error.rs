@@ -36,7 +36,7 @@ pub enum Error {
     /// The loss or the gradient became infinite or NaN, or the loss exploded.
     #[error(
         "training diverged at step {step}: the {what} is {value} at learning rate {learning_rate:.3e}; \
-         try a smaller option `lr` or option `clip`"
+         try a smaller option `lr`, or limit the gradient with option `clip`"
     )]
     Diverged {
         /// The optimizer step, counted from 1.

@@ -22,8 +22,9 @@ pub enum Precision {
     /// linear layers. Sums and everything else stay in f32, and so do the scores and weighted sums of attention. Fast
     /// on processors with instructions for it, the same elsewhere.
     Bf16,
-    /// For inference alone. Operands of the same products are integers of 8 bits: weights with one scale a row, and so
-    /// what they are multiplied by. Products are summed exactly; everything else is in f32. The same results on every
+    /// For inference alone. Operands of the products of recurrent layers, decoders with attention, streams and linear
+    /// layers are integers of 8 bits. Each row of weights has one scale, and so has each row that it is multiplied by.
+    /// Products are summed exactly; everything else is in f32. The same results on every
     /// processor, but for the last digits of the gates' functions and of the scores and weighted sums of attention.
     Int8,
 }

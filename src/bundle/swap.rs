@@ -205,7 +205,7 @@ pub(super) fn cannot_save(path: &Path, error: &io::Error) -> Error {
             "free some space, or let a new run choose another place with option `out`"
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "make its folder writable, or choose another place with option `out`"
+            "make its folder writable, or let a new run choose another place with option `out`"
         }
         ErrorKind::ResourceBusy | ErrorKind::CrossesDevices => {
             "a mount point cannot be replaced: choose a folder inside it with option `out`"

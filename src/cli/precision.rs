@@ -20,9 +20,10 @@ pub fn parse(name: &str) -> Result<Precision, String> {
 
 /// Parse the name of a precision that models are trained in.
 pub fn parse_of_training(name: &str) -> Result<Precision, String> {
-    match parse(name)? {
-        precision if precision.has_gradients() => Ok(precision),
-        precision => Err(format!("{precision} is a precision of inference; expected f32 or bf16")),
+    match parse(name) {
+        Ok(precision) if precision.has_gradients() => Ok(precision),
+        Ok(precision) => Err(format!("{precision} is a precision of inference; expected f32 or bf16")),
+        Err(_) => Err(format!("{name:?} is not a precision; expected f32 or bf16")),
     }
 }
 

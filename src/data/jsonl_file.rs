@@ -172,7 +172,10 @@ impl Objects {
         }
         let reason = error.to_string();
         let reason = reason.split(" at line ").next().unwrap_or_default();
-        let place = format!("line {line}, column {}", error.column());
+        let place = match error.column() {
+            0 => format!("line {line}"), // the object does not end
+            column => format!("line {line}, column {column}"),
+        };
         Error::file(self.file.path(), format!("{place}: {reason}; expected one JSON object a line"))
     }
 }

@@ -87,7 +87,8 @@ impl Checkpoint {
         &self.saved.progress
     }
 
-    /// Return the number of processes of the run when it stopped. With another number it goes on with other bytes.
+    /// Return the number of processes of the run when it stopped. With another number it continues, and the result
+    /// differs from that of a run without interruption.
     pub fn processes(&self) -> usize {
         1 + self.saved.other_noise.len()
     }

@@ -68,7 +68,7 @@ impl Progress {
         finite("first_loss", self.first_loss.unwrap_or_default())?;
         if !self.running.is_valid() {
             return Err(
-                "`progress.running` has a loss that is not finite, or a time that is no number of at least 0"
+                "`progress.running` has a loss that is not finite, or a time that is not a number of at least 0"
                     .into(),
             );
         }

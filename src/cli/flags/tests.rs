@@ -215,7 +215,10 @@ fn options_in_a_problem_become_flags() {
     assert_eq!(shown(unsuited), format!("m: {expected}"));
     assert_eq!(shown(Error::invalid("axis", "use option `axis = step`")), "--x epoch: use --x step");
     let diverged = Error::Diverged { step: 3, what: "loss", value: f64::INFINITY, learning_rate: 0.5 };
-    assert!(shown(diverged).ends_with("at learning rate 5.000e-1; try a smaller --lr or --clip"));
+    assert!(
+        shown(diverged)
+            .ends_with("at learning rate 5.000e-1; try a smaller --lr, or limit the gradient with --clip")
+    );
 }
 
 #[test]

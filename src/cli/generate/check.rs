@@ -69,7 +69,8 @@ impl Args {
         }
         let own_numbers = self.state.is_some() && self.beams.beams.is_none() && self.sampling.seed.is_none();
         if own_numbers && self.count > 1 {
-            let problem = "a saved text has one sequence of random numbers, so that all texts would be equal; give a --seed";
+            let problem = "a saved text has one sequence of random numbers, so that all texts would be equal; give a \
+                           --seed";
             return Err(usage("--count", problem));
         }
         Ok(())

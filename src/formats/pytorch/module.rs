@@ -57,7 +57,7 @@ fn check(rnn: &RecurrentConfig) -> Result<()> {
         (before, "a reset gate before the product"),
         (
             stack.bidirectional.is_some_and(|merge| merge != Merge::Concat),
-            "a merge of directions that is no concatenation",
+            "a merge of directions that is not a concatenation",
         ),
     ];
     match found.into_iter().find(|(found, _)| *found) {
@@ -85,7 +85,11 @@ fn parts(config: &Config, parameters: &NamedTensors) -> Result<Parts> {
     };
     let (tokens, features) = match config.network.vocabulary_size() {
         Some(_) => matrix("encoder.weight")?,
-        None => return Err(refused("the network reads numbers, without an embedding")),
+        None => {
+            let problem = "the network reads numbers; only networks that read tokens are exported to PyTorch, this one \
+                           to ONNX";
+            return Err(Error::Message(problem.into()));
+        }
     };
     let rnn = recurrent(config.network.rnn());
     let mut layers =

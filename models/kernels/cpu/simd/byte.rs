@@ -14,7 +14,7 @@ impl<S: Simd> Vector<S, f32> {
     }
 
     /// Round every lane, a number of -127..=127, to the nearest integer, add 128, and store the bytes side by side.
-    /// Lanes that are no such numbers become any bytes.
+    /// Other lanes become any bytes.
     ///
     /// # Safety
     /// As many bytes as the vector has lanes must be writable at `to`.

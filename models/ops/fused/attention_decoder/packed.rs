@@ -98,7 +98,7 @@ impl PackedWeights {
 /// Pack the weights of a decoder as they are now. Return `None` if there are no kernels for the tensors.
 ///
 /// # Errors
-/// If one of them is no matrix.
+/// If one of them is not a matrix.
 pub(crate) fn pack_weights(matrices: DecoderMatrices<'_>) -> Result<Option<PackedWeights>> {
     dispatch(Pack(matrices), matrices.hh)
 }
