@@ -86,6 +86,17 @@ impl DataArgs {
         Ok(())
     }
 
+    /// Print the notes about the data that is answered.
+    ///
+    /// # Errors
+    /// If the data cannot be read.
+    pub fn announce_answered(&self, spec: &DataSpec) -> anyhow::Result<()> {
+        match spec.split_data()? {
+            Some(data) => announce(data.as_ref(), Some(self.split.unwrap_or_else(|| data.default_split()))),
+            None => Ok(()),
+        }
+    }
+
     /// The first flag that the user gave about the data itself or its form.
     pub fn given(&self) -> Option<&'static str> {
         self.given_of_splits().or_else(|| self.read.given())

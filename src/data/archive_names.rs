@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::extension::has_extension;
+
 /// The end of the names of training files.
 pub(crate) const TRAIN: &str = "_TRAIN.ts";
 
 /// Whether a path has the extension `.ts`.
 pub(crate) fn is_ts(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ts"))
+    has_extension(path, "ts")
 }
 
 /// The path of the test file of a training file; `None` for other files.

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::column_file::{ColumnFile, ColumnOptions, has_extension, looks_like_columns};
+use super::column_file::{ColumnFile, ColumnOptions, looks_like_columns};
 use super::divided::{Divided, find, names_of};
+use super::extension::has_extension;
 use super::source::Source;
 use crate::hub::{self, Endpoint};
 use crate::{Error, Result};

@@ -15,6 +15,7 @@ use super::column::{CONLLU_COLUMNS, Column};
 use super::compose::composed;
 use super::divided::{Items, ItemsOf};
 use super::encoding::Encoding;
+use super::extension::has_extension;
 use super::numbered_lines::{NumberedLine, NumberedLines};
 use super::until_error::until_error;
 use super::utf8_file::Utf8File;
@@ -139,11 +140,6 @@ impl Items for ColumnFile {
         let note = self.file.note().map(|note| format!("{}: {note}", self.path().display()));
         Ok(note.into_iter().collect())
     }
-}
-
-/// Whether the extension of a path is `extension`, in any case.
-pub(super) fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
 /// Whether the first row has the columns of CoNLL-U.

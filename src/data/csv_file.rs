@@ -83,22 +83,20 @@ impl CsvFile {
     fn csv_problem(&self, error: CsvError) -> Error {
         csv_problem(self.file.path(), error)
     }
+}
 
-    /// The error of a record with too few or too many fields.
-    fn unequal(&self, record: &CsvRecord) -> Error {
-        let (found, expected, line) = (record.len(), self.names.len(), record.line());
-        let advice = match (record.long_quote(), found > expected) {
-            (Some((opened, closed)), _) => {
-                format!("a quote opens on line {opened} and closes on line {closed}: check where it closes")
-            }
-            (None, true) => format!("quote a field that holds the delimiter `{}`", self.delimiter),
-            (None, false) => {
-                format!("expected the delimiter `{}` between all fields, empty ones too", self.delimiter)
-            }
-        };
-        let fields = if found == 1 { "field" } else { "fields" };
-        self.problem(format!("line {line}: {found} {fields} where the header has {expected}; {advice}"))
-    }
+/// The error of a record of the table at `path` that has more or fewer fields than the header, which has `expected`.
+pub(super) fn ragged(path: &Path, record: &CsvRecord, expected: usize, delimiter: Delimiter) -> Error {
+    let (found, line) = (record.len(), record.line());
+    let advice = match (record.long_quote(), found > expected) {
+        (Some((opened, closed)), _) => {
+            format!("a quote opens on line {opened} and closes on line {closed}: check where it closes")
+        }
+        (None, true) => format!("quote a field that holds the delimiter `{delimiter}`"),
+        (None, false) => format!("expected the delimiter `{delimiter}` between all fields, empty ones too"),
+    };
+    let fields = if found == 1 { "field" } else { "fields" };
+    Error::file(path, format!("line {line}: {found} {fields} where the header has {expected}; {advice}"))
 }
 
 /// The error of a table at `path` that cannot be read.
@@ -219,7 +217,7 @@ impl Records for CsvRecords {
         }
         let Self { record, table, .. } = self;
         if record.len() != table.names.len() {
-            return Err(table.unequal(record));
+            return Err(ragged(table.file.path(), record, table.names.len(), table.delimiter));
         }
         let Places { text, label } = table.places;
         let label = label.map(|place| table.field(record, place)).transpose()?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::column_corpus;
 use super::data_file::DataFile;
+use super::divided::{VALID_NAMES, find};
 use super::division::{Division, SplitRule};
 use super::formats;
 use super::fractions::Fractions;
@@ -30,7 +31,10 @@ impl Directory {
     /// one file is plain text and another has records.
     pub(super) fn open(path: &Path, options: &ReadOptions) -> Result<Self> {
         std::fs::read_dir(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
-        let open = |names: &[&str]| find(path, names)?.map(|file| formats::open(&file, options)).transpose();
+        let extensions: Vec<&str> = formats::extensions().collect();
+        let open = |names: &[&str]| {
+            find(path, names, &extensions)?.map(|file| formats::open(&file, options)).transpose()
+        };
         let train = open(&["train"])?.ok_or_else(|| {
             let names: Vec<String> =
                 formats::extensions().map(|extension| format!("train.{extension}")).collect();
@@ -43,7 +47,7 @@ impl Directory {
             );
             Error::file(path, problem)
         })?;
-        let valid = open(&["valid", "validation", "val", "dev"])?;
+        let valid = open(&VALID_NAMES)?;
         let test = open(&["test"])?;
         for other in [&valid, &test].into_iter().flatten() {
             if other.text_column().is_some() != train.text_column().is_some() {
@@ -166,18 +170,6 @@ impl Directory {
 /// The division of a folder's training file.
 fn without_test(division: Division) -> Division {
     Division { fractions: Fractions { test: 0., ..division.fractions }, ..division }
-}
-
-/// The one file in `folder` called one of `names`, with an extension that can be read.
-fn find(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
-    let files = names.iter().flat_map(|name| formats::extensions().map(move |kind| format!("{name}.{kind}")));
-    let mut found = files.map(|file| folder.join(file)).filter(|path| path.exists());
-    let (first, second) = (found.next(), found.next());
-    if let (Some(first), Some(second)) = (&first, second) {
-        let problem = format!("exists beside {}; keep one of them", second.display());
-        return Err(Error::file(first, problem));
-    }
-    Ok(first)
 }
 
 /// `a, b or c`.

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::encoding::Encoding;
+use super::extension::has_extension;
 use super::jsonl_file::{Objects, kind};
 use super::utf8_file::Utf8File;
 use crate::listing::thousands;
@@ -27,8 +27,7 @@ const MOST_FIELDS: usize = 10_000;
 
 /// Whether a file with this path holds JSON objects.
 pub(super) fn is_jsonl(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    ["jsonl", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    ["jsonl", "json"].iter().any(|extension| has_extension(path, extension))
 }
 
 /// The names of the fields, in the order in which they first appear, and the line of each row with its fields, as many
@@ -36,8 +35,9 @@ pub(super) fn is_jsonl(path: &Path) -> bool {
 ///
 /// # Errors
 /// If the file cannot be read, a line is not an object, or a field holds a list or an object.
-pub(super) fn read(path: &Path, encoding: Option<Encoding>) -> Result<(Vec<String>, Vec<LineAndFields>)> {
-    let mut objects = Objects::open(Utf8File::open(path, encoding)?);
+pub(super) fn read(file: Utf8File) -> Result<(Vec<String>, Vec<LineAndFields>)> {
+    let path = file.path().to_path_buf();
+    let mut objects = Objects::open(file);
     let mut names: Vec<String> = vec![];
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut rows: Vec<LineAndFields> = vec![];
@@ -52,14 +52,14 @@ pub(super) fn read(path: &Path, encoding: Option<Encoding>) -> Result<(Vec<Strin
             });
             fields[at] = text(value).map_err(|found| {
                 let problem = format!("line {line}: `{name}` is {found}; expected a number or a string");
-                Error::file(path, problem)
+                Error::file(&path, problem)
             })?;
         }
         if names.len() > MOST_FIELDS {
             let most = thousands(MOST_FIELDS as u64);
             let problem =
                 format!("line {line}: more than {most} different fields; expected one object a time step");
-            return Err(Error::file(path, problem));
+            return Err(Error::file(&path, problem));
         }
         rows.push((line, fields));
     }

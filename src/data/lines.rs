@@ -38,7 +38,8 @@ impl Lines {
     }
 
     fn advance(&mut self) -> Result<Option<Piece>> {
-        let mut room = LONGEST_PIECE;
+        // The rest of a line that was cut may be longer than a piece.
+        let mut room = LONGEST_PIECE.max(self.buffer.len() + 1);
         loop {
             self.fill(room)?;
             if self.buffer.is_empty() {
@@ -111,4 +112,26 @@ fn cut_of(text: &str) -> Option<usize> {
         end += character.len();
     }
     (last > 0).then_some(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn rest_of_a_cut_may_be_longer_than_a_piece() {
+        // The buffer grows for the marks of the first letter; the rest is longer than a piece.
+        let marks = |count: usize| "\u{301}".repeat(count);
+        let text = format!("a{}b{}\nc\n", marks(66_000), marks(70_000));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &text).unwrap();
+        let reader = FileReader::new(Arc::new(File::open(file.path()).unwrap()), 0..text.len() as u64);
+        let lines = Lines::new(BufReader::new(reader), file.path().into(), 0, End::Line);
+        let pieces: Vec<String> = lines.pieces().map(|piece| piece.unwrap().text).collect();
+        assert_eq!(pieces.concat(), text);
+        assert_eq!(pieces.last().map(String::as_str), Some("c\n"));
+    }
 }

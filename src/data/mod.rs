@@ -21,8 +21,8 @@
 //! SplitData  any of these, in splits              split_data.rs
 //! ```
 //!
-//! No whole file is held in memory: text is read piece by piece, and the tokens of a large split are written to a
-//! temporary file and read by position.
+//! Text is read piece by piece, and the tokens of a large split are written to a temporary file and read by position.
+//! Series are held in memory.
 
 mod archive_names;
 pub mod batch;
@@ -47,6 +47,7 @@ pub mod division;
 mod draw;
 pub mod encoding;
 pub mod example;
+mod extension;
 mod file_reader;
 mod fingerprint;
 mod formats;

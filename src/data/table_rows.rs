@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::columns::{unique, visible};
 use super::compose::composed;
-use super::csv_file::{csv_problem, find_delimiter, separator_line};
+use super::csv_file::{csv_problem, find_delimiter, ragged, separator_line};
 use super::csv_reader::{CsvReader, CsvRecord};
 use super::delimiter::Delimiter;
 use super::encoding::Encoding;
+use super::extension::has_extension;
 use super::json_rows::{self, LineAndFields};
 use super::numbers;
 use super::read_options::ReadOptions;
@@ -19,6 +20,8 @@ use crate::{Error, Result};
 /// The rows of a table, as composed text.
 pub(super) struct TableRows {
     pub(super) path: PathBuf,
+    /// The encoding that was assumed, as a note for the user; `None` for UTF-8.
+    pub(super) encoding_note: Option<String>,
     /// Names of the columns.
     pub(super) names: Vec<String>,
     /// The line of each row, and its fields, as many as names.
@@ -36,13 +39,15 @@ impl TableRows {
         delimiter: Option<Delimiter>,
         encoding: Option<Encoding>,
     ) -> Result<Self> {
+        if json_rows::is_jsonl(path) {
+            let options = ReadOptions { delimiter, ..ReadOptions::default() };
+            options.refuse_delimiter(&path.display().to_string())?;
+        }
+        let file = Utf8File::open(path, encoding)?;
+        let encoding_note = file.note().map(String::from);
         let (names, rows) = match json_rows::is_jsonl(path) {
-            true => {
-                let options = ReadOptions { delimiter, ..ReadOptions::default() };
-                options.refuse_delimiter(&path.display().to_string())?;
-                json_rows::read(path, encoding)?
-            }
-            false => delimited(path, delimiter, encoding)?,
+            true => json_rows::read(file)?,
+            false => delimited(&file, delimiter)?,
         };
         let names: Vec<String> = names.into_iter().map(composed).collect();
         let rows: Vec<LineAndFields> = rows
@@ -54,7 +59,7 @@ impl TableRows {
                 let form = if json_rows::is_jsonl(path) { "an object" } else { "a header and a row" };
                 Err(Error::file(path, format!("has no rows; expected {form} for each time step")))
             }
-            false => Ok(Self { path: path.to_path_buf(), names, rows }),
+            false => Ok(Self { path: path.to_path_buf(), encoding_note, names, rows }),
         }
     }
 
@@ -149,16 +154,11 @@ impl TableRows {
 }
 
 /// The header of a delimited table, and its rows with their lines.
-fn delimited(
-    path: &Path,
-    delimiter: Option<Delimiter>,
-    encoding: Option<Encoding>,
-) -> Result<(Vec<String>, Vec<LineAndFields>)> {
-    let file = Utf8File::open(path, encoding)?;
-    let is_tsv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
-    let usual = if is_tsv { Delimiter::TAB } else { Delimiter::COMMA };
-    let delimiter = delimiter.map_or_else(|| find_delimiter(&file, usual), Ok)?;
-    let start = separator_line(&file)?.start;
+fn delimited(file: &Utf8File, delimiter: Option<Delimiter>) -> Result<(Vec<String>, Vec<LineAndFields>)> {
+    let path = file.path();
+    let usual = if has_extension(path, "tsv") { Delimiter::TAB } else { Delimiter::COMMA };
+    let delimiter = delimiter.map_or_else(|| find_delimiter(file, usual), Ok)?;
+    let start = separator_line(file)?.start;
     let bytes = BufReader::with_capacity(1 << 16, file.reader(start.byte..file.range().end));
     let mut reader = CsvReader::new(bytes, delimiter.byte(), start.byte, start.line);
     let mut record = CsvRecord::default();
@@ -172,9 +172,7 @@ fn delimited(
         match &names {
             None => names = Some(fields),
             Some(names) if names.len() != fields.len() => {
-                let (found, expected) = (fields.len(), names.len());
-                let problem = format!("line {line}: {found} fields where the header has {expected}");
-                return Err(Error::file(path, problem));
+                return Err(ragged(path, &record, names.len(), delimiter));
             }
             Some(_) => rows.push((line, fields)),
         }
@@ -188,7 +186,7 @@ mod tests {
 
     fn lacks_header(header: &str) -> bool {
         let names = header.split(',').map(String::from).collect();
-        TableRows { path: "t.csv".into(), names, rows: vec![] }.lacks_header(1)
+        TableRows { path: "t.csv".into(), encoding_note: None, names, rows: vec![] }.lacks_header(1)
     }
 
     #[test]

@@ -166,6 +166,13 @@ fn files_that_do_not_follow_are_refused() {
         folder.write("d/val.jsonl", objects(&text));
         folder.refused(&train, 1, mentions);
     }
+    let far = part(80..90).replace("2023-", "9023-");
+    folder.write("d/val.jsonl", objects(&far));
+    folder.refused(
+        &train,
+        1,
+        &["val.jsonl: series `north` begins", "steps after the files before; check the time"],
+    );
     folder.write("d/val.jsonl", objects(&part(80..90)));
     folder.refused(
         &format!("{train} --valid-fraction 0.2"),

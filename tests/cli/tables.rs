@@ -2,7 +2,14 @@
 
 use serde_json::Value;
 
-use super::{Folder, TINY, written};
+use super::{Folder, TINY, TINY_SEQUENCES, written};
+
+/// Flags for a long table of series to forecast.
+const FORECAST: &str =
+    "--time-column 날짜 --series-column 가게 --target 판매 --horizon 2 --window 4 --hidden 8 --max-steps 3";
+
+/// Flags for a long table of series with classes.
+const SERIES: &str = "--series-column 번호 --label-column 종류 --hidden 8 --max-steps 3";
 
 const CLASSIFY: &str = "--label-column label --hidden 8 --embedding 8 --batch-size 8 --max-steps 3";
 
@@ -82,6 +89,29 @@ fn encodings_are_detected_and_said() {
     assert_eq!(folder.json("n/config.json")["labels"], serde_json::json!(["가", "나"]));
     folder.refused("data a.csv --encoding klingon", 2, &["--encoding", "`klingon`", "cp949"]);
     folder.refused("data builtin:story --encoding cp949", 2, &["--encoding", "builtin:story"]);
+}
+
+#[test]
+fn encodings_of_numbers_and_sentences_are_said() {
+    let folder = Folder::new();
+    let days = (0..40)
+        .flat_map(|day| ["서울 가게", "부산 가게"].map(|shop| format!("{day},{shop},{}\n", 3 + day % 7)));
+    let readings = (0..80).map(|at| format!("{},{},{}\n", at / 2, at % 5, ["오름", "내림"][at / 2 % 2]));
+    for (name, text, flags) in [
+        ("shops.csv", format!("날짜,가게,판매\n{}", days.collect::<String>()), FORECAST),
+        ("series.csv", format!("번호,값,종류\n{}", readings.collect::<String>()), SERIES),
+        ("words.conll", "나는 N\n학교에 N\n갔다 V\n\n".repeat(60), TINY_SEQUENCES),
+    ] {
+        folder.write(name, encoding_rs::EUC_KR.encode(&text).0);
+        let note = format!("{name}: is not UTF-8; read as EUC-KR (--encoding names another)");
+        for line in [
+            format!("train gru --data {name} {flags} --force --out m"),
+            format!("eval m --data {name}"),
+            format!("predict m --data {name}"),
+        ] {
+            assert!(said(&folder, &line).contains(&note), "{line}");
+        }
+    }
 }
 
 #[test]

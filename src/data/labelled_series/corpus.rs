@@ -11,6 +11,7 @@ use crate::data::archive_names::{TRAIN, is_ts, test_of};
 use crate::data::divided::{Divided, Items, ItemsOf, names_of};
 use crate::data::encoding::Encoding;
 use crate::data::source::Source;
+use crate::data::utf8_file::Utf8File;
 use crate::hub::{self, Endpoint};
 use crate::listing::{listed, thousands};
 use crate::{Error, Result};
@@ -28,6 +29,8 @@ pub struct SeriesFile {
     series: Vec<LabelledSeries>,
     /// Columns of a table that were left out because they hold text.
     left_out: Vec<String>,
+    /// The encoding that was assumed, as a note for the user; `None` for UTF-8.
+    encoding_note: Option<String>,
 }
 
 impl Items for SeriesFile {
@@ -47,7 +50,8 @@ impl Items for SeriesFile {
 
     fn notes(&self) -> Result<Vec<String>> {
         let path = self.path.display();
-        let mut notes = vec![];
+        let mut notes: Vec<String> =
+            self.encoding_note.iter().map(|note| format!("{path}: {note}")).collect();
         let missing: usize = self.series.iter().map(LabelledSeries::missing).sum();
         if missing > 0 {
             let values = if missing == 1 { "value is" } else { "values are" };
@@ -135,15 +139,19 @@ fn folder_of(
 }
 
 fn open_file(path: &Path, columns: Option<&SeriesColumns>, encoding: Option<Encoding>) -> Result<SeriesFile> {
-    let SeriesTable { series, left_out } = match (is_ts(path), columns) {
-        (true, _) => SeriesTable { series: ts_file::read(path, encoding)?, left_out: vec![] },
+    let SeriesTable { series, left_out, encoding_note } = match (is_ts(path), columns) {
+        (true, _) => {
+            let file = Utf8File::open(path, encoding)?;
+            let series = ts_file::read(&file)?;
+            SeriesTable { series, left_out: vec![], encoding_note: file.note().map(String::from) }
+        }
         (false, Some(columns)) => table::read(path, columns)?,
         (false, None) => {
             let problem = format!("{} is a table; name the column that holds the series", path.display());
             return Err(Error::invalid("series_column", problem));
         }
     };
-    Ok(SeriesFile { path: path.to_path_buf(), series, left_out })
+    Ok(SeriesFile { path: path.to_path_buf(), series, left_out, encoding_note })
 }
 
 /// The training files of the archive in a folder, sorted.

@@ -35,11 +35,14 @@ pub struct SeriesColumns {
     pub encoding: Option<Encoding>,
 }
 
-/// The series of a table, and the columns that were left out because they hold text.
+/// The series of a table.
 #[derive(Debug, Default)]
 pub(super) struct SeriesTable {
     pub(super) series: Vec<LabelledSeries>,
+    /// The columns that were left out because they hold text.
     pub(super) left_out: Vec<String>,
+    /// The encoding that was assumed, as a note for the user; `None` for UTF-8.
+    pub(super) encoding_note: Option<String>,
 }
 
 /// Read a table.
@@ -65,7 +68,7 @@ pub(super) fn read(path: &Path, columns: &SeriesColumns) -> Result<SeriesTable> 
     let used = |at: usize| at == series_at || Some(at) == label_at || values_at.contains(&at);
     let left_out = (0..rows.names.len()).filter(|&at| !used(at)).map(|at| rows.names[at].clone()).collect();
     let series = group(&rows, series_at, label_at, &values_at)?;
-    Ok(SeriesTable { series, left_out })
+    Ok(SeriesTable { series, left_out, encoding_note: rows.encoding_note })
 }
 
 /// The series of the rows, in the order in which they begin.
@@ -130,7 +133,7 @@ mod tests {
     #[test]
     fn rows_become_series_in_order() {
         let text = "id,x,when,y,class\na,1,mon,,up\nb,5,mon,6,down\na,2,tue,4,up\n";
-        let SeriesTable { series, left_out } = read_text(text, None).unwrap();
+        let SeriesTable { series, left_out, .. } = read_text(text, None).unwrap();
         assert_eq!(left_out, ["when"]);
         assert_eq!(format!("{:?}", series[0].values), "[1.0, NaN, 2.0, 4.0]");
         assert_eq!((series[0].label.as_deref(), &*series[1].place), (Some("up"), "series \"b\""));

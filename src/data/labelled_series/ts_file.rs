@@ -19,7 +19,6 @@ use std::sync::Arc;
 
 use super::series::LabelledSeries;
 use crate::data::composed;
-use crate::data::encoding::Encoding;
 use crate::data::numbered_lines::{NumberedLine, NumberedLines};
 use crate::data::numbers;
 use crate::data::utf8_file::Utf8File;
@@ -42,9 +41,9 @@ struct Header {
 /// # Errors
 /// If the file cannot be read or is not such a file, a series has fewer or more dimensions than the one before, its
 /// dimensions differ in length, a value is not a finite number, or a class is not among those of the header.
-pub(super) fn read(path: &Path, encoding: Option<Encoding>) -> Result<Vec<LabelledSeries>> {
-    let file = Utf8File::open(path, encoding)?;
-    let mut lines = NumberedLines::new(&file).longest(LONGEST_LINE);
+pub(super) fn read(file: &Utf8File) -> Result<Vec<LabelledSeries>> {
+    let path = file.path();
+    let mut lines = NumberedLines::new(file).longest(LONGEST_LINE);
     let header = header(path, &mut lines)?;
     let mut found: Vec<LabelledSeries> = vec![];
     for line in lines {
@@ -161,7 +160,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.ts");
         std::fs::write(&path, text).unwrap();
-        read(&path, None)
+        read(&Utf8File::open(&path, None)?)
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::grid::TimeGrid;
+use super::long_table::MOST_GAPS;
 use super::series::{Covariates, TimeTable};
-use crate::listing::listed;
+use crate::listing::{listed, thousands};
 use crate::{Error, Result};
 
 /// Append the steps of a validation or test file to the series of the same names.
@@ -40,6 +41,15 @@ pub(super) fn append(table: &mut TimeTable, more: TimeTable, path: &Path) -> Res
                 format!("series `{}` does not begin after its steps in the files before", later.name);
             return Err(Error::file(path, problem));
         };
+        let most = MOST_GAPS as usize * (end + later.values.len());
+        if step - end > most {
+            let steps = thousands((step - end) as u64);
+            let problem = format!(
+                "series `{}` begins {steps} steps after the files before; check the time",
+                later.name
+            );
+            return Err(Error::file(path, problem));
+        }
         series.values.resize(step, f64::NAN);
         series.values.extend(&later.values);
         if series.covariates.width > 0 {

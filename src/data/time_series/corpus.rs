@@ -19,6 +19,7 @@ use super::grid::Frequency;
 use super::series::{TimeSeries, TimeTable};
 use super::{long_table, wide_table};
 use crate::data::divided::VALID_NAMES;
+use crate::data::extension::has_extension;
 use crate::data::fingerprint::fingerprint;
 use crate::data::fractions::Fractions;
 use crate::data::json_rows::is_jsonl;
@@ -260,10 +261,6 @@ fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
         true => wide_table::read(path, columns),
         false => long_table::read(path, columns),
     }
-}
-
-fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|own| own.eq_ignore_ascii_case(extension))
 }
 
 impl Files {

@@ -43,6 +43,16 @@ pub struct Frequency {
     pub horizon: usize,
 }
 
+impl Interval {
+    /// Whether the step goes forward.
+    pub(crate) fn is_positive(self) -> bool {
+        match self {
+            Self::Fixed(step) => step > 0,
+            Self::Months { count, .. } => count > 0,
+        }
+    }
+}
+
 impl Frequency {
     const HOURLY: Self = Self { season: 24, horizon: 48 };
     const DAILY: Self = Self { season: 7, horizon: 14 };

@@ -30,7 +30,7 @@ use crate::listing::counted;
 use crate::{Error, Result};
 
 /// The most steps of a series, in times its rows: more gaps than rows by this factor are an error in a timestamp.
-const MOST_GAPS: i64 = 100;
+pub(super) const MOST_GAPS: i64 = 100;
 
 /// The most values of a table with its gaps filled, in times the values that it has.
 const MOST_FILLED: usize = 10;
@@ -154,7 +154,8 @@ fn assemble(
 ) -> Result<TimeTable> {
     let targets: Vec<String> = places.targets.iter().map(|&at| rows.names[at].clone()).collect();
     let time = places.time.map(|at| rows.names[at].clone());
-    let mut table = TimeTable { grid, targets, time, series: vec![], notes: places.notes.clone() };
+    let notes = rows.encoding_note.iter().chain(&places.notes).cloned().collect();
+    let mut table = TimeTable { grid, targets, time, series: vec![], notes };
     let columns = places.targets.len() + places.covariates.len();
     let most = (MOST_FILLED * rows.rows.len()).saturating_mul(columns).saturating_add(MORE_FILLED);
     let (mut gaps, mut filled) = (0, 0_usize);

@@ -51,9 +51,9 @@ pub(super) fn read(path: &Path, columns: &TimeColumns) -> Result<TimeTable> {
         let covariates = Arc::clone(&covariates);
         series.push(TimeSeries { name: name.into(), column: 0, start: 0, values, covariates });
     }
-    let notes = match empty {
-        0 => vec![],
-        _ => vec![format!("{empty} series without any value left out")],
-    };
+    let mut notes: Vec<String> = rows.encoding_note.clone().into_iter().collect();
+    if empty > 0 {
+        notes.push(format!("{empty} series without any value left out"));
+    }
     Ok(TimeTable { grid: None, targets: vec![VALUE.into()], time: None, series, notes })
 }
