@@ -47,6 +47,7 @@ mod train;
 mod training;
 mod translate;
 mod unknown;
+mod up_to_error;
 
 pub use command::Cli;
 pub use outcome::Outcome;

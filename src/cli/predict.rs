@@ -20,6 +20,7 @@ use super::search_args::SearchArgs;
 use super::texts::open_lines;
 use super::translate::{self, Request};
 use super::unknown;
+use super::up_to_error::{at_text, up_to_error};
 use crate::cli::note::note;
 
 /// Classify text, tag sequences, forecast numbers, translate
@@ -148,7 +149,7 @@ impl Args {
         }
         let mut lines = open_lines("-", &self.data.read)?;
         let tokenizer = model.tokenizer.as_ref();
-        let (mut unknown, mut tokens) = (0, 0);
+        let (mut unknown, mut tokens, mut answered) = (0, 0, 0);
         let mut is_first = true;
         loop {
             let (texts, more) = lines.available();
@@ -156,10 +157,18 @@ impl Args {
                 note_of_header(first, model);
             }
             if !texts.is_empty() {
-                let data = read_texts(model, &texts)?;
-                unknown += unknown::count(&data, tokenizer).map_or(0, |unknown| unknown.tokens);
-                tokens += data.token_count();
-                self.print(&answer(model, &data)?)?;
+                let (answers, failed) = up_to_error(&texts, |texts| {
+                    let data = read_texts(model, texts)?;
+                    let answers = answer(model, &data)?;
+                    unknown += unknown::count(&data, tokenizer).map_or(0, |unknown| unknown.tokens);
+                    tokens += data.token_count();
+                    Ok(answers)
+                });
+                self.print(&answers)?;
+                answered += answers.len();
+                if let Some(error) = failed {
+                    return Err(at_text("-", "line", answered + 1, error).into());
+                }
             }
             if !more? {
                 unknown::share(unknown, tokens, tokenizer).iter().for_each(|line| note!("{line}"));
@@ -201,6 +210,7 @@ impl Args {
             if model.config.schema.is_null() {
                 self.data.announce_default(&spec)?;
             }
+            self.data.announce_answered(&spec)?;
             let start = self.at.clone().map_or(ForecastStart::End, ForecastStart::At);
             let spec = starting(spec, start);
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
@@ -209,6 +219,7 @@ impl Args {
         self.data.check_effect(&spec, &model.config)?;
         self.data.announce_default(&spec)?;
         if !spec.is_text()? {
+            self.data.announce_answered(&spec)?;
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
         let corpus = self.data.texts(data, &model.config)?;

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::Path;
 
-use rnn_zoo::Error;
 use rnn_zoo::data::{Pieces, Split, has_columns};
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::score::{LineScore, score_lines};
@@ -16,7 +15,8 @@ use super::compute::Compute;
 use super::outcome::Outcome;
 use super::precision::PrecisionArg;
 use super::read_args::{ReadArgs, announce};
-use super::texts::{STANDARD_INPUT, Texts, open_lines};
+use super::texts::{Texts, open_lines};
+use super::up_to_error::{at_text, up_to_error};
 use crate::cli::note::note;
 
 /// Print the log-probability of each line, in nats
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut seen = Seen::default();
     loop {
         let (texts, end) = input.available();
-        let (scores, failed) = score_up_to_error(&model, &texts);
+        let (scores, failed) = up_to_error(&texts, |texts| score_lines(&model, texts));
         for (text, score) in texts.iter().zip(&scores) {
             let tokenizer = model.tokenizer()?;
             seen.add(score);
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         out.flush()?;
         if let Some(error) = failed {
-            return Err(args.at(input.unit(), seen.lines + 1, error).into());
+            return Err(at_text(&args.file, input.unit(), seen.lines + 1, error).into());
         }
         match end {
             Ok(true) => continue,
@@ -93,37 +93,6 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     seen.report(model.tokenizer()?.unit());
     Ok(Outcome::Done)
-}
-
-impl Args {
-    /// The error about text number `number` of the file; `unit` is the noun for a text.
-    fn at(&self, unit: &str, number: usize, error: Error) -> Error {
-        let problem = match error {
-            error @ Error::Unsuited { .. } => return error, // about the model, whatever the line
-            Error::Message(problem) => problem,
-            error => error.to_string(),
-        };
-        let file = if self.file == "-" { STANDARD_INPUT } else { &self.file };
-        Error::file(file, format!("{unit} {number}: {problem}"))
-    }
-}
-
-/// Score lines side by side. Return the scores of the lines before the first that fails, and its error.
-fn score_up_to_error(model: &Model, lines: &[String]) -> (Vec<LineScore>, Option<Error>) {
-    let error = match score_lines(model, lines) {
-        Ok(scores) => return (scores, None),
-        Err(error) => error,
-    };
-    let mut scores = vec![];
-    for line in lines {
-        match score_lines(model, std::slice::from_ref(line)) {
-            Ok(found) => scores.extend(found),
-            Err(error) => return (scores, Some(error)),
-        }
-    }
-    // Together the lines may need more memory than alone.
-    let failed = lines.is_empty().then_some(error);
-    (scores, failed)
 }
 
 /// Counts of lines and tokens so far.

@@ -214,7 +214,8 @@ impl Args {
         let loopback = self.host.is_loopback();
         if !loopback && self.api_key_file.is_none() && !self.no_auth {
             let problem = format!(
-                "{} can be reached from other machines; add --api-key-file FILE, or --no-auth to answer requests without a key",
+                "{} can be reached from other machines; add --api-key-file FILE, or --no-auth to answer requests \
+                 without a key",
                 self.host
             );
             return Err(usage("--host", problem));

@@ -104,9 +104,9 @@ pub struct TrainingArgs {
     eval_every: Option<Period>,
 
     /// Metric that chooses the best checkpoint and that --early-stop follows: loss; accuracy too but for a forecaster;
-    /// macro-f1 of a classifier, f1 of a tagger; mae, rmse and smape of a forecaster; bleu, chrf and exact of a
-    /// translator [default: f1 or accuracy of a tagger of words, accuracy of a classifier of texts; bleu, chrf or exact
-    /// of a translator, as its data suits; otherwise loss]
+    /// macro-f1 of a classifier, f1 of a tagger; mae, rmse, mse, smape and mase of a forecaster; bleu, chrf and exact
+    /// of a translator [default: f1 or accuracy of a tagger of words, accuracy of a classifier of texts; bleu, chrf or
+    /// exact of a translator, as its data suits; otherwise loss]
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
 

@@ -1,17 +1,18 @@
 //! `rnn predict` of a model that translates: texts are answered as they arrive.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 
 use rnn_zoo::data::{Columns, Source, Split, has_columns};
 use rnn_zoo::inference::Model;
 use rnn_zoo::inference::search::SearchOptions;
 use rnn_zoo::inference::translation::Translation;
-use rnn_zoo::tasks::DataSpec;
+use rnn_zoo::listing::{counted, thousands};
+use rnn_zoo::tasks::{DataSpec, MOST_TOKENS};
 
 use super::data_args::DataArgs;
 use super::flags::usage;
 use super::texts::{Texts, open_lines};
+use super::up_to_error::{at_text, up_to_error};
 use crate::cli::note::note;
 
 /// Texts to translate.
@@ -29,10 +30,15 @@ pub fn run(model: &Model, request: &Request<'_>, options: SearchOptions) -> anyh
     let translation = Translation::new(model, options)?;
     let mut texts = request.texts(model)?;
     let mut out = std::io::stdout().lock();
-    let mut notes = BTreeSet::new();
+    let (mut answered, mut cut) = (0, 0);
     loop {
         let (read, more) = texts.available();
-        let (answers, found) = translation.answer(&read)?;
+        let (answers, failed) = up_to_error(&read, |texts| {
+            let (answers, count) = translation.answer(texts)?;
+            cut += count;
+            Ok(answers)
+        });
+        answered += answers.len();
         for answer in answers {
             match request.json {
                 true => writeln!(out, "{}", answer.json)?,
@@ -40,12 +46,21 @@ pub fn run(model: &Model, request: &Request<'_>, options: SearchOptions) -> anyh
             }
         }
         out.flush()?;
-        notes.extend(found);
+        match (failed, &request.data.data) {
+            (Some(error), Some(file)) => {
+                return Err(at_text(file, texts.unit(), answered + 1, error).into());
+            }
+            (Some(error), None) => return Err(error.into()),
+            (None, _) => {}
+        }
         if !more? {
             break;
         }
     }
-    notes.iter().for_each(|note| note!("{note}"));
+    if cut > 0 {
+        let most = thousands(MOST_TOKENS as u64);
+        note!("{} of more than {most} tokens: cut there", counted(cut as u64, "text"));
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use super::model::Model;
 use super::search::{Found, SearchOptions};
 use crate::tasks::translate::{Translations, as_answer, translate};
 use crate::tasks::{Answer, Vocabularies};
+use crate::tokenizer::End;
 use crate::{Error, Result};
 
 /// A trained model that translates.
@@ -36,15 +37,25 @@ impl<'m> Translation<'m> {
         Ok(Self { model, vocabularies: Vocabularies::of(model.names())?, options })
     }
 
-    /// Answer texts, in their order: a text that is empty or blank by an empty one. Also return notes for the user
-    /// about the texts.
+    /// Answer texts, in their order: a text that is empty or blank by an empty one. Also return the number of texts
+    /// that were cut, because they have more than [`MOST_TOKENS`](crate::tasks::MOST_TOKENS) tokens.
     ///
     /// # Errors
     /// If an output is NaN or infinite, and errors from candle.
-    pub fn answer(&self, texts: &[String]) -> Result<(Vec<Answer>, Vec<String>)> {
-        let Translations { found, notes } = self.search(texts, false)?;
+    pub fn answer(&self, texts: &[String]) -> Result<(Vec<Answer>, usize)> {
+        let Translations { found, cut } = self.search(texts, false)?;
         let answers = found.iter().zip(texts).map(|(found, text)| as_answer(&self.vocabularies, found, text));
-        Ok((answers.collect(), notes))
+        Ok((answers.collect(), cut))
+    }
+
+    /// The number of tokens of a text, the end token included, before it is cut.
+    ///
+    /// # Errors
+    /// If a foreign tokenizer cannot encode the text.
+    pub fn token_count(&self, text: &str) -> Result<usize> {
+        let mut tokens = vec![];
+        self.vocabularies.source().append_ended(text, End::Record, &mut tokens)?;
+        Ok(tokens.len())
     }
 
     /// Translate a text and return what each token of the translation attends to.

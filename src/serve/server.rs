@@ -29,8 +29,10 @@ impl Server {
         let metrics = Arc::new(Metrics::new()?);
         let (library, stamps) = Library::load(&options, &metrics)?;
         let listener = TcpListener::bind(options.address).map_err(|error| {
-            let problem = format!("cannot listen on {}: {}", options.address, crate::error::plain(&error));
-            Error::invalid("port", format!("{problem}; give another, or 0 for any that is free"))
+            let (address, problem) = (options.address, crate::error::plain(&error));
+            Error::Message(format!(
+                "cannot listen on {address}: {problem}; choose another port with option `port`, or 0 for a free one"
+            ))
         })?;
         listener.set_nonblocking(true).map_err(failed)?;
         Ok(Self { listener, shared: Arc::new(Shared::new(library, metrics, options)), stamps })

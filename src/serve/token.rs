@@ -54,7 +54,7 @@ fn alternatives(
     found
 }
 
-/// The text that a token would add, such as ` cat`; its spelling, if it is the end token or adds no whole character.
+/// The text that a token would add, such as ` cat`; its spelling if it is the end token or a part of a character.
 fn added(tokenizer: &Tokenizer, decoder: &Decoder<'_>, token: u32) -> String {
     let text = match Some(token) == tokenizer.end() {
         true => String::new(),

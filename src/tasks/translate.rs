@@ -24,6 +24,7 @@ use super::vocabularies::{TranslateSchema, Vocabularies};
 use crate::Result;
 use crate::data::batch::Examples;
 use crate::data::dataset::Dataset;
+use crate::data::pairs::{TokenPair, TokenPairs};
 use crate::data::source::{Builtin, Source, Split};
 use crate::inference::evaluate::EvaluationResult;
 use crate::inference::search::{Found, SearchOptions};
@@ -181,17 +182,24 @@ pub fn translate(
     options: SearchOptions,
     keeps_weights: bool,
 ) -> Result<Translations> {
-    let pairs = translate_pairs::read_texts(texts, vocabularies)?;
-    let notes = pairs.notes().to_vec();
+    let mut pairs = TokenPairs::new(vocabularies.end()?);
     let mut found = vec![Found::default(); texts.len()];
-    let rows: Vec<usize> = (0..texts.len()).filter(|&row| !texts[row].trim().is_empty()).collect();
+    let (mut rows, mut cut) = (vec![], 0);
+    for (row, text) in texts.iter().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
+        let source = vocabularies.encode_source(text)?;
+        cut += usize::from(source.cut);
+        let target = vocabularies.encode_target("")?.tokens;
+        pairs.push(TokenPair { source: source.tokens, target }, [text.clone(), String::new()]);
+        rows.push(row);
+    }
     if !rows.is_empty() {
-        let batch = pairs.batch(&rows, network.output_layer().weight().device())?;
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let batch = pairs.batch(&all, network.output_layer().weight().device())?;
         let translated =
             translations(network, batch.inputs.as_pair()?, vocabularies, options, keeps_weights)?;
         rows.into_iter().zip(translated).for_each(|(row, translation)| found[row] = translation);
     }
-    Ok(Translations { found, notes })
+    Ok(Translations { found, cut })
 }
 
 /// The results of [`translate`].
@@ -199,8 +207,8 @@ pub fn translate(
 pub struct Translations {
     /// The translation of each text; without tokens for a text that is empty or blank.
     pub found: Vec<Found>,
-    /// Notes for the user about the texts.
-    pub notes: Vec<String>,
+    /// The number of texts that were cut, because they have more than [`MOST_TOKENS`](super::MOST_TOKENS) tokens.
+    pub cut: usize,
 }
 
 /// The answer to a source text.

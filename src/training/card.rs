@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::loss_unit::LossUnit;
 use super::trainer::Trainer;
 use crate::bundle::{CURVE, Config, RECIPE};
+use crate::data::Source;
 use crate::tasks::figures::figure_text;
 use crate::tasks::{Criterion, DataSpec};
 
@@ -60,7 +61,13 @@ pub(super) fn write(
         let _ = writeln!(card, "\n![Learning curve]({CURVE})");
     }
     if let Some(commands) = extras.commands {
-        let _ = writeln!(card, "\nUse it:\n\n    {}", commands.next.join("\n    "));
+        let place = match data.source() {
+            Ok(Source::File(path) | Source::Directory(path)) if path.is_relative() => {
+                format!(" (`{}` is the path from the folder where it was trained)", data.data)
+            }
+            _ => String::new(),
+        };
+        let _ = writeln!(card, "\nUse it{place}:\n\n    {}", commands.next.join("\n    "));
     }
     card
 }

@@ -22,11 +22,11 @@ fn card_names_the_commands_that_repeat_evaluate_and_use_the_run() {
     for line in [
         "| settings | [recipe.toml](recipe.toml); to repeat it: `rnn train --recipe recipe.toml --out BUNDLE` |\n",
         "| validation batch rows | 1; `rnn eval` reads a text in 1 |\n",
-        "\n\n![Learning curve](curve.svg)\n\nUse it:\n\n",
+        "\n\n![Learning curve](curve.svg)\n\nUse it (`text.txt` is the path from the folder where it was trained):\n\n",
     ] {
         assert!(card.contains(line), "{line}: {card}");
     }
-    let next = "\nUse it:\n\n    rnn generate . --length 300\n    rnn eval . --data text.txt --split test\n";
+    let next = ":\n\n    rnn generate . --length 300\n    rnn eval . --data text.txt --split test\n";
     assert!(card.ends_with(next), "{card}");
 }
 

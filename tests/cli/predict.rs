@@ -184,6 +184,26 @@ fn lines_of_standard_input_are_answered() {
 }
 
 #[test]
+fn lines_before_one_without_tokens_are_answered_and_the_line_is_named() {
+    let folder = Folder::new();
+    // Words, without an unknown token.
+    folder.write(
+        "words.json",
+        r#"{"version":"1.0","added_tokens":[],"pre_tokenizer":{"type":"Whitespace"},
+            "model":{"type":"WordLevel","vocab":{"a":0,"b":1,"c":2},"unk_token":"<unk>"}}"#,
+    );
+    folder.write("abc.csv", format!("text,label\n{}", "a b c,up\nc b a,down\n".repeat(20)));
+    let flags = "--label-column label --tokenizer words.json";
+    folder.done(&format!("train gru --data abc.csv {flags} {TINY_SEQUENCES} --out m"));
+    let answered =
+        |input: &'static str| folder.rnn("predict m --data -").write_stdin(input).output().unwrap();
+    let expected = answered("a b\nc\n").stdout;
+    let output = answered("a b\nc\na d\nb\n");
+    assert_one_line(&output, 1, &["standard input: line 3: the tokenizer cannot encode"], "predict");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), String::from_utf8(expected).unwrap());
+}
+
+#[test]
 fn unknown_words_are_counted_on_stderr() {
     let folder = classifier();
     folder.write("odd.csv", "animal,text\ncat,the zebra sits\ndog,a dog runs there\n");

@@ -73,7 +73,8 @@ pub fn resume(bundle: &Path, args: &Args, device: &Device, ranks: &Ranks) -> any
             }
             if processes != ranks.size() {
                 note!(
-                    "processes: {processes} before, {} now; the result will differ from that of a run without interruption",
+                    "processes: {processes} before, {} now; the result will differ from that of a run without \
+                     interruption",
                     ranks.size()
                 );
             }
