@@ -192,6 +192,8 @@ enum TagRule {
 struct WordEncoder<'a> {
     tokenizer: &'a Tokenizer,
     labels: &'a [String],
+    /// The number of each tag. Those of a converted model are in the order of its outputs.
+    numbers: HashMap<&'a str, u32>,
     schema: &'a TagSchema,
     characters: HashMap<char, u32>,
 }
@@ -199,7 +201,8 @@ struct WordEncoder<'a> {
 impl<'a> WordEncoder<'a> {
     fn new(tokenizer: &'a Tokenizer, labels: &'a [String], schema: &'a TagSchema) -> Self {
         let characters = schema.characters.chars().zip(1..).collect();
-        Self { tokenizer, labels, schema, characters }
+        let numbers = labels.iter().map(String::as_str).zip(0..).collect();
+        Self { tokenizer, labels, numbers, schema, characters }
     }
 
     fn read(&self, corpus: &Divided<ColumnFile>, split: Split, rule: TagRule) -> Result<Dataset> {
@@ -277,9 +280,9 @@ impl<'a> WordEncoder<'a> {
 
     /// The numbers of the tags. `foreign` gives that of a word whose tag the model does not know, by its place.
     fn tags(&self, sentence: &Sentence, mut foreign: impl FnMut(usize) -> Result<u32>) -> Result<Vec<u32>> {
-        let number = |(place, tag): (usize, &String)| match self.labels.binary_search(tag) {
-            Ok(number) => Ok(number as u32),
-            Err(_) => foreign(place),
+        let number = |(place, tag): (usize, &String)| match self.numbers.get(tag.as_str()) {
+            Some(&number) => Ok(number),
+            None => foreign(place),
         };
         sentence.tags.iter().enumerate().map(number).collect()
     }
