@@ -196,6 +196,18 @@ fn epochs_and_steps_both_end_a_run() -> Result<()> {
 }
 
 #[test]
+fn last_evaluation_is_of_the_epoch_of_the_last_step() -> Result<()> {
+    let problem = Problem::new(&Tag, true)?; // 8 batches an epoch
+    for (name, eval_every) in [("a", None), ("b", Some(5))] {
+        let options = Options { epochs: Some(2), max_steps: None, eval_every, ..options(0) };
+        problem.start(name, &PLAIN, &options)?.train(&AtomicBool::new(false))?;
+        let (split, step, epoch, ..) = problem.lines(name)?.pop().unwrap();
+        assert_eq!((split.as_str(), step, epoch), ("valid", 16, 1), "{eval_every:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn every_epoch_shuffles_all_examples_anew() -> Result<()> {
     for eval_every in [None, Some(3), Some(8)] {
         let problem = Problem::new(&Tag, false)?;

@@ -33,6 +33,11 @@ impl Objective {
         Self { task, tokenizer: None, labels: vec![], schema: Value::Null }
     }
 
+    /// Whether the loss is a cross-entropy in nats.
+    pub(super) fn is_cross_entropy(&self) -> bool {
+        self.task.unit(self.tokenizer.as_deref()).nats
+    }
+
     /// Whether the network predicts classes that can be counted.
     pub(super) fn has_classes(&self) -> bool {
         self.meter().measured().classes.is_some()

@@ -39,6 +39,14 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// The epoch of the last step, counted from 0.
+    pub(super) fn last_epoch(&self) -> usize {
+        match self.batch {
+            0 => self.epoch.saturating_sub(1),
+            _ => self.epoch,
+        }
+    }
+
     /// Check values that were read from a file. An epoch has `batches` batches.
     ///
     /// # Errors

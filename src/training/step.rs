@@ -1,6 +1,5 @@
 //! One optimizer step, with gradients accumulated over several batches.
 
-use super::divergence;
 use super::gradients::{Gradients, clip_by_norm};
 use super::loss;
 use super::rank_sum::sum_over_ranks;
@@ -101,7 +100,7 @@ impl Trainer {
                 None => self.without_share(),
             };
             let Total { loss, targets, values } = pass.total(self.ranks.as_ref());
-            divergence::check(&mut self.progress.first_loss, "loss", step, loss, lr)?;
+            self.check_loss("loss", step, loss, lr)?;
             if pass.values > 0 {
                 pass.gradients.multiply(pass.values as f64);
                 sum.gradients.add(pass.gradients)?;

@@ -1,6 +1,5 @@
 //! Validation, and the choice of the parameters that a run keeps.
 
-use super::divergence;
 use super::observer::{Evaluation, Observer};
 use super::progress::Best;
 use super::splits::Splits;
@@ -135,8 +134,8 @@ impl Trainer {
     /// they could replace a good checkpoint.
     fn score(&mut self, valid: &Dataset, lr: f64, observer: &mut dyn Observer) -> Result<Best> {
         let scores = self.measure(valid)?;
-        let (loss, step, epoch) = (scores.loss, self.progress.step, self.progress.epoch);
-        divergence::check(&mut self.progress.first_loss, "validation loss", step, loss, lr)?;
+        let (loss, step, epoch) = (scores.loss, self.progress.step, self.progress.last_epoch());
+        self.check_loss("validation loss", step, loss, lr)?;
         let found = Best { step, loss, figures: scores.figures.clone() };
         let (best, seconds) = (self.is_best(&found), self.clock.seconds());
         observer.evaluated(&Evaluation { step, epoch, scores, best, lr, seconds });

@@ -210,6 +210,38 @@ fn quantiles_and_distributions_are_answered_and_drawn() {
 }
 
 #[test]
+fn loss_of_large_numbers_is_no_divergence() {
+    let folder = Folder::new();
+    // The squared errors of the second series are some thousand million times those of the first.
+    let row = |at: usize| match at < 60 {
+        true => format!("{},small,0.0{}\n", date(at), 1 + at % 3),
+        false => format!("{},large,{}\n", date(at - 60), 500 + at % 3),
+    };
+    folder.write("t.csv", format!("date,name,y\n{}", (0..120).map(row).collect::<String>()));
+    folder.done(&format!(
+        "train gru --task forecast --data t.csv --series-column name --target y --scaling none --loss mse --lr 1e-4 \
+         --batch-size 1 {TINY} --hidden 8 --epochs 1 --out m"
+    ));
+}
+
+#[test]
+fn step_of_a_schema_goes_forward() {
+    let folder = Folder::new();
+    folder.write("t.csv", daily(60, plain));
+    folder
+        .done(&format!("train gru --task forecast --data t.csv --target y {TINY} {TINY_SEQUENCES} --out m"));
+    let config = folder.json("m/config.json");
+    for step in
+        [json!({ "fixed": 0 }), json!({ "fixed": -1 }), json!({ "months": { "count": 0, "ends": false } })]
+    {
+        let mut damaged = config.clone();
+        damaged["schema"]["clock"]["step"] = step.clone();
+        folder.write("m/config.json", damaged.to_string());
+        folder.refused("predict m --data t.csv", 1, &["a step out of range"]);
+    }
+}
+
+#[test]
 fn forecasts_begin_at_a_time_and_use_features_that_are_known() {
     let folder = Folder::new();
     folder.write("shops.csv", shops(100));

@@ -60,9 +60,12 @@ impl ForecastSchema {
         let scales = units.iter().all(|unit| positive(*unit))
             && covariates.iter().all(|covariate| positive(covariate.scale) && covariate.mean.is_finite());
         let sizes = [schema.sizes.window, schema.sizes.horizon, schema.sizes.season];
-        match counts && scales && sizes.iter().all(|size| (1..1 << 24).contains(size)) {
+        let goes_forward = schema.grid.as_ref().is_none_or(|grid| grid.step.is_positive());
+        match counts && scales && goes_forward && sizes.iter().all(|size| (1..1 << 24).contains(size)) {
             true => Ok(Some(schema)),
-            false => Err(Error::schema("has no positive scale for each column, or a size out of range")),
+            false => {
+                Err(Error::schema("has no positive scale for each column, or a size or a step out of range"))
+            }
         }
     }
 
