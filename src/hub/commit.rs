@@ -19,9 +19,9 @@ pub(super) struct Candidate<'a> {
     pub(super) sample: &'a [u8],
 }
 
-/// The way in which the hub wants a file.
+/// The way in which the hub wants a file uploaded.
 #[derive(Debug, Deserialize)]
-pub(super) struct Wish {
+pub(super) struct UploadMode {
     path: String,
     #[serde(rename = "uploadMode")]
     mode: String,
@@ -33,7 +33,7 @@ pub(super) struct Wish {
     pub(super) oid: Option<String>,
 }
 
-impl Wish {
+impl UploadMode {
     /// Whether the file is uploaded by Git LFS.
     pub(super) fn is_large(&self) -> bool {
         self.mode == "lfs"
@@ -70,17 +70,20 @@ impl Change<'_> {
 ///
 /// # Errors
 /// If the hub does not answer, or not as expected.
-pub(super) fn wishes(repository: &Repository<'_>, files: &[Candidate<'_>]) -> Result<HashMap<String, Wish>> {
+pub(super) fn upload_modes(
+    repository: &Repository<'_>,
+    files: &[Candidate<'_>],
+) -> Result<HashMap<String, UploadMode>> {
     #[derive(Deserialize)]
-    struct Wishes {
-        files: Vec<Wish>,
+    struct Modes {
+        files: Vec<UploadMode>,
     }
     let url = repository.api(&format!("/preupload/{}", repository.revision.in_path()));
     let described = |file: &Candidate<'_>| json!({ "path": file.name, "size": file.size, "sample": STANDARD.encode(file.sample) });
     let question = json!({ "files": files.iter().map(described).collect::<Vec<_>>() });
     let answer = Request::post(&url, &question).and_then(|request| repository.client.json(&request));
-    let Wishes { files } = answer.map_err(|failure| repository.failed(&url, &failure))?;
-    Ok(files.into_iter().map(|wish| (wish.path.clone(), wish)).collect())
+    let Modes { files } = answer.map_err(|failure| repository.failed(&url, &failure))?;
+    Ok(files.into_iter().map(|mode| (mode.path.clone(), mode)).collect())
 }
 
 /// Make a commit on top of `parent`. Returns its address on the hub.

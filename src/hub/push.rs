@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::address::RepoName;
 use super::card::with_metadata;
 use super::client::Client;
-use super::commit::{Candidate, Change, Wish, commit, wishes};
+use super::commit::{Candidate, Change, UploadMode, commit, upload_modes};
 use super::content_hash::{git_blob, sha256};
 use super::endpoint::Endpoint;
 use super::large_files::{LargeFile, upload};
@@ -76,10 +76,10 @@ pub fn push(endpoint: &Endpoint, path: &Path, name: &RepoName, options: &Push) -
     repository.create(options.private)?;
     let description = repository.open()?;
     let candidates: Vec<Candidate<'_>> = files.iter().map(Prepared::candidate).collect();
-    let mut wishes = wishes(&repository, &candidates)?;
+    let mut modes = upload_modes(&repository, &candidates)?;
     let mut plan = Plan::default();
     for file in &files {
-        plan.add(file, wishes.remove(file.name))?;
+        plan.add(file, modes.remove(file.name))?;
     }
     plan.removed = absent.into_iter().filter(|name| description.has(name)).collect();
     upload(&repository, &plan.large)?;
@@ -164,15 +164,20 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// Add a file as the hub wants it. What is not on disk is small.
-    fn add(&mut self, file: &'a Prepared, wish: Option<Wish>) -> Result<()> {
-        let Some(wish) = wish else {
+    fn add(&mut self, file: &'a Prepared, mode: Option<UploadMode>) -> Result<()> {
+        let Some(mode) = mode else {
             return Err(Error::Message(format!(
                 "{}: the hub does not say how it wants this file",
                 file.name
             )));
         };
+        if mode.ignored {
+            let problem =
+                "is left out by the repository's .gitignore; remove its line from .gitignore, and push again";
+            return Err(Error::file(file.name, problem));
+        }
         // LFS stores no file without bytes.
-        let by_lfs = file.size > LARGEST_IN_COMMIT || (wish.is_large() && file.size > 0);
+        let by_lfs = file.size > LARGEST_IN_COMMIT || (mode.is_large() && file.size > 0);
         let large = file.sha256.as_deref().filter(|_| by_lfs);
         let oid = match large {
             Some(sha256) => sha256.to_string(),
@@ -181,7 +186,7 @@ impl<'a> Plan<'a> {
             }
         };
         match large {
-            _ if wish.ignored || wish.oid.as_ref() == Some(&oid) => self.unchanged.push(file.name),
+            _ if mode.oid.as_ref() == Some(&oid) => self.unchanged.push(file.name),
             Some(sha256) => {
                 self.large.push(LargeFile { path: &file.path, oid: sha256, size: file.size });
                 self.large_names.push(file.name);

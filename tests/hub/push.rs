@@ -222,6 +222,15 @@ fn refusals_name_the_address_and_the_remedy() {
 }
 
 #[test]
+fn file_that_gitignore_leaves_out_is_an_error() {
+    let ignored = vec!["model.safetensors".to_string()];
+    let case = Case::new(State { exists: true, ignored, ..State::default() });
+    let error = case.refused("push m me/lstm");
+    assert!(error.contains("model.safetensors") && error.contains(".gitignore"), "{error}");
+    assert_eq!(case.commits(), []);
+}
+
+#[test]
 fn owner_who_may_only_write_pushes_to_what_exists() {
     let case = Case::empty();
     let forbidden = Reply::new("403 Forbidden", r#"{"error": "may not create"}"#);

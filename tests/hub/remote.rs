@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) commits: Vec<(String, String)>,
     /// Answers in place of those of a path, in order.
     pub(super) instead: BTreeMap<String, Vec<Reply>>,
+    /// The names that the repository's `.gitignore` leaves out.
+    pub(super) ignored: Vec<String>,
     /// Whether uploads are in parts.
     pub(super) in_parts: bool,
     /// The address of the host that stores uploads; the hub itself if empty.
@@ -112,7 +114,7 @@ fn preupload(state: &State, question: &Value) -> Reply {
             "lfs" => hex(&Sha256::digest(bytes)),
             _ => hex(&sha1::Sha1::digest([format!("blob {}\0", bytes.len()).as_bytes(), bytes].concat())),
         });
-        json!({ "path": path, "uploadMode": mode, "shouldIgnore": false, "oid": oid })
+        json!({ "path": path, "uploadMode": mode, "shouldIgnore": state.ignored.iter().any(|name| name == path), "oid": oid })
     };
     let files: Vec<Value> = question["files"].as_array().unwrap().iter().map(mode).collect();
     Reply::json(&json!({ "files": files }))
