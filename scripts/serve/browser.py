@@ -215,6 +215,9 @@ def predict(page: Page) -> None:
     assert [heading.text for heading in page.all("#answers .answer h2")] == names
     points = page.one("#answers .answer svg .mean").get_attribute("points").split(" ")
     assert len(points) == 96
+    # Each forecast is drawn after the values of its own column, which differ in phase.
+    lines = {path.get_attribute("d") for path in page.all("#answers .answer svg .history")}
+    assert len(lines) == len(names) and all(line.count(",") == 3 * 96 for line in lines), lines
 
 
 def runs(page: Page) -> None:

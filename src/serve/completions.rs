@@ -131,9 +131,12 @@ async fn echoed(
         let none = prompts.iter().map(|_| vec![]).collect();
         return Ok((prompts, none));
     };
-    let computed = engine.compute_within(Arc::clone(places), move |model| {
-        let tokens = prompts.iter().map(|prompt| prompt_tokens(model, prompt, count));
-        let tokens = tokens.collect::<crate::Result<Vec<_>>>()?;
+    let computed = engine.compute_within(Arc::clone(places), move |model, waiting| {
+        let tokens = prompts.iter().map(|prompt| {
+            waiting.check()?;
+            Ok(prompt_tokens(model, prompt, count)?)
+        });
+        let tokens = tokens.collect::<Result<Vec<_>, Problem>>()?;
         Ok((prompts, tokens))
     });
     tokio::time::timeout_at(deadline.into(), computed).await.map_err(|_| Problem::timeout())?

@@ -1,7 +1,7 @@
 //! A bundle that is served: its model, and for a language model the thread that writes its texts.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
 
 use rnn_zoo_models::Precision;
 use tokio::sync::Semaphore;
@@ -30,10 +30,24 @@ pub(super) struct Engine {
     work: Arc<Semaphore>,
 }
 
+/// Tells long work whether its request still waits for the answer. A request that has no time left or whose client has
+/// gone away is dropped, but its work goes on until it asks.
+pub(super) struct Waiting(Weak<()>);
+
 /// The sender of jobs to the thread of a language model.
 struct Writer {
     jobs: Sender<Job>,
     key: Arc<StateKey>,
+}
+
+impl Waiting {
+    /// End the work if no request waits for it.
+    ///
+    /// # Errors
+    /// If the request has been dropped. Nobody reads the error.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        if self.0.strong_count() > 0 { Ok(()) } else { Err(Problem::timeout()) }
+    }
 }
 
 impl Engine {
@@ -95,10 +109,11 @@ impl Engine {
             .map_err(|_| Problem::failure("the thread of the bundle has ended; start the server again"))
     }
 
-    /// Compute an answer beside the texts, one request at a time.
+    /// Compute an answer beside the texts, one request at a time. Work with several parts checks between them whether
+    /// the request still waits.
     pub(super) async fn compute<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce(&Model) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&Model, &Waiting) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         self.compute_within(self.places(1)?, work).await
     }
@@ -107,15 +122,18 @@ impl Engine {
     pub(super) async fn compute_within<T: Send + 'static>(
         self: &Arc<Self>,
         places: Places,
-        work: impl FnOnce(&Model) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&Model, &Waiting) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let turn = Arc::clone(&self.work).acquire_owned().await;
         let turn = turn.map_err(|_| Problem::failure("the server ends"))?;
         let engine = Arc::clone(self);
+        // Dropped together with the request.
+        let request = Arc::new(());
+        let waiting = Waiting(Arc::downgrade(&request));
         let computed = tokio::task::spawn_blocking(move || {
             // Held until the end of the work, also if the client is gone.
             let _held = (places, turn);
-            engine.precision.scope(|| work(&engine.model))
+            engine.precision.scope(|| work(&engine.model, &waiting))
         });
         computed.await.map_err(|_| Problem::failure("the server failed at this request"))?
     }
@@ -158,6 +176,15 @@ fn write_until_error(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_is_told_that_its_request_was_dropped() {
+        let request = Arc::new(());
+        let waiting = Waiting(Arc::downgrade(&request));
+        assert!(waiting.check().is_ok());
+        drop(request);
+        assert!(waiting.check().is_err());
+    }
 
     #[test]
     fn places_are_as_many_as_can_be_counted() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, IndexOp, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::engine::Engine;
+use super::engine::{Engine, Waiting};
 use super::fields::Fields;
 use super::problem::Problem;
 use crate::inference::Model;
@@ -25,8 +25,8 @@ pub(super) async fn inspect(engine: Arc<Engine>, model: &str, mut fields: Fields
     let text = text.ok_or_else(|| Problem::field("input", "is missing; expected a text to read"))?;
     let unit = fields.whole("unit", 0, u64::from(u32::MAX))?;
     fields.end()?;
-    let compute = move |model: &Model| match unit {
-        None => all_units(model, &text),
+    let compute = move |model: &Model, waiting: &Waiting| match unit {
+        None => all_units(model, &text, waiting),
         Some(unit) => gates(model, &text, unit),
     };
     let mut object = engine.compute(compute).await?;
@@ -35,13 +35,18 @@ pub(super) async fn inspect(engine: Arc<Engine>, model: &str, mut fields: Fields
 }
 
 /// The tokens of a text, with the values of all units and the bits of each token.
-fn all_units(model: &Model, text: &str) -> Result<Value, Problem> {
+fn all_units(model: &Model, text: &str, waiting: &Waiting) -> Result<Value, Problem> {
     let tokens = tokens(model, text)?;
-    let (hidden, bits) = states(model, &tokens)?;
+    let hidden = states(model, &tokens)?;
+    let mut all_bits = Vec::with_capacity(tokens.len());
+    for (at, &token) in tokens.iter().enumerate() {
+        waiting.check()?;
+        all_bits.push(bits(model, &hidden, at, token)?);
+    }
     let tokenizer = model.tokenizer()?;
     let shown: Vec<String> =
         tokens.iter().map(|&token| tokenizer.token_text(token).unwrap_or_default().into_owned()).collect();
-    Ok(json!({ "tokens": shown, "bits": bits, "scale": LEVELS, "units": hidden }))
+    Ok(json!({ "tokens": shown, "bits": all_bits, "scale": LEVELS, "units": levels(&hidden)? }))
 }
 
 /// The gates of a unit after each token of a text.
@@ -84,22 +89,25 @@ fn inputs(model: &Model, tokens: &[u32]) -> Result<Tensor> {
     Ok(Tensor::new(read, &model.device)?.unsqueeze(0)?)
 }
 
-/// The outputs of the top layer after each token, a row for each unit, as whole numbers of [`LEVELS`]; and the bits
-/// that each token costs after those before it.
-fn states(model: &Model, tokens: &[u32]) -> Result<(Vec<Vec<i32>>, Vec<f64>)> {
-    let network = model.network.as_ref();
-    let (hidden, _) = network.encode(&inputs(model, tokens)?.into(), None, None)?;
-    let hidden = hidden.detach().squeeze(0)?.to_dtype(DType::F32)?; // (1 + time, hidden)
-    let mut bits = vec![];
-    for (at, &token) in tokens.iter().enumerate() {
-        let scores = network.outputs(&hidden.i(at..at + 1)?)?.to_dtype(DType::F32)?;
-        let logprob = log_probability(&scores.flatten_all()?.to_vec1::<f32>()?, token);
-        if !logprob.is_finite() {
-            return Err(model.failed("the scores are NaN or infinite; train the model anew"));
-        }
-        bits.push(-logprob / std::f64::consts::LN_2);
+/// The outputs of the top layer after the start token and after each token, (1 + time, hidden).
+fn states(model: &Model, tokens: &[u32]) -> Result<Tensor> {
+    let (hidden, _) = model.network.encode(&inputs(model, tokens)?.into(), None, None)?;
+    Ok(hidden.detach().squeeze(0)?.to_dtype(DType::F32)?)
+}
+
+/// The bits that a token costs after the `at` tokens before it.
+fn bits(model: &Model, hidden: &Tensor, at: usize, token: u32) -> Result<f64> {
+    let scores = model.network.outputs(&hidden.i(at..at + 1)?)?.to_dtype(DType::F32)?;
+    let logprob = log_probability(&scores.flatten_all()?.to_vec1::<f32>()?, token);
+    match logprob.is_finite() {
+        true => Ok(-logprob / std::f64::consts::LN_2),
+        false => Err(model.failed("the scores are NaN or infinite; train the model anew")),
     }
+}
+
+/// The outputs after each token, a row for each unit, as whole numbers of [`LEVELS`].
+fn levels(hidden: &Tensor) -> Result<Vec<Vec<i32>>> {
     let units = hidden.i(1..)?.t()?.contiguous()?.to_vec2::<f32>()?; // (hidden, time)
     let levels = |unit: Vec<f32>| unit.into_iter().map(|value| (value * LEVELS).round() as i32).collect();
-    Ok((units.into_iter().map(levels).collect(), bits))
+    Ok(units.into_iter().map(levels).collect())
 }

@@ -14,7 +14,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::options::Limits;
 use super::paced::Paced;
-use super::refusal_body::RefusalBody;
+use super::refusal_body::{RefusalBody, refusal};
 
 /// The most connections. Others wait in the system's queue.
 const CONNECTIONS: usize = 4096;
@@ -42,7 +42,7 @@ pub(super) async fn serve(
         .max_buf_size(HEADER);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let largest = format!("{HEADER} bytes, or has more than {HEADER_LINES} lines");
+    let refusal = refusal(&format!("{HEADER} bytes, or has more than {HEADER_LINES} lines"));
     tokio::pin!(end);
     loop {
         let accepted = async {
@@ -62,7 +62,7 @@ pub(super) async fn serve(
         let service = TowerToHyperService::new(router.clone());
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(limits.write));
-        let stream = RefusalBody::new(Paced::new(Box::pin(stream), limits.time), &largest);
+        let stream = RefusalBody::new(Paced::new(Box::pin(stream), limits.time), Arc::clone(&refusal));
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             let _place = place;

@@ -50,7 +50,7 @@ pub struct Access {
 /// Limits of requests.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The largest body of a request, in bytes.
+    /// The largest body of a request, in bytes. A request that continues a text has its state in the body.
     pub body: usize,
     /// The most tokens of a prompt. Of inputs to predict, the most bytes of each; of texts to score, of all together.
     pub prompt: usize,

@@ -1,20 +1,22 @@
-//! `/v1/predict`: classes, tags, forecasts and translations, each the object that `rnn predict --json` prints.
+//! `/v1/predict`: classes, tags, forecasts and translations, each the object that `rnn predict --json` prints. A
+//! forecast also has the values before it.
 
 use std::io::Write;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::engine::Engine;
+use super::engine::{Engine, Waiting};
 use super::fields::Fields;
 use super::options::Limits;
 use super::problem::{Problem, field_of, in_fields};
-use crate::inference::Model;
 use crate::inference::predict::{answer, read_texts};
 use crate::inference::search::SearchOptions;
 use crate::inference::translation::Translation;
+use crate::inference::{BATCH, Model};
 use crate::listing::listed;
-use crate::tasks::{Answer, DataSpec, ForecastSpec, ForecastStart};
+use crate::tasks::forecast::histories;
+use crate::tasks::{Answer, DataSpec, ForecastSpec, ForecastStart, MOST_TOKENS};
 use crate::{Error, Result};
 
 /// The most inputs of a request.
@@ -22,6 +24,12 @@ const MOST_INPUTS: usize = 256;
 
 /// The most beams of a request: each has a state, which takes memory.
 const MOST_BEAMS: u64 = 64;
+
+/// The most texts of a search that are extended side by side: the attention of each has a copy of its source.
+const MOST_ROWS: usize = 64;
+
+/// The most values before a forecast, as a multiple of its steps.
+const HISTORY: usize = 3;
 
 /// The formats of a table in a request, or of words with their columns: extensions of their files.
 const FORMATS: [&str; 5] = ["csv", "tsv", "jsonl", SERIES, COLUMNS];
@@ -56,7 +64,7 @@ pub(super) async fn predict(
 ) -> Result<Value, Problem> {
     let request = Request::read(fields)?;
     let most = limits.prompt;
-    let results = engine.compute(move |model| request.answer(model, most)).await?;
+    let results = engine.compute(move |model, waiting| request.answer(model, most, waiting)).await?;
     Ok(json!({ "object": "list", "model": model, "data": results }))
 }
 
@@ -87,7 +95,7 @@ impl Request {
         self.format.as_deref().unwrap_or(FORMATS[0])
     }
 
-    fn answer(&self, model: &Model, most: usize) -> Result<Vec<Value>, Problem> {
+    fn answer(&self, model: &Model, most: usize, waiting: &Waiting) -> Result<Vec<Value>, Problem> {
         self.check(model)?;
         let translates = model.network.sequence_to_sequence().is_some();
         let tables = model.tokenizer.is_none() || self.format() == COLUMNS;
@@ -97,16 +105,21 @@ impl Request {
             return Err(Problem::field("input", problem));
         }
         if translates {
-            return self.translate(model);
-        }
-        let json = |answers: Vec<Answer>| answers.into_iter().map(|answer| answer.json);
-        if !tables {
-            let data = read_texts(model, &self.inputs).map_err(|error| about_input(error, None))?;
-            return Ok(json(answer(model, &data)?).collect());
+            return self.translate(model, waiting);
         }
         let mut found = vec![];
-        for input in &self.inputs {
-            found.extend(json(self.answer_table(model, input)?));
+        if tables {
+            for input in &self.inputs {
+                waiting.check()?;
+                found.extend(self.answer_table(model, input)?);
+            }
+            return Ok(found);
+        }
+        let data = self.inputs.chunks(BATCH).map(|texts| read_texts(model, texts));
+        let data = data.collect::<Result<Vec<_>>>().map_err(|error| about_input(error, None))?;
+        for data in data {
+            waiting.check()?;
+            found.extend(objects(answer(model, &data)?));
         }
         Ok(found)
     }
@@ -154,26 +167,39 @@ impl Request {
         Ok(())
     }
 
-    fn translate(&self, model: &Model) -> Result<Vec<Value>, Problem> {
-        let translation = Translation::new(model, self.search.unwrap_or_default())?;
-        let (answers, _) = translation.answer(&self.inputs)?;
+    fn translate(&self, model: &Model, waiting: &Waiting) -> Result<Vec<Value>, Problem> {
+        let search = self.search.unwrap_or_default();
+        let translation = Translation::new(model, search)?;
+        let is_blank = |input: &String| input.trim().is_empty();
+        for input in self.inputs.iter().filter(|input| !is_blank(input)) {
+            let count = translation.token_count(input)?;
+            if count > MOST_TOKENS {
+                let problem = format!("has {count} tokens; expected at most {MOST_TOKENS}");
+                return Err(Problem::field("input", problem));
+            }
+        }
         let mut found = vec![];
-        for (input, answer) in self.inputs.iter().zip(answers) {
-            let mut object = answer.json;
-            if self.alignment && !input.trim().is_empty() {
+        for inputs in self.inputs.chunks((MOST_ROWS / search.beams).max(1)) {
+            waiting.check()?;
+            let (answers, _) = translation.answer(inputs)?; // none is cut
+            found.extend(objects(answers));
+        }
+        if self.alignment {
+            let texts = self.inputs.iter().zip(&mut found).filter(|(input, _)| !is_blank(input));
+            for (input, object) in texts {
+                waiting.check()?;
                 let alignment = translation.align(input)?;
                 object["alignment"] = json!({
                     "source": alignment.source, "target": alignment.target, "weights": alignment.weights,
                 });
             }
-            found.push(object);
         }
         Ok(found)
     }
 
     /// Answer a table of series, or words with their columns. It is written to a temporary file, because tables
     /// are read from files only.
-    fn answer_table(&self, model: &Model, table: &str) -> Result<Vec<Answer>, Problem> {
+    fn answer_table(&self, model: &Model, table: &str) -> Result<Vec<Value>, Problem> {
         let failed = |error: std::io::Error| Problem::failure(format!("a temporary file: {error}"));
         let suffix = format!(".{}", self.format());
         let mut file = tempfile::Builder::new().suffix(&suffix).tempfile().map_err(failed)?;
@@ -189,8 +215,19 @@ impl Request {
             .question_data(spec, &model.config.schema)
             .and_then(|spec| task.read_questions(&spec, Some(crate::data::Split::All), model.names()))
             .map_err(|error| about_input(error, Some(&path)))?;
-        Ok(answer(model, &data)?)
+        let mut found = objects(answer(model, &data)?);
+        if task.reads_time_series() {
+            for (object, history) in found.iter_mut().zip(histories(&data, HISTORY)?) {
+                object["history"] = json!(history);
+            }
+        }
+        Ok(found)
     }
+}
+
+/// The objects of answers.
+fn objects(answers: Vec<Answer>) -> Vec<Value> {
+    answers.into_iter().map(|answer| answer.json).collect()
 }
 
 /// The further columns that a tagger reads beside each word; `None` if there are none.

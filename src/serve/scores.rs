@@ -8,6 +8,7 @@ use super::engine::Engine;
 use super::fields::Fields;
 use super::options::Limits;
 use super::problem::Problem;
+use crate::inference::BATCH;
 use crate::inference::score::score_lines;
 
 /// The most texts of a request.
@@ -29,11 +30,15 @@ pub(super) async fn score(
         let problem = format!("has {total} bytes; expected at most {} together", limits.prompt);
         return Err(Problem::field("input", problem));
     }
-    let data = engine.compute(move |model| {
-        let scores = score_lines(model, &texts)?;
-        let tokenizer = model.tokenizer()?;
-        let scored = texts.iter().zip(&scores);
-        Ok(scored.map(|(text, score)| score.json(tokenizer, text, tokens)).collect::<Vec<_>>())
+    let data = engine.compute(move |model, waiting| {
+        let mut scored = vec![];
+        for texts in texts.chunks(BATCH) {
+            waiting.check()?;
+            let scores = score_lines(model, texts)?;
+            let tokenizer = model.tokenizer()?;
+            scored.extend(texts.iter().zip(&scores).map(|(text, score)| score.json(tokenizer, text, tokens)));
+        }
+        Ok(scored)
     });
     Ok(json!({ "object": "list", "model": model, "data": data.await? }))
 }

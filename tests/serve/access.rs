@@ -118,5 +118,6 @@ fn command_line_refuses_what_is_unsafe_or_cannot_be_served() {
     folder.refused("serve m --timeout 0", 2, &["--timeout", "seconds from 0.001 to 86400"]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    folder.refused(&format!("serve m --port {port}"), 2, &["--port", "another"]);
+    let problem = format!("cannot listen on 127.0.0.1:{port}");
+    folder.refused(&format!("serve m --port {port}"), 1, &[&problem, "--port, or 0 for a free one"]);
 }

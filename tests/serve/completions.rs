@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use candle_core::{Device, Tensor};
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 
@@ -312,6 +313,47 @@ fn state_goes_on_on_another_server_of_the_same_bundle_only() {
     assert_eq!(seeded(3)["seed"], 3);
     let own = server.ask("/v1/completions", &json!({"state": state, "max_tokens": 35}));
     assert!(own.get("seed").is_none(), "{own}");
+}
+
+#[test]
+fn state_is_as_large_as_its_text_and_not_as_the_vocabulary() {
+    let folder = Folder::new();
+    let line = |at: usize| format!("w{:04} w{:04} w{:04}\n", 3 * at, 3 * at + 1, 3 * at + 2);
+    folder.write("words.txt", (0..3000).map(|at| line(at % 1000)).collect::<String>());
+    folder.done(&format!("train rnnlm --data words.txt --out m {TINY}"));
+    let server = Server::start(&folder, "m --max-body 8000");
+    // Some of these words have high numbers in the vocabulary.
+    let prompt: String = (0..30).map(|at| format!("w{:04} ", 100 * at)).collect();
+    let body = json!({"prompt": prompt, "max_tokens": 5, "seed": 1, "return_state": true});
+    let state = server.ask("/v1/completions", &body)["choices"][0]["state"].clone();
+    let length = state.as_str().unwrap().len();
+    assert!(length < 4000, "{length} bytes");
+    server.ask("/v1/completions", &json!({"state": state, "max_tokens": 5, "repeat_penalty": 1.2}));
+}
+
+#[test]
+fn saved_text_of_the_former_format_goes_on() {
+    let folder = Folder::with_model();
+    let line = "generate m --greedy --ignore-eos --repetition-penalty 1.5 --repetition-window 12";
+    folder.done(&format!("{line} --length 40 --prompt the --save-state s"));
+    let bytes = std::fs::read(folder.path("s")).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let mut metadata = header.metadata().clone().unwrap();
+    let entry = metadata.get_mut("rnn_zoo_text").unwrap();
+    assert!(entry.contains("\"format\":2"), "{entry}");
+    *entry = entry.replace("\"format\":2", "\"format\":1");
+    // An age for each token of the vocabulary up to the highest of the text.
+    let mut tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
+    let numbers = |tensor: Tensor| tensor.to_vec1::<u32>().unwrap();
+    let [tokens, ages] = ["tokens", "ages"].map(|name| numbers(tensors.remove(name).unwrap()));
+    let mut dense = vec![0_i64; tokens.iter().max().map_or(0, |&token| token as usize + 1)];
+    tokens.iter().zip(ages).for_each(|(&token, age)| dense[token as usize] = i64::from(age));
+    assert!(dense.contains(&0) && dense.contains(&1), "{dense:?}");
+    tensors.insert("ages".into(), Tensor::new(dense, &Device::Cpu).unwrap());
+    folder.write("former", safetensors::serialize(tensors, Some(metadata)).unwrap());
+    let expected = folder.done(&format!("{line} --length 60 --state s"));
+    assert_eq!(folder.done(&format!("{line} --length 60 --state former")), expected);
+    assert_ne!(folder.done("generate m --greedy --ignore-eos --length 60 --state s"), expected);
 }
 
 #[test]

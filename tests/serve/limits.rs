@@ -1,12 +1,12 @@
 //! Places, the queue, time, clients that go away, and the end of the server.
 
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::client::{Server, post, read_reply};
-use crate::cli::Folder;
+use crate::cli::{Folder, TINY_SEQUENCES};
 
 /// The body of a request whose text takes long.
 fn long(more: &str) -> String {
@@ -115,6 +115,29 @@ fn request_ends_at_its_time() {
     server.until("all places are free", || server.metric("rnn_streams{") == 0.);
 }
 
+#[test]
+fn translations_end_soon_after_their_client_has_gone() {
+    let folder = Folder::new();
+    folder.done(&format!("train gru --task translate --data builtin:dates --out m {TINY_SEQUENCES}"));
+    let server = Server::start(&folder, "m");
+    let texts: Vec<String> = (0..48).map(|n| format!("{n} may 1999 ").repeat(4)).collect();
+    let body = json!({ "input": texts, "beams": 64 });
+    let began = Instant::now();
+    let all = server.ask("/v1/predict", &body)["data"].clone();
+    let whole = began.elapsed();
+    // A text is translated as if it were alone.
+    let alone = server.ask("/v1/predict", &json!({ "input": texts[..2], "beams": 64 }));
+    assert_eq!((all.as_array().unwrap().len(), &alone["data"][1]), (48, &all[1]));
+    let mut stream = server.connect();
+    stream.write_all(&post("/v1/predict", &body.to_string(), "")).unwrap();
+    std::thread::sleep(whole / 10);
+    drop(stream);
+    let gone = Instant::now();
+    server.ask("/v1/predict", &json!({ "input": "3 may 1999" }));
+    let waited = gone.elapsed();
+    assert!(waited < whole / 2 + Duration::from_millis(500), "{waited:?} of {whole:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn server_that_is_told_to_end_lets_requests_end_up_to_the_grace() {
@@ -136,7 +159,7 @@ fn server_that_is_told_to_end_lets_requests_end_up_to_the_grace() {
 
     let mut server = Server::start(&folder, &format!("{LONG} --grace 0.3"));
     let _endless = begun(&server);
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     assert_eq!(server.terminate(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(20));
 }

@@ -11,6 +11,14 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Forecasts without the values before them, which the command does not print.
+fn without_history(mut forecasts: Vec<Value>) -> Vec<Value> {
+    for forecast in &mut forecasts {
+        assert!(forecast.as_object_mut().unwrap().remove("history").unwrap().is_array());
+    }
+    forecasts
+}
+
 #[test]
 fn answers_are_those_of_the_command() {
     let folder = Folder::new();
@@ -48,14 +56,14 @@ fn answers_are_those_of_the_command() {
     let date = lines(&String::from_utf8(date.stdout).unwrap());
     assert_eq!(ask("translator", json!("3 may 1999")), date);
     let forecast = lines(&folder.done("predict forecaster --data series.csv --json"));
-    assert_eq!(ask("forecaster", json!(table)), forecast);
+    assert_eq!(without_history(ask("forecaster", json!(table))), forecast);
     assert_eq!(forecast[0]["mean"].as_array().unwrap().len(), 3);
     let forecast = lines(&folder.done("predict of_stores --data stores.csv --json"));
-    assert_eq!(ask("of_stores", json!(stores)), forecast);
+    assert_eq!(without_history(ask("of_stores", json!(stores))), forecast);
     assert_eq!(forecast.len(), 2);
     let earlier = lines(&folder.done("predict forecaster --data series.csv --at 150 --json"));
     let at = server.ask("/v1/predict", &json!({"model": "forecaster", "input": table, "at": "150"}));
-    assert_eq!(at["data"].as_array(), Some(&earlier));
+    assert_eq!(without_history(at["data"].as_array().unwrap().clone()), earlier);
     assert_ne!(earlier, lines(&folder.done("predict forecaster --data series.csv --json")));
     let refused = r#"{"model": "classifier", "input": "a", "at": "3"}"#;
     server.refused("/v1/predict", refused, 400, Some("at"));
@@ -93,6 +101,93 @@ fn answers_are_those_of_the_command() {
     }
     let none = server.refused("/v1/predict", r#"{"input": "ab"}"#, 400, Some("model"));
     assert_eq!(none, "model: is missing; expected one of classifier, translator, forecaster, of_stores");
+}
+
+/// The history of each forecast of a table.
+fn histories(server: &Server, body: &Value) -> Vec<Value> {
+    let answer = server.ask("/v1/predict", body);
+    answer["data"].as_array().unwrap().iter().map(|forecast| forecast["history"].clone()).collect()
+}
+
+#[test]
+fn forecasts_come_with_the_values_of_their_own_row_of_a_wide_table() {
+    let folder = Folder::new();
+    let row = |name: usize| {
+        let values: Vec<String> = (0..40).map(|step| (10 * name + step % 6 + 1).to_string()).collect();
+        format!("s{name},{}\n", values.join(","))
+    };
+    let header: Vec<String> = (0..=40).map(|at| format!("V{at}")).collect();
+    folder.write("wide.csv", format!("{}\n{}", header.join(","), (0..3).map(row).collect::<String>()));
+    let flags = format!("--task forecast --wide --season 6 --horizon 2 --window 8 {TINY_SEQUENCES}");
+    folder.done(&format!("train gru --data wide.csv --out m {flags}"));
+    let server = Server::start(&folder, "m");
+    // Another delimiter, a quoted name with it, a series that is short, and a gap.
+    let table =
+        "name;V1;V2;V3;V4;V5;V6;V7;V8\n\"a;b\";1;2;3;4;5;6;7;8\nc;10;20;30;40;;60;70;\nd;5.5;6;;;;;;\n";
+    let found = histories(&server, &json!({ "input": table }));
+    let expected = [
+        json!([3., 4., 5., 6., 7., 8.]),
+        json!([20., 30., 40., null, 60., 70.]),
+        json!([5.5, 6.]), // the whole series
+    ];
+    assert_eq!(found, expected);
+    // The command prints none.
+    folder.write("new.csv", table);
+    assert!(lines(&folder.done("predict m --data new.csv --json"))[0].get("history").is_none());
+}
+
+#[test]
+fn forecasts_come_with_the_values_of_their_own_series_and_column_of_a_long_table() {
+    let folder = Folder::new();
+    let date = |day: usize| format!("2021-{:02}-{:02}", 2 + day / 28, 1 + day % 28);
+    let row = |at: usize| {
+        let (day, base) = (at / 2, 200 * (at % 2));
+        let x = if at == 100 { String::new() } else { (base + day).to_string() };
+        format!("{},{},{x},{}\n", date(day), ["a", "b"][at % 2], base + 100 + day)
+    };
+    let table = format!("date,store,x,y\n{}", (0..2 * 56).map(row).collect::<String>());
+    folder.write("stores.csv", &table);
+    let flags = format!("--series-column store --target x,y --horizon 3 --window 8 {TINY_SEQUENCES}");
+    folder.done(&format!("train gru --task forecast --data stores.csv --out m {flags}"));
+    let server = Server::start(&folder, "m");
+    let values = |from: usize| json!((from..from + 9).map(|value| value as f64).collect::<Vec<_>>());
+    let mut expected = [values(47), values(147), values(247), values(347)];
+    expected[0][3] = Value::Null;
+    let answer = server.ask("/v1/predict", &json!({ "input": table }));
+    let names: Vec<_> =
+        answer["data"].as_array().unwrap().iter().map(|one| (&one["series"], &one["target"])).collect();
+    let name = |name: &str| json!(name);
+    let [a, b, x, y] = ["a", "b", "x", "y"].map(name);
+    assert_eq!(names, [(&a, &x), (&a, &y), (&b, &x), (&b, &y)]);
+    assert_eq!(histories(&server, &json!({ "input": table })), expected);
+    let tabs = json!({ "input": table.replace(',', "\t"), "format": "tsv" });
+    assert_eq!(histories(&server, &tabs), expected);
+    // The history ends before the first step of the forecast.
+    let at = json!({ "input": table, "at": date(48) });
+    assert_eq!(histories(&server, &at), [values(39), values(139), values(239), values(339)]);
+}
+
+#[test]
+fn long_text_is_refused_by_the_server_and_counted_once_by_the_command() {
+    let folder = Folder::new();
+    folder.done(&format!("train gru --task translate --data builtin:dates --out m {TINY_SEQUENCES}"));
+    let server = Server::start(&folder, "m");
+    let ask = |letters: usize| json!({ "input": ["3 may 1999", "1".repeat(letters)] });
+    // With the token that ends it.
+    let answers = server.ask("/v1/predict", &ask(999));
+    assert_eq!(answers["data"].as_array().unwrap().len(), 2);
+    for letters in [1000, 5000] {
+        let problem = server.refused("/v1/predict", &ask(letters).to_string(), 400, Some("input"));
+        assert_eq!(problem, format!("input: has {} tokens; expected at most 1000", letters + 1));
+    }
+    // Two long texts in different batches of the command.
+    let long = "1".repeat(1500);
+    folder.write("in.txt", format!("{long}\n{}{long}\n", "3 may 1999\n".repeat(80)));
+    let output = folder.rnn("predict m --data in.txt").output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 82);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("2 texts of more than 1,000 tokens: cut there\n"), "{said}");
+    assert_eq!(said.matches("cut there").count(), 1, "{said}");
 }
 
 #[test]

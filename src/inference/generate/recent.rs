@@ -26,17 +26,29 @@ impl Recent {
         self.last.iter().enumerate().filter(move |&(_, &last)| last > before).map(|(token, _)| token)
     }
 
-    /// For each token the number of tokens since its last occurrence, 1 for the newest; 0 if it has not occurred.
-    pub(super) fn ages(&self) -> Vec<i64> {
-        let age = |&last: &u64| if last == 0 { 0 } else { (self.length - last + 1) as i64 };
-        self.last.iter().map(age).collect()
+    /// Each token that has occurred, in ascending order, with the number of tokens since its last occurrence: 1 for the
+    /// newest. An age beyond [`u32::MAX`] is that number.
+    pub(super) fn ages(&self) -> impl Iterator<Item = (u32, u32)> {
+        let age = |last: u64| u32::try_from(self.length - last + 1).unwrap_or(u32::MAX);
+        let occurred = self.last.iter().enumerate().filter(|&(_, &last)| last > 0);
+        occurred.map(move |(token, &last)| (token as u32, age(last)))
     }
 
-    /// The inverse of [`Recent::ages`]; `None` if an age is negative.
-    pub(super) fn from_ages(ages: &[i64]) -> Option<Self> {
-        let ages: Vec<u64> = ages.iter().map(|&age| u64::try_from(age).ok()).collect::<Option<_>>()?;
-        let length = ages.iter().copied().max().unwrap_or(0);
-        let last = ages.iter().map(|&age| if age == 0 { 0 } else { length - age + 1 }).collect();
+    /// The inverse of [`Recent::ages`] for tokens of a vocabulary of that size; `None` if a token is beyond it or comes
+    /// twice, or an age is not positive.
+    pub(super) fn from_ages(ages: &[(u32, i64)], vocabulary: usize) -> Option<Self> {
+        let places = ages.iter().map(|&(token, _)| token as usize + 1).max().unwrap_or(0);
+        if places > vocabulary || ages.iter().any(|&(_, age)| age <= 0) {
+            return None;
+        }
+        let length = ages.iter().map(|&(_, age)| age.unsigned_abs()).max().unwrap_or(0);
+        let mut last = vec![0; places];
+        for &(token, age) in ages {
+            let before = std::mem::replace(&mut last[token as usize], length - age.unsigned_abs() + 1);
+            if before > 0 {
+                return None;
+            }
+        }
         Some(Self { last, length })
     }
 }
@@ -61,16 +73,20 @@ mod tests {
             let expected: BTreeSet<usize> = newest.iter().map(|&token| token as usize).collect();
             prop_assert_eq!(recent.within(window).collect::<BTreeSet<_>>(), expected.clone());
             // A restored value is equal, and stays equal as the text goes on.
-            let mut restored = Recent::from_ages(&recent.ages()).unwrap();
+            let ages: Vec<_> = recent.ages().map(|(token, age)| (token, i64::from(age))).collect();
+            let mut restored = Recent::from_ages(&ages, 9).unwrap();
             prop_assert_eq!(restored.within(window).collect::<BTreeSet<_>>(), expected);
             restored.push(8);
             recent.push(8);
-            prop_assert_eq!(restored.ages(), recent.ages());
+            prop_assert_eq!(restored.ages().collect::<Vec<_>>(), recent.ages().collect::<Vec<_>>());
         }
     }
 
     #[test]
-    fn negative_age_is_none() {
-        assert_eq!(Recent::from_ages(&[3, -1]), None);
+    fn ages_of_no_text_are_none() {
+        for wrong in [[(0, 3), (1, -1)], [(0, 3), (1, 0)], [(0, 3), (0, 1)], [(0, 3), (9, 1)]] {
+            assert_eq!(Recent::from_ages(&wrong, 9), None, "{wrong:?}");
+        }
+        assert_eq!(Recent::from_ages(&[], 9), Some(Recent::default()));
     }
 }

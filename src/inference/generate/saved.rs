@@ -2,8 +2,10 @@
 //! the position of the random numbers, and the text that was held back. The continued text is to the bit what it
 //! would be without the pause.
 //!
-//! The file is safetensors: `h` and perhaps `c`, (layers, 1, hidden), and `ages`, (vocabulary), which has for each
-//! token the number of tokens since its last occurrence. Everything else is JSON in one entry of the metadata.
+//! The file is safetensors: `h` and perhaps `c`, (layers, 1, hidden), and `tokens` and `ages`, u32, (distinct tokens),
+//! which hold each token of the text and the number of tokens since its last occurrence. Everything else is JSON in one
+//! entry of the metadata. A file of format 1 has no `tokens`: its `ages`, i64, has an element for each token of the
+//! vocabulary up to the highest of the text, 0 for those that have not occurred.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -24,8 +26,11 @@ use crate::regular_file;
 use crate::rng::{Position, Rng};
 use crate::{Error, Result};
 
-/// The version of the file that this program writes; it reads no other.
-const FORMAT: u64 = 1;
+/// The version of the file that this program writes; it reads [`FORMER`] too, and no other.
+const FORMAT: u64 = 2;
+
+/// The version before that.
+const FORMER: u64 = 1;
 
 /// The name of the entry in the file's metadata.
 const ENTRY: &str = "rnn_zoo_text";
@@ -161,8 +166,8 @@ impl SavedText {
         };
         let h = tensor("h", &zero.h)?;
         let c = zero.c.as_ref().map(|zero| tensor("c", zero)).transpose()?;
-        let recent = recent(tensors.get("ages"), vocabulary)?
-            .ok_or_else(|| broken("tensor ages does not fit the vocabulary".into()))?;
+        let recent = recent(tensors, vocabulary)?
+            .ok_or_else(|| broken("its tokens and their ages do not fit the vocabulary".into()))?;
         let context = Context::restore(State { h, c }, entry.last, recent);
         Ok(Self { path: path.to_path_buf(), context, rng, held: entry.held })
     }
@@ -195,18 +200,31 @@ fn parts(text: &Text<'_>, model: &Model) -> Result<(NamedTensors, HashMap<String
     let entry = serde_json::to_string(&entry).map_err(|error| Error::Message(error.to_string()))?;
     let mut tensors = NamedTensors::from([("h".to_string(), context.state.h)]);
     tensors.extend(context.state.c.map(|c| ("c".to_string(), c)));
-    let ages = context.recent.ages();
-    if !ages.is_empty() {
+    let (tokens, ages): (Vec<u32>, Vec<u32>) = context.recent.ages().unzip();
+    if !tokens.is_empty() {
+        tensors.insert("tokens".into(), Tensor::new(tokens, &Device::Cpu)?);
         tensors.insert("ages".into(), Tensor::new(ages, &Device::Cpu)?);
     }
     Ok((tensors, HashMap::from([(ENTRY.to_string(), entry)])))
 }
 
-/// The tokens so far, from the ages of at most `vocabulary` tokens; `None` if they do not fit.
-fn recent(ages: Option<&Tensor>, vocabulary: usize) -> Result<Option<Recent>> {
-    let Some(ages) = ages else { return Ok(Some(Recent::default())) };
-    let ages = ages.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>()?;
-    Ok(Recent::from_ages(&ages).filter(|_| ages.len() <= vocabulary))
+/// The tokens so far, of a vocabulary of that size, in either format; `None` if they do not fit.
+fn recent(tensors: &NamedTensors, vocabulary: usize) -> Result<Option<Recent>> {
+    let ages = match tensors.get("ages") {
+        Some(ages) => ages.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>()?,
+        None => vec![],
+    };
+    let ages: Vec<(u32, i64)> = match tensors.get("tokens") {
+        Some(tokens) => {
+            let tokens = tokens.to_dtype(DType::U32)?.flatten_all()?.to_vec1::<u32>()?;
+            if tokens.len() != ages.len() {
+                return Ok(None);
+            }
+            tokens.into_iter().zip(ages).collect()
+        }
+        None => (0..).zip(ages).filter(|&(_, age)| age != 0).collect(),
+    };
+    Ok(Recent::from_ages(&ages, vocabulary))
 }
 
 /// Read a file that is no larger than a saved text of `model` can be.
@@ -240,9 +258,10 @@ fn entry_of(path: &Path, metadata: &HashMap<String, String>) -> Result<StateEntr
     };
     let broken = |error| Error::file(path, format!("its metadata cannot be read: {error}; copy it again"));
     let format = serde_json::from_str::<serde_json::Value>(entry).map_err(broken)?["format"].as_u64();
-    if let Some(format) = format.filter(|&format| format != FORMAT) {
-        let problem =
-            format!("has format {format}, but this program reads {FORMAT}; use the rnn-zoo that wrote it");
+    if let Some(format) = format.filter(|format| ![FORMER, FORMAT].contains(format)) {
+        let problem = format!(
+            "has format {format}, but this program reads {FORMER} and {FORMAT}; use the rnn-zoo that wrote it"
+        );
         return Err(Error::file(path, problem));
     }
     serde_json::from_str(entry).map_err(broken)

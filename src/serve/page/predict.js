@@ -2,8 +2,6 @@
 
 import { ask, bar, byId, drawn, element, showProblem } from "./api.js";
 
-/** History that is shown before a forecast, as a multiple of its length. */
-const HISTORY = 3;
 const [WIDTH, HEIGHT, MARGIN] = [720, 240, 36];
 
 let chosen;
@@ -27,7 +25,7 @@ export function startPredict(model) {
       if (chosen().task === "translate") body.alignment = true;
       if (readsColumns(chosen())) body.format = "conll";
       const { data } = await ask("/v1/predict", body);
-      byId("answers").replaceChildren(...data.map((answer) => picture(answer, input, text)));
+      byId("answers").replaceChildren(...data.map(picture));
       byId("predict-status").textContent = `${data.length} answers in ${Math.round(performance.now() - began)} ms`;
     } catch (error) {
       showProblem(error);
@@ -60,10 +58,10 @@ function readsTable(model) {
   return model.task === "forecast" || !model.reads_text;
 }
 
-function picture(answer, input, text) {
+function picture(answer) {
   if (answer.probabilities) return classes(answer);
   if (answer.tags) return tags(answer);
-  if (answer.mean) return forecast(answer, text);
+  if (answer.mean) return forecast(answer);
   return translation(answer);
 }
 
@@ -108,24 +106,24 @@ function translation(answer) {
   return card;
 }
 
-/** The values of a column of a CSV table; those of the last column if it has no such name. */
-function column(text, name) {
-  const rows = text.trim().split(/\r?\n/).map((line) => line.split(","));
-  const named = rows[0].indexOf(name);
-  const at = named < 0 ? rows[0].length - 1 : named;
-  return rows.slice(1).map((row) => Number(row[at])).filter(Number.isFinite);
-}
-
-function forecast(answer, text) {
-  const history = column(text, answer.series).slice(-HISTORY * answer.mean.length);
+function forecast(answer) {
+  const history = answer.history ?? [];
+  const known = history.filter((value) => value !== null);
   const quantiles = Object.entries(answer.quantiles ?? {}).sort((a, b) => a[0] - b[0]).map(([, values]) => values);
-  const all = [...history, ...answer.mean, ...quantiles.flat()];
+  const all = [...known, ...answer.mean, ...quantiles.flat()];
   const [low, high] = [Math.min(...all), Math.max(...all)];
   const steps = Math.max(history.length + answer.mean.length - 1, 1);
   const x = (step) => MARGIN + (step / steps) * (WIDTH - 2 * MARGIN);
   const y = (value) => HEIGHT - MARGIN - ((value - low) / (high - low || 1)) * (HEIGHT - 2 * MARGIN);
   const points = (values, from) => values.map((value, at) => `${x(from + at)},${y(value)}`);
-  const label = `Forecast of ${answer.series} from ${answer.start}: ${answer.mean.length} steps`;
+  // The line has gaps where values are missing; a value between two gaps is a dot.
+  const line = history.map((value, at) => {
+    if (value === null) return "";
+    const begins = (history[at - 1] ?? null) === null;
+    return begins ? `M${x(at)},${y(value)}h0` : `L${x(at)},${y(value)}`;
+  });
+  const name = answer.target && answer.target !== answer.series ? `${answer.series}, ${answer.target}` : answer.series;
+  const label = `Forecast of ${name} from ${answer.start}: ${answer.mean.length} steps`;
   const chart = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label });
   if (quantiles.length > 1) {
     const [lowest, highest] = [quantiles[0], quantiles.at(-1)];
@@ -133,11 +131,11 @@ function forecast(answer, text) {
     chart.append(drawn("polygon", { class: "quantiles", points: around.join(" ") }));
   }
   chart.append(
-    drawn("polyline", { class: "history", points: points(history, 0).join(" ") }),
+    drawn("path", { class: "history", d: line.join("") }),
     drawn("polyline", { class: "mean", points: points(answer.mean, history.length).join(" ") }),
     drawn("text", { x: 4, y: y(high) + 4 }, high.toPrecision(4)),
     drawn("text", { x: 4, y: y(low) + 4 }, low.toPrecision(4)),
     drawn("text", { x: x(history.length), y: HEIGHT - 8 }, String(answer.start)),
   );
-  return element("div", { className: "answer" }, element("h2", {}, String(answer.series)), chart);
+  return element("div", { className: "answer" }, element("h2", {}, String(name)), chart);
 }

@@ -8,8 +8,11 @@ use super::distribution::forecast;
 use super::schema::ForecastSchema;
 use super::series_meter::of_batch;
 use super::tables;
-use crate::data::batch::Examples;
+use crate::data::batch::{Examples, Targets};
+use crate::data::cut::Cut;
+use crate::data::dataset::Dataset;
 use crate::data::time_series::TargetWindow;
+use crate::inference::BATCH;
 use crate::tasks::answer::Answer;
 use crate::tasks::data_spec::DataSpec;
 use crate::tasks::names::Names;
@@ -119,6 +122,25 @@ fn full_name(window: &TargetWindow, targets: &[String]) -> String {
         Some(target) if target != window.name() => format!("{}  {target}", window.name()),
         _ => window.name().to_string(),
     }
+}
+
+/// The values before each forecast of `data`, in the order of its answers and in the units of the data: at most `most`
+/// times as many as the forecast has steps, NaN where one is missing. Data without series of tables has none.
+///
+/// # Errors
+/// Errors from candle.
+pub fn histories(data: &Dataset, most: usize) -> Result<Vec<Vec<f64>>> {
+    let mut found = vec![];
+    let epoch = data.epoch(Cut { batch_size: BATCH, window: 1, trim: false, vary: false }, None)?;
+    for index in 0..epoch.len() {
+        let Targets::Windows(targets) = epoch.batch(index, &Device::Cpu)?.targets else { return Ok(vec![]) };
+        for window in &targets.windows {
+            let history = window.history();
+            let steps = most * window.set.sizes.horizon;
+            found.push(history[history.len().saturating_sub(steps)..].to_vec());
+        }
+    }
+    Ok(found)
 }
 
 /// The forecasts of the first `most` series of a table, or of the one called `name`, beside their values.

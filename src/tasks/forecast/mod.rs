@@ -25,5 +25,5 @@ mod settings;
 mod tables;
 mod task;
 
-pub use answers::{ForecastCurve, curves};
+pub use answers::{ForecastCurve, curves, histories};
 pub use task::Forecast;
