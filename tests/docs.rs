@@ -44,6 +44,16 @@ fn split_fences(text: &str) -> (String, Vec<(String, String)>) {
     (prose, blocks)
 }
 
+#[test]
+fn blocks_of_commands_are_marked() {
+    for (page, text) in pages() {
+        for (language, block) in split_fences(&text).1 {
+            let is_unmarked = language.is_empty() && block.lines().any(|line| line.starts_with("rnn "));
+            assert!(!is_unmarked, "{}: a block of commands begins with ```sh:\n{block}", page.display());
+        }
+    }
+}
+
 /// The code spans of prose.
 fn spans(prose: &str) -> Vec<&str> {
     prose.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
@@ -272,9 +282,12 @@ fn the_readme_is_one_page() {
     assert!(size <= LARGEST_README, "README.md has {size} bytes; expected at most {LARGEST_README}");
 }
 
+fn read(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
 #[test]
 fn the_readme_has_the_geometric_means_of_the_measurements() {
-    let read = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
     let (readme, speed) = (read("README.md"), read("docs/speed.md"));
     for row in ["simple-rnn", "lstm", "gru", "language model"] {
         let means: Vec<f64> = table_rows(&readme)
@@ -290,6 +303,25 @@ fn the_readme_has_the_geometric_means_of_the_measurements() {
             );
         }
     }
+}
+
+#[test]
+fn the_readme_has_the_means_in_bf16_and_int8() {
+    let speed = read("docs/speed.md");
+    // The means of the table whose first column is called so, in the order of its other columns.
+    let means = |table: &str| -> Vec<f64> {
+        let rows = table_rows(&speed).skip_while(|cells| cells[0] != table);
+        let mut means = rows.filter(|cells| cells[0] == "**geometric mean**");
+        means.next().unwrap()[1..].iter().filter_map(|mean| mean.parse().ok()).collect()
+    };
+    let (bf16, int8) = (means("a layer in bf16, forward and backward"), means("a layer in int8, forward"));
+    let sentence = format!(
+        "In bf16 on AMX, layers train {:.1} times as fast as PyTorch's in bf16, and int8 layers run {:.1} times as \
+         fast as PyTorch's and {:.1} times as fast as ONNX Runtime's.",
+        bf16[0], int8[0], int8[1]
+    );
+    let readme = read("README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(readme.contains(&sentence), "{sentence}");
 }
 
 /// The cells of every row of the tables in `text`.
