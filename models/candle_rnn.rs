@@ -42,8 +42,8 @@ use crate::simple_rnn::SimpleRnnCell;
 /// Make an LSTM layer with candle's configuration: `in_dim` features a step, `hidden_dim` units.
 ///
 /// # Errors
-/// If the sizes are zero, only one bias is configured, the layer is not the first forward one, or a parameter is
-/// missing or has another shape.
+/// If a size is zero or too large, only one bias is configured, the layer is not the first forward one, or a parameter
+/// is missing or has another shape.
 pub fn lstm(in_dim: usize, hidden_dim: usize, config: LSTMConfig, vb: VarBuilder<'_>) -> Result<Lstm> {
     if config.layer_idx != 0 || matches!(config.direction, Direction::Backward) {
         bail!(
@@ -53,42 +53,55 @@ pub fn lstm(in_dim: usize, hidden_dim: usize, config: LSTMConfig, vb: VarBuilder
             config.direction
         );
     }
-    let inits = [config.w_ih_init, config.w_hh_init];
-    let bias = create(4, (in_dim, hidden_dim), inits, [config.b_ih_init, config.b_hh_init], &vb)?;
-    Lstm::new(&StackOptions { bias, ..StackOptions::new(in_dim, hidden_dim) }.into(), vb)
+    let biases = both_or_none(config.b_ih_init, config.b_hh_init)?;
+    let options = options((in_dim, hidden_dim), biases.is_some())?;
+    create(4, &options, [config.w_ih_init, config.w_hh_init], biases, &vb)?;
+    Lstm::new(&options.into(), vb)
 }
 
 /// Make a GRU layer with candle's configuration: `in_dim` features a step, `hidden_dim` units, reset gate after the
 /// product.
 ///
 /// # Errors
-/// If the sizes are zero, only one bias is configured, or a parameter is missing or has another shape.
+/// If a size is zero or too large, only one bias is configured, or a parameter is missing or has another shape.
 pub fn gru(in_dim: usize, hidden_dim: usize, config: GRUConfig, vb: VarBuilder<'_>) -> Result<Gru> {
-    let inits = [config.w_ih_init, config.w_hh_init];
-    let bias = create(3, (in_dim, hidden_dim), inits, [config.b_ih_init, config.b_hh_init], &vb)?;
-    Gru::new(&StackOptions { bias, ..StackOptions::new(in_dim, hidden_dim) }.into(), vb)
+    let biases = both_or_none(config.b_ih_init, config.b_hh_init)?;
+    let options = options((in_dim, hidden_dim), biases.is_some())?;
+    create(3, &options, [config.w_ih_init, config.w_hh_init], biases, &vb)?;
+    Gru::new(&options.into(), vb)
 }
 
-/// Create the parameters of a layer with candle's initial values, unless the builder has them. Return whether there
-/// are biases.
-fn create(
-    gates: usize,
-    (input, hidden): (usize, usize),
-    [w_ih, w_hh]: [Init; 2],
-    biases: [Option<Init>; 2],
-    vb: &VarBuilder<'_>,
-) -> Result<bool> {
-    vb.get_with_hints((gates * hidden, input), "weight_ih_l0", w_ih)?;
-    vb.get_with_hints((gates * hidden, hidden), "weight_hh_l0", w_hh)?;
-    match biases {
-        [Some(b_ih), Some(b_hh)] => {
-            vb.get_with_hints(gates * hidden, "bias_ih_l0", b_ih)?;
-            vb.get_with_hints(gates * hidden, "bias_hh_l0", b_hh)?;
-            Ok(true)
-        }
-        [None, None] => Ok(false),
+/// Return the initial values of both biases, or `None` without biases.
+fn both_or_none(b_ih: Option<Init>, b_hh: Option<Init>) -> Result<Option<[Init; 2]>> {
+    match (b_ih, b_hh) {
+        (Some(b_ih), Some(b_hh)) => Ok(Some([b_ih, b_hh])),
+        (None, None) => Ok(None),
         _ => bail!("one of b_ih_init and b_hh_init is None; expected both biases or none"),
     }
+}
+
+/// Return the options of a layer, whose sizes are checked before its parameters are created.
+fn options((input, hidden): (usize, usize), bias: bool) -> Result<StackOptions> {
+    let options = StackOptions { bias, ..StackOptions::new(input, hidden) };
+    options.validate()?;
+    Ok(options)
+}
+
+/// Create the parameters of a layer with candle's initial values, unless the builder has them.
+fn create(
+    gates: usize,
+    &StackOptions { input_size: input, hidden_size: hidden, .. }: &StackOptions,
+    [w_ih, w_hh]: [Init; 2],
+    biases: Option<[Init; 2]>,
+    vb: &VarBuilder<'_>,
+) -> Result<()> {
+    vb.get_with_hints((gates * hidden, input), "weight_ih_l0", w_ih)?;
+    vb.get_with_hints((gates * hidden, hidden), "weight_hh_l0", w_hh)?;
+    if let Some([b_ih, b_hh]) = biases {
+        vb.get_with_hints(gates * hidden, "bias_ih_l0", b_ih)?;
+        vb.get_with_hints(gates * hidden, "bias_hh_l0", b_hh)?;
+    }
+    Ok(())
 }
 
 /// Return the only cell of a stack with one layer and one direction.

@@ -60,7 +60,7 @@ pub struct ForecasterConfig {
     /// Features that are known for the steps of the forecast.
     #[serde(default)]
     pub known: usize,
-    /// Number of series that have a vector each; 0 for none.
+    /// Number of series that have a vector each, only with segments; 0 for none.
     #[serde(default)]
     pub series: usize,
     /// The numbers of a step, and their loss.
@@ -91,6 +91,15 @@ impl ForecasterConfig {
         }
         check_probability("dropout", self.dropout)?;
         self.head.check()?;
+        if self.series > 0 && self.segment.is_none() {
+            bail!("series is {}; expected 0 without segments, whose queries have the vectors", self.series);
+        }
+        if self.series > 0 && self.rnn.stack().input_size < 2 {
+            bail!(
+                "input_size is {}; expected at least 2 with vectors of series",
+                self.rnn.stack().input_size
+            );
+        }
         match self.segment {
             Some(0) => bail!("segment is 0; expected at least 1"),
             Some(segment) if !self.window.is_multiple_of(segment) => {
@@ -235,7 +244,7 @@ impl Forecaster {
         let queries = queries.reshape((batch * count, 1, input))?;
         let state = repeated(&read.state, count)?;
         let found = self.rnn.run_t(&queries, Some(&state), None, noise)?.ys; // (batch * segments, 1, output)
-        Ok((found.reshape((batch, count, ()))?, read.state))
+        Ok((found.reshape((batch, count, self.rnn.output_size()))?, read.state))
     }
 }
 
@@ -320,5 +329,41 @@ impl Network for Forecaster {
         }
         let Some(direct) = &self.direct else { return Ok(()) };
         direct.draw([Distribution::Constant(0.); 2], rng)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use candle_nn::VarMap;
+
+    use super::*;
+    use crate::{GruConfig, PointLoss, StackOptions};
+
+    #[test]
+    fn a_batch_may_be_empty() -> Result<()> {
+        for segment in [None, Some(2)] {
+            let input = if segment.is_some() { 4 } else { 1 };
+            let config = ForecasterConfig {
+                window: 6,
+                horizon: 5,
+                segment,
+                channels: 1,
+                known: 0,
+                series: 0,
+                head: Head::Mean { loss: PointLoss::Mse },
+                linear: true,
+                dropout: 0.,
+                rnn: RecurrentConfig::Gru(GruConfig::from(StackOptions::new(input, 4))),
+            };
+            let map = VarMap::new();
+            let network = Forecaster::new(&config, VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?;
+            let past = Tensor::zeros((0, 6, 1), DType::F32, &Device::Cpu)?;
+            let ids = Tensor::zeros(0, DType::U32, &Device::Cpu)?;
+            let inputs = Inputs::Series(Series { past, future: None, ids });
+            let (hidden, _) = network.encode(&inputs, None, None)?;
+            assert_eq!(network.outputs(&hidden)?.dims(), [0, 5, 1]);
+        }
+        Ok(())
     }
 }

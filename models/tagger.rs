@@ -112,7 +112,7 @@ impl Characters {
         let spellings = output.last()?; // (spellings, output size)
         let (batch, time) = words.spellings.dims2()?;
         let features = spellings.index_select(&words.spellings.flatten_all()?, 0)?;
-        features.reshape((batch, time, ()))
+        features.reshape((batch, time, self.rnn.output_size()))
     }
 }
 
@@ -281,6 +281,21 @@ mod tests {
         let (short, long) = (emissions(&words(3, 3)), emissions(&words(5, 8)));
         assert_eq!(short[0], long[0][..3]);
         assert_eq!(short[1][0], long[1][0]);
+    }
+
+    #[test]
+    fn a_batch_may_be_empty() {
+        let model = tagger(&config()).unwrap();
+        let none = Tensor::zeros((0, 3), DType::U32, &Device::Cpu).unwrap();
+        let inputs = Inputs::Words(Words {
+            tokens: none.clone(),
+            columns: vec![none.clone()],
+            spellings: none,
+            characters: rows(&[vec![1, 2]]),
+            character_counts: vec![2],
+        });
+        let (hidden, _) = model.encode(&inputs, None, Some(&[])).unwrap();
+        assert_eq!(model.outputs(&hidden).unwrap().dims(), [0, 3, 7]);
     }
 
     /// The features of a word: its embedding, the last state of each direction over its characters, its column's.

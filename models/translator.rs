@@ -89,9 +89,9 @@ impl Bridge {
     /// Compute the decoder's first state, (1, batch, hidden), from the states after the last step of each source.
     fn forward(&self, last: &State) -> Result<State> {
         let top = |states: &Tensor| {
-            let (layers, batch, _) = states.dims3()?;
+            let (layers, batch, hidden) = states.dims3()?;
             let states = states.narrow(0, layers - self.directions, self.directions)?;
-            states.transpose(0, 1)?.contiguous()?.reshape((batch, ())) // (batch, directions * hidden)
+            states.transpose(0, 1)?.contiguous()?.reshape((batch, self.directions * hidden))
         };
         let h = self.h.forward(&top(&last.h)?)?.tanh()?.unsqueeze(0)?;
         let c = match (&self.c, &last.c) {

@@ -161,6 +161,11 @@ fn windows_and_configurations_that_do_not_fit_are_refused() -> Result<()> {
     refused(&ForecasterConfig { segment: Some(0), ..plain.clone() }, "segment is 0");
     refused(&ForecasterConfig { horizon: 0, ..plain.clone() }, "horizon is 0");
     refused(&ForecasterConfig { channels: 3, segment: None, ..plain.clone() }, "a step has 3 channels");
+    let of_series = ForecasterConfig { series: 3, ..config(None, 0, 0, mean(), false) };
+    refused(&of_series, "series is 3; expected 0 without segments");
+    let narrow = RecurrentConfig::Gru(GruConfig::new(1, HIDDEN));
+    let narrow = ForecasterConfig { series: 3, rnn: narrow, ..plain.clone() };
+    refused(&narrow, "input_size is 1; expected at least 2 with vectors of series");
     let levels = vec![0.9, 0.1];
     refused(&ForecasterConfig { head: Head::Quantiles { levels }, ..plain.clone() }, "ascending");
     let mut case = Case::new(plain, DType::F32, &mut stream(1, Purpose::Parameters, 3))?;

@@ -164,6 +164,23 @@ fn configurations_that_do_not_fit_are_refused() {
     assert!(backward.contains("direction Backward"), "{backward}");
     let bias = problem(LSTMConfig { b_hh_init: None, ..default() });
     assert!(bias.contains("expected both biases or none"), "{bias}");
+    // Nothing is created before the configuration is checked.
+    let map = VarMap::new();
+    let created = || VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    for (input, hidden, problem) in [
+        (4, 1_000_000_000, "hidden_size is 1000000000"),
+        (0, 4, "input_size is 0"),
+        (4, 0, "hidden_size is 0"),
+    ] {
+        let of_lstm = lstm(input, hidden, default(), created()).map(drop).unwrap_err().to_string();
+        let of_gru = gru(input, hidden, GRUConfig::default(), created()).map(drop).unwrap_err().to_string();
+        for error in [of_lstm, of_gru] {
+            assert!(error.starts_with(problem), "{error}");
+        }
+    }
+    assert!(lstm(INPUT, HIDDEN, LSTMConfig { b_hh_init: None, ..default() }, created()).is_err());
+    assert!(gru(INPUT, HIDDEN, GRUConfig { b_ih_init: None, ..GRUConfig::default() }, created()).is_err());
+    assert!(map.all_vars().is_empty());
     for stack in [
         StackOptions { num_layers: 2, ..StackOptions::new(INPUT, HIDDEN) },
         StackOptions { bidirectional: Some(Merge::Sum), ..StackOptions::new(INPUT, HIDDEN) },

@@ -16,7 +16,7 @@ mod time_step;
 
 pub use allocator::keep_freed_memory;
 pub use cell_kind::{CellKind, Nonlinearity};
-pub use cpu::{Isa, run_chunked, set_threads, threads};
+pub use cpu::{Isa, ignore_other_programs, run_chunked, set_threads, take_most_workers, threads};
 pub use reporting_allocator::ReportingAllocator;
 pub use signals::report_writes_beyond_limit;
 pub(crate) use time_step::time_step;

@@ -211,6 +211,10 @@ impl<C: Cell> AttentionDecoder<C> {
 
     /// Run the decoder over the embeddings `xs` of the target, (batch, target, input), from `state`.
     ///
+    /// The fused forward pass uses the weights as they were when this decoder made `memory`, and the backward pass the
+    /// weights as they are then. After weights have changed in place, as by a step of an optimizer, make the memory
+    /// anew. A memory that another decoder has made is read with this decoder's weights.
+    ///
     /// # Errors
     /// If the shapes disagree, or a source has no step or more than `memory` has.
     pub fn run(&self, xs: &Tensor, memory: &AttentionMemory, state: &AttentionState) -> Result<Attended> {

@@ -69,7 +69,7 @@ impl Embedding {
     /// Copy a token's row of a [snapshot](Embedding::snapshot) in f32 on the processor.
     ///
     /// # Errors
-    /// If the token is not in the vocabulary, or `to` is wider than a row.
+    /// If the token is not in the vocabulary, or `to` has not the width of a row.
     pub(crate) fn copy_row(&self, token: u32, to: &mut [f32]) -> Result<()> {
         copy_row(&self.weight, token as usize, to)
     }

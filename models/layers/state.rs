@@ -95,12 +95,18 @@ impl Output {
     /// direction's output at step 0, which is the last that it computes.
     ///
     /// # Errors
-    /// Errors from candle.
+    /// If the state has no layer, or the directions are merged and it has only one of them.
     pub fn last(&self) -> Result<Tensor> {
-        let top = self.state.h.dim(0)? - 1;
-        match self.merge {
-            None => self.state.h.get(top),
-            Some(merge) => merge.apply(&self.state.h.get(top - 1)?, &self.state.h.get(top)?),
+        let h = &self.state.h;
+        match (self.merge, h.dim(0)?) {
+            (None, layers @ 1..) => h.get(layers - 1),
+            (Some(merge), layers @ 2..) => merge.apply(&h.get(layers - 2)?, &h.get(layers - 1)?),
+            (merge, layers) => {
+                let directions = if merge.is_some() { 2 } else { 1 };
+                bail!(
+                    "a state has {layers} layers and directions; its last output needs at least {directions}"
+                )
+            }
         }
     }
 }
@@ -156,6 +162,20 @@ mod tests {
         assert!(stacked.layer(2).is_err());
         let error = State::stack(&[state(true), state(false)]).unwrap_err().to_string();
         assert!(error.contains("1 of 2 layers have a cell state"), "{error}");
+    }
+
+    #[test]
+    fn a_state_without_the_layers_of_the_last_output_is_refused() {
+        let output = |layers, merge| {
+            let tensor = |dims: &[usize]| Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
+            Output::new(tensor(&[2, 4, 3]), State { h: tensor(&[layers, 2, 3]), c: None }, merge).last()
+        };
+        for (layers, merge) in [(0, None), (0, Some(Merge::Sum)), (1, Some(Merge::Sum))] {
+            let error = output(layers, merge).unwrap_err().to_string();
+            assert!(error.contains(&format!("has {layers} layers and directions")), "{error}");
+        }
+        assert_eq!(output(1, None).unwrap().dims(), [2, 3]);
+        assert_eq!(output(2, Some(Merge::Concat)).unwrap().dims(), [2, 6]);
     }
 
     #[test]

@@ -31,6 +31,11 @@ pub fn without_fused<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Return whether this thread is inside [`without_fused`].
+pub(super) fn is_without_fused() -> bool {
+    WITHOUT_FUSED.get()
+}
+
 /// The implementation that a computation uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Backend {
@@ -95,7 +100,7 @@ impl Backend {
 
 /// Return whether there are fused kernels for the device, and this thread is not inside [`without_fused`].
 fn use_fused(device: &Device) -> bool {
-    device.is_cpu() && !WITHOUT_FUSED.get()
+    device.is_cpu() && !is_without_fused()
 }
 
 /// A computation with one implementation per backend.

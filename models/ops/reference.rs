@@ -3,6 +3,7 @@
 
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 
+use super::backend::is_without_fused;
 use super::inference::refuse_gradients;
 use super::precision::Precision;
 use crate::kernels::cpu::{inverse, scale_of};
@@ -24,8 +25,11 @@ pub fn linear_forward(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Re
 /// rounded, and the gradient of the result too before it becomes a factor of the products of the backward pass; the
 /// sums have the type of the tensors.
 ///
+/// The precision is that of tensors in f32. Others are multiplied as they are, but for f64 inside
+/// [`without_fused`](crate::ops::without_fused), where it is the oracle of the kernels.
+///
 /// # Errors
-/// If the shapes disagree.
+/// If the shapes disagree, or the precision is int8 and the tensors are in half precision.
 pub(crate) fn product(left: &Tensor, right: &Tensor) -> Result<Tensor> {
     product_within(left, right, 0.)
 }
@@ -34,13 +38,19 @@ pub(crate) fn product(left: &Tensor, right: &Tensor) -> Result<Tensor> {
 /// magnitude of `limit`.
 ///
 /// # Errors
-/// If the shapes disagree.
+/// As [`product`].
 pub(crate) fn product_within(left: &Tensor, right: &Tensor, limit: f32) -> Result<Tensor> {
+    let has_precision = match left.dtype() {
+        DType::F32 => true,
+        DType::F64 => is_without_fused(),
+        _ => false,
+    };
     match (Precision::current(), left.dtype()) {
-        (Precision::Int8, DType::F32 | DType::F64) if left.elem_count() > 0 => {
-            int8_product(left, right, limit)
+        (Precision::Int8, dtype @ (DType::F16 | DType::BF16)) => {
+            bail!("products in int8 are of tensors in f32, not {}", dtype.as_str())
         }
-        (Precision::Bf16, DType::F32 | DType::F64) => {
+        (Precision::Int8, _) if has_precision && left.elem_count() > 0 => int8_product(left, right, limit),
+        (Precision::Bf16, _) if has_precision => {
             with_rounded_gradient(&rounded(left)?.matmul(&rounded(right)?)?)
         }
         _ => left.matmul(right),
@@ -251,6 +261,7 @@ pub(crate) fn stack(tensors: &[&Tensor], dim: usize) -> Result<Tensor> {
 mod tests {
     use candle_core::Device;
 
+    use super::super::backend::without_fused;
     use super::*;
 
     #[test]
@@ -259,6 +270,31 @@ mod tests {
         let targets = Tensor::zeros(60_000, DType::U32, &Device::Cpu).unwrap();
         let sum = cross_entropy(&outputs, &targets, 0.).unwrap().to_scalar::<f32>().unwrap();
         assert!((sum / 60_000. - 4f32.ln()).abs() < 1e-4, "{sum}"); // 83,178, above the largest f16
+    }
+
+    #[test]
+    fn the_precision_is_that_of_f32_and_of_f64_as_oracle() {
+        let left = Tensor::new(&[[0.3f64, 0.7], [-0.11, 0.13]], &Device::Cpu).unwrap();
+        let of = |dtype, precision: Precision| {
+            let left = left.to_dtype(dtype)?;
+            precision.scope(|| product(&left, &left))?.to_dtype(DType::F64)?.to_vec2::<f64>()
+        };
+        for precision in [Precision::Bf16, Precision::Int8] {
+            let plain = |dtype| of(dtype, Precision::F32).unwrap();
+            assert_ne!(of(DType::F32, precision).unwrap(), plain(DType::F32));
+            assert_eq!(of(DType::F64, precision).unwrap(), plain(DType::F64));
+            let oracle = without_fused(|| of(DType::F64, precision)).unwrap();
+            assert_ne!(oracle, plain(DType::F64));
+        }
+        for (dtype, name) in [(DType::F16, "f16"), (DType::BF16, "bf16")] {
+            let problem = of(dtype, Precision::Int8).unwrap_err().to_string();
+            assert!(
+                problem.starts_with(&format!("products in int8 are of tensors in f32, not {name}")),
+                "{problem}"
+            );
+        }
+        let [f16, in_bf16] = [Precision::F32, Precision::Bf16].map(|precision| of(DType::F16, precision));
+        assert_eq!(in_bf16.unwrap(), f16.unwrap());
     }
 
     #[test]

@@ -140,13 +140,22 @@ impl FusedStream {
         // From the layers, not from a sequence: the batch may be empty.
         let (expected_h, expected_c): (Vec<usize>, Vec<Option<usize>>) =
             with!(self, stream => stream.sizes().unzip());
-        for (row, h) in hs.iter().enumerate() {
-            let c = match &cs {
-                Some(cs) => cs[row].iter().map(|c| Some(c.len())).collect(),
-                None => vec![None; h.len()],
-            };
-            if widths(h) != expected_h || c != expected_c {
-                bail!("the state's layers are {:?} wide; the stream's are {expected_h:?}", widths(h));
+        let expected_c: Vec<usize> = expected_c.into_iter().flatten().collect(); // of none or of all layers
+        if cs.is_some() == expected_c.is_empty() {
+            match cs {
+                Some(_) => bail!("the state has a cell state; the stream's layers have none"),
+                None => bail!("the state has no cell state; the stream's layers have one"),
+            }
+        }
+        for (what, states, expected) in
+            [("hidden", Some(&hs), &expected_h), ("cell", cs.as_ref(), &expected_c)]
+        {
+            if let Some(found) =
+                states.into_iter().flatten().map(|row| widths(row)).find(|row| row != expected)
+            {
+                bail!(
+                    "the {what} states of the layers are {found:?} wide; those of the stream are {expected:?}"
+                );
             }
         }
         with!(self, stream => stream.resize(hs.len()));

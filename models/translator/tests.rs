@@ -216,3 +216,13 @@ fn invalid_configurations_and_inputs_are_refused() {
     let problem = model.encode(&tokens, None, None).map(drop).unwrap_err().to_string();
     assert!(problem.contains("expected pairs of texts; found tokens or features"), "{problem}");
 }
+
+#[test]
+fn a_batch_may_be_empty() {
+    for config in configs() {
+        let (model, _) = translator(&config, DType::F32);
+        let source = Tensor::zeros((0, 5), DType::U32, &Device::Cpu).unwrap();
+        let (_, state) = model.read_source(&source, Some(&[])).unwrap();
+        assert_eq!((state.cell.h.dims(), state.attentional.dims()), (&[1, 0, 4][..], &[0, 4][..]));
+    }
+}

@@ -13,8 +13,8 @@ use rnn_zoo::models::{
 };
 use rnn_zoo::rng::{Purpose, Rng, stream};
 
-use super::case::{Results, check_close};
-use super::int8::{INT8_SPACING, check_near, in_int8, oracle};
+use super::case::{Results, check_close, check_near};
+use super::int8::{INT8_SPACING, in_int8, oracle};
 use crate::random_layer::{random, values};
 
 /// Sizes of a batch and a decoder.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::*;
 use rand::RngExt;
-use rnn_zoo::models::{RecurrentConfig, StackOptions, State, backward};
+use rnn_zoo::models::ops::without_fused;
+use rnn_zoo::models::{Precision, RecurrentConfig, StackOptions, State, backward};
 use rnn_zoo::rng::{Purpose, stream};
 
 use crate::random_layer::{Check, Kind, Layer, MERGES, random, values};
@@ -119,6 +120,19 @@ impl Case {
 /// Check that each tensor differs by at most `tolerance` times the largest absolute value that is expected in it, or
 /// times 1 if that is smaller.
 pub(super) fn check_close(what: &str, found: &Results, expected: &Results, tolerance: f64) -> Check {
+    check_names(what, found, expected)?;
+    for (name, expected) in expected {
+        let largest = expected.iter().fold(1f64, |most, value| most.max(value.abs()));
+        for (at, (found, expected)) in found[name].iter().zip(expected).enumerate() {
+            let close = (found - expected).abs() <= tolerance * largest;
+            prop_assert!(close, "{}: {} has {} at {}, the reference {}", what, name, found, at, expected);
+        }
+    }
+    Ok(())
+}
+
+/// Check that both have the same tensors, of the same sizes.
+fn check_names(what: &str, found: &Results, expected: &Results) -> Check {
     for (name, values) in found.iter().filter(|(name, _)| !expected.contains_key(*name)) {
         // A tensor without effect has no gradient in the reference and a gradient of zero in a fused layer.
         prop_assert!(
@@ -131,12 +145,36 @@ pub(super) fn check_close(what: &str, found: &Results, expected: &Results, toler
     }
     for (name, expected) in expected {
         prop_assert!(found.contains_key(name), "{}: there is no {}", what, name);
-        let largest = expected.iter().fold(1f64, |most, value| most.max(value.abs()));
         prop_assert_eq!(found[name].len(), expected.len(), "{}: {}", what, name);
-        for (at, (found, expected)) in found[name].iter().zip(expected).enumerate() {
-            let close = (found - expected).abs() <= tolerance * largest;
-            prop_assert!(close, "{}: {} has {} at {}, the reference {}", what, name, found, at, expected);
-        }
+    }
+    Ok(())
+}
+
+/// Run `work` with the oracle of a precision: the reference, without kernels.
+pub(super) fn oracle_of<T>(precision: Precision, work: impl FnOnce() -> T) -> T {
+    precision.scope(|| without_fused(work))
+}
+
+pub(super) fn root_mean_square(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len().max(1) as f64;
+    (values.map(|x| x * x).sum::<f64>() / count).sqrt()
+}
+
+/// Return the root mean square of the differences.
+pub(super) fn distance(found: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let differences: Vec<f64> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
+    root_mean_square(differences.into_iter())
+}
+
+/// Check that the root mean square of the error of each tensor is at most `tolerance` times that of what is expected,
+/// or times 0.1 if that is smaller.
+pub(super) fn check_near(what: &str, found: &Results, expected: &Results, tolerance: f64) -> Check {
+    check_names(what, found, expected)?;
+    for (name, expected) in expected {
+        let error = distance(&found[name], expected);
+        let size = root_mean_square(expected.iter().copied()).max(0.1);
+        prop_assert!(error <= tolerance * size, "{}: {} is off by {} of {}", what, name, error, size);
     }
     Ok(())
 }

@@ -10,12 +10,11 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use proptest::prelude::*;
 use rnn_zoo::models::kernels::{Isa, set_threads, threads};
-use rnn_zoo::models::ops::without_fused;
 use rnn_zoo::models::{Linear, Precision, Recurrent, RecurrentConfig, StackOptions, State, backward};
 use rnn_zoo::rng::{Purpose, Rng, stream};
 
-use super::case::{Case, Results, any_case, large};
-use crate::random_layer::{Check, Kind, random, values};
+use super::case::{Case, Results, any_case, check_near, distance, large, oracle_of, root_mean_square};
+use crate::random_layer::{Kind, random, values};
 
 /// The distance between neighbouring integers, for a largest magnitude of 1.
 pub(super) const INT8_SPACING: f64 = 1. / 127.;
@@ -25,33 +24,9 @@ pub(super) fn in_int8<T>(isa: Isa, work: impl FnOnce() -> T) -> T {
     Precision::Int8.scope(|| isa.scope(work))
 }
 
-/// Run `work` with the oracle: in int8, without kernels.
+/// Run `work` with the oracle.
 pub(super) fn oracle<T>(work: impl FnOnce() -> T) -> T {
-    Precision::Int8.scope(|| without_fused(work))
-}
-
-fn root_mean_square(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = values.len().max(1) as f64;
-    (values.map(|x| x * x).sum::<f64>() / count).sqrt()
-}
-
-/// Return the root mean square of the differences.
-fn distance(found: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len());
-    let differences: Vec<f64> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
-    root_mean_square(differences.into_iter())
-}
-
-/// Check that the root mean square of the error of each tensor is at most `tolerance` times that of what is expected,
-/// or times 0.1 if that is smaller.
-pub(super) fn check_near(what: &str, found: &Results, expected: &Results, tolerance: f64) -> Check {
-    prop_assert_eq!(found.len(), expected.len(), "{}", what);
-    for (name, expected) in expected {
-        let error = distance(&found[name], expected);
-        let size = root_mean_square(expected.iter().copied()).max(0.1);
-        prop_assert!(error <= tolerance * size, "{}: {} is off by {} of {}", what, name, error, size);
-    }
-    Ok(())
+    oracle_of(Precision::Int8, work)
 }
 
 fn bits(results: &Results) -> Vec<u64> {

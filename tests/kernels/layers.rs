@@ -9,7 +9,7 @@ use rnn_zoo::models::{StackOptions, State, backward};
 use rnn_zoo::rng::{Purpose, stream};
 
 use super::case::{any_case, check_close, large};
-use crate::random_layer::{Kind, random, values};
+use crate::random_layer::{Kind, Layer, random, values};
 
 #[test]
 fn nan_propagates() {
@@ -102,5 +102,49 @@ fn zoneout_selects_between_finite_and_infinite_states() {
     }
     for isa in Isa::available() {
         assert_eq!(isa.scope(run), (ys.clone(), d_h.clone()), "{}", isa.name());
+    }
+}
+
+#[test]
+fn an_infinite_input_leaves_other_gradients_finite() {
+    // Hidden sizes that are no whole vectors: the padding of the weights is zero, and zero times infinity is NaN.
+    for (kind, hidden) in [Kind::Tanh, Kind::Lstm, Kind::Projection, Kind::GruAfter, Kind::GruBefore]
+        .into_iter()
+        .flat_map(|kind| [5, 20].map(|hidden| (kind, hidden)))
+    {
+        let mut rng = stream(9, Purpose::Parameters, 0);
+        let config = kind.config(StackOptions::new(1, hidden));
+        let Layer { layer, parameters } = Layer::new(&config, DType::F32, &Device::Cpu, &mut rng).unwrap();
+        let mut xs = vec![0.5f32; 2 * 4];
+        xs[1] = f32::INFINITY;
+        let xs = Var::from_vec(xs, (2, 4, 1), &Device::Cpu).unwrap();
+        let zeros = layer.zero_state(2).unwrap();
+        let h = Var::from_tensor(&zeros.h).unwrap();
+        let state = State { h: h.as_tensor().clone(), c: zeros.c };
+        let run = || {
+            let output = layer.run(&xs, Some(&state), None).unwrap();
+            let gradients = backward(&output.ys.sqr().unwrap().sum_all().unwrap()).unwrap();
+            let mut found = vec![("ys".to_string(), values(&output.ys).unwrap())];
+            let inputs = [("xs".to_string(), &xs), ("h0".to_string(), &h)];
+            for (name, var) in parameters.iter().map(|(name, var)| (name.clone(), var)).chain(inputs) {
+                found.push((name, values(&gradients.get(var).unwrap().unwrap()).unwrap()));
+            }
+            found
+        };
+        let expected = without_fused(run);
+        for isa in Isa::available() {
+            for ((name, found), (_, expected)) in isa.scope(run).iter().zip(&expected) {
+                let what = format!("{name} of {kind:?} of {hidden} units with {}", isa.name());
+                // The gradient of a weight of the input is a multiple of the infinite input.
+                assert!(name.starts_with("weight_ih") || expected.iter().all(|x| x.is_finite()), "{what}");
+                for (found, expected) in found.iter().zip(expected) {
+                    let close = (found - expected).abs() <= 1e-4 * expected.abs().max(1.);
+                    assert!(
+                        close || !found.is_finite() && !expected.is_finite(),
+                        "{what}: {found} {expected}"
+                    );
+                }
+            }
+        }
     }
 }

@@ -122,6 +122,26 @@ fn the_first_of_equal_highest_scores_is_the_prediction() {
 }
 
 #[test]
+fn a_score_that_is_higher_by_a_last_place_is_the_prediction() {
+    // The exponential of the difference is 1. The scores fill several blocks of classes.
+    for (classes, low, high) in [(2, 0, 1), (2, 1, 0), (700, 3, 690), (700, 690, 3), (700, 4, 5)] {
+        let mut scores = vec![-1f32; classes];
+        (scores[low], scores[high]) = (0.1, 0.1f32.next_up());
+        let bias = Tensor::new(scores, &Device::Cpu).unwrap();
+        let linear = Linear::new(Tensor::zeros((classes, 1), DType::F32, &Device::Cpu).unwrap(), Some(bias));
+        let xs = Tensor::ones((1, 1), DType::F32, &Device::Cpu).unwrap();
+        for (target, expected) in [(high, 1), (low, 0)] {
+            let target = Tensor::new(&[target as u32], &Device::Cpu).unwrap();
+            let run = || linear.cross_entropy_sum(&xs, &target).unwrap().correct;
+            assert_eq!(without_fused(run), expected);
+            for isa in Isa::available() {
+                assert_eq!(isa.scope(run), expected, "{high} of {classes} with {}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
 fn invalid_targets_and_shapes_are_refused() {
     let zeros = |dims: &[usize]| Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
     let linear = Linear::new(zeros(&[3, 2]), None);

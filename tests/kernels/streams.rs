@@ -177,7 +177,7 @@ fn projection_and_decoder_stay_separate_products() {
 fn invalid_states_are_refused_and_change_nothing() {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-    let layer = Kind::Lstm.config(StackOptions::new(2, 4)).build(vb).unwrap();
+    let layer = Kind::Lstm.config(StackOptions::new(2, 4)).build(vb.clone()).unwrap();
     layer.reset_parameters(&mut stream(1, Purpose::Parameters, 0)).unwrap();
     let mut stream = layer.stream(&[]).unwrap().unwrap();
     stream.step(&[0.5, -0.5]).unwrap();
@@ -188,6 +188,20 @@ fn invalid_states_are_refused_and_change_nothing() {
         assert!(problem.contains("a batch of at least 1"), "{problem}");
         assert_eq!(values(&stream.state().unwrap().h).unwrap(), before);
     }
+    let zeros = |width: usize| Tensor::zeros((1, 1, width), DType::F32, &Device::Cpu).unwrap();
+    for (h, c, expected) in [
+        (4, None, "the state has no cell state; the stream's layers have one"),
+        (3, Some(4), "the hidden states of the layers are [3] wide; those of the stream are [4]"),
+        (4, Some(5), "the cell states of the layers are [5] wide; those of the stream are [4]"),
+    ] {
+        let problem = stream.set_state(&State { h: zeros(h), c: c.map(zeros) }).unwrap_err().to_string();
+        assert!(problem.starts_with(expected), "{problem}");
+        assert_eq!(values(&stream.state().unwrap().h).unwrap(), before);
+    }
+    let gru = Kind::GruAfter.config(StackOptions::new(2, 4)).build(vb.pp("gru")).unwrap();
+    let mut of_gru = gru.stream(&[]).unwrap().unwrap();
+    let problem = of_gru.set_state(&State { h: zeros(4), c: Some(zeros(4)) }).unwrap_err().to_string();
+    assert!(problem.starts_with("the state has a cell state; the stream's layers have none"), "{problem}");
     let linear = Linear::new(Tensor::zeros((3, 5), DType::F32, &Device::Cpu).unwrap(), None);
     let problem = layer.stream(&[linear]).map(drop).unwrap_err().to_string();
     assert!(problem.contains("a linear layer of 5 features cannot read the 4 of a stream"), "{problem}");

@@ -18,10 +18,11 @@ const COPY: &str = "RNN_ZOO_TEST_WITH_THREADS";
 const THREADS: usize = 3;
 
 /// Run `check`, the body of `test`, in a copy of this process whose thread pool has [`THREADS`]: the size of the pool
-/// is fixed when a process first uses it.
+/// is fixed when a process first uses it. Kernels have several workers there, whatever else runs on the machine.
 fn with_threads(test: &str, check: impl FnOnce()) {
     if std::env::var_os(COPY).is_some() {
         assert_eq!(kernels::threads(), THREADS);
+        kernels::ignore_other_programs();
         return check();
     }
     let mut copy = Command::new(std::env::current_exe().unwrap());
@@ -43,6 +44,7 @@ fn layers_split_among_workers_equal_the_reference() {
             for isa in Isa::available() {
                 let found = isa.scope(|| case.run(DType::F64)).unwrap();
                 let what = format!("{} split by {split}", isa.name());
+                assert_eq!(kernels::take_most_workers(), THREADS, "{kind:?} with {what}");
                 check_close(&what, &found, &expected, 1e-11).unwrap_or_else(|error| panic!("{error}"));
             }
         }
@@ -78,7 +80,9 @@ fn results_are_the_same_bits_for_any_number_of_threads() {
                     })
                 })
             });
-            f32.into_iter().chain(bf16).map(|results| bits(results.unwrap())).collect()
+            let results = f32.into_iter().chain(bf16).map(|results| bits(results.unwrap())).collect();
+            assert_eq!(kernels::take_most_workers(), if threads == 1 { 0 } else { threads });
+            results
         };
         let expected = run(1);
         for threads in 2..=THREADS {

@@ -9,11 +9,12 @@
 use pulp::Simd;
 
 use super::memory::SharedPtr;
+use super::product::add_weighted;
 use super::real::Real;
-use super::simd::{Isa, Vector};
-use super::tuning::{PARALLEL_POINTWISE_UNITS, PARALLEL_STEP_MULTIPLICATIONS};
+use super::simd::Isa;
+use super::tuning::PARALLEL_POINTWISE_UNITS;
 use super::workers::{Kernel, Worker, run_kernel, threads_for};
-use rows::{add_weighted, dot, softmax, tanh_score, tanh_score_backward};
+use rows::{dot, softmax, tanh_score, tanh_score_backward};
 
 mod rows;
 
@@ -230,87 +231,6 @@ impl<E: Real> Backward<'_, E> {
                 let operands = [query, keys.add(s * features), v.as_ptr()];
                 let gradients = [d_query, d_keys.add(s * features), d_v];
                 tanh_score_backward(simd, operands, *scores.add(s), gradients, features);
-            }
-        }
-    }
-}
-
-/// Add to `sums`, (batch, n, m), the outer products of `left`, (batch, steps, n), and `right`, (batch, steps, m),
-/// summed over the steps of each row of the batch. `right` has `stride` elements from one step to the next.
-///
-/// # Panics
-/// If the sizes disagree.
-pub(crate) fn add_outer_products_of_rows<E: Real>(
-    isa: Isa,
-    steps: usize,
-    (left, n): (&[E], usize),
-    (right, m, stride): (&[E], usize, usize),
-    sums: &mut [E],
-) {
-    let batch = sums.len() / (n * m).max(1);
-    assert_eq!((left.len(), sums.len()), (batch * steps * n, batch * n * m), "outer products of rows");
-    let rows = batch * steps;
-    assert!(m <= stride && (rows == 0 || right.len() >= (rows - 1) * stride + m), "rows of {m}");
-    let limit = threads_for(rows * n * m, PARALLEL_STEP_MULTIPLICATIONS);
-    let kernel = OuterProductsOfRows { steps, left, n, right, m, stride, batch, sums: SharedPtr::new(sums) };
-    // SAFETY: sizes were checked above.
-    unsafe { run_kernel(isa, limit, &kernel) };
-}
-
-struct OuterProductsOfRows<'a, E> {
-    steps: usize,
-    left: &'a [E],
-    n: usize,
-    right: &'a [E],
-    m: usize,
-    stride: usize,
-    batch: usize,
-    sums: SharedPtr<E>,
-}
-
-impl<E: Real> Kernel for OuterProductsOfRows<'_, E> {
-    /// # Safety
-    /// All slices must have their sizes.
-    #[inline(always)]
-    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
-        let Self { steps, left, n, right, m, stride, batch, sums } = *self;
-        for index in worker.share(batch * n) {
-            let (row, column) = (index / n, index % n);
-            // SAFETY: the caller's promise; workers write different rows of the sums.
-            unsafe {
-                let weights = left.as_ptr().add(row * steps * n + column);
-                let rows = right.as_ptr().add(row * steps * stride);
-                add_weighted(simd, steps, (weights, n), (rows, stride), (sums.at(index * m), m));
-            }
-        }
-    }
-}
-
-/// Replace values by their tanh.
-pub(crate) fn tanh<E: Real>(isa: Isa, values: &mut [E]) {
-    let count = values.len();
-    let kernel = Tanh { values: SharedPtr::new(values), count };
-    // SAFETY: `values` has `count` elements.
-    unsafe { run_kernel(isa, threads_for(count, PARALLEL_POINTWISE_UNITS), &kernel) };
-}
-
-struct Tanh<E> {
-    values: SharedPtr<E>,
-    count: usize,
-}
-
-impl<E: Real> Kernel for Tanh<E> {
-    /// # Safety
-    /// There must be `count` values.
-    #[inline(always)]
-    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
-        let lanes = E::lanes::<S>();
-        for vector in worker.share(self.count.div_ceil(lanes)) {
-            let (from, count) = (vector * lanes, lanes.min(self.count - vector * lanes));
-            // SAFETY: the caller's promise; workers have different vectors.
-            unsafe {
-                let to = self.values.at(from);
-                Vector::<S, E>::load_first(simd, to, count).tanh().store_first(to, count);
             }
         }
     }

@@ -4,7 +4,7 @@
 //! slows down all of them. While workers lose much of their time, kernels run with one worker.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::tuning::{CONTENTION_DOUBLINGS, CONTENTION_PAUSE, CONTENTION_SAMPLE, CONTENTION_SHARE};
@@ -23,6 +23,8 @@ pub(super) struct Contention {
     resume: AtomicU64,
     /// Number of consecutive pauses, each twice as long as the one before.
     pauses: AtomicU64,
+    /// Whether workers never pause.
+    is_ignored: AtomicBool,
 }
 
 impl Contention {
@@ -32,13 +34,19 @@ impl Contention {
             lost: AtomicU64::new(0),
             resume: AtomicU64::new(0),
             pauses: AtomicU64::new(0),
+            is_ignored: AtomicBool::new(false),
         }
+    }
+
+    /// Let workers never pause, from now on.
+    pub(super) fn ignore(&self) {
+        self.is_ignored.store(true, Ordering::Relaxed);
     }
 
     /// Return whether kernels should have one worker now.
     pub(super) fn is_high(&self) -> bool {
         let resume = self.resume.load(Ordering::Relaxed);
-        resume != 0 && now() < resume
+        resume != 0 && now() < resume && !self.is_ignored.load(Ordering::Relaxed)
     }
 
     /// Run a worker's part and add its times.
@@ -127,6 +135,8 @@ mod tests {
         let later = now() + nanoseconds(Duration::from_secs(3600));
         sampled(&contention, 1.0, later);
         assert!(contention.is_high());
+        contention.ignore();
+        assert!(!contention.is_high());
     }
 
     #[cfg(unix)]

@@ -6,9 +6,10 @@
 //! | `simd/` | vectors for every instruction set |
 //! | `workers.rs`, `memory.rs` | threads, and the buffers that they share |
 //! | `contention.rs` | other programs on the cores of the threads |
-//! | `product/` | every matrix product, from one micro-kernel |
+//! | `product/` | every matrix product, all but small ones from one micro-kernel |
 //! | `bf16/`, `amx/` | products of operands in bf16, and the tiles for them |
 //! | `int8/` | products of operands in int8, for inference |
+//! | `unit.rs` | the instructions that a thread multiplies a type of operands with |
 //! | `active_steps.rs` | the steps of a padded batch that are computed |
 //! | `padding.rs` | conversions between plain matrices and padded rows |
 //! | `project/` | the input's part of the gates |
@@ -46,10 +47,11 @@ mod recurrence;
 mod simd;
 mod stream;
 mod tuning;
+mod unit;
 mod workers;
 
 pub(crate) use active_steps::ActiveSteps;
-pub(crate) use attention::{AttentionGradients, AttentionSource, Query, add_outer_products_of_rows, tanh};
+pub(crate) use attention::{AttentionGradients, AttentionSource, Query};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use bf16::Bf16;
 pub(crate) use bf16::{RoundedF32, bf16_isa, has_pairs};
@@ -58,8 +60,10 @@ pub(crate) use cross_entropy::{CrossEntropyGradients, CrossEntropyInputs, cross_
 pub(crate) use int8::{Int8, MAX_DEPTH, has_dot, int8_isa, inverse, scale_of};
 pub(crate) use packed_layer::PackedLayer;
 pub(crate) use padding::padded;
-pub(crate) use pointwise::{StepInputs, StepOutputs, saved_per_unit, step, step_backward};
-pub(crate) use product::{GradientOperand, Operand, PackedMatrix, SequenceLayout, outer_products};
+pub(crate) use pointwise::{StepInputs, StepOutputs, saved_per_unit, step, step_backward, tanh};
+pub(crate) use product::{
+    GradientOperand, Operand, PackedMatrix, SequenceLayout, add_outer_products_of_rows, outer_products,
+};
 pub(crate) use project::{GateGradients, InputShape, LayerInput, ProjectionGradients, project_backward};
 pub(crate) use real::Real;
 pub(crate) use recurrence::{
@@ -70,4 +74,4 @@ pub(crate) use simd::Float;
 pub use simd::Isa;
 pub(crate) use stream::{PackedStream, StreamLayer, StreamLinear};
 pub(crate) use workers::run_items;
-pub use workers::{run_chunked, set_threads, threads};
+pub use workers::{ignore_other_programs, run_chunked, set_threads, take_most_workers, threads};

@@ -1,4 +1,5 @@
-//! The pointwise part of one step of a cell on plain matrices, for recurrences whose products are computed elsewhere.
+//! The pointwise part of one step of a cell on plain matrices, for recurrences whose products are computed elsewhere,
+//! and the tanh of a slice.
 
 use pulp::Simd;
 
@@ -304,6 +305,37 @@ impl<E: Real, C: Pointwise<G, K>, const G: usize, const K: usize> Kernel
                         c.store_first(self.c.at(at), count);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Replace values by their tanh.
+pub(crate) fn tanh<E: Real>(isa: Isa, values: &mut [E]) {
+    let count = values.len();
+    let kernel = Tanh { values: SharedPtr::new(values), count };
+    // SAFETY: `values` has `count` elements.
+    unsafe { run_kernel(isa, threads_for(count, PARALLEL_POINTWISE_UNITS), &kernel) };
+}
+
+/// The kernel of [`tanh`].
+struct Tanh<E> {
+    values: SharedPtr<E>,
+    count: usize,
+}
+
+impl<E: Real> Kernel for Tanh<E> {
+    /// # Safety
+    /// There must be `count` values.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, worker: Worker<'_>) {
+        let lanes = E::lanes::<S>();
+        for vector in worker.share(self.count.div_ceil(lanes)) {
+            let (from, count) = (vector * lanes, lanes.min(self.count - vector * lanes));
+            // SAFETY: the caller's promise; workers have different vectors.
+            unsafe {
+                let to = self.values.at(from);
+                Vector::<S, E>::load_first(simd, to, count).tanh().store_first(to, count);
             }
         }
     }

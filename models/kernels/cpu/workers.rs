@@ -22,6 +22,9 @@ const NOT_POISONED: &str = "invariant: a thread that panics with the lock ends t
 /// The limit that [`set_threads`] has set; 0 without one.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
+/// The most workers of a run since the last [`take_most_workers`]; 0 if no run had several.
+static MOST_WORKERS: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
     /// Whether this thread runs the body of a worker.
     static IS_WORKER: Cell<bool> = const { Cell::new(false) };
@@ -46,6 +49,19 @@ pub(crate) fn threads_for(multiplications: usize, parallel_from: usize) -> usize
 /// number of workers.
 pub fn set_threads(threads: usize) {
     THREADS.store(threads.max(1), Ordering::Relaxed);
+}
+
+/// Let kernels have all their workers from now on, whatever other programs take of the cores. For tests of several
+/// workers, which otherwise may run with one.
+#[doc(hidden)]
+pub fn ignore_other_programs() {
+    CONTENTION.ignore();
+}
+
+/// Return the most workers of a kernel since the last call; 0 if none had several. For tests of several workers.
+#[doc(hidden)]
+pub fn take_most_workers() -> usize {
+    MOST_WORKERS.swap(0, Ordering::Relaxed)
 }
 
 /// One of the workers that run a kernel together.
@@ -94,6 +110,7 @@ fn run_all(limit: usize, work: &(dyn Fn(Worker<'_>) + Sync)) {
     if count <= 1 {
         return work(Worker { index: 0, count: 1, barrier: &barrier });
     }
+    MOST_WORKERS.fetch_max(count, Ordering::Relaxed);
     // The pool numbers its threads from 0 and the caller last; here the caller is worker 0.
     let caller = pool - 1;
     barrier_pool().execute(|thread| {

@@ -230,6 +230,47 @@ fn rows_of_a_batch_and_padding_are_independent() {
     }
 }
 
+/// Check that a decoder which reads the memory of another one uses its own weights, forward and backward.
+fn check_foreign_memory<C: Cell>(score: AttentionScore, memory: &AttentionMemory) {
+    let case = Case::<C>::new(score, &[6, 1, 4]);
+    let all = || {
+        let ys = case.decoder.run(&case.xs, memory, &case.state()).unwrap().ys;
+        let gradients = backward(&(&ys * &case.weights).unwrap().sum_all().unwrap()).unwrap();
+        let gradient = |(name, var): &(String, Var)| {
+            let gradient = gradients.get(var).unwrap();
+            (name.clone(), gradient.map(|gradient| elements(&gradient)).unwrap_or_default())
+        };
+        let gradients: Vec<_> = case.parameters.iter().map(gradient).collect();
+        (elements(&ys), gradients)
+    };
+    let (found, expected) = (all(), without_fused(all));
+    assert_close("ys", &found.0, &expected.0, 1e-12);
+    for ((name, found), (_, expected)) in found.1.iter().zip(&expected.1) {
+        assert_close(name, found, expected, 1e-11);
+    }
+}
+
+#[test]
+fn a_memory_of_another_decoder_is_read_with_the_own_weights() {
+    let memory_of = |decoder: &dyn DecodeWithAttention| {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        decoder.memory(&random(&[3, SOURCE, MEMORY], &mut rng), Some(&[6, 1, 4])).unwrap()
+    };
+    for score in [AttentionScore::General, AttentionScore::Concat] {
+        for memory_score in [AttentionScore::General, AttentionScore::Concat] {
+            let lstm = Case::<LstmCell>::new(memory_score, &[6, 1, 4]);
+            let memory = memory_of(&lstm.decoder);
+            check_foreign_memory::<LstmCell>(score, &memory);
+            check_foreign_memory::<GruCell>(score, &memory);
+            check_foreign_memory::<SimpleRnnCell>(score, &memory);
+            let case = Case::<GruCell>::new(memory_score, &[6, 1, 4]);
+            // The other decoder has other values in tensors of the same sizes.
+            case.decoder.reset_parameters(&mut ChaCha8Rng::seed_from_u64(12)).unwrap();
+            check_foreign_memory::<GruCell>(score, &memory_of(&case.decoder));
+        }
+    }
+}
+
 #[test]
 fn attention_weights_of_padding_are_zero() {
     let case = Case::<LstmCell>::new(AttentionScore::Concat, &[6, 2]);

@@ -166,7 +166,7 @@ impl Operation for Decode<'_> {
         let Some(sizes) = self.sizes(false)? else { return Ok(None) };
         let Self { kind, inputs } = self;
         let gates = self.gates(sizes)?;
-        let (feed, weights) = match inputs.packed.and_then(PackedWeights::of::<O>) {
+        let (feed, weights) = match inputs.packed.and_then(|packed| packed.of::<O>(isa, inputs.matrices)) {
             Some(packed) => packed,
             None => {
                 let feed = inputs.matrices.feed()?;
@@ -197,7 +197,7 @@ impl Operation for Decode<'_> {
         let Some(sizes) = self.sizes(true)? else { return Ok(None) };
         let Self { kind, inputs } = self;
         let DecoderMatrices { ih, hh, query, combine } = inputs.matrices;
-        let (feed, weights) = match inputs.packed.and_then(PackedWeights::of::<Int8>) {
+        let (feed, weights) = match inputs.packed.and_then(|packed| packed.of::<Int8>(isa, inputs.matrices)) {
             Some(packed) => packed,
             None => {
                 inputs.matrices.check_int8()?;

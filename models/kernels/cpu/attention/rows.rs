@@ -1,12 +1,10 @@
-//! Sums over the features of a query and a key, and over the rows of a source.
+//! Sums over the features of a query and a key, and the softmax over the steps of a source.
 
 use pulp::Simd;
 
+use super::super::product::ROW_SUMS;
 use super::super::real::Real;
 use super::super::simd::{MAX_LANES, Vector};
-
-/// Vectors of sums that are kept in registers.
-const SUMS: usize = 4;
 
 /// Compute the dot product of two vectors of `count` elements.
 ///
@@ -15,12 +13,12 @@ const SUMS: usize = 4;
 #[inline(always)]
 pub(super) unsafe fn dot<S: Simd, E: Real>(simd: S, a: *const E, b: *const E, count: usize) -> E {
     let lanes = E::lanes::<S>();
-    let whole = count - count % (SUMS * lanes);
-    let mut sums = [Vector::<S, E>::zero(simd); SUMS];
+    let whole = count - count % (ROW_SUMS * lanes);
+    let mut sums = [Vector::<S, E>::zero(simd); ROW_SUMS];
     let mut stored = [E::zero(); MAX_LANES];
     // SAFETY: the caller's promise; no vector has more than `MAX_LANES` elements.
     unsafe {
-        for from in (0..whole).step_by(SUMS * lanes) {
+        for from in (0..whole).step_by(ROW_SUMS * lanes) {
             for (index, sum) in sums.iter_mut().enumerate() {
                 let at = from + index * lanes;
                 *sum = Vector::load(simd, a.add(at)).mul_add(Vector::load(simd, b.add(at)), *sum);
@@ -87,46 +85,6 @@ pub(super) unsafe fn tanh_score_backward<S: Simd, E: Real>(
             (load(d_query) + slope).store_first(d_query.add(from), rest);
             (load(d_key) + slope).store_first(d_key.add(from), rest);
             activation.mul_add(d_score, load(d_v)).store_first(d_v.add(from), rest);
-        }
-    }
-}
-
-/// Add `count` rows, times a weight each, to `width` sums. There are `weight_stride` elements from one weight to the
-/// next, and `stride` from one row to the next.
-///
-/// # Safety
-/// There must be so many weights and rows of `width` elements, and `width` sums.
-#[inline(always)]
-pub(super) unsafe fn add_weighted<S: Simd, E: Real>(
-    simd: S,
-    count: usize,
-    (weights, weight_stride): (*const E, usize),
-    (rows, stride): (*const E, usize),
-    (sums, width): (*mut E, usize),
-) {
-    let lanes = E::lanes::<S>();
-    let whole = width - width % (SUMS * lanes);
-    // SAFETY: the caller's promise.
-    unsafe {
-        for from in (0..whole).step_by(SUMS * lanes) {
-            let mut block: [Vector<S, E>; SUMS] = Vector::load_all(simd, sums.add(from));
-            for index in 0..count {
-                let weight = Vector::splat(simd, *weights.add(index * weight_stride));
-                let row = rows.add(index * stride + from);
-                for (index, sum) in block.iter_mut().enumerate() {
-                    *sum = weight.mul_add(Vector::load(simd, row.add(index * lanes)), *sum);
-                }
-            }
-            Vector::store_all(block, sums.add(from));
-        }
-        for from in (whole..width).step_by(lanes) {
-            let rest = lanes.min(width - from);
-            let mut sum = Vector::load_first(simd, sums.add(from), rest);
-            for index in 0..count {
-                let weight = Vector::splat(simd, *weights.add(index * weight_stride));
-                sum = weight.mul_add(Vector::load_first(simd, rows.add(index * stride + from), rest), sum);
-            }
-            sum.store_first(sums.add(from), rest);
         }
     }
 }

@@ -6,6 +6,7 @@ use pulp::{Simd, WithSimd};
 
 use super::super::amx::TileSession;
 use super::super::simd::Isa;
+use super::super::unit::with_unit;
 
 /// Instructions that multiply pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,18 +32,10 @@ pub(super) fn unit() -> Option<Bf16Unit> {
 /// # Panics
 /// If the instruction set has no unit for pairs.
 pub(super) fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
-    /// Restores the previous unit, also on unwinding.
-    struct Restore(Option<Bf16Unit>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            UNIT.set(self.0);
-        }
-    }
     let (simd, unit, _session) = match isa {
         Isa::Amx(simd, amx) => (simd, Bf16Unit::Tiles, Some(TileSession::new(amx.0))),
         Isa::Avx512Bf16(simd, _) => (simd, Bf16Unit::Dot, None),
         _ => panic!("invariant: pairs of bf16 need amx or avx512bf16, not {}", isa.name()),
     };
-    let _restore = Restore(UNIT.replace(Some(unit)));
-    Simd::vectorize(simd, part);
+    with_unit(&UNIT, Some(unit), || Simd::vectorize(simd, part));
 }

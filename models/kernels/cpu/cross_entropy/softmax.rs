@@ -23,9 +23,20 @@ impl<O: Operand> LossWork<'_, O> {
                 let scores = |class| self.scores_of(class).add(column);
                 // Starts from a finite number, because -inf minus -inf is NaN.
                 let mut highest: SumVector<S, O> = Vector::splat(simd, O::Sum::LOWEST);
-                for class in classes.clone() {
-                    let score = Vector::load(simd, scores(class));
-                    highest = score.if_greater(highest, score, highest);
+                if self.gradients.is_some() {
+                    for class in classes.clone() {
+                        let score = Vector::load(simd, scores(class));
+                        highest = score.if_greater(highest, score, highest);
+                    }
+                } else {
+                    let (mut first, mut at) = (Vector::zero(simd), Vector::zero(simd));
+                    for class in classes.clone() {
+                        let score = Vector::load(simd, scores(class));
+                        first = score.if_greater(highest, at, first);
+                        highest = score.if_greater(highest, score, highest);
+                        at = at + Vector::splat(simd, O::Sum::ONE);
+                    }
+                    first.store(self.buffers.first.at(index));
                 }
                 if self.smoothing > 0. {
                     let mut total: SumVector<S, O> = Vector::zero(simd);
@@ -88,18 +99,17 @@ impl<O: Operand> LossWork<'_, O> {
         self.smoothing * (target_score - total / self.shape.classes as f64)
     }
 
-    /// Return whether no class before the target shares the highest score, up to rounding. The scores must have been
-    /// replaced by their exponentials, which are 1 for the highest score of a block.
+    /// Return whether no class before the target, whose score is the highest, shares it. Only without gradients.
     unsafe fn is_first(&self, row: usize, column: usize, top: O::Sum) -> bool {
         let target = self.targets[row] as usize;
-        let is_tied = |class| {
-            // SAFETY: as stated for `LossWork`.
-            unsafe { *self.scores_of(class).add(column) == O::Sum::ONE }
-        };
-        (0..=self.shape.block_of(target)).all(|block| {
-            // SAFETY: as stated for `LossWork`.
-            let highest = unsafe { *self.buffers.highest.at(self.block_index(block, column)) };
-            highest != top || !self.shape.classes_of(block).take_while(|&class| class < target).any(is_tied)
-        })
+        let block = self.shape.block_of(target);
+        // A block has far fewer classes than a float counts exactly.
+        let at = O::Sum::nearest((target - self.shape.classes_of(block).start) as f64);
+        // SAFETY: as stated for `LossWork`.
+        unsafe {
+            let highest = |block| *self.buffers.highest.at(self.block_index(block, column));
+            let first = *self.buffers.first.at(self.block_index(block, column));
+            first == at && (0..block).all(|block| highest(block) != top)
+        }
     }
 }

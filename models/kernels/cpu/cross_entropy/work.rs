@@ -39,6 +39,9 @@ pub(super) struct LossBuffers<E> {
     /// The highest score of a block in each row, and the sum of `exp(score - highest)`, (blocks, set rows).
     pub(super) highest: Buffer<E>,
     pub(super) sums: Buffer<E>,
+    /// Without gradients, the first class of a block with the highest score, counted from the block's first,
+    /// (blocks, set rows).
+    pub(super) first: Buffer<E>,
     /// With smoothing, the sum of a block's scores in each row, (blocks, set rows).
     pub(super) totals: Buffer<E>,
     /// The score of the target, (rows).
@@ -57,6 +60,7 @@ impl<E: Float> LossBuffers<E> {
             scores: Buffer::new(shape.set_rows * shape.classes),
             highest: per_block(),
             sums: per_block(),
+            first: per_block(),
             totals: per_block(),
             target_scores: per_row(),
             losses: per_row(),

@@ -8,6 +8,7 @@ use pulp::WithSimd;
 #[cfg(target_arch = "x86_64")]
 use super::super::amx::TileSession;
 use super::super::simd::Isa;
+use super::super::unit::with_unit;
 
 /// Instructions that multiply int8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,19 +86,11 @@ pub(crate) fn int8_isa() -> Result<Isa> {
 
 /// Run `part` with the unit of `isa`, as compiled for its vectors.
 pub(super) fn run_as<W: WithSimd<Output = ()>>(isa: Isa, part: W) {
-    /// Restores the previous unit, also on unwinding.
-    struct Restore(Int8Unit);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            UNIT.set(self.0);
-        }
-    }
     let unit = Int8Unit::of(isa);
     #[cfg(target_arch = "x86_64")]
     let _session = match isa {
         Isa::Amx(_, amx) if unit == Int8Unit::Tiles => Some(TileSession::new(amx.0)),
         _ => None,
     };
-    let _restore = Restore(UNIT.replace(unit));
-    isa.run(part);
+    with_unit(&UNIT, unit, || isa.run(part));
 }

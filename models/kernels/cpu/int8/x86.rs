@@ -78,44 +78,51 @@ unsafe fn finish_256(sums: __m256i, scales: *const f32, left: f32, tile: *mut f3
     }
 }
 
+/// Define what [`AvxVnni`] and [`Avx2`] share: sums and weights in vectors of 256 bits.
+macro_rules! vectors_of_256_bits {
+    () => {
+        const LANES: usize = 8;
+        const SUMS: usize = TILE_SUMS_OF_16_REGISTERS;
+        type Sums = __m256i;
+        type Weights = __m256i;
+
+        #[inline(always)]
+        unsafe fn zero() -> __m256i {
+            // SAFETY: the processor has the instruction, here and below.
+            unsafe { _mm256_setzero_si256() }
+        }
+
+        #[inline(always)]
+        unsafe fn weights(from: *const i8) -> __m256i {
+            // SAFETY: the caller's promise.
+            unsafe { _mm256_loadu_si256(from.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn join(a: __m256i, b: __m256i) -> __m256i {
+            // SAFETY: as above.
+            unsafe { _mm256_add_epi32(a, b) }
+        }
+    };
+}
+
 /// `vpdpbusd` of 256 bits.
 pub(super) struct AvxVnni;
 
 impl Dot for AvxVnni {
-    const LANES: usize = 8;
-    const SUMS: usize = TILE_SUMS_OF_16_REGISTERS;
-    type Sums = __m256i;
+    vectors_of_256_bits!();
     type Quad = __m256i;
-    type Weights = __m256i;
-
-    #[inline(always)]
-    unsafe fn zero() -> __m256i {
-        // SAFETY: the processor has the instruction, here and below.
-        unsafe { _mm256_setzero_si256() }
-    }
 
     #[inline(always)]
     unsafe fn quad(bytes: u32) -> __m256i {
-        // SAFETY: as above.
+        // SAFETY: the processor has the instruction, here and below.
         unsafe { _mm256_set1_epi32(bytes as i32) }
-    }
-
-    #[inline(always)]
-    unsafe fn weights(from: *const i8) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { _mm256_loadu_si256(from.cast()) }
     }
 
     #[inline(always)]
     unsafe fn add(sums: __m256i, quad: __m256i, weights: __m256i) -> __m256i {
         // SAFETY: as above.
         unsafe { _mm256_dpbusd_avx_epi32(sums, quad, weights) }
-    }
-
-    #[inline(always)]
-    unsafe fn join(a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: as above.
-        unsafe { _mm256_add_epi32(a, b) }
     }
 
     #[inline(always)]
@@ -140,31 +147,16 @@ pub(super) struct Signed {
 }
 
 impl Dot for Avx2 {
-    const LANES: usize = 8;
-    const SUMS: usize = TILE_SUMS_OF_16_REGISTERS;
-    type Sums = __m256i;
+    vectors_of_256_bits!();
     type Quad = Signed;
-    type Weights = __m256i;
-
-    #[inline(always)]
-    unsafe fn zero() -> __m256i {
-        // SAFETY: the processor has the instruction, here and below.
-        unsafe { _mm256_setzero_si256() }
-    }
 
     #[inline(always)]
     unsafe fn quad(bytes: u32) -> Signed {
-        // SAFETY: as above.
+        // SAFETY: the processor has the instructions, here and below.
         unsafe {
             let numbers = _mm256_set1_epi32((bytes ^ u32::from_ne_bytes([OFFSET; 4])) as i32);
             Signed { magnitudes: _mm256_abs_epi8(numbers), numbers }
         }
-    }
-
-    #[inline(always)]
-    unsafe fn weights(from: *const i8) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { _mm256_loadu_si256(from.cast()) }
     }
 
     #[inline(always)]
@@ -174,12 +166,6 @@ impl Dot for Avx2 {
             let pairs = _mm256_maddubs_epi16(quad.magnitudes, _mm256_sign_epi8(weights, quad.numbers));
             _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         }
-    }
-
-    #[inline(always)]
-    unsafe fn join(a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: as above.
-        unsafe { _mm256_add_epi32(a, b) }
     }
 
     #[inline(always)]

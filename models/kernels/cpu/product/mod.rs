@@ -1,4 +1,4 @@
-//! Matrix products, all from one micro-kernel.
+//! Matrix products, all but small ones from one micro-kernel.
 //!
 //! The scheme is the usual one of GEMM. The right-hand side is packed into panels, as wide as a tile and stored
 //! in the order in which they are read. A tile of a few rows by one panel's width stays in registers while the
@@ -18,6 +18,7 @@
 //! | `tile.rs`, `micro_kernel.rs` | the sizes of tiles; the product of one tile |
 //! | `dense.rs` | `left * right` |
 //! | `matrix.rs` | products of plain matrices: with a packed one, and sums of outer products |
+//! | `rows.rs` | weighted sums of rows, without the micro-kernel |
 //! | `outer.rs` | `left^T * right` and column sums, for gradients of weights and biases |
 
 mod dense;
@@ -29,6 +30,7 @@ mod operand;
 mod operands;
 mod outer;
 mod panels;
+mod rows;
 mod tile;
 
 pub(crate) use dense::{add_product, dense};
@@ -40,4 +42,5 @@ pub(crate) use operand::{GradientOperand, Operand, SumVector};
 pub(crate) use operands::Operands;
 pub(crate) use outer::{column_sums, outer, steps_left};
 pub(crate) use panels::{Panel, PanelShape, Panels};
+pub(crate) use rows::{ROW_SUMS, add_outer_products_of_rows, add_weighted};
 pub(crate) use tile::{TileBuffer, max_rows, split_evenly, split_full};

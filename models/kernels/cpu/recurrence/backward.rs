@@ -195,12 +195,73 @@ impl<E: Float> BackwardCall<'_, E> {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
 
     use super::super::super::active_steps::ActiveSteps;
-    use super::super::super::project::{InputShape, LayerInput};
+    use super::super::super::bf16::RoundedF32;
+    #[cfg(target_arch = "x86_64")]
+    use super::super::super::bf16::{Bf16, has_pairs};
+    use super::super::super::project::{InputShape, LayerInput, project_backward};
     use super::super::forward::forward;
     use super::super::sequence::Zoneout;
     use super::*;
+    use crate::kernels::cell_kind::Nonlinearity;
+
+    /// Compute the gradients of the hidden state, the recurrent weights and the input, if an input is infinite.
+    fn gradients_of_an_infinite_input<O: GradientOperand<Sum = f32>>(isa: Isa, kind: CellKind) -> Vec<f32> {
+        let (batch, time, hidden, gates) = (2, 4, 5, kind.gates());
+        let shape = SequenceShape { batch, time, hidden, output: hidden, gates };
+        let active = Arc::new(ActiveSteps::new(None, (batch, time)));
+        let sequence = Sequence {
+            shape,
+            active: active.clone(),
+            reverse: false,
+            zoneout: Zoneout::Off,
+            recurrent_mask: None,
+        };
+        let mut xs = vec![0.5f32; batch * time];
+        xs[1] = f32::INFINITY;
+        let (ih, weight) = (vec![0.1; gates * hidden], vec![0.1; gates * hidden * hidden]);
+        let (h, bias) = (vec![0.; batch * hidden], vec![0.1; gates * hidden]);
+        let shape = InputShape { batch, time, input: 1, hidden, gates };
+        let input =
+            LayerInput::<O> { shape, active: &active, xs: &xs, weight: &ih, bias: None, packed: None };
+        let inputs = RecurrenceInputs {
+            weight: &weight,
+            h: &h,
+            c: kind.has_cell_state().then_some(&h),
+            bias: (!kind.folds_bias()).then_some(&bias),
+            projection: None,
+        };
+        let saved = forward::<O>(isa, kind, &sequence, input, &inputs, None, true).saved.unwrap();
+        let d_ys = vec![1.; batch * time * hidden];
+        let found = backward::<O>(isa, kind, &sequence, &inputs, &saved, (&d_ys, None));
+        let of_input = project_backward(isa, shape, &xs, &ih, &found.gates, true);
+        let optional = [found.c, found.bias, of_input.xs].into_iter().flatten();
+        [found.h, found.weight, of_input.bias].into_iter().chain(optional).flatten().collect()
+    }
+
+    #[test]
+    fn an_infinite_input_leaves_other_gradients_finite() {
+        let tanh = CellKind::Simple(Nonlinearity::Tanh);
+        for kind in [tanh, CellKind::Lstm, CellKind::Gru, CellKind::GruBefore] {
+            let check = |gradients: Vec<f32>, isa: Isa| {
+                assert!(
+                    gradients.iter().all(|x| x.is_finite()),
+                    "{kind:?} with {}: {gradients:?}",
+                    isa.name()
+                );
+            };
+            for isa in Isa::available() {
+                check(gradients_of_an_infinite_input::<f32>(isa, kind), isa);
+                check(gradients_of_an_infinite_input::<RoundedF32>(isa, kind), isa);
+            }
+            #[cfg(target_arch = "x86_64")]
+            for isa in Isa::available_for_bf16().into_iter().filter(|&isa| has_pairs(isa)) {
+                check(gradients_of_an_infinite_input::<Bf16>(isa, kind), isa);
+            }
+        }
+    }
 
     #[test]
     fn activations_of_other_steps_are_refused() {

@@ -174,6 +174,7 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
             let saved = Vector::load_all(simd, pass.saved.cells.at(self.unit_index(K, row, unit)));
             let (gates, direct) = pass.cell.finish_backward(saved, self.old_h(simd, row, unit), dh);
             let d_gates = pass.d_gates.at(self.gate_index(row, unit));
+            let gates = self.without_padding(unit, gates);
             for (g, gate) in gates.iter().enumerate() {
                 O::store_rounded(*gate, d_gates.add(g * lanes));
             }
@@ -256,6 +257,22 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
         }
     }
 
+    /// Return the gradients of the gates of a vector of units with zeros in its padding, which the depth of the
+    /// products that follow includes. There they may be NaN: the padding of the weights is zero, and its product with
+    /// an infinite input or gradient is NaN.
+    #[inline(always)]
+    fn without_padding<S: Simd>(&self, unit: usize, mut gates: [SumVector<S, O>; G]) -> [SumVector<S, O>; G] {
+        let lanes = self.pass.plan.lanes;
+        let units = self.pass.sequence.shape.hidden - unit * lanes;
+        if units < lanes {
+            // A loop, not a closure: closures are compiled without the instruction set.
+            for gate in &mut gates {
+                *gate = gate.first(units);
+            }
+        }
+        gates
+    }
+
     /// Write the gradients of the gates. [`BackwardRound::finish`] has written those of all but the first gate of
     /// a cell with a second product.
     #[inline(always)]
@@ -270,12 +287,12 @@ impl<O: GradientOperand, C: Pointwise<G, K>, const G: usize, const K: usize> Bac
         unsafe {
             let d_gates = pass.d_gates.at(index);
             let count = if C::SECOND_PRODUCT { 1 } else { G };
-            for (g, gate) in gradient.x.iter().take(count).enumerate() {
+            for (g, gate) in self.without_padding(unit, gradient.x).iter().take(count).enumerate() {
                 O::store_rounded(*gate, d_gates.add(g * lanes));
             }
             if C::SEPARATE_PRODUCT_GRADIENT {
                 let d_product = pass.d_product.at(index);
-                for (g, gate) in gradient.product.iter().enumerate() {
+                for (g, gate) in self.without_padding(unit, gradient.product).iter().enumerate() {
                     O::store_rounded(*gate, d_product.add(g * lanes));
                 }
             }

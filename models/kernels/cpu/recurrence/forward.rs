@@ -35,13 +35,8 @@ pub(crate) fn forward<O: Operand>(
     packed: Option<&PackedRecurrence<O>>,
     save: bool,
 ) -> RecurrenceOutputs<O::Sum> {
-    let run = ForwardCall { isa, kind, sequence, input, inputs, packed, save };
-    match kind {
-        CellKind::Simple(nonlinearity) => run.with_cell::<_, 1, 1>(SimpleUnit(nonlinearity)),
-        CellKind::Lstm => run.with_cell::<_, 4, 4>(LstmUnit),
-        CellKind::Gru => run.with_cell::<_, 3, 4>(GruUnit),
-        CellKind::GruBefore => run.with_cell::<_, 3, 3>(GruBeforeUnit),
-    }
+    let threads = threads();
+    ForwardCall { isa, kind, sequence, input, inputs, packed, save, threads, may_chunk: true }.run()
 }
 
 /// The arguments of [`forward`].
@@ -53,18 +48,31 @@ struct ForwardCall<'a, O: Operand> {
     inputs: &'a RecurrenceInputs<'a, O::Sum>,
     packed: Option<&'a PackedRecurrence<O>>,
     save: bool,
+    /// The most workers.
+    threads: usize,
+    /// Whether the input's part of the gates may be computed in chunks of steps, where [`Plan::chunk_steps`] says so.
+    may_chunk: bool,
 }
 
 impl<O: Operand> ForwardCall<'_, O> {
+    fn run(self) -> RecurrenceOutputs<O::Sum> {
+        match self.kind {
+            CellKind::Simple(nonlinearity) => self.with_cell::<_, 1, 1>(SimpleUnit(nonlinearity)),
+            CellKind::Lstm => self.with_cell::<_, 4, 4>(LstmUnit),
+            CellKind::Gru => self.with_cell::<_, 3, 4>(GruUnit),
+            CellKind::GruBefore => self.with_cell::<_, 3, 3>(GruBeforeUnit),
+        }
+    }
+
     fn with_cell<C: Pointwise<G, K>, const G: usize, const K: usize>(
         self,
         cell: C,
     ) -> RecurrenceOutputs<O::Sum> {
-        let Self { isa, kind, sequence, input, inputs, packed, save } = self;
+        let Self { isa, kind, sequence, input, inputs, packed, save, threads, may_chunk } = self;
         let shape = sequence.shape;
         let SequenceShape { batch, time, hidden, output, .. } = shape;
         let lanes = isa.lanes::<O::Sum>();
-        let plan = Plan::new::<O>(shape, lanes, threads());
+        let plan = Plan::new::<O>(shape, lanes, threads);
         check::<O::Sum, C, G, K>(sequence, inputs, &plan);
         check_packed(packed, kind, shape, inputs.projection.is_some(), lanes);
         check_input(&input, sequence);
@@ -80,7 +88,8 @@ impl<O: Operand> ForwardCall<'_, O> {
         let h = padded_rows(Some(inputs.h), (active.sequences(), output), h_width);
         let c = padded_rows(inputs.c, (active.sequences(), hidden), c_width);
         let bias = gate_order(inputs.bias, G, hidden, lanes);
-        let (gates, input) = gates_of(isa, &plan, shape, input, save && K == G);
+        let chunk = plan.chunk_steps::<O>(shape, input.shape.input).filter(|_| may_chunk);
+        let (gates, input) = gates_of(isa, &plan, shape, input, (chunk, save && K == G));
         if let Some(input) = &input {
             let divides = input.projection.packed().panels().divides_as(&packed.panels().hidden);
             assert!(divides, "packed weights of input and recurrence that are divided among other workers");
@@ -156,8 +165,8 @@ fn check_input<O: Operand>(input: &LayerInput<'_, O>, sequence: &Sequence<O::Sum
     assert!(*input.active == *sequence.active, "steps of input and recurrence for {expected:?}");
 }
 
-/// Return the gates of all steps, or memory for them and their computation a few steps at a time. `keeps` says that the
-/// gates of all steps need memory.
+/// Return the gates of all steps, or memory for them and their computation `chunk` steps at a time. `keeps` says that
+/// the gates of all steps need memory.
 ///
 /// # Panics
 /// If a slice of the input does not have the size of its shape.
@@ -166,10 +175,10 @@ fn gates_of<'a, O: Operand>(
     plan: &Plan,
     shape: SequenceShape,
     input: LayerInput<'a, O>,
-    keeps: bool,
+    (chunk, keeps): (Option<usize>, bool),
 ) -> (Buffer<O::Sum>, Option<ChunkedInput<'a, O>>) {
     let layout = plan.unit_layout(shape, shape.gates);
-    let Some(steps) = plan.chunk_steps::<O>(shape, input.shape.input) else {
+    let Some(steps) = chunk else {
         let gates = project(isa, &input);
         assert_eq!(gates.len(), layout.len(), "gates for {shape:?}");
         return (gates, None);
@@ -245,6 +254,15 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::super::super::active_steps::ActiveSteps;
+    #[cfg(target_arch = "x86_64")]
+    use super::super::super::bf16::{Bf16, has_pairs};
+    use super::super::super::int8::Int8;
+    #[cfg(target_arch = "x86_64")]
+    use super::super::super::product::GradientOperand;
+    #[cfg(target_arch = "x86_64")]
+    use super::super::super::project::project_backward;
+    #[cfg(target_arch = "x86_64")]
+    use super::super::backward::backward;
     use super::super::sequence::Zoneout;
     use super::*;
     use crate::kernels::cell_kind::Nonlinearity;
@@ -340,6 +358,131 @@ mod tests {
             let run = || outputs_of(isa, CellKind::Gru, shape, &steps, None);
             let problem = *catch_unwind(AssertUnwindSafe(run)).unwrap_err().downcast::<String>().unwrap();
             assert!(problem.contains(message), "{problem}");
+        }
+    }
+
+    /// A sequence of several chunks for one worker, whose last chunk has one step, and its operands.
+    struct Chunked {
+        kind: CellKind,
+        sequence: Sequence<f32>,
+        input: InputShape,
+        xs: Vec<f32>,
+        weights: [Vec<f32>; 2],
+        biases: [Vec<f32>; 2],
+        state: [Vec<f32>; 2],
+    }
+
+    impl Chunked {
+        const BATCH: usize = 5;
+        const HIDDEN: usize = 70;
+        const INPUT: usize = 7;
+
+        fn new<O: Operand<Sum = f32>>(kind: CellKind, reverse: bool, lanes: usize) -> Self {
+            let (batch, hidden, gates) = (Self::BATCH, Self::HIDDEN, kind.gates());
+            let shape = |time| SequenceShape { batch, time, hidden, output: hidden, gates };
+            let plan = |time| Plan::new::<O>(shape(time), lanes, 1);
+            let steps_of = |time| plan(time).chunk_steps::<O>(shape(time), Self::INPUT);
+            let steps = steps_of(1 << 16).expect("chunks");
+            let time = 3 * steps + 1;
+            assert_eq!(steps_of(time), Some(steps));
+            let lengths = [time - 1, 0, 2 * steps, time, steps - 1];
+            Self {
+                kind,
+                sequence: Sequence {
+                    shape: shape(time),
+                    active: ActiveSteps::new(Some(&lengths), (batch, time)).into(),
+                    reverse,
+                    zoneout: Zoneout::Off,
+                    recurrent_mask: None,
+                },
+                input: InputShape { batch, time, input: Self::INPUT, hidden, gates },
+                xs: values(batch * time * Self::INPUT),
+                // Small recurrent weights keep gradients finite over so many steps.
+                weights: [(Self::INPUT, 1.), (hidden, 0.2)].map(|(inputs, scale)| {
+                    values(gates * hidden * inputs).into_iter().map(|x| x * scale).collect()
+                }),
+                biases: [0, 1].map(|from| values(gates * hidden + from)[from..].to_vec()),
+                state: [2, 3].map(|from| values(batch * hidden + from)[from..].to_vec()),
+            }
+        }
+
+        fn inputs(&self) -> RecurrenceInputs<'_, f32> {
+            RecurrenceInputs {
+                weight: &self.weights[1],
+                h: &self.state[0],
+                c: self.kind.has_cell_state().then_some(&self.state[1]),
+                bias: (!self.kind.folds_bias()).then_some(&self.biases[1]),
+                projection: None,
+            }
+        }
+
+        fn outputs<O: Operand<Sum = f32>>(
+            &self,
+            isa: Isa,
+            chunks: bool,
+            save: bool,
+        ) -> RecurrenceOutputs<f32> {
+            let input = LayerInput {
+                shape: self.input,
+                active: &self.sequence.active,
+                xs: &self.xs,
+                weight: &self.weights[0],
+                bias: Some(&self.biases[0]),
+                packed: None,
+            };
+            let call = ForwardCall::<O> {
+                isa,
+                kind: self.kind,
+                sequence: &self.sequence,
+                input,
+                inputs: &self.inputs(),
+                packed: None,
+                save,
+                threads: 1,
+                may_chunk: chunks,
+            };
+            call.run()
+        }
+
+        fn check_outputs<O: Operand<Sum = f32>>(&self, isa: Isa, save: bool) {
+            let [found, expected] = [true, false].map(|chunks| self.outputs::<O>(isa, chunks, save));
+            let what = format!("{:?} with {}", self.kind, isa.name());
+            assert!(found.ys == expected.ys && found.state == expected.state, "{what}");
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        fn check_gradients<O: GradientOperand<Sum = f32>>(&self, isa: Isa) {
+            let d_ys = values(self.sequence.shape.batch * self.sequence.shape.time * Self::HIDDEN);
+            let gradients = |chunks| {
+                let saved = self.outputs::<O>(isa, chunks, true).saved.unwrap();
+                let found =
+                    backward::<O>(isa, self.kind, &self.sequence, &self.inputs(), &saved, (&d_ys, None));
+                let of_input =
+                    project_backward(isa, self.input, &self.xs, &self.weights[0], &found.gates, true);
+                let input = [of_input.xs.unwrap(), of_input.weight, of_input.bias];
+                (found.weight, found.h, found.c, found.bias, input)
+            };
+            let (found, expected) = (gradients(true), gradients(false));
+            assert!(found.0.iter().any(|&x| x != 0.) && found.0.iter().all(|x| x.is_finite()));
+            assert!(found == expected, "{:?} with {}", self.kind, isa.name());
+        }
+    }
+
+    #[test]
+    fn chunks_of_the_input_change_no_bit() {
+        for (kind, reverse) in
+            [CellKind::Lstm, CellKind::Gru].into_iter().flat_map(|kind| [(kind, false), (kind, true)])
+        {
+            for isa in Isa::available_for_int8() {
+                Chunked::new::<Int8>(kind, reverse, isa.lanes::<f32>()).check_outputs::<Int8>(isa, false);
+            }
+            #[cfg(target_arch = "x86_64")]
+            for isa in Isa::available_for_bf16().into_iter().filter(|&isa| has_pairs(isa)) {
+                let case = Chunked::new::<Bf16>(kind, reverse, isa.lanes::<f32>());
+                case.check_outputs::<Bf16>(isa, false);
+                case.check_outputs::<Bf16>(isa, true);
+                case.check_gradients::<Bf16>(isa);
+            }
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! A time step computes the recurrent product tile by tile, and applies the cell's pointwise part to each tile while
 //! the tile's sums are in the cache. Gates, hidden states and cell states of all steps are stored as a
-//! [`SequenceLayout`](super::product::SequenceLayout), in rows padded to whole vectors. The padding of a state is zero
-//! and stays zero.
+//! [`SequenceLayout`](super::product::SequenceLayout), in rows padded to whole vectors. The padding of a state starts
+//! from zero. It becomes NaN where an operand is infinite, because the padding of the weights is zero. No product of
+//! the forward pass reads it, and the backward pass writes zeros to the padding of the gradients of the gates.
 //!
 //! Workers split the batch or the units, as [`Plan`](plan::Plan) decides. A worker with rows of the batch computes all
 //! steps of its rows without a barrier. A worker with units needs the hidden state of all units for its next step, so

@@ -51,7 +51,8 @@ fn polynomial<const N: usize>(simd: V4, x: __m512, coefficients: [f32; N]) -> __
 }
 
 /// Compute `n` and `exp(r) - 1` of `exp(sign * x) = 2^n exp(r)`, where `n` is an integer and `|r| <= ln(2) / 2`. The
-/// polynomial `1 + r + r^2 q(r)` with `q` of degree 4 is fitted to exp for the least relative error, 2^-27.9.
+/// polynomial `1 + r + r^2 q(r)` with `q` of degree 4 has the least relative error, 2^-27.9. Coefficients are those of
+/// `scripts/golden/exp_coefficients.py`.
 #[inline(always)]
 fn split(simd: V4, x: __m512, sign: f32) -> (__m512, __m512) {
     let f = simd.avx512f;

@@ -66,6 +66,8 @@ pub(crate) trait Float:
         yes: Self::Lanes<S>,
         no: Self::Lanes<S>,
     ) -> Self::Lanes<S>;
+    /// Return the first `count` lanes of `a`, and zero in the others.
+    fn lanes_first<S: Simd>(simd: S, a: Self::Lanes<S>, count: usize) -> Self::Lanes<S>;
     /// Compute the exponential.
     fn lanes_exp<S: Simd>(simd: S, a: Self::Lanes<S>) -> Self::Lanes<S>;
     /// Compute the hyperbolic tangent.
@@ -80,7 +82,7 @@ pub(crate) trait Float:
 
 macro_rules! float {
     ($float:ident, $lanes:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $mul_add:path,
-     $greater:ident, $select:ident, $exp:path, $tanh:path, $sigmoid:path,
+     $greater:ident, $select:ident, $between:ident, $exp:path, $tanh:path, $sigmoid:path,
      $short_tanh:path, $short_sigmoid:path) => {
         impl Float for $float {
             const ZERO: Self = 0.;
@@ -121,6 +123,10 @@ macro_rules! float {
                 simd.$select(simd.$greater(a, b), yes, no)
             }
             #[inline(always)]
+            fn lanes_first<S: Simd>(simd: S, a: S::$lanes, count: usize) -> S::$lanes {
+                simd.$select(simd.$between(0, count as _).mask(), a, simd.$splat(0.))
+            }
+            #[inline(always)]
             fn lanes_exp<S: Simd>(simd: S, a: S::$lanes) -> S::$lanes {
                 $exp(simd, a)
             }
@@ -154,6 +160,7 @@ float!(
     mul_add::mul_add_f32s,
     greater_than_f32s,
     select_f32s,
+    mask_between_m32s,
     math::exp_f32,
     math::tanh_f32,
     math::sigmoid_f32,
@@ -170,6 +177,7 @@ float!(
     mul_add::mul_add_f64s,
     greater_than_f64s,
     select_f64s,
+    mask_between_m64s,
     math::exp_f64,
     math::tanh_f64,
     math::sigmoid_f64,

@@ -143,8 +143,10 @@ mod tests {
         let xs: Vec<f32> = (0..=u32::MAX).step_by(65_521).map(f32::from_bits).collect();
         let ties = (0..=u16::MAX).map(|upper| f32::from_bits(u32::from(upper) << 16 | 0x8000));
         let quiet = [f32::from_bits(0x7f80_0001), f32::from_bits(0xff80_0001), f32::MAX, f32::MIN, 0., -0.];
-        let xs: Vec<f32> = xs.into_iter().chain(ties).chain(quiet).collect();
+        let mut xs: Vec<f32> = xs.into_iter().chain(ties).chain(quiet).collect();
+        xs.resize(xs.len().next_multiple_of(16), 1.);
         for isa in Isa::available() {
+            assert!(xs.chunks_exact(16).remainder().is_empty());
             for xs in xs.chunks_exact(16) {
                 let xs: &[f32; 16] = xs.try_into().expect("16 numbers");
                 let (mut rounded, mut bits, mut pairs) = ([0.; 16], [0; 16], [0; 32]);

@@ -205,6 +205,12 @@ impl<S: Simd, E: Float> Vector<S, E> {
         Self { lanes, simd: self.simd }
     }
 
+    /// Return the first `count` lanes, and zero in the others, also where they are NaN.
+    #[inline(always)]
+    pub(crate) fn first(self, count: usize) -> Self {
+        Self { lanes: E::lanes_first(self.simd, self.lanes, count), simd: self.simd }
+    }
+
     /// Compute the exponential; `math.rs` states its error.
     #[inline(always)]
     pub(crate) fn exp(self) -> Self {
@@ -265,5 +271,46 @@ impl<S: Simd, E: Float> Neg for Vector<S, E> {
     #[inline(always)]
     fn neg(self) -> Self {
         Self::zero(self.simd) - self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pulp::{Simd, WithSimd};
+
+    use super::super::{Float, Isa, Vector};
+
+    /// Checks the lanes that are kept of a vector of NaN.
+    struct First;
+
+    impl WithSimd for First {
+        type Output = ();
+
+        fn with_simd<S: Simd>(self, simd: S) {
+            fn check<S: Simd, E: Float>(simd: S) {
+                let nan = Vector::splat(simd, E::nearest(f64::NAN));
+                for count in 0..=E::lanes::<S>() {
+                    let mut stored = [E::ONE; super::MAX_LANES];
+                    // SAFETY: no vector has more than `MAX_LANES` elements.
+                    unsafe { nan.first(count).store(stored.as_mut_ptr()) };
+                    for (lane, &x) in stored[..E::lanes::<S>()].iter().enumerate() {
+                        let x: f64 = x.into();
+                        assert!(
+                            if lane < count { x.is_nan() } else { x == 0. },
+                            "lane {lane} of {count}: {x}"
+                        );
+                    }
+                }
+            }
+            check::<S, f32>(simd);
+            check::<S, f64>(simd);
+        }
+    }
+
+    #[test]
+    fn the_first_lanes_are_kept_and_the_others_are_zero() {
+        for isa in Isa::available() {
+            isa.run(First);
+        }
     }
 }

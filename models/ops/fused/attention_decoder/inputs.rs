@@ -30,7 +30,7 @@ pub(crate) struct DecoderInputs<'a> {
     pub attentional: &'a Tensor,
     /// Steps of each source, at least 1; all of them if `None`.
     pub source_lengths: Option<&'a [usize]>,
-    /// The matrices, if they have been packed before.
+    /// Packed matrices, which are used if they are those of `matrices`.
     pub packed: Option<&'a PackedWeights>,
 }
 

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, TensorId};
 
 use crate::kernels::cpu::{GradientOperand, Int8, Isa, Operand, PackedMatrix, Real};
 use crate::ops::backend::{Operation, dispatch};
@@ -24,6 +24,11 @@ pub(crate) struct DecoderMatrices<'a> {
 }
 
 impl DecoderMatrices<'_> {
+    /// Return what tells these matrices from those of another decoder.
+    fn ids(&self) -> [Option<TensorId>; 4] {
+        [Some(self.ih), Some(self.hh), self.query, Some(self.combine)].map(|matrix| matrix.map(Tensor::id))
+    }
+
     /// Return the weights of the previous attentional state, (gates * hidden, hidden).
     pub(super) fn feed(&self) -> Result<Tensor> {
         let (columns, hidden) = (self.ih.dim(1)?, self.hh.dim(1)?);
@@ -76,6 +81,10 @@ fn transposed<O: Operand<Sum: Real>>(isa: Isa, matrix: &Tensor) -> Result<Packed
 /// The packed weights of a decoder, for all steps that they are used in.
 #[derive(Clone)]
 pub(crate) struct PackedWeights {
+    /// The matrices that were packed.
+    matrices: [Option<TensorId>; 4],
+    /// Elements of a vector.
+    lanes: usize,
     /// The weights of [`ForwardWeights::feed`].
     feed: Tensor,
     /// [`ForwardWeights`] of some operand.
@@ -89,9 +98,24 @@ impl std::fmt::Debug for PackedWeights {
 }
 
 impl PackedWeights {
-    /// Return the weights of [`ForwardWeights::feed`] and all weights, if they are packed as these operands.
-    pub(super) fn of<O: Operand>(&self) -> Option<(Tensor, Arc<ForwardWeights<O>>)> {
-        Some((self.feed.clone(), self.packed.clone().downcast().ok()?))
+    fn new<O: Operand>(
+        isa: Isa,
+        matrices: DecoderMatrices<'_>,
+        feed: Tensor,
+        packed: ForwardWeights<O>,
+    ) -> Self {
+        Self { matrices: matrices.ids(), lanes: isa.lanes::<O::Sum>(), feed, packed: Arc::new(packed) }
+    }
+
+    /// Return the weights of [`ForwardWeights::feed`] and all weights, if these matrices are packed as these operands.
+    /// The elements may have changed since.
+    pub(super) fn of<O: Operand>(
+        &self,
+        isa: Isa,
+        matrices: DecoderMatrices<'_>,
+    ) -> Option<(Tensor, Arc<ForwardWeights<O>>)> {
+        let fits = self.matrices == matrices.ids() && self.lanes == isa.lanes::<O::Sum>();
+        Some((self.feed.clone(), self.packed.clone().downcast().ok().filter(|_| fits)?))
     }
 }
 
@@ -110,15 +134,15 @@ impl Operation for Pack<'_> {
 
     fn cpu<O: GradientOperand<Sum: Real>>(self, isa: Isa) -> Result<Self::Output> {
         let feed = self.0.feed()?;
-        let packed = Arc::new(self.0.pack::<O>(isa, &feed)?);
-        Ok(Some(PackedWeights { feed, packed }))
+        let packed = self.0.pack::<O>(isa, &feed)?;
+        Ok(Some(PackedWeights::new(isa, self.0, feed, packed)))
     }
 
     fn int8(self, isa: Isa) -> Result<Self::Output> {
         self.0.check_int8()?;
         let feed = self.0.ih.clone();
-        let packed = Arc::new(self.0.pack::<Int8>(isa, &feed)?);
-        Ok(Some(PackedWeights { feed, packed }))
+        let packed = self.0.pack::<Int8>(isa, &feed)?;
+        Ok(Some(PackedWeights::new(isa, self.0, feed, packed)))
     }
 
     fn reference(self) -> Result<Self::Output> {
