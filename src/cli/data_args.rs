@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rnn_zoo::Error;
 use rnn_zoo::bundle::Config;
+use rnn_zoo::data::split_data::SplitData;
 use rnn_zoo::data::{Columns, Corpus, Source, Split, SplitRule, has_columns};
 use rnn_zoo::tasks::DataSpec;
 
@@ -91,10 +92,13 @@ impl DataArgs {
     /// # Errors
     /// If the data cannot be read.
     pub fn announce_answered(&self, spec: &DataSpec) -> anyhow::Result<()> {
-        match spec.split_data()? {
-            Some(data) => announce(data.as_ref(), Some(self.split.unwrap_or_else(|| data.default_split()))),
-            None => Ok(()),
-        }
+        let data = match spec.is_columns()? {
+            true => Some(Box::new(spec.untagged_corpus(None)?) as Box<dyn SplitData>),
+            false => spec.split_data()?,
+        };
+        data.map_or(Ok(()), |data| {
+            announce(data.as_ref(), Some(self.split.unwrap_or_else(|| data.default_split())))
+        })
     }
 
     /// The first flag that the user gave about the data itself or its form.
