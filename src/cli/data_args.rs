@@ -182,8 +182,9 @@ impl DataArgs {
         if let Some(trained) = config.data.as_ref().and_then(|data| data.sides.as_ref()) {
             spec.sides = Some(spec.sides.unwrap_or_default().or(trained));
         }
-        // Older bundles do not describe their data.
-        spec.rule = config.data.as_ref().map_or(SplitRule::Tail, |trained| trained.rule);
+        // Older bundles do not describe their data; converted ones have none.
+        let usual = if config.converted_from.is_some() { spec.rule } else { SplitRule::Tail };
+        spec.rule = config.data.as_ref().map_or(usual, |trained| trained.rule);
         let fractions = config.data.as_ref().map_or(spec.fractions, |trained| trained.fractions);
         spec.fractions = fractions;
         self.fractions().apply(&mut spec);

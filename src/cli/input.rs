@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io::{Error, Read, Result};
 use std::path::Path;
 
+/// Advice about text that is not UTF-8.
+pub(super) const CONVERT: &str = "convert it, as `iconv -f cp949 -t utf-8` does";
+
 /// Read a text file of at most `limit` bytes.
 pub(super) fn text(path: &Path, limit: u64) -> Result<String> {
     text_of(File::open(path)?, limit)
@@ -16,10 +19,8 @@ pub(super) fn text_of(input: impl Read, limit: u64) -> Result<String> {
     if bytes.len() as u64 > limit {
         return Err(Error::other(format!("it has more than {limit} bytes")));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let advice = "convert it, as `iconv -f cp949 -t utf-8` does";
-        Error::other(format!("it is not UTF-8: {}; {advice}", error.utf8_error()))
-    })
+    String::from_utf8(bytes)
+        .map_err(|error| Error::other(format!("it is not UTF-8: {}; {CONVERT}", error.utf8_error())))
 }
 
 #[cfg(test)]

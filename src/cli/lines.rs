@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 
 use rnn_zoo::Error;
 
+use super::input::CONVERT;
+
 /// The largest number of lines in a batch.
 pub(super) const LINES: usize = 64;
 
@@ -67,7 +69,7 @@ impl InputLines {
         match std::str::from_utf8(text) {
             Ok(text) => Ok(Some(text.to_string())),
             Err(_) => {
-                let problem = format!("line {} is not UTF-8; expected text", self.count);
+                let problem = format!("line {} is not UTF-8; {CONVERT}", self.count);
                 Err(Error::file(&self.name, problem))
             }
         }

@@ -3,11 +3,12 @@
 //! The order is: a byte-order mark; UTF-8; UTF-16 without a mark, if there are NUL bytes; then the statistics of
 //! chardetng, which knows the encodings of the web.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{UTF_16BE, UTF_16LE};
+use encoding_rs::{EUC_KR, UTF_16BE, UTF_16LE};
 
 use super::encoding::Encoding;
 use super::file_reader::read_at;
@@ -20,6 +21,9 @@ const WINDOW: u64 = 1 << 20;
 
 /// Valid non-ASCII UTF-8 characters that prove a file UTF-8.
 const ENOUGH: usize = 10;
+
+/// Different syllables that prove text Korean.
+const SYLLABLES: usize = 3;
 
 /// Bytes before the first that is not UTF-8 in the window of a guess.
 const BEFORE: u64 = 4096;
@@ -73,7 +77,8 @@ pub(super) fn detect(file: &File) -> io::Result<Detected> {
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(&window, true);
-    let encoding = detector.guess(None, Utf8Detection::Deny);
+    let guess = detector.guess(None, Utf8Detection::Deny);
+    let encoding = if guess.is_single_byte() && is_hangul(&window) { EUC_KR } else { guess };
     // Text has blanks or punctuation of ASCII in every encoding.
     match window.iter().any(u8::is_ascii) && is_prose(&encoding.decode_without_bom_handling(&window).0) {
         true => Ok(Detected::text(encoding, 0)),
@@ -190,6 +195,25 @@ fn utf16(head: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     candidates.max_by_key(|(key, _)| *key).map(|(_, encoding)| encoding)
 }
 
+/// Whether all bytes beyond ASCII are Hangul syllables of EUC-KR, at least [`SYLLABLES`] different ones. Tables with
+/// few words are too short for statistics. Letters of other encodings have values beyond the first byte of a syllable.
+fn is_hangul(window: &[u8]) -> bool {
+    let mut syllables = BTreeSet::new();
+    let mut bytes = window.iter().copied();
+    while let Some(first) = bytes.next() {
+        match first {
+            0..=0x7F => {}
+            0xB0..=0xC8 => match bytes.next() {
+                Some(second @ 0xA1..=0xFE) => drop(syllables.insert([first, second])),
+                Some(_) => return false,
+                None => break, // the window may end within a syllable
+            },
+            _ => return false,
+        }
+    }
+    syllables.len() >= SYLLABLES
+}
+
 /// Whether decoded bytes look like text: few undecodable, control and private characters, and at least half letters,
 /// digits and white space.
 fn is_prose(text: &str) -> bool {
@@ -256,6 +280,19 @@ mod tests {
             assert_eq!((detected(&little), detected(&big)), (Some("UTF-16LE"), Some("UTF-16BE")));
             assert_eq!(detected(&[&b"\xFF\xFE"[..], &little].concat()), Some("UTF-16LE"));
         }
+    }
+
+    #[test]
+    fn korean_tables_of_few_words_are_euc_kr() {
+        let months: String =
+            (0..80).map(|n| format!("{}년 {}월,{}\n", 1990 + n / 12, n % 12 + 1, 100 + n)).collect();
+        for text in [format!("연월,판매량\n{months}"), "월,값\n1월,5\n2월,6\n날,7\n".repeat(2)] {
+            assert_eq!(detected(&encoded(encoding_rs::EUC_KR, &text)), Some("EUC-KR"), "{text}");
+        }
+        let cyrillic = "Месяц,Продажи\n".to_string() + &"1 января,5\nИЮЛЬ,АВГУСТ\n".repeat(9);
+        assert_eq!(detected(&encoded(encoding_rs::WINDOWS_1251, &cyrillic)), Some("windows-1251"));
+        let portuguese = "INFORMAÇÃO,SITUAÇÕES,Verão,não,já\n".repeat(9);
+        assert_eq!(detected(&encoded(encoding_rs::WINDOWS_1252, &portuguese)), Some("windows-1252"));
     }
 
     #[test]

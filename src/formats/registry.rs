@@ -29,6 +29,10 @@ fn is_whole_zip(path: &Path) -> bool {
 /// # Errors
 /// If the file cannot be read or is of no format that is known.
 pub fn recognised(path: &Path) -> Result<&'static dyn Format> {
+    if path.is_dir() {
+        let problem = "is a folder; expected a file of PyTorch, Keras or ONNX, such as .pt, .safetensors, .keras or .onnx";
+        return Err(Error::file(path, problem));
+    }
     let (file, _) = regular_file::open(path)?;
     let mut head = vec![];
     let read = file.take(HEAD as u64).read_to_end(&mut head);

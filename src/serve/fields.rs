@@ -114,6 +114,9 @@ impl Fields {
 /// A value as an error quotes it.
 fn quoted(value: &Value) -> String {
     match value {
+        Value::Array(values) if !values.is_empty() && values.iter().all(Value::is_number) => {
+            "an array of numbers".into()
+        }
         Value::Array(values) => format!("an array of {}", values.len()),
         Value::Object(_) => "an object".into(),
         value => {
@@ -144,7 +147,7 @@ mod tests {
         let stream = message(&fields.flag("stream").unwrap_err());
         assert_eq!(stream, "stream: is \"yes\"; expected true or false");
         let stop = message(&fields.texts("stop", 1, 4).unwrap_err());
-        assert_eq!(stop, "stop: is an array of 1; expected a string, or an array of 1 to 4 strings");
+        assert_eq!(stop, "stop: is an array of numbers; expected a string, or an array of 1 to 4 strings");
         let unknown = message(&fields.end().unwrap_err());
         assert_eq!(unknown, "x: is not a field of this route; expected n, seed, stream, stop");
         for (text, start) in [

@@ -91,6 +91,21 @@ fn converted_classifier_and_tagger_predict() {
 }
 
 #[test]
+fn records_without_a_label_are_skipped_by_a_converted_classifier() {
+    let folder = Folder::new();
+    folder.write("a.csv", format!("text,label\nwhat,\n{}", "good one,pos\nbad one,neg\n".repeat(20)));
+    let flags = "--label-column label --hidden 8 --embedding 8 --max-steps 2 --batch-size 4";
+    folder.done(&format!("train gru --data a.csv {flags} --out m"));
+    folder.done("export m --format onnx --out m.onnx");
+    folder.done("convert m.onnx --out back");
+    let line = "eval back --data a.csv --label-column label";
+    let output = folder.rnn(line).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("1 has no label in `label`"), "{said}");
+    folder.refused("convert back --out other", 1, &["back: is a folder; expected a file", ".onnx"]);
+}
+
+#[test]
 fn conversion_names_what_is_missing_and_changes_nothing() {
     let folder = folder_with(LSTM);
     let refused =

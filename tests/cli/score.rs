@@ -342,6 +342,6 @@ fn unusable_models_and_input_are_refused() {
     }
     // Lines before the broken one are scored.
     let output = folder.rnn("score m").write_stdin(b"the cat\nb\xffd\nus\n".as_slice()).output().unwrap();
-    assert_one_line(&output, 1, &["standard input: line 2 is not UTF-8"], "score m");
+    assert_one_line(&output, 1, &["standard input: line 2 is not UTF-8; convert it, as `iconv"], "score m");
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 1);
 }
