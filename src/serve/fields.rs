@@ -151,7 +151,8 @@ mod tests {
         let unknown = message(&fields.end().unwrap_err());
         assert_eq!(unknown, "x: is not a field of this route; expected n, seed, stream, stop");
         for (text, start) in [
-            ("[1]", "body: is an array of 1"),
+            ("[1]", "body: is an array of numbers"),
+            ("[true]", "body: is an array of 1"),
             ("{\"a\": 1e999}", "body: line 1, column"),
             (&"[".repeat(100_000), "body: "),
             ("{", "body: it ends in line 1"),
