@@ -270,7 +270,7 @@ mod tests {
             "私は今日学校に行きました。天気がとても良かったです。カタカナとひらがな。\n".repeat(20);
         let chinese = "今天我去了学校，天气非常好，我和朋友们一起吃了午饭。\n".repeat(20);
         assert_eq!(detected(korean.as_bytes()), Some("UTF-8"));
-        assert_eq!(detected(&encoded(encoding_rs::EUC_KR, &korean)), Some("EUC-KR"));
+        assert_eq!(detected(&encoded(EUC_KR, &korean)), Some("EUC-KR"));
         assert_eq!(detected(&encoded(encoding_rs::WINDOWS_1252, &french)), Some("windows-1252"));
         assert_eq!(detected(&encoded(encoding_rs::SHIFT_JIS, &japanese)), Some("Shift_JIS"));
         assert_eq!(detected(&encoded(encoding_rs::GBK, &chinese)), Some("GBK"));
@@ -287,7 +287,7 @@ mod tests {
         let months: String =
             (0..80).map(|n| format!("{}년 {}월,{}\n", 1990 + n / 12, n % 12 + 1, 100 + n)).collect();
         for text in [format!("연월,판매량\n{months}"), "월,값\n1월,5\n2월,6\n날,7\n".repeat(2)] {
-            assert_eq!(detected(&encoded(encoding_rs::EUC_KR, &text)), Some("EUC-KR"), "{text}");
+            assert_eq!(detected(&encoded(EUC_KR, &text)), Some("EUC-KR"), "{text}");
         }
         let cyrillic = "Месяц,Продажи\n".to_string() + &"1 января,5\nИЮЛЬ,АВГУСТ\n".repeat(9);
         assert_eq!(detected(&encoded(encoding_rs::WINDOWS_1251, &cyrillic)), Some("windows-1251"));
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn the_first_foreign_byte_may_be_far_from_the_start() {
         let mut content = "plain words\n".repeat(300_000).into_bytes();
-        content.extend(encoded(encoding_rs::EUC_KR, &"날씨가 매우 좋았다 ".repeat(50)));
+        content.extend(encoded(EUC_KR, &"날씨가 매우 좋았다 ".repeat(50)));
         assert_eq!(detected(&content), Some("EUC-KR"));
         // A code point lies across the windows of the check.
         let shifted = format!("x{}", "한".repeat(1_000_000));
