@@ -161,5 +161,5 @@ fn compressed_records_and_values_that_are_not_finite_are_refused() {
     reader.refused(&tensors, "holds NaN or infinity");
     reader.refused(b"", "is empty");
     reader.refused(b"import torch\n", "is none of the formats that are read");
-    assert!(recognised(Path::new("tests/golden")).unwrap_err().to_string().contains("is not a regular file"));
+    assert!(recognised(Path::new("tests/golden")).unwrap_err().to_string().contains("is a folder"));
 }
