@@ -217,12 +217,13 @@ impl Args {
         }
         let spec = task.question_data(self.data.unlabelled(data, &model.config), &model.config.schema)?;
         self.data.check_effect(&spec, &model.config)?;
-        self.data.announce_default(&spec)?;
         if !spec.is_text()? {
             self.data.announce_answered(&spec)?;
+            self.data.announce_default(&spec)?;
             return Ok(task.read_questions(&spec, self.data.split, model.names())?);
         }
         let corpus = self.data.texts(data, &model.config)?;
+        self.data.announce_default(&spec)?;
         let split = self.data.split.unwrap_or_else(|| corpus.default_split());
         let texts = corpus.pieces(split)?.map(|piece| Ok(piece?.text));
         let mut texts = texts.collect::<rnn_zoo::Result<Vec<_>>>()?;

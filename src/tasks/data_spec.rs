@@ -384,7 +384,11 @@ impl DataSpec {
 
     /// Refuse data that is not text. `task` is named in the error.
     pub(super) fn require_text(&self, task: &str) -> Result<()> {
-        if self.is_text()? { Ok(()) } else { Err(self.unsuited(task, "text")) }
+        match self.source()? {
+            _ if self.is_text()? => Ok(()),
+            Source::File(_) => Err(self.unsuited(task, "text, in a .txt, .csv, .tsv or .jsonl file")),
+            _ => Err(self.unsuited(task, "text")),
+        }
     }
 
     /// Refuse data other than `builtin`. `task` is named in the error.
