@@ -1,7 +1,8 @@
 //! Detection of a file's character encoding.
 //!
 //! The order is: a byte-order mark; UTF-8; UTF-16 without a mark, if there are NUL bytes; then the statistics of
-//! chardetng, which knows the encodings of the web.
+//! chardetng, which knows the encodings of the web. Where these see letters of one byte in what are Hangul syllables
+//! throughout, the text is Korean.
 
 use std::collections::BTreeSet;
 use std::fs::File;

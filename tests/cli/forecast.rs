@@ -212,15 +212,16 @@ fn quantiles_and_distributions_are_answered_and_drawn() {
 #[test]
 fn loss_of_large_numbers_is_no_divergence() {
     let folder = Folder::new();
-    // The squared errors of the second series are some thousand million times those of the first.
+    // The squared errors of the second series are some thousand million times those of the first, which has the first
+    // batch with this seed.
     let row = |at: usize| match at < 60 {
         true => format!("{},small,0.0{}\n", date(at), 1 + at % 3),
-        false => format!("{},large,{}\n", date(at - 60), 500 + at % 3),
+        false => format!("{},large,{}\n", date(at - 60), 500 * (1 + at % 3)),
     };
     folder.write("t.csv", format!("date,name,y\n{}", (0..120).map(row).collect::<String>()));
     folder.done(&format!(
-        "train gru --task forecast --data t.csv --series-column name --target y --scaling none --loss mse --lr 1e-4 \
-         --batch-size 1 {TINY} --hidden 8 --epochs 1 --out m"
+        "train gru --task forecast --data t.csv --series-column name --target y --scaling none \
+         --log-values=false --loss mse --lr 1e-4 --batch-size 1 {TINY} --hidden 8 --epochs 1 --seed 1 --out m"
     ));
 }
 

@@ -114,7 +114,8 @@ fn preupload(state: &State, question: &Value) -> Reply {
             "lfs" => hex(&Sha256::digest(bytes)),
             _ => hex(&sha1::Sha1::digest([format!("blob {}\0", bytes.len()).as_bytes(), bytes].concat())),
         });
-        json!({ "path": path, "uploadMode": mode, "shouldIgnore": state.ignored.iter().any(|name| name == path), "oid": oid })
+        let ignored = state.ignored.iter().any(|name| name == path);
+        json!({ "path": path, "uploadMode": mode, "shouldIgnore": ignored, "oid": oid })
     };
     let files: Vec<Value> = question["files"].as_array().unwrap().iter().map(mode).collect();
     Reply::json(&json!({ "files": files }))

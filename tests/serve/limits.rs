@@ -116,26 +116,22 @@ fn request_ends_at_its_time() {
 }
 
 #[test]
-fn translations_end_soon_after_their_client_has_gone() {
+fn translations_end_when_their_client_has_gone() {
     let folder = Folder::new();
     folder.done(&format!("train gru --task translate --data builtin:dates --out m {TINY_SEQUENCES}"));
     let server = Server::start(&folder, "m");
-    let texts: Vec<String> = (0..48).map(|n| format!("{n} may 1999 ").repeat(4)).collect();
-    let body = json!({ "input": texts, "beams": 64 });
-    let began = Instant::now();
-    let all = server.ask("/v1/predict", &body)["data"].clone();
-    let whole = began.elapsed();
+    let texts: Vec<String> = (0..256).map(|n| format!("{n} may 1999 ").repeat(60)).collect();
     // A text is translated as if it were alone.
-    let alone = server.ask("/v1/predict", &json!({ "input": texts[..2], "beams": 64 }));
-    assert_eq!((all.as_array().unwrap().len(), &alone["data"][1]), (48, &all[1]));
+    let few = server.ask("/v1/predict", &json!({ "input": texts[..2], "beams": 8 }));
+    let one = server.ask("/v1/predict", &json!({ "input": texts[1], "beams": 8 }));
+    assert_eq!(few["data"][1], one["data"][0]);
+    // All of them take far longer than the client of this test waits for an answer.
     let mut stream = server.connect();
+    let body = json!({ "input": texts, "beams": 64 });
     stream.write_all(&post("/v1/predict", &body.to_string(), "")).unwrap();
-    std::thread::sleep(whole / 10);
+    std::thread::sleep(Duration::from_millis(500));
     drop(stream);
-    let gone = Instant::now();
     server.ask("/v1/predict", &json!({ "input": "3 may 1999" }));
-    let waited = gone.elapsed();
-    assert!(waited < whole / 2 + Duration::from_millis(500), "{waited:?} of {whole:?}");
 }
 
 #[cfg(unix)]
