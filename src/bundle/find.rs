@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::is_bundle;
 use super::files::CONFIG;
+use super::lock;
 use super::swap::{BundlePath, exists};
 use crate::error::plain;
 use crate::{Error, Result};
@@ -23,12 +24,19 @@ pub(super) fn find(path: &Path) -> Result<PathBuf> {
     if !exists(path) && path.file_name().is_none() {
         return Err(Error::file(path, "does not exist"));
     }
-    let found = BundlePath::new(path)?.readable();
+    let place = BundlePath::new(path)?;
+    let found = place.readable();
     match fs::metadata(&found) {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => return Err(Error::file(path, file_problem(&found))),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(Error::file(path, format!("there is no bundle here; {HOW}")));
+            let problem = match lock::holder(&place) {
+                Some(process) => {
+                    format!("{process} is training it and has not saved it yet; wait for its first save")
+                }
+                None => format!("there is no bundle here; {HOW}"),
+            };
+            return Err(Error::file(path, problem));
         }
         Err(error) => return Err(not_accessible(&found, &error)),
     }

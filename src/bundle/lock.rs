@@ -75,16 +75,27 @@ fn lock_file(path: &Path, bundle: &Path) -> Result<LockFile> {
 }
 
 fn held_by_another(file: File, bundle: &Path) -> Error {
-    let mut text = String::new();
-    let _ = file.take(32).read_to_string(&mut text);
-    let other = match text.trim().parse::<u32>() {
-        Ok(pid) => format!("another process ({pid})"),
-        Err(_) => "another process".to_string(),
-    };
     let problem = format!(
-        "{other} is training or exporting to it; wait until it has ended, or choose another option `out`"
+        "{} is training or exporting to it; wait until it has ended, or choose another option `out`",
+        process_of(file)
     );
     Error::file(bundle, problem)
+}
+
+/// Return a description of the process whose number a lock file has.
+fn process_of(file: File) -> String {
+    let mut text = String::new();
+    let _ = file.take(32).read_to_string(&mut text);
+    match text.trim().parse::<u32>() {
+        Ok(pid) => format!("another process ({pid})"),
+        Err(_) => "another process".to_string(),
+    }
+}
+
+/// Return a description of the other process that holds the lock of the bundle at `place`; `None` if none does.
+pub(super) fn holder(place: &BundlePath) -> Option<String> {
+    let file = File::open(place.parent().join(place.beside_name("lock"))).ok()?;
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then(|| process_of(file))
 }
 
 /// Return whether an open file is still the one of that path.
@@ -104,6 +115,7 @@ fn is_at(_file: &File, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::find::find;
     use super::*;
 
     #[test]
@@ -130,6 +142,8 @@ mod tests {
         other.try_lock().unwrap();
         let error = Lock::acquire(&place).unwrap_err().to_string();
         assert!(error.contains("model: another process (4242) is training or exporting to it"), "{error}");
+        let error = find(place.bundle()).unwrap_err().to_string();
+        assert!(error.contains("another process (4242) is training it and has not saved it yet"), "{error}");
         drop(other);
         let lock = Lock::acquire(&place).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::id()));

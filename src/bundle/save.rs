@@ -197,7 +197,8 @@ impl BundleWriter {
     pub fn append_metrics(&mut self, report: &impl Serialize) -> Result<()> {
         let path = self.place.bundle().join(METRICS);
         let line = serde_json::to_string(report).map_err(|error| Error::file(&path, error))?;
-        if self.saved {
+        // A folder that was removed is made again by the next save, with all reports.
+        if self.saved && exists(self.place.bundle()) {
             self.unseal()?;
             let append = || {
                 let mut file = OpenOptions::new().append(true).create(true).open(&path)?;

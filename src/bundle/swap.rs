@@ -212,7 +212,11 @@ pub(super) fn cannot_save(path: &Path, error: &io::Error) -> Error {
         }
         _ => "choose another place with option `out`",
     };
-    Error::file(path, format!("cannot save: {}; {advice} (a bundle from before is untouched)", plain(error)))
+    let kept = match path.ancestors().take_while(|folder| *folder != Path::new("")).any(is_bundle) {
+        true => " (the bundle from before is untouched)",
+        false => "",
+    };
+    Error::file(path, format!("cannot save: {}; {advice}{kept}", plain(error)))
 }
 
 /// Return the reason why a path, possibly a link, cannot be resolved.

@@ -8,6 +8,7 @@ use rnn_zoo::data::source::Builtin;
 use rnn_zoo::models::MODELS;
 use rnn_zoo::regular_file;
 use rnn_zoo::tasks::figures::{ACCURACY, BLEU, F1, MACRO_F1, PERPLEXITY, SMAPE, figure_text};
+use rnn_zoo::training::Metric;
 use serde_json::{Map, Value, json};
 
 use super::flags::in_flags;
@@ -104,14 +105,12 @@ fn describe(path: &Path) -> Option<Value> {
             return bundle::is_trace(path).then(|| json!({ "path": shown, "error": error }));
         }
     };
-    let losses = loaded.metrics.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let losses =
-        losses.filter(|metric| metric["split"] == "valid").filter_map(|metric| metric["loss"].as_f64());
+    let reports = loaded.metrics.iter().rev().filter_map(|line| serde_json::from_str::<Metric>(line).ok());
     Some(json!({
         "path": shown,
         "model": loaded.config.model,
         "task": loaded.config.task.name(),
-        "valid_loss": losses.min_by(f64::total_cmp),
+        "valid_loss": reports.into_iter().find(|report| report.best).map(|report| report.loss),
         // Written for shipped bundles by `scripts/reproduce/weights`.
         "score": regular_file::read(&path.join("score.json"), LARGEST_SCORE).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok()),
     }))

@@ -38,12 +38,11 @@ impl Directory {
         let train = open(&["train"])?.ok_or_else(|| {
             let names: Vec<String> =
                 formats::extensions().map(|extension| format!("train.{extension}")).collect();
-            let of_words: Vec<String> = column_corpus::extensions().map(|kind| format!(".{kind}")).collect();
             let problem = format!(
-                "has no {}; a data folder needs one (a tagger reads column files: train{}; a translator needs the \
-                 extensions of its files: option `source_lang = A` and option `target_lang = B`)",
+                "has no {}; name a folder with one, or with a column file such as train.{}, or name the files of a \
+                 translator with option `source_lang = A` and option `target_lang = B`",
                 any_of(&names),
-                any_of(&of_words)
+                column_corpus::extensions().next().unwrap_or_default()
             );
             Error::file(path, problem)
         })?;

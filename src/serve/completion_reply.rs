@@ -28,7 +28,7 @@ pub(super) struct Heading {
 pub(super) struct Object<'a> {
     #[serde(flatten)]
     heading: &'a Heading,
-    choices: &'a [Sent],
+    choices: &'a [ChoicePart],
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Usage>,
 }
@@ -46,7 +46,7 @@ pub(super) struct Usage {
 
 /// A part of a text that is sent, or all of it.
 #[derive(Serialize)]
-pub(super) struct Sent {
+pub(super) struct ChoicePart {
     index: usize,
     text: String,
     logprobs: Option<Logprobs>,
@@ -72,7 +72,7 @@ pub(super) struct Choice {
     /// Tokens that have not been sent.
     tokens: Vec<Placed>,
     /// The end of the text that belongs to no token yet, which the next token takes: an echoed prompt without tokens.
-    tokenless: String,
+    pending_text: String,
     /// The number of characters of all tokens.
     characters: usize,
     /// The sum of the log-probabilities of the tokens written, and their number.
@@ -99,7 +99,7 @@ impl Heading {
     }
 
     /// An object with choices.
-    pub(super) fn object<'a>(&'a self, choices: &'a [Sent], usage: Option<Usage>) -> Object<'a> {
+    pub(super) fn object<'a>(&'a self, choices: &'a [ChoicePart], usage: Option<Usage>) -> Object<'a> {
         Object { heading: self, choices, usage }
     }
 }
@@ -117,9 +117,9 @@ impl Usage {
     }
 }
 
-impl Sent {
-    /// Whether there is something to send.
-    pub(super) fn is_news(&self) -> bool {
+impl ChoicePart {
+    /// Whether it has text, log-probabilities or an end.
+    pub(super) fn is_worth_sending(&self) -> bool {
         !self.text.is_empty() || self.logprobs.is_some() || self.finish_reason.is_some()
     }
 }
@@ -155,12 +155,12 @@ impl Choice {
         self.text.push_str(&added);
         match piece.token {
             Some(token) => {
-                let text = std::mem::take(&mut self.tokenless) + &added;
+                let text = std::mem::take(&mut self.pending_text) + &added;
                 self.place(token, text);
             }
             // The text of a prompt is that of its tokens, if it has any.
             None if piece.is_prompt && !self.tokens.is_empty() => {}
-            None => self.tokenless.push_str(&added),
+            None => self.pending_text.push_str(&added),
         }
         self.finish = self.finish.or(piece.finish);
         self.state = self.state.take().or(piece.state);
@@ -179,13 +179,13 @@ impl Choice {
     }
 
     /// Take the part of it that has not been sent. `logprobs` tells whether tokens are shown.
-    pub(super) fn take(&mut self, index: usize, logprobs: bool) -> Sent {
+    pub(super) fn take(&mut self, index: usize, logprobs: bool) -> ChoicePart {
         let tokens = std::mem::take(&mut self.tokens);
         // Text that belongs to no token yet is sent with the token that takes it.
         let waits = logprobs && tokens.is_empty() && self.finish.is_none();
         let finish_reason =
             self.finish.map(|finish| if finish == Finish::Length { "length" } else { "stop" });
-        Sent {
+        ChoicePart {
             index,
             text: if waits { String::new() } else { std::mem::take(&mut self.text) },
             logprobs: (logprobs && (!tokens.is_empty() || self.finish.is_some()))
@@ -207,5 +207,30 @@ impl Logprobs {
             shown.text_offset.push(offset);
         }
         shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(shown: &str, is_prompt: bool, token: Option<Token>) -> Piece {
+        let shown = shown.to_string();
+        Piece { text: 0, shown, is_prompt, written: token.is_some(), token, finish: None, state: None }
+    }
+
+    #[test]
+    fn echoed_prompt_without_tokens_is_text_of_the_first_token() {
+        let mut choice = Choice::default();
+        let token = Token { logprob: -1., alternatives: vec![] };
+        choice.add(piece("ж ", true, None), true).unwrap_or_else(|_| panic!("the model writes tokens"));
+        let waiting = choice.take(0, true);
+        assert!(!waiting.is_worth_sending() && waiting.text.is_empty());
+        choice
+            .add(piece("a", false, Some(token)), true)
+            .unwrap_or_else(|_| panic!("the model writes tokens"));
+        let part = choice.take(0, true);
+        assert_eq!(part.text, "ж a");
+        assert_eq!(part.logprobs.unwrap().tokens, ["ж a"]);
     }
 }

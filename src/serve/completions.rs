@@ -221,9 +221,9 @@ impl Writing {
         let logprobs = self.request.logprobs.is_some();
         while !self.is_ended() {
             let text = self.receive().await?;
-            let sent = self.choices[text].take(text, logprobs);
-            if sent.is_news() {
-                send(client, &self.heading.object(&[sent], None)).await;
+            let part = self.choices[text].take(text, logprobs);
+            if part.is_worth_sending() {
+                send(client, &self.heading.object(&[part], None)).await;
             }
         }
         Ok(())

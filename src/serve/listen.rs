@@ -12,8 +12,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 
+use super::flush_deadline::FlushDeadline;
 use super::options::Limits;
-use super::paced::Paced;
 use super::refusal_body::{RefusalBody, refusal};
 
 /// The most connections. Others wait in the system's queue.
@@ -62,7 +62,8 @@ pub(super) async fn serve(
         let service = TowerToHyperService::new(router.clone());
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(limits.write));
-        let stream = RefusalBody::new(Paced::new(Box::pin(stream), limits.time), Arc::clone(&refusal));
+        let stream =
+            RefusalBody::new(FlushDeadline::new(Box::pin(stream), limits.time), Arc::clone(&refusal));
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             let _place = place;

@@ -3,7 +3,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `server.rs`, `report.rs` | the server from start to end; messages |
-//! | `listen.rs`, `paced.rs`, `refusal_body.rs` | connections and their limits |
+//! | `listen.rs`, `flush_deadline.rs`, `refusal_body.rs` | connections and their limits |
 //! | `options.rs` | options and limits |
 //! | `routes.rs`, `access.rs` | routes; keys, hosts, origins |
 //! | `completions.rs`, `completion_request.rs`, `completion_reply.rs` | `/v1/completions` |
@@ -25,13 +25,13 @@ mod completion_request;
 mod completions;
 mod engine;
 mod fields;
+mod flush_deadline;
 mod inspections;
 mod job;
 mod library;
 mod listen;
 mod metrics;
 mod options;
-mod paced;
 mod page;
 mod predictions;
 mod problem;

@@ -1,6 +1,6 @@
 //! Sentences of words as data of the tagger.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -165,7 +165,10 @@ fn learn(
         let problem = format!("the training split has one tag ({found}); expected at least two");
         return Err(Error::file(&data.data, problem));
     }
-    let limits = Limits { min_count: spec.limits.min_count.or(Some(FEWEST)), ..spec.limits };
+    // If no word occurs twice, all words are known instead of none.
+    let mut seen = HashSet::new();
+    let default = words.iter().any(|word| !seen.insert(word)).then_some(FEWEST);
+    let limits = Limits { min_count: spec.limits.min_count.or(default), ..spec.limits };
     let texts = words.into_iter().map(Ok);
     let tokenizer = Tokenizer::train(&Kind::Word, texts, limits, spec.lowercase)?;
     let schema = TagSchema {

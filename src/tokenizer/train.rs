@@ -31,8 +31,8 @@ impl Tokenizer {
     /// vocabulary is part of the kind. With `lowercase`, text is lower-cased here and whenever the tokenizer is used.
     ///
     /// # Errors
-    /// If a text is an error or no text has a token, `max_vocab` is below 3, or `lowercase` is used with a file; and
-    /// as [`Tokenizer::from_file`].
+    /// If a text is an error or no text has a token, `max_vocab` is below 3, no symbol occurs `min_count` times, or
+    /// `lowercase` is used with a file; and as [`Tokenizer::from_file`].
     pub fn train(
         kind: &Kind,
         texts: impl Iterator<Item = Result<String>> + Send,
@@ -133,6 +133,11 @@ fn level(
         return Err(nothing_to_learn());
     }
     let vocabulary = counts.into_vocabulary(limits);
+    if let (Some(fewest), [_, _]) = (limits.min_count, vocabulary.as_slice()) {
+        let problem =
+            format!("nothing occurs {fewest} times, so all text would be unknown; give a smaller number");
+        return Err(Error::invalid("min_count", problem));
+    }
     let model = WordLevel::builder()
         .vocab(vocabulary.into_iter().zip(0..).collect())
         .unk_token(UNKNOWN.into())

@@ -117,7 +117,8 @@ impl Observer for Reporter {
             return;
         }
         let (split, figures) = ("train".into(), self.training_figures(loss));
-        let metric = Metric { step, epoch, split, loss, figures, lr, tokens_per_second, seconds };
+        let metric =
+            Metric { step, epoch, split, loss, best: false, figures, lr, tokens_per_second, seconds };
         self.print_metric(&metric, "");
         self.record(metric);
     }
@@ -129,6 +130,7 @@ impl Observer for Reporter {
             epoch,
             split: "valid".into(),
             loss: scores.loss,
+            best,
             figures: scores.figures.clone(),
             lr,
             tokens_per_second: scores.tokens_per_second,

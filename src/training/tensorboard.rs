@@ -194,6 +194,7 @@ mod tests {
             epoch: 0,
             split: split.into(),
             loss,
+            best: false,
             figures: match split {
                 "valid" => Figures::default().with(PERPLEXITY, loss.exp()).with(ACCURACY, 0.5),
                 _ => Figures::default().with(PERPLEXITY, loss.exp()),

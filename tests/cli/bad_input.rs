@@ -361,6 +361,6 @@ fn folder_without_data_names_the_column_files_too() {
     folder.refused(
         &format!("train gru --data d --out m {TINY}"),
         1,
-        &["d: has no train.txt", "train.conll, .conllu"],
+        &["d: has no train.txt", "a column file such as train.conll"],
     );
 }

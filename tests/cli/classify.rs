@@ -104,6 +104,8 @@ fn vectors_start_the_embeddings() {
     assert_eq!(embedding("m"), 4);
     let rare = said(&folder, &format!("train gru {flags} --min-count 21 --out rare"));
     assert!(rare.contains("a vocabulary of 3 tokens"), "{rare}");
+    let none = format!("train gru {flags} --min-count 1000 --out none");
+    folder.refused(&none, 2, &["--min-count", "nothing occurs 1000 times"]);
     folder.refused(
         &format!("train gru {flags} --embedding 8 --out n"),
         2,

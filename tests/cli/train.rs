@@ -204,6 +204,11 @@ fn metric_chooses_the_checkpoint_and_early_stopping_follows_it() {
         assert!(recipe.contains(&format!("metric = \"{metric}\"")), "{recipe}");
     }
     assert_ne!(steps[0], steps[1], "the data does not tell the metrics apart");
+    // The list shows the loss of the parameters that are kept, which is not the least of the run.
+    let listed: Value = serde_json::from_str(&folder.done("list --json")).unwrap();
+    let listed = listed["bundles"].as_array().unwrap().iter().find(|b| b["path"] == "accuracy").unwrap();
+    let kept = &folder.json("accuracy/training/state.json")["state"]["progress"]["best"]["loss"];
+    assert_eq!(&listed["valid_loss"], kept);
     folder.done(&format!("{NOISY} --metric accuracy --early-stop 1 --out early"));
     let worse = |pair: &[Value]| {
         let [before, after] = [&pair[0], &pair[1]]

@@ -243,6 +243,19 @@ fn resuming_truncates_the_metrics_to_the_checkpoint() {
 }
 
 #[test]
+fn folder_removed_during_a_run_is_made_again() {
+    let (_dir, path) = scratch();
+    let mut writer = BundleWriter::create(&path, false).unwrap();
+    writer.append_metrics(&json!({ "step": 1 })).unwrap();
+    save(&mut writer, 1., 2, Swap::Exchange).unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    writer.append_metrics(&json!({ "step": 2 })).unwrap();
+    save(&mut writer, 2., 2, Swap::Exchange).unwrap();
+    assert_eq!(generation(&path), 2.);
+    assert_eq!(fs::read_to_string(path.join(METRICS)).unwrap(), "{\"step\":1}\n{\"step\":2}\n");
+}
+
+#[test]
 fn bundle_without_training_state_cannot_be_resumed() {
     let (_dir, path) = scratch();
     let (config, weights) = (config(), weights(3.0, 6));

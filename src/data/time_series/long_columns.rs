@@ -158,6 +158,14 @@ impl LongColumns {
                     at + 1
                 )
             }));
+        } else {
+            self.notes.extend(targets.iter().map(|&at| {
+                let column = visible(&rows.names[at]);
+                format!(
+                    "column {} ({column}) seems to number the rows; it is forecast as no other has numbers",
+                    at + 1
+                )
+            }));
         }
         for &at in &targets {
             rows.check_unique(at)?;
@@ -271,6 +279,16 @@ mod tests {
         }
         assert_eq!(usual("date,v\n2020-01-01,1\n2020-01-02,2\n").1, ["v"], "the only column");
         assert_eq!(usual("date,v,w\n2020-01-01,1,3\n2020-01-02,2,3\n").1, ["v", "w"], "not the first column");
+    }
+
+    #[test]
+    fn only_numbers_of_rows_are_forecast_with_a_note() {
+        let (_, targets, notes) = usual("id,name\n1,a\n2,b\n");
+        assert_eq!(targets, ["id"]);
+        assert!(
+            notes.iter().any(|note| note.contains("column 1 (id) seems to number the rows")),
+            "{notes:?}"
+        );
     }
 
     #[test]

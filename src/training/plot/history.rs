@@ -20,6 +20,9 @@ pub struct Point {
     pub seconds: Option<f64>,
     /// Mean loss.
     pub loss: Option<f64>,
+    /// Whether the parameters of this evaluation were kept.
+    #[serde(default)]
+    pub best: bool,
     /// The other figures, without those that were NaN.
     #[serde(flatten)]
     pub figures: Figures,
@@ -44,6 +47,7 @@ impl From<&Metric> for Point {
             epoch: metric.epoch,
             seconds: Some(metric.seconds),
             loss: Some(metric.loss),
+            best: metric.best,
             figures: metric.figures.clone(),
             lr: Some(metric.lr),
             tokens_per_second: Some(metric.tokens_per_second),

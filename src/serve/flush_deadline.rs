@@ -9,14 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 /// A stream with a limit of time for each buffer that is written. The HTTP library flushes when a buffer is empty.
-pub(super) struct Paced<S> {
+pub(super) struct FlushDeadline<S> {
     stream: S,
     limit: Duration,
     /// The end of the time, if the client is behind.
     end: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Paced<S> {
+impl<S> FlushDeadline<S> {
     /// A client of `stream` must take each buffer within `limit`.
     pub(super) fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, end: None }
@@ -30,7 +30,7 @@ impl<S> Paced<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for FlushDeadline<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -40,7 +40,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for FlushDeadline<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(cx, bytes) {
             Poll::Pending => self.wait(cx),
@@ -106,10 +106,10 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let slow = Slow(Box::pin(sleep(Duration::ZERO)));
-            let mut paced = Paced::new(slow, Duration::from_millis(200));
+            let mut limited = FlushDeadline::new(slow, Duration::from_millis(200));
             let mut taken = 0;
             let error = loop {
-                match poll_fn(|cx| Pin::new(&mut paced).poll_write(cx, b"a")).await {
+                match poll_fn(|cx| Pin::new(&mut limited).poll_write(cx, b"a")).await {
                     Ok(count) => taken += count,
                     Err(error) => break error,
                 }
@@ -117,8 +117,8 @@ mod tests {
             };
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             // A buffer that is empty ends the wait.
-            poll_fn(|cx| Pin::new(&mut paced).poll_flush(cx)).await.unwrap();
-            assert_eq!(poll_fn(|cx| Pin::new(&mut paced).poll_write(cx, b"a")).await.unwrap(), 1);
+            poll_fn(|cx| Pin::new(&mut limited).poll_flush(cx)).await.unwrap();
+            assert_eq!(poll_fn(|cx| Pin::new(&mut limited).poll_write(cx, b"a")).await.unwrap(), 1);
         });
     }
 }
