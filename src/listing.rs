@@ -1,4 +1,4 @@
-//! Lists of names in messages.
+//! Text of messages: lists of names, counted nouns, grouped digits, spelling suggestions.
 
 use std::fmt::Display;
 
@@ -6,7 +6,7 @@ use std::fmt::Display;
 const MOST: usize = 8;
 
 /// The largest number of characters of a name in a list.
-const LONGEST: usize = 60;
+pub(crate) const LONGEST: usize = 60;
 
 /// The names with `separator` between them; after eight, the number of the others: `a, b, c, ..., and 19,992 more`.
 /// Long names are cut.
@@ -19,8 +19,8 @@ pub fn listed<T: Display>(names: impl IntoIterator<Item = T>, separator: &str) -
     }
 }
 
-/// A name, or its beginning if it is long.
-fn shortened(name: &str) -> String {
+/// A name, or its first 60 characters if it is longer.
+pub(crate) fn shortened(name: &str) -> String {
     match name.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &name[..end]),
         None => name.to_string(),

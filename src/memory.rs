@@ -2,7 +2,7 @@
 
 use rnn_zoo_models::ModelConfig;
 
-use crate::outline::Outline;
+use crate::parameter_shapes::ParameterShapes;
 use crate::training::optim::OptimizerConfig;
 use crate::{Error, Result};
 
@@ -27,7 +27,7 @@ impl Estimate {
     /// # Errors
     /// If the configuration describes no network, or one of a size that no machine has.
     pub fn of_training(config: &ModelConfig, optimizer: &OptimizerConfig, positions: usize) -> Result<Self> {
-        let parameters = Outline::of(config)?.count();
+        let parameters = ParameterShapes::of(config)?.count();
         let moments = match optimizer {
             OptimizerConfig::Adam { .. } | OptimizerConfig::AdamW { .. } => 2,
             OptimizerConfig::RmsProp { .. } => 1,

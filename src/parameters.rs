@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
 use rnn_zoo_models::{ModelConfig, Network};
 
-use crate::outline::Outline;
+use crate::parameter_shapes::ParameterShapes;
 use crate::{Error, Result};
 
 /// Tensors under their names, in name order.
@@ -102,11 +102,11 @@ impl Parameters {
     /// Return the problem with `values` as values of these parameters, in one sentence.
     pub(crate) fn check(&self, values: &NamedTensors) -> Result<(), String> {
         let found = values.iter().map(|(name, value)| (name.as_str(), (value.dims(), value.dtype())));
-        self.outline().check(&found.collect())
+        self.shapes().check(&found.collect())
     }
 
     /// Return the names and shapes that values must have.
-    pub(crate) fn outline(&self) -> Outline {
+    pub(crate) fn shapes(&self) -> ParameterShapes {
         self.vars.iter().map(|(name, var)| (name.clone(), var.shape().clone())).collect()
     }
 }

@@ -176,7 +176,7 @@ pub fn is_bundle(path: &Path) -> bool {
 }
 
 /// Return whether the path is a bundle, a damaged one, or a folder that cannot be looked into.
-pub fn is_trace(path: &Path) -> bool {
+pub fn may_be_bundle(path: &Path) -> bool {
     let denied =
         fs::metadata(path.join(CONFIG)).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
     denied || is_bundle(path) || [MODEL, METRICS].iter().all(|name| path.join(name).exists())

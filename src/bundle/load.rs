@@ -15,7 +15,7 @@ use super::swap::exists;
 use super::tensor_file::TensorFile;
 use crate::error::json_problem;
 use crate::hash::Fnv1a;
-use crate::outline::Outline;
+use crate::parameter_shapes::ParameterShapes;
 use crate::parameters::{NamedTensors, Parameters};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -117,7 +117,7 @@ impl Loaded {
         self.tokenizer()?;
         let path = self.path.join(MODEL);
         let (reader, size) = read::open(&path)?;
-        TensorFile::open(&path, reader, size)?.check(&self.outline()?)
+        TensorFile::open(&path, reader, size)?.check(&self.shapes()?)
     }
 
     /// Read the model: its tokenizer, its parameters onto a device, and the fingerprint of both.
@@ -129,13 +129,13 @@ impl Loaded {
             .map_err(|error| Error::file(self.path.join(CONFIG), error))?;
         let tokenizer_bytes = self.tokenizer_bytes()?;
         let tokenizer = tokenizer_bytes.as_deref().map(|bytes| self.parse_tokenizer(bytes)).transpose()?;
-        let outline = self.outline()?;
+        let shapes = self.shapes()?;
         let mut hash = Fnv1a::new();
         hash.add_bytes(&network);
         let mut model_size = 0;
         let parameters = self.tensors(MODEL, Some(&mut hash), |file, size| {
             model_size = size;
-            file.check(&outline)?;
+            file.check(&shapes)?;
             file.parameters(self.config.dtype, device)
         })?;
         let tokenizer_size = tokenizer_bytes.as_ref().map(|bytes| bytes.len() as u64);
@@ -157,9 +157,9 @@ impl Loaded {
     /// # Errors
     /// As [`Loaded::read`].
     pub(super) fn stored_parameters(&self) -> Result<NamedTensors> {
-        let outline = self.outline()?;
+        let shapes = self.shapes()?;
         self.tensors(MODEL, None, |file, _| {
-            file.check(&outline)?;
+            file.check(&shapes)?;
             file.stored_parameters()
         })
     }
@@ -187,7 +187,7 @@ impl Loaded {
     /// has changed then.
     pub fn load_weights(&self, parameters: &Parameters) -> Result<()> {
         let values = self.tensors(MODEL, None, |file, _| {
-            file.check(&parameters.outline())?;
+            file.check(&parameters.shapes())?;
             file.stored_parameters()
         })?;
         parameters.set_all(&values)
@@ -270,8 +270,8 @@ impl Loaded {
     }
 
     /// Return the names and shapes of the parameters that the configuration asks for.
-    fn outline(&self) -> Result<Outline> {
-        Outline::of(&self.config.network).map_err(|error| Error::file(self.path.join(CONFIG), error))
+    fn shapes(&self) -> Result<ParameterShapes> {
+        ParameterShapes::of(&self.config.network).map_err(|error| Error::file(self.path.join(CONFIG), error))
     }
 }
 

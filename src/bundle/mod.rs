@@ -34,7 +34,7 @@ mod swap;
 mod tensor_file;
 mod tensors;
 
-pub use config::{Config, ConvertedFrom, FORMAT, Quantisation, is_bundle, is_trace};
+pub use config::{Config, ConvertedFrom, FORMAT, Quantisation, is_bundle, may_be_bundle};
 pub use export::{Export, StoredType, export};
 #[cfg(feature = "serve")]
 pub(crate) use files::{CONFIG, MODEL};

@@ -19,7 +19,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 
 use super::int8::{self, Quantised};
-use crate::outline::Outline;
+use crate::parameter_shapes::ParameterShapes;
 use crate::parameters::{NamedTensors, converted};
 use crate::{Error, Result};
 
@@ -88,7 +88,7 @@ impl<'a, R: Read> TensorFile<'a, R> {
     ///
     /// # Errors
     /// If they differ.
-    pub(super) fn check(&self, outline: &Outline) -> Result<()> {
+    pub(super) fn check(&self, shapes: &ParameterShapes) -> Result<()> {
         let mut found = BTreeMap::new();
         for (name, info) in &self.tensors {
             if self.integers_of(name).is_some() {
@@ -103,7 +103,7 @@ impl<'a, R: Read> TensorFile<'a, R> {
             };
             found.insert(name.as_str(), (info.shape.as_slice(), dtype));
         }
-        outline.check(&found).map_err(|problem| {
+        shapes.check(&found).map_err(|problem| {
             Error::file(self.path, format!("{problem}: it does not belong to this config.json"))
         })
     }
@@ -323,8 +323,8 @@ mod tests {
         let read = open().parameters(DType::F32, &Device::Cpu).unwrap();
         assert_eq!(read["w"].to_vec2::<f32>().unwrap(), [[63.5, 0., -63.5], [2., 4., 6.]]);
         assert_eq!(read.len(), 1);
-        let outline: Outline = [("w".to_string(), (2, 3).into())].into_iter().collect();
-        open().check(&outline).unwrap();
+        let shapes: ParameterShapes = [("w".to_string(), (2, 3).into())].into_iter().collect();
+        open().check(&shapes).unwrap();
         let other = header(r#""v":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#);
         assert!(problem(&of(&other, [1.; 2])).contains("tensor w is I8, but there is no tensor w.scales"));
         let shape = header(r#""w.scales":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}"#);

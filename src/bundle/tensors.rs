@@ -63,7 +63,7 @@ pub(crate) fn decode(name: &Path, bytes: &[u8]) -> Result<(NamedTensors, HashMap
 pub fn load_weights(path: &Path, parameters: &Parameters) -> Result<()> {
     let (reader, size) = read::open(path)?;
     let file = TensorFile::open(path, reader, size)?;
-    file.check(&parameters.outline())?;
+    file.check(&parameters.shapes())?;
     parameters.set_all(&file.stored_parameters()?)
 }
 

@@ -7,8 +7,8 @@
 //! RnnZooStream                           stream.rs
 //! ```
 //!
-//! `scripts/interop/header` writes the header from these files. They are, with the kernels, the only `unsafe` code: a
-//! pointer from C is what its caller says it is. No panic leaves a function.
+//! `scripts/interop/header` writes the header from these files. They, the kernels and one call in `main.rs` are
+//! the only `unsafe` code: a pointer from C is what its caller says it is. No panic leaves a function.
 
 // The boundary to C is made of pointers, and of names that the linker must find.
 #![allow(unsafe_code)]

@@ -1,4 +1,4 @@
-//! Codes, the message of the last failure of a thread, and the end of panics.
+//! Error codes, the last error message of each thread, and panics turned into error codes.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};

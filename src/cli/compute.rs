@@ -13,7 +13,7 @@ pub struct Compute {
     #[arg(long, value_name = "DEVICE", default_value = "cpu", help_heading = "Compute")]
     device: String,
 
-    /// Threads on the CPU [default: one a core; of several processes, the cores divided by those of the machine]
+    /// CPU threads [default: one per core; with mpirun, the cores divided by the processes on this machine]
     #[arg(long, value_name = "N", help_heading = "Compute")]
     threads: Option<usize>,
 }

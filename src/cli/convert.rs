@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "BUNDLE")]
     out: PathBuf,
 
-    /// Tokens by number: one a line, JSON in either direction, or a tokenizer.json
+    /// Vocabulary: one token a line, JSON (a list, or a map from tokens to numbers or back), or a tokenizer.json
     #[arg(long, value_name = "FILE")]
     vocab: Option<PathBuf>,
 
@@ -48,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 
-    /// The parameter that a tensor of the file is, as encoder.weight; nothing after `=` leaves the tensor out
+    /// Rename a tensor of the file (THEIRS) to a parameter (OURS), as encoder.weight; an empty OURS skips it
     #[arg(long, value_name = "THEIRS=OURS", value_parser = pair)]
     map: Vec<(String, String)>,
 

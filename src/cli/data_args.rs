@@ -82,7 +82,7 @@ impl DataArgs {
     pub fn announce_default(&self, spec: &DataSpec) -> anyhow::Result<()> {
         let is_file = matches!(spec.source()?, Source::File(_) | Source::Hub(_));
         if self.split.is_none() && !is_file {
-            note!("the test split of {} is answered (--split all answers all of it)", spec.data);
+            note!("the test split of {} is predicted (--split all predicts every split)", spec.data);
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use super::bundle_argument::load_model;
 use super::compute::Compute;
 use super::data_args::DataArgs;
 use super::flags::usage;
-use super::forecast_args::WalkArgs;
+use super::forecast_args::ForecastEvalArgs;
 use super::number;
 use super::outcome::Outcome;
 use super::precision::PrecisionArg;
@@ -69,7 +69,7 @@ pub struct Args {
     json: bool,
 
     #[command(flatten)]
-    walk: WalkArgs,
+    walk: ForecastEvalArgs,
 
     #[command(flatten)]
     adaptive: AdaptiveArgs,

@@ -48,11 +48,12 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = flags::column)]
     target: Vec<String>,
 
-    /// Columns that help and are known only up to the forecast
+    /// Past covariates: columns that are known only up to the start of the forecast
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = flags::column)]
     features: Vec<String>,
 
-    /// Columns that help and are known in advance, as holidays are; the data has rows for the steps of a forecast
+    /// Future covariates: columns that are known in advance, such as holidays; the data has rows for the steps of a
+    /// forecast
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = flags::column)]
     known_features: Vec<String>,
 
@@ -182,7 +183,7 @@ impl ForecastArgs {
 
 /// The flags of the evaluation of a forecaster.
 #[derive(Debug, clap::Args)]
-pub struct WalkArgs {
+pub struct ForecastEvalArgs {
     /// Steps between successive forecasts of a series, for a forecaster [default: 1]
     #[arg(long, value_name = "N", value_parser = number::size)]
     stride: Option<usize>,
@@ -192,7 +193,7 @@ pub struct WalkArgs {
     season: Option<usize>,
 }
 
-impl WalkArgs {
+impl ForecastEvalArgs {
     /// Set what the user gave in the settings of a forecaster.
     pub fn apply(&self, mut spec: DataSpec) -> DataSpec {
         if let Some(forecasting) = &mut spec.forecasting {

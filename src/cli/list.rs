@@ -102,7 +102,7 @@ fn describe(path: &Path) -> Option<Value> {
         // Folders that are not bundles are skipped, damaged bundles are not.
         Err(error) => {
             let error = in_flags(error.into()).to_string();
-            return bundle::is_trace(path).then(|| json!({ "path": shown, "error": error }));
+            return bundle::may_be_bundle(path).then(|| json!({ "path": shown, "error": error }));
         }
     };
     let reports = loaded.metrics.iter().rev().filter_map(|line| serde_json::from_str::<Metric>(line).ok());

@@ -81,8 +81,8 @@ fn note_of_header(line: &str, model: &Model) {
     };
     if [',', '\t', ';'].into_iter().any(has_column) {
         note!(
-            "standard input begins with {line:?}, the header of a table; its lines are answered whole (--data FILE.csv \
-             answers the column `{column}`)"
+            "standard input begins with {line:?}, the header of a table; each whole line is one text (--data FILE.csv \
+             reads the column `{column}`)"
         );
     }
 }
@@ -145,7 +145,10 @@ impl Args {
     /// Answer the lines of standard input as they arrive.
     fn answer_lines(&self, model: &Model) -> anyhow::Result<()> {
         if let Some(flag) = self.data.given_of_splits() {
-            return Err(usage(flag, "all lines of standard input are answered; leave it out"));
+            return Err(usage(
+                flag,
+                "has no effect on standard input, whose lines are all predicted; leave it out",
+            ));
         }
         let mut lines = open_lines("-", &self.data.read)?;
         let tokenizer = model.tokenizer.as_ref();

@@ -79,39 +79,39 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitArgs {
-    /// Texts that a bundle writes at a time
+    /// Most texts of a bundle that are written at the same time
     #[arg(long, value_name = "N", value_parser = streams, default_value_t = 64)]
     streams: usize,
 
-    /// Texts that wait for a place; further requests are answered with status 429
+    /// Most texts that wait in the queue; further requests get status 429
     #[arg(long, value_name = "N", value_parser = queue, default_value_t = 256)]
     queue: usize,
 
-    /// Bytes of a request's body
+    /// Largest body of a request, in bytes
     #[arg(long, value_name = "BYTES", value_parser = number::count, default_value_t = 1 << 20)]
     max_body: usize,
 
-    /// Tokens of a prompt; bytes of a text to predict or score
+    /// Longest prompt in tokens; longest text to predict or score in bytes
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 32_768)]
     max_prompt: usize,
 
-    /// Tokens of a text
+    /// Most tokens that are written for a text
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 4096)]
     max_tokens: usize,
 
-    /// Seconds of a request
+    /// Time limit of a request, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "300")]
     timeout: Duration,
 
-    /// Seconds in which a client must send a header, and again the body
+    /// Time limit for a client to send the header, and again the body, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     read_timeout: Duration,
 
-    /// Seconds in which a client must take some bytes of an answer that is ready
+    /// Time limit for a client to take some bytes of an answer that is ready, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
     write_timeout: Duration,
 
-    /// Seconds that running requests have after Ctrl-C or SIGTERM
+    /// Time that running requests have after Ctrl-C or SIGTERM, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
     grace: Duration,
 }

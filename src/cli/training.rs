@@ -53,7 +53,7 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "N", value_parser = number::count, default_value_t = 1, aliases = ["gradient-accumulation-steps"], hide_default_value = true)]
     accumulate: usize,
 
-    /// Share of the target's probability that is spread over all classes
+    /// Label smoothing: fraction of the target's probability that is spread over all classes
     #[arg(long, value_name = "P", value_parser = number::share, default_value_t = 0., hide_default_value = true)]
     label_smoothing: f64,
 

@@ -20,13 +20,9 @@ pub(super) fn extensions() -> impl Iterator<Item = &'static str> {
     EXTENSIONS.into_iter()
 }
 
-/// Whether a path has the extension of a column file: `.conll`, `.conllu`, `.bio`, `.iob`, `.col` or `.tags`.
-pub fn is_column_file(path: &Path) -> bool {
-    EXTENSIONS.iter().any(|extension| has_extension(path, extension))
-}
-
-/// Whether a source is read as column files: a file or a folder whose training file [`is_column_file`]. If the task is
-/// known to be tagging, `.txt` and `.tsv` are column files, too.
+/// Whether a source is read as column files: a file, or a folder whose training file, has the extension `.conll`,
+/// `.conllu`, `.bio`, `.iob`, `.col` or `.tags`. If the task is known to be tagging, `.txt` and `.tsv` are column files,
+/// too.
 ///
 /// # Errors
 /// If a folder has two training files.

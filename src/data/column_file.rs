@@ -19,7 +19,7 @@ use super::extension::has_extension;
 use super::numbered_lines::{NumberedLine, NumberedLines};
 use super::until_error::until_error;
 use super::utf8_file::Utf8File;
-use crate::listing::thousands;
+use crate::listing::{counted, thousands};
 use crate::{Error, Result};
 
 /// The most words of a sentence. A file without empty lines must not become one sentence.
@@ -206,7 +206,7 @@ impl Layout {
             features: vec![],
         };
         let columns = layout.fields(&first.text).len();
-        let (line, counted) = (first.number, counted(columns));
+        let (line, counted) = (first.number, counted(columns as u64, "column"));
         if is_conllu && columns != CONLLU_COLUMNS {
             let problem =
                 format!("line {line}: {counted}; expected the {CONLLU_COLUMNS} of CoNLL-U, with tabs");
@@ -266,7 +266,8 @@ impl Layout {
     fn add(&self, sentence: &mut Sentence, row: &NumberedLine) -> Result<(), String> {
         let fields = self.fields(&row.text);
         if fields.len() != self.columns {
-            let (found, expected, first) = (counted(fields.len()), self.columns, self.first_line);
+            let (found, expected, first) =
+                (counted(fields.len() as u64, "column"), self.columns, self.first_line);
             let separator = if self.has_tabs { "tabs" } else { "blanks" };
             return Err(format!(
                 "{found} where line {first} has {expected}; expected {separator} between the columns and an empty line \
@@ -312,11 +313,6 @@ fn is_word(id: &str) -> Result<bool, String> {
             Err(format!("`{id}` is not the number of a word; expected one such as 1, 1-2 or 1.1 in CoNLL-U"))
         }
     }
-}
-
-/// `1 column` or `3 columns`.
-fn counted(columns: usize) -> String {
-    format!("{columns} column{}", if columns == 1 { "" } else { "s" })
 }
 
 /// The rows of a file.

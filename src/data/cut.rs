@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// The division of a split into batches.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
-    /// Sequences side by side.
+    /// Sequences of a batch.
     pub batch_size: usize,
     /// Steps of a window of a stream.
     pub window: usize,

@@ -1,8 +1,8 @@
 //! Detection of a file's character encoding.
 //!
 //! The order is: a byte-order mark; UTF-8; UTF-16 without a mark, if there are NUL bytes; then the statistics of
-//! chardetng, which knows the encodings of the web. Where these see letters of one byte in what are Hangul syllables
-//! throughout, the text is Korean.
+//! chardetng, which knows the encodings of the web. If it guesses an encoding of one byte per character, but every
+//! pair of bytes beyond ASCII is a Hangul syllable of EUC-KR, the text is Korean.
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -73,7 +73,9 @@ impl Directory {
     /// If the training file has to be read for it and cannot be.
     pub(super) fn has(&self, split: Split, division: Division) -> Result<bool> {
         match split {
-            Split::Valid if self.gives_up(division) => self.train.has(split, without_test(division)),
+            Split::Valid if self.holds_out_validation(division) => {
+                self.train.has(split, without_test(division))
+            }
             Split::Valid => Ok(self.valid.is_some()),
             Split::Test => Ok(self.test.is_some()),
             Split::Train | Split::All => Ok(true),
@@ -86,13 +88,13 @@ impl Directory {
     }
 
     /// Whether a fraction of the training file is held out for validation.
-    fn gives_up(&self, Division { fractions, rule, .. }: Division) -> bool {
+    fn holds_out_validation(&self, Division { fractions, rule, .. }: Division) -> bool {
         self.valid.is_none() && rule == SplitRule::Drawn && fractions.valid > 0.
     }
 
     /// A note on the part of the training file that is held out; `None` if nothing is, or if `split` does not read it.
     pub(super) fn held_out_note(&self, split: Option<Split>, division: Division) -> Option<String> {
-        if !matches!(split, None | Some(Split::Valid)) || !self.gives_up(division) {
+        if !matches!(split, None | Some(Split::Valid)) || !self.holds_out_validation(division) {
             return None;
         }
         let file = self.train.path().file_name().unwrap_or_default().display();
@@ -129,7 +131,7 @@ impl Directory {
     pub(super) fn part(&self, split: Split, division: Division, share: Share) -> Result<Pieces> {
         let all = |file: &dyn DataFile| file.part(Split::All, division, share);
         match split {
-            Split::Train | Split::Valid if self.gives_up(division) => {
+            Split::Train | Split::Valid if self.holds_out_validation(division) => {
                 let division = without_test(division);
                 match self.train.has(split, division)? {
                     true => self.train.part(split, division, share),

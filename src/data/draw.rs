@@ -1,4 +1,4 @@
-//! Random division of records into train, valid and test, with the same share of each class.
+//! Stratified random split of records into train, valid and test: the same fraction of each class.
 //!
 //! A first pass counts the records of each class, and [`Quotas`] fixes how many of each go to valid and test. Every
 //! later pass draws the split of one record after the other, so that nothing but a counter for each class is held in

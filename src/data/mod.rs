@@ -1,4 +1,4 @@
-//! Corpora: where text comes from, how it is split, and how it is turned into tokens.
+//! Data: sources, file formats, splits, and batches of text and of series.
 //!
 //! ```text
 //! Source     location of a corpus                 source.rs
@@ -7,10 +7,10 @@
 //! Utf8File   a file in any encoding, as UTF-8     utf8_file.rs, detect.rs, encoding.rs
 //! Division   train, valid and test of a file      division.rs, draw.rs
 //! builtin    generators, which need no file       builtin/
-//! Tokens     a split as token numbers             tokens.rs
-//! Examples   independent sequences                example.rs
+//! SplitTokens a split as token numbers            tokens.rs
+//! Examples   independent sequences                batch.rs (trait), example.rs
 //! TokenPairs texts with translations              pairs.rs
-//! Series     numeric series with classes          labelled_series/, archive_names.rs
+//! LabelledSeries numeric series with classes      labelled_series/, archive_names.rs
 //! TimeSeries series to forecast                   time_series/, table_rows.rs, numbers.rs
 //! Vectors    word vectors of GloVe and word2vec   vectors.rs
 //! Weighted   examples of weighted classes         weighted.rs

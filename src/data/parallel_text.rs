@@ -17,7 +17,7 @@ use super::encoding::Encoding;
 use super::numbered_lines::NumberedLines;
 use super::until_error::until_error;
 use super::utf8_file::Utf8File;
-use crate::listing::{listed, thousands};
+use crate::listing::{counted, listed, thousands};
 use crate::{Error, Result};
 
 /// A text and its translation, or a question and its answer.
@@ -60,13 +60,6 @@ struct ParallelFiles {
     source: Utf8File,
     target: Utf8File,
     census: OnceLock<PairCensus>,
-}
-
-/// Whether a folder has training files in both languages.
-pub fn is_parallel_folder(folder: &Path, languages: &Languages) -> bool {
-    [&languages.source, &languages.target]
-        .iter()
-        .all(|language| folder.join(format!("train.{language}")).is_file())
 }
 
 /// The extensions of the training files of a folder, sorted: the languages that it can have.
@@ -236,9 +229,8 @@ impl PairLines {
         let [source, target] = if read[0] > 0 { [longer, shorter] } else { [shorter, longer] };
         let other = file_name(self.target.path());
         let problem = format!(
-            "has {} line{}, {other} has {}; expected a translation on the same line of each",
-            thousands(source),
-            if source == 1 { "" } else { "s" },
+            "has {}, {other} has {}; expected a translation on the same line of each",
+            counted(source, "line"),
             thousands(target)
         );
         Ok(Error::file(self.source.path(), problem))
@@ -420,7 +412,5 @@ mod tests {
     fn languages_are_the_extensions_of_training_files() {
         let folder = folder(&[&TRAIN[..], &[("test.fr", "x")]].concat());
         assert_eq!(languages_of(folder.path()).unwrap(), ["de", "en"]);
-        assert!(is_parallel_folder(folder.path(), &languages()));
-        assert!(!is_parallel_folder(folder.path(), &Languages { source: "en".into(), target: "fr".into() }));
     }
 }

@@ -18,7 +18,7 @@ use super::fractions::{Fractions, records_in};
 use super::piece::{Piece, Pieces};
 use super::source::Split;
 use super::until_error::until_error;
-use crate::listing::thousands;
+use crate::listing::{has, thousands};
 use crate::tokenizer::End;
 use crate::{Error, Result};
 
@@ -65,14 +65,14 @@ pub(super) struct RecordStart {
 #[derive(Debug)]
 pub(super) struct RecordFile<F> {
     format: F,
-    census: OnceLock<Census>,
+    counts: OnceLock<RecordCounts>,
     /// The quotas for the fractions that were asked for last. Every read of a split needs them.
     quotas: Mutex<Option<(Fractions, Arc<Quotas>)>>,
 }
 
 /// The numbers of records.
 #[derive(Debug, Default)]
-struct Census {
+struct RecordCounts {
     /// All records.
     all: u64,
     /// Records without text.
@@ -85,7 +85,7 @@ struct Census {
     places: Vec<RecordStart>,
 }
 
-/// Records between two places of a [`Census`]: few enough to skip, many enough to keep it small.
+/// Records between two places of a [`RecordCounts`]: few enough to skip, many enough to keep it small.
 const STRIDE: u64 = 1024;
 
 /// The largest record in bytes. An unclosed quote must not read a large file into memory.
@@ -104,44 +104,44 @@ impl<F: RecordFormat> RecordFile<F> {
     /// If there is no record, or the first cannot be read.
     pub fn new(format: F) -> Result<Self> {
         match format.records()?.read()? {
-            Some(_) => Ok(Self { format, census: OnceLock::new(), quotas: Mutex::new(None) }),
+            Some(_) => Ok(Self { format, counts: OnceLock::new(), quotas: Mutex::new(None) }),
             None => Err(Error::file(format.path(), "has no records below its header; expected text")),
         }
     }
 
     /// The numbers of records, counted at the first call by reading the whole file.
-    fn census(&self) -> Result<&Census> {
-        if let Some(census) = self.census.get() {
-            return Ok(census);
+    fn counts(&self) -> Result<&RecordCounts> {
+        if let Some(counts) = self.counts.get() {
+            return Ok(counts);
         }
         let mut records = self.format.records()?;
-        let mut census = Census::default();
+        let mut counts = RecordCounts::default();
         loop {
             let place = records.place();
             let Some(piece) = records.read()? else {
-                return Ok(self.census.get_or_init(|| census));
+                return Ok(self.counts.get_or_init(|| counts));
             };
-            if census.all.is_multiple_of(STRIDE) {
-                census.places.push(place);
+            if counts.all.is_multiple_of(STRIDE) {
+                counts.places.push(place);
             }
-            census.all += 1;
+            counts.all += 1;
             match gap(&piece, self.format.label_column().is_some()) {
-                Some(Gap::Text) => census.no_text += 1,
-                Some(Gap::Label) => census.no_label += 1,
-                None => census.count(piece.label.as_deref().unwrap_or_default()),
+                Some(Gap::Text) => counts.no_text += 1,
+                Some(Gap::Label) => counts.no_label += 1,
+                None => counts.count(piece.label.as_deref().unwrap_or_default()),
             }
         }
     }
 
-    /// The census of a file whose incomplete records are skipped.
+    /// The counts of a file whose incomplete records are skipped.
     ///
     /// # Errors
     /// If more than half of the records are incomplete.
-    fn complete(&self) -> Result<&Census> {
-        let census = self.census()?;
-        match 2 * census.incomplete() > census.all {
-            true => Err(Error::file(self.format.path(), format!("{}; at most half may", self.gaps(census)))),
-            false => Ok(census),
+    fn complete(&self) -> Result<&RecordCounts> {
+        let counts = self.counts()?;
+        match 2 * counts.incomplete() > counts.all {
+            true => Err(Error::file(self.format.path(), format!("{}; at most half may", self.gaps(counts)))),
+            false => Ok(counts),
         }
     }
 
@@ -150,26 +150,32 @@ impl<F: RecordFormat> RecordFile<F> {
     /// # Errors
     /// If more than half of the records are incomplete.
     fn quotas(&self, fractions: Fractions) -> Result<Arc<Quotas>> {
-        let census = self.complete()?;
+        let counts = self.complete()?;
         let mut last = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, quotas)) = last.as_ref().filter(|(known, _)| *known == fractions) {
             return Ok(quotas.clone());
         }
-        let quotas = Arc::new(Quotas::new(&census.classes, fractions));
+        let quotas = Arc::new(Quotas::new(&counts.classes, fractions));
         *last = Some((fractions, quotas.clone()));
         Ok(quotas)
     }
 
     /// The numbers of records that lack something.
-    fn gaps(&self, census: &Census) -> String {
-        let no_text = (census.no_text > 0)
-            .then(|| format!("{} no text in `{}`", count_having(census.no_text), self.format.text_column()));
-        let no_label = (census.no_label > 0).then(|| {
+    fn gaps(&self, counts: &RecordCounts) -> String {
+        let no_text = (counts.no_text > 0).then(|| {
+            format!(
+                "{} {} no text in `{}`",
+                thousands(counts.no_text),
+                has(counts.no_text),
+                self.format.text_column()
+            )
+        });
+        let no_label = (counts.no_label > 0).then(|| {
             let column = self.format.label_column().unwrap_or_default();
-            format!("{} no label in `{column}`", count_having(census.no_label))
+            format!("{} {} no label in `{column}`", thousands(counts.no_label), has(counts.no_label))
         });
         let gaps: Vec<String> = [no_text, no_label].into_iter().flatten().collect();
-        format!("of {} records {}", thousands(census.all), gaps.join(" and "))
+        format!("of {} records {}", thousands(counts.all), gaps.join(" and "))
     }
 
     /// All records, or those that `keep` selects.
@@ -182,7 +188,7 @@ impl<F: RecordFormat> RecordFile<F> {
     /// The records with these numbers, counted from 0.
     fn numbered(&self, range: Range<u64>) -> Result<Pieces> {
         let mut records = self.format.records()?;
-        let place = self.census()?.places.get((range.start / STRIDE) as usize);
+        let place = self.counts()?.places.get((range.start / STRIDE) as usize);
         let mut skip = range.start;
         if let Some(&place) = place {
             records.seek(place)?;
@@ -194,7 +200,7 @@ impl<F: RecordFormat> RecordFile<F> {
 
     /// The numbers of the records of a split by [`SplitRule::Tail`].
     fn tail(&self, split: Split, fractions: Fractions) -> Result<Range<u64>> {
-        let count = self.census()?.all;
+        let count = self.counts()?.all;
         let test = count - records_in(fractions.test, count).min(count);
         let valid = test - records_in(fractions.valid, count).min(test);
         Ok(match split {
@@ -206,7 +212,7 @@ impl<F: RecordFormat> RecordFile<F> {
     }
 }
 
-impl Census {
+impl RecordCounts {
     fn count(&mut self, class: &str) {
         match self.classes.get_mut(class) {
             Some(count) => *count += 1,
@@ -231,12 +237,12 @@ impl<F: RecordFormat> DataFile for RecordFile<F> {
     fn notes(&self, division: Division) -> Result<Vec<String>> {
         let mut notes = self.format.notes();
         if division.rule == SplitRule::Drawn && !division.incomplete {
-            let census = self.complete()?;
-            if census.incomplete() > 0 {
-                notes.push(format!("{}; these are skipped", self.gaps(census)));
+            let counts = self.complete()?;
+            if counts.incomplete() > 0 {
+                notes.push(format!("{}; these are skipped", self.gaps(counts)));
             }
             let column = self.format.label_column().unwrap_or_default();
-            notes.extend(class_names::notes(&census.classes, column));
+            notes.extend(class_names::notes(&counts.classes, column));
         }
         Ok(notes)
     }
@@ -279,11 +285,6 @@ fn gap(piece: &Piece, labelled: bool) -> Option<Gap> {
 /// The records from here on, up to the first error.
 fn pieces(mut records: Box<dyn Records>) -> impl Iterator<Item = Result<Piece>> + Send {
     until_error(move || records.read())
-}
-
-/// A number of records and the verb, as in `1 has` and `2 have`.
-fn count_having(records: u64) -> String {
-    format!("{} {}", thousands(records), if records == 1 { "has" } else { "have" })
 }
 
 /// The piece of a record of the file at `path`. Its label is composed.

@@ -2,13 +2,11 @@
 
 use super::collect::gather;
 use super::communicator::Communicator;
+use crate::listing::shortened;
 use crate::{Error, Result};
 
 /// A fact that must be the same on all processes: its name in errors, and its value.
 pub type Fact = (String, String);
-
-/// The most characters of a value in an error.
-const LONGEST: usize = 60;
 
 /// Compare facts with those of the other processes.
 ///
@@ -51,13 +49,6 @@ fn difference(expected: &[Fact], found: &[Fact]) -> Option<(String, String, Stri
     Some((name.clone(), value(found, name), value(expected, name)))
 }
 
-fn shortened(value: &str) -> String {
-    match value.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}...", &value[..at]),
-        None => value.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +65,7 @@ mod tests {
         let other = facts(&[("build", "a"), ("data", &"é".repeat(100))]);
         let (name, found, expected) = difference(&own, &other).unwrap();
         assert_eq!((name.as_str(), expected.as_str()), ("data", "b"));
-        assert_eq!(found, "é".repeat(LONGEST) + "...");
+        assert_eq!(found, "é".repeat(crate::listing::LONGEST) + "...");
         let missing = difference(&own, &own[..1]).unwrap();
         assert_eq!(missing, ("data".into(), "the default".into(), "b".into()));
         assert_eq!(difference(&own[..1], &own).unwrap().2, "the default");

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 use rnn_zoo_models::{ModelConfig, RecurrentConfig};
 
+use super::compare::is_finite;
 use super::format::{Format, ImportOptions, Imported};
 use super::registry::recognised;
 use crate::bundle::{BundleWriter, Config, Contents, ConvertedFrom, FORMAT};
-use crate::outline::Outline;
+use crate::parameter_shapes::ParameterShapes;
 use crate::parameters::NamedTensors;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -79,25 +80,15 @@ pub fn convert(
 
 /// Return the problem with the parameters of a network: names, shapes, dtypes and values.
 fn check(network: &ModelConfig, parameters: &NamedTensors) -> Result<(), String> {
-    let outline = Outline::of(network).map_err(|error| error.to_string())?;
+    let shapes = ParameterShapes::of(network).map_err(|error| error.to_string())?;
     let found = parameters.iter().map(|(name, tensor)| (name.as_str(), (tensor.dims(), tensor.dtype())));
-    outline.check(&found.collect())?;
-    let broken = parameters.iter().find(|(_, tensor)| !is_finite(tensor));
+    shapes.check(&found.collect())?;
+    let broken = parameters.iter().find(|(_, tensor)| !is_finite(tensor).unwrap_or(false));
     broken.map_or(Ok(()), |(name, _)| {
         Err(format!(
             "tensor {name} holds NaN or infinity; use a checkpoint from before the training diverged"
         ))
     })
-}
-
-/// Whether all values are finite in f32, the type that the network computes in.
-fn is_finite(tensor: &Tensor) -> bool {
-    // The sum is taken in f64, which no sum of finite f32 exceeds.
-    let sum = tensor
-        .to_dtype(DType::F32)
-        .and_then(|tensor| tensor.to_dtype(DType::F64))
-        .and_then(|tensor| tensor.sum_all());
-    sum.and_then(|sum| sum.to_scalar::<f64>()).is_ok_and(f64::is_finite)
 }
 
 /// Return the name of a kind of cell, which is the name of a model of one network around it.

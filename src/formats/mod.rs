@@ -8,11 +8,13 @@
 //! | `ship.rs` | a bundle as files of a format |
 //! | `ends.rs` | the task that the embedding and the output layer of a network show |
 //! | `own_config.rs` | the configuration in a file that this program exported |
+//! | `stored_zip.rs`, `compare.rs` | zip archives without compression; comparisons of tensors |
 //! | `vocabulary.rs` | tokens by number, from text or JSON, as a tokenizer |
 //! | `keras/`, `onnx/`, `pytorch/` | one format each |
 //!
 //! A new format is a file or folder that implements [`Format`], and a line in `registry.rs`.
 
+mod compare;
 mod convert;
 mod ends;
 mod format;
@@ -22,6 +24,7 @@ mod own_config;
 pub mod pytorch;
 mod registry;
 mod ship;
+mod stored_zip;
 mod vocabulary;
 
 pub use convert::{Converted, convert};

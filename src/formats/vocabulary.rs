@@ -169,8 +169,8 @@ pub(super) fn labels(options: &ImportOptions, outputs: usize) -> Result<Vec<Stri
     match labels.len() {
         found if found == outputs => Ok(labels.into_values().collect()),
         1 if outputs == 2 => {
-            let problem = "has one line, but a class alone decides nothing; one output is a score, and regression is not \
-                           converted; for a classifier of two classes give two labels, that of scores below 0 first";
+            let problem = "has one line; expected two labels, that of scores below 0 first, because a network with one \
+                           output is a classifier of two classes; regression is not converted";
             Err(Error::file(path, problem))
         }
         found => Err(Error::file(path, format!("has {found} lines, but the network has {outputs} outputs"))),

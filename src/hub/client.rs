@@ -42,7 +42,7 @@ pub(super) struct Client {
 }
 
 /// A successful answer.
-pub(super) struct Answer {
+pub(super) struct HubResponse {
     pub(super) response: Response<Body>,
     /// The headers of the hub's answers on the way, redirects too.
     pub(super) of_hub: Vec<HeaderMap>,
@@ -66,16 +66,16 @@ impl Client {
         Ok(Self { agent, hub: Origin::of(&address(&endpoint.url)?)?, token: endpoint.token.clone() })
     }
 
-    /// Send a request, again where it failed for a reason that passes.
+    /// Send a request, and repeat it after a transient error.
     ///
     /// # Errors
     /// If there is no answer, or one with an error.
-    pub(super) fn send(&self, request: &Request<'_>) -> Result<Answer> {
+    pub(super) fn send(&self, request: &Request<'_>) -> Result<HubResponse> {
         let mut waits = Waits::new();
         loop {
             let outcome = self.follow(request);
             let again = match &outcome {
-                Ok(answer) if passes(answer.response.status(), request.repeatable) => {
+                Ok(answer) if is_transient(answer.response.status(), request.repeatable) => {
                     waits.next_after(retry_after(answer.response.headers()))?
                 }
                 Err(Failure::Connection { again: true, .. }) if request.repeatable => {
@@ -101,7 +101,7 @@ impl Client {
     }
 
     /// Send a request once and follow redirects. A request that changes something follows the hub's own alone.
-    fn follow(&self, request: &Request<'_>) -> Result<Answer> {
+    fn follow(&self, request: &Request<'_>) -> Result<HubResponse> {
         let mut of_hub = vec![];
         let mut url = request.url.clone();
         for _ in 0..=MOST_REDIRECTS {
@@ -111,7 +111,7 @@ impl Client {
                 of_hub.push(response.headers().clone());
             }
             if !response.status().is_redirection() {
-                return Ok(Answer { response, of_hub });
+                return Ok(HubResponse { response, of_hub });
             }
             let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
             let next = resolve(&url, location.unwrap_or_default())?;
@@ -175,8 +175,8 @@ impl Waits {
     }
 }
 
-/// Whether an error of a server passes. After some the request may have been carried out.
-fn passes(status: StatusCode, repeatable: bool) -> bool {
+/// Whether a status is a transient error. After some of them the request may have been carried out.
+fn is_transient(status: StatusCode, repeatable: bool) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS
         || (repeatable && matches!(status.as_u16(), 500 | 502 | 503 | 504))
 }
@@ -187,7 +187,7 @@ fn retry_after(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Return a successful answer, or the error of another.
-fn successful(mut answer: Answer) -> Result<Answer> {
+fn successful(mut answer: HubResponse) -> Result<HubResponse> {
     /// The largest error that is read, in bytes.
     const LARGEST: u64 = 1 << 16;
     let status = answer.response.status();

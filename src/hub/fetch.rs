@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::revision::Revision;
 use crate::{Error, Result};
 
-/// The files that every bundle has. They are downloaded first and last.
+/// The files that every bundle has: `CONFIG` is downloaded first, `MODEL` last.
 const CONFIG: &str = "config.json";
 const MODEL: &str = "model.safetensors";
 

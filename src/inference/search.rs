@@ -52,7 +52,7 @@ pub struct Sources<'a> {
     pub tokens: &'a Tensor,
     /// Tokens of each source; all of them if `None`.
     pub lengths: Option<&'a [usize]>,
-    /// Tokens of each source that stand for text, at its beginning: those that [`Found::attended`] names.
+    /// Tokens of each source that stand for text, at its beginning: those that [`SearchResult::attended`] names.
     pub words: &'a [usize],
     /// The greatest number of tokens of each translation.
     pub limits: &'a [usize],
@@ -60,7 +60,7 @@ pub struct Sources<'a> {
 
 /// The translation of a source.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
+pub struct SearchResult {
     /// The tokens, without an `<eos>` at the end.
     pub tokens: Vec<u32>,
     /// For each token, the place in the source, among [`Sources::words`], that was attended most.
@@ -96,8 +96,8 @@ struct OneSource {
     source: usize,
     words: usize,
     limit: usize,
-    beam: Vec<Found>,
-    finished: Vec<Found>,
+    beam: Vec<SearchResult>,
+    finished: Vec<SearchResult>,
 }
 
 /// The results of a step, on the processor.
@@ -127,11 +127,11 @@ impl Search {
     ///
     /// # Errors
     /// If the sources do not fit the network, a score is NaN or infinite, and errors from candle.
-    pub fn run(&self, network: &dyn SequenceToSequence, sources: Sources<'_>) -> Result<Vec<Found>> {
+    pub fn run(&self, network: &dyn SequenceToSequence, sources: Sources<'_>) -> Result<Vec<SearchResult>> {
         let (memory, mut state) = network.read_source(sources.tokens, sources.lengths)?;
         let sizes = sources.words.iter().copied().zip(sources.limits.iter().copied());
         let mut open: Vec<OneSource> = sizes.enumerate().map(OneSource::new).collect();
-        let mut found = vec![Found::default(); open.len()];
+        let mut found = vec![SearchResult::default(); open.len()];
         let mut rows: Vec<usize> = (0..open.len()).collect(); // the source of each text
         let mut of_rows = memory.clone();
         while !open.is_empty() {
@@ -211,21 +211,22 @@ impl Search {
     }
 
     /// A finished text with its score; `ends` is the number of `<eos>` at its end.
-    fn scored(&self, text: Found, ends: usize) -> Found {
+    fn scored(&self, text: SearchResult, ends: usize) -> SearchResult {
         let length = (text.tokens.len() + ends).max(1) as f64;
-        Found { score: text.logprob / length.powf(self.options.length_penalty), ..text }
+        SearchResult { score: text.logprob / length.powf(self.options.length_penalty), ..text }
     }
 }
 
 impl OneSource {
     fn new((source, (words, limit)): (usize, (usize, usize))) -> Self {
-        Self { source, words, limit: limit.max(1), beam: vec![Found::default()], finished: vec![] }
+        Self { source, words, limit: limit.max(1), beam: vec![SearchResult::default()], finished: vec![] }
     }
 
     /// The finished text with the highest score, the first one of several.
-    fn take_best(&mut self) -> Found {
+    fn take_best(&mut self) -> SearchResult {
         let finished = std::mem::take(&mut self.finished);
-        let better = |best: Found, text: Found| if text.score > best.score { text } else { best };
+        let better =
+            |best: SearchResult, text: SearchResult| if text.score > best.score { text } else { best };
         finished.into_iter().reduce(better).unwrap_or_default()
     }
 }

@@ -1,7 +1,7 @@
 //! Translations of texts by a trained model.
 
 use super::model::Model;
-use super::search::{Found, SearchOptions};
+use super::search::{SearchOptions, SearchResult};
 use crate::tasks::translate::{Translations, as_answer, translate};
 use crate::tasks::{Answer, Vocabularies};
 use crate::tokenizer::End;
@@ -66,7 +66,7 @@ impl<'m> Translation<'m> {
         if text.trim().is_empty() {
             return Err(Error::Message("the text to translate is empty".into()));
         }
-        let Found { tokens, weights, .. } =
+        let SearchResult { tokens, weights, .. } =
             self.search(&[text.to_string()], true)?.found.into_iter().next().unwrap_or_default();
         let shown = |tokenizer: &crate::tokenizer::Tokenizer, token: u32| {
             tokenizer.token_text(token).unwrap_or_default().into_owned()

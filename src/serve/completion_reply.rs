@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::job::Piece;
+use super::job::TextDelta;
 use super::problem::Problem;
 use super::token::Token;
 use crate::inference::generate::{Finish, no_candidate};
@@ -143,7 +143,7 @@ impl Choice {
     ///
     /// # Errors
     /// If the model leaves no token to write.
-    pub(super) fn add(&mut self, piece: Piece, echo: bool) -> Result<(), Problem> {
+    pub(super) fn add(&mut self, piece: TextDelta, echo: bool) -> Result<(), Problem> {
         if piece.finish == Some(Finish::Failed) {
             return Err(Problem::failure(no_candidate().to_string()));
         }
@@ -214,9 +214,9 @@ impl Logprobs {
 mod tests {
     use super::*;
 
-    fn piece(shown: &str, is_prompt: bool, token: Option<Token>) -> Piece {
+    fn piece(shown: &str, is_prompt: bool, token: Option<Token>) -> TextDelta {
         let shown = shown.to_string();
-        Piece { text: 0, shown, is_prompt, written: token.is_some(), token, finish: None, state: None }
+        TextDelta { text: 0, shown, is_prompt, written: token.is_some(), token, finish: None, state: None }
     }
 
     #[test]

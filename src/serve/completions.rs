@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::completion_reply::{Choice, Heading, Usage};
 use super::completion_request::CompletionRequest;
 use super::engine::Engine;
-use super::job::{Job, Piece, Places};
+use super::job::{Job, Places, TextDelta};
 use super::options::Limits;
 use super::problem::Problem;
 use super::prompt_tokens::prompt_tokens;
@@ -29,11 +29,11 @@ const EVENTS: usize = 16;
 const DONE: &str = "[DONE]";
 
 /// Texts that are being written for a request.
-struct Writing {
+struct Completion {
     request: CompletionRequest,
     heading: Heading,
     usage: Usage,
-    pieces: UnboundedReceiver<Piece>,
+    pieces: UnboundedReceiver<TextDelta>,
     choices: Vec<Choice>,
     deadline: Instant,
     places: Places,
@@ -71,7 +71,7 @@ async fn begin(
     request: CompletionRequest,
     limits: &Limits,
     arrived: Instant,
-) -> Result<Writing, Problem> {
+) -> Result<Completion, Problem> {
     let key = engine.state_key()?;
     let places = engine.places(request.texts())?;
     let seed = match (&request.state, request.seed) {
@@ -88,8 +88,9 @@ async fn begin(
         let prompts = prompts.collect::<Result<Vec<_>, _>>()?;
         Ok::<_, Problem>((prompts, Opening { saved, stops, seed }, Specials::of(&loaded)?))
     });
-    let (prompts, opening, Specials { end, banned }) =
-        prepared.await.map_err(|_| Problem::failure("the server failed at this request"))??;
+    let (prompts, opening, Specials { end, banned }) = prepared
+        .await
+        .map_err(|_| Problem::failure("internal error; the server's standard error has the cause"))??;
     let usage = Usage::of_prompts(prompts.iter().map(TypedPrompt::token_count).sum());
     let deadline = arrived + limits.time;
     let (prompts, echoed) = echoed(engine, &places, prompts, &request, deadline).await?;
@@ -116,7 +117,7 @@ async fn begin(
     let choices = echoed.into_iter().flat_map(|tokens| std::iter::repeat_n(tokens, request.best_of));
     let choices = choices.map(Choice::after).collect();
     let heading = Heading::new(model, seed);
-    Ok(Writing { request, heading, usage, pieces, choices, deadline, places })
+    Ok(Completion { request, heading, usage, pieces, choices, deadline, places })
 }
 
 /// The prompts, and for each its tokens if they are part of the answer.
@@ -152,7 +153,7 @@ fn prompt(model: &Model, typed: String, most: usize) -> Result<TypedPrompt, Prob
     }
 }
 
-impl Writing {
+impl Completion {
     /// Receive a piece and add it to its text. Return the number of the text.
     async fn receive(&mut self) -> Result<usize, Problem> {
         // A piece that is ready would be received after the deadline too.
@@ -163,7 +164,7 @@ impl Writing {
         let piece = match piece {
             Ok(Some(piece)) => piece,
             Ok(None) if self.deadline > Instant::now() => {
-                return Err(Problem::failure("the model failed at this request"));
+                return Err(Problem::failure("internal error; the server's standard error has the cause"));
             }
             Ok(None) | Err(_) => return Err(Problem::timeout()),
         };

@@ -30,9 +30,9 @@ pub(super) struct Engine {
     work: Arc<Semaphore>,
 }
 
-/// Tells long work whether its request still waits for the answer. A request that has no time left or whose client has
-/// gone away is dropped, but its work goes on until it asks.
-pub(super) struct Waiting(Weak<()>);
+/// Cancellation of long work: a request that has no time left or whose client has disconnected is dropped, but its
+/// computation continues until it checks this token.
+pub(super) struct CancellationToken(Weak<()>);
 
 /// The sender of jobs to the thread of a language model.
 struct Writer {
@@ -40,8 +40,8 @@ struct Writer {
     key: Arc<StateKey>,
 }
 
-impl Waiting {
-    /// End the work if no request waits for it.
+impl CancellationToken {
+    /// Fail if no request waits for the work.
     ///
     /// # Errors
     /// If the request has been dropped. Nobody reads the error.
@@ -113,7 +113,7 @@ impl Engine {
     /// the request still waits.
     pub(super) async fn compute<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce(&Model, &Waiting) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&Model, &CancellationToken) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         self.compute_within(self.places(1)?, work).await
     }
@@ -122,20 +122,22 @@ impl Engine {
     pub(super) async fn compute_within<T: Send + 'static>(
         self: &Arc<Self>,
         places: Places,
-        work: impl FnOnce(&Model, &Waiting) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&Model, &CancellationToken) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let turn = Arc::clone(&self.work).acquire_owned().await;
-        let turn = turn.map_err(|_| Problem::failure("the server ends"))?;
+        let turn = turn.map_err(|_| Problem::failure("the server is shutting down; try again later"))?;
         let engine = Arc::clone(self);
         // Dropped together with the request.
         let request = Arc::new(());
-        let waiting = Waiting(Arc::downgrade(&request));
+        let cancellation = CancellationToken(Arc::downgrade(&request));
         let computed = tokio::task::spawn_blocking(move || {
             // Held until the end of the work, also if the client is gone.
             let _held = (places, turn);
-            engine.precision.scope(|| work(&engine.model, &waiting))
+            engine.precision.scope(|| work(&engine.model, &cancellation))
         });
-        computed.await.map_err(|_| Problem::failure("the server failed at this request"))?
+        computed
+            .await
+            .map_err(|_| Problem::failure("internal error; the server's standard error has the cause"))?
     }
 }
 
@@ -180,10 +182,10 @@ mod tests {
     #[test]
     fn work_is_told_that_its_request_was_dropped() {
         let request = Arc::new(());
-        let waiting = Waiting(Arc::downgrade(&request));
-        assert!(waiting.check().is_ok());
+        let cancellation = CancellationToken(Arc::downgrade(&request));
+        assert!(cancellation.check().is_ok());
         drop(request);
-        assert!(waiting.check().is_err());
+        assert!(cancellation.check().is_err());
     }
 
     #[test]

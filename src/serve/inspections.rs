@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, IndexOp, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::engine::{Engine, Waiting};
+use super::engine::{CancellationToken, Engine};
 use super::fields::Fields;
 use super::problem::Problem;
 use crate::inference::Model;
@@ -25,8 +25,8 @@ pub(super) async fn inspect(engine: Arc<Engine>, model: &str, mut fields: Fields
     let text = text.ok_or_else(|| Problem::field("input", "is missing; expected a text to read"))?;
     let unit = fields.whole("unit", 0, u64::from(u32::MAX))?;
     fields.end()?;
-    let compute = move |model: &Model, waiting: &Waiting| match unit {
-        None => all_units(model, &text, waiting),
+    let compute = move |model: &Model, cancellation: &CancellationToken| match unit {
+        None => all_units(model, &text, cancellation),
         Some(unit) => gates(model, &text, unit),
     };
     let mut object = engine.compute(compute).await?;
@@ -35,12 +35,12 @@ pub(super) async fn inspect(engine: Arc<Engine>, model: &str, mut fields: Fields
 }
 
 /// The tokens of a text, with the values of all units and the bits of each token.
-fn all_units(model: &Model, text: &str, waiting: &Waiting) -> Result<Value, Problem> {
+fn all_units(model: &Model, text: &str, cancellation: &CancellationToken) -> Result<Value, Problem> {
     let tokens = tokens(model, text)?;
     let hidden = states(model, &tokens)?;
     let mut all_bits = Vec::with_capacity(tokens.len());
     for (at, &token) in tokens.iter().enumerate() {
-        waiting.check()?;
+        cancellation.check()?;
         all_bits.push(bits(model, &hidden, at, token)?);
     }
     let tokenizer = model.tokenizer()?;

@@ -27,7 +27,7 @@ pub(super) struct Job {
     pub alternatives: usize,
     /// The channel of the pieces of the texts. It holds at most as many pieces as tokens were asked for. The job ends
     /// when the receiver is dropped.
-    pub pieces: UnboundedSender<Piece>,
+    pub pieces: UnboundedSender<TextDelta>,
     /// When the job ends at the latest.
     pub deadline: Instant,
     /// When the request came.
@@ -45,7 +45,7 @@ impl Job {
 
 /// An addition to a text of a job.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(super) struct TextDelta {
     /// The number of the text: those of the first prompt, then those of the second, ...
     pub text: usize,
     /// What can be shown.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::engine::{Engine, Waiting};
+use super::engine::{CancellationToken, Engine};
 use super::fields::Fields;
 use super::options::Limits;
 use super::problem::{Problem, field_of, in_fields};
@@ -64,7 +64,8 @@ pub(super) async fn predict(
 ) -> Result<Value, Problem> {
     let request = Request::read(fields)?;
     let most = limits.prompt;
-    let results = engine.compute(move |model, waiting| request.answer(model, most, waiting)).await?;
+    let results =
+        engine.compute(move |model, cancellation| request.answer(model, most, cancellation)).await?;
     Ok(json!({ "object": "list", "model": model, "data": results }))
 }
 
@@ -95,7 +96,12 @@ impl Request {
         self.format.as_deref().unwrap_or(FORMATS[0])
     }
 
-    fn answer(&self, model: &Model, most: usize, waiting: &Waiting) -> Result<Vec<Value>, Problem> {
+    fn answer(
+        &self,
+        model: &Model,
+        most: usize,
+        cancellation: &CancellationToken,
+    ) -> Result<Vec<Value>, Problem> {
         self.check(model)?;
         let translates = model.network.sequence_to_sequence().is_some();
         let tables = model.tokenizer.is_none() || self.format() == COLUMNS;
@@ -105,12 +111,12 @@ impl Request {
             return Err(Problem::field("input", problem));
         }
         if translates {
-            return self.translate(model, waiting);
+            return self.translate(model, cancellation);
         }
         let mut found = vec![];
         if tables {
             for input in &self.inputs {
-                waiting.check()?;
+                cancellation.check()?;
                 found.extend(self.answer_table(model, input)?);
             }
             return Ok(found);
@@ -118,7 +124,7 @@ impl Request {
         let data = self.inputs.chunks(BATCH).map(|texts| read_texts(model, texts));
         let data = data.collect::<Result<Vec<_>>>().map_err(|error| about_input(error, None))?;
         for data in data {
-            waiting.check()?;
+            cancellation.check()?;
             found.extend(objects(answer(model, &data)?));
         }
         Ok(found)
@@ -167,7 +173,7 @@ impl Request {
         Ok(())
     }
 
-    fn translate(&self, model: &Model, waiting: &Waiting) -> Result<Vec<Value>, Problem> {
+    fn translate(&self, model: &Model, cancellation: &CancellationToken) -> Result<Vec<Value>, Problem> {
         let search = self.search.unwrap_or_default();
         let translation = Translation::new(model, search)?;
         let is_blank = |input: &String| input.trim().is_empty();
@@ -180,14 +186,14 @@ impl Request {
         }
         let mut found = vec![];
         for inputs in self.inputs.chunks((MOST_ROWS / search.beams).max(1)) {
-            waiting.check()?;
+            cancellation.check()?;
             let (answers, _) = translation.answer(inputs)?; // none is cut
             found.extend(objects(answers));
         }
         if self.alignment {
             let texts = self.inputs.iter().zip(&mut found).filter(|(input, _)| !is_blank(input));
             for (input, object) in texts {
-                waiting.check()?;
+                cancellation.check()?;
                 let alignment = translation.align(input)?;
                 object["alignment"] = json!({
                     "source": alignment.source, "target": alignment.target, "weights": alignment.weights,

@@ -39,9 +39,9 @@ impl Problem {
         Self { param: Some("model".into()), code, ..Self::new(StatusCode::NOT_FOUND, message) }
     }
 
-    /// No place is free, nor one in the queue.
+    /// The queue is full.
     pub(super) fn busy() -> Self {
-        let message = "all places and the queue are taken; ask again in a second";
+        let message = "the server is busy and its queue is full; try again in a second";
         let code = Some("rate_limit_exceeded");
         Self { code, ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
     }

@@ -58,7 +58,7 @@ impl Server {
             let Shared { library, metrics, options, .. } = &*self.shared;
             let watch = Arc::clone(library).watch(Arc::clone(options), Arc::clone(metrics), self.stamps);
             let watch = tokio::spawn(watch);
-            let end = told_to_end().map_err(failed)?;
+            let end = shutdown_signal().map_err(failed)?;
             serve(listener, router(Arc::clone(&self.shared)), &options.limits, end).await;
             watch.abort();
             Ok(())
@@ -76,7 +76,7 @@ fn failed(error: std::io::Error) -> Error {
 
 /// Wait for Ctrl-C or SIGTERM. A second one ends the program at once.
 #[cfg(unix)]
-fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
+fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
@@ -91,7 +91,7 @@ fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
 
 /// Wait for Ctrl-C.
 #[cfg(not(unix))]
-fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
+fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::job::{Job, Piece, Places};
+use super::job::{Job, Places, TextDelta};
 use super::metrics::BundleMetrics;
 use super::report::report;
 use super::state_token::StateKey;
@@ -24,7 +24,7 @@ pub(super) struct TextBatch<'m> {
     session: Session<'m>,
     /// Jobs that wait for room, in the order of arrival.
     waiting: VecDeque<Job>,
-    writing: BTreeMap<TextId, Writing<'m>>,
+    writing: BTreeMap<TextId, BatchRow<'m>>,
     /// The most texts at a time.
     streams: usize,
     metrics: &'m BundleMetrics,
@@ -33,7 +33,7 @@ pub(super) struct TextBatch<'m> {
 }
 
 /// A text that is being written.
-struct Writing<'m> {
+struct BatchRow<'m> {
     /// Its number in the job.
     text: usize,
     /// The decoder of its tokens, for the texts of the alternatives to the next one.
@@ -46,7 +46,7 @@ struct Writing<'m> {
 /// A job that has begun.
 struct Begun {
     alternatives: usize,
-    pieces: UnboundedSender<Piece>,
+    pieces: UnboundedSender<TextDelta>,
     deadline: Instant,
     arrived: Instant,
     /// Held until the last text has ended.
@@ -103,7 +103,7 @@ impl<'m> TextBatch<'m> {
     fn drop_ended(&mut self) -> Result<()> {
         let now = Instant::now();
         self.waiting.retain(|job| !job.pieces.is_closed() && job.deadline > now);
-        let ended = |writing: &Writing| writing.job.pieces.is_closed() || writing.job.deadline <= now;
+        let ended = |writing: &BatchRow| writing.job.pieces.is_closed() || writing.job.deadline <= now;
         let ended: Vec<TextId> =
             self.writing.iter().filter(|(_, writing)| ended(writing)).map(|(id, _)| *id).collect();
         for id in ended {
@@ -142,7 +142,7 @@ impl<'m> TextBatch<'m> {
                 let text = number * count + sample;
                 let shown = shown.clone();
                 // A client that has disconnected is noticed at the next step.
-                let _ = begun.pieces.send(Piece {
+                let _ = begun.pieces.send(TextDelta {
                     text,
                     shown,
                     is_prompt: true,
@@ -152,7 +152,7 @@ impl<'m> TextBatch<'m> {
                     state: None,
                 });
                 let (decoder, job) = (decoder.clone(), Rc::clone(&begun));
-                self.writing.insert(id, Writing { text, decoder, begun: false, job });
+                self.writing.insert(id, BatchRow { text, decoder, begun: false, job });
             }
         }
         Ok(())
@@ -190,7 +190,7 @@ impl<'m> TextBatch<'m> {
             }
         }
         let (written, shown, finish) = (event.token.is_some(), event.shown, event.finish);
-        let _ = job.pieces.send(Piece { text, shown, is_prompt: false, written, token, finish, state });
+        let _ = job.pieces.send(TextDelta { text, shown, is_prompt: false, written, token, finish, state });
         Ok(())
     }
 }

@@ -32,8 +32,8 @@ use crate::{Error, Result};
 
 /// A task: the data that a model reads, its network, loss and metrics, and its answers.
 ///
-/// Each task is one file, and [`registry`](super::registry) lists them. The defaults of the methods suit a task on
-/// sequences of their own, unlike running text, whose targets are classes.
+/// Each task is one file, and [`registry`](super::registry) lists them. The default methods are those of a task on
+/// independent sequences (not running text) with classes as targets.
 pub trait Task: Send + Sync {
     /// The name on the command line and in `config.json`.
     fn name(&self) -> &'static str;

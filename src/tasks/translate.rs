@@ -27,7 +27,7 @@ use crate::data::dataset::Dataset;
 use crate::data::pairs::{TokenPair, TokenPairs};
 use crate::data::source::{Builtin, Source, Split};
 use crate::inference::evaluate::EvaluationResult;
-use crate::inference::search::{Found, SearchOptions};
+use crate::inference::search::{SearchOptions, SearchResult};
 use crate::tokenizer::Tokenizer;
 use crate::training::LossUnit;
 
@@ -183,7 +183,7 @@ pub fn translate(
     keeps_weights: bool,
 ) -> Result<Translations> {
     let mut pairs = TokenPairs::new(vocabularies.end()?);
-    let mut found = vec![Found::default(); texts.len()];
+    let mut found = vec![SearchResult::default(); texts.len()];
     let (mut rows, mut cut) = (vec![], 0);
     for (row, text) in texts.iter().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
         let source = vocabularies.encode_source(text)?;
@@ -206,13 +206,13 @@ pub fn translate(
 #[derive(Clone, Debug)]
 pub struct Translations {
     /// The translation of each text; without tokens for a text that is empty or blank.
-    pub found: Vec<Found>,
+    pub found: Vec<SearchResult>,
     /// The number of texts that were cut, because they have more than [`MOST_TOKENS`](super::MOST_TOKENS) tokens.
     pub cut: usize,
 }
 
 /// The answer to a source text.
-pub fn as_answer(vocabularies: &Vocabularies, found: &Found, source: &str) -> Answer {
+pub fn as_answer(vocabularies: &Vocabularies, found: &SearchResult, source: &str) -> Answer {
     let text = vocabularies.text(found, source);
     let json = json!({ "source": source, "text": text, "score": found.score });
     // A translation is one line; one of a table may have several.

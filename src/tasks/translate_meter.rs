@@ -10,7 +10,7 @@ use super::sums;
 use super::vocabularies::Vocabularies;
 use crate::data::batch::Batch;
 use crate::inference::carry::Carried;
-use crate::inference::search::{Found, Search, SearchOptions, Sources};
+use crate::inference::search::{Search, SearchOptions, SearchResult, Sources};
 use crate::training::loss::{self, LossSum};
 use crate::{Error, Result};
 
@@ -108,7 +108,7 @@ pub(super) fn translations(
     vocabularies: &Vocabularies,
     options: SearchOptions,
     keeps_weights: bool,
-) -> Result<Vec<Found>> {
+) -> Result<Vec<SearchResult>> {
     let Some(network) = network.sequence_to_sequence() else {
         return Err(Error::Message("the network of this model writes no translations".into()));
     };

@@ -5,14 +5,14 @@ use serde_json::Value;
 
 use super::names::Names;
 use super::text;
-use crate::inference::search::Found;
+use crate::inference::search::SearchResult;
 use crate::tokenizer::{End, Scheme, Tokenizer};
 use crate::{Error, Result};
 
 /// The most tokens of a text. Longer pairs are left out of training; longer sources are cut.
 pub const MOST_TOKENS: usize = 1000;
 
-/// The tokens that a translation may always have more than twice those of its source.
+/// A translation has at most `2 * source tokens + SLACK` tokens; see [`Vocabularies::limit`].
 const SLACK: usize = 10;
 
 /// The description of a translator's inputs and outputs besides its source tokenizer.
@@ -117,7 +117,7 @@ impl Vocabularies {
 
     /// The text of a translation. The text of an unknown token is the word of the source that it attends to most,
     /// unless one of the two sides has characters and the other has words.
-    pub fn text(&self, found: &Found, source: &str) -> String {
+    pub fn text(&self, found: &SearchResult, source: &str) -> String {
         let tokenizer = self.target();
         let unknown = tokenizer.unknown();
         let of_characters = |tokenizer: &Tokenizer| tokenizer.scheme() == Scheme::Char;
@@ -173,8 +173,8 @@ mod tests {
         Tokenizer::train(kind, [Ok(text.to_string())].into_iter(), None, false).unwrap()
     }
 
-    fn found(tokens: &[u32], attended: &[usize]) -> Found {
-        Found { tokens: tokens.to_vec(), attended: attended.to_vec(), ..Found::default() }
+    fn found(tokens: &[u32], attended: &[usize]) -> SearchResult {
+        SearchResult { tokens: tokens.to_vec(), attended: attended.to_vec(), ..SearchResult::default() }
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub fn values(batch: &Batch) -> Result<&Tensor> {
         Targets::Values(values) => Ok(values),
         Targets::Windows(targets) => Ok(&targets.values),
         Targets::Classes(_) | Targets::Weighted { .. } => {
-            Err(Error::Message("only numbers have a squared error, not classes".into()))
+            Err(Error::Message("a squared error needs numeric targets, but the targets are classes".into()))
         }
     }
 }
@@ -141,7 +141,9 @@ pub fn values(batch: &Batch) -> Result<&Tensor> {
 fn classes(hidden: &Tensor, batch: &Batch) -> Result<(Tensor, Tensor)> {
     let targets = match &batch.targets {
         Targets::Values(_) | Targets::Windows(_) => {
-            return Err(Error::Message("only classes have a probability each, not numbers".into()));
+            return Err(Error::Message(
+                "a cross-entropy needs classes as targets, but the targets are numbers".into(),
+            ));
         }
         Targets::Classes(classes) | Targets::Weighted { classes, .. } => classes,
     };

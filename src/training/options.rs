@@ -20,7 +20,7 @@ pub struct Options {
     pub epochs: Option<usize>,
     /// Stop after this many steps, if the epochs have not ended before.
     pub max_steps: Option<usize>,
-    /// Sequences side by side.
+    /// Sequences of a batch.
     pub batch_size: usize,
     /// Window of truncated BPTT, in time steps.
     pub bptt: usize,
@@ -35,10 +35,10 @@ pub struct Options {
     /// runs of programs that did not do this, which resume as they began.
     #[serde(default)]
     pub similar_sizes: bool,
-    /// Batches whose gradients make one step.
+    /// Batches per optimizer step, whose gradients are accumulated.
     #[serde(default = "one")]
     pub accumulate: usize,
-    /// Share of a class's probability that is spread over all classes.
+    /// Label smoothing: fraction of the target's probability that is spread over all classes.
     #[serde(default)]
     pub label_smoothing: f64,
     /// The optimizer.

@@ -1,6 +1,6 @@
 //! Reports on a run: a progress bar on a terminal or plain lines elsewhere, `metrics.jsonl`, and TensorBoard.
 //!
-//! Everything is written to standard error; standard output is for answers.
+//! Terminal output goes to standard error; standard output is for results.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -45,7 +45,7 @@ impl Reporter {
 
     /// Add a line to `metrics.jsonl` and to TensorBoard.
     fn record(&mut self, metric: Metric) {
-        // A full disk must not end a run that only failed to be watched.
+        // A failed write for TensorBoard must not end the run.
         if let Some(Err(error)) = self.events.as_mut().map(|events| events.report(&metric)) {
             self.print(&format!("no more events for TensorBoard: {error}"));
             self.events = None;

@@ -1,4 +1,4 @@
-//! Samples of text during training.
+//! Settings of the text samples that are drawn during training.
 
 use std::sync::Arc;
 

@@ -94,8 +94,11 @@ impl EventWriter {
         event.extend(varint(2, step as u64));
         event.extend(what);
         let written = self.file.write_all(&record(&event));
-        written
-            .map_err(|error| Error::file(&self.path, format!("cannot be written: {error}; free some space")))
+        written.map_err(|error| {
+            let advice =
+                "free disk space or make the folder writable, or choose another option `tensorboard`";
+            Error::file(&self.path, format!("cannot be written: {error}; {advice}"))
+        })
     }
 }
 

@@ -260,7 +260,7 @@ fn split_that_is_answered_is_said_unless_it_is_all() {
     animals(&folder, "d/test.csv", 6);
     let run = |line: &str| folder.rnn(line).output().unwrap();
     let said = |line: &str| String::from_utf8(run(line).stderr).unwrap();
-    let note = "the test split of d is answered (--split all answers all of it)";
+    let note = "the test split of d is predicted (--split all predicts every split)";
     assert!(said("predict m --data d").contains(note), "{}", said("predict m --data d"));
     assert_eq!(folder.done("predict m --data d").lines().count(), 6);
     for line in ["predict m --data d --split test", "predict m --data train.csv"] {

@@ -172,7 +172,7 @@ fn options_that_a_graph_shows_by_itself_are_refused() {
         (ImportOptions { names: vec![("E".into(), "encoder.weight".into())], ..plain() }, "names"),
     ] {
         let error = folder.convert(&path, "bundle", &options).unwrap_err().to_string();
-        assert_eq!(error, format!("{field}: an ONNX graph shows it by itself; leave it out"));
+        assert_eq!(error, format!("{field}: the ONNX graph defines it; leave it out"));
     }
 }
 

@@ -8,8 +8,8 @@
 //! | [`copy`] | tag | repeat symbols after a delay |
 //! | [`dates`] | translate | dates as people write them, to `YYYY-MM-DD` |
 //!
-//! Each is drawn from a [`Rng`](crate::rng::Rng), so the seed determines every byte. Each has the lowest possible loss
-//! ([`Floor`]), or the loss without memory, to compare a model's loss with.
+//! Each is drawn from a [`Rng`](crate::rng::Rng), so the seed determines every byte. `story` and `reber` also
+//! compute the lowest possible loss ([`Floor`]), to compare a model's loss with.
 
 pub mod adding;
 pub mod copy;

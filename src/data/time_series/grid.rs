@@ -6,6 +6,7 @@ use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, Timelike};
 use serde::{Deserialize, Serialize};
 
 use super::form::TimeFormat;
+use crate::listing::counted;
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -163,10 +164,10 @@ impl TimeGrid {
                     [(7 * DAY, "week"), (DAY, "day"), (HOUR, "hour"), (60_000, "minute"), (1000, "second")];
                 let unit = units.into_iter().find(|(unit, _)| step % unit == 0);
                 let (unit, name) = unit.unwrap_or((1, "millisecond"));
-                counted(step / unit, name)
+                counted((step / unit).unsigned_abs(), name)
             }
-            Interval::Months { count, .. } if count % 12 == 0 => counted(i64::from(count / 12), "year"),
-            Interval::Months { count, .. } => counted(i64::from(count), "month"),
+            Interval::Months { count, .. } if count % 12 == 0 => counted(u64::from(count / 12), "year"),
+            Interval::Months { count, .. } => counted(u64::from(count), "month"),
         }
     }
 
@@ -190,10 +191,6 @@ impl TimeGrid {
         let turn = |phase: &f64| (std::f64::consts::TAU * phase).sin_cos();
         phases.iter().map(turn).flat_map(|(sin, cos)| [sin as f32, cos as f32]).collect()
     }
-}
-
-fn counted(number: i64, unit: &str) -> String {
-    if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
 }
 
 /// The step in months of dates that are all on the same day of their month and time of day, or on the last day; `None`

@@ -10,6 +10,7 @@ use super::layer::{Activation, Cell, Layer, Recurrent};
 use super::plan::Plan;
 use super::store::Array;
 use super::weights::{Arrays, Weights};
+use crate::formats::compare::are_same;
 use crate::formats::ends::{TWO_CLASSES, with_first_class};
 use crate::parameters::NamedTensors;
 
@@ -168,7 +169,7 @@ impl Reader<'_> {
             let classes = with_first_class(&weight).and_then(|weight| Ok([weight, with_first_class(&bias)?]));
             [weight, bias] = classes.map_err(|error| error.to_string())?;
         }
-        let tied = embedding.is_some_and(|embedding| are_same(embedding, &weight));
+        let tied = embedding.is_some_and(|embedding| are_same(embedding, &weight).unwrap_or(false));
         if let Some((layer, projection)) = plan.projection {
             if !tied {
                 return Err(format!(
@@ -226,9 +227,4 @@ fn check(layer: &Layer, name: &str, array: &Array, expected: &[usize]) -> Result
             layer.title()
         )),
     }
-}
-
-fn are_same(one: &Tensor, other: &Tensor) -> bool {
-    let different = || one.ne(other)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>();
-    one.dims() == other.dims() && different().is_ok_and(|count| count == 0.)
 }

@@ -12,15 +12,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use zip::{CompressionMethod, ZipArchive};
+use zip::ZipArchive;
 
 use super::store::{HDF5, Store};
 use crate::contain::contain;
+use crate::formats::stored_zip::{self, ZIP};
 use crate::tasks::Task;
 use crate::{Error, Result, regular_file};
-
-/// The first bytes of a zip archive.
-const ZIP: &[u8] = b"PK\x03\x04";
 
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const METADATA: &str = "metadata.json";
@@ -149,31 +147,18 @@ fn ours(metadata: &str) -> Result<Option<Ours>, String> {
     }
 }
 
-/// Return the directory of a zip archive.
+/// Return the directory of an archive.
 fn archive(file: File) -> Result<ZipArchive<File>, String> {
-    contain(|| ZipArchive::new(file))?.map_err(|error| {
-        format!("is cut short or not a zip archive, as Keras writes: {error}; copy it again")
-    })
+    stored_zip::archive(file, "Keras")
 }
 
-/// Read a record of at most `limit` bytes, which must not be compressed: a small file could otherwise hold any number
-/// of bytes.
+/// Read a record of at most `limit` bytes.
 fn record(archive: &mut ZipArchive<File>, name: &str, limit: u64) -> Result<Vec<u8>, String> {
-    let index =
-        archive.index_for_name(name).ok_or_else(|| format!("has no record {name}; copy the file again"))?;
-    let damaged = |error: String| format!("has a damaged record {name}: {error}; copy the file again");
-    let method = contain(|| archive.by_index_raw(index).map(|record| record.compression()));
-    if method.map_err(damaged)?.map_err(|error| damaged(error.to_string()))? != CompressionMethod::Stored {
-        return Err(format!(
-            "has a compressed record {name}; expected an archive as Keras writes it: save the model again"
-        ));
-    }
     let mut bytes = vec![];
-    let read = contain(|| {
-        let record = archive.by_index(index)?;
-        record.take(limit + 1).read_to_end(&mut bytes).map_err(zip::result::ZipError::from)
-    });
-    read.map_err(damaged)?.map_err(|error| damaged(error.to_string()))?;
+    let mut record = stored_zip::record(archive, name, "Keras")?.take(limit + 1);
+    contain(|| record.read_to_end(&mut bytes))
+        .and_then(|read| read.map_err(|error| error.to_string()))
+        .map_err(|error| format!("has a damaged record {name}: {error}; copy the file again"))?;
     match bytes.len() as u64 {
         found if found > limit => Err(format!("has a record {name} of more than {limit} bytes")),
         _ => Ok(bytes),

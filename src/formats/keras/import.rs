@@ -26,7 +26,7 @@ use crate::{Error, Result};
 /// If the file is damaged, a layer has no counterpart in this program, or an option is missing.
 pub(super) fn import(path: &Path, options: &ImportOptions) -> Result<Imported> {
     if !options.names.is_empty() {
-        let problem = "the layers of a Keras model tell which parameter is which; leave the option out";
+        let problem = "a Keras file names the parameters of each layer; leave the option out";
         return Err(Error::invalid("names", problem));
     }
     let failed = |problem: String| Error::file(path, problem);
@@ -54,7 +54,10 @@ pub(super) fn import(path: &Path, options: &ImportOptions) -> Result<Imported> {
     let plan = Plan::of(&architecture.layers).map_err(failed)?;
     let is_relu = matches!(plan.stack[0].1.cell, Cell::Simple(Nonlinearity::Relu));
     if options.nonlinearity == Nonlinearity::Relu && !is_relu {
-        return Err(Error::invalid("nonlinearity", "the layers tell their activation; leave the option out"));
+        return Err(Error::invalid(
+            "nonlinearity",
+            "no recurrent layer of the file uses relu; leave the option out",
+        ));
     }
     let Assembled { mut parameters, input, outputs, tied, notes: further } =
         assemble(&plan, &weights, &architecture.groups).map_err(failed)?;
@@ -179,7 +182,10 @@ impl Facts {
             && options.readout != Readout::Last
             && options.readout != readout
         {
-            return Err(Error::invalid("readout", "the layers tell what is read; leave the option out"));
+            return Err(Error::invalid(
+                "readout",
+                "the layers of the file define another readout; leave the option out",
+            ));
         }
         check_effect(options, task)?;
         Ok(task)

@@ -152,8 +152,8 @@ impl Options<'_> {
             },
             _ => {
                 return Err(self.problem(
-                    "which no part of a network is here; layers that are read are Embedding, SimpleRNN, LSTM, GRU, \
-                     Bidirectional, Dense and TimeDistributed",
+                    "which is not supported; expected TextVectorization, Embedding, SimpleRNN, LSTM, GRU, Bidirectional, \
+                     Dense, TimeDistributed, GlobalMaxPooling1D, GlobalAveragePooling1D, Softmax or Activation",
                 ));
             }
         })
@@ -239,7 +239,7 @@ impl Options<'_> {
             "linear" => Activation::Linear,
             "softmax" => Activation::Softmax,
             "sigmoid" => Activation::Sigmoid,
-            other => return Err(self.refused("activation", other, "softmax or linear")),
+            other => return Err(self.refused("activation", other, "linear, softmax or sigmoid")),
         };
         if activation == Activation::Softmax && self.size("units")? == 1 {
             return Err(self.refused(

@@ -1,8 +1,8 @@
 //! The layers of a model whose file has arrays alone.
 //!
-//! Names of groups tell classes and their order, shapes tell sizes, kinds of cells, biases and directions. Not told are
-//! a nonlinearity, which the user gives, whether the last recurrent layer returns all outputs, which the task decides,
-//! and how directions are merged unless they are concatenated.
+//! The names of groups give the classes and order of layers; the shapes of arrays give sizes, cell kinds, biases and
+//! directions. The file does not store the nonlinearity (set by the user), `return_sequences` of the last recurrent
+//! layer (set by the task), and merge modes other than concatenation.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, Tensor};
 use prost::bytes::Bytes;
 use rnn_zoo_models::{ModelConfig, RecurrentConfig};
 
@@ -14,6 +14,7 @@ use super::stack::{ours, suffixes};
 use super::tensor::{Elements, Folder};
 use crate::bundle::Config;
 use crate::error::json_problem;
+use crate::formats::compare::is_finite;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 
@@ -141,10 +142,4 @@ fn unpack(tensors: &mut NamedTensors, name: &str, config: &RecurrentConfig) -> R
         }
     }
     Ok(())
-}
-
-/// Whether all elements are finite.
-fn is_finite(tensor: &Tensor) -> candle_core::Result<bool> {
-    let elements = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    Ok(elements.into_iter().all(f32::is_finite))
 }

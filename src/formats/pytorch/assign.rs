@@ -4,9 +4,10 @@
 //! end with `weight_ih_l0` and so on. The embedding and the output layer are matrices whose shapes fit the stack; where
 //! several fit, their names decide.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 use super::sizes::Sizes;
+use crate::formats::compare::are_same;
 use crate::listing::{listed, nearest};
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
@@ -283,16 +284,4 @@ fn move_to(from: &mut NamedTensors, to: &mut NamedTensors, theirs: &str, ours: &
     if let Some(tensor) = from.remove(theirs) {
         to.insert(ours.to_string(), tensor);
     }
-}
-
-/// Whether two tensors are one, or have the same bits.
-fn are_same(one: &Tensor, other: &Tensor) -> Result<bool> {
-    if one.id() == other.id() {
-        return Ok(true);
-    }
-    if one.dims() != other.dims() || one.dtype() != other.dtype() {
-        return Ok(false);
-    }
-    let different = one.ne(other)?.to_dtype(DType::F32)?.sum_all()?;
-    Ok(different.to_scalar::<f32>()? == 0.)
 }

@@ -10,14 +10,11 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use zip::{CompressionMethod, ZipArchive};
+use zip::ZipArchive;
 
 use super::object::{Object, Pickle, Storage};
 use super::unpickle::unpickle;
-use crate::contain::contain;
-
-/// The first bytes of a zip archive.
-pub(super) const ZIP: &[u8] = b"PK\x03\x04";
+use crate::formats::stored_zip::{self, ZIP};
 
 /// The first bytes of a legacy file: a pickle of protocol 2 with the magic number, of ten bytes.
 pub(super) const LEGACY: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
@@ -38,11 +35,11 @@ enum Storages {
     /// The archive, and what comes before `data/KEY`.
     Zip(ZipArchive<File>, String),
     /// The place of each storage's bytes in the file.
-    Legacy(BufReader<File>, HashMap<String, Place>),
+    Legacy(BufReader<File>, HashMap<String, ByteRange>),
 }
 
 #[derive(Clone, Copy)]
-struct Place {
+struct ByteRange {
     offset: u64,
     count: usize,
 }
@@ -146,12 +143,9 @@ impl Pickle {
     }
 }
 
-/// Return the directory of a zip archive.
+/// Return the directory of an archive.
 fn archive(file: File) -> Result<ZipArchive<File>, String> {
-    let opened = contain(|| ZipArchive::new(file));
-    opened?.map_err(|error| {
-        format!("is cut short or not a zip archive, as torch.save writes: {error}; copy it again")
-    })
+    stored_zip::archive(file, "torch.save")
 }
 
 /// Return the name of the record with the pickle: the one in the folder that all records are in.
@@ -162,21 +156,9 @@ fn pickle_name(archive: &ZipArchive<File>) -> Option<String> {
     archive.file_names().filter_map(Result::ok).find(|name| named(name)).map(std::borrow::Cow::into_owned)
 }
 
-/// Open a record, which must not be compressed: a small file could otherwise hold any number of bytes.
+/// Open a record.
 fn record<'a>(archive: &'a mut ZipArchive<File>, name: &str) -> Result<impl Read + use<'a>, String> {
-    let index =
-        archive.index_for_name(name).ok_or_else(|| format!("has no record {name}; copy the file again"))?;
-    let damaged = |error: String| format!("has a damaged record {name}: {error}; copy the file again");
-    let method = contain(|| archive.by_index_raw(index).map(|record| record.compression()));
-    match method.map_err(damaged)?.map_err(|error| damaged(error.to_string()))? {
-        CompressionMethod::Stored => {}
-        _ => {
-            return Err(format!(
-                "has a compressed record {name}; expected an archive as torch.save writes it"
-            ));
-        }
-    }
-    contain(|| archive.by_index(index)).map_err(damaged)?.map_err(|error| damaged(error.to_string()))
+    stored_zip::record(archive, name, "torch.save")
 }
 
 /// Return the size of each storage's elements, by key.
@@ -193,7 +175,7 @@ fn places(
     reader: &mut BufReader<File>,
     keys: &Pickle,
     sizes: &HashMap<&str, Option<usize>>,
-) -> Result<HashMap<String, Place>, String> {
+) -> Result<HashMap<String, ByteRange>, String> {
     let Object::List(list) = &keys.objects[keys.root] else {
         return Err("has no list of its storages".to_string());
     };
@@ -214,7 +196,7 @@ fn places(
         let bytes = bytes
             .ok_or_else(|| format!("has {count} elements in storage {key}, more than any file holds"))?;
         reader.seek_relative(bytes).map_err(|error| unreadable(&error))?;
-        let place = Place { offset, count: usize::try_from(count).unwrap_or(usize::MAX) };
+        let place = ByteRange { offset, count: usize::try_from(count).unwrap_or(usize::MAX) };
         if places.insert(key.to_string(), place).is_some() {
             return Err(format!("has two storages of the name {key}"));
         }

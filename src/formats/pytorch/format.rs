@@ -4,10 +4,11 @@ use std::io::Read;
 use std::path::Path;
 
 use super::export::export;
-use super::file::{LEGACY, ZIP, is_torch_archive};
+use super::file::{LEGACY, is_torch_archive};
 use super::import::import;
 use crate::bundle::Config;
 use crate::formats::format::{Format, HEAD, ImportOptions, Imported, NewFile};
+use crate::formats::stored_zip::ZIP;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result, regular_file};
 

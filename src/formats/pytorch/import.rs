@@ -8,7 +8,7 @@ use rnn_zoo_models::{Nonlinearity, RecurrentConfig};
 use super::assign::{Assigned, assign};
 use super::own;
 use super::sizes::Sizes;
-use super::tensors::{Found, read};
+use super::tensors::{FileTensors, read};
 use crate::formats::ends::{Ends, TWO_CLASSES, TextNetwork, check_effect, task, with_first_class};
 use crate::formats::format::{ImportOptions, Imported};
 use crate::parameters::NamedTensors;
@@ -24,7 +24,7 @@ const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 /// If the file is damaged, its tensors are not those of an embedding, a recurrent stack and an output layer, or an
 /// option is missing.
 pub(super) fn import(path: &Path, head: &[u8], options: &ImportOptions) -> Result<Imported> {
-    let Found { tensors, others, config, layers } = read(path, head)?;
+    let FileTensors { tensors, others, config, layers } = read(path, head)?;
     if let Some(config) = config {
         return own::import(path, &config, tensors, options);
     }
@@ -76,7 +76,7 @@ fn recurrent(
 ) -> Result<RecurrentConfig> {
     match (sizes.is_simple(), options.nonlinearity) {
         (true, Nonlinearity::Relu) if told == Some(Nonlinearity::Tanh) => {
-            return Err(Error::invalid("nonlinearity", "the module tells it, and it is tanh; leave it out"));
+            return Err(Error::invalid("nonlinearity", "the module in the file uses tanh; leave it out"));
         }
         (true, Nonlinearity::Tanh) if told.is_some() => {}
         (false, Nonlinearity::Relu) => {

@@ -49,7 +49,7 @@ fn check_options(config: &Config, options: &ImportOptions) -> Result<()> {
         RecurrentConfig::SimpleRnn(config) => config.cell.nonlinearity == Nonlinearity::Relu,
         _ => false,
     };
-    let problem = "the file, an export of this program, tells it; leave it out";
+    let problem = "the file, an export of this program, stores it; leave it out";
     let refused = [
         (!options.names.is_empty(), Error::invalid("names", problem)),
         (options.task.is_some_and(|task| task.name() != config.task.name()), Error::invalid("task", problem)),

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
-use super::file::{LEGACY, TorchFile, ZIP};
+use super::file::{LEGACY, TorchFile};
 use super::layers::Layers;
 use super::object::{Element, Storage, View};
 use super::state;
 use crate::bundle::read_tensors_and_metadata;
+use crate::formats::stored_zip::ZIP;
 use crate::parameters::NamedTensors;
 use crate::{Error, Result, regular_file};
 
@@ -17,7 +18,7 @@ use crate::{Error, Result, regular_file};
 pub(super) const CONFIG: &str = "rnn_zoo.config";
 
 /// The tensors of a file.
-pub(super) struct Found {
+pub(super) struct FileTensors {
     /// Those of floats, by name. Names that share a tensor have the same one.
     pub(super) tensors: NamedTensors,
     /// The names of the others, which can be no parameters, with the type of their elements.
@@ -32,7 +33,7 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// If it is damaged, or a tensor does not fit its storage.
-pub(super) fn read(path: &Path, head: &[u8]) -> Result<Found> {
+pub(super) fn read(path: &Path, head: &[u8]) -> Result<FileTensors> {
     if head.starts_with(ZIP) || head.starts_with(LEGACY) {
         let (file, size) = regular_file::open(path)?;
         let found = TorchFile::open(file).and_then(|mut file| pickled(&mut file, size));
@@ -42,7 +43,7 @@ pub(super) fn read(path: &Path, head: &[u8]) -> Result<Found> {
     let (floats, others): (Vec<_>, Vec<_>) =
         tensors.into_iter().partition(|(_, tensor)| tensor.dtype().is_float());
     let kind = |(name, tensor): (String, Tensor)| (name, tensor.dtype().as_str().to_string());
-    Ok(Found {
+    Ok(FileTensors {
         tensors: floats.into_iter().collect(),
         others: others.into_iter().map(kind).collect(),
         config: metadata.remove(CONFIG),
@@ -51,7 +52,7 @@ pub(super) fn read(path: &Path, head: &[u8]) -> Result<Found> {
 }
 
 /// Read the tensors of a pickle from a file of `size` bytes.
-fn pickled(file: &mut TorchFile, size: u64) -> Result<Found, String> {
+fn pickled(file: &mut TorchFile, size: u64) -> Result<FileTensors, String> {
     let mut names: BTreeMap<&View, Vec<&str>> = BTreeMap::new();
     let mut others = BTreeMap::new();
     let (views, layers) = state::tensors(&file.pickle)?;
@@ -74,7 +75,7 @@ fn pickled(file: &mut TorchFile, size: u64) -> Result<Found, String> {
         tensors.extend(names.iter().map(|name| ((*name).to_string(), tensor.clone())));
         last = Some((&view.storage, bytes));
     }
-    Ok(Found { tensors, others, config: None, layers })
+    Ok(FileTensors { tensors, others, config: None, layers })
 }
 
 /// Check that every view fits its storage, that all views together have no more elements than their storages, and that

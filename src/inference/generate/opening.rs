@@ -1,4 +1,4 @@
-//! The openings of texts: a saved text or none, then a prompt.
+//! The start of generation: a saved state or none, then a prompt.
 
 use super::saved::SavedText;
 use super::text::{Text, text_rng};

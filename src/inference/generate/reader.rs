@@ -1,4 +1,4 @@
-//! The model as a reader of several texts side by side, one token of each at a time.
+//! Batched decoding: a step reads one token of each text and returns scores of the next ones.
 
 use candle_core::{DType, Device, Tensor};
 use rnn_zoo_models::{Network, State, TokenStream};

@@ -1,4 +1,4 @@
-//! Samples of text during training.
+//! One text sample of a network in memory, without stop strings or a saved state.
 
 use candle_core::Device;
 use rnn_zoo_models::Network;

@@ -19,7 +19,7 @@ use crate::inference::evaluate::WINDOW;
 use crate::logits::log_probability;
 use crate::rng::Rng;
 
-/// Texts that a network writes side by side.
+/// Texts that are generated in one batch.
 ///
 /// ```no_run
 /// use candle_core::Device;

@@ -42,7 +42,7 @@ fn sources() -> (Tensor, Vec<usize>) {
     (tokens, vec![4, 2, 3])
 }
 
-fn found(network: &dyn Network, search: &Search, limit: usize) -> Vec<Found> {
+fn found(network: &dyn Network, search: &Search, limit: usize) -> Vec<SearchResult> {
     let (tokens, lengths) = sources();
     let limits = vec![limit; lengths.len()];
     let sources = Sources { tokens: &tokens, lengths: Some(&lengths), words: &[3, 1, 2], limits: &limits };

@@ -6,7 +6,7 @@ use prost::bytes::Bytes;
 use rnn_zoo_models::{Nonlinearity, Readout};
 
 use super::interpret::Interpreter;
-use super::network::{Found, network as network_of, scores};
+use super::network::{ImportedNetwork, network as network_of, scores};
 use super::recurrent::RecurrentLayer;
 use super::value::Scores;
 use crate::formats::ends::{Ends, TextNetwork, check_effect, task};
@@ -27,7 +27,7 @@ pub(in super::super) fn import(path: &Path, model: &Model, options: &ImportOptio
     let graph = model.graph.as_ref().ok_or_else(|| file("has no graph; export it again".to_string()))?;
     let mut interpreter = Interpreter::run(path, model, graph).map_err(file)?;
     let scores = results(&mut interpreter, graph).map_err(file)?;
-    let Found { rnn, readout, vocabulary: rows, outputs, tied, mut parameters, notes } =
+    let ImportedNetwork { rnn, readout, vocabulary: rows, outputs, tied, mut parameters, notes } =
         network_of(&interpreter, &scores)?;
     let bidirectional = rnn.stack().bidirectional.is_some();
     let ends = Ends { vocabulary: rows, outputs, tied, crf: false };
@@ -66,7 +66,7 @@ fn results<'g>(interpreter: &mut Interpreter<'g>, graph: &'g Graph) -> Result<st
 
 /// Refuse options for what a graph shows by itself.
 fn check_options(options: &ImportOptions) -> Result<()> {
-    let problem = "an ONNX graph shows it by itself; leave it out";
+    let problem = "the ONNX graph defines it; leave it out";
     let refused = [
         (!options.names.is_empty(), Error::invalid("names", problem)),
         (options.nonlinearity != Nonlinearity::Tanh, Error::invalid("nonlinearity", problem)),

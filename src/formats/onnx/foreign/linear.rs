@@ -48,7 +48,10 @@ fn linear(flow: &Flow, layer: Linear) -> Result<Value, String> {
         Content::Scores(scores) if !scores.sigmoid => {
             let linears = [&scores.linears[..], &[layer]].concat();
             if linears.len() > 2 {
-                return Err("is a third linear layer; networks with one are converted".to_string());
+                return Err(
+                    "is a third linear layer; expected at most two, a projection and the output layer"
+                        .to_string(),
+                );
             }
             Scores { linears, ..(**scores).clone() }
         }

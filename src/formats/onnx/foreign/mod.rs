@@ -1,4 +1,4 @@
-//! Graphs of other programs, read by following what flows through them.
+//! Import of the graphs of other programs, by symbolic evaluation of their operators.
 //!
 //! | file | content |
 //! |---|---|

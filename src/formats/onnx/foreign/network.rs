@@ -8,12 +8,13 @@ use rnn_zoo_models::{Merge, Nonlinearity, Readout, RecurrentConfig};
 use super::interpret::{Interpreter, Layer, Source};
 use super::recurrent::Direction;
 use super::value::{Content, Joined, Kind, Linear, Part, Scores, Value};
+use crate::formats::compare::are_same;
 use crate::formats::ends::{TWO_CLASSES, with_first_class};
 use crate::parameters::NamedTensors;
 use crate::{Error, Result};
 
 /// A network whose layers are known.
-pub(super) struct Found {
+pub(super) struct ImportedNetwork {
     pub(super) rnn: RecurrentConfig,
     /// The vectors that the output layer reads; `None` for every step.
     pub(super) readout: Option<Readout>,
@@ -80,7 +81,7 @@ fn problem_of(problem: &str) -> String {
 ///
 /// # Errors
 /// If the layers below are no stack that this program has.
-pub(super) fn network(interpreter: &Interpreter<'_>, scores: &Scores) -> Result<Found> {
+pub(super) fn network(interpreter: &Interpreter<'_>, scores: &Scores) -> Result<ImportedNetwork> {
     let Scores { hidden, linears, sigmoid } = scores;
     let message = |problem: &str| Error::Message(problem.to_string());
     let readout = match hidden.kind {
@@ -128,7 +129,7 @@ pub(super) fn network(interpreter: &Interpreter<'_>, scores: &Scores) -> Result<
     parameters.insert("decoder.bias".to_string(), bias.contiguous()?);
     let vocabulary = embedding.dim(0)?;
     parameters.insert("encoder.weight".to_string(), embedding.contiguous()?);
-    Ok(Found { rnn, readout, vocabulary, outputs, tied, parameters, notes })
+    Ok(ImportedNetwork { rnn, readout, vocabulary, outputs, tied, parameters, notes })
 }
 
 /// Return whether the output layer is the embedding, after a projection if there is one, and the layer itself.
@@ -260,13 +261,4 @@ fn of_direction(layer: &Layer, part: Part, suffix: &str, bias: bool) -> Result<N
         found.insert(format!("rnn.{kind}_{suffix}"), tensor);
     }
     Ok(found)
-}
-
-/// Whether two tensors have the same elements.
-fn are_same(one: &Tensor, other: &Tensor) -> Result<bool> {
-    if one.dims() != other.dims() || one.dtype() != other.dtype() {
-        return Ok(false);
-    }
-    let different = one.ne(other)?.to_dtype(DType::F32)?.sum_all()?;
-    Ok(different.to_scalar::<f32>()? == 0.)
 }

@@ -81,7 +81,10 @@ fn dropout(call: &Call<'_>) -> Outcome {
     match call.optional(2) {
         None => call.input(0).cloned(),
         Some(Value::Quantised(trains)) if is_zero(trains) => call.input(0).cloned(),
-        Some(_) => Err("acts, as in training; export the network in evaluation".to_string()),
+        Some(_) => {
+            Err("is in training mode; set the module to evaluation (model.eval()) and export it again"
+                .to_string())
+        }
     }
 }
 

@@ -119,16 +119,22 @@ pub(super) fn slice(call: &Call<'_>) -> Outcome {
     let (starts, ends) = (starts?.ok_or("has no starts")?, ends?.ok_or("has no ends")?);
     let steps = call.sizes(4)?.map_or(vec![], <[Size]>::to_vec);
     if steps.iter().any(|step| step.number() != Some(1)) {
-        return Err("takes every other step, or steps from the end".to_string());
+        return Err("has a step other than 1; expected 1".to_string());
     }
     if starts.is_empty() || starts.len() != ends.len() {
-        return Err("has other numbers of starts and ends".to_string());
+        return Err(format!(
+            "has {} starts and {} ends; expected equal numbers, at least 1",
+            starts.len(),
+            ends.len()
+        ));
     }
     let ranges = |rank: usize| {
         let places = call.axes("axes", 3, rank)?.unwrap_or((0..starts.len().min(rank)).collect());
         match places.len() == starts.len() {
             true => Ok::<_, String>(places),
-            false => Err("has other numbers of starts and axes".to_string()),
+            false => {
+                Err(format!("has {} starts and {} axes; expected equal numbers", starts.len(), places.len()))
+            }
         }
     };
     let range = |at: usize| Range { start: starts[at].clone(), end: Some(ends[at].clone()) };

@@ -18,13 +18,13 @@ pub(super) enum Value {
     Integers(Vec<Size>, usize),
     /// Zeros of any shape, with the last size if it is known.
     Zeros(Option<i64>),
-    /// A tensor that flows through the network.
+    /// A tensor that depends on the inputs of the graph.
     Flow(Flow),
     /// A value of an operator that is not understood, with the problem.
     Unknown(Rc<str>),
 }
 
-/// A tensor that flows through the network.
+/// A tensor that depends on the inputs of the graph.
 #[derive(Clone)]
 pub(super) struct Flow {
     pub(super) content: Content,

@@ -13,10 +13,10 @@ use crate::listing::listed;
 
 /// Shapes by parameter name, in name order: what a file of parameters is checked against.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Outline(BTreeMap<String, Shape>);
+pub(crate) struct ParameterShapes(BTreeMap<String, Shape>);
 
-impl Outline {
-    /// Return the outline of the network of a configuration.
+impl ParameterShapes {
+    /// Return the shapes of the network of a configuration.
     ///
     /// # Errors
     /// If the configuration describes no network.
@@ -33,7 +33,7 @@ impl Outline {
         self.0.values().map(|shape| shape.elem_count() as u64).fold(0, u64::saturating_add)
     }
 
-    /// Compare the tensors of a file, shape and dtype by name, with the outline. The error is one sentence
+    /// Compare the tensors of a file, shape and dtype by name, with the shapes. The error is one sentence
     /// about the file.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Outline {
     }
 }
 
-impl FromIterator<(String, Shape)> for Outline {
+impl FromIterator<(String, Shape)> for ParameterShapes {
     fn from_iter<I: IntoIterator<Item = (String, Shape)>>(shapes: I) -> Self {
         Self(shapes.into_iter().collect())
     }
@@ -116,7 +116,7 @@ mod tests {
             config.build(builder).unwrap();
             let parameters = Parameters::from(&map);
             let built = parameters.iter().map(|(name, var)| (name.to_string(), var.shape().clone()));
-            assert_eq!(Outline::of(&config).unwrap().0, built.collect());
+            assert_eq!(ParameterShapes::of(&config).unwrap().0, built.collect());
         }
     }
 
@@ -124,7 +124,7 @@ mod tests {
     fn outline_of_a_network_larger_than_memory_is_computed() {
         let rnn = RecurrentConfig::Lstm(LstmConfig::new(1 << 12, 1 << 12));
         let config = ModelConfig::Rnnlm(RnnlmConfig::new(1 << 24, rnn));
-        let outline = Outline::of(&config).unwrap();
-        assert_eq!(outline.0["encoder.weight"].dims(), [1 << 24, 1 << 12]);
+        let shapes = ParameterShapes::of(&config).unwrap();
+        assert_eq!(shapes.0["encoder.weight"].dims(), [1 << 24, 1 << 12]);
     }
 }
