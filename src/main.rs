@@ -63,8 +63,10 @@ fn report(outcome: anyhow::Result<Outcome>) -> u8 {
 fn end_out_of_memory(bytes: usize) -> ! {
     let _ = writeln!(
         std::io::stderr(),
-        "rnn: out of memory: {bytes} bytes cannot be allocated; use a smaller network, smaller batches or shorter windows"
+        "rnn: {}out of memory: {bytes} bytes cannot be allocated; use a smaller network, smaller batches or shorter windows",
+        processes::place()
     );
+    processes::leave(1);
     std::process::exit(1)
 }
 

@@ -46,31 +46,35 @@ impl Estimate {
         floats.saturating_mul(FLOAT)
     }
 
-    /// Return an error if the estimate exceeds the memory of this machine.
+    /// Return an error if the estimate exceeds the share of this machine's memory that each of `processes` has.
     ///
     /// # Errors
-    /// If the estimate exceeds the memory of the machine, so far as that is known; the error is an
-    /// [`Error::Invalid`] about the size that takes most.
-    pub fn check(&self) -> Result<()> {
-        self.check_against(total())
+    /// If the estimate exceeds that memory, so far as it is known; the error is an [`Error::Invalid`] about the size
+    /// that takes most.
+    pub fn check(&self, processes: usize) -> Result<()> {
+        self.check_against(total(), processes)
     }
 
     /// Return a sentence about the memory that this machine lacks; `None` if it has enough or does not say.
     pub fn excess(&self) -> Option<String> {
-        self.excess_over(total())
+        self.excess_over(total(), 1)
     }
 
-    fn excess_over(&self, total: Option<u64>) -> Option<String> {
-        let total = total.filter(|total| self.bytes() > *total)?;
+    fn excess_over(&self, total: Option<u64>, processes: usize) -> Option<String> {
+        let total = total? / processes.max(1) as u64;
+        if self.bytes() <= total {
+            return None;
+        }
         let [needed, present] = [self.bytes(), total].map(in_units);
         let parameters = self.parameters;
+        let each = if processes > 1 { format!(" for each of {processes} processes") } else { String::new() };
         Some(format!(
-            "training a network of {parameters} parameters takes at least {needed}, and this machine has {present}"
+            "training a network of {parameters} parameters takes at least {needed}, and this machine has {present}{each}"
         ))
     }
 
-    fn check_against(&self, total: Option<u64>) -> Result<()> {
-        let Some(excess) = self.excess_over(total) else { return Ok(()) };
+    fn check_against(&self, total: Option<u64>, processes: usize) -> Result<()> {
+        let Some(excess) = self.excess_over(total, processes) else { return Ok(()) };
         if self.activations > self.parameters.saturating_mul(self.arrays) {
             let advice = "choose a smaller batch, or a smaller option `bptt`";
             return Err(Error::invalid("batch_size", format!("{excess}; {advice}")));
@@ -131,9 +135,11 @@ mod tests {
 
     #[test]
     fn networks_and_batches_beyond_the_memory_are_refused_by_their_largest_part() {
-        let check = |estimate: Estimate, total| estimate.check_against(total).unwrap_err().to_string();
+        let check = |estimate: Estimate, total| estimate.check_against(total, 1).unwrap_err().to_string();
         let network = estimate(1000, 1);
-        assert!(network.check_against(None).is_ok() && network.check_against(Some(network.bytes())).is_ok());
+        assert!(
+            network.check_against(None, 1).is_ok() && network.check_against(Some(network.bytes()), 1).is_ok()
+        );
         let error = check(network, Some(1 << 24));
         assert!(error.starts_with("hidden: training a network of 25"), "{error}");
         assert!(error.contains("takes at least 50.5 MB, and this machine has 16.8 MB"), "{error}");

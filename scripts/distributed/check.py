@@ -6,6 +6,7 @@ Usage: check.py RNN [CHECK...]; scripts/distributed/check builds the program and
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,7 +208,8 @@ def kills(folder):
     expected = files(folder / "whole")
     while killed < KILLS:
         runs += 1
-        line, bundle = f"{NOISY} --max-steps {length} --out killed --force", folder / "killed"
+        line, bundle = f"{NOISY} --max-steps {length} --out killed", folder / "killed"
+        shutil.rmtree(bundle, ignore_errors=True)
         while True:
             started = spawn(folder, ranks, line)
             time.sleep(draw.uniform(0.8, 2.5))
@@ -219,9 +221,12 @@ def kills(folder):
                 started.wait(timeout=60)
                 # The launcher starts ranks in their order. The number of the process in its line is 0.
                 rank = victims.index(victim)
-                named += f"mpirun noticed that process rank {rank} with" in (folder / "stderr.txt").read_text()
+                named_here = f"mpirun noticed that process rank {rank} with" in (folder / "stderr.txt").read_text()
                 longest = max(longest, time.monotonic() - began)
-                killed += 1
+                # A kill before the first save leaves nothing to resume, and counts for nothing.
+                if (bundle / "training").exists():
+                    named += named_here
+                    killed += 1
             elif started.wait(timeout=600) == 0:
                 break
             if (bundle / "config.json").exists() and (bundle / "training").exists():

@@ -277,7 +277,7 @@ impl ArchitectureArgs {
         let network = ModelConfig::Predictor(PredictorConfig::new(1, Readout::Last, of_cell(stack)));
         let estimate = Estimate::of_training(&network, optimizer, 1);
         let estimate = estimate.map_err(|error| usage("--hidden", error.to_string()))?;
-        Ok(estimate.check()?)
+        Ok(estimate.check(1)?)
     }
 
     /// Refuse flags that the cell does not have.

@@ -17,17 +17,21 @@ const DONE: [u8; 2] = [0, 130];
 /// Exit code of a panic.
 const PANIC: i32 = 101;
 
-/// Join the other processes of the launcher. Only the first prints notes.
+/// Print no notes from now on, unless this is the first process.
+pub fn silence_others() {
+    if Launch::of_environment().is_some_and(|launch| launch.rank > 0) {
+        silence();
+    }
+}
+
+/// Join the other processes of the launcher, which run the same `command`.
 ///
 /// # Errors
-/// If this build has no MPI, or another one than the launcher.
-pub fn start() -> rnn_zoo::Result<Ranks> {
-    let ranks = distributed::start()?;
+/// If this build has no MPI, or another one than the launcher; if a process has another program or another command.
+pub fn start(command: &str) -> rnn_zoo::Result<Ranks> {
+    let ranks = distributed::start(command)?;
     if let Some(launch) = Launch::of_environment() {
         std::panic::set_hook(Box::new(end_after_panic));
-        if !ranks.is_first() {
-            silence();
-        }
         announce(launch, Cores::of(launch));
     }
     Ok(ranks)

@@ -29,9 +29,11 @@ use crate::cli::note::note;
 
 /// Run the command.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    processes::silence_others();
     // Before MPI starts: to set the number of threads, the program starts once more.
     let device = args.compute.open()?;
-    let ranks = connect_devices(processes::start()?, &device)?;
+    let command = if args.resume.is_some() { "train --resume" } else { "train" };
+    let ranks = connect_devices(processes::start(command)?, &device)?;
     let mut run = match &args.resume {
         Some(bundle) => match resume(bundle, args, &device, &ranks)? {
             Some(run) => run,

@@ -1,5 +1,7 @@
 //! Comparison of the processes of a run before the first step.
 
+use sha2::{Digest, Sha256};
+
 use super::collect::gather;
 use super::communicator::Communicator;
 use crate::listing::shortened;
@@ -24,6 +26,24 @@ pub fn agree(ranks: &dyn Communicator, facts: &[Fact]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuse processes of another program, or that run another command and so would make other calls.
+///
+/// # Errors
+/// As [`agree`].
+pub(super) fn agree_on_program(ranks: &dyn Communicator, command: &str) -> Result<()> {
+    agree(ranks, &[("the program".into(), program()), ("the command".into(), command.into())])
+}
+
+/// The version of the program and a hash of its file.
+fn program() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let file = std::env::current_exe().and_then(std::fs::read);
+    let hash = file.map_or(String::new(), |bytes| {
+        Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    });
+    format!("{version} {hash}").trim_end().to_string()
 }
 
 /// An error about a rank that has another value of a fact than rank 0.

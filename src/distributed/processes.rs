@@ -2,6 +2,7 @@
 
 use candle_core::Device;
 
+use super::agreement::agree_on_program;
 use super::communicator::{Ranks, SingleProcess};
 use super::launch::Launch;
 #[cfg(feature = "mpi")]
@@ -11,15 +12,17 @@ use super::nccl;
 use crate::Result;
 
 /// Join the other processes of the launcher that started this one, or return a single process if there are none. Call
-/// it once, before any other thread uses the result.
+/// it once, before any other thread uses the result. `command` describes what the process will do.
 ///
 /// # Errors
-/// If this build has no MPI, or another one than the launcher.
-pub fn start() -> Result<Ranks> {
-    match Launch::of_environment() {
-        None => Ok(SingleProcess::ranks()),
-        Some(launch) => join(launch),
-    }
+/// If this build has no MPI, or another one than the launcher; if a process has another program or another `command`,
+/// on every process.
+pub fn start(command: &str) -> Result<Ranks> {
+    let Some(launch) = Launch::of_environment() else { return Ok(SingleProcess::ranks()) };
+    let ranks = join(launch)?;
+    // Processes that make other calls than the rest would wait for ever.
+    agree_on_program(ranks.as_ref(), command)?;
+    Ok(ranks)
 }
 
 #[cfg(feature = "mpi")]

@@ -1,9 +1,8 @@
 //! The facts that must be the same on all processes of a run.
 
-use candle_core::DType;
+use candle_core::{DType, DeviceLocation};
 use rnn_zoo_models::ModelConfig;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::splits::Splits;
 use super::trainer::Trainer;
@@ -26,8 +25,7 @@ pub(super) fn agree_on_data(
     if ranks.size() == 1 {
         return Ok(());
     }
-    let mut facts: Vec<Fact> =
-        vec![("the program".into(), program()), ("the task".into(), task.name().into())];
+    let mut facts: Vec<Fact> = vec![("the task".into(), task.name().into())];
     let without_place = DataSpec { data: String::new(), ..data.clone() };
     let of_data = |(field, value): Fact| (format!("`{field}` of the data"), value);
     facts.extend(fields(&without_place)?.into_iter().map(of_data));
@@ -64,6 +62,13 @@ pub(super) fn agree_on_run(
     }
     let option = |(field, value): Fact| (format!("option `{field}`"), value);
     let mut facts: Vec<Fact> = fields(&trainer.options)?.into_iter().map(option).collect();
+    // Devices of another kind round in another way, so that parameters would drift apart.
+    let device = match trainer.device.location() {
+        DeviceLocation::Cpu => "cpu",
+        DeviceLocation::Cuda { .. } => "cuda",
+        DeviceLocation::Metal { .. } => "metal",
+    };
+    facts.push(("option `device`".into(), device.into()));
     facts.push(("the network".into(), serde_json::to_string(network).map_err(|error| unwritten(&error))?));
     let tokenizer = tokenizer.map(Tokenizer::to_json).transpose()?.unwrap_or_default();
     let tokenizer = fnv1a(tokenizer.as_bytes());
@@ -106,16 +111,6 @@ pub(super) fn agree_on_start(trainer: &Trainer) -> Result<()> {
         ("parameters with the checksum".to_string(), format!("{sum:016x}")),
     ];
     agree(trainer.ranks.as_ref(), &facts)
-}
-
-/// The version of the program and a hash of its file.
-fn program() -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let file = std::env::current_exe().and_then(std::fs::read);
-    let hash = file.map_or(String::new(), |bytes| {
-        Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
-    });
-    format!("{version} {hash}").trim_end().to_string()
 }
 
 /// A hash of all parameters.

@@ -67,7 +67,7 @@ pub struct Options {
     /// The precision of matrix products, in steps and evaluations.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
-    /// The precision of gradients on their way between processes; sums are in f32.
+    /// The precision of gradients on their way between processes; sums are in f32, and through NCCL in this precision.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub reduce: Precision,
 }

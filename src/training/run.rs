@@ -28,7 +28,7 @@ use super::valid_rows;
 use crate::Result;
 use crate::bundle::{BundleWriter, Config, Loaded};
 use crate::data::dataset::Dataset;
-use crate::distributed::Ranks;
+use crate::distributed::{Launch, Ranks};
 use crate::memory::Estimate;
 use crate::parameters;
 use crate::tasks::{DataSpec, Prepared};
@@ -63,11 +63,12 @@ impl Run {
         let total_steps = options.total_steps(&prepared.splits)?;
         if device.is_cpu() {
             let rows = options.batch_size.div_ceil(ranks.size());
+            let processes = Launch::of_environment().map_or(1, |launch| launch.local_size);
             let positions = match &prepared.splits.train {
                 Dataset::Stream { .. } => rows.saturating_mul(options.bptt),
                 Dataset::Examples(examples) => rows.min(examples.len()),
             };
-            Estimate::of_training(&config.network, &options.optimizer, positions)?.check()?;
+            Estimate::of_training(&config.network, &options.optimizer, positions)?.check(processes)?;
         }
         let (network, parameters) = parameters::build(&config.network, config.dtype, device)?;
         let tokenizer = prepared.tokenizer.map(Arc::new);

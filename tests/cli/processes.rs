@@ -56,10 +56,11 @@ mod two {
 
     use crate::cli::{Folder, TINY, TINY_SEQUENCES, assert_one_line, records};
 
-    /// The launcher of two processes in `folder`; none without Open MPI.
+    /// The launcher of two processes in `folder`; none without Open MPI, which `RNN_ZOO_REQUIRE_MPI` forbids.
     fn mpirun(folder: &Folder) -> Option<Command> {
-        let version = Command::new("mpirun").arg("--version").output().ok()?;
-        if !String::from_utf8_lossy(&version.stdout).contains("Open MPI") {
+        let version = Command::new("mpirun").arg("--version").output();
+        if !version.is_ok_and(|version| String::from_utf8_lossy(&version.stdout).contains("Open MPI")) {
+            assert!(std::env::var_os("RNN_ZOO_REQUIRE_MPI").is_none(), "there is no mpirun of Open MPI");
             return None;
         }
         let mut launcher = Command::new("mpirun");
@@ -163,6 +164,8 @@ mod two {
             (format!("{usual} --lr 0.5"), 1, ["rank 1 has --lr 0.5", "start every process with the same"]),
             (format!("{usual} --tokenizer word"), 1, ["rank 1 has --tokenizer word", "rank 0 has char"]),
             (format!("{usual} --seed x"), 2, ["rank 1: --seed", "x"]),
+            ("train --resume m".into(), 1, ["rank 1 has the command train --resume", "rank 0 has train"]),
+            ("bench reduce".into(), 1, ["rank 1 has the command bench reduce", "rank 0 has train"]),
         ] {
             let began = Instant::now();
             let Some(mut output) = on_two(&folder, [&usual, &other]) else { return };

@@ -34,8 +34,9 @@ pub struct Args {
 /// # Errors
 /// If there is a single process.
 pub fn run(args: &Args) -> anyhow::Result<Option<Value>> {
+    processes::silence_others();
     let device = args.compute.open()?;
-    let ranks = processes::start()?;
+    let ranks = processes::start("bench reduce")?;
     if ranks.size() == 1 {
         return Err(Error::Message(
             "a single process has nothing to sum; start several with `mpirun -n 2 rnn bench reduce`".into(),
