@@ -47,7 +47,10 @@ fn one_output_is_two_classes() -> Result<()> {
         let task = TASKS.iter().find(|task| task.name() == "classify").copied();
         let given = |labels: &[&str]| ImportOptions { task, ..options(&folder, labels) };
         let error = folder.convert(&path, name, &given(&["price"])).unwrap_err().to_string();
-        assert!(error.contains("one output is a score, and regression is not converted"), "{name}: {error}");
+        assert!(
+            error.contains("output is a classifier of two classes; regression is not converted"),
+            "{name}: {error}"
+        );
         let converted = folder.convert(&path, name, &given(&["no", "yes"]))?;
         assert_eq!(converted.config.labels, ["no", "yes"], "{name}");
         assert!(

@@ -34,7 +34,7 @@ impl RnnZooStream {
         }
         let stream = model.network.stream().map_err(Problem::compute)?;
         let mut stream = stream.ok_or_else(|| {
-            unsuited("the model's layers have no kernels for single steps, as those with layer normalisation")
+            unsuited("the model's layers have no kernels for single steps, as those with layer normalisation and GRUs that reset before the product")
         })?;
         let State { h, c } = stream.state().map_err(Problem::compute)?;
         let shape = |tensor: &Tensor| -> Result<[usize; 3], Problem> {

@@ -89,7 +89,7 @@ pub struct ArchitectureArgs {
           hide_possible_values = true)]
     crf: Option<bool>,
 
-    /// Hidden units per direction of a tagger's bidirectional cell over the characters of words; 0 for none [default: 25]
+    /// Hidden units per direction of a tagger's cell over the characters of words; 0 for none [default: 25]
     #[arg(long, value_name = "N", value_parser = number::size_or_none)]
     characters: Option<usize>,
 

@@ -21,8 +21,7 @@ pub(super) fn extensions() -> impl Iterator<Item = &'static str> {
 }
 
 /// Whether a source is read as column files: a file, or a folder whose training file, has the extension `.conll`,
-/// `.conllu`, `.bio`, `.iob`, `.col` or `.tags`. If the task is known to be tagging, `.txt` and `.tsv` are column files,
-/// too.
+/// `.conllu`, `.bio`, `.iob`, `.col` or `.tags`. If the task is known to be tagging, `.txt` and `.tsv` count, too.
 ///
 /// # Errors
 /// If a folder has two training files.

@@ -231,7 +231,10 @@ mod tests {
         assert_eq!(labels(&options, 2).unwrap(), ["no", "yes"]);
         std::fs::write(file.path(), "price\n").unwrap();
         let error = labels(&options, 2).unwrap_err().to_string();
-        assert!(error.contains("one output is a score, and regression is not converted"), "{error}");
+        assert!(
+            error.contains("output is a classifier of two classes; regression is not converted"),
+            "{error}"
+        );
         assert!(
             labels(&options, 3)
                 .unwrap_err()

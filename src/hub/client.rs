@@ -3,8 +3,9 @@
 //! Redirects are followed here, not by the HTTP client, so that no request to another host, for data or metadata, has
 //! the token. A request that the server is too busy for, or whose connection ends early, is repeated.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use chrono::DateTime;
 use indicatif::ProgressBar;
 use serde::de::DeserializeOwned;
 use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RETRY_AFTER};
@@ -181,9 +182,14 @@ fn is_transient(status: StatusCode, repeatable: bool) -> bool {
         || (repeatable && matches!(status.as_u16(), 500 | 502 | 503 | 504))
 }
 
-/// The seconds that a server asks to wait.
+/// The seconds that a server asks to wait, by their number or the time at which they end.
 fn retry_after(headers: &HeaderMap) -> Option<u64> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let until = || {
+        let end = SystemTime::from(DateTime::parse_from_rfc2822(value).ok()?);
+        Some(end.duration_since(SystemTime::now()).map_or(0, |left| left.as_secs()))
+    };
+    value.parse().ok().or_else(until)
 }
 
 /// Return a successful answer, or the error of another.
@@ -207,4 +213,23 @@ fn successful(mut answer: HubResponse) -> Result<HubResponse> {
 fn read(response: &mut Response<Body>, limit: u64) -> Result<Vec<u8>> {
     let body = response.body_mut().with_config().limit(limit);
     body.read_to_vec().map_err(|error| Failure::of_request(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_time() {
+        let asked = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+            retry_after(&headers)
+        };
+        assert_eq!(asked(" 7 "), Some(7));
+        assert_eq!(asked("Wed, 21 Oct 2015 07:28:00 GMT"), Some(0));
+        let later = DateTime::<chrono::Utc>::from(SystemTime::now() + Duration::from_secs(100)).to_rfc2822();
+        assert!((90..=100).contains(&asked(&later).unwrap()));
+        assert_eq!(asked("soon"), None);
+    }
 }

@@ -3,9 +3,10 @@
 //! A file that is in the cache is used as it is, without asking the hub whether it has changed. Delete it there to
 //! download it again. The cache is the one that Python's `huggingface_hub` uses.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hf_hub::RepoType;
+use serde_json::Value;
 
 use super::address::{BundleAddress, FileAddress, RepoName};
 use super::cache::Cached;
@@ -35,7 +36,7 @@ pub fn data_file(endpoint: &Endpoint, address: &FileAddress) -> Result<PathBuf> 
 }
 
 /// Return a local folder with the files of a bundle, all of the same commit. The model is downloaded last: if the
-/// folder has it, nothing is downloaded.
+/// folder has it, nothing is downloaded but a tokenizer that the configuration names and other programs left out.
 ///
 /// # Errors
 /// As [`data_file`]. Only the configuration and the model must exist.
@@ -44,7 +45,7 @@ pub fn bundle(endpoint: &Endpoint, address: &BundleAddress) -> Result<PathBuf> {
     let config = place.fetch(CONFIG).map_err(|problem| problem.error)?;
     let misplaced = || Error::file(&config, "lies in an unexpected place; clear the cache of the hub");
     let folder = config.parent().ok_or_else(misplaced)?.to_path_buf();
-    if folder.join(MODEL).exists() {
+    if folder.join(MODEL).exists() && (endpoint.offline || !lacks_tokenizer(&folder)) {
         return Ok(folder);
     }
     let commit = folder.file_name().and_then(|name| name.to_str()).ok_or_else(misplaced)?;
@@ -57,6 +58,13 @@ pub fn bundle(endpoint: &Endpoint, address: &BundleAddress) -> Result<PathBuf> {
     }
     place.fetch(MODEL).map_err(|problem| problem.error)?;
     Ok(folder)
+}
+
+/// Whether the configuration names a tokenizer that is not in the folder.
+fn lacks_tokenizer(folder: &Path) -> bool {
+    let config = std::fs::read(folder.join(CONFIG)).unwrap_or_default();
+    let config: Value = serde_json::from_slice(&config).unwrap_or_default();
+    !config["tokenizer"].is_null() && !folder.join("tokenizer.json").exists()
 }
 
 /// A file that was not downloaded.

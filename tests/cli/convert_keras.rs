@@ -52,11 +52,11 @@ fn converted_language_model_works_with_every_command_and_returns() {
     );
     refused(
         &format!("convert {file} --out n --vocab words.txt --nonlinearity relu"),
-        &["--nonlinearity", "the layers tell"],
+        &["--nonlinearity", "no recurrent layer of the file uses relu"],
     );
     refused(
         &format!("convert {file} --out n --vocab words.txt --readout mean"),
-        &["--readout", "the layers tell"],
+        &["--readout", "no recurrent layer of the file uses relu"],
     );
 }
 

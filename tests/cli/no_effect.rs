@@ -56,8 +56,8 @@ fn flags_of_other_commands_without_effect_are_refused() {
     folder.done(&format!("train lstm --data text.txt --out m {TINY}"));
     for (line, mentions) in [
         ("predict c --text a --seed 3", ["--seed", "--text is given"]),
-        ("predict c --data - --seed 3", ["--seed", "all lines of standard input"]),
-        ("predict c --data - --test-fraction 0.1", ["--test-fraction", "all lines of standard input"]),
+        ("predict c --data - --seed 3", ["--seed", "has no effect on standard input"]),
+        ("predict c --data - --test-fraction 0.1", ["--test-fraction", "has no effect on standard input"]),
         ("predict c --data a.csv --seed 3", ["--seed", "only built-in data has a seed"]),
         ("eval m --data text.txt --seed 3", ["--seed", "only built-in data has a seed"]),
         ("eval m --data a.csv --label-column label", ["--label-column", "learns no classes"]),

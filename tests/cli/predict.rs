@@ -267,7 +267,7 @@ fn split_that_is_answered_is_said_unless_it_is_all() {
         assert_eq!(said(line), "", "{line}");
     }
     folder.done(&format!("train gru --data builtin:copy --out copy {TINY_SEQUENCES}"));
-    assert!(said("predict copy --data builtin:copy").contains("the test split of builtin:copy is answered"));
+    assert!(said("predict copy --data builtin:copy").contains("the test split of builtin:copy is predicted"));
     let help = folder.done("predict --help").split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(help.contains("[default: test of a folder and of a built-in, all of a file;"), "{help}");
 }

@@ -342,6 +342,20 @@ fn bundle_is_one_folder_of_one_revision() {
     let last = hub.server.requests().last().map(|request| request.path.clone());
     assert_eq!(last, Some(file(COMMIT, "model.safetensors")), "what is there with a model is whole");
 
+    // Another program has downloaded the model without its tokenizer.
+    let hub = Hub::new(&[
+        (&file("main", "config.json"), whole("{\"tokenizer\": \"word\"}")),
+        (&file(COMMIT, "model.safetensors"), whole("tensors")),
+        (&file(COMMIT, "tokenizer.json"), whole("{\"t\": 1}")),
+    ]);
+    let folder = bundle(&hub.endpoint(), &lstm()).unwrap();
+    std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    assert_eq!(bundle(&hub.endpoint(), &lstm()).unwrap(), folder);
+    assert!(folder.join("tokenizer.json").exists());
+    let requests = hub.requests();
+    bundle(&hub.endpoint(), &lstm()).unwrap();
+    assert_eq!(hub.requests(), requests, "a whole bundle is not asked for again");
+
     let partial = Hub::new(&[(&file("main", "config.json"), whole("{}"))]);
     let error = bundle(&partial.endpoint(), &lstm()).unwrap_err().to_string();
     assert!(error.contains("model.safetensors: not found (404)"), "{error}");

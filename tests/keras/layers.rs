@@ -103,7 +103,7 @@ fn layers_and_options_without_a_counterpart_are_refused_by_name() {
             "GRU",
             0,
             Box::new(|layer| layer["class_name"] = json!("ConvLSTM1D")),
-            "(ConvLSTM1D) which no part",
+            "(ConvLSTM1D) which is not supported",
         ),
         (
             GRU,
@@ -127,7 +127,7 @@ fn layers_and_options_without_a_counterpart_are_refused_by_name() {
             "Dense",
             0,
             Box::new(|layer| layer["class_name"] = json!("Flatten")),
-            "(Flatten) which no part",
+            "(Flatten) which is not supported",
         ),
         (GRU, "Dense", 0, Box::new(|layer| layer["class_name"] = json!("Masking")), "has no Dense layer"),
         (LSTM, "LSTM", 0, Box::new(set("activation", json!({"config": "relu"}))), "with activation relu"),

@@ -42,6 +42,10 @@ struct Parts {
     /// Between the outputs `s` of the RNN, without directions, and the input `z` of the output layer.
     after: Vec<u8>,
     further: Vec<u8>,
+    /// The name of the lengths; empty without.
+    lengths: &'static str,
+    /// Between the results `m` of the output layer and the output of the graph.
+    last: Vec<u8>,
     opset: u64,
 }
 
@@ -56,6 +60,8 @@ impl Parts {
             before: node("Identity", &["e"], &["x"], &[]),
             after: node("Identity", &["s"], &["z"], &[]),
             further: vec![],
+            lengths: "",
+            last: vec![],
             opset: 17,
         }
     }
@@ -71,10 +77,11 @@ impl Parts {
             self.further.clone(),
             node("Gather", &["E", "tokens"], &["e"], &[]),
             self.before.clone(),
-            node("RNN", &["x", "W", "R"], &["y", "h"], &self.attributes),
+            node("RNN", &["x", "W", "R", "", self.lengths], &["y", "h"], &self.attributes),
             node("Squeeze", &["y", "one"], &["s"], &[]),
             self.after.clone(),
-            node("MatMul", &["z", "D"], &["logits"], &[]),
+            node("MatMul", &["z", "D"], &[if self.last.is_empty() { "logits" } else { "m" }], &[]),
+            self.last.clone(),
             output("logits"),
         ];
         model(self.opset, &parts)
@@ -149,6 +156,26 @@ fn operators_that_are_not_converted_are_named() {
         (
             Parts { embedding: floats("E", &[11, 3], &[f32::NAN; 33]), ..Parts::new() },
             "holds NaN or infinity",
+        ),
+    ] {
+        let error = problem(&folder, &parts.bytes()).unwrap();
+        assert!(error.contains(expected), "expected {expected}: {error}");
+    }
+    let last = |nodes: &[(&str, &[&str], &str)]| {
+        let nodes = nodes.iter().map(|(kind, inputs, result)| node(kind, inputs, &[result], &[]));
+        let bias = floats("c", &[11], &[0.5; 11]);
+        Parts { last: nodes.collect::<Vec<_>>().concat(), further: bias, ..Parts::new() }
+    };
+    assert_eq!(problem(&folder, &last(&[("Softmax", &["m"], "logits")]).bytes()), None);
+    for (parts, expected) in [
+        (last(&[("Softmax", &["m"], "p"), ("Add", &["p", "c"], "logits")]), "adds a constant to the results"),
+        (
+            last(&[("Softmax", &["m"], "p"), ("Softmax", &["p"], "logits")]),
+            "normalises probabilities once more",
+        ),
+        (
+            Parts { further: integers("fixed", &[2], &[3, 2]), lengths: "fixed", ..Parts::new() },
+            "has fixed lengths that are not the number of steps",
         ),
     ] {
         let error = problem(&folder, &parts.bytes()).unwrap();

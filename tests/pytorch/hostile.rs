@@ -121,6 +121,10 @@ fn calls_of_pickles_are_refused_by_name() {
 fn pickles_with_huge_lengths_and_counts_take_bounded_memory() {
     let reader = Reader::new();
     let nested = [&b"\x80\x02"[..], &b"](".repeat(400_000)].concat();
+    // A storage of four elements that are those of a part of another.
+    let part = entry(b'a', 4, 4);
+    let end = part.windows(2).position(|bytes| bytes == b"tQ").unwrap();
+    let part_of_storage = [&part[..end], b"(X\x01\0\0\0vK\x01K\x04t", &part[end..]].concat();
     let circle = b"\x80\x02}q\0X\x05\0\0\0modelh\0s."; // a dictionary that contains itself
     for (object, problem) in [
         (&b"\x80\x02X\xff\xff\xff\xff"[..], "has a text of 4294967295 bytes in its pickle"),
@@ -139,10 +143,25 @@ fn pickles_with_huge_lengths_and_counts_take_bounded_memory() {
         (&dictionary(&[&entry(b'a', 4, 4), &entry(b'b', 4, 3)]), "has tensors that overlap"),
         (&dictionary(&[&entry(b'a', 1 << 30, 1 << 30)]), "bytes, but its tensors need 4294967296"),
         (&dictionary(&[&entry(b'a', 4, 4)]), "has no storage 0 of 4 elements"),
+        (&dictionary(&[&part_of_storage]), "has a storage that is a part of another"),
     ] {
         let error = reader.problem(&legacy(object)).unwrap();
         assert!(error.contains(problem), "expected {problem}: {error}");
     }
+}
+
+#[test]
+fn embeddings_that_scale_their_rows_are_refused() {
+    let reader = Reader::new();
+    let whole = std::fs::read(golden(FILES[3])).unwrap();
+    let find = |from: usize, part: &[u8]| {
+        from + whole[from..].windows(part.len()).position(|bytes| bytes == part).unwrap()
+    };
+    // `max_norm`, which is None, becomes 1.
+    let none = find(find(0, b"max_norm"), b"N");
+    let changed = [&whole[..none], b"K\x01", &whole[none + 1..]].concat();
+    let error = reader.problem(&changed).unwrap();
+    assert!(error.contains("with max_norm, which scales its rows"), "{error}");
 }
 
 #[test]
@@ -161,5 +180,7 @@ fn compressed_records_and_values_that_are_not_finite_are_refused() {
     reader.refused(&tensors, "holds NaN or infinity");
     reader.refused(b"", "is empty");
     reader.refused(b"import torch\n", "is none of the formats that are read");
+    // A brace in the ninth byte after a size that no header has, as of an ONNX graph.
+    reader.refused(b"\x08\x08\x3a\xff\xff\xff\xff\x0f{", "not an ONNX file");
     assert!(recognised(Path::new("tests/golden")).unwrap_err().to_string().contains("is a folder"));
 }

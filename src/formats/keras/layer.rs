@@ -144,11 +144,15 @@ impl Options<'_> {
             "TimeDistributed" => Kind::Dense(self.inner("layer")?.dense_inside()?),
             "GlobalMaxPooling1D" | "GlobalMaxPool1D" => Kind::Pool(self.pool(Readout::Max)?),
             "GlobalAveragePooling1D" | "GlobalAvgPool1D" => Kind::Pool(self.pool(Readout::Mean)?),
-            "Softmax" => Kind::Softmax,
+            "Softmax" => match &self.config["axis"] {
+                Value::Null => Kind::Softmax,
+                axis if axis.as_i64() == Some(-1) => Kind::Softmax,
+                axis => return Err(self.refused("axis", &axis.to_string(), "-1")),
+            },
             "Activation" => match self.activation("activation", "linear")? {
                 "linear" => Kind::Passed,
                 "softmax" => Kind::Softmax,
-                other => return Err(self.refused("activation", other, "softmax or linear")),
+                other => return Err(self.refused("activation", other, "linear or softmax")),
             },
             _ => {
                 return Err(self.problem(

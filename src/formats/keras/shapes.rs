@@ -51,6 +51,11 @@ pub(super) fn architecture(
         layers.extend(reader.layer(group)?);
     }
     reader.merges(&mut layers)?;
+    reader.notes.push(
+        "the file does not store activations: those of LSTM and GRU layers are taken to be Keras's defaults, and that of an \
+         output layer of several units to be softmax or linear"
+            .to_string(),
+    );
     let groups: BTreeMap<String, String> =
         layers.iter().map(|layer| (layer.name.clone(), layer.name.clone())).collect();
     Ok(Architecture { layers, groups })

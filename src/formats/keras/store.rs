@@ -40,6 +40,8 @@ pub(super) struct Store {
     size: u64,
     /// The bytes of the arrays that have been read.
     taken: Cell<u64>,
+    /// Bytes of compressed arrays that have been read, as they are without compression.
+    expanded: Cell<u64>,
 }
 
 impl Store {
@@ -54,7 +56,7 @@ impl Store {
         if whole > size {
             return Err(format!("has {size} bytes of {whole}"));
         }
-        Ok(Self { file, size, taken: Cell::new(0) })
+        Ok(Self { file, size, taken: Cell::new(0), expanded: Cell::new(0) })
     }
 
     /// Return an attribute of a group that is a text; `None` if there is none of that name.
@@ -154,7 +156,12 @@ impl Store {
         if shape.len() > MOST_DIMENSIONS {
             return Err(format!("has an array {path} of {} dimensions; expected at most 3", shape.len()));
         }
-        self.take(&dataset, &shape, path)?;
+        let width = match kind {
+            DType::Other(_) => 2,
+            DType::F64 => 8,
+            _ => 4,
+        };
+        self.take(&dataset, &shape, width, path)?;
         let elements = safely(|| elements(&dataset, &kind));
         let elements = elements.map_err(|problem| format!("has a damaged array {path}: {problem}"))?;
         let shape: Vec<usize> = shape.iter().map(|&length| length as usize).collect();
@@ -164,9 +171,9 @@ impl Store {
         }
     }
 
-    /// Count the bytes of an array that is about to be read.
-    fn take(&self, dataset: &Dataset, shape: &[u64], path: &str) -> Result<(), String> {
-        let bytes = |shape: &[u64]| shape.iter().fold(4u64, |bytes, &length| bytes.saturating_mul(length));
+    /// Count the bytes of an array, `width` for each element, that is about to be read.
+    fn take(&self, dataset: &Dataset, shape: &[u64], width: u64, path: &str) -> Result<(), String> {
+        let bytes = |shape: &[u64]| shape.iter().fold(width, |bytes, &length| bytes.saturating_mul(length));
         let damaged = |problem: String| format!("has a damaged array {path}: {problem}");
         let chunk = safely(|| dataset.chunk_shape()).map_err(damaged)?;
         if chunk.is_some() {
@@ -177,18 +184,18 @@ impl Store {
             }
         }
         let largest = bytes(shape).max(chunk.as_deref().map_or(0, bytes));
-        let taken = self.taken.get().saturating_add(largest);
-        let limit = match dataset.filters().is_empty() {
-            true => self.size.max(SMALL),
-            false => self.size.saturating_mul(MOST_EXPANSION).max(SMALL),
+        let (counter, limit) = match dataset.filters().is_empty() {
+            true => (&self.taken, self.size.max(SMALL)),
+            false => (&self.expanded, self.size.saturating_mul(MOST_EXPANSION).max(SMALL)),
         };
+        let taken = counter.get().saturating_add(largest);
         if taken > limit {
             return Err(format!(
                 "has {} bytes, but its arrays up to {path} need {taken}; it is cut short or damaged; copy it again",
                 self.size
             ));
         }
-        self.taken.set(taken);
+        counter.set(taken);
         Ok(())
     }
 }

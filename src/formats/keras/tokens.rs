@@ -4,7 +4,7 @@
 //! Keras numbers words from 1 or 2, as 0 is padding, and an embedding may have more rows than there are words. Numbers
 //! without a word get tokens that no text contains.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -25,6 +25,9 @@ const PUNCTUATION: &str = r##"!"#$%&()*+,-./:;<=>?@[\]^_`{|}~'"##;
 
 /// The characters that `Tokenizer` replaces by spaces unless it is told otherwise.
 const FILTERS: &str = "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n";
+
+/// The most rows of an embedding without a token, each of which gets a name.
+const MOST_SPARE: u32 = 1 << 20;
 
 /// Tokens by number, and what happens to text before it is cut into them.
 struct Words {
@@ -136,8 +139,23 @@ fn keras_tokenizer(bytes: &[u8]) -> Result<Option<Words>, String> {
     let index = config["word_index"].as_str().unwrap_or_default();
     let index: BTreeMap<String, u32> =
         serde_json::from_str(index).map_err(|error| format!("has a word_index that is not JSON: {error}"))?;
-    let tokens: BTreeMap<u32, String> = index.into_iter().map(|(word, number)| (number, word)).collect();
-    let filters = config["filters"].as_str().filter(|filters| !filters.is_empty());
+    let words = index.len();
+    let mut tokens: BTreeMap<u32, String> = index.into_iter().map(|(word, number)| (number, word)).collect();
+    if tokens.len() != words {
+        return Err(
+            "has two words of the same number in its word_index; expected a number for each".to_string()
+        );
+    }
+    // The Tokenizer reads words of larger numbers as unknown.
+    if let Some(most) = config["num_words"].as_u64().and_then(|most| u32::try_from(most).ok()) {
+        tokens.split_off(&most);
+    }
+    let is_of_characters = config["char_level"].as_bool().unwrap_or(false);
+    if let Some(split) = config["split"].as_str().filter(|split| *split != " " && !is_of_characters) {
+        return Err(format!("is a Tokenizer with split {split:?}; expected a blank"));
+    }
+    // Of characters none is filtered.
+    let filters = config["filters"].as_str().filter(|filters| !filters.is_empty() && !is_of_characters);
     Ok(Some(Words {
         tokens,
         unknown: config["oov_token"].as_str().map(String::from),
@@ -208,6 +226,12 @@ impl Words {
             ));
         }
         let last = self.tokens.last_key_value().map_or(0, |(&number, _)| number);
+        if rows - self.tokens.len() as u32 > MOST_SPARE {
+            return Err(format!(
+                "has {} tokens for an embedding of {rows} rows; expected at most {MOST_SPARE} rows without a token",
+                self.tokens.len()
+            ));
+        }
         if rows - 1 > last {
             notes.push(format!("the last {} rows of the embedding have no token", rows - 1 - last));
         }
@@ -229,6 +253,10 @@ impl Words {
                 "the words have no oov_token, so Keras leaves out unknown ones; here each is read as token 0, the padding"
                     .to_string(),
             );
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = tokens.values().find(|token| !seen.insert(token.as_str())) {
+            return Err(format!("has the token {twice:?} twice; expected each once"));
         }
         let tokenizer = Tokenizer::of_tokens(&tokens, options.unknown.as_deref().or(unknown.as_deref()))?;
         let filters = filters.map(|(characters, other)| {
@@ -276,6 +304,34 @@ mod tests {
         let mut notes = vec![];
         note_length(&config, &mut notes);
         assert!(notes[0].contains("the first 4 tokens"), "{notes:?}");
+    }
+
+    #[test]
+    fn keras_tokenizer_options_are_followed_or_refused() {
+        let read = |options: &str, index: &str| {
+            let index = serde_json::to_string(index).unwrap();
+            let json =
+                format!(r#"{{"class_name": "Tokenizer", "config": {{{options}, "word_index": {index}}}}}"#);
+            keras_tokenizer(json.as_bytes())
+        };
+        let filters = r#""filters": "!,.""#;
+        let characters = r#"{"a": 1, ",": 2, "b": 3}"#;
+        let words = read(&format!(r#"{filters}, "char_level": true"#), characters).unwrap().unwrap();
+        let words = words.fitted(4, &mut vec![]).unwrap();
+        let tokenizer = words.tokenizer(&ImportOptions::default(), &mut vec![]).unwrap();
+        assert_eq!(tokenizer.encode("a,b").unwrap(), [1, 2, 3]);
+        let index = r#"{"the": 1, "cat": 2, "sat": 3}"#;
+        let words = read(&format!(r#"{filters}, "num_words": 3"#), index).unwrap().unwrap();
+        assert_eq!(words.tokens.len(), 2);
+        let problem = |options: &str, index: &str| read(options, index).err().unwrap();
+        assert!(problem(r#""split": ",""#, index).contains("split \",\""));
+        assert!(problem(filters, r#"{"the": 1, "cat": 1}"#).contains("two words of the same number"));
+        let twice = Words { tokens: self::index(&[(0, "a"), (1, "the"), (2, "the")]), ..words };
+        let error = twice.tokenizer(&ImportOptions::default(), &mut vec![]).unwrap_err();
+        assert!(error.contains("has the token \"the\" twice"), "{error}");
+        let few = word_index(self::index(&[(1, "the")]), &mut vec![]);
+        let error = few.fitted(80_000_000, &mut vec![]).err().unwrap();
+        assert!(error.contains("rows without a token"), "{error}");
     }
 
     #[test]

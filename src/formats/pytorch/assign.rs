@@ -60,14 +60,14 @@ pub(super) fn assign(mut tensors: NamedTensors, names: &[(String, String)]) -> R
                  `names = THEIRS=encoder.weight`"
             ))
         };
-        move_to(&mut tensors, &mut parameters, &found.ok_or_else(problem)?, ENCODER);
+        move_to(&mut tensors, &mut parameters, &found.ok_or_else(problem)?, ENCODER)?;
     }
     let tied = output_layer(&mut tensors, &mut parameters, &sizes, &mut notes)?;
     let mut crf = parameters.keys().any(|name| name.starts_with("crf."));
     for part in CRF {
         let found = tensors.keys().find(|name| name.rsplit('.').next() == Some(part)).cloned();
         if let Some(name) = found {
-            move_to(&mut tensors, &mut parameters, &name, &format!("crf.{part}"));
+            move_to(&mut tensors, &mut parameters, &name, &format!("crf.{part}"))?;
             crf = true;
         }
     }
@@ -142,7 +142,7 @@ fn stack(tensors: &mut NamedTensors, parameters: &mut NamedTensors) -> Result<()
         tensors.keys().filter(|name| name.strip_prefix(&prefix).is_some_and(is_of_stack)).cloned().collect();
     for name in inside {
         let ours = format!("rnn.{}", &name[prefix.len()..]);
-        move_to(tensors, parameters, &name, &ours);
+        move_to(tensors, parameters, &name, &ours)?;
     }
     Ok(())
 }
@@ -172,11 +172,11 @@ fn output_layer(
         tied
     } else if let Some(name) = copy_of(tensors, &embedding)? {
         tensors.remove(&name);
-        move_to(tensors, parameters, &bias_of(&name), BIAS);
+        move_to(tensors, parameters, &bias_of(&name), BIAS)?;
         true
     } else if let Some(name) = one(tensors, "output layer", DECODER, &DECODERS, fits)? {
-        move_to(tensors, parameters, &bias_of(&name), BIAS);
-        move_to(tensors, parameters, &name, DECODER);
+        move_to(tensors, parameters, &bias_of(&name), BIAS)?;
+        move_to(tensors, parameters, &name, DECODER)?;
         false
     } else {
         notes.push("the file has no output layer, so it is the embedding (tied weights)".to_string());
@@ -205,7 +205,7 @@ fn projection(tensors: &mut NamedTensors, parameters: &mut NamedTensors, sizes: 
              columns of its embedding; name one with option `names = THEIRS={DECODER}`"
         ))
     })?;
-    move_to(tensors, parameters, &name, PROJECTION);
+    move_to(tensors, parameters, &name, PROJECTION)?;
     Ok(())
 }
 
@@ -224,7 +224,7 @@ fn bias(
     let found =
         tensors.iter().find(|(name, tensor)| tied && name.ends_with("bias") && tensor.dims() == [rows]);
     match found.map(|(name, _)| name.clone()) {
-        Some(name) => move_to(tensors, parameters, &name, BIAS),
+        Some(name) => move_to(tensors, parameters, &name, BIAS)?,
         None => {
             notes.push("the output layer has no bias; one of zeros is added".to_string());
             let zeros = Tensor::zeros(rows, parameters[ENCODER].dtype(), &Device::Cpu)?;
@@ -280,8 +280,16 @@ fn is_named(name: &str, words: &[&str]) -> bool {
     words.iter().any(|word| module.contains(word))
 }
 
-fn move_to(from: &mut NamedTensors, to: &mut NamedTensors, theirs: &str, ours: &str) {
-    if let Some(tensor) = from.remove(theirs) {
-        to.insert(ours.to_string(), tensor);
+/// Move a tensor, if there is one.
+///
+/// # Errors
+/// If there is another for the same parameter already, as the user may have named it.
+fn move_to(from: &mut NamedTensors, to: &mut NamedTensors, theirs: &str, ours: &str) -> Result<()> {
+    let Some(tensor) = from.remove(theirs) else { return Ok(()) };
+    match to.insert(ours.to_string(), tensor) {
+        None => Ok(()),
+        Some(_) => Err(Error::Message(format!(
+            "has two tensors for {ours}, one of them {theirs}; leave one out with option `names = THEIRS=`"
+        ))),
     }
 }

@@ -15,6 +15,9 @@ use crate::{Error, Result, regular_file};
 /// The first byte of the header of a safetensors file, after its size in eight bytes.
 const JSON: u8 = b'{';
 
+/// The largest header of a safetensors file, in bytes, by its specification.
+const LARGEST_HEADER: u64 = 100_000_000;
+
 /// State dicts of PyTorch.
 pub struct Pytorch;
 
@@ -35,7 +38,7 @@ impl Format for Pytorch {
         match head {
             _ if head.starts_with(ZIP) => is_torch_archive(path),
             _ if head.starts_with(LEGACY) => true,
-            _ => head.get(8) == Some(&JSON),
+            _ => head.get(8) == Some(&JSON) && has_header(path, head),
         }
     }
 
@@ -50,4 +53,12 @@ impl Format for Pytorch {
     fn export(&self, config: &Config, parameters: &NamedTensors, out: &Path) -> Result<Vec<NewFile>> {
         export(config, parameters, out)
     }
+}
+
+/// Whether a file is called safetensors, or its first eight bytes are the size of a header that safetensors allow: the
+/// ninth byte of any other file may be a brace, too.
+fn has_header(path: &Path, head: &[u8]) -> bool {
+    let is_called = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
+    let size = head.first_chunk().map(|size| u64::from_le_bytes(*size));
+    is_called || size.is_some_and(|size| size <= LARGEST_HEADER)
 }

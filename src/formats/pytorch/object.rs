@@ -17,7 +17,9 @@ pub(super) struct Pickle {
 /// One object. Those of other classes are kept as what they hold; nothing of a class is ever called.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Object {
-    /// `None`, a float, or an object whose content does not matter.
+    /// `None`.
+    None,
+    /// A float, or an object whose content does not matter.
     Other,
     Bool(bool),
     Int(i64),

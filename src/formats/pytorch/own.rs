@@ -6,6 +6,7 @@ use rnn_zoo_models::{ModelConfig, Nonlinearity, Readout, RecurrentConfig};
 
 use crate::bundle::Config;
 use crate::error::json_problem;
+use crate::formats::compare::are_same;
 use crate::formats::format::{ImportOptions, Imported};
 use crate::formats::{own_config, vocabulary};
 use crate::parameters::NamedTensors;
@@ -29,7 +30,14 @@ pub(super) fn import(
     if let ModelConfig::Rnnlm(network) = &config.network
         && network.tied
     {
-        parameters.remove("decoder.weight"); // the embedding under its second name
+        // The embedding under its second name.
+        let second = parameters.remove("decoder.weight");
+        if let (Some(second), Some(embedding)) = (second, parameters.get("encoder.weight"))
+            && !are_same(&second, embedding)?
+        {
+            let problem = "has a decoder.weight that is not encoder.weight, but the network has tied weights; make them equal";
+            return Err(Error::file(path, problem));
+        }
     }
     if options.labels.is_some() {
         config.labels = vocabulary::labels(options, config.labels.len())?;

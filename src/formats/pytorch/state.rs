@@ -129,6 +129,14 @@ impl Reader<'_> {
         {
             self.entries(entries, prefix)?;
         }
+        let max_norm = pickle.entry(attributes, "max_norm").map(|id| &pickle.objects[id]);
+        if max_norm.is_some_and(|value| !matches!(value, Object::None)) {
+            return Err(format!(
+                "has an embedding, {}, with max_norm, which scales its rows as they are read; scale its weight and save it \
+                 without",
+                prefix.trim_end_matches('.')
+            ));
+        }
         match pickle.entry(attributes, "mode").and_then(|id| pickle.text(id)) {
             Some("RNN_TANH") => self.layers.nonlinearity = Some(Nonlinearity::Tanh),
             Some("RNN_RELU") => self.layers.nonlinearity = Some(Nonlinearity::Relu),

@@ -67,7 +67,7 @@ impl<R: Read> Machine<R> {
             op::POP => drop(self.pop()?),
             op::POP_MARK => drop(self.pop_to_mark()?),
             op::DUP => self.place(self.top()?)?,
-            op::NONE => self.push(Object::Other)?,
+            op::NONE => self.push(Object::None)?,
             op::TRUE | op::FALSE => self.push(Object::Bool(operation == op::TRUE))?,
             op::INT4 | op::INT1 | op::INT2 | op::LONG => self.integer(operation)?,
             op::FLOAT => {
@@ -243,7 +243,7 @@ impl<R: Read> Machine<R> {
             (Object::List(list), op::APPEND | op::APPENDS) => list.extend(items),
             (Object::Dict(dict), op::SET_ITEM | op::SET_ITEMS) => dict.extend(pairs(&items)?),
             // A set, or an object of another class that is a list or a dictionary.
-            (Object::Other | Object::Instance { .. }, _) => {}
+            (Object::None | Object::Other | Object::Instance { .. }, _) => {}
             _ => return Err(malformed()),
         }
         Ok(())
@@ -282,6 +282,12 @@ impl<R: Read> Machine<R> {
     fn persistent(&mut self) -> Result<(), String> {
         let description = self.pop()?;
         let Object::Tuple(parts) = &self.objects[description] else { return Err(malformed()) };
+        // Tensors of such a storage count from the place of the view.
+        if parts.get(5).is_some_and(|view| matches!(self.objects[*view], Object::Tuple(_))) {
+            let problem = "has a storage that is a part of another, as old versions of PyTorch write; load it in PyTorch and \
+                           save it again";
+            return Err(problem.to_string());
+        }
         let object = match parts[..] {
             [kind, class, key, _, count, ..] if &**self.as_text(kind)? == "storage" => {
                 let class = self.as_global(class)?;

@@ -84,6 +84,14 @@ impl Interpreter<'_> {
         let layer = RecurrentLayer::decode(call.node, &weights)?;
         let xs = call.flow(0)?;
         let [time, batch] = check_input(xs, &layer, weights.w.dims()[2])?;
+        if let Some(Value::Integers(lengths, _)) = call.optional(4) {
+            let steps = time.size();
+            if lengths.iter().any(|length| Some(length) != steps.as_ref()) {
+                return Err("has fixed lengths that are not the number of steps; export it with lengths as an input, \
+                            or without"
+                    .to_string());
+            }
+        }
         let source = match &xs.content {
             Content::Input => Source::Numbers,
             Content::Embedded(embedding) => Source::Embedding(*embedding),
@@ -138,7 +146,7 @@ fn check_inputs(call: &Call<'_>, units: Option<usize>) -> Result<(), String> {
     match call.optional(4) {
         None => {}
         Some(Value::Flow(flow)) if is_input(flow) => {}
-        // As many steps as there are; no graph has other lengths for all calls.
+        // Compared with the steps of the input.
         Some(Value::Integers(..)) => {}
         Some(_) => return Err("has lengths that are no input of the graph".to_string()),
     }

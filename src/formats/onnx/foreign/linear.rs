@@ -43,9 +43,9 @@ fn linear(flow: &Flow, layer: Linear) -> Result<Value, String> {
     let (outputs, inputs) = layer.weight.dims2().map_err(reason)?;
     let scores = match &flow.content {
         Content::Hidden(hidden) if hidden.cells.len() == 1 => {
-            Scores { hidden: hidden.clone(), linears: vec![layer], sigmoid: false }
+            Scores { hidden: hidden.clone(), linears: vec![layer], sigmoid: false, normalised: false }
         }
-        Content::Scores(scores) if !scores.sigmoid => {
+        Content::Scores(scores) if !scores.normalised => {
             let linears = [&scores.linears[..], &[layer]].concat();
             if linears.len() > 2 {
                 return Err(
@@ -74,7 +74,7 @@ fn linear(flow: &Flow, layer: Linear) -> Result<Value, String> {
 /// Add a bias to the last linear layer.
 pub(super) fn biased(scores: &Scores, bias: &Tensor) -> Result<Scores, String> {
     let mut scores = scores.clone();
-    let last = scores.linears.last_mut().filter(|last| last.bias.is_none() && !scores.sigmoid);
+    let last = scores.linears.last_mut().filter(|last| last.bias.is_none() && !scores.normalised);
     let last = last.ok_or("adds a constant to the results of the network")?;
     last.bias = Some(fitting(bias, &last.weight)?);
     Ok(scores)
@@ -101,16 +101,20 @@ pub(super) fn normalised(call: &Call<'_>) -> Result<Value, String> {
     let Content::Scores(scores) = &mut flow.content else {
         return Err("is applied to another tensor than the results of the network".to_string());
     };
+    if scores.normalised {
+        return Err("normalises probabilities once more; expected a single softmax or sigmoid".to_string());
+    }
     let rank = flow.axes.len();
-    if call.node.op_type() == "Sigmoid" {
+    let sigmoid = call.node.op_type() == "Sigmoid";
+    if sigmoid {
         if outputs(scores) != Some(1) {
             return Err("gives each output a probability of its own; expected a softmax over all".to_string());
         }
-        *scores = Rc::new(Scores { sigmoid: true, ..(**scores).clone() });
     } else if flow.axes.last() != Some(&Axis::Features(outputs(scores).unwrap_or_default()))
         || at(call.int("axis", if call.opset < ONE_DIMENSION { 1 } else { -1 }), rank)? + 1 != rank
     {
         return Err("normalises another dimension than the last one".to_string());
     }
+    *scores = Rc::new(Scores { sigmoid, normalised: true, ..(**scores).clone() });
     Ok(Value::Flow(flow))
 }

@@ -82,7 +82,7 @@ fn problem_of(problem: &str) -> String {
 /// # Errors
 /// If the layers below are no stack that this program has.
 pub(super) fn network(interpreter: &Interpreter<'_>, scores: &Scores) -> Result<ImportedNetwork> {
-    let Scores { hidden, linears, sigmoid } = scores;
+    let Scores { hidden, linears, sigmoid, .. } = scores;
     let message = |problem: &str| Error::Message(problem.to_string());
     let readout = match hidden.kind {
         Kind::Steps => None,

@@ -101,9 +101,11 @@ fn cast(call: &Call<'_>) -> Outcome {
         (Value::Constant(tensor) | Value::Quantised(tensor), Some(dtype)) => {
             tensor.to_dtype(dtype).map(Value::Constant).map_err(reason)
         }
-        (value @ (Value::Flow(_) | Value::Zeros(_)), _) | (value @ Value::Integers(..), None) => {
+        // Floats of another width, or token numbers of another type.
+        (value @ Value::Flow(flow), dtype) if dtype.is_some() || matches!(flow.content, Content::Input) => {
             Ok(value.clone())
         }
+        (value @ Value::Zeros(_), _) | (value @ Value::Integers(..), None) => Ok(value.clone()),
         _ => Err("makes floats of whole numbers, or whole numbers of floats".to_string()),
     }
 }
@@ -128,9 +130,11 @@ fn constant_of_shape(call: &Call<'_>) -> Outcome {
         None => Ok(zeros),
         Some(value) => {
             let raw = value.raw_data.iter().flat_map(|raw| raw.iter()).all(|&byte| byte == 0);
-            let others =
-                value.float_data.iter().all(|&x| x == 0.) && value.int64_data.iter().all(|&x| x == 0);
-            match raw && others {
+            let floats =
+                value.float_data.iter().all(|&x| x == 0.) && value.double_data.iter().all(|&x| x == 0.);
+            let integers =
+                value.int32_data.iter().all(|&x| x == 0) && value.int64_data.iter().all(|&x| x == 0);
+            match raw && floats && integers && value.data_location.is_none_or(|place| place == 0) {
                 true => Ok(zeros),
                 false => Err("makes a tensor of numbers that are not zero".to_string()),
             }
@@ -238,15 +242,17 @@ fn arithmetic(call: &Call<'_>) -> Outcome {
 
 /// A bias after a linear layer, or half of a sum of two directions.
 fn with_constant(operator: &str, flow: &Flow, tensor: &Tensor) -> Outcome {
-    let half = if operator == "Div" { 2. } else { 0.5 };
+    let half = match operator {
+        "Mul" => Some(0.5),
+        "Div" => Some(2.),
+        _ => None,
+    };
     let mut flow = flow.clone();
     match &mut flow.content {
         Content::Scores(scores) if operator == "Add" => {
             *scores = Rc::new(biased(scores, tensor)?);
         }
-        Content::Hidden(hidden)
-            if operator != "Add" && number(tensor) == Some(half) && hidden.kind != Kind::Cell =>
-        {
+        Content::Hidden(hidden) if half.is_some() && number(tensor) == half && hidden.kind != Kind::Cell => {
             for cell in &mut hidden.cells {
                 if (cell.merge, cell.parts.len()) != (Merge::Sum, 2) {
                     return Err("scales outputs of a recurrent layer".to_string());

@@ -97,6 +97,8 @@ pub(super) struct Scores {
     pub(super) linears: Vec<Linear>,
     /// Whether a sigmoid follows.
     pub(super) sigmoid: bool,
+    /// Whether a softmax, its logarithm or a sigmoid follows, after which nothing is converted.
+    pub(super) normalised: bool,
 }
 
 /// A linear layer.
