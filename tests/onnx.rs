@@ -354,7 +354,7 @@ fn values(case: &Case, rng: &mut Rng) -> Result<HashMap<String, Tensor>> {
 
 #[test]
 #[ignore = "writes graphs with inputs and outputs to RNN_ZOO_ONNX, for scripts/interop/onnx"]
-fn onnx_graphs_with_their_values() {
+fn write_onnx_graphs_with_their_values() {
     let folder = std::env::var("RNN_ZOO_ONNX").expect("RNN_ZOO_ONNX names an empty folder");
     let seed = std::env::var("RNN_ZOO_SEED").map_or(0, |seed| seed.parse().expect("a seed is a number"));
     let int8 = cases().into_iter().map(Case::in_int8);

@@ -57,7 +57,7 @@ fn scores_on_corpora_are_those_beside_the_bundles() {
     check_scores(|data| (!data.starts_with("builtin:")).then(|| format!("{corpora}/{data}")));
 }
 
-/// Check the scores of the bundles for whose data `place` returns a place.
+/// Check the scores of the bundles for whose data `place` returns a path.
 fn check_scores(place: impl Fn(&str) -> Option<String>) {
     let mut checked = 0;
     for bundle in bundles() {

@@ -128,7 +128,7 @@ impl<C: Cell> DecodeWithAttention for AttentionDecoder<C> {
 
 impl<C: Cell> AttentionDecoder<C> {
     /// Take the parameters from `vb`. `config` describes the cell, with the embedding as its input; its layer reads the
-    /// attentional state too. `memory` is the features of the encoder's outputs.
+    /// attentional state too. `memory` is the number of features of the encoder's outputs.
     ///
     /// # Errors
     /// If the configuration is invalid, has several layers, both directions, a projection, recurrent dropout, weight

@@ -27,7 +27,7 @@ pub const MOST_LAYERS: usize = 1000;
 /// The most weights of a layer: 8 GiB of f32.
 const LARGEST_LAYER: u64 = 1 << 31;
 
-/// The shortest dependency, in steps, that the chrono initialisation can be made for: it draws from 1 to one less.
+/// The smallest `T` of the chrono initialisation, which draws from 1 to `T - 1`.
 pub const SHORTEST_CHRONO: usize = 3;
 
 /// The scheme of initial parameters.
@@ -72,7 +72,7 @@ impl GateBias {
 /// The options of a stack that all kinds of cells have.
 ///
 /// Probabilities are in [0, 1). All kinds of dropout act in training alone, in calls with a generator. Zoneout acts
-/// always.
+/// in training and in inference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StackOptions {
     /// Features of each input step.
@@ -132,7 +132,7 @@ impl<O: Default> From<StackOptions> for StackConfig<O> {
 }
 
 impl StackOptions {
-    /// Return the draws of dropout.
+    /// Return whether dropout draws one mask for each element or for each sequence.
     pub fn dropout_mask(&self) -> DropoutMask {
         if self.locked_dropout { DropoutMask::PerSequence } else { DropoutMask::PerElement }
     }

@@ -35,7 +35,7 @@ pub enum Reduction {
 
 /// A linear-chain conditional random field over the scores of tags that a network computes for each step.
 ///
-/// A transition that the scheme of tags forbids gets a score of -1e4: its probability and its gradient are then 0.
+/// To forbid a transition, set its score to -1e4: its probability and its gradient are then 0.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};

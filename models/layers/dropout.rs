@@ -4,10 +4,10 @@
 use candle_core::{Result, Tensor};
 use rand::Rng;
 
-/// The generator that training draws its noise from; `None` outside training, when nothing is dropped.
+/// The random generator of dropout and zoneout in training; `None` in inference.
 pub type Noise<'a> = Option<&'a mut (dyn Rng + 'static)>;
 
-/// The draws of dropout.
+/// The elements that share a draw of dropout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropoutMask {
     /// One draw for each element: ordinary dropout.

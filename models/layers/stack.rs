@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn gates_of_the_last_layer_explain_its_outputs() {
+    fn outputs_computed_from_the_gates_are_those_of_run() {
         let map = candle_nn::VarMap::new();
         let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
         let stack = StackOptions { num_layers: 2, ..StackOptions::new(4, 8) };

@@ -250,7 +250,7 @@ impl Weights {
     /// If `h` does not have `hidden` features.
     pub fn project_output(&self, h: Tensor) -> Result<Tensor> {
         match &self.hr {
-            Some(hr) => reference::product_within(&h, &hr.t()?, 1.), // that of an LSTM is bounded
+            Some(hr) => reference::product_within(&h, &hr.t()?, 1.), // only an LSTM has a projection, and its hidden state lies in [-1, 1]
             None => Ok(h),
         }
     }

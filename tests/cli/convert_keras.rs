@@ -56,7 +56,7 @@ fn converted_language_model_works_with_every_command_and_returns() {
     );
     refused(
         &format!("convert {file} --out n --vocab words.txt --readout mean"),
-        &["--readout", "no recurrent layer of the file uses relu"],
+        &["--readout", "define another readout"],
     );
 }
 

@@ -139,7 +139,7 @@ fn composed_and_decomposed_names_are_the_same() {
 }
 
 #[test]
-fn a_level_of_a_quantile_is_refused_in_one_line() {
+fn quantile_level_zero_is_refused_in_one_line() {
     let folder = Folder::new();
     folder.write("t.csv", daily(60, |date, day| format!("{date},{day}\n")));
     folder.refused(&train("--quantiles 0"), 2, &["--quantiles: `0` cannot be used", "above 0 and below 1"]);

@@ -1,4 +1,4 @@
-//! `rnn train --from`: what has been learnt goes on with other text and other settings.
+//! `rnn train --from`: fine-tuning a bundle on other text with other settings.
 
 use serde_json::{Value, json};
 

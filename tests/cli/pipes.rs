@@ -7,7 +7,7 @@ use super::{Folder, TINY};
 
 #[cfg(unix)]
 #[test]
-fn a_run_goes_on_without_its_terminal() {
+fn training_continues_when_stderr_is_closed() {
     let folder = Folder::new();
     let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("rnn"));
     command

@@ -1,4 +1,4 @@
-//! `rnn train --resume`: what is interrupted ends as if it had not been.
+//! `rnn train --resume`: a resumed run ends with the bytes of an uninterrupted one.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `rnn generate --save-state` and `--state`: texts that go on later.
+//! `rnn generate --save-state` and `--state`: saving and restoring the state of a text.
 
 use super::generate::done_with;
 use super::{Folder, TINY};

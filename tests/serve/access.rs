@@ -1,4 +1,4 @@
-//! Who may ask: keys, hosts, origins, and what the command line refuses.
+//! Access control: API keys, the Host and Origin headers, and refused command lines.
 
 use super::client::Server;
 use crate::cli::Folder;

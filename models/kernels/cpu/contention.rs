@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::tuning::{CONTENTION_DOUBLINGS, CONTENTION_PAUSE, CONTENTION_SAMPLE, CONTENTION_SHARE};
+use super::tuning::{CONTENTION_DOUBLINGS, SINGLE_WORKER_PERIOD, CONTENTION_SAMPLE, CONTENTION_SHARE};
 
 /// The contention that the workers of this process have measured.
 pub(super) static CONTENTION: Contention = Contention::new();
@@ -21,9 +21,10 @@ pub(super) struct Contention {
     lost: AtomicU64,
     /// When several workers may run again.
     resume: AtomicU64,
-    /// Number of consecutive pauses, each twice as long as the one before.
+    /// Consecutive periods with one worker, counted up to [`CONTENTION_DOUBLINGS`]; each lasts twice as long as the one
+    /// before.
     pauses: AtomicU64,
-    /// Whether workers never pause.
+    /// Whether contention has no effect.
     is_ignored: AtomicBool,
 }
 
@@ -38,7 +39,7 @@ impl Contention {
         }
     }
 
-    /// Let workers never pause, from now on.
+    /// Ignore contention from now on.
     pub(super) fn ignore(&self) {
         self.is_ignored.store(true, Ordering::Relaxed);
     }
@@ -64,7 +65,7 @@ impl Contention {
         self.lost.fetch_add(nanoseconds(lost), Ordering::Relaxed);
     }
 
-    /// Once workers have had [`CONTENTION_SAMPLE`], decide whether they pause from `now` on.
+    /// Once workers have had [`CONTENTION_SAMPLE`], decide whether kernels run with one worker from `now` on.
     pub(super) fn decide(&self, now: u64) {
         let elapsed = self.elapsed.load(Ordering::Relaxed);
         if elapsed < nanoseconds(CONTENTION_SAMPLE) {
@@ -78,7 +79,7 @@ impl Contention {
         }
         let pauses = self.pauses.load(Ordering::Relaxed);
         self.pauses.store((pauses + 1).min(CONTENTION_DOUBLINGS), Ordering::Relaxed);
-        self.resume.store(now + (nanoseconds(CONTENTION_PAUSE) << pauses), Ordering::Relaxed);
+        self.resume.store(now + (nanoseconds(SINGLE_WORKER_PERIOD) << pauses), Ordering::Relaxed);
     }
 }
 
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn pauses_double_while_time_is_lost_and_end_with_it() {
         let contention = Contention::new();
-        let pause = nanoseconds(CONTENTION_PAUSE);
+        let pause = nanoseconds(SINGLE_WORKER_PERIOD);
         for doubled in (0..CONTENTION_DOUBLINGS).chain([CONTENTION_DOUBLINGS; 2]) {
             sampled(&contention, CONTENTION_SHARE, 7);
             assert_eq!(contention.resume.load(Ordering::Relaxed), 7 + (pause << doubled));

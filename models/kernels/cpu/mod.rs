@@ -17,7 +17,7 @@
 //! | `recurrence/` | the recurrence over a sequence |
 //! | `attention.rs` | one step of attention |
 //! | `pointwise.rs` | the pointwise part of one step, on plain matrices |
-//! | `packed_layer.rs` | the weights of a layer, packed at load |
+//! | `packed_layer.rs` | the weights of a layer, packed at the first call |
 //! | `stream/` | inference step by step |
 //! | `cross_entropy/` | a linear layer and its loss |
 //! | `real.rs` | the element types of tensors that have kernels |

@@ -1,4 +1,4 @@
-//! All weights of a layer, packed at load.
+//! All weights of a layer, packed at the first call and kept.
 
 use super::product::Operand;
 use super::project::{InputShape, PackedInput};

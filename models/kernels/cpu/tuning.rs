@@ -134,7 +134,7 @@ pub(crate) const CONTENTION_SAMPLE: Duration = Duration::from_millis(20);
 pub(crate) const CONTENTION_SHARE: f64 = 0.2;
 
 /// Time for which kernels have one worker after a sample with too much contention. Doubles with every such sample.
-pub(crate) const CONTENTION_PAUSE: Duration = Duration::from_millis(250);
+pub(crate) const SINGLE_WORKER_PERIOD: Duration = Duration::from_millis(250);
 
 /// Times that the pause doubles, at most.
 pub(crate) const CONTENTION_DOUBLINGS: u64 = 5;

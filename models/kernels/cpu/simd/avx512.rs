@@ -108,9 +108,10 @@ fn at_least(simd: V4, x: __m512, least: f32) -> __m512 {
 #[inline(always)]
 pub(super) fn exp(simd: V4, x: __m512) -> __m512 {
     let f = simd.avx512f;
-    let is_positive = f._mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, f._mm512_set1_ps(-86.98));
+    // Not below: NaN stays.
+    let is_nonzero = f._mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, f._mm512_set1_ps(-86.98));
     let (n, exp_minus_one) = split(simd, at_most(simd, x, 89.), 1.);
-    f._mm512_maskz_scalef_ps(is_positive, f._mm512_add_ps(exp_minus_one, f._mm512_set1_ps(1.)), n)
+    f._mm512_maskz_scalef_ps(is_nonzero, f._mm512_add_ps(exp_minus_one, f._mm512_set1_ps(1.)), n)
 }
 
 /// Compute sigmoid, `1 / (1 + exp(-x))`.
