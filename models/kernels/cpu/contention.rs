@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::tuning::{CONTENTION_DOUBLINGS, SINGLE_WORKER_PERIOD, CONTENTION_SAMPLE, CONTENTION_SHARE};
+use super::tuning::{CONTENTION_DOUBLINGS, CONTENTION_SAMPLE, CONTENTION_SHARE, SINGLE_WORKER_PERIOD};
 
 /// The contention that the workers of this process have measured.
 pub(super) static CONTENTION: Contention = Contention::new();

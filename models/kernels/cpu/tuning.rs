@@ -136,7 +136,7 @@ pub(crate) const CONTENTION_SHARE: f64 = 0.2;
 /// Time for which kernels have one worker after a sample with too much contention. Doubles with every such sample.
 pub(crate) const SINGLE_WORKER_PERIOD: Duration = Duration::from_millis(250);
 
-/// Times that the pause doubles, at most.
+/// Times that this period doubles, at most.
 pub(crate) const CONTENTION_DOUBLINGS: u64 = 5;
 
 // Values that the code does not support do not compile.
