@@ -118,7 +118,7 @@ fn layers_and_options_without_a_counterpart_are_refused_by_name() {
             "Dense",
             0,
             Box::new(set("activation", json!("relu"))),
-            "with activation relu; expected softmax",
+            "with activation relu; expected linear, softmax or sigmoid",
         ),
         (GRU, "Dense", 0, Box::new(set("activation", json!("sigmoid"))), "the sigmoid of several outputs"),
         (SIGMOID, "Dense", 0, Box::new(set("activation", json!("softmax"))), "of one output is always 1"),
