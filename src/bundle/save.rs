@@ -199,7 +199,7 @@ impl BundleWriter {
         let line = serde_json::to_string(report).map_err(|error| Error::file(&path, error))?;
         // A folder that was removed is made again by the next save, with all reports.
         if self.saved && exists(self.place.bundle()) {
-            self.unseal()?;
+            self.drop_stale_files()?;
             let append = || {
                 let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
                 file.write_all(format!("{line}\n").as_bytes())
@@ -211,7 +211,7 @@ impl BundleWriter {
     }
 
     /// Remove the checksums of a resumed export and the reports after its checkpoint, before its first change.
-    fn unseal(&mut self) -> Result<()> {
+    fn drop_stale_files(&mut self) -> Result<()> {
         if self.as_found {
             let sums = self.place.bundle().join(CHECKSUMS);
             if exists(&sums) {

@@ -8,7 +8,7 @@ use rnn_zoo::data::source::Builtin;
 use rnn_zoo::models::MODELS;
 use rnn_zoo::regular_file;
 use rnn_zoo::tasks::figures::{ACCURACY, BLEU, F1, MACRO_F1, PERPLEXITY, SMAPE, figure_text};
-use rnn_zoo::training::Metric;
+use rnn_zoo::training::MetricsLine;
 use serde_json::{Map, Value, json};
 
 use super::flags::in_flags;
@@ -105,7 +105,8 @@ fn describe(path: &Path) -> Option<Value> {
             return bundle::may_be_bundle(path).then(|| json!({ "path": shown, "error": error }));
         }
     };
-    let reports = loaded.metrics.iter().rev().filter_map(|line| serde_json::from_str::<Metric>(line).ok());
+    let reports =
+        loaded.metrics.iter().rev().filter_map(|line| serde_json::from_str::<MetricsLine>(line).ok());
     Some(json!({
         "path": shown,
         "model": loaded.config.model,

@@ -11,7 +11,7 @@ pub(crate) fn silence() {
 }
 
 /// Whether this process prints notes.
-pub(crate) fn speaks() -> bool {
+pub(crate) fn is_enabled() -> bool {
     !SILENT.load(Ordering::Relaxed)
 }
 
@@ -20,7 +20,7 @@ pub(crate) fn speaks() -> bool {
 macro_rules! note {
     ($($part:tt)*) => {{
         use std::io::Write as _;
-        if $crate::cli::note::speaks() {
+        if $crate::cli::note::is_enabled() {
             let _ = writeln!(std::io::stderr(), $($part)*);
         }
     }};

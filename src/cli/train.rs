@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     };
     if let Some(folder) = args.tensorboard.as_ref().filter(|_| ranks.is_first()) {
         check_tensorboard(folder, run.path())?;
-        run.watch(EventWriter::create(folder, run.trainer.progress.step, args.force)?);
+        run.write_events(EventWriter::create(folder, run.trainer.progress.step, args.force)?);
     }
     // Before this point Ctrl-C has nothing to save.
     let stop = stop_on_interrupt(&run, ranks.size() > 1)?;

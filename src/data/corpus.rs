@@ -7,9 +7,9 @@ use super::division::{Division, SplitRule};
 use super::fingerprint::fingerprint;
 use super::formats;
 use super::fractions::Fractions;
-use super::piece::{Pieces, share_of};
+use super::piece::{Pieces, shard_of};
 use super::read_options::ReadOptions;
-use super::share::Share;
+use super::shard::Shard;
 use super::source::{Builtin, Source, Split};
 use crate::hub::{self, Endpoint};
 use crate::{Error, Result};
@@ -182,7 +182,7 @@ impl Corpus {
     /// If the file or folder cannot be read or has no such split. Reading can also fail at each piece: for text that
     /// is not UTF-8, a record with too many fields, a line that is not JSON.
     pub fn pieces(&self, split: Split) -> Result<Pieces> {
-        self.part(split, Share::WHOLE)
+        self.part(split, Shard::WHOLE)
     }
 
     /// The pieces of the part of a split that one of several processes encodes. The parts are neighbours and join to
@@ -190,16 +190,16 @@ impl Corpus {
     ///
     /// # Errors
     /// As [`pieces`](Self::pieces).
-    pub fn part(&self, split: Split, share: Share) -> Result<Pieces> {
+    pub fn part(&self, split: Split, shard: Shard) -> Result<Pieces> {
         match &self.content {
             Content::Builtin { builtin, seed } => {
-                share_of(share, || Ok(text::pieces(*builtin, *seed, split)))
+                shard_of(shard, || Ok(text::pieces(*builtin, *seed, split)))
             }
             Content::File(file) => {
                 self.check_split(file.as_ref(), split)?;
-                file.part(split, self.division, share)
+                file.part(split, self.division, shard)
             }
-            Content::Directory(folder) => folder.part(split, self.division, share),
+            Content::Directory(folder) => folder.part(split, self.division, shard),
         }
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rand::RngExt;
 use rnn_zoo_models::normal;
 
-use super::share::Share;
+use super::shard::Shard;
 use crate::rng::{self, Purpose, Rng};
 use crate::{Error, Result};
 
@@ -70,9 +70,9 @@ impl Cut {
     ///
     /// # Errors
     /// As [`Cut::row_length`].
-    pub(super) fn span(self, tokens: usize, share: Share) -> Result<Range<u64>> {
+    pub(super) fn span(self, tokens: usize, shard: Shard) -> Result<Range<u64>> {
         let length = self.row_length(tokens)?;
-        let rows = share.rows(self.batch_size);
+        let rows = shard.rows(self.batch_size);
         if rows.is_empty() {
             return Ok(0..0);
         }

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use super::division::Division;
-use super::piece::{Pieces, share_of};
-use super::share::Share;
+use super::piece::{Pieces, shard_of};
+use super::shard::Shard;
 use super::source::Split;
 use crate::Result;
 
@@ -41,7 +41,7 @@ pub trait DataFile: Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`DataFile::pieces`].
-    fn part(&self, split: Split, division: Division, share: Share) -> Result<Pieces> {
-        share_of(share, || self.pieces(split, division))
+    fn part(&self, split: Split, division: Division, shard: Shard) -> Result<Pieces> {
+        shard_of(shard, || self.pieces(split, division))
     }
 }

@@ -15,7 +15,7 @@ use rand::seq::SliceRandom;
 use super::batch::{Batch, Examples};
 use super::cut::{Cut, Shuffle};
 use super::example::Example;
-use super::share::Share;
+use super::shard::Shard;
 use super::tokens::SplitTokens;
 use super::windows::Windows;
 use crate::distributed::Communicator;
@@ -134,7 +134,7 @@ impl Dataset {
     pub fn keep_rows(&mut self, cut: Cut, ranks: &dyn Communicator) -> Result<()> {
         let count = self.len();
         match self {
-            Self::Stream { tokens, .. } => tokens.keep(cut.span(count, ranks.share())?, ranks),
+            Self::Stream { tokens, .. } => tokens.keep(cut.span(count, ranks.shard())?, ranks),
             Self::Examples(_) => Ok(()),
         }
     }
@@ -213,7 +213,7 @@ impl Epoch<'_> {
     /// # Errors
     /// If the tokens cannot be read back from the disk, and errors from candle.
     pub fn batch(&self, index: usize, device: &Device) -> Result<Batch> {
-        let whole = self.share(index, Share::WHOLE, device)?;
+        let whole = self.shard(index, Shard::WHOLE, device)?;
         Ok(whole.expect("invariant: a batch has at least one row"))
     }
 
@@ -222,14 +222,14 @@ impl Epoch<'_> {
     ///
     /// # Errors
     /// As [`Epoch::batch`].
-    pub fn share(&self, index: usize, share: Share, device: &Device) -> Result<Option<Batch>> {
+    pub fn shard(&self, index: usize, shard: Shard, device: &Device) -> Result<Option<Batch>> {
         match self.data {
             Dataset::Stream { tokens, start } => {
-                let rows = share.rows(self.cut.batch_size);
+                let rows = shard.rows(self.cut.batch_size);
                 (!rows.is_empty()).then(|| self.window(index, rows, (tokens, *start), device)).transpose()
             }
             Dataset::Examples(examples) => {
-                let rows = self.rows(index, share);
+                let rows = self.rows(index, shard);
                 (!rows.is_empty()).then(|| examples.batch(&rows, device)).transpose()
             }
         }
@@ -237,18 +237,18 @@ impl Epoch<'_> {
 
     /// The parts of each example of a share of the batch with number `index`; see [`Examples::parts`]. A stream has
     /// none.
-    pub fn parts(&self, index: usize, share: Share) -> Vec<Vec<String>> {
+    pub fn parts(&self, index: usize, shard: Shard) -> Vec<Vec<String>> {
         match self.data {
             Dataset::Stream { .. } => vec![],
             Dataset::Examples(examples) => {
-                self.rows(index, share).into_iter().map(|row| examples.parts(row)).collect()
+                self.rows(index, shard).into_iter().map(|row| examples.parts(row)).collect()
             }
         }
     }
 
     /// The examples of a share of the batch with number `index`.
-    fn rows(&self, index: usize, share: Share) -> Vec<usize> {
-        share.examples(&self.order[self.bounds[index]..self.bounds[index + 1]])
+    fn rows(&self, index: usize, shard: Shard) -> Vec<usize> {
+        shard.examples(&self.order[self.bounds[index]..self.bounds[index + 1]])
     }
 
     /// Window `index` of some of the rows. Token `t` is the target at step `t` and the input one step later.

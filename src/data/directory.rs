@@ -8,9 +8,9 @@ use super::divided::{VALID_NAMES, find};
 use super::division::{Division, SplitRule};
 use super::formats;
 use super::fractions::Fractions;
-use super::piece::{Pieces, share_of};
+use super::piece::{Pieces, shard_of};
 use super::read_options::ReadOptions;
-use super::share::Share;
+use super::shard::Shard;
 use super::source::Split;
 use crate::{Error, Result};
 
@@ -128,17 +128,17 @@ impl Directory {
     ///
     /// # Errors
     /// If the folder has no file for the split, or its training file is too short to be divided.
-    pub(super) fn part(&self, split: Split, division: Division, share: Share) -> Result<Pieces> {
-        let all = |file: &dyn DataFile| file.part(Split::All, division, share);
+    pub(super) fn part(&self, split: Split, division: Division, shard: Shard) -> Result<Pieces> {
+        let all = |file: &dyn DataFile| file.part(Split::All, division, shard);
         match split {
             Split::Train | Split::Valid if self.holds_out_validation(division) => {
                 let division = without_test(division);
                 match self.train.has(split, division)? {
-                    true => self.train.part(split, division, share),
+                    true => self.train.part(split, division, shard),
                     false => Err(self.too_short(split)),
                 }
             }
-            Split::All => share_of(share, || {
+            Split::All => shard_of(shard, || {
                 let whole = |file: &dyn DataFile| file.pieces(split, division);
                 let files: Vec<Pieces> =
                     self.files(Some(split)).into_iter().map(whole).collect::<Result<_>>()?;

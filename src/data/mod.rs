@@ -15,7 +15,7 @@
 //! Vectors    word vectors of GloVe and word2vec   vectors.rs
 //! Weighted   examples of weighted classes         weighted.rs
 //! Named      examples with names                  named.rs
-//! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs, share.rs
+//! Dataset    a split, cut into batches            dataset.rs, cut.rs, windows.rs, batch.rs, shard.rs
 //! Divided    sentences with tags, or pairs of     divided.rs; column_corpus.rs, column_file.rs, column.rs;
 //!            lines, in train, valid and test      parallel_text.rs, pair_table.rs, until_error.rs
 //! SplitData  any of these, in splits              split_data.rs
@@ -68,7 +68,7 @@ pub mod piece;
 mod prose;
 pub mod read_options;
 mod records;
-mod share;
+mod shard;
 pub mod source;
 pub mod split_data;
 mod table_rows;
@@ -92,7 +92,7 @@ pub use formats::has_columns;
 pub use fractions::Fractions;
 pub use piece::{Piece, Pieces};
 pub use read_options::ReadOptions;
-pub use share::Share;
+pub use shard::Shard;
 pub use source::{Builtin, Source, Split};
 pub use tokens::SplitTokens;
 pub use utf8_file::open_utf8;

@@ -1,6 +1,6 @@
 //! A piece of text, the unit in which a corpus is read.
 
-use super::share::Share;
+use super::shard::Shard;
 use crate::Result;
 use crate::tokenizer::End;
 
@@ -22,10 +22,10 @@ pub type Pieces = Box<dyn Iterator<Item = Result<Piece>> + Send>;
 ///
 /// # Errors
 /// As `pieces`.
-pub(super) fn share_of(share: Share, pieces: impl Fn() -> Result<Pieces>) -> Result<Pieces> {
-    if share == Share::WHOLE {
+pub(super) fn shard_of(shard: Shard, pieces: impl Fn() -> Result<Pieces>) -> Result<Pieces> {
+    if shard == Shard::WHOLE {
         return pieces();
     }
-    let own = share.rows(pieces()?.count());
+    let own = shard.rows(pieces()?.count());
     Ok(Box::new(pieces()?.skip(own.start).take(own.len())))
 }

@@ -12,7 +12,7 @@ use super::lines::{LONGEST_PIECE, Lines};
 use super::piece::Pieces;
 use super::prose;
 use super::read_options::ReadOptions;
-use super::share::Share;
+use super::shard::Shard;
 use super::source::Split;
 use super::utf8_file::Utf8File;
 use crate::tokenizer::{End, character};
@@ -144,7 +144,7 @@ impl TextFile {
     }
 
     /// The share of one of several processes in a range: whole lines; none if a line of another goes on to its end.
-    fn lines_of(&self, range: Range<u64>, Share { rank, size }: Share) -> std::io::Result<Range<u64>> {
+    fn lines_of(&self, range: Range<u64>, Shard { rank, size }: Shard) -> std::io::Result<Range<u64>> {
         let length = u128::from(range.end - range.start);
         let bound = |rank: usize| -> std::io::Result<u64> {
             let place = range.start + (length * rank as u128 / size as u128) as u64;
@@ -179,12 +179,12 @@ impl DataFile for TextFile {
     }
 
     fn pieces(&self, split: Split, division: Division) -> Result<Pieces> {
-        self.part(split, division, Share::WHOLE)
+        self.part(split, division, Shard::WHOLE)
     }
 
     /// The parts have about the same number of bytes, and end where a line does.
-    fn part(&self, split: Split, division: Division, share: Share) -> Result<Pieces> {
-        let range = self.lines_of(self.split(split, division.fractions)?, share);
+    fn part(&self, split: Split, division: Division, shard: Shard) -> Result<Pieces> {
+        let range = self.lines_of(self.split(split, division.fractions)?, shard);
         let range = range.map_err(|error| Error::file(self.file.path(), error))?;
         let last = if range.end == self.end { End::Line } else { End::None };
         let reader = self.reader(range.clone());

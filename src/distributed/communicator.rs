@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::device_sum::DeviceSum;
-use crate::data::Share;
+use crate::data::Shard;
 
 /// The processes of a run, as each of them holds them.
 pub type Ranks = Arc<dyn Communicator>;
@@ -39,8 +39,8 @@ pub trait Communicator: Send + Sync {
     }
 
     /// The part of every batch that this process computes.
-    fn share(&self) -> Share {
-        Share { rank: self.rank(), size: self.size() }
+    fn shard(&self) -> Shard {
+        Shard { rank: self.rank(), size: self.size() }
     }
 }
 

@@ -16,7 +16,7 @@ use bytemuck::{Pod, cast_slice, cast_slice_mut};
 use half::bf16;
 
 use super::communicator::Communicator;
-use crate::data::Share;
+use crate::data::Shard;
 use crate::parallel::{self, PIECE};
 
 /// The most numbers that are exchanged at once, which bounds the memory of a call.
@@ -106,9 +106,9 @@ pub fn all_reduce<W: Wire>(ranks: &dyn Communicator, numbers: &mut [W::Sum]) {
 /// Replace a block by its sums. `others` is memory for the numbers of the other ranks.
 fn reduce_block<W: Wire>(ranks: &dyn Communicator, block: &mut [W], others: &mut Vec<W>) {
     let (rank, size, count) = (ranks.rank(), ranks.size(), block.len());
-    let own = ranks.share().rows(count).len();
+    let own = ranks.shard().rows(count).len();
     others.resize(own * (size - 1), W::zeroed());
-    let mut parts = split(block, (0..size).map(|rank| Share { rank, size }.rows(count).len()));
+    let mut parts = split(block, (0..size).map(|rank| Shard { rank, size }.rows(count).len()));
     let mut received = split(others, (0..size).map(|other| if other == rank { 0 } else { own }));
     {
         let sent: Vec<&[u8]> = parts.iter().map(|part| cast_slice(part)).collect();

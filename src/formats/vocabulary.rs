@@ -8,8 +8,11 @@
 //! | `tokenizer.json` | a tokenizer of the Hugging Face format |
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::format::ImportOptions;
@@ -85,30 +88,64 @@ pub(super) fn file(
 
 /// Return the tokens of a file by number; `None` if it is a `tokenizer.json`.
 pub(super) fn tokens(path: &Path, bytes: &[u8]) -> Result<Option<BTreeMap<u32, String>>> {
-    let text = text(path, bytes)?;
+    tokens_of_text(text(path, bytes)?).map_err(|problem| Error::file(path, problem))
+}
+
+/// As [`tokens`]. The error is the problem alone.
+fn tokens_of_text(text: &str) -> Result<Option<BTreeMap<u32, String>>, String> {
     if !text.trim_start().starts_with(['{', '[']) || text.lines().next().is_some_and(is_bracketed) {
-        return numbered(path, text.lines().map(String::from)).map(Some);
+        return numbered(text.lines().map(String::from)).map(Some);
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| {
-        Error::file(path, format!("is cut short or not JSON: {}; expected tokens", json_problem(&error)))
-    })?;
-    match value {
+    match json(text)? {
         Value::Object(object) if object.get("model").is_some_and(Value::is_object) => Ok(None),
-        Value::Object(object) => {
-            let pairs = object.iter().map(|(key, value)| match value {
-                Value::String(token) => (key.parse().ok(), token),
-                value => (value.as_u64().and_then(|number| number.try_into().ok()), key),
-            });
-            by_number(path, pairs).map(Some)
-        }
+        Value::Object(_) => of_object(text).map(Some),
         Value::Array(list) => {
             let list = list.into_iter().map(|token| match token {
                 Value::String(token) => Ok(token),
-                other => Err(Error::file(path, format!("has the token {other}; expected a list of texts"))),
+                other => Err(format!("has the token {other}; expected a list of texts")),
             });
-            numbered(path, list.collect::<Result<Vec<_>>>()?.into_iter()).map(Some)
+            numbered(list.collect::<Result<Vec<_>, _>>()?.into_iter()).map(Some)
         }
-        _ => Err(Error::file(path, "is JSON, but no list or object of tokens")),
+        _ => Err("is JSON, but no list or object of tokens".to_string()),
+    }
+}
+
+/// Return the tokens of a JSON object, which has numbers by token, or tokens by number. The error is the problem alone.
+pub(super) fn of_object(text: &str) -> Result<BTreeMap<u32, String>, String> {
+    let Entries(entries) = json(text)?;
+    by_number(entries.into_iter().map(|(key, value)| match value {
+        Value::String(token) => (key.parse().ok(), token),
+        value => (value.as_u64().and_then(|number| number.try_into().ok()), key),
+    }))
+}
+
+fn json<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, String> {
+    serde_json::from_str(text)
+        .map_err(|error| format!("is cut short or not JSON: {}; expected tokens", json_problem(&error)))
+}
+
+/// The entries of a JSON object, all of them: of those with the same key, a map keeps the last alone.
+struct Entries(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = vec![];
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Reader)
     }
 }
 
@@ -117,39 +154,35 @@ fn is_bracketed(line: &str) -> bool {
     line.starts_with('[') && line.ends_with(']') && serde_json::from_str::<Value>(line).is_err()
 }
 
-fn by_number<'t>(
-    path: &Path,
-    pairs: impl Iterator<Item = (Option<u32>, &'t String)>,
-) -> Result<BTreeMap<u32, String>> {
+fn by_number(pairs: impl Iterator<Item = (Option<u32>, String)>) -> Result<BTreeMap<u32, String>, String> {
     let mut tokens = BTreeMap::new();
     for (number, token) in pairs {
         let Some(number) = number else {
-            let problem = format!(
+            return Err(format!(
                 "has no number for the token {token:?}; expected numbers by token, or tokens by number"
-            );
-            return Err(Error::file(path, problem));
-        };
-        if let Some(other) = tokens.insert(number, token.clone()) {
-            return Err(Error::file(
-                path,
-                format!("gives the number {number} to {other:?} and to {token:?}"),
             ));
+        };
+        match tokens.get(&number) {
+            None => drop(tokens.insert(number, token)),
+            Some(other) if *other == token => {
+                return Err(format!("has the token {token:?} twice, each time as number {number}"));
+            }
+            Some(other) => return Err(format!("gives the number {number} to {other:?} and to {token:?}")),
         }
     }
-    distinct(path, tokens)
+    distinct(tokens)
 }
 
-fn numbered(path: &Path, tokens: impl Iterator<Item = String>) -> Result<BTreeMap<u32, String>> {
-    distinct(path, (0..).zip(tokens).collect())
+fn numbered(tokens: impl Iterator<Item = String>) -> Result<BTreeMap<u32, String>, String> {
+    distinct((0..).zip(tokens).collect())
 }
 
-/// Return the tokens, none of which may have two numbers.
-fn distinct(path: &Path, tokens: BTreeMap<u32, String>) -> Result<BTreeMap<u32, String>> {
+/// Return the tokens, none of which may have two numbers. The error is the problem alone.
+pub(super) fn distinct(tokens: BTreeMap<u32, String>) -> Result<BTreeMap<u32, String>, String> {
     let mut numbers: BTreeMap<&str, u32> = BTreeMap::new();
     for (number, token) in &tokens {
         if let Some(other) = numbers.insert(token, *number) {
-            let problem = format!("has the token {token:?} twice, as number {other} and {number}");
-            return Err(Error::file(path, problem));
+            return Err(format!("has the token {token:?} twice, as number {other} and {number}"));
         }
     }
     Ok(tokens)
@@ -165,7 +198,8 @@ pub(super) fn labels(options: &ImportOptions, outputs: usize) -> Result<Vec<Stri
         return Err(Error::invalid("labels", problem));
     };
     let bytes = regular_file::read(path, LARGEST)?;
-    let labels = numbered(path, text(path, &bytes)?.lines().map(String::from))?;
+    let labels = numbered(text(path, &bytes)?.lines().map(String::from));
+    let labels = labels.map_err(|problem| Error::file(path, problem))?;
     match labels.len() {
         found if found == outputs => Ok(labels.into_values().collect()),
         1 if outputs == 2 => {
@@ -229,6 +263,9 @@ mod tests {
         let options = ImportOptions { labels: Some(file.path().into()), ..ImportOptions::default() };
         std::fs::write(file.path(), "no\nyes\n").unwrap();
         assert_eq!(labels(&options, 2).unwrap(), ["no", "yes"]);
+        std::fs::write(file.path(), "no\nno\n").unwrap();
+        let error = labels(&options, 2).unwrap_err().to_string();
+        assert!(error.contains("\"no\" twice"), "{error}");
         std::fs::write(file.path(), "price\n").unwrap();
         let error = labels(&options, 2).unwrap_err().to_string();
         assert!(
@@ -254,6 +291,9 @@ mod tests {
             ("a\na\n", "has the token \"a\" twice, as number 0 and 1"),
             (r#"{"a": 0, "b": 0}"#, "gives the number 0 to \"a\" and to \"b\""),
             (r#"{"1": "a", "0": "a"}"#, "has the token \"a\" twice, as number 0 and 1"),
+            (r#"{"a": 0, "a": 1}"#, "has the token \"a\" twice, as number 0 and 1"),
+            (r#"{"a": 0, "a": 0}"#, "has the token \"a\" twice, each time as number 0"),
+            (r#"{"0": "a", "0": "b"}"#, "gives the number 0 to \"a\" and to \"b\""),
             (r#"{"a": "b"}"#, "has no number for the token \"b\""),
             (r#"{"a": -1}"#, "has no number for the token \"a\""),
             (r#"{"a": 4294967295}"#, "token number 4294967295 is out of range"),

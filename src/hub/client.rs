@@ -187,7 +187,8 @@ fn retry_after(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let until = || {
         let end = SystemTime::from(DateTime::parse_from_rfc2822(value).ok()?);
-        Some(end.duration_since(SystemTime::now()).map_or(0, |left| left.as_secs()))
+        let left = end.duration_since(SystemTime::now()).unwrap_or_default();
+        Some(left.as_secs() + u64::from(left.subsec_nanos() > 0))
     };
     value.parse().ok().or_else(until)
 }

@@ -1,6 +1,6 @@
 //! Answers of a trained model to sequences: classes, tags, numbers.
 
-use crate::data::Share;
+use crate::data::Shard;
 use crate::data::cut::Cut;
 use crate::data::dataset::Dataset;
 use crate::inference::BATCH;
@@ -48,7 +48,7 @@ pub fn answer(model: &Model, data: &Dataset) -> Result<Vec<Answer>> {
     let epoch = data.epoch(Cut { batch_size: BATCH, window: 1, trim: false, vary: false }, None)?;
     for index in 0..epoch.len() {
         let batch = epoch.batch(index, &model.device)?;
-        let questions = Questions { batch, before: answers.len(), parts: epoch.parts(index, Share::WHOLE) };
+        let questions = Questions { batch, before: answers.len(), parts: epoch.parts(index, Shard::WHOLE) };
         let found = answerer(model.network.as_ref(), &questions, model.names());
         answers.extend(found.map_err(|error| match error {
             Error::Message(problem) => model.failed(problem),

@@ -36,7 +36,7 @@ impl Trainer {
             return Err(Error::invalid("batch_size", problem));
         }
         if let Some(State { h, c }) = self.carried.state() {
-            let own = ranks.share().rows(h.dim(1)?);
+            let own = ranks.shard().rows(h.dim(1)?);
             let of_rows = |tensor: &Tensor| tensor.narrow(1, own.start, own.len())?.contiguous();
             self.carried = match own.is_empty() {
                 true => Carried::default(),

@@ -6,7 +6,7 @@ use crate::tasks::Figures;
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Metric {
+pub struct MetricsLine {
     /// Optimizer steps taken.
     pub step: usize,
     /// Epochs completed.

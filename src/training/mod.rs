@@ -54,7 +54,7 @@ pub use card::CardCommands;
 pub use checkpoint::Checkpoint;
 pub use embedding::Filled;
 pub use loss_unit::LossUnit;
-pub use metric::Metric;
+pub use metric::MetricsLine;
 pub use objective::Objective;
 pub use observer::{Evaluation, Observer, StepTaken};
 pub use options::Options;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 
 use super::loss_unit::LossUnit;
-use super::metric::Metric;
+use super::metric::MetricsLine;
 use super::observer::{Evaluation, Observer, StepTaken};
 use super::tensorboard::EventWriter;
 use crate::tasks::Figures;
@@ -21,7 +21,7 @@ pub struct Reporter {
     /// Whether the training loss is computed against smoothed labels.
     smoothed: bool,
     /// Lines of `metrics.jsonl` that have not been written yet, oldest first.
-    pub metrics: Vec<Metric>,
+    pub metrics: Vec<MetricsLine>,
     /// The event file for TensorBoard.
     pub events: Option<EventWriter>,
 }
@@ -44,7 +44,7 @@ impl Reporter {
     }
 
     /// Add a line to `metrics.jsonl` and to TensorBoard.
-    fn record(&mut self, metric: Metric) {
+    fn record(&mut self, metric: MetricsLine) {
         // A failed write for TensorBoard must not end the run.
         if let Some(Err(error)) = self.events.as_mut().map(|events| events.report(&metric)) {
             self.print(&format!("no more events for TensorBoard: {error}"));
@@ -60,7 +60,7 @@ impl Reporter {
     }
 
     /// Print a line of `metrics.jsonl` in words.
-    fn print_metric(&self, metric: &Metric, note: &str) {
+    fn print_metric(&self, metric: &MetricsLine, note: &str) {
         let figures: String = metric.figures.iter().map(|(name, value)| after_blanks(name, value)).collect();
         self.print(&format!(
             "step {:>6}  epoch {}  {}  {}{figures}  lr {:.2e}  {:.0} {}s/s  {}{note}",
@@ -118,14 +118,14 @@ impl Observer for Reporter {
         }
         let (split, figures) = ("train".into(), self.training_figures(loss));
         let metric =
-            Metric { step, epoch, split, loss, best: false, figures, lr, tokens_per_second, seconds };
+            MetricsLine { step, epoch, split, loss, best: false, figures, lr, tokens_per_second, seconds };
         self.print_metric(&metric, "");
         self.record(metric);
     }
 
     fn evaluated(&mut self, evaluation: &Evaluation) {
         let Evaluation { step, epoch, ref scores, best, lr, seconds } = *evaluation;
-        let metric = Metric {
+        let metric = MetricsLine {
             step,
             epoch,
             split: "valid".into(),

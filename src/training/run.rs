@@ -174,7 +174,7 @@ impl Run {
     }
 
     /// Write the metrics to a TensorBoard event file too.
-    pub fn watch(&mut self, events: EventWriter) {
+    pub fn write_events(&mut self, events: EventWriter) {
         self.reporter.events = Some(events);
     }
 

@@ -15,7 +15,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::metric::Metric;
+use super::metric::MetricsLine;
 use crate::tasks::figures::BITS;
 use crate::{Error, Result};
 
@@ -73,7 +73,7 @@ impl EventWriter {
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn report(&mut self, metric: &Metric) -> Result<()> {
+    pub fn report(&mut self, metric: &MetricsLine) -> Result<()> {
         let split = &metric.split;
         let mut scalars = vec![(format!("{split}/loss"), metric.loss)];
         let figures = metric.figures.iter().filter(|(name, _)| *name != BITS);
@@ -191,8 +191,8 @@ mod tests {
     use crate::tasks::Figures;
     use crate::tasks::figures::{ACCURACY, PERPLEXITY};
 
-    fn metric(split: &str, step: usize, loss: f64) -> Metric {
-        Metric {
+    fn metric(split: &str, step: usize, loss: f64) -> MetricsLine {
+        MetricsLine {
             step,
             epoch: 0,
             split: split.into(),
@@ -307,7 +307,7 @@ mod tests {
         writer.report(&metric("train", 300, 2.5)).unwrap();
         writer.report(&metric("valid", 70_000, 1.5)).unwrap();
         writer
-            .report(&Metric {
+            .report(&MetricsLine {
                 figures: Figures::default().with(ACCURACY, 0.5),
                 ..metric("valid", 70_001, 0.5)
             })

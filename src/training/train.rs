@@ -10,7 +10,7 @@
 //!     at intervals: evaluate, remember the best, save
 //! ```
 //!
-//! `step.rs` has one step, `validate.rs` an evaluation. Several processes run the same loop: each computes its share of
+//! `step.rs` has one step, `validate.rs` an evaluation. Several processes run the same loop: each computes its shard of
 //! every batch and of the validation data, and what follows from sums over all is the same on each.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,14 +112,14 @@ impl Trainer {
         Ok(Ending::Finished)
     }
 
-    /// This process's share of the batches of the next step.
+    /// This process's shard of the batches of the next step.
     fn next_batches<'e>(
         &self,
         epoch: &'e Epoch<'e>,
     ) -> impl Iterator<Item = Result<Option<Batch>>> + use<'e> {
-        let (from, device, share) = (self.progress.batch, self.device.clone(), self.ranks.share());
+        let (from, device, shard) = (self.progress.batch, self.device.clone(), self.ranks.shard());
         let to = epoch.len().min(from + self.options.accumulate);
-        (from..to).map(move |index| epoch.share(index, share, &device))
+        (from..to).map(move |index| epoch.shard(index, shard, &device))
     }
 
     /// Add a step to the running loss and notify the observer. A report is due at intervals, before an evaluation and

@@ -350,6 +350,10 @@ fn bundle_is_one_folder_of_one_revision() {
     ]);
     let folder = bundle(&hub.endpoint(), &lstm()).unwrap();
     std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    let requests = hub.requests();
+    let offline = Endpoint { offline: true, ..hub.endpoint() };
+    assert_eq!(bundle(&offline, &lstm()).unwrap(), folder);
+    assert_eq!(hub.requests(), requests, "offline asks for nothing");
     assert_eq!(bundle(&hub.endpoint(), &lstm()).unwrap(), folder);
     assert!(folder.join("tokenizer.json").exists());
     let requests = hub.requests();

@@ -164,6 +164,35 @@ fn layers_and_options_without_a_counterpart_are_refused_by_name() {
 }
 
 #[test]
+fn a_softmax_is_over_the_last_axis() {
+    let folder = Folder::new();
+    let (lstm, dense) = (name_of(LSTM, "LSTM", 1), name_of(LSTM, "Dense", 0));
+    let problem = |every: bool, softmax: Value| {
+        let path = changed(&folder, LSTM, |model| {
+            layer(model, &lstm)["config"]["return_sequences"] = json!(every);
+            layer(model, &dense)["config"]["activation"] = json!("linear");
+            model["config"]["layers"].as_array_mut().unwrap().push(softmax);
+        });
+        let given = ImportOptions { labels: None, ..options(&folder) };
+        recognised(&path).unwrap().import(&path, &given).err().map(|error| error.to_string())
+    };
+    let softmax = |axis: Value| json!({"class_name": "Softmax", "config": {"name": "last", "axis": axis}});
+    for (every, axis) in
+        [(true, json!(-1)), (true, json!([-1])), (true, json!(2)), (true, json!(null)), (false, json!(1))]
+    {
+        assert_eq!(problem(every, softmax(axis.clone())), None, "{axis}");
+    }
+    for (every, axis) in [(true, json!(1)), (false, json!(0)), (false, json!(2)), (true, json!([1, 2]))] {
+        let error = problem(every, softmax(axis.clone())).unwrap();
+        let expected = format!("has a layer last (Softmax) with axis {axis}; expected -1, the last");
+        assert!(error.contains(&expected), "{error}");
+    }
+    let relu = json!({"class_name": "Activation", "config": {"name": "last", "activation": "relu"}});
+    let error = problem(true, relu).unwrap();
+    assert!(error.contains("with activation relu; expected linear or softmax"), "{error}");
+}
+
+#[test]
 fn models_that_are_no_chain_of_layers_are_refused() {
     let folder = Folder::new();
     let whole = |model: &mut Value| model["class_name"] = json!("Transformer");

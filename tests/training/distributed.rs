@@ -8,7 +8,7 @@ use half::bf16;
 use rnn_zoo::data::batch::{Batch, Targets};
 use rnn_zoo::data::cut::Cut;
 use rnn_zoo::data::dataset::{Dataset, Epoch};
-use rnn_zoo::data::{Corpus, ReadOptions, Share, Source, Split, SplitTokens};
+use rnn_zoo::data::{Corpus, ReadOptions, Shard, Source, Split, SplitTokens};
 use rnn_zoo::distributed::{Communicator, SingleProcess, Wire, all_reduce, any, broadcast, gather};
 use rnn_zoo::inference::carry::Carried;
 use rnn_zoo::models::Precision;
@@ -134,7 +134,7 @@ fn rows_that_processes_keep_are_those_of_the_whole_text() -> Result<()> {
                     assert_eq!(own.len(), whole.len());
                     for index in 0..whole.len() {
                         let of = |epoch: &Epoch<'_>| {
-                            let batch = epoch.share(index, Share { rank, size }, &Device::Cpu)?;
+                            let batch = epoch.shard(index, Shard { rank, size }, &Device::Cpu)?;
                             batch.map(numbers).transpose()
                         };
                         assert_eq!(of(&own)?, of(&whole)?, "{kind} on {size}, rank {rank}, batch {index}");

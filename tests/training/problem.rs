@@ -21,7 +21,7 @@ use rnn_zoo::tasks::{
 use rnn_zoo::tokenizer::{Kind, Limits};
 use rnn_zoo::training::optim::OptimizerConfig;
 use rnn_zoo::training::schedule::Schedule;
-use rnn_zoo::training::{self, Checkpoint, Metric, Options, Run, Splits};
+use rnn_zoo::training::{self, Checkpoint, MetricsLine, Options, Run, Splits};
 use rnn_zoo::{Error, Result};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -189,7 +189,7 @@ impl Problem {
     }
 
     /// The lines of `metrics.jsonl`.
-    fn metrics(&self, name: &str) -> Result<Vec<Metric>> {
+    fn metrics(&self, name: &str) -> Result<Vec<MetricsLine>> {
         let path = self.bundle(name).join("metrics.jsonl");
         let text = std::fs::read_to_string(&path).map_err(|error| Error::file(&path, error))?;
         let metric = |line| serde_json::from_str(line).map_err(|error| Error::file(&path, error));

@@ -31,7 +31,7 @@ use crate::cli::refusal::in_backticks;
 /// Return a run before its first step.
 pub fn start(args: &Args, device: &Device, ranks: &Ranks) -> anyhow::Result<Run> {
     let given = args.data.spec(args.training.seed);
-    let learner = Learner::new(args, &given)?;
+    let learner = NewModel::new(args, &given)?;
     learner.check_flags(args, &given)?;
     let data = learner.with_columns(given.clone())?;
     learner.check_all_targets(args, &data)?;
@@ -61,34 +61,36 @@ pub fn start(args: &Args, device: &Device, ranks: &Ranks) -> anyhow::Result<Run>
     if let Some(vectors) = &args.data.vectors {
         fill(&mut run, vectors)?;
     }
-    if let Some(Basis { bundle, .. }) = &learner.basis {
+    if let Some(FineTuneSource { bundle, .. }) = &learner.basis {
         run.start_from(bundle)?;
     }
     Ok(run)
 }
 
 /// The model of a new run.
-struct Learner {
+struct NewModel {
     entry: &'static ModelEntry,
     task: &'static dyn Task,
     /// The bundle of `--from`.
-    basis: Option<Basis>,
+    basis: Option<FineTuneSource>,
 }
 
 /// The bundle of `--from`.
-struct Basis {
+struct FineTuneSource {
     bundle: Loaded,
     /// SHA-256 of its parameters, in hexadecimal.
     sha256: String,
 }
 
-impl Learner {
+impl NewModel {
     /// Return the model that the arguments name. Refuses flags that have no effect on it.
     fn new(args: &Args, data: &DataSpec) -> anyhow::Result<Self> {
         let basis = args.from.as_deref().map(|bundle| load_basis(bundle, args)).transpose()?;
         let entry = args.model.as_deref().map(known_model).transpose()?;
         let (entry, task) = match (&basis, entry) {
-            (Some(Basis { bundle, .. }), entry) => (own_model(entry, &bundle.config)?, bundle.config.task),
+            (Some(FineTuneSource { bundle, .. }), entry) => {
+                (own_model(entry, &bundle.config)?, bundle.config.task)
+            }
             (None, Some(entry)) => (entry, args.data.task.map_or_else(|| tasks::suited(data), Ok)?),
             (None, None) => {
                 let problem = format!("is missing; expected {}, as in `rnn train lstm`", model_names());
@@ -138,7 +140,7 @@ impl Learner {
             data.columns.label = trained.and_then(|trained| trained.label_column.clone());
         }
         match &self.basis {
-            Some(Basis { bundle, .. }) => Ok(self.task.completed(data, &bundle.config.schema)?),
+            Some(FineTuneSource { bundle, .. }) => Ok(self.task.completed(data, &bundle.config.schema)?),
             None => Ok(data),
         }
     }
@@ -173,7 +175,7 @@ impl Learner {
         let default = || PathBuf::from(format!("{name}-{}", stem(&data.data)));
         let out = args.out.clone().unwrap_or_else(default);
         let mut settings = args.settings.clone();
-        if let Some(Basis { bundle, sha256 }) = &self.basis {
+        if let Some(FineTuneSource { bundle, sha256 }) = &self.basis {
             keep_apart(&out, &bundle.path)?;
             settings.set("from-sha256", sha256);
         }
@@ -187,7 +189,7 @@ impl Learner {
     /// Read the data, with the tokenizer and the labels of `--from` if there are any.
     fn prepare(&self, args: &Args, data: &DataSpec, ranks: &dyn Communicator) -> anyhow::Result<Prepared> {
         let origin = match &self.basis {
-            Some(Basis { bundle, .. }) => {
+            Some(FineTuneSource { bundle, .. }) => {
                 let tokenizer = bundle.tokenizer()?.map(Tokenizer::with_known_line_ends);
                 Origin::Loaded(bundle.config.known(tokenizer))
             }
@@ -204,7 +206,7 @@ impl Learner {
 
     fn network(&self, args: &Args, prepared: &Prepared, defaults: &Defaults) -> anyhow::Result<ModelConfig> {
         match &self.basis {
-            Some(Basis { bundle, .. }) => Ok(args.network.regularized(&bundle.config.network)),
+            Some(FineTuneSource { bundle, .. }) => Ok(args.network.regularized(&bundle.config.network)),
             None => {
                 let cell = args.network.cell(self.entry)?;
                 let mut network = args.network.clone();
@@ -233,7 +235,7 @@ fn blame(error: Error, of_bundle: bool) -> anyhow::Error {
 }
 
 /// Load the bundle of `--from`, and compare its parameters with `--from-sha256`.
-fn load_basis(argument: &str, args: &Args) -> anyhow::Result<Basis> {
+fn load_basis(argument: &str, args: &Args) -> anyhow::Result<FineTuneSource> {
     if args.data.data.is_none() {
         return Err(usage("--from", "needs --data, the data to fine-tune on"));
     }
@@ -250,7 +252,7 @@ fn load_basis(argument: &str, args: &Args) -> anyhow::Result<Basis> {
             );
             Err(usage("--from", problem))
         }
-        _ => Ok(Basis { bundle, sha256 }),
+        _ => Ok(FineTuneSource { bundle, sha256 }),
     }
 }
 

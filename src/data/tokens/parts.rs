@@ -36,7 +36,7 @@ impl SplitTokens {
             return Self::encode(corpus, split, tokenizer);
         }
         let mut read = Checksum::new();
-        let pieces = corpus.part(split, ranks.share())?.inspect(|piece| {
+        let pieces = corpus.part(split, ranks.shard())?.inspect(|piece| {
             // An error ends the reading.
             if let Ok(piece) = piece {
                 read.add(piece);

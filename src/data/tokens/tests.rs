@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{End, ReadOptions, Share, Source};
+use crate::data::{End, ReadOptions, Shard, Source};
 use crate::tokenizer::Kind;
 
 fn pieces(texts: &[&str]) -> Vec<Piece> {
@@ -120,7 +120,7 @@ fn parts_join_to_the_whole() {
                 let whole = SplitTokens::encode(&corpus, split, &tokenizer).unwrap();
                 for size in [2, 3, 7] {
                     let part = |rank| {
-                        let pieces = corpus.part(split, Share { rank, size }).unwrap();
+                        let pieces = corpus.part(split, Shard { rank, size }).unwrap();
                         SplitTokens::collect(pieces, &tokenizer, 100).unwrap()
                     };
                     let parts: Vec<SplitTokens> = (0..size).map(part).collect();
@@ -139,7 +139,7 @@ fn lines_are_divided_evenly() {
     let path = folder.path().join("a.txt");
     std::fs::write(&path, "seven.\n".repeat(1000)).unwrap();
     let corpus = Corpus::open(&Source::File(path), &ReadOptions::default(), 1).unwrap();
-    let lines = |rank| corpus.part(Split::All, Share { rank, size: 3 }).unwrap().count();
+    let lines = |rank| corpus.part(Split::All, Shard { rank, size: 3 }).unwrap().count();
     assert_eq!([0, 1, 2].map(lines), [334, 333, 333]);
 }
 

@@ -41,8 +41,8 @@ pub(super) enum Kind {
     /// The mean or the maximum over time.
     Pool(Readout),
     Dense(Dense),
-    /// Softmax as a layer of its own.
-    Softmax,
+    /// Softmax as a layer of its own, over this axis; -1 is the last.
+    Softmax(i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -144,14 +144,10 @@ impl Options<'_> {
             "TimeDistributed" => Kind::Dense(self.inner("layer")?.dense_inside()?),
             "GlobalMaxPooling1D" | "GlobalMaxPool1D" => Kind::Pool(self.pool(Readout::Max)?),
             "GlobalAveragePooling1D" | "GlobalAvgPool1D" => Kind::Pool(self.pool(Readout::Mean)?),
-            "Softmax" => match &self.config["axis"] {
-                Value::Null => Kind::Softmax,
-                axis if axis.as_i64() == Some(-1) => Kind::Softmax,
-                axis => return Err(self.refused("axis", &axis.to_string(), "-1")),
-            },
+            "Softmax" => Kind::Softmax(self.axis()?),
             "Activation" => match self.activation("activation", "linear")? {
                 "linear" => Kind::Passed,
-                "softmax" => Kind::Softmax,
+                "softmax" => Kind::Softmax(-1),
                 other => return Err(self.refused("activation", other, "linear or softmax")),
             },
             _ => {
@@ -260,6 +256,17 @@ impl Options<'_> {
             Some("channels_first") => Err(self.refused("data_format", "channels_first", "channels_last")),
             _ => Ok(readout),
         }
+    }
+
+    /// Return the axis of a softmax: a number, or a list of one.
+    fn axis(&self) -> Result<i64, String> {
+        let axis = &self.config["axis"];
+        let found = match axis {
+            Value::Null => Some(-1),
+            Value::Array(axes) if axes.len() == 1 => axes[0].as_i64(),
+            other => other.as_i64(),
+        };
+        found.ok_or_else(|| self.refused("axis", &axis.to_string(), "-1, the last"))
     }
 
     /// Return the options of a layer inside this one.

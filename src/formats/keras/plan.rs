@@ -36,7 +36,7 @@ impl<'l> Plan<'l> {
         for layer in layers {
             parts.add(layer)?;
         }
-        let Parts { text, embedding, stack, pool, mut dense, .. } = parts;
+        let Parts { text, embedding, stack, pool, mut dense, softmax } = parts;
         let Some(&(_, last)) = stack.last() else {
             return Err("has no recurrent layer; expected SimpleRNN, LSTM, GRU or Bidirectional".to_string());
         };
@@ -47,6 +47,13 @@ impl<'l> Plan<'l> {
             (None, Some(false)) => Some(Readout::Last),
             (None, None) => None,
         };
+        if let Some((layer, axis)) = softmax {
+            // Outputs are (batch, time, units), or (batch, units).
+            let last = if readout == Some(Readout::Every) { 2 } else { 1 };
+            if axis != -1 && axis != last {
+                return Err(format!("has a layer {} with axis {axis}; expected -1, the last", layer.title()));
+            }
+        }
         Ok(Self { text, embedding, stack, readout, projection: dense.pop(), output })
     }
 
@@ -80,7 +87,7 @@ struct Parts<'l> {
     stack: Vec<(&'l Layer, Recurrent)>,
     pool: Option<Readout>,
     dense: Vec<(&'l Layer, Dense)>,
-    softmax: bool,
+    softmax: Option<(&'l Layer, i64)>,
 }
 
 impl<'l> Parts<'l> {
@@ -106,13 +113,13 @@ impl<'l> Parts<'l> {
                 self.pool = Some(*readout);
             }
             Kind::Dense(dense) => self.add_dense(layer, *dense)?,
-            Kind::Softmax => {
+            Kind::Softmax(axis) => {
                 let ends_linear =
                     self.dense.last().is_some_and(|(_, dense)| dense.activation == Activation::Linear);
-                if self.softmax || !ends_linear {
+                if self.softmax.is_some() || !ends_linear {
                     return misplaced("in another place than after a linear output layer");
                 }
-                self.softmax = true;
+                self.softmax = Some((layer, *axis));
             }
         }
         Ok(())
@@ -151,7 +158,7 @@ impl<'l> Parts<'l> {
         if self.stack.is_empty() {
             return Err(format!("has a layer {title} before its recurrent layers"));
         }
-        if self.softmax {
+        if self.softmax.is_some() {
             return Err(format!("has a layer {title} after softmax"));
         }
         match self.dense[..] {

@@ -2,7 +2,7 @@
 //!
 //! The names of groups give the classes and order of layers; the shapes of arrays give sizes, cell kinds, biases and
 //! directions. The file does not store the nonlinearity (set by the user), `return_sequences` of the last recurrent
-//! layer (set by the task), and merge modes other than concatenation.
+//! layer (set by the task), merge modes other than concatenation, and activations, which a note names.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,13 @@ use rnn_zoo_models::{Merge, Nonlinearity, Readout, Reset};
 use super::architecture::Architecture;
 use super::layer::{Activation, Cell, Dense, Embedding, Kind, Layer, Recurrent};
 use super::store::Store;
+use crate::listing::listed;
 
 /// The advice for what arrays do not tell.
 const ADVICE: &str = "save the model as .keras, or put model.to_json() beside the file as";
 
-/// Groups of layers without arrays that matter outside training.
-const PASSED: [&str; 9] = [
+/// Groups of layers without arrays and without effect outside training.
+const PASSED: [&str; 8] = [
     "input_layer",
     "masking",
     "dropout",
@@ -25,7 +26,6 @@ const PASSED: [&str; 9] = [
     "gaussian_dropout",
     "gaussian_noise",
     "activity_regularization",
-    "activation",
 ];
 
 /// Return the layers of a file of Keras 3. `json` is the name of the file that may lie beside it. The error is the
@@ -40,7 +40,7 @@ pub(super) fn architecture(
     json: &str,
     notes: &mut Vec<String>,
 ) -> Result<Architecture, String> {
-    let mut reader = Reader { store, container, nonlinearity, json, notes };
+    let mut reader = Reader { store, container, nonlinearity, json, notes, assumed: vec![] };
     let mut groups = store.groups(container)?;
     groups.sort_by_key(|group| {
         let (class, number) = class_of(group);
@@ -51,11 +51,7 @@ pub(super) fn architecture(
         layers.extend(reader.layer(group)?);
     }
     reader.merges(&mut layers)?;
-    reader.notes.push(
-        "the file does not store activations: those of LSTM and GRU layers are taken to be Keras's defaults, and that of an \
-         output layer of several units to be softmax or linear"
-            .to_string(),
-    );
+    reader.note_assumed();
     let groups: BTreeMap<String, String> =
         layers.iter().map(|layer| (layer.name.clone(), layer.name.clone())).collect();
     Ok(Architecture { layers, groups })
@@ -85,6 +81,8 @@ struct Reader<'a> {
     nonlinearity: Nonlinearity,
     json: &'a str,
     notes: &'a mut Vec<String>,
+    /// Activations that no option sets, each with its layer: `tanh and sigmoid for lstm`.
+    assumed: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -92,6 +90,10 @@ impl Reader<'_> {
         let (class, _) = class_of(group);
         let kind = match class {
             _ if PASSED.contains(&class) => return Ok(None),
+            "activation" => {
+                self.assumed.push(format!("linear or softmax for {group}"));
+                return Ok(None);
+            }
             "embedding" => {
                 let [rows, width] = self.matrix(group, "vars/0")?;
                 Kind::Embedding(Embedding { rows, width, mask_zero: false })
@@ -137,6 +139,9 @@ impl Reader<'_> {
                 ));
             }
         };
+        if matches!(cell, Cell::Lstm | Cell::Gru(_)) {
+            self.assumed.push(format!("tanh and sigmoid for {group}"));
+        }
         Ok(Recurrent { cell, units, bias, sequences: None, merge })
     }
 
@@ -148,9 +153,24 @@ impl Reader<'_> {
                 self.notes.push(format!("the activation of the layer {group} is taken to be sigmoid"));
                 Activation::Sigmoid
             }
-            _ => Activation::Linear, // or softmax, which comes after the scores
+            _ => {
+                self.assumed.push(format!("linear or softmax for {group}"));
+                Activation::Linear // softmax comes after the scores
+            }
         };
         Ok(Dense { units, bias: arrays.iter().any(|name| name == "1"), activation, wrapped })
+    }
+
+    /// Say which activations are assumed; with a configuration, others are refused by name.
+    fn note_assumed(&mut self) {
+        if self.assumed.is_empty() {
+            return;
+        }
+        let assumed = listed(&self.assumed, ", ");
+        self.notes.push(format!(
+            "the file does not store activations; assumed are {assumed}; if they differ, {ADVICE} {}",
+            self.json
+        ));
     }
 
     /// Set what follows from the layers above: which layers return all outputs, and the merges of directions, of which
@@ -196,5 +216,54 @@ impl Reader<'_> {
 
     fn untold(&self, problem: &str) -> String {
         format!("{problem}; {ADVICE} {}", self.json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hdf5_pure::{FileBuilder, GroupBuilder};
+
+    use super::*;
+
+    /// Add the matrices `0`, `1` and so on to a group inside `outer`.
+    fn add(outer: &mut GroupBuilder, name: &str, shapes: &[[u64; 2]]) {
+        let mut group = outer.create_group(name);
+        for (number, shape) in shapes.iter().enumerate() {
+            let elements = vec![0.; (shape[0] * shape[1]) as usize];
+            group.create_dataset(&number.to_string()).with_f32_data(&elements).with_shape(shape);
+        }
+        outer.add_group(group.finish());
+    }
+
+    #[test]
+    fn activations_that_are_assumed_are_noted() {
+        let mut file = FileBuilder::new();
+        let mut layers = file.create_group("layers");
+        for name in ["lstm", "lstm_1"] {
+            let mut lstm = layers.create_group(name);
+            let mut cell = lstm.create_group("cell");
+            add(&mut cell, "vars", &[[2, 8], [2, 8]]);
+            lstm.add_group(cell.finish());
+            layers.add_group(lstm.finish());
+        }
+        for (name, shapes) in [("dense", &[[2, 3]][..]), ("activation", &[])] {
+            let mut group = layers.create_group(name);
+            add(&mut group, "vars", shapes);
+            layers.add_group(group.finish());
+        }
+        file.add_group(layers.finish());
+        let store = Store::open(file.finish().unwrap()).unwrap();
+        let mut notes = vec![];
+        let found = architecture(&store, "layers", Nonlinearity::Tanh, "m.json", &mut notes).unwrap();
+        assert_eq!(found.layers.len(), 3);
+        let [note] = &notes[..] else { panic!("{notes:?}") };
+        for part in [
+            "tanh and sigmoid for lstm, tanh and sigmoid for lstm_1",
+            "linear or softmax for dense",
+            "linear or softmax for activation",
+            "as m.json",
+        ] {
+            assert!(note.contains(part), "{part}: {note}");
+        }
     }
 }

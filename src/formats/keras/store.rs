@@ -237,3 +237,45 @@ fn safely<T>(call: impl FnOnce() -> Result<T, hdf5_pure::Error>) -> Result<T, St
         error.trim_start_matches("byte source error: ").to_string()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use hdf5_pure::FileBuilder;
+
+    use super::*;
+
+    #[test]
+    fn arrays_of_half_precision_take_two_bytes_an_element() {
+        let halves: Vec<u8> = [0.5, -2.].into_iter().flat_map(|x| f16::from_f32(x).to_le_bytes()).collect();
+        let kind = Datatype::FloatingPoint {
+            size: 2,
+            byte_order: DatatypeByteOrder::LittleEndian,
+            layout: FloatingPointLayout {
+                bit_offset: 0,
+                bit_precision: 16,
+                exponent_location: 10,
+                exponent_size: 5,
+                mantissa_location: 0,
+                mantissa_size: 10,
+                exponent_bias: 15,
+            },
+        };
+        let pairs = SMALL / 2; // as f32 twice the size of the file, and more than is allowed for small files
+        let mut file = FileBuilder::new();
+        file.create_dataset("a").with_raw_data(kind, halves.repeat(pairs as usize), 2 * pairs);
+        let store = Store::open(file.finish().unwrap()).unwrap();
+        let Array { shape, elements } = store.array("a").unwrap();
+        assert_eq!((shape, &elements[..2]), (vec![SMALL as usize], &[0.5, -2.][..]));
+    }
+
+    #[test]
+    fn compressed_arrays_leave_room_for_others() {
+        let (large, whole) = (vec![0.; SMALL as usize], vec![1.; SMALL as usize / 2]);
+        let mut file = FileBuilder::new();
+        file.create_dataset("zeros").with_f32_data(&large).with_deflate(1);
+        file.create_dataset("ones").with_f32_data(&whole);
+        let store = Store::open(file.finish().unwrap()).unwrap();
+        assert_eq!(store.array("zeros").unwrap().elements, large);
+        assert_eq!(store.array("ones").unwrap().elements, whole);
+    }
+}

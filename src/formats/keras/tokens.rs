@@ -4,7 +4,7 @@
 //! Keras numbers words from 1 or 2, as 0 is padding, and an embedding may have more rows than there are words. Numbers
 //! without a word get tokens that no text contains.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -137,18 +137,12 @@ fn keras_tokenizer(bytes: &[u8]) -> Result<Option<Words>, String> {
     }
     let config = &value["config"];
     let index = config["word_index"].as_str().unwrap_or_default();
-    let index: BTreeMap<String, u32> =
-        serde_json::from_str(index).map_err(|error| format!("has a word_index that is not JSON: {error}"))?;
-    let words = index.len();
-    let mut tokens: BTreeMap<u32, String> = index.into_iter().map(|(word, number)| (number, word)).collect();
-    if tokens.len() != words {
-        return Err(
-            "has two words of the same number in its word_index; expected a number for each".to_string()
-        );
-    }
-    // The Tokenizer reads words of larger numbers as unknown.
-    if let Some(most) = config["num_words"].as_u64().and_then(|most| u32::try_from(most).ok()) {
-        tokens.split_off(&most);
+    let mut tokens =
+        vocabulary::of_object(index).map_err(|problem| format!("has a word_index that {problem}"))?;
+    let unknown = config["oov_token"].as_str();
+    // The Tokenizer reads words of larger numbers as unknown; 0 is no limit.
+    if let Some(limit) = config["num_words"].as_f64().filter(|&limit| limit != 0.) {
+        tokens.retain(|&number, token| f64::from(number) < limit || Some(token.as_str()) == unknown);
     }
     let is_of_characters = config["char_level"].as_bool().unwrap_or(false);
     if let Some(split) = config["split"].as_str().filter(|split| *split != " " && !is_of_characters) {
@@ -158,7 +152,7 @@ fn keras_tokenizer(bytes: &[u8]) -> Result<Option<Words>, String> {
     let filters = config["filters"].as_str().filter(|filters| !filters.is_empty() && !is_of_characters);
     Ok(Some(Words {
         tokens,
-        unknown: config["oov_token"].as_str().map(String::from),
+        unknown: unknown.map(String::from),
         lower: config["lower"].as_bool().unwrap_or(true).then_some(Lower::All),
         filters: filters.map(|filters| (filters.to_string(), " ")),
     }))
@@ -254,10 +248,7 @@ impl Words {
                     .to_string(),
             );
         }
-        let mut seen = HashSet::new();
-        if let Some(twice) = tokens.values().find(|token| !seen.insert(token.as_str())) {
-            return Err(format!("has the token {twice:?} twice; expected each once"));
-        }
+        let tokens = vocabulary::distinct(tokens)?;
         let tokenizer = Tokenizer::of_tokens(&tokens, options.unknown.as_deref().or(unknown.as_deref()))?;
         let filters = filters.map(|(characters, other)| {
             let class: String = characters.chars().map(escaped).collect();
@@ -321,14 +312,29 @@ mod tests {
         let tokenizer = words.tokenizer(&ImportOptions::default(), &mut vec![]).unwrap();
         assert_eq!(tokenizer.encode("a,b").unwrap(), [1, 2, 3]);
         let index = r#"{"the": 1, "cat": 2, "sat": 3}"#;
-        let words = read(&format!(r#"{filters}, "num_words": 3"#), index).unwrap().unwrap();
-        assert_eq!(words.tokens.len(), 2);
+        for (limit, oov, kept) in
+            [("3", "null", 2), ("2", "null", 1), ("2", r#""cat""#, 2), ("0", "null", 3), ("null", "null", 3)]
+        {
+            let options = format!(r#"{filters}, "num_words": {limit}, "oov_token": {oov}"#);
+            assert_eq!(read(&options, index).unwrap().unwrap().tokens.len(), kept, "{options}");
+        }
+        let words = read(filters, index).unwrap().unwrap();
         let problem = |options: &str, index: &str| read(options, index).err().unwrap();
         assert!(problem(r#""split": ",""#, index).contains("split \",\""));
-        assert!(problem(filters, r#"{"the": 1, "cat": 1}"#).contains("two words of the same number"));
+        for (index, expected) in [
+            (r#"{"the": 1, "cat": 1}"#, r#"gives the number 1 to "the" and to "cat""#),
+            (r#"{"the": 1, "the": 2}"#, r#"has the token "the" twice, as number 1 and 2"#),
+            (r#"{"the": -1}"#, r#"has no number for the token "the""#),
+        ] {
+            assert!(problem(filters, index).contains(expected), "{index}: {}", problem(filters, index));
+        }
         let twice = Words { tokens: self::index(&[(0, "a"), (1, "the"), (2, "the")]), ..words };
         let error = twice.tokenizer(&ImportOptions::default(), &mut vec![]).unwrap_err();
         assert!(error.contains("has the token \"the\" twice"), "{error}");
+        let config = json!({ "split": "whitespace", "standardize": null });
+        let lines = vectorization(&config, Some("\n[UNK]\nthe\ncat\nthe")).unwrap();
+        let error = lines.tokenizer(&ImportOptions::default(), &mut vec![]).unwrap_err();
+        assert!(error.contains("has the token \"the\" twice, as number 2 and 4"), "{error}");
         let few = word_index(self::index(&[(1, "the")]), &mut vec![]);
         let error = few.fitted(80_000_000, &mut vec![]).err().unwrap();
         assert!(error.contains("rows without a token"), "{error}");

@@ -35,7 +35,7 @@ pub fn evaluate(
 }
 
 /// Score as [`evaluate`] does, with a loss that may be NaN: training reports that as divergence. Each process reads its
-/// share of every batch, and all return the same scores.
+/// shard of every batch, and all return the same scores.
 ///
 /// # Errors
 /// If the data cannot be read, and errors from candle.
@@ -51,10 +51,10 @@ pub(crate) fn measure(
     meter.expect_foreign(data.foreign_labels());
     let epoch = data.epoch(cut(data, batch_size), None)?;
     let mut carried = Carried::default();
-    let share = ranks.share();
+    let shard = ranks.shard();
     for index in 0..epoch.len() {
-        let Some(batch) = epoch.share(index, share, device)? else { continue };
-        meter.add_with_parts(network, &batch, &mut carried, &|| epoch.parts(index, share))?;
+        let Some(batch) = epoch.shard(index, shard, device)? else { continue };
+        meter.add_with_parts(network, &batch, &mut carried, &|| epoch.parts(index, shard))?;
     }
     if ranks.size() > 1 {
         let sums = gather(ranks, &meter.sums()?);

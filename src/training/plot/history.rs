@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::tasks::Figures;
-use crate::training::metric::Metric;
+use crate::training::metric::MetricsLine;
 
 /// The number of reports kept per split, and at most twice that: more than a picture has columns.
 const KEPT: usize = 1000;
@@ -40,8 +40,8 @@ struct Line {
     point: Point,
 }
 
-impl From<&Metric> for Point {
-    fn from(metric: &Metric) -> Self {
+impl From<&MetricsLine> for Point {
+    fn from(metric: &MetricsLine) -> Self {
         Self {
             step: metric.step,
             epoch: metric.epoch,

@@ -4,14 +4,14 @@ use std::ops::Range;
 
 /// The part of every batch that one of several processes computes. The parts of all processes make up the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct Shard {
     /// The number of the process, counted from 0.
     pub rank: usize,
     /// The number of processes.
     pub size: usize,
 }
 
-impl Share {
+impl Shard {
     /// The whole batch, for a single process.
     pub const WHOLE: Self = Self { rank: 0, size: 1 };
 
@@ -33,13 +33,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_make_up_the_batch_and_differ_by_one_at_most() {
+    fn shards_make_up_the_batch_and_differ_by_one_at_most() {
         for size in 1..=5 {
             for count in 0..=17 {
                 let all: Vec<usize> = (0..count).collect();
-                let shares = || (0..size).map(|rank| Share { rank, size });
-                let rows: Vec<Vec<usize>> = shares().map(|share| share.rows(count).collect()).collect();
-                let examples: Vec<Vec<usize>> = shares().map(|share| share.examples(&all)).collect();
+                let shards = || (0..size).map(|rank| Shard { rank, size });
+                let rows: Vec<Vec<usize>> = shards().map(|shard| shard.rows(count).collect()).collect();
+                let examples: Vec<Vec<usize>> = shards().map(|shard| shard.examples(&all)).collect();
                 assert_eq!(rows.concat(), all, "{size} processes");
                 for parts in [rows, examples] {
                     let mut found = parts.concat();
@@ -50,6 +50,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(Share::WHOLE.rows(7), 0..7);
+        assert_eq!(Shard::WHOLE.rows(7), 0..7);
     }
 }
