@@ -108,7 +108,7 @@ mod tests {
             assert_eq!(message(broken), "body: cannot be read; send it again, whole");
             let _all = bodies.room.acquire_many(LARGEST_AT_ONCE as u32).await.unwrap();
             let crowded = bodies.fields(&headers, of(vec![Ok("{}")]), &limits).await;
-            assert!(message(crowded).contains("ask again in a second"));
+            assert!(message(crowded).contains("try again in a second"));
         });
     }
 }
